@@ -1,0 +1,95 @@
+"""One tree of errors.  Whatever cannot be a value (an undetermined verdict is one) ends here.
+
+::
+
+    HashwachtError                 exit code 2
+    ├── UsageError                 the call makes no sense
+    ├── ConfigurationError         a key, value or file of the configuration
+    ├── CredentialError            a secret is missing, unreadable or too readable
+    ├── SignalError                a value that is no signal of its type
+    ├── ListError                  a hash list that cannot be read, found or trusted
+    ├── StateError                 the state database
+    │   ├── StateFull              no space left; retryable
+    │   └── StateBusy              another process holds it; retryable
+    ├── WorkerError                the worker processes cannot be started at all
+    └── Interrupted                exit code 130; resumable
+
+A command ends with the exit code of the error that reached it, after printing the message and
+the *advice*: one sentence that says what to do next.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """How every command ends.  The worst that applies, in the order 2, 130, 1, 4, 3, 0."""
+
+    OK = 0
+    MATCH = 1
+    ERROR = 2
+    UNDETERMINED = 3
+    UNREACHABLE = 4
+    INTERRUPTED = 130
+
+
+class HashwachtError(Exception):
+    """Base of all errors that Hashwacht raises on purpose."""
+
+    exit_code: ClassVar[ExitCode] = ExitCode.ERROR
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, advice: str = "") -> None:
+        """Say what went wrong and, in *advice*, what the reader can do about it."""
+        super().__init__(message)
+        self.message = message
+        self.advice = advice
+
+
+class UsageError(HashwachtError):
+    """The call makes no sense: unknown name, missing path, options that exclude each other."""
+
+
+class ConfigurationError(HashwachtError):
+    """A key, value or file of the configuration is wrong."""
+
+
+class CredentialError(HashwachtError):
+    """A secret is missing, unreadable, or readable by too many."""
+
+
+class SignalError(HashwachtError, ValueError):
+    """A text that is no value of its signal type."""
+
+
+class ListError(HashwachtError):
+    """A hash list that cannot be read, found or trusted."""
+
+
+class StateError(HashwachtError):
+    """The state database cannot be used."""
+
+
+class StateFull(StateError):
+    """No space is left for the state; what was committed is safe, the run can be resumed."""
+
+    retryable = True
+
+
+class StateBusy(StateError):
+    """Another process holds the state."""
+
+    retryable = True
+
+
+class WorkerError(HashwachtError):
+    """The worker processes cannot be started at all."""
+
+
+class Interrupted(HashwachtError):
+    """The user or the system asked us to stop; everything done so far is kept."""
+
+    exit_code = ExitCode.INTERRUPTED
+    retryable = True

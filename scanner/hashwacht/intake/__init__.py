@@ -1,0 +1,1 @@
+"""Getting contents in: walking trees under attack, and the rules that choose files."""

@@ -1,0 +1,100 @@
+"""The ports: what the rooms expect of one another, so that none has to import another.
+
+Implementations live in ``fingerprint/``, ``match/`` and in operators' own packages; contract
+suites for them in :mod:`hashwacht.testing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from hashwacht.types import Answer, Finding, Fingerprint, Signal
+
+Question = tuple[Signal, ...]
+"""The askable signals of one content that one matcher accepts; never empty."""
+
+
+class SignalType(Protocol):
+    """A kind of hash: its name, its canonical form, and how two values compare.
+
+    Found by entry point in the group ``hashwacht.signal_types``, used only if the
+    configuration or a matcher names it.  What computes it is a capability on top of this
+    one: see :mod:`hashwacht.fingerprint.signal_types`.
+    """
+
+    @property
+    def name(self) -> str:
+        """Lower-case ``[a-z0-9_]+``, as written in lists, in the state and to services."""
+
+    @property
+    def version(self) -> int:
+        """Raised when the same content may give another value than before."""
+
+    @property
+    def bits(self) -> int:
+        """Length of a value in bits: 256 for pdq, 128 for md5."""
+
+    @property
+    def perceptual(self) -> bool:
+        """True if values are compared by Hamming distance, False if only equality counts."""
+
+    def canonical(self, value: str) -> str:
+        """Bring a value into its one written form.  Raises SignalError if it is none."""
+
+    def distance(self, one: str, other: str) -> int:
+        """Bits in which two canonical values differ.  The reference; indexes may be faster."""
+
+    def examples(self) -> Sequence[tuple[str, str]]:
+        """Pairs of (value as somebody may write it, its canonical form)."""
+
+
+@runtime_checkable
+class Matcher(Protocol):
+    """Something that answers for signals: a service, or the local hash lists.
+
+    Thread-safe.  A fault of the far side is an answer (UNDETERMINED with a reason), never an
+    exception; only a mistake of the caller raises.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name the configuration gives it, as it stands in answers and in the state."""
+
+    @property
+    def accepts(self) -> frozenset[str]:
+        """The signal types it can answer for."""
+
+    @property
+    def revision(self) -> str:
+        """Its state of knowledge; differs whenever an old NO_MATCH may no longer hold."""
+
+    def lookup(self, questions: Sequence[Question]) -> list[Answer]:
+        """Answer every question, in order.  Any number of questions, bounded memory."""
+
+    def check(self) -> Finding:
+        """Ask one harmless question and say how that went, for ``hashwacht doctor``."""
+
+    def close(self) -> None:
+        """Give back connections and files.  Further calls are mistakes."""
+
+
+class Fingerprinter(Protocol):
+    """Turns an open file into a fingerprint, in a worker process or in this one.
+
+    Thread-safe: any number of threads may call at once.
+    """
+
+    @property
+    def recipe(self) -> tuple[str, ...]:
+        """The signal types it attempts, each with its version: ``("md5/1", "pdq/1")``."""
+
+    def fingerprint(self, fd: int) -> Fingerprint:
+        """Read *fd* (open for reading, at offset 0) to its end, once.
+
+        Raises OSError if the file system refuses.  Everything else (damage, limits, a dead
+        worker) is part of the fingerprint.
+        """
+
+    def close(self) -> None:
+        """End the worker processes."""

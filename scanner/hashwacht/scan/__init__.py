@@ -1,0 +1,1 @@
+"""Driving the pipeline over existing storage: scan and recheck."""
