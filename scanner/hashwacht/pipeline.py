@@ -1,0 +1,87 @@
+"""Fingerprint, match, decide: the one path that every content takes.
+
+Read this first.  A content comes in as an open descriptor; the *fingerprinter* turns it into
+signals (in a process that may die of it); the *panel* of matchers is asked with those signals
+and nothing else; :func:`hashwacht.verdict.judge` says what is known.  Whoever drives it (the
+scan, the recheck, later the daemon and the middleware) decides what to do about it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from hashwacht.match.panel import Panel, Request
+from hashwacht.ports import Fingerprinter
+from hashwacht.types import Answer, Fingerprint, Verdict
+from hashwacht.verdict import judge
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is known of one content now.
+
+    *answers* are all that count, *fresh* those of them that were just given and belong into
+    the state; *due_at* is the Unix time at which asking again makes sense (infinity: not
+    before a matcher's revision changes).
+    """
+
+    fingerprint: Fingerprint
+    answers: tuple[Answer, ...]
+    fresh: tuple[Answer, ...]
+    verdict: Verdict
+    due_at: float
+
+
+class Pipeline:
+    """The parts, put together.  Thread-safe if they are, as their ports demand."""
+
+    def __init__(
+        self,
+        fingerprinter: Fingerprinter,
+        panel: Panel,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Take the parts; ``close`` closes them."""
+        self.fingerprinter = fingerprinter
+        self.panel = panel
+        self._clock = clock
+
+    def fingerprint(self, fd: int) -> Fingerprint:
+        """Turn an open file, at offset 0, into its fingerprint.  Raises OSError."""
+        return self.fingerprinter.fingerprint(fd)
+
+    def judge(self, contents: Sequence[Request]) -> list[Judgement]:
+        """Ask what is not answered yet, and decide; in order.
+
+        A stored answer that still holds is used; a service is never asked twice for it.
+        """
+        accepted = self.panel.accepts
+        replies = self.panel.ask(contents, self._clock())
+        return [
+            Judgement(
+                fingerprint=content.fingerprint,
+                answers=reply.answers,
+                fresh=reply.fresh,
+                verdict=judge(content.fingerprint, reply.answers, accepted),
+                due_at=reply.due_at,
+            )
+            for content, reply in zip(contents, replies, strict=True)
+        ]
+
+    def check(self, fd: int) -> Judgement:
+        """Take one open file all the way.  Raises OSError if it cannot be read."""
+        return self.judge([Request(self.fingerprint(fd))])[0]
+
+    def close(self) -> None:
+        """End the workers and close the matchers."""
+        self.fingerprinter.close()
+        self.panel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
