@@ -1,0 +1,55 @@
+"""One answer out of what a matcher said of each signal of one content.
+
+Pure.  The rule is law 2 of the design: a single unanswered signal forbids NO_MATCH, and
+nothing but a match outweighs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from hashwacht.types import Answer, Match, Outcome, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a matcher said of one signal.
+
+    Without *reason* the signal was answered, and *matches* is the whole answer (empty: not
+    known).  With *reason* it was not, and *detail* says in words for an operator what
+    happened; neither ever holds a secret or anything out of a hash list.
+    """
+
+    matches: tuple[Match, ...] = ()
+    reason: Reason | None = None
+    detail: str = ""
+
+
+def combine(
+    matcher: str, replies: Iterable[Reply], *, asked_at: float, revision: str = ""
+) -> Answer:
+    """Make the answer to one question; *asked_at* is Unix time in seconds.
+
+    Any match that accuses makes MATCH.  Otherwise the first unanswered signal makes
+    UNDETERMINED with its reason (matches of known-good lists are kept with it).  Otherwise
+    known-good matches make MATCH, and only if every signal was answered with nothing, NO_MATCH.
+    """
+    heard = tuple(replies)
+    if not heard:
+        raise ValueError("a question without signals has no answer")
+    matches = tuple(dict.fromkeys(match for reply in heard for match in reply.matches))
+    unanswered = next((reply for reply in heard if reply.reason is not None), None)
+    accused = any(not match.known_good for match in matches)
+    if unanswered is not None and not accused:
+        return Answer(
+            matcher,
+            Outcome.UNDETERMINED,
+            asked_at,
+            revision,
+            matches,
+            unanswered.reason,
+            unanswered.detail,
+        )
+    outcome = Outcome.MATCH if matches else Outcome.NO_MATCH
+    return Answer(matcher, outcome, asked_at, revision, matches)
