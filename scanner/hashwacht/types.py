@@ -137,14 +137,15 @@ class Fingerprint:
 class Match:
     """A matcher's positive answer to one signal.
 
-    *distance* is in bits (0 = equal); *category* is the matcher's own (``csam``, ...); *list*
-    and *id* are its names for where it knows the signal from, empty when it does not say.
+    *distance* is in bits (0 = equal; None: the matcher does not say, and only it knows its
+    threshold); *category* is the matcher's own (``csam``, ...); *list* and *id* are its names
+    for where it knows the signal from, empty when it does not say.
     *known_good* marks an entry of a known-good list: it suppresses, it does not accuse.
     """
 
     matcher: str
     signal: Signal
-    distance: int
+    distance: int | None
     category: str
     list: str = ""
     id: str = ""
