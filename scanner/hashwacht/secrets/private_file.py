@@ -1,0 +1,78 @@
+"""Files that hold a secret: read only if nobody else could, written at once or not at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from hashwacht.errors import CredentialError
+
+MAX_BYTES = 64 * 1024
+"""No credential is longer; whatever is, is some other file."""
+
+
+def read_given(path: Path) -> str:
+    """Read what systemd has put there; it has seen to mode and owner itself."""
+    try:
+        with path.open("rb") as file:
+            return _decode(file.read(MAX_BYTES + 1))
+    except OSError as error:
+        raise _unreadable(error) from error
+
+
+def read_private(path: Path) -> str:
+    """Read a file that only we and root may touch; judged on the descriptor that is read."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        with os.fdopen(os.open(path, flags), "rb") as file:
+            _require_private(path, os.fstat(file.fileno()))
+            return _decode(file.read(MAX_BYTES + 1))
+    except OSError as error:
+        raise _unreadable(error) from error
+
+
+def _require_private(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise CredentialError("not a regular file", advice="Put a regular file in its place.")
+    if status.st_uid not in {os.geteuid(), 0}:
+        raise CredentialError(
+            f"owned by user {status.st_uid}, who could change it",
+            advice=f"Run `chown root {path}`, and change the password if it was not you.",
+        )
+    if status.st_mode & 0o077:
+        raise CredentialError(
+            f"readable or writable by others (mode {stat.S_IMODE(status.st_mode):04o})",
+            advice=f"Run `chmod 600 {path}`, and consider the password known.",
+        )
+
+
+def _unreadable(error: OSError) -> CredentialError:
+    return CredentialError(
+        f"cannot be read: {error.strerror}",
+        advice="Make it a regular file, no link, readable for the user that runs Hashwacht.",
+    )
+
+
+def _decode(content: bytes) -> str:
+    """Not UTF-8 or too long is malformed; the decoder's own message would quote the secret."""
+    try:
+        return content.decode() if len(content) <= MAX_BYTES else ""
+    except UnicodeDecodeError:
+        return ""
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write beside the target (mkstemp: mode 0600), flush to disk, rename over it."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
