@@ -1,0 +1,176 @@
+"""Counting a run: figures that add up, and that survive an interruption as JSON.
+
+A directory is counted on its own and added to the run in the transaction that marks it as
+done, so that a run that was killed and resumed counts every file exactly once.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from hashwacht.scan.progress import Counts
+from hashwacht.scan.report import DirectoryRow, MatcherRow, Sample
+from hashwacht.types import Answer, Outcome, Reason, Verdict
+
+SLOWEST = 20
+"""Directories that a run remembers as the slowest."""
+
+SAMPLES = 240
+"""Points of the throughput curve; beyond that every second one is given up."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """The figures of a run, or of a part of it.  Mutable; one thread owns it."""
+
+    files: int = 0
+    bytes: int = 0
+    read: int = 0
+    read_bytes: int = 0
+    unchanged: int = 0
+    errors: int = 0
+    excluded: int = 0
+    lookups: int = 0
+    suppressed: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    lists: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+    kind_bytes: Counter[str] = field(default_factory=Counter)
+    asked: Counter[str] = field(default_factory=Counter)
+    matched: Counter[str] = field(default_factory=Counter)
+    unanswered: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    elapsed: float = 0.0
+    resumed: int = 0
+    slowest: list[tuple[float, str, int, int]] = field(default_factory=list)
+    samples: list[tuple[float, float, float]] = field(default_factory=list)
+
+    def judged(self, verdict: Verdict, *, kind: str, size: int) -> None:
+        """Count one file with its verdict."""
+        self.outcomes[verdict.outcome] += 1
+        self.suppressed += bool(verdict.suppressed)
+        if verdict.reason is not None:
+            self.reasons[verdict.reason] += 1
+        self.lists.update({f"{match.matcher}/{match.list}" for match in verdict.matches})
+        if kind:
+            self.kinds[kind] += 1
+            self.kind_bytes[kind] += size
+
+    def took(self, size: int, seconds: float) -> None:
+        """Count one file that was read."""
+        self.read += 1
+        self.read_bytes += size
+        self.seconds += seconds
+
+    def answered(self, answers: tuple[Answer, ...], signals: int) -> None:
+        """Count what matchers said just now about one content with so many askable signals."""
+        for answer in answers:
+            self.asked[answer.matcher] += 1
+            self.matched[answer.matcher] += answer.outcome is Outcome.MATCH
+            self.unanswered[answer.matcher] += answer.outcome is Outcome.UNDETERMINED
+            self.lookups += signals
+
+    def add(self, other: Self) -> None:
+        """Add another part of the same run."""
+        for name in _NUMBERS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in _COUNTERS:
+            getattr(self, name).update(getattr(other, name))
+        self.slowest = heapq.nlargest(SLOWEST, [*self.slowest, *other.slowest])
+
+    def directory(self, path: bytes) -> None:
+        """Remember what this part, one directory, cost."""
+        if self.seconds:
+            shown = path.decode("utf-8", "surrogateescape")
+            self.slowest = [(self.seconds, shown, self.read, self.read_bytes)]
+
+    def sample(self, at: float, files_rate: float, bytes_rate: float) -> None:
+        """Put a point on the throughput curve; thin it out when it grows long."""
+        self.samples.append((at, files_rate, bytes_rate))
+        if len(self.samples) > SAMPLES:
+            self.samples = self.samples[::2]
+
+    def counts(self) -> Counts:
+        """Give the figures that a display shows."""
+        return Counts(
+            files=self.files,
+            bytes=self.bytes,
+            read=self.read,
+            read_bytes=self.read_bytes,
+            unchanged=self.unchanged,
+            matches=self.outcomes[Outcome.MATCH],
+            suppressed=self.suppressed,
+            undetermined=self.outcomes[Outcome.UNDETERMINED],
+            errors=self.errors,
+            excluded=self.excluded,
+            lookups=self.lookups,
+        )
+
+    def verdicts(self) -> dict[Outcome, int]:
+        """Files by verdict."""
+        return {outcome: self.outcomes[outcome] for outcome in Outcome}
+
+    def reasons_given(self) -> dict[Reason, int]:
+        """Undetermined files by reason, the most frequent first."""
+        return {Reason(name): count for name, count in self.reasons.most_common()}
+
+    def directory_rows(self) -> tuple[DirectoryRow, ...]:
+        """Give the slowest directories, slowest first."""
+        return tuple(
+            DirectoryRow(path.encode("utf-8", "surrogateescape"), files, size, seconds)
+            for seconds, path, files, size in self.slowest
+        )
+
+    def throughput(self) -> tuple[Sample, ...]:
+        """Give the curve, in the order of time."""
+        return tuple(Sample(*each) for each in self.samples)
+
+    def matcher_rows(self, revisions: dict[str, str]) -> tuple[MatcherRow, ...]:
+        """Give what each matcher was asked; *revisions* maps them to their state of knowledge."""
+        return tuple(
+            MatcherRow(name, revision, self.asked[name], self.matched[name], self.unanswered[name])
+            for name, revision in revisions.items()
+        )
+
+    def dumps(self) -> str:
+        """Write as JSON."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def loads(cls, text: str) -> Self:
+        """Read what dumps wrote."""
+        stored: dict[str, Any] = json.loads(text)
+        for name in _COUNTERS:
+            stored[name] = Counter(stored[name])
+        for name in ("slowest", "samples"):
+            stored[name] = [tuple(each) for each in stored[name]]
+        return cls(**stored)
+
+
+_COUNTERS = (
+    "outcomes",
+    "reasons",
+    "lists",
+    "kinds",
+    "kind_bytes",
+    "asked",
+    "matched",
+    "unanswered",
+)
+_NUMBERS = (
+    "files",
+    "bytes",
+    "read",
+    "read_bytes",
+    "unchanged",
+    "errors",
+    "excluded",
+    "lookups",
+    "suppressed",
+    "seconds",
+)
