@@ -1,0 +1,51 @@
+"""The configuration: TOML to frozen sections; every value knows where it came from.
+
+Unknown keys and wrong values are errors, all told at once with their lines.  Nothing here reads
+the process environment or asks who the user is: :func:`load` is given both.
+"""
+
+from hashwacht.settings.faults import FaultyConfiguration
+from hashwacht.settings.load import Configuration, Given, load
+from hashwacht.settings.matchers import (
+    ArachnidSettings,
+    EokmSettings,
+    HashlistSettings,
+    HmaSettings,
+    MatcherKind,
+    MatcherSettings,
+    ServiceSettings,
+)
+from hashwacht.settings.origin import Origin, Source
+from hashwacht.settings.sections import (
+    CredentialSettings,
+    FingerprintSettings,
+    LimitSettings,
+    ScanSettings,
+    Settings,
+    StateSettings,
+)
+from hashwacht.settings.units import RateLimit, RateUnit
+
+__all__ = [
+    "ArachnidSettings",
+    "Configuration",
+    "CredentialSettings",
+    "EokmSettings",
+    "FaultyConfiguration",
+    "FingerprintSettings",
+    "Given",
+    "HashlistSettings",
+    "HmaSettings",
+    "LimitSettings",
+    "MatcherKind",
+    "MatcherSettings",
+    "Origin",
+    "RateLimit",
+    "RateUnit",
+    "ScanSettings",
+    "ServiceSettings",
+    "Settings",
+    "Source",
+    "StateSettings",
+    "load",
+]

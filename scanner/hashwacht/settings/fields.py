@@ -1,0 +1,49 @@
+"""How a section declares its keys: the dataclass field carries its kind and what it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, TypeVar
+
+from hashwacht.settings.kinds import Kind
+
+Value = TypeVar("Value")
+Section = TypeVar("Section")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a section: how it is read, and what the example and the manual say of it."""
+
+    name: str
+    kind: Kind[Any]
+    default: Any
+    about: str
+
+
+def setting(kind: Kind[Value], default: Value, about: str) -> Value:
+    """Declare a key.  *about* is its meaning and the reason for its default, in a sentence."""
+    declared: Any = field(default=default, metadata={"kind": kind, "about": about})
+    return declared  # type: ignore[no-any-return]  # a field, as dataclasses.field claims a value
+
+
+def section(made: type[Section]) -> Section:
+    """Declare a table of its own below a section."""
+    declared: Any = field(default_factory=made, metadata={"section": made})
+    return declared  # type: ignore[no-any-return]  # as above
+
+
+def keys_of(made: type[Any]) -> Iterator[Key]:
+    """Every key that a section declares, in order."""
+    for each in fields(made):
+        if "kind" in each.metadata:
+            yield Key(each.name, each.metadata["kind"], each.default, each.metadata["about"])
+
+
+def sections_of(made: type[Any]) -> Iterator[tuple[str, type[Any]]]:
+    """Every table below a section, in order."""
+    declared: tuple[Field[Any], ...] = fields(made)
+    for each in declared:
+        if "section" in each.metadata:
+            yield each.name, each.metadata["section"]

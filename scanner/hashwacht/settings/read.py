@@ -1,0 +1,149 @@
+"""From raw tables to settings, collecting every fault instead of stopping at the first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from hashwacht.settings.faults import Fault, unknown_key
+from hashwacht.settings.fields import keys_of, sections_of
+from hashwacht.settings.kinds import described
+from hashwacht.settings.locate import Path
+from hashwacht.settings.matchers import (
+    MATCHER_KINDS,
+    NAME,
+    HashlistSettings,
+    MatcherSettings,
+    ServiceSettings,
+)
+from hashwacht.settings.sections import CredentialSettings, Settings
+
+Section = TypeVar("Section")
+Raw = Mapping[str, Any]
+TABLES_BY_NAME = ("matchers", "credentials")
+
+
+def read(raw: Raw) -> tuple[Settings, list[Fault]]:
+    """Read what tomllib gave.  The settings count only if there is no fault."""
+    reader = _Reader()
+    settings = reader.settings(raw)
+    return settings, reader.faults
+
+
+class _Reader:
+    """Holds the faults of one reading."""
+
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
+
+    def settings(self, raw: Raw) -> Settings:
+        by_name = {name: self._table(raw.get(name, {}), (name,)) for name in TABLES_BY_NAME}
+        rest = {name: value for name, value in raw.items() if name not in TABLES_BY_NAME}
+        matchers = tuple(
+            made
+            for name, table in by_name["matchers"].items()
+            if (made := self._matcher(name, table)) is not None
+        )
+        credentials = tuple(
+            self._named(CredentialSettings, ("credentials", name), table)
+            for name, table in by_name["credentials"].items()
+        )
+        return self._section(
+            Settings,
+            rest,
+            (),
+            credentials=credentials,
+            matchers=matchers or (HashlistSettings("hashlist"),),
+        )
+
+    def _section(self, made: type[Section], raw: Raw, path: Path, **given: Any) -> Section:
+        """Read one table into its section.  *given* are fields that are no keys of it."""
+        keys = {key.name: key for key in keys_of(made)}
+        tables = dict(sections_of(made))
+        values = dict(given)
+        for name, value in raw.items():
+            here = (*path, name)
+            if name in keys:
+                try:
+                    values[name] = keys[name].kind.read(value)
+                except ValueError as error:
+                    self.faults.append(Fault(here, str(error)))
+            elif name in tables:
+                values[name] = self._section(tables[name], self._table(value, here), here)
+            else:
+                valid = {*keys, *tables, *_also_valid(made)}
+                self.faults.append(unknown_key(here, valid, _below(made)))
+        return made(**values)
+
+    def _table(self, raw: object, path: Path) -> Raw:
+        if isinstance(raw, dict):
+            return raw
+        self.faults.append(Fault(path, f"expected a table, got {described(raw)}"))
+        return {}
+
+    def _named(self, made: type[Section], path: Path, raw: object) -> Section:
+        """Read a table whose name is chosen by the operator."""
+        name = str(path[-1])
+        try:
+            NAME.read(name)
+        except ValueError as error:
+            self.faults.append(Fault(path, str(error)))
+        return self._section(made, self._table(raw, path), path, name=name)
+
+    def _matcher(self, name: str, raw: object) -> MatcherSettings | None:
+        """Read a matcher by its kind; without one nothing else can be judged."""
+        path = ("matchers", name)
+        table = dict(self._table(raw, path))
+        kind = table.pop("kind", None)
+        if not isinstance(kind, str) or kind not in MATCHER_KINDS:
+            problem = "the key kind is missing"
+            at: Path = path
+            if kind is not None:
+                problem, at = f"unknown kind {described(kind)}", (*path, "kind")
+            advice = f"one of {', '.join(MATCHER_KINDS)}"
+            self.faults.append(Fault(at, problem, advice))
+            return None
+        made = self._named(MATCHER_KINDS[kind], path, table)
+        if isinstance(made, ServiceSettings):
+            self._check_service(made, path)
+        return made
+
+    def _check_service(self, service: ServiceSettings, path: Path) -> None:
+        """Find what no single key can tell."""
+        if service.client_key and not service.client_cert:
+            self.faults.append(
+                Fault((*path, "client_key"), "a key without client_cert", "name both files")
+            )
+        plain = service.base_url.startswith("http://") and not _on_loopback(service.base_url)
+        if plain and service.credentials:
+            self.faults.append(
+                Fault(
+                    (*path, "base_url"),
+                    "credentials would cross the network in the clear",
+                    "use https, or an address of this machine",
+                )
+            )
+
+
+def _also_valid(made: type[Any]) -> tuple[str, ...]:
+    """Names that are valid in a table although its section does not read them."""
+    if made is Settings:
+        return TABLES_BY_NAME
+    return ("kind",) if made in MATCHER_KINDS.values() else ()
+
+
+def _below(made: type[Any]) -> Iterator[str]:
+    """Every key of the tables under a section, dotted."""
+    for name, inner in sections_of(made):
+        yield from (f"{name}.{key.name}" for key in keys_of(inner))
+        yield from (f"{name}.{key}" for key in _below(inner))
+
+
+def _on_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

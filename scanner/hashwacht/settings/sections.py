@@ -1,0 +1,173 @@
+"""The sections of the configuration, each key with its default and the reason for it."""
+
+# ruff: noqa: RUF009  # setting() and section() make dataclass fields
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hashwacht.settings.fields import section, setting
+from hashwacht.settings.kinds import (
+    Duration,
+    Flag,
+    Location,
+    Programs,
+    Rate,
+    Size,
+    Text,
+    Texts,
+    Whole,
+)
+from hashwacht.settings.matchers import SIGNAL_TYPE, HashlistSettings, MatcherSettings
+from hashwacht.settings.units import RateLimit
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class StateSettings:
+    """Where everything lies that must survive a crash."""
+
+    directory: Path | None = setting(
+        Location(),
+        Path("/var/lib/hashwacht"),
+        "The state database and the hash lists. Default: /var/lib/hashwacht for root, under"
+        " systemd its StateDirectory, for other users $XDG_STATE_HOME/hashwacht.",
+    )
+
+    @property
+    def path(self) -> Path:
+        """The directory; never None once the settings are read."""
+        assert self.directory is not None
+        return self.directory
+
+
+@dataclass(frozen=True, slots=True)
+class ScanSettings:
+    """How existing storage is scanned."""
+
+    jobs: int = setting(
+        Whole(0, 1024),
+        0,
+        "Worker processes that read and decode. 0: one per processor core, since decoding is"
+        " what takes the time.",
+    )
+    max_rate: RateLimit | None = setting(
+        Rate(),
+        None,
+        'Never go faster: "200 files/s" or "20 MiB/s". Empty: no limit, because the lowest'
+        " priority already gives way to everybody.",
+    )
+    one_file_system: bool = setting(
+        Flag(),
+        True,
+        "Stay on the file systems of the given paths: a scan of / must not wander off to network"
+        " storage and /proc.",
+    )
+    exclude: tuple[str, ...] = setting(
+        Texts(Text("[^\\x00]+", "a pattern as in .gitignore")),
+        (),
+        "What to leave out, in gitignore's syntax, relative to each given path. Empty: every file"
+        " counts until somebody decides otherwise.",
+    )
+    background: bool = setting(
+        Flag(),
+        True,
+        "Run at the lowest CPU and I/O priority, so that a scan of a busy server is not noticed.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """What one content may cost; over a limit its digests are still asked, the rest is not."""
+
+    pixels: int = setting(
+        Whole(1_000_000, 1_000_000_000),
+        50_000_000,
+        "Pixels of a picture. 50 million is more than phones take, and decodes in 200 MB.",
+    )
+    frames: int = setting(
+        Whole(1, 10_000), 64, "Frames of an animation that are hashed, equal ones once."
+    )
+    picture_bytes: int = setting(
+        Size(1 * MIB, 4 * GIB), 64 * MIB, "Size of a file that is still decoded as a picture."
+    )
+    seconds: float = setting(
+        Duration(1, 3600),
+        30.0,
+        "Time for one content. Measured bombs take over 70 s of it, honest pictures below one.",
+    )
+    memory_bytes: int = setting(
+        Size(128 * MIB, 64 * GIB),
+        1 * GIB,
+        "Memory that a worker may add to decode one content.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FingerprintSettings:
+    """What is computed of every content."""
+
+    always: tuple[str, ...] = setting(
+        Texts(SIGNAL_TYPE),
+        ("pdq", "phash64", "dhash64"),
+        "Signal types to compute even if no matcher asks for them now: decoding costs more than"
+        " hashing, and a list that comes later then needs no disk read.",
+    )
+    orientations: bool = setting(
+        Flag(),
+        False,
+        "Also ask the seven other rotations and mirrorings of every PDQ hash. Off: it means eight"
+        " questions instead of one.",
+    )
+    commands: tuple[tuple[str, tuple[str, ...]], ...] = setting(
+        Programs(SIGNAL_TYPE),
+        (),
+        "Hashers of your own that are programs: signal type, absolute path, arguments. The"
+        " picture comes on standard input, the hash goes to standard output.",
+    )
+    limits: LimitSettings = section(LimitSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialSettings:
+    """Where to look for one secret.
+
+    A systemd credential of that name comes before all of these.
+    """
+
+    name: str
+    keyring: str = setting(
+        Text("[A-Za-z0-9_.]*", "a keyring backend such as keyring.backends.SecretService.Keyring"),
+        "",
+        "Keyring backend to ask, by its full name. Empty: no keyring; none is ever picked"
+        " silently.",
+    )
+    file: Path | None = setting(
+        Location(), None, "File that holds it, readable by its owner alone (mode 0600)."
+    )
+    env: str = setting(
+        Text("([A-Za-z_][A-Za-z0-9_]*)?", "the name of a variable"),
+        "",
+        "Environment variable that holds it; the last resort, others may see it.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be configured."""
+
+    state: StateSettings = section(StateSettings)
+    scan: ScanSettings = section(ScanSettings)
+    fingerprint: FingerprintSettings = section(FingerprintSettings)
+    matchers: tuple[MatcherSettings, ...] = field(
+        default_factory=lambda: (HashlistSettings("hashlist"),)
+    )
+    credentials: tuple[CredentialSettings, ...] = ()
+
+    def credential(self, name: str) -> CredentialSettings:
+        """Where to look for the credentials *name*; the usual places if nothing is said."""
+        known = {each.name: each for each in self.credentials}
+        return known.get(name, CredentialSettings(name))

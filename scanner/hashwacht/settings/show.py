@@ -1,0 +1,63 @@
+"""The effective configuration, key by key, as ``hashwacht config show`` prints it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from hashwacht.settings.fields import keys_of, sections_of
+from hashwacht.settings.kinds import Plain
+from hashwacht.settings.load import Configuration
+from hashwacht.settings.origin import Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One effective value: the table it stands in, its key, itself and its origin."""
+
+    table: tuple[str, ...]
+    key: str
+    value: Plain
+    origin: Origin
+
+
+def rows(configuration: Configuration) -> Iterator[Row]:
+    """Every key that counts, table by table in the order of the example.
+
+    There is no secret in a configuration, so none can be shown.
+    """
+    settings = configuration.settings
+    yield from _rows(configuration, settings, ())
+    for matcher in settings.matchers:
+        table = ("matchers", matcher.name)
+        yield Row(table, "kind", matcher.kind.value, configuration.origin((*table, "kind")))
+        yield from _rows(configuration, matcher, table)
+    for credential in settings.credentials:
+        yield from _rows(configuration, credential, ("credentials", credential.name))
+
+
+def _rows(configuration: Configuration, section: Any, table: tuple[str, ...]) -> Iterator[Row]:
+    for key in keys_of(type(section)):
+        value = key.kind.show(getattr(section, key.name))
+        yield Row(table, key.name, value, configuration.origin((*table, key.name)))
+    for name, _ in sections_of(type(section)):
+        yield from _rows(configuration, getattr(section, name), (*table, name))
+
+
+def toml(value: Plain) -> str:
+    """Write a value as TOML on one line."""
+    if isinstance(value, dict):
+        inner = ", ".join(f"{toml_key(key)} = {toml(item)}" for key, item in value.items())
+        return f"{{ {inner} }}" if inner else "{}"
+    if isinstance(value, list):
+        return f"[{', '.join(toml(item) for item in value)}]"
+    # JSON's strings, numbers and booleans are TOML's as well, but for DEL.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def toml_key(name: str) -> str:
+    """Write a key, in quotation marks only if it needs them."""
+    return name if re.fullmatch("[A-Za-z0-9_-]+", name) else toml(name)

@@ -1,0 +1,55 @@
+"""The annotated example is the code's own account of itself."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hashwacht.fingerprint.plan import Limits
+from hashwacht.settings import HashlistSettings, LimitSettings, load
+from hashwacht.settings.example import example
+from hashwacht.settings.fields import keys_of
+from hashwacht.settings.matchers import MATCHER_KINDS
+from hashwacht.settings.read import read
+from hashwacht.settings.sections import CredentialSettings, Settings
+
+FILE = Path(__file__).parents[3] / "config" / "hashwacht.toml"
+
+
+def uncommented() -> dict[str, Any]:
+    """Take the # away before every key and table, as an operator would."""
+    return tomllib.loads(re.sub(r"(?m)^#(?=[\[a-z])", "", FILE.read_text()))
+
+
+def test_the_example_file_is_what_the_code_says() -> None:
+    assert FILE.read_text() == example()
+
+
+def test_the_example_as_it_lies_there_changes_nothing(tmp_path: Path) -> None:
+    bare = tmp_path / "bare.toml"
+    bare.touch()
+    assert load({}, uid=0, file=FILE).settings == load({}, uid=0, file=bare).settings
+
+
+def test_every_uncommented_value_of_the_example_is_the_default() -> None:
+    settings, faults = read(uncommented())
+    assert faults == []
+    plain = Settings()
+    assert (settings.state, settings.scan) == (plain.state, plain.scan)
+    assert settings.fingerprint == plain.fingerprint
+    assert settings.matchers == tuple(made(kind) for kind, made in MATCHER_KINDS.items())
+    assert settings.matchers[0] == HashlistSettings("hashlist")
+    assert settings.credentials == (CredentialSettings("eokm"),)
+
+
+def test_every_key_of_every_kind_of_matcher_is_in_the_example() -> None:
+    tables = uncommented()["matchers"]
+    for kind, made in MATCHER_KINDS.items():
+        assert set(tables[kind]) == {"kind", *(key.name for key in keys_of(made))}
+
+
+def test_the_limits_are_those_of_the_fingerprinter() -> None:
+    assert asdict(LimitSettings()) == asdict(Limits())

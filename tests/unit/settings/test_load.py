@@ -1,0 +1,236 @@
+"""Defaults, file, environment and options, each value with its origin; every fault at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hashwacht.errors import ConfigurationError
+from hashwacht.settings import (
+    Configuration,
+    EokmSettings,
+    FaultyConfiguration,
+    Given,
+    HashlistSettings,
+    HmaSettings,
+    RateLimit,
+    RateUnit,
+    Source,
+    load,
+)
+from hashwacht.settings.load import usual_file, usual_state
+from hashwacht.settings.show import rows
+
+USER = 1000
+
+
+def written(folder: Path, text: str) -> Path:
+    file = folder / "hashwacht.toml"
+    file.write_text(text)
+    return file
+
+
+def loaded(folder: Path, text: str, **environ: str) -> Configuration:
+    return load({"HOME": "/home/x", **environ}, uid=USER, file=written(folder, text))
+
+
+def faults(folder: Path, text: str) -> list[str]:
+    with pytest.raises(FaultyConfiguration) as caught:
+        loaded(folder, text)
+    assert caught.value.advice
+    return [str(each).replace(f"{folder}/", "") for each in caught.value.faults]
+
+
+def test_without_any_file_the_defaults_count() -> None:
+    settings = load({"HOME": "/nowhere"}, uid=USER).settings
+    assert settings.state.path == Path("/nowhere/.local/state/hashwacht")
+    assert settings.matchers == (
+        HashlistSettings("hashlist", Path("/nowhere/.local/state/hashwacht/lists")),
+    )
+
+
+def test_root_and_others_have_their_own_places() -> None:
+    environ = {"HOME": "/home/x", "XDG_CONFIG_HOME": "/c", "XDG_STATE_HOME": "relative"}
+    assert usual_file(environ, 0) == Path("/etc/hashwacht/hashwacht.toml")
+    assert usual_state(environ, 0) == Path("/var/lib/hashwacht")
+    assert usual_file(environ, USER) == Path("/c/hashwacht/hashwacht.toml")
+    assert usual_state(environ, USER) == Path("/home/x/.local/state/hashwacht")
+
+
+def test_the_file_in_the_usual_place_is_read(tmp_path: Path) -> None:
+    (tmp_path / "hashwacht").mkdir()
+    written(tmp_path / "hashwacht", "scan.jobs = 3")
+    found = load({"XDG_CONFIG_HOME": str(tmp_path), "HOME": "/x"}, uid=USER)
+    assert found.settings.scan.jobs == 3
+    assert found.file == tmp_path / "hashwacht/hashwacht.toml"
+
+
+def test_an_option_beats_the_environment_beats_the_file_beats_systemd_beats_the_default(
+    tmp_path: Path,
+) -> None:
+    key = ("state", "directory")
+    text = '[state]\ndirectory = "/file"'
+    option = (Given("state.directory", "/option", "--state-dir"),)
+    by_systemd = {"HOME": "/x", "STATE_DIRECTORY": "/systemd:/other"}
+    by_all = {**by_systemd, "HASHWACHT_STATE_DIR": "/environment"}
+    file = written(tmp_path, text)
+    steps = [
+        (load({"HOME": "/x"}, uid=USER), "/x/.local/state/hashwacht", "default"),
+        (load(by_systemd, uid=USER), "/systemd", "STATE_DIRECTORY"),
+        (load(by_systemd, uid=USER, file=file), "/file", f"{file}:2"),
+        (load(by_all, uid=USER, file=file), "/environment", "HASHWACHT_STATE_DIR"),
+        (load(by_all, uid=USER, file=file, options=option), "/option", "--state-dir"),
+    ]
+    for configuration, directory, origin in steps:
+        assert configuration.settings.state.path == Path(directory)
+        assert str(configuration.origin(key)) == origin
+
+
+def test_the_variable_names_a_file_and_an_option_beats_it(tmp_path: Path) -> None:
+    one = written(tmp_path, "scan.jobs = 1")
+    other = tmp_path / "other.toml"
+    other.write_text("scan.jobs = 2")
+    environ = {"HOME": "/x", "HASHWACHT_CONFIG": str(one)}
+    assert load(environ, uid=USER).settings.scan.jobs == 1
+    assert load(environ, uid=USER, file=other).settings.scan.jobs == 2
+
+
+def test_a_named_file_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="No such file"):
+        load({"HOME": "/x", "HASHWACHT_CONFIG": str(tmp_path / "none")}, uid=USER)
+
+
+def test_units_are_parsed_at_the_edge(tmp_path: Path) -> None:
+    text = """
+    scan.max_rate = "20 MiB/s"
+    fingerprint.limits = { picture_bytes = "1.5 MiB", seconds = 2.5 }
+    fingerprint.commands = { photodna = ["/opt/hasher", "--hex"] }
+    [matchers.one]
+    kind = "eokm"
+    recheck_after = "1d12h"
+    """
+    settings = loaded(tmp_path, text).settings
+    assert settings.scan.max_rate == RateLimit(20 << 20, RateUnit.BYTES)
+    assert settings.fingerprint.limits.picture_bytes == 3 << 19
+    assert settings.fingerprint.limits.seconds == 2.5
+    assert settings.fingerprint.commands == (("photodna", ("/opt/hasher", "--hex")),)
+    (matcher,) = settings.matchers
+    assert isinstance(matcher, EokmSettings)
+    assert matcher.recheck_after == 129600
+
+
+def test_every_kind_of_matcher_keeps_its_name_and_order(tmp_path: Path) -> None:
+    text = '[matchers.b]\nkind = "hma"\n[matchers.a]\nkind = "hashlist"\n'
+    matchers = loaded(tmp_path, text).settings.matchers
+    assert [(type(each), each.name) for each in matchers] == [
+        (HmaSettings, "b"),
+        (HashlistSettings, "a"),
+    ]
+
+
+def test_all_faults_are_told_at_once_with_line_and_nearest_key(tmp_path: Path) -> None:
+    text = """\
+jobs = 3
+[scann]
+[scan]
+job = 2
+max_rate = "fast"
+exclude = [
+  "a",
+  3,
+]
+[fingerprint.limits]
+frames = 0
+[matchers.eokm]
+kind = "eokm"
+tineout = "3s"
+bank = "x"
+[matchers.UPPER]
+kind = "hashlist"
+[matchers.b]
+kind = "foo"
+[matchers.c]
+base_url = "https://x"
+"""
+    told = "".join(f"{each}\n" for each in faults(tmp_path, text))
+    assert told == (Path(__file__).parent / "faults.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("scan = 3", "expected a table, got 3"),
+        ("matchers = []", "expected a table, got an array"),
+        ("scan.jobs = true", "expected a whole number, got true or false"),
+        ("scan.jobs = 1.0", "expected a whole number, got 1.0"),
+        ("scan.background = 1", "expected true or false, got 1"),
+        ('scan.exclude = "a"', "expected an array of texts, got 'a'"),
+        ('state.directory = "relative"', "expected an absolute path, got 'relative'"),
+        ('fingerprint.limits.seconds = "0s"', "expected 1s to 1h, got '0s'"),
+        ("fingerprint.limits.seconds = nan", "expected 1s to 1h, got nan"),
+        ('fingerprint.commands.x = ["hasher"]', "expected the program's absolute path"),
+        ("fingerprint.commands.x = []", "expected at least 1 element"),
+        ('matchers.e = { kind = "eokm", path = "/v1" }', "expected a path that contains {format}"),
+        ('matchers.e = { kind = "eokm", formats = {} }', "expected at least 1 entry"),
+        ('matchers.e = { kind = "hma", base_url = "host" }', "expected an address such as"),
+        ('matchers.e = { kind = "hma", base_url = "https://u:p@h" }', "must not hold a user"),
+        ('matchers.e = { kind = "hma", base_url = "https://h:99999" }', "no address"),
+        ('matchers.e = { kind = "eokm", base_url = "http://h.example" }', "in the clear"),
+        ('matchers.e = { kind = "hma", client_key = "/k" }', "a key without client_cert"),
+        ('credentials.e = { password = "x" }', "unknown key"),
+    ],
+)
+def test_a_wrong_value_is_told_with_what_was_expected(
+    tmp_path: Path, line: str, complaint: str
+) -> None:
+    (only,) = faults(tmp_path, f"\n{line}\n")
+    assert only.startswith("hashwacht.toml:2: ")
+    assert complaint in only
+
+
+def test_a_service_on_this_machine_may_be_asked_in_the_clear(tmp_path: Path) -> None:
+    text = 'matchers.e = { kind = "eokm", base_url = "http://127.0.0.1:8080/x/" }'
+    (matcher,) = loaded(tmp_path, text).settings.matchers
+    assert isinstance(matcher, EokmSettings)
+    assert matcher.base_url == "http://127.0.0.1:8080/x"
+
+
+def test_broken_toml_is_told_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"hashwacht\.toml:2: no valid TOML") as caught:
+        loaded(tmp_path, "\njobs = fast\n")
+    assert caught.value.advice
+
+
+def test_a_file_that_ends_too_early_is_told_with_its_last_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"hashwacht\.toml:2: no valid TOML"):
+        loaded(tmp_path, '\nexclude = "')
+
+
+def test_a_file_that_is_not_utf8_is_told_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "x.toml"
+    file.write_bytes(b'\nx = "\xff"')
+    with pytest.raises(ConfigurationError, match=r"x\.toml:2: not UTF-8"):
+        load({"HOME": "/x"}, uid=USER, file=file)
+
+
+def test_a_fault_of_an_option_names_the_option() -> None:
+    with pytest.raises(FaultyConfiguration, match=r"--jobs: scan\.jobs: expected 0 to 1024"):
+        load({"HOME": "/x"}, uid=USER, options=(Given("scan.jobs", -1, "--jobs"),))
+
+
+def test_a_hostile_key_cannot_write_to_the_terminal(tmp_path: Path) -> None:
+    (only,) = faults(tmp_path, '"\\u001b]0;x" = 1')
+    assert only.isprintable()
+
+
+def test_every_shown_value_tells_its_origin_and_is_json(tmp_path: Path) -> None:
+    text = '[scan]\nmax_rate = "5 files/s"\n[matchers.e]\nkind = "eokm"\ntest = true\n'
+    shown = {(*row.table, row.key): row for row in rows(loaded(tmp_path, text))}
+    assert shown["scan", "max_rate"].value == "5 files/s"
+    assert shown["scan", "max_rate"].origin.line == 2
+    assert shown["scan", "jobs"].origin.source is Source.DEFAULT
+    assert shown["matchers", "e", "kind"].origin.line == 4
+    assert shown["matchers", "e", "test"].origin.line == 5
+    json.dumps([row.value for row in shown.values()])
