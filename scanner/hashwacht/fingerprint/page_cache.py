@@ -1,0 +1,164 @@
+"""Reading that leaves the page cache as it was: a scan must not push out a customer's hot pages.
+
+Pages that were cached before stay, pages that only we brought in go.  Two ways, best first:
+
+1. ``RWF_DONTCACHE`` of preadv2(2), Linux 6.14 and later on ext4, XFS, Btrfs and others: the
+   kernel itself drops what this very read brought in.  No window in which we could be wrong.
+2. Otherwise mincore(2) *before* a stretch is read and ``POSIX_FADV_DONTNEED`` after it, for the
+   pages that were not there.  Asked a whole window ahead, so that our own read-ahead is never
+   mistaken for somebody's hot page.  mincore tells only an owner or writer of the file the
+   truth (Linux 5.2, CVE-2019-5489); to others everything seems cached, so such an answer is
+   checked with ``RWF_NOWAIT``.
+
+Measured on ext4, Linux 6.18, cold files: 40 KB each at 8,600/s (plain read 8,500/s, way 2
+6,800/s), 3 MB each at 1,000 to 1,100 MB/s (plain 1,200 to 1,600, way 2 900 to 950).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import mmap
+import os
+import re
+from functools import cache
+from types import TracebackType
+from typing import Self
+
+RWF_DONTCACHE = 0x80
+"""include/uapi/linux/fs.h; Python's os module does not name it yet."""
+
+WINDOW = 32 << 20
+"""Bytes asked about at once; more than any read-ahead, and 8 KiB of answer."""
+
+_MAP_FAILED = ctypes.c_void_p(-1).value
+_ABSENT = re.compile(rb"\x00+")
+_LOW_BIT = bytes(value & 1 for value in range(256))
+
+Stretch = tuple[int, int]
+"""Where pages start and how many bytes they are."""
+
+
+class QuietReader:
+    """Reads an open file from its current offset, once, and forgets what it read.
+
+    Moves the file offset as read(2) does.  Closing gives the page cache back; the descriptor
+    stays open.  Raises OSError as read(2) does.
+    """
+
+    def __init__(self, fd: int, *, dontcache: bool = True) -> None:
+        """*dontcache* False takes the second way even where the first is to be had."""
+        self._fd = fd
+        self._offset = os.lseek(fd, 0, os.SEEK_CUR)
+        self._dontcache = dontcache
+        self._cold: dict[int, list[Stretch]] = {}
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:
+        """Fill *buffer* with what comes next; return the number of bytes, 0 at the end."""
+        if self._dontcache:
+            try:
+                return os.preadv(self._fd, [buffer], -1, RWF_DONTCACHE)
+            except OSError as error:
+                if error.errno not in {errno.EOPNOTSUPP, errno.EINVAL}:
+                    raise
+                self._dontcache = False
+        window = self._offset // WINDOW
+        self._look(window)
+        self._look(window + 1)
+        count = os.readv(self._fd, [buffer])
+        self._offset += count
+        for done in [each for each in self._cold if each < self._offset // WINDOW]:
+            self._drop(done)
+        return count
+
+    def _look(self, window: int) -> None:
+        """Note which pages of a window are not cached yet."""
+        if window not in self._cold:
+            self._cold[window] = absent(self._fd, window * WINDOW, WINDOW)
+
+    def _drop(self, window: int) -> None:
+        """Let the kernel forget the pages of a window that were not cached before."""
+        for start, length in self._cold.pop(window):
+            os.posix_fadvise(self._fd, start, length, os.POSIX_FADV_DONTNEED)
+
+    def close(self) -> None:
+        """Forget what the last windows brought in."""
+        for window in list(self._cold):
+            self._drop(window)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def absent(fd: int, start: int, length: int) -> list[Stretch]:
+    """Say which pages of the *length* bytes from *start* (page-aligned) are not in the cache.
+
+    Nothing is read.  Where the kernel does not tell, pages count as cached: what may be
+    somebody's is not dropped.
+    """
+    size = os.fstat(fd).st_size
+    length = min(length, size - start)
+    if length <= 0:
+        return []
+    pages = _mincore(fd, start, length)
+    if b"\x00" not in pages:
+        return [(start, length)] if _claim_is_false(fd, start, length) else []
+    return [
+        (start + run.start() * mmap.PAGESIZE, (run.end() - run.start()) * mmap.PAGESIZE)
+        for run in _ABSENT.finditer(pages)
+    ]
+
+
+def _mincore(fd: int, start: int, length: int) -> bytes:
+    """Return one byte a page: 1 if it is cached.  All ones if it cannot be mapped at all."""
+    libc = _libc()
+    count = -(-length // mmap.PAGESIZE)
+    address = libc.mmap(None, length, 0, mmap.MAP_SHARED, fd, start)  # PROT_NONE: no access
+    if address == _MAP_FAILED:
+        return b"\x01" * count
+    try:
+        pages = ctypes.create_string_buffer(count)
+        if libc.mincore(address, length, pages) != 0:
+            return b"\x01" * count
+        return pages.raw.translate(_LOW_BIT)
+    finally:
+        libc.munmap(address, length)
+
+
+def _claim_is_false(fd: int, start: int, length: int) -> bool:
+    """Try first, middle and last byte without waiting for the disk: not cached if it would."""
+    byte = bytearray(1)
+    for offset in {start, start + length // 2, start + length - 1}:
+        try:
+            os.preadv(fd, [byte], offset, os.RWF_NOWAIT)
+        except BlockingIOError:
+            return True
+        except OSError:  # a file system that cannot tell
+            return False
+    return False
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    """Give the C library with the three calls that Python has no wrapper for."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [
+        ctypes.c_void_p,
+        ctypes.c_size_t,
+        ctypes.c_int,
+        ctypes.c_int,
+        ctypes.c_int,
+        ctypes.c_long,
+    ]
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    libc.mincore.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p]
+    return libc
