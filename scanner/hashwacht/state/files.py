@@ -1,0 +1,175 @@
+"""Names on disk: what the last look at each found, and which content lies there."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from hashwacht.state.database import Database
+from hashwacht.state.encoding import OUTCOMES, stored_int
+from hashwacht.types import FileId, Outcome, Reason
+
+Look = tuple[bytes, FileId, int, int | None, Reason | None]
+"""What was found under a name: (name, id, nlink, content, reason if it could not be read)."""
+
+_FORGET_CHUNK = 500
+"""Directories forgotten in one transaction, so that others get a turn."""
+
+_KNOWN = """f.dev, f.ino, f.size, f.mtime_ns, f.ctime_ns, f.content,
+    coalesce(f.reason, c.reason), c.recipe, c.outcome, c.epoch, c.asked_at, f.run"""
+_JOINED = "files AS f LEFT JOIN contents AS c ON c.id = f.content"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """What the last look at a name found.
+
+    *content* is None if it could not be read.  *reason* says why it is undetermined: the
+    file itself could not be read, or its content lacks an answer.  *recipe*, *outcome*,
+    *epoch* and *asked_at* (Unix seconds) are those of the content: what its fingerprint
+    attempted, and the verdict with the epoch and the oldest answer it rests on.
+    """
+
+    id: FileId
+    content: int | None
+    reason: Reason | None
+    recipe: tuple[str, ...]
+    outcome: Outcome | None
+    epoch: int | None
+    asked_at: float | None
+    run: int
+
+
+class Files:
+    """The files of all directories ever listed.  Names and paths are bytes, paths absolute."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def in_directory(self, path: bytes) -> dict[bytes, KnownFile]:
+        """Return what is known of the files directly in *path*, by name."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                f"SELECT f.name, {_KNOWN} FROM {_JOINED}"  # noqa: S608  # our own constants
+                " WHERE f.directory = (SELECT id FROM directories WHERE path = ?)",
+                (path,),
+            ).fetchall()
+            return {row[0]: self._known(connection, row[1:]) for row in rows}
+
+    def linked(self, dev: int, ino: int) -> KnownFile | None:
+        """Return what the latest look at another name of the same inode found.
+
+        Only names are known here that had more than one link when they were looked at.
+        """
+        with self._database.reading() as connection:
+            row = connection.execute(
+                f"SELECT {_KNOWN} FROM {_JOINED}"  # noqa: S608  # our own constants
+                " WHERE f.linked = 1 AND f.ino = ? AND f.dev = ?"
+                " ORDER BY f.run DESC, f.ctime_ns DESC LIMIT 1",
+                (stored_int(ino), stored_int(dev)),
+            ).fetchone()
+            return self._known(connection, row) if row else None
+
+    def _known(self, connection: sqlite3.Connection, row: tuple[Any, ...]) -> KnownFile:
+        dev, ino, size, mtime, ctime, content, reason, recipe, outcome, epoch, asked, run = row
+        return KnownFile(
+            FileId(int(dev), int(ino), int(size), int(mtime), int(ctime)),
+            content,
+            None if reason is None else Reason(self._database.words.text(connection, reason)),
+            () if recipe is None else self._database.recipes.names(connection, recipe),
+            None if outcome is None else OUTCOMES[outcome],
+            epoch,
+            asked,
+            run,
+        )
+
+    def put(self, directory: bytes, run: int, files: Iterable[Look]) -> None:
+        """Record what this run found under names of one directory."""
+        with self._database.transaction() as writer:
+            number = _directory(writer, directory)
+            writer.executemany(
+                "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (directory, name) DO UPDATE SET dev = excluded.dev,"
+                " ino = excluded.ino, size = excluded.size, mtime_ns = excluded.mtime_ns,"
+                " ctime_ns = excluded.ctime_ns, content = excluded.content,"
+                " reason = excluded.reason, run = excluded.run, linked = excluded.linked",
+                [(number, *self._row(writer, look, run)) for look in files],
+            )
+
+    def _row(self, writer: sqlite3.Connection, look: Look, run: int) -> tuple[Any, ...]:
+        name, file, nlink, content, reason = look
+        numbers = (file.dev, file.ino, file.size, file.mtime_ns, file.ctime_ns)
+        why = None if reason is None else self._database.words.number(writer, reason)
+        return (name, *map(stored_int, numbers), content, why, run, nlink > 1)
+
+    def forget(self, directory: bytes, names: Iterable[bytes]) -> None:
+        """Drop names that a listing of their directory no longer shows."""
+        with self._database.transaction() as writer:
+            writer.executemany(
+                "DELETE FROM files WHERE name = ?"
+                " AND directory = (SELECT id FROM directories WHERE path = ?)",
+                [(name, directory) for name in names],
+            )
+
+    def forget_below(self, root: bytes, run: int) -> int:
+        """Drop the directories under *root* that *run* has not listed; return how many.
+
+        Forgets nothing if *root* itself was not listed by *run*: it may be unmounted.
+        """
+        if not self.is_done(root, run):
+            return 0
+        forgotten = 0
+        while True:
+            with self._database.transaction() as writer:
+                dropped = writer.execute(
+                    "DELETE FROM directories WHERE id IN (SELECT id FROM directories"
+                    " WHERE path >= ? AND path < ? AND run <> ? LIMIT ?)",
+                    (*_below(root), run, _FORGET_CHUNK),
+                ).rowcount
+            forgotten += dropped
+            if dropped < _FORGET_CHUNK:
+                return forgotten
+
+    def paths_of(self, content: int, limit: int | None = None) -> list[bytes]:
+        """Return the absolute paths where this content lay when last looked at."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT d.path, f.name FROM files AS f JOIN directories AS d"
+                " ON d.id = f.directory WHERE f.content = ? ORDER BY f.directory, f.name LIMIT ?",
+                (content, -1 if limit is None else limit),
+            ).fetchall()
+        return [os.path.join(path, name) for path, name in rows]  # noqa: PTH118  # bytes
+
+    def directory_done(self, path: bytes, run: int) -> None:
+        """Note that *run* has listed *path* and recorded all its files."""
+        with self._database.transaction() as writer:
+            writer.execute(
+                "UPDATE directories SET run = ? WHERE id = ?", (run, _directory(writer, path))
+            )
+
+    def is_done(self, path: bytes, run: int) -> bool:
+        """Tell whether directory_done was called for *path* in *run*."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                "SELECT run = ? FROM directories WHERE path = ?", (run, path)
+            ).fetchone()
+        return bool(row and row[0])
+
+
+def _directory(writer: sqlite3.Connection, path: bytes) -> int:
+    """Return the number of a directory; a new one gets one, and counts as not listed."""
+    row = writer.execute("SELECT id FROM directories WHERE path = ?", (path,)).fetchone()
+    if row is None:
+        added = writer.execute("INSERT INTO directories (path, run) VALUES (?, 0)", (path,))
+        assert added.lastrowid is not None
+        return added.lastrowid
+    return int(row[0])
+
+
+def _below(root: bytes) -> tuple[bytes, bytes]:
+    """Bounds of all paths below *root*: from ``root/`` up to, not including, ``root0``."""
+    prefix = root.rstrip(b"/")
+    return prefix + b"/", prefix + b"0"

@@ -1,0 +1,115 @@
+"""One scan at a time per state, by a lock that dies with its process."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from hashwacht.errors import StateBusy
+
+_ATTEMPTS, _PAUSE_SECONDS = 10, 0.02
+"""Somebody who only looks who holds the lock takes it for an instant; that is waited out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds the lock: the process, and the run once it has one."""
+
+    pid: int | None
+    run: int | None
+
+
+class RunLock:
+    """An exclusive flock(2) on a file next to the database, with its holder's name inside.
+
+    The kernel gives it back however the process ends.  A child forked without exec keeps it
+    alive too, so start such children before.
+    """
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self._descriptor = descriptor
+
+    @classmethod
+    def acquire(cls, database: Path) -> Self:
+        """Take the lock of the state in *database*.  Raises StateBusy, naming the holder."""
+        path = lock_path(database)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        for _ in range(_ATTEMPTS):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(_PAUSE_SECONDS)
+            else:
+                lock = cls(path, descriptor)
+                lock.name(None)
+                return lock
+        os.close(descriptor)
+        raise _busy(path, _read(path))
+
+    def name(self, run: int | None) -> None:
+        """Say which run holds the lock."""
+        text = json.dumps({"pid": os.getpid(), "run": run}).encode()
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, text, 0)
+
+    def release(self) -> None:
+        """Give the lock back.  The file stays: removing it would race with the next holder."""
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+def lock_path(database: Path) -> Path:
+    """Return the path of the lock that belongs to a database."""
+    return database.with_suffix(".lock")
+
+
+def holder(database: Path) -> Holder | None:
+    """Return who holds the lock of the state in *database*, None if nobody does."""
+    path = lock_path(database)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _read(path)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _read(path: Path) -> Holder:
+    """Read the holder's name; it may be just about to write it."""
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError:
+        return Holder(None, None)
+    return Holder(found["pid"], found["run"])
+
+
+def _busy(path: Path, found: Holder) -> StateBusy:
+    who = f"process {found.pid}" if found.pid else "another process"
+    what = f" with run {found.run}" if found.run else ""
+    return StateBusy(
+        f"{who}{what} is working on the state {path.parent}",
+        advice="Wait for it or stop it (`hashwacht scans` shows it), then try again.",
+    )
