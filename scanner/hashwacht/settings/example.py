@@ -11,7 +11,7 @@ from typing import Any
 
 from hashwacht.settings.fields import keys_of, sections_of
 from hashwacht.settings.matchers import MATCHER_KINDS, HashlistSettings
-from hashwacht.settings.sections import CredentialSettings, Settings
+from hashwacht.settings.sections import Settings
 from hashwacht.settings.show import toml
 
 WIDTH = 96
@@ -31,11 +31,6 @@ Who answers. One table for each matcher, under a name of your choice that appear
 Without any there is one of kind "hashlist" named "hashlist"; as soon as one is configured here,
 only those that are configured answer."""
 
-_CREDENTIALS = """\
-Where to look for secrets; the secrets themselves never stand in a configuration. One table for
-each name that a matcher's "credentials" says. Looked for in this order: a systemd credential
-of the name, then keyring, file, env. `hashwacht credentials set NAME` stores one."""
-
 
 def example() -> str:
     """Write the annotated example, as it lies in ``config/hashwacht.toml``."""
@@ -47,8 +42,6 @@ def example() -> str:
         mark = "" if matcher is HashlistSettings else "#"
         heads = (f"{mark}[matchers.{kind}]", f'{mark}kind = "{kind}"')
         blocks.append(_table(matcher, *heads))
-    blocks.append(_comment(_CREDENTIALS))
-    blocks.append(_table(CredentialSettings, "#[credentials.eokm]"))
     return "\n\n".join(blocks) + "\n"
 
 

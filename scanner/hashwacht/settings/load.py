@@ -69,7 +69,8 @@ def load(
     settings, faults = read(raw)
     if faults:
         raise FaultyConfiguration([_placed(each, origins, chosen) for each in faults])
-    return Configuration(_completed(settings), chosen, origins)
+    beside = usual_file(environ, uid).parent
+    return Configuration(_completed(settings, beside), chosen, origins)
 
 
 def usual_file(environ: Mapping[str, str], uid: int) -> Path:
@@ -166,10 +167,15 @@ def _placed(fault: Fault, origins: Mapping[locate.Path, Origin], file: Path | No
     return PlacedFault(fault, Origin(Source.FILE, str(file or "")))
 
 
-def _completed(settings: Settings) -> Settings:
-    """Fill in the defaults that depend on other settings."""
+def _completed(settings: Settings, beside: Path) -> Settings:
+    """Fill in the defaults that depend on others: the lists' and the credentials' directory."""
     lists = settings.state.path / "lists"
-    return replace(settings, matchers=tuple(_with_lists(each, lists) for each in settings.matchers))
+    directory = settings.credentials.directory or beside / "credentials"
+    return replace(
+        settings,
+        matchers=tuple(_with_lists(each, lists) for each in settings.matchers),
+        credentials=replace(settings.credentials, directory=directory),
+    )
 
 
 def _with_lists(matcher: MatcherSettings, lists: Path) -> MatcherSettings:

@@ -63,7 +63,8 @@ class ServiceSettings:
     credentials: str = setting(
         OPTIONAL_NAME,
         "",
-        "Name of the credentials to log in with, see [credentials.NAME]. Empty: without.",
+        "Name of the credentials (user and password) to log in with; `hashwacht credentials set"
+        " NAME` stores them. Empty: without.",
     )
     timeout: float = setting(
         Duration(0.1, 600),

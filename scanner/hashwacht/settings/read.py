@@ -14,15 +14,13 @@ from hashwacht.settings.locate import Path
 from hashwacht.settings.matchers import (
     MATCHER_KINDS,
     NAME,
-    HashlistSettings,
     MatcherSettings,
     ServiceSettings,
 )
-from hashwacht.settings.sections import CredentialSettings, Settings
+from hashwacht.settings.sections import DEFAULT_MATCHERS, Settings
 
 Section = TypeVar("Section")
 Raw = Mapping[str, Any]
-TABLES_BY_NAME = ("matchers", "credentials")
 
 
 def read(raw: Raw) -> tuple[Settings, list[Fault]]:
@@ -39,24 +37,13 @@ class _Reader:
         self.faults: list[Fault] = []
 
     def settings(self, raw: Raw) -> Settings:
-        by_name = {name: self._table(raw.get(name, {}), (name,)) for name in TABLES_BY_NAME}
-        rest = {name: value for name, value in raw.items() if name not in TABLES_BY_NAME}
         matchers = tuple(
             made
-            for name, table in by_name["matchers"].items()
+            for name, table in self._table(raw.get("matchers", {}), ("matchers",)).items()
             if (made := self._matcher(name, table)) is not None
         )
-        credentials = tuple(
-            self._named(CredentialSettings, ("credentials", name), table)
-            for name, table in by_name["credentials"].items()
-        )
-        return self._section(
-            Settings,
-            rest,
-            (),
-            credentials=credentials,
-            matchers=matchers or (HashlistSettings("hashlist"),),
-        )
+        rest = {name: value for name, value in raw.items() if name != "matchers"}
+        return self._section(Settings, rest, (), matchers=matchers or DEFAULT_MATCHERS)
 
     def _section(self, made: type[Section], raw: Raw, path: Path, **given: Any) -> Section:
         """Read one table into its section.  *given* are fields that are no keys of it."""
@@ -83,14 +70,14 @@ class _Reader:
         self.faults.append(Fault(path, f"expected a table, got {described(raw)}"))
         return {}
 
-    def _named(self, made: type[Section], path: Path, raw: object) -> Section:
+    def _named(self, made: type[Section], path: Path, table: Raw) -> Section:
         """Read a table whose name is chosen by the operator."""
         name = str(path[-1])
         try:
             NAME.read(name)
         except ValueError as error:
             self.faults.append(Fault(path, str(error)))
-        return self._section(made, self._table(raw, path), path, name=name)
+        return self._section(made, table, path, name=name)
 
     def _matcher(self, name: str, raw: object) -> MatcherSettings | None:
         """Read a matcher by its kind; without one nothing else can be judged."""
@@ -130,7 +117,7 @@ class _Reader:
 def _also_valid(made: type[Any]) -> tuple[str, ...]:
     """Names that are valid in a table although its section does not read them."""
     if made is Settings:
-        return TABLES_BY_NAME
+        return ("matchers",)
     return ("kind",) if made in MATCHER_KINDS.values() else ()
 
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from hashwacht.settings.fields import section, setting
@@ -133,26 +133,24 @@ class FingerprintSettings:
 
 @dataclass(frozen=True, slots=True)
 class CredentialSettings:
-    """Where to look for one secret.
+    """Where secrets are looked for; the secrets themselves never stand in a configuration."""
 
-    A systemd credential of that name comes before all of these.
-    """
-
-    name: str
+    directory: Path | None = setting(
+        Location(),
+        None,
+        "Directory with one file (mode 0600) for each name that a matcher's credentials say."
+        ' Empty: "credentials" beside the usual place of this file.',
+    )
     keyring: str = setting(
         Text("[A-Za-z0-9_.]*", "a keyring backend such as keyring.backends.SecretService.Keyring"),
         "",
-        "Keyring backend to ask, by its full name. Empty: no keyring; none is ever picked"
-        " silently.",
+        "Keyring backend to ask, as `keyring --list-backends` names it. Empty: no keyring; none is"
+        " ever picked silently, because the default changes with what is installed.",
     )
-    file: Path | None = setting(
-        Location(), None, "File that holds it, readable by its owner alone (mode 0600)."
-    )
-    env: str = setting(
-        Text("([A-Za-z_][A-Za-z0-9_]*)?", "the name of a variable"),
-        "",
-        "Environment variable that holds it; the last resort, others may see it.",
-    )
+
+
+DEFAULT_MATCHERS: tuple[MatcherSettings, ...] = (HashlistSettings("hashlist"),)
+"""Who answers if nobody is configured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +160,5 @@ class Settings:
     state: StateSettings = section(StateSettings)
     scan: ScanSettings = section(ScanSettings)
     fingerprint: FingerprintSettings = section(FingerprintSettings)
-    matchers: tuple[MatcherSettings, ...] = field(
-        default_factory=lambda: (HashlistSettings("hashlist"),)
-    )
-    credentials: tuple[CredentialSettings, ...] = ()
-
-    def credential(self, name: str) -> CredentialSettings:
-        """Where to look for the credentials *name*; the usual places if nothing is said."""
-        known = {each.name: each for each in self.credentials}
-        return known.get(name, CredentialSettings(name))
+    matchers: tuple[MatcherSettings, ...] = DEFAULT_MATCHERS
+    credentials: CredentialSettings = section(CredentialSettings)

@@ -35,8 +35,6 @@ def rows(configuration: Configuration) -> Iterator[Row]:
         table = ("matchers", matcher.name)
         yield Row(table, "kind", matcher.kind.value, configuration.origin((*table, "kind")))
         yield from _rows(configuration, matcher, table)
-    for credential in settings.credentials:
-        yield from _rows(configuration, credential, ("credentials", credential.name))
 
 
 def _rows(configuration: Configuration, section: Any, table: tuple[str, ...]) -> Iterator[Row]:

@@ -14,7 +14,7 @@ from hashwacht.settings.example import example
 from hashwacht.settings.fields import keys_of
 from hashwacht.settings.matchers import MATCHER_KINDS
 from hashwacht.settings.read import read
-from hashwacht.settings.sections import CredentialSettings, Settings
+from hashwacht.settings.sections import Settings
 
 FILE = Path(__file__).parents[3] / "config" / "hashwacht.toml"
 
@@ -42,7 +42,7 @@ def test_every_uncommented_value_of_the_example_is_the_default() -> None:
     assert settings.fingerprint == plain.fingerprint
     assert settings.matchers == tuple(made(kind) for kind, made in MATCHER_KINDS.items())
     assert settings.matchers[0] == HashlistSettings("hashlist")
-    assert settings.credentials == (CredentialSettings("eokm"),)
+    assert settings.credentials == plain.credentials
 
 
 def test_every_key_of_every_kind_of_matcher_is_in_the_example() -> None:

@@ -49,6 +49,7 @@ def test_without_any_file_the_defaults_count() -> None:
     assert settings.matchers == (
         HashlistSettings("hashlist", Path("/nowhere/.local/state/hashwacht/lists")),
     )
+    assert settings.credentials.directory == Path("/nowhere/.config/hashwacht/credentials")
 
 
 def test_root_and_others_have_their_own_places() -> None:
@@ -179,7 +180,7 @@ base_url = "https://x"
         ('matchers.e = { kind = "hma", base_url = "https://h:99999" }', "no address"),
         ('matchers.e = { kind = "eokm", base_url = "http://h.example" }', "in the clear"),
         ('matchers.e = { kind = "hma", client_key = "/k" }', "a key without client_cert"),
-        ('credentials.e = { password = "x" }', "unknown key"),
+        ('credentials.password = "x"', "unknown key"),
     ],
 )
 def test_a_wrong_value_is_told_with_what_was_expected(
