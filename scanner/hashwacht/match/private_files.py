@@ -1,0 +1,138 @@
+"""A directory that only its owner can read, and files that never were readable by others.
+
+Everything is reached by descriptor and created with its final mode, so that there is no
+moment in which a hash list lies open, and no name that somebody could swap for a symlink.
+Run by root on a directory that belongs to the scanner's user, what is created belongs to that
+user too: else a list imported by root could not be read by the service.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+DIRECTORY_MODE = 0o700
+FILE_MODE = 0o600
+PARTIAL = ".partial"
+"""The end of the name of a file that is being written and may be removed if found later."""
+
+_NOBODY_ELSE = 0o077
+_LOCK = "lock"
+
+
+class PrivateDirectory:
+    """One directory of mode 0700, held open.  Every method may raise OSError."""
+
+    def __init__(self, fd: int, path: Path) -> None:
+        """Take over *fd*; *path* is only shown, never opened again."""
+        self.fd = fd
+        self.path = path
+        self._owner = os.fstat(fd)
+
+    @classmethod
+    def at(cls, path: Path) -> PrivateDirectory:
+        """Open a directory, creating it and its parents if they are missing."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(DIRECTORY_MODE, exist_ok=True)
+        return cls(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        os.close(self.fd)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out of the same block; the lock dies with its process."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(_LOCK, flags, FILE_MODE, dir_fd=self.fd)
+        try:
+            self._give(fd)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
+
+    def make(self, name: str) -> PrivateDirectory:
+        """Create a sub-directory, locked as being in use until it is closed."""
+        os.mkdir(name, DIRECTORY_MODE, dir_fd=self.fd)
+        made = PrivateDirectory(self._open_directory(name), self.path / name)
+        self._give(made.fd)
+        fcntl.flock(made.fd, fcntl.LOCK_EX)
+        return made
+
+    def in_use(self, name: str) -> bool:
+        """Tell if the process that made this sub-directory is still at work in it."""
+        fd = self._open_directory(name)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
+    def create(self, name: str) -> BinaryIO:
+        """Create a file of mode 0600 for reading and writing; it must not exist."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(name, flags, FILE_MODE, dir_fd=self.fd)
+        self._give(fd)
+        return os.fdopen(fd, "w+b")
+
+    def replace(self, name: str, content: bytes) -> None:
+        """Write a file so that readers, and a crash, find the old or the new content."""
+        partial = f"{name}.{secrets.token_hex(4)}{PARTIAL}"
+        try:
+            with self.create(partial) as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, name, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+        except BaseException:
+            self.discard(partial)
+            raise
+        self.sync()
+
+    def discard(self, name: str) -> None:
+        """Remove a file or a sub-directory with all its files, if it is there."""
+        try:
+            os.unlink(name, dir_fd=self.fd)
+        except FileNotFoundError:
+            return
+        except (IsADirectoryError, PermissionError):
+            shutil.rmtree(name, dir_fd=self.fd)
+
+    def names(self) -> list[str]:
+        """List what lies in the directory, sorted."""
+        return sorted(os.listdir(self.fd))  # noqa: PTH208  # a path has no descriptor
+
+    def sync(self) -> None:
+        """Make the names in the directory survive a power cut."""
+        os.fsync(self.fd)
+
+    def _open_directory(self, name: str) -> int:
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(name, flags, dir_fd=self.fd)
+
+    def _give(self, fd: int) -> None:
+        """Hand what root created to the owner of the directory."""
+        if os.geteuid() == 0 and self._owner.st_uid != 0:
+            os.fchown(fd, self._owner.st_uid, self._owner.st_gid)
+
+
+def too_open(stat: os.stat_result) -> bool:
+    """Tell if anybody but the owner may read or change it."""
+    return bool(stat.st_mode & _NOBODY_ELSE)
