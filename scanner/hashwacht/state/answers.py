@@ -11,16 +11,8 @@ from hashwacht.state.encoding import MATCH, NO_MATCH, OUTCOMES, UNDETERMINED, st
 from hashwacht.state.staleness import Stale, Wanted
 from hashwacht.types import Answer, Match, Outcome, Reason
 
-
-def standing(former: Answer | None, fresh: Answer) -> Answer:
-    """Which of two answers of one matcher about the same content holds.
-
-    The fresh one, except that a match is not forgotten because a service is out of reach.
-    """
-    lost = fresh.outcome is Outcome.UNDETERMINED
-    if former is not None and former.outcome is Outcome.MATCH and lost:
-        return former
-    return fresh
+_SUPERSEDED = "before further signals"
+"""The revision of a match that was given before the content had all its present signals."""
 
 
 class Answers:
@@ -32,7 +24,8 @@ class Answers:
     def put(self, rows: Iterable[tuple[int, Answer]]) -> None:
         """Record answers about contents in place of the same matcher's former ones.
 
-        The rule is :func:`standing`.  The time of the first MATCH is kept for ever.
+        The rule is that of :func:`hashwacht.verdict.standing`: an answer that is UNDETERMINED
+        does not replace a MATCH.  The time of the first MATCH is kept for ever.
         """
         with self._database.transaction() as writer:
             for content, answer in rows:
@@ -42,7 +35,7 @@ class Answers:
         words = self._database.words
         matcher = words.number(writer, answer.matcher)
         matched_at = answer.asked_at if answer.outcome is Outcome.MATCH else None
-        changed = writer.execute(  # a match is not lost to silence: see standing()
+        changed = writer.execute(
             "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (content, matcher) DO UPDATE SET outcome = excluded.outcome,"
             " asked_at = excluded.asked_at, revision = excluded.revision,"
@@ -120,7 +113,7 @@ def read_answers(
                 name,
                 OUTCOMES[outcome],
                 asked_at,
-                "" if revision is None else words.text(connection, revision),
+                words.text(connection, revision),
                 _read_matches(database, connection, content, matcher) if outcome == MATCH else (),
                 None if reason is None else Reason(words.text(connection, reason)),
                 "" if detail is None else text_of(detail),
@@ -155,15 +148,16 @@ def _read_matches(
 def unanswer(database: Database, writer: sqlite3.Connection, content: int) -> None:
     """Make all answers about a content too weak, because it has signals they do not cover.
 
-    A NO_MATCH becomes UNDETERMINED; a match stays one, but without a revision, so that no
-    matcher's present state of knowledge is taken to be in it.
+    A NO_MATCH becomes UNDETERMINED; a match stays one, but with a revision that no matcher has.
     """
-    unanswered = database.words.number(writer, Reason.UNANSWERED)
+    words = database.words
+    unanswered = words.number(writer, Reason.UNANSWERED)
     why = "not yet asked about signals that were computed since"
     writer.execute(
         "UPDATE answers SET outcome = ?, reason = ?, detail = ? WHERE content = ? AND outcome = ?",
         (UNDETERMINED, unanswered, why, content, NO_MATCH),
     )
     writer.execute(
-        "UPDATE answers SET revision = NULL WHERE content = ? AND outcome = ?", (content, MATCH)
+        "UPDATE answers SET revision = ? WHERE content = ? AND outcome = ?",
+        (words.number(writer, _SUPERSEDED), content, MATCH),
     )

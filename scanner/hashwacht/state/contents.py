@@ -35,11 +35,15 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A verdict on a content, the epoch it was decided in, and its oldest answer's time."""
+    """A verdict on a content, and how long it can stand unasked.
+
+    *epoch* is the one it was decided in; None if it shall be looked at again every time.
+    *asked_at* (Unix seconds) is the date of the oldest answer it rests on that ages.
+    """
 
     content: int
     verdict: Verdict
-    epoch: int
+    epoch: int | None
     asked_at: float | None
 
 

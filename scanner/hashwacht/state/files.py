@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Container, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,12 @@ _FORGET_CHUNK = 500
 _KNOWN = """f.dev, f.ino, f.size, f.mtime_ns, f.ctime_ns, f.content,
     coalesce(f.reason, c.reason), c.recipe, c.outcome, c.epoch, c.asked_at, f.run"""
 _JOINED = "files AS f LEFT JOIN contents AS c ON c.id = f.content"
+_IN_DIRECTORY = (
+    f"SELECT f.name, {_KNOWN} FROM {_JOINED}"  # noqa: S608  # our own constants
+    " WHERE f.directory = (SELECT id FROM directories WHERE path = ?)"
+)
+_SPARE = 1000
+"""A directory that knows so many files more than are asked for is asked name by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +55,34 @@ class Files:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def in_directory(self, path: bytes) -> dict[bytes, KnownFile]:
-        """Return what is known of the files directly in *path*, by name."""
+    def in_directory(
+        self, path: bytes, names: Collection[bytes] | None = None
+    ) -> dict[bytes, KnownFile]:
+        """Return what is known of the files directly in *path*, by name.
+
+        With *names*, at least of those: the memory it takes is bounded by their number, not
+        by that of all files in the directory.
+        """
         with self._database.reading() as connection:
-            rows = connection.execute(
-                f"SELECT f.name, {_KNOWN} FROM {_JOINED}"  # noqa: S608  # our own constants
-                " WHERE f.directory = (SELECT id FROM directories WHERE path = ?)",
-                (path,),
-            ).fetchall()
+            most = -1 if names is None else len(names) + _SPARE
+            rows = connection.execute(_IN_DIRECTORY + " LIMIT ?", (path, most)).fetchall()
+            if names is not None and len(rows) == most:
+                found = (
+                    connection.execute(_IN_DIRECTORY + " AND f.name = ?", (path, name)).fetchone()
+                    for name in names
+                )
+                rows = [row for row in found if row is not None]
             return {row[0]: self._known(connection, row[1:]) for row in rows}
+
+    def missing(self, path: bytes, present: Container[bytes]) -> list[bytes]:
+        """Return the names known directly in *path* that are not in *present*."""
+        with self._database.reading() as connection:
+            names = connection.execute(
+                "SELECT name FROM files"
+                " WHERE directory = (SELECT id FROM directories WHERE path = ?)",
+                (path,),
+            )
+            return [name for (name,) in names if name not in present]
 
     def linked(self, dev: int, ino: int) -> KnownFile | None:
         """Return what the latest look at another name of the same inode found.

@@ -28,13 +28,14 @@ class Holder:
 class RunLock:
     """An exclusive flock(2) on a file next to the database, with its holder's name inside.
 
-    The kernel gives it back however the process ends.  A child forked without exec keeps it
-    alive too, so start such children before.
+    The kernel gives it back however the process ends.  A forked child would keep it alive
+    beyond that, so it drops its copy at once.
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
-        self._descriptor = descriptor
+        self._descriptor: int | None = descriptor
+        os.register_at_fork(after_in_child=self.release)
 
     @classmethod
     def acquire(cls, database: Path) -> Self:
@@ -56,13 +57,16 @@ class RunLock:
 
     def name(self, run: int | None) -> None:
         """Say which run holds the lock."""
+        assert self._descriptor is not None, "the lock was released"
         text = json.dumps({"pid": os.getpid(), "run": run}).encode()
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, text, 0)
 
     def release(self) -> None:
         """Give the lock back.  The file stays: removing it would race with the next holder."""
-        os.close(self._descriptor)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
     def __enter__(self) -> Self:
         return self

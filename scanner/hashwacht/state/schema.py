@@ -72,7 +72,7 @@ _VERSION_1: Step = (
         matcher INTEGER NOT NULL,
         outcome INTEGER NOT NULL,
         asked_at REAL NOT NULL,
-        revision INTEGER,
+        revision INTEGER NOT NULL,
         reason INTEGER,
         detail,
         first_match_at REAL,
