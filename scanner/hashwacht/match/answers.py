@@ -13,7 +13,7 @@ from hashwacht.types import Answer, Match, Outcome, Reason
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Heard:
     """What a matcher said of one signal.
 
     Without *reason* the signal was answered, and *matches* is the whole answer (empty: not
@@ -27,7 +27,7 @@ class Reply:
 
 
 def combine(
-    matcher: str, replies: Iterable[Reply], *, asked_at: float, revision: str = ""
+    matcher: str, signals: Iterable[Heard], *, asked_at: float, revision: str = ""
 ) -> Answer:
     """Make the answer to one question; *asked_at* is Unix time in seconds.
 
@@ -35,11 +35,11 @@ def combine(
     UNDETERMINED with its reason (matches of known-good lists are kept with it).  Otherwise
     known-good matches make MATCH, and only if every signal was answered with nothing, NO_MATCH.
     """
-    heard = tuple(replies)
+    heard = tuple(signals)
     if not heard:
         raise ValueError("a question without signals has no answer")
-    matches = tuple(dict.fromkeys(match for reply in heard for match in reply.matches))
-    unanswered = next((reply for reply in heard if reply.reason is not None), None)
+    matches = tuple(dict.fromkeys(match for each in heard for match in each.matches))
+    unanswered = next((each for each in heard if each.reason is not None), None)
     accused = any(not match.known_good for match in matches)
     if unanswered is not None and not accused:
         return Answer(

@@ -1,0 +1,83 @@
+"""The Instant Image Identifier of EOKM/Offlimits, protocol v1 (formerly HashCheckService).
+
+``POST {base}/v1/check/{format}``, HTTP Basic, the body is the bare hash in lower-case hex, the
+answer the literal text ``true`` or ``false``: known or not, no list, no category, one hash a
+request.  ``/v1/test/check/{format}`` is the service's test path.  As two independent public
+clients speak it (SCART, ``scartHASHcheck.php``; Shimmie, ``ext/eokm``); the content type is
+the one that both, by PHP's cURL, put on the wire.  There is no public documentation, so paths
+and formats are arguments.  Anything but a literal answer with status 200 is undetermined.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from hashwacht.match import checkup
+from hashwacht.match.client import Client
+from hashwacht.match.exchange import Inquiry
+from hashwacht.match.fault import Fault
+from hashwacht.match.questions import Hit, Key, Said, to_answers, to_ask
+from hashwacht.ports import Question
+from hashwacht.types import CSAM, Answer, Finding
+
+FORMATS: Mapping[str, str] = {"md5": "md5", "sha1": "sha1"}
+"""Our signal types and the words the service has for them; md5 is what every client uses."""
+
+CONTENT_TYPE = "application/x-www-form-urlencoded"
+
+_LITERAL: Mapping[bytes, tuple[Hit, ...]] = {b"true": (Hit(CSAM, 0),), b"false": ()}
+
+
+class EokmMatcher:
+    """Asks an Instant Image Identifier.  Thread-safe."""
+
+    def __init__(
+        self,
+        name: str,
+        client: Client,
+        *,
+        formats: Mapping[str, str] = FORMATS,
+        path: str = "/v1/check/{format}",
+        test_path: str = "/v1/test/check/{format}",
+        test: bool = False,
+    ) -> None:
+        """Map our signal types to path words by *formats*; *test* asks the test path instead."""
+        self.name = name
+        self.accepts = frozenset(formats)
+        self._client = client
+        self._formats = dict(formats)
+        self._path = test_path if test else path
+        words = ",".join(f"{ours}={theirs}" for ours, theirs in sorted(formats.items()))
+        self.revision = f"eokm/1 {client.service.base_url} {self._path} {words}"
+
+    def lookup(self, questions: Sequence[Question]) -> list[Answer]:
+        """Ask every signal once, as many at a time as the service's concurrency says."""
+        asked_at = time.time()
+        said = self._ask(to_ask(questions, self.accepts))
+        return to_answers(
+            questions, said.get, matcher=self.name, asked_at=asked_at, revision=self.revision
+        )
+
+    def check(self) -> Finding:
+        """Ask for hashes that nothing has; known would be nonsense."""
+        return checkup.judge(self.name, self._ask(checkup.harmless(self.accepts)))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _ask(self, keys: Sequence[Key]) -> dict[Key, Said]:
+        inquiries = [
+            Inquiry(
+                "POST", self._path.format(format=self._formats[kind]), CONTENT_TYPE, value.encode()
+            )
+            for kind, value in keys
+        ]
+        return dict(zip(keys, self._client.ask(inquiries, _read), strict=True))
+
+
+def _read(body: bytes) -> Said:
+    """Only the two literals are answers."""
+    answer = _LITERAL.get(body.strip())
+    return Fault("an answer that is neither true nor false") if answer is None else answer

@@ -1,0 +1,80 @@
+"""One request to a service and its answer: bytes, or why there are none."""
+
+from __future__ import annotations
+
+import base64
+import time
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import httpx
+
+from hashwacht import __version__
+from hashwacht.match.fault import TRANSPORT_ERRORS, Fault, of_error, of_status
+from hashwacht.match.retry import retry_after
+from hashwacht.match.service import Service
+
+USER_AGENT = f"hashwacht/{__version__}"
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """What to send: method, path with query (ready for the wire), content type and body."""
+
+    method: str
+    path: str
+    content_type: str = ""
+    body: bytes = b""
+
+
+class Exchange:
+    """Makes requests over one transport: the same few headers always, no redirect followed."""
+
+    def __init__(self, service: Service, transport: httpx.AsyncBaseTransport) -> None:
+        self._base = service.base_url.rstrip("/")
+        self._limit = service.max_answer
+        self._transport = transport
+        self._headers = [("User-Agent", USER_AGENT)]
+        if service.credential is not None:  # HTTP Basic, RFC 7617
+            token = base64.b64encode(service.credential.line().encode()).decode("ascii")
+            self._headers.append(("Authorization", f"Basic {token}"))
+        patience = service.patience
+        timeout = {"connect": patience.connect, "read": patience.read, "write": patience.read}
+        self._extensions = {"timeout": timeout}
+
+    async def __call__(self, inquiry: Inquiry) -> bytes | Fault:
+        """Give the body of an answer with status 200, at most so long as allowed, or a Fault."""
+        try:
+            response = await self._transport.handle_async_request(self._request(inquiry))
+            try:
+                if response.status_code != HTTPStatus.OK:
+                    wait = retry_after(response.headers.get("retry-after"), time.time())
+                    return of_status(response.status_code, wait)
+                return await self._body(response)
+            finally:
+                await response.aclose()
+        except TRANSPORT_ERRORS as error:
+            return of_error(error)
+
+    def _request(self, inquiry: Inquiry) -> httpx.Request:
+        typed = [("Content-Type", inquiry.content_type)] if inquiry.content_type else []
+        return httpx.Request(
+            inquiry.method,
+            self._base + inquiry.path,
+            headers=self._headers + typed,
+            content=inquiry.body,
+            extensions=self._extensions,
+        )
+
+    async def _body(self, response: httpx.Response) -> bytes | Fault:
+        """Read as it comes, undecoded: whoever answers without end must not fill the memory."""
+        body = b""
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > self._limit:
+                return Fault(f"an answer of more than {self._limit} bytes")
+        return body
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._transport.aclose()

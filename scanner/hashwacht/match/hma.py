@@ -1,0 +1,136 @@
+"""Meta's Hasher-Matcher-Actioner 2.x ("OpenMediaMatch"): lookup by signal.
+
+``GET {base}/m/lookup?signal=...&signal_type=...[&banks=A,B]`` answers, with status 200,
+``{"BANK": [{"bank_content_id": 1, "distance": "4"}]}`` (``"-"`` for types without distance)
+and ``{}`` for no match; 503 while its index is not ready.  One signal a request, no
+authentication of its own (put a proxy with client certificates before it).  Source:
+facebook/ThreatExchange, hasher-matcher-actioner, ``blueprints/matching.py``; tried with it.
+
+Two ways in which a 200 without matches is no honest negative answer:
+
+- A bank whose ``matching_enabled_ratio`` is below 1 answers by lot, and a lookup by signal
+  cannot ask it not to: use banks with ratio 1.0.
+- An index that is empty, stale or damaged (one of exactly one PDQ hash finds nothing once it
+  has been reloaded) answers 200 as well.  Hence the *canary*: a signal that is known to be in
+  a bank, asked by :meth:`HmaMatcher.check`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from hashwacht.match import checkup
+from hashwacht.match.client import Client
+from hashwacht.match.exchange import Inquiry
+from hashwacht.match.fault import Fault
+from hashwacht.match.questions import Hit, Key, Said, to_answers, to_ask
+from hashwacht.ports import Question
+from hashwacht.types import CSAM, Answer, Finding, Signal
+
+SIGNAL_TYPES: Mapping[str, str] = {"pdq": "pdq"}
+"""Our signal types and theirs; add ``md5: video_md5`` only where their banks hold videos."""
+
+_GARBAGE = Fault("an answer that is no list of matches by bank")
+
+
+class HmaMatcher:
+    """Asks a Hasher-Matcher-Actioner.  Thread-safe."""
+
+    def __init__(
+        self,
+        name: str,
+        client: Client,
+        *,
+        signal_types: Mapping[str, str] = SIGNAL_TYPES,
+        banks: Collection[str] = (),
+        categories: Mapping[str, str] | None = None,
+        category: str = CSAM,
+        canary: Signal | None = None,
+    ) -> None:
+        """Take what the operator knows of the far side.
+
+        *banks* restricts the lookup (empty: all).  *categories* says what the matches of a
+        bank mean; a bank it does not name means *category*.  That is ``csam`` unless told
+        otherwise: a bank filled for this purpose and forgotten in the configuration must
+        not lose its meaning.
+        """
+        self.name = name
+        self.accepts = frozenset(signal_types)
+        self._client = client
+        self._theirs = dict(signal_types)
+        self._banks = ",".join(sorted(banks))
+        self._categories = dict(categories or {})
+        self._category = category
+        self._canary = canary
+        words = ",".join(f"{ours}={theirs}" for ours, theirs in sorted(signal_types.items()))
+        self.revision = f"hma/2 {client.service.base_url} {words} {self._banks or '*'}"
+
+    def lookup(self, questions: Sequence[Question]) -> list[Answer]:
+        """Ask every signal once, as many at a time as the service's concurrency says."""
+        asked_at = time.time()
+        said = self._ask(to_ask(questions, self.accepts))
+        return to_answers(
+            questions, said.get, matcher=self.name, asked_at=asked_at, revision=self.revision
+        )
+
+    def check(self) -> Finding:
+        """Ask for the canary, which must be known, or else for something that cannot be."""
+        if self._canary is None:
+            return self._check_unknown()
+        key = (self._canary.type, self._canary.value)
+        heard = self._ask([key])[key]
+        if isinstance(heard, Fault):
+            return checkup.of_fault(self.name, heard)
+        if heard:
+            return Finding(self.name, ok=True, detail="knows its canary")
+        return Finding(
+            self.name,
+            ok=False,
+            detail="does not know its canary, so its negative answers mean nothing",
+            advice="See its index status, wait 90 s after a change, keep two hashes or more.",
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _check_unknown(self) -> Finding:
+        return checkup.judge(self.name, self._ask(checkup.harmless(self.accepts)))
+
+    def _ask(self, keys: Sequence[Key]) -> dict[Key, Said]:
+        inquiries = [Inquiry("GET", self._path(kind, value)) for kind, value in keys]
+        return dict(zip(keys, self._client.ask(inquiries, self._read), strict=True))
+
+    def _path(self, kind: str, value: str) -> str:
+        query = {"signal": value, "signal_type": self._theirs[kind]}
+        return "/m/lookup?" + urlencode(query | ({"banks": self._banks} if self._banks else {}))
+
+    def _read(self, body: bytes) -> Said:
+        """Every match of every bank; one entry that makes no sense spoils the answer."""
+        try:
+            banks: Any = json.loads(body)
+            return tuple(
+                Hit(
+                    self._categories.get(bank, self._category),
+                    _distance(entry["distance"]),
+                    bank,
+                    str(int(entry["bank_content_id"])),
+                )
+                for bank, entries in banks.items()
+                for entry in entries
+            )
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return _GARBAGE
+
+
+def _distance(told: object) -> int | None:
+    """Read a distance: a number of bits in a string, as threatexchange prints it.
+
+    Types that are compared for equality print ``-``, others what they like (``95%``); such a
+    match is no less a match.
+    """
+    return int(told) if isinstance(told, str) and told.isascii() and told.isdigit() else None
