@@ -16,7 +16,11 @@ from hashwacht.ports import SignalType
 
 ENTRY_POINT_GROUP = "hashwacht.signal_types"
 
+LONGEST_TEXT = 4096
+"""Characters in a value of a type that we know nothing about."""
+
 _HEX = frozenset(string.hexdigits)
+_PRINTABLE = frozenset(string.ascii_letters + string.digits + string.punctuation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,38 @@ class HexSignalType:
         """Upper case and surrounding blanks are what people paste."""
         digits = ("0123456789abcdef" * 16)[: self.bits // 4]
         return [(digits, digits), (f"  {digits.upper()}\n", digits)]
+
+
+@dataclass(frozen=True, slots=True)
+class TextSignalType:
+    """A signal type of which we know nothing but its name: what an operator's command prints.
+
+    Any printable ASCII text without blanks, compared for equality; *bits* is 0 as its length is
+    not known.  Hexadecimal is brought to lower case, everything else stays as it was printed.
+    """
+
+    name: str
+    bits: int = 0
+    perceptual: bool = False
+    version: int = 1
+
+    def canonical(self, value: str) -> str:
+        """Strip white space around it.  Raises SignalError for anything that is no one word."""
+        text = value.strip()
+        if not 0 < len(text) <= LONGEST_TEXT or not _PRINTABLE.issuperset(text):
+            raise SignalError(
+                f"not a {self.name}: 1 to {LONGEST_TEXT} printable ASCII characters without"
+                f" blanks expected, got {len(text)} characters"
+            )
+        return text.lower() if _HEX.issuperset(text) else text
+
+    def distance(self, one: str, other: str) -> int:
+        """Give 0 if they are equal, else the bits of the longer one: nothing in between."""
+        return 0 if one == other else 8 * max(len(one), len(other))
+
+    def examples(self) -> Sequence[tuple[str, str]]:
+        """Hexadecimal and anything else."""
+        return [(" 00FFaa\n", "00ffaa"), ("Base64+/==", "Base64+/==")]
 
 
 DIGESTS: tuple[HexSignalType, ...] = (

@@ -1,0 +1,68 @@
+"""The signal types that come with Hashwacht, now able to compute themselves."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+
+from hashwacht.fingerprint.picture import Picture
+from hashwacht.fingerprint.signal_types import Digest, PictureHash, Running
+from hashwacht.signal_types import DIGESTS, PICTURE_HASHES, HexSignalType
+from hashwacht.types import Signal
+
+Hashing = Callable[[Picture], Sequence[Signal]]
+
+
+@dataclass(frozen=True, slots=True)
+class HashlibDigest(HexSignalType):
+    """A digest of the standard library."""
+
+    def new(self) -> Running:
+        """Begin a content."""
+        return hashlib.new(self.name, usedforsecurity=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HexPictureHash(HexSignalType):
+    """A picture hash written in hexadecimal."""
+
+    hashing: Hashing
+
+    def signals(self, picture: Picture) -> Sequence[Signal]:
+        """Hash one still."""
+        return self.hashing(picture)
+
+
+def _pdq(picture: Picture) -> list[Signal]:
+    """PDQ, with its quality, and turned if the plan says so."""
+    from hashwacht.fingerprint.pdq import pdq
+
+    made = pdq(picture.pixels, turned=picture.orientations)
+    return [Signal("pdq", value, made.quality, variant) for variant, value in made.hashes.items()]
+
+
+def _phash64(picture: Picture) -> list[Signal]:
+    """``imagehash.phash(image)``: its first step is the conversion to grey that we share."""
+    import imagehash
+
+    return [Signal("phash64", str(imagehash.phash(picture.grey)))]
+
+
+def _dhash64(picture: Picture) -> list[Signal]:
+    """``imagehash.dhash(image)``, from the shared grey picture."""
+    import imagehash
+
+    return [Signal("dhash64", str(imagehash.dhash(picture.grey)))]
+
+
+_HASHING: Mapping[str, Hashing] = {"pdq": _pdq, "phash64": _phash64, "dhash64": _dhash64}
+
+
+BUILT_IN_HASHERS: Mapping[str, Digest | PictureHash] = {
+    **{each.name: HashlibDigest(*astuple(each)) for each in DIGESTS},
+    **{
+        each.name: HexPictureHash(*astuple(each), hashing=_HASHING[each.name])
+        for each in PICTURE_HASHES
+    },
+}

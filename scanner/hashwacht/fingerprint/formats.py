@@ -1,0 +1,149 @@
+"""The picture formats we decode: the allow-list, how each is recognised and opened.
+
+No other decoder is ever reached: ``PIL.Image.open`` is not used, because it would offer a
+hostile file every installed plug-in (EPS runs Ghostscript), emit warnings through filters that
+all threads share, and judge the number of pixels by a variable that the whole process shares.
+The classes used here are those that Pillow documents for each format.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
+
+Opener = Callable[[io.BytesIO], "ImageFile"]
+
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
+"""Lengths that the second header of a BMP may have; its signature alone is two letters."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFormat:
+    """A format: Pillow's name, MIME type, and whether it may hold more than one still.
+
+    *opener* is None if no decoder for it is installed.
+    """
+
+    name: str
+    kind: str
+    many: bool
+    opener: Opener | None
+
+
+def recognise(head: bytes) -> PictureFormat | None:
+    """Tell from the first bytes of a file which decoder, if any, would show it.
+
+    Signatures as in the WHATWG's MIME Sniffing Standard (what browsers do), plus TIFF (TIFF 6.0)
+    and the brands of ISO 23008-12 (HEIF) and AVIF.
+    """
+    for signatures, form in _SIGNATURES:
+        if head.startswith(signatures):
+            return form
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return PictureFormat("WEBP", "image/webp", many=True, opener=_webp)
+    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
+        return PictureFormat("BMP", "image/bmp", many=False, opener=_bmp)
+    return _recognise_heif(head)
+
+
+def _recognise_heif(head: bytes) -> PictureFormat | None:
+    """Look at the brands in the first box of a file in the ISO base media format."""
+    if head[4:8] != b"ftyp":
+        return None
+    box = head[8 : min(int.from_bytes(head[:4], "big"), 1024)]
+    brands = {box[:4], *(box[i : i + 4] for i in range(8, len(box), 4))}
+    if brands & _AVIF_BRANDS:
+        return PictureFormat("AVIF", "image/avif", many=True, opener=_avif)
+    if brands & _HEIC_BRANDS or box[:4] in {b"mif1", b"msf1"}:
+        installed = find_spec("pillow_heif") is not None
+        return PictureFormat("HEIF", "image/heic", many=True, opener=_heif if installed else None)
+    return None
+
+
+def declared_size(name: str, original: bytes) -> tuple[int, int] | None:
+    """Read (width, height) where opening already takes memory for it: WebP (RFC 9649, 2.5 to 2.7).
+
+    None for every other format, whose opened picture tells its size before it is decoded.
+    """
+    if name != "WEBP" or len(original) < 30:  # noqa: PLR2004 - up to the end of any size field
+        return None
+    first = original[12:16]
+    if first == b"VP8X":
+        width, height = original[24:27], original[27:30]
+        return int.from_bytes(width, "little") + 1, int.from_bytes(height, "little") + 1
+    if first == b"VP8L":
+        bits = int.from_bytes(original[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    return (
+        int.from_bytes(original[26:28], "little") & 0x3FFF,
+        int.from_bytes(original[28:30], "little") & 0x3FFF,
+    )
+
+
+def _jpeg(file: io.BytesIO) -> ImageFile:
+    """Open the picture itself; what a multi-picture file (MPO) appends, no browser shows."""
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    return JpegImageFile(file)
+
+
+def _png(file: io.BytesIO) -> ImageFile:
+    from PIL.PngImagePlugin import PngImageFile
+
+    return PngImageFile(file)
+
+
+def _gif(file: io.BytesIO) -> ImageFile:
+    from PIL.GifImagePlugin import GifImageFile
+
+    return GifImageFile(file)
+
+
+def _webp(file: io.BytesIO) -> ImageFile:
+    from PIL.WebPImagePlugin import WebPImageFile
+
+    return WebPImageFile(file)
+
+
+def _tiff(file: io.BytesIO) -> ImageFile:
+    from PIL.TiffImagePlugin import TiffImageFile
+
+    return TiffImageFile(file)
+
+
+def _bmp(file: io.BytesIO) -> ImageFile:
+    from PIL.BmpImagePlugin import BmpImageFile
+
+    return BmpImageFile(file)
+
+
+def _avif(file: io.BytesIO) -> ImageFile:
+    from PIL.AvifImagePlugin import AvifImageFile
+
+    return AvifImageFile(file)
+
+
+def _heif(file: io.BytesIO) -> ImageFile:
+    from pillow_heif import HeifImageFile
+
+    opened: ImageFile = HeifImageFile(file)  # type: ignore[no-untyped-call]  # it has no types
+    return opened
+
+
+_SIGNATURES: tuple[tuple[tuple[bytes, ...], PictureFormat], ...] = (
+    ((b"\xff\xd8\xff",), PictureFormat("JPEG", "image/jpeg", many=False, opener=_jpeg)),
+    ((b"\x89PNG\r\n\x1a\n",), PictureFormat("PNG", "image/png", many=True, opener=_png)),
+    ((b"GIF87a", b"GIF89a"), PictureFormat("GIF", "image/gif", many=True, opener=_gif)),
+    (
+        (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+        PictureFormat("TIFF", "image/tiff", many=True, opener=_tiff),
+    ),
+)
