@@ -12,6 +12,7 @@ from enum import StrEnum
 from math import exp
 from typing import Protocol
 
+from hashwacht.state.runs import RunState
 from hashwacht.types import Reason, Verdict
 
 SMOOTHING_SECONDS = 10.0
@@ -27,15 +28,6 @@ class Phase(StrEnum):
     FINISHING = "finishing"
 
 
-class RunState(StrEnum):
-    """How a run stands, or ended."""
-
-    RUNNING = "running"
-    FINISHED = "finished"
-    INTERRUPTED = "interrupted"
-    FAILED = "failed"
-
-
 @dataclass(frozen=True, slots=True)
 class Counts:
     """What a run has counted so far.
@@ -43,8 +35,8 @@ class Counts:
     *files* and *bytes* are what came by, *read* and *read_bytes* what had to be read,
     *unchanged* what cost one stat.  *matches*, *suppressed*, *undetermined* count files with
     such a verdict; a suppressed file counts as its verdict says, too.  *errors* are directories
-    that could not be listed.  *excluded* counts what a rule left out, *lookups* the signals
-    that were asked.
+    that could not be listed.  *excluded* counts what a rule left out, *lookups* how often a
+    matcher was asked about a content.
     """
 
     files: int = 0

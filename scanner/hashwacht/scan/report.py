@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hashwacht.scan.progress import Counts, Result, RunState
+from hashwacht.scan.progress import Counts, Result
+from hashwacht.state.runs import RunState
 from hashwacht.types import Outcome, Reason
 
 MAX_ROWS = 1000

@@ -69,8 +69,9 @@ class ScanSettings:
     exclude: tuple[str, ...] = setting(
         Texts(Text("[^\\x00]+", "a pattern as in .gitignore")),
         (),
-        "What to leave out, in gitignore's syntax, relative to each given path. Empty: every file"
-        " counts until somebody decides otherwise.",
+        'What to leave out, in gitignore\'s syntax, as if it stood in one .gitignore in /: "*.log"'
+        ' and "cache/" anywhere, "/srv/*/cache/" from the root, "**/a/b/" anywhere, "!" takes'
+        " back. Empty: every file counts until somebody decides otherwise.",
     )
     background: bool = setting(
         Flag(),

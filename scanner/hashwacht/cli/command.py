@@ -1,0 +1,102 @@
+"""How commands are made: with examples, the common options, and imported only when they are run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import click
+
+from hashwacht.cli.call import common_options, json_option
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A command line as somebody may type it, and what it does."""
+
+    typed: str
+    does: str
+
+
+class Command(click.Command):
+    """A command with examples in its help, and the options that every command has."""
+
+    def __init__(
+        self, *arguments: Any, examples: Sequence[Example] = (), json: bool = False, **rest: Any
+    ) -> None:
+        """Take what click takes, the examples, and whether it has results to give as JSON."""
+        super().__init__(*arguments, **rest)
+        self.examples = tuple(examples)
+        self.params += [json_option()] if json else []
+        self.params += common_options()
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Print the examples below the options."""
+        _write_examples(self.examples, formatter)
+
+
+class Group(click.Group):
+    """Commands below a command; *lazy* maps names to ``module:attribute``, imported when asked."""
+
+    command_class = Command
+
+    def __init__(
+        self,
+        *arguments: Any,
+        lazy: Mapping[str, str] | None = None,
+        examples: Sequence[Example] = (),
+        **rest: Any,
+    ) -> None:
+        """Take what click takes, where the commands are, and the examples."""
+        super().__init__(*arguments, **rest)
+        self.lazy = dict(lazy or {})
+        self.examples = tuple(examples)
+        self.params += common_options()
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name all commands in the order in which they were declared."""
+        return [*self.lazy, *self.commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's file, if it is one of ours."""
+        if cmd_name not in self.lazy:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = self.lazy[cmd_name].partition(":")
+        found: click.Command = getattr(import_module(module), attribute)
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; for an unknown one name the nearest."""
+        from difflib import get_close_matches
+
+        name = args[0]
+        known = self.list_commands(ctx)
+        if name not in known and not name.startswith("-"):
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            raise click.UsageError(f"no command {name!r}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Print the examples below the commands."""
+        _write_examples(self.examples, formatter)
+
+
+def _write_examples(examples: Sequence[Example], formatter: click.HelpFormatter) -> None:
+    if examples:
+        with formatter.section("Examples"):
+            for example in examples:
+                formatter.write(f"{'':{formatter.current_indent}}{example.typed}\n")
+                with formatter.indentation():
+                    formatter.write_text(example.does)
+
+
+def command(
+    *examples: Example, json: bool = False, **rest: Any
+) -> Callable[[Callable[..., Any]], Command]:
+    """Make a function into a command: first sentence of its docstring and options as in click."""
+    return click.command(cls=Command, examples=examples, json=json, **rest)

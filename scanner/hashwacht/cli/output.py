@@ -1,0 +1,33 @@
+"""What is printed: results on standard output, everything else on standard error.
+
+The JSON of every command is one object a line, with the version of its shape in ``v`` and what
+it is in ``type``; keys are only ever added within one version.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import IO
+
+JSON_VERSION = 1
+
+
+def line(text: str = "", *, to: IO[str] | None = None) -> None:
+    """Print one line of text, to standard output if nothing is said."""
+    print(text, file=to or sys.stdout)  # noqa: T201  # the one place that prints
+
+
+def emit(kind: str, fields: Mapping[str, object], *, to: IO[str] | None = None) -> None:
+    """Print one versioned object, at once: whoever reads along must not wait for a buffer."""
+    entry = {"v": JSON_VERSION, "type": kind, **fields}
+    print(json.dumps(entry, ensure_ascii=False), file=to or sys.stdout, flush=True)  # noqa: T201  # as above
+
+
+def harmless(text: str) -> str:
+    """Escape what a terminal would obey, line ends apart: messages may quote anything."""
+    return "".join(
+        each if each.isprintable() or each == "\n" else each.encode("unicode_escape").decode()
+        for each in text
+    )

@@ -1,0 +1,83 @@
+"""Running a command and ending well: every way a command can end becomes an exit code here."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from hashwacht import __version__
+from hashwacht.cli.output import emit, harmless, line
+from hashwacht.errors import ExitCode, HashwachtError
+
+ISSUES = "https://github.com/hashwacht/hashwacht/issues"
+
+
+def run(command: click.Command, arguments: Sequence[str]) -> ExitCode:
+    """Run *command* with *arguments*; returns how it ended, after telling about it."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a letter gets an escape, not a traceback.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text files
+    as_json = "--json" in arguments
+    try:
+        ended = command.main(list(arguments), prog_name="hashwacht", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _reader_gone()
+    except (KeyboardInterrupt, click.Abort):
+        return _tell("interrupted", "", ExitCode.INTERRUPTED, as_json=as_json)
+    except click.ClickException as error:
+        return _tell(error.format_message(), _try_help(error), ExitCode.ERROR, as_json=as_json)
+    except HashwachtError as error:
+        return _tell(error.message, error.advice, error.exit_code, as_json=as_json)
+    except Exception as error:  # noqa: BLE001  # the last line of defence: say it and end
+        return _unexpected(error, verbose=_is_verbose(arguments), as_json=as_json)
+    return ExitCode(ended or 0)
+
+
+def _tell(message: str, advice: str, code: ExitCode, *, as_json: bool) -> ExitCode:
+    """Say on standard error what went wrong and what to do next."""
+    if as_json:
+        fields = {"message": message, "advice": advice, "exit_code": int(code)}
+        emit("error", fields, to=sys.stderr)
+    else:
+        line(harmless(f"hashwacht: {message}"), to=sys.stderr)
+        if advice:
+            line(harmless(advice), to=sys.stderr)
+    return code
+
+
+def _try_help(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"See `{context.command_path} --help`." if context is not None else ""
+
+
+def _unexpected(error: Exception, *, verbose: bool, as_json: bool) -> ExitCode:
+    """Confess a mistake of ours, briefly; all of it if somebody wants to see it."""
+    what = f"{type(error).__name__}: {error}"
+    if verbose:
+        line(harmless("".join(traceback.format_exception(error))), to=sys.stderr)
+    advice = (
+        f"This is a mistake in Hashwacht {__version__}. Please report it at {ISSUES} with the"
+        " command and the output of the same command with -v; leave out any hash and any path"
+        " that is not yours to tell."
+    )
+    return _tell(f"unexpected error: {what}", advice, ExitCode.ERROR, as_json=as_json)
+
+
+def _is_verbose(arguments: Sequence[str]) -> bool:
+    return any(each in {"-v", "--verbose"} for each in arguments)
+
+
+def _reader_gone() -> ExitCode:
+    """End quietly, as after ``| head``; not with 0, for not all was said.
+
+    The interpreter flushes standard output once more when it exits: that goes nowhere.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    return ExitCode.ERROR
