@@ -1,0 +1,101 @@
+"""The three service matchers against servers that speak the documented protocols strictly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from hashwacht.match.arachnid import ArachnidMatcher
+from hashwacht.match.client import Client
+from hashwacht.match.eokm import EokmMatcher
+from hashwacht.match.hma import HmaMatcher
+from hashwacht.match.loop import LoopThread
+from hashwacht.match.retry import Retries
+from hashwacht.match.service import Service
+from hashwacht.secrets import Credential
+from hashwacht.testing.http_server import Asked, HttpServer, Told
+from hashwacht.testing.matcher_contract import MatcherCase, MatcherContract
+from hashwacht.testing.services import Arachnid, Eokm, Hma
+from hashwacht.types import Signal
+
+ACCOUNT = Credential("hoster", "correct horse: battery staple")
+QUICK = Retries(attempts=2, first_pause=0.01)
+KNOWN_MD5, UNKNOWN_MD5 = "0" * 31 + "1", "0" * 31 + "2"
+KNOWN_PDQ, UNKNOWN_PDQ = "a5" * 32, "0ff0" * 16
+
+
+@pytest.fixture
+def loop() -> Iterator[LoopThread]:
+    thread = LoopThread()
+    yield thread
+    thread.close()
+
+
+@pytest.fixture
+def broken_url() -> Iterator[str]:
+    def out_of_order(_: Asked) -> Told:
+        return Told(503)
+
+    with HttpServer(out_of_order) as server:
+        yield server.url
+
+
+class TestEokm(MatcherContract):
+    @pytest.fixture
+    def case(self, loop: LoopThread, broken_url: str) -> Iterator[MatcherCase]:
+        def make(url: str) -> EokmMatcher:
+            service = Service(url, credential=ACCOUNT, retries=QUICK)
+            return EokmMatcher("eokm", Client(service, loop))
+
+        responder = Eokm(frozenset({KNOWN_MD5}), ACCOUNT)
+        with HttpServer(responder) as server:
+            yield MatcherCase(
+                open=partial(make, server.url),
+                broken=partial(make, broken_url),
+                known=Signal("md5", KNOWN_MD5),
+                unknown=Signal("md5", UNKNOWN_MD5),
+                category="csam",
+                asked=lambda: responder.asked,
+            )
+
+
+class TestHma(MatcherContract):
+    @pytest.fixture
+    def case(self, loop: LoopThread, broken_url: str) -> Iterator[MatcherCase]:
+        def make(url: str) -> HmaMatcher:
+            service = Service(url, retries=QUICK)
+            return HmaMatcher("hma", Client(service, loop), canary=Signal("pdq", KNOWN_PDQ))
+
+        responder = Hma({"BANK": {f"pdq:{KNOWN_PDQ}": 7}})
+        with HttpServer(responder) as server:
+            yield MatcherCase(
+                open=partial(make, server.url),
+                broken=partial(make, broken_url),
+                known=Signal("pdq", KNOWN_PDQ, 100),
+                unknown=Signal("pdq", UNKNOWN_PDQ, 100),
+                category="csam",
+                asked=lambda: responder.asked,
+            )
+
+
+class TestArachnid(MatcherContract):
+    @pytest.fixture(params=[False, True], ids=["object", "null"])
+    def case(
+        self, loop: LoopThread, broken_url: str, request: pytest.FixtureRequest
+    ) -> Iterator[MatcherCase]:
+        def make(url: str) -> ArachnidMatcher:
+            service = Service(url, credential=ACCOUNT, retries=QUICK)
+            return ArachnidMatcher("arachnid", Client(service, loop))
+
+        responder = Arachnid({KNOWN_PDQ: "csam"}, ACCOUNT, bare_null=request.param)
+        with HttpServer(responder) as server:
+            yield MatcherCase(
+                open=partial(make, server.url),
+                broken=partial(make, broken_url),
+                known=Signal("pdq", KNOWN_PDQ, 100),
+                unknown=Signal("pdq", UNKNOWN_PDQ, 100),
+                category="csam",
+                asked=lambda: responder.asked,
+            )
