@@ -1,0 +1,255 @@
+"""Listing one open directory in bounded memory: its files by portions, its subdirectories.
+
+A directory may hold millions of names.  They stream through: at most CHUNK names are held, put
+into the order of their inode numbers (on ext4 and XFS the order on the disk, where the names
+come in the order of their hash) before they are examined, and handed out at least every
+PORTION_SECONDS, so that a consumer who wants to stop is never far from his turn.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from operator import attrgetter, methodcaller
+from typing import NamedTuple
+
+from hashwacht.files import OpenDirectory
+from hashwacht.intake.rules import Rules
+from hashwacht.types import FileId
+
+CHUNK = 10_000
+PORTION_SECONDS = 0.25
+_BATCH = 64  # files between two looks at the clock
+
+
+_FIELDS = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns", "st_nlink")
+_INO = attrgetter("ino")
+_INODE = methodcaller("inode")
+_UTF8 = sys.getfilesystemencoding() == "utf-8"
+
+
+class Entry(NamedTuple):
+    """A regular file in a directory, as it was when it was listed.
+
+    A tuple of plain values, since there is one for every file of a server; *id* makes a FileId
+    of them.  *nlink* is the number of its names (hard links).
+    """
+
+    name: bytes
+    dev: int
+    ino: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    nlink: int
+
+    @property
+    def id(self) -> FileId:
+        """What must be equal for the file to be called unchanged."""
+        return FileId(self.dev, self.ino, self.size, self.mtime_ns, self.ctime_ns)
+
+    @classmethod
+    def of(cls, name: bytes, found: os.stat_result) -> Entry:
+        """Take over what lstat(2) says of *name*."""
+        return cls(name, *_FIELDS(found))
+
+
+class Obstacle(StrEnum):
+    """Why something in the tree was not listed."""
+
+    UNREADABLE = "unreadable"
+    """The file system refused."""
+    CHANGED = "changed-while-walked"
+    """The directory was moved away before all below it had been listed."""
+    TOO_DEEP = "too-deep"
+    """The path has become longer than the walker follows."""
+    OTHER_FILE_SYSTEM = "other-file-system"
+    """A mount point, and other file systems were not asked for."""
+    LOOP = "loop"
+    """A mount of one of the directories above it: it has been listed already."""
+
+    @property
+    def loses_files(self) -> bool:
+        """True if files that should have been scanned may lie behind it."""
+        return self in {Obstacle.UNREADABLE, Obstacle.CHANGED, Obstacle.TOO_DEEP}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that was not listed: an entry of the directory, or (*name* empty) itself."""
+
+    name: bytes
+    obstacle: Obstacle
+    detail: str
+
+    @classmethod
+    def refused(cls, error: OSError, name: bytes = b"") -> Problem:
+        """Make one of what the file system said."""
+        return cls(name, Obstacle.UNREADABLE, error.strerror or str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A portion of one directory; the whole of it unless *last* is False.
+
+    *path* is absolute, its parts are as they were walked; *files* are the regular files that the
+    rules let through, by ascending inode number.  The numbers count what this portion passed
+    over: names (files and directories) that a rule excludes, symbolic links, and special files
+    (FIFOs, sockets, devices).  Files can be opened until the walker is asked for the next value.
+    """
+
+    path: bytes
+    files: list[Entry]
+    problems: list[Problem]
+    excluded: int = 0
+    symlinks: int = 0
+    special: int = 0
+    last: bool = True
+    handle: OpenDirectory | None = None
+
+    def open(self, entry: Entry) -> int:
+        """Open a file of this portion for reading and return its descriptor.
+
+        Raises Changed if another file is there now, OSError if it is gone or unreadable.
+        """
+        if self.handle is None:
+            raise ValueError("nothing was listed here")
+        return self.handle.file(entry.name, (entry.dev, entry.ino))
+
+
+Key = tuple[int, bytes]
+"""How the subdirectories of a directory are ordered: inode number, name."""
+
+
+class Window:
+    """The next *limit* subdirectories after the key *after*, however many are offered."""
+
+    def __init__(self, after: Key | None, limit: int) -> None:
+        """Start empty."""
+        self._after, self._limit = after, limit
+        self._keys: list[Key] = []
+        self.more = False
+
+    def offer(self, key: Key) -> None:
+        """Keep *key* if it is one of the next."""
+        if self._after is None or key > self._after:
+            self._keys.append(key)
+            if len(self._keys) >= 2 * self._limit:
+                self._cut()
+
+    def _cut(self) -> None:
+        self._keys.sort()
+        self.more = self.more or len(self._keys) > self._limit
+        del self._keys[self._limit :]
+
+    def keys(self) -> list[Key]:
+        """Return them in descending order, so that ``pop()`` gives the next."""
+        self._cut()
+        return self._keys[::-1]
+
+
+class Listing:
+    """One pass over one open directory."""
+
+    def __init__(self, path: bytes, handle: OpenDirectory, rules: Rules) -> None:
+        """Nothing is read yet."""
+        self._path, self._handle = path, handle
+        self._no_file = rules.excluder(path, directories=False)
+        self._no_directory = rules.excluder(path, directories=True)
+        self._problems: list[Problem] = []
+        self._excluded = self._symlinks = self._special = 0
+
+    def subdirectories(self, window: Window) -> None:
+        """Offer all subdirectories to *window*, leave the files alone.  Raises OSError."""
+        with os.scandir(self._handle.fd) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    self._offer(entry, window)
+
+    def portions(self, window: Window) -> Iterator[Directory]:
+        """List the files, and offer the subdirectories to *window* on the way."""
+        found: list[os.DirEntry[str]] = []
+        try:
+            with os.scandir(self._handle.fd) as entries:
+                for entry in entries:
+                    self._sort_out(entry, found, window)
+                    if len(found) >= CHUNK:
+                        yield from self._examine(found, last=False)
+                        found.clear()
+        except OSError as error:
+            self._problems.append(Problem.refused(error))
+        yield from self._examine(found, last=True)
+
+    def _sort_out(
+        self, entry: os.DirEntry[str], found: list[os.DirEntry[str]], window: Window
+    ) -> None:
+        try:
+            if entry.is_file(follow_symlinks=False):
+                if self._no_file and self._no_file(_text(entry.name)):
+                    self._excluded += 1
+                else:
+                    found.append(entry)
+            elif entry.is_dir(follow_symlinks=False):
+                self._offer(entry, window)
+            elif entry.is_symlink():
+                self._symlinks += 1
+            else:
+                self._special += 1
+        except OSError as error:  # a file system that gives no types, and refuses to be asked
+            self._problems.append(Problem.refused(error, os.fsencode(entry.name)))
+
+    def _offer(self, entry: os.DirEntry[str], window: Window) -> None:
+        if self._no_directory and self._no_directory(_text(entry.name)):
+            self._excluded += 1
+        else:
+            window.offer((entry.inode(), os.fsencode(entry.name)))
+
+    def _examine(self, found: list[os.DirEntry[str]], *, last: bool) -> Iterator[Directory]:
+        found.sort(key=_INODE)
+        due = time.monotonic() + PORTION_SECONDS
+        files: list[Entry] = []
+        for start in range(0, len(found), _BATCH):
+            files += self._stat(found[start : start + _BATCH])
+            if time.monotonic() > due and start + _BATCH < len(found):
+                yield self._portion(files, last=False)
+                files = []
+                due = time.monotonic() + PORTION_SECONDS
+        yield self._portion(files, last=last)
+
+    def _stat(self, entries: list[os.DirEntry[str]]) -> Iterator[Entry]:
+        for entry in entries:
+            try:
+                now = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                self._problems.append(Problem.refused(error, os.fsencode(entry.name)))
+                continue
+            if stat.S_ISREG(now.st_mode):
+                yield Entry.of(os.fsencode(entry.name), now)
+
+    def _portion(self, files: list[Entry], *, last: bool) -> Directory:
+        files.sort(key=_INO)
+        portion = Directory(
+            self._path,
+            files,
+            self._problems,
+            self._excluded,
+            self._symlinks,
+            self._special,
+            last,
+            self._handle,
+        )
+        self._problems = []
+        self._excluded = self._symlinks = self._special = 0
+        return portion
+
+
+def _text(name: str) -> str:
+    """Bring a name, as Python decoded it in this locale, into the form in which rules match."""
+    return name if _UTF8 else os.fsencode(name).decode("utf-8", "surrogateescape")
