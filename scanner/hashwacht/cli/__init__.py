@@ -11,7 +11,7 @@ def main() -> None:
         # Asked by every script and package test: without the 50 ms that click takes to import.
         from hashwacht import __version__
 
-        print(f"hashwacht {__version__}")  # noqa: T201  # the answer itself
+        sys.stdout.write(f"hashwacht {__version__}\n")
         return
     from hashwacht.cli.root import root
     from hashwacht.cli.running import run

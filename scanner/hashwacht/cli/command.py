@@ -32,7 +32,7 @@ class Command(click.Command):
         self.params += [json_option()] if json else []
         self.params += common_options()
 
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's signature
         """Print the examples below the options."""
         _write_examples(self.examples, formatter)
 
@@ -55,7 +55,7 @@ class Group(click.Group):
         self.examples = tuple(examples)
         self.params += common_options()
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         """Name all commands in the order in which they were declared."""
         return [*self.lazy, *self.commands]
 
@@ -81,7 +81,7 @@ class Group(click.Group):
             raise click.UsageError(f"no command {name!r}; {hint}", ctx)
         return super().resolve_command(ctx, args)
 
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's signature
         """Print the examples below the commands."""
         _write_examples(self.examples, formatter)
 

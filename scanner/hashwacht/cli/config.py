@@ -7,7 +7,8 @@ import click
 from hashwacht.cli.call import this_call
 from hashwacht.cli.command import Example, Group, command
 from hashwacht.cli.output import emit, harmless, line
-from hashwacht.settings import Configuration
+from hashwacht.settings import Configuration, FaultyConfiguration
+from hashwacht.settings.faults import PlacedFault, dotted
 from hashwacht.settings.show import Row, rows, toml, toml_key
 
 COLUMN = 44
@@ -72,7 +73,13 @@ def check() -> None:
     Nothing is contacted and nothing is written: `hashwacht doctor` goes further.
     """
     call = this_call()
-    configuration = call.configuration()
+    try:
+        configuration = call.configuration()
+    except FaultyConfiguration as error:
+        if call.as_json:
+            for placed in error.faults:
+                emit("fault", _fault_fields(placed))
+        raise
     _check_rules(configuration)
     _check_signal_types(configuration)
     file = str(configuration.file) if configuration.file else None
@@ -80,6 +87,16 @@ def check() -> None:
         emit("configuration", {"file": file, "faults": 0})
     else:
         line(f"{harmless(file or 'no file, defaults only')}: no fault")
+
+
+def _fault_fields(placed: PlacedFault) -> dict[str, object]:
+    return {
+        "key": dotted(placed.fault.path),
+        "problem": placed.fault.problem,
+        "advice": placed.fault.advice,
+        "origin": placed.origin.name,
+        "line": placed.origin.line,
+    }
 
 
 def _check_rules(configuration: Configuration) -> None:

@@ -1,0 +1,120 @@
+"""One result as text and as JSON: what matched, was set aside, or is undetermined and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hashwacht.cli.output import harmless
+from hashwacht.paths import show, to_json
+from hashwacht.scan.progress import Result
+from hashwacht.types import Match, Outcome, Signal, Verdict
+
+WORD = 14
+"""Width of the first column: the longest outcome and two spaces."""
+
+
+def lines(result: Result) -> Iterator[str]:
+    """Say it in one line for each path and each match: easy to read, easy to grep.
+
+    The path comes last, so that what stands before it cannot be forged by a file's name.
+    """
+    verdict = result.verdict
+    for path in result.paths or (b"",):
+        shown = show(path) if path else f"(content {result.key}, no path today)"
+        for match in verdict.matches:
+            yield f"{'match':{WORD}}{describe(match)}  {shown}"
+        for match in verdict.suppressed:
+            yield f"{'suppressed':{WORD}}{describe(match)}, {_set_aside(verdict)}  {shown}"
+        if verdict.outcome is Outcome.UNDETERMINED:
+            yield f"{'undetermined':{WORD}}{why(verdict)}  {shown}"
+
+
+def describe(match: Match) -> str:
+    """Say who knows it, as what, by which signal and how near: never a value of a list."""
+    where = f"{match.matcher}/{match.list}" if match.list else match.matcher
+    number = f" #{match.id}" if match.id else ""
+    return harmless(f"{match.category}  {where}{number}  {nearness(match)}")
+
+
+def nearness(match: Match) -> str:
+    """Say by which signal, and how far off."""
+    variant = f" of {match.signal.variant}" if match.signal.variant else ""
+    if match.distance is None:
+        return f"{match.signal.type}{variant} near"
+    if match.distance == 0:
+        return f"{match.signal.type}{variant} equal"
+    unit = "bit" if match.distance == 1 else "bits"
+    return f"{match.signal.type}{variant} {match.distance} {unit} off"
+
+
+def why(verdict: Verdict) -> str:
+    """Say why it is undetermined."""
+    reason = str(verdict.reason or "unknown")
+    return harmless(f"{reason} ({verdict.detail})" if verdict.detail else reason)
+
+
+def _set_aside(verdict: Verdict) -> str:
+    names = dict.fromkeys(f"{each.matcher}/{each.list}" for each in verdict.suppressed_by)
+    return harmless(f"set aside by {', '.join(names)}")
+
+
+def to_fields(result: Result) -> dict[str, object]:
+    """Give the fields of the JSON object; its type is the outcome, see :func:`kind_of`.
+
+    The first path has the keys ``path`` (and ``path_b64``) as everywhere, all of them are in
+    ``paths``, each an object of its own.
+    """
+    verdict = result.verdict
+    fields: dict[str, object] = dict(to_json(result.paths[0])) if result.paths else {}
+    fields["paths"] = [to_json(path) for path in result.paths]
+    fields |= verdict_fields(verdict)
+    fields |= {"kind": result.kind, "size": result.size, "sha256": result.key}
+    return fields
+
+
+def kind_of(verdict: Verdict) -> str:
+    """Name the type of a result's JSON object."""
+    if verdict.outcome is Outcome.NO_MATCH and verdict.suppressed:
+        return "suppressed"
+    return str(verdict.outcome)
+
+
+def verdict_fields(verdict: Verdict) -> dict[str, object]:
+    """Give what a verdict says, as JSON."""
+    fields: dict[str, object] = {
+        "outcome": verdict.outcome,
+        "matches": [match_fields(each) for each in verdict.matches],
+    }
+    if verdict.reason is not None:
+        fields |= {"reason": verdict.reason, "detail": verdict.detail}
+    if verdict.suppressed:
+        fields["suppressed"] = [match_fields(each) for each in verdict.suppressed]
+        fields["suppressed_by"] = [match_fields(each) for each in verdict.suppressed_by]
+    return fields
+
+
+def match_fields(match: Match) -> dict[str, object]:
+    """Give a match as JSON; *distance* is null if the matcher tells none.
+
+    Without the value: where it is equal, it is an entry of a list that nobody may spread.
+    """
+    signal = signal_fields(match.signal)
+    del signal["value"]
+    return {
+        "matcher": match.matcher,
+        "list": match.list,
+        "id": match.id,
+        "category": match.category,
+        "signal": signal,
+        "distance": match.distance,
+    }
+
+
+def signal_fields(signal: Signal) -> dict[str, object]:
+    """Give a signal as JSON."""
+    fields: dict[str, object] = {"type": signal.type, "value": signal.value}
+    if signal.quality is not None:
+        fields["quality"] = signal.quality
+    if signal.variant:
+        fields["variant"] = signal.variant
+    return fields
