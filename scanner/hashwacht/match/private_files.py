@@ -14,6 +14,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -91,6 +92,11 @@ class PrivateDirectory:
         fd = os.open(name, flags, FILE_MODE, dir_fd=self.fd)
         self._give(fd)
         return os.fdopen(fd, "w+b")
+
+    def open(self, name: str) -> BufferedReader:
+        """Open a file for reading."""
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.fdopen(os.open(name, flags, dir_fd=self.fd), "rb")
 
     def replace(self, name: str, content: bytes) -> None:
         """Write a file so that readers, and a crash, find the old or the new content."""

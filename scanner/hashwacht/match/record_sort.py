@@ -7,7 +7,6 @@ kept per record but its bytes.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -116,9 +115,3 @@ def _is_first(rows: Records, key: int, known: int) -> NDArray[np.bool_]:
     changed = np.ones(len(rows), np.bool_)
     changed[1:] = (rows[1:, :key] != rows[:-1, :key]).any(axis=1)
     return changed[known:]
-
-
-def split(records: Records, widths: tuple[int, ...]) -> list[Records]:
-    """Cut rows into columns of these widths."""
-    edges = list(itertools.accumulate(widths, initial=0))
-    return [records[:, a:b] for a, b in itertools.pairwise(edges)]

@@ -1,0 +1,184 @@
+"""The matcher that answers from the hash lists installed on this machine."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from hashwacht.errors import ListError, UsageError
+from hashwacht.match.answers import Heard, combine
+from hashwacht.match.installed import InstalledLists, ListWatch
+from hashwacht.match.list_manifest import HashList
+from hashwacht.match.open_list import Hit
+from hashwacht.ports import Question
+from hashwacht.signal_types import BUILT_IN
+from hashwacht.types import Answer, Finding, Match, Reason, Signal
+
+MAX_MATCHES = 32
+"""Matches in the answer to one signal; the known-good ones are counted for themselves."""
+
+NO_LIST = "no hash list is installed"
+
+_Found = tuple[HashList, Hit]
+_Known = tuple[list[_Found], str]
+"""What the lists say of one value: the entries that match, and which lists could not say."""
+
+
+class HashListMatcher:
+    """Looks signals up in all lists of a directory.  Implements the Matcher port.
+
+    Lists that any process imports, changes or removes are noticed at the next question.
+    Without a list that accuses, nothing is judged: the answer is UNDETERMINED(NOT_JUDGED), for
+    NO_MATCH would say that the content is not on lists that nobody has.  A signal type that
+    no list holds is no gap as long as another signal of the content is judged.
+    """
+
+    def __init__(
+        self, directory: Path, name: str = "hashlist", clock: Callable[[], float] = time.time
+    ) -> None:
+        """Answer from the lists in *directory*, which need not exist yet."""
+        self._directory = directory
+        self._name = name
+        self._clock = clock
+        self._watch = ListWatch(directory)
+        self._closed = False
+
+    @property
+    def name(self) -> str:
+        """The name the configuration gives it."""
+        return self._name
+
+    @property
+    def accepts(self) -> frozenset[str]:
+        """All built-in types, whatever the lists hold today, and those of operators' lists."""
+        return frozenset(BUILT_IN) | self._watch.lists().types
+
+    @property
+    def revision(self) -> str:
+        """16 hexadecimal digits over the terms and contents of all lists."""
+        return self._watch.lists().revision
+
+    def lookup(self, questions: Sequence[Question]) -> list[Answer]:
+        """Search every list for every signal; equal values of a batch are searched once.
+
+        A list that cannot be searched leaves what it might know UNDETERMINED(UNANSWERED).
+        Raises UsageError after close.
+        """
+        if self._closed:
+            raise UsageError(f"matcher {self._name!r} is closed")
+        search = _Search(self._name, self._watch.lists())
+        return [
+            combine(
+                self._name,
+                search.heard(question),
+                asked_at=self._clock(),
+                revision=search.revision,
+            )
+            for question in questions
+        ]
+
+    def check(self) -> Finding:
+        """Say which lists are installed and whether they can be searched."""
+        lists = self._watch.lists()
+        subject = f"matcher {self._name!r}"
+        if lists.unusable:
+            return Finding(subject, False, lists.unusable, lists.advice)
+        if lists.damaged:
+            faults = "; ".join(f"list {name!r}: {why}" for name, why in lists.damaged.items())
+            advice = "Run 'hashwacht lists verify', then import the damaged lists again."
+            return Finding(subject, False, f"lists cannot be searched: {faults}", advice)
+        if not lists.judged:
+            detail = "only known-good lists are installed" if lists.known else NO_LIST
+            advice = "Run 'hashwacht lists import NAME FILE', or configure another matcher."
+            return Finding(subject, False, f"{detail}: it cannot judge anything", advice)
+        shown = ", ".join(
+            f"{each.name} ({each.entries} {'known-good ' * each.known_good}entries)"
+            for each in lists.known.values()
+        )
+        return Finding(subject, True, f"lists: {shown}")
+
+    def close(self) -> None:
+        """Unmap the lists."""
+        self._closed = True
+        self._watch.forget()
+
+
+class _Search:
+    """One batch of questions, answered from the lists of one moment."""
+
+    def __init__(self, matcher: str, lists: InstalledLists) -> None:
+        self._matcher = matcher
+        self._lists = lists
+        self._known: dict[tuple[str, str], _Known] = {}
+        self._accepts = frozenset(BUILT_IN) | lists.types
+        self._judged = lists.judged
+        self.revision = lists.revision
+
+    def heard(self, question: Question) -> list[Heard]:
+        """Give what is known of every signal of a content."""
+        judged = not self._judged.isdisjoint(signal.type for signal in question)
+        return [self._heard(signal, judged=judged) for signal in question]
+
+    def _heard(self, signal: Signal, *, judged: bool) -> Heard:
+        if self._lists.unusable:
+            return Heard(reason=Reason.UNANSWERED, detail=self._lists.unusable)
+        if signal.type not in self._accepts:
+            return Heard((), Reason.NOT_JUDGED, f"no hash list holds {signal.type}")
+        key = (signal.type, signal.value)
+        if key not in self._known:
+            self._known[key] = self._searched(*key)
+        found, fault = self._known[key]
+        matches = tuple(self._match(signal, *each) for each in found)
+        if fault:
+            return Heard(matches, Reason.UNANSWERED, fault)
+        if not judged:
+            held = f"no hash list holds {signal.type}"
+            return Heard(matches, Reason.NOT_JUDGED, held if self._lists.known else NO_LIST)
+        return Heard(matches)
+
+    def _searched(self, signal_type: str, value: str) -> _Known:
+        """Search every list; go on if one is damaged, for another may know the value."""
+        found: list[_Found] = []
+        faults = [
+            f"hash list {name!r}: {why}"
+            for name, why in self._lists.damaged.items()
+            if signal_type in self._lists.known[name].types
+        ]
+        for name, each in self._lists.open.items():
+            try:
+                found += [(each.info, hit) for hit in each.hits(signal_type, bytes.fromhex(value))]
+            except ListError as error:
+                faults.append(f"hash list {name!r}: {error.message}")
+            except ValueError:
+                faults.append(f"not a {signal_type}")
+        return _bounded(found), "; ".join(faults)
+
+    def _match(self, signal: Signal, info: HashList, hit: Hit) -> Match:
+        return Match(
+            self._matcher, signal, hit.distance, hit.category, info.name, hit.id, info.known_good
+        )
+
+
+def _bounded(found: Sequence[_Found]) -> list[_Found]:
+    """Keep the nearest, but of every list and category at least its nearest, if there is room."""
+    bad = _nearest(each for each in found if not each[0].known_good)
+    return [*bad, *_nearest(each for each in found if each[0].known_good)]
+
+
+def _nearest(found: Iterable[_Found]) -> list[_Found]:
+    ordered = sorted(found, key=_distance)
+    if len(ordered) <= MAX_MATCHES:
+        return ordered
+    groups = {(info.name, hit.category): None for info, hit in ordered}
+    firsts = [
+        next(each for each in ordered if (each[0].name, each[1].category) == group)
+        for group in itertools.islice(groups, MAX_MATCHES)
+    ]
+    rest = [each for each in ordered if not any(each is first for first in firsts)]
+    return sorted([*firsts, *rest][:MAX_MATCHES], key=_distance)
+
+
+def _distance(found: _Found) -> int:
+    return found[1].distance
