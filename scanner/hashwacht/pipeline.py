@@ -23,16 +23,15 @@ from hashwacht.verdict import judge
 class Judgement:
     """What is known of one content now.
 
-    *answers* are all that count, *fresh* those of them that were just given and belong into
-    the state; *due_at* is the Unix time at which asking again makes sense (infinity: not
-    before a matcher's revision changes).
+    *answers* are all that count, *fresh* what was said just now and belongs into the state;
+    *asked_at* is the date (Unix time) of the oldest answer that ages, infinity if none does.
     """
 
     fingerprint: Fingerprint
     answers: tuple[Answer, ...]
     fresh: tuple[Answer, ...]
     verdict: Verdict
-    due_at: float
+    asked_at: float
 
 
 class Pipeline:
@@ -66,7 +65,7 @@ class Pipeline:
                 answers=reply.answers,
                 fresh=reply.fresh,
                 verdict=judge(content.fingerprint, reply.answers, accepted),
-                due_at=reply.due_at,
+                asked_at=reply.asked_at,
             )
             for content, reply in zip(contents, replies, strict=True)
         ]

@@ -23,6 +23,17 @@ from hashwacht.types import Answer, Fingerprint, Match, Outcome, Reason, Verdict
 _DIGEST_NAMES = frozenset(each.name for each in DIGESTS)
 
 
+def standing(former: Answer | None, fresh: Answer) -> Answer:
+    """Say which of two answers of one matcher about the same content holds.
+
+    The fresh one, except that a match is not forgotten because a service is out of reach.
+    """
+    lost = fresh.outcome is Outcome.UNDETERMINED
+    if former is not None and former.outcome is Outcome.MATCH and lost:
+        return former
+    return fresh
+
+
 def judge(
     fingerprint: Fingerprint, answers: Iterable[Answer], accepted: Collection[str]
 ) -> Verdict:

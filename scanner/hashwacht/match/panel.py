@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Self
 
 from hashwacht.ports import Matcher, Question
 from hashwacht.types import Answer, Fingerprint, Outcome
+from hashwacht.verdict import standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +20,17 @@ class Seat:
     matcher: Matcher
     max_age: float | None = None
 
-    def holds_until(self, answer: Answer, revision: str) -> float:
-        """When *answer* has to be asked again: Unix time, 0 for now at the latest."""
-        if answer.outcome is Outcome.UNDETERMINED or answer.revision != revision:
-            return 0.0
-        return float("inf") if self.max_age is None else answer.asked_at + self.max_age
+    def not_before(self, now: float) -> float:
+        """Give the oldest date at which an answer still holds; minus infinity: any."""
+        return -math.inf if self.max_age is None else now - self.max_age
+
+    def holds(self, answer: Answer, revision: str, now: float) -> bool:
+        """Say whether a stored answer needs no asking again."""
+        return (
+            answer.outcome is not Outcome.UNDETERMINED
+            and answer.revision == revision
+            and answer.asked_at >= self.not_before(now)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +45,12 @@ class Request:
 class Reply:
     """All answers for one content: *answers* as they stand now, *fresh* the ones just given.
 
-    *due_at* is the Unix time at which the first of them wants to be asked again.
+    *asked_at* is the date (Unix time) of the oldest answer that ages; infinity if none does.
     """
 
     answers: tuple[Answer, ...]
     fresh: tuple[Answer, ...]
-    due_at: float
+    asked_at: float
 
 
 class Panel:
@@ -57,6 +65,10 @@ class Panel:
     def accepts(self) -> frozenset[str]:
         """Every signal type that at least one matcher takes."""
         return frozenset().union(*(seat.matcher.accepts for seat in self.seats))
+
+    def not_before(self, now: float) -> float:
+        """Give the date before which some matcher's answers hold no more."""
+        return max((seat.not_before(now) for seat in self.seats), default=-math.inf)
 
     @property
     def epoch(self) -> str:
@@ -97,13 +109,14 @@ class _Standing:
     """One matcher's answer to one content, and whether it was given just now."""
 
     answer: Answer
-    fresh: bool
-    until: float
+    fresh: Answer | None
+    ages: bool
 
 
 def _ask_one(seat: Seat, requests: Sequence[Request], now: float) -> list[_Standing | None]:
     """Give one matcher's standing answers for all requests, asking for the ones that are due."""
     matcher, revision = seat.matcher, seat.matcher.revision
+    ages = seat.max_age is not None
     column: list[_Standing | None] = [None] * len(requests)
     due: dict[int, Question] = {}
     for index, request in enumerate(requests):
@@ -111,13 +124,13 @@ def _ask_one(seat: Seat, requests: Sequence[Request], now: float) -> list[_Stand
         if not question:
             continue
         stored = _by_matcher(request.answers).get(matcher.name)
-        until = seat.holds_until(stored, revision) if stored else 0.0
-        if stored and until > now:
-            column[index] = _Standing(stored, fresh=False, until=until)
+        if stored and seat.holds(stored, revision, now):
+            column[index] = _Standing(stored, None, ages)
         else:
             due[index] = question
     for index, answer in zip(due, matcher.lookup(list(due.values())), strict=True):
-        column[index] = _Standing(answer, fresh=True, until=seat.holds_until(answer, revision))
+        stored = _by_matcher(requests[index].answers).get(matcher.name)
+        column[index] = _Standing(standing(stored, answer), answer, ages)
     return column
 
 
@@ -136,9 +149,9 @@ def _by_matcher(answers: Sequence[Answer]) -> Mapping[str, Answer]:
 
 
 def _reply(column: Sequence[_Standing | None]) -> Reply:
-    standing = [each for each in column if each is not None]
+    given = [each for each in column if each is not None]
     return Reply(
-        answers=tuple(each.answer for each in standing),
-        fresh=tuple(each.answer for each in standing if each.fresh),
-        due_at=min((each.until for each in standing), default=float("inf")),
+        answers=tuple(each.answer for each in given),
+        fresh=tuple(each.fresh for each in given if each.fresh),
+        asked_at=min((each.answer.asked_at for each in given if each.ages), default=math.inf),
     )

@@ -9,12 +9,14 @@ from __future__ import annotations
 import heapq
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from hashwacht.scan.progress import Counts
+from hashwacht.pipeline import Judgement
+from hashwacht.scan.progress import Counts, Summary
 from hashwacht.scan.report import DirectoryRow, MatcherRow, Sample
-from hashwacht.types import Answer, Outcome, Reason, Verdict
+from hashwacht.state.runs import RunState
+from hashwacht.types import Outcome, Reason, Verdict
 
 SLOWEST = 20
 """Directories that a run remembers as the slowest."""
@@ -28,7 +30,7 @@ class Tally:
     """The figures of a run, or of a part of it.  Mutable; one thread owns it."""
 
     files: int = 0
-    bytes: int = 0
+    size: int = 0
     read: int = 0
     read_bytes: int = 0
     unchanged: int = 0
@@ -39,8 +41,6 @@ class Tally:
     outcomes: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     lists: Counter[str] = field(default_factory=Counter)
-    kinds: Counter[str] = field(default_factory=Counter)
-    kind_bytes: Counter[str] = field(default_factory=Counter)
     asked: Counter[str] = field(default_factory=Counter)
     matched: Counter[str] = field(default_factory=Counter)
     unanswered: Counter[str] = field(default_factory=Counter)
@@ -50,16 +50,13 @@ class Tally:
     slowest: list[tuple[float, str, int, int]] = field(default_factory=list)
     samples: list[tuple[float, float, float]] = field(default_factory=list)
 
-    def judged(self, verdict: Verdict, *, kind: str, size: int) -> None:
+    def judged(self, verdict: Verdict) -> None:
         """Count one file with its verdict."""
         self.outcomes[verdict.outcome] += 1
         self.suppressed += bool(verdict.suppressed)
         if verdict.reason is not None:
             self.reasons[verdict.reason] += 1
         self.lists.update({f"{match.matcher}/{match.list}" for match in verdict.matches})
-        if kind:
-            self.kinds[kind] += 1
-            self.kind_bytes[kind] += size
 
     def took(self, size: int, seconds: float) -> None:
         """Count one file that was read."""
@@ -67,13 +64,13 @@ class Tally:
         self.read_bytes += size
         self.seconds += seconds
 
-    def answered(self, answers: tuple[Answer, ...], signals: int) -> None:
-        """Count what matchers said just now about one content with so many askable signals."""
-        for answer in answers:
+    def answered(self, judgement: Judgement) -> None:
+        """Count what matchers said just now about one content."""
+        for answer in judgement.fresh:
             self.asked[answer.matcher] += 1
             self.matched[answer.matcher] += answer.outcome is Outcome.MATCH
             self.unanswered[answer.matcher] += answer.outcome is Outcome.UNDETERMINED
-            self.lookups += signals
+            self.lookups += 1
 
     def add(self, other: Self) -> None:
         """Add another part of the same run."""
@@ -99,7 +96,7 @@ class Tally:
         """Give the figures that a display shows."""
         return Counts(
             files=self.files,
-            bytes=self.bytes,
+            bytes=self.size,
             read=self.read,
             read_bytes=self.read_bytes,
             unchanged=self.unchanged,
@@ -109,6 +106,12 @@ class Tally:
             errors=self.errors,
             excluded=self.excluded,
             lookups=self.lookups,
+        )
+
+    def summary(self, run: str, state: RunState) -> Summary:
+        """Say how the run ended."""
+        return Summary(
+            run, state, self.elapsed, self.counts(), self.reasons_given(), dict(self.lists)
         )
 
     def verdicts(self) -> dict[Outcome, int]:
@@ -139,16 +142,18 @@ class Tally:
 
     def dumps(self) -> str:
         """Write as JSON."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        figures = {each.name: getattr(self, each.name) for each in fields(self)}
+        return json.dumps(figures, separators=(",", ":"))
 
     @classmethod
     def loads(cls, text: str) -> Self:
-        """Read what dumps wrote."""
+        """Read what dumps wrote; an empty object is a tally of nothing."""
         stored: dict[str, Any] = json.loads(text)
-        for name in _COUNTERS:
-            stored[name] = Counter(stored[name])
-        for name in ("slowest", "samples"):
-            stored[name] = [tuple(each) for each in stored[name]]
+        for name, value in stored.items():
+            if name in _COUNTERS:
+                stored[name] = Counter(value)
+            elif isinstance(value, list):
+                stored[name] = [tuple(each) for each in value]
         return cls(**stored)
 
 
@@ -156,15 +161,13 @@ _COUNTERS = (
     "outcomes",
     "reasons",
     "lists",
-    "kinds",
-    "kind_bytes",
     "asked",
     "matched",
     "unanswered",
 )
 _NUMBERS = (
     "files",
-    "bytes",
+    "size",
     "read",
     "read_bytes",
     "unchanged",

@@ -139,24 +139,29 @@ class Files:
                 [(name, directory) for name in names],
             )
 
-    def forget_below(self, root: bytes, run: int) -> int:
+    def forget_below(self, root: bytes, run: int, present: Container[bytes] = ()) -> int:
         """Drop the directories under *root* that *run* has not listed; return how many.
 
-        Forgets nothing if *root* itself was not listed by *run*: it may be unmounted.
+        Those in *present* stay: they were excluded, not removed.  Forgets nothing if *root*
+        itself was not listed by *run*: it may be unmounted.
         """
         if not self.is_done(root, run):
             return 0
         forgotten = 0
+        after, end = _below(root)
         while True:
             with self._database.transaction() as writer:
-                dropped = writer.execute(
-                    "DELETE FROM directories WHERE id IN (SELECT id FROM directories"
-                    " WHERE path >= ? AND path < ? AND run <> ? LIMIT ?)",
-                    (*_below(root), run, _FORGET_CHUNK),
-                ).rowcount
-            forgotten += dropped
-            if dropped < _FORGET_CHUNK:
+                found = writer.execute(
+                    "SELECT path, id FROM directories"
+                    " WHERE path > ? AND path < ? AND run <> ? ORDER BY path LIMIT ?",
+                    (after, end, run, _FORGET_CHUNK),
+                ).fetchall()
+                gone = [(number,) for path, number in found if path not in present]
+                writer.executemany("DELETE FROM directories WHERE id = ?", gone)
+            forgotten += len(gone)
+            if len(found) < _FORGET_CHUNK:
                 return forgotten
+            after = found[-1][0]
 
     def paths_of(self, content: int, limit: int | None = None) -> list[bytes]:
         """Return the absolute paths where this content lay when last looked at."""

@@ -69,7 +69,7 @@ def test_an_answer_that_holds_is_not_asked_for_again() -> None:
     stored = Answer("a", Outcome.NO_MATCH, NOW - 10, "1")
     (reply,) = Panel([Seat(matcher, max_age=60)]).ask([Request(fingerprint(MD5), (stored,))], NOW)
     assert matcher.asked == []
-    assert (reply.answers, reply.fresh, reply.due_at) == ((stored,), (), NOW + 50)
+    assert (reply.answers, reply.fresh, reply.asked_at) == ((stored,), (), NOW - 10)
 
 
 def test_an_answer_is_asked_for_again_when_old_undetermined_or_of_another_revision() -> None:
@@ -84,11 +84,20 @@ def test_an_answer_is_asked_for_again_when_old_undetermined_or_of_another_revisi
         assert len(matcher.asked) == len(reply.fresh) == 1
 
 
-def test_an_undetermined_answer_is_due_at_once_and_one_without_an_age_never() -> None:
-    for outcome, due_at in ((Outcome.UNDETERMINED, 0.0), (Outcome.MATCH, math.inf)):
-        matcher = Listed("a", frozenset({"md5"}), outcome)
-        (reply,) = Panel([Seat(matcher)]).ask([Request(fingerprint(MD5))], NOW)
-        assert reply.due_at == due_at
+def test_the_oldest_answer_that_ages_dates_the_reply() -> None:
+    ageing, fixed = Listed("a", frozenset({"md5"})), Listed("b", frozenset({"md5"}))
+    (reply,) = Panel([Seat(fixed)]).ask([Request(fingerprint(MD5))], NOW)
+    assert reply.asked_at == math.inf
+    (reply,) = Panel([Seat(fixed), Seat(ageing, 60)]).ask([Request(fingerprint(MD5))], NOW)
+    assert reply.asked_at == NOW
+
+
+def test_a_match_is_not_forgotten_because_its_service_is_out_of_reach() -> None:
+    matcher = Listed("a", frozenset({"md5"}), Outcome.UNDETERMINED)
+    stored = Answer("a", Outcome.MATCH, NOW - 100, "1")
+    (reply,) = Panel([Seat(matcher, 60)]).ask([Request(fingerprint(MD5), (stored,))], NOW)
+    assert reply.answers == (stored,)
+    assert [answer.outcome for answer in reply.fresh] == [Outcome.UNDETERMINED]
 
 
 def test_a_stored_answer_of_a_matcher_that_is_no_longer_configured_does_not_count() -> None:

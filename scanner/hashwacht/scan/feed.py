@@ -1,0 +1,177 @@
+"""The walking side of a scan: look at every name once, and read only what has to be read."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hashwacht.errors import Interrupted
+from hashwacht.files import Changed
+from hashwacht.intake.listing import Directory, Entry
+from hashwacht.intake.walk import Walker
+from hashwacht.scan.links import Links
+from hashwacht.scan.messages import File, Gone, Known, Listed, Message, Refused, Unread, Work
+from hashwacht.scan.pace import Pace
+from hashwacht.scan.present import Present
+from hashwacht.scan.tally import Tally
+from hashwacht.state.files import KnownFile
+from hashwacht.state.store import Store
+from hashwacht.types import FileId, Outcome, Reason, Verdict
+
+READ_AGAIN = frozenset({Reason.TIMED_OUT, Reason.WORKER_DIED, Reason.HASHER_FAILED})
+"""What may go better the next time although the file is the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A file to be read: the reader owns the open descriptor and closes it."""
+
+    file: File
+    fd: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a stored look at a file must have had, to stand for another one.
+
+    *recipe* are the signal types with versions, *epoch* the panel's number in the state,
+    *not_before* the oldest date (Unix time) at which an answer that ages still holds.
+    """
+
+    recipe: frozenset[str]
+    epoch: int
+    not_before: float
+    full: bool
+    run: int
+
+    def reusable(self, known: KnownFile | None, file: FileId) -> bool:
+        """Say if the file is unchanged and was read for everything that is wanted."""
+        return (
+            known is not None
+            and known.content is not None
+            and known.id == file
+            and (not self.full or known.run == self.run)
+            and self.recipe.issubset(known.recipe)
+            and known.reason not in READ_AGAIN
+        )
+
+    def settled(self, known: KnownFile) -> bool:
+        """Say if nobody has to be asked and nothing told: no match, and every answer holds."""
+        return (
+            known.outcome is Outcome.NO_MATCH
+            and known.epoch == self.epoch
+            and known.asked_at is not None
+            and known.asked_at >= self.not_before
+        )
+
+
+class Feed:
+    """Walks one root and hands out what is to be done.  Used by one thread."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        wanted: Wanted,
+        tasks: queue.Queue[Task | None],
+        put: Callable[[Message], None],
+        links: Links[File],
+        pace: Pace | None,
+        stop: threading.Event,
+    ) -> None:
+        """Take the two queues: *tasks* for the readers, *put* for the recorder."""
+        self._store, self._wanted, self._links = store, wanted, links
+        self._tasks, self._put, self._pace, self._stop = tasks, put, pace, stop
+
+    def walk(self, walker: Walker) -> None:
+        """Walk it all.  Raises Interrupted when asked to stop, UsageError for a wrong root."""
+        work: Work | None = None
+        for directory in walker.walk():
+            if work is None or work.path != directory.path:
+                work = Work(directory.path)
+            self._portion(directory, work)
+            if directory.last:
+                work = None
+
+    def _portion(self, directory: Directory, work: Work) -> None:
+        """Take a portion of a directory: what is known is counted, the rest handed out."""
+        tally = Tally(excluded=directory.excluded)
+        files = self._store.files
+        known = files.in_directory(work.path, [entry.name for entry in directory.files])
+        expected = 0
+        for entry in directory.files:
+            self._check_stop()
+            tally.files += 1
+            tally.size += entry.size
+            before, id_ = known.get(entry.name), entry.id
+            if before and self._wanted.reusable(before, id_) and self._wanted.settled(before):
+                tally.unchanged += 1
+                tally.judged(_NO_MATCH)
+            else:
+                expected += 1
+                self._hand_out(directory, entry, File(work, entry.name, id_, entry.nlink), before)
+        for problem in directory.problems:
+            if problem.obstacle.loses_files:
+                self._put(
+                    Refused(_path(directory, problem.name), f"{problem.obstacle}: {problem.detail}")
+                )
+            else:
+                tally.excluded += 1
+        gone: list[bytes] = []
+        if directory.last and directory.handle:
+            present = Present({entry.name for entry in directory.files}, directory.handle.fd)
+            gone = files.missing(work.path, present)
+        self._put(Listed(work, tally, expected, tuple(gone), directory.last))
+
+    def _hand_out(
+        self, directory: Directory, entry: Entry, file: File, before: KnownFile | None
+    ) -> None:
+        """Send one file where it belongs: to the recorder if its content is known, else read."""
+        if before and before.content is not None and self._wanted.reusable(before, file.id):
+            self._put(Known(file, before.content, new=False))
+        elif file.nlink == 1 or self._links.claim(file.id, file):
+            linked = self._linked(file)
+            if linked is None:
+                self._read(directory, entry, file)
+                return
+            for each in (file, *self._links.release(file.id)):
+                self._put(Known(each, linked, new=True))
+
+    def _linked(self, file: File) -> int | None:
+        """Find the content under another name of the same file, which costs no read."""
+        if file.nlink == 1:
+            return None
+        other = self._store.files.linked(file.id.dev, file.id.ino)
+        return other.content if other and self._wanted.reusable(other, file.id) else None
+
+    def _read(self, directory: Directory, entry: Entry, file: File) -> None:
+        """Open one file and queue it for the readers, at the allowed pace."""
+        if self._pace:
+            self._pace.take(file.id.size)
+            self._check_stop()
+        try:
+            fd = directory.open(entry)
+        except FileNotFoundError:
+            self._put(Gone(file))
+            for other in self._links.release(file.id):
+                self._put(Unread(other, Reason.CHANGED, "another name of it vanished unread"))
+        except OSError as error:
+            self._put(Unread(file, Reason.UNREADABLE, error.strerror or str(error)))
+        except Changed as error:
+            self._put(Unread(file, Reason.CHANGED, error.message))
+        else:
+            self._tasks.put(Task(file, fd))
+
+    def _check_stop(self) -> None:
+        if self._stop.is_set():
+            raise Interrupted("the scan was stopped")
+
+
+_NO_MATCH = Verdict(Outcome.NO_MATCH)
+
+
+def _path(directory: Directory, name: bytes) -> bytes:
+    return os.path.join(directory.path, name) if name else directory.path  # noqa: PTH118  # bytes

@@ -1,0 +1,43 @@
+"""Judging contents of the state: what is stored is used, what is missing is asked, all is kept.
+
+The scan and the recheck both stand on this; neither reads a file here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from hashwacht.match.panel import Request
+from hashwacht.pipeline import Judgement, Pipeline
+from hashwacht.state.contents import Decision
+from hashwacht.state.store import Store
+
+
+class Judging:
+    """Judges stored contents by their id, with one pipeline and one state."""
+
+    def __init__(self, store: Store, pipeline: Pipeline) -> None:
+        """Take the parts; the caller closes them."""
+        self._store, self._pipeline = store, pipeline
+
+    def judge(self, contents: Collection[int]) -> dict[int, Judgement]:
+        """Bring these contents up to date, by id.  Asks matchers; writes nothing."""
+        if not contents:
+            return {}
+        stored = self._store.contents.load(sorted(contents))
+        requests = [Request(each.fingerprint, each.answers) for each in stored.values()]
+        return dict(zip(stored, self._pipeline.judge(requests), strict=True))
+
+    def keep(self, judged: Mapping[int, Judgement]) -> None:
+        """Keep fresh answers and the verdicts; inside the caller's transaction."""
+        if not judged:
+            return
+        epoch = self._store.epochs.of(self._pipeline.panel.epoch)
+        self._store.answers.put(
+            [(content, answer) for content, j in judged.items() for answer in j.fresh]
+        )
+        self._store.contents.decide(
+            # A suppressed match is told in every run: it must not be passed over as settled.
+            Decision(content, j.verdict, None if j.verdict.suppressed else epoch, j.asked_at)
+            for content, j in judged.items()
+        )

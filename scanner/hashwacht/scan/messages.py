@@ -1,0 +1,104 @@
+"""What the walking and the reading side of a scan tell the recorder, in the order it happens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hashwacht.scan.tally import Tally
+from hashwacht.types import FileId, Fingerprint, Reason
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """One directory on its way through the scan; touched by the recorder's thread alone.
+
+    It is done when everything that was announced (*expected*) has been settled and the
+    walker has *listed* all of it.
+    """
+
+    path: bytes
+    tally: Tally = field(default_factory=Tally)
+    settled: int = 0
+    expected: int = 0
+    listed: bool = False
+
+    @property
+    def done(self) -> bool:
+        """True when nothing of this directory is outstanding."""
+        return self.listed and self.settled == self.expected
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A name in a directory, and the file it stood for when it was looked at."""
+
+    work: Work
+    name: bytes
+    id: FileId
+    nlink: int
+
+    @property
+    def path(self) -> bytes:
+        """Absolute, as walked."""
+        return self.work.path.rstrip(b"/") + b"/" + self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A file was read: its fingerprint, what it was *at* that moment, the seconds it took."""
+
+    file: File
+    fingerprint: Fingerprint
+    at: FileId
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The content of a file is in the state already; *new* if this name for it is not."""
+
+    file: File
+    content: int
+    new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A file is there and could not be read, or not twice the same."""
+
+    file: File
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A file was there when its directory was listed, and no more when it was opened."""
+
+    file: File
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A part of a directory was listed: *expected* messages will have come for it.
+
+    *tally* counts what needs no message, *gone* are names of the state that are there no more,
+    *last* says that the directory has no further part.
+    """
+
+    work: Work
+    tally: Tally
+    expected: int
+    gone: tuple[bytes, ...]
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A directory (or a part of the tree) that could not be listed."""
+
+    path: bytes
+    detail: str
+
+
+Message = Taken | Known | Unread | Gone | Listed | Refused

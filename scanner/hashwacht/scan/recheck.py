@@ -1,0 +1,133 @@
+"""Asking again with stored signals: no disk is read, the storage may even be unmounted.
+
+Lists grow, matchers are added, services were out of reach: every stored content that lacks an
+answer which is good enough today is asked about again.  What is answered is kept at once, so an
+interrupted recheck goes on by itself where it was.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+from hashwacht.pipeline import Judgement, Pipeline
+from hashwacht.scan.judging import Judging
+from hashwacht.scan.progress import Counts, Observer, Result, Summary
+from hashwacht.scan.tally import Tally
+from hashwacht.scan.watching import Watch
+from hashwacht.state.runs import Run, RunState
+from hashwacht.state.staleness import Wanted
+from hashwacht.state.store import Store
+from hashwacht.types import Outcome
+
+BATCH = 500
+"""Contents asked about at a time."""
+
+
+class Recheck:
+    """One recheck.  ``run`` once; set *stop* from anywhere to interrupt it."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        pipeline: Pipeline,
+        observer: Observer,
+        stop: threading.Event,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Take the parts; the caller closes them."""
+        self._store, self._panel = store, pipeline.panel
+        self._judging = Judging(store, pipeline)
+        self._observer, self._stop, self._clock = observer, stop, clock
+        self._results: queue.Queue[Result] = queue.Queue(10_000)
+        self._tally = Tally()
+        self._failure: BaseException | None = None
+        self.counts = Counts()
+        self.directory = b""
+
+    def run(self) -> Summary:
+        """Ask about everything that lacks a good answer.  Raises StateError."""
+        with self._store.lock() as lock:
+            run, resumed = self._begin()
+            lock.name(run.id)
+            self._observer.started(str(run.id), (), resumed=resumed)
+            wanted, epoch = self._wanted(), self._store.epochs.of(self._panel.epoch)
+            expected = self._store.answers.count_stale(wanted, epoch=epoch)
+            watch = Watch(self._observer, self, self._results, expected)
+            thread = threading.Thread(
+                target=self._guarded, args=(run, wanted, epoch), name="recheck", daemon=True
+            )
+            thread.start()
+            watch.until(thread, self._stop, self._panel.close)
+            return self._end(run, watch)
+
+    def _begin(self) -> tuple[Run, bool]:
+        runs, now = self._store.runs, self._clock()
+        found = runs.resumable("recheck", (), "")
+        if found:
+            self._tally = Tally.loads(found.tally)
+            return runs.resume(found, now), True
+        return runs.start("recheck", (), "", now), False
+
+    def _wanted(self) -> dict[str, Wanted]:
+        """Say what an answer of each matcher must be to be good enough today."""
+        now = self._clock()
+        return {
+            seat.matcher.name: Wanted(
+                seat.matcher.revision, seat.not_before(now), seat.matcher.accepts
+            )
+            for seat in self._panel.seats
+        }
+
+    def _guarded(self, run: Run, wanted: dict[str, Wanted], epoch: int) -> None:
+        try:
+            self._ask(run, wanted, epoch)
+        except BaseException as failure:  # noqa: BLE001  # raised again by ``run``
+            self._failure = failure
+            self._stop.set()
+
+    def _ask(self, run: Run, wanted: dict[str, Wanted], epoch: int) -> None:
+        """Go through the stale contents in the order of their numbers."""
+        after = 0
+        while not self._stop.is_set():
+            numbers = self._store.answers.stale(wanted, after, BATCH, epoch=epoch)
+            if not numbers:
+                return
+            self._batch(run, numbers)
+            after = numbers[-1]
+
+    def _batch(self, run: Run, numbers: list[int]) -> None:
+        judged = self._judging.judge(numbers)
+        for number, judgement in judged.items():
+            self._count(number, judgement)
+        with self._store.transaction():
+            self._judging.keep(judged)
+            self._store.runs.save(run.id, self._tally.dumps(), self._clock())
+        self.counts = self._tally.counts()
+
+    def _count(self, number: int, judgement: Judgement) -> None:
+        """Count one content; tell it with the places where it lies, if somebody wants to know."""
+        verdict, fingerprint = judgement.verdict, judgement.fingerprint
+        self._tally.files += 1
+        self._tally.size += fingerprint.size
+        self._tally.judged(verdict)
+        self._tally.answered(judgement)
+        if verdict.outcome is Outcome.NO_MATCH and not verdict.suppressed:
+            return
+        paths = tuple(self._store.files.paths_of(number))
+        self._results.put(
+            Result(paths, verdict, fingerprint.kind, fingerprint.size, fingerprint.key)
+        )
+
+    def _end(self, run: Run, watch: Watch) -> Summary:
+        state = RunState.INTERRUPTED if self._stop.is_set() else RunState.FINISHED
+        self._tally.elapsed += watch.elapsed
+        self._store.runs.finish(run.id, state, self._tally.dumps(), self._clock())
+        if self._failure:
+            raise self._failure
+        summary = self._tally.summary(str(run.id), state)
+        self._observer.finished(summary)
+        return summary

@@ -1,0 +1,198 @@
+"""The recording side of a scan: one thread that asks, decides, writes and reports.
+
+Everything that reading produced arrives here in one bounded queue and leaves in batches: one
+transaction keeps the fingerprints (a crash from here on costs no second read), the matchers
+are asked about what is not answered yet, a second transaction keeps answers, verdicts, the
+directories that are done and the tally that includes them.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+from hashwacht.pipeline import Judgement
+from hashwacht.scan.batch import Batch
+from hashwacht.scan.judging import Judging
+from hashwacht.scan.links import Links
+from hashwacht.scan.messages import File, Known, Message, Unread, Work
+from hashwacht.scan.progress import Result
+from hashwacht.scan.tally import Tally
+from hashwacht.state.files import Look
+from hashwacht.state.store import Store
+from hashwacht.types import FileId, Outcome, Reason, Verdict
+
+BATCH = 500
+"""Messages in one batch at the most: what one crash can cost in lookups."""
+
+LINGER = 0.2
+"""Seconds to wait for more before a smaller batch is recorded."""
+
+
+class Recorder:
+    """Records what one run finds.  ``put`` from any thread, ``run`` in its own."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        judging: Judging,
+        links: Links[File],
+        run: int,
+        tally: Tally,
+        tell: Callable[[Result], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Go on from *tally*; *tell* is called for every file that somebody wants to know of."""
+        self.tally = tally
+        self.counts = tally.counts()
+        self.directory = b""
+        self._refused = Tally()
+        self._open: set[Work] = set()
+        self._store, self._judging, self._links = store, judging, links
+        self._run, self._tell, self._clock = run, tell, clock
+        self._queue: queue.Queue[Message | None] = queue.Queue(4 * BATCH)
+        self._pending: list[Message] = []
+
+    def put(self, message: Message) -> None:
+        """Hand over one message; waits while the recorder is behind."""
+        self._queue.put(message)
+
+    def end(self) -> None:
+        """Say that nothing more will come; ``run`` returns when all is recorded."""
+        self._queue.put(None)
+
+    def run(self) -> None:
+        """Record until the end.  Raises StateError if the state cannot be written."""
+        more = True
+        while more or self._pending:
+            messages, self._pending = self._pending, []
+            more = more and self._collect(messages)
+            self._record(Batch.of(messages))
+
+    def final(self) -> Tally:
+        """Everything that was counted; complete after ``run`` has returned."""
+        total = Tally()
+        for part in (self.tally, self._refused, *(work.tally for work in self._open)):
+            total.add(part)
+        return total
+
+    def _collect(self, messages: list[Message]) -> bool:
+        """Fill up a batch; False if the end has come."""
+        until = time.monotonic() + LINGER
+        while len(messages) < BATCH:
+            wait = max(0.0, until - time.monotonic()) if messages else None
+            try:
+                message = self._queue.get(timeout=wait)
+            except queue.Empty:
+                return True
+            if message is None:
+                return False
+            messages.append(message)
+        return True
+
+    def _record(self, batch: Batch) -> None:
+        """Keep, ask, count, keep, tell: the order matters, see the module's first lines."""
+        now = self._clock()
+        ids = self._keep(batch, now)
+        known = {*ids.values(), *(message.content for message in batch.known)}
+        judged = self._judging.judge(known)
+        results = self._count(batch, ids, judged)
+        done = self._list(batch)
+        with self._store.transaction():
+            self._judging.keep(judged)
+            for path, names in batch.gone.items():
+                self._store.files.forget(path, names)
+            for work in done:
+                work.tally.directory(work.path)
+                self.tally.add(work.tally)
+                self._store.files.directory_done(work.path, self._run)
+            self._store.runs.save(self._run, self.tally.dumps(), now)
+        self._open.difference_update(done)
+        self.counts = self.final().counts()
+        for result in results:
+            self._tell(result)
+
+    def _keep(self, batch: Batch, now: float) -> dict[str, int]:
+        """Keep fingerprints and names before anybody is asked; give content keys their ids."""
+        rows: defaultdict[bytes, list[Look]] = defaultdict(list)
+        if not (batch.taken or batch.known or batch.unread):
+            return {}
+        with self._store.transaction():
+            prints = {each.fingerprint.key: each.fingerprint for each in batch.taken}
+            ids = self._store.contents.add(list(prints.values()), now)
+            for taken in batch.taken:
+                rows[taken.file.work.path].append(
+                    _row(taken.file, ids[taken.fingerprint.key], at=taken.at)
+                )
+            for known in batch.known:
+                if known.new:
+                    rows[known.file.work.path].append(_row(known.file, known.content))
+            for unread in batch.unread:
+                rows[unread.file.work.path].append(_row(unread.file, None, reason=unread.reason))
+            for path, files in rows.items():
+                self._store.files.put(path, self._run, files)
+        self._share(batch, ids)
+        return ids
+
+    def _share(self, batch: Batch, ids: dict[str, int]) -> None:
+        """Give what was found to the other names of the same file that waited for it."""
+        for taken in batch.taken:
+            for other in self._links.release(taken.file.id):
+                self._pending.append(Known(other, ids[taken.fingerprint.key], new=True))
+        for unread in batch.unread:
+            for other in self._links.release(unread.file.id):
+                self._pending.append(Unread(other, unread.reason, unread.detail))
+
+    def _count(
+        self, batch: Batch, ids: dict[str, int], judged: dict[int, Judgement]
+    ) -> list[Result]:
+        """Count every file with its verdict; give those that somebody wants to know of."""
+        results = list(batch.refused)
+        for judgement in judged.values():
+            self.tally.answered(judgement)
+        for taken in batch.taken:
+            taken.file.work.tally.took(taken.fingerprint.size, taken.seconds)
+            results += _settle(taken.file, judged[ids[taken.fingerprint.key]])
+        for known in batch.known:
+            known.file.work.tally.unchanged += not known.new
+            results += _settle(known.file, judged[known.content])
+        for unread in batch.unread:
+            verdict = Verdict(Outcome.UNDETERMINED, reason=unread.reason, detail=unread.detail)
+            results.append(Result((unread.file.path,), verdict, size=unread.file.id.size))
+            unread.file.work.tally.judged(verdict)
+        for _ in batch.refused:
+            self._refused.errors += 1
+        return results
+
+    def _list(self, batch: Batch) -> list[Work]:
+        """Take in what the walker listed; give the directories that are done."""
+        touched = set(batch.settled)
+        for work, settled in batch.settled.items():
+            work.settled += settled
+        for listed in batch.listed:
+            work = listed.work
+            work.tally.add(listed.tally)
+            work.expected += listed.expected
+            work.listed = listed.last
+            self.directory = work.path
+            touched.add(work)
+        self._open |= touched
+        return [work for work in touched if work.done]
+
+
+def _row(
+    file: File, content: int | None, *, at: FileId | None = None, reason: Reason | None = None
+) -> Look:
+    return (file.name, at or file.id, file.nlink, content, reason)
+
+
+def _settle(file: File, judgement: Judgement) -> list[Result]:
+    """Count one file in its directory; give it back if somebody wants to know of it."""
+    verdict, fingerprint = judgement.verdict, judgement.fingerprint
+    file.work.tally.judged(verdict)
+    if verdict.outcome is Outcome.NO_MATCH and not verdict.suppressed:
+        return []
+    return [Result((file.path,), verdict, fingerprint.kind, fingerprint.size, fingerprint.key)]

@@ -1,0 +1,189 @@
+"""A scan of existing storage: walk, read, record.
+
+Three kinds of threads around two bounded queues::
+
+    walker ──tasks──▶ readers (one per worker) ──┐
+       └───────────── known, listed ─────────────┴──▶ recorder ──▶ state, results
+
+The walker looks at every name once; what the state knows needs no reading.  The readers wait
+for the workers that decode.  The recorder is the only one that writes.  The caller's thread
+tells the observer, and is the one that can be interrupted.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+from hashwacht.errors import Interrupted
+from hashwacht.intake.walk import Walker
+from hashwacht.pipeline import Pipeline
+from hashwacht.scan.feed import Feed, Task, Wanted
+from hashwacht.scan.judging import Judging
+from hashwacht.scan.links import Links
+from hashwacht.scan.messages import File
+from hashwacht.scan.pace import Pace
+from hashwacht.scan.present import Present
+from hashwacht.scan.progress import Observer, Result, Summary
+from hashwacht.scan.reader import Reader
+from hashwacht.scan.recorder import Recorder
+from hashwacht.scan.request import ScanRequest
+from hashwacht.scan.tally import Tally
+from hashwacht.scan.watching import Watch
+from hashwacht.state.runs import Run, RunState
+from hashwacht.state.store import Store
+
+QUEUED_PER_READER = 4
+"""Open files waiting for each reader: enough to keep it busy, few enough descriptors."""
+
+
+class Scan:
+    """One run of one request.  ``run`` once; set *stop* from anywhere to interrupt it."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        pipeline: Pipeline,
+        request: ScanRequest,
+        observer: Observer,
+        stop: threading.Event,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Take the parts; the caller closes them."""
+        self._store, self._pipeline, self._request = store, pipeline, request
+        self._observer, self._stop, self._clock = observer, stop, clock
+        self._results: queue.Queue[Result] = queue.Queue(10_000)
+        self._tasks: queue.Queue[Task | None] = queue.Queue(QUEUED_PER_READER * request.jobs)
+        self._links: Links[File] = Links()
+        self._failures: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
+
+    def run(self) -> Summary:
+        """Scan, or go on with the same scan where it was interrupted.
+
+        An interruption is an ending, not an error.  Raises StateError (another scan runs, the
+        disk is full); what was recorded until then is kept, and the next run resumes.
+        """
+        with self._store.lock() as lock:
+            run, resumed = self._begin()
+            lock.name(run.id)
+            tally = Tally.loads(run.tally)
+            tally.resumed += resumed
+            self._observer.started(str(run.id), self._request.roots, resumed=resumed)
+            recorder = self._recorder(run, tally)
+            watch = Watch(self._observer, recorder, self._results, self._expected())
+            last = self._start(run, recorder)
+            watch.until(last, self._stop, self._hurry)
+            return self._end(run, recorder, watch)
+
+    def _begin(self) -> tuple[Run, bool]:
+        """Find the run to go on with, or start one."""
+        request, runs, now = self._request, self._store.runs, self._clock()
+        found = runs.resumable("scan", request.roots, request.options)
+        if found and not request.restart:
+            return runs.resume(found, now), True
+        return runs.start("scan", request.roots, request.options, now), False
+
+    def _expected(self) -> int | None:
+        """Guess how many files will come by: as many as in the last finished run."""
+        for run in self._store.runs.list():
+            if run.roots == self._request.roots and run.state is RunState.FINISHED:
+                return Tally.loads(run.tally).files or None
+        return None
+
+    def _recorder(self, run: Run, tally: Tally) -> Recorder:
+        return Recorder(
+            store=self._store,
+            judging=Judging(self._store, self._pipeline),
+            links=self._links,
+            run=run.id,
+            tally=tally,
+            tell=self._results.put,
+            clock=self._clock,
+        )
+
+    def _feed(self, run: Run, recorder: Recorder) -> Feed:
+        panel, request = self._pipeline.panel, self._request
+        wanted = Wanted(
+            recipe=frozenset(self._pipeline.fingerprinter.recipe),
+            epoch=self._store.epochs.of(panel.epoch),
+            not_before=panel.not_before(self._clock()),
+            full=request.full,
+            run=run.id,
+        )
+        return Feed(
+            store=self._store,
+            wanted=wanted,
+            tasks=self._tasks,
+            put=recorder.put,
+            links=self._links,
+            pace=Pace(*request.rate, self._stop.wait) if request.rate else None,
+            stop=self._stop,
+        )
+
+    def _start(self, run: Run, recorder: Recorder) -> threading.Thread:
+        """Start all threads; the one that is returned ends last."""
+        feed = self._feed(run, recorder)
+        reader = Reader(self._tasks, self._pipeline, recorder.put, self._stop)
+        readers = [self._thread(f"reader-{n}", reader.run) for n in range(self._request.jobs)]
+        last = self._thread("recorder", recorder.run)
+
+        def walk() -> None:
+            try:
+                for root in self._request.roots:
+                    feed.walk(self._walker(root, run))
+            finally:
+                self._tasks.put(None)
+                for each in readers:
+                    each.join()
+                recorder.end()
+
+        for thread in (last, *readers, self._thread("walker", walk)):
+            thread.start()
+        return last
+
+    def _walker(self, root: bytes, run: Run) -> Walker:
+        return Walker(
+            root,
+            self._request.rules,
+            one_file_system=self._request.one_file_system,
+            listed=lambda path: self._store.files.is_done(path, run.id),
+        )
+
+    def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
+        """Make a thread whose failure stops the others and is raised by ``run``."""
+
+        def guarded() -> None:
+            try:
+                work()
+            except Interrupted:
+                pass
+            except BaseException as failure:  # noqa: BLE001  # raised again by ``run``
+                self._failures.put(failure)
+                self._stop.set()
+
+        return threading.Thread(target=guarded, name=name, daemon=True)
+
+    def _hurry(self) -> None:
+        """End what does not end by itself: a decoder at work, a service that is slow."""
+        self._pipeline.close()
+
+    def _end(self, run: Run, recorder: Recorder, watch: Watch) -> Summary:
+        """Write how the run ended, and tell; raise what made it fail."""
+        state = RunState.INTERRUPTED if self._stop.is_set() else RunState.FINISHED
+        tally = recorder.tally if state is RunState.INTERRUPTED else recorder.final()
+        tally.elapsed += watch.elapsed
+        tally.samples += watch.samples
+        if state is RunState.FINISHED:
+            for root in self._request.roots:
+                self._store.files.forget_below(root, run.id, Present())
+        self._store.runs.finish(run.id, state, tally.dumps(), self._clock())
+        if not self._failures.empty():
+            raise self._failures.get()
+        shown = recorder.final()
+        shown.elapsed = tally.elapsed
+        summary = shown.summary(str(run.id), state)
+        self._observer.finished(summary)
+        return summary

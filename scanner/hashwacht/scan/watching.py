@@ -1,0 +1,100 @@
+"""The caller's thread during a run: tell results and progress, and notice the wish to stop."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from hashwacht.scan.progress import Counts, Meter, Observer, Phase, Result
+
+TICK = 0.1
+"""Seconds between two looks at results, figures and the wish to stop."""
+
+SAMPLE_SECONDS = 1.0
+"""Seconds between two points of the throughput curve, at first; the tally thins it out."""
+
+PATIENCE = 0.4
+"""Seconds that work under way gets to end by itself once a stop is asked for."""
+
+GRACE = 0.4
+"""Seconds after that until the caller no longer waits for a thread that is stuck."""
+
+
+class Counted(Protocol):
+    """Something whose figures can be watched."""
+
+    @property
+    def counts(self) -> Counts:
+        """What was counted so far."""
+
+    @property
+    def directory(self) -> bytes:
+        """Where the work is just now."""
+
+
+class Watch:
+    """Tells *observer* what happens until the last thread has ended."""
+
+    def __init__(
+        self,
+        observer: Observer,
+        counted: Counted,
+        results: queue.Queue[Result],
+        expected: int | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Begin the clock."""
+        self.samples: list[tuple[float, float, float]] = []
+        self._observer, self._counted, self._results = observer, counted, results
+        self._clock = clock
+        self._began = clock()
+        self._meter = Meter(clock, expected)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the beginning."""
+        return self._clock() - self._began
+
+    def until(
+        self, last: threading.Thread, stop: threading.Event, hurry: Callable[[], None]
+    ) -> None:
+        """Watch until *last* has ended.
+
+        When *stop* is set, work under way gets a moment to end by itself, then *hurry* is
+        called, then the watch ends even if a thread is stuck: the state is whole at any time.
+        """
+        asked_at: float | None = None
+        hurried = False
+        while last.is_alive() or not self._results.empty():
+            self._tell()
+            if not stop.is_set():
+                continue
+            asked_at = asked_at or self._clock()
+            waited = self._clock() - asked_at
+            if waited > PATIENCE and not hurried:
+                hurried = True
+                hurry()
+            if waited > PATIENCE + GRACE and self._results.empty():
+                return
+        self._show()
+
+    def _tell(self) -> None:
+        """Tell results as they come for one tick, then show the figures."""
+        until = self._clock() + TICK
+        while (left := until - self._clock()) > 0:
+            try:
+                self._observer.result(self._results.get(timeout=left))
+            except queue.Empty:
+                break
+        self._show()
+
+    def _show(self) -> None:
+        """Show the figures, and put a point on the curve from time to time."""
+        seen = self._meter.snapshot(self._counted.counts, Phase.WALKING, self._counted.directory)
+        self._observer.progress(seen)
+        last = self.samples[-1][0] if self.samples else 0.0
+        if seen.elapsed - last >= SAMPLE_SECONDS:
+            self.samples.append((seen.elapsed, seen.files_rate, seen.bytes_rate))

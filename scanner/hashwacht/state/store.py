@@ -1,0 +1,55 @@
+"""The whole state behind one name: what the drivers are given."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Self
+
+from hashwacht.state.answers import Answers
+from hashwacht.state.contents import Contents
+from hashwacht.state.database import Database
+from hashwacht.state.epochs import Epochs
+from hashwacht.state.files import Files
+from hashwacht.state.lock import RunLock
+from hashwacht.state.runs import Runs
+
+FILE_NAME = "state.db"
+"""The database, in the state directory."""
+
+
+class Store:
+    """The nouns of the state, over one database."""
+
+    def __init__(self, database: Database) -> None:
+        """Take an open database; ``close`` closes it."""
+        self._database = database
+        self.files = Files(database)
+        self.contents = Contents(database)
+        self.answers = Answers(database)
+        self.epochs = Epochs(database)
+        self.runs = Runs(database)
+
+    @classmethod
+    def open(cls, directory: Path) -> Self:
+        """Open the state in *directory*; make it if it is not there.  Raises StateError."""
+        return cls(Database.open(directory / FILE_NAME))
+
+    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Keep everything that is written inside together, or nothing of it."""
+        return self._database.transaction()
+
+    def lock(self) -> RunLock:
+        """Be the only run on this state.  Raises StateBusy, naming who is."""
+        return RunLock.acquire(self._database.path)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

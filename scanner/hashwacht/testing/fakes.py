@@ -1,0 +1,109 @@
+"""Fakes of the ports: a matcher that knows what it is told, an observer that remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from hashwacht.ports import Fingerprinter, Question
+from hashwacht.scan.progress import Progress, Result, Summary
+from hashwacht.types import Answer, Finding, Fingerprint, Match, Outcome, Reason
+
+
+@dataclass
+class KnowingMatcher:
+    """Knows some values, writes down what it is asked, and can fall silent."""
+
+    known: set[str] = field(default_factory=set)
+    name: str = "knows"
+    accepts: frozenset[str] = frozenset({"sha256"})
+    revision: str = "1"
+    silent: bool = False
+    now: float = 1000.0
+    asked: list[str] = field(default_factory=list)
+
+    def lookup(self, questions: Sequence[Question]) -> list[Answer]:
+        """Answer by looking into *known*."""
+        return [self._answer(question) for question in questions]
+
+    def _answer(self, question: Question) -> Answer:
+        self.asked += [signal.value for signal in question]
+        matches = tuple(
+            Match(self.name, signal, 0, "csam") for signal in question if signal.value in self.known
+        )
+        if self.silent:
+            outcome, reason = Outcome.UNDETERMINED, Reason.UNANSWERED
+            return Answer(self.name, outcome, self.now, self.revision, reason=reason)
+        outcome = Outcome.MATCH if matches else Outcome.NO_MATCH
+        return Answer(self.name, outcome, self.now, self.revision, matches)
+
+    def check(self) -> Finding:
+        """Say that all is well, or that nothing is heard."""
+        return Finding(self.name, ok=not self.silent, detail="")
+
+    def close(self) -> None:
+        """Keep everything: a fake may be used by several runs."""
+
+
+class CountingFingerprinter:
+    """Counts what is really read."""
+
+    def __init__(self, inner: Fingerprinter) -> None:
+        """Read with *inner*."""
+        self._inner = inner
+        self.read = 0
+        self.recipe = inner.recipe
+
+    def fingerprint(self, fd: int) -> Fingerprint:
+        """Count, and read."""
+        self.read += 1
+        return self._inner.fingerprint(fd)
+
+    def close(self) -> None:
+        """Close the inner one."""
+        self._inner.close()
+
+
+@dataclass
+class RememberingObserver:
+    """Remembers everything that a run tells."""
+
+    results: list[Result] = field(default_factory=list)
+    progresses: list[Progress] = field(default_factory=list)
+    resumed: bool = False
+    ended: Summary | None = None
+
+    def started(self, run: str, roots: tuple[bytes, ...], *, resumed: bool) -> None:
+        """Remember how it began."""
+        self.run, self.roots, self.resumed = run, roots, resumed
+
+    def progress(self, snapshot: Progress) -> None:
+        """Remember where it stood."""
+        self.progresses.append(snapshot)
+
+    def result(self, result: Result) -> None:
+        """Remember what was found."""
+        self.results.append(result)
+
+    def finished(self, summary: Summary) -> None:
+        """Remember how it ended."""
+        self.ended = summary
+
+    @property
+    def summary(self) -> Summary:
+        """How it ended."""
+        assert self.ended is not None, "the run has not ended"
+        return self.ended
+
+    def paths(self, outcome: Outcome) -> set[bytes]:
+        """Give the paths that were told with this outcome."""
+        return {p for each in self.results if each.verdict.outcome is outcome for p in each.paths}
+
+    def reasons(self) -> dict[bytes, Reason | None]:
+        """Give the paths that were told to be undetermined, with the reason."""
+        return {
+            path: each.verdict.reason
+            for each in self.results
+            if each.verdict.outcome is Outcome.UNDETERMINED
+            for path in each.paths
+        }

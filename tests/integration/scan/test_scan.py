@@ -1,0 +1,308 @@
+"""What a scan reads, asks, tells and remembers."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hashwacht.errors import StateBusy, UsageError
+from hashwacht.fingerprint.in_process import InProcess
+from hashwacht.fingerprint.plan import Plan
+from hashwacht.intake.rules import Rules, read_rules
+from hashwacht.scan.pace import Unit
+from hashwacht.scan.progress import Result
+from hashwacht.state.runs import RunState
+from hashwacht.state.store import Store
+from hashwacht.testing.bench import ScanBench
+from hashwacht.testing.fakes import RememberingObserver
+from hashwacht.types import Fingerprint, Outcome, Reason
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_every_file_gets_an_answer_and_the_known_one_is_told(bench: ScanBench, root: Path) -> None:
+    bench.matcher.known = {sha256(b"two")}
+    heard = bench.scan(root)
+    counts = heard.summary.counts
+    assert heard.paths(Outcome.MATCH) == {bytes(root / "a/two")}
+    assert (counts.files, counts.matches, counts.undetermined) == (3, 1, 0)
+    assert sorted(bench.matcher.asked) == sorted(map(sha256, (b"one", b"two", b"three")))
+
+
+def test_an_unchanged_file_is_neither_read_nor_asked_again(bench: ScanBench, root: Path) -> None:
+    bench.matcher.known = {sha256(b"two")}
+    bench.scan(root)
+    bench.matcher.asked.clear()
+    heard = bench.scan(root)
+    assert (bench.read, bench.matcher.asked) == (0, [])
+    assert heard.paths(Outcome.MATCH) == {bytes(root / "a/two")}
+    assert (heard.summary.counts.files, heard.summary.counts.unchanged) == (3, 3)
+
+
+def test_a_changed_file_is_read_again_even_if_its_times_are_put_back(
+    bench: ScanBench, root: Path
+) -> None:
+    bench.scan(root)
+    path = root / "a/one"
+    before = path.stat()
+    path.write_bytes(b"two")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    bench.scan(root)
+    assert bench.read == 1
+
+
+def test_a_full_scan_reads_everything_and_asks_nothing_again(bench: ScanBench, root: Path) -> None:
+    bench.scan(root)
+    bench.matcher.asked.clear()
+    bench.scan(root, full=True)
+    assert (bench.read, bench.matcher.asked) == (3, [])
+
+
+def test_a_content_under_two_names_is_asked_once(bench: ScanBench, root: Path) -> None:
+    bench.scan(root)
+    bench.matcher.asked.clear()
+    (root / "copy").write_bytes(b"one")
+    bench.scan(root)
+    assert (bench.read, bench.matcher.asked) == (1, [])
+
+
+def test_hard_links_are_read_once_and_all_their_names_told(bench: ScanBench, root: Path) -> None:
+    bench.matcher.known = {sha256(b"one")}
+    names = [root / f"b/link{number}" for number in range(40)]
+    for name in names:
+        name.hardlink_to(root / "a/one")
+    heard = bench.scan(root)
+    assert bench.read == 3
+    assert heard.paths(Outcome.MATCH) == {bytes(each) for each in (root / "a/one", *names)}
+    later = root / "later"
+    later.hardlink_to(root / "a/one")
+    bench.scan(root)
+    # The link changed the ctime of the file, so one of its names is read; no other is.
+    assert bench.read == 1
+    assert bytes(later) in bench.scan(root).paths(Outcome.MATCH)
+
+
+def test_a_new_signal_type_makes_old_contents_be_read_again(bench: ScanBench, root: Path) -> None:
+    bench.scan(root)
+    bench.fingerprinter = lambda: InProcess(Plan(("sha256", "md5")))
+    bench.scan(root)
+    assert bench.read == 3
+    bench.fingerprinter = lambda: InProcess(Plan(("md5",)))
+    bench.scan(root)
+    assert bench.read == 0
+
+
+def test_a_silent_matcher_leaves_files_undetermined_and_is_asked_again(
+    bench: ScanBench, root: Path
+) -> None:
+    bench.matcher.silent = True
+    heard = bench.scan(root)
+    assert set(heard.reasons().values()) == {Reason.UNANSWERED}
+    assert heard.summary.reasons == {Reason.UNANSWERED: 3}
+    bench.matcher.silent = False
+    heard = bench.scan(root)
+    assert (bench.read, heard.summary.counts.undetermined) == (0, 0)
+
+
+def test_a_new_revision_of_a_matcher_is_asked_without_reading(bench: ScanBench, root: Path) -> None:
+    bench.scan(root)
+    bench.matcher.known, bench.matcher.revision = {sha256(b"three")}, "2"
+    heard = bench.scan(root)
+    assert bench.read == 0
+    assert heard.paths(Outcome.MATCH) == {bytes(root / "b/c/three")}
+
+
+def test_an_answer_that_is_too_old_is_asked_for_again(bench: ScanBench, root: Path) -> None:
+    bench.max_age, bench.clock = 100.0, lambda: bench.matcher.now
+    bench.scan(root)
+    bench.matcher.asked.clear()
+    bench.matcher.now += 99
+    bench.scan(root)
+    assert bench.matcher.asked == []
+    bench.matcher.now += 2
+    bench.scan(root)
+    assert len(bench.matcher.asked) == 3
+
+
+def test_an_unreadable_directory_is_told_and_the_rest_scanned(bench: ScanBench, root: Path) -> None:
+    """Root may read everything, so a file system that refuses is imitated by one that is gone."""
+    if os.geteuid() == 0:
+        pytest.skip("root may read every directory")
+    (root / "a").chmod(0)
+    heard = bench.scan(root)
+    (root / "a").chmod(0o755)
+    assert heard.reasons() == {bytes(root / "a"): Reason.UNREADABLE}
+    assert (heard.summary.counts.errors, heard.summary.counts.files) == (1, 1)
+
+
+class Refusing:
+    """Cannot read one content, as a disk with a bad sector cannot."""
+
+    recipe = ("sha256/1",)
+
+    def __init__(self) -> None:
+        self._inner = InProcess(Plan(("sha256",)))
+
+    def fingerprint(self, fd: int) -> Fingerprint:
+        if os.pread(fd, 3, 0) == b"two":
+            raise OSError(5, "Input/output error")
+        return self._inner.fingerprint(fd)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def test_a_file_that_cannot_be_read_is_undetermined_and_tried_again(
+    bench: ScanBench, root: Path
+) -> None:
+    bench.fingerprinter = Refusing
+    for _ in range(2):
+        heard = bench.scan(root)
+        assert heard.reasons() == {bytes(root / "a/two"): Reason.UNREADABLE}
+        assert heard.summary.counts.files == 3
+    bench.fingerprinter = lambda: InProcess(Plan(("sha256",)))
+    heard = bench.scan(root)
+    assert (bench.read, heard.reasons()) == (1, {})
+
+
+def test_all_links_of_an_unreadable_file_are_told(bench: ScanBench, root: Path) -> None:
+    (root / "link").hardlink_to(root / "a/two")
+    bench.fingerprinter = Refusing
+    heard = bench.scan(root)
+    assert set(heard.reasons()) == {bytes(root / "a/two"), bytes(root / "link")}
+
+
+class Writing:
+    """Has somebody write to the file while it is read, every time."""
+
+    recipe = ("sha256/1",)
+
+    def fingerprint(self, fd: int) -> Fingerprint:
+        print_ = InProcess(Plan(("sha256",))).fingerprint(fd)
+        with Path(f"/proc/self/fd/{fd}").open("ab") as file:
+            file.write(b"more")
+        return print_
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_file_that_changes_twice_while_it_is_read_gets_no_verdict(
+    bench: ScanBench, root: Path
+) -> None:
+    shutil.rmtree(root / "b")
+    bench.fingerprinter = Writing
+    heard = bench.scan(root)
+    assert set(heard.reasons().values()) == {Reason.CHANGED}
+    assert bench.matcher.asked == []
+
+
+def test_what_is_gone_is_forgotten_and_what_is_excluded_is_not(
+    bench: ScanBench, root: Path
+) -> None:
+    bench.matcher.known = {sha256(b"one"), sha256(b"two"), sha256(b"three")}
+    bench.scan(root)
+    (root / "a/one").unlink()
+    bench.request = replace(bench.request, rules=Rules(read_rules(["b/", "two"], "test")))
+    assert bench.scan(root).paths(Outcome.MATCH) == set()
+    bench.matcher.revision = "2"
+    assert bench.recheck().paths(Outcome.MATCH) == {
+        bytes(root / "a/two"),
+        bytes(root / "b/c/three"),
+    }
+    shutil.rmtree(root / "b")
+    bench.request = replace(bench.request, rules=Rules([]))
+    bench.scan(root)
+    bench.matcher.revision = "3"
+    assert bench.recheck().paths(Outcome.MATCH) == {bytes(root / "a/two")}
+
+
+def test_recheck_finds_a_newly_known_content_with_the_storage_gone(
+    bench: ScanBench, root: Path
+) -> None:
+    bench.scan(root)
+    root.rename(root.parent / "unmounted")
+    bench.matcher.known, bench.matcher.revision = {sha256(b"three")}, "2"
+    heard = bench.recheck()
+    assert heard.paths(Outcome.MATCH) == {bytes(root / "b/c/three")}
+    bench.matcher.asked.clear()
+    assert bench.recheck().summary.counts.files == 0
+    assert bench.matcher.asked == []
+
+
+def test_recheck_asks_again_what_was_unanswered(bench: ScanBench, root: Path) -> None:
+    bench.matcher.silent = True
+    bench.scan(root)
+    assert bench.recheck().summary.counts.undetermined == 3
+    bench.matcher.silent = False
+    assert bench.recheck().summary.counts.undetermined == 0
+
+
+def test_a_root_that_does_not_exist_is_an_error(bench: ScanBench, root: Path) -> None:
+    with pytest.raises(UsageError, match="nowhere"):
+        bench.scan(root / "nowhere")
+
+
+def test_two_runs_at_once_are_refused(bench: ScanBench, root: Path) -> None:
+    with Store.open(bench.state) as store, store.lock(), pytest.raises(StateBusy):
+        bench.scan(root)
+
+
+class StopAt(RememberingObserver):
+    """Asks to stop when the first result comes."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        super().__init__()
+        self._stop = stop
+
+    def result(self, result: Result) -> None:
+        super().result(result)
+        self._stop.set()
+
+
+def test_an_interrupted_scan_is_resumed_and_counts_every_file_once(
+    bench: ScanBench, root: Path
+) -> None:
+    for number in range(30):
+        (root / f"dir{number}").mkdir()
+        for name in range(20):
+            (root / f"dir{number}/{name}").write_bytes(b"%d %d" % (number, name))
+    bench.matcher.silent = True
+    stop = threading.Event()
+    bench.observer = lambda: StopAt(stop)
+    bench.request = replace(bench.request, rate=(300.0, Unit.FILES))
+    heard = bench.scan(root, stop=stop)
+    assert heard.summary.state is RunState.INTERRUPTED
+    first = bench.read
+    assert 0 < first < 603
+    bench.observer, bench.matcher.silent = RememberingObserver, False
+    bench.request = replace(bench.request, rate=None)
+    heard = bench.scan(root)
+    assert heard.resumed
+    assert heard.summary.state is RunState.FINISHED
+    assert heard.summary.counts.files == 603
+    assert bench.read <= 603 - first + 5
+    assert not bench.scan(root).resumed
+
+
+def test_restart_begins_anew(bench: ScanBench, root: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    bench.scan(root, stop=stop)
+    assert not bench.scan(root, restart=True).resumed
+
+
+def test_a_rate_is_kept(bench: ScanBench, root: Path) -> None:
+    """Five files at ten a second, of which one second's worth may come at once: in bytes, none."""
+    bench.request = replace(bench.request, rate=(20.0, Unit.BYTES))
+    heard = bench.scan(root)
+    assert heard.summary.counts.files == 3
+    assert heard.summary.elapsed >= 0.3
