@@ -1,0 +1,181 @@
+"""The nursery: a small process that has everything loaded and forks workers on request.
+
+A fork of it costs a few milliseconds, where a fresh interpreter would take a quarter of a
+second to import the decoders.  It never touches a content itself.  It is started as a program
+of its own, not by multiprocessing: forkserver and spawn import the caller's ``__main__`` again
+(inside a web server that is the web server), fork copies the caller's threads and secrets.
+
+Control messages, one per packet, JSON: first the order (plan, maker, …) and its answer; then
+``["bear"]`` → ``[pid]`` with the worker's socket beside it, and ``["bury", pid]`` → ``[status]``.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import pkgutil
+import select
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hashwacht.fingerprint.confine import Stamina, become_reaper, die_with
+from hashwacht.fingerprint.plan import Plan
+from hashwacht.fingerprint.signal_types import Digest, hashers
+from hashwacht.fingerprint.wire import Attempt, plan_from_fields
+from hashwacht.fingerprint.worker import live
+from hashwacht.ports import Fingerprinter
+
+LARGEST_ORDER = 64 << 10
+"""Bytes of one control message."""
+
+_GENERATIONS = 3
+"""How deep the orphans of a dead worker are looked for."""
+
+LAST_WORDS_MS = 500
+"""How long a killed worker may take to die before the scanner is told that it hangs."""
+
+_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""^C and a service stop are the scanner's to handle; it ends us by closing our socket."""
+
+
+def main(control_fd: int, parent: int) -> None:
+    """Serve the scanner *parent* over the socket *control_fd* until either is gone."""
+    for each in _IGNORED:
+        signal.signal(each, signal.SIG_IGN)
+    become_reaper()
+    control = socket.socket(fileno=control_fd)
+    order = json.loads(control.recv(LARGEST_ORDER))
+    if order["background"]:
+        _step_back()
+    watched = os.pidfd_open(parent)
+    if os.getppid() != parent:
+        return
+    nursery = Nursery(control, watched, order)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # decoders chatter
+    try:
+        nursery.serve()
+    finally:
+        nursery.close()
+
+
+def _step_back() -> None:
+    """Take the lowest priority for processor and disk, for us and all that we fork."""
+    import psutil
+
+    this = psutil.Process()
+    this.nice(19)
+    this.ionice(psutil.IOPRIO_CLASS_IDLE)
+
+
+class Nursery:
+    """The prepared fingerprinters and the workers that were forked with them."""
+
+    def __init__(self, control: socket.socket, parent: int, order: dict[str, Any]) -> None:
+        """Load everything and say so; *parent* is a pidfd of the scanner."""
+        self._control = control
+        self._parent = parent
+        self._pid = os.getpid()
+        self._plan = plan_from_fields(order["plan"])
+        self._stamina = Stamina(**order["stamina"])
+        self._room = int(order["room"])
+        self._workers: set[int] = set()
+        digests = [each.name for each in hashers(self._plan) if isinstance(each, Digest)]
+        make = pkgutil.resolve_name(order["maker"])
+        self._fingerprinters: dict[Attempt, Fingerprinter] = {
+            Attempt.WHOLE: make(self._plan),
+            Attempt.DIGESTS: make(Plan(tuple(digests), self._plan.limits)),
+        }
+        self._answer(self._fingerprinters[Attempt.WHOLE].recipe, digests)
+        gc.collect()
+        gc.freeze()  # a collection in a worker would copy every page it looks at
+
+    def serve(self) -> None:
+        """Answer control messages until the scanner is gone."""
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(self._parent, select.POLLIN)
+        while self._parent not in dict(poll.poll()):
+            message = self._control.recv(LARGEST_ORDER)
+            match json.loads(message or b"null"):
+                case ["bear"]:
+                    self._bear()
+                case ["bury", int(pid)]:
+                    self._answer(self._bury(pid))
+                case _:
+                    return
+
+    def close(self) -> None:
+        """Take everybody with us."""
+        for pid in list(self._workers):
+            self._bury(pid)
+
+    def _bear(self) -> None:
+        """Fork a worker and hand over the other end of its socket."""
+        if len(self._workers) >= self._room:
+            self._answer("too many workers hang in the kernel and cannot be killed")
+            return
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            try:
+                pid = os.fork()
+            except OSError as error:
+                self._answer(str(error))
+                return
+            if pid == 0:
+                ours.close()
+                self._live(theirs)
+            self._workers.add(pid)
+            socket.send_fds(self._control, [json.dumps([pid]).encode()], [ours.fileno()])
+
+    def _live(self, link: socket.socket) -> NoReturn:
+        """Be a worker.  Never returns into the nursery's own business."""
+        try:
+            die_with(self._pid)
+            self._control.close()
+            os.close(self._parent)
+            live(link, self._plan, self._fingerprinters, self._stamina)
+        finally:
+            os._exit(0)
+
+    def _bury(self, pid: int) -> int | None:
+        """Kill a worker and what it started; give its wait status, None if it does not die."""
+        status = _end(pid) if pid in self._workers else None
+        if status is not None:
+            self._workers.discard(pid)
+            for _ in range(_GENERATIONS):  # its orphans are our children now, then theirs
+                for stray in _children() - self._workers:
+                    _end(stray)
+        return status
+
+    def _answer(self, *fields: object) -> None:
+        self._control.send(json.dumps(fields).encode())
+
+
+def _end(pid: int) -> int | None:
+    """Kill a child and give its wait status; None if it hangs in the kernel.
+
+    It cannot be a stranger: a child keeps its number until somebody has waited for it.
+    """
+    os.kill(pid, signal.SIGKILL)
+    death = os.pidfd_open(pid)
+    try:
+        poll = select.poll()
+        poll.register(death, select.POLLIN)
+        poll.poll(LAST_WORDS_MS)
+    finally:
+        os.close(death)
+    done, status = os.waitpid(pid, os.WNOHANG)
+    return status if done else None
+
+
+def _children() -> set[int]:
+    """Give the processes whose parent we are (proc(5); empty if the kernel does not list them)."""
+    listed = Path(f"/proc/self/task/{os.getpid()}/children")
+    try:
+        return {int(each) for each in listed.read_text().split()}
+    except OSError:
+        return set()
