@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
 
 import httpx
 
-from hashwacht import __version__
 from hashwacht.match.fault import TRANSPORT_ERRORS, Fault, of_error, of_status
 from hashwacht.match.retry import retry_after
-from hashwacht.match.service import Service
-
-USER_AGENT = f"hashwacht/{__version__}"
+from hashwacht.match.service import USER_AGENT, Service, basic
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +31,8 @@ class Exchange:
         self._limit = service.max_answer
         self._transport = transport
         self._headers = [("User-Agent", USER_AGENT)]
-        if service.credential is not None:  # HTTP Basic, RFC 7617
-            token = base64.b64encode(service.credential.line().encode()).decode("ascii")
-            self._headers.append(("Authorization", f"Basic {token}"))
+        if service.credential is not None:
+            self._headers.append(("Authorization", basic(service.credential)))
         patience = service.patience
         timeout = {"connect": patience.connect, "read": patience.read, "write": patience.read}
         self._extensions = {"timeout": timeout}

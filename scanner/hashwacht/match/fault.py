@@ -71,9 +71,9 @@ _FAULTS: tuple[tuple[tuple[type[BaseException], ...], Fault], ...] = (
 def of_error(error: BaseException) -> Fault:
     """Judge what a transport raised, by the class of the error and of those behind it."""
     chain = tuple(_chain(error))
-    for each in chain:
-        if isinstance(each, ssl.SSLCertVerificationError):
-            return Fault(f"its certificate is not accepted: {each.verify_message}")
+    if any(isinstance(each, ssl.SSLCertVerificationError) for each in chain):
+        why = next((words for each in chain if (words := getattr(each, "verify_message", ""))), "")
+        return Fault(f"its certificate is not accepted: {why}")
     for kinds, fault in _FAULTS:
         if any(isinstance(each, kinds) for each in chain):
             return fault

@@ -7,16 +7,20 @@ Proxies are used only if named here: ``HTTPS_PROXY`` and its kin in the environm
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
+from hashwacht import __version__
 from hashwacht.errors import ConfigurationError
 from hashwacht.match.breaker import Breaking
 from hashwacht.match.retry import Retries
 from hashwacht.secrets import Credential
+
+USER_AGENT = f"hashwacht/{__version__}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +73,22 @@ class Service:
                 f"the base URL {self.base_url} is not encrypted",
                 advice="Use https://; http:// is only for services on this machine.",
             )
+        if self.proxy and base.scheme == "http":
+            raise ConfigurationError(
+                f"a proxy is named on the way to {self.base_url}, which is on this machine",
+                advice="Remove the proxy, or use https://.",
+            )
         if self.proxy:
             _address(self.proxy, "proxy URL")
         if self.concurrency < 1:
             raise ConfigurationError(
                 "the concurrency must be at least 1", advice="8 to 32 suits most services."
             )
+
+
+def basic(credential: Credential) -> str:
+    """Write a credential as the value of an HTTP Basic header (RFC 7617, UTF-8)."""
+    return "Basic " + base64.b64encode(credential.line().encode()).decode("ascii")
 
 
 def _address(text: str, what: str) -> httpx.URL:

@@ -26,7 +26,7 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from hashwacht.match.service import Service
+from hashwacht.match.service import USER_AGENT, Service, basic
 from hashwacht.match.tls import tls_context
 
 KEEP_ALIVE = 30.0
@@ -56,7 +56,9 @@ def open_transport(service: Service) -> AiohttpTransport:
 
 
 def _proxy(service: Service) -> httpx.Proxy | None:
+    """Name the proxy; its credential goes as a header, to the proxy only."""
     if not service.proxy:
         return None
     known = service.proxy_credential
-    return httpx.Proxy(service.proxy, auth=(known.user, known.password) if known else None)
+    headers = {"Proxy-Authorization": basic(known)} if known is not None else {}
+    return httpx.Proxy(service.proxy, headers={"User-Agent": USER_AGENT, **headers})

@@ -1,0 +1,295 @@
+"""Whatever a service does wrong, a lookup is undetermined: in time, with the right reason."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import trustme
+
+from hashwacht.errors import ConfigurationError
+from hashwacht.match.breaker import Breaking
+from hashwacht.match.client import Client
+from hashwacht.match.eokm import EokmMatcher
+from hashwacht.match.loop import LoopThread
+from hashwacht.match.retry import Retries
+from hashwacht.match.service import Patience, Service
+from hashwacht.secrets import Credential
+from hashwacht.testing import faults
+from hashwacht.testing.faults import FaultServer
+from hashwacht.testing.http_server import HttpServer, Told
+from hashwacht.testing.services import Eokm
+from hashwacht.types import Answer, Outcome, Reason, Signal
+
+ACCOUNT = Credential("hoster", "s3cret")
+KNOWN = Signal("md5", "0" * 31 + "1")
+UNKNOWN = Signal("md5", "0" * 31 + "2")
+DEADLINE = 3.0
+HTTP_OK = b"HTTP/1.1 200 OK\r\n"
+
+
+def matcher(loop: LoopThread, url: str, **more: object) -> EokmMatcher:
+    chosen: dict[str, object] = {
+        "retries": Retries(attempts=3, first_pause=0.01, longest_pause=1.5),
+        "patience": Patience(connect=0.3, read=0.3, request=1.5, lookup=2.5),
+        "breaking": Breaking(failures=1000),
+        "concurrency": 4,
+        "max_answer": 1024,
+    }
+    service = Service(url, credential=ACCOUNT, **(chosen | more))  # type: ignore[arg-type]  # mixed
+    return EokmMatcher("eokm", Client(service, loop))
+
+
+def ask(loop: LoopThread, url: str, **more: object) -> Answer:
+    with closing(matcher(loop, url, **more)) as asked:
+        begun = time.monotonic()
+        [answer] = asked.lookup([(KNOWN,)])
+        assert time.monotonic() - begun < DEADLINE
+    return answer
+
+
+def assert_undetermined(answer: Answer, reason: Reason = Reason.UNANSWERED) -> None:
+    assert (answer.outcome, answer.reason, answer.matches) == (Outcome.UNDETERMINED, reason, ())
+    assert answer.detail.startswith("eokm: ")
+    for secret in (ACCOUNT.user, ACCOUNT.password, KNOWN.value):
+        assert secret not in answer.detail
+
+
+@pytest.mark.parametrize(
+    ("fault", "words", "tries"),
+    [
+        (faults.black_hole(), "timed out", 3),
+        (faults.reset(), "broke", 3),
+        (faults.hang_up(), "broke", 3),
+        (faults.reset(HTTP_OK + b"Content-Length: 4\r\n\r\ntr"), "broke", 3),
+        (faults.hang_up(HTTP_OK + b"Content-Length: 4\r\n\r\ntr"), "broke", 3),
+        (faults.hang_up(HTTP_OK + b"Transfer-Encoding: chunked\r\n\r\n4\r\ntru"), "broke", 3),
+        (faults.drip(HTTP_OK + b"Content-Length: 4\r\n\r\ntrue", 0.1), "not answered within", 1),
+        (faults.delay(Told(200, b"true"), 0.6), "timed out", 3),
+        (faults.hang_up(b"\x00\xff garbage \r\n\r\n"), "no HTTP", 1),
+        (faults.hang_up(HTTP_OK + b"X: " + b"x" * 100_000 + b"\r\n\r\ntrue"), "no HTTP", 1),
+        (faults.answer(Told(200, b"<html>true</html>")), "neither true nor false", 1),
+        (faults.answer(Told(200, b"TRUE")), "neither true nor false", 1),
+        (faults.answer(Told(200, b"")), "neither true nor false", 1),
+        (faults.answer(Told(200, b"truefalse")), "neither true nor false", 1),
+        (faults.answer(Told(200, b"t" * 4096)), "more than 1024 bytes", 1),
+        (faults.answer(Told(201, b"true")), "HTTP status 201", 1),
+        (faults.answer(Told(204)), "HTTP status 204", 1),
+        (faults.answer(Told(400, b"false")), "HTTP status 400", 1),
+        (faults.answer(Told(404, b"false")), "HTTP status 404", 1),
+        (faults.answer(Told(429, b"false")), "HTTP status 429", 3),
+        (faults.answer(Told(500, b"false")), "HTTP status 500", 3),
+        (faults.answer(Told(503)), "HTTP status 503", 3),
+    ],
+)
+def test_a_fault_is_undetermined_and_repeated_only_if_that_may_help(
+    loop: LoopThread, fault: faults.Fault, words: str, tries: int
+) -> None:
+    with FaultServer(fault) as server:
+        answer = ask(loop, server.url)
+    assert_undetermined(answer)
+    assert words in answer.detail
+    assert len(server.record.requests) == tries
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_is_told_apart_and_not_repeated(loop: LoopThread, status: int) -> None:
+    with FaultServer(faults.answer(Told(status))) as server:
+        answer = ask(loop, server.url)
+    assert_undetermined(answer, Reason.REFUSED)
+    assert len(server.record.requests) == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_no_answer_and_not_followed(loop: LoopThread, status: int) -> None:
+    with HttpServer(Eokm(frozenset({KNOWN.value}), ACCOUNT)) as elsewhere:
+        target = (("Location", f"{elsewhere.url}/v1/check/md5"),)
+        with FaultServer(faults.answer(Told(status, b"true", target))) as server:
+            answer = ask(loop, server.url)
+    assert_undetermined(answer)
+    assert elsewhere.record.connections == 0
+
+
+def test_an_endless_answer_is_cut_off(loop: LoopThread) -> None:
+    sent: list[int] = []
+    with FaultServer(faults.endless(sent)) as server:
+        assert_undetermined(ask(loop, server.url))
+    assert sum(sent) < 32 * 1024 * 1024, "no more than what the kernel's buffers hold"
+
+
+def test_a_port_where_nobody_listens(loop: LoopThread) -> None:
+    with HttpServer(lambda _: Told()) as server:
+        pass
+    answer = ask(loop, server.url)
+    assert_undetermined(answer)
+    assert "connection refused" in answer.detail
+
+
+def test_a_name_that_does_not_exist(loop: LoopThread) -> None:
+    answer = ask(loop, "https://no-such-host.invalid")
+    assert_undetermined(answer)
+
+
+@pytest.mark.parametrize("wait", ["1", "Fri, 31 Dec 1999 23:59:59 GMT"])
+def test_retry_after_is_honoured(loop: LoopThread, wait: str) -> None:
+    service = Eokm(frozenset({KNOWN.value}), ACCOUNT)
+    with FaultServer(faults.answer(Told(429, b"", (("Retry-After", wait),)))) as server:
+        busy = server.fault
+
+        async def once(asked: object, writer: object) -> None:
+            server.fault = faults.behave(service)
+            await busy(asked, writer)  # type: ignore[arg-type]  # passed on as they are
+
+        server.fault = once
+        begun = time.monotonic()
+        answer = ask(loop, server.url)
+        took = time.monotonic() - begun
+    assert answer.outcome is Outcome.MATCH
+    assert len(server.record.requests) == 2
+    assert (took >= 1.0) == (wait == "1")
+
+
+def test_who_is_told_to_wait_longer_than_we_do_is_not_asked_again(loop: LoopThread) -> None:
+    with (
+        FaultServer(faults.answer(Told(503, b"", (("Retry-After", "86400"),)))) as server,
+        closing(matcher(loop, server.url, breaking=Breaking(1000, 1.0, 900))) as asked,
+    ):
+        [first] = asked.lookup([(KNOWN,)])
+        [second] = asked.lookup([(KNOWN,)])
+    assert_undetermined(first)
+    assert_undetermined(second)
+    assert "not asked for another 900 s" in second.detail
+    assert len(server.record.requests) == 1
+
+
+def test_the_breaker_stops_hammering_and_recovers_with_right_answers(loop: LoopThread) -> None:
+    service = Eokm(frozenset({KNOWN.value}), ACCOUNT)
+    batch = [(KNOWN,), (UNKNOWN,)] + [(Signal("md5", f"{n:032x}"),) for n in range(16, 216)]
+    rule = Breaking(failures=3, pause=0.5)
+    with (
+        FaultServer(faults.answer(Told(500))) as server,
+        closing(matcher(loop, server.url, breaking=rule)) as asked,
+    ):
+        during = asked.lookup(batch)
+        hammered = len(server.record.requests)
+        still = asked.lookup(batch[:2])
+        assert len(server.record.requests) == hammered
+        server.fault = faults.behave(service)
+        time.sleep(rule.pause)  # the pause itself is what is tested; no event tells its end
+        after = asked.lookup(batch)
+    assert {each.outcome for each in during + still} == {Outcome.UNDETERMINED}
+    assert "failures in a row, the last one: HTTP status 500" in still[0].detail
+    assert hammered < 30
+    assert [each.outcome for each in after[:2]] == [Outcome.MATCH, Outcome.NO_MATCH]
+    assert {each.outcome for each in after[1:]} == {Outcome.NO_MATCH}
+
+
+def test_an_open_breaker_keeps_the_reason_of_a_refusal(loop: LoopThread) -> None:
+    with (
+        FaultServer(faults.answer(Told(401))) as server,
+        closing(matcher(loop, server.url, breaking=Breaking(failures=1))) as asked,
+    ):
+        answers = asked.lookup([(KNOWN,), (UNKNOWN,)] * 20)
+    assert {each.reason for each in answers} == {Reason.REFUSED}
+
+
+def test_a_failed_probe_opens_the_breaker_again(loop: LoopThread) -> None:
+    with FaultServer(faults.answer(Told(500))) as server:
+        rule = Breaking(failures=1, pause=0.2)
+        with closing(matcher(loop, server.url, breaking=rule, concurrency=1)) as asked:
+            asked.lookup([(KNOWN,)])
+            time.sleep(rule.pause)  # as above
+            before = len(server.record.requests)
+            asked.lookup([(Signal("md5", f"{n:032x}"),) for n in range(50)])
+            assert len(server.record.requests) - before == 1
+
+
+def test_a_server_that_comes_back_on_the_same_port_is_used_again(loop: LoopThread) -> None:
+    service = Eokm(frozenset({KNOWN.value}), ACCOUNT)
+    with HttpServer(service) as first:
+        asked = matcher(loop, first.url)
+        assert asked.lookup([(KNOWN,)])[0].outcome is Outcome.MATCH
+    assert_undetermined(asked.lookup([(KNOWN,)])[0])
+    with HttpServer(service, port=first.port):
+        assert asked.lookup([(KNOWN,)])[0].outcome is Outcome.MATCH
+        assert asked.lookup([(UNKNOWN,)])[0].outcome is Outcome.NO_MATCH
+        asked.close()
+
+
+def test_a_lookup_ends_at_its_deadline_whatever_its_size(loop: LoopThread) -> None:
+    patience = Patience(connect=5, read=5, request=5, lookup=0.5)
+    with (
+        FaultServer(faults.black_hole()) as server,
+        closing(matcher(loop, server.url, patience=patience)) as asked,
+    ):
+        begun = time.monotonic()
+        answers = asked.lookup([(Signal("md5", f"{n:032x}"),) for n in range(500)])
+        assert time.monotonic() - begun < 2
+    assert len(answers) == 500
+    for answer in answers:
+        assert_undetermined(answer)
+
+
+def test_a_trusted_certificate_is_accepted(
+    loop: LoopThread, authority: trustme.CA, tmp_path: Path
+) -> None:
+    trust = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(trust)
+    service = Eokm(frozenset({KNOWN.value}), ACCOUNT)
+    with HttpServer(service, tls=faults.server_tls(authority)) as server:
+        assert ask(loop, server.url, ca_file=trust).outcome is Outcome.MATCH
+
+
+@pytest.mark.parametrize("wrong", ["unknown authority", "expired", "other name"])
+def test_a_wrong_certificate_is_undetermined_and_nothing_is_sent(
+    loop: LoopThread, authority: trustme.CA, tmp_path: Path, wrong: str
+) -> None:
+    trust = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(trust)
+    tls = {
+        "unknown authority": lambda: faults.server_tls(trustme.CA()),
+        "expired": lambda: faults.server_tls(authority, expires=faults.long_ago()),
+        "other name": lambda: faults.server_tls(authority, name="other.example"),
+    }[wrong]()
+    with HttpServer(Eokm(frozenset({KNOWN.value}), ACCOUNT), tls=tls) as server:
+        answer = ask(loop, server.url, ca_file=trust)
+    assert_undetermined(answer)
+    assert "certificate is not accepted" in answer.detail
+    assert server.record.requests == []
+
+
+def test_an_authority_that_only_the_system_does_not_know_is_not_accepted(
+    loop: LoopThread, authority: trustme.CA
+) -> None:
+    tls = faults.server_tls(authority)
+    with HttpServer(Eokm(frozenset({KNOWN.value}), ACCOUNT), tls=tls) as server:
+        assert_undetermined(ask(loop, server.url))
+    assert server.record.requests == []
+
+
+def test_a_client_certificate_is_presented(
+    loop: LoopThread, authority: trustme.CA, tmp_path: Path
+) -> None:
+    trust, ours = tmp_path / "ca.pem", tmp_path / "client.pem"
+    authority.cert_pem.write_to_path(trust)
+    authority.issue_cert("hoster.example").private_key_and_cert_chain_pem.write_to_path(ours)
+    tls = faults.server_tls(authority, clients=authority)
+    with HttpServer(Eokm(frozenset({KNOWN.value}), ACCOUNT), tls=tls) as server:
+        answer = ask(loop, server.url, ca_file=trust, client_cert=ours)
+        assert answer.outcome is Outcome.MATCH
+        assert_undetermined(ask(loop, server.url, ca_file=trust))
+    assert len(server.record.requests) == 1
+
+
+@pytest.mark.parametrize("file", ["ca_file", "client_cert"])
+def test_an_unusable_certificate_file_is_an_error_of_the_configuration(
+    loop: LoopThread, tmp_path: Path, file: str
+) -> None:
+    for path in (tmp_path / "missing.pem", tmp_path / "empty.pem"):
+        (tmp_path / "empty.pem").touch()
+        with closing(matcher(loop, "https://127.0.0.1:1", **{file: path})) as asked:
+            with pytest.raises(ConfigurationError) as raised:
+                asked.lookup([(KNOWN,)])
+            assert raised.value.advice

@@ -1,0 +1,227 @@
+"""Only hashes leave, and no secret shows: every byte on the wire and in the log is looked at."""
+
+from __future__ import annotations
+
+import base64
+import gc
+import json
+import logging
+import traceback
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import trustme
+
+from hashwacht import __version__
+from hashwacht.match.arachnid import ArachnidMatcher
+from hashwacht.match.client import Client
+from hashwacht.match.eokm import EokmMatcher
+from hashwacht.match.exchange import Inquiry
+from hashwacht.match.hma import HmaMatcher
+from hashwacht.match.loop import LoopThread
+from hashwacht.match.retry import Retries
+from hashwacht.match.service import Service
+from hashwacht.secrets import Credential
+from hashwacht.testing import faults
+from hashwacht.testing.connect_proxy import ConnectProxy
+from hashwacht.testing.http_server import Asked, HttpServer, Told
+from hashwacht.testing.services import Arachnid, Eokm, Hma
+from hashwacht.types import Outcome, Signal
+
+ACCOUNT = Credential("account-name", "pass:word")
+TOKEN = base64.b64encode(b"account-name:pass:word").decode()
+MD5 = Signal("md5", "d" * 32, variant="frame:77")
+PDQ = Signal("pdq", "5a" * 32, 93, "rotate90")
+
+
+def wire(port: int, first: str, *more: str, body: str = "") -> str:
+    lines = [f"{first} HTTP/1.1", f"host: 127.0.0.1:{port}", f"user-agent: hashwacht/{__version__}"]
+    return "\r\n".join([*lines, *more, "", body])
+
+
+def test_eokm_sends_the_hash_and_a_fixed_set_of_headers(loop: LoopThread) -> None:
+    with HttpServer(Eokm(frozenset(), ACCOUNT)) as server:
+        service = Service(server.url, credential=ACCOUNT)
+        with closing(EokmMatcher("eokm", Client(service, loop))) as matcher:
+            matcher.lookup([(MD5,)])
+    [asked] = server.record.requests
+    assert asked.raw.decode("ascii") == wire(
+        server.port,
+        "POST /v1/check/md5",
+        f"authorization: Basic {TOKEN}",
+        "content-type: application/x-www-form-urlencoded",
+        "content-length: 32",
+        body=MD5.value,
+    )
+
+
+def test_hma_sends_the_hash_and_a_fixed_set_of_headers(loop: LoopThread) -> None:
+    with (
+        HttpServer(Hma({"B": {}})) as server,
+        closing(HmaMatcher("hma", Client(Service(server.url), loop))) as matcher,
+    ):
+        matcher.lookup([(PDQ,)])
+    [asked] = server.record.requests
+    first = f"GET /m/lookup?signal={PDQ.value}&signal_type=pdq"
+    assert asked.raw.decode("ascii") == wire(server.port, first)
+
+
+def test_arachnid_sends_the_hash_and_a_fixed_set_of_headers(loop: LoopThread) -> None:
+    with HttpServer(Arachnid({}, ACCOUNT)) as server:
+        service = Service(server.url, credential=ACCOUNT)
+        with closing(ArachnidMatcher("shield", Client(service, loop))) as matcher:
+            matcher.lookup([(PDQ,)])
+    [asked] = server.record.requests
+    body = json.dumps({"hashes": [base64.b64encode(bytes.fromhex(PDQ.value)).decode()]})
+    assert asked.raw.decode("ascii") == wire(
+        server.port,
+        "POST /v1/pdq/",
+        f"authorization: Basic {TOKEN}",
+        "content-type: application/json",
+        f"content-length: {len(body)}",
+        body=body,
+    )
+
+
+@pytest.mark.parametrize("value", ["", "D" * 32, "/etc/passwd", "00 11", "0\r\nX: y", "ü" * 32])
+def test_what_is_no_hash_is_not_sent(loop: LoopThread, value: str) -> None:
+    with HttpServer(Eokm(frozenset(), ACCOUNT)) as server:
+        service = Service(server.url, credential=ACCOUNT)
+        with (
+            closing(EokmMatcher("eokm", Client(service, loop))) as matcher,
+            pytest.raises(ValueError, match="not lower-case hexadecimal"),
+        ):
+            matcher.lookup([(MD5, Signal("md5", value))])
+    assert server.record.connections == 0
+
+
+def test_a_proxy_of_the_environment_is_not_used(
+    loop: LoopThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with HttpServer(lambda _: Told(200, b"true")) as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        with HttpServer(Eokm(frozenset(), ACCOUNT)) as server:
+            service = Service(server.url, credential=ACCOUNT)
+            with closing(EokmMatcher("eokm", Client(service, loop))) as matcher:
+                assert matcher.lookup([(MD5,)])[0].outcome is Outcome.NO_MATCH
+    assert proxy.record.connections == 0
+
+
+def test_a_named_proxy_sees_neither_hash_nor_credential_of_the_service(
+    loop: LoopThread, authority: trustme.CA, tmp_path: Path
+) -> None:
+    trust = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(trust)
+    theirs = Credential("proxy-user", "proxy-password")
+    tls = faults.server_tls(authority)
+    eokm = Eokm(frozenset({MD5.value}), ACCOUNT)
+    with HttpServer(eokm, tls=tls) as server, ConnectProxy(theirs) as proxy:
+        for credential, outcome in ((theirs, Outcome.MATCH), (None, Outcome.UNDETERMINED)):
+            service = Service(
+                server.url,
+                credential=ACCOUNT,
+                ca_file=trust,
+                proxy=proxy.url,
+                proxy_credential=credential,
+                retries=Retries(1),
+            )
+            with closing(EokmMatcher("eokm", Client(service, loop))) as matcher:
+                [answer] = matcher.lookup([(MD5,)])
+                assert answer.outcome is outcome
+    assert "the proxy failed or refused" in answer.detail
+    assert len(server.record.requests) == 1
+    assert "proxy-authorization" not in server.record.requests[0].headers
+    for asked in proxy.record.requests:
+        assert asked.method == "CONNECT"
+        assert not leaks(asked.raw.decode())
+        assert asked.headers["user-agent"] == f"hashwacht/{__version__}"
+
+
+def test_a_cookie_is_not_kept(loop: LoopThread) -> None:
+    cookie = (("Set-Cookie", "who=hoster"),)
+    with (
+        HttpServer(lambda _: Told(200, b"false", cookie)) as server,
+        closing(EokmMatcher("eokm", Client(Service(server.url), loop))) as matcher,
+    ):
+        matcher.lookup([(MD5,)])
+        matcher.lookup([(MD5,)])
+    assert [set(each.headers) & {"cookie"} for each in server.record.requests] == [set(), set()]
+
+
+RESPONSES: list[Callable[[Asked], Told]] = [
+    lambda _: Told(200, b"false"),
+    lambda _: Told(401),
+    lambda _: Told(500),
+    lambda _: Told(302, b"", (("Location", "http://account-name:pass:word@x/"),)),
+]
+
+
+@pytest.mark.parametrize("respond", RESPONSES)
+def test_no_secret_and_no_hash_is_logged_even_at_debug(
+    loop: LoopThread, caplog: pytest.LogCaptureFixture, respond: Callable[[Asked], Told]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with HttpServer(respond) as server:
+        service = Service(server.url, credential=ACCOUNT, retries=Retries(2, 0.01))
+        matchers = (
+            EokmMatcher("eokm", Client(service, loop)),
+            HmaMatcher("hma", Client(service, loop)),
+        )
+        for matcher in matchers:
+            shown = repr(matcher.lookup([(MD5, PDQ)])) + repr(matcher.check())
+            assert not leaks(shown)
+            matcher.close()
+    assert not leaks(caplog.text)
+    assert MD5.value not in caplog.text
+    assert PDQ.value not in caplog.text
+
+
+def test_no_secret_is_in_any_repr_or_traceback(loop: LoopThread) -> None:
+    service = Service("https://x.invalid", credential=ACCOUNT, proxy_credential=ACCOUNT)
+    client = Client(service, loop)
+    client.close()
+    with pytest.raises(RuntimeError) as raised:
+        client.ask([Inquiry("GET", "/")], lambda body: body)
+    assert not leaks("".join(traceback.format_exception(raised.value)))
+    for shown in (repr(service), str(service), repr(client), repr(ACCOUNT), f"{ACCOUNT}"):
+        assert not leaks(shown)
+
+
+def test_connections_are_kept_alive_and_bounded(loop: LoopThread) -> None:
+    with HttpServer(Eokm(frozenset(), ACCOUNT)) as server:
+        service = Service(server.url, credential=ACCOUNT, concurrency=3)
+        with closing(EokmMatcher("eokm", Client(service, loop))) as matcher:
+            matcher.lookup([(Signal("md5", f"{n:032x}"),) for n in range(200)])
+    assert len(server.record.requests) == 200
+    assert server.record.connections <= 3
+
+
+def test_a_duplicate_in_a_batch_is_asked_once(loop: LoopThread) -> None:
+    with HttpServer(Eokm(frozenset({MD5.value}), ACCOUNT)) as server:
+        service = Service(server.url, credential=ACCOUNT)
+        with closing(EokmMatcher("eokm", Client(service, loop))) as matcher:
+            plain = Signal("md5", MD5.value)
+            answers = matcher.lookup([(MD5,), (plain,), (MD5, plain)])
+    assert len(server.record.requests) == 1
+    assert [[match.signal for match in each.matches] for each in answers] == [
+        [MD5],
+        [plain],
+        [MD5, plain],
+    ]
+
+
+def test_nothing_is_left_open(loop: LoopThread) -> None:
+    with faults.FaultServer(faults.reset()) as server:
+        service = Service(server.url, retries=Retries(2, 0.01))
+        with closing(EokmMatcher("eokm", Client(service, loop))) as matcher:
+            matcher.lookup([(MD5,)])
+    loop.close()
+    gc.collect()  # an unclosed socket or session would warn, and warnings are errors
+
+
+def leaks(text: str) -> bool:
+    return any(secret in text for secret in ("account-name", "pass:word", TOKEN))
