@@ -29,6 +29,9 @@ from hashwacht.types import FileId
 T = TypeVar("T")
 
 _ALWAYS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_PASSING = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+"""To go through a directory: needs the permission to search it, not to read it (open(2))."""
+
 _NO_LONGER = frozenset({errno.ELOOP, errno.ENXIO})
 """What open(2) says of a symbolic link, and of a socket or a device without a driver."""
 
@@ -60,19 +63,24 @@ class OpenDirectory:
         self.fd, self.dev, self.ino = fd, found.st_dev, found.st_ino
 
     @classmethod
-    def at(cls, path: bytes) -> OpenDirectory:
+    def at(cls, path: bytes, *, to_list: bool = True) -> OpenDirectory:
         """Open the absolute *path*, component by component, following no link at any of them.
 
-        There is no limit to its length.  Raises OSError; ENOTDIR also for a symbolic link.
+        There is no limit to its length.  Without *to_list* it need not be readable, as the
+        directories above it never need to be: files in it can be opened, its names not listed.
+        Raises OSError; ENOTDIR also for a symbolic link.
         """
         if not path.startswith(b"/"):
             raise ValueError("an absolute path is needed")
-        here = cls(_open(b"/", os.O_DIRECTORY, None))
-        for name in path.split(b"/"):
-            if name:
-                with here:
-                    here = here.directory(name)
-        return here
+        names = [name for name in path.split(b"/") if name]
+        here = cls(os.open(b"/", _PASSING))
+        for name in names:
+            with here:
+                here = cls(os.open(name, _PASSING, dir_fd=here.fd))
+        if not to_list:
+            return here
+        with here:
+            return here.directory(b".")
 
     @property
     def id(self) -> tuple[int, int]:

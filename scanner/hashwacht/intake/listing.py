@@ -1,9 +1,9 @@
 """Listing one open directory in bounded memory: its files by portions, its subdirectories.
 
-A directory may hold millions of names.  They stream through: at most CHUNK names are held, put
+A directory may hold millions of names.  They stream through: a chunk of names is held, put
 into the order of their inode numbers (on ext4 and XFS the order on the disk, where the names
-come in the order of their hash) before they are examined, and handed out at least every
-PORTION_SECONDS, so that a consumer who wants to stop is never far from his turn.
+come in the order of their hash), examined, and handed out at least every quarter of a second, so
+that a consumer who wants to stop is never far from his turn.
 """
 
 from __future__ import annotations
@@ -22,15 +22,30 @@ from hashwacht.files import OpenDirectory
 from hashwacht.intake.rules import Rules
 from hashwacht.types import FileId
 
-CHUNK = 10_000
-PORTION_SECONDS = 0.25
-_BATCH = 64  # files between two looks at the clock
-
+_BATCH = 64
+"""Files between two looks at the clock."""
 
 _FIELDS = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns", "st_nlink")
 _INO = attrgetter("ino")
 _INODE = methodcaller("inode")
 _UTF8 = sys.getfilesystemencoding() == "utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a walk may hold at a time; the defaults cost some 20 MB at the very worst.
+
+    *chunk* is in files of one directory, *portion* in seconds until a portion is handed out,
+    *pending* in names of subdirectories still to go to, *kept* in open directories besides the
+    root.  *path* is in bytes, four times what the kernel takes in one call: a directory below
+    that is a problem, since the time for a chain of them grows with the square of its depth.
+    """
+
+    chunk: int = 10_000
+    portion: float = 0.25
+    pending: int = 50_000
+    kept: int = 16
+    path: int = 16_384
 
 
 class Entry(NamedTuple):
@@ -156,9 +171,9 @@ class Window:
 class Listing:
     """One pass over one open directory."""
 
-    def __init__(self, path: bytes, handle: OpenDirectory, rules: Rules) -> None:
+    def __init__(self, path: bytes, handle: OpenDirectory, rules: Rules, bounds: Bounds) -> None:
         """Nothing is read yet."""
-        self._path, self._handle = path, handle
+        self._path, self._handle, self._bounds = path, handle, bounds
         self._no_file = rules.excluder(path, directories=False)
         self._no_directory = rules.excluder(path, directories=True)
         self._problems: list[Problem] = []
@@ -178,7 +193,7 @@ class Listing:
             with os.scandir(self._handle.fd) as entries:
                 for entry in entries:
                     self._sort_out(entry, found, window)
-                    if len(found) >= CHUNK:
+                    if len(found) >= self._bounds.chunk:
                         yield from self._examine(found, last=False)
                         found.clear()
         except OSError as error:
@@ -211,14 +226,14 @@ class Listing:
 
     def _examine(self, found: list[os.DirEntry[str]], *, last: bool) -> Iterator[Directory]:
         found.sort(key=_INODE)
-        due = time.monotonic() + PORTION_SECONDS
+        due = time.monotonic() + self._bounds.portion
         files: list[Entry] = []
         for start in range(0, len(found), _BATCH):
             files += self._stat(found[start : start + _BATCH])
             if time.monotonic() > due and start + _BATCH < len(found):
                 yield self._portion(files, last=False)
                 files = []
-                due = time.monotonic() + PORTION_SECONDS
+                due = time.monotonic() + self._bounds.portion
         yield self._portion(files, last=last)
 
     def _stat(self, entries: list[os.DirEntry[str]]) -> Iterator[Entry]:

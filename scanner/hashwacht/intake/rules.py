@@ -159,17 +159,9 @@ class _Test:
 
     def __init__(self, rules: Iterable[tuple[int, _Compiled]]) -> None:
         last_first = list(rules)[::-1]
-        self._numbers = [-1, *(number for number, _ in last_first)]
+        self.numbers = [-1, *(number for number, _ in last_first)]
         one = "|".join(f"({each.regex})" for _, each in last_first)
-        self._match = re.compile(one, re.DOTALL).match if last_first else None
-
-    def __bool__(self) -> bool:
-        return self._match is not None
-
-    def last(self, text: str) -> int:
-        """Return the number of the last rule that matches *text*, or -1."""
-        found = self._match(text) if self._match else None
-        return self._numbers[found.lastindex or 0] if found else -1
+        self.match = re.compile(one, re.DOTALL).match if last_first else None
 
 
 class _Tests:
@@ -177,13 +169,27 @@ class _Tests:
 
     def __init__(self, rules: list[tuple[int, _Compiled]]) -> None:
         self.can_exclude = any(not each.rule.includes for _, each in rules)
-        self.by_name = _Test((at, each) for at, each in rules if each.by_name)
-        self.by_path = _Test((at, each) for at, each in rules if not each.by_name)
+        self._by_name = _Test((at, each) for at, each in rules if each.by_name)
+        self._by_path = _Test((at, each) for at, each in rules if not each.by_name)
 
-    def last(self, prefix: str, name: str) -> int:
-        """Return the number of the last rule that matches *name* in *prefix*, or -1."""
-        number = self.by_name.last(name)
-        return max(number, self.by_path.last(prefix + name)) if self.by_path else number
+    def within(self, parent: str) -> Callable[[str], int]:
+        """Make the function that numbers the last rule that matches a name in *parent*, or -1.
+
+        It is called once for every file of a walk, so it is flat.
+        """
+        prefix = f"{parent}/" if parent else ""
+        match_name, name_numbers = self._by_name.match, self._by_name.numbers
+        match_path, path_numbers = self._by_path.match, self._by_path.numbers
+
+        def last(name: str) -> int:
+            number = -1
+            if match_name and (found := match_name(name)):
+                number = name_numbers[found.lastindex or 0]
+            if match_path and (found := match_path(prefix + name)):
+                return max(number, path_numbers[found.lastindex or 0])
+            return number
+
+        return last
 
 
 class Rules:
@@ -193,6 +199,7 @@ class Rules:
         """Compile; raises ConfigurationError naming the rule that is wrong."""
         compiled = [_compile(rule) for rule in rules]
         self.rules = tuple(each.rule for each in compiled)
+        self._excludes = [*(not rule.includes for rule in self.rules), False]  # -1: no rule
         numbered = list(enumerate(compiled))
         self._directories = _Tests(numbered)
         self._files = _Tests([(at, each) for at, each in numbered if not each.directories_only])
@@ -203,7 +210,7 @@ class Rules:
             return None
         tests = self._directories if directory else self._files
         above, _, name = _text(path).removeprefix("/").rpartition("/")
-        number = tests.last(f"{above}/" if above else "", name)
+        number = tests.within(above)(name)
         return self.rules[number] if number >= 0 else None
 
     def excluder(self, parent: bytes, *, directories: bool) -> Callable[[str], bool] | None:
@@ -215,14 +222,8 @@ class Rules:
         tests = self._directories if directories else self._files
         if not tests.can_exclude:
             return None
-        above = _text(parent).strip("/")
-        prefix = f"{above}/" if above else ""
-
-        def excluded(name: str) -> bool:
-            number = tests.last(prefix, name)
-            return number >= 0 and not self.rules[number].includes
-
-        return excluded
+        last, excludes = tests.within(_text(parent).strip("/")), self._excludes
+        return lambda name: excludes[last(name)]
 
     def trace(self, path: bytes, *, directory: bool) -> tuple[bytes, Rule | None]:
         """Go down to the absolute *path* as a walk would, and say where it was decided.

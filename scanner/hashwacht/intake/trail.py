@@ -1,14 +1,14 @@
 """Where a walk is: the directories from its root down to the one it is in, and what is left.
 
-Depth costs neither recursion nor descriptors: the root and the deepest KEPT directories are held
+Depth costs neither recursion nor descriptors: the root and the deepest few directories are held
 open, the others are opened again on the way back, first by ``..`` from below, else by name from
 the root; either way only if it is the same directory still, by device and inode number.
 
-Width costs no memory: at most PENDING names of subdirectories wait in all levels together.
+Width costs no memory: a bounded number of names of subdirectories waits in all levels together.
 Beyond that, the shallowest level forgets its names and remembers only how far it got, in the
-order of inode numbers; it is listed again when the walk is back there.  By then at least as many
-directories have been walked as would have had to be remembered, so that a tree built for the
-purpose can at most double the work.
+order of inode numbers; it is listed again when the walk is back there.  So a directory with n
+subdirectories is listed once more for every 50,000 of them, and an attacker who wants a list
+dropped has to let as many directories be walked in between.
 """
 
 from __future__ import annotations
@@ -18,11 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from hashwacht.files import OpenDirectory
-from hashwacht.intake.listing import Key, Window
-
-KEPT = 16
-PENDING = 50_000
-
+from hashwacht.intake.listing import Bounds, Key, Window
 
 GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 """What open(2) says if a directory vanished, or a file or a link has taken its name."""
@@ -48,8 +44,9 @@ class Level:
 class Trail:
     """The levels of a walk, root first.  Owns all their descriptors."""
 
-    def __init__(self, path: bytes, root: OpenDirectory) -> None:
+    def __init__(self, path: bytes, root: OpenDirectory, bounds: Bounds) -> None:
         """Start in *root*, which was opened at *path*."""
+        self._bounds = bounds
         self._prefix = path.rstrip(b"/")
         self.path = path
         self.levels = [Level(path, root.id, root)]
@@ -74,8 +71,9 @@ class Trail:
         self.path = self.below(name)
         self.levels.append(Level(name, directory.id, directory))
         self._ids.add(directory.id)
-        if len(self.levels) > KEPT + 1:
-            self._close(self.levels[-KEPT - 1])
+        kept = self._bounds.kept
+        if len(self.levels) > kept + 1:
+            self._close(self.levels[-kept - 1])
 
     def leave(self) -> None:
         """Go up.  The last level cannot be left, only closed."""
@@ -122,7 +120,7 @@ class Trail:
         level = self.deepest
         level.pending, level.more = window.keys(), window.more
         self._pending += len(level.pending)
-        if self._pending > PENDING:
+        if self._pending > self._bounds.pending:
             self._forget_the_shallow()
 
     def _forget_the_shallow(self) -> None:
@@ -130,7 +128,7 @@ class Trail:
             if level.pending:
                 self._pending -= len(level.pending)
                 level.pending, level.more = [], True
-                if self._pending <= PENDING:
+                if self._pending <= self._bounds.pending:
                     return
 
     def next(self) -> bytes:

@@ -15,14 +15,10 @@ from collections.abc import Callable, Iterator
 
 from hashwacht.errors import UsageError
 from hashwacht.files import OpenDirectory
-from hashwacht.intake.listing import Directory, Entry, Listing, Obstacle, Problem, Window
+from hashwacht.intake.listing import Bounds, Directory, Entry, Listing, Obstacle, Problem, Window
 from hashwacht.intake.rules import Rules
-from hashwacht.intake.trail import GONE, PENDING, Trail
+from hashwacht.intake.trail import GONE, Trail
 from hashwacht.paths import show
-
-MAX_PATH = 16_384
-"""Bytes, four times what the kernel takes in one call.  Below that a directory is a problem:
-the time for a chain of directories grows with the square of its depth."""
 
 
 def _never(_path: bytes) -> bool:
@@ -46,11 +42,12 @@ class Walker:
         *,
         one_file_system: bool = True,
         listed: Callable[[bytes], bool] = _never,
+        bounds: Bounds = Bounds(),  # noqa: B008  (it is frozen)
     ) -> None:
         """Nothing is opened yet."""
         self._root, self._rules = root, rules
         self._one_file_system, self._listed = one_file_system, listed
-        self._device = -1
+        self._bounds, self._device = bounds, -1
 
     def walk(self) -> Iterator[Directory]:
         """Yield all directories, each before those below it, in one or more portions.
@@ -80,7 +77,7 @@ class Walker:
 
     def _single(self, path: bytes) -> Iterator[Directory]:
         parent, name = os.path.split(path)
-        with OpenDirectory.at(parent) as handle:
+        with OpenDirectory.at(parent, to_list=False) as handle:
             found = os.stat(name, dir_fd=handle.fd, follow_symlinks=False)
             if stat.S_ISREG(found.st_mode):
                 yield Directory(parent, [Entry.of(name, found)], [], handle=handle)
@@ -90,7 +87,7 @@ class Walker:
     def _tree(self, path: bytes) -> Iterator[Directory]:
         root = OpenDirectory.at(path)
         self._device = root.dev
-        trail = Trail(path, root)
+        trail = Trail(path, root, self._bounds)
         try:
             yield from self._list(trail, root)
             while not (trail.deepest.done and len(trail.levels) == 1):
@@ -117,8 +114,8 @@ class Walker:
             yield from self._visit(trail, handle, trail.next())
 
     def _look_again(self, trail: Trail, handle: OpenDirectory) -> None:
-        window = Window(trail.deepest.after, PENDING)
-        Listing(trail.path, handle, self._rules).subdirectories(window)
+        window = Window(trail.deepest.after, self._bounds.pending)
+        Listing(trail.path, handle, self._rules, self._bounds).subdirectories(window)
         trail.remember(window)
 
     @staticmethod
@@ -148,14 +145,15 @@ class Walker:
             return Problem(b"", Obstacle.OTHER_FILE_SYSTEM, "another file system is mounted here")
         if trail.passes(directory):
             return Problem(b"", Obstacle.LOOP, "a directory above it is mounted here")
-        if len(path) > MAX_PATH:
-            return Problem(b"", Obstacle.TOO_DEEP, f"its path is longer than {MAX_PATH} bytes")
+        if len(path) > self._bounds.path:
+            detail = f"its path is longer than {self._bounds.path} bytes"
+            return Problem(b"", Obstacle.TOO_DEEP, detail)
         return None
 
     def _list(self, trail: Trail, handle: OpenDirectory) -> Iterator[Directory]:
         """List the deepest directory, which was just entered."""
-        window = Window(None, PENDING)
-        listing = Listing(trail.path, handle, self._rules)
+        window = Window(None, self._bounds.pending)
+        listing = Listing(trail.path, handle, self._rules, self._bounds)
         if self._listed(trail.path):
             try:
                 listing.subdirectories(window)
