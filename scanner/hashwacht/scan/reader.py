@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from hashwacht.errors import WorkerError
 from hashwacht.files import Changed, stable
 from hashwacht.pipeline import Pipeline
 from hashwacht.scan.feed import Task
@@ -36,8 +37,12 @@ class Reader:
         while (task := self._tasks.get()) is not None:
             if self._stop.is_set():
                 os.close(task.fd)
-            else:
+                continue
+            try:
                 self._put(self._read(task))
+            except WorkerError:
+                if not self._stop.is_set():
+                    raise
         self._tasks.put(None)
 
     def _read(self, task: Task) -> Message:

@@ -6,12 +6,12 @@ import json
 from dataclasses import dataclass
 
 from hashwacht.intake.rules import Rules
-from hashwacht.scan.pace import Unit
+from hashwacht.settings.units import RateLimit
 
 
 @dataclass(frozen=True, slots=True)
 class ScanRequest:
-    """*roots* are absolute paths; *rate* is so many files or bytes a second.
+    """*roots* are absolute paths; *rate* limits the reading.
 
     *full* reads unchanged files again, *restart* begins anew where an interrupted run of the
     same request would be resumed; *jobs* is how many files are read at the same time.
@@ -23,7 +23,7 @@ class ScanRequest:
     full: bool = False
     restart: bool = False
     jobs: int = 1
-    rate: tuple[float, Unit] | None = None
+    rate: RateLimit | None = None
 
     @property
     def options(self) -> str:

@@ -119,7 +119,7 @@ class Scan:
             tasks=self._tasks,
             put=recorder.put,
             links=self._links,
-            pace=Pace(*request.rate, self._stop.wait) if request.rate else None,
+            pace=Pace(request.rate, self._stop.wait) if request.rate else None,
             stop=self._stop,
         )
 

@@ -15,8 +15,8 @@ from hashwacht.errors import StateBusy, UsageError
 from hashwacht.fingerprint.in_process import InProcess
 from hashwacht.fingerprint.plan import Plan
 from hashwacht.intake.rules import Rules, read_rules
-from hashwacht.scan.pace import Unit
 from hashwacht.scan.progress import Result
+from hashwacht.settings.units import RateLimit, RateUnit
 from hashwacht.state.runs import RunState
 from hashwacht.state.store import Store
 from hashwacht.testing.bench import ScanBench
@@ -278,7 +278,7 @@ def test_an_interrupted_scan_is_resumed_and_counts_every_file_once(
     bench.matcher.silent = True
     stop = threading.Event()
     bench.observer = lambda: StopAt(stop)
-    bench.request = replace(bench.request, rate=(300.0, Unit.FILES))
+    bench.request = replace(bench.request, rate=RateLimit(300, RateUnit.FILES))
     heard = bench.scan(root, stop=stop)
     assert heard.summary.state is RunState.INTERRUPTED
     first = bench.read
@@ -301,8 +301,8 @@ def test_restart_begins_anew(bench: ScanBench, root: Path) -> None:
 
 
 def test_a_rate_is_kept(bench: ScanBench, root: Path) -> None:
-    """Five files at ten a second, of which one second's worth may come at once: in bytes, none."""
-    bench.request = replace(bench.request, rate=(20.0, Unit.BYTES))
+    """Eleven bytes in three files at 20 a second: the last one waits for the first eight or six."""
+    bench.request = replace(bench.request, rate=RateLimit(20, RateUnit.BYTES))
     heard = bench.scan(root)
     assert heard.summary.counts.files == 3
-    assert heard.summary.elapsed >= 0.3
+    assert heard.summary.elapsed >= 6 / 20
