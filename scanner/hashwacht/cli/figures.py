@@ -14,6 +14,11 @@ def count(number: float) -> str:
     return f"{number:,.0f}"
 
 
+def many(number: int, one: str, several: str = "") -> str:
+    """Write ``1 file``, ``2 files``; *several* if it is not just one more letter."""
+    return f"{count(number)} {one if number == 1 else several or one + 's'}"
+
+
 def size(number: float) -> str:
     """Write bytes in the unit that leaves one to four digits: ``1.2 GiB``."""
     unit = _UNITS[0]
@@ -27,6 +32,8 @@ def size(number: float) -> str:
 
 def span(seconds: float) -> str:
     """Write a span of time with two units: ``850ms``, ``12.3s``, ``4m 05s``, ``2d 03h``."""
+    if seconds == 0:
+        return "0s"
     if seconds < 1:
         return f"{seconds * 1000:.0f}ms"
     if seconds < 60:  # noqa: PLR2004  # a minute

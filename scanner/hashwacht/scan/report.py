@@ -29,6 +29,7 @@ class RunFacts:
     version: str
     resumed: int = 0
     recipe: tuple[str, ...] = ()
+    kind: str = "scan"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from math import sin
+
 import pytest
 
 from hashwacht.scan.progress import Counts, Phase, Progress, Result, Summary
+from hashwacht.scan.report import (
+    DirectoryRow,
+    KindRow,
+    MatcherRow,
+    Report,
+    RunFacts,
+    Sample,
+)
 from hashwacht.state.runs import RunState
 from hashwacht.types import Match, Outcome, Reason, Signal, Verdict
 
@@ -15,28 +25,28 @@ HOSTILE = b"/srv/a\x1b]0;owned\x07\n<script>alert(1)</script>\xff.jpg"
 
 @pytest.fixture
 def near() -> Result:
-    """A picture like a known one."""
+    """Give a picture like a known one."""
     match = Match("hashlist", PDQ, 4, "csam", "police", "17")
     return Result((b"/srv/near.jpg",), Verdict(Outcome.MATCH, (match,)), "image/jpeg", 1000, "aa")
 
 
 @pytest.fixture
 def hostile() -> Result:
-    """A known file under a name that attacks terminals and pages."""
+    """Give a known file under a name that attacks terminals and pages."""
     match = Match("eokm", MD5, 0, "csam")
     return Result((HOSTILE,), Verdict(Outcome.MATCH, (match,)), "image/png", 10, "bb")
 
 
 @pytest.fixture
 def undetermined() -> Result:
-    """A picture that nobody could judge."""
+    """Give a picture that nobody could judge."""
     verdict = Verdict(Outcome.UNDETERMINED, reason=Reason.OVER_LIMIT, detail="pdq: 90 megapixels")
     return Result((b"/srv/big.png",), verdict, "image/png", 1 << 20, "cc")
 
 
 @pytest.fixture
 def suppressed() -> Result:
-    """A match that a known-good list set aside."""
+    """Give a match that a known-good list set aside."""
     match = Match("eokm", MD5, 0, "csam")
     good = Match("hashlist", MD5, 0, "known-good", "wordpress", known_good=True)
     verdict = Verdict(Outcome.NO_MATCH, suppressed=(match,), suppressed_by=(good,))
@@ -45,19 +55,66 @@ def suppressed() -> Result:
 
 @pytest.fixture
 def counts() -> Counts:
-    """Figures of a run."""
+    """Give the figures of a run."""
     return Counts(12345, 9 << 30, 2345, 3 << 30, 10000, 2, 1, 7, 1, 20, 6000)
 
 
 @pytest.fixture
 def snapshot(counts: Counts) -> Progress:
-    """A run in full swing."""
+    """Give a run in full swing."""
     return Progress(counts, Phase.WALKING, 75.0, 210.4, 55e6, 20000, 46.4, b"/srv/www/x")
 
 
 @pytest.fixture
 def summary(counts: Counts) -> Summary:
-    """A run that was finished."""
+    """Give a run that was finished."""
     reasons = {Reason.OVER_LIMIT: 4, Reason.UNANSWERED: 3}
     lists = {"hashlist/police": 1, "eokm": 1}
     return Summary("12", RunState.FINISHED, 75.2, counts, reasons, lists)
+
+
+@pytest.fixture
+def results(
+    near: Result, hostile: Result, undetermined: Result, suppressed: Result
+) -> tuple[Result, ...]:
+    """Give one result of each sort."""
+    return near, hostile, undetermined, suppressed
+
+
+@pytest.fixture
+def report(results: tuple[Result, ...], counts: Counts, summary: Summary) -> Report:
+    """Give the report of a run in which everything happened."""
+    facts = RunFacts(
+        id="12",
+        state=RunState.FINISHED,
+        roots=(b"/srv/www", HOSTILE),
+        started_at=1_795_456_800.0,
+        finished_at=1_795_456_875.0,
+        elapsed=75.2,
+        version="0.1.0",
+        resumed=1,
+        recipe=("md5/1", "sha1/1", "pdq/1"),
+    )
+    kinds = [("image/jpeg", 9000), ("image/png", 2000), ("", 400), ("text/<b>html", 300)]
+    kinds += [(f"application/x-{number}", 60 - number) for number in range(11)]
+    return Report(
+        run=facts,
+        counts=counts,
+        verdicts={Outcome.MATCH: 2, Outcome.UNDETERMINED: 7, Outcome.NO_MATCH: 12336},
+        reasons=summary.reasons,
+        kinds=tuple(KindRow(kind, files, files * 300_000) for kind, files in kinds),
+        throughput=tuple(
+            Sample(at, 180 + 60 * sin(at / 7), 4e7 + 2e7 * sin(at / 5)) for at in range(75)
+        ),
+        directories=tuple(
+            DirectoryRow(b"/srv/www/customer-%d/wp-content/uploads" % n, 90 - n, 4 << 20, 9.5 / n)
+            for n in range(1, 9)
+        ),
+        matchers=(
+            MatcherRow("hashlist", "5f3a", 2345, 1, 0),
+            MatcherRow("eokm", "", 2345, 2, 3),
+        ),
+        matches=results[:2],
+        suppressed=results[3:],
+        undetermined=results[2:3],
+    )
