@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hashwacht.errors import StateError
 from hashwacht.state.dictionary import Dictionary
-from hashwacht.state.failures import told
+from hashwacht.state.failures import told, unopened
 from hashwacht.state.packing import Packer
 from hashwacht.state.reserve import Reserve
 from hashwacht.state.schema import STEPS, Step, migrate
@@ -36,8 +36,9 @@ class Database:
     Not to be used in a process forked from the one that opened it.
     """
 
-    def __init__(self, path: Path, writer: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, writer: sqlite3.Connection, patience: float) -> None:
         self.path = path
+        self._patience = patience
         self.reserve = Reserve(path.with_suffix(".reserve"))
         self.words = Dictionary("words")
         self.recipes = Dictionary("recipes")
@@ -53,23 +54,26 @@ class Database:
         self._closed = False
 
     @classmethod
-    def open(cls, path: Path, steps: Sequence[Step] = STEPS) -> Database:
+    def open(
+        cls, path: Path, *, steps: Sequence[Step] = STEPS, patience: float = BUSY_SECONDS
+    ) -> Database:
         """Open the database at *path*; create it (0600, its directories 0700) if missing.
 
         Brings an older schema up to date, opens the write-ahead log, and fills the reserve.
+        *patience* is how many seconds to wait for another process that writes.
         Raises StateError (newer schema, other program's file, damage, permissions), StateFull,
         StateBusy.
         """
         with told(path):
             _create(path)
-            writer = _connect(path, _WRITER_CACHE_KIB)
+            writer = _connect(path, _WRITER_CACHE_KIB, patience)
             try:
                 _write_ahead(writer, path)
                 migrate(writer, path, steps)
             except BaseException:
                 writer.close()
                 raise
-        database = cls(path, writer)
+        database = cls(path, writer, patience)
         database.reserve.fill()
         return database
 
@@ -133,7 +137,7 @@ class Database:
     def _open_reader(self) -> sqlite3.Connection:
         if self._closed:
             raise StateError(f"the state {self.path} is closed")
-        connection = _connect(self.path, _READER_CACHE_KIB)
+        connection = _connect(self.path, _READER_CACHE_KIB, self._patience)
         connection.execute("PRAGMA query_only = ON")
         connection.execute("SELECT count(*) FROM runs").fetchone()  # opens the log
         self._readers.append(connection)
@@ -179,17 +183,13 @@ def _create(path: Path) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise StateError(
-            f"the state {path} cannot be opened: {error.strerror}",
-            advice=f"Make {path.parent} writable for the user that runs this, or choose another"
-            " state directory.",
-        ) from error
+        raise unopened(error, path) from error
 
 
-def _connect(path: Path, cache_kib: int) -> sqlite3.Connection:
+def _connect(path: Path, cache_kib: int, patience: float) -> sqlite3.Connection:
     """Open one connection in autocommit mode: transactions are begun explicitly."""
     connection = sqlite3.connect(
-        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        path, timeout=patience, isolation_level=None, check_same_thread=False
     )
     connection.execute(f"PRAGMA cache_size = -{cache_kib}")
     connection.execute("PRAGMA foreign_keys = ON")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,11 +28,7 @@ def failure(error: sqlite3.Error, path: Path) -> StateError:
     """
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE):
-        return StateFull(
-            f"no space left for the state in {path}",
-            advice=f"Free space on the file system of {path.parent}, then start the same"
-            " command again: it resumes.",
-        )
+        return _full(path)
     primary = code & 0xFF  # the lower byte of an extended code
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StateBusy(
@@ -39,6 +36,25 @@ def failure(error: sqlite3.Error, path: Path) -> StateError:
             advice="Wait for it to finish (`hashwacht scans` shows it), then try again.",
         )
     return StateError(f"the state {path} cannot be used: {error}", advice=_advice(primary, path))
+
+
+def unopened(error: OSError, path: Path) -> StateError:
+    """Say why a file of the state cannot be made or opened."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return _full(path)
+    return StateError(
+        f"the state {path} cannot be opened: {error.strerror}",
+        advice=f"Make {path.parent} writable for the user that runs this, or choose another"
+        " state directory.",
+    )
+
+
+def _full(path: Path) -> StateFull:
+    return StateFull(
+        f"no space left for the state in {path}",
+        advice=f"Free space on the file system of {path.parent}, then start the same command"
+        " again: it resumes.",
+    )
 
 
 def _advice(primary: int, path: Path) -> str:

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from hashwacht.errors import StateBusy
+from hashwacht.state.failures import unopened
 
 _ATTEMPTS, _PAUSE_SECONDS = 10, 0.02
 """Somebody who only looks who holds the lock takes it for an instant; that is waited out."""
@@ -39,10 +40,15 @@ class RunLock:
 
     @classmethod
     def acquire(cls, database: Path) -> Self:
-        """Take the lock of the state in *database*.  Raises StateBusy, naming the holder."""
+        """Take the lock of the state in *database*, which is open.
+
+        Raises StateBusy, naming the holder; StateError if the file cannot be made.
+        """
         path = lock_path(database)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise unopened(error, path) from error
         for _ in range(_ATTEMPTS):
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,15 +11,16 @@ def merged(former: Fingerprint, fresh: Fingerprint) -> Fingerprint:
     """Bring a stored fingerprint up to date with a fresh one of the same content.
 
     What the fresh recipe covers is replaced, what it does not cover is kept.  One exception:
-    if a signal type failed this time (a limit, a dead worker) and an equal version of it
-    succeeded before, that signal is kept, for the bytes are the same.
+    if a signal type failed wholly this time (a limit, a dead worker) and the same version of
+    it succeeded before, those signals are kept, for the bytes are the same.
     """
     kept = _kept_types(former, fresh)
     return replace(
         fresh,
-        recipe=(
-            *(entry for entry in fresh.recipe if _type(entry) not in kept),
-            *(entry for entry in former.recipe if _type(entry) in kept),
+        recipe=tuple(
+            dict.fromkeys(
+                (*fresh.recipe, *(entry for entry in former.recipe if _type(entry) in kept))
+            )
         ),
         signals=(
             *(signal for signal in fresh.signals if signal.type not in kept),
@@ -41,6 +42,7 @@ def _kept_types(former: Fingerprint, fresh: Fingerprint) -> frozenset[str]:
     """Name the signal types for which the former fingerprint stays the better source."""
     covered = {_type(entry) for entry in fresh.recipe}
     failed = {skip.type for skip in fresh.skipped if skip.reason.undetermined}
+    failed -= {signal.type for signal in fresh.signals}
     hashed = {signal.type for signal in former.signals}
     same_version = {_type(entry) for entry in set(former.recipe) & set(fresh.recipe)}
     uncovered = {_type(entry) for entry in former.recipe} - covered
