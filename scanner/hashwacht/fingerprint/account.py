@@ -44,8 +44,8 @@ class Account:
                 self._signals.setdefault((each.type, each.value), each)
 
     def skip(self, hasher: SignalType, reason: Reason, detail: str = "") -> None:
-        """Record why a type is missing, or not complete."""
-        shown = detail[:_LONGEST_DETAIL]
+        """Record why a type is missing or incomplete; a detail may quote hostile bytes."""
+        shown = "".join(c if c.isprintable() else " " for c in detail[:_LONGEST_DETAIL]).strip()
         self._skips.setdefault((hasher.name, reason), Skip(hasher.name, reason, shown))
 
     def skip_all(self, hashers: Iterable[SignalType], reason: Reason, detail: str = "") -> None:

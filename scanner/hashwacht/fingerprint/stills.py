@@ -60,7 +60,7 @@ class Stills:
         except _TooLarge as error:
             self.fault = Fault(Reason.OVER_LIMIT, str(error))
         except Exception as error:  # noqa: BLE001 - decoders raise anything on hostile bytes
-            self.fault = Fault(Reason.DAMAGED, f"{type(error).__name__}: {error}"[:200])
+            self.fault = Fault(Reason.DAMAGED, f"{type(error).__name__}: {error}")
 
     def _decoded(self) -> Iterator[tuple[str, Picture]]:
         first = self._first()
