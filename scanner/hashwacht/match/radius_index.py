@@ -53,7 +53,7 @@ class RadiusIndex:
     def rows(self, value: bytes, radius: int) -> Hits:
         """Give every row at most *radius* bits from *value* (of the width of the file)."""
         wanted = np.frombuffer(value, self._words.dtype)
-        candidates = self._candidates(value, radius)
+        candidates = self.candidates(value, radius)
         hits = [np.empty((2, 0), np.int64)]
         for start in range(0, self._shape.count if candidates is None else len(candidates), _BLOCK):
             stop = start + _BLOCK
@@ -65,7 +65,7 @@ class RadiusIndex:
         nearest_first = np.unique(np.concatenate(hits, axis=1), axis=1)
         return nearest_first[1], nearest_first[0]
 
-    def _candidates(self, value: bytes, radius: int) -> Numbers | None:
+    def candidates(self, value: bytes, radius: int) -> Numbers | None:
         """Give the rows worth a look, some more than once; None if that is all of them."""
         shape = self._shape
         if not shape.bands or radius // shape.bands > _MAX_FLIPS:

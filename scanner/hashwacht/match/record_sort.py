@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Records = NDArray[np.uint8]
 """Shape (count, width): one record a row."""
 
-_MERGE_BYTES = 32 << 20
+MERGE_BYTES = 32 << 20
 """What the blocks of all runs together may take while merging."""
 
 
@@ -55,11 +55,11 @@ class RecordSorter:
         self._runs.append((start, len(self._fresh) // self._width))
         self._fresh = bytearray()
 
-    def blocks(self) -> Iterator[Records]:
-        """Give all records back, sorted, in blocks of bounded size."""
+    def blocks(self, memory: int = MERGE_BYTES) -> Iterator[Records]:
+        """Give all records back, sorted, in blocks of at most *memory* bytes."""
         self.spill()
         self._spool.flush()
-        size = max(1024, _MERGE_BYTES // self._width // max(1, len(self._runs)))
+        size = max(1, memory // self._width // max(1, len(self._runs)))
         last = np.empty((0, self._width), np.uint8)
         for merged in self._merge([_Run(start, count) for start, count in self._runs], size):
             rows = merged.view(np.uint8).reshape(-1, self._width)

@@ -1,0 +1,67 @@
+"""The hash list matcher keeps the contract of all matchers, with and without bands."""
+
+from __future__ import annotations
+
+import io
+import random
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from hashwacht.match.hashlist import HashListMatcher
+from hashwacht.match.list_terms import ListTerms
+from hashwacht.match.lists import HashLists
+from hashwacht.testing.matcher_contract import MatcherCase, MatcherContract
+from hashwacht.types import Signal
+
+COUNT = 17_000  # enough for a PDQ list with bands
+
+
+@pytest.fixture(scope="module")
+def lists(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("installed") / "lists"
+    chance = random.Random(5)
+    lines = [f"pdq {chance.randbytes(32).hex()}" for _ in range(COUNT)]
+    lines += [f"sha1 {chance.randbytes(20).hex()}" for _ in range(50)]
+    lines += [f"pdq {'0f' * 32}", f"sha1 {'0f' * 20}"]
+    HashLists(directory).import_list(io.BytesIO("\n".join(lines).encode()), ListTerms("police"))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another directory, in which the files of the list have lost their last byte."""
+    directory = tmp_path_factory.mktemp("damaged") / "lists"
+    document = b"".join(b"%s %s\n" % (kind, b"0f" * size) for kind, size in KINDS)
+    HashLists(directory).import_list(io.BytesIO(document), ListTerms("police"))
+    for path in directory.glob("*/*.index"):
+        path.write_bytes(path.read_bytes()[:-1])
+    return directory
+
+
+KINDS = ((b"pdq", 32), (b"sha1", 20))
+
+
+class TestHashListOfDigests(MatcherContract):
+    @pytest.fixture
+    def case(self, lists: Path, damaged: Path) -> MatcherCase:
+        return MatcherCase(
+            open=partial(HashListMatcher, lists),
+            broken=partial(HashListMatcher, damaged),
+            known=Signal("sha1", "0f" * 20),
+            unknown=Signal("sha1", "f0" * 20),
+            category="csam",
+        )
+
+
+class TestHashListOfPictureHashes(MatcherContract):
+    @pytest.fixture
+    def case(self, lists: Path, damaged: Path) -> MatcherCase:
+        return MatcherCase(
+            open=partial(HashListMatcher, lists, "local"),
+            broken=partial(HashListMatcher, damaged, "local"),
+            known=Signal("pdq", "0f" * 28 + "ff" * 4, quality=100),
+            unknown=Signal("pdq", "f0" * 32, quality=50),
+            category="csam",
+        )
