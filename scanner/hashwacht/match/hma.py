@@ -112,19 +112,26 @@ class HmaMatcher:
     def _read(self, body: bytes) -> Said:
         """Every match of every bank; one entry that makes no sense spoils the answer."""
         try:
-            banks: Any = json.loads(body)
+            banks: dict[str, Any] = json.loads(body)
             return tuple(
-                Hit(
-                    self._categories.get(bank, self._category),
-                    _distance(entry["distance"]),
-                    bank,
-                    str(int(entry["bank_content_id"])),
-                )
-                for bank, entries in banks.items()
-                for entry in entries
+                self._hit(bank, entry) for bank, told in banks.items() for entry in _list(told)
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return _GARBAGE
+
+    def _hit(self, bank: str, entry: Any) -> Hit:
+        return Hit(
+            self._categories.get(bank, self._category),
+            _distance(entry["distance"]),
+            bank,
+            str(int(entry["bank_content_id"])),
+        )
+
+
+def _list(told: Any) -> list[Any]:
+    if not isinstance(told, list):
+        raise TypeError
+    return told
 
 
 def _distance(told: object) -> int | None:
