@@ -1,0 +1,121 @@
+"""What every signal type must do, ours and operators' own: a contract suite to subclass.
+
+::
+
+    class TestPhotoDNA(SignalTypeContract):
+        signal_type = PhotoDNA()
+        junk = ("", "not base64 at all!")
+
+Nothing here imports pytest or Pillow by itself; the tests of what computes signals run only for
+a type that can.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import ClassVar
+
+from hashwacht.errors import SignalError
+from hashwacht.fingerprint.picture import Picture
+from hashwacht.fingerprint.signal_types import Digest, OriginalHash, PictureHash
+from hashwacht.ports import SignalType
+from hashwacht.types import Signal
+
+_CONTENT = bytes(range(256)) * 40
+
+
+class SignalTypeContract:
+    """Subclass, name it ``Test...`` and set ``signal_type``."""
+
+    signal_type: ClassVar[SignalType]
+    junk: ClassVar[Sequence[str]] = ("", " ", "two words", "käse", "\0", "\x1b[31m")
+    """Texts that are no value of the type; add the ones that are peculiar to it."""
+
+    def test_has_a_name_that_lists_and_services_can_write(self) -> None:
+        """Lower-case letters, digits and underscores; version and length are counts."""
+        assert re.fullmatch(r"[a-z0-9_]+", self.signal_type.name)
+        assert self.signal_type.version >= 1
+        assert self.signal_type.bits >= 0
+        assert isinstance(self.signal_type.perceptual, bool)
+
+    def test_gives_examples(self) -> None:
+        """At least one; they serve as test and as documentation."""
+        assert self.signal_type.examples()
+
+    def test_examples_have_the_canonical_form_they_name(self) -> None:
+        """What somebody may write comes out in the one form that is stored and compared."""
+        for written, canonical in self.signal_type.examples():
+            assert self.signal_type.canonical(written) == canonical
+
+    def test_the_canonical_form_is_its_own(self) -> None:
+        """Bringing it into form again changes nothing."""
+        for _, canonical in self.signal_type.examples():
+            assert self.signal_type.canonical(canonical) == canonical
+
+    def test_the_canonical_form_survives_a_line_of_a_list(self) -> None:
+        """One printable word: no blanks, no line ends, no control characters."""
+        for _, canonical in self.signal_type.examples():
+            assert canonical.isascii()
+            assert canonical.isprintable()
+            assert len(canonical.split()) == 1
+
+    def test_junk_is_refused(self) -> None:
+        """A text that is no value raises SignalError, which names the type."""
+        for each in self.junk:
+            try:
+                accepted = self.signal_type.canonical(each)
+            except SignalError as error:
+                assert self.signal_type.name in str(error)  # noqa: PT017 - pytest is not imported here
+            else:
+                raise AssertionError(f"{each!r} was taken for {accepted!r}")
+
+    def test_the_distance_of_a_value_to_itself_is_zero(self) -> None:
+        """Equal values are equal content, as far as this type can tell."""
+        for _, canonical in self.signal_type.examples():
+            assert self.signal_type.distance(canonical, canonical) == 0
+
+    def test_the_distance_is_the_same_both_ways(self) -> None:
+        """And never negative."""
+        values = [canonical for _, canonical in self.signal_type.examples()]
+        for one in values:
+            for other in values:
+                there = self.signal_type.distance(one, other)
+                assert there == self.signal_type.distance(other, one) >= 0
+
+    def test_computes_the_same_twice(self) -> None:
+        """The same content gives the same signals, in canonical form, under the type's name."""
+        first, second = self._computed(), self._computed()
+        assert first == second
+        for each in first:
+            assert each.type == self.signal_type.name
+            assert self.signal_type.canonical(each.value) == each.value
+            assert each.quality is None or each.quality in range(101)
+
+    def test_what_is_computed_depends_on_the_content(self) -> None:
+        """A hasher that answers the same for everything matches everything."""
+        one, other = self._computed(seed=1), self._computed(seed=2)
+        assert not one or {each.value for each in one} != {each.value for each in other}
+
+    def _computed(self, seed: int = 1) -> list[Signal]:
+        """Compute by every capability the type has; nothing if it is only compared."""
+        from hashwacht.testing.pictures import encode, photo
+
+        made: list[Signal] = []
+        if isinstance(self.signal_type, Digest):
+            made += _digested(self.signal_type, _CONTENT + bytes([seed]))
+        if isinstance(self.signal_type, PictureHash):
+            made += self.signal_type.signals(Picture(photo(seed)))
+        if isinstance(self.signal_type, OriginalHash):
+            encoded = encode(photo(seed), "jpeg")
+            made += self.signal_type.signals_of_original(encoded, "image/jpeg")
+        return made
+
+
+def _digested(digest: Digest, content: bytes) -> list[Signal]:
+    """Digest in chunks of several sizes, as they come from a file."""
+    running = digest.new()
+    running.update(content[:1])
+    running.update(content[1:1000])
+    running.update(content[1000:])
+    return [Signal(digest.name, running.hexdigest())]

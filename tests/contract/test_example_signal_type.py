@@ -1,0 +1,101 @@
+"""An operator's own signal types, installed beside Hashwacht, without touching its code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hashwacht.testing.pictures import encode, photo
+
+PACKAGE = Path(__file__).parent / "example_signal_type"
+
+FINGERPRINT = """
+import json, os, sys
+from hashwacht.fingerprint.in_process import InProcess
+from hashwacht.fingerprint.plan import Plan
+
+types, commands, path = json.loads(sys.argv[1])
+plan = Plan(types=tuple(types), commands=tuple((n, tuple(a)) for n, a in commands))
+found = InProcess(plan).fingerprint(os.open(path, os.O_RDONLY))
+print(json.dumps({
+    "recipe": found.recipe,
+    "signals": {each.type: each.value for each in found.signals},
+    "skipped": {each.type: each.reason for each in found.skipped},
+}))
+"""
+
+CONTRACT = """
+from example_signal_type import Adler32, MeanColour
+from hashwacht.testing.signal_type_contract import SignalTypeContract
+
+class TestMeanColour(SignalTypeContract):
+    signal_type = MeanColour()
+
+class TestAdler32(SignalTypeContract):
+    signal_type = Adler32()
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the example as pip does, into a directory of its own; no network is needed."""
+    target = tmp_path_factory.mktemp("site")
+    argv = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    argv += ["--no-build-isolation", "--target", str(target), str(PACKAGE)]
+    subprocess.run(argv, check=True, env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"})
+    return target
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "picture"
+    path.write_bytes(encode(photo(1), "png"))
+    return path
+
+
+def python(*argv: str, site: Path | None = None) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, **({"PYTHONPATH": str(site)} if site else {})}
+    run = [sys.executable, *argv]
+    return subprocess.run(run, capture_output=True, text=True, check=False, env=env)
+
+
+def test_its_classes_compute_signals_once_the_package_is_installed(
+    installed: Path, picture: Path
+) -> None:
+    question = json.dumps([["mean_colour", "pdq", "adler32"], [], str(picture)])
+    found = json.loads(python("-c", FINGERPRINT, question, site=installed).stdout)
+    assert found["recipe"] == ["mean_colour/1", "pdq/1", "adler32/1"]
+    assert set(found["signals"]) == {"mean_colour", "pdq", "adler32"}
+    assert found["skipped"] == {}
+
+
+def test_without_the_package_its_types_are_unknown_and_the_error_says_what_to_do(
+    picture: Path,
+) -> None:
+    question = json.dumps([["mean_colour"], [], str(picture)])
+    refused = python("-c", FINGERPRINT, question)
+    assert refused.returncode != 0
+    assert "unknown signal type 'mean_colour'" in refused.stderr
+
+
+def test_its_classes_pass_the_contract_suite(installed: Path, tmp_path: Path) -> None:
+    suite = tmp_path / "test_contract.py"
+    suite.write_text(CONTRACT)
+    ran = python("-m", "pytest", "-q", "-p", "no:cacheprovider", str(suite), site=installed)
+    assert ran.returncode == 0, ran.stdout
+    assert "20 passed" in ran.stdout
+
+
+def test_a_command_needs_no_package_at_all(picture: Path) -> None:
+    """Any program of the system's: this one prints the hash first and then the name of stdin."""
+    argv = ["sh", "-c", "sha512sum | cut -c1-128"]
+    question = json.dumps([["licensed", "md5"], [["licensed", argv]], str(picture)])
+    found = json.loads(python("-c", FINGERPRINT, question).stdout)
+    printed = subprocess.run(["sha512sum", picture], capture_output=True, text=True, check=True)
+    assert found["signals"]["licensed"] == printed.stdout.split()[0]
+    assert found["recipe"] == ["licensed/1", "md5/1"]
