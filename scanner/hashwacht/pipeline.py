@@ -34,6 +34,25 @@ class Judgement:
     asked_at: float
 
 
+def judge_all(panel: Panel, contents: Sequence[Request], now: float) -> list[Judgement]:
+    """Ask what is not answered yet, and decide; in order.  *now* is Unix time.
+
+    A stored answer that still holds is used; a service is never asked twice for it.
+    """
+    accepted = panel.accepts
+    replies = panel.ask(contents, now)
+    return [
+        Judgement(
+            fingerprint=content.fingerprint,
+            answers=reply.answers,
+            fresh=reply.fresh,
+            verdict=judge(content.fingerprint, reply.answers, accepted),
+            asked_at=reply.asked_at,
+        )
+        for content, reply in zip(contents, replies, strict=True)
+    ]
+
+
 class Pipeline:
     """The parts, put together.  Thread-safe if they are, as their ports demand."""
 
@@ -52,27 +71,9 @@ class Pipeline:
         """Turn an open file, at offset 0, into its fingerprint.  Raises OSError."""
         return self.fingerprinter.fingerprint(fd)
 
-    def judge(self, contents: Sequence[Request]) -> list[Judgement]:
-        """Ask what is not answered yet, and decide; in order.
-
-        A stored answer that still holds is used; a service is never asked twice for it.
-        """
-        accepted = self.panel.accepts
-        replies = self.panel.ask(contents, self._clock())
-        return [
-            Judgement(
-                fingerprint=content.fingerprint,
-                answers=reply.answers,
-                fresh=reply.fresh,
-                verdict=judge(content.fingerprint, reply.answers, accepted),
-                asked_at=reply.asked_at,
-            )
-            for content, reply in zip(contents, replies, strict=True)
-        ]
-
     def check(self, fd: int) -> Judgement:
         """Take one open file all the way.  Raises OSError if it cannot be read."""
-        return self.judge([Request(self.fingerprint(fd))])[0]
+        return judge_all(self.panel, [Request(self.fingerprint(fd))], self._clock())[0]
 
     def close(self) -> None:
         """End the workers and close the matchers."""

@@ -5,20 +5,20 @@ The scan and the recheck both stand on this; neither reads a file here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
-from hashwacht.match.panel import Request
-from hashwacht.pipeline import Judgement, Pipeline
+from hashwacht.match.panel import Panel, Request
+from hashwacht.pipeline import Judgement, judge_all
 from hashwacht.state.contents import Decision
 from hashwacht.state.store import Store
 
 
 class Judging:
-    """Judges stored contents by their id, with one pipeline and one state."""
+    """Judges stored contents by their id, with one panel and one state."""
 
-    def __init__(self, store: Store, pipeline: Pipeline) -> None:
-        """Take the parts; the caller closes them."""
-        self._store, self._pipeline = store, pipeline
+    def __init__(self, store: Store, panel: Panel, clock: Callable[[], float]) -> None:
+        """Take the parts; the caller closes them.  *clock* gives Unix time."""
+        self._store, self._panel, self._clock = store, panel, clock
 
     def judge(self, contents: Collection[int]) -> dict[int, Judgement]:
         """Bring these contents up to date, by id.  Asks matchers; writes nothing."""
@@ -26,13 +26,13 @@ class Judging:
             return {}
         stored = self._store.contents.load(sorted(contents))
         requests = [Request(each.fingerprint, each.answers) for each in stored.values()]
-        return dict(zip(stored, self._pipeline.judge(requests), strict=True))
+        return dict(zip(stored, judge_all(self._panel, requests, self._clock()), strict=True))
 
     def keep(self, judged: Mapping[int, Judgement]) -> None:
         """Keep fresh answers and the verdicts; inside the caller's transaction."""
         if not judged:
             return
-        epoch = self._store.epochs.of(self._pipeline.panel.epoch)
+        epoch = self._store.epochs.of(self._panel.epoch)
         self._store.answers.put(
             [(content, answer) for content, j in judged.items() for answer in j.fresh]
         )

@@ -83,7 +83,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How a run ended.  *reasons* counts undetermined files, *lists* matched ones by list."""
+    """How a run ended.  *reasons* counts undetermined files, *lists* matched ones by list.
+
+    *reachable* is False if matchers were asked and none of them answered even once.
+    """
 
     run: str
     state: RunState
@@ -91,6 +94,7 @@ class Summary:
     counts: Counts
     reasons: Mapping[Reason, int] = field(default_factory=dict)
     lists: Mapping[str, int] = field(default_factory=dict)
+    reachable: bool = True
 
 
 class Observer(Protocol):

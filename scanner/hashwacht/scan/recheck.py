@@ -12,7 +12,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from hashwacht.pipeline import Judgement, Pipeline
+from hashwacht.match.panel import Panel
+from hashwacht.pipeline import Judgement
 from hashwacht.scan.judging import Judging
 from hashwacht.scan.progress import Counts, Observer, Result, Summary
 from hashwacht.scan.tally import Tally
@@ -33,14 +34,14 @@ class Recheck:
         self,
         *,
         store: Store,
-        pipeline: Pipeline,
+        panel: Panel,
         observer: Observer,
         stop: threading.Event,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Take the parts; the caller closes them."""
-        self._store, self._panel = store, pipeline.panel
-        self._judging = Judging(store, pipeline)
+        self._store, self._panel = store, panel
+        self._judging = Judging(store, panel, clock)
         self._observer, self._stop, self._clock = observer, stop, clock
         self._results: queue.Queue[Result] = queue.Queue(10_000)
         self._tally = Tally()

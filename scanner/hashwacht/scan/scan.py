@@ -96,7 +96,7 @@ class Scan:
     def _recorder(self, run: Run, tally: Tally) -> Recorder:
         return Recorder(
             store=self._store,
-            judging=Judging(self._store, self._pipeline),
+            judging=Judging(self._store, self._pipeline.panel, self._clock),
             links=self._links,
             run=run.id,
             tally=tally,

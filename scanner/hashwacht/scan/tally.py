@@ -110,8 +110,15 @@ class Tally:
 
     def summary(self, run: str, state: RunState) -> Summary:
         """Say how the run ended."""
+        asked, unanswered = self.asked.total(), self.unanswered.total()
         return Summary(
-            run, state, self.elapsed, self.counts(), self.reasons_given(), dict(self.lists)
+            run=run,
+            state=state,
+            elapsed=self.elapsed,
+            counts=self.counts(),
+            reasons=self.reasons_given(),
+            lists=dict(self.lists),
+            reachable=not asked or unanswered < asked,
         )
 
     def verdicts(self) -> dict[Outcome, int]:

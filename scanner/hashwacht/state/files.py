@@ -148,7 +148,7 @@ class Files:
         if not self.is_done(root, run):
             return 0
         forgotten = 0
-        after, end = _below(root)
+        after, end = below(root)
         while True:
             with self._database.transaction() as writer:
                 found = writer.execute(
@@ -199,7 +199,7 @@ def _directory(writer: sqlite3.Connection, path: bytes) -> int:
     return int(row[0])
 
 
-def _below(root: bytes) -> tuple[bytes, bytes]:
+def below(root: bytes) -> tuple[bytes, bytes]:
     """Bounds of all paths below *root*: from ``root/`` up to, not including, ``root0``."""
     prefix = root.rstrip(b"/")
     return prefix + b"/", prefix + b"0"

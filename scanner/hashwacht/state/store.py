@@ -13,6 +13,7 @@ from hashwacht.state.database import Database
 from hashwacht.state.epochs import Epochs
 from hashwacht.state.files import Files
 from hashwacht.state.lock import RunLock
+from hashwacht.state.overview import Overview
 from hashwacht.state.runs import Runs
 
 FILE_NAME = "state.db"
@@ -30,6 +31,7 @@ class Store:
         self.answers = Answers(database)
         self.epochs = Epochs(database)
         self.runs = Runs(database)
+        self.overview = Overview(database)
 
     @classmethod
     def open(cls, directory: Path) -> Self:

@@ -65,7 +65,7 @@ class ScanBench:
         with Store.open(self.state) as store:
             Recheck(
                 store=store,
-                pipeline=Pipeline(self.fingerprinter(), self._panel(), self.clock),
+                panel=self._panel(),
                 observer=observer,
                 stop=stop or threading.Event(),
                 clock=self.clock,

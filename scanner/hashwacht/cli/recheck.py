@@ -1,0 +1,37 @@
+"""``hashwacht recheck``: ask again with what is stored; no disk is read."""
+
+from __future__ import annotations
+
+import os
+
+from hashwacht import compose
+from hashwacht.cli.call import this_call
+from hashwacht.cli.command import Example, command
+from hashwacht.cli.progress import observer
+from hashwacht.cli.stopping import exit_code, stoppable
+from hashwacht.errors import ExitCode
+from hashwacht.scan.recheck import Recheck
+
+
+@command(
+    Example("hashwacht recheck", "After importing a list, or nightly from a timer."),
+    Example("hashwacht recheck --json", "Give every finding to a program."),
+    json=True,
+)
+def recheck_command() -> ExitCode:
+    """Ask again about stored fingerprints whose answers are no longer good enough.
+
+    That is: undetermined ones, ones older than the matcher's recheck_after, and everything that
+    a newly imported list or newly configured matcher has never seen.  The storage is not
+    touched and may be unmounted; a new match is told with the paths that held the content when
+    they were last scanned.
+    """
+    call = this_call()
+    settings = call.configuration().settings
+    with (
+        compose.store(settings) as store,
+        compose.panel(settings, os.environ) as panel,
+        stoppable() as stop,
+        observer(as_json=call.as_json) as watching,
+    ):
+        return exit_code(Recheck(store=store, panel=panel, observer=watching, stop=stop).run())

@@ -1,0 +1,75 @@
+"""What lies below a directory, by kind and by what somebody wants to know of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hashwacht.state.database import Database
+from hashwacht.state.encoding import MATCH, UNDETERMINED
+from hashwacht.state.files import below
+from hashwacht.types import Reason
+
+_FILES = (
+    "directories AS d JOIN files AS f ON f.directory = d.id"
+    " LEFT JOIN contents AS c ON c.id = f.content"
+)
+_WITHIN = "(d.path = ? OR (d.path >= ? AND d.path < ?))"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A file: where, and its content or why it could not be read."""
+
+    path: bytes
+    content: int | None
+    reason: Reason | None
+
+
+class Overview:
+    """Figures and finds over many files at once; reads every row below the directory."""
+
+    def __init__(self, database: Database) -> None:
+        """Read from *database*."""
+        self._database = database
+
+    def kinds(self, root: bytes) -> Iterator[tuple[str, int, int]]:
+        """Count files and bytes below *root* by MIME type."""
+        with self._database.snapshot() as connection:
+            rows = connection.execute(
+                f"SELECT p.kind, count(*), sum(p.size) FROM {_FILES}"  # noqa: S608  # ours
+                f" JOIN fingerprints AS p ON p.content = f.content WHERE {_WITHIN}"
+                " GROUP BY p.kind",
+                (root, *below(root)),
+            ).fetchall()
+            words = self._database.words
+            for kind, files, size in rows:
+                yield words.text(connection, kind), files, size
+
+    def notable(self, root: bytes, limit: int) -> list[Seen]:
+        """Give files below *root* that match, were set aside or are undetermined, as decided.
+
+        At most *limit* of each of these, matches first.
+        """
+        conditions = (
+            f"c.outcome = {MATCH}",
+            # A suppressed match is decided without an epoch, so that every run tells it.
+            "c.outcome IS NOT NULL AND c.epoch IS NULL",
+            f"f.content IS NULL OR c.outcome = {UNDETERMINED}",
+        )
+        with self._database.snapshot() as connection:
+            words = self._database.words
+            return [
+                Seen(
+                    os.path.join(path, name),  # noqa: PTH118  # bytes
+                    content,
+                    None if reason is None else Reason(words.text(connection, reason)),
+                )
+                for condition in conditions
+                for path, name, content, reason in connection.execute(
+                    f"SELECT d.path, f.name, f.content, f.reason FROM {_FILES}"  # noqa: S608  # ours
+                    f" WHERE {_WITHIN} AND ({condition}) LIMIT ?",
+                    (root, *below(root), limit),
+                ).fetchall()
+            ]
