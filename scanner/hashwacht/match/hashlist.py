@@ -146,13 +146,15 @@ class _Search:
             for name, why in self._lists.damaged.items()
             if signal_type in self._lists.known[name].types
         ]
+        try:
+            raw = bytes.fromhex(value)
+        except ValueError:
+            return [], f"not a value of type {signal_type}"
         for name, each in self._lists.open.items():
             try:
-                found += [(each.info, hit) for hit in each.hits(signal_type, bytes.fromhex(value))]
+                found += [(each.info, hit) for hit in each.hits(signal_type, raw)]
             except ListError as error:
                 faults.append(f"hash list {name!r}: {error.message}")
-            except ValueError:
-                faults.append(f"not a {signal_type}")
         return _bounded(found), "; ".join(faults)
 
     def _match(self, signal: Signal, info: HashList, hit: Hit) -> Match:

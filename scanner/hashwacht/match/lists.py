@@ -170,7 +170,7 @@ class HashLists:
                 yield root
         except OSError as error:
             raise ListError(
-                f"the hash lists cannot be changed: {error.strerror}",
+                f"the hash lists cannot be changed: {error.strerror or error}",
                 advice=f"Check space on, and permissions of, {str(self.directory)!r}.",
             ) from error
 

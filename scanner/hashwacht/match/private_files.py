@@ -31,18 +31,19 @@ _LOCK = "lock"
 class PrivateDirectory:
     """One directory of mode 0700, held open.  Every method may raise OSError."""
 
-    def __init__(self, fd: int, path: Path) -> None:
-        """Take over *fd*; *path* is only shown, never opened again."""
+    def __init__(self, fd: int, path: Path, owner: os.stat_result) -> None:
+        """Take over *fd*; *path* is only shown; what is created goes to *owner*."""
         self.fd = fd
         self.path = path
-        self._owner = os.fstat(fd)
+        self._owner = owner
 
     @classmethod
     def at(cls, path: Path) -> PrivateDirectory:
         """Open a directory, creating it and its parents if they are missing."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(DIRECTORY_MODE, exist_ok=True)
-        return cls(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path)
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return cls(fd, path, os.fstat(fd))
 
     def __enter__(self) -> Self:
         return self
@@ -70,7 +71,7 @@ class PrivateDirectory:
     def make(self, name: str) -> PrivateDirectory:
         """Create a sub-directory, locked as being in use until it is closed."""
         os.mkdir(name, DIRECTORY_MODE, dir_fd=self.fd)
-        made = PrivateDirectory(self._open_directory(name), self.path / name)
+        made = PrivateDirectory(self._open_directory(name), self.path / name, self._owner)
         self._give(made.fd)
         fcntl.flock(made.fd, fcntl.LOCK_EX)
         return made

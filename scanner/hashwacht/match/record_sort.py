@@ -51,7 +51,7 @@ class RecordSorter:
         if not self._fresh:
             return
         start = self._spool.seek(0, 2)
-        self._sorted(np.frombuffer(self._fresh, f"S{self._width}")).tofile(self._spool)
+        self._spool.write(self._sorted(np.frombuffer(self._fresh, f"S{self._width}")).data)
         self._runs.append((start, len(self._fresh) // self._width))
         self._fresh = bytearray()
 
