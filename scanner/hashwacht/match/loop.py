@@ -51,7 +51,7 @@ class LoopThread:
             raise
 
     def close(self) -> None:
-        """Cancel what runs and end the thread.  Further use is a mistake."""
+        """End the thread, after all clients were closed.  Further use is a mistake."""
         with self._lock():
             self._closed = True
             running, self._running = self._running, None

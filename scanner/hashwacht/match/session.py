@@ -26,12 +26,34 @@ class Session:
         self._breaker = Breaker(service.breaking, time.monotonic)
         self._settled = asyncio.Event()  # set while no probe is on its way
         self._resume_at = 0.0  # the service asked all of us to wait until then
+        self._asking: set[asyncio.Task[object]] = set()
+        self._closed = False
         self.loop = asyncio.get_running_loop()
 
     async def ask(self, inquiries: Sequence[Inquiry], read: Read[T]) -> list[T | Fault]:
-        """Make every request; what the deadline of the lookup cuts off is a Fault like others."""
+        """Make every request; what deadline or ``aclose`` cut off is a Fault like others."""
         limit = self._service.patience.lookup
-        results: list[T | Fault] = [Fault(f"not answered within {limit:g} s")] * len(inquiries)
+        unreached = Fault(f"not answered before the end of the lookup (at most {limit:g} s)")
+        results: list[T | Fault] = [unreached] * len(inquiries)
+        task = asyncio.current_task()
+        assert task is not None
+        self._asking.add(task)
+        try:
+            async with asyncio.timeout(limit):
+                await self._ask_into(results, inquiries, read)
+        except TimeoutError:
+            pass
+        except asyncio.CancelledError:
+            if not self._closed:
+                raise
+        finally:
+            self._asking.discard(task)
+        return results
+
+    async def _ask_into(
+        self, results: list[T | Fault], inquiries: Sequence[Inquiry], read: Read[T]
+    ) -> None:
+        """Put every result into its place, as many at a time as there are slots."""
         left = iter(enumerate(inquiries))
 
         async def work() -> None:
@@ -39,13 +61,9 @@ class Session:
                 async with self._slots:
                     results[index] = await self._in_time(inquiry, read)
 
-        try:
-            async with asyncio.timeout(limit), asyncio.TaskGroup() as group:
-                for _ in range(min(self._service.concurrency, len(inquiries))):
-                    group.create_task(work())
-        except TimeoutError:
-            pass
-        return results
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(self._service.concurrency, len(inquiries))):
+                group.create_task(work())
 
     async def _in_time(self, inquiry: Inquiry, read: Read[T]) -> T | Fault:
         """Ask with all repetitions before the deadline of one request."""
@@ -112,5 +130,10 @@ class Session:
         return result
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """Cut off what is being asked and close the connections."""
+        self._closed = True
+        for task in self._asking:
+            task.cancel()
+        if self._asking:
+            await asyncio.wait(self._asking)
         await self._exchange.aclose()

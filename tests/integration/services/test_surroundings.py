@@ -1,0 +1,155 @@
+"""The one lookup thread in programs of other people: asyncio, forks, interrupts, many services."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+
+from hashwacht.match.client import Client
+from hashwacht.match.eokm import EokmMatcher
+from hashwacht.match.hma import HmaMatcher
+from hashwacht.match.loop import LoopThread
+from hashwacht.match.service import Service
+from hashwacht.testing import faults
+from hashwacht.testing.http_server import HttpServer, Told
+from hashwacht.testing.services import Hma
+from hashwacht.types import Outcome, Signal
+
+MD5 = Signal("md5", "0" * 31 + "1")
+PDQ = Signal("pdq", "a5" * 32)
+
+
+def test_no_thread_is_started_before_the_first_lookup(loop: LoopThread) -> None:
+    before = threading.active_count()
+    EokmMatcher("eokm", Client(Service("https://x.invalid"), loop)).close()
+    assert threading.active_count() == before
+
+
+def test_a_lookup_works_inside_a_running_event_loop(loop: LoopThread) -> None:
+    with (
+        HttpServer(lambda _: Told(200, b"true")) as server,
+        closing(EokmMatcher("eokm", Client(Service(server.url), loop))) as matcher,
+    ):
+
+        async def program() -> list[Outcome]:
+            here = matcher.lookup([(MD5,)])
+            there = await asyncio.to_thread(matcher.lookup, [(MD5,)])
+            return [each.outcome for each in here + there]
+
+        assert asyncio.run(program()) == [Outcome.MATCH, Outcome.MATCH]
+
+
+def test_several_services_share_the_thread_and_a_dead_one_does_not_hold_up_the_other(
+    loop: LoopThread,
+) -> None:
+    with (
+        faults.FaultServer(faults.black_hole()) as dead,
+        HttpServer(Hma({"B": {f"pdq:{PDQ.value}": 1}})) as alive,
+        closing(EokmMatcher("eokm", Client(Service(dead.url), loop))) as silent,
+        closing(HmaMatcher("hma", Client(Service(alive.url), loop))) as talking,
+        ThreadPoolExecutor(1) as other,
+    ):
+        stuck = other.submit(silent.lookup, [(MD5,)])
+        begun = time.monotonic()
+        assert talking.lookup([(PDQ,)])[0].outcome is Outcome.MATCH
+        assert time.monotonic() - begun < 2
+        assert not stuck.done()
+        silent.close()
+        [answer] = stuck.result(2)
+        assert answer.outcome is Outcome.UNDETERMINED
+
+
+def test_a_lookup_after_close_is_a_mistake(loop: LoopThread) -> None:
+    matcher = EokmMatcher("eokm", Client(Service("https://x.invalid"), loop))
+    matcher.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        matcher.lookup([(MD5,)])
+    loop.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        EokmMatcher("eokm", Client(Service("https://x.invalid"), loop)).lookup([(MD5,)])
+
+
+PROGRAM = """
+import os, signal, sys, threading
+from hashwacht.match.client import Client
+from hashwacht.match.eokm import EokmMatcher
+from hashwacht.match.loop import LoopThread
+from hashwacht.match.service import Service
+from hashwacht.types import Outcome, Signal
+
+loop = LoopThread()
+matcher = EokmMatcher("eokm", Client(Service(sys.argv[1]), loop))
+
+def ask(first):
+    batch = [(Signal("md5", f"{first + i:032x}"),) for i in range(40)]
+    return [answer.outcome for answer in matcher.lookup(batch)]
+"""
+
+FORK = (
+    PROGRAM
+    + """
+assert set(ask(0)) == {Outcome.MATCH}
+child = os.fork()
+if child == 0:
+    good = set(ask(100)) == {Outcome.MATCH}
+    matcher.close(); loop.close()
+    os._exit(0 if good else 1)
+assert set(ask(200)) == {Outcome.MATCH}
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert set(ask(300)) == {Outcome.MATCH}
+matcher.close(); loop.close()
+"""
+)
+
+INTERRUPT = (
+    PROGRAM
+    + """
+print("asking", flush=True)
+try:
+    ask(0)
+except KeyboardInterrupt:
+    matcher.close(); loop.close()
+    print("interrupted", threading.active_count(), flush=True)
+"""
+)
+
+
+def test_parent_and_child_of_a_fork_both_go_on_asking() -> None:
+    with HttpServer(lambda _: Told(200, b"true")) as server:
+        done = subprocess.run(
+            [sys.executable, "-c", FORK, server.url],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert len(server.record.requests) == 160
+
+
+def test_an_interrupt_ends_a_lookup_within_a_second() -> None:
+    import signal
+
+    with faults.FaultServer(faults.black_hole()) as server:
+        program = subprocess.Popen(
+            [sys.executable, "-c", INTERRUPT, server.url], stdout=subprocess.PIPE, text=True
+        )
+        with program:
+            assert program.stdout is not None
+            assert program.stdout.readline() == "asking\n"
+            until = time.monotonic() + 10
+            while not server.record.requests and time.monotonic() < until:
+                time.sleep(0.01)
+            begun = time.monotonic()
+            program.send_signal(signal.SIGINT)
+            said = program.stdout.readline()
+            assert time.monotonic() - begun < 1
+        assert said == "interrupted 1\n"
+        assert program.returncode == 0
