@@ -59,7 +59,8 @@ class Database:
     ) -> Database:
         """Open the database at *path*; create it (0600, its directories 0700) if missing.
 
-        Brings an older schema up to date, opens the write-ahead log, and fills the reserve.
+        Brings an older schema up to date, fills the reserve, and opens all that this thread
+        will need: nothing is opened later that a lack of descriptors could prevent.
         *patience* is how many seconds to wait for another process that writes.
         Raises StateError (newer schema, other program's file, damage, permissions), StateFull,
         StateBusy.
@@ -75,6 +76,7 @@ class Database:
                 raise
         database = cls(path, writer, patience)
         database.reserve.fill()
+        database.reader()  # while descriptors are to be had
         return database
 
     @contextmanager

@@ -1,0 +1,20 @@
+"""An open state needs no further file descriptor."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_writing_and_reading_go_on_when_no_file_can_be_opened(tmp_path: Path) -> None:
+    program = Path(__file__).parent / "use_up_descriptors.py"
+    done = subprocess.run(
+        [sys.executable, program, tmp_path / "state.db"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.stdout == "[False, True] True"
