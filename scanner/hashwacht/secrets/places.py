@@ -92,7 +92,11 @@ def store(name: str, credential: Credential, places: Places) -> str:
     Gives back where it went.  Raises CredentialError.
     """
     _require_name(name)
-    Credential.parse(credential.line())
+    if Credential.parse(credential.line()) != credential:
+        raise CredentialError(
+            "a user with a colon, or a line end in the password, cannot be stored",
+            advice="HTTP Basic cannot carry it either (RFC 7617): choose another.",
+        )
     if places.keyring:
         keyring_entry.write(places.keyring, name, credential.line())
         return keyring_entry.describe(places.keyring, name)
