@@ -50,6 +50,7 @@ class QuietReader:
         """*dontcache* False takes the second way even where the first is to be had."""
         self._fd = fd
         self._offset = os.lseek(fd, 0, os.SEEK_CUR)
+        self._size = os.fstat(fd).st_size
         self._dontcache = dontcache
         self._cold: dict[int, list[Stretch]] = {}
 
@@ -57,11 +58,14 @@ class QuietReader:
         """Fill *buffer* with what comes next; return the number of bytes, 0 at the end."""
         if self._dontcache:
             try:
-                return os.preadv(self._fd, [buffer], -1, RWF_DONTCACHE)
+                count = os.preadv(self._fd, [buffer], -1, RWF_DONTCACHE)
             except OSError as error:
                 if error.errno not in {errno.EOPNOTSUPP, errno.EINVAL}:
                     raise
                 self._dontcache = False
+            else:
+                self._offset += count
+                return count
         window = self._offset // WINDOW
         self._look(window)
         self._look(window + 1)
@@ -70,6 +74,13 @@ class QuietReader:
         for done in [each for each in self._cold if each < self._offset // WINDOW]:
             self._drop(done)
         return count
+
+    def read(self, most: int) -> bytes:
+        """Read like os.read, but allocate no more than is left of the file."""
+        left = self._size - self._offset + 1  # one more: most files end with the first read
+        buffer = bytearray(min(most, max(left, mmap.PAGESIZE)))
+        count = self.readinto(buffer)
+        return bytes(memoryview(buffer)[:count])
 
     def _look(self, window: int) -> None:
         """Note which pages of a window are not cached yet."""

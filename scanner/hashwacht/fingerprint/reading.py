@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
+
+from hashwacht.fingerprint.page_cache import QuietReader
 
 CHUNK = 1 << 20
 """Bytes read at once: most pictures in one call."""
@@ -46,15 +47,16 @@ def read(
     head = tail = b""
     size = 0
     kept: list[bytes] | None = None
-    while chunk := os.read(fd, CHUNK):
-        if not size:
-            head = chunk
-            kept = [] if keep(chunk) else None
-        for each in fed:
-            each.update(chunk)
-        size += len(chunk)
-        tail = (tail + chunk[-TAIL:])[-TAIL:]
-        if kept is not None:
-            kept = [*kept, chunk] if size <= at_most else None
+    with QuietReader(fd) as reader:
+        while chunk := reader.read(CHUNK):
+            if not size:
+                head = chunk
+                kept = [] if keep(chunk) else None
+            for each in fed:
+                each.update(chunk)
+            size += len(chunk)
+            tail = (tail + chunk[-TAIL:])[-TAIL:]
+            if kept is not None:
+                kept = [*kept, chunk] if size <= at_most else None
     original = None if kept is None else (kept[0] if len(kept) == 1 else b"".join(kept))
     return Content(key.hexdigest(), size, head, tail, original)

@@ -89,7 +89,7 @@ def encode(reply: Reply) -> bytes:
             skipped = [(s.type, s.reason, shown(s.detail)) for s in reply.skipped]
             fields = ["fingerprint", reply.key, reply.size, reply.kind, signals, skipped]
             fields.append(reply.damaged)
-    body = json.dumps(fields, separators=(",", ":")).encode("ascii")
+    body = _WRITER.encode(fields).encode("ascii")
     if len(body) > MAX_ANSWER:
         return encode(Failed(Reason.OVER_LIMIT, f"its signals take {len(body)} bytes"))
     return body
@@ -110,7 +110,7 @@ class Codec:
     def decode(self, body: bytes) -> Reply:
         """Read an answer.  Raises Nonsense, and nothing else, whatever the bytes are."""
         try:
-            fields = json.loads(body.decode("ascii"), parse_float=_refuse, parse_constant=_refuse)
+            fields = _READER.decode(body.decode("ascii"))
         except (ValueError, RecursionError) as error:
             raise Nonsense("no JSON") from error
         match fields:
@@ -157,7 +157,7 @@ class Codec:
     def _accounted(self, made: Fingerprint) -> Fingerprint:
         """Refuse what leaves a wanted type out in silence, repeats itself or contradicts itself."""
         present = {each.type for each in made.signals}
-        if len(set(made.signals)) != len(made.signals):
+        if len({(s.value, s.type, s.variant) for s in made.signals}) != len(made.signals):
             raise Nonsense("a signal twice")
         if present | {each.type for each in made.skipped} != self._types.keys():
             raise Nonsense("a wanted signal type is not accounted for")
@@ -197,6 +197,10 @@ def _reason(value: object) -> Reason:
         return Reason(value)  # type: ignore[arg-type]  # any value may be tried
     except ValueError as error:
         raise Nonsense("no reason of ours") from error
+
+
+_WRITER = json.JSONEncoder(separators=(",", ":"))
+_READER = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse)
 
 
 def plan_to_fields(plan: Plan) -> dict[str, Any]:
