@@ -167,6 +167,11 @@ class HashLists:
         """Open the directory, creating it if need be, and say plainly what the system refuses."""
         try:
             with PrivateDirectory.at(self.directory) as root:
+                if root.others_may_write():
+                    raise ListError(
+                        f"others may write to the directory of hash lists {str(self.directory)!r}",
+                        advice="Take that right away (chmod 700), or name another directory.",
+                    )
                 yield root
         except OSError as error:
             raise ListError(

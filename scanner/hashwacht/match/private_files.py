@@ -25,6 +25,7 @@ PARTIAL = ".partial"
 """The end of the name of a file that is being written and may be removed if found later."""
 
 _NOBODY_ELSE = 0o077
+_OTHERS_WRITE = 0o022
 _LOCK = "lock"
 
 
@@ -55,6 +56,10 @@ class PrivateDirectory:
         at: TracebackType | None,
     ) -> None:
         os.close(self.fd)
+
+    def others_may_write(self) -> bool:
+        """Tell if others, who could then swap what is in it, may change the directory."""
+        return bool(self._owner.st_mode & _OTHERS_WRITE)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -70,13 +70,13 @@ class RadiusIndex:
         shape = self._shape
         if not shape.bands or radius // shape.bands > _MAX_FLIPS:
             return None
-        record = np.frombuffer(value, np.uint8).reshape(1, -1)
+        asked = value_keys(value, shape)
         budget, found = shape.count // _SCAN_FACTOR, []
         for band, allowance in enumerate(_allowances(radius, shape.bands)):
             if not allowance:
                 continue
             starts, rows = self._bands[band]
-            keys = band_keys(record, shape, band)[0] ^ _flips(shape.key_bits, allowance - 1)
+            keys = asked[band] ^ _flips(shape.key_bits, allowance - 1)
             begins, sizes = starts[keys], starts[keys + 1] - starts[keys]
             if (budget := budget - int(sizes.sum(dtype=np.int64))) < 0:
                 return None
@@ -114,6 +114,13 @@ def band_keys(records: Records, shape: Shape, band: int) -> Numbers:
         keys <<= 1
         keys |= (records[:, byte] >> (7 - bit)) & 1
     return keys
+
+
+def value_keys(value: bytes, shape: Shape) -> Numbers:
+    """Give one value's keys in all bands."""
+    bits = np.unpackbits(np.frombuffer(value, np.uint8))[: shape.key_bits * shape.bands]
+    places = np.uint32(1) << np.arange(shape.key_bits, dtype=np.uint32)[::-1]
+    return places @ bits.astype(np.uint32).reshape(shape.key_bits, shape.bands)
 
 
 def _sorted_bands(records: Records, shape: Shape) -> Iterator[tuple[Numbers, Numbers]]:

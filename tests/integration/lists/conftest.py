@@ -10,28 +10,40 @@ from pathlib import Path
 import pytest
 
 IMPORT = """
+import resource
+import signal
 import sys
 from pathlib import Path
+from hashwacht.errors import ListError
 from hashwacht.match.lists import HashLists
 from hashwacht.match.list_terms import ListTerms
 
-directory, source, name = sys.argv[1:]
+directory, source, name, largest = sys.argv[1:]
+if int(largest):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(largest), int(largest)))
 print("ready", flush=True)
-with open(source, "rb") as file:
-    HashLists(Path(directory)).import_list(file, ListTerms(name))
-print("done", flush=True)
+try:
+    with open(source, "rb") as file:
+        HashLists(Path(directory)).import_list(file, ListTerms(name))
+except ListError as error:
+    print("error", error, flush=True)
+else:
+    print("done", flush=True)
 """
-
-Importer = Callable[[Path, Path, str], "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def importer() -> Iterator[Importer]:
-    """Start a process that says "ready", imports a file as a list and says "done"."""
+def importer() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start a process that says "ready", imports a file as a list and says "done".
+
+    *largest* is the size in bytes beyond which no file of it can grow, 0 for any.
+    """
     started: list[subprocess.Popen[str]] = []
 
-    def start(directory: Path, source: Path, name: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", IMPORT, str(directory), str(source), name]
+    def start(directory: Path, source: Path, name: str, largest: int = 0) -> subprocess.Popen[str]:
+        arguments = [str(directory), str(source), name, str(largest)]
+        command = [sys.executable, "-c", IMPORT, *arguments]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         started.append(process)
         assert process.stdout is not None

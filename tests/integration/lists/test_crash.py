@@ -13,7 +13,7 @@ from hashwacht.match.list_terms import ListTerms
 from hashwacht.match.lists import HashLists
 from hashwacht.types import Outcome, Signal
 
-Importer = Callable[[Path, Path, str], "Popen[str]"]
+Importer = Callable[..., "Popen[str]"]
 
 LINES = 17_000  # enough PDQ values for bands
 KILLS = 8

@@ -6,9 +6,10 @@ import io
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
 
@@ -19,6 +20,8 @@ from hashwacht.match.list_import import ImportProgress
 from hashwacht.match.list_terms import ListTerms
 from hashwacht.match.lists import HashLists
 from hashwacht.types import Outcome, Reason, Signal
+
+Importer = Callable[..., "Popen[str]"]
 
 KEPT = Signal("sha1", "aa" * 20)
 COMING = Signal("sha1", "bb" * 20)
@@ -57,15 +60,17 @@ def test_readers_never_lose_a_list_that_is_replaced_under_them(tmp_path: Path) -
     assert len(revisions) > 1
 
 
-def test_what_another_process_imports_is_known_at_the_next_question(tmp_path: Path) -> None:
+def test_what_another_process_imports_is_known_at_the_next_question(
+    tmp_path: Path, importer: Importer
+) -> None:
     lists = HashLists(tmp_path / "lists")
     _install(lists, "police", KEPT)
     matcher = HashListMatcher(lists.directory)
     assert matcher.lookup([(COMING,)])[0].outcome is Outcome.NO_MATCH
-    if (child := os.fork()) == 0:
-        _install(lists, "hotline", COMING)
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
+    document = tmp_path / "coming.txt"
+    document.write_text(f"{COMING}\n")
+    said = importer(lists.directory, document, "hotline").communicate()[0]
+    assert said == "done\n"
     assert matcher.lookup([(COMING,)])[0].outcome is Outcome.MATCH
     lists.remove("hotline")
     assert matcher.lookup([(COMING,)])[0].outcome is Outcome.NO_MATCH
@@ -214,22 +219,21 @@ def test_verify_finds_records_out_of_order(tmp_path: Path) -> None:
     assert "sha1.index is not sorted" in details
 
 
-def test_full_disk_is_a_plain_error_and_changes_nothing(tmp_path: Path) -> None:
+def test_full_disk_is_a_plain_error_and_changes_nothing(tmp_path: Path, importer: Importer) -> None:
     """The limit on file sizes stands in for a full disk; both are an OSError while writing."""
-    lists = HashLists(tmp_path / "lists")
+    lists, document = HashLists(tmp_path / "lists"), tmp_path / "new.txt"
     _install(lists, "police", KEPT)
-    document = "\n".join(f"sha1 {number:040x}" for number in range(70_000)).encode()
-    if (child := os.fork()) == 0:
-        import resource
-        import signal
-
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
-        try:
-            lists.import_list(io.BytesIO(document), ListTerms("police"))
-        except ListError as error:
-            os._exit(0 if "File too large" in str(error) and error.advice else 2)
-        os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    document.write_text("".join(f"sha1 {number:040x}\n" for number in range(70_000)))
+    said = importer(lists.directory, document, "police", 500_000).communicate()[0]
+    assert said == "error the hash lists cannot be changed: File too large\n"
     assert [each.entries for each in lists.all()] == [1]
     assert len(_names(lists.directory)) == 3
+
+
+def test_directory_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
+    lists = HashLists(tmp_path)
+    tmp_path.chmod(0o770)
+    with pytest.raises(ListError, match="others may write") as raised:
+        _install(lists, "police", KEPT)
+    assert "chmod 700" in raised.value.advice
+    assert _names(tmp_path) == set()

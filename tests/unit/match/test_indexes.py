@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hashwacht.errors import ListError
 from hashwacht.match.exact_index import ExactIndex
 from hashwacht.match.index_file import IndexFile, Shape, write_records
-from hashwacht.match.radius_index import RadiusIndex, build_bands
+from hashwacht.match.radius_index import RadiusIndex, band_keys, build_bands, value_keys
 
 Rows = NDArray[np.uint8]
 
@@ -106,6 +106,14 @@ def test_bands_alone_have_full_recall(directory: Path, width: int, radius: int) 
         assert candidates is None or row in candidates
         assert row in index.rows(query, radius)[0]
     assert scans == 0
+
+
+@pytest.mark.parametrize("width", [3, 8, 32])
+def test_keys_of_one_value_are_those_of_many(directory: Path, width: int) -> None:
+    values = _random(300, width, _from(2))
+    shape = _index(directory, values).shape
+    many = np.stack([band_keys(values, shape, band) for band in range(shape.bands)], axis=1)
+    assert many.tolist() == [value_keys(value.tobytes(), shape).tolist() for value in values]
 
 
 @given(
