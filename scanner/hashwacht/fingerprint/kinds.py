@@ -17,8 +17,13 @@ _OTHER_PICTURES = (
 )
 """Pictures that some browser shows and we have no decoder for; puremagic calls them otherwise."""
 
-_DRAWINGS = frozenset({"image/svg+xml", "image/emf", "image/wmf", "image/x-emf", "image/x-wmf"})
-"""Programs that draw: no picture hash judges them."""
+_NOT_JUDGED = frozenset(
+    {
+        *("image/svg+xml", "image/emf", "image/wmf", "image/x-emf", "image/x-wmf"),
+        *("image/x-xbitmap", "image/x-xpixmap", "image/x-xcursor"),
+    }
+)
+"""Programs that draw, and what puremagic takes C sources and mouse pointers for."""
 
 _ZIP = b"PK\x03\x04"
 _SURE = 0.3
@@ -49,7 +54,7 @@ def sniff(head: bytes, tail: bytes) -> str:
 
 def lacks_decoder(kind: str) -> bool:
     """Tell whether a kind is a picture, although no decoder of ours shows it."""
-    return kind.startswith("image/") and kind not in _DRAWINGS
+    return kind.startswith("image/") and kind not in _NOT_JUDGED
 
 
 def _puremagic(head: bytes, tail: bytes) -> str:

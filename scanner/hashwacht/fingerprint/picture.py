@@ -31,12 +31,12 @@ class Picture:
     @cached_property
     def rgb(self) -> Image:
         """Mode RGB by Pillow's conversion: what pdqhash's users hash.  Transparency is dropped."""
-        return self.image.convert("RGB")
+        return self.image if self.image.mode == "RGB" else self.image.convert("RGB")
 
     @cached_property
     def grey(self) -> Image:
         """Mode L by Pillow's conversion: what imagehash makes of every picture first."""
-        return self.image.convert("L")
+        return self.image if self.image.mode == "L" else self.image.convert("L")
 
     @cached_property
     def pixels(self) -> npt.NDArray[np.uint8]:

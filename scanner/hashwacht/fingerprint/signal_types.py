@@ -70,16 +70,22 @@ Hasher = Digest | PictureHash | OriginalHash
 def hashers(plan: Plan) -> list[Hasher]:
     """Give what computes the types of *plan*, in its order, each once.
 
-    Raises ConfigurationError for a type that is unknown or that nobody here can compute.
+    Raises ConfigurationError for a type that is unknown, or that nobody here can compute, and
+    for a command under the name of a built-in type.
     """
     from hashwacht.fingerprint.built_in import BUILT_IN_HASHERS
     from hashwacht.fingerprint.command import CommandHash
 
-    commands = {name: argv for name, argv in plan.commands if name not in BUILT_IN}
+    commands = dict(plan.commands)
+    for name in commands.keys() & BUILT_IN:
+        raise ConfigurationError(
+            f"a command cannot stand for the built-in signal type {name!r}",
+            advice="Give what the command prints a name of its own.",
+        )
     found: list[Hasher] = []
     for name in dict.fromkeys(plan.types):
         if name in commands:
-            found.append(CommandHash(name, argv=commands[name], seconds=plan.limits.seconds))
+            found.append(CommandHash(name, argv=commands[name], seconds=plan.limits.seconds / 2))
         elif name in BUILT_IN_HASHERS:
             found.append(BUILT_IN_HASHERS[name])
         else:

@@ -126,6 +126,7 @@ OTHERS = {
     "video/webm": bytes.fromhex("1a45dfa3934282886d6174726f736b61") + b"webm" + bytes(500),
     "application/octet-stream": bytes(range(200, 256)) * 20,
     "image/svg+xml": b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"></svg>',
+    "image/x-xbitmap": b"#define _H 1\n",
     "application/postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n",
 }
 

@@ -198,6 +198,11 @@ def test_an_unknown_type_is_a_mistake_in_the_configuration() -> None:
         InProcess(Plan(types=("nothing",)))
 
 
+def test_a_command_cannot_pass_for_a_built_in_type() -> None:
+    with pytest.raises(ConfigurationError, match="built-in signal type 'pdq'"):
+        InProcess(Plan(types=("pdq",), commands=(("pdq", ("true",)),)))
+
+
 def test_many_threads_may_fingerprint_at_once() -> None:
     from concurrent.futures import ThreadPoolExecutor
 
