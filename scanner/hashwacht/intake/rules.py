@@ -114,6 +114,8 @@ def _check(rule: Rule, glob: str) -> None:
     if "/" in glob and not glob.startswith(("/", "**/")):
         advice = f"Write /{glob} from the root of the file system, or **/{glob} for anywhere."
         raise _wrong(rule, "it has a slash in the middle and none in front", advice)
+    if "***" in glob:
+        raise _wrong(rule, "it has three stars in a row", "Write ** or *.")
     if any(len(re.findall(r"\*+", part)) > MAX_STARS for part in glob.split("/")):
         advice = "Split it into several rules."
         raise _wrong(rule, f"it has more than {MAX_STARS} stars in one name", advice)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 from hashwacht.errors import UsageError
 from hashwacht.files import OpenDirectory
@@ -49,11 +49,12 @@ class Walker:
         self._one_file_system, self._listed = one_file_system, listed
         self._bounds, self._device = bounds, -1
 
-    def walk(self) -> Iterator[Directory]:
+    def walk(self) -> Generator[Directory, None, None]:
         """Yield all directories, each before those below it, in one or more portions.
 
-        The order within a directory is that of inode numbers.  Raises UsageError if there is
-        no such root or a rule excludes it, OSError if the file system refuses to open it.
+        Close the generator if you leave it early: it holds descriptors.  The order within a
+        directory is that of inode numbers.  Raises UsageError if there is no such root or a
+        rule excludes it, OSError if the file system refuses to open it.
         """
         path = os.path.realpath(self._root)
         try:
