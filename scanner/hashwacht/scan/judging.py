@@ -6,11 +6,26 @@ The scan and the recheck both stand on this; neither reads a file here.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
 from hashwacht.match.panel import Panel, Request
 from hashwacht.pipeline import Judgement, judge_all
 from hashwacht.state.contents import Decision
 from hashwacht.state.store import Store
+from hashwacht.types import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A content's judgement, and the outcome it had *before* (None: it never had one)."""
+
+    now: Judgement
+    before: Outcome | None
+
+    @property
+    def is_new(self) -> bool:
+        """True if this outcome is another one than before."""
+        return self.now.verdict.outcome is not self.before
 
 
 class Judging:
@@ -20,24 +35,27 @@ class Judging:
         """Take the parts; the caller closes them.  *clock* gives Unix time."""
         self._store, self._panel, self._clock = store, panel, clock
 
-    def judge(self, contents: Collection[int]) -> dict[int, Judgement]:
+    def judge(self, contents: Collection[int]) -> dict[int, Judged]:
         """Bring these contents up to date, by id.  Asks matchers; writes nothing."""
         if not contents:
             return {}
         stored = self._store.contents.load(sorted(contents))
         requests = [Request(each.fingerprint, each.answers) for each in stored.values()]
-        return dict(zip(stored, judge_all(self._panel, requests, self._clock()), strict=True))
+        judgements = judge_all(self._panel, requests, self._clock())
+        return {
+            number: Judged(now, content.outcome)
+            for (number, content), now in zip(stored.items(), judgements, strict=True)
+        }
 
-    def keep(self, judged: Mapping[int, Judgement]) -> None:
+    def keep(self, judged: Mapping[int, Judged]) -> None:
         """Keep fresh answers and the verdicts; inside the caller's transaction."""
         if not judged:
             return
         epoch = self._store.epochs.of(self._panel.epoch)
-        self._store.answers.put(
-            [(content, answer) for content, j in judged.items() for answer in j.fresh]
-        )
+        now = {content: each.now for content, each in judged.items()}
+        self._store.answers.put([(c, answer) for c, j in now.items() for answer in j.fresh])
         self._store.contents.decide(
             # A suppressed match is told in every run: it must not be passed over as settled.
-            Decision(content, j.verdict, None if j.verdict.suppressed else epoch, j.asked_at)
-            for content, j in judged.items()
+            Decision(c, j.verdict, None if j.verdict.suppressed else epoch, j.asked_at)
+            for c, j in now.items()
         )

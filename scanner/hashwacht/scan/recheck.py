@@ -13,15 +13,13 @@ import time
 from collections.abc import Callable
 
 from hashwacht.match.panel import Panel
-from hashwacht.pipeline import Judgement
-from hashwacht.scan.judging import Judging
+from hashwacht.scan.judging import Judged, Judging
 from hashwacht.scan.progress import Counts, Observer, Result, Summary
 from hashwacht.scan.tally import Tally
 from hashwacht.scan.watching import Watch
 from hashwacht.state.runs import Run, RunState
 from hashwacht.state.staleness import Wanted
 from hashwacht.state.store import Store
-from hashwacht.types import Outcome
 
 BATCH = 500
 """Contents asked about at a time."""
@@ -102,22 +100,24 @@ class Recheck:
 
     def _batch(self, run: Run, numbers: list[int]) -> None:
         judged = self._judging.judge(numbers)
-        for number, judgement in judged.items():
-            self._count(number, judgement)
+        for number, each in judged.items():
+            self._count(number, each)
+        self._results.join()  # told before it is kept: a crash may repeat, but not swallow it
         with self._store.transaction():
             self._judging.keep(judged)
             self._store.runs.save(run.id, self._tally.dumps(), self._clock())
         self.counts = self._tally.counts()
 
-    def _count(self, number: int, judgement: Judgement) -> None:
-        """Count one content; tell it with the places where it lies, if somebody wants to know."""
-        verdict, fingerprint = judgement.verdict, judgement.fingerprint
+    def _count(self, number: int, judged: Judged) -> None:
+        """Count one content; if its outcome is a new one, tell it with the places where it lies."""
+        verdict, fingerprint = judged.now.verdict, judged.now.fingerprint
         self._tally.files += 1
         self._tally.size += fingerprint.size
         self._tally.judged(verdict)
-        self._tally.answered(judgement)
-        if verdict.outcome is Outcome.NO_MATCH and not verdict.suppressed:
+        self._tally.answered(judged.now)
+        if not judged.is_new:
             return
+        self._tally.new[verdict.outcome] += 1
         paths = tuple(self._store.files.paths_of(number))
         self._results.put(
             Result(paths, verdict, fingerprint.kind, fingerprint.size, fingerprint.key)

@@ -2,20 +2,20 @@
 
 Everything that reading produced arrives here in one bounded queue and leaves in batches: one
 transaction keeps the fingerprints (a crash from here on costs no second read), the matchers
-are asked about what is not answered yet, a second transaction keeps answers, verdicts, the
-directories that are done and the tally that includes them.
+are asked about what is not answered yet, what was found is told, and a second transaction keeps
+answers, verdicts, the directories that are done and the tally that includes them.  A crash may
+so repeat a message, but never swallow one.
 """
 
 from __future__ import annotations
 
-import queue
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from queue import Empty, Queue
 
-from hashwacht.pipeline import Judgement
 from hashwacht.scan.batch import Batch
-from hashwacht.scan.judging import Judging
+from hashwacht.scan.judging import Judged, Judging
 from hashwacht.scan.links import Links
 from hashwacht.scan.messages import File, Known, Message, Unread, Work
 from hashwacht.scan.progress import Result
@@ -42,18 +42,21 @@ class Recorder:
         links: Links[File],
         run: int,
         tally: Tally,
-        tell: Callable[[Result], None],
+        results: Queue[Result],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Go on from *tally*; *tell* is called for every file that somebody wants to know of."""
+        """Go on from *tally*; *results* takes every file that somebody wants to know of.
+
+        Whoever gets them says ``task_done``: only what was told is kept as known.
+        """
         self.tally = tally
         self.counts = tally.counts()
         self.directory = b""
         self._refused = Tally()
         self._open: set[Work] = set()
         self._store, self._judging, self._links = store, judging, links
-        self._run, self._tell, self._clock = run, tell, clock
-        self._queue: queue.Queue[Message | None] = queue.Queue(4 * BATCH)
+        self._run, self._results, self._clock = run, results, clock
+        self._queue: Queue[Message | None] = Queue(4 * BATCH)
         self._pending: list[Message] = []
 
     def put(self, message: Message) -> None:
@@ -86,7 +89,7 @@ class Recorder:
             wait = max(0.0, until - time.monotonic()) if messages else None
             try:
                 message = self._queue.get(timeout=wait)
-            except queue.Empty:
+            except Empty:
                 return True
             if message is None:
                 return False
@@ -94,12 +97,15 @@ class Recorder:
         return True
 
     def _record(self, batch: Batch) -> None:
-        """Keep, ask, count, keep, tell: the order matters, see the module's first lines."""
+        """Keep, ask, count, tell, keep: the order matters, see the module's first lines."""
         now = self._clock()
         ids = self._keep(batch, now)
         known = {*ids.values(), *(message.content for message in batch.known)}
         judged = self._judging.judge(known)
         results = self._count(batch, ids, judged)
+        for result in results:
+            self._results.put(result)
+        self._results.join()
         done = self._list(batch)
         with self._store.transaction():
             self._judging.keep(judged)
@@ -112,8 +118,6 @@ class Recorder:
             self._store.runs.save(self._run, self.tally.dumps(), now)
         self._open.difference_update(done)
         self.counts = self.final().counts()
-        for result in results:
-            self._tell(result)
 
     def _keep(self, batch: Batch, now: float) -> dict[str, int]:
         """Keep fingerprints and names before anybody is asked; give content keys their ids."""
@@ -146,13 +150,11 @@ class Recorder:
             for other in self._links.release(unread.file.id):
                 self._pending.append(Unread(other, unread.reason, unread.detail))
 
-    def _count(
-        self, batch: Batch, ids: dict[str, int], judged: dict[int, Judgement]
-    ) -> list[Result]:
+    def _count(self, batch: Batch, ids: dict[str, int], judged: dict[int, Judged]) -> list[Result]:
         """Count every file with its verdict; give those that somebody wants to know of."""
         results = list(batch.refused)
-        for judgement in judged.values():
-            self.tally.answered(judgement)
+        for each in judged.values():
+            self.tally.answered(each.now)
         for taken in batch.taken:
             taken.file.work.tally.took(taken.fingerprint.size, taken.seconds)
             results += _settle(taken.file, judged[ids[taken.fingerprint.key]])
@@ -189,10 +191,11 @@ def _row(
     return (file.name, at or file.id, file.nlink, content, reason)
 
 
-def _settle(file: File, judgement: Judgement) -> list[Result]:
+def _settle(file: File, judged: Judged) -> list[Result]:
     """Count one file in its directory; give it back if somebody wants to know of it."""
-    verdict, fingerprint = judgement.verdict, judgement.fingerprint
+    verdict, fingerprint = judged.now.verdict, judged.now.fingerprint
     file.work.tally.judged(verdict)
+    file.work.tally.new[verdict.outcome] += judged.is_new
     if verdict.outcome is Outcome.NO_MATCH and not verdict.suppressed:
         return []
     return [Result((file.path,), verdict, fingerprint.kind, fingerprint.size, fingerprint.key)]

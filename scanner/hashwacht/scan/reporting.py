@@ -18,7 +18,7 @@ from hashwacht.verdict import judge
 def report_of(store: Store, panel: Panel, run: Run, recipe: tuple[str, ...]) -> Report:
     """Draw up the report of a run that has ended.  Reads the state, asks nobody."""
     tally = Tally.loads(run.tally)
-    results = list(_notable(store, panel, run.roots))
+    results = list(notable(store, panel, run.roots))
     return Report(
         run=RunFacts(
             id=str(run.id),
@@ -54,7 +54,7 @@ def _kinds(store: Store, roots: Iterable[bytes]) -> tuple[KindRow, ...]:
     return tuple(sorted(rows, key=lambda row: -row.files))
 
 
-def _notable(store: Store, panel: Panel, roots: Iterable[bytes]) -> Iterator[Result]:
+def notable(store: Store, panel: Panel, roots: Iterable[bytes]) -> Iterator[Result]:
     """Give every file below the roots that somebody wants to know of, as it is known now."""
     accepted = panel.accepts
     configured = {seat.matcher.name for seat in panel.seats}

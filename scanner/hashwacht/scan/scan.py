@@ -100,7 +100,7 @@ class Scan:
             links=self._links,
             run=run.id,
             tally=tally,
-            tell=self._results.put,
+            results=self._results,
             clock=self._clock,
         )
 

@@ -39,6 +39,7 @@ class Tally:
     lookups: int = 0
     suppressed: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
+    new: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     lists: Counter[str] = field(default_factory=Counter)
     asked: Counter[str] = field(default_factory=Counter)
@@ -101,6 +102,7 @@ class Tally:
             read_bytes=self.read_bytes,
             unchanged=self.unchanged,
             matches=self.outcomes[Outcome.MATCH],
+            new_matches=self.new[Outcome.MATCH],
             suppressed=self.suppressed,
             undetermined=self.outcomes[Outcome.UNDETERMINED],
             errors=self.errors,
@@ -166,6 +168,7 @@ class Tally:
 
 _COUNTERS = (
     "outcomes",
+    "new",
     "reasons",
     "lists",
     "asked",

@@ -87,6 +87,7 @@ class Watch:
         while (left := until - self._clock()) > 0:
             try:
                 self._observer.result(self._results.get(timeout=left))
+                self._results.task_done()
             except queue.Empty:
                 break
         self._show()

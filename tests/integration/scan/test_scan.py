@@ -208,21 +208,19 @@ def test_a_file_that_changes_twice_while_it_is_read_gets_no_verdict(
 def test_what_is_gone_is_forgotten_and_what_is_excluded_is_not(
     bench: ScanBench, root: Path
 ) -> None:
-    bench.matcher.known = {sha256(b"one"), sha256(b"two"), sha256(b"three")}
     bench.scan(root)
     (root / "a/one").unlink()
     bench.request = replace(bench.request, rules=Rules(read_rules(["b/", "two"], "test")))
-    assert bench.scan(root).paths(Outcome.MATCH) == set()
+    bench.scan(root)
+    bench.matcher.known = {sha256(b"one"), sha256(b"two"), sha256(b"three")}
     bench.matcher.revision = "2"
-    assert bench.recheck().paths(Outcome.MATCH) == {
-        bytes(root / "a/two"),
-        bytes(root / "b/c/three"),
-    }
+    found = bench.recheck()
+    assert found.paths(Outcome.MATCH) == {bytes(root / "a/two"), bytes(root / "b/c/three")}
     shutil.rmtree(root / "b")
     bench.request = replace(bench.request, rules=Rules([]))
-    bench.scan(root)
-    bench.matcher.revision = "3"
-    assert bench.recheck().paths(Outcome.MATCH) == {bytes(root / "a/two")}
+    assert bench.scan(root).paths(Outcome.MATCH) == {bytes(root / "a/two")}
+    bench.matcher.known, bench.matcher.revision = set(), "3"
+    assert bench.recheck().paths(Outcome.NO_MATCH) == {bytes(root / "a/two")}
 
 
 def test_recheck_finds_a_newly_known_content_with_the_storage_gone(
@@ -233,9 +231,19 @@ def test_recheck_finds_a_newly_known_content_with_the_storage_gone(
     bench.matcher.known, bench.matcher.revision = {sha256(b"three")}, "2"
     heard = bench.recheck()
     assert heard.paths(Outcome.MATCH) == {bytes(root / "b/c/three")}
+    assert (heard.summary.counts.matches, heard.summary.counts.new_matches) == (1, 1)
     bench.matcher.asked.clear()
     assert bench.recheck().summary.counts.files == 0
     assert bench.matcher.asked == []
+
+
+def test_recheck_tells_only_what_is_new(bench: ScanBench, root: Path) -> None:
+    bench.matcher.known = {sha256(b"one")}
+    bench.scan(root)
+    bench.matcher.known, bench.matcher.revision = {sha256(b"one"), sha256(b"two")}, "2"
+    heard = bench.recheck()
+    assert heard.paths(Outcome.MATCH) == {bytes(root / "a/two")}
+    assert (heard.summary.counts.matches, heard.summary.counts.new_matches) == (2, 1)
 
 
 def test_recheck_asks_again_what_was_unanswered(bench: ScanBench, root: Path) -> None:

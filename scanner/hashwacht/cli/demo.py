@@ -1,0 +1,184 @@
+"""``hashwacht demo``: the main job, live, on a small storage of pictures that code has painted.
+
+Every step is a command that a reader could type: it is printed, then run.
+"""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from hashwacht.cli.command import Example, command
+from hashwacht.cli.findings import nearness, why
+from hashwacht.cli.output import line
+from hashwacht.errors import ExitCode, Interrupted, UsageError
+from hashwacht.paths import show
+from hashwacht.types import Outcome, Verdict
+
+NO_MATCH = Verdict(Outcome.NO_MATCH)
+
+
+@command(
+    Example("hashwacht demo", "Show it, and clear up."),
+    Example("hashwacht demo --keep /tmp/demo", "Leave the storage and the state to play with."),
+)
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIRECTORY",
+    help="Make it in this new directory and leave it there.",
+)
+def demo_command(*, keep: Path | None) -> ExitCode:
+    """Show the main job on harmless pictures: no account, no network, nothing of yours.
+
+    Paints a small storage, imports a hash list that knows some of it, scans it and explains
+    every verdict; then imports another list and finds a match without reading a file again.
+    """
+    with _place(keep) as place:
+        demo = Demo(place)
+        demo.paint()
+        demo.first_scan()
+        demo.explain()
+        demo.a_list_comes_later()
+    _what_next(keep)
+    return ExitCode.OK
+
+
+@contextmanager
+def _place(keep: Path | None) -> Iterator[Path]:
+    """Give a directory for it, which is cleared up unless it is to be kept."""
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="hashwacht-demo-") as made:
+            yield Path(made)
+        return
+    try:
+        keep.mkdir(parents=True)
+    except FileExistsError:
+        advice = "Name one that is not there yet."
+        raise UsageError(f"{keep} is there already", advice=advice) from None
+    yield keep
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """The steps, in one directory."""
+
+    place: Path
+
+    @property
+    def storage(self) -> Path:
+        """The pictures."""
+        return self.place / "storage"
+
+    def paint(self) -> None:
+        """Write storage and lists."""
+        from hashwacht.testing.storage import good_list, known_list, later_list, write_storage
+
+        _say("Painting a small storage of harmless pictures, and lists that know some of them.")
+        self.storage.mkdir()
+        write_storage(self.storage)
+        for name, content in (
+            ("police.csv", known_list()),
+            ("known-good.txt", good_list()),
+            ("later.txt", later_list()),
+        ):
+            (self.place / name).write_bytes(content)
+
+    def first_scan(self) -> None:
+        """Import the lists and scan."""
+        _say("Two hash lists: one that knows pictures, one that knows what is harmless.")
+        self._run("lists", "import", "police", str(self.place / "police.csv"))
+        good = str(self.place / "known-good.txt")
+        self._run("lists", "import", "--known-good", "harmless", good)
+        _say("The scan. Every match is told as it comes; nothing in the storage is changed.")
+        self._run("scan", str(self.storage))
+
+    def explain(self) -> None:
+        """Say of every file what it is, and what was found."""
+        from hashwacht.testing.storage import listed
+
+        _say("What was there, and what was found:")
+        verdicts = self._verdicts()
+        line(f"  {'file':34}{'what it is':36}verdict")
+        for path, what in listed():
+            verdict = verdicts.get(bytes(self.storage) + b"/" + path, NO_MATCH)
+            line(f"  {show(path):34}{what:36}{_told(verdict)}")
+
+    def a_list_comes_later(self) -> None:
+        """Import another list, and ask again without the storage."""
+        _say("Later another list arrives. The storage is moved away, to show that nobody reads it:")
+        self._run("lists", "import", "newcomers", str(self.place / "later.txt"))
+        away = self.storage.rename(self.place / "unmounted")
+        self._run("recheck")
+        away.rename(self.storage)
+
+    def _run(self, *arguments: str) -> None:
+        """Show a command line and run it, with a state and a configuration of the demo's own."""
+        from hashwacht.cli.root import root
+        from hashwacht.cli.running import run
+
+        line(f"\n$ hashwacht {shlex.join(arguments)}")
+        given = [*arguments, "--state-dir", str(self.place / "state")]
+        code = run(root, [*given, "--config", str(self._configuration())])
+        if code is ExitCode.INTERRUPTED:
+            raise Interrupted("the demo was interrupted")
+        if code in {ExitCode.ERROR, ExitCode.UNREACHABLE}:
+            raise UsageError("the demo failed", advice="The lines above say why.")
+
+    def _configuration(self) -> Path:
+        """Keep the demo apart from the configuration of this machine."""
+        path = self.place / "hashwacht.toml"
+        path.touch()
+        return path
+
+    def _verdicts(self) -> Mapping[bytes, Verdict]:
+        """Read what the scan has recorded of every file that somebody wants to know of."""
+        from hashwacht import compose
+        from hashwacht.scan.reporting import notable
+        from hashwacht.settings import Given, load
+
+        given = Given("state.directory", str(self.place / "state"), "--state-dir")
+        settings = load({}, uid=0, file=self._configuration(), options=(given,)).settings
+        with compose.store(settings) as store, compose.panel(settings, {}) as panel:
+            found = notable(store, panel, [bytes(self.storage)])
+            return {path: each.verdict for each in found for path in each.paths}
+
+
+def _told(verdict: Verdict) -> str:
+    """Say a verdict in a few words."""
+    if verdict.outcome is Outcome.UNDETERMINED:
+        return f"undetermined: {why(verdict)}"
+    if verdict.suppressed:
+        return "no match: set aside by a known-good list"
+    if verdict.outcome is Outcome.NO_MATCH:
+        return "no match"
+    return f"MATCH: {', '.join(dict.fromkeys(map(nearness, verdict.matches)))}"
+
+
+def _say(text: str) -> None:
+    click.secho(f"\n{text}", bold=True)
+
+
+def _what_next(keep: Path | None) -> None:
+    if keep:
+        line(f"\nAll of it is left in {keep}: rm -r {shlex.quote(str(keep))} clears up.")
+    _say("Now on your own files, which are only read:")
+    for typed in _next_commands():
+        line(f"  {typed}")
+
+
+def _next_commands() -> Sequence[str]:
+    """Suggest what exists on this machine."""
+    pictures = Path.home() / "Pictures"
+    directory = shlex.quote(str(pictures)) if pictures.is_dir() else "/srv"
+    return (
+        "hashwacht lists import NAME FILE     # a list you hold; or an account: see README",
+        f"hashwacht scan --report report.html {directory}",
+        "hashwacht doctor                     # is everything set up well?",
+    )
