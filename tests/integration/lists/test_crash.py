@@ -16,7 +16,7 @@ from hashwacht.types import Outcome, Signal
 Importer = Callable[..., "Popen[str]"]
 
 LINES = 17_000  # enough PDQ values for bands
-KILLS = 8
+KILLS = 12
 
 
 def _document(path: Path, seed: int, lines: int = LINES) -> Signal:

@@ -137,6 +137,13 @@ def test_exact_search_finds_exactly_the_equal_rows(
         assert list(index.rows(query.tobytes())) == wanted
 
 
+def test_value_found_across_two_records_is_not_taken_for_one(directory: Path) -> None:
+    """Laid end to end, the two records hold the second one twice."""
+    index = ExactIndex(_index(directory, np.array([[0, 1, 0], [1, 0, 1]], np.uint8)))
+    assert list(index.rows(b"\1\0\1")) == [1]
+    assert not index.rows(b"\1\0\0")
+
+
 def test_exact_search_bisects_a_crowded_bucket(directory: Path) -> None:
     values = np.zeros((5_000, 20), np.uint8)
     values[:, -2:] = np.arange(5_000, dtype=">u2").view(np.uint8).reshape(-1, 2)

@@ -19,30 +19,35 @@ records = st.binary(min_size=WIDTH, max_size=WIDTH).map(
 runs = st.lists(st.lists(records, max_size=30), max_size=6)
 
 
-def _sorted(added: list[list[bytes]], key: int) -> list[bytes]:
+blocks = st.sampled_from([1, 4 * WIDTH, 1000 * WIDTH])
+
+
+def _sorted(added: list[list[bytes]], key: int, memory: int = 1000) -> list[bytes]:
     with tempfile.TemporaryFile() as spool:
         sorter = RecordSorter(spool, WIDTH, key)
         for run in added:
             for record in run:
                 sorter.add(record)
             sorter.spill()
-        return [row.tobytes() for block in sorter.blocks() for row in block]
+        return [row.tobytes() for block in sorter.blocks(memory) for row in block]
 
 
-@given(runs)
+@given(runs, blocks)
 @settings(max_examples=150, deadline=None)
-def test_all_records_come_back_sorted_and_once(added: list[list[bytes]]) -> None:
+def test_all_records_come_back_sorted_and_once(added: list[list[bytes]], memory: int) -> None:
     wanted = sorted({record for run in added for record in run})
-    assert _sorted(added, WIDTH) == wanted
+    assert _sorted(added, WIDTH, memory) == wanted
 
 
-@given(runs)
+@given(runs, blocks)
 @settings(max_examples=100, deadline=None)
-def test_of_records_with_an_equal_key_the_smallest_stays(added: list[list[bytes]]) -> None:
+def test_of_records_with_an_equal_key_the_smallest_stays(
+    added: list[list[bytes]], memory: int
+) -> None:
     smallest: dict[bytes, bytes] = {}
     for record in sorted(record for run in added for record in run):
         smallest.setdefault(record[:2], record)
-    assert _sorted(added, 2) == sorted(smallest.values())
+    assert _sorted(added, 2, memory) == sorted(smallest.values())
 
 
 def test_many_blocks_of_many_runs_are_merged() -> None:
