@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from hashwacht.cli.call import common_options, json_option
 
@@ -38,20 +40,25 @@ class Command(click.Command):
 
 
 class Group(click.Group):
-    """Commands below a command; *lazy* maps names to ``module:attribute``, imported when asked."""
+    """Commands below a command, imported when they are run.
+
+    *lazy* maps their names to ``module:attribute``, *summaries* the names that are shown to the
+    first sentence of their help.
+    """
 
     command_class = Command
 
     def __init__(
         self,
         *arguments: Any,
-        lazy: Mapping[str, str] | None = None,
+        lazy: Mapping[str, str] = MappingProxyType({}),
+        summaries: Mapping[str, str] = MappingProxyType({}),
         examples: Sequence[Example] = (),
         **rest: Any,
     ) -> None:
-        """Take what click takes, where the commands are, and the examples."""
+        """Take what click takes, where the commands are, what they do, and the examples."""
         super().__init__(*arguments, **rest)
-        self.lazy = dict(lazy or {})
+        self.lazy, self.summaries = lazy, summaries
         self.examples = tuple(examples)
         self.params += common_options()
 
@@ -80,6 +87,24 @@ class Group(click.Group):
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
             raise click.UsageError(f"no command {name!r}; {hint}", ctx)
         return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        if not self.summaries:
+            super().format_commands(ctx, formatter)
+            return
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self.summaries.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the commands without importing them."""
+        if not self.summaries or incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [
+            CompletionItem(name, help=summary)
+            for name, summary in self.summaries.items()
+            if name.startswith(incomplete)
+        ]
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's signature
         """Print the examples below the commands."""

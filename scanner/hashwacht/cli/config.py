@@ -131,5 +131,5 @@ def example() -> None:
     line(annotated().removesuffix("\n"))
 
 
-for each in (show, check, example):
-    config_command.add_command(each)
+for each_command in (show, check, example):
+    config_command.add_command(each_command)

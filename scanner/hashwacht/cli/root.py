@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import click
 
 from hashwacht import __version__
 from hashwacht.cli.command import Example, Group
 
-COMMANDS = (
-    "scan",
-    "recheck",
-    "scans",
-    "check",
-    "hash",
-    "explain",
-    "lists",
-    "credentials",
-    "config",
-    "doctor",
-    "completion",
+COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "scan": "Scan existing storage against the configured matchers.",
+        "recheck": "Ask again about stored fingerprints whose answers are no longer good enough.",
+        "scans": "List scans and rechecks with their state and figures.",
+        "check": "Give the verdict on files, for scripts.",
+        "hash": "Print the signals of files: digests, and picture hashes with their quality.",
+        "explain": "Say whether paths would be scanned, and which rule decides it.",
+        "lists": "Import, show, change, remove and verify local hash lists.",
+        "credentials": "Store, check and forget the credentials of matching services.",
+        "config": "Show, check and explain the configuration.",
+        "completion": "Print the completion script of a shell.",
+    }
 )
-"""In the order of the help; NAME is ``NAME_command`` in ``hashwacht/cli/NAME.py``."""
+"""In the order of the help, each with the first sentence of its own help, so that neither the
+help nor a completion has to import all of them.  NAME is ``NAME_command`` in ``cli/NAME.py``.
+"""
+
+HIDDEN = ("man",)
+"""For those who build packages."""
 
 
 @click.group(
     cls=Group,
-    lazy={name: f"hashwacht.cli.{name}:{name}_command" for name in COMMANDS},
+    lazy={name: f"hashwacht.cli.{name}:{name}_command" for name in (*COMMANDS, *HIDDEN)},
+    summaries=COMMANDS,
     examples=(
         Example("hashwacht lists import police known.csv", "Import a hash list named police."),
         Example("hashwacht scan /srv/www", "Scan a directory; go on where it was interrupted."),
         Example("hashwacht recheck", "Ask again with the stored fingerprints; no disk is read."),
-        Example("hashwacht doctor", "Say whether all of it is set up well."),
     ),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

@@ -1,0 +1,87 @@
+"""``hashwacht check``: one verdict for each file, for scripts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from hashwacht.cli.call import this_call
+from hashwacht.cli.command import Example, command
+from hashwacht.cli.findings import kind_of, lines, to_fields
+from hashwacht.cli.given import opened, shown_name
+from hashwacht.cli.output import emit, line
+from hashwacht.errors import ExitCode
+from hashwacht.paths import show
+from hashwacht.scan.progress import Result
+from hashwacht.types import Outcome, Reason, Verdict
+
+if TYPE_CHECKING:
+    from hashwacht.pipeline import Pipeline
+
+UNREACHED = frozenset({Reason.UNANSWERED, Reason.REFUSED})
+"""Reasons that say: a matcher was out of reach."""
+
+
+@command(
+    Example("hashwacht check upload.jpg", "Print the verdict; the exit code tells it too."),
+    Example("hashwacht check - < upload.jpg", "The same for what comes on standard input."),
+    Example("hashwacht check --json *.jpg | jq .outcome", "One object for each file."),
+    json=True,
+)
+@click.argument(
+    "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=bytes)
+)
+def check_command(files: Sequence[bytes]) -> ExitCode:
+    """Give the verdict on files, for scripts.
+
+    Nothing is stored.  - is standard input.  The exit code is 1 if a file matches, else 4 if no
+    matcher could be reached for one, else 3 if one is undetermined for another reason, else 0.
+    """
+    from hashwacht import compose
+
+    call = this_call()
+    settings = call.configuration().settings
+    verdicts = []
+    with compose.pipeline(settings, os.environ) as pipeline:
+        for name in files:
+            result = _checked(pipeline, name)
+            _tell(result, as_json=call.as_json)
+            verdicts.append(result.verdict)
+    return _exit_code(verdicts)
+
+
+def _checked(pipeline: Pipeline, name: bytes) -> Result:
+    """Take one file all the way; one that cannot be read is undetermined."""
+    path = shown_name(name)
+    try:
+        with opened(name) as fd:
+            found = pipeline.check(fd)
+    except OSError as error:
+        detail = error.strerror or "cannot be read"
+        verdict = Verdict(Outcome.UNDETERMINED, reason=Reason.UNREADABLE, detail=detail)
+        return Result((path,), verdict)
+    content = found.fingerprint
+    return Result((path,), found.verdict, content.kind, content.size, content.key)
+
+
+def _tell(result: Result, *, as_json: bool) -> None:
+    if as_json:
+        emit(kind_of(result.verdict), to_fields(result))
+        return
+    told = list(lines(result))
+    if result.verdict.outcome is Outcome.NO_MATCH:
+        told.append(f"{'no match':14}{show(result.paths[0])}")
+    for text in told:
+        line(text)
+
+
+def _exit_code(verdicts: Sequence[Verdict]) -> ExitCode:
+    if any(each.outcome is Outcome.MATCH for each in verdicts):
+        return ExitCode.MATCH
+    open_ones = [each for each in verdicts if each.outcome is Outcome.UNDETERMINED]
+    if any(each.reason in UNREACHED for each in open_ones):
+        return ExitCode.UNREACHABLE
+    return ExitCode.UNDETERMINED if open_ones else ExitCode.OK
