@@ -55,6 +55,17 @@ def write_until_full(database: Database, run: Run, first: int) -> int:
     return first + len(done)
 
 
+def save_until_full(runs: Runs, run: Run, tally: str) -> None:
+    """Use up what the log still holds of failed transactions, until the smallest one fails."""
+
+    def save_all() -> None:
+        for time in range(100_000):
+            runs.save(run.id, tally, float(time))
+
+    with pytest.raises(StateFull):
+        save_all()
+
+
 def fill(path: Path) -> None:
     """Take all space that is left."""
     with path.open("wb", buffering=0) as file:
@@ -93,8 +104,9 @@ def test_a_run_on_a_disk_that_fills_up_is_recorded_as_interrupted_and_resumes(
         assert full > 0, "some batches fitted"
         fill(small_disk / "somebody else's")
         full = write_until_full(database, run, full)
+        tally = str(full - 1)
+        save_until_full(runs, run, tally)
         check(database, run, full)
-        tally = runs.list()[0].tally
         runs.finish(run.id, RunState.INTERRUPTED, tally, 9.0)
         assert (runs.list()[0].state, runs.list()[0].finished) == (RunState.INTERRUPTED, 9.0)
         # The same connection goes on when there is space again.

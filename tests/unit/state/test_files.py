@@ -48,6 +48,21 @@ def test_a_root_that_was_not_listed_keeps_everything_below_it(database: Database
     assert len(files.in_directory(b"/mnt/disk")) == 3
 
 
+def test_only_what_lies_below_a_root_is_forgotten_with_it(database: Database) -> None:
+    files = Files(database)
+    beside = (b"/srv0", b"/srv0/a", b"/srv-a", b"/srv.", b"/sr", b"/srva/b")
+    below = (b"/srv/\x00", b"/srv/\xff\xff", b"/srv/a/b", b"/srv//")
+    for path in (*beside, *below):
+        files.directory_done(path, 1)
+    files.directory_done(b"/srv", 2)
+    assert files.forget_below(b"/srv", 2, ()) == len(below)
+    assert all(files.is_done(path, 1) for path in beside)
+    files.directory_done(b"/", 2)
+    assert files.forget_below(b"/", 3, ()) == 0
+    assert files.forget_below(b"/", 2, ()) == len(beside)
+    assert files.is_done(b"/srv", 2)
+
+
 def test_more_directories_than_fit_one_transaction_are_forgotten(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
