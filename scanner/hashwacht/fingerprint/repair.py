@@ -18,7 +18,7 @@ _JPEG_METADATA = frozenset({0xFE, *range(0xE1, 0xEE), 0xEF})
 """Comments and application segments, but not JFIF and Adobe (E0, EE): these tell the colours."""
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT"})
+_PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"acTL", b"fcTL", b"fdAT"})
 
 _MOST_PADDING = 64 << 20
 """Bytes.  A header may promise four gigabytes."""
@@ -58,7 +58,7 @@ def _jpeg_pixels(original: bytes) -> Iterator[bytes]:
 
 
 def _png_pixels(original: bytes) -> Iterator[bytes]:
-    """Keep the chunks that carry the first still, with checksums that fit (PNG 3, 5.3)."""
+    """Keep the chunks that carry stills, with checksums that fit (PNG 3, 5.3 and 11.3.6)."""
     yield _PNG_SIGNATURE
     at = len(_PNG_SIGNATURE)
     while at + 8 <= len(original):

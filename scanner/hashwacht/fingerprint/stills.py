@@ -37,7 +37,8 @@ class Stills:
     Frames are spread evenly over an animation that has more of them than the limit, with the
     first and the last, so that harmless frames in front hide nothing; the frames left out are
     a fault.  Decoding the frames after the first may take half of the seconds that a content has,
-    so that what was found is told before a supervisor's patience ends.
+    so that what was found is told before a supervisor's patience ends; within one frame nobody
+    but a supervisor can stop a decoder.
     """
 
     def __init__(self, original: bytes, form: PictureFormat, plan: Plan, clock: Clock) -> None:
@@ -68,6 +69,10 @@ class Stills:
         if count == 1:
             yield "", self._picture(first)
             return
+        if count > self._limits.frames:
+            self.fault = Fault(
+                Reason.OVER_LIMIT, f"looked at {self._limits.frames} of {count} frames"
+            )
         seen = set()
         for index in _spread(count, self._limits.frames):
             if self._clock() > self._until:
@@ -80,10 +85,6 @@ class Stills:
             if shown not in seen:
                 seen.add(shown)
                 yield f"frame:{index}", picture
-        if count > self._limits.frames:
-            self.fault = Fault(
-                Reason.OVER_LIMIT, f"looked at {self._limits.frames} of {count} frames"
-            )
 
     def _first(self) -> ImageFile:
         """Open the file and decode what it shows first: as it is, else repaired, else in part."""

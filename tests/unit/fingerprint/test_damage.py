@@ -98,6 +98,24 @@ def test_a_wrong_checksum_in_metadata_of_a_png_hides_nothing(fingerprint: Hash) 
     assert fingerprint(broken).damaged
 
 
+def test_a_wrong_checksum_in_an_animated_png_hides_none_of_its_frames(fingerprint: Hash) -> None:
+    whole = ENCODED["png-animated"]
+    broken = whole[:33] + png_chunk(b"tEXt", b"a\0b", checksum=1) + whole[33:]
+    assert fingerprint(broken).signals[3:] == fingerprint(whole).signals[3:]
+    assert fingerprint(broken).damaged
+
+
+def test_promising_frames_that_do_not_exist_is_no_way_to_hide_those_that_do(
+    fingerprint: Hash,
+) -> None:
+    """Frames are spread over those promised, so the ones that exist may fall between."""
+    whole = ENCODED["png-animated"]
+    at = whole.index(b"acTL") + 4
+    lying = whole[: at - 8] + png_chunk(b"acTL", struct.pack(">II", 10**6, 0)) + whole[at + 12 :]
+    found = fingerprint(lying)
+    assert {each.type for each in found.skipped if each.reason.undetermined} == PERCEPTUAL
+
+
 def test_nonsense_in_metadata_of_a_jpeg_hides_nothing(fingerprint: Hash) -> None:
     """Pillow warns of it, and where warnings are errors, as here, refuses the picture for it."""
     whole = ENCODED["jpeg"]
