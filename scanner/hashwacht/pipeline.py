@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from hashwacht.files import stable
 from hashwacht.match.panel import Panel, Request
 from hashwacht.ports import Fingerprinter
 from hashwacht.types import Answer, Fingerprint, Verdict
@@ -72,8 +73,12 @@ class Pipeline:
         return self.fingerprinter.fingerprint(fd)
 
     def check(self, fd: int) -> Judgement:
-        """Take one open file all the way.  Raises OSError if it cannot be read."""
-        return judge_all(self.panel, [Request(self.fingerprint(fd))], self._clock())[0]
+        """Take one open file all the way.
+
+        Raises OSError if it cannot be read, Changed if it was written to during both attempts.
+        """
+        _, fingerprint = stable(fd, self.fingerprint)
+        return judge_all(self.panel, [Request(fingerprint)], self._clock())[0]
 
     def close(self) -> None:
         """End the workers and close the matchers."""

@@ -14,6 +14,7 @@ from hashwacht.cli.findings import kind_of, lines, to_fields
 from hashwacht.cli.given import opened, shown_name
 from hashwacht.cli.output import emit, line
 from hashwacht.errors import ExitCode
+from hashwacht.files import Changed
 from hashwacht.paths import show
 from hashwacht.scan.progress import Result
 from hashwacht.types import Outcome, Reason, Verdict
@@ -38,33 +39,39 @@ def check_command(files: Sequence[bytes]) -> ExitCode:
     """Give the verdict on files, for scripts.
 
     Nothing is stored.  - is standard input.  The exit code is 1 if a file matches, else 4 if no
-    matcher could be reached for one, else 3 if one is undetermined for another reason, else 0.
+    matcher could be reached, else 3 if one is undetermined, else 0.
     """
     from hashwacht import compose
 
     call = this_call()
     settings = call.configuration().settings
-    verdicts = []
+    results, heard = [], False
     with compose.pipeline(settings, os.environ) as pipeline:
         for name in files:
-            result = _checked(pipeline, name)
+            result, answered = _checked(pipeline, name)
             _tell(result, as_json=call.as_json)
-            verdicts.append(result.verdict)
-    return _exit_code(verdicts)
+            results.append(result)
+            heard = heard or answered
+    return _exit_code(results, heard=heard)
 
 
-def _checked(pipeline: Pipeline, name: bytes) -> Result:
-    """Take one file all the way; one that cannot be read is undetermined."""
+def _checked(pipeline: Pipeline, name: bytes) -> tuple[Result, bool]:
+    """Take one file all the way; say as well whether a matcher answered."""
     path = shown_name(name)
     try:
         with opened(name) as fd:
             found = pipeline.check(fd)
     except OSError as error:
-        detail = error.strerror or "cannot be read"
-        verdict = Verdict(Outcome.UNDETERMINED, reason=Reason.UNREADABLE, detail=detail)
-        return Result((path,), verdict)
+        return _unread(path, Reason.UNREADABLE, error.strerror or "cannot be read"), False
+    except Changed as error:
+        return _unread(path, Reason.CHANGED, error.message), False
     content = found.fingerprint
-    return Result((path,), found.verdict, content.kind, content.size, content.key)
+    result = Result((path,), found.verdict, content.kind, content.size, content.key)
+    return result, any(each.outcome is not Outcome.UNDETERMINED for each in found.answers)
+
+
+def _unread(path: bytes, reason: Reason, detail: str) -> Result:
+    return Result((path,), Verdict(Outcome.UNDETERMINED, reason=reason, detail=detail))
 
 
 def _tell(result: Result, *, as_json: bool) -> None:
@@ -78,10 +85,12 @@ def _tell(result: Result, *, as_json: bool) -> None:
         line(text)
 
 
-def _exit_code(verdicts: Sequence[Verdict]) -> ExitCode:
+def _exit_code(results: Sequence[Result], *, heard: bool) -> ExitCode:
+    """Give the worst that applies; *heard*: some matcher answered something."""
+    verdicts = [each.verdict for each in results]
     if any(each.outcome is Outcome.MATCH for each in verdicts):
         return ExitCode.MATCH
     open_ones = [each for each in verdicts if each.outcome is Outcome.UNDETERMINED]
-    if any(each.reason in UNREACHED for each in open_ones):
+    if not heard and any(each.reason in UNREACHED for each in open_ones):
         return ExitCode.UNREACHABLE
     return ExitCode.UNDETERMINED if open_ones else ExitCode.OK
