@@ -21,11 +21,10 @@ def many(number: int, one: str, several: str = "") -> str:
 
 def size(number: float) -> str:
     """Write bytes in the unit that leaves one to four digits: ``1.2 GiB``."""
-    unit = _UNITS[0]
-    for unit in _UNITS:  # noqa: B007  # the last one is kept on purpose
-        if abs(number) < _STEP:
-            break
-        number /= _STEP
+    units = iter(_UNITS)
+    unit = next(units)
+    while abs(number) >= _STEP and unit != _UNITS[-1]:
+        number, unit = number / _STEP, next(units)
     exact = unit == "B" or abs(number) >= _WIDE
     return f"{number:.0f} {unit}" if exact else f"{number:.1f} {unit}"
 

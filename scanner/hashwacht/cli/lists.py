@@ -12,7 +12,7 @@ from hashwacht.cli.call import this_call
 from hashwacht.cli.command import Example, Group, command
 from hashwacht.cli.figures import count, many, moment, size
 from hashwacht.cli.lists_import import import_list
-from hashwacht.cli.output import emit, harmless, line
+from hashwacht.cli.output import emit, harmless, harmless_lines, line
 from hashwacht.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def show(names: Sequence[str]) -> None:
         if this_call().as_json:
             emit("list", _fields(each))
         else:
-            line(harmless(_text(each)))
+            line(harmless_lines(_text(each)))
     if not found and not this_call().as_json:
         line("No list is installed: begin with `hashwacht lists import NAME FILE`.")
 
@@ -104,7 +104,7 @@ def _fields(each: HashList) -> dict[str, object]:
 def radius(name: str, signal_type: str, bits: int) -> None:
     """Change up to which Hamming distance values of a picture hash match."""
     changed = _installed().set_radius(name, signal_type, bits)
-    line(harmless(_text(changed)))
+    line(harmless_lines(_text(changed)))
 
 
 @command(

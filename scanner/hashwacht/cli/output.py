@@ -26,8 +26,14 @@ def emit(kind: str, fields: Mapping[str, object], *, to: IO[str] | None = None) 
 
 
 def harmless(text: str) -> str:
-    """Escape what a terminal would obey, line ends apart: messages may quote anything."""
+    """Escape what a terminal would obey, line ends too: foreign texts may hold anything."""
+    if text.isprintable():
+        return text
     return "".join(
-        each if each.isprintable() or each == "\n" else each.encode("unicode_escape").decode()
-        for each in text
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
     )
+
+
+def harmless_lines(text: str) -> str:
+    """Escape what a terminal would obey in a text that has lines of its own."""
+    return "\n".join(harmless(each) for each in text.split("\n"))

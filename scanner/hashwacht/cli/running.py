@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from hashwacht import __version__
-from hashwacht.cli.output import emit, harmless, line
+from hashwacht.cli.output import emit, harmless_lines, line
 from hashwacht.errors import ExitCode, HashwachtError
 
 ISSUES = "https://github.com/hashwacht/hashwacht/issues"
@@ -44,9 +44,9 @@ def _tell(message: str, advice: str, code: ExitCode, *, as_json: bool) -> ExitCo
         fields = {"message": message, "advice": advice, "exit_code": int(code)}
         emit("error", fields, to=sys.stderr)
     else:
-        line(harmless(f"hashwacht: {message}"), to=sys.stderr)
+        line(harmless_lines(f"hashwacht: {message}"), to=sys.stderr)
         if advice:
-            line(harmless(advice), to=sys.stderr)
+            line(harmless_lines(advice), to=sys.stderr)
     return code
 
 
@@ -59,7 +59,7 @@ def _unexpected(error: Exception, *, verbose: bool, as_json: bool) -> ExitCode:
     """Confess a mistake of ours, briefly; all of it if somebody wants to see it."""
     what = f"{type(error).__name__}: {error}"
     if verbose:
-        line(harmless("".join(traceback.format_exception(error))), to=sys.stderr)
+        line(harmless_lines("".join(traceback.format_exception(error))), to=sys.stderr)
     advice = (
         f"This is a mistake in Hashwacht {__version__}. Please report it at {ISSUES} with the"
         " command and the output of the same command with -v; leave out any hash and any path"

@@ -21,7 +21,9 @@ def summary_lines(summary: Summary) -> Iterator[str]:
         f" {count(counts.unchanged)} unchanged"
     )
     no_match = counts.files - counts.matches - counts.undetermined
-    yield _row("match", counts.matches, _largest_first(summary.lists))
+    lists = _largest_first(summary.lists)
+    new = f"{count(counts.new_matches)} new; " if counts.matches else ""
+    yield _row("match", counts.matches, f"{new}{lists}")
     yield _row("no match", no_match)
     reasons = {str(reason): number for reason, number in summary.reasons.items()}
     yield _row("undetermined", counts.undetermined, _largest_first(reasons))

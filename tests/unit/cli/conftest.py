@@ -56,7 +56,20 @@ def suppressed() -> Result:
 @pytest.fixture
 def counts() -> Counts:
     """Give the figures of a run."""
-    return Counts(12345, 9 << 30, 2345, 3 << 30, 10000, 2, 1, 7, 1, 20, 6000)
+    return Counts(
+        files=12345,
+        bytes=9 << 30,
+        read=2345,
+        read_bytes=3 << 30,
+        unchanged=10000,
+        matches=2,
+        new_matches=1,
+        suppressed=1,
+        undetermined=7,
+        errors=1,
+        excluded=20,
+        lookups=6000,
+    )
 
 
 @pytest.fixture

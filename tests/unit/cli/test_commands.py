@@ -1,0 +1,110 @@
+"""Every command, held against what is promised of all of them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from hashwacht.cli.command import Command, Group
+from hashwacht.cli.man import EXIT_STATUS, pages
+from hashwacht.cli.root import COMMANDS, root
+from hashwacht.errors import ExitCode
+
+
+def commands(context: click.Context) -> Iterator[tuple[str, click.Context]]:
+    """Give every command below, groups included, with the path by which it is called."""
+    group = context.command
+    assert isinstance(group, click.Group)
+    for name in group.list_commands(context):
+        found = group.get_command(context, name)
+        assert found is not None
+        with click.Context(found, info_name=name, parent=context) as below:
+            yield below.command_path, below
+            if isinstance(found, click.Group):
+                yield from commands(below)
+
+
+ALL = dict(commands(click.Context(root, info_name="hashwacht")))
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_every_command_has_help_examples_and_the_common_options(path: str) -> None:
+    command = ALL[path].command
+    assert isinstance(command, (Command, Group))
+    assert command.help
+    assert command.examples
+    assert all(example.typed and example.does for example in command.examples)
+    names = {name for parameter in command.params for name in parameter.opts}
+    assert {"--config", "--state-dir", "--verbose"} <= names
+    for option in command.params:
+        assert isinstance(option, click.Argument) or getattr(option, "help", None)
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_every_example_is_a_call_that_would_be_understood(path: str) -> None:
+    """An example that names an option or command that is no more must not stay in the manual."""
+    command = ALL[path].command
+    assert isinstance(command, (Command, Group))
+    for example in command.examples:
+        words = shell_words(example.typed)
+        context: click.Context = click.Context(root, info_name="hashwacht")
+        found: click.Command = root
+        while isinstance(found, click.Group) and words:
+            name, found_below, words = found.resolve_command(context, words)
+            assert found_below is not None
+            context = click.Context(found_below, info_name=name, parent=context)
+            found = found_below
+        found.make_context("example", words, resilient_parsing=False)
+
+
+def shell_words(typed: str) -> list[str]:
+    """Give the arguments of our program in a command line, up to a pipe or redirection."""
+    import shlex
+
+    words = shlex.split(typed.partition("hashwacht ")[2].replace(')"', ""))
+    ends = [index for index, word in enumerate(words) if word in {"|", "<", ">"}]
+    return words[: ends[0]] if ends else words
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_summary_in_the_help_is_the_commands_own(name: str) -> None:
+    help_ = ALL[f"hashwacht {name}"].command.help or ""
+    assert " ".join(help_.split()).startswith(COMMANDS[name])
+
+
+def test_every_exit_code_is_in_the_manual() -> None:
+    assert set(EXIT_STATUS) == set(ExitCode)
+
+
+def test_every_command_that_is_shown_has_a_page() -> None:
+    shown = {f"{path.replace(' ', '-')}.1" for path, each in ALL.items() if not each.command.hidden}
+    assert {name for name, _ in pages()} == {*shown, "hashwacht.1", "hashwacht.toml.5"}
+
+
+def test_every_page_tells_exit_status_environment_and_files() -> None:
+    for name, page in pages():
+        wanted = {"NAME", "DESCRIPTION", "FILES", "SEE ALSO"}
+        if name.endswith(".1"):
+            wanted |= {"SYNOPSIS", "OPTIONS", "EXAMPLES", "EXIT STATUS", "ENVIRONMENT"}
+        assert wanted <= {line[4:] for line in page.splitlines() if line.startswith(".SH ")}
+
+
+def test_a_strict_reader_finds_no_fault_in_the_pages(tmp_path: Path) -> None:
+    if shutil.which("mandoc") is None:
+        pytest.skip("mandoc is not installed")
+    for name, page in pages():
+        (tmp_path / name).write_text(page)
+    read = subprocess.run(
+        ["mandoc", "-T", "lint", "-W", "warning", *sorted(tmp_path.iterdir())],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # Without a date, pages are the same whenever they are built.
+    told = [line for line in read.stdout.splitlines() if "missing date" not in line]
+    assert told == []

@@ -1,0 +1,64 @@
+"""Figures for people."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from hashwacht.cli.figures import count, many, moment, share, size, span
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (150 << 20, "150 MiB"),
+        (3 << 60, "3072 PiB"),
+    ],
+)
+def test_a_size_is_written_in_a_unit_that_leaves_few_digits(number: int, text: str) -> None:
+    assert size(number) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"),
+        (0.85, "850ms"),
+        (12.34, "12.3s"),
+        (65, "1m 05s"),
+        (3599.6, "1h 00m"),
+        (97200, "1d 03h"),
+    ],
+)
+def test_a_span_of_time_is_written_with_two_units(seconds: float, text: str) -> None:
+    assert span(seconds) == text
+
+
+def test_a_share_is_none_or_all_only_if_it_is() -> None:
+    assert share(0, 10) == "0 %"
+    assert share(10, 10) == "100 %"
+    assert share(1, 10**6) == "<0.1 %"
+    assert share(10**6 - 1, 10**6) == ">99.9 %"
+    assert share(1, 3) == "33.3 %"
+    assert share(0, 0) == "0 %"
+
+
+def test_one_is_one_and_more_are_many() -> None:
+    assert many(1, "file") == "1 file"
+    assert many(1200, "file") == "1,200 files"
+    assert many(2, "match", "matches") == "2 matches"
+    assert count(1234567) == "1,234,567"
+
+
+def test_a_moment_names_its_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC-2")
+    time.tzset()
+    try:
+        assert moment(0) == "1970-01-01 02:00:00 +0200"
+    finally:
+        monkeypatch.undo()
+        time.tzset()

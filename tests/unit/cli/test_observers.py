@@ -1,0 +1,140 @@
+"""What those who watch a run print, and where."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+
+import pytest
+
+from hashwacht.cli.findings import lines, match_fields
+from hashwacht.cli.progress import JsonLines, Log
+from hashwacht.cli.summary import summary_lines
+from hashwacht.paths import from_json
+from hashwacht.scan.progress import Observer, Progress, Result, Summary
+from hashwacht.state.runs import RunState
+from hashwacht.types import Match, Outcome, Signal, Verdict
+
+SHOWN = r"/srv/a\x1b]0;owned\x07\x0a<script>alert(1)</script>\xff.jpg"
+
+
+def watched(observer: Observer, results: tuple[Result, ...], summary: Summary) -> None:
+    observer.started("12", (b"/srv",), resumed=True)
+    for result in results:
+        observer.result(result)
+    observer.finished(summary)
+
+
+def test_a_log_has_results_on_one_stream_and_the_rest_on_the_other(
+    results: tuple[Result, ...], summary: Summary
+) -> None:
+    out, log = io.StringIO(), io.StringIO()
+    watched(Log(out, log), results, summary)
+    assert log.getvalue() == "run 12 goes on: /srv\n"
+    assert out.getvalue().splitlines() == [
+        "match         csam  hashlist/police #17  pdq 4 bits off  /srv/near.jpg",
+        rf"match         csam  eokm  md5 equal  {SHOWN}",
+        "undetermined  over-limit (pdq: 90 megapixels)  /srv/big.png",
+        "suppressed    csam  eokm  md5 equal, set aside by hashlist/wordpress  /srv/logo.gif",
+        "finished after 1m 15s: 12,345 files (9.0 GiB), 2,345 read (3.0 GiB), 10,000 unchanged",
+        "  match                      2   1 new; eokm 1, hashlist/police 1",
+        "  no match              12,336",
+        "  undetermined               7   over-limit 4, unanswered 3",
+        "  suppressed                 1   set aside by a known-good list",
+        "  unlistable                 1   directories whose files nobody saw",
+        "  excluded                  20   by rule",
+    ]
+
+
+def test_a_log_says_where_it_stands_once_a_minute(snapshot: Progress) -> None:
+    log = io.StringIO()
+    observer = Log(io.StringIO(), log)
+    for seconds in (1, 59, 60, 90, 119, 120.5, 179):
+        observer.progress(replace(snapshot, elapsed=seconds))
+    assert [line.split(":")[0] for line in log.getvalue().splitlines()] == [
+        "scanning for 1m 00s",
+        "scanning for 2m 00s",
+    ]
+    assert log.getvalue().endswith(
+        "12,345 files (9.0 GiB), 210 files/s, 52.5 MiB/s, 2 matches, 7 undetermined,"
+        " about 46.4s left, in /srv/www/x\n"
+    )
+
+
+def test_every_json_line_is_a_versioned_object_and_paths_survive(
+    results: tuple[Result, ...], summary: Summary, snapshot: Progress
+) -> None:
+    out, log = io.StringIO(), io.StringIO()
+    observer = JsonLines(out, log)
+    observer.progress(snapshot)
+    watched(observer, results, summary)
+    told = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert {each["v"] for each in told} == {1}
+    assert [each["type"] for each in told] == [
+        "match",
+        "match",
+        "undetermined",
+        "suppressed",
+        "summary",
+    ]
+    for each, result in zip(told, results, strict=False):
+        assert from_json(each) == result.paths[0]
+        assert tuple(from_json(path) for path in each["paths"]) == result.paths
+    assert told[-1]["reasons"] == {"over-limit": 4, "unanswered": 3}
+    assert told[-1]["counts"]["files"] == 12345
+    assert [json.loads(line)["type"] for line in log.getvalue().splitlines()] == [
+        "progress",
+        "started",
+    ]
+
+
+def test_json_progress_comes_once_a_second(snapshot: Progress) -> None:
+    log = io.StringIO()
+    observer = JsonLines(io.StringIO(), log)
+    for tenths in range(31):
+        observer.progress(replace(snapshot, elapsed=tenths / 10))
+    assert len(log.getvalue().splitlines()) == 4
+
+
+def test_the_value_of_a_matched_signal_is_never_told(results: tuple[Result, ...]) -> None:
+    for result in results:
+        for match in (*result.verdict.matches, *result.verdict.suppressed):
+            told = json.dumps(match_fields(match)) + "".join(lines(result))
+            assert match.signal.value not in told
+            assert match.signal.type in told
+
+
+@pytest.mark.parametrize(
+    ("distance", "variant", "text"),
+    [
+        (0, "", "pdq equal"),
+        (1, "", "pdq 1 bit off"),
+        (None, "", "pdq near"),
+        (7, "frame:12", "pdq of frame:12 7 bits off"),
+    ],
+)
+def test_the_nearness_is_told_as_far_as_it_is_known(
+    distance: int | None, variant: str, text: str
+) -> None:
+    match = Match("hma", Signal("pdq", "ff", 90, variant), distance, "csam")
+    (told,) = lines(Result((b"/x",), Verdict(Outcome.MATCH, (match,))))
+    assert text in told
+
+
+def test_a_service_cannot_write_to_the_terminal() -> None:
+    match = Match("hma", Signal("pdq", "ff"), 3, "cs\x1bam", "ba\nnk", "\u202e1")
+    (told,) = lines(Result((b"/x",), Verdict(Outcome.MATCH, (match,))))
+    assert told.isprintable()
+
+
+def test_every_path_that_holds_a_content_is_told() -> None:
+    match = Match("hashlist", Signal("md5", "ff"), 0, "csam")
+    verdict = Verdict(Outcome.MATCH, (match,))
+    assert len(list(lines(Result((b"/a", b"/b"), verdict)))) == 2
+    assert "no path today" in "".join(lines(Result((), verdict, key="cc")))
+
+
+def test_an_interrupted_run_says_how_it_goes_on(summary: Summary) -> None:
+    last = list(summary_lines(replace(summary, state=RunState.INTERRUPTED)))[-1]
+    assert "goes on where it was interrupted" in last
