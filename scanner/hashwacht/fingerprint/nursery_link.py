@@ -95,6 +95,8 @@ class NurseryLink:
         except TimeoutError:
             message = b""
             self._process.kill()
+        except OSError as error:  # closed by another thread
+            raise _gone() from error
         assert self._process.stderr is not None
         with self._process.stderr as said:
             if message:

@@ -177,11 +177,11 @@ class WorkerPool:
                 return
             self._closed = True
             self._nursery.close()
-        for _ in range(self._idle.qsize()):
-            worker = self._idle.get()
-            if worker:
+        idle = [self._idle.get() for _ in range(self._idle.qsize())]
+        for worker in idle:
+            if worker is not None:
                 worker.close()
-            self._idle.put(None)
+            self._idle.put(None)  # wakes who waits, to find the pool closed
 
     def __enter__(self) -> Self:
         return self

@@ -26,6 +26,7 @@ ALWAYS = b"always-"
 class Deed(StrEnum):
     """What a content can do."""
 
+    DAWDLE = "dawdle"
     DIE = "die"
     HANG = "hang"
     SPIN = "spin"
@@ -52,18 +53,25 @@ class Culprits:
 
     def fingerprint(self, fd: int) -> Fingerprint:
         """Do what the content says."""
-        content = b"".join(iter(lambda: os.read(fd, 1 << 20), b""))
-        if self._decodes or content.startswith(ALWAYS):
-            self._do(content.removeprefix(ALWAYS))
+        running = {name: hashlib.new(name) for name in ("md5", "sha1", "sha256")}
+        size, head = 0, b""
+        while chunk := os.read(fd, 1 << 20):
+            size, head = size + len(chunk), head or chunk
+            for each in running.values():
+                each.update(chunk)
+            if head.startswith(Deed.DAWDLE.encode()):
+                time.sleep(0.2)
+        if self._decodes or head.startswith(ALWAYS):
+            self._do(head.removeprefix(ALWAYS))
         return Fingerprint(
-            key=hashlib.sha256(content).hexdigest(),
-            size=len(content),
+            key=running["sha256"].hexdigest(),
+            size=size,
             kind="application/x-test",
             recipe=self.recipe,
             signals=tuple(
                 Signal(each.name, "0" * (each.bits // 4), 100)
                 if each.perceptual
-                else Signal(each.name, hashlib.new(each.name, content).hexdigest())
+                else Signal(each.name, running[each.name].hexdigest())
                 for each in self._types
             ),
         )
@@ -71,7 +79,7 @@ class Culprits:
     def close(self) -> None:
         """Nothing to give back."""
 
-    def _do(self, content: bytes) -> None:
+    def _do(self, head: bytes) -> None:
         deeds: dict[Deed, Callable[[], object]] = {
             Deed.DIE: lambda: os.kill(os.getpid(), signal.SIGSEGV),
             Deed.HANG: lambda: time.sleep(3600),
@@ -84,7 +92,7 @@ class Culprits:
             Deed.SPAWN: _spawn,
         }
         for deed, do in deeds.items():
-            if content.startswith(deed.encode()):
+            if head.startswith(deed.encode()):
                 do()
 
 
