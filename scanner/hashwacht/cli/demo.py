@@ -35,7 +35,7 @@ NO_MATCH = Verdict(Outcome.NO_MATCH)
     help="Make it in this new directory and leave it there.",
 )
 def demo_command(*, keep: Path | None) -> ExitCode:
-    """Show the main job on harmless pictures: no account, no network, nothing of yours.
+    """Show the main job on harmless pictures: no account, no network.
 
     Paints a small storage, imports a hash list that knows some of it, scans it and explains
     every verdict; then imports another list and finds a match without reading a file again.
@@ -105,10 +105,13 @@ class Demo:
 
         _say("What was there, and what was found:")
         verdicts = self._verdicts()
-        line(f"  {'file':34}{'what it is':36}verdict")
-        for path, what in listed():
-            verdict = verdicts.get(bytes(self.storage) + b"/" + path, NO_MATCH)
-            line(f"  {show(path):34}{what:36}{_told(verdict)}")
+        rows = [
+            (show(path), what, _told(verdicts.get(bytes(self.storage) + b"/" + path, NO_MATCH)))
+            for path, what in listed()
+        ]
+        wide = [2 + max(len(row[column]) for row in rows) for column in (0, 1)]
+        for path, what, told in (("file", "what it is", "verdict"), *rows):
+            line(f"  {path:{wide[0]}}{what:{wide[1]}}{told}")
 
     def a_list_comes_later(self) -> None:
         """Import another list, and ask again without the storage."""
