@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sys
 import zipfile
 from collections.abc import Callable
 
@@ -155,6 +156,18 @@ def test_a_picture_that_nobody_here_decodes_is_not_passed_off_as_another_kind(
     found = fingerprint(content)
     assert found.kind == kind
     assert {each.reason for each in found.skipped} == {Reason.NO_DECODER}
+
+
+def test_heic_without_the_extra_is_a_picture_that_nobody_here_decodes(
+    fingerprint: Hash, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded = encode(SOURCE, "heic")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # what import finds if it is missing
+    found = fingerprint(encoded)
+    assert found.kind == "image/heic"
+    assert found.skipped == tuple(
+        Skip(each, Reason.NO_DECODER, "image/heic") for each in PERCEPTUAL
+    )
 
 
 @pytest.mark.parametrize("name", ["jpeg", "png", "gif", "webp", "bmp"])
