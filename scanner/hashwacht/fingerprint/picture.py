@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from PIL.Image import Image
 
 _GREY = frozenset({"1", "L", "LA"})
@@ -41,12 +40,15 @@ class Picture:
     @cached_property
     def pixels(self) -> npt.NDArray[np.uint8]:
         """Either (H, W, 3) RGB, or (H, W) if there is no colour; the luma of both is the same."""
+        import numpy as np
+
         return np.asarray(self.grey if self.image.mode in _GREY else self.rgb)
 
 
 def _eight_bits(image: Image) -> Image:
     """Cut 16-bit grey to its upper half, where Pillow itself would clip nearly all to white."""
     if image.mode in _DEEP:
+        import numpy as np
         from PIL import Image as Pillow
 
         upper = np.asarray(image, np.uint16) >> 8
