@@ -73,7 +73,7 @@ def test_a_file_that_changes_during_both_readings_gets_no_answer(path: Path) -> 
 
 
 def test_a_change_of_the_same_size_is_seen_although_the_file_is_brand_new(tmp_path: Path) -> None:
-    """Both writes would fall into one tick of the kernel's clock if it were not waited out."""
+    """Before Linux 6.13 both writes would fall into one tick if it were not waited out."""
     path = tmp_path / "file"
 
     def exchange() -> None:
