@@ -36,6 +36,7 @@ def confine(plan: Plan) -> None:
     """Give up, for good, what decoding does not need.  Called once, in a fresh worker.
 
     Raises OSError if the kernel does not grant one of the limits: then no worker may run.
+    RLIMIT_NPROC is none of them: it also counts threads, and the decoder of HEIC needs one.
     """
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_SET_DUMPABLE, 0)  # no core dump of a picture, no ptrace by the same user
@@ -47,8 +48,6 @@ def confine(plan: Plan) -> None:
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, _command_input(plan))
     _limit(resource.RLIMIT_NOFILE, MOST_DESCRIPTORS)
-    if not plan.commands:
-        _limit(resource.RLIMIT_NPROC, 0)  # root is exempt from this one
 
 
 def die_with(parent: int) -> None:

@@ -19,12 +19,14 @@ import select
 import signal
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from hashwacht.fingerprint.confine import Stamina, become_reaper, die_with
 from hashwacht.fingerprint.plan import Plan
 from hashwacht.fingerprint.signal_types import Digest, hashers
+from hashwacht.fingerprint.warm_up import warm_up
 from hashwacht.fingerprint.wire import Attempt, plan_from_fields
 from hashwacht.fingerprint.worker import live
 from hashwacht.ports import Fingerprinter
@@ -89,6 +91,10 @@ class Nursery:
             Attempt.WHOLE: make(self._plan),
             Attempt.DIGESTS: make(Plan(tuple(digests), self._plan.limits)),
         }
+        if self._plan.commands:  # an operator's programs need no warming, and may be slow
+            warm_up(make(_without_commands(self._plan)))
+        else:
+            warm_up(self._fingerprinters[Attempt.WHOLE])
         self._answer(self._fingerprinters[Attempt.WHOLE].recipe, digests)
         gc.collect()
         gc.freeze()  # a collection in a worker would copy every page it looks at
@@ -153,6 +159,12 @@ class Nursery:
 
     def _answer(self, *fields: object) -> None:
         self._control.send(json.dumps(fields).encode())
+
+
+def _without_commands(plan: Plan) -> Plan:
+    """Give the plan without what operators' programs compute."""
+    programs = dict(plan.commands)
+    return replace(plan, types=tuple(n for n in plan.types if n not in programs), commands=())
 
 
 def _end(pid: int) -> int | None:

@@ -1,0 +1,108 @@
+"""The workers with the real fingerprinter: same answers as in-process, real bombs, quiet reads."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from hashwacht.fingerprint.in_process import InProcess
+from hashwacht.fingerprint.page_cache import absent
+from hashwacht.fingerprint.plan import Limits, Plan
+from hashwacht.fingerprint.pool import IN_PROCESS, WorkerPool
+from hashwacht.testing.pictures import animated, encode, photo
+from hashwacht.types import Fingerprint, Reason
+
+Ask = Callable[[WorkerPool, bytes], Fingerprint]
+Start = Callable[..., WorkerPool]
+
+PLAN = Plan(("md5", "sha1", "sha256", "pdq", "phash64", "dhash64"), Limits(seconds=2))
+CONTENTS = {
+    "nothing": b"",
+    "text": b"no picture\n",
+    "photo": encode(photo(1)),
+    "heic": encode(photo(2), "heic"),
+    "avif": encode(photo(2), "avif"),
+    "animation": animated([photo(3, (90, 60)), photo(4, (90, 60))]),
+    "truncated": encode(photo(5))[:5000],
+    "no picture after all": b"\xff\xd8\xff" + bytes(1000),
+}
+
+
+def progressive_bomb(scans: int) -> bytes:
+    """Make a JPEG whose last scan is repeated: every repetition is decoded anew."""
+    file = io.BytesIO()
+    Image.new("L", (3000, 3000), 100).save(file, "JPEG", progressive=True)
+    whole = file.getvalue()
+    last = [found.start() for found in re.finditer(rb"\xff\xda", whole)][-1]
+    return whole[:last] + whole[last:-2] * scans + whole[-2:]
+
+
+@pytest.mark.parametrize("orientations", [False, True])
+def test_a_worker_answers_as_the_same_code_in_this_process(
+    start: Start, ask: Ask, orientations: bool
+) -> None:
+    plan = Plan(PLAN.types, orientations=orientations)
+    pool = start(plan, maker=IN_PROCESS)
+    here = InProcess(plan)
+    assert pool.recipe == here.recipe
+    for content in CONTENTS.values():
+        fd = os.memfd_create("content")
+        try:
+            os.write(fd, content)
+            os.lseek(fd, 0, os.SEEK_SET)
+            expected = here.fingerprint(fd)
+        finally:
+            os.close(fd)
+        assert ask(pool, content) == expected
+
+
+def test_a_progressive_bomb_costs_its_budget_and_keeps_its_digests(start: Start, ask: Ask) -> None:
+    pool = start(PLAN, maker=IN_PROCESS)
+    bomb = progressive_bomb(3000)
+    ask(pool, b"warm")
+    began = time.monotonic()
+    made = ask(pool, bomb)
+    assert time.monotonic() - began < 10
+    assert {s.type for s in made.signals} == {"md5", "sha1", "sha256"}
+    assert {(s.type, s.reason) for s in made.skipped} == {
+        (name, Reason.TIMED_OUT) for name in ("pdq", "phash64", "dhash64")
+    }
+    assert not ask(pool, CONTENTS["photo"]).skipped
+
+
+def test_a_picture_that_needs_more_memory_than_allowed_is_over_the_limit(
+    start: Start, ask: Ask
+) -> None:
+    limits = Limits(seconds=30, memory_bytes=64 << 20)
+    pool = start(Plan(PLAN.types, limits), maker=IN_PROCESS)
+    made = ask(pool, encode(Image.new("RGB", (7000, 7000)), "png"))
+    assert {s.type for s in made.signals} == {"md5", "sha1", "sha256"}
+    assert {s.reason for s in made.skipped} == {Reason.OVER_LIMIT}
+    assert not ask(pool, CONTENTS["photo"]).skipped
+
+
+def test_reading_in_a_worker_leaves_hot_files_hot_and_cold_files_cold(
+    start: Start, tmp_path: Path
+) -> None:
+    pool = start(PLAN, maker=IN_PROCESS)
+    size = 1 << 20
+    for name in ("hot", "cold"):
+        with (tmp_path / name).open("wb") as file:
+            file.write(os.urandom(size))
+            file.flush()
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    (tmp_path / "hot").read_bytes()
+    for name, expected in (("hot", []), ("cold", [(0, size)])):
+        with (tmp_path / name).open("rb", buffering=0) as file:
+            if absent(file.fileno(), 0, size) != expected:
+                pytest.skip("this file system lives in the page cache (tmpfs?)")
+            pool.fingerprint(file.fileno())
+            assert absent(file.fileno(), 0, size) == expected
