@@ -67,13 +67,11 @@ class Database:
         """
         with told(path):
             _create(path)
-            writer = _connect(path, _WRITER_CACHE_KIB, patience)
-            try:
+            writer = _connect(path, patience)
+            with _closed_on_error(writer):
+                _tune(writer, _WRITER_CACHE_KIB)
                 _write_ahead(writer, path)
                 migrate(writer, path, steps)
-            except BaseException:
-                writer.close()
-                raise
         database = cls(path, writer, patience)
         database.reserve.fill()
         database.reader()  # while descriptors are to be had
@@ -139,9 +137,11 @@ class Database:
     def _open_reader(self) -> sqlite3.Connection:
         if self._closed:
             raise StateError(f"the state {self.path} is closed")
-        connection = _connect(self.path, _READER_CACHE_KIB, self._patience)
-        connection.execute("PRAGMA query_only = ON")
-        connection.execute("SELECT count(*) FROM runs").fetchone()  # opens the log
+        connection = _connect(self.path, self._patience)
+        with _closed_on_error(connection):
+            _tune(connection, _READER_CACHE_KIB)
+            connection.execute("PRAGMA query_only = ON")
+            connection.execute("SELECT count(*) FROM runs").fetchone()  # opens the log
         self._readers.append(connection)
         return connection
 
@@ -163,7 +163,8 @@ class Database:
             try:
                 yield connection
             finally:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
 
     def close(self) -> None:
         """Close all connections.  Call it when no other thread reads any more."""
@@ -188,15 +189,24 @@ def _create(path: Path) -> None:
         raise unopened(error, path) from error
 
 
-def _connect(path: Path, cache_kib: int, patience: float) -> sqlite3.Connection:
+def _connect(path: Path, patience: float) -> sqlite3.Connection:
     """Open one connection in autocommit mode: transactions are begun explicitly."""
-    connection = sqlite3.connect(
-        path, timeout=patience, isolation_level=None, check_same_thread=False
-    )
+    return sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
+
+
+@contextmanager
+def _closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _tune(connection: sqlite3.Connection, cache_kib: int) -> None:
     connection.execute(f"PRAGMA cache_size = -{cache_kib}")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA temp_store = MEMORY")  # no further file to open later
-    return connection
 
 
 def _write_ahead(writer: sqlite3.Connection, path: Path) -> None:
