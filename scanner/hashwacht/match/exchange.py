@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 
 import httpx
@@ -27,12 +28,16 @@ class Exchange:
     """Makes requests over one transport: the same few headers always, no redirect followed."""
 
     def __init__(self, service: Service, transport: httpx.AsyncBaseTransport) -> None:
-        self._base = service.base_url.rstrip("/")
         self._limit = service.max_answer
         self._transport = transport
-        self._headers = [("User-Agent", USER_AGENT)]
+        base = service.base_url.rstrip("/")
+        self._url = lru_cache(64)(lambda path: httpx.URL(base + path))  # parsing takes 15 µs
+        always = [("User-Agent", USER_AGENT)]
         if service.credential is not None:
-            self._headers.append(("Authorization", basic(service.credential)))
+            always.append(("Authorization", basic(service.credential)))
+        self._headers = lru_cache(8)(
+            lambda kind: httpx.Headers(always + ([("Content-Type", kind)] if kind else []))
+        )
         patience = service.patience
         timeout = {"connect": patience.connect, "read": patience.read, "write": patience.read}
         self._extensions = {"timeout": timeout}
@@ -52,11 +57,10 @@ class Exchange:
             return of_error(error)
 
     def _request(self, inquiry: Inquiry) -> httpx.Request:
-        typed = [("Content-Type", inquiry.content_type)] if inquiry.content_type else []
         return httpx.Request(
             inquiry.method,
-            self._base + inquiry.path,
-            headers=self._headers + typed,
+            self._url(inquiry.path),
+            headers=self._headers(inquiry.content_type),
             content=inquiry.body,
             extensions=self._extensions,
         )
@@ -64,7 +68,8 @@ class Exchange:
     async def _body(self, response: httpx.Response) -> bytes | Fault:
         """Read as it comes, undecoded: whoever answers without end must not fill the memory."""
         body = b""
-        async for chunk in response.aiter_raw():
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        async for chunk in response.stream:
             body += chunk
             if len(body) > self._limit:
                 return Fault(f"an answer of more than {self._limit} bytes")

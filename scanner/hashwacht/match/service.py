@@ -18,7 +18,7 @@ from hashwacht import __version__
 from hashwacht.errors import ConfigurationError
 from hashwacht.match.breaker import Breaking
 from hashwacht.match.retry import Retries
-from hashwacht.secrets import Credential
+from hashwacht.secrets.credential import Credential
 
 USER_AGENT = f"hashwacht/{__version__}"
 

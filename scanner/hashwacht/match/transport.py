@@ -14,6 +14,7 @@ one httpx.Client per thread                              1646   1523    878
 httpx.AsyncClient over the aiohttp transport             2691   2968   3021
 **the aiohttp transport asked directly**                 5208   4924   4771
 aiohttp alone, without httpx's types (the bound)        10540  13273  11901
+a whole eokm lookup: slots, deadlines, breaker, answers  4406   4804   4761
 ======================================================  =====  =====  =====
 
 ``AsyncClient`` adds redirects, cookies, proxies from the environment and a log line with the
