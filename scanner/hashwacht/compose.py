@@ -11,8 +11,6 @@ from hashwacht.errors import CredentialError
 from hashwacht.fingerprint.plan import Limits, Plan
 from hashwacht.intake.rules import BUILT_IN as BUILT_IN_RULES
 from hashwacht.intake.rules import Rules, literally, read_rules
-from hashwacht.match.hashlist import HashListMatcher
-from hashwacht.match.lists import HashLists
 from hashwacht.match.panel import Panel, Seat
 from hashwacht.pipeline import Pipeline
 from hashwacht.ports import Fingerprinter, Matcher
@@ -32,6 +30,7 @@ from hashwacht.types import Signal
 
 if TYPE_CHECKING:
     from hashwacht.match.client import Client
+    from hashwacht.match.lists import HashLists
     from hashwacht.match.loop import LoopThread
 
 
@@ -47,6 +46,8 @@ def store(settings: Settings) -> Store:
 
 def lists(settings: Settings) -> HashLists:
     """Give the hash lists that the first matcher of that kind answers from."""
+    from hashwacht.match.lists import HashLists
+
     for each in settings.matchers:
         if isinstance(each, HashlistSettings) and each.directory:
             return HashLists(each.directory)
@@ -126,6 +127,8 @@ class _Building:
     def seat(self, settings: MatcherSettings) -> Seat:
         """Build one matcher and say how long its answers hold."""
         if isinstance(settings, HashlistSettings):
+            from hashwacht.match.hashlist import HashListMatcher
+
             directory = settings.directory or self._settings.state.path / "lists"
             return Seat(HashListMatcher(directory, settings.name))
         return Seat(self._service(settings), settings.recheck_after)

@@ -6,9 +6,7 @@ import click
 
 from hashwacht.cli.command import Example, command
 from hashwacht.cli.output import line
-
-VARIABLE = "_HASHWACHT_COMPLETE"
-"""The variable through which the script asks; click's rule for a program of our name."""
+from hashwacht.cli.running import COMPLETION, NAME
 
 
 @command(
@@ -29,5 +27,5 @@ def completion_command(shell: str) -> None:
 
     made = get_completion_class(shell)
     assert made is not None
-    script = made(root, {}, "hashwacht", VARIABLE).source()
+    script = made(root, {}, NAME, COMPLETION).source()
     line(script.removesuffix("\n"))

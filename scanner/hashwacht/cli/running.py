@@ -8,10 +8,16 @@ import traceback
 from collections.abc import Sequence
 
 import click
+from click.shell_completion import shell_complete
 
 from hashwacht import __version__
 from hashwacht.cli.output import emit, harmless_lines, line
 from hashwacht.errors import ExitCode, HashwachtError
+
+NAME = "hashwacht"
+
+COMPLETION = "_HASHWACHT_COMPLETE"
+"""The variable through which a completion script asks; click's rule for a program of our name."""
 
 ISSUES = "https://github.com/hashwacht/hashwacht/issues"
 
@@ -23,7 +29,7 @@ def run(command: click.Command, arguments: Sequence[str]) -> ExitCode:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text files
     as_json = "--json" in arguments
     try:
-        ended = command.main(list(arguments), prog_name="hashwacht", standalone_mode=False)
+        ended = _invoke(command, arguments)
         sys.stdout.flush()
     except BrokenPipeError:
         return _reader_gone()
@@ -35,7 +41,21 @@ def run(command: click.Command, arguments: Sequence[str]) -> ExitCode:
         return _tell(error.message, error.advice, error.exit_code, as_json=as_json)
     except Exception as error:  # noqa: BLE001  # the last line of defence: say it and end
         return _unexpected(error, verbose=_is_verbose(arguments), as_json=as_json)
-    return ExitCode(ended or 0)
+    return ExitCode(ended)
+
+
+def _invoke(command: click.Command, arguments: Sequence[str]) -> int:
+    """Complete what a shell asks to be completed, or run the command.
+
+    In place of click's own ``main``, which ends with 1 when a pipe is closed: that is MATCH.
+    """
+    if instruction := os.environ.get(COMPLETION):
+        return shell_complete(command, {}, NAME, COMPLETION, instruction)
+    try:
+        with command.make_context(NAME, list(arguments)) as context:
+            return command.invoke(context) or 0
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
 
 
 def _tell(message: str, advice: str, code: ExitCode, *, as_json: bool) -> ExitCode:

@@ -1,0 +1,85 @@
+"""``hashwacht credentials``: stored, looked for and forgotten, never shown."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+from hashwacht.testing.program import PROGRAM, Program, objects
+
+
+def test_a_line_on_standard_input_is_stored_for_its_owner_alone(program: Program) -> None:
+    done = program.run("credentials", "set", "eokm", given=b"somebody:s3cret\n")
+    assert done.returncode == 0
+    stored = program.home / "credentials" / "eokm"
+    assert stored.read_text() == "somebody:s3cret\n"
+    assert stored.stat().st_mode & 0o777 == 0o600
+    assert b"s3cret" not in done.stdout + done.stderr
+
+
+def test_a_malformed_line_is_refused_without_showing_it(program: Program) -> None:
+    done = program.run("credentials", "set", "eokm", given=b"s3cret\n")
+    assert done.returncode == 2
+    assert b"s3cret" not in done.stdout + done.stderr
+    assert not (program.home / "credentials").exists()
+
+
+def test_on_a_terminal_the_password_is_asked_for_unseen(program: Program) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [PROGRAM, "credentials", "set", "eokm"],
+        env=program.environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    seen = b""
+    for prompt, answer in (
+        (b"User", b"somebody\n"),
+        (b"Password", b"s3cret\n"),
+        (b"Repeat", b"s3cret\n"),
+    ):
+        while prompt not in seen:
+            seen += os.read(ours, 1000)
+        os.write(ours, answer)
+    while b"stored in" not in seen:
+        seen += os.read(ours, 1000)
+    assert process.wait(timeout=30) == 0
+    os.close(ours)
+    assert b"s3cret" not in seen
+    assert (program.home / "credentials" / "eokm").read_text() == "somebody:s3cret\n"
+
+
+def test_check_looks_for_all_that_matchers_need(program: Program, tmp_path: Path) -> None:
+    assert program.run("credentials", "check").returncode == 0
+    program.configuration.write_text(
+        f'[credentials]\ndirectory = "{tmp_path}/c"\n[matchers.e]\nkind = "eokm"\n'
+        '[matchers.a]\nkind = "arachnid"\n[matchers.h]\nkind = "hma"\n'
+    )
+    program.run("credentials", "set", "eokm", given=b"somebody:s3cret\n")
+    done = program.run("credentials", "check", "--json")
+    assert done.returncode == 2
+    told = {each["name"]: each["usable"] for each in objects(done.stdout)}
+    assert told == {"eokm": True, "arachnid": False}
+
+
+def test_a_file_that_others_can_read_is_told_with_what_to_do(program: Program) -> None:
+    program.run("credentials", "set", "eokm", given=b"somebody:s3cret\n")
+    (program.home / "credentials" / "eokm").chmod(0o644)
+    done = program.run("credentials", "check", "eokm")
+    assert done.returncode == 2
+    assert b"0644" in done.stdout
+    assert b"chmod 600" in done.stdout
+
+
+def test_what_is_forgotten_is_gone(program: Program) -> None:
+    program.run("credentials", "set", "eokm", given=b"somebody:s3cret\n")
+    assert program.run("credentials", "forget", "eokm").returncode == 0
+    assert not (program.home / "credentials" / "eokm").exists()
+    done = program.run("credentials", "forget", "eokm")
+    assert done.returncode == 2
+    assert b"credentials check" in done.stderr

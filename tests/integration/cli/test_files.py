@@ -1,0 +1,183 @@
+"""``hash``, ``check``, ``explain`` and ``lists`` on real files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from hashwacht.paths import from_json
+from hashwacht.testing.program import Program, objects
+
+
+@pytest.fixture
+def picture(program: Program) -> Path:
+    """Write a picture with enough in it for every hash."""
+    file = program.home / "picture.png"
+    Image.effect_noise((300, 200), 80).convert("RGB").save(file)
+    return file
+
+
+def signals(program: Program, file: Path) -> dict[str, str]:
+    """Give the signals that ``hash`` tells."""
+    lines = program.run("hash", file).stdout.decode().splitlines()
+    return dict(line.split()[0].split(":") for line in lines)
+
+
+def test_hash_prints_digests_and_picture_hashes(program: Program, picture: Path) -> None:
+    told = signals(program, picture)
+    assert set(told) == {"md5", "sha1", "sha256", "pdq", "phash64", "dhash64"}
+    content = picture.read_bytes()
+    assert told["md5"] == hashlib.md5(content).hexdigest()
+    assert told["sha256"] == hashlib.sha256(content).hexdigest()
+    assert len(told["pdq"]) == 64
+
+
+def test_hash_tells_a_program_everything(program: Program, picture: Path) -> None:
+    hostile = os.fsencode(program.home) + b"/a\x1b\n\xff.png"
+    os.link(picture, hostile)
+    (told,) = objects(program.run("hash", "--json", hostile).stdout)
+    assert from_json(told) == hostile
+    assert told["kind"] == "image/png"
+    assert told["size"] == picture.stat().st_size
+    assert {each["type"] for each in told["signals"]} >= {"md5", "pdq"}
+
+
+def test_hash_takes_standard_input(program: Program, picture: Path) -> None:
+    done = program.run("hash", "-", given=picture.read_bytes())
+    assert done.returncode == 0
+    assert hashlib.sha256(picture.read_bytes()).hexdigest().encode() in done.stdout
+
+
+def test_what_cannot_be_hashed_is_told_and_the_others_are_hashed(
+    program: Program, picture: Path
+) -> None:
+    os.mkfifo(program.home / "fifo")
+    done = program.run("hash", "none", "fifo", picture)
+    assert done.returncode == 3
+    assert b"none: No such file" in done.stderr
+    assert b"fifo: not a regular file" in done.stderr
+    assert b"pdq:" in done.stdout
+
+
+def test_a_known_picture_is_told_by_check_and_by_its_exit_code(
+    program: Program, picture: Path
+) -> None:
+    other = program.home / "other.txt"
+    other.write_text("nothing")
+    lines = f"pdq {signals(program, picture)['pdq']}\nmd5 {'0' * 32}\n".encode()
+    done = program.run("lists", "import", "known", "-", given=lines)
+    assert done.returncode == 0, done.stderr
+    done = program.run("check", picture, other)
+    assert done.returncode == 1
+    match, no_match = done.stdout.decode().splitlines()
+    assert match.startswith("match ")
+    assert "hashlist/known" in match
+    assert "pdq equal" in match
+    assert match.endswith(str(picture))
+    assert no_match.startswith("no match ")
+    assert program.run("check", other).returncode == 0
+    (told,) = objects(program.run("check", "--json", "-", given=picture.read_bytes()).stdout)
+    assert told["type"] == told["outcome"] == "match"
+
+
+def test_check_never_says_no_match_of_what_it_could_not_ask(
+    program: Program, picture: Path
+) -> None:
+    assert program.run("check", picture).returncode in {3, 4}
+    done = program.run("check", "none")
+    assert done.returncode == 3
+    assert done.stdout.startswith(b"undetermined  unreadable (No such file")
+
+
+def test_a_service_out_of_reach_has_an_exit_code_of_its_own(
+    program: Program, picture: Path
+) -> None:
+    program.configuration.write_text(
+        '[matchers.h]\nkind = "hma"\nbase_url = "http://127.0.0.1:9"\nretries = 0\n'
+    )
+    done = program.run("check", picture)
+    assert done.returncode == 4
+    assert b"unanswered" in done.stdout
+
+
+def test_explain_names_the_rule_and_where_it_stands(program: Program, picture: Path) -> None:
+    program.configuration.write_text('[scan]\nexclude = ["*.txt", "*.png"]\n')
+    done = program.run("explain", picture)
+    assert done.returncode == 0
+    assert done.stdout.decode() == (
+        f"not scanned  {picture}\n"
+        f"             a rule excludes it: *.png  ({program.configuration}, scan.exclude:2)\n"
+    )
+    (told,) = objects(program.run("explain", "--json", "--exclude", "!*.png", picture).stdout)
+    assert told["scanned"]
+    assert told["rule"]["pattern"] == "!*.png"
+
+
+def test_explain_says_at_which_directory_it_was_decided(program: Program, picture: Path) -> None:
+    root = program.home
+    done = program.run("explain", "--root", root, "--exclude", f"/{root.name}/", picture)
+    assert b"scanned      " in done.stdout
+    done = program.run("explain", "--root", root.parent, "--exclude", f"{root.name}/", picture)
+    assert f", at {root}\n".encode() in done.stdout
+
+
+def test_a_list_lives_from_import_to_removal(program: Program) -> None:
+    source = program.home / "list.csv"
+    source.write_text("md5,id\n" + "".join(f"{number:032x},{number}\n" for number in range(7)))
+    done = program.run("lists", "import", "police", source, "--json")
+    assert objects(done.stdout)[0]["entries"] == 7
+    (shown,) = objects(program.run("lists", "show", "--json").stdout)
+    assert (shown["list"], shown["category"], shown["known_good"]) == ("police", "csam", False)
+    assert b"police: 7 entries, category csam" in program.run("lists", "show", "police").stdout
+    assert program.run("lists", "verify").returncode == 0
+    done = program.run("lists", "remove", "police")
+    assert done.stdout == b"police: removed, 7 entries\n"
+    assert b"No list is installed" in program.run("lists", "show").stdout
+
+
+def test_a_list_is_imported_as_a_whole_or_not_at_all(program: Program) -> None:
+    lines = f"md5 {1:032x}\nnonsense\n".encode()
+    done = program.run("lists", "import", "police", "-", given=lines)
+    assert done.returncode == 2
+    assert b"line 2" in done.stderr
+    assert program.run("lists", "show", "police").returncode == 2
+    done = program.run("lists", "import", "police", "-", "--allow-malformed", given=lines)
+    assert done.returncode == 0
+    assert b"line 2 left out" in done.stdout
+
+
+def test_no_value_of_a_list_is_ever_printed(program: Program) -> None:
+    value = "0123456789abcdef0123456789abcdef"
+    calls = [
+        program.run("lists", "import", "police", "-", given=f"md5 {value}\n".encode()),
+        program.run("lists", "show"),
+        program.run("lists", "verify"),
+        program.run("lists", "import", "other", "-", given=f"md6 {value}\n".encode()),
+        program.run("lists", "remove", "police"),
+    ]
+    assert all(value.encode() not in each.stdout + each.stderr for each in calls)
+
+
+def test_columns_and_radii_are_understood_or_refused(program: Program) -> None:
+    given = f"Hash;Case\n{'a' * 64};7\n".encode()
+    words = ["lists", "import", "hotline", "-", "--type", "pdq", "--column", "value=Hash"]
+    done = program.run(*words, "--column", "id=Case", "--radius", "pdq=20", given=given)
+    assert done.returncode == 0, done.stderr
+    assert b"up to 20 bits off" in program.run("lists", "show").stdout
+    assert b"up to 8 bits off" in program.run("lists", "radius", "hotline", "pdq", "8").stdout
+    for wrong in (["--radius", "pdq=x"], ["--column", "colour=x"], ["--column", "value"]):
+        assert program.run(*words, *wrong, given=given).returncode == 2
+
+
+def test_a_damaged_list_is_found_by_verify(program: Program) -> None:
+    program.run("lists", "import", "police", "-", given=f"md5 {1:032x}\n".encode())
+    (index,) = (program.home / "state" / "lists").glob("police@*/md5.index")
+    index.write_bytes(index.read_bytes()[:-1])
+    done = program.run("lists", "verify")
+    assert done.returncode == 2
+    assert b"WRONG" in done.stdout
+    assert b"Import the list again" in done.stdout

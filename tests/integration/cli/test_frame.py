@@ -1,0 +1,175 @@
+"""The frame around every command: start-up, errors, endings, help."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hashwacht import __version__
+from hashwacht.testing.program import PROGRAM, Program, objects
+
+
+def seconds(program: Program, *arguments: str) -> float:
+    """Give the best of five runs: what it costs, not what else the machine was doing."""
+
+    def once() -> float:
+        began = time.perf_counter()
+        program.run(*arguments)
+        return time.perf_counter() - began
+
+    return min(once() for _ in range(5))
+
+
+def test_the_version_is_told_before_anybody_notices(program: Program) -> None:
+    assert program.run("--version").stdout.decode() == f"hashwacht {__version__}\n"
+    assert seconds(program, "--version") < 0.1
+
+
+def test_help_is_there_without_loading_what_only_some_command_needs() -> None:
+    code = (
+        "import sys; sys.argv = ['hashwacht', '--help']\n"
+        "from hashwacht.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numpy', 'PIL', 'rich', 'httpx', 'keyring', 'jinja2', 'sqlite3', 'pathspec'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "[]\n"
+    assert "Examples:" in done.stdout
+
+
+@pytest.mark.parametrize("words", [["scan"], ["lists", "import"], ["config", "show"], ["check"]])
+def test_help_of_a_command_has_examples(program: Program, words: list[str]) -> None:
+    done = program.run(*words, "--help")
+    assert done.returncode == 0
+    assert f"hashwacht {' '.join(words)}" in done.stdout.decode().partition("Examples:")[2]
+
+
+def test_an_error_says_what_is_wrong_and_what_to_do_next(program: Program) -> None:
+    done = program.run("lists", "show", "none")
+    assert done.returncode == 2
+    assert done.stdout == b""
+    message, advice = done.stderr.decode().splitlines()
+    assert message == "hashwacht: no hash list named 'none'"
+    assert advice
+
+
+def test_an_error_is_an_object_for_who_asked_for_json(program: Program) -> None:
+    done = program.run("lists", "show", "--json", "none")
+    (told,) = objects(done.stderr)
+    assert done.stdout == b""
+    assert (told["v"], told["type"], told["exit_code"]) == (1, "error", done.returncode)
+    assert told["message"]
+    assert told["advice"]
+
+
+def test_a_mistyped_command_is_told_with_the_nearest_one(program: Program) -> None:
+    done = program.run("scna", "/")
+    assert done.returncode == 2
+    assert b"did you mean scan?" in done.stderr
+    assert b"hashwacht --help" in done.stderr
+
+
+def test_a_mistyped_option_is_an_error_of_the_call(program: Program) -> None:
+    done = program.run("scans", "--jsn")
+    assert done.returncode == 2
+    assert b"--json" in done.stderr
+
+
+def test_common_options_count_before_and_after_the_command(
+    program: Program, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text("scan.jobs = 3\n")
+    for words in (("--config", other, "config", "show"), ("config", "show", "--config", other)):
+        assert b"jobs = 3" in program.run(*words).stdout
+
+
+def test_a_mistake_of_ours_is_confessed_briefly_and_in_full_if_asked(program: Program) -> None:
+    """An operator's signal type that cannot be imported is as unexpected as it gets."""
+    broken = program.home / "broken"
+    (broken / "broken-1.dist-info").mkdir(parents=True)
+    (broken / "broken-1.dist-info" / "METADATA").write_text("Name: broken\nVersion: 1\n")
+    (broken / "broken-1.dist-info" / "entry_points.txt").write_text(
+        "[hashwacht.signal_types]\nbroken = broken:Broken\n"
+    )
+    (broken / "broken.py").write_text("raise RuntimeError('\\x1b]0;oops')\n")
+    program.configuration.write_text('fingerprint.always = ["broken"]\n')
+    brief = program.run("config", "check", PYTHONPATH=str(broken))
+    full = program.run("config", "check", "-v", PYTHONPATH=str(broken))
+    assert (brief.returncode, full.returncode) == (2, 2)
+    assert b"unexpected error: RuntimeError" in brief.stderr
+    assert b"report it at https://" in brief.stderr
+    assert b"Traceback" not in brief.stderr
+    assert b"Traceback" in full.stderr
+    assert b"\x1b" not in brief.stderr + full.stderr
+
+
+def test_a_reader_who_has_seen_enough_is_no_error_to_talk_about(program: Program) -> None:
+    script = f"{PROGRAM} config example | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", f"for n in $(seq 5); do {script}; done"],
+        env=program.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    assert set(done.stdout.splitlines()[1::2]) <= {"0", "2"}
+
+
+def test_a_closed_pipe_ends_it_quietly_and_not_well(program: Program) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [PROGRAM, "config", "example"],
+        env=program.environment,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writing)
+    assert done.stderr == b""
+    assert done.returncode == 2
+
+
+def test_a_terminal_that_knows_no_such_letter_gets_an_escape(program: Program) -> None:
+    program.configuration.write_text('[scan]\nexclude = ["größe", "✓"]\n')
+    done = program.run("config", "show", LC_ALL="C", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert done.returncode == 0
+    assert b"\\u2713" in done.stdout
+
+
+def test_an_interruption_ends_it_with_its_own_code(program: Program) -> None:
+    """A command that waits for a password at a terminal is interrupted there."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [PROGRAM, "credentials", "set", "eokm"],
+        env=program.environment,
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    seen = b""
+    while b"User" not in seen:
+        seen += os.read(ours, 1000)
+    while process.poll() is None:  # a signal just before it waits is noticed only with the next
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.5)
+    assert process.returncode == 130
+    assert process.stdout is not None
+    assert process.stdout.read() == b""
+    process.stdout.close()
+    os.close(ours)

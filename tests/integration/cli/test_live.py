@@ -1,0 +1,138 @@
+"""A run as it is shown on a terminal, in a pipe, and to a program."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from hashwacht.testing.program import PROGRAM, Program, objects
+
+
+@pytest.fixture
+def storage(program: Program) -> Path:
+    """Write a storage with a known picture, a file, and a hostile name."""
+    root = program.home / "storage"
+    root.mkdir()
+    Image.effect_noise((300, 200), 80).convert("RGB").save(root / "known.png")
+    (root / "other.txt").write_text("nothing")
+    (root / "a\x1b]0;owned\x07").write_text("nothing else")
+    told = program.run("hash", root / "known.png").stdout.decode()
+    entry = next(line for line in told.splitlines() if line.startswith("pdq:")).split()[0]
+    extra = f"md5 {'0' * 32}\n"
+    program.run("lists", "import", "known", "-", given=f"{entry}\n{extra}".encode())
+    return root
+
+
+def on_terminal(program: Program, *arguments: str | Path, stdout: int | None = None) -> str:
+    """Run it on a terminal of 100 columns; give all that the terminal was sent."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [PROGRAM, *arguments],
+        env={**program.environment, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"},
+        stdin=theirs,
+        stdout=theirs if stdout is None else stdout,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    sent = b""
+    try:
+        while chunk := os.read(ours, 4096):
+            sent += chunk
+    except OSError:
+        pass  # the other end was closed: Linux says EIO
+    process.wait(timeout=30)
+    os.close(ours)
+    return sent.decode()
+
+
+def plain(sent: str) -> str:
+    """Take out what only moves the cursor or colours."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", sent)
+
+
+def test_a_terminal_shows_a_live_display_and_gets_its_cursor_back(
+    program: Program, storage: Path
+) -> None:
+    sent = on_terminal(program, "scan", storage)
+    assert "\x1b[?25l" in sent
+    assert sent.rindex("\x1b[?25h") > sent.rindex("\x1b[?25l")
+    assert "scanning for" in plain(sent)
+    assert "hashlist/known" in plain(sent)
+    assert "finished after" in plain(sent)
+    assert "]0;owned\x07" not in sent
+
+
+def test_results_go_to_the_file_and_the_display_to_the_terminal(
+    program: Program, storage: Path
+) -> None:
+    file = program.home / "results"
+    with file.open("wb") as out:
+        sent = on_terminal(program, "scan", storage, stdout=out.fileno())
+    assert "hashlist/known" not in sent
+    assert "hashlist/known" in file.read_text()
+    assert "\x1b" not in file.read_text()
+
+
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines(program: Program, storage: Path) -> None:
+    program.environment["TERM"] = "dumb"
+    ours, theirs = pty.openpty()
+    process = subprocess.run(
+        [PROGRAM, "scan", storage],
+        env=program.environment,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        check=False,
+    )
+    os.close(theirs)
+    sent = os.read(ours, 4096)
+    os.close(ours)
+    assert process.returncode == 1
+    assert b"\x1b" not in sent
+    assert sent.startswith(b"run 1 begins")
+
+
+def test_a_pipe_gets_plain_lines_apart_from_each_other(program: Program, storage: Path) -> None:
+    done = program.run("scan", storage)
+    assert done.returncode == 1
+    assert done.stdout.startswith(b"match         csam  hashlist/known")
+    assert b"finished after" in done.stdout
+    assert done.stderr.decode() == f"run 1 begins: {storage}\n"
+
+
+def test_a_program_gets_json_lines_and_nothing_else(program: Program, storage: Path) -> None:
+    done = program.run("scan", "--json", storage)
+    results = objects(done.stdout)
+    assert [each["type"] for each in results if each["type"] == "match"] == ["match"]
+    assert results[-1]["type"] == "summary"
+    assert results[-1]["counts"]["files"] == 3
+    assert {each["type"] for each in objects(done.stderr)} <= {"started", "progress"}
+    assert {each["v"] for each in [*results, *objects(done.stderr)]} == {1}
+
+
+def test_a_report_of_a_real_scan_is_written(program: Program, storage: Path) -> None:
+    report = program.home / "report.html"
+    done = program.run("scan", "--report", report, storage)
+    assert done.returncode == 1, done.stderr
+    assert report.stat().st_mode & 0o777 == 0o600
+    page = report.read_text()
+    assert str(storage / "known.png") in page
+    assert "hashlist / known" in page
+    assert "image/png" in page
+
+
+def test_scans_lists_the_runs(program: Program, storage: Path) -> None:
+    assert b"No scan yet" in program.run("scans").stdout
+    program.run("scan", storage)
+    text = program.run("scans").stdout.decode()
+    assert f"scan  finished  {storage}" in text
+    assert "3 files" in text
+    assert "1 match" in text
+    (told,) = objects(program.run("scans", "--json").stdout)
+    assert (told["type"], told["kind"], told["state"]) == ("run", "scan", "finished")
+    assert told["counts"]["matches"] == 1
