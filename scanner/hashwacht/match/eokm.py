@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
+from hashwacht.errors import ConfigurationError
 from hashwacht.match import checkup
 from hashwacht.match.client import Client
 from hashwacht.match.exchange import Inquiry
@@ -42,12 +43,15 @@ class EokmMatcher:
         test_path: str = "/v1/test/check/{format}",
         test: bool = False,
     ) -> None:
-        """Map our signal types to path words by *formats*; *test* asks the test path instead."""
+        """Map our signal types to path words by *formats*; *test* asks the test path instead.
+
+        Raises ConfigurationError for a path that is none or has no place for the format.
+        """
         self.name = name
         self.accepts = frozenset(formats)
         self._client = client
         self._formats = dict(formats)
-        self._path = test_path if test else path
+        self._path = _require_template(test_path if test else path)
         words = ",".join(f"{ours}={theirs}" for ours, theirs in sorted(formats.items()))
         self.revision = f"eokm/1 {client.service.base_url} {self._path} {words}"
 
@@ -70,11 +74,24 @@ class EokmMatcher:
     def _ask(self, keys: Sequence[Key]) -> dict[Key, Said]:
         inquiries = [
             Inquiry(
-                "POST", self._path.format(format=self._formats[kind]), CONTENT_TYPE, value.encode()
+                "POST",
+                self._path.replace("{format}", self._formats[kind]),
+                CONTENT_TYPE,
+                value.encode(),
             )
             for kind, value in keys
         ]
         return dict(zip(keys, self._client.ask(inquiries, _read), strict=True))
+
+
+def _require_template(path: str) -> str:
+    """Let a path through that begins with a slash, else it would continue the host's name."""
+    if not path.startswith("/") or path.count("{format}") != 1 or path.count("{") != 1:
+        raise ConfigurationError(
+            f"the path {path!r} is no template for a check",
+            advice="It begins with a slash and has one {format}, as in /v1/check/{format}.",
+        )
+    return path
 
 
 def _read(body: bytes) -> Said:

@@ -23,6 +23,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+from hashwacht.errors import ConfigurationError
 from hashwacht.match import checkup
 from hashwacht.match.client import Client
 from hashwacht.match.exchange import Inquiry
@@ -56,7 +57,7 @@ class HmaMatcher:
         *banks* restricts the lookup (empty: all).  *categories* says what the matches of a
         bank mean; a bank it does not name means *category*.  That is ``csam`` unless told
         otherwise: a bank filled for this purpose and forgotten in the configuration must
-        not lose its meaning.
+        not lose its meaning.  Raises ConfigurationError for a *canary* that cannot be asked.
         """
         self.name = name
         self.accepts = frozenset(signal_types)
@@ -65,7 +66,7 @@ class HmaMatcher:
         self._banks = ",".join(sorted(banks))
         self._categories = dict(categories or {})
         self._category = category
-        self._canary = canary
+        self._canary = None if canary is None else _require_key(canary, self.accepts)
         words = ",".join(f"{ours}={theirs}" for ours, theirs in sorted(signal_types.items()))
         self.revision = f"hma/2 {client.service.base_url} {words} {self._banks or '*'}"
 
@@ -81,8 +82,7 @@ class HmaMatcher:
         """Ask for the canary, which must be known, or else for something that cannot be."""
         if self._canary is None:
             return self._check_unknown()
-        key = (self._canary.type, self._canary.value)
-        heard = self._ask([key])[key]
+        heard = self._ask([self._canary])[self._canary]
         if isinstance(heard, Fault):
             return checkup.of_fault(self.name, heard)
         if heard:
@@ -126,6 +126,17 @@ class HmaMatcher:
             bank,
             str(int(entry["bank_content_id"])),
         )
+
+
+def _require_key(canary: Signal, accepts: Collection[str]) -> Key:
+    try:
+        [key] = to_ask([(canary,)], accepts)
+    except ValueError:
+        raise ConfigurationError(
+            "the canary is no lower-case hexadecimal signal of a configured type",
+            advice="Write it as type:value, with a type that this matcher asks for.",
+        ) from None
+    return key
 
 
 def _list(told: Any) -> list[Any]:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hashwacht.errors import ConfigurationError
 from hashwacht.match.arachnid import ArachnidMatcher
 from hashwacht.match.eokm import EokmMatcher
 from hashwacht.match.exchange import Inquiry
@@ -85,6 +86,22 @@ def test_eokm_formats_paths_and_test_switch_are_arguments() -> None:
         "/v1/test/check/pdqhash",
     ]
     assert one.revision != two.revision, "an answer of the test path says nothing of the other"
+
+
+@pytest.mark.parametrize("path", ["", "v1/{format}", ".evil.example/{format}", "/v1", "/{a}{b}"])
+def test_eokm_a_path_that_is_no_template_is_an_error_of_the_configuration(path: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        EokmMatcher("eokm", client(b"false"), path=path)
+    assert "{format}" in raised.value.advice
+
+
+@pytest.mark.parametrize("canary", [MD5, Signal("pdq", "A5" * 32), Signal("pdq", "")])
+def test_hma_a_canary_that_cannot_be_asked_is_an_error_of_the_configuration(
+    canary: Signal,
+) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        HmaMatcher("hma", client(b"{}"), canary=canary)
+    assert raised.value.advice
 
 
 def test_hma_names_bank_content_and_distance_and_the_category_of_the_bank() -> None:
