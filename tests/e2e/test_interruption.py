@@ -1,0 +1,121 @@
+"""Stopping a scan in every way there is loses nothing and changes no verdict."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hashwacht.state.store import Store
+from hashwacht.testing.pictures import encode, photo
+from hashwacht.testing.program import Program, objects
+
+FEWEST_KILLS, MOST_KILLS = 5, 60
+
+Verdicts = dict[bytes, tuple[object, object]]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Six hundred small files in sixty directories, some known, some damaged, some equal."""
+    root = tmp_path / "storage"
+    picture = encode(photo(3, (64, 64)), "png")
+    for number in range(600):
+        path = root / f"d{number % 60:02}" / f"{number:03}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        contents = (b"known %d" % (number % 50), picture, picture[: 20 + number % 9])
+        content = contents[number % 5] if number % 5 < 3 else b"file %d" % number
+        path.write_bytes(content)
+    return root
+
+
+def import_list(program: Program) -> None:
+    digests = (hashlib.sha256(b"known %d" % number).hexdigest() for number in range(0, 50, 10))
+    source = program.home / "list.txt"
+    source.write_text("".join(f"sha256 {digest}\n" for digest in digests))
+    assert program.run("lists", "import", "known", source).returncode == 0
+
+
+def last_run(program: Program) -> dict[str, Any]:
+    return objects(program.run("scans", "--json").stdout)[0]
+
+
+def verdicts(program: Program, root: Path) -> Verdicts:
+    """Read what the state knows of every file."""
+    found: Verdicts = {}
+    with Store.open(program.home / "state") as store:
+        for directory in root.iterdir():
+            for name, known in store.files.in_directory(bytes(directory)).items():
+                found[bytes(directory) + b"/" + name] = (known.outcome, known.reason)
+    return found
+
+
+def test_a_scan_killed_at_random_instants_gives_the_verdicts_of_an_undisturbed_one(
+    tmp_path: Path, program: Program, root: Path
+) -> None:
+    import_list(program)
+    assert program.run("scan", root).returncode == 1
+    (tmp_path / "killed").mkdir()
+    killed = Program(tmp_path / "killed")
+    import_list(killed)
+    chance = random.Random(7)
+    kills = 0
+    while _killed(killed, root, chance):
+        kills += 1
+        assert kills < MOST_KILLS, "it does not come to an end"
+    assert kills >= FEWEST_KILLS, "it was too fast to prove anything"
+    assert verdicts(killed, root) == verdicts(program, root)
+    assert len(verdicts(killed, root)) == 600
+    calm, disturbed = last_run(program), last_run(killed)
+    assert disturbed["state"] == calm["state"] == "finished"
+    for figure in ("files", "matches", "undetermined", "bytes"):
+        assert disturbed["counts"][figure] == calm["counts"][figure]
+
+
+def _killed(program: Program, root: Path, chance: random.Random) -> bool:
+    """Scan at a slow pace, and kill it at some moment; False if it ended by itself.
+
+    One in five is killed while it starts, the others in their first seconds of work.
+    """
+    pace = ("--foreground", "--max-rate", "120 files/s")
+    with program.start("scan", "--json", *pace, root) as process:
+        assert process.stderr
+        if chance.random() < 0.8:
+            process.stderr.readline()  # it has begun
+        try:
+            process.communicate(timeout=chance.uniform(0, 2))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            # The workers hold the pipes as well: this ends when the last of them is gone.
+            process.communicate(timeout=30)
+            return True
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_wish_to_stop_is_heard_and_the_next_run_goes_on(
+    program: Program, root: Path, number: signal.Signals
+) -> None:
+    import_list(program)
+    with program.start(
+        "scan", "--json", "--foreground", "--max-rate", "100 files/s", root
+    ) as process:
+        assert process.stdout
+        process.stdout.readline()  # the first match: it is in the middle of it
+        process.send_signal(number)
+        asked = time.monotonic()
+        process.communicate(timeout=30)
+        assert time.monotonic() - asked < 5, "a second is promised; a busy machine gets five"
+        assert process.returncode == 130
+    assert last_run(program)["state"] == "interrupted"
+    assert 0 < last_run(program)["counts"]["files"] < 600
+    resumed = program.run("scan", "--json", root)
+    assert b'"resumed": true' in resumed.stderr
+    assert objects(resumed.stdout)[-1]["counts"]["files"] == 600
+    assert last_run(program)["state"] == "finished"
