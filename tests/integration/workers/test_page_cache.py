@@ -12,6 +12,10 @@ from hashwacht.fingerprint.page_cache import WINDOW, QuietReader, absent
 
 PAGE = mmap.PAGESIZE
 PAGES = 200
+MOST = 0.8
+"""Share of hot pages that must stay: machines reclaim some by themselves (one was measured to
+lose 0.1 % a second with 23 GB free), while a reader that flushes loses all."""
+
 ways = pytest.mark.parametrize("dontcache", [True, False], ids=["dontcache", "mincore"])
 
 
@@ -66,14 +70,14 @@ def test_a_cold_file_is_cold_again_after_it_was_read(content: Path, dontcache: b
 def test_a_plain_read_would_have_left_it_in_the_cache(content: Path) -> None:
     """Otherwise the test above could not fail."""
     content.read_bytes()
-    assert cached_pages(content) == PAGES
+    assert cached_pages(content) >= MOST * PAGES
 
 
 @ways
 def test_a_hot_file_stays_hot(content: Path, dontcache: bool) -> None:
     hot = content.read_bytes()
     assert read_quietly(content, dontcache=dontcache) == hot
-    assert cached_pages(content) == PAGES
+    assert cached_pages(content) >= MOST * PAGES
 
 
 @ways
@@ -83,13 +87,13 @@ def test_the_hot_part_of_a_half_cached_file_stays(content: Path, dontcache: bool
     before = cached_pages(content)
     assert 0 < before < PAGES
     read_quietly(content, dontcache=dontcache)
-    assert cached_pages(content) == before
+    assert MOST * before <= cached_pages(content) <= before
 
 
 def test_what_a_writer_has_not_written_back_yet_stays(content: Path) -> None:
     content.write_bytes(os.urandom(PAGES * PAGE))
     read_quietly(content, dontcache=False)
-    assert cached_pages(content) == PAGES
+    assert cached_pages(content) >= MOST * PAGES
 
 
 def test_a_large_file_never_holds_more_than_two_windows(content: Path) -> None:
@@ -104,7 +108,7 @@ def test_a_large_file_never_holds_more_than_two_windows(content: Path) -> None:
     ):
         while reader.readinto(buffer):
             most = max(most, cached_pages(content))
-    assert WINDOW // PAGE <= most <= 2 * WINDOW // PAGE
+    assert MOST * WINDOW // PAGE <= most <= 2 * WINDOW // PAGE
     assert cached_pages(content) == 0
 
 
