@@ -42,7 +42,7 @@ def hash_command(files: Sequence[bytes]) -> ExitCode:
     try:
         missing = [
             _print(name, fingerprint, as_json=call.as_json)
-            for name, fingerprint in _fingerprints(fingerprinter, files)
+            for name, fingerprint in _fingerprints(fingerprinter, files, as_json=call.as_json)
         ]
     finally:
         fingerprinter.close()
@@ -50,7 +50,7 @@ def hash_command(files: Sequence[bytes]) -> ExitCode:
 
 
 def _fingerprints(
-    fingerprinter: Fingerprinter, files: Sequence[bytes]
+    fingerprinter: Fingerprinter, files: Sequence[bytes], *, as_json: bool
 ) -> Iterator[tuple[bytes, Fingerprint]]:
     """Take the files one by one; one that cannot be read is told and left out."""
     for name in files:
@@ -58,7 +58,11 @@ def _fingerprints(
             with opened(name) as fd:
                 yield name, fingerprinter.fingerprint(fd)
         except OSError as error:
-            line(f"hashwacht: {show(shown_name(name))}: {error.strerror}", to=sys.stderr)
+            why = error.strerror or "cannot be read"
+            if as_json:
+                emit("unreadable", {**to_json(shown_name(name)), "detail": why}, to=sys.stderr)
+            else:
+                line(f"hashwacht: {show(shown_name(name))}: {why}", to=sys.stderr)
 
 
 def _print(name: bytes, found: Fingerprint, *, as_json: bool) -> bool:

@@ -61,6 +61,8 @@ def test_what_cannot_be_hashed_is_told_and_the_others_are_hashed(
     assert b"none: No such file" in done.stderr
     assert b"fifo: not a regular file" in done.stderr
     assert b"pdq:" in done.stdout
+    (told,) = objects(program.run("hash", "--json", "none").stderr)
+    assert (told["type"], told["path"]) == ("unreadable", "none")
 
 
 def test_a_known_picture_is_told_by_check_and_by_its_exit_code(
