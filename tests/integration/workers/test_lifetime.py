@@ -1,0 +1,188 @@
+"""How workers begin and end: nothing and nobody is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Thread
+
+import psutil
+import pytest
+
+from hashwacht.errors import ConfigurationError, WorkerError
+from hashwacht.fingerprint.plan import Limits, Plan
+from hashwacht.fingerprint.pool import WorkerPool
+from hashwacht.testing.processes import family, wait_for, workers
+from hashwacht.types import Fingerprint
+
+Ask = Callable[[WorkerPool, bytes], Fingerprint]
+Start = Callable[..., WorkerPool]
+
+
+def test_nothing_is_left_behind(start: Start, ask: Ask) -> None:
+    """No open files, no zombies, no programs that an operator's hasher had started."""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    pool = start(jobs=2)
+    for deed in [b"good", b"die", b"spawn", b"raise", b"bloat", b"chatter", b"good"] * 3:
+        ask(pool, deed)
+    assert len(family()) <= 3
+    assert all(each.status() != psutil.STATUS_ZOMBIE for each in family())
+    left = family()
+    pool.close()
+    assert not any(each.is_running() for each in left)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_closing_takes_less_than_a_second_whatever_workers_do(start: Start, ask: Ask) -> None:
+    pool = start(Plan(("md5", "pdq"), Limits(seconds=60)), jobs=2)
+    errors: list[Exception] = []
+
+    def wait_for_long(content: bytes) -> None:
+        try:
+            ask(pool, content)
+        except WorkerError as error:
+            errors.append(error)
+
+    threads = [Thread(target=wait_for_long, args=[d]) for d in (b"spin", b"hang", b"hang")]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: len(family()) == 3)
+    left = family()
+    began = time.monotonic()
+    pool.close()
+    for thread in threads:
+        thread.join(1)
+    assert time.monotonic() - began < 1
+    assert len(errors) == 3
+    assert not any(each.is_running() for each in left)
+
+
+def test_a_pool_that_is_closed_says_so(start: Start, ask: Ask) -> None:
+    pool = start()
+    pool.close()
+    pool.close()
+    with pytest.raises(WorkerError, match="closed"):
+        ask(pool, b"late")
+
+
+def test_a_copy_of_a_pool_in_a_forked_process_refuses_to_work(start: Start, ask: Ask) -> None:
+    """Two processes on one worker's socket would read each other's answers."""
+    pool = start()
+    ask(pool, b"warm")
+    pid = os.fork()
+    if pid == 0:
+        try:
+            ask(pool, b"forked")
+        except WorkerError:
+            pool.close()  # must not close it for its owner
+            os._exit(0)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert not ask(pool, b"the owner").skipped
+
+
+def test_an_unknown_signal_type_or_fingerprinter_is_an_error_that_names_it(start: Start) -> None:
+    with pytest.raises(ConfigurationError, match="nonesuch"):
+        start(Plan(("nonesuch",)))
+    with pytest.raises(WorkerError, match="nonesuch"):
+        _ = start(maker="hashwacht.testing.nonesuch:Nonesuch").recipe
+
+
+PROGRAM = """
+import os, sys, threading
+from hashwacht.fingerprint.plan import Plan, Limits
+from hashwacht.fingerprint.pool import WorkerPool
+pool = WorkerPool(Plan(("md5", "pdq"), Limits(seconds=60)), 2, maker=sys.argv[1])
+def work(deed):
+    fd = os.memfd_create("content")
+    os.write(fd, deed)
+    os.lseek(fd, 0, os.SEEK_SET)
+    pool.fingerprint(fd)
+work(b"good")
+threads = [threading.Thread(target=work, args=[d], daemon=True) for d in (b"hang", b"spin")]
+for each in threads:
+    each.start()
+print("busy", flush=True)
+try:
+    threads[0].join()
+except KeyboardInterrupt:
+    pool.close()
+    print("interrupted", flush=True)
+"""
+CULPRITS = "hashwacht.testing.culprits:Culprits"
+
+
+def busy_scanner() -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+    """Start a process of its own with two workers that never come to an end."""
+    scanner = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, CULPRITS], stdout=subprocess.PIPE, text=True
+    )
+    assert scanner.stdout is not None
+    assert scanner.stdout.readline() == "busy\n"
+    this = psutil.Process(scanner.pid)
+    wait_for(lambda: len(this.children(recursive=True)) == 3)
+    return scanner, this.children(recursive=True)
+
+
+def test_nobody_outlives_a_scanner_that_is_killed() -> None:
+    scanner, left = busy_scanner()
+    with scanner:
+        scanner.kill()
+    _, alive = psutil.wait_procs(left, timeout=5)
+    assert not alive
+
+
+def test_workers_leave_an_interrupt_to_the_scanner() -> None:
+    scanner, left = busy_scanner()
+    with scanner:
+        for each in left:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                each.send_signal(number)
+        assert all(each.is_running() and each.status() != "zombie" for each in left)
+        began = time.monotonic()
+        scanner.send_signal(signal.SIGINT)
+        assert scanner.stdout is not None
+        assert scanner.stdout.read() == "interrupted\n"
+        assert time.monotonic() - began < 1
+    _, alive = psutil.wait_procs(left, timeout=5)
+    assert not alive
+
+
+def test_workers_are_confined(start: Start, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HASHWACHT_TEST_SECRET", "geheim")
+    pool = start()
+    ask(pool, b"warm")
+    (worker,) = workers()
+    status = dict(
+        line.split(":\t", 1)
+        for line in Path(f"/proc/{worker.pid}/status").read_text().splitlines()
+        if ":\t" in line
+    )
+    assert status["NoNewPrivs"] == "1"
+    assert worker.rlimit(psutil.RLIMIT_CORE) == (0, 0)
+    assert worker.rlimit(psutil.RLIMIT_FSIZE) == (0, 0)
+    assert worker.rlimit(psutil.RLIMIT_NOFILE) == (64, 64)
+    most, _ = worker.rlimit(psutil.RLIMIT_AS)
+    assert (512 << 20) < most < (512 << 20) + worker.memory_info().vms + (16 << 20)
+    assert Path(f"/proc/{worker.pid}/oom_score_adj").read_text() == "1000\n"
+    assert os.getsid(worker.pid) != os.getsid(0)
+    assert "HASHWACHT_TEST_SECRET" not in worker.environ()
+    assert "geheim" not in str(worker.parent().environ())  # type: ignore[union-attr]  # has one
+    assert worker.num_threads() == 1
+
+
+def test_in_the_background_they_have_the_lowest_priority(start: Start, ask: Ask) -> None:
+    ask(start(background=True), b"warm")
+    for each in family():
+        assert each.nice() == 19
+        assert each.ionice().ioclass == psutil.IOPRIO_CLASS_IDLE
+
+
+def test_otherwise_they_have_the_scanners(start: Start, ask: Ask) -> None:
+    ask(start(), b"warm")
+    assert all(each.nice() == os.nice(0) for each in family())
