@@ -38,7 +38,7 @@ _NO_LONGER = frozenset({errno.ELOOP, errno.ENXIO})
 _TICK_NS = 10_000_000
 """The coarsest kernel clock that stamps files: CONFIG_HZ=100."""
 
-_SETTLED_NS = 2_000_000_000
+_COARSE_NS = 2_000_000_000
 """The coarsest times that a file system in use keeps: FAT, 2 s."""
 
 
@@ -177,5 +177,7 @@ def settled(file: FileId, read_at_ns: int) -> bool:
     *read_at_ns* is the wall-clock time at which the reading began, in ns since the epoch.  False
     for a file whose last change is so recent that a further one could carry the same time stamp
     (Git calls such an entry racy: Documentation/technical/racy-git): read it again next time.
+    A time in whole seconds may come from a file system that keeps no finer ones.
     """
-    return file.ctime_ns < read_at_ns - _SETTLED_NS
+    coarse = file.ctime_ns % 1_000_000_000 == 0
+    return file.ctime_ns < read_at_ns - (_COARSE_NS if coarse else _TICK_NS)

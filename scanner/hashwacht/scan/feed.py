@@ -6,6 +6,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 
 from hashwacht.errors import Interrupted
@@ -89,12 +90,13 @@ class Feed:
     def walk(self, walker: Walker) -> None:
         """Walk it all.  Raises Interrupted when asked to stop, UsageError for a wrong root."""
         work: Work | None = None
-        for directory in walker.walk():
-            if work is None or work.path != directory.path:
-                work = Work(directory.path)
-            self._portion(directory, work)
-            if directory.last:
-                work = None
+        with closing(walker.walk()) as directories:
+            for directory in directories:
+                if work is None or work.path != directory.path:
+                    work = Work(directory.path)
+                self._portion(directory, work)
+                if directory.last:
+                    work = None
 
     def _portion(self, directory: Directory, work: Work) -> None:
         """Take a portion of a directory: what is known is counted, the rest handed out."""
@@ -113,6 +115,7 @@ class Feed:
             else:
                 expected += 1
                 self._hand_out(directory, entry, File(work, entry.name, id_, entry.nlink), before)
+        unlisted = any(not problem.name for problem in directory.problems)
         for problem in directory.problems:
             if problem.obstacle.loses_files:
                 self._put(
@@ -121,7 +124,7 @@ class Feed:
             else:
                 tally.excluded += 1
         gone: list[bytes] = []
-        if directory.last and directory.handle:
+        if directory.last and directory.handle and not unlisted:
             present = Present({entry.name for entry in directory.files}, directory.handle.fd)
             gone = files.missing(work.path, present)
         self._put(Listed(work, tally, expected, tuple(gone), directory.last))

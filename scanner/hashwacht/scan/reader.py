@@ -10,13 +10,17 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from hashwacht.errors import WorkerError
-from hashwacht.files import Changed, stable
+from hashwacht.files import Changed, settled, stable
 from hashwacht.pipeline import Pipeline
 from hashwacht.scan.feed import Task
 from hashwacht.scan.messages import Message, Taken, Unread
 from hashwacht.types import Reason
+
+UNSETTLED = -1
+"""Kept in place of a change time that is too fresh to prove anything: equal to none."""
 
 
 class Reader:
@@ -47,7 +51,7 @@ class Reader:
 
     def _read(self, task: Task) -> Message:
         """Read one file, twice if it changes meanwhile; close it."""
-        began = time.perf_counter()
+        began, began_ns = time.perf_counter(), time.time_ns()
         try:
             at, fingerprint = stable(task.fd, self._pipeline.fingerprint)
         except OSError as error:
@@ -56,4 +60,6 @@ class Reader:
             return Unread(task.file, Reason.CHANGED, error.message)
         finally:
             os.close(task.fd)
+        if not settled(at, began_ns):
+            at = replace(at, ctime_ns=UNSETTLED)
         return Taken(task.file, fingerprint, at, time.perf_counter() - began)

@@ -1,7 +1,5 @@
 """The tables ``[matchers.NAME]``: one section for each kind of matcher."""
 
-# ruff: noqa: RUF009  # setting() and section() make dataclass fields
-
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The sections of the configuration, each key with its default and the reason for it."""
 
-# ruff: noqa: RUF009  # setting() and section() make dataclass fields
-
 from __future__ import annotations
 
 from dataclasses import dataclass

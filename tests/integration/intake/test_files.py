@@ -123,6 +123,13 @@ def test_a_file_changed_just_before_it_was_read_is_to_be_read_again_next_time() 
     assert not settled(file, written - 1)
 
 
+def test_a_file_with_fine_times_has_come_to_rest_after_a_tick_of_the_clock() -> None:
+    written = 1_000_000_000_001
+    file = FileId(1, 2, 3, 0, written)
+    assert settled(file, written + 20_000_000)
+    assert not settled(file, written + 1_000_000)
+
+
 def identity(path: Path) -> tuple[int, int]:
     found = path.lstat()
     return found.st_dev, found.st_ino

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -20,4 +21,7 @@ def root(tmp_path: Path) -> Path:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+    # A file changed a moment ago proves nothing yet: it would be read again by the next scan.
+    while time.time_ns() < path.stat().st_ctime_ns + 20_000_000:
+        time.sleep(0.005)
     return root
