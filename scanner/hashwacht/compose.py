@@ -13,7 +13,7 @@ from hashwacht.intake.rules import BUILT_IN as BUILT_IN_RULES
 from hashwacht.intake.rules import Rules, literally, read_rules
 from hashwacht.match.panel import Panel, Seat
 from hashwacht.pipeline import Pipeline
-from hashwacht.ports import Fingerprinter, Matcher
+from hashwacht.ports import Fingerprinter, Matcher, SignalType
 from hashwacht.secrets import Credential, Places, find
 from hashwacht.settings import (
     ArachnidSettings,
@@ -24,7 +24,7 @@ from hashwacht.settings import (
     ServiceSettings,
     Settings,
 )
-from hashwacht.signal_types import BUILT_IN, ENTRY_POINT_GROUP
+from hashwacht.signal_types import BUILT_IN, ENTRY_POINT_GROUP, signal_types
 from hashwacht.state.store import Store
 from hashwacht.types import Signal
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hashwacht.match.client import Client
     from hashwacht.match.lists import HashLists
     from hashwacht.match.loop import LoopThread
+    from hashwacht.match.service import Patience
 
 
 def jobs(settings: Settings) -> int:
@@ -48,10 +49,19 @@ def lists(settings: Settings) -> HashLists:
     """Give the hash lists that the first matcher of that kind answers from."""
     from hashwacht.match.lists import HashLists
 
-    for each in settings.matchers:
-        if isinstance(each, HashlistSettings) and each.directory:
-            return HashLists(each.directory)
-    return HashLists(settings.state.path / "lists")
+    directories = [
+        each.directory
+        for each in settings.matchers
+        if isinstance(each, HashlistSettings) and each.directory
+    ]
+    directory = directories[0] if directories else settings.state.path / "lists"
+    return HashLists(directory, _listable(settings))
+
+
+def _listable(settings: Settings) -> dict[str, SignalType]:
+    """Say which signal types lists may hold: built-in ones and those of installed packages."""
+    programs = {name for name, _ in settings.fingerprint.commands}
+    return signal_types({*BUILT_IN, *settings.fingerprint.always} - (programs - {*BUILT_IN}))
 
 
 def places(settings: Settings, environment: Mapping[str, str]) -> Places:
@@ -155,6 +165,8 @@ class _Building:
                     client,
                     signal_types=dict(settings.signal_types),
                     banks=settings.banks,
+                    category=settings.category,
+                    categories=dict(settings.categories),
                     canary=_signal(settings.canary),
                 )
             case ArachnidSettings():
@@ -164,7 +176,7 @@ class _Building:
         from hashwacht.match.client import Client
         from hashwacht.match.loop import LoopThread
         from hashwacht.match.retry import Retries
-        from hashwacht.match.service import Patience, Service
+        from hashwacht.match.service import Service
 
         self._loop = self._loop or LoopThread()
         service = Service(
@@ -175,7 +187,7 @@ class _Building:
             ca_file=settings.ca_file,
             client_cert=settings.client_cert,
             client_key=settings.client_key,
-            patience=Patience(read=settings.timeout),
+            patience=_patience(settings.timeout),
             retries=Retries(attempts=settings.retries + 1),
         )
         return Client(service, self._loop)
@@ -189,6 +201,13 @@ class _Building:
         except CredentialError as error:
             message = f"matcher {settings.name}: {error.message}"
             raise CredentialError(message, advice=error.advice) from None
+
+
+def _patience(timeout: float) -> Patience:
+    """Let one request with its repetitions take nine times as long as one answer."""
+    from hashwacht.match.service import Patience
+
+    return Patience(connect=min(5.0, timeout), read=timeout, request=9 * timeout)
 
 
 def _signal(text: str) -> Signal | None:

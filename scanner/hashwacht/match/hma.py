@@ -68,7 +68,10 @@ class HmaMatcher:
         self._category = category
         self._canary = None if canary is None else _require_key(canary, self.accepts)
         words = ",".join(f"{ours}={theirs}" for ours, theirs in sorted(signal_types.items()))
-        self.revision = f"hma/2 {client.service.base_url} {words} {self._banks or '*'}"
+        meanings = ",".join(f"{bank}={means}" for bank, means in sorted(self._categories.items()))
+        self.revision = (
+            f"hma/2 {client.service.base_url} {words} {self._banks or '*'} {category} {meanings}"
+        )
 
     def lookup(self, questions: Sequence[Question]) -> list[Answer]:
         """Ask every signal once, as many at a time as the service's concurrency says."""

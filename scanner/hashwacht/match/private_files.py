@@ -41,8 +41,8 @@ class PrivateDirectory:
     @classmethod
     def at(cls, path: Path) -> PrivateDirectory:
         """Open a directory, creating it and its parents if they are missing."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir(DIRECTORY_MODE, exist_ok=True)
+        for each in (*reversed(path.parents), path):
+            each.mkdir(DIRECTORY_MODE, exist_ok=True)
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         return cls(fd, path, os.fstat(fd))
 

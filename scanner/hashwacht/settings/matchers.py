@@ -26,6 +26,7 @@ NAME = Text("[a-z0-9][a-z0-9_-]{0,63}", "a name of lower-case letters, digits, -
 OPTIONAL_NAME = Text("([a-z0-9][a-z0-9_-]{0,63})?", "a name of lower-case letters, digits, - and _")
 SIGNAL_TYPE = Text("[a-z0-9_]{1,64}", "a signal type such as pdq")
 REMOTE_NAME = Text("[A-Za-z0-9._-]{1,64}", "a name as the service writes it")
+CATEGORY = Text("[a-z0-9-]{1,64}", "a category such as csam")
 BANK = Text("[^,]{1,255}", "a bank's name, without a comma")
 
 
@@ -157,6 +158,17 @@ class HmaSettings(ServiceSettings):
     )
     banks: tuple[str, ...] = setting(
         Texts(BANK), (), "Banks to ask. Empty: every bank that is enabled there."
+    )
+    category: str = setting(
+        CATEGORY,
+        "csam",
+        "What a match means, unless categories says otherwise of its bank. csam: a bank that was"
+        " filled for this purpose and forgotten here must not lose its meaning.",
+    )
+    categories: tuple[tuple[str, str], ...] = setting(
+        Pairs(BANK, CATEGORY),
+        (),
+        "Banks whose matches mean something else, each with its category.",
     )
     canary: str = setting(
         Text("([a-z0-9_]+:[^\\s]+)?", "a signal such as pdq:f8f8..."),
