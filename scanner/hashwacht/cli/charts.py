@@ -40,6 +40,10 @@ class Part:
     width: float
 
 
+NOTHING = 1e-9
+"""A rate below this is none; floating point has no round numbers down there."""
+
+
 def curve(
     points: Sequence[tuple[float, float]],
     across: Callable[[float], str],
@@ -53,7 +57,8 @@ def curve(
     if len(points) < 2 or points[-1][0] <= points[0][0]:  # noqa: PLR2004  # a line has two ends
         return None
     first, last = points[0][0], points[-1][0]
-    marks = list(_ticks(max(value for _, value in points) or 1.0, step_base))
+    highest = max(value for _, value in points)
+    marks = list(_ticks(highest if highest > NOTHING else 1.0, step_base))
     top = marks[-1]
     drawn = [
         (WIDTH * (at - first) / (last - first), HEIGHT * (1 - value / top)) for at, value in points

@@ -2,38 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 
 from hashwacht.cli.output import harmless
 from hashwacht.paths import show, to_json
 from hashwacht.scan.progress import Result
-from hashwacht.types import Match, Outcome, Signal, Verdict
+from hashwacht.types import Match, Outcome, Reason, Signal, Verdict
 
 WORD = 14
 """Width of the first column: the longest outcome and two spaces."""
 
 
+MATCHER_WIDE = frozenset({Reason.UNANSWERED, Reason.REFUSED, Reason.NOT_JUDGED})
+"""Reasons that say something about a matcher, not about the file that it could not judge."""
+
+
+def told_singly(result: Result) -> bool:
+    """Tell if a reader wants a line of its own for it: not for each file that nobody answered.
+
+    There may be millions of them when a service is out of reach; the summary counts them.
+    """
+    verdict = result.verdict
+    return verdict.outcome is not Outcome.UNDETERMINED or verdict.reason not in MATCHER_WIDE
+
+
 def lines(result: Result) -> Iterator[str]:
-    """Say it in one line for each path and each match: easy to read, easy to grep.
+    """Say it in one line for each path and each list entry: easy to read, easy to grep.
 
     The path comes last, so that what stands before it cannot be forged by a file's name.
     """
     verdict = result.verdict
     for path in result.paths or (b"",):
         shown = show(path) if path else f"(content {result.key}, no path today)"
-        for match in verdict.matches:
-            yield f"{'match':{WORD}}{describe(match)}  {shown}"
-        for match in verdict.suppressed:
-            yield f"{'suppressed':{WORD}}{describe(match)}, {_set_aside(verdict)}  {shown}"
+        for text in _entries(verdict.matches):
+            yield f"{'match':{WORD}}{text}  {shown}"
+        for text in _entries(verdict.suppressed):
+            yield f"{'suppressed':{WORD}}{text}, {_set_aside(verdict)}  {shown}"
         if verdict.outcome is Outcome.UNDETERMINED:
             yield f"{'undetermined':{WORD}}{why(verdict)}  {shown}"
 
 
-def describe(match: Match) -> str:
-    """Say who knows it, as what, by which signal and how near: never a value of a list."""
-    where = f"{match.matcher}/{match.list}" if match.list else match.matcher
-    number = f" #{match.id}" if match.id else ""
-    return harmless(f"{match.category}  {where}{number}  {nearness(match)}")
+def _entries(matches: Iterable[Match]) -> Iterator[str]:
+    """Say of each entry who knows it, as what, and by which signals: never a value of a list."""
+    entries: defaultdict[tuple[str, str, str, str], list[Match]] = defaultdict(list)
+    for match in matches:
+        entries[match.category, match.matcher, match.list, match.id].append(match)
+    for (category, matcher, list_, id_), found in entries.items():
+        where = f"{matcher}/{list_}" if list_ else matcher
+        number = f" #{id_}" if id_ else ""
+        by = ", ".join(dict.fromkeys(map(nearness, found)))
+        yield harmless(f"{category}  {where}{number}  {by}")
 
 
 def nearness(match: Match) -> str:

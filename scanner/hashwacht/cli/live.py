@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hashwacht.cli.figures import count, share, size, span
-from hashwacht.cli.findings import lines
+from hashwacht.cli.findings import lines, told_singly
 from hashwacht.cli.output import line
 from hashwacht.cli.progress import started_line
 from hashwacht.cli.summary import summary_lines
@@ -69,7 +69,7 @@ class LiveDisplay:
 
     def result(self, result: Result) -> None:
         """Let what was found scroll by above the display."""
-        for text in lines(result):
+        for text in lines(result) if told_singly(result) else ():
             if self._same_screen:
                 word = text.partition(" ")[0]
                 self._above(text, STYLES.get(word, ""), word)

@@ -11,7 +11,7 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import IO
 
-from hashwacht.cli.findings import kind_of, lines, to_fields
+from hashwacht.cli.findings import kind_of, lines, to_fields, told_singly
 from hashwacht.cli.output import emit, line
 from hashwacht.cli.summary import (
     progress_fields,
@@ -63,7 +63,7 @@ class Log:
 
     def result(self, result: Result) -> None:
         """Say what was found, at once."""
-        for text in lines(result):
+        for text in lines(result) if told_singly(result) else ():
             line(text, to=self._results)
         self._results.flush()
 

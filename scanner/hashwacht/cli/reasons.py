@@ -23,7 +23,8 @@ MEANING: Mapping[Reason, str] = MappingProxyType(
         " reading the disk.",
         Reason.REFUSED: "A service refused the credentials or the question; see"
         " `hashwacht doctor`.",
-        Reason.NOT_JUDGED: "No configured matcher takes any signal that this file has.",
+        Reason.NOT_JUDGED: "No configured matcher can judge it; import a hash list"
+        " (`hashwacht lists import`) or configure a service.",
         Reason.OTHER_KIND: "Picture hashes do not apply to it.",
     }
 )

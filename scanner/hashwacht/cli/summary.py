@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from hashwacht.cli.figures import count, size, span
 from hashwacht.cli.output import harmless
+from hashwacht.cli.reasons import MEANING
 from hashwacht.paths import show, to_json
 from hashwacht.scan.progress import Progress, Summary
 from hashwacht.state.runs import RunState
@@ -27,6 +28,8 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     yield _row("no match", no_match)
     reasons = {str(reason): number for reason, number in summary.reasons.items()}
     yield _row("undetermined", counts.undetermined, _largest_first(reasons))
+    for reason in summary.reasons:
+        yield f"{'':19}{reason}: {MEANING[reason]}"
     if counts.suppressed:
         yield _row("suppressed", counts.suppressed, "set aside by a known-good list")
     if counts.errors:

@@ -10,11 +10,12 @@ import pytest
 
 from hashwacht.cli.findings import lines, match_fields
 from hashwacht.cli.progress import JsonLines, Log
+from hashwacht.cli.reasons import MEANING
 from hashwacht.cli.summary import summary_lines
 from hashwacht.paths import from_json
 from hashwacht.scan.progress import Observer, Progress, Result, Summary
 from hashwacht.state.runs import RunState
-from hashwacht.types import Match, Outcome, Signal, Verdict
+from hashwacht.types import Match, Outcome, Reason, Signal, Verdict
 
 SHOWN = r"/srv/a\x1b]0;owned\x07\x0a<script>alert(1)</script>\xff.jpg"
 
@@ -41,6 +42,8 @@ def test_a_log_has_results_on_one_stream_and_the_rest_on_the_other(
         "  match                      2   1 new; eokm 1, hashlist/police 1",
         "  no match              12,336",
         "  undetermined               7   over-limit 4, unanswered 3",
+        f"{'':19}over-limit: {MEANING[Reason.OVER_LIMIT]}",
+        f"{'':19}unanswered: {MEANING[Reason.UNANSWERED]}",
         "  suppressed                 1   set aside by a known-good list",
         "  unlistable                 1   directories whose files nobody saw",
         "  excluded                  20   by rule",
@@ -120,6 +123,21 @@ def test_the_nearness_is_told_as_far_as_it_is_known(
     match = Match("hma", Signal("pdq", "ff", 90, variant), distance, "csam")
     (told,) = lines(Result((b"/x",), Verdict(Outcome.MATCH, (match,))))
     assert text in told
+
+
+def test_what_several_signals_say_of_one_entry_is_told_in_one_line() -> None:
+    entry = ("hashlist", 0, "csam", "police", "17")
+    signals = (Signal("md5", "ff"), Signal("pdq", "ee", 90))
+    matches = tuple(Match(entry[0], signal, *entry[1:]) for signal in signals)
+    (told,) = lines(Result((b"/x",), Verdict(Outcome.MATCH, matches)))
+    assert told == "match         csam  hashlist/police #17  md5 equal, pdq equal  /x"
+
+
+@pytest.mark.parametrize("reason", [Reason.UNANSWERED, Reason.REFUSED, Reason.NOT_JUDGED])
+def test_an_outage_is_counted_and_not_told_for_every_single_file(reason: Reason) -> None:
+    out = io.StringIO()
+    Log(out, io.StringIO()).result(Result((b"/x",), Verdict(Outcome.UNDETERMINED, reason=reason)))
+    assert out.getvalue() == ""
 
 
 def test_a_service_cannot_write_to_the_terminal() -> None:
