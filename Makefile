@@ -28,7 +28,7 @@ format: .venv/dev.stamp ## Bring the code into its form
 	@$(BIN)/ruff check --fix-only --quiet .
 
 bench: .venv/dev.stamp ## Measure, against named peers in the same run
-	@$(BIN)/python -m pytest -q -s tests/benchmarks -o python_files='bench_*.py'
+	@$(BIN)/python -m pytest -q -s tests/benchmarks -o python_files='bench_*.py' -o python_functions='bench_*'
 
 man: .venv/run.stamp ## Write the man pages into packaging/man
 	@$(BIN)/hashwacht man packaging/man

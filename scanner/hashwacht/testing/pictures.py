@@ -47,6 +47,16 @@ def photo(seed: int = 0, size: tuple[int, int] = (640, 480)) -> Image:
     return canvas.resize(size, Pillow.Resampling.BICUBIC)
 
 
+def grainy(image: Image, amount: float = 4.0, seed: int = 0) -> Image:
+    """Add the grain of a camera, *amount* levels strong, so that files get as large as photos'."""
+    from PIL import Image as Pillow
+
+    chance = np.random.default_rng(seed)
+    pixels = np.asarray(image).astype(np.float32)
+    pixels += amount * chance.standard_normal(pixels.shape, np.float32)
+    return Pillow.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
 def flat(colour: int = 128, size: tuple[int, int] = (640, 480)) -> Image:
     """Paint one grey all over: nothing that a perceptual hash could hold on to."""
     from PIL import Image as Pillow

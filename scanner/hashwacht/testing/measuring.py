@@ -1,0 +1,198 @@
+"""Measure ours against a peer in the same run, and keep one row of a table for each claim.
+
+::
+
+    def bench_something(table: Table) -> None:
+        times = table.race(ours=lambda: ..., peer=lambda: ..., rounds=9)
+        table.add("what is claimed", times, against="peer 1.2", target=at_least(4.5, "x"))
+        table.note("another claim", 97.0, "120 bits seen", target=at_most(120, "MB"))
+
+Nothing here fails because of time: a row that falls short says by how much.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+
+Work = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a figure must reach; *unit* follows the number."""
+
+    limit: float
+    unit: str
+    at_least: bool
+
+    def __str__(self) -> str:
+        return f"{'≥' if self.at_least else '≤'} {_short(self.limit)}{_spaced(self.unit)}"
+
+    def score(self, figure: float) -> float:
+        """How many times better than demanded: 1 is just reached."""
+        if self.at_least:
+            return figure / self.limit if self.limit else 1.0
+        if figure <= 0:
+            return 1.0 if self.limit == 0 else 10.0
+        return self.limit / figure
+
+    def verdict(self, figure: float) -> str:
+        """Say whether it is reached, else by how much it is missed."""
+        if (figure >= self.limit) if self.at_least else (figure <= self.limit):
+            return "reached"
+        if not self.limit:
+            return f"missed by {_short(abs(figure))}{_spaced(self.unit)}"
+        return f"missed by {abs(figure / self.limit - 1):.0%}"
+
+
+def at_least(limit: float, unit: str) -> Target:
+    """Demand this much or more."""
+    return Target(limit, unit, at_least=True)
+
+
+def at_most(limit: float, unit: str) -> Target:
+    """Demand this much or less."""
+    return Target(limit, unit, at_least=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Seconds of every round, ours and the peer's, each pair measured side by side.
+
+    *cpu_ratio* is the same ratio in processor time of this process, which other load on the
+    machine moves less.
+    """
+
+    ours: tuple[float, ...]
+    peer: tuple[float, ...]
+    cpu_ratio: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times the peer's median is ours."""
+        return statistics.median(self.peer) / statistics.median(self.ours)
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """The quarters of the rounds' own ratios: how noisy it was."""
+        each = sorted(peer / ours for ours, peer in zip(self.ours, self.peer, strict=True))
+        return each[len(each) // 4], each[-1 - len(each) // 4]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One claim and what became of it; *figure* is None if it could not be measured."""
+
+    name: str
+    ours: str
+    peer: str
+    against: str
+    figure: float | None
+    target: Target
+    remark: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """Say whether the figure reaches its target."""
+        return "not measured" if self.figure is None else self.target.verdict(self.figure)
+
+    @property
+    def shown(self) -> str:
+        """The figure with its unit."""
+        return "" if self.figure is None else f"{_short(self.figure)}{_spaced(self.target.unit)}"
+
+
+@dataclass
+class Table:
+    """All rows of one run.  *smoke*: everything runs once on little, and proves nothing."""
+
+    smoke: bool = False
+    rows: list[Row] = field(default_factory=list)
+
+    def amount(self, full: int, smoke: int = 1) -> int:
+        """Say how many to take: of rounds, pictures, entries."""
+        return smoke if self.smoke else full
+
+    def race(self, ours: Work, peer: Work, rounds: int) -> Times:
+        """Time both in turns, after one round that does not count."""
+        pairs, cpus = [], []
+        for _ in range(self.amount(rounds) + (not self.smoke)):
+            (one, one_cpu), (other, other_cpu) = _timed(ours), _timed(peer)
+            pairs.append((one, other))
+            cpus.append((one_cpu, other_cpu))
+        counted = slice(0 if self.smoke else 1, None)
+        mine, theirs = zip(*pairs[counted], strict=True)
+        busy, theirs_busy = (statistics.median(each) for each in zip(*cpus[counted], strict=True))
+        return Times(mine, theirs, theirs_busy / busy if busy else 0.0)
+
+    def add(
+        self, name: str, times: Times, *, against: str, target: Target, inverse: bool = False
+    ) -> None:
+        """Keep a race: the figure is peer / ours, or ours / peer if *inverse*."""
+        low, high = times.spread
+        figure, cpu = times.ratio, times.cpu_ratio
+        if inverse:
+            figure, cpu, low, high = 1 / figure, 1 / cpu if cpu else 0.0, 1 / high, 1 / low
+        remark = f"{_short(low)} to {_short(high)} in the middle half of {len(times.ours)} rounds"
+        remark += f"; {_short(cpu)} in processor time"
+        ours, peer = (duration(statistics.median(each)) for each in (times.ours, times.peer))
+        self.rows.append(Row(name, ours, peer, against, figure, target, remark))
+
+    def note(
+        self, name: str, figure: float, remark: str = "", *, against: str = "", target: Target
+    ) -> None:
+        """Keep a figure that is no race: bits, bytes, per cent."""
+        self.rows.append(Row(name, "", "", against, figure, target, remark))
+
+    def missing(self, name: str, *, against: str, target: Target, why: str) -> None:
+        """Keep a row that could not be measured here, visibly."""
+        self.rows.append(Row(name, "", "", against, None, target, why))
+
+
+def named(*packages: str) -> str:
+    """Name packages with their versions, as they stand in a table."""
+    return ", ".join(f"{each} {installed(each) or '(not installed)'}" for each in packages)
+
+
+def installed(package: str) -> str:
+    """Give the version of a package; empty if it is not there."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def duration(seconds: float) -> str:
+    """Write a time as people read it: 850 us, 12.3 ms, 4.56 s."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{_short(seconds / size)} {unit}"
+    return f"{_short(seconds * 1e6)} us"
+
+
+def _timed(work: Work) -> tuple[float, float]:
+    """Give wall-clock and processor seconds of one call; nobody pays for another's garbage."""
+    gc.collect()
+    gc.disable()
+    try:
+        wall, cpu = time.perf_counter(), time.process_time()
+        work()
+        return time.perf_counter() - wall, time.process_time() - cpu
+    finally:
+        gc.enable()
+
+
+def _short(number: float) -> str:
+    """Three significant digits, no exponent."""
+    if abs(number) >= 100 or number == int(number):
+        return f"{number:,.0f}"
+    return f"{number:.1f}" if abs(number) >= 10 else f"{number:.2f}"
+
+
+def _spaced(unit: str) -> str:
+    return unit if unit in {"", "x"} else f" {unit}"

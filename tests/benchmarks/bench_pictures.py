@@ -1,0 +1,112 @@
+"""One picture at a time, on one core: against what a user would write with the usual packages."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import imagehash
+import pytest
+from PIL import Image
+
+from hashwacht.fingerprint.in_process import InProcess
+from hashwacht.fingerprint.plan import Plan
+from hashwacht.testing.measuring import Table, Times, at_least, at_most, installed, named
+from hashwacht.testing.pictures import encode, grainy, photo
+
+Peer = Callable[[Path], object]
+
+DIGESTS = ("md5", "sha1", "sha256")
+ALL = (*DIGESTS, "pdq", "phash64", "dhash64")
+PDQ = (*DIGESTS, "pdq")
+INSTALL = ".venv/bin/pip install 'threatexchange>=1.2.16,<2' installs the peer"
+SIZES = {"12 MP": (4000, 3000), "640x480": (640, 480)}
+ROUNDS = {"12 MP": 9, "640x480": 60}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory, table: Table) -> dict[str, Path]:
+    """Photo-like JPEGs with the grain of a camera, so that their entropy is that of photos."""
+    folder = tmp_path_factory.mktemp("pictures")
+    made = {}
+    for name, size in SIZES.items():
+        small = (800, 600) if table.smoke and name == "12 MP" else size
+        made[name] = folder / f"{name}.jpg"
+        made[name].write_bytes(encode(grainy(photo(1, small)), "jpeg", quality=85))
+    return made
+
+
+def threatexchange(*, with_imagehash: bool) -> Peer:
+    """Give the usual code: hashlib thrice, Meta's PdqSignal, imagehash on the opened picture."""
+    from threatexchange.signal_type.pdq.signal import PdqSignal
+
+    def fingerprint(path: Path) -> None:
+        content = path.read_bytes()
+        for name in DIGESTS:
+            hashlib.new(name, content).hexdigest()
+        PdqSignal.hash_from_bytes(content)
+        if with_imagehash:
+            with Image.open(path) as image:
+                str(imagehash.phash(image))
+                str(imagehash.dhash(image))
+
+    return fingerprint
+
+
+def ours(types: tuple[str, ...]) -> Peer:
+    """Give the product's own path from an open file to a fingerprint, without a worker."""
+    hasher = InProcess(Plan(types))
+
+    def fingerprint(path: Path) -> None:
+        with path.open("rb", buffering=0) as file:
+            hasher.fingerprint(file.fileno())
+
+    return fingerprint
+
+
+def floor(path: Path) -> None:
+    """Do what cannot be left out: read, the needed digests, and a decode to an eighth in grey."""
+    content = path.read_bytes()
+    for name in DIGESTS:
+        hashlib.new(name, content).hexdigest()
+    image = Image.open(io.BytesIO(content))
+    image.draft("L", (1, 1))
+    image.load()
+
+
+def race(table: Table, path: Path, one: Peer, other: Peer, rounds: int) -> Times:
+    return table.race(ours=lambda: one(path), peer=lambda: other(path), rounds=rounds)
+
+
+@pytest.mark.parametrize(
+    ("size", "signals", "factor"),
+    [
+        *[("12 MP", "all signals", 18.0), ("12 MP", "pdq + digests", 14.0)],
+        *[("640x480", "all signals", 4.5), ("640x480", "pdq + digests", 4.5)],
+    ],
+)
+def bench_jpeg(
+    size: str, signals: str, factor: float, table: Table, files: dict[str, Path]
+) -> None:
+    all_signals = signals == "all signals"
+    name, target = f"{size} JPEG, {signals}", at_least(factor, "x")
+    packages = ("threatexchange", "pdqhash", *(["imagehash"] if all_signals else []))
+    against = f"hashlib thrice, {named(*packages)}; {files[size].stat().st_size / 1e6:.2f} MB"
+    if not installed("threatexchange"):
+        table.missing(name, against=against, target=target, why=INSTALL)
+        return
+    peer = threatexchange(with_imagehash=all_signals)
+    mine = ours(ALL if all_signals else PDQ)
+    times = race(table, files[size], mine, peer, ROUNDS[size])
+    table.add(name, times, against=against, target=target)
+
+
+def bench_jpeg_floor(table: Table, files: dict[str, Path]) -> None:
+    times = race(table, files["12 MP"], ours(ALL), floor, 15)
+    against = f"the three digests and a grey decode at 1/8 by {named('pillow')}"
+    target = at_most(1.4, "x")
+    table.add(
+        "12 MP JPEG, all signals / floor", times, against=against, target=target, inverse=True
+    )

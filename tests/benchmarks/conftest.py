@@ -1,0 +1,28 @@
+"""One table for the whole run, written at its end; ``HASHWACHT_BENCH=smoke`` only turns it over."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hashwacht.testing.measured import write
+from hashwacht.testing.measuring import Table
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: one core means one core
+
+FOLDER = Path(os.environ.get("HASHWACHT_BENCH_FOLDER", "build/bench"))
+
+
+@pytest.fixture(scope="session")
+def table(pytestconfig: pytest.Config) -> Iterator[Table]:
+    """Collect the rows, and at the end write and print them."""
+    made = Table(smoke=os.environ.get("HASHWACHT_BENCH") == "smoke")
+    yield made
+    text = write(made, FOLDER)
+    reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
+    assert reporter is not None
+    reporter.write_line(text)
+    reporter.write_line(f"Written to {FOLDER}/bench.txt, bench.json and bench.html")
