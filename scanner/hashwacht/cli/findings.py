@@ -41,6 +41,8 @@ def lines(result: Result) -> Iterator[str]:
             yield f"{'suppressed':{WORD}}{text}, {_set_aside(verdict)}  {shown}"
         if verdict.outcome is Outcome.UNDETERMINED:
             yield f"{'undetermined':{WORD}}{why(verdict)}  {shown}"
+        if result.before is Outcome.MATCH and verdict.outcome is not Outcome.MATCH:
+            yield f"{'withdrawn':{WORD}}it matched before  {shown}"
 
 
 def _entries(matches: Iterable[Match]) -> Iterator[str]:
@@ -88,6 +90,8 @@ def to_fields(result: Result) -> dict[str, object]:
     fields["paths"] = [to_json(path) for path in result.paths]
     fields |= verdict_fields(verdict)
     fields |= {"kind": result.kind, "size": result.size, "sha256": result.key}
+    if result.before is not None:
+        fields["before"] = result.before
     return fields
 
 

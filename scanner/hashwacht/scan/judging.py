@@ -27,6 +27,15 @@ class Judged:
         """True if this outcome is another one than before."""
         return self.now.verdict.outcome is not self.before
 
+    @property
+    def is_news(self) -> bool:
+        """True if somebody wants to know: of all changes but those that lead to no match.
+
+        Of these only the withdrawal of a match; that an answer has come at last is counted.
+        """
+        leads_nowhere = self.now.verdict.outcome is Outcome.NO_MATCH
+        return self.is_new and not (leads_nowhere and self.before is not Outcome.MATCH)
+
 
 class Judging:
     """Judges stored contents by their id, with one panel and one state."""

@@ -13,7 +13,7 @@ from math import exp
 from typing import Protocol
 
 from hashwacht.state.runs import RunState
-from hashwacht.types import Reason, Verdict
+from hashwacht.types import Outcome, Reason, Verdict
 
 SMOOTHING_SECONDS = 10.0
 """Time constant of the shown rates: steady to the eye, and honest within half a minute."""
@@ -73,13 +73,17 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One content with its verdict, and the paths that hold it (one, in a scan)."""
+    """One content with its verdict, and the paths that hold it (one, in a scan).
+
+    *before* is the outcome it had before, in a run that tells changes.
+    """
 
     paths: tuple[bytes, ...]
     verdict: Verdict
     kind: str = ""
     size: int = 0
     key: str = ""
+    before: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,12 +115,19 @@ class Recheck:
         self._tally.size += fingerprint.size
         self._tally.judged(verdict)
         self._tally.answered(judged.now)
-        if not judged.is_new:
+        self._tally.new[verdict.outcome] += judged.is_new
+        if not judged.is_news:
             return
-        self._tally.new[verdict.outcome] += 1
         paths = tuple(self._store.files.paths_of(number))
         self._results.put(
-            Result(paths, verdict, fingerprint.kind, fingerprint.size, fingerprint.key)
+            Result(
+                paths,
+                verdict,
+                fingerprint.kind,
+                fingerprint.size,
+                fingerprint.key,
+                judged.before,
+            )
         )
 
     def _end(self, run: Run, watch: Watch) -> Summary:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +25,8 @@ from hashwacht.state.store import Store
 from hashwacht.testing.bench import ScanBench
 from hashwacht.testing.fakes import RememberingObserver
 from hashwacht.types import Fingerprint, Outcome, Reason
+
+NOBODY = 65534
 
 
 def sha256(content: bytes) -> str:
@@ -132,15 +137,41 @@ def test_an_answer_that_is_too_old_is_asked_for_again(bench: ScanBench, root: Pa
     assert len(bench.matcher.asked) == 3
 
 
-def test_an_unreadable_directory_is_told_and_the_rest_scanned(bench: ScanBench, root: Path) -> None:
-    """Root may read everything, so a file system that refuses is imitated by one that is gone."""
-    if os.geteuid() == 0:
-        pytest.skip("root may read every directory")
-    (root / "a").chmod(0)
-    heard = bench.scan(root)
-    (root / "a").chmod(0o755)
-    assert heard.reasons() == {bytes(root / "a"): Reason.UNREADABLE}
-    assert (heard.summary.counts.errors, heard.summary.counts.files) == (1, 1)
+@contextmanager
+def as_nobody(place: Path) -> Iterator[None]:
+    """Be an ordinary user who owns *place*: root may read everything."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for each in (place, *place.rglob("*")):
+        os.chown(each, NOBODY, NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_unreadable_files_and_directories_are_told_and_the_rest_is_scanned() -> None:
+    with tempfile.TemporaryDirectory() as made:
+        place = Path(made)
+        root = place / "storage"
+        for name in ("open/file", "shut/file"):
+            (root / name).parent.mkdir(parents=True)
+            (root / name).write_bytes(name.encode())
+        (root / "private").write_bytes(b"private")
+        (root / "private").chmod(0)
+        (root / "shut").chmod(0)
+        with as_nobody(place):
+            heard = ScanBench(place / "state").scan(root)
+            again = ScanBench(place / "state").scan(root)
+        (root / "shut").chmod(0o700)
+    for each in (heard, again):
+        assert each.reasons() == {
+            bytes(root / "shut"): Reason.UNREADABLE,
+            bytes(root / "private"): Reason.UNREADABLE,
+        }
+        assert (each.summary.counts.files, each.summary.counts.errors) == (2, 1)
 
 
 class Refusing:
@@ -244,6 +275,20 @@ def test_recheck_tells_only_what_is_new(bench: ScanBench, root: Path) -> None:
     heard = bench.recheck()
     assert heard.paths(Outcome.MATCH) == {bytes(root / "a/two")}
     assert (heard.summary.counts.matches, heard.summary.counts.new_matches) == (2, 1)
+
+
+def test_recheck_tells_of_a_withdrawn_match_and_not_of_every_answer_that_came(
+    bench: ScanBench, root: Path
+) -> None:
+    bench.matcher.known = {sha256(b"one")}
+    bench.scan(root)
+    bench.matcher.known, bench.matcher.revision = set(), "2"
+    (told,) = bench.recheck().results
+    assert (told.before, told.verdict.outcome) == (Outcome.MATCH, Outcome.NO_MATCH)
+    bench.matcher.silent, bench.matcher.revision = True, "3"
+    assert len(bench.recheck().results) == 3
+    bench.matcher.silent = False
+    assert bench.recheck().results == []
 
 
 def test_recheck_asks_again_what_was_unanswered(bench: ScanBench, root: Path) -> None:

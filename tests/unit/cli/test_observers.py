@@ -125,6 +125,11 @@ def test_the_nearness_is_told_as_far_as_it_is_known(
     assert text in told
 
 
+def test_a_withdrawn_match_is_told() -> None:
+    result = Result((b"/x",), Verdict(Outcome.NO_MATCH), before=Outcome.MATCH)
+    assert list(lines(result)) == ["withdrawn     it matched before  /x"]
+
+
 def test_what_several_signals_say_of_one_entry_is_told_in_one_line() -> None:
     entry = ("hashlist", 0, "csam", "police", "17")
     signals = (Signal("md5", "ff"), Signal("pdq", "ee", 90))
