@@ -1,0 +1,253 @@
+"""A packet capture of a scan: nothing but hashes goes out, and every byte of it is accounted for.
+
+The program and a service share a network of their own in which every packet is caught.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import quote_from_bytes
+
+import pytest
+
+from hashwacht import __version__
+from hashwacht.secrets import Credential
+from hashwacht.testing.capture import Capture, Packet, private_network
+from hashwacht.testing.http_server import HttpServer, Respond
+from hashwacht.testing.pictures import encode, photo
+from hashwacht.testing.program import Program, objects
+from hashwacht.testing.services import Arachnid, Eokm, Hma
+
+ACCOUNT = Credential("hoster", "quite:secret")
+BASIC = "Basic " + base64.b64encode(b"hoster:quite:secret").decode()
+WINDOW = 12
+"""Bytes in a row that make a fragment: shorter ones are found by chance.
+
+Contents are cut at multiples of it, so whatever is twice as long and leaks holds one of them.
+"""
+
+Hashes = Mapping[str, frozenset[str]]
+"""By signal type, what the contents of the storage hash to."""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """What must not leave: *root* with all its names, sizes and contents."""
+
+    root: Path
+    contents: Mapping[bytes, bytes]
+
+    def words(self) -> Iterator[bytes]:
+        """Give every name, path and size that could be told."""
+        yield bytes(self.root)
+        for name, content in self.contents.items():
+            yield from name.split(b"/")
+            yield name
+            yield str(len(content)).encode()
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    """Six contents with names that cannot occur by chance; all sizes have six digits or more."""
+    contents = {
+        b"Customer Quimby/Wedding-Photographs/bride_and_groom.png": encode(
+            photo(1, (340, 260)), "png"
+        ),
+        b"Customer Quimby/sc\xe8ne \xff\x1b[31m.bmp": encode(photo(2, (200, 180)), "bmp"),
+        b"Customer Zollinger/passport-scan.tiff": encode(photo(3, (200, 180)), "tiff"),
+        b"Customer Zollinger/diary.txt": b"Dear diary, nobody must ever read this. " * 2600,
+        b"Customer Zollinger/keys.pem": b"-----BEGIN PRIVATE KEY-----" + bytes(range(256)) * 400,
+        b"wp-content/uploads/invoice-2026-0815.pdf": b"%PDF-1.7 for Mrs Zollinger " * 4000,
+    }
+    root = tmp_path / "Storage-of-Many-Customers"
+    for name, content in contents.items():
+        assert len(content) > 99_999
+        path = root / os.fsdecode(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return Storage(root, contents)
+
+
+@pytest.fixture
+def hashes(program: Program, storage: Storage) -> Hashes:
+    """Take them beforehand; MD5 not by our own code."""
+    told = objects(program.run("hash", "--json", *_files(storage.root)).stdout)
+    pdq = [each["value"] for one in told for each in one["signals"] if each["type"] == "pdq"]
+    assert len(pdq) == 3
+    md5 = [hashlib.md5(content).hexdigest() for content in storage.contents.values()]
+    return {"pdq": frozenset(pdq), "md5": frozenset(md5)}
+
+
+def _files(root: Path) -> list[Path]:
+    return [path for path in sorted(root.rglob("*")) if path.is_file()]
+
+
+@pytest.fixture
+def network() -> Iterator[None]:
+    try:
+        with private_network():
+            yield
+    except (PermissionError, FileNotFoundError) as error:
+        pytest.skip(f"cannot make a network to capture in: {error}")
+
+
+def wire(port: int, first: str, *more: str, body: str = "") -> bytes:
+    agent = f"user-agent: hashwacht/{__version__}"
+    lines = [f"{first} HTTP/1.1", f"host: 127.0.0.1:{port}", agent, *more]
+    return "\r\n".join([*lines, "", body]).encode()
+
+
+def eokm_request(port: int, found: list[str]) -> bytes:
+    [md5] = found
+    more = ("content-type: application/x-www-form-urlencoded", "content-length: 32")
+    return wire(port, "POST /v1/check/md5", f"authorization: {BASIC}", *more, body=md5)
+
+
+def hma_request(port: int, found: list[str]) -> bytes:
+    [value] = found
+    kind = "md5" if len(value) == 32 else "pdq"
+    return wire(port, f"GET /m/lookup?signal={value}&signal_type={kind}")
+
+
+def arachnid_request(port: int, found: list[str]) -> bytes:
+    body = json.dumps({"hashes": [base64.b64encode(bytes.fromhex(h)).decode() for h in found]})
+    more = ("content-type: application/json", f"content-length: {len(body)}")
+    return wire(port, "POST /v1/pdq/", f"authorization: {BASIC}", *more, body=body)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A service, what the program is told of it, and what a request with certain hashes is."""
+
+    respond: Callable[[], Respond]
+    configuration: str
+    expected: Callable[[int, list[str]], bytes]
+    types: tuple[str, ...]
+
+
+PROTOCOLS = {
+    "eokm": Protocol(lambda: Eokm(frozenset(), ACCOUNT), "", eokm_request, ("md5",)),
+    "hma": Protocol(
+        lambda: Hma({"BANK": {}}),
+        'signal_types = { pdq = "pdq", md5 = "md5" }\n',
+        hma_request,
+        ("md5", "pdq"),
+    ),
+    "arachnid": Protocol(lambda: Arachnid({}, ACCOUNT), "", arachnid_request, ("pdq",)),
+}
+
+_HASH = re.compile(rb"(?<![0-9a-f])(?:[0-9a-f]{64}|[0-9a-f]{32})(?![0-9a-f])")
+_BASE64_HASH = re.compile(rb'"([A-Za-z0-9+/]{43}=)"')
+
+
+def hashes_in(request: bytes) -> list[str]:
+    """Find what a request asks: in hexadecimal, or Base64 as JSON strings."""
+    plain = [found.decode() for found in _HASH.findall(request)]
+    return plain + [base64.b64decode(found).hex() for found in _BASE64_HASH.findall(request)]
+
+
+def requests_in(stream: bytes) -> Iterator[bytes]:
+    """Cut what one connection carried into requests; what is no request comes as it is."""
+    while stream:
+        head, _, _ = stream.partition(b"\r\n\r\n")
+        length = re.search(rb"\r\ncontent-length: (\d+)$", head)
+        end = len(head) + 4 + (int(length[1]) if length else 0)
+        yield stream[:end]
+        stream = stream[end:]
+
+
+def disguises(secret: bytes) -> Iterator[bytes]:
+    """Give it as it is, and in every form in which it might travel."""
+    yield secret
+    yield secret.hex().encode()
+    yield secret.hex().upper().encode()
+    yield quote_from_bytes(secret).encode()
+    yield quote_from_bytes(secret, safe="").encode()
+    yield json.dumps(secret.decode("utf-8", "surrogateescape"))[1:-1].encode()
+    for alignment in range(3):
+        padded = base64.b64encode(bytes(alignment) + secret)
+        inner = padded[4 * (alignment > 0) :].rstrip(b"=")[:-1]
+        yield inner
+        yield inner.translate(bytes.maketrans(b"+/", b"-_"))
+
+
+def leaks(packets: list[Packet], storage: Storage) -> set[bytes]:
+    """Find what is in a packet, headers and all, and comes from the storage."""
+    wired = b"\0".join(packet.raw for packet in packets)
+    words = {
+        word
+        for word in storage.words()
+        if any(len(shape) > 4 and shape in wired for shape in disguises(word))
+    }
+    seen = {wired[start : start + WINDOW] for start in range(len(wired))}
+    fragments = {
+        shape[start : start + WINDOW]
+        for content in storage.contents.values()
+        for shape in disguises(content)
+        for start in range(0, len(shape) - WINDOW + 1, WINDOW)
+        if shape[start : start + WINDOW] in seen
+    }
+    return words | fragments
+
+
+@pytest.mark.usefixtures("network")
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_a_scan_sends_hashes_and_nothing_else_and_nowhere_else(
+    program: Program, storage: Storage, hashes: Hashes, name: str
+) -> None:
+    protocol = PROTOCOLS[name]
+    with Capture() as capture, HttpServer(protocol.respond()) as server:
+        with program.configuration.open("a") as file:
+            file.write(f'[matchers.{name}]\nkind = "{name}"\nbase_url = "{server.url}"\n')
+            file.write(protocol.configuration)
+        program.environment[f"HASHWACHT_CREDENTIAL_{name.upper()}"] = ACCOUNT.line()
+        scan = program.run("scan", "--foreground", storage.root)
+        check = program.run("check", *_files(storage.root))
+    # Arachnid takes no digest: what is no picture is undetermined.
+    assert {scan.returncode, check.returncode} == {3 if name == "arachnid" else 0}, scan.stderr
+    assert capture.packets
+    assert {packet.to for packet in capture.packets} == {"127.0.0.1"}
+    assert all(server.port in packet.ports for packet in capture.packets)
+    asked: set[str] = set()
+    for stream in capture.streams_to(server.port):
+        for request in requests_in(stream):
+            found = hashes_in(request)
+            assert request == protocol.expected(server.port, found)
+            asked |= set(found)
+    assert asked == set().union(*(hashes[type_] for type_ in protocol.types))
+    assert not leaks(capture.packets, storage)
+
+
+@pytest.mark.usefixtures("network")
+def test_the_capture_would_see_a_leak(storage: Storage) -> None:
+    """Otherwise the test above could not fail."""
+    few = replace(storage, contents={name: b[:999] for name, b in storage.contents.items()})
+    name = next(name for name in few.contents if b"\xff" in name)
+    secrets = (b"passport-scan.tiff", name, few.contents[name][500:600])
+    with Capture() as capture, socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            for secret in secrets:
+                for shape in disguises(secret):
+                    client.sendall(b"X-Comment: " + shape + b"\r\n")
+    [stream] = capture.streams_to(port)
+    for secret in secrets:
+        for shape in disguises(secret):
+            assert shape in stream
+            assert leaks([Packet(shape, "")], few), shape
+    assert leaks(capture.packets, few)
+
+
+@pytest.mark.usefixtures("network")
+def test_the_capture_would_see_a_packet_to_somewhere_else() -> None:
+    with Capture() as capture, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"who is hashwacht.example?", ("192.0.2.53", 53))
+    assert "192.0.2.53" in {packet.to for packet in capture.packets}
