@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
 
 
-def tracked(*under: str) -> set[str]:
-    """Python files of the project that git tracks or would track, below these folders."""
+def tracked(*under: str, endings: tuple[str, ...] = (".py",)) -> set[str]:
+    """Files of the project that git tracks or would track, below these folders."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *under],
         cwd=ROOT,
@@ -25,7 +25,7 @@ def tracked(*under: str) -> set[str]:
         capture_output=True,
         text=True,
     ).stdout.split("\n")
-    return {name for name in listed if name.endswith(".py") and (ROOT / name).is_file()}
+    return {name for name in listed if name.endswith(endings) and (ROOT / name).is_file()}
 
 
 def run(tool: str, *arguments: str) -> str:
@@ -47,10 +47,11 @@ def same(tool: str, seen: int, expected: int) -> None:
 
 
 def check_format() -> None:
-    """Say whether every file is formatted."""
+    """Say whether every file is formatted, the Python in Markdown included."""
     said = run("ruff", "format", "--check", ".")
     found = re.search(r"(\d+) files? already formatted", said)
-    same("ruff format", int(found[1]) if found else 0, len(tracked(".")))
+    expected = tracked(".", endings=(".py", ".md"))
+    same("ruff format", int(found[1]) if found else 0, len(expected))
 
 
 def check_lint() -> None:
