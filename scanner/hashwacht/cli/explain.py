@@ -32,7 +32,12 @@ from hashwacht.settings import Configuration
     metavar="PATH",
     help="The directory that the scan begins at; without it, at the path itself.",
 )
-@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave out, as in .gitignore; !PATTERN takes back.")
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Leave out, as in .gitignore; !PATTERN takes back.",
+)
 @click.option("--all-file-systems", is_flag=True, help="Enter other file systems below it too.")
 def explain_command(
     *,

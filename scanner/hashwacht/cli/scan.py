@@ -32,7 +32,12 @@ from hashwacht.settings import Given, Settings
 )
 @click.option("--full", is_flag=True, help="Read unchanged files again as well.")
 @click.option("--restart", is_flag=True, help="Begin anew where an interrupted scan would go on.")
-@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave out, as in .gitignore; !PATTERN takes back.")
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Leave out, as in .gitignore; !PATTERN takes back.",
+)
 @click.option("--all-file-systems", is_flag=True, help="Enter other file systems below PATH too.")
 @click.option("--jobs", type=int, metavar="N", help="Worker processes. [default: one per core]")
 @click.option("--max-rate", metavar="RATE", help='"200 files/s" or "20 MiB/s" at the most.')
