@@ -6,6 +6,8 @@ Every step is a command that a reader could type: it is printed, then run.
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -177,11 +179,18 @@ def _what_next(keep: Path | None) -> None:
 
 
 def _next_commands() -> Sequence[str]:
-    """Suggest what exists on this machine."""
+    """Suggest what exists on this machine, as it has to be typed here."""
     pictures = Path.home() / "Pictures"
     directory = shlex.quote(str(pictures)) if pictures.is_dir() else "/srv"
+    program = "hashwacht" if shutil.which("hashwacht") else _relative(Path(sys.argv[0]))
     return (
-        "hashwacht lists import NAME FILE     # a list you hold; or an account: see README",
-        f"hashwacht scan --report report.html {directory}",
-        "hashwacht doctor                     # is everything set up well?",
+        f"{program} lists import NAME FILE     # a list you hold; or an account: see README",
+        f"{program} scan --report report.html {directory}",
+        f"{program} doctor                     # is everything set up well?",
     )
+
+
+def _relative(program: Path) -> str:
+    """Write the way to the program from here, if it is below."""
+    here = Path.cwd()
+    return shlex.quote(str(program.relative_to(here) if program.is_relative_to(here) else program))

@@ -34,9 +34,10 @@ class Counts:
 
     *files* and *bytes* are what came by, *read* and *read_bytes* what had to be read,
     *unchanged* what cost one stat.  *matches*, *suppressed*, *undetermined* count files with
-    such a verdict, *new_matches* those that had another one before; a suppressed file counts as
-    its verdict says, too.  *errors* are directories that could not be listed.  *excluded* counts
-    what a rule left out, *lookups* how often a matcher was asked about a content.
+    such a verdict, *new_matches* (in a recheck) those that had another one before; a suppressed
+    file counts as its verdict says, too.  *errors* are directories that could not be listed.
+    *excluded* counts what a rule left out, *lookups* how often a matcher was asked about a
+    content.
     """
 
     files: int = 0
