@@ -18,17 +18,14 @@ from __future__ import annotations
 import base64
 import json
 import re
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hashwacht.match import checkup
 from hashwacht.match.client import Client
 from hashwacht.match.exchange import Inquiry
 from hashwacht.match.fault import Fault
-from hashwacht.match.questions import Hit, Key, Said, to_answers, to_ask
-from hashwacht.ports import Question
-from hashwacht.types import Answer, Finding
+from hashwacht.match.questions import Hit, Key, Said
+from hashwacht.match.service_matcher import ServiceMatcher
 
 PATH = "/v1/pdq/"
 BATCH = 30
@@ -39,34 +36,15 @@ _WORD = re.compile(r"[a-z0-9-]{1,40}")
 _GARBAGE = Fault("an answer that is no map of scanned hashes")
 
 
-class ArachnidMatcher:
+class ArachnidMatcher(ServiceMatcher):
     """Asks Arachnid Shield.  Thread-safe."""
 
     def __init__(self, name: str, client: Client, *, batch: int = BATCH) -> None:
         """*batch* is the greatest number of hashes in one request."""
         if batch < 1:
             raise ValueError("a batch holds at least one hash")
-        self.name = name
-        self.accepts = frozenset({"pdq"})
-        self.revision = f"arachnid/1 {client.service.base_url}"
-        self._client = client
+        super().__init__(name, client, {"pdq"}, f"arachnid/1 {client.service.base_url}")
         self._batch = batch
-
-    def lookup(self, questions: Sequence[Question]) -> list[Answer]:
-        """Ask every signal once, in batches, several at a time."""
-        asked_at = time.time()
-        said = self._ask(to_ask(questions, self.accepts))
-        return to_answers(
-            questions, said.get, matcher=self.name, asked_at=asked_at, revision=self.revision
-        )
-
-    def check(self) -> Finding:
-        """Ask for 256 bits that are no picture's."""
-        return checkup.judge(self.name, self._ask(checkup.harmless(self.accepts)))
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
 
     def _ask(self, keys: Sequence[Key]) -> dict[Key, Said]:
         batches = [keys[i : i + self._batch] for i in range(0, len(keys), self._batch)]

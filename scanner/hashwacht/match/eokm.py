@@ -10,17 +10,15 @@ and formats are arguments.  Anything but a literal answer with status 200 is und
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 
 from hashwacht.errors import ConfigurationError
-from hashwacht.match import checkup
 from hashwacht.match.client import Client
 from hashwacht.match.exchange import Inquiry
 from hashwacht.match.fault import Fault
-from hashwacht.match.questions import Hit, Key, Said, to_answers, to_ask
-from hashwacht.ports import Question
-from hashwacht.types import CSAM, Answer, Finding
+from hashwacht.match.questions import Hit, Key, Said
+from hashwacht.match.service_matcher import ServiceMatcher
+from hashwacht.types import CSAM
 
 FORMATS: Mapping[str, str] = {"md5": "md5", "sha1": "sha1"}
 """Our signal types and the words the service has for them; md5 is what every client uses."""
@@ -30,7 +28,7 @@ CONTENT_TYPE = "application/x-www-form-urlencoded"
 _LITERAL: Mapping[bytes, tuple[Hit, ...]] = {b"true": (Hit(CSAM, 0),), b"false": ()}
 
 
-class EokmMatcher:
+class EokmMatcher(ServiceMatcher):
     """Asks an Instant Image Identifier.  Thread-safe."""
 
     def __init__(
@@ -47,29 +45,11 @@ class EokmMatcher:
 
         Raises ConfigurationError for a path that is none or has no place for the format.
         """
-        self.name = name
-        self.accepts = frozenset(formats)
-        self._client = client
         self._formats = dict(formats)
-        self._path = _require_template(test_path if test else path)
+        self._path = test_path if test else path
         words = ",".join(f"{ours}={theirs}" for ours, theirs in sorted(formats.items()))
-        self.revision = f"eokm/1 {client.service.base_url} {self._path} {words}"
-
-    def lookup(self, questions: Sequence[Question]) -> list[Answer]:
-        """Ask every signal once, as many at a time as the service's concurrency says."""
-        asked_at = time.time()
-        said = self._ask(to_ask(questions, self.accepts))
-        return to_answers(
-            questions, said.get, matcher=self.name, asked_at=asked_at, revision=self.revision
-        )
-
-    def check(self) -> Finding:
-        """Ask for hashes that nothing has; known would be nonsense."""
-        return checkup.judge(self.name, self._ask(checkup.harmless(self.accepts)))
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
+        revision = f"eokm/1 {client.service.base_url} {self._path} {words}"
+        super().__init__(name, client, formats, revision)
 
     def _ask(self, keys: Sequence[Key]) -> dict[Key, Said]:
         inquiries = [

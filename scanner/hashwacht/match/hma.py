@@ -18,7 +18,6 @@ Two ways in which a 200 without matches is no honest negative answer:
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
@@ -28,9 +27,9 @@ from hashwacht.match import checkup
 from hashwacht.match.client import Client
 from hashwacht.match.exchange import Inquiry
 from hashwacht.match.fault import Fault
-from hashwacht.match.questions import Hit, Key, Said, to_answers, to_ask
-from hashwacht.ports import Question
-from hashwacht.types import CSAM, Answer, Finding, Signal
+from hashwacht.match.questions import Hit, Key, Said, to_ask
+from hashwacht.match.service_matcher import ServiceMatcher
+from hashwacht.types import CSAM, Finding, Signal
 
 SIGNAL_TYPES: Mapping[str, str] = {"pdq": "pdq"}
 """Our signal types and theirs; add ``md5: video_md5`` only where their banks hold videos."""
@@ -38,7 +37,7 @@ SIGNAL_TYPES: Mapping[str, str] = {"pdq": "pdq"}
 _GARBAGE = Fault("an answer that is no list of matches by bank")
 
 
-class HmaMatcher:
+class HmaMatcher(ServiceMatcher):
     """Asks a Hasher-Matcher-Actioner.  Thread-safe."""
 
     def __init__(
@@ -59,32 +58,22 @@ class HmaMatcher:
         otherwise: a bank filled for this purpose and forgotten in the configuration must
         not lose its meaning.  Raises ConfigurationError for a *canary* that cannot be asked.
         """
-        self.name = name
-        self.accepts = frozenset(signal_types)
-        self._client = client
         self._theirs = dict(signal_types)
         self._banks = ",".join(sorted(banks))
         self._categories = dict(categories or {})
         self._category = category
-        self._canary = None if canary is None else _require_key(canary, self.accepts)
+        self._canary = None if canary is None else _require_key(canary, signal_types)
         words = ",".join(f"{ours}={theirs}" for ours, theirs in sorted(signal_types.items()))
         meanings = ",".join(f"{bank}={means}" for bank, means in sorted(self._categories.items()))
-        self.revision = (
+        revision = (
             f"hma/2 {client.service.base_url} {words} {self._banks or '*'} {category} {meanings}"
         )
-
-    def lookup(self, questions: Sequence[Question]) -> list[Answer]:
-        """Ask every signal once, as many at a time as the service's concurrency says."""
-        asked_at = time.time()
-        said = self._ask(to_ask(questions, self.accepts))
-        return to_answers(
-            questions, said.get, matcher=self.name, asked_at=asked_at, revision=self.revision
-        )
+        super().__init__(name, client, signal_types, revision)
 
     def check(self) -> Finding:
         """Ask for the canary, which must be known, or else for something that cannot be."""
         if self._canary is None:
-            return self._check_unknown()
+            return super().check()
         heard = self._ask([self._canary])[self._canary]
         if isinstance(heard, Fault):
             return checkup.of_fault(self.name, heard)
@@ -96,13 +85,6 @@ class HmaMatcher:
             detail="does not know its canary, so its negative answers mean nothing",
             advice="See its index status, wait 90 s after a change, keep two hashes or more.",
         )
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
-
-    def _check_unknown(self) -> Finding:
-        return checkup.judge(self.name, self._ask(checkup.harmless(self.accepts)))
 
     def _ask(self, keys: Sequence[Key]) -> dict[Key, Said]:
         inquiries = [Inquiry("GET", self._path(kind, value)) for kind, value in keys]
