@@ -82,7 +82,7 @@ _VERSION_1: Step = (
         matcher INTEGER NOT NULL,
         number INTEGER NOT NULL,
         signal BLOB NOT NULL,
-        distance INTEGER NOT NULL,
+        distance INTEGER,
         category INTEGER NOT NULL,
         list INTEGER NOT NULL,
         entry NOT NULL,

@@ -65,7 +65,7 @@ def matches(draw: st.DrawFn, matcher: str) -> Match:
     return Match(
         matcher,
         draw(st.sampled_from((*BUILT_IN, "photo_x")).flatmap(signals)),
-        draw(st.integers(0, 256)),
+        draw(st.none() | st.integers(0, 256)),
         draw(st.sampled_from(("csam", "harmful", ""))),
         draw(st.sampled_from(("", "national", "\ud800"))),
         draw(_TEXTS),

@@ -61,7 +61,7 @@ CREATE TABLE matches (
         matcher INTEGER NOT NULL,
         number INTEGER NOT NULL,
         signal BLOB NOT NULL,
-        distance INTEGER NOT NULL,
+        distance INTEGER,
         category INTEGER NOT NULL,
         list INTEGER NOT NULL,
         entry NOT NULL,
