@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import random
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hashwacht.secrets import Credential
 from hashwacht.state.store import Store
+from hashwacht.testing.faults import Fault, FaultServer, black_hole
+from hashwacht.testing.http_server import Asked, HttpServer
 from hashwacht.testing.pictures import encode, photo
 from hashwacht.testing.program import Program, objects
+from hashwacht.testing.services import Eokm
 
 FEWEST_KILLS, MOST_KILLS = 5, 60
+
+CREDENTIAL = Credential("hoster", "secret")
 
 Verdicts = dict[bytes, tuple[object, object]]
 
@@ -119,3 +127,41 @@ def test_a_wish_to_stop_is_heard_and_the_next_run_goes_on(
     assert b'"resumed": true' in resumed.stderr
     assert objects(resumed.stdout)[-1]["counts"]["files"] == 600
     assert last_run(program)["state"] == "finished"
+
+
+def test_a_service_that_never_answers_does_not_keep_a_scan_from_stopping(
+    program: Program, root: Path
+) -> None:
+    asked = threading.Event()
+    with FaultServer(heard(asked)) as silent:
+        program.configuration.write_text(eokm(silent.url))
+        program.environment["HASHWACHT_CREDENTIAL_EOKM"] = "hoster:secret"
+        with program.start("scan", "--json", "--foreground", root) as process:
+            assert asked.wait(30)
+            process.send_signal(signal.SIGINT)
+            begun = time.monotonic()
+            _, told = process.communicate(timeout=30)
+            assert time.monotonic() - begun < 5, "a second is promised; a busy machine gets five"
+            assert process.returncode == 130, told
+    assert last_run(program)["state"] == "interrupted"
+    with HttpServer(Eokm(frozenset(), CREDENTIAL)) as honest:
+        program.configuration.write_text(eokm(honest.url))
+        ended = program.run("scan", "--json", "--foreground", root)
+    counts = objects(ended.stdout)[-1]["counts"]
+    assert counts["files"] == 600
+    assert {each.get("reason") for each in objects(ended.stdout)} == {None}
+
+
+def heard(asked: threading.Event) -> Fault:
+    """Behave like a service that takes a question and never answers."""
+    silence = black_hole()
+
+    async def fault(request: Asked, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await silence(request, writer)
+
+    return fault
+
+
+def eokm(url: str) -> str:
+    return f'[matchers.eokm]\nkind = "eokm"\nbase_url = "{url}"\ncredentials = "eokm"\n'

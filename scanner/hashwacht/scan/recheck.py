@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from hashwacht.errors import Interrupted
 from hashwacht.match.panel import Panel
 from hashwacht.scan.judging import Judged, Judging
 from hashwacht.scan.progress import Counts, Observer, Result, Summary
@@ -44,6 +45,7 @@ class Recheck:
         self._results: queue.Queue[Result] = queue.Queue(10_000)
         self._tally = Tally()
         self._failure: BaseException | None = None
+        self._cut = threading.Event()
         self.counts = Counts()
         self.directory = b""
 
@@ -60,7 +62,7 @@ class Recheck:
                 target=self._guarded, args=(run, wanted, epoch), name="recheck", daemon=True
             )
             thread.start()
-            watch.until(thread, self._stop, self._panel.close)
+            watch.until(thread, self._stop, self._hurry)
             return self._end(run, watch)
 
     def _begin(self) -> tuple[Run, bool]:
@@ -85,8 +87,14 @@ class Recheck:
         try:
             self._ask(run, wanted, epoch)
         except BaseException as failure:  # noqa: BLE001  # raised again by ``run``
-            self._failure = failure
+            if not self._cut.is_set():  # else it stumbled over what was closed under it
+                self._failure = failure
             self._stop.set()
+
+    def _hurry(self) -> None:
+        """End what does not end by itself: a service that is slow."""
+        self._cut.set()
+        self._panel.close()
 
     def _ask(self, run: Run, wanted: dict[str, Wanted], epoch: int) -> None:
         """Go through the stale contents in the order of their numbers."""
@@ -100,6 +108,9 @@ class Recheck:
 
     def _batch(self, run: Run, numbers: list[int]) -> None:
         judged = self._judging.judge(numbers)
+        if self._cut.is_set():
+            # Answers that came while the matchers were being closed say nothing.
+            raise Interrupted("the recheck was stopped while matchers were asked")
         for number, each in judged.items():
             self._count(number, each)
         self._results.join()  # told before it is kept: a crash may repeat, but not swallow it

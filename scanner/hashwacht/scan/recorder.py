@@ -13,7 +13,9 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from queue import Empty, Queue
+from threading import Event
 
+from hashwacht.errors import Interrupted
 from hashwacht.scan.batch import Batch
 from hashwacht.scan.judging import Judged, Judging
 from hashwacht.scan.links import Links
@@ -43,11 +45,13 @@ class Recorder:
         run: int,
         tally: Tally,
         results: Queue[Result],
+        cut: Event,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Go on from *tally*; *results* takes every file that somebody wants to know of.
 
-        Whoever gets them says ``task_done``: only what was told is kept as known.
+        Whoever gets them says ``task_done``: only what was told is kept as known.  Once *cut*
+        is set, no answer counts any more.
         """
         self.tally = tally
         self.counts = tally.counts()
@@ -56,6 +60,7 @@ class Recorder:
         self._open: set[Work] = set()
         self._store, self._judging, self._links = store, judging, links
         self._run, self._results, self._clock = run, results, clock
+        self._cut = cut
         self._queue: Queue[Message | None] = Queue(4 * BATCH)
         self._pending: list[Message] = []
 
@@ -102,6 +107,9 @@ class Recorder:
         ids = self._keep(batch, now)
         known = {*ids.values(), *(message.content for message in batch.known)}
         judged = self._judging.judge(known)
+        if self._cut.is_set():
+            # Answers that came while the matchers were being closed say nothing about the files.
+            raise Interrupted("the scan was stopped while matchers were asked")
         results = self._count(batch, ids, judged)
         for result in results:
             self._results.put(result)
@@ -115,6 +123,10 @@ class Recorder:
                 work.tally.directory(work.path)
                 self.tally.add(work.tally)
                 self._store.files.directory_done(work.path, self._run)
+            for each in batch.unchanged:
+                self.tally.add(each.tally)
+                self._store.files.directories_done(each.numbers, self._run)
+                self.directory = each.path
             self._store.runs.save(self._run, self.tally.dumps(), now)
         self._open.difference_update(done)
         self.counts = self.final().counts()
@@ -195,7 +207,6 @@ def _settle(file: File, judged: Judged) -> list[Result]:
     """Count one file in its directory; give it back if somebody wants to know of it."""
     verdict, fingerprint = judged.now.verdict, judged.now.fingerprint
     file.work.tally.judged(verdict)
-    file.work.tally.new[verdict.outcome] += judged.is_new
     if verdict.outcome is Outcome.NO_MATCH and not verdict.suppressed:
         return []
     return [Result((file.path,), verdict, fingerprint.kind, fingerprint.size, fingerprint.key)]

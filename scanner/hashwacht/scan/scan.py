@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 
 from hashwacht.errors import Interrupted
-from hashwacht.intake.walk import Walker
+from hashwacht.intake.walk import Walker, never
 from hashwacht.pipeline import Pipeline
 from hashwacht.scan.feed import Feed, Task, Wanted
 from hashwacht.scan.judging import Judging
@@ -59,6 +59,7 @@ class Scan:
         self._tasks: queue.Queue[Task | None] = queue.Queue(QUEUED_PER_READER * request.jobs)
         self._links: Links[File] = Links()
         self._failures: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
+        self._cut = threading.Event()
 
     def run(self) -> Summary:
         """Scan, or go on with the same scan where it was interrupted.
@@ -101,6 +102,7 @@ class Scan:
             run=run.id,
             tally=tally,
             results=self._results,
+            cut=self._cut,
             clock=self._clock,
         )
 
@@ -130,10 +132,12 @@ class Scan:
         readers = [self._thread(f"reader-{n}", reader.run) for n in range(self._request.jobs)]
         last = self._thread("recorder", recorder.run)
 
+        again = recorder.tally.resumed > 0 or len(self._request.roots) > 1
+
         def walk() -> None:
             try:
                 for root in self._request.roots:
-                    feed.walk(self._walker(root, run))
+                    feed.walk(self._walker(root, run, again=again))
             finally:
                 self._tasks.put(None)
                 for each in readers:
@@ -144,12 +148,13 @@ class Scan:
             thread.start()
         return last
 
-    def _walker(self, root: bytes, run: Run) -> Walker:
+    def _walker(self, root: bytes, run: Run, *, again: bool) -> Walker:
+        """Walk one root; *again*: some of it may have been listed in this run before."""
         return Walker(
             root,
             self._request.rules,
             one_file_system=self._request.one_file_system,
-            listed=lambda path: self._store.files.is_done(path, run.id),
+            listed=(lambda path: self._store.files.is_done(path, run.id)) if again else never,
         )
 
     def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
@@ -161,13 +166,15 @@ class Scan:
             except Interrupted:
                 pass
             except BaseException as failure:  # noqa: BLE001  # raised again by ``run``
-                self._failures.put(failure)
+                if not self._cut.is_set():  # else it stumbled over what was closed under it
+                    self._failures.put(failure)
                 self._stop.set()
 
         return threading.Thread(target=guarded, name=name, daemon=True)
 
     def _hurry(self) -> None:
         """End what does not end by itself: a decoder at work, a service that is slow."""
+        self._cut.set()
         self._pipeline.close()
 
     def _end(self, run: Run, recorder: Recorder, watch: Watch) -> Summary:
