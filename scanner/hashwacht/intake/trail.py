@@ -42,21 +42,17 @@ class Level:
 
 
 class Trail:
-    """The levels of a walk, root first.  Owns all their descriptors."""
+    """The levels of a walk, root first, *deepest* last.  Owns all their descriptors."""
 
     def __init__(self, path: bytes, root: OpenDirectory, bounds: Bounds) -> None:
         """Start in *root*, which was opened at *path*."""
         self._bounds = bounds
         self._prefix = path.rstrip(b"/")
         self.path = path
-        self.levels = [Level(path, root.id, root)]
+        self.deepest = Level(path, root.id, root)
+        self.levels = [self.deepest]
         self._ids = {root.id}
         self._pending = 0
-
-    @property
-    def deepest(self) -> Level:
-        """Where the walk is."""
-        return self.levels[-1]
 
     def below(self, name: bytes) -> bytes:
         """Give the path of *name* in the deepest directory."""
@@ -69,7 +65,8 @@ class Trail:
     def enter(self, name: bytes, directory: OpenDirectory) -> None:
         """Go down into *directory*; the trail closes it when its time has come."""
         self.path = self.below(name)
-        self.levels.append(Level(name, directory.id, directory))
+        self.deepest = Level(name, directory.id, directory)
+        self.levels.append(self.deepest)
         self._ids.add(directory.id)
         kept = self._bounds.kept
         if len(self.levels) > kept + 1:
@@ -78,6 +75,7 @@ class Trail:
     def leave(self) -> None:
         """Go up.  The last level cannot be left, only closed."""
         left = self.levels.pop()
+        self.deepest = self.levels[-1]
         self._pending -= len(left.pending)
         self._ids.discard(left.id)
         self.path = (
@@ -119,6 +117,8 @@ class Trail:
         """Take over what is to do below the deepest directory."""
         level = self.deepest
         level.pending, level.more = window.keys(), window.more
+        if not level.pending:
+            return
         self._pending += len(level.pending)
         if self._pending > self._bounds.pending:
             self._forget_the_shallow()

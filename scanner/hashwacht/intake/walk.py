@@ -21,7 +21,8 @@ from hashwacht.intake.trail import GONE, Trail
 from hashwacht.paths import show
 
 
-def _never(_path: bytes) -> bool:
+def never(_path: bytes) -> bool:
+    """Say of every directory that it is still to be listed."""
     return False
 
 
@@ -41,7 +42,7 @@ class Walker:
         rules: Rules,
         *,
         one_file_system: bool = True,
-        listed: Callable[[bytes], bool] = _never,
+        listed: Callable[[bytes], bool] = never,
         bounds: Bounds = Bounds(),  # noqa: B008  (it is frozen)
     ) -> None:
         """Nothing is opened yet."""
@@ -91,7 +92,7 @@ class Walker:
         trail = Trail(path, root, self._bounds)
         try:
             yield from self._list(trail, root)
-            while not (trail.deepest.done and len(trail.levels) == 1):
+            while not trail.deepest.done or len(trail.levels) > 1:
                 if trail.deepest.done:
                     trail.leave()
                 else:

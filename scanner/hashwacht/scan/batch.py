@@ -14,6 +14,7 @@ from hashwacht.scan.messages import (
     Message,
     Refused,
     Taken,
+    Unchanged,
     Unread,
     Work,
 )
@@ -32,6 +33,7 @@ class Batch:
     known: list[Known] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
     listed: list[Listed] = field(default_factory=list)
+    unchanged: list[Unchanged] = field(default_factory=list)
     refused: list[Result] = field(default_factory=list)
     gone: dict[bytes, list[bytes]] = field(default_factory=dict)
     settled: Counter[Work] = field(default_factory=Counter)
@@ -57,6 +59,8 @@ class Batch:
             case Listed(work=work, gone=gone):
                 self.listed.append(message)
                 self.gone.setdefault(work.path, []).extend(gone)
+            case Unchanged():
+                self.unchanged.append(message)
             case Refused(path, detail):
                 verdict = Verdict(Outcome.UNDETERMINED, reason=Reason.UNREADABLE, detail=detail)
                 self.refused.append(Result((path,), verdict))

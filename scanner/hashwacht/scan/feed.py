@@ -16,10 +16,12 @@ from hashwacht.intake.walk import Walker
 from hashwacht.scan.links import Links
 from hashwacht.scan.messages import File, Gone, Known, Listed, Message, Refused, Unread, Work
 from hashwacht.scan.pace import Pace
+from hashwacht.scan.passing import Passing
 from hashwacht.scan.present import Present
 from hashwacht.scan.tally import Tally
 from hashwacht.state.files import KnownFile
 from hashwacht.state.store import Store
+from hashwacht.state.stretches import Settled
 from hashwacht.types import FileId, Outcome, Reason, Verdict
 
 READ_AGAIN = frozenset({Reason.TIMED_OUT, Reason.WORKER_DIED, Reason.HASHER_FAILED})
@@ -47,6 +49,11 @@ class Wanted:
     not_before: float
     full: bool
     run: int
+
+    @property
+    def answered(self) -> Settled:
+        """The same for whole directories, whatever the run."""
+        return Settled(self.recipe, self.epoch, self.not_before)
 
     def reusable(self, known: KnownFile | None, file: FileId) -> bool:
         """Say if the file is unchanged and was read for everything that is wanted."""
@@ -86,17 +93,26 @@ class Feed:
         """Take the two queues: *tasks* for the readers, *put* for the recorder."""
         self._store, self._wanted, self._links = store, wanted, links
         self._tasks, self._put, self._pace, self._stop = tasks, put, pace, stop
+        self._passing = Passing(store.stretches(wanted.answered), put)
 
     def walk(self, walker: Walker) -> None:
         """Walk it all.  Raises Interrupted when asked to stop, UsageError for a wrong root."""
         work: Work | None = None
         with closing(walker.walk()) as directories:
             for directory in directories:
+                self._check_stop()
+                if work is None and directory.last and self._passes(directory):
+                    continue
                 if work is None or work.path != directory.path:
                     work = Work(directory.path)
                 self._portion(directory, work)
                 if directory.last:
                     work = None
+        self._passing.tell()
+
+    def _passes(self, directory: Directory) -> bool:
+        """Say if a whole directory needs nothing; a full scan reads it all the same."""
+        return not self._wanted.full and self._passing.over(directory)
 
     def _portion(self, directory: Directory, work: Work) -> None:
         """Take a portion of a directory: what is known is counted, the rest handed out."""

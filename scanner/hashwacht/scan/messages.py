@@ -94,6 +94,18 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
+class Unchanged:
+    """Whole directories, by their *numbers* in the state, in which nothing is to be done.
+
+    *tally* counts all of them, *path* is the last.
+    """
+
+    numbers: tuple[int, ...]
+    tally: Tally
+    path: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """A directory (or a part of the tree) that could not be listed."""
 
@@ -101,4 +113,4 @@ class Refused:
     detail: str
 
 
-Message = Taken | Known | Unread | Gone | Listed | Refused
+Message = Taken | Known | Unread | Gone | Listed | Unchanged | Refused

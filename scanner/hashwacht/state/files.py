@@ -180,6 +180,13 @@ class Files:
                 "UPDATE directories SET run = ? WHERE id = ?", (run, _directory(writer, path))
             )
 
+    def directories_done(self, numbers: Iterable[int], run: int) -> None:
+        """Note the same of directories by their numbers, which are known for unchanged ones."""
+        with self._database.transaction() as writer:
+            writer.executemany(
+                "UPDATE directories SET run = ? WHERE id = ?", [(run, each) for each in numbers]
+            )
+
     def is_done(self, path: bytes, run: int) -> bool:
         """Tell whether directory_done was called for *path* in *run*."""
         with self._database.reading() as connection:

@@ -15,6 +15,7 @@ from hashwacht.state.files import Files
 from hashwacht.state.lock import RunLock
 from hashwacht.state.overview import Overview
 from hashwacht.state.runs import Runs
+from hashwacht.state.stretches import Settled, Stretches
 
 FILE_NAME = "state.db"
 """The database, in the state directory."""
@@ -37,6 +38,10 @@ class Store:
     def open(cls, directory: Path) -> Self:
         """Open the state in *directory*; make it if it is not there.  Raises StateError."""
         return cls(Database.open(directory / FILE_NAME))
+
+    def stretches(self, settled: Settled) -> Stretches:
+        """Read ahead for one walk: which directories are as they were, all files *settled*."""
+        return Stretches(self._database, settled)
 
     def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
         """Keep everything that is written inside together, or nothing of it."""
