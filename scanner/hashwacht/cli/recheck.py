@@ -10,6 +10,7 @@ from hashwacht.cli.command import Example, command
 from hashwacht.cli.progress import observer
 from hashwacht.cli.stopping import exit_code, stoppable
 from hashwacht.errors import ExitCode
+from hashwacht.priority import give_way
 from hashwacht.scan.recheck import Recheck
 
 
@@ -28,6 +29,8 @@ def recheck_command() -> ExitCode:
     """
     call = this_call()
     settings = call.configuration().settings
+    if settings.scan.background:
+        give_way()
     with (
         compose.store(settings) as store,
         compose.panel(settings, os.environ) as panel,

@@ -14,6 +14,7 @@ from hashwacht.cli.progress import observer
 from hashwacht.cli.report import report_file, write_report
 from hashwacht.cli.stopping import exit_code, stoppable
 from hashwacht.errors import ExitCode
+from hashwacht.priority import give_way
 from hashwacht.scan.reporting import report_of
 from hashwacht.scan.request import ScanRequest
 from hashwacht.scan.scan import Scan
@@ -94,6 +95,8 @@ def _run(
     settings: Settings, request: ScanRequest, report: Path | None, *, as_json: bool
 ) -> ExitCode:
     target = report_file(report) if report else None
+    if settings.scan.background:
+        give_way()
     with (
         compose.store(settings) as store,
         compose.pipeline(settings, os.environ) as pipeline,

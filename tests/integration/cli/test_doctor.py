@@ -1,0 +1,66 @@
+"""What ``hashwacht doctor`` finds, and what it says to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hashwacht.secrets import Credential
+from hashwacht.testing.http_server import HttpServer
+from hashwacht.testing.program import Program, objects
+from hashwacht.testing.services import Eokm
+
+EOKM = '[matchers.eokm]\nkind = "eokm"\nbase_url = "{url}"\nretries = 0\ntimeout = 2\n'
+
+
+def findings(program: Program, *, code: int) -> list[dict[str, Any]]:
+    ended = program.run("doctor", "--json")
+    assert ended.returncode == code, ended.stdout + ended.stderr
+    return objects(ended.stdout)
+
+
+def wrong(found: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Give what wants attention; each of it must say what to do."""
+    assert all(each["advice"] for each in found if not each["ok"])
+    return {each["subject"]: each["detail"] for each in found if not each["ok"]}
+
+
+def install_list(program: Program) -> None:
+    given = b"sha256 " + b"0" * 64 + b"\n"
+    assert program.run("lists", "import", "known", "-", given=given).returncode == 0
+
+
+def test_all_is_well_with_a_list(program: Program) -> None:
+    install_list(program)
+    found = findings(program, code=0)
+    assert wrong(found) == {}
+    subjects = {each["subject"] for each in found}
+    assert {"configuration", "state", "space", "open files", "memory"} <= subjects
+    assert {f"decoder {name}" for name in ("jpeg", "png", "gif", "webp", "avif")} <= subjects
+    told = program.run("doctor").stdout.decode()
+    assert told.endswith("All is well.\n")
+
+
+def test_nothing_can_match_without_a_list(program: Program) -> None:
+    assert "no hash list" in wrong(findings(program, code=2))["lists"]
+
+
+def test_a_state_that_others_may_read_is_told(program: Program) -> None:
+    install_list(program)
+    (program.home / "state").chmod(0o755)
+    assert wrong(findings(program, code=2))["state"].endswith("mode 0755")
+
+
+def test_a_service_that_answers_is_well_and_one_that_does_not_is_told(program: Program) -> None:
+    program.environment["HASHWACHT_CREDENTIAL_EOKM"] = "hoster:secret"
+    with HttpServer(Eokm(frozenset(), Credential("hoster", "secret"))) as server:
+        program.configuration.write_text(EOKM.format(url=server.url))
+        assert wrong(findings(program, code=0)) == {}
+    assert any("eokm" in subject for subject in wrong(findings(program, code=2)))
+
+
+def test_a_missing_credential_is_told_with_the_command_that_sets_it(program: Program) -> None:
+    program.configuration.write_text(EOKM.format(url="http://127.0.0.1:9"))
+    found = findings(program, code=2)
+    assert wrong(found)["credentials eokm"] == "not found anywhere"
+    assert any("hashwacht credentials set eokm" in each["advice"] for each in found)
