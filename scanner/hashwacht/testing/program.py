@@ -6,8 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from hashwacht.paths import from_json
 
 PROGRAM = Path(sys.executable).with_name("hashwacht")
 """The command that was installed with the interpreter that runs this."""
@@ -49,6 +52,32 @@ class Program:
             check=False,
         )
 
+    def ask(self, kind: str, url: str, *lines: str) -> None:
+        """Configure one more matcher, named as its kind: an impatient one that asks once."""
+        with self.configuration.open("a") as file:
+            file.write(f'[matchers.{kind}]\nkind = "{kind}"\n')
+            if url:
+                file.write(f'base_url = "{url}"\nretries = 0\ntimeout = 2\n')
+            file.writelines(f"{line}\n" for line in lines)
+
+    def log_in(self, account: str, *names: str) -> None:
+        """Give ``user:password`` in the environment, under each of the names."""
+        for name in names:
+            self.environment[f"HASHWACHT_CREDENTIAL_{name.upper()}"] = account
+
+    def scan(self, *arguments: str | Path) -> tuple[int, list[dict[str, Any]]]:
+        """Scan at full speed; give the exit code and what was told, the summary last."""
+        return self._told("scan", "--foreground", *arguments)
+
+    def recheck(self) -> tuple[int, list[dict[str, Any]]]:
+        """Recheck; give the exit code and what was told, the summary last."""
+        return self._told("recheck")
+
+    def _told(self, command: str, *arguments: str | Path) -> tuple[int, list[dict[str, Any]]]:
+        done = self.run(command, "--json", *arguments)
+        assert done.returncode != 2, done.stderr.decode()
+        return done.returncode, objects(done.stdout)
+
     def start(self, *arguments: str | bytes | Path) -> subprocess.Popen[bytes]:
         """Start it; the caller waits for it or kills it."""
         return subprocess.Popen(  # noqa: S603  # our own program
@@ -64,3 +93,12 @@ class Program:
 def objects(output: bytes) -> list[dict[str, Any]]:
     """Read JSON lines."""
     return [json.loads(line) for line in output.splitlines()]
+
+
+def verdicts(told: Iterable[Mapping[str, Any]]) -> dict[bytes, str]:
+    """Give what was told of files: names (without directories) to ``match`` and the like."""
+    return {
+        from_json(path).rpartition(b"/")[2]: one["type"]
+        for one in told
+        for path in one.get("paths", ())
+    }

@@ -1,0 +1,151 @@
+"""Scans and rechecks by matching services: verdicts, categories and exit codes.
+
+The services speak their protocols over real HTTP on loopback; the program is the installed one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hashwacht.secrets import Credential
+from hashwacht.testing.http_server import HttpServer
+from hashwacht.testing.pictures import encode, photo
+from hashwacht.testing.program import Program, objects, verdicts
+from hashwacht.testing.services import Arachnid, Eokm, Hma
+
+ACCOUNT = Credential("hoster", "correct horse: battery staple")
+KNOWN = encode(photo(1), "jpeg", quality=92)
+NEAR = encode(photo(1), "webp")
+OTHER = encode(photo(2), "png")
+NOTE = b"not a picture\n"
+NOTHING: frozenset[str] = frozenset()
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    """Write a known picture twice, the same re-encoded, another one, and a text."""
+    root = tmp_path / "storage"
+    (root / "sub").mkdir(parents=True)
+    (root / "known.jpg").write_bytes(KNOWN)
+    (root / "sub/copy.jpg").write_bytes(KNOWN)
+    (root / "near.webp").write_bytes(NEAR)
+    (root / "other.png").write_bytes(OTHER)
+    (root / "note.txt").write_bytes(NOTE)
+    return root
+
+
+@pytest.fixture
+def known_pdq(program: Program) -> str:
+    [told] = objects(program.run("hash", "--json", "-", given=KNOWN).stdout)
+    return next(str(each["value"]) for each in told["signals"] if each["type"] == "pdq")
+
+
+def who(told: list[dict[str, Any]], name: str) -> set[tuple[str, str, str]]:
+    """Say who knows a file, as what and by which signal."""
+    [one] = [one for one in told if one.get("path", "").endswith(f"/{name}")]
+    return {(m["matcher"], m["category"], m["signal"]["type"]) for m in one["matches"]}
+
+
+def test_eokm_knows_the_very_bytes(program: Program, storage: Path) -> None:
+    service = Eokm(frozenset({md5(KNOWN)}), ACCOUNT)
+    program.log_in(ACCOUNT.line(), "eokm")
+    with HttpServer(service) as server:
+        program.ask("eokm", server.url)
+        code, told = program.scan(storage)
+        assert code == 1
+        assert verdicts(told) == {b"known.jpg": "match", b"copy.jpg": "match"}
+        assert who(told, "known.jpg") == {("eokm", "csam", "md5")}
+        assert sorted(service.asked) == sorted(map(md5, (KNOWN, NEAR, OTHER, NOTE)))
+        code, told = program.scan(storage)
+        assert (code, told[-1]["counts"]["matches"], told[-1]["counts"]["lookups"]) == (1, 2, 0)
+    assert len(service.asked) == 4, "answers that hold are not asked for again"
+
+
+def test_the_test_list_is_another_one(program: Program, storage: Path) -> None:
+    program.log_in(ACCOUNT.line(), "eokm")
+    service = Eokm(frozenset({md5(KNOWN)}), ACCOUNT, known_test=frozenset({md5(NOTE)}))
+    with HttpServer(service) as server:
+        program.ask("eokm", server.url, "test = true")
+        code, told = program.scan(storage)
+    assert (code, verdicts(told)) == (1, {b"note.txt": "match"})
+
+
+def test_hma_knows_what_looks_alike_and_cannot_judge_a_text(
+    program: Program, storage: Path, known_pdq: str
+) -> None:
+    with HttpServer(Hma({"BANK": {f"pdq:{known_pdq}": 7}})) as server:
+        program.ask("hma", server.url)
+        code, told = program.scan(storage)
+        assert code == 1
+        assert verdicts(told) == {
+            b"known.jpg": "match",
+            b"copy.jpg": "match",
+            b"near.webp": "match",
+            b"note.txt": "undetermined",
+        }
+        [match] = next(one["matches"] for one in told if "near.webp" in one.get("path", ""))
+        assert (match["list"], match["id"], match["distance"] < 31) == ("BANK", "7", True)
+        [note] = [one for one in told if one["type"] == "undetermined"]
+        assert note["reason"] == "not-judged"
+        for name in ("known.jpg", "sub/copy.jpg", "near.webp"):
+            (storage / name).unlink()
+        assert program.scan(storage)[0] == 3
+
+
+def test_arachnid_keeps_its_classifications_apart(
+    program: Program, storage: Path, known_pdq: str
+) -> None:
+    program.log_in(ACCOUNT.line(), "arachnid")
+    [other] = objects(program.run("hash", "--json", storage / "other.png").stdout)
+    other_pdq = next(each["value"] for each in other["signals"] if each["type"] == "pdq")
+    known = {known_pdq: "csam", other_pdq: "harmful-abusive-material"}
+    with HttpServer(Arachnid(known, ACCOUNT)) as server:
+        program.ask("arachnid", server.url)
+        code, told = program.scan(storage)
+    assert code == 1
+    assert who(told, "known.jpg") == {("arachnid", "csam", "pdq")}
+    assert who(told, "other.png") == {("arachnid", "harmful-abusive-material", "pdq")}
+
+
+def test_all_kinds_side_by_side(program: Program, storage: Path, known_pdq: str) -> None:
+    program.log_in(ACCOUNT.line(), "eokm", "arachnid")
+    (storage.parent / "list").write_text(f"md5 {md5(NOTE)}\nsha256 {'0' * 64}\n")
+    assert program.run("lists", "import", "ours", storage.parent / "list").returncode == 0
+    with (
+        HttpServer(Eokm(frozenset({md5(KNOWN)}), ACCOUNT)) as eokm,
+        HttpServer(Hma({"BANK": {f"pdq:{known_pdq}": 7}})) as hma,
+        HttpServer(Arachnid({known_pdq: "csam"}, ACCOUNT)) as arachnid,
+    ):
+        program.ask("hashlist", "")
+        program.ask("eokm", eokm.url)
+        program.ask("hma", hma.url)
+        program.ask("arachnid", arachnid.url)
+        code, told = program.scan(storage)
+        doctor = program.run("doctor", "--json")
+    assert code == 1
+    assert who(told, "known.jpg") == {
+        ("eokm", "csam", "md5"),
+        ("hma", "csam", "pdq"),
+        ("arachnid", "csam", "pdq"),
+    }
+    assert ("hma", "csam", "pdq") in who(told, "near.webp")
+    assert {name for name, *_ in who(told, "note.txt")} == {"hashlist"}
+    assert verdicts(told).keys().isdisjoint({b"other.png"})
+    findings = {each["subject"]: each["ok"] for each in objects(doctor.stdout)}
+    assert findings["eokm"] is findings["hma"] is findings["arachnid"] is True, findings
+
+
+def test_nothing_known_ends_with_0(program: Program, storage: Path) -> None:
+    program.log_in(ACCOUNT.line(), "eokm")
+    with HttpServer(Eokm(NOTHING, ACCOUNT)) as server:
+        program.ask("eokm", server.url)
+        code, told = program.scan(storage)
+    assert (code, verdicts(told), told[-1]["counts"]["files"]) == (0, {}, 5)

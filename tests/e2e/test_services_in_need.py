@@ -1,0 +1,189 @@
+"""Credentials, services that are down, dying or silent for a while, and answers that get old.
+
+The services speak their protocols over real HTTP on loopback; the program is the installed one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from hashwacht.secrets import Credential
+from hashwacht.testing.faults import FaultServer, behave, reset
+from hashwacht.testing.http_server import Asked, HttpServer
+from hashwacht.testing.pictures import encode, photo
+from hashwacht.testing.program import Program, objects, verdicts
+from hashwacht.testing.services import Eokm, Hma
+
+ACCOUNT = Credential("hoster", "correct horse: battery staple")
+KNOWN = encode(photo(1), "jpeg", quality=92)
+NEAR = encode(photo(1), "webp")
+OTHER = encode(photo(2), "png")
+NOTE = b"not a picture\n"
+NOTHING: frozenset[str] = frozenset()
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    """Write a known picture twice, the same re-encoded, another one, and a text."""
+    root = tmp_path / "storage"
+    (root / "sub").mkdir(parents=True)
+    (root / "known.jpg").write_bytes(KNOWN)
+    (root / "sub/copy.jpg").write_bytes(KNOWN)
+    (root / "near.webp").write_bytes(NEAR)
+    (root / "other.png").write_bytes(OTHER)
+    (root / "note.txt").write_bytes(NOTE)
+    return root
+
+
+@pytest.fixture
+def free_port() -> int:
+    with HttpServer(Eokm(NOTHING, ACCOUNT)) as server:
+        return server.port
+
+
+def test_a_credential_file_is_used_and_shown_nowhere(program: Program, storage: Path) -> None:
+    done = program.run("credentials", "set", "eokm", given=ACCOUNT.line().encode() + b"\n")
+    assert done.returncode == 0
+    with HttpServer(Eokm(NOTHING, ACCOUNT)) as server:
+        program.ask("eokm", server.url)
+        runs = [
+            program.run("-v", "scan", "--foreground", storage),
+            program.run("config", "show"),
+            program.run("doctor"),
+        ]
+        assert runs[0].returncode == 0
+    for run in runs:
+        assert b"battery" not in run.stdout + run.stderr
+
+
+def test_no_credential_is_an_error_with_advice(program: Program, storage: Path) -> None:
+    program.ask("eokm", "http://127.0.0.1:9")
+    done = program.run("scan", storage)
+    assert done.returncode == 2
+    assert b"hashwacht credentials set eokm" in done.stderr
+    doctor = program.run("doctor")
+    assert doctor.returncode == 2
+    assert b"hashwacht credentials set eokm" in doctor.stdout
+
+
+def test_a_wrong_password_leaves_everything_undetermined(program: Program, storage: Path) -> None:
+    program.environment["HASHWACHT_CREDENTIAL_EOKM"] = "hoster:wrong"
+    with HttpServer(Eokm(frozenset({md5(KNOWN)}), ACCOUNT)) as server:
+        program.ask("eokm", server.url)
+        code, told = program.scan(storage)
+        assert (code, told[-1]["reasons"]) == (4, {"refused": 5})
+        doctor = objects(program.run("doctor", "--json").stdout)
+    [finding] = [each for each in doctor if each["subject"] == "eokm"]
+    assert not finding["ok"]
+    assert "credentials" in finding["advice"]
+
+
+def test_a_service_that_is_down_is_asked_by_the_recheck(
+    program: Program, storage: Path, free_port: int
+) -> None:
+    program.log_in(ACCOUNT.line(), "eokm")
+    program.ask("eokm", f"http://127.0.0.1:{free_port}")
+    code, told = program.scan(storage)
+    assert (code, told[-1]["reasons"]) == (4, {"unanswered": 5})
+    assert program.recheck()[0] == 4
+    doctor = program.run("doctor")
+    assert doctor.returncode == 2
+    assert b"FAIL  eokm" in doctor.stdout
+    storage.rename(storage.with_name("unmounted"))
+    with HttpServer(Eokm(frozenset({md5(KNOWN)}), ACCOUNT), port=free_port):
+        code, told = program.recheck()
+        assert (code, verdicts(told)) == (1, {b"known.jpg": "match", b"copy.jpg": "match"})
+        assert program.recheck()[1][-1]["counts"]["files"] == 0, "nothing is left to be asked"
+
+
+def test_one_answer_of_two_is_not_enough(program: Program, storage: Path, free_port: int) -> None:
+    """But the service that was reached makes it 3, not 4, and a match is one."""
+    program.log_in(ACCOUNT.line(), "eokm")
+    with HttpServer(Hma({"BANK": {}})) as hma:
+        program.ask("hma", hma.url)
+        program.ask("eokm", f"http://127.0.0.1:{free_port}")
+        code, told = program.scan(storage)
+        assert (code, told[-1]["counts"]["undetermined"]) == (3, 5)
+        with HttpServer(Eokm(frozenset({md5(NOTE)}), ACCOUNT), port=free_port):
+            code, told = program.recheck()
+        assert (code, verdicts(told)[b"note.txt"]) == (1, "match")
+
+
+class Dying:
+    """Answers some requests, then resets every connection."""
+
+    def __init__(self, service: Eokm, answers: int) -> None:
+        self._behave, self._left = behave(service), answers
+
+    async def __call__(self, asked: Asked, writer: asyncio.StreamWriter) -> None:
+        self._left -= 1
+        await (self._behave if self._left >= 0 else reset())(asked, writer)
+
+
+def test_a_service_that_dies_in_the_middle_costs_only_what_it_did_not_answer(
+    program: Program, tmp_path: Path
+) -> None:
+    root = tmp_path / "many"
+    root.mkdir()
+    for number in range(300):
+        (root / f"{number:03}").write_bytes(b"%d" % number)
+    known = frozenset(md5(b"%d" % number) for number in range(0, 300, 50))
+    service = Eokm(known, ACCOUNT)
+    program.log_in(ACCOUNT.line(), "eokm")
+    with FaultServer(Dying(service, 120)) as server:
+        program.ask("eokm", server.url)
+        code, told = program.scan(root)
+        assert told[-1]["counts"]["files"] == 300
+        assert told[-1]["reasons"] == {"unanswered": 180}
+        assert code in {1, 3}  # which ones were asked first is chance
+        assert len(server.record.requests) < 200, "a dead service is left alone"
+        answered = set(service.asked)
+        server.fault = behave(service)
+        service.asked.clear()
+        code, told_later = program.recheck()
+        assert answered.isdisjoint(service.asked)
+        assert len(service.asked) == 180
+    assert code in {0, 1}
+    found = {*verdicts(told), *verdicts(told_later)}
+    assert {n for n in found if md5(b"%d" % int(n)) in known} == {
+        b"%03d" % n for n in range(0, 300, 50)
+    }
+
+
+def make_older(program: Program, seconds: float) -> None:
+    """Let time pass for the answers in the state: no test can wait for an hour."""
+    with closing(sqlite3.connect(program.home / "state/state.db")) as state:
+        state.execute("UPDATE answers SET asked_at = asked_at - ?", (seconds,))
+        state.execute("UPDATE contents SET asked_at = asked_at - ?", (seconds,))
+        state.commit()
+
+
+def test_answers_are_asked_for_again_when_they_are_too_old(program: Program, storage: Path) -> None:
+    program.log_in(ACCOUNT.line(), "eokm")
+    service = Eokm(frozenset(), ACCOUNT)
+    with HttpServer(service) as server:
+        program.ask("eokm", server.url, 'recheck_after = "1h"')
+        assert program.scan(storage)[0] == 0
+        make_older(program, 3000)
+        assert program.recheck()[1][-1]["counts"]["files"] == 0
+        assert len(service.asked) == 4
+        make_older(program, 3000)
+        service.known = frozenset({md5(NOTE)})
+        code, told = program.recheck()
+        assert (code, verdicts(told)) == (1, {b"note.txt": "match"})
+        assert len(service.asked) == 8
+        make_older(program, 4000)
+        service.known = frozenset()
+        code, told = program.scan(storage)
+        assert (code, verdicts(told)) == (0, {}), "the service has taken its entry back"
+        assert (told[-1]["counts"]["read"], len(service.asked)) == (0, 12)
