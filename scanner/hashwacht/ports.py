@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from hashwacht.types import Answer, Finding, Fingerprint, Signal
+from hashwacht.types import Answer, Finding, Fingerprint, Reason, Signal
 
 Question = tuple[Signal, ...]
 """The askable signals of one content that one matcher accepts; never empty."""
@@ -98,3 +98,17 @@ class Fingerprinter(Protocol):
 
     def close(self) -> None:
         """End the worker processes."""
+
+
+class Culprits(Protocol):
+    """Remembers contents that ended the workers that decoded them.  Thread-safe.
+
+    *key* is the SHA-256 of the content, *decoder* everything that decides if the same would
+    happen again: with another one, a content is innocent.
+    """
+
+    def barred(self, key: str, decoder: str) -> Reason | None:
+        """Say what it did if it did it so often that it is not to be tried again."""
+
+    def blame(self, key: str, decoder: str, reason: Reason) -> None:
+        """Note that it did it, once more."""

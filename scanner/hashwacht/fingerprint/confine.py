@@ -12,14 +12,18 @@ import mmap
 import os
 import resource
 import signal
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from hashwacht.fingerprint import landlock, seccomp
 from hashwacht.fingerprint.plan import Plan
+from hashwacht.fingerprint.wire import Attempt
 
 MOST_DESCRIPTORS = 64
-"""Open files of one worker: its socket, one content, and the pipes of an operator's command."""
+"""Open files of one worker: its socket, a content, its copy, the pipes of an operator's command."""
 
 SLOWEST_DIGESTS = 16 << 20
 """Bytes per second of processor time in which any machine computes all digests (measured on
@@ -27,17 +31,25 @@ one of 2015: 120 MiB/s).  A long video may take that much longer than a picture.
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
+_PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 _STATM_PAGES, _STATM_RESIDENT = 0, 1
 
 
-def confine(plan: Plan) -> None:
-    """Give up, for good, what decoding does not need.  Called once, in a fresh worker.
+Layers = Mapping[str, str]
+"""The layers of the sandbox that depend on the kernel: why each is not active, "" if it is."""
+
+
+def confine(plan: Plan, attempt: Attempt) -> Layers:
+    """Give up, for good, what this work does not need.  Called once, in a fresh worker.
 
     Raises OSError if the kernel does not grant one of the limits: then no worker may run.
     RLIMIT_NPROC is none of them: it also counts threads, and the decoder of HEIC needs one.
+    The worker that runs operators' programs gets the limits, but no filter: what these programs
+    have to open is for their operator to say.
     """
+    _prctl(_PR_SET_NAME, name_of(attempt).encode())
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_SET_DUMPABLE, 0)  # no core dump of a picture, no ptrace by the same user
     with suppress(OSError):  # /proc may not be mounted; then the default order holds
@@ -46,8 +58,29 @@ def confine(plan: Plan) -> None:
         idle = int(statm.read().split()[_STATM_PAGES]) * mmap.PAGESIZE
     _limit(resource.RLIMIT_AS, idle + plan.limits.memory_bytes)
     _limit(resource.RLIMIT_CORE, 0)
-    _limit(resource.RLIMIT_FSIZE, _command_input(plan))
+    _limit(resource.RLIMIT_FSIZE, 0 if attempt is Attempt.PICTURE else plan.limits.picture_bytes)
     _limit(resource.RLIMIT_NOFILE, MOST_DESCRIPTORS)
+    if attempt is Attempt.COMMANDS:
+        return {}
+    may_copy = attempt is Attempt.DIGESTS
+    return {
+        "landlock": _problem(landlock.restrict),
+        "seccomp": _problem(partial(seccomp.install, may_copy=may_copy)),
+    }
+
+
+def _problem(restrict: Callable[[], None]) -> str:
+    """Put on one layer; say why if the kernel has it not."""
+    try:
+        restrict()
+    except seccomp.Unsupported as error:
+        return str(error)
+    return ""
+
+
+def name_of(attempt: Attempt) -> str:
+    """Name the processes that do it, as ps(1) shows them: at most 15 letters."""
+    return f"hw-{attempt.name.lower()}"
 
 
 def die_with(parent: int) -> None:
@@ -62,11 +95,6 @@ def become_reaper() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def _command_input(plan: Plan) -> int:
-    """Bytes a file may be written to: none, or a memory file with a picture for a command."""
-    return plan.limits.picture_bytes if plan.commands else 0
-
-
 def _limit(what: int, most: int) -> None:
     """Lower a limit to *most*, or to what is allowed already if that is less."""
     _, hard = resource.getrlimit(what)
@@ -74,10 +102,11 @@ def _limit(what: int, most: int) -> None:
     resource.setrlimit(what, (value, value))
 
 
-def _prctl(option: int, argument: int) -> None:
+def _prctl(option: int, argument: int | bytes) -> None:
     """Call prctl(2).  Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(option, ctypes.c_ulong(argument), 0, 0, 0) != 0:
+    given = argument if isinstance(argument, bytes) else ctypes.c_ulong(argument)
+    if libc.prctl(option, given, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), f"prctl {option}")
 
 

@@ -6,7 +6,8 @@ of its own, not by multiprocessing: forkserver and spawn import the caller's ``_
 (inside a web server that is the web server), fork copies the caller's threads and secrets.
 
 Control messages, one per packet, JSON: first the order (plan, maker, …) and its answer; then
-``["bear"]`` → ``[pid]`` with the worker's socket beside it, and ``["bury", pid]`` → ``[status]``.
+``["bear", attempt]`` → ``[pid]`` with the worker's socket beside it, and ``["bury", pid]`` →
+``[status]``.
 """
 
 from __future__ import annotations
@@ -19,17 +20,15 @@ import select
 import signal
 import socket
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from hashwacht.fingerprint.confine import Stamina, become_reaper, die_with
-from hashwacht.fingerprint.plan import Plan
-from hashwacht.fingerprint.signal_types import Digest, hashers
+from hashwacht.fingerprint.in_process import InProcess
+from hashwacht.fingerprint.parts import Part, share
 from hashwacht.fingerprint.warm_up import warm_up
 from hashwacht.fingerprint.wire import Attempt, plan_from_fields
 from hashwacht.fingerprint.worker import live
-from hashwacht.ports import Fingerprinter
 
 LARGEST_ORDER = 64 << 10
 """Bytes of one control message."""
@@ -74,7 +73,7 @@ def _step_back() -> None:
 
 
 class Nursery:
-    """The prepared fingerprinters and the workers that were forked with them."""
+    """The prepared parts of the work and the workers that were forked with them."""
 
     def __init__(self, control: socket.socket, parent: int, order: dict[str, Any]) -> None:
         """Load everything and say so; *parent* is a pidfd of the scanner."""
@@ -85,17 +84,12 @@ class Nursery:
         self._stamina = Stamina(**order["stamina"])
         self._room = int(order["room"])
         self._workers: set[int] = set()
-        digests = [each.name for each in hashers(self._plan) if isinstance(each, Digest)]
         make = pkgutil.resolve_name(order["maker"])
-        self._fingerprinters: dict[Attempt, Fingerprinter] = {
-            Attempt.WHOLE: make(self._plan),
-            Attempt.DIGESTS: make(Plan(tuple(digests), self._plan.limits)),
-        }
-        if self._plan.commands:  # an operator's programs need no warming, and may be slow
-            warm_up(make(_without_commands(self._plan)))
-        else:
-            warm_up(self._fingerprinters[Attempt.WHOLE])
-        self._answer(self._fingerprinters[Attempt.WHOLE].recipe, digests)
+        wanted = [each for each in Attempt if self._plan.commands or each is not Attempt.COMMANDS]
+        self._parts: dict[Attempt, Part] = {each: make(self._plan, each) for each in wanted}
+        warm_up(self._parts[Attempt.DIGESTS], self._parts[Attempt.PICTURE])
+        digests = share(self._plan, Attempt.DIGESTS).types
+        self._answer(InProcess(self._plan).recipe, digests)
         gc.collect()
         gc.freeze()  # a collection in a worker would copy every page it looks at
 
@@ -107,8 +101,8 @@ class Nursery:
         while self._parent not in dict(poll.poll()):
             message = self._control.recv(LARGEST_ORDER)
             match json.loads(message or b"null"):
-                case ["bear"]:
-                    self._bear()
+                case ["bear", int(attempt)]:
+                    self._bear(Attempt(attempt))
                 case ["bury", int(pid)]:
                     self._answer(self._bury(pid))
                 case _:
@@ -119,8 +113,8 @@ class Nursery:
         for pid in list(self._workers):
             self._bury(pid)
 
-    def _bear(self) -> None:
-        """Fork a worker and hand over the other end of its socket."""
+    def _bear(self, attempt: Attempt) -> None:
+        """Fork a worker for *attempt* and hand over the other end of its socket."""
         if len(self._workers) >= self._room:
             self._answer("too many workers hang in the kernel and cannot be killed")
             return
@@ -133,17 +127,17 @@ class Nursery:
                 return
             if pid == 0:
                 ours.close()
-                self._live(theirs)
+                self._live(theirs, attempt)
             self._workers.add(pid)
             socket.send_fds(self._control, [json.dumps([pid]).encode()], [ours.fileno()])
 
-    def _live(self, link: socket.socket) -> NoReturn:
+    def _live(self, link: socket.socket, attempt: Attempt) -> NoReturn:
         """Be a worker.  Never returns into the nursery's own business."""
         try:
             die_with(self._pid)
             self._control.close()
             os.close(self._parent)
-            live(link, self._plan, self._fingerprinters, self._stamina)
+            live(link, self._plan, attempt, self._parts[attempt], self._stamina)
         finally:
             os._exit(0)
 
@@ -159,12 +153,6 @@ class Nursery:
 
     def _answer(self, *fields: object) -> None:
         self._control.send(json.dumps(fields).encode())
-
-
-def _without_commands(plan: Plan) -> Plan:
-    """Give the plan without what operators' programs compute."""
-    programs = dict(plan.commands)
-    return replace(plan, types=tuple(n for n in plan.types if n not in programs), commands=())
 
 
 def _end(pid: int) -> int | None:

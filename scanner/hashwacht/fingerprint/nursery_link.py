@@ -16,7 +16,7 @@ from typing import Any
 from hashwacht.errors import WorkerError
 from hashwacht.fingerprint.confine import Stamina
 from hashwacht.fingerprint.plan import Plan
-from hashwacht.fingerprint.wire import plan_to_fields
+from hashwacht.fingerprint.wire import Attempt, plan_to_fields
 from hashwacht.fingerprint.worker_link import WorkerLink
 
 _PROGRAM = (
@@ -45,8 +45,8 @@ every picture back and takes it anew: 555 page faults and 1.5 of 6 ms for a JPEG
 class Order:
     """What a nursery is to prepare.
 
-    *maker* (``module:callable``) turns a plan into a Fingerprinter, over there; *room* is the
-    most workers that may exist; *background* asks for the lowest priorities.
+    *maker* (``module:callable``) turns a plan and an attempt into a Part, over there; *room* is
+    the most workers that may exist; *background* asks for the lowest priorities.
     """
 
     plan: Plan
@@ -112,15 +112,19 @@ class NurseryLink:
             advice="Run `hashwacht doctor`; it tries every decoder and limit by itself.",
         )
 
-    def bear(self) -> WorkerLink:
-        """Have a worker born.  Raises NurseryGone, or WorkerError if the system refuses."""
+    def bear(self, attempt: Attempt) -> WorkerLink:
+        """Have a worker for *attempt* born.
+
+        Raises NurseryGone, or WorkerError if the system refuses.
+        """
         self.ready()
         with self._lock:
-            message, descriptors = self._request("bear")
+            message, descriptors = self._request("bear", attempt)
         match message:
             case [int(pid)]:
                 link = socket.socket(fileno=descriptors[0])
-                worker = WorkerLink(pid, link, self._order.plan.limits.seconds)
+                seconds = self._order.plan.limits.seconds
+                worker = WorkerLink(pid, link, seconds, attempt)
                 try:
                     worker.wait_until_confined()
                 except BaseException:

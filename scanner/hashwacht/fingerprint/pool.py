@@ -1,8 +1,8 @@
 """The worker pool: a Fingerprinter whose contents can hurt nobody but their own worker.
 
-The main path is :meth:`WorkerPool.fingerprint`.  Whatever a content does to its worker, its
-digests are asked nevertheless: they come from a second worker that decodes nothing, and the
-signals that are missing are accounted for (Law 2: unanswered is undetermined).
+The main path is :meth:`WorkerPool.fingerprint`.  Whatever a content does to the worker that
+decodes it, its digests are asked nevertheless: they come from another worker that decodes
+nothing, and the signals that are missing are accounted for (Law 2: unanswered is undetermined).
 
 No pool off the shelf would do: multiprocessing's and ProcessPoolExecutor lose half the queue
 with one dead worker (measured), pebble and loky cannot hand an open descriptor to a worker that
@@ -13,35 +13,43 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from queue import LifoQueue
-from threading import Lock
+from threading import Lock, Semaphore
 from types import TracebackType
 from typing import Self
 
 from hashwacht.errors import WorkerError
-from hashwacht.fingerprint.confine import Stamina
+from hashwacht.fingerprint.confine import Layers, Stamina
+from hashwacht.fingerprint.culprits import BARRED, BLAMED, InMemory, decoder
 from hashwacht.fingerprint.nursery_link import NurseryGone, NurseryLink, Order
 from hashwacht.fingerprint.plan import Plan
-from hashwacht.fingerprint.wire import Attempt, Codec, Failed, Nonsense, Reply, Unreadable
+from hashwacht.fingerprint.replies import blame, codecs, failed, read, wanted_types
+from hashwacht.fingerprint.wire import (
+    Attempt,
+    Codec,
+    Failed,
+    Nonsense,
+    Reply,
+    Seen,
+)
 from hashwacht.fingerprint.worker_link import Died, Late, WorkerLink
-from hashwacht.ports import SignalType
-from hashwacht.signal_types import BUILT_IN, TextSignalType, signal_types
+from hashwacht.ports import Culprits
 from hashwacht.types import Fingerprint, Reason, Skip
 
-IN_PROCESS = "hashwacht.fingerprint.in_process:InProcess"
-"""What computes fingerprints in a worker."""
+PARTS = "hashwacht.fingerprint.parts:part"
+"""What makes the parts of a fingerprint in the workers."""
 
 _HUNG = 16
 """Killed workers that may hang in the kernel (a dead file server) before no more are born."""
 
 
 class WorkerPool:
-    """Up to *jobs* worker processes, born when first needed.  Thread-safe.
+    """Up to *jobs* contents at a time, each in worker processes of its own.  Thread-safe.
 
+    Workers are born when first needed: for each job one that reads and digests, one that
+    decodes, and one that runs operators' programs if the plan names any.
     Create it after any fork: a copy in a child process refuses to work.
     """
 
@@ -51,29 +59,46 @@ class WorkerPool:
         jobs: int,
         *,
         background: bool = False,
-        maker: str = IN_PROCESS,
+        maker: str = PARTS,
         stamina: Stamina | None = None,
+        culprits: Culprits | None = None,
+        require_sandbox: bool = False,
     ) -> None:
         """Start the nursery.  Raises WorkerError, ConfigurationError for an unknown type.
 
         *background*: lowest processor and I/O priority.  *maker*, ``module:callable``, gives
-        the Fingerprinter that runs in the workers.
+        the Part that runs in a worker.  *culprits* remembers contents that end their workers.
+        *require_sandbox*: no worker may run without every layer of the sandbox.
         """
-        self._types = _signal_types(plan)
-        self._order = Order(plan, maker, jobs + _HUNG, background, stamina or Stamina())
+        self._types = wanted_types(plan)
+        self._required = require_sandbox
+        self._order = Order(
+            plan, maker, len(Attempt) * jobs + _HUNG, background, stamina or Stamina()
+        )
+        self._looks = (Attempt.COMMANDS, Attempt.PICTURE) if plan.commands else (Attempt.PICTURE,)
+        self._culprits = culprits or InMemory()
+        self.decoder = decoder(plan)
         self._nursery = NurseryLink(self._order)
         self._codecs: Mapping[Attempt, Codec] = {}
         self._changing = Lock()
         self._owner = os.getpid()
         self._closed = False
-        self._idle: LifoQueue[WorkerLink | None] = LifoQueue()
-        for _ in range(jobs):
-            self._idle.put(None)
+        self._turn = Semaphore(jobs)
+        self._idle: dict[Attempt, list[WorkerLink]] = {each: [] for each in Attempt}
 
     @property
     def recipe(self) -> tuple[str, ...]:
         """The signal types it attempts, each with its version."""
         return self._nursery.ready()[0]
+
+    @property
+    def layers(self) -> Layers:
+        """The layers of the sandbox around a decoder: why each is not active, "" if it is.
+
+        Raises WorkerError.
+        """
+        with self._turn, self._worker(Attempt.PICTURE) as worker:
+            return worker.layers
 
     def fingerprint(self, fd: int) -> Fingerprint:
         """Read *fd* to its end in a worker; wait for one if all are busy.
@@ -82,59 +107,108 @@ class WorkerPool:
         the digests could be computed), WorkerError if no worker can be started or the pool is
         closed.
         """
-        first = self._attempt(Attempt.WHOLE, fd)
-        if not isinstance(first, Failed):
-            return _read(first)
-        os.lseek(fd, 0, os.SEEK_SET)
-        digests = _read(self._attempt(Attempt.DIGESTS, fd))
-        present = {each.type for each in digests.signals}
-        missing = [name for name in self._types if name not in present]
+        with self._turn:
+            digests, copy = self._digest(fd)
+            if copy is None:
+                return digests
+            try:
+                seen = [self._look(each, copy, digests.key) for each in self._looks]
+            finally:
+                os.close(copy)
         return replace(
             digests,
-            recipe=self.recipe,
-            skipped=tuple(Skip(name, first.reason, first.detail) for name in missing),
+            signals=(*digests.signals, *(s for each in seen for s in each.signals)),
+            skipped=(*digests.skipped, *(s for each in seen for s in each.skipped)),
+            damaged=any(each.damaged for each in seen),
         )
 
-    def _attempt(self, attempt: Attempt, fd: int) -> Reply:
-        """Have one worker try."""
+    def _digest(self, fd: int) -> tuple[Fingerprint, int | None]:
+        """Have a content read; a worker that somebody killed is no reason to give it up."""
+        reply, copy = self._attempt(Attempt.DIGESTS, fd)
+        if isinstance(reply, Failed) and reply.reason is Reason.WORKER_DIED:
+            os.lseek(fd, 0, os.SEEK_SET)
+            reply, copy = self._attempt(Attempt.DIGESTS, fd)
+        return read(reply), copy
+
+    def _look(self, attempt: Attempt, copy: int, key: str) -> Seen:
+        """Have a copy looked at, unless the content has ended too many workers already."""
+        types = self._codec(attempt).types
+        guards = attempt is Attempt.PICTURE
+        if guards and (reason := self._culprits.barred(key, self.decoder)) is not None:
+            return Seen((), tuple(Skip(each, reason, BARRED) for each in types), damaged=False)
+        reply, _ = self._attempt(attempt, copy)
+        if not isinstance(reply, Seen):
+            why = failed(reply)
+            skips = tuple(Skip(each, why.reason, why.detail) for each in types)
+            reply = Seen((), skips, damaged=False)
+        if guards and (blamed := {each.reason for each in reply.skipped} & BLAMED):
+            self._culprits.blame(key, self.decoder, min(blamed))
+        return reply
+
+    def _attempt(self, attempt: Attempt, fd: int) -> tuple[Reply, int | None]:
+        """Have one worker try; the copy is the caller's to close."""
         while True:
-            with self._worker() as worker:
+            with self._worker(attempt) as worker:
+                copy: int | None = None
                 try:
-                    return self._codec(attempt).decode(worker.ask(attempt, fd))
+                    body, copy = worker.ask(fd)
+                    return self._codec(attempt).decode(body), copy
                 except (Died, Late, Nonsense) as error:
+                    if copy is not None:
+                        os.close(copy)
                     status = self._end(worker)
                     if self._closed:
                         raise _closed() from error
                     if worker.took:
-                        return _blame(error, status)
+                        return blame(error, status), None
 
     @contextmanager
-    def _worker(self) -> Iterator[WorkerLink]:
+    def _worker(self, attempt: Attempt) -> Iterator[WorkerLink]:
         """Lend a worker, and take it back unless it is over or its borrower was interrupted."""
         if os.getpid() != self._owner:
             raise WorkerError(
                 "the worker pool belongs to the process that this one was forked from",
                 advice="Create it after the fork, in each process that uses it.",
             )
-        worker = self._idle.get()
+        worker: WorkerLink | None = None
         reusable = False
         try:
-            if worker is None:
-                worker = self._bear()
+            worker = self._take(attempt)
             yield worker
-            reusable = not (worker.over or worker.buried or self._closed)
+            reusable = not (worker.over or worker.buried)
         finally:
-            try:
-                if worker is not None and not reusable:
-                    self._end(worker)
-            finally:
-                self._idle.put(worker if reusable else None)
+            if worker is not None and not (reusable and self._give_back(worker)):
+                self._end(worker)
 
-    def _bear(self) -> WorkerLink:
+    def _take(self, attempt: Attempt) -> WorkerLink:
+        """Take the worker that was last at work, or have one born."""
+        with self._changing:
+            if self._closed:
+                raise _closed()
+            if self._idle[attempt]:
+                return self._idle[attempt].pop()
+        worker = self._bear(attempt)
+        lacking = {name: why for name, why in worker.layers.items() if why}
+        if self._required and lacking:
+            self._end(worker)
+            raise WorkerError(
+                f"the sandbox is incomplete: {'; '.join(map(': '.join, lacking.items()))}",
+                advice="Run it on a kernel that has these, or set fingerprint.require_sandbox to"
+                " false.",
+            )
+        return worker
+
+    def _give_back(self, worker: WorkerLink) -> bool:
+        with self._changing:
+            if not self._closed:
+                self._idle[worker.attempt].append(worker)
+            return not self._closed
+
+    def _bear(self, attempt: Attempt) -> WorkerLink:
         """Have a worker born; if the nursery itself has died, by a new one."""
         nursery = self._nursery
         try:
-            return nursery.bear()
+            return nursery.bear(attempt)
         except NurseryGone:
             with self._changing:
                 if self._closed:
@@ -142,7 +216,7 @@ class WorkerPool:
                 if self._nursery is nursery:
                     nursery.close()
                     self._nursery = NurseryLink(self._order)
-        return self._nursery.bear()
+        return self._nursery.bear(attempt)
 
     def _end(self, worker: WorkerLink) -> int | None:
         """Make sure that a worker is dead; give its wait status if known.
@@ -162,12 +236,8 @@ class WorkerPool:
     def _codec(self, attempt: Attempt) -> Codec:
         """Give what decodes the answers to an attempt; known once the nursery is ready."""
         if not self._codecs:
-            recipe, names = self._nursery.ready()
-            digests = {name: self._types[name] for name in names}
-            self._codecs = {
-                Attempt.WHOLE: Codec(self._types, recipe),
-                Attempt.DIGESTS: Codec(digests, recipe),
-            }
+            recipe, digests = self._nursery.ready()
+            self._codecs = codecs(self._order.plan, self._types, recipe, digests)
         return self._codecs[attempt]
 
     def close(self) -> None:
@@ -177,11 +247,9 @@ class WorkerPool:
                 return
             self._closed = True
             self._nursery.close()
-        idle = [self._idle.get() for _ in range(self._idle.qsize())]
-        for worker in idle:
-            if worker is not None:
-                worker.close()
-            self._idle.put(None)  # wakes who waits, to find the pool closed
+            for workers in self._idle.values():
+                while workers:
+                    workers.pop().close()
 
     def __enter__(self) -> Self:
         return self
@@ -193,39 +261,6 @@ class WorkerPool:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _signal_types(plan: Plan) -> dict[str, SignalType]:
-    """Find what judges the form of the values that workers send."""
-    commands = {name for name, _ in plan.commands if name not in BUILT_IN}
-    found = signal_types(name for name in plan.types if name not in commands)
-    return {n: TextSignalType(n) if n in commands else found[n] for n in plan.types}
-
-
-def _read(reply: Reply) -> Fingerprint:
-    """Give the fingerprint.  Raises OSError if there is none."""
-    match reply:
-        case Fingerprint():
-            return reply
-        case Unreadable(errno=number):
-            raise OSError(number, os.strerror(number))
-        case Failed(reason=Reason.TIMED_OUT):
-            raise OSError(errno.ETIMEDOUT, "the file system does not deliver")
-    raise OSError(errno.EIO, f"not even the digests could be computed: {reply.detail}")
-
-
-def _blame(error: Died | Late | Nonsense, status: int | None) -> Failed:
-    """Say what a content did to its worker."""
-    if isinstance(error, Late):
-        return Failed(Reason.TIMED_OUT, "no progress within its time")
-    if isinstance(error, Nonsense):
-        return Failed(Reason.WORKER_DIED, f"nonsense from its worker: {error}")
-    if status is not None and os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        if number == signal.SIGPROF:
-            return Failed(Reason.TIMED_OUT, "its processor time is used up")
-        return Failed(Reason.WORKER_DIED, error.detail or f"signal {number}")
-    return Failed(Reason.WORKER_DIED, error.detail or "its worker ended")
 
 
 def _closed() -> WorkerError:

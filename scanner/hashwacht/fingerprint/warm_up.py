@@ -14,23 +14,33 @@ from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
 
-from hashwacht.ports import Fingerprinter
+from hashwacht.fingerprint.parts import Part, Worked
 
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF")
 _TEXT = b"neither a picture nor anything that a signature tells\n"
 
 
-def warm_up(fingerprinter: Fingerprinter) -> None:
-    """Have it do one small content of each kind.  Raises what it raises."""
+def warm_up(digesting: Part, looking: Part) -> None:
+    """Have them do one small content of each kind, whole and damaged.  Raises what they raise."""
     _one_thread_each()
     for sample in (_TEXT, *_pictures()):
-        fd = os.memfd_create("sample")
-        try:
-            os.write(fd, sample)
-            os.lseek(fd, 0, os.SEEK_SET)
-            fingerprinter.fingerprint(fd)
-        finally:
-            os.close(fd)
+        for content in (sample, sample[: len(sample) * 2 // 3]):
+            _, copy = _worked(digesting, content)
+            if copy is not None:
+                try:
+                    looking.work(copy)
+                finally:
+                    os.close(copy)
+
+
+def _worked(digesting: Part, content: bytes) -> Worked:
+    fd = os.memfd_create("sample")
+    try:
+        os.write(fd, content)
+        os.lseek(fd, 0, os.SEEK_SET)
+        return digesting.work(fd)
+    finally:
+        os.close(fd)
 
 
 def _one_thread_each() -> None:

@@ -1,8 +1,11 @@
 """What passes between the scanner and a worker, and the one place that distrusts it.
 
 A request is :data:`REQUEST` with one open descriptor beside it (SCM_RIGHTS, unix(7)); an answer
-is :data:`ANSWER` followed by one JSON array in ASCII::
+is :data:`ANSWER` followed by one JSON array in ASCII.  A worker that digests says one of the
+last three and adds the descriptor of a copy if the content is to be looked at; one that looks
+at pictures says the first or one of the last two::
 
+    ["seen", [[type, value, quality, variant], …], [[type, reason, detail], …], damaged]
     ["fingerprint", key, size, kind, [[type, value, quality, variant], …],
                                      [[type, reason, detail], …], damaged]
     ["unreadable", errno]
@@ -10,8 +13,9 @@ is :data:`ANSWER` followed by one JSON array in ASCII::
 
 The worker may have been taken over by the picture it decoded, so :meth:`Codec.decode` believes
 nothing: it checks every type, length and form, and that every wanted signal type is either there
-or accounted for.  A worker can still lie about the content it was given; it cannot crash the
-scanner, fill its memory, or smuggle in a value that nobody asked for.
+or accounted for.  A decoder can still lie about how the content looks; it has no word to say
+about digests, and cannot crash the scanner, fill its memory, or smuggle in a value that nobody
+asked for.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any, NoReturn
@@ -29,8 +33,8 @@ from hashwacht.fingerprint.plan import Limits, Plan
 from hashwacht.ports import SignalType
 from hashwacht.types import CONTENT_KEY_TYPE, Fingerprint, Reason, Signal, Skip
 
-REQUEST = struct.Struct("!IB")
-"""Number of the task, and which :class:`Attempt`."""
+REQUEST = struct.Struct("!I")
+"""Number of the task."""
 
 ANSWER = struct.Struct("!IIB")
 """Length of what follows in bytes, number of the task, 1 if the worker ends after it."""
@@ -47,12 +51,14 @@ _VARIANT = re.compile(r"[!-~]{0,64}")
 
 
 class Attempt(IntEnum):
-    """What is asked of a worker."""
+    """What is asked of a worker, which never does anything else."""
 
-    WHOLE = 0
-    """Everything in the plan."""
-    DIGESTS = 1
-    """Only what needs no decoder: after the first attempt has failed."""
+    DIGESTS = 0
+    """Read the file: digests, size, kind, a copy of what may be a picture.  Decodes nothing."""
+    PICTURE = 1
+    """Decode the copy."""
+    COMMANDS = 2
+    """Hand the copy to an operator's programs.  The one kind of worker that may run some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,16 @@ class Failed:
     detail: str = ""
 
 
-Reply = Fingerprint | Unreadable | Failed
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was computed from a picture, and an account of what was not."""
+
+    signals: tuple[Signal, ...]
+    skipped: tuple[Skip, ...]
+    damaged: bool
+
+
+Reply = Fingerprint | Seen | Unreadable | Failed
 
 
 class Nonsense(ValueError):
@@ -84,11 +99,12 @@ def encode(reply: Reply) -> bytes:
             fields: list[object] = ["unreadable", number]
         case Failed(reason=reason, detail=detail):
             fields = ["failed", reason, shown(detail)]
-        case Fingerprint():
+        case Fingerprint() | Seen():
             signals = [(s.type, s.value, s.quality, s.variant) for s in reply.signals]
             skipped = [(s.type, s.reason, shown(s.detail)) for s in reply.skipped]
-            fields = ["fingerprint", reply.key, reply.size, reply.kind, signals, skipped]
-            fields.append(reply.damaged)
+            fields = ["seen", signals, skipped, reply.damaged]
+            if isinstance(reply, Fingerprint):
+                fields[:1] = ["fingerprint", reply.key, reply.size, reply.kind]
     body = _WRITER.encode(fields).encode("ascii")
     if len(body) > MAX_ANSWER:
         return encode(Failed(Reason.OVER_LIMIT, f"its signals take {len(body)} bytes"))
@@ -101,11 +117,21 @@ def shown(text: str) -> str:
 
 
 class Codec:
-    """Decodes the answers to one kind of attempt: *types* are wanted, *recipe* says so."""
+    """Decodes the answers to one kind of attempt.
 
-    def __init__(self, types: Mapping[str, SignalType], recipe: tuple[str, ...]) -> None:
-        self._types = types
+    *types* are wanted from it; *recipe* goes into fingerprints, None if it looks at pictures and
+    must give none.  It may account for *others* although it does not compute them.
+    """
+
+    def __init__(
+        self,
+        types: Mapping[str, SignalType],
+        recipe: tuple[str, ...] | None,
+        others: Collection[str] = (),
+    ) -> None:
+        self.types = types
         self._recipe = recipe
+        self._may_skip = {*types, *others}
 
     def decode(self, body: bytes) -> Reply:
         """Read an answer.  Raises Nonsense, and nothing else, whatever the bytes are."""
@@ -115,31 +141,42 @@ class Codec:
             raise Nonsense("no JSON") from error
         match fields:
             case ["fingerprint", key, size, kind, list(signals), list(skipped), bool(damaged)]:
-                made = Fingerprint(
-                    key=_text(key, _KEY),
-                    size=_number(size, 1 << 63),
-                    kind=_text(kind, _KIND),
-                    recipe=self._recipe,
-                    signals=tuple(self._signal(each) for each in signals),
-                    skipped=tuple(self._skip(each) for each in skipped),
-                    damaged=damaged,
-                )
-                return self._accounted(made)
+                if self._recipe is not None:
+                    seen = self._seen(signals, skipped, damaged=damaged)
+                    return self._whole(_text(key, _KEY), size, kind, seen)
+            case ["seen", list(signals), list(skipped), bool(damaged)]:
+                if self._recipe is None:
+                    return self._seen(signals, skipped, damaged=damaged)
             case ["unreadable", number]:
                 return Unreadable(_number(number, 4096))
             case ["failed", reason, detail]:
                 return Failed(_reason(reason), _detail(detail))
         raise Nonsense("no reply")
 
+    def _whole(self, key: str, size: object, kind: object, seen: Seen) -> Fingerprint:
+        """Put a fingerprint together.  Raises Nonsense if it contradicts itself."""
+        keys = {s.value for s in seen.signals if s.type == CONTENT_KEY_TYPE and not s.variant}
+        if not keys <= {key}:
+            raise Nonsense("two keys")
+        return Fingerprint(
+            key=key,
+            size=_number(size, 1 << 63),
+            kind=_text(kind, _KIND),
+            recipe=self._recipe or (),
+            signals=seen.signals,
+            skipped=seen.skipped,
+            damaged=seen.damaged,
+        )
+
     def _signal(self, fields: object) -> Signal:
         """Check one signal: a wanted type, a value in canonical form, a possible quality."""
         match fields:
-            case [str(name), str(value), quality, variant] if name in self._types:
+            case [str(name), str(value), quality, variant] if name in self.types:
                 pass
             case _:
                 raise Nonsense("no signal")
         try:
-            canonical = self._types[name].canonical(value)
+            canonical = self.types[name].canonical(value)
         except SignalError as error:
             raise Nonsense("no value of its type") from error
         if canonical != value:
@@ -150,23 +187,19 @@ class Codec:
     def _skip(self, fields: object) -> Skip:
         """Check one account of a signal that is missing."""
         match fields:
-            case [str(name), reason, detail] if name in self._types:
+            case [str(name), reason, detail] if name in self._may_skip:
                 return Skip(name, _reason(reason), _detail(detail))
         raise Nonsense("no skip")
 
-    def _accounted(self, made: Fingerprint) -> Fingerprint:
-        """Refuse what leaves a wanted type out in silence, repeats itself or contradicts itself."""
-        present = {each.type for each in made.signals}
-        if len({(s.value, s.type, s.variant) for s in made.signals}) != len(made.signals):
+    def _seen(self, signals: list[object], skipped: list[object], *, damaged: bool) -> Seen:
+        """Refuse what leaves a wanted type out in silence, or repeats itself."""
+        seen = Seen(tuple(map(self._signal, signals)), tuple(map(self._skip, skipped)), damaged)
+        accounted = {*(s.type for s in seen.signals), *(s.type for s in seen.skipped)}
+        if len({(s.value, s.type, s.variant) for s in seen.signals}) != len(seen.signals):
             raise Nonsense("a signal twice")
-        if present | {each.type for each in made.skipped} != self._types.keys():
+        if not accounted >= self.types.keys():
             raise Nonsense("a wanted signal type is not accounted for")
-        if any(
-            s.type == CONTENT_KEY_TYPE and not s.variant and s.value != made.key
-            for s in made.signals
-        ):
-            raise Nonsense("two keys")
-        return made
+        return seen
 
 
 def _refuse(_text: str) -> NoReturn:

@@ -1,6 +1,6 @@
-"""What runs in a worker: take an open content, give back its fingerprint, until told to end.
+"""What runs in a worker: take an open content, give back what it is asked for, until told to end.
 
-Knows nothing of pictures: it is handed a Fingerprinter for each kind of attempt.  Nothing that
+Knows nothing of pictures: it is handed the part of the work that it is to do.  Nothing that
 goes wrong with a content is lost in silence: what can still be said is said in the reply, and
 whoever waits for a worker that died of it knows that too.
 """
@@ -8,14 +8,14 @@ whoever waits for a worker that died of it knows that too.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import socket
-from collections.abc import Mapping
 
 from hashwacht.fingerprint.confine import Stamina, Upkeep, confine
+from hashwacht.fingerprint.parts import Part
 from hashwacht.fingerprint.plan import Plan
 from hashwacht.fingerprint.wire import ANSWER, REQUEST, Attempt, Failed, Reply, Unreadable, encode
-from hashwacht.ports import Fingerprinter
 from hashwacht.types import Reason
 
 _OUR_OWN_LIMITS = frozenset({errno.ENOMEM, errno.EMFILE, errno.EAGAIN, errno.EFBIG})
@@ -23,29 +23,23 @@ _OUR_OWN_LIMITS = frozenset({errno.ENOMEM, errno.EMFILE, errno.EAGAIN, errno.EFB
 
 
 BORN = b"+"
-"""What a worker says once it is confined; anything else is why it could not be."""
+"""What a worker says once it is confined, before the layers that are active (:data:`Layers`, in
+JSON); anything else is why it could not be."""
 
 
-def live(
-    link: socket.socket,
-    plan: Plan,
-    fingerprinters: Mapping[Attempt, Fingerprinter],
-    stamina: Stamina,
-) -> None:
-    """Be a worker: confine this process, say so, and serve."""
+def live(link: socket.socket, plan: Plan, attempt: Attempt, part: Part, stamina: Stamina) -> None:
+    """Be a worker: confine this process, say so and how far, and serve."""
     try:
-        confine(plan)
         upkeep = Upkeep(plan.limits.seconds, stamina)
+        layers = confine(plan, attempt)
     except OSError as error:
         link.sendall(str(error).encode())
         return
-    link.sendall(BORN)
-    serve(link, fingerprinters, upkeep)
+    link.sendall(BORN + json.dumps(layers).encode())
+    serve(link, part, upkeep)
 
 
-def serve(
-    link: socket.socket, fingerprinters: Mapping[Attempt, Fingerprinter], upkeep: Upkeep
-) -> None:
+def serve(link: socket.socket, part: Part, upkeep: Upkeep) -> None:
     """Answer one request after the other; return at end of stream or when :class:`Upkeep` says.
 
     Raises OSError if *link* breaks, ValueError if it brings something else than a request.
@@ -56,27 +50,43 @@ def serve(
             return
         if len(request) != REQUEST.size or len(descriptors) != 1:
             raise ValueError("not a request with one open file")
-        number, attempt = REQUEST.unpack(request)
+        (number,) = REQUEST.unpack(request)
         try:
             upkeep.begin(descriptors[0])
-            body = encode(_reply(fingerprinters[Attempt(attempt)], descriptors[0]))
+            reply, copy = _work(part, descriptors[0])
         finally:
             os.close(descriptors[0])
         over = upkeep.over()
-        link.sendall(ANSWER.pack(len(body), number, over) + body)
+        _answer(link, number, reply, copy, over=over)
         if over:
             return
 
 
-def _reply(fingerprinter: Fingerprinter, fd: int) -> Reply:
-    """Fingerprint one content; an exception becomes a reason."""
+def _answer(
+    link: socket.socket, number: int, reply: Reply, copy: int | None, *, over: bool
+) -> None:
+    """Send a reply, and the copy beside its first byte."""
+    body = encode(reply)
+    message = ANSWER.pack(len(body), number, over) + body
+    sent = 0
+    if copy is not None:
+        try:
+            sent = socket.send_fds(link, [message], [copy])
+        finally:
+            os.close(copy)
+    if sent < len(message):
+        link.sendall(message[sent:])
+
+
+def _work(part: Part, fd: int) -> tuple[Reply, int | None]:
+    """Do one content; an exception becomes a reason."""
     try:
-        return fingerprinter.fingerprint(fd)
+        return part.work(fd)
     except MemoryError:
-        return Failed(Reason.OVER_LIMIT, "more memory than a worker may have")
+        return Failed(Reason.OVER_LIMIT, "more memory than a worker may have"), None
     except OSError as error:
         if error.errno is None or error.errno in _OUR_OWN_LIMITS:
-            return Failed(Reason.OVER_LIMIT, str(error))
-        return Unreadable(error.errno)
+            return Failed(Reason.OVER_LIMIT, str(error)), None
+        return Unreadable(error.errno), None
     except Exception as error:  # noqa: BLE001 - a decoder may raise anything; it is reported
-        return Failed(Reason.HASHER_FAILED, f"{type(error).__name__}: {error}")
+        return Failed(Reason.HASHER_FAILED, f"{type(error).__name__}: {error}"), None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
 
 from hashwacht.errors import WorkerError
+from hashwacht.fingerprint.confine import Layers
 from hashwacht.fingerprint.wire import ANSWER, MAX_ANSWER, REQUEST, Attempt
 from hashwacht.fingerprint.worker import BORN
 
@@ -33,9 +35,12 @@ class Late(Exception):
 class WorkerLink:
     """One worker process, used by one thread at a time."""
 
-    def __init__(self, pid: int, link: socket.socket, seconds: float) -> None:
-        """*seconds* is the budget of one content."""
+    def __init__(self, pid: int, link: socket.socket, seconds: float, attempt: Attempt) -> None:
+        """*seconds* is the budget of one content; what it is born for is *attempt*."""
         self.pid = pid
+        self.attempt = attempt
+        self.layers: Layers = {}
+        """Known once it is confined."""
         self.over = False
         """True if it has ended by its own decision, after its last answer."""
         self.took = True
@@ -52,36 +57,51 @@ class WorkerLink:
             said = self._link.recv(_PIECE)
         except (TimeoutError, ConnectionError) as error:
             said = str(error).encode()
-        if said != BORN:
+        if not said.startswith(BORN):
             raise WorkerError(
                 f"a worker process cannot be confined: {said.decode(errors='replace')}",
                 advice="Look at the limits of this service or shell (ulimit -a).",
             )
+        self.layers = json.loads(said[len(BORN) :])
         self._link.settimeout(min(_LONGEST_TICK, self._seconds / 4))
 
-    def ask(self, attempt: Attempt, fd: int) -> bytes:
-        """Have *fd* worked on; give the answer's body.
+    def ask(self, fd: int) -> tuple[bytes, int | None]:
+        """Have *fd* worked on; give the answer's body, and the copy that the caller must close.
 
         Raises Died or Late; the worker must then be killed.
         """
         self._number = (self._number + 1) & 0xFFFFFFFF
         try:
-            socket.send_fds(self._link, [REQUEST.pack(self._number, attempt)], [fd])
+            socket.send_fds(self._link, [REQUEST.pack(self._number)], [fd])
         except ConnectionError as error:
             self.took = self._number == 1  # one that has never served is given no second chance
             raise Died from error
-        patience = _Patience(fd, self._seconds)
-        received = bytearray(self._piece())
-        while not self._complete(received):
-            patience.check()
-            received += self._piece()
-        self.over = bool(ANSWER.unpack_from(received)[2])
-        return bytes(received[ANSWER.size :])
-
-    def _piece(self) -> bytes:
-        """Receive what has come, nothing after a tick of waiting.  Raises Died."""
+        patience = _Patience(fd if self.attempt is Attempt.DIGESTS else None, self._seconds)
+        copies: list[int] = []
         try:
-            piece = self._link.recv(_PIECE)
+            received = bytearray(self._piece(copies))
+            while not self._complete(received):
+                patience.check()
+                received += self._piece(copies)
+        except BaseException:
+            for each in copies:
+                os.close(each)
+            raise
+        self.over = bool(ANSWER.unpack_from(received)[2])
+        return bytes(received[ANSWER.size :]), copies.pop() if copies else None
+
+    def _piece(self, copies: list[int]) -> bytes:
+        """Receive what has come, nothing after a tick of waiting.  Raises Died.
+
+        Descriptors are taken, once, from a worker that digests; the kernel drops all others.
+        """
+        takes = self.attempt is Attempt.DIGESTS and not copies
+        try:
+            if takes:
+                piece, found, _, _ = socket.recv_fds(self._link, _PIECE, 1, socket.MSG_CMSG_CLOEXEC)
+                copies += found
+            else:
+                piece = self._link.recv(_PIECE)
         except TimeoutError:
             return b""
         except ConnectionError as error:
@@ -121,12 +141,12 @@ class WorkerLink:
 class _Patience:
     """How long to wait: while the reading goes on, as long as it takes; then *seconds*.
 
-    The worker reads through the very open file that we handed it, so its offset tells us how
-    far it is.  A long video on a slow disk at idle priority is not late; a decoder that hangs
-    or a server that does not deliver is.
+    The worker that digests reads through the very open file that we handed it, so its offset
+    tells us how far it is.  A long video on a slow disk at idle priority is not late; a server
+    that does not deliver is.  A decoder reads nothing, and could move an offset for ever.
     """
 
-    def __init__(self, fd: int, seconds: float) -> None:
+    def __init__(self, fd: int | None, seconds: float) -> None:
         self._fd = fd
         self._seconds = seconds
         self._seen = 0
@@ -134,7 +154,7 @@ class _Patience:
 
     def check(self) -> None:
         """Raise Late if nothing was read for too long."""
-        offset = os.lseek(self._fd, 0, os.SEEK_CUR)
+        offset = 0 if self._fd is None else os.lseek(self._fd, 0, os.SEEK_CUR)
         now = time.monotonic()
         if offset > self._seen:
             self._seen, self._since = offset, now

@@ -7,16 +7,21 @@ from collections.abc import Callable
 
 import psutil
 
+from hashwacht.fingerprint.confine import name_of
+from hashwacht.fingerprint.wire import Attempt
+
 
 def family() -> list[psutil.Process]:
     """Give the nursery, its workers and what they have started."""
     return psutil.Process().children(recursive=True)
 
 
-def workers() -> list[psutil.Process]:
-    """Give the workers of the one pool that is open."""
-    (nursery,) = psutil.Process().children()
-    return nursery.children()
+def workers(
+    attempt: Attempt = Attempt.PICTURE, scanner: psutil.Process | None = None
+) -> list[psutil.Process]:
+    """Give the workers for *attempt* of the one pool that *scanner* (this process) has open."""
+    (nursery,) = (scanner or psutil.Process()).children()
+    return [each for each in nursery.children() if each.name() == name_of(attempt)]
 
 
 def wait_for(happens: Callable[[], bool], seconds: float = 5) -> None:

@@ -47,7 +47,9 @@ def test_a_good_content_is_fingerprinted(start: Start, ask: Ask) -> None:
     ("deed", "reason", "detail"),
     [
         (b"die", Reason.WORKER_DIED, f"signal {signal.SIGSEGV.value}"),
-        (b"spawn", Reason.WORKER_DIED, f"signal {signal.SIGKILL.value}"),
+        (b"flood", Reason.WORKER_DIED, "it answered what was not asked"),
+        (b"lie", Reason.WORKER_DIED, "nonsense from its worker: no reply"),
+        (b"pretend", Reason.TIMED_OUT, "no progress within its time"),
         (b"chatter", Reason.WORKER_DIED, "it answered what was not asked"),
         (b"hang", Reason.TIMED_OUT, "no progress within its time"),
         (b"spin", Reason.TIMED_OUT, "its processor time is used up"),

@@ -15,7 +15,7 @@ from PIL import Image
 from hashwacht.fingerprint.in_process import InProcess
 from hashwacht.fingerprint.page_cache import absent
 from hashwacht.fingerprint.plan import Limits, Plan
-from hashwacht.fingerprint.pool import IN_PROCESS, WorkerPool
+from hashwacht.fingerprint.pool import PARTS, WorkerPool
 from hashwacht.testing.pictures import animated, encode, photo
 from hashwacht.types import Fingerprint, Reason
 
@@ -49,7 +49,7 @@ def test_a_worker_answers_as_the_same_code_in_this_process(
     start: Start, ask: Ask, orientations: bool
 ) -> None:
     plan = Plan(PLAN.types, orientations=orientations)
-    pool = start(plan, maker=IN_PROCESS)
+    pool = start(plan, maker=PARTS)
     here = InProcess(plan)
     assert pool.recipe == here.recipe
     for content in CONTENTS.values():
@@ -64,7 +64,7 @@ def test_a_worker_answers_as_the_same_code_in_this_process(
 
 
 def test_a_progressive_bomb_costs_its_budget_and_keeps_its_digests(start: Start, ask: Ask) -> None:
-    pool = start(PLAN, maker=IN_PROCESS)
+    pool = start(PLAN, maker=PARTS)
     bomb = progressive_bomb(3000)
     ask(pool, b"warm")
     began = time.monotonic()
@@ -81,7 +81,7 @@ def test_a_picture_that_needs_more_memory_than_allowed_is_over_the_limit(
     start: Start, ask: Ask
 ) -> None:
     limits = Limits(seconds=30, memory_bytes=64 << 20)
-    pool = start(Plan(PLAN.types, limits), maker=IN_PROCESS)
+    pool = start(Plan(PLAN.types, limits), maker=PARTS)
     made = ask(pool, encode(Image.new("RGB", (7000, 7000)), "png"))
     assert {s.type for s in made.signals} == {"md5", "sha1", "sha256"}
     assert {s.reason for s in made.skipped} == {Reason.OVER_LIMIT}
@@ -91,7 +91,7 @@ def test_a_picture_that_needs_more_memory_than_allowed_is_over_the_limit(
 def test_reading_in_a_worker_leaves_hot_files_hot_and_cold_files_cold(
     start: Start, tmp_path: Path
 ) -> None:
-    pool = start(PLAN, maker=IN_PROCESS)
+    pool = start(PLAN, maker=PARTS)
     size = 1 << 20
     for name in ("hot", "cold"):
         with (tmp_path / name).open("wb") as file:

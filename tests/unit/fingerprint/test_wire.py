@@ -18,6 +18,7 @@ from hashwacht.fingerprint.wire import (
     Failed,
     Nonsense,
     Reply,
+    Seen,
     Unreadable,
     encode,
     plan_from_fields,
@@ -179,6 +180,32 @@ def test_what_no_honest_worker_says_is_nonsense(body: bytes) -> None:
 
 def test_the_honest_answer_which_the_cases_above_alter_is_accepted() -> None:
     assert codec.decode(encode(HONEST)) == HONEST
+
+
+looking = Codec({"pdq": BUILT_IN["pdq"]}, None)
+
+
+def test_who_looks_at_pictures_has_no_word_to_say_about_digests() -> None:
+    seen = Seen((Signal("pdq", "0" * 64, 50),), (), damaged=True)
+    assert looking.decode(encode(seen)) == seen
+    with pytest.raises(Nonsense):
+        looking.decode(encode(HONEST))
+    with pytest.raises(Nonsense):
+        looking.decode(encode(dataclasses.replace(seen, signals=HONEST.signals)))
+    with pytest.raises(Nonsense):
+        looking.decode(encode(dataclasses.replace(seen, signals=())))
+
+
+def test_who_digests_may_account_for_types_that_it_does_not_compute_and_no_others() -> None:
+    digests = Codec({"md5": BUILT_IN["md5"]}, RECIPE, ["pdq"])
+    made = dataclasses.replace(HONEST, signals=HONEST.signals[:1])
+    assert digests.decode(encode(made)) == made
+    for wrong in ("sha1", "phash64"):
+        skips = (Skip(wrong, Reason.DAMAGED),)
+        with pytest.raises(Nonsense):
+            digests.decode(encode(dataclasses.replace(made, skipped=skips)))
+    with pytest.raises(Nonsense):
+        digests.decode(encode(Seen((), (), damaged=False)))
 
 
 def test_an_explanation_is_made_printable_and_short() -> None:

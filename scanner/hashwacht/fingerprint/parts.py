@@ -1,0 +1,155 @@
+"""The parts of a fingerprint, each made in a worker of its own kind.
+
+Digests never come from a process that decodes: a decoder that was taken over could otherwise
+give the key of another content, and so poison what the state knows of that one.  The worker that
+digests reads the file, once, and puts what may be a picture into a sealed memory file; that is
+all the decoding worker ever gets.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from hashwacht.fingerprint.account import Account, GuardedDigest
+from hashwacht.fingerprint.formats import recognise
+from hashwacht.fingerprint.in_process import InProcess
+from hashwacht.fingerprint.kinds import lacks_decoder, sniff
+from hashwacht.fingerprint.plan import Plan
+from hashwacht.fingerprint.reading import CHUNK, TAIL, Content, read
+from hashwacht.fingerprint.signal_types import Digest, Hasher, OriginalHash, hashers
+from hashwacht.fingerprint.wire import Attempt, Seen
+from hashwacht.types import Fingerprint, Reason
+
+_SEALED = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+
+Worked = tuple[Fingerprint | Seen, int | None]
+"""What came out, and a copy of the content to be looked at (the taker closes it) or None."""
+
+
+class Part(Protocol):
+    """What a worker of one kind does with a content."""
+
+    def work(self, fd: int) -> Worked:
+        """Do it.  Raises OSError if the file system refuses."""
+
+
+def part(plan: Plan, attempt: Attempt) -> Part:
+    """Make what a worker for *attempt* does.  Raises ConfigurationError."""
+    return Digesting(plan) if attempt is Attempt.DIGESTS else Looking(share(plan, attempt))
+
+
+def share(plan: Plan, attempt: Attempt) -> Plan:
+    """Give the part of *plan* that is done in one attempt."""
+    programs = dict(plan.commands)
+    digests = {each.name for each in hashers(plan) if isinstance(each, Digest)}
+    of = {
+        Attempt.DIGESTS: digests,
+        Attempt.COMMANDS: programs.keys() - digests,
+        Attempt.PICTURE: set(plan.types) - digests - programs.keys(),
+    }
+    types = tuple(name for name in dict.fromkeys(plan.types) if name in of[attempt])
+    return replace(plan, types=types, commands=plan.commands if attempt is Attempt.COMMANDS else ())
+
+
+class Digesting:
+    """Reads a content to its end: all digests, its kind, and a copy if it is to be looked at."""
+
+    def __init__(self, plan: Plan) -> None:
+        """Take the whole plan: why a picture is not looked at is said here, too."""
+        found = hashers(plan)
+        self._most = plan.limits.picture_bytes
+        self._digests = [each for each in found if isinstance(each, Digest)]
+        self._others = [each for each in found if not isinstance(each, Digest)]
+        self._has_originals = any(isinstance(each, OriginalHash) for each in self._others)
+        self._recipe = tuple(f"{each.name}/{each.version}" for each in self._digests)
+
+    def work(self, fd: int) -> Worked:
+        """Read *fd* once."""
+        running = [GuardedDigest(each) for each in self._digests]
+        copy = _Copy(self._most if self._others else 0, has_originals=self._has_originals)
+        try:
+            content = read(fd, [*running, copy], keep=lambda _: False, at_most=0)
+            account = Account()
+            for each in running:
+                account.ask(each.digest, each.signals)
+            kind = sniff(content.head, content.tail)
+            sealed = copy.sealed()
+        except BaseException:
+            copy.drop()
+            raise
+        if sealed is None:
+            self._account(account, content, kind)
+        made = Fingerprint(
+            content.key, content.size, kind, self._recipe, account.signals, account.skipped
+        )
+        return made, sealed
+
+    def _account(self, account: Account, content: Content, kind: str) -> None:
+        """Say why nobody looks at it: as :class:`InProcess` does."""
+        others: Sequence[Hasher] = self._others
+        if recognise(content.head) is None and not lacks_decoder(kind):
+            account.skip_all(others, Reason.OTHER_KIND)
+        elif content.size > self._most:
+            account.skip_all(others, Reason.OVER_LIMIT, f"{content.size} bytes")
+        else:
+            account.skip_all(others, Reason.NO_DECODER, kind)
+
+
+class _Copy:
+    """Takes the bytes of what may be a picture, up to a limit, in a memory file."""
+
+    def __init__(self, most: int, *, has_originals: bool) -> None:
+        self._left = most
+        self._has_originals = has_originals
+        self._begun = False
+        self._fd: int | None = None
+
+    def update(self, chunk: bytes, /) -> None:
+        """Take the next bytes; the first ones decide."""
+        if not self._begun:
+            self._begun = True
+            if self._left and self._wanted(chunk):
+                self._fd = os.memfd_create("picture", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        if self._fd is None:
+            return
+        self._left -= len(chunk)
+        if self._left < 0:
+            self.drop()
+            return
+        rest = memoryview(chunk)
+        while rest:
+            rest = rest[os.write(self._fd, rest) :]
+
+    def _wanted(self, head: bytes) -> bool:
+        if recognise(head) is not None:
+            return True
+        return self._has_originals and lacks_decoder(sniff(head, b""))
+
+    def sealed(self) -> int | None:
+        """Give the file, which nobody can change any more; None if there is none."""
+        if self._fd is not None:
+            fcntl.fcntl(self._fd, fcntl.F_ADD_SEALS, _SEALED)
+        return self._fd
+
+    def drop(self) -> None:
+        """Let go of what was taken."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+class Looking(InProcess):
+    """Everything that is computed from a picture; says nothing of digests, key, size or kind."""
+
+    def work(self, fd: int) -> Worked:
+        """Look at the sealed copy of a content."""
+        size = os.fstat(fd).st_size
+        original = os.pread(fd, size, 0)
+        content = Content("", size, original[:CHUNK], original[-TAIL:], original)
+        account = Account()
+        damaged = self._judge(content, sniff(content.head, content.tail), account)
+        return Seen(account.signals, account.skipped, damaged), None

@@ -1,0 +1,128 @@
+"""What code in a worker that was taken over can do: nothing but lie about its picture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hashwacht.fingerprint import landlock
+from hashwacht.fingerprint.plan import Limits, Plan
+from hashwacht.fingerprint.pool import PARTS, WorkerPool
+from hashwacht.fingerprint.seccomp import Unsupported
+from hashwacht.fingerprint.wire import Attempt
+from hashwacht.testing.processes import workers
+from hashwacht.types import Fingerprint, Reason
+
+Ask = Callable[[WorkerPool, bytes], Fingerprint]
+Start = Callable[..., WorkerPool]
+
+WAYS = (
+    *("read a file", "write a file", "list a directory", "remove a file", "write into the content"),
+    *("make a memory file", "make a pipe", "make a socket", "make a socket pair", "connect"),
+    *("run a program", "run a descriptor", "fork", "clone3", "trace the parent"),
+    *("read another's memory", "kill the parent", "load a module", "use io_uring", "use bpf"),
+    *("make memory executable", "lift a limit", "change the root", "mount", "make a namespace"),
+    *("change its user",),
+)
+
+
+@pytest.fixture(scope="module")
+def pool() -> WorkerPool:
+    culprits = "hashwacht.testing.culprits:Culprits"
+    return WorkerPool(Plan(("md5", "pdq"), Limits(seconds=5)), 1, maker=culprits)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_decoder_that_was_taken_over_cannot(pool: WorkerPool, ask: Ask, way: str) -> None:
+    """Each is tried as shell code would, and refused by the kernel; the worker lives on."""
+    before = workers()
+    made = ask(pool, b"break out " + way.encode())
+    (skip,) = made.skipped
+    refused = (os.strerror(1), os.strerror(38))  # EPERM; ENOSYS for what only clone3 could do
+    assert (skip.reason, skip.detail in refused) == (Reason.HASHER_FAILED, True), skip.detail
+    assert workers() == before or not before
+    assert psutil.Process().is_running()
+
+
+def test_an_honest_content_goes_through_after_all_these_attempts(
+    pool: WorkerPool, ask: Ask
+) -> None:
+    assert not ask(pool, b"harmless").skipped
+    pool.close()
+
+
+def test_a_worker_has_nothing_open_but_its_way_to_the_scanner(start: Start, ask: Ask) -> None:
+    ask(start(), b"warm")
+    for attempt in (Attempt.DIGESTS, Attempt.PICTURE):
+        (worker,) = workers(attempt)
+        opened = {str(each.readlink()) for each in Path(f"/proc/{worker.pid}/fd").iterdir()}
+        sockets = {each for each in opened if each.startswith("socket:")}
+        assert len(sockets) == 1
+        assert opened - sockets == {os.devnull, f"/proc/{worker.pid}/statm"}
+
+
+def test_every_layer_is_active_and_named(start: Start) -> None:
+    """On the kernels that we test on; elsewhere the pool says which are not."""
+    assert start().layers == {"landlock": "", "seccomp": ""}
+
+
+def test_the_kernel_confirms_filter_and_privileges(start: Start, ask: Ask) -> None:
+    ask(start(), b"warm")
+    for attempt in (Attempt.DIGESTS, Attempt.PICTURE):
+        (worker,) = workers(attempt)
+        status = Path(f"/proc/{worker.pid}/status").read_text()
+        assert "Seccomp:\t2\n" in status
+        assert "NoNewPrivs:\t1\n" in status
+
+
+def test_with_the_sandbox_required_it_works_where_it_is_complete(start: Start, ask: Ask) -> None:
+    assert not ask(start(require_sandbox=True), b"harmless").skipped
+
+
+def test_landlock_alone_keeps_files_shut() -> None:
+    """A second lock, should the filter have a hole: shown without the filter."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            psutil.Process()  # loaded before
+            _give_up_privileges()
+            landlock.restrict()
+            os.open("/etc/passwd", os.O_RDONLY)
+        except PermissionError:
+            code = 0
+        except Unsupported:
+            code = 2
+        finally:
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code == 2:
+        pytest.skip("this kernel has no Landlock")
+    assert code == 0
+
+
+def _give_up_privileges() -> None:
+    import ctypes
+
+    assert ctypes.CDLL(None).prctl(38, 1, 0, 0, 0) == 0
+
+
+def test_operators_programs_run_in_a_worker_of_their_own(start: Start, ask: Ask) -> None:
+    """The one without a filter; it decodes nothing, and what it started is killed with it."""
+    programs = (("mine", ("/bin/echo", "abc")),)
+    pool = start(Plan(("md5", "pdq", "mine"), Limits(seconds=5), commands=programs), maker=PARTS)
+    from hashwacht.testing.pictures import encode, photo
+
+    made = ask(pool, encode(photo(1, (96, 96))))
+    assert {(s.type, s.value) for s in made.signals} > {("mine", "abc")}
+    assert not made.skipped
+    filtered = {
+        attempt: "Seccomp:\t2\n" in Path(f"/proc/{each.pid}/status").read_text()
+        for attempt in Attempt
+        for each in workers(attempt)
+    }
+    assert filtered == {Attempt.DIGESTS: True, Attempt.PICTURE: True, Attempt.COMMANDS: False}
