@@ -26,6 +26,10 @@ class Heard:
     detail: str = ""
 
 
+NOTHING = Heard()
+"""Answered: not known."""
+
+
 def combine(
     matcher: str, signals: Iterable[Heard], *, asked_at: float, revision: str = ""
 ) -> Answer:
@@ -38,6 +42,8 @@ def combine(
     heard = tuple(signals)
     if not heard:
         raise ValueError("a question without signals has no answer")
+    if all(each is NOTHING for each in heard):  # nearly always
+        return Answer(matcher, Outcome.NO_MATCH, asked_at, revision)
     matches = tuple(dict.fromkeys(match for each in heard for match in each.matches))
     unanswered = next((each for each in heard if each.reason is not None), None)
     accused = any(not match.known_good for match in matches)

@@ -11,6 +11,8 @@ from hashwacht.match.index_file import IndexFile, prefix
 _SHORT = 64
 """Records of a bucket that are searched one after the other; more are bisected first."""
 
+_NONE = range(0)
+
 
 class ExactIndex:
     """The rows of an index file that are equal to a value.  Thread-safe."""
@@ -29,7 +31,7 @@ class ExactIndex:
             low = self._first_not_below(value, low, high)
             return range(low, self._end_of(value, low, high))
         row = self._find(value, low, high)
-        return range(row, self._end_of(value, row, high))
+        return range(row, self._end_of(value, row, high)) if row < high else _NONE
 
     def _find(self, value: bytes, low: int, high: int) -> int:
         """Search a few records by the mapping's own search, which may hit between two."""

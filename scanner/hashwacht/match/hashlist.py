@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from hashwacht.errors import ListError, UsageError
-from hashwacht.match.answers import Heard, combine
+from hashwacht.match.answers import NOTHING, Heard, combine
 from hashwacht.match.installed import InstalledLists, ListWatch
 from hashwacht.match.list_manifest import HashList
 from hashwacht.match.open_list import Hit
@@ -136,16 +136,12 @@ class _Search:
         if not judged:
             held = f"no hash list holds {signal.type}"
             return Heard(matches, Reason.NOT_JUDGED, held if self._lists.known else NO_LIST)
-        return Heard(matches)
+        return Heard(matches) if matches else NOTHING
 
     def _searched(self, signal_type: str, value: str) -> _Known:
         """Search every list; go on if one is damaged, for another may know the value."""
         found: list[_Found] = []
-        faults = [
-            f"hash list {name!r}: {why}"
-            for name, why in self._lists.damaged.items()
-            if signal_type in self._lists.known[name].types
-        ]
+        faults = self._faults(signal_type) if self._lists.damaged else []
         try:
             raw = bytes.fromhex(value)
         except ValueError:
@@ -157,6 +153,14 @@ class _Search:
                 faults.append(f"hash list {name!r}: {error.message}")
         return _bounded(found), "; ".join(faults)
 
+    def _faults(self, signal_type: str) -> list[str]:
+        """Name the lists of this type that cannot be searched."""
+        return [
+            f"hash list {name!r}: {why}"
+            for name, why in self._lists.damaged.items()
+            if signal_type in self._lists.known[name].types
+        ]
+
     def _match(self, signal: Signal, info: HashList, hit: Hit) -> Match:
         return Match(
             self._matcher, signal, hit.distance, hit.category, info.name, hit.id, info.known_good
@@ -165,6 +169,8 @@ class _Search:
 
 def _bounded(found: Sequence[_Found]) -> list[_Found]:
     """Keep the nearest, but of every list and category at least its nearest, if there is room."""
+    if len(found) <= 1:
+        return list(found)
     bad = _nearest(each for each in found if not each[0].known_good)
     return [*bad, *_nearest(each for each in found if each[0].known_good)]
 
