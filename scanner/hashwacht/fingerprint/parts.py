@@ -22,7 +22,7 @@ from hashwacht.fingerprint.plan import Plan
 from hashwacht.fingerprint.reading import CHUNK, TAIL, Content, read
 from hashwacht.fingerprint.signal_types import Digest, Hasher, OriginalHash, hashers
 from hashwacht.fingerprint.wire import Attempt, Seen
-from hashwacht.types import Fingerprint, Reason
+from hashwacht.types import CONTENT_KEY_TYPE, Fingerprint, Reason, Signal
 
 _SEALED = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
@@ -69,13 +69,15 @@ class Digesting:
 
     def work(self, fd: int) -> Worked:
         """Read *fd* once."""
-        running = [GuardedDigest(each) for each in self._digests]
+        running = {d.name: GuardedDigest(d) for d in self._digests if d.name != CONTENT_KEY_TYPE}
         copy = _Copy(self._most if self._others else 0, has_originals=self._has_originals)
         try:
-            content = read(fd, [*running, copy], keep=lambda _: False, at_most=0)
+            content = read(fd, [*running.values(), copy], keep=lambda _: False, at_most=0)
             account = Account()
-            for each in running:
-                account.ask(each.digest, each.signals)
+            key = [Signal(CONTENT_KEY_TYPE, content.key)]
+            for each in self._digests:
+                guarded = running.get(each.name)
+                account.ask(each, guarded.signals if guarded else key.copy)
             kind = sniff(content.head, content.tail)
             sealed = copy.sealed()
         except BaseException:
