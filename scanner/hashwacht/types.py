@@ -8,14 +8,22 @@ other room can import this one.  The vocabulary is that of the field (Meta's Thr
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 
 CONTENT_KEY_TYPE = "sha256"
 """The digest that identifies a content in the state; computed for every content."""
 
 PDQ_MIN_QUALITY = 50
 """Below this a PDQ hash is recorded but never asked (Meta, pdq/README: discard quality <= 49)."""
+
+QUICK = "quick"
+"""Variant of a picture hash that was computed from less than the whole picture."""
+
+QUICK_BITS: Mapping[str, int] = MappingProxyType({"pdq": 10, "phash64": 4, "dhash64": 2})
+"""By how many bits a quick hash may differ from the exact one, by signal type."""
 
 CSAM = "csam"
 """The category of a match whose matcher says: known child sexual abuse material."""
@@ -57,6 +65,8 @@ class Reason(StrEnum):
     """The service refused our credentials or our question."""
     NOT_JUDGED = "not-judged"
     """No configured matcher accepts any signal that this content has."""
+    CLOSE_CALL = "close-call"
+    """A quick hash is so near an entry of a list that only the exact hash can tell."""
     # Not a fault: this signal type does not apply to this kind of content.
     OTHER_KIND = "other-kind"
     """A perceptual picture hash does not apply to something that is no picture."""
@@ -73,7 +83,8 @@ class Signal:
 
     *value* is in the canonical form of its type (lower-case hex for every built-in type).
     *quality* (0..100) is what the hasher itself says of a perceptual hash; None for digests.
-    *variant* says what was hashed if not the content as stored: ``frame:12``, ``rotate90``.
+    *variant* says what was hashed if not the content as stored: ``frame:12``, ``rotate90``;
+    its last part is ``quick`` if the value may be off the exact one by up to *slack* bits.
     """
 
     type: str
@@ -88,6 +99,12 @@ class Signal:
     def askable(self) -> bool:
         """False for a hash that its own hasher calls unreliable; recorded, never asked."""
         return self.quality is None or self.quality >= PDQ_MIN_QUALITY
+
+    @property
+    def slack(self) -> int:
+        """Bits by which the value may be off the exact one; 0 if it is the exact one."""
+        quick = self.variant.rpartition("/")[2] == QUICK
+        return QUICK_BITS.get(self.type, 0) if quick else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from hashwacht.fingerprint.reading import Content, read
 from hashwacht.fingerprint.signal_types import Digest, OriginalHash, PictureHash, hashers
 from hashwacht.fingerprint.stills import Clock, Stills
 from hashwacht.ports import SignalType
-from hashwacht.types import Fingerprint, Reason
+from hashwacht.types import CONTENT_KEY_TYPE, QUICK, QUICK_BITS, Fingerprint, Reason, Signal
 
 TURNED = "pdq_turned/1"
 """In a recipe: the seven other orientations of PDQ were attempted as well."""
@@ -38,15 +38,19 @@ class InProcess:
         self._pictures = [each for each in found if isinstance(each, PictureHash)]
         self._originals = [each for each in found if isinstance(each, OriginalHash)]
         turned = (TURNED,) if plan.orientations and "pdq" in plan.types else ()
-        self.recipe = (*(f"{each.name}/{each.version}" for each in found), *turned)
+        self.recipe = (*(_attempt(each, plan) for each in found), *turned)
 
     def fingerprint(self, fd: int) -> Fingerprint:
         """Read *fd* to its end, once.  Raises OSError if the file system refuses; nothing else."""
-        running = [GuardedDigest(each) for each in self._digests]
-        content = read(fd, running, keep=self._keep, at_most=self._plan.limits.picture_bytes)
+        running = {d.name: GuardedDigest(d) for d in self._digests if d.name != CONTENT_KEY_TYPE}
+        content = read(
+            fd, running.values(), keep=self._keep, at_most=self._plan.limits.picture_bytes
+        )
         account = Account()
-        for each in running:
-            account.ask(each.digest, each.signals)
+        for digest in self._digests:
+            made = running.get(digest.name)
+            key = Signal(CONTENT_KEY_TYPE, content.key)
+            account.ask(digest, made.signals if made else lambda: [key])  # noqa: B023 - called now
         kind = sniff(content.head, content.tail)
         damaged = self._judge(content, kind, account)
         return Fingerprint(
@@ -95,3 +99,9 @@ class InProcess:
         if stills.fault is not None:
             account.skip_all(self._pictures, stills.fault.reason, stills.fault.detail)
         return stills.damaged
+
+
+def _attempt(hasher: SignalType, plan: Plan) -> str:
+    """Name what is attempted in a recipe; quick is another attempt than exact."""
+    quick = plan.quick and hasher.name in QUICK_BITS
+    return f"{hasher.name}/{hasher.version}" + f"/{QUICK}" * quick

@@ -20,7 +20,8 @@ that difference; otherwise :mod:`hashwacht.fingerprint.pdq_reference` repeats th
 with Meta's own rounding.  Hence no bit differs from ``pdqhash``, whichever way was taken.  Only
 below quality 50, where hashes are recorded and never asked, is nothing repeated.
 
-Other ways to the 64x64 samples (a decoder that scales) belong beside ``_downsample``.
+:func:`quick_pdq` takes grey as a JPEG stores it, decoded no larger than needed
+(:mod:`hashwacht.fingerprint.grey`): several times faster again, and off by a few bits.
 
 Source: Meta, ThreatExchange, ``pdq/`` (paper ``hashing/hashing.pdf``; C++ as cited in the
 reference); Jarosz, Fast Image Convolutions, SIGGRAPH 2001, for the repeated box filter.
@@ -28,14 +29,18 @@ reference); Jarosz, Fast Image Convolutions, SIGGRAPH 2001, for the repeated box
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from hashwacht.fingerprint import pdq_reference
-from hashwacht.fingerprint.pdq_block import Floats, margin, orientations, to_hex
-from hashwacht.fingerprint.pdq_reference import SIDE, Pixels, samples, window
+from hashwacht.fingerprint.grey import Floats, Grey, summed
+from hashwacht.fingerprint.pdq_block import margin, near_median, orientations, to_hex
+from hashwacht.fingerprint.pdq_reference import SIDE, samples, window
+from hashwacht.fingerprint.rows import Pixels
 from hashwacht.types import PDQ_MIN_QUALITY
 
 MIN_SIDE = 5
@@ -48,11 +53,20 @@ _NOISE = 2e-3
 _GRADIENT_NOISE = np.float32(8e-4)
 """The same for a gradient, in per cent of full scale."""
 
+_QUICK_NOISE = 0.2
+_MOST_NEAR = 8
+"""Of 963 difficult JPEGs, half of them flat graphics, symmetric patterns and crops of them, none
+with at most this many frequencies that near to the median had more than 6 bits off."""
+
+_QUALITY_NOISE = 3
+"""Twice nearly the most by which grey was seen to move the quality."""
+
 _LONGEST = 16_384
 """Operators of longer axes would take too much memory to keep; such pictures go Meta's way."""
 
-_ROWS = 32
-"""Rows of the picture made floating-point at a time, to stay in the processor's cache."""
+_STRIP = 1 << 16
+_ROWS = 40
+"""Samples and, at least, rows made floating-point at a time, to stay in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,44 +98,87 @@ def _frequencies(pixels: Pixels, *, turned: bool) -> tuple[Floats, int]:
         sure = least == most and all(margin(each) > 2 * _NOISE for each in wanted)
         if sure or most < PDQ_MIN_QUALITY:
             return block, least
-    square = pdq_reference.downsample(pixels)
+    square = pdq_reference.downsample(np.asarray(pixels))
     gradient_sum = int(np.trunc(pdq_reference.gradients(square)).sum())
     return pdq_reference.dct(square), pdq_reference.quality(gradient_sum)
 
 
+def quick_pdq(grey: Grey, *, turned: bool = False) -> Pdq | None:
+    """Hash a grey picture that may stand for a larger one; None where that would not be safe.
+
+    Safe means: at most :data:`hashwacht.types.QUICK_BITS` bits off what :func:`pdq` gives for
+    the picture in colour, and the same side of the least quality.  Grey as a JPEG stores it
+    differs from that of the decoded colours where these were clipped or rounded, by more than
+    any resolution does; so frequencies that close to the median are counted, and a picture with
+    many of them (a symmetric one, an even texture) has to be decoded in colour.
+    """
+    if not SIDE < min(grey.height, grey.width) <= max(grey.height, grey.width) <= _LONGEST:
+        return None
+    square = _filtered(
+        grey.pixels, _operator(grey.height, grey.step), _operator(grey.width, grey.step)
+    )
+    matrix = _dct_matrix()
+    block = (matrix @ square @ matrix.T).astype(np.float32, copy=False)
+    quality = pdq_reference.quality(int(np.trunc(pdq_reference.gradients(square)).sum()))
+    wanted = orientations(block) if turned else {"": block}
+    if quality >= PDQ_MIN_QUALITY - _QUALITY_NOISE and (
+        quality < PDQ_MIN_QUALITY + _QUALITY_NOISE
+        or any(near_median(each, _QUICK_NOISE) > _MOST_NEAR for each in wanted.values())
+    ):
+        return None
+    return Pdq({name: to_hex(each) for name, each in wanted.items()}, quality)
+
+
 def _downsample(pixels: Pixels) -> Floats:
-    """Multiply with both operators; the picture is converted a few rows at a time."""
+    """Blur and sample a picture of full size."""
     height, width = pixels.shape[:2]
     if (height, width) == (SIDE, SIDE):
-        return pdq_reference.luma(pixels)
-    down = _operator(height)
-    narrow = np.zeros((SIDE, pixels[0].size), np.float32)
-    for top in range(0, height, _ROWS):
-        weights = down[:, top : top + _ROWS]
-        reached = np.flatnonzero(weights.any(axis=1))
+        return pdq_reference.luma(np.asarray(pixels))
+    return _filtered(pixels, _operator(height), _operator(width))
+
+
+def _filtered(pixels: Pixels, down: Floats, across: Floats) -> Floats:
+    """Multiply with both operators; the picture is converted a few rows at a time."""
+    height, width = pixels.shape[:2]
+    narrow = np.zeros((SIDE, math.prod(pixels.shape[1:])), np.float32)
+    rows = max(_ROWS, _STRIP // narrow.shape[1])
+    for top in range(0, height, rows):
+        reached = np.flatnonzero(down[:, top : top + rows].any(axis=1))
         if len(reached):
-            touched = slice(reached[0], reached[-1] + 1)
-            strip = pixels[top : top + _ROWS].reshape(weights.shape[1], -1).astype(np.float32)
-            narrow[touched] += weights[touched] @ strip
+            weights = down[reached[0] : reached[-1] + 1, top : top + rows]
+            strip = pixels[top : top + rows].reshape(weights.shape[1], -1).astype(np.float32)
+            narrow[reached[0] : reached[-1] + 1] += weights @ strip
     if pixels.ndim == 3:  # noqa: PLR2004 - three axes: colour
         narrow = narrow.reshape(SIDE, width, 3) @ _LUMA
-    return narrow @ _operator(width).T
+    return narrow @ across.T
 
 
 @lru_cache(maxsize=16)
-def _operator(length: int) -> Floats:
-    """(64, length): two box filters and the sampling of an axis as one matrix.  Do not write."""
+def _operator(length: int, step: int = 1) -> Floats:
+    """(64, length / step): two box filters and the sampling of an axis as one.  Do not write.
+
+    The second filter at a sample is the mean of the first over a stretch of centres, and the
+    first at each of these the mean of a stretch of pixels: a running sum of where these begin
+    and end gives the weights.
+    """
     width = window(length)
     ahead = (width + 2) // 2 - 1
-    middle = np.arange(length)
-    first = np.maximum(middle + ahead - width + 1, 0)
-    last = np.minimum(middle + ahead, length - 1)
-    operator = np.zeros((SIDE, length))
-    for row, centre in enumerate(samples(length)):
-        for i in range(first[centre], last[centre] + 1):
-            share = 1.0 / (last[centre] - first[centre] + 1) / (last[i] - first[i] + 1)
-            operator[row, first[i] : last[i] + 1] += share
-    return operator.astype(np.float32)
+    at = np.array(samples(length))
+    first, last = _stretch(at, ahead, width, length)
+    rows, offsets = np.nonzero(np.arange(width)[None, :] < (last - first + 1)[:, None])
+    begins, ends = _stretch(first[rows] + offsets, ahead, width, length)
+    shares = 1.0 / (last - first + 1)[rows] / (ends - begins + 1)
+    steps = np.zeros((SIDE, length + 1))
+    np.add.at(steps, (rows, begins), shares)
+    np.add.at(steps, (rows, ends + 1), -shares)
+    return summed(np.cumsum(steps[:, :-1], axis=1).astype(np.float32), step)
+
+
+def _stretch(
+    centres: npt.NDArray[np.int64], ahead: int, width: int, length: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Give the first and the last pixel of the box filter around each centre."""
+    return np.maximum(centres + ahead - width + 1, 0), np.minimum(centres + ahead, length - 1)
 
 
 @lru_cache(maxsize=1)

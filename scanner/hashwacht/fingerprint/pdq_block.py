@@ -49,6 +49,12 @@ def margin(block: Floats) -> float:
     return float(middle[_MEDIAN + 1] - middle[_MEDIAN])
 
 
+def near_median(block: Floats, distance: float) -> int:
+    """Count the frequencies at most that far from the median, itself included."""
+    flat = block.ravel()
+    return int(np.count_nonzero(np.abs(flat - np.partition(flat, _MEDIAN)[_MEDIAN]) <= distance))
+
+
 def to_hex(block: Floats) -> str:
     """Set a bit for each frequency above the median; most significant is the highest frequency."""
     flat = block.ravel()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     from PIL.Image import Image
+
+    from hashwacht.fingerprint.grey import Grey
+    from hashwacht.fingerprint.quick64 import Quick
+    from hashwacht.fingerprint.rows import Pixels
 
 _GREY = frozenset({"1", "L", "LA"})
 _DEEP = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
@@ -17,15 +20,28 @@ _DEEP = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 class Picture:
     """A still picture as stored: not turned by its EXIF orientation, not blended on a background.
 
-    *image* is what Pillow decoded, in the mode of the file, except that 16 bits of grey are cut to
-    the upper 8 as a screen would show them.  *orientations* says that the plan asks for the
-    picture turned and mirrored as well, from whoever can tell that without decoding again.
+    *orientations* says that the plan asks for the picture turned and mirrored as well, from
+    whoever can tell that without decoding again; *quick*, that hashes may be off by a few bits.
     """
 
-    def __init__(self, image: Image, *, orientations: bool = False) -> None:
-        """Take over *image*, which must be loaded."""
-        self.image = _eight_bits(image)
+    def __init__(
+        self,
+        decode: Callable[[], Image],
+        *,
+        orientations: bool = False,
+        quick: bool = False,
+        reduced: Grey | None = None,
+    ) -> None:
+        """*decode* gives the loaded image, when first wanted; *reduced* is there already."""
+        self._decode = decode
         self.orientations = orientations
+        self.quick = quick
+        self.reduced = reduced
+
+    @cached_property
+    def image(self) -> Image:
+        """What Pillow decoded, in the mode of the file; of 16 bits of grey the upper 8."""
+        return _eight_bits(self._decode())
 
     @cached_property
     def rgb(self) -> Image:
@@ -37,12 +53,23 @@ class Picture:
         """Mode L by Pillow's conversion: what imagehash makes of every picture first."""
         return self.image if self.image.mode == "L" else self.image.convert("L")
 
-    @cached_property
-    def pixels(self) -> npt.NDArray[np.uint8]:
-        """Either (H, W, 3) RGB, or (H, W) if there is no colour; the luma of both is the same."""
-        import numpy as np
+    @property
+    def pixels(self) -> Pixels:
+        """Either RGB, or grey if there is no colour; the luma of both is the same."""
+        from hashwacht.fingerprint.rows import Rows
 
-        return np.asarray(self.grey if self.image.mode in _GREY else self.rgb)
+        return Rows(self.image, "L" if self.image.mode in _GREY else "RGB")
+
+    @cached_property
+    def quick64(self) -> tuple[Quick, Quick]:
+        """phash64 and dhash64 of as few samples as were decoded, each with its doubts."""
+        from hashwacht.fingerprint.grey import Grey
+        from hashwacht.fingerprint.quick64 import quick64
+        from hashwacht.fingerprint.rows import Rows
+
+        if self.reduced is not None:
+            return quick64(self.reduced)
+        return quick64(Grey(Rows(self.image, "L"), self.image.height, self.image.width))
 
 
 def _eight_bits(image: Image) -> Image:

@@ -17,7 +17,7 @@ class Limits:
     """
 
     pixels: int = 50_000_000
-    frames: int = 64
+    frames: int = 256
     picture_bytes: int = 64 * MIB
     seconds: float = 30.0
     memory_bytes: int = 1024 * MIB
@@ -28,6 +28,8 @@ class Plan:
     """The signal types wanted, by name, the budget, and whether PDQ is also taken turned.
 
     *orientations*: also give the seven other rotations and mirrorings of every PDQ hash.
+    *quick*: picture hashes may be computed from less than the whole picture, where that is much
+    faster; they are then off by at most :data:`hashwacht.types.QUICK_BITS` bits, and say so.
     *commands*: operators' hashers that are programs, as (signal type, argument vector).
     """
 
@@ -35,3 +37,4 @@ class Plan:
     limits: Limits = field(default_factory=Limits)
     orientations: bool = False
     commands: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    quick: bool = False

@@ -12,10 +12,13 @@ from hashwacht.fingerprint.formats import PictureFormat, declared_size
 from hashwacht.fingerprint.picture import Picture
 from hashwacht.fingerprint.plan import Limits, Plan
 from hashwacht.fingerprint.repair import repaired
+from hashwacht.fingerprint.ways import may_reduce, reduced
 from hashwacht.types import Reason
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
+
+    from hashwacht.fingerprint.grey import Grey
 
 Clock = Callable[[], float]
 
@@ -48,7 +51,7 @@ class Stills:
         self._original = original
         self._form = form
         self._limits = plan.limits
-        self._orientations = plan.orientations
+        self._plan = plan
         self._clock = clock
         self._until = clock() + plan.limits.seconds / 2
 
@@ -64,10 +67,13 @@ class Stills:
             self.fault = Fault(Reason.DAMAGED, f"{type(error).__name__}: {error}")
 
     def _decoded(self) -> Iterator[tuple[str, Picture]]:
+        if may_reduce(self._plan) and (grey := self._reduced()) is not None:
+            yield "", self._picture(self._first, grey)
+            return
         first = self._first()
         count = getattr(first, "n_frames", 1) if self._form.many else 1
         if count == 1:
-            yield "", self._picture(first)
+            yield "", self._picture(lambda: first)
             return
         if count > self._limits.frames:
             self.fault = Fault(
@@ -80,11 +86,20 @@ class Stills:
                 return
             if not self._show(first, index):
                 return
-            picture = self._picture(first)
+            picture = self._picture(lambda: first)
             shown = hashlib.sha256(picture.rgb.tobytes()).digest()
             if shown not in seen:
                 seen.add(shown)
                 yield f"frame:{index}", picture
+
+    def _reduced(self) -> Grey | None:
+        """Decode at a lower resolution; None for what cannot be, or is damaged in any way."""
+        try:
+            return reduced(self._open(self._original))
+        except (MemoryError, _TooLarge):
+            raise
+        except Exception:  # noqa: BLE001 - as in _first, which looks closer
+            return None
 
     def _first(self) -> ImageFile:
         """Open the file and decode what it shows first: as it is, else repaired, else in part."""
@@ -130,12 +145,13 @@ class Stills:
         except Exception:
             image.tile = []
             image.load()
-            if self._picture(image).rgb.getbbox() is None:
+            if self._picture(lambda: image).rgb.getbbox() is None:
                 raise
             self.damaged = True
 
-    def _picture(self, image: ImageFile) -> Picture:
-        return Picture(image, orientations=self._orientations)
+    def _picture(self, decode: Callable[[], ImageFile], grey: Grey | None = None) -> Picture:
+        plan = self._plan
+        return Picture(decode, orientations=plan.orientations, quick=plan.quick, reduced=grey)
 
 
 class _TooLarge(Exception):

@@ -88,7 +88,9 @@ class LimitSettings:
         "Pixels of a picture. 50 million is more than phones take, and decodes in 200 MB.",
     )
     frames: int = setting(
-        Whole(1, 10_000), 64, "Frames of an animation that are hashed, equal ones once."
+        Whole(1, 10_000),
+        256,
+        "Frames of an animation that are hashed, equal ones once; 480x360 takes 1 s.",
     )
     picture_bytes: int = setting(
         Size(1 * MIB, 4 * GIB), 64 * MIB, "Size of a file that is still decoded as a picture."
@@ -126,6 +128,13 @@ class FingerprintSettings:
         (),
         "Hashers of your own that are programs: signal type, absolute path, arguments. The"
         " picture comes on standard input, the hash goes to standard output.",
+    )
+    require_sandbox: bool = setting(
+        Flag(),
+        False,
+        "Refuse to start if the kernel lacks a layer around the processes that decode (seccomp,"
+        " Landlock). Off: limits and separate processes hold everywhere, and `hashwacht doctor`"
+        " says which layers are active.",
     )
     limits: LimitSettings = section(LimitSettings)
 

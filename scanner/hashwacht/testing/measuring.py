@@ -118,11 +118,15 @@ class Table:
         """Say how many to take: of rounds, pictures, entries."""
         return smoke if self.smoke else full
 
-    def race(self, ours: Work, peer: Work, rounds: int) -> Times:
-        """Time both in turns, after one round that does not count."""
+    def race(self, ours: Work, peer: Work, rounds: int, calls: int = 1) -> Times:
+        """Time both in turns, after one round that does not count.
+
+        Give short work several *calls* in a row, as it would come in life; times are for one.
+        """
+        calls = self.amount(calls)
         pairs, cpus = [], []
         for _ in range(self.amount(rounds) + (not self.smoke)):
-            (one, one_cpu), (other, other_cpu) = _timed(ours), _timed(peer)
+            (one, one_cpu), (other, other_cpu) = _timed(ours, calls), _timed(peer, calls)
             pairs.append((one, other))
             cpus.append((one_cpu, other_cpu))
         counted = slice(0 if self.smoke else 1, None)
@@ -175,14 +179,15 @@ def duration(seconds: float) -> str:
     return f"{_short(seconds * 1e6)} us"
 
 
-def _timed(work: Work) -> tuple[float, float]:
+def _timed(work: Work, calls: int) -> tuple[float, float]:
     """Give wall-clock and processor seconds of one call; nobody pays for another's garbage."""
     gc.collect()
     gc.disable()
     try:
         wall, cpu = time.perf_counter(), time.process_time()
-        work()
-        return time.perf_counter() - wall, time.process_time() - cpu
+        for _ in range(calls):
+            work()
+        return (time.perf_counter() - wall) / calls, (time.process_time() - cpu) / calls
     finally:
         gc.enable()
 

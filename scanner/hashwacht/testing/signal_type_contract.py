@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 from hashwacht.errors import SignalError
@@ -105,7 +106,7 @@ class SignalTypeContract:
         if isinstance(self.signal_type, Digest):
             made += _digested(self.signal_type, _CONTENT + bytes([seed]))
         if isinstance(self.signal_type, PictureHash):
-            made += self.signal_type.signals(Picture(photo(seed)))
+            made += self.signal_type.signals(Picture(partial(photo, seed)))
         if isinstance(self.signal_type, OriginalHash):
             encoded = encode(photo(seed), "jpeg")
             made += self.signal_type.signals_of_original(encoded, "image/jpeg")

@@ -65,7 +65,7 @@ def raising(error: BaseException) -> Callable[[], Any]:
 )
 def test_nonsense_is_a_skip_and_never_an_exception(answer: Callable[[], Any]) -> None:
     odd, account = Odd(answer), Account()
-    account.ask(odd, lambda: odd.signals(Picture(photo(1, (8, 8)))))
+    account.ask(odd, lambda: odd.signals(Picture(lambda: photo(1, (8, 8)))))
     assert account.signals == ()
     assert [each.reason for each in account.skipped] == [Reason.HASHER_FAILED]
     assert account.skipped[0].detail.isprintable()
