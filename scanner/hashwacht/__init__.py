@@ -1,3 +1,54 @@
-"""Hashwacht: known abuse material cannot sit unnoticed on a host, and no content leaves it."""
+"""Hashwacht: known abuse material cannot sit unnoticed on a host, and no content leaves it.
+
+The names below are the public ones.  They are imported when first used, so that ``import
+hashwacht`` costs nothing in a program that never checks a file.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hashwacht.checker import Checker
+    from hashwacht.errors import ConfigurationError, HashwachtError
+    from hashwacht.types import Match, Outcome, Reason, Signal, Verdict
+    from hashwacht.uploads import Circumstances
+    from hashwacht.workplace import Checked, Workplace
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Checked",
+    "Checker",
+    "Circumstances",
+    "ConfigurationError",
+    "HashwachtError",
+    "Match",
+    "Outcome",
+    "Reason",
+    "Signal",
+    "Verdict",
+    "Workplace",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used (PEP 562)."""
+    homes = {
+        "hashwacht.checker": ("Checker",),
+        "hashwacht.errors": ("ConfigurationError", "HashwachtError"),
+        "hashwacht.types": ("Match", "Outcome", "Reason", "Signal", "Verdict"),
+        "hashwacht.uploads": ("Circumstances",),
+        "hashwacht.workplace": ("Checked", "Workplace"),
+    }
+    for home, names in homes.items():
+        if name in names:
+            value = globals()[name] = getattr(import_module(home), name)
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,216 @@
+"""The public face for other people's programs: give it a file or a stream, get what is known.
+
+::
+
+    checker = Checker.configured()
+    checked = checker.scan_file("/srv/incoming/upload.jpg")
+    if checked.outcome is Outcome.MATCH: ...
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from hashwacht.errors import HashwachtError
+from hashwacht.settings import Settings, load
+from hashwacht.types import Reason
+from hashwacht.uploads import Circumstances
+from hashwacht.workplace import Checked, Workplace, undetermined
+
+WAITING = 64
+"""Contents that may wait for a thread: beyond that nobody would wait for them either."""
+
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+Opener = Callable[[], Workplace]
+
+
+class Checker:
+    """Gives verdicts on files.  Thread-safe; opens its workplace when first asked.
+
+    It may be made before a server forks: every process opens a workplace of its own.
+    """
+
+    def __init__(self, opener: Opener, *, threads: int = 0, waiting: int = WAITING) -> None:
+        """Work at the place that *opener* opens; *threads* at once (0: one per core).
+
+        Up to *waiting* further contents wait; what comes on top is undetermined at once.
+        """
+        self._opener = opener
+        self._threads = threads or len(os.sched_getaffinity(0))
+        self._waiting = waiting
+        self._lock = threading.Lock()
+        self._shift: _Shift | None = None
+        self._closed = False
+        itself = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _forked(itself))
+
+    @classmethod
+    def configured(cls, file: str | os.PathLike[str] | None = None, *, threads: int = 0) -> Self:
+        """Work in this process, as the configuration says (*file*, else the usual place).
+
+        Reads the configuration now, so that mistakes in it stop the application when it starts:
+        raises ConfigurationError.  Workers and matchers begin with the first content.
+        """
+        chosen = None if file is None else Path(file)
+        settings = load(os.environ, uid=os.geteuid(), file=chosen).settings
+        return cls(lambda: _in_this_process(settings), threads=threads)
+
+    def scan_file(
+        self, file: str | bytes | os.PathLike[str] | int, told: Circumstances | None = None
+    ) -> Checked:
+        """Give the verdict on a file: a path, or a descriptor open for reading (it stays open).
+
+        Raises OSError if there is no regular file to open; whatever happens later is a verdict.
+        """
+        if isinstance(file, int):
+            return self._submit(os.dup(file), told, private=False).result()
+        fd = os.open(file, _FLAGS)
+        try:
+            regular = stat.S_ISREG(os.fstat(fd).st_mode)
+        except BaseException:
+            os.close(fd)
+            raise
+        if not regular:
+            os.close(fd)
+            raise OSError(0, "not a regular file")
+        return self._submit(fd, told, private=False).result()
+
+    def scan_stream(self, chunks: Iterable[bytes], told: Circumstances | None = None) -> Checked:
+        """Give the verdict on what *chunks* yields; it is spooled to an unlinked temporary file.
+
+        Raises OSError if there is no room, and whatever *chunks* raises.
+        """
+        with tempfile.TemporaryFile() as spool:
+            for chunk in chunks:
+                spool.write(chunk)
+            spool.flush()
+            return self.submit(spool.fileno(), told).result()
+
+    def submit(self, fd: int, told: Circumstances | None = None) -> Future[Checked]:
+        """Begin with a file that nobody else can write to, such as an unlinked temporary one.
+
+        The descriptor is duplicated: close yours whenever you like.  To cancel the future takes
+        back what has not begun.  Raises OSError if there is no descriptor left.
+        """
+        return self._submit(os.dup(fd), told, private=True)
+
+    def _submit(self, fd: int, told: Circumstances | None, *, private: bool) -> Future[Checked]:
+        """Hand *fd* over to a thread, which closes it."""
+        try:
+            return self._on_shift().submit(self._opener, fd, told, private=private)
+        except BaseException:
+            os.close(fd)
+            raise
+
+    def _on_shift(self) -> _Shift:
+        with self._lock:
+            if self._closed:
+                raise HashwachtError("the checker is closed", advice="Make a new one.")
+            if self._shift is None:
+                self._shift = _Shift(self._threads, self._waiting)
+            return self._shift
+
+    def close(self) -> None:
+        """End the workers and close matchers and state.  Any number of calls."""
+        with self._lock:
+            self._closed = True
+            shift, self._shift = self._shift, None
+        if shift is not None:
+            shift.close()
+
+    def forget_the_parent(self) -> None:
+        """Begin anew in a forked child: threads and workers belong to the parent."""
+        self._lock = threading.Lock()
+        self._shift = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _Shift:
+    """The threads of one process, and the workplace that they share."""
+
+    def __init__(self, threads: int, waiting: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="hashwacht")
+        self._room = threading.BoundedSemaphore(threads + waiting)
+        self._lock = threading.Lock()
+        self._workplace: Workplace | None = None
+
+    def submit(
+        self, opener: Opener, fd: int, told: Circumstances | None, *, private: bool
+    ) -> Future[Checked]:
+        """Have a thread check *fd* and close it; a queue that is full is an answer as well."""
+        if not self._room.acquire(blocking=False):
+            os.close(fd)
+            full: Future[Checked] = Future()
+            full.set_result(undetermined(Reason.OVER_LIMIT, "too many contents are waiting"))
+            return full
+        try:
+            future = self._pool.submit(self._check, opener, fd, told, private=private)
+        except BaseException:
+            self._room.release()
+            raise
+        future.add_done_callback(lambda ended: self._done(fd) if ended.cancelled() else None)
+        return future
+
+    def _check(
+        self, opener: Opener, fd: int, told: Circumstances | None, *, private: bool
+    ) -> Checked:
+        try:
+            with self._lock:
+                if self._workplace is None:
+                    self._workplace = opener()
+            return self._workplace.check(fd, told, private=private)
+        except HashwachtError as error:
+            return undetermined(Reason.UNANSWERED, f"{error.message} {error.advice}".strip())
+        finally:
+            self._done(fd)
+
+    def _done(self, fd: int) -> None:
+        os.close(fd)
+        self._room.release()
+
+    def close(self) -> None:
+        """Let what has begun end, take back the rest."""
+        self._pool.shutdown(cancel_futures=True)
+        if self._workplace is not None:
+            self._workplace.close()
+
+
+def _forked(itself: weakref.ref[Checker]) -> None:
+    checker = itself()
+    if checker is not None:
+        checker.forget_the_parent()
+
+
+def _in_this_process(settings: Settings) -> Workplace:
+    """Build everything in this process.  Raises HashwachtError."""
+    from hashwacht import compose
+    from hashwacht.uploads import Uploads
+    from hashwacht.workplace import InThisProcess, State
+
+    pipeline = compose.pipeline(settings, os.environ)
+    try:
+        store = compose.store(settings)
+    except BaseException:
+        pipeline.close()
+        raise
+    return InThisProcess(pipeline, State(store, Uploads(settings.state.path / "uploads")))

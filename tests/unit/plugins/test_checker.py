@@ -1,0 +1,194 @@
+"""The public face: files and streams in, verdicts out."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from hashwacht import Checked, Checker, Circumstances, HashwachtError, Outcome, Reason, Workplace
+from hashwacht.errors import StateBusy
+from hashwacht.state.store import Store
+from hashwacht.testing.bench import ScanBench
+from hashwacht.testing.fakes import KnowingMatcher
+from hashwacht.types import Verdict
+from hashwacht.uploads import Uploads
+
+KNOWN = b"known bytes"
+KEY = hashlib.sha256(KNOWN).hexdigest()
+TOLD = Circumstances("2026-01-01T00:00:00+00:00", "192.0.2.1", 4711, "alice")
+
+
+class Gate:
+    """A workplace that works only when it is told to."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.begun = threading.Event()
+        self.seen: list[bytes] = []
+
+    def check(self, fd: int, told: Circumstances | None, *, private: bool) -> Checked:
+        assert private or told is None
+        self.begun.set()
+        assert self.open.wait(10)
+        self.seen.append(os.pread(fd, 100, 0))
+        return Checked(Verdict(Outcome.NO_MATCH))
+
+    def close(self) -> None:
+        self.open.set()
+
+
+def test_a_path_a_descriptor_and_a_stream_get_the_same_verdict(
+    checker: Checker, matcher: KnowingMatcher, tmp_path: Path
+) -> None:
+    matcher.known.add(KEY)
+    file = tmp_path / "file"
+    file.write_bytes(KNOWN)
+    with file.open("rb") as opened:
+        opened.seek(5)
+        found = [
+            checker.scan_file(file),
+            checker.scan_file(bytes(file)),
+            checker.scan_file(opened.fileno()),
+            checker.scan_stream([KNOWN[:3], b"", KNOWN[3:]]),
+        ]
+        os.fstat(opened.fileno())  # still open
+    assert {(each.outcome, each.key, each.size) for each in found} == {
+        (Outcome.MATCH, KEY, len(KNOWN))
+    }
+    assert checker.scan_stream([b"other"]).outcome is Outcome.NO_MATCH
+
+
+def test_what_is_no_regular_file_is_refused_without_blocking(
+    checker: Checker, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", tmp_path, tmp_path / "missing"):
+        with pytest.raises(OSError, match=r"regular|No such"):
+            checker.scan_file(path)
+
+
+def test_an_undetermined_upload_is_asked_again_by_the_recheck_and_its_request_is_still_known(
+    checker: Checker, matcher: KnowingMatcher, uploads: Uploads, tmp_path: Path
+) -> None:
+    matcher.silent = True
+    first = checker.scan_stream([KNOWN], TOLD)
+    assert (first.outcome, first.reason, first.kept) == (
+        Outcome.UNDETERMINED,
+        Reason.UNANSWERED,
+        True,
+    )
+    matcher.silent = False
+    matcher.known.add(KEY)
+    late = ScanBench(tmp_path / "state", matcher).recheck()
+    assert [(each.key, each.verdict.outcome) for each in late.results] == [(KEY, Outcome.MATCH)]
+    assert uploads.of(KEY) == [TOLD]
+
+
+def test_of_a_content_without_match_nothing_is_kept(checker: Checker, uploads: Uploads) -> None:
+    found = checker.scan_stream([b"harmless"], TOLD)
+    assert (found.outcome, found.kept) == (Outcome.NO_MATCH, False)
+    assert list(uploads.keys()) == []
+
+
+def test_a_state_that_fails_changes_no_verdict_but_is_told(
+    checker: Checker,
+    matcher: KnowingMatcher,
+    uploads: Uploads,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    matcher.known.add(KEY)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "uploads").write_bytes(b"in the way")
+    found = checker.scan_stream([KNOWN], TOLD)
+    assert (found.outcome, found.kept) == (Outcome.MATCH, False)
+    assert "cannot be kept" in caplog.text
+    assert list(uploads.keys()) == []
+
+
+def test_a_workplace_that_cannot_be_opened_is_undetermined_and_tried_again() -> None:
+    gate = Gate()
+    gate.open.set()
+    faults = [StateBusy("somebody else has it", advice="Wait.")]
+
+    def opener() -> Workplace:
+        if faults:
+            raise faults.pop()
+        return gate
+
+    with Checker(opener) as checker:
+        first, second = checker.scan_stream([b"x"]), checker.scan_stream([b"x"])
+    assert (first.reason, first.verdict.detail) == (
+        Reason.UNANSWERED,
+        "somebody else has it Wait.",
+    )
+    assert second.outcome is Outcome.NO_MATCH
+
+
+def test_a_full_queue_is_an_answer_at_once() -> None:
+    gate = Gate()
+    with Checker(lambda: gate, threads=1, waiting=1) as checker, tempfile.TemporaryFile() as file:
+        waiting = [checker.submit(file.fileno()) for _ in range(2)]
+        refused = checker.submit(file.fileno()).result(0)
+        gate.open.set()
+        assert [each.result(10).outcome for each in waiting] == [Outcome.NO_MATCH] * 2
+        assert refused.reason is Reason.OVER_LIMIT
+        assert checker.submit(file.fileno()).result(10).outcome is Outcome.NO_MATCH
+
+
+def test_descriptors_are_given_back_when_a_check_ends_or_is_cancelled() -> None:
+    gate = Gate()
+    with Checker(lambda: gate, threads=1) as checker:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        with tempfile.TemporaryFile() as file:
+            file.write(b"content")
+            file.flush()
+            running = checker.submit(file.fileno())
+            assert gate.begun.wait(10)
+            assert checker.submit(file.fileno()).cancel()
+        gate.open.set()  # the file was closed by its owner meanwhile
+        running.result(10)
+        assert gate.seen == [b"content"]
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_closed_checker_says_so_and_can_be_closed_again(checker: Checker) -> None:
+    checker.close()
+    checker.close()
+    with pytest.raises(HashwachtError, match="closed"):
+        checker.scan_stream([b"x"])
+
+
+def test_a_forked_child_opens_a_workplace_of_its_own(tmp_path: Path) -> None:
+    opened = tmp_path / "opened"
+
+    def opener() -> Workplace:
+        with opened.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        gate = Gate()
+        gate.open.set()
+        return gate
+
+    checker = Checker(opener, threads=1)
+    checker.scan_stream([b"x"])
+    child = multiprocessing.get_context("fork").Process(target=checker.scan_stream, args=([b"x"],))
+    child.start()
+    child.join(20)
+    assert child.exitcode == 0
+    assert len(set(opened.read_text().split())) == 2
+    checker.close()
+
+
+def test_the_store_stays_usable_for_others_while_the_checker_has_it_open(
+    checker: Checker, matcher: KnowingMatcher, tmp_path: Path
+) -> None:
+    matcher.silent = True
+    checker.scan_stream([KNOWN], TOLD)
+    with Store.open(tmp_path / "state") as store, store.lock():
+        assert checker.scan_stream([b"another"], TOLD).kept
