@@ -35,6 +35,7 @@ _ALIGN = 64
 _HEADER = struct.Struct("<8sIIQII")
 _MAGIC = b"HWINDEX1"
 _NUMBER = np.dtype("<u4")
+NUMBER_BYTES = 4
 _PER_BUCKET = 3
 """log2 of the records behind one number of the fan-out: 8, so it costs half a byte an entry."""
 _MAX_FAN_BITS = 24
@@ -117,11 +118,10 @@ class IndexFile:
             self.bytes, np.uint8, self.shape.count * self.shape.width, self.shape.records_at
         ).reshape(self.shape.count, self.shape.width)
 
-    def band(self, band: int) -> tuple[Numbers, Numbers]:
-        """Where the rows with each key of a band begin, and the rows."""
-        at, starts = self.shape.band_at(band), 2**self.shape.key_bits + 1
-        rows_at = at + _NUMBER.itemsize * starts
-        return self._numbers(at, starts), self._numbers(rows_at, self.shape.count)
+    @property
+    def numbers(self) -> Numbers:
+        """The whole file as numbers: for the bands, whose places the shape tells."""
+        return self._numbers(0, self.shape.size // NUMBER_BYTES)
 
     def _numbers(self, at: int, count: int) -> Numbers:
         return np.frombuffer(self.bytes, _NUMBER, count, at)
