@@ -63,6 +63,7 @@ def test_eokm_knows_the_very_bytes(program: Program, storage: Path) -> None:
         assert code == 1
         assert verdicts(told) == {b"known.jpg": "match", b"copy.jpg": "match"}
         assert who(told, "known.jpg") == {("eokm", "csam", "md5")}
+        assert told[-1]["lists"] == {"eokm": 2}
         assert sorted(service.asked) == sorted(map(md5, (KNOWN, NEAR, OTHER, NOTE)))
         code, told = program.scan(storage)
         assert (code, told[-1]["counts"]["matches"], told[-1]["counts"]["lookups"]) == (1, 2, 0)

@@ -17,15 +17,25 @@ from hashwacht.types import Outcome
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A content's judgement, and the outcome it had *before* (None: it never had one)."""
+    """A content's judgement, and the outcome it had *before* (None: it never had one).
+
+    *matched_at* is when it was first known to match (Unix time), None if it was not until now.
+    """
 
     now: Judgement
     before: Outcome | None
+    matched_at: float | None = None
 
     @property
     def is_new(self) -> bool:
         """True if this outcome is another one than before."""
         return self.now.verdict.outcome is not self.before
+
+    def matches_since(self, began: float) -> bool:
+        """Say if it matches, and did not when a run *began*: each of its names is a new match."""
+        if self.now.verdict.outcome is not Outcome.MATCH:
+            return False
+        return self.is_new or (self.matched_at is not None and self.matched_at >= began)
 
     @property
     def is_news(self) -> bool:
@@ -52,7 +62,7 @@ class Judging:
         requests = [Request(each.fingerprint, each.answers) for each in stored.values()]
         judgements = judge_all(self._panel, requests, self._clock())
         return {
-            number: Judged(now, content.outcome)
+            number: Judged(now, content.outcome, content.first_match_at)
             for (number, content), now in zip(stored.items(), judgements, strict=True)
         }
 

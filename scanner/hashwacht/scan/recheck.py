@@ -21,6 +21,7 @@ from hashwacht.scan.watching import Watch
 from hashwacht.state.runs import Run, RunState
 from hashwacht.state.staleness import Wanted
 from hashwacht.state.store import Store
+from hashwacht.types import Outcome
 
 BATCH = 500
 """Contents asked about at a time."""
@@ -126,7 +127,7 @@ class Recheck:
         self._tally.size += fingerprint.size
         self._tally.judged(verdict)
         self._tally.answered(judged.now)
-        self._tally.new[verdict.outcome] += judged.is_new
+        self._tally.new_matches += judged.is_new and verdict.outcome is Outcome.MATCH
         if not judged.is_news:
             return
         paths = tuple(self._store.files.paths_of(number))

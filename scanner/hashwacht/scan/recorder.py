@@ -23,6 +23,7 @@ from hashwacht.scan.messages import File, Known, Message, Unread, Work
 from hashwacht.scan.progress import Result
 from hashwacht.scan.tally import Tally
 from hashwacht.state.files import Look
+from hashwacht.state.runs import Run
 from hashwacht.state.store import Store
 from hashwacht.types import FileId, Outcome, Reason, Verdict
 
@@ -42,7 +43,7 @@ class Recorder:
         store: Store,
         judging: Judging,
         links: Links[File],
-        run: int,
+        run: Run,
         tally: Tally,
         results: Queue[Result],
         cut: Event,
@@ -59,7 +60,8 @@ class Recorder:
         self._refused = Tally()
         self._open: set[Work] = set()
         self._store, self._judging, self._links = store, judging, links
-        self._run, self._results, self._clock = run, results, clock
+        self._run, self._began = run.id, run.started
+        self._results, self._clock = results, clock
         self._cut = cut
         self._queue: Queue[Message | None] = Queue(4 * BATCH)
         self._pending: list[Message] = []
@@ -169,10 +171,10 @@ class Recorder:
             self.tally.answered(each.now)
         for taken in batch.taken:
             taken.file.work.tally.took(taken.fingerprint.size, taken.seconds)
-            results += _settle(taken.file, judged[ids[taken.fingerprint.key]])
+            results += self._settle(taken.file, judged[ids[taken.fingerprint.key]])
         for known in batch.known:
             known.file.work.tally.unchanged += not known.new
-            results += _settle(known.file, judged[known.content])
+            results += self._settle(known.file, judged[known.content])
         for unread in batch.unread:
             verdict = Verdict(Outcome.UNDETERMINED, reason=unread.reason, detail=unread.detail)
             results.append(Result((unread.file.path,), verdict, size=unread.file.id.size))
@@ -180,6 +182,15 @@ class Recorder:
         for _ in batch.refused:
             self._refused.errors += 1
         return results
+
+    def _settle(self, file: File, judged: Judged) -> list[Result]:
+        """Count one file in its directory; give it back if somebody wants to know of it."""
+        verdict, fingerprint = judged.now.verdict, judged.now.fingerprint
+        file.work.tally.judged(verdict)
+        file.work.tally.new_matches += judged.matches_since(self._began)
+        if verdict.outcome is Outcome.NO_MATCH and not verdict.suppressed:
+            return []
+        return [Result((file.path,), verdict, fingerprint.kind, fingerprint.size, fingerprint.key)]
 
     def _list(self, batch: Batch) -> list[Work]:
         """Take in what the walker listed; give the directories that are done."""
@@ -201,12 +212,3 @@ def _row(
     file: File, content: int | None, *, at: FileId | None = None, reason: Reason | None = None
 ) -> Look:
     return (file.name, at or file.id, file.nlink, content, reason)
-
-
-def _settle(file: File, judged: Judged) -> list[Result]:
-    """Count one file in its directory; give it back if somebody wants to know of it."""
-    verdict, fingerprint = judged.now.verdict, judged.now.fingerprint
-    file.work.tally.judged(verdict)
-    if verdict.outcome is Outcome.NO_MATCH and not verdict.suppressed:
-        return []
-    return [Result((file.path,), verdict, fingerprint.kind, fingerprint.size, fingerprint.key)]

@@ -99,7 +99,7 @@ class Scan:
             store=self._store,
             judging=Judging(self._store, self._pipeline.panel, self._clock),
             links=self._links,
-            run=run.id,
+            run=run,
             tally=tally,
             results=self._results,
             cut=self._cut,
@@ -114,6 +114,7 @@ class Scan:
             not_before=panel.not_before(self._clock()),
             full=request.full,
             run=run.id,
+            given_up=self._store.culprits.given_up,
         )
         return Feed(
             store=self._store,

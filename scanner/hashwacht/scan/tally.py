@@ -16,7 +16,7 @@ from hashwacht.pipeline import Judgement
 from hashwacht.scan.progress import Counts, Summary
 from hashwacht.scan.report import DirectoryRow, MatcherRow, Sample
 from hashwacht.state.runs import RunState
-from hashwacht.types import Outcome, Reason, Verdict
+from hashwacht.types import Match, Outcome, Reason, Verdict
 
 SLOWEST = 20
 """Directories that a run remembers as the slowest."""
@@ -37,9 +37,9 @@ class Tally:
     errors: int = 0
     excluded: int = 0
     lookups: int = 0
+    new_matches: int = 0
     suppressed: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
-    new: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     lists: Counter[str] = field(default_factory=Counter)
     asked: Counter[str] = field(default_factory=Counter)
@@ -57,7 +57,7 @@ class Tally:
         self.suppressed += bool(verdict.suppressed)
         if verdict.reason is not None:
             self.reasons[verdict.reason] += 1
-        self.lists.update({f"{match.matcher}/{match.list}" for match in verdict.matches})
+        self.lists.update({_source(match) for match in verdict.matches})
 
     def took(self, size: int, seconds: float) -> None:
         """Count one file that was read."""
@@ -102,7 +102,7 @@ class Tally:
             read_bytes=self.read_bytes,
             unchanged=self.unchanged,
             matches=self.outcomes[Outcome.MATCH],
-            new_matches=self.new[Outcome.MATCH],
+            new_matches=self.new_matches,
             suppressed=self.suppressed,
             undetermined=self.outcomes[Outcome.UNDETERMINED],
             errors=self.errors,
@@ -166,9 +166,13 @@ class Tally:
         return cls(**stored)
 
 
+def _source(match: Match) -> str:
+    """Name who knows it: a matcher, and its list if it tells one."""
+    return f"{match.matcher}/{match.list}" if match.list else match.matcher
+
+
 _COUNTERS = (
     "outcomes",
-    "new",
     "reasons",
     "lists",
     "asked",
@@ -184,6 +188,7 @@ _NUMBERS = (
     "errors",
     "excluded",
     "lookups",
+    "new_matches",
     "suppressed",
     "seconds",
 )

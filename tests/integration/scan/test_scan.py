@@ -95,6 +95,27 @@ def test_hard_links_are_read_once_and_all_their_names_told(bench: ScanBench, roo
     assert bytes(later) in bench.scan(root).paths(Outcome.MATCH)
 
 
+def test_only_what_did_not_match_before_the_run_is_a_new_match(
+    bench: ScanBench, root: Path
+) -> None:
+    """However many batches lie between the names of one content."""
+    bench.clock = lambda: bench.matcher.now
+    bench.matcher.known = {sha256(b"one")}
+    for number in range(600):
+        (root / f"a/{number:03}").write_bytes(b"%d" % number)
+    (root / "z").mkdir()
+    (root / "z/another").write_bytes(b"one")
+    counts = bench.scan(root).summary.counts
+    assert (counts.matches, counts.new_matches) == (2, 2)
+    bench.matcher.now += 1000
+    bench.matcher.known |= {sha256(b"two")}
+    bench.matcher.revision = "2"
+    (root / "z/a third").write_bytes(b"one")
+    (root / "z/two").write_bytes(b"two")
+    counts = bench.scan(root).summary.counts
+    assert (counts.matches, counts.new_matches) == (5, 2)
+
+
 def test_a_new_signal_type_makes_old_contents_be_read_again(bench: ScanBench, root: Path) -> None:
     bench.scan(root)
     bench.fingerprinter = lambda: InProcess(Plan(("sha256", "md5")))

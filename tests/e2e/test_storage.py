@@ -1,0 +1,205 @@
+"""The storage of the demo, file by file: exact verdicts, in text, as JSON and on the page."""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hashwacht.paths import from_json, show
+from hashwacht.testing.program import Program
+from hashwacht.testing.storage import (
+    HOSTILE_NAME,
+    LINK,
+    good_list,
+    known_list,
+    later_list,
+    listed,
+    write_storage,
+)
+
+BY_ALL = {"md5", "pdq", "phash64"}
+BY_LOOKS = {"pdq", "phash64"}
+
+MATCHED = {
+    b"alice/holiday.jpg": BY_ALL,
+    b"alice/holiday copy.jpg": BY_ALL,
+    LINK: BY_ALL,
+    b"carol/" + HOSTILE_NAME: BY_ALL,
+    b"bob/a.webp": BY_LOOKS,
+    b"bob/thumbs/a.png": BY_LOOKS,
+    b"bob/b.jpg": BY_LOOKS,
+    b"bob/c.jpg": BY_LOOKS,
+    b"bob/e.gif": BY_LOOKS,
+    b"bob/f.jpg": {"phash64"},
+}
+"""What the first list knows, and by which signals.  ``bob/d.jpg`` is cropped too much."""
+
+EXPECTED = {
+    **dict.fromkeys(MATCHED, "match"),
+    b"dave/broken.jpg": "undetermined",
+    b"wp/default.jpg": "suppressed",
+}
+"""Everything that is told; all the rest is no match."""
+
+
+@pytest.fixture(scope="module")
+def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Paint storage and lists once: that takes the longest."""
+    place = tmp_path_factory.mktemp("painted")
+    (place / "storage").mkdir()
+    write_storage(place / "storage")
+    for name, content in (
+        ("police", known_list()),
+        ("harmless", good_list()),
+        ("newcomers", later_list()),
+    ):
+        (place / name).write_bytes(content)
+    return place
+
+
+@pytest.fixture
+def root(tmp_path: Path, painted: Path) -> Path:
+    subprocess.run(["cp", "-a", painted / "storage", tmp_path], check=True)  # with its hard link
+    return tmp_path / "storage"
+
+
+@pytest.fixture
+def imported(program: Program, painted: Path) -> Program:
+    """Import the list that knows some of it, and the one that knows what is harmless."""
+    for name, *options in (("police",), ("harmless", "--known-good")):
+        assert program.run("lists", "import", *options, name, painted / name).returncode == 0
+    return program
+
+
+def by_path(told: list[dict[str, Any]], root: Path) -> dict[bytes, dict[str, Any]]:
+    """Give what was told of files by their paths below the root."""
+    found: dict[bytes, dict[str, Any]] = {}
+    for one in told:
+        for path in one.get("paths", ()):
+            below = from_json(path).removeprefix(bytes(root) + b"/")
+            assert below not in found, "told once"
+            found[below] = one
+    return found
+
+
+def signals(one: dict[str, Any]) -> set[str]:
+    return {match["signal"]["type"] for match in one["matches"]}
+
+
+def test_every_exhibit_gets_its_verdict(imported: Program, root: Path) -> None:
+    code, told = imported.scan(root)
+    assert code == 1
+    found = by_path(told, root)
+    assert {path: one["type"] for path, one in found.items()} == EXPECTED
+    for path, types in MATCHED.items():
+        assert signals(found[path]) == types, path
+        assert {match["list"] for match in found[path]["matches"]} == {"police"}
+        assert {match["id"] for match in found[path]["matches"]} == {"K-1"}
+        assert {match["category"] for match in found[path]["matches"]} == {"csam"}
+    [frame] = {match["signal"]["variant"] for match in found[b"bob/e.gif"]["matches"]}
+    assert frame == "frame:7"
+    assert found[b"dave/broken.jpg"]["reason"] == "damaged"
+    set_aside = found[b"wp/default.jpg"]
+    assert set_aside["matches"] == []
+    assert {match["list"] for match in set_aside["suppressed"]} == {"police"}
+    assert {match["list"] for match in set_aside["suppressed_by"]} == {"harmless"}
+    counts = told[-1]["counts"]
+    names = dict(listed())
+    assert counts["files"] == len(names) == counts["read"] + 1, "a hard link is read once"
+    assert (counts["matches"], counts["undetermined"], counts["suppressed"]) == (10, 1, 1)
+    assert counts["new_matches"] == 10, "other names of what is new are new"
+    assert told[-1]["lists"] == {"hashlist/police": 10}
+    code, again = imported.scan(root)
+    counts = again[-1]["counts"]
+    assert (code, counts["read"], counts["matches"], counts["new_matches"]) == (1, 0, 10, 0)
+    assert {path: one["type"] for path, one in by_path(again, root).items()} == EXPECTED
+
+
+def test_no_value_of_a_list_is_ever_told(imported: Program, root: Path, painted: Path) -> None:
+    text = (painted / "police").read_text() + (painted / "newcomers").read_text()
+    values = re.findall("[0-9a-f]{16,}", text)
+    assert len(values) == 9
+    page = imported.home / "report.html"
+    runs = [
+        imported.run("-v", "scan", "--foreground", "--report", page, root),
+        imported.run("-v", "scan", "--json", "--full", root),
+        imported.run("recheck", "--json"),
+        imported.run("lists", "show"),
+        imported.run("lists", "verify"),
+        imported.run("doctor"),
+    ]
+    shown = b"".join(run.stdout + run.stderr for run in runs) + page.read_bytes()
+    assert not [value for value in values if value.encode() in shown]
+
+
+def test_a_list_that_comes_later_finds_its_match_with_the_storage_gone(
+    imported: Program, root: Path, painted: Path
+) -> None:
+    imported.scan(root)
+    done = imported.run("lists", "import", "newcomers", painted / "newcomers")
+    assert done.returncode == 0
+    root.rename(root.with_name("unmounted"))
+    code, told = imported.recheck()
+    assert code == 1
+    found = by_path(told, root)
+    assert {path: one["type"] for path, one in found.items()} == {b"carol/new.jpg": "match"}
+    assert signals(found[b"carol/new.jpg"]) == BY_ALL
+    assert {match["list"] for match in found[b"carol/new.jpg"]["matches"]} == {"newcomers"}
+    assert (told[-1]["counts"]["read"], told[-1]["counts"]["new_matches"]) == (0, 1)
+
+
+def test_a_hostile_name_is_one_harmless_line_everywhere(imported: Program, root: Path) -> None:
+    page = imported.home / "report.html"
+    hostile = bytes(root) + b"/carol/" + HOSTILE_NAME
+    done = imported.run("scan", "--foreground", "--report", page, root)
+    shown = show(hostile)
+    lines = done.stdout.decode().splitlines()
+    assert [line for line in lines if line.startswith("match") and line.endswith("  " + shown)]
+    assert not [line for line in lines if "all clear" in line and shown not in line]
+    for output in (done.stdout, done.stderr, page.read_bytes()):
+        assert b"\x1b" not in output
+        assert b"\r" not in output
+        output.decode("utf-8")
+    assert html.escape(shown) in page.read_text()
+    [one] = [
+        one
+        for one in imported.scan(root)[1]
+        for path in one.get("paths", ())
+        if from_json(path) == hostile
+    ]
+    assert one["path"] == shown
+    checked = imported.run("check", hostile)
+    assert checked.returncode == 1
+    assert shown.encode() in checked.stdout
+    assert b"\x1b" not in checked.stdout
+
+
+def test_the_report_stands_alone_and_shows_no_picture(imported: Program, root: Path) -> None:
+    page = imported.home / "report.html"
+    assert imported.run("scan", "--foreground", "--report", page, root).returncode == 1
+    text = page.read_text()
+    for tag in ("<img", "<script src", "<link", "<iframe", "url(", "@import", "data:"):
+        assert tag not in text.lower()
+    assert "http://" not in text.replace("http://www.w3.org/2000/svg", "")
+    for path, told in EXPECTED.items():
+        assert html.escape(show(bytes(root) + b"/" + path)) in text, (path, told)
+    assert page.stat().st_mode & 0o077 == 0
+
+
+def test_nothing_in_the_storage_is_changed(imported: Program, root: Path) -> None:
+    def look() -> dict[Path, tuple[int, ...]]:
+        paths = [root, *root.rglob("*")]
+        return {
+            path: (*(s := os.lstat(path))[:7], s.st_mtime_ns, s.st_ctime_ns, s.st_atime_ns)
+            for path in paths
+        }
+
+    before = look()
+    imported.scan(root)
+    assert look() == before
