@@ -8,12 +8,13 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from hashwacht.errors import CredentialError
+from hashwacht.fingerprint.later import Later
 from hashwacht.fingerprint.plan import Limits, Plan
 from hashwacht.intake.rules import BUILT_IN as BUILT_IN_RULES
 from hashwacht.intake.rules import Rules, literally, read_rules
 from hashwacht.match.panel import Panel, Seat
 from hashwacht.pipeline import Pipeline
-from hashwacht.ports import Fingerprinter, Matcher, SignalType
+from hashwacht.ports import Culprits, Decisive, Matcher, SignalType
 from hashwacht.secrets import Credential, Places, find
 from hashwacht.settings import (
     ArachnidSettings,
@@ -26,9 +27,10 @@ from hashwacht.settings import (
 )
 from hashwacht.signal_types import BUILT_IN, ENTRY_POINT_GROUP, signal_types
 from hashwacht.state.store import Store
-from hashwacht.types import Signal
+from hashwacht.types import QUICK_BITS, Signal
 
 if TYPE_CHECKING:
+    from hashwacht.fingerprint.pool import WorkerPool
     from hashwacht.match.client import Client
     from hashwacht.match.lists import HashLists
     from hashwacht.match.loop import LoopThread
@@ -82,7 +84,21 @@ def rules(settings: Settings, options: Sequence[str] = (), source: str = "config
     )
 
 
-def plan(settings: Settings, accepted: Collection[str]) -> Plan:
+def may_be_quick(settings: Settings, panel: Panel) -> bool:
+    """Say if picture hashes may be a few bits off at first.
+
+    Local lists say what they need exactly; a service is told so only if the settings allow it.
+    """
+    chosen = settings.fingerprint
+    return chosen.quick and all(
+        chosen.quick_for_services
+        or isinstance(seat.matcher, Decisive)
+        or not seat.matcher.accepts & QUICK_BITS.keys()
+        for seat in panel.seats
+    )
+
+
+def plan(settings: Settings, accepted: Collection[str], *, quick: bool = False) -> Plan:
     """Say what to compute: what some matcher accepts and we can, and what is always wanted.
 
     A type that a matcher accepts and nobody here can compute is left out: it is the business
@@ -104,6 +120,7 @@ def plan(settings: Settings, accepted: Collection[str]) -> Plan:
         ),
         orientations=chosen.orientations,
         commands=chosen.commands,
+        quick=quick,
     )
 
 
@@ -113,17 +130,44 @@ def panel(settings: Settings, environment: Mapping[str, str]) -> Panel:
     return Panel([build.seat(each) for each in settings.matchers])
 
 
-def fingerprinter(settings: Settings, accepted: Collection[str]) -> Fingerprinter:
-    """Start the worker processes.  Raises WorkerError."""
+def fingerprinter(
+    settings: Settings,
+    accepted: Collection[str],
+    culprits: Culprits | None = None,
+    *,
+    quick: bool = False,
+) -> WorkerPool:
+    """Start the worker processes.  Raises WorkerError, also if a required sandbox has gaps.
+
+    *culprits* remembers contents that end their workers; None: for this process only.
+    """
     from hashwacht.fingerprint.pool import WorkerPool
 
-    return WorkerPool(plan(settings, accepted), jobs(settings), background=settings.scan.background)
+    made = WorkerPool(
+        plan(settings, accepted, quick=quick),
+        jobs(settings),
+        background=settings.scan.background,
+        culprits=culprits,
+        require_sandbox=settings.fingerprint.require_sandbox,
+    )
+    if settings.fingerprint.require_sandbox:
+        try:
+            _ = made.layers
+        except BaseException:
+            made.close()
+            raise
+    return made
 
 
-def pipeline(settings: Settings, environment: Mapping[str, str]) -> Pipeline:
+def pipeline(
+    settings: Settings, environment: Mapping[str, str], culprits: Culprits | None = None
+) -> Pipeline:
     """Build the whole path, workers included; the caller closes it."""
     seats = panel(settings, environment)
-    return Pipeline(fingerprinter(settings, seats.accepts), seats)
+    quick = may_be_quick(settings, seats)
+    exact = Later(lambda: fingerprinter(settings, seats.accepts, culprits)) if quick else None
+    first = fingerprinter(settings, seats.accepts, culprits, quick=quick)
+    return Pipeline(first, seats, exact=exact)
 
 
 class _Building:

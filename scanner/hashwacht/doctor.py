@@ -9,6 +9,7 @@ import resource
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from hashwacht import compose
 from hashwacht.errors import HashwachtError
@@ -18,6 +19,9 @@ from hashwacht.settings import Configuration, HashlistSettings, Settings
 from hashwacht.settings.units import show_size
 from hashwacht.state.runs import RunState
 from hashwacht.types import Finding, Fingerprint, Skip
+
+if TYPE_CHECKING:
+    from hashwacht.fingerprint.pool import WorkerPool
 
 GIB = 1 << 30
 
@@ -170,11 +174,34 @@ def _workers(settings: Settings) -> Iterator[Finding]:
         yield Finding("workers", ok=False, detail=error.message, advice=error.advice)
         return
     try:
+        yield from _sandbox(fingerprinter)
         picture = photo(1, (128, 128))
         for name in PICTURES:
             yield _decoder(fingerprinter, name, encode(picture, name))
     finally:
         fingerprinter.close()
+
+
+def _sandbox(pool: WorkerPool) -> Iterator[Finding]:
+    """Say which layers around a decoder are active, besides its limits and its own process."""
+    try:
+        layers = pool.layers
+    except HashwachtError as error:
+        yield Finding("sandbox", ok=False, detail=error.message, advice=error.advice)
+        return
+    for name, problem in layers.items():
+        yield Finding(
+            f"sandbox {name}",
+            ok=not problem,
+            detail=problem or "active around every process that decodes",
+            advice=_SANDBOX_ADVICE if problem else "",
+        )
+
+
+_SANDBOX_ADVICE = (
+    "Run a kernel that has it (Landlock: 5.13 and listed in /sys/kernel/security/lsm; containers"
+    " must allow its system calls), or keep to limits and separate processes."
+)
 
 
 def _decoder(fingerprinter: Fingerprinter, name: str, content: bytes) -> Finding:

@@ -79,6 +79,18 @@ class Matcher(Protocol):
         """Give back connections and files.  Further calls are mistakes."""
 
 
+@runtime_checkable
+class Decisive(Protocol):
+    """What a matcher can do on top that knows itself how near is near enough.
+
+    It never says NO_MATCH to a quick signal that an entry may be near enough to, nor MATCH if
+    it may not: it says UNDETERMINED (close-call), and tells beforehand who that would happen to.
+    """
+
+    def close_call(self, question: Sequence[Signal]) -> bool:
+        """Say if any quick signal is, or may be, near an entry: its exact value is needed."""
+
+
 class Fingerprinter(Protocol):
     """Turns an open file into a fingerprint, in a worker process or in this one.
 
@@ -100,15 +112,24 @@ class Fingerprinter(Protocol):
         """End the worker processes."""
 
 
+CHANCES = 2
+"""Times that a content may end a worker: the first one may have been somebody else's fault."""
+
+
 class Culprits(Protocol):
     """Remembers contents that ended the workers that decoded them.  Thread-safe.
 
-    *key* is the SHA-256 of the content, *decoder* everything that decides if the same would
-    happen again: with another one, a content is innocent.
+    *key* is the SHA-256 of the content.
     """
 
-    def barred(self, key: str, decoder: str) -> Reason | None:
+    def use(self, decoder: str) -> None:
+        """Say which decoder is at work from now on: with another one, a content is innocent.
+
+        *decoder* names everything that decides if the same would happen again.
+        """
+
+    def barred(self, key: str) -> Reason | None:
         """Say what it did if it did it so often that it is not to be tried again."""
 
-    def blame(self, key: str, decoder: str, reason: Reason) -> None:
+    def blame(self, key: str, reason: Reason) -> None:
         """Note that it did it, once more."""

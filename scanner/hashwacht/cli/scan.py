@@ -99,7 +99,7 @@ def _run(
         give_way()
     with (
         compose.store(settings) as store,
-        compose.pipeline(settings, os.environ) as pipeline,
+        compose.pipeline(settings, os.environ, store.culprits) as pipeline,
         stoppable() as stop,
     ):
         with observer(as_json=as_json) as watching:

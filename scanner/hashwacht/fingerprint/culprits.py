@@ -7,10 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from threading import Lock
 
 from hashwacht.fingerprint.plan import Plan
+from hashwacht.ports import CHANCES
 from hashwacht.types import Reason
-
-CHANCES = 2
-"""Times that a content may end a worker: the first one may have been somebody else's fault."""
 
 BLAMED = frozenset({Reason.WORKER_DIED, Reason.TIMED_OUT})
 
@@ -43,12 +41,15 @@ class InMemory:
         self._deeds: Counter[str] = Counter()
         self._reasons: dict[str, Reason] = {}
 
-    def barred(self, key: str, decoder: str) -> Reason | None:  # noqa: ARG002 - one process, one decoder
+    def use(self, decoder: str) -> None:
+        """There is only one in a process."""
+
+    def barred(self, key: str) -> Reason | None:
         """Say what it did, if it did it twice."""
         with self._lock:
             return self._reasons.get(key) if self._deeds[key] >= CHANCES else None
 
-    def blame(self, key: str, decoder: str, reason: Reason) -> None:  # noqa: ARG002 - as above
+    def blame(self, key: str, reason: Reason) -> None:
         """Note it; of too many, all are forgotten rather than memory filled."""
         with self._lock:
             if len(self._reasons) >= self._MOST:

@@ -77,7 +77,7 @@ class WorkerPool:
         )
         self._looks = (Attempt.COMMANDS, Attempt.PICTURE) if plan.commands else (Attempt.PICTURE,)
         self._culprits = culprits or InMemory()
-        self.decoder = decoder(plan)
+        self._culprits.use(decoder(plan))
         self._nursery = NurseryLink(self._order)
         self._codecs: Mapping[Attempt, Codec] = {}
         self._changing = Lock()
@@ -134,7 +134,7 @@ class WorkerPool:
         """Have a copy looked at, unless the content has ended too many workers already."""
         types = self._codec(attempt).types
         guards = attempt is Attempt.PICTURE
-        if guards and (reason := self._culprits.barred(key, self.decoder)) is not None:
+        if guards and (reason := self._culprits.barred(key)) is not None:
             return Seen((), tuple(Skip(each, reason, BARRED) for each in types), damaged=False)
         reply, _ = self._attempt(attempt, copy)
         if not isinstance(reply, Seen):
@@ -142,7 +142,7 @@ class WorkerPool:
             skips = tuple(Skip(each, why.reason, why.detail) for each in types)
             reply = Seen((), skips, damaged=False)
         if guards and (blamed := {each.reason for each in reply.skipped} & BLAMED):
-            self._culprits.blame(key, self.decoder, min(blamed))
+            self._culprits.blame(key, min(blamed))
         return reply
 
     def _attempt(self, attempt: Attempt, fd: int) -> tuple[Reply, int | None]:

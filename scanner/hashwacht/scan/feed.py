@@ -24,7 +24,9 @@ from hashwacht.state.store import Store
 from hashwacht.state.stretches import Settled
 from hashwacht.types import FileId, Outcome, Reason, Verdict
 
-READ_AGAIN = frozenset({Reason.TIMED_OUT, Reason.WORKER_DIED, Reason.HASHER_FAILED})
+READ_AGAIN = frozenset(
+    {Reason.TIMED_OUT, Reason.WORKER_DIED, Reason.HASHER_FAILED, Reason.CLOSE_CALL}
+)
 """What may go better the next time although the file is the same."""
 
 
@@ -41,7 +43,8 @@ class Wanted:
     """What a stored look at a file must have had, to stand for another one.
 
     *recipe* are the signal types with versions, *epoch* the panel's number in the state,
-    *not_before* the oldest date (Unix time) at which an answer that ages still holds.
+    *not_before* the oldest date (Unix time) at which an answer that ages still holds; *given_up*
+    says which contents ended their workers so often that they are not decoded again.
     """
 
     recipe: frozenset[str]
@@ -49,6 +52,7 @@ class Wanted:
     not_before: float
     full: bool
     run: int
+    given_up: Callable[[int], bool]
 
     @property
     def answered(self) -> Settled:
@@ -63,7 +67,7 @@ class Wanted:
             and known.id == file
             and (not self.full or known.run == self.run)
             and self.recipe.issubset(known.recipe)
-            and known.reason not in READ_AGAIN
+            and not (known.reason in READ_AGAIN and not self.given_up(known.content))
         )
 
     def settled(self, known: KnownFile) -> bool:

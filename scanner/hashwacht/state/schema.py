@@ -102,7 +102,18 @@ _VERSION_1: Step = (
         tally TEXT NOT NULL)""",
 )
 
-STEPS: tuple[Step, ...] = (_VERSION_1,)
+_VERSION_2: Step = (
+    # Contents that ended the workers that decoded them, by key: they may have no row above.
+    """CREATE TABLE culprits (
+        key BLOB NOT NULL,
+        decoder INTEGER NOT NULL,
+        times INTEGER NOT NULL,
+        reason INTEGER NOT NULL,
+        last REAL NOT NULL,
+        PRIMARY KEY (key, decoder)) WITHOUT ROWID""",
+)
+
+STEPS: tuple[Step, ...] = (_VERSION_1, _VERSION_2)
 """All steps in order; the version of a database is the number of steps it has taken."""
 
 

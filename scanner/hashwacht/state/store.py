@@ -9,6 +9,7 @@ from typing import Self
 
 from hashwacht.state.answers import Answers
 from hashwacht.state.contents import Contents
+from hashwacht.state.culprits import Culprits
 from hashwacht.state.database import Database
 from hashwacht.state.epochs import Epochs
 from hashwacht.state.files import Files
@@ -33,6 +34,7 @@ class Store:
         self.epochs = Epochs(database)
         self.runs = Runs(database)
         self.overview = Overview(database)
+        self.culprits = Culprits(database)
 
     @classmethod
     def open(cls, directory: Path) -> Self:

@@ -1,0 +1,134 @@
+"""A content that ends its workers is tried twice, and then left alone until the decoder changes."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from hashwacht.fingerprint.plan import Limits, Plan
+from hashwacht.fingerprint.pool import WorkerPool
+from hashwacht.intake.rules import Rules
+from hashwacht.match.panel import Panel, Seat
+from hashwacht.pipeline import Pipeline
+from hashwacht.scan.request import ScanRequest
+from hashwacht.scan.scan import Scan
+from hashwacht.state.culprits import Culprits
+from hashwacht.state.database import Database
+from hashwacht.state.store import Store
+from hashwacht.testing.fakes import CountingFingerprinter, KnowingMatcher, RememberingObserver
+from hashwacht.types import Outcome, Reason
+
+LIMITS = Limits(seconds=0.5)
+CULPRITS = "hashwacht.testing.culprits:Culprits"
+
+
+@dataclass
+class Ran:
+    """What a scan told, and how many files it read."""
+
+    heard: RememberingObserver
+    read: int
+
+
+def scan(state: Path, root: Path, *, full: bool = False, limits: Limits = LIMITS) -> Ran:
+    matcher = KnowingMatcher(accepts=frozenset({"sha256", "pdq"}))
+    observer = RememberingObserver()
+    plan = Plan(("sha256", "pdq"), limits)
+    with Store.open(state) as store:
+        pool = WorkerPool(plan, 2, maker=CULPRITS, culprits=store.culprits)
+        counting = CountingFingerprinter(pool)
+        with closing(Pipeline(counting, Panel([Seat(matcher, None)]))) as pipeline:
+            request = ScanRequest((bytes(root),), Rules([]), jobs=2, full=full)
+            stop = threading.Event()
+            Scan(
+                store=store, pipeline=pipeline, request=request, observer=observer, stop=stop
+            ).run()
+    return Ran(observer, counting.read)
+
+
+def deaths(state: Path) -> list[int]:
+    with closing(sqlite3.connect(state / "state.db")) as database:
+        return [times for (times,) in database.execute("SELECT times FROM culprits")]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    root = tmp_path / "uploads"
+    root.mkdir()
+    for name, content in {"bad": b"die", "good": b"good", "better": b"better"}.items():
+        (root / name).write_bytes(content)
+    while time.time_ns() < (root / "better").stat().st_ctime_ns + 20_000_000:
+        time.sleep(0.005)
+    return root
+
+
+def test_a_culprit_is_tried_in_two_scans_and_not_even_read_in_the_third(
+    tmp_path: Path, tree: Path
+) -> None:
+    """Each scan is a restart: a new pool over the same state."""
+    state = tmp_path / "state"
+    culprit = {bytes(tree / "bad"): Reason.WORKER_DIED}
+    for read, ended in ((3, [1]), (1, [2]), (0, [2]), (0, [2])):
+        ran = scan(state, tree)
+        assert (ran.read, deaths(state)) == (read, ended)
+        assert ran.heard.reasons() == culprit
+        assert ran.heard.summary.counts.undetermined == 1
+
+
+def test_its_copies_and_a_full_scan_do_not_try_it_either_but_ask_its_digests(
+    tmp_path: Path, tree: Path
+) -> None:
+    state = tmp_path / "state"
+    scan(state, tree)
+    scan(state, tree)
+    (tree / "copy").write_bytes(b"die")
+    ran = scan(state, tree, full=True)
+    assert (ran.read, deaths(state)) == (4, [2])
+    assert ran.heard.reasons() == dict.fromkeys(
+        map(bytes, (tree / "bad", tree / "copy")), Reason.WORKER_DIED
+    )
+    with Store.open(state) as store:
+        (number,) = store.contents.find([_key(b"die")]).values()
+        (content,) = store.contents.load([number]).values()
+    assert "not decoded again" in content.fingerprint.skipped[0].detail
+    assert content.answers[0].outcome is Outcome.NO_MATCH  # of the digests
+
+
+def test_another_decoder_or_budget_tries_it_again(tmp_path: Path, tree: Path) -> None:
+    state = tmp_path / "state"
+    for _ in range(3):
+        scan(state, tree)
+    ran = scan(state, tree, limits=Limits(seconds=0.75))
+    assert ran.read == 1
+    assert deaths(state) == [2, 1]
+
+
+def test_what_is_remembered_survives_and_belongs_to_one_decoder(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with closing(Database.open(path)) as database:
+        culprits = Culprits(database)
+        culprits.use("pillow/13")
+        assert culprits.barred("ab" * 32) is None
+        culprits.blame("ab" * 32, Reason.WORKER_DIED)
+        assert culprits.barred("ab" * 32) is None
+        culprits.blame("ab" * 32, Reason.TIMED_OUT)
+    with closing(Database.open(path)) as database:
+        culprits = Culprits(database)
+        assert culprits.barred("ab" * 32) is None  # nobody decodes yet
+        culprits.use("pillow/13")
+        assert culprits.barred("ab" * 32) is Reason.TIMED_OUT
+        assert culprits.barred("cd" * 32) is None
+        culprits.use("pillow/14")
+        assert culprits.barred("ab" * 32) is None
+
+
+def _key(content: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(content).hexdigest()
