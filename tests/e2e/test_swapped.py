@@ -1,0 +1,127 @@
+"""A scan of a tree whose owner exchanges files and directories for links to somebody's secret.
+
+The attacker is that of ``tests/integration/intake``, where it is shown that it does catch
+whoever goes by path.  The kernel itself tells whether the secret was opened (inotify(7)).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from hashwacht.paths import from_json
+from hashwacht.secrets import Credential
+from hashwacht.testing.http_server import HttpServer
+from hashwacht.testing.program import Program
+from hashwacht.testing.services import Eokm
+
+SWAPPER = Path(__file__).parents[1] / "integration/intake/swapper.py"
+ACCOUNT = Credential("hoster", "secret")
+SECRET = b"secret of another customer"
+STABLE = 60
+IN_ACCESS, IN_OPEN = 0x01, 0x20
+ROUNDS, LIMIT = 5, 15.0
+"""Scans at least, and the seconds within which the race must have been met."""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Give ``root`` with stable files and ``play``; ``swap`` and ``outside`` lie beside it."""
+    outside, swap, play = tmp_path / "outside", tmp_path / "swap", tmp_path / "root/play"
+    outside.mkdir()
+    swap.mkdir()
+    play.mkdir(parents=True)
+    for number in range(3):
+        (outside / f"inner{number}").write_bytes(SECRET)
+    for number in range(12):
+        (play / f"file{number}").write_bytes(b"harmless %d" % number)
+        (swap / f"file{number}").symlink_to(outside / f"inner{number % 3}")
+        (play / f"dir{number}").mkdir()
+        for inner in range(3):
+            (play / f"dir{number}/inner{inner}").write_bytes(b"harmless %d" % inner)
+        (swap / f"dir{number}").symlink_to(outside)
+    for number in range(STABLE):
+        path = tmp_path / f"root/stable{number % 5}/{number}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"stable %d" % number)
+    return tmp_path / "root"
+
+
+@contextmanager
+def attack(root: Path) -> Iterator[None]:
+    with subprocess.Popen(
+        [sys.executable, SWAPPER, root / "play", root.with_name("swap")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as swapper:
+        assert swapper.stdin
+        assert swapper.stdout
+        assert swapper.stdout.readline() == b"begun\n"
+        try:
+            yield
+        finally:
+            assert swapper.poll() is None, "the attacker has died"
+            swapper.stdin.close()
+
+
+@contextmanager
+def watched(directory: Path) -> Iterator[int]:
+    """Give a descriptor from which can be read what was opened in *directory*, or itself."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    assert fd >= 0
+    try:
+        assert libc.inotify_add_watch(fd, bytes(directory), IN_OPEN | IN_ACCESS) > 0
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def was_opened(watch: int) -> bool:
+    try:
+        return bool(os.read(watch, 4096))
+    except BlockingIOError:
+        return False
+
+
+def test_a_secret_outside_is_never_opened_and_every_stable_file_is_judged(
+    program: Program, root: Path
+) -> None:
+    """The service remembers all hashes it was ever asked; half of the stable ones match."""
+    contents = [b"stable %d" % number for number in range(STABLE)]
+    md5 = [hashlib.md5(content).hexdigest() for content in contents]
+    service = Eokm(frozenset(md5[::2]), ACCOUNT)
+    program.log_in(ACCOUNT.line(), "eokm")
+    seen: Counter[str] = Counter()
+    end = time.monotonic() + LIMIT
+    with HttpServer(service) as server, watched(root.with_name("outside")) as watch, attack(root):
+        program.ask("eokm", server.url)
+        while seen["rounds"] < ROUNDS or not seen["changed-while-read"]:
+            assert time.monotonic() < end, seen
+            code, told = program.scan("--full", root)
+            assert code == 1
+            matches = [one for one in told if one["type"] == "match"]
+            paths = {from_json(one) for one in matches}
+            assert len(paths) == STABLE // 2
+            assert not [path for path in paths if b"/stable" not in path]
+            seen["rounds"] += 1
+            seen.update(one["reason"] for one in told if one["type"] == "undetermined")
+        assert not was_opened(watch)
+        (root.with_name("outside") / "inner0").read_bytes()
+        assert was_opened(watch), "otherwise the watch proves nothing"
+    assert set(md5) <= set(service.asked)
+    assert hashlib.md5(SECRET).hexdigest() not in service.asked
+    allowed = {hashlib.md5(b"harmless %d" % number).hexdigest() for number in range(12)}
+    allowed |= {*md5, hashlib.md5(b"").hexdigest()}
+    assert set(service.asked) <= allowed
+    assert set(seen) <= {"rounds", "changed-while-read"}, "nothing else can have happened"
