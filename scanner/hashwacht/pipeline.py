@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from hashwacht.files import stable
@@ -63,15 +63,30 @@ class Pipeline:
         fingerprinter: Fingerprinter,
         panel: Panel,
         clock: Callable[[], float] = time.time,
+        exact: Fingerprinter | None = None,
     ) -> None:
-        """Take the parts; ``close`` closes them."""
+        """Take the parts; ``close`` closes them.
+
+        *exact* is needed if *fingerprinter* is quick: it decides what is near an entry.
+        """
         self.fingerprinter = fingerprinter
+        self._exact = exact
         self.panel = panel
         self._clock = clock
 
     def fingerprint(self, fd: int) -> Fingerprint:
-        """Turn an open file, at offset 0, into its fingerprint.  Raises OSError."""
-        return self.fingerprinter.fingerprint(fd)
+        """Turn an open file, at offset 0, into its fingerprint.  Raises OSError.
+
+        A picture that a local list may know is read and hashed once more, exactly: verdicts
+        never depend on quick hashes.
+        """
+        found = self.fingerprinter.fingerprint(fd)
+        if self._exact is None or not self.panel.close_call(found):
+            return found
+        os.lseek(fd, 0, os.SEEK_SET)
+        again = self._exact.fingerprint(fd)
+        both = dict.fromkeys((*again.recipe, *found.recipe))  # exact stands for quick as well
+        return replace(again, recipe=tuple(both))
 
     def check(self, fd: int) -> Judgement:
         """Take one open file all the way.
@@ -96,6 +111,8 @@ class Pipeline:
     def close(self) -> None:
         """End the workers and close the matchers."""
         self.fingerprinter.close()
+        if self._exact is not None:
+            self._exact.close()
         self.panel.close()
 
     def __enter__(self) -> Self:

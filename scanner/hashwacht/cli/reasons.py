@@ -15,6 +15,7 @@ MEANING: Mapping[Reason, str] = MappingProxyType(
         Reason.DAMAGED: "Too damaged to decode; a browser would show no picture either.",
         Reason.OVER_LIMIT: "More pixels, frames or bytes than the limits allow; see"
         " [fingerprint.limits].",
+        Reason.CLOSE_CALL: "A new list has something near it; the next scan reads it and decides.",
         Reason.TIMED_OUT: "It took more time than the limits allow; see [fingerprint.limits].",
         Reason.WORKER_DIED: "The process that decoded it died of it; it is not tried again.",
         Reason.NO_DECODER: "No decoder for this kind is installed; `hashwacht doctor` says which.",

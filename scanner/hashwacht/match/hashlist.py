@@ -11,7 +11,7 @@ from hashwacht.errors import ListError, UsageError
 from hashwacht.match.answers import NOTHING, Heard, combine
 from hashwacht.match.installed import InstalledLists, ListWatch
 from hashwacht.match.list_manifest import HashList
-from hashwacht.match.open_list import Hit
+from hashwacht.match.open_list import Hit, OpenList
 from hashwacht.ports import Question
 from hashwacht.signal_types import BUILT_IN
 from hashwacht.types import Answer, Finding, Match, Reason, Signal
@@ -20,10 +20,12 @@ MAX_MATCHES = 32
 """Matches in the answer to one signal; the known-good ones are counted for themselves."""
 
 NO_LIST = "no hash list is installed"
+TOO_NEAR = "computed quickly, and an entry is so near that only the exact hash can tell"
 
 _Found = tuple[HashList, Hit]
-_Known = tuple[list[_Found], str]
-"""What the lists say of one value: the entries that match, and which lists could not say."""
+_Known = tuple[list[_Found], str, bool]
+"""What the lists say of one value: the entries that match, which lists could not say, and
+whether the value, being quick, is too near the radius of some entry to say."""
 
 
 class HashListMatcher:
@@ -79,6 +81,16 @@ class HashListMatcher:
             for question in questions
         ]
 
+    def close_call(self, question: Sequence[Signal]) -> bool:
+        """Say if a quick signal is, or may be, near an entry; a damaged list says nothing here."""
+        lists = self._watch.lists()
+        return any(
+            _is_near(each, signal)
+            for signal in question
+            if signal.slack
+            for each in lists.open.values()
+        )
+
     def check(self) -> Finding:
         """Say which lists are installed and whether they can be searched."""
         lists = self._watch.lists()
@@ -111,7 +123,7 @@ class _Search:
     def __init__(self, matcher: str, lists: InstalledLists) -> None:
         self._matcher = matcher
         self._lists = lists
-        self._known: dict[tuple[str, str], _Known] = {}
+        self._known: dict[tuple[str, str, int], _Known] = {}
         self._accepts = frozenset(BUILT_IN) | lists.types
         self._judged = lists.judged
         self.revision = lists.revision
@@ -126,32 +138,39 @@ class _Search:
             return Heard(reason=Reason.UNANSWERED, detail=self._lists.unusable)
         if signal.type not in self._accepts:
             return Heard((), Reason.NOT_JUDGED, f"no hash list holds {signal.type}")
-        key = (signal.type, signal.value)
+        key = (signal.type, signal.value, signal.slack)
         if key not in self._known:
             self._known[key] = self._searched(*key)
-        found, fault = self._known[key]
+        found, fault, near = self._known[key]
         matches = tuple(self._match(signal, *each) for each in found)
         if fault:
             return Heard(matches, Reason.UNANSWERED, fault)
+        if near:
+            return Heard(matches, Reason.CLOSE_CALL, f"{signal.type}: {TOO_NEAR}")
         if not judged:
             held = f"no hash list holds {signal.type}"
             return Heard(matches, Reason.NOT_JUDGED, held if self._lists.known else NO_LIST)
         return Heard(matches) if matches else NOTHING
 
-    def _searched(self, signal_type: str, value: str) -> _Known:
-        """Search every list; go on if one is damaged, for another may know the value."""
+    def _searched(self, signal_type: str, value: str, slack: int) -> _Known:
+        """Search every list; go on if one is damaged, for another may know the value.
+
+        Of a quick value only those matches are told that the exact value has as well; none if
+        an entry that is known to be good might set them aside.
+        """
         found: list[_Found] = []
         faults = self._faults(signal_type) if self._lists.damaged else []
         try:
             raw = bytes.fromhex(value)
         except ValueError:
-            return [], f"not a value of type {signal_type}"
+            return [], f"not a value of type {signal_type}", False
         for name, each in self._lists.open.items():
             try:
-                found += [(each.info, hit) for hit in each.hits(signal_type, raw)]
+                found += [(each.info, hit) for hit in each.hits(signal_type, raw, slack)]
             except ListError as error:
                 faults.append(f"hash list {name!r}: {error.message}")
-        return _bounded(found), "; ".join(faults)
+        sure = _sure(found, signal_type, slack) if slack else found
+        return _bounded(sure), "; ".join(faults), len(sure) < len(found)
 
     def _faults(self, signal_type: str) -> list[str]:
         """Name the lists of this type that cannot be searched."""
@@ -165,6 +184,25 @@ class _Search:
         return Match(
             self._matcher, signal, hit.distance, hit.category, info.name, hit.id, info.known_good
         )
+
+
+def _sure(found: Sequence[_Found], signal_type: str, slack: int) -> list[_Found]:
+    """Keep what the exact value matches as well; nothing if an entry known to be good may too."""
+    sure = [
+        (info, hit)
+        for info, hit in found
+        if hit.distance + slack <= info.types[signal_type].radius
+    ]
+    unsure = [info for info, hit in found if (info, hit) not in sure]
+    return [] if any(info.known_good for info in unsure) else sure
+
+
+def _is_near(each: OpenList, signal: Signal) -> bool:
+    """Say if a list has an entry that the exact value of a quick signal may match."""
+    try:
+        return bool(each.hits(signal.type, bytes.fromhex(signal.value), signal.slack))
+    except ListError:
+        return False
 
 
 def _bounded(found: Sequence[_Found]) -> list[_Found]:

@@ -57,12 +57,15 @@ class OpenList:
             for name, each in info.types.items()
         }
 
-    def hits(self, signal_type: str, value: bytes) -> list[Hit]:
+    def hits(self, signal_type: str, value: bytes, slack: int = 0) -> list[Hit]:
         """Give the entries that match a value, nearest first, at most MAX_HITS.
 
-        Raises ListError if the list turns out to be damaged, or the value is of another length.
+        *slack* looks that many bits beyond the radius.  Raises ListError if the list turns out
+        to be damaged, or the value is of another length.
         """
-        return list(self._types[signal_type].hits(value)) if signal_type in self._types else []
+        if signal_type not in self._types:
+            return []
+        return list(self._types[signal_type].hits(value, slack))
 
 
 class _OpenType:
@@ -78,21 +81,21 @@ class _OpenType:
         self._radius = index.radius
         self._default = info.category
         self._exact = ExactIndex(file)
-        self._near = RadiusIndex(file) if index.radius else None
+        self._near = RadiusIndex(file)
         self._labels = labels
         self._refs: NDArray[np.uint64] | None = None
         if index.labelled:
             self._refs = np.frombuffer(_mapped(root / refs_name(name)), "<u8", index.count)
 
-    def hits(self, value: bytes) -> Iterator[Hit]:
+    def hits(self, value: bytes, slack: int) -> Iterator[Hit]:
         if len(value) != self._bytes:
             raise ListError(f"a value of {self._bytes * 8} bits was expected")
         try:
-            if self._near is None:
+            if not self._radius + slack:
                 for row in self._exact.rows(value)[:MAX_HITS]:
                     yield self._hit(row, 0)
                 return
-            rows, distances = self._near.rows(value, self._radius)
+            rows, distances = self._near.rows(value, self._radius + slack)
             pairs = zip(rows[:MAX_HITS].tolist(), distances[:MAX_HITS].tolist(), strict=True)
             for row, distance in pairs:
                 yield self._hit(row, distance)

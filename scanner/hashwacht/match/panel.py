@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self
 
-from hashwacht.ports import Matcher, Question
+from hashwacht.ports import Decisive, Matcher, Question
 from hashwacht.types import Answer, Fingerprint, Outcome
 from hashwacht.verdict import standing
 
@@ -90,6 +90,14 @@ class Panel:
             _reply([column[index] for column in columns if column[index] is not None])
             for index in range(len(requests))
         ]
+
+    def close_call(self, fingerprint: Fingerprint) -> bool:
+        """Say if a quick hash is so near something that the exact one has to be computed."""
+        return any(
+            isinstance(seat.matcher, Decisive)
+            and seat.matcher.close_call(_question(fingerprint, seat.matcher.accepts))
+            for seat in self.seats
+        )
 
     def close(self) -> None:
         """Close every matcher."""

@@ -44,7 +44,8 @@ class Wanted:
 
     *recipe* are the signal types with versions, *epoch* the panel's number in the state,
     *not_before* the oldest date (Unix time) at which an answer that ages still holds; *given_up*
-    says which contents ended their workers so often that they are not decoded again.
+    says which contents ended their workers so often that they are not decoded again,
+    *undecided* of which ones quick hashes are stored that are too near an entry of a list.
     """
 
     recipe: frozenset[str]
@@ -53,6 +54,7 @@ class Wanted:
     full: bool
     run: int
     given_up: Callable[[int], bool]
+    undecided: Callable[[int], bool]
 
     @property
     def answered(self) -> Settled:
@@ -68,6 +70,7 @@ class Wanted:
             and (not self.full or known.run == self.run)
             and self.recipe.issubset(known.recipe)
             and not (known.reason in READ_AGAIN and not self.given_up(known.content))
+            and not (known.epoch != self.epoch and self.undecided(known.content))
         )
 
     def settled(self, known: KnownFile) -> bool:

@@ -115,6 +115,7 @@ class Scan:
             full=request.full,
             run=run.id,
             given_up=self._store.culprits.given_up,
+            undecided=self._undecided,
         )
         return Feed(
             store=self._store,
@@ -125,6 +126,11 @@ class Scan:
             pace=Pace(request.rate, self._stop.wait) if request.rate else None,
             stop=self._stop,
         )
+
+    def _undecided(self, content: int) -> bool:
+        """Say if only its exact hashes can tell what today's lists say of a stored content."""
+        stored = self._store.contents.load([content]).values()
+        return any(self._pipeline.panel.close_call(each.fingerprint) for each in stored)
 
     def _start(self, run: Run, recorder: Recorder) -> threading.Thread:
         """Start all threads; the one that is returned ends last."""
@@ -181,7 +187,7 @@ class Scan:
     def _end(self, run: Run, recorder: Recorder, watch: Watch) -> Summary:
         """Write how the run ended, and tell; raise what made it fail."""
         state = RunState.INTERRUPTED if self._stop.is_set() else RunState.FINISHED
-        tally = recorder.tally if state is RunState.INTERRUPTED else recorder.final()
+        tally = recorder.saved() if state is RunState.INTERRUPTED else recorder.final()
         tally.elapsed += watch.elapsed
         tally.samples += watch.samples
         if state is RunState.FINISHED:

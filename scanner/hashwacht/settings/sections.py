@@ -123,6 +123,18 @@ class FingerprintSettings:
         "Also ask the seven other rotations and mirrorings of every PDQ hash. Off: it means eight"
         " questions instead of one.",
     )
+    quick: bool = setting(
+        Flag(),
+        True,
+        "Decode JPEGs no larger than hashing needs: several times faster. What comes near an entry"
+        " of a local list is hashed again exactly, so that its verdicts stay the same.",
+    )
+    quick_for_services: bool = setting(
+        Flag(),
+        False,
+        "Be quick even if a service is asked with picture hashes. Off: such a hash may be some"
+        " bits off (PDQ: 10 at most), and a service cannot ask for the exact one.",
+    )
     commands: tuple[tuple[str, tuple[str, ...]], ...] = setting(
         Programs(SIGNAL_TYPE),
         (),

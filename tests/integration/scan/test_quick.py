@@ -1,0 +1,165 @@
+"""Quick hashes decide nothing: verdicts are those that exact hashes would have got."""
+
+from __future__ import annotations
+
+import io
+import random
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hashwacht.fingerprint.in_process import InProcess
+from hashwacht.fingerprint.plan import Plan
+from hashwacht.intake.rules import Rules
+from hashwacht.match.hashlist import HashListMatcher
+from hashwacht.match.list_terms import DEFAULT_RADII, ListTerms
+from hashwacht.match.lists import HashLists
+from hashwacht.match.panel import Panel, Seat
+from hashwacht.pipeline import Pipeline
+from hashwacht.scan.recheck import Recheck
+from hashwacht.scan.request import ScanRequest
+from hashwacht.scan.scan import Scan
+from hashwacht.state.store import Store
+from hashwacht.testing.fakes import CountingFingerprinter, RememberingObserver
+from hashwacht.testing.pictures import encode, grainy, photo
+from hashwacht.types import QUICK_BITS, Match, Outcome, Reason, Signal
+
+TYPES = ("md5", "pdq", "phash64", "dhash64")
+
+Known = list[tuple[str, str]]
+
+never = threading.Event
+"""A stop that nobody sets."""
+
+
+def exact(path: Path) -> dict[str, Signal]:
+    with path.open("rb") as file:
+        found = InProcess(Plan(TYPES)).fingerprint(file.fileno())
+    return {each.type: each for each in found.signals}
+
+
+def moved(value: str, bits: int, chance: random.Random) -> str:
+    number = int(value, 16)
+    for bit in chance.sample(range(len(value) * 4), bits):
+        number ^= 1 << bit
+    return f"{number:0{len(value)}x}"
+
+
+def install(folder: Path, known: Known) -> HashListMatcher:
+    lines = "\n".join(f"{name} {value}" for name, value in known)
+    HashLists(folder).import_list(io.BytesIO(lines.encode()), ListTerms("bad"))
+    return HashListMatcher(folder, clock=lambda: 7.0)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Callable[[int], Path]:
+    """Give a function that writes the JPEG of a seed, of many sizes, qualities and kinds."""
+
+    def written(seed: int) -> Path:
+        chance = random.Random(seed)
+        image = photo(seed, (chance.randint(140, 1300), chance.randint(140, 1100)))
+        if seed % 3 == 0:
+            image = grainy(image, 12, seed)
+        path = tmp_path / f"{seed}.jpg"
+        options = {"quality": chance.randint(40, 95), "progressive": seed % 2 == 0}
+        path.write_bytes(encode(image, "jpeg", **options))
+        return path
+
+    return written
+
+
+def test_verdicts_at_every_distance_around_the_radius_equal_those_of_exact_hashes(
+    tmp_path: Path, picture: Callable[[int], Path]
+) -> None:
+    """Same outcome, same entries, same distances; and most pictures are hashed only once."""
+    paths = [picture(seed) for seed in range(60)]
+    chance, known = random.Random(5), Known()
+    for number, path in enumerate(paths[:40]):
+        name = ("pdq", "pdq", "phash64", "dhash64")[number % 4]
+        reach = QUICK_BITS[name] + 1
+        around = max(0, DEFAULT_RADII[name] + chance.randint(-reach, reach))
+        known.append((name, moved(exact(path)[name].value, around, chance)))
+    matcher = install(tmp_path / "lists", known)
+    again = CountingFingerprinter(InProcess(Plan(TYPES)))
+    quick = InProcess(Plan(TYPES, quick=True))
+
+    def verdict(pipeline: Pipeline, path: Path) -> tuple[Outcome, tuple[Match, ...]]:
+        with path.open("rb") as file:
+            made = pipeline.check_private(file.fileno()).verdict
+        return made.outcome, made.matches
+
+    with Panel([Seat(matcher)]) as panel:
+        sure = Pipeline(InProcess(Plan(TYPES)), panel)
+        fast = Pipeline(quick, panel, exact=again)
+        expected = [verdict(sure, path) for path in paths]
+        assert [verdict(fast, path) for path in paths] == expected
+    outcomes = [outcome for outcome, _ in expected]
+    assert outcomes.count(Outcome.MATCH) >= 10
+    assert outcomes[:40].count(Outcome.NO_MATCH) >= 10
+    assert 20 <= again.read <= 40
+
+
+@pytest.mark.parametrize("off", [0, 21, 22, 31, 32, 41, 42])
+def test_a_quick_hash_alone_is_certain_only_outside_the_band(tmp_path: Path, off: int) -> None:
+    value = moved("ab" * 32, off, random.Random(1))
+    matcher = install(tmp_path / "lists", [("pdq", value)])
+    signal = Signal("pdq", "ab" * 32, 100, "quick")
+    [answer] = matcher.lookup([(signal,)])
+    if off <= 21:
+        assert (answer.outcome, answer.reason) == (Outcome.MATCH, None)
+    elif off <= 41:
+        assert (answer.outcome, answer.reason) == (Outcome.UNDETERMINED, Reason.CLOSE_CALL)
+    else:
+        assert answer.outcome is Outcome.NO_MATCH
+    assert matcher.close_call((signal,)) == (off <= 41)
+    assert not matcher.close_call((Signal("pdq", "ab" * 32, 100),))
+
+
+def test_an_entry_that_may_be_known_good_lets_no_quick_match_stand(tmp_path: Path) -> None:
+    matcher = install(tmp_path / "lists", [("pdq", "ab" * 32)])
+    good = f"pdq {moved('ab' * 32, 5, random.Random(2))}".encode()
+    HashLists(tmp_path / "lists").import_list(io.BytesIO(good), ListTerms("good", known_good=True))
+    [answer] = matcher.lookup([(Signal("pdq", "ab" * 32, 100, "quick"),)])
+    assert (answer.outcome, answer.reason) == (Outcome.UNDETERMINED, Reason.CLOSE_CALL)
+
+
+@pytest.mark.parametrize("rechecked", [False, True])
+def test_a_list_that_comes_later_decides_by_exact_hashes_too(
+    tmp_path: Path, picture: Callable[[int], Path], *, rechecked: bool
+) -> None:
+    """What is stored is quick: a recheck says so, a scan reads just that file again."""
+    paths = [picture(seed) for seed in range(8)]
+    near = moved(exact(paths[3])["pdq"].value, 31, random.Random(3))
+    tree, lists = tmp_path / "tree", tmp_path / "lists"
+    tree.mkdir()
+    for path in paths:
+        path.rename(tree / path.name)
+    install(lists, [("pdq", "00" * 32)])
+    counting = CountingFingerprinter(InProcess(Plan(TYPES, quick=True)))
+
+    def panel() -> Panel:
+        return Panel([Seat(HashListMatcher(lists))])
+
+    def scan(store: Store) -> RememberingObserver:
+        observer = RememberingObserver()
+        request = ScanRequest((bytes(tree),), Rules([]), jobs=2)
+        pipeline = Pipeline(counting, panel(), exact=InProcess(Plan(TYPES)))
+        Scan(store=store, pipeline=pipeline, request=request, observer=observer, stop=never()).run()
+        return observer
+
+    def recheck(store: Store) -> RememberingObserver:
+        observer = RememberingObserver()
+        Recheck(store=store, panel=panel(), observer=observer, stop=never()).run()
+        return observer
+
+    with Store.open(tmp_path / "state") as store:
+        assert scan(store).summary.counts.matches == 0
+        install(lists, [("pdq", "00" * 32), ("pdq", near)])
+        if rechecked:
+            assert recheck(store).reasons() == {bytes(tree / "3.jpg"): Reason.CLOSE_CALL}
+        assert scan(store).paths(Outcome.MATCH) == {bytes(tree / "3.jpg")}
+        assert counting.read == 8 + 1
+        assert scan(store).summary.counts.undetermined == 0
+        assert counting.read == 8 + 1
