@@ -1,0 +1,103 @@
+"""Questions to a service that takes one hash a request: eokm, over loopback, one core a side."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+
+import httpx
+import pytest
+
+from hashwacht.match.client import Client
+from hashwacht.match.eokm import EokmMatcher
+from hashwacht.match.loop import LoopThread
+from hashwacht.match.service import Service
+from hashwacht.testing.measuring import Table, at_least, named
+from hashwacht.types import Outcome, Signal
+
+AT_ONCE = 16
+"""Requests on their way at the same time, for both: the matcher's default is in this region."""
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nfalse"
+
+
+class Always(asyncio.Protocol):
+    """Answers false to every request, as cheaply as Python can: the client is what is measured."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport, self._heard = transport, b""
+
+    def data_received(self, data: bytes) -> None:
+        """Every body is one MD5 of 32 digits, so a request ends with them."""
+        self._heard += data
+        while (end := self._heard.find(b"\r\n\r\n")) >= 0 and len(self._heard) >= end + 36:
+            self._heard = self._heard[end + 36 :]
+            self._transport.write(ANSWER)
+
+
+def serve(told: Connection) -> None:
+    async def run() -> None:
+        server = await asyncio.get_running_loop().create_server(Always, "127.0.0.1", 0)
+        told.send(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    asyncio.run(run())
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,))
+    process.start()
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    yield f"http://127.0.0.1:{ours.recv()}"
+    os.sched_setaffinity(0, before)
+    process.terminate()
+    process.join()
+
+
+def stock_httpx(url: str, values: list[str]) -> Callable[[], None]:
+    """Do what httpx's documentation shows: one AsyncClient with its own pool, gather."""
+
+    async def run() -> None:
+        limits = httpx.Limits(max_connections=AT_ONCE)
+        async with httpx.AsyncClient(limits=limits) as client:
+            slots = asyncio.Semaphore(AT_ONCE)
+
+            async def ask(value: str) -> str:
+                async with slots:
+                    answer = await client.post(f"{url}/v1/check/md5", content=value)
+                    return answer.text
+
+            answers = await asyncio.gather(*(ask(value) for value in values))
+        assert set(answers) == {"false"}
+
+    return lambda: asyncio.run(run())
+
+
+def bench_eokm(table: Table, url: str) -> None:
+    count = table.amount(400, 50)
+    values = [f"{number:032x}" for number in range(count)]
+    loop = LoopThread()
+    matcher = EokmMatcher("eokm", Client(Service(url, concurrency=AT_ONCE), loop))
+    questions = [(Signal("md5", value),) for value in values]
+
+    def ours() -> None:
+        answers = matcher.lookup(questions)
+        assert {each.outcome for each in answers} == {Outcome.NO_MATCH}
+
+    times = table.race(ours=ours, peer=stock_httpx(url, values), rounds=5)
+    table.add(
+        f"eokm, {count:,} lookups, {AT_ONCE} at once",
+        times,
+        against=f"httpx.AsyncClient with its own pool, {named('httpx', 'httpcore', 'aiohttp')}",
+        target=at_least(5, "x"),
+    )
+    matcher.close()
+    loop.close()
