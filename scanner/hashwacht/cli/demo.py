@@ -44,9 +44,9 @@ def demo_command(*, keep: Path | None) -> ExitCode:
     """
     with _place(keep) as place:
         demo = Demo(place)
-        demo.paint()
+        written = demo.paint()
         demo.first_scan()
-        demo.explain()
+        demo.explain(written)
         demo.a_list_comes_later()
     _what_next(keep)
     return ExitCode.OK
@@ -78,19 +78,20 @@ class Demo:
         """The pictures."""
         return self.place / "storage"
 
-    def paint(self) -> None:
-        """Write storage and lists."""
+    def paint(self) -> Mapping[bytes, str]:
+        """Write storage and lists; say of every file what it is."""
         from hashwacht.testing.storage import good_list, known_list, later_list, write_storage
 
         _say("Painting a small storage of harmless pictures, and lists that know some of them.")
         self.storage.mkdir()
-        write_storage(self.storage)
+        written = write_storage(self.storage)
         for name, content in (
             ("police.csv", known_list()),
             ("known-good.txt", good_list()),
             ("later.txt", later_list()),
         ):
             (self.place / name).write_bytes(content)
+        return written
 
     def first_scan(self) -> None:
         """Import the lists and scan."""
@@ -101,15 +102,13 @@ class Demo:
         _say("The scan. Every match is told as it comes; nothing in the storage is changed.")
         self._run("scan", str(self.storage))
 
-    def explain(self) -> None:
+    def explain(self, written: Mapping[bytes, str]) -> None:
         """Say of every file what it is, and what was found."""
-        from hashwacht.testing.storage import listed
-
         _say("What was there, and what was found:")
         verdicts = self._verdicts()
         rows = [
             (show(path), what, _told(verdicts.get(bytes(self.storage) + b"/" + path, NO_MATCH)))
-            for path, what in listed()
+            for path, what in written.items()
         ]
         wide = [2 + max(len(row[column]) for row in rows) for column in (0, 1)]
         for path, what, told in (("file", "what it is", "verdict"), *rows):
@@ -137,9 +136,9 @@ class Demo:
             raise UsageError("the demo failed", advice="The lines above say why.")
 
     def _configuration(self) -> Path:
-        """Keep the demo apart from the configuration of this machine."""
+        """Keep the demo apart from the configuration of this machine, and let it not give way."""
         path = self.place / "hashwacht.toml"
-        path.touch()
+        path.write_text("[scan]\nbackground = false  # somebody sits and waits\n")
         return path
 
     def _verdicts(self) -> Mapping[bytes, Verdict]:

@@ -63,20 +63,19 @@ def exhibits() -> Iterator[Exhibit]:
         yield Exhibit(f"erin/{seed:02}.{name}".encode(), content, "an unknown picture")
 
 
-def write_storage(root: Path) -> None:
-    """Write all exhibits below *root*, which must be there, with one more name for the first."""
+def write_storage(root: Path) -> dict[bytes, str]:
+    """Write all exhibits below *root*, which must be there, with one more name for the first.
+
+    Gives back what each of them is, by path.
+    """
+    written = {LINK: "one more name of the first file"}
     for each in exhibits():
         target = Path(os.fsdecode(bytes(root) + b"/" + each.path))
         target.parent.mkdir(exist_ok=True, parents=True)
         target.write_bytes(each.content)
+        written[each.path] = each.what
     (root / os.fsdecode(LINK)).hardlink_to(root / "alice/holiday.jpg")
-
-
-def listed() -> Iterator[tuple[bytes, str]]:
-    """Say of every path in the storage what it is."""
-    yield LINK, "one more name of the first file"
-    for each in exhibits():
-        yield each.path, each.what
+    return written
 
 
 def known_list() -> bytes:

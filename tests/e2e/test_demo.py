@@ -1,0 +1,52 @@
+"""The demo does what it promises: in its own words, to its end, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import re
+
+from hashwacht.testing.program import Program, objects
+
+
+def test_the_demo_shows_the_main_job_and_clears_up(program: Program) -> None:
+    program.environment["TMPDIR"] = str(program.home / "tmp")
+    (program.home / "tmp").mkdir()
+    done = program.run("demo")
+    assert done.returncode == 0, done.stderr.decode()
+    text = done.stdout.decode()
+    for promised in (
+        r"\$ hashwacht lists import police ",
+        r"\$ hashwacht lists import --known-good harmless ",
+        r"\$ hashwacht scan ",
+        r"MATCH: md5 equal, pdq equal, phash64 equal",
+        r"pdq \d+ bits off",
+        r"frame:7",
+        r"no match: set aside by a known-good list",
+        r"undetermined: damaged",
+        r"a picture no browser would show",
+        r"\$ hashwacht lists import newcomers ",
+        r"\$ hashwacht recheck",
+        r"storage/carol/new\.jpg",
+        r"0 read \(0 B\)",
+        r"hashwacht scan .*/",
+        r"hashwacht doctor",
+    ):
+        assert re.search(promised, text), promised
+    told = text.partition("What was there")[2]
+    for name in ("alice/holiday.jpg", "bob/thumbs/a.png", "dave/site.zip", "erin/11.webp"):
+        assert f"\n  {name} " in told
+    assert "invoice\\x1b[2K\\x0d\\x0a\\xff all clear.jpg" in told
+    assert "\x1b" not in text
+    assert list((program.home / "tmp").iterdir()) == []
+    assert not (program.home / "state").exists(), "it works on a state of its own"
+
+
+def test_what_is_kept_can_be_played_with(program: Program) -> None:
+    place = program.home / "demo"
+    assert program.run("demo", "--keep", place).returncode == 0
+    options = ("--state-dir", place / "state")
+    again = program.run("scan", "--json", *options, place / "storage")
+    counts = objects(again.stdout)[-1]["counts"]
+    assert (again.returncode, counts["read"], counts["matches"]) == (1, 0, 11)
+    refused = program.run("demo", "--keep", place)
+    assert refused.returncode == 2
+    assert b"not there yet" in refused.stderr
