@@ -1,0 +1,207 @@
+"""The middleware for WSGI applications: Flask, Django, Pyramid, Bottle, ...
+
+::
+
+    app.wsgi_app = HashwachtMiddleware(app.wsgi_app)
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, wait
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from hashwacht_plugins.events import Request
+from hashwacht_plugins.intake import CHUNK, DRAIN, Intake, Peer
+from hashwacht_plugins.policy import Refusal
+from hashwacht_plugins.upload import Upload
+
+_log = logging.getLogger(__name__)
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Callable[[bytes], object]]
+App = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+KEY = "hashwacht"
+"""Where the application finds its :class:`hashwacht_plugins.upload.Findings` in the environ."""
+
+
+class UploadRefused(OSError):
+    """Raised where the application reads a body that it will not get; frameworks know OSError."""
+
+
+class Source(Protocol):
+    """What ``wsgi.input`` is for us."""
+
+    def read(self, size: int, /) -> bytes:
+        """Read up to *size* bytes; none at the end."""
+
+
+class HashwachtMiddleware:
+    """Stops uploads that match before the application has them; the rest goes through."""
+
+    def __init__(self, app: App, **settings: Any) -> None:
+        """Stand before *app*; for the *settings* see :class:`hashwacht_plugins.intake.Intake`."""
+        self._app = app
+        self._intake = Intake(**settings)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Handle one request."""
+        length = _length(environ)
+        if length == 0:
+            return self._app(environ, start_response)
+        upload = self._intake.upload(_request(environ), lambda: _peer(environ), environ)
+        if upload is None:
+            return self._app(environ, start_response)
+        environ[KEY] = upload.findings
+        guarded = _Guarded(environ["wsgi.input"], length, upload)
+        environ["wsgi.input"] = io.BufferedReader(guarded, CHUNK)
+        return _Responder(self._app, upload, start_response).run(environ)
+
+
+class _Guarded(io.RawIOBase):
+    """The body as the application may read it."""
+
+    def __init__(self, source: Source, length: int | None, upload: Upload) -> None:
+        """Read *length* bytes from *source*; None: until it ends."""
+        self._source, self._left, self._upload = source, length, upload
+        self._ready = memoryview(b"")
+        self._ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Give bytes that may be passed on; 0 at the end.  Raises UploadRefused, OSError."""
+        while not self._ready:
+            if self._upload.refusal is not None:
+                raise UploadRefused("the upload is refused")
+            if self._ended:
+                return 0
+            self._pull()
+        count = min(len(buffer), len(self._ready))
+        buffer[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
+
+    def _pull(self) -> None:
+        """Read on and see what may be passed on."""
+        upload = self._upload
+        chunk = self._read()
+        upload.receive(chunk)
+        self._ended = not chunk
+        if self._ended:
+            upload.finish()
+        _settle(upload)
+        if upload.refusal is not None:
+            self._drain()
+        self._ready = memoryview(upload.passable())
+
+    def _read(self) -> bytes:
+        wanted = CHUNK if self._left is None else min(CHUNK, self._left)
+        chunk = self._source.read(wanted) if wanted else b""
+        if self._left is not None:
+            self._left -= len(chunk)
+        return chunk
+
+    def _drain(self) -> None:
+        """Read what a refused client still sends, so that it comes to reading the answer."""
+        left = DRAIN
+        while not self._ended and left > 0:
+            chunk = self._read()
+            self._ended = not chunk
+            left -= len(chunk)
+
+
+def _settle(upload: Upload) -> None:
+    """Wait for verdicts if nothing else can be done."""
+    upload.settle(0.0)
+    while upload.must_wait:
+        began = time.monotonic()
+        wait(upload.pending, upload.patience, FIRST_COMPLETED)
+        upload.settle(time.monotonic() - began)
+
+
+class _Responder:
+    """One request."""
+
+    def __init__(self, app: App, upload: Upload, start_response: StartResponse) -> None:
+        self._app, self._upload, self._start_response = app, upload, start_response
+
+    def run(self, environ: Environ) -> Iterator[bytes]:
+        """Let the application run, and answer in its place if its upload is refused."""
+        answer: Iterable[bytes] = ()
+        sent = False
+        try:
+            try:
+                answer = self._app(environ, self._start)
+                for chunk in answer:
+                    if self._upload.refusal is not None and not sent:
+                        break
+                    sent = sent or bool(chunk)
+                    yield chunk
+            except Exception:
+                if self._upload.refusal is None or sent:
+                    raise
+                _log.debug("the application ended with its upload", exc_info=True)
+            if self._upload.refusal is not None and not sent:
+                yield self._refuse(self._upload.refusal)
+        finally:
+            self._upload.close()
+            close = getattr(answer, "close", None)
+            if close is not None:
+                close()
+
+    def _start(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
+    ) -> Callable[[bytes], object]:
+        """Begin the application's answer, unless another will be given."""
+        if self._upload.refusal is not None:
+            return lambda _: None
+        if exc_info is None:
+            return self._start_response(status, headers)
+        return self._start_response(status, headers, exc_info)
+
+    def _refuse(self, refusal: Refusal) -> bytes:
+        """Begin our answer; where the application had begun one, PEP 3333 wants a reason."""
+        headers = [
+            ("Content-Type", refusal.content_type),
+            ("Content-Length", str(len(refusal.body))),
+            *refusal.headers,
+        ]
+        reason = UploadRefused("the upload is refused")
+        phrase = HTTPStatus(refusal.status).phrase
+        exc_info = (UploadRefused, reason, None)
+        self._start_response(f"{refusal.status} {phrase}", headers, exc_info)
+        return refusal.body
+
+
+def _length(environ: Environ) -> int | None:
+    """Say how long the body is (PEP 3333: 0 if nothing is said); None: as long as it comes."""
+    chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
+    if environ.get("wsgi.input_terminated") or chunked:
+        return None
+    text = environ.get("CONTENT_LENGTH") or ""
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def _request(environ: Environ) -> Request:
+    headers = {
+        name[5:].replace("_", "-").lower(): value
+        for name, value in environ.items()
+        if name.startswith("HTTP_") and isinstance(value, str)
+    }
+    headers["content-type"] = environ.get("CONTENT_TYPE", "")
+    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    decoded = path.encode("latin-1").decode("utf-8", "replace")
+    query = environ.get("QUERY_STRING", "")
+    return Request(environ["REQUEST_METHOD"].upper(), decoded, query, headers)
+
+
+def _peer(environ: Environ) -> Peer:
+    port = environ.get("REMOTE_PORT", "")
+    return environ.get("REMOTE_ADDR", ""), int(port) if str(port).isdigit() else None

@@ -1,0 +1,144 @@
+"""The same request, cut anywhere: the same verdict, and the same bytes at the application."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hashwacht import Checker
+from hashwacht.fingerprint.in_process import InProcess
+from hashwacht.fingerprint.plan import Plan
+from hashwacht.match.panel import Panel, Seat
+from hashwacht.pipeline import Pipeline
+from hashwacht.testing.fakes import KnowingMatcher
+from hashwacht.testing.uploads import (
+    MULTIPART,
+    AsgiDriver,
+    Outcome,
+    WsgiDriver,
+    cut,
+    field_part,
+    file_part,
+    form,
+)
+from hashwacht.workplace import InThisProcess
+from hashwacht_plugins import asgi, wsgi
+
+KNOWN = b"known \r\n--- bytes\r\n------WebKitForm"
+OTHER = b"\r\n\r\nother\r\n"
+NESTED = b"Content-Type: multipart/mixed; boundary=inner"
+INNER = form(file_part(KNOWN), boundary=b"inner")
+
+Send = Callable[..., Outcome]
+
+
+@pytest.fixture
+def checker(matcher: KnowingMatcher) -> Iterator[Checker]:
+    """Keep nothing: there are thousands of requests here."""
+
+    def opener() -> InThisProcess:
+        return InThisProcess(Pipeline(InProcess(Plan(("sha256",))), Panel([Seat(matcher)])))
+
+    with Checker(opener, threads=2) as made:
+        yield made
+
+
+@pytest.fixture(params=["asgi", "wsgi"])
+def send(
+    request: pytest.FixtureRequest, checker: Checker, matcher: KnowingMatcher
+) -> Iterator[Send]:
+    """Send a body in chunks through the middleware."""
+    matcher.known = {hashlib.sha256(each).hexdigest() for each in (KNOWN, KNOWN * 300)}
+    over_asgi = AsgiDriver(lambda app: asgi.HashwachtMiddleware(app, checker=checker))
+    over_wsgi = WsgiDriver(lambda app: wsgi.HashwachtMiddleware(app, checker=checker))
+    driver: Any = over_asgi if request.param == "asgi" else over_wsgi
+
+    def send_it(chunks: Sequence[bytes], content_type: str = MULTIPART, **more: Any) -> Outcome:
+        outcome = driver.send(chunks, content_type, **more)
+        assert isinstance(outcome, Outcome)
+        return outcome
+
+    yield send_it
+    over_asgi.close()
+
+
+CASES = {
+    "no match": (form(field_part(b"x"), file_part(OTHER), file_part(b"")), (), 200),
+    "a match": (form(file_part(OTHER), file_part(KNOWN), field_part(b"y")), (), 403),
+    "a match in a nested multipart": (form((NESTED, INNER)), (), 403),
+    "a match without the last delimiter": (form(file_part(KNOWN))[:-34], (), 403),
+    "a match after line breaks": (b"\r\n\r\n" + form(file_part(KNOWN)), (), 403),
+    "malformed": (form(file_part(OTHER)).replace(b"Content-Type:", b"Content Type:"), (), 400),
+    "a preamble": (b"hello -- \r\n" + form(file_part(OTHER)), (), 400),
+    "a match compressed": (
+        gzip.compress(form(file_part(KNOWN)), mtime=0),
+        (("Content-Encoding", "gzip"),),
+        403,
+    ),
+    "no match compressed": (
+        gzip.compress(form(file_part(OTHER)), mtime=0) + gzip.compress(b"\r\n", mtime=0),
+        (("Content-Encoding", "gzip"),),
+        200,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_chunks_cut_at_every_boundary(send: Send, name: str) -> None:
+    body, headers, status = CASES[name]
+    for place in range(len(body) + 1):
+        found = send(cut(body, place), headers=headers)
+        assert found.status == status, place
+        if status == 200:
+            assert (found.received, found.complete) == (body, True)
+        else:
+            assert (found.received, found.complete) == (b"", False), place
+    bytewise = send([body[i : i + 1] for i in range(len(body))], headers=headers)
+    assert bytewise.status == status
+
+
+LONG = form(field_part(b"x" * 5000), file_part(KNOWN * 300), file_part(OTHER * 900))
+LONG_OTHER = form(field_part(b"x" * 5000), file_part(b"\r\n" + KNOWN * 300), file_part(OTHER * 900))
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(0, len(LONG)), max_size=12))
+def test_a_long_body_cut_anywhere(send: Send, places: list[int]) -> None:
+    refused = send(cut(LONG, *places))
+    assert (refused.status, refused.complete) == (403, False)
+    assert LONG.startswith(refused.received)
+    assert len(refused.received) < LONG.index(KNOWN) + len(KNOWN * 300)
+    places = [min(each, len(LONG_OTHER)) for each in places]
+    accepted = send(cut(LONG_OTHER, *places))
+    assert (accepted.status, accepted.received) == (200, LONG_OTHER)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=5))
+def test_any_bytes_get_the_same_answer_however_they_are_cut(
+    send: Send, junk: bytes, places: list[int]
+) -> None:
+    body = form(file_part(OTHER))[:-2] + junk
+    whole, pieces = send([body]), send(cut(body, *(min(each, len(body)) for each in places)))
+    assert (whole.status, whole.received) == (pieces.status, pieces.received)
+    for content_type in (MULTIPART, "image/png"):
+        whole = send([junk], content_type)
+        pieces = send(cut(junk, *(min(each, len(junk)) for each in places)), content_type)
+        assert (whole.status, whole.received) == (pieces.status, pieces.received)
+
+
+@pytest.mark.parametrize("content", [KNOWN * 300, b"other" * 3000])
+def test_a_raw_body_is_one_file(send: Send, content: bytes) -> None:
+    for place in range(0, len(content), 997):
+        found = send(cut(content, place), "application/octet-stream", method="PUT")
+        if content.startswith(KNOWN):
+            assert (found.status, found.complete) == (403, False)
+            assert len(found.received) <= len(content) - 4096
+        else:
+            assert (found.status, found.received) == (200, content)

@@ -1,0 +1,75 @@
+"""What other programs may import, and what that costs them."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hashwacht
+import hashwacht_plugins
+
+HEAVY = ("click", "watchdog", "keyring", "PIL", "httpx", "numpy", "django", "flask", "starlette")
+
+
+def imported_by(statement: str) -> set[str]:
+    program = f"{statement}\nimport sys\nprint(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    return {name.partition(".")[0] for name in done.stdout.split()} | set(done.stdout.split())
+
+
+def test_the_public_names_are_exactly_these() -> None:
+    assert hashwacht.__all__ == sorted(hashwacht.__all__)
+    assert set(hashwacht.__all__) == {
+        "Checked",
+        "Checker",
+        "Circumstances",
+        "ConfigurationError",
+        "HashwachtError",
+        "Match",
+        "Outcome",
+        "Reason",
+        "Signal",
+        "Verdict",
+        "Workplace",
+        "__version__",
+    }
+    for name in hashwacht.__all__:
+        assert getattr(hashwacht, name) is not None
+    assert set(hashwacht.__all__) <= set(dir(hashwacht))
+    with pytest.raises(AttributeError, match="scan_everything"):
+        _ = hashwacht.scan_everything
+
+
+def test_importing_hashwacht_imports_nothing_of_it() -> None:
+    assert {n for n in imported_by("import hashwacht") if n.startswith("hashwacht.")} == set()
+
+
+@pytest.mark.parametrize("name", ["asgi", "wsgi"])
+def test_importing_a_middleware_imports_no_command_line_no_keyring_and_no_framework(
+    name: str,
+) -> None:
+    modules = imported_by(f"from hashwacht_plugins.{name} import HashwachtMiddleware")
+    assert modules.isdisjoint(HEAVY)
+    assert "python_multipart" in modules
+
+
+def test_plugins_import_only_public_names() -> None:
+    """Every import of hashwacht in the plug-ins is ``from hashwacht import <public names>``."""
+    (directory,) = hashwacht_plugins.__path__
+    imported: set[str] = set()
+    for file in Path(directory).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                assert not [a.name for a in node.names if a.name.startswith("hashwacht.")], file
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                assert not node.module.startswith("hashwacht."), file
+                if node.module == "hashwacht":
+                    imported |= {each.name for each in node.names}
+    assert imported
+    assert imported <= set(hashwacht.__all__)
