@@ -23,9 +23,6 @@ from hashwacht_plugins.events import (
 )
 from hashwacht_plugins.parts import Parts
 
-MAX_DECODED = 256 << 20
-"""Bytes that a compressed body may decode to: zlib reaches 1032 times the bytes sent."""
-
 _STEP = 256 << 10
 """Bytes decoded at a time."""
 
@@ -66,8 +63,11 @@ class Body(Protocol):
         """Say that there are no more."""
 
 
-def body_of(request: Request, raw: Sequence[Raw]) -> Body | None:
-    """Find how to look for files in the body of *request*; None: it is of no interest."""
+def body_of(request: Request, raw: Sequence[Raw], max_decoded: int) -> Body | None:
+    """Find how to look for files in the body of *request*; None: it is of no interest.
+
+    A compressed one is decoded to *max_decoded* bytes.
+    """
     plain: Body
     if "multipart/" in request.headers.get("content-type", "").lower():
         plain = _multipart(request)
@@ -79,7 +79,7 @@ def body_of(request: Request, raw: Sequence[Raw]) -> Body | None:
     if encodings in ("", "identity"):
         return plain
     if encodings in ("gzip", "x-gzip", "deflate"):
-        return _Inflated(plain)
+        return _Inflated(plain, max_decoded)
     return _Unknown(encodings)
 
 
@@ -116,8 +116,8 @@ class _Whole:
 class _Inflated:
     """A body with Content-Encoding gzip or deflate: the files are in what it decodes to."""
 
-    def __init__(self, plain: Body) -> None:
-        self._plain = plain
+    def __init__(self, plain: Body, at_most: int) -> None:
+        self._plain, self._at_most = plain, at_most
         self._decoder = _decoder()
         self._decoded = 0
         self._over = False
@@ -129,9 +129,9 @@ class _Inflated:
         try:
             for part in self._decode(chunk):
                 self._decoded += len(part)
-                if self._decoded > MAX_DECODED:
+                if self._decoded > self._at_most:
                     self._over = True
-                    detail = f"a compressed body of more than {MAX_DECODED} bytes"
+                    detail = f"a compressed body of more than {self._at_most} bytes"
                     return [*events, Unjudged(Reason.OVER_LIMIT, detail)]
                 events += self._plain.receive(part)
         except zlib.error:

@@ -53,7 +53,7 @@ class Intake:
         self, request: Request, peer: Callable[[], Peer], surroundings: Mapping[str, Any]
     ) -> Upload | None:
         """Begin to look into the body of *request*; None: it is of no interest."""
-        body = body_of(request, self._raw)
+        body = body_of(request, self._raw, self._policy.max_decoded)
         if self._partial.passes(request) or body is None:
             return None
         return Upload(

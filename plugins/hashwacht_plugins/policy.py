@@ -72,7 +72,9 @@ class Policy:
     after which reverse proxies give up.
 
     *max_bytes* 1 GiB: what one file may take on the disk while it is checked.  *max_files*
-    1000: of one request; frameworks stop there too.  What is above either is undetermined.
+    1000: of one request; frameworks stop there too.  *max_decoded* 256 MiB: what a compressed body
+    may decode to, since zlib makes 1032 times the bytes sent.  What is above one of them is
+    undetermined.
 
     *spool*: directory for the unlinked temporary files.  None: the system's; if that is a tmpfs,
     files lie in memory, so name one on a disk where uploads are large.
@@ -89,6 +91,7 @@ class Policy:
     seconds: float = 10.0
     max_bytes: int = 1 << 30
     max_files: int = 1000
+    max_decoded: int = 256 << 20
     spool: str | None = None
 
     def decide(self, found: Iterable[Checked], *, malformed: bool) -> tuple[Action, Refusal]:

@@ -71,7 +71,8 @@ class Upload:
         self._file: FileBegins | None = None
         self._spool: IO[bytes] | None = None
         self._size = self._count = 0
-        self._waiting: dict[Future[Checked], FileBegins] = {}
+        self._waiting: dict[Future[Checked], tuple[int, FileBegins]] = {}
+        self._found: dict[int, CheckedFile] = {}
         self._malformed = self._complete = False
 
     def receive(self, chunk: bytes) -> None:
@@ -93,6 +94,11 @@ class Upload:
             return False
         return self._complete or len(self._held) > WINDOW or len(self.pending) >= AT_ONCE
 
+    @property
+    def held(self) -> int:
+        """Bytes of the body that are in memory."""
+        return len(self._held)
+
     def settle(self, waited: float) -> None:
         """Take the verdicts that are there.
 
@@ -101,7 +107,7 @@ class Upload:
         self.patience = max(0.0, self.patience - waited)
         for each in [each for each in self.pending if each.done() or not self.patience]:
             self.pending.remove(each)
-            self._note(self._waiting.pop(each), _result(each))
+            self._note(*self._waiting.pop(each), _result(each))
         if not self.pending:
             self._decide()
 
@@ -176,12 +182,12 @@ class Upload:
         except OSError as error:
             self._give_up(Reason.UNREADABLE, error.strerror or "no descriptor left")
             return
-        self._waiting[future] = file
+        self._waiting[future] = self._number, file
         self.pending.append(future)
 
     def _give_up(self, reason: Reason, detail: str) -> None:
         verdict = Verdict(Outcome.UNDETERMINED, reason=reason, detail=detail)
-        self._note(self._file or FileBegins(), Checked(verdict))
+        self._note(self._number, self._file or FileBegins(), Checked(verdict))
         self._drop()
 
     def _drop(self) -> None:
@@ -189,11 +195,14 @@ class Upload:
         if spool is not None:
             spool.close()
 
-    def _note(self, file: FileBegins, checked: Checked) -> None:
+    @property
+    def _number(self) -> int:
+        """The next place among the files, in the order of the body."""
+        return len(self._waiting) + len(self._found)
+
+    def _note(self, number: int, file: FileBegins, checked: Checked) -> None:
         """Remember a verdict and tell the log, without anything that the client wrote."""
-        self.findings.files.append(
-            CheckedFile(file.field, file.file_name, file.declared_type, checked)
-        )
+        self._found[number] = CheckedFile(file.field, file.file_name, file.declared_type, checked)
         if checked.outcome is Outcome.MATCH:
             known = ", ".join(f"{each.matcher}/{each.id}" for each in checked.matches)
             _log.warning("an upload matches: %s", ascii(known))
@@ -203,12 +212,13 @@ class Upload:
 
     def _decide(self) -> None:
         """Refuse as soon as that is certain; allow when the body is complete."""
-        found = [each.checked for each in self.findings.files]
+        found = [each.checked for each in self._found.values()]
         action, refusal = self._policy.decide(found, malformed=self._malformed)
         if action is Action.REJECT:
             self.refusal = refusal
             self._held.clear()
         if self._complete or action is Action.REJECT:
+            self.findings.files = [self._found[number] for number in sorted(self._found)]
             self.findings.action = action
 
 

@@ -1,0 +1,533 @@
+"""What the middleware does with requests of every kind, over ASGI and WSGI alike."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+import hashlib
+import io
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hashwacht import Checked, Checker, Circumstances, Outcome, Reason, Verdict
+from hashwacht.testing.fakes import KnowingMatcher
+from hashwacht.testing.uploads import (
+    MULTIPART,
+    AsgiDriver,
+    ChunkedInput,
+    WsgiDriver,
+    cut,
+    field_part,
+    file_part,
+    form,
+)
+from hashwacht.uploads import Uploads
+from hashwacht_plugins import asgi, upload, wsgi
+from hashwacht_plugins.body import Raw, body_of
+from hashwacht_plugins.context import Facts
+from hashwacht_plugins.events import Request
+from hashwacht_plugins.policy import Action, OnMatch, OnUndetermined, Policy, Refusal
+
+KNOWN = b"known bytes" * 3
+OTHER = b"other bytes"
+KEY = hashlib.sha256(KNOWN).hexdigest()
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture(params=["asgi", "wsgi"])
+def make(
+    request: pytest.FixtureRequest, checker: Checker, matcher: KnowingMatcher
+) -> Iterator[Make]:
+    """Give a function that puts the middleware with some settings before an application."""
+    matcher.known.add(KEY)
+    loops: list[AsgiDriver] = []
+
+    def made(**more: Any) -> AsgiDriver | WsgiDriver:
+        given = {"checker": checker, **more}
+        if request.param == "wsgi":
+            return WsgiDriver(lambda app: wsgi.HashwachtMiddleware(app, **given))
+        loops.append(AsgiDriver(lambda app: asgi.HashwachtMiddleware(app, **given)))
+        return loops[-1]
+
+    yield made
+    for each in loops:
+        each.close()
+
+
+class Slow:
+    """A workplace that answers when it is let."""
+
+    def __init__(self) -> None:
+        self.may, self.done = threading.Event(), threading.Event()
+
+    def check(self, fd: int, told: Circumstances | None, *, private: bool) -> Checked:
+        assert private
+        assert told is not None
+        assert self.may.wait(10)
+        found = os.pread(fd, 1 << 20, 0)
+        self.done.set()
+        return Checked(Verdict(Outcome.MATCH if found == KNOWN else Outcome.NO_MATCH), key=KEY)
+
+    def close(self) -> None:
+        self.may.set()
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_match_is_refused_with_a_text_that_names_no_list(make: Make) -> None:
+    found = make().send([form(file_part(KNOWN))])
+    assert (found.status, found.complete) == (403, False)
+    assert found.body == b"This upload cannot be accepted.\n"
+    assert found.headers["content-length"] == str(len(found.body))
+    assert b"knows" not in found.body
+
+
+def test_the_refusal_can_be_configured(make: Make) -> None:
+    refusal = Refusal.problem(451, "Not accepted", instance="/case")
+    assert refusal.headers == ()
+    policy = Policy(refused=Refusal(451, refusal.body, refusal.content_type, (("X-Why", "no"),)))
+    found = make(policy=policy).send([form(file_part(KNOWN))])
+    assert (found.status, found.headers["x-why"]) == (451, "no")
+    assert found.headers["content-type"] == "application/problem+json"
+    assert json.loads(found.body)["status"] == 451
+
+
+def test_on_hold_the_application_gets_everything_and_is_told(make: Make) -> None:
+    sent = form(field_part(b"x"), file_part(KNOWN, b"n.jpg", b"f"), file_part(OTHER))
+    found = make(policy=Policy(on_match=OnMatch.HOLD)).send([sent])
+    assert (found.status, found.received) == (200, sent)
+    assert found.told.action is Action.HOLD
+    assert [(f.field, f.file_name, f.checked.outcome) for f in found.told.files] == [
+        ("f", "n.jpg", Outcome.MATCH),
+        ("file", "a.jpg", Outcome.NO_MATCH),
+    ]
+
+
+def test_on_observe_it_is_logged_and_kept_and_nothing_else(
+    make: Make, caplog: pytest.LogCaptureFixture, uploads: Uploads
+) -> None:
+    found = make(policy=Policy(on_match=OnMatch.OBSERVE)).send([form(file_part(KNOWN, b"secret"))])
+    assert (found.status, found.told.action) == (200, Action.ALLOW)
+    assert "knows" in caplog.text
+    assert "secret" not in caplog.text
+    assert list(uploads.keys()) == [KEY]
+
+
+@pytest.mark.parametrize(
+    ("on_undetermined", "status", "action"),
+    [
+        (OnUndetermined.ALLOW, 200, Action.ALLOW),
+        (OnUndetermined.HOLD, 200, Action.HOLD),
+        (OnUndetermined.REJECT, 503, None),
+    ],
+)
+def test_an_undetermined_upload_goes_by_the_policy_and_is_kept_for_a_recheck(  # noqa: PLR0917  # a table
+    make: Make,
+    matcher: KnowingMatcher,
+    uploads: Uploads,
+    on_undetermined: OnUndetermined,
+    status: int,
+    action: Action | None,
+) -> None:
+    matcher.silent = True
+    found = make(policy=Policy(on_undetermined=on_undetermined)).send([form(file_part(OTHER))])
+    assert found.status == status
+    assert (found.told.action if found.told else None) is action
+    assert list(uploads.keys()) == [hashlib.sha256(OTHER).hexdigest()]
+
+
+def test_the_time_limit_ends_the_waiting_but_not_the_check(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow = Slow()
+    with Checker(lambda: slow, threads=1) as checker:
+        began = time.monotonic()
+        found = make(checker=checker, policy=Policy(seconds=0.05)).send([form(file_part(KNOWN))])
+        assert time.monotonic() - began < 5
+        assert (found.status, found.told.files[0].checked.reason) == (200, Reason.TIMED_OUT)
+        slow.may.set()
+        assert slow.done.wait(10)
+    assert f"an upload that was not waited for matches: {KEY}" in caplog.text
+
+
+def test_a_workplace_that_breaks_is_undetermined(make: Make) -> None:
+    class Broken(Slow):
+        def check(self, *_: Any, **__: Any) -> Checked:
+            raise ZeroDivisionError
+
+    with Checker(Broken) as checker:
+        found = make(checker=checker).send([form(file_part(KNOWN))])
+    assert found.told.files[0].checked.reason is Reason.HASHER_FAILED
+
+
+def test_what_is_held_in_memory_is_bounded_while_verdicts_are_awaited() -> None:
+    """Slow verdicts, many files and a long tail: reading stops at the window."""
+    open_ones: list[Future[Checked]] = []
+
+    def submit(_: int, __: Circumstances) -> Future[Checked]:
+        open_ones.append(Future())
+        return open_ones[-1]
+
+    sent = form(*[file_part(b"%d" % n * 5000) for n in range(100)], field_part(b"x" * 2_000_000))
+    request = Request("POST", "/", "", {"content-type": MULTIPART})
+    parts = body_of(request, (), 0)
+    assert parts is not None
+    slow = upload.Upload(parts, Policy(), submit, lambda _: Circumstances("now"))
+    passed, most = b"", 0
+    for chunk in cut(sent, *range(0, len(sent), 60_000)):
+        slow.receive(chunk)
+        most = max(most, slow.held)
+        if slow.must_wait:
+            while open_ones:
+                open_ones.pop().set_result(Checked(Verdict(Outcome.NO_MATCH)))
+            slow.settle(0.0)
+        passed += slow.passable()
+        assert len(slow.pending) <= upload.AT_ONCE
+    slow.close()
+    assert sent.startswith(passed)
+    assert len(sent) - len(passed) == upload.TAIL
+    assert most <= upload.WINDOW + 2 * 60_000
+
+
+def test_thousands_of_parts_are_seen_up_to_the_limit(make: Make) -> None:
+    parts = [field_part(b"v")] * 3000 + [file_part(b"%d" % n) for n in range(30)]
+    found = make(policy=Policy(max_files=20)).send([form(*parts)])
+    assert found.status == 200
+    assert [f.checked.outcome for f in found.told.files].count(Outcome.NO_MATCH) == 20
+    assert [f.checked.reason for f in found.told.files].count(Reason.OVER_LIMIT) == 1
+
+
+def test_a_file_over_the_limit_is_undetermined_and_takes_no_room(make: Make) -> None:
+    before = descriptors()
+    found = make(policy=Policy(max_bytes=100)).send([form(file_part(b"x" * 101), file_part(OTHER))])
+    assert [f.checked.reason for f in found.told.files] == [Reason.OVER_LIMIT, None]
+    assert descriptors() <= before + 10  # the state's own
+
+
+def test_no_room_for_the_spool_is_undetermined(make: Make, tmp_path: Path) -> None:
+    policy = Policy(spool=str(tmp_path / "missing"), on_undetermined=OnUndetermined.REJECT)
+    assert make(policy=policy).send([form(file_part(KNOWN))]).status == 503
+
+
+def test_nothing_is_left_in_the_spool_directory(make: Make, tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    driver = make(policy=Policy(spool=str(spool)))
+    driver.send([form(file_part(KNOWN))])
+    driver.send([form(file_part(OTHER))[:-60]])
+    assert list(spool.iterdir()) == []
+
+
+@pytest.mark.parametrize("encoding", ["base64", "quoted-printable"])
+def test_transfer_encodings_are_decoded_as_django_decodes_them(make: Make, encoding: str) -> None:
+    head, content = file_part(KNOWN)
+    if encoding == "base64":
+        content = base64.b64encode(content)
+    head += b"\r\nContent-Transfer-Encoding: " + encoding.encode()
+    assert make().send([form((head, content))]).status == 403
+    bad = head.replace(encoding.encode(), b"x-own")
+    assert make().send([form((bad, content))]).status == 400
+
+
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        b"form-data; name=\"f\"; filename*=UTF-8''a.jpg",
+        b'form-data; name="f"; FileName=a.jpg',
+        b'form-data; name="f"; filename=""',
+        b"form-data; filename = a",
+        b'attachment; name="f"; filename="a;b\\".jpg"',
+    ],
+)
+def test_a_file_is_seen_however_its_name_is_written(make: Make, disposition: bytes) -> None:
+    part = (b"Content-Disposition: " + disposition, KNOWN)
+    assert make().send([form(part)]).status == 403
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "multipart/form-data",
+        "multipart/form-data; boundary=",
+        "multipart/form-data; boundary=a; boundary=b",
+        "multipart/form-data; boundary*=UTF-8''a",
+        f"text/plain, {MULTIPART}",
+        "multipart/form-data; boundary=" + "x" * 300,
+    ],
+)
+def test_a_multipart_that_can_be_read_in_two_ways_is_refused(make: Make, content_type: str) -> None:
+    found = make().send([form(file_part(OTHER))], content_type)
+    assert (found.status, found.received) == (400, b"")
+
+
+def test_a_part_that_repeats_a_header_is_refused(make: Make) -> None:
+    head, content = file_part(OTHER)
+    twice = head + b'\r\nContent-Disposition: form-data; name="x"'
+    assert make().send([form((twice, content))]).status == 400
+
+
+def test_malformed_bodies_can_be_let_through(make: Make) -> None:
+    policy = Policy(on_malformed=OnUndetermined.ALLOW)
+    found = make(policy=policy).send([b"no multipart at all"])
+    assert (found.status, found.received) == (200, b"no multipart at all")
+
+
+def test_a_compressed_body_is_decoded_to_a_bound(make: Make) -> None:
+    bomb = gzip.compress(form(file_part(b"\0" * (2 << 20))))
+    driver = make(policy=Policy(max_decoded=1 << 20))
+    found = driver.send(cut(bomb, 100), headers=[("Content-Encoding", "gzip")])
+    assert (found.status, found.received) == (200, bomb)
+    assert [f.checked.reason for f in found.told.files] == [Reason.OVER_LIMIT]
+
+
+def test_an_encoding_nobody_decodes_is_undetermined_and_a_false_one_malformed(make: Make) -> None:
+    driver = make()
+    unknown = driver.send([b"body"], headers=[("Content-Encoding", "br")])
+    assert [f.checked.reason for f in unknown.told.files] == [Reason.NO_DECODER]
+    assert driver.send([b"body"], headers=[("Content-Encoding", "gzip")]).status == 400
+
+
+def test_requests_without_files_are_untouched(make: Make) -> None:
+    driver = make()
+    for content_type in ("application/json", "application/x-www-form-urlencoded", "text/plain"):
+        found = driver.send([b"{}"], content_type)
+        assert (found.status, found.received, found.told) == (200, b"{}", None)
+
+
+def test_raw_bodies_are_files_where_the_developer_says_so(make: Make) -> None:
+    driver = make(raw=[Raw(frozenset({"PUT"}), ("/files/*",), ("*",))])
+    sent = {
+        path: driver.send([KNOWN], "text/plain", method="PUT", path=path).status
+        for path in ("/files/a", "/other/a")
+    }
+    assert sent == {"/files/a": 403, "/other/a": 200}
+
+
+PARTIAL: list[tuple[str, dict[str, Any]]] = [
+    ("tus", {"headers": [("Tus-Resumable", "1.0.0")]}),
+    ("Content-Range", {"headers": [("Content-Range", "bytes 0-9/20")]}),
+    ("WebDAV chunking", {"headers": [("OC-Chunked", "1")]}),
+    ("WebDAV chunking", {"path": "/remote.php/dav/uploads/alice/1/00001"}),
+]
+
+
+@pytest.mark.parametrize(("protocol", "more"), PARTIAL)
+def test_protocols_that_show_parts_are_told_once_and_passed_only_where_named(
+    make: Make, caplog: pytest.LogCaptureFixture, protocol: str, more: dict[str, Any]
+) -> None:
+    driver = make(partial_paths=("/parts/*", "/remote.php/*"))
+    more = {"path": "/parts/1", **more}
+    for _ in range(2):
+        found = driver.send([KNOWN], "application/octet-stream", method="PUT", **more)
+        assert (found.status, found.received) == (200, KNOWN)
+    assert caplog.text.count(f"({protocol})") == 1
+    elsewhere = {**more, "path": "/upload", "headers": [("Tus-Resumable", "1.0.0")]}
+    found = driver.send([KNOWN], "application/octet-stream", method="PUT", **elsewhere)
+    assert found.status == 403  # a header that anybody can write switches nothing off
+
+
+def test_what_the_request_told_is_kept_with_the_case(make: Make, uploads: Uploads) -> None:
+    facts = Facts(user=lambda surroundings: "alice" if surroundings else "")
+    make(facts=facts).send([form(file_part(KNOWN, b"my holiday.jpg", b"picture"))], path="/new")
+    (told,) = uploads.of(KEY)
+    assert (told.address, told.port, told.user, told.path) == ("192.0.2.1", 4711, "alice", "/new")
+    assert (told.file_name, told.field, told.declared_type) == (
+        "my holiday.jpg",
+        "picture",
+        "image/jpeg",
+    )
+    assert told.received_at[-6] in "+-"  # with its zone
+
+
+def test_nothing_that_a_request_told_reaches_a_matcher(make: Make, matcher: KnowingMatcher) -> None:
+    make().send([form(file_part(OTHER, b"my holiday.jpg"))], path="/new")
+    assert matcher.asked == [hashlib.sha256(OTHER).hexdigest()]
+
+
+@pytest.mark.parametrize(
+    ("trusted", "header", "address", "port"),
+    [
+        ((), "198.51.100.7", "192.0.2.1", 4711),
+        (("192.0.2.0/24",), "198.51.100.7", "198.51.100.7", None),
+        (("192.0.2.0/24",), "203.0.113.9, 198.51.100.7, 192.0.2.9", "198.51.100.7", None),
+        (("192.0.2.0/24",), "198.51.100.7, nonsense", "192.0.2.1", 4711),
+        (("192.0.2.0/24",), "", "192.0.2.1", 4711),
+        (("10.0.0.0/8",), "198.51.100.7", "192.0.2.1", 4711),
+    ],
+)
+def test_a_forwarded_address_is_believed_only_from_a_trusted_proxy(  # noqa: PLR0917  # a table
+    make: Make, uploads: Uploads, trusted: tuple[str, ...], header: str, address: str, port: int
+) -> None:
+    driver = make(facts=Facts(trusted_proxies=trusted))
+    driver.send([form(file_part(KNOWN))], headers=[("X-Forwarded-For", header)])
+    (told,) = uploads.of(KEY)
+    assert (told.address, told.port) == (address, port)
+
+
+def test_a_callback_that_fails_does_not_let_the_upload_through(make: Make) -> None:
+    facts = Facts(user=lambda surroundings: surroundings["no such key"])
+    assert make(facts=facts).send([form(file_part(KNOWN))]).status == 403
+
+
+def test_what_is_no_network_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="not appear"):
+        Facts(trusted_proxies=("everybody",))
+
+
+# What only one of the two has.
+
+
+@pytest.fixture
+def over_asgi(checker: Checker, matcher: KnowingMatcher) -> Iterator[AsgiDriver]:
+    matcher.known.add(KEY)
+    driver = AsgiDriver(lambda app: asgi.HashwachtMiddleware(app, checker=checker))
+    yield driver
+    driver.close()
+
+
+def test_a_client_that_vanishes_leaves_nothing(over_asgi: AsgiDriver) -> None:
+    over_asgi.send([form(file_part(OTHER))])  # opens what stays open
+    before = descriptors()
+    sent = form(file_part(OTHER * 1000), file_part(OTHER * 1000))
+    for end in (300, 9000, len(sent) - 70, len(sent)):
+        found = over_asgi.send(cut(sent[:end], 200), vanish=True)
+        assert (found.status, found.complete) == (0, False)
+    deadline = time.monotonic() + 5
+    while descriptors() > before and time.monotonic() < deadline:
+        time.sleep(0.01)  # the checks that had begun end by themselves
+    assert descriptors() == before
+
+
+def test_websockets_and_lifespan_are_untouched(checker: Checker) -> None:
+    seen: list[Any] = []
+
+    async def app(*connection: Any) -> None:
+        seen.append(connection)
+
+    async def receive() -> dict[str, Any]:
+        return {}
+
+    async def send(_: Any) -> None:
+        return
+
+    middleware = asgi.HashwachtMiddleware(app, checker=checker)
+    for kind in ("websocket", "lifespan"):
+        scope = {"type": kind}
+        asyncio.run(middleware(scope, receive, send))
+        assert seen.pop() == ({"type": kind}, receive, send)
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        lambda stream: iter(stream.readline, b""),
+        lambda stream: stream,
+        lambda stream: stream.readlines(),
+        lambda stream: iter(lambda: stream.read(7), b""),
+        lambda stream: iter(lambda: stream.read1(100), b""),
+        lambda stream: [bytes(_filled(stream))],
+    ],
+    ids=["readline", "iteration", "readlines", "read(7)", "read1", "readinto"],
+)
+@pytest.mark.parametrize("length", [-1, None])
+def test_every_way_to_read_the_input_gives_the_same_bytes(
+    checker: Checker,
+    matcher: KnowingMatcher,
+    reader: Callable[[Any], Iterable[bytes]],
+    length: int | None,
+) -> None:
+    matcher.known.add(KEY)
+    driver = WsgiDriver(lambda app: wsgi.HashwachtMiddleware(app, checker=checker), reader)
+    sent = form(file_part(b"line\n" * 3000), field_part(b"x"))
+    found = driver.send(cut(sent, 100, 5000), length=length)
+    assert (found.status, found.received) == (200, sent)
+    assert driver.send([form(file_part(KNOWN))], length=length).status == 403
+
+
+def _filled(stream: io.BufferedReader) -> bytearray:
+    filled, buffer = bytearray(), bytearray(1000)
+    while count := stream.readinto(buffer):
+        filled += buffer[:count]
+    return filled
+
+
+def test_wrong_and_missing_lengths(checker: Checker, matcher: KnowingMatcher) -> None:
+    """Too long: the body ends where it ends.  Too short or none: nothing beyond is read."""
+    matcher.known.add(KEY)
+    driver = WsgiDriver(lambda app: wsgi.HashwachtMiddleware(app, checker=checker))
+    sent = form(file_part(OTHER))
+    assert driver.send([sent], length=len(sent) + 50).received == sent
+    assert driver.send([sent], length=len(sent) - 5).received == sent[:-5]
+    for wrong in ("", "ten", "-1", "0"):
+        assert driver.send([b""], length=wrong).status == 200
+    assert driver.send([form(file_part(KNOWN))], length=9999).status == 403
+
+
+def test_an_application_that_turns_errors_into_answers_cannot_hide_the_refusal(
+    checker: Checker, matcher: KnowingMatcher
+) -> None:
+    matcher.known.add(KEY)
+    closed: list[bool] = []
+
+    class Answer(list[bytes]):
+        def close(self) -> None:
+            closed.append(True)
+
+    def app(environ: Any, start_response: Any) -> Iterable[bytes]:
+        try:
+            environ["wsgi.input"].read()
+        except OSError:
+            start_response("500 Oops", [])
+            return Answer([b"oops"])
+        raise AssertionError
+
+    heads: list[str] = []
+    sent = form(file_part(KNOWN))
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/",
+        "CONTENT_TYPE": MULTIPART,
+        "CONTENT_LENGTH": str(len(sent)),
+        "wsgi.input": ChunkedInput([sent]),
+    }
+    middleware = wsgi.HashwachtMiddleware(app, checker=checker)
+
+    def start_response(status: str, *_: Any) -> Callable[[bytes], object]:
+        heads.append(status)
+        return lambda _: None
+
+    answer = middleware(environ, start_response)
+    assert (list(answer), heads, closed) == (
+        [b"This upload cannot be accepted.\n"],
+        ["403 Forbidden"],
+        [True],
+    )
+
+
+def test_errors_of_the_application_pass_through(checker: Checker) -> None:
+    def app(environ: Any, _: Any) -> Iterable[bytes]:
+        environ["wsgi.input"].read()
+        raise LookupError("its own")
+
+    sent = form(file_part(OTHER))
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "CONTENT_TYPE": MULTIPART,
+        "CONTENT_LENGTH": str(len(sent)),
+        "wsgi.input": ChunkedInput([sent]),
+    }
+    middleware = wsgi.HashwachtMiddleware(app, checker=checker)
+    with pytest.raises(LookupError, match="its own"):
+        list(middleware(environ, lambda *_: lambda _: None))
