@@ -77,8 +77,8 @@ def floor(path: Path) -> None:
     image.load()
 
 
-def race(table: Table, path: Path, one: Peer, other: Peer, rounds: int, calls: int = 1) -> Times:
-    return table.race(lambda: one(path), lambda: other(path), rounds, calls)
+def race(table: Table, path: Path, one: Peer, other: Peer, often: tuple[int, int]) -> Times:
+    return table.race(lambda: one(path), lambda: other(path), *often)
 
 
 @pytest.mark.parametrize(
@@ -100,14 +100,36 @@ def bench_jpeg(
         return
     peer = threatexchange(with_imagehash=all_signals)
     mine = ours(ALL if all_signals else PDQ)
-    times = race(table, files[size], mine, peer, *ROUNDS[size])
+    times = race(table, files[size], mine, peer, ROUNDS[size])
     table.add(name, times, against=against, target=target)
 
 
 def bench_jpeg_floor(table: Table, files: dict[str, Path]) -> None:
-    times = race(table, files["12 MP"], ours(ALL), floor, 15)
+    times = race(table, files["12 MP"], ours(ALL), floor, (15, 1))
     against = f"the three digests and a grey decode at 1/8 by {named('pillow')}"
     target = at_most(1.4, "x")
     table.add(
         "12 MP JPEG, all signals / floor", times, against=against, target=target, inverse=True
     )
+
+
+def bench_pdq_exact(table: Table, files: dict[str, Path]) -> None:
+    target = at_least(2.5, "x")
+    for size in SIZES:
+        name, against = f"PDQ, exact path, {size} JPEG", named("threatexchange", "pdqhash")
+        if not installed("threatexchange"):
+            table.missing(name, against=against, target=target, why=INSTALL)
+            continue
+        from threatexchange.signal_type.pdq.signal import PdqSignal
+
+        hasher = InProcess(Plan(("pdq",)))
+        content = files[size].read_bytes()
+
+        def exactly(hasher: InProcess = hasher, path: Path = files[size]) -> None:
+            with path.open("rb", buffering=0) as file:
+                hasher.fingerprint(file.fileno())
+
+        def peer(content: bytes = content) -> None:
+            PdqSignal.hash_from_bytes(content)
+
+        table.add(name, table.race(exactly, peer, *ROUNDS[size]), against=against, target=target)

@@ -111,13 +111,13 @@ def _check_signal_types(configuration: Configuration) -> None:
 
     settings = configuration.settings
     names = [*settings.fingerprint.always]
-    names += [name for name, _ in settings.fingerprint.commands]
     for matcher in settings.matchers:
         if isinstance(matcher, EokmSettings):
             names += [name for name, _ in matcher.formats]
         elif isinstance(matcher, HmaSettings):
             names += [name for name, _ in matcher.signal_types]
-    signal_types(names)
+    commands = {name for name, _ in settings.fingerprint.commands}
+    signal_types(name for name in names if name not in commands)
 
 
 @command(

@@ -9,7 +9,8 @@ The classes used here are those that Pillow documents for each format.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -69,10 +70,12 @@ def _recognise_heif(head: bytes) -> PictureFormat | None:
 
 
 def declared_size(name: str, original: bytes) -> tuple[int, int] | None:
-    """Read (width, height) where opening already takes memory for it: WebP (RFC 9649, 2.5 to 2.7).
+    """Read (width, height) where the opened picture does not tell it before memory is taken.
 
-    None for every other format, whose opened picture tells its size before it is decoded.
+    Those are WebP (RFC 9649, 2.5 to 2.7) and icons, whose directory need not tell the truth.
     """
+    if name == "ICO":
+        return max(_icon_sizes(original), key=lambda size: size[0] * size[1], default=None)
     if name != "WEBP" or len(original) < 30:  # noqa: PLR2004 - up to the end of any size field
         return None
     first = original[12:16]
@@ -86,6 +89,19 @@ def declared_size(name: str, original: bytes) -> tuple[int, int] | None:
         int.from_bytes(original[26:28], "little") & 0x3FFF,
         int.from_bytes(original[28:30], "little") & 0x3FFF,
     )
+
+
+def _icon_sizes(original: bytes) -> Iterator[tuple[int, int]]:
+    """Read the size of every picture in an icon: each is a PNG, or a bitmap without its header."""
+    for entry in range(6, 6 + 16 * int.from_bytes(original[4:6], "little"), 16):
+        at = int.from_bytes(original[entry + 12 : entry + 16], "little")
+        if original[at : at + 4] == b"\x89PNG":
+            sides, order = original[at + 16 : at + 24], ">II"
+        else:
+            sides, order = original[at + 4 : at + 12], "<ii"
+        if len(sides) == 8:  # noqa: PLR2004 - two numbers of four bytes
+            width, height = struct.unpack(order, sides)
+            yield abs(width), abs(height)
 
 
 def _jpeg(file: io.BytesIO) -> ImageFile:
@@ -119,6 +135,13 @@ def _tiff(file: io.BytesIO) -> ImageFile:
     return TiffImageFile(file)
 
 
+def _ico(file: io.BytesIO) -> ImageFile:
+    """Open the largest of the pictures in an icon: what a browser shows where there is room."""
+    from PIL.IcoImagePlugin import IcoImageFile
+
+    return IcoImageFile(file)
+
+
 def _bmp(file: io.BytesIO) -> ImageFile:
     from PIL.BmpImagePlugin import BmpImageFile
 
@@ -142,6 +165,7 @@ _SIGNATURES: tuple[tuple[tuple[bytes, ...], PictureFormat], ...] = (
     ((b"\xff\xd8\xff",), PictureFormat("JPEG", "image/jpeg", many=False, opener=_jpeg)),
     ((b"\x89PNG\r\n\x1a\n",), PictureFormat("PNG", "image/png", many=True, opener=_png)),
     ((b"GIF87a", b"GIF89a"), PictureFormat("GIF", "image/gif", many=True, opener=_gif)),
+    ((b"\0\0\1\0",), PictureFormat("ICO", "image/vnd.microsoft.icon", many=False, opener=_ico)),
     (
         (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
         PictureFormat("TIFF", "image/tiff", many=True, opener=_tiff),

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 _GREY = frozenset({"1", "L", "LA"})
 _DEEP = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 
+_SMALL = 1 << 20
+"""Pixels up to which a second copy costs less than taking the picture row by row."""
+
 
 class Picture:
     """A still picture as stored: not turned by its EXIF orientation, not blended on a background.
@@ -56,8 +59,12 @@ class Picture:
     @property
     def pixels(self) -> Pixels:
         """Either RGB, or grey if there is no colour; the luma of both is the same."""
+        import numpy as np
+
         from hashwacht.fingerprint.rows import Rows
 
+        if self.image.width * self.image.height <= _SMALL:
+            return np.asarray(self.grey if self.image.mode in _GREY else self.rgb)
         return Rows(self.image, "L" if self.image.mode in _GREY else "RGB")
 
     @cached_property

@@ -189,9 +189,7 @@ class _Search:
 def _sure(found: Sequence[_Found], signal_type: str, slack: int) -> list[_Found]:
     """Keep what the exact value matches as well; nothing if an entry known to be good may too."""
     sure = [
-        (info, hit)
-        for info, hit in found
-        if hit.distance + slack <= info.types[signal_type].radius
+        (info, hit) for info, hit in found if hit.distance + slack <= info.types[signal_type].radius
     ]
     unsure = [info for info, hit in found if (info, hit) not in sure]
     return [] if any(info.known_good for info in unsure) else sure

@@ -61,6 +61,16 @@ def test_a_rule_or_signal_type_that_cannot_be_is_a_fault_too(program: Program) -
     assert b"unknown signal type 'photodna'" in done.stderr
 
 
+def test_the_name_of_a_command_is_a_signal_type_like_any_other(program: Program) -> None:
+    program.configuration.write_text(
+        '[fingerprint]\nalways = ["pdq", "mine"]\ncommands = { mine = ["/usr/bin/true"] }\n'
+        '[matchers.hma]\nkind = "hma"\nbase_url = "https://hma.example"\n'
+        'signal_types = { mine = "mine" }\n'
+    )
+    done = program.run("config", "check")
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_a_right_configuration_has_no_fault(program: Program) -> None:
     done = program.run("config", "check", "--json")
     assert done.returncode == 0

@@ -111,6 +111,15 @@ def test_a_picture_is_hashed_as_stored_not_as_its_orientation_turns_it(fingerpri
     assert [turned[each] for each in PERCEPTUAL] == [stored[each] for each in PERCEPTUAL]
 
 
+def test_of_an_icon_the_largest_picture_is_hashed(fingerprint: Hash) -> None:
+    file, largest = io.BytesIO(), SOURCE.resize((128, 128))
+    largest.save(file, "ICO", sizes=[(16, 16), (128, 128), (48, 48)])
+    found = fingerprint(file.getvalue())
+    assert (found.kind, found.skipped) == ("image/vnd.microsoft.icon", ())
+    expected = by_type(fingerprint(encode(largest, "png")))
+    assert [by_type(found)[each] for each in PERCEPTUAL] == [expected[each] for each in PERCEPTUAL]
+
+
 def zipped() -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:

@@ -88,6 +88,14 @@ def test_a_webp_canvas_is_refused_before_the_decoder_takes_memory_for_it(
     assert reasons(fingerprint(bytes(encoded), plan())) == OVER
 
 
+def test_an_icon_is_refused_by_what_is_in_it_not_by_its_directory(fingerprint: Hash) -> None:
+    inside = huge("png")
+    directory = struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(inside), 22)
+    found = fingerprint(directory + inside, plan())
+    assert found.kind == "image/vnd.microsoft.icon"
+    assert reasons(found) == OVER
+
+
 def test_a_picture_of_too_many_bytes_keeps_its_digests(fingerprint: Hash) -> None:
     encoded = encode(photo(1, (200, 200)), "bmp")
     found = fingerprint(encoded, plan(picture_bytes=len(encoded) - 1))

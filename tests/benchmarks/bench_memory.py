@@ -1,0 +1,50 @@
+"""What a worker process takes at its peak."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hashwacht.fingerprint.plan import Plan
+from hashwacht.fingerprint.pool import WorkerPool
+from hashwacht.testing.measuring import Table, at_most
+from hashwacht.testing.pictures import encode, grainy, photo
+
+ALL = ("md5", "sha1", "sha256", "pdq", "phash64", "dhash64")
+
+
+def peak(pid: int) -> float:
+    """Give the most resident memory a process ever had, in MB (proc(5), VmHWM)."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return int(found[1]) * 1024 / 1e6
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "quick"),
+    [
+        ("JPEG, as scanned", "jpeg", True),
+        ("JPEG, exact", "jpeg", False),
+        ("PNG, as scanned", "png", True),
+    ],
+)
+def bench_peak_of_a_worker(name: str, form: str, quick: bool, table: Table, tmp_path: Path) -> None:
+    size = (800, 600) if table.smoke else (4000, 3000)
+    path = tmp_path / "picture"
+    path.write_bytes(encode(grainy(photo(1, size)), form))
+    with WorkerPool(Plan(ALL, quick=quick), 1) as pool, path.open("rb") as file:
+        before = set(psutil.Process().children(recursive=True))
+        for _ in range(table.amount(5)):
+            file.seek(0)
+            assert len(pool.fingerprint(file.fileno()).signals) == len(ALL)
+        workers = set(psutil.Process().children(recursive=True)) - before
+        figures = [peak(each.pid) for each in workers]
+    table.note(
+        f"peak memory of a worker, 12 MP {name}",
+        max(figures),
+        "resident, pages shared with the other workers included",
+        target=at_most(120, "MB"),
+    )
