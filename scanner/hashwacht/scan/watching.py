@@ -13,6 +13,9 @@ from hashwacht.scan.progress import Counts, Meter, Observer, Phase, Result
 TICK = 0.1
 """Seconds between two looks at results, figures and the wish to stop."""
 
+WAKE = 0.02
+"""Seconds after which the end is noticed; a look takes some microseconds."""
+
 SAMPLE_SECONDS = 1.0
 """Seconds between two points of the throughput curve, at first; the tally thins it out."""
 
@@ -69,7 +72,7 @@ class Watch:
         asked_at: float | None = None
         hurried = False
         while last.is_alive() or not self._results.empty():
-            self._tell()
+            self._tell(last)
             if not stop.is_set():
                 continue
             asked_at = asked_at or self._clock()
@@ -81,15 +84,16 @@ class Watch:
                 return
         self._show()
 
-    def _tell(self) -> None:
-        """Tell results as they come for one tick, then show the figures."""
+    def _tell(self, last: threading.Thread) -> None:
+        """Tell results as they come for one tick, or until the end; then show the figures."""
         until = self._clock() + TICK
         while (left := until - self._clock()) > 0:
             try:
-                self._observer.result(self._results.get(timeout=left))
+                self._observer.result(self._results.get(timeout=min(left, WAKE)))
                 self._results.task_done()
             except queue.Empty:
-                break
+                if not last.is_alive():
+                    break
         self._show()
 
     def _show(self) -> None:

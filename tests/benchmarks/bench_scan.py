@@ -1,0 +1,167 @@
+"""Whole scans, without the start of the program: the first run, and the one after it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+
+from hashwacht.fingerprint.plan import Plan
+from hashwacht.fingerprint.pool import WorkerPool
+from hashwacht.intake.rules import Rules
+from hashwacht.match.panel import Panel, Seat
+from hashwacht.pipeline import Pipeline
+from hashwacht.scan.request import ScanRequest
+from hashwacht.scan.scan import Scan
+from hashwacht.state.store import Store
+from hashwacht.testing.bench import ScanBench
+from hashwacht.testing.fakes import KnowingMatcher, RememberingObserver
+from hashwacht.testing.measuring import Table, at_least, at_most, installed, named
+from hashwacht.testing.peers import fingerprint as peers_fingerprint
+from hashwacht.testing.pictures import encode, grainy, photo
+
+SIDES = ((320, 240), (640, 480), (1280, 960), (1920, 1440), (2828, 2121))
+JOBS = 2
+ALL = ("md5", "sha1", "sha256", "pdq", "phash64", "dhash64")
+INSTALL = ".venv/bin/pip install 'threatexchange>=1.2.16,<2' installs the peer"
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    yield
+    os.sched_setaffinity(0, before)
+
+
+def bare(root: Path) -> int:
+    """Look at every file, and do nothing else: what no scan can be faster than."""
+    files, left = 0, [os.fsencode(root)]
+    while left:
+        with os.scandir(left.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    left.append(entry.path)
+                else:
+                    entry.stat(follow_symlinks=False)
+                    files += 1
+    return files
+
+
+def tree(root: Path, files: int, each: int) -> None:
+    """Make a tree as of web sites: directories of *each* files, twenty of them together."""
+    for number in range(files // each):
+        folder = root / f"site{number // 400}" / f"part{number // 20 % 20}" / f"folder{number % 20}"
+        folder.mkdir(parents=True)
+        for name in range(each):
+            (folder / f"file-{name:05}.html").write_bytes(b"%d" % (number % 50))
+
+
+@pytest.mark.parametrize("each", [100, 10, 3])
+def bench_unchanged(each: int, table: Table, tmp_path: Path) -> None:
+    files = table.amount(30_000, 300) // each * each
+    tree(tmp_path / "tree", files, each)
+    bench = ScanBench(tmp_path / "state")
+    bench.scan(tmp_path / "tree")
+
+    def ours() -> None:
+        seen = bench.scan(tmp_path / "tree")
+        assert (seen.summary.counts.unchanged, bench.read) == (files, 0)
+
+    with one_core():
+        times = table.race(ours=ours, peer=lambda: bare(tmp_path / "tree"), rounds=9)
+    table.add(
+        f"unchanged tree, {files:,} files, {each} a directory",
+        times,
+        against="os.scandir and stat of the same tree, one core; both from the page cache",
+        target=at_most(2.5, "x"),
+        inverse=True,
+    )
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, table: Table) -> list[Path]:
+    """JPEGs from 0.08 to 6 megapixels, as many of each size."""
+    made = []
+    for number, size in enumerate(SIDES * table.amount(10) if not table.smoke else SIDES[:2]):
+        path = tmp_path / "pictures" / f"{number}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(encode(grainy(photo(number, size)), "jpeg", quality=85))
+        made.append(path)
+    return made
+
+
+@pytest.fixture
+def pool() -> Iterator[WorkerPool]:
+    with WorkerPool(Plan(ALL), JOBS) as made:
+        assert made.recipe
+        yield made
+
+
+def scan_of(folder: Path, pool: WorkerPool, states: Path) -> Callable[[], None]:
+    """Scan for the first time, each time with a new state; the workers are there already."""
+    pipeline = Pipeline(pool, Panel([Seat(KnowingMatcher())]))
+    request = ScanRequest((os.fsencode(folder),), Rules([]), jobs=JOBS)
+
+    def scan() -> None:
+        state = Path(mkdtemp(dir=states))
+        observer = RememberingObserver()
+        with Store.open(state) as store:
+            Scan(
+                store=store,
+                pipeline=pipeline,
+                request=request,
+                observer=observer,
+                stop=threading.Event(),
+            ).run()
+        shutil.rmtree(state)
+        assert observer.summary.counts.read == len(list(folder.iterdir()))
+
+    return scan
+
+
+def bench_first_scan(table: Table, pictures: list[Path], pool: WorkerPool, tmp_path: Path) -> None:
+    name = f"first scan, {len(pictures)} JPEGs of 0.08 to 6 MP, two workers"
+    against = f"ProcessPoolExecutor(2): hashlib thrice, {named('threatexchange', 'imagehash')}"
+    target = at_least(10, "x")
+    if not installed("threatexchange"):
+        table.missing(name, against=against, target=target, why=INSTALL)
+        return
+    with ProcessPoolExecutor(JOBS, get_context("spawn")) as workers:
+
+        def peer() -> None:
+            list(workers.map(peers_fingerprint, pictures))
+
+        ours = scan_of(tmp_path / "pictures", pool, tmp_path)
+        times = table.race(ours=ours, peer=peer, rounds=3)
+    table.add(name, times, against=against, target=target)
+
+
+def bench_orchestration(
+    table: Table, pictures: list[Path], pool: WorkerPool, tmp_path: Path
+) -> None:
+    def fingerprint(path: Path) -> None:
+        with path.open("rb", buffering=0) as file:
+            pool.fingerprint(file.fileno())
+
+    def alone() -> None:
+        with ThreadPoolExecutor(JOBS) as threads:
+            list(threads.map(fingerprint, pictures))
+
+    ours = scan_of(tmp_path / "pictures", pool, tmp_path)
+    times = table.race(ours=ours, peer=alone, rounds=9)
+    table.add(
+        f"scan orchestration, {len(pictures)} JPEGs",
+        times,
+        against="the same worker pool fingerprinting the same files, and nothing else",
+        target=at_most(1.15, "x"),
+        inverse=True,
+    )
