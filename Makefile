@@ -1,5 +1,5 @@
 # `make demo` and `make test` are all one needs to know; both install what they need into .venv.
-.PHONY: help demo test check lint types layers format bench man lock clean
+.PHONY: help demo test check lint types layers audit format bench fuzz man lock clean
 
 BIN := .venv/bin
 
@@ -12,7 +12,7 @@ demo: .venv/run.stamp ## See the main job live: no account, no network
 test: .venv/dev.stamp ## Run all tests
 	@$(BIN)/pytest -q -n 2 --dist worksteal
 
-check: .venv/dev.stamp lint types layers test ## Everything that must hold before a change lands
+check: .venv/dev.stamp lint types layers audit test ## Everything that must hold before a change lands
 
 lint: .venv/dev.stamp
 	@$(BIN)/python packaging/check.py format lint
@@ -23,12 +23,20 @@ types: .venv/dev.stamp
 layers: .venv/dev.stamp
 	@$(BIN)/python packaging/check.py layers
 
+audit: .venv/dev.stamp
+	@$(BIN)/python packaging/check.py audit
+
 format: .venv/dev.stamp ## Bring the code into its form
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix-only --quiet .
 
 bench: .venv/dev.stamp ## Measure, against named peers in the same run
 	@$(BIN)/python -m pytest -q -s tests/benchmarks -o python_files='bench_*.py' -o python_functions='bench_*'
+
+fuzz: .venv/dev.stamp ## Fuzz our own parsers for five minutes (needs atheris)
+	@$(BIN)/python -c 'import atheris' || $(BIN)/pip install -q 'atheris>=3,<4'
+	@for target in wire lists answers configuration; do \
+	  $(BIN)/python tests/fuzz/fuzz.py $$target 75 || exit 1; done
 
 man: .venv/run.stamp ## Write the man pages into packaging/man
 	@$(BIN)/hashwacht man packaging/man

@@ -1,0 +1,130 @@
+"""What it costs to decode in processes that can hurt nobody, and what bombs cost there."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from hashwacht.fingerprint.confine import Stamina
+from hashwacht.fingerprint.in_process import InProcess
+from hashwacht.fingerprint.plan import Limits, Plan
+from hashwacht.fingerprint.pool import WorkerPool
+from hashwacht.ports import Fingerprinter
+from hashwacht.testing.hostile import HASHED, TOO_SLOW, Hostile, corpus
+from hashwacht.testing.measuring import Table, at_least, at_most
+from hashwacht.testing.pictures import encode, grainy, photo
+from hashwacht.testing.processes import workers
+
+TYPES = ("md5", "sha1", "sha256", "pdq", "phash64", "dhash64")
+SIZES = {"640x480": (640, 480), "1600x1200": (1600, 1200)}
+BUDGET = 3.0
+"""Seconds for a bomb; the default is 30."""
+
+
+@contextmanager
+def opened(content: bytes) -> Iterator[int]:
+    fd = os.memfd_create("content")
+    try:
+        os.write(fd, content)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def ask(fingerprinter: Fingerprinter, content: bytes, times: int = 1) -> Callable[[], None]:
+    def asked() -> None:
+        with opened(content) as fd:
+            for _ in range(times):
+                os.lseek(fd, 0, os.SEEK_SET)
+                fingerprinter.fingerprint(fd)
+
+    return asked
+
+
+@pytest.mark.parametrize("size", SIZES)
+def bench_sandbox(size: str, table: Table) -> None:
+    content = encode(grainy(photo(1, SIZES[size])), quality=85)
+    with WorkerPool(Plan(TYPES), 1) as pool:
+        times = table.race(
+            ours=ask(pool, content, 8), peer=ask(InProcess(Plan(TYPES)), content, 8), rounds=15
+        )
+    name, against = f"{size} JPEG in sandboxed workers", "the same code in this process, one core"
+    table.add(name, times, against=against, target=at_least(0.9, "x"))
+
+
+def bench_restart(table: Table) -> None:
+    """Every content by a fresh worker, against the same by one that lives on."""
+    content = encode(photo(1, (64, 64)), "png")
+    with (
+        WorkerPool(Plan(TYPES), 1, stamina=Stamina(tasks=1)) as fresh,
+        WorkerPool(Plan(TYPES), 1) as kept,
+    ):
+        times = table.race(ours=ask(fresh, content), peer=ask(kept, content), rounds=21)
+    figure = 1e3 * (statistics.median(times.ours) - statistics.median(times.peer)) / 2
+    remark = "two workers end and are born again for each content; the figure is for one"
+    table.note("Restart of a worker", figure, remark, target=at_most(20, "ms"))
+
+
+def _peak() -> float:
+    """Give the most memory that the decoder that is alive ever had resident, in MB."""
+    for each in workers():
+        for line in Path(f"/proc/{each.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) / 1e3
+    return 0.0
+
+
+def bench_bombs(table: Table) -> None:
+    limits = Limits(seconds=BUDGET)
+    bombs = corpus()[: table.amount(13, 2)]
+    worst, largest = ("", 0.0), ("", 0.0)
+    for bomb in bombs:
+        with WorkerPool(Plan(TYPES, limits), 1) as pool:
+            ask(pool, encode(photo(1, (64, 64))))()
+            content = bomb.make()
+            began = time.perf_counter()
+            ask(pool, content)()
+            worst = max(worst, (bomb.name, time.perf_counter() - began), key=lambda each: each[1])
+            largest = max(largest, (bomb.name, _peak()), key=lambda each: each[1])
+    against = f"{len(bombs)} kinds, {BUDGET:g} s and 1 GiB allowed"
+    target = at_most(BUDGET + 1.0, "s")
+    table.note("Slowest bomb", worst[1], worst[0], against=against, target=target)
+    table.note("Largest bomb", largest[1], largest[0], against=against, target=at_most(1074, "MB"))
+
+
+def _distinct(bombs: list[Hostile], count: int) -> list[bytes]:
+    """Make each again and again, with other bytes at the end: nobody has seen it before."""
+    made = [each.make() for each in bombs]
+    return [made[n % len(made)] + str(n).encode() for n in range(count)]
+
+
+def bench_flood(table: Table) -> None:
+    """One bomb among ten good pictures; those that take time are two, sent again and again."""
+    good = encode(grainy(photo(1)), quality=85)
+    many = table.amount(300, 20)
+    of_size = [b for b in corpus()[:13] if not b.expected & (TOO_SLOW | {HASHED})]
+    slow = [b.make() for b in corpus()[:13] if b.expected == TOO_SLOW]
+    bombs = _distinct(of_size, many // 10) + slow * max(1, many // 100)
+    mixed = [good] * many
+    for number, bomb in enumerate(bombs):
+        mixed.insert(number * 11, bomb)
+    took = []
+    for contents in ([good] * many, mixed):
+        with (
+            WorkerPool(Plan(TYPES, Limits(seconds=BUDGET / 3)), 2) as pool,
+            ThreadPoolExecutor(2) as threads,
+        ):
+            ask(pool, good)()
+            began = time.perf_counter()
+            list(threads.map(lambda content, pool=pool: ask(pool, content)(), contents))
+            took.append(time.perf_counter() - began)
+    against = f"{many} pictures of 640x480 with {len(bombs)} bombs, and without"
+    target = at_most(2, "x")
+    table.note("Flood of bombs", took[1] / took[0], against=against, target=target)

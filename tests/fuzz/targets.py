@@ -1,0 +1,93 @@
+"""What is fuzzed: each takes any bytes, and raises only if a promise is broken."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from hashwacht.fingerprint.wire import Codec, Nonsense, Seen, encode
+from hashwacht.match.arachnid import ArachnidMatcher
+from hashwacht.match.eokm import EokmMatcher
+from hashwacht.match.exchange import Inquiry
+from hashwacht.match.hma import HmaMatcher
+from hashwacht.match.list_lines import EntryMaker, MalformedLine, json_parser, text_parser
+from hashwacht.match.service import Service
+from hashwacht.settings.read import read
+from hashwacht.signal_types import BUILT_IN
+from hashwacht.types import Fingerprint, Outcome, Signal
+
+DIGESTS = Codec({name: BUILT_IN[name] for name in ("md5", "sha256")}, ("md5/1",), ["pdq"])
+LOOKS = Codec({"pdq": BUILT_IN["pdq"]}, None)
+MAKE = EntryMaker(BUILT_IN)
+
+
+def wire(content: bytes) -> None:
+    """Take what a worker says: nonsense, or it comes out of our own writer as it went in."""
+    for codec in (DIGESTS, LOOKS):
+        try:
+            reply = codec.decode(content)
+        except Nonsense:
+            continue
+        assert codec.decode(encode(reply)) == reply
+        assert not (codec is LOOKS and isinstance(reply, Fingerprint))
+        assert not (codec is DIGESTS and isinstance(reply, Seen))
+
+
+def lists(content: bytes) -> None:
+    """Take a line of a hash list: malformed, or entries in their canonical form."""
+    line = content.decode(errors="surrogateescape")
+    for parse in (text_parser(MAKE), json_parser(MAKE)):
+        try:
+            entries = parse(line)
+        except MalformedLine:
+            continue
+        for entry in entries:
+            assert MAKE(entry.type, entry.value.hex()).value == entry.value
+
+
+class _Parrot:
+    """A client whose service always says the same."""
+
+    def __init__(self, body: bytes) -> None:
+        self.service = Service("https://parrot.example")
+        self.body = body
+
+    def ask(self, inquiries: Sequence[Inquiry], read: Callable[[bytes], Any]) -> list[Any]:
+        return [read(self.body) for _ in inquiries]
+
+    def close(self) -> None:
+        pass
+
+
+def answers(content: bytes) -> None:
+    """Take what a service says: it gives an answer, and a match is of the signal asked."""
+    parrot: Any = _Parrot(content)
+    md5, pdq = Signal("md5", "0" * 31 + "1"), Signal("pdq", "a5" * 32, 90)
+    told = [
+        (md5, EokmMatcher("eokm", parrot).lookup([(md5,)])),
+        (pdq, HmaMatcher("hma", parrot).lookup([(pdq,)])),
+        (pdq, ArachnidMatcher("shield", parrot).lookup([(pdq,)])),
+    ]
+    for asked, (answer,) in told:
+        assert (answer.outcome is Outcome.MATCH) == any(not m.known_good for m in answer.matches)
+        assert (answer.outcome is Outcome.UNDETERMINED) == (answer.reason is not None)
+        assert all(match.signal == asked for match in answer.matches)
+
+
+def configuration(content: bytes) -> None:
+    """Take a configuration: no TOML, or settings and a list of its faults."""
+    try:
+        raw = tomllib.loads(content.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError):
+        return
+    _, faults = read(raw)
+    assert all(isinstance(str(fault), str) for fault in faults)
+
+
+TARGETS: Mapping[str, Callable[[bytes], None]] = {
+    "wire": wire,
+    "lists": lists,
+    "answers": answers,
+    "configuration": configuration,
+}
