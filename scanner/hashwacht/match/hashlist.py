@@ -22,6 +22,10 @@ MAX_MATCHES = 32
 NO_LIST = "no hash list is installed"
 TOO_NEAR = "computed quickly, and an entry is so near that only the exact hash can tell"
 
+REMEMBERED = 10_000
+"""Quick values that are kept as far from all entries until they are asked about: 2 MB."""
+
+_Value = tuple[str, str]
 _Found = tuple[HashList, Hit]
 _Known = tuple[list[_Found], str, bool]
 """What the lists say of one value: the entries that match, which lists could not say, and
@@ -45,6 +49,7 @@ class HashListMatcher:
         self._name = name
         self._clock = clock
         self._watch = ListWatch(directory)
+        self._far: dict[_Value, str] = {}
         self._closed = False
 
     @property
@@ -70,7 +75,7 @@ class HashListMatcher:
         """
         if self._closed:
             raise UsageError(f"matcher {self._name!r} is closed")
-        search = _Search(self._name, self._watch.lists())
+        search = _Search(self._name, self._watch.lists(), self._far)
         return [
             combine(
                 self._name,
@@ -84,12 +89,16 @@ class HashListMatcher:
     def close_call(self, question: Sequence[Signal]) -> bool:
         """Say if a quick signal is, or may be, near an entry; a damaged list says nothing here."""
         lists = self._watch.lists()
-        return any(
-            _is_near(each, signal)
-            for signal in question
-            if signal.slack
-            for each in lists.open.values()
-        )
+        return any(self._is_near(lists, signal) for signal in question if signal.slack)
+
+    def _is_near(self, lists: InstalledLists, signal: Signal) -> bool:
+        """Search all lists, and remember what is far from every entry for the question to come."""
+        near = any(_reaches(each, signal) for each in lists.open.values())
+        if not near and not lists.damaged:
+            if len(self._far) >= REMEMBERED:
+                self._far.clear()
+            self._far[signal.type, signal.value] = lists.revision
+        return near
 
     def check(self) -> Finding:
         """Say which lists are installed and whether they can be searched."""
@@ -120,10 +129,11 @@ class HashListMatcher:
 class _Search:
     """One batch of questions, answered from the lists of one moment."""
 
-    def __init__(self, matcher: str, lists: InstalledLists) -> None:
+    def __init__(self, matcher: str, lists: InstalledLists, far: dict[_Value, str]) -> None:
         self._matcher = matcher
         self._lists = lists
         self._known: dict[tuple[str, str, int], _Known] = {}
+        self._far = far
         self._accepts = frozenset(BUILT_IN) | lists.types
         self._judged = lists.judged
         self.revision = lists.revision
@@ -158,6 +168,8 @@ class _Search:
         Of a quick value only those matches are told that the exact value has as well; none if
         an entry that is known to be good might set them aside.
         """
+        if slack and self._far.pop((signal_type, value), "") == self.revision:
+            return [], "", False
         found: list[_Found] = []
         faults = self._faults(signal_type) if self._lists.damaged else []
         try:
@@ -195,7 +207,7 @@ def _sure(found: Sequence[_Found], signal_type: str, slack: int) -> list[_Found]
     return [] if any(info.known_good for info in unsure) else sure
 
 
-def _is_near(each: OpenList, signal: Signal) -> bool:
+def _reaches(each: OpenList, signal: Signal) -> bool:
     """Say if a list has an entry that the exact value of a quick signal may match."""
     try:
         return bool(each.hits(signal.type, bytes.fromhex(signal.value), signal.slack))

@@ -117,6 +117,16 @@ def test_a_quick_hash_alone_is_certain_only_outside_the_band(tmp_path: Path, off
     assert not matcher.close_call((Signal("pdq", "ab" * 32, 100),))
 
 
+def test_what_was_far_from_one_list_is_searched_again_in_another(tmp_path: Path) -> None:
+    matcher = install(tmp_path / "lists", [("pdq", "00" * 32)])
+    signal = Signal("pdq", "ab" * 32, 100, "quick")
+    assert not matcher.close_call((signal,))
+    assert [each.outcome for each in matcher.lookup([(signal,)] * 2)] == [Outcome.NO_MATCH] * 2
+    assert not matcher.close_call((signal,))
+    install(tmp_path / "lists", [("pdq", "ab" * 32)])
+    assert matcher.lookup([(signal,)])[0].outcome is Outcome.MATCH
+
+
 def test_an_entry_that_may_be_known_good_lets_no_quick_match_stand(tmp_path: Path) -> None:
     matcher = install(tmp_path / "lists", [("pdq", "ab" * 32)])
     good = f"pdq {moved('ab' * 32, 5, random.Random(2))}".encode()
