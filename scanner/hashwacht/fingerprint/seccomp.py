@@ -100,7 +100,11 @@ def install(*, may_copy: bool) -> None:
     name = os.uname().machine
     if name not in ARCHITECTURES or sys.maxsize < 1 << 32:
         raise Unsupported(f"no filter is written for {name}")
-    made = program(ARCHITECTURES[name], os.getpid(), may_copy=may_copy)
+    apply(program(ARCHITECTURES[name], os.getpid(), may_copy=may_copy))
+
+
+def apply(made: list[Instruction]) -> None:
+    """Put any filter on this process, for good.  Raises Unsupported."""
     packed = b"".join(struct.pack("HBBI", *each) for each in made)
     buffer = ctypes.create_string_buffer(packed, len(packed))
     filter_ = _Program(len(made), ctypes.addressof(buffer))

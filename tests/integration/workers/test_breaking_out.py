@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,6 +70,37 @@ def test_the_kernel_confirms_filter_and_privileges(start: Start, ask: Ask) -> No
 
 def test_with_the_sandbox_required_it_works_where_it_is_complete(start: Start, ask: Ask) -> None:
     assert not ask(start(require_sandbox=True), b"harmless").skipped
+
+
+WITHOUT_LANDLOCK = """
+import ctypes, sys
+from hashwacht.errors import WorkerError
+from hashwacht.fingerprint import seccomp
+from hashwacht.fingerprint.plan import Plan
+from hashwacht.fingerprint.pool import WorkerPool
+ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)
+absent = [(0x20, 0, 0, 0), (0x15, 0, 1, 444), (0x06, 0, 0, seccomp.REFUSE | 38)]
+seccomp.apply([*absent, (0x06, 0, 0, seccomp.ALLOW)])
+with WorkerPool(Plan(("md5", "pdq")), 1) as pool:
+    print(pool.layers)
+with WorkerPool(Plan(("md5", "pdq")), 1, require_sandbox=True) as pool:
+    try:
+        pool.layers
+    except WorkerError as error:
+        print(error.message, "|", error.advice)
+"""
+
+
+def test_a_required_layer_that_the_kernel_lacks_is_an_error_that_names_it() -> None:
+    """A kernel without Landlock is had by a filter around a whole scanner."""
+    ran = subprocess.run(
+        [sys.executable, "-c", WITHOUT_LANDLOCK], check=True, capture_output=True, text=True
+    )
+    layers, error = ran.stdout.splitlines()
+    missing = "the kernel says: Function not implemented"
+    assert layers == str({"landlock": missing, "seccomp": ""})
+    assert f"the sandbox is incomplete: landlock: {missing}" in error
+    assert "require_sandbox" in error
 
 
 def test_landlock_alone_keeps_files_shut() -> None:
