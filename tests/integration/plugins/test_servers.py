@@ -1,0 +1,168 @@
+"""The example sites on real servers, with real workers, a real list and real clients."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from hashwacht.testing.pictures import encode, photo
+from hashwacht.testing.program import Program
+from hashwacht.testing.storage import KNOWN, known_list
+
+EXAMPLES = Path(__file__).parents[3] / "plugins" / "examples"
+
+SERVERS = {
+    "uvicorn": ["uvicorn", "--port", "{port}", "starlette_site:app"],
+    "hypercorn": ["hypercorn", "--bind", "127.0.0.1:{port}", "starlette_site:app"],
+    "waitress": ["waitress", "--listen", "127.0.0.1:{port}", "flask_site:app"],
+    "gunicorn, preloaded, two workers": [
+        *("gunicorn", "--bind", "127.0.0.1:{port}", "--preload", "--workers", "2"),
+        *("--threads", "2"),
+        "flask_site:app",
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """Set up a machine with a list."""
+    made = Program(tmp_path_factory.mktemp("home"))
+    done = made.run("lists", "import", "known", "-", given=known_list())
+    assert done.returncode == 0, done.stderr
+    return made
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def site(request: pytest.FixtureRequest, program: Program) -> Iterator[str]:
+    """Start one server; give the address of the site."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    arguments = [each.format(port=port) for each in SERVERS[request.param]]
+    log = program.home / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            cwd=EXAMPLES,
+            env=program.environment,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        _wait_for(port, process, log)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        assert process.wait(30) in (0, -15), log.read_text()
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError(log.read_text())
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a re-encoded copy of the listed picture: only a perceptual hash knows it."""
+    file = tmp_path_factory.mktemp("pictures") / "known.png"
+    file.write_bytes(encode(photo(KNOWN), "png"))
+    return file
+
+
+@pytest.fixture(scope="module")
+def unknown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a picture that is on no list, of some hundred kilobytes."""
+    file = tmp_path_factory.mktemp("pictures") / "unknown.png"
+    file.write_bytes(encode(photo(7), "png"))
+    return file
+
+
+def test_forms_and_raw_bodies_are_refused_if_known_and_stored_if_not(
+    site: str, known: Path, unknown: Path
+) -> None:
+    with httpx.Client(base_url=site, timeout=60) as client:
+        for _ in range(2):  # on one connection, as far as the server keeps it
+            stored = client.post("/", files={"picture": unknown.read_bytes()})
+            assert (stored.status_code, stored.text) == (
+                201,
+                f"stored {unknown.stat().st_size} bytes\n",
+            )
+            refused = client.post("/", files={"picture": known.read_bytes()})
+            assert (refused.status_code, refused.text) == (
+                403,
+                "This upload cannot be accepted.\n",
+            )
+        put = {
+            file: client.put("/raw", content=file.read_bytes(), headers={"content-type": kind})
+            for file, kind in ((known, "image/png"), (unknown, "image/png"))
+        }
+        assert [each.status_code for each in put.values()] == [403, 201]
+        chunked = client.put("/raw", content=iter([known.read_bytes()] * 1))
+        assert chunked.status_code == 403
+        assert client.get("/").status_code == 200
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_curl_gets_the_same(site: str, known: Path, unknown: Path) -> None:
+    for file, status in ((known, "403"), (unknown, "201")):
+        done = subprocess.run(
+            ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-F", f"picture=@{file}", site],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert done.stdout == status
+
+
+def test_a_client_that_vanishes_half_way_leaves_the_site_at_work(
+    site: str, known: Path, unknown: Path
+) -> None:
+    host, _, port = site.removeprefix("http://").partition(":")
+    content = known.read_bytes()
+    head = (
+        f"PUT /raw HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+        f"Content-Length: {len(content)}\r\n\r\n"
+    )
+    for _ in range(3):
+        with socket.create_connection((host, int(port)), 10) as client:
+            client.sendall(head.encode() + content[: len(content) // 2])
+    answer = httpx.post(site, files={"picture": unknown.read_bytes()}, timeout=60)
+    assert answer.status_code == 201
+
+
+def test_pipelined_requests_are_answered_one_by_one(site: str, known: Path, unknown: Path) -> None:
+    """Answers come in the order of the requests (RFC 9112, 9.3.2)."""
+    host, _, port = site.removeprefix("http://").partition(":")
+    requests = b"".join(
+        b"PUT /raw HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: "
+        + str(len(file.read_bytes())).encode()
+        + b"\r\n"
+        + last
+        + b"\r\n"
+        + file.read_bytes()
+        for file, last in ((unknown, b""), (known, b"Connection: close\r\n"))
+    )
+    received = b""
+    with socket.create_connection((host, int(port)), 60) as client:
+        client.sendall(requests)
+        while chunk := client.recv(65536):
+            received += chunk
+    statuses = re.findall(rb"HTTP/1\.1 (\d+)", received)
+    assert statuses == [b"201", b"403"], received
