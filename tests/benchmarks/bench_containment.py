@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,12 +31,10 @@ BUDGET = 3.0
 
 @contextmanager
 def opened(content: bytes) -> Iterator[int]:
-    fd = os.memfd_create("content")
-    try:
-        os.write(fd, content)
-        yield fd
-    finally:
-        os.close(fd)
+    """Put it into a real file: in memory there is no page cache to be careful with."""
+    with tempfile.TemporaryFile(buffering=0) as file:
+        file.write(content)
+        yield file.fileno()
 
 
 def ask(fingerprinter: Fingerprinter, content: bytes, times: int = 1) -> Callable[[], None]:
