@@ -37,7 +37,7 @@ def jpegs(count: int) -> Iterator[bytes]:
     """Draw photos, grainy, cropped and scaled ones, of many sizes, as JPEGs of many kinds."""
     chance = np.random.default_rng(6)
     for seed in range(count):
-        width, height = (int(each) for each in chance.integers(160, 1700, 2))
+        width, height = (int(each) for each in chance.integers(160, 1300, 2))
         image = photo(10_000 + seed, (width, height))
         if seed % 3 == 0:
             image = grainy(image, float(chance.uniform(1, 25)), seed)
