@@ -1,20 +1,13 @@
 """Hashwacht: known abuse material cannot sit unnoticed on a host, and no content leaves it.
 
 The names below are the public ones.  They are imported when first used, so that ``import
-hashwacht`` costs nothing in a program that never checks a file.
+hashwacht`` costs nothing in a program that never checks a file.  Their types are in
+``__init__.pyi``, where they make no edge in the graph of imports.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from hashwacht.checker import Checker
-    from hashwacht.errors import ConfigurationError, HashwachtError
-    from hashwacht.types import Match, Outcome, Reason, Signal, Verdict
-    from hashwacht.uploads import Circumstances
-    from hashwacht.workplace import Checked, Workplace
 
 __version__ = "0.1.0"
 

@@ -16,6 +16,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -202,15 +203,18 @@ def _forked(itself: weakref.ref[Checker]) -> None:
 
 
 def _in_this_process(settings: Settings) -> Workplace:
-    """Build everything in this process.  Raises HashwachtError."""
+    """Build everything in this process.  Raises HashwachtError.
+
+    Somebody waits for an upload: its workers do not give way to everybody as those of a scan do.
+    """
     from hashwacht import compose
-    from hashwacht.uploads import Uploads
     from hashwacht.workplace import InThisProcess, State
 
-    pipeline = compose.pipeline(settings, os.environ)
+    awaited = replace(settings, scan=replace(settings.scan, background=False))
+    store = compose.store(awaited)
     try:
-        store = compose.store(settings)
+        pipeline = compose.pipeline(awaited, os.environ, store.culprits)
     except BaseException:
-        pipeline.close()
+        store.close()
         raise
-    return InThisProcess(pipeline, State(store, Uploads(settings.state.path / "uploads")))
+    return InThisProcess(pipeline, State(store, compose.uploads(awaited)))

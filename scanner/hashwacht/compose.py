@@ -28,6 +28,7 @@ from hashwacht.settings import (
 from hashwacht.signal_types import BUILT_IN, ENTRY_POINT_GROUP, signal_types
 from hashwacht.state.store import Store
 from hashwacht.types import QUICK_BITS, Signal
+from hashwacht.uploads import Uploads
 
 if TYPE_CHECKING:
     from hashwacht.fingerprint.pool import WorkerPool
@@ -45,6 +46,11 @@ def jobs(settings: Settings) -> int:
 def store(settings: Settings) -> Store:
     """Open the state.  Raises StateError."""
     return Store.open(settings.state.path)
+
+
+def uploads(settings: Settings) -> Uploads:
+    """Say where it is kept what requests told about uploads."""
+    return Uploads(settings.state.path / "uploads")
 
 
 def lists(settings: Settings) -> HashLists:

@@ -9,6 +9,7 @@ from hashwacht.cli.call import this_call
 from hashwacht.cli.command import Example, command
 from hashwacht.cli.progress import observer
 from hashwacht.cli.stopping import exit_code, stoppable
+from hashwacht.cli.uploads import WithUploads, forget_settled
 from hashwacht.errors import ExitCode
 from hashwacht.priority import give_way
 from hashwacht.scan.recheck import Recheck
@@ -25,10 +26,11 @@ def recheck_command() -> ExitCode:
     That is: undetermined ones, ones older than the matcher's recheck_after, and everything that
     a newly imported list or newly configured matcher has never seen.  The storage is not
     touched and may be unmounted; a new match is told with the paths that held the content when
-    they were last scanned.
+    they were last scanned, and with what a web application told when it was uploaded.
     """
     call = this_call()
     settings = call.configuration().settings
+    uploads = compose.uploads(settings)
     if settings.scan.background:
         give_way()
     with (
@@ -37,4 +39,8 @@ def recheck_command() -> ExitCode:
         stoppable() as stop,
         observer(as_json=call.as_json) as watching,
     ):
-        return exit_code(Recheck(store=store, panel=panel, observer=watching, stop=stop).run())
+        telling = WithUploads(watching, uploads, call.as_json)
+        summary = Recheck(store=store, panel=panel, observer=telling, stop=stop).run()
+        forget_settled(uploads, store)
+    telling.tell()
+    return exit_code(summary)

@@ -1,0 +1,22 @@
+from hashwacht.checker import Checker
+from hashwacht.errors import ConfigurationError, HashwachtError
+from hashwacht.types import Match, Outcome, Reason, Signal, Verdict
+from hashwacht.uploads import Circumstances
+from hashwacht.workplace import Checked, Workplace
+
+__version__: str
+
+__all__ = [
+    "Checked",
+    "Checker",
+    "Circumstances",
+    "ConfigurationError",
+    "HashwachtError",
+    "Match",
+    "Outcome",
+    "Reason",
+    "Signal",
+    "Verdict",
+    "Workplace",
+    "__version__",
+]

@@ -1,0 +1,88 @@
+"""What requests told about uploads that match late, told with the match."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+
+from hashwacht.cli.findings import WORD
+from hashwacht.cli.output import emit, harmless, line
+from hashwacht.scan.progress import Observer, Progress, Result, Summary
+from hashwacht.state.store import Store
+from hashwacht.types import Outcome
+from hashwacht.uploads import Circumstances, Uploads
+
+
+@dataclass
+class WithUploads:
+    """An observer that adds who uploaded what matches: as JSON at once, as text by ``tell``."""
+
+    inner: Observer
+    uploads: Uploads
+    as_json: bool
+    keys: list[str] = field(default_factory=list)
+
+    def started(self, run: str, roots: tuple[bytes, ...], *, resumed: bool) -> None:
+        """Pass it on."""
+        self.inner.started(run, roots, resumed=resumed)
+
+    def progress(self, snapshot: Progress) -> None:
+        """Pass it on."""
+        self.inner.progress(snapshot)
+
+    def result(self, result: Result) -> None:
+        """Pass it on, and what requests told."""
+        self.inner.result(result)
+        if result.verdict.outcome is not Outcome.MATCH:
+            return
+        found = self.uploads.of(result.key)
+        if found and not self.as_json:
+            self.keys.append(result.key)
+        for told in found if self.as_json else ():
+            emit("upload", {"sha256": result.key, **_fields(told)})
+
+    def finished(self, summary: Summary) -> None:
+        """Pass it on."""
+        self.inner.finished(summary)
+
+    def tell(self) -> None:
+        """Print it for people, when the display is over."""
+        for key in self.keys:
+            for told in self.uploads.of(key):
+                line(_line(key, told))
+
+
+def forget_settled(uploads: Uploads, store: Store) -> None:
+    """Remove what was told about contents of which is known now that nobody knows them."""
+    for key in list(uploads.keys()):
+        numbers = store.contents.find([key])
+        for content in store.contents.load(numbers.values()).values():
+            if content.outcome is Outcome.NO_MATCH and content.first_match_at is None:
+                uploads.forget(key)
+
+
+def _fields(told: Circumstances) -> dict[str, object]:
+    """Give what was told, without what no encoding could print."""
+    return {
+        name: value.encode("utf-8", "backslashreplace").decode()
+        if isinstance(value, str)
+        else value
+        for name, value in asdict(told).items()
+    }
+
+
+def _line(key: str, told: Circumstances) -> str:
+    return f"{'uploaded':{WORD}}{harmless(', '.join(_parts(told)))}  (content {key})"
+
+
+def _parts(told: Circumstances) -> Iterator[str]:
+    """Say it in words, what a client chose last."""
+    port = f" port {told.port}" if told.port is not None else ""
+    yield f"{told.received_at} from {told.address or 'an unknown address'}{port}"
+    if told.user:
+        yield f"user {told.user}"
+    yield f"to {told.path!a}"
+    if told.file_name:
+        yield f"as {told.file_name!a}"
+    if told.declared_type:
+        yield f"declared {told.declared_type!a}"

@@ -1,0 +1,91 @@
+"""An upload that nobody answered for in time matches weeks later: the whole way, with a service."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from hashwacht.fingerprint.in_process import InProcess
+from hashwacht.fingerprint.plan import Plan
+from hashwacht.testing.http_server import Asked, HttpServer, Told
+from hashwacht.testing.pictures import encode, photo
+from hashwacht.testing.program import Program
+from hashwacht.testing.services import Hma
+
+UPLOAD = """
+import sys
+from hashwacht.testing.uploads import WsgiDriver, file_part, form
+from hashwacht_plugins.context import Facts
+from hashwacht_plugins.wsgi import HashwachtMiddleware
+
+facts = Facts(user=lambda environ: "some-user")
+driver = WsgiDriver(lambda app: HashwachtMiddleware(app, facts=facts))
+part = file_part(sys.stdin.buffer.read(), b"some-name\\x1b.jpg", b"some-field")
+found = driver.send([form(part)], path="/some-path")
+print(found.status, *(each.checked.outcome for each in found.told.files if found.told))
+"""
+TOLD = (b"some-", b"192.0.2.1", b"4711", b"image/jpeg")
+
+
+@dataclass
+class Service:
+    """A service that can be out of order."""
+
+    inner: Hma
+    silent: bool = True
+
+    def __call__(self, asked: Asked) -> Told:
+        return Told(500) if self.silent else self.inner(asked)
+
+
+def pdq(content: bytes) -> str:
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.seek(0)
+        (signal,) = InProcess(Plan(("pdq",))).fingerprint(file.fileno()).signals
+    return str(signal)
+
+
+def upload(program: Program, content: bytes) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", UPLOAD],
+        input=content,
+        env=program.environment,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
+
+
+def test_a_late_match_tells_who_sent_it_and_no_service_ever_learns_that(tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    known, harmless = encode(photo(1)), encode(photo(2))
+    service = Service(Hma({"bank": {pdq(known): 1}}))
+    with HttpServer(service) as server:
+        program.ask("hma", server.url)
+        assert upload(program, known) == "200 undetermined\n"
+        assert upload(program, harmless) == "200 undetermined\n"
+        assert len(os.listdir(tmp_path / "state" / "uploads")) == 2  # noqa: PTH208  # counted
+        service.silent = False
+        code, told = program.recheck()
+        assert upload(program, harmless) == "200 no-match\n"
+    assert code == 1
+    (match,) = [each for each in told if each["type"] == "match"]
+    (sent,) = [each for each in told if each["type"] == "upload"]
+    assert sent["sha256"] == match["sha256"]
+    assert (sent["user"], sent["path"], sent["field"]) == ("some-user", "/some-path", "some-field")
+    assert (sent["file_name"], sent["address"], sent["port"]) == (
+        "some-name\x1b.jpg",
+        "192.0.2.1",
+        4711,
+    )
+    assert os.listdir(tmp_path / "state" / "uploads") == [match["sha256"]]  # noqa: PTH208  # names
+    assert server.record.requests
+    for asked in server.record.requests:
+        assert not [each for each in TOLD if each in asked.raw]
