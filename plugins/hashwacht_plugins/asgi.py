@@ -47,7 +47,7 @@ class HashwachtMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        upload = self._intake.upload(_request(scope), lambda: _peer(scope), scope)
+        upload = self._intake.upload(request_of(scope), lambda: peer_of(scope), scope)
         if upload is None:
             await self._app(scope, receive, send)
             return
@@ -145,7 +145,8 @@ class _Responder:
         await self._send(message)
 
 
-def _request(scope: Scope) -> Request:
+def request_of(scope: Scope) -> Request:
+    """Read the head of a request; headers that come twice are joined, as RFC 9110, 5.3 says."""
     headers: dict[str, str] = {}
     for name, value in scope["headers"]:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
@@ -154,6 +155,7 @@ def _request(scope: Scope) -> Request:
     return Request(scope["method"].upper(), scope["path"], query, headers)
 
 
-def _peer(scope: Scope) -> Peer:
+def peer_of(scope: Scope) -> Peer:
+    """Say who is connected."""
     address, port = scope.get("client") or ("", None)
     return str(address), port

@@ -107,7 +107,7 @@ class Upload:
         self.patience = max(0.0, self.patience - waited)
         for each in [each for each in self.pending if each.done() or not self.patience]:
             self.pending.remove(each)
-            self._note(*self._waiting.pop(each), _result(each))
+            self._note(*self._waiting.pop(each), result_of(each))
         if not self.pending:
             self._decide()
 
@@ -222,7 +222,7 @@ class Upload:
             self.findings.action = action
 
 
-def _result(future: Future[Checked]) -> Checked:
+def result_of(future: Future[Checked]) -> Checked:
     """Give the verdict; whatever went wrong, there is none then."""
     if not future.done():
         future.add_done_callback(_tell_late)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -44,14 +45,19 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
 @pytest.fixture(scope="module", params=SERVERS)
 def site(request: pytest.FixtureRequest, program: Program) -> Iterator[str]:
     """Start one server; give the address of the site."""
+    with served(SERVERS[request.param], program) as address:
+        yield address
+
+
+@contextmanager
+def served(arguments: list[str], program: Program) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    arguments = [each.format(port=port) for each in SERVERS[request.param]]
     log = program.home / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
+            [sys.executable, "-m", *(each.format(port=port) for each in arguments)],
             cwd=EXAMPLES,
             env=program.environment,
             stdout=output,
@@ -166,3 +172,12 @@ def test_pipelined_requests_are_answered_one_by_one(site: str, known: Path, unkn
             received += chunk
     statuses = re.findall(rb"HTTP/1\.1 (\d+)", received)
     assert statuses == [b"201", b"403"], received
+
+
+def test_the_site_on_fastapi_decides_itself(program: Program, known: Path, unknown: Path) -> None:
+    with served(["uvicorn", "--port", "{port}", "fastapi_site:app"], program) as address:
+        answers = [
+            httpx.post(address, files={"picture": each.read_bytes()}, timeout=60).status_code
+            for each in (known, unknown)
+        ]
+    assert answers == [403, 201]

@@ -1,0 +1,121 @@
+"""The dependency in real FastAPI and Starlette applications."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+import httpx
+import pytest
+from fastapi import Depends, FastAPI
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from hashwacht import Checked, Checker, Circumstances, Outcome, Reason, Verdict
+from hashwacht.fingerprint.in_process import InProcess
+from hashwacht.fingerprint.plan import Plan
+from hashwacht.match.panel import Panel, Seat
+from hashwacht.pipeline import Pipeline
+from hashwacht.testing.fakes import KnowingMatcher
+from hashwacht.workplace import InThisProcess, Workplace
+from hashwacht_plugins.starlette import ScannedUpload, ScanUpload
+
+KNOWN = b"known bytes"
+
+
+@pytest.fixture
+def checker() -> Iterator[Checker]:
+    matcher = KnowingMatcher({hashlib.sha256(KNOWN).hexdigest()})
+
+    def opener() -> Workplace:
+        return InThisProcess(Pipeline(InProcess(Plan(("sha256",))), Panel([Seat(matcher)])))
+
+    with Checker(opener) as made:
+        yield made
+
+
+def site(checker: Checker, seconds: float = 10.0) -> FastAPI:
+    app = FastAPI()
+    scan = ScanUpload(checker, "picture", seconds=seconds)
+
+    async def take(picture: Annotated[ScannedUpload, Depends(scan)]) -> dict[str, object]:
+        content = await picture.upload.read()
+        return {
+            "outcome": picture.checked.outcome,
+            "reason": picture.checked.reason,
+            "size": len(content),
+            "name": picture.upload.filename,
+        }
+
+    take.__annotations__["picture"] = Annotated[ScannedUpload, Depends(scan)]
+    app.post("/")(take)
+    return app
+
+
+async def post(app: Starlette, **more: object) -> httpx.Response:
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://site") as client:
+        return await client.post("/", **more)  # type: ignore[arg-type]  # whatever a test sends
+
+
+@pytest.mark.parametrize("content", [KNOWN, b"other" * 500_000])
+def test_the_endpoint_gets_the_upload_at_its_beginning_with_its_verdict(
+    checker: Checker, content: bytes
+) -> None:
+    answer = asyncio.run(post(site(checker), files={"picture": ("a.jpg", content)}))
+    outcome = Outcome.MATCH if content == KNOWN else Outcome.NO_MATCH
+    assert answer.json() == {
+        "outcome": outcome,
+        "reason": None,
+        "size": len(content),
+        "name": "a.jpg",
+    }
+
+
+class Late:
+    """A workplace that answers when it is closed."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+
+    def check(self, fd: int, told: Circumstances | None, *, private: bool) -> Checked:
+        assert told is not None
+        assert private
+        assert os.fstat(fd).st_size == 100
+        self.over.wait(10)
+        return Checked(Verdict(Outcome.NO_MATCH))
+
+    def close(self) -> None:
+        self.over.set()
+
+
+def test_after_its_time_an_upload_is_undetermined_and_still_readable() -> None:
+    late = Late()
+    with Checker(lambda: late) as checker:
+        answer = asyncio.run(post(site(checker, 0.01), files={"picture": ("a.jpg", b"x" * 100)}))
+        late.close()
+    assert (answer.json()["reason"], answer.json()["size"]) == (Reason.TIMED_OUT, 100)
+
+
+def test_a_form_without_the_file_is_answered_so(checker: Checker) -> None:
+    assert asyncio.run(post(site(checker), files={"other": ("a", b"")})).status_code == 422
+    assert asyncio.run(post(site(checker), data={"picture": "text"})).status_code == 422
+
+
+def test_in_starlette_it_is_a_context_manager(checker: Checker) -> None:
+    scan = asynccontextmanager(ScanUpload(checker, "picture"))
+
+    async def take(request: Request) -> Response:
+        async with scan(request) as picture:
+            return PlainTextResponse(picture.checked.outcome)
+
+    app = Starlette(routes=[Route("/", take, methods=["POST"])])
+    answer = asyncio.run(post(app, files={"picture": ("a.jpg", KNOWN)}))
+    assert answer.text == Outcome.MATCH
