@@ -17,13 +17,10 @@ from hashwacht.errors import ExitCode
 from hashwacht.files import Changed
 from hashwacht.paths import show
 from hashwacht.scan.progress import Result
-from hashwacht.types import Outcome, Reason, Verdict
+from hashwacht.types import Answer, Outcome, Reason, Verdict
 
 if TYPE_CHECKING:
     from hashwacht.pipeline import Pipeline
-
-UNREACHED = frozenset({Reason.UNANSWERED, Reason.REFUSED})
-"""Reasons that say: a matcher was out of reach."""
 
 
 @command(
@@ -45,29 +42,30 @@ def check_command(files: Sequence[bytes]) -> ExitCode:
 
     call = this_call()
     settings = call.configuration().settings
-    results, heard = [], False
+    results: list[Result] = []
+    answers: list[Answer] = []
     with compose.pipeline(settings, os.environ) as pipeline:
         for name in files:
-            result, answered = _checked(pipeline, name)
+            result, given = _checked(pipeline, name)
             _tell(result, as_json=call.as_json)
             results.append(result)
-            heard = heard or answered
-    return _exit_code(results, heard=heard)
+            answers += given
+    return _exit_code(results, answers)
 
 
-def _checked(pipeline: Pipeline, name: bytes) -> tuple[Result, bool]:
-    """Take one file all the way; say as well whether a matcher answered."""
+def _checked(pipeline: Pipeline, name: bytes) -> tuple[Result, tuple[Answer, ...]]:
+    """Take one file all the way; give as well what each matcher answered."""
     path = shown_name(name)
     try:
         with opened(name) as fd:
             found = pipeline.check(fd)
     except OSError as error:
-        return _unread(path, Reason.UNREADABLE, error.strerror or "cannot be read"), False
+        return _unread(path, Reason.UNREADABLE, error.strerror or "cannot be read"), ()
     except Changed as error:
-        return _unread(path, Reason.CHANGED, error.message), False
+        return _unread(path, Reason.CHANGED, error.message), ()
     content = found.fingerprint
     result = Result((path,), found.verdict, content.kind, content.size, content.key)
-    return result, any(each.outcome is not Outcome.UNDETERMINED for each in found.answers)
+    return result, found.answers
 
 
 def _unread(path: bytes, reason: Reason, detail: str) -> Result:
@@ -85,12 +83,11 @@ def _tell(result: Result, *, as_json: bool) -> None:
         line(text)
 
 
-def _exit_code(results: Sequence[Result], *, heard: bool) -> ExitCode:
-    """Give the worst that applies; *heard*: some matcher answered something."""
-    verdicts = [each.verdict for each in results]
-    if any(each.outcome is Outcome.MATCH for each in verdicts):
+def _exit_code(results: Sequence[Result], answers: Sequence[Answer]) -> ExitCode:
+    """Give the worst that applies.  As in a scan, no matcher was reached if none answered once."""
+    outcomes = {each.verdict.outcome for each in results}
+    if Outcome.MATCH in outcomes:
         return ExitCode.MATCH
-    open_ones = [each for each in verdicts if each.outcome is Outcome.UNDETERMINED]
-    if not heard and any(each.reason in UNREACHED for each in open_ones):
+    if answers and all(each.outcome is Outcome.UNDETERMINED for each in answers):
         return ExitCode.UNREACHABLE
-    return ExitCode.UNDETERMINED if open_ones else ExitCode.OK
+    return ExitCode.UNDETERMINED if Outcome.UNDETERMINED in outcomes else ExitCode.OK

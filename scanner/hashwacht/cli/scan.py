@@ -13,7 +13,8 @@ from hashwacht.cli.command import Example, command
 from hashwacht.cli.progress import observer
 from hashwacht.cli.report import report_file, write_report
 from hashwacht.cli.stopping import exit_code, stoppable
-from hashwacht.errors import ExitCode
+from hashwacht.errors import ExitCode, UsageError
+from hashwacht.paths import show
 from hashwacht.priority import give_way
 from hashwacht.scan.reporting import report_of
 from hashwacht.scan.request import ScanRequest
@@ -79,6 +80,11 @@ def scan_command(
         if value is not None
     ]
     settings = call.configuration(*options).settings
+    for path in paths:
+        if not path.exists():
+            # Before a run begins: there would be nothing with which it could go on later.
+            message = f"there is no {show(bytes(path))}"
+            raise UsageError(message, advice="Check how it is written.")
     request = ScanRequest(
         roots=tuple(dict.fromkeys(bytes(path.resolve()) for path in paths)),
         rules=compose.rules(settings, exclude),

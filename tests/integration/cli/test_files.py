@@ -95,6 +95,19 @@ def test_check_never_says_no_match_of_what_it_could_not_ask(
     assert done.stdout.startswith(b"undetermined  unreadable (No such file")
 
 
+def test_without_any_list_nobody_can_answer_to_a_check_and_to_a_scan(
+    program: Program, picture: Path
+) -> None:
+    assert program.run("check", picture).returncode == 4
+    assert program.run("scan", "--foreground", picture).returncode == 4
+
+
+def test_a_scan_of_nothing_is_no_run(program: Program) -> None:
+    done = program.run("scan", "none")
+    assert (done.returncode, b"there is no none" in done.stderr) == (2, True)
+    assert program.run("scans", "--json").stdout == b""
+
+
 def test_a_service_out_of_reach_has_an_exit_code_of_its_own(
     program: Program, picture: Path
 ) -> None:
