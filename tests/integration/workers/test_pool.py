@@ -52,7 +52,8 @@ def test_a_good_content_is_fingerprinted(start: Start, ask: Ask) -> None:
         (b"pretend", Reason.TIMED_OUT, "no progress within its time"),
         (b"chatter", Reason.WORKER_DIED, "it answered what was not asked"),
         (b"hang", Reason.TIMED_OUT, "no progress within its time"),
-        (b"spin", Reason.TIMED_OUT, "its processor time is used up"),
+        # On a busy machine the scanner's clock may be faster than the timer of processor time.
+        (b"spin", Reason.TIMED_OUT, "its processor time is used up|no progress within its time"),
         (b"bloat", Reason.OVER_LIMIT, "more memory than a worker may have"),
         (b"raise", Reason.HASHER_FAILED, "RuntimeError: a decoder's surprise?"),
     ],
@@ -63,7 +64,7 @@ def test_a_culprit_loses_its_perceptual_signals_with_a_reason_but_not_its_digest
     pool = start()
     made = ask(pool, deed)
     assert is_whole(made, deed)
-    assert made.skipped == (Skip("pdq", reason, detail),)
+    assert made.skipped in [(Skip("pdq", reason, each),) for each in detail.split("|")]
     after = ask(pool, b"the next one")
     assert is_whole(after, b"the next one")
     assert not after.skipped
