@@ -54,7 +54,7 @@ class HashwachtMiddleware:
         length = _length(environ)
         if length == 0:
             return self._app(environ, start_response)
-        upload = self._intake.upload(_request(environ), lambda: _peer(environ), environ)
+        upload = self._intake.upload(request_of(environ), lambda: peer_of(environ), environ)
         if upload is None:
             return self._app(environ, start_response)
         environ[KEY] = upload.findings
@@ -189,7 +189,8 @@ def _length(environ: Environ) -> int | None:
     return int(text) if text.isascii() and text.isdigit() else 0
 
 
-def _request(environ: Environ) -> Request:
+def request_of(environ: Environ) -> Request:
+    """Read the head of a request."""
     headers = {
         name[5:].replace("_", "-").lower(): value
         for name, value in environ.items()
@@ -202,6 +203,7 @@ def _request(environ: Environ) -> Request:
     return Request(environ["REQUEST_METHOD"].upper(), decoded, query, headers)
 
 
-def _peer(environ: Environ) -> Peer:
+def peer_of(environ: Environ) -> Peer:
+    """Say who is connected."""
     port = environ.get("REMOTE_PORT", "")
     return environ.get("REMOTE_ADDR", ""), int(port) if str(port).isdigit() else None
