@@ -47,7 +47,7 @@ class Quick:
 
 
 def quick64(grey: Grey) -> tuple[Quick, Quick]:
-    """Give phash64 and dhash64: the rows are resized for both at once, which is nearly all of it."""
+    """Give phash64 and dhash64: the rows are resized for both at once, which costs the most."""
     across = _across(grey.width, grey.step)
     narrow = np.empty((grey.pixels.shape[0], across.shape[1]), np.float32)
     for top in range(0, len(narrow), _STRIP):
