@@ -46,7 +46,7 @@ class EokmMatcher(ServiceMatcher):
         Raises ConfigurationError for a path that is none or has no place for the format.
         """
         self._formats = dict(formats)
-        self._path = test_path if test else path
+        self._path = _require_template(test_path if test else path)
         words = ",".join(f"{ours}={theirs}" for ours, theirs in sorted(formats.items()))
         revision = f"eokm/1 {client.service.base_url} {self._path} {words}"
         super().__init__(name, client, formats, revision)
