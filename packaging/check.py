@@ -53,7 +53,7 @@ def check_format() -> None:
     """Say whether every file is formatted, the Python in Markdown included."""
     said = run("ruff", "format", "--check", ".")
     found = re.search(r"(\d+) files? already formatted", said)
-    expected = tracked(".", endings=(".py", ".md"))
+    expected = tracked(".", endings=(".py", ".pyi", ".md"))
     same("ruff format", int(found[1]) if found else 0, len(expected))
 
 
