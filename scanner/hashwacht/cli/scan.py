@@ -10,6 +10,7 @@ import click
 from hashwacht import compose
 from hashwacht.cli.call import this_call
 from hashwacht.cli.command import Example, command
+from hashwacht.cli.profile import show_profile
 from hashwacht.cli.progress import observer
 from hashwacht.cli.report import report_file, write_report
 from hashwacht.cli.stopping import exit_code, stoppable
@@ -44,6 +45,7 @@ from hashwacht.settings import Given, Settings
 @click.option("--jobs", type=int, metavar="N", help="Worker processes. [default: one per core]")
 @click.option("--max-rate", metavar="RATE", help='"200 files/s" or "20 MiB/s" at the most.')
 @click.option("--foreground", is_flag=True, help="Run at normal priority instead of the lowest.")
+@click.option("--profile", is_flag=True, help="Tell at the end where the time went.")
 @click.option(
     "--report",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -60,6 +62,7 @@ def scan_command(
     jobs: int | None,
     max_rate: str | None,
     foreground: bool,
+    profile: bool,
     report: Path | None,
 ) -> ExitCode:
     """Scan existing storage against the configured matchers.
@@ -94,11 +97,16 @@ def scan_command(
         jobs=compose.jobs(settings),
         rate=settings.scan.max_rate,
     )
-    return _run(settings, request, report, as_json=call.as_json)
+    return _run(settings, request, report, as_json=call.as_json, profile=profile)
 
 
 def _run(
-    settings: Settings, request: ScanRequest, report: Path | None, *, as_json: bool
+    settings: Settings,
+    request: ScanRequest,
+    report: Path | None,
+    *,
+    as_json: bool,
+    profile: bool,
 ) -> ExitCode:
     target = report_file(report) if report else None
     if settings.scan.background:
@@ -109,9 +117,12 @@ def _run(
         stoppable() as stop,
     ):
         with observer(as_json=as_json) as watching:
-            summary = Scan(
+            scan = Scan(
                 store=store, pipeline=pipeline, request=request, observer=watching, stop=stop
-            ).run()
+            )
+            summary = scan.run()
+        if profile:
+            show_profile(scan.spent, as_json=as_json)
         if target:
             run = store.runs.list(1)[0]
             recipe = pipeline.fingerprinter.recipe

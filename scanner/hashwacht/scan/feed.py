@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from hashwacht.scan.messages import File, Gone, Known, Listed, Message, Refused,
 from hashwacht.scan.pace import Pace
 from hashwacht.scan.passing import Passing
 from hashwacht.scan.present import Present
+from hashwacht.scan.spent import Part, Spent
 from hashwacht.scan.tally import Tally
 from hashwacht.state.files import KnownFile
 from hashwacht.state.store import Store
@@ -96,8 +98,10 @@ class Feed:
         links: Links[File],
         pace: Pace | None,
         stop: threading.Event,
+        spent: Spent,
     ) -> None:
         """Take the two queues: *tasks* for the readers, *put* for the recorder."""
+        self._spent = spent
         self._store, self._wanted, self._links = store, wanted, links
         self._tasks, self._put, self._pace, self._stop = tasks, put, pace, stop
         self._passing = Passing(store.stretches(wanted.answered), put)
@@ -106,7 +110,7 @@ class Feed:
         """Walk it all.  Raises Interrupted when asked to stop, UsageError for a wrong root."""
         work: Work | None = None
         with closing(walker.walk()) as directories:
-            for directory in directories:
+            for directory in self._spent.getting(Part.WALK, directories):
                 self._check_stop()
                 if work is None and directory.last and self._passes(directory):
                     continue
@@ -119,7 +123,12 @@ class Feed:
 
     def _passes(self, directory: Directory) -> bool:
         """Say if a whole directory needs nothing; a full scan reads it all the same."""
-        return not self._wanted.full and self._passing.over(directory)
+        if self._wanted.full:
+            return False
+        began = time.perf_counter()
+        passed = self._passing.over(directory)
+        self._spent.add(Part.LOOKUP, time.perf_counter() - began)
+        return passed
 
     def _portion(self, directory: Directory, work: Work) -> None:
         """Take a portion of a directory: what is known is counted, the rest handed out."""

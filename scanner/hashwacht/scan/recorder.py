@@ -21,6 +21,7 @@ from hashwacht.scan.judging import Judged, Judging
 from hashwacht.scan.links import Links
 from hashwacht.scan.messages import File, Known, Message, Unread, Work
 from hashwacht.scan.progress import Result
+from hashwacht.scan.spent import Part, Spent
 from hashwacht.scan.tally import Tally
 from hashwacht.state.files import Look
 from hashwacht.state.runs import Run
@@ -46,6 +47,7 @@ class Recorder:
         run: Run,
         tally: Tally,
         results: Queue[Result],
+        spent: Spent,
         cut: Event,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -62,7 +64,7 @@ class Recorder:
         self._store, self._judging, self._links = store, judging, links
         self._run, self._began = run.id, run.started
         self._results, self._clock = results, clock
-        self._cut = cut
+        self._cut, self._spent = cut, spent
         self._queue: Queue[Message | None] = Queue(4 * BATCH)
         self._pending: list[Message] = []
         self._saved = tally.dumps()
@@ -111,9 +113,11 @@ class Recorder:
     def _record(self, batch: Batch) -> None:
         """Keep, ask, count, tell, keep: the order matters, see the module's first lines."""
         now = self._clock()
-        ids = self._keep(batch, now)
+        with self._spent.on(Part.STATE):
+            ids = self._keep(batch, now)
         known = {*ids.values(), *(message.content for message in batch.known)}
-        judged = self._judging.judge(known)
+        with self._spent.on(Part.MATCH):
+            judged = self._judging.judge(known)
         if self._cut.is_set():
             # Answers that came while the matchers were being closed say nothing about the files.
             raise Interrupted("the scan was stopped while matchers were asked")
@@ -122,7 +126,7 @@ class Recorder:
             self._results.put(result)
         self._results.join()
         done = self._list(batch)
-        with self._store.transaction():
+        with self._spent.on(Part.STATE), self._store.transaction():
             self._judging.keep(judged)
             for path, names in batch.gone.items():
                 self._store.files.forget(path, names)
@@ -178,6 +182,7 @@ class Recorder:
             self.tally.answered(each.now)
         for taken in batch.taken:
             taken.file.work.tally.took(taken.fingerprint.size, taken.seconds)
+            self._spent.add(Part.FINGERPRINT, taken.seconds, taken.fingerprint.kind)
             results += self._settle(taken.file, judged[ids[taken.fingerprint.key]])
         for known in batch.known:
             known.file.work.tally.unchanged += not known.new

@@ -30,6 +30,7 @@ from hashwacht.scan.progress import Observer, Result, Summary
 from hashwacht.scan.reader import Reader
 from hashwacht.scan.recorder import Recorder
 from hashwacht.scan.request import ScanRequest
+from hashwacht.scan.spent import Spent
 from hashwacht.scan.tally import Tally
 from hashwacht.scan.watching import Watch
 from hashwacht.state.runs import Run, RunState
@@ -40,7 +41,10 @@ QUEUED_PER_READER = 4
 
 
 class Scan:
-    """One run of one request.  ``run`` once; set *stop* from anywhere to interrupt it."""
+    """One run of one request.  ``run`` once; set *stop* from anywhere to interrupt it.
+
+    *spent* says then where the time went.
+    """
 
     def __init__(
         self,
@@ -60,6 +64,7 @@ class Scan:
         self._links: Links[File] = Links()
         self._failures: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
         self._cut = threading.Event()
+        self.spent = Spent()
 
     def run(self) -> Summary:
         """Scan, or go on with the same scan where it was interrupted.
@@ -102,6 +107,7 @@ class Scan:
             run=run,
             tally=tally,
             results=self._results,
+            spent=self.spent,
             cut=self._cut,
             clock=self._clock,
         )
@@ -125,6 +131,7 @@ class Scan:
             links=self._links,
             pace=Pace(request.rate, self._stop.wait) if request.rate else None,
             stop=self._stop,
+            spent=self.spent,
         )
 
     def _undecided(self, content: int) -> bool:
