@@ -23,7 +23,15 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hashwacht.match.index_file import NUMBER_BYTES, IndexFile, Numbers, Records, Shape, write_bands
+from hashwacht.match.index_file import (
+    MAX_COUNT,
+    NUMBER_BYTES,
+    IndexFile,
+    Numbers,
+    Records,
+    Shape,
+    write_bands,
+)
 
 SCAN_BELOW = 16384
 """A list shorter than this gets no bands: a scan of it is as fast."""
@@ -40,6 +48,8 @@ _BUILT_FOR = {256: 31, 64: 8}
 Hits = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Rows and their distances, nearest first."""
 
+_NOTHING = np.empty(0, np.int64)
+
 
 class RadiusIndex:
     """The rows of an index file within a distance of a value.  Thread-safe."""
@@ -54,18 +64,20 @@ class RadiusIndex:
         """Give every row at most *radius* bits from *value* (of the width of the file)."""
         wanted = np.frombuffer(value, self._word)
         candidates = self.candidates(value, radius)
-        hits = [np.empty((2, 0), np.int64)]
+        hits = []
         for start in range(0, self._shape.count if candidates is None else len(candidates), _BLOCK):
             stop = start + _BLOCK
             if candidates is None:
                 near, distances = _near(self._whole[start:stop], wanted, radius)
-                hits.append(np.stack((distances, near + start)))
+                rows = near + np.int64(start)
             else:
                 block = candidates[start:stop]
                 near, distances = _near(self._whole.take(block), wanted, radius)
-                hits.append(np.stack((distances, block[near].astype(np.int64))))
-        nearest_first = np.unique(np.concatenate(hits, axis=1), axis=1)
-        return nearest_first[1], nearest_first[0]
+                rows = block[near].astype(np.int64)
+            if len(near):
+                hits.append(distances << 32 | rows)
+        nearest_first = np.unique(np.concatenate(hits)) if hits else _NOTHING
+        return nearest_first & MAX_COUNT, nearest_first >> 32
 
     def candidates(self, value: bytes, radius: int) -> Numbers | None:
         """Give the rows worth a look, some more than once; None if that is all of them."""
@@ -78,7 +90,7 @@ class RadiusIndex:
         sizes = self._numbers.take(at + 1) - begins
         if int(sizes.sum(dtype=np.int64)) > shape.count // _SCAN_FACTOR:
             return None
-        some = np.flatnonzero(sizes)
+        some = sizes.nonzero()[0]
         return self._numbers.take(_ranges(look.rows_at[some] + begins[some], sizes[some]))
 
 
@@ -91,9 +103,11 @@ def _near(
     """
     counts = np.bitwise_count(whole.view(wanted.dtype).reshape(-1, len(wanted)) ^ wanted)
     first = counts[:, 0] if len(wanted) == 1 else counts[:, 0] + counts[:, 1]  # at most 128
-    maybe = np.flatnonzero(first <= radius)
+    maybe = (first <= radius).nonzero()[0]
+    if len(wanted) == 1:
+        return maybe, first[maybe].astype(np.int64)
     distances = counts[maybe].sum(axis=1, dtype=np.int64)
-    near = np.flatnonzero(distances <= radius)
+    near = (distances <= radius).nonzero()[0]
     return maybe[near], distances[near]
 
 
@@ -194,10 +208,10 @@ def _allowances(radius: int, bands: int) -> list[int]:
 
 @lru_cache(maxsize=128)
 def _flips(bits: int, most: int) -> Numbers:
-    """Give all numbers of this many bits of which at most *most* are set."""
+    """Give all numbers of this many bits of which at most *most* are set, for caches sorted."""
     chosen = (itertools.combinations(range(bits), ones) for ones in range(most + 1))
     masks = (sum(1 << bit for bit in each) for each in itertools.chain.from_iterable(chosen))
-    return np.fromiter(masks, np.uint32)
+    return np.sort(np.fromiter(masks, np.uint32))
 
 
 def _ranges(begins: NDArray[np.int64], sizes: Numbers) -> NDArray[np.int64]:
