@@ -101,7 +101,7 @@ class Feed:
         spent: Spent,
     ) -> None:
         """Take the two queues: *tasks* for the readers, *put* for the recorder."""
-        self._spent = spent
+        self._spent, self._asked = spent, 0.0
         self._store, self._wanted, self._links = store, wanted, links
         self._tasks, self._put, self._pace, self._stop = tasks, put, pace, stop
         self._passing = Passing(store.stretches(wanted.answered), put)
@@ -120,6 +120,8 @@ class Feed:
                 if directory.last:
                     work = None
         self._passing.tell()
+        self._spent.add(Part.LOOKUP, self._asked)
+        self._asked = 0.0
 
     def _passes(self, directory: Directory) -> bool:
         """Say if a whole directory needs nothing; a full scan reads it all the same."""
@@ -127,7 +129,7 @@ class Feed:
             return False
         began = time.perf_counter()
         passed = self._passing.over(directory)
-        self._spent.add(Part.LOOKUP, time.perf_counter() - began)
+        self._asked += time.perf_counter() - began
         return passed
 
     def _portion(self, directory: Directory, work: Work) -> None:

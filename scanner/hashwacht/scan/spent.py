@@ -56,13 +56,15 @@ class Spent:
             self.add(part, time.perf_counter() - began)
 
     def getting(self, part: Part, items: Iterable[T]) -> Iterator[T]:
-        """Pass items on, and book what it takes to get each."""
-        began = time.perf_counter()
-        for item in items:
-            self.add(part, time.perf_counter() - began)
-            yield item
-            began = time.perf_counter()
-        self.add(part, time.perf_counter() - began)
+        """Pass items on, and book at the end what it took to get them."""
+        seconds, began = 0.0, time.perf_counter()
+        try:
+            for item in items:
+                seconds += time.perf_counter() - began
+                yield item
+                began = time.perf_counter()
+        finally:
+            self.add(part, seconds)
 
     def rows(self) -> list[tuple[Part, str, float]]:
         """Give part, kind and seconds, in the order of the work, the longest kind first."""
