@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from hashwacht.cli.output import harmless
 from hashwacht.paths import show, to_json
 from hashwacht.scan.progress import Result
-from hashwacht.types import Match, Outcome, Reason, Signal, Verdict
+from hashwacht.types import QUICK, Match, Outcome, Reason, Signal, Verdict
 
 WORD = 14
 """Width of the first column: the longest outcome and two spaces."""
@@ -59,7 +59,8 @@ def _entries(matches: Iterable[Match]) -> Iterator[str]:
 
 def nearness(match: Match) -> str:
     """Say by which signal, and how far off."""
-    variant = f" of {match.signal.variant}" if match.signal.variant else ""
+    what = match.signal.variant.removesuffix(QUICK).removesuffix("/")
+    variant = f" of {what}" if what else ""
     if match.distance is None:
         return f"{match.signal.type}{variant} near"
     if match.distance == 0:

@@ -115,6 +115,8 @@ def test_the_value_of_a_matched_signal_is_never_told(results: tuple[Result, ...]
         (1, "", "pdq 1 bit off"),
         (None, "", "pdq near"),
         (7, "frame:12", "pdq of frame:12 7 bits off"),
+        (0, "quick", "pdq equal"),
+        (7, "frame:12/quick", "pdq of frame:12 7 bits off"),
     ],
 )
 def test_the_nearness_is_told_as_far_as_it_is_known(
