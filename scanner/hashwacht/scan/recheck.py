@@ -45,7 +45,6 @@ class Recheck:
         self._observer, self._stop, self._clock = observer, stop, clock
         self._results: queue.Queue[Result] = queue.Queue(10_000)
         self._tally = Tally()
-        self._saved = self._tally.dumps()
         self._failure: BaseException | None = None
         self._cut = threading.Event()
         self.counts = Counts()
@@ -71,7 +70,6 @@ class Recheck:
         runs, now = self._store.runs, self._clock()
         found = runs.resumable("recheck", (), "")
         if found:
-            self._saved = found.tally
             self._tally = Tally.loads(found.tally)
             return runs.resume(found, now), True
         return runs.start("recheck", (), "", now), False
@@ -117,11 +115,9 @@ class Recheck:
         for number, each in judged.items():
             self._count(number, each)
         self._results.join()  # told before it is kept: a crash may repeat, but not swallow it
-        text = self._tally.dumps()
         with self._store.transaction():
             self._judging.keep(judged)
-            self._store.runs.save(run.id, text, self._clock())
-        self._saved = text
+            self._store.runs.save(run.id, self._tally.dumps(), self._clock())
         self.counts = self._tally.counts()
 
     def _count(self, number: int, judged: Judged) -> None:
@@ -148,7 +144,7 @@ class Recheck:
 
     def _end(self, run: Run, watch: Watch) -> Summary:
         state = RunState.INTERRUPTED if self._stop.is_set() else RunState.FINISHED
-        tally = Tally.loads(self._saved)  # without what a failed transaction has lost
+        tally = Tally.loads(self._store.runs.kept(run.id))
         tally.elapsed += watch.elapsed
         self._store.runs.finish(run.id, state, tally.dumps(), self._clock())
         if self._failure:

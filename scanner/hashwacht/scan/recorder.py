@@ -67,7 +67,6 @@ class Recorder:
         self._cut, self._spent = cut, spent
         self._queue: Queue[Message | None] = Queue(4 * BATCH)
         self._pending: list[Message] = []
-        self._saved = tally.dumps()
 
     def put(self, message: Message) -> None:
         """Hand over one message; waits while the recorder is behind."""
@@ -84,10 +83,6 @@ class Recorder:
             messages, self._pending = self._pending, []
             more = more and self._collect(messages)
             self._record(Batch.of(messages))
-
-    def saved(self) -> Tally:
-        """Give what a later run goes on from: without what a failed transaction has lost."""
-        return Tally.loads(self._saved)
 
     def final(self) -> Tally:
         """Everything that was counted; complete after ``run`` has returned."""
@@ -138,9 +133,7 @@ class Recorder:
                 self.tally.add(each.tally)
                 self._store.files.directories_done(each.numbers, self._run)
                 self.directory = each.path
-            text = self.tally.dumps()
-            self._store.runs.save(self._run, text, now)
-        self._saved = text
+            self._store.runs.save(self._run, self.tally.dumps(), now)
         self._open.difference_update(done)
         self.counts = self.final().counts()
 

@@ -194,7 +194,9 @@ class Scan:
     def _end(self, run: Run, recorder: Recorder, watch: Watch) -> Summary:
         """Write how the run ended, and tell; raise what made it fail."""
         state = RunState.INTERRUPTED if self._stop.is_set() else RunState.FINISHED
-        tally = recorder.saved() if state is RunState.INTERRUPTED else recorder.final()
+        tally = recorder.final()
+        if state is RunState.INTERRUPTED:
+            tally = Tally.loads(self._store.runs.kept(run.id))
         tally.elapsed += watch.elapsed
         tally.samples += watch.samples
         if state is RunState.FINISHED:

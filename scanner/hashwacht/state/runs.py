@@ -76,6 +76,15 @@ class Runs:
             )
         return replace(run, state=RunState.RUNNING, updated=now, finished=None)
 
+    def kept(self, run: int) -> str:
+        """Return the tally that a later run would go on from.
+
+        Waits for a transaction that is just being committed: what it counts is kept.
+        """
+        with self._database.transaction() as writer:
+            (tally,) = writer.execute("SELECT tally FROM runs WHERE id = ?", (run,)).fetchone()
+        return str(tally)
+
     def save(self, run: int, tally: str, now: float) -> None:
         """Record how far a run has come."""
         with self._database.transaction() as writer:
