@@ -83,13 +83,8 @@ def scan_command(
         if value is not None
     ]
     settings = call.configuration(*options).settings
-    for path in paths:
-        if not path.exists():
-            # Before a run begins: there would be nothing with which it could go on later.
-            message = f"there is no {show(bytes(path))}"
-            raise UsageError(message, advice="Check how it is written.")
     request = ScanRequest(
-        roots=tuple(dict.fromkeys(bytes(path.resolve()) for path in paths)),
+        roots=_roots(paths),
         rules=compose.rules(settings, exclude),
         one_file_system=settings.scan.one_file_system,
         full=full,
@@ -98,6 +93,15 @@ def scan_command(
         rate=settings.scan.max_rate,
     )
     return _run(settings, request, report, as_json=call.as_json, profile=profile)
+
+
+def _roots(paths: tuple[Path, ...]) -> tuple[bytes, ...]:
+    """Resolve what was named, before a run begins: there would be nothing to go on with later."""
+    for path in paths:
+        if not path.exists():
+            message = f"there is no {show(bytes(path))}"
+            raise UsageError(message, advice="Check how it is written.")
+    return tuple(dict.fromkeys(bytes(path.resolve()) for path in paths))
 
 
 def _run(
