@@ -72,17 +72,14 @@ def scan_command(
     with hashes only.
     """
     call = this_call()
-    options = [
-        Given(key, value, option)
-        for key, value, option in (
-            ("scan.jobs", jobs, "--jobs"),
-            ("scan.max_rate", max_rate, "--max-rate"),
-            ("scan.one_file_system", False if all_file_systems else None, "--all-file-systems"),
-            ("scan.background", False if foreground else None, "--foreground"),
-        )
-        if value is not None
-    ]
-    settings = call.configuration(*options).settings
+    options = (
+        ("scan.jobs", jobs, "--jobs"),
+        ("scan.max_rate", max_rate, "--max-rate"),
+        ("scan.one_file_system", False if all_file_systems else None, "--all-file-systems"),
+        ("scan.background", False if foreground else None, "--foreground"),
+    )
+    given = [Given(*option) for option in options if option[1] is not None]
+    settings = call.configuration(*given).settings
     request = ScanRequest(
         roots=_roots(paths),
         rules=compose.rules(settings, exclude),
