@@ -30,7 +30,7 @@ format: .venv/dev.stamp ## Bring the code into its form
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix-only --quiet .
 
-bench: .venv/dev.stamp ## Measure, against named peers in the same run
+bench: .venv/bench.stamp ## Measure, against named peers in the same run
 	@$(BIN)/python -m pytest -q -s tests/benchmarks -o python_files='bench_*.py' -o python_functions='bench_*'
 
 fuzz: .venv/dev.stamp ## Fuzz our own parsers for five minutes (needs atheris)
@@ -49,6 +49,9 @@ clean: ## Remove what was made
 
 .venv/run.stamp: packaging/locks/run.txt pyproject.toml
 	@packaging/bootstrap run
+
+.venv/bench.stamp: packaging/locks/bench.txt packaging/debian-test-packages.txt pyproject.toml
+	@packaging/bootstrap bench
 
 .venv/dev.stamp: packaging/locks/dev.txt packaging/debian-test-packages.txt pyproject.toml
 	@packaging/bootstrap dev

@@ -30,7 +30,7 @@ from hashwacht.testing.measuring import Table, at_least, at_most, duration, inst
 from hashwacht.types import Signal
 
 FULL = os.environ.get("HASHWACHT_BENCH") == "full"
-INSTALL = ".venv/bin/pip install threatexchange installs the peer (with faiss-cpu)"
+INSTALL = "`make bench` installs the peer"
 ROUNDS = 7
 RADIUS = 31
 

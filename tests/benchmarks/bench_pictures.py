@@ -21,7 +21,7 @@ Peer = Callable[[Path], object]
 DIGESTS = ("md5", "sha1", "sha256")
 ALL = (*DIGESTS, "pdq", "phash64", "dhash64")
 PDQ = (*DIGESTS, "pdq")
-INSTALL = ".venv/bin/pip install 'threatexchange>=1.2.16,<2' installs the peer"
+INSTALL = "`make bench` installs the peer"
 SIZES = {"12 MP": (4000, 3000), "640x480": (640, 480)}
 ROUNDS = {"12 MP": (9, 1), "640x480": (30, 20)}
 """How often, and how many in a row."""

@@ -31,7 +31,7 @@ from hashwacht.testing.pictures import encode, grainy, photo
 SIDES = ((320, 240), (640, 480), (1280, 960), (1920, 1440), (2828, 2121))
 JOBS = 2
 ALL = ("md5", "sha1", "sha256", "pdq", "phash64", "dhash64")
-INSTALL = ".venv/bin/pip install 'threatexchange>=1.2.16,<2' installs the peer"
+INSTALL = "`make bench` installs the peer"
 
 
 @contextmanager
