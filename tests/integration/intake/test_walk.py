@@ -304,6 +304,8 @@ def run(program: str, *arguments: object, before: tuple[str, ...] = ()) -> list[
         text=True,
         check=False,
     )
+    if before and "propagation" in done.stderr:
+        pytest.skip("no mount namespace of our own is to be had here, as in a bare chroot")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert isinstance(found, list)
