@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-
 
 def give_way() -> None:
-    """Lower this process to nice 19 and I/O class idle; workers started later inherit it.
+    """Lower this process to nice 19 and I/O class idle; what is started later inherits it.
 
-    There is no way back without privileges.  What the system refuses is left as it is.
+    There is no way back without privileges.
     """
     import psutil
 
-    os.nice(19)
-    psutil.Process().ionice(psutil.IOPRIO_CLASS_IDLE)
+    this = psutil.Process()
+    this.nice(19)
+    this.ionice(psutil.IOPRIO_CLASS_IDLE)

@@ -29,6 +29,7 @@ from hashwacht.fingerprint.parts import Part, share
 from hashwacht.fingerprint.warm_up import warm_up
 from hashwacht.fingerprint.wire import Attempt, plan_from_fields
 from hashwacht.fingerprint.worker import live
+from hashwacht.priority import give_way
 
 LARGEST_ORDER = 64 << 10
 """Bytes of one control message."""
@@ -51,7 +52,7 @@ def main(control_fd: int, parent: int) -> None:
     control = socket.socket(fileno=control_fd)
     order = json.loads(control.recv(LARGEST_ORDER))
     if order["background"]:
-        _step_back()
+        give_way()
     watched = os.pidfd_open(parent)
     if os.getppid() != parent:
         return
@@ -61,15 +62,6 @@ def main(control_fd: int, parent: int) -> None:
         nursery.serve()
     finally:
         nursery.close()
-
-
-def _step_back() -> None:
-    """Take the lowest priority for processor and disk, for us and all that we fork."""
-    import psutil
-
-    this = psutil.Process()
-    this.nice(19)
-    this.ionice(psutil.IOPRIO_CLASS_IDLE)
 
 
 class Nursery:

@@ -22,10 +22,8 @@ SMOOTHING_SECONDS = 10.0
 class Phase(StrEnum):
     """What the run is busy with."""
 
-    STARTING = "starting"
     WALKING = "scanning"
     ASKING = "asking"
-    FINISHING = "finishing"
 
 
 @dataclass(frozen=True, slots=True)

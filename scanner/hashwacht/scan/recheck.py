@@ -15,7 +15,7 @@ from collections.abc import Callable
 from hashwacht.errors import Interrupted
 from hashwacht.match.panel import Panel
 from hashwacht.scan.judging import Judged, Judging
-from hashwacht.scan.progress import Counts, Observer, Result, Summary
+from hashwacht.scan.progress import Counts, Observer, Phase, Result, Summary
 from hashwacht.scan.tally import Tally
 from hashwacht.scan.watching import Watch
 from hashwacht.state.runs import Run, RunState
@@ -58,7 +58,7 @@ class Recheck:
             self._observer.started(str(run.id), (), resumed=resumed)
             wanted, epoch = self._wanted(), self._store.epochs.of(self._panel.epoch)
             expected = self._store.answers.count_stale(wanted, epoch=epoch)
-            watch = Watch(self._observer, self, self._results, expected)
+            watch = Watch(self._observer, self, self._results, expected, phase=Phase.ASKING)
             thread = threading.Thread(
                 target=self._guarded, args=(run, wanted, epoch), name="recheck", daemon=True
             )

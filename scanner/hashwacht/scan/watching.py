@@ -47,9 +47,12 @@ class Watch:
         counted: Counted,
         results: queue.Queue[Result],
         expected: int | None,
+        *,
+        phase: Phase = Phase.WALKING,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin the clock."""
+        """Begin the clock.  *phase* says what the run is busy with."""
+        self._phase = phase
         self.samples: list[tuple[float, float, float]] = []
         self._observer, self._counted, self._results = observer, counted, results
         self._clock = clock
@@ -98,7 +101,7 @@ class Watch:
 
     def _show(self) -> None:
         """Show the figures, and put a point on the curve from time to time."""
-        seen = self._meter.snapshot(self._counted.counts, Phase.WALKING, self._counted.directory)
+        seen = self._meter.snapshot(self._counted.counts, self._phase, self._counted.directory)
         self._observer.progress(seen)
         last = self.samples[-1][0] if self.samples else 0.0
         if seen.elapsed - last >= SAMPLE_SECONDS:

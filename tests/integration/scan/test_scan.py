@@ -18,7 +18,7 @@ from hashwacht.errors import StateBusy, UsageError
 from hashwacht.fingerprint.in_process import InProcess
 from hashwacht.fingerprint.plan import Plan
 from hashwacht.intake.rules import Rules, read_rules
-from hashwacht.scan.progress import Result
+from hashwacht.scan.progress import Phase, Result
 from hashwacht.settings.units import RateLimit, RateUnit
 from hashwacht.state.runs import RunState
 from hashwacht.state.store import Store
@@ -287,6 +287,11 @@ def test_recheck_finds_a_newly_known_content_with_the_storage_gone(
     bench.matcher.asked.clear()
     assert bench.recheck().summary.counts.files == 0
     assert bench.matcher.asked == []
+
+
+def test_a_recheck_says_that_it_asks_and_does_not_scan(bench: ScanBench, root: Path) -> None:
+    assert {seen.phase for seen in bench.scan(root).progresses} == {Phase.WALKING}
+    assert {seen.phase for seen in bench.recheck().progresses} == {Phase.ASKING}
 
 
 def test_recheck_tells_only_what_is_new(bench: ScanBench, root: Path) -> None:
