@@ -4,6 +4,15 @@ Unknown keys and wrong values are errors, all told at once with their lines.  No
 the process environment or asks who the user is: :func:`load` is given both.
 """
 
+from hashwacht.settings.alerts import AlertSettings
+from hashwacht.settings.daemon import (
+    DaemonSettings,
+    GuardSettings,
+    HoldKind,
+    HoldSettings,
+    QuarantineSettings,
+    WatchKind,
+)
 from hashwacht.settings.faults import FaultyConfiguration
 from hashwacht.settings.load import Configuration, Given, load
 from hashwacht.settings.matchers import (
@@ -16,6 +25,7 @@ from hashwacht.settings.matchers import (
     ServiceSettings,
 )
 from hashwacht.settings.origin import Origin, Source
+from hashwacht.settings.roots import OnMatch, OnUndetermined, RootSettings
 from hashwacht.settings.sections import (
     CredentialSettings,
     FingerprintSettings,
@@ -27,25 +37,35 @@ from hashwacht.settings.sections import (
 from hashwacht.settings.units import RateLimit, RateUnit
 
 __all__ = [
+    "AlertSettings",
     "ArachnidSettings",
     "Configuration",
     "CredentialSettings",
+    "DaemonSettings",
     "EokmSettings",
     "FaultyConfiguration",
     "FingerprintSettings",
     "Given",
+    "GuardSettings",
     "HashlistSettings",
     "HmaSettings",
+    "HoldKind",
+    "HoldSettings",
     "LimitSettings",
     "MatcherKind",
     "MatcherSettings",
+    "OnMatch",
+    "OnUndetermined",
     "Origin",
+    "QuarantineSettings",
     "RateLimit",
     "RateUnit",
+    "RootSettings",
     "ScanSettings",
     "ServiceSettings",
     "Settings",
     "Source",
     "StateSettings",
+    "WatchKind",
     "load",
 ]

@@ -6,11 +6,14 @@ Drawn from the sections themselves, so that it cannot say anything else than the
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from hashwacht.settings.fields import keys_of, sections_of
+from hashwacht.settings.kinds import Plain
 from hashwacht.settings.matchers import MATCHER_KINDS, HashlistSettings
+from hashwacht.settings.roots import RootSettings
 from hashwacht.settings.sections import Settings
 from hashwacht.settings.show import toml
 
@@ -26,6 +29,10 @@ Sizes are written "64 MiB" (or in bytes), durations "500ms", "30s", "1h30m", "7d
 Unknown keys are errors: `hashwacht config check` names the line and the nearest valid key,
 `hashwacht config show` says what counts and where it came from."""
 
+_ROOTS = """\
+What the daemon watches. One table for each directory, under a name of your choice that appears in
+every case. Without any, `hashwacht daemon` has nothing to do."""
+
 _MATCHERS = """\
 Who answers. One table for each matcher, under a name of your choice that appears in every match.
 Without any there is one of kind "hashlist" named "hashlist"; as soon as one is configured here,
@@ -37,6 +44,8 @@ def example() -> str:
     blocks = [_comment(_HEAD)]
     for name, section in sections_of(Settings):
         blocks.extend(_section((name,), section))
+    blocks.append(_comment(_ROOTS))
+    blocks.append(_table(RootSettings, "#[roots.web]", example={"path": "/srv/uploads"}))
     blocks.append(_comment(_MATCHERS))
     for kind, matcher in MATCHER_KINDS.items():
         mark = "" if matcher is HashlistSettings else "#"
@@ -51,12 +60,16 @@ def _section(path: tuple[str, ...], section: type[Any]) -> Iterator[str]:
         yield from _section((*path, name), inner)
 
 
-def _table(section: type[Any], *heads: str) -> str:
+def _table(
+    section: type[Any], *heads: str, example: Mapping[str, Plain] = MappingProxyType({})
+) -> str:
+    """Write one table; *example* has values for keys without a sensible default."""
     sentence = (section.__doc__ or "").partition("\n")[0]
     lines = [_comment(sentence), *heads]
     for key in keys_of(section):
         lines.extend(("", _comment(key.about)))
-        lines.append(f"#{key.name} = {toml(key.kind.show(key.default))}")
+        value = example.get(key.name, key.kind.show(key.default))
+        lines.append(f"#{key.name} = {toml(value)}")
     return "\n".join(lines)
 
 

@@ -22,6 +22,8 @@ SYSTEM_STATE = Path("/var/lib/hashwacht")
 CONFIG_VARIABLE = "HASHWACHT_CONFIG"
 STATE_VARIABLE = "HASHWACHT_STATE_DIR"
 SYSTEMD_STATE_VARIABLE = "STATE_DIRECTORY"
+SYSTEM_RUNTIME = Path("/run/hashwacht")
+SYSTEMD_RUNTIME_VARIABLE = "RUNTIME_DIRECTORY"
 STATE_KEY = ("state", "directory")
 
 
@@ -70,7 +72,8 @@ def load(
     if faults:
         raise FaultyConfiguration([_placed(each, origins, chosen) for each in faults])
     beside = usual_file(environ, uid).parent
-    return Configuration(_completed(settings, beside), chosen, origins)
+    completed = _completed(settings, beside, usual_runtime(environ, uid))
+    return Configuration(completed, chosen, origins)
 
 
 def usual_file(environ: Mapping[str, str], uid: int) -> Path:
@@ -83,6 +86,17 @@ def usual_file(environ: Mapping[str, str], uid: int) -> Path:
 def usual_state(environ: Mapping[str, str], uid: int) -> Path:
     """Where the state lies if nobody says otherwise."""
     return SYSTEM_STATE if uid == 0 else _xdg(environ, "XDG_STATE_HOME", ".local/state")
+
+
+def usual_runtime(environ: Mapping[str, str], uid: int) -> Path:
+    """Where sockets lie if nobody says otherwise."""
+    by_systemd = environ.get(SYSTEMD_RUNTIME_VARIABLE, "").split(":")[0]
+    if by_systemd:
+        return Path(by_systemd)
+    if uid == 0:
+        return SYSTEM_RUNTIME
+    given = Path(environ.get("XDG_RUNTIME_DIR", ""))
+    return (given if given.is_absolute() else Path(f"/run/user/{uid}")) / "hashwacht"
 
 
 def _xdg(environ: Mapping[str, str], variable: str, below_home: str) -> Path:
@@ -167,13 +181,16 @@ def _placed(fault: Fault, origins: Mapping[locate.Path, Origin], file: Path | No
     return PlacedFault(fault, Origin(Source.FILE, str(file or "")))
 
 
-def _completed(settings: Settings, beside: Path) -> Settings:
-    """Fill in the defaults that depend on others: the lists' and the credentials' directory."""
+def _completed(settings: Settings, beside: Path, runtime: Path) -> Settings:
+    """Fill in the defaults that depend on others: directories."""
     lists = settings.state.path / "lists"
+    vault = settings.quarantine.directory or settings.state.path / "quarantine"
     directory = settings.credentials.directory or beside / "credentials"
     return replace(
         settings,
         matchers=tuple(_with_lists(each, lists) for each in settings.matchers),
+        daemon=replace(settings.daemon, runtime=settings.daemon.runtime or runtime),
+        quarantine=replace(settings.quarantine, directory=vault),
         credentials=replace(settings.credentials, directory=directory),
     )
 

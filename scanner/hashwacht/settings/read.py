@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from hashwacht.settings.contradictions import find_contradictions
 from hashwacht.settings.faults import Fault, unknown_key
 from hashwacht.settings.fields import keys_of, sections_of
 from hashwacht.settings.kinds import described
@@ -17,6 +18,7 @@ from hashwacht.settings.matchers import (
     MatcherSettings,
     ServiceSettings,
 )
+from hashwacht.settings.roots import RootSettings
 from hashwacht.settings.sections import DEFAULT_MATCHERS, Settings
 
 Section = TypeVar("Section")
@@ -42,8 +44,16 @@ class _Reader:
             for name, table in self._table(raw.get("matchers", {}), ("matchers",)).items()
             if (made := self._matcher(name, table)) is not None
         )
-        rest = {name: value for name, value in raw.items() if name != "matchers"}
-        return self._section(Settings, rest, (), matchers=matchers or DEFAULT_MATCHERS)
+        roots = tuple(
+            self._root(name, table)
+            for name, table in self._table(raw.get("roots", {}), ("roots",)).items()
+        )
+        rest = {name: value for name, value in raw.items() if name not in {"matchers", "roots"}}
+        found = self._section(
+            Settings, rest, (), matchers=matchers or DEFAULT_MATCHERS, roots=roots
+        )
+        self.faults += find_contradictions(found)
+        return found
 
     def _section(self, made: type[Section], raw: Raw, path: Path, **given: Any) -> Section:
         """Read one table into its section.  *given* are fields that are no keys of it."""
@@ -78,6 +88,10 @@ class _Reader:
         except ValueError as error:
             self.faults.append(Fault(path, str(error)))
         return self._section(made, table, path, name=name)
+
+    def _root(self, name: str, raw: object) -> RootSettings:
+        path = ("roots", name)
+        return self._named(RootSettings, path, self._table(raw, path))
 
     def _matcher(self, name: str, raw: object) -> MatcherSettings | None:
         """Read a matcher by its kind; without one nothing else can be judged."""
@@ -117,7 +131,7 @@ class _Reader:
 def _also_valid(made: type[Any]) -> tuple[str, ...]:
     """Names that are valid in a table although its section does not read them."""
     if made is Settings:
-        return ("matchers",)
+        return ("matchers", "roots")
     return ("kind",) if made in MATCHER_KINDS.values() else ()
 
 

@@ -5,6 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from hashwacht.settings.alerts import AlertSettings
+from hashwacht.settings.daemon import (
+    DaemonSettings,
+    GuardSettings,
+    HoldSettings,
+    QuarantineSettings,
+)
 from hashwacht.settings.fields import section, setting
 from hashwacht.settings.kinds import (
     Duration,
@@ -18,6 +25,7 @@ from hashwacht.settings.kinds import (
     Whole,
 )
 from hashwacht.settings.matchers import SIGNAL_TYPE, HashlistSettings, MatcherSettings
+from hashwacht.settings.roots import RootSettings
 from hashwacht.settings.units import RateLimit
 
 MIB = 1 << 20
@@ -180,5 +188,11 @@ class Settings:
     state: StateSettings = section(StateSettings)
     scan: ScanSettings = section(ScanSettings)
     fingerprint: FingerprintSettings = section(FingerprintSettings)
+    daemon: DaemonSettings = section(DaemonSettings)
+    hold: HoldSettings = section(HoldSettings)
+    quarantine: QuarantineSettings = section(QuarantineSettings)
+    guard: GuardSettings = section(GuardSettings)
+    alerts: AlertSettings = section(AlertSettings)
+    roots: tuple[RootSettings, ...] = ()
     matchers: tuple[MatcherSettings, ...] = DEFAULT_MATCHERS
     credentials: CredentialSettings = section(CredentialSettings)

@@ -31,6 +31,8 @@ def rows(configuration: Configuration) -> Iterator[Row]:
     """
     settings = configuration.settings
     yield from _rows(configuration, settings, ())
+    for root in settings.roots:
+        yield from _rows(configuration, root, ("roots", root.name))
     for matcher in settings.matchers:
         table = ("matchers", matcher.name)
         yield Row(table, "kind", matcher.kind.value, configuration.origin((*table, "kind")))

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hashwacht.errors import StateError
+from hashwacht.state.schema_daemon import ALERTS, CASES, GAPS, JOURNAL
 
 Step = tuple[str, ...]
 """The SQL statements that lead from one version to the next."""
@@ -113,7 +114,9 @@ _VERSION_2: Step = (
         PRIMARY KEY (key, decoder)) WITHOUT ROWID""",
 )
 
-STEPS: tuple[Step, ...] = (_VERSION_1, _VERSION_2)
+_VERSION_3: Step = (*JOURNAL, *GAPS, *CASES, *ALERTS)
+
+STEPS: tuple[Step, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 """All steps in order; the version of a database is the number of steps it has taken."""
 
 

@@ -14,6 +14,7 @@ from hashwacht.settings.example import example
 from hashwacht.settings.fields import keys_of
 from hashwacht.settings.matchers import MATCHER_KINDS
 from hashwacht.settings.read import read
+from hashwacht.settings.roots import RootSettings
 from hashwacht.settings.sections import Settings
 
 FILE = Path(__file__).parents[3] / "config" / "hashwacht.toml"
@@ -43,6 +44,10 @@ def test_every_uncommented_value_of_the_example_is_the_default() -> None:
     assert settings.matchers == tuple(made(kind) for kind, made in MATCHER_KINDS.items())
     assert settings.matchers[0] == HashlistSettings("hashlist")
     assert settings.credentials == plain.credentials
+    assert (settings.daemon, settings.hold) == (plain.daemon, plain.hold)
+    assert (settings.quarantine, settings.guard) == (plain.quarantine, plain.guard)
+    assert settings.alerts == plain.alerts
+    assert settings.roots == (RootSettings("web", Path("/srv/uploads")),)
 
 
 def test_every_key_of_every_kind_of_matcher_is_in_the_example() -> None:

@@ -1,0 +1,1 @@
+"""Acting on files: holding, quarantine, and putting back.  Nothing here decides anything."""

@@ -1,0 +1,1 @@
+"""What follows from a verdict: cases, actions by policy, the flood guard."""

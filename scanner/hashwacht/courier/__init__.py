@@ -1,0 +1,1 @@
+"""The process that may talk to the network, and sees no file."""

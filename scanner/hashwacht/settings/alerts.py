@@ -1,0 +1,87 @@
+"""Whom to tell: mail, a webhook, a command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hashwacht.settings.choice import Choice
+from hashwacht.settings.fields import section, setting
+from hashwacht.settings.kinds import Duration, Text, Texts, Url, Whole
+from hashwacht.settings.matchers import OPTIONAL_NAME
+
+_ADDRESS = "[!-?A-~]+@[!-?A-~]+"
+
+
+class MailSecurity(StrEnum):
+    """How a mail server is talked to."""
+
+    STARTTLS = "starttls"
+    TLS = "tls"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class MailSettings:
+    """Alerts by mail."""
+
+    to: tuple[str, ...] = setting(
+        Texts(Text(_ADDRESS, "a mail address")), (), "Who gets them. Empty: no mail is sent."
+    )
+    sender: str = setting(
+        Text(f"({_ADDRESS})?", "a mail address"),
+        "",
+        "Who they come from. Empty: hashwacht@ and this machine's name.",
+    )
+    server: str = setting(
+        Text("[A-Za-z0-9.:_-]+", "a host name or address"), "localhost", "The mail server."
+    )
+    port: int = setting(Whole(1, 65535), 25, "Its port.")
+    security: MailSecurity = setting(
+        Choice(MailSecurity),
+        MailSecurity.NONE,
+        'How it is talked to: "starttls", "tls" or "none". None: the server of this machine is'
+        " the usual one; any other must offer one of the two.",
+    )
+    credentials: str = setting(
+        OPTIONAL_NAME, "", "Name of the credentials (user and password). Empty: without."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSettings:
+    """Alerts by HTTP POST."""
+
+    url: str = setting(Url(optional=True), "", "Where to. Empty: nowhere.")
+    credentials: str = setting(
+        OPTIONAL_NAME,
+        "",
+        "Name of the credentials whose password signs the body (HMAC-SHA-256 in the header"
+        " Hashwacht-Signature). Empty: it is not signed.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSettings:
+    """Alerts by a program of yours."""
+
+    program: tuple[str, ...] = setting(
+        Texts(Text("[^\\x00]+", "a program's absolute path or an argument")),
+        (),
+        "The program and its arguments; it gets the alert with its case as JSON on standard"
+        " input. Exit code 0 means delivered. Empty: none.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSettings:
+    """Whom to tell of matches, gaps, floods and outages.  Never any content."""
+
+    every: float = setting(
+        Duration(0, 86_400),
+        60.0,
+        "How long to collect alerts before one message tells them all. The first one goes at once.",
+    )
+    mail: MailSettings = section(MailSettings)
+    webhook: WebhookSettings = section(WebhookSettings)
+    command: CommandSettings = section(CommandSettings)
