@@ -1,0 +1,130 @@
+"""Telling the service manager: the messages of sd_notify(3), as its socket receives them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hashwacht.daemon.notify import Notifier
+
+
+class Manager:
+    """The receiving end, as systemd has it."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(f"\0{address[1:]}" if address.startswith("@") else address)
+        self._socket.setblocking(False)
+
+    def told(self) -> list[str]:
+        """Take everything that has arrived."""
+        messages = []
+        while True:
+            try:
+                messages.append(self._socket.recv(4096).decode())
+            except BlockingIOError:
+                return messages
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture(params=["path", "abstract"])
+def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]:
+    path = str(tmp_path / "notify") if request.param == "path" else f"@hw-{secrets.token_hex(8)}"
+    made = Manager(path)
+    yield made
+    made.close()
+
+
+def test_every_step_of_a_life_is_told(manager: Manager) -> None:
+    notifier = Notifier(manager.address)
+    notifier.ready()
+    notifier.status("watching 3 roots")
+    notifier.stopping()
+    notifier.close()
+    assert manager.told() == ["READY=1", "STATUS=watching 3 roots", "STOPPING=1"]
+
+
+def test_a_reload_carries_the_time_at_which_it_began(manager: Manager) -> None:
+    notifier = Notifier(manager.address)
+    before = time.monotonic_ns() // 1000
+    notifier.reloading()
+    after = time.monotonic_ns() // 1000
+    notifier.close()
+    (message,) = manager.told()
+    assert message.startswith("RELOADING=1\nMONOTONIC_USEC=")
+    assert before <= int(message.rpartition("=")[2]) <= after
+
+
+def test_the_watchdog_is_fed_at_most_four_times_in_its_time(manager: Manager) -> None:
+    now = [100.0]
+    notifier = Notifier(manager.address, watchdog=8, clock=lambda: now[0])
+    for _ in range(1000):
+        notifier.alive()
+    assert manager.told() == ["WATCHDOG=1"]
+    now[0] += 1.9
+    notifier.alive()
+    assert manager.told() == []
+    now[0] += 0.1
+    notifier.alive()
+    assert manager.told() == ["WATCHDOG=1"]
+    notifier.close()
+
+
+def test_without_a_watchdog_being_alive_is_not_told(manager: Manager) -> None:
+    notifier = Notifier(manager.address)
+    notifier.alive()
+    notifier.close()
+    assert manager.told() == []
+
+
+def test_the_same_status_is_told_once_and_never_in_two_lines(manager: Manager) -> None:
+    notifier = Notifier(manager.address)
+    for _ in range(3):
+        notifier.status("a name\nREADY=1\x1b[2J \udcff")
+    notifier.close()
+    assert manager.told() == ["STATUS=a name READY=1 [2J  "]
+
+
+def test_what_systemd_gives_is_understood(manager: Manager) -> None:
+    environ = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "4000000"}
+    notifier = Notifier.from_environment({**environ, "WATCHDOG_PID": str(os.getpid())})
+    notifier.alive()
+    notifier.close()
+    assert manager.told() == ["WATCHDOG=1"]
+
+
+@pytest.mark.parametrize(
+    "more", [{"WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "soon"}]
+)
+def test_a_watchdog_that_is_not_ours_is_not_fed(manager: Manager, more: dict[str, str]) -> None:
+    environ = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "4000000", **more}
+    notifier = Notifier.from_environment(environ)
+    notifier.alive()
+    notifier.close()
+    assert manager.told() == []
+
+
+@pytest.mark.parametrize("address", ["", "vsock:2:1234", "relative"])
+def test_without_a_socket_nobody_is_told(address: str) -> None:
+    notifier = Notifier.from_environment({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "1"})
+    notifier.ready()
+    notifier.alive()
+    notifier.close()
+
+
+def test_a_manager_that_is_gone_is_said_and_harms_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    notifier = Notifier(str(tmp_path / "gone"))
+    notifier.ready()
+    notifier.close()
+    assert "was not told READY" in caplog.text
