@@ -11,10 +11,10 @@ import re
 from typing import Protocol
 
 from python_multipart import MultipartParser
-from python_multipart.decoders import Base64Decoder, QuotedPrintableDecoder
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
+from hashwacht_plugins.base64_bytes import Base64Bytes
 from hashwacht_plugins.events import Event, FileBegins, FileBytes, FileEnds, Malformed
 
 MAX_HEADERS = 32
@@ -140,15 +140,16 @@ class Parts:
             self._nested = Parts(options.get(b"boundary", b""), self._depth + 1)
 
     def _decoder(self) -> _Sink:
-        """RFC 7578 deprecates transfer encodings; Django and others still decode them."""
+        """RFC 7578 deprecates transfer encodings; Django and others still decode base64.
+
+        Of quoted-printable some decode, some do not: what the application gets is unknown.
+        """
         encoding = self._headers.get(b"content-transfer-encoding", b"").lower()
         if encoding in _PLAIN:
             return self
         if encoding == b"base64":
-            return Base64Decoder(self)
-        if encoding == b"quoted-printable":
-            return QuotedPrintableDecoder(self)
-        raise FormParserError("unknown transfer encoding of a part")
+            return Base64Bytes(self)
+        raise FormParserError("a transfer encoding of a part that is not understood everywhere")
 
     def _on_bytes(self, data: bytes, start: int, end: int) -> None:
         if self._sink is not None:
@@ -157,8 +158,8 @@ class Parts:
             self._pass_up(self._nested.receive(data[start:end]))
 
     def _on_part_end(self) -> None:
-        if isinstance(self._sink, Base64Decoder | QuotedPrintableDecoder):
-            self._sink.finalize()
+        if isinstance(self._sink, Base64Bytes):
+            self._sink.finish()
         if self._nested is not None:
             self._pass_up(self._nested.finish())
         if self._file:

@@ -21,7 +21,9 @@ def main(name: str, seconds: int) -> None:
     """Run until the time is over or a promise is broken."""
     atheris: Any = import_module("atheris")  # of a dependency group of its own
     sys.path.insert(0, str(HERE))
-    with atheris.instrument_imports(include=["hashwacht", "json", "tomllib"]):
+    with atheris.instrument_imports(
+        include=["hashwacht", "hashwacht_plugins", "python_multipart", "json", "csv", "tomllib"]
+    ):
         targets = import_module("targets").TARGETS
     learned = LEARNED / name
     learned.mkdir(parents=True, exist_ok=True)

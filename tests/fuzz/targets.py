@@ -6,16 +6,26 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from hashwacht.errors import ListError
 from hashwacht.fingerprint.wire import Codec, Nonsense, Seen, encode
 from hashwacht.match.arachnid import ArachnidMatcher
 from hashwacht.match.eokm import EokmMatcher
 from hashwacht.match.exchange import Inquiry
 from hashwacht.match.hma import HmaMatcher
-from hashwacht.match.list_lines import EntryMaker, MalformedLine, json_parser, text_parser
+from hashwacht.match.list_lines import (
+    Entry,
+    EntryMaker,
+    MalformedLine,
+    csv_parser,
+    json_parser,
+    text_parser,
+)
 from hashwacht.match.service import Service
 from hashwacht.settings.read import read
 from hashwacht.signal_types import BUILT_IN
 from hashwacht.types import Fingerprint, Outcome, Signal
+from hashwacht_plugins.events import Event, FileBegins, FileBytes, FileEnds, Malformed
+from hashwacht_plugins.parts import Parts
 
 DIGESTS = Codec({name: BUILT_IN[name] for name in ("md5", "sha256")}, ("md5/1",), ["pdq"])
 LOOKS = Codec({"pdq": BUILT_IN["pdq"]}, None)
@@ -42,8 +52,51 @@ def lists(content: bytes) -> None:
             entries = parse(line)
         except MalformedLine:
             continue
-        for entry in entries:
-            assert MAKE(entry.type, entry.value.hex()).value == entry.value
+        _are_canonical(entries)
+
+
+def rows(content: bytes) -> None:
+    """Take a header and a row of CSV: no list, malformed, or entries in their canonical form."""
+    header, _, line = content.decode(errors="surrogateescape").partition("\n")
+    try:
+        _are_canonical(csv_parser(MAKE, header, None)(line))
+    except (ListError, MalformedLine):
+        return
+
+
+def _are_canonical(entries: Sequence[Entry]) -> None:
+    for entry in entries:
+        assert MAKE(entry.type, entry.value.hex()).value == entry.value
+
+
+def forms(content: bytes) -> None:
+    """Take a multipart body: wherever it is cut, the same files come out, or it is malformed.
+
+    The first byte says where it is cut.
+    """
+    at, body = content[0] if content else 0, content[1:]
+    whole, cut = Parts(b"edge"), Parts(b"edge")
+    told = [*whole.receive(body), *whole.finish()]
+    again = [*cut.receive(body[:at]), *cut.receive(body[at:]), *cut.finish()]
+    assert _joined(told) == _joined(again)
+
+
+def _joined(events: Sequence[Event]) -> list[FileBegins | bytes] | None:
+    """Put the bytes of each file together; None for a body that is refused."""
+    files: list[FileBegins | bytes] = []
+    for event in events:
+        match event:
+            case Malformed():
+                return None
+            case FileBegins():
+                files += [event, b""]
+            case FileBytes(chunk):
+                before = files.pop()
+                assert isinstance(before, bytes), "bytes belong to a file that has begun"
+                files.append(before + chunk)
+            case FileEnds():
+                assert files, "a file ends that has begun"
+    return files
 
 
 class _Parrot:
@@ -88,6 +141,8 @@ def configuration(content: bytes) -> None:
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "wire": wire,
     "lists": lists,
+    "rows": rows,
+    "forms": forms,
     "answers": answers,
     "configuration": configuration,
 }
