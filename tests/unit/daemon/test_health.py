@@ -1,0 +1,159 @@
+"""What the scanner says of itself: counted, written at once, read back exactly."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hashwacht.daemon.counts import BOUNDS, Counting, Counts, Delays
+from hashwacht.daemon.health import (
+    EVERY,
+    SILENT,
+    Health,
+    HealthFile,
+    MatcherHealth,
+    PartHealth,
+    RootHealth,
+    Stage,
+    dumps,
+    loads,
+)
+from hashwacht.types import Outcome
+
+_times = st.none() | st.floats(0, 1e10)
+_healths = st.builds(
+    Health,
+    pid=st.integers(1, 1 << 22),
+    version=st.just("1.0"),
+    started=st.floats(0, 1e10),
+    stage=st.sampled_from(Stage),
+    at=st.floats(0, 1e10),
+    memory=st.integers(0),
+    queue=st.integers(0),
+    workers=st.integers(0, 64),
+    roots=st.lists(
+        st.builds(
+            RootHealth,
+            st.text(max_size=8),
+            st.binary(max_size=20),
+            st.just("watchdog"),
+            st.text(max_size=8),
+            _times,
+            _times,
+        ),
+        max_size=3,
+    ).map(tuple),
+    matchers=st.lists(
+        st.builds(MatcherHealth, st.text(max_size=8), _times, _times, st.text(max_size=8)),
+        max_size=3,
+    ).map(tuple),
+    parts=st.lists(st.builds(PartHealth, st.text(max_size=8), st.text(max_size=8)), max_size=2).map(
+        tuple
+    ),
+    sandbox=st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=2),
+    counts=st.builds(
+        Counts,
+        announced=st.integers(0),
+        judged=st.dictionaries(st.text(max_size=8), st.integers(0), max_size=3),
+        delays=st.builds(Delays, total=st.floats(0, 1e10)),
+    ),
+)
+
+
+@given(_healths)
+def test_what_was_written_is_read_back_whatever_the_names_are(health: Health) -> None:
+    text = dumps(health)
+    assert "\n" not in text
+    assert loads(text.encode("utf-8", "surrogatepass")) == health
+
+
+@given(
+    st.binary()
+    | st.recursive(st.none() | st.text(), st.lists).map(lambda j: json.dumps(j).encode())
+)
+def test_what_is_no_health_is_refused(text: bytes) -> None:
+    assert loads(text) is None
+
+
+def test_every_key_is_needed_and_no_other() -> None:
+    fields = json.loads(dumps(Health(1, "1.0", 2.0)))
+    for key in ("v", "type", "pid", "stage", "roots", "counts"):
+        lacking = {name: value for name, value in fields.items() if name != key}
+        assert loads(json.dumps(lacking).encode()) is None
+    assert loads(json.dumps({**fields, "surprise": 1}).encode()) is None
+
+
+def test_a_file_is_dated_private_and_replaced_at_once(tmp_path: Path) -> None:
+    now = [1000.0]
+    file = HealthFile(tmp_path, lambda: now[0])
+    assert file.read() is None
+    assert file.due()
+    file.write(Health(1, "1.0", 2.0))
+    with file.path.open("rb") as before:
+        now[0] += EVERY
+        assert file.due()
+        file.write(Health(1, "1.0", 2.0, Stage.WATCHING))
+        assert loads(before.read()).stage is Stage.STARTING
+    found = file.read()
+    assert found is not None
+    assert (found.stage, found.at) == (Stage.WATCHING, 1000.0 + EVERY)
+    assert file.path.stat().st_mode & 0o777 == 0o600
+    assert [each.name for each in tmp_path.iterdir()] == ["status.json"]
+    assert not file.due()
+    assert not found.silent(now[0] + SILENT)
+    assert found.silent(now[0] + SILENT + 1)
+
+
+def test_a_clock_that_was_set_back_does_not_stop_the_writing(tmp_path: Path) -> None:
+    now = [1000.0]
+    file = HealthFile(tmp_path, lambda: now[0])
+    file.write(Health(1, "1.0", 2.0))
+    now[0] = 10.0
+    assert file.due()
+
+
+def test_threads_count_together() -> None:
+    counting = Counting()
+
+    def work() -> None:
+        for _ in range(500):
+            counting.announced(2, missed=1)
+            counting.judged(Outcome.MATCH, 10, 0.2)
+            counting.acted("hold")
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    counts = counting.counts()
+    assert (counts.announced, counts.missed, counts.size) == (4000, 2000, 20_000)
+    assert counts.judged == {"match": 2000, "no-match": 0, "undetermined": 0}
+    assert counts.acted == {"hold": 2000}
+    assert sum(counts.delays.buckets) == 2000
+    assert counts.delays.total == pytest.approx(400)
+
+
+@given(st.lists(st.floats(0, 1e5), max_size=30))
+def test_every_delay_is_counted_below_the_first_bound_that_holds_it(waited: list[float]) -> None:
+    counting = Counting()
+    for each in waited:
+        counting.judged(Outcome.NO_MATCH, 0, each)
+    buckets = counting.counts().delays.buckets
+    for number, bound in enumerate(BOUNDS):
+        assert sum(buckets[: number + 1]) == sum(each <= bound for each in waited)
+    assert sum(buckets) == len(waited)
+
+
+def test_what_is_asked_again_counts_as_judged_but_not_as_waited_for() -> None:
+    counting = Counting()
+    counting.judged(Outcome.NO_MATCH, 5)
+    counting.acted("quarantine", failed=True)
+    counts = counting.counts()
+    assert (counts.judged["no-match"], sum(counts.delays.buckets)) == (1, 0)
+    assert (counts.acted, counts.failed) == ({}, 1)
