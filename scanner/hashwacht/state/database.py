@@ -31,7 +31,8 @@ class Database:
 
     Every committed transaction survives ``kill -9`` (write-ahead log).  After a power cut
     the database is whole, but the last transactions may be missing (``synchronous=NORMAL``,
-    sqlite.org/pragma.html#pragma_synchronous); a scan then looks at those files again.
+    sqlite.org/pragma.html#pragma_synchronous); a scan then looks at those files again.  What
+    must not be missing then is written in a *durable* transaction (``synchronous=FULL``).
 
     Not to be used in a process forked from the one that opened it.
     """
@@ -48,6 +49,7 @@ class Database:
         self._writer = writer
         self._turn = threading.RLock()
         self._owner: int | None = None
+        self._durable = False
         self._broken = False
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
@@ -78,23 +80,28 @@ class Database:
         return database
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
         """All that is written inside is kept together, or not at all.
 
         A transaction inside another one of the same thread is part of that one; if it fails,
-        the outer one cannot be kept either.  Raises StateFull, StateBusy, StateError.
+        the outer one cannot be kept either.  A *durable* one, with all that was committed
+        before it, survives a power cut once this returns; so it cannot be part of one that is
+        not.  Raises StateFull, StateBusy, StateError.
         """
         with self._turn, told(self.path):
             if self._closed:
                 raise StateError(f"the state {self.path} is closed")
             if self._owner is not None:
+                assert self._durable or not durable, "a durable part of what is not durable"
                 yield from self._inner()
             else:
-                yield from self._outer()
+                yield from self._outer(durable=durable)
 
-    def _outer(self) -> Iterator[sqlite3.Connection]:
+    def _outer(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
+        # Outside of any transaction, for inside one the pragma changes nothing.
+        self._writer.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         self._writer.execute("BEGIN IMMEDIATE")
-        self._owner, self._broken = threading.get_ident(), False
+        self._owner, self._durable, self._broken = threading.get_ident(), durable, False
         try:
             yield self._writer
             self._commit()
@@ -217,6 +224,5 @@ def _write_ahead(writer: sqlite3.Connection, path: Path) -> None:
             f"{path.parent} does not support SQLite's write-ahead log (got {mode!r})",
             advice="Put the state on a local file system; a network share cannot hold it.",
         )
-    writer.execute("PRAGMA synchronous = NORMAL")
     writer.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
     writer.execute(f"PRAGMA journal_size_limit = {2 * _CHECKPOINT_PAGES * 4096}")

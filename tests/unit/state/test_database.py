@@ -223,3 +223,23 @@ def test_an_epoch_keeps_its_number(path: Path) -> None:
         assert first != second
     with closing(Database.open(path)) as database:
         assert [Epochs(database).of(key) for key in ("a\t2", "a\t1")] == [second, first]
+
+
+def test_only_what_must_not_be_missing_waits_for_the_disk(database: Database) -> None:
+    def level() -> int:
+        (number,) = database.reader().execute("PRAGMA synchronous").fetchone()
+        return int(number)
+
+    with database.transaction():
+        assert level() == 1, "NORMAL"
+    with database.transaction(durable=True):
+        assert level() == 2, "FULL"
+        with database.transaction():
+            assert level() == 2, "part of the outer one"
+    with database.transaction():
+        assert level() == 1, "and back"
+
+
+def test_what_must_last_cannot_be_part_of_what_need_not(database: Database) -> None:
+    with pytest.raises(AssertionError), database.transaction(), database.transaction(durable=True):
+        pytest.fail("never inside")
