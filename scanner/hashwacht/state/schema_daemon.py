@@ -6,18 +6,29 @@ Once released they are never changed: see :mod:`hashwacht.state.schema`.
 from __future__ import annotations
 
 JOURNAL = (
-    # Files that were announced and not yet answered for.  The number grows with every
+    # Files that were announced and not yet looked at.  The generation grows with every further
     # announcement, so that work on an older one does not settle a newer one.
     """CREATE TABLE journal (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
+        generation INTEGER NOT NULL,
         path BLOB NOT NULL UNIQUE,
         root TEXT NOT NULL,
         tree INTEGER NOT NULL,
+        closed INTEGER NOT NULL,
         lane INTEGER NOT NULL,
         announced REAL NOT NULL,
         due REAL NOT NULL,
         attempts INTEGER NOT NULL)""",
-    "CREATE INDEX journal_by_due ON journal (lane, due, id)",
+    "CREATE INDEX journal_files ON journal (lane, due, id) WHERE tree = 0",
+    "CREATE INDEX journal_trees ON journal (due, id) WHERE tree = 1",
+    # Contents that nobody has answered for, with one place where each was found.
+    """CREATE TABLE unanswered (
+        content INTEGER PRIMARY KEY REFERENCES contents (id),
+        lane INTEGER NOT NULL,
+        since REAL NOT NULL,
+        root TEXT NOT NULL,
+        path BLOB NOT NULL)""",
+    "CREATE INDEX unanswered_by_age ON unanswered (lane, since, content)",
 )
 
 GAPS = (
@@ -84,17 +95,23 @@ CASES = (
 )
 
 ALERTS = (
-    # Notices on their way, one row for each channel.
+    # Notices on their way, one row for each channel.  All rows of one message have its name
+    # as their batch, which stays the same however often it is tried.
     """CREATE TABLE alerts (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         channel TEXT NOT NULL,
+        notice TEXT NOT NULL,
         kind TEXT NOT NULL,
         at REAL NOT NULL,
         summary TEXT NOT NULL,
         "case" TEXT NOT NULL,
+        left_out INTEGER NOT NULL,
+        batch TEXT NOT NULL,
+        state TEXT NOT NULL,
         attempts INTEGER NOT NULL,
         due REAL NOT NULL,
-        delivered REAL,
+        ended REAL,
         problem TEXT NOT NULL)""",
-    "CREATE INDEX alerts_due ON alerts (due) WHERE delivered IS NULL",
+    "CREATE INDEX alerts_waiting ON alerts (channel, due) WHERE state = 'waiting'",
+    "CREATE INDEX alerts_ended ON alerts (channel, ended) WHERE ended IS NOT NULL",
 )

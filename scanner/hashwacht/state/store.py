@@ -13,10 +13,13 @@ from hashwacht.state.culprits import Culprits
 from hashwacht.state.database import Database
 from hashwacht.state.epochs import Epochs
 from hashwacht.state.files import Files
+from hashwacht.state.gaps import Gaps
+from hashwacht.state.journal import Journal
 from hashwacht.state.lock import RunLock
 from hashwacht.state.overview import Overview
 from hashwacht.state.runs import Runs
 from hashwacht.state.stretches import Settled, Stretches
+from hashwacht.state.unanswered import Unanswered
 
 FILE_NAME = "state.db"
 """The database, in the state directory."""
@@ -35,6 +38,9 @@ class Store:
         self.runs = Runs(database)
         self.overview = Overview(database)
         self.culprits = Culprits(database)
+        self.journal = Journal(database)
+        self.gaps = Gaps(database)
+        self.unanswered = Unanswered(database)
 
     @classmethod
     def open(cls, directory: Path) -> Self:
@@ -45,9 +51,12 @@ class Store:
         """Read ahead for one walk: which directories are as they were, all files *settled*."""
         return Stretches(self._database, settled)
 
-    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
-        """Keep everything that is written inside together, or nothing of it."""
-        return self._database.transaction()
+    def transaction(self, *, durable: bool = False) -> AbstractContextManager[sqlite3.Connection]:
+        """Keep everything that is written inside together, or nothing of it.
+
+        *durable*: it survives a power cut, at the price of one write to the disk itself.
+        """
+        return self._database.transaction(durable=durable)
 
     def lock(self) -> RunLock:
         """Be the only run on this state.  Raises StateBusy, naming who is."""

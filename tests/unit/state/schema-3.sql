@@ -119,14 +119,24 @@ CREATE INDEX files_by_inode ON files (ino, dev) WHERE linked = 1;
 COMMIT;
 CREATE TABLE journal (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
+        generation INTEGER NOT NULL,
         path BLOB NOT NULL UNIQUE,
         root TEXT NOT NULL,
         tree INTEGER NOT NULL,
+        closed INTEGER NOT NULL,
         lane INTEGER NOT NULL,
         announced REAL NOT NULL,
         due REAL NOT NULL,
         attempts INTEGER NOT NULL);
-CREATE INDEX journal_by_due ON journal (lane, due, id);
+CREATE INDEX journal_files ON journal (lane, due, id) WHERE tree = 0;
+CREATE INDEX journal_trees ON journal (due, id) WHERE tree = 1;
+CREATE TABLE unanswered (
+        content INTEGER PRIMARY KEY REFERENCES contents (id),
+        lane INTEGER NOT NULL,
+        since REAL NOT NULL,
+        root TEXT NOT NULL,
+        path BLOB NOT NULL);
+CREATE INDEX unanswered_by_age ON unanswered (lane, since, content);
 CREATE TABLE gaps (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         root TEXT NOT NULL,
@@ -183,12 +193,17 @@ CREATE TABLE floods (
 CREATE TABLE alerts (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         channel TEXT NOT NULL,
+        notice TEXT NOT NULL,
         kind TEXT NOT NULL,
         at REAL NOT NULL,
         summary TEXT NOT NULL,
         "case" TEXT NOT NULL,
+        left_out INTEGER NOT NULL,
+        batch TEXT NOT NULL,
+        state TEXT NOT NULL,
         attempts INTEGER NOT NULL,
         due REAL NOT NULL,
-        delivered REAL,
+        ended REAL,
         problem TEXT NOT NULL);
-CREATE INDEX alerts_due ON alerts (due) WHERE delivered IS NULL;
+CREATE INDEX alerts_waiting ON alerts (channel, due) WHERE state = 'waiting';
+CREATE INDEX alerts_ended ON alerts (channel, ended) WHERE ended IS NOT NULL;
