@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 LONGEST = 64 * 1024
 """Characters of the JSON of a notice."""
+
+LONGEST_SUMMARY = 400
+"""Characters of the line that says what happened."""
 
 
 class NoticeKind(StrEnum):
@@ -26,6 +30,14 @@ class NoticeKind(StrEnum):
     """Somebody tries if alerts arrive."""
 
 
+class Channel(StrEnum):
+    """By which way people are told."""
+
+    MAIL = "mail"
+    WEBHOOK = "webhook"
+    COMMAND = "command"
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """*summary* is one printable line; *case* the JSON of the case, empty if there is none.
@@ -37,3 +49,25 @@ class Notice:
     at: float
     summary: str
     case: str = ""
+
+
+def within_bounds(notice: Notice) -> Notice:
+    """Make a notice fit to be sent: no alert is lost because its text is odd.
+
+    What cannot be shown in the summary becomes a question mark; a case that is too long, or no
+    JSON object, is left out, and the summary says so.
+    """
+    case = notice.case
+    problem = "" if not case or _is_object(case) else " (its details could not be sent)"
+    shown = "".join(each if each.isprintable() else "?" for each in notice.summary)
+    room = LONGEST_SUMMARY - len(problem)
+    cut = shown if len(shown) <= room else shown[: room - 1] + "…"
+    return replace(notice, summary=cut + problem, case="" if problem else case)
+
+
+def _is_object(case: str) -> bool:
+    try:
+        case.encode()
+        return len(case) <= LONGEST and isinstance(json.loads(case), dict)
+    except (ValueError, RecursionError):
+        return False

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
+from hashwacht.notice import Channel
 from hashwacht.settings.choice import Choice
 from hashwacht.settings.fields import section, setting
-from hashwacht.settings.kinds import Duration, Text, Texts, Url, Whole
+from hashwacht.settings.kinds import Duration, Location, Text, Texts, Url, Whole
 from hashwacht.settings.matchers import OPTIONAL_NAME
 
 _ADDRESS = "[!-?A-~]+@[!-?A-~]+"
+_CA_FILE = (
+    "PEM file of the authorities to trust instead of the usual ones. Certificates are always"
+    " verified; there is no switch against it."
+)
 
 
 class MailSecurity(StrEnum):
@@ -43,6 +49,7 @@ class MailSettings:
         'How it is talked to: "starttls", "tls" or "none". None: the server of this machine is'
         " the usual one; any other must offer one of the two.",
     )
+    ca_file: Path | None = setting(Location(), None, _CA_FILE)
     credentials: str = setting(
         OPTIONAL_NAME, "", "Name of the credentials (user and password). Empty: without."
     )
@@ -52,7 +59,12 @@ class MailSettings:
 class WebhookSettings:
     """Alerts by HTTP POST."""
 
-    url: str = setting(Url(optional=True), "", "Where to. Empty: nowhere.")
+    url: str = setting(
+        Url(optional=True),
+        "",
+        "Where to: https, or http on this very machine. Empty: nowhere. No redirect is followed.",
+    )
+    ca_file: Path | None = setting(Location(), None, _CA_FILE)
     credentials: str = setting(
         OPTIONAL_NAME,
         "",
@@ -68,8 +80,8 @@ class CommandSettings:
     program: tuple[str, ...] = setting(
         Texts(Text("[^\\x00]+", "a program's absolute path or an argument")),
         (),
-        "The program and its arguments; it gets the alert with its case as JSON on standard"
-        " input. Exit code 0 means delivered. Empty: none.",
+        "The program and its arguments; it gets every alert with its case as one JSON object a"
+        " line on standard input, and a minute. Exit code 0 means delivered. Empty: none.",
     )
 
 
@@ -85,3 +97,13 @@ class AlertSettings:
     mail: MailSettings = section(MailSettings)
     webhook: WebhookSettings = section(WebhookSettings)
     command: CommandSettings = section(CommandSettings)
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """The channels that are configured, in the order in which they are tried."""
+        configured = {
+            Channel.MAIL: bool(self.mail.to),
+            Channel.WEBHOOK: bool(self.webhook.url),
+            Channel.COMMAND: bool(self.command.program),
+        }
+        return tuple(channel for channel, chosen in configured.items() if chosen)

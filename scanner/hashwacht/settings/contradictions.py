@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from hashwacht.settings.alerts import MailSecurity
 from hashwacht.settings.daemon import HoldKind
@@ -33,6 +34,13 @@ def find_contradictions(settings: Settings) -> Iterator[Fault]:
             ("alerts", "mail", "security"),
             "mail would cross the network in the clear",
             'use "starttls" or "tls", or the server of this machine',
+        )
+    webhook = urlsplit(settings.alerts.webhook.url)
+    if webhook.scheme == "http" and webhook.hostname not in _THIS_MACHINE:
+        yield Fault(
+            ("alerts", "webhook", "url"),
+            "alerts would cross the network in the clear",
+            "use https, or an address of this machine",
         )
 
 

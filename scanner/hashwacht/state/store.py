@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
 
+from hashwacht.state.alerts import Alerts
 from hashwacht.state.answers import Answers
 from hashwacht.state.contents import Contents
 from hashwacht.state.culprits import Culprits
@@ -38,6 +39,7 @@ class Store:
         self.runs = Runs(database)
         self.overview = Overview(database)
         self.culprits = Culprits(database)
+        self.alerts = Alerts(database)
         self.journal = Journal(database)
         self.gaps = Gaps(database)
         self.unanswered = Unanswered(database)
