@@ -18,18 +18,13 @@ from hashwacht.scan.links import Links
 from hashwacht.scan.messages import File, Gone, Known, Listed, Message, Refused, Unread, Work
 from hashwacht.scan.pace import Pace
 from hashwacht.scan.passing import Passing
-from hashwacht.scan.present import Present
+from hashwacht.scan.present import vanished
 from hashwacht.scan.spent import Part, Spent
 from hashwacht.scan.tally import Tally
+from hashwacht.scan.wanted import Wanted
 from hashwacht.state.files import KnownFile
 from hashwacht.state.store import Store
-from hashwacht.state.stretches import Settled
-from hashwacht.types import FileId, Outcome, Reason, Verdict
-
-READ_AGAIN = frozenset(
-    {Reason.TIMED_OUT, Reason.WORKER_DIED, Reason.HASHER_FAILED, Reason.CLOSE_CALL}
-)
-"""What may go better the next time although the file is the same."""
+from hashwacht.types import Outcome, Reason, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,51 +33,6 @@ class Task:
 
     file: File
     fd: int
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a stored look at a file must have had, to stand for another one.
-
-    *recipe* are the signal types with versions, *epoch* the panel's number in the state,
-    *not_before* the oldest date (Unix time) at which an answer that ages still holds; *given_up*
-    says which contents ended their workers so often that they are not decoded again,
-    *undecided* of which ones quick hashes are stored that are too near an entry of a list.
-    """
-
-    recipe: frozenset[str]
-    epoch: int
-    not_before: float
-    full: bool
-    run: int
-    given_up: Callable[[int], bool]
-    undecided: Callable[[int], bool]
-
-    @property
-    def answered(self) -> Settled:
-        """The same for whole directories, whatever the run."""
-        return Settled(self.recipe, self.epoch, self.not_before)
-
-    def reusable(self, known: KnownFile | None, file: FileId) -> bool:
-        """Say if the file is unchanged and was read for everything that is wanted."""
-        return (
-            known is not None
-            and known.content is not None
-            and known.id == file
-            and (not self.full or known.run == self.run)
-            and self.recipe.issubset(known.recipe)
-            and not (known.reason in READ_AGAIN and not self.given_up(known.content))
-            and not (known.epoch != self.epoch and self.undecided(known.content))
-        )
-
-    def settled(self, known: KnownFile) -> bool:
-        """Say if nobody has to be asked and nothing told: no match, and every answer holds."""
-        return (
-            known.outcome is Outcome.NO_MATCH
-            and known.epoch == self.epoch
-            and known.asked_at is not None
-            and known.asked_at >= self.not_before
-        )
 
 
 class Feed:
@@ -149,7 +99,6 @@ class Feed:
             else:
                 expected += 1
                 self._hand_out(directory, entry, File(work, entry.name, id_, entry.nlink), before)
-        unlisted = any(not problem.name for problem in directory.problems)
         for problem in directory.problems:
             if problem.obstacle.loses_files:
                 self._put(
@@ -157,10 +106,7 @@ class Feed:
                 )
             else:
                 tally.excluded += 1
-        gone: list[bytes] = []
-        if directory.last and directory.handle and not unlisted:
-            present = Present({entry.name for entry in directory.files}, directory.handle.fd)
-            gone = files.missing(work.path, present)
+        gone = vanished(files, directory)
         self._put(Listed(work, tally, expected, tuple(gone), directory.last))
 
     def _hand_out(

@@ -19,11 +19,13 @@ from hashwacht.types import Outcome
 class Judged:
     """A content's judgement, and the outcome it had *before* (None: it never had one).
 
-    *matched_at* is when it was first known to match (Unix time), None if it was not until now.
+    *epoch* describes who was asked; *matched_at* is when it was first known to match (Unix
+    time), None if it was not until now.
     """
 
     now: Judgement
     before: Outcome | None
+    epoch: str
     matched_at: float | None = None
 
     @property
@@ -60,9 +62,11 @@ class Judging:
             return {}
         stored = self._store.contents.load(sorted(contents))
         requests = [Request(each.fingerprint, each.answers) for each in stored.values()]
+        # Taken before they are asked: a list that comes meanwhile leaves these answers stale.
+        epoch = self._panel.epoch
         judgements = judge_all(self._panel, requests, self._clock())
         return {
-            number: Judged(now, content.outcome, content.first_match_at)
+            number: Judged(now, content.outcome, epoch, content.first_match_at)
             for (number, content), now in zip(stored.items(), judgements, strict=True)
         }
 
@@ -70,11 +74,17 @@ class Judging:
         """Keep fresh answers and the verdicts; inside the caller's transaction."""
         if not judged:
             return
-        epoch = self._store.epochs.of(self._panel.epoch)
-        now = {content: each.now for content, each in judged.items()}
-        self._store.answers.put([(c, answer) for c, j in now.items() for answer in j.fresh])
+        epochs = {each.epoch: self._store.epochs.of(each.epoch) for each in judged.values()}
+        self._store.answers.put(
+            [(content, answer) for content, each in judged.items() for answer in each.now.fresh]
+        )
         self._store.contents.decide(
             # A suppressed match is told in every run: it must not be passed over as settled.
-            Decision(c, j.verdict, None if j.verdict.suppressed else epoch, j.asked_at)
-            for c, j in now.items()
+            Decision(
+                content,
+                each.now.verdict,
+                None if each.now.verdict.suppressed else epochs[each.epoch],
+                each.now.asked_at,
+            )
+            for content, each in judged.items()
         )

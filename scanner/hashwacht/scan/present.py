@@ -6,6 +6,9 @@ import os
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from hashwacht.intake.listing import Directory
+from hashwacht.state.files import Files
+
 
 @dataclass(frozen=True, slots=True)
 class Present:
@@ -29,3 +32,15 @@ class Present:
         except OSError:
             return True
         return True
+
+
+def vanished(files: Files, directory: Directory) -> list[bytes]:
+    """Name what the state knows in a directory and what is there no more.
+
+    Nothing until its last portion, and nothing if it could not be listed.
+    """
+    unlisted = any(not problem.name for problem in directory.problems)
+    if not directory.last or directory.handle is None or unlisted:
+        return []
+    listed = {entry.name for entry in directory.files}
+    return files.missing(directory.path, Present(listed, directory.handle.fd))

@@ -10,17 +10,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from hashwacht.errors import WorkerError
-from hashwacht.files import Changed, settled, stable
+from hashwacht.files import Changed
 from hashwacht.pipeline import Pipeline
 from hashwacht.scan.feed import Task
 from hashwacht.scan.messages import Message, Taken, Unread
+from hashwacht.scan.taken import taken
 from hashwacht.types import Reason
-
-UNSETTLED = -1
-"""Kept in place of a change time that is too fresh to prove anything: equal to none."""
 
 
 class Reader:
@@ -51,15 +48,13 @@ class Reader:
 
     def _read(self, task: Task) -> Message:
         """Read one file, twice if it changes meanwhile; close it."""
-        began, began_ns = time.perf_counter(), time.time_ns()
+        began = time.perf_counter()
         try:
-            at, fingerprint = stable(task.fd, self._pipeline.fingerprint)
+            at, fingerprint = taken(task.fd, self._pipeline.fingerprint)
         except OSError as error:
             return Unread(task.file, Reason.UNREADABLE, error.strerror or str(error))
         except Changed as error:
             return Unread(task.file, Reason.CHANGED, error.message)
         finally:
             os.close(task.fd)
-        if not settled(at, began_ns):
-            at = replace(at, ctime_ns=UNSETTLED)
         return Taken(task.file, fingerprint, at, time.perf_counter() - began)

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from hashwacht.errors import Interrupted
 from hashwacht.intake.walk import Walker, never
 from hashwacht.pipeline import Pipeline
-from hashwacht.scan.feed import Feed, Task, Wanted
+from hashwacht.scan.feed import Feed, Task
 from hashwacht.scan.judging import Judging
 from hashwacht.scan.links import Links
 from hashwacht.scan.messages import File
@@ -32,6 +32,7 @@ from hashwacht.scan.recorder import Recorder
 from hashwacht.scan.request import ScanRequest
 from hashwacht.scan.spent import Spent
 from hashwacht.scan.tally import Tally
+from hashwacht.scan.wanted import wanted
 from hashwacht.scan.watching import Watch
 from hashwacht.state.runs import Run, RunState
 from hashwacht.state.store import Store
@@ -113,19 +114,10 @@ class Scan:
         )
 
     def _feed(self, run: Run, recorder: Recorder) -> Feed:
-        panel, request = self._pipeline.panel, self._request
-        wanted = Wanted(
-            recipe=frozenset(self._pipeline.fingerprinter.recipe),
-            epoch=self._store.epochs.of(panel.epoch),
-            not_before=panel.not_before(self._clock()),
-            full=request.full,
-            run=run.id,
-            given_up=self._store.culprits.given_up,
-            undecided=self._undecided,
-        )
+        request, now = self._request, self._clock()
         return Feed(
             store=self._store,
-            wanted=wanted,
+            wanted=wanted(self._store, self._pipeline, now, full=request.full, run=run.id),
             tasks=self._tasks,
             put=recorder.put,
             links=self._links,
@@ -133,11 +125,6 @@ class Scan:
             stop=self._stop,
             spent=self.spent,
         )
-
-    def _undecided(self, content: int) -> bool:
-        """Say if only its exact hashes can tell what today's lists say of a stored content."""
-        stored = self._store.contents.load([content]).values()
-        return any(self._pipeline.panel.close_call(each.fingerprint) for each in stored)
 
     def _start(self, run: Run, recorder: Recorder) -> threading.Thread:
         """Start all threads; the one that is returned ends last."""

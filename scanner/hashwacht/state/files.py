@@ -74,6 +74,12 @@ class Files:
                 rows = [row for row in found if row is not None]
             return {row[0]: self._known(connection, row[1:]) for row in rows}
 
+    def find(self, path: bytes, name: bytes) -> KnownFile | None:
+        """Return what is known of one file directly in *path*."""
+        with self._database.reading() as connection:
+            row = connection.execute(_IN_DIRECTORY + " AND f.name = ?", (path, name)).fetchone()
+            return None if row is None else self._known(connection, row[1:])
+
     def missing(self, path: bytes, present: Container[bytes]) -> list[bytes]:
         """Return the names known directly in *path* that are not in *present*."""
         with self._database.reading() as connection:
