@@ -21,6 +21,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hashwacht.match import revisions
 from hashwacht.match.client import Client
 from hashwacht.match.exchange import Inquiry
 from hashwacht.match.fault import Fault
@@ -43,7 +44,7 @@ class ArachnidMatcher(ServiceMatcher):
         """*batch* is the greatest number of hashes in one request."""
         if batch < 1:
             raise ValueError("a batch holds at least one hash")
-        super().__init__(name, client, {"pdq"}, f"arachnid/1 {client.service.base_url}")
+        super().__init__(name, client, {"pdq"}, revisions.of_arachnid(client.service.base_url))
         self._batch = batch
 
     def _ask(self, keys: Sequence[Key]) -> dict[Key, Said]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hashwacht.errors import ConfigurationError
+from hashwacht.match import revisions
 from hashwacht.match.client import Client
 from hashwacht.match.exchange import Inquiry
 from hashwacht.match.fault import Fault
@@ -47,8 +48,7 @@ class EokmMatcher(ServiceMatcher):
         """
         self._formats = dict(formats)
         self._path = _require_template(test_path if test else path)
-        words = ",".join(f"{ours}={theirs}" for ours, theirs in sorted(formats.items()))
-        revision = f"eokm/1 {client.service.base_url} {self._path} {words}"
+        revision = revisions.of_eokm(client.service.base_url, self._path, formats)
         super().__init__(name, client, formats, revision)
 
     def _ask(self, keys: Sequence[Key]) -> dict[Key, Said]:

@@ -9,7 +9,8 @@ from http import HTTPStatus
 
 import httpx
 
-from hashwacht.match.fault import TRANSPORT_ERRORS, Fault, of_error, of_status
+from hashwacht.match.fault import Fault
+from hashwacht.match.http_fault import TRANSPORT_ERRORS, of_error, of_status
 from hashwacht.match.retry import retry_after
 from hashwacht.match.service import USER_AGENT, Service, basic
 

@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from hashwacht.errors import ConfigurationError
-from hashwacht.match import checkup
+from hashwacht.match import checkup, revisions
 from hashwacht.match.client import Client
 from hashwacht.match.exchange import Inquiry
 from hashwacht.match.fault import Fault
@@ -63,10 +63,8 @@ class HmaMatcher(ServiceMatcher):
         self._categories = dict(categories or {})
         self._category = category
         self._canary = None if canary is None else _require_key(canary, signal_types)
-        words = ",".join(f"{ours}={theirs}" for ours, theirs in sorted(signal_types.items()))
-        meanings = ",".join(f"{bank}={means}" for bank, means in sorted(self._categories.items()))
-        revision = (
-            f"hma/2 {client.service.base_url} {words} {self._banks or '*'} {category} {meanings}"
+        revision = revisions.of_hma(
+            client.service.base_url, signal_types, banks, category, self._categories
         )
         super().__init__(name, client, signal_types, revision)
 
