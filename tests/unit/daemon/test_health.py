@@ -98,7 +98,9 @@ def test_a_file_is_dated_private_and_replaced_at_once(tmp_path: Path) -> None:
         now[0] += EVERY
         assert file.due()
         file.write(Health(1, "1.0", 2.0, Stage.WATCHING))
-        assert loads(before.read()).stage is Stage.STARTING
+        former = loads(before.read())
+        assert former is not None
+        assert former.stage is Stage.STARTING
     found = file.read()
     assert found is not None
     assert (found.stage, found.at) == (Stage.WATCHING, 1000.0 + EVERY)
