@@ -22,6 +22,14 @@ class Limits:
     seconds: float = 30.0
     memory_bytes: int = 1024 * MIB
 
+    @property
+    def touched(self) -> int:
+        """Pixels that decoding may touch in all, the same one in every scan and frame anew.
+
+        Twenty of the largest pictures; a progressive photo has ten scans.
+        """
+        return 20 * self.pixels
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from hashwacht.fingerprint.formats import PictureFormat, declared_size
 from hashwacht.fingerprint.picture import Picture
 from hashwacht.fingerprint.plan import Limits, Plan
 from hashwacht.fingerprint.repair import repaired
+from hashwacht.fingerprint.scans import START_OF_SCAN, count_scans
 from hashwacht.fingerprint.ways import may_reduce, reduced
 from hashwacht.types import Reason
 
@@ -38,10 +39,11 @@ class Stills:
     and *fault* why something that may be shown was not looked at, or None.
 
     Frames are spread evenly over an animation that has more of them than the limit, with the
-    first and the last, so that harmless frames in front hide nothing; the frames left out are
-    a fault.  Decoding the frames after the first may take half of the seconds that a content has,
-    so that what was found is told before a supervisor's patience ends; within one frame nobody
-    but a supervisor can stop a decoder.
+    first and the last, so that harmless frames in front hide nothing; of one that is too large
+    for that only the first are looked at.  The frames left out are a fault.  Decoding the frames
+    after the first may take half of the seconds that a content has, so that what was found is
+    told before a supervisor's patience ends; within one frame nobody but a supervisor can stop a
+    decoder.
     """
 
     def __init__(self, original: bytes, form: PictureFormat, plan: Plan, clock: Clock) -> None:
@@ -75,12 +77,11 @@ class Stills:
         if count == 1:
             yield "", self._picture(lambda: first)
             return
-        if count > self._limits.frames:
-            self.fault = Fault(
-                Reason.OVER_LIMIT, f"looked at {self._limits.frames} of {count} frames"
-            )
+        chosen = self._chosen(count, first.size)
+        if len(chosen) < count:
+            self.fault = Fault(Reason.OVER_LIMIT, f"looked at {len(chosen)} of {count} frames")
         seen = set()
-        for index in _spread(count, self._limits.frames):
+        for index in chosen:
             if self._clock() > self._until:
                 self.fault = Fault(Reason.TIMED_OUT, f"stopped before frame {index} of {count}")
                 return
@@ -91,6 +92,13 @@ class Stills:
             if shown not in seen:
                 seen.add(shown)
                 yield f"frame:{index}", picture
+
+    def _chosen(self, count: int, size: tuple[int, int]) -> Sequence[int]:
+        """Choose the frames to look at; to reach one, those before it are decoded as well."""
+        affordable = max(1, self._limits.touched // max(1, size[0] * size[1]))
+        if count > affordable:
+            return range(min(affordable, self._limits.frames))
+        return _spread(count, self._limits.frames)
 
     def _reduced(self) -> Grey | None:
         """Decode at a lower resolution; None for what cannot be, or is damaged in any way."""
@@ -120,6 +128,8 @@ class Stills:
         assert self._form.opener is not None
         image = self._form.opener(io.BytesIO(original))
         _check_size(image.size, self._limits)
+        if self._form.name == "JPEG":
+            _check_scans(original, image.size, self._limits)
         return image
 
     def _show(self, image: ImageFile, index: int) -> bool:
@@ -162,6 +172,13 @@ def _check_size(size: tuple[int, int] | None, limits: Limits) -> None:
     """Compare a size from a header with the limit, before memory is taken for it."""
     if size is not None and size[0] * size[1] > limits.pixels:
         raise _TooLarge(f"{size[0]}x{size[1]} pixels, {limits.pixels} allowed")
+
+
+def _check_scans(original: bytes, size: tuple[int, int], limits: Limits) -> None:
+    """Count the scans of a JPEG: each of thousands may be short and touch every pixel."""
+    most = limits.touched // max(1, size[0] * size[1])
+    if original.count(START_OF_SCAN) > most and (scans := count_scans(original)) > most:
+        raise _TooLarge(f"{scans} scans of {size[0]}x{size[1]} pixels, {most} allowed")
 
 
 def _spread(count: int, most: int) -> list[int]:

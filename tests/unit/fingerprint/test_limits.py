@@ -15,6 +15,8 @@ import pytest
 
 from hashwacht.fingerprint.in_process import InProcess
 from hashwacht.fingerprint.plan import Limits, Plan
+from hashwacht.fingerprint.scans import count_scans
+from hashwacht.testing.hostile_files import progressive
 from hashwacht.testing.pictures import animated, encode, flat, photo
 from hashwacht.types import Fingerprint, Reason
 
@@ -120,6 +122,32 @@ def test_harmless_frames_in_front_do_not_hide_the_last_one(fingerprint: Hash) ->
     encoded = animated([photo(i, (96, 96)) for i in range(30)] + [hidden], "webp", lossless=True)
     last = fingerprint(encode(hidden, "png"), plan()).signals[-1].value
     assert last in {each.value for each in fingerprint(encoded, plan(frames=3)).signals}
+
+
+def test_of_an_animation_too_large_to_go_through_only_the_first_frames_are_looked_at(
+    fingerprint: Hash,
+) -> None:
+    encoded = animated([photo(i, (64, 48)) for i in range(25)], "gif")
+    found = fingerprint(encoded, plan(pixels=64 * 48))
+    assert frames(found) == [f"frame:{number}" for number in range(20)]
+    assert reasons(found) == OVER
+    assert found.skipped[0].detail == "looked at 20 of 25 frames"
+    assert fingerprint(encoded, plan(pixels=2 * 64 * 48)).skipped == ()
+
+
+def test_a_progressive_picture_of_thousands_of_scans_is_not_even_begun(fingerprint: Hash) -> None:
+    found = fingerprint(progressive(7000, 3000), plan())
+    assert reasons(found) == OVER
+    assert "3005 scans of 7000x7000 pixels" in found.skipped[0].detail
+
+
+def test_scans_are_counted_only_where_they_are_scans(fingerprint: Hash) -> None:
+    picture = encode(photo(1, (640, 480)), "jpeg", progressive=True)
+    appended = b"\xff\xda\0\x02" * 100_000  # as a film behind a photo may have by chance
+    assert count_scans(picture + appended) == count_scans(picture) == 10
+    assert fingerprint(picture + appended, plan()).skipped == ()
+    comment = b"\xff\xfe\x40\x02" + appended[:16384]
+    assert count_scans(picture[:2] + comment + picture[2:]) == 10
 
 
 def test_equal_frames_count_once_wherever_they_stand(fingerprint: Hash) -> None:
