@@ -59,6 +59,6 @@ class Intake:
         return Upload(
             body,
             self._policy,
-            self._checker.submit,
+            self._checker,
             lambda file: self._facts.circumstances(request, peer(), file, surroundings),
         )

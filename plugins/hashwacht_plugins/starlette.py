@@ -32,7 +32,7 @@ from hashwacht import Checked, Checker, Circumstances
 from hashwacht_plugins.asgi import peer_of, request_of
 from hashwacht_plugins.context import Facts
 from hashwacht_plugins.events import FileBegins
-from hashwacht_plugins.upload import result_of
+from hashwacht_plugins.findings import result_of
 
 
 @dataclass(frozen=True, slots=True)

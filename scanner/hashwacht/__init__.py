@@ -17,6 +17,7 @@ __all__ = [
     "Circumstances",
     "ConfigurationError",
     "HashwachtError",
+    "Incoming",
     "Match",
     "Outcome",
     "Reason",
@@ -32,6 +33,7 @@ def __getattr__(name: str) -> object:
     homes = {
         "hashwacht.checker": ("Checker",),
         "hashwacht.errors": ("ConfigurationError", "HashwachtError"),
+        "hashwacht.incoming": ("Incoming",),
         "hashwacht.types": ("Match", "Outcome", "Reason", "Signal", "Verdict"),
         "hashwacht.uploads": ("Circumstances",),
         "hashwacht.workplace": ("Checked", "Workplace"),

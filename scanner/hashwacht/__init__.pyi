@@ -1,5 +1,6 @@
 from hashwacht.checker import Checker
 from hashwacht.errors import ConfigurationError, HashwachtError
+from hashwacht.incoming import Incoming
 from hashwacht.types import Match, Outcome, Reason, Signal, Verdict
 from hashwacht.uploads import Circumstances
 from hashwacht.workplace import Checked, Workplace
@@ -12,6 +13,7 @@ __all__ = [
     "Circumstances",
     "ConfigurationError",
     "HashwachtError",
+    "Incoming",
     "Match",
     "Outcome",
     "Reason",

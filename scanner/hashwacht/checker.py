@@ -11,28 +11,26 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from hashwacht.errors import HashwachtError
+from hashwacht.incoming import Incoming
 from hashwacht.settings import Settings, load
-from hashwacht.types import Reason
+from hashwacht.shift import Opener, Shift
 from hashwacht.uploads import Circumstances
-from hashwacht.workplace import Checked, Workplace, undetermined
+from hashwacht.workplace import Checked, Workplace
 
 WAITING = 64
 """Contents that may wait for a thread: beyond that nobody would wait for them either."""
 
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-
-Opener = Callable[[], Workplace]
 
 
 class Checker:
@@ -50,7 +48,7 @@ class Checker:
         self._threads = threads or len(os.sched_getaffinity(0))
         self._waiting = waiting
         self._lock = threading.Lock()
-        self._shift: _Shift | None = None
+        self._shift: Shift | None = None
         self._closed = False
         itself = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _forked(itself))
@@ -91,11 +89,17 @@ class Checker:
 
         Raises OSError if there is no room, and whatever *chunks* raises.
         """
-        with tempfile.TemporaryFile() as spool:
+        with self.begin() as incoming:
             for chunk in chunks:
-                spool.write(chunk)
-            spool.flush()
-            return self.submit(spool.fileno(), told).result()
+                incoming.write(chunk)
+            return incoming.finish(told).result()
+
+    def begin(self, spool: str | os.PathLike[str] | None = None) -> Incoming:
+        """Begin with a content that comes in by and by; close what you get on every path.
+
+        *spool* is the directory for its unlinked temporary file; None: the system's.
+        """
+        return Incoming(self._on_shift(), spool)
 
     def submit(self, fd: int, told: Circumstances | None = None) -> Future[Checked]:
         """Begin with a file that nobody else can write to, such as an unlinked temporary one.
@@ -108,17 +112,18 @@ class Checker:
     def _submit(self, fd: int, told: Circumstances | None, *, private: bool) -> Future[Checked]:
         """Hand *fd* over to a thread, which closes it."""
         try:
-            return self._on_shift().submit(self._opener, fd, told, private=private)
+            shift = self._on_shift()
         except BaseException:
             os.close(fd)
             raise
+        return shift.submit(fd, lambda place: place.check(fd, told, private=private))
 
-    def _on_shift(self) -> _Shift:
+    def _on_shift(self) -> Shift:
         with self._lock:
             if self._closed:
                 raise HashwachtError("the checker is closed", advice="Make a new one.")
             if self._shift is None:
-                self._shift = _Shift(self._threads, self._waiting)
+                self._shift = Shift(self._opener, self._threads, self._waiting)
             return self._shift
 
     def close(self) -> None:
@@ -144,56 +149,6 @@ class Checker:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-class _Shift:
-    """The threads of one process, and the workplace that they share."""
-
-    def __init__(self, threads: int, waiting: int) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="hashwacht")
-        self._room = threading.BoundedSemaphore(threads + waiting)
-        self._lock = threading.Lock()
-        self._workplace: Workplace | None = None
-
-    def submit(
-        self, opener: Opener, fd: int, told: Circumstances | None, *, private: bool
-    ) -> Future[Checked]:
-        """Have a thread check *fd* and close it; a queue that is full is an answer as well."""
-        if not self._room.acquire(blocking=False):
-            os.close(fd)
-            full: Future[Checked] = Future()
-            full.set_result(undetermined(Reason.OVER_LIMIT, "too many contents are waiting"))
-            return full
-        try:
-            future = self._pool.submit(self._check, opener, fd, told, private=private)
-        except BaseException:
-            self._room.release()
-            raise
-        future.add_done_callback(lambda ended: self._done(fd) if ended.cancelled() else None)
-        return future
-
-    def _check(
-        self, opener: Opener, fd: int, told: Circumstances | None, *, private: bool
-    ) -> Checked:
-        try:
-            with self._lock:
-                if self._workplace is None:
-                    self._workplace = opener()
-            return self._workplace.check(fd, told, private=private)
-        except HashwachtError as error:
-            return undetermined(Reason.UNANSWERED, f"{error.message} {error.advice}".strip())
-        finally:
-            self._done(fd)
-
-    def _done(self, fd: int) -> None:
-        os.close(fd)
-        self._room.release()
-
-    def close(self) -> None:
-        """Let what has begun end, take back the rest."""
-        self._pool.shutdown(cancel_futures=True)
-        if self._workplace is not None:
-            self._workplace.close()
 
 
 def _forked(itself: weakref.ref[Checker]) -> None:

@@ -16,7 +16,7 @@ from typing import Self
 
 from hashwacht.files import stable
 from hashwacht.match.panel import Panel, Request
-from hashwacht.ports import Fingerprinter
+from hashwacht.ports import Ahead, Fingerprinter, ReadsAhead
 from hashwacht.types import Answer, Fingerprint, Verdict
 from hashwacht.verdict import judge
 
@@ -80,7 +80,9 @@ class Pipeline:
         A picture that a local list may know is read and hashed once more, exactly: verdicts
         never depend on quick hashes.
         """
-        found = self.fingerprinter.fingerprint(fd)
+        return self._exactly(fd, self.fingerprinter.fingerprint(fd))
+
+    def _exactly(self, fd: int, found: Fingerprint) -> Fingerprint:
         if self._exact is None or not self.panel.close_call(found):
             return found
         os.lseek(fd, 0, os.SEEK_SET)
@@ -96,14 +98,22 @@ class Pipeline:
         _, fingerprint = stable(fd, self.fingerprint)
         return self._judge(fingerprint)
 
-    def check_private(self, fd: int) -> Judgement:
+    def read_ahead(self) -> Ahead | None:
+        """Begin with a content that still comes in; None if it is read when it is complete."""
+        able = self.fingerprinter
+        return able.read_ahead() if isinstance(able, ReadsAhead) else None
+
+    def check_private(self, fd: int, ahead: Ahead | None = None) -> Judgement:
         """Take a file all the way that nobody else can write to; so it is not watched for changes.
 
         That saves the tick of the kernel's clock that :func:`stable` waits out after a write.
-        Raises OSError.
+        What was read *ahead* of it is not read again.  Raises OSError, WorkerError.
         """
         os.lseek(fd, 0, os.SEEK_SET)
-        return self._judge(self.fingerprint(fd))
+        ahead = ahead or self.read_ahead()
+        if ahead is None:
+            return self._judge(self.fingerprint(fd))
+        return self._judge(self._exactly(fd, ahead.fingerprint(fd)))
 
     def _judge(self, fingerprint: Fingerprint) -> Judgement:
         return judge_all(self.panel, [Request(fingerprint)], self._clock())[0]

@@ -112,6 +112,24 @@ class Fingerprinter(Protocol):
         """End the worker processes."""
 
 
+class Ahead(Protocol):
+    """A content in a private file that still grows: what is there is read already.  Thread-safe."""
+
+    def read_on(self, fd: int) -> None:
+        """Read what has been written since.  Raises OSError."""
+
+    def fingerprint(self, fd: int) -> Fingerprint:
+        """Read the rest, and give what :class:`Fingerprinter` would.  Raises OSError."""
+
+
+@runtime_checkable
+class ReadsAhead(Protocol):
+    """What a Fingerprinter can do on top that may begin before a content is complete."""
+
+    def read_ahead(self) -> Ahead | None:
+        """Begin with a content; None if it can only be read when it is complete."""
+
+
 CHANCES = 2
 """Times that a content may end a worker: the first one may have been somebody else's fault."""
 

@@ -12,11 +12,12 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from hashwacht.errors import StateError, WorkerError
 from hashwacht.files import Changed
 from hashwacht.pipeline import Judgement, Pipeline
+from hashwacht.ports import Ahead
 from hashwacht.state.contents import Decision
 from hashwacht.state.store import Store
 from hashwacht.types import Match, Outcome, Reason, Verdict
@@ -76,6 +77,17 @@ class Workplace(Protocol):
         """Give everything back."""
 
 
+@runtime_checkable
+class WorksAhead(Protocol):
+    """What a Workplace can do on top that may begin with a content that is still coming in."""
+
+    def read_ahead(self) -> Ahead | None:
+        """Begin with one; None if it is taken when it is complete.  Raises HashwachtError."""
+
+    def complete(self, fd: int, told: Circumstances | None, ahead: Ahead) -> Checked:
+        """Do what ``check`` does with a private file whose beginning was read *ahead*."""
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """Where matches and undetermined contents are kept."""
@@ -95,8 +107,19 @@ class InThisProcess:
     def check(self, fd: int, told: Circumstances | None, *, private: bool) -> Checked:
         """Fingerprint, match, decide; keep what is no NO_MATCH."""
         take = self.pipeline.check_private if private else self.pipeline.check
+        return self._checked(lambda: take(fd), told)
+
+    def read_ahead(self) -> Ahead | None:
+        """Begin with a content that is still coming in.  Raises HashwachtError."""
+        return self.pipeline.read_ahead()
+
+    def complete(self, fd: int, told: Circumstances | None, ahead: Ahead) -> Checked:
+        """Fingerprint what is left; go on as ``check`` does."""
+        return self._checked(lambda: self.pipeline.check_private(fd, ahead), told)
+
+    def _checked(self, take: Callable[[], Judgement], told: Circumstances | None) -> Checked:
         try:
-            found = take(fd)
+            found = take()
         except Changed as error:
             return undetermined(Reason.CHANGED, error.message)
         except WorkerError as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -28,6 +28,9 @@ _SEALED = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_
 
 Worked = tuple[Fingerprint | Seen, int | None]
 """What came out, and a copy of the content to be looked at (the taker closes it) or None."""
+
+Under = Mapping[str, GuardedDigest]
+"""The digests of one content under way, by name."""
 
 
 class Part(Protocol):
@@ -69,26 +72,39 @@ class Digesting:
 
     def work(self, fd: int) -> Worked:
         """Read *fd* once."""
-        running = {d.name: GuardedDigest(d) for d in self._digests if d.name != CONTENT_KEY_TYPE}
+        running = self.begin()
         copy = _Copy(self._most if self._others else 0, has_originals=self._has_originals)
         try:
             content = read(fd, [*running.values(), copy], keep=lambda _: False, at_most=0)
-            account = Account()
-            key = [Signal(CONTENT_KEY_TYPE, content.key)]
-            for each in self._digests:
-                guarded = running.get(each.name)
-                account.ask(each, guarded.signals if guarded else key.copy)
-            kind = sniff(content.head, content.tail)
-            sealed = copy.sealed()
+            made = self.made(content, running, looked_at=copy.begun)
+            return made, copy.sealed()
         except BaseException:
             copy.drop()
             raise
-        if sealed is None:
+
+    def begin(self) -> Under:
+        """Begin a content: all digests but the key, by name."""
+        return {d.name: GuardedDigest(d) for d in self._digests if d.name != CONTENT_KEY_TYPE}
+
+    def made(self, content: Content, running: Under, *, looked_at: bool) -> Fingerprint:
+        """Put together what is known; say why not, if nobody looks at it."""
+        account = Account()
+        key = [Signal(CONTENT_KEY_TYPE, content.key)]
+        for each in self._digests:
+            guarded = running.get(each.name)
+            account.ask(each, guarded.signals if guarded else key.copy)
+        kind = sniff(content.head, content.tail)
+        if not looked_at:
             self._account(account, content, kind)
-        made = Fingerprint(
+        return Fingerprint(
             content.key, content.size, kind, self._recipe, account.signals, account.skipped
         )
-        return made, sealed
+
+    def to_be_looked_at(self, head: bytes, size: int) -> bool:
+        """Say if a content that begins so, and has *size* bytes, is for those who look."""
+        if not self._others or size > self._most:
+            return False
+        return wanted(head, has_originals=self._has_originals)
 
     def _account(self, account: Account, content: Content, kind: str) -> None:
         """Say why nobody looks at it: as :class:`InProcess` does."""
@@ -107,14 +123,14 @@ class _Copy:
     def __init__(self, most: int, *, has_originals: bool) -> None:
         self._left = most
         self._has_originals = has_originals
-        self._begun = False
+        self._decided = False
         self._fd: int | None = None
 
     def update(self, chunk: bytes, /) -> None:
         """Take the next bytes; the first ones decide."""
-        if not self._begun:
-            self._begun = True
-            if self._left and self._wanted(chunk):
+        if not self._decided:
+            self._decided = True
+            if self._left and wanted(chunk, has_originals=self._has_originals):
                 self._fd = os.memfd_create("picture", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         if self._fd is None:
             return
@@ -126,10 +142,10 @@ class _Copy:
         while rest:
             rest = rest[os.write(self._fd, rest) :]
 
-    def _wanted(self, head: bytes) -> bool:
-        if recognise(head) is not None:
-            return True
-        return self._has_originals and lacks_decoder(sniff(head, b""))
+    @property
+    def begun(self) -> bool:
+        """True if there is something to look at."""
+        return self._fd is not None
 
     def sealed(self) -> int | None:
         """Give the file, which nobody can change any more; None if there is none."""
@@ -142,6 +158,13 @@ class _Copy:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+
+def wanted(head: bytes, *, has_originals: bool) -> bool:
+    """Say from the first bytes of a content if anybody could look at it."""
+    if recognise(head) is not None:
+        return True
+    return has_originals and lacks_decoder(sniff(head, b""))
 
 
 class Looking(InProcess):

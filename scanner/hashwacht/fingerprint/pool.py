@@ -24,7 +24,9 @@ from hashwacht.errors import WorkerError
 from hashwacht.fingerprint.confine import Layers, Stamina
 from hashwacht.fingerprint.culprits import BARRED, BLAMED, InMemory, decoder
 from hashwacht.fingerprint.nursery_link import NurseryGone, NurseryLink, Order
+from hashwacht.fingerprint.parts import Digesting
 from hashwacht.fingerprint.plan import Plan
+from hashwacht.fingerprint.read_ahead import ReadAhead
 from hashwacht.fingerprint.replies import blame, codecs, failed, read, wanted_types
 from hashwacht.fingerprint.wire import (
     Attempt,
@@ -36,6 +38,7 @@ from hashwacht.fingerprint.wire import (
 )
 from hashwacht.fingerprint.worker_link import Died, Late, WorkerLink
 from hashwacht.ports import Culprits
+from hashwacht.signal_types import DIGESTS
 from hashwacht.types import Fingerprint, Reason, Skip
 
 PARTS = "hashwacht.fingerprint.parts:part"
@@ -80,6 +83,7 @@ class WorkerPool:
         self._culprits.use(decoder(plan))
         self._nursery = NurseryLink(self._order)
         self._codecs: Mapping[Attempt, Codec] = {}
+        self._digesting: Digesting | None = None
         self._changing = Lock()
         self._owner = os.getpid()
         self._closed = False
@@ -112,9 +116,29 @@ class WorkerPool:
             if copy is None:
                 return digests
             try:
-                seen = [self._look(each, copy, digests.key) for each in self._looks]
+                return self._looked_at(digests, copy)
             finally:
                 os.close(copy)
+
+    def read_ahead(self) -> ReadAhead | None:
+        """Begin a content that is still coming in.  Raises WorkerError.
+
+        None if an operator's own digest is wanted: its code runs in workers only.
+        """
+        recipe, digests = self._nursery.ready()
+        if not {each.name for each in DIGESTS}.issuperset(digests):
+            return None
+        if self._digesting is None:
+            self._digesting = Digesting(self._order.plan)
+        return ReadAhead(self._digesting, recipe, self._in_turn)
+
+    def _in_turn(self, digests: Fingerprint, copy: int) -> Fingerprint:
+        with self._turn:
+            return self._looked_at(digests, copy)
+
+    def _looked_at(self, digests: Fingerprint, copy: int) -> Fingerprint:
+        """Add what is seen in a copy of the content."""
+        seen = [self._look(each, copy, digests.key) for each in self._looks]
         return replace(
             digests,
             signals=(*digests.signals, *(s for each in seen for s in each.signals)),

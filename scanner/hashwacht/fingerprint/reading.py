@@ -34,6 +34,30 @@ class Content:
     original: bytes | None
 
 
+class Reading:
+    """One content on its way through the digests, in order, without keeping it."""
+
+    def __init__(self, running: Iterable[Fed]) -> None:
+        """Feed *running* and what becomes the key."""
+        self._key = hashlib.sha256(usedforsecurity=False)
+        self._fed: tuple[Fed, ...] = (self._key, *running)
+        self._head = self._tail = b""
+        self.size = 0
+
+    def take(self, chunk: bytes) -> None:
+        """Take the next bytes; the first chunk is the head."""
+        if not self.size:
+            self._head = chunk
+        for each in self._fed:
+            each.update(chunk)
+        self.size += len(chunk)
+        self._tail = (self._tail + chunk[-TAIL:])[-TAIL:]
+
+    def content(self, original: bytes | None = None) -> Content:
+        """Say what was found out so far."""
+        return Content(self._key.hexdigest(), self.size, self._head, self._tail, original)
+
+
 def read(
     fd: int, running: Iterable[Fed], *, keep: Callable[[bytes], bool], at_most: int
 ) -> Content:
@@ -42,21 +66,14 @@ def read(
     *keep* decides from the first chunk if the bytes are wanted; beyond *at_most* bytes they are
     let go, while the digests go on.
     """
-    key = hashlib.sha256(usedforsecurity=False)
-    fed: tuple[Fed, ...] = (key, *running)
-    head = tail = b""
-    size = 0
+    reading = Reading(running)
     kept: list[bytes] | None = None
     with QuietReader(fd) as reader:
         while chunk := reader.read(CHUNK):
-            if not size:
-                head = chunk
+            if not reading.size:
                 kept = [] if keep(chunk) else None
-            for each in fed:
-                each.update(chunk)
-            size += len(chunk)
-            tail = (tail + chunk[-TAIL:])[-TAIL:]
+            reading.take(chunk)
             if kept is not None:
-                kept = [*kept, chunk] if size <= at_most else None
+                kept = [*kept, chunk] if reading.size <= at_most else None
     original = None if kept is None else (kept[0] if len(kept) == 1 else b"".join(kept))
-    return Content(key.hexdigest(), size, head, tail, original)
+    return reading.content(original)

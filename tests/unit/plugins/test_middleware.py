@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
@@ -174,28 +174,26 @@ def test_a_workplace_that_breaks_is_undetermined(make: Make) -> None:
 
 def test_what_is_held_in_memory_is_bounded_while_verdicts_are_awaited() -> None:
     """Slow verdicts, many files and a long tail: reading stops at the window."""
-    open_ones: list[Future[Checked]] = []
-
-    def submit(_: int, __: Circumstances) -> Future[Checked]:
-        open_ones.append(Future())
-        return open_ones[-1]
-
+    slow = Slow()
     sent = form(*[file_part(b"%d" % n * 5000) for n in range(100)], field_part(b"x" * 2_000_000))
     request = Request("POST", "/", "", {"content-type": MULTIPART})
     parts = body_of(request, (), 0)
     assert parts is not None
-    slow = upload.Upload(parts, Policy(), submit, lambda _: Circumstances("now"))
     passed, most = b"", 0
-    for chunk in cut(sent, *range(0, len(sent), 60_000)):
-        slow.receive(chunk)
-        most = max(most, slow.held)
-        if slow.must_wait:
-            while open_ones:
-                open_ones.pop().set_result(Checked(Verdict(Outcome.NO_MATCH)))
-            slow.settle(0.0)
-        passed += slow.passable()
-        assert len(slow.pending) <= upload.AT_ONCE
-    slow.close()
+    with Checker(lambda: slow, threads=1) as checker:
+        held = upload.Upload(parts, Policy(), checker, lambda _: Circumstances("now"))
+        for chunk in cut(sent, *range(0, len(sent), 60_000)):
+            held.receive(chunk)
+            most = max(most, held.held)
+            if held.must_wait:
+                slow.may.set()
+                wait(held.pending, 10)
+                held.settle(0.0)
+                slow.may.clear()
+            passed += held.passable()
+            assert len(held.pending) <= upload.AT_ONCE
+        held.close()
+        slow.may.set()
     assert sent.startswith(passed)
     assert len(sent) - len(passed) == upload.TAIL
     assert most <= upload.WINDOW + 2 * 60_000

@@ -12,7 +12,18 @@ import pytest
 import hashwacht
 import hashwacht_plugins
 
-HEAVY = ("click", "watchdog", "keyring", "PIL", "httpx", "numpy", "django", "flask", "starlette")
+HEAVY = (
+    "click",
+    "watchdog",
+    "keyring",
+    "PIL",
+    "httpx",
+    "numpy",
+    "django",
+    "flask",
+    "starlette",
+    "aiohttp",
+)
 
 
 def imported_by(statement: str) -> set[str]:
@@ -31,6 +42,7 @@ def test_the_public_names_are_exactly_these() -> None:
         "Circumstances",
         "ConfigurationError",
         "HashwachtError",
+        "Incoming",
         "Match",
         "Outcome",
         "Reason",

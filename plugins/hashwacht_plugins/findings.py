@@ -1,0 +1,66 @@
+"""What is known of the files of one request: for the application, and for the log."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from hashwacht import Checked, Outcome, Reason, Verdict
+from hashwacht_plugins.policy import Action
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedFile:
+    """A file of the request, as the client described it, and what is known of it."""
+
+    field: str
+    file_name: str
+    declared_type: str
+    checked: Checked
+
+
+@dataclass(slots=True)
+class Findings:
+    """What the application is told: complete as soon as it has the whole body.
+
+    *action* is None until everything is decided.
+    """
+
+    files: list[CheckedFile] = field(default_factory=list)
+    action: Action | None = None
+
+
+def tell(checked: Checked) -> None:
+    """Tell the log of a verdict, without anything that the client wrote."""
+    if checked.outcome is Outcome.MATCH:
+        known = ", ".join(f"{each.matcher}/{each.id}" for each in checked.matches)
+        _log.warning("an upload matches: %s", ascii(known))
+    elif checked.outcome is Outcome.UNDETERMINED:
+        detail = ascii(checked.verdict.detail)
+        _log.warning("an upload is undetermined: %s %s", checked.reason, detail)
+
+
+def result_of(future: Future[Checked]) -> Checked:
+    """Give the verdict; whatever went wrong, there is none then."""
+    if not future.done():
+        future.add_done_callback(_tell_late)
+        verdict = Verdict(
+            Outcome.UNDETERMINED, reason=Reason.TIMED_OUT, detail="no verdict in time"
+        )
+        return Checked(verdict)
+    try:
+        return future.result()
+    except Exception as error:  # noqa: BLE001  # law 2: unanswered is undetermined
+        _log.exception("an upload could not be checked")
+        return Checked(
+            Verdict(Outcome.UNDETERMINED, reason=Reason.HASHER_FAILED, detail=type(error).__name__)
+        )
+
+
+def _tell_late(future: Future[Checked]) -> None:
+    done = not future.cancelled() and future.exception() is None
+    if done and future.result().outcome is Outcome.MATCH:
+        _log.error("an upload that was not waited for matches: %s", future.result().key)

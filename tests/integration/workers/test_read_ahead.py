@@ -1,0 +1,115 @@
+"""What is read while it comes in has the very same fingerprint, and a worker only if looked at."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from hashwacht.fingerprint.parts import Digesting
+from hashwacht.fingerprint.plan import Limits, Plan
+from hashwacht.fingerprint.pool import PARTS, WorkerPool
+from hashwacht.fingerprint.read_ahead import ReadAhead
+from hashwacht.fingerprint.reading import CHUNK
+from hashwacht.fingerprint.wire import Attempt
+from hashwacht.ports import ReadsAhead
+from hashwacht.testing.pictures import encode, grainy, photo, truncated
+from hashwacht.testing.processes import workers
+from hashwacht.types import Fingerprint
+
+Start = Callable[..., WorkerPool]
+Ask = Callable[[WorkerPool, bytes], Fingerprint]
+PLAN = Plan(("md5", "sha1", "sha256", "pdq", "phash64"), Limits(picture_bytes=2 << 20))
+CONTENTS = {
+    "nothing": b"",
+    "text": b"text\n" * 1000,
+    "long": random.Random(1).randbytes(3 * CHUNK + 17),
+    "exactly two chunks": b"x" * (2 * CHUNK),
+    "jpeg": encode(photo(1)),
+    "png of more than a chunk": encode(grainy(photo(1)), "png"),
+    "damaged": truncated(encode(photo(2)), 0.5),
+    "over the limit": encode(photo(3), "bmp") + bytes(2 << 20),
+    "no decoder": b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(100),
+}
+
+
+def piecewise(pool: WorkerPool, content: bytes, places: Sequence[int]) -> Fingerprint:
+    """Write in pieces that end at these places, and read on after each."""
+    ahead = pool.read_ahead()
+    assert ahead is not None
+    with tempfile.TemporaryFile(buffering=0) as file:
+        for begin, end in zip([0, *places], [*places, len(content)], strict=True):
+            file.write(content[begin:end])
+            ahead.read_on(file.fileno())
+        return ahead.fingerprint(file.fileno())
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_the_fingerprint_is_the_same_however_the_content_comes_in(
+    start: Start, ask: Ask, name: str
+) -> None:
+    pool = start(PLAN, maker=PARTS)
+    content = CONTENTS[name]
+    expected = ask(pool, content)
+    middle = len(content) // 2
+    for places in ((), (middle,), (min(1, middle), middle), (min(CHUNK, middle), len(content))):
+        assert piecewise(pool, content, places) == expected
+    assert expected.recipe == pool.recipe
+
+
+def test_what_is_no_picture_needs_no_worker(start: Start) -> None:
+    pool = start(PLAN, maker=PARTS)
+    assert isinstance(pool, ReadsAhead)
+    for name in ("nothing", "long", "over the limit"):
+        piecewise(pool, CONTENTS[name], ())
+    assert [workers(each) for each in Attempt] == [[], [], []]
+    piecewise(pool, CONTENTS["jpeg"], ())
+    assert [len(workers(each)) for each in (Attempt.DIGESTS, Attempt.PICTURE)] == [0, 1]
+
+
+def test_who_looks_at_a_picture_gets_it_to_read_only() -> None:
+    modes = []
+
+    def look(digests: Fingerprint, copy: int) -> Fingerprint:
+        modes.append(fcntl.fcntl(copy, fcntl.F_GETFL) & os.O_ACCMODE)
+        return digests
+
+    ahead = ReadAhead(Digesting(PLAN), (), look)
+    with tempfile.TemporaryFile(buffering=0) as file:
+        file.write(CONTENTS["jpeg"])
+        ahead.fingerprint(file.fileno())
+    assert modes == [os.O_RDONLY]
+
+
+OWN_DIGEST = """
+import zlib
+class Running:
+    crc = 0
+    def update(self, chunk): self.crc = zlib.crc32(chunk, self.crc)
+    def hexdigest(self): return f"{self.crc:08x}"
+class Crc:
+    name, version, bits, perceptual = "crc_own", 1, 32, False
+    def canonical(self, value): return value
+    def distance(self, one, other): return 0
+    def examples(self): return []
+    def new(self): return Running()
+"""
+
+
+def test_an_operators_own_digest_runs_in_workers_only(
+    start: Start, ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_digest.py").write_text(OWN_DIGEST)
+    about = tmp_path / "own_digest-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: own_digest\nVersion: 1\n")
+    (about / "entry_points.txt").write_text("[hashwacht.signal_types]\ncrc_own = own_digest:Crc\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    pool = start(Plan(("sha256", "crc_own")), maker=PARTS)
+    assert pool.read_ahead() is None
+    assert [each.type for each in ask(pool, b"x").signals] == ["sha256", "crc_own"]
