@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -56,15 +56,12 @@ class Facts:
         """
         address, port = peer
         told = self._forwarded(request, address)
-        return Circumstances(
-            received_at=datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
+        return replace(
+            told_of(file),
             address=told or address,
             port=None if told else port,
             user=self._user(surroundings),
             path=request.path,
-            field=file.field,
-            file_name=file.file_name,
-            declared_type=file.declared_type,
         )
 
     def _user(self, surroundings: Mapping[str, Any]) -> str:
@@ -91,6 +88,16 @@ class Facts:
             ipaddress.ip_address(address) in ipaddress.ip_network(each)
             for each in self.trusted_proxies
         )
+
+
+def told_of(file: FileBegins) -> Circumstances:
+    """Say what is known without a request: what the file is called, and when."""
+    return Circumstances(
+        received_at=datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
+        field=file.field,
+        file_name=file.file_name,
+        declared_type=file.declared_type,
+    )
 
 
 def _is_address(text: str) -> bool:

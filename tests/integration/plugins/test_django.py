@@ -1,15 +1,27 @@
-"""The upload handler in a real Django, asked by Django's own test client."""
+"""Every part for Django in a real project, asked by Django's own test client."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import django  # type: ignore[import-untyped]  # Django ships no types
 import pytest
+from django import forms
 from django.conf import settings  # type: ignore[import-untyped]  # Django ships no types
+from django.core.checks import run_checks  # type: ignore[import-untyped]  # Django ships no types
+from django.core.exceptions import (  # type: ignore[import-untyped]  # Django ships no types
+    ImproperlyConfigured,
+    ValidationError,
+)
+from django.core.files.base import ContentFile  # type: ignore[import-untyped]  # Django ships no types
+from django.core.files.storage import storages  # type: ignore[import-untyped]  # Django ships no types
 from django.core.files.uploadedfile import SimpleUploadedFile  # type: ignore[import-untyped]  # Django ships no types
+from django.db import connection, models  # type: ignore[import-untyped]  # Django ships no types
+from django.db.migrations.writer import MigrationWriter  # type: ignore[import-untyped]  # Django ships no types
 from django.http import HttpResponse  # type: ignore[import-untyped]  # Django ships no types
 from django.test import Client  # type: ignore[import-untyped]  # Django ships no types
 from django.test.utils import override_settings  # type: ignore[import-untyped]  # Django ships no types
@@ -26,12 +38,39 @@ from hashwacht_plugins.policy import OnMatch, OnUndetermined, Policy
 
 KNOWN = b"known bytes"
 LARGE = b"other bytes" * 500_000  # more than Django keeps in memory
+HANDLERS = [
+    "hashwacht_plugins.django.uploadhandler.HashwachtUploadHandler",
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
+]
+FILES = "django.core.files.storage.FileSystemStorage"
 
 
 def take(request: Any) -> HttpResponse:
     contents = [each.read() for each in request.FILES.getlist("picture")]
     found = [(each.checked.outcome, each.checked.reason) for each in request.hashwacht]
     return HttpResponse(repr((list(map(len, contents)), found)))
+
+
+def form(request: Any) -> HttpResponse:
+    given = picture_form()(request.POST, request.FILES)
+    return HttpResponse(
+        "stored" if given.is_valid() else given.errors.as_json(), content_type="application/json"
+    )
+
+
+def store(request: Any) -> HttpResponse:
+    file = request.FILES["picture"]
+    return HttpResponse(storages["default"].save(file.name, file))
+
+
+def picture_form() -> Any:
+    from hashwacht_plugins.django.validators import HashwachtValidator
+
+    class PictureForm(forms.Form):  # type: ignore[misc]  # Django ships no types
+        picture = forms.FileField(validators=[HashwachtValidator()])
+
+    return PictureForm
 
 
 @pytest.fixture(scope="module")
@@ -46,44 +85,243 @@ def checker() -> Iterator[Checker]:
 
 
 @pytest.fixture(scope="module")
-def client(checker: Checker) -> Client:
-    handlers = "django.core.files.uploadhandler"
+def client(checker: Checker, tmp_path_factory: pytest.TempPathFactory) -> Client:
+    storage = {
+        "backend": FILES,
+        "options": {"location": str(tmp_path_factory.mktemp("media")), "base_url": "/media/"},
+    }
     settings.configure(
         ALLOWED_HOSTS=["testserver"],
-        DEFAULT_CHARSET="utf-8",
-        ROOT_URLCONF=(path("", take),),
-        HASHWACHT_CHECKER=checker,
-        FILE_UPLOAD_HANDLERS=[
-            "hashwacht_plugins.django.HashwachtUploadHandler",
-            f"{handlers}.MemoryFileUploadHandler",
-            f"{handlers}.TemporaryFileUploadHandler",
-        ],
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+        FILE_UPLOAD_HANDLERS=HANDLERS,
+        HASHWACHT={"CHECKER": checker},
+        INSTALLED_APPS=["hashwacht_plugins.django"],
+        MIDDLEWARE=["django.middleware.csrf.CsrfViewMiddleware"],
+        ROOT_URLCONF=(path("", take), path("form", form), path("store", store)),
+        SECRET_KEY="for tests",
+        STORAGES={
+            "default": {
+                "BACKEND": "hashwacht_plugins.django.storage.HashwachtStorage",
+                "OPTIONS": storage,
+            }
+        },
     )
     django.setup()
     return Client()
 
 
-def post(client: Client, *contents: bytes) -> Any:
+@pytest.fixture
+def matched(client: Client) -> Iterator[list[Any]]:
+    """Listen to the signal, beside a receiver that fails."""
+    from hashwacht_plugins.django.signals import upload_matched
+
+    heard: list[Any] = []
+
+    def hear(sender: type, *, file: Any, request: Any, **_: Any) -> None:
+        heard.append((sender.__name__, file.file_name, file.checked.outcome, request is not None))
+
+    def fail(**_: Any) -> None:
+        raise ZeroDivisionError
+
+    assert client is not None
+    upload_matched.connect(fail)
+    upload_matched.connect(hear)
+    yield heard
+    upload_matched.disconnect(hear)
+    upload_matched.disconnect(fail)
+
+
+def post(client: Client, *contents: bytes, to: str = "/") -> Any:
     files = [SimpleUploadedFile(f"{n}.jpg", each) for n, each in enumerate(contents)]
-    return client.post("/", {"picture": files, "title": "text"})
+    return client.post(to, {"picture": files, "title": "text"})
+
+
+def having(checker: Checker, **policy: Any) -> Any:
+    return override_settings(HASHWACHT={"CHECKER": checker, "POLICY": Policy(**policy)})
+
+
+def without_handler() -> Any:
+    return override_settings(FILE_UPLOAD_HANDLERS=HANDLERS[1:])
+
+
+# The upload handler.
 
 
 def test_unknown_files_reach_the_view_with_their_verdicts(client: Client) -> None:
-    answer = post(client, b"other", LARGE)
-    expected = ([5, len(LARGE)], [(Outcome.NO_MATCH, None)] * 2)
-    assert (answer.status_code, answer.content.decode()) == (200, repr(expected))
+    answer = post(client, b"other", LARGE, b"")
+    sizes, found = [5, len(LARGE)], [(Outcome.NO_MATCH, None)] * 3  # Django drops empty files
+    assert answer.status_code == 200
+    assert answer.content.decode() in (repr((sizes, found)), repr(([*sizes, 0], found)))
 
 
 def test_a_match_is_denied_and_the_view_has_no_files(client: Client) -> None:
     assert post(client, b"other", KNOWN).status_code == 403
 
 
-def test_the_policy_of_the_settings_counts(client: Client) -> None:
-    with override_settings(HASHWACHT_POLICY=Policy(on_match=OnMatch.HOLD)):
+def test_where_tokens_against_forgery_are_checked_a_match_is_denied_all_the_same(
+    client: Client, matched: list[Any]
+) -> None:
+    strict = type(client)(enforce_csrf_checks=True)
+    strict.cookies["csrftoken"] = "a" * 32  # its like is looked for in the form, which is read
+    assert post(strict, KNOWN).status_code == 403
+    assert [each[0] for each in matched] == ["HashwachtUploadHandler"]
+
+
+def test_the_policy_of_the_settings_counts(client: Client, checker: Checker) -> None:
+    with having(checker, on_match=OnMatch.HOLD):
         assert post(client, KNOWN).content.decode() == repr(([11], [(Outcome.MATCH, None)]))
-    with override_settings(HASHWACHT_POLICY=Policy(max_bytes=3)):
+    with having(checker, max_bytes=3):
         expected = ([11], [(Outcome.UNDETERMINED, Reason.OVER_LIMIT)])
         assert post(client, KNOWN).content.decode() == repr(expected)
-    strict = Policy(spool="/nowhere", on_undetermined=OnUndetermined.REJECT)
-    with override_settings(HASHWACHT_POLICY=strict):
+    with having(checker, spool="/nowhere", on_undetermined=OnUndetermined.REJECT):
         assert post(client, b"other").status_code == 403
+
+
+# The signal.
+
+
+def test_a_match_is_told_whatever_the_policy_and_failing_receivers(
+    client: Client, checker: Checker, matched: list[Any]
+) -> None:
+    post(client, b"other")
+    assert matched == []
+    assert post(client, KNOWN).status_code == 403
+    with having(checker, on_match=OnMatch.OBSERVE):
+        assert post(client, b"other", KNOWN).status_code == 200
+    assert matched == [
+        ("HashwachtUploadHandler", "0.jpg", Outcome.MATCH, True),
+        ("HashwachtUploadHandler", "1.jpg", Outcome.MATCH, True),
+    ]
+
+
+# The validator.
+
+
+@pytest.mark.parametrize("content", [b"other", LARGE])
+def test_a_form_takes_what_nobody_knows_and_refuses_what_somebody_knows(
+    client: Client, matched: list[Any], content: bytes
+) -> None:
+    with without_handler():
+        assert post(client, content, to="/form").content == b"stored"
+        refused = post(client, KNOWN, to="/form").json()
+    assert refused == {
+        "picture": [{"message": "This upload cannot be accepted.", "code": "hashwacht"}]
+    }
+    assert [each[0] for each in matched] == ["HashwachtValidator"]
+
+
+def test_a_checked_file_stands_at_its_beginning(client: Client) -> None:
+    assert client is not None
+    given = picture_form()({}, {"picture": SimpleUploadedFile("a.jpg", b"other")})
+    assert given.is_valid()
+    assert given.cleaned_data["picture"].read() == b"other"
+
+
+def test_a_model_validates_new_files_and_not_those_it_has_stored(client: Client) -> None:
+    from hashwacht_plugins.django.validators import HashwachtValidator
+
+    assert client is not None
+
+    class Photo(models.Model):  # type: ignore[misc]  # noqa: DJ008  # Django ships no types; never shown
+        file = models.FileField(storage=storages.create_storage({"BACKEND": FILES}), upload_to="x")
+        other = models.FileField(validators=[HashwachtValidator()], upload_to="y")
+
+        class Meta:
+            app_label = "hashwacht"
+
+    with connection.schema_editor() as editor:
+        editor.create_model(Photo)
+    with pytest.raises(ValidationError) as caught:
+        Photo(other=ContentFile(KNOWN, "a.jpg")).clean_fields(exclude=["file"])
+    assert [each.code for each in caught.value.error_dict["other"]] == ["hashwacht"]
+    photo = Photo(other=ContentFile(b"other", "b.jpg"))
+    photo.clean_fields(exclude=["file"])
+    photo.save()
+    Path(photo.other.path).write_bytes(KNOWN)
+    Photo.objects.get(pk=photo.pk).clean_fields(exclude=["file"])
+
+
+def test_migrations_can_write_validator_and_storage_down(client: Client) -> None:
+    from hashwacht_plugins.django.storage import HashwachtStorage
+    from hashwacht_plugins.django.validators import HashwachtValidator
+
+    assert client is not None
+    for each in (HashwachtValidator(code="x"), HashwachtStorage(FILES, {"location": "/srv"})):
+        text, imports = MigrationWriter.serialize(each)
+        assert text.startswith(f"hashwacht_plugins.django.{type(each).__module__.split('.')[-1]}.")
+        assert len(imports) == 1
+    assert HashwachtValidator(code="x") == HashwachtValidator(code="x") != HashwachtValidator()
+
+
+# The storage.
+
+
+def test_whatever_is_saved_is_checked_first_and_a_match_leaves_nothing(
+    client: Client, matched: list[Any]
+) -> None:
+    directory = Path(storages["default"].location)  # the inner storage's own attribute
+    with without_handler():
+        stored = post(client, LARGE, to="/store").content.decode()
+        assert (directory / stored).read_bytes() == LARGE
+        before = sorted(directory.iterdir())
+        assert post(client, KNOWN, to="/store").status_code == 403
+    assert sorted(directory.iterdir()) == before
+    assert [each[0] for each in matched] == ["HashwachtStorage"]
+
+
+def test_the_storage_does_everything_else_as_the_one_inside(client: Client) -> None:
+    assert client is not None
+    storage = storages["default"]
+    name = storage.save("a b/c.txt", io.BytesIO(b"text"))
+    assert (name, storage.exists(name), storage.size(name)) == ("a b/c.txt", True, 4)
+    assert storage.save(name, ContentFile(b"text")) != name  # Django finds a free name
+    assert storage.url(name) == "/media/a%20b/c.txt"
+    assert Path(storage.path(name)).read_bytes() == b"text"
+    with storage.open(name) as file:
+        assert file.read() == b"text"
+    assert name.rpartition("/")[2] in storage.listdir("a b")[1]
+    assert storage.get_modified_time(name) >= storage.get_created_time(name)
+    storage.delete(name)
+    assert not storage.exists(name)
+
+
+# The checks.
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({}, []),
+        ({"HASHWACHT": {"POLICIES": 1, "POLICY": "reject"}}, ["E001", "E001"]),
+        ({"HASHWACHT": "reject"}, ["E001"]),
+        ({"HASHWACHT": {"CONFIG": "/nowhere/hashwacht.toml"}}, ["E002"]),
+        ({"FILE_UPLOAD_HANDLERS": HANDLERS[::-1]}, ["E004"]),
+        ({"FILE_UPLOAD_HANDLERS": HANDLERS[:1]}, ["E005"]),
+        ({"FILE_UPLOAD_HANDLERS": HANDLERS[1:]}, []),
+    ],
+)
+def test_checks_tell_what_is_wrong_and_what_to_do(
+    client: Client, changed: dict[str, Any], found: list[str]
+) -> None:
+    assert client is not None
+    with override_settings(**changed):
+        told = run_checks(tags=["hashwacht"])
+    assert [each.id for each in told] == [f"hashwacht.{number}" for number in found]
+    assert all(each.hint for each in told)
+
+
+def test_checks_tell_of_a_directory_without_room_and_of_two_checkers(
+    client: Client, checker: Checker
+) -> None:
+    assert client is not None
+    with having(checker, spool="/nowhere"):
+        assert [each.id for each in run_checks(tags=["hashwacht"])] == ["hashwacht.E003"]
+    with override_settings(HASHWACHT={"CHECKER": checker, "CONFIG": "/etc/x"}):
+        assert [each.id for each in run_checks(tags=["hashwacht"])] == ["hashwacht.E001"]
+
+
+def test_wrong_settings_let_no_upload_through(client: Client) -> None:
+    wrong = {"HASHWACHT": {"CONFIG": "/nowhere/hashwacht.toml"}}
+    with override_settings(**wrong), pytest.raises(ImproperlyConfigured, match="nowhere"):
+        post(client, b"other")

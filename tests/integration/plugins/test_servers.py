@@ -181,3 +181,32 @@ def test_the_site_on_fastapi_decides_itself(program: Program, known: Path, unkno
             for each in (known, unknown)
         ]
     assert answers == [403, 201]
+
+
+def test_the_site_on_django_refuses_and_stores(
+    program: Program, known: Path, unknown: Path
+) -> None:
+    gunicorn = ["gunicorn", "--bind", "127.0.0.1:{port}", "--preload", "django_site:application"]
+    with served(gunicorn, program) as address:
+        answers = [
+            httpx.post(address, files={"picture": each.read_bytes()}, timeout=60).status_code
+            for each in (known, unknown)
+        ]
+    assert answers == [403, 201]
+
+
+def test_the_site_on_django_tells_at_its_check_what_is_wrong(program: Program) -> None:
+    def check(**more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "django_site.py", "check"],
+            cwd=EXAMPLES,
+            env={**program.environment, **more},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert check().returncode == 0
+    wrong = check(HASHWACHT_CONFIG="/nowhere/hashwacht.toml")
+    assert wrong.returncode == 1
+    assert "hashwacht.E002" in wrong.stderr

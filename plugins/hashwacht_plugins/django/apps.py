@@ -1,0 +1,44 @@
+"""The app: keeps what the settings say, and has ``manage.py check`` look at it."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from django.apps import AppConfig  # type: ignore[import-untyped]  # Django ships no types
+from django.core import checks  # type: ignore[import-untyped]  # as above
+from django.core.signals import setting_changed  # type: ignore[import-untyped]  # as above
+
+from hashwacht_plugins.django.checks import look
+from hashwacht_plugins.django.conf import LABEL, NAME, Configured, make
+
+
+class HashwachtConfig(AppConfig):  # type: ignore[misc]  # as above
+    """``INSTALLED_APPS = ["hashwacht_plugins.django"]``."""
+
+    name = "hashwacht_plugins.django"
+    label = LABEL
+    verbose_name = "Hashwacht"
+
+    def __init__(self, *arguments: Any) -> None:
+        """Read no settings yet: ``manage.py check`` is to tell what is wrong with them."""
+        super().__init__(*arguments)
+        self._lock = threading.Lock()
+        self._configured: Configured | None = None
+
+    def ready(self) -> None:
+        """Register the checks; settings that a test overrides are read anew."""
+        checks.register(look, LABEL)
+        setting_changed.connect(self._forget, dispatch_uid=LABEL)
+
+    def configured(self) -> Configured:
+        """Give what the settings say; made once.  Raises ImproperlyConfigured."""
+        with self._lock:
+            if self._configured is None:
+                self._configured = make()
+            return self._configured
+
+    def _forget(self, *, setting: str, **_: Any) -> None:
+        if setting == NAME:
+            with self._lock:
+                self._configured = None

@@ -1,0 +1,64 @@
+"""What ``manage.py check`` tells of a configuration that would not stop anything."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from django.conf import settings  # type: ignore[import-untyped]  # Django ships no types
+from django.core.checks import CheckMessage, Error  # type: ignore[import-untyped]  # as above
+from django.core.exceptions import ImproperlyConfigured  # type: ignore[import-untyped]  # as above
+
+from hashwacht_plugins.django.conf import NAME, Configured, configured, wrong
+
+HANDLER = "hashwacht_plugins.django.uploadhandler.HashwachtUploadHandler"
+
+
+def look(app_configs: Any = None, **_: Any) -> list[CheckMessage]:  # noqa: ARG001  # as Django calls it
+    """Look at the settings, at Hashwacht's own configuration and at the order of handlers."""
+    return [*_settings(), *_handlers()]
+
+
+def _settings() -> Iterator[CheckMessage]:
+    faults = wrong()
+    hint = "See hashwacht_plugins.django.conf for the keys and what they take."
+    yield from (Error(each, hint=hint, id="hashwacht.E001") for each in faults)
+    if faults:
+        return
+    try:
+        made = configured()
+    except ImproperlyConfigured as error:
+        hint = "Run `hashwacht doctor` as the user of the web server."
+        yield Error(str(error), hint=hint, id="hashwacht.E002")
+        return
+    yield from _spool(made)
+
+
+def _spool(made: Configured) -> Iterator[CheckMessage]:
+    """Look where uploads are spooled: without that nothing is checked."""
+    directory = made.policy.spool or tempfile.gettempdir()
+    if not (os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK)):  # noqa: PTH112  # one look at what a setting names
+        yield Error(
+            f"no temporary file can be made in {directory!r}, so every upload is undetermined",
+            hint=f"Make it writable, or name another in the Policy of settings.{NAME}.",
+            id="hashwacht.E003",
+        )
+
+
+def _handlers() -> Iterator[CheckMessage]:
+    """Look who stands before ours: Django's in memory, for one, keeps the chunks to itself."""
+    handlers = list(settings.FILE_UPLOAD_HANDLERS)
+    if HANDLER in handlers[1:]:
+        yield Error(
+            "an upload handler stands before Hashwacht's and may keep files from it",
+            hint=f"Put {HANDLER} first in FILE_UPLOAD_HANDLERS.",
+            id="hashwacht.E004",
+        )
+    if handlers == [HANDLER]:
+        yield Error(
+            "no upload handler follows Hashwacht's, so no view ever gets a file",
+            hint="Put Django's MemoryFileUploadHandler and TemporaryFileUploadHandler behind it.",
+            id="hashwacht.E005",
+        )
