@@ -25,8 +25,9 @@ from hashwacht.match import revisions
 from hashwacht.match.client import Client
 from hashwacht.match.exchange import Inquiry
 from hashwacht.match.fault import Fault
-from hashwacht.match.questions import Hit, Key, Said
+from hashwacht.match.questions import Said
 from hashwacht.match.service_matcher import ServiceMatcher
+from hashwacht.wire.messages import Hit, Key
 
 PATH = "/v1/pdq/"
 BATCH = 30

@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Collection, Mapping
 
 from hashwacht.match.fault import Fault
-from hashwacht.match.questions import Key, Said
+from hashwacht.match.questions import Said
 from hashwacht.types import Finding, Reason
+from hashwacht.wire.messages import Key
 
 SENTENCE = b"hashwacht asks a harmless question"
 """Its digests are the harmless questions: always the same, so that a service can tell them."""

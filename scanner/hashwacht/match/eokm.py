@@ -17,9 +17,10 @@ from hashwacht.match import revisions
 from hashwacht.match.client import Client
 from hashwacht.match.exchange import Inquiry
 from hashwacht.match.fault import Fault
-from hashwacht.match.questions import Hit, Key, Said
+from hashwacht.match.questions import Said
 from hashwacht.match.service_matcher import ServiceMatcher
 from hashwacht.types import CSAM
+from hashwacht.wire.messages import Hit, Key
 
 FORMATS: Mapping[str, str] = {"md5": "md5", "sha1": "sha1"}
 """Our signal types and the words the service has for them; md5 is what every client uses."""

@@ -27,9 +27,10 @@ from hashwacht.match import checkup, revisions
 from hashwacht.match.client import Client
 from hashwacht.match.exchange import Inquiry
 from hashwacht.match.fault import Fault
-from hashwacht.match.questions import Hit, Key, Said, to_ask
+from hashwacht.match.questions import Said, to_ask
 from hashwacht.match.service_matcher import ServiceMatcher
 from hashwacht.types import CSAM, Finding, Signal
+from hashwacht.wire.messages import Hit, Key
 
 SIGNAL_TYPES: Mapping[str, str] = {"pdq": "pdq"}
 """Our signal types and theirs; add ``md5: video_md5`` only where their banks hold videos."""

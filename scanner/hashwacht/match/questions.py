@@ -7,27 +7,14 @@ does not take are passed over and make their question undetermined unless someth
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 
 from hashwacht.match.answers import Heard, combine
 from hashwacht.match.fault import Fault
 from hashwacht.ports import Question
 from hashwacht.types import Answer, Match, Reason, Signal
-
-Key = tuple[str, str]
-"""Type and value: what a service sees of a signal, whatever variant it was taken from."""
+from hashwacht.wire.messages import Hit, Key
 
 _HEX = frozenset("0123456789abcdef")
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """What a service says of a signal that it knows; the terms are those of Match."""
-
-    category: str
-    distance: int | None
-    list: str = ""
-    id: str = ""
 
 
 Said = tuple[Hit, ...] | Fault

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 
 from hashwacht.match import checkup
 from hashwacht.match.client import Client
-from hashwacht.match.questions import Key, Said, to_answers, to_ask
+from hashwacht.match.questions import Said, to_answers, to_ask
 from hashwacht.ports import Question
 from hashwacht.types import Answer, Finding
+from hashwacht.wire.messages import Key
 
 
 class ServiceMatcher(ABC):
