@@ -1,0 +1,52 @@
+"""The right of one process to change one entry, and the mark that it has begun to."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from hashwacht.act import durable
+
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Claim:
+    """A locked file.  Leaving it gives up the lock; only :meth:`settle` removes the mark."""
+
+    __slots__ = ("_fd", "_path")
+
+    def __init__(self, path: Path, fd: int) -> None:
+        """Take over *fd*, which is locked."""
+        self._path, self._fd = path, fd
+
+    @classmethod
+    def take(cls, path: Path) -> Claim | None:
+        """Lock the file *path*, making it; None if another holds it.  Raises OSError."""
+        while True:
+            fd = os.open(path, _FLAGS, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(fd)
+                return None
+            if os.fstat(fd).st_nlink:
+                return cls(path, fd)
+            os.close(fd)  # its holder had settled it between our two calls
+
+    def settle(self) -> None:
+        """Say that nothing is half done any more.  Raises OSError."""
+        durable.remove(self._path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self._fd)

@@ -1,0 +1,244 @@
+"""After a crash: everything half done is undone or completed, so that nothing is in two states.
+
+=============  ======================================================================
+state          what is done
+=============  ======================================================================
+taking         the file goes back to its place, with its mode; the entry is removed
+sealed         the original, wherever the crash left it, is removed
+restoring      completed if the new file has got its name; else still sealed as before
+destroying     completed: somebody has decided it
+=============  ======================================================================
+
+An interrupted taking is not completed: whoever killed the daemon because a list had gone wrong
+would not want it.  Its file is read and judged again like any other.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from hashwacht import paths
+from hashwacht.act.holding import Holding, identity
+from hashwacht.act.record import Record, State
+from hashwacht.act.shelf import Entry, Shelf
+from hashwacht.act.streams import Grown, sha256_of
+from hashwacht.files import Changed, OpenDirectory
+
+
+class Outcome(StrEnum):
+    """What became of something half done."""
+
+    BACK = "back"
+    """The file is at its place (or never left it) and there is no entry."""
+    SEALED = "sealed"
+    """The content is sealed, and nothing else is left of it."""
+    RESTORED = "restored"
+    DESTROYED = "destroyed"
+    STUCK = "stuck"
+    """It could not be settled now; nothing is lost, and the next recovery tries again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """One entry; *record* is None if its record had not been written or is damaged."""
+
+    id: str
+    outcome: Outcome
+    record: Record | None = None
+    detail: str = ""
+
+
+def recover(shelf: Shelf) -> list[Recovered]:
+    """Settle everything that no living process works on.  Any number of times."""
+    found = []
+    for id_ in shelf.unfinished():
+        try:
+            claim = shelf.claim(id_)
+            if claim is None:
+                continue
+            with claim:
+                recovered = settle(shelf.entry(id_))
+                if recovered.outcome is not Outcome.STUCK:
+                    claim.settle()
+        except (OSError, Changed) as error:
+            recovered = Recovered(id_, Outcome.STUCK, _read(shelf.entry(id_)), str(error))
+        found.append(recovered)
+    return found
+
+
+def settle(entry: Entry) -> Recovered:
+    """Settle one entry, whose claim is held.  Raises OSError, Changed."""
+    try:
+        record = entry.read()
+    except FileNotFoundError:  # killed before the intent was written, or after all was removed
+        entry.remove()
+        return Recovered(entry.id, Outcome.BACK)
+    except ValueError as error:
+        return Recovered(entry.id, Outcome.STUCK, None, f"damaged record: {error}")
+    how = {
+        State.TAKING: _undo_taking,
+        State.SEALED: _remove_original,
+        State.RESTORING: _settle_restoring,
+        State.RESTORED: _drop_content,
+        State.DESTROYING: _complete_destroying,
+        State.DESTROYED: _drop_content,
+    }
+    return how[record.state](entry, record)
+
+
+def _read(entry: Entry) -> Record | None:
+    try:
+        return entry.read()
+    except (OSError, ValueError):
+        return None
+
+
+def _drop_content(entry: Entry, record: Record) -> Recovered:
+    """Remove what may be left although the record says that it has ended."""
+    entry.drop_content()
+    outcome = Outcome.RESTORED if record.state is State.RESTORED else Outcome.DESTROYED
+    return Recovered(entry.id, outcome, record)
+
+
+def _undo_taking(entry: Entry, record: Record) -> Recovered:
+    directory, _, name = record.path.rpartition(b"/")
+    detail = ""
+    try:
+        parent = OpenDirectory.at(directory or b"/", to_list=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return _lost_sight(entry, record)
+    with parent:
+        holding = Holding.find(parent, entry.id, record.origin.id)
+        if holding is None:
+            same = parent.id == (record.parent.dev, record.parent.ino)
+            if not same and identity(parent, name) != record.origin.id:
+                return _lost_sight(entry, record)
+        else:
+            with holding.here:
+                detail = _give_back(holding, record, name)
+    entry.remove()
+    return Recovered(entry.id, Outcome.BACK, record, detail)
+
+
+def _lost_sight(entry: Entry, record: Record) -> Recovered:
+    where = paths.show(record.path.rpartition(b"/")[0])
+    return Recovered(
+        entry.id,
+        Outcome.STUCK,
+        record,
+        f"the directory {where} was moved away or removed, and a directory"
+        f" .hashwacht-{entry.id} with the file may be in it",
+    )
+
+
+def _give_back(holding: Holding, record: Record, name: bytes) -> str:
+    """Move whatever is in the holding directory back; says so if that was under another name."""
+    detail = ""
+    taken = holding.identity()
+    if taken is not None:
+        if taken == record.origin.id:
+            _set_mode(holding, record.mode_found)
+        if (got := holding.give_back(name)) != name:
+            detail = f"put back as {paths.show(got)}, because its name was taken"
+    holding.sync()
+    holding.remove()
+    return detail
+
+
+def _remove_original(entry: Entry, record: Record) -> Recovered:
+    """Remove it from the holding directory, or from its place if the disk forgot the move."""
+    directory, _, name = record.path.rpartition(b"/")
+    with (
+        suppress(FileNotFoundError, NotADirectoryError),
+        OpenDirectory.at(directory or b"/", to_list=False) as parent,
+    ):
+        holding = Holding.find(parent, entry.id, record.origin.id)
+        if holding is not None:
+            with holding.here:
+                _discard(holding, record)
+        elif identity(parent, name) == record.origin.id:
+            _remove_at_place(parent, name, record)
+    return Recovered(entry.id, Outcome.SEALED, record)
+
+
+def _discard(holding: Holding, record: Record) -> None:
+    if holding.identity() == record.origin.id:
+        if record.other_names:
+            _set_mode(holding, record.mode_found)
+        holding.discard()
+    holding.sync()
+    holding.remove()
+
+
+def _remove_at_place(parent: OpenDirectory, name: bytes, record: Record) -> None:
+    """Take it again if it is still what was sealed: a power cut has undone the move."""
+    fd = parent.file(name, record.origin.id)
+    try:
+        if sha256_of(fd, record.attributes.size) != record.key:
+            return
+    except Grown:
+        return
+    finally:
+        os.close(fd)
+    holding = Holding.make(parent, record.id)
+    with holding.here:
+        holding.take(name)
+        if holding.identity() == record.origin.id:
+            _discard(holding, record)
+        else:
+            holding.give_back(name)
+            holding.remove()
+
+
+def _settle_restoring(entry: Entry, record: Record) -> Recovered:
+    """Look if the new file has its name; if not, it goes and the sealed one stays."""
+    ending = record.ending
+    assert ending is not None
+    directory, _, name = ending.path.rpartition(b"/")
+    with (
+        suppress(FileNotFoundError, NotADirectoryError),
+        OpenDirectory.at(directory or b"/", to_list=False) as parent,
+    ):
+        new = (ending.dev, ending.ino)
+        if (holding := Holding.find(parent, entry.id, new)) is not None:
+            with holding.here:
+                holding.discard()
+                holding.remove()
+        if identity(parent, name) == new:
+            return Recovered(entry.id, Outcome.RESTORED, end_restoring(entry, record))
+    record = replace(record, state=State.SEALED, ending=None)
+    entry.write(record)
+    return Recovered(entry.id, Outcome.SEALED, record)
+
+
+def end_restoring(entry: Entry, record: Record) -> Record:
+    """Say that it is restored, then let the sealed content go.  Raises OSError."""
+    record = replace(record, state=State.RESTORED)
+    entry.write(record)
+    entry.drop_content()
+    return record
+
+
+def _complete_destroying(entry: Entry, record: Record) -> Recovered:
+    return Recovered(entry.id, Outcome.DESTROYED, end_destroying(entry, record))
+
+
+def end_destroying(entry: Entry, record: Record) -> Record:
+    """Let the sealed content go, then say that it is destroyed.  Raises OSError."""
+    record = replace(record, state=State.DESTROYED)
+    entry.drop_content()
+    entry.write(record)
+    return record
+
+
+def _set_mode(holding: Holding, mode: int) -> None:
+    """Change the mode of a file that nobody, perhaps not even we, may open."""
+    fd = os.open(holding.inside, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=holding.here.fd)
+    try:
+        with suppress(PermissionError):
+            os.chmod(f"/proc/self/fd/{fd}", mode)  # noqa: PTH101  # a descriptor; fchmod wants no O_PATH
+    finally:
+        os.close(fd)

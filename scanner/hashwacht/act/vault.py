@@ -1,0 +1,178 @@
+"""The vault: where files are sealed away, and what can be done with them there.
+
+One object for one directory.  Every act ends as a value: what was done, or a
+:class:`~hashwacht.act.refusal.Refusal`, after which everything is as it was before.  Several
+processes may use one vault at the same time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from hashwacht.act.claim import Claim
+from hashwacht.act.holding import PREFIX
+from hashwacht.act.quarantine import Quarantine, Wanted
+from hashwacht.act.record import Ending, Record, State
+from hashwacht.act.recovery import Recovered, end_destroying, recover, settle
+from hashwacht.act.refusal import Obstacle, Refusal
+from hashwacht.act.restoring import Restored, Wish, restore
+from hashwacht.act.sealed import Sealed
+from hashwacht.act.shelf import Entry, Shelf
+from hashwacht.act.verifying import Finding, verify
+from hashwacht.files import Changed
+
+Done = TypeVar("Done")
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The content is destroyed; *record* stays and says which, by whom, when and why."""
+
+    record: Record
+
+
+class Vault:
+    """The vault in *directory*, which is made, 0700, with the first file; see the module.
+
+    *recipients* are public keys of age; without any, nothing can be sealed.  *clock* gives Unix
+    time.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        recipients: Sequence[str] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Open nothing yet."""
+        self._shelf, self._clock = Shelf(directory), clock
+        self._quarantine = Quarantine(self._shelf, recipients, clock)
+
+    def quarantine(
+        self,
+        fd: int,
+        path: bytes,
+        key: str,
+        evidence: Mapping[str, object],
+        *,
+        mode: int | None = None,
+    ) -> Sealed | Refusal:
+        """Take the file that is open as *fd* away from *path* and seal it.
+
+        *fd* is the descriptor, open for reading, that was judged, *key* the SHA-256 of what was
+        judged (64 hex digits), *evidence* whatever belongs to the record, as JSON; *mode* the
+        permission bits to restore one day if a hold has changed those of the file.
+        """
+        if self.holds(path):
+            return Refusal(Obstacle.BUSY, "it is being taken already")
+        return self._quarantine.take(Wanted(fd, path, key, evidence, mode))
+
+    def holds(self, path: bytes) -> bool:
+        """Tell if *path* lies in one of our holding directories, where it is for moments.
+
+        Watching announces them like everything else.  They need not be read.
+        """
+        _, _, name = path.rpartition(b"/")[0].rpartition(b"/")
+        id_ = name.removeprefix(PREFIX).decode("ascii", "replace")
+        return name.startswith(PREFIX) and self._shelf.is_open(id_)
+
+    def recover(self) -> list[Recovered]:
+        """Settle what a crash has left half done; also to be called from time to time."""
+        return recover(self._shelf)
+
+    def find(self, id_: str) -> Record | None:
+        """Give the record of an entry; None if there is none or it is damaged."""
+        if not self._shelf.knows(id_):
+            return None
+        try:
+            return self._shelf.entry(id_).read()
+        except (OSError, ValueError):
+            return None
+
+    def records(self) -> Iterator[Record]:
+        """Give the records of all entries that can be read, also of those restored or destroyed.
+
+        Those of files that are being taken at this moment are among them: see their state.
+        """
+        for id_ in self._shelf.ids():
+            if (record := self.find(id_)) is not None:
+                yield record
+
+    def restore(
+        self,
+        id_: str,
+        secrets: Sequence[str],
+        *,
+        who: str,
+        why: str = "",
+        to: bytes | None = None,
+        make_parents: bool = False,
+    ) -> Restored | Refusal:
+        """Give a file back, to its place or *to* another absolute path, with all it had.
+
+        *secrets* are private keys (see :func:`hashwacht.act.age.read_secrets`).  With
+        *make_parents*, directories that are missing are made.
+        """
+
+        def act(entry: Entry, record: Record) -> Restored | Refusal:
+            wish = Wish(who, why, to or record.path, make_parents)
+            return restore(entry, record, secrets, wish, self._clock)
+
+        return self._act_on(id_, act)
+
+    def destroy(self, id_: str, *, who: str, why: str = "") -> Receipt | Refusal:
+        """Remove the sealed content for good.  Needs no key.  The record stays as the receipt."""
+
+        def act(entry: Entry, record: Record) -> Receipt | Refusal:
+            ending = Ending(self._clock(), who, why)
+            record = replace(record, state=State.DESTROYING, ending=ending)
+            entry.write(record)
+            return Receipt(end_destroying(entry, record))
+
+        return self._act_on(id_, act)
+
+    def verify(self) -> Iterator[Finding]:
+        """Look if every entry is whole and its sealed content is what was written."""
+        return verify(self._shelf)
+
+    def _act_on(self, id_: str, act: Callable[[Entry, Record], Done | Refusal]) -> Done | Refusal:
+        """Do something with one sealed entry while nobody else does."""
+        if not self._shelf.knows(id_):
+            return Refusal(Obstacle.UNKNOWN)
+        try:
+            interrupted = self._shelf.is_open(id_)
+            claim = self._shelf.claim(id_)
+            if claim is None:
+                return Refusal(Obstacle.BUSY, "another process acts on it")
+            with claim:
+                return _act_on(self._shelf.entry(id_), claim, act, interrupted=interrupted)
+        except ValueError as error:
+            return Refusal(Obstacle.DAMAGED, f"its record: {error}")
+        except OSError as error:
+            return Refusal.of(error, "in the vault")
+        except Changed as error:
+            return Refusal(Obstacle.CHANGED, error.message)
+
+
+def _act_on(
+    entry: Entry,
+    claim: Claim,
+    act: Callable[[Entry, Record], Done | Refusal],
+    *,
+    interrupted: bool,
+) -> Done | Refusal:
+    """Settle what was interrupted, then act if it is sealed.  Raises what the acts raise."""
+    if interrupted:
+        settle(entry)
+    record = entry.read()
+    try:
+        if record.state is not State.SEALED:
+            return Refusal(Obstacle.NOT_SEALED, f"it is {record.state}")
+        return act(entry, record)
+    finally:
+        if not entry.read().state.half_done:
+            claim.settle()
