@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hashwacht.match.panel import Panel, Request
 from hashwacht.pipeline import Judgement, judge_all
 from hashwacht.state.contents import Decision
+from hashwacht.state.staleness import Wanted
 from hashwacht.state.store import Store
 from hashwacht.types import Outcome
 
@@ -88,3 +89,11 @@ class Judging:
             )
             for content, each in judged.items()
         )
+
+
+def needed(panel: Panel, now: float) -> dict[str, Wanted]:
+    """Say what an answer of each matcher must be to be good enough today (Unix time *now*)."""
+    return {
+        seat.matcher.name: Wanted(seat.matcher.revision, seat.not_before(now), seat.matcher.accepts)
+        for seat in panel.seats
+    }

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from hashwacht.errors import Interrupted
 from hashwacht.match.panel import Panel
-from hashwacht.scan.judging import Judged, Judging
+from hashwacht.scan.judging import Judged, Judging, needed
 from hashwacht.scan.progress import Counts, Observer, Phase, Result, Summary
 from hashwacht.scan.tally import Tally
 from hashwacht.scan.watching import Watch
@@ -56,7 +56,8 @@ class Recheck:
             run, resumed = self._begin()
             lock.name(run.id)
             self._observer.started(str(run.id), (), resumed=resumed)
-            wanted, epoch = self._wanted(), self._store.epochs.of(self._panel.epoch)
+            wanted = needed(self._panel, self._clock())
+            epoch = self._store.epochs.of(self._panel.epoch)
             expected = self._store.answers.count_stale(wanted, epoch=epoch)
             watch = Watch(self._observer, self, self._results, expected, phase=Phase.ASKING)
             thread = threading.Thread(
@@ -73,16 +74,6 @@ class Recheck:
             self._tally = Tally.loads(found.tally)
             return runs.resume(found, now), True
         return runs.start("recheck", (), "", now), False
-
-    def _wanted(self) -> dict[str, Wanted]:
-        """Say what an answer of each matcher must be to be good enough today."""
-        now = self._clock()
-        return {
-            seat.matcher.name: Wanted(
-                seat.matcher.revision, seat.not_before(now), seat.matcher.accepts
-            )
-            for seat in self._panel.seats
-        }
 
     def _guarded(self, run: Run, wanted: dict[str, Wanted], epoch: int) -> None:
         try:

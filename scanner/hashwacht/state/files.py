@@ -169,6 +169,21 @@ class Files:
                 return forgotten
             after = found[-1][0]
 
+    def directories(self, root: bytes, after: bytes, limit: int) -> list[bytes]:
+        """Return up to *limit* known directories below *root*, behind the path *after*."""
+        first, end = below(root)
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT path FROM directories WHERE path > ? AND path < ? ORDER BY path LIMIT ?",
+                (max(first, after), end, limit),
+            ).fetchall()
+        return [path for (path,) in rows]
+
+    def forget_directories(self, paths: Iterable[bytes]) -> None:
+        """Drop directories that are gone, with all names that are known in them."""
+        with self._database.transaction() as writer:
+            writer.executemany("DELETE FROM directories WHERE path = ?", [(p,) for p in paths])
+
     def paths_of(self, content: int, limit: int | None = None) -> list[bytes]:
         """Return the absolute paths where this content lay when last looked at."""
         with self._database.reading() as connection:

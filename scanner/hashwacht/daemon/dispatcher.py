@@ -1,0 +1,166 @@
+"""Who is read next: uploads before everything else, and what a walk found beside them.
+
+The journal is the queue.  What is handed out stays in it until all is done; a path is never
+handed out twice at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from queue import SimpleQueue
+
+from hashwacht.announcement import Lane
+from hashwacht.daemon.hot import Hot
+from hashwacht.daemon.looks import Look, Seen, Task
+from hashwacht.daemon.parts import Current, Parts
+from hashwacht.daemon.patience import patiently
+from hashwacht.daemon.reader import Means
+from hashwacht.scan.wanted import wanted
+from hashwacht.state.journal import Entry
+from hashwacht.state.store import Store
+
+CAPACITY = 256
+"""Entries on their way at a time, and so descriptors that are open."""
+
+RECONCILED = 64
+"""How many of them may come from a walk."""
+
+SHARE = 16
+"""While uploads wait, a walk's file is read after so many of them."""
+
+CALM = 10.0
+"""Seconds without an upload after which a walk's files may occupy all workers."""
+
+IDLE = 1.0
+"""Seconds after which it is looked again without being told to."""
+
+Work = tuple[Task, Means, Parts]
+
+
+class Dispatcher:
+    """Hands out what is due.  ``run`` in a thread of its own; the rest from any thread."""
+
+    def __init__(
+        self,
+        store: Store,
+        current: Current,
+        stop: threading.Event,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Readers take their work from ``tasks``; None is the end."""
+        self.tasks: SimpleQueue[Work | None] = SimpleQueue()
+        self.bell = threading.Event()
+        self._store, self._current, self._stop, self._clock = store, current, stop, clock
+        self._lock = threading.Lock()
+        self._flying: dict[bytes, Lane] = {}
+        self._reading: Counter[Lane] = Counter()
+        self._hot = Hot()
+        self._uploaded_at = 0.0
+        self._turns = 0
+
+    @property
+    def flying(self) -> int:
+        """How many entries are on their way."""
+        return len(self._flying)
+
+    @property
+    def uploads(self) -> bool:
+        """True while an upload is on its way: whoever is in no hurry steps aside."""
+        return self._reading[Lane.UPLOAD] > 0
+
+    def run(self) -> None:
+        """Hand out until the stop."""
+        while not self._stop.is_set():
+            self.bell.clear()
+            if not patiently(self._hand_out, self._stop):
+                self.bell.wait(patiently(self._pause, self._stop))
+
+    def looked(self, look: Look) -> None:
+        """Say that a reader is done with an entry: another one may take its worker."""
+        entry, settings = look.task.entry, self._current.now.settings
+        with self._lock:
+            self._reading[entry.lane] -= 1
+        if isinstance(look, Seen) and look.fingerprint and entry.lane is Lane.UPLOAD:
+            self._hot.read(entry.path, settings.quiet, settings.busy, self._clock())
+        if entry.lane is Lane.RECONCILE:
+            self.bell.set()
+
+    def done(self, entries: Iterable[Entry], parts: Parts) -> None:
+        """Say that entries are recorded; if they are still in the journal, they are due again."""
+        for entry in entries:
+            with self._lock:
+                del self._flying[entry.path]
+            self._current.give_back(parts)
+        self.bell.set()
+
+    def _hand_out(self) -> bool:
+        """Hand out what may be handed out now; False if that was nothing."""
+        with self._current.using() as parts:
+            now = self._clock()
+            means: Means | None = None
+            for entry in self._choose(parts, now):
+                root = parts.roots.wanted(entry.path)
+                if root is None:  # since it was announced, somebody changed the configuration
+                    self._store.journal.settle([entry])
+                    continue
+                means = means or Means(parts.pipeline, wanted(self._store, parts.pipeline, now))
+                self._give(entry, root.name, means)
+            return means is not None
+
+    def _choose(self, parts: Parts, now: float) -> list[Entry]:
+        room = CAPACITY - len(self._flying)
+        if room < CAPACITY // 4:
+            return []
+        uploads = self._cool(self._free(Lane.UPLOAD, now, room), parts, now)
+        if uploads:
+            self._uploaded_at = now
+            self._turns += len(uploads)
+        reconciled = min(self._places(parts, now), room - len(uploads))
+        if uploads and self._turns < SHARE:
+            reconciled = 0
+        elif uploads:
+            reconciled, self._turns = min(reconciled, 1), 0
+        return [*uploads, *self._free(Lane.RECONCILE, now, max(0, reconciled))]
+
+    def _places(self, parts: Parts, now: float) -> int:
+        """Say how many of a walk's files may go: they leave a worker to uploads that may come."""
+        calm = now - self._uploaded_at > CALM
+        workers = parts.jobs if calm else max(1, parts.jobs - 1)
+        flying = sum(lane is Lane.RECONCILE for lane in list(self._flying.values()))
+        return min(workers - self._reading[Lane.RECONCILE], RECONCILED - flying)
+
+    def _free(self, lane: Lane, now: float, limit: int) -> list[Entry]:
+        """Give what is due and not on its way."""
+        if not limit:
+            return []
+        with self._lock:
+            flying = set(self._flying)
+        due = self._store.journal.due(lane, now, limit + len(flying))
+        return [entry for entry in due if entry.path not in flying][:limit]
+
+    def _cool(self, entries: list[Entry], parts: Parts, now: float) -> list[Entry]:
+        """Put off what was read a moment ago, and the moment before."""
+        quiet, busy = parts.settings.quiet, parts.settings.busy
+        due = {entry: self._hot.due(entry.path, quiet, busy) for entry in entries}
+        hot = {entry: at for entry, at in due.items() if at > now}
+        if hot:
+            self._store.journal.postpone(hot)
+        return [entry for entry in entries if entry not in hot]
+
+    def _give(self, entry: Entry, root: str, means: Means) -> None:
+        parent, name = os.path.split(entry.path)
+        task = Task(entry, root, self._store.files.find(parent, name))
+        with self._lock:
+            self._flying[entry.path] = entry.lane
+            self._reading[entry.lane] += 1
+        self.tasks.put((task, means, self._current.take()))
+
+    def _pause(self) -> float:
+        """Say how long nothing becomes due by itself."""
+        now = self._clock()
+        due = [self._store.journal.next_due(lane, now) for lane in Lane]
+        return max(0.0, min([IDLE, *(at - now for at in due if at is not None)]))

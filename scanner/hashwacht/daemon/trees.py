@@ -1,0 +1,85 @@
+"""Whole directories that came in at once: moved here, or made and filled before anybody looked."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from hashwacht.announcement import Cause, Lane, Missed
+from hashwacht.daemon.comparing import Comparison, Walked
+from hashwacht.daemon.gate import Gate
+from hashwacht.daemon.parts import Current, Parts
+from hashwacht.daemon.patience import patiently
+from hashwacht.daemon.roots import WatchedRoot
+from hashwacht.scan.wanted import wanted
+from hashwacht.state.journal import Entry
+from hashwacht.state.store import Store
+
+IDLE = 1.0
+"""Seconds after which it is looked again without being told to."""
+
+
+class Trees:
+    """Announces the files of announced directories.  ``run`` in a thread of its own."""
+
+    def __init__(
+        self,
+        store: Store,
+        current: Current,
+        stop: threading.Event,
+        found: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """*found* is called when files were put into the journal; ring *bell* for a directory."""
+        self.bell = threading.Event()
+        self._store, self._current, self._stop = store, current, stop
+        self._found, self._clock = found, clock
+        self._gate = Gate(store, Lane.UPLOAD, stop, lambda: False)
+
+    def run(self) -> None:
+        """Go on until the stop."""
+        while not self._stop.is_set():
+            self.bell.clear()
+            entries = patiently(lambda: self._store.journal.trees(self._clock(), 1), self._stop)
+            for entry in entries:
+                with self._current.using() as parts:
+                    self._walk(entry, parts)
+            if not entries:
+                self.bell.wait(IDLE)
+
+    def _walk(self, entry: Entry, parts: Parts) -> None:
+        """Announce what is below a directory; strike it out when all of it is in the journal."""
+        root = parts.roots.of(entry.path)
+        walked = Walked()
+        if root is not None:
+            try:
+                walked = self._compare(entry, root, parts)
+            except OSError as error:
+                walked.unlisted.append((entry.path, error.strerror or str(error)))
+        patiently(lambda: self._settle(entry, walked), self._stop)
+        self._found()
+
+    def _compare(self, entry: Entry, root: WatchedRoot, parts: Parts) -> Walked:
+        def step() -> None:
+            self._found()
+            self._gate.step(parts.settings.backlog)
+
+        comparison = Comparison(
+            self._store,
+            root,
+            wanted(self._store, parts.pipeline, self._clock()),
+            lane=entry.lane,
+            clock=self._clock,
+            stop=self._stop,
+            step=step,
+        )
+        return comparison.walk(entry.path)
+
+    def _settle(self, entry: Entry, walked: Walked) -> None:
+        """Strike it out; what could not be listed becomes a gap."""
+        with self._store.transaction():
+            for path, detail in walked.unlisted:
+                missed = Missed(entry.root, Cause.UNLISTED, detail, path)
+                self._store.gaps.open(missed, entry.announced, None)
+            self._store.journal.settle([entry])

@@ -1,0 +1,75 @@
+"""Asking about contents, keeping what was said, and letting follow what follows from it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from hashwacht.casework.found import Found
+from hashwacht.daemon.counts import Counting
+from hashwacht.daemon.hearing import SILENT, Hearing
+from hashwacht.daemon.parts import Parts
+from hashwacht.scan.judging import Judged, Judging
+from hashwacht.state.store import Store
+from hashwacht.state.unanswered import Waiting
+from hashwacht.types import Outcome
+
+_log = logging.getLogger(__name__)
+
+
+class Verdicts:
+    """The way of a content from its number to its consequences.  Thread-safe."""
+
+    def __init__(
+        self, store: Store, counting: Counting, clock: Callable[[], float] = time.time
+    ) -> None:
+        """*back* is set when a matcher answers again.  *clock* gives Unix time."""
+        self._store, self._counting, self._clock = store, counting, clock
+        self._one = threading.Lock()
+        self.hearing = Hearing()
+        self.back = threading.Event()
+
+    def judge(self, parts: Parts, contents: Collection[int]) -> dict[int, Judged]:
+        """Bring these contents up to date, by number.  Writes nothing."""
+        judged = Judging(self._store, parts.pipeline.panel, self._clock).judge(contents)
+        fresh = [answer for each in judged.values() for answer in each.now.fresh]
+        if self.hearing.note(fresh):
+            self.back.set()
+        return judged
+
+    def keep(self, parts: Parts, judged: Mapping[int, Judged], waiting: Iterable[Waiting]) -> None:
+        """Keep answers and verdicts, and which contents are to be looked after; all or nothing."""
+        with self._store.transaction():
+            Judging(self._store, parts.pipeline.panel, self._clock).keep(judged)
+            self._store.unanswered.add(waiting)
+
+    def tell(self, parts: Parts, found: Found, delay: float | None) -> bool:
+        """Let follow what follows from a verdict; False if it has to be tried again.
+
+        *delay* is how many seconds the file waited for it, None if nobody did.
+        """
+        try:
+            with self._one:
+                action = parts.casework.settle(found)
+        except Exception:  # noqa: BLE001  # one file must not end the watch over all others
+            _log.exception("what follows from a verdict could not be done")
+            self._counting.acted("", failed=True)
+            return False
+        self._counting.judged(found.verdict.outcome, found.fingerprint.size, delay)
+        self._counting.acted(action.value)
+        return True
+
+    def retry(self, parts: Parts) -> None:
+        """Try again what failed of what follows."""
+        with self._one:
+            parts.casework.retry(self._clock())
+
+
+def is_waiting(judged: Judged) -> bool:
+    """Say if a content is undetermined because somebody did not answer who may do so later."""
+    return judged.now.verdict.outcome is Outcome.UNDETERMINED and any(
+        answer.outcome is Outcome.UNDETERMINED and answer.reason in SILENT
+        for answer in judged.now.answers
+    )
