@@ -5,13 +5,14 @@ from __future__ import annotations
 from flask import Flask, request
 from flask.typing import ResponseReturnValue
 
-from hashwacht_plugins.wsgi import HashwachtMiddleware
+from hashwacht_plugins.flask import Hashwacht
 
 FORM = """<!doctype html><title>Pictures</title>
 <form method="post" enctype="multipart/form-data">
 <input type="file" name="picture"><button>Upload</button></form>"""
 
 app = Flask(__name__)
+Hashwacht(app)
 
 
 @app.get("/")
@@ -31,6 +32,3 @@ def picture() -> ResponseReturnValue:
 def raw() -> ResponseReturnValue:
     """Take the body as the picture."""
     return f"stored {len(request.get_data())} bytes\n", 201
-
-
-app.wsgi_app = HashwachtMiddleware(app.wsgi_app)  # type: ignore[method-assign]  # Flask's own way

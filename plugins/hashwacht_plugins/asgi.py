@@ -4,17 +4,17 @@
 
     app = HashwachtMiddleware(app)
 
-Needs an asyncio server (uvicorn, hypercorn, daphne).
+Runs under asyncio (uvicorn, hypercorn, daphne) and under trio (hypercorn).
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from hashwacht_plugins.awaiting import any_done, lock
 from hashwacht_plugins.events import Request
 from hashwacht_plugins.intake import DRAIN, Intake, Peer
 from hashwacht_plugins.upload import Upload
@@ -61,7 +61,7 @@ class _Responder:
     def __init__(self, app: App, upload: Upload, receive: Receive, send: Send) -> None:
         self._app, self._upload = app, upload
         self._receive, self._send = receive, send
-        self._turn = asyncio.Lock()
+        self._turn = lock()
         self._started = self._refused = self._passed = False
 
     async def run(self, scope: Scope) -> None:
@@ -112,8 +112,7 @@ class _Responder:
         upload.settle(0.0)
         while upload.must_wait:
             began = time.monotonic()
-            waited_for = [asyncio.wrap_future(each) for each in upload.pending]
-            await asyncio.wait(waited_for, timeout=upload.patience)
+            await any_done(upload.pending, upload.patience)
             upload.settle(time.monotonic() - began)
 
     async def _refuse(self, *, more: bool) -> None:

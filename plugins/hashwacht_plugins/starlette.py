@@ -17,22 +17,22 @@ file: what shall not even get that far is for :class:`hashwacht_plugins.asgi.Has
 
 from __future__ import annotations
 
-import asyncio
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from hashwacht import Checked, Checker, Circumstances
 from hashwacht_plugins.asgi import peer_of, request_of
+from hashwacht_plugins.awaiting import any_done
 from hashwacht_plugins.context import Facts
 from hashwacht_plugins.events import FileBegins
 from hashwacht_plugins.findings import result_of
+from hashwacht_plugins.intake import CHUNK
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +73,15 @@ class ScanUpload:
         told = self._facts.circumstances(
             request_of(request.scope), peer_of(request.scope), file, request.scope
         )
-        future = await asyncio.to_thread(self._begin, upload, told)
-        await asyncio.wait([asyncio.wrap_future(future)], timeout=self._seconds)
+        future = await run_in_threadpool(self._begin, upload, told)
+        await any_done([future], self._seconds)
         return ScannedUpload(upload, result_of(future))
 
     def _begin(self, upload: UploadFile, told: Circumstances) -> Future[Checked]:
         """Copy the file: the endpoint may read or close its own as soon as the time is over."""
-        with tempfile.TemporaryFile() as spool:
+        with self._checker.begin() as incoming:
             upload.file.seek(0)
-            shutil.copyfileobj(upload.file, spool)
+            while chunk := upload.file.read(CHUNK):
+                incoming.write(chunk)
             upload.file.seek(0)
-            spool.flush()
-            return self._checker.submit(spool.fileno(), told)
+            return incoming.finish(told)

@@ -30,6 +30,9 @@ KEY = "hashwacht"
 """Where the application finds its :class:`hashwacht_plugins.upload.Findings` in the environ."""
 
 
+_PHRASES = {int(each): each.phrase for each in HTTPStatus}
+
+
 class UploadRefused(OSError):
     """Raised where the application reads a body that it will not get; frameworks know OSError."""
 
@@ -131,6 +134,7 @@ class _Responder:
 
     def __init__(self, app: App, upload: Upload, start_response: StartResponse) -> None:
         self._app, self._upload, self._start_response = app, upload, start_response
+        self._begun = False
 
     def run(self, environ: Environ) -> Iterator[bytes]:
         """Let the application run, and answer in its place if its upload is refused."""
@@ -162,6 +166,7 @@ class _Responder:
         """Begin the application's answer, unless another will be given."""
         if self._upload.refusal is not None:
             return lambda _: None
+        self._begun = True
         if exc_info is None:
             return self._start_response(status, headers)
         return self._start_response(status, headers, exc_info)
@@ -173,10 +178,12 @@ class _Responder:
             ("Content-Length", str(len(refusal.body))),
             *refusal.headers,
         ]
-        reason = UploadRefused("the upload is refused")
-        phrase = HTTPStatus(refusal.status).phrase
-        exc_info = (UploadRefused, reason, None)
-        self._start_response(f"{refusal.status} {phrase}", headers, exc_info)
+        status = f"{refusal.status} {_PHRASES.get(refusal.status, 'Refused')}"
+        if self._begun:
+            exc_info = (UploadRefused, UploadRefused("the upload is refused"), None)
+            self._start_response(status, headers, exc_info)
+        else:
+            self._start_response(status, headers)
         return refusal.body
 
 

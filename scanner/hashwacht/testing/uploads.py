@@ -7,21 +7,42 @@ is cut; what real servers do is tested with real servers.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from hashwacht.checker import Checker
+from hashwacht.fingerprint.in_process import InProcess
+from hashwacht.fingerprint.plan import Plan
+from hashwacht.match.panel import Panel, Seat
+from hashwacht.pipeline import Pipeline
+from hashwacht.testing.fakes import KnowingMatcher
+from hashwacht.workplace import InThisProcess
+
 BOUNDARY = b"----WebKitFormBoundary7MA4YWxk"
 
 MULTIPART = "multipart/form-data; boundary=" + BOUNDARY.decode("ascii")
+
+KNOWN = b"known bytes"
 
 Part = tuple[bytes, bytes]
 """Headers without their last line break, and content."""
 
 AsgiApp = Callable[..., Awaitable[None]]
 WsgiApp = Callable[..., Iterable[bytes]]
+
+
+def knowing(*contents: bytes) -> Checker:
+    """Make a checker in this process that knows these contents and keeps nothing."""
+    matcher = KnowingMatcher({hashlib.sha256(each).hexdigest() for each in contents})
+
+    def opener() -> InThisProcess:
+        return InThisProcess(Pipeline(InProcess(Plan(("sha256",))), Panel([Seat(matcher)])))
+
+    return Checker(opener)
 
 
 def file_part(content: bytes, name: bytes = b"a.jpg", field_name: bytes = b"file") -> Part:

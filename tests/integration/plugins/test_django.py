@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,15 +27,9 @@ from django.test.utils import override_settings  # type: ignore[import-untyped] 
 from django.urls import path  # type: ignore[import-untyped]  # Django ships no types
 
 from hashwacht import Checker, Outcome, Reason
-from hashwacht.fingerprint.in_process import InProcess
-from hashwacht.fingerprint.plan import Plan
-from hashwacht.match.panel import Panel, Seat
-from hashwacht.pipeline import Pipeline
-from hashwacht.testing.fakes import KnowingMatcher
-from hashwacht.workplace import InThisProcess, Workplace
+from hashwacht.testing.uploads import KNOWN
 from hashwacht_plugins.policy import OnMatch, OnUndetermined, Policy
 
-KNOWN = b"known bytes"
 LARGE = b"other bytes" * 500_000  # more than Django keeps in memory
 HANDLERS = [
     "hashwacht_plugins.django.uploadhandler.HashwachtUploadHandler",
@@ -71,17 +64,6 @@ def picture_form() -> Any:
         picture = forms.FileField(validators=[HashwachtValidator()])
 
     return PictureForm
-
-
-@pytest.fixture(scope="module")
-def checker() -> Iterator[Checker]:
-    matcher = KnowingMatcher({hashlib.sha256(KNOWN).hexdigest()})
-
-    def opener() -> Workplace:
-        return InThisProcess(Pipeline(InProcess(Plan(("sha256",))), Panel([Seat(matcher)])))
-
-    with Checker(opener) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import threading
-from collections.abc import Iterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
@@ -19,26 +17,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from hashwacht import Checked, Checker, Circumstances, Outcome, Reason, Verdict
-from hashwacht.fingerprint.in_process import InProcess
-from hashwacht.fingerprint.plan import Plan
-from hashwacht.match.panel import Panel, Seat
-from hashwacht.pipeline import Pipeline
-from hashwacht.testing.fakes import KnowingMatcher
-from hashwacht.workplace import InThisProcess, Workplace
+from hashwacht.testing.uploads import KNOWN
 from hashwacht_plugins.starlette import ScannedUpload, ScanUpload
-
-KNOWN = b"known bytes"
-
-
-@pytest.fixture
-def checker() -> Iterator[Checker]:
-    matcher = KnowingMatcher({hashlib.sha256(KNOWN).hexdigest()})
-
-    def opener() -> Workplace:
-        return InThisProcess(Pipeline(InProcess(Plan(("sha256",))), Panel([Seat(matcher)])))
-
-    with Checker(opener) as made:
-        yield made
 
 
 def site(checker: Checker, seconds: float = 10.0) -> FastAPI:

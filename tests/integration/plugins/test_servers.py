@@ -30,6 +30,7 @@ SERVERS = {
         *("--threads", "2"),
         "flask_site:app",
     ],
+    "aiohttp": ["aiohttp.web", "-H", "127.0.0.1", "-P", "{port}", "aiohttp_site:site"],
 }
 
 

@@ -104,6 +104,12 @@ def test_the_refusal_can_be_configured(make: Make) -> None:
     assert json.loads(found.body)["status"] == 451
 
 
+def test_a_refusal_may_have_any_status(make: Make) -> None:
+    assert (
+        make(policy=Policy(refused=Refusal(499, b""))).send([form(file_part(KNOWN))]).status == 499
+    )
+
+
 def test_on_hold_the_application_gets_everything_and_is_told(make: Make) -> None:
     sent = form(field_part(b"x"), file_part(KNOWN, b"n.jpg", b"f"), file_part(OTHER))
     found = make(policy=Policy(on_match=OnMatch.HOLD)).send([sent])

@@ -25,6 +25,13 @@ HEAVY = (
     "aiohttp",
 )
 
+FRAMEWORKS = {
+    "django": "django.uploadhandler",
+    "flask": "flask",
+    "starlette": "starlette",
+    "aiohttp": "aiohttp",
+}
+
 
 def imported_by(statement: str) -> set[str]:
     program = f"{statement}\nimport sys\nprint(*sys.modules)"
@@ -69,6 +76,12 @@ def test_importing_a_middleware_imports_no_command_line_no_keyring_and_no_framew
     modules = imported_by(f"from hashwacht_plugins.{name} import HashwachtMiddleware")
     assert modules.isdisjoint(HEAVY)
     assert "python_multipart" in modules
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_what_is_for_one_framework_imports_no_other(framework: str) -> None:
+    modules = imported_by(f"import hashwacht_plugins.{FRAMEWORKS[framework]}")
+    assert modules & {*FRAMEWORKS, "watchdog", "keyring"} == {framework}  # Flask imports click
 
 
 def test_plugins_import_only_public_names() -> None:

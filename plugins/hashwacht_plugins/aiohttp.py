@@ -1,0 +1,145 @@
+"""A reader for aiohttp: the file of a part or of a body, whose end waits for the verdict.
+
+::
+
+    scan = Scan(Checker.configured())
+
+    async def upload(request):
+        async for part in await request.multipart():
+            async with scan.part(request, part) as picture:
+                async for chunk in picture:
+                    file.write(chunk)
+
+The last chunk comes when the verdict is there; if the policy refuses, :class:`UploadRefused` is
+raised in its place, which aiohttp turns into the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Self, cast
+
+from aiohttp import BodyPartReader, web
+
+from hashwacht import Checker, Circumstances
+from hashwacht_plugins.awaiting import any_done
+from hashwacht_plugins.context import Facts
+from hashwacht_plugins.events import FileBegins, Request
+from hashwacht_plugins.findings import CheckedFile, result_of, tell
+from hashwacht_plugins.intake import CHUNK, Peer
+from hashwacht_plugins.policy import Action, Policy, Refusal
+from hashwacht_plugins.taking import Taking
+
+
+class UploadRefused(web.HTTPException):
+    """The policy refuses an upload: the answer that the client gets."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        self.status_code = refusal.status
+        headers = {"Content-Type": refusal.content_type, **dict(refusal.headers)}
+        super().__init__(text=refusal.body.decode("utf-8", "replace"), headers=headers)
+
+
+class Scan:
+    """Makes readers.  One for the application."""
+
+    def __init__(
+        self, checker: Checker, *, policy: Policy | None = None, facts: Facts | None = None
+    ) -> None:
+        """Check with *checker*; *policy* counts for each file by itself."""
+        self._checker = checker
+        self._policy = policy or Policy()
+        self._facts = facts or Facts()
+
+    def part(self, request: web.BaseRequest, part: BodyPartReader) -> ScannedReader:
+        """Read a part of a multipart body."""
+        file = FileBegins(
+            part.name or "", part.filename or "", part.headers.get("Content-Type", "")
+        )
+        return self._reader(request, file, _chunks_of_part(part))
+
+    def body(self, request: web.BaseRequest) -> ScannedReader:
+        """Read a body that is one file."""
+        name = request.path.rpartition("/")[2]
+        chunks = request.content.iter_chunked(CHUNK)
+        return self._reader(request, FileBegins("", name, request.content_type), chunks)
+
+    def _reader(
+        self, request: web.BaseRequest, file: FileBegins, chunks: AsyncIterator[bytes]
+    ) -> ScannedReader:
+        surroundings = cast("Mapping[str, Any]", request)  # what was put into it has a name
+        told = self._facts.circumstances(request_of(request), peer_of(request), file, surroundings)
+        return ScannedReader(Taking(self._checker, self._policy), self._policy, file, told, chunks)
+
+
+class ScannedReader:
+    """``async with`` it, and iterate: bytes as they come, the last ones with the verdict.
+
+    *known* is what is known of the file, None until all of it was read.
+    """
+
+    def __init__(
+        self,
+        taking: Taking,
+        policy: Policy,
+        file: FileBegins,
+        told: Circumstances,
+        chunks: AsyncIterator[bytes],
+    ) -> None:
+        self.file = file
+        self.known: CheckedFile | None = None
+        self._taking, self._policy, self._told, self._chunks = taking, policy, told, chunks
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Give chunks.  Raises UploadRefused, and whatever reading raises."""
+        held = b""
+        async for chunk in self._chunks:
+            if not chunk:
+                continue
+            self._taking.write(chunk)
+            if held:
+                yield held
+            held = bytes(chunk)
+        await self._conclude()
+        if held:
+            yield held
+
+    async def read(self) -> bytes:
+        """Give all of it.  Raises UploadRefused, and whatever reading raises."""
+        return b"".join([chunk async for chunk in self])
+
+    async def _conclude(self) -> None:
+        future = self._taking.finish(self._told)
+        await any_done([future], self._policy.seconds)
+        checked = result_of(future)
+        tell(checked)
+        file = self.file
+        self.known = CheckedFile(file.field, file.file_name, file.declared_type, checked)
+        action, refusal = self._policy.decide([checked], malformed=False)
+        if action is Action.REJECT:
+            raise UploadRefused(refusal)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._taking.close()
+
+
+async def _chunks_of_part(part: BodyPartReader) -> AsyncIterator[bytes]:
+    """Read a part, its transfer encoding decoded."""
+    while chunk := await part.read_chunk(CHUNK):
+        yield bytes(part.decode(chunk))
+
+
+def request_of(request: web.BaseRequest) -> Request:
+    """Read the head of a request; headers that come twice are joined, as RFC 9110, 5.3 says."""
+    names = {name.lower() for name in request.headers}
+    headers = {name: ", ".join(request.headers.getall(name)) for name in names}
+    return Request(request.method, request.path, request.query_string, headers)
+
+
+def peer_of(request: web.BaseRequest) -> Peer:
+    """Say who is connected."""
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    return (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else ("", None)

@@ -1,0 +1,150 @@
+"""The reader in a real aiohttp application: its own server, its own client."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import BodyPartReader, web
+from aiohttp.test_utils import TestClient, TestServer
+
+from hashwacht import Checker, Outcome
+from hashwacht.testing.uploads import KNOWN
+from hashwacht_plugins.aiohttp import Scan, ScannedReader
+from hashwacht_plugins.findings import CheckedFile
+from hashwacht_plugins.policy import OnMatch, OnUndetermined, Policy, Refusal
+
+LARGE = b"other bytes" * 500_000
+
+Client = TestClient[web.Request, web.Application]
+
+
+class Site:
+    """What arrived at the application, file by file."""
+
+    def __init__(self, scan: Scan) -> None:
+        self.scan = scan
+        self.received: list[bytes] = []
+        self.known: list[CheckedFile | None] = []
+
+    async def form(self, request: web.Request) -> web.Response:
+        async for part in await request.multipart():
+            assert isinstance(part, BodyPartReader)
+            await self._take(self.scan.part(request, part))
+        return web.Response(text="stored")
+
+    async def body(self, request: web.Request) -> web.Response:
+        await self._take(self.scan.body(request))
+        return web.Response(text="stored")
+
+    async def _take(self, reader: ScannedReader) -> None:
+        received = bytearray()
+        try:
+            async with reader:
+                async for chunk in reader:
+                    received += chunk
+        finally:
+            self.received.append(bytes(received))
+            self.known.append(reader.known)
+
+    def run(self, ask: Callable[[Client], Awaitable[Any]]) -> Any:
+        async def running() -> Any:
+            app = web.Application()
+            app.add_routes([web.post("/", self.form), web.put("/{name}", self.body)])
+            async with TestClient(TestServer(app)) as client:
+                return await ask(client)
+
+        return asyncio.run(running())
+
+
+def post(*contents: bytes, encoding: str = "") -> Callable[[Client], Awaitable[Any]]:
+    async def ask(client: Client) -> tuple[int, str]:
+        with aiohttp.MultipartWriter("form-data") as writer:
+            for each in contents:
+                content = base64.encodebytes(each) if encoding else each
+                part = writer.append(io.BytesIO(content), {"Content-Type": "image/jpeg"})
+                part.set_content_disposition("form-data", name="picture", filename="a.jpg")
+                if encoding:
+                    part.headers["Content-Transfer-Encoding"] = encoding
+        answer = await client.post("/", data=writer)
+        return answer.status, await answer.text()
+
+    return ask
+
+
+def put(content: bytes) -> Callable[[Client], Awaitable[Any]]:
+    async def ask(client: Client) -> tuple[int, str]:
+        answer = await client.put("/a.jpg", data=io.BytesIO(content))
+        return answer.status, await answer.text()
+
+    return ask
+
+
+@pytest.mark.parametrize("content", [b"other", LARGE])
+def test_files_of_a_form_arrive_whole_with_their_verdicts(checker: Checker, content: bytes) -> None:
+    site = Site(Scan(checker))
+    assert site.run(post(content, b"", b"second")) == (200, "stored")
+    assert site.received == [content, b"", b"second"]
+    assert [each and each.checked.outcome for each in site.known] == [Outcome.NO_MATCH] * 3
+    assert {(f.field, f.file_name, f.declared_type) for f in site.known if f} == {
+        ("picture", "a.jpg", "image/jpeg")
+    }
+
+
+def test_of_a_match_the_last_chunk_never_arrives(checker: Checker) -> None:
+    site = Site(Scan(checker))
+    assert site.run(post(b"other", KNOWN, b"third")) == (403, "This upload cannot be accepted.\n")
+    assert site.received == [b"other", b""]
+    assert site.known[1] is not None
+    assert site.known[1].checked.outcome is Outcome.MATCH
+
+
+def test_a_body_that_is_a_file_is_read_alike(checker: Checker) -> None:
+    site = Site(Scan(checker))
+    assert site.run(put(LARGE))[0] == 200
+    assert site.run(put(KNOWN))[0] == 403
+    assert site.received == [LARGE, b""]
+
+
+@pytest.mark.filterwarnings("ignore:unread_data:DeprecationWarning")  # aiohttp's own
+def test_a_transfer_encoding_is_decoded_before_the_look(checker: Checker) -> None:
+    site = Site(Scan(checker))
+    assert site.run(post(KNOWN, encoding="base64"))[0] == 403
+    assert site.run(post(LARGE, encoding="base64"))[0] == 200
+    assert site.received == [b"", LARGE]
+
+
+def test_the_policy_says_what_happens_and_what_is_answered(checker: Checker) -> None:
+    refusal = Refusal.problem(451, "Not accepted")
+    site = Site(Scan(checker, policy=Policy(refused=refusal)))
+    status, text = site.run(post(KNOWN))
+    assert (status, '"status": 451' in text) == (451, True)
+    held = Site(Scan(checker, policy=Policy(on_match=OnMatch.HOLD)))
+    assert held.run(post(KNOWN)) == (200, "stored")
+    strict = Policy(on_undetermined=OnUndetermined.REJECT, max_bytes=100)
+    assert Site(Scan(checker, policy=strict)).run(post(LARGE))[0] == 503
+
+
+def test_a_client_that_vanishes_leaves_no_file_open(checker: Checker, tmp_path: Path) -> None:
+    site = Site(Scan(checker, policy=Policy(spool=str(tmp_path))))
+
+    async def vanish(client: Client) -> None:
+        reader, writer = await asyncio.open_connection(client.host, client.port)
+        head = b"PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\n\r\n"
+        writer.write(head + b"x" * 100_000)
+        await writer.drain()
+        writer.close()
+        del reader
+        while not site.received:  # noqa: ASYNC110  # the server notices by itself
+            await asyncio.sleep(0.01)
+
+    site.run(vanish)
+    opened = [str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
+    assert not [each for each in opened if str(tmp_path) in each]
+    assert site.known == [None]

@@ -1,0 +1,81 @@
+"""The extension in real Flask applications, asked by Flask's own test client."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from flask import Flask, request
+from flask.typing import ResponseReturnValue
+from werkzeug.test import TestResponse
+
+from hashwacht import Checker, Outcome
+from hashwacht.testing.uploads import KNOWN
+from hashwacht_plugins.flask import Hashwacht
+from hashwacht_plugins.policy import Action, OnMatch, Policy
+
+
+def site(hashwacht: Hashwacht) -> Flask:
+    app = Flask(__name__)
+
+    @app.post("/")
+    def take() -> ResponseReturnValue:
+        size = len(request.files["picture"].read())
+        found = hashwacht.findings
+        assert found is not None
+        return {"size": size, "action": found.action, "known": [_outcome(f) for f in found.files]}
+
+    @app.post("/text")
+    def text() -> ResponseReturnValue:
+        return {"found": hashwacht.findings is not None, "text": request.form["text"]}
+
+    def _outcome(file: object) -> Outcome:
+        return file.checked.outcome  # type: ignore[attr-defined,no-any-return]  # a CheckedFile
+
+    return app
+
+
+def post(app: Flask, content: bytes) -> TestResponse:
+    return app.test_client().post("/", data={"picture": (io.BytesIO(content), "a.jpg")})
+
+
+def test_a_match_is_refused_and_the_rest_reaches_the_view_with_its_verdict(
+    checker: Checker,
+) -> None:
+    hashwacht = Hashwacht(checker=checker)
+    app = site(hashwacht)
+    hashwacht.init_app(app)
+    assert post(app, KNOWN).status_code == 403
+    stored = post(app, b"other")
+    assert (stored.status_code, stored.json) == (
+        200,
+        {"size": 5, "action": Action.ALLOW, "known": [Outcome.NO_MATCH]},
+    )
+
+
+def test_what_the_configuration_says_comes_before_what_the_code_says(checker: Checker) -> None:
+    hashwacht = Hashwacht(checker=checker, policy=Policy())
+    app = site(hashwacht)
+    app.config["HASHWACHT"] = {"policy": Policy(on_match=OnMatch.HOLD)}
+    hashwacht.init_app(app)
+    held = post(app, KNOWN)
+    assert held.json == {"size": 11, "action": Action.HOLD, "known": [Outcome.MATCH]}
+
+
+def test_a_request_that_nobody_looks_into_has_no_findings(checker: Checker) -> None:
+    hashwacht = Hashwacht(checker=checker)
+    app = site(hashwacht)
+    hashwacht.init_app(app)
+    answer = app.test_client().post("/text", data={"text": "x"})
+    assert answer.json == {"found": False, "text": "x"}
+
+
+def test_it_stands_before_any_number_of_applications_once_before_each(checker: Checker) -> None:
+    hashwacht = Hashwacht(checker=checker)
+    apps = [site(hashwacht), site(hashwacht)]
+    for app in apps:
+        hashwacht.init_app(app)
+        assert post(app, KNOWN).status_code == 403
+        assert app.extensions["hashwacht"] is hashwacht
+    with pytest.raises(RuntimeError, match="already"):
+        hashwacht.init_app(apps[0])
