@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from hashwacht.cli.output import harmless
 from hashwacht.paths import show, to_json
 from hashwacht.scan.progress import Result
-from hashwacht.types import QUICK, Match, Outcome, Reason, Signal, Verdict
+from hashwacht.state.evidence import match_to_json
+from hashwacht.types import QUICK, Match, Outcome, Reason, Verdict
 
 WORD = 14
 """Width of the first column: the longest outcome and two spaces."""
@@ -107,38 +108,11 @@ def verdict_fields(verdict: Verdict) -> dict[str, object]:
     """Give what a verdict says, as JSON."""
     fields: dict[str, object] = {
         "outcome": verdict.outcome,
-        "matches": [match_fields(each) for each in verdict.matches],
+        "matches": [match_to_json(each) for each in verdict.matches],
     }
     if verdict.reason is not None:
         fields |= {"reason": verdict.reason, "detail": verdict.detail}
     if verdict.suppressed:
-        fields["suppressed"] = [match_fields(each) for each in verdict.suppressed]
-        fields["suppressed_by"] = [match_fields(each) for each in verdict.suppressed_by]
-    return fields
-
-
-def match_fields(match: Match) -> dict[str, object]:
-    """Give a match as JSON; *distance* is null if the matcher tells none.
-
-    Without the value: where it is equal, it is an entry of a list that nobody may spread.
-    """
-    signal = signal_fields(match.signal)
-    del signal["value"]
-    return {
-        "matcher": match.matcher,
-        "list": match.list,
-        "id": match.id,
-        "category": match.category,
-        "signal": signal,
-        "distance": match.distance,
-    }
-
-
-def signal_fields(signal: Signal) -> dict[str, object]:
-    """Give a signal as JSON."""
-    fields: dict[str, object] = {"type": signal.type, "value": signal.value}
-    if signal.quality is not None:
-        fields["quality"] = signal.quality
-    if signal.variant:
-        fields["variant"] = signal.variant
+        fields["suppressed"] = [match_to_json(each) for each in verdict.suppressed]
+        fields["suppressed_by"] = [match_to_json(each) for each in verdict.suppressed_by]
     return fields

@@ -9,12 +9,12 @@ import click
 
 from hashwacht.cli.call import this_call
 from hashwacht.cli.command import Example, command
-from hashwacht.cli.findings import signal_fields
 from hashwacht.cli.given import opened, shown_name
 from hashwacht.cli.output import emit, harmless, line
 from hashwacht.errors import ExitCode
 from hashwacht.paths import show, to_json
 from hashwacht.ports import Fingerprinter
+from hashwacht.state.evidence import signal_to_json
 from hashwacht.types import Fingerprint, Skip
 
 
@@ -99,7 +99,7 @@ def _fields(found: Fingerprint) -> dict[str, object]:
         "kind": found.kind,
         "damaged": found.damaged,
         "recipe": list(found.recipe),
-        "signals": [signal_fields(signal) for signal in found.signals],
+        "signals": [signal_to_json(signal) for signal in found.signals],
         "skipped": [
             {"type": skip.type, "reason": skip.reason, "detail": skip.detail}
             for skip in found.skipped

@@ -17,7 +17,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ from pathlib import Path
 from hashwacht.errors import StateError
 from hashwacht.state.audit_line import JSON, LONGEST, NOBODY, Entry, link, read, write
 from hashwacht.state.failures import unopened
-from hashwacht.state.ownership import as_directory
+from hashwacht.state.ownership import as_directory, make_name_last
 
 FILE_NAME = "audit.jsonl"
 """The log, in the state directory."""
@@ -106,17 +106,22 @@ class AuditLog:
 
         Raises StateFull, StateError; then nothing was written down.
         """
+        self.append_all(who, [(act, facts)])
+
+    def append_all(self, who: str, acts: Sequence[tuple[str, Mapping[str, JSON]]]) -> None:
+        """Write down several acts in one go, all or none of them."""
+        if not acts:
+            return
         with self._writing() as fd:
             size = os.fstat(fd).st_size
             last, junk, whole = _end(fd, size, self.path)
             lines = b"" if whole else b"\n"
-            if junk:
-                told = Entry(last.seq + 1, self._at(), who, Act.TORN, _measured(junk), last.hash)
-                torn = write(told)
-                lines += torn
-                last = _checkpoint(torn)
-            entry = Entry(last.seq + 1, self._at(), who, act, facts, last.hash)
-            _write_all(fd, size, lines + write(entry))
+            todo = [(Act.TORN, _measured(junk)), *acts] if junk else acts
+            for act, facts in todo:
+                line = write(Entry(last.seq + 1, self._at(), who, act, facts, last.hash))
+                last = _checkpoint(line)
+                lines += line
+            _write_all(fd, size, lines)
 
     def entries(self) -> Iterator[Entry]:
         """Give what is there now, the oldest first; what is no entry is passed over."""
@@ -166,6 +171,7 @@ class AuditLog:
             fcntl.flock(fd, fcntl.LOCK_EX)
             if not os.fstat(fd).st_size:
                 as_directory(fd, self.path)
+                make_name_last(self.path)
             yield fd
         except OSError as error:
             raise unopened(error, self.path) from error

@@ -7,16 +7,21 @@ from pathlib import Path
 
 
 def as_directory(fd: int, path: Path) -> None:
-    """Give a new file to the owner of its directory, and make its name last.
+    """Give a file to the owner of its directory, if we are root.
 
     A command that root types must not leave a file that the daemon's own user cannot write.
-    SQLite does the same with its log (unixOpen in os_unix.c).  Raises OSError.
+    SQLite does the same with its log (robustFchown in os_unix.c).  Raises OSError.
     """
+    if os.geteuid() == 0:
+        owner, found = path.parent.stat(), os.fstat(fd)
+        if found.st_uid != owner.st_uid:
+            os.fchown(fd, owner.st_uid, owner.st_gid)
+
+
+def make_name_last(path: Path) -> None:
+    """Have the name of a new file on the disk itself.  Raises OSError."""
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        owner = os.fstat(directory)
-        if os.geteuid() == 0 and owner.st_uid != 0:
-            os.fchown(fd, owner.st_uid, owner.st_gid)
         os.fsync(directory)
     finally:
         os.close(directory)

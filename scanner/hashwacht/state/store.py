@@ -9,15 +9,18 @@ from typing import Self
 
 from hashwacht.state.alerts import Alerts
 from hashwacht.state.answers import Answers
+from hashwacht.state.cases import Cases
 from hashwacht.state.contents import Contents
 from hashwacht.state.culprits import Culprits
 from hashwacht.state.database import Database
 from hashwacht.state.epochs import Epochs
 from hashwacht.state.files import Files
+from hashwacht.state.floods import Floods
 from hashwacht.state.gaps import Gaps
 from hashwacht.state.journal import Journal
 from hashwacht.state.lock import RunLock
 from hashwacht.state.overview import Overview
+from hashwacht.state.places import Places
 from hashwacht.state.runs import Runs
 from hashwacht.state.stretches import Settled, Stretches
 from hashwacht.state.unanswered import Unanswered
@@ -40,6 +43,9 @@ class Store:
         self.overview = Overview(database)
         self.culprits = Culprits(database)
         self.alerts = Alerts(database)
+        self.cases = Cases(database)
+        self.places = Places(database)
+        self.floods = Floods(database)
         self.journal = Journal(database)
         self.gaps = Gaps(database)
         self.unanswered = Unanswered(database)

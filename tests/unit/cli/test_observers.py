@@ -8,12 +8,13 @@ from dataclasses import replace
 
 import pytest
 
-from hashwacht.cli.findings import lines, match_fields
+from hashwacht.cli.findings import lines
 from hashwacht.cli.progress import JsonLines, Log
 from hashwacht.cli.reasons import MEANING
 from hashwacht.cli.summary import summary_lines
 from hashwacht.paths import from_json
 from hashwacht.scan.progress import Observer, Progress, Result, Summary
+from hashwacht.state.evidence import match_to_json
 from hashwacht.state.runs import RunState
 from hashwacht.types import Match, Outcome, Reason, Signal, Verdict
 
@@ -103,7 +104,7 @@ def test_json_progress_comes_once_a_second(snapshot: Progress) -> None:
 def test_the_value_of_a_matched_signal_is_never_told(results: tuple[Result, ...]) -> None:
     for result in results:
         for match in (*result.verdict.matches, *result.verdict.suppressed):
-            told = json.dumps(match_fields(match)) + "".join(lines(result))
+            told = json.dumps(match_to_json(match)) + "".join(lines(result))
             assert match.signal.value not in told
             assert match.signal.type in told
 

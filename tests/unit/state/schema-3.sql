@@ -162,34 +162,57 @@ CREATE TABLE cases (
         opened REAL NOT NULL,
         updated REAL NOT NULL,
         evidence TEXT NOT NULL);
+CREATE INDEX cases_by_state ON cases (state, id);
 CREATE TABLE places (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
-        "case" INTEGER NOT NULL REFERENCES cases (id),
+        key BLOB NOT NULL,
+        number INTEGER NOT NULL,
         root TEXT NOT NULL,
         path BLOB NOT NULL,
+        file TEXT NOT NULL,
+        uid INTEGER,
         account TEXT NOT NULL,
         found REAL NOT NULL,
         action TEXT NOT NULL,
+        rule TEXT NOT NULL,
         state TEXT NOT NULL,
+        live INTEGER NOT NULL,
         acted REAL,
+        counted REAL,
+        attempts INTEGER NOT NULL,
+        due REAL,
+        flood INTEGER REFERENCES floods (id),
         vault TEXT NOT NULL,
+        held TEXT NOT NULL,
         detail TEXT NOT NULL);
-CREATE INDEX places_by_case ON places ("case");
-CREATE INDEX places_by_path ON places (path);
-CREATE INDEX places_acted ON places (acted) WHERE acted IS NOT NULL;
+CREATE UNIQUE INDEX places_live ON places (path, key) WHERE live = 1;
+CREATE UNIQUE INDEX places_by_key ON places (key, number);
+CREATE INDEX places_by_account ON places (key, root, uid);
+CREATE INDEX places_due ON places (due) WHERE due IS NOT NULL;
+CREATE INDEX places_by_flood ON places (flood, id) WHERE flood IS NOT NULL;
+CREATE INDEX places_sealed ON places (acted) WHERE state = 'quarantined';
+CREATE INDEX places_counted ON places (root, counted) WHERE counted IS NOT NULL;
+CREATE INDEX places_counted_by_key ON places (key, counted) WHERE counted IS NOT NULL;
 CREATE TABLE notes (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         "case" INTEGER NOT NULL REFERENCES cases (id),
         at REAL NOT NULL,
         who TEXT NOT NULL,
         text TEXT NOT NULL);
+CREATE INDEX notes_by_case ON notes ("case", id);
 CREATE TABLE floods (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         scope TEXT NOT NULL,
+        root TEXT NOT NULL,
         subject TEXT NOT NULL,
+        most INTEGER NOT NULL,
         began REAL NOT NULL,
-        ended REAL,
-        ruling TEXT NOT NULL);
+        ruling TEXT NOT NULL,
+        ruled REAL,
+        who TEXT NOT NULL,
+        reason TEXT NOT NULL);
+CREATE UNIQUE INDEX floods_in_force ON floods (scope, root, subject) WHERE ruling IN ('open', 'stand-down');
+CREATE INDEX floods_by_subject ON floods (scope, root, subject, ruled);
 CREATE TABLE alerts (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         channel TEXT NOT NULL,

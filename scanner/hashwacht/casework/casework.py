@@ -1,0 +1,190 @@
+"""What follows from a verdict: a case, an action, its trace in the audit log, an alert.
+
+Read ``settle`` first.  The order is what makes it survive ``kill -9`` at any instant:
+
+1. The case and what is about to be done are recorded, durably (the place is *pending*).
+2. It is done.
+3. What was done is recorded, durably.
+
+Who finds a place pending later, with the turn in hand, knows that it was interrupted, and asks
+the hands what became of the file.  So settling the same file again changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+
+from hashwacht.casework.book import Book
+from hashwacht.casework.found import Found
+from hashwacht.casework.guard import Guard
+from hashwacht.casework.hands import Hands, Undone
+from hashwacht.casework.opening import opened
+from hashwacht.casework.performing import UNCLEAR, Performer
+from hashwacht.casework.placing import UNDETERMINED, Placing
+from hashwacht.casework.reopening import reopen
+from hashwacht.casework.turn import Turn
+from hashwacht.policy import Action, decide
+from hashwacht.settings import GuardSettings, OnUndetermined, RootSettings
+from hashwacht.state.audit import Act
+from hashwacht.state.cases import CaseState
+from hashwacht.state.places import Place, PlaceState
+from hashwacht.types import Outcome
+
+BATCH = 100
+"""Places that one call of ``retry`` tries at the most."""
+
+_OTHER = "it holds another content now"
+_IN_FORCE = {PlaceState.HELD: Action.HOLD, PlaceState.QUARANTINED: Action.QUARANTINE}
+
+
+class Casework:
+    """Decides about files, acts upon them and keeps cases.
+
+    Thread-safe; commands may act at the same time, see :mod:`hashwacht.casework.turn`.
+    """
+
+    def __init__(
+        self,
+        *,
+        book: Book,
+        hands: Hands,
+        turn: Turn,
+        roots: Mapping[str, RootSettings],
+        guard: GuardSettings,
+    ) -> None:
+        """Take the parts; *roots* by name."""
+        self._book, self._turn, self._roots = book, turn, roots
+        self._store = book.store
+        self._placing = Placing(Guard(book.store.places, book.store.floods, guard))
+        self._performer = Performer(book, hands)
+
+    def settle(self, found: Found) -> Action:
+        """Do what a verdict asks for, and give what is in force now.
+
+        Any number of times for the same file.  An action that fails is recorded, told and tried
+        again by ``retry``.  Raises StateError if nothing can be recorded; then do it again.
+        """
+        if self._is_nothing(found):
+            return Action.ALLOW
+        with self._turn.taken(), _open(found) as (present, problem):
+            place = self._settled(present, problem)
+        if place is None:
+            return Action.ALLOW
+        return _IN_FORCE.get(place.state, Action.OBSERVE)
+
+    def retry(self, now: float) -> int:
+        """Try what failed, what somebody has let go, and what a crash interrupted.
+
+        Gives how many places were tried; none: nothing is due.  Raises StateError.
+        """
+        due = self._store.places.due(now, BATCH)
+        for each in due:
+            with self._turn.taken():
+                place = self._store.places.get(each.id)
+                if place is not None and place.due is not None and place.due <= now:
+                    self._again(place)
+        return len(due)
+
+    def _settled(self, found: Found, problem: Undone | None) -> Place | None:
+        """Record, act, record; the turn is ours.  *problem*: why its file could not be opened."""
+        here = self._arrived(found)
+        with self._book.page() as page:
+            case = opened(page, found)
+            released = case is not None and case.state is CaseState.RELEASED
+            decision = decide(found.verdict, self._root(found.root), released=released)
+            restored = here is not None and here.state is PlaceState.RESTORED
+            if decision.action is Action.ALLOW or restored:
+                place = self._placing.dropped(page, here, found)
+            elif problem is not None and problem.lost:
+                place = self._placing.lost(page, here, found, decision, str(problem))
+            else:
+                place = self._placing.placed(page, case, here, found, decision)
+        if place is not None and place.state is PlaceState.PENDING:
+            return self._performer.act(place, found.fd)
+        lifted = decision.action is Action.ALLOW and _lifts(found, place)
+        if place is not None and place.state is PlaceState.HELD and lifted:
+            return self._performer.release(place, decision.rule)
+        return place
+
+    def _arrived(self, found: Found) -> Place | None:
+        """Give what is known of this content at this path, interrupted acts cleared up.
+
+        What is known of other contents there is history: they were replaced.
+        """
+        here = None
+        for place in self._store.places.live(found.path):
+            known = self._performer.clear_up(place) if place.state in UNCLEAR else place
+            if known.key == found.key and known.state.live:
+                here = known
+                continue
+            if known.state is PlaceState.HELD:  # its very file may have been written anew
+                known = self._performer.release(known, _OTHER)
+            if known.state.live:
+                self._performer.gone(known, _OTHER)
+        return here
+
+    def _again(self, place: Place) -> None:
+        """Try one place that is due; the turn is ours."""
+        if place.state in UNCLEAR:
+            place = self._performer.clear_up(place)
+        if place.state is PlaceState.HELD and place.action is Action.HOLD:
+            self._performer.release(place, "tried again")
+            return
+        with self._book.page() as page:
+            if place.rule != UNDETERMINED and not self._still_matches(place):
+                dropped = replace(place, state=PlaceState.OBSERVED, due=None, counted=None)
+                place = page.place(dropped, Act.LET_BE)
+            elif place.state is PlaceState.WAITING:  # somebody has let go: that is not counted
+                place = page.place(replace(place, state=PlaceState.PENDING, due=page.now))
+            elif place.due is not None:
+                place = page.place(self._placing.permitted(page, place))
+        if place.state is PlaceState.PENDING:
+            self._performer.act(place, None)
+
+    def _still_matches(self, place: Place) -> bool:
+        """Say if what was decided still stands: nobody has released it, some list knows it."""
+        case = self._store.cases.find(place.key)
+        return (
+            case is not None
+            and case.state is not CaseState.RELEASED
+            and case.evidence.outcome is Outcome.MATCH
+        )
+
+    def _is_nothing(self, found: Found) -> bool:
+        """Say, with two cheap questions, if this file is like almost all others."""
+        verdict = found.verdict
+        if verdict.outcome is Outcome.MATCH or verdict.suppressed:
+            return False
+        holds = self._root(found.root).undetermined is OnUndetermined.HOLD
+        if verdict.outcome is Outcome.UNDETERMINED and holds:
+            return False
+        return not self._store.places.live(found.path) and not self._store.cases.find(found.key)
+
+    def _root(self, name: str) -> RootSettings:
+        """Give the policy of a root; one that is no longer configured only observes."""
+        return self._roots.get(name) or RootSettings(name)
+
+
+def _lifts(found: Found, place: Place | None) -> bool:
+    """Say if a verdict ends a holding: not if an answer is missing that once was a match."""
+    missing = found.verdict.outcome is Outcome.UNDETERMINED
+    return place is not None and (not missing or place.rule == UNDETERMINED)
+
+
+@contextmanager
+def _open(found: Found) -> Iterator[tuple[Found, Undone | None]]:
+    """Give it with its descriptor; or say why it has none."""
+    if found.fd is not None:
+        yield found, None
+        return
+    fd = reopen(found.path, found.key, found.id)
+    if isinstance(fd, Undone):
+        yield found, fd
+        return
+    try:
+        yield replace(found, fd=fd), None
+    finally:
+        os.close(fd)

@@ -1,0 +1,81 @@
+"""The hands: what can be done to a file, as casework sees it.
+
+The real ones are in :mod:`hashwacht.casework.acting`; they decide nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol
+
+from hashwacht.state.audit_line import JSON
+from hashwacht.state.places import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """It was done.  *vault* names what was sealed, *held* is what undoes a holding.
+
+    *detail* is one printable line; *facts* belong into the audit log; *path* is where a file
+    was restored to.
+    """
+
+    vault: str = ""
+    held: str = ""
+    detail: str = ""
+    facts: Mapping[str, JSON] | None = None
+    path: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """It was not done, and everything is as it was.
+
+    *problem* is a word, *detail* one printable line, *advice* what to do next.  *lost*: the file
+    is not there any more, or holds another content, so there is nothing to be tried again.
+    """
+
+    problem: str
+    detail: str = ""
+    advice: str = ""
+    lost: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.problem}: {self.detail}" if self.detail else self.problem
+
+
+class Fate(Enum):
+    """What became of a file that was about to be acted upon when everything stopped."""
+
+    NOTHING = auto()
+    """It is where it was."""
+    HELD = auto()
+    SEALED = auto()
+    RESTORED = auto()
+    DESTROYED = auto()
+
+
+class Hands(Protocol):
+    """Acts upon files.  A failure is an answer, never an exception."""
+
+    def quarantine(self, fd: int, place: Place, case: Mapping[str, JSON]) -> Done | Undone:
+        """Seal away the file that is open as *fd*, a held one too; *case* goes with it."""
+
+    def hold(self, fd: int, place: Place, case: Mapping[str, JSON]) -> Done | Undone:
+        """Keep it from being served."""
+
+    def release(self, place: Place, case: Mapping[str, JSON]) -> Done | Undone:
+        """Let it be served again."""
+
+    def restore(
+        self, place: Place, identities: tuple[str, ...], who: str, why: str, to: bytes
+    ) -> Done | Undone:
+        """Put back what is sealed, at *to* if that is not empty."""
+
+    def destroy(self, place: Place, who: str, why: str) -> Done | Undone:
+        """Destroy what is sealed; the facts are the receipt."""
+
+    def fate(self, place: Place) -> tuple[Fate, Done]:
+        """Say, after a crash, what became of the file of a place."""

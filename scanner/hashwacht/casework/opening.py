@@ -1,0 +1,65 @@
+"""Opening a case, and taking in what is known of its content since."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hashwacht.casework import wording
+from hashwacht.casework.book import Page
+from hashwacht.casework.found import Found
+from hashwacht.notice import NoticeKind
+from hashwacht.state.audit import Act
+from hashwacht.state.cases import Case, CaseState
+from hashwacht.state.evidence import Evidence
+from hashwacht.types import Outcome, Verdict
+
+
+def opened(page: Page, found: Found) -> Case | None:
+    """Give the case of a content as it is with this verdict; None if there is none.
+
+    A match opens one.  So does a match that a known-good list set aside: that one is only
+    recorded.  What is undetermined changes nothing that was known.
+    """
+    verdict, case = found.verdict, page.book.store.cases.find(found.key)
+    if verdict.outcome is Outcome.UNDETERMINED or not (verdict.matches or verdict.suppressed):
+        return case if case is None else _no_longer(page, case, verdict)
+    if case is None:
+        return _first(page, found)
+    return _again(page, case, verdict)
+
+
+def _first(page: Page, found: Found) -> Case:
+    verdict, of = found.verdict, found.fingerprint
+    matched = verdict.outcome is Outcome.MATCH
+    state = CaseState.OPEN if matched else CaseState.SUPPRESSED
+    evidence = Evidence.of(verdict)
+    case = Case(0, of.key, of.size, of.kind, state, page.now, page.now, evidence)
+    act = Act.CASE_OPENED if matched else Act.SUPPRESSED
+    return page.case(case, act, evidence=evidence.to_json())
+
+
+def _again(page: Page, case: Case, verdict: Verdict) -> Case:
+    """Take in another verdict that matches, or would if a known-good list had not set it aside."""
+    evidence = Evidence.of(verdict, case.evidence)
+    state = case.state
+    if verdict.outcome is Outcome.MATCH and state is not CaseState.RELEASED:
+        state = CaseState.OPEN
+    if (evidence, state) == (case.evidence, case.state):
+        return case
+    known = replace(case, state=state, evidence=evidence, updated=page.now)
+    act = Act.CASE_OPENED if state is not case.state else Act.CASE_CHANGED
+    if verdict.outcome is not Outcome.MATCH:
+        act = Act.SUPPRESSED
+    return page.case(known, act, evidence=evidence.to_json())
+
+
+def _no_longer(page: Page, case: Case, verdict: Verdict) -> Case:
+    """Take in that nobody knows the content any more."""
+    evidence = Evidence.of(verdict, case.evidence)
+    if evidence == case.evidence:
+        return case
+    known = replace(case, evidence=evidence, updated=page.now)
+    kept = page.case(known, Act.CASE_CHANGED, evidence=evidence.to_json())
+    if case.state is CaseState.OPEN and case.evidence.outcome is Outcome.MATCH:
+        page.tell(NoticeKind.CASE, wording.withdrawn(kept), kept)
+    return kept

@@ -1,0 +1,159 @@
+"""Doing what was decided, and recording what came of it.  Only who has the turn comes here."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from hashwacht.casework import wording
+from hashwacht.casework.book import Book, Page
+from hashwacht.casework.hands import Done, Fate, Hands, Undone
+from hashwacht.casework.reopening import reopen
+from hashwacht.casework.telling import FEW, tell_place
+from hashwacht.notice import NoticeKind
+from hashwacht.policy import Action
+from hashwacht.state.audit import Act
+from hashwacht.state.audit_line import JSON
+from hashwacht.state.places import Place, PlaceState
+from hashwacht.types import FileId
+
+UNCLEAR = frozenset({PlaceState.PENDING, PlaceState.RESTORING, PlaceState.DESTROYING})
+"""States in which only a crash can leave a place."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 60.0, 6 * 3600.0
+"""Seconds before a failed act is tried again: the first time, doubling, and at most."""
+
+_DONE = {
+    Action.HOLD: (PlaceState.HELD, Act.HELD),
+    Action.QUARANTINE: (PlaceState.QUARANTINED, Act.QUARANTINED),
+}
+
+
+class Performer:
+    """Acts upon one place at a time."""
+
+    def __init__(self, book: Book, hands: Hands) -> None:
+        """Write into *book* what *hands* do."""
+        self._book, self._hands = book, hands
+        self._store = book.store
+
+    def act(self, place: Place, fd: int | None) -> Place:
+        """Hold or quarantine a place that is recorded as pending; *fd* is its file if open."""
+        mine = reopen(place.path, place.key, place.file) if fd is None else None
+        if isinstance(mine, Undone):
+            return self._record(place, mine)
+        try:
+            return self._act(place, fd if mine is None else mine)
+        finally:
+            if mine is not None:
+                os.close(mine)
+
+    def _act(self, place: Place, fd: int | None) -> Place:
+        assert fd is not None, "given or opened"
+        case = self._told(place)
+        if place.action is Action.QUARANTINE:
+            return self._record(place, self._hands.quarantine(fd, place, case))
+        done = self._hands.hold(fd, place, case)
+        # Holding changes the file's times; without that it would be taken for another one.
+        return self._record(replace(place, file=FileId.of(os.fstat(fd))), done)
+
+    def release(self, place: Place, why: str) -> Place:
+        """Let a held file be served again; *why* goes into the log."""
+        place = replace(place, action=Action.HOLD)
+        done = self._hands.release(place, self._told(place))
+        with self._book.page() as page:
+            if isinstance(done, Undone) and not done.lost:
+                return self._failed(page, place, done)
+            if isinstance(done, Undone):
+                return self._ended(page, place, PlaceState.GONE, Act.GONE, str(done))
+            return self._ended(page, place, PlaceState.RELEASED, Act.RELEASED, why)
+
+    def gone(self, place: Place, detail: str) -> Place:
+        """Record that the file of a place is not there any more."""
+        with self._book.page() as page:
+            return self._ended(page, place, PlaceState.GONE, Act.GONE, detail)
+
+    def clear_up(self, place: Place) -> Place:
+        """Find out how far an interrupted act came; a pending place stays so if it came nowhere."""
+        fate, done = self._hands.fate(place)
+        if fate is Fate.SEALED and place.state is PlaceState.PENDING:
+            return self._record(replace(place, action=Action.QUARANTINE), done)
+        if fate is Fate.HELD and place.state is PlaceState.PENDING:
+            return self._hold_again(place, done)
+        if place.state is PlaceState.PENDING:
+            return place
+        state, act = {
+            Fate.RESTORED: (PlaceState.RESTORED, Act.RESTORED),
+            Fate.DESTROYED: (PlaceState.DESTROYED, Act.DESTROYED),
+        }.get(fate, (PlaceState.QUARANTINED, Act.FAILED))
+        with self._book.page() as page:
+            path = done.path or place.path
+            known = replace(place, state=state, due=None, path=path, detail=done.detail)
+            return page.place(known, act, detail=done.detail, **(done.facts or {}))
+
+    def _hold_again(self, place: Place, done: Done) -> Place:
+        """Record a holding; if it is to be quarantined, that has only begun."""
+        if place.action is Action.HOLD:
+            return self._record(place, done)
+        with self._book.page() as page:
+            return page.place(replace(place, held=done.held))
+
+    def _record(self, place: Place, done: Done | Undone) -> Place:
+        with self._book.page() as page:
+            if isinstance(done, Done):
+                return self._succeeded(page, place, done)
+            if done.lost:
+                return self._ended(page, place, PlaceState.GONE, Act.GONE, str(done))
+            return self._failed(page, place, done)
+
+    def _succeeded(self, page: Page, place: Place, done: Done) -> Place:
+        state, act = _DONE[place.action]
+        changed = replace(
+            place,
+            state=state,
+            acted=page.now,
+            due=None,
+            vault=done.vault,
+            held=done.held if state is PlaceState.HELD else "",
+            detail=done.detail,
+        )
+        facts = {"vault": done.vault} if done.vault else {}
+        kept = page.place(changed, act, detail=done.detail, **facts, **(done.facts or {}))
+        tell_place(page, kept)
+        return kept
+
+    def _failed(self, page: Page, place: Place, why: Undone) -> Place:
+        """Keep a place to be tried again; what is held stays held."""
+        pause = min(FIRST_PAUSE * 2**place.attempts, LONGEST_PAUSE)
+        held = bool(place.held)
+        changed = replace(
+            place,
+            state=PlaceState.HELD if held else PlaceState.FAILED,
+            attempts=place.attempts + 1,
+            due=page.now + pause,
+            counted=place.counted if held else None,
+            detail=str(why),
+        )
+        tried = "release" if place.state is PlaceState.HELD else str(place.action)
+        kept = page.place(changed, Act.FAILED, action=tried, detail=str(why))
+        if place.attempts == 0:
+            case = self._store.cases.find(place.key)
+            page.tell(NoticeKind.TROUBLE, wording.failed(case, kept, tried, why), case)
+        return kept
+
+    def _ended(self, page: Page, place: Place, state: PlaceState, act: Act, detail: str) -> Place:
+        """Record that there is nothing to be done any more; without a case nobody asks again."""
+        counted = place.counted if place.acted else None
+        known = replace(
+            place, state=state, due=None, held="", counted=counted, detail=detail, attempts=0
+        )
+        kept = page.place(known, act, detail=detail)
+        if self._store.cases.find(place.key) is None:
+            self._store.places.remove(kept)
+        return kept
+
+    def _told(self, place: Place) -> dict[str, JSON]:
+        """Give the case for who acts, or what is known without one; the place goes with it."""
+        case = self._store.cases.find(place.key)
+        told = self._book.file(case, FEW).to_json() if case else {"v": 1, "type": "case"}
+        return {**told, "sha256": place.key, "place": self._book.place_facts(place)}

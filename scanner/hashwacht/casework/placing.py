@@ -1,0 +1,142 @@
+"""Recording where a content was found, and what is to be done about it there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hashwacht.casework import wording
+from hashwacht.casework.book import Page
+from hashwacht.casework.found import Found
+from hashwacht.casework.guard import Guard
+from hashwacht.casework.owner import account_of
+from hashwacht.casework.telling import tell_place
+from hashwacht.notice import NoticeKind
+from hashwacht.policy import Action, Decision
+from hashwacht.state.audit import Act
+from hashwacht.state.cases import Case
+from hashwacht.state.floods import Flood
+from hashwacht.state.places import Place, PlaceState
+from hashwacht.types import Outcome
+
+UNDETERMINED = "undetermined"
+"""The rule by which a file is held that nobody can say anything about."""
+
+_UNDONE = frozenset({PlaceState.WAITING, PlaceState.FAILED, PlaceState.PENDING})
+
+
+class Placing:
+    """Writes places into a page.  What is *pending* afterwards is to be done at once."""
+
+    def __init__(self, guard: Guard) -> None:
+        """Ask *guard* before every action."""
+        self._guard = guard
+
+    def placed(
+        self, page: Page, case: Case | None, here: Place | None, found: Found, decision: Decision
+    ) -> Place:
+        """Record a file about which something is to be done, be it only observing it."""
+        fresh = here is None or here.rule == UNDETERMINED != decision.rule
+        place = here or _new(page, found, decision)
+        same = place.file == found.id
+        place = replace(place, file=found.id, rule=decision.rule)
+        place = self._due(page, place, decision.action, same=same)
+        if place == here:
+            return place
+        if fresh and case is not None:
+            page.book.store.cases.put(replace(case, updated=page.now))
+        kept = page.place(place, Act.FOUND if fresh else "", action=str(decision.action))
+        if fresh and kept.state is not PlaceState.PENDING:  # else it is told when it is done
+            tell_place(page, kept)
+        return kept
+
+    def dropped(self, page: Page, here: Place | None, found: Found) -> Place | None:
+        """Record that nothing is to be done about a file; one that is held is left to be released.
+
+        An answer that is missing takes back only what was done because it was missing.
+        """
+        missing = found.verdict.outcome is Outcome.UNDETERMINED
+        if here is None or (missing and here.rule != UNDETERMINED):
+            return here
+        place = replace(here, file=found.id)
+        if here.state in _UNDONE:
+            place = page.place(_observed(place), Act.LET_BE)
+        elif place != here:
+            page.place(place)
+        if place.state is PlaceState.OBSERVED and here.rule == UNDETERMINED:
+            page.book.store.places.remove(place)
+            return None
+        return place
+
+    def lost(
+        self, page: Page, here: Place | None, found: Found, decision: Decision, detail: str
+    ) -> Place:
+        """Record that the content was there, and is not any more."""
+        place = here or _new(page, found, decision)
+        gone = replace(place, state=PlaceState.GONE, due=None, counted=None, detail=detail)
+        kept = page.place(gone, Act.GONE, detail=detail)
+        tell_place(page, kept)
+        return kept
+
+    def permitted(self, page: Page, place: Place) -> Place:
+        """Ask the flood guard; what it allows is counted and pending from now on."""
+        counted = place.state is PlaceState.PENDING and place.counted is not None
+        pending = replace(place, state=PlaceState.PENDING, due=page.now, flood=None)
+        if place.rule == UNDETERMINED or counted:
+            return pending
+        permission = self._guard.ask(place, page.now)
+        if permission.flood is None:
+            return replace(pending, counted=page.now)
+        if permission.new:
+            self._began(page, permission.flood, place)
+        if place.state is PlaceState.HELD:  # and stays so
+            return place
+        if permission.standing_down:
+            detail = f"flood {permission.flood.id}: stood down"
+            return replace(place, state=PlaceState.OBSERVED, due=None, detail=detail)
+        return replace(place, state=PlaceState.WAITING, due=None, flood=permission.flood.id)
+
+    def _due(self, page: Page, place: Place, action: Action, *, same: bool) -> Place:
+        """Say what is to be done; a file that is held or sealed is never let go by this."""
+        state = place.state
+        if action is Action.OBSERVE:
+            return _observed(place) if state in _UNDONE else place
+        if action is Action.HOLD and state is PlaceState.HELD and same:
+            return place
+        if state is PlaceState.FAILED and place.due is not None and place.due > page.now:
+            return place
+        return self.permitted(page, replace(place, action=action))
+
+    def _began(self, page: Page, flood: Flood, place: Place) -> None:
+        """Say that actions wait from now on, and how to go on."""
+        subject = flood.subject
+        page.audit(
+            Act.FLOOD_BEGAN,
+            flood=flood.id,
+            scope=str(subject.scope),
+            root=subject.root,
+            subject=subject.of,
+            most=flood.most,
+        )
+        case = page.book.store.cases.find(place.key)
+        page.tell(NoticeKind.FLOOD, wording.flood(flood, self._guard.window), case)
+
+
+def _observed(place: Place) -> Place:
+    return replace(place, state=PlaceState.OBSERVED, due=None, counted=None, flood=None)
+
+
+def _new(page: Page, found: Found, decision: Decision) -> Place:
+    uid, account = (None, "") if found.fd is None else account_of(found.fd)
+    return Place(
+        id=0,
+        key=found.key,
+        root=found.root,
+        path=found.path,
+        file=found.id,
+        uid=uid,
+        account=account,
+        found=page.now,
+        action=decision.action,
+        rule=decision.rule,
+        state=PlaceState.OBSERVED,
+    )
