@@ -18,9 +18,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from hashwacht.fingerprint import landlock, seccomp
+from hashwacht.fingerprint import seccomp
 from hashwacht.fingerprint.plan import Plan
 from hashwacht.fingerprint.wire import Attempt
+from hashwacht.sandbox import landlock
+from hashwacht.sandbox.unsupported import Unsupported
 
 MOST_DESCRIPTORS = 64
 """Open files of one worker: its socket, a content, its copy, the pipes of an operator's command."""
@@ -73,7 +75,7 @@ def _problem(restrict: Callable[[], None]) -> str:
     """Put on one layer; say why if the kernel has it not."""
     try:
         restrict()
-    except seccomp.Unsupported as error:
+    except Unsupported as error:
         return str(error)
     return ""
 

@@ -1,41 +1,30 @@
-"""The system call filter of a confined worker (seccomp(2), classic BPF).
-
-Written here in a hundred lines, because libseccomp is a shared library that a package from PyPI
-can neither bring along nor count on: with it, most installations would run without a filter.
-"""
+"""The system call filter of a confined worker (seccomp(2), classic BPF)."""
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
-import struct
 import sys
 from collections.abc import Mapping
 
 from hashwacht.fingerprint.syscalls import ALWAYS, ARCHITECTURES, Architecture, rules
-
-Instruction = tuple[int, int, int, int]
-"""Code, jump if true, jump if false, operand: struct sock_filter of linux/filter.h."""
-
-_LOAD, _AND, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x06
-"""BPF_LD|W|ABS, BPF_ALU|AND|K, BPF_JMP|JEQ|K, BPF_JMP|JGE|K, BPF_RET|K."""
-_NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
-"""Offsets in struct seccomp_data."""
-
-ALLOW = 0x7FFF_0000
-KILL = 0x8000_0000
-REFUSE = 0x0005_0000
-"""SECCOMP_RET_ALLOW, _KILL_PROCESS, _ERRNO (plus the number)."""
-
-_X32 = 0x4000_0000
-"""Numbers from here on are another calling convention of x86_64."""
-
-_PR_SET_SECCOMP, _FILTER = 22, 2
-
-
-class Unsupported(Exception):
-    """The layer cannot be had here, and why."""
+from hashwacht.sandbox.bpf import (
+    ALLOW,
+    AND,
+    ARCHITECTURE,
+    ARGUMENTS,
+    AT_LEAST,
+    EQUAL,
+    KILL,
+    LOAD,
+    NUMBER,
+    REFUSE,
+    RETURN,
+    X32,
+    Instruction,
+    apply,
+)
+from hashwacht.sandbox.unsupported import Unsupported
 
 
 def program(machine: Architecture, pid: int, *, may_copy: bool) -> list[Instruction]:
@@ -46,17 +35,17 @@ def program(machine: Architecture, pid: int, *, may_copy: bool) -> list[Instruct
     """
     numbers = machine.numbers
     return [
-        (_LOAD, 0, 0, _ARCHITECTURE),
-        (_EQUAL, 1, 0, machine.audit),
-        (_RETURN, 0, 0, KILL),
-        (_LOAD, 0, 0, _NUMBER),
-        (_AT_LEAST, 0, 1, _X32),
-        (_RETURN, 0, 0, REFUSE | errno.ENOSYS),
+        (LOAD, 0, 0, ARCHITECTURE),
+        (EQUAL, 1, 0, machine.audit),
+        (RETURN, 0, 0, KILL),
+        (LOAD, 0, 0, NUMBER),
+        (AT_LEAST, 0, 1, X32),
+        (RETURN, 0, 0, REFUSE | errno.ENOSYS),
         *_each(numbers, ALWAYS),
-        (_EQUAL, 0, 1, numbers["clone3"]),
-        (_RETURN, 0, 0, REFUSE | errno.ENOSYS),
+        (EQUAL, 0, 1, numbers["clone3"]),
+        (RETURN, 0, 0, REFUSE | errno.ENOSYS),
         *_ruled(numbers, pid, may_copy=may_copy),
-        (_RETURN, 0, 0, REFUSE | errno.EPERM),
+        (RETURN, 0, 0, REFUSE | errno.EPERM),
     ]
 
 
@@ -66,7 +55,7 @@ def _each(numbers: Mapping[str, int], names: tuple[str, ...]) -> list[Instructio
         instruction
         for name in names
         if name in numbers
-        for instruction in ((_EQUAL, 0, 1, numbers[name]), (_RETURN, 0, 0, ALLOW))
+        for instruction in ((EQUAL, 0, 1, numbers[name]), (RETURN, 0, 0, ALLOW))
     ]
 
 
@@ -76,20 +65,14 @@ def _ruled(numbers: Mapping[str, int], pid: int, *, may_copy: bool) -> list[Inst
         instruction
         for rule in rules(pid, may_copy=may_copy)
         for instruction in (
-            (_LOAD, 0, 0, _NUMBER),
-            (_EQUAL, 0, 4, numbers[rule.call]),
-            (_LOAD, 0, 0, _ARGUMENTS + 8 * rule.argument),  # the low half: both are little-endian
-            (_AND, 0, 0, rule.mask),
-            (_EQUAL, 0, 1, rule.value),
-            (_RETURN, 0, 0, ALLOW),
+            (LOAD, 0, 0, NUMBER),
+            (EQUAL, 0, 4, numbers[rule.call]),
+            (LOAD, 0, 0, ARGUMENTS + 8 * rule.argument),  # the low half: both are little-endian
+            (AND, 0, 0, rule.mask),
+            (EQUAL, 0, 1, rule.value),
+            (RETURN, 0, 0, ALLOW),
         )
     ]
-
-
-class _Program(ctypes.Structure):
-    """Struct sock_fprog."""
-
-    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
 
 def install(*, may_copy: bool) -> None:
@@ -101,13 +84,3 @@ def install(*, may_copy: bool) -> None:
     if name not in ARCHITECTURES or sys.maxsize < 1 << 32:
         raise Unsupported(f"no filter is written for {name}")
     apply(program(ARCHITECTURES[name], os.getpid(), may_copy=may_copy))
-
-
-def apply(made: list[Instruction]) -> None:
-    """Put any filter on this process, for good.  Raises Unsupported."""
-    packed = b"".join(struct.pack("HBBI", *each) for each in made)
-    buffer = ctypes.create_string_buffer(packed, len(packed))
-    filter_ = _Program(len(made), ctypes.addressof(buffer))
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_FILTER), ctypes.byref(filter_), 0, 0) != 0:
-        raise Unsupported(f"the kernel says: {os.strerror(ctypes.get_errno())}")

@@ -11,11 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hashwacht.fingerprint import landlock
 from hashwacht.fingerprint.plan import Limits, Plan
 from hashwacht.fingerprint.pool import PARTS, WorkerPool
-from hashwacht.fingerprint.seccomp import Unsupported
 from hashwacht.fingerprint.wire import Attempt
+from hashwacht.sandbox import landlock
+from hashwacht.sandbox.unsupported import Unsupported
 from hashwacht.testing.processes import workers
 from hashwacht.types import Fingerprint, Reason
 
@@ -75,12 +75,12 @@ def test_with_the_sandbox_required_it_works_where_it_is_complete(start: Start, a
 WITHOUT_LANDLOCK = """
 import ctypes, sys
 from hashwacht.errors import WorkerError
-from hashwacht.fingerprint import seccomp
 from hashwacht.fingerprint.plan import Plan
 from hashwacht.fingerprint.pool import WorkerPool
+from hashwacht.sandbox import bpf
 ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)
-absent = [(0x20, 0, 0, 0), (0x15, 0, 1, 444), (0x06, 0, 0, seccomp.REFUSE | 38)]
-seccomp.apply([*absent, (0x06, 0, 0, seccomp.ALLOW)])
+absent = [(0x20, 0, 0, 0), (0x15, 0, 1, 444), (0x06, 0, 0, bpf.REFUSE | 38)]
+bpf.apply([*absent, (0x06, 0, 0, bpf.ALLOW)])
 with WorkerPool(Plan(("md5", "pdq")), 1) as pool:
     print(pool.layers)
 with WorkerPool(Plan(("md5", "pdq")), 1, require_sandbox=True) as pool:

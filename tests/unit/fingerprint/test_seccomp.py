@@ -8,8 +8,9 @@ import errno
 
 import pytest
 
-from hashwacht.fingerprint.seccomp import ALLOW, KILL, REFUSE, Instruction, program
+from hashwacht.fingerprint.seccomp import program
 from hashwacht.fingerprint.syscalls import ALWAYS, ARCHITECTURES, Architecture
+from hashwacht.sandbox.bpf import ALLOW, KILL, REFUSE, Instruction
 
 MACHINES = list(ARCHITECTURES)
 PID = 4711

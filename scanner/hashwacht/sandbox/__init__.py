@@ -1,0 +1,1 @@
+"""What a process can give up, for good: files (Landlock), system calls (seccomp), the network."""
