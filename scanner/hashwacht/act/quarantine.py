@@ -38,9 +38,11 @@ _RESERVE = 1 << 20
 class Wanted:
     """The file to take: *fd* is open on what was judged, *path* the name it had then.
 
-    *mode* are the permission bits to restore if a hold has changed them.
+    *mode* are the permission bits to restore if a hold has changed them; *id* is that of an entry
+    that is not there yet.
     """
 
+    id: str
     fd: int
     path: bytes
     key: str
@@ -90,12 +92,15 @@ class Quarantine:
     def _begin(self, wanted: Wanted, parent: OpenDirectory, name: bytes) -> Sealed | Refusal:
         """Write the intent down and go."""
         try:
-            entry, claim = self._shelf.begin()
+            claim = self._shelf.begin(wanted.id)
         except OSError as error:
             return Refusal.of(error, "writing to the vault")
+        if claim is None:
+            return Refusal(Obstacle.BUSY, "another process acts on it")
+        entry = self._shelf.entry(wanted.id)
         with claim:
             try:
-                record = _intent(entry.id, wanted, parent, self._clock())
+                record = _intent(wanted, parent, self._clock())
                 entry.create(record)
             except OSError as error:
                 forget(entry, claim)
@@ -104,11 +109,11 @@ class Quarantine:
             return taking.run(parent, self._recipients, self._clock)
 
 
-def _intent(id_: str, wanted: Wanted, parent: OpenDirectory, now: float) -> Record:
+def _intent(wanted: Wanted, parent: OpenDirectory, now: float) -> Record:
     found, above = os.fstat(wanted.fd), os.fstat(parent.fd)
     attributes = Attributes.of(wanted.fd)
     return Record(
-        id=id_,
+        id=wanted.id,
         state=State.TAKING,
         path=wanted.path,
         key=wanted.key,

@@ -93,14 +93,12 @@ class Shelf:
             path.mkdir(mode=0o700, exist_ok=True)
         durable.sync_directory(self.path)
 
-    def begin(self) -> tuple[Entry, Claim]:
-        """Give a new entry, not written yet, and the claim to it, durable.  Raises OSError."""
+    def begin(self, id_: str) -> Claim | None:
+        """Claim a new entry, durable; None if another process works on it.  Raises OSError."""
         self.prepare()
-        id_ = secrets.token_hex(8)
-        claim = Claim.take(self._open / id_)
-        assert claim is not None
+        claim = self.claim(id_)
         durable.sync_directory(self._open)
-        return self.entry(id_), claim
+        return claim
 
     def claim(self, id_: str) -> Claim | None:
         """Claim an entry that is there; None if another process works on it.  Raises OSError."""
@@ -125,6 +123,11 @@ class Shelf:
     def is_open(self, id_: str) -> bool:
         """Tell if something with this entry is half done."""
         return is_id(id_) and (self._open / id_).exists()
+
+
+def new_id() -> str:
+    """Give an id that no entry has: 64 random bits."""
+    return secrets.token_hex(8)
 
 
 def is_id(text: str) -> bool:

@@ -17,11 +17,11 @@ from hashwacht.act.claim import Claim
 from hashwacht.act.holding import PREFIX
 from hashwacht.act.quarantine import Quarantine, Wanted
 from hashwacht.act.record import Ending, Record, State
-from hashwacht.act.recovery import Recovered, end_destroying, recover, settle
+from hashwacht.act.recovery import Outcome, Recovered, end_destroying, recover, settle
 from hashwacht.act.refusal import Obstacle, Refusal
 from hashwacht.act.restoring import Restored, Wish, restore
 from hashwacht.act.sealed import Sealed
-from hashwacht.act.shelf import Entry, Shelf
+from hashwacht.act.shelf import Entry, Shelf, new_id
 from hashwacht.act.verifying import Finding, verify
 from hashwacht.files import Changed
 
@@ -60,16 +60,23 @@ class Vault:
         evidence: Mapping[str, object],
         *,
         mode: int | None = None,
+        id_: str = "",
     ) -> Sealed | Refusal:
         """Take the file that is open as *fd* away from *path* and seal it.
 
         *fd* is the descriptor, open for reading, that was judged, *key* the SHA-256 of what was
         judged (64 hex digits), *evidence* whatever belongs to the record, as JSON; *mode* the
-        permission bits to restore one day if a hold has changed those of the file.
+        permission bits to restore one day if a hold has changed those of the file.  *id_* comes
+        from :func:`hashwacht.act.shelf.new_id`: whoever writes it down before can find out after
+        a crash what became of the file, and may ask again.
         """
         if self.holds(path):
             return Refusal(Obstacle.BUSY, "it is being taken already")
-        return self._quarantine.take(Wanted(fd, path, key, evidence, mode))
+        if self._shelf.knows(id_):
+            known = self._act_on(id_, lambda _, record: Sealed(record))
+            if isinstance(known, Sealed) or self._shelf.knows(id_):
+                return known
+        return self._quarantine.take(Wanted(id_ or new_id(), fd, path, key, evidence, mode))
 
     def holds(self, path: bytes) -> bool:
         """Tell if *path* lies in one of our holding directories, where it is for moments.
@@ -166,8 +173,9 @@ def _act_on(
     interrupted: bool,
 ) -> Done | Refusal:
     """Settle what was interrupted, then act if it is sealed.  Raises what the acts raise."""
-    if interrupted:
-        settle(entry)
+    if interrupted and settle(entry).outcome is Outcome.BACK:
+        claim.settle()
+        return Refusal(Obstacle.UNKNOWN, "it was interrupted, and its file is back")
     record = entry.read()
     try:
         if record.state is not State.SEALED:
