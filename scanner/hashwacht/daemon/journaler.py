@@ -37,6 +37,16 @@ class Queue(Protocol):
     def __len__(self) -> int: ...
 
 
+class Ear(Protocol):
+    """Who looks after the watch, and so listens to what it says."""
+
+    def hear(self, announcement: Announcement) -> bool:
+        """Say if an announcement is but a canary."""
+
+    def hear_missed(self, missed: Missed) -> None:
+        """Take note of a gap."""
+
+
 class Journaler:
     """Writes down what is announced.  ``run`` in a thread of its own.
 
@@ -59,8 +69,8 @@ class Journaler:
         self._never = threading.Event()
         self.healthy = clock()
 
-    def run(self, hear: Callable[[Announcement], bool], written: Callable[[], None]) -> None:
-        """Write until the stop.  *hear* keeps canaries back, *written* is called after each batch.
+    def run(self, ear: Ear, written: Callable[[], None]) -> None:
+        """Write until the stop.  *ear* keeps canaries back, *written* is called after each batch.
 
         A stop does not interrupt what waits for the state: what was taken must be written.
         """
@@ -72,7 +82,9 @@ class Journaler:
                 if self._stop.is_set():
                     return
                 continue
-            heard = [each for each in announced if not hear(each)]
+            heard = [each for each in announced if not ear.hear(each)]
+            for each in missed:
+                ear.hear_missed(each)
             files = self._belonging(heard)
             patiently(lambda: self._write(files, missed), self._never)  # noqa: B023  # called now
             self._counting.announced(len(files), len(missed))

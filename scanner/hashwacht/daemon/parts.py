@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from hashwacht.casework.found import Found
@@ -36,6 +36,10 @@ class Parts:
     settings: DaemonSettings
     jobs: int
 
+    def resolved(self) -> Parts:
+        """Give the same, with the links in the paths of the roots followed anew."""
+        return replace(self, roots=self.roots.resolved())
+
 
 class Current:
     """The parts that count now.  Those of before are closed when their last user is done."""
@@ -62,6 +66,7 @@ class Current:
         with self._lock:
             self._users[parts] -= 1
             over = parts is not self._now and not self._users[parts]
+            over = over and parts.pipeline is not self._now.pipeline
         if over:
             parts.pipeline.close()
 
@@ -78,6 +83,6 @@ class Current:
         """Let these count from now on."""
         with self._lock:
             former, self._now = self._now, parts
-            over = not self._users[former]
+            over = not self._users[former] and former.pipeline is not parts.pipeline
         if over:
             former.pipeline.close()

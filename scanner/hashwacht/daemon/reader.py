@@ -48,7 +48,10 @@ class Reader:
     """Looks at files.  Thread-safe: any number of threads may call at once."""
 
     def __init__(
-        self, store: Store, settings: DaemonSettings, clock: Callable[[], float] = time.time
+        self,
+        store: Store,
+        settings: Callable[[], DaemonSettings],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """*clock* gives Unix time."""
         self._store, self._settings, self._clock = store, settings, clock
@@ -85,7 +88,7 @@ class Reader:
             return directory.file(name, (found.st_dev, found.st_ino))
 
     def _read(self, task: Task, fd: int, means: Means) -> Look:
-        now, quiet = self._clock(), self._settings.quiet
+        now, quiet = self._clock(), self._settings().quiet
         if (remaining := left(fd, closed=task.entry.closed, quiet=quiet, now=now)) > 0:
             return Later(task, max(now + remaining, self._later(task).due))
         found = os.fstat(fd)
@@ -115,5 +118,6 @@ class Reader:
         return Unread(task, at, 1, Reason.UNREADABLE, error.strerror or str(error))
 
     def _later(self, task: Task) -> Later:
-        wait = pause(self._settings.quiet, self._settings.busy, task.entry.attempts)
+        settings = self._settings()
+        wait = pause(settings.quiet, settings.busy, task.entry.attempts)
         return Later(task, self._clock() + wait)

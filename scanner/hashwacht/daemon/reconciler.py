@@ -60,7 +60,7 @@ class Reconciler:
         found: Callable[[], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take *uploads*, which says if some are on their way; *found* is told what was journaled."""
+        """Take *uploads*, which says if some are on their way, and *found*, to tell of new work."""
         self.bell = threading.Event()
         self.closed: Callable[[Sequence[Gap]], None] = lambda _gaps: None
         self._store, self._current, self._stop = store, current, stop

@@ -62,6 +62,7 @@ class Roots:
 
         Raises UsageError if two roots are the same directory, ConfigurationError for a rule.
         """
+        self._given = roots, rules, own
         self._configured = {each.name: os.fsencode(each.directory) for each in roots}
         self._lock = threading.Lock()
         paths = {each.name: os.path.realpath(self._configured[each.name]) for each in roots}
@@ -107,6 +108,10 @@ class Roots:
             return None
         with self._lock:
             return None if root.leaves_out(path) else root
+
+    def resolved(self) -> Roots:
+        """Give the same roots with the links in their paths followed anew."""
+        return Roots(*self._given)
 
     @property
     def moved(self) -> bool:

@@ -27,7 +27,6 @@ class Verdicts:
     ) -> None:
         """*back* is set when a matcher answers again.  *clock* gives Unix time."""
         self._store, self._counting, self._clock = store, counting, clock
-        self._one = threading.Lock()
         self.hearing = Hearing()
         self.back = threading.Event()
 
@@ -51,8 +50,7 @@ class Verdicts:
         *delay* is how many seconds the file waited for it, None if nobody did.
         """
         try:
-            with self._one:
-                action = parts.casework.settle(found)
+            action = parts.casework.settle(found)
         except Exception:  # noqa: BLE001  # one file must not end the watch over all others
             _log.exception("what follows from a verdict could not be done")
             self._counting.acted("", failed=True)
@@ -63,8 +61,7 @@ class Verdicts:
 
     def retry(self, parts: Parts) -> None:
         """Try again what failed of what follows."""
-        with self._one:
-            parts.casework.retry(self._clock())
+        parts.casework.retry(self._clock())
 
 
 def is_waiting(judged: Judged) -> bool:

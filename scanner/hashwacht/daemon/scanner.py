@@ -1,0 +1,204 @@
+"""The scanner: every announced file is journaled, read, judged and settled; gaps are closed.
+
+::
+
+    watch ──▶ Announced ──▶ journaler ──▶ journal ──▶ dispatcher ──▶ readers ──▶ clerks
+                               │  gaps ──▶ reconciler ──▲ (walks)       │          │
+                               └─ trees ────────────────┘          worker pool   matchers,
+                                                                                 casework
+    contents that wait for an answer ──▶ asker ──▶ matchers, casework
+
+The journal stands in the middle: what is in front of it is quick and does nothing but write it,
+what is behind it can be killed at any instant and begins anew from it.  All threads wait for
+events; without any, one look a second is all that happens.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hashwacht.daemon.asker import Asker
+from hashwacht.daemon.clerk import Clerk
+from hashwacht.daemon.counts import Counting
+from hashwacht.daemon.dispatcher import Dispatcher
+from hashwacht.daemon.journaler import Journaler, Queue
+from hashwacht.daemon.parts import Current, Parts
+from hashwacht.daemon.reader import Reader
+from hashwacht.daemon.reading import Reading
+from hashwacht.daemon.reconciler import Reconciler
+from hashwacht.daemon.seeing import Seeing
+from hashwacht.daemon.threads import Threads
+from hashwacht.daemon.trees import Trees
+from hashwacht.daemon.verdicts import Verdicts
+from hashwacht.errors import HashwachtError
+from hashwacht.state.store import Store
+
+_log = logging.getLogger(__name__)
+
+TICK = 0.25
+"""Seconds between two looks if somebody wants us to stop or to reload."""
+
+TEND = 2.0
+"""Seconds between two looks after the watch."""
+
+RETRY = 5.0
+"""Seconds between two looks at actions that failed."""
+
+PATIENCE, GRACE = 0.6, 0.8
+"""Seconds that work under way gets to end by itself, and then to notice that it was cut off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What there is to see from outside while the scanner runs."""
+
+    counting: Counting
+    verdicts: Verdicts
+    seeing: Seeing
+    queue: Queue
+    current: Current
+
+
+class Scanner:
+    """Runs once.  The caller closes store and parts afterwards, if ``run`` returned in order."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        parts: Parts,
+        queue: Queue,
+        seeing: Seeing,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """*queue* is what *seeing* fills.  *clock* gives Unix time."""
+        self._store, self._clock = store, clock
+        self._stop, self._cut = threading.Event(), threading.Event()
+        self._last = threading.Event()
+        self._threads, self._journaling = Threads(self._stop), Threads(self._stop)
+        self._current, counting = Current(parts), Counting()
+        self._verdicts = Verdicts(store, counting, clock)
+        self._dispatcher = Dispatcher(store, self._current, self._stop, clock)
+        self._reading = Reading(
+            self._dispatcher,
+            Reader(store, lambda: self._current.now.settings, clock),
+            Clerk(store, self._verdicts, self._stop, self._cut, clock),
+            self._stop,
+        )
+        self._journaler = Journaler(
+            queue, store, self._current, counting=counting, stop=self._last, clock=clock
+        )
+        found = self._dispatcher.bell.set
+        self._trees = Trees(store, self._current, self._stop, found, clock)
+        self.reconciler = Reconciler(
+            store, self._current, self._stop, uploads=self._uploads, found=found, clock=clock
+        )
+        self._asker = Asker(
+            store,
+            self._current,
+            self._verdicts,
+            stop=self._stop,
+            cut=self._cut,
+            uploads=self._uploads,
+            clock=clock,
+        )
+        self._seeing = seeing
+        self.observed = Observed(counting, self._verdicts, seeing, queue, self._current)
+
+    def run(self, stop: threading.Event, each_round: Callable[[], Parts | None]) -> None:
+        """Run until *stop*; then end within two seconds.
+
+        *each_round* is called some times a second; what it returns takes the place of the parts.
+        Raises what ended a thread that cannot go on, and what the watch says at its start.
+        """
+        self._start()
+        try:
+            tended = retried = 0.0
+            while not (stop.wait(TICK) or self._stop.is_set()):
+                if (parts := each_round()) is not None:
+                    self._replace(parts)
+                now = time.monotonic()
+                if now - tended >= TEND:
+                    tended = now
+                    self._passing(self._tend)
+                if now - retried >= RETRY:
+                    retried = now
+                    self._passing(self._retry)
+        finally:
+            self._end()
+        if failure := self._threads.failure or self._journaling.failure:
+            raise failure
+
+    def _start(self) -> None:
+        """Start the journaler first, so that nothing the watch says has to wait."""
+        self._journaling.start(
+            "journaler", lambda: self._journaler.run(self._seeing, self._written)
+        )
+        try:
+            self._seeing.begin(self._current.now.roots)
+        except BaseException:
+            self._end()
+            raise
+        self._reading.start(self._threads)
+        for name, part in (
+            ("dispatcher", self._dispatcher),
+            ("trees", self._trees),
+            ("reconciler", self.reconciler),
+            ("asker", self._asker),
+        ):
+            self._threads.start(name, part.run)
+
+    def _uploads(self) -> bool:
+        return self._dispatcher.uploads
+
+    def _written(self) -> None:
+        """Something was announced."""
+        for bell in (self._dispatcher.bell, self._trees.bell, self.reconciler.bell):
+            bell.set()
+
+    def _tend(self) -> None:
+        parts = self._current.now
+        if parts.roots.moved:
+            _log.info("a link in the path of a root leads somewhere else now")
+            self._replace(parts.resolved())
+        self._seeing.tend(self._journaler.healthy, parts.settings.canary)
+
+    def _retry(self) -> None:
+        with self._current.using() as parts:
+            self._verdicts.retry(parts)
+
+    def _replace(self, parts: Parts) -> None:
+        """Work with other parts from now on.  Both watches run for a moment: no event is lost."""
+        self._current.replace(parts)
+        self._seeing.begin(parts.roots)
+        self._written()
+
+    @staticmethod
+    def _passing(work: Callable[[], None]) -> None:
+        """Do it; what fails for a while is done in another round."""
+        try:
+            work()
+        except HashwachtError as error:
+            if not error.retryable:
+                raise
+            _log.warning("%s; tried again", error.message)
+
+    def _end(self) -> None:
+        """End in the order of the work; what does not end by itself is cut off."""
+        self._seeing.close()
+        self._last.set()
+        self._stop.set()
+        self._dispatcher.bell.set()
+        self._written()
+        self._verdicts.back.set()
+        self._reading.end()
+        if not self._threads.join(PATIENCE):
+            self._cut.set()
+            self._current.now.pipeline.close()
+            self._threads.join(GRACE)
+        self._journaling.join(GRACE)
+        self._reading.drop()

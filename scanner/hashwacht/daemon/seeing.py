@@ -1,0 +1,183 @@
+"""Looking after the watch: canaries, heartbeats, and gaps that are over."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from hashwacht.announcement import Announcement, Cause, Listener, Missed, Root, Watch
+from hashwacht.daemon.roots import Roots
+from hashwacht.state.gaps import Gap, Watched
+from hashwacht.state.store import Store
+
+SILENCE = 3 * 3600.0
+"""Seconds without another word of it after which a lack of watches is over.
+
+The watch tries again at least every hour, and says so if it fails.
+"""
+
+
+class Canaries(Protocol):
+    """Writes a file into every root from time to time, and knows it when it is announced."""
+
+    def write_all(self) -> list[Missed]:
+        """Write them; say where that was not possible."""
+
+    def seen(self, announcement: Announcement) -> bool:
+        """Say if this is one of them, and take note that it was announced."""
+
+    def overdue(self) -> list[Missed]:
+        """Say which were written and not announced in time."""
+
+
+class Seeing:
+    """The watch over all roots and the proof that it works.  ``hear`` is thread-safe."""
+
+    def __init__(
+        self,
+        store: Store,
+        listener: Listener,
+        make_watch: Callable[[], Watch],
+        make_canaries: Callable[[Sequence[Root]], Canaries],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Watch nothing yet."""
+        self._store, self._listener, self._clock = store, listener, clock
+        self._make_watch, self._make_canaries = make_watch, make_canaries
+        self._watch: Watch | None = None
+        self._canaries: Canaries | None = None
+        self._roots: Roots | None = None
+        self._canary_due = 0.0
+        self._said: dict[tuple[str, Cause], float] = {}
+        self.canary: dict[str, float] = {}
+        self.event: dict[str, float] = {}
+
+    def hear(self, announcement: Announcement) -> bool:
+        """Say if an announcement is but a canary."""
+        now = self._clock()
+        if self._canaries is not None and self._canaries.seen(announcement):
+            self.canary[announcement.root] = now
+            return True
+        self.event[announcement.root] = now
+        return False
+
+    def hear_missed(self, missed: Missed) -> None:
+        """Take note of what the watch could not do."""
+        self._said[missed.root, missed.cause] = self._clock()
+
+    def begin(self, roots: Roots) -> None:
+        """Watch these from now on; those of before as well until these are watched.
+
+        What was written before is a gap of every root that was not watched already.
+        """
+        if self._roots is not None and _places(self._roots) == _places(roots):
+            self._roots = roots
+            return
+        before = self._watch
+        known = {} if self._roots is None else {each.name: each.path for each in self._roots.all}
+        self._end_lasting()
+        watched = tuple(root.watched for root in roots.all)
+        watch = self._make_watch()
+        watch.start(watched, self._listener)
+        self._watch, self._roots = watch, roots
+        self._canaries, self._canary_due = self._make_canaries(watched), 0.0
+        if before is not None:
+            before.close()
+        now = self._clock()
+        last = self._store.gaps.watched()
+        with self._store.transaction():
+            self._store.gaps.retire([root.name for root in roots.all], now)
+            for root in watched:
+                if known.get(root.name) != root.path:
+                    self._open_first(root, last.get(root.name), now)
+            self._beat(now)
+
+    def _open_first(self, root: Root, last: Watched | None, now: float) -> None:
+        if last is None or last.path != root.path:
+            self._store.gaps.open(Missed(root.name, Cause.STARTED), now, now)
+        else:
+            self._store.gaps.open(Missed(root.name, Cause.DOWNTIME), min(last.at, now), now)
+
+    def tend(self, healthy: float, every: float) -> None:
+        """Look after it; called every few seconds.
+
+        *healthy* is until when (Unix time) all that was announced is in the journal, *every* how
+        many seconds lie between two canaries.
+        """
+        assert self._watch is not None
+        assert self._canaries is not None
+        self._watch.tend()
+        now = self._clock()
+        for missed in self._canaries.overdue():
+            self._listener.missed(missed)
+            self._watch.renew(missed.root)
+        if now >= self._canary_due:
+            self._canary_due = now + every
+            for missed in self._canaries.write_all():
+                self._listener.missed(missed)
+        over = [gap.id for gap in self._store.gaps.list_open() if self._is_over(gap)]
+        if over:
+            self._store.gaps.end(over, now)
+        self._beat(healthy)
+
+    def _is_over(self, gap: Gap) -> bool:
+        """Say if what lasted is over: the root is there again, the canary sings again."""
+        root = self._roots.get(gap.root) if self._roots else None
+        if gap.ended is not None or root is None:
+            return False
+        if gap.cause is Cause.UNMOUNTED:
+            return _is_there(gap.path or root.path)
+        said = self._said.get((gap.root, gap.cause), gap.began)
+        if gap.cause is Cause.WATCH_LIMIT:
+            return self._clock() - said > SILENCE
+        return gap.cause is Cause.DEAD_WATCH and self.canary.get(gap.root, 0.0) > said
+
+    def _end_lasting(self) -> None:
+        """Take back what a watch of before said; the new one will say it again if it is so."""
+        lasting = [
+            gap.id
+            for gap in self._store.gaps.list_open()
+            if gap.ended is None and gap.cause is not Cause.UNLISTED
+        ]
+        self._store.gaps.end(lasting, self._clock())
+
+    def _beat(self, at: float) -> None:
+        """Note until when which roots were watched: all that miss nothing just now."""
+        assert self._roots is not None
+        blind = {
+            gap.root
+            for gap in self._store.gaps.list_open()
+            if gap.ended is None and gap.cause not in {Cause.UNLISTED, Cause.REMOTE}
+        }
+        self._store.gaps.beat(
+            [
+                Watched(root.name, root.path, at, *found)
+                for root in self._roots.all
+                if root.name not in blind and (found := _identity(root.path))
+            ]
+        )
+
+    def close(self) -> None:
+        """Watch no more."""
+        if self._watch is not None:
+            self._watch.close()
+
+
+def _places(roots: Roots) -> dict[str, bytes]:
+    return {root.name: root.path for root in roots.all}
+
+
+def _is_there(path: bytes) -> bool:
+    return _identity(path) is not None
+
+
+def _identity(path: bytes) -> tuple[int, int] | None:
+    """Give device and inode number of a directory; None if there is none."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if stat.S_ISDIR(found.st_mode) else None

@@ -1,0 +1,167 @@
+"""A scanner with a real watch on a real directory, in threads of this process, for tests."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from hashwacht.announcement import Lane, Watch
+from hashwacht.casework.found import Found
+from hashwacht.daemon.parts import Parts
+from hashwacht.daemon.roots import Roots
+from hashwacht.daemon.scanner import Scanner
+from hashwacht.daemon.seeing import Seeing
+from hashwacht.fingerprint.in_process import InProcess
+from hashwacht.fingerprint.plan import Plan
+from hashwacht.intake.announced import Announced
+from hashwacht.intake.canary import Canary
+from hashwacht.intake.watch_watchdog import WatchdogWatch
+from hashwacht.match.panel import Panel, Seat
+from hashwacht.pipeline import Pipeline
+from hashwacht.policy import Action
+from hashwacht.ports import Fingerprinter
+from hashwacht.settings import DaemonSettings, RootSettings
+from hashwacht.state.store import Store
+from hashwacht.testing.fakes import CountingFingerprinter, KnowingMatcher
+from hashwacht.types import FileId, Outcome
+
+PATIENCE = 20.0
+"""Seconds until something that should happen counts as not happening."""
+
+
+@dataclass
+class RememberingCasework:
+    """Remembers what it was told, and does nothing."""
+
+    found: list[Found] = field(default_factory=list)
+    problem: Callable[[Found], None] = lambda _found: None
+
+    def settle(self, found: Found) -> Action:
+        """Remember, unless there is a problem."""
+        self.problem(found)
+        self.found.append(found)
+        return Action.OBSERVE if found.verdict.outcome is Outcome.MATCH else Action.ALLOW
+
+    def retry(self, now: float) -> None:
+        """Have nothing to try again."""
+
+    def paths(self, outcome: Outcome) -> set[bytes]:
+        """Give the paths that were told with this outcome."""
+        return {each.path for each in self.found if each.verdict.outcome is outcome}
+
+
+@dataclass
+class DaemonBench:
+    """One state, some roots, a matcher of ours, and scanners that run one after the other."""
+
+    state: Path
+    roots: tuple[RootSettings, ...]
+    matcher: KnowingMatcher = field(default_factory=KnowingMatcher)
+    casework: RememberingCasework = field(default_factory=RememberingCasework)
+    settings: DaemonSettings = field(default_factory=lambda: DaemonSettings(quiet=0.05, canary=1.0))
+    fingerprinter: Callable[[], Fingerprinter] = lambda: InProcess(Plan(("sha256",)))
+    watch: Callable[[], Watch] = WatchdogWatch
+    own: tuple[bytes, ...] = ()
+    jobs: int = 2
+
+    def __post_init__(self) -> None:
+        """Open the state."""
+        self.store = Store.open(self.state)
+        self.counting = CountingFingerprinter(self.fingerprinter())
+        self.reload: Parts | None = None
+
+    def parts(self) -> Parts:
+        """Make the parts as they are configured now."""
+        return Parts(
+            roots=Roots(self.roots, (), self.own),
+            pipeline=Pipeline(self.counting, Panel([Seat(self.matcher)])),
+            casework=self.casework,
+            settings=self.settings,
+            jobs=self.jobs,
+        )
+
+    @contextmanager
+    def running(self) -> Iterator[Scanner]:
+        """Run a scanner; it has ended in order, and quickly, when this is left."""
+        queue = Announced(self.settings.queue)
+        seeing = Seeing(
+            self.store,
+            queue,
+            self.watch,
+            lambda roots: Canary(roots, 2 * self.settings.canary),
+        )
+        scanner = Scanner(store=self.store, parts=self.parts(), queue=queue, seeing=seeing)
+        stop, failures = threading.Event(), list[BaseException]()
+
+        def run() -> None:
+            try:
+                scanner.run(stop, self._take_reload)
+            except BaseException as failure:  # noqa: BLE001  # raised in the test's own thread
+                failures.append(failure)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        self.wait_for(lambda: self.store.gaps.watched() or failures, "watched")
+        try:
+            yield scanner
+        finally:
+            stop.set()
+            thread.join(PATIENCE)
+        if failures:
+            raise failures[0]
+        assert not thread.is_alive(), "the scanner did not stop"
+
+    def _take_reload(self) -> Parts | None:
+        parts, self.reload = self.reload, None
+        return parts
+
+    def wait_for(self, condition: Callable[[], object], what: str) -> None:
+        """Wait until it is so."""
+        until = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < until, f"not {what} within {PATIENCE:g} s"
+            time.sleep(0.01)
+
+    def wait_until_done(self, *, gaps: bool = True) -> None:
+        """Wait until nothing waits in the journal, and no gap that can be closed is open."""
+
+        def done() -> bool:
+            waiting = sum(self.store.journal.depth().values())
+            open_gaps = [gap for gap in self.store.gaps.list_open() if gap.ended is not None]
+            return not waiting and not (gaps and open_gaps)
+
+        self.wait_for(done, "done")
+
+    def unasked(self, root: Path) -> set[bytes]:
+        """Name the files below *root* that the state does not know as they are, with a verdict."""
+        left = set()
+        for folder, _, names in os.walk(bytes(root)):
+            known = self.store.files.in_directory(folder)
+            for name in names:
+                path = folder.rstrip(b"/") + b"/" + name
+                seen, now = known.get(name), FileId.of(os.lstat(path))
+                if seen is None or seen.outcome is None or not _same(seen.id, now):
+                    left.add(path)
+        return left
+
+    def waiting(self, lane: Lane) -> int:
+        """Say how many entries of a lane wait."""
+        return self.store.journal.depth_of(lane)
+
+    def change(self, **changes: object) -> None:
+        """Change settings of the daemon for scanners that start later."""
+        self.settings = replace(self.settings, **changes)  # type: ignore[arg-type]  # by name
+
+    def close(self) -> None:
+        """Close the state."""
+        self.store.close()
+
+
+def _same(one: FileId, other: FileId) -> bool:
+    """Compare all but the change time, which is not kept if it was too fresh."""
+    return replace(one, ctime_ns=0) == replace(other, ctime_ns=0)

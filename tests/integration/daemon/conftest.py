@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hashwacht.settings import RootSettings
+from hashwacht.testing.daemon_bench import DaemonBench
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Give an empty directory to be watched."""
+    made = tmp_path / "storage"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def bench(tmp_path: Path, root: Path) -> Iterator[DaemonBench]:
+    made = DaemonBench(tmp_path / "state", (RootSettings("uploads", root),))
+    yield made
+    made.close()
