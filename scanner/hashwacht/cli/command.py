@@ -26,11 +26,20 @@ class Command(click.Command):
     """A command with examples in its help, and the options that every command has."""
 
     def __init__(
-        self, *arguments: Any, examples: Sequence[Example] = (), json: bool = False, **rest: Any
+        self,
+        *arguments: Any,
+        examples: Sequence[Example] = (),
+        json: bool = False,
+        exit_status: Mapping[int, str] = MappingProxyType({}),
+        **rest: Any,
     ) -> None:
-        """Take what click takes, the examples, and whether it has results to give as JSON."""
+        """Take what click takes, the examples, and whether it has results to give as JSON.
+
+        *exit_status* says what the exit codes mean, if not what they mean everywhere.
+        """
         super().__init__(*arguments, **rest)
         self.examples = tuple(examples)
+        self.exit_status = exit_status
         self.params += [json_option()] if json else []
         self.params += common_options()
 

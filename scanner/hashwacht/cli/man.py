@@ -100,7 +100,7 @@ def _page(context: click.Context, name: str) -> str:
         ("COMMANDS", _commands(context)),
         ("OPTIONS", roff.items(_options(context))),
         ("EXAMPLES", roff.examples((each.typed, each.does) for each in shown.examples)),
-        ("EXIT STATUS", roff.items((str(int(code)), EXIT_STATUS[code]) for code in ExitCode)),
+        ("EXIT STATUS", roff.items(_exit_status(shown))),
         ("ENVIRONMENT", roff.items(ENVIRONMENT)),
         ("FILES", roff.items(FILES)),
         ("SEE ALSO", roff.text(_see_also(context))),
@@ -129,6 +129,12 @@ def _options(context: click.Context) -> Iterator[tuple[str, str]]:
         record = each.get_help_record(context)
         if record is not None and record[1]:
             yield record
+
+
+def _exit_status(shown: click.Command) -> Iterator[tuple[str, str]]:
+    own = shown.exit_status if isinstance(shown, Command) else {}
+    for code, meaning in (own or EXIT_STATUS).items():
+        yield str(int(code)), meaning
 
 
 def _see_also(context: click.Context) -> str:

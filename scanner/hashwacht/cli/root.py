@@ -12,6 +12,7 @@ from hashwacht.cli.command import Example, Group
 
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
+        "status": "Say if this machine is protected, and what the daemon is doing.",
         "scan": "Scan existing storage against the configured matchers.",
         "recheck": "Ask again about stored fingerprints whose answers are no longer good enough.",
         "scans": "List scans and rechecks with their state and figures.",

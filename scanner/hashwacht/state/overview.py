@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hashwacht.state.database import Database
 from hashwacht.state.encoding import MATCH, UNDETERMINED
 from hashwacht.state.files import below
+from hashwacht.state.places import PlaceState
 from hashwacht.types import Reason
 
 _FILES = (
@@ -16,6 +17,10 @@ _FILES = (
     " LEFT JOIN contents AS c ON c.id = f.content"
 )
 _WITHIN = "(d.path = ? OR (d.path >= ? AND d.path < ?))"
+
+_UNDETERMINED = f"""
+    SELECT count(*), min(p.first_seen) FROM contents AS c
+    JOIN fingerprints AS p ON p.content = c.id WHERE c.outcome = {UNDETERMINED}"""  # noqa: S608  # ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,14 @@ class Seen:
     path: bytes
     content: int | None
     reason: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pile:
+    """How many there are, and since when (Unix seconds) the oldest one is; None: there is none."""
+
+    number: int
+    oldest: float | None
 
 
 class Overview:
@@ -73,3 +86,21 @@ class Overview:
                     (root, *below(root), limit),
                 ).fetchall()
             ]
+
+    def undetermined(self) -> Pile:
+        """Count contents whose last verdict was UNDETERMINED, for whatever reason."""
+        return self._pile(_UNDETERMINED)
+
+    def unanswered(self) -> Pile:
+        """Count contents that wait for an answer."""
+        return self._pile("SELECT count(*), min(since) FROM unanswered")
+
+    def places(self) -> dict[PlaceState, int]:
+        """Count the places of all cases by state."""
+        with self._database.reading() as connection:
+            rows = connection.execute("SELECT state, count(*) FROM places GROUP BY state")
+            return {PlaceState(state): number for state, number in rows.fetchall()}
+
+    def _pile(self, query: str) -> Pile:
+        with self._database.reading() as connection:
+            return Pile(*connection.execute(query).fetchone())

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hashwacht.errors import StateError
-from hashwacht.state.schema_daemon import ALERTS, CASES, GAPS, JOURNAL
+from hashwacht.state.schema_daemon import ALERTS, CASES, GAPS, JOURNAL, STATUS
 
 Step = tuple[str, ...]
 """The SQL statements that lead from one version to the next."""
@@ -114,7 +114,7 @@ _VERSION_2: Step = (
         PRIMARY KEY (key, decoder)) WITHOUT ROWID""",
 )
 
-_VERSION_3: Step = (*JOURNAL, *GAPS, *CASES, *ALERTS)
+_VERSION_3: Step = (*JOURNAL, *GAPS, *CASES, *ALERTS, *STATUS)
 
 STEPS: tuple[Step, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 """All steps in order; the version of a database is the number of steps it has taken."""

@@ -142,3 +142,8 @@ ALERTS = (
     "CREATE INDEX alerts_waiting ON alerts (channel, due) WHERE state = 'waiting'",
     "CREATE INDEX alerts_ended ON alerts (channel, ended) WHERE ended IS NOT NULL",
 )
+
+STATUS = (
+    # How many contents nobody can say anything about, asked every few seconds.
+    "CREATE INDEX contents_undetermined ON contents (id) WHERE outcome = 2",
+)

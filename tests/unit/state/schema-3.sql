@@ -230,3 +230,4 @@ CREATE TABLE alerts (
         problem TEXT NOT NULL);
 CREATE INDEX alerts_waiting ON alerts (channel, due) WHERE state = 'waiting';
 CREATE INDEX alerts_ended ON alerts (channel, ended) WHERE ended IS NOT NULL;
+CREATE INDEX contents_undetermined ON contents (id) WHERE outcome = 2;

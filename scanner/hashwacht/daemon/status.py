@@ -1,0 +1,171 @@
+"""How the daemon is, put together from what it says of itself and what the state knows.
+
+It can be asked while the daemon is dead: then that is the answer, and since when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from hashwacht import compose
+from hashwacht.announcement import Lane
+from hashwacht.daemon.health import Health, HealthFile, RootHealth
+from hashwacht.daemon.protection import Protection, Remark, protection, remarks
+from hashwacht.daemon.situation import Situation, situation
+from hashwacht.errors import StateError
+from hashwacht.paths import to_json
+from hashwacht.settings import Settings
+from hashwacht.state.audit import FILE_NAME as AUDIT_NAME
+from hashwacht.state.audit import AuditLog
+from hashwacht.state.cases import CaseState
+from hashwacht.state.gaps import Gap
+from hashwacht.state.places import PlaceState
+from hashwacht.state.store import FILE_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything that there is to say at one moment (*at*, Unix time).
+
+    *health* is None if the daemon has not run since the machine started, *found* if there is no
+    state or it could not be read.
+    """
+
+    at: float
+    settings: Settings
+    remarks: tuple[Remark, ...]
+    health: Health | None
+    found: Situation | None
+
+    @property
+    def protection(self) -> Protection:
+        """The conclusion."""
+        return protection(self.remarks)
+
+    @property
+    def alive(self) -> bool:
+        """Tell if the scanner has said something lately."""
+        return self.health is not None and not self.health.silent(self.at)
+
+
+def status(settings: Settings, now: float) -> Status:
+    """Look at everything.  Never raises for what it finds: that is part of the answer."""
+    told: list[Remark] = []
+    health = _health(settings, told)
+    found = _situation(settings, told)
+    roots = [root.name for root in settings.roots]
+    told += remarks(roots, health, found, now)
+    return Status(now, settings, tuple(told), health, found)
+
+
+def _health(settings: Settings, told: list[Remark]) -> Health | None:
+    try:
+        return HealthFile(settings.daemon.sockets).read()
+    except OSError as error:
+        detail = f"{settings.daemon.sockets} cannot be read: {error.strerror}"
+        told.append(Remark("status", detail, "Ask as the user that runs the daemon.", grave=True))
+        return None
+
+
+def _situation(settings: Settings, told: list[Remark]) -> Situation | None:
+    try:
+        if not (settings.state.path / FILE_NAME).exists():
+            return None
+        with compose.store(settings) as store:
+            return situation(
+                store,
+                AuditLog(settings.state.path / AUDIT_NAME),
+                [root.name for root in settings.roots],
+                settings.alerts.channels,
+            )
+    except (StateError, OSError) as error:
+        detail = error.message if isinstance(error, StateError) else str(error.strerror)
+        advice = error.advice if isinstance(error, StateError) else ""
+        told.append(Remark("state", detail, advice, grave=True))
+        return None
+
+
+def to_fields(status: Status) -> dict[str, object]:
+    """Write it as the fields of one JSON object; times are Unix seconds."""
+    health, found = status.health, status.found
+    return {
+        "at": status.at,
+        "protection": status.protection,
+        "remarks": [asdict(remark) for remark in status.remarks],
+        "scanner": None if health is None else _scanner(health, alive=status.alive),
+        "roots": [_root(status, root.name) for root in status.settings.roots],
+        **({} if found is None else _found(found)),
+    }
+
+
+def _scanner(health: Health, *, alive: bool) -> dict[str, object]:
+    fields = asdict(health)
+    del fields["roots"]
+    return {"alive": alive, **fields}
+
+
+def _root(status: Status, name: str) -> dict[str, object]:
+    configured = next(root for root in status.settings.roots if root.name == name)
+    known = {} if status.health is None else {root.name: root for root in status.health.roots}
+    fields: dict[str, object] = {"name": name, **to_json(bytes(configured.directory))}
+    fields.update(_watch(known.get(name)))
+    if status.found is not None:
+        fields["watched_until"] = status.found.watched.get(name)
+        fields["compared"] = status.found.walked.get(name)
+        fields["gaps"] = [_gap(gap) for gap in status.found.gaps if gap.root == name]
+    return fields
+
+
+def _watch(root: RootHealth | None) -> dict[str, object]:
+    if root is None:
+        return {"watch": None}
+    return {
+        "watch": root.watch,
+        "problem": root.problem,
+        "event": root.event,
+        "canary": root.canary,
+    }
+
+
+def _gap(gap: Gap) -> dict[str, object]:
+    below = {"path": ""} if not gap.path else to_json(gap.path)
+    return {
+        "id": gap.id,
+        "cause": gap.cause,
+        "detail": gap.detail,
+        "began": gap.began,
+        "ended": gap.ended,
+        **below,
+    }
+
+
+def _found(found: Situation) -> dict[str, object]:
+    return {
+        "queue": {lane_name(lane): asdict(pile) for lane, pile in found.lanes.items()},
+        "unanswered": asdict(found.unanswered),
+        "undetermined": asdict(found.undetermined),
+        "cases": _by_name(found.cases),
+        "places": _by_name(found.places),
+        "floods": [
+            {
+                "id": flood.id,
+                "scope": flood.subject.scope,
+                "root": flood.subject.root,
+                "began": flood.began,
+                "ruling": flood.ruling,
+            }
+            for flood in found.floods
+        ],
+        "alerts": [asdict(channel) for channel in found.alerts],
+        "audit": asdict(found.audit),
+    }
+
+
+def _by_name(counts: Mapping[CaseState, int] | Mapping[PlaceState, int]) -> dict[str, int]:
+    return {state.value: number for state, number in counts.items()}
+
+
+def lane_name(lane: Lane) -> str:
+    """Name a lane as it is written everywhere: ``upload``."""
+    return lane.name.lower()
