@@ -1,0 +1,196 @@
+"""Metrics for whoever asks: over a Unix socket, an inherited one, and in a file.
+
+The handler is the standard library's; it answers ``GET /metrics`` and nothing else, one request
+at a time.  Who may ask is decided by the socket: the Unix one lies in a directory of mode 0700.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any, Self
+
+_log = logging.getLogger(__name__)
+
+PATH = "/metrics"
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+FRESH = 2.0
+"""Seconds for which an answer is given again: drawing it up reads the state."""
+
+FILE_EVERY = 15.0
+"""Seconds between two writings of the file."""
+
+_PATIENCE = 2.0
+"""Seconds for one request, so that nobody keeps the others out."""
+
+Drawn = Callable[[], bytes]
+
+
+class MetricsServer:
+    """A thread that answers on *listeners* and keeps the file up to date."""
+
+    def __init__(
+        self, listeners: Sequence[socket.socket], drawn: Drawn, file: Path | None = None
+    ) -> None:
+        """Begin; the listeners are closed by ``close``."""
+        self._listeners = listeners
+        self._drawn = _Fresh(drawn)
+        self._file = None if file is None else _File(file, self._drawn)
+        self._stop, self._stopped = socket.socketpair()
+        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._stopped, selectors.EVENT_READ)
+            for listener in self._listeners:
+                listener.setblocking(False)
+                selector.register(listener, selectors.EVENT_READ, listener)
+            while True:
+                pause = None if self._file is None else self._file.keep()
+                ready = [key for key, _ in selector.select(pause)]
+                if any(key.data is None for key in ready):
+                    return
+                for key in ready:
+                    self._answer(key.data)
+
+    def _answer(self, listener: socket.socket) -> None:
+        with suppress(OSError):  # it went away, or is too slow
+            connection, _ = listener.accept()
+            with connection:
+                connection.settimeout(_PATIENCE)
+                _Handler(connection, self._drawn)
+
+    def close(self) -> None:
+        """Answer no more."""
+        self._stop.send(b"x")
+        self._thread.join()
+        for each in (*self._listeners, self._stop, self._stopped):
+            each.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class _Fresh:
+    """Gives what was drawn up lately, else draws it up anew; None if that fails."""
+
+    def __init__(self, drawn: Drawn) -> None:
+        self._drawn = drawn
+        self._text: bytes | None = None
+        self._at = float("-inf")
+
+    def __call__(self) -> bytes | None:
+        now = time.monotonic()
+        if now - self._at > FRESH:
+            try:
+                self._text = self._drawn()
+            except Exception:  # noqa: BLE001  # a mistake of ours must not end the answering
+                _log.exception("the metrics cannot be drawn up")
+                self._text = None
+            self._at = now
+        return self._text
+
+
+class _File:
+    """The file for node_exporter; a fault is told once, until it works again."""
+
+    def __init__(self, path: Path, drawn: _Fresh) -> None:
+        self._path, self._drawn = path, drawn
+        self._due = float("-inf")
+        self._failing = False
+
+    def keep(self) -> float:
+        """Write it if it is time; give the seconds until it is time again."""
+        now = time.monotonic()
+        if now >= self._due:
+            self._due = now + FILE_EVERY
+            self._write()
+        return max(0.0, self._due - now)
+
+    def _write(self) -> None:
+        text = self._drawn()
+        if text is None:
+            return
+        try:
+            write_file(self._path, text)
+        except OSError as error:
+            if not self._failing:
+                _log.warning("the metrics file %s cannot be written: %s", self._path, error)
+            self._failing = True
+        else:
+            self._failing = False
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One request."""
+
+    server_version = "hashwacht"
+    sys_version = ""
+    timeout = _PATIENCE
+
+    def __init__(self, connection: socket.socket, drawn: _Fresh) -> None:
+        """Answer it."""
+        self._drawn = drawn
+        nobody: Any = None  # there is no server object, and we never ask it for anything
+        super().__init__(connection, ("", 0), nobody)
+
+    def do_GET(self) -> None:
+        """Answer."""
+        if self.path.partition("?")[0] != PATH:
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        text = self._drawn()
+        if text is None:
+            self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR)
+            return
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", CONTENT_TYPE)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_: Any) -> None:
+        """Write nothing: a scrape is no event."""
+
+
+def listen(path: Path) -> socket.socket:
+    """Listen on a Unix socket that only its owner may use; one that was left over is replaced."""
+    with suppress(FileNotFoundError):
+        path.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        listener.bind(str(path))
+        path.chmod(0o600)
+        listener.listen(16)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def write_file(path: Path, text: bytes) -> None:
+    """Write so that node_exporter, another user, finds the old file or the new one whole."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")  # no .prom: not to be collected
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), 0o644)  # whatever the umask says
+            file.write(text)
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
