@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hashwacht.errors import CredentialError
 from hashwacht.fingerprint.later import Later
 from hashwacht.fingerprint.plan import Limits, Plan
 from hashwacht.intake.rules import BUILT_IN as BUILT_IN_RULES
@@ -15,27 +16,17 @@ from hashwacht.intake.rules import Rules, literally, read_rules
 from hashwacht.match.panel import Panel, Seat
 from hashwacht.pipeline import Pipeline
 from hashwacht.ports import Culprits, Decisive, Matcher, SignalType
-from hashwacht.secrets import Credential, Places, find
-from hashwacht.settings import (
-    ArachnidSettings,
-    EokmSettings,
-    HashlistSettings,
-    HmaSettings,
-    MatcherSettings,
-    ServiceSettings,
-    Settings,
-)
+from hashwacht.secrets import Places
+from hashwacht.services import AnyService, Services, through_courier
+from hashwacht.settings import HashlistSettings, MatcherSettings, Settings
 from hashwacht.signal_types import BUILT_IN, ENTRY_POINT_GROUP, signal_types
 from hashwacht.state.store import Store
-from hashwacht.types import QUICK_BITS, Signal
+from hashwacht.types import QUICK_BITS
 from hashwacht.uploads import Uploads
 
 if TYPE_CHECKING:
     from hashwacht.fingerprint.pool import WorkerPool
-    from hashwacht.match.client import Client
     from hashwacht.match.lists import HashLists
-    from hashwacht.match.loop import LoopThread
-    from hashwacht.match.service import Patience
 
 
 def jobs(settings: Settings) -> int:
@@ -132,8 +123,31 @@ def plan(settings: Settings, accepted: Collection[str], *, quick: bool = False) 
 
 def panel(settings: Settings, environment: Mapping[str, str]) -> Panel:
     """Build all matchers.  Raises ConfigurationError, CredentialError."""
-    build = _Building(settings, environment)
-    return Panel([build.seat(each) for each in settings.matchers])
+    services = Services(places(settings, environment))
+    return Panel([_seat(each, settings, services.matcher) for each in settings.matchers])
+
+
+def scanner_panel(settings: Settings) -> Panel:
+    """Build all matchers for a process without a network: the courier asks the services."""
+    ask = partial(through_courier, socket=courier_socket(settings))
+    return Panel([_seat(each, settings, ask) for each in settings.matchers])
+
+
+def courier_socket(settings: Settings) -> Path:
+    """Say where the courier listens."""
+    return settings.daemon.sockets / "courier.sock"
+
+
+def _seat(
+    matcher: MatcherSettings, settings: Settings, ask: Callable[[AnyService], Matcher]
+) -> Seat:
+    """Build one matcher and say how long its answers hold; *ask* builds those of services."""
+    if isinstance(matcher, HashlistSettings):
+        from hashwacht.match.hashlist import HashListMatcher
+
+        directory = matcher.directory or settings.state.path / "lists"
+        return Seat(HashListMatcher(directory, matcher.name))
+    return Seat(ask(matcher), matcher.recheck_after)
 
 
 def fingerprinter(
@@ -169,98 +183,16 @@ def pipeline(
     settings: Settings, environment: Mapping[str, str], culprits: Culprits | None = None
 ) -> Pipeline:
     """Build the whole path, workers included; the caller closes it."""
-    seats = panel(settings, environment)
+    return _pipeline(settings, panel(settings, environment), culprits)
+
+
+def scanner_pipeline(settings: Settings, culprits: Culprits | None = None) -> Pipeline:
+    """Build the whole path for a process without a network, workers included."""
+    return _pipeline(settings, scanner_panel(settings), culprits)
+
+
+def _pipeline(settings: Settings, seats: Panel, culprits: Culprits | None) -> Pipeline:
     quick = may_be_quick(settings, seats)
     exact = Later(lambda: fingerprinter(settings, seats.accepts, culprits)) if quick else None
     first = fingerprinter(settings, seats.accepts, culprits, quick=quick)
     return Pipeline(first, seats, exact=exact)
-
-
-class _Building:
-    """Builds matchers; services share one loop thread, which is made when first needed."""
-
-    def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
-        self._settings = settings
-        self._places = places(settings, environment)
-        self._loop: LoopThread | None = None
-
-    def seat(self, settings: MatcherSettings) -> Seat:
-        """Build one matcher and say how long its answers hold."""
-        if isinstance(settings, HashlistSettings):
-            from hashwacht.match.hashlist import HashListMatcher
-
-            directory = settings.directory or self._settings.state.path / "lists"
-            return Seat(HashListMatcher(directory, settings.name))
-        return Seat(self._service(settings), settings.recheck_after)
-
-    def _service(self, settings: EokmSettings | HmaSettings | ArachnidSettings) -> Matcher:
-        from hashwacht.match.arachnid import ArachnidMatcher
-        from hashwacht.match.eokm import EokmMatcher
-        from hashwacht.match.hma import HmaMatcher
-
-        client = self._connect(settings)
-        match settings:
-            case EokmSettings():
-                return EokmMatcher(
-                    settings.name,
-                    client,
-                    formats=dict(settings.formats),
-                    path=settings.path,
-                    test_path=settings.test_path,
-                    test=settings.test,
-                )
-            case HmaSettings():
-                return HmaMatcher(
-                    settings.name,
-                    client,
-                    signal_types=dict(settings.signal_types),
-                    banks=settings.banks,
-                    category=settings.category,
-                    categories=dict(settings.categories),
-                    canary=_signal(settings.canary),
-                )
-            case ArachnidSettings():
-                return ArachnidMatcher(settings.name, client, batch=settings.batch)
-
-    def _connect(self, settings: ServiceSettings) -> Client:
-        from hashwacht.match.client import Client
-        from hashwacht.match.loop import LoopThread
-        from hashwacht.match.retry import Retries
-        from hashwacht.match.service import Service
-
-        self._loop = self._loop or LoopThread()
-        service = Service(
-            base_url=settings.base_url,
-            credential=self._credential(settings),
-            concurrency=settings.concurrency,
-            proxy=settings.proxy,
-            ca_file=settings.ca_file,
-            client_cert=settings.client_cert,
-            client_key=settings.client_key,
-            patience=_patience(settings.timeout),
-            retries=Retries(attempts=settings.retries + 1),
-        )
-        return Client(service, self._loop)
-
-    def _credential(self, settings: ServiceSettings) -> Credential | None:
-        """Find the credential; a matcher that names one cannot be asked without it."""
-        if not settings.credentials:
-            return None
-        try:
-            return find(settings.credentials, self._places)
-        except CredentialError as error:
-            message = f"matcher {settings.name}: {error.message}"
-            raise CredentialError(message, advice=error.advice) from None
-
-
-def _patience(timeout: float) -> Patience:
-    """Let one request with its repetitions take nine times as long as one answer."""
-    from hashwacht.match.service import Patience
-
-    return Patience(connect=min(5.0, timeout), read=timeout, request=9 * timeout)
-
-
-def _signal(text: str) -> Signal | None:
-    """Read ``type:value``; empty is none."""
-    type_, colon, value = text.partition(":")
-    return Signal(type_, value) if colon else None
