@@ -74,7 +74,7 @@ class Quarantine:
         """Find what stands in the way before anything is written."""
         found = os.fstat(wanted.fd)
         now = identity(parent, name)
-        if now is None or not found.st_nlink:
+        if now is None:
             return Refusal(Obstacle.GONE)
         if now != (found.st_dev, found.st_ino) or not stat.S_ISREG(found.st_mode):
             return Refusal(Obstacle.CHANGED, "another file has its name")
