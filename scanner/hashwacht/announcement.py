@@ -38,7 +38,7 @@ class Cause(StrEnum):
     UNMOUNTED = "unmounted"
     """The root was not there, or another file system was."""
     REPLACED = "replaced"
-    """The root was deleted, renamed or mounted over; another directory has its name."""
+    """The root was deleted or renamed; another directory has its name."""
     REMOTE = "remote"
     """A network file system: what other machines write is never announced."""
     UNLISTED = "unlisted"
@@ -70,7 +70,11 @@ class Announcement:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """Something may have been missed in *root*, at *path* and below (empty: everywhere)."""
+    """Something may have been missed in *root*, at *path* and below (empty: everywhere).
+
+    It speaks of the time until now.  What lasts is said again from time to time, and once more
+    when it is over; only REMOTE is said once and lasts as long as the root is watched.
+    """
 
     root: str
     cause: Cause

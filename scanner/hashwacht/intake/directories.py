@@ -1,0 +1,125 @@
+"""The directories below one root that are watched, as a tree: what is where, by its number.
+
+Inotify knows a watched directory by a number only (the *watch descriptor*, wd) and never tells
+where it is now.  Here every directory knows the one above it, so a rename is one step however
+much lies below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+
+class Directory:
+    """A watched directory; *above* is None for the root, and for what has been moved away."""
+
+    __slots__ = ("above", "below", "key", "name", "wd")
+
+    def __init__(self, wd: int, key: int, name: bytes = b"") -> None:
+        """Lie nowhere yet; *key* is what the watch was asked for under."""
+        self.wd, self.key, self.name = wd, key, name
+        self.above: Directory | None = None
+        self.below: dict[bytes, Directory] | None = None
+
+
+class Directories:
+    """All watched directories of one root.  Not thread-safe."""
+
+    def __init__(self, path: bytes, wd: int, key: int) -> None:
+        """Begin with the root at *path*, watched as *wd*."""
+        self._path = path.rstrip(b"/")
+        self.root = Directory(wd, key)
+        self._all = {wd: self.root}
+        self._adrift: dict[int, Directory] = {}
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def get(self, wd: int) -> Directory | None:
+        """Give the directory that is watched as *wd*."""
+        return self._all.get(wd)
+
+    def path(self, directory: Directory, name: bytes = b"") -> bytes | None:
+        """Give the path of *name* in a directory (or its own); None if it was moved away."""
+        names = [name] if name else []
+        here: Directory | None = directory
+        while here is not None and here is not self.root:
+            names.append(here.name)
+            here = here.above
+        if here is None:
+            return None
+        return b"/".join([self._path, *reversed(names)]) or b"/"
+
+    def find(self, path: bytes) -> Directory | None:
+        """Give the watched directory at *path*, which is the root's or below it."""
+        here: Directory | None = self.root
+        for name in path[len(self._path) :].split(b"/"):
+            if name and here is not None:
+                here = self.child(here, name)
+        return here
+
+    def put(self, above: Directory, name: bytes, wd: int, key: int) -> Directory | None:
+        """Note that the directory watched as *wd* is *name* in *above*; give it if it is new.
+
+        Whatever else had that name is taken off.  A directory that would come to lie below
+        itself stays where it is: it is a mount of one that is above it.
+        """
+        known = self._all.get(wd)
+        if known is None:
+            made = self._all[wd] = Directory(wd, key)
+            self._hang(above, name, made)
+            return made
+        if known is not self.root and not self._is_above(known, above):
+            self.take_off(known)
+            self._hang(above, name, known)
+        return None
+
+    def child(self, above: Directory, name: bytes) -> Directory | None:
+        """Give the watched directory *name* in *above*."""
+        return above.below.get(name) if above.below else None
+
+    def take_off(self, directory: Directory) -> None:
+        """Note that a directory is not where it was; all below stays with it."""
+        above, directory.above = directory.above, None
+        self._adrift[directory.wd] = directory
+        if above is not None and above.below is not None:
+            if above.below.get(directory.name) is directory:
+                del above.below[directory.name]
+            if not above.below:
+                above.below = None
+
+    def forget(self, directory: Directory) -> None:
+        """Forget one directory that is not watched any more; what was below is adrift."""
+        for each in list((directory.below or {}).values()):
+            self.take_off(each)
+        self.take_off(directory)
+        del self._adrift[directory.wd]
+        self._all.pop(directory.wd, None)
+
+    def under(self, directory: Directory) -> Iterator[Directory]:
+        """Give a directory and all that is watched below it, the outer ones first."""
+        waiting = [directory]
+        while waiting:
+            here = waiting.pop()
+            yield here
+            waiting.extend((here.below or {}).values())
+
+    def adrift(self) -> list[Directory]:
+        """Give the directories that were moved away, without those below them."""
+        return list(self._adrift.values())
+
+    def _hang(self, above: Directory, name: bytes, directory: Directory) -> None:
+        replaced = self.child(above, name)
+        if replaced is not None:
+            self.take_off(replaced)
+        if above.below is None:
+            above.below = {}
+        above.below[name] = directory
+        directory.above, directory.name = above, name
+        self._adrift.pop(directory.wd, None)
+
+    def _is_above(self, directory: Directory, other: Directory) -> bool:
+        here: Directory | None = other
+        while here is not None and here is not directory:
+            here = here.above
+        return here is directory

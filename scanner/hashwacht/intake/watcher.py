@@ -1,0 +1,95 @@
+"""The watcher: a process of its own that may watch whole file systems, and can do little else.
+
+It holds two capabilities, one to use fanotify and one to find directories by their handles, and
+has no network.  It reads no file and writes none.  Names go to whoever connects to its socket:
+root, its own user, or the owner of the directory that the socket lies in.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import struct
+import threading
+from contextlib import closing, suppress
+from pathlib import Path
+
+from hashwacht.errors import ConfigurationError
+from hashwacht.intake import fanotify
+from hashwacht.intake.privileges import confine
+from hashwacht.intake.watch_session import Session
+from hashwacht.wire.frames import Nonsense
+
+WAIT = 0.5
+"""Seconds after which a wish to stop is noticed at the latest."""
+
+_PEER = struct.Struct("3i")
+"""struct ucred: process, user, group."""
+
+_log = logging.getLogger(__name__)
+
+
+def serve(socket_path: Path | int, stop: threading.Event) -> None:
+    """Serve one scanner after the other on a socket until *stop* is set.
+
+    *socket_path* is where to make it, or the descriptor of one that listens already.  To be
+    called by the first thread of a process of its own: it gives up privileges for good.  Raises
+    ConfigurationError without CAP_SYS_ADMIN, OSError if the socket cannot be made.
+    """
+    listening = _listen(socket_path)
+    with closing(listening):
+        confine()
+        _insist()
+        listening.settimeout(WAIT)
+        while not stop.is_set():
+            with suppress(TimeoutError):
+                connected, _ = listening.accept()
+                with connected:
+                    _attend(connected, stop)
+
+
+def _listen(where: Path | int) -> socket.socket:
+    if isinstance(where, int):
+        return socket.socket(fileno=where)
+    with suppress(FileNotFoundError):
+        where.unlink()
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        made.bind(os.fspath(where))
+    finally:
+        os.umask(before)
+    made.listen(4)
+    return made
+
+
+def _insist() -> None:
+    """See if fanotify is to be had at all."""
+    try:
+        os.close(fanotify.open_group())
+    except OSError as error:
+        raise ConfigurationError(
+            f"fanotify cannot be used: {error.strerror}",
+            advice='Give the watcher CAP_SYS_ADMIN, or set daemon.watch to "watchdog".',
+        ) from error
+
+
+def _attend(connected: socket.socket, stop: threading.Event) -> None:
+    if not _is_welcome(connected):
+        _log.warning("somebody else than the scanner asked for names; refused")
+        return
+    try:
+        Session(connected).run(stop)
+    except (Nonsense, OSError) as error:
+        _log.warning("the connection to the scanner ended: %s", error)
+
+
+def _is_welcome(connected: socket.socket) -> bool:
+    """Say if the other end is root, our own user, or owns the directory of the socket."""
+    raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    _, user, _ = _PEER.unpack(raw)
+    welcome = {0, os.geteuid()}
+    with suppress(OSError):
+        welcome.add(Path(connected.getsockname()).parent.stat().st_uid)
+    return user in welcome
