@@ -6,8 +6,9 @@ import asyncio
 import logging
 import socket
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from hashwacht.courier.desk import Desk
@@ -26,6 +27,9 @@ _ASKING, _TELLING = 64, 8
 
 _SLOWEST_MESSAGE = 30.0
 """Seconds for the rest of a message, either way."""
+
+_PULSE = 5.0
+"""Seconds between two signs of life to a service manager."""
 
 _LAST_WORDS = 3.0
 """Seconds for what is under way when the courier is told to stop."""
@@ -50,18 +54,31 @@ class Server:
         self._asking = ThreadPoolExecutor(_ASKING, thread_name_prefix="asking")
         self._telling = ThreadPoolExecutor(_TELLING, thread_name_prefix="telling")
 
-    def serve(self, listening: socket.socket, stop: threading.Event) -> None:
-        """Answer until *stop*; then finish what takes no longer than a moment."""
-        asyncio.run(self._serve(listening, stop))
+    def serve(
+        self,
+        listening: socket.socket,
+        stop: threading.Event,
+        alive: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Answer until *stop*; then finish what takes no longer than a moment.
+
+        *alive* is called every few seconds by what does the work.
+        """
+        asyncio.run(self._serve(listening, stop, alive))
         for each in (self._asking, self._telling):
             each.shutdown(wait=False, cancel_futures=True)
 
-    async def _serve(self, listening: socket.socket, stop: threading.Event) -> None:
+    async def _serve(
+        self, listening: socket.socket, stop: threading.Event, alive: Callable[[], None]
+    ) -> None:
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
         threading.Thread(target=_tell, args=(stop, loop, ended), daemon=True).start()
         server = await asyncio.start_unix_server(self._accept, sock=listening)
-        await ended.wait()
+        while not ended.is_set():
+            alive()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), _PULSE)
         server.close()
         work = {task for caller in self._callers for task in caller.work}
         if work:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 
 from hashwacht.errors import ConfigurationError
 from hashwacht.match.service import Service
 
 
 def tls_context(service: Service) -> ssl.SSLContext:
-    """Make the context for a service.  Raises ConfigurationError for unusable PEM files.
+    """Make the context for a service.  Raises ConfigurationError for unusable PEM files."""
+    context = trusting(service.ca_file)
+    if service.client_cert is not None:
+        _present(context, service)
+    return context
+
+
+def trusting(ca_file: Path | None) -> ssl.SSLContext:
+    """Make a context that trusts the authorities in *ca_file*.  Raises ConfigurationError.
 
     Built from ``PROTOCOL_TLS_CLIENT``, which verifies certificate and host name; unlike
     ``ssl.create_default_context`` it ignores ``SSLKEYLOGFILE``.  Without *ca_file* the
@@ -18,17 +27,15 @@ def tls_context(service: Service) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        if service.ca_file is None:
+        if ca_file is None:
             context.load_default_certs()
         else:
-            context.load_verify_locations(cafile=service.ca_file)
+            context.load_verify_locations(cafile=ca_file)
     except OSError as error:
         raise ConfigurationError(
-            f"{service.ca_file}: no usable certificates: {error.strerror or 'malformed'}",
+            f"{ca_file}: no usable certificates: {error.strerror or 'malformed'}",
             advice="Give a readable PEM file with the authority's certificate.",
         ) from error
-    if service.client_cert is not None:
-        _present(context, service)
     return context
 
 
