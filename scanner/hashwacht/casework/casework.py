@@ -37,7 +37,13 @@ BATCH = 100
 """Places that one call of ``retry`` tries at the most."""
 
 _OTHER = "it holds another content now"
-_IN_FORCE = {PlaceState.HELD: Action.HOLD, PlaceState.QUARANTINED: Action.QUARANTINE}
+_IN_FORCE = {
+    PlaceState.OBSERVED: Action.OBSERVE,
+    PlaceState.WAITING: Action.OBSERVE,
+    PlaceState.FAILED: Action.OBSERVE,
+    PlaceState.HELD: Action.HOLD,
+    PlaceState.QUARANTINED: Action.QUARANTINE,
+}
 
 
 class Casework:
@@ -57,7 +63,7 @@ class Casework:
     ) -> None:
         """Take the parts; *roots* by name."""
         self._book, self._turn, self._roots = book, turn, roots
-        self._store = book.store
+        self._store, self._hands = book.store, hands
         self._placing = Placing(Guard(book.store.places, book.store.floods, guard))
         self._performer = Performer(book, hands)
 
@@ -73,20 +79,19 @@ class Casework:
             place = self._settled(present, problem)
         if place is None:
             return Action.ALLOW
-        return _IN_FORCE.get(place.state, Action.OBSERVE)
+        return _IN_FORCE.get(place.state, Action.ALLOW)
 
-    def retry(self, now: float) -> int:
+    def retry(self, now: float) -> None:
         """Try what failed, what somebody has let go, and what a crash interrupted.
 
-        Gives how many places were tried; none: nothing is due.  Raises StateError.
+        At most BATCH of them; to be called every few seconds.  Raises StateError.
         """
-        due = self._store.places.due(now, BATCH)
-        for each in due:
+        self._hands.recover()
+        for each in self._store.places.due(now, BATCH):
             with self._turn.taken():
                 place = self._store.places.get(each.id)
                 if place is not None and place.due is not None and place.due <= now:
                     self._again(place)
-        return len(due)
 
     def _settled(self, found: Found, problem: Undone | None) -> Place | None:
         """Record, act, record; the turn is ours.  *problem*: why its file could not be opened."""

@@ -5,7 +5,7 @@ The real ones are in :mod:`hashwacht.casework.acting`; they decide nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
@@ -35,12 +35,14 @@ class Undone:
 
     *problem* is a word, *detail* one printable line, *advice* what to do next.  *lost*: the file
     is not there any more, or holds another content, so there is nothing to be tried again.
+    *passing*: it may succeed by itself when tried again.
     """
 
     problem: str
     detail: str = ""
     advice: str = ""
     lost: bool = False
+    passing: bool = False
 
     def __str__(self) -> str:
         return f"{self.problem}: {self.detail}" if self.detail else self.problem
@@ -70,12 +72,15 @@ class Hands(Protocol):
         """Let it be served again."""
 
     def restore(
-        self, place: Place, identities: tuple[str, ...], who: str, why: str, to: bytes
+        self, place: Place, secrets: Sequence[str], *, who: str, why: str, to: bytes | None = None
     ) -> Done | Undone:
-        """Put back what is sealed, at *to* if that is not empty."""
+        """Put back what is sealed, to its path or *to* another one."""
 
-    def destroy(self, place: Place, who: str, why: str) -> Done | Undone:
-        """Destroy what is sealed; the facts are the receipt."""
+    def destroy(self, place: Place, *, who: str, why: str) -> Done | Undone:
+        """Destroy what is sealed; the facts have the receipt."""
 
     def fate(self, place: Place) -> tuple[Fate, Done]:
         """Say, after a crash, what became of the file of a place."""
+
+    def recover(self) -> None:
+        """Settle what a crash has left half done; costs nothing if there is nothing."""

@@ -23,6 +23,9 @@ UNCLEAR = frozenset({PlaceState.PENDING, PlaceState.RESTORING, PlaceState.DESTRO
 FIRST_PAUSE, LONGEST_PAUSE = 60.0, 6 * 3600.0
 """Seconds before a failed act is tried again: the first time, doubling, and at most."""
 
+_PATIENCE = 2
+"""So many times what may pass by itself fails before people are told."""
+
 _DONE = {
     Action.HOLD: (PlaceState.HELD, Act.HELD),
     Action.QUARANTINE: (PlaceState.QUARANTINED, Act.QUARANTINED),
@@ -136,7 +139,7 @@ class Performer:
         )
         tried = "release" if place.state is PlaceState.HELD else str(place.action)
         kept = page.place(changed, Act.FAILED, action=tried, detail=str(why))
-        if place.attempts == 0:
+        if place.attempts == (_PATIENCE if why.passing else 0):
             case = self._store.cases.find(place.key)
             page.tell(NoticeKind.TROUBLE, wording.failed(case, kept, tried, why), case)
         return kept

@@ -1,0 +1,142 @@
+"""The real hands: the vault and the hold, in the words of casework."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from hashwacht.act.hold import Hold
+from hashwacht.act.record import Record, State
+from hashwacht.act.refusal import Obstacle, Refusal
+from hashwacht.act.vault import Vault
+from hashwacht.casework.hands import Done, Fate, Undone
+from hashwacht.paths import show, to_json
+from hashwacht.state.audit_line import JSON
+from hashwacht.state.places import Place, PlaceState
+
+_FATES = {
+    State.SEALED: Fate.SEALED,
+    State.RESTORED: Fate.RESTORED,
+    State.DESTROYED: Fate.DESTROYED,
+}
+
+
+class FileHands:
+    """Acts upon real files.  Thread-safe, also between processes."""
+
+    def __init__(self, vault: Vault, hold: Hold) -> None:
+        """Seal into *vault*, hold with *hold*."""
+        self._vault, self._hold = vault, hold
+
+    def quarantine(self, fd: int, place: Place, case: Mapping[str, JSON]) -> Done | Undone:
+        """Seal it away with the permissions that it had before it was held."""
+        held = self._hold.find(_file(place))
+        mode = held.mode if held is not None else None
+        done = self._vault.quarantine(fd, place.path, place.key, case, mode=mode)
+        if isinstance(done, Refusal):
+            return _undone(done)
+        self._hold.forget(_file(place))
+        return _sealed(done.record)
+
+    def hold(self, fd: int, place: Place, case: Mapping[str, JSON]) -> Done | Undone:
+        """Hold it; again, if its owner has given it permissions."""
+        done = self._hold.hold(fd, place.path, json.dumps(case))
+        if isinstance(done, Refusal):
+            return _undone(done)
+        detail = "its owner had given it permissions again" if done.again else ""
+        return Done(held=str(done.by), detail=detail)
+
+    def release(self, place: Place, case: Mapping[str, JSON]) -> Done | Undone:
+        """Give back what holding took."""
+        done = self._hold.release(place.path, _file(place), json.dumps(case))
+        if isinstance(done, Refusal):
+            if done.reason is Obstacle.UNKNOWN:  # a crash came between releasing and recording
+                return Done()
+            return _undone(done)
+        return Done(detail="permissions that it had got meanwhile stay" if done.changed else "")
+
+    def restore(
+        self, place: Place, secrets: Sequence[str], *, who: str, why: str, to: bytes | None = None
+    ) -> Done | Undone:
+        """Put it back with all it had."""
+        done = self._vault.restore(place.vault, secrets, who=who, why=why, to=to)
+        return _undone(done) if isinstance(done, Refusal) else _restored(done.record)
+
+    def destroy(self, place: Place, *, who: str, why: str) -> Done | Undone:
+        """Destroy it; the record stays in the vault as the receipt."""
+        done = self._vault.destroy(place.vault, who=who, why=why)
+        return _undone(done) if isinstance(done, Refusal) else _destroyed(done.record)
+
+    def fate(self, place: Place) -> tuple[Fate, Done]:
+        """Settle what was interrupted, then look."""
+        self._vault.recover()
+        record = self._vault.find(place.vault) if place.vault else self._taken(place)
+        if record is not None and record.state in _FATES:
+            fate = _FATES[record.state]
+            tell = {Fate.SEALED: _sealed, Fate.RESTORED: _restored, Fate.DESTROYED: _destroyed}
+            return fate, tell[fate](record)
+        held = self._hold.find(_file(place))
+        if place.state is PlaceState.PENDING and held is not None and held.done:
+            return Fate.HELD, Done(held=str(held.by))
+        return Fate.NOTHING, Done()
+
+    def recover(self) -> None:
+        """Settle what was interrupted."""
+        self._vault.recover()
+
+    def _taken(self, place: Place) -> Record | None:
+        """Find what was sealed for a place of which that could not be recorded."""
+        for record in self._vault.records():
+            mine = record.evidence.get("place")
+            if (
+                (record.key, record.path) == (place.key, place.path)
+                and isinstance(mine, Mapping)
+                and mine.get("place") == place.number
+            ):
+                return record
+        return None
+
+
+def _file(place: Place) -> tuple[int, int]:
+    return place.file.dev, place.file.ino
+
+
+def _undone(refusal: Refusal) -> Undone:
+    return Undone(
+        refusal.reason,
+        refusal.detail,
+        refusal.reason.advice,
+        lost=refusal.reason is Obstacle.GONE,
+        passing=refusal.reason.passing,
+    )
+
+
+def _sealed(record: Record) -> Done:
+    others = record.other_names
+    detail = f"{others} other names (hard links) still have the content" if others else ""
+    return Done(vault=record.id, detail=detail)
+
+
+def _restored(record: Record) -> Done:
+    ending = record.ending
+    assert ending is not None, "what was restored says where"
+    missing = ", ".join(ending.missing)
+    detail = f"without {missing}, which its place does not take" if missing else ""
+    if ending.path != record.path:
+        detail = f"to {show(ending.path)} {detail}".rstrip()
+    return Done(vault=record.id, detail=detail, path=ending.path)
+
+
+def _destroyed(record: Record) -> Done:
+    """Give the receipt."""
+    ending, sealing = record.ending, record.sealing
+    facts: dict[str, JSON] = {
+        "vault": record.id,
+        "sha256": record.key,
+        "size": record.attributes.size,
+        **to_json(record.path),
+        "sealed_at": sealing.at if sealing else None,
+        "sealed_sha256": sealing.sha256 if sealing else None,
+        "destroyed_at": ending.at if ending else None,
+    }
+    return Done(vault=record.id, facts={"receipt": facts})

@@ -1,0 +1,150 @@
+"""A whole casework below one directory: real state, vault and files; our verdicts and clock."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+
+from hashwacht.act.age import KeyPair, make_key_pair
+from hashwacht.act.hold import Hold
+from hashwacht.act.vault import Vault
+from hashwacht.casework.acting import FileHands
+from hashwacht.casework.book import Book
+from hashwacht.casework.casework import Casework
+from hashwacht.casework.found import Found
+from hashwacht.casework.hands import Hands
+from hashwacht.casework.turn import FILE_NAME as TURN_NAME
+from hashwacht.casework.turn import Turn
+from hashwacht.notice import Notice
+from hashwacht.policy import Action
+from hashwacht.settings import GuardSettings, HoldKind, OnMatch, OnUndetermined, RootSettings
+from hashwacht.state.audit import FILE_NAME as AUDIT_NAME
+from hashwacht.state.audit import AuditLog
+from hashwacht.state.cases import Case
+from hashwacht.state.places import Place
+from hashwacht.state.store import Store
+from hashwacht.types import FileId, Fingerprint, Match, Outcome, Reason, Signal, Verdict
+from hashwacht.uploads import Uploads
+
+QUARANTINE = RootSettings("www", exact=OnMatch.QUARANTINE, near=OnMatch.HOLD)
+HOLD = RootSettings("www", exact=OnMatch.HOLD, undetermined=OnUndetermined.HOLD)
+OBSERVE = RootSettings("www")
+
+UNANSWERED = Verdict(Outcome.UNDETERMINED, reason=Reason.UNANSWERED)
+NO_MATCH = Verdict(Outcome.NO_MATCH)
+
+
+@dataclass
+class Clock:
+    """A clock that is set by hand."""
+
+    now: float = 1_000_000.0
+
+    def __call__(self) -> float:
+        """Give Unix time."""
+        return self.now
+
+
+@dataclass
+class Office:
+    """Everything below *home*; ``open`` it, and ``close`` it at the end."""
+
+    home: Path
+    root: RootSettings = QUARANTINE
+    guard: GuardSettings = field(default_factory=GuardSettings)
+    keys: KeyPair = field(default_factory=make_key_pair)
+    clock: Clock = field(default_factory=Clock)
+    notices: list[Notice] = field(default_factory=list)
+    wrap: Callable[[Hands], Hands] = lambda hands: hands
+
+    def open(self) -> Office:
+        """Open the state, and build the parts."""
+        state = self.home / "state"
+        self.files = self.home / "files"
+        self.files.mkdir(exist_ok=True)
+        self.store = Store.open(state)
+        self.audit = AuditLog(state / AUDIT_NAME)
+        self.uploads = Uploads(state / "uploads")
+        self.vault = Vault(state / "quarantine", (self.keys.public,), self.clock)
+        self.held = Hold(state / "holds", HoldKind.MODE)
+        self.hands = self.wrap(FileHands(self.vault, self.held))
+        self.turn = Turn(state / TURN_NAME)
+        self.book = Book(
+            self.store, self.audit, self.notices.append, self.uploads, self.clock, "daemon"
+        )
+        self.casework = self.with_root(self.root)
+        return self
+
+    def with_root(self, root: RootSettings) -> Casework:
+        """Build it with another policy."""
+        return Casework(
+            book=self.book,
+            hands=self.hands,
+            turn=self.turn,
+            roots={root.name: root},
+            guard=self.guard,
+        )
+
+    def file(self, name: str | bytes, content: bytes = b"known") -> bytes:
+        """Write a file and give its path."""
+        path = self.files / os.fsdecode(name)
+        path.write_bytes(content)
+        return bytes(path)
+
+    def settle(
+        self, path: bytes, verdict: Verdict | None = None, *, root: RootSettings | None = None
+    ) -> Action:
+        """Settle what lies at a path as the daemon does, with its descriptor."""
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            found = self.found(path, fd, verdict)
+            return (self.with_root(root) if root else self.casework).settle(found)
+        finally:
+            os.close(fd)
+
+    def found(self, path: bytes, fd: int, verdict: Verdict | None = None) -> Found:
+        """Say what was found out about an open file; a match if nothing else is said."""
+        content = os.pread(fd, 1 << 20, 0)
+        key = sha256(content).hexdigest()
+        signal = Signal("sha256", key)
+        print_ = Fingerprint(key, len(content), "image/png", ("sha256/1",), (signal,))
+        return Found("www", path, fd, FileId.of(os.fstat(fd)), print_, (), verdict or match(signal))
+
+    def again(self, path: bytes, found: Found, verdict: Verdict) -> Action:
+        """Settle as a recheck does: with what is stored, without a descriptor."""
+        return self.casework.settle(replace(found, path=path, fd=None, verdict=verdict))
+
+    def case(self) -> Case:
+        """Give the only case."""
+        (case,) = self.store.cases.latest(10)
+        return case
+
+    def places(self) -> list[Place]:
+        """Give all places of the only case, the oldest first."""
+        return self.store.places.of(self.case().key)[::-1]
+
+    def acts(self) -> list[str]:
+        """Give what the audit log tells, in order."""
+        assert self.audit.verify() is None
+        return [entry.act for entry in self.audit.entries()]
+
+    def close(self) -> None:
+        """Close the state."""
+        self.store.close()
+
+
+def at(path: bytes) -> Path:
+    """Give a path as a Path."""
+    return Path(os.fsdecode(path))
+
+
+def match(*signals: Signal, known_good: Iterable[Match] = ()) -> Verdict:
+    """Make the verdict that a list knows these signals."""
+    found = tuple(Match("hashlist", each, 0, "csam", "police", "17") for each in signals)
+    good = tuple(known_good)
+    if good:
+        return Verdict(Outcome.NO_MATCH, suppressed=found, suppressed_by=good)
+    return Verdict(Outcome.MATCH, found)
