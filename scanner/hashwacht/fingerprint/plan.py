@@ -24,7 +24,7 @@ class Limits:
 
     @property
     def touched(self) -> int:
-        """Pixels that decoding may touch in all, the same one in every scan and frame anew.
+        """Pixels that decoding may touch in all, the same one in every scan anew.
 
         Twenty of the largest pictures; a progressive photo has ten scans.
         """

@@ -95,7 +95,8 @@ class Stills:
 
     def _chosen(self, count: int, size: tuple[int, int]) -> Sequence[int]:
         """Choose the frames to look at; to reach one, those before it are decoded as well."""
-        affordable = max(1, self._limits.touched // max(1, size[0] * size[1]))
+        one = max(_LEAST_FRAME, size[0] * size[1])
+        affordable = max(1, self._limits.touched // (_FRAME_COST * one))
         if count > affordable:
             return range(min(affordable, self._limits.frames))
         return _spread(count, self._limits.frames)
@@ -162,6 +163,13 @@ class Stills:
     def _picture(self, decode: Callable[[], ImageFile], grey: Grey | None = None) -> Picture:
         plan = self._plan
         return Picture(decode, orientations=plan.orientations, quick=plan.quick, reduced=grey)
+
+
+_LEAST_FRAME = 1 << 16
+"""Pixels that any frame counts for at least: to go to the next one costs as much."""
+
+_FRAME_COST = 2
+"""A frame is put together, compared with the others and hashed; a scan is only read."""
 
 
 class _TooLarge(Exception):

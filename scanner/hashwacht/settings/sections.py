@@ -93,8 +93,8 @@ class LimitSettings:
     pixels: int = setting(
         Whole(1_000_000, 1_000_000_000),
         50_000_000,
-        "Pixels of a picture. 50 million is more than phones take, and decodes in 200 MB. All frames"
-        " of an animation, or all scans of a progressive picture, may have 20 times as many.",
+        "Pixels of a picture. 50 million is more than phones take, and decodes in 200 MB. All scans"
+        " of a progressive picture may have 20 times as many, all frames of an animation 10 times.",
     )
     frames: int = setting(
         Whole(1, 10_000),

@@ -127,12 +127,12 @@ def test_harmless_frames_in_front_do_not_hide_the_last_one(fingerprint: Hash) ->
 def test_of_an_animation_too_large_to_go_through_only_the_first_frames_are_looked_at(
     fingerprint: Hash,
 ) -> None:
-    encoded = animated([photo(i, (64, 48)) for i in range(25)], "gif")
-    found = fingerprint(encoded, plan(pixels=64 * 48))
-    assert frames(found) == [f"frame:{number}" for number in range(20)]
+    encoded = animated([photo(i, (320, 240)) for i in range(15)], "gif")
+    found = fingerprint(encoded, plan(pixels=320 * 240))
+    assert frames(found) == [f"frame:{number}" for number in range(10)]
     assert reasons(found) == OVER
-    assert found.skipped[0].detail == "looked at 20 of 25 frames"
-    assert fingerprint(encoded, plan(pixels=2 * 64 * 48)).skipped == ()
+    assert found.skipped[0].detail == "looked at 10 of 15 frames"
+    assert fingerprint(encoded, plan(pixels=2 * 320 * 240)).skipped == ()
 
 
 def test_a_progressive_picture_of_thousands_of_scans_is_not_even_begun(fingerprint: Hash) -> None:
