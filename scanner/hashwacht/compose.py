@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from importlib.metadata import entry_points
@@ -20,11 +21,15 @@ from hashwacht.secrets import Places
 from hashwacht.services import AnyService, Services, through_courier
 from hashwacht.settings import HashlistSettings, MatcherSettings, Settings
 from hashwacht.signal_types import BUILT_IN, ENTRY_POINT_GROUP, signal_types
+from hashwacht.state.audit import FILE_NAME as AUDIT_FILE_NAME
+from hashwacht.state.audit import AuditLog
 from hashwacht.state.store import Store
 from hashwacht.types import QUICK_BITS
 from hashwacht.uploads import Uploads
 
 if TYPE_CHECKING:
+    from hashwacht.act.vault import Vault
+    from hashwacht.casework.workroom import Workroom
     from hashwacht.fingerprint.pool import WorkerPool
     from hashwacht.match.lists import HashLists
 
@@ -42,6 +47,37 @@ def store(settings: Settings) -> Store:
 def uploads(settings: Settings) -> Uploads:
     """Say where it is kept what requests told about uploads."""
     return Uploads(settings.state.path / "uploads")
+
+
+def audit_log(settings: Settings) -> AuditLog:
+    """Give the log of every act.  It need not be there."""
+    return AuditLog(settings.state.path / AUDIT_FILE_NAME)
+
+
+def vault(settings: Settings) -> Vault:
+    """Give the vault that files are sealed into.  It need not be there."""
+    from hashwacht.act.vault import Vault
+
+    return Vault(settings.quarantine.vault, settings.quarantine.recipients)
+
+
+def workroom(settings: Settings, store: Store, who: str) -> Workroom:
+    """Put together what follows from verdicts and decisions; *who* stands in the audit log."""
+    from hashwacht.act.hold import Hold
+    from hashwacht.casework.acting import FileHands
+    from hashwacht.casework.book import Book
+    from hashwacht.casework.turn import FILE_NAME, Turn
+    from hashwacht.casework.workroom import Workroom
+
+    held = Hold(settings.state.path / "holds", settings.hold.by, settings.hold.command)
+    told = partial(store.alerts.add, channels=settings.alerts.channels)
+    return Workroom(
+        book=Book(store, audit_log(settings), told, uploads(settings), time.time, who),
+        hands=FileHands(vault(settings), held),
+        turn=Turn(settings.state.path / FILE_NAME),
+        roots={root.name: root for root in settings.roots},
+        guard=settings.guard,
+    )
 
 
 def lists(settings: Settings) -> HashLists:

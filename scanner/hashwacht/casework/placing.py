@@ -92,7 +92,8 @@ class Placing:
             return place
         if permission.standing_down:
             detail = f"flood {permission.flood.id}: stood down"
-            return replace(place, state=PlaceState.OBSERVED, due=None, detail=detail)
+            observed = _observed(place)
+            return replace(observed, flood=permission.flood.id, detail=detail)
         return replace(place, state=PlaceState.WAITING, due=None, flood=permission.flood.id)
 
     def _due(self, page: Page, place: Place, action: Action, *, same: bool) -> Place:

@@ -192,6 +192,15 @@ class Places:
                 (detail, flood),
             ).rowcount
 
+    def recall(self, flood: int, now: float) -> int:
+        """Make everything due again that was dropped because of a flood; say how much that is."""
+        with self._database.transaction() as writer:
+            return writer.execute(
+                "UPDATE places SET state = 'failed', due = ?, attempts = 0"
+                " WHERE flood = ? AND state = 'observed'",
+                (now, flood),
+            ).rowcount
+
     def held_by(self, floods: Collection[int]) -> dict[int, int]:
         """Say how many actions each flood holds."""
         with self._database.reading() as connection:

@@ -1,0 +1,163 @@
+"""What people decide about cases: restore, release, destroy, close, note.
+
+Every decision takes the turn for one file at a time, so it works beside a running daemon and
+without one, and neither ever sees the other's half-done work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from hashwacht.casework.book import Book
+from hashwacht.casework.hands import Hands, Undone
+from hashwacht.casework.performing import UNCLEAR, Performer
+from hashwacht.casework.turn import Turn
+from hashwacht.state.audit import Act
+from hashwacht.state.cases import Case, CaseState
+from hashwacht.state.places import Place, PlaceState
+
+UNFINISHED = (
+    PlaceState.PENDING,
+    PlaceState.WAITING,
+    PlaceState.FAILED,
+    PlaceState.HELD,
+    PlaceState.QUARANTINED,
+    PlaceState.RESTORING,
+    PlaceState.DESTROYING,
+)
+"""States of places about which something can still be decided."""
+
+_NOT_SO = "it is neither held nor sealed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a decision about one place."""
+
+    place: Place
+    problem: Undone | None = None
+
+
+class Desk:
+    """Carries decisions out, with a reason for each."""
+
+    def __init__(self, book: Book, hands: Hands, turn: Turn) -> None:
+        """Write who decides into *book*."""
+        self._book, self._hands, self._turn = book, hands, turn
+        self._store = book.store
+        self._performer = Performer(book, hands)
+
+    def restore(
+        self, place: Place, secrets: Sequence[str], why: str, to: bytes | None = None
+    ) -> Outcome:
+        """Put a sealed file back, or let a held one be served; it is left alone there from now on.
+
+        *secrets* are private keys; *to* another absolute path.  Raises StateError.
+        """
+        with self._turn.taken():
+            fresh = self._fresh(place)
+            if fresh.state is PlaceState.HELD:
+                return self._unhold(fresh, why)
+            if fresh.state is not PlaceState.QUARANTINED:
+                return Outcome(fresh, Undone("not-sealed", _NOT_SO))
+            return self._restore(fresh, secrets, why, to)
+
+    def release(self, case: Case, secrets: Sequence[str], why: str) -> Iterator[Outcome]:
+        """Leave a content alone from now on, wherever it is, and give back all files of it.
+
+        Sealed ones stay sealed without *secrets*.  Raises StateError.
+        """
+        with self._turn.taken():
+            self._ruled(case, CaseState.RELEASED, Act.RELEASED, why)
+        for place in self._store.places.of(case.key, -1, *UNFINISHED):
+            with self._turn.taken():
+                fresh = self._fresh(place)
+                if fresh.state is PlaceState.HELD:
+                    yield self._shown(self._performer.release(fresh, why))
+                elif fresh.state is PlaceState.QUARANTINED:
+                    yield self._restore(fresh, secrets, why, None)
+                elif fresh.state in UNFINISHED:
+                    yield Outcome(self._dropped(fresh))
+
+    def destroy(self, place: Place, why: str) -> Outcome:
+        """Destroy a sealed file for good; the receipt is in the vault and in the audit log."""
+        with self._turn.taken():
+            fresh = self._fresh(place)
+            if fresh.state is not PlaceState.QUARANTINED:
+                return Outcome(fresh, Undone("not-sealed", "only what is sealed can be destroyed"))
+            begun = replace(fresh, state=PlaceState.DESTROYING, due=self._book.clock())
+            with self._book.page() as page:
+                page.place(begun)
+            done = self._hands.destroy(fresh, who=self._book.who, why=why)
+            if isinstance(done, Undone):
+                return self._back(fresh, done, Act.DESTROYED)
+            with self._book.page() as page:
+                ended = replace(begun, state=PlaceState.DESTROYED, due=None, detail=why)
+                return Outcome(page.place(ended, Act.DESTROYED, reason=why, **(done.facts or {})))
+
+    def close(self, case: Case, why: str) -> Case:
+        """Say that a case is dealt with; found again, it is open again."""
+        with self._turn.taken():
+            return self._ruled(case, CaseState.CLOSED, Act.CASE_CLOSED, why)
+
+    def note(self, case: Case, text: str) -> None:
+        """Write something about a case."""
+        with self._book.page() as page:
+            self._store.cases.note(case.id, page.now, self._book.who, text)
+            page.audit(Act.NOTED, case=case.id, sha256=case.key, text=text)
+
+    def _ruled(self, case: Case, state: CaseState, act: Act, why: str) -> Case:
+        with self._book.page() as page:
+            fresh = self._store.cases.get(case.id) or case
+            self._store.cases.note(case.id, page.now, self._book.who, f"{act}: {why}")
+            return page.case(replace(fresh, state=state, updated=page.now), act, reason=why)
+
+    def _fresh(self, place: Place) -> Place:
+        """Give a place as it is now, an interrupted act cleared up."""
+        fresh = self._store.places.get(place.id) or place
+        return self._performer.clear_up(fresh) if fresh.state in UNCLEAR else fresh
+
+    def _unhold(self, place: Place, why: str) -> Outcome:
+        outcome = self._shown(self._performer.release(place, why))
+        if outcome.problem is None:
+            with self._book.page() as page:
+                left = replace(outcome.place, state=PlaceState.RESTORED)
+                return Outcome(page.place(left, Act.RESTORED, reason=why))
+        return outcome
+
+    def _restore(self, place: Place, secrets: Sequence[str], why: str, to: bytes | None) -> Outcome:
+        target = to or place.path
+        begun = replace(
+            place, state=PlaceState.RESTORING, path=target, due=self._book.clock(), held=""
+        )
+        with self._book.page() as page:
+            for other in self._store.places.live(target):
+                if other.key == place.key:
+                    gone = replace(other, state=PlaceState.GONE, due=None)
+                    page.place(gone, Act.GONE, detail="a sealed file is to be put there")
+            page.place(begun)
+        done = self._hands.restore(place, secrets, who=self._book.who, why=why, to=to)
+        if isinstance(done, Undone):
+            return self._back(place, done, Act.RESTORED)
+        with self._book.page() as page:
+            restored = replace(
+                begun, state=PlaceState.RESTORED, due=None, detail=done.detail or why
+            )
+            return Outcome(page.place(restored, Act.RESTORED, reason=why, detail=done.detail))
+
+    def _back(self, place: Place, problem: Undone, tried: Act) -> Outcome:
+        """Record that a sealed file stays sealed."""
+        with self._book.page() as page:
+            kept = page.place(place, Act.FAILED, tried=str(tried), detail=str(problem))
+        return Outcome(kept, problem)
+
+    def _shown(self, place: Place) -> Outcome:
+        """Say whether a holding has ended."""
+        ended = place.state in {PlaceState.RELEASED, PlaceState.RESTORED}
+        return Outcome(place, None if ended else Undone(str(place.state), place.detail))
+
+    def _dropped(self, place: Place) -> Place:
+        with self._book.page() as page:
+            observed = replace(place, state=PlaceState.OBSERVED, due=None, counted=None, flood=None)
+            return page.place(observed, Act.LET_BE)
