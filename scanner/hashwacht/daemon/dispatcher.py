@@ -60,6 +60,7 @@ class Dispatcher:
         self._reading: Counter[Lane] = Counter()
         self._hot = Hot()
         self._uploaded_at = 0.0
+        self.round = self._done_at = time.monotonic()
         self._turns = 0
 
     @property
@@ -76,8 +77,19 @@ class Dispatcher:
         """Hand out until the stop."""
         while not self._stop.is_set():
             self.bell.clear()
-            if not patiently(self._hand_out, self._stop):
+            if not patiently(self._hand_out, self._stop, self._alive):
                 self.bell.wait(patiently(self._pause, self._stop))
+
+    def hangs(self, seconds: float) -> bool:
+        """Say if for so long nothing has come back of what is on its way, or nobody looked."""
+        now = time.monotonic()
+        stuck = self._flying and now - self._done_at > seconds
+        return bool(stuck or now - self.round > seconds)
+
+    def _alive(self) -> None:
+        self.round = time.monotonic()
+        if not self._flying:
+            self._done_at = self.round
 
     def looked(self, look: Look) -> None:
         """Say that a reader is done with an entry: another one may take its worker."""
@@ -95,6 +107,7 @@ class Dispatcher:
             with self._lock:
                 del self._flying[entry.path]
             self._current.give_back(parts)
+        self._done_at = time.monotonic()
         self.bell.set()
 
     def _hand_out(self) -> bool:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from hashwacht.announcement import Announcement, Cause, Lane, Missed
@@ -50,7 +51,8 @@ class Ear(Protocol):
 class Journaler:
     """Writes down what is announced.  ``run`` in a thread of its own.
 
-    *healthy* is until when (Unix time) all that was announced is known to be written down.
+    *healthy* is until when (Unix time) all that was announced is known to be written down,
+    *round* when (monotonic seconds) it last came round.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Journaler:
         self._counting, self._stop, self._clock = counting, stop, clock
         self._never = threading.Event()
         self.healthy = clock()
+        self.round = time.monotonic()
 
     def run(self, ear: Ear, written: Callable[[], None]) -> None:
         """Write until the stop.  *ear* keeps canaries back, *written* is called after each batch.
@@ -75,6 +78,7 @@ class Journaler:
         A stop does not interrupt what waits for the state: what was taken must be written.
         """
         while True:
+            self._alive()
             before = self._clock()
             announced, missed = self._queue.take(BATCH, WAIT)
             if not announced and not missed:
@@ -86,11 +90,14 @@ class Journaler:
             for each in missed:
                 ear.hear_missed(each)
             files = self._belonging(heard)
-            patiently(lambda: self._write(files, missed), self._never)  # noqa: B023  # called now
+            patiently(partial(self._write, files, missed), self._never, self._alive)
             self._counting.announced(len(files), len(missed))
             if not len(self._queue):
                 self.healthy = before
             written()
+
+    def _alive(self) -> None:
+        self.round = time.monotonic()
 
     def _belonging(self, announced: Iterable[Announcement]) -> list[Announcement]:
         """Give those that lie in a root and are wanted there, each to the innermost root."""

@@ -17,14 +17,18 @@ SHORTEST, LONGEST = 0.1, 10.0
 """Seconds between two attempts: at first, and after some that failed."""
 
 
-def patiently(action: Callable[[], T], stop: threading.Event) -> T:
+def patiently(
+    action: Callable[[], T], stop: threading.Event, alive: Callable[[], None] = lambda: None
+) -> T:
     """Do *action* until it succeeds; what cannot be retried is raised.
 
+    *alive* is called before each attempt: who waits out a full disk does not hang.
     Raises Interrupted if *stop* is set meanwhile.  *action* is repeated as a whole, so it is one
     transaction or changes nothing when it is done twice.
     """
     pause = SHORTEST
     while True:
+        alive()
         try:
             return action()
         except HashwachtError as error:

@@ -48,6 +48,9 @@ TEND = 2.0
 RETRY = 5.0
 """Seconds between two looks at actions that failed."""
 
+HUNG = 900.0
+"""Seconds without any progress after which the scanner hangs: no content may take so long."""
+
 PATIENCE, GRACE = 0.6, 0.8
 """Seconds that work under way gets to end by itself, and then to notice that it was cut off."""
 
@@ -132,6 +135,12 @@ class Scanner:
             self._end()
         if failure := self._threads.failure or self._journaling.failure:
             raise failure
+
+    @property
+    def hangs(self) -> bool:
+        """True if some work should have come to its end long ago."""
+        stuck = time.monotonic() - self._journaler.round > HUNG
+        return stuck or self._dispatcher.hangs(HUNG)
 
     def _start(self) -> None:
         """Start the journaler first, so that nothing the watch says has to wait."""

@@ -7,7 +7,7 @@ was at work on the former one does not settle it.  A transaction of the database
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,12 +133,3 @@ class Journal:
             rows = connection.execute("SELECT lane, min(announced) FROM journal GROUP BY lane")
             found.update({Lane(lane): since for lane, since in rows})
         return found
-
-    def knows(self, paths: Sequence[bytes]) -> set[bytes]:
-        """Say which of these paths have an entry."""
-        with self._database.snapshot() as connection:
-            return {
-                path
-                for path in paths
-                if connection.execute("SELECT 1 FROM journal WHERE path = ?", (path,)).fetchone()
-            }

@@ -1,4 +1,4 @@
-"""One scan at a time per state, by a lock that dies with its process."""
+"""One scan at a time per state, and one daemon beside it, by locks that die with their process."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from typing import Self
 
 from hashwacht.errors import StateBusy
 from hashwacht.state.failures import unopened
+
+SCAN, DAEMON = ".lock", ".daemon"
+"""Roles: what the name of their lock ends in."""
 
 _ATTEMPTS, _PAUSE_SECONDS = 10, 0.02
 """Somebody who only looks who holds the lock takes it for an instant; that is waited out."""
@@ -39,12 +42,12 @@ class RunLock:
         os.register_at_fork(after_in_child=self.release)
 
     @classmethod
-    def acquire(cls, database: Path) -> Self:
-        """Take the lock of the state in *database*, which is open.
+    def acquire(cls, database: Path, role: str = SCAN) -> Self:
+        """Take the lock of the state in *database*, which is open, for one *role*.
 
         Raises StateBusy, naming the holder; StateError if the file cannot be made.
         """
-        path = lock_path(database)
+        path = lock_path(database, role)
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -86,14 +89,14 @@ class RunLock:
         self.release()
 
 
-def lock_path(database: Path) -> Path:
-    """Return the path of the lock that belongs to a database."""
-    return database.with_suffix(".lock")
+def lock_path(database: Path, role: str = SCAN) -> Path:
+    """Return the path of the lock that belongs to a database and a role."""
+    return database.with_suffix(role)
 
 
-def holder(database: Path) -> Holder | None:
-    """Return who holds the lock of the state in *database*, None if nobody does."""
-    path = lock_path(database)
+def holder(database: Path, role: str = SCAN) -> Holder | None:
+    """Return who holds a lock of the state in *database*, None if nobody does."""
+    path = lock_path(database, role)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -121,5 +124,6 @@ def _busy(path: Path, found: Holder) -> StateBusy:
     what = f" with run {found.run}" if found.run else ""
     return StateBusy(
         f"{who}{what} is working on the state {path.parent}",
-        advice="Wait for it or stop it (`hashwacht scans` shows it), then try again.",
+        advice="Wait for it or stop it (`hashwacht scans` and `hashwacht status` show it), then try"
+        " again.",
     )

@@ -18,7 +18,7 @@ from hashwacht.state.files import Files
 from hashwacht.state.floods import Floods
 from hashwacht.state.gaps import Gaps
 from hashwacht.state.journal import Journal
-from hashwacht.state.lock import RunLock
+from hashwacht.state.lock import DAEMON, RunLock
 from hashwacht.state.overview import Overview
 from hashwacht.state.places import Places
 from hashwacht.state.runs import Runs
@@ -69,6 +69,10 @@ class Store:
     def lock(self) -> RunLock:
         """Be the only run on this state.  Raises StateBusy, naming who is."""
         return RunLock.acquire(self._database.path)
+
+    def daemon_lock(self) -> RunLock:
+        """Be the only daemon on this state; scans may run beside it.  Raises StateBusy."""
+        return RunLock.acquire(self._database.path, DAEMON)
 
     def close(self) -> None:
         """Close the database."""
