@@ -1,10 +1,11 @@
 # `make demo` and `make test` are all one needs to know; both install what they need into .venv.
-.PHONY: help demo test check lint types layers audit format bench fuzz man lock clean
+.PHONY: help demo test check lint types layers audit format bench fuzz man lock clean \
+	install-systemd uninstall-systemd
 
 BIN := .venv/bin
 
 help: ## Show what can be made
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
 
 demo: .venv/run.stamp ## See the main job live: no account, no network
 	@$(BIN)/hashwacht demo
@@ -40,6 +41,12 @@ fuzz: .venv/dev.stamp ## Fuzz our own parsers for five minutes (needs atheris)
 
 man: .venv/run.stamp ## Write the man pages into packaging/man
 	@$(BIN)/hashwacht man packaging/man
+
+install-systemd: ## Install as system services (root; see docs/daemon.md)
+	@packaging/systemd/install
+
+uninstall-systemd: ## Take them away again; state and configuration stay
+	@packaging/systemd/install uninstall
 
 lock: ## Write the locks anew (needs uv)
 	@packaging/lock

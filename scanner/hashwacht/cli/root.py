@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "lists": "Import, show, change, remove and verify local hash lists.",
         "credentials": "Store, check and forget the credentials of matching services.",
         "config": "Show, check and explain the configuration.",
+        "units": "Say which systemd drop-ins the configuration needs, and write them.",
         "doctor": "Look at configuration, permissions, limits, lists, matchers and decoders.",
         "demo": "Show the main job on harmless pictures: no account, no network.",
         "completion": "Print the completion script of a shell.",

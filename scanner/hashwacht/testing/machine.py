@@ -1,0 +1,148 @@
+"""A Debian machine under its own systemd, in a container: booted in seconds, gone afterwards.
+
+systemd-nspawn(1) over a tree that ``tests/e2e/boot/tree`` has made; whatever is written goes to
+memory, so that the tree stays as it is and two machines can run over it.  Commands are run inside
+with nsenter(1), as the machine's root.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+CACHE = Path("/var/cache/hashwacht/boot")
+
+BOOT_SECONDS = 60.0
+_POWER_OFF = signal.SIGRTMIN + 4
+"""Tells a systemd that is process 1 to shut down (systemd(1))."""
+
+
+def tree(checkout: Path) -> Path | str:
+    """Give the tree to boot; or say why there is none.
+
+    It is made if HASHWACHT_BOOT is set, which takes minutes; else it must be in the cache.
+    """
+    if os.geteuid() != 0:
+        return "booting a machine takes root"
+    for program in ("systemd-nspawn", "nsenter", "debootstrap"):
+        if shutil.which(program) is None:
+            return f"{program} is not installed"
+    make = [checkout / "tests/e2e/boot/tree", CACHE]
+    wanted = Path(_output([*make, "--name"]))
+    if not wanted.exists():
+        if not os.environ.get("HASHWACHT_BOOT"):
+            return f"{wanted} is not there; HASHWACHT_BOOT=1 makes it, which takes three minutes"
+        _output(make)
+    return wanted
+
+
+class Machine:
+    """A machine that runs.  ``close`` switches it off."""
+
+    def __init__(self, root: Path, checkout: Path, log: Path) -> None:
+        """Boot *root*, with *checkout* to be read at /opt/checkout; its console goes to *log*."""
+        with log.open("wb") as console:
+            self._nspawn = subprocess.Popen(  # noqa: S603  # our own arguments
+                [  # noqa: S607  # wherever it is installed
+                    "systemd-nspawn",
+                    "--quiet",
+                    f"--directory={root}",
+                    f"--machine=hashwacht-{os.getpid()}",
+                    "--read-only",
+                    "--volatile=overlay",
+                    "--register=no",
+                    "--keep-unit",
+                    "--link-journal=no",
+                    "--console=pipe",
+                    f"--bind-ro={checkout}:/opt/checkout",
+                    "--tmpfs=/srv",
+                    "--boot",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+            )
+        self._log = log
+        try:
+            self._first = self._leader()
+            self.wait_for(lambda: self.run("systemctl is-system-running", ok=False) == "running")
+        except BaseException:
+            self.close()
+            raise
+
+    def _leader(self) -> int:
+        """Find the machine's process 1."""
+        children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
+        found: list[int] = []
+
+        def there() -> bool:
+            assert self._nspawn.poll() is None, self._log.read_text(errors="replace")
+            found[:] = map(int, children.read_text().split())
+            return bool(found)
+
+        self.wait_for(there)
+        return found[0]
+
+    def run(self, command: str, *, ok: bool = True, timeout: float = 60.0) -> str:
+        """Run a shell command in the machine; give what it printed, without the last line end.
+
+        *ok*: it must end well, else what it said is raised.
+        """
+        ended = subprocess.run(  # noqa: S603  # that is what it is for
+            ["nsenter", "--target", str(self._first), "--all", "sh", "-c", command],  # noqa: S607
+            capture_output=True,
+            check=False,
+            timeout=timeout,
+            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+        )
+        text = ended.stdout.decode(errors="replace").rstrip("\n")
+        assert not ok or ended.returncode == 0, (
+            f"{command}: {ended.returncode}\n{text}\n{ended.stderr.decode(errors='replace')}"
+        )
+        return text
+
+    def json(self, command: str) -> Any:
+        """Run a command that prints one JSON object, however it ends, and read that."""
+        return json.loads(self.run(command, ok=False))
+
+    def property(self, unit: str, name: str) -> str:
+        """Give a property of a unit, as ``systemctl show`` does."""
+        return self.run(f"systemctl show --value --property={name} {unit}")
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write a file in the machine."""
+        target = Path(f"/proc/{self._first}/root{path}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+
+    def wait_for(
+        self, condition: Callable[[], bool], seconds: float = BOOT_SECONDS, what: str = ""
+    ) -> None:
+        """Wait until a condition holds; raises AssertionError if it does not in time."""
+        until = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < until, f"{what or 'it'} took more than {seconds} s"
+            time.sleep(0.1)
+
+    def close(self) -> None:
+        """Switch it off."""
+        try:
+            if self._nspawn.poll() is None:
+                os.kill(getattr(self, "_first", self._nspawn.pid), _POWER_OFF)
+            self._nspawn.wait(20)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            self._nspawn.kill()
+            self._nspawn.wait()
+
+
+def _output(command: Sequence[str | Path]) -> str:
+    """Give the last line that a program prints."""
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)  # noqa: S603  # ours
+    return done.stdout.decode().rstrip("\n").rpartition("\n")[2]

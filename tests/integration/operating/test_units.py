@@ -1,0 +1,139 @@
+"""The units as systemd itself judges them: correct, and exposed to little."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[3]
+UNITS = CHECKOUT / "packaging" / "systemd"
+SERVICES = sorted(UNITS.glob("*.service"))
+
+analyze = shutil.which("systemd-analyze")
+needs_systemd = pytest.mark.skipif(analyze is None, reason="systemd-analyze is not installed")
+
+
+def read(unit: Path) -> dict[str, list[str]]:
+    """Read the settings of a unit; one may be given several times."""
+    found: dict[str, list[str]] = {}
+    for line in unit.read_text().splitlines():
+        key, is_setting, value = line.partition("=")
+        if is_setting and not line.startswith("#"):
+            found.setdefault(key, []).append(value)
+    return found
+
+
+def words(unit: Path, key: str) -> set[str]:
+    return {word for value in read(unit).get(key, []) for word in value.split()}
+
+
+SCANNER, COURIER, WATCHER = (
+    UNITS / f"hashwacht-{name}.service" for name in ("scanner", "courier", "watcher")
+)
+
+
+@pytest.fixture
+def verifiable(tmp_path: Path) -> Path:
+    """Copy the units with a program in them that exists on this machine."""
+    for unit in UNITS.glob("hashwacht*"):
+        text = unit.read_text().replace("/opt/hashwacht/bin/hashwacht", sys.executable)
+        (tmp_path / unit.name).write_text(text)
+    return tmp_path
+
+
+@needs_systemd
+def test_systemd_finds_nothing_wrong_with_any_unit(verifiable: Path) -> None:
+    units = sorted(str(each) for each in verifiable.iterdir())
+    done = subprocess.run(
+        [str(analyze), "verify", "--man=no", *units], capture_output=True, text=True, check=False
+    )
+    ours = [line for line in done.stderr.splitlines() if "hashwacht" in line]
+    assert ours == []
+    assert done.returncode == 0, done.stderr
+
+
+@needs_systemd
+def test_systemd_does_find_what_is_wrong(verifiable: Path) -> None:
+    unit = verifiable / "hashwacht-scanner.service"
+    unit.write_text(unit.read_text().replace("ProtectSystem=strict", "ProtectSystem=strictly"))
+    done = subprocess.run(
+        [str(analyze), "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False
+    )
+    assert "protect system" in done.stderr
+
+
+@needs_systemd
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.stem)
+def test_every_service_is_exposed_to_no_more_than_two_of_ten(unit: Path) -> None:
+    done = subprocess.run(
+        [str(analyze), "security", "--offline=yes", "--threshold=20", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": "cat"},
+    )
+    assert "Overall exposure level" in done.stdout, done.stderr
+    assert done.returncode == 0, done.stdout.splitlines()[-1]
+
+
+def test_every_service_has_a_watchdog_is_started_again_and_never_given_up() -> None:
+    assert len(SERVICES) == 3
+    for unit in SERVICES:
+        found = read(unit)
+        assert found["Type"] == ["notify"]
+        assert found["Restart"] == ["always"]
+        assert found["StartLimitIntervalSec"] == ["0"]
+        assert found["WatchdogSec"]
+        assert found["NoNewPrivileges"] == ["yes"]
+        assert found["UMask"] == ["0077"]
+
+
+def test_what_opens_customers_files_has_no_network() -> None:
+    for unit in (SCANNER, WATCHER):
+        assert read(unit)["PrivateNetwork"] == ["yes"]
+        assert words(unit, "RestrictAddressFamilies") == {"AF_UNIX"}
+        assert read(unit)["IPAddressDeny"] == ["any"]
+
+
+def test_what_has_a_network_has_no_privilege_and_no_file_system() -> None:
+    found = read(COURIER)
+    assert found["CapabilityBoundingSet"] == [""]
+    assert found["DynamicUser"] == found["PrivateUsers"] == ["yes"]
+    assert found["TemporaryFileSystem"] == ["/:ro"]
+    shown = {path.removeprefix("-") for path in words(COURIER, "BindReadOnlyPaths")}
+    assert not [path for path in shown if path.startswith(("/srv", "/home", "/var", "/mnt"))]
+    assert "ReadWritePaths" not in found
+    assert "BindPaths" not in found
+
+
+def test_passwords_are_given_to_the_courier_alone() -> None:
+    for unit in SERVICES:
+        given = [key for key in read(unit) if "Credential" in key]
+        assert given == (["LoadCredential"] if unit == COURIER else [])
+    for unit in (SCANNER, WATCHER):
+        assert "-/etc/hashwacht/credentials" in words(unit, "InaccessiblePaths")
+
+
+def test_the_watcher_has_two_capabilities_and_writes_nothing() -> None:
+    two = {"CAP_SYS_ADMIN", "CAP_DAC_READ_SEARCH"}
+    assert words(WATCHER, "CapabilityBoundingSet") == words(WATCHER, "AmbientCapabilities") == two
+    assert read(WATCHER)["ProtectSystem"] == ["strict"]
+    assert not {"ReadWritePaths", "StateDirectory"} & read(WATCHER).keys()
+
+
+def test_the_sockets_are_roots_alone() -> None:
+    for name in ("courier", "watcher"):
+        found = read(UNITS / f"hashwacht-{name}.socket")
+        assert found["SocketMode"] == ["0600"]
+        assert found["DirectoryMode"] == ["0700"]
+        assert found["ListenStream"] == [f"/run/hashwacht/{name}.sock"]
+
+
+def test_a_killed_worker_does_not_take_the_scanner_along() -> None:
+    assert read(SCANNER)["OOMPolicy"] == ["continue"]
+    assert read(SCANNER)["KillMode"] == ["mixed"]
