@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -36,13 +36,16 @@ class Judgement:
     asked_at: float
 
 
-def judge_all(panel: Panel, contents: Sequence[Request], now: float) -> list[Judgement]:
+def judge_all(
+    panel: Panel, contents: Sequence[Request], now: float, muted: Collection[str] = ()
+) -> list[Judgement]:
     """Ask what is not answered yet, and decide; in order.  *now* is Unix time.
 
-    A stored answer that still holds is used; a service is never asked twice for it.
+    A stored answer that still holds is used; a service is never asked twice for it, and one that
+    is *muted* not at all.
     """
     accepted = panel.accepts
-    replies = panel.ask(contents, now)
+    replies = panel.ask(contents, now, muted)
     return [
         Judgement(
             fingerprint=content.fingerprint,

@@ -61,7 +61,7 @@ class Clerk:
         try:
             contents = patiently(lambda: self._keep(looks), self._stop)
             judged = patiently(
-                lambda: self._verdicts.judge(parts, set(contents.values())), self._stop
+                lambda: self._verdicts.judge_now(parts, set(contents.values())), self._stop
             )
             if self._cut.is_set():
                 raise Interrupted("the daemon was stopped while matchers were asked")

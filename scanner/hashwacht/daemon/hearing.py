@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from hashwacht.daemon.health import MatcherHealth
+from hashwacht.match.panel import MUTED
 from hashwacht.types import Answer, Outcome, Reason
 
 SILENT = frozenset({Reason.UNANSWERED, Reason.REFUSED})
@@ -26,6 +27,8 @@ class Hearing:
         back = False
         with self._lock:
             for answer in answers:
+                if answer.detail == MUTED:
+                    continue
                 before = self._heard.get(answer.matcher, MatcherHealth(answer.matcher))
                 if answer.outcome is Outcome.UNDETERMINED and answer.reason in SILENT:
                     problem = answer.detail or answer.reason.value
@@ -36,7 +39,17 @@ class Hearing:
                 self._heard[answer.matcher] = now
         return back
 
+    def silent(self) -> set[str]:
+        """Name those whose last answer was none."""
+        with self._lock:
+            return {name for name, each in self._heard.items() if each.problem}
+
     def of(self, matchers: Iterable[str]) -> tuple[MatcherHealth, ...]:
         """Say how these matchers answer."""
         with self._lock:
             return tuple(self._heard.get(name, MatcherHealth(name)) for name in matchers)
+
+    def all(self) -> tuple[MatcherHealth, ...]:
+        """Say how everybody answers who was ever asked."""
+        with self._lock:
+            return tuple(self._heard.values())

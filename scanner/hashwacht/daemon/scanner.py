@@ -19,7 +19,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 
 from hashwacht.daemon.asker import Asker
 from hashwacht.daemon.clerk import Clerk
@@ -34,13 +36,12 @@ from hashwacht.daemon.seeing import Seeing
 from hashwacht.daemon.threads import Threads
 from hashwacht.daemon.trees import Trees
 from hashwacht.daemon.verdicts import Verdicts
-from hashwacht.errors import HashwachtError
 from hashwacht.state.store import Store
 
 _log = logging.getLogger(__name__)
 
 TICK = 0.25
-"""Seconds between two looks if somebody wants us to stop or to reload."""
+"""Seconds between two rounds."""
 
 TEND = 2.0
 """Seconds between two looks after the watch."""
@@ -48,7 +49,7 @@ TEND = 2.0
 RETRY = 5.0
 """Seconds between two looks at actions that failed."""
 
-HUNG = 900.0
+HUNG = 1200.0
 """Seconds without any progress after which the scanner hangs: no content may take so long."""
 
 PATIENCE, GRACE = 0.6, 0.8
@@ -78,7 +79,10 @@ class Scanner:
         seeing: Seeing,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """*queue* is what *seeing* fills.  *clock* gives Unix time."""
+        """*queue* is what *seeing* fills.  *clock* gives Unix time.
+
+        Set ``tended`` to be called after each look after the watch.
+        """
         self._store, self._clock = store, clock
         self._stop, self._cut = threading.Event(), threading.Event()
         self._last = threading.Event()
@@ -110,6 +114,8 @@ class Scanner:
             clock=clock,
         )
         self._seeing = seeing
+        self._coming: SimpleQueue[Parts] = SimpleQueue()
+        self.tended: Callable[[], None] = lambda: None
         self.observed = Observed(counting, self._verdicts, seeing, queue, self._current)
 
     def run(self, stop: threading.Event, each_round: Callable[[], Parts | None]) -> None:
@@ -120,17 +126,9 @@ class Scanner:
         """
         self._start()
         try:
-            tended = retried = 0.0
             while not (stop.wait(TICK) or self._stop.is_set()):
                 if (parts := each_round()) is not None:
-                    self._replace(parts)
-                now = time.monotonic()
-                if now - tended >= TEND:
-                    tended = now
-                    self._passing(self._tend)
-                if now - retried >= RETRY:
-                    retried = now
-                    self._passing(self._retry)
+                    self._coming.put(parts)
         finally:
             self._end()
         if failure := self._threads.failure or self._journaling.failure:
@@ -160,6 +158,8 @@ class Scanner:
             ("asker", self._asker),
         ):
             self._threads.start(name, part.run)
+        self._threads.start("tender", self._tend)
+        self._threads.start("retrier", self._retry)
 
     def _uploads(self) -> bool:
         return self._dispatcher.uploads
@@ -170,15 +170,16 @@ class Scanner:
             bell.set()
 
     def _tend(self) -> None:
-        parts = self._current.now
-        if parts.roots.moved:
-            _log.info("a link in the path of a root leads somewhere else now")
-            self._replace(parts.resolved())
-        self._seeing.tend(self._journaler.healthy, parts.settings.canary)
-
-    def _retry(self) -> None:
-        with self._current.using() as parts:
-            self._verdicts.retry(parts)
+        """Look after the watch and the roots: the only thread that does."""
+        while not self._stop.is_set():
+            parts = self._current.now
+            if parts.roots.moved:
+                _log.info("a link in the path of a root leads somewhere else now")
+                self._replace(parts.resolved())
+            self._seeing.tend(self._journaler.healthy, self._current.now.settings.canary)
+            self.tended()
+            with suppress(Empty):
+                self._replace(self._coming.get(timeout=TEND))
 
     def _replace(self, parts: Parts) -> None:
         """Work with other parts from now on.  Both watches run for a moment: no event is lost."""
@@ -186,15 +187,11 @@ class Scanner:
         self._seeing.begin(parts.roots)
         self._written()
 
-    @staticmethod
-    def _passing(work: Callable[[], None]) -> None:
-        """Do it; what fails for a while is done in another round."""
-        try:
-            work()
-        except HashwachtError as error:
-            if not error.retryable:
-                raise
-            _log.warning("%s; tried again", error.message)
+    def _retry(self) -> None:
+        """Try again what failed of what follows from verdicts."""
+        while not self._stop.wait(RETRY):
+            with self._current.using() as parts:
+                self._verdicts.retry(parts)
 
     def _end(self) -> None:
         """End in the order of the work; what does not end by itself is cut off."""

@@ -18,6 +18,13 @@ from hashwacht.types import Outcome
 
 _log = logging.getLogger(__name__)
 
+TURNS = 2
+"""Batches of uploads for which services are asked at the same time, so that of those who record
+some are always free to go on without."""
+
+PATIENCE = 5.0
+"""Seconds to wait for such a turn: so long must a service have been busy with others."""
+
 
 class Verdicts:
     """The way of a content from its number to its consequences.  Thread-safe."""
@@ -29,10 +36,29 @@ class Verdicts:
         self._store, self._counting, self._clock = store, counting, clock
         self.hearing = Hearing()
         self.back = threading.Event()
+        self._turns = threading.Semaphore(TURNS)
 
-    def judge(self, parts: Parts, contents: Collection[int]) -> dict[int, Judged]:
+    def judge_now(self, parts: Parts, contents: Collection[int]) -> dict[int, Judged]:
+        """As ``judge``, but never wait long: whoever is silent is asked later, by somebody else."""
+        services = {
+            seat.matcher.name for seat in parts.pipeline.panel.seats if seat.max_age is not None
+        }
+        muted = services & self.hearing.silent()
+        if muted == services:
+            return self.judge(parts, contents, muted)
+        if not self._turns.acquire(timeout=PATIENCE):
+            return self.judge(parts, contents, services)
+        try:
+            return self.judge(parts, contents, muted)
+        finally:
+            self._turns.release()
+
+    def judge(
+        self, parts: Parts, contents: Collection[int], muted: Collection[str] = ()
+    ) -> dict[int, Judged]:
         """Bring these contents up to date, by number.  Writes nothing."""
-        judged = Judging(self._store, parts.pipeline.panel, self._clock).judge(contents)
+        judging = Judging(self._store, parts.pipeline.panel, self._clock)
+        judged = judging.judge(contents, muted)
         fresh = [answer for each in judged.values() for answer in each.now.fresh]
         if self.hearing.note(fresh):
             self.back.set()

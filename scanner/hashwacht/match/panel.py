@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from hashwacht.ports import Decisive, Matcher, Question
-from hashwacht.types import Answer, Fingerprint, Outcome
+from hashwacht.types import Answer, Fingerprint, Outcome, Reason
 from hashwacht.verdict import standing
+
+CALLERS = 8
+"""So many may ask at the same time without waiting for one another."""
+
+MUTED = "it has not answered lately, and is asked again later"
+"""Why somebody was not asked at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,9 @@ class Panel:
     def __init__(self, seats: Sequence[Seat]) -> None:
         """Take the matchers; ``close`` closes them."""
         self.seats = tuple(seats)
-        self._threads = ThreadPoolExecutor(max(1, len(self.seats)), thread_name_prefix="panel")
+        # More threads than matchers: one that is slow must not keep other callers from the rest.
+        most = CALLERS * max(1, len(self.seats))
+        self._threads = ThreadPoolExecutor(most, thread_name_prefix="panel")
 
     @property
     def accepts(self) -> frozenset[str]:
@@ -79,13 +87,20 @@ class Panel:
             for seat in self.seats
         )
 
-    def ask(self, requests: Sequence[Request], now: float) -> list[Reply]:
+    def ask(
+        self, requests: Sequence[Request], now: float, muted: Collection[str] = ()
+    ) -> list[Reply]:
         """Bring the answers of every request up to date, in order.
 
         A matcher is asked about a content only if it accepts one of its signals and its stored
-        answer is missing, undetermined, out of date or from another revision.
+        answer is missing, undetermined, out of date or from another revision.  Those that are
+        *muted* are not asked at all: what they would be asked is undetermined.
         """
-        columns = list(self._threads.map(lambda seat: _ask_one(seat, requests, now), self.seats))
+
+        def ask(seat: Seat) -> list[_Standing | None]:
+            return _ask_one(seat, requests, now, muted=seat.matcher.name in muted)
+
+        columns = list(self._threads.map(ask, self.seats))
         return [
             _reply([column[index] for column in columns if column[index] is not None])
             for index in range(len(requests))
@@ -121,7 +136,9 @@ class _Standing:
     ages: bool
 
 
-def _ask_one(seat: Seat, requests: Sequence[Request], now: float) -> list[_Standing | None]:
+def _ask_one(
+    seat: Seat, requests: Sequence[Request], now: float, *, muted: bool
+) -> list[_Standing | None]:
     """Give one matcher's standing answers for all requests, asking for the ones that are due."""
     matcher, revision = seat.matcher, seat.matcher.revision
     ages = seat.max_age is not None
@@ -136,7 +153,13 @@ def _ask_one(seat: Seat, requests: Sequence[Request], now: float) -> list[_Stand
             column[index] = _Standing(stored, None, ages)
         else:
             due[index] = question
-    for index, answer in zip(due, matcher.lookup(list(due.values())), strict=True):
+    if muted:
+        left = Answer(matcher.name, Outcome.UNDETERMINED, now, revision)
+        left = replace(left, reason=Reason.UNANSWERED, detail=MUTED)
+        answers = [left] * len(due)
+    else:
+        answers = matcher.lookup(list(due.values()))
+    for index, answer in zip(due, answers, strict=True):
         stored = _by_matcher(requests[index].answers).get(matcher.name)
         column[index] = _Standing(standing(stored, answer), answer, ages)
     return column

@@ -57,15 +57,15 @@ class Judging:
         """Take the parts; the caller closes them.  *clock* gives Unix time."""
         self._store, self._panel, self._clock = store, panel, clock
 
-    def judge(self, contents: Collection[int]) -> dict[int, Judged]:
-        """Bring these contents up to date, by id.  Asks matchers; writes nothing."""
+    def judge(self, contents: Collection[int], muted: Collection[str] = ()) -> dict[int, Judged]:
+        """Bring these contents up to date, by id.  Asks matchers but *muted*; writes nothing."""
         if not contents:
             return {}
         stored = self._store.contents.load(sorted(contents))
         requests = [Request(each.fingerprint, each.answers) for each in stored.values()]
         # Taken before they are asked: a list that comes meanwhile leaves these answers stale.
         epoch = self._panel.epoch
-        judgements = judge_all(self._panel, requests, self._clock())
+        judgements = judge_all(self._panel, requests, self._clock(), muted)
         return {
             number: Judged(now, content.outcome, epoch, content.first_match_at)
             for (number, content), now in zip(stored.items(), judgements, strict=True)

@@ -1,0 +1,169 @@
+"""The scanner as a process: built from the settings, and built anew for a reload."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+
+from hashwacht import compose
+from hashwacht.daemon.gap_keeping import WHO, GapKeeping
+from hashwacht.daemon.health import HealthFile, Stage
+from hashwacht.daemon.inherited import inherited
+from hashwacht.daemon.metrics import exposition
+from hashwacht.daemon.metrics_server import MetricsServer, listen
+from hashwacht.daemon.notify import Notifier
+from hashwacht.daemon.parts import Parts
+from hashwacht.daemon.reporting import Reporting
+from hashwacht.daemon.roots import Roots
+from hashwacht.daemon.scanner import Scanner
+from hashwacht.daemon.seeing import Seeing
+from hashwacht.daemon.status import status
+from hashwacht.errors import HashwachtError, UsageError
+from hashwacht.intake.announced import Announced
+from hashwacht.intake.canary import Canary
+from hashwacht.intake.watching import build
+from hashwacht.notice import Notice
+from hashwacht.settings import Configuration, Settings
+from hashwacht.state.audit import Act
+from hashwacht.state.store import Store
+
+_log = logging.getLogger(__name__)
+
+
+def scanner_process(
+    read: Callable[[], Configuration],
+    environ: Mapping[str, str],
+    notifier: Notifier,
+    stop: threading.Event,
+    reload: threading.Event,
+) -> None:
+    """Build everything and run until *stop*; *reload* has the settings read anew.
+
+    *read* gives the configuration, at first and for each reload.  A reload with a mistake in them
+    changes nothing and is logged.  Raises HashwachtError if it cannot begin or go on.
+    """
+    settings = read().settings
+    if not settings.roots:
+        raise UsageError(
+            "no directory is configured to be watched",
+            advice="Write a table [roots.NAME] with its path into the configuration.",
+        )
+    with ExitStack() as stack:
+        store = stack.enter_context(compose.store(settings))
+        stack.enter_context(store.daemon_lock())
+        process = _Process(settings, store, notifier)
+        stack.enter_context(process.metrics(environ))
+        process.run(read, stop, reload)
+
+
+class _Process:
+    """What is built once, and what a reload builds anew."""
+
+    def __init__(self, settings: Settings, store: Store, notifier: Notifier) -> None:
+        self._settings, self._store, self._notifier = settings, store, notifier
+        self._log = compose.audit_log(settings)
+        queue = Announced(settings.daemon.queue)
+        seeing = Seeing(
+            store,
+            queue,
+            partial(build, settings.daemon.watch, settings.daemon.sockets / "watcher.sock"),
+            lambda roots: Canary(roots, 2 * self._settings.daemon.canary),
+        )
+        parts = self._parts(settings)
+        self._scanner = Scanner(store=store, parts=parts, queue=queue, seeing=seeing)
+        self._reporting = Reporting(
+            self._scanner,
+            store,
+            HealthFile(settings.daemon.sockets),
+            notifier,
+            settings.daemon.watch.value,
+        )
+
+    def _parts(self, settings: Settings) -> Parts:
+        """Build what the scanner works with.  Raises HashwachtError."""
+        roots = roots_of(settings)
+        # An upload waits for its verdict: unlike a scan it does not give way to everybody.
+        urgent = replace(settings, scan=replace(settings.scan, background=False))
+        return Parts(
+            roots=roots,
+            pipeline=compose.scanner_pipeline(urgent, self._store.culprits),
+            casework=compose.workroom(settings, self._store, WHO).casework(),
+            settings=settings.daemon,
+            jobs=compose.jobs(settings),
+        )
+
+    def metrics(self, environ: Mapping[str, str]) -> MetricsServer:
+        """Answer who asks for metrics."""
+        listeners = inherited(environ, "metrics")
+        listeners = listeners or [listen(self._settings.daemon.sockets / "metrics.sock")]
+        return MetricsServer(
+            listeners,
+            lambda: exposition(lambda: status(self._settings, time.time())),
+            self._settings.daemon.metrics_file,
+        )
+
+    def run(
+        self, read: Callable[[], Configuration], stop: threading.Event, reload: threading.Event
+    ) -> None:
+        """Run, and say how it goes."""
+        keeping = GapKeeping(self._store, self._log, self._tell)
+        observed = self._scanner.observed
+        ready = False
+
+        def tended() -> None:
+            keeping.look()
+            keeping.hear(observed.verdicts.hearing.all())
+
+        def each_round() -> Parts | None:
+            nonlocal ready
+            if not ready:  # the watch has begun, or there would be no round
+                ready = True
+                self._log.append(Act.STARTED, WHO, {"pid": os.getpid()})
+                self._notifier.ready()
+            self._reporting.round()
+            if not reload.is_set():
+                return None
+            reload.clear()
+            return self._reload(read)
+
+        self._scanner.tended = tended
+        try:
+            self._scanner.run(stop, each_round)
+        finally:
+            self._notifier.stopping()
+            self._reporting.write(Stage.STOPPED)
+        self._log.append(Act.STOPPED, WHO, {"pid": os.getpid()})
+
+    def _reload(self, read: Callable[[], Configuration]) -> Parts | None:
+        self._notifier.reloading()
+        try:
+            settings = read().settings
+            parts = self._parts(settings)
+        except HashwachtError as error:
+            _log.error("the configuration stays as it was: %s %s", error.message, error.advice)
+            return None
+        else:
+            self._settings = settings
+            self._log.append(Act.RELOADED, WHO, {"roots": [each.name for each in settings.roots]})
+            return parts
+        finally:
+            self._notifier.ready()
+
+    def _tell(self, notice: Notice) -> None:
+        self._store.alerts.add(notice, self._settings.alerts.channels)
+
+
+def roots_of(settings: Settings) -> Roots:
+    """Say what is watched.  Raises UsageError, ConfigurationError."""
+    own = [settings.state.path, settings.quarantine.vault, settings.daemon.sockets]
+    return Roots(
+        settings.roots,
+        compose.rules(settings).rules,
+        [os.fsencode(path.absolute()) for path in own],
+    )
