@@ -2,7 +2,8 @@
 
 In this order, the first one wins:
 
-1. systemd: ``$CREDENTIALS_DIRECTORY/NAME`` (``LoadCredential=``, systemd.exec(5))
+1. systemd: ``$CREDENTIALS_DIRECTORY/NAME``, or ``hashwacht_NAME`` there if a whole directory was
+   loaded under the ID ``hashwacht`` (``LoadCredential=``, systemd.exec(5))
 2. keyring, only if the settings name a backend; never one that was merely found installed,
    because the default changes silently with what is installed
 3. file: ``DIRECTORY/NAME``, of mode 0600, owned by us or by root
@@ -21,6 +22,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from hashwacht.errors import CredentialError
@@ -29,6 +31,9 @@ from hashwacht.secrets.credential import Credential
 from hashwacht.secrets.private_file import read_given, read_private, write_private
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+_LOADED_AS = "hashwacht"
+"""The ID under which our units load a directory."""
 
 
 class Place(StrEnum):
@@ -150,9 +155,9 @@ def _texts(name: str, places: Places) -> Iterator[_Text]:
     """Give every place that has the name, with what reads it (CredentialError if unusable)."""
     _require_name(name)
     if directory := places.environment.get("CREDENTIALS_DIRECTORY"):
-        path = Path(directory, name)
-        if os.path.lexists(path):
-            yield Place.SYSTEMD, str(path), lambda: read_given(path)
+        for path in (Path(directory, name), Path(directory, f"{_LOADED_AS}_{name}")):
+            if os.path.lexists(path):
+                yield Place.SYSTEMD, str(path), partial(read_given, path)
     if places.keyring:
         text = keyring_entry.read(places.keyring, name)
         if text is not None:

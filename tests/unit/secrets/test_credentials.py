@@ -100,6 +100,20 @@ def test_the_places_are_asked_in_their_order(tmp_path: Path, keyrings: str) -> N
     assert find("eokm", places) == Credential("environment", "4")
 
 
+def test_a_directory_that_systemd_loaded_is_found_under_the_name_that_our_units_give_it(
+    tmp_path: Path,
+) -> None:
+    places = Places(environment={"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    private(tmp_path / "hashwacht_eokm", "directory:1")
+    assert find("eokm", places) == Credential("directory", "1")
+    private(tmp_path / "eokm", "single:2")
+    assert find("eokm", places) == Credential("single", "2")
+    assert [each.where for each in check("eokm", places)] == [
+        str(tmp_path / "eokm"),
+        str(tmp_path / "hashwacht_eokm"),
+    ]
+
+
 def test_check_says_where_and_never_what(tmp_path: Path, keyrings: str) -> None:
     places = everywhere(tmp_path, keyrings)
     shown = repr(check("eokm", places))
