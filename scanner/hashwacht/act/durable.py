@@ -14,7 +14,7 @@ def write(path: Path, content: bytes) -> None:
     Afterwards the file has *content*; if we are killed meanwhile, or this raises OSError, it has
     either that or what it had before.  Mode 0600.
     """
-    new = path.with_name(path.name + ".new")
+    new = _new(path)
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(fd, "wb") as file:
@@ -26,6 +26,15 @@ def write(path: Path, content: bytes) -> None:
         new.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
+
+
+def tidy(path: Path) -> None:
+    """Remove what an interrupted writing of *path* has left beside it."""
+    _new(path).unlink(missing_ok=True)
+
+
+def _new(path: Path) -> Path:
+    return path.with_name(path.name + ".new")
 
 
 def remove(path: Path) -> None:

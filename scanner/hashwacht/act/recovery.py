@@ -71,6 +71,7 @@ def recover(shelf: Shelf) -> list[Recovered]:
 
 def settle(entry: Entry) -> Recovered:
     """Settle one entry, whose claim is held.  Raises OSError, Changed."""
+    entry.tidy()
     try:
         record = entry.read()
     except FileNotFoundError:  # killed before the intent was written, or after all was removed

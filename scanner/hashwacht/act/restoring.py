@@ -85,50 +85,70 @@ class _Restoring:
 
 
 def _restore_in(parent: OpenDirectory, name: bytes, task: _Restoring) -> Restored | Refusal:
-    """Make the file in a holding directory and give it its name.  Raises OSError."""
-    holding = Holding.make(parent, task.entry.id)
+    """Say where it will be put together, do that, and give it its name.  Raises OSError.
+
+    Whatever is not undone here, because even that fails, the next recovery undoes.
+    """
+    wish = task.wish
+    intent = replace(
+        task.record,
+        state=State.RESTORING,
+        ending=Ending(task.clock(), wish.who, wish.why, wish.path),
+    )
+    task.entry.write(intent)
+    done = _make_and_name(parent, name, intent, task)
+    if isinstance(done, Refusal):
+        task.entry.write(task.record)
+        return done
+    with suppress(OSError):
+        done = end_restoring(task.entry, done)
+    return Restored(done)
+
+
+def _make_and_name(
+    parent: OpenDirectory, name: bytes, intent: Record, task: _Restoring
+) -> Record | Refusal:
+    """Make the file in a holding directory and move it to its name.  Raises OSError."""
+    try:
+        holding = Holding.make(parent, task.entry.id)
+    except OSError as error:
+        return Refusal.of(error, "making a directory beside it")
     with holding.here:
         try:
             fd = holding.create()
             try:
-                record = _fill(fd, task)
+                record = _fill(fd, intent, task)
             finally:
                 os.close(fd)
-            if isinstance(record, Refusal):
-                return record
-            task.entry.write(record)
-            try:
+            if isinstance(record, Record):
+                task.entry.write(record)
                 holding.give(name)
-            except OSError as error:
-                task.entry.write(task.record)
-                return Refusal.of(error, "giving it its name")
-            with suppress(OSError):  # the next recovery says that it is restored
                 holding.sync()
-                record = end_restoring(task.entry, record)
-            return Restored(record)
-        finally:
-            holding.discard()
-            holding.remove()
+        except OSError as error:
+            record = Refusal.of(error, "putting it together")
+        holding.discard()
+        holding.remove()
+    return record
 
 
-def _fill(fd: int, task: _Restoring) -> Record | Refusal:
+def _fill(fd: int, intent: Record, task: _Restoring) -> Record | Refusal:
     """Write content and attributes; gives the record with which it may get its name."""
-    attributes = task.record.attributes
+    attributes = intent.attributes
     writing = Writing(fd, sparse=attributes.sparse)
     content = os.open(task.entry.content, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         with os.fdopen(content, "rb") as source:
             age.unseal(source, writing, task.secrets)
-    except age.WrongKey as error:
+    except (age.WrongKey, CredentialError) as error:
         return Refusal(Obstacle.WRONG_KEY, error.message)
-    except (age.Damaged, CredentialError) as error:
-        damaged = isinstance(error, age.Damaged)
-        return Refusal(Obstacle.DAMAGED if damaged else Obstacle.WRONG_KEY, error.message)
-    if writing.sha256() != task.record.key:
+    except age.Damaged as error:
+        return Refusal(Obstacle.DAMAGED, error.message)
+    if writing.sha256() != intent.key:
         return Refusal(Obstacle.DAMAGED, "the content that was sealed is another one")
     writing.finish()
     missing = tuple(paths.show(each) for each in attributes.put(fd))
     os.fsync(fd)
-    made, wish = os.fstat(fd), task.wish
-    ending = Ending(task.clock(), wish.who, wish.why, wish.path, made.st_dev, made.st_ino, missing)
-    return replace(task.record, state=State.RESTORING, ending=ending)
+    made = os.fstat(fd)
+    assert intent.ending is not None
+    ending = replace(intent.ending, dev=made.st_dev, ino=made.st_ino, missing=missing)
+    return replace(intent, ending=ending)

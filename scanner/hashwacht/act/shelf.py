@@ -56,6 +56,10 @@ class Entry:
         with self.record.open("rb") as file:
             return Record.from_json(file.read(LONGEST_RECORD))
 
+    def tidy(self) -> None:
+        """Remove a record whose writing was interrupted.  Raises OSError."""
+        durable.tidy(self.record)
+
     def create_content(self) -> int:
         """Make the empty file for the sealed content; gives its descriptor.  Raises OSError."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -1,0 +1,45 @@
+"""A process that dies before any one of the steps of an act: see every_step.py."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+DRIVER = Path(__file__).with_name("every_step.py")
+
+
+def die_at_every_step(home: Path, act: str) -> list[str]:
+    """Give where the content was after each death; the last one lived."""
+    command = [sys.executable, str(DRIVER), str(home / "home"), act]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    places = [place for _, place in json.loads(done.stdout)]
+    assert len(places) > 15, "an act takes more steps than that"
+    return places
+
+
+@pytest.mark.parametrize(
+    ("act", "before", "after"),
+    [
+        ("quarantine", "place", "vault"),
+        ("linked", "place", "vault"),
+        ("swapped", "place", "swapped"),
+        ("restore", "vault", "place"),
+        ("destroy", "vault", "destroyed"),
+    ],
+)
+def test_there_is_one_instant_before_which_nothing_and_after_which_all_has_happened(
+    tmp_path: Path, act: str, before: str, after: str
+) -> None:
+    places = die_at_every_step(tmp_path, act)
+    assert {places[0], places[-1]} == {before, after}
+    assert [pair for pair in pairwise(places) if pair[0] != pair[1]] == [(before, after)]
+
+
+def test_what_goes_back_is_back_whenever_it_is_interrupted(tmp_path: Path) -> None:
+    assert set(die_at_every_step(tmp_path, "changed")) == {"place"}
