@@ -6,7 +6,6 @@ import hashlib
 import os
 import stat
 import struct
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +99,6 @@ def seal(vault: Vault, path: Path | bytes) -> Sealed:
     return sealed
 
 
-def names(directory: Path) -> Sequence[str]:
+def names(directory: Path) -> list[str]:
     """Give all names below a directory, sorted."""
     return sorted(str(path.relative_to(directory)) for path in directory.rglob("*"))

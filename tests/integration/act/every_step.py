@@ -1,8 +1,8 @@
 """Dies before each single step of an act in turn, comes back, and looks what there is.
 
 Arguments: an empty directory, and the act: ``quarantine``, ``linked``, ``swapped``, ``changed``,
-``restore`` or ``destroy``.  Writes one line of JSON: for every step, which outcomes recovery told,
-and where the content was then.
+``restore``, ``restore elsewhere`` or ``destroy``.  Writes one line of JSON: for every step, which
+outcomes recovery told, and where the content was then.
 
 Runs alone, with one thread, so that it may fork: each child counts the audit events of the
 interpreter (PEP 578), which come before every open, mkdir, rename, chmod, unlink, lock and the
@@ -44,7 +44,9 @@ class Scene:
         self.fd, self.key = judge(self.path)
         if act == "linked":
             self.linked.hardlink_to(self.path)
-        if act in ("restore", "destroy"):
+        self.elsewhere = home / "elsewhere/picture"
+        self.elsewhere.parent.mkdir()
+        if act in ("restore", "restore elsewhere", "destroy"):
             seal(self.vault, self.path)
         if act == "changed":
             self.key = "0" * 64
@@ -52,8 +54,9 @@ class Scene:
 
     def run(self) -> None:
         """Do it.  The swapper, if any, strikes at the last moment: see take_another."""
-        if self.act == "restore":
-            done = self.vault.restore(self.id, [KEYS.secret], who="me")
+        if self.act.startswith("restore"):
+            to = bytes(self.elsewhere) if self.act == "restore elsewhere" else None
+            done = self.vault.restore(self.id, [KEYS.secret], who="me", to=to)
             assert isinstance(done, Restored), done
         elif self.act == "destroy":
             assert isinstance(self.vault.destroy(self.id, who="me"), Receipt)
@@ -87,7 +90,7 @@ def die_at(last: int, scene: Scene) -> None:
 
 def where(scene: Scene) -> str:
     """Find the content: it must be in exactly one place, whole and with all it had."""
-    around = names(scene.site)
+    around = names(scene.site) + names(scene.elsewhere.parent)
     assert not [name for name in around if name.startswith(".")], around
     states = {record.state for record in scene.vault.records()}
     assert all(finding.fault is None for finding in scene.vault.verify())
@@ -98,8 +101,10 @@ def where(scene: Scene) -> str:
         assert scene.path.read_bytes() == b"innocent"
         assert not states
         return "swapped"
-    if scene.path.exists():
-        assert Look.at(scene.path) == scene.look
+    if scene.path.exists() or scene.elsewhere.exists():
+        assert scene.path.exists() != scene.elsewhere.exists()
+        found = scene.path if scene.path.exists() else scene.elsewhere
+        assert Look.at(found) == scene.look
         assert not states & {State.SEALED, State.DESTROYED}
         return "place"
     [state] = states

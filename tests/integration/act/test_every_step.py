@@ -30,6 +30,7 @@ def die_at_every_step(home: Path, act: str) -> list[str]:
         ("linked", "place", "vault"),
         ("swapped", "place", "swapped"),
         ("restore", "vault", "place"),
+        ("restore elsewhere", "vault", "place"),
         ("destroy", "vault", "destroyed"),
     ],
 )

@@ -1,0 +1,21 @@
+"""Killed at random instants, many times: see killed.py; each single step is in test_every_step."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+KILLS = 200
+
+
+def test_everything_is_in_one_place_after_each_of_many_kills(tmp_path: Path) -> None:
+    command = [sys.executable, str(Path(__file__).with_name("killed.py"))]
+    arguments = [str(tmp_path / "home"), str(KILLS), "0.03"]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert seen["back"] > 10
+    assert seen["sealed"] > 10
+    assert seen["moved"] > KILLS / 4

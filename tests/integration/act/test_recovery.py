@@ -1,0 +1,241 @@
+"""Coming back after a crash, in directories whose owner did not wait for that."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hashwacht.act.age import KeyPair
+from hashwacht.act.claim import Claim
+from hashwacht.act.record import State
+from hashwacht.act.recovery import Outcome
+from hashwacht.act.refusal import Obstacle, Refusal
+from hashwacht.act.restoring import Restored
+from hashwacht.act.vault import Vault
+from hashwacht.act.verifying import Fault
+from hashwacht.testing.vaults import Look, dress, judge, names, seal
+
+CRASH = """
+import os, signal, sys
+from pathlib import Path
+from hashwacht.act.vault import Vault
+from hashwacht.testing.vaults import seal
+
+def die(event, arguments):
+    if event == sys.argv[4] and sys.argv[5] in repr(arguments):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+vault = Vault(Path(sys.argv[1]), [sys.argv[2]])
+sys.addaudithook(die)
+seal(vault, Path(sys.argv[3]))
+"""
+
+TAKEN = ("open", "content.age")
+"""The step after the file was moved and its mode set to 0."""
+SEALED = ("os.remove", "b'")
+"""The step at which the original is removed from the holding directory."""
+
+
+@pytest.fixture
+def picture(site: Path) -> Path:
+    path = site / "picture"
+    path.write_bytes(b"the picture" * 10_000)
+    dress(path)
+    return path
+
+
+def crash(tmp_path: Path, keys: KeyPair, path: Path, step: tuple[str, str]) -> Path:
+    """Have a process killed while it takes *path*; gives the holding directory."""
+    arguments = [str(tmp_path / "vault"), keys.public, str(path), *step]
+    done = subprocess.run([sys.executable, "-c", CRASH, *arguments], check=False)
+    assert done.returncode == -9
+    assert not path.exists()
+    [holding] = path.parent.glob(".hashwacht-*")
+    [inside] = holding.iterdir()
+    assert inside.stat().st_mode & 0o7777 == 0
+    return holding
+
+
+def test_what_was_half_taken_is_back(
+    tmp_path: Path, keys: KeyPair, vault: Vault, picture: Path
+) -> None:
+    before = Look.at(picture)
+    crash(tmp_path, keys, picture, TAKEN)
+    [finding] = vault.verify()
+    assert finding.fault is Fault.UNFINISHED
+    [recovered] = vault.recover()
+    assert recovered.outcome is Outcome.BACK
+    assert recovered.record is not None
+    assert recovered.record.path == bytes(picture)
+    assert Look.at(picture) == before
+    assert names(picture.parent) == ["picture"]
+    assert list(vault.verify()) == []
+
+
+def test_what_was_sealed_is_removed(
+    tmp_path: Path, keys: KeyPair, vault: Vault, picture: Path
+) -> None:
+    before = Look.at(picture)
+    crash(tmp_path, keys, picture, SEALED)
+    [recovered] = vault.recover()
+    assert recovered.outcome is Outcome.SEALED
+    assert names(picture.parent) == []
+    done = vault.restore(recovered.id, [keys.secret], who="me")
+    assert isinstance(done, Restored)
+    assert Look.at(picture) == before
+
+
+def test_restoring_settles_what_was_interrupted_before(
+    tmp_path: Path, keys: KeyPair, vault: Vault, picture: Path
+) -> None:
+    before = Look.at(picture)
+    crash(tmp_path, keys, picture, SEALED)
+    [record] = vault.records()
+    assert isinstance(vault.restore(record.id, [keys.secret], who="me"), Restored)
+    assert Look.at(picture) == before
+    assert names(picture.parent) == ["picture"]
+    assert vault.recover() == []
+
+
+def test_asking_again_with_the_same_id_begins_anew(
+    tmp_path: Path, keys: KeyPair, vault: Vault, picture: Path
+) -> None:
+    crash(tmp_path, keys, picture, TAKEN)
+    [record] = vault.records()
+    destroyed = vault.destroy(record.id, who="me")
+    assert isinstance(destroyed, Refusal)
+    assert destroyed.reason is Obstacle.UNKNOWN, "it was put back"
+    fd, key = judge(picture)
+    done = vault.quarantine(fd, bytes(picture), key, {}, id_=record.id)
+    os.close(fd)
+    assert not isinstance(done, Refusal)
+    assert [each.state for each in vault.records()] == [State.SEALED]
+
+
+@pytest.mark.parametrize("step", [TAKEN, SEALED])
+def test_it_is_found_under_whatever_name_its_owner_gave_the_directory(
+    tmp_path: Path, keys: KeyPair, vault: Vault, picture: Path, step: tuple[str, str]
+) -> None:
+    before = Look.at(picture)
+    holding = crash(tmp_path, keys, picture, step)
+    holding.rename(holding.with_name("what is this"))
+    for number in range(5):
+        (picture.parent / f"directory{number}").mkdir()
+    [recovered] = vault.recover()
+    if step == TAKEN:
+        assert recovered.outcome is Outcome.BACK
+        assert Look.at(picture) == before
+    else:
+        assert recovered.outcome is Outcome.SEALED
+        assert not picture.exists()
+    assert not (picture.parent / "what is this").exists()
+
+
+@pytest.mark.parametrize("step", [TAKEN, SEALED])
+def test_a_decoy_is_not_taken_for_it(
+    tmp_path: Path, keys: KeyPair, vault: Vault, picture: Path, step: tuple[str, str]
+) -> None:
+    before = Look.at(picture)
+    holding = crash(tmp_path, keys, picture, step)
+    [inside] = holding.iterdir()
+    holding.rename(holding.with_name("away"))
+    holding.mkdir()
+    (holding / inside.name).write_bytes(b"decoy")
+    if os.geteuid() == 0:
+        os.chown(holding, 65534, 65534)
+    vault.recover()
+    assert (holding / inside.name).read_bytes() == b"decoy"
+    if step == TAKEN:
+        assert Look.at(picture) == before
+    else:
+        assert not picture.exists()
+    assert not (picture.parent / "away").exists()
+
+
+def test_a_name_that_is_taken_meanwhile_is_left_to_its_new_file(
+    tmp_path: Path, keys: KeyPair, vault: Vault, picture: Path
+) -> None:
+    before = Look.at(picture)
+    crash(tmp_path, keys, picture, TAKEN)
+    picture.write_bytes(b"uploaded again")
+    [recovered] = vault.recover()
+    assert recovered.outcome is Outcome.BACK
+    beside = picture.with_name(f"picture.hashwacht-{recovered.id}")
+    assert beside.name in recovered.detail
+    assert Look.at(beside) == before
+    assert picture.read_bytes() == b"uploaded again"
+
+
+def test_a_directory_that_was_moved_away_is_waited_for(
+    tmp_path: Path, keys: KeyPair, vault: Vault, picture: Path
+) -> None:
+    before = Look.at(picture)
+    crash(tmp_path, keys, picture, TAKEN)
+    moved = picture.parent.rename(tmp_path / "moved")
+    for again in range(2):
+        [recovered] = vault.recover()
+        assert recovered.outcome is Outcome.STUCK
+        assert str(picture.parent) in recovered.detail
+        picture.parent.mkdir(exist_ok=again > 0)
+    picture.parent.rmdir()
+    moved.rename(picture.parent)
+    [recovered] = vault.recover()
+    assert recovered.outcome is Outcome.BACK
+    assert Look.at(picture) == before
+
+
+def test_what_another_process_works_on_is_left_to_it(
+    tmp_path: Path, keys: KeyPair, vault: Vault, picture: Path
+) -> None:
+    crash(tmp_path, keys, picture, TAKEN)
+    [record] = vault.records()
+    claim = Claim.take(tmp_path / "vault/open" / record.id)
+    assert claim is not None
+    with claim:
+        assert vault.recover() == []
+        assert list(vault.verify()) == []
+        refusal = vault.destroy(record.id, who="me")
+        assert isinstance(refusal, Refusal)
+        assert refusal.reason is Obstacle.BUSY
+    [recovered] = vault.recover()
+    assert recovered.outcome is Outcome.BACK
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_move_that_a_power_cut_has_undone_is_done_again(
+    tmp_path: Path, vault: Vault, picture: Path, changed: bool
+) -> None:
+    """The record is durable and the move was not: only if the disk forgot what fsync said."""
+    kept = picture.with_name("kept")
+    kept.hardlink_to(picture)
+    sealed = seal(vault, picture)
+    kept.rename(picture)
+    if changed:
+        picture.write_bytes(b"another content")
+    (tmp_path / "vault/open" / sealed.id).touch()
+    [recovered] = vault.recover()
+    assert recovered.outcome is Outcome.SEALED
+    assert picture.exists() == changed
+    [finding] = vault.verify()
+    assert finding.fault is None
+
+
+def test_our_own_directory_is_known_as_such_while_it_is_needed(
+    tmp_path: Path, keys: KeyPair, vault: Vault, picture: Path
+) -> None:
+    holding = crash(tmp_path, keys, picture, TAKEN)
+    [inside] = holding.iterdir()
+    assert vault.holds(bytes(inside))
+    fd, key = judge(inside)
+    refusal = vault.quarantine(fd, bytes(inside), key, {})
+    os.close(fd)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Obstacle.BUSY
+    vault.recover()
+    assert not vault.holds(bytes(inside))
+    assert not vault.holds(bytes(picture.parent / ".hashwacht-canary/x"))
+    assert not vault.holds(b"/")
