@@ -12,6 +12,7 @@ from hashwacht.cli.command import Example, Group
 
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
+        "daemon": "Watch directories: ask about every file that comes in, and act upon the answer.",
         "status": "Say if this machine is protected, and what the daemon is doing.",
         "scan": "Scan existing storage against the configured matchers.",
         "recheck": "Ask again about stored fingerprints whose answers are no longer good enough.",
