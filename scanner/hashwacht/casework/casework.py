@@ -37,6 +37,7 @@ BATCH = 100
 """Places that one call of ``retry`` tries at the most."""
 
 _OTHER = "it holds another content now"
+_ONLY_KNOWN = (Action.ALLOW, Action.OBSERVE)
 _IN_FORCE = {
     PlaceState.OBSERVED: Action.OBSERVE,
     PlaceState.WAITING: Action.OBSERVE,
@@ -76,10 +77,9 @@ class Casework:
         if self._is_nothing(found):
             return Action.ALLOW
         with self._turn.taken(), _open(found) as (present, problem):
-            place = self._settled(present, problem)
-        if place is None:
-            return Action.ALLOW
-        return _IN_FORCE.get(place.state, Action.ALLOW)
+            wanted, place = self._settled(present, problem)
+        in_force = Action.ALLOW if place is None else _IN_FORCE.get(place.state, Action.ALLOW)
+        return wanted if (wanted, in_force) == _ONLY_KNOWN else in_force
 
     def retry(self, now: float) -> None:
         """Try what failed, what somebody has let go, and what a crash interrupted.
@@ -93,7 +93,7 @@ class Casework:
                 if place is not None and place.due is not None and place.due <= now:
                     self._again(place)
 
-    def _settled(self, found: Found, problem: Undone | None) -> Place | None:
+    def _settled(self, found: Found, problem: Undone | None) -> tuple[Action, Place | None]:
         """Record, act, record; the turn is ours.  *problem*: why its file could not be opened."""
         here = self._arrived(found)
         with self._book.page() as page:
@@ -108,11 +108,11 @@ class Casework:
             else:
                 place = self._placing.placed(page, case, here, found, decision)
         if place is not None and place.state is PlaceState.PENDING:
-            return self._performer.act(place, found.fd)
+            place = self._performer.act(place, found.fd)
         lifted = decision.action is Action.ALLOW and _lifts(found, place)
         if place is not None and place.state is PlaceState.HELD and lifted:
-            return self._performer.release(place, decision.rule)
-        return place
+            place = self._performer.release(place, decision.rule)
+        return decision.action, place
 
     def _arrived(self, found: Found) -> Place | None:
         """Give what is known of this content at this path, interrupted acts cleared up.

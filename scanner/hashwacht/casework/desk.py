@@ -14,6 +14,7 @@ from hashwacht.casework.hands import Hands, Undone
 from hashwacht.casework.performing import UNCLEAR, Performer
 from hashwacht.casework.turn import Turn
 from hashwacht.state.audit import Act
+from hashwacht.state.audit_line import JSON
 from hashwacht.state.cases import Case, CaseState
 from hashwacht.state.places import Place, PlaceState
 
@@ -37,6 +38,8 @@ class Outcome:
 
     place: Place
     problem: Undone | None = None
+    receipt: JSON = None
+    """Of a file that was destroyed."""
 
 
 class Desk:
@@ -63,10 +66,12 @@ class Desk:
                 return Outcome(fresh, Undone("not-sealed", _NOT_SO))
             return self._restore(fresh, secrets, why, to)
 
-    def release(self, case: Case, secrets: Sequence[str], why: str) -> Iterator[Outcome]:
+    def release(
+        self, case: Case, secrets: Sequence[str], why: str, *, sealed_too: bool = True
+    ) -> Iterator[Outcome]:
         """Leave a content alone from now on, wherever it is, and give back all files of it.
 
-        Sealed ones stay sealed without *secrets*.  Raises StateError.
+        *sealed_too*: those in the vault as well, with *secrets*.  Raises StateError.
         """
         with self._turn.taken():
             self._ruled(case, CaseState.RELEASED, Act.RELEASED, why)
@@ -76,7 +81,8 @@ class Desk:
                 if fresh.state is PlaceState.HELD:
                     yield self._shown(self._performer.release(fresh, why))
                 elif fresh.state is PlaceState.QUARANTINED:
-                    yield self._restore(fresh, secrets, why, None)
+                    if sealed_too:
+                        yield self._restore(fresh, secrets, why, None)
                 elif fresh.state in UNFINISHED:
                     yield Outcome(self._dropped(fresh))
 
@@ -94,7 +100,9 @@ class Desk:
                 return self._back(fresh, done, Act.DESTROYED)
             with self._book.page() as page:
                 ended = replace(begun, state=PlaceState.DESTROYED, due=None, detail=why)
-                return Outcome(page.place(ended, Act.DESTROYED, reason=why, **(done.facts or {})))
+                facts = done.facts or {}
+                kept = page.place(ended, Act.DESTROYED, reason=why, **facts)
+                return Outcome(kept, receipt=facts.get("receipt"))
 
     def close(self, case: Case, why: str) -> Case:
         """Say that a case is dealt with; found again, it is open again."""

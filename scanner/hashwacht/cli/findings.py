@@ -36,9 +36,9 @@ def lines(result: Result) -> Iterator[str]:
     verdict = result.verdict
     for path in result.paths or (b"",):
         shown = show(path) if path else f"(content {result.key}, no path today)"
-        for text in _entries(verdict.matches):
+        for text in entries(verdict.matches):
             yield f"{'match':{WORD}}{text}  {shown}"
-        for text in _entries(verdict.suppressed):
+        for text in entries(verdict.suppressed):
             yield f"{'suppressed':{WORD}}{text}, {_set_aside(verdict)}  {shown}"
         if verdict.outcome is Outcome.UNDETERMINED:
             yield f"{'undetermined':{WORD}}{why(verdict)}  {shown}"
@@ -46,7 +46,7 @@ def lines(result: Result) -> Iterator[str]:
             yield f"{'withdrawn':{WORD}}it matched before  {shown}"
 
 
-def _entries(matches: Iterable[Match]) -> Iterator[str]:
+def entries(matches: Iterable[Match]) -> Iterator[str]:
     """Say of each entry who knows it, as what, and by which signals: never a value of a list."""
     entries: defaultdict[tuple[str, str, str, str], list[Match]] = defaultdict(list)
     for match in matches:

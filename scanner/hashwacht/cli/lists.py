@@ -11,9 +11,11 @@ import click
 from hashwacht.cli.call import this_call
 from hashwacht.cli.command import Example, Group, command
 from hashwacht.cli.figures import count, many, moment, size
-from hashwacht.cli.lists_import import import_list
+from hashwacht.cli.lists_import import import_list, list_facts
 from hashwacht.cli.output import emit, harmless, harmless_lines, line
+from hashwacht.cli.room import record
 from hashwacht.errors import ExitCode
+from hashwacht.state.audit import Act
 
 if TYPE_CHECKING:
     from hashwacht.match.list_manifest import HashList
@@ -39,6 +41,11 @@ def _installed() -> HashLists:
     from hashwacht import compose
 
     return compose.lists(this_call().configuration().settings)
+
+
+def _recorded(act: str, changed: HashList) -> None:
+    """Write a change of a list into the audit log, without any value of it."""
+    record(this_call().configuration().settings, act, list_facts(changed))
 
 
 @command(
@@ -104,6 +111,7 @@ def _fields(each: HashList) -> dict[str, object]:
 def radius(name: str, signal_type: str, bits: int) -> None:
     """Change up to which Hamming distance values of a picture hash match."""
     changed = _installed().set_radius(name, signal_type, bits)
+    _recorded(Act.LIST_CHANGED, changed)
     line(harmless_lines(_text(changed)))
 
 
@@ -124,6 +132,7 @@ def remove(name: str, *, yes: bool) -> None:
         entries = many(found.entries, "entry", "entries")
         click.confirm(f"Remove {name} with {entries}?", abort=True, err=True)
     gone = lists.remove(name)
+    _recorded(Act.LIST_REMOVED, gone)
     line(harmless(f"{gone.name}: removed, {many(gone.entries, 'entry', 'entries')}"))
 
 

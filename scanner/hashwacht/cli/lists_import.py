@@ -15,11 +15,15 @@ from hashwacht.cli.call import this_call
 from hashwacht.cli.command import Example, command
 from hashwacht.cli.figures import count, many
 from hashwacht.cli.output import emit, harmless, line
+from hashwacht.cli.room import record
 from hashwacht.errors import UsageError
+from hashwacht.state.audit import Act
+from hashwacht.state.audit_line import JSON
 
 if TYPE_CHECKING:
     from hashwacht.match.list_file import Reading
     from hashwacht.match.list_import import ImportProgress
+    from hashwacht.match.list_manifest import HashList
     from hashwacht.match.lists import Imported
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -139,12 +143,27 @@ def import_list(  # noqa: PLR0917  # click calls it by keyword
     call = this_call()
     terms = ListTerms(name, category, known_good, _bits(radii), str(file))
     reading = _reading(written, default_type, columns, delimiter)
-    lists = compose.lists(call.configuration().settings)
+    settings = call.configuration().settings
+    lists = compose.lists(settings)
     with _source(file) as source, _Shown(live=not call.as_json and sys.stderr.isatty()) as shown:
         done = lists.import_list(
             source, terms, reading, allow_malformed=allow_malformed, report=shown
         )
+    record(settings, Act.LIST_IMPORTED, {**list_facts(done.list), "malformed": done.list.malformed})
     _tell(done, as_json=call.as_json)
+
+
+def list_facts(each: HashList) -> dict[str, JSON]:
+    """Say which list it is, for the audit log, without any value of it."""
+    return {
+        "list": each.name,
+        "category": each.category,
+        "known_good": each.known_good,
+        "entries": each.entries,
+        "radii": {name: index.radius for name, index in each.types.items()},
+        "source_sha256": each.source_sha256,
+        "revision": each.revision,
+    }
 
 
 def _bits(radii: dict[str, str]) -> dict[str, int]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
+from hashwacht.casework.case_json import upload_to_json
 from hashwacht.cli.findings import WORD
 from hashwacht.cli.output import emit, harmless, line
 from hashwacht.scan.progress import Observer, Progress, Result, Summary
@@ -39,7 +40,7 @@ class WithUploads:
         if found and not self.as_json:
             self.keys.append(result.key)
         for told in found if self.as_json else ():
-            emit("upload", {"sha256": result.key, **_fields(told)})
+            emit("upload", {"sha256": result.key, **upload_to_json(told)})
 
     def finished(self, summary: Summary) -> None:
         """Pass it on."""
@@ -49,7 +50,7 @@ class WithUploads:
         """Print it for people, when the display is over."""
         for key in self.keys:
             for told in self.uploads.of(key):
-                line(_line(key, told))
+                line(told_line(key, told))
 
 
 def forget_settled(uploads: Uploads, store: Store) -> None:
@@ -61,17 +62,8 @@ def forget_settled(uploads: Uploads, store: Store) -> None:
                 uploads.forget(key)
 
 
-def _fields(told: Circumstances) -> dict[str, object]:
-    """Give what was told, without what no encoding could print."""
-    return {
-        name: value.encode("utf-8", "backslashreplace").decode()
-        if isinstance(value, str)
-        else value
-        for name, value in asdict(told).items()
-    }
-
-
-def _line(key: str, told: Circumstances) -> str:
+def told_line(key: str, told: Circumstances) -> str:
+    """Say what a request told about an upload of the content *key*."""
     return f"{'uploaded':{WORD}}{harmless(', '.join(_parts(told)))}  (content {key})"
 
 

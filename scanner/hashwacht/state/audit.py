@@ -72,7 +72,6 @@ class Act(StrEnum):
     STOPPED = "daemon-stopped"
     GAP_OPENED = "gap-opened"
     GAP_CLOSED = "gap-closed"
-    KEY_MADE = "key-made"
     TORN = "torn"
     """Part of a line that a crash has left stands before this entry."""
 
@@ -127,10 +126,9 @@ class AuditLog:
         """Give what is there now, the oldest first; what is no entry is passed over."""
         yield from (entry for line in self._lines() if (entry := read(line)) is not None)
 
-    def latest(self, number: int) -> list[Entry]:
-        """Give the newest entries, the oldest of them first."""
-        lines = deque((line for line in self._lines() if link(line)), number)
-        return [entry for line in lines if (entry := read(line)) is not None]
+    def latest(self, number: int, wanted: Callable[[Entry], bool] = lambda _: True) -> list[Entry]:
+        """Give the newest entries that are *wanted*, the oldest of them first."""
+        return [*deque((entry for entry in self.entries() if wanted(entry)), number)]
 
     def head(self) -> Checkpoint:
         """Give the newest entry, to be kept elsewhere.  Raises StateError."""
@@ -164,6 +162,7 @@ class AuditLog:
     @contextmanager
     def _writing(self) -> Iterator[int]:
         try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | _SAFE, 0o600)
         except OSError as error:
             raise unopened(error, self.path) from error

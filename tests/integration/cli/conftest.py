@@ -1,12 +1,43 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from hashwacht.testing.program import Program
+from hashwacht.act.age import KeyPair
+from hashwacht.settings import GuardSettings
+from hashwacht.testing.casework import Office
+from hashwacht.testing.program import Program, objects
 
 
 @pytest.fixture
 def program(tmp_path: Path) -> Program:
     return Program(tmp_path)
+
+
+@pytest.fixture
+def key(program: Program) -> Path:
+    """Make a key pair as an operator does, and configure a root that is quarantined."""
+    made = program.run("quarantine", "key", "key.txt", "--json")
+    assert made.returncode == 0, made.stderr
+    (told,) = objects(made.stdout)
+    (program.home / "files").mkdir()
+    with program.configuration.open("a") as file:
+        file.write(
+            f'[roots.www]\npath = "{program.home}/files"\nexact = "quarantine"\nnear = "hold"\n'
+            f'[quarantine]\nrecipients = ["{told["public"]}"]\n[guard]\nper_hash = 2\n'
+        )
+    return program.home / "key.txt"
+
+
+@pytest.fixture
+def office(program: Program, key: Path) -> Iterator[Office]:
+    """Open the daemon's side of the same state."""
+    text = key.read_text()
+    public = text.split("public key: ")[1].split()[0]
+    guard = GuardSettings(per_hash=2)
+    opened = Office(program.home, keys=KeyPair(public, ""), guard=guard).open()
+    opened.clock.now = 1_700_000_000.0
+    yield opened
+    opened.close()

@@ -1,0 +1,184 @@
+"""``cases``, as people type it."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from hashwacht.testing.casework import Office, at
+from hashwacht.testing.program import Program, objects
+
+REASON = ("--reason", "because it is a test")
+
+
+def test_a_sealed_file_is_listed_shown_and_restored(
+    program: Program, office: Office, key: Path
+) -> None:
+    path = office.file(b"a\xff\x1b.png", b"known content")
+    at(path).chmod(0o640)
+    office.settle(path)
+    (listed,) = objects(program.run("cases", "list", "--state", "open", "--json").stdout)
+    assert (listed["type"], listed["case"], listed["places_total"]) == ("case", 1, 1)
+    shown = program.run("cases", "show", "1").stdout.decode()
+    assert "csam  hashlist/police #17  sha256 equal" in shown
+    assert "a\\xff\\x1b.png" in shown
+    assert "known content" not in shown
+    assert program.run("cases", "show", office.case().key, "--json").returncode == 0
+    done = program.run("cases", "restore", "1")
+    assert (done.returncode, b"--identity" in done.stderr) == (2, True)
+    done = program.run("cases", "restore", "1", "--identity", key)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert at(path).read_bytes() == b"known content"
+    assert stat.S_IMODE(at(path).stat().st_mode) == 0o640
+    assert office.settle(path).value == "allow", "it is left alone there"
+    assert at(path).exists()
+    assert program.run("cases", "restore", "1", "--identity", key).returncode == 2
+
+
+def test_a_file_is_restored_to_another_path(program: Program, office: Office, key: Path) -> None:
+    for name in ("a.png", "b.png"):
+        office.settle(office.file(name))
+    words = ("cases", "restore", "1", "--identity", key, "--to", "elsewhere")
+    assert program.run(*words).returncode == 2
+    done = program.run(*words, "--place", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    (told,) = objects(done.stdout)
+    assert (told["place"], told["done"]) == (2, True)
+    assert (program.home / "elsewhere").read_bytes() == b"known"
+
+
+def test_a_wrong_key_restores_nothing(program: Program, office: Office) -> None:
+    office.settle(office.file("a.png"))
+    program.run("quarantine", "key", "other.txt")
+    done = program.run("cases", "restore", "1", "--identity", "other.txt")
+    assert done.returncode == 2
+    assert b"NOT DONE, wrong-key" in done.stdout
+    (place,) = office.places()
+    assert place.state == "quarantined"
+    assert program.run("quarantine", "verify").returncode == 0
+
+
+def test_what_lies_at_the_path_by_now_is_never_overwritten(
+    program: Program, office: Office, key: Path
+) -> None:
+    path = office.file("a.png")
+    office.settle(path)
+    office.file("a.png", b"new and harmless")
+    done = program.run("cases", "restore", "1", "--identity", key)
+    assert (done.returncode, b"NOT DONE, taken" in done.stdout) == (2, True)
+    assert at(path).read_bytes() == b"new and harmless"
+
+
+def test_released_means_everything_is_back_and_left_alone(
+    program: Program, office: Office, key: Path
+) -> None:
+    paths = [office.file(f"{number}.png") for number in range(4)]
+    for path in paths:
+        office.settle(path)
+    assert [each.state for each in office.places()] == [*["quarantined"] * 2, *["waiting"] * 2]
+    assert program.run("cases", "release", "1", "--identity", key).returncode == 2, "a reason"
+    done = program.run("cases", "release", "1", "--identity", key, *REASON)
+    assert done.returncode == 0, done.stdout
+    assert all(at(path).exists() for path in paths)
+    for path in paths:
+        assert office.settle(path).value == "allow"
+    assert office.settle(office.file("new.png")).value == "allow"
+    (shown,) = objects(program.run("cases", "show", "1", "--json").stdout)
+    assert shown["state"] == "released"
+    assert "because it is a test" in shown["notes"][0]["text"]
+    assert program.run("cases", "close", "1", *REASON).returncode == 0
+    assert office.settle(office.file("newer.png")).value == "observe", "the guard still holds"
+    assert office.case().state == "open"
+
+
+def test_destruction_asks_keeps_its_time_and_leaves_a_receipt(
+    program: Program, office: Office
+) -> None:
+    office.settle(office.file("a.png"))
+    (place,) = office.places()
+    office.clock.now += 1
+    done = program.run("cases", "destroy", "1", *REASON)
+    assert (done.returncode, b"--yes" in done.stderr) == (2, True)
+    done = program.run("cases", "destroy", "1", *REASON, "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    (told,) = objects(done.stdout)
+    assert (told["state"], told["receipt"]["vault"]) == ("destroyed", place.vault)
+    assert told["receipt"]["sha256"] == office.case().key
+    assert office.case().state == "closed"
+    entry = [each for each in office.audit.entries() if each.act == "destroyed"][-1]
+    assert entry.facts["receipt"] == told["receipt"]
+    assert entry.facts["reason"] == "because it is a test"
+    (sealed,) = objects(program.run("quarantine", "list", "--json").stdout)
+    assert sealed["state"] == "destroyed"
+    assert sealed["ended"]["why"] == "because it is a test"
+    assert program.run("cases", "destroy", "1", *REASON, "--yes").returncode == 2
+
+
+def test_what_is_to_be_kept_is_not_destroyed_before_its_time(
+    program: Program, office: Office
+) -> None:
+    office.clock.now = 4_000_000_000.0
+    office.settle(office.file("a.png"))
+    assert program.run("cases", "list", "--expired", "--json").stdout == b""
+    done = program.run("cases", "destroy", "1", *REASON, "--yes")
+    assert (done.returncode, b"to be kept until" in done.stderr) == (2, True)
+    assert program.run("cases", "destroy", "1", *REASON, "--yes", "--early").returncode == 0
+
+
+def test_expired_names_what_may_be_destroyed(program: Program, office: Office) -> None:
+    office.settle(office.file("a.png"))
+    (listed,) = objects(program.run("cases", "list", "--expired", "--json").stdout)
+    assert listed["case"] == 1
+    assert program.run("cases", "list", "--since", "1d", "--json").stdout == b""
+    assert program.run("cases", "list", "--since", "2020-01-01", "--json").stdout != b""
+    assert program.run("cases", "list", "--since", "sometimes").returncode == 2
+    assert program.run("cases", "list", "--root", "other", "--json").stdout == b""
+    assert program.run("cases", "list", "--root", "www", "--json").stdout != b""
+
+
+def test_notes_are_kept_with_who_wrote_them(program: Program, office: Office) -> None:
+    office.settle(office.file("a.png"))
+    done = program.run("cases", "note", "1", "reported \x1b[31m", SUDO_USER="anna")
+    assert done.returncode == 0
+    shown = program.run("cases", "show", "1").stdout
+    assert b"(sudo: anna): reported \\x1b[31m" in shown
+    assert b"\x1b" not in shown
+
+
+def test_a_case_that_is_not_there_is_an_error(program: Program, office: Office) -> None:
+    office.settle(office.file("a.png"))
+    for name in ("2", "x", "0" * 64, "9" * 63):
+        assert program.run("cases", "show", name).returncode == 2
+
+
+def test_without_a_state_there_is_nothing_to_list(program: Program) -> None:
+    assert program.run("cases", "list").stdout == b"No such case.\n"
+    assert program.run("flood", "list").stdout == b"Nothing waits.\n"
+    assert program.run("quarantine", "list").stdout == b"Nothing was ever sealed.\n"
+    assert program.run("audit", "verify").returncode == 0
+    assert program.run("cases", "show", "1").returncode == 2
+    assert not (program.home / "state").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_types_leaves_the_state_to_its_owner(program: Program, office: Office) -> None:
+    state = program.home / "state"
+    for each in (state, *state.iterdir()):
+        os.chown(each, 65534, 65534)
+    office.audit.path.unlink(missing_ok=True)
+    (state / "casework.lock").unlink(missing_ok=True)
+    office.settle(office.file("a.png"))
+    program.run("cases", "close", "1", *REASON)
+    for name in ("audit.jsonl", "casework.lock", "state.db-wal"):
+        assert (state / name).stat().st_uid == 65534, name
+
+
+def test_json_of_a_case_has_one_shape(program: Program, office: Office) -> None:
+    office.settle(office.file("a.png"))
+    (shown,) = objects(program.run("cases", "show", "1", "--json").stdout)
+    (notice,) = office.notices
+    assert json.loads(notice.case) == shown

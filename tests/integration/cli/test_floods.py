@@ -1,0 +1,104 @@
+"""``flood``, ``quarantine`` and ``audit``, as people type them."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from hashwacht.testing.casework import Office, at
+from hashwacht.testing.program import Program, objects
+
+REASON = ("--reason", "because it is a test")
+
+
+def test_a_flood_is_let_go(program: Program, office: Office) -> None:
+    paths = [office.file(f"{number}.png") for number in range(6)]
+    for path in paths:
+        office.settle(path)
+    (flood,) = objects(program.run("flood", "list", "--json").stdout)
+    assert (flood["scope"], flood["waiting"], flood["ruling"]) == ("hash", 4, "open")
+    assert program.run("flood", "let-go", "1").returncode == 2, "a reason"
+    done = program.run("flood", "let-go", "1", *REASON)
+    assert (done.returncode, done.stdout) == (0, b"flood 1: 4 files let go\n")
+    assert not any(at(path).exists() for path in paths)
+    assert program.run("flood", "list", "--json").stdout == b""
+    assert program.run("flood", "let-go", "1", *REASON).returncode == 2
+
+
+def test_a_flood_is_stood_down_and_recalled(program: Program, office: Office) -> None:
+    paths = [office.file(f"{number}.png") for number in range(5)]
+    for path in paths:
+        office.settle(path)
+    assert program.run("flood", "stand-down", "1", *REASON).returncode == 0
+    assert [each.state for each in office.places()][2:] == ["observed"] * 3
+    assert office.settle(office.file("new.png")).value == "observe"
+    assert at(paths[4]).exists()
+    assert program.run("flood", "recall", "1", *REASON).returncode == 0
+    left = [each for each in office.places() if each.state == "quarantined"]
+    assert len(left) == 2 + 2, "the limit counts again"
+    assert [each["ruling"] for each in objects(program.run("flood", "list", "--json").stdout)] == [
+        "open"
+    ]
+    everything = objects(program.run("flood", "list", "--all", "--json").stdout)
+    assert {each["ruling"] for each in everything} == {"open", "recalled"}
+
+
+def test_the_key_file_is_private_and_never_overwritten(program: Program, key: Path) -> None:
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    before = key.read_text()
+    assert program.run("quarantine", "key", "key.txt").returncode == 2
+    assert key.read_text() == before
+    done = program.run("quarantine", "key", "-")
+    assert b"AGE-SECRET-KEY-1" in done.stdout
+
+
+def test_a_damaged_vault_is_found(program: Program, office: Office) -> None:
+    office.settle(office.file("a.png"))
+    (sealed,) = (program.home / "state" / "quarantine").rglob("content.age")
+    with sealed.open("r+b") as file:
+        file.seek(30)
+        file.write(b"x")
+    done = program.run("quarantine", "verify")
+    assert (done.returncode, b"WRONG" in done.stdout) == (2, True)
+
+
+def test_the_audit_log_is_shown_verified_and_compared(program: Program, office: Office) -> None:
+    office.settle(office.file("a.png"))
+    kept = program.home / "kept"
+    kept.write_bytes(program.run("audit", "checkpoint").stdout)
+    program.run("cases", "note", "1", "x")
+    kept_json = program.home / "kept.json"
+    kept_json.write_bytes(program.run("audit", "checkpoint", "--json").stdout)
+    for each in (kept, kept_json):
+        assert program.run("audit", "verify", "--checkpoint", each).returncode == 0
+    shown = objects(program.run("audit", "show", "--json").stdout)
+    assert [each["act"] for each in shown] == ["case-opened", "found", "quarantined", "noted"]
+    assert len(objects(program.run("audit", "show", "-n", "1", "--json").stdout)) == 1
+    (noted,) = objects(program.run("audit", "show", "--act", "noted", "--json").stdout)
+    assert noted["facts"]["text"] == "x"
+    log = program.home / "state" / "audit.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:-1]))
+    assert program.run("audit", "verify").returncode == 0
+    done = program.run("audit", "verify", "--checkpoint", kept_json)
+    assert (done.returncode, b"not there any more" in done.stdout) == (2, True)
+    log.write_bytes(lines[0] + lines[2])
+    done = program.run("audit", "verify")
+    assert (done.returncode, b"BROKEN at line 2" in done.stdout) == (2, True)
+    kept.write_text("nonsense\n")
+    assert program.run("audit", "verify", "--checkpoint", kept).returncode == 2
+
+
+def test_changes_of_lists_are_in_the_audit_log(program: Program) -> None:
+    value = "0123456789abcdef" * 4
+    program.run("lists", "import", "police", "-", given=f"pdq {value}\n".encode())
+    program.run("lists", "radius", "police", "pdq", "8")
+    program.run("lists", "remove", "police")
+    shown = program.run("audit", "show", "--json").stdout
+    assert value.encode() not in shown
+    acts = [(each["act"], each["facts"]["list"]) for each in objects(shown)]
+    assert acts == [
+        ("list-imported", "police"),
+        ("list-changed", "police"),
+        ("list-removed", "police"),
+    ]
