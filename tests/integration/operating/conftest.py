@@ -1,0 +1,21 @@
+"""A program with a root, a state in which something has happened, and a runtime directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hashwacht.testing.program import Program
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    """Configure one root named web; nothing has ever run."""
+    made = Program(tmp_path)
+    runtime, root = tmp_path / "run", tmp_path / "web"
+    runtime.mkdir(0o700)
+    root.mkdir()
+    with made.configuration.open("a") as file:
+        file.write(f'[daemon]\nruntime = "{runtime}"\n[roots.web]\npath = "{root}"\n')
+    return made

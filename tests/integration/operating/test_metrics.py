@@ -1,0 +1,275 @@
+"""Metrics: over real sockets and as a file, the same that status says, bounded and documented."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from hashwacht.announcement import Announcement, Cause, Lane, Missed
+from hashwacht.daemon.counts import Counting
+from hashwacht.daemon.health import Health, HealthFile, MatcherHealth, RootHealth, Stage
+from hashwacht.daemon.metrics import exposition
+from hashwacht.daemon.metrics_server import CONTENT_TYPE, MetricsServer, listen, write_file
+from hashwacht.daemon.status import status
+from hashwacht.settings import Settings, load
+from hashwacht.state.store import Store
+from hashwacht.testing.processes import wait_for
+from hashwacht.testing.program import Program
+from hashwacht.types import Outcome
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "daemon.md"
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def read(text: bytes) -> Samples:
+    """Read the text format with its reference parser; a time stamp would be a mistake."""
+    found: Samples = {}
+    for family in text_string_to_metric_families(text.decode()):
+        for sample in family.samples:
+            assert sample.timestamp is None
+            found[sample.name, tuple(sorted(sample.labels.items()))] = sample.value
+    return found
+
+
+@pytest.fixture
+def settings(program: Program) -> Settings:
+    environ = {"HASHWACHT_STATE_DIR": str(program.home / "state")}
+    return load(environ, uid=os.geteuid(), file=program.configuration).settings
+
+
+def happened(settings: Settings) -> None:
+    """Let there be something of every kind."""
+    now = time.time()
+    counting = Counting()
+    counting.announced(3, missed=1)
+    counting.judged(Outcome.MATCH, 1000, 0.2)
+    counting.judged(Outcome.NO_MATCH, 1, 7.0)
+    counting.acted("hold")
+    health = Health(
+        pid=1,
+        version="1.0",
+        started=now - 10,
+        stage=Stage.WATCHING,
+        roots=(RootHealth("web", b"/x", "watchdog", event=now - 1),),
+        matchers=(MatcherHealth("hashlist", now - 2), MatcherHealth("eokm", None, now, "down")),
+        counts=counting.counts(),
+    )
+    HealthFile(settings.daemon.sockets).write(health)
+    with Store.open(settings.state.path) as store:
+        store.gaps.open(Missed("web", Cause.OVERFLOW), now - 100, now)
+        store.journal.add([Announcement("web", b"/x/\n\xff")], Lane.UPLOAD, now - 50)
+
+
+def drawn(settings: Settings) -> bytes:
+    return exposition(lambda: status(settings, time.time()))
+
+
+def test_they_say_what_status_says(settings: Settings) -> None:
+    happened(settings)
+    found = read(drawn(settings))
+    assert found["hashwacht_protection", (("state", "degraded"),)] == 1
+    assert found["hashwacht_protection", (("state", "protected"),)] == 0
+    assert found["hashwacht_scanner_up", ()] == 1
+    assert found["hashwacht_announced_files_total", ()] == 3
+    assert found["hashwacht_judged_contents_total", (("outcome", "match"),)] == 1
+    assert found["hashwacht_judged_contents_total", (("outcome", "undetermined"),)] == 0
+    assert found["hashwacht_judged_bytes_total", ()] == 1001
+    assert found["hashwacht_actions_total", (("action", "hold"),)] == 1
+    assert found["hashwacht_verdict_delay_seconds_bucket", (("le", "0.25"),)] == 1
+    assert found["hashwacht_verdict_delay_seconds_bucket", (("le", "+Inf"),)] == 2
+    assert found["hashwacht_verdict_delay_seconds_count", ()] == 2
+    assert found["hashwacht_verdict_delay_seconds_sum", ()] == pytest.approx(7.2)
+    assert found["hashwacht_journal_files", (("lane", "upload"),)] == 1
+    age = found["hashwacht_journal_oldest_age_seconds", (("lane", "upload"),)]
+    assert age == pytest.approx(50, abs=5)
+    assert found["hashwacht_open_gaps", (("root", "web"),)] == 1
+    assert found["hashwacht_root_watched", (("root", "web"),)] == 1
+    assert found["hashwacht_matcher_up", (("matcher", "eokm"),)] == 0
+
+
+def test_a_dead_daemon_still_has_metrics_of_its_state(settings: Settings) -> None:
+    with Store.open(settings.state.path):
+        pass
+    found = read(drawn(settings))
+    assert found["hashwacht_protection", (("state", "not-protected"),)] == 1
+    assert found["hashwacht_root_watched", (("root", "web"),)] == 0
+    assert ("hashwacht_scanner_up", ()) not in found
+
+
+def test_no_label_holds_what_an_uploader_could_choose(settings: Settings) -> None:
+    happened(settings)
+    labels = {name for _, pairs in read(drawn(settings)) for name, _ in pairs}
+    ours = {"action", "channel", "layer", "lane", "le", "matcher", "outcome", "part", "root"}
+    assert labels <= ours | {"state", "version"}
+
+
+def test_the_document_names_every_metric_and_no_other(settings: Settings) -> None:
+    happened(settings)
+    names = {family.name for family in text_string_to_metric_families(drawn(settings).decode())}
+    table = DOCUMENT.read_text().partition("## Metrics")[2].partition("\n## ")[0]
+    told = set(re.findall(r"^\| `(hashwacht_\w+)", table, re.MULTILINE))
+    assert {name.removesuffix("_total") for name in told} == names
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "metrics.sock"
+    with MetricsServer([listen(path)], lambda: b"hashwacht_up 1\n"):
+        yield path
+
+
+def ask(path: Path, request: bytes) -> bytes:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(5)
+        client.connect(str(path))
+        client.sendall(request)
+        answer = b""
+        while piece := client.recv(4096):
+            answer += piece
+        return answer
+
+
+def test_the_unix_socket_answers_its_owner(server: Path) -> None:
+    head, _, body = ask(server, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.0 200 ")
+    assert f"Content-Type: {CONTENT_TYPE}".encode() in head
+    assert body == b"hashwacht_up 1\n"
+    assert server.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", b" 404 "),
+        (b"POST /metrics HTTP/1.1\r\nContent-Length: 0\r\n\r\n", b" 501 "),
+        (b"nonsense\r\n\r\n", b"400"),
+        (b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\n\r\n", b" 414 "),
+    ],
+)
+def test_whatever_else_is_asked_is_refused(server: Path, request_: bytes, code: bytes) -> None:
+    try:
+        answer = ask(server, request_)
+    except ConnectionResetError:  # refused before it was read to its end
+        answer = code
+    assert code in answer
+    assert b"200 OK" in ask(server, b"GET /metrics HTTP/1.1\r\n\r\n")
+
+
+def test_who_says_nothing_keeps_others_waiting_for_a_moment_only(server: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.connect(str(server))
+        begun = time.monotonic()
+        assert b"200 OK" in ask(server, b"GET /metrics HTTP/1.1\r\n\r\n")
+        assert time.monotonic() - begun < 4
+
+
+def test_a_socket_that_a_killed_daemon_left_over_is_replaced(tmp_path: Path) -> None:
+    listen(tmp_path / "metrics.sock").close()
+    with MetricsServer([listen(tmp_path / "metrics.sock")], lambda: b"x"):
+        assert b"200 OK" in ask(tmp_path / "metrics.sock", b"GET /metrics HTTP/1.1\r\n\r\n")
+
+
+def test_a_mistake_in_drawing_them_up_is_an_error_and_no_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failing() -> bytes:
+        raise RuntimeError("oops")
+
+    with MetricsServer([listen(tmp_path / "sock")], failing):
+        for _ in range(2):
+            assert b" 500 " in ask(tmp_path / "sock", b"GET /metrics HTTP/1.1\r\n\r\n")
+    assert "cannot be drawn up" in caplog.text
+
+
+HAND_OVER = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="metrics")
+os.execv(sys.executable, [sys.executable, "-c", sys.argv[2]])
+"""
+"""As systemd does it: descriptor 3, and the number of the process that it is meant for."""
+
+SERVE = """
+import os, sys
+from hashwacht.daemon.inherited import inherited
+from hashwacht.daemon.metrics_server import MetricsServer
+listeners = inherited(os.environ, "metrics")
+assert not inherited(os.environ, "other")
+with MetricsServer(listeners, lambda: b"inherited 1\\n"):
+    print(len(listeners), flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_socket_of_the_service_manager_is_served_without_a_network_of_ones_own() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        process = subprocess.Popen(
+            [sys.executable, "-c", HAND_OVER, str(listener.fileno()), SERVE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=[listener.fileno()],
+        )
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"1\n"
+            host, port = listener.getsockname()
+            asking = http.client.HTTPConnection(host, port, timeout=5)
+            asking.request("GET", "/metrics")
+            assert asking.getresponse().read() == b"inherited 1\n"
+            asking.close()
+        finally:
+            process.communicate(b"", 10)
+        assert process.returncode == 0
+
+
+def test_the_file_is_replaced_at_once_and_readable_by_node_exporter(tmp_path: Path) -> None:
+    path = tmp_path / "hashwacht.prom"
+    before = os.umask(0o077)
+    try:
+        write_file(path, b"one 1\n")
+        with path.open("rb") as former:
+            write_file(path, b"two 2\n")
+            assert former.read() == b"one 1\n"
+    finally:
+        os.umask(before)
+    assert path.read_bytes() == b"two 2\n"
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert [each.name for each in tmp_path.iterdir()] == ["hashwacht.prom"]
+
+
+def test_the_file_is_written_at_the_start_and_not_at_every_question(tmp_path: Path) -> None:
+    path = tmp_path / "hashwacht.prom"
+    drawn_up = threading.Event()
+
+    def draw() -> bytes:
+        drawn_up.set()
+        return b"x 1\n"
+
+    with MetricsServer([listen(tmp_path / "sock")], draw, path):
+        assert drawn_up.wait(5)
+        wait_for(path.exists)
+        written = path.stat().st_ino
+        ask(tmp_path / "sock", b"GET /metrics HTTP/1.1\r\n\r\n")
+        ask(tmp_path / "sock", b"GET /metrics HTTP/1.1\r\n\r\n")
+        assert path.stat().st_ino == written
+
+
+def test_a_file_that_cannot_be_written_is_said_and_stops_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    missing = tmp_path / "missing" / "hashwacht.prom"
+    with MetricsServer([listen(tmp_path / "sock")], lambda: b"x", missing):
+        assert b"200 OK" in ask(tmp_path / "sock", b"GET /metrics HTTP/1.1\r\n\r\n")
+    assert caplog.text.count("cannot be written") == 1

@@ -1,0 +1,203 @@
+"""``hashwacht status`` as people and monitoring meet it: the daemon alive, dead, or never there."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hashwacht.announcement import Announcement, Cause, Lane, Missed
+from hashwacht.daemon.health import (
+    SILENT,
+    Health,
+    HealthFile,
+    MatcherHealth,
+    PartHealth,
+    RootHealth,
+    Stage,
+)
+from hashwacht.notice import Notice, NoticeKind
+from hashwacht.paths import from_json
+from hashwacht.state.store import Store
+from hashwacht.testing.program import Program
+
+
+def alive(program: Program, **changes: object) -> Health:
+    """Let the daemon have said that all is well, just now."""
+    now = time.time()
+    fields: dict[str, Any] = {
+        "pid": 4711,
+        "version": "1.0",
+        "started": now - 90_000,
+        "stage": Stage.WATCHING,
+        "memory": 200 << 20,
+        "workers": 2,
+        "roots": (
+            RootHealth("web", bytes(program.home / "web"), "watchdog", "", now - 5, now - 20),
+        ),
+        "matchers": (MatcherHealth("hashlist", now - 3),),
+        "parts": (PartHealth("courier"),),
+        "sandbox": {"seccomp": "", "landlock": "not in this kernel"},
+        **changes,
+    }
+    health = Health(**fields)
+    HealthFile(program.home / "run", lambda: now).write(health)
+    return health
+
+
+def store(program: Program) -> Store:
+    return Store.open(program.home / "state")
+
+
+def ask(program: Program) -> tuple[int, dict[str, Any]]:
+    done = program.run("status", "--json")
+    assert done.stderr == b""
+    (line,) = done.stdout.splitlines()
+    return done.returncode, json.loads(line)
+
+
+def test_before_anything_has_run_nothing_is_protected(program: Program) -> None:
+    done = program.run("status")
+    assert done.returncode == 2
+    assert done.stdout.startswith(b"NOT PROTECTED")
+    assert b"scanner: it is not running" in done.stdout
+    assert b"systemctl start hashwacht.target" in done.stdout
+    assert not (program.home / "state").exists()
+
+
+def test_a_daemon_that_is_well_protects_and_everything_is_on_one_screen(program: Program) -> None:
+    alive(program)
+    store(program).close()
+    done = program.run("status")
+    assert done.returncode == 0
+    text = done.stdout.decode()
+    assert text.startswith("PROTECTED")
+    for told in (
+        "scanner watching, process 4711, up 1d 01h, 200 MiB, 2 workers",
+        "courier in reach",
+        f"web: {program.home}/web",
+        "watched by watchdog, last file 5.",
+        "hashlist: last good answer 3.",
+        "seccomp active; landlock missing (not in this kernel)",
+        "upload: 0 files",
+        "0 cases waiting for a decision",
+        "no channel is configured",
+        "0 entries",
+    ):
+        assert told in text
+    assert len(text.splitlines()) <= 24
+
+
+def test_what_the_state_knows_is_told_with_its_age(program: Program) -> None:
+    alive(program)
+    now = time.time()
+    with store(program) as state:
+        state.gaps.open(Missed("web", Cause.OVERFLOW, "queue"), now - 300, now - 200)
+        paths = [b"/srv/a", b"/srv/\xff\n"]
+        state.journal.add([Announcement("web", path) for path in paths], Lane.UPLOAD, now - 400)
+        state.alerts.add(Notice(NoticeKind.TEST, now, "x"), ["mail"])
+    code, status = ask(program)
+    assert (code, status["protection"]) == (1, "degraded")
+    assert [remark["subject"] for remark in status["remarks"]] == ["root web", "uploads"]
+    assert status["queue"]["upload"]["number"] == 2
+    assert status["queue"]["upload"]["oldest"] == pytest.approx(now - 400, abs=5)
+    (root,) = status["roots"]
+    assert from_json(root) == bytes(program.home / "web")
+    (gap,) = root["gaps"]
+    assert (gap["cause"], gap["detail"], gap["path"]) == ("overflow", "queue", "")
+    text = program.run("status").stdout.decode()
+    assert "something may have been missed from 5 min ago (overflow: queue)" in text
+    assert "gap from 5m" in text
+
+
+def test_a_daemon_that_was_killed_is_missed_after_a_moment(program: Program) -> None:
+    health = alive(program)
+    path = program.home / "run" / "status.json"
+    fields = json.loads(path.read_text())
+    fields["at"] -= SILENT + 60
+    path.write_text(json.dumps(fields))
+    code, status = ask(program)
+    assert code == 2
+    assert status["remarks"][0]["subject"] == "scanner"
+    assert "no sign of life for 75 s" in status["remarks"][0]["detail"]
+    assert status["scanner"]["alive"] is False
+    assert status["scanner"]["pid"] == health.pid
+
+
+def test_a_daemon_that_was_stopped_says_so(program: Program) -> None:
+    alive(program, stage=Stage.STOPPED)
+    code, status = ask(program)
+    assert code == 2
+    assert "was stopped" in status["remarks"][0]["detail"]
+
+
+def test_a_half_written_file_is_no_reason_to_fail(program: Program) -> None:
+    (program.home / "run" / "status.json").write_bytes(b'{"v": 1, "ty')
+    code, status = ask(program)
+    assert (code, status["scanner"]) == (2, None)
+
+
+def test_a_damaged_state_is_an_answer_too(program: Program) -> None:
+    alive(program)
+    (program.home / "state").mkdir()
+    (program.home / "state" / "state.db").write_bytes(b"no database at all" * 100)
+    code, status = ask(program)
+    assert code == 2
+    (remark,) = status["remarks"]
+    assert (remark["subject"], remark["grave"]) == ("state", True)
+    assert "queue" not in status
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_runtime_directory_of_somebody_else_is_an_answer_too(program: Program) -> None:
+    (program.home / "run").chmod(0)
+    code, status = ask(program)
+    assert (code, status["remarks"][0]["subject"]) == (2, "status")
+
+
+def test_hostile_words_cannot_draw_on_the_screen(program: Program) -> None:
+    evil = "\x1b[2J\nPROTECTED\u202e"
+    alive(
+        program,
+        matchers=(MatcherHealth(evil, None, 1.0, evil),),
+        roots=(RootHealth("web", b"/x", evil, evil),),
+        parts=(PartHealth(evil, evil),),
+        sandbox={evil: evil},
+    )
+    with store(program) as state:
+        state.gaps.open(Missed("web", Cause.UNLISTED, evil, b"/srv/\n\x1b"), 1.0, 2.0)
+    text = program.run("status").stdout.decode()
+    assert all(line.isprintable() for line in text.splitlines())
+    assert "\nPROTECTED" not in text
+
+
+def test_every_remark_says_what_to_do(program: Program) -> None:
+    alive(program, roots=(), matchers=())
+    _, status = ask(program)
+    assert len(status["remarks"]) == 2
+    assert all(remark["advice"] for remark in status["remarks"])
+
+
+def test_it_can_be_watched(program: Program, tmp_path: Path) -> None:
+    import subprocess
+
+    from hashwacht.testing.program import PROGRAM
+
+    alive(program)
+    watching = subprocess.Popen(
+        [PROGRAM, "status", "--watch", "0.5", "--json"],
+        env=program.environment,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert watching.stdout is not None
+        first, second = (json.loads(watching.stdout.readline()) for _ in range(2))
+    finally:
+        watching.kill()
+        watching.communicate()
+    assert first["at"] < second["at"]
