@@ -28,7 +28,7 @@ class Marks:
         """Mark nothing yet; *group* is one of fanotify's."""
         self._roots, self._group, self._mounts, self._clock = roots, group, mounts, clock
         self._footings: list[Footing | None] = [None] * len(roots)
-        self._quiet_until: dict[tuple[int, bytes], float] = {}
+        self._quiet_until: dict[tuple[str, Cause, bytes], float] = {}
         self._marked: set[int] = set()
         self.places: list[Place] = []
 
@@ -38,7 +38,7 @@ class Marks:
         for number, root in enumerate(self._roots):
             now = self._footings[number] = footing(root, self._mounts)
             if now is None:
-                missed += self._lasting(number, b"", REPEAT, difference(root, None, None))
+                missed += self._lasting(difference(root, None, None), REPEAT)
             else:
                 missed += remote(root, now)
         return missed + self._mark()
@@ -54,7 +54,7 @@ class Marks:
             if change is None and now is not None and now.mount.dev in stale:
                 change = Missed(root.name, Cause.UNMOUNTED, "it was unmounted for a while")
             if now is None and before is None:
-                missed += self._lasting(number, b"", REPEAT, change)
+                missed += self._lasting(change, REPEAT)
             elif change is not None:
                 missed.append(change)
             if now is not None and now != before:
@@ -67,6 +67,11 @@ class Marks:
             if each.root == number:
                 fanotify.mark(self._group, each.path)
         return [Missed(self._roots[number].name, Cause.DEAD_WATCH, "it is watched anew")]
+
+    def unnamed(self, number: int) -> list[Missed]:
+        """Say of a root that files came into it, or beside it, whose paths cannot be had."""
+        missed = Missed(self._roots[number].name, Cause.UNLISTED, "a path of more than 4096 bytes")
+        return self._lasting(missed, LONGEST_PAUSE)
 
     def _lost(self) -> set[int]:
         """Give the file systems whose marks went with them when they were unmounted."""
@@ -107,15 +112,15 @@ class Marks:
         except OSError as error:
             where = b"" if path == self._roots[number].path else path
             refused = _refused(self._roots[number], mount, where, error)
-            return self._lasting(number, where, LONGEST_PAUSE, refused)
+            return self._lasting(refused, LONGEST_PAUSE)
         return []
 
-    def _lasting(
-        self, number: int, path: bytes, pause: float, missed: Missed | None
-    ) -> list[Missed]:
+    def _lasting(self, missed: Missed | None, pause: float) -> list[Missed]:
         """Say something that lasts, at most once in *pause* seconds."""
-        now, key = self._clock(), (number, path)
-        if missed is None or now < self._quiet_until.get(key, now):
+        if missed is None:
+            return []
+        now, key = self._clock(), (missed.root, missed.cause, missed.path)
+        if now < self._quiet_until.get(key, now):
             return []
         self._quiet_until[key] = now + pause
         return [missed]

@@ -43,6 +43,8 @@ class Finder:
         for each in sorted(places, key=lambda place: -len(place.path)):
             self._places.setdefault(each.fsid, {}).setdefault(each.mount.id, []).append(each)
         self._anchors: dict[int, int] = {}
+        self.unnamed: set[int] = set()
+        """Roots in the mount of a directory whose path is longer than the kernel tells."""
         self._found: dict[tuple[int, bytes], list[tuple[bytes, list[Place]]]] = {}
 
     def find(self, fsid: int, handle: bytes) -> list[tuple[bytes, list[Place]]]:
@@ -74,6 +76,9 @@ class Finder:
         try:
             path = os.readlink(b"/proc/self/fd/%d" % fd)  # noqa: PTH115  (names are bytes)
             gone = path.endswith(_DELETED) and os.fstat(fd).st_nlink == 0
+        except OSError:  # ENAMETOOLONG: PATH_MAX is 4096
+            self.unnamed.update(each.root for each in places)
+            return None
         finally:
             os.close(fd)
         return None if gone else path

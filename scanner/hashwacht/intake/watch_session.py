@@ -138,6 +138,8 @@ class Session:
                     self._translate(event, directory, places, announced)
         finally:
             finder.close()
+        for number in finder.unnamed:
+            self._tell(self._marks.unnamed(number))
         for message in names(announced):
             self._out += message
 

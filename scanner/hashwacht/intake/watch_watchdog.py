@@ -77,9 +77,13 @@ class WatchdogWatch:
     def _change(self, each: _Watched, now: Footing | None) -> Missed | None:
         """Say what has happened to a root that was watched."""
         change = difference(each.root, each.footing, now)
-        if change is None and each.watch is not None and not each.watch.alive:
+        if change is not None or each.watch is None:
+            return change
+        if each.watch.gone:
+            return Missed(each.root.name, Cause.REPLACED, "it was deleted, moved or unmounted")
+        if not each.watch.alive:
             return Missed(each.root.name, Cause.DEAD_WATCH, "the watch had ended")
-        return change
+        return None
 
     def _begin(self, each: _Watched, change: Missed | None) -> None:
         """Watch a root if it is there; say afterwards what was missed before."""
@@ -91,7 +95,7 @@ class WatchdogWatch:
                 each.watch = RootWatch(each.root, now, self._listener)
             except OSError as error:
                 change = _refused(each.root, error)
-            each.footing = now
+        each.footing = now
         if change is not None:
             self._listener.missed(change)
         if each.watch is not None and now is not None:

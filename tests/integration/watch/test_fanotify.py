@@ -1,0 +1,29 @@
+"""The Watch of whole file systems, in its own process, held to the contract."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hashwacht.intake.watch_fanotify import FanotifyWatch
+from hashwacht.testing.watch_contract import WatchCase, WatchContract
+from hashwacht.testing.watch_roots_contract import WatchRootsContract
+from hashwacht.testing.watching import may_use_fanotify, watcher_process
+
+pytestmark = pytest.mark.skipif(not may_use_fanotify(), reason="fanotify needs CAP_SYS_ADMIN")
+
+
+@pytest.fixture
+def case(request: pytest.FixtureRequest, tmp_path: Path, socket_path: Path) -> Iterator[WatchCase]:
+    if "mounts" in request.fixturenames:
+        request.getfixturevalue("mounts")  # before the watcher starts, which is to see them
+    with watcher_process(socket_path):
+        yield WatchCase(lambda: FanotifyWatch(socket_path), tmp_path.resolve())
+
+
+class TestFiles(WatchContract):
+    pass
+
+
+class TestRoots(WatchRootsContract):
+    pass
