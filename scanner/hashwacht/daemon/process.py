@@ -24,6 +24,7 @@ from hashwacht.daemon.roots import Roots
 from hashwacht.daemon.scanner import Scanner
 from hashwacht.daemon.seeing import Seeing
 from hashwacht.daemon.status import status
+from hashwacht.daemon.telling import Telling
 from hashwacht.errors import HashwachtError, UsageError
 from hashwacht.intake.announced import Announced
 from hashwacht.intake.canary import Canary
@@ -59,6 +60,7 @@ def scanner_process(
         stack.enter_context(store.daemon_lock())
         process = _Process(settings, store, notifier)
         stack.enter_context(process.metrics(environ))
+        stack.enter_context(process.telling())
         process.run(read, stop, reload)
 
 
@@ -107,6 +109,11 @@ class _Process:
             lambda: exposition(lambda: status(self._settings, time.time())),
             self._settings.daemon.metrics_file,
         )
+
+    def telling(self) -> Telling:
+        """Deliver what is added to the outbox."""
+        socket = compose.courier_socket(self._settings)
+        return Telling(self._store.alerts, socket, lambda: self._settings.alerts.every)
 
     def run(
         self, read: Callable[[], Configuration], stop: threading.Event, reload: threading.Event

@@ -112,10 +112,12 @@ class Alerts:
                 (batch.channel, now - KEEP, batch.channel, MOST_KEPT),
             )
 
-    def failed(self, batch: Batch, now: float, problem: str) -> float:
-        """Note that it did not arrive; give when it is to be tried again."""
+    def failed(
+        self, batch: Batch, now: float, problem: str, *, longest: float = LONGEST_PAUSE
+    ) -> float:
+        """Note that it did not arrive; give when it is to be tried again: *longest* s at most."""
         attempts = batch.alerts[0].attempts + 1
-        due = now + min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempts - 1, 30))
+        due = now + min(longest, FIRST_PAUSE * 2.0 ** min(attempts - 1, 30))
         with self._database.transaction() as writer:
             writer.execute(
                 "UPDATE alerts SET attempts = ?, due = ?, problem = ?"
