@@ -20,6 +20,7 @@ from hashwacht.casework.found import Found
 from hashwacht.daemon.looks import Gone, Later, Look, Seen, Unread
 from hashwacht.daemon.parts import Parts
 from hashwacht.daemon.patience import patiently
+from hashwacht.daemon.rest import pause
 from hashwacht.daemon.verdicts import Verdicts, is_waiting
 from hashwacht.errors import Interrupted
 from hashwacht.scan.judging import Judged
@@ -33,8 +34,8 @@ _log = logging.getLogger(__name__)
 RUN = 0
 """What stands in the state in place of the number of a scan: the daemon has looked."""
 
-AGAIN = 5.0
-"""Seconds until what failed after a verdict is tried again."""
+AGAIN = 1.0
+"""Seconds until what failed after a verdict is tried again, at first."""
 
 
 class Clerk:
@@ -61,7 +62,8 @@ class Clerk:
         try:
             contents = patiently(lambda: self._keep(looks), self._stop)
             judged = patiently(
-                lambda: self._verdicts.judge_now(parts, set(contents.values())), self._stop
+                lambda: self._verdicts.judge_now(parts, dict.fromkeys(contents.values())),
+                self._stop,
             )
             if self._cut.is_set():
                 raise Interrupted("the daemon was stopped while matchers were asked")
@@ -73,7 +75,7 @@ class Clerk:
                 for look in seen
                 if not self._tell(look, judged.get(contents[look.task.entry]), parts)
             }
-            patiently(lambda: self._settle(looks, failed), self._stop)
+            patiently(lambda: self._settle(looks, failed, parts), self._stop)
         finally:
             for look in seen:
                 os.close(look.fd)
@@ -127,10 +129,11 @@ class Clerk:
         delay = self._clock() - entry.announced if entry.lane is Lane.UPLOAD else None
         return self._verdicts.tell(parts, found, delay)
 
-    def _settle(self, looks: Sequence[Look], failed: set[Entry]) -> None:
+    def _settle(self, looks: Sequence[Look], failed: set[Entry], parts: Parts) -> None:
         """Strike out what is done, and put off what is not."""
         done: list[Entry] = []
-        later = dict.fromkeys(failed, self._clock() + AGAIN)
+        busy, now = parts.settings.busy, self._clock()
+        later = {entry: now + pause(AGAIN, busy, entry.attempts) for entry in failed}
         gone: defaultdict[bytes, list[bytes]] = defaultdict(list)
         for look in looks:
             entry = look.task.entry

@@ -31,8 +31,11 @@ _log = logging.getLogger(__name__)
 IDLE = 1.0
 """Seconds after which it is looked again without being told to."""
 
+FLOODS = frozenset({Cause.OVERFLOW, Cause.QUEUE_FULL})
+"""Causes that come again and again in short order."""
+
 CALM, IMPATIENT = 1.0, 30.0
-"""Seconds after its end until a gap is walked, so that a flood is over; and at the latest."""
+"""Seconds after its end until a flood is made up for; after its beginning at the latest."""
 
 REST = 60.0
 """Seconds between two walks of a root at the longest; at least as long as the walk took."""
@@ -178,12 +181,18 @@ def _to_walk(gaps: Iterable[Gap], now: float) -> list[bytes]:
     due = {
         gap.path
         for gap in gaps
-        if (gap.ended is not None and (now - gap.ended >= CALM or now - gap.began >= IMPATIENT))
-        or (gap.cause is Cause.UNLISTED and now - gap.began >= UNLISTED_AGAIN)
+        if _is_over(gap, now) or (gap.cause is Cause.UNLISTED and now - gap.began >= UNLISTED_AGAIN)
     }
     if b"" in due:
         return [b""]
     return [path for path in due if not any(o != path and _within(path, o) for o in due)]
+
+
+def _is_over(gap: Gap, now: float) -> bool:
+    """Say if a gap has ended, and a flood has calmed down."""
+    if gap.ended is None or gap.cause not in FLOODS:
+        return gap.ended is not None
+    return now - gap.ended >= CALM or now - gap.began >= IMPATIENT
 
 
 def _within(path: bytes, above: bytes) -> bool:

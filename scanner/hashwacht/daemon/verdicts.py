@@ -22,7 +22,7 @@ TURNS = 2
 """Batches of uploads for which services are asked at the same time, so that of those who record
 some are always free to go on without."""
 
-PATIENCE = 5.0
+PATIENCE = 2.0
 """Seconds to wait for such a turn: so long must a service have been busy with others."""
 
 

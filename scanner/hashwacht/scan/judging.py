@@ -58,10 +58,13 @@ class Judging:
         self._store, self._panel, self._clock = store, panel, clock
 
     def judge(self, contents: Collection[int], muted: Collection[str] = ()) -> dict[int, Judged]:
-        """Bring these contents up to date, by id.  Asks matchers but *muted*; writes nothing."""
+        """Bring these contents up to date, by id, asking in their order; writes nothing.
+
+        Matchers that are *muted* are not asked.
+        """
         if not contents:
             return {}
-        stored = self._store.contents.load(sorted(contents))
+        stored = self._store.contents.load(contents)
         requests = [Request(each.fingerprint, each.answers) for each in stored.values()]
         # Taken before they are asked: a list that comes meanwhile leaves these answers stale.
         epoch = self._panel.epoch

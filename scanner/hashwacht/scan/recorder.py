@@ -112,7 +112,7 @@ class Recorder:
             ids = self._keep(batch, now)
         known = {*ids.values(), *(message.content for message in batch.known)}
         with self._spent.on(Part.MATCH):
-            judged = self._judging.judge(known)
+            judged = self._judging.judge(sorted(known))
         if self._cut.is_set():
             # Answers that came while the matchers were being closed say nothing about the files.
             raise Interrupted("the scan was stopped while matchers were asked")

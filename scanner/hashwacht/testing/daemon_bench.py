@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,11 +25,17 @@ from hashwacht.intake.watch_watchdog import WatchdogWatch
 from hashwacht.match.panel import Panel, Seat
 from hashwacht.pipeline import Pipeline
 from hashwacht.policy import Action
-from hashwacht.ports import Fingerprinter
+from hashwacht.ports import Fingerprinter, Question
 from hashwacht.settings import DaemonSettings, RootSettings
 from hashwacht.state.store import Store
 from hashwacht.testing.fakes import CountingFingerprinter, KnowingMatcher
-from hashwacht.types import FileId, Outcome
+from hashwacht.types import Answer, FileId, Outcome
+
+
+def digest(content: bytes) -> str:
+    """Give the value by which the benches' matcher knows a content."""
+    return hashlib.sha256(content).hexdigest()
+
 
 PATIENCE = 20.0
 """Seconds until something that should happen counts as not happening."""
@@ -50,18 +57,46 @@ class RememberingCasework:
     def retry(self, now: float) -> None:
         """Have nothing to try again."""
 
+    @staticmethod
+    def fd_of(found: Found) -> int:
+        """Give the descriptor that comes with it."""
+        assert found.fd is not None, "nothing was read"
+        return found.fd
+
     def paths(self, outcome: Outcome) -> set[bytes]:
         """Give the paths that were told with this outcome."""
         return {each.path for each in self.found if each.verdict.outcome is outcome}
 
 
 @dataclass
+class Service(KnowingMatcher):
+    """A matcher that can be *slow* (seconds for each lookup), and remembers what it answered."""
+
+    slow: float = 0.0
+    answered: list[str] = field(default_factory=list)
+
+    def lookup(self, questions: Sequence[Question]) -> list[Answer]:
+        """Answer as the others do, but not before its time."""
+        until = time.monotonic() + self.slow
+        while self.slow and time.monotonic() < until:
+            time.sleep(0.01)
+        if not self.silent:
+            self.answered += [signal.value for question in questions for signal in question]
+        return super().lookup(questions)
+
+
+@dataclass
 class DaemonBench:
-    """One state, some roots, a matcher of ours, and scanners that run one after the other."""
+    """One state, some roots, two matchers of ours: a local one, and one that may be a service.
+
+    Scanners run one after the other.
+    """
 
     state: Path
     roots: tuple[RootSettings, ...]
-    matcher: KnowingMatcher = field(default_factory=KnowingMatcher)
+    matcher: Service = field(default_factory=lambda: Service(now=time.time()))
+    local: KnowingMatcher = field(default_factory=lambda: KnowingMatcher(name="local"))
+    max_age: float | None = None
     casework: RememberingCasework = field(default_factory=RememberingCasework)
     settings: DaemonSettings = field(default_factory=lambda: DaemonSettings(quiet=0.05, canary=1.0))
     fingerprinter: Callable[[], Fingerprinter] = lambda: InProcess(Plan(("sha256",)))
@@ -79,7 +114,9 @@ class DaemonBench:
         """Make the parts as they are configured now."""
         return Parts(
             roots=Roots(self.roots, (), self.own),
-            pipeline=Pipeline(self.counting, Panel([Seat(self.matcher)])),
+            pipeline=Pipeline(
+                self.counting, Panel([Seat(self.local), Seat(self.matcher, self.max_age)])
+            ),
             casework=self.casework,
             settings=self.settings,
             jobs=self.jobs,
@@ -149,9 +186,17 @@ class DaemonBench:
                     left.add(path)
         return left
 
+    def blind(self) -> bool:
+        """Say if some root is not watched just now."""
+        return any(gap.ended is None for gap in self.store.gaps.list_open())
+
     def waiting(self, lane: Lane) -> int:
         """Say how many entries of a lane wait."""
         return self.store.journal.depth_of(lane)
+
+    def key(self, content: int) -> str:
+        """Give the digest of a content by its number."""
+        return self.store.contents.load([content])[content].fingerprint.key
 
     def change(self, **changes: object) -> None:
         """Change settings of the daemon for scanners that start later."""

@@ -1,17 +1,17 @@
-"""Every announced file gets its verdict."""
+"""Every announced file gets its verdict, when it has come to rest, and costs one reading."""
 
 from __future__ import annotations
 
-import hashlib
 import os
+import threading
+import time
 from pathlib import Path
 
-from hashwacht.testing.daemon_bench import DaemonBench
+from hashwacht.announcement import Lane
+from hashwacht.casework.found import Found
+from hashwacht.settings import RootSettings
+from hashwacht.testing.daemon_bench import DaemonBench, digest
 from hashwacht.types import Outcome
-
-
-def digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def test_a_file_that_is_dropped_in_is_judged(bench: DaemonBench, root: Path) -> None:
@@ -27,6 +27,24 @@ def test_a_file_that_is_dropped_in_is_judged(bench: DaemonBench, root: Path) -> 
     assert bench.unasked(root) == set()
 
 
+def test_casework_gets_the_very_bytes_that_were_hashed(bench: DaemonBench, root: Path) -> None:
+    seen: list[bytes] = []
+
+    def swap_and_read(found: Found) -> None:
+        (root / "a").rename(root / "b")
+        (root / "a").write_bytes(b"something else")
+        seen.append(os.pread(bench.casework.fd_of(found), 100, 0))
+        bench.casework.problem = lambda _: None
+
+    bench.casework.problem = swap_and_read
+    with bench.running():
+        (root / "a").write_bytes(b"what was hashed")
+        bench.wait_for(lambda: seen, "told")
+        bench.wait_until_done()
+    assert seen == [b"what was hashed"]
+    assert bench.unasked(root) == set()
+
+
 def test_many_files_in_new_directories_under_hostile_names_are_judged(
     bench: DaemonBench, root: Path
 ) -> None:
@@ -38,3 +56,165 @@ def test_many_files_in_new_directories_under_hostile_names_are_judged(
         bench.wait_for(lambda: len({e.path for e in bench.casework.found}) == 300, "told")
         bench.wait_until_done()
     assert bench.unasked(root) == set()
+
+
+def test_a_tree_that_is_moved_in_is_judged_wholly(
+    bench: DaemonBench, root: Path, tmp_path: Path
+) -> None:
+    for number in range(40):
+        path = tmp_path / "outside" / f"{number % 5}" / "x" / f"{number}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"%d" % number)
+    with bench.running():
+        bench.wait_until_done()
+        (tmp_path / "outside").rename(root / "moved in")
+        bench.wait_for(lambda: len(bench.casework.found) >= 40, "told")
+        bench.wait_until_done()
+        (root / "moved in").rename(root / "moved on")
+        bench.wait_for(lambda: not bench.unasked(root), "known under the new names")
+        bench.wait_until_done()
+
+
+def test_a_file_is_not_read_before_its_writer_is_done(bench: DaemonBench, root: Path) -> None:
+    with bench.running():
+        with (root / "slow").open("wb", buffering=0) as file:
+            for _ in range(10):
+                file.write(b"a part of it")
+                time.sleep(0.02)  # a slow upload
+            assert bench.counting.read == 0
+        bench.wait_for(lambda: bench.casework.found, "told")
+        bench.wait_until_done()
+    (found,) = bench.casework.found
+    assert found.fingerprint.size == 120
+    assert bench.counting.read == 1
+
+
+def test_a_file_that_is_kept_open_for_writing_is_read_once_it_rests(
+    bench: DaemonBench, root: Path
+) -> None:
+    with (root / "open").open("wb", buffering=0) as file, bench.running():
+        file.write(b"never closed")
+        bench.wait_for(lambda: bench.casework.found, "told although it is open")
+    assert bench.casework.found[0].fingerprint.key == digest(b"never closed")
+
+
+def test_a_file_that_is_written_to_all_the_time_is_looked_at_ever_more_rarely(
+    bench: DaemonBench, root: Path
+) -> None:
+    bench.change(quiet=0.05, busy=1.0)
+    ended, reads = threading.Event(), []
+
+    def write() -> None:
+        with (root / "busy").open("wb", buffering=0) as file:
+            while not ended.wait(0.002):
+                file.write(b"more")
+
+    writer = threading.Thread(target=write)
+    with bench.running():
+        writer.start()
+        bench.wait_for(lambda: bench.waiting(Lane.UPLOAD), "in the journal")
+        time.sleep(1.5)  # nothing may happen in this time: there is no event to wait for
+        (entry,) = bench.store.journal.due(Lane.UPLOAD, time.time() + 9, 9)
+        reads.append(bench.counting.read)
+        ended.set()
+        writer.join()
+        bench.wait_for(lambda: not bench.unasked(root), "judged at last")
+    assert 3 <= entry.attempts <= 6
+    assert reads == [0]
+
+
+def test_a_file_that_is_rewritten_over_and_over_is_not_read_each_time(
+    bench: DaemonBench, root: Path
+) -> None:
+    with bench.running():
+        until = time.monotonic() + 2.0
+        while time.monotonic() < until:
+            with (root / "log").open("ab") as file:
+                file.write(b"a line\n")
+            time.sleep(0.005)
+        bench.wait_for(lambda: not bench.unasked(root), "judged as it is in the end")
+    assert bench.counting.read < 15
+
+
+def test_an_unchanged_file_that_is_announced_again_is_not_read_again(
+    bench: DaemonBench, root: Path
+) -> None:
+    with bench.running():
+        (root / "a").write_bytes(b"content")
+        bench.wait_for(lambda: len(bench.casework.found) == 1, "told")
+        with (root / "a").open("r+b"):
+            pass  # opened for writing, nothing written: closed is announced
+        bench.wait_for(lambda: len(bench.casework.found) == 2, "told again")
+        bench.wait_until_done()
+    assert bench.counting.read == 1
+    assert bench.casework.found[0].fd is not None
+    assert bench.casework.found[1].fd is not None
+
+
+def test_another_name_of_a_file_costs_no_reading(bench: DaemonBench, root: Path) -> None:
+    with bench.running():
+        (root / "a").write_bytes(b"content")
+        bench.wait_for(lambda: len(bench.casework.found) == 1, "told")
+        (root / "b").hardlink_to(root / "a")
+        bench.wait_for(lambda: len(bench.casework.found) == 2, "told")
+        first = bench.counting.read
+        (root / "c").hardlink_to(root / "a")
+        bench.wait_for(lambda: not bench.unasked(root), "judged")
+        bench.wait_until_done()
+    assert first <= 2, "making a link changes the file's change time: it may be read once more"
+
+
+def test_what_is_no_regular_file_is_passed_over(
+    bench: DaemonBench, root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    with bench.running():
+        os.mkfifo(root / "pipe")
+        (root / "link").symlink_to(tmp_path / "secret")
+        (root / "folder").symlink_to(tmp_path)
+        (root / "a").write_bytes(b"a")
+        bench.wait_for(lambda: bench.casework.found, "told")
+        bench.wait_until_done()
+    assert {found.path for found in bench.casework.found} == {bytes(root / "a")}
+
+
+def test_the_innermost_root_and_its_rules_count(bench: DaemonBench, root: Path) -> None:
+    (root / "inner").mkdir()
+    (root / "state").mkdir()
+    bench.roots = (
+        RootSettings("outer", root, exclude=("*.log",)),
+        RootSettings("inner", root / "inner", exclude=("cache/",)),
+    )
+    bench.own = (bytes(root / "state"),)
+    (root / "inner/early.log").write_bytes(b"0")
+    with bench.running():
+        for name in ("a", "b.log", "state/c", "inner/d", "inner/e.log"):
+            (root / name).write_bytes(name.encode())
+        (root / "inner/cache").mkdir()
+        (root / "inner/cache/f").write_bytes(b"f")
+        bench.wait_for(lambda: len(bench.casework.found) >= 4, "told")
+        bench.wait_until_done()
+    told = {found.path.removeprefix(bytes(root)): found.root for found in bench.casework.found}
+    assert told == {
+        b"/a": "outer",
+        b"/inner/d": "inner",
+        b"/inner/e.log": "inner",
+        b"/inner/early.log": "inner",
+    }
+
+
+def test_what_fails_after_a_verdict_is_tried_again(bench: DaemonBench, root: Path) -> None:
+    failures: list[Found] = []
+
+    def fail_twice(found: Found) -> None:
+        if len(failures) < 2:
+            failures.append(found)
+            raise RuntimeError("a mistake of ours")
+
+    bench.casework.problem = fail_twice
+    with bench.running():
+        (root / "a").write_bytes(b"a")
+        bench.wait_for(lambda: bench.casework.found, "told at last")
+        bench.wait_until_done()
+    assert len(failures) == 2
+    assert bench.counting.read == 1

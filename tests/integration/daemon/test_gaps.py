@@ -1,0 +1,238 @@
+"""What was missed is recorded, made up for by a walk, and closed; nothing stays unasked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from hashwacht.announcement import Announcement, Cause, Lane, Listener, Root
+from hashwacht.testing.daemon_bench import DaemonBench, digest
+from hashwacht.types import Outcome
+
+
+def causes(bench: DaemonBench) -> set[Cause]:
+    return {gap.cause for gap in bench.store.gaps.latest(999)}
+
+
+def test_a_root_that_was_never_watched_is_compared_once(bench: DaemonBench, root: Path) -> None:
+    bench.matcher.known.add(digest(b"known"))
+    (root / "a").write_bytes(b"known")
+    (root / "b").write_bytes(b"harmless")
+    with bench.running():
+        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_until_done()
+    assert bench.casework.paths(Outcome.MATCH) == {bytes(root / "a")}
+    assert causes(bench) == {Cause.STARTED}
+    assert bench.store.gaps.list_open() == []
+
+
+def test_what_came_while_nobody_watched_is_made_up_for(bench: DaemonBench, root: Path) -> None:
+    for number in range(30):
+        (root / f"{number}").write_bytes(b"%d" % number)
+    with bench.running():
+        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_until_done()
+    last = bench.store.gaps.watched()["uploads"].at
+    (root / "new").write_bytes(b"new")
+    (root / "3").write_bytes(b"changed")
+    (root / "7").unlink()
+    before, bench.counting.read = bench.counting.read, 0
+    with bench.running():
+        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_until_done()
+    assert before >= 30
+    assert bench.counting.read == 2, "what is unchanged costs no reading"
+    assert b"7" not in bench.store.files.in_directory(bytes(root))
+    gap = next(each for each in bench.store.gaps.latest(9) if each.cause is Cause.DOWNTIME)
+    assert gap.began == last
+    assert gap.closed is not None
+
+
+def test_a_flood_that_overflows_everything_leaves_nothing_unasked(
+    bench: DaemonBench, root: Path
+) -> None:
+    bench.change(queue=4, backlog=200)
+    for number in range(10):
+        (root / f"{number}").mkdir()
+    with bench.running():
+        bench.wait_until_done()
+        for number in range(4000):
+            (root / f"{number % 10}" / f"{number}").write_bytes(b"%d" % number)
+        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_until_done()
+    assert Cause.QUEUE_FULL in causes(bench)
+    assert bench.store.gaps.list_open() == []
+
+
+def test_a_walk_keeps_its_findings_within_the_backlog(bench: DaemonBench, root: Path) -> None:
+    bench.change(backlog=100)
+    for number in range(60):
+        (root / f"{number}").mkdir()
+        for name in range(20):
+            (root / f"{number}" / f"{name}").write_bytes(b"%d/%d" % (number, name))
+    deepest, ended = [0], threading.Event()
+
+    def watch() -> None:
+        while not ended.is_set():
+            deepest[0] = max(deepest[0], bench.waiting(Lane.RECONCILE))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    with bench.running():
+        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_until_done()
+    ended.set()
+    watcher.join()
+    assert 0 < deepest[0] < 1200
+
+
+def test_an_upload_is_served_before_what_a_walk_has_found(bench: DaemonBench, root: Path) -> None:
+    for number in range(2000):
+        (root / f"{number}").write_bytes(b"%d" % number)
+    with bench.running():
+        bench.wait_for(lambda: bench.waiting(Lane.RECONCILE) > 1000, "found by the walk")
+        (root / "upload").write_bytes(b"upload")
+        bench.wait_for(
+            lambda: bytes(root / "upload") in {f.path for f in list(bench.casework.found)}, "told"
+        )
+        assert bench.waiting(Lane.RECONCILE) > 100, "the walk's files are still waiting"
+        bench.wait_for(lambda: not bench.unasked(root), "asked")
+
+
+class Deaf:
+    """A watch that never says anything until it is renewed, and then only of canaries."""
+
+    def __init__(self) -> None:
+        self.renewed = 0
+
+    def start(self, roots: Sequence[Root], listener: Listener) -> None:
+        self.roots, self.listener = roots, listener
+
+    def tend(self) -> None:
+        if self.renewed:
+            for root in self.roots:
+                path = root.path + b"/.hashwacht-canary"
+                self.listener.announce(Announcement(root.name, path))
+
+    def renew(self, root: str) -> None:
+        assert root == "uploads"
+        self.renewed += 1
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_watch_that_has_gone_deaf_is_noticed_renewed_and_made_up_for(
+    bench: DaemonBench, root: Path
+) -> None:
+    deaf = Deaf()
+    bench.watch = lambda: deaf
+    bench.change(canary=0.2)
+    with bench.running():
+        bench.wait_until_done()
+        (root / "unheard").write_bytes(b"unheard")
+        bench.wait_for(lambda: Cause.DEAD_WATCH in causes(bench), "noticed")
+        bench.wait_for(lambda: deaf.renewed, "renewed")
+        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_for(lambda: not bench.store.gaps.list_open(), "closed")
+
+
+def test_a_root_that_vanishes_and_comes_back_is_made_up_for(
+    bench: DaemonBench, root: Path, tmp_path: Path
+) -> None:
+    with bench.running():
+        (root / "a").write_bytes(b"a")
+        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        root.rename(tmp_path / "elsewhere")
+        bench.wait_for(bench.blind, "noticed")
+        assert bench.store.files.find(bytes(root), b"a"), "nothing is forgotten meanwhile"
+        root.mkdir()
+        (root / "b").write_bytes(b"b")
+        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_for(lambda: not bench.store.gaps.list_open(), "closed")
+        (root / "c").write_bytes(b"c")
+        bench.wait_for(lambda: not bench.unasked(root), "watched again")
+
+
+def test_a_root_on_a_file_system_that_is_unmounted_and_mounted_again(
+    bench: DaemonBench, root: Path
+) -> None:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(root)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"cannot mount: {getattr(error, 'stderr', error)}")
+    try:
+        with bench.running():
+            (root / "a").write_bytes(b"a")
+            bench.wait_for(lambda: not bench.unasked(root), "asked")
+            subprocess.run(["umount", "--lazy", str(root)], check=True)
+            bench.wait_for(lambda: causes(bench) & {Cause.UNMOUNTED, Cause.REPLACED}, "noticed")
+            subprocess.run(mount, check=True)
+            (root / "b").write_bytes(b"b")
+            bench.wait_for(lambda: not bench.unasked(root), "asked")
+            bench.wait_for(lambda: not bench.store.gaps.list_open(), "closed")
+    finally:
+        subprocess.run(["umount", "--lazy", str(root)], check=True)
+
+
+def test_directories_that_are_gone_are_forgotten(bench: DaemonBench, root: Path) -> None:
+    for name in ("stays", "goes"):
+        (root / name / "below").mkdir(parents=True)
+        (root / name / "below" / "f").write_bytes(name.encode())
+    with bench.running():
+        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_until_done()
+    shutil.rmtree(root / "goes")
+    with bench.running():
+        bench.wait_until_done()
+    assert bench.store.files.in_directory(bytes(root / "stays/below"))
+    assert not bench.store.files.in_directory(bytes(root / "goes/below"))
+    known = bench.store.files.directories(bytes(root), b"", 99)
+    assert bytes(root / "goes/below") not in known
+
+
+def test_a_directory_that_cannot_be_listed_stays_a_gap_until_it_can(
+    bench: DaemonBench, root: Path
+) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root can list everything: run it as another user")
+    (root / "locked").mkdir()
+    (root / "locked" / "f").write_bytes(b"f")
+    (root / "locked").chmod(0)
+    with bench.running():
+        bench.wait_for(lambda: Cause.UNLISTED in causes(bench), "recorded")
+        (gap,) = [each for each in bench.store.gaps.list_open() if each.cause is Cause.UNLISTED]
+        assert gap.path == bytes(root / "locked")
+    (root / "locked").chmod(0o700)
+    with bench.running():
+        bench.wait_for(lambda: not bench.store.gaps.list_open(), "closed")
+        bench.wait_for(lambda: not bench.unasked(root), "asked")
+
+
+def test_every_root_is_compared_from_time_to_time(bench: DaemonBench, root: Path) -> None:
+    deaf = Deaf()
+    deaf.renewed = 1
+    bench.watch = lambda: deaf
+    bench.change(reconcile=0.5)
+    with bench.running():
+        bench.wait_until_done()
+        (root / "unheard").write_bytes(b"unheard")
+        bench.wait_for(lambda: not bench.unasked(root), "asked")
+    assert Cause.PERIODIC in causes(bench)
+
+
+def test_stopping_takes_no_longer_than_two_seconds(bench: DaemonBench, root: Path) -> None:
+    for number in range(3000):
+        (root / f"{number}").write_bytes(b"%d" % number)
+    with bench.running():
+        bench.wait_for(lambda: bench.casework.found, "at work")
+        began = time.monotonic()
+    assert time.monotonic() - began < 2.5

@@ -1,0 +1,152 @@
+"""Nobody answers for a while: everything is kept and asked afterwards, in order."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from hashwacht.testing.bench import ScanBench
+from hashwacht.testing.daemon_bench import DaemonBench, digest
+from hashwacht.types import Outcome, Reason
+
+FILES = 120
+
+
+def test_everything_is_asked_after_an_outage_uploads_first_and_in_order_of_age(
+    bench: DaemonBench, root: Path
+) -> None:
+    bench.max_age = 1e9  # as of a service
+    bench.matcher.silent = True
+    bench.matcher.known |= {digest(b"upload 7"), digest(b"early 3")}
+    for number in range(5):
+        (root / f"early{number}").write_bytes(b"early %d" % number)
+    with bench.running():
+        bench.wait_for(lambda: bench.store.unanswered.count() == 5, "waiting")
+        for number in range(FILES):
+            (root / f"upload{number:03}").write_bytes(b"upload %d" % number)
+            if number % 40 == 0:
+                time.sleep(0.05)  # they shall not all have come at the same time
+        bench.wait_for(lambda: bench.store.unanswered.count() == 5 + FILES, "waiting")
+        bench.wait_until_done()
+        assert bench.casework.paths(Outcome.UNDETERMINED), "casework is told meanwhile"
+        order = [bench.key(waiting.content) for waiting in bench.store.unanswered.next(999)]
+        asked = len(bench.matcher.asked)
+        for number in range(0, FILES, 2):
+            (root / f"upload{number:03}").unlink()
+        (root / "early3").unlink()
+        bench.counting.read = 0
+        bench.matcher.answered.clear()
+        bench.matcher.silent = False
+        bench.wait_for(lambda: not bench.store.unanswered.count(), "asked")
+    assert asked < 20 * FILES, "while nobody answers, he is not asked all the time"
+    answered = list(dict.fromkeys(bench.matcher.answered))
+    assert answered == order
+    assert order[-5:] == [digest(b"early %d" % number) for number in range(5)]
+    assert bench.counting.read == 0, "nothing is read for it"
+    late = [each for each in bench.casework.found if each.verdict.outcome is Outcome.MATCH]
+    assert {each.path for each in late} == {bytes(root / "upload007"), bytes(root / "early3")}
+    assert all(each.fd is None for each in late)
+
+
+def test_a_late_answer_is_told_for_every_place_of_the_content(
+    bench: DaemonBench, root: Path
+) -> None:
+    bench.max_age = 1e9
+    bench.matcher.silent = True
+    bench.matcher.known.add(digest(b"known"))
+    with bench.running():
+        for name in ("a", "b", "c"):
+            (root / name).write_bytes(b"known")
+        bench.wait_for(lambda: not bench.unasked(root), "judged")
+        bench.wait_until_done()
+    with bench.running():
+        bench.matcher.silent = False
+        bench.wait_for(lambda: len(bench.casework.paths(Outcome.MATCH)) == 3, "told")
+
+
+def test_a_silent_service_does_not_hold_up_what_local_lists_know(
+    bench: DaemonBench, root: Path
+) -> None:
+    bench.local.known.add(digest(b"known here"))
+    bench.max_age = 1e9
+    bench.matcher.slow = 30.0
+    with bench.running():
+        for number in range(30):
+            (root / f"{number}").write_bytes(b"%d" % number)
+            time.sleep(0.01)  # so that they are not all in one batch
+        (root / "listed").write_bytes(b"known here")
+        bench.wait_for(lambda: bench.casework.paths(Outcome.MATCH), "told")
+        bench.matcher.slow = 0.0
+
+
+def test_a_new_list_is_asked_about_all_contents_at_once(bench: DaemonBench, root: Path) -> None:
+    for number in range(300):
+        (root / f"{number}").write_bytes(b"%d" % number)
+    with bench.running():
+        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_until_done()
+        bench.casework.found.clear()
+        bench.counting.read = 0
+        bench.matcher.known.add(digest(b"42"))
+        bench.matcher.revision = "2"
+        bench.wait_for(lambda: bench.casework.found, "found")
+    (found,) = bench.casework.found
+    assert (found.path, found.verdict.outcome) == (bytes(root / "42"), Outcome.MATCH)
+    assert {answer.revision for answer in found.answers} == {"1", "2"}
+    assert bench.counting.read == 0
+
+
+def test_a_content_stays_waiting_until_what_follows_was_done(
+    bench: DaemonBench, root: Path
+) -> None:
+    bench.max_age = 1e9
+    bench.matcher.silent = True
+    bench.matcher.known.add(digest(b"known"))
+    failures: list[object] = []
+
+    def fail(found: object) -> None:
+        failures.append(found)
+        raise RuntimeError("a mistake of ours")
+
+    with bench.running():
+        (root / "a").write_bytes(b"known")
+        bench.wait_for(bench.store.unanswered.count, "waiting")
+        bench.wait_until_done()
+        bench.casework.problem = fail
+        bench.matcher.silent = False
+        bench.wait_for(lambda: failures, "tried")
+    assert bench.store.unanswered.count() == 1
+    bench.casework.problem = lambda _: None
+    with bench.running():
+        bench.wait_for(lambda: bench.casework.paths(Outcome.MATCH), "told")
+        bench.wait_for(lambda: not bench.store.unanswered.count(), "done")
+
+
+def test_scans_run_beside_the_daemon_and_neither_reads_what_the_other_knows(
+    bench: DaemonBench, root: Path
+) -> None:
+    bench.matcher.known.add(digest(b"17"))
+    scans = ScanBench(bench.state, matcher=bench.matcher)
+    for number in range(400):
+        (root / f"{number}").write_bytes(b"%d" % number)
+    with bench.running(), bench.store.daemon_lock():
+        for round_ in range(5):
+            for number in range(60):
+                (root / f"new {round_} {number}").write_bytes(b"%d %d" % (round_, number))
+            assert scans.scan(root).summary.counts.files
+        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_until_done()
+        read = scans.read
+        scans.scan(root)
+        assert scans.read == 0
+    assert read <= 700
+    assert bench.casework.paths(Outcome.MATCH) == {bytes(root / "17")}, "the daemon acts on both"
+
+
+def test_a_file_that_nobody_judges_is_said_to_be_so(bench: DaemonBench, root: Path) -> None:
+    bench.max_age = 1e9
+    bench.matcher.silent = True
+    with bench.running():
+        (root / "a").write_bytes(b"a")
+        bench.wait_for(lambda: bench.casework.found, "told")
+    assert bench.casework.found[0].verdict.reason is Reason.UNANSWERED
