@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "flood": "List what the flood guard holds, and let it go or stand down.",
         "quarantine": "Make the key for quarantine, list and verify what is sealed.",
         "audit": "Show and verify the audit log, and make checkpoints to keep elsewhere.",
+        "alerts": "Try if alerts arrive, and list which did.",
         "lists": "Import, show, change, remove and verify local hash lists.",
         "credentials": "Store, check and forget the credentials of matching services.",
         "config": "Show, check and explain the configuration.",
