@@ -135,6 +135,8 @@ class Casework:
         """Try one place that is due; the turn is ours."""
         if place.state in UNCLEAR:
             place = self._performer.clear_up(place)
+        if place.due is None:
+            return
         if place.state is PlaceState.HELD and place.action is Action.HOLD:
             self._performer.release(place, "tried again")
             return
@@ -144,7 +146,7 @@ class Casework:
                 place = page.place(dropped, Act.LET_BE)
             elif place.state is PlaceState.WAITING:  # somebody has let go: that is not counted
                 place = page.place(replace(place, state=PlaceState.PENDING, due=page.now))
-            elif place.due is not None:
+            else:
                 place = page.place(self._placing.permitted(page, place))
         if place.state is PlaceState.PENDING:
             self._performer.act(place, None)

@@ -97,7 +97,7 @@ class Performer:
     def _hold_again(self, place: Place, done: Done) -> Place:
         """Record a holding; if it is to be quarantined, that has only begun."""
         if place.action is Action.HOLD:
-            return self._record(place, done)
+            return self._record(replace(place, file=_as_it_is(place)), done)
         with self._book.page() as page:
             return page.place(replace(place, held=done.held))
 
@@ -160,3 +160,13 @@ class Performer:
         case = self._store.cases.find(place.key)
         told = self._book.file(case, FEW).to_json() if case else {"v": 1, "type": "case"}
         return {**told, "sha256": place.key, "place": self._book.place_facts(place)}
+
+
+def _as_it_is(place: Place) -> FileId:
+    """Give the file with the times that holding has given it, if it is still at its path."""
+    try:
+        now = FileId.of(os.lstat(place.path))
+    except OSError:
+        return place.file
+    same = (now.dev, now.ino) == (place.file.dev, place.file.ino)
+    return now if same else place.file
