@@ -17,6 +17,7 @@ from hashwacht import Checked, Checker, Circumstances, Outcome, Reason, Verdict
 from hashwacht_plugins.body import Body
 from hashwacht_plugins.events import Event, FileBegins, FileBytes, FileEnds, Malformed, Unjudged
 from hashwacht_plugins.findings import CheckedFile, Findings, result_of, tell
+from hashwacht_plugins.held import Held
 from hashwacht_plugins.policy import Action, Policy, Refusal
 from hashwacht_plugins.taking import Taking
 
@@ -44,23 +45,24 @@ class Upload:
         self.patience = policy.seconds
         self.refusal: Refusal | None = None
         self._body, self._policy, self._checker, self._describe = body, policy, checker, describe
-        self._held = bytearray()
+        self._held = Held()
         self._file = FileBegins()
         self._taking: Taking | None = None
         self._count = 0
         self._waiting: dict[Future[Checked], tuple[int, FileBegins]] = {}
         self._found: dict[int, CheckedFile] = {}
         self._malformed = self._complete = False
+        self._news = True
 
     def receive(self, chunk: bytes) -> None:
         """Take bytes that came from the client."""
         if self.refusal is None:
-            self._held += chunk
+            self._held.add(chunk)
             self._take(self._body.receive(chunk))
 
     def finish(self) -> None:
         """Take note that the body is complete."""
-        self._complete = True
+        self._complete = self._news = True
         if self.refusal is None:
             self._take(self._body.finish())
 
@@ -69,12 +71,12 @@ class Upload:
         """True if verdicts must be there before more is read or passed on."""
         if not self.pending:
             return False
-        return self._complete or len(self._held) > WINDOW or len(self.pending) >= AT_ONCE
+        return self._complete or self._held.size > WINDOW or len(self.pending) >= AT_ONCE
 
     @property
     def held(self) -> int:
         """Bytes of the body that are in memory."""
-        return len(self._held)
+        return self._held.size
 
     def settle(self, waited: float) -> None:
         """Take the verdicts that are there.
@@ -85,19 +87,15 @@ class Upload:
         for each in [each for each in self.pending if each.done() or not self.patience]:
             self.pending.remove(each)
             self._note(*self._waiting.pop(each), result_of(each))
-        if not self.pending:
+        if self._news and not self.pending:
+            self._news = False
             self._decide()
 
     def passable(self) -> bytes:
         """Give what may be passed on now; all of it once everything is decided."""
         if self.pending or self.refusal is not None:
             return b""
-        free = len(self._held) - (0 if self._complete else TAIL)
-        if free <= 0:
-            return b""
-        passed = bytes(self._held[:free])
-        del self._held[:free]
-        return passed
+        return self._held.take(0 if self._complete else TAIL)
 
     def close(self) -> None:
         """Let everything go; checks that nobody waits for any more are taken back."""
@@ -119,7 +117,7 @@ class Upload:
                     self._give_up(reason, detail, self._file)
                 case Malformed(detail=detail):
                     self._drop()
-                    self._malformed = True
+                    self._malformed = self._news = True
                     _log.warning("a malformed upload: %s", ascii(detail))
 
     def _begin(self, file: FileBegins) -> None:
@@ -162,6 +160,7 @@ class Upload:
         return len(self._waiting) + len(self._found)
 
     def _note(self, number: int, file: FileBegins, checked: Checked) -> None:
+        self._news = True
         self._found[number] = CheckedFile(file.field, file.file_name, file.declared_type, checked)
         tell(checked)
 

@@ -80,16 +80,29 @@ class _Guarded(io.RawIOBase):
 
     def readinto(self, buffer: Any, /) -> int:
         """Give bytes that may be passed on; 0 at the end.  Raises UploadRefused, OSError."""
+        ready = self._next()
+        count = min(len(buffer), len(ready))
+        buffer[:count] = ready[:count]
+        self._ready = ready[count:]
+        return count
+
+    def readall(self) -> bytes:
+        """Give all that is left.  Raises UploadRefused, OSError."""
+        pieces = []
+        while piece := self._next():
+            pieces.append(piece)
+            self._ready = memoryview(b"")
+        return b"".join(pieces)
+
+    def _next(self) -> memoryview:
+        """Wait for bytes that may be passed on; none at the end."""
         while not self._ready:
             if self._upload.refusal is not None:
                 raise UploadRefused("the upload is refused")
             if self._ended:
-                return 0
+                break
             self._pull()
-        count = min(len(buffer), len(self._ready))
-        buffer[:count] = self._ready[:count]
-        self._ready = self._ready[count:]
-        return count
+        return self._ready
 
     def _pull(self) -> None:
         """Read on and see what may be passed on."""

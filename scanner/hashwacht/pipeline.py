@@ -106,17 +106,22 @@ class Pipeline:
         able = self.fingerprinter
         return able.read_ahead() if isinstance(able, ReadsAhead) else None
 
-    def check_private(self, fd: int, ahead: Ahead | None = None) -> Judgement:
+    def check_private(self, fd: int) -> Judgement:
         """Take a file all the way that nobody else can write to; so it is not watched for changes.
 
         That saves the tick of the kernel's clock that :func:`stable` waits out after a write.
-        What was read *ahead* of it is not read again.  Raises OSError, WorkerError.
+        Raises OSError.
         """
         os.lseek(fd, 0, os.SEEK_SET)
-        ahead = ahead or self.read_ahead()
-        if ahead is None:
-            return self._judge(self.fingerprint(fd))
-        return self._judge(self._exactly(fd, ahead.fingerprint(fd)))
+        return self._judge(self.fingerprint(fd))
+
+    def check_ahead(self, ahead: Ahead, kept: int | None) -> Judgement:
+        """Take a content all the way that was read while it came in; *kept* if that was wanted.
+
+        Raises OSError, WorkerError.
+        """
+        found = ahead.fingerprint(kept)
+        return self._judge(found if kept is None else self._exactly(kept, found))
 
     def _judge(self, fingerprint: Fingerprint) -> Judgement:
         return judge_all(self.panel, [Request(fingerprint)], self._clock())[0]

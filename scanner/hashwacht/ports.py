@@ -113,13 +113,19 @@ class Fingerprinter(Protocol):
 
 
 class Ahead(Protocol):
-    """A content in a private file that still grows: what is there is read already.  Thread-safe."""
+    """A content that is still coming in.  For one thread at a time."""
 
-    def read_on(self, fd: int) -> None:
-        """Read what has been written since.  Raises OSError."""
+    def take(self, chunk: bytes) -> bool | None:
+        """Take the next bytes; say if all bytes so far are to be kept, None: not known yet."""
 
-    def fingerprint(self, fd: int) -> Fingerprint:
-        """Read the rest, and give what :class:`Fingerprinter` would.  Raises OSError."""
+    def end(self) -> bool:
+        """Say that this was all; tell if it is to be kept until there is a fingerprint."""
+
+    def fingerprint(self, kept: int | None) -> Fingerprint:
+        """Give what :class:`Fingerprinter` would; *kept* is the file, if it was to be kept.
+
+        Raises OSError.
+        """
 
 
 @runtime_checkable

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
 
 from hashwacht.errors import HashwachtError
+from hashwacht.ports import Ahead
 from hashwacht.types import Reason
-from hashwacht.workplace import Checked, Workplace, undetermined
-
-_log = logging.getLogger(__name__)
+from hashwacht.workplace import Checked, Workplace, WorksAhead, undetermined
 
 Opener = Callable[[], Workplace]
-
-T = TypeVar("T")
 
 
 class Shift:
@@ -30,56 +25,54 @@ class Shift:
         self._room = threading.BoundedSemaphore(threads + waiting)
         self._lock = threading.Lock()
         self._workplace: Workplace | None = None
+        self._warm: Workplace | None = None
 
-    def submit(self, fd: int, work: Callable[[Workplace], Checked]) -> Future[Checked]:
-        """Have a thread do *work*, then close *fd*; a queue that is full is an answer as well."""
-        future = self._begin(fd, lambda: self._answer(work))
-        if future is None:
-            future = Future()
-            future.set_result(undetermined(Reason.OVER_LIMIT, "too many contents are waiting"))
-        return future
+    def ahead(self) -> Ahead | None:
+        """Begin with a content that is still coming in; None if it must be spooled as a whole.
 
-    def follow(self, fd: int, work: Callable[[Workplace], None]) -> Future[None] | None:
-        """Have a thread do *work* that may as well be left undone, then close *fd*.
-
-        None: nobody has the time.
+        Never waits: what is not warm yet is not asked.
         """
-        return self._begin(fd, lambda: self._try(work))
-
-    def _begin(self, fd: int, task: Callable[[], T]) -> Future[T] | None:
-        if not self._room.acquire(blocking=False):
-            os.close(fd)
+        place = self._warm
+        if not isinstance(place, WorksAhead):
             return None
-
-        def done(_: object = None) -> None:
-            os.close(fd)
-            self._room.release()
-
-        def run() -> T:
-            try:
-                return task()
-            finally:
-                done()
-
         try:
-            future = self._pool.submit(run)
+            return place.read_ahead()
+        except HashwachtError:
+            return None  # whoever answers meets it again
+
+    def submit(self, fd: int | None, work: Callable[[Workplace], Checked]) -> Future[Checked]:
+        """Have a thread do *work*, then close *fd*; a queue that is full is an answer as well."""
+        if not self._room.acquire(blocking=False):
+            _close(fd)
+            full: Future[Checked] = Future()
+            full.set_result(undetermined(Reason.OVER_LIMIT, "too many contents are waiting"))
+            return full
+        try:
+            future = self._pool.submit(self._run, fd, work)
         except BaseException:
-            done()
+            self._done(fd)
             raise
-        future.add_done_callback(lambda ended: done() if ended.cancelled() else None)
+        future.add_done_callback(lambda ended: self._done(fd) if ended.cancelled() else None)
         return future
+
+    def _run(self, fd: int | None, work: Callable[[Workplace], Checked]) -> Checked:
+        try:
+            return self._answer(work)
+        finally:
+            self._done(fd)
+
+    def _done(self, fd: int | None) -> None:
+        _close(fd)
+        self._room.release()
 
     def _answer(self, work: Callable[[Workplace], Checked]) -> Checked:
         try:
-            return work(self._place())
+            place = self._place()
+            checked = work(place)
         except HashwachtError as error:
             return undetermined(Reason.UNANSWERED, f"{error.message} {error.advice}".strip())
-
-    def _try(self, work: Callable[[Workplace], None]) -> None:
-        try:
-            work(self._place())
-        except (HashwachtError, OSError) as error:
-            _log.debug("cannot read ahead: %s", error)  # whoever answers later meets it again
+        self._warm = place
+        return checked
 
     def _place(self) -> Workplace:
         with self._lock:
@@ -92,3 +85,8 @@ class Shift:
         self._pool.shutdown(cancel_futures=True)
         if self._workplace is not None:
             self._workplace.close()
+
+
+def _close(fd: int | None) -> None:
+    if fd is not None:
+        os.close(fd)

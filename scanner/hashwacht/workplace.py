@@ -84,8 +84,8 @@ class WorksAhead(Protocol):
     def read_ahead(self) -> Ahead | None:
         """Begin with one; None if it is taken when it is complete.  Raises HashwachtError."""
 
-    def complete(self, fd: int, told: Circumstances | None, ahead: Ahead) -> Checked:
-        """Do what ``check`` does with a private file whose beginning was read *ahead*."""
+    def complete(self, ahead: Ahead, kept: int | None, told: Circumstances | None) -> Checked:
+        """Do what ``check`` does with one that was read *ahead*, and *kept* if that was wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +113,9 @@ class InThisProcess:
         """Begin with a content that is still coming in.  Raises HashwachtError."""
         return self.pipeline.read_ahead()
 
-    def complete(self, fd: int, told: Circumstances | None, ahead: Ahead) -> Checked:
-        """Fingerprint what is left; go on as ``check`` does."""
-        return self._checked(lambda: self.pipeline.check_private(fd, ahead), told)
+    def complete(self, ahead: Ahead, kept: int | None, told: Circumstances | None) -> Checked:
+        """Go on as ``check`` does."""
+        return self._checked(lambda: self.pipeline.check_ahead(ahead, kept), told)
 
     def _checked(self, take: Callable[[], Judgement], told: Circumstances | None) -> Checked:
         try:

@@ -19,7 +19,7 @@ from hashwacht.fingerprint.formats import recognise
 from hashwacht.fingerprint.in_process import InProcess
 from hashwacht.fingerprint.kinds import lacks_decoder, sniff
 from hashwacht.fingerprint.plan import Plan
-from hashwacht.fingerprint.reading import CHUNK, TAIL, Content, read
+from hashwacht.fingerprint.reading import HEAD, TAIL, Content, read
 from hashwacht.fingerprint.signal_types import Digest, Hasher, OriginalHash, hashers
 from hashwacht.fingerprint.wire import Attempt, Seen
 from hashwacht.types import CONTENT_KEY_TYPE, Fingerprint, Reason, Signal
@@ -64,7 +64,8 @@ class Digesting:
     def __init__(self, plan: Plan) -> None:
         """Take the whole plan: why a picture is not looked at is said here, too."""
         found = hashers(plan)
-        self._most = plan.limits.picture_bytes
+        self.most = plan.limits.picture_bytes
+        """Bytes of the largest picture that is looked at."""
         self._digests = [each for each in found if isinstance(each, Digest)]
         self._others = [each for each in found if not isinstance(each, Digest)]
         self._has_originals = any(isinstance(each, OriginalHash) for each in self._others)
@@ -73,7 +74,7 @@ class Digesting:
     def work(self, fd: int) -> Worked:
         """Read *fd* once."""
         running = self.begin()
-        copy = _Copy(self._most if self._others else 0, has_originals=self._has_originals)
+        copy = _Copy(self.most if self._others else 0, has_originals=self._has_originals)
         try:
             content = read(fd, [*running.values(), copy], keep=lambda _: False, at_most=0)
             made = self.made(content, running, looked_at=copy.begun)
@@ -102,7 +103,7 @@ class Digesting:
 
     def to_be_looked_at(self, head: bytes, size: int) -> bool:
         """Say if a content that begins so, and has *size* bytes, is for those who look."""
-        if not self._others or size > self._most:
+        if not self._others or size > self.most:
             return False
         return wanted(head, has_originals=self._has_originals)
 
@@ -111,7 +112,7 @@ class Digesting:
         others: Sequence[Hasher] = self._others
         if recognise(content.head) is None and not lacks_decoder(kind):
             account.skip_all(others, Reason.OTHER_KIND)
-        elif content.size > self._most:
+        elif content.size > self.most:
             account.skip_all(others, Reason.OVER_LIMIT, f"{content.size} bytes")
         else:
             account.skip_all(others, Reason.NO_DECODER, kind)
@@ -174,7 +175,7 @@ class Looking(InProcess):
         """Look at the sealed copy of a content."""
         size = os.fstat(fd).st_size
         original = os.pread(fd, size, 0)
-        content = Content("", size, original[:CHUNK], original[-TAIL:], original)
+        content = Content("", size, original[:HEAD], original[-TAIL:], original)
         account = Account()
         damaged = self._judge(content, sniff(content.head, content.tail), account)
         return Seen(account.signals, account.skipped, damaged), None

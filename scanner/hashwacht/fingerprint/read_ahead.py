@@ -1,4 +1,4 @@
-"""The digests of a content that is still coming in, taken behind its writer.
+"""A content that is still coming in: digested on the way, kept only if somebody is to look at it.
 
 Digests need no sandbox: nothing is decoded, and the code is the standard library's.  So what is
 no picture costs its digests and nothing else; a picture goes to its worker when it is complete.
@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from threading import Lock
 
 from hashwacht.fingerprint.parts import Digesting
-from hashwacht.fingerprint.reading import CHUNK, Reading
+from hashwacht.fingerprint.reading import HEAD, Reading
 from hashwacht.types import Fingerprint
 
 Look = Callable[[Fingerprint, int], Fingerprint]
@@ -20,38 +19,47 @@ Look = Callable[[Fingerprint, int], Fingerprint]
 
 
 class ReadAhead:
-    """One content in a file that only grows and that nobody else can write to.  Thread-safe."""
+    """One content.  For one thread at a time."""
 
     def __init__(self, digesting: Digesting, recipe: tuple[str, ...], look: Look) -> None:
-        """Read for *digesting*; *recipe* is all that is attempted, *look* included."""
+        """Digest as *digesting* does; *recipe* is all that is attempted, *look* included."""
         self._digesting, self._recipe, self._look = digesting, recipe, look
         self._running = digesting.begin()
         self._reading = Reading(self._running.values())
-        self._lock = Lock()
+        self._picture: bool | None = None
 
-    def read_on(self, fd: int) -> None:
-        """Read what has been written since, except an incomplete chunk.  Raises OSError."""
-        with self._lock:
-            while len(chunk := os.pread(fd, CHUNK, self._reading.size)) == CHUNK:
-                self._reading.take(chunk)
+    def take(self, chunk: bytes) -> bool | None:
+        """Take the next bytes; say if all bytes so far are to be kept, None: not known yet."""
+        self._reading.take(chunk)
+        if self._picture is None and len(self._reading.head) == HEAD:
+            self._picture = self._looked_at()
+        elif self._picture and self._reading.size > self._digesting.most:
+            self._picture = False
+        return self._picture
 
-    def fingerprint(self, fd: int) -> Fingerprint:
-        """Read the rest, and have it looked at if it may be a picture.
+    def end(self) -> bool:
+        """Say that this was all; tell if it is to be kept until there is a fingerprint."""
+        if self._picture is None:
+            self._picture = self._looked_at()
+        return self._picture
 
-        That goes through a descriptor open for reading only.  Raises OSError, WorkerError.
+    def fingerprint(self, kept: int | None) -> Fingerprint:
+        """Give it; what is *kept* (an open file) is looked at, read-only, if it was wanted.
+
+        Raises OSError, WorkerError.
         """
-        self.read_on(fd)
-        with self._lock:
-            while chunk := os.pread(fd, CHUNK, self._reading.size):
-                self._reading.take(chunk)
         content = self._reading.content()
-        look = self._digesting.to_be_looked_at(content.head, content.size)
+        look = self.end()
         made = self._digesting.made(content, self._running, looked_at=look)
         digests = replace(made, recipe=self._recipe)
         if not look:
             return digests
-        copy = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+        assert kept is not None
+        copy = os.open(f"/proc/self/fd/{kept}", os.O_RDONLY | os.O_CLOEXEC)
         try:
             return self._look(digests, copy)
         finally:
             os.close(copy)
+
+    def _looked_at(self) -> bool:
+        return self._digesting.to_be_looked_at(self._reading.head, self._reading.size)

@@ -12,6 +12,9 @@ from hashwacht.fingerprint.page_cache import QuietReader
 CHUNK = 1 << 20
 """Bytes read at once: most pictures in one call."""
 
+HEAD = 64 << 10
+"""Bytes of the beginning that decide what kind of thing it is."""
+
 TAIL = 1024
 """Bytes of the end that are kept for sniffing."""
 
@@ -41,13 +44,14 @@ class Reading:
         """Feed *running* and what becomes the key."""
         self._key = hashlib.sha256(usedforsecurity=False)
         self._fed: tuple[Fed, ...] = (self._key, *running)
-        self._head = self._tail = b""
+        self._tail = b""
+        self.head = b""
         self.size = 0
 
     def take(self, chunk: bytes) -> None:
-        """Take the next bytes; the first chunk is the head."""
-        if not self.size:
-            self._head = chunk
+        """Take the next bytes."""
+        if len(self.head) < HEAD:
+            self.head += chunk[: HEAD - len(self.head)]
         for each in self._fed:
             each.update(chunk)
         self.size += len(chunk)
@@ -55,7 +59,7 @@ class Reading:
 
     def content(self, original: bytes | None = None) -> Content:
         """Say what was found out so far."""
-        return Content(self._key.hexdigest(), self.size, self._head, self._tail, original)
+        return Content(self._key.hexdigest(), self.size, self.head, self._tail, original)
 
 
 def read(

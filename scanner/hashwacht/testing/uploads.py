@@ -78,9 +78,14 @@ class Outcome:
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
-    received: bytes = b""
+    pieces: list[bytes] = field(default_factory=list)
     complete: bool = False
     told: Any = None
+
+    @property
+    def received(self) -> bytes:
+        """What the application had of the body."""
+        return b"".join(self.pieces)
 
 
 class AsgiDriver:
@@ -102,7 +107,7 @@ class AsgiDriver:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise ConnectionError("the client is gone")
-            now.received += message.get("body", b"")
+            now.pieces.append(message.get("body", b""))
             now.complete = not message.get("more_body", False)
         now.told = scope.get("hashwacht")
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -199,7 +204,7 @@ class WsgiDriver:
     def _application(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         now = self._now
         for chunk in self._reader(environ["wsgi.input"]):
-            now.received += chunk
+            now.pieces.append(chunk)
         now.complete = True
         now.told = environ.get("hashwacht")
         start_response("200 OK", [])

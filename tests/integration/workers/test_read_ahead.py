@@ -15,7 +15,7 @@ from hashwacht.fingerprint.parts import Digesting
 from hashwacht.fingerprint.plan import Limits, Plan
 from hashwacht.fingerprint.pool import PARTS, WorkerPool
 from hashwacht.fingerprint.read_ahead import ReadAhead
-from hashwacht.fingerprint.reading import CHUNK
+from hashwacht.fingerprint.reading import HEAD
 from hashwacht.fingerprint.wire import Attempt
 from hashwacht.ports import ReadsAhead
 from hashwacht.testing.pictures import encode, grainy, photo, truncated
@@ -28,10 +28,10 @@ PLAN = Plan(("md5", "sha1", "sha256", "pdq", "phash64"), Limits(picture_bytes=2 
 CONTENTS = {
     "nothing": b"",
     "text": b"text\n" * 1000,
-    "long": random.Random(1).randbytes(3 * CHUNK + 17),
-    "exactly two chunks": b"x" * (2 * CHUNK),
+    "long": random.Random(1).randbytes(3 * (1 << 20) + 17),
+    "exactly a head": b"x" * HEAD,
     "jpeg": encode(photo(1)),
-    "png of more than a chunk": encode(grainy(photo(1)), "png"),
+    "png of more than a head": encode(grainy(photo(1)), "png"),
     "damaged": truncated(encode(photo(2)), 0.5),
     "over the limit": encode(photo(3), "bmp") + bytes(2 << 20),
     "no decoder": b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(100),
@@ -39,14 +39,16 @@ CONTENTS = {
 
 
 def piecewise(pool: WorkerPool, content: bytes, places: Sequence[int]) -> Fingerprint:
-    """Write in pieces that end at these places, and read on after each."""
+    """Have it come in in pieces that end at these places."""
     ahead = pool.read_ahead()
     assert ahead is not None
     with tempfile.TemporaryFile(buffering=0) as file:
+        keep: bool | None = None
         for begin, end in zip([0, *places], [*places, len(content)], strict=True):
+            keep = ahead.take(content[begin:end])
             file.write(content[begin:end])
-            ahead.read_on(file.fileno())
-        return ahead.fingerprint(file.fileno())
+        assert keep in {None, ahead.end()}
+        return ahead.fingerprint(file.fileno() if ahead.end() else None)
 
 
 @pytest.mark.parametrize("name", CONTENTS)
@@ -57,8 +59,10 @@ def test_the_fingerprint_is_the_same_however_the_content_comes_in(
     content = CONTENTS[name]
     expected = ask(pool, content)
     middle = len(content) // 2
-    for places in ((), (middle,), (min(1, middle), middle), (min(CHUNK, middle), len(content))):
+    for places in ((), (middle,), (min(1, middle), middle), (min(HEAD, middle), len(content))):
         assert piecewise(pool, content, places) == expected
+    every = range(HEAD // 2, len(content), HEAD)
+    assert piecewise(pool, content, list(every)) == expected
     assert expected.recipe == pool.recipe
 
 
@@ -80,8 +84,8 @@ def test_who_looks_at_a_picture_gets_it_to_read_only() -> None:
         return digests
 
     ahead = ReadAhead(Digesting(PLAN), (), look)
+    ahead.take(CONTENTS["jpeg"])
     with tempfile.TemporaryFile(buffering=0) as file:
-        file.write(CONTENTS["jpeg"])
         ahead.fingerprint(file.fileno())
     assert modes == [os.O_RDONLY]
 
@@ -99,6 +103,24 @@ class Crc:
     def examples(self): return []
     def new(self): return Running()
 """
+
+
+def test_what_can_be_no_picture_need_not_be_kept() -> None:
+    kept = {}
+    for name, content in CONTENTS.items():
+        ahead = ReadAhead(Digesting(PLAN), (), lambda digests, _: digests)
+        kept[name] = (ahead.take(content), ahead.end())
+    assert kept == {
+        "nothing": (None, False),
+        "text": (None, False),
+        "long": (False, False),
+        "exactly a head": (False, False),
+        "jpeg": (None, True),
+        "png of more than a head": (True, True),
+        "damaged": (None, True),
+        "over the limit": (False, False),
+        "no decoder": (None, False),
+    }
 
 
 def test_an_operators_own_digest_runs_in_workers_only(

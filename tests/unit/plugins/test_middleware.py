@@ -201,7 +201,7 @@ def test_what_is_held_in_memory_is_bounded_while_verdicts_are_awaited() -> None:
         held.close()
         slow.may.set()
     assert sent.startswith(passed)
-    assert len(sent) - len(passed) == upload.TAIL
+    assert upload.TAIL <= len(sent) - len(passed) < upload.TAIL + 60_000
     assert most <= upload.WINDOW + 2 * 60_000
 
 

@@ -1,0 +1,260 @@
+"""What an upload costs on top of the application: bodies in chunks of a server, on one core."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import os
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from hashwacht import Checker, Circumstances
+from hashwacht.testing.measuring import Table, at_least, at_most, duration, installed, named
+from hashwacht.testing.peers import fingerprint as by_hand
+from hashwacht.testing.pictures import encode, grainy, photo
+from hashwacht.testing.program import Program
+from hashwacht.testing.uploads import (
+    MULTIPART,
+    AsgiDriver,
+    WsgiDriver,
+    cut,
+    field_part,
+    file_part,
+    form,
+)
+from hashwacht_plugins import asgi, wsgi
+from hashwacht_plugins.body import body_of
+from hashwacht_plugins.events import Request
+from hashwacht_plugins.policy import Policy
+from hashwacht_plugins.upload import Upload
+
+CHUNK = 64 << 10
+"""What uvicorn hands over at once."""
+
+DIGESTS = ("md5", "sha1", "sha256")
+INSTALL = "`make bench` installs the peer"
+MB = 1_000_000
+
+Send = Callable[[list[bytes]], object]
+Wrap = Callable[[Any], Any]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_core() -> Iterator[None]:
+    """Everything, the workers included, shares one core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    yield
+    os.sched_setaffinity(0, before)
+
+
+@pytest.fixture(scope="module")
+def checker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checker]:
+    """Ask a list of every built-in type on this machine, as the configuration has it."""
+    program = Program(tmp_path_factory.mktemp("home"))
+    types = {"md5": 32, "sha1": 40, "sha256": 64, "pdq": 64, "phash64": 16}
+    rows = [f"{name},{'0' * digits},K,csam" for name, digits in types.items()]
+    done = program.run(
+        "lists", "import", "known", "-", given="\n".join(["type,value,id,category", *rows]).encode()
+    )
+    assert done.returncode == 0, done.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in program.environment.items():
+            patch.setenv(name, value)
+        with Checker.configured() as made:
+            yield made
+
+
+def picture(table: Table, size: tuple[int, int]) -> bytes:
+    """Paint a JPEG as good cameras write it: 12 MP are 3 MB."""
+    small = (320, 240) if table.smoke else size
+    return encode(grainy(photo(1, small), amount=6.0), "jpeg", quality=93)
+
+
+def no_picture(table: Table, size: int) -> bytes:
+    return random.Random(1).randbytes(size // 100 if table.smoke else size)
+
+
+def chunks(content: bytes) -> list[bytes]:
+    body = form(field_part(b"a title"), file_part(content))
+    return cut(body, *range(CHUNK, len(body), CHUNK))
+
+
+@contextmanager
+def senders(*wraps: Wrap, kind: str = "asgi") -> Iterator[list[Send]]:
+    """Give how to send to the application with each of these before it."""
+    drivers: list[Any] = [
+        AsgiDriver(wrap) if kind == "asgi" else WsgiDriver(wrap, in_chunks) for wrap in wraps
+    ]
+
+    def sender(driver: Any) -> Send:
+        def send(given: list[bytes]) -> object:
+            found = driver.send(given)
+            assert found.status == 200, found.status
+            return found
+
+        return send
+
+    yield [sender(each) for each in drivers]
+    for each in drivers:
+        if isinstance(each, AsgiDriver):
+            each.close()
+
+
+def in_chunks(stream: Any) -> Iterator[bytes]:
+    """Read as Django and Werkzeug do."""
+    return iter(lambda: stream.read(CHUNK), b"")
+
+
+def ours(kind: str, checker: Checker) -> Wrap:
+    middleware: Any = asgi.HashwachtMiddleware if kind == "asgi" else wsgi.HashwachtMiddleware
+    return lambda app: middleware(app, checker=checker)
+
+
+def nobody(app: Any) -> Any:
+    return app
+
+
+def timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def added(table: Table, send: Send, bare: Send, given: list[bytes], rounds: int) -> list[float]:
+    """Give the seconds that are added, sorted: each round beside one of the bare application."""
+    send(given)
+    gc.collect()
+    gc.disable()
+    try:
+        pairs = [
+            (timed(lambda: send(given)), timed(lambda: bare(given)))
+            for _ in range(table.amount(rounds))
+        ]
+    finally:
+        gc.enable()
+    return sorted(mine - theirs for mine, theirs in pairs)
+
+
+def percentile(found: list[float], share: float) -> float:
+    return found[min(len(found) - 1, round(share * (len(found) - 1)))]
+
+
+@pytest.mark.parametrize("kind", ["asgi", "wsgi"])
+@pytest.mark.parametrize(
+    ("name", "size", "rounds", "p50", "p99"),
+    [
+        ("text of 1 kB", 1_000, 300, 3.0, 10.0),
+        ("picture of 100 kB", (640, 480), 200, 15.0, 40.0),
+        ("12 MP picture", (4000, 3000), 40, 60.0, 120.0),
+        ("100 MB, no picture", 100 * MB, 5, 500.0, 700.0),
+    ],
+)
+def bench_added(  # noqa: PLR0917  # a table
+    kind: str,
+    name: str,
+    size: int | tuple[int, int],
+    rounds: int,
+    p50: float,
+    p99: float,
+    table: Table,
+    checker: Checker,
+) -> None:
+    content = no_picture(table, size) if isinstance(size, int) else picture(table, size)
+    with senders(ours(kind, checker), nobody, kind=kind) as (with_us, bare):
+        found = added(table, with_us, bare, chunks(content), rounds)
+    remark = f"{len(content) / MB:.2f} MB, {len(found)} rounds"
+    row, against = f"upload over {kind}, {name}: added", "the same application without us"
+    for share, target in ((0.5, p50), (0.99, p99)):
+        figure = percentile(found, share) * 1000
+        table.note(
+            f"{row}, p{share * 100:.0f}",
+            figure,
+            remark,
+            against=against,
+            target=at_most(target, "ms"),
+        )
+
+
+def bench_against_hand_written(table: Table, checker: Checker, tmp_path: Path) -> None:
+    name, target = "upload, 12 MP picture: added, of what is written by hand", at_least(10, "x")
+    against = f"hashlib thrice, {named('threatexchange', 'pdqhash', 'imagehash')} in the view"
+    if not installed("threatexchange"):
+        table.missing(name, against=against, target=target, why=INSTALL)
+        return
+
+    def hand_written(app: Any) -> Any:
+        async def view(scope: Any, receive: Any, send: Any) -> None:
+            await app(scope, receive, send)
+            by_hand(file)
+
+        return view
+
+    content, file = picture(table, (4000, 3000)), tmp_path / "picture.jpg"
+    file.write_bytes(content)  # what the application has stored by then
+    with senders(ours("asgi", checker), hand_written, nobody) as (with_us, with_them, bare):
+        given = chunks(content)
+        mine = statistics.median(added(table, with_us, bare, given, 15))
+        theirs = statistics.median(added(table, with_them, bare, given, 5))
+    remark = f"{duration(mine)} against {duration(theirs)}"
+    table.note(name, theirs / mine, remark, against=against, target=target)
+
+
+@pytest.mark.parametrize("kind", ["asgi", "wsgi"])
+def bench_no_picture(kind: str, table: Table, checker: Checker) -> None:
+    content = no_picture(table, 10 * MB)
+
+    def plain() -> None:
+        for name in DIGESTS:
+            hashlib.new(name, content, usedforsecurity=False).hexdigest()
+
+    given, rounds = chunks(content), []
+    with senders(ours(kind, checker), nobody, kind=kind) as (with_us, bare):
+        with_us(given)
+        for _ in range(table.amount(25)):  # side by side: the machine may be busy
+            mine = timed(lambda: with_us(given)) - timed(lambda: bare(given))
+            rounds.append((mine, timed(plain)))
+    middle, digests = (statistics.median(each) for each in zip(*rounds, strict=True))
+    speed = f"{len(content) / MB / middle:.0f} MB/s"
+    remark = f"{duration(middle)} added, digests {duration(digests)}; {speed}"
+    table.note(
+        f"upload over {kind}, 10 MB, no picture: added, of the digests' own time",
+        middle / digests,
+        remark,
+        against="hashlib thrice, in one piece",
+        target=at_most(1.15, "x"),
+    )
+
+
+def bench_memory(table: Table, checker: Checker) -> None:
+    """Many uploads at once, each stopped where most of its body has come."""
+    count = table.amount(200, 3)
+    given = chunks(no_picture(table, MB))
+    request = Request("POST", "/", "", {"content-type": MULTIPART})
+    process = psutil.Process()
+    uploads, before = [], process.memory_info().rss
+    for _ in range(count):
+        body = body_of(request, (), 0)
+        assert body is not None
+        upload = Upload(body, Policy(), checker, lambda _: Circumstances("now"))
+        for each in given[:-1]:
+            upload.receive(each)
+            upload.passable()
+        uploads.append(upload)
+    figure = (process.memory_info().rss - before) / count / 1024
+    for upload in uploads:
+        upload.close()
+    table.note(
+        "upload: memory for each that is under way",
+        figure,
+        f"{count} of {len(b''.join(given)) / MB:.0f} MB, beside their temporary files",
+        target=at_most(256, "KiB"),
+    )

@@ -1,0 +1,74 @@
+"""Contents that come in by and by, with real workers: nothing is kept that nobody will look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hashwacht import Checked, Checker, Incoming, Outcome
+from hashwacht.testing.pictures import encode, photo
+from hashwacht.testing.program import Program
+from hashwacht.testing.storage import KNOWN, known_list
+
+TEXT = b"no picture\n" * 100_000
+
+
+@pytest.fixture(scope="module")
+def checker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checker]:
+    """Set up a machine with a list, and let the first content warm it up."""
+    program = Program(tmp_path_factory.mktemp("home"))
+    assert program.run("lists", "import", "known", "-", given=known_list()).returncode == 0
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in program.environment.items():
+            patch.setenv(name, value)
+        with Checker.configured() as made:
+            yield made
+
+
+def spooled(directory: Path) -> int:
+    """Count the open, unlinked files that were made in *directory*."""
+    links = (each for each in Path("/proc/self/fd").iterdir() if each.is_symlink())
+    return sum(str(each.readlink()).startswith(str(directory)) for each in links)
+
+
+def send(incoming: Incoming, content: bytes, step: int) -> Checked:
+    with incoming:
+        for begin in range(0, len(content), step):
+            incoming.write(content[begin : begin + step])
+        return incoming.finish().result(60)
+
+
+def test_the_first_content_and_later_ones_get_the_same_verdict_however_they_come(
+    checker: Checker,
+) -> None:
+    known, unknown = encode(photo(KNOWN), "png"), encode(photo(7), "png")
+    expected = {known: Outcome.MATCH, unknown: Outcome.NO_MATCH, TEXT: Outcome.NO_MATCH}
+    for content, outcome in expected.items():
+        found = {send(checker.begin(), content, step) for step in (len(content), 70_000, 10_000)}
+        assert len(found) == 1, found
+        (one,) = found
+        assert (one.outcome, one.size) == (outcome, len(content))
+
+
+def test_only_what_may_be_a_picture_is_spooled(checker: Checker, tmp_path: Path) -> None:
+    checker.scan_stream([TEXT])  # from now on it is warm
+    picture = encode(photo(7), "bmp")
+    with checker.begin(tmp_path) as text, checker.begin(tmp_path) as image:
+        text.write(TEXT)
+        assert spooled(tmp_path) == 0
+        image.write(picture[:60_000])
+        assert spooled(tmp_path) == 0  # too early to say
+        image.write(picture[60_000:])
+        assert spooled(tmp_path) == 1
+    assert spooled(tmp_path) == 0
+
+
+def test_without_room_for_a_picture_writing_fails_and_text_needs_none(checker: Checker) -> None:
+    checker.scan_stream([TEXT])
+    with checker.begin("/nowhere") as text:
+        text.write(TEXT)
+        assert text.finish().result(60).outcome is Outcome.NO_MATCH
+    with checker.begin("/nowhere") as image, pytest.raises(OSError, match="nowhere"):
+        image.write(encode(photo(7), "bmp"))
