@@ -14,6 +14,9 @@ from dataclasses import dataclass
 TAIL = 2048
 """Bytes of its output that are kept, the last ones; the rest is read and dropped."""
 
+LAST = 3
+"""The number of the file's descriptor, the last that the program gets."""
+
 _FREE = 10
 """From here on no descriptor is in the way of 0 to 3, which the program gets."""
 
@@ -50,8 +53,11 @@ def call(arguments: tuple[str, ...], stdin: bytes, fd: int, limit: float) -> End
                 arguments,
                 _ENVIRONMENT,
                 file_actions=[
-                    (os.POSIX_SPAWN_DUP2, source, target)
-                    for target, source in enumerate((case, output, output, file))
+                    *((os.POSIX_SPAWN_CLOSE, leak) for leak in _leaks()),
+                    *(
+                        (os.POSIX_SPAWN_DUP2, source, target)
+                        for target, source in enumerate((case, output, output, file))
+                    ),
                 ],
                 setpgroup=0,
                 setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores these
@@ -95,6 +101,14 @@ def _read(out: int) -> bytes:
 def _text(output: bytes) -> str:
     text = output.decode("utf-8", "replace")
     return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def _leaks() -> Iterator[int]:
+    """Give descriptors that a program would inherit: those that we were started with."""
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208  # numbers, not paths
+        with contextlib.suppress(OSError):  # the one of this listing
+            if int(name) > LAST and os.get_inheritable(int(name)):
+                yield int(name)
 
 
 def _memory(content: bytes) -> int:

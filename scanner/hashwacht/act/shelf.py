@@ -6,7 +6,8 @@
     ├── entries/ID/             one for each file
     │   ├── record.json         what is known of it; the receipt when it is gone
     │   └── content.age         the sealed content
-    └── open/ID                 there while something with the entry is half done
+    ├── open/ID                 there while something with the entry is half done
+    └── reserve                 space kept back, so that a full disk can still be emptied
 
 A process that works on an entry holds a lock (flock(2)) on ``open/ID``.  A lock dies with its
 process, the file does not: what has the file and no lock was interrupted.  So coming back after
@@ -27,6 +28,9 @@ from hashwacht.act.record import Record
 
 LONGEST_RECORD = 32 * 1024 * 1024
 """Bytes; attributes in Base64 and evidence together are less."""
+
+RESERVE = 64 * 1024
+"""Bytes; the two records of one destruction are less, if the attributes are not huge."""
 
 _ID = re.compile(r"[0-9a-f]{16}")
 
@@ -82,12 +86,13 @@ class Entry:
 class Shelf:
     """All entries."""
 
-    __slots__ = ("_entries", "_open", "path")
+    __slots__ = ("_entries", "_open", "_reserve", "path")
 
     def __init__(self, path: Path) -> None:
         """*path* is made with the first entry."""
         self.path = path
         self._entries, self._open = path / "entries", path / "open"
+        self._reserve = path / "reserve"
 
     def prepare(self) -> None:
         """Make the directories, for us alone.  Raises OSError."""
@@ -95,7 +100,29 @@ class Shelf:
         self.path.chmod(0o700)
         for path in (self._entries, self._open):
             path.mkdir(mode=0o700, exist_ok=True)
+        self._keep_reserve()
         durable.sync_directory(self.path)
+
+    def spend_reserve(self) -> bool:
+        """Give the space back that was kept; False if none was."""
+        try:
+            self._reserve.unlink()
+        except OSError:
+            return False
+        return True
+
+    def _keep_reserve(self) -> None:
+        """Keep space back, if there is any and none is kept yet."""
+        if self._reserve.exists():
+            return
+        try:
+            fd = os.open(self._reserve, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(fd, 0, RESERVE)
+            finally:
+                os.close(fd)
+        except OSError:
+            self.spend_reserve()
 
     def begin(self, id_: str) -> Claim | None:
         """Claim a new entry, durable; None if another process works on it.  Raises OSError."""

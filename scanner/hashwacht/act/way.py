@@ -19,7 +19,7 @@ COMMAND_SECONDS = 30.0
 
 
 class Way(Protocol):
-    """How.  Both raise OSError if nothing was done."""
+    """How.  Only releasing raises OSError, if nothing was done."""
 
     def hold(self, fd: int, case: str) -> Refusal | None:
         """Hold the file open as *fd*; a refusal if it could not be held."""
@@ -39,7 +39,7 @@ class _ByMode:
         try:
             os.fchmod(fd, 0)
             os.fsync(fd)
-        except PermissionError as error:
+        except OSError as error:
             return Refusal.of(error, "taking its permissions away")
         return None
 
@@ -67,7 +67,10 @@ class _ByCommand:
     def _call(self, verb: str, fd: int, case: str) -> Refusal | None:
         if not self.command:
             return Refusal(Obstacle.COMMAND_FAILED, "hold.command names none")
-        ended = call((*self.command, verb), case.encode(), fd, self.limit)
+        try:
+            ended = call((*self.command, verb), case.encode(), fd, self.limit)
+        except OSError as error:
+            return Refusal(Obstacle.COMMAND_FAILED, f"{verb}: {error.strerror}")
         return None if ended.code == 0 else Refusal(Obstacle.COMMAND_FAILED, f"{verb}: {ended}")
 
 

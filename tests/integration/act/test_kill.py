@@ -10,9 +10,9 @@ from pathlib import Path
 KILLS = 200
 
 
-def test_everything_is_in_one_place_after_each_of_many_kills(tmp_path: Path) -> None:
+def test_everything_is_in_one_place_after_each_of_many_kills(memory: Path) -> None:
     command = [sys.executable, str(Path(__file__).with_name("killed.py"))]
-    arguments = [str(tmp_path / "home"), str(KILLS), "0.03"]
+    arguments = [str(memory / "home"), str(KILLS), "0.015"]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
