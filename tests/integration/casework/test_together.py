@@ -1,0 +1,110 @@
+"""Several processes at work on the same cases: the daemon, another daemon, people's commands."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from hashwacht.act.age import KeyPair, make_key_pair
+from hashwacht.casework.desk import Desk
+from hashwacht.casework.turn import Turn
+from hashwacht.errors import StateBusy
+from hashwacht.state.places import PlaceState
+from hashwacht.testing.casework import Office, at
+
+
+def fork(work: Callable[[], object]) -> int:
+    """Do *work* in a process of its own."""
+    child = os.fork()
+    if not child:
+        try:
+            work()
+            os._exit(0)
+        except BaseException:  # noqa: BLE001  # or it would go on with the parent's tests
+            traceback.print_exc()
+            os._exit(1)
+    return child
+
+
+def all_well(children: list[int]) -> bool:
+    return all(os.waitpid(child, 0)[1] == 0 for child in children)
+
+
+def settle_all(home: Path, keys: KeyPair) -> None:
+    office = Office(home, keys=keys).open()
+    for path in sorted(office.files.iterdir()):
+        if not path.is_file():
+            continue  # another one was faster, or puts it together in a directory of its own
+        with suppress(FileNotFoundError):
+            fd = os.open(path, os.O_RDONLY)
+            office.casework.settle(office.found(bytes(path), fd))
+            os.close(fd)
+    office.close()
+
+
+def test_two_that_settle_the_same_files_act_once(tmp_path: Path) -> None:
+    keys = make_key_pair()
+    office = Office(tmp_path, keys=keys).open()
+    paths = [office.file(f"{number}.png", b"%d" % (number % 2)) for number in range(20)]
+    office.close()
+    assert all_well([fork(lambda: settle_all(tmp_path, keys)) for _ in range(3)])
+    office = Office(tmp_path, keys=keys).open()
+    assert len(office.store.cases.latest(9)) == 2
+    sealed = Counter(record.path for record in office.vault.records())
+    assert sealed == Counter(paths)
+    places = [
+        each for case in office.store.cases.latest(9) for each in office.store.places.of(case.key)
+    ]
+    quarantined = [each.path for each in places if each.state is PlaceState.QUARANTINED]
+    assert Counter(quarantined) == Counter(paths)
+    assert {each.state for each in places} <= {PlaceState.QUARANTINED, PlaceState.GONE}
+    assert office.audit.verify() is None
+    office.close()
+
+
+def test_what_a_person_restores_is_not_taken_again_at_once(tmp_path: Path) -> None:
+    """The file is back before that is recorded: who sees it then has to wait for the turn."""
+    keys = make_key_pair()
+    office = Office(tmp_path, keys=keys).open()
+    paths = [office.file(f"{number}.png") for number in range(10)]
+    for path in paths:
+        office.settle(path)
+    office.close()
+
+    def watch() -> None:
+        while not all(at(path).exists() for path in paths):
+            settle_all(tmp_path, keys)
+
+    child = fork(watch)
+    office = Office(tmp_path, keys=keys).open()
+    desk = Desk(office.book, office.hands, office.turn)
+    for place in office.places():
+        assert desk.restore(place, (keys.secret,), "a mistake").problem is None
+    assert all_well([child])
+    assert [place.state for place in office.places()] == [PlaceState.RESTORED] * 10
+    assert all(at(path).exists() for path in paths)
+    office.close()
+
+
+def test_who_waits_too_long_for_the_turn_is_told(tmp_path: Path) -> None:
+    turn = Turn(tmp_path / "lock", patience=0.05)
+    with turn.taken(), pytest.raises(StateBusy), turn.taken():
+        pytest.fail("the turn was taken twice")
+
+
+def test_the_turn_of_who_was_killed_is_free(tmp_path: Path) -> None:
+    turn = Turn(tmp_path / "lock", patience=0.05)
+
+    def die() -> None:
+        with turn.taken():
+            os.kill(os.getpid(), 9)
+
+    os.waitpid(fork(die), 0)
+    with turn.taken():
+        pass
