@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from hashwacht import compose
 from hashwacht.daemon.gap_keeping import WHO, GapKeeping
@@ -25,7 +26,7 @@ from hashwacht.daemon.scanner import Scanner
 from hashwacht.daemon.seeing import Seeing
 from hashwacht.daemon.status import status
 from hashwacht.daemon.telling import Telling
-from hashwacht.errors import HashwachtError, UsageError
+from hashwacht.errors import ConfigurationError, HashwachtError, UsageError
 from hashwacht.intake.announced import Announced
 from hashwacht.intake.canary import Canary
 from hashwacht.intake.watching import build
@@ -55,8 +56,11 @@ def scanner_process(
             "no directory is configured to be watched",
             advice="Write a table [roots.NAME] with its path into the configuration.",
         )
+    _make(settings.daemon.sockets)
     with ExitStack() as stack:
-        store = stack.enter_context(compose.store(settings))
+        store = compose.store(settings)
+        stack.callback(lambda: store.close() if process is None or process.ended else None)
+        process: _Process | None = None
         stack.enter_context(store.daemon_lock())
         process = _Process(settings, store, notifier)
         stack.enter_context(process.metrics(environ))
@@ -95,10 +99,15 @@ class _Process:
         return Parts(
             roots=roots,
             pipeline=compose.scanner_pipeline(urgent, self._store.culprits),
-            casework=compose.workroom(settings, self._store, WHO).casework(),
+            casework=compose.workroom(settings, self._store, WHO, logs=True).casework(),
             settings=settings.daemon,
             jobs=compose.jobs(settings),
         )
+
+    @property
+    def ended(self) -> bool:
+        """True if nobody uses the state any more."""
+        return self._scanner.ended
 
     def metrics(self, environ: Mapping[str, str]) -> MetricsServer:
         """Answer who asks for metrics."""
@@ -145,6 +154,7 @@ class _Process:
         finally:
             self._notifier.stopping()
             self._reporting.write(Stage.STOPPED)
+            observed.current.now.pipeline.close()
         self._log.append(Act.STOPPED, WHO, {"pid": os.getpid()})
 
     def _reload(self, read: Callable[[], Configuration]) -> Parts | None:
@@ -164,6 +174,16 @@ class _Process:
 
     def _tell(self, notice: Notice) -> None:
         self._store.alerts.add(notice, self._settings.alerts.channels)
+
+
+def _make(runtime: Path) -> None:
+    try:
+        runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{runtime}: {error.strerror}",
+            advice="Make daemon.runtime a directory that this user may write to.",
+        ) from error
 
 
 def roots_of(settings: Settings) -> Roots:

@@ -68,7 +68,7 @@ class Observed:
 
 
 class Scanner:
-    """Runs once.  The caller closes store and parts afterwards, if ``run`` returned in order."""
+    """Runs once.  The caller closes the pipeline afterwards, and the store if it has ``ended``."""
 
     def __init__(
         self,
@@ -81,7 +81,8 @@ class Scanner:
     ) -> None:
         """*queue* is what *seeing* fills.  *clock* gives Unix time.
 
-        Set ``tended`` to be called after each look after the watch.
+        Set ``tended`` to be called after each look after the watch.  ``ended`` says at last if
+        all threads have ended: as long as one has not, the state must stay open.
         """
         self._store, self._clock = store, clock
         self._stop, self._cut = threading.Event(), threading.Event()
@@ -116,6 +117,7 @@ class Scanner:
         self._seeing = seeing
         self._coming: SimpleQueue[Parts] = SimpleQueue()
         self.tended: Callable[[], None] = lambda: None
+        self.ended = False
         self.observed = Observed(counting, self._verdicts, seeing, queue, self._current)
 
     def run(self, stop: threading.Event, each_round: Callable[[], Parts | None]) -> None:
@@ -206,5 +208,6 @@ class Scanner:
             self._cut.set()
             self._current.now.pipeline.close()
             self._threads.join(GRACE)
-        self._journaling.join(GRACE)
+        journaled = self._journaling.join(GRACE)
+        self.ended = self._threads.join(0.0) and journaled
         self._reading.drop()

@@ -176,15 +176,7 @@ class DaemonBench:
 
     def unasked(self, root: Path) -> set[bytes]:
         """Name the files below *root* that the state does not know as they are, with a verdict."""
-        left = set()
-        for folder, _, names in os.walk(bytes(root)):
-            known = self.store.files.in_directory(folder)
-            for name in names:
-                path = folder.rstrip(b"/") + b"/" + name
-                seen, now = known.get(name), FileId.of(os.lstat(path))
-                if seen is None or seen.outcome is None or not _same(seen.id, now):
-                    left.add(path)
-        return left
+        return unasked(self.store, root)
 
     def blind(self) -> bool:
         """Say if some root is not watched just now."""
@@ -205,6 +197,22 @@ class DaemonBench:
     def close(self) -> None:
         """Close the state."""
         self.store.close()
+
+
+def unasked(store: Store, root: Path) -> set[bytes]:
+    """Name the files below *root* that a state does not know as they are, with a verdict."""
+    left = set()
+    for folder, _, names in os.walk(bytes(root)):
+        known = store.files.in_directory(folder)
+        for name in names:
+            path = folder.rstrip(b"/") + b"/" + name
+            try:
+                seen, now = known.get(name), FileId.of(os.lstat(path))
+            except FileNotFoundError:
+                continue
+            if seen is None or seen.outcome is None or not _same(seen.id, now):
+                left.add(path)
+    return left
 
 
 def _same(one: FileId, other: FileId) -> bool:

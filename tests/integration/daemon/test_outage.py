@@ -41,7 +41,7 @@ def test_everything_is_asked_after_an_outage_uploads_first_and_in_order_of_age(
     assert asked < 20 * FILES, "while nobody answers, he is not asked all the time"
     answered = list(dict.fromkeys(bench.matcher.answered))
     assert answered == order
-    assert order[-5:] == [digest(b"early %d" % number) for number in range(5)]
+    assert set(order[-5:]) == {digest(b"early %d" % number) for number in range(5)}
     assert bench.counting.read == 0, "nothing is read for it"
     late = [each for each in bench.casework.found if each.verdict.outcome is Outcome.MATCH]
     assert {each.path for each in late} == {bytes(root / "upload007"), bytes(root / "early3")}

@@ -1,0 +1,98 @@
+"""The scanner killed at random instants: no file stays unasked, no case has a place twice.
+
+``HASHWACHT_KILLS`` says how often; the figure of a full run is 200.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+
+from hashwacht.state.audit import FILE_NAME, AuditLog
+from hashwacht.testing.daemon_bench import unasked
+from hashwacht.testing.daemon_program import DaemonProgram
+
+PROGRAM = Path(__file__).parent / "killed_scanner.py"
+KILLS = int(os.environ.get("HASHWACHT_KILLS", "10"))
+KNOWN = [b"known %d" % number for number in range(5)]
+
+
+class Uploader(threading.Thread):
+    """Puts files in, in every way there is, until it is told to stop."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self.root, self.ended = root, threading.Event()
+        self.known: set[bytes] = set()
+        self.files = 0
+
+    def run(self) -> None:
+        chance = random.Random(7)
+        while not self.ended.wait(chance.choice((0.0, 0.001, 0.02))):
+            self.files += 1
+            folder = self.root / f"{chance.randrange(20)}" / f"{self.files // 100}"
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / f"{self.files}"
+            known = chance.random() < 0.05
+            content = chance.choice(KNOWN) if known else b"%d" % self.files
+            if chance.random() < 0.5:
+                path.write_bytes(content)
+            else:
+                (folder / f".{self.files}.part").write_bytes(content)
+                (folder / f".{self.files}.part").rename(path)
+            if known:
+                self.known.add(bytes(path))
+            if chance.random() < 0.02:
+                elsewhere = self.root / f"moved {self.files}"
+                folder.rename(elsewhere)
+                prefix = bytes(folder) + b"/"
+                self.known = {
+                    bytes(elsewhere) + b"/" + each.removeprefix(prefix)
+                    if each.startswith(prefix)
+                    else each
+                    for each in self.known
+                }
+
+
+def test_a_scanner_killed_at_random_instants_leaves_nothing_unasked(tmp_path: Path) -> None:
+    root = tmp_path / "storage"
+    root.mkdir()
+    program = DaemonProgram(tmp_path)
+    program.know(*KNOWN)
+    program.watch("uploads", root)
+    chance = random.Random(20261123)
+    uploader = Uploader(root)
+    with subprocess.Popen(
+        [sys.executable, PROGRAM, program.configuration],
+        env=program.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as killer:
+        assert killer.stdin is not None
+        assert killer.stdout is not None
+        uploader.start()
+        for _ in range(KILLS):
+            killer.stdin.write(b"%f\n" % chance.uniform(0.02, 1.2))
+            killer.stdin.flush()
+            answer = killer.stdout.readline()
+            if answer != b"killed\n":
+                uploader.ended.set()
+            assert answer == b"killed\n"
+        killer.stdin.close()
+    with program.scanner(), closing(program.state()) as store:
+        uploader.ended.set()
+        uploader.join()
+        program.wait_for(lambda: not unasked(store, root), "all asked")
+        program.wait_for(lambda: not store.gaps.list_open(), "all gaps closed")
+        program.wait_for(lambda: not any(store.journal.depth().values()), "all settled")
+        for path in uploader.known:
+            (place,) = store.places.live(path)
+            assert place.root == "uploads"
+    assert uploader.files > 20 * KILLS
+    assert len(uploader.known) > KILLS / 2
+    assert AuditLog(tmp_path / "state" / FILE_NAME).verify() is None
