@@ -37,6 +37,9 @@ BATCH = 100
 """Places that one call of ``retry`` tries at the most."""
 
 _OTHER = "it holds another content now"
+_LET_GO = frozenset({PlaceState.WAITING, PlaceState.HELD})
+"""States of what is due although a flood holds it: somebody has ruled so."""
+
 _ONLY_KNOWN = (Action.ALLOW, Action.OBSERVE)
 _IN_FORCE = {
     PlaceState.OBSERVED: Action.OBSERVE,
@@ -144,8 +147,9 @@ class Casework:
             if place.rule != UNDETERMINED and not self._still_matches(place):
                 dropped = replace(place, state=PlaceState.OBSERVED, due=None, counted=None)
                 place = page.place(dropped, Act.LET_BE)
-            elif place.state is PlaceState.WAITING:  # somebody has let go: that is not counted
-                place = page.place(replace(place, state=PlaceState.PENDING, due=page.now))
+            elif place.flood is not None and place.state in _LET_GO:  # which is not counted
+                pending = replace(place, state=PlaceState.PENDING, due=page.now, flood=None)
+                place = page.place(pending)
             else:
                 place = page.place(self._placing.permitted(page, place))
         if place.state is PlaceState.PENDING:

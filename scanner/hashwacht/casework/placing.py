@@ -22,6 +22,7 @@ UNDETERMINED = "undetermined"
 """The rule by which a file is held that nobody can say anything about."""
 
 _UNDONE = frozenset({PlaceState.WAITING, PlaceState.FAILED, PlaceState.PENDING})
+_TRIED_AGAIN = frozenset({PlaceState.FAILED, PlaceState.HELD})
 
 
 class Placing:
@@ -88,8 +89,8 @@ class Placing:
             return replace(pending, counted=page.now)
         if permission.new:
             self._began(page, permission.flood, place)
-        if place.state is PlaceState.HELD:  # and stays so
-            return place
+        if place.state is PlaceState.HELD:  # and stays so, waiting to be sealed
+            return replace(place, due=None, flood=permission.flood.id)
         if permission.standing_down:
             detail = f"flood {permission.flood.id}: stood down"
             observed = _observed(place)
@@ -101,9 +102,11 @@ class Placing:
         state = place.state
         if action is Action.OBSERVE:
             return _observed(place) if state in _UNDONE else place
-        if action is Action.HOLD and state is PlaceState.HELD and same:
-            return place
-        if state is PlaceState.FAILED and place.due is not None and place.due > page.now:
+        if state is PlaceState.HELD and place.action is Action.HOLD:
+            place = replace(place, due=None)  # what was to be released is to be held again
+            if action is Action.HOLD and same:
+                return place
+        if state in _TRIED_AGAIN and place.due is not None and place.due > page.now:
             return place
         return self.permitted(page, replace(place, action=action))
 

@@ -180,7 +180,8 @@ class Places:
         """Make everything due that a flood holds; say how much that is."""
         with self._database.transaction() as writer:
             return writer.execute(
-                "UPDATE places SET due = ? WHERE flood = ? AND state = 'waiting'", (now, flood)
+                "UPDATE places SET due = ? WHERE flood = ? AND state IN ('waiting', 'held')",
+                (now, flood),
             ).rowcount
 
     def stand_down(self, flood: int, detail: str) -> int:

@@ -134,6 +134,20 @@ def test_actions_that_fail_are_not_counted(tmp_path: Path) -> None:
     assert office.store.floods.latest(9) == []
 
 
+def test_a_held_file_that_waits_to_be_sealed_stays_held(tmp_path: Path) -> None:
+    office = Office(tmp_path, guard=GuardSettings(per_hash=2)).open()
+    paths = [office.file(f"{number}.png") for number in range(3)]
+    for path in paths:
+        office.settle(path, UNANSWERED, root=HOLD)
+    assert [office.settle(path) for path in paths][2] is Action.HOLD
+    office.casework.retry(office.clock.now)
+    assert states(office) == {"held": 1, "quarantined": 2}
+    assert at(paths[2]).stat().st_mode & 0o777 == 0
+    ruling(office).let_go(1, "it is real")
+    office.casework.retry(office.clock.now)
+    assert states(office) == {"quarantined": 3}
+
+
 @given(
     asked=st.lists(
         st.tuples(st.sampled_from("abc"), st.sampled_from((1, 2)), st.floats(0, 400)), max_size=60

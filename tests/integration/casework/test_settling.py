@@ -243,6 +243,44 @@ def test_an_action_that_fails_is_told_and_tried_again_ever_more_seldom(
     assert office.notices[-1].kind is NoticeKind.CASE
 
 
+def test_a_held_file_stays_held_while_sealing_it_fails(office: Office) -> None:
+    office.vault._quarantine._recipients = ()
+    path = office.file("a.png")
+    office.settle(path, UNANSWERED, root=HOLD)
+    for _ in range(3):
+        assert office.settle(path) is Action.HOLD
+    assert mode(path) == 0
+    assert office.acts().count("failed") == 1, "it is tried again when that is due, not before"
+    office.vault._quarantine._recipients = (office.keys.public,)
+    office.clock.now += 3600
+    office.casework.retry(office.clock.now)
+    assert [place.state for place in office.places()] == [PlaceState.QUARANTINED]
+
+
+def test_a_release_that_fails_is_tried_again_unless_it_matches_again(office: Office) -> None:
+    path = office.file("a.png")
+    office.settle(path, NEAR)
+    with office.held._ledger.claim(file_of(path)) or pytest.fail("taken"):
+        assert office.settle(path, NO_MATCH) is Action.HOLD
+    (place,) = office.places()
+    assert (place.state, place.due) == (PlaceState.HELD, office.clock.now + 60)
+    assert office.settle(path, NEAR) is Action.HOLD
+    office.clock.now += 3600
+    office.casework.retry(office.clock.now)
+    assert mode(path) == 0
+    with office.held._ledger.claim(file_of(path)) or pytest.fail("taken"):
+        office.settle(path, NO_MATCH)
+    office.clock.now += 3600
+    office.casework.retry(office.clock.now)
+    assert mode(path) != 0
+    assert [place.state for place in office.places()] == [PlaceState.RELEASED]
+
+
+def file_of(path: bytes) -> tuple[int, int]:
+    found = at(path).stat()
+    return found.st_dev, found.st_ino
+
+
 def test_what_fails_and_is_gone_when_tried_again_is_gone(office: Office) -> None:
     office.vault._quarantine._recipients = ()
     path = office.file("a.png")
