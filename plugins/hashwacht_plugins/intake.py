@@ -46,7 +46,7 @@ class Intake:
         self._checker = Checker.configured() if checker is None else checker
         self._policy = policy or Policy()
         self._raw = tuple(raw)
-        self._partial = Partial(partial_paths)
+        self._partial = Partial(partial_paths, self._checker.note_partial)
         self._facts = facts or Facts()
 
     def upload(

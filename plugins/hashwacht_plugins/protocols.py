@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from urllib.parse import parse_qs
 
@@ -38,8 +38,9 @@ class Partial:
     none may switch the check off.  Elsewhere the part is checked as if it were a file.
     """
 
-    def __init__(self, paths: Sequence[str]) -> None:
-        self._paths = tuple(paths)
+    def __init__(self, paths: Sequence[str], note: Callable[[str], None]) -> None:
+        """Pass parts on *paths*; *note* takes the name of a protocol when it is first seen."""
+        self._paths, self._note = tuple(paths), note
         self._told: set[str] = set()
         self._lock = threading.Lock()
 
@@ -52,6 +53,7 @@ class Partial:
             first = protocol not in self._told
             self._told.add(protocol)
         if first:
+            self._note(protocol)
             _log.warning(
                 "uploads come in parts (%s): only the assembled file can be known; check it in"
                 " your finish step with Checker.scan_file",

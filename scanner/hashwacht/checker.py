@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import threading
@@ -20,12 +21,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from hashwacht.errors import HashwachtError
+from hashwacht.errors import HashwachtError, StateError
 from hashwacht.incoming import Incoming
+from hashwacht.partial_uploads import PartialUploads
 from hashwacht.settings import Settings, load
 from hashwacht.shift import Opener, Shift
 from hashwacht.uploads import Circumstances
 from hashwacht.workplace import Checked, Workplace
+
+_log = logging.getLogger(__name__)
 
 WAITING = 64
 """Contents that may wait for a thread: beyond that nobody would wait for them either."""
@@ -39,11 +43,20 @@ class Checker:
     It may be made before a server forks: every process opens a workplace of its own.
     """
 
-    def __init__(self, opener: Opener, *, threads: int = 0, waiting: int = WAITING) -> None:
+    def __init__(
+        self,
+        opener: Opener,
+        *,
+        threads: int = 0,
+        waiting: int = WAITING,
+        partial: PartialUploads | None = None,
+    ) -> None:
         """Work at the place that *opener* opens; *threads* at once (0: one per core).
 
         Up to *waiting* further contents wait; what comes on top is undetermined at once.
+        *partial* takes the notes for ``hashwacht doctor``.
         """
+        self._partial = partial
         self._opener = opener
         self._threads = threads or len(os.sched_getaffinity(0))
         self._waiting = waiting
@@ -60,9 +73,12 @@ class Checker:
         Reads the configuration now, so that mistakes in it stop the application when it starts:
         raises ConfigurationError.  Workers and matchers begin with the first content.
         """
+        from hashwacht import compose
+
         chosen = None if file is None else Path(file)
         settings = load(os.environ, uid=os.geteuid(), file=chosen).settings
-        return cls(lambda: _in_this_process(settings), threads=threads)
+        partial = compose.partial_uploads(settings)
+        return cls(lambda: _in_this_process(settings), threads=threads, partial=partial)
 
     def scan_file(
         self, file: str | bytes | os.PathLike[str] | int, told: Circumstances | None = None
@@ -125,6 +141,15 @@ class Checker:
             if self._shift is None:
                 self._shift = Shift(self._opener, self._threads, self._waiting)
             return self._shift
+
+    def note_partial(self, protocol: str) -> None:
+        """Note that files come in parts by *protocol*, so that ``hashwacht doctor`` tells."""
+        if self._partial is None:
+            return
+        try:
+            self._partial.note(protocol)
+        except StateError as error:
+            _log.warning("it cannot be noted that files come in parts: %s", error.message)
 
     def close(self) -> None:
         """End the workers and close matchers and state.  Any number of calls."""

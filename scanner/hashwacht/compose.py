@@ -15,6 +15,7 @@ from hashwacht.fingerprint.plan import Limits, Plan
 from hashwacht.intake.rules import BUILT_IN as BUILT_IN_RULES
 from hashwacht.intake.rules import Rules, literally, read_rules
 from hashwacht.match.panel import Panel, Seat
+from hashwacht.partial_uploads import PartialUploads
 from hashwacht.pipeline import Pipeline
 from hashwacht.ports import Culprits, Decisive, Matcher, SignalType
 from hashwacht.secrets import Places
@@ -78,6 +79,11 @@ def workroom(settings: Settings, store: Store, who: str) -> Workroom:
         roots={root.name: root for root in settings.roots},
         guard=settings.guard,
     )
+
+
+def partial_uploads(settings: Settings) -> PartialUploads:
+    """Say where it is noted that files come in parts."""
+    return PartialUploads(settings.state.path / "partial-uploads")
 
 
 def lists(settings: Settings) -> HashLists:

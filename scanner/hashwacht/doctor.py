@@ -9,6 +9,7 @@ import resource
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from hashwacht import compose
@@ -42,6 +43,7 @@ def examine(configuration: Configuration, environment: Mapping[str, str]) -> Ite
     yield from _lists(settings)
     yield from _credentials(settings, environment)
     yield from _matchers(settings, environment)
+    yield from _uploads(settings)
     yield from _workers(settings)
 
 
@@ -162,6 +164,18 @@ def _matchers(settings: Settings, environment: Mapping[str, str]) -> Iterator[Fi
                 detail="no matcher takes a digest: whatever is no picture stays undetermined",
                 advice="Configure a matcher for md5, sha1 or sha256 as well.",
             )
+
+
+def _uploads(settings: Settings) -> Iterator[Finding]:
+    """Tell of web applications that get files in parts: only they can check the whole."""
+    for each in compose.partial_uploads(settings).seen():
+        day = datetime.fromtimestamp(each.at, UTC).date()
+        yield Finding(
+            "uploads",
+            ok=True,
+            detail=f"files come in parts to a web application ({each.protocol}, {day}): no list"
+            " knows parts, so its finish step must give the whole file to Checker.scan_file",
+        )
 
 
 def _workers(settings: Settings) -> Iterator[Finding]:

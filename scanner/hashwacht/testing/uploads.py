@@ -120,6 +120,7 @@ class AsgiDriver:
         *,
         method: str = "POST",
         path: str = "/upload",
+        query: str = "",
         headers: Sequence[tuple[str, str]] = (),
         vanish: bool = False,
         client: tuple[str, int] = ("192.0.2.1", 4711),
@@ -131,7 +132,7 @@ class AsgiDriver:
             "type": "http",
             "method": method,
             "path": path,
-            "query_string": b"",
+            "query_string": query.encode("latin-1"),
             "headers": [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in given],
             "client": client,
         }
@@ -217,6 +218,7 @@ class WsgiDriver:
         *,
         method: str = "POST",
         path: str = "/upload",
+        query: str = "",
         headers: Sequence[tuple[str, str]] = (),
         length: int | str | None = -1,
     ) -> Outcome:
@@ -225,6 +227,7 @@ class WsgiDriver:
         environ: dict[str, Any] = {
             "REQUEST_METHOD": method,
             "PATH_INFO": path,
+            "QUERY_STRING": query,
             "CONTENT_TYPE": content_type,
             "REMOTE_ADDR": "192.0.2.1",
             "REMOTE_PORT": "4711",

@@ -338,6 +338,7 @@ def test_raw_bodies_are_files_where_the_developer_says_so(make: Make) -> None:
 PARTIAL: list[tuple[str, dict[str, Any]]] = [
     ("tus", {"headers": [("Tus-Resumable", "1.0.0")]}),
     ("Content-Range", {"headers": [("Content-Range", "bytes 0-9/20")]}),
+    ("S3 multipart upload", {"query": "partNumber=2&uploadId=VXBsb2Fk"}),
     ("WebDAV chunking", {"headers": [("OC-Chunked", "1")]}),
     ("WebDAV chunking", {"path": "/remote.php/dav/uploads/alice/1/00001"}),
 ]

@@ -1,0 +1,58 @@
+"""Files that come in parts: told by the doctor, checked where the whole file is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from hashwacht.testing.pictures import encode, photo
+from hashwacht.testing.program import Program, objects
+from hashwacht.testing.storage import KNOWN, known_list
+
+SITE = """
+import sys
+from hashwacht import Checker
+from hashwacht.testing.uploads import WsgiDriver
+from hashwacht_plugins.wsgi import HashwachtMiddleware
+
+checker = Checker.configured()
+driver = WsgiDriver(
+    lambda app: HashwachtMiddleware(app, checker=checker, partial_paths=("/bucket/*",))
+)
+content = sys.stdin.buffer.read()
+parts, assembled = [], b""
+for number in range(3):
+    begin, end = len(content) * number // 3, len(content) * (number + 1) // 3
+    sent = {"method": "PUT", "path": "/bucket/key", "query": f"partNumber={number}&uploadId=x"}
+    found = driver.send([content[begin:end]], "application/octet-stream", **sent)
+    parts.append(found.status)
+    assembled += found.received
+print(parts, checker.scan_stream([assembled]).outcome)
+with open(sys.argv[1], "wb") as file:
+    file.write(assembled)
+print(checker.scan_file(sys.argv[1]).outcome)
+"""
+
+
+def test_parts_go_through_the_finish_step_knows_the_file_and_the_doctor_tells(
+    tmp_path: Path,
+) -> None:
+    program = Program(tmp_path)
+    assert program.run("lists", "import", "known", "-", given=known_list()).returncode == 0
+    before = objects(program.run("doctor", "--json").stdout)
+    assert not [each for each in before if each["subject"] == "uploads"]
+    done = subprocess.run(
+        [sys.executable, "-c", SITE, tmp_path / "assembled"],
+        input=encode(photo(KNOWN), "png"),
+        env=program.environment,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.decode() == "[200, 200, 200] match\nmatch\n", done.stderr.decode()
+    told = objects(program.run("doctor", "--json").stdout)
+    (finding,) = [each for each in told if each["subject"] == "uploads"]
+    assert "S3 multipart upload" in finding["detail"]
+    assert "scan_file" in finding["detail"]
+    assert finding["ok"]
