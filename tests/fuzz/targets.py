@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from hashwacht.errors import ListError
@@ -21,9 +22,14 @@ from hashwacht.match.list_lines import (
     text_parser,
 )
 from hashwacht.match.service import Service
+from hashwacht.notice import Notice, NoticeKind
 from hashwacht.settings.read import read
 from hashwacht.signal_types import BUILT_IN
 from hashwacht.types import Fingerprint, Outcome, Signal
+from hashwacht.wire import frames
+from hashwacht.wire.messages import Ask, Check, Deliver, Describe, Enclosed, Request
+from hashwacht.wire.replies import decode_reply, encode_reply
+from hashwacht.wire.requests import decode_request, encode_request
 from hashwacht_plugins.events import Event, FileBegins, FileBytes, FileEnds, Malformed
 from hashwacht_plugins.parts import Parts
 
@@ -138,6 +144,28 @@ def configuration(content: bytes) -> None:
     assert all(isinstance(str(fault), str) for fault in faults)
 
 
+def courier(content: bytes) -> None:
+    """Take what scanner and courier say: nonsense, or it comes out of our own writer the same."""
+    with suppress(frames.Nonsense):
+        frames.read_head(content[: frames.HEAD.size].ljust(frames.HEAD.size, b"\0"))
+    with suppress(frames.Nonsense):
+        asked = decode_request(content)
+        assert decode_request(encode_request(asked)) == asked
+        assert not isinstance(asked, Ask) or all(len(value) <= 4096 for _, value in asked.signals)
+    for request in _REQUESTS:
+        with suppress(frames.Nonsense):
+            told = decode_reply(content, request)
+            assert decode_reply(encode_reply(told), request) == told
+
+
+_REQUESTS: Sequence[Request] = (
+    Ask("eokm", (("md5", "0" * 32), ("pdq", "a5" * 32))),
+    Check("eokm"),
+    Describe(),
+    Deliver("mail", "0" * 32, (Enclosed("0" * 32, Notice(NoticeKind.TEST, 0.0, "a test")),)),
+)
+
+
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "wire": wire,
     "lists": lists,
@@ -145,4 +173,5 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "forms": forms,
     "answers": answers,
     "configuration": configuration,
+    "courier": courier,
 }
