@@ -15,6 +15,7 @@ from hashwacht.fingerprint.plan import Limits, Plan
 from hashwacht.intake.rules import BUILT_IN as BUILT_IN_RULES
 from hashwacht.intake.rules import Rules, literally, read_rules
 from hashwacht.match.panel import Panel, Seat
+from hashwacht.notice import Notice
 from hashwacht.partial_uploads import PartialUploads
 from hashwacht.pipeline import Pipeline
 from hashwacht.ports import Culprits, Decisive, Matcher, SignalType
@@ -62,16 +63,21 @@ def vault(settings: Settings) -> Vault:
     return Vault(settings.quarantine.vault, settings.quarantine.recipients)
 
 
-def workroom(settings: Settings, store: Store, who: str) -> Workroom:
-    """Put together what follows from verdicts and decisions; *who* stands in the audit log."""
+def workroom(settings: Settings, store: Store, who: str, *, logs: bool = False) -> Workroom:
+    """Put together what follows from verdicts and decisions; *who* stands in the audit log.
+
+    *logs*: notices stand in this process's log as well.
+    """
     from hashwacht.act.hold import Hold
     from hashwacht.casework.acting import FileHands
     from hashwacht.casework.book import Book
+    from hashwacht.casework.logging_notices import logged
     from hashwacht.casework.turn import FILE_NAME, Turn
     from hashwacht.casework.workroom import Workroom
 
     held = Hold(settings.state.path / "holds", settings.hold.by, settings.hold.command)
-    told = partial(store.alerts.add, channels=settings.alerts.channels)
+    told: Callable[[Notice], None] = partial(store.alerts.add, channels=settings.alerts.channels)
+    told = logged(told) if logs else told
     return Workroom(
         book=Book(store, audit_log(settings), told, uploads(settings), time.time, who),
         hands=FileHands(vault(settings), held),

@@ -27,10 +27,20 @@ def test_the_demo_shows_the_main_job_and_clears_up(program: Program) -> None:
         r"\$ hashwacht recheck",
         r"storage/carol/new\.jpg",
         r"0 read \(0 B\)",
+        r"\$ hashwacht quarantine key ",
+        r"\$ hashwacht daemon &",
+        r"\$ cp .*holiday\.jpg .*/uploads",
+        r"case 1: csam known to hashlist/police, quarantined, root web",
+        r"\nPROTECTED ",
+        r"\$ hashwacht cases show 1",
+        r"place 1 +quarantined .*\(exact: quarantine\)",
+        r"place 1: restored  .*uploads/holiday\.jpg",
+        r"intact: \d+ entries",
         r"hashwacht scan .*/",
         r"hashwacht doctor",
     ):
         assert re.search(promised, text), promised
+    assert "place 2" not in text, "the way into the vault is no place of its own"
     told = text.partition("What was there")[2]
     for name in ("alice/holiday.jpg", "bob/thumbs/a.png", "dave/site.zip", "erin/11.webp"):
         assert f"\n  {name} " in told

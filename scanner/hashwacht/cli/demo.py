@@ -41,6 +41,7 @@ def demo_command(*, keep: Path | None) -> ExitCode:
 
     Paints a small storage, imports a hash list that knows some of it, scans it and explains
     every verdict; then imports another list and finds a match without reading a file again.
+    At last the daemon watches a directory, seals away what comes in, and gives it back.
     """
     with _place(keep) as place:
         demo = Demo(place)
@@ -48,6 +49,7 @@ def demo_command(*, keep: Path | None) -> ExitCode:
         demo.first_scan()
         demo.explain(written)
         demo.a_list_comes_later()
+        demo.the_daemon()
     _what_next(keep)
     return ExitCode.OK
 
@@ -122,23 +124,37 @@ class Demo:
         self._run("recheck")
         away.rename(self.storage)
 
+    def the_daemon(self) -> None:
+        """Watch a directory that a known picture is uploaded to."""
+        from hashwacht.cli.demo_daemon import Watched
+
+        _say("And when a picture comes in? That is the daemon's job.")
+        watched = Watched(self.place, self._configuration(), self._run, self._options())
+        watched.show(_say, self.storage / "alice" / "holiday.jpg")
+
     def _run(self, *arguments: str) -> None:
         """Show a command line and run it, with a state and a configuration of the demo's own."""
         from hashwacht.cli.root import root
         from hashwacht.cli.running import run
 
         line(f"\n$ hashwacht {shlex.join(arguments)}")
-        given = [*arguments, "--state-dir", str(self.place / "state")]
-        code = run(root, [*given, "--config", str(self._configuration())])
+        sys.stdout.flush()
+        code = run(root, [*arguments, *self._options()])
         if code is ExitCode.INTERRUPTED:
             raise Interrupted("the demo was interrupted")
         if code in {ExitCode.ERROR, ExitCode.UNREACHABLE}:
             raise UsageError("the demo failed", advice="The lines above say why.")
 
+    def _options(self) -> Sequence[str]:
+        """Say what every command of the demo is given."""
+        state = str(self.place / "state")
+        return ("--state-dir", state, "--config", str(self._configuration()))
+
     def _configuration(self) -> Path:
         """Keep the demo apart from the configuration of this machine, and let it not give way."""
         path = self.place / "hashwacht.toml"
-        path.write_text("[scan]\nbackground = false  # somebody sits and waits\n")
+        if not path.exists():
+            path.write_text("[scan]\nbackground = false  # somebody sits and waits\n")
         return path
 
     def _verdicts(self) -> Mapping[bytes, Verdict]:

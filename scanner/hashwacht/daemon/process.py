@@ -140,7 +140,6 @@ class _Process:
             nonlocal ready
             if not ready:  # the watch has begun, or there would be no round
                 ready = True
-                self._log.append(Act.STARTED, WHO, {"pid": os.getpid()})
                 self._notifier.ready()
             self._reporting.round()
             if not reload.is_set():
@@ -149,6 +148,7 @@ class _Process:
             return self._reload(read)
 
         self._scanner.tended = tended
+        self._log.append(Act.STARTED, WHO, {"pid": os.getpid()})
         try:
             self._scanner.run(stop, each_round)
         finally:
@@ -193,4 +193,5 @@ def roots_of(settings: Settings) -> Roots:
         settings.roots,
         compose.rules(settings).rules,
         [os.fsencode(path.absolute()) for path in own],
+        compose.vault(settings).holds,
     )

@@ -56,13 +56,20 @@ class Roots:
     """All configured roots, the innermost first.  Thread-safe."""
 
     def __init__(
-        self, roots: Sequence[RootSettings], rules: Sequence[Rule], own: Sequence[bytes]
+        self,
+        roots: Sequence[RootSettings],
+        rules: Sequence[Rule],
+        own: Sequence[bytes],
+        in_hand: Callable[[bytes], bool] = lambda _: False,
     ) -> None:
         """Resolve the links in their paths once; *own* are directories of ours, never looked at.
 
+        *in_hand* says of a path if we ourselves are just moving a file there.
+
         Raises UsageError if two roots are the same directory, ConfigurationError for a rule.
         """
-        self._given = roots, rules, own
+        self._given = roots, rules, own, in_hand
+        self._in_hand = in_hand
         self._configured = {each.name: os.fsencode(each.directory) for each in roots}
         self._lock = threading.Lock()
         paths = {each.name: os.path.realpath(self._configured[each.name]) for each in roots}
@@ -102,9 +109,9 @@ class Roots:
         return next((root for root in self.all if root.name == name), None)
 
     def wanted(self, path: bytes) -> WatchedRoot | None:
-        """Give the root of a file; None if it lies in none, or a rule leaves it out."""
+        """Give the root of a file; None if it lies in none, a rule leaves it out, or we have it."""
         root = self.of(path)
-        if root is None:
+        if root is None or self._in_hand(path):
             return None
         with self._lock:
             return None if root.leaves_out(path) else root
