@@ -110,12 +110,20 @@ class Hold:
         except (OSError, ValueError):
             return None
 
+    def mode_before(self, fd: int) -> int | None:
+        """Give the permissions that the open file gets back; None if none are taken away now."""
+        found = os.fstat(fd)
+        held = self.find((found.st_dev, found.st_ino))
+        if held is None or held.by is not HoldKind.MODE or held.generation != generation(fd):
+            return None
+        return held.mode if _in_force(held, found) else None
+
     def all(self) -> Iterator[Held]:
         """Give all holds."""
         return self._ledger.all()
 
     def forget(self, file: tuple[int, int]) -> None:
-        """Remove the record of a file that exists no more: it was sealed or deleted."""
+        """Remove the record of a file that exists no more, under no name: sealed or deleted."""
         with suppress(OSError):
             self._ledger.remove(file)
 

@@ -16,6 +16,7 @@ would not want it.  Its file is read and judged again like any other.
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -236,10 +237,10 @@ def end_destroying(entry: Entry, record: Record) -> Record:
 
 
 def _set_mode(holding: Holding, mode: int) -> None:
-    """Change the mode of a file that nobody, perhaps not even we, may open."""
+    """Change the mode of a file that nobody, perhaps not even we, may open.  Raises OSError."""
     fd = os.open(holding.inside, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=holding.here.fd)
     try:
-        with suppress(PermissionError):
-            os.chmod(f"/proc/self/fd/{fd}", mode)  # noqa: PTH101  # a descriptor; fchmod wants no O_PATH
+        if stat.S_IMODE(os.fstat(fd).st_mode) != mode:
+            os.chmod(f"/proc/self/fd/{fd}", mode)  # noqa: PTH101  # fchmod refuses O_PATH
     finally:
         os.close(fd)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -27,7 +28,7 @@ class Taking:
     def __init__(self, entry: Entry, claim: Claim, record: Record, fd: int, name: bytes) -> None:
         """Take over what was prepared."""
         self._entry, self._claim, self._record = entry, claim, record
-        self._fd, self._name = fd, name
+        self._fd, self._name, self._locked = fd, name, False
 
     def run(
         self, parent: OpenDirectory, recipients: Sequence[str], clock: Callable[[], float]
@@ -46,8 +47,6 @@ class Taking:
             if holding.identity() != self._record.origin.id:
                 return self._back(holding, Refusal(Obstacle.CHANGED, "another file got its name"))
             if refusal := self._seal(holding, recipients, clock):
-                with suppress(PermissionError):
-                    os.fchmod(self._fd, self._record.mode_found)
                 return self._back(holding, refusal)
             return Sealed(self._record, finish(holding, self._record, self._fd, self._claim))
         finally:
@@ -58,8 +57,7 @@ class Taking:
     ) -> Refusal | None:
         """Seal what was taken, and say so in the record; a refusal if it must go back."""
         try:
-            with suppress(PermissionError):  # in the directory nobody reaches it either
-                os.fchmod(self._fd, 0)
+            self._lock()
             holding.sync()
             writers = lease(self._fd)
             sealing = self._copy(recipients, writers, clock)
@@ -75,6 +73,17 @@ class Taking:
         finally:
             end_lease(self._fd)
         return None
+
+    def _lock(self) -> None:
+        """Take all permissions away, if they can be given back.
+
+        In the directory nobody reaches it with any; this is for its other names.  A service with
+        RestrictSUIDSGID= could not give set-user-id back.
+        """
+        if not self._record.mode_found & (stat.S_ISUID | stat.S_ISGID):
+            with suppress(PermissionError):
+                os.fchmod(self._fd, 0)
+                self._locked = True
 
     def _copy(
         self, recipients: Sequence[str], writers: Writers, clock: Callable[[], float]
@@ -116,6 +125,8 @@ class Taking:
     def _back(self, holding: Holding, refusal: Refusal) -> Refusal:
         """Put back what was taken; it is where it was when this returns, or said to be stranded."""
         try:
+            if self._locked:
+                os.fchmod(self._fd, self._record.mode_found)
             name = holding.give_back(self._name)
             holding.sync()
             holding.remove()
@@ -134,7 +145,7 @@ def finish(holding: Holding, record: Record, fd: int, claim: Claim) -> bool:
     Its other names get their mode back: they are found, judged and taken one by one.
     """
     try:
-        if record.other_names:
+        if record.other_names and stat.S_IMODE(os.fstat(fd).st_mode) != record.mode_found:
             os.fchmod(fd, record.mode_found)
         holding.discard()
         holding.sync()

@@ -58,7 +58,7 @@ def access_list(user: int = 1000) -> bytes:
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 
 
-def dress(path: Path | bytes) -> None:
+def dress(path: Path | bytes, mode: int = 0o640) -> None:
     """Give a file an owner, a mode, times and attributes as strange as this user may."""
     for name, value in (
         ("user.\xe4\n", b"\x00\xff"),
@@ -71,7 +71,7 @@ def dress(path: Path | bytes) -> None:
             os.setxattr(path, name, value)
     if os.geteuid() == 0:
         os.chown(path, 12345, 54321)
-    os.chmod(path, 0o4640)  # noqa: PTH101  # bytes
+    os.chmod(path, mode)  # noqa: PTH101  # bytes
     os.utime(path, ns=(1_234_567_890_123_456_789, 987_654_321_987_654_321))
 
 

@@ -248,8 +248,8 @@ def test_the_mode_survives_a_death_at_every_step(picture: Path, tmp_path: Path) 
     assert done.returncode == 0, done.stderr
     seen, left = json.loads(done.stdout)
     assert len(seen) > 15
-    assert {died_with for died_with, *_ in seen} == {0, 0o4640}
-    assert {tuple(rest) for _, *rest in seen} == {(0o4640, False, 0o4640)}
+    assert {died_with for died_with, *_ in seen} == {0, 0o640}
+    assert {tuple(rest) for _, *rest in seen} == {(0o640, False, 0o640)}
     assert left == 0
 
 

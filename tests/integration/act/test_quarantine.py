@@ -14,6 +14,8 @@ import pytest
 
 from hashwacht.act.age import KeyPair, make_key_pair
 from hashwacht.act.attributes import MOST_XATTRS
+from hashwacht.act.held import Held
+from hashwacht.act.hold import Hold
 from hashwacht.act.record import State
 from hashwacht.act.refusal import Obstacle, Refusal
 from hashwacht.act.restoring import Restored
@@ -21,6 +23,7 @@ from hashwacht.act.sealed import Sealed
 from hashwacht.act.shelf import new_id
 from hashwacht.act.syscalls import Writers
 from hashwacht.act.vault import Vault
+from hashwacht.settings import HoldKind
 from hashwacht.testing.vaults import Look, dress, judge, key_of, names, seal
 
 Unprivileged = Callable[[], AbstractContextManager[None]]
@@ -187,12 +190,13 @@ def test_other_names_are_counted_keep_their_mode_and_are_taken_one_by_one(
     assert Look.at(path) == Look.at(site / "two") == before
 
 
+@pytest.mark.parametrize("mode", [0o640, 0o1751])
 def test_what_an_open_writer_changed_after_the_verdict_is_not_sealed(
-    vault: Vault, site: Path
+    vault: Vault, site: Path, mode: int
 ) -> None:
     path = site / "picture"
     path.write_bytes(b"judged")
-    path.chmod(0o640)
+    path.chmod(mode)
     fd, key = judge(path)
     with path.open("r+b", buffering=0) as writer:
         writer.write(b"differ")
@@ -202,7 +206,7 @@ def test_what_an_open_writer_changed_after_the_verdict_is_not_sealed(
     assert isinstance(refusal, Refusal)
     assert refusal.reason is Obstacle.CHANGED
     assert path.read_bytes() == b"different"
-    assert path.stat().st_mode & 0o777 == 0o640
+    assert path.stat().st_mode & 0o7777 == mode
     assert list(vault.records()) == []
 
 
@@ -402,13 +406,20 @@ def test_the_same_id_is_sealed_once(vault: Vault, site: Path) -> None:
 
 
 def test_a_held_file_is_restored_with_the_mode_it_had_before(
-    vault: Vault, site: Path, keys: KeyPair
+    vault: Vault, site: Path, keys: KeyPair, tmp_path: Path
 ) -> None:
     path = site / "picture"
     path.write_bytes(b"content")
+    path.chmod(0o644)
     fd, key = judge(path)
-    path.chmod(0)
-    sealed = vault.quarantine(fd, bytes(path), key, {}, mode=0o644)
+    holds = Hold(tmp_path / "holds", HoldKind.MODE)
+    assert holds.mode_before(fd) is None
+    assert isinstance(holds.hold(fd, bytes(path), "{}"), Held)
+    assert holds.mode_before(fd) == 0o644
+    changed = vault.quarantine(fd, bytes(path), "0" * 64, {}, mode=holds.mode_before(fd))
+    assert isinstance(changed, Refusal)
+    assert path.stat().st_mode & 0o7777 == 0, "it went back, and it is still held"
+    sealed = vault.quarantine(fd, bytes(path), key, {}, mode=holds.mode_before(fd))
     os.close(fd)
     assert isinstance(sealed, Sealed)
     assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), Restored)

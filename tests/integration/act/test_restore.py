@@ -25,7 +25,7 @@ Restore = Callable[..., Obstacle]
 def picture(site: Path) -> Path:
     path = site / "picture"
     path.write_bytes(b"the picture" * 10_000)
-    dress(path)
+    dress(path, 0o7641)
     return path
 
 
