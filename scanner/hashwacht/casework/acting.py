@@ -30,12 +30,12 @@ class FileHands:
 
     def quarantine(self, fd: int, place: Place, case: Mapping[str, JSON]) -> Done | Undone:
         """Seal it away with the permissions that it had before it was held."""
-        held = self._hold.find(_file(place))
-        mode = held.mode if held is not None else None
+        mode = self._hold.mode_before(fd)
         done = self._vault.quarantine(fd, place.path, place.key, case, mode=mode)
         if isinstance(done, Refusal):
             return _undone(done)
-        self._hold.forget(_file(place))
+        if not done.other_names:  # they stay held
+            self._hold.forget(_file(place))
         return _sealed(done.record)
 
     def hold(self, fd: int, place: Place, case: Mapping[str, JSON]) -> Done | Undone:
