@@ -35,6 +35,9 @@ SHARE = 16
 CALM = 10.0
 """Seconds without an upload after which a walk's files may occupy all workers."""
 
+AHEAD = 2
+"""Files of a walk for each worker then: one in its hands, one that waits for it."""
+
 IDLE = 1.0
 """Seconds after which it is looked again without being told to."""
 
@@ -142,7 +145,7 @@ class Dispatcher:
     def _places(self, parts: Parts, now: float) -> int:
         """Say how many of a walk's files may go: they leave a worker to uploads that may come."""
         calm = now - self._uploaded_at > CALM
-        workers = parts.jobs if calm else max(1, parts.jobs - 1)
+        workers = AHEAD * parts.jobs if calm else max(1, parts.jobs - 1)
         flying = sum(lane is Lane.RECONCILE for lane in list(self._flying.values()))
         return min(workers - self._reading[Lane.RECONCILE], RECONCILED - flying)
 

@@ -27,6 +27,7 @@ from hashwacht.daemon.seeing import Seeing
 from hashwacht.daemon.status import status
 from hashwacht.daemon.telling import Telling
 from hashwacht.errors import ConfigurationError, HashwachtError, UsageError
+from hashwacht.events import Event, about
 from hashwacht.intake.announced import Announced
 from hashwacht.intake.canary import Canary
 from hashwacht.intake.watching import build
@@ -111,10 +112,9 @@ class _Process:
 
     def metrics(self, environ: Mapping[str, str]) -> MetricsServer:
         """Answer who asks for metrics."""
-        listeners = inherited(environ, "metrics")
-        listeners = listeners or [listen(self._settings.daemon.sockets / "metrics.sock")]
+        own = listen(self._settings.daemon.sockets / "metrics.sock")
         return MetricsServer(
-            listeners,
+            [own, *inherited(environ, "metrics")],
             lambda: exposition(lambda: status(self._settings, time.time())),
             self._settings.daemon.metrics_file,
         )
@@ -149,6 +149,7 @@ class _Process:
 
         self._scanner.tended = tended
         self._log.append(Act.STARTED, WHO, {"pid": os.getpid()})
+        _log.info("started", extra=about(Event.STARTED))
         try:
             self._scanner.run(stop, each_round)
         finally:
@@ -156,6 +157,7 @@ class _Process:
             self._reporting.write(Stage.STOPPED)
             observed.current.now.pipeline.close()
         self._log.append(Act.STOPPED, WHO, {"pid": os.getpid()})
+        _log.info("stopped in order", extra=about(Event.STOPPED))
 
     def _reload(self, read: Callable[[], Configuration]) -> Parts | None:
         self._notifier.reloading()
@@ -168,6 +170,7 @@ class _Process:
         else:
             self._settings = settings
             self._log.append(Act.RELOADED, WHO, {"roots": [each.name for each in settings.roots]})
+            _log.info("the configuration was read anew", extra=about(Event.RELOADED))
             return parts
         finally:
             self._notifier.ready()

@@ -115,7 +115,7 @@ class Scanner:
             clock=clock,
         )
         self._seeing = seeing
-        self._coming: SimpleQueue[Parts] = SimpleQueue()
+        self._coming: SimpleQueue[Parts | None] = SimpleQueue()
         self.tended: Callable[[], None] = lambda: None
         self.ended = False
         self.observed = Observed(counting, self._verdicts, seeing, queue, self._current)
@@ -181,7 +181,8 @@ class Scanner:
             self._seeing.tend(self._journaler.healthy, self._current.now.settings.canary)
             self.tended()
             with suppress(Empty):
-                self._replace(self._coming.get(timeout=TEND))
+                if (coming := self._coming.get(timeout=TEND)) is not None:
+                    self._replace(coming)
 
     def _replace(self, parts: Parts) -> None:
         """Work with other parts from now on.  Both watches run for a moment: no event is lost."""
@@ -203,6 +204,7 @@ class Scanner:
         self._dispatcher.bell.set()
         self._written()
         self._verdicts.back.set()
+        self._coming.put(None)
         self._reading.end()
         if not self._threads.join(PATIENCE):
             self._cut.set()

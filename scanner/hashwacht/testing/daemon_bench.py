@@ -101,6 +101,7 @@ class DaemonBench:
     settings: DaemonSettings = field(default_factory=lambda: DaemonSettings(quiet=0.05, canary=1.0))
     fingerprinter: Callable[[], Fingerprinter] = lambda: InProcess(Plan(("sha256",)))
     watch: Callable[[], Watch] = WatchdogWatch
+    panel: Callable[[], Panel] | None = None
     own: tuple[bytes, ...] = ()
     jobs: int = 2
 
@@ -114,13 +115,14 @@ class DaemonBench:
         """Make the parts as they are configured now."""
         return Parts(
             roots=Roots(self.roots, (), self.own),
-            pipeline=Pipeline(
-                self.counting, Panel([Seat(self.local), Seat(self.matcher, self.max_age)])
-            ),
+            pipeline=Pipeline(self.counting, self.panel() if self.panel else self._ours()),
             casework=self.casework,
             settings=self.settings,
             jobs=self.jobs,
         )
+
+    def _ours(self) -> Panel:
+        return Panel([Seat(self.local), Seat(self.matcher, self.max_age)])
 
     @contextmanager
     def running(self) -> Iterator[Scanner]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -71,10 +71,9 @@ class DaemonProgram(Program):
         return Store.open(Path(self.environment["HASHWACHT_STATE_DIR"]))
 
     @staticmethod
-    def wait_for(condition: object, what: str) -> None:
-        """Wait until *condition*, called, says yes."""
-        assert callable(condition)
-        until = time.monotonic() + PATIENCE
+    def wait_for(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
+        """Wait until it is so."""
+        until = time.monotonic() + patience
         while not condition():
-            assert time.monotonic() < until, f"not {what} within {PATIENCE:g} s"
+            assert time.monotonic() < until, f"not {what} within {patience:g} s"
             time.sleep(0.02)

@@ -87,7 +87,7 @@ def test_a_scanner_killed_at_random_instants_leaves_nothing_unasked(tmp_path: Pa
     with program.scanner(), closing(program.state()) as store:
         uploader.ended.set()
         uploader.join()
-        program.wait_for(lambda: not unasked(store, root), "all asked")
+        program.wait_for(lambda: not unasked(store, root), "all asked", 30 + KILLS)
         program.wait_for(lambda: not store.gaps.list_open(), "all gaps closed")
         program.wait_for(lambda: not any(store.journal.depth().values()), "all settled")
         for path in uploader.known:

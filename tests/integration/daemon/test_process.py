@@ -1,0 +1,92 @@
+"""The scanner as the process that is installed: started, reloaded, stopped, in one's way."""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from hashwacht.daemon.health import Stage
+from hashwacht.state.audit import FILE_NAME, AuditLog
+from hashwacht.state.cases import CaseState
+from hashwacht.testing.daemon_bench import unasked
+from hashwacht.testing.daemon_program import DaemonProgram
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> DaemonProgram:
+    made = DaemonProgram(tmp_path)
+    (tmp_path / "storage").mkdir()
+    made.watch("uploads", tmp_path / "storage")
+    made.know(b"known")
+    return made
+
+
+def test_a_match_becomes_a_case_and_all_is_told_in_the_audit_log(
+    program: DaemonProgram, tmp_path: Path
+) -> None:
+    with program.scanner(), closing(program.state()) as store:
+        (tmp_path / "storage/a").write_bytes(b"known")
+        (tmp_path / "storage/b").write_bytes(b"harmless")
+        program.wait_for(lambda: store.places.live(bytes(tmp_path / "storage/a")), "a case")
+        program.wait_for(lambda: not unasked(store, tmp_path / "storage"), "asked")
+        program.wait_for(lambda: not store.gaps.list_open(), "compared")
+        program.wait_for(
+            lambda: (h := program.health()) and h.counts.judged["match"], "in the status"
+        )
+        assert store.cases.counts()[CaseState.OPEN] == 1
+    health = program.health()
+    assert health is not None
+    assert health.stage is Stage.STOPPED
+    assert health.counts.announced == 2
+    acts = [entry.act for entry in AuditLog(tmp_path / "state" / FILE_NAME).entries()]
+    assert acts[0] == "list-imported"
+    assert acts[1] == "daemon-started"
+    assert acts[-1] == "daemon-stopped"
+    assert {"case-opened", "found"} <= set(acts)
+
+
+def test_a_reload_brings_new_roots_and_a_mistake_changes_nothing(
+    program: DaemonProgram, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    with program.scanner() as process, closing(program.state()) as store:
+        before = program.configuration.read_text()
+        program.configuration.write_text(before + "[nonsense]\n")
+        process.send_signal(signal.SIGHUP)
+        (tmp_path / "storage/a").write_bytes(b"a")
+        program.wait_for(lambda: not unasked(store, tmp_path / "storage"), "asked all the same")
+        program.configuration.write_text(before)
+        program.watch("other", other)
+        (other / "early").write_bytes(b"early")
+        process.send_signal(signal.SIGHUP)
+        program.wait_for(lambda: not unasked(store, other), "asked")
+        (other / "late").write_bytes(b"late")
+        program.wait_for(lambda: not unasked(store, other), "asked")
+        assert process.poll() is None
+        acts = [entry.act for entry in AuditLog(tmp_path / "state" / FILE_NAME).entries()]
+        assert acts.count("daemon-reloaded") == 1
+
+
+def test_a_second_scanner_on_the_same_state_is_refused(program: DaemonProgram) -> None:
+    with program.scanner():
+        done = program.run("daemon", "scanner")
+    assert done.returncode == 2
+    assert b"is working on the state" in done.stderr
+
+
+def test_the_scanner_stops_within_two_seconds(program: DaemonProgram, tmp_path: Path) -> None:
+    for number in range(500):
+        (tmp_path / "storage" / f"{number}").write_bytes(b"%d" % number)
+    with program.scanner() as process:
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        process.wait(10)
+        took = time.monotonic() - began
+    assert took < 2.5
+    with program.scanner(), closing(program.state()) as store:
+        program.wait_for(lambda: not unasked(store, tmp_path / "storage"), "asked")

@@ -1,0 +1,96 @@
+"""Roots and matchers are exchanged while files come in: none is lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+from hashwacht.announcement import Cause
+from hashwacht.settings import RootSettings
+from hashwacht.testing.daemon_bench import DaemonBench, digest
+from hashwacht.types import Outcome
+
+
+def test_a_root_that_is_added_is_compared_and_watched(
+    bench: DaemonBench, root: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "early").write_bytes(b"early")
+    with bench.running():
+        bench.wait_until_done()
+        bench.roots = (*bench.roots, RootSettings("other", other))
+        bench.reload = bench.parts()
+        bench.wait_for(lambda: not bench.unasked(other), "compared")
+        (other / "late").write_bytes(b"late")
+        (root / "late").write_bytes(b"late too")
+        bench.wait_for(lambda: len(bench.casework.found) >= 3, "told")
+        bench.wait_until_done()
+    assert {each.root for each in bench.casework.found} == {"uploads", "other"}
+    started = [gap for gap in bench.store.gaps.latest(9) if gap.cause is Cause.STARTED]
+    assert {gap.root for gap in started} == {"uploads", "other"}
+
+
+def test_a_root_that_is_taken_out_is_watched_no_more_and_has_no_open_gaps(
+    bench: DaemonBench, root: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    bench.roots = (*bench.roots, RootSettings("other", other))
+    with bench.running():
+        bench.wait_until_done()
+        other.rmdir()
+        bench.wait_for(bench.blind, "missed")
+        bench.roots = bench.roots[:1]
+        bench.reload = bench.parts()
+        bench.wait_for(lambda: set(bench.store.gaps.watched()) == {"uploads"}, "taken out")
+        (root / "a").write_bytes(b"a")
+        bench.wait_for(lambda: bench.casework.found, "told")
+    assert bench.store.gaps.list_open("other") == []
+
+
+def test_no_file_is_lost_while_everything_is_exchanged_over_and_over(
+    bench: DaemonBench, root: Path
+) -> None:
+    ended = threading.Event()
+
+    def upload() -> None:
+        number = 0
+        while not ended.wait(0.003):
+            number += 1
+            (root / f"{number}").write_bytes(b"%d" % number)
+
+    uploader = threading.Thread(target=upload)
+    with bench.running():
+        uploader.start()
+        for number in range(6):
+            bench.jobs = 2 + number % 2
+            bench.roots = (RootSettings("uploads" if number % 2 else "renamed", root),)
+            bench.reload = bench.parts()
+            bench.wait_for(lambda: bench.reload is None, "taken")
+            time.sleep(0.3)  # some files shall come in with each of them
+        ended.set()
+        uploader.join()
+        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_until_done()
+
+
+def test_a_link_in_the_path_of_a_root_is_followed_when_it_leads_elsewhere(
+    bench: DaemonBench, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "f").write_bytes(name.encode())
+    current = tmp_path / "current"
+    current.symlink_to("one")
+    bench.roots = (RootSettings("site", current),)
+    bench.matcher.known.add(digest(b"dropped in"))
+    with bench.running():
+        bench.wait_for(lambda: not bench.unasked(tmp_path / "one"), "asked")
+        (tmp_path / "next").symlink_to("two")
+        (tmp_path / "next").rename(current)
+        bench.wait_for(lambda: not bench.unasked(tmp_path / "two"), "asked")
+        (current / "g").write_bytes(b"dropped in")
+        bench.wait_for(lambda: bench.casework.paths(Outcome.MATCH), "told")
+    assert bench.casework.paths(Outcome.MATCH) == {bytes(tmp_path / "two" / "g")}
