@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from hashwacht import Checker
+from hashwacht.testing.pictures import encode, photo
+from hashwacht.testing.program import Program
+from hashwacht.testing.storage import KNOWN as KNOWN_SEED
+from hashwacht.testing.storage import known_list
 from hashwacht.testing.uploads import KNOWN, knowing
 
 
@@ -13,3 +18,28 @@ def checker() -> Iterator[Checker]:
     """Know one content."""
     with knowing(KNOWN) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """Set up a machine with a list."""
+    made = Program(tmp_path_factory.mktemp("home"))
+    done = made.run("lists", "import", "known", "-", given=known_list())
+    assert done.returncode == 0, done.stderr
+    return made
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a re-encoded copy of the listed picture: only a perceptual hash knows it."""
+    file = tmp_path_factory.mktemp("pictures") / "known.png"
+    file.write_bytes(encode(photo(KNOWN_SEED), "png"))
+    return file
+
+
+@pytest.fixture(scope="module")
+def unknown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a picture that is on no list, of some hundred kilobytes."""
+    file = tmp_path_factory.mktemp("pictures") / "unknown.png"
+    file.write_bytes(encode(photo(7), "png"))
+    return file

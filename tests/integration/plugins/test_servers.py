@@ -7,19 +7,14 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
-from hashwacht.testing.pictures import encode, photo
 from hashwacht.testing.program import Program
-from hashwacht.testing.storage import KNOWN, known_list
-
-EXAMPLES = Path(__file__).parents[3] / "plugins" / "examples"
+from hashwacht.testing.sites import EXAMPLES, served
 
 SERVERS = {
     "uvicorn": ["uvicorn", "--port", "{port}", "starlette_site:app"],
@@ -34,70 +29,11 @@ SERVERS = {
 }
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
-    """Set up a machine with a list."""
-    made = Program(tmp_path_factory.mktemp("home"))
-    done = made.run("lists", "import", "known", "-", given=known_list())
-    assert done.returncode == 0, done.stderr
-    return made
-
-
 @pytest.fixture(scope="module", params=SERVERS)
 def site(request: pytest.FixtureRequest, program: Program) -> Iterator[str]:
     """Start one server; give the address of the site."""
     with served(SERVERS[request.param], program) as address:
         yield address
-
-
-@contextmanager
-def served(arguments: list[str], program: Program) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = program.home / "server.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *(each.format(port=port) for each in arguments)],
-            cwd=EXAMPLES,
-            env=program.environment,
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        _wait_for(port, process, log)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        assert process.wait(30) in (0, -15), log.read_text()
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise AssertionError(log.read_text())
-
-
-@pytest.fixture(scope="module")
-def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a re-encoded copy of the listed picture: only a perceptual hash knows it."""
-    file = tmp_path_factory.mktemp("pictures") / "known.png"
-    file.write_bytes(encode(photo(KNOWN), "png"))
-    return file
-
-
-@pytest.fixture(scope="module")
-def unknown(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a picture that is on no list, of some hundred kilobytes."""
-    file = tmp_path_factory.mktemp("pictures") / "unknown.png"
-    file.write_bytes(encode(photo(7), "png"))
-    return file
 
 
 def test_forms_and_raw_bodies_are_refused_if_known_and_stored_if_not(

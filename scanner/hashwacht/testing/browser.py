@@ -1,0 +1,103 @@
+"""A real browser, driven as the W3C's WebDriver says: plain HTTP to chromedriver."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",  # it refuses to run as root otherwise
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+)
+
+_ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+"""The name of an element's id (WebDriver, 12.2: web element identifier)."""
+
+
+def lacking() -> str:
+    """Name the programs that are not installed."""
+    return ", ".join(each for each in ("chromium", "chromedriver") if shutil.which(each) is None)
+
+
+class Browser:
+    """One window."""
+
+    def __init__(self, session: httpx.Client) -> None:
+        """Drive what *session* leads to: the address of a WebDriver session."""
+        self._session = session
+
+    def open(self, address: str) -> None:
+        """Go to a page."""
+        self._do("url", url=address)
+
+    def choose(self, file: Path) -> None:
+        """Choose a file in the page's form, as a person does in the dialogue."""
+        self._on("input[type=file]", "value", text=str(file))
+
+    def press(self) -> None:
+        """Press the page's button."""
+        self._on("button", "click")
+
+    def answer(self) -> str:
+        """Wait for a page without a form, and read what it shows."""
+        page = self._find("body:not(:has(form))")
+        return str(self._session.get(f"element/{page}/text").json()["value"])
+
+    def _on(self, selector: str, act: str, **more: str) -> None:
+        self._do(f"element/{self._find(selector)}/{act}", **more)
+
+    def _find(self, selector: str) -> str:
+        return str(self._do("element", using="css selector", value=selector)[_ELEMENT])
+
+    def _do(self, command: str, **more: str) -> Any:
+        answer = self._session.post(command, json=more)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["value"]
+
+
+@contextmanager
+def browser(profile: Path) -> Iterator[Browser]:
+    """Start a browser with a fresh *profile* directory, and end it."""
+    driver = shutil.which("chromedriver")
+    assert driver is not None
+    with subprocess.Popen([driver, "--port=0"], stdout=subprocess.PIPE, text=True) as process:  # noqa: S603  # found above
+        try:
+            address = f"http://127.0.0.1:{_port(process)}"
+            options = {
+                "binary": shutil.which("chromium"),
+                "args": [*FLAGS, f"--user-data-dir={profile}"],
+            }
+            wanted = {
+                "browserName": "chrome",
+                "goog:chromeOptions": options,
+                "timeouts": {"implicit": 20_000},  # ms: pages come when they come
+            }
+            with httpx.Client(base_url=address, timeout=60) as client:
+                answer = client.post("/session", json={"capabilities": {"alwaysMatch": wanted}})
+                assert answer.status_code == 200, answer.text
+                client.base_url = f"{address}/session/{answer.json()['value']['sessionId']}/"
+                yield Browser(client)
+                client.delete("")
+        finally:
+            process.terminate()
+
+
+def _port(process: subprocess.Popen[str]) -> int:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "started successfully on port" in line:
+            return int(line.rstrip(".\n").rpartition(" ")[2])
+    raise AssertionError("chromedriver has ended")

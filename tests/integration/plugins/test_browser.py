@@ -1,0 +1,44 @@
+"""The form of every example site, filled in by a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hashwacht.testing.browser import Browser, browser, lacking
+from hashwacht.testing.program import Program
+from hashwacht.testing.sites import served
+
+SITES = {
+    "starlette": ["uvicorn", "--port", "{port}", "starlette_site:app"],
+    "fastapi": ["uvicorn", "--port", "{port}", "fastapi_site:app"],
+    "flask": ["waitress", "--listen", "127.0.0.1:{port}", "flask_site:app"],
+    "django": ["waitress", "--listen", "127.0.0.1:{port}", "django_site:application"],
+    "aiohttp": ["aiohttp.web", "-H", "127.0.0.1", "-P", "{port}", "aiohttp_site:site"],
+}
+REFUSED = {"django": "403 Forbidden"}
+
+pytestmark = pytest.mark.skipif(bool(lacking()), reason=f"not installed: {lacking()}")
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_a_known_picture_is_refused_and_an_unknown_one_stored(
+    site: str, window: Browser, program: Program, known: Path, unknown: Path
+) -> None:
+    seen = {}
+    with served(SITES[site], program) as address:
+        for file in (unknown, known):
+            window.open(address)
+            window.choose(file)
+            window.press()
+            seen[file] = window.answer()
+    assert seen[unknown] == f"stored {unknown.stat().st_size} bytes"
+    assert seen[known] == REFUSED.get(site, "This upload cannot be accepted.")
