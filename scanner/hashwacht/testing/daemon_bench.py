@@ -104,6 +104,7 @@ class DaemonBench:
     panel: Callable[[], Panel] | None = None
     own: tuple[bytes, ...] = ()
     jobs: int = 2
+    patience: float = PATIENCE
 
     def __post_init__(self) -> None:
         """Open the state."""
@@ -143,9 +144,10 @@ class DaemonBench:
             except BaseException as failure:  # noqa: BLE001  # raised in the test's own thread
                 failures.append(failure)
 
-        thread = threading.Thread(target=run, daemon=True)
+        thread, began = threading.Thread(target=run, daemon=True), time.time()
         thread.start()
-        self.wait_for(lambda: self.store.gaps.watched() or failures, "watched")
+        beats = self.store.gaps.watched
+        self.wait_for(lambda: failures or any(b.at >= began for b in beats().values()), "watched")
         try:
             yield scanner
         finally:
@@ -161,9 +163,9 @@ class DaemonBench:
 
     def wait_for(self, condition: Callable[[], object], what: str) -> None:
         """Wait until it is so."""
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + self.patience
         while not condition():
-            assert time.monotonic() < until, f"not {what} within {PATIENCE:g} s"
+            assert time.monotonic() < until, f"not {what} within {self.patience:g} s"
             time.sleep(0.01)
 
     def wait_until_done(self, *, gaps: bool = True) -> None:

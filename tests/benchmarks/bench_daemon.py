@@ -1,0 +1,262 @@
+"""The daemon's scanner: from an upload to its verdict, floods, walks, and doing nothing."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import mkdtemp
+
+import psutil
+import pytest
+
+from hashwacht.casework.found import Found
+from hashwacht.fingerprint.plan import Plan
+from hashwacht.fingerprint.pool import WorkerPool
+from hashwacht.intake.rules import Rules
+from hashwacht.match.hashlist import HashListMatcher
+from hashwacht.match.list_file import Reading
+from hashwacht.match.list_terms import ListTerms
+from hashwacht.match.lists import HashLists
+from hashwacht.match.panel import Panel, Seat
+from hashwacht.pipeline import Pipeline
+from hashwacht.policy import Action
+from hashwacht.scan.request import ScanRequest
+from hashwacht.scan.scan import Scan
+from hashwacht.settings import DaemonSettings, RootSettings
+from hashwacht.state.store import Store
+from hashwacht.testing.daemon_bench import DaemonBench, digest
+from hashwacht.testing.daemon_program import DaemonProgram
+from hashwacht.testing.fakes import RememberingObserver
+from hashwacht.testing.measuring import Table, Times, at_least, at_most
+from hashwacht.testing.pictures import encode, photo
+
+JOBS = 2
+ALL = ("md5", "sha1", "sha256", "pdq", "phash64", "dhash64")
+SIZE = (320, 240)
+
+
+@dataclass
+class Clocked:
+    """Notes when each path got its first verdict."""
+
+    at: dict[bytes, float] = field(default_factory=dict)
+
+    def settle(self, found: Found) -> Action:
+        self.at.setdefault(found.path, time.monotonic())
+        return Action.ALLOW
+
+    def retry(self, now: float) -> None:
+        pass
+
+
+@pytest.fixture
+def lists(tmp_path: Path) -> Path:
+    """Install a list that knows something, as large as an operator's own."""
+    text = "".join(f"sha256 {digest(b'%d' % number)}\n" for number in range(1000))
+    source = tmp_path / "list.txt"
+    source.write_text(text)
+    installed = HashLists(tmp_path / "lists")
+    with source.open("rb") as file:
+        installed.import_list(file, ListTerms("known"), Reading())
+    return tmp_path / "lists"
+
+
+@pytest.fixture
+def bench(tmp_path: Path, lists: Path) -> Iterator[DaemonBench]:
+    root = tmp_path / "storage"
+    root.mkdir()
+    with WorkerPool(Plan(ALL, quick=True), JOBS) as pool:
+        assert pool.recipe
+        made = DaemonBench(
+            tmp_path / "state",
+            (RootSettings("uploads", root),),
+            settings=DaemonSettings(),
+            fingerprinter=lambda: pool,
+            panel=lambda: Panel([Seat(HashListMatcher(lists))]),
+            jobs=JOBS,
+        )
+        yield made
+        made.close()
+
+
+def pictures(number: int) -> list[bytes]:
+    """Make small JPEGs; bytes that differ are added when they are written."""
+    return [encode(photo(seed, SIZE), "jpeg", quality=85) for seed in range(number)]
+
+
+@pytest.mark.parametrize(("rate", "files"), [(1, 20), (100, 2000), (1000, 5000)])
+def bench_latency(rate: int, files: int, table: Table, bench: DaemonBench, tmp_path: Path) -> None:
+    made, clocked = pictures(10), Clocked()
+    bench.casework = clocked  # type: ignore[assignment]  # it does what is needed of one
+    files = table.amount(files, 5)
+    written: dict[bytes, float] = {}
+    with bench.running():
+        bench.wait_until_done()
+        began = time.monotonic()
+        for number in range(files):
+            time.sleep(max(0.0, began + number / rate - time.monotonic()))
+            path = tmp_path / "storage" / f"{number}.jpg"
+            path.write_bytes(made[number % 10] + b"%d" % number)
+            written[bytes(path)] = time.monotonic()
+        offered = files / (time.monotonic() - began)
+        bench.wait_for(lambda: len(clocked.at) >= files, "judged")
+        took = max(clocked.at.values()) - began
+    late = sorted(clocked.at[path] - at for path, at in written.items())
+    p50, p99 = late[len(late) // 2], late[min(len(late) - 1, int(len(late) * 0.99))]
+    table.note(
+        f"upload to verdict at {rate:,} files/s, p99",
+        p99 * 1000,
+        f"p50 {p50 * 1000:.0f} ms; {files:,} JPEGs of {SIZE[0]}x{SIZE[1]} offered at"
+        f" {offered:.0f}/s, judged at {files / took:.0f}/s; two workers, a local list",
+        against="the instant at which their writer has closed them",
+        target=at_most(250 if rate <= 100 else 30_000, "ms"),
+    )
+
+
+def bench_sustained(table: Table, bench: DaemonBench, tmp_path: Path, lists: Path) -> None:
+    made, files = pictures(10), table.amount(3000, 20)
+    source = tmp_path / "source"
+    for number in range(files):
+        path = source / f"{number // 100}" / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(made[number % 10] + b"%d" % number)
+    ours, theirs = [], []
+    for _ in range(table.amount(5)):
+        theirs.append(scanned(source, bench, lists, tmp_path))
+        ours.append(watched(source, bench, files, tmp_path))
+    table.add(
+        f"sustained uploads, {files:,} JPEGs of {SIZE[0]}x{SIZE[1]} moved in at once",
+        Times(tuple(ours), tuple(theirs), 0.0),
+        against="`scan` of the same files with the same workers",
+        target=at_least(0.8, "x"),
+    )
+
+
+def scanned(source: Path, bench: DaemonBench, lists: Path, states: Path) -> float:
+    """Scan for the first time; give the seconds."""
+    pipeline = Pipeline(bench.fingerprinter(), Panel([Seat(HashListMatcher(lists))]))
+    began = time.monotonic()
+    with Store.open(Path(mkdtemp(dir=states))) as store:
+        Scan(
+            store=store,
+            pipeline=pipeline,
+            request=ScanRequest((bytes(source),), Rules([]), jobs=JOBS),
+            observer=RememberingObserver(),
+            stop=threading.Event(),
+        ).run()
+    return time.monotonic() - began
+
+
+def watched(source: Path, bench: DaemonBench, files: int, states: Path) -> float:
+    """Move them in; give the seconds until the last has its verdict."""
+    bench.close()
+    bench.state = Path(mkdtemp(dir=states))
+    bench.store = Store.open(bench.state)
+    bench.casework.found.clear()
+    inside = states / "storage" / "moved in"
+    with bench.running():
+        bench.wait_until_done()
+        began = time.monotonic()
+        source.rename(inside)
+        bench.wait_for(lambda: len(bench.casework.found) >= files, "judged")
+        took = time.monotonic() - began
+        bench.wait_until_done()
+    inside.rename(source)
+    return took
+
+
+def bench_reconcile(table: Table, bench: DaemonBench, tmp_path: Path) -> None:
+    files = table.amount(50_000, 300)
+    for number in range(files):
+        path = tmp_path / "storage" / f"{number // 1000}" / f"{number // 50 % 20}" / f"{number}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"%d" % (number % 50))
+    bench.patience = 300.0
+    with bench.running():
+        bench.wait_until_done()
+    bench.counting.read = 0
+    with bench.running():
+        bench.wait_until_done()
+    newest = bench.store.gaps.latest(1)[0]
+    assert newest.closed is not None
+    assert newest.ended is not None
+    assert bench.counting.read == 0
+    table.note(
+        "reconciling walk of an unchanged root",
+        files / (newest.closed - newest.ended),
+        f"{files:,} files, 50 a directory, from the end of the gap to its closing",
+        against="nothing: how fast downtime is made up for",
+        target=at_least(10_000, "files/s"),
+    )
+
+
+@contextmanager
+def real(tmp_path: Path) -> Iterator[tuple[DaemonProgram, psutil.Process, Path]]:
+    """Run the installed scanner on a directory."""
+    program, root = DaemonProgram(tmp_path), tmp_path / "root"
+    root.mkdir()
+    program.configuration.write_text(
+        f'[daemon]\nruntime = "{program.runtime}"\n[roots.uploads]\npath = "{root}"\n'
+    )
+    yield program, psutil.Process(), root
+
+
+def bench_idle(table: Table, tmp_path: Path) -> None:
+    with real(tmp_path) as (program, _, root):
+        for number in range(table.amount(100_000, 200)):
+            (root / f"{number // 1000}" / f"{number}").mkdir(parents=True)
+        with program.scanner() as process, program.state() as store:
+            program.wait_for(lambda: not store.gaps.list_open(), "compared", 300)
+            scanner = psutil.Process(process.pid)
+            family = [scanner, *scanner.children(recursive=True)]
+            before = sum(sum(each.cpu_times()[:2]) for each in family)
+            seconds = table.amount(60, 1)
+            time.sleep(seconds)  # it is the time in which nothing happens that is measured
+            used = sum(sum(each.cpu_times()[:2]) for each in family) - before
+            memory = sum(each.memory_info().rss for each in family)
+    table.note(
+        "an idle scanner, 100,000 directories watched",
+        used / seconds * 100,
+        f"{memory / 1e6:.0f} MB resident, workers included; watchdog",
+        against="one processor core",
+        target=at_most(1.0, "%"),
+    )
+
+
+def bench_flood(table: Table, tmp_path: Path) -> None:
+    with real(tmp_path) as (program, _, root):
+        for number in range(100):
+            (root / f"{number}").mkdir()
+        highest = 0
+        with program.scanner() as process, program.state() as store:
+            program.wait_for(lambda: not store.gaps.list_open(), "compared", 60)
+            scanner = psutil.Process(process.pid)
+            files = table.amount(100_000, 200)
+            began = time.monotonic()
+            for number in range(files):
+                descriptor = os.open(root / f"{number % 100}" / f"{number}", os.O_CREAT)
+                os.close(descriptor)
+                if number % 500 == 0:
+                    highest = max(highest, scanner.memory_info().rss)
+            offered = files / (time.monotonic() - began)
+
+            def done() -> bool:
+                nonlocal highest
+                highest = max(highest, scanner.memory_info().rss)
+                depth = sum(store.journal.depth().values())
+                return not depth and not store.gaps.list_open()
+
+            program.wait_for(done, "done", 600)
+            took = time.monotonic() - began
+    table.note(
+        f"memory of the scanner in a flood of {files:,} files",
+        highest / 1e6,
+        f"without its workers; offered at {offered:,.0f}/s, all judged at {files / took:,.0f}/s",
+        against="resident megabytes",
+        target=at_most(400, "MB"),
+    )
