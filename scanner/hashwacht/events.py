@@ -23,13 +23,11 @@ class Event(Enum):
     GAP_OPENED = "7b39d9d313c942c3bc4176f65dac81a1"
     GAP_CLOSED = "7b61ee85c5a44de1a325821c3835d6cd"
     MATCH = "3be639db33c742dcb3c5a0184fae6e1e"
-    ACTED = "94f22221eeb541f19fa432fd7e6a74aa"
     ACTION_FAILED = "f30a2c9fb7cb4a728b99279880938054"
     FLOOD = "4be5795a9f3f41d9814f5505553253a7"
     OUTAGE = "d394b518b1844260bf5ac331921b878a"
     ANSWERED_AGAIN = "7aeb747ef5914276885c1badba36e765"
     ALERT_FAILED = "01d3980920b04ca7aed44340273c8de0"
-    TROUBLE = "d03a1e6f426a45ed8e6b10502b32f152"
 
     @property
     def label(self) -> str:
@@ -47,7 +45,6 @@ class About:
     case: str = ""
     matcher: str = ""
     cause: str = ""
-    action: str = ""
 
 
 def about(
@@ -58,7 +55,6 @@ def about(
     case: str = "",
     matcher: str = "",
     cause: str = "",
-    action: str = "",
 ) -> dict[str, Any]:
     """Make the *extra* of a call of the standard library's loggers."""
-    return {"about": About(event, root, path, case, matcher, cause, action)}
+    return {"about": About(event, root, path, case, matcher, cause)}

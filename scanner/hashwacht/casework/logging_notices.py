@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -26,7 +27,13 @@ def logged(tell: Callable[[Notice], None]) -> Callable[[Notice], None]:
     """Give what writes a notice into the log and then tells it."""
 
     def told(notice: Notice) -> None:
-        _log.warning("%s", notice.summary, extra=about(_EVENTS[notice.kind]))
+        extra = about(_EVENTS[notice.kind], case=_number(notice.case))
+        _log.warning("%s", notice.summary, extra=extra)
         tell(notice)
 
     return told
+
+
+def _number(case: str) -> str:
+    """Give the number of the case that a notice is about."""
+    return str(json.loads(case)["case"]) if case else ""

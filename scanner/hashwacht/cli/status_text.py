@@ -35,7 +35,7 @@ def text(status: Status) -> Iterator[str]:
 
 def _parts(status: Status) -> Iterator[tuple[str, Sequence[str]]]:
     health, found, now = status.health, status.found, status.at
-    yield "Processes", _processes(health, now)
+    yield "Processes", _processes(health, status.courier, now)
     known = {} if health is None else {root.name: root for root in health.roots}
     roots = [
         part
@@ -50,15 +50,16 @@ def _parts(status: Status) -> Iterator[tuple[str, Sequence[str]]]:
         yield from _found(found, now)
 
 
-def _processes(health: Health | None, now: float) -> list[str]:
+def _processes(health: Health | None, courier: str | None, now: float) -> list[str]:
+    others = [] if courier is None else [f"courier {courier or 'in reach'}"]
     if health is None:
-        return ["none since this machine started"]
+        return ["no scanner since this machine started", *others]
     said = f"last heard of {_ago(health.at, now)}"
     scanner = (
         f"scanner {health.stage}, process {health.pid}, up {span(health.at - health.started)},"
         f" {size(health.memory)}, {many(health.workers, 'worker')}, {said}"
     )
-    return [scanner, *(f"{part.name} {part.problem or 'in reach'}" for part in health.parts)]
+    return [scanner, *others]
 
 
 def _root(
@@ -118,7 +119,8 @@ def _found(found: Situation, now: float) -> Iterator[tuple[str, Sequence[str]]]:
         ]
         or ["no channel is configured"],
     )
-    yield "Audit", [f"{many(found.audit.seq, 'entry', 'entries')}, the last one {found.audit.hash}"]
+    number = many(found.audit.seq, "entry", "entries")
+    yield "Audit", [f"{number}, the last one {found.audit.hash}" if found.audit.seq else number]
 
 
 def _cases(found: Situation) -> str:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 
 from hashwacht.announcement import Cause
 from hashwacht.daemon.health import MatcherHealth
+from hashwacht.events import Event, about
 from hashwacht.notice import Notice, NoticeKind
 from hashwacht.paths import show, to_json
 from hashwacht.state.audit import Act, AuditLog
 from hashwacht.state.audit_line import JSON
 from hashwacht.state.gaps import Gap
 from hashwacht.state.store import Store
+
+_logger = logging.getLogger(__name__)
 
 LATE = 3600.0
 """Seconds after which a gap that is still open is told to people."""
@@ -55,6 +59,7 @@ class GapKeeping:
         for act, gap in acts:
             if gap.cause is not Cause.PERIODIC:
                 self._log.append(act, WHO, _facts(gap))
+                _note(act, gap)
         self._open = gaps
         self._told.intersection_update(gaps)
         for number, gap in gaps.items():
@@ -72,12 +77,26 @@ class GapKeeping:
                     self._missed.add(each.name)
                     text = f"matcher {each.name} has not answered for {SILENT / 60:.0f} minutes"
                     self._tell(Notice(NoticeKind.OUTAGE, now, f"{text}: {each.problem}"))
+                    extra = about(Event.OUTAGE, matcher=each.name)
+                    _logger.warning("%s: %s", text, each.problem, extra=extra)
                 continue
             self._silent.pop(each.name, None)
             if each.name in self._missed:
                 self._missed.remove(each.name)
                 text = f"matcher {each.name} answers again"
                 self._tell(Notice(NoticeKind.OUTAGE, now, text))
+                _logger.info("%s", text, extra=about(Event.ANSWERED_AGAIN, matcher=each.name))
+
+
+def _note(act: Act, gap: Gap) -> None:
+    """Write it into the process's log as well."""
+    event = Event.GAP_OPENED if act is Act.GAP_OPENED else Event.GAP_CLOSED
+    extra = about(event, root=gap.root, path=gap.path, cause=str(gap.cause))
+    if event is Event.GAP_OPENED:
+        _logger.warning("%s", _summary(gap), extra=extra)
+    else:
+        text = "made up for what may have been missed in root %s (%s)"
+        _logger.info(text, gap.root, gap.cause, extra=extra)
 
 
 def _patience(gap: Gap) -> float:

@@ -68,14 +68,6 @@ class MatcherHealth:
 
 
 @dataclass(frozen=True, slots=True)
-class PartHealth:
-    """Another process that the scanner needs; *problem* is empty if it is in reach."""
-
-    name: str
-    problem: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Health:
     """How the scanner is.
 
@@ -94,7 +86,6 @@ class Health:
     workers: int = 0
     roots: tuple[RootHealth, ...] = ()
     matchers: tuple[MatcherHealth, ...] = ()
-    parts: tuple[PartHealth, ...] = ()
     sandbox: Mapping[str, str] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
 
@@ -160,7 +151,6 @@ def loads(text: bytes) -> Health | None:
             stage=Stage(fields.pop("stage")),
             roots=tuple(_root(each) for each in fields.pop("roots")),
             matchers=tuple(MatcherHealth(**each) for each in fields.pop("matchers")),
-            parts=tuple(PartHealth(**each) for each in fields.pop("parts")),
             counts=Counts(delays=_delays(counts.pop("delays")), **counts),
             **fields,
         )

@@ -42,7 +42,6 @@ class Entry:
             "case": self.about.case,
             "matcher": self.about.matcher,
             "cause": self.about.cause,
-            "action": self.about.action,
         }
         return {name: _line(value) for name, value in told.items() if value}
 

@@ -52,6 +52,8 @@ class _Drawn(Collector):
         yield _gauge("build", "Which release this is.", {__version__: 1}, "version", "_info")
         held = {each.value: float(each is status.protection) for each in Protection}
         yield _gauge("protection", "1 for how this machine is protected.", held, "state")
+        if status.courier is not None:
+            yield _number("courier_up", "1 if it is in reach.", not status.courier)
         if status.health is not None:
             yield from _living(status.health, alive=status.alive)
             yield from _counted(status.health.counts)
@@ -70,8 +72,6 @@ def _living(health: Health, *, alive: bool) -> Iterator[Metric]:
     yield _number("memory_bytes", "Resident memory of the scanner and its workers.", health.memory)
     yield _number("workers", "Processes that decode.", health.workers)
     yield _number("announced_queue_files", "Announced files not yet journaled.", health.queue)
-    parts = {part.name: float(not part.problem) for part in health.parts}
-    yield _gauge("part_up", "1 if the other process is in reach.", parts, "part")
     good = {each.name: float(not each.problem) for each in health.matchers}
     yield _gauge("matcher_up", "1 if its last answer was a usable one.", good, "matcher")
     answered = {each.name: each.answered for each in health.matchers if each.answered is not None}

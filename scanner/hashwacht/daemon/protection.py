@@ -56,7 +56,7 @@ def remarks(
     """
     told = [*_scanner(roots, health, now)]
     if health is not None and not told:
-        told += [*_watching(roots, health), *_matchers(health), *_parts(health)]
+        told += [*_watching(roots, health), *_matchers(health)]
     if found is not None:
         told += [*_gaps(found.gaps, now), *_delays(found, now), *_actions(found), *_alerts(found)]
     return sorted(told, key=lambda remark: not remark.grave)
@@ -101,13 +101,6 @@ def _matchers(health: Health) -> Iterator[Remark]:
     if not health.matchers:
         advice = "Configure one in a table [matchers.NAME]."
         yield Remark("matchers", "nobody is asked", advice, grave=True)
-
-
-def _parts(health: Health) -> Iterator[Remark]:
-    for part in health.parts:
-        if part.problem:
-            advice = f"See `journalctl -u hashwacht-{part.name}`."
-            yield Remark(part.name, part.problem, advice)
 
 
 def _gaps(gaps: Sequence[Gap], now: float) -> Iterator[Remark]:

@@ -10,18 +10,22 @@ from dataclasses import asdict, dataclass
 
 from hashwacht import compose
 from hashwacht.announcement import Lane
+from hashwacht.daemon.courier import is_needed
 from hashwacht.daemon.health import Health, HealthFile, RootHealth
 from hashwacht.daemon.protection import Protection, Remark, protection, remarks
 from hashwacht.daemon.situation import Situation, situation
 from hashwacht.errors import StateError
 from hashwacht.paths import to_json
 from hashwacht.settings import Settings
-from hashwacht.state.audit import FILE_NAME as AUDIT_NAME
-from hashwacht.state.audit import AuditLog
 from hashwacht.state.cases import CaseState
 from hashwacht.state.gaps import Gap
 from hashwacht.state.places import PlaceState
 from hashwacht.state.store import FILE_NAME
+from hashwacht.wire.link import Link, Unreached
+from hashwacht.wire.messages import Describe
+
+COURIER_SECONDS = 2.0
+"""How long to wait for a courier that is busy or hangs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,8 @@ class Status:
     """Everything that there is to say at one moment (*at*, Unix time).
 
     *health* is None if the daemon has not run since the machine started, *found* if there is no
-    state or it could not be read.
+    state or it could not be read.  *courier* says why the courier is of no use, "" if it is in
+    reach, None if nothing needs it.
     """
 
     at: float
@@ -37,6 +42,7 @@ class Status:
     remarks: tuple[Remark, ...]
     health: Health | None
     found: Situation | None
+    courier: str | None = None
 
     @property
     def protection(self) -> Protection:
@@ -54,9 +60,11 @@ def status(settings: Settings, now: float) -> Status:
     told: list[Remark] = []
     health = _health(settings, told)
     found = _situation(settings, told)
+    courier = _courier(settings, told)
     roots = [root.name for root in settings.roots]
     told += remarks(roots, health, found, now)
-    return Status(now, settings, tuple(told), health, found)
+    told.sort(key=lambda remark: not remark.grave)
+    return Status(now, settings, tuple(told), health, found, courier)
 
 
 def _health(settings: Settings, told: list[Remark]) -> Health | None:
@@ -68,6 +76,22 @@ def _health(settings: Settings, told: list[Remark]) -> Health | None:
         return None
 
 
+def _courier(settings: Settings, told: list[Remark]) -> str | None:
+    """Ask the courier if it is there."""
+    if not is_needed(settings):
+        return None
+    link = Link(compose.courier_socket(settings))
+    try:
+        link.ask(Describe(), COURIER_SECONDS)
+    except Unreached as error:
+        advice = "See `journalctl -u hashwacht-courier`; what it is asked waits."
+        told.append(Remark("courier", error.detail, advice))
+        return error.detail
+    finally:
+        link.close()
+    return ""
+
+
 def _situation(settings: Settings, told: list[Remark]) -> Situation | None:
     try:
         if not (settings.state.path / FILE_NAME).exists():
@@ -75,7 +99,7 @@ def _situation(settings: Settings, told: list[Remark]) -> Situation | None:
         with compose.store(settings) as store:
             return situation(
                 store,
-                AuditLog(settings.state.path / AUDIT_NAME),
+                compose.audit_log(settings),
                 [root.name for root in settings.roots],
                 settings.alerts.channels,
             )
@@ -93,6 +117,7 @@ def to_fields(status: Status) -> dict[str, object]:
         "at": status.at,
         "protection": status.protection,
         "remarks": [asdict(remark) for remark in status.remarks],
+        "courier": status.courier,
         "scanner": None if health is None else _scanner(health, alive=status.alive),
         "roots": [_root(status, root.name) for root in status.settings.roots],
         **({} if found is None else _found(found)),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from hashwacht.errors import HashwachtError
+from hashwacht.events import Event, about
 from hashwacht.notice import Channel
 from hashwacht.state.alert_rows import Batch
 from hashwacht.state.alerts import Alerts
@@ -100,7 +101,9 @@ class Telling:
         self._failed(batch, f"{reply.problem}. {reply.advice}".removesuffix(". "))
 
     def _failed(self, batch: Batch, problem: str, **longest: float) -> None:
-        log.warning("%d alerts by %s did not arrive: %s", len(batch.alerts), batch.channel, problem)
+        told = (len(batch.alerts), batch.channel, problem)
+        extra = about(Event.ALERT_FAILED)
+        log.warning("%d alerts by %s did not arrive: %s", *told, extra=extra)
         self._alerts.failed(batch, self._clock(), problem, **longest)
 
 

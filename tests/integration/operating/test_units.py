@@ -104,7 +104,7 @@ def test_what_has_a_network_has_no_privilege_and_no_file_system() -> None:
     found = read(COURIER)
     assert found["CapabilityBoundingSet"] == [""]
     assert found["DynamicUser"] == found["PrivateUsers"] == ["yes"]
-    assert found["TemporaryFileSystem"] == ["/:ro"]
+    assert found["RootDirectory"] == ["/var/lib/hashwacht-courier"]
     shown = {path.removeprefix("-") for path in words(COURIER, "BindReadOnlyPaths")}
     assert not [path for path in shown if path.startswith(("/srv", "/home", "/var", "/mnt"))]
     assert "ReadWritePaths" not in found

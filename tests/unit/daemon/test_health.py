@@ -17,7 +17,6 @@ from hashwacht.daemon.health import (
     Health,
     HealthFile,
     MatcherHealth,
-    PartHealth,
     RootHealth,
     Stage,
     dumps,
@@ -52,9 +51,6 @@ _healths = st.builds(
         st.builds(MatcherHealth, st.text(max_size=8), _times, _times, st.text(max_size=8)),
         max_size=3,
     ).map(tuple),
-    parts=st.lists(st.builds(PartHealth, st.text(max_size=8), st.text(max_size=8)), max_size=2).map(
-        tuple
-    ),
     sandbox=st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=2),
     counts=st.builds(
         Counts,

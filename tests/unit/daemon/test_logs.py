@@ -76,7 +76,7 @@ def test_an_entry_carries_its_kind_and_what_it_is_about(
 ) -> None:
     sender = Journal("hashwacht-scanner", str(tmp_path / "journal"))
     handler = LogHandler(sender, LogLimit())
-    told = about(Event.ACTED, root="web", path=b"/srv/a\n\xff", case="12", action="hold")
+    told = about(Event.MATCH, root="web", path=b"/srv/a\n\xff", case="12", cause="why")
     handler.handle(record("held %s", "it", level=logging.WARNING, **told))
     sender.close()
     fields = decode(journal.recv(65536))
@@ -84,12 +84,12 @@ def test_an_entry_carries_its_kind_and_what_it_is_about(
         "MESSAGE": "held it",
         "PRIORITY": "4",
         "SYSLOG_IDENTIFIER": "hashwacht-scanner",
-        "MESSAGE_ID": Event.ACTED.value,
-        "HASHWACHT_EVENT": "acted",
+        "MESSAGE_ID": Event.MATCH.value,
+        "HASHWACHT_EVENT": "match",
         "HASHWACHT_ROOT": "web",
         "HASHWACHT_PATH": r"/srv/a\x0a\xff",
         "HASHWACHT_CASE": "12",
-        "HASHWACHT_ACTION": "hold",
+        "HASHWACHT_CAUSE": "why",
         "CODE_FILE": "/src/test.py",
         "CODE_LINE": "7",
         "CODE_FUNC": "work",
@@ -125,9 +125,9 @@ def lines(*, as_json: bool = False) -> tuple[LogHandler, io.StringIO]:
 
 def test_a_line_of_text_is_one_line_whatever_is_put_into_it() -> None:
     handler, stream = lines()
-    handler.handle(record("a file: %s", "x\n2026-01-01 fake\x1b[2J\u202e", **about(Event.TROUBLE)))
+    handler.handle(record("a file: %s", "x\n2026-01-01 fake\x1b[2J\u202e", **about(Event.FLOOD)))
     (text,) = stream.getvalue().splitlines()
-    assert text.endswith(r"info: a file: x\x0a2026-01-01 fake\x1b[2J\xe2\x80\xae event=trouble")
+    assert text.endswith(r"info: a file: x\x0a2026-01-01 fake\x1b[2J\xe2\x80\xae event=flood")
 
 
 def test_a_path_in_json_can_be_read_back() -> None:

@@ -14,7 +14,6 @@ from hashwacht.daemon.health import (
     SILENT,
     Health,
     MatcherHealth,
-    PartHealth,
     RootHealth,
     Stage,
 )
@@ -38,7 +37,6 @@ WELL = Health(
     at=NOW - 1,
     roots=(RootHealth("web", b"/srv/web", "watchdog"),),
     matchers=(MatcherHealth("eokm", NOW), MatcherHealth("list", NOW)),
-    parts=(PartHealth("courier"),),
 )
 CALM = Situation(
     lanes={lane: Pile(0, None) for lane in Lane},
@@ -124,7 +122,6 @@ def test_without_eyes_or_answers_it_is_not_protected(
             {},
             "down",
         ),
-        (replace(WELL, parts=(PartHealth("courier", "out of reach"),)), {}, "out of reach"),
     ],
 )
 def test_what_is_late_or_being_made_up_for_is_degraded(
@@ -152,7 +149,7 @@ def test_what_is_usual_is_not_remarked_upon(changes: Mapping[str, object]) -> No
 
 
 def test_a_dead_scanner_hides_what_it_last_said_but_not_what_the_state_knows() -> None:
-    dead = replace(WELL, at=0.0, parts=(PartHealth("courier", "out of reach"),))
+    dead = replace(WELL, at=0.0, matchers=())
     found = remarks(ROOTS, dead, replace(CALM, places={PlaceState.FAILED: 2}), NOW)
     assert [remark.subject for remark in found] == ["scanner", "actions"]
 

@@ -1,0 +1,311 @@
+"""A machine under a real systemd: installed, started, killed, reloaded, stopped, taken away.
+
+Everything is done as ``docs/daemon.md`` tells an administrator to do it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hashwacht.events import Event
+from hashwacht.testing.machine import Machine, tree
+from hashwacht.testing.pictures import encode, photo
+
+CHECKOUT = Path(__file__).parents[2]
+SERVICES = ("hashwacht-scanner.service", "hashwacht-courier.service")
+
+KNOWN = encode(photo(1, (200, 200)), "jpeg")
+KNOWN_ONE = hashlib.sha256(KNOWN).hexdigest()
+"""What the hash list holds by its digest."""
+LIKE = photo(2, (300, 200))
+"""What it holds by its PDQ hash."""
+OTHER = encode(photo(3, (200, 200)), "jpeg")
+
+CONFIGURATION = """
+[roots.web]
+path = "/srv/www"
+[roots.strict]
+path = "/srv/strict"
+exact = "quarantine"
+near = "hold"
+[quarantine]
+recipients = ["{recipient}"]
+[alerts.webhook]
+url = "http://127.0.0.1:9"
+credentials = "hook"
+{more}
+"""
+PASSWORD = "open-sesame"
+
+WATCHDOG_SECONDS = {"scanner": 4, "courier": 12}
+"""So that nobody waits for a minute; the courier says every five seconds that it lives."""
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """Install and start everything on a fresh machine."""
+    root = tree(CHECKOUT)
+    if isinstance(root, str):
+        pytest.skip(root)
+    made = Machine(root, CHECKOUT, tmp_path_factory.mktemp("machine") / "console")
+    try:
+        install(made)
+        yield made
+    finally:
+        made.close()
+
+
+def install(machine: Machine) -> None:
+    machine.run("PIP_NO_INDEX=1 make --silent -C /opt/checkout install-systemd")
+    machine.run("mkdir -p /srv/www /srv/strict")
+    made = machine.json("hashwacht quarantine key /root/key.txt --json")
+    configure(machine, made["public"])
+    machine.write("/root/like.png", encode(LIKE, "png"))
+    machine.run("hashwacht hash /root/like.png | grep -o 'pdq:[0-9a-f]*' | cut -d: -f2 > /root/pdq")
+    machine.write("/root/known", KNOWN_ONE.encode())
+    machine.run("hashwacht lists import police --type sha256 /root/known")
+    machine.run("hashwacht lists import hotline --type pdq /root/pdq")
+    machine.run(f"echo 'hook:{PASSWORD}' > /etc/hashwacht/credentials/hook")
+    machine.run("chmod 600 /etc/hashwacht/credentials/hook")
+    for name, seconds in WATCHDOG_SECONDS.items():
+        path = f"/etc/systemd/system/hashwacht-{name}.service.d/test.conf"
+        machine.write(path, f"[Service]\nWatchdogSec={seconds}s\n".encode())
+    machine.run("hashwacht units --write && systemctl daemon-reload")
+    machine.run("systemctl enable --now hashwacht.target")
+    wait_until_protected(machine)
+
+
+def configure(machine: Machine, recipient: str, more: str = "") -> None:
+    text = CONFIGURATION.format(recipient=recipient, more=more)
+    machine.write("/etc/hashwacht/hashwacht.toml", text.encode())
+
+
+def status(machine: Machine) -> dict[str, Any]:
+    found: dict[str, Any] = machine.json("hashwacht status --json")
+    return found
+
+
+def wait_until_protected(machine: Machine) -> None:
+    machine.wait_for(
+        lambda: "scanner" not in {each["subject"] for each in status(machine)["remarks"]},
+        seconds=20,
+        what="a scanner that is alive",
+    )
+
+
+def place(machine: Machine, path: str, content: str) -> dict[str, Any] | None:
+    """Give what became of the file at *path*, if its content has a case."""
+    shown = machine.run(f"hashwacht cases show {content} --json", ok=False)
+    places = json.loads(shown)["places"] if shown else []
+    return next((each for each in places if each["path"] == path), None)
+
+
+def wait_for_place(
+    machine: Machine, path: str, content: str = KNOWN_ONE, state: str = "observed"
+) -> None:
+    """Wait until there is a case with that file in that state."""
+
+    def there() -> bool:
+        found = place(machine, path, content)
+        return found is not None and found["state"] == state
+
+    machine.wait_for(there, seconds=20, what=f"{path} as {state}")
+
+
+def process(machine: Machine, name: str) -> int:
+    return int(machine.property(f"hashwacht-{name}.service", "MainPID"))
+
+
+def inside(machine: Machine, name: str, command: str) -> str:
+    """Run a command in the file system and the network of a service, as its root."""
+    number = process(machine, name)
+    return machine.run(f"nsenter -t {number} -m -n -r {command} 2>&1", ok=False)
+
+
+def test_every_service_is_up_and_said_so_itself(machine: Machine) -> None:
+    for service in SERVICES:
+        assert machine.property(service, "ActiveState") == "active"
+        assert machine.property(service, "Type") == "notify"
+    assert "watching" in machine.property(SERVICES[0], "StatusText")
+    assert machine.property("hashwacht-watcher.service", "ActiveState") == "inactive"
+    found = status(machine)
+    assert not [each for each in found["remarks"] if each["grave"]]
+    assert all(root["problem"] == "" for root in found["roots"])
+
+
+def test_an_upload_that_a_list_knows_becomes_a_case(machine: Machine) -> None:
+    machine.write("/srv/www/new/folder/known.jpg", KNOWN)
+    machine.write("/srv/www/new/folder/other.jpg", OTHER)
+    wait_for_place(machine, "/srv/www/new/folder/known.jpg")
+    assert machine.run("test -e /srv/www/new/folder/known.jpg && echo still") == "still"
+
+
+def test_pictures_are_decoded_inside_all_layers_of_the_sandbox(machine: Machine) -> None:
+    like = encode(LIKE, "jpeg")
+    machine.write("/srv/strict/like.jpg", like)
+    wait_for_place(machine, "/srv/strict/like.jpg", hashlib.sha256(like).hexdigest(), "held")
+    assert machine.run("stat -c %a /srv/strict/like.jpg") == "0"
+    numbers = machine.run("pgrep hw-picture").split()
+    for number in numbers:
+        words = machine.run(f"cat /proc/{number}/status").split()
+        assert words[words.index("Seccomp:") + 1] == "2"
+        assert words[words.index("NoNewPrivs:") + 1] == "1"
+    assert numbers
+
+
+def test_a_file_is_taken_away_where_the_configuration_says_so(machine: Machine) -> None:
+    machine.run("mkdir -p /srv/strict/alice && chown -R 1234:1234 /srv/strict/alice")
+    machine.run("chmod 750 /srv/strict/alice")
+    machine.write("/srv/strict/alice/known.jpg", KNOWN)
+    machine.wait_for(
+        lambda: machine.run("ls /srv/strict/alice") == "", seconds=20, what="the quarantine"
+    )
+    wait_for_place(machine, "/srv/strict/alice/known.jpg", state="quarantined")
+    machine.run(f"hashwacht cases restore {KNOWN_ONE} --identity /root/key.txt")
+    assert machine.run("sha256sum < /srv/strict/alice/known.jpg").split()[0] == KNOWN_ONE
+
+
+def test_the_scanner_has_no_network_and_writes_to_its_roots_only(machine: Machine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        connect = f'import socket; socket.create_connection(("127.0.0.1", {port}), 3); print(1)'
+        assert machine.run(f"/opt/hashwacht/bin/python -c '{connect}'") == "1"
+        refused = inside(machine, "scanner", f"/opt/hashwacht/bin/python -c '{connect}'")
+        assert "Error" in refused
+    for path in ("/etc/x", "/usr/x", "/var/x", "/home/x", "/root/x", "/x"):
+        assert "Read-only file system" in inside(machine, "scanner", f"touch {path}")
+    assert inside(machine, "scanner", "touch /srv/www/.x") == ""
+    capabilities = machine.run(f"grep CapBnd /proc/{process(machine, 'scanner')}/status").split()[1]
+    names = {0: "CHOWN", 1: "DAC_OVERRIDE", 2: "DAC_READ_SEARCH", 3: "FOWNER", 28: "LEASE"}
+    held = {number for number in range(41) if int(capabilities, 16) >> number & 1}
+    assert held <= names.keys()
+
+
+def test_the_courier_sees_no_customers_file(machine: Machine) -> None:
+    machine.write("/srv/www/public.txt", b"for everybody")
+    machine.run("chmod 644 /srv/www/public.txt")
+    for path in ("/srv/www/public.txt", "/var/lib/hashwacht/state.db", "/home", "/run/hashwacht"):
+        assert "No such file" in inside(machine, "courier", f"ls {path}")
+    number = process(machine, "courier")
+    words = machine.run(f"cat /proc/{number}/status").split()
+    assert words[words.index("Uid:") + 1] != "0"
+    for name in ("CapEff:", "CapPrm:", "CapBnd:"):
+        assert int(words[words.index(name) + 1], 16) == 0
+
+
+def test_a_password_is_seen_by_the_courier_alone(machine: Machine) -> None:
+    credential = "/run/credentials/hashwacht-courier.service/hashwacht_hook"
+    assert PASSWORD in inside(machine, "courier", f"cat {credential}")
+    for path in (credential, "/etc/hashwacht/credentials/hook"):
+        assert PASSWORD not in inside(machine, "scanner", f"cat {path}")
+    assert PASSWORD not in machine.run("systemctl show 'hashwacht-*'; journalctl --no-pager")
+    assert "127.0.0.1:9" in json.dumps(status(machine)["alerts"])
+
+
+@pytest.mark.parametrize("name", ["scanner", "courier"])
+def test_what_is_killed_is_started_again_by_itself(machine: Machine, name: str) -> None:
+    before, restarts = process(machine, name), int(_restarts(machine, name))
+    machine.run(f"kill -9 {before}")
+    machine.write(f"/srv/www/while-{name}-was-dead.jpg", KNOWN)
+    machine.wait_for(
+        lambda: process(machine, name) not in {0, before}, seconds=20, what=f"a new {name}"
+    )
+    assert int(_restarts(machine, name)) == restarts + 1
+    wait_for_place(machine, f"/srv/www/while-{name}-was-dead.jpg")
+
+
+@pytest.mark.parametrize("name", ["scanner", "courier"])
+def test_what_hangs_is_killed_by_the_watchdog(machine: Machine, name: str) -> None:
+    before = process(machine, name)
+    machine.run(f"kill -STOP {before}")
+    machine.wait_for(
+        lambda: process(machine, name) not in {0, before}, seconds=30, what=f"a new {name}"
+    )
+    said = machine.run(f"journalctl --no-pager -u hashwacht-{name} -o cat")
+    assert "Watchdog timeout" in said
+
+
+def _restarts(machine: Machine, name: str) -> str:
+    return machine.property(f"hashwacht-{name}.service", "NRestarts")
+
+
+def test_a_reload_watches_a_new_root_in_the_same_process(machine: Machine) -> None:
+    wait_until_protected(machine)
+    before = process(machine, "scanner")
+    machine.run("mkdir -p /srv/late")
+    recipient = machine.run("grep -o 'age1[a-z0-9]*' /root/key.txt | head -1")
+    configure(machine, recipient, '[roots.late]\npath = "/srv/late"')
+    machine.run("systemctl reload hashwacht-scanner")
+    machine.wait_for(
+        lambda: not [each for each in status(machine)["remarks"] if each["grave"]],
+        seconds=20,
+        what="the new root",
+    )
+    machine.write("/srv/late/known.jpg", KNOWN)
+    wait_for_place(machine, "/srv/late/known.jpg")
+    assert process(machine, "scanner") == before
+
+
+def test_metrics_are_served_by_a_scanner_without_a_network(machine: Machine) -> None:
+    machine.run("systemctl enable --now hashwacht-metrics.socket")
+    machine.run("systemctl restart hashwacht-scanner")
+    wait_until_protected(machine)
+    asking = http.client.HTTPConnection("127.0.0.1", 9757, timeout=10)
+    asking.request("GET", "/metrics")
+    text = asking.getresponse().read().decode()
+    asking.close()
+    assert "hashwacht_scanner_up 1.0" in text
+    over_unix = "curl" if machine.run("command -v curl", ok=False) else ""
+    assert not over_unix or "hashwacht_scanner_up" in machine.run(
+        "curl -s --unix-socket /run/hashwacht/metrics.sock http://x/metrics"
+    )
+
+
+def test_the_journal_finds_events_by_their_kind(machine: Machine) -> None:
+    found = [
+        json.loads(line)
+        for line in machine.run(
+            f"journalctl --no-pager -o json MESSAGE_ID={Event.STARTED.value}"
+        ).splitlines()
+    ]
+    assert {entry["_SYSTEMD_UNIT"] for entry in found} == {"hashwacht-scanner.service"}
+    assert {entry["HASHWACHT_EVENT"] for entry in found} == {"started"}
+
+
+def test_fanotify_is_used_through_a_process_with_two_capabilities(machine: Machine) -> None:
+    recipient = machine.run("grep -o 'age1[a-z0-9]*' /root/key.txt | head -1")
+    configure(machine, recipient, '[daemon]\nwatch = "fanotify"')
+    machine.run("systemctl restart hashwacht-scanner")
+    wait_until_protected(machine)
+    assert machine.property("hashwacht-watcher.service", "ActiveState") == "active"
+    assert {root["watch"] for root in status(machine)["roots"]} == {"fanotify"}
+    machine.write("/srv/www/by-fanotify.jpg", KNOWN)
+    wait_for_place(machine, "/srv/www/by-fanotify.jpg")
+    number = process(machine, "watcher")
+    words = machine.run(f"cat /proc/{number}/status").split()
+    both = 1 << 21 | 1 << 2
+    assert int(words[words.index("CapEff:") + 1], 16) == both
+    assert int(words[words.index("CapBnd:") + 1], 16) == both
+
+
+def test_it_stops_in_order_and_can_be_taken_away(machine: Machine) -> None:
+    machine.run("systemctl stop hashwacht.target")
+    for service in SERVICES:
+        assert machine.property(service, "ActiveState") == "inactive"
+        assert machine.property(service, "Result") == "success"
+    found = status(machine)
+    assert found["protection"] == "not-protected"
+    assert any("was stopped" in each["detail"] for each in found["remarks"])
+    machine.run("make --silent -C /opt/checkout uninstall-systemd")
+    assert machine.run("systemctl list-unit-files 'hashwacht*' --no-legend", ok=False) == ""
+    assert machine.run("ls /opt /usr/local/bin") == "/opt:\ncheckout\n\n/usr/local/bin:"
+    assert "state.db" in machine.run("ls /var/lib/hashwacht")
+    assert "hashwacht.toml" in machine.run("ls /etc/hashwacht")
