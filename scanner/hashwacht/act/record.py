@@ -63,6 +63,11 @@ class Parent:
     uid: int
     gid: int
 
+    @property
+    def id(self) -> tuple[int, int]:
+        """Device and inode number."""
+        return self.dev, self.ino
+
 
 @dataclass(frozen=True, slots=True)
 class Sealing:
@@ -109,6 +114,16 @@ class Record:
     evidence: Mapping[str, object] = field(default_factory=dict)
     sealing: Sealing | None = None
     ending: Ending | None = None
+
+    @property
+    def directory(self) -> bytes:
+        """The directory it lay in; empty for the topmost."""
+        return self.path.rpartition(b"/")[0]
+
+    @property
+    def name(self) -> bytes:
+        """Its name there."""
+        return self.path.rpartition(b"/")[2]
 
     @property
     def other_names(self) -> int:

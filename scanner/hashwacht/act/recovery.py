@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Container
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -26,6 +27,7 @@ from hashwacht.act.holding import Holding, identity
 from hashwacht.act.record import Record, State
 from hashwacht.act.shelf import Entry, Shelf
 from hashwacht.act.streams import Grown, sha256_of
+from hashwacht.act.whereabouts import find_directory
 from hashwacht.files import Changed, OpenDirectory
 
 
@@ -52,10 +54,12 @@ class Recovered:
     detail: str = ""
 
 
-def recover(shelf: Shelf) -> list[Recovered]:
-    """Settle everything that no living process works on.  Any number of times."""
+def recover(shelf: Shelf, but: Container[str] = ()) -> list[Recovered]:
+    """Settle everything that no living process works on, *but* these.  Any number of times."""
     found = []
     for id_ in shelf.unfinished():
+        if id_ in but:
+            continue
         try:
             claim = shelf.claim(id_)
             if claim is None:
@@ -106,44 +110,37 @@ def _drop_content(entry: Entry, record: Record) -> Recovered:
 
 
 def _undo_taking(entry: Entry, record: Record) -> Recovered:
-    directory, _, name = record.path.rpartition(b"/")
-    detail = ""
-    try:
-        parent = OpenDirectory.at(directory or b"/", to_list=False)
-    except (FileNotFoundError, NotADirectoryError):
+    parent = find_directory(record.directory, record.parent.id)
+    if parent is None:
         return _lost_sight(entry, record)
+    detail = ""
     with parent:
         holding = Holding.find(parent, entry.id, record.origin.id)
-        if holding is None:
-            same = parent.id == (record.parent.dev, record.parent.ino)
-            if not same and identity(parent, name) != record.origin.id:
-                return _lost_sight(entry, record)
-        else:
+        if holding is not None:
             with holding.here:
-                detail = _give_back(holding, record, name)
+                detail = _give_back(holding, record)
     entry.remove()
     return Recovered(entry.id, Outcome.BACK, record, detail)
 
 
 def _lost_sight(entry: Entry, record: Record) -> Recovered:
-    where = paths.show(record.path.rpartition(b"/")[0])
     return Recovered(
         entry.id,
         Outcome.STUCK,
         record,
-        f"the directory {where} was moved away or removed, and a directory"
+        f"the directory {paths.show(record.directory)} was moved away or removed, and a directory"
         f" .hashwacht-{entry.id} with the file may be in it",
     )
 
 
-def _give_back(holding: Holding, record: Record, name: bytes) -> str:
+def _give_back(holding: Holding, record: Record) -> str:
     """Move whatever is in the holding directory back; says so if that was under another name."""
     detail = ""
     taken = holding.identity()
     if taken is not None:
         if taken == record.origin.id:
             _set_mode(holding, record.mode_found)
-        if (got := holding.give_back(name)) != name:
+        if (got := holding.give_back(record.name)) != record.name:
             detail = f"put back as {paths.show(got)}, because its name was taken"
     holding.sync()
     holding.remove()
@@ -152,17 +149,16 @@ def _give_back(holding: Holding, record: Record, name: bytes) -> str:
 
 def _remove_original(entry: Entry, record: Record) -> Recovered:
     """Remove it from the holding directory, or from its place if the disk forgot the move."""
-    directory, _, name = record.path.rpartition(b"/")
-    with (
-        suppress(FileNotFoundError, NotADirectoryError),
-        OpenDirectory.at(directory or b"/", to_list=False) as parent,
-    ):
+    parent = find_directory(record.directory, record.parent.id)
+    if parent is None:
+        return _lost_sight(entry, record)
+    with parent:
         holding = Holding.find(parent, entry.id, record.origin.id)
         if holding is not None:
             with holding.here:
                 _discard(holding, record)
-        elif identity(parent, name) == record.origin.id:
-            _remove_at_place(parent, name, record)
+        elif identity(parent, record.name) == record.origin.id:
+            _remove_at_place(parent, record.name, record)
     return Recovered(entry.id, Outcome.SEALED, record)
 
 

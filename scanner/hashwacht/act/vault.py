@@ -25,6 +25,9 @@ from hashwacht.act.shelf import Entry, Shelf, new_id
 from hashwacht.act.verifying import Finding, verify
 from hashwacht.files import Changed
 
+STUCK_SECONDS = 600.0
+"""It may take a search through a large directory."""
+
 Done = TypeVar("Done")
 
 
@@ -50,6 +53,7 @@ class Vault:
     ) -> None:
         """Open nothing yet."""
         self._shelf, self._clock = Shelf(directory), clock
+        self._stuck: dict[str, float] = {}
         self._quarantine = Quarantine(self._shelf, recipients, clock)
 
     def quarantine(
@@ -88,8 +92,15 @@ class Vault:
         return name.startswith(PREFIX) and self._shelf.is_open(id_)
 
     def recover(self) -> list[Recovered]:
-        """Settle what a crash has left half done; also to be called from time to time."""
-        return recover(self._shelf)
+        """Settle what a crash has left half done; to be called every few seconds, too.
+
+        What cannot be settled is tried again after STUCK_SECONDS.
+        """
+        now = self._clock()
+        stuck = {id_: at for id_, at in self._stuck.items() if 0 <= now - at < STUCK_SECONDS}
+        found = recover(self._shelf, stuck)
+        self._stuck = stuck | {each.id: now for each in found if each.outcome is Outcome.STUCK}
+        return found
 
     def find(self, id_: str) -> Record | None:
         """Give the record of an entry; None if there is none or it is damaged."""

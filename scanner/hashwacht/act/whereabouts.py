@@ -1,9 +1,10 @@
-"""Finding a file again that may have got another name since."""
+"""Finding a file or a directory again that may have got another name since."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 
 from hashwacht.files import OpenDirectory
 
@@ -28,6 +29,28 @@ def find_file(file: tuple[int, int], *where: bytes) -> int | None:
     for directory in dict.fromkeys(path.rpartition(b"/")[0] for path in where):
         if (fd := _search(directory or b"/", file)) is not None:
             return fd
+    return None
+
+
+def find_directory(path: bytes, wanted: tuple[int, int]) -> OpenDirectory | None:
+    """Give the directory *wanted* (device, inode), that had the absolute *path*, to pass through.
+
+    It has that path still, or another name beside it; None if it has not.  Raises OSError if
+    that cannot be found out.
+    """
+    with suppress(FileNotFoundError, NotADirectoryError):
+        found = OpenDirectory.at(path or b"/", to_list=False)
+        if found.id == wanted:
+            return found
+        found.close()
+    above, _, _ = path.rpartition(b"/")
+    with (
+        suppress(FileNotFoundError, NotADirectoryError, PermissionError),
+        OpenDirectory.at(above or b"/") as parent,
+    ):
+        for name in _with_number(parent, wanted[1]):
+            if (fd := _open(parent, name, wanted)) is not None:
+                return OpenDirectory(fd)
     return None
 
 

@@ -71,10 +71,17 @@ def main(home: Path, kills: int, life: float) -> dict[str, int]:
         dress(path)
         looks[path] = Look.at(path)
     away: set[Path] = set()
-    for _ in range(kills):
+    while seen["kills"] < kills or min(seen["back"], seen["sealed"]) < kills / 20:
+        assert seen["kills"] < 5 * kills, seen
+        seen["kills"] += 1
+        ready, begun = os.pipe()
         child = os.fork()
         if not child:
+            os.write(begun, b"!")
             work(vault, list(looks), random.Random(chance.random()))
+        os.read(ready, 1)
+        os.close(ready)
+        os.close(begun)
         time.sleep(chance.uniform(0, life))
         os.kill(child, signal.SIGKILL)
         assert os.waitpid(child, 0)[1] == signal.SIGKILL

@@ -15,14 +15,14 @@ from hashwacht.act.record import State
 from hashwacht.act.recovery import Outcome
 from hashwacht.act.refusal import Obstacle, Refusal
 from hashwacht.act.restoring import Restored
-from hashwacht.act.vault import Vault
+from hashwacht.act.vault import STUCK_SECONDS, Vault
 from hashwacht.act.verifying import Fault
 from hashwacht.testing.vaults import Look, dress, judge, names, seal
 
 CRASH = """
 import os, signal, sys
 from pathlib import Path
-from hashwacht.act.vault import Vault
+from hashwacht.act.vault import STUCK_SECONDS, Vault
 from hashwacht.testing.vaults import seal
 
 def die(event, arguments):
@@ -170,22 +170,44 @@ def test_a_name_that_is_taken_meanwhile_is_left_to_its_new_file(
     assert picture.read_bytes() == b"uploaded again"
 
 
-def test_a_directory_that_was_moved_away_is_waited_for(
-    tmp_path: Path, keys: KeyPair, vault: Vault, picture: Path
+@pytest.mark.parametrize("step", [TAKEN, SEALED])
+def test_a_directory_that_got_another_name_is_found_beside(
+    tmp_path: Path, keys: KeyPair, vault: Vault, picture: Path, step: tuple[str, str]
 ) -> None:
     before = Look.at(picture)
-    crash(tmp_path, keys, picture, TAKEN)
+    crash(tmp_path, keys, picture, step)
     moved = picture.parent.rename(tmp_path / "moved")
-    for again in range(2):
-        [recovered] = vault.recover()
-        assert recovered.outcome is Outcome.STUCK
-        assert str(picture.parent) in recovered.detail
-        picture.parent.mkdir(exist_ok=again > 0)
-    picture.parent.rmdir()
-    moved.rename(picture.parent)
+    picture.parent.mkdir()
     [recovered] = vault.recover()
-    assert recovered.outcome is Outcome.BACK
-    assert Look.at(picture) == before
+    if step == TAKEN:
+        assert recovered.outcome is Outcome.BACK
+        assert Look.at(moved / "picture") == before
+    else:
+        assert recovered.outcome is Outcome.SEALED
+        assert names(moved) == []
+    assert names(picture.parent) == []
+
+
+@pytest.mark.parametrize("step", [TAKEN, SEALED])
+def test_a_directory_that_was_moved_away_is_waited_for(
+    tmp_path: Path, keys: KeyPair, picture: Path, step: tuple[str, str]
+) -> None:
+    crash(tmp_path, keys, picture, step)
+    (tmp_path / "far").mkdir()
+    moved = picture.parent.rename(tmp_path / "far/moved")
+    now = 1e9
+    vault = Vault(tmp_path / "vault", clock=lambda: now)
+    [recovered] = vault.recover()
+    assert recovered.outcome is Outcome.STUCK
+    assert str(picture.parent) in recovered.detail
+    [finding] = vault.verify()
+    assert finding.fault is Fault.UNFINISHED
+    moved.rename(picture.parent)
+    assert vault.recover() == [], "not every few seconds"
+    now += STUCK_SECONDS
+    [recovered] = vault.recover()
+    assert recovered.outcome is (Outcome.BACK if step == TAKEN else Outcome.SEALED)
+    assert names(picture.parent) == (["picture"] if step == TAKEN else [])
 
 
 def test_what_another_process_works_on_is_left_to_it(
