@@ -45,9 +45,6 @@ credentials = "hook"
 """
 PASSWORD = "open-sesame"
 
-WATCHDOG_SECONDS = {"scanner": 4, "courier": 12}
-"""So that nobody waits for a minute; the courier says every five seconds that it lives."""
-
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
@@ -75,9 +72,8 @@ def install(machine: Machine) -> None:
     machine.run("hashwacht lists import hotline --type pdq /root/pdq")
     machine.run(f"echo 'hook:{PASSWORD}' > /etc/hashwacht/credentials/hook")
     machine.run("chmod 600 /etc/hashwacht/credentials/hook")
-    for name, seconds in WATCHDOG_SECONDS.items():
-        path = f"/etc/systemd/system/hashwacht-{name}.service.d/test.conf"
-        machine.write(path, f"[Service]\nWatchdogSec={seconds}s\n".encode())
+    impatient = b"[Service]\nWatchdogSec=4s\n"
+    machine.write("/etc/systemd/system/hashwacht-scanner.service.d/test.conf", impatient)
     machine.run("hashwacht units --write && systemctl daemon-reload")
     machine.run("systemctl enable --now hashwacht.target")
     wait_until_protected(machine)
@@ -207,7 +203,6 @@ def test_a_password_is_seen_by_the_courier_alone(machine: Machine) -> None:
     for path in (credential, "/etc/hashwacht/credentials/hook"):
         assert PASSWORD not in inside(machine, "scanner", f"cat {path}")
     assert PASSWORD not in machine.run("systemctl show 'hashwacht-*'; journalctl --no-pager")
-    assert "127.0.0.1:9" in json.dumps(status(machine)["alerts"])
 
 
 @pytest.mark.parametrize("name", ["scanner", "courier"])
@@ -222,15 +217,13 @@ def test_what_is_killed_is_started_again_by_itself(machine: Machine, name: str) 
     wait_for_place(machine, f"/srv/www/while-{name}-was-dead.jpg")
 
 
-@pytest.mark.parametrize("name", ["scanner", "courier"])
-def test_what_hangs_is_killed_by_the_watchdog(machine: Machine, name: str) -> None:
-    before = process(machine, name)
+def test_a_scanner_that_hangs_is_killed_by_the_watchdog(machine: Machine) -> None:
+    before = process(machine, "scanner")
     machine.run(f"kill -STOP {before}")
     machine.wait_for(
-        lambda: process(machine, name) not in {0, before}, seconds=30, what=f"a new {name}"
+        lambda: process(machine, "scanner") not in {0, before}, seconds=30, what="a new scanner"
     )
-    said = machine.run(f"journalctl --no-pager -u hashwacht-{name} -o cat")
-    assert "Watchdog timeout" in said
+    assert "Watchdog timeout" in machine.run("journalctl --no-pager -u hashwacht-scanner -o cat")
 
 
 def _restarts(machine: Machine, name: str) -> str:
@@ -255,18 +248,15 @@ def test_a_reload_watches_a_new_root_in_the_same_process(machine: Machine) -> No
 
 
 def test_metrics_are_served_by_a_scanner_without_a_network(machine: Machine) -> None:
-    machine.run("systemctl enable --now hashwacht-metrics.socket")
-    machine.run("systemctl restart hashwacht-scanner")
+    machine.run("systemctl enable hashwacht-metrics.socket")
+    machine.run("systemctl restart hashwacht.target")
     wait_until_protected(machine)
     asking = http.client.HTTPConnection("127.0.0.1", 9757, timeout=10)
     asking.request("GET", "/metrics")
     text = asking.getresponse().read().decode()
     asking.close()
     assert "hashwacht_scanner_up 1.0" in text
-    over_unix = "curl" if machine.run("command -v curl", ok=False) else ""
-    assert not over_unix or "hashwacht_scanner_up" in machine.run(
-        "curl -s --unix-socket /run/hashwacht/metrics.sock http://x/metrics"
-    )
+    assert machine.run("stat -c '%a %U' /run/hashwacht/metrics.sock") == "600 root"
 
 
 def test_the_journal_finds_events_by_their_kind(machine: Machine) -> None:
@@ -278,6 +268,7 @@ def test_the_journal_finds_events_by_their_kind(machine: Machine) -> None:
     ]
     assert {entry["_SYSTEMD_UNIT"] for entry in found} == {"hashwacht-scanner.service"}
     assert {entry["HASHWACHT_EVENT"] for entry in found} == {"started"}
+    assert {entry["SYSLOG_IDENTIFIER"] for entry in found} == {"hashwacht-scanner"}
 
 
 def test_fanotify_is_used_through_a_process_with_two_capabilities(machine: Machine) -> None:
@@ -299,7 +290,11 @@ def test_fanotify_is_used_through_a_process_with_two_capabilities(machine: Machi
 def test_it_stops_in_order_and_can_be_taken_away(machine: Machine) -> None:
     machine.run("systemctl stop hashwacht.target")
     for service in SERVICES:
-        assert machine.property(service, "ActiveState") == "inactive"
+        machine.wait_for(
+            lambda: machine.property(service, "ActiveState") == "inactive",  # noqa: B023  # now
+            seconds=20,
+            what=f"the end of {service}",
+        )
         assert machine.property(service, "Result") == "success"
     found = status(machine)
     assert found["protection"] == "not-protected"

@@ -26,12 +26,13 @@ from hashwacht.daemon.scanner import Scanner
 from hashwacht.daemon.seeing import Seeing
 from hashwacht.daemon.status import status
 from hashwacht.daemon.telling import Telling
-from hashwacht.errors import ConfigurationError, HashwachtError, UsageError
+from hashwacht.errors import ConfigurationError, HashwachtError, UsageError, WorkerError
 from hashwacht.events import Event, about
 from hashwacht.intake.announced import Announced
 from hashwacht.intake.canary import Canary
 from hashwacht.intake.watching import build
 from hashwacht.notice import Notice
+from hashwacht.pipeline import Pipeline
 from hashwacht.settings import Configuration, Settings
 from hashwacht.state.audit import Act
 from hashwacht.state.store import Store
@@ -91,6 +92,7 @@ class _Process:
             notifier,
             settings.daemon.watch.value,
         )
+        self._reporting.sandbox = _layers(parts.pipeline)
 
     def _parts(self, settings: Settings) -> Parts:
         """Build what the scanner works with.  Raises HashwachtError."""
@@ -148,6 +150,7 @@ class _Process:
             return self._reload(read)
 
         self._scanner.tended = tended
+        threading.Thread(target=self._warm, name="warm", daemon=True).start()
         self._log.append(Act.STARTED, WHO, {"pid": os.getpid()})
         _log.info("started", extra=about(Event.STARTED))
         try:
@@ -158,6 +161,14 @@ class _Process:
             observed.current.now.pipeline.close()
         self._log.append(Act.STOPPED, WHO, {"pid": os.getpid()})
         _log.info("stopped in order", extra=about(Event.STOPPED))
+
+    def _warm(self) -> None:
+        """Have a first worker born before there is a file for it; learn what confines it."""
+        fingerprinter = self._scanner.observed.current.now.pipeline.fingerprinter
+        try:
+            self._reporting.sandbox = dict(getattr(fingerprinter, "layers", {}))
+        except HashwachtError as error:
+            _log.warning("no worker could be started: %s", error.message)
 
     def _reload(self, read: Callable[[], Configuration]) -> Parts | None:
         self._notifier.reloading()
@@ -177,6 +188,17 @@ class _Process:
 
     def _tell(self, notice: Notice) -> None:
         self._store.alerts.add(notice, self._settings.alerts.channels)
+
+
+def _layers(pipeline: Pipeline) -> Mapping[str, str]:
+    """Say of each layer around the workers why it is not active, "" if it is."""
+    from hashwacht.fingerprint.pool import WorkerPool
+
+    pool = pipeline.fingerprinter
+    try:
+        return pool.layers if isinstance(pool, WorkerPool) else {}
+    except WorkerError as error:  # tried again with every file
+        return {"workers": error.message}
 
 
 def _make(runtime: Path) -> None:
