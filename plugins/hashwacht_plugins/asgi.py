@@ -37,7 +37,7 @@ class HashwachtMiddleware:
     Requests without files, websockets and lifespan go through untouched.
     """
 
-    def __init__(self, app: App, **settings: Any) -> None:
+    def __init__(self, app: App, /, **settings: Any) -> None:
         """Stand before *app*; for the *settings* see :class:`hashwacht_plugins.intake.Intake`."""
         self._app = app
         self._intake = Intake(**settings)

@@ -15,8 +15,7 @@ For endpoints that decide themselves.  The form was taken before, into Starlette
 file: what shall not even get that far is for :class:`hashwacht_plugins.asgi.HashwachtMiddleware`.
 """
 
-from __future__ import annotations
-
+# No deferred annotations here: older FastAPIs cannot resolve those of a callable object.
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from dataclasses import dataclass

@@ -47,7 +47,7 @@ class Source(Protocol):
 class HashwachtMiddleware:
     """Stops uploads that match before the application has them; the rest goes through."""
 
-    def __init__(self, app: App, **settings: Any) -> None:
+    def __init__(self, app: App, /, **settings: Any) -> None:
         """Stand before *app*; for the *settings* see :class:`hashwacht_plugins.intake.Intake`."""
         self._app = app
         self._intake = Intake(**settings)

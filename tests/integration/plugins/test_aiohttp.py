@@ -7,7 +7,7 @@ import base64
 import io
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
@@ -22,7 +22,8 @@ from hashwacht_plugins.policy import OnMatch, OnUndetermined, Policy, Refusal
 
 LARGE = b"other bytes" * 500_000
 
-Client = TestClient[web.Request, web.Application]
+if TYPE_CHECKING:
+    Client = TestClient[web.Request, web.Application]  # 3.10 knows no parameters
 
 
 class Site:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import warnings
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 import httpx
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, UploadFile
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -18,6 +19,8 @@ from starlette.routing import Route
 
 from hashwacht import Checked, Checker, Circumstances, Outcome, Reason, Verdict
 from hashwacht.testing.uploads import KNOWN
+from hashwacht_plugins.asgi import HashwachtMiddleware
+from hashwacht_plugins.policy import Action
 from hashwacht_plugins.starlette import ScannedUpload, ScanUpload
 
 
@@ -37,6 +40,14 @@ def site(checker: Checker, seconds: float = 10.0) -> FastAPI:
     take.__annotations__["picture"] = Annotated[ScannedUpload, Depends(scan)]
     app.post("/")(take)
     return app
+
+
+def client_of(app: FastAPI) -> Any:
+    """Give FastAPI's own test client; newer ones would rather have httpx's successor."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Using `httpx` with `starlette.testclient`")
+        from fastapi.testclient import TestClient
+    return TestClient(app)
 
 
 async def post(app: Starlette, **more: object) -> httpx.Response:
@@ -99,3 +110,30 @@ def test_in_starlette_it_is_a_context_manager(checker: Checker) -> None:
     app = Starlette(routes=[Route("/", take, methods=["POST"])])
     answer = asyncio.run(post(app, files={"picture": ("a.jpg", KNOWN)}))
     assert answer.text == Outcome.MATCH
+
+
+@pytest.mark.parametrize("content", [KNOWN, b"other"])
+def test_fastapis_own_client_gets_the_same_from_the_middleware(
+    checker: Checker, content: bytes
+) -> None:
+    app = FastAPI()
+    app.add_middleware(HashwachtMiddleware, checker=checker)
+
+    async def take(picture: UploadFile, request: Request) -> dict[str, object]:
+        found = request.scope["hashwacht"]
+        return {"size": len(await picture.read()), "action": found.action}
+
+    take.__annotations__ |= {"picture": UploadFile, "request": Request}
+    app.post("/")(take)
+    with client_of(app) as client:
+        answer = client.post("/", files={"picture": ("a.jpg", content)})
+    if content == KNOWN:
+        assert (answer.status_code, answer.text) == (403, "This upload cannot be accepted.\n")
+    else:
+        assert answer.json() == {"size": 5, "action": Action.ALLOW}
+
+
+def test_fastapis_own_client_gets_the_verdict_from_the_dependency(checker: Checker) -> None:
+    with client_of(site(checker)) as client:
+        answer = client.post("/", files={"picture": ("a.jpg", KNOWN)})
+    assert answer.json()["outcome"] == Outcome.MATCH
