@@ -10,6 +10,7 @@ import ctypes
 import os
 import struct
 from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 CLOSE_WRITE = 0x0000_0008
@@ -117,5 +118,7 @@ def _checked(result: int, what: bytes) -> int:
     return result
 
 
+@cache
 def _libc() -> ctypes.CDLL:
+    """Load it once: that takes longer than a system call, and there are thousands a second."""
     return ctypes.CDLL(None, use_errno=True)

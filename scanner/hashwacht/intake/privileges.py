@@ -14,6 +14,7 @@ from pathlib import Path
 
 CAP_DAC_READ_SEARCH = 2
 CAP_SYS_ADMIN = 21
+NEEDED = frozenset({CAP_DAC_READ_SEARCH, CAP_SYS_ADMIN})
 
 _PR_SET_NO_NEW_PRIVS, _PR_CAPBSET_DROP, _PR_CAP_AMBIENT, _CLEAR_ALL = 38, 24, 47, 4
 _CLONE_NEWNET = 0x4000_0000
@@ -69,7 +70,7 @@ def confine() -> set[int]:
     """Become what the watcher is; give the capabilities it holds.  Raises OSError."""
     with suppress(AttributeError):  # a C library without unshare(2)
         leave_network()
-    return keep((CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH))
+    return keep(NEEDED)
 
 
 def _check(result: int) -> None:

@@ -30,7 +30,7 @@ PATIENCE = 10.0
 REPEAT = 60.0
 """Seconds after which roots that nobody watches are said to be missed again."""
 
-_MARKING = 5.0
+_MARKING = 3.0
 """Seconds in which the watcher must have marked all file systems."""
 
 
@@ -136,7 +136,7 @@ class FanotifyWatch:
         """Use the watcher at *socket_path*, which has *patience* seconds to come up."""
         self._path, self._patience, self._clock = socket_path, patience, clock
         self._line: _Line | None = None
-        self._said = 0.0
+        self._said = self._rest_until = 0.0
 
     def start(self, roots: Sequence[Root], listener: Listener) -> None:
         """Watch from now on; without a watcher, everything is missed."""
@@ -156,6 +156,8 @@ class FanotifyWatch:
         if line is not None:
             line.close()
             self._line = None
+        if time.monotonic() < self._rest_until:
+            return
         problem = self._connect()
         if not problem:
             self._miss("there was no watcher for a while")
@@ -174,10 +176,15 @@ class FanotifyWatch:
             self._line = None
 
     def _connect(self) -> str:
-        """Connect; give what is in the way, if anything."""
+        """Connect; give what is in the way, if anything.
+
+        A watcher that hangs keeps us waiting, so afterwards the caller gets as long a rest.
+        """
+        began = time.monotonic()
         try:
             self._line = _Line(self._path, self._roots, self._listener)
         except OSError as error:
+            self._rest_until = 2 * time.monotonic() - began
             return f"no watcher: {error.strerror or error}"
         return ""
 

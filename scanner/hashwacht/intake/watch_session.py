@@ -37,6 +37,10 @@ from hashwacht.wire.frames import Nonsense, frame
 TICK = 1.0
 """Seconds between two looks at the roots."""
 
+GATHER = 0.004
+"""Seconds that events wait: the kernel makes one of a file's making and closing, and hundreds
+cost little more than one."""
+
 HELD = 4 << 20
 """Bytes that wait to be taken, beyond which no events are read."""
 
@@ -98,6 +102,7 @@ class Session:
                 looked = time.monotonic()
                 self._tell(self._marks.look(mounts_changed=told))
             if ready.get(group, 0) & select.POLLIN:
+                time.sleep(GATHER)
                 self._pass_on(os.read(group, fanotify.READ))
             self._send()
 

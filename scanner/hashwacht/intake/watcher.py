@@ -17,7 +17,7 @@ from pathlib import Path
 
 from hashwacht.errors import ConfigurationError
 from hashwacht.intake import fanotify
-from hashwacht.intake.privileges import confine
+from hashwacht.intake.privileges import NEEDED, confine
 from hashwacht.intake.watch_session import Session
 from hashwacht.wire.frames import Nonsense
 
@@ -35,12 +35,11 @@ def serve(socket_path: Path | int, stop: threading.Event) -> None:
 
     *socket_path* is where to make it, or the descriptor of one that listens already.  To be
     called by the first thread of a process of its own: it gives up privileges for good.  Raises
-    ConfigurationError without CAP_SYS_ADMIN, OSError if the socket cannot be made.
+    ConfigurationError without the two capabilities, OSError if the socket cannot be made.
     """
     listening = _listen(socket_path)
     with closing(listening):
-        confine()
-        _insist()
+        _insist(confine())
         listening.settimeout(WAIT)
         while not stop.is_set():
             with suppress(TimeoutError):
@@ -64,15 +63,19 @@ def _listen(where: Path | int) -> socket.socket:
     return made
 
 
-def _insist() -> None:
-    """See if fanotify is to be had at all."""
+def _insist(held: set[int]) -> None:
+    """See if whole file systems can be watched at all."""
+    problem = "" if held >= NEEDED else "the capabilities are missing"
     try:
         os.close(fanotify.open_group())
     except OSError as error:
+        problem = problem or error.strerror or str(error)
+    if problem:
         raise ConfigurationError(
-            f"fanotify cannot be used: {error.strerror}",
-            advice='Give the watcher CAP_SYS_ADMIN, or set daemon.watch to "watchdog".',
-        ) from error
+            f"fanotify cannot be used: {problem}",
+            advice="Give the watcher CAP_SYS_ADMIN and CAP_DAC_READ_SEARCH, or set daemon.watch"
+            ' to "watchdog".',
+        )
 
 
 def _attend(connected: socket.socket, stop: threading.Event) -> None:

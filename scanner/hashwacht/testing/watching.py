@@ -19,7 +19,7 @@ PATIENCE = 8.0
 """Seconds in which everything that is waited for must have happened."""
 
 CAP_SYS_ADMIN = 21
-MS_BIND, MS_REC, MS_PRIVATE, MNT_DETACH = 4096, 16384, 1 << 18, 2
+MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE, MNT_DETACH = 1, 32, 4096, 16384, 1 << 18, 2
 CLONE_NEWNS = 0x2_0000
 """mount(2), umount2(2), unshare(2)."""
 
@@ -172,6 +172,10 @@ class OwnMounts:
     def bind(self, directory: Path, at: Path) -> None:
         """Mount a directory a second time."""
         self._mount(str(directory), at, None, MS_BIND)
+
+    def read_only(self, at: Path) -> None:
+        """Let nobody write to what is mounted there."""
+        self._mount("none", at, None, MS_REMOUNT | MS_RDONLY)
 
     def disk(self, image: Path, at: Path) -> None:
         """Mount an image of a disk, which is made unless it is there.  Raises OSError."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hashwacht.intake.watch_fanotify import FanotifyWatch
+from hashwacht.testing.watch_chaos import WatchChaosContract
 from hashwacht.testing.watch_contract import WatchCase, WatchContract
 from hashwacht.testing.watch_roots_contract import WatchRootsContract
 from hashwacht.testing.watching import may_use_fanotify, watcher_process
@@ -26,4 +27,8 @@ class TestFiles(WatchContract):
 
 
 class TestRoots(WatchRootsContract):
+    pass
+
+
+class TestChaos(WatchChaosContract):
     pass

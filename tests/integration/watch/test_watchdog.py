@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from hashwacht.intake.watch_watchdog import WatchdogWatch
+from hashwacht.testing.watch_chaos import WatchChaosContract
 from hashwacht.testing.watch_contract import WatchCase, WatchContract
 from hashwacht.testing.watch_roots_contract import WatchRootsContract
 
@@ -19,4 +20,8 @@ class TestFiles(WatchContract):
 
 
 class TestRoots(WatchRootsContract):
+    pass
+
+
+class TestChaos(WatchChaosContract):
     pass

@@ -1,0 +1,156 @@
+"""The canary: proof that a root is watched, which nobody can turn into something else."""
+
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from hashwacht.announcement import Announcement, Cause, Root
+from hashwacht.intake.canary import NAME, Canary
+from hashwacht.intake.watch_watchdog import WatchdogWatch
+from hashwacht.testing.watching import OwnMounts, watching, write
+
+PATIENCE = 60.0
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    made = tmp_path.resolve() / "root"
+    made.mkdir()
+    return made
+
+
+def canary(clock: Clock, *roots: Path) -> Canary:
+    return Canary([Root(each.name, bytes(each)) for each in roots], PATIENCE, clock)
+
+
+def announced(root: Path) -> Announcement:
+    return Announcement("root", bytes(root) + b"/" + NAME, closed=True)
+
+
+def test_a_watched_root_announces_it_and_nothing_stays_behind(root: Path) -> None:
+    clock = Clock()
+    birds = canary(clock, root)
+    with watching(WatchdogWatch(), [root]) as here:
+        for _ in range(3):
+            here.ear.forget()
+            assert birds.write_all() == []
+            here.until(lambda: bool(here.ear.heard))
+            assert {birds.seen(each) for each in here.ear.heard} == {True}
+            clock.now += PATIENCE - 1
+            assert birds.overdue() == []
+        assert birds.last_seen == {"root": clock.now - PATIENCE + 1}
+    assert list(root.iterdir()) == []
+
+
+def test_one_that_is_not_announced_is_a_gap_and_again_as_long_as_that_lasts(root: Path) -> None:
+    clock, other = Clock(), root.parent / "other"
+    other.mkdir()
+    birds = canary(clock, root, other)
+    for _ in range(2):
+        birds.write_all()
+        birds.seen(announced(root))
+        clock.now += PATIENCE / 2
+        birds.write_all()
+        assert birds.overdue() == []
+        birds.seen(announced(root))
+        clock.now += PATIENCE / 2 + 1
+        assert [(each.root, each.cause) for each in birds.overdue()] == [
+            ("other", Cause.DEAD_WATCH)
+        ]
+    assert birds.overdue() == []
+    birds.seen(announced(other))
+    clock.now += 10 * PATIENCE
+    assert birds.overdue() == []
+
+
+def test_other_files_are_no_canaries(root: Path) -> None:
+    birds = canary(Clock(), root)
+    birds.write_all()
+    assert not birds.seen(Announcement("root", bytes(root / "a")))
+    assert not birds.seen(Announcement("root", bytes(root / "a") + b"/" + NAME))
+
+
+def test_somebody_elses_file_of_that_name_is_left_alone_and_looked_at(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    birds, path = canary(Clock(), root), root / NAME.decode()
+    write(path, b"a picture")
+    for _ in range(3):
+        assert birds.write_all() == []
+    assert path.read_bytes() == b"a picture"
+    assert not birds.seen(announced(root))
+    assert len(caplog.records) == 1
+    assert "File exists" in birds.unproven["root"]
+    path.unlink()
+    birds.write_all()
+    assert birds.unproven == {}
+
+
+@pytest.mark.parametrize("what", ["link", "hard link", "pipe", "directory"])
+def test_nothing_that_waits_under_that_name_is_followed_or_written_to(
+    root: Path, what: str
+) -> None:
+    victim, path = root.parent / "victim", root / NAME.decode()
+    write(victim, b"kept")
+    if what == "link":
+        path.symlink_to(victim)
+    elif what == "hard link":
+        path.hardlink_to(victim)
+    elif what == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    birds = canary(Clock(), root)
+    birds.write_all()
+    assert birds.unproven
+    assert victim.read_bytes() == b"kept"
+    assert os.path.lexists(path)
+
+
+def test_what_was_left_behind_by_a_kill_is_cleared_away(root: Path) -> None:
+    (root / NAME.decode()).touch()
+    birds = canary(Clock(), root)
+    birds.write_all()
+    assert not birds.unproven
+    assert list(root.iterdir()) == []
+
+
+def test_a_root_that_is_not_there_is_said_to_be(root: Path) -> None:
+    birds = canary(Clock(), root)
+    root.rmdir()
+    assert [each.cause for each in birds.write_all()] == [Cause.UNMOUNTED]
+    assert not birds.unproven
+
+
+def test_a_root_behind_a_link_gets_none(root: Path) -> None:
+    other = root.parent / "other"
+    other.mkdir()
+    root.rmdir()
+    root.symlink_to(other)
+    canary(Clock(), root).write_all()
+    assert list(other.iterdir()) == []
+
+
+def test_a_read_only_root_is_said_once_to_be_without_proof(
+    root: Path, mounts: OwnMounts, caplog: pytest.LogCaptureFixture
+) -> None:
+    mounts.memory(root)
+    mounts.read_only(root)
+    clock = Clock()
+    birds = canary(clock, root)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert birds.write_all() == []
+            clock.now += 2 * PATIENCE
+            assert birds.overdue() == []
+    assert len(caplog.records) == 1
+    assert "Read-only" in birds.unproven["root"]

@@ -1,0 +1,278 @@
+"""The watcher as a process: what it may do, and who waits for whom when one of them dies."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from hashwacht.announcement import Cause, Missed, Root
+from hashwacht.intake import watch_wire
+from hashwacht.intake.watch_fanotify import PATIENCE, FanotifyWatch
+from hashwacht.intake.watch_wire import Cutter
+from hashwacht.testing.watching import Ear, may_use_fanotify, watcher_process, watching, write
+from hashwacht.wire.frames import frame
+
+pytestmark = pytest.mark.skipif(not may_use_fanotify(), reason="fanotify needs CAP_SYS_ADMIN")
+
+DEAD = {Cause.DEAD_WATCH}
+TWO = f"{1 << 2 | 1 << 21:016x}"
+"""CAP_DAC_READ_SEARCH and CAP_SYS_ADMIN."""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    made = tmp_path.resolve() / "root"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def watch(socket_path: Path) -> FanotifyWatch:
+    return FanotifyWatch(socket_path, patience=5)
+
+
+def status(process: int) -> dict[str, str]:
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (each.partition(":") for each in lines)}
+
+
+def test_it_holds_two_capabilities_and_has_no_network(
+    socket_path: Path, root: Path, watch: FanotifyWatch
+) -> None:
+    with watcher_process(socket_path) as process, watching(watch, [root]):
+        found = status(process.pid)
+        assert {found[f"Cap{each}"] for each in ("Eff", "Prm", "Bnd")} == {TWO}
+        assert {int(found[f"Cap{each}"], 16) for each in ("Inh", "Amb")} == {0}
+        assert found["NoNewPrivs"] == "1"
+        assert socket_path.stat().st_mode & 0o777 == 0o600
+        network = Path(f"/proc/{process.pid}/ns/net").readlink()
+        assert network != Path("/proc/self/ns/net").readlink()
+        interfaces = Path(f"/proc/{process.pid}/net/dev").read_text().splitlines()[2:]
+        assert [line.split(":")[0].strip() for line in interfaces] == ["lo"]
+
+
+def test_it_holds_no_directory_open(socket_path: Path, root: Path, watch: FanotifyWatch) -> None:
+    """Or nobody could unmount it."""
+    with watcher_process(socket_path) as process, watching(watch, [root]) as here:
+        here.caught_up()
+        links = [each.readlink() for each in Path(f"/proc/{process.pid}/fd").iterdir()]
+        assert not [each for each in links if each.is_relative_to(root)]
+
+
+def test_when_it_dies_all_roots_are_missed_until_it_is_back(socket_path: Path, root: Path) -> None:
+    other = root.parent / "other"
+    other.mkdir()
+    watch = FanotifyWatch(socket_path, patience=0.1)
+    with watching(watch, [root, other]) as here:
+        here.until(lambda: here.ear.causes("root") == here.ear.causes("other") == DEAD)
+        for _ in range(2):
+            with watcher_process(socket_path) as process:
+                here.ear.forget()
+                here.tend_until(lambda: here.ear.causes("other") == DEAD)
+                here.caught_up()
+                here.ear.forget()
+                process.kill()
+                here.until(lambda: here.ear.causes("root") == here.ear.causes("other") == DEAD)
+        here.ear.forget()
+        here.watch.tend()
+        here.watch.renew("root")
+        assert not here.ear.gaps, "it is not said all the time"
+
+
+def test_it_outlives_the_scanner(socket_path: Path, root: Path) -> None:
+    with watcher_process(socket_path) as process:
+        for _ in range(3):
+            with watching(FanotifyWatch(socket_path), [root]) as here:
+                here.caught_up()
+                assert not here.ear.gaps
+        assert process.poll() is None
+
+
+def test_one_that_hangs_is_found_and_another_one_used(socket_path: Path, root: Path) -> None:
+    now = [0.0]
+    watch = FanotifyWatch(socket_path, clock=lambda: now[0])
+    with watcher_process(socket_path) as process, watching(watch, [root]) as here:
+        here.watch.tend()
+        process.send_signal(signal.SIGSTOP)
+        here.watch.tend()
+        now[0] = PATIENCE + 1
+        here.tend_until(lambda: here.ear.causes() == DEAD)
+        process.send_signal(signal.SIGCONT)
+        here.ear.forget()
+        here.tend_until(lambda: here.ear.causes() == DEAD)
+        here.caught_up()
+
+
+def test_it_ends_when_it_is_asked_to(socket_path: Path, root: Path, watch: FanotifyWatch) -> None:
+    with watcher_process(socket_path) as process, watching(watch, [root]) as here:
+        process.terminate()
+        assert process.wait(3) == 0
+        here.until(lambda: here.ear.causes() == DEAD)
+
+
+def test_it_takes_a_socket_that_listens_already(
+    socket_path: Path, root: Path, watch: FanotifyWatch
+) -> None:
+    """As systemd hands it over."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(str(socket_path))
+        listening.listen()
+        number = listening.fileno()
+        program = "import sys,threading; from hashwacht.intake.watcher import serve;"
+        program += f"serve({number}, threading.Event())"
+        command = [sys.executable, "-c", program]
+        with subprocess.Popen(command, pass_fds=[number]) as process:
+            with watching(watch, [root]) as here:
+                here.caught_up()
+                assert not here.ear.gaps
+            process.kill()
+
+
+def test_without_the_capability_it_says_what_to_do(socket_path: Path) -> None:
+    program = (
+        "import sys, threading\n"
+        "from pathlib import Path\n"
+        "from hashwacht.errors import ConfigurationError\n"
+        "from hashwacht.intake.privileges import keep\n"
+        "from hashwacht.intake.watcher import serve\n"
+        "keep(())\n"
+        "try:\n"
+        "    serve(Path(sys.argv[1]), threading.Event())\n"
+        "except ConfigurationError as error:\n"
+        "    print(error.advice)\n"
+    )
+    command = [sys.executable, "-c", program, str(socket_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    assert "CAP_SYS_ADMIN" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "message",
+    [b"GET / HTTP/1.0\r\n\r\n", watch_wire.renew(0), b"\xff" * 100, b""],
+    ids=["other protocol", "too early", "any bytes", "nothing"],
+)
+def test_nonsense_ends_the_connection_and_nothing_else(
+    socket_path: Path, root: Path, watch: FanotifyWatch, message: bytes
+) -> None:
+    with watcher_process(socket_path) as process:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            wait_for(socket_path)
+            client.connect(str(socket_path))
+            client.sendall(message)
+            client.shutdown(socket.SHUT_WR)
+            client.settimeout(5)
+            with suppress(ConnectionResetError):
+                assert client.recv(100) == b""
+        with watching(watch, [root]) as here:
+            here.caught_up()
+        assert process.poll() is None
+
+
+def wait_for(path: Path) -> None:
+    """Wait until somebody listens there."""
+    for _ in range(500):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            if path.exists() and client.connect_ex(str(path)) == 0:
+                return
+        threading.Event().wait(0.01)
+    raise AssertionError("nobody listens")
+
+
+@pytest.fixture
+def impostor(socket_path: Path) -> Iterator[socket.socket]:
+    """Listen where the watcher should."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(str(socket_path))
+        listening.listen()
+        yield listening
+
+
+def test_a_watcher_that_talks_nonsense_is_a_gap(
+    impostor: socket.socket, root: Path, watch: FanotifyWatch
+) -> None:
+    def talk() -> None:
+        connected, _ = impostor.accept()
+        with connected:
+            connected.sendall(frame(0, watch_wire.READY))
+            pinged = b""
+            while watch_wire.PING not in pinged[-1:]:
+                pinged = connected.recv(1000)
+            connected.sendall(b"".join(watch_wire.names([watch_wire.Named(7, 0, b"/x")])))
+            while connected.recv(1000):
+                pass
+
+    thread = threading.Thread(target=talk)
+    thread.start()
+    with watching(watch, [root]) as here:
+        assert not here.ear.gaps
+        here.watch.tend()
+        here.until(lambda: here.ear.causes() == DEAD)
+        assert not here.ear.heard
+        impostor.close()
+        here.watch.tend()
+        thread.join(5)
+
+
+def test_a_scanner_that_takes_nothing_costs_little_memory_and_is_told_of_its_gap(
+    socket_path: Path, root: Path
+) -> None:
+    setting = Path("/proc/sys/fs/fanotify/max_queued_events")
+    before = setting.read_text()
+    with (
+        watcher_process(socket_path) as process,
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client,
+    ):
+        wait_for(socket_path)
+        client.connect(str(socket_path))
+        setting.write_text("1000")
+        try:
+            client.sendall(watch_wire.watch([Root("root", bytes(root))]))
+            cutter, heard = Cutter(), list[tuple[bytes, bytes]]()
+            while not heard:
+                heard += cutter.feed(client.recv(100_000))
+        finally:
+            setting.write_text(before)
+        assert heard == [(watch_wire.READY, b"")]
+        directory = root.joinpath(*["d" * 200] * 15)
+        directory.mkdir(parents=True)
+        for number in range(6000):
+            write(directory / f"{number}")
+        used = int(status(process.pid)["VmHWM"].split()[0])
+        assert used < 60_000, f"{used} kB"
+        gaps: list[Missed] = []
+        while not gaps:
+            heard = list(cutter.feed(client.recv(100_000)))
+            gaps = [watch_wire.read_missed(body) for kind, body in heard if kind == b"M"]
+        assert gaps[0].cause is Cause.OVERFLOW
+
+
+def test_nobody_else_is_told_names(root: Path) -> None:
+    """Even if the socket is open to all."""
+    with tempfile.TemporaryDirectory(prefix="hw-") as directory:
+        Path(directory).chmod(0o755)
+        path = Path(directory) / "watcher.sock"
+        with watcher_process(path):
+            wait_for(path)
+            path.chmod(0o777)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+                try:
+                    os.seteuid(65534)
+                    client.connect(str(path))
+                finally:
+                    os.seteuid(0)
+                client.settimeout(5)
+                with suppress(ConnectionResetError, BrokenPipeError):
+                    client.sendall(watch_wire.watch([Root("root", bytes(root))]))
+                    assert client.recv(100) == b""
+            ear, watch = Ear(), FanotifyWatch(path)
+            watch.start([Root("root", bytes(root))], ear)
+            watch.close()
+            assert not ear.gaps
