@@ -1,0 +1,85 @@
+"""``docs/daemon.md`` says nothing that is not so: commands, events, units, exit codes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from hashwacht.cli.root import root
+from hashwacht.cli.status import EXIT_CODES
+from hashwacht.events import Event
+from hashwacht.settings.example import example
+
+CHECKOUT = Path(__file__).parents[3]
+TEXT = (CHECKOUT / "docs" / "daemon.md").read_text()
+
+COMMANDS = sorted(
+    {
+        found.strip()
+        for found in re.findall(r"(?:^[#$] |`|&& )hashwacht ((?:[a-z-]+ ?)+)", TEXT, re.MULTILINE)
+    }
+)
+
+
+def known(words: list[str]) -> bool:
+    """Tell if the first words are a command, with what follows as its arguments."""
+    command: click.Command | None = root
+    for word in words:
+        if not isinstance(command, click.Group):
+            return True
+        with click.Context(command) as context:
+            command = command.get_command(context, word)
+        if command is None:
+            return False
+    return True
+
+
+def test_the_commands_of_the_document_were_found() -> None:
+    assert {"status", "units", "flood list", "audit checkpoint"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_in_it_exists(command: str) -> None:
+    assert known(command.split())
+
+
+def test_every_option_in_it_exists() -> None:
+    for line in re.findall(r"^# hashwacht (.*?)(?:  +#.*)?$", TEXT, re.MULTILINE):
+        (first, *rest) = re.split(" && ", line)[0].split()
+        command = root.get_command(click.Context(root), first)
+        while isinstance(command, click.Group):
+            command = command.get_command(click.Context(command), rest.pop(0))
+        assert command is not None
+        options = {each for parameter in command.params for each in parameter.opts}
+        assert {word for word in rest if word.startswith("--")} <= options
+
+
+def test_the_table_of_events_is_complete() -> None:
+    told = dict(re.findall(r"^\| `([a-z-]+)` \| `([0-9a-f]{32})` \|$", TEXT, re.MULTILINE))
+    assert told == {event.label: event.value for event in Event}
+
+
+def test_the_table_of_exit_codes_is_right() -> None:
+    told = re.findall(r"^\| (\d) \| `([A-Z ]+)` \|", TEXT, re.MULTILINE)
+    assert told == [
+        (str(int(code)), protection.value.upper().replace("-", " "))
+        for protection, code in EXIT_CODES.items()
+    ]
+
+
+def test_every_setting_that_it_names_exists() -> None:
+    keys = set(re.findall(r"`((?:daemon|hold|quarantine|alerts|fingerprint)\.[a-z_]+)`", TEXT))
+    assert "daemon.metrics_file" in keys
+    for key in keys:
+        section, _, name = key.partition(".")
+        assert f"[{section}]" in example()
+        assert re.search(rf"^#?{name} = ", example(), re.MULTILINE) or f"[{key}]" in example()
+
+
+def test_every_unit_that_it_names_exists() -> None:
+    units = CHECKOUT / "packaging" / "systemd"
+    for name in set(re.findall(r"hashwacht[a-z-]*\.(?:target|socket|service)", TEXT)):
+        assert (units / name).exists(), name
