@@ -80,6 +80,15 @@ class Clerk:
             for look in seen:
                 os.close(look.fd)
 
+    def put_off(self, looks: Sequence[Look], parts: Parts) -> None:
+        """Look at these again later, each time later, because something is wrong with one."""
+        entries = {look.task.entry for look in looks}
+        patiently(lambda: self._store.journal.postpone(self._later(entries, parts)), self._stop)
+
+    def _later(self, failed: set[Entry], parts: Parts) -> dict[Entry, float]:
+        busy, now = parts.settings.busy, self._clock()
+        return {entry: now + pause(AGAIN, busy, entry.attempts) for entry in failed}
+
     def _keep(self, looks: Sequence[Look]) -> dict[Entry, int]:
         """Keep fingerprints and names before anybody is asked; say which content lies where."""
         rows: defaultdict[bytes, list[Row]] = defaultdict(list)
@@ -132,8 +141,7 @@ class Clerk:
     def _settle(self, looks: Sequence[Look], failed: set[Entry], parts: Parts) -> None:
         """Strike out what is done, and put off what is not."""
         done: list[Entry] = []
-        busy, now = parts.settings.busy, self._clock()
-        later = {entry: now + pause(AGAIN, busy, entry.attempts) for entry in failed}
+        later = self._later(failed, parts)
         gone: defaultdict[bytes, list[bytes]] = defaultdict(list)
         for look in looks:
             entry = look.task.entry

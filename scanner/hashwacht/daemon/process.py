@@ -150,7 +150,6 @@ class _Process:
             return self._reload(read)
 
         self._scanner.tended = tended
-        threading.Thread(target=self._warm, name="warm", daemon=True).start()
         self._log.append(Act.STARTED, WHO, {"pid": os.getpid()})
         _log.info("started", extra=about(Event.STARTED))
         try:
@@ -161,14 +160,6 @@ class _Process:
             observed.current.now.pipeline.close()
         self._log.append(Act.STOPPED, WHO, {"pid": os.getpid()})
         _log.info("stopped in order", extra=about(Event.STOPPED))
-
-    def _warm(self) -> None:
-        """Have a first worker born before there is a file for it; learn what confines it."""
-        fingerprinter = self._scanner.observed.current.now.pipeline.fingerprinter
-        try:
-            self._reporting.sandbox = dict(getattr(fingerprinter, "layers", {}))
-        except HashwachtError as error:
-            _log.warning("no worker could be started: %s", error.message)
 
     def _reload(self, read: Callable[[], Configuration]) -> Parts | None:
         self._notifier.reloading()

@@ -33,6 +33,12 @@ OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.E
 GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG})
 """The path leads to no file any more, or only over a link."""
 
+PASSING = frozenset({errno.EIO, errno.ETIMEDOUT, errno.ESTALE})
+"""A disk, a server or a worker that failed; it may go better the next time."""
+
+TRIES = 8
+"""So often it is tried again, for a minute in all; then a walk will come by."""
+
 NOWHERE = FileId(0, 0, 0, 0, 0)
 
 
@@ -115,7 +121,9 @@ class Reader:
             return Gone(task)
         if error.errno in OURS:
             return self._later(task)
-        return Unread(task, at, 1, Reason.UNREADABLE, error.strerror or str(error))
+        passes = error.errno in PASSING and task.entry.attempts < TRIES
+        again = self._later(task).due if passes else None
+        return Unread(task, at, 1, Reason.UNREADABLE, error.strerror or str(error), again)
 
     def _later(self, task: Task) -> Later:
         settings = self._settings()

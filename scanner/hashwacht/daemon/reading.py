@@ -15,6 +15,7 @@ from hashwacht.daemon.looks import Later, Look, Seen, Task
 from hashwacht.daemon.parts import Parts
 from hashwacht.daemon.reader import Means, Reader
 from hashwacht.daemon.threads import Threads
+from hashwacht.errors import HashwachtError
 
 _log = logging.getLogger(__name__)
 
@@ -81,10 +82,21 @@ class Reading:
             for look, parts in batch:
                 together[parts].append(look)
             for parts, looks in together.items():
-                try:
-                    self._clerk.record(looks, parts)
-                finally:
-                    self._dispatcher.done([look.task.entry for look in looks], parts)
+                self._record(looks, parts)
+
+    def _record(self, looks: list[Look], parts: Parts) -> None:
+        """Record some; if that fails they are still in the journal, and looked at once more."""
+        try:
+            self._clerk.record(looks, parts)
+        except HashwachtError as error:
+            if not error.retryable:
+                raise
+            _log.warning("%s; tried again", error.message)
+        except Exception:  # noqa: BLE001  # one file must not end the watch over all others
+            _log.exception("what was found could not be recorded")
+            self._clerk.put_off(looks, parts)
+        finally:
+            self._dispatcher.done([look.task.entry for look in looks], parts)
 
     def _collect(self) -> list[Looked]:
         """Wait for one, and take what else is there; nothing at the end."""

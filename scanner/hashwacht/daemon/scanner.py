@@ -145,7 +145,7 @@ class Scanner:
     def _start(self) -> None:
         """Start the journaler first, so that nothing the watch says has to wait."""
         self._journaling.start(
-            "journaler", lambda: self._journaler.run(self._seeing, self._written)
+            "journaler", lambda: self._journaler.run(self._seeing, self._written), vital=True
         )
         try:
             self._seeing.begin(self._current.now.roots)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hashwacht.daemon.health import FILE_NAME, Health, HealthFile, Stage
 from hashwacht.state.store import Store
-from hashwacht.testing.program import Program
+from hashwacht.testing.program import PROGRAM, Program
 
 PATIENCE = 30.0
 """Seconds until something that should happen counts as not happening."""
@@ -23,7 +23,7 @@ class DaemonProgram(Program):
     def __init__(self, home: Path) -> None:
         """Prepare *home*; ``watch`` what is to be watched."""
         super().__init__(home)
-        self.runtime = home / "run"
+        self.runtime, self.log = home / "run", home / "daemon.log"
         with self.configuration.open("a") as file:
             file.write(f'[daemon]\nruntime = "{self.runtime}"\nquiet = "50ms"\ncanary = "1s"\n')
 
@@ -45,20 +45,23 @@ class DaemonProgram(Program):
     def scanner(self) -> Iterator[subprocess.Popen[bytes]]:
         """Run the scanner until this is left; it is watching when it is given."""
         (self.runtime / FILE_NAME).unlink(missing_ok=True)
-        process = self.start("daemon", "scanner")
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603  # our own program
+                [PROGRAM, "daemon", "scanner"], env=self.environment, cwd=self.home, stderr=log
+            )
         try:
             self.wait_for(lambda: self.is_watching(process), "watching")
             yield process
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-            _, errors = process.communicate(timeout=PATIENCE)
-        assert process.returncode in {0, -signal.SIGKILL}, errors.decode()
+            process.wait(PATIENCE)
+        assert process.returncode in {0, -signal.SIGKILL}, self.log.read_text()
 
     def is_watching(self, process: subprocess.Popen[bytes]) -> bool:
         """Say if the scanner says of itself that it watches."""
         if process.poll() is not None:
-            raise AssertionError(process.communicate()[1].decode())
+            raise AssertionError(self.log.read_text())
         health = self.health()
         return health is not None and health.stage is Stage.WATCHING
 

@@ -26,7 +26,7 @@ class Uploader(threading.Thread):
     """Puts files in, in every way there is, until it is told to stop."""
 
     def __init__(self, root: Path) -> None:
-        super().__init__()
+        super().__init__(daemon=True)
         self.root, self.ended = root, threading.Event()
         self.known: set[bytes] = set()
         self.files = 0
