@@ -19,6 +19,16 @@ _FATES = {
     State.RESTORED: Fate.RESTORED,
     State.DESTROYED: Fate.DESTROYED,
 }
+_HOLDABLE = frozenset(
+    {
+        Obstacle.NO_RECIPIENTS,
+        Obstacle.NOT_PERMITTED,
+        Obstacle.READ_ONLY,
+        Obstacle.FULL,
+        Obstacle.FAILED,
+    }
+)
+"""Obstacles to sealing after which the file is certainly still where it was."""
 
 
 class FileHands:
@@ -108,6 +118,7 @@ def _undone(refusal: Refusal) -> Undone:
         refusal.reason.advice,
         lost=refusal.reason is Obstacle.GONE,
         passing=refusal.reason.passing,
+        holdable=refusal.reason in _HOLDABLE,
     )
 
 

@@ -23,7 +23,7 @@ from hashwacht.casework.guard import Guard
 from hashwacht.casework.hands import Hands, Undone
 from hashwacht.casework.opening import opened
 from hashwacht.casework.performing import UNCLEAR, Performer
-from hashwacht.casework.placing import UNDETERMINED, Placing
+from hashwacht.casework.placing import UNDETERMINED, Placing, standing
 from hashwacht.casework.reopening import reopen
 from hashwacht.casework.turn import Turn
 from hashwacht.policy import Action, decide
@@ -103,6 +103,7 @@ class Casework:
             case = opened(page, found)
             released = case is not None and case.state is CaseState.RELEASED
             decision = decide(found.verdict, self._root(found.root), released=released)
+            decision = standing(here, found, decision)
             restored = here is not None and here.state is PlaceState.RESTORED
             if decision.action is Action.ALLOW or restored:
                 place = self._placing.dropped(page, here, found)

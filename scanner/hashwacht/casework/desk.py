@@ -6,6 +6,7 @@ without one, and neither ever sees the other's half-done work.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from hashwacht.casework.book import Book
 from hashwacht.casework.hands import Hands, Undone
 from hashwacht.casework.performing import UNCLEAR, Performer
 from hashwacht.casework.turn import Turn
+from hashwacht.paths import show
 from hashwacht.state.audit import Act
 from hashwacht.state.audit_line import JSON
 from hashwacht.state.cases import Case, CaseState
@@ -30,6 +32,7 @@ UNFINISHED = (
 """States of places about which something can still be decided."""
 
 _NOT_SO = "it is neither held nor sealed"
+_TAKEN = "Name another path with --to, or move away what lies there."
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +139,12 @@ class Desk:
 
     def _restore(self, place: Place, secrets: Sequence[str], why: str, to: bytes | None) -> Outcome:
         target = to or place.path
-        begun = replace(
-            place, state=PlaceState.RESTORING, path=target, due=self._book.clock(), held=""
-        )
+        if os.path.lexists(target):
+            return self._back(place, Undone("taken", show(target), _TAKEN), Act.RESTORED)
+        begun = replace(place, state=PlaceState.RESTORING, path=target, due=self._book.clock())
         with self._book.page() as page:
             for other in self._store.places.live(target):
-                if other.key == place.key:
-                    gone = replace(other, state=PlaceState.GONE, due=None)
-                    page.place(gone, Act.GONE, detail="a sealed file is to be put there")
+                page.place(replace(other, state=PlaceState.GONE, due=None), Act.GONE)
             page.place(begun)
         done = self._hands.restore(place, secrets, who=self._book.who, why=why, to=to)
         if isinstance(done, Undone):

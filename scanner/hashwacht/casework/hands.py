@@ -35,7 +35,8 @@ class Undone:
 
     *problem* is a word, *detail* one printable line, *advice* what to do next.  *lost*: the file
     is not there any more, or holds another content, so there is nothing to be tried again.
-    *passing*: it may succeed by itself when tried again.
+    *passing*: it may succeed by itself when tried again.  *holdable*: what cannot be sealed can
+    perhaps be held where it is.
     """
 
     problem: str
@@ -43,6 +44,7 @@ class Undone:
     advice: str = ""
     lost: bool = False
     passing: bool = False
+    holdable: bool = False
 
     def __str__(self) -> str:
         return f"{self.problem}: {self.detail}" if self.detail else self.problem

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 
 from hashwacht.casework import wording
@@ -55,10 +56,20 @@ class Performer:
         assert fd is not None, "given or opened"
         case = self._told(place)
         if place.action is Action.QUARANTINE:
-            return self._record(place, self._hands.quarantine(fd, place, case))
+            done = self._hands.quarantine(fd, place, case)
+            if isinstance(done, Done) or not done.holdable:
+                return self._record(place, done)
+            return self._record(self._held_meanwhile(place, fd, case), done)
         done = self._hands.hold(fd, place, case)
         # Holding changes the file's times; without that it would be taken for another one.
         return self._record(replace(place, file=FileId.of(os.fstat(fd))), done)
+
+    def _held_meanwhile(self, place: Place, fd: int, case: Mapping[str, JSON]) -> Place:
+        """Hold what should be sealed and cannot be now: that is less, and better than nothing."""
+        done = self._hands.hold(fd, place, case)
+        if isinstance(done, Undone):
+            return replace(place, held="")
+        return replace(place, held=done.held, file=FileId.of(os.fstat(fd)))
 
     def release(self, place: Place, why: str) -> Place:
         """Let a held file be served again; *why* goes into the log."""

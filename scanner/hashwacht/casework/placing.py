@@ -22,7 +22,16 @@ UNDETERMINED = "undetermined"
 """The rule by which a file is held that nobody can say anything about."""
 
 _UNDONE = frozenset({PlaceState.WAITING, PlaceState.FAILED, PlaceState.PENDING})
+_DECIDED = _UNDONE | {PlaceState.HELD}
 _TRIED_AGAIN = frozenset({PlaceState.FAILED, PlaceState.HELD})
+
+
+def standing(here: Place | None, found: Found, decision: Decision) -> Decision:
+    """Say which decision holds: an answer that is missing takes nothing back that was decided."""
+    missing = found.verdict.outcome is Outcome.UNDETERMINED
+    if missing and here is not None and here.rule != UNDETERMINED and here.state in _DECIDED:
+        return Decision(here.action, here.rule)
+    return decision
 
 
 class Placing:
@@ -100,6 +109,8 @@ class Placing:
     def _due(self, page: Page, place: Place, action: Action, *, same: bool) -> Place:
         """Say what is to be done; a file that is held or sealed is never let go by this."""
         state = place.state
+        if action is Action.OBSERVE and state is PlaceState.HELD:
+            action = Action.HOLD  # what was held stays held until somebody or no match releases it
         if action is Action.OBSERVE:
             return _observed(place) if state in _UNDONE else place
         if state is PlaceState.HELD and place.action is Action.HOLD:

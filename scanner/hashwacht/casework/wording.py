@@ -60,7 +60,8 @@ def withdrawn(case: Case) -> str:
 def failed(case: Case | None, place: Place, tried: str, problem: Undone) -> str:
     """Say what could not be done, and what to do next."""
     number = f"case {case.id}: " if case else ""
-    return f"{number}{tried} failed ({problem}). {problem.advice} It is in {where(place)}"
+    meanwhile = " It is held meanwhile." if place.state is PlaceState.HELD else ""
+    return f"{number}{tried} failed ({problem}).{meanwhile} {problem.advice} {where(place)}"
 
 
 def flood(one: Flood, window: float) -> str:

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hashwacht.casework.acting import FileHands
 from hashwacht.casework.guard import Guard
+from hashwacht.casework.hands import Hands, Undone
 from hashwacht.casework.rulings import Rulings
 from hashwacht.errors import UsageError
 from hashwacht.notice import NoticeKind
@@ -21,6 +23,20 @@ from hashwacht.state.floods import Floods, Ruling, Scope
 from hashwacht.state.places import Place, Places, PlaceState
 from hashwacht.testing.casework import HOLD, UNANSWERED, Office, at
 from hashwacht.types import FileId
+
+
+class Idle(FileHands):
+    """Hands that do nothing."""
+
+    def __init__(self, _: Hands) -> None:
+        pass
+
+    def quarantine(self, *_: object) -> Undone:
+        return Undone("failed")
+
+    def recover(self) -> None:
+        pass
+
 
 LOGO = b"the logo of a content management system"
 
@@ -126,8 +142,7 @@ def test_an_account_and_a_root_have_limits_of_their_own(tmp_path: Path) -> None:
 
 
 def test_actions_that_fail_are_not_counted(tmp_path: Path) -> None:
-    office = Office(tmp_path, guard=GuardSettings(per_hash=2)).open()
-    office.vault._quarantine._recipients = ()
+    office = Office(tmp_path, guard=GuardSettings(per_hash=2), wrap=Idle).open()
     for number in range(5):
         office.settle(office.file(f"{number}.png"))
     assert states(office) == {"failed": 5}

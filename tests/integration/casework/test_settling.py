@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -22,6 +24,16 @@ NEAR = match(Signal("pdq", "0" * 64, 100))
 
 def mode(path: bytes) -> int:
     return stat.S_IMODE(at(path).stat().st_mode)
+
+
+@contextmanager
+def busy(office: Office, path: bytes) -> Iterator[None]:
+    """Have another process hold or release this file at this moment."""
+    found = at(path).stat()
+    claim = office.held._ledger.claim((found.st_dev, found.st_ino))
+    assert claim is not None
+    with claim:
+        yield
 
 
 def test_a_match_is_a_case_and_its_file_is_sealed_away(office: Office) -> None:
@@ -213,16 +225,17 @@ def test_more_evidence_extends_the_case(office: Office) -> None:
     assert office.acts() == ["case-opened", "found", "case-changed"]
 
 
-def test_an_action_that_fails_is_told_and_tried_again_ever_more_seldom(
+def test_what_cannot_be_sealed_is_held_told_and_tried_again_ever_more_seldom(
     office: Office,
 ) -> None:
     office.vault._quarantine._recipients = ()
     path = office.file("a.png")
-    assert office.settle(path) is Action.OBSERVE
-    (place,) = office.places()
-    assert place.state is PlaceState.FAILED
+    before = mode(path)
+    assert office.settle(path) is Action.HOLD
+    assert mode(path) == 0
     assert [notice.kind for notice in office.notices] == [NoticeKind.TROUBLE]
     assert "no-recipients" in office.notices[0].summary
+    assert "held meanwhile" in office.notices[0].summary
     pauses = []
     for _ in range(4):
         (place,) = office.places()
@@ -239,8 +252,24 @@ def test_an_action_that_fails_is_told_and_tried_again_ever_more_seldom(
     office.casework.retry(office.clock.now)
     (place,) = office.places()
     assert (place.state, place.due) == (PlaceState.QUARANTINED, None)
-    assert not os.path.lexists(path)
+    assert not at(path).exists()
+    record = office.vault.find(place.vault)
+    assert record is not None
+    assert record.attributes.mode == before
     assert office.notices[-1].kind is NoticeKind.CASE
+
+
+def test_what_can_be_neither_sealed_nor_held_is_told_and_tried_again(office: Office) -> None:
+    office.vault._quarantine._recipients = ()
+    path = office.file("a.png")
+    with busy(office, path):
+        assert office.settle(path) is Action.OBSERVE
+    (place,) = office.places()
+    assert (place.state, place.counted) == (PlaceState.FAILED, None)
+    office.clock.now += 60
+    office.casework.retry(office.clock.now)
+    (place,) = office.places()
+    assert (place.state, place.counted) == (PlaceState.HELD, office.clock.now)
 
 
 def test_a_held_file_stays_held_while_sealing_it_fails(office: Office) -> None:
@@ -260,7 +289,7 @@ def test_a_held_file_stays_held_while_sealing_it_fails(office: Office) -> None:
 def test_a_release_that_fails_is_tried_again_unless_it_matches_again(office: Office) -> None:
     path = office.file("a.png")
     office.settle(path, NEAR)
-    with office.held._ledger.claim(file_of(path)) or pytest.fail("taken"):
+    with busy(office, path):
         assert office.settle(path, NO_MATCH) is Action.HOLD
     (place,) = office.places()
     assert (place.state, place.due) == (PlaceState.HELD, office.clock.now + 60)
@@ -268,17 +297,12 @@ def test_a_release_that_fails_is_tried_again_unless_it_matches_again(office: Off
     office.clock.now += 3600
     office.casework.retry(office.clock.now)
     assert mode(path) == 0
-    with office.held._ledger.claim(file_of(path)) or pytest.fail("taken"):
+    with busy(office, path):
         office.settle(path, NO_MATCH)
     office.clock.now += 3600
     office.casework.retry(office.clock.now)
     assert mode(path) != 0
     assert [place.state for place in office.places()] == [PlaceState.RELEASED]
-
-
-def file_of(path: bytes) -> tuple[int, int]:
-    found = at(path).stat()
-    return found.st_dev, found.st_ino
 
 
 def test_what_fails_and_is_gone_when_tried_again_is_gone(office: Office) -> None:
