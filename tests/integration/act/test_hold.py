@@ -79,8 +79,10 @@ def test_nobody_else_can_open_it_and_then_everything_is_as_it_was(
 
 def test_both_may_be_repeated(by_mode: Hold, picture: Path, tmp_path: Path) -> None:
     before = Look.at(picture)
-    first = hold(by_mode, picture)
-    assert hold(by_mode, picture) == first
+    fd = os.open(picture, os.O_RDONLY)
+    first = by_mode.hold(fd, bytes(picture), CASE)
+    assert by_mode.hold(fd, bytes(picture), CASE) == first
+    os.close(fd)
     assert list(by_mode.all()) == [first]
     assert isinstance(first, Held)
     assert isinstance(by_mode.release(bytes(picture), first.file, CASE), Released)
@@ -116,8 +118,10 @@ def test_permissions_given_after_holding_stay_after_the_release(
 
 
 def test_a_file_that_had_no_permissions_has_none_afterwards(by_mode: Hold, picture: Path) -> None:
+    fd = os.open(picture, os.O_RDONLY)
     picture.chmod(0)
-    hold(by_mode, picture)
+    assert isinstance(by_mode.hold(fd, bytes(picture), CASE), Held)
+    os.close(fd)
     by_mode.release(bytes(picture), number(picture), CASE)
     assert mode(picture) == 0
 
@@ -209,6 +213,7 @@ from hashwacht.settings import HoldKind
 
 path, holds = Path(sys.argv[1]), Hold(Path(sys.argv[2]), HoldKind.MODE)
 found, seen = path.stat(), []
+fd = os.open(path, os.O_RDONLY)
 
 def both(die_at):
     step = 0
@@ -218,7 +223,6 @@ def both(die_at):
             step += 1
             if step == die_at:
                 os.kill(os.getpid(), signal.SIGKILL)
-    fd = os.open(path, os.O_RDONLY)
     sys.addaudithook(count)
     holds.hold(fd, bytes(path), "{}")
     holds.release(bytes(path), (found.st_dev, found.st_ino), "{}")
@@ -232,9 +236,7 @@ while status:
     status = os.waitpid(child, 0)[1]
     step += 1
     died_with = path.stat().st_mode & 0o7777
-    fd = os.open(path, os.O_RDONLY)
     held = holds.hold(fd, bytes(path), "{}")
-    os.close(fd)
     released = holds.release(bytes(path), held.file, "{}")
     seen.append((died_with, held.mode, released.changed, path.stat().st_mode & 0o7777))
 print(json.dumps([seen, len(list(Path(sys.argv[2]).glob("*.json")))]))

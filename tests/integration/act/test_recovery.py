@@ -249,10 +249,10 @@ def test_a_move_that_a_power_cut_has_undone_is_done_again(
 def test_our_own_directory_is_known_as_such_while_it_is_needed(
     tmp_path: Path, keys: KeyPair, vault: Vault, picture: Path
 ) -> None:
+    fd, key = judge(picture)
     holding = crash(tmp_path, keys, picture, TAKEN)
     [inside] = holding.iterdir()
     assert vault.holds(bytes(inside))
-    fd, key = judge(inside)
     refusal = vault.quarantine(fd, bytes(inside), key, {})
     os.close(fd)
     assert isinstance(refusal, Refusal)
