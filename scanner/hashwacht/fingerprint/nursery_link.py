@@ -68,6 +68,7 @@ class NurseryLink:
         self._order = order
         self._lock = Lock()
         self._ready: list[Any] | None = None
+        self._failed: NurseryGone | None = None
         self._control, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
         with theirs:
             try:
@@ -85,9 +86,11 @@ class NurseryLink:
     def ready(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Wait until it is loaded; give the recipe and the names of the digests.
 
-        Raises WorkerError if it could not load, with the last it said.
+        Raises NurseryGone if it could not load, with the last it said, however often it is asked.
         """
         with self._lock:
+            if self._failed is not None:
+                raise self._failed
             if self._ready is None:
                 self._ready = self._first_answer()
             recipe, digests = self._ready
@@ -107,10 +110,11 @@ class NurseryLink:
                 answer: list[Any] = json.loads(message)
                 return answer
             last = said.read().decode(errors="replace").strip().rpartition("\n")[2]
-        raise WorkerError(
+        self._failed = NurseryGone(
             f"the worker processes cannot be started: {last or 'no answer'}",
             advice="Run `hashwacht doctor`; it tries every decoder and limit by itself.",
         )
+        raise self._failed
 
     def bear(self, attempt: Attempt) -> WorkerLink:
         """Have a worker for *attempt* born.

@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from threading import Lock, Semaphore
-from types import TracebackType
 from typing import Self
 
 from hashwacht.errors import WorkerError
@@ -83,6 +82,7 @@ class WorkerPool:
         self._culprits.use(decoder(plan))
         self._nursery = NurseryLink(self._order)
         self._codecs: Mapping[Attempt, Codec] = {}
+        self._known: tuple[tuple[str, ...], tuple[str, ...]] | None = None
         self._digesting: Digesting | None = None
         self._changing = Lock()
         self._owner = os.getpid()
@@ -93,7 +93,7 @@ class WorkerPool:
     @property
     def recipe(self) -> tuple[str, ...]:
         """The signal types it attempts, each with its version."""
-        return self._nursery.ready()[0]
+        return self._loaded()[0]
 
     @property
     def layers(self) -> Layers:
@@ -234,13 +234,27 @@ class WorkerPool:
         try:
             return nursery.bear(attempt)
         except NurseryGone:
-            with self._changing:
-                if self._closed:
-                    raise _closed() from None
-                if self._nursery is nursery:
-                    nursery.close()
-                    self._nursery = NurseryLink(self._order)
-        return self._nursery.bear(attempt)
+            return self._instead_of(nursery).bear(attempt)
+
+    def _loaded(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Give recipe and digests, which any nursery of this pool would give."""
+        if self._known is None:
+            nursery = self._nursery
+            try:
+                self._known = nursery.ready()
+            except NurseryGone:
+                self._known = self._instead_of(nursery).ready()
+        return self._known
+
+    def _instead_of(self, nursery: NurseryLink) -> NurseryLink:
+        """Give the nursery that is there in place of one that has died."""
+        with self._changing:
+            if self._closed:
+                raise _closed()
+            if self._nursery is nursery:
+                nursery.close()
+                self._nursery = NurseryLink(self._order)
+            return self._nursery
 
     def _end(self, worker: WorkerLink) -> int | None:
         """Make sure that a worker is dead; give its wait status if known.
@@ -260,7 +274,7 @@ class WorkerPool:
     def _codec(self, attempt: Attempt) -> Codec:
         """Give what decodes the answers to an attempt; known once the nursery is ready."""
         if not self._codecs:
-            recipe, digests = self._nursery.ready()
+            recipe, digests = self._loaded()
             self._codecs = codecs(self._order.plan, self._types, recipe, digests)
         return self._codecs[attempt]
 
@@ -278,12 +292,7 @@ class WorkerPool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
 

@@ -1,0 +1,121 @@
+"""A full disk, a state that others hold, workers that are killed: all of it passes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hashwacht.act.age import make_key_pair
+from hashwacht.settings import RootSettings
+from hashwacht.state.places import PlaceState
+from hashwacht.testing.daemon_bench import DaemonBench, unasked
+from hashwacht.testing.daemon_program import DaemonProgram
+
+MIB = 1024 * 1024
+SEALED = PlaceState.QUARANTINED
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount 96 MiB of memory; skip where that is not allowed."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={96 * MIB}", "tmpfs", str(place)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"cannot mount a small file system: {getattr(error, 'stderr', error)}")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def test_a_full_disk_is_waited_out_and_nothing_is_lost(small_disk: Path, root: Path) -> None:
+    bench = DaemonBench(small_disk / "state", (RootSettings("uploads", root),))
+    bench.change(queue=50)
+    with bench.running():
+        bench.wait_until_done()
+        with suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
+            while True:
+                filler.write(bytes(4096))
+        for number in range(500):
+            (root / f"{number}").write_bytes(os.urandom(20))
+        time.sleep(1.0)  # the disk shall be full for a while: no event says so
+        assert bench.unasked(root), "nothing can be recorded just now"
+        (small_disk / "filler").unlink()
+        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_until_done()
+    bench.close()
+
+
+def test_a_state_that_another_process_holds_is_waited_for(bench: DaemonBench, root: Path) -> None:
+    with bench.running():
+        bench.wait_until_done()
+        with closing(sqlite3.connect(bench.state / "state.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            for number in range(50):
+                (root / f"{number}").write_bytes(b"%d" % number)
+            time.sleep(6.0)  # longer than SQLite itself waits
+            assert bench.unasked(root)
+            other.execute("ROLLBACK")
+        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_until_done()
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> DaemonProgram:
+    (tmp_path / "storage").mkdir()
+    return DaemonProgram(tmp_path)
+
+
+def test_workers_that_are_killed_cost_no_verdict(program: DaemonProgram, tmp_path: Path) -> None:
+    root = tmp_path / "storage"
+    program.watch("uploads", root)
+    program.know(b"known")
+    ended = threading.Event()
+    with program.scanner() as process, closing(program.state()) as store:
+        scanner = psutil.Process(process.pid)
+
+        def kill() -> None:
+            while not ended.wait(0.15):
+                for each in scanner.children(recursive=True):
+                    try:
+                        each.send_signal(signal.SIGKILL)
+                    except psutil.NoSuchProcess:
+                        continue
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        for number in range(150):
+            (root / f"{number}").write_bytes(b"%d" % number)
+            time.sleep(0.01)
+        ended.set()
+        killer.join()
+        program.wait_for(lambda: not unasked(store, root), "asked")
+        assert process.poll() is None
+
+
+def test_a_match_is_sealed_away_where_the_policy_says_so(
+    program: DaemonProgram, tmp_path: Path
+) -> None:
+    root, keys = tmp_path / "storage", make_key_pair()
+    program.watch("uploads", root, 'exact = "quarantine"')
+    with program.configuration.open("a") as file:
+        file.write(f'[quarantine]\nrecipients = ["{keys.public}"]\n')
+    program.know(b"known")
+    with program.scanner(), closing(program.state()) as store:
+        (root / "a").write_bytes(b"known")
+        (root / "b").write_bytes(b"harmless")
+        program.wait_for(lambda: not (root / "a").exists(), "sealed")
+        program.wait_for(lambda: (p := store.places.get(1)) and p.state is SEALED, "recorded")
+        program.wait_for(lambda: not unasked(store, root), "asked")
+        assert (root / "b").read_bytes() == b"harmless"
