@@ -113,8 +113,7 @@ class Casework:
                 place = self._placing.placed(page, case, here, found, decision)
         if place is not None and place.state is PlaceState.PENDING:
             place = self._performer.act(place, found.fd)
-        lifted = decision.action is Action.ALLOW and _lifts(found, place)
-        if place is not None and place.state is PlaceState.HELD and lifted:
+        if place is not None and decision.action is Action.ALLOW and _lifts(found, place):
             place = self._performer.release(place, decision.rule)
         return decision.action, place
 
@@ -129,7 +128,7 @@ class Casework:
             if known.key == found.key and known.state.live:
                 here = known
                 continue
-            if known.state is PlaceState.HELD:  # its very file may have been written anew
+            if known.held:  # its very file may have been written anew
                 known = self._performer.release(known, _OTHER)
             if known.state.live:
                 self._performer.gone(known, _OTHER)
@@ -180,10 +179,10 @@ class Casework:
         return self._roots.get(name) or RootSettings(name)
 
 
-def _lifts(found: Found, place: Place | None) -> bool:
+def _lifts(found: Found, place: Place) -> bool:
     """Say if a verdict ends a holding: not if an answer is missing that once was a match."""
     missing = found.verdict.outcome is Outcome.UNDETERMINED
-    return place is not None and (not missing or place.rule == UNDETERMINED)
+    return bool(place.held) and (not missing or place.rule == UNDETERMINED)
 
 
 @contextmanager

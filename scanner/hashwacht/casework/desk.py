@@ -81,7 +81,7 @@ class Desk:
         for place in self._store.places.of(case.key, -1, *UNFINISHED):
             with self._turn.taken():
                 fresh = self._fresh(place)
-                if fresh.state is PlaceState.HELD:
+                if fresh.held:
                     yield self._shown(self._performer.release(fresh, why))
                 elif fresh.state is PlaceState.QUARANTINED:
                     if sealed_too:

@@ -48,6 +48,10 @@ class Guard:
         """The seconds over which files are counted."""
         return self._settings.window
 
+    def counts(self, place: Place, now: float) -> bool:
+        """Say if a place is counted already, so that doing the same again is no further one."""
+        return place.counted is not None and place.counted > now - self._settings.window
+
     def ask(self, place: Place, now: float) -> Permission:
         """Say if a file may be acted upon; opens a flood if a limit has just been reached."""
         limits = [*self._limits(place)]

@@ -60,7 +60,7 @@ class Placing:
         return kept
 
     def dropped(self, page: Page, here: Place | None, found: Found) -> Place | None:
-        """Record that nothing is to be done about a file; one that is held is left to be released.
+        """Record that nothing is to be done about a file; what is held is left to be released.
 
         An answer that is missing takes back only what was done because it was missing.
         """
@@ -68,6 +68,8 @@ class Placing:
         if here is None or (missing and here.rule != UNDETERMINED):
             return here
         place = replace(here, file=found.id)
+        if here.held:
+            return place  # to be released, which records it
         if here.state in _UNDONE:
             place = page.place(_observed(place), Act.LET_BE)
         elif place != here:
@@ -89,9 +91,8 @@ class Placing:
 
     def permitted(self, page: Page, place: Place) -> Place:
         """Ask the flood guard; what it allows is counted and pending from now on."""
-        counted = place.state is PlaceState.PENDING and place.counted is not None
         pending = replace(place, state=PlaceState.PENDING, due=page.now, flood=None)
-        if place.rule == UNDETERMINED or counted:
+        if place.rule == UNDETERMINED or self._guard.counts(place, page.now):
             return pending
         permission = self._guard.ask(place, page.now)
         if permission.flood is None:
@@ -108,14 +109,17 @@ class Placing:
 
     def _due(self, page: Page, place: Place, action: Action, *, same: bool) -> Place:
         """Say what is to be done; a file that is held or sealed is never let go by this."""
-        state = place.state
-        if action is Action.OBSERVE and state is PlaceState.HELD:
+        if place.state is PlaceState.HELD and action is Action.OBSERVE:
             action = Action.HOLD  # what was held stays held until somebody or no match releases it
+        if place.state is PlaceState.HELD and not same:
+            # Its owner has given it permissions, or put the same content there once more.
+            place = replace(place, state=PlaceState.OBSERVED, due=None)
+        state = place.state
         if action is Action.OBSERVE:
             return _observed(place) if state in _UNDONE else place
         if state is PlaceState.HELD and place.action is Action.HOLD:
             place = replace(place, due=None)  # what was to be released is to be held again
-            if action is Action.HOLD and same:
+            if action is Action.HOLD:
                 return place
         if state in _TRIED_AGAIN and place.due is not None and place.due > page.now:
             return place
