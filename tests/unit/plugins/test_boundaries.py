@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -49,7 +50,7 @@ def checker(matcher: KnowingMatcher) -> Iterator[Checker]:
         yield made
 
 
-@pytest.fixture(params=["asgi", "wsgi"])
+@pytest.fixture(params=["asgi", "wsgi", "wsgi, chunked"])
 def send(
     request: pytest.FixtureRequest, checker: Checker, matcher: KnowingMatcher
 ) -> Iterator[Send]:
@@ -60,6 +61,8 @@ def send(
     driver: Any = over_asgi if request.param == "asgi" else over_wsgi
 
     def send_it(chunks: Sequence[bytes], content_type: str = MULTIPART, **more: Any) -> Outcome:
+        if request.param == "wsgi, chunked":  # a body without a length, to its end
+            more["length"] = None
         outcome = driver.send(chunks, content_type, **more)
         assert isinstance(outcome, Outcome)
         return outcome
@@ -79,6 +82,11 @@ CASES = {
     "a match compressed": (
         gzip.compress(form(file_part(KNOWN)), mtime=0),
         (("Content-Encoding", "gzip"),),
+        403,
+    ),
+    "a match deflated": (
+        zlib.compress(form(file_part(KNOWN))),
+        (("Content-Encoding", "deflate"),),
         403,
     ),
     "no match compressed": (
