@@ -14,7 +14,8 @@ import pytest
 
 from hashwacht.announcement import Announcement, Cause, Lane, Listener, Root
 from hashwacht.testing.daemon_bench import DaemonBench, digest
-from hashwacht.types import Outcome
+from hashwacht.testing.fakes import CountingFingerprinter
+from hashwacht.types import Fingerprint, Outcome
 
 
 def causes(bench: DaemonBench) -> set[Cause]:
@@ -93,11 +94,20 @@ def test_a_walk_keeps_its_findings_within_the_backlog(bench: DaemonBench, root: 
     assert 0 < deepest[0] < 1200
 
 
+class Slow(CountingFingerprinter):
+    """Takes its time for every file."""
+
+    def fingerprint(self, fd: int) -> Fingerprint:
+        time.sleep(0.01)
+        return super().fingerprint(fd)
+
+
 def test_an_upload_is_served_before_what_a_walk_has_found(bench: DaemonBench, root: Path) -> None:
-    for number in range(2000):
+    bench.counting = Slow(bench.fingerprinter())
+    for number in range(1000):
         (root / f"{number}").write_bytes(b"%d" % number)
     with bench.running():
-        bench.wait_for(lambda: bench.waiting(Lane.RECONCILE) > 1000, "found by the walk")
+        bench.wait_for(lambda: bench.waiting(Lane.RECONCILE) > 500, "found by the walk")
         (root / "upload").write_bytes(b"upload")
         bench.wait_for(
             lambda: bytes(root / "upload") in {f.path for f in list(bench.casework.found)}, "told"
