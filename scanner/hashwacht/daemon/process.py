@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from hashwacht import compose
+from hashwacht import __version__, compose
 from hashwacht.daemon.gap_keeping import WHO, GapKeeping
 from hashwacht.daemon.health import HealthFile, Stage
 from hashwacht.daemon.inherited import inherited
@@ -34,7 +34,9 @@ from hashwacht.intake.watching import build
 from hashwacht.notice import Notice
 from hashwacht.pipeline import Pipeline
 from hashwacht.settings import Configuration, Settings
+from hashwacht.settings.digest import digest
 from hashwacht.state.audit import Act
+from hashwacht.state.audit_line import JSON
 from hashwacht.state.store import Store
 
 _log = logging.getLogger(__name__)
@@ -150,7 +152,7 @@ class _Process:
             return self._reload(read)
 
         self._scanner.tended = tended
-        self._log.append(Act.STARTED, WHO, {"pid": os.getpid()})
+        self._log.append(Act.STARTED, WHO, configured(self._settings))
         _log.info("started", extra=about(Event.STARTED))
         try:
             self._scanner.run(stop, each_round)
@@ -171,7 +173,7 @@ class _Process:
             return None
         else:
             self._settings = settings
-            self._log.append(Act.RELOADED, WHO, {"roots": [each.name for each in settings.roots]})
+            self._log.append(Act.RELOADED, WHO, configured(settings))
             _log.info("the configuration was read anew", extra=about(Event.RELOADED))
             return parts
         finally:
@@ -200,6 +202,25 @@ def _make(runtime: Path) -> None:
             f"{runtime}: {error.strerror}",
             advice="Make daemon.runtime a directory that this user may write to.",
         ) from error
+
+
+def configured(settings: Settings) -> dict[str, JSON]:
+    """Say which release runs and how it is configured, for the audit log."""
+    roots: dict[str, JSON] = {
+        root.name: {
+            "exact": str(root.exact),
+            "near": str(root.near),
+            "categories": {name: str(wish) for name, wish in root.categories},
+            "undetermined": str(root.undetermined),
+        }
+        for root in settings.roots
+    }
+    return {
+        "pid": os.getpid(),
+        "version": __version__,
+        "configuration_sha256": digest(settings),
+        "roots": roots,
+    }
 
 
 def roots_of(settings: Settings) -> Roots:

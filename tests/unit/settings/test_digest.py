@@ -1,0 +1,24 @@
+"""The digest of the configuration: the same for the same values, another for others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from hashwacht.settings import GuardSettings, Settings, StateSettings
+from hashwacht.settings.digest import digest
+
+
+def test_the_same_values_have_the_same_digest() -> None:
+    assert digest(Settings()) == digest(Settings())
+    assert len(digest(Settings())) == 64
+
+
+def test_any_other_value_has_another_digest() -> None:
+    settings = Settings()
+    others = [
+        replace(settings, guard=GuardSettings(per_hash=26)),
+        replace(settings, state=StateSettings(Path("/elsewhere"))),
+        replace(settings, state=StateSettings(Path("/odd-\udcff"))),
+    ]
+    assert len({digest(each) for each in (settings, *others)}) == 4
