@@ -1,8 +1,8 @@
 """One scanner that is connected to the watcher: its roots, its marks, and what it is told.
 
-A loop of one thread.  What the scanner does not take is held up to a bound; then the kernel's
-queue fills, and when that is full the kernel says so.  Every scanner begins with a queue of its
-own, so that nothing is heard of which it was not there for.
+A loop in a thread of its own.  What the scanner does not take is held up to a bound; then the
+kernel's queue fills, and when that is full the kernel says so.  Every scanner begins with a queue
+of its own, so that nothing is heard of which it was not there for.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ class Session:
     def __init__(self, connected: socket.socket) -> None:
         """Take a connected socket; the caller closes it."""
         self._socket = connected
+        self.round = time.monotonic()
+        """When it last came round, in seconds from anywhere."""
         self._cutter = Cutter()
         self._out = bytearray()
         self._roots: list[Root] = []
@@ -90,6 +92,7 @@ class Session:
         poll = select.poll()
         poll.register(mounts.fileno(), select.POLLPRI)
         while not stop.is_set():
+            self.round = time.monotonic()
             poll.register(self._socket, select.POLLIN | (select.POLLOUT if self._out else 0))
             poll.register(group, select.POLLIN if len(self._out) < HELD else 0)
             ready = dict(poll.poll(TICK / 2 * 1000))

@@ -12,6 +12,8 @@ import os
 import socket
 import struct
 import threading
+import time
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -24,28 +26,74 @@ from hashwacht.wire.frames import Nonsense
 WAIT = 0.5
 """Seconds after which a wish to stop is noticed at the latest."""
 
+MOST = 4
+"""Scanners at a time: there is one, and another one while it begins anew."""
+
+HUNG = 30.0
+"""Seconds after which a thread that has not come round is taken to hang."""
+
 _PEER = struct.Struct("3i")
 """struct ucred: process, user, group."""
 
 _log = logging.getLogger(__name__)
 
 
-def serve(socket_path: Path | int, stop: threading.Event) -> None:
-    """Serve one scanner after the other on a socket until *stop* is set.
+def serve(
+    socket_path: Path | int,
+    stop: threading.Event,
+    *,
+    ready: Callable[[], None] = lambda: None,
+    alive: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve every scanner that connects until *stop* is set.
 
-    *socket_path* is where to make it, or the descriptor of one that listens already.  To be
+    There are two for a while when a scanner begins anew, with other roots.  *socket_path* is
+    where to make the socket, or the descriptor of one that listens already.  *ready* is called
+    when it serves, *alive* about twice a second as long as all that it does goes on.  To be
     called by the first thread of a process of its own: it gives up privileges for good.  Raises
-    ConfigurationError without the two capabilities, OSError if the socket cannot be made.
+    ConfigurationError without the two capabilities, OSError if there can be no socket.
     """
     listening = _listen(socket_path)
     with closing(listening):
         _insist(confine())
+        ready()
         listening.settimeout(WAIT)
+        served: list[_Served] = []
         while not stop.is_set():
+            served = [each for each in served if each.thread.is_alive()]
+            if all(each.goes_on for each in served):
+                alive()
             with suppress(TimeoutError):
                 connected, _ = listening.accept()
-                with connected:
-                    _attend(connected, stop)
+                if len(served) < MOST and _is_welcome(connected):
+                    served.append(_Served(connected, stop))
+                else:
+                    _log.warning("refused to tell somebody names: not the scanner, or too often")
+                    connected.close()
+        for each in served:
+            each.thread.join(WAIT * 4)
+
+
+class _Served:
+    """A scanner that is served by a thread."""
+
+    def __init__(self, connected: socket.socket, stop: threading.Event) -> None:
+        self._connected, self._stop = connected, stop
+        self._session = Session(connected)
+        self.thread = threading.Thread(target=self._run, name="session", daemon=True)
+        self.thread.start()
+
+    @property
+    def goes_on(self) -> bool:
+        """False if its thread hangs somewhere."""
+        return time.monotonic() - self._session.round < HUNG
+
+    def _run(self) -> None:
+        with self._connected:
+            try:
+                self._session.run(self._stop)
+            except (Nonsense, OSError) as error:
+                _log.warning("the connection to the scanner ended: %s", error)
 
 
 def _listen(where: Path | int) -> socket.socket:
@@ -76,16 +124,6 @@ def _insist(held: set[int]) -> None:
             advice="Give the watcher CAP_SYS_ADMIN and CAP_DAC_READ_SEARCH, or set daemon.watch"
             ' to "watchdog".',
         )
-
-
-def _attend(connected: socket.socket, stop: threading.Event) -> None:
-    if not _is_welcome(connected):
-        _log.warning("somebody else than the scanner asked for names; refused")
-        return
-    try:
-        Session(connected).run(stop)
-    except (Nonsense, OSError) as error:
-        _log.warning("the connection to the scanner ended: %s", error)
 
 
 def _is_welcome(connected: socket.socket) -> bool:

@@ -173,6 +173,13 @@ class OwnMounts:
         """Mount a directory a second time."""
         self._mount(str(directory), at, None, MS_BIND)
 
+    def overlay(self, at: Path) -> None:
+        """Mount an overlay over a directory, which holds its parts.  Raises OSError."""
+        for name in ("lower", "upper", "work"):
+            (at / name).mkdir()
+        options = f"lowerdir={at}/lower,upperdir={at}/upper,workdir={at}/work"
+        self._run("mount", "-t", "overlay", "overlay", "-o", options, str(at))
+
     def read_only(self, at: Path) -> None:
         """Let nobody write to what is mounted there."""
         self._mount("none", at, None, MS_REMOUNT | MS_RDONLY)

@@ -17,7 +17,14 @@ from hashwacht.announcement import Cause, Missed, Root
 from hashwacht.intake import watch_wire
 from hashwacht.intake.watch_fanotify import PATIENCE, FanotifyWatch
 from hashwacht.intake.watch_wire import Cutter
-from hashwacht.testing.watching import Ear, may_use_fanotify, watcher_process, watching, write
+from hashwacht.testing.watching import (
+    Ear,
+    OwnMounts,
+    may_use_fanotify,
+    watcher_process,
+    watching,
+    write,
+)
 from hashwacht.wire.frames import frame
 
 pytestmark = pytest.mark.skipif(not may_use_fanotify(), reason="fanotify needs CAP_SYS_ADMIN")
@@ -94,6 +101,48 @@ def test_it_outlives_the_scanner(socket_path: Path, root: Path) -> None:
                 here.caught_up()
                 assert not here.ear.gaps
         assert process.poll() is None
+
+
+def test_two_scanners_at_a_time_are_both_served(socket_path: Path, root: Path) -> None:
+    """So that one can begin anew, with other roots, and nothing is missed in between."""
+    with watcher_process(socket_path), watching(FanotifyWatch(socket_path), [root]) as before:
+        with watching(FanotifyWatch(socket_path), [root]) as after:
+            write(root / "a")
+            before.covered(root / "a")
+            after.covered(root / "a")
+            before.watch.close()
+            after.caught_up()
+            assert not after.ear.gaps
+        assert not before.ear.gaps
+
+
+def test_it_says_that_it_serves_and_lives(socket_path: Path) -> None:
+    program = (
+        "import sys, threading\n"
+        "from pathlib import Path\n"
+        "from hashwacht.intake.watcher import serve\n"
+        "stop, times = threading.Event(), []\n"
+        "def alive():\n"
+        "    times.append(1)\n"
+        "    print('alive', flush=True)\n"
+        "    if len(times) == 3: stop.set()\n"
+        "serve(Path(sys.argv[1]), stop, ready=lambda: print('ready', flush=True), alive=alive)\n"
+    )
+    command = [sys.executable, "-c", program, str(socket_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    assert done.stdout.split() == ["ready", "alive", "alive", "alive"]
+
+
+def test_a_file_system_that_fanotify_refuses_is_a_gap_that_names_it(
+    socket_path: Path, memory: Path, mounts: OwnMounts
+) -> None:
+    """An overlay without file handles, as in a container."""
+    mounts.overlay(memory)
+    with watcher_process(socket_path), watching(FanotifyWatch(socket_path), [memory]) as here:
+        if not here.ear.gaps:
+            pytest.skip("this kernel watches overlays")
+        assert here.ear.causes(memory.name) == DEAD
+        assert "overlay" in here.ear.gaps[0].detail
 
 
 def test_one_that_hangs_is_found_and_another_one_used(socket_path: Path, root: Path) -> None:
