@@ -65,8 +65,9 @@ class Current:
         """Say that one user is done."""
         with self._lock:
             self._users[parts] -= 1
-            over = parts is not self._now and not self._users[parts]
-            over = over and parts.pipeline is not self._now.pipeline
+            over = not self._users[parts] and parts.pipeline is not self._now.pipeline
+            if not self._users[parts]:
+                del self._users[parts]
         if over:
             parts.pipeline.close()
 

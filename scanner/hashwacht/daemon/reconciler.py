@@ -8,7 +8,6 @@ compared from time to time all the same.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -21,6 +20,7 @@ from hashwacht.daemon.gate import Gate
 from hashwacht.daemon.parts import Current, Parts
 from hashwacht.daemon.patience import patiently
 from hashwacht.daemon.roots import WatchedRoot
+from hashwacht.daemon.seeing import identity
 from hashwacht.scan.present import Present
 from hashwacht.scan.wanted import wanted
 from hashwacht.state.gaps import Gap
@@ -163,8 +163,7 @@ class Reconciler:
     def _forget_gone(self, root: WatchedRoot) -> None:
         """Forget directories that are no more, unless the whole root is another one than it was."""
         known = self._store.gaps.watched().get(root.name)
-        here = os.stat(root.path)  # noqa: PTH116  # bytes
-        if known is None or (known.dev, known.ino) != (here.st_dev, here.st_ino):
+        if known is None or (known.dev, known.ino) != identity(root.path):
             return
         present = Present()
         after = root.path

@@ -156,7 +156,7 @@ class Seeing:
             [
                 Watched(root.name, root.path, at, *found)
                 for root in self._roots.all
-                if root.name not in blind and (found := _identity(root.path))
+                if root.name not in blind and (found := identity(root.path))
             ]
         )
 
@@ -171,10 +171,10 @@ def _places(roots: Roots) -> dict[str, bytes]:
 
 
 def _is_there(path: bytes) -> bool:
-    return _identity(path) is not None
+    return identity(path) is not None
 
 
-def _identity(path: bytes) -> tuple[int, int] | None:
+def identity(path: bytes) -> tuple[int, int] | None:
     """Give device and inode number of a directory; None if there is none."""
     try:
         found = os.lstat(path)

@@ -11,6 +11,7 @@ from hashwacht.casework.found import Found
 from hashwacht.daemon.counts import Counting
 from hashwacht.daemon.hearing import SILENT, Hearing
 from hashwacht.daemon.parts import Parts
+from hashwacht.errors import HashwachtError
 from hashwacht.scan.judging import Judged, Judging
 from hashwacht.state.store import Store
 from hashwacht.state.unanswered import Waiting
@@ -77,6 +78,10 @@ class Verdicts:
         """
         try:
             action = parts.casework.settle(found)
+        except HashwachtError as error:
+            _log.warning("what follows from a verdict has to wait: %s", error.message)
+            self._counting.acted("", failed=True)
+            return False
         except Exception:  # noqa: BLE001  # one file must not end the watch over all others
             _log.exception("what follows from a verdict could not be done")
             self._counting.acted("", failed=True)

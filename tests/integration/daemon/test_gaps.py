@@ -104,10 +104,10 @@ class Slow(CountingFingerprinter):
 
 def test_an_upload_is_served_before_what_a_walk_has_found(bench: DaemonBench, root: Path) -> None:
     bench.counting = Slow(bench.fingerprinter())
-    for number in range(1000):
+    for number in range(400):
         (root / f"{number}").write_bytes(b"%d" % number)
     with bench.running():
-        bench.wait_for(lambda: bench.waiting(Lane.RECONCILE) > 500, "found by the walk")
+        bench.wait_for(lambda: bench.waiting(Lane.RECONCILE) > 200, "found by the walk")
         (root / "upload").write_bytes(b"upload")
         bench.wait_for(
             lambda: bytes(root / "upload") in {f.path for f in list(bench.casework.found)}, "told"
