@@ -1,0 +1,73 @@
+"""``docs/cases.md`` says nothing that is not so: states, commands, and the JSON of a case."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from hashwacht.casework.case_json import File
+from hashwacht.cli.root import root
+from hashwacht.policy import Action
+from hashwacht.state.cases import Case, CaseState, Note
+from hashwacht.state.evidence import Evidence
+from hashwacht.state.places import Place, PlaceState
+from hashwacht.types import FileId, Match, Outcome, Signal
+from hashwacht.uploads import Circumstances
+
+TEXT = (Path(__file__).parents[3] / "docs" / "cases.md").read_text()
+COMMANDS = sorted(set(re.findall(r"`hashwacht ([a-z]+ [a-z-]+)", TEXT)))
+
+
+def shape(value: Any) -> Any:
+    """Give the keys and types of JSON."""
+    if isinstance(value, dict):
+        return {key: shape(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [shape(each) for each in value]
+    return type(value)
+
+
+def test_its_example_of_a_case_has_the_shape_of_a_real_one() -> None:
+    (block, *_) = re.findall(r"```json\n(\{\n.*?\n\})\n```", TEXT, re.DOTALL)
+    told = Circumstances("2026", "192.0.2.7", 1, "anna", "/", "file", "a.jpg", "image/jpeg")
+    match = Match("hashlist", Signal("pdq", "0" * 64, 100), 4, "csam", "police", "17")
+    place = Place(
+        1,
+        "0" * 64,
+        "www",
+        b"/a",
+        FileId(1, 1, 1, 1, 1),
+        1001,
+        "anna",
+        1.0,
+        Action.QUARANTINE,
+        "exact",
+        PlaceState.QUARANTINED,
+        acted=1.0,
+        number=1,
+    )
+    evidence = Evidence(Outcome.MATCH, (match,))
+    case = Case(7, "0" * 64, 1, "image/jpeg", CaseState.OPEN, 1.0, 1.0, evidence)
+    counts = {PlaceState.QUARANTINED: 1}
+    real = File(case, (place,), counts, (Note(1.0, "root", "x"),), (told,)).to_json()
+    assert shape(json.loads(block)) == shape(json.loads(json.dumps(real)))
+    assert asdict(told).keys() == real["uploads"][0].keys()
+
+
+@pytest.mark.parametrize("states", [CaseState, PlaceState])
+def test_every_state_is_explained(states: type[CaseState | PlaceState]) -> None:
+    assert [each for each in states if f"`{each}`" not in TEXT] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_in_it_exists(command: str) -> None:
+    group, name = command.split()
+    found = root.get_command(click.Context(root), group)
+    assert isinstance(found, click.Group)
+    assert found.get_command(click.Context(found), name) is not None
