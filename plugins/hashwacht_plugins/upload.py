@@ -3,8 +3,8 @@
 What is passed on lags behind what has come by at least :data:`TAIL` bytes, and stops where a file
 has ended until its verdict is there.  So the application never has all bytes of a file that has
 no verdict, and not the end of the body.  In memory are at most :data:`WINDOW` bytes, what one
-``receive`` of the server brought, and as much again while it is parsed; files lie in unlinked
-temporary files, which end with their descriptors, whatever becomes of this process.
+``receive`` of the server brought, and as much again while it is parsed; what becomes of a file is
+:class:`hashwacht.Incoming`'s business.
 """
 
 from __future__ import annotations

@@ -246,7 +246,8 @@ def bench_memory(table: Table, checker: Checker) -> None:
         assert body is not None
         upload = Upload(body, Policy(), checker, lambda _: Circumstances("now"))
         for each in given[:-1]:
-            upload.receive(each)
+            upload.receive(bytes(bytearray(each)))  # bytes of its own, as from a server
+            upload.settle(0.0)
             upload.passable()
         uploads.append(upload)
     figure = (process.memory_info().rss - before) / count / 1024
