@@ -160,6 +160,7 @@ def test_a_root_that_vanishes_and_comes_back_is_made_up_for(
     with bench.running():
         (root / "a").write_bytes(b"a")
         bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_until_done()
         root.rename(tmp_path / "elsewhere")
         bench.wait_for(bench.blind, "noticed")
         assert bench.store.files.find(bytes(root), b"a"), "nothing is forgotten meanwhile"
