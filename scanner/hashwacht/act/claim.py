@@ -10,7 +10,7 @@ from typing import Self
 
 from hashwacht.act import durable
 
-_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Claim:
@@ -23,10 +23,13 @@ class Claim:
         self._path, self._fd = path, fd
 
     @classmethod
-    def take(cls, path: Path) -> Claim | None:
-        """Lock the file *path*, making it; None if another holds it.  Raises OSError."""
+    def take(cls, path: Path, *, make: bool = True) -> Claim | None:
+        """Lock the file *path*, making it; None if another holds it.
+
+        Raises OSError; FileNotFoundError if it is not there and not to be made.
+        """
         while True:
-            fd = os.open(path, _FLAGS, 0o600)
+            fd = os.open(path, _FLAGS | (os.O_CREAT if make else 0), 0o600)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -35,6 +38,16 @@ class Claim:
             if os.fstat(fd).st_nlink:
                 return cls(path, fd)
             os.close(fd)  # its holder had settled it between our two calls
+
+    def note_taking(self) -> None:
+        """Note, durable, that a file is about to be taken with it.  Raises OSError."""
+        os.write(self._fd, b"taking\n")
+        os.fsync(self._fd)
+
+    @property
+    def of_taking(self) -> bool:
+        """True if a file was about to be taken, so that its original may still be there."""
+        return os.fstat(self._fd).st_size > 0
 
     def settle(self) -> None:
         """Say that nothing is half done any more.  Raises OSError."""

@@ -17,12 +17,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Container
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from types import MappingProxyType
 
 from hashwacht import paths
+from hashwacht.act.claim import Claim
 from hashwacht.act.holding import Holding, identity
 from hashwacht.act.record import Record, State
 from hashwacht.act.shelf import Entry, Shelf
@@ -61,21 +63,30 @@ def recover(shelf: Shelf, but: Container[str] = ()) -> list[Recovered]:
         if id_ in but:
             continue
         try:
-            claim = shelf.claim(id_)
-            if claim is None:
-                continue
+            claim = shelf.claim_open(id_)
+        except FileNotFoundError:  # its process has just ended with it
+            continue
+        except OSError as error:
+            found.append(Recovered(id_, Outcome.STUCK, None, str(error)))
+            continue
+        if claim is not None:
             with claim:
-                recovered = settle(shelf.entry(id_))
-                if recovered.outcome is not Outcome.STUCK:
-                    claim.settle()
-        except (OSError, Changed) as error:
-            recovered = Recovered(id_, Outcome.STUCK, _read(shelf.entry(id_)), str(error))
-        found.append(recovered)
+                found.append(_recover(shelf.entry(id_), claim))
     return found
 
 
-def settle(entry: Entry) -> Recovered:
-    """Settle one entry, whose claim is held.  Raises OSError, Changed."""
+def _recover(entry: Entry, claim: Claim) -> Recovered:
+    try:
+        recovered = settle(entry, claim)
+        if recovered.outcome is not Outcome.STUCK:
+            claim.settle()
+    except (OSError, Changed) as error:
+        return Recovered(entry.id, Outcome.STUCK, _read(entry), str(error))
+    return recovered
+
+
+def settle(entry: Entry, claim: Claim) -> Recovered:
+    """Settle one entry, whose *claim* is held.  Raises OSError, Changed."""
     entry.tidy()
     try:
         record = entry.read()
@@ -84,15 +95,11 @@ def settle(entry: Entry) -> Recovered:
         return Recovered(entry.id, Outcome.BACK)
     except ValueError as error:
         return Recovered(entry.id, Outcome.STUCK, None, f"damaged record: {error}")
-    how = {
-        State.TAKING: _undo_taking,
-        State.SEALED: _remove_original,
-        State.RESTORING: _settle_restoring,
-        State.RESTORED: _drop_content,
-        State.DESTROYING: _complete_destroying,
-        State.DESTROYED: _drop_content,
-    }
-    return how[record.state](entry, record)
+    recovered = _HOW[record.state](entry, record)
+    settled = recovered.outcome not in (Outcome.STUCK, Outcome.BACK)
+    if settled and claim.of_taking and not _remove_original(entry, record):
+        return _lost_sight(entry, record)
+    return recovered
 
 
 def _read(entry: Entry) -> Record | None:
@@ -100,6 +107,10 @@ def _read(entry: Entry) -> Record | None:
         return entry.read()
     except (OSError, ValueError):
         return None
+
+
+def _leave_sealed(entry: Entry, record: Record) -> Recovered:
+    return Recovered(entry.id, Outcome.SEALED, record)
 
 
 def _drop_content(entry: Entry, record: Record) -> Recovered:
@@ -147,11 +158,14 @@ def _give_back(holding: Holding, record: Record) -> str:
     return detail
 
 
-def _remove_original(entry: Entry, record: Record) -> Recovered:
-    """Remove it from the holding directory, or from its place if the disk forgot the move."""
+def _remove_original(entry: Entry, record: Record) -> bool:
+    """Remove it from the holding directory, or from its place if the disk forgot the move.
+
+    False if it could not be looked for.
+    """
     parent = find_directory(record.directory, record.parent.id)
     if parent is None:
-        return _lost_sight(entry, record)
+        return False
     with parent:
         holding = Holding.find(parent, entry.id, record.origin.id)
         if holding is not None:
@@ -159,7 +173,7 @@ def _remove_original(entry: Entry, record: Record) -> Recovered:
                 _discard(holding, record)
         elif identity(parent, record.name) == record.origin.id:
             _remove_at_place(parent, record.name, record)
-    return Recovered(entry.id, Outcome.SEALED, record)
+    return True
 
 
 def _discard(holding: Holding, record: Record) -> None:
@@ -240,3 +254,15 @@ def _set_mode(holding: Holding, mode: int) -> None:
             os.chmod(f"/proc/self/fd/{fd}", mode)  # noqa: PTH101  # fchmod refuses O_PATH
     finally:
         os.close(fd)
+
+
+_HOW: Mapping[State, Callable[[Entry, Record], Recovered]] = MappingProxyType(
+    {
+        State.TAKING: _undo_taking,
+        State.SEALED: _leave_sealed,
+        State.RESTORING: _settle_restoring,
+        State.RESTORED: _drop_content,
+        State.DESTROYING: _complete_destroying,
+        State.DESTROYED: _drop_content,
+    }
+)

@@ -20,6 +20,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from hashwacht.act import durable
@@ -128,12 +129,24 @@ class Shelf:
         """Claim a new entry, durable; None if another process works on it.  Raises OSError."""
         self.prepare()
         claim = self.claim(id_)
-        durable.sync_directory(self._open)
+        if claim is None:
+            return None
+        try:
+            claim.note_taking()
+            durable.sync_directory(self._open)
+        except OSError:
+            with claim, suppress(OSError):
+                claim.settle()
+            raise
         return claim
 
     def claim(self, id_: str) -> Claim | None:
         """Claim an entry that is there; None if another process works on it.  Raises OSError."""
         return Claim.take(self._open / id_)
+
+    def claim_open(self, id_: str) -> Claim | None:
+        """Claim what is half done.  Raises FileNotFoundError if nothing is by now."""
+        return Claim.take(self._open / id_, make=False)
 
     def entry(self, id_: str) -> Entry:
         """Give the entry, which need not be there."""

@@ -190,8 +190,13 @@ def _act_on(
     *,
     interrupted: bool,
 ) -> Done | Refusal:
-    """Settle what was interrupted, then act if it is sealed.  Raises what the acts raise."""
-    if interrupted and settle(entry).outcome is Outcome.BACK:
+    """Settle what was interrupted, then act if it is sealed.  Raises what the acts raise.
+
+    An original that cannot be looked for now does not keep anybody from the sealed content; but
+    the mark stays, so that it is looked for again.
+    """
+    outcome = settle(entry, claim).outcome if interrupted else Outcome.SEALED
+    if outcome is Outcome.BACK:
         claim.settle()
         return Refusal(Obstacle.UNKNOWN, "it was interrupted, and its file is back")
     record = entry.read()
@@ -200,5 +205,5 @@ def _act_on(
             return Refusal(Obstacle.NOT_SEALED, f"it is {record.state}")
         return act(entry, record)
     finally:
-        if not entry.read().state.half_done:
+        if outcome is not Outcome.STUCK and not entry.read().state.half_done:
             claim.settle()

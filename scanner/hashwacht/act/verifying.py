@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -80,8 +81,8 @@ class _Wrong(Exception):
 
 def _verify(shelf: Shelf, entry: Entry) -> Finding | None:
     """Judge one entry; None if it is none by now, or another process works on it."""
-    if shelf.is_open(entry.id):
-        claim = shelf.claim(entry.id)
+    with suppress(FileNotFoundError):
+        claim = shelf.claim_open(entry.id)
         if claim is None:
             return None
         with claim:

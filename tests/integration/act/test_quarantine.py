@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -403,6 +404,27 @@ def test_the_same_id_is_sealed_once(vault: Vault, site: Path) -> None:
     assert vault.quarantine(fd, bytes(path), key, {}, id_=id_) == first
     assert len(list(vault.records())) == 1
     os.close(fd)
+
+
+def test_of_many_who_want_the_same_file_one_gets_it(
+    tmp_path: Path, site: Path, keys: KeyPair
+) -> None:
+    """Also two vaults, and somebody who recovers all the time."""
+    vaults = [Vault(tmp_path / name, [keys.public]) for name in ("one", "two")]
+    with ThreadPoolExecutor(8) as threads:
+        for number in range(15):
+            path = site / f"picture{number}"
+            path.write_bytes(b"content %d" % number)
+            tasks = [threads.submit(attempt, vaults[turn % 2], path) for turn in range(6)]
+            recovering = [threads.submit(vault.recover) for vault in vaults]
+            outcomes = [each.exception() or each.result() for each in tasks]
+            [_] = [each for each in outcomes if isinstance(each, Sealed)]
+            reasons = {each.reason for each in outcomes if isinstance(each, Refusal)}
+            assert reasons <= {Obstacle.GONE, Obstacle.CHANGED}
+            assert {type(each) for each in outcomes} <= {Sealed, Refusal, FileNotFoundError}
+            assert [each.result() for each in recovering] == [[], []]
+    assert names(site) == []
+    assert sum(len(list(vault.records())) for vault in vaults) == 15
 
 
 def test_a_held_file_is_restored_with_the_mode_it_had_before(

@@ -15,14 +15,14 @@ from hashwacht.act.record import State
 from hashwacht.act.recovery import Outcome
 from hashwacht.act.refusal import Obstacle, Refusal
 from hashwacht.act.restoring import Restored
-from hashwacht.act.vault import STUCK_SECONDS, Vault
+from hashwacht.act.vault import STUCK_SECONDS, Receipt, Vault
 from hashwacht.act.verifying import Fault
 from hashwacht.testing.vaults import Look, dress, judge, names, seal
 
 CRASH = """
 import os, signal, sys
 from pathlib import Path
-from hashwacht.act.vault import STUCK_SECONDS, Vault
+from hashwacht.act.vault import STUCK_SECONDS, Receipt, Vault
 from hashwacht.testing.vaults import seal
 
 def die(event, arguments):
@@ -238,11 +238,42 @@ def test_a_move_that_a_power_cut_has_undone_is_done_again(
     kept.rename(picture)
     if changed:
         picture.write_bytes(b"another content")
-    (tmp_path / "vault/open" / sealed.id).touch()
+    (tmp_path / "vault/open" / sealed.id).write_bytes(b"taking")
     [recovered] = vault.recover()
     assert recovered.outcome is Outcome.SEALED
     assert picture.exists() == changed
     [finding] = vault.verify()
+    assert finding.fault is None
+
+
+def test_whoever_was_killed_before_restoring_did_not_disturb_anything(
+    tmp_path: Path, vault: Vault, picture: Path
+) -> None:
+    """Its directory may be gone long since: that is nothing to wait for."""
+    sealed = seal(vault, picture)
+    picture.parent.rmdir()
+    (tmp_path / "vault/open" / sealed.id).touch()
+    [recovered] = vault.recover()
+    assert recovered.outcome is Outcome.SEALED
+    [finding] = vault.verify()
+    assert finding.fault is None
+
+
+def test_an_original_that_is_out_of_sight_is_looked_for_even_after_destroying(
+    tmp_path: Path, keys: KeyPair, picture: Path
+) -> None:
+    crash(tmp_path, keys, picture, SEALED)
+    (tmp_path / "far").mkdir()
+    moved = picture.parent.rename(tmp_path / "far/moved")
+    [record] = Vault(tmp_path / "vault").records()
+    assert isinstance(Vault(tmp_path / "vault").destroy(record.id, who="me"), Receipt)
+    [finding] = Vault(tmp_path / "vault").verify()
+    assert finding.fault is Fault.UNFINISHED
+    moved.rename(picture.parent)
+    [recovered] = Vault(tmp_path / "vault").recover()
+    assert recovered.outcome is Outcome.DESTROYED
+    assert names(picture.parent) == []
+    [finding] = Vault(tmp_path / "vault").verify()
     assert finding.fault is None
 
 

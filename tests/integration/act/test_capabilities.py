@@ -1,0 +1,73 @@
+"""What the scanner's unit leaves of root's power is enough to act, and to undo."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from hashwacht.act.age import KeyPair
+from hashwacht.act.restoring import Restored
+from hashwacht.act.vault import Vault
+from hashwacht.testing.vaults import Look, dress, names
+
+UNIT = Path(__file__).parents[3] / "packaging/systemd/hashwacht-scanner.service"
+
+ACTS = """
+import json, os, stat, sys
+from pathlib import Path
+from hashwacht.act.hold import Hold
+from hashwacht.act.vault import Vault
+from hashwacht.settings import HoldKind
+from hashwacht.testing.vaults import judge
+
+site, vault = Path(sys.argv[1]), Vault(Path(sys.argv[2]), [sys.argv[3]])
+hold = Hold(Path(sys.argv[2]) / "../holds", HoldKind.MODE)
+said = []
+for name in ("back", "held", "sealed"):
+    path = site / name
+    fd, key = judge(path)
+    if name == "back":
+        said.append(vault.quarantine(fd, bytes(path), "0" * 64, {}).reason)
+    elif name == "held":
+        held = hold.hold(fd, bytes(path), "{}")
+        said.append(stat.S_IMODE(os.fstat(fd).st_mode))
+        said.append(type(hold.release(bytes(path), held.file, "{}")).__name__)
+    else:
+        sealed = vault.quarantine(fd, bytes(path), key, {})
+        said.append([sealed.id, sealed.writers, sealed.finished])
+print(json.dumps(said))
+"""
+
+
+def test_in_a_directory_of_somebody_else(tmp_path: Path, site: Path, keys: KeyPair) -> None:
+    if os.geteuid() != 0 or not shutil.which("setpriv"):
+        pytest.skip("needs root and setpriv (util-linux)")
+    for name in ("back", "held", "sealed"):
+        (site / name).write_bytes(b"content of " + name.encode())
+        dress(site / name)
+        with suppress(OSError):  # it is seen with CAP_SYS_ADMIN only
+            os.removexattr(site / name, "trusted.hashwacht")
+    looks = {name: Look.at(site / name) for name in names(site)}
+    os.chown(site, 12345, 54321)
+    site.chmod(0o700)
+    [allowed] = re.findall(r"^CapabilityBoundingSet=(.+)$", UNIT.read_text(), re.MULTILINE)
+    some = ",".join("+" + name.removeprefix("CAP_").lower() for name in allowed.split())
+    program = [sys.executable, "-c", ACTS, str(site), str(tmp_path / "vault"), keys.public]
+    command = ["setpriv", f"--bounding-set=-all,{some}", "--no-new-privs", *program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    [back, held, released, [id_, writers, finished]] = json.loads(done.stdout)
+    assert (back, held, released, finished) == ("changed", 0, "Released", True)
+    assert writers == "none"
+    assert names(site) == ["back", "held"]
+    vault = Vault(tmp_path / "vault")
+    assert isinstance(vault.restore(id_, [keys.secret], who="me"), Restored)
+    assert {name: Look.at(site / name) for name in names(site)} == looks
