@@ -19,16 +19,17 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from hashlib import sha256
 from pathlib import Path
 
 from hashwacht.errors import StateError
+from hashwacht.state.audit_chain import TORN, Broken, Chain, Checkpoint, measured
 from hashwacht.state.audit_line import JSON, LONGEST, NOBODY, Entry, link, read, write
 from hashwacht.state.failures import unopened
 from hashwacht.state.ownership import as_directory, make_name_last
+
+__all__ = ["FILE_NAME", "Act", "AuditLog", "Broken", "Checkpoint"]
 
 FILE_NAME = "audit.jsonl"
 """The log, in the state directory."""
@@ -72,24 +73,8 @@ class Act(StrEnum):
     STOPPED = "daemon-stopped"
     GAP_OPENED = "gap-opened"
     GAP_CLOSED = "gap-closed"
-    TORN = "torn"
+    TORN = TORN
     """Part of a line that a crash has left stands before this entry."""
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """The newest entry at some time: *seq* 0 if there was none."""
-
-    seq: int
-    hash: str
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """The first line (counted from 1) at which the chain does not hold, and what is wrong."""
-
-    line: int
-    problem: str
 
 
 class AuditLog:
@@ -115,7 +100,7 @@ class AuditLog:
             size = os.fstat(fd).st_size
             last, junk, whole = _end(fd, size, self.path)
             lines = b"" if whole else b"\n"
-            todo = [(Act.TORN, _measured(junk)), *acts] if junk else acts
+            todo = [(Act.TORN, measured(junk)), *acts] if junk else acts
             for act, facts in todo:
                 line = write(Entry(last.seq + 1, self._at(), who, act, facts, last.hash))
                 last = _checkpoint(line)
@@ -140,7 +125,7 @@ class AuditLog:
 
         With a *checkpoint*, its entry must be there as it was.
         """
-        chain = _Chain(checkpoint or Checkpoint(0, NOBODY))
+        chain = Chain(checkpoint or Checkpoint(0, NOBODY))
         for line in self._lines():
             if (problem := chain.follow(line)) is not None:
                 return Broken(chain.suspect, problem)
@@ -194,74 +179,6 @@ class AuditLog:
             yield fd, size
         finally:
             os.close(fd)
-
-
-class _Chain:
-    """Goes from line to line.  *suspect* is the line that a problem is at."""
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self._checkpoint = checkpoint
-        self._last = Checkpoint(0, NOBODY)
-        self._line = 0
-        self._junk = _Junk()
-        self.suspect = 0
-
-    def follow(self, line: bytes) -> str | None:
-        """Take the next line; say what is wrong."""
-        found = link(line)
-        if found is None:
-            if not self._junk.size:
-                self.suspect = self._line + 1
-            self._junk.add(line)
-            self._line += line.endswith(b"\n")
-            return None
-        if self._junk.size:
-            if not self._junk.told_by(line):
-                return "is no entry, and the next one does not say that a crash has left it"
-            self._junk = _Junk()
-        self._line += 1
-        self.suspect = self._line
-        if not found.genuine:
-            return f"entry {found.seq} is not as it was written: its hash is another one"
-        if found.seq != self._last.seq + 1 or found.prev != self._last.hash:
-            return f"entry {found.seq} does not follow entry {self._last.seq}"
-        self._last = Checkpoint(found.seq, found.hash)
-        if found.seq == self._checkpoint.seq and found.hash != self._checkpoint.hash:
-            return f"entry {found.seq} is not the one of the checkpoint"
-        return None
-
-    def end(self) -> str | None:
-        """Say what is wrong when no line is left."""
-        if self._junk.size:
-            return "is no whole entry: a crash has left it, or somebody has cut it"
-        self.suspect = self._line + 1
-        if self._last.seq < self._checkpoint.seq:
-            first, last = self._last.seq + 1, self._checkpoint.seq
-            return f"entries {first} to {last} of the checkpoint are not there any more"
-        return None
-
-
-class _Junk:
-    """What stands between two entries and is none."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._hash = sha256()
-
-    def add(self, piece: bytes) -> None:
-        self.size += len(piece)
-        self._hash.update(piece)
-
-    def told_by(self, line: bytes) -> bool:
-        """Say if an entry tells of exactly this."""
-        entry = read(line)
-        told = {"bytes": self.size, "sha256": self._hash.hexdigest()}
-        return entry is not None and entry.act == Act.TORN and entry.facts == told
-
-
-def _measured(junk: bytes) -> dict[str, JSON]:
-    """Describe junk, the line feed at its end included."""
-    return {"bytes": len(junk), "sha256": sha256(junk).hexdigest()}
 
 
 def _checkpoint(line: bytes) -> Checkpoint:

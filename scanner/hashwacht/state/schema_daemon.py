@@ -116,8 +116,8 @@ CASES = (
         ruled REAL,
         who TEXT NOT NULL,
         reason TEXT NOT NULL)""",
-    "CREATE UNIQUE INDEX floods_in_force ON floods (scope, root, subject)"
-    " WHERE ruling IN ('open', 'stand-down')",
+    """CREATE UNIQUE INDEX floods_in_force ON floods (scope, root, subject)
+        WHERE ruling IN ('open', 'stand-down')""",
     "CREATE INDEX floods_by_subject ON floods (scope, root, subject, ruled)",
 )
 

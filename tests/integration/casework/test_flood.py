@@ -169,7 +169,9 @@ def test_a_held_file_that_waits_to_be_sealed_stays_held(tmp_path: Path) -> None:
     ),
     limits=st.tuples(st.integers(1, 4), st.integers(1, 6), st.integers(1, 9)),
 )
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_no_more_than_the_limits_are_ever_granted_within_the_window(
     tmp_path: Path, asked: list[tuple[str, int, float]], limits: tuple[int, int, int]
 ) -> None:

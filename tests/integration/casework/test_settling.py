@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -24,16 +22,6 @@ NEAR = match(Signal("pdq", "0" * 64, 100))
 
 def mode(path: bytes) -> int:
     return stat.S_IMODE(at(path).stat().st_mode)
-
-
-@contextmanager
-def busy(office: Office, path: bytes) -> Iterator[None]:
-    """Have another process hold or release this file at this moment."""
-    found = at(path).stat()
-    claim = office.held._ledger.claim((found.st_dev, found.st_ino))
-    assert claim is not None
-    with claim:
-        yield
 
 
 def test_a_match_is_a_case_and_its_file_is_sealed_away(office: Office) -> None:
@@ -223,97 +211,6 @@ def test_more_evidence_extends_the_case(office: Office) -> None:
     office.settle(path, more, root=OBSERVE)
     assert {each.matcher for each in office.case().evidence.matches} == {"hashlist", "eokm"}
     assert office.acts() == ["case-opened", "found", "case-changed"]
-
-
-def test_what_cannot_be_sealed_is_held_told_and_tried_again_ever_more_seldom(
-    office: Office,
-) -> None:
-    office.vault._quarantine._recipients = ()
-    path = office.file("a.png")
-    before = mode(path)
-    assert office.settle(path) is Action.HOLD
-    assert mode(path) == 0
-    assert [notice.kind for notice in office.notices] == [NoticeKind.TROUBLE]
-    assert "no-recipients" in office.notices[0].summary
-    assert "held meanwhile" in office.notices[0].summary
-    pauses = []
-    for _ in range(4):
-        (place,) = office.places()
-        assert place.due is not None
-        pauses.append(place.due - office.clock.now)
-        office.casework.retry(place.due - 1)  # too early: nothing is tried
-        assert office.places() == [place]
-        office.clock.now = place.due
-        office.casework.retry(office.clock.now)
-    assert pauses == [60, 120, 240, 480]
-    assert len(office.notices) == 1
-    office.vault._quarantine._recipients = (office.keys.public,)
-    office.clock.now += 3600
-    office.casework.retry(office.clock.now)
-    (place,) = office.places()
-    assert (place.state, place.due) == (PlaceState.QUARANTINED, None)
-    assert not at(path).exists()
-    record = office.vault.find(place.vault)
-    assert record is not None
-    assert record.attributes.mode == before
-    assert office.notices[-1].kind is NoticeKind.CASE
-
-
-def test_what_can_be_neither_sealed_nor_held_is_told_and_tried_again(office: Office) -> None:
-    office.vault._quarantine._recipients = ()
-    path = office.file("a.png")
-    with busy(office, path):
-        assert office.settle(path) is Action.OBSERVE
-    (place,) = office.places()
-    assert (place.state, place.counted) == (PlaceState.FAILED, None)
-    office.clock.now += 60
-    office.casework.retry(office.clock.now)
-    (place,) = office.places()
-    assert (place.state, place.counted) == (PlaceState.HELD, office.clock.now)
-
-
-def test_a_held_file_stays_held_while_sealing_it_fails(office: Office) -> None:
-    office.vault._quarantine._recipients = ()
-    path = office.file("a.png")
-    office.settle(path, UNANSWERED, root=HOLD)
-    for _ in range(3):
-        assert office.settle(path) is Action.HOLD
-    assert mode(path) == 0
-    assert office.acts().count("failed") == 1, "it is tried again when that is due, not before"
-    office.vault._quarantine._recipients = (office.keys.public,)
-    office.clock.now += 3600
-    office.casework.retry(office.clock.now)
-    assert [place.state for place in office.places()] == [PlaceState.QUARANTINED]
-
-
-def test_a_release_that_fails_is_tried_again_unless_it_matches_again(office: Office) -> None:
-    path = office.file("a.png")
-    office.settle(path, NEAR)
-    with busy(office, path):
-        assert office.settle(path, NO_MATCH) is Action.HOLD
-    (place,) = office.places()
-    assert (place.state, place.due) == (PlaceState.HELD, office.clock.now + 60)
-    assert office.settle(path, NEAR) is Action.HOLD
-    office.clock.now += 3600
-    office.casework.retry(office.clock.now)
-    assert mode(path) == 0
-    with busy(office, path):
-        office.settle(path, NO_MATCH)
-    office.clock.now += 3600
-    office.casework.retry(office.clock.now)
-    assert mode(path) != 0
-    assert [place.state for place in office.places()] == [PlaceState.RELEASED]
-
-
-def test_what_fails_and_is_gone_when_tried_again_is_gone(office: Office) -> None:
-    office.vault._quarantine._recipients = ()
-    path = office.file("a.png")
-    office.settle(path)
-    at(path).unlink()
-    office.clock.now += 3600
-    office.casework.retry(office.clock.now)
-    (place,) = office.places()
-    assert (place.state, place.due, place.counted) == (PlaceState.GONE, None, None)
 
 
 def test_an_undetermined_verdict_with_a_reason_of_its_own_opens_no_case(office: Office) -> None:

@@ -96,7 +96,9 @@ def test_a_path_of_any_length_fits_into_a_line(log: AuditLog) -> None:
     assert log.verify() is None
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(at=st.floats(0, 1), byte=st.integers(1, 255))
 def test_any_changed_byte_is_found(
     tmp_path: Path, written: tuple[list[bytes], Checkpoint], at: float, byte: int
@@ -110,7 +112,7 @@ def test_any_changed_byte_is_found(
     assert abs(broken.line - line) <= 1
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(taken=st.integers(0, NUMBER - 2))
 def test_an_entry_taken_out_is_found_where_it_was(
     tmp_path: Path, written: tuple[list[bytes], Checkpoint], taken: int
@@ -121,7 +123,7 @@ def test_an_entry_taken_out_is_found_where_it_was(
     assert (broken.line, "does not follow" in broken.problem) == (taken + 1, True)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.permutations(range(NUMBER)), twice=st.booleans())
 def test_another_order_or_an_entry_twice_is_found(
     tmp_path: Path, written: tuple[list[bytes], Checkpoint], order: list[int], twice: bool
@@ -133,7 +135,7 @@ def test_another_order_or_an_entry_twice_is_found(
         assert changed(tmp_path, b"".join(lines)).verify() is not None
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(size=st.floats(0, 1, exclude_max=True))
 def test_a_cut_is_found_with_a_checkpoint(
     tmp_path: Path, written: tuple[list[bytes], Checkpoint], size: float
@@ -168,7 +170,7 @@ def test_a_chain_written_anew_is_found_with_a_checkpoint(tmp_path: Path) -> None
 
 
 @given(cuts=st.lists(st.floats(0.001, 0.999), min_size=1, max_size=3))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_a_crash_has_left_stays_and_is_told(tmp_path: Path, cuts: list[float]) -> None:
     log = AuditLog(tmp_path / "crashed.jsonl")
     log.path.unlink(missing_ok=True)

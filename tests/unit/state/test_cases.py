@@ -100,7 +100,9 @@ def test_evidence_is_bounded_whatever_a_service_answers() -> None:
     assert len(evidence.matches) == MOST
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60
+)
 @given(given_place=places())
 def test_a_place_is_read_as_it_was_written(database: Database, given_place: Place) -> None:
     all_places = Places(database)
@@ -175,7 +177,9 @@ def test_a_content_has_one_case(database: Database) -> None:
         cases.put(case())
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30
+)
 @given(texts=st.lists(ODD, max_size=5))
 def test_notes_stay_as_they_were_written(database: Database, texts: list[str]) -> None:
     cases = Cases(database)
@@ -205,7 +209,7 @@ def test_a_flood_is_in_force_until_it_is_ruled_about(database: Database) -> None
     assert [each.reason for each in floods.latest(9, past=True)] == ["it is real"]
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(evidence=evidences, there=st.lists(places(), max_size=5), who=ODD)
 def test_a_case_always_fits_into_a_notice(evidence: Evidence, there: list[Place], who: str) -> None:
     upload = Circumstances("2026-11-23T18:05:00+01:00", user=who)
