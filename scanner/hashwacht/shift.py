@@ -69,10 +69,17 @@ class Shift:
         try:
             place = self._place()
             checked = work(place)
+            self._warm_up(place)
         except HashwachtError as error:
             return undetermined(Reason.UNANSWERED, f"{error.message} {error.advice}".strip())
-        self._warm = place
         return checked
+
+    def _warm_up(self, place: Workplace) -> None:
+        """See to it that to begin ahead needs no waiting any more: here we may wait."""
+        if self._warm is None:
+            if isinstance(place, WorksAhead):
+                place.read_ahead()
+            self._warm = place
 
     def _place(self) -> Workplace:
         with self._lock:

@@ -83,7 +83,7 @@ class WorkerPool:
         self._nursery = NurseryLink(self._order)
         self._codecs: Mapping[Attempt, Codec] = {}
         self._known: tuple[tuple[str, ...], tuple[str, ...]] | None = None
-        self._digesting: Digesting | None = None
+        self._ahead: tuple[Digesting | None, tuple[str, ...]] | None = None
         self._changing = Lock()
         self._owner = os.getpid()
         self._closed = False
@@ -121,16 +121,16 @@ class WorkerPool:
                 os.close(copy)
 
     def read_ahead(self) -> ReadAhead | None:
-        """Begin a content that is still coming in.  Raises WorkerError.
+        """Begin a content that is still coming in; the first call waits for the nursery.
 
-        None if an operator's own digest is wanted: its code runs in workers only.
+        None if an operator's digest is wanted: its code runs in workers only.  Raises WorkerError.
         """
-        recipe, digests = self._nursery.ready()
-        if not {each.name for each in DIGESTS}.issuperset(digests):
-            return None
-        if self._digesting is None:
-            self._digesting = Digesting(self._order.plan)
-        return ReadAhead(self._digesting, recipe, self._in_turn)
+        if self._ahead is None:
+            recipe, digests = self._nursery.ready()
+            able = {each.name for each in DIGESTS}.issuperset(digests)
+            self._ahead = Digesting(self._order.plan) if able else None, recipe
+        digesting, recipe = self._ahead
+        return ReadAhead(digesting, recipe, self._in_turn) if digesting else None
 
     def _in_turn(self, digests: Fingerprint, copy: int) -> Fingerprint:
         with self._turn:
