@@ -151,7 +151,9 @@ class Casework:
                 pending = replace(place, state=PlaceState.PENDING, due=page.now, flood=None)
                 place = page.place(pending)
             else:
-                place = page.place(self._placing.permitted(page, place))
+                asked = self._placing.permitted(page, place)
+                waits = asked.state is PlaceState.WAITING
+                place = page.place(asked, Act.WAITING if waits else "")
         if place.state is PlaceState.PENDING:
             self._performer.act(place, None)
 

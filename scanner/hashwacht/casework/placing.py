@@ -54,7 +54,8 @@ class Placing:
             return place
         if fresh and case is not None:
             page.book.store.cases.put(replace(case, updated=page.now))
-        kept = page.place(place, Act.FOUND if fresh else "", action=str(decision.action))
+        how = {"action": str(decision.action), "state": str(place.state)}
+        kept = page.place(place, _act(place, fresh=fresh, before=here), **how)
         if fresh and kept.state is not PlaceState.PENDING:  # else it is told when it is done
             tell_place(page, kept)
         return kept
@@ -138,6 +139,14 @@ class Placing:
         )
         case = page.book.store.cases.find(place.key)
         page.tell(NoticeKind.FLOOD, wording.flood(flood, self._guard.window), case)
+
+
+def _act(place: Place, *, fresh: bool, before: Place | None) -> str:
+    """Name what is written into the audit log; nothing if only times have changed."""
+    if fresh:
+        return Act.FOUND
+    waits = place.state is PlaceState.WAITING
+    return Act.WAITING if waits and before and before.state is not place.state else ""
 
 
 def _observed(place: Place) -> Place:

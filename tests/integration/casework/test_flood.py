@@ -21,7 +21,7 @@ from hashwacht.settings import GuardSettings
 from hashwacht.state.database import Database
 from hashwacht.state.floods import Floods, Ruling, Scope
 from hashwacht.state.places import Place, Places, PlaceState
-from hashwacht.testing.casework import HOLD, UNANSWERED, Office, at
+from hashwacht.testing.casework import HOLD, OBSERVE, UNANSWERED, Office, at
 from hashwacht.types import FileId
 
 
@@ -58,6 +58,8 @@ def test_of_a_thousand_equal_files_only_the_limit_is_acted_upon(tmp_path: Path) 
     assert json.loads(flood.case)["case"] == 1
     assert len(office.notices) < 30, "one more copy is no news"
     assert office.acts().count("flood-began") == 1
+    found = [entry.facts["state"] for entry in office.audit.entries() if entry.act == "found"]
+    assert (found.count("pending"), found.count("waiting")) == (25, 975)
     office.casework.retry(office.clock.now + 10**6)
     assert states(office) == {"quarantined": 25, "waiting": 975}, "it waits however long"
     office.close()
@@ -95,6 +97,15 @@ def test_let_go_carries_out_what_waits_and_lifts_the_limit_for_a_window(flooded:
     assert actions == [Action.QUARANTINE, Action.QUARANTINE, Action.OBSERVE]
     assert len(flooded.store.floods.latest(9, past=True)) == 2
     assert "flood-let-go" in flooded.acts()
+
+
+def test_what_was_observed_and_has_to_wait_now_is_in_the_log(flooded: Office) -> None:
+    path = flooded.file("old.png")
+    flooded.settle(path, root=OBSERVE)
+    for _ in range(2):
+        assert flooded.settle(path) is Action.OBSERVE
+    assert flooded.acts().count("waiting") == 1
+    assert flooded.store.places.live(path)[0].state is PlaceState.WAITING
 
 
 def test_standing_down_drops_what_waits_until_it_is_recalled(flooded: Office) -> None:
