@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hashwacht.errors import StateError
@@ -183,15 +183,18 @@ class Database:
 
 
 def _create(path: Path) -> None:
-    """Make an empty file that only its owner may read; the log inherits the mode."""
+    """Make an empty file that only its owner may read; the log inherits the mode.
+
+    One that is there is not opened: this process may have it open already, and to close any
+    descriptor of it would give up the locks of all (fcntl(2)).  Others would then take
+    themselves for the last one and remove the log (sqlite.org/howtocorrupt.html, 2.2).
+    """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            if os.fstat(descriptor).st_mode & 0o077:
-                os.fchmod(descriptor, 0o600)
-        finally:
-            os.close(descriptor)
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
     except OSError as error:
         raise unopened(error, path) from error
 
