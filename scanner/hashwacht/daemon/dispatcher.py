@@ -59,7 +59,8 @@ class Dispatcher:
         self.bell = threading.Event()
         self._store, self._current, self._stop, self._clock = store, current, stop, clock
         self._lock = threading.Lock()
-        self._flying: dict[bytes, Lane] = {}
+        self._flying: dict[bytes, Entry] = {}
+        self._more = False
         self._reading: Counter[Lane] = Counter()
         self._hot = Hot()
         self._uploaded_at = 0.0
@@ -111,7 +112,8 @@ class Dispatcher:
                 del self._flying[entry.path]
             self._current.give_back(parts)
         self._done_at = time.monotonic()
-        self.bell.set()
+        if self._more:
+            self.bell.set()
 
     def _hand_out(self) -> bool:
         """Hand out what may be handed out now; False if that was nothing."""
@@ -129,7 +131,8 @@ class Dispatcher:
 
     def _choose(self, parts: Parts, now: float) -> list[Entry]:
         room = CAPACITY - len(self._flying)
-        if room < CAPACITY // 4:
+        self._more = room < CAPACITY // 4
+        if self._more:
             return []
         uploads = self._cool(self._free(Lane.UPLOAD, now, room), parts, now)
         if uploads:
@@ -146,17 +149,18 @@ class Dispatcher:
         """Say how many of a walk's files may go: they leave a worker to uploads that may come."""
         calm = now - self._uploaded_at > CALM
         workers = AHEAD * parts.jobs if calm else max(1, parts.jobs - 1)
-        flying = sum(lane is Lane.RECONCILE for lane in list(self._flying.values()))
+        flying = sum(each.lane is Lane.RECONCILE for each in list(self._flying.values()))
         return min(workers - self._reading[Lane.RECONCILE], RECONCILED - flying)
 
     def _free(self, lane: Lane, now: float, limit: int) -> list[Entry]:
-        """Give what is due and not on its way."""
-        if not limit:
-            return []
+        """Give what is due and not on its way, and note if something is left for later."""
         with self._lock:
-            flying = set(self._flying)
-        due = self._store.journal.due(lane, now, limit + len(flying))
-        return [entry for entry in due if entry.path not in flying][:limit]
+            flying = dict(self._flying)
+        due = self._store.journal.due(lane, now, limit + len(flying) + 1)
+        free = [entry for entry in due if entry.path not in flying]
+        anew = any(entry != flying.get(entry.path, entry) for entry in due)
+        self._more = self._more or len(free) > limit or anew
+        return free[:limit]
 
     def _cool(self, entries: list[Entry], parts: Parts, now: float) -> list[Entry]:
         """Put off what was read a moment ago, and the moment before."""
@@ -171,7 +175,7 @@ class Dispatcher:
         parent, name = os.path.split(entry.path)
         task = Task(entry, root, self._store.files.find(parent, name))
         with self._lock:
-            self._flying[entry.path] = entry.lane
+            self._flying[entry.path] = entry
             self._reading[entry.lane] += 1
         self.tasks.put((task, means, self._current.take()))
 

@@ -72,9 +72,10 @@ class Journaler:
         self.healthy = clock()
         self.round = time.monotonic()
 
-    def run(self, ear: Ear, written: Callable[[], None]) -> None:
-        """Write until the stop.  *ear* keeps canaries back, *written* is called after each batch.
+    def run(self, ear: Ear, written: Callable[[bool, bool], None]) -> None:
+        """Write until the stop.  *ear* keeps canaries back.
 
+        *written* is called after each batch, and told if there were directories, and gaps.
         A stop does not interrupt what waits for the state: what was taken must be written.
         """
         while True:
@@ -94,7 +95,7 @@ class Journaler:
             self._counting.announced(len(files), len(missed))
             if not len(self._queue):
                 self.healthy = before
-            written()
+            written(any(each.tree for each in files), bool(missed))
 
     def _alive(self) -> None:
         self.round = time.monotonic()

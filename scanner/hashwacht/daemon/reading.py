@@ -100,19 +100,21 @@ class Reading:
 
     def _collect(self) -> list[Looked]:
         """Wait for one, and take what else is there; nothing at the end."""
-        batch: list[Looked] = []
         with self._collecting:
-            wait: float | None = None
-            while len(batch) < BATCH:
+            first = self._looks.get()
+            batch = [] if first is None else [first]
+            until = time.monotonic() + (LINGER if self._dispatcher.flying > MANY else 0.0)
+            while first is not None and len(batch) < BATCH:
                 try:
-                    looked = self._looks.get(timeout=wait)
+                    looked = self._looks.get(timeout=max(0.0, until - time.monotonic()))
                 except Empty:
                     break
                 if looked is None:
-                    self._looks.put(None)
-                    break
-                batch.append(looked)
-                wait = LINGER if self._dispatcher.flying > MANY else 0.0
+                    first = None
+                else:
+                    batch.append(looked)
+            if first is None:
+                self._looks.put(None)
         return batch
 
     def end(self) -> None:

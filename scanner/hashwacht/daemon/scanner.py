@@ -166,10 +166,13 @@ class Scanner:
     def _uploads(self) -> bool:
         return self._dispatcher.uploads
 
-    def _written(self) -> None:
-        """Something was announced."""
-        for bell in (self._dispatcher.bell, self._trees.bell, self.reconciler.bell):
-            bell.set()
+    def _written(self, trees: bool = True, gaps: bool = True) -> None:
+        """Wake those who have something to do about what was announced."""
+        self._dispatcher.bell.set()
+        if trees:
+            self._trees.bell.set()
+        if gaps:
+            self.reconciler.bell.set()
 
     def _tend(self) -> None:
         """Look after the watch and the roots: the only thread that does."""
