@@ -20,7 +20,7 @@ PATIENCE = 8.0
 
 CAP_SYS_ADMIN = 21
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE, MNT_DETACH = 1, 32, 4096, 16384, 1 << 18, 2
-CLONE_NEWNS = 0x2_0000
+CLONE_FS, CLONE_NEWNS = 0x200, 0x2_0000
 """mount(2), umount2(2), unshare(2)."""
 
 
@@ -199,6 +199,7 @@ class OwnMounts:
     def close(self) -> None:
         """Go back to the mounts that all others see; ours are gone then."""
         try:
+            self._check(self._libc.unshare(CLONE_FS))  # a thread that ends may still share it
             self._check(self._libc.setns(self._before, CLONE_NEWNS))
         finally:
             os.close(self._before)

@@ -1,13 +1,19 @@
 """The Watch that needs no privilege, held to the contract."""
 
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
+from hashwacht.announcement import Root
+from hashwacht.intake.footing import footing
+from hashwacht.intake.mounts import Mounts
+from hashwacht.intake.watch_root import RootWatch
 from hashwacht.intake.watch_watchdog import WatchdogWatch
-from hashwacht.testing.watch_chaos import WatchChaosContract
+from hashwacht.testing.watch_chaos import Chaos, WatchChaosContract
 from hashwacht.testing.watch_contract import WatchCase, WatchContract
 from hashwacht.testing.watch_roots_contract import WatchRootsContract
+from hashwacht.testing.watching import Ear, Watching, write
 
 
 @pytest.fixture
@@ -25,3 +31,50 @@ class TestRoots(WatchRootsContract):
 
 class TestChaos(WatchChaosContract):
     pass
+
+
+def kernel_watches() -> int:
+    """Count the directories that the kernel watches for this process."""
+    count = 0
+    for each in Path("/proc/self/fdinfo").iterdir():
+        with suppress(FileNotFoundError):  # that of the listing itself
+            count += each.read_text().count("inotify wd:")
+    return count
+
+
+def directories(top: Path) -> int:
+    return 1 + sum(each.is_dir() for each in top.rglob("*"))
+
+
+def test_the_kernel_watches_every_directory_once_and_no_other(case: WatchCase) -> None:
+    """Watches are scarce: those of what was moved out or deleted are given back."""
+    before = kernel_watches()
+    with case.watching() as here:
+        chaos = Chaos(here, case.outside, 7)
+        for _ in range(300):
+            chaos.step()
+        chaos.check()
+        here.tend_until(lambda: kernel_watches() - before == directories(here.top))
+    assert kernel_watches() == before
+
+
+def test_a_directory_that_is_renamed_before_one_in_it_could_be_watched_is_looked_at_again(
+    tmp_path: Path,
+) -> None:
+    """Its making is announced under a path that is no more."""
+    root, ear, mounts = tmp_path.resolve() / "root", Ear(), Mounts()
+    (root / "before").mkdir(parents=True)
+    found = Root("root", bytes(root))
+    stands = footing(found, mounts)
+    assert stands is not None
+    with closing(mounts), closing(RootWatch(found, stands, ear)) as watch:
+        here = Watching(watch, ear, root)  # type: ignore[arg-type]  # one root's watch can be tended
+        with watch._tree.lock:  # the reader waits
+            (root / "before" / "inner").mkdir()
+            (root / "before").rename(root / "after")
+        here.caught_up()
+        here.tend_until(lambda: len(watch) == 3)
+        ear.forget()
+        write(root / "after" / "inner" / "file")
+        here.caught_up()
+        assert ear.named(root / "after" / "inner" / "file")
