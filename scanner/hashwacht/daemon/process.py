@@ -119,7 +119,7 @@ class _Process:
         own = listen(self._settings.daemon.sockets / "metrics.sock")
         return MetricsServer(
             [own, *inherited(environ, "metrics")],
-            lambda: exposition(lambda: status(self._settings, time.time())),
+            lambda: exposition(lambda: status(self._settings, time.time(), self._store)),
             self._settings.daemon.metrics_file,
         )
 

@@ -20,7 +20,7 @@ from hashwacht.settings import Settings
 from hashwacht.state.cases import CaseState
 from hashwacht.state.gaps import Gap
 from hashwacht.state.places import PlaceState
-from hashwacht.state.store import FILE_NAME
+from hashwacht.state.store import FILE_NAME, Store
 from hashwacht.wire.link import Link, Unreached
 from hashwacht.wire.messages import Describe
 
@@ -55,11 +55,14 @@ class Status:
         return self.health is not None and not self.health.silent(self.at)
 
 
-def status(settings: Settings, now: float) -> Status:
-    """Look at everything.  Never raises for what it finds: that is part of the answer."""
+def status(settings: Settings, now: float, store: Store | None = None) -> Status:
+    """Look at everything.  Never raises for what it finds: that is part of the answer.
+
+    *store* is the state if this process has it open already.
+    """
     told: list[Remark] = []
     health = _health(settings, told)
-    found = _situation(settings, told)
+    found = _situation(settings, store, told)
     courier = _courier(settings, told)
     roots = [root.name for root in settings.roots]
     told += remarks(roots, health, found, now)
@@ -92,22 +95,24 @@ def _courier(settings: Settings, told: list[Remark]) -> str | None:
     return ""
 
 
-def _situation(settings: Settings, told: list[Remark]) -> Situation | None:
+def _situation(settings: Settings, store: Store | None, told: list[Remark]) -> Situation | None:
     try:
+        if store is not None:
+            return _read(settings, store)
         if not (settings.state.path / FILE_NAME).exists():
             return None
-        with compose.store(settings) as store:
-            return situation(
-                store,
-                compose.audit_log(settings),
-                [root.name for root in settings.roots],
-                settings.alerts.channels,
-            )
+        with compose.store(settings) as opened:
+            return _read(settings, opened)
     except (StateError, OSError) as error:
         detail = error.message if isinstance(error, StateError) else str(error.strerror)
         advice = error.advice if isinstance(error, StateError) else ""
         told.append(Remark("state", detail, advice, grave=True))
         return None
+
+
+def _read(settings: Settings, store: Store) -> Situation:
+    names = [root.name for root in settings.roots]
+    return situation(store, compose.audit_log(settings), names, settings.alerts.channels)
 
 
 def to_fields(status: Status) -> dict[str, object]:
