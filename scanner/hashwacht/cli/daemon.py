@@ -30,7 +30,7 @@ PARTS = ("scanner", "courier", "watcher")
 @click.option(
     "--root",
     "roots",
-    type=click.Path(exists=True, file_okay=False, resolve_path=False, path_type=Path),
+    type=click.Path(path_type=Path),
     multiple=True,
     metavar="DIRECTORY",
     help="Watch this directory too, and only observe there.  May be given several times.",
