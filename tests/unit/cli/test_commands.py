@@ -63,7 +63,7 @@ def test_every_example_is_a_call_that_would_be_understood(path: str) -> None:
 
 
 def shell_words(typed: str) -> list[str]:
-    """Give the arguments of our program in a command line, up to the next one, a pipe or redirection."""
+    """Give the arguments of our program in a command line, up to whatever follows them."""
     import shlex
 
     words = shlex.split(typed.partition("hashwacht ")[2].replace(')"', ""))
