@@ -43,7 +43,7 @@ class RunningCourier:
     def restart(self) -> None:
         """Kill it, and start it anew."""
         self.process.kill()
-        self.process.wait()
+        self.process.communicate()
         self.process = self.program.start("daemon", "courier")
         wait_until_it_answers(self.socket)
 

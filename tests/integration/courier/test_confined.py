@@ -1,0 +1,200 @@
+"""The courier cannot open a customer's file, the scanner cannot connect: the kernel refuses.
+
+In real processes that call what the parts themselves call, and then try.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hashwacht.daemon.courier import permitted
+from hashwacht.sandbox.network import leave_network
+from hashwacht.testing.courier import courier
+from hashwacht.testing.program import Program
+from hashwacht.wire.sockets import listen
+
+COURIER = """
+import os, sys, threading
+from pathlib import Path
+from hashwacht.daemon import courier
+from hashwacht.daemon.notify import Notifier
+from hashwacht.settings import load
+from hashwacht.wire.sockets import listen
+
+customer = Path(sys.argv[2])
+attempts = {
+    "read": lambda: os.open(customer / "passport.jpg", os.O_RDONLY),
+    "write": lambda: os.open(customer / "passport.jpg", os.O_WRONLY),
+    "create": lambda: os.open(customer / "new", os.O_CREAT | os.O_WRONLY),
+    "list": lambda: os.listdir(customer),
+    "remove": lambda: os.unlink(customer / "passport.jpg"),
+    "rename": lambda: os.rename(customer / "passport.jpg", customer / "other"),
+    "link": lambda: os.link(customer / "passport.jpg", customer / "linked"),
+    "state": lambda: os.open(customer.parent / "state.db", os.O_RDONLY),
+    "parent's memory": lambda: os.open(f"/proc/{os.getppid()}/mem", os.O_RDONLY),
+    "run": lambda: os.execv("/bin/cat", ["cat", str(customer / "passport.jpg")]),
+}
+
+class Tells(Notifier):
+    def ready(self):
+        os.listdir("/etc/ssl")
+        def attempt():
+            for name, each in attempts.items():
+                try:
+                    each()
+                except PermissionError:
+                    continue
+                except OSError as error:
+                    print(name, error, flush=True)
+                else:
+                    print(name, "worked", flush=True)
+            stop.set()
+        threading.Thread(target=attempt).start()
+
+stop = threading.Event()
+settings = load({}, uid=0, file=Path(sys.argv[1])).settings
+listening = listen(customer.parent / "courier.sock")
+courier.courier_process(settings, {}, listening, Tells(), stop)
+print("ended", flush=True)
+"""
+
+
+def has_landlock() -> bool:
+    import ctypes
+
+    return int(ctypes.CDLL(None, use_errno=True).syscall(444, None, 0, 1)) > 0
+
+
+def test_the_courier_cannot_open_a_customers_file_however_it_is_taken_over(
+    tmp_path: Path,
+) -> None:
+    """Everything is tried by a thread of the serving process itself."""
+    if not has_landlock():
+        pytest.skip("this kernel has no Landlock")
+    customer = tmp_path / "storage"
+    customer.mkdir()
+    (customer / "passport.jpg").write_bytes(b"secret")
+    (tmp_path / "state.db").write_bytes(b"secret")
+    configuration = tmp_path / "etc" / "hashwacht.toml"
+    configuration.parent.mkdir()
+    configuration.write_text(
+        f'[roots.web]\npath = "{customer}"\n[matchers.hma]\nkind = "hma"\n'
+        f'[credentials]\ndirectory = "{tmp_path}/etc/credentials"\n'
+    )
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", COURIER, configuration, customer],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert (ran.stdout, ran.returncode) == ("ended\n", 0), ran.stderr
+    assert [each.name for each in customer.iterdir()] == ["passport.jpg"]
+
+
+def test_the_running_courier_has_given_up_privileges_and_cannot_be_read(program: Program) -> None:
+    program.ask("hma", "http://127.0.0.1:9")
+    with courier(program) as running:
+        status = Path(f"/proc/{running.process.pid}/status").read_text()
+        assert "NoNewPrivs:\t1\n" in status
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else to try it")
+def test_nobody_but_the_scanners_user_may_connect(program: Program) -> None:
+    """Even if the socket's mode would let them."""
+    program.ask("hma", "http://127.0.0.1:9")
+    with courier(program) as running:
+        running.socket.chmod(0o777)
+        running.socket.parent.chmod(0o755)
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                os.chdir(running.socket.parent)  # the directories above are nobody's business
+                os.setuid(65534)
+                with socket.socket(socket.AF_UNIX) as stranger:
+                    stranger.settimeout(5)
+                    stranger.connect(running.socket.name)
+                    stranger.sendall(b"\1" * 12)
+                    code = 0 if stranger.recv(1) == b"" else 2
+            except ConnectionError:
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        running.process.send_signal(signal.SIGTERM)
+        _, said = running.process.communicate(timeout=10)
+        assert b"user 65534 tried to connect and may not" in said
+
+
+def test_the_owner_of_the_socket_is_the_scanner(tmp_path: Path) -> None:
+    with listen(tmp_path / "courier.sock") as listening:
+        assert permitted(listening) == {0, os.geteuid()}
+        if os.geteuid() == 0:
+            os.chown(tmp_path / "courier.sock", 4711, 4711)
+            assert permitted(listening) == {0, 4711}
+
+
+FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK, socket.AF_PACKET, socket.AF_VSOCK)
+
+
+def attempts_to_get_out() -> list[str]:
+    """Try every way to the network; give those that worked."""
+    import ctypes
+    import errno
+
+    out = []
+    for family in FAMILIES:
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW):
+            try:
+                socket.socket(family, kind).close()
+                out.append(f"{family.name} {kind.name}")
+            except OSError:
+                pass
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(425, 1, ctypes.create_string_buffer(256)) != -1:
+        out.append("io_uring")
+    elif ctypes.get_errno() != errno.ENOSYS:
+        out.append(f"io_uring: {os.strerror(ctypes.get_errno())}")
+    return out
+
+
+@pytest.mark.parametrize("user", [0, 65534])
+def test_who_left_the_network_cannot_make_a_socket_that_leads_out(user: int) -> None:
+    """As root and as nobody; what it starts cannot either, and Unix sockets go on working."""
+    if user != os.geteuid() and os.geteuid() != 0:
+        pytest.skip("only root can become somebody else")
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        told = "it raised"
+        try:
+            if user != os.geteuid():
+                os.setuid(user)
+            layers = leave_network()
+            out = attempts_to_get_out()
+            child = os.fork()
+            if child == 0:
+                os._exit(len(attempts_to_get_out()))
+            out += ["a child"] * os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            one, other = socket.socketpair()
+            one.send(b"x")
+            assert other.recv(1) == b"x"
+            told = f"skip: {layers['filter']}" if layers["filter"] else str(out)
+        finally:
+            os.write(theirs, told.encode())
+            os._exit(0)
+    os.close(theirs)
+    with os.fdopen(ours) as pipe:
+        told = pipe.read()
+    os.waitpid(pid, 0)
+    if told.startswith("skip"):
+        pytest.skip(told)
+    assert told == "[]"

@@ -1,0 +1,236 @@
+"""A courier that is absent, hangs, dies or talks nonsense: undetermined, in time, and it recovers.
+
+Against real sockets and real processes that are really killed and stopped.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+
+import pytest
+
+from hashwacht.match.courier import CourierMatcher
+from hashwacht.testing.courier import courier, pretender
+from hashwacht.testing.http_server import HttpServer
+from hashwacht.testing.processes import wait_for
+from hashwacht.testing.program import Program
+from hashwacht.testing.services import Hma
+from hashwacht.types import Answer, Outcome, Reason, Signal
+from hashwacht.wire.frames import HEAD, VERSION, frame
+from hashwacht.wire.link import Link, Unreached
+from hashwacht.wire.messages import Answers, Ask, Describe, Heard, digest
+from hashwacht.wire.replies import encode_reply
+from hashwacht.wire.sockets import connect
+
+KNOWN, UNKNOWN = "a5" * 32, "0ff0" * 16
+QUESTION = (Signal("pdq", UNKNOWN, 100),)
+
+
+def matcher_at(path: Path) -> CourierMatcher:
+    return CourierMatcher("hma", {"pdq"}, "hma/2", path)
+
+
+def asked(matcher: CourierMatcher) -> Answer:
+    (answer,) = matcher.lookup([QUESTION])
+    return answer
+
+
+def is_unanswered(answer: Answer) -> bool:
+    return (answer.outcome, answer.reason) == (Outcome.UNDETERMINED, Reason.UNANSWERED)
+
+
+def test_without_a_courier_it_is_undetermined_at_once(tmp_path: Path) -> None:
+    with closing(matcher_at(tmp_path / "courier.sock")) as matcher:
+        begun = time.monotonic()
+        answers = matcher.lookup([QUESTION] * 3)
+        assert time.monotonic() - begun < 2
+        assert all(map(is_unanswered, answers))
+        assert "out of reach" in answers[0].detail
+        finding = matcher.check()
+        assert not finding.ok
+        assert "hashwacht-courier" in finding.advice
+
+
+def hang_up(connection: socket.socket) -> None:
+    connection.close()
+
+
+def garbage(connection: socket.socket) -> None:
+    connection.recv(HEAD.size)
+    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+def too_long(connection: socket.socket) -> None:
+    connection.recv(HEAD.size)
+    connection.sendall(HEAD.pack(VERSION, 1, (1 << 32) - 1))
+
+
+def half_a_message(connection: socket.socket) -> None:
+    connection.recv(HEAD.size)
+    connection.sendall(HEAD.pack(VERSION, 1, 100) + b"half")
+    connection.close()
+
+
+def an_answer_to_nothing(connection: socket.socket) -> None:
+    connection.recv(HEAD.size)
+    connection.sendall(frame(4711, b'["delivered",""]'))
+
+
+def no_answer_that_fits(connection: socket.socket) -> None:
+    connection.recv(HEAD.size)
+    connection.sendall(frame(1, b'["delivered",""]'))
+
+
+def another_revision(connection: socket.socket) -> None:
+    connection.recv(HEAD.size)
+    told = encode_reply(Answers(digest("another"), (Heard(),)))
+    connection.sendall(frame(1, told))
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        hang_up,
+        garbage,
+        too_long,
+        half_a_message,
+        an_answer_to_nothing,
+        no_answer_that_fits,
+        another_revision,
+    ],
+)
+def test_whatever_it_says_instead_of_an_answer_is_undetermined(
+    tmp_path: Path, behave: Callable[[socket.socket], None]
+) -> None:
+    path = tmp_path / "courier.sock"
+    stop = threading.Event()
+    with pretender(path) as listening, ExitStack() as kept:
+
+        def serve() -> None:
+            while not stop.is_set():
+                connection = kept.enter_context(listening.accept()[0])
+                with suppress(OSError):
+                    behave(connection)
+
+        with ThreadPoolExecutor(1) as threads:
+            serving = threads.submit(serve)
+            with closing(matcher_at(path)) as matcher:
+                assert is_unanswered(asked(matcher))
+            stop.set()
+            with closing(connect(path, 5)):
+                pass
+            serving.result(10)
+
+
+def test_one_that_says_nothing_is_given_up_and_then_not_waited_for(tmp_path: Path) -> None:
+    """The silence is short here; while one asks, the others wait for the same answer."""
+    with (
+        pretender(tmp_path / "courier.sock"),
+        closing(Link(tmp_path / "courier.sock", 0.2)) as link,
+    ):
+        begun = time.monotonic()
+        with pytest.raises(Unreached, match="does not answer"):
+            link.ask(Ask("hma", (("pdq", KNOWN),)), 60)
+        assert time.monotonic() - begun < 3
+        begun = time.monotonic()
+        with pytest.raises(Unreached, match="of no use"):
+            link.ask(Ask("hma", (("pdq", KNOWN),)), 60)
+        assert time.monotonic() - begun < 0.1
+
+
+@pytest.fixture
+def service() -> Hma:
+    return Hma({"BANK": {f"pdq:{KNOWN}": 7}})
+
+
+def test_killed_again_and_again_it_is_undetermined_or_right_and_then_recovers(
+    program: Program, service: Hma
+) -> None:
+    """Never NO_MATCH for what is known, whenever the courier dies."""
+    with HttpServer(service) as server:
+        program.ask("hma", server.url)
+        with (
+            courier(program) as running,
+            closing(running.matcher("hma")) as matcher,
+            ThreadPoolExecutor(4) as threads,
+        ):
+            stop = threading.Event()
+
+            def ask_on() -> set[Outcome]:
+                seen = set()
+                while not stop.is_set():
+                    (answer,) = matcher.lookup([(Signal("pdq", KNOWN, 100),)])
+                    seen.add(answer.outcome)
+                    stop.wait(0.01)
+                return seen
+
+            asking = [threads.submit(ask_on) for _ in range(4)]
+            for _ in range(3):
+                running.restart()
+            (answer,) = matcher.lookup([(Signal("pdq", KNOWN, 100),)])
+            stop.set()
+            assert answer.outcome is Outcome.MATCH
+            assert all(Outcome.NO_MATCH not in each.result() for each in asking)
+            assert any(Outcome.MATCH in each.result() for each in asking)
+
+
+def test_a_slow_service_does_not_make_the_courier_look_dead(program: Program) -> None:
+    from hashwacht.testing.faults import FaultServer, black_hole
+
+    with FaultServer(black_hole()) as server:
+        program.ask("hma", server.url)
+        with courier(program) as running, closing(running.matcher("hma")) as matcher:
+            with ThreadPoolExecutor(1) as threads:
+                slow = threads.submit(matcher.lookup, [QUESTION])
+                wait_for(lambda: bool(server.record.requests))
+                with closing(Link(running.socket)) as link:
+                    begun = time.monotonic()
+                    link.ask(Describe(), 5)
+                    assert time.monotonic() - begun < 1
+                (answer,) = slow.result()
+            assert is_unanswered(answer)
+            assert "courier" not in answer.detail, "it is the service that is slow"
+
+
+def test_nonsense_ends_the_connection_of_who_says_it_and_no_other(
+    program: Program, service: Hma
+) -> None:
+    with HttpServer(service) as server:
+        program.ask("hma", server.url)
+        with courier(program) as running, closing(running.matcher("hma")) as matcher:
+            assert asked(matcher).outcome is Outcome.NO_MATCH
+            for nonsense in (
+                b"GET / HTTP/1.1\r\n\r\n",
+                HEAD.pack(VERSION, 1, 1 << 30),
+                frame(1, b'["ask","hma",[["pdq","Dear diary, nobody must ever read this."]]]'),
+                struct.pack("!I", 0) * 20,
+            ):
+                with closing(socket.socket(socket.AF_UNIX)) as caller:
+                    caller.settimeout(5)
+                    caller.connect(str(running.socket))
+                    caller.sendall(nonsense)
+                    assert caller.recv(1) == b""
+            assert asked(matcher).outcome is Outcome.NO_MATCH
+
+
+def test_a_missing_credential_is_said_and_counts_once_it_is_stored(program: Program) -> None:
+    program.ask("eokm", "http://127.0.0.1:9", 'credentials = "eokm"')
+    with courier(program) as running, closing(running.matcher("eokm")) as matcher:
+        (answer,) = matcher.lookup([(Signal("md5", "0" * 32),)])
+        assert is_unanswered(answer)
+        assert "no credential named 'eokm'" in answer.detail
+        assert "hashwacht credentials set eokm" in matcher.check().advice
+
+
+def test_told_to_stop_it_ends_in_order(program: Program) -> None:
+    with courier(program) as running:
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(10) == 0
