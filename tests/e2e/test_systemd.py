@@ -9,7 +9,7 @@ import hashlib
 import http.client
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ url = "http://127.0.0.1:9"
 credentials = "hook"
 {more}
 """
+MOVING = '[roots.moving]\npath = "/var/www/site"\n'
+"""On the machine's own file system, an overlay, of which fanotify knows nothing."""
 PASSWORD = "open-sesame"
 
 
@@ -62,9 +64,9 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 def install(machine: Machine) -> None:
     machine.run("PIP_NO_INDEX=1 make --silent -C /opt/checkout install-systemd")
-    machine.run("mkdir -p /srv/www /srv/strict")
+    machine.run("mkdir -p /srv/www /srv/strict /var/www/site")
     made = machine.json("hashwacht quarantine key /root/key.txt --json")
-    configure(machine, made["public"])
+    configure(machine, made["public"], MOVING)
     machine.write("/root/like.png", encode(LIKE, "png"))
     machine.run("hashwacht hash /root/like.png | grep -o 'pdq:[0-9a-f]*' | cut -d: -f2 > /root/pdq")
     machine.write("/root/known", KNOWN_ONE.encode())
@@ -76,7 +78,7 @@ def install(machine: Machine) -> None:
     machine.write("/etc/systemd/system/hashwacht-scanner.service.d/test.conf", impatient)
     machine.run("hashwacht units --write && systemctl daemon-reload")
     machine.run("systemctl enable --now hashwacht.target")
-    wait_until_protected(machine)
+    wait_until_watching(machine)
 
 
 def configure(machine: Machine, recipient: str, more: str = "") -> None:
@@ -89,12 +91,24 @@ def status(machine: Machine) -> dict[str, Any]:
     return found
 
 
-def wait_until_protected(machine: Machine) -> None:
-    machine.wait_for(
-        lambda: "scanner" not in {each["subject"] for each in status(machine)["remarks"]},
-        seconds=20,
-        what="a scanner that is alive",
-    )
+def wait_for(machine: Machine, condition: Callable[[], bool], what: str) -> None:
+    """Wait for a condition; if it does not come, let the machine say how it is."""
+    try:
+        machine.wait_for(condition, what=what)
+    except AssertionError as error:
+        ask = "hashwacht status; journalctl --no-pager -n 60 -o cat -u 'hashwacht-*'"
+        raise AssertionError(f"{error}\n{machine.run(ask, ok=False)}") from None
+
+
+def wait_until_watching(machine: Machine) -> None:
+    """Wait until the scanner that runs now, not one of before, says that all is watched."""
+
+    def watching() -> bool:
+        found = status(machine)
+        grave = [each for each in found["remarks"] if each["grave"]]
+        return not grave and found["scanner"]["pid"] == process(machine, "scanner")
+
+    wait_for(machine, watching, "a scanner that watches")
 
 
 def place(machine: Machine, path: str, content: str) -> dict[str, Any] | None:
@@ -113,7 +127,7 @@ def wait_for_place(
         found = place(machine, path, content)
         return found is not None and found["state"] == state
 
-    machine.wait_for(there, seconds=20, what=f"{path} as {state}")
+    wait_for(machine, there, f"{path} as {state}")
 
 
 def process(machine: Machine, name: str) -> int:
@@ -161,9 +175,7 @@ def test_a_file_is_taken_away_where_the_configuration_says_so(machine: Machine) 
     machine.run("mkdir -p /srv/strict/alice && chown -R 1234:1234 /srv/strict/alice")
     machine.run("chmod 750 /srv/strict/alice")
     machine.write("/srv/strict/alice/known.jpg", KNOWN)
-    machine.wait_for(
-        lambda: machine.run("ls /srv/strict/alice") == "", seconds=20, what="the quarantine"
-    )
+    machine.wait_for(lambda: machine.run("ls /srv/strict/alice") == "", what="the quarantine")
     wait_for_place(machine, "/srv/strict/alice/known.jpg", state="quarantined")
     machine.run(f"hashwacht cases restore {KNOWN_ONE} --identity /root/key.txt")
     assert machine.run("sha256sum < /srv/strict/alice/known.jpg").split()[0] == KNOWN_ONE
@@ -210,9 +222,7 @@ def test_what_is_killed_is_started_again_by_itself(machine: Machine, name: str) 
     before, restarts = process(machine, name), int(_restarts(machine, name))
     machine.run(f"kill -9 {before}")
     machine.write(f"/srv/www/while-{name}-was-dead.jpg", KNOWN)
-    machine.wait_for(
-        lambda: process(machine, name) not in {0, before}, seconds=20, what=f"a new {name}"
-    )
+    machine.wait_for(lambda: process(machine, name) not in {0, before}, what=f"a new {name}")
     assert int(_restarts(machine, name)) == restarts + 1
     wait_for_place(machine, f"/srv/www/while-{name}-was-dead.jpg")
 
@@ -220,9 +230,7 @@ def test_what_is_killed_is_started_again_by_itself(machine: Machine, name: str) 
 def test_a_scanner_that_hangs_is_killed_by_the_watchdog(machine: Machine) -> None:
     before = process(machine, "scanner")
     machine.run(f"kill -STOP {before}")
-    machine.wait_for(
-        lambda: process(machine, "scanner") not in {0, before}, seconds=30, what="a new scanner"
-    )
+    machine.wait_for(lambda: process(machine, "scanner") not in {0, before}, what="a new scanner")
     assert "Watchdog timeout" in machine.run("journalctl --no-pager -u hashwacht-scanner -o cat")
 
 
@@ -231,17 +239,13 @@ def _restarts(machine: Machine, name: str) -> str:
 
 
 def test_a_reload_watches_a_new_root_in_the_same_process(machine: Machine) -> None:
-    wait_until_protected(machine)
+    wait_until_watching(machine)
     before = process(machine, "scanner")
     machine.run("mkdir -p /srv/late")
     recipient = machine.run("grep -o 'age1[a-z0-9]*' /root/key.txt | head -1")
-    configure(machine, recipient, '[roots.late]\npath = "/srv/late"')
+    configure(machine, recipient, f'{MOVING}[roots.late]\npath = "/srv/late"')
     machine.run("systemctl reload hashwacht-scanner")
-    machine.wait_for(
-        lambda: not [each for each in status(machine)["remarks"] if each["grave"]],
-        seconds=20,
-        what="the new root",
-    )
+    wait_until_watching(machine)
     machine.write("/srv/late/known.jpg", KNOWN)
     wait_for_place(machine, "/srv/late/known.jpg")
     assert process(machine, "scanner") == before
@@ -250,7 +254,7 @@ def test_a_reload_watches_a_new_root_in_the_same_process(machine: Machine) -> No
 def test_metrics_are_served_by_a_scanner_without_a_network(machine: Machine) -> None:
     machine.run("systemctl enable hashwacht-metrics.socket")
     machine.run("systemctl restart hashwacht.target")
-    wait_until_protected(machine)
+    wait_until_watching(machine)
     asking = http.client.HTTPConnection("127.0.0.1", 9757, timeout=10)
     asking.request("GET", "/metrics")
     text = asking.getresponse().read().decode()
@@ -271,18 +275,36 @@ def test_the_journal_finds_events_by_their_kind(machine: Machine) -> None:
     assert {entry["SYSLOG_IDENTIFIER"] for entry in found} == {"hashwacht-scanner"}
 
 
+def test_a_root_that_is_renamed_or_mounted_over_is_not_lost_behind_the_units_own_mounts(
+    machine: Machine,
+) -> None:
+    machine.run("cd /var/www && mv site former && mkdir site")
+    machine.write("/var/www/site/after-renaming.jpg", KNOWN)
+    wait_for_place(machine, "/var/www/site/after-renaming.jpg")
+    machine.run("mount -t tmpfs tmpfs /var/www/site")
+    machine.run("hashwacht hash /root/like.png > /var/www/site/text")
+    machine.run("cp /srv/www/new/folder/known.jpg /var/www/site/after-mounting.jpg")
+    wait_for_place(machine, "/var/www/site/after-mounting.jpg")
+    assert inside(machine, "scanner", "touch /var/www/site/.writable") == ""
+    machine.run("umount -l /var/www/site")
+
+
 def test_fanotify_is_used_through_a_process_with_two_capabilities(machine: Machine) -> None:
     recipient = machine.run("grep -o 'age1[a-z0-9]*' /root/key.txt | head -1")
     configure(machine, recipient, '[daemon]\nwatch = "fanotify"')
-    machine.run("systemctl restart hashwacht-scanner")
-    wait_until_protected(machine)
+    impatient = b"[Service]\nWatchdogSec=3s\n"
+    machine.write("/etc/systemd/system/hashwacht-watcher.service.d/test.conf", impatient)
+    machine.run("systemctl daemon-reload && systemctl restart hashwacht-scanner")
+    wait_until_watching(machine)
     assert machine.property("hashwacht-watcher.service", "ActiveState") == "active"
     assert {root["watch"] for root in status(machine)["roots"]} == {"fanotify"}
     machine.write("/srv/www/by-fanotify.jpg", KNOWN)
     wait_for_place(machine, "/srv/www/by-fanotify.jpg")
+    machine.run("sleep 4")  # longer than its watchdog waits
+    assert _restarts(machine, "watcher") == "0"
     number = process(machine, "watcher")
     words = machine.run(f"cat /proc/{number}/status").split()
-    both = 1 << 21 | 1 << 2
+    both = 1 << 21 | 1 << 2  # CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH
     assert int(words[words.index("CapEff:") + 1], 16) == both
     assert int(words[words.index("CapBnd:") + 1], 16) == both
 

@@ -75,8 +75,8 @@ class Running:
         settings = self._configuration().settings
         path = settings.daemon.sockets / "watcher.sock"
         with self._listening("watcher", listen_fd, path) as listening, _wishes() as (stop, _):
-            self._notifier().ready()
-            serve(listening.detach(), stop)
+            notifier = self._notifier()
+            serve(listening.detach(), stop, ready=notifier.ready, alive=notifier.alive)
         return ExitCode.OK
 
     def all(self, arguments: tuple[str, ...], say: Callable[[str], None]) -> ExitCode:
