@@ -23,15 +23,16 @@ class Claim:
         self._path, self._fd = path, fd
 
     @classmethod
-    def take(cls, path: Path, *, make: bool = True) -> Claim | None:
-        """Lock the file *path*, making it; None if another holds it.
+    def take(cls, path: Path, *, make: bool = True, wait: bool = False) -> Claim | None:
+        """Lock the file *path*, making it; None if another holds it and we do not *wait*.
 
         Raises OSError; FileNotFoundError if it is not there and not to be made.
         """
+        how = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
         while True:
             fd = os.open(path, _FLAGS | (os.O_CREAT if make else 0), 0o600)
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(fd, how)
             except BlockingIOError:
                 os.close(fd)
                 return None

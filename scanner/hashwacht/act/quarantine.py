@@ -96,7 +96,7 @@ class Quarantine:
         except OSError as error:
             return Refusal.of(error, "writing to the vault")
         if claim is None:
-            return Refusal(Obstacle.BUSY, "another process acts on it")
+            return Refusal(Obstacle.BUSY, "another process has just taken it under this id")
         entry = self._shelf.entry(wanted.id)
         with claim:
             try:

@@ -71,7 +71,9 @@ def recover(shelf: Shelf, but: Container[str] = ()) -> list[Recovered]:
             continue
         if claim is not None:
             with claim:
-                found.append(_recover(shelf.entry(id_), claim))
+                recovered = _recover(shelf.entry(id_), claim)
+            if recovered.record is not None or recovered.outcome is Outcome.STUCK:
+                found.append(recovered)  # else nothing had begun yet
     return found
 
 

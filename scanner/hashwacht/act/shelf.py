@@ -126,10 +126,17 @@ class Shelf:
             self.spend_reserve()
 
     def begin(self, id_: str) -> Claim | None:
-        """Claim a new entry, durable; None if another process works on it.  Raises OSError."""
+        """Claim a new entry, durable; None if there is one of that id by now.  Raises OSError.
+
+        A recovery may see the mark between its making and its locking, and hold it for an instant.
+        """
         self.prepare()
-        claim = self.claim(id_)
-        if claim is None:
+        claim = Claim.take(self._open / id_, wait=True)
+        assert claim is not None
+        if self.knows(id_):
+            with claim:
+                if not claim.of_taking:  # else it was interrupted, and is to be recovered
+                    claim.settle()
             return None
         try:
             claim.note_taking()

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -425,6 +426,24 @@ def test_of_many_who_want_the_same_file_one_gets_it(
             assert [each.result() for each in recovering] == [[], []]
     assert names(site) == []
     assert sum(len(list(vault.records())) for vault in vaults) == 15
+
+
+def test_many_who_ask_with_the_same_id_at_once_get_one_entry(
+    vault: Vault, site: Path, keys: KeyPair
+) -> None:
+    path = site / "picture"
+    with ThreadPoolExecutor(6) as threads:
+        for number in range(15):
+            path.write_bytes(b"content %d" % number)
+            id_ = new_id()
+            fd, key = judge(path)
+            ask = partial(vault.quarantine, fd, bytes(path), key, {}, id_=id_)
+            answers = [each.result() for each in [threads.submit(ask) for _ in range(6)]]
+            os.close(fd)
+            assert [each for each in answers if isinstance(each, Sealed)]
+            assert vault.recover() == []
+            assert isinstance(vault.restore(id_, [keys.secret], who="me"), Restored)
+            assert path.read_bytes() == b"content %d" % number
 
 
 def test_a_held_file_is_restored_with_the_mode_it_had_before(
