@@ -57,7 +57,7 @@ class Clocked:
 @pytest.fixture
 def lists(tmp_path: Path) -> Path:
     """Install a list that knows something, as large as an operator's own."""
-    text = "".join(f"sha256 {digest(b'%d' % number)}\n" for number in range(1000))
+    text = "".join(f"sha256 {digest(b'listed %d' % number)}\n" for number in range(1000))
     source = tmp_path / "list.txt"
     source.write_text(text)
     installed = HashLists(tmp_path / "lists")
@@ -171,7 +171,7 @@ def watched(source: Path, bench: DaemonBench, files: int, states: Path) -> float
 
 
 def bench_reconcile(table: Table, bench: DaemonBench, tmp_path: Path) -> None:
-    files = table.amount(50_000, 300)
+    files = table.amount(20_000, 300)
     for number in range(files):
         path = tmp_path / "storage" / f"{number // 1000}" / f"{number // 50 % 20}" / f"{number}"
         path.parent.mkdir(parents=True, exist_ok=True)
