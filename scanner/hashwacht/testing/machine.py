@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -162,5 +163,6 @@ def _first(process: int) -> bool:
 
 def _output(command: Sequence[str | Path]) -> str:
     """Give the last line that a program prints."""
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)  # noqa: S603  # ours
+    environ = {**os.environ, "PYTHON": sys.executable}  # whose pip fetches the packages
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environ)  # noqa: S603  # ours
     return done.stdout.decode().rstrip("\n").rpartition("\n")[2]
