@@ -1,0 +1,232 @@
+"""``hashwacht daemon``: all parts under one command, each killed in turn, nothing lost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from hashwacht.testing.http_server import Asked, HttpServer, Told
+from hashwacht.testing.processes import wait_for
+from hashwacht.testing.program import Program, objects
+from hashwacht.testing.services import Hma
+
+Start = Callable[..., "Daemon"]
+
+
+class Daemon:
+    """A running daemon and its parts."""
+
+    def __init__(self, program: Program, process: subprocess.Popen[bytes]) -> None:
+        self.program, self.process = program, process
+
+    def part(self, name: str) -> psutil.Process | None:
+        for each in psutil.Process(self.process.pid).children():
+            try:
+                if each.status() != psutil.STATUS_ZOMBIE and name in each.cmdline():
+                    return each
+            except psutil.NoSuchProcess:
+                continue
+        return None
+
+    def kill(self, name: str) -> None:
+        """Kill a part and wait until there is another one."""
+        former = self.part(name)
+        assert former is not None
+        former.kill()
+        wait_for(lambda: (now := self.part(name)) is not None and now.pid != former.pid, 20)
+
+    def hear(self, words: str) -> None:
+        """Wait until it has said that."""
+        assert self.process.stderr is not None
+        while words not in (line := self.process.stderr.readline().decode()):
+            assert line, "it ended without saying it"
+
+    def stop(self) -> tuple[int, str]:
+        self.process.terminate()
+        _, said = self.process.communicate(timeout=40)
+        return self.process.returncode, said.decode()
+
+
+@contextmanager
+def daemon(program: Program, *arguments: str | Path) -> Iterator[Daemon]:
+    process = program.start("daemon", *arguments)
+    running = Daemon(program, process)
+    try:
+        yield running
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def cases(program: Program) -> list[dict[str, Any]]:
+    return objects(program.run("cases", "list", "--json").stdout)
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+@pytest.fixture
+def known() -> dict[str, bytes]:
+    return {f"known-{number}.bin": b"known %d" % number * 40 for number in range(12)}
+
+
+@pytest.fixture
+def service(known: dict[str, bytes]) -> Hma:
+    bank = {f"md5:{md5(content)}": number for number, content in enumerate(known.values())}
+    return Hma({"BANK": bank})
+
+
+def configure(program: Program, url: str, storage: Path, *more: str) -> None:
+    program.ask("hma", url, 'signal_types = { md5 = "md5" }')
+    with program.configuration.open("a") as file:
+        file.write(f'[roots.web]\npath = "{storage}"\n')
+        file.writelines(f"{line}\n" for line in more)
+
+
+def is_scanning(program: Program) -> bool:
+    done = program.run("status", "--json")
+    return bool(done.stdout) and b'"watching"' in done.stdout
+
+
+def test_each_part_is_killed_in_turn_and_nothing_is_lost(
+    program: Program, storage: Path, service: Hma, known: dict[str, bytes]
+) -> None:
+    """Uploads go on all the time; every known one is a case in the end."""
+    uploads = iter(known.items())
+
+    def upload(count: int) -> None:
+        for _ in range(count):
+            name, content = next(uploads)
+            (storage / name).write_bytes(content)
+
+    with HttpServer(service) as server:
+        configure(program, server.url, storage)
+        with daemon(program) as running:
+            wait_for(lambda: is_scanning(program), 30)
+            upload(3)
+            for part in ("courier", "scanner", "courier"):
+                killed = running.part(part)
+                assert killed is not None
+                killed.send_signal(signal.SIGSTOP)  # what comes now finds it in no state to work
+                upload(2)
+                killed.send_signal(signal.SIGCONT)
+                running.kill(part)
+                upload(1)
+            wait_for(lambda: len(cases(program)) == len(known), 60)
+            code, said = running.stop()
+    assert code == 0, said
+    assert said.count("courier was killed by SIGKILL and starts again") == 2
+    assert said.count("scanner was killed by SIGKILL and starts again") == 1
+    assert {each["sha256"] for each in cases(program)} == {
+        hashlib.sha256(content).hexdigest() for content in known.values()
+    }
+
+
+def test_nothing_outlives_the_daemon_however_it_ends(program: Program, storage: Path) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
+        with daemon(program, "--root", storage) as running:
+            wait_for(lambda: running.part("scanner") is not None, 20)
+            wait_for(lambda: is_scanning(program), 30)
+            family = psutil.Process(running.process.pid).children(recursive=True)
+            running.process.send_signal(number)
+            running.process.communicate(timeout=40)
+            _, alive = psutil.wait_procs(family, timeout=20)
+            assert not alive
+
+
+def test_the_scanner_of_a_plain_command_line_has_no_network(
+    program: Program, storage: Path
+) -> None:
+    with daemon(program, "--root", storage) as running:
+        wait_for(lambda: is_scanning(program), 30)
+        scanner = running.part("scanner")
+        assert scanner is not None
+        status = Path(f"/proc/{scanner.pid}/status").read_text()
+        assert "Seccomp:\t2\n" in status
+        if os.geteuid() == 0:
+            ours, theirs = (Path(f"/proc/{pid}/ns/net").readlink() for pid in ("self", scanner.pid))
+            assert ours != theirs
+
+
+def test_a_reload_changes_what_runs_and_a_faulty_one_nothing(
+    program: Program, storage: Path, service: Hma
+) -> None:
+    with HttpServer(service) as server:
+        with program.configuration.open("a") as file:
+            file.write(f'[roots.web]\npath = "{storage}"\n')
+        with daemon(program) as running:
+            wait_for(lambda: is_scanning(program), 30)
+            assert running.part("courier") is None
+            good = program.configuration.read_text()
+            program.configuration.write_text(good + "[nonsense]\n")
+            running.process.send_signal(signal.SIGHUP)
+            running.hear("still running as before")
+            program.configuration.write_text(good)
+            program.ask("hma", server.url)
+            running.process.send_signal(signal.SIGHUP)
+            wait_for(lambda: running.part("courier") is not None, 20)
+            assert running.part("scanner") is not None
+            assert running.stop()[0] == 0
+
+
+def test_a_second_daemon_is_refused_and_one_without_a_directory_too(
+    program: Program, storage: Path
+) -> None:
+    alone = program.run("daemon")
+    assert alone.returncode == 2
+    assert b"--root DIRECTORY" in alone.stderr
+    with daemon(program, "--root", storage):
+        wait_for(lambda: is_scanning(program), 30)
+        second = program.run("daemon", "--root", storage)
+        assert second.returncode == 2
+        assert b"another daemon runs already" in second.stderr
+
+
+def test_alerts_of_cases_arrive_through_the_courier(
+    program: Program, storage: Path, service: Hma, known: dict[str, bytes]
+) -> None:
+    def taken(_: Asked) -> Told:
+        return Told(200)
+
+    with HttpServer(service) as server, HttpServer(taken) as hook:
+        configure(program, server.url, storage, f'[alerts.webhook]\nurl = "{hook.url}"')
+        with daemon(program) as running:
+            wait_for(lambda: is_scanning(program), 30)
+            tried = program.run("alerts", "test")
+            assert tried.returncode == 0, tried.stderr
+            assert b"taken, through the running courier" in tried.stdout
+            name, content = next(iter(known.items()))
+            (storage / name).write_bytes(content)
+
+            def kinds() -> list[str]:
+                told = [json.loads(each.body) for each in hook.record.requests]
+                return [notice["kind"] for one in told for notice in one["notices"]]
+
+            wait_for(lambda: "case" in kinds(), 60)
+            running.stop()
+    listed = objects(program.run("alerts", "list", "--json").stdout)
+    assert "delivered" in {each["state"] for each in listed if each["kind"] == "case"}
+
+
+def test_without_a_daemon_the_test_is_sent_by_the_command_itself(program: Program) -> None:
+    with program.configuration.open("a") as file:
+        file.write('[alerts.webhook]\nurl = "http://127.0.0.1:1"\n')
+        file.write('[alerts.command]\nprogram = ["/bin/true"]\n')
+    done = program.run("alerts", "test", "--json")
+    assert done.returncode == 2
+    webhook, command = objects(done.stdout)
+    assert (webhook["ok"], command["ok"]) == (False, True)
+    assert webhook["advice"]
+    assert not command["by_courier"]
