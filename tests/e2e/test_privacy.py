@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote_from_bytes
 
+import psutil
 import pytest
 
 from hashwacht import __version__
@@ -23,6 +24,7 @@ from hashwacht.secrets import Credential
 from hashwacht.testing.capture import Capture, Packet, private_network
 from hashwacht.testing.http_server import HttpServer, Respond
 from hashwacht.testing.pictures import encode, photo
+from hashwacht.testing.processes import wait_for
 from hashwacht.testing.program import Program, objects
 from hashwacht.testing.services import Arachnid, Eokm, Hma
 
@@ -224,6 +226,57 @@ def test_a_scan_sends_hashes_and_nothing_else_and_nowhere_else(
             asked |= set(found)
     assert asked == set().union(*(hashes[type_] for type_ in protocol.types))
     assert not leaks(capture.packets, storage)
+
+
+@pytest.mark.usefixtures("network")
+def test_of_a_daemon_the_scanner_sends_nothing_and_the_courier_only_hashes(
+    program: Program, storage: Storage, hashes: Hashes
+) -> None:
+    """Every file comes in while it watches; the scanner has not even a network to send into."""
+    watched = storage.root.parent / "Watched-Storage-of-Customers"
+    watched.mkdir()
+    program.environment["RUNTIME_DIRECTORY"] = str(program.home / "run")
+    with Capture() as capture, HttpServer(PROTOCOLS["eokm"].respond()) as server:
+        with program.configuration.open("a") as file:
+            file.write(f'[roots.web]\npath = "{watched}"\n')
+            file.write(f'[matchers.eokm]\nkind = "eokm"\nbase_url = "{server.url}"\n')
+        program.log_in(ACCOUNT.line(), "eokm")
+        daemon = program.start("daemon")
+        try:
+            scanner = _part(daemon.pid, "scanner")
+            wait_for(lambda: b'"watching"' in program.run("status", "--json").stdout, 30)
+            for each in storage.root.iterdir():
+                each.rename(watched / each.name)
+            wait_for(lambda: len(server.record.requests) >= len(hashes["md5"]), 60)
+            counters = Path(f"/proc/{scanner}/net/dev").read_text().splitlines()[2:]
+        finally:
+            daemon.terminate()
+            daemon.communicate(timeout=60)
+    assert counters, "the scanner has a network of its own, with nothing but a loopback in it"
+    for line in counters:
+        name, _, figures = line.partition(":")
+        assert (name.strip(), {*figures.split()}) == ("lo", {"0"})
+    assert {packet.to for packet in capture.packets} == {"127.0.0.1"}
+    assert all(server.port in packet.ports for packet in capture.packets)
+    asked: set[str] = set()
+    for stream in capture.streams_to(server.port):
+        for request in requests_in(stream):
+            found = hashes_in(request)
+            assert request == eokm_request(server.port, found)
+            asked |= set(found)
+    assert asked == hashes["md5"]
+    assert not leaks(capture.packets, replace(storage, root=watched))
+
+
+def _part(daemon: int, name: str) -> int:
+    """Wait for a part of a daemon; give its process."""
+
+    def found() -> list[int]:
+        children = psutil.Process(daemon).children()
+        return [each.pid for each in children if name in each.cmdline()]
+
+    wait_for(lambda: bool(found()), 20)
+    return found()[0]
 
 
 @pytest.mark.usefixtures("network")
