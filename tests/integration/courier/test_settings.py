@@ -1,0 +1,62 @@
+"""What is known of a service without asking it, and the directories given on the command line."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from hashwacht.daemon.given_roots import given_roots
+from hashwacht.errors import UsageError
+from hashwacht.secrets import Credential, Places, store
+from hashwacht.services import AnyService, Services, face
+from hashwacht.settings import (
+    ArachnidSettings,
+    EokmSettings,
+    HmaSettings,
+    RootSettings,
+    load,
+)
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        EokmSettings("eokm", formats=(("sha1", "sha1"), ("md5", "MD5"))),
+        EokmSettings("eokm", test=True),
+        HmaSettings("hma"),
+        HmaSettings("hma", banks=("B", "A"), category="x", categories=(("B", "y"), ("A", "z"))),
+        ArachnidSettings("shield"),
+    ],
+)
+def test_a_scan_and_the_daemon_share_answers(service: AnyService, tmp_path: Path) -> None:
+    """Name, types and revision are the same, whoever asks."""
+    places = Places(tmp_path / "credentials")
+    for name in ("eokm", "arachnid"):
+        store(name, Credential("user", "password"), places)
+    with closing(Services(places).matcher(service)) as direct:
+        known = face(service)
+        assert (direct.name, direct.accepts) == (service.name, known.accepts)
+        assert direct.revision == known.revision
+
+
+def test_directories_on_the_command_line_get_names_of_their_own(tmp_path: Path) -> None:
+    names = ("srv/web", "home/web", "data/web", "srv/Ä ö!", "srv/" + "x" * 200)
+    web, home, data, odd, long = (tmp_path / name for name in names)
+    for each in (web, home, data, odd, long):
+        each.mkdir(parents=True)
+    configured = (RootSettings("web", web),)
+    given = given_roots(configured, [web, home, data, data / ".." / "web", odd, Path("/"), long])
+    assert [(each.key, each.value) for each in given] == [
+        ("roots.web-2.path", str(home)),
+        ("roots.web-3.path", str(data)),
+        ("roots.root.path", str(odd)),
+        ("roots.root-2.path", "/"),
+        (f"roots.{'x' * 40}.path", str(long)),
+    ]
+    file = tmp_path / "hashwacht.toml"
+    file.write_text(f'[roots.web]\npath = "{web}"\n')
+    assert len(load({}, uid=0, file=file, options=given).settings.roots) == 6
+    with pytest.raises(UsageError):
+        given_roots(configured, [tmp_path / "nowhere"])

@@ -1,0 +1,83 @@
+"""From the outbox to people, through a courier that may be away and channels that may fail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hashwacht.daemon.telling import Telling
+from hashwacht.notice import Notice, NoticeKind
+from hashwacht.state.store import Store
+from hashwacht.testing.courier import courier
+from hashwacht.testing.http_server import Asked, HttpServer, Told
+from hashwacht.testing.processes import wait_for
+from hashwacht.testing.program import Program
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path / "state") as opened:
+        yield opened
+
+
+def test_a_channel_that_fails_waits_alone_and_gets_the_same_message_again(
+    program: Program, store: Store
+) -> None:
+    answers = iter((500, 500))
+    now = [1_000_000.0]
+
+    def hook(_: Asked) -> Told:
+        return Told(next(answers, 200))
+
+    out = program.home / "told"
+    script = program.home / "tell"
+    script.write_text(f"#!/bin/sh\ncat >> {out}\n")
+    script.chmod(0o700)
+    with HttpServer(hook) as server:
+        with program.configuration.open("a") as file:
+            file.write(f'[alerts.webhook]\nurl = "{server.url}"\n')
+            file.write(f'[alerts.command]\nprogram = ["{script}"]\n')
+        with (
+            courier(program) as running,
+            Telling(store.alerts, running.socket, lambda: 60.0, lambda: now[0]),
+        ):
+            notice = Notice(NoticeKind.CASE, now[0], "case 1", '{"case":1}')
+            store.alerts.add(notice, ["webhook", "command"])
+            wait_for(lambda: store.alerts.standing("command").delivered_at is not None, 20)
+            for failures in (1, 2):
+                wait_for(lambda: store.alerts.standing("webhook").failures == failures, 20)  # noqa: B023  # waited for in this round
+                assert "HTTP status 500" in store.alerts.standing("webhook").problem
+                now[0] += 3600
+                store.alerts.wake()
+            wait_for(lambda: store.alerts.standing("webhook").delivered_at is not None, 20)
+    bodies = [json.loads(each.body) for each in server.record.requests]
+    assert len(bodies) == 3
+    assert len({each["id"] for each in bodies}) == 1
+    (line,) = out.read_text().splitlines()
+    assert json.loads(line)["case"] == {"case": 1}
+
+
+def test_without_a_courier_nothing_is_lost_and_it_is_told_when_it_comes(
+    program: Program, store: Store
+) -> None:
+    now = [1_000_000.0]
+
+    def hook(_: Asked) -> Told:
+        return Told(200)
+
+    with HttpServer(hook) as server:
+        with program.configuration.open("a") as file:
+            file.write(f'[alerts.webhook]\nurl = "{server.url}"\n')
+        path = program.home / "run" / "courier.sock"
+        with Telling(store.alerts, path, lambda: 60.0, lambda: now[0]):
+            store.alerts.add(Notice(NoticeKind.GAP, now[0], "a gap"), ["webhook"])
+            wait_for(lambda: store.alerts.standing("webhook").failures == 1, 20)
+            assert "out of reach" in store.alerts.standing("webhook").problem
+            with courier(program):
+                now[0] += 31
+                store.alerts.wake()
+                wait_for(lambda: store.alerts.standing("webhook").delivered_at is not None, 20)
+    assert len(server.record.requests) == 1
