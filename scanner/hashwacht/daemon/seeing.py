@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Protocol
 
 from hashwacht.announcement import Announcement, Cause, Listener, Missed, Root, Watch
@@ -14,9 +14,10 @@ from hashwacht.state.gaps import Gap, Watched
 from hashwacht.state.store import Store
 
 SILENCE = 3 * 3600.0
-"""Seconds without another word of it after which a lack of watches is over.
+"""Seconds without another word of it after which what no canary can disprove is over.
 
-The watch tries again at least every hour, and says so if it fails.
+That is a lack of watches, and a dead watch of a root that takes no canary.  The watch tries again
+at least every hour, and says so if it fails.
 """
 
 
@@ -31,6 +32,10 @@ class Canaries(Protocol):
 
     def overdue(self) -> list[Missed]:
         """Say which were written and not announced in time."""
+
+    @property
+    def unproven(self) -> Container[str]:
+        """Name the roots that none can be written into."""
 
 
 class Seeing:
@@ -131,9 +136,13 @@ class Seeing:
         if gap.cause is Cause.UNMOUNTED:
             return _is_there(gap.path or root.path)
         said = self._said.get((gap.root, gap.cause), gap.began)
-        if gap.cause is Cause.WATCH_LIMIT:
-            return self._clock() - said > SILENCE
-        return gap.cause is Cause.DEAD_WATCH and self.canary.get(gap.root, 0.0) > said
+        if gap.cause is Cause.DEAD_WATCH and not self._is_unproven(gap.root):
+            return self.canary.get(gap.root, 0.0) > said
+        lasts = gap.cause in {Cause.DEAD_WATCH, Cause.WATCH_LIMIT}
+        return lasts and self._clock() - said > SILENCE
+
+    def _is_unproven(self, root: str) -> bool:
+        return self._canaries is not None and root in self._canaries.unproven
 
     def _end_lasting(self) -> None:
         """Take back what a watch of before said; the new one will say it again if it is so."""

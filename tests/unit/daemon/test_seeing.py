@@ -1,0 +1,97 @@
+"""When a gap that lasts is over: as soon as a canary sings, and without one after long silence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from hashwacht.announcement import Announcement, Cause, Listener, Missed, Root
+from hashwacht.daemon.roots import Roots
+from hashwacht.daemon.seeing import SILENCE, Seeing
+from hashwacht.settings import RootSettings
+from hashwacht.state.store import Store
+
+
+class Quiet:
+    """A watch that has nothing to say, and who listens to it."""
+
+    def start(self, roots: Sequence[Root], listener: Listener) -> None: ...
+    def tend(self) -> None: ...
+    def renew(self, root: str) -> None: ...
+    def close(self) -> None: ...
+    def announce(self, announcement: Announcement) -> None: ...
+    def missed(self, missed: Missed) -> None: ...
+
+
+class Birds:
+    """Canaries of which only the names count."""
+
+    def __init__(self, *, can_be_written: bool) -> None:
+        self.unproven = () if can_be_written else ("web",)
+
+    def write_all(self) -> list[Missed]:
+        return []
+
+    def overdue(self) -> list[Missed]:
+        return []
+
+    def seen(self, announcement: Announcement) -> bool:
+        return announcement.path == b"canary"
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path / "state") as opened:
+        yield opened
+
+
+def seeing(store: Store, clock: Clock, root: Path, *, can_be_written: bool) -> Seeing:
+    made = Seeing(store, Quiet(), Quiet, lambda _: Birds(can_be_written=can_be_written), clock)
+    made.begin(Roots([RootSettings("web", root)], (), ()))
+    missed = Missed("web", Cause.DEAD_WATCH)
+    store.gaps.open(missed, clock.now, None)
+    made.hear_missed(missed)
+    return made
+
+
+def lasting(store: Store) -> list[Cause]:
+    return [gap.cause for gap in store.gaps.list_open() if gap.ended is None]
+
+
+def test_a_dead_watch_is_over_when_a_canary_sings_and_not_before(
+    store: Store, tmp_path: Path
+) -> None:
+    clock = Clock()
+    made = seeing(store, clock, tmp_path, can_be_written=True)
+    clock.now += 2 * SILENCE
+    made.tend(clock.now, 30.0)
+    assert lasting(store) == [Cause.DEAD_WATCH]
+    made.hear(Announcement("web", b"canary"))
+    made.tend(clock.now, 30.0)
+    assert lasting(store) == []
+
+
+def test_where_no_canary_can_be_written_it_is_over_after_long_silence(
+    store: Store, tmp_path: Path
+) -> None:
+    clock = Clock()
+    made = seeing(store, clock, tmp_path, can_be_written=False)
+    clock.now += SILENCE - 1
+    made.tend(clock.now, 30.0)
+    assert lasting(store) == [Cause.DEAD_WATCH]
+    made.hear_missed(Missed("web", Cause.DEAD_WATCH))
+    clock.now += SILENCE - 1
+    made.tend(clock.now, 30.0)
+    assert lasting(store) == [Cause.DEAD_WATCH]
+    clock.now += 2
+    made.tend(clock.now, 30.0)
+    assert lasting(store) == []
