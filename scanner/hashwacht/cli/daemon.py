@@ -11,7 +11,7 @@ import click
 from hashwacht.cli.call import Call, this_call
 from hashwacht.cli.command import Example, command
 from hashwacht.cli.output import harmless, line
-from hashwacht.errors import ExitCode
+from hashwacht.errors import ExitCode, UsageError
 from hashwacht.settings import Configuration
 
 PARTS = ("scanner", "courier", "watcher")
@@ -65,7 +65,15 @@ def daemon_command(
             return running.courier(listen_fd)
         case "watcher":
             return running.watcher(listen_fd)
+    _insist(roots)
     return running.all(_again(call, roots), _say)
+
+
+def _insist(roots: tuple[Path, ...]) -> None:
+    """Refuse what is no directory: it was typed just now.  One that vanishes later is a gap."""
+    for root in roots:
+        if not root.is_dir():
+            raise UsageError(f"there is no directory {root}", advice="Check how it is written.")
 
 
 def _again(call: Call, roots: tuple[Path, ...]) -> tuple[str, ...]:

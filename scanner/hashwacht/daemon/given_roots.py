@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from hashwacht.errors import UsageError
 from hashwacht.settings import Given, RootSettings
 
 _LONGEST = 40
@@ -15,16 +14,11 @@ _LONGEST = 40
 
 
 def given_roots(configured: Sequence[RootSettings], paths: Sequence[Path]) -> tuple[Given, ...]:
-    """Give each directory that is not configured yet a root of its own, named after it.
-
-    Raises UsageError if one is no directory: it was typed just now.
-    """
+    """Give each directory that is not configured yet a root of its own, named after it."""
     known = {root.path for root in configured}
     names = {root.name for root in configured}
     given = []
     for path in dict.fromkeys(Path(os.path.normpath(each.absolute())) for each in paths):
-        if not path.is_dir():
-            raise UsageError(f"there is no directory {path}", advice="Check how it is written.")
         if path not in known:
             name = _free(_name(path), names)
             names.add(name)

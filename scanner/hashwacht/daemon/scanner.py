@@ -84,41 +84,45 @@ class Scanner:
         Set ``tended`` to be called after each look after the watch.  ``ended`` says at last if
         all threads have ended: as long as one has not, the state must stay open.
         """
-        self._store, self._clock = store, clock
+        self._store, self._clock, self._seeing = store, clock, seeing
         self._stop, self._cut = threading.Event(), threading.Event()
         self._last = threading.Event()
         self._threads, self._journaling = Threads(self._stop), Threads(self._stop)
+        self._coming: SimpleQueue[Parts | None] = SimpleQueue()
         self._current, counting = Current(parts), Counting()
         self._verdicts = Verdicts(store, counting, clock)
-        self._dispatcher = Dispatcher(store, self._current, self._stop, clock)
-        self._reading = Reading(
-            self._dispatcher,
-            Reader(store, lambda: self._current.now.settings, clock),
-            Clerk(store, self._verdicts, self._stop, self._cut, clock),
-            self._stop,
-        )
         self._journaler = Journaler(
             queue, store, self._current, counting=counting, stop=self._last, clock=clock
         )
+        self._dispatcher = Dispatcher(store, self._current, self._stop, clock)
+        self._build()
+        self.tended: Callable[[], None] = lambda: None
+        self.ended = False
+        self.observed = Observed(counting, self._verdicts, seeing, queue, self._current)
+
+    def _build(self) -> None:
+        """Make what works behind the journal."""
+        store, stop, clock = self._store, self._stop, self._clock
+        self._reading = Reading(
+            self._dispatcher,
+            Reader(store, lambda: self._current.now.settings, clock),
+            Clerk(store, self._verdicts, stop, self._cut, clock),
+            stop,
+        )
         found = self._dispatcher.bell.set
-        self._trees = Trees(store, self._current, self._stop, found, clock)
+        self._trees = Trees(store, self._current, stop, found, clock)
         self.reconciler = Reconciler(
-            store, self._current, self._stop, uploads=self._uploads, found=found, clock=clock
+            store, self._current, stop, uploads=self._uploads, found=found, clock=clock
         )
         self._asker = Asker(
             store,
             self._current,
             self._verdicts,
-            stop=self._stop,
+            stop=stop,
             cut=self._cut,
             uploads=self._uploads,
             clock=clock,
         )
-        self._seeing = seeing
-        self._coming: SimpleQueue[Parts | None] = SimpleQueue()
-        self.tended: Callable[[], None] = lambda: None
-        self.ended = False
-        self.observed = Observed(counting, self._verdicts, seeing, queue, self._current)
 
     def run(self, stop: threading.Event, each_round: Callable[[], Parts | None]) -> None:
         """Run until *stop*; then end within two seconds.

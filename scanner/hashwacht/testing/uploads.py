@@ -237,8 +237,7 @@ class WsgiDriver:
         if length is None:
             environ["wsgi.input_terminated"] = True
         else:
-            declared = sum(map(len, chunks)) if length == -1 else length
-            environ["CONTENT_LENGTH"] = str(declared)
+            environ["CONTENT_LENGTH"] = str(sum(map(len, chunks)) if length == -1 else length)
 
         def start_response(status: str, head: list[tuple[str, str]], exc_info: Any = None) -> Any:
             assert exc_info is None or not now.body

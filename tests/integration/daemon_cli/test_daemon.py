@@ -187,6 +187,9 @@ def test_a_second_daemon_is_refused_and_one_without_a_directory_too(
     alone = program.run("daemon")
     assert alone.returncode == 2
     assert b"--root DIRECTORY" in alone.stderr
+    missing = program.run("daemon", "--root", storage / "missing")
+    assert missing.returncode == 2
+    assert b"there is no directory" in missing.stderr
     with daemon(program, "--root", storage):
         wait_for(lambda: is_scanning(program), 30)
         second = program.run("daemon", "--root", storage)
