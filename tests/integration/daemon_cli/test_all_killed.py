@@ -1,0 +1,119 @@
+"""Every process of the daemon killed at random instants, an outage in between: none unasked.
+
+``HASHWACHT_KILLS`` says how often; the figure of a full run is 200.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import subprocess
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hashwacht.state.audit import FILE_NAME, AuditLog
+from hashwacht.state.store import Store
+from hashwacht.testing.daemon_bench import unasked
+from hashwacht.testing.http_server import HttpServer
+from hashwacht.testing.processes import wait_for
+from hashwacht.testing.program import Program
+from hashwacht.testing.services import Hma
+from hashwacht.testing.watching import may_use_fanotify
+from hashwacht.types import Outcome
+
+KILLS = int(os.environ.get("HASHWACHT_KILLS", "9"))
+KNOWN = [b"known %d" % number for number in range(5)]
+PARTS = ("scanner", "courier", "watcher")
+
+pytestmark = pytest.mark.skipif(not may_use_fanotify(), reason="fanotify needs CAP_SYS_ADMIN")
+
+
+class Uploader(threading.Thread):
+    """Puts files in until it is told to stop; every twentieth is a known one."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(daemon=True)
+        self.root, self.ended = root, threading.Event()
+        self.files = 0
+        self.known: set[bytes] = set()
+
+    def run(self) -> None:
+        chance = random.Random(7)
+        while not self.ended.wait(chance.choice((0.0, 0.002, 0.02))):
+            self.files += 1
+            folder = self.root / f"{self.files // 200}"
+            folder.mkdir(exist_ok=True)
+            path = folder / f"{self.files}"
+            known = self.files % 20 == 0
+            path.write_bytes(chance.choice(KNOWN) if known else b"%d" % self.files)
+            if known:
+                self.known.add(bytes(path))
+
+
+def part(daemon: int, name: str) -> psutil.Process | None:
+    """Find the child that is this part of the daemon."""
+    for each in psutil.Process(daemon).children():
+        try:
+            if name in each.cmdline() and each.status() != psutil.STATUS_ZOMBIE:
+                return each
+        except psutil.NoSuchProcess:
+            continue
+    return None
+
+
+def kill(daemon: int, name: str, after: float) -> None:
+    """Kill a part some time after it is there."""
+    wait_for(lambda: part(daemon, name) is not None, 60)
+    threading.Event().wait(after)
+    if (found := part(daemon, name)) is not None:
+        found.kill()
+
+
+def drain(daemon: subprocess.Popen[bytes]) -> None:
+    """Read away what it says, so that it need not wait for us."""
+    for pipe in (daemon.stdout, daemon.stderr):
+        assert pipe is not None
+        threading.Thread(target=pipe.read, daemon=True).start()
+
+
+def test_whatever_is_killed_whenever_nothing_stays_unasked(
+    program: Program, tmp_path: Path
+) -> None:
+    root = tmp_path / "storage"
+    root.mkdir()
+    bank = {f"md5:{hashlib.md5(each).hexdigest()}": 1 for each in KNOWN}
+    service = Hma({"BANK": bank})
+    uploader, chance = Uploader(root), random.Random(20261123)
+    with HttpServer(service) as server:
+        program.ask("hma", server.url, 'signal_types = { md5 = "md5" }')
+        with program.configuration.open("a") as file:
+            file.write(f'[daemon]\nwatch = "fanotify"\n[roots.web]\npath = "{root}"\n')
+        daemon = program.start("daemon")
+        drain(daemon)
+        try:
+            uploader.start()
+            for number in range(KILLS):
+                service.ready = not KILLS // 3 <= number < 2 * KILLS // 3  # else: an outage
+                kill(daemon.pid, PARTS[number % 3], chance.uniform(0.05, 1.5))
+            service.ready = True
+            uploader.ended.set()
+            uploader.join()
+            with closing(Store.open(program.home / "state")) as store:
+                wait_for(lambda: not unasked(store, root), 60 + KILLS)
+                wait_for(lambda: not store.unanswered.count(), 60 + KILLS)
+                wait_for(lambda: not store.gaps.list_open(), 60 + KILLS)
+                for path in uploader.known:
+                    (place,) = store.places.live(path)
+                    case = store.cases.find(place.key)
+                    assert case is not None
+                    assert case.evidence.outcome is Outcome.MATCH
+        finally:
+            daemon.terminate()
+            daemon.wait()
+    assert uploader.files > 10 * KILLS
+    assert AuditLog(program.home / "state" / FILE_NAME).verify() is None
