@@ -81,6 +81,19 @@ def drain(daemon: subprocess.Popen[bytes]) -> None:
         threading.Thread(target=pipe.read, daemon=True).start()
 
 
+def in_the_end(state: Path, root: Path, known: set[bytes]) -> None:
+    """Wait until everything is asked and made up for; every known file is a place of its case."""
+    with closing(Store.open(state)) as store:
+        wait_for(lambda: not unasked(store, root), 60 + KILLS)
+        wait_for(lambda: not store.unanswered.count(), 60 + KILLS)
+        wait_for(lambda: not store.gaps.list_open(), 60 + KILLS)
+        for path in known:
+            (place,) = store.places.live(path)
+            case = store.cases.find(place.key)
+            assert case is not None
+            assert case.evidence.outcome is Outcome.MATCH
+
+
 def test_whatever_is_killed_whenever_nothing_stays_unasked(
     program: Program, tmp_path: Path
 ) -> None:
@@ -93,27 +106,18 @@ def test_whatever_is_killed_whenever_nothing_stays_unasked(
         program.ask("hma", server.url, 'signal_types = { md5 = "md5" }')
         with program.configuration.open("a") as file:
             file.write(f'[daemon]\nwatch = "fanotify"\n[roots.web]\npath = "{root}"\n')
-        daemon = program.start("daemon")
-        drain(daemon)
-        try:
-            uploader.start()
-            for number in range(KILLS):
-                service.ready = not KILLS // 3 <= number < 2 * KILLS // 3  # else: an outage
-                kill(daemon.pid, PARTS[number % 3], chance.uniform(0.05, 1.5))
-            service.ready = True
-            uploader.ended.set()
-            uploader.join()
-            with closing(Store.open(program.home / "state")) as store:
-                wait_for(lambda: not unasked(store, root), 60 + KILLS)
-                wait_for(lambda: not store.unanswered.count(), 60 + KILLS)
-                wait_for(lambda: not store.gaps.list_open(), 60 + KILLS)
-                for path in uploader.known:
-                    (place,) = store.places.live(path)
-                    case = store.cases.find(place.key)
-                    assert case is not None
-                    assert case.evidence.outcome is Outcome.MATCH
-        finally:
-            daemon.terminate()
-            daemon.wait()
+        with program.start("daemon") as daemon:
+            drain(daemon)
+            try:
+                uploader.start()
+                for number in range(KILLS):
+                    service.ready = not KILLS // 3 <= number < 2 * KILLS // 3  # else: an outage
+                    kill(daemon.pid, PARTS[number % 3], chance.uniform(0.05, 1.5))
+                service.ready = True
+                uploader.ended.set()
+                uploader.join()
+                in_the_end(program.home / "state", root, uploader.known)
+            finally:
+                daemon.terminate()
     assert uploader.files > 10 * KILLS
     assert AuditLog(program.home / "state" / FILE_NAME).verify() is None
