@@ -9,12 +9,12 @@ from dataclasses import astuple, dataclass
 from hashwacht.fingerprint.picture import Picture
 from hashwacht.fingerprint.signal_types import Digest, PictureHash, Running
 from hashwacht.signal_types import DIGESTS, PICTURE_HASHES, HexSignalType
-from hashwacht.types import QUICK, Signal
+from hashwacht.types import QUICK, QUICK_BITS, Signal
 
 Hashing = Callable[[Picture], Sequence[Signal]]
 
-_MOST_DOUBTS = 4
-"""Of 1,100 difficult JPEGs, none with at most this many doubts had more than 2 bits off."""
+_MOST_DOUBTS = QUICK_BITS
+"""Only bits in doubt were ever seen to be off; so no more may be in doubt than may be off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def _pdq(picture: Picture) -> list[Signal]:
 
 def _phash64(picture: Picture) -> list[Signal]:
     """``imagehash.phash(image)``: its first step is the conversion to grey that we share."""
-    if picture.quick and (made := picture.quick64[0]).doubts <= _MOST_DOUBTS:
+    if picture.quick and (made := picture.quick64[0]).doubts <= _MOST_DOUBTS["phash64"]:
         return [Signal("phash64", made.value, variant=QUICK)]
     import imagehash
 
@@ -62,7 +62,7 @@ def _phash64(picture: Picture) -> list[Signal]:
 
 def _dhash64(picture: Picture) -> list[Signal]:
     """``imagehash.dhash(image)``, from the shared grey picture."""
-    if picture.quick and (made := picture.quick64[1]).doubts <= _MOST_DOUBTS:
+    if picture.quick and (made := picture.quick64[1]).doubts <= _MOST_DOUBTS["dhash64"]:
         return [Signal("dhash64", made.value, variant=QUICK)]
     import imagehash
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,7 +75,9 @@ def browser(profile: Path) -> Iterator[Browser]:
     """Start a browser with a fresh *profile* directory, and end it."""
     driver = shutil.which("chromedriver")
     assert driver is not None
-    with subprocess.Popen([driver, "--port=0"], stdout=subprocess.PIPE, text=True) as process:  # noqa: S603  # found above
+    with subprocess.Popen(  # noqa: S603  # found above
+        [driver, "--port=0"], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
         try:
             address = f"http://127.0.0.1:{_port(process)}"
             options = {
@@ -88,11 +92,14 @@ def browser(profile: Path) -> Iterator[Browser]:
             with httpx.Client(base_url=address, timeout=60) as client:
                 answer = client.post("/session", json={"capabilities": {"alwaysMatch": wanted}})
                 assert answer.status_code == 200, answer.text
-                client.base_url = f"{address}/session/{answer.json()['value']['sessionId']}/"
-                yield Browser(client)
-                client.delete("")
+                session = f"{address}/session/{answer.json()['value']['sessionId']}"
+                client.base_url = f"{session}/"
+                try:
+                    yield Browser(client)
+                finally:
+                    client.delete(session)  # without a slash at its end it means the whole window
         finally:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _port(process: subprocess.Popen[str]) -> int:

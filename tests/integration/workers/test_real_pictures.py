@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,8 +65,9 @@ def test_a_worker_answers_as_the_same_code_in_this_process(
 
 
 def test_a_progressive_bomb_costs_its_budget_and_keeps_its_digests(start: Start, ask: Ask) -> None:
-    pool = start(PLAN, maker=PARTS)
-    bomb = progressive_bomb(3000)
+    enough = replace(PLAN.limits, pixels=1_000_000_000)  # else it is not even begun
+    pool = start(replace(PLAN, limits=enough), maker=PARTS)
+    bomb = progressive_bomb(2000)
     ask(pool, b"warm")
     began = time.monotonic()
     made = ask(pool, bomb)
