@@ -26,6 +26,7 @@ from hashwacht.casework.performing import UNCLEAR, Performer
 from hashwacht.casework.placing import UNDETERMINED, Placing, standing
 from hashwacht.casework.reopening import reopen
 from hashwacht.casework.turn import Turn
+from hashwacht.casework.uploaded import Uploaded
 from hashwacht.policy import Action, decide
 from hashwacht.settings import GuardSettings, OnUndetermined, RootSettings
 from hashwacht.state.audit import Act
@@ -35,6 +36,9 @@ from hashwacht.types import Outcome
 
 BATCH = 100
 """Places that one call of ``retry`` tries at the most."""
+
+UPLOADED = 60.0
+"""Seconds between two looks at what web applications have told."""
 
 _OTHER = "it holds another content now"
 _LET_GO = frozenset({PlaceState.WAITING, PlaceState.HELD})
@@ -70,6 +74,8 @@ class Casework:
         self._store, self._hands = book.store, hands
         self._placing = Placing(Guard(book.store.places, book.store.floods, guard))
         self._performer = Performer(book, hands)
+        self._uploaded = Uploaded(book, turn)
+        self._asked = 0.0
 
     def settle(self, found: Found) -> Action:
         """Do what a verdict asks for, and give what is in force now.
@@ -87,9 +93,13 @@ class Casework:
     def retry(self, now: float) -> None:
         """Try what failed, what somebody has let go, and what a crash interrupted.
 
-        At most BATCH of them; to be called every few seconds.  Raises StateError.
+        At most BATCH of them; to be called every few seconds.  Now and then cases are opened for
+        uploads that web applications have told about.  Raises StateError.
         """
         self._hands.recover()
+        if now - self._asked >= UPLOADED:
+            self._asked = now
+            self._uploaded.open_cases()
         for each in self._store.places.due(now, BATCH):
             with self._turn.taken():
                 place = self._store.places.get(each.id)

@@ -31,6 +31,11 @@ def found(case: Case, place: Place) -> str:
     )
 
 
+def uploaded(case: Case) -> str:
+    """Say that a web application has told about it; who uploaded it stands in the case."""
+    return f"case {case.id}: {known(case)}, uploaded through a web application"
+
+
 def known(case: Case) -> str:
     """Say who knows it, as what."""
     matches = case.evidence.matches or case.evidence.withdrawn or case.evidence.suppressed

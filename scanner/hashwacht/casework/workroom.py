@@ -11,6 +11,7 @@ from hashwacht.casework.desk import Desk
 from hashwacht.casework.hands import Hands
 from hashwacht.casework.rulings import Rulings
 from hashwacht.casework.turn import Turn
+from hashwacht.casework.uploaded import Uploaded
 from hashwacht.settings import GuardSettings, RootSettings
 
 
@@ -37,6 +38,10 @@ class Workroom:
     def desk(self) -> Desk:
         """Give what people decide with."""
         return Desk(self.book, self.hands, self.turn)
+
+    def uploaded(self) -> Uploaded:
+        """Give what opens the cases of uploads that web applications have told about."""
+        return Uploaded(self.book, self.turn)
 
     def rulings(self) -> Rulings:
         """Give what people rule about floods with."""

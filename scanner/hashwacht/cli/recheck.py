@@ -8,6 +8,7 @@ from hashwacht import compose
 from hashwacht.cli.call import this_call
 from hashwacht.cli.command import Example, command
 from hashwacht.cli.progress import observer
+from hashwacht.cli.room import who
 from hashwacht.cli.stopping import exit_code, stoppable
 from hashwacht.cli.uploads import WithUploads, forget_settled
 from hashwacht.errors import ExitCode
@@ -26,7 +27,8 @@ def recheck_command() -> ExitCode:
     That is: undetermined ones, ones older than the matcher's recheck_after, and everything that
     a newly imported list or newly configured matcher has never seen.  The storage is not
     touched and may be unmounted; a new match is told with the paths that held the content when
-    they were last scanned, and with what a web application told when it was uploaded.
+    they were last scanned, and with what a web application told when it was uploaded; each of these
+    becomes a case.
     """
     call = this_call()
     settings = call.configuration().settings
@@ -42,5 +44,6 @@ def recheck_command() -> ExitCode:
         telling = WithUploads(watching, uploads, call.as_json)
         summary = Recheck(store=store, panel=panel, observer=telling, stop=stop).run()
         forget_settled(uploads, store)
+        compose.workroom(settings, store, who()).uploaded().open_cases()
     telling.tell()
     return exit_code(summary)

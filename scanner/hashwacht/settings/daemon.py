@@ -74,7 +74,7 @@ class DaemonSettings:
     )
     canary: float = setting(
         Duration(1, 3600),
-        30.0,
+        15.0,
         "How often a file is written into every root to see if it is announced; twice this time"
         " without an announcement is a gap.",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -9,13 +10,15 @@ from hashwacht.testing.bench import ScanBench
 from hashwacht.testing.daemon_bench import DaemonBench, digest
 from hashwacht.types import Outcome, Reason
 
-FILES = 120
+FILES = int(os.environ.get("HASHWACHT_OUTAGE", "120"))
+"""Files that come while nobody answers; the figure of a full run is 50,000."""
 
 
 def test_everything_is_asked_after_an_outage_uploads_first_and_in_order_of_age(
     bench: DaemonBench, root: Path
 ) -> None:
     bench.max_age = 1e9  # as of a service
+    bench.patience += FILES / 50
     bench.matcher.silent = True
     bench.matcher.known |= {digest(b"upload 7"), digest(b"early 3")}
     for number in range(5):
@@ -29,7 +32,7 @@ def test_everything_is_asked_after_an_outage_uploads_first_and_in_order_of_age(
         bench.wait_for(lambda: bench.store.unanswered.count() == 5 + FILES, "waiting")
         bench.wait_until_done()
         assert bench.casework.paths(Outcome.UNDETERMINED), "casework is told meanwhile"
-        order = [bench.key(waiting.content) for waiting in bench.store.unanswered.next(999)]
+        order = [bench.key(waiting.content) for waiting in bench.store.unanswered.next(FILES + 99)]
         asked = len(bench.matcher.asked)
         for number in range(0, FILES, 2):
             (root / f"upload{number:03}").unlink()

@@ -13,7 +13,7 @@ from hashwacht.fingerprint.in_process import InProcess
 from hashwacht.fingerprint.plan import Plan
 from hashwacht.testing.http_server import Asked, HttpServer, Told
 from hashwacht.testing.pictures import encode, photo
-from hashwacht.testing.program import Program
+from hashwacht.testing.program import Program, objects
 from hashwacht.testing.services import Hma
 
 UPLOAD = """
@@ -86,6 +86,9 @@ def test_a_late_match_tells_who_sent_it_and_no_service_ever_learns_that(tmp_path
         4711,
     )
     assert os.listdir(tmp_path / "state" / "uploads") == [match["sha256"]]  # noqa: PTH208  # names
+    shown = program.run("cases", "show", match["sha256"], "--json")
+    (told_again,) = objects(shown.stdout)[0]["uploads"]
+    assert (told_again["user"], told_again["path"]) == ("some-user", "/some-path")
     assert server.record.requests
     for asked in server.record.requests:
         assert not [each for each in TOLD if each in asked.raw]
