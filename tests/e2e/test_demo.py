@@ -11,7 +11,7 @@ def test_the_demo_shows_the_main_job_and_clears_up(program: Program) -> None:
     program.environment["TMPDIR"] = str(program.home / "tmp")
     (program.home / "tmp").mkdir()
     done = program.run("demo")
-    assert done.returncode == 0, done.stderr.decode()
+    assert done.returncode == 0, (done.stdout + done.stderr).decode()
     text = done.stdout.decode()
     for promised in (
         r"\$ hashwacht lists import police ",

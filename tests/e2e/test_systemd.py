@@ -283,7 +283,7 @@ def test_a_root_that_is_renamed_or_mounted_over_is_not_lost_behind_the_units_own
     wait_for_place(machine, "/var/www/site/after-renaming.jpg")
     machine.run("mount -t tmpfs tmpfs /var/www/site")
     machine.run("hashwacht hash /root/like.png > /var/www/site/text")
-    machine.run("cp /srv/www/new/folder/known.jpg /var/www/site/after-mounting.jpg")
+    machine.write("/var/www/site/after-mounting.jpg", KNOWN)
     wait_for_place(machine, "/var/www/site/after-mounting.jpg")
     assert inside(machine, "scanner", "touch /var/www/site/.writable") == ""
     machine.run("umount -l /var/www/site")

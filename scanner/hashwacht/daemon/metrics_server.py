@@ -167,21 +167,6 @@ class _Handler(BaseHTTPRequestHandler):
         """Write nothing: a scrape is no event."""
 
 
-def listen(path: Path) -> socket.socket:
-    """Listen on a Unix socket that only its owner may use; one that was left over is replaced."""
-    with suppress(FileNotFoundError):
-        path.unlink()
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    try:
-        listener.bind(str(path))
-        path.chmod(0o600)
-        listener.listen(16)
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
 def write_file(path: Path, text: bytes) -> None:
     """Write so that node_exporter, another user, finds the old file or the new one whole."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")  # no .prom: not to be collected

@@ -17,7 +17,7 @@ from hashwacht.daemon.gap_keeping import WHO, GapKeeping
 from hashwacht.daemon.health import HealthFile, Stage
 from hashwacht.daemon.inherited import inherited
 from hashwacht.daemon.metrics import exposition
-from hashwacht.daemon.metrics_server import MetricsServer, listen
+from hashwacht.daemon.metrics_server import MetricsServer
 from hashwacht.daemon.notify import Notifier
 from hashwacht.daemon.parts import Parts
 from hashwacht.daemon.reporting import Reporting
@@ -38,6 +38,7 @@ from hashwacht.settings.digest import digest
 from hashwacht.state.audit import Act
 from hashwacht.state.audit_line import JSON
 from hashwacht.state.store import Store
+from hashwacht.wire.sockets import listen
 
 _log = logging.getLogger(__name__)
 

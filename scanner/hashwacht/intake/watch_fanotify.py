@@ -23,6 +23,7 @@ from hashwacht.intake.watch_wire import (
     watch,
 )
 from hashwacht.wire.frames import Nonsense, frame
+from hashwacht.wire.sockets import connect
 
 PATIENCE = 10.0
 """Seconds that the watcher has, at the start, to come up; and that a ping may go unanswered."""
@@ -44,10 +45,8 @@ class _Line:
         self._pinged: float | None = None
         self._closed = False
         self.broken = ""
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket = connect(path, _MARKING)
         try:
-            self._socket.settimeout(_MARKING)
-            self._socket.connect(str(path))
             self._socket.sendall(watch(roots))
         except BaseException:
             self._socket.close()

@@ -22,6 +22,7 @@ from hashwacht.intake import fanotify
 from hashwacht.intake.privileges import NEEDED, confine
 from hashwacht.intake.watch_session import Session
 from hashwacht.wire.frames import Nonsense
+from hashwacht.wire.sockets import listen
 
 WAIT = 0.5
 """Seconds after which a wish to stop is noticed at the latest."""
@@ -97,18 +98,7 @@ class _Served:
 
 
 def _listen(where: Path | int) -> socket.socket:
-    if isinstance(where, int):
-        return socket.socket(fileno=where)
-    with suppress(FileNotFoundError):
-        where.unlink()
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)
-    try:
-        made.bind(os.fspath(where))
-    finally:
-        os.umask(before)
-    made.listen(4)
-    return made
+    return socket.socket(fileno=where) if isinstance(where, int) else listen(where)
 
 
 def _insist(held: set[int]) -> None:

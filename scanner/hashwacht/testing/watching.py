@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -154,7 +156,12 @@ class OwnMounts:
     """Mounts that nobody but the calling thread, and what it starts, can see."""
 
     def __init__(self) -> None:
-        """Leave the mounts that all others see.  Raises OSError where that is not to be had."""
+        """Leave the mounts that all others see.  Raises OSError where that is not to be had.
+
+        Waits until no other test has mounts of its own: it would keep ours alive in its copy.
+        """
+        self._turn = (Path(tempfile.gettempdir()) / "hashwacht-own-mounts").open("w")
+        fcntl.flock(self._turn, fcntl.LOCK_EX)
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._here = Path.cwd()
         self._before = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
@@ -163,6 +170,7 @@ class OwnMounts:
             self._mount("none", Path("/"), None, MS_REC | MS_PRIVATE)
         except OSError:
             os.close(self._before)
+            self._turn.close()
             raise
 
     def memory(self, at: Path) -> None:
@@ -203,6 +211,7 @@ class OwnMounts:
             self._check(self._libc.setns(self._before, CLONE_NEWNS))
         finally:
             os.close(self._before)
+            self._turn.close()
         os.chdir(self._here)
 
     def _mount(self, what: str, at: Path, kind: bytes | None, flags: int) -> None:

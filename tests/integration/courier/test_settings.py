@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from hashwacht.daemon.given_roots import given_roots
-from hashwacht.errors import UsageError
 from hashwacht.secrets import Credential, Places, store
 from hashwacht.services import AnyService, Services, face
 from hashwacht.settings import (
@@ -58,5 +57,3 @@ def test_directories_on_the_command_line_get_names_of_their_own(tmp_path: Path) 
     file = tmp_path / "hashwacht.toml"
     file.write_text(f'[roots.web]\npath = "{web}"\n')
     assert len(load({}, uid=0, file=file, options=given).settings.roots) == 6
-    with pytest.raises(UsageError):
-        given_roots(configured, [tmp_path / "nowhere"])

@@ -21,13 +21,14 @@ from hashwacht.announcement import Announcement, Cause, Lane, Missed
 from hashwacht.daemon.counts import Counting
 from hashwacht.daemon.health import Health, HealthFile, MatcherHealth, RootHealth, Stage
 from hashwacht.daemon.metrics import exposition
-from hashwacht.daemon.metrics_server import CONTENT_TYPE, MetricsServer, listen, write_file
+from hashwacht.daemon.metrics_server import CONTENT_TYPE, MetricsServer, write_file
 from hashwacht.daemon.status import status
 from hashwacht.settings import Settings, load
 from hashwacht.state.store import Store
 from hashwacht.testing.processes import wait_for
 from hashwacht.testing.program import Program
 from hashwacht.types import Outcome
+from hashwacht.wire.sockets import listen
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "daemon.md"
 

@@ -4,13 +4,13 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from hashwacht.announcement import Announcement, Cause, Root, Watch
+from hashwacht.announcement import Announcement, Cause, Listener, Root, Watch
 from hashwacht.intake.announced import Announced
 from hashwacht.intake.watch_fanotify import FanotifyWatch
 from hashwacht.intake.watch_watchdog import WatchdogWatch
@@ -28,7 +28,7 @@ FILES = 10_000
 
 
 @contextmanager
-def small_queue(kind: str, events: int = 64) -> Iterator[None]:
+def small_queue(kind: str, events: int = 16) -> Iterator[None]:
     """Let queues that are made meanwhile hold few events."""
     setting = Path(f"/proc/sys/fs/{kind}/max_queued_events")
     before = setting.read_text()
@@ -42,18 +42,28 @@ def small_queue(kind: str, events: int = 64) -> Iterator[None]:
         setting.write_text(before)
 
 
+class Small:
+    """A Watch whose kernel queue is small; others, in other tests, get theirs as large as ever."""
+
+    def __init__(self, kind: str, watch: Watch) -> None:
+        self._kind, self._watch = kind, watch
+        self.tend, self.renew, self.close = watch.tend, watch.renew, watch.close
+
+    def start(self, roots: Sequence[Root], listener: Listener) -> None:
+        with small_queue(self._kind):  # it is as long as it was allowed to be when it was made
+            self._watch.start(roots, listener)
+
+
 @pytest.fixture(params=["inotify", "fanotify"])
 def make(request: pytest.FixtureRequest, socket_path: Path) -> Iterator[Callable[[], Watch]]:
     """Give what makes a Watch whose kernel queue is small."""
     if request.param == "inotify":
-        with small_queue("inotify"):
-            made = WatchdogWatch()
-            yield lambda: made
+        yield lambda: Small("inotify", WatchdogWatch())
         return
     if not may_use_fanotify():
         pytest.skip("fanotify needs CAP_SYS_ADMIN")
-    with watcher_process(socket_path), small_queue("fanotify"):
-        yield lambda: FanotifyWatch(socket_path)
+    with watcher_process(socket_path):
+        yield lambda: Small("fanotify", FanotifyWatch(socket_path))
 
 
 def flood(top: Path, name: str, files: int = FILES) -> set[bytes]:
@@ -80,7 +90,7 @@ def test_an_overflow_of_the_kernels_queue_is_a_gap_and_all_is_watched_afterwards
 def test_everything_is_taken_or_missed_whatever_overflows(
     make: Callable[[], Watch], memory: Path
 ) -> None:
-    """The kernel's queue holds 64 events, ours 100 paths, and somebody takes slowly."""
+    """The kernel's queue holds 16 events, ours 100 paths, and somebody takes slowly."""
     root, queue, taken = memory / "root", Announced(100), set[bytes]()
     root.mkdir()
     causes, done = set[Cause](), threading.Event()
