@@ -198,6 +198,8 @@ class OwnMounts:
             with image.open("wb") as file:
                 file.truncate(2 << 20)
             self._run("mkfs.ext4", "-q", "-F", str(image))
+        while self._said("losetup", "--associated", str(image)):
+            time.sleep(0.02)  # unmounted, and the kernel still at it: there would be two of them
         self._run("mount", "-o", "loop", str(image), str(at))
 
     def unmount(self, at: Path) -> None:
@@ -217,6 +219,10 @@ class OwnMounts:
     def _mount(self, what: str, at: Path, kind: bytes | None, flags: int) -> None:
         source, options = what.encode(), ctypes.c_ulong(flags)
         self._check(self._libc.mount(source, bytes(at), kind, options, None))
+
+    def _said(self, *command: str) -> bytes:
+        """Run a program with these mounts; give what it printed."""
+        return subprocess.run(command, check=True, capture_output=True).stdout  # noqa: S603  # ours
 
     def _run(self, *command: str) -> None:
         try:
