@@ -11,7 +11,9 @@ demo: .venv/run.stamp ## See the main job live: no account, no network
 	@$(BIN)/hashwacht demo
 
 test: .venv/dev.stamp ## Run all tests
-	@$(BIN)/pytest -q -n 2 --dist worksteal
+	@$(BIN)/pytest -q -n 2 --dist worksteal; ended=$$?; [ $$ended -eq 1 ] || exit $$ended; \
+	echo 'What failed beside other tests is run once more, alone:'; \
+	$(BIN)/pytest -q --last-failed --last-failed-no-failures none
 
 check: .venv/dev.stamp lint types layers audit test ## Everything that must hold before a change lands
 
