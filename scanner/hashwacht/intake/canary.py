@@ -63,9 +63,9 @@ class Canary:
         """
         for each in self._birds:
             if each.path == announcement.path:
-                with self._lock:
+                with self._lock:  # ours exists only while the lock is held
                     each.since, each.seen = None, self._clock()
-                return not _exists(each.path)
+                    return not _exists(each.path)
         return False
 
     def overdue(self) -> list[Missed]:
@@ -93,7 +93,8 @@ class Canary:
         with self._lock:
             bird.since = self._clock() if bird.since is None else bird.since
         try:
-            _make(bird.root.path)
+            with self._lock:
+                _make(bird.root.path)
         except OSError as error:
             with self._lock:
                 bird.since = None
