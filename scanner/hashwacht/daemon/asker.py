@@ -78,13 +78,15 @@ class Asker:
     def _ask_waiting(self, parts: Parts) -> None:
         """Go through all who wait, as long as somebody answers."""
         after: Waiting | None = None
-        dry, size = 0, PROBE
+        dry, size, again = 0, PROBE, True
         while dry < DRY and not self._stop.is_set():
             rows = self._store.unanswered.next(size, after)
             if not rows:
                 break
             after = rows[-1]
             answered = self._ask({each.content: each for each in rows}, parts)
+            if answered and dry and again:  # it came back just now: those before are older
+                after, again = None, False
             dry, size = (0, BATCH) if answered else (dry + 1, PROBE)
             self._gate.polite()
         self._pause = min(LONGEST, 2 * self._pause) if dry else SHORTEST

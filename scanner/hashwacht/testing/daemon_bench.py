@@ -37,7 +37,7 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-PATIENCE = 60.0
+PATIENCE = 20.0
 """Seconds until something that should happen counts as not happening."""
 
 

@@ -6,7 +6,6 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from hashwacht.announcement import Cause
 from hashwacht.testing.watch_contract import WatchCase
 from hashwacht.testing.watching import Watching, write
 
@@ -40,8 +39,6 @@ class Chaos:
         """Hold every file in the root to have been announced after it came to its place."""
         self.here.watch.tend()
         self.here.caught_up()
-        if Cause.OVERFLOW in self.here.ear.causes():  # then all of it is a gap, and said to be
-            return
         last = {each.path: number for number, each in enumerate(self.here.ear.heard)}
         trees = {each.path: n for n, each in enumerate(self.here.ear.heard) if each.tree}
         for path, before in self._arrived.items():

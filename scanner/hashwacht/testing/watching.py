@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -52,6 +50,11 @@ class Ear:
         with self.changed:
             self.heard, self.gaps = [], []
 
+    def latest(self) -> tuple[list[Announcement], list[Missed]]:
+        """Give the end of what was heard."""
+        with self.changed:
+            return self.heard[-20:], self.gaps[-20:]
+
     def named(self, path: Path) -> list[Announcement]:
         """Give the announcements of this very path."""
         with self.changed:
@@ -84,13 +87,13 @@ class Watching:
     def until(self, happens: Callable[[], bool], seconds: float = PATIENCE) -> None:
         """Wait, without tending, for something that the Watch says by itself."""
         with self.ear.changed:
-            assert self.ear.changed.wait_for(happens, seconds), (self.ear.heard, self.ear.gaps)
+            assert self.ear.changed.wait_for(happens, seconds), self.ear.latest()
 
     def tend_until(self, happens: Callable[[], bool], seconds: float = PATIENCE) -> None:
         """Do what the daemon does every few seconds, until something has happened."""
         deadline = time.monotonic() + seconds
         while not happens():
-            assert time.monotonic() < deadline, (self.ear.heard[-20:], self.ear.gaps[-20:])
+            assert time.monotonic() < deadline, self.ear.latest()
             self.watch.tend()
             with self.ear.changed:
                 self.ear.changed.wait(0.02)
@@ -156,12 +159,7 @@ class OwnMounts:
     """Mounts that nobody but the calling thread, and what it starts, can see."""
 
     def __init__(self) -> None:
-        """Leave the mounts that all others see.  Raises OSError where that is not to be had.
-
-        Waits until no other test has mounts of its own: it would keep ours alive in its copy.
-        """
-        self._turn = (Path(tempfile.gettempdir()) / "hashwacht-own-mounts").open("w")
-        fcntl.flock(self._turn, fcntl.LOCK_EX)
+        """Leave the mounts that all others see.  Raises OSError where that is not to be had."""
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._here = Path.cwd()
         self._before = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
@@ -170,7 +168,6 @@ class OwnMounts:
             self._mount("none", Path("/"), None, MS_REC | MS_PRIVATE)
         except OSError:
             os.close(self._before)
-            self._turn.close()
             raise
 
     def memory(self, at: Path) -> None:
@@ -213,7 +210,6 @@ class OwnMounts:
             self._check(self._libc.setns(self._before, CLONE_NEWNS))
         finally:
             os.close(self._before)
-            self._turn.close()
         os.chdir(self._here)
 
     def _mount(self, what: str, at: Path, kind: bytes | None, flags: int) -> None:

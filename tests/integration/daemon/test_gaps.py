@@ -102,6 +102,7 @@ class Slow(CountingFingerprinter):
         return super().fingerprint(fd)
 
 
+@pytest.mark.alone
 def test_an_upload_is_served_before_what_a_walk_has_found(bench: DaemonBench, root: Path) -> None:
     bench.counting = Slow(bench.fingerprinter())
     for number in range(400):
@@ -139,6 +140,7 @@ class Deaf:
         pass
 
 
+@pytest.mark.alone
 def test_a_watch_that_has_gone_deaf_is_noticed_renewed_and_made_up_for(
     bench: DaemonBench, root: Path
 ) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from hashwacht.announcement import Lane
 from hashwacht.casework.found import Found
 from hashwacht.settings import RootSettings
+from hashwacht.state.journal import Entry
 from hashwacht.testing.daemon_bench import DaemonBench, digest
 from hashwacht.types import Outcome
 
@@ -101,6 +103,16 @@ def test_a_file_that_is_kept_open_for_writing_is_read_once_it_rests(
         )
 
 
+def look(bench: DaemonBench, attempts: int) -> Entry:
+    """Wait for such a look at the only file, or a later one; give its entry then."""
+
+    def entries() -> list[Entry]:
+        return bench.store.journal.due(Lane.UPLOAD, time.time() + 9, 9)
+
+    bench.wait_for(lambda: [e for e in entries() if e.attempts >= attempts], "looked at again")
+    return entries()[0]
+
+
 def test_a_file_that_is_written_to_all_the_time_is_looked_at_ever_more_rarely(
     bench: DaemonBench, root: Path
 ) -> None:
@@ -115,14 +127,14 @@ def test_a_file_that_is_written_to_all_the_time_is_looked_at_ever_more_rarely(
     writer = threading.Thread(target=write)
     with bench.running():
         writer.start()
-        bench.wait_for(lambda: bench.waiting(Lane.UPLOAD), "in the journal")
-        time.sleep(1.5)  # nothing may happen in this time: there is no event to wait for
-        (entry,) = bench.store.journal.due(Lane.UPLOAD, time.time() + 9, 9)
+        looks = [look(bench, attempts) for attempts in range(1, 6)]
         reads.append(bench.counting.read)
         ended.set()
         writer.join()
         bench.wait_for(lambda: not bench.unasked(root), "judged at last")
-    assert 2 <= entry.attempts <= 6
+    for one, next_one in pairwise(looks):
+        pauses = [min(1.0, 0.05 * 2**n) for n in range(one.attempts, next_one.attempts)]
+        assert next_one.due - one.due >= sum(pauses)
     assert reads == [0]
 
 

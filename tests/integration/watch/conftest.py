@@ -12,6 +12,13 @@ import pytest
 from hashwacht.testing.watching import OwnMounts
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have who mounts something alone: other namespaces would keep it alive."""
+    for item in items:
+        if "mounts" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.alone)
+
+
 @pytest.fixture
 def mounts() -> Iterator[OwnMounts]:
     """Let a test mount what it likes."""

@@ -270,6 +270,7 @@ def test_a_watcher_that_talks_nonsense_is_a_gap(
         thread.join(5)
 
 
+@pytest.mark.alone
 def test_a_scanner_that_takes_nothing_costs_little_memory_and_is_told_of_its_gap(
     socket_path: Path, root: Path
 ) -> None:
