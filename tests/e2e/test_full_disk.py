@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from hashwacht.testing.memory_disk import memory_disk
 from hashwacht.testing.program import Program, objects
 
 MIB = 1 << 20
@@ -21,15 +21,8 @@ FILES = 4000
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Mount 24 MiB of memory; skip where that is not allowed."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={24 * MIB}", "tmpfs", str(place)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True, text=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"cannot mount a small file system: {getattr(error, 'stderr', error)}")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+    with memory_disk(tmp_path / "small", 24 * MIB) as place:
+        yield place
 
 
 @pytest.fixture

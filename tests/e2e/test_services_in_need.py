@@ -6,43 +6,22 @@ The services speak their protocols over real HTTP on loopback; the program is th
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from hashwacht.secrets import Credential
 from hashwacht.testing.faults import FaultServer, behave, reset
 from hashwacht.testing.http_server import Asked, HttpServer
-from hashwacht.testing.pictures import encode, photo
 from hashwacht.testing.program import Program, objects, verdicts
+from hashwacht.testing.service_storage import ACCOUNT, KNOWN, NOTE, NOTHING, furnish, md5
 from hashwacht.testing.services import Eokm, Hma
-
-ACCOUNT = Credential("hoster", "correct horse: battery staple")
-KNOWN = encode(photo(1), "jpeg", quality=92)
-NEAR = encode(photo(1), "webp")
-OTHER = encode(photo(2), "png")
-NOTE = b"not a picture\n"
-NOTHING: frozenset[str] = frozenset()
-
-
-def md5(content: bytes) -> str:
-    return hashlib.md5(content).hexdigest()
 
 
 @pytest.fixture
 def storage(tmp_path: Path) -> Path:
-    """Write a known picture twice, the same re-encoded, another one, and a text."""
-    root = tmp_path / "storage"
-    (root / "sub").mkdir(parents=True)
-    (root / "known.jpg").write_bytes(KNOWN)
-    (root / "sub/copy.jpg").write_bytes(KNOWN)
-    (root / "near.webp").write_bytes(NEAR)
-    (root / "other.png").write_bytes(OTHER)
-    (root / "note.txt").write_bytes(NOTE)
-    return root
+    return furnish(tmp_path / "storage")
 
 
 @pytest.fixture

@@ -9,8 +9,6 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -21,6 +19,7 @@ import pytest
 
 from hashwacht.paths import from_json
 from hashwacht.secrets import Credential
+from hashwacht.testing.attacker import attack
 from hashwacht.testing.http_server import HttpServer
 from hashwacht.testing.program import Program
 from hashwacht.testing.services import Eokm
@@ -58,23 +57,6 @@ def root(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def attack(root: Path) -> Iterator[None]:
-    with subprocess.Popen(
-        [sys.executable, SWAPPER, root / "play", root.with_name("swap")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as swapper:
-        assert swapper.stdin
-        assert swapper.stdout
-        assert swapper.stdout.readline() == b"begun\n"
-        try:
-            yield
-        finally:
-            assert swapper.poll() is None, "the attacker has died"
-            swapper.stdin.close()
-
-
-@contextmanager
 def watched(directory: Path) -> Iterator[int]:
     """Give a descriptor from which can be read what was opened in *directory*, or itself."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -104,7 +86,11 @@ def test_a_secret_outside_is_never_opened_and_every_stable_file_is_judged(
     program.log_in(ACCOUNT.line(), "eokm")
     seen: Counter[str] = Counter()
     end = time.monotonic() + LIMIT
-    with HttpServer(service) as server, watched(root.with_name("outside")) as watch, attack(root):
+    with (
+        HttpServer(service) as server,
+        watched(root.with_name("outside")) as watch,
+        attack(SWAPPER, root / "play", root.with_name("swap")),
+    ):
         program.ask("eokm", server.url)
         while seen["rounds"] < ROUNDS or not seen["changed-while-read"]:
             assert time.monotonic() < end, seen

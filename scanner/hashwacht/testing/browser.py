@@ -75,7 +75,7 @@ def browser(profile: Path) -> Iterator[Browser]:
     """Start a browser with a fresh *profile* directory, and end it."""
     driver = shutil.which("chromedriver")
     assert driver is not None
-    with subprocess.Popen(  # noqa: S603  # found above
+    with subprocess.Popen(
         [driver, "--port=0"], stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         try:

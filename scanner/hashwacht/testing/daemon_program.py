@@ -46,7 +46,7 @@ class DaemonProgram(Program):
         """Run the scanner until this is left; it is watching when it is given."""
         (self.runtime / FILE_NAME).unlink(missing_ok=True)
         with self.log.open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603  # our own program
+            process = subprocess.Popen(
                 [PROGRAM, "daemon", "scanner"], env=self.environment, cwd=self.home, stderr=log
             )
         try:

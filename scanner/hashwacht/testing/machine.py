@@ -56,8 +56,8 @@ class Machine:
     def __init__(self, root: Path, checkout: Path, log: Path) -> None:
         """Boot *root*, with *checkout* to be read at /opt/checkout; its console goes to *log*."""
         with log.open("wb") as console:
-            self._nspawn = subprocess.Popen(  # noqa: S603  # our own arguments
-                [  # noqa: S607  # wherever it is installed
+            self._nspawn = subprocess.Popen(
+                [
                     "systemd-nspawn",
                     "--quiet",
                     f"--directory={root}",
@@ -104,8 +104,8 @@ class Machine:
 
         *ok*: it must end well, else what it said is raised.
         """
-        ended = subprocess.run(  # noqa: S603  # that is what it is for
-            ["nsenter", "--target", str(self._first), "--all", "sh", "-c", command],  # noqa: S607
+        ended = subprocess.run(
+            ["nsenter", "--target", str(self._first), "--all", "sh", "-c", command],
             capture_output=True,
             check=False,
             timeout=timeout,
@@ -164,5 +164,5 @@ def _first(process: int) -> bool:
 def _output(command: Sequence[str | Path]) -> str:
     """Give the last line that a program prints."""
     environ = {**os.environ, "PYTHON": sys.executable}  # whose pip fetches the packages
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environ)  # noqa: S603  # ours
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environ)
     return done.stdout.decode().rstrip("\n").rpartition("\n")[2]

@@ -42,7 +42,7 @@ class Program:
         self, *arguments: str | bytes | Path, given: bytes = b"", **more: str
     ) -> subprocess.CompletedProcess[bytes]:
         """Run it to its end with *given* on standard input and *more* in the environment."""
-        return subprocess.run(  # noqa: S603  # our own program
+        return subprocess.run(
             [PROGRAM, *arguments],
             input=given,
             env={**self.environment, **more},
@@ -80,7 +80,7 @@ class Program:
 
     def start(self, *arguments: str | bytes | Path) -> subprocess.Popen[bytes]:
         """Start it; the caller waits for it or kills it."""
-        return subprocess.Popen(  # noqa: S603  # our own program
+        return subprocess.Popen(
             [PROGRAM, *arguments],
             env=self.environment,
             cwd=self.home,

@@ -23,7 +23,7 @@ def served(arguments: Sequence[str], program: Program) -> Iterator[str]:
         port = free.getsockname()[1]
     log = program.home / "server.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603  # our own examples
+        process = subprocess.Popen(
             [sys.executable, "-m", *(each.format(port=port) for each in arguments)],
             cwd=EXAMPLES,
             env=program.environment,

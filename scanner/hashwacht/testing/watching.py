@@ -148,7 +148,7 @@ serve(Path(sys.argv[1]), stop)
 def watcher_process(at: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run the watcher as a process of its own, with its socket at *at*."""
     command = [sys.executable, "-c", _SERVE, str(at)]
-    with subprocess.Popen(command) as process:  # noqa: S603  (our own words)
+    with subprocess.Popen(command) as process:
         try:
             yield process
         finally:
@@ -218,11 +218,11 @@ class OwnMounts:
 
     def _said(self, *command: str) -> bytes:
         """Run a program with these mounts; give what it printed."""
-        return subprocess.run(command, check=True, capture_output=True).stdout  # noqa: S603  # ours
+        return subprocess.run(command, check=True, capture_output=True).stdout
 
     def _run(self, *command: str) -> None:
         try:
-            subprocess.run(command, check=True, capture_output=True)  # noqa: S603  (our own words)
+            subprocess.run(command, check=True, capture_output=True)
         except subprocess.CalledProcessError as error:
             raise OSError(f"{command[0]}: {error.stderr!r}") from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -18,6 +17,7 @@ from hashwacht.act.refusal import Obstacle
 from hashwacht.act.restoring import Restored
 from hashwacht.act.sealed import Sealed
 from hashwacht.act.vault import Vault
+from hashwacht.testing.attacker import attack
 from hashwacht.testing.vaults import judge, names
 
 LIMIT = 20.0
@@ -36,23 +36,6 @@ def pair(site: Path, number: int) -> Path:
     (site / f"b{number}").write_bytes(b"innocent %d" % number)
     (site / "new").write_bytes(b"bad %d" % number)
     return (site / "new").rename(site / f"a{number}")
-
-
-@contextmanager
-def attack(site: Path, *how: str) -> Iterator[None]:
-    """Have the names exchanged."""
-    with subprocess.Popen(
-        [sys.executable, SWAPPER, site, *how], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as swapper:
-        assert swapper.stdin
-        assert swapper.stdout
-        assert swapper.stdout.readline() == b"begun\n"
-        try:
-            yield
-        finally:
-            assert swapper.poll() is None, "the attacker has died"
-            swapper.stdin.close()
-    assert swapper.returncode == 0
 
 
 def contents(site: Path) -> Counter[bytes]:
@@ -101,7 +84,7 @@ def test_never_the_wrong_file_and_never_a_lost_one(vault: Vault, site: Path, key
     everything = contents(site)
     seen: Counter[str] = Counter()
     begun = time.monotonic()
-    with attack(site):
+    with attack(SWAPPER, site):
         while time.monotonic() < begun + 5 or seen["noticed after"] < 10 or seen["sealed"] < 10:
             assert time.monotonic() < begun + LIMIT, seen
             path = paths[seen["turns"] % len(paths)]
@@ -119,7 +102,7 @@ def test_a_name_that_was_taken_meanwhile_costs_nobody_a_file(vault: Vault, site:
     [path] = furnish(site, 1)
     seen: Counter[str] = Counter(pairs=1)
     end = time.monotonic() + LIMIT
-    with attack(site, "squat"):
+    with attack(SWAPPER, site, "squat"):
         while seen["beside"] < 3:
             assert time.monotonic() < end, seen
             if quarantine(vault, path, seen) is not None:
@@ -140,7 +123,7 @@ def test_the_same_attack_catches_whoever_goes_by_path(site: Path, tmp_path: Path
     """Proves that the tests above can fail."""
     [path, *_] = furnish(site, 4)
     end = time.monotonic() + LIMIT
-    with attack(site):
+    with attack(SWAPPER, site):
         while time.monotonic() < end:
             with judged(path) as bad, suppress(FileNotFoundError):
                 if bad is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from hashwacht.errors import StateFull
 from hashwacht.policy import Action
 from hashwacht.testing.casework import OBSERVE, Office, at
+from hashwacht.testing.memory_disk import memory_disk
 
 MIB = 1 << 20
 
@@ -19,17 +19,10 @@ MIB = 1 << 20
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[Office]:
     """Put the state on a file system of its own; skip where that is not allowed."""
-    place = tmp_path / "state"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={12 * MIB}", "tmpfs", str(place)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True, text=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"cannot mount a small file system: {getattr(error, 'stderr', error)}")
-    opened = Office(tmp_path).open()
-    yield opened
-    opened.close()
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+    with memory_disk(tmp_path / "state", 12 * MIB):
+        opened = Office(tmp_path).open()
+        yield opened
+        opened.close()
 
 
 def fill(office: Office) -> Path:

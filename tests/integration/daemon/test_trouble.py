@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from hashwacht.settings import RootSettings
 from hashwacht.state.places import PlaceState
 from hashwacht.testing.daemon_bench import DaemonBench, unasked
 from hashwacht.testing.daemon_program import DaemonProgram
+from hashwacht.testing.memory_disk import memory_disk
 
 MIB = 1024 * 1024
 SEALED = PlaceState.QUARANTINED
@@ -28,15 +28,8 @@ SEALED = PlaceState.QUARANTINED
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Mount 96 MiB of memory; skip where that is not allowed."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={96 * MIB}", "tmpfs", str(place)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True, text=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"cannot mount a small file system: {getattr(error, 'stderr', error)}")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+    with memory_disk(tmp_path / "small", 96 * MIB) as place:
+        yield place
 
 
 def test_a_full_disk_is_waited_out_and_nothing_is_lost(small_disk: Path, root: Path) -> None:

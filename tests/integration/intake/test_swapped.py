@@ -1,12 +1,10 @@
 """The walker in a tree whose owner exchanges files and directories for links to a secret."""
 
 import os
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,9 @@ from hashwacht.files import Changed
 from hashwacht.intake.listing import Directory
 from hashwacht.intake.rules import Rules
 from hashwacht.intake.walk import Walker
+from hashwacht.testing.attacker import attack
 
+SWAPPER = Path(__file__).with_name("swapper.py")
 SECRET = b"secret of another customer"
 LIMIT = 20.0
 """Seconds until a race that ought to happen hundreds of times a second must have happened."""
@@ -50,25 +50,6 @@ def scene(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@contextmanager
-def attack(scene: Path) -> Iterator[None]:
-    program = Path(__file__).with_name("swapper.py")
-    with subprocess.Popen(
-        [sys.executable, program, scene / "root/play", scene / "swap"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as swapper:
-        assert swapper.stdin
-        assert swapper.stdout
-        assert swapper.stdout.readline() == b"begun\n"
-        try:
-            yield
-        finally:
-            assert swapper.poll() is None, "the attacker has died"
-            swapper.stdin.close()
-    assert swapper.returncode == 0
-
-
 def read_by_descriptor(directory: Directory, seen: Counter[str]) -> Iterator[tuple[bytes, bytes]]:
     for entry in directory.files:
         try:
@@ -88,7 +69,7 @@ def test_nothing_outside_is_read_and_everything_stable_is(scene: Path) -> None:
     assert len(stable) == 50
     seen: Counter[str] = Counter()
     end = time.monotonic() + LIMIT
-    with attack(scene):
+    with attack(SWAPPER, scene / "root/play", scene / "swap"):
         while seen["rounds"] < 300 or seen["changed"] < 100 or not seen["play"]:
             assert time.monotonic() < end, seen
             contents: dict[bytes, bytes] = {}
@@ -106,7 +87,7 @@ def test_nothing_outside_is_read_and_everything_stable_is(scene: Path) -> None:
 def test_the_same_attack_catches_whoever_goes_by_path(scene: Path) -> None:
     """Proves that the test above can fail."""
     end = time.monotonic() + LIMIT
-    with attack(scene):
+    with attack(SWAPPER, scene / "root/play", scene / "swap"):
         while time.monotonic() < end:
             for here, _, names in os.walk(scene / "root/play"):
                 for path in (Path(here, name) for name in names):

@@ -1,0 +1,32 @@
+"""A small storage to be scanned by services: what they may know of it, and an account."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from hashwacht.secrets import Credential
+from hashwacht.testing.pictures import encode, photo
+
+ACCOUNT = Credential("hoster", "correct horse: battery staple")
+KNOWN = encode(photo(1), "jpeg", quality=92)
+NEAR = encode(photo(1), "webp")
+OTHER = encode(photo(2), "png")
+NOTE = b"not a picture\n"
+NOTHING: frozenset[str] = frozenset()
+
+
+def md5(content: bytes) -> str:
+    """Give the hash by which a service knows a content."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def furnish(root: Path) -> Path:
+    """Write a known picture twice, the same re-encoded, another one, and a text."""
+    (root / "sub").mkdir(parents=True)
+    (root / "known.jpg").write_bytes(KNOWN)
+    (root / "sub/copy.jpg").write_bytes(KNOWN)
+    (root / "near.webp").write_bytes(NEAR)
+    (root / "other.png").write_bytes(OTHER)
+    (root / "note.txt").write_bytes(NOTE)
+    return root
