@@ -22,7 +22,6 @@ import mmap
 import os
 import re
 from functools import cache
-from types import TracebackType
 from typing import Self
 
 RWF_DONTCACHE = 0x80
@@ -100,12 +99,7 @@ class QuietReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
