@@ -158,7 +158,6 @@ def bench_pdq_list(kind: str, factor: float, table: Table, tmp_path: Path) -> No
     times = table.race(ours=ours, peer=theirs, rounds=ROUNDS)
     table.add(f"{what}: {count} queries", times, against=against, target=target)
     if kind == "random":
-        # The fifth is promised of ten million; shorter lists have longer keys for their size.
         remark = f"{size / 1e6:,.0f} MB mapped to {peer.bytes / 1e6:,.0f} MB resident"
         table.note(
             f"{what}: memory",

@@ -5,7 +5,7 @@
     header    64 bytes
     records   count x width bytes, sorted, each in big-endian (the order of its hex digits)
     fan-out   2**fan_bits + 1 numbers: where the records with each prefix begin
-    bands     for perceptual types: per band 2**key_bits + 1 numbers, then count row numbers
+    bands     for perceptual types: per band 2**bits + 1 numbers, then count row numbers
 
 All numbers are little-endian and 32 bits wide; sections begin at multiples of 64.  Files are
 written once, under a name of their own, and never changed: a mapping stays valid when the list
@@ -18,9 +18,9 @@ import mmap
 import os
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ Records = NDArray[np.uint8]
 
 MAX_COUNT = 2**32 - 1
 _ALIGN = 64
-_HEADER = struct.Struct("<8sIIQII")
+_HEADER = struct.Struct("<8sIIQIIII")
 _MAGIC = b"HWINDEX1"
 _NUMBER = np.dtype("<u4")
 NUMBER_BYTES = 4
@@ -41,15 +41,35 @@ _PER_BUCKET = 3
 _MAX_FAN_BITS = 24
 
 
+class Bands(NamedTuple):
+    """So many bands, each with a key of so many bits."""
+
+    number: int
+    bits: int
+
+    @property
+    def all_bits(self) -> int:
+        """Bits of all their keys."""
+        return self.number * self.bits
+
+
+NO_BANDS = Bands(0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How large the sections of an index file are: *width* in bytes, *bands* 0 if none."""
+    """How large the sections of an index file are: *width* in bytes, two kinds of bands or none."""
 
     width: int
     count: int
     fan_bits: int
-    bands: int = 0
-    key_bits: int = 0
+    wide: Bands = NO_BANDS
+    narrow: Bands = NO_BANDS
+
+    @property
+    def keys(self) -> tuple[int, ...]:
+        """Bits of the key of every band, the wide ones first."""
+        return (self.wide.bits,) * self.wide.number + (self.narrow.bits,) * self.narrow.number
 
     @property
     def records_at(self) -> int:
@@ -64,21 +84,21 @@ class Shape:
     def band_at(self, band: int) -> int:
         """Where the numbers of a band begin."""
         first = _aligned(self.fan_out_at + _NUMBER.itemsize * (2**self.fan_bits + 1))
-        return first + band * self.band_size
+        wide = min(band, self.wide.number)
+        return first + wide * self._size(self.wide) + (band - wide) * self._size(self.narrow)
 
-    @property
-    def band_size(self) -> int:
-        """Bytes that one band takes."""
-        return _aligned(_NUMBER.itemsize * (2**self.key_bits + 1 + self.count))
+    def _size(self, kind: Bands) -> int:
+        """Bytes that a band of this kind takes."""
+        return _aligned(_NUMBER.itemsize * (2**kind.bits + 1 + self.count))
 
     @property
     def size(self) -> int:
         """Length of the file in bytes."""
-        return self.band_at(self.bands)
+        return self.band_at(self.wide.number + self.narrow.number)
 
     def header(self) -> bytes:
         """Write it down, as the first bytes of the file."""
-        numbers = (self.width, self.fan_bits, self.count, self.bands, self.key_bits)
+        numbers = (self.width, self.fan_bits, self.count, *self.wide, *self.narrow)
         return _HEADER.pack(_MAGIC, *numbers).ljust(_ALIGN, b"\0")
 
     @classmethod
@@ -86,10 +106,12 @@ class Shape:
         """Read it back.  Raises ListError."""
         if len(header) < _ALIGN or not header.startswith(_MAGIC):
             raise ListError("not an index file of this version")
-        _, width, fan_bits, count, bands, key_bits = _HEADER.unpack_from(header)
-        if not 0 < count <= MAX_COUNT or width == 0 or max(fan_bits, key_bits) > _ALIGN // 2:
+        _, width, fan_bits, count, *bands = _HEADER.unpack_from(header)
+        wide, narrow = Bands(*bands[:2]), Bands(*bands[2:])
+        sane = 0 < count <= MAX_COUNT and width and wide.all_bits + narrow.all_bits <= width * 8
+        if not sane or max(fan_bits, wide.bits, narrow.bits) > _ALIGN // 2:
             raise ListError("the header of the index file makes no sense")
-        return cls(width, count, fan_bits, bands, key_bits)
+        return cls(width, count, fan_bits, wide, narrow)
 
 
 class IndexFile:
@@ -147,18 +169,16 @@ def write_records(file: BinaryIO, blocks: Iterable[Records], width: int, at_most
     return shape
 
 
-def write_bands(
-    file: BinaryIO, shape: Shape, key_bits: int, bands: Iterable[tuple[Numbers, Numbers]]
-) -> Shape:
-    """Append bands (starts, rows) to a file that :func:`write_records` has written."""
-    shape = replace(shape, key_bits=key_bits)
+def write_bands(file: BinaryIO, shape: Shape, bands: Iterable[tuple[Numbers, Numbers]]) -> None:
+    """Append the bands of *shape* (starts, rows) to a file that :func:`write_records` has written.
+
+    The header comes last.
+    """
     for number, (starts, rows) in enumerate(bands):
         file.seek(shape.band_at(number))
         file.write(starts.astype(_NUMBER).data)
         file.write(rows.astype(_NUMBER).data)
-        shape = replace(shape, bands=number + 1)
     _finish(file, shape)
-    return shape
 
 
 def prefix(value: bytes, bits: int) -> int:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hashwacht.errors import ListError
+from hashwacht.match.band_layout import allowances, layout, places
 from hashwacht.match.exact_index import ExactIndex
 from hashwacht.match.index_file import IndexFile, Shape, write_records
 from hashwacht.match.radius_index import RadiusIndex, band_keys, build_bands, value_keys
@@ -108,11 +109,49 @@ def test_bands_alone_have_full_recall(directory: Path, width: int, radius: int) 
     assert scans == 0
 
 
+@given(
+    width=st.sampled_from([2, 3, 8, 16, 32, 144]),
+    count=st.integers(1, 10**9),
+    per_mille=st.integers(0, 250),
+    more=st.integers(0, 40),
+)
+@settings(max_examples=60, deadline=None)
+def test_bands_share_no_bit_and_their_allowances_exceed_any_radius(
+    width: int, count: int, per_mille: int, more: int
+) -> None:
+    """Both are all that the pigeonholes need, whatever the layout."""
+    radius = width * 8 * per_mille // 1000
+    shape = Shape(width, count, 8, *layout(width, count, radius))
+    used = [place for band in places(shape.keys) for place in band]
+    assert len(set(used)) == len(used) == sum(shape.keys)
+    assert set(used) <= set(range(width * 8))
+    for asked in (radius, radius + more):
+        dealt = allowances(shape, asked)
+        assert dealt is None or sum(dealt) == asked + 1
+    assert Shape.read(shape.header()) == shape
+
+
+@pytest.mark.parametrize("radius", [31, 41])
+def test_mixed_bands_have_full_recall(directory: Path, radius: int) -> None:
+    """As a list of some hundred thousand has them; the second radius is that of quick hashes."""
+    rng = _from(12)
+    values = np.unique(_random(300_000, 32, rng), axis=0)
+    file = _index(directory, values)
+    assert file.shape.wide.number > 0 < file.shape.narrow.number
+    index = RadiusIndex(file)
+    for distance in range(radius + 1):
+        row = int(rng.integers(len(values)))
+        query = _near(values[row], distance, rng).tobytes()
+        candidates = index.candidates(query, radius)
+        assert candidates is not None
+        assert row in candidates
+
+
 @pytest.mark.parametrize("width", [3, 8, 32])
 def test_keys_of_one_value_are_those_of_many(directory: Path, width: int) -> None:
     values = _random(300, width, _from(2))
     shape = _index(directory, values).shape
-    many = np.stack([band_keys(values, shape, band) for band in range(shape.bands)], axis=1)
+    many = np.stack([band_keys(values, shape, band) for band in range(len(shape.keys))], axis=1)
     assert many.tolist() == [value_keys(value.tobytes(), shape).tolist() for value in values]
 
 
@@ -161,7 +200,7 @@ def test_sha1_costs_less_than_25_bytes_an_entry(directory: Path) -> None:
 
 
 def test_short_list_has_no_bands(directory: Path) -> None:
-    assert _index(directory, _random(1_000, 32, _from(1)), 16_384).shape.bands == 0
+    assert _index(directory, _random(1_000, 32, _from(1)), 16_384).shape.keys == ()
 
 
 @pytest.mark.parametrize("damage", ["cut", "longer", "magic", "count", "fan-out", "empty"])
