@@ -1,8 +1,7 @@
 """The scanner's way to the courier: connects when needed, again and again, and never raises late.
 
-A courier that is not there is tried again after a pause that grows to a second, one that is there
-and says nothing or nonsense after one that grows to half a minute.  In the pause everything is
-told at once that it could not be asked: local lists must not wait for an outage.
+In the :mod:`pauses <hashwacht.wire.pauses>` between two attempts everything is told at once that it
+could not be asked: local lists must not wait for an outage.
 """
 
 from __future__ import annotations
@@ -14,10 +13,8 @@ from pathlib import Path
 
 from hashwacht.wire.connection import SILENCE, Broken, Connection
 from hashwacht.wire.messages import Reply, Request
+from hashwacht.wire.pauses import ABSENT, HUNG, Pauses
 from hashwacht.wire.sockets import connect
-
-_ABSENT, _HUNG = (0.05, 1.0), (5.0, 30.0)
-"""Seconds of the first pause, doubling, and of the longest."""
 
 MOST_AT_ONCE = 64
 """Requests under way on one connection; more wait here."""
@@ -42,9 +39,7 @@ class Link:
         self._room = threading.BoundedSemaphore(MOST_AT_ONCE)
         self._connection: Connection | None = None
         self._process = os.getpid()
-        self._failures = 0
-        self._not_before = 0.0
-        self._why = ""
+        self._pauses = Pauses()
         self._closed = False
 
     def ask(self, request: Request, seconds: float) -> Reply:
@@ -67,7 +62,7 @@ class Link:
                     if attempt > 1 or error.hung or self._closed:
                         raise Unreached(f"the courier broke off: {error.detail}") from None
                 else:
-                    self._failures = 0
+                    self._pauses.end()
                     return reply
         finally:
             self._room.release()
@@ -90,14 +85,14 @@ class Link:
                 self._process, self._connection = os.getpid(), None
             if self._connection is not None and self._connection.broken is None:
                 return self._connection
-            if time.monotonic() < self._not_before:
-                raise Unreached(self._why)
+            if self._pauses.now:
+                raise Unreached(self._pauses.why)
             try:
                 self._connection = Connection(connect(self._path, self._silence), self._silence)
             except OSError as error:
                 reason = error.strerror or str(error)
-                self._pause(f"the courier is out of reach: {reason}", _ABSENT)
-                raise Unreached(self._why) from None
+                self._pauses.begin(f"the courier is out of reach: {reason}", ABSENT)
+                raise Unreached(self._pauses.why) from None
             return self._connection
 
     def _failed(self, connection: Connection, error: Broken) -> None:
@@ -107,12 +102,4 @@ class Link:
                 return
             self._connection = None
             if error.hung:
-                self._pause(f"the courier is of no use: {error.detail}", _HUNG)
-
-    def _pause(self, why: str, pauses: tuple[float, float]) -> None:
-        """Ask nothing for a while."""
-        first, longest = pauses
-        self._why = why
-        pause = min(longest, first * 2.0 ** min(self._failures, 30))
-        self._failures += 1
-        self._not_before = time.monotonic() + pause
+                self._pauses.begin(f"the courier is of no use: {error.detail}", HUNG)
