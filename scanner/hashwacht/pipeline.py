@@ -16,7 +16,7 @@ from typing import Self
 
 from hashwacht.files import stable
 from hashwacht.match.panel import Panel, Request
-from hashwacht.ports import Ahead, Fingerprinter, ReadsAhead
+from hashwacht.ports import Ahead, Fingerprinter, ReadsAhead, TakesHanded
 from hashwacht.types import Answer, Fingerprint, Verdict
 from hashwacht.verdict import judge
 
@@ -58,6 +58,19 @@ def judge_all(
     ]
 
 
+Read = Callable[[Fingerprinter, int], Fingerprint]
+
+
+def _found(fingerprinter: Fingerprinter, fd: int) -> Fingerprint:
+    return fingerprinter.fingerprint(fd)
+
+
+def _handed(fingerprinter: Fingerprinter, fd: int) -> Fingerprint:
+    if isinstance(fingerprinter, TakesHanded):
+        return fingerprinter.handed(fd)
+    return fingerprinter.fingerprint(fd)
+
+
 class Pipeline:
     """The parts, put together.  Thread-safe if they are, as their ports demand."""
 
@@ -85,11 +98,15 @@ class Pipeline:
         """
         return self._exactly(fd, self.fingerprinter.fingerprint(fd))
 
-    def _exactly(self, fd: int, found: Fingerprint) -> Fingerprint:
+    def fingerprint_handed(self, fd: int) -> Fingerprint:
+        """As ``fingerprint``, for what another process handed to this one."""
+        return self._exactly(fd, _handed(self.fingerprinter, fd), _handed)
+
+    def _exactly(self, fd: int, found: Fingerprint, read: Read = _found) -> Fingerprint:
         if self._exact is None or not self.panel.close_call(found):
             return found
         os.lseek(fd, 0, os.SEEK_SET)
-        again = self._exact.fingerprint(fd)
+        again = read(self._exact, fd)
         both = dict.fromkeys((*again.recipe, *found.recipe))  # exact stands for quick as well
         return replace(again, recipe=tuple(both))
 

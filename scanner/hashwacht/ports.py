@@ -136,6 +136,14 @@ class ReadsAhead(Protocol):
         """Begin with a content; None if it can only be read when it is complete."""
 
 
+@runtime_checkable
+class TakesHanded(Protocol):
+    """What a Fingerprinter can do on top that lets no one's contents starve another's."""
+
+    def handed(self, fd: int) -> Fingerprint:
+        """As ``fingerprint``, for what another process handed to this one."""
+
+
 CHANCES = 2
 """Times that a content may end a worker: the first one may have been somebody else's fault."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from threading import Lock
 
 from hashwacht.errors import WorkerError
-from hashwacht.ports import Fingerprinter
+from hashwacht.ports import Fingerprinter, TakesHanded
 from hashwacht.types import Fingerprint
 
 
@@ -28,6 +28,11 @@ class Later:
     def fingerprint(self, fd: int) -> Fingerprint:
         """Read *fd*.  Raises what the other does, and WorkerError after ``close``."""
         return self._now().fingerprint(fd)
+
+    def handed(self, fd: int) -> Fingerprint:
+        """Read what others handed in, as the other does."""
+        now = self._now()
+        return now.handed(fd) if isinstance(now, TakesHanded) else now.fingerprint(fd)
 
     def _now(self) -> Fingerprinter:
         with self._lock:

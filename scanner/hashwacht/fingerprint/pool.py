@@ -16,7 +16,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from threading import Lock, Semaphore
+from threading import Lock
 from typing import Self
 
 from hashwacht.errors import WorkerError
@@ -27,14 +27,8 @@ from hashwacht.fingerprint.parts import Digesting
 from hashwacht.fingerprint.plan import Plan
 from hashwacht.fingerprint.read_ahead import ReadAhead
 from hashwacht.fingerprint.replies import blame, codecs, failed, read, wanted_types
-from hashwacht.fingerprint.wire import (
-    Attempt,
-    Codec,
-    Failed,
-    Nonsense,
-    Reply,
-    Seen,
-)
+from hashwacht.fingerprint.turns import Line, Turns
+from hashwacht.fingerprint.wire import Attempt, Codec, Failed, Nonsense, Reply, Seen
 from hashwacht.fingerprint.worker_link import Died, Late, WorkerLink
 from hashwacht.ports import Culprits
 from hashwacht.signal_types import DIGESTS
@@ -87,7 +81,7 @@ class WorkerPool:
         self._changing = Lock()
         self._owner = os.getpid()
         self._closed = False
-        self._turn = Semaphore(jobs)
+        self._turns = Turns(jobs)
         self._idle: dict[Attempt, list[WorkerLink]] = {each: [] for each in Attempt}
 
     @property
@@ -101,17 +95,21 @@ class WorkerPool:
 
         Raises WorkerError.
         """
-        with self._turn, self._worker(Attempt.PICTURE) as worker:
+        with self._turns.of(Line.OWN), self._worker(Attempt.PICTURE) as worker:
             return worker.layers
 
-    def fingerprint(self, fd: int) -> Fingerprint:
+    def handed(self, fd: int) -> Fingerprint:
+        """As ``fingerprint``, in the line of what others hand in."""
+        return self.fingerprint(fd, Line.HANDED)
+
+    def fingerprint(self, fd: int, line: Line = Line.OWN) -> Fingerprint:
         """Read *fd* to its end in a worker; wait for one if all are busy.
 
         Raises OSError if the file system refuses (ETIMEDOUT: it does not deliver; EIO: not even
         the digests could be computed), WorkerError if no worker can be started or the pool is
         closed.
         """
-        with self._turn:
+        with self._turns.of(line):
             digests, copy = self._digest(fd)
             if copy is None:
                 return digests
@@ -133,7 +131,7 @@ class WorkerPool:
         return ReadAhead(digesting, recipe, self._in_turn) if digesting else None
 
     def _in_turn(self, digests: Fingerprint, copy: int) -> Fingerprint:
-        with self._turn:
+        with self._turns.of(Line.OWN):
             return self._looked_at(digests, copy)
 
     def _looked_at(self, digests: Fingerprint, copy: int) -> Fingerprint:
