@@ -14,16 +14,16 @@ import os
 import stat
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Self
 
-from hashwacht.errors import HashwachtError, StateError
+from hashwacht.errors import HashwachtError
 from hashwacht.incoming import Incoming
-from hashwacht.partial_uploads import PartialUploads
-from hashwacht.settings import Settings, load
+from hashwacht.settings import Settings, Where, load
 from hashwacht.shift import Opener, Shift
 from hashwacht.uploads import Circumstances
 from hashwacht.workplace import Checked, Workplace
@@ -32,6 +32,10 @@ _log = logging.getLogger(__name__)
 
 WAITING = 64
 """Contents that may wait for a thread: beyond that nobody would wait for them either."""
+
+AWAITING = 32
+"""Contents that may be with the daemon at a time: a thread that waits for it costs next to
+nothing, and the daemon bounds its own work."""
 
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -48,14 +52,14 @@ class Checker:
         *,
         threads: int = 0,
         waiting: int = WAITING,
-        partial: PartialUploads | None = None,
+        noting: Callable[[str], None] | None = None,
     ) -> None:
         """Work at the place that *opener* opens; *threads* at once (0: one per core).
 
         Up to *waiting* further contents wait; what comes on top is undetermined at once.
-        *partial* takes the notes for ``hashwacht doctor``.
+        *noting* takes the notes for ``hashwacht doctor``; it may raise HashwachtError.
         """
-        self._partial = partial
+        self._noting = noting
         self._opener = opener
         self._threads = threads or len(os.sched_getaffinity(0))
         self._waiting = waiting
@@ -67,17 +71,21 @@ class Checker:
 
     @classmethod
     def configured(cls, file: str | os.PathLike[str] | None = None, *, threads: int = 0) -> Self:
-        """Work in this process, as the configuration says (*file*, else the usual place).
+        """Work where the configuration (*file*, else the usual place) says: ``uploads.where``.
 
         Reads the configuration now, so that mistakes in it stop the application when it starts:
         raises ConfigurationError.  Workers and matchers begin with the first content.
         """
-        from hashwacht import compose
-
         chosen = None if file is None else Path(file)
         settings = load(os.environ, uid=os.geteuid(), file=chosen).settings
-        partial = compose.partial_uploads(settings)
-        return cls(lambda: _in_this_process(settings), threads=threads, partial=partial)
+        if settings.uploads.where is Where.DAEMON:
+            socket = settings.uploads.path
+            note = partial(_note_at_daemon, socket)
+            return cls(lambda: _by_daemon(socket), threads=threads or AWAITING, noting=note)
+        from hashwacht import compose
+
+        noted = compose.partial_uploads(settings).note
+        return cls(lambda: _in_this_process(settings), threads=threads, noting=noted)
 
     def scan_file(
         self, file: str | bytes | os.PathLike[str] | int, told: Circumstances | None = None
@@ -143,11 +151,11 @@ class Checker:
 
     def note_partial(self, protocol: str) -> None:
         """Note that files come in parts by *protocol*, so that ``hashwacht doctor`` tells."""
-        if self._partial is None:
+        if self._noting is None:
             return
         try:
-            self._partial.note(protocol)
-        except StateError as error:
+            self._noting(protocol)
+        except HashwachtError as error:
             _log.warning("it cannot be noted that files come in parts: %s", error.message)
 
     def close(self) -> None:
@@ -176,13 +184,33 @@ def _forked(itself: weakref.ref[Checker]) -> None:
         checker.forget_the_parent()
 
 
+def _by_daemon(socket: Path) -> Workplace:
+    """Leave the work to the daemon: nothing that decodes or asks is imported."""
+    from hashwacht.handover.by_daemon import ByDaemon
+
+    return ByDaemon(socket)
+
+
+def _note_at_daemon(socket: Path, protocol: str) -> None:
+    """Tell the daemon, which may take its time, while the request that showed it goes on."""
+    from hashwacht.handover.by_daemon import ByDaemon, Unreached
+
+    def tell() -> None:
+        try:
+            ByDaemon(socket).note_partial(protocol)
+        except Unreached as error:
+            _log.warning("the daemon cannot note that files come in parts: %s", error.detail)
+
+    threading.Thread(target=tell, name="hashwacht-note", daemon=True).start()
+
+
 def _in_this_process(settings: Settings) -> Workplace:
     """Build everything in this process.  Raises HashwachtError.
 
     Somebody waits for an upload: its workers do not give way to everybody as those of a scan do.
     """
     from hashwacht import compose
-    from hashwacht.workplace import InThisProcess, State
+    from hashwacht.in_this_process import InThisProcess, State
 
     awaited = replace(settings, scan=replace(settings.scan, background=False))
     store = compose.store(awaited)

@@ -22,7 +22,7 @@ _KEY = re.compile(r"[0-9a-f]{64}")
 _AT_MOST = 1 << 20
 """Bytes kept for one content: thousands of uploads of the same bytes tell nothing new."""
 
-_LONGEST = 1024
+LONGEST = 1024
 """Characters kept of one text that a client chose."""
 
 
@@ -33,6 +33,8 @@ class Circumstances:
     *received_at* is ISO 8601 with seconds and zone.  *address* and *port* are the client's;
     *user* is what the application calls its user; *path* is the one asked for, *field* and
     *file_name* are from the form, *declared_type* is what the client says the file is.
+    *handed_by* is the (numeric) user whose application handed it to the daemon, as the kernel
+    says; None if the application checked it itself.
     """
 
     received_at: str
@@ -43,6 +45,7 @@ class Circumstances:
     field: str = ""
     file_name: str = ""
     declared_type: str = ""
+    handed_by: int | None = None
 
 
 class Uploads:
@@ -106,6 +109,6 @@ def _is_key(name: str) -> bool:
 def _bounded(circumstances: Circumstances) -> dict[str, object]:
     """Cut what a client could make endless."""
     return {
-        name: value[:_LONGEST] if isinstance(value, str) else value
+        name: value[:LONGEST] if isinstance(value, str) else value
         for name, value in asdict(circumstances).items()
     }

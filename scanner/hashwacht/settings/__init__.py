@@ -35,6 +35,7 @@ from hashwacht.settings.sections import (
     StateSettings,
 )
 from hashwacht.settings.units import RateLimit, RateUnit
+from hashwacht.settings.uploads import UploadSettings, Where
 
 __all__ = [
     "AlertSettings",
@@ -66,6 +67,8 @@ __all__ = [
     "Settings",
     "Source",
     "StateSettings",
+    "UploadSettings",
     "WatchKind",
+    "Where",
     "load",
 ]

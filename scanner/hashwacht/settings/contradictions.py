@@ -28,6 +28,8 @@ def find_contradictions(settings: Settings) -> Iterator[Fault]:
     ):
         if program and not Path(program[0]).is_absolute():
             yield Fault(path, "expected the program's absolute path")
+    if settings.uploads.socket is None:
+        yield Fault(("uploads", "socket"), "no place to take uploads", "leave the key out")
     mail = settings.alerts.mail
     if mail.security is MailSecurity.NONE and mail.server not in _THIS_MACHINE and mail.to:
         yield Fault(

@@ -27,6 +27,7 @@ from hashwacht.settings.kinds import (
 from hashwacht.settings.matchers import SIGNAL_TYPE, HashlistSettings, MatcherSettings
 from hashwacht.settings.roots import RootSettings
 from hashwacht.settings.units import RateLimit
+from hashwacht.settings.uploads import UploadSettings
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -194,6 +195,7 @@ class Settings:
     quarantine: QuarantineSettings = section(QuarantineSettings)
     guard: GuardSettings = section(GuardSettings)
     alerts: AlertSettings = section(AlertSettings)
+    uploads: UploadSettings = section(UploadSettings)
     roots: tuple[RootSettings, ...] = ()
     matchers: tuple[MatcherSettings, ...] = DEFAULT_MATCHERS
     credentials: CredentialSettings = section(CredentialSettings)

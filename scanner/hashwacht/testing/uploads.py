@@ -20,7 +20,7 @@ from hashwacht.fingerprint.plan import Plan
 from hashwacht.match.panel import Panel, Seat
 from hashwacht.pipeline import Pipeline
 from hashwacht.testing.fakes import KnowingMatcher
-from hashwacht.workplace import InThisProcess
+from hashwacht.in_this_process import InThisProcess
 
 BOUNDARY = b"----WebKitFormBoundary7MA4YWxk"
 

@@ -6,7 +6,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _LONGEST = 107
@@ -33,12 +33,12 @@ def connect(path: Path, seconds: float) -> socket.socket:
     return made
 
 
-def listen(path: Path) -> socket.socket:
-    """Listen at *path*, which only our own user may use; what a former process left goes.
+def listen(path: Path, group: int | None = None) -> socket.socket:
+    """Listen at *path*, which only our own user and a *group* may use; what was left there goes.
 
-    Makes the directory (0700) if it is not there.  Raises OSError.
+    Makes the directory if it is not there: with mode 0700, or 0711 for a group.  Raises OSError.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make(path.parent, 0o700 if group is None else 0o711)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         path.unlink(missing_ok=True)
@@ -48,11 +48,20 @@ def listen(path: Path) -> socket.socket:
                 made.bind(name)
         finally:
             os.umask(former)
+        if group is not None:
+            os.chown(path, -1, group)
+            path.chmod(0o660)
         made.listen(BACKLOG)
     except BaseException:
         made.close()
         raise
     return made
+
+
+def _make(directory: Path, mode: int) -> None:
+    with suppress(FileExistsError):
+        directory.mkdir(mode=0o700, parents=True)
+        directory.chmod(mode)  # whatever the umask says
 
 
 def peer(connection: socket.socket) -> int:

@@ -13,7 +13,7 @@ from hashwacht.pipeline import Pipeline
 from hashwacht.state.store import Store
 from hashwacht.testing.fakes import KnowingMatcher
 from hashwacht.uploads import Uploads
-from hashwacht.workplace import InThisProcess, State
+from hashwacht.in_this_process import InThisProcess, State
 
 
 @pytest.fixture

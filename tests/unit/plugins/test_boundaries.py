@@ -28,7 +28,7 @@ from hashwacht.testing.uploads import (
     file_part,
     form,
 )
-from hashwacht.workplace import InThisProcess
+from hashwacht.in_this_process import InThisProcess
 from hashwacht_plugins import asgi, wsgi
 
 KNOWN = b"known \r\n--- bytes\r\n------WebKitForm"
