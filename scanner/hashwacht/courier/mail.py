@@ -9,85 +9,73 @@ Message-ID that is the same in every attempt, so that a mail server can tell a r
 from __future__ import annotations
 
 import smtplib
-import ssl
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import formatdate
 
 from hashwacht.courier import words
 from hashwacht.courier.mail_fault import judge
-from hashwacht.secrets import Credential
+from hashwacht.courier.smtp import WHOLE, Mailbox, conversation
 from hashwacht.wire.messages import Deliver, Delivered, Failed
 
-PATIENCE = 30.0
-"""Seconds for each step of the conversation."""
+_FOR_GOOD = 500
+"""Codes from here on say that it is of no use to try again (RFC 5321 section 4.2.1)."""
 
-
-@dataclass(frozen=True, slots=True)
-class Mailbox:
-    """A mail server, how it is talked to, and whom the mail is from and for.
-
-    *tls* is the context of an encrypted connection, None without; *at_once*: encrypted from the
-    first byte, else by STARTTLS.
-    """
-
-    server: str
-    port: int
-    sender: str
-    to: tuple[str, ...]
-    tls: ssl.SSLContext | None = None
-    at_once: bool = False
-    credential: Credential | None = field(default=None, repr=False)
+_REMEMBERED = 64
+"""Batches of which is known who has got them already."""
 
 
 class Mail:
     """Sends mail.  Thread-safe: every message has a connection of its own."""
 
-    def __init__(self, mailbox: Mailbox, host: str, clock: Callable[[], float] = time.time) -> None:
-        """*host* is this machine's name, for the greeting and the text."""
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        host: str,
+        clock: Callable[[], float] = time.time,
+        *,
+        whole: float = WHOLE,
+    ) -> None:
+        """*host* is this machine's name, for the greeting and the text; *whole* in seconds."""
         self._mailbox = mailbox
         self._host = host
         self._clock = clock
+        self._whole = whole
+        self._got: dict[str, frozenset[str]] = {}
 
     def deliver(self, deliver: Deliver) -> Delivered | Failed:
-        """Hand the mail over; delivered is what the server takes for one recipient at least."""
+        """Hand the mail over, also if the server refuses some recipients for good.
+
+        While it puts some of them off, as greylisting does, the mail has not arrived; the next
+        attempt goes to those who have not got it yet.
+        """
+        got = self._got.get(deliver.batch, frozenset())
+        wanted = [each for each in self._mailbox.to if each not in got]
         try:
-            with self._connected() as server:
-                refused = server.send_message(self._message(deliver), to_addrs=self._mailbox.to)
+            with conversation(self._mailbox, self._host, self._whole) as server:
+                refused = server.send_message(self._message(deliver), to_addrs=wanted)
+            got = got.union(wanted) - refused.keys()
+        except smtplib.SMTPRecipientsRefused as error:
+            refused = error.recipients
         except (OSError, smtplib.SMTPException) as error:
             return Failed(*judge(error))
-        if refused:
-            return Delivered(f"the server refused {', '.join(sorted(refused))}")
-        return Delivered()
+        late = sorted(name for name, (code, _) in refused.items() if code < _FOR_GOOD)
+        if late or not got:
+            self._remember(deliver.batch, got)
+            return _refusal(late)
+        self._got.pop(deliver.batch, None)
+        return Delivered(f"the server refused {', '.join(sorted(refused))}" if refused else "")
 
     def close(self) -> None:
         """Nothing is held open."""
 
-    def _connected(self) -> smtplib.SMTP:
-        """Connect, encrypt and log in.  Raises OSError, SMTPException."""
-        box = self._mailbox
-        if box.tls is not None and box.at_once:
-            server: smtplib.SMTP = smtplib.SMTP_SSL(
-                box.server,
-                box.port,
-                local_hostname=self._host,
-                timeout=PATIENCE,
-                context=box.tls,
-            )
-        else:
-            server = smtplib.SMTP(box.server, box.port, self._host, PATIENCE)
-        try:
-            if box.tls is not None and not box.at_once:
-                server.starttls(context=box.tls)
-            if box.credential is not None:
-                server.login(box.credential.user, box.credential.password)
-        except BaseException:
-            server.close()
-            raise
-        return server
+    def _remember(self, batch: str, got: frozenset[str]) -> None:
+        """Remember who has got a batch that will be tried again; a restart forgets it."""
+        self._got[batch] = got
+        for oldest in [*self._got][:-_REMEMBERED]:
+            self._got.pop(oldest, None)
 
     def _message(self, deliver: Deliver) -> EmailMessage:
         message = EmailMessage(policy=SMTP)
@@ -100,3 +88,11 @@ class Mail:
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(words.text(deliver, self._host), cte="quoted-printable")
         return message
+
+
+def _refusal(late: Sequence[str]) -> Failed:
+    """Say who is put off, or that everybody is refused for good."""
+    if late:
+        told = f"the mail server puts off {', '.join(late)}"
+        return Failed(told, "They are tried again by themselves.")
+    return Failed("the mail server refused every recipient", "Check alerts.mail.to.")

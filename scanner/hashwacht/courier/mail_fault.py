@@ -17,11 +17,6 @@ _FAULTS: tuple[tuple[type[Exception], str, str], ...] = (
         'Choose another alerts.mail.security; "tls" is usual for port 465.',
     ),
     (
-        smtplib.SMTPRecipientsRefused,
-        "the mail server refused every recipient",
-        "Check alerts.mail.to.",
-    ),
-    (
         smtplib.SMTPSenderRefused,
         "the mail server refused the sender",
         "Check alerts.mail.sender.",

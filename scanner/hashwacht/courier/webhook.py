@@ -15,21 +15,23 @@ it arrived; a redirect is not followed, for it would lead the alert to somebody 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-import httpx
+import aiohttp
 
 from hashwacht import __version__
 from hashwacht.courier import words
 from hashwacht.wire.messages import Deliver, Delivered, Failed
 
-CONNECT, READ = 10.0, 30.0
-"""Seconds for a connection, and for the next bytes."""
+CONNECT, READ, WHOLE = 10.0, 30.0, 120.0
+"""Seconds for a connection, for the next bytes, and for all of it: a receiver that says a letter
+from time to time keeps nobody waiting for ever."""
 
 
 class Webhook:
@@ -42,35 +44,50 @@ class Webhook:
         tls: ssl.SSLContext,
         secret: str = "",
         clock: Callable[[], float] = time.time,
+        *,
+        whole: float = WHOLE,
     ) -> None:
-        """*host* is this machine's name, *secret* signs (empty: unsigned)."""
-        self._url = httpx.URL(url)
+        """*host* is this machine's name, *secret* signs (empty: unsigned); *whole* in seconds."""
+        self._url = url
         self._host = host
         self._secret = secret.encode()
         self._clock = clock
-        # The transport itself: no redirects, cookies, proxies of the environment, log lines.
-        self._transport = httpx.HTTPTransport(verify=tls, trust_env=False)
+        self._tls = tls
+        self._whole = whole
 
     def deliver(self, deliver: Deliver) -> Delivered | Failed:
         """Post it; what the receiver says beyond the status is not read."""
         body = json.dumps(words.document(deliver, self._host), ensure_ascii=False).encode()
         try:
-            response = self._transport.handle_request(self._request(deliver.batch, body))
-            response.close()
-        except (httpx.HTTPError, OSError) as error:
+            status = asyncio.run(self._post(self._headers(deliver.batch, body), body))
+        except (aiohttp.ClientError, OSError) as error:
             return Failed(*_judged(error))
-        if response.is_success:
-            return Delivered()
-        advice = "It is not followed: give the final address." if response.is_redirect else ""
-        return Failed(
-            f"the webhook said HTTP status {response.status_code}", advice or "See its log."
-        )
+        match status // 100:
+            case 2:
+                return Delivered()
+            case 3:
+                advice = "It is not followed: give the final address."
+            case _:
+                advice = "See its log."
+        return Failed(f"the webhook said HTTP status {status}", advice)
 
     def close(self) -> None:
-        """Close the connections."""
-        self._transport.close()
+        """Nothing is held open: there is a message a minute at most."""
 
-    def _request(self, batch: str, body: bytes) -> httpx.Request:
+    async def _post(self, headers: Mapping[str, str], body: bytes) -> int:
+        """Give the status.  Raises aiohttp.ClientError, OSError (TimeoutError among them)."""
+        timeout = aiohttp.ClientTimeout(self._whole, sock_connect=CONNECT, sock_read=READ)
+        async with (
+            aiohttp.ClientSession(
+                timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+            ) as session,
+            session.post(
+                self._url, data=body, headers=headers, ssl=self._tls, allow_redirects=False
+            ) as response,
+        ):
+            return response.status
+
+    def _headers(self, batch: str, body: bytes) -> Mapping[str, str]:
         headers = {
             "Content-Type": "application/json",
             "User-Agent": f"hashwacht/{__version__}",
@@ -78,10 +95,7 @@ class Webhook:
         }
         if self._secret:
             headers["Hashwacht-Signature"] = signature(self._secret, int(self._clock()), body)
-        timeout = {"connect": CONNECT, "read": READ, "write": READ, "pool": CONNECT}
-        return httpx.Request(
-            "POST", self._url, headers=headers, content=body, extensions={"timeout": timeout}
-        )
+        return headers
 
 
 def signature(secret: bytes, now: int, body: bytes) -> str:
@@ -92,14 +106,14 @@ def signature(secret: bytes, now: int, body: bytes) -> str:
 
 def _judged(error: Exception) -> tuple[str, str]:
     """Say in our words what went wrong: the library's own may quote an address with a secret."""
-    chain: BaseException | None = error
-    while chain is not None:
-        if isinstance(chain, ssl.SSLCertVerificationError):
+    match error:
+        case aiohttp.ClientConnectorCertificateError(
+            certificate_error=ssl.SSLCertVerificationError(verify_message=why)
+        ):
             return (
-                f"the webhook's certificate is not accepted: {chain.verify_message}",
+                f"the webhook's certificate is not accepted: {why}",
                 "Use the name in its certificate, or name its authority in alerts.webhook.ca_file.",
             )
-        chain = chain.__cause__ or chain.__context__
-    if isinstance(error, httpx.TimeoutException):
-        return "the webhook does not answer in time", "See if it runs."
+        case TimeoutError():
+            return "the webhook does not answer in time", "See if it runs."
     return "the webhook is out of reach", "Check alerts.webhook.url, name resolution, firewall."

@@ -30,7 +30,8 @@ def build_way(channel: Channel, settings: Settings, environment: Mapping[str, st
 
 
 def _mail(mail: MailSettings, places: Places, host: str) -> Way:
-    from hashwacht.courier.mail import Mail, Mailbox
+    from hashwacht.courier.mail import Mail
+    from hashwacht.courier.smtp import Mailbox
     from hashwacht.match.tls import trusting
 
     encrypted = mail.security is not MailSecurity.NONE

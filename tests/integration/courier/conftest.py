@@ -1,8 +1,11 @@
+"""A program, and an authority that vouches for servers."""
+
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+import trustme
 
 from hashwacht.testing.program import Program
 
@@ -12,3 +15,15 @@ def program(tmp_path: Path) -> Program:
     home = tmp_path / "home"
     home.mkdir()
     return Program(home)
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def ca_file(authority: trustme.CA, tmp_path: Path) -> Path:
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    return path
