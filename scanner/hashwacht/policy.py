@@ -3,7 +3,7 @@
 Of several matches the gravest action counts.  A category that the configuration names decides
 alone for its matches; otherwise it matters if the very bytes are known (*exact*) or only a
 picture hash is near (*near*).  A content that a person has released is left alone, whatever
-matches: that is what the release says.
+matches or is not answered: that is what the release says.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ _ON_MATCH = {
 
 def decide(verdict: Verdict, root: RootSettings, *, released: bool = False) -> Decision:
     """Say what to do about a file in *root*; *released*: a person has released its content."""
+    if released and verdict.outcome is not Outcome.NO_MATCH:
+        return Decision(Action.ALLOW, "released")
     if verdict.outcome is Outcome.MATCH:
-        if released:
-            return Decision(Action.ALLOW, "released")
         decisions = [_about(match, root) for match in verdict.matches]
         return max(decisions, key=lambda decision: _GRAVITY[decision.action])
     if verdict.outcome is Outcome.UNDETERMINED and root.undetermined is OnUndetermined.HOLD:

@@ -27,12 +27,11 @@ from hashwacht.casework.placing import UNDETERMINED, Placing, standing
 from hashwacht.casework.reopening import reopen
 from hashwacht.casework.turn import Turn
 from hashwacht.casework.uploaded import Uploaded
-from hashwacht.policy import Action, decide
+from hashwacht.policy import Action, Decision, decide
 from hashwacht.settings import GuardSettings, OnUndetermined, RootSettings
-from hashwacht.state.audit import Act
 from hashwacht.state.cases import CaseState
 from hashwacht.state.places import Place, PlaceState
-from hashwacht.types import Outcome
+from hashwacht.types import FileId, Outcome, Reason, Verdict
 
 BATCH = 100
 """Places that one call of ``retry`` tries at the most."""
@@ -41,9 +40,6 @@ UPLOADED = 60.0
 """Seconds between two looks at what web applications have told."""
 
 _OTHER = "it holds another content now"
-_LET_GO = frozenset({PlaceState.WAITING, PlaceState.HELD})
-"""States of what is due although a flood holds it: somebody has ruled so."""
-
 _ONLY_KNOWN = (Action.ALLOW, Action.OBSERVE)
 _IN_FORCE = {
     PlaceState.OBSERVED: Action.OBSERVE,
@@ -138,10 +134,9 @@ class Casework:
             if known.key == found.key and known.state.live:
                 here = known
                 continue
-            if known.held:  # its very file may have been written anew
-                known = self._performer.release(known, _OTHER)
             if known.state.live:
-                self._performer.gone(known, _OTHER)
+                same_file = (known.file.dev, known.file.ino) == (found.id.dev, found.id.ino)
+                self._performer.gone(known, _OTHER, rewritten=same_file)
         return here
 
     def _again(self, place: Place) -> None:
@@ -150,31 +145,25 @@ class Casework:
             place = self._performer.clear_up(place)
         if place.due is None:
             return
-        if place.state is PlaceState.HELD and place.action is Action.HOLD:
-            self._performer.release(place, "tried again")
+        decision = self._decided(place)
+        if place.held and Action.ALLOW in (place.action, decision.action):
+            self._performer.release(place, decision.rule)
             return
         with self._book.page() as page:
-            if place.rule != UNDETERMINED and not self._still_matches(place):
-                dropped = replace(place, state=PlaceState.OBSERVED, due=None, counted=None)
-                place = page.place(dropped, Act.LET_BE)
-            elif place.flood is not None and place.state in _LET_GO:  # which is not counted
-                pending = replace(place, state=PlaceState.PENDING, due=page.now, flood=None)
-                place = page.place(pending)
-            else:
-                asked = self._placing.permitted(page, place)
-                waits = asked.state is PlaceState.WAITING
-                place = page.place(asked, Act.WAITING if waits else "")
+            place = self._placing.again(page, place, decision)
         if place.state is PlaceState.PENDING:
             self._performer.act(place, None)
 
-    def _still_matches(self, place: Place) -> bool:
-        """Say if what was decided still stands: nobody has released it, some list knows it."""
+    def _decided(self, place: Place) -> Decision:
+        """Decide once more by what is known: lists, people and the policy may say otherwise now."""
+        root = self._root(place.root)
+        if place.rule == UNDETERMINED:
+            return decide(Verdict(Outcome.UNDETERMINED, reason=Reason.UNANSWERED), root)
         case = self._store.cases.find(place.key)
-        return (
-            case is not None
-            and case.state is not CaseState.RELEASED
-            and case.evidence.outcome is Outcome.MATCH
-        )
+        if case is None:
+            return decide(Verdict(Outcome.NO_MATCH), root)
+        verdict = Verdict(case.evidence.outcome, case.evidence.matches)
+        return decide(verdict, root, released=case.state is CaseState.RELEASED)
 
     def _is_nothing(self, found: Found) -> bool:
         """Say, with two cheap questions, if this file is like almost all others."""
@@ -208,6 +197,6 @@ def _open(found: Found) -> Iterator[tuple[Found, Undone | None]]:
         yield found, fd
         return
     try:
-        yield replace(found, fd=fd), None
+        yield replace(found, fd=fd, id=FileId.of(os.fstat(fd))), None
     finally:
         os.close(fd)

@@ -35,14 +35,16 @@ class Undone:
 
     *problem* is a word, *detail* one printable line, *advice* what to do next.  *lost*: the file
     is not there any more, or holds another content, so there is nothing to be tried again.
-    *passing*: it may succeed by itself when tried again.  *holdable*: what cannot be sealed can
-    perhaps be held where it is.
+    *rewritten*: it is lost because that very file holds another content.  *passing*: it may
+    succeed by itself when tried again.  *holdable*: what cannot be sealed can perhaps be held
+    where it is.
     """
 
     problem: str
     detail: str = ""
     advice: str = ""
     lost: bool = False
+    rewritten: bool = False
     passing: bool = False
     holdable: bool = False
 

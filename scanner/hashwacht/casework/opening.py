@@ -21,11 +21,11 @@ def opened(page: Page, found: Found) -> Case | None:
     recorded.  What is undetermined changes nothing that was known.
     """
     verdict, case = found.verdict, page.book.store.cases.find(found.key)
+    if case is not None:
+        return _changed(page, case, verdict)
     if verdict.outcome is Outcome.UNDETERMINED or not (verdict.matches or verdict.suppressed):
-        return case if case is None else _no_longer(page, case, verdict)
-    if case is None:
-        return _first(page, found)
-    return _again(page, case, verdict)
+        return None
+    return _first(page, found)
 
 
 def _first(page: Page, found: Found) -> Case:
@@ -38,28 +38,23 @@ def _first(page: Page, found: Found) -> Case:
     return page.case(case, act, evidence=evidence.to_json())
 
 
-def _again(page: Page, case: Case, verdict: Verdict) -> Case:
-    """Take in another verdict that matches, or would if a known-good list had not set it aside."""
-    evidence = Evidence.of(verdict, case.evidence)
-    state = case.state
+def _changed(page: Page, case: Case, verdict: Verdict) -> Case:
+    """Take in a further verdict: more or other matches, or none that counts any more."""
+    evidence, state = Evidence.of(verdict, case.evidence), case.state
     if verdict.outcome is Outcome.MATCH and state is not CaseState.RELEASED:
         state = CaseState.OPEN
     if (evidence, state) == (case.evidence, case.state):
         return case
     known = replace(case, state=state, evidence=evidence, updated=page.now)
-    act = Act.CASE_OPENED if state is not case.state else Act.CASE_CHANGED
-    if verdict.outcome is not Outcome.MATCH:
-        act = Act.SUPPRESSED
-    return page.case(known, act, evidence=evidence.to_json())
-
-
-def _no_longer(page: Page, case: Case, verdict: Verdict) -> Case:
-    """Take in that nobody knows the content any more."""
-    evidence = Evidence.of(verdict, case.evidence)
-    if evidence == case.evidence:
-        return case
-    known = replace(case, evidence=evidence, updated=page.now)
-    kept = page.case(known, Act.CASE_CHANGED, evidence=evidence.to_json())
-    if case.state is CaseState.OPEN and case.evidence.outcome is Outcome.MATCH:
+    kept = page.case(known, _act(case, known), evidence=evidence.to_json())
+    withdrawn = case.evidence.outcome is Outcome.MATCH and evidence.outcome is not Outcome.MATCH
+    if case.state is CaseState.OPEN and withdrawn:
         page.tell(NoticeKind.CASE, wording.withdrawn(kept), kept)
     return kept
+
+
+def _act(before: Case, now: Case) -> Act:
+    if now.state is not before.state:
+        return Act.CASE_OPENED
+    set_aside = now.evidence.outcome is not Outcome.MATCH and now.evidence.suppressed
+    return Act.SUPPRESSED if set_aside else Act.CASE_CHANGED

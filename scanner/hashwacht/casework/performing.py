@@ -61,19 +61,21 @@ class Performer:
                 return self._record(place, done)
             return self._record(self._held_meanwhile(place, fd, case), done)
         done = self._hands.hold(fd, place, case)
-        # Holding changes the file's times; without that it would be taken for another one.
-        return self._record(replace(place, file=FileId.of(os.fstat(fd))), done)
+        return self._record(place if isinstance(done, Undone) else _touched(place, fd), done)
 
     def _held_meanwhile(self, place: Place, fd: int, case: Mapping[str, JSON]) -> Place:
         """Hold what should be sealed and cannot be now: that is less, and better than nothing."""
         done = self._hands.hold(fd, place, case)
         if isinstance(done, Undone):
-            return replace(place, held="")
-        return replace(place, held=done.held, file=FileId.of(os.fstat(fd)))
+            return place
+        return replace(_touched(place, fd), held=done.held)
 
     def release(self, place: Place, why: str) -> Place:
-        """Let a held file be served again; *why* goes into the log."""
-        place = replace(place, action=Action.HOLD)
+        """Let a held file be served again; *why* goes into the log.
+
+        If that fails it stays held, with the action *allow*, and is due to be tried again.
+        """
+        place = replace(place, action=Action.ALLOW)
         done = self._hands.release(place, self._told(place))
         with self._book.page() as page:
             if isinstance(done, Undone) and not done.lost:
@@ -82,8 +84,16 @@ class Performer:
                 return self._ended(page, place, PlaceState.GONE, Act.GONE, str(done))
             return self._ended(page, place, PlaceState.RELEASED, Act.RELEASED, why)
 
-    def gone(self, place: Place, detail: str) -> Place:
-        """Record that the file of a place is not there any more."""
+    def gone(self, place: Place, detail: str, *, rewritten: bool) -> Place:
+        """Record that the content of a place is not there any more.
+
+        *rewritten*: its very file holds another one now, and that one is not to be held.  A held
+        file that is elsewhere stays held: it is met there.
+        """
+        if place.held and rewritten:
+            place = self.release(place, detail)
+            if place.held or not place.state.live:
+                return place
         with self._book.page() as page:
             return self._ended(page, place, PlaceState.GONE, Act.GONE, detail)
 
@@ -116,9 +126,9 @@ class Performer:
         with self._book.page() as page:
             if isinstance(done, Done):
                 return self._succeeded(page, place, done)
-            if done.lost:
-                return self._ended(page, place, PlaceState.GONE, Act.GONE, str(done))
-            return self._failed(page, place, done)
+            if not done.lost:
+                return self._failed(page, place, done)
+        return self.gone(place, str(done), rewritten=done.rewritten)
 
     def _succeeded(self, page: Page, place: Place, done: Done) -> Place:
         state, act = _DONE[place.action]
@@ -148,7 +158,7 @@ class Performer:
             counted=place.counted if held else None,
             detail=str(why),
         )
-        tried = "release" if place.state is PlaceState.HELD else str(place.action)
+        tried = "release" if place.action is Action.ALLOW else str(place.action)
         kept = page.place(changed, Act.FAILED, action=tried, detail=str(why))
         if place.attempts == (_PATIENCE if why.passing else 0):
             case = self._store.cases.find(place.key)
@@ -171,6 +181,11 @@ class Performer:
         case = self._store.cases.find(place.key)
         told = self._book.file(case, FEW).to_json() if case else {"v": 1, "type": "case"}
         return {**told, "sha256": place.key, "place": self._book.place_facts(place)}
+
+
+def _touched(place: Place, fd: int) -> Place:
+    """Take in the times that holding has given the file, or it would be taken for another one."""
+    return replace(place, file=FileId.of(os.fstat(fd)))
 
 
 def _as_it_is(place: Place) -> FileId:

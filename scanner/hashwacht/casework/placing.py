@@ -24,6 +24,8 @@ UNDETERMINED = "undetermined"
 _UNDONE = frozenset({PlaceState.WAITING, PlaceState.FAILED, PlaceState.PENDING})
 _DECIDED = _UNDONE | {PlaceState.HELD}
 _TRIED_AGAIN = frozenset({PlaceState.FAILED, PlaceState.HELD})
+_LET_GO = frozenset({PlaceState.WAITING, PlaceState.HELD})
+"""States of what is due although a flood holds it: somebody has ruled so."""
 
 
 def standing(here: Place | None, found: Found, decision: Decision) -> Decision:
@@ -47,9 +49,8 @@ class Placing:
         """Record a file about which something is to be done, be it only observing it."""
         fresh = here is None or here.rule == UNDETERMINED != decision.rule
         place = here or _new(page, found, decision)
-        same = place.file == found.id
-        place = replace(place, file=found.id, rule=decision.rule)
-        place = self._due(page, place, decision.action, same=same)
+        seen = replace(_seen(place, found), rule=decision.rule)
+        place = self._due(page, seen, decision.action, same=seen.file == place.file)
         if place == here:
             return place
         if fresh and case is not None:
@@ -68,17 +69,25 @@ class Placing:
         missing = found.verdict.outcome is Outcome.UNDETERMINED
         if here is None or (missing and here.rule != UNDETERMINED):
             return here
-        place = replace(here, file=found.id)
+        place = _seen(here, found)
         if here.held:
             return place  # to be released, which records it
         if here.state in _UNDONE:
-            place = page.place(_observed(place), Act.LET_BE)
-        elif place != here:
-            page.place(place)
-        if place.state is PlaceState.OBSERVED and here.rule == UNDETERMINED:
-            page.book.store.places.remove(place)
-            return None
-        return place
+            return _let_be(page, place)
+        return page.place(place) if place != here else here
+
+    def again(self, page: Page, place: Place, decision: Decision) -> Place:
+        """Record what is to be done about a place that is due: it failed, or was let go."""
+        if decision.action in (Action.ALLOW, Action.OBSERVE):
+            if place.held:  # milder is not harmless
+                held = replace(place, state=PlaceState.HELD, action=Action.HOLD)
+                return page.place(replace(held, due=None, flood=None))
+            return _let_be(page, place)
+        wanted = replace(place, action=decision.action, rule=decision.rule)
+        if place.flood is not None and place.state in _LET_GO:  # which is not counted
+            return page.place(replace(wanted, state=PlaceState.PENDING, due=page.now, flood=None))
+        asked = self.permitted(page, wanted)
+        return page.place(asked, Act.WAITING if asked.state is PlaceState.WAITING else "")
 
     def lost(
         self, page: Page, here: Place | None, found: Found, decision: Decision, detail: str
@@ -118,10 +127,10 @@ class Placing:
         state = place.state
         if action is Action.OBSERVE:
             return _observed(place) if state in _UNDONE else place
-        if state is PlaceState.HELD and place.action is Action.HOLD:
-            place = replace(place, due=None)  # what was to be released is to be held again
-            if action is Action.HOLD:
-                return place
+        if state is PlaceState.HELD and place.action is Action.ALLOW:  # its release has failed
+            place = replace(place, action=Action.HOLD, due=None)
+        if state is PlaceState.HELD and place.action is action is Action.HOLD:
+            return place
         if state in _TRIED_AGAIN and place.due is not None and place.due > page.now:
             return place
         return self.permitted(page, replace(place, action=action))
@@ -147,6 +156,19 @@ def _act(place: Place, *, fresh: bool, before: Place | None) -> str:
         return Act.FOUND
     waits = place.state is PlaceState.WAITING
     return Act.WAITING if waits and before and before.state is not place.state else ""
+
+
+def _seen(place: Place, found: Found) -> Place:
+    """Take in which file it is now; what was not opened may be another one than is known of it."""
+    return place if found.fd is None else replace(place, file=found.id)
+
+
+def _let_be(page: Page, place: Place) -> Place:
+    """Drop what was to be done; a place that belongs to no case is then forgotten."""
+    kept = page.place(_observed(place), Act.LET_BE)
+    if kept.rule == UNDETERMINED:
+        page.book.store.places.remove(kept)
+    return kept
 
 
 def _observed(place: Place) -> Place:

@@ -41,7 +41,8 @@ def _named(directory: int, name: bytes) -> tuple[int, int]:
 
 def _other(fd: int, key: str, file: FileId) -> Undone | None:
     """Say if the content is another one.  Whoever only touched the file does not escape."""
-    if FileId.of(os.fstat(fd)) == file:
+    now = FileId.of(os.fstat(fd))
+    if now == file:
         return None
     try:
         _, digest = stable(fd, _digest)
@@ -50,7 +51,8 @@ def _other(fd: int, key: str, file: FileId) -> Undone | None:
     except OSError as error:
         return Undone("unreadable", error.strerror or "it cannot be read")
     if digest != key:
-        return Undone("changed", "it holds another content now", lost=True)
+        rewritten = (now.dev, now.ino) == (file.dev, file.ino)
+        return Undone("changed", "it holds another content now", lost=True, rewritten=rewritten)
     return None
 
 

@@ -79,7 +79,7 @@ def test_an_action(tmp_path: Path, keys: KeyPair, act: str, when: str, again: st
         assert place.state is PlaceState.PENDING
         if again == "settle" and at(path).exists():
             office.settle(path, root=root)
-        office.casework.retry(office.clock.now)
+        office.with_root(root).retry(office.clock.now)
         (place,) = office.places()
         assert place.state is (PlaceState.HELD if act == "hold" else PlaceState.QUARANTINED)
         assert at(path).exists() == (act == "hold")
