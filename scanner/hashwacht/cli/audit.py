@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,20 +97,26 @@ def verify(checkpoint: Path | None) -> ExitCode:
     """Say whether the log is as it was written, or at which line not; exit code 2 if not."""
     log = _log()
     kept = None if checkpoint is None else _kept(checkpoint)
-    broken, head = log.verify(kept), log.head()
+    broken = log.verify(kept)
+    if broken is not None:
+        problem = {"line": broken.line, "problem": broken.problem}
+        text = f"BROKEN at line {broken.line} of {log.path}: {broken.problem}"
+        _tell({"intact": False, "broken": problem, "entries": None}, text)
+        return ExitCode.ERROR
+    head = log.head()
+    text = f"intact: {many(head.seq, 'entry', 'entries')}, the newest is {_text(head)}"
+    _tell({"intact": True, "broken": None, "entries": head.seq}, text)
+    return ExitCode.OK
+
+
+def _tell(fields: Mapping[str, object], text: str) -> None:
     if this_call().as_json:
-        problem = None if broken is None else {"line": broken.line, "problem": broken.problem}
-        emit("audit", {"intact": broken is None, "broken": problem, "entries": head.seq})
-    elif broken is None:
-        line(f"intact: {many(head.seq, 'entry', 'entries')}, the newest is {_text(head)}")
+        emit("audit", fields)
     else:
-        line(harmless(f"BROKEN at line {broken.line} of {log.path}: {broken.problem}"))
-    return ExitCode.OK if broken is None else ExitCode.ERROR
+        line(harmless(text))
 
 
-@command(
-    Example("hashwacht audit checkpoint", "Print number and hash of the newest entry."),
-    Example(
+xample(
         "hashwacht audit checkpoint | ssh elsewhere 'cat >> audit'",
         "Keep it where nobody of this machine can write; from a timer, once a day.",
     ),

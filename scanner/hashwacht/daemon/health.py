@@ -90,8 +90,8 @@ class Health:
     counts: Counts = field(default_factory=Counts)
 
     def silent(self, now: float) -> bool:
-        """Tell if it should have written again by *now*."""
-        return now - self.at > SILENT
+        """Tell if it should have written again by *now*; also if the clock has been set back."""
+        return abs(now - self.at) > SILENT
 
 
 class HealthFile:

@@ -87,7 +87,7 @@ class Alerts:
             )
             if begun:
                 soonest = min(begun, key=lambda alert: alert.due)
-                if soonest.due > now:
+                if now < soonest.due <= now + LONGEST_PAUSE:  # beyond: the clock was set back
                     return soonest.due
                 return Batch(soonest.batch, channel, tuple(begun))
             fresh = read_alerts(writer, "channel = ? AND state = 'waiting'", channel)

@@ -85,6 +85,9 @@ def test_the_audit_log_is_shown_verified_and_compared(program: Program, office: 
     log.write_bytes(lines[0] + lines[2])
     done = program.run("audit", "verify")
     assert (done.returncode, b"BROKEN at line 2" in done.stdout) == (2, True)
+    log.write_bytes(lines[0] + bytes(8 << 20))
+    done = program.run("audit", "verify")
+    assert (done.returncode, b"BROKEN at line 2" in done.stdout) == (2, True)
     kept.write_text("nonsense\n")
     assert program.run("audit", "verify", "--checkpoint", kept).returncode == 2
 

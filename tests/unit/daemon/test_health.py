@@ -115,6 +115,14 @@ def test_a_clock_that_was_set_back_does_not_stop_the_writing(tmp_path: Path) -> 
     assert file.due()
 
 
+def test_who_died_before_the_clock_was_set_back_is_silent_too(tmp_path: Path) -> None:
+    file = HealthFile(tmp_path, lambda: 100_000.0)
+    file.write(Health(1, "1.0", 2.0, Stage.WATCHING))
+    found = file.read()
+    assert found is not None
+    assert found.silent(10.0)
+
+
 def test_threads_count_together() -> None:
     counting = Counting()
 

@@ -82,6 +82,15 @@ def test_a_batch_that_was_begun_before_a_crash_is_sent_under_its_name(
     assert taken(Alerts(database), 1001).name == begun.name
 
 
+def test_a_clock_that_was_set_back_keeps_no_batch_waiting_for_longer_than_an_hour(
+    alerts: Alerts,
+) -> None:
+    future = 2_000_000_000.0
+    alerts.add(notice(future), ["mail"])
+    alerts.failed(taken(alerts, future), future, "connection refused")
+    assert told(taken(alerts, 1000)) == ["a match"]
+
+
 def test_pauses_grow_to_an_hour_and_after_a_week_it_is_given_up_visibly(alerts: Alerts) -> None:
     alerts.add(notice(0), ["mail"])
     now, pauses = 0.0, []
