@@ -116,7 +116,9 @@ def _tell(fields: Mapping[str, object], text: str) -> None:
         line(harmless(text))
 
 
-xample(
+@command(
+    Example("hashwacht audit checkpoint", "Print number and hash of the newest entry."),
+    Example(
         "hashwacht audit checkpoint | ssh elsewhere 'cat >> audit'",
         "Keep it where nobody of this machine can write; from a timer, once a day.",
     ),
