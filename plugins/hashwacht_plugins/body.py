@@ -21,13 +21,16 @@ from hashwacht_plugins.events import (
     Request,
     Unjudged,
 )
-from hashwacht_plugins.parts import Parts
+from hashwacht_plugins.parts import Parts, plain_boundary
+from hashwacht_plugins.search import Search
 
 _STEP = 256 << 10
 """Bytes decoded at a time."""
 
-_BOUNDARY = re.compile(r";\s*boundary([^=;]*?)\s*=", re.IGNORECASE)
+_BOUNDARY = re.compile(r";\s*boundary([^=;]*)=", re.IGNORECASE)
 """Each boundary of a content type, and what makes it an extended one (RFC 2231)."""
+
+_GZIP = frozenset({"gzip", "x-gzip", "deflate"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,33 +69,35 @@ class Body(Protocol):
 def body_of(request: Request, raw: Sequence[Raw], max_decoded: int) -> Body | None:
     """Find how to look for files in the body of *request*; None: it is of no interest.
 
-    A compressed one is decoded to *max_decoded* bytes.
+    A compressed one is decoded to *max_decoded* bytes.  Most applications do not decode at all, so
+    that it must not be a form for them as it came; what else a client calls its encoding would be a
+    way around every check.
     """
     plain: Body
-    if "multipart/" in request.headers.get("content-type", "").lower():
-        plain = _multipart(request)
+    boundary = b""
+    if "multipart" in request.headers.get("content-type", "").lower():
+        boundary = _boundary(request)
+        plain = Parts(boundary) if boundary else _Wrong("a multipart without one plain boundary")
     elif any(each.applies(request) for each in raw):
         plain = _Whole(request)
     else:
         return None
-    encodings = request.headers.get("content-encoding", "").strip().lower()
-    if encodings in ("", "identity"):
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    if encoding in ("", "identity"):
         return plain
-    if encodings in ("gzip", "x-gzip", "deflate"):
-        return _Inflated(plain, max_decoded)
-    return _Unknown(encodings)
+    if encoding in _GZIP:
+        return _Inflated(plain, max_decoded, b"--" + boundary if boundary else b"")
+    return _Wrong(f"content encoding {encoding[:40]!r}")
 
 
-def _multipart(request: Request) -> Body:
-    """Find the boundary; if there is more than one way to read the header, nobody shall."""
+def _boundary(request: Request) -> bytes:
+    """Find the boundary; none if there is more than one way to read the header."""
     header = request.headers["content-type"]
     _, options = parse_options_header(header)
     named = _BOUNDARY.findall(header)
-    once = request.content_type.startswith("multipart/") and len(named) == 1 and not named[0]
-    boundary = options.get(b"boundary", b"")
-    if not (once and boundary and header.lower().count("multipart/") == 1):
-        return _Wrong("a multipart without one plain boundary")
-    return Parts(boundary)
+    plain = request.content_type.startswith("multipart/") and header.lower().count("multipart") == 1
+    once = len(named) == 1 and not named[0].strip()
+    return plain_boundary(options) if plain and once else b""
 
 
 class _Whole:
@@ -116,8 +121,10 @@ class _Whole:
 class _Inflated:
     """A body with Content-Encoding gzip or deflate: the files are in what it decodes to."""
 
-    def __init__(self, plain: Body, at_most: int) -> None:
+    def __init__(self, plain: Body, at_most: int, never: bytes) -> None:
+        """Refuse what has *never* in it before it is decoded, if that is given."""
         self._plain, self._at_most = plain, at_most
+        self._never = Search(never) if never else None
         self._decoder = _decoder()
         self._decoded = 0
         self._over = False
@@ -125,6 +132,9 @@ class _Inflated:
     def receive(self, chunk: bytes) -> list[Event]:
         if self._over:
             return []
+        if self._never is not None and self._never.behind(chunk) is not None:
+            self._over = True
+            return [Malformed("a form in a compressed body that is not in what it decodes to")]
         events: list[Event] = []
         try:
             for part in self._decode(chunk):
@@ -151,21 +161,6 @@ class _Inflated:
         if self._over:
             return []
         return [*self._plain.receive(self._decoder.flush()), *self._plain.finish()]
-
-
-class _Unknown:
-    """A body in an encoding that nobody here decodes."""
-
-    def __init__(self, encoding: str) -> None:
-        detail = f"content encoding {encoding[:40]!r}"
-        self._events: list[Event] = [Unjudged(Reason.NO_DECODER, detail)]
-
-    def receive(self, chunk: bytes) -> list[Event]:
-        events, self._events = (self._events, []) if chunk else ([], self._events)
-        return events
-
-    def finish(self) -> list[Event]:
-        return []
 
 
 class _Wrong:

@@ -1,13 +1,16 @@
 """The files in a multipart body, as it comes: python-multipart's push parser, made to tell events.
 
-No I/O.  The form is RFC 7578 on top of RFC 2046.  What the parser accepts is narrower than what
-some applications accept, and whatever it does not accept is :class:`Malformed`: a body that two
-parsers may read differently is not one that was checked.
+No I/O.  The form is RFC 7578 on top of RFC 2046.  What is accepted is narrower than what some
+applications accept, and whatever is not accepted is :class:`Malformed`: a body that two parsers may
+read differently is not one that was checked.  Django begins a part wherever a delimiter stands, in
+the middle of a line and behind the last one as well; Werkzeug also where a bare LF or CR ends a
+line, and a header too.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Protocol
 
 from python_multipart import MultipartParser
@@ -16,6 +19,7 @@ from python_multipart.multipart import parse_options_header
 
 from hashwacht_plugins.base64_bytes import Base64Bytes
 from hashwacht_plugins.events import Event, FileBegins, FileBytes, FileEnds, Malformed
+from hashwacht_plugins.search import Search
 
 MAX_HEADERS = 32
 MAX_HEADER_BYTES = 16 << 10
@@ -24,8 +28,16 @@ MAX_HEADER_BYTES = 16 << 10
 MAX_DEPTH = 3
 """How deep multiparts may lie in multiparts.  Nobody sends even the second one any more."""
 
+_BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=?-]{1,70}")
+"""RFC 2046, 5.1.1, without the blank, which some parsers cut off."""
+
 _EXTENDED_NAME = re.compile(rb';\s*filename\*(?:\d+\*?)?\s*=\s*"?([^";]*)', re.IGNORECASE)
 """RFC 5987 forms, forbidden in forms (RFC 7578, 4.2) and understood by frameworks."""
+
+_LINE_END = re.compile(rb"[\r\n\0]")
+"""What ends a header's line, or its text, for one parser or another."""
+
+_PADDING = b" \t\r\n"
 
 _PLAIN = frozenset({b"", b"7bit", b"8bit", b"binary"})
 
@@ -39,19 +51,19 @@ class Parts:
     """``receive`` chunks, then ``finish``; both give the events so far."""
 
     def __init__(self, boundary: bytes, depth: int = 1) -> None:
-        """Read a body with this *boundary*; *depth* is 1 for the body itself."""
+        """Read a body with this *boundary*, a plain one; *depth* is 1 for the body itself."""
         self._depth = depth
         self._events: list[Event] = []
-        self._begun = self._over = False
+        self._begun = self._closed = self._over = False
+        self._delimiter = b"--" + boundary
+        self._strays = Search(self._delimiter)
+        self._last_delimiter = Search(self._delimiter + b"--")
         self._name, self._value = b"", b""
         self._headers: dict[bytes, bytes] = {}
         self._sink: _Sink | None = None
         self._nested: Parts | None = None
         self._file = False
-        try:
-            self._parser = self._make(boundary)
-        except FormParserError as error:
-            self._break(str(error))
+        self._parser = self._make(boundary)
 
     def _make(self, boundary: bytes) -> MultipartParser:
         return MultipartParser(
@@ -64,6 +76,7 @@ class Parts:
                 "on_headers_finished": self._on_headers,
                 "on_part_data": self._on_bytes,
                 "on_part_end": self._on_part_end,
+                "on_end": self._on_end,
             },
             max_header_count=MAX_HEADERS,
             max_header_size=MAX_HEADER_BYTES,
@@ -77,10 +90,23 @@ class Parts:
             self._begun = bool(chunk)
         if chunk and not self._over:
             try:
-                self._parser.write(chunk)
+                self._read(chunk)
             except FormParserError as error:
                 self._break(str(error))
         return self._told()
+
+    def _read(self, chunk: bytes) -> None:
+        """Let the parser have it; it does not care for what comes behind the last delimiter."""
+        if self._closed:
+            rest: bytes | None = chunk
+        else:
+            self._parser.write(chunk)
+            if not self._closed:
+                self._last_delimiter.skip(chunk)
+                return
+            rest = self._last_delimiter.behind(chunk)
+        if rest is None or rest.strip(_PADDING):
+            raise FormParserError("bytes behind the last delimiter")
 
     def finish(self) -> list[Event]:
         """End; a part that was still open counts as complete, as it does for frameworks."""
@@ -108,6 +134,10 @@ class Parts:
 
     def _on_part(self) -> None:
         self._headers.clear()
+        self._strays = Search(self._delimiter)
+
+    def _on_end(self) -> None:
+        self._closed = True
 
     def _on_header_name(self, data: bytes, start: int, end: int) -> None:
         self._name += data[start:end]
@@ -116,14 +146,18 @@ class Parts:
         self._value += data[start:end]
 
     def _on_header(self) -> None:
-        name = self._name.lower()
+        name, value = self._name.lower(), self._value.strip(b" \t")
         if name in self._headers:
             raise FormParserError("a part repeats a header: which one counts is anybody's guess")
-        self._headers[name] = self._value.strip(b" \t")
+        if _LINE_END.search(value) or self._delimiter in self._name + b":" + value:
+            raise FormParserError("a header that some parsers take for more than one line")
+        self._headers[name] = value
         self._name, self._value = b"", b""
 
     def _on_headers(self) -> None:
         """Decide what the bytes of this part are."""
+        if not self._headers:
+            raise FormParserError("a part without headers: Werkzeug reads on for them")
         kind, options = parse_options_header(self._headers.get(b"content-type"))
         disposition = self._headers.get(b"content-disposition", b"")
         _, named = parse_options_header(disposition)
@@ -137,7 +171,10 @@ class Parts:
         elif kind.startswith(b"multipart/"):
             if self._depth == MAX_DEPTH:
                 raise FormParserError("multiparts nested too deep")
-            self._nested = Parts(options.get(b"boundary", b""), self._depth + 1)
+            boundary = plain_boundary(options)
+            if not boundary:
+                raise FormParserError("a nested multipart without a plain boundary")
+            self._nested = Parts(boundary, self._depth + 1)
 
     def _decoder(self) -> _Sink:
         """RFC 7578 deprecates transfer encodings; Django and others still decode base64.
@@ -152,10 +189,13 @@ class Parts:
         raise FormParserError("a transfer encoding of a part that is not understood everywhere")
 
     def _on_bytes(self, data: bytes, start: int, end: int) -> None:
+        piece = data[start:end]
+        if self._strays.behind(piece) is not None:
+            raise FormParserError("a delimiter that does not stand on a line of its own")
         if self._sink is not None:
-            self._sink.write(data[start:end])
+            self._sink.write(piece)
         elif self._nested is not None:
-            self._pass_up(self._nested.receive(data[start:end]))
+            self._pass_up(self._nested.receive(piece))
 
     def _on_part_end(self) -> None:
         if isinstance(self._sink, Base64Bytes):
@@ -171,6 +211,12 @@ class Parts:
             if isinstance(each, Malformed):
                 raise FormParserError(each.detail)
             self._events.append(each)
+
+
+def plain_boundary(options: Mapping[bytes, bytes]) -> bytes:
+    """Give the boundary among the *options* of a content type; none if not all read it alike."""
+    boundary = options.get(b"boundary", b"")
+    return boundary if _BOUNDARY.fullmatch(boundary) else b""
 
 
 def _text(raw: bytes) -> str:

@@ -312,11 +312,37 @@ def test_a_compressed_body_is_decoded_to_a_bound(make: Make) -> None:
     assert [f.checked.reason for f in found.told.files] == [Reason.OVER_LIMIT]
 
 
-def test_an_encoding_nobody_decodes_is_undetermined_and_a_false_one_malformed(make: Make) -> None:
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip", "deflate", "gzip, gzip", "nonsense"])
+def test_no_header_that_a_client_can_write_switches_the_check_off(
+    make: Make, encoding: str
+) -> None:
+    """Most applications do not even look at it, and would take the form as it came."""
+    headers = [("Content-Encoding", encoding)]
+    assert make().send([form(file_part(KNOWN))], headers=headers).status == 400
+    raw = make().send([KNOWN], "image/jpeg", method="PUT", headers=headers)
+    assert (raw.status, raw.received) == (400, b"")
+
+
+def test_a_form_that_is_compressed_and_as_it_came_a_form_as_well_is_refused(make: Make) -> None:
+    """Django and Werkzeug look for the first delimiter anywhere."""
+    known = form(file_part(KNOWN))
+    hidden = b"\x1f\x8b\x08\x04" + bytes(6) + len(known).to_bytes(2, "little") + known
+    body = hidden + gzip.compress(form(file_part(OTHER)), mtime=0)[10:]
+    assert gzip.decompress(body) == form(file_part(OTHER))
     driver = make()
-    unknown = driver.send([b"body"], headers=[("Content-Encoding", "br")])
-    assert [f.checked.reason for f in unknown.told.files] == [Reason.NO_DECODER]
-    assert driver.send([b"body"], headers=[("Content-Encoding", "gzip")]).status == 400
+    for chunks in ([body], [body[n : n + 7] for n in range(0, len(body), 7)]):
+        assert driver.send(chunks, headers=[("Content-Encoding", "gzip")]).status == 400
+
+
+def test_a_header_of_blanks_takes_no_time(make: Make) -> None:
+    driver = make()
+    began = time.process_time()
+    assert driver.send([b"x"], "multipart/form-data; boundary" + " " * 60_000).status == 400
+    assert time.process_time() - began < 1  # what it took grew with the square of their number
+
+
+def test_a_multipart_without_boundary_and_without_body_is_no_fault(make: Make) -> None:
+    assert make().send([b""], "multipart/form-data").status == 200
 
 
 def test_requests_without_files_are_untouched(make: Make) -> None:
