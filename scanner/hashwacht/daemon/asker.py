@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from hashwacht.announcement import Announcement, Lane
 from hashwacht.casework.found import Found
@@ -68,12 +68,16 @@ class Asker:
     def run(self) -> None:
         """Go on until the stop."""
         while not self._stop.is_set():
-            back = self._verdicts.back.wait(TICK)
-            self._verdicts.back.clear()
+            self._verdicts.back.wait(TICK if self._after is None else 0.0)
             with self._current.using() as parts:
-                if back or self._clock() >= self._due:
+                if self._is_time():
+                    self._verdicts.back.clear()
                     self._ask_waiting(parts)
                 self._sweep(parts)
+
+    def _is_time(self) -> bool:
+        """Say if those who wait are to be asked about."""
+        return self._verdicts.back.is_set() or time.monotonic() >= self._due
 
     def _ask_waiting(self, parts: Parts) -> None:
         """Go through all who wait, as long as somebody answers."""
@@ -89,37 +93,50 @@ class Asker:
                 after, again = None, False
             dry, size = (0, BATCH) if answered else (dry + 1, PROBE)
             self._gate.polite()
-        self._pause = min(LONGEST, 2 * self._pause) if dry else SHORTEST
-        self._due = self._clock() + self._pause
+        if not dry:
+            self._pause = SHORTEST
+        self._due = time.monotonic() + self._pause
+        if dry:
+            self._pause = min(LONGEST, 2 * self._pause)
 
     def _sweep(self, parts: Parts) -> None:
-        """Go through all contents that lack a good answer, once for each change of the lists."""
-        epoch, now = parts.pipeline.panel.epoch, self._clock()
+        """Go through all contents that lack a good answer, once for each change of the lists.
+
+        Who is silent is not asked here, and who waits is passed over: that is done by age.
+        """
+        epoch, now = parts.pipeline.panel.epoch, time.monotonic()
         if epoch != self._epoch or now - self._swept > parts.settings.reconcile:
             self._epoch, self._swept, self._after = epoch, now, 0
-        while self._after is not None and not self._stop.is_set():
-            lacking = self._stale(parts, epoch)
-            answered = self._ask(lacking, parts)
-            if lacking and not answered:
-                return  # nobody answers: these wait now, the others are found another time
-            self._after = max(lacking, default=None)
+        while self._after is not None and not (self._is_time() or self._stop.is_set()):
+            silent = self._verdicts.hearing.silent()
+            stale = self._stale(parts, epoch)
+            waiting = self._store.unanswered.of(stale)
+            self._ask(
+                {each: waiting.get(each) for each in stale if silent or each not in waiting},
+                parts,
+                silent,
+            )
+            self._after = max(stale, default=None)
             self._gate.polite()
 
-    def _stale(self, parts: Parts, epoch: str) -> dict[int, Waiting | None]:
-        """Give the next contents that lack a good answer, and how they wait, if they do."""
+    def _stale(self, parts: Parts, epoch: str) -> list[int]:
+        """Give the next contents that lack a good answer."""
         assert self._after is not None
-        found = self._store.answers.stale(
+        return self._store.answers.stale(
             needed(parts.pipeline.panel, self._clock()),
             self._after,
             BATCH,
             epoch=self._store.epochs.of(epoch),
         )
-        waiting = self._store.unanswered.of(found)
-        return {content: waiting.get(content) for content in found}
 
-    def _ask(self, contents: Mapping[int, Waiting | None], parts: Parts) -> int:
+    def _ask(
+        self,
+        contents: Mapping[int, Waiting | None],
+        parts: Parts,
+        muted: Collection[str] = (),
+    ) -> int:
         """Ask about contents, and do what follows; say how many wait no more."""
-        judged = patiently(lambda: self._verdicts.judge(parts, contents), self._stop)
+        judged = patiently(lambda: self._verdicts.judge(parts, contents, muted), self._stop)
         if self._cut.is_set():
             raise Interrupted("the daemon was stopped while matchers were asked")
         rows = {

@@ -1,17 +1,42 @@
-"""Nobody answers for a while: everything is kept and asked afterwards, in order."""
+"""Nobody answers for a while: everything is kept and asked afterwards, in order.
+
+``HASHWACHT_OUTAGE`` says how many files come meanwhile; the figure of a full run is 50,000.
+"""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from hashwacht.daemon.asker import PROBE
+from hashwacht.ports import Question
 from hashwacht.testing.bench import ScanBench
-from hashwacht.testing.daemon_bench import DaemonBench, digest
-from hashwacht.types import Outcome, Reason
+from hashwacht.testing.daemon_bench import DaemonBench, Service, digest
+from hashwacht.types import Answer, Outcome, Reason
 
 FILES = int(os.environ.get("HASHWACHT_OUTAGE", "120"))
-"""Files that come while nobody answers; the figure of a full run is 50,000."""
+"""Files that come while nobody answers."""
+
+
+@dataclass
+class Returning(Service):
+    """A service that is back as soon as it is asked about *returns_for*."""
+
+    returns_for: str = ""
+
+    def lookup(self, questions: Sequence[Question]) -> list[Answer]:
+        """Answer, or not yet."""
+        if any(signal.value == self.returns_for for question in questions for signal in question):
+            self.silent = False
+        return super().lookup(questions)
+
+
+def keys(bench: DaemonBench) -> list[str]:
+    """Give what waits for an answer, in its order."""
+    return [bench.key(each.content) for each in bench.store.unanswered.next(FILES + 99)]
 
 
 def test_everything_is_asked_after_an_outage_uploads_first_and_in_order_of_age(
@@ -19,7 +44,7 @@ def test_everything_is_asked_after_an_outage_uploads_first_and_in_order_of_age(
 ) -> None:
     bench.max_age = 1e9  # as of a service
     bench.patience += FILES / 50
-    bench.matcher.silent = True
+    bench.matcher = service = Returning(now=time.time(), silent=True)
     bench.matcher.known |= {digest(b"upload 7"), digest(b"early 3")}
     for number in range(5):
         (root / f"early{number}").write_bytes(b"early %d" % number)
@@ -32,14 +57,13 @@ def test_everything_is_asked_after_an_outage_uploads_first_and_in_order_of_age(
         bench.wait_for(lambda: bench.store.unanswered.count() == 5 + FILES, "waiting")
         bench.wait_until_done()
         assert bench.casework.paths(Outcome.UNDETERMINED), "casework is told meanwhile"
-        order = [bench.key(waiting.content) for waiting in bench.store.unanswered.next(FILES + 99)]
+        order = keys(bench)
         asked = len(bench.matcher.asked)
         for number in range(0, FILES, 2):
             (root / f"upload{number:03}").unlink()
         (root / "early3").unlink()
         bench.counting.read = 0
-        bench.matcher.answered.clear()
-        bench.matcher.silent = False
+        service.returns_for = order[0]
         bench.wait_for(lambda: not bench.store.unanswered.count(), "asked")
     assert asked < 20 * FILES, "while nobody answers, he is not asked all the time"
     answered = list(dict.fromkeys(bench.matcher.answered))
@@ -49,6 +73,61 @@ def test_everything_is_asked_after_an_outage_uploads_first_and_in_order_of_age(
     late = [each for each in bench.casework.found if each.verdict.outcome is Outcome.MATCH]
     assert {each.path for each in late} == {bytes(root / "upload007"), bytes(root / "early3")}
     assert all(each.fd is None for each in late)
+
+
+def wait_in_two_lanes(bench: DaemonBench, root: Path) -> None:
+    """Let 90 contents wait, those with the lowest numbers behind the others."""
+    bench.max_age = 1e9
+    for number in range(10):
+        (root / f"early{number}").write_bytes(b"early %d" % number)
+    with bench.running():
+        bench.wait_for(lambda: bench.store.unanswered.count() == 10, "waiting")
+        for number in range(80):
+            (root / f"upload{number:03}").write_bytes(b"upload %d" % number)
+        bench.wait_for(lambda: bench.store.unanswered.count() == 90, "waiting")
+        bench.wait_until_done()
+
+
+def test_after_a_restart_in_an_outage_the_order_is_the_same(bench: DaemonBench, root: Path) -> None:
+    bench.matcher = service = Returning(now=time.time(), silent=True)
+    wait_in_two_lanes(bench, root)
+    order, before = keys(bench), len(service.asked)
+    with bench.running():
+        bench.wait_for(lambda: len(service.asked) > before, "asked in vain")
+        service.returns_for = order[0]
+        bench.wait_for(lambda: not bench.store.unanswered.count(), "asked")
+    assert list(dict.fromkeys(service.answered)) == order
+
+
+def test_who_comes_back_while_he_is_tried_is_asked_about_the_oldest_next(
+    bench: DaemonBench, root: Path
+) -> None:
+    bench.matcher = service = Returning(now=time.time(), silent=True)
+    wait_in_two_lanes(bench, root)
+    order = keys(bench)
+    service.returns_for = order[PROBE]
+    with bench.running():
+        bench.wait_for(lambda: not bench.store.unanswered.count(), "asked")
+    answered = list(dict.fromkeys(service.answered))
+    assert answered == order[PROBE : 2 * PROBE] + order[:PROBE] + order[2 * PROBE :]
+
+
+def test_while_a_service_is_silent_a_new_list_is_asked_about_all_contents(
+    bench: DaemonBench, root: Path
+) -> None:
+    bench.matcher.silent = True
+    wait_in_two_lanes(bench, root)
+    (root / "early7").unlink()
+    with bench.running():
+        bench.wait_until_done()
+        bench.local.known |= {digest(b"early 7"), digest(b"upload 77")}
+        bench.local.revision = "2"
+        bench.wait_for(lambda: len(bench.casework.paths(Outcome.MATCH)) == 2, "told")
+        bench.wait_for(lambda: bench.store.unanswered.count() == 88, "done")
+    assert bench.casework.paths(Outcome.MATCH) == {
+        bytes(root / "early7"),
+        bytes(root / "upload077"),
+    }
 
 
 def test_a_late_answer_is_told_for_every_place_of_the_content(
