@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -65,11 +65,11 @@ class Reconciler:
     ) -> None:
         """Take *uploads*, which says if some are on their way, and *found*, to tell of new work."""
         self.bell = threading.Event()
-        self.closed: Callable[[Sequence[Gap]], None] = lambda _gaps: None
         self._store, self._current, self._stop = store, current, stop
         self._found, self._clock = found, clock
         self._gate = Gate(store, Lane.RECONCILE, stop, uploads)
         self._not_before: dict[str, float] = {}
+        self._unlisted: dict[str, float] = {}
 
     def run(self) -> None:
         """Go on until the stop."""
@@ -82,32 +82,41 @@ class Reconciler:
 
     def _turn(self, root: WatchedRoot, parts: Parts) -> bool:
         """Walk a root if it is time; say if it was."""
-        now = self._clock()
-        if now < self._not_before.get(root.name, 0.0):
+        began, now = time.monotonic(), self._clock()
+        if began < self._not_before.get(root.name, 0.0):
             return False
         gaps = self._store.gaps.list_open(root.name)
-        paths = _to_walk(gaps, now)
-        if not paths:
-            if now - (self._store.gaps.last_walk(root.name) or 0.0) < parts.settings.reconcile:
+        due = [gap for gap in gaps if _is_over(gap, now)]
+        if began >= self._unlisted.setdefault(root.name, began + UNLISTED_AGAIN):
+            self._unlisted[root.name] = began + UNLISTED_AGAIN
+            due += [gap for gap in gaps if gap.cause is Cause.UNLISTED]
+        if not due:
+            last = self._store.gaps.last_walk(root.name)
+            if last is not None and _within_time(last, now, parts.settings.reconcile):
                 return False
             self._store.gaps.open(Missed(root.name, Cause.PERIODIC), now, now)
             return True
-        whole = [self._walk(root, path or root.path, parts) for path in paths]
-        took = self._clock() - now
-        self._not_before[root.name] = now + took + min(REST, took)
+        paths = _outermost({gap.path for gap in due})
+        whole = [self._walk(root, path, parts, gaps) for path in paths]
+        ended = time.monotonic()
+        self._not_before[root.name] = ended + min(REST, ended - began)
         if not all(whole):
-            self._not_before[root.name] = now + ABSENT_AGAIN
+            self._not_before[root.name] = began + ABSENT_AGAIN
         return True
 
-    def _walk(self, root: WatchedRoot, path: bytes, parts: Parts) -> bool:
-        """Compare what is below *path*, and close the gaps that this makes up for."""
-        began = self._clock()
+    def _walk(self, root: WatchedRoot, below: bytes, parts: Parts, gaps: Sequence[Gap]) -> bool:
+        """Compare what is below a path, and close those of *gaps* that this makes up for.
+
+        They were read before: of what is said while it is walked, nothing is known to be seen.
+        """
+        path, began = below or root.path, self._clock()
         walked = self._compare(root, path, parts)
         if walked is None:
             return False
         if path == root.path:
             self._forget_gone(root)
-        self._close(root, path, walked, began)
+        covered = [gap for gap in gaps if _within(gap.path or root.path, path)]
+        self._close(root, covered, walked, began)
         _log.info(
             "compared %s: %d files, %d of them new or changed",
             root.name,
@@ -142,23 +151,20 @@ class Reconciler:
         self._found()
         return walked if walked.whole or path != root.path else None
 
-    def _close(self, root: WatchedRoot, path: bytes, walked: Walked, began: float) -> None:
-        """Close what ended before the walk began; open one for each directory left out."""
+    def _close(
+        self, root: WatchedRoot, covered: Sequence[Gap], walked: Walked, began: float
+    ) -> None:
+        """Close what had ended, or was listed now; open one for each directory left out."""
         unlisted = {where for where, _ in walked.unlisted}
-        gaps = self._store.gaps.list_open(root.name)
-        covered = [gap for gap in gaps if _within(gap.path or root.path, path)]
+        over = [
+            gap
+            for gap in covered
+            if gap.ended is not None or (gap.cause is Cause.UNLISTED and gap.path not in unlisted)
+        ]
         with self._store.transaction():
-            listed = [
-                gap.id
-                for gap in covered
-                if gap.cause is Cause.UNLISTED and gap.path not in unlisted
-            ]
-            self._store.gaps.end(listed, began)
+            self._store.gaps.close(over, self._clock())
             for where, detail in walked.unlisted:
                 self._store.gaps.open(Missed(root.name, Cause.UNLISTED, detail, where), began, None)
-            now = self._clock()
-            done = set(self._store.gaps.close([gap.id for gap in covered], began, now))
-        self.closed([replace(gap, closed=now) for gap in covered if gap.id in done])
 
     def _forget_gone(self, root: WatchedRoot) -> None:
         """Forget directories that are no more, unless the whole root is another one than it was."""
@@ -175,23 +181,24 @@ class Reconciler:
             self._gate.polite()
 
 
-def _to_walk(gaps: Iterable[Gap], now: float) -> list[bytes]:
-    """Say which paths to walk, empty standing for the whole root; outer ones only."""
-    due = {
-        gap.path
-        for gap in gaps
-        if _is_over(gap, now) or (gap.cause is Cause.UNLISTED and now - gap.began >= UNLISTED_AGAIN)
-    }
-    if b"" in due:
+def _outermost(paths: Collection[bytes]) -> list[bytes]:
+    """Leave out what lies below others of them; empty stands for the whole root."""
+    if b"" in paths:
         return [b""]
-    return [path for path in due if not any(o != path and _within(path, o) for o in due)]
+    return [path for path in paths if not any(o != path and _within(path, o) for o in paths)]
 
 
 def _is_over(gap: Gap, now: float) -> bool:
     """Say if a gap has ended, and a flood has calmed down."""
     if gap.ended is None or gap.cause not in FLOODS:
         return gap.ended is not None
-    return now - gap.ended >= CALM or now - gap.began >= IMPATIENT
+    calming = _within_time(gap.ended, now, CALM)
+    return not (calming and _within_time(gap.began, now, IMPATIENT))
+
+
+def _within_time(past: float, now: float, seconds: float) -> bool:
+    """Say if that was less than so long ago; a time in the future, by another clock, was not."""
+    return 0.0 <= now - past < seconds
 
 
 def _within(path: bytes, above: bytes) -> bool:

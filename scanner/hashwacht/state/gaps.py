@@ -2,7 +2,8 @@
 
 A gap is *open* until a walk that began after its end has compared everything below its path with
 the state.  While it has no end yet, events may still be missed: it stays open however often it is
-walked.  A root is *watched* as long as its heartbeat is written; from there on is downtime.
+walked.  What came before what is told by its *generation*, for clocks are set back; times are for
+people.  A root is *watched* as long as its heartbeat is written; from there on is downtime.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class Gap:
     """*path* is where, with all that is below; empty: the whole root.  Times are Unix seconds.
 
     *ended* is None while events may still be missed, *closed* until a walk has made up for it.
+    *generation* grows with everything that is said of it.
     """
 
     id: int
@@ -34,6 +36,7 @@ class Gap:
     began: float
     ended: float | None
     closed: float | None
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class Watched:
     ino: int
 
 
-_COLUMNS = "id, root, path, cause, detail, began, ended, closed"
+_COLUMNS = "id, root, path, cause, detail, began, ended, closed, generation"
 
 
 class Gaps:
@@ -70,8 +73,8 @@ class Gaps:
             ).fetchone()
             if row is None:
                 added = writer.execute(
-                    "INSERT INTO gaps (root, path, cause, detail, began, ended)"
-                    " VALUES (?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO gaps (root, path, cause, detail, began, ended, generation)"
+                    " VALUES (?, ?, ?, ?, ?, ?, 0)",
                     (*where, missed.detail, began, ended),
                 )
                 assert added.lastrowid is not None
@@ -79,7 +82,8 @@ class Gaps:
             number, first, last = row
             until = None if ended is None or last is None else max(last, ended)
             writer.execute(
-                "UPDATE gaps SET began = ?, ended = ?, detail = ? WHERE id = ?",
+                "UPDATE gaps SET began = ?, ended = ?, detail = ?, generation = generation + 1"
+                " WHERE id = ?",
                 (min(first, began), until, missed.detail, number),
             )
             return int(number)
@@ -88,31 +92,27 @@ class Gaps:
         """Say that from now on nothing is missed any more: a walk can make up for it."""
         with self._database.transaction() as writer:
             writer.executemany(
-                "UPDATE gaps SET ended = ? WHERE id = ? AND ended IS NULL",
+                "UPDATE gaps SET ended = ?, generation = generation + 1"
+                " WHERE id = ? AND ended IS NULL",
                 [(at, number) for number in numbers],
             )
 
-    def close(self, numbers: Iterable[int], walk_began: float, at: float) -> list[int]:
-        """Say that a walk has made up for these; those that ended after it began stay open.
+    def close(self, gaps: Iterable[Gap], at: float) -> None:
+        """Say that a walk has made up for these, which were read before it began.
 
-        Returns the numbers of those that are closed now.
+        Those of which something was said meanwhile stay open.
         """
         with self._database.transaction() as writer:
-            closed = [
-                number
-                for number in numbers
-                if writer.execute(
-                    "UPDATE gaps SET closed = ?"
-                    " WHERE id = ? AND closed IS NULL AND ended IS NOT NULL AND ended <= ?",
-                    (at, number, walk_began),
-                ).rowcount
-            ]
+            writer.executemany(
+                "UPDATE gaps SET ended = coalesce(ended, ?), closed = ?"
+                " WHERE id = ? AND generation = ? AND closed IS NULL",
+                [(at, at, gap.id, gap.generation) for gap in gaps],
+            )
             writer.execute(
                 "DELETE FROM gaps WHERE closed IS NOT NULL"
                 " AND id <= (SELECT max(id) FROM gaps) - ?",
                 (REMEMBERED,),
             )
-        return closed
 
     def list_open(self, root: str | None = None) -> list[Gap]:
         """Return the open gaps, of one root or of all, oldest first."""
@@ -126,11 +126,12 @@ class Gaps:
     def last_walk(self, root: str) -> float | None:
         """Say when the whole of a root was last compared with the state."""
         with self._database.reading() as connection:
-            (at,) = connection.execute(
-                "SELECT max(closed) FROM gaps WHERE root = ? AND path = x'' AND closed NOT NULL",
+            row = connection.execute(
+                "SELECT closed FROM gaps WHERE root = ? AND path = x'' AND closed NOT NULL"
+                " ORDER BY id DESC LIMIT 1",
                 (root,),
             ).fetchone()
-        return None if at is None else float(at)
+        return None if row is None else float(row[0])
 
     def _gaps(self, condition: str, values: tuple[Any, ...]) -> list[Gap]:
         with self._database.reading() as connection:

@@ -32,7 +32,8 @@ JOURNAL = (
 )
 
 GAPS = (
-    # Open until a walk has closed it; ended is NULL while events may still be missed.
+    # Open until a walk has closed it; ended is NULL while events may still be missed.  The
+    # generation grows with everything that is said of it, so that no walk closes what came later.
     """CREATE TABLE gaps (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         root TEXT NOT NULL,
@@ -41,7 +42,8 @@ GAPS = (
         detail TEXT NOT NULL,
         began REAL NOT NULL,
         ended REAL,
-        closed REAL)""",
+        closed REAL,
+        generation INTEGER NOT NULL)""",
     "CREATE INDEX gaps_open ON gaps (root) WHERE closed IS NULL",
     # When each root was last known to be watched: from there on is downtime.
     """CREATE TABLE watched (

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from hashwacht.announcement import Announcement, Cause, Lane, Listener, Root
-from hashwacht.testing.daemon_bench import DaemonBench, digest
+from hashwacht.ports import Fingerprinter
+from hashwacht.testing.daemon_bench import PATIENCE, DaemonBench, digest
 from hashwacht.testing.fakes import CountingFingerprinter
 from hashwacht.types import Fingerprint, Outcome
 
@@ -94,26 +95,29 @@ def test_a_walk_keeps_its_findings_within_the_backlog(bench: DaemonBench, root: 
     assert 0 < deepest[0] < 1200
 
 
-class Slow(CountingFingerprinter):
-    """Takes its time for every file."""
+class Held(CountingFingerprinter):
+    """Reads no file but uploads until it is let go."""
+
+    def __init__(self, inner: Fingerprinter) -> None:
+        super().__init__(inner)
+        self.released = threading.Event()
 
     def fingerprint(self, fd: int) -> Fingerprint:
-        time.sleep(0.01)
+        if Path(f"/proc/self/fd/{fd}").readlink().name != "upload":
+            assert self.released.wait(PATIENCE)
         return super().fingerprint(fd)
 
 
-@pytest.mark.alone
 def test_an_upload_is_served_before_what_a_walk_has_found(bench: DaemonBench, root: Path) -> None:
-    bench.counting = Slow(bench.fingerprinter())
+    bench.counting = held = Held(bench.fingerprinter())
     for number in range(400):
         (root / f"{number}").write_bytes(b"%d" % number)
     with bench.running():
-        bench.wait_for(lambda: bench.waiting(Lane.RECONCILE) > 200, "found by the walk")
+        bench.wait_for(lambda: bench.waiting(Lane.RECONCILE) == 400, "found by the walk")
         (root / "upload").write_bytes(b"upload")
-        bench.wait_for(
-            lambda: bytes(root / "upload") in {f.path for f in list(bench.casework.found)}, "told"
-        )
-        assert bench.waiting(Lane.RECONCILE) > 100, "the walk's files are still waiting"
+        bench.wait_for(lambda: bench.casework.found, "told")
+        assert {each.path for each in bench.casework.found} == {bytes(root / "upload")}
+        held.released.set()
         bench.wait_for(lambda: not bench.unasked(root), "asked")
 
 

@@ -55,7 +55,7 @@ DELIVERED = Delivery("mail", 0, None, 0, "", None, 0, 0)
 
 
 def gap(cause: Cause, *, ended: float | None = NOW, root: str = "web") -> Gap:
-    return Gap(1, root, b"", cause, "", NOW - 60, ended, None)
+    return Gap(1, root, b"", cause, "", NOW - 60, ended, None, 0)
 
 
 def test_when_all_is_well_it_is_protected() -> None:

@@ -145,7 +145,8 @@ CREATE TABLE gaps (
         detail TEXT NOT NULL,
         began REAL NOT NULL,
         ended REAL,
-        closed REAL);
+        closed REAL,
+        generation INTEGER NOT NULL);
 CREATE INDEX gaps_open ON gaps (root) WHERE closed IS NULL;
 CREATE TABLE watched (
         root TEXT PRIMARY KEY,

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from hashwacht.announcement import Cause, Missed
 from hashwacht.state import gaps as gaps_module
 from hashwacht.state.database import Database
-from hashwacht.state.gaps import Gaps, Watched
+from hashwacht.state.gaps import Gap, Gaps, Watched
 
 places = st.sampled_from([("one", b""), ("one", b"/srv/\xff"), ("two", b"")])
 causes = st.sampled_from([Cause.OVERFLOW, Cause.REMOTE])
@@ -28,17 +28,18 @@ class Known:
     began: float
     ended: float | None
     closed: float | None = None
+    said: int = 0
 
 
 class GapsMachine(RuleBasedStateMachine):
-    """Every moment has its own time, as on a real clock."""
+    """The clock goes on, and now and then it is set back or forward."""
 
     @initialize()
     def begin(self) -> None:
         self.folder = Path(tempfile.mkdtemp())
         self.known: dict[int, Known] = {}
-        self.walks: list[float] = []
-        self.now = 100.0
+        self.walks: list[list[Gap]] = []
+        self.now = 100_000.0
         self.open()
 
     def open(self) -> None:
@@ -52,6 +53,10 @@ class GapsMachine(RuleBasedStateMachine):
     def tick(self) -> float:
         self.now += 1.0
         return self.now
+
+    @rule(by=st.sampled_from([-10_000.0, -2.0, 10_000.0]))
+    def set_the_clock(self, by: float) -> None:
+        self.now += by
 
     @rule()
     def be_killed(self) -> None:
@@ -70,6 +75,7 @@ class GapsMachine(RuleBasedStateMachine):
             return
         assert gap.closed is None, "a closed gap is never opened again"
         assert (gap.root, gap.path, gap.cause) == (*place, cause)
+        gap.said += 1
         gap.began = min(gap.began, now - before)
         gap.ended = None if ended is None or gap.ended is None else max(gap.ended, ended)
 
@@ -80,19 +86,23 @@ class GapsMachine(RuleBasedStateMachine):
         self.tested.end(lasting, now)
         for number in lasting:
             self.known[number].ended = now
-
-    @rule()
-    def begin_a_walk(self) -> None:
-        self.walks.append(self.tick())
+            self.known[number].said += 1
 
     @rule(root=st.sampled_from(["one", "two"]))
-    def end_a_walk(self, root: str) -> None:
+    def begin_a_walk(self, root: str) -> None:
+        self.walks.append([gap for gap in self.tested.list_open(root) if gap.ended is not None])
+
+    @rule()
+    def end_a_walk(self) -> None:
         if not self.walks:
             return
-        began, now = self.walks.pop(), self.tick()
-        mine = [n for n, gap in self.known.items() if gap.root == root and gap.closed is None]
-        due = {n for n in mine if (end := self.known[n].ended) is not None and end <= began}
-        assert set(self.tested.close(mine, began, now)) == due
+        seen, now = self.walks.pop(), self.tick()
+        due = {
+            gap.id
+            for gap in seen
+            if (known := self.known[gap.id]).closed is None and known.said == gap.generation
+        }
+        self.tested.close(seen, now)
         for number in due:
             self.known[number].closed = now
 
@@ -108,16 +118,20 @@ class GapsMachine(RuleBasedStateMachine):
     def all_is_as_it_was_recorded(self) -> None:
         found = {gap.id: gap for gap in self.tested.latest(999)}
         assert {
-            n: Known(g.root, g.path, g.cause, g.began, g.ended, g.closed) for n, g in found.items()
+            n: Known(g.root, g.path, g.cause, g.began, g.ended, g.closed, g.generation)
+            for n, g in found.items()
         } == self.known
         still = {n for n, gap in self.known.items() if gap.closed is None}
         assert {gap.id for gap in self.tested.list_open()} == still
         for root in ("one", "two"):
             mine = {n for n in still if self.known[n].root == root}
             assert {gap.id for gap in self.tested.list_open(root)} == mine
-            whole = [g for g in self.known.values() if g.root == root and not g.path and g.closed]
-            walked = max((g.closed for g in whole if g.closed), default=None)
-            assert self.tested.last_walk(root) == walked
+            walked = [
+                gap.closed
+                for gap in self.known.values()
+                if gap.root == root and not gap.path and gap.closed
+            ]
+            assert self.tested.last_walk(root) == (walked[-1] if walked else None)
 
 
 TestGaps = GapsMachine.TestCase
@@ -149,11 +163,11 @@ def test_only_so_many_closed_gaps_are_kept(database: Database) -> None:
     still = gaps.open(Missed("r", Cause.REMOTE), 0.0, None)
     with database.transaction() as writer:
         writer.executemany(
-            "INSERT INTO gaps (root, path, cause, detail, began, ended, closed)"
-            " VALUES ('r', x'', 'overflow', '', 1, 1, 1)",
+            "INSERT INTO gaps (root, path, cause, detail, began, ended, closed, generation)"
+            " VALUES ('r', x'', 'overflow', '', 1, 1, 1, 0)",
             [()] * (gaps_module.REMEMBERED + 10),
         )
-    last = gaps.open(Missed("r", Cause.OVERFLOW), 2.0, 2.0)
-    assert gaps.close([last], 3.0, 4.0) == [last]
+    gaps.open(Missed("r", Cause.OVERFLOW), 2.0, 2.0)
+    gaps.close([gap for gap in gaps.list_open() if gap.ended], 4.0)
     assert len(gaps.latest(99_999)) == gaps_module.REMEMBERED + 1
     assert [gap.id for gap in gaps.list_open()] == [still]
