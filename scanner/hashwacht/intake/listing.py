@@ -13,14 +13,16 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property, partial
+from functools import cached_property
 from operator import attrgetter, methodcaller
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from hashwacht.files import OpenDirectory
 from hashwacht.intake.rules import Rules
+from hashwacht.intake.window import Window
 from hashwacht.types import FileId
 
 _BATCH = 64
@@ -31,9 +33,8 @@ _entry = tuple.__new__
 """Without the detour over keywords: half the time, and there is one for every file."""
 _INO = attrgetter("ino")
 _INODE = methodcaller("inode")
-_bytes = partial(
-    str.encode, encoding=sys.getfilesystemencoding(), errors=sys.getfilesystemencodeerrors()
-)
+_is_regular = stat.S_ISREG
+_bytes = methodcaller("encode", sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
 """What os.fsencode does, at half its time."""
 _UTF8 = sys.getfilesystemencoding() == "utf-8"
 
@@ -143,37 +144,14 @@ class Directory(NamedTuple):
         return self.handle.file(entry.name, (entry.dev, entry.ino))
 
 
-Key = tuple[int, bytes]
-"""How the subdirectories of a directory are ordered: inode number, name."""
+class Entries(Protocol):
+    """What os.scandir gives."""
 
+    def __iter__(self) -> Iterator[os.DirEntry[str]]:
+        """Go on."""
 
-class Window:
-    """The next *limit* subdirectories after the key *after*, however many are offered."""
-
-    def __init__(self, after: Key | None, limit: int) -> None:
-        """Start empty."""
-        self._after, self._limit = after, limit
-        self._keys: list[Key] = []
-        self.more = False
-
-    def offer(self, key: Key) -> None:
-        """Keep *key* if it is one of the next."""
-        if self._after is None or key > self._after:
-            self._keys.append(key)
-            if len(self._keys) >= 2 * self._limit:
-                self._cut()
-
-    def _cut(self) -> None:
-        if not self._keys:
-            return
-        self._keys.sort()
-        self.more = self.more or len(self._keys) > self._limit
-        del self._keys[self._limit :]
-
-    def keys(self) -> list[Key]:
-        """Return them in descending order, so that ``pop()`` gives the next."""
-        self._cut()
-        return self._keys[::-1]
+    def close(self) -> None:
+        """Close it."""
 
 
 class Listing:
@@ -198,41 +176,60 @@ class Listing:
                 if entry.is_dir(follow_symlinks=False):
                     self._offer(entry, window)
 
-    def portions(self, window: Window) -> Iterator[Directory]:
-        """List the files, and offer the subdirectories to *window* on the way."""
-        found: list[os.DirEntry[str]] = []
+    def portions(self, window: Window) -> tuple[Directory, ...] | Iterator[Directory]:
+        """List the files, and offer the subdirectories to *window* on the way.
+
+        A tuple, and read to the end on return, if there are few files, as in most directories.
+        """
         try:
-            with os.scandir(self._handle.fd) as entries:
-                for entry in entries:
-                    if self._is_wanted(entry, window):
-                        found.append(entry)
-                        if len(found) >= self._bounds.chunk:
-                            yield from self._examine(found, last=False)
-                            found.clear()
+            entries = os.scandir(self._handle.fd)
         except OSError as error:
             self._problems.append(Problem.refused(error))
-        if len(found) <= _BATCH:  # most directories: no look at the clock
-            found.sort(key=_INODE)
-            yield self._portion(self._stat(found), last=True)
-        else:
-            yield from self._examine(found, last=True)
+            return (self._portion([], last=True),)
+        found = self._wanted(entries, window)
+        if len(found) > _BATCH or len(found) >= self._bounds.chunk:
+            return self._chunks(entries, found, window)
+        entries.close()
+        found.sort(key=_INODE)
+        return (self._portion(self._stat(found), last=True),)
 
-    def _is_wanted(self, entry: os.DirEntry[str], window: Window) -> bool:
-        """Say if it is a file that no rule excludes; count or offer what is none."""
+    def _chunks(
+        self, entries: Entries, found: list[os.DirEntry[str]], window: Window
+    ) -> Iterator[Directory]:
+        with closing(entries):
+            while len(found) >= self._bounds.chunk:
+                yield from self._examine(found, last=False)
+                found = self._wanted(entries, window)
+        yield from self._examine(found, last=True)
+
+    def _wanted(self, entries: Entries, window: Window) -> list[os.DirEntry[str]]:
+        """Take files that no rule excludes until the chunk is full; count or offer the others."""
+        found: list[os.DirEntry[str]] = []
+        most, no_file = self._bounds.chunk, self._no_file
         try:
-            if entry.is_file(follow_symlinks=False):
-                if not self._no_file or not self._no_file(_text(entry.name)):
-                    return True
-                self._excluded += 1
-            elif entry.is_dir(follow_symlinks=False):
-                self._offer(entry, window)
-            elif entry.is_symlink():
-                self._symlinks += 1
-            else:
-                self._special += 1
-        except OSError as error:  # a file system that gives no types, and refuses to be asked
-            self._problems.append(Problem.refused(error, os.fsencode(entry.name)))
-        return False
+            for entry in entries:
+                try:
+                    if not entry.is_file(follow_symlinks=False):
+                        self._take_other(entry, window)
+                    elif no_file and no_file(_text(entry.name)):
+                        self._excluded += 1
+                    else:
+                        found.append(entry)
+                        if len(found) >= most:
+                            break
+                except OSError as error:  # a file system that gives no types, and refuses to
+                    self._problems.append(Problem.refused(error, os.fsencode(entry.name)))
+        except OSError as error:
+            self._problems.append(Problem.refused(error))
+        return found
+
+    def _take_other(self, entry: os.DirEntry[str], window: Window) -> None:
+        if entry.is_dir(follow_symlinks=False):
+            self._offer(entry, window)
+        elif entry.is_symlink():
+            self._symlinks += 1
+        else:
+            self._special += 1
 
     def _offer(self, entry: os.DirEntry[str], window: Window) -> None:
         no_directory = self._no_directory
@@ -263,8 +260,8 @@ class Listing:
             except OSError as error:
                 self._problems.append(Problem.refused(error, os.fsencode(entry.name)))
                 continue
-            if stat.S_ISREG(now.st_mode):
-                files.append(Entry.of(_bytes(entry.name), now))
+            if _is_regular(now.st_mode):
+                files.append(_entry(Entry, (_bytes(entry.name), *_FIELDS(now))))
         return files
 
     def _portion(self, files: list[Entry], *, last: bool) -> Directory:

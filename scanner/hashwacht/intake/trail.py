@@ -18,7 +18,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from hashwacht.files import OpenDirectory
-from hashwacht.intake.listing import Bounds, Key, Window
+from hashwacht.intake.listing import Bounds
+from hashwacht.intake.window import Key, Window
 
 GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 """What open(2) says if a directory vanished, or a file or a link has taken its name."""
@@ -62,9 +63,9 @@ class Trail:
         """Tell if the trail goes through *directory* already."""
         return directory.id in self._ids
 
-    def enter(self, name: bytes, directory: OpenDirectory) -> None:
-        """Go down into *directory*; the trail closes it when its time has come."""
-        self.path = self.below(name)
+    def enter(self, name: bytes, path: bytes, directory: OpenDirectory) -> None:
+        """Go down into *directory*, *path* being :meth:`below` it; the trail will close it."""
+        self.path = path
         self.deepest = Level(name, directory.id, directory)
         self.levels.append(self.deepest)
         self._ids.add(directory.id)

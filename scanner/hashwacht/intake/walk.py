@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 from hashwacht.errors import UsageError
 from hashwacht.files import OpenDirectory
-from hashwacht.intake.listing import Bounds, Directory, Entry, Listing, Obstacle, Problem, Window
+from hashwacht.intake.listing import Bounds, Directory, Entry, Listing, Obstacle, Problem
 from hashwacht.intake.rules import Rules
 from hashwacht.intake.trail import GONE, Trail
+from hashwacht.intake.window import Window
 from hashwacht.paths import show
 
 
@@ -100,20 +101,18 @@ class Walker:
         finally:
             trail.close()
 
-    def _step(self, trail: Trail) -> Iterator[Directory]:
+    def _step(self, trail: Trail) -> Iterable[Directory]:
         """Go to the next subdirectory of the deepest directory, which has some left."""
         try:
             handle = trail.handle()
             if handle and not trail.deepest.pending:
                 self._look_again(trail, handle)
         except OSError as error:
-            yield self._lost(trail, Problem.refused(error))
-            return
+            return self._lost(trail, Problem.refused(error))
         if handle is None:
             detail = "it was moved away while it was walked"
-            yield self._lost(trail, Problem(b"", Obstacle.CHANGED, detail))
-        elif trail.deepest.pending:
-            yield from self._visit(trail, handle, trail.next())
+            return self._lost(trail, Problem(b"", Obstacle.CHANGED, detail))
+        return self._visit(trail, handle, trail.next()) if trail.deepest.pending else ()
 
     def _look_again(self, trail: Trail, handle: OpenDirectory) -> None:
         window = Window(trail.deepest.after, self._bounds.pending)
@@ -121,25 +120,22 @@ class Walker:
         trail.remember(window)
 
     @staticmethod
-    def _lost(trail: Trail, problem: Problem) -> Directory:
+    def _lost(trail: Trail, problem: Problem) -> Iterable[Directory]:
         """Give up what is left below the deepest directory."""
         trail.forget()
-        return Directory(trail.path, [], [problem])
+        return (Directory(trail.path, [], [problem]),)
 
-    def _visit(self, trail: Trail, parent: OpenDirectory, name: bytes) -> Iterator[Directory]:
+    def _visit(self, trail: Trail, parent: OpenDirectory, name: bytes) -> Iterable[Directory]:
         path = trail.below(name)
         try:
             directory = parent.directory(name)
         except OSError as error:
-            if error.errno not in GONE:
-                yield Directory(path, [], [Problem.refused(error)])
-            return
+            return () if error.errno in GONE else (Directory(path, [], [Problem.refused(error)]),)
         if problem := self._refusal(trail, path, directory):
             directory.close()
-            yield Directory(path, [], [problem])
-            return
-        trail.enter(name, directory)
-        yield from self._list(trail, directory)
+            return (Directory(path, [], [problem]),)
+        trail.enter(name, path, directory)
+        return self._list(trail, directory)
 
     def _refusal(self, trail: Trail, path: bytes, directory: OpenDirectory) -> Problem | None:
         """Say why *directory* is not to be entered, if so."""
@@ -152,15 +148,28 @@ class Walker:
             return Problem(b"", Obstacle.TOO_DEEP, detail)
         return None
 
-    def _list(self, trail: Trail, handle: OpenDirectory) -> Iterator[Directory]:
+    def _list(self, trail: Trail, handle: OpenDirectory) -> Iterable[Directory]:
         """List the deepest directory, which was just entered."""
         window = Window(None, self._bounds.pending)
         listing = Listing(trail.path, handle, self._rules, self._bounds)
-        if self._listed(trail.path):
-            try:
-                listing.subdirectories(window)
-            except OSError as error:
-                yield Directory(trail.path, [], [Problem.refused(error)])
-        else:
-            yield from listing.portions(window)
+        listed = self._listed(trail.path)
+        found = self._passed(trail, listing, window) if listed else listing.portions(window)
+        if not isinstance(found, tuple):
+            return self._at_length(trail, found, window)
+        trail.remember(window)  # it is small, so all of it was listed already
+        return found
+
+    @staticmethod
+    def _passed(trail: Trail, listing: Listing, window: Window) -> tuple[Directory, ...]:
+        try:
+            listing.subdirectories(window)
+        except OSError as error:
+            return (Directory(trail.path, [], [Problem.refused(error)]),)
+        return ()
+
+    @staticmethod
+    def _at_length(
+        trail: Trail, portions: Iterator[Directory], window: Window
+    ) -> Iterator[Directory]:
+        yield from portions
         trail.remember(window)

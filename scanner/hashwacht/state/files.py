@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Collection, Container, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from hashwacht.state.database import Database
@@ -205,7 +206,8 @@ class Files:
         """Note the same of directories by their numbers, which are known for unchanged ones."""
         with self._database.transaction() as writer:
             writer.executemany(
-                "UPDATE directories SET run = ? WHERE id = ?", [(run, each) for each in numbers]
+                "UPDATE directories SET run = ? WHERE id BETWEEN ? AND ?",
+                [(run, first, last) for first, last in _ranges(numbers)],
             )
 
     def is_done(self, path: bytes, run: int) -> bool:
@@ -225,6 +227,13 @@ def _directory(writer: sqlite3.Connection, path: bytes) -> int:
         assert added.lastrowid is not None
         return added.lastrowid
     return int(row[0])
+
+
+def _ranges(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Give the first and the last of each range of numbers that follow one another."""
+    for _, each in groupby(enumerate(sorted(numbers)), lambda pair: pair[1] - pair[0]):
+        places = [number for _, number in each]
+        yield places[0], places[-1]
 
 
 def below(root: bytes) -> tuple[bytes, bytes]:

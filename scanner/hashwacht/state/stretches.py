@@ -1,15 +1,17 @@
 """Reading ahead: directories that were recorded one after the other are mostly walked so again.
 
 A directory is numbered when it is first recorded, in the order of the walk, and the next walk
-takes the same order.  So what is known of a whole stretch of numbers is fetched with three
+takes the same order.  So what is known of a whole stretch of numbers is fetched with two
 queries, in place of two for every directory, and compared as plain tuples: on a server where
 nothing has changed this is most of what a scan does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from itertools import accumulate
+from operator import itemgetter
 from typing import NamedTuple
 
 from hashwacht.state.database import Database
@@ -24,21 +26,20 @@ MOST_FILES = 8192
 _KEPT = 3
 """Stretches held: the order of the numbers is a little other than that of the walk."""
 
-_COUNTS = """
-    SELECT directory, count(*) FROM (
-        SELECT directory FROM files WHERE directory BETWEEN ? AND ? ORDER BY directory LIMIT ?)
-    GROUP BY directory"""
 _SEEN = f"""
-    SELECT f.directory, f.name, f.dev, f.ino, f.size, f.mtime_ns, f.ctime_ns
-    FROM files AS f CROSS JOIN contents AS c ON c.id = f.content
-    WHERE f.directory BETWEEN ? AND ? AND f.reason IS NULL AND c.reason IS NULL
-    AND c.outcome = {NO_MATCH} AND c.epoch = ? AND c.asked_at >= ? AND c.recipe IN ({{}})"""  # noqa: S608  # our own constants
+    SELECT CASE WHEN f.reason IS NULL AND c.reason IS NULL AND c.outcome = {NO_MATCH}
+        AND c.epoch = ? AND c.asked_at >= ? AND c.recipe IN ({{}}) THEN f.name END,
+    f.dev, f.ino, f.size, f.mtime_ns, f.ctime_ns, f.directory
+    FROM files AS f LEFT JOIN contents AS c ON c.id = f.content
+    WHERE f.directory BETWEEN ? AND ? ORDER BY f.directory, f.name LIMIT ?"""  # noqa: S608  # our own constants
 
 File = tuple[bytes, int, int, int, int, int]
 """A name and its FileId, as a plain tuple."""
 
-Seen = tuple[int, bytes, int, int, int, int, int]
-"""A file of which nothing need be asked: number of its directory, name, and its FileId."""
+Seen = tuple[bytes | None, int, int, int, int, int, int]
+"""A known file, its name None if something is to be asked of it; the number of its directory."""
+
+_NUMBER = itemgetter(6)
 
 
 class Settled(NamedTuple):
@@ -53,24 +54,26 @@ class Settled(NamedTuple):
     not_before: float
 
 
-@dataclass(slots=True)
 class Stretch:
-    """Some directories: numbers by path, how many files are known in each, those settled."""
+    """Some directories, and all files that are known in them, in the order of their names."""
 
-    numbers: dict[bytes, int]
-    counts: dict[int, int]
-    seen: frozenset[Seen]
-    used: int = 0
+    def __init__(self, numbers: Mapping[bytes, int], seen: list[Seen]) -> None:
+        """Take the *numbers* by path, and the files by ascending numbers."""
+        self.numbers, self._seen = numbers, seen
+        self._counts = Counter(map(_NUMBER, seen))
+        self._ends = dict(zip(self._counts, accumulate(self._counts.values()), strict=True))
+        self.used = 0
 
     @property
     def files(self) -> int:
         """How many files are known here; MOST_FILES if it was cut off."""
-        return sum(self.counts.values())
+        return len(self._seen)
 
     def holds(self, number: int, files: Iterable[File]) -> bool:
         """Say if exactly these files (name and FileId) are known in a directory, all settled."""
-        found = [(number, *each) for each in files]
-        return len(found) == self.counts.get(number, 0) and self.seen.issuperset(found)
+        end = self._ends.get(number, 0)
+        known = self._seen[end - self._counts[number] : end]
+        return [(*each, number) for each in sorted(files)] == known
 
 
 class Stretches:
@@ -109,7 +112,8 @@ class Stretches:
         stretch = self._read(found[0])
         self._kept.insert(0, stretch)
         stretch.used = 1
-        return found[0] if stretch.holds(found[0], files) else None
+        whole = path in stretch.numbers
+        return found[0] if whole and stretch.holds(found[0], files) else None
 
     def _adapt(self, last: Stretch) -> None:
         """Read further ahead while that pays, as kernels do with files; *last* is used up."""
@@ -122,18 +126,15 @@ class Stretches:
         """Fetch the directories numbered about *number*, which are mostly walked about now."""
         first = number - number % self._length
         last = first + self._length - 1
+        ask = self._settled
         with self._database.snapshot() as connection:
-            counts: dict[int, int] = dict(
-                connection.execute(_COUNTS, (first, last, MOST_FILES)).fetchall()
-            )
-            if sum(counts.values()) == MOST_FILES:  # cut off within a directory
-                last = max(counts) - 1
+            seen = connection.execute(
+                _SEEN.format(", ".join("?" * len(self._recipes))),
+                (ask.epoch, ask.not_before, *self._recipes, first, last, MOST_FILES),
+            ).fetchall()
+            if len(seen) == MOST_FILES:  # cut off, perhaps within a directory
+                last = seen[-1][-1] - 1
             numbers = connection.execute(
                 "SELECT path, id FROM directories WHERE id BETWEEN ? AND ?", (first, last)
             )
-            ask = self._settled
-            seen = connection.execute(
-                _SEEN.format(", ".join("?" * len(self._recipes))),
-                (first, last, ask.epoch, ask.not_before, *self._recipes),
-            )
-            return Stretch(dict(numbers.fetchall()), counts, frozenset(seen.fetchall()))
+            return Stretch(dict(numbers.fetchall()), seen)

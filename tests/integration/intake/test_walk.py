@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from hashwacht.errors import UsageError
 from hashwacht.files import Changed
-from hashwacht.intake.listing import Bounds, Directory, Obstacle, Problem, Window
+from hashwacht.intake.listing import Bounds, Directory, Obstacle, Problem
 from hashwacht.intake.rules import Rules, read_rules
 from hashwacht.intake.walk import Walker
+from hashwacht.intake.window import Window
 
 Walk = Callable[..., list[Directory]]
 

@@ -143,3 +143,14 @@ def test_any_other_identity_is_a_change(database: Database, field: int) -> None:
 def test_a_path_that_was_never_recorded_is_changed(database: Database) -> None:
     keep(database, [{b"a": (7, Lying(*GOOD))}])
     assert Stretches(database, SETTLED).unchanged(b"/elsewhere", []) is None
+
+
+@pytest.mark.parametrize("left", [0, module.MOST_FILES])
+def test_a_directory_too_large_to_be_read_ahead_is_never_passed_over(
+    database: Database, left: int
+) -> None:
+    """Not even if just those files are left in it that were read ahead, or none at all."""
+    look = (7, Lying(*GOOD))
+    tree = {b"%06d" % number: look for number in range(module.MOST_FILES + 2)}
+    keep(database, [tree])
+    assert Stretches(database, SETTLED).unchanged(b"/0", listed(tree)[:left]) is None
