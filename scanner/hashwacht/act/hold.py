@@ -93,6 +93,9 @@ class Hold:
             if fd is None:
                 return Refusal(Obstacle.GONE, "it is not where it was held")
             try:
+                if _is_another(fd, held):
+                    self._ledger.remove(file)
+                    return Refusal(Obstacle.GONE, "its number belongs to another file by now")
                 changed = self._way(held.by).release(fd, held, case)
             finally:
                 os.close(fd)
@@ -104,11 +107,31 @@ class Hold:
         return self._claimed(file, act)
 
     def find(self, file: tuple[int, int]) -> Held | None:
-        """Give the hold of a file (device, inode); None if there is none."""
+        """Give what is written down of a file (device, inode); None if nothing is.
+
+        That may be of a file that had its number before: see :meth:`in_force`.
+        """
         try:
             return self._ledger.read(file)
         except (OSError, ValueError):
             return None
+
+    def in_force(self, path: bytes, file: tuple[int, int]) -> Held | None:
+        """Give the hold of the *file* at *path* or near it; None if it is not kept from anybody."""
+        held = self.find(file)
+        if held is None or not held.done:
+            return None
+        try:
+            fd = find_file(file, path)
+        except OSError:
+            return None
+        if fd is None:
+            return None
+        try:
+            kept = _in_force(held, os.fstat(fd)) and not _is_another(fd, held)
+        finally:
+            os.close(fd)
+        return held if kept else None
 
     def mode_before(self, fd: int) -> int | None:
         """Give the permissions that the open file gets back; None if none are taken away now."""
@@ -179,6 +202,21 @@ class Hold:
             return Refusal.of(error, "holding or releasing it")
         except ValueError as error:
             return Refusal(Obstacle.DAMAGED, f"the record of its hold: {error}")
+
+
+def _is_another(fd: int, held: Held) -> bool:
+    """Say if an inode number was used again; *fd* is only a place (O_PATH).
+
+    Who may not open the file does not know, nor does anybody where the file system does not count.
+    """
+    try:
+        opened = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return generation(opened) != held.generation
+    finally:
+        os.close(opened)
 
 
 def _in_force(known: Held, found: os.stat_result) -> bool:

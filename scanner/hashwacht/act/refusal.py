@@ -27,7 +27,9 @@ class Obstacle(StrEnum):
     FULL = "full"
     """No space left, or over a quota."""
     BUSY = "busy"
-    """Another process acts on it at this moment, or it is mounted upon."""
+    """Another process acts on it at this moment."""
+    MOUNTED = "mounted"
+    """It is a mount point: another file covers the one that lies there."""
     NO_RECIPIENTS = "no-recipients"
     """There is no key to seal for."""
     WRONG_KEY = "wrong-key"
@@ -71,14 +73,16 @@ _ADVICE: Mapping[Obstacle, str] = MappingProxyType(
     {
         Obstacle.CHANGED: "Nothing: what lies there now is read and judged as a new file.",
         Obstacle.GONE: "Nothing: its owner or a program has removed it or given it another name.",
-        Obstacle.TAKEN: "Name another path to restore to, or move away what lies there.",
-        Obstacle.NO_PARENT: "Name another path, or ask for the directory to be made again.",
+        Obstacle.TAKEN: "Name another path with --to, or move away what lies there.",
+        Obstacle.NO_PARENT: "Name another path with --to, or give --parents to have the directory"
+        " made again.",
         Obstacle.NOT_PERMITTED: "Run as a user who may write to that directory, or give the"
         " service the capabilities that its unit names.",
         Obstacle.IMMUTABLE: "Run `chattr -i -a` on the file; somebody with root's rights set it.",
         Obstacle.READ_ONLY: "Mount the file system writable, or let the service write to it"
         " (ReadWritePaths=).",
         Obstacle.FULL: "Make room on the file system or raise the quota; it is tried again.",
+        Obstacle.MOUNTED: "Unmount it, or act on the file where it was mounted from.",
         Obstacle.BUSY: "Wait until the other act has ended; it is tried again.",
         Obstacle.NO_RECIPIENTS: "Make a key with `hashwacht quarantine key` and put its public"
         " half into quarantine.recipients.",
@@ -87,8 +91,8 @@ _ADVICE: Mapping[Obstacle, str] = MappingProxyType(
         " backup of the vault.",
         Obstacle.UNKNOWN: "See `hashwacht cases list` for what there is.",
         Obstacle.NOT_SEALED: "See its record for who restored or destroyed it and when.",
-        Obstacle.STRANDED: "Nothing yet: the next start of the daemon tries again; the detail"
-        " says where the file is.",
+        Obstacle.STRANDED: "Nothing yet: it is tried again every ten minutes; the detail says where"
+        " the file is.",
         Obstacle.COMMAND_FAILED: "Run the program of hold.command by hand to see what it says.",
         Obstacle.FAILED: "See the detail and the kernel's log; it is tried again.",
     }
@@ -119,7 +123,7 @@ _BY_NUMBER: Mapping[int, Obstacle] = MappingProxyType(
         errno.EROFS: Obstacle.READ_ONLY,
         errno.ENOSPC: Obstacle.FULL,
         errno.EDQUOT: Obstacle.FULL,
-        errno.EBUSY: Obstacle.BUSY,
+        errno.EBUSY: Obstacle.MOUNTED,
         errno.EEXIST: Obstacle.TAKEN,
         errno.ENOENT: Obstacle.GONE,
         errno.ENOTDIR: Obstacle.GONE,

@@ -201,6 +201,8 @@ def _act_on(
         return Refusal(Obstacle.UNKNOWN, "it was interrupted, and its file is back")
     record = entry.read()
     try:
+        if record.state is State.TAKING:
+            return Refusal(Obstacle.STRANDED, "it was interrupted, and its file is out of sight")
         if record.state is not State.SEALED:
             return Refusal(Obstacle.NOT_SEALED, f"it is {record.state}")
         return act(entry, record)

@@ -31,7 +31,7 @@ class Fault(StrEnum):
     STRAY = "stray"
     """A file or directory that does not belong there."""
     UNFINISHED = "unfinished"
-    """Interrupted; the next start of the daemon settles it."""
+    """Interrupted; the daemon, or the next command that acts on a file, settles it."""
     UNREADABLE = "unreadable"
 
 

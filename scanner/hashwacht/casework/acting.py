@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
 from hashwacht.act.hold import Hold
-from hashwacht.act.record import Record, State
+from hashwacht.act.record import Ending, Record, State
+from hashwacht.act.recovery import Outcome
 from hashwacht.act.refusal import Obstacle, Refusal
 from hashwacht.act.vault import Vault
 from hashwacht.casework.hands import Done, Fate, Undone
@@ -21,6 +23,8 @@ _FATES = {
 }
 _HOLDABLE = frozenset(
     {
+        Obstacle.IMMUTABLE,
+        Obstacle.MOUNTED,
         Obstacle.NO_RECIPIENTS,
         Obstacle.NOT_PERMITTED,
         Obstacle.READ_ONLY,
@@ -41,7 +45,8 @@ class FileHands:
     def quarantine(self, fd: int, place: Place, case: Mapping[str, JSON]) -> Done | Undone:
         """Seal it away with the permissions that it had before it was held."""
         mode = self._hold.mode_before(fd)
-        done = self._vault.quarantine(fd, place.path, place.key, case, mode=mode)
+        entry = _entry(place)
+        done = self._vault.quarantine(fd, place.path, place.key, case, mode=mode, id_=entry)
         if isinstance(done, Refusal):
             return _undone(done)
         if not done.other_names:  # they stay held
@@ -66,10 +71,19 @@ class FileHands:
         return Done(detail="permissions that it had got meanwhile stay" if done.changed else "")
 
     def restore(
-        self, place: Place, secrets: Sequence[str], *, who: str, why: str, to: bytes | None = None
+        self,
+        place: Place,
+        secrets: Sequence[str],
+        *,
+        who: str,
+        why: str,
+        to: bytes | None,
+        make_parents: bool,
     ) -> Done | Undone:
         """Put it back with all it had."""
-        done = self._vault.restore(place.vault, secrets, who=who, why=why, to=to)
+        done = self._vault.restore(
+            place.vault, secrets, who=who, why=why, to=to, make_parents=make_parents
+        )
         return _undone(done) if isinstance(done, Refusal) else _restored(done.record)
 
     def destroy(self, place: Place, *, who: str, why: str) -> Done | Undone:
@@ -80,31 +94,27 @@ class FileHands:
     def fate(self, place: Place) -> tuple[Fate, Done]:
         """Settle what was interrupted, then look."""
         self._vault.recover()
-        record = self._vault.find(place.vault) if place.vault else self._taken(place)
+        record = self._vault.find(place.vault or _entry(place))
         if record is not None and record.state in _FATES:
             fate = _FATES[record.state]
             tell = {Fate.SEALED: _sealed, Fate.RESTORED: _restored, Fate.DESTROYED: _destroyed}
             return fate, tell[fate](record)
-        held = self._hold.find(_file(place))
-        if place.state is PlaceState.PENDING and held is not None and held.done:
-            return Fate.HELD, Done(held=str(held.by))
+        if place.state is PlaceState.PENDING:
+            held = self._hold.in_force(place.path, _file(place))
+            if held is not None:
+                return Fate.HELD, Done(held=str(held.by))
         return Fate.NOTHING, Done()
 
-    def recover(self) -> None:
-        """Settle what was interrupted."""
-        self._vault.recover()
+    def recover(self) -> Mapping[str, str]:
+        """Settle what was interrupted, and name what could not be."""
+        stuck = [each for each in self._vault.recover() if each.outcome is Outcome.STUCK]
+        return {each.id: each.detail for each in stuck}
 
-    def _taken(self, place: Place) -> Record | None:
-        """Find what was sealed for a place of which that could not be recorded."""
-        for record in self._vault.records():
-            mine = record.evidence.get("place")
-            if (
-                (record.key, record.path) == (place.key, place.path)
-                and isinstance(mine, Mapping)
-                and mine.get("place") == place.number
-            ):
-                return record
-        return None
+
+def _entry(place: Place) -> str:
+    """Name the entry of the vault that this attempt makes: after a crash it is found by that."""
+    attempt = f"{place.id} {place.number} {place.attempts} {place.found!r} {place.key}"
+    return hashlib.sha256(attempt.encode() + place.path).hexdigest()[:16]
 
 
 def _file(place: Place) -> tuple[int, int]:
@@ -125,29 +135,44 @@ def _undone(refusal: Refusal) -> Undone:
 def _sealed(record: Record) -> Done:
     others = record.other_names
     detail = f"{others} other names (hard links) still have the content" if others else ""
-    return Done(vault=record.id, detail=detail)
+    return Done(vault=record.id, detail=detail, path=record.path)
 
 
 def _restored(record: Record) -> Done:
-    ending = record.ending
-    assert ending is not None, "what was restored says where"
-    missing = ", ".join(ending.missing)
-    detail = f"without {missing}, which its place does not take" if missing else ""
+    ending = _ending(record)
+    told = []
     if ending.path != record.path:
-        detail = f"to {show(ending.path)} {detail}".rstrip()
-    return Done(vault=record.id, detail=detail, path=ending.path)
+        told.append(f"it was found at {show(record.path)}")
+    if ending.missing:
+        told.append(f"it came back without {', '.join(ending.missing)}")
+    return Done(
+        vault=record.id,
+        detail="; ".join(told) or ending.why,
+        facts=_decided(ending),
+        path=ending.path,
+    )
 
 
 def _destroyed(record: Record) -> Done:
     """Give the receipt."""
-    ending, sealing = record.ending, record.sealing
-    facts: dict[str, JSON] = {
+    ending, sealing = _ending(record), record.sealing
+    receipt: dict[str, JSON] = {
         "vault": record.id,
         "sha256": record.key,
         "size": record.attributes.size,
         **to_json(record.path),
         "sealed_at": sealing.at if sealing else None,
         "sealed_sha256": sealing.sha256 if sealing else None,
-        "destroyed_at": ending.at if ending else None,
+        "destroyed_at": ending.at,
     }
-    return Done(vault=record.id, facts={"receipt": facts})
+    return Done(vault=record.id, detail=ending.why, facts={**_decided(ending), "receipt": receipt})
+
+
+def _ending(record: Record) -> Ending:
+    assert record.ending is not None, "what was restored or destroyed says when and by whom"
+    return record.ending
+
+
+def _decided(ending: Ending) -> dict[str, JSON]:
+    """Say who decided, and why: whoever clears up after a crash is not who did."""
+    return {"decided_by": ending.who, "reason": ending.why}

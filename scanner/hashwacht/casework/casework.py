@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
+from hashwacht.casework import wording
 from hashwacht.casework.book import Book
 from hashwacht.casework.found import Found
 from hashwacht.casework.guard import Guard
@@ -27,6 +28,7 @@ from hashwacht.casework.placing import UNDETERMINED, Placing, standing
 from hashwacht.casework.reopening import reopen
 from hashwacht.casework.turn import Turn
 from hashwacht.casework.uploaded import Uploaded
+from hashwacht.notice import NoticeKind
 from hashwacht.policy import Action, Decision, decide
 from hashwacht.settings import GuardSettings, OnUndetermined, RootSettings
 from hashwacht.state.cases import CaseState
@@ -72,6 +74,7 @@ class Casework:
         self._performer = Performer(book, hands)
         self._uploaded = Uploaded(book, turn)
         self._asked = 0.0
+        self._stuck: set[str] = set()
 
     def settle(self, found: Found) -> Action:
         """Do what a verdict asks for, and give what is in force now.
@@ -92,7 +95,7 @@ class Casework:
         At most BATCH of them; to be called every few seconds.  Now and then cases are opened for
         uploads that web applications have told about.  Raises StateError.
         """
-        self._hands.recover()
+        self._recover()
         if now - self._asked >= UPLOADED:
             self._asked = now
             self._uploaded.open_cases()
@@ -138,6 +141,15 @@ class Casework:
                 same_file = (known.file.dev, known.file.ino) == (found.id.dev, found.id.ino)
                 self._performer.gone(known, _OTHER, rewritten=same_file)
         return here
+
+    def _recover(self) -> None:
+        """Settle what was interrupted; of what cannot be settled people are told once."""
+        stuck = self._hands.recover()
+        if news := stuck.keys() - self._stuck:
+            with self._book.page() as page:
+                for entry in sorted(news):
+                    page.tell(NoticeKind.TROUBLE, wording.stuck(entry, stuck[entry]), None)
+            self._stuck |= news
 
     def _again(self, place: Place) -> None:
         """Try one place that is due; the turn is ours."""

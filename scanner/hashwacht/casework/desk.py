@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from hashwacht.casework.book import Book
 from hashwacht.casework.hands import Hands, Undone
@@ -31,8 +31,20 @@ UNFINISHED = (
 )
 """States of places about which something can still be decided."""
 
-_NOT_SO = "it is neither held nor sealed"
+_SEE = "`hashwacht cases show` says what became of it, `hashwacht audit show` who decided that."
+_NOT_HELD = Undone("not-sealed", "it is neither held nor sealed", _SEE)
+_NOT_SEALED = Undone("not-sealed", "only what is sealed can be destroyed", _SEE)
 _TAKEN = "Name another path with --to, or move away what lies there."
+_RESTORED_HERE = "another file was restored to its path"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Why files are given back, with which private keys, and if missing directories are made."""
+
+    why: str
+    secrets: Sequence[str] = field(default=(), repr=False)
+    make_parents: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,38 +66,34 @@ class Desk:
         self._store = book.store
         self._performer = Performer(book, hands)
 
-    def restore(
-        self, place: Place, secrets: Sequence[str], why: str, to: bytes | None = None
-    ) -> Outcome:
+    def restore(self, place: Place, wish: Wish, to: bytes | None = None) -> Outcome:
         """Put a sealed file back, or let a held one be served; it is left alone there from now on.
 
-        *secrets* are private keys; *to* another absolute path.  Raises StateError.
+        *to*: at another absolute path.  Raises StateError.
         """
         with self._turn.taken():
             fresh = self._fresh(place)
             if fresh.state is PlaceState.HELD:
-                return self._unhold(fresh, why)
+                return self._unhold(fresh, wish.why)
             if fresh.state is not PlaceState.QUARANTINED:
-                return Outcome(fresh, Undone("not-sealed", _NOT_SO))
-            return self._restore(fresh, secrets, why, to)
+                return Outcome(fresh, _NOT_HELD)
+            return self._restore(fresh, wish, to)
 
-    def release(
-        self, case: Case, secrets: Sequence[str], why: str, *, sealed_too: bool = True
-    ) -> Iterator[Outcome]:
+    def release(self, case: Case, wish: Wish, *, sealed_too: bool = True) -> Iterator[Outcome]:
         """Leave a content alone from now on, wherever it is, and give back all files of it.
 
-        *sealed_too*: those in the vault as well, with *secrets*.  Raises StateError.
+        *sealed_too*: those in the vault as well.  Raises StateError.
         """
         with self._turn.taken():
-            self._ruled(case, CaseState.RELEASED, Act.RELEASED, why)
+            self._ruled(case, CaseState.RELEASED, Act.RELEASED, wish.why)
         for place in self._store.places.of(case.key, -1, *UNFINISHED):
             with self._turn.taken():
                 fresh = self._fresh(place)
                 if fresh.held:
-                    yield self._shown(self._performer.release(fresh, why))
+                    yield self._shown(self._performer.release(fresh, wish.why))
                 elif fresh.state is PlaceState.QUARANTINED:
                     if sealed_too:
-                        yield self._restore(fresh, secrets, why, None)
+                        yield self._restore(fresh, wish, None)
                 elif fresh.state in UNFINISHED:
                     yield Outcome(self._dropped(fresh))
 
@@ -94,7 +102,7 @@ class Desk:
         with self._turn.taken():
             fresh = self._fresh(place)
             if fresh.state is not PlaceState.QUARANTINED:
-                return Outcome(fresh, Undone("not-sealed", "only what is sealed can be destroyed"))
+                return Outcome(fresh, _NOT_SEALED)
             begun = replace(fresh, state=PlaceState.DESTROYING, due=self._book.clock())
             with self._book.page() as page:
                 page.place(begun)
@@ -102,15 +110,22 @@ class Desk:
             if isinstance(done, Undone):
                 return self._back(fresh, done, Act.DESTROYED)
             with self._book.page() as page:
-                ended = replace(begun, state=PlaceState.DESTROYED, due=None, detail=why)
-                facts = done.facts or {}
-                kept = page.place(ended, Act.DESTROYED, reason=why, **facts)
-                return Outcome(kept, receipt=facts.get("receipt"))
+                ended = replace(begun, state=PlaceState.DESTROYED, due=None, detail=done.detail)
+                kept = page.place(ended, Act.DESTROYED, **done.facts)
+                return Outcome(kept, receipt=done.facts.get("receipt"))
 
     def close(self, case: Case, why: str) -> Case:
         """Say that a case is dealt with; found again, it is open again."""
         with self._turn.taken():
             return self._ruled(case, CaseState.CLOSED, Act.CASE_CLOSED, why)
+
+    def close_if_done(self, case: Case, why: str) -> None:
+        """Close a case that is open if there is nothing left to be decided about its files."""
+        with self._turn.taken():
+            fresh = self._store.cases.get(case.id)
+            left = self._store.places.counts(case.key).keys() & set(UNFINISHED)
+            if fresh is not None and fresh.state is CaseState.OPEN and not left:
+                self._ruled(fresh, CaseState.CLOSED, Act.CASE_CLOSED, why)
 
     def note(self, case: Case, text: str) -> None:
         """Write something about a case."""
@@ -137,23 +152,29 @@ class Desk:
                 return Outcome(page.place(left, Act.RESTORED, reason=why))
         return outcome
 
-    def _restore(self, place: Place, secrets: Sequence[str], why: str, to: bytes | None) -> Outcome:
+    def _restore(self, place: Place, wish: Wish, to: bytes | None) -> Outcome:
         target = to or place.path
         if os.path.lexists(target):
             return self._back(place, Undone("taken", show(target), _TAKEN), Act.RESTORED)
+        for other in map(self._fresh, self._store.places.live(target)):
+            if other.state.live:
+                self._performer.gone(other, _RESTORED_HERE, rewritten=False)
         begun = replace(place, state=PlaceState.RESTORING, path=target, due=self._book.clock())
         with self._book.page() as page:
-            for other in self._store.places.live(target):
-                page.place(replace(other, state=PlaceState.GONE, due=None), Act.GONE)
             page.place(begun)
-        done = self._hands.restore(place, secrets, who=self._book.who, why=why, to=to)
+        done = self._hands.restore(
+            place,
+            wish.secrets,
+            who=self._book.who,
+            why=wish.why,
+            to=to,
+            make_parents=wish.make_parents,
+        )
         if isinstance(done, Undone):
             return self._back(place, done, Act.RESTORED)
         with self._book.page() as page:
-            restored = replace(
-                begun, state=PlaceState.RESTORED, due=None, detail=done.detail or why
-            )
-            return Outcome(page.place(restored, Act.RESTORED, reason=why, detail=done.detail))
+            restored = replace(begun, state=PlaceState.RESTORED, due=None, detail=done.detail)
+            return Outcome(page.place(restored, Act.RESTORED, detail=done.detail, **done.facts))
 
     def _back(self, place: Place, problem: Undone, tried: Act) -> Outcome:
         """Record that a sealed file stays sealed."""

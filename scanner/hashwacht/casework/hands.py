@@ -6,7 +6,7 @@ The real ones are in :mod:`hashwacht.casework.acting`; they decide nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol
 
@@ -18,14 +18,14 @@ from hashwacht.state.places import Place
 class Done:
     """It was done.  *vault* names what was sealed, *held* is what undoes a holding.
 
-    *detail* is one printable line; *facts* belong into the audit log; *path* is where a file
-    was restored to.
+    *detail* is one printable line; *facts* belong into the audit log; *path* is where the file
+    lies, or lay when it was sealed, if the vault knows.
     """
 
     vault: str = ""
     held: str = ""
     detail: str = ""
-    facts: Mapping[str, JSON] | None = None
+    facts: Mapping[str, JSON] = field(default_factory=dict)
     path: bytes = b""
 
 
@@ -76,7 +76,14 @@ class Hands(Protocol):
         """Let it be served again."""
 
     def restore(
-        self, place: Place, secrets: Sequence[str], *, who: str, why: str, to: bytes | None = None
+        self,
+        place: Place,
+        secrets: Sequence[str],
+        *,
+        who: str,
+        why: str,
+        to: bytes | None,
+        make_parents: bool,
     ) -> Done | Undone:
         """Put back what is sealed, to its path or *to* another one."""
 
@@ -86,5 +93,9 @@ class Hands(Protocol):
     def fate(self, place: Place) -> tuple[Fate, Done]:
         """Say, after a crash, what became of the file of a place."""
 
-    def recover(self) -> None:
-        """Settle what a crash has left half done; costs nothing if there is nothing."""
+    def recover(self) -> Mapping[str, str]:
+        """Settle what a crash has left half done; costs nothing if there is nothing.
+
+        Gives what could not be settled, by its name in the vault, with the reason: it is tried
+        again, and not given again before that.
+        """

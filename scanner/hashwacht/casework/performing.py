@@ -113,7 +113,7 @@ class Performer:
         with self._book.page() as page:
             path = done.path or place.path
             known = replace(place, state=state, due=None, path=path, detail=done.detail)
-            return page.place(known, act, detail=done.detail, **(done.facts or {}))
+            return page.place(known, act, detail=done.detail, **done.facts)
 
     def _hold_again(self, place: Place, done: Done) -> Place:
         """Record a holding; if it is to be quarantined, that has only begun."""
@@ -142,7 +142,7 @@ class Performer:
             detail=done.detail,
         )
         facts = {"vault": done.vault} if done.vault else {}
-        kept = page.place(changed, act, detail=done.detail, **facts, **(done.facts or {}))
+        kept = page.place(changed, act, detail=done.detail, **facts, **done.facts)
         tell_place(page, kept)
         return kept
 

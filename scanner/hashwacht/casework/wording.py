@@ -69,6 +69,14 @@ def failed(case: Case | None, place: Place, tried: str, problem: Undone) -> str:
     return f"{number}{tried} failed ({problem}).{meanwhile} {problem.advice} {where(place)}"
 
 
+def stuck(entry: str, detail: str) -> str:
+    """Say of an interrupted act that it can be neither undone nor completed now."""
+    return (
+        f"quarantine {entry} was interrupted and cannot be settled now: {detail}. Nothing is lost,"
+        f" and it is tried again every ten minutes"
+    )
+
+
 def flood(one: Flood, window: float) -> str:
     """Say what happened, and both ways out."""
     what = {

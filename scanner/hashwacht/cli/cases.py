@@ -6,10 +6,11 @@ import click
 
 from hashwacht.cli.call import this_call
 from hashwacht.cli.case_text import in_full, in_one_line
-from hashwacht.cli.cases_decide import close, destroy, release, restore
+from hashwacht.cli.cases_decide import close, release, restore
+from hashwacht.cli.cases_destroy import destroy
 from hashwacht.cli.command import Example, Group, command
 from hashwacht.cli.output import emit, harmless, line
-from hashwacht.cli.room import case_of, moment_option, opened_room, room
+from hashwacht.cli.room import case_of, moment_option, opened_room, room, said
 
 STATES = ("open", "released", "closed", "suppressed")
 
@@ -101,7 +102,7 @@ def show(names: tuple[str, ...], number: int) -> None:
     name="note",
 )
 @click.argument("name", metavar="CASE")
-@click.argument("text")
+@click.argument("text", callback=said)
 def note(name: str, text: str) -> None:
     """Write a note about a case; it cannot be changed afterwards."""
     with room() as found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hashwacht.settings import Settings
     from hashwacht.state.audit_line import JSON
     from hashwacht.state.cases import Case
+    from hashwacht.state.places import Place, PlaceState
 
 _DIGEST = 64
 
@@ -98,8 +99,51 @@ def _moment(_: click.Context, __: click.Parameter, text: str | None) -> float | 
         raise click.BadParameter(f"{text!r} is neither a date nor a span like 12h or 7d") from None
 
 
-def reason_option() -> Callable[[Any], Any]:
-    """Make the option that a decision cannot do without."""
+def reason_option(*, required: bool = True) -> Callable[[Any], Any]:
+    """Make the option for what a decision cannot do without; empty if it is not *required*."""
     return click.option(
-        "--reason", required=True, metavar="TEXT", help="Why; it stands in the audit log."
+        "--reason",
+        required=required,
+        default=None if required else "",
+        callback=said if required else None,
+        metavar="TEXT",
+        help="Why; it stands in the audit log.",
     )
+
+
+def said(_: click.Context, parameter: click.Parameter, text: str) -> str:
+    """Refuse a text that says nothing.  Raises click.BadParameter."""
+    if not text.strip():
+        raise click.BadParameter(f"{parameter.human_readable_name} says nothing")
+    return text
+
+
+def place_option() -> Callable[[Any], Any]:
+    """Make the option that chooses places."""
+    return click.option(
+        "--place",
+        "numbers",
+        type=int,
+        multiple=True,
+        metavar="NUMBER",
+        help="Only this place of the case; may be repeated.",
+    )
+
+
+def chosen_places(
+    found: Workroom, case: Case, numbers: Sequence[int], *states: PlaceState
+) -> list[Place]:
+    """Give the places of a case in one of *states*, the oldest first; all if none is chosen.
+
+    Raises UsageError if there is none, or one was chosen that is not so.
+    """
+    places = {
+        place.number: place for place in found.book.store.places.of(case.key, -1, *states)[::-1]
+    }
+    so, see = " or ".join(states), f"`hashwacht cases show {case.id}` says how its files stand."
+    if not places:
+        raise UsageError(f"no file of case {case.id} is {so}", advice=see)
+    for number in numbers:
+        if number not in places:
+            raise UsageError(f"place {number} of case {case.id} is not {so}", advice=see)
+    return [place for place in places.values() if not numbers or place.number in numbers]

@@ -194,8 +194,15 @@ class Places:
             ).rowcount
 
     def recall(self, flood: int, now: float) -> int:
-        """Make everything due again that was dropped because of a flood; say how much that is."""
+        """Make everything due again that was dropped because of a flood; say how much that is.
+
+        So is what lies held and was to be sealed; it is not let go, but asked about again.
+        """
         with self._database.transaction() as writer:
+            writer.execute(
+                "UPDATE places SET due = ?, flood = NULL WHERE flood = ? AND state = 'held'",
+                (now, flood),
+            )
             return writer.execute(
                 "UPDATE places SET state = 'failed', due = ?, attempts = 0"
                 " WHERE flood = ? AND state = 'observed'",

@@ -392,7 +392,7 @@ def test_a_file_that_is_mounted_upon_is_refused(
     (tmp_path / "elsewhere").write_bytes(b"content")
     (site / "picture").write_bytes(b"below")
     mount("site/picture", "--bind", str(tmp_path / "elsewhere"))
-    assert refused(vault, site / "picture") is Obstacle.BUSY
+    assert refused(vault, site / "picture") is Obstacle.MOUNTED
 
 
 def test_the_same_id_is_sealed_once(vault: Vault, site: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any
 import pytest
 
 from hashwacht.act.age import KeyPair, make_key_pair
-from hashwacht.casework.desk import Desk
+from hashwacht.casework.desk import Desk, Wish
 from hashwacht.casework.hands import Hands
+from hashwacht.notice import NoticeKind
 from hashwacht.policy import Action
 from hashwacht.state.places import PlaceState
 from hashwacht.testing.casework import HOLD, NO_MATCH, QUARANTINE, Office, at
@@ -103,6 +105,53 @@ def test_releasing_by_itself(tmp_path: Path, keys: KeyPair, when: str) -> None:
         assert at(path).stat().st_mode == before
 
 
+def test_a_file_that_got_the_number_of_a_held_one_is_not_taken_for_it(
+    tmp_path: Path, keys: KeyPair
+) -> None:
+    """The held one was deleted since; holding the other one was interrupted before it began."""
+    with opened(tmp_path, keys) as office:
+        for turn in range(50):  # others may be faster
+            path = office.file(f"a{turn}.png")
+            office.settle(path, root=HOLD)
+            number = at(path).stat().st_ino
+            at(path).unlink()
+            path = office.file(f"b{turn}.png", b"other")
+            if at(path).stat().st_ino == number:
+                break
+        else:
+            pytest.skip("this file system does not use the number again")
+    killed(tmp_path, keys, ("hold", "before"), lambda office: office.settle(path, root=HOLD))
+    with opened(tmp_path, keys) as office:
+        office.with_root(HOLD).retry(office.clock.now)
+        assert at(path).stat().st_mode & 0o777 == 0
+
+
+def test_what_cannot_be_settled_after_a_crash_is_told_once(tmp_path: Path, keys: KeyPair) -> None:
+    with opened(tmp_path, keys) as office:
+        path = office.file("a.png")
+
+    def die(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "open" and "content.age" in str(arguments[0]):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def work(office: Office) -> None:
+        sys.addaudithook(die)
+        office.settle(path)
+
+    killed(tmp_path, keys, ("", ""), work)
+    with opened(tmp_path, keys) as office:
+        (tmp_path / "far").mkdir()
+        moved = office.files.rename(tmp_path / "far/files")
+        for _ in range(3):
+            office.casework.retry(office.clock.now)
+            office.clock.now += 601
+        (notice,) = [each for each in office.notices if each.kind is NoticeKind.TROUBLE]
+        assert str(at(path).parent) in notice.summary
+        moved.rename(office.files)
+        office.casework.retry(office.clock.now)
+        assert at(path).read_bytes() == b"known"
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_restoring(tmp_path: Path, keys: KeyPair, when: str) -> None:
     with opened(tmp_path, keys) as office:
@@ -124,6 +173,25 @@ def test_restoring(tmp_path: Path, keys: KeyPair, when: str) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
+def test_restoring_elsewhere(tmp_path: Path, keys: KeyPair, when: str) -> None:
+    with opened(tmp_path, keys) as office:
+        path = office.file("a.png")
+        office.settle(path)
+    elsewhere = bytes(tmp_path / "elsewhere.png")
+    killed(tmp_path, keys, ("restore", when), lambda office: restore(office, keys, elsewhere))
+    with opened(tmp_path, keys) as office:
+        office.casework.retry(office.clock.now)
+        (place,) = office.places()
+        back = when == "after"
+        assert place.state is (PlaceState.RESTORED if back else PlaceState.QUARANTINED)
+        assert place.path == (elsewhere if back else path)
+        if not back:
+            assert restore(office, keys).problem is None
+            assert office.settle(path) is Action.ALLOW, "it is left alone where it was restored"
+            assert at(path).exists()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
 def test_destroying(tmp_path: Path, keys: KeyPair, when: str) -> None:
     with opened(tmp_path, keys) as office:
         office.settle(office.file("a.png"))
@@ -137,6 +205,26 @@ def test_destroying(tmp_path: Path, keys: KeyPair, when: str) -> None:
             destroy(office)
         (entry,) = [entry for entry in office.audit.entries() if entry.act == "destroyed"]
         assert entry.facts["receipt"]
+        assert entry.facts["reason"] == "why"
+        assert entry.facts["decided_by"] == "daemon"
+
+
+def test_what_a_crash_left_at_the_place_of_a_restoring_is_not_lost_sight_of(
+    tmp_path: Path, keys: KeyPair
+) -> None:
+    """Another content was sealed there, which could not be recorded, when a person comes."""
+    with opened(tmp_path, keys) as office:
+        path = office.file("a.png")
+        office.settle(path)
+        office.file("a.png", b"other")
+    killed(tmp_path, keys, ("quarantine", "after"), lambda office: office.settle(path))
+    with opened(tmp_path, keys) as office:
+        other, case = office.store.cases.latest(9)
+        (place,) = office.store.places.of(case.key)
+        assert desk(office).restore(place, Wish("why", (keys.secret,))).problem is None
+        office.casework.retry(office.clock.now)
+        (interrupted,) = office.store.places.of(other.key)
+        assert interrupted.state is PlaceState.QUARANTINED
 
 
 def test_a_new_file_at_the_path_does_not_hide_what_was_sealed(
@@ -152,11 +240,15 @@ def test_a_new_file_at_the_path_does_not_hide_what_was_sealed(
         assert len({place.vault for place in office.places()}) == 2
 
 
-def restore(office: Office, keys: KeyPair) -> Any:
+def desk(office: Office) -> Desk:
+    return Desk(office.book, office.hands, office.turn)
+
+
+def restore(office: Office, keys: KeyPair, to: bytes | None = None) -> Any:
     (place,) = office.places()
-    return Desk(office.book, office.hands, office.turn).restore(place, (keys.secret,), "why")
+    return desk(office).restore(place, Wish("why", (keys.secret,)), to)
 
 
 def destroy(office: Office) -> Any:
     (place,) = office.places()
-    return Desk(office.book, office.hands, office.turn).destroy(place, "why")
+    return desk(office).destroy(place, "why")

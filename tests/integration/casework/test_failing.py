@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import stat
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+import pytest
 
 from hashwacht.notice import NoticeKind
 from hashwacht.policy import Action
@@ -74,6 +77,20 @@ def test_what_can_be_neither_sealed_nor_held_is_told_and_tried_again(office: Off
     office.casework.retry(office.clock.now)
     (place,) = office.places()
     assert (place.state, place.counted) == (PlaceState.HELD, office.clock.now)
+
+
+@pytest.mark.alone
+def test_a_file_that_is_mounted_upon_another_is_held_at_least(office: Office) -> None:
+    path, behind = office.file("a.png", b"below"), office.file("b.png")
+    done = subprocess.run(["mount", "--bind", behind, path], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip(f"cannot mount: {done.stderr.decode()}")
+    try:
+        assert office.settle(path) is Action.HOLD
+        assert mode(path) == 0
+        assert "mounted" in office.notices[0].summary
+    finally:
+        subprocess.run(["umount", "--lazy", path], check=True)
 
 
 def test_a_held_file_stays_held_while_sealing_it_fails(office: Office) -> None:

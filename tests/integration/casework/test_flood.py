@@ -34,8 +34,8 @@ class Idle(FileHands):
     def quarantine(self, *_: object) -> Undone:
         return Undone("failed")
 
-    def recover(self) -> None:
-        pass
+    def recover(self) -> dict[str, str]:
+        return {}
 
 
 LOGO = b"the logo of a content management system"
@@ -172,6 +172,20 @@ def test_a_held_file_that_waits_to_be_sealed_stays_held(tmp_path: Path) -> None:
     ruling(office).let_go(1, "it is real")
     office.casework.retry(office.clock.now)
     assert states(office) == {"quarantined": 3}
+
+
+def test_a_held_file_that_waited_to_be_sealed_is_sealed_after_a_recall(tmp_path: Path) -> None:
+    office = Office(tmp_path, guard=GuardSettings(per_hash=1, window=60)).open()
+    paths = [office.file(f"{number}.png") for number in range(2)]
+    for path in paths:
+        office.settle(path, UNANSWERED, root=HOLD)
+        office.settle(path)
+    assert states(office) == {"held": 1, "quarantined": 1}
+    ruling(office).stand_down(1, "a logo was listed")
+    office.clock.now += 61
+    ruling(office).recall(1, "the list is right")
+    office.casework.retry(office.clock.now)
+    assert states(office) == {"quarantined": 2}
 
 
 @given(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from hashwacht.casework.desk import Desk
+from hashwacht.casework.desk import Desk, Wish
 from hashwacht.casework.found import Found
 from hashwacht.notice import NoticeKind
 from hashwacht.policy import Action
@@ -95,7 +95,7 @@ def test_what_waits_held_to_be_sealed_is_released_when_another_copy_matches_no_m
 
 def test_a_policy_that_only_observes_by_now_stops_what_is_tried_again(office: Office) -> None:
     office.vault._quarantine._recipients = ()
-    office.hands._hold._ledger._directory.touch()  # so that it cannot be held either
+    office.held._ledger._directory.touch()  # so that it cannot be held either
     path = office.file("a.png")
     assert office.settle(path) is Action.OBSERVE
     office.vault._quarantine._recipients = (office.keys.public,)
@@ -122,7 +122,7 @@ def test_a_policy_that_only_holds_by_now_does_not_seal_what_is_tried_again(offic
 def test_what_a_person_released_is_not_held_because_nobody_answers(office: Office) -> None:
     path = office.file("a.png")
     office.settle(path, root=HOLD)
-    list(desk(office).release(office.case(), (), "a logo"))
+    list(desk(office).release(office.case(), Wish("a logo")))
     before = mode(path)
     assert office.settle(path, UNANSWERED, root=HOLD) is Action.ALLOW
     assert office.settle(office.file("b.png"), UNANSWERED, root=HOLD) is Action.ALLOW
@@ -134,7 +134,7 @@ def test_a_release_that_failed_is_not_forgotten_because_nobody_answers(office: O
     before = mode(path)
     office.settle(path, NEAR)
     with busy(office, path):
-        (outcome,) = desk(office).release(office.case(), (), "a logo")
+        (outcome,) = desk(office).release(office.case(), Wish("a logo"))
         assert outcome.problem is not None
     assert office.settle(path, UNANSWERED) is not Action.QUARANTINE
     office.clock.now += 60

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from hashwacht.casework.desk import Desk
+from hashwacht.casework.desk import Desk, Wish
 from hashwacht.casework.rulings import Rulings
 from hashwacht.policy import Action
 from hashwacht.settings import GuardSettings, OnMatch, OnUndetermined, RootSettings
@@ -113,12 +113,12 @@ class Hosting(RuleBasedStateMachine):
         if act == "close":
             self.desk.close(case, "why")
         elif act == "release":
-            for _ in self.desk.release(case, secrets, "why"):
+            for _ in self.desk.release(case, Wish("why", secrets)):
                 pass
         else:
             for place in self.office.store.places.of(case.key, 1, PlaceState.QUARANTINED):
                 if act == "restore":
-                    self.desk.restore(place, secrets, "why")
+                    self.desk.restore(place, Wish("why", secrets))
                 else:
                     self.desk.destroy(place, "why")
 

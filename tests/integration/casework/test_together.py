@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hashwacht.act.age import KeyPair, make_key_pair
-from hashwacht.casework.desk import Desk
+from hashwacht.casework.desk import Desk, Wish
 from hashwacht.casework.turn import Turn
 from hashwacht.errors import StateBusy
 from hashwacht.state.places import PlaceState
@@ -85,7 +85,7 @@ def test_what_a_person_restores_is_not_taken_again_at_once(tmp_path: Path) -> No
     office = Office(tmp_path, keys=keys).open()
     desk = Desk(office.book, office.hands, office.turn)
     for place in office.places():
-        assert desk.restore(place, (keys.secret,), "a mistake").problem is None
+        assert desk.restore(place, Wish("a mistake", (keys.secret,))).problem is None
     assert all_well([child])
     assert [place.state for place in office.places()] == [PlaceState.RESTORED] * 10
     assert all(at(path).exists() for path in paths)

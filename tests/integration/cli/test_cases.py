@@ -62,6 +62,86 @@ def test_a_wrong_key_restores_nothing(program: Program, office: Office) -> None:
     assert program.run("quarantine", "verify").returncode == 0
 
 
+def test_a_directory_that_is_gone_is_made_again_if_that_is_wanted(
+    program: Program, office: Office, key: Path
+) -> None:
+    (office.files / "album").mkdir(mode=0o750)
+    path = office.file("album/a.png")
+    office.settle(path)
+    at(path).parent.rmdir()
+    done = program.run("cases", "restore", "1", "--identity", key)
+    assert (done.returncode, b"NOT DONE, no-parent" in done.stdout) == (2, True)
+    assert b"--parents" in done.stdout
+    done = program.run("cases", "restore", "1", "--identity", key, "--parents")
+    assert (done.returncode, at(path).read_bytes()) == (0, b"known")
+    assert stat.S_IMODE(at(path).parent.stat().st_mode) == 0o750
+
+
+def test_files_that_are_sealed_for_different_keys_come_back_together(
+    program: Program, office: Office, key: Path
+) -> None:
+    """The key was changed in between: what was sealed before needs the old one."""
+    old, new = office.file("a.png"), office.file("b.png")
+    office.settle(old)
+    program.run("quarantine", "key", "new.txt")
+    public = (program.home / "new.txt").read_text().split("public key: ")[1].split()[0]
+    office.vault._quarantine._recipients = (public,)
+    office.settle(new)
+    listed = objects(program.run("quarantine", "list", "--json").stdout)
+    assert {each["recipients"][0] for each in listed} == {office.keys.public, public}
+    done = program.run("cases", "restore", "1", "--identity", "new.txt")
+    assert (done.returncode, b"NOT DONE, wrong-key" in done.stdout) == (2, True)
+    assert (at(old).exists(), at(new).exists()) == (False, True)
+    done = program.run("cases", "restore", "1", "--identity", key, "--identity", "new.txt")
+    assert (done.returncode, at(old).exists()) == (0, True)
+
+
+@pytest.mark.parametrize("number", ["9", "3"])
+def test_a_place_that_is_not_so_is_named(
+    program: Program, office: Office, key: Path, number: str
+) -> None:
+    """It is not passed over in silence; and nothing is done to the others."""
+    for name in ("a.png", "b.png", "c.png"):
+        office.settle(office.file(name))
+    words = ("cases", "restore", "1", "--identity", key, "--place", "1", "--place", number)
+    done = program.run(*words)
+    assert (done.returncode, f"place {number} of case 1".encode() in done.stderr) == (2, True)
+    assert office.places()[0].state == "quarantined"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("note", "1", " "), ("close", "1", "--reason", ""), ("destroy", "1", "--yes", "--reason", "")],
+)
+def test_a_reason_that_says_nothing_is_none(
+    program: Program, office: Office, words: tuple[str, ...]
+) -> None:
+    office.settle(office.file("a.png"))
+    done = program.run("cases", *words)
+    assert (done.returncode, b"says nothing" in done.stderr) == (2, True)
+    assert [place.state for place in office.places()] == ["quarantined"]
+
+
+def test_what_is_destroyed_before_the_rest_says_so(program: Program, office: Office) -> None:
+    office.settle(office.file("a.png"))
+    office.clock.now = 4_000_000_000.0
+    office.settle(office.file("b.png"))
+    done = program.run("cases", "destroy", "1", *REASON, "--yes")
+    assert (done.returncode, b"1 more file to be kept until" in done.stdout) == (0, True)
+    assert [place.state for place in office.places()] == ["destroyed", "quarantined"]
+    assert office.case().state == "open"
+
+
+def test_destroying_what_was_kept_sealed_does_not_take_a_release_back(
+    program: Program, office: Office
+) -> None:
+    office.settle(office.file("a.png"))
+    assert program.run("cases", "release", "1", *REASON, "--keep-sealed").returncode == 0
+    assert program.run("cases", "destroy", "1", *REASON, "--yes").returncode == 0
+    assert office.case().state == "released"
+    assert office.settle(office.file("b.png")).value == "allow"
+
+
 def test_what_lies_at_the_path_by_now_is_never_overwritten(
     program: Program, office: Office, key: Path
 ) -> None:

@@ -1,0 +1,90 @@
+"""Decisions of people, and what each of them leaves alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from hashwacht.casework.desk import Desk, Wish
+from hashwacht.policy import Action
+from hashwacht.state.cases import CaseState
+from hashwacht.state.places import PlaceState
+from hashwacht.testing.casework import HOLD, Office, at
+
+
+@pytest.fixture
+def desk(office: Office) -> Desk:
+    return Desk(office.book, office.hands, office.turn)
+
+
+def test_a_file_that_was_restored_elsewhere_still_says_where_it_was_found(
+    office: Office, desk: Desk
+) -> None:
+    path = office.file("a.png")
+    office.settle(path)
+    elsewhere = bytes(office.home / "elsewhere.png")
+    (place,) = office.places()
+    desk.restore(place, Wish("why", (office.keys.secret,)), elsewhere)
+    (place,) = office.places()
+    assert (place.state, place.path) == (PlaceState.RESTORED, elsewhere)
+    assert str(at(path)) in place.detail
+
+
+def test_destroying_what_was_kept_sealed_does_not_take_a_release_back(
+    office: Office, desk: Desk
+) -> None:
+    office.settle(office.file("a.png"))
+    list(desk.release(office.case(), Wish("a logo"), sealed_too=False))
+    (place,) = office.places()
+    assert desk.destroy(place, "kept long enough").problem is None
+    desk.close_if_done(office.case(), "kept long enough")
+    assert office.case().state is CaseState.RELEASED
+    assert office.settle(office.file("b.png")) is Action.ALLOW
+
+
+def test_a_case_is_closed_by_itself_only_when_nothing_of_it_is_left(
+    office: Office, desk: Desk
+) -> None:
+    for name in ("a.png", "b.png"):
+        office.settle(office.file(name))
+    for place, state in zip(office.places(), (CaseState.OPEN, CaseState.CLOSED), strict=True):
+        desk.destroy(place, "why")
+        desk.close_if_done(office.case(), "why")
+        assert office.case().state is state
+
+
+def test_a_held_file_that_a_person_restored_stays_so_when_it_is_looked_at_again(
+    office: Office, desk: Desk
+) -> None:
+    path = office.file("a.png")
+    before = at(path).stat().st_mode
+    office.settle(path, root=HOLD)
+    (place,) = office.places()
+    assert desk.restore(place, Wish("a mistake")).place.state is PlaceState.RESTORED
+    assert office.settle(path, root=HOLD) is Action.ALLOW
+    assert at(path).stat().st_mode == before
+
+
+def test_what_was_restored_or_destroyed_cannot_be_so_once_more(office: Office, desk: Desk) -> None:
+    secrets = (office.keys.secret,)
+    for name in ("a.png", "b.png"):
+        office.settle(office.file(name))
+    restored, destroyed = office.places()
+    desk.restore(restored, Wish("why", secrets))
+    desk.destroy(destroyed, "why")
+    for place in (restored, destroyed):
+        for outcome in (desk.restore(place, Wish("why", secrets)), desk.destroy(place, "why")):
+            assert outcome.problem is not None
+            assert outcome.problem.advice
+    assert at(restored.path).read_bytes() == b"known"
+
+
+def test_two_people_who_decide_at_once_each_learn_what_came_of_it(
+    office: Office, desk: Desk
+) -> None:
+    """The second one still has in hand how the file stood before the first decided."""
+    office.settle(office.file("a.png"))
+    (before,) = office.places()
+    assert desk.destroy(before, "destroyed").problem is None
+    late = desk.restore(before, Wish("restored", (office.keys.secret,)))
+    assert late.problem is not None
+    assert late.place.state is PlaceState.DESTROYED
