@@ -151,6 +151,8 @@ def test_a_directory_too_large_to_be_read_ahead_is_never_passed_over(
 ) -> None:
     """Not even if just those files are left in it that were read ahead, or none at all."""
     look = (7, Lying(*GOOD))
-    tree = {b"%06d" % number: look for number in range(module.MOST_FILES + 2)}
+    tree: dict[bytes, tuple[int, Lying | None]] = {
+        b"%06d" % number: look for number in range(module.MOST_FILES + 2)
+    }
     keep(database, [tree])
     assert Stretches(database, SETTLED).unchanged(b"/0", listed(tree)[:left]) is None
