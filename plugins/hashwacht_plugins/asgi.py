@@ -12,11 +12,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Unpack
 
-from hashwacht_plugins.awaiting import any_done, lock
+from hashwacht_plugins.awaiting import any_done, at_most, lock
 from hashwacht_plugins.events import Request
-from hashwacht_plugins.intake import DRAIN, Intake, Peer
+from hashwacht_plugins.intake import DRAIN, Intake, Peer, Settings
+from hashwacht_plugins.policy import Refusal
 from hashwacht_plugins.upload import Upload
 
 _log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class HashwachtMiddleware:
     Requests without files, websockets and lifespan go through untouched.
     """
 
-    def __init__(self, app: App, /, **settings: Any) -> None:
+    def __init__(self, app: App, /, **settings: Unpack[Settings]) -> None:
         """Stand before *app*; for the *settings* see :class:`hashwacht_plugins.intake.Intake`."""
         self._app = app
         self._intake = Intake(**settings)
@@ -62,49 +63,60 @@ class _Responder:
         self._app, self._upload = app, upload
         self._receive, self._send = receive, send
         self._turn = lock()
-        self._started = self._refused = self._passed = False
+        self._started = self._answered = self._passed = False
 
     async def run(self, scope: Scope) -> None:
-        """Let the application run."""
+        """Let the application run, and see to it that a refused client is answered."""
         try:
-            await self._app(scope, self.receive, self.send)
-        except Exception:
-            if not self._refused:
-                raise
-            _log.debug("the application ended with its upload", exc_info=True)
+            await self._application(scope)
+            if self._upload.refusal is not None:
+                await self._answer(self._upload.refusal)
         finally:
             self._upload.close()
 
+    async def _application(self, scope: Scope) -> None:
+        try:
+            await self._app(scope, self.receive, self.send)
+        except Exception:
+            if self._upload.refusal is None:
+                raise
+            _log.debug("the application ended with its upload", exc_info=True)
+
     async def receive(self) -> Message:
-        """Give the application its next message: bytes that may be passed on, or the end."""
+        """Give the application its next message: bytes that may be passed on, or the end.
+
+        An application may cancel this at any ``await`` and call it again: nothing is lost.
+        """
         async with self._turn:
-            if self._refused:
-                return {"type": "http.disconnect"}
             if self._passed:
                 return await self._receive()
-            return await self._next()
+            message = await self._next()
+            self._passed = not message.get("more_body", True)
+            return message
 
     async def _next(self) -> Message:
         """Read until something may be passed on."""
         upload = self._upload
-        while True:
-            message = await self._receive()
-            if message["type"] != "http.request":
-                upload.close()
-                self._passed = True
-                return message
-            more = bool(message.get("more_body", False))
-            upload.receive(message.get("body", b""))
-            if not more:
-                upload.finish()
+        while not upload.closed:
             await self._settle()
             if upload.refusal is not None:
-                await self._refuse(more=more)
-                return {"type": "http.disconnect"}
+                await self._answer(upload.refusal)
+                break
             passed = upload.passable()
-            self._passed = not more
-            if passed or not more:
-                return {"type": "http.request", "body": passed, "more_body": more}
+            if passed or upload.complete:
+                return {"type": "http.request", "body": passed, "more_body": not upload.complete}
+            await self._read()
+        return {"type": "http.disconnect"}
+
+    async def _read(self) -> None:
+        """Take the next message of the server."""
+        message = await self._receive()
+        if message["type"] != "http.request":
+            self._upload.close()
+            return
+        self._upload.receive(message.get("body", b""))
+        if not message.get("more_body", False):
+            self._upload.finish()
 
     async def _settle(self) -> None:
         """Wait for verdicts if nothing else can be done; the work is done in threads."""
@@ -112,35 +124,38 @@ class _Responder:
         upload.settle(0.0)
         while upload.must_wait:
             began = time.monotonic()
-            await any_done(upload.pending, upload.patience)
-            upload.settle(time.monotonic() - began)
+            try:
+                await any_done(upload.pending, upload.patience)
+            finally:
+                upload.settle(time.monotonic() - began)
 
-    async def _refuse(self, *, more: bool) -> None:
-        """Answer in place of the application, if it has not begun to."""
-        self._refused = True
-        left = DRAIN
-        while more and left > 0:
-            message = await self._receive()
-            left -= len(message.get("body", b""))
-            more = bool(message.get("more_body", False))
-        refusal = self._upload.refusal
-        if self._started or refusal is None:
+    async def _answer(self, refusal: Refusal) -> None:
+        """Answer in place of the application, once, if it has not begun to."""
+        if self._answered:
+            return
+        await at_most(self._upload.seconds, self._drain)
+        self._answered = True
+        if self._started:
             _log.warning("an upload is refused, but the application has answered already")
             return
-        headers = [
-            ("content-type", refusal.content_type),
-            ("content-length", str(len(refusal.body))),
-            *refusal.headers,
-        ]
-        raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-        await self._send({"type": "http.response.start", "status": refusal.status, "headers": raw})
+        head = [(name.lower().encode("latin-1"), v.encode("latin-1")) for name, v in refusal.head]
+        await self._send({"type": "http.response.start", "status": refusal.status, "headers": head})
         await self._send({"type": "http.response.body", "body": refusal.body})
 
+    async def _drain(self) -> None:
+        """Read what a refused client still sends."""
+        left = DRAIN
+        while left > 0 and not (self._upload.complete or self._upload.closed):
+            message = await self._receive()
+            left -= len(message.get("body", b""))
+            if not message.get("more_body", False):
+                self._upload.finish()
+
     async def send(self, message: Message) -> None:
-        """Pass the application's answer on, unless another was given."""
-        if self._refused and not self._started:
+        """Pass the application's answer on, unless another is given."""
+        if self._upload.refusal is not None and not self._started:
             return
-        self._started = True
+        self._started = self._started or message["type"] == "http.response.start"
         await self._send(message)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
@@ -12,34 +12,39 @@ from typing import Any
 
 async def any_done(futures: Iterable[Future[Any]], seconds: float) -> None:
     """Return when one of *futures* is done, or after *seconds*.  None of them is cancelled."""
+    woken, wake = _alarm()
+    for each in futures:
+        each.add_done_callback(wake)
+    await at_most(seconds, woken.wait)
+
+
+async def at_most(seconds: float, act: Callable[[], Awaitable[object]]) -> None:
+    """Wait for *act*, and cut it off after *seconds*."""
     trio = _trio()
     if trio is None:
-        await _any_done_in_asyncio(futures, seconds)
-        return
-    token, woken = trio.lowlevel.current_trio_token(), trio.Event()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await act()
+    else:
+        with trio.move_on_after(seconds):
+            await act()
+
+
+def _alarm() -> tuple[Any, Callable[[object], None]]:
+    """Give an event to wait for, and what sets it from any thread."""
+    trio = _trio()
+    if trio is None:
+        woken: Any = asyncio.Event()
+        tell, over = asyncio.get_running_loop().call_soon_threadsafe, RuntimeError
+    else:
+        woken = trio.Event()
+        tell, over = trio.lowlevel.current_trio_token().run_sync_soon, trio.RunFinishedError
 
     def wake(_: object) -> None:
-        with suppress(trio.RunFinishedError):
-            token.run_sync_soon(woken.set)
+        with suppress(over):  # nobody waits any more
+            tell(woken.set)
 
-    for each in futures:
-        each.add_done_callback(wake)
-    with trio.move_on_after(seconds):
-        await woken.wait()
-
-
-async def _any_done_in_asyncio(futures: Iterable[Future[Any]], seconds: float) -> None:
-    loop, woken = asyncio.get_running_loop(), asyncio.Event()
-
-    def wake(_: object) -> None:
-        with suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(woken.set)
-
-    for each in futures:
-        each.add_done_callback(wake)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await woken.wait()
+    return woken, wake
 
 
 def lock() -> AbstractAsyncContextManager[Any]:

@@ -12,11 +12,12 @@ says.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 from flask import Flask, request
 
 from hashwacht_plugins.findings import Findings
+from hashwacht_plugins.intake import Settings
 from hashwacht_plugins.wsgi import KEY, HashwachtMiddleware
 
 NAME = "hashwacht"
@@ -26,7 +27,7 @@ NAME = "hashwacht"
 class Hashwacht:
     """Puts the middleware before an application, and tells its views what is known."""
 
-    def __init__(self, app: Flask | None = None, **settings: Any) -> None:
+    def __init__(self, app: Flask | None = None, **settings: Unpack[Settings]) -> None:
         """Stand before *app*, if it is there already, as ``init_app`` does.
 
         For the *settings* see :class:`hashwacht_plugins.intake.Intake`.
@@ -42,7 +43,7 @@ class Hashwacht:
         """
         if NAME in app.extensions:
             raise RuntimeError("Hashwacht stands before this application already")
-        settings = {**self._settings, **app.config.get("HASHWACHT", {})}
+        settings: Settings = {**self._settings, **app.config.get("HASHWACHT", {})}
         app.wsgi_app = HashwachtMiddleware(app.wsgi_app, **settings)  # type: ignore[method-assign]  # Flask's own way
         app.extensions[NAME] = self
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from hashwacht import Checker
 from hashwacht_plugins.body import Raw, body_of
@@ -23,6 +23,16 @@ sends shows "connection reset" instead of the answer."""
 READ_AS_FILE = (Raw(),)
 
 Peer = tuple[str, int | None]
+
+
+class Settings(TypedDict, total=False):
+    """The settings of a middleware, as :class:`Intake` explains them."""
+
+    checker: Checker | None
+    policy: Policy | None
+    raw: Sequence[Raw]
+    partial_paths: Sequence[str]
+    facts: Facts | None
 
 
 class Intake:

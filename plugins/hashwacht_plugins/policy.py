@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from hashwacht import Checked, Outcome
+
+_LINE_END = re.compile(r"[\r\n]")
 
 
 class OnMatch(StrEnum):
@@ -43,6 +46,24 @@ class Refusal:
     content_type: str = "text/plain; charset=utf-8"
     headers: tuple[tuple[str, str], ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse what could not be sent.  Raises TypeError, ValueError."""
+        if not isinstance(self.body, bytes):
+            raise TypeError("the body of a refusal is bytes")
+        if not 200 <= self.status <= 599:  # noqa: PLR2004  # RFC 9110, 15: final statuses
+            raise ValueError(f"{self.status} is no status of an answer")
+        if any(_LINE_END.search(name + value) for name, value in self.head):
+            raise ValueError("a header of a refusal has more than one line")
+
+    @property
+    def head(self) -> list[tuple[str, str]]:
+        """The headers that go with the body, and those that were asked for."""
+        return [
+            ("Content-Type", self.content_type),
+            ("Content-Length", str(len(self.body))),
+            *self.headers,
+        ]
+
     @classmethod
     def problem(cls, status: int, title: str, **more: str) -> Refusal:
         """Write the answer as problem+json (RFC 9457), for clients that are programs."""
@@ -69,7 +90,8 @@ class Policy:
 
     *seconds* 10: all waiting for verdicts in one request.  Measured decisions take below 0.1 s
     with a list on this machine; 10 s is what people wait for an upload, and less than the 30 s
-    after which reverse proxies give up.
+    after which reverse proxies give up.  A client that is refused has as long again to send the
+    rest; who sends on slower than that is cut off.
 
     *max_bytes* 1 GiB: what one file may take on the disk while it is checked.  *max_files*
     1000: of one request; frameworks stop there too.  *max_decoded* 256 MiB: what a compressed body
@@ -94,19 +116,25 @@ class Policy:
     max_decoded: int = 256 << 20
     spool: str | None = None
 
+    def __post_init__(self) -> None:
+        """Take the words of the enums as well.  Raises ValueError, so that no match comes first."""
+        object.__setattr__(self, "on_match", OnMatch(self.on_match))
+        for name in ("on_undetermined", "on_malformed"):
+            object.__setattr__(self, name, OnUndetermined(getattr(self, name)))
+        if self.seconds < 0 or min(self.max_bytes, self.max_files, self.max_decoded) < 1:
+            raise ValueError("a limit of a policy is less than nothing")
+
     def decide(self, found: Iterable[Checked], *, malformed: bool) -> tuple[Action, Refusal]:
         """Say what is done with a request in which this was *found*, and the answer if refused.
 
-        The worst that applies: a match, then a malformed body, then what is undetermined.
+        The strictest that applies; of two alike a match, then a malformed body.
         """
         outcomes = {each.outcome for each in found}
+        applying = [(Action.ALLOW, self.refused)]
         if Outcome.MATCH in outcomes and self.on_match is not OnMatch.OBSERVE:
-            return Action(self.on_match), self.refused
-        action, refusal = Action.ALLOW, self.refused
+            applying.append((Action(self.on_match), self.refused))
         if malformed:
-            action, refusal = Action(self.on_malformed), self.malformed
-        if Outcome.UNDETERMINED in outcomes and action is not Action.REJECT:
-            second = Action(self.on_undetermined)
-            action = max(action, second, key=[*Action].index)
-            refusal = self.unavailable
-        return action, refusal
+            applying.append((Action(self.on_malformed), self.malformed))
+        if Outcome.UNDETERMINED in outcomes:
+            applying.append((Action(self.on_undetermined), self.unavailable))
+        return max(applying, key=lambda each: [*Action].index(each[0]))

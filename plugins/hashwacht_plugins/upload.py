@@ -42,7 +42,7 @@ class Upload:
         """Look into *body* with *checker*; *describe* tells what the request told of a file."""
         self.findings = Findings()
         self.pending: list[Future[Checked]] = []
-        self.patience = policy.seconds
+        self.seconds = self.patience = policy.seconds
         self.refusal: Refusal | None = None
         self._body, self._policy, self._checker, self._describe = body, policy, checker, describe
         self._held = Held()
@@ -51,19 +51,20 @@ class Upload:
         self._count = 0
         self._waiting: dict[Future[Checked], tuple[int, FileBegins]] = {}
         self._found: dict[int, CheckedFile] = {}
-        self._malformed = self._complete = False
+        self._malformed = False
         self._news = True
+        self.complete = self.closed = False
 
     def receive(self, chunk: bytes) -> None:
         """Take bytes that came from the client."""
-        if self.refusal is None:
+        if self.refusal is None and not self.closed:
             self._held.add(chunk)
             self._take(self._body.receive(chunk))
 
     def finish(self) -> None:
         """Take note that the body is complete."""
-        self._complete = self._news = True
-        if self.refusal is None:
+        self.complete = self._news = True
+        if self.refusal is None and not self.closed:
             self._take(self._body.finish())
 
     @property
@@ -71,7 +72,7 @@ class Upload:
         """True if verdicts must be there before more is read or passed on."""
         if not self.pending:
             return False
-        return self._complete or self._held.size > WINDOW or len(self.pending) >= AT_ONCE
+        return self.complete or self._held.size > WINDOW or len(self.pending) >= AT_ONCE
 
     @property
     def held(self) -> int:
@@ -95,12 +96,14 @@ class Upload:
         """Give what may be passed on now; all of it once everything is decided."""
         if self.pending or self.refusal is not None:
             return b""
-        return self._held.take(0 if self._complete else TAIL)
+        return self._held.take(0 if self.complete else TAIL)
 
     def close(self) -> None:
         """Let everything go; checks that nobody waits for any more are taken back."""
+        self.closed = True
         for each in self.pending:
             each.cancel()
+        self.pending.clear()
         self._drop()
         self._held.clear()
 
@@ -171,6 +174,6 @@ class Upload:
         if action is Action.REJECT:
             self.refusal = refusal
             self._held.clear()
-        if self._complete or action is Action.REJECT:
+        if self.complete or action is Action.REJECT:
             self.findings.files = [self._found[number] for number in sorted(self._found)]
             self.findings.action = action

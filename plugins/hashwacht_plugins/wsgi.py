@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Protocol, Unpack
 
 from hashwacht_plugins.events import Request
-from hashwacht_plugins.intake import CHUNK, DRAIN, Intake, Peer
+from hashwacht_plugins.intake import CHUNK, DRAIN, Intake, Peer, Settings
 from hashwacht_plugins.policy import Refusal
 from hashwacht_plugins.upload import Upload
 
@@ -47,7 +47,7 @@ class Source(Protocol):
 class HashwachtMiddleware:
     """Stops uploads that match before the application has them; the rest goes through."""
 
-    def __init__(self, app: App, /, **settings: Any) -> None:
+    def __init__(self, app: App, /, **settings: Unpack[Settings]) -> None:
         """Stand before *app*; for the *settings* see :class:`hashwacht_plugins.intake.Intake`."""
         self._app = app
         self._intake = Intake(**settings)
@@ -73,7 +73,6 @@ class _Guarded(io.RawIOBase):
         """Read *length* bytes from *source*; None: until it ends."""
         self._source, self._left, self._upload = source, length, upload
         self._ready = memoryview(b"")
-        self._ended = False
 
     def readable(self) -> bool:
         return True
@@ -99,7 +98,9 @@ class _Guarded(io.RawIOBase):
         while not self._ready:
             if self._upload.refusal is not None:
                 raise UploadRefused("the upload is refused")
-            if self._ended:
+            if self._upload.closed:
+                raise UploadRefused("the request is over")
+            if self._upload.complete:
                 break
             self._pull()
         return self._ready
@@ -107,30 +108,29 @@ class _Guarded(io.RawIOBase):
     def _pull(self) -> None:
         """Read on and see what may be passed on."""
         upload = self._upload
-        chunk = self._read()
-        upload.receive(chunk)
-        self._ended = not chunk
-        if self._ended:
-            upload.finish()
+        self._read()
         _settle(upload)
         if upload.refusal is not None:
             self._drain()
         self._ready = memoryview(upload.passable())
 
-    def _read(self) -> bytes:
+    def _read(self) -> int:
+        """Take the next chunk of the server; give its length."""
         wanted = CHUNK if self._left is None else min(CHUNK, self._left)
         chunk = self._source.read(wanted) if wanted else b""
         if self._left is not None:
             self._left -= len(chunk)
-        return chunk
+        if chunk:
+            self._upload.receive(chunk)
+        else:
+            self._upload.finish()
+        return len(chunk)
 
     def _drain(self) -> None:
-        """Read what a refused client still sends, so that it comes to reading the answer."""
-        left = DRAIN
-        while not self._ended and left > 0:
-            chunk = self._read()
-            self._ended = not chunk
-            left -= len(chunk)
+        """Read what a refused client still sends."""
+        left, until = DRAIN, time.monotonic() + self._upload.seconds
+        while not self._upload.complete and left > 0 and time.monotonic() < until:
+            left -= self._read()
 
 
 def _settle(upload: Upload) -> None:
@@ -147,66 +147,69 @@ class _Responder:
 
     def __init__(self, app: App, upload: Upload, start_response: StartResponse) -> None:
         self._app, self._upload, self._start_response = app, upload, start_response
-        self._begun = False
+        self._begun = self._sent = False
+        self._answer: Iterable[bytes] = ()
 
     def run(self, environ: Environ) -> Iterator[bytes]:
         """Let the application run, and answer in its place if its upload is refused."""
-        answer: Iterable[bytes] = ()
-        sent = False
         try:
-            try:
-                answer = self._app(environ, self._start)
-                for chunk in answer:
-                    if self._upload.refusal is not None and not sent:
-                        break
-                    sent = sent or bool(chunk)
-                    yield chunk
-            except Exception:
-                if self._upload.refusal is None or sent:
-                    raise
-                _log.debug("the application ended with its upload", exc_info=True)
-            if self._upload.refusal is not None and not sent:
+            yield from self._application(environ)
+            if self._upload.refusal is not None and not self._sent:
                 yield self._refuse(self._upload.refusal)
         finally:
             self._upload.close()
-            close = getattr(answer, "close", None)
+            close = getattr(self._answer, "close", None)
             if close is not None:
                 close()
+
+    def _application(self, environ: Environ) -> Iterator[bytes]:
+        try:
+            self._answer = self._app(environ, self._start)
+            for chunk in self._answer:
+                if self._upload.refusal is not None and not self._sent:
+                    return
+                self._sent = self._sent or bool(chunk)
+                yield chunk
+        except Exception:
+            if self._upload.refusal is None or self._sent:
+                raise
+            _log.debug("the application ended with its upload", exc_info=True)
 
     def _start(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
     ) -> Callable[[bytes], object]:
         """Begin the application's answer, unless another will be given."""
-        if self._upload.refusal is not None:
+        if self._upload.refusal is not None and not self._sent:
             return lambda _: None
         self._begun = True
-        if exc_info is None:
-            return self._start_response(status, headers)
-        return self._start_response(status, headers, exc_info)
+        more = () if exc_info is None else (exc_info,)
+        write = self._start_response(status, headers, *more)
+
+        def noted(chunk: bytes) -> object:
+            self._sent = True
+            return write(chunk)
+
+        return noted
 
     def _refuse(self, refusal: Refusal) -> bytes:
         """Begin our answer; where the application had begun one, PEP 3333 wants a reason."""
-        headers = [
-            ("Content-Type", refusal.content_type),
-            ("Content-Length", str(len(refusal.body))),
-            *refusal.headers,
-        ]
         status = f"{refusal.status} {_PHRASES.get(refusal.status, 'Refused')}"
-        if self._begun:
-            exc_info = (UploadRefused, UploadRefused("the upload is refused"), None)
-            self._start_response(status, headers, exc_info)
-        else:
-            self._start_response(status, headers)
+        reason = (UploadRefused, UploadRefused("the upload is refused"), None)
+        more = (reason,) if self._begun else ()
+        self._start_response(status, refusal.head, *more)
         return refusal.body
 
 
 def _length(environ: Environ) -> int | None:
-    """Say how long the body is (PEP 3333: 0 if nothing is said); None: as long as it comes."""
+    """Say how long the body is; None: as long as it comes.
+
+    Where nothing is said an application should not read (PEP 3333), but some do, and under HTTP/2
+    there may be a body.
+    """
     chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
-    if environ.get("wsgi.input_terminated") or chunked:
-        return None
     text = environ.get("CONTENT_LENGTH") or ""
-    return int(text) if text.isascii() and text.isdigit() else 0
+    stated = text.isascii() and text.isdigit()
+    return int(text) if stated and not (chunked or environ.get("wsgi.input_terminated")) else None
 
 
 def request_of(environ: Environ) -> Request:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import os
+import threading
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -17,10 +19,14 @@ from typing import Any
 from hashwacht.checker import Checker
 from hashwacht.fingerprint.in_process import InProcess
 from hashwacht.fingerprint.plan import Plan
+from hashwacht.in_this_process import InThisProcess
 from hashwacht.match.panel import Panel, Seat
 from hashwacht.pipeline import Pipeline
 from hashwacht.testing.fakes import KnowingMatcher
-from hashwacht.in_this_process import InThisProcess
+from hashwacht.types import Outcome as Known
+from hashwacht.types import Verdict
+from hashwacht.uploads import Circumstances
+from hashwacht.workplace import Checked
 
 BOUNDARY = b"----WebKitFormBoundary7MA4YWxk"
 
@@ -43,6 +49,36 @@ def knowing(*contents: bytes) -> Checker:
         return InThisProcess(Pipeline(InProcess(Plan(("sha256",))), Panel([Seat(matcher)])))
 
     return Checker(opener)
+
+
+class Gate:
+    """A workplace that works when ``open`` is set; it knows one content."""
+
+    def __init__(self, known: bytes = KNOWN) -> None:
+        """Begin closed."""
+        self.open, self.begun, self.done = threading.Event(), threading.Event(), threading.Event()
+        self.seen: list[bytes] = []
+        self._known = known
+
+    def check(self, fd: int, told: Circumstances | None, *, private: bool) -> Checked:
+        """Wait, then read it."""
+        assert private or told is None
+        self.begun.set()
+        assert self.open.wait(20)
+        content = os.pread(fd, 1 << 20, 0)
+        self.seen.append(content)
+        self.done.set()
+        verdict = Verdict(Known.MATCH if content == self._known else Known.NO_MATCH)
+        return Checked(verdict, key=hashlib.sha256(content).hexdigest())
+
+    def close(self) -> None:
+        """Let everybody go."""
+        self.open.set()
+
+
+def descriptors() -> int:
+    """Count what this process has open."""
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # names are enough
 
 
 def file_part(content: bytes, name: bytes = b"a.jpg", field_name: bytes = b"file") -> Part:

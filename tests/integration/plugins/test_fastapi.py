@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import threading
 import warnings
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -17,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from hashwacht import Checked, Checker, Circumstances, Outcome, Reason, Verdict
-from hashwacht.testing.uploads import KNOWN
+from hashwacht import Checker, Outcome, Reason
+from hashwacht.testing.uploads import KNOWN, Gate
 from hashwacht_plugins.asgi import HashwachtMiddleware
 from hashwacht_plugins.policy import Action
 from hashwacht_plugins.starlette import ScannedUpload, ScanUpload
@@ -70,28 +68,11 @@ def test_the_endpoint_gets_the_upload_at_its_beginning_with_its_verdict(
     }
 
 
-class Late:
-    """A workplace that answers when it is closed."""
-
-    def __init__(self) -> None:
-        self.over = threading.Event()
-
-    def check(self, fd: int, told: Circumstances | None, *, private: bool) -> Checked:
-        assert told is not None
-        assert private
-        assert os.fstat(fd).st_size == 100
-        self.over.wait(10)
-        return Checked(Verdict(Outcome.NO_MATCH))
-
-    def close(self) -> None:
-        self.over.set()
-
-
 def test_after_its_time_an_upload_is_undetermined_and_still_readable() -> None:
-    late = Late()
+    late = Gate()
     with Checker(lambda: late) as checker:
         answer = asyncio.run(post(site(checker, 0.01), files={"picture": ("a.jpg", b"x" * 100)}))
-        late.close()
+        late.open.set()
     assert (answer.json()["reason"], answer.json()["size"]) == (Reason.TIMED_OUT, 100)
 
 

@@ -8,12 +8,12 @@ import pytest
 from hashwacht import Checker
 from hashwacht.fingerprint.in_process import InProcess
 from hashwacht.fingerprint.plan import Plan
+from hashwacht.in_this_process import InThisProcess, State
 from hashwacht.match.panel import Panel, Seat
 from hashwacht.pipeline import Pipeline
 from hashwacht.state.store import Store
 from hashwacht.testing.fakes import KnowingMatcher
 from hashwacht.uploads import Uploads
-from hashwacht.in_this_process import InThisProcess, State
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hashwacht import Checker
 from hashwacht.fingerprint.in_process import InProcess
 from hashwacht.fingerprint.plan import Plan
+from hashwacht.in_this_process import InThisProcess
 from hashwacht.match.panel import Panel, Seat
 from hashwacht.pipeline import Pipeline
 from hashwacht.testing.fakes import KnowingMatcher
@@ -28,7 +29,6 @@ from hashwacht.testing.uploads import (
     file_part,
     form,
 )
-from hashwacht.in_this_process import InThisProcess
 from hashwacht_plugins import asgi, wsgi
 
 KNOWN = b"known \r\n--- bytes\r\n------WebKitForm"

@@ -6,41 +6,21 @@ import hashlib
 import multiprocessing
 import os
 import tempfile
-import threading
 from pathlib import Path
 
 import pytest
 
-from hashwacht import Checked, Checker, Circumstances, HashwachtError, Outcome, Reason, Workplace
+from hashwacht import Checker, Circumstances, HashwachtError, Outcome, Reason, Workplace
 from hashwacht.errors import StateBusy
 from hashwacht.state.store import Store
 from hashwacht.testing.bench import ScanBench
 from hashwacht.testing.fakes import KnowingMatcher
-from hashwacht.types import Verdict
+from hashwacht.testing.uploads import Gate, descriptors
 from hashwacht.uploads import Uploads
 
 KNOWN = b"known bytes"
 KEY = hashlib.sha256(KNOWN).hexdigest()
 TOLD = Circumstances("2026-01-01T00:00:00+00:00", "192.0.2.1", 4711, "alice")
-
-
-class Gate:
-    """A workplace that works only when it is told to."""
-
-    def __init__(self) -> None:
-        self.open = threading.Event()
-        self.begun = threading.Event()
-        self.seen: list[bytes] = []
-
-    def check(self, fd: int, told: Circumstances | None, *, private: bool) -> Checked:
-        assert private or told is None
-        self.begun.set()
-        assert self.open.wait(10)
-        self.seen.append(os.pread(fd, 100, 0))
-        return Checked(Verdict(Outcome.NO_MATCH))
-
-    def close(self) -> None:
-        self.open.set()
 
 
 def test_a_path_a_descriptor_and_a_stream_get_the_same_verdict(
@@ -145,7 +125,7 @@ def test_a_full_queue_is_an_answer_at_once() -> None:
 def test_descriptors_are_given_back_when_a_check_ends_or_is_cancelled() -> None:
     gate = Gate()
     with Checker(lambda: gate, threads=1) as checker:
-        before = len(list(Path("/proc/self/fd").iterdir()))
+        before = descriptors()
         with tempfile.TemporaryFile() as file:
             file.write(b"content")
             file.flush()
@@ -155,7 +135,7 @@ def test_descriptors_are_given_back_when_a_check_ends_or_is_cancelled() -> None:
         gate.open.set()  # the file was closed by its owner meanwhile
         running.result(10)
         assert gate.seen == [b"content"]
-        assert len(list(Path("/proc/self/fd").iterdir())) == before
+        assert descriptors() == before
 
 
 def test_a_closed_checker_says_so_and_can_be_closed_again(checker: Checker) -> None:

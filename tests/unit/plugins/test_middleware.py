@@ -8,8 +8,6 @@ import gzip
 import hashlib
 import io
 import json
-import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import wait
@@ -18,14 +16,16 @@ from typing import Any
 
 import pytest
 
-from hashwacht import Checked, Checker, Circumstances, Outcome, Reason, Verdict
+from hashwacht import Checked, Checker, Circumstances, Outcome, Reason
 from hashwacht.testing.fakes import KnowingMatcher
 from hashwacht.testing.uploads import (
     MULTIPART,
     AsgiDriver,
     ChunkedInput,
+    Gate,
     WsgiDriver,
     cut,
+    descriptors,
     field_part,
     file_part,
     form,
@@ -62,28 +62,6 @@ def make(
     yield made
     for each in loops:
         each.close()
-
-
-class Slow:
-    """A workplace that answers when it is let."""
-
-    def __init__(self) -> None:
-        self.may, self.done = threading.Event(), threading.Event()
-
-    def check(self, fd: int, told: Circumstances | None, *, private: bool) -> Checked:
-        assert private
-        assert told is not None
-        assert self.may.wait(10)
-        found = os.pread(fd, 1 << 20, 0)
-        self.done.set()
-        return Checked(Verdict(Outcome.MATCH if found == KNOWN else Outcome.NO_MATCH), key=KEY)
-
-    def close(self) -> None:
-        self.may.set()
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_a_match_is_refused_with_a_text_that_names_no_list(make: Make) -> None:
@@ -157,19 +135,19 @@ def test_an_undetermined_upload_goes_by_the_policy_and_is_kept_for_a_recheck(  #
 def test_the_time_limit_ends_the_waiting_but_not_the_check(
     make: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
-    slow = Slow()
+    slow = Gate(KNOWN)
     with Checker(lambda: slow, threads=1) as checker:
         began = time.monotonic()
         found = make(checker=checker, policy=Policy(seconds=0.05)).send([form(file_part(KNOWN))])
         assert time.monotonic() - began < 5
         assert (found.status, found.told.files[0].checked.reason) == (200, Reason.TIMED_OUT)
-        slow.may.set()
+        slow.open.set()
         assert slow.done.wait(10)
     assert f"an upload that was not waited for matches: {KEY}" in caplog.text
 
 
 def test_a_workplace_that_breaks_is_undetermined(make: Make) -> None:
-    class Broken(Slow):
+    class Broken(Gate):
         def check(self, *_: Any, **__: Any) -> Checked:
             raise ZeroDivisionError
 
@@ -180,7 +158,7 @@ def test_a_workplace_that_breaks_is_undetermined(make: Make) -> None:
 
 def test_what_is_held_in_memory_is_bounded_while_verdicts_are_awaited() -> None:
     """Slow verdicts, many files and a long tail: reading stops at the window."""
-    slow = Slow()
+    slow = Gate()
     sent = form(*[file_part(b"%d" % n * 5000) for n in range(100)], field_part(b"x" * 2_000_000))
     request = Request("POST", "/", "", {"content-type": MULTIPART})
     parts = body_of(request, (), 0)
@@ -192,14 +170,14 @@ def test_what_is_held_in_memory_is_bounded_while_verdicts_are_awaited() -> None:
             held.receive(chunk)
             most = max(most, held.held)
             if held.must_wait:
-                slow.may.set()
+                slow.open.set()
                 wait(held.pending, 10)
                 held.settle(0.0)
-                slow.may.clear()
+                slow.open.clear()
             passed += held.passable()
             assert len(held.pending) <= upload.AT_ONCE
         held.close()
-        slow.may.set()
+        slow.open.set()
     assert sent.startswith(passed)
     assert upload.TAIL <= len(sent) - len(passed) < upload.TAIL + 60_000
     assert most <= upload.WINDOW + 2 * 60_000

@@ -1,0 +1,480 @@
+"""Requests that do not go as they should: cut off, cancelled, given up, answered too early."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+from wsgiref.util import setup_testing_defaults
+from wsgiref.validate import validator
+
+import pytest
+
+from hashwacht import Checked, Checker, Outcome, Reason, Verdict
+from hashwacht.testing.uploads import (
+    KNOWN,
+    MULTIPART,
+    ChunkedInput,
+    Gate,
+    cut,
+    descriptors,
+    field_part,
+    file_part,
+    form,
+    knowing,
+)
+from hashwacht_plugins import asgi, wsgi
+from hashwacht_plugins.policy import Action, OnMatch, OnUndetermined, Policy, Refusal
+
+Message = dict[str, Any]
+
+REFUSED = form(file_part(KNOWN))
+STORED = form(field_part(b"x"), file_part(b"other" * 3000))
+
+
+@pytest.fixture(scope="module")
+def checker() -> Iterator[Checker]:
+    with knowing(KNOWN) as made:
+        made.scan_stream([b"opens what stays open"])
+        yield made
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    made = Gate()
+    yield made
+    made.open.set()
+
+
+class Server:
+    """The ASGI server's side of one request, as uvicorn has it: after the body comes silence."""
+
+    def __init__(self, app: Any, *chunks: bytes, **settings: Any) -> None:
+        self._app = asgi.HashwachtMiddleware(app, **settings)
+        self._messages: list[Message] = []
+        self._gone = asyncio.Event()
+        self.sent: list[Message] = []
+        for number, chunk in enumerate(chunks, 1):
+            self.say({"type": "http.request", "body": chunk, "more_body": number < len(chunks)})
+
+    def say(self, message: Message) -> None:
+        self._messages.append(message)
+
+    async def run(self) -> None:
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/",
+            "headers": [(b"content-type", MULTIPART.encode())],
+        }
+        await self._app(scope, self._receive, self._send)
+
+    async def _receive(self) -> Message:
+        if not self._messages:
+            await self._gone.wait()
+        return self._messages.pop(0)
+
+    async def _send(self, message: Any) -> None:
+        await asyncio.sleep(0)
+        self.sent.append(message)
+
+    @property
+    def statuses(self) -> list[int]:
+        return [each["status"] for each in self.sent if "status" in each]
+
+
+async def body_of(receive: Any) -> bytes:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionError("the client is gone")
+        body, more = body + message["body"], message["more_body"]
+    return body
+
+
+async def answer(send: Any, status: int = 201) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": []})
+    await send({"type": "http.response.body", "body": b"stored"})
+
+
+def settles_at(before: int) -> bool:
+    """Say if no more descriptors are open as soon as the checks that had begun have ended."""
+    deadline = time.monotonic() + 10
+    while descriptors() > before and time.monotonic() < deadline:
+        time.sleep(0.01)  # they end by themselves
+    return descriptors() <= before
+
+
+# Applications that take their time.
+
+
+@pytest.mark.parametrize("sent", [STORED, REFUSED])
+def test_an_application_may_give_up_waiting_and_ask_again_and_loses_nothing(
+    gate: Gate, sent: bytes
+) -> None:
+    """``asyncio.wait_for(receive(), ...)``, Starlette's ``request.is_disconnected()``."""
+    received: list[bytes] = []
+
+    async def impatient(_: Any, receive: Any, send: Any) -> None:
+        async def patiently() -> Message:
+            for _ in range(3):
+                try:
+                    return dict(await asyncio.wait_for(receive(), 0.01))
+                except TimeoutError:
+                    continue
+            gate.open.set()
+            return dict(await receive())
+
+        received.append(await body_of(patiently))
+        await answer(send)
+
+    async def main(checker: Checker) -> list[int]:
+        server = Server(impatient, *cut(sent, 100), checker=checker)
+        await asyncio.wait_for(server.run(), 10)
+        return server.statuses
+
+    with Checker(lambda: gate, threads=1) as checker:
+        assert asyncio.run(main(checker)) == ([201] if sent == STORED else [403])
+    assert received == ([STORED] if sent == STORED else [])
+
+
+def test_a_cancelled_request_ends_at_once_and_leaves_nothing(gate: Gate) -> None:
+    async def main(checker: Checker) -> None:
+        async def reading(_: Any, receive: Any, __: Any) -> None:
+            await body_of(receive)
+
+        server = Server(reading, STORED, checker=checker)
+        task = asyncio.create_task(server.run())
+        assert await asyncio.to_thread(gate.begun.wait, 10)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(task, 5)
+        assert server.sent == []
+
+    with Checker(lambda: gate, threads=1) as checker:
+        asyncio.run(main(checker))  # what an event loop opens first is open now
+        gate.open.set()
+    before = descriptors()
+    gate.open.clear()
+    gate.begun.clear()
+    with Checker(lambda: gate, threads=1) as checker:
+        asyncio.run(main(checker))
+        gate.open.set()
+    assert descriptors() == before
+
+
+def test_a_refused_client_that_does_not_send_the_rest_is_answered_in_time(
+    checker: Checker,
+) -> None:
+    async def reading(_: Any, receive: Any, send: Any) -> None:
+        await body_of(receive)
+        await answer(send)
+
+    async def main() -> list[int]:
+        server = Server(reading, checker=checker, policy=Policy(seconds=0.1))
+        server.say({"type": "http.request", "body": b"no form", "more_body": True})
+        await asyncio.wait_for(server.run(), 5)
+        return server.statuses
+
+    assert asyncio.run(main()) == [400]
+
+
+def test_what_is_no_answer_yet_does_not_keep_the_refusal_back(checker: Checker) -> None:
+    async def hinting(_: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.early_hint", "links": []})
+        await body_of(receive)
+
+    async def main() -> list[int]:
+        server = Server(hinting, REFUSED, checker=checker)
+        await server.run()
+        return server.statuses
+
+    assert asyncio.run(main()) == [403]
+
+
+def test_an_answer_that_has_begun_is_not_disturbed_but_the_file_stays_incomplete(
+    checker: Checker, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def hasty(_: Any, receive: Any, send: Any) -> None:
+        await answer(send, 202)
+        with pytest.raises(ConnectionError):
+            await body_of(receive)
+
+    async def main() -> list[int]:
+        server = Server(hasty, *cut(REFUSED, 50), checker=checker)
+        await server.run()
+        return server.statuses
+
+    assert asyncio.run(main()) == [202]
+    assert "has answered already" in caplog.text
+
+
+def test_an_application_that_reads_nothing_answers_as_it_likes(checker: Checker) -> None:
+    before = descriptors()
+
+    async def closed(_: Any, __: Any, send: Any) -> None:
+        await answer(send, 401)
+
+    async def main() -> list[int]:
+        server = Server(closed, REFUSED, checker=checker)
+        await server.run()
+        return server.statuses
+
+    assert asyncio.run(main()) == [401]
+    assert descriptors() == before
+
+
+def test_who_reads_on_after_the_end_gets_nothing_and_keeps_nothing(checker: Checker) -> None:
+    async def main() -> None:
+        left: list[Any] = []
+
+        async def forgetful(_: Any, receive: Any, send: Any) -> None:
+            left.append(receive)
+            await answer(send)
+
+        server = Server(forgetful, *cut(STORED, 200), checker=checker)
+        await server.run()
+        before = descriptors()
+        for _ in range(3):
+            assert await left[0]() == {"type": "http.disconnect"}
+        assert descriptors() == before
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("read", [False, True], ids=["before the body", "after the verdict"])
+def test_errors_of_the_application_pass_and_leave_nothing(checker: Checker, read: bool) -> None:
+    async def broken(_: Any, receive: Any, __: Any) -> None:
+        if read:
+            await body_of(receive)
+        else:
+            await receive()
+        raise LookupError("its own")
+
+    async def main() -> None:
+        server = Server(broken, *cut(STORED, 8000, 12_000), checker=checker)
+        with pytest.raises(LookupError, match="its own"):
+            await server.run()
+
+    asyncio.run(main())
+    before = descriptors()
+    asyncio.run(main())
+    assert descriptors() == before
+
+
+def test_a_client_may_vanish_at_any_byte(checker: Checker) -> None:
+    sent = form(field_part(b"x"), file_part(KNOWN), file_part(b"other"))
+
+    async def reading(_: Any, receive: Any, send: Any) -> None:
+        await body_of(receive)
+        await answer(send)
+
+    async def main() -> None:
+        for place in range(len(sent) + 1):
+            server = Server(reading, checker=checker)
+            server.say({"type": "http.request", "body": sent[:place], "more_body": True})
+            server.say({"type": "http.disconnect"})
+            try:
+                await asyncio.wait_for(server.run(), 10)
+            except ConnectionError:
+                assert server.statuses == []
+            else:
+                assert server.statuses == [403]  # the verdict came first
+
+    asyncio.run(main())
+    before = descriptors()
+    asyncio.run(main())
+    assert settles_at(before)
+
+
+def test_more_uploads_than_anybody_can_check_are_all_answered(gate: Gate) -> None:
+    """One thread, one place to wait: the others are told at once, and nothing is stuck."""
+
+    async def main(checker: Checker) -> list[Any]:
+        told: list[Any] = []
+
+        async def reading(scope: Any, receive: Any, send: Any) -> None:
+            await body_of(receive)
+            told.append(scope["hashwacht"].files[0].checked.reason)
+            await answer(send)
+
+        servers = [Server(reading, *cut(STORED, 5000), checker=checker) for _ in range(20)]
+        tasks = [asyncio.create_task(each.run()) for each in servers]
+        while len(told) < 18:  # noqa: ASYNC110  # they end by themselves
+            await asyncio.sleep(0)
+        gate.open.set()
+        await asyncio.wait_for(asyncio.gather(*tasks), 20)
+        assert [each.statuses for each in servers] == [[201]] * 20
+        return told
+
+    with Checker(lambda: gate, threads=1, waiting=1) as checker:
+        told = asyncio.run(main(checker))
+    assert told == [Reason.OVER_LIMIT] * 18 + [None] * 2
+
+
+# WSGI.
+
+
+def call(app: Any, body: Any, **more: Any) -> tuple[list[str], bytes]:
+    """Send one request; give the statuses that the server was told, and the answer."""
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": "POST",
+        "CONTENT_TYPE": MULTIPART,
+        "wsgi.input": body,
+        **more,
+    }
+    setup_testing_defaults(environ)
+    statuses: list[str] = []
+    written: list[bytes] = []
+
+    def start_response(status: str, _: Any, exc_info: Any = None) -> Callable[[bytes], object]:
+        if exc_info is not None and written:
+            raise exc_info[1]
+        statuses.append(status)
+        return written.append
+
+    given = app(environ, start_response)
+    try:
+        for chunk in given:
+            written.append(chunk)  # noqa: PERF402  # the one that is written to in between
+    finally:
+        if hasattr(given, "close"):
+            given.close()
+    return statuses, b"".join(written)
+
+
+def reading(environ: Any, start_response: Any) -> Iterable[bytes]:
+    while environ["wsgi.input"].read(64 << 10):
+        pass
+    start_response("201 Created", [("Content-Type", "text/plain")])
+    return [b"stored"]
+
+
+class Broken(ChunkedInput):
+    """A connection that breaks where the chunks end."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        return super().read(size) or self._break()
+
+    def _break(self) -> bytes:
+        raise ConnectionResetError
+
+
+def test_over_wsgi_too_a_client_may_vanish_at_any_byte(checker: Checker) -> None:
+    app = wsgi.HashwachtMiddleware(reading, checker=checker)
+    sent = form(field_part(b"x"), file_part(KNOWN), file_part(b"other"))
+
+    def every_place() -> None:
+        for place in range(len(sent)):
+            try:
+                statuses, _ = call(app, Broken([sent[:place]]), CONTENT_LENGTH=str(len(sent)))
+            except ConnectionResetError:
+                continue
+            assert statuses == ["403 Forbidden"]  # the verdict came first
+
+    every_place()
+    before = descriptors()
+    every_place()
+    assert settles_at(before)
+
+
+@pytest.mark.parametrize("sent", [STORED, REFUSED])
+def test_both_sides_keep_to_the_letter_of_pep_3333(checker: Checker, sent: bytes) -> None:
+    inner = validator(reading)
+
+    def strict(environ: Any, start_response: Any) -> Iterable[bytes]:
+        del environ["hashwacht"]  # it wants none but strings under names without a dot
+        given: Iterable[bytes] = inner(environ, start_response)
+        return given
+
+    app = validator(wsgi.HashwachtMiddleware(strict, checker=checker))
+    statuses, _ = call(app, io.BytesIO(sent), CONTENT_LENGTH=str(len(sent)), QUERY_STRING="")
+    assert statuses == (["201 Created"] if sent == STORED else ["403 Forbidden"])
+
+
+def test_a_body_of_which_no_length_is_told_is_looked_at(checker: Checker) -> None:
+    """HTTP/2 needs no length: bridges from ASGI to WSGI then give none."""
+    app = wsgi.HashwachtMiddleware(reading, checker=checker)
+    assert call(app, io.BytesIO(REFUSED))[0] == ["403 Forbidden"]
+    assert call(app, io.BytesIO(STORED))[0] == ["201 Created"]
+
+
+def test_an_application_may_read_in_another_thread_but_not_after_the_end(
+    checker: Checker,
+) -> None:
+    inputs: list[Any] = []
+
+    def threaded(environ: Any, start_response: Any) -> Iterable[bytes]:
+        inputs.append(environ["wsgi.input"])
+        thread = threading.Thread(target=environ["wsgi.input"].read, args=(100,))
+        thread.start()
+        thread.join(10)
+        start_response("200 OK", [])
+        return [b"x"]
+
+    app = wsgi.HashwachtMiddleware(threaded, checker=checker)
+    assert call(app, ChunkedInput(cut(STORED, 200)), CONTENT_LENGTH=str(len(STORED)))[0] == [
+        "200 OK"
+    ]
+    before = descriptors()
+    with pytest.raises(OSError, match="over"):
+        inputs[0].read()
+    assert descriptors() == before
+
+
+def test_what_was_written_already_is_not_taken_back(checker: Checker) -> None:
+    def writing(environ: Any, start_response: Any) -> Iterable[bytes]:
+        start_response("202 Accepted", [])(b"begun")
+        environ["wsgi.input"].read()
+        raise AssertionError
+
+    app = wsgi.HashwachtMiddleware(writing, checker=checker)
+    with pytest.raises(OSError, match="refused"):
+        call(app, io.BytesIO(REFUSED), CONTENT_LENGTH=str(len(REFUSED)))
+
+
+def test_an_answer_that_nobody_fetches_leaves_nothing(checker: Checker) -> None:
+    before = descriptors()
+    app = wsgi.HashwachtMiddleware(reading, checker=checker)
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "CONTENT_TYPE": MULTIPART,
+        "wsgi.input": io.BytesIO(STORED),
+    }
+    answer: Any = app(environ, lambda *_: lambda _: None)
+    answer.close()
+    assert descriptors() == before
+
+
+# Settings.
+
+
+def test_a_policy_takes_the_words_and_refuses_what_it_does_not_know_at_once() -> None:
+    policy = Policy(on_match="hold", on_undetermined="reject")  # type: ignore[arg-type]  # the words
+    assert (policy.on_match, policy.on_undetermined) == (OnMatch.HOLD, OnUndetermined.REJECT)
+    for wrong in ({"on_match": "block"}, {"on_malformed": "observe"}, {"seconds": -1}):
+        with pytest.raises(ValueError, match=r"not a valid|less than"):
+            Policy(**wrong)
+
+
+def test_a_refusal_that_could_not_be_sent_is_refused_at_once() -> None:
+    for status, header in ((100, ""), (600, ""), (403, "a\r\nSet-Cookie: b")):
+        with pytest.raises(ValueError, match=r"no status|more than one line"):
+            Refusal(status, b"", headers=(("X", header),))
+    with pytest.raises(TypeError, match="bytes"):
+        Refusal(403, "text")  # type: ignore[arg-type]  # what is wrong with it
+
+
+def test_of_all_that_applies_the_strictest_counts() -> None:
+    match = Checked(Verdict(Outcome.MATCH))
+    silent = Checked(Verdict(Outcome.UNDETERMINED, reason=Reason.UNANSWERED))
+    policy = Policy(on_match=OnMatch.HOLD)
+    assert policy.decide([match], malformed=False)[0] is Action.HOLD
+    assert policy.decide([match], malformed=True) == (Action.REJECT, policy.malformed)
+    strict = Policy(on_undetermined=OnUndetermined.REJECT)
+    assert strict.decide([match, silent], malformed=True) == (Action.REJECT, strict.refused)
+    assert strict.decide([silent], malformed=False) == (Action.REJECT, strict.unavailable)
