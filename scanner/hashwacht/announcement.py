@@ -96,7 +96,10 @@ class Watch(Protocol):
     """Watches roots.  What it cannot watch it says by ``missed``; it raises only at its start."""
 
     def start(self, roots: Sequence[Root], listener: Listener) -> None:
-        """Watch from now on: what happens after this returned is announced or missed."""
+        """Watch from now on: what happens after this returned is announced or missed.
+
+        Called again with other roots, those that are watched already go on being watched.
+        """
 
     def tend(self) -> None:
         """Look after the watches: roots that came back, died, or were replaced.

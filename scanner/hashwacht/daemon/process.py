@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from hashwacht import __version__, compose
@@ -83,7 +82,7 @@ class _Process:
         seeing = Seeing(
             store,
             queue,
-            partial(build, settings.daemon.watch, settings.daemon.sockets / "watcher.sock"),
+            build(settings.daemon.watch, settings.daemon.sockets / "watcher.sock"),
             lambda roots: Canary(roots, 2 * self._settings.daemon.canary),
         )
         parts = self._parts(settings)

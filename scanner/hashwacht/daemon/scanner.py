@@ -181,10 +181,10 @@ class Scanner:
     def _tend(self) -> None:
         """Look after the watch and the roots: the only thread that does."""
         while not self._stop.is_set():
-            parts = self._current.now
-            if parts.roots.moved:
+            if (parts := self._current.now).roots.moved:
                 _log.info("a link in the path of a root leads somewhere else now")
                 self._replace(parts.resolved())
+            self._seeing.begin(self._current.now.roots)
             self._seeing.tend(self._journaler.healthy, self._current.now.settings.canary)
             self.tended()
             with suppress(Empty):
@@ -192,9 +192,8 @@ class Scanner:
                     self._replace(coming)
 
     def _replace(self, parts: Parts) -> None:
-        """Work with other parts from now on.  Both watches run for a moment: no event is lost."""
+        """Work with other parts from now on."""
         self._current.replace(parts)
-        self._seeing.begin(parts.roots)
         self._written()
 
     def _retry(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 import time
@@ -45,18 +46,22 @@ class Seeing:
         self,
         store: Store,
         listener: Listener,
-        make_watch: Callable[[], Watch],
+        watch: Watch,
         make_canaries: Callable[[Sequence[Root]], Canaries],
+        *,
         clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Watch nothing yet."""
-        self._store, self._listener, self._clock = store, listener, clock
-        self._make_watch, self._make_canaries = make_watch, make_canaries
-        self._watch: Watch | None = None
+        """Watch nothing yet.  *steady* gives seconds from anywhere, and is never set."""
+        self._store, self._listener = store, listener
+        self._clock, self._steady = clock, steady
+        self._watch, self._make_canaries = watch, make_canaries
         self._canaries: Canaries | None = None
         self._roots: Roots | None = None
-        self._canary_due = 0.0
+        self._canary_due = -math.inf
+        self._began = steady()
         self._said: dict[tuple[str, Cause], float] = {}
+        self._sung: dict[str, float] = {}
         self.canary: dict[str, float] = {}
         self.event: dict[str, float] = {}
 
@@ -65,40 +70,40 @@ class Seeing:
         now = self._clock()
         if self._canaries is not None and self._canaries.seen(announcement):
             self.canary[announcement.root] = now
+            self._sung[announcement.root] = self._steady()
             return True
         self.event[announcement.root] = now
         return False
 
     def hear_missed(self, missed: Missed) -> None:
         """Take note of what the watch could not do."""
-        self._said[missed.root, missed.cause] = self._clock()
+        self._said[missed.root, missed.cause] = self._steady()
 
     def begin(self, roots: Roots) -> None:
-        """Watch these from now on; those of before as well until these are watched.
+        """Watch these from now on; if they are watched already, nothing changes.
 
-        What was written before is a gap of every root that was not watched already.
+        What was written before is a gap of every root that was not watched already.  May be called
+        again if it fails.
         """
-        if self._roots is not None and _places(self._roots) == _places(roots):
-            self._roots = roots
-            return
-        before = self._watch
-        known = {} if self._roots is None else {each.name: each.path for each in self._roots.all}
-        self._end_lasting()
-        watched = tuple(root.watched for root in roots.all)
-        watch = self._make_watch()
-        watch.start(watched, self._listener)
-        self._watch, self._roots = watch, roots
-        self._canaries, self._canary_due = self._make_canaries(watched), 0.0
-        if before is not None:
-            before.close()
-        now = self._clock()
-        last = self._store.gaps.watched()
+        if self._roots is None or _places(self._roots) != _places(roots):
+            self._end_lasting()
+            watched = tuple(root.watched for root in roots.all)
+            self._watch.start(watched, self._listener)
+            self._note(roots)
+            self._canaries, self._canary_due = self._make_canaries(watched), -math.inf
+            self._began = self._steady()
+        self._roots = roots
+
+    def _note(self, roots: Roots) -> None:
+        """Write down which roots are watched now, and what was missed of them before."""
+        known = {} if self._roots is None else _places(self._roots)
+        now, last = self._clock(), self._store.gaps.watched()
         with self._store.transaction():
             self._store.gaps.retire([root.name for root in roots.all], now)
-            for root in watched:
+            for root in roots.all:
                 if known.get(root.name) != root.path:
-                    self._open_first(root, last.get(root.name), now)
-            self._beat(now)
+                    self._open_first(root.watched, last.get(root.name), now)
+            self._beat(roots, now)
 
     def _open_first(self, root: Root, last: Watched | None, now: float) -> None:
         if last is None or last.path != root.path:
@@ -112,21 +117,21 @@ class Seeing:
         *healthy* is until when (Unix time) all that was announced is in the journal, *every* how
         many seconds lie between two canaries.
         """
-        assert self._watch is not None
         assert self._canaries is not None
+        assert self._roots is not None
         self._watch.tend()
-        now = self._clock()
-        for missed in self._canaries.overdue():
-            self._listener.missed(missed)
-            self._watch.renew(missed.root)
-        if now >= self._canary_due:
-            self._canary_due = now + every
+        if self._clock() - healthy <= every:  # else it may have been announced, and not heard
+            for missed in self._canaries.overdue():
+                self._listener.missed(missed)
+                self._watch.renew(missed.root)
+        if self._steady() >= self._canary_due:
+            self._canary_due = self._steady() + every
             for missed in self._canaries.write_all():
                 self._listener.missed(missed)
         over = [gap.id for gap in self._store.gaps.list_open() if self._is_over(gap)]
         if over:
-            self._store.gaps.end(over, now)
-        self._beat(healthy)
+            self._store.gaps.end(over, self._clock())
+        self._beat(self._roots, healthy)
 
     def _is_over(self, gap: Gap) -> bool:
         """Say if what lasted is over: the root is there again, the canary sings again."""
@@ -135,11 +140,11 @@ class Seeing:
             return False
         if gap.cause is Cause.UNMOUNTED:
             return _is_there(gap.path or root.path)
-        said = self._said.get((gap.root, gap.cause), gap.began)
+        said = self._said.get((gap.root, gap.cause), self._began)
         if gap.cause is Cause.DEAD_WATCH and not self._is_unproven(gap.root):
-            return self.canary.get(gap.root, 0.0) > said
+            return self._sung.get(gap.root, -math.inf) > said
         lasts = gap.cause in {Cause.DEAD_WATCH, Cause.WATCH_LIMIT}
-        return lasts and self._clock() - said > SILENCE
+        return lasts and self._steady() - said > SILENCE
 
     def _is_unproven(self, root: str) -> bool:
         return self._canaries is not None and root in self._canaries.unproven
@@ -153,9 +158,8 @@ class Seeing:
         ]
         self._store.gaps.end(lasting, self._clock())
 
-    def _beat(self, at: float) -> None:
+    def _beat(self, roots: Roots, at: float) -> None:
         """Note until when which roots were watched: all that miss nothing just now."""
-        assert self._roots is not None
         blind = {
             gap.root
             for gap in self._store.gaps.list_open()
@@ -164,15 +168,14 @@ class Seeing:
         self._store.gaps.beat(
             [
                 Watched(root.name, root.path, at, *found)
-                for root in self._roots.all
+                for root in roots.all
                 if root.name not in blind and (found := identity(root.path))
             ]
         )
 
     def close(self) -> None:
         """Watch no more."""
-        if self._watch is not None:
-            self._watch.close()
+        self._watch.close()
 
 
 def _places(roots: Roots) -> dict[str, bytes]:

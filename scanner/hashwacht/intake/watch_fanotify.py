@@ -40,19 +40,22 @@ class _Line:
 
     def __init__(self, path: Path, roots: Sequence[Root], listener: Listener) -> None:
         """Connect and wait until all is marked.  Raises OSError."""
-        self._roots, self._listener = roots, listener
+        self._listener = listener
+        self._roots: Sequence[Root] = ()
         self._ready = threading.Event()
         self._pinged: float | None = None
         self._closed = False
         self.broken = ""
         self._socket = connect(path, _MARKING)
-        try:
-            self._socket.sendall(watch(roots))
-        except BaseException:
-            self._socket.close()
-            raise
         self._thread = threading.Thread(target=self._read_on, name="watcher", daemon=True)
         self._thread.start()
+        self.watch(roots)
+
+    def watch(self, roots: Sequence[Root]) -> None:
+        """Have these watched from now on; closed and ConnectionError if that fails."""
+        self._coming = roots
+        self._ready.clear()
+        self._say(watch(roots))
         if not self._ready.wait(_MARKING) or self.broken:
             self.close()
             raise ConnectionError(self.broken or "it does not mark the roots")
@@ -96,9 +99,8 @@ class _Line:
             self.broken = self.broken or "the watcher has gone"
         except (OSError, Nonsense) as error:
             self.broken = self.broken or str(error)
-        ready = self._ready.is_set()
         self._ready.set()
-        if ready and not self._closed:
+        if not self._closed:
             for each in self._roots:
                 self._listener.missed(Missed(each.name, Cause.DEAD_WATCH, self.broken))
 
@@ -115,7 +117,8 @@ class _Line:
                 self._listener.announce(Announcement(name, path, tree, closed))
         elif kind == MISSED:
             self._listener.missed(read_missed(body))
-        elif kind == READY:
+        elif kind == READY:  # what comes behind it goes by the numbers of the new ones
+            self._roots = self._coming
             self._ready.set()
         elif kind == PING:
             self._pinged = None
@@ -140,6 +143,10 @@ class FanotifyWatch:
     def start(self, roots: Sequence[Root], listener: Listener) -> None:
         """Watch from now on; without a watcher, everything is missed."""
         self._roots, self._listener = list(roots), listener
+        if self._line is not None:
+            with suppress(ConnectionError):  # the next look finds it broken, and connects anew
+                self._line.watch(self._roots)
+            return
         deadline = time.monotonic() + self._patience
         while (problem := self._connect()) and time.monotonic() < deadline:
             time.sleep(0.1)

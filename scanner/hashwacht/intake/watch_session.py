@@ -22,6 +22,7 @@ from hashwacht.intake.mounts import Mounts
 from hashwacht.intake.places import Finder, Place
 from hashwacht.intake.watch_wire import (
     PING,
+    READY,
     RENEW,
     WATCH,
     Bits,
@@ -76,16 +77,20 @@ class Session:
                     raise Nonsense("roots were expected")
                 self._roots = read_watch(body)
         self._socket.settimeout(0)
-        group = fanotify.open_group()
-        mounts = Mounts()
+        self._group = fanotify.open_group()
+        self._mounts = Mounts()
         try:
-            self._marks = Marks(self._roots, group, mounts, time.monotonic)
-            self._tell(self._marks.begin())
-            self._out += frame(0, b"R")
-            self._serve(group, mounts, stop)
+            self._begin()
+            self._serve(self._group, self._mounts, stop)
         finally:
-            mounts.close()
-            os.close(group)
+            self._mounts.close()
+            os.close(self._group)
+
+    def _begin(self) -> None:
+        """Mark what the roots stand on, and say that it is done."""
+        self._marks = Marks(self._roots, self._group, self._mounts, time.monotonic)
+        self._tell(self._marks.begin())
+        self._out += frame(0, READY)
 
     def _serve(self, group: int, mounts: Mounts, stop: threading.Event) -> None:
         looked = time.monotonic()
@@ -115,6 +120,9 @@ class Session:
         for kind, body in self._cutter.feed(read):
             if kind == PING:
                 self._out += frame(0, PING)
+            elif kind == WATCH:
+                self._roots = read_watch(body)
+                self._begin()
             elif kind == RENEW:
                 self._tell(self._marks.anew(read_renew(body, len(self._roots))))
             else:

@@ -41,10 +41,15 @@ class WatchdogWatch:
     def start(self, roots: Sequence[Root], listener: Listener) -> None:
         """Watch from now on.  Raises OSError if /proc cannot be read."""
         self._listener = listener
-        self._mounts = Mounts()
-        self._roots = {each.name: _Watched(each) for each in roots}
-        for each in self._roots.values():
-            self._begin(each, None)
+        if not self._roots:
+            self._mounts = Mounts()
+        for each in [each for each in self._roots.values() if each.root not in roots]:
+            self._end(each)
+            del self._roots[each.root.name]
+        for root in roots:
+            if root.name not in self._roots:
+                self._roots[root.name] = _Watched(root)
+                self._begin(self._roots[root.name], None)
 
     def tend(self) -> None:
         """Begin anew with what came back, died or was replaced; look after the others."""

@@ -17,13 +17,13 @@ from hashwacht.announcement import Cause, Missed, Root
 from hashwacht.wire.frames import HEAD, Nonsense, frame, read_head
 
 WATCH = b"W"
-"""To the watcher: watch these roots, from now on and until we hang up."""
+"""To the watcher: watch these roots, from now on and until we hang up or name others."""
 RENEW = b"N"
 """To the watcher: watch this root anew."""
 PING = b"P"
 """To the watcher, and back from it at once."""
 READY = b"R"
-"""From the watcher: everything is marked, or said to be missed."""
+"""From the watcher: everything is marked, or said to be missed.  What follows is of these roots."""
 NAMES = b"A"
 """From the watcher: announcements."""
 MISSED = b"M"

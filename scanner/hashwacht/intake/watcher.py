@@ -48,7 +48,7 @@ def serve(
 ) -> None:
     """Serve every scanner that connects until *stop* is set.
 
-    There are two for a while when a scanner begins anew, with other roots.  *socket_path* is
+    There are two for a while when a scanner begins anew.  *socket_path* is
     where to make the socket, or the descriptor of one that listens already.  *ready* is called
     when it serves, *alive* about twice a second as long as all that it does goes on.  To be
     called by the first thread of a process of its own: it gives up privileges for good.  Raises

@@ -101,6 +101,7 @@ class DaemonBench:
     settings: DaemonSettings = field(default_factory=lambda: DaemonSettings(quiet=0.05, canary=1.0))
     fingerprinter: Callable[[], Fingerprinter] = lambda: InProcess(Plan(("sha256",)))
     watch: Callable[[], Watch] = WatchdogWatch
+    clock: Callable[[], float] = time.time
     panel: Callable[[], Panel] | None = None
     own: tuple[bytes, ...] = ()
     jobs: int = 2
@@ -132,10 +133,13 @@ class DaemonBench:
         seeing = Seeing(
             self.store,
             queue,
-            self.watch,
+            self.watch(),
             lambda roots: Canary(roots, 2 * self.settings.canary),
+            clock=self.clock,
         )
-        scanner = Scanner(store=self.store, parts=self.parts(), queue=queue, seeing=seeing)
+        scanner = Scanner(
+            store=self.store, parts=self.parts(), queue=queue, seeing=seeing, clock=self.clock
+        )
         stop, failures = threading.Event(), list[BaseException]()
 
         def run() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 
-from hashwacht.announcement import Cause
+from hashwacht.announcement import Cause, Root
 from hashwacht.testing.watch_contract import WatchCase
 from hashwacht.testing.watching import OwnMounts, Watching, watching, write
 
@@ -36,6 +36,26 @@ class WatchRootsContract:
             here.covered(case.directory / "root/a", case.directory / "root2/b")
             found = {(each.root, each.path[-2:]) for each in here.ear.heard}
             assert found == {("root", b"/a"), ("root2", b"/b")}
+
+    def test_other_roots_are_taken_while_those_of_before_are_watched_on(
+        self, case: WatchCase
+    ) -> None:
+        """What has happened in them and was not yet heard of is not lost."""
+        with case.watching("goes") as here:
+            goes, comes = case.directory / "goes", case.directory / "comes"
+            comes.mkdir()
+            early = [here.top / f"{number}" for number in range(300)]
+            for path in early:
+                write(path)
+            here.watch.start([Root("root", bytes(here.top)), Root("comes", bytes(comes))], here.ear)
+            here.covered(*early)
+            here.ear.forget()
+            for path in (goes / "late", comes / "late", here.top / "late"):
+                write(path)
+            here.covered(comes / "late", here.top / "late")
+            here.watch.tend()
+            assert {each.root for each in here.ear.heard} == {"root", "comes"}
+            assert not here.ear.gaps
 
     def test_a_root_that_is_not_there_is_a_gap_until_it_comes(self, case: WatchCase) -> None:
         """It is said when it is missing, and once more when it has come."""

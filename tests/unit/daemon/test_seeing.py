@@ -10,6 +10,7 @@ import pytest
 from hashwacht.announcement import Announcement, Cause, Listener, Missed, Root
 from hashwacht.daemon.roots import Roots
 from hashwacht.daemon.seeing import SILENCE, Seeing
+from hashwacht.errors import StateError
 from hashwacht.settings import RootSettings
 from hashwacht.state.store import Store
 
@@ -17,7 +18,12 @@ from hashwacht.state.store import Store
 class Quiet:
     """A watch that has nothing to say, and who listens to it."""
 
-    def start(self, roots: Sequence[Root], listener: Listener) -> None: ...
+    def __init__(self) -> None:
+        self.started: list[Sequence[Root]] = []
+
+    def start(self, roots: Sequence[Root], _listener: Listener) -> None:
+        self.started.append(roots)
+
     def tend(self) -> None: ...
     def renew(self, root: str) -> None: ...
     def close(self) -> None: ...
@@ -55,7 +61,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def seeing(store: Store, clock: Clock, root: Path, *, can_be_written: bool) -> Seeing:
-    made = Seeing(store, Quiet(), Quiet, lambda _: Birds(can_be_written=can_be_written), clock)
+    birds = Birds(can_be_written=can_be_written)
+    made = Seeing(store, Quiet(), Quiet(), lambda _: birds, clock=clock, steady=clock)
     made.begin(Roots([RootSettings("web", root)], (), ()))
     missed = Missed("web", Cause.DEAD_WATCH)
     store.gaps.open(missed, clock.now, None)
@@ -95,3 +102,26 @@ def test_where_no_canary_can_be_written_it_is_over_after_long_silence(
     clock.now += 2
     made.tend(clock.now, 30.0)
     assert lasting(store) == []
+
+
+def test_other_roots_that_could_not_be_written_down_are_begun_again(
+    store: Store, tmp_path: Path
+) -> None:
+    """What was in a new root before is a gap, however often the disk was full."""
+    watch, web, other = Quiet(), RootSettings("web", tmp_path), tmp_path / "other"
+    other.mkdir()
+    made = Seeing(store, Quiet(), watch, lambda _: Birds(can_be_written=True))
+    made.begin(Roots([web], (), ()))
+    more = Roots([web, RootSettings("other", other)], (), ())
+    with store.transaction() as writer:
+        writer.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON gaps BEGIN SELECT RAISE(FAIL, ''); END"
+        )
+    with pytest.raises(StateError):
+        made.begin(more)
+    with store.transaction() as writer:
+        writer.execute("DROP TRIGGER full")
+    made.begin(more)
+    made.begin(more)
+    assert {gap.root for gap in store.gaps.list_open()} == {"web", "other"}
+    assert [len(roots) for roots in watch.started] == [1, 2, 2]
