@@ -6,6 +6,7 @@ handed out twice at a time.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -19,6 +20,7 @@ from hashwacht.daemon.looks import Look, Seen, Task
 from hashwacht.daemon.parts import Current, Parts
 from hashwacht.daemon.patience import patiently
 from hashwacht.daemon.reader import Means
+from hashwacht.daemon.rest import OPEN_TIMES
 from hashwacht.scan.wanted import wanted
 from hashwacht.state.journal import Entry
 from hashwacht.state.store import Store
@@ -63,7 +65,8 @@ class Dispatcher:
         self._more = False
         self._reading: Counter[Lane] = Counter()
         self._hot = Hot()
-        self._uploaded_at = 0.0
+        self._looked_at = math.inf
+        self._uploaded_at = -math.inf
         self.round = self._done_at = time.monotonic()
         self._turns = 0
 
@@ -101,7 +104,7 @@ class Dispatcher:
         with self._lock:
             self._reading[entry.lane] -= 1
         if isinstance(look, Seen) and look.fingerprint and entry.lane is Lane.UPLOAD:
-            self._hot.read(entry.path, settings.quiet, settings.busy, self._clock())
+            self._hot.read(entry.path, settings.quiet, settings.busy)
         if entry.lane is Lane.RECONCILE:
             self.bell.set()
 
@@ -118,7 +121,7 @@ class Dispatcher:
     def _hand_out(self) -> bool:
         """Hand out what may be handed out now; False if that was nothing."""
         with self._current.using() as parts:
-            now = self._clock()
+            now = self._now(parts)
             means: Means | None = None
             for entry in self._choose(parts, now):
                 root = parts.roots.wanted(entry.path)
@@ -129,6 +132,15 @@ class Dispatcher:
                 self._give(entry, root.name, means)
             return means is not None
 
+    def _now(self, parts: Parts) -> float:
+        """Look at the clock; if it was set back, let nobody wait until it is as late again."""
+        now = self._clock()
+        if now < self._looked_at:
+            longest = max(parts.settings.busy, OPEN_TIMES * parts.settings.quiet)
+            self._store.journal.hurry(now + longest, now)
+        self._looked_at = now
+        return now
+
     def _choose(self, parts: Parts, now: float) -> list[Entry]:
         room = CAPACITY - len(self._flying)
         self._more = room < CAPACITY // 4
@@ -136,18 +148,18 @@ class Dispatcher:
             return []
         uploads = self._cool(self._free(Lane.UPLOAD, now, room), parts, now)
         if uploads:
-            self._uploaded_at = now
+            self._uploaded_at = time.monotonic()
             self._turns += len(uploads)
-        reconciled = min(self._places(parts, now), room - len(uploads))
+        reconciled = min(self._places(parts), room - len(uploads))
         if uploads and self._turns < SHARE:
             reconciled = 0
         elif uploads:
             reconciled, self._turns = min(reconciled, 1), 0
         return [*uploads, *self._free(Lane.RECONCILE, now, max(0, reconciled))]
 
-    def _places(self, parts: Parts, now: float) -> int:
+    def _places(self, parts: Parts) -> int:
         """Say how many of a walk's files may go: they leave a worker to uploads that may come."""
-        calm = now - self._uploaded_at > CALM
+        calm = time.monotonic() - self._uploaded_at > CALM
         workers = AHEAD * parts.jobs if calm else max(1, parts.jobs - 1)
         flying = sum(each.lane is Lane.RECONCILE for each in list(self._flying.values()))
         return min(workers - self._reading[Lane.RECONCILE], RECONCILED - flying)
@@ -165,8 +177,8 @@ class Dispatcher:
     def _cool(self, entries: list[Entry], parts: Parts, now: float) -> list[Entry]:
         """Put off what was read a moment ago, and the moment before."""
         quiet, busy = parts.settings.quiet, parts.settings.busy
-        due = {entry: self._hot.due(entry.path, quiet, busy) for entry in entries}
-        hot = {entry: at for entry, at in due.items() if at > now}
+        left = {entry: self._hot.left(entry.path, quiet, busy) for entry in entries}
+        hot = {entry: now + seconds for entry, seconds in left.items() if seconds}
         if hot:
             self._store.journal.postpone(hot)
         return [entry for entry in entries if entry not in hot]

@@ -6,6 +6,7 @@ A log that is appended to every second would otherwise be read wholly every seco
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 
 from hashwacht.daemon.rest import pause
@@ -22,8 +23,9 @@ class Hot:
         self._lock = threading.Lock()
         self._read: OrderedDict[bytes, tuple[float, int]] = OrderedDict()
 
-    def read(self, path: bytes, quiet: float, busy: float, now: float) -> None:
-        """Note that a file is read now (Unix time); a quiet while makes it a fresh one."""
+    def read(self, path: bytes, quiet: float, busy: float) -> None:
+        """Note that a file is read now; a quiet while makes it a fresh one."""
+        now = time.monotonic()
         with self._lock:
             last, times = self._read.pop(path, (now, -1))
             again = now - last <= 2 * pause(quiet, busy, max(times, 0))
@@ -31,10 +33,10 @@ class Hot:
             if len(self._read) > REMEMBERED:
                 self._read.popitem(last=False)
 
-    def due(self, path: bytes, quiet: float, busy: float) -> float:
-        """Say from when on (Unix time) a file may be read once more."""
+    def left(self, path: bytes, quiet: float, busy: float) -> float:
+        """Say in how many seconds a file may be read once more; 0: now."""
         with self._lock:
             if path not in self._read:
                 return 0.0
             last, times = self._read[path]
-        return last + pause(quiet, busy, times)
+        return max(0.0, last + pause(quiet, busy, times) - time.monotonic())

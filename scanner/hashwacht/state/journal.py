@@ -110,6 +110,16 @@ class Journal:
                 [(due, entry.id, entry.generation) for entry, due in entries.items()],
             )
 
+    def hurry(self, latest: float, now: float) -> None:
+        """Let everything be due *now* that is due after *latest*: the clock was set back since."""
+        with self._database.transaction() as writer:
+            for lane in Lane:
+                writer.execute(
+                    "UPDATE journal SET due = ? WHERE tree = 0 AND lane = ? AND due > ?",
+                    (now, lane, latest),
+                )
+            writer.execute("UPDATE journal SET due = ? WHERE tree = 1 AND due > ?", (now, latest))
+
     def depth(self) -> dict[Lane, int]:
         """Count the entries of every lane.  Reads an index wholly."""
         return {lane: self.depth_of(lane) for lane in Lane}

@@ -64,6 +64,15 @@ class JournalMachine(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.now += seconds
 
+    @rule(seconds=st.sampled_from([1.0, 100.0]))
+    def set_the_clock_back(self, seconds: float) -> None:
+        """Nothing is due later than it could be by this clock."""
+        self.now -= seconds
+        self.tested.hurry(self.now + 5.0, self.now)
+        for path, row in self.rows.items():
+            if row.due > self.now + 5.0:
+                self.rows[path] = replace(row, due=self.now)
+
     @rule(path=paths, lane=lanes, tree=st.booleans(), closed=st.booleans())
     def announce(self, path: bytes, lane: Lane, tree: bool, closed: bool) -> None:
         self.version += 1
