@@ -43,6 +43,15 @@ def remove(path: Path) -> None:
     sync_directory(path.parent)
 
 
+def make_directory(path: Path) -> None:
+    """Make a directory, 0700, with all above it, and make their names durable; it may be there."""
+    if path.is_dir():
+        return
+    make_directory(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
+    sync_directory(path.parent)
+
+
 def sync_directory(path: Path | bytes) -> None:
     """Make the names in a directory durable."""
     fd = os.open(path, _READ | os.O_DIRECTORY)

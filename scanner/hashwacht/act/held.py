@@ -92,7 +92,7 @@ class Ledger:
 
     def claim(self, file: tuple[int, int]) -> Claim | None:
         """Claim the hold of *file* for this process; None if another has.  Raises OSError."""
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        durable.make_directory(self._directory)
         return Claim.take(self._path(file).with_suffix(".lock"))
 
     def read(self, file: tuple[int, int]) -> Held | None:

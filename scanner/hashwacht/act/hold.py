@@ -23,7 +23,7 @@ from typing import TypeVar
 from hashwacht.act.held import Held, Ledger
 from hashwacht.act.refusal import Obstacle, Refusal
 from hashwacht.act.syscalls import generation, is_immutable
-from hashwacht.act.way import COMMAND_SECONDS, Way, way
+from hashwacht.act.way import COMMAND_SECONDS, Given, Way, way
 from hashwacht.act.whereabouts import find_file
 from hashwacht.settings import HoldKind
 
@@ -32,13 +32,10 @@ Done = TypeVar("Done")
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """A file can be served again.
-
-    *changed*: somebody had given it other permissions already, and those were left.
-    """
+    """A file can be served again, with the permissions that it has been *given*."""
 
     held: Held
-    changed: bool = False
+    given: Given = Given.ITS_OWN
 
 
 class Hold:
@@ -96,13 +93,13 @@ class Hold:
                 if _is_another(fd, held):
                     self._ledger.remove(file)
                     return Refusal(Obstacle.GONE, "its number belongs to another file by now")
-                changed = self._way(held.by).release(fd, held, case)
+                given = self._way(held.by).release(fd, held, case)
             finally:
                 os.close(fd)
-            if isinstance(changed, Refusal):
-                return changed
+            if isinstance(given, Refusal):
+                return given
             self._ledger.remove(file)
-            return Released(held, changed)
+            return Released(held, given)
 
         return self._claimed(file, act)
 

@@ -91,7 +91,7 @@ class Ending:
     dev: int = 0
     ino: int = 0
     missing: tuple[str, ...] = ()
-    """Extended attributes that the place it was restored to does not take."""
+    """Extended attributes that its new place does not take, or that could not be kept."""
 
 
 @dataclass(frozen=True, slots=True)

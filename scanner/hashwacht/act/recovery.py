@@ -25,6 +25,7 @@ from types import MappingProxyType
 
 from hashwacht import paths
 from hashwacht.act.claim import Claim
+from hashwacht.act.durable import sync_here
 from hashwacht.act.holding import Holding, identity
 from hashwacht.act.record import Record, State
 from hashwacht.act.shelf import Entry, Shelf
@@ -222,6 +223,7 @@ def _settle_restoring(entry: Entry, record: Record) -> Recovered:
                 holding.discard()
                 holding.remove()
         if identity(parent, name) == new:
+            sync_here(parent.fd)  # the name first, for the sealed content goes now
             return Recovered(entry.id, Outcome.RESTORED, end_restoring(entry, record))
     record = replace(record, state=State.SEALED, ending=None)
     entry.write(record)

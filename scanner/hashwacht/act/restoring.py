@@ -146,7 +146,7 @@ def _fill(fd: int, intent: Record, task: _Restoring) -> Record | Refusal:
     if writing.sha256() != intent.key:
         return Refusal(Obstacle.DAMAGED, "the content that was sealed is another one")
     writing.finish()
-    missing = tuple(paths.show(each) for each in attributes.put(fd))
+    missing = tuple(paths.show(each) for each in (*attributes.unread, *attributes.put(fd)))
     os.fsync(fd)
     made = os.fstat(fd)
     assert intent.ending is not None

@@ -97,12 +97,10 @@ class Shelf:
 
     def prepare(self) -> None:
         """Make the directories, for us alone.  Raises OSError."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in (self.path, self._entries, self._open):
+            durable.make_directory(path)
         self.path.chmod(0o700)
-        for path in (self._entries, self._open):
-            path.mkdir(mode=0o700, exist_ok=True)
         self._keep_reserve()
-        durable.sync_directory(self.path)
 
     def spend_reserve(self) -> bool:
         """Give the space back that was kept; False if none was."""

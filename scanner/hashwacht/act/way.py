@@ -7,6 +7,7 @@ import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from hashwacht.act.held import Held
@@ -17,6 +18,19 @@ from hashwacht.settings import HoldKind
 COMMAND_SECONDS = 30.0
 """How long the operator's program may take."""
 
+_SET_ID = stat.S_ISUID | stat.S_ISGID
+
+
+class Given(StrEnum):
+    """With which permissions a file was released."""
+
+    ITS_OWN = "its-own"
+    """Those that holding had taken away."""
+    OTHERS = "others"
+    """Somebody had given it other ones already, and those were left."""
+    LESS = "less"
+    """Its own without set-user-id or set-group-id, which this process may not give."""
+
 
 class Way(Protocol):
     """How.  Only releasing raises OSError, if nothing was done."""
@@ -24,8 +38,8 @@ class Way(Protocol):
     def hold(self, fd: int, case: str) -> Refusal | None:
         """Hold the file open as *fd*; a refusal if it could not be held."""
 
-    def release(self, fd: int, held: Held, case: str) -> bool | Refusal:
-        """Release it; *fd* is only a place (O_PATH).  True if somebody had changed it meanwhile."""
+    def release(self, fd: int, held: Held, case: str) -> Given | Refusal:
+        """Release it; *fd* is only a place (O_PATH)."""
 
 
 def way(by: HoldKind, command: Sequence[str], limit: float) -> Way:
@@ -43,13 +57,15 @@ class _ByMode:
             return Refusal.of(error, "taking its permissions away")
         return None
 
-    def release(self, fd: int, held: Held, case: str) -> bool | Refusal:
+    def release(self, fd: int, held: Held, case: str) -> Given | Refusal:
         del case
-        mode = stat.S_IMODE(os.fstat(fd).st_mode)
-        if mode == 0 and held.mode:
-            os.chmod(f"/proc/self/fd/{fd}", held.mode)  # noqa: PTH101  # fchmod refuses O_PATH
+        found = _mode(fd)
+        if found not in (0, held.mode):
+            return Given.OTHERS
+        if found != held.mode:
+            _set_mode(fd, held.mode)
             _sync(fd)
-        return mode not in (0, held.mode)
+        return Given.ITS_OWN if _mode(fd) == held.mode else Given.LESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +76,9 @@ class _ByCommand:
     def hold(self, fd: int, case: str) -> Refusal | None:
         return self._call("hold", fd, case)
 
-    def release(self, fd: int, held: Held, case: str) -> bool | Refusal:
+    def release(self, fd: int, held: Held, case: str) -> Given | Refusal:
         del held
-        return self._call("release", fd, case) or False
+        return self._call("release", fd, case) or Given.ITS_OWN
 
     def _call(self, verb: str, fd: int, case: str) -> Refusal | None:
         if not self.command:
@@ -72,6 +88,25 @@ class _ByCommand:
         except OSError as error:
             return Refusal(Obstacle.COMMAND_FAILED, f"{verb}: {error.strerror}")
         return None if ended.code == 0 else Refusal(Obstacle.COMMAND_FAILED, f"{verb}: {ended}")
+
+
+def _mode(fd: int) -> int:
+    return stat.S_IMODE(os.fstat(fd).st_mode)
+
+
+def _set_mode(fd: int, mode: int) -> None:
+    """Give a file its permissions, or at least those of them that let it be served.
+
+    RestrictSUIDSGID= (systemd.exec(5)) forbids to set the other two, and without CAP_FSETID the
+    kernel leaves out set-group-id without saying so (chmod(2)).
+    """
+    path = f"/proc/self/fd/{fd}"  # fchmod(2) refuses O_PATH
+    try:
+        os.chmod(path, mode)  # noqa: PTH101  # no path of ours
+    except PermissionError:
+        if not mode & _SET_ID:
+            raise
+        os.chmod(path, mode & ~_SET_ID)  # noqa: PTH101  # the same
 
 
 def _sync(fd: int) -> None:

@@ -11,6 +11,7 @@ from hashwacht.act.record import Ending, Record, State
 from hashwacht.act.recovery import Outcome
 from hashwacht.act.refusal import Obstacle, Refusal
 from hashwacht.act.vault import Vault
+from hashwacht.act.way import Given
 from hashwacht.casework.hands import Done, Fate, Undone
 from hashwacht.paths import show, to_json
 from hashwacht.state.audit_line import JSON
@@ -33,6 +34,12 @@ _HOLDABLE = frozenset(
     }
 )
 """Obstacles to sealing after which the file is certainly still where it was."""
+
+_GIVEN = {
+    Given.ITS_OWN: "",
+    Given.OTHERS: "permissions that it had got meanwhile stay",
+    Given.LESS: "without set-user-id or set-group-id, which the service may not give",
+}
 
 
 class FileHands:
@@ -68,7 +75,7 @@ class FileHands:
             if done.reason is Obstacle.UNKNOWN:  # a crash came between releasing and recording
                 return Done()
             return _undone(done)
-        return Done(detail="permissions that it had got meanwhile stay" if done.changed else "")
+        return Done(detail=_GIVEN[done.given])
 
     def restore(
         self,

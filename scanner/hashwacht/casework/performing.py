@@ -82,7 +82,8 @@ class Performer:
                 return self._failed(page, place, done)
             if isinstance(done, Undone):
                 return self._ended(page, place, PlaceState.GONE, Act.GONE, str(done))
-            return self._ended(page, place, PlaceState.RELEASED, Act.RELEASED, why)
+            detail = f"{why}; {done.detail}" if done.detail else why
+            return self._ended(page, place, PlaceState.RELEASED, Act.RELEASED, detail)
 
     def gone(self, place: Place, detail: str, *, rewritten: bool) -> Place:
         """Record that the content of a place is not there any more.

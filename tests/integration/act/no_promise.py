@@ -5,11 +5,9 @@ Arguments: a directory.  Writes one line of JSON.
 
 from __future__ import annotations
 
-import ctypes
+import errno
 import json
 import os
-import platform
-import struct
 import sys
 from pathlib import Path
 
@@ -18,31 +16,8 @@ from hashwacht.act.refusal import Refusal
 from hashwacht.act.restoring import Restored
 from hashwacht.act.syscalls import rename_no_replace
 from hashwacht.act.vault import Vault
+from hashwacht.testing.refused_calls import refuse_renameat2
 from hashwacht.testing.vaults import Look, dress, judge, names, seal
-
-NUMBERS = {"x86_64": 316, "aarch64": 276}
-LOAD, EQUAL, RETURN = 0x20, 0x15, 0x06  # BPF: load a word, jump if equal, return
-EINVAL_NUMBER = 22
-ALLOW, EINVAL = 0x7FFF0000, 0x00050000 | EINVAL_NUMBER
-NO_NEW_PRIVILEGES, SECCOMP, FILTER = 38, 22, 2
-
-
-def refuse_renameat2() -> None:
-    """Have every renameat2 of this process fail."""
-    code = b"".join(
-        struct.pack("<HBBI", *each)
-        for each in (
-            (LOAD, 0, 0, 0),
-            (EQUAL, 0, 1, NUMBERS[platform.machine()]),
-            (RETURN, 0, 0, EINVAL),
-            (RETURN, 0, 0, ALLOW),
-        )
-    )
-    libc = ctypes.CDLL(None, use_errno=True)
-    buffer = ctypes.create_string_buffer(code)
-    program = struct.pack("@HP", 4, ctypes.addressof(buffer))
-    if libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0) or libc.prctl(SECCOMP, FILTER, program, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl")
 
 
 def main(home: Path) -> dict[str, object]:
@@ -57,7 +32,7 @@ def main(home: Path) -> dict[str, object]:
     try:
         rename_no_replace(-1, b"a", -1, b"b")
     except OSError as error:
-        assert error.errno == EINVAL_NUMBER, error  # noqa: PT017  # else the filter does nothing
+        assert error.errno == errno.EINVAL, error  # noqa: PT017  # else the filter does nothing
     sealed = seal(vault, path)
     gone = not path.exists()
     path.write_bytes(b"taken")

@@ -18,6 +18,7 @@ from hashwacht.act.held import Held
 from hashwacht.act.hold import Hold, Released
 from hashwacht.act.program import TAIL
 from hashwacht.act.refusal import Obstacle, Refusal
+from hashwacht.act.way import Given
 from hashwacht.settings import HoldKind
 from hashwacht.testing.processes import wait_for
 from hashwacht.testing.vaults import Look, dress, names
@@ -113,7 +114,7 @@ def test_permissions_given_after_holding_stay_after_the_release(
     picture.chmod(0o600)
     released = by_mode.release(bytes(picture), number(picture), CASE)
     assert isinstance(released, Released)
-    assert released.changed
+    assert released.given is Given.OTHERS
     assert mode(picture) == 0o600
 
 
@@ -238,7 +239,7 @@ while status:
     died_with = path.stat().st_mode & 0o7777
     held = holds.hold(fd, bytes(path), "{}")
     released = holds.release(bytes(path), held.file, "{}")
-    seen.append((died_with, held.mode, released.changed, path.stat().st_mode & 0o7777))
+    seen.append((died_with, held.mode, released.given, path.stat().st_mode & 0o7777))
 print(json.dumps([seen, len(list(Path(sys.argv[2]).glob("*.json")))]))
 """
 
@@ -251,7 +252,7 @@ def test_the_mode_survives_a_death_at_every_step(picture: Path, tmp_path: Path) 
     seen, left = json.loads(done.stdout)
     assert len(seen) > 15
     assert {died_with for died_with, *_ in seen} == {0, 0o640}
-    assert {tuple(rest) for _, *rest in seen} == {(0o640, False, 0o640)}
+    assert {tuple(rest) for _, *rest in seen} == {(0o640, Given.ITS_OWN, 0o640)}
     assert left == 0
 
 

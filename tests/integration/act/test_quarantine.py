@@ -467,7 +467,9 @@ def test_a_held_file_is_restored_with_the_mode_it_had_before(
     assert path.stat().st_mode & 0o7777 == 0o644
 
 
-def test_more_attributes_than_anybody_needs_do_not_save_a_file(vault: Vault, memory: Path) -> None:
+def test_more_attributes_than_anybody_needs_do_not_save_a_file(
+    vault: Vault, memory: Path, keys: KeyPair
+) -> None:
     """On this file system each may have 64 KiB: they are not all kept, and that is said."""
     path = memory / "picture"
     path.write_bytes(b"content")
@@ -481,3 +483,7 @@ def test_more_attributes_than_anybody_needs_do_not_save_a_file(vault: Vault, mem
     assert sum(len(value) for _, value in attributes.xattrs) <= MOST_XATTRS
     assert len(attributes.xattrs) + len(attributes.unread) == 200
     assert vault.find(sealed.id) == sealed.record
+    restored = vault.restore(sealed.id, [keys.secret], who="me")
+    assert isinstance(restored, Restored)
+    assert restored.record.ending is not None
+    assert len(restored.record.ending.missing) == len(attributes.unread), "and that is said again"
