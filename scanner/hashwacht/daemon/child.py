@@ -14,11 +14,21 @@ from dataclasses import dataclass
 
 from hashwacht.errors import ExitCode
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
-"""Seconds before a part that ended is started again: the first time, doubling, and at most."""
 
-SETTLED = 30.0
-"""Seconds after which a part counts as running well: the next pause is the first one again."""
+@dataclass(frozen=True, slots=True)
+class Pauses:
+    """Seconds before a part that ended is started again: the *first* time, doubling, at most.
+
+    After *settled* seconds it counts as running well: the next pause is the first one again.
+    """
+
+    first: float = 0.5
+    longest: float = 30.0
+    settled: float = 30.0
+
+    def after(self, failures: int) -> float:
+        """Give the pause after so many failures in a row, the first of them being 1."""
+        return min(self.longest, self.first * 2.0 ** min(failures - 1, 30))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +43,13 @@ class Part:
 class Child:
     """Runs one part as long as it is wanted.  For one thread: the supervisor's."""
 
-    def __init__(self, part: Part, environ: Mapping[str, str]) -> None:
+    def __init__(self, part: Part, environ: Mapping[str, str], pauses: Pauses) -> None:
         """Start nothing yet: it is *due* at once (by the monotonic clock; None while it runs).
 
         *retired* says that it is not wanted any more once it has ended.
         """
         self.part = part
-        self._environ = dict(environ)
+        self._environ, self._pauses = dict(environ), pauses
         self._process: subprocess.Popen[bytes] | None = None
         self._fd = -1
         self._started = 0.0
@@ -82,11 +92,11 @@ class Child:
         assert self._process is not None
         code = self._process.wait()
         os.close(self._fd)
-        lived = time.monotonic() - self._started
-        self._failures = 0 if lived >= SETTLED or self._renewed else self._failures + 1
         pause = 0.0
         if not self._renewed:
-            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(max(self._failures - 1, 0), 30))
+            lived = time.monotonic() - self._started
+            self._failures = 1 if lived >= self._pauses.settled else self._failures + 1
+            pause = self._pauses.after(self._failures)
         self._process, self._renewed = None, False
         self.due = time.monotonic() + pause
         return code, pause

@@ -15,7 +15,7 @@ from types import FrameType
 
 from hashwacht import compose
 from hashwacht.daemon import courier
-from hashwacht.daemon.child import Part
+from hashwacht.daemon.child import Part, Pauses
 from hashwacht.daemon.inherited import inherited
 from hashwacht.daemon.logs import set_up
 from hashwacht.daemon.notify import Notifier
@@ -27,6 +27,9 @@ from hashwacht.settings import Configuration, WatchKind
 from hashwacht.wire.sockets import listen
 
 log = logging.getLogger(__name__)
+
+PAUSES = Pauses()
+"""What a part that fails over and over has to wait for."""
 
 
 class Running:
@@ -79,7 +82,9 @@ class Running:
             serve(listening.detach(), stop, ready=notifier.ready, alive=notifier.alive)
         return ExitCode.OK
 
-    def all(self, arguments: tuple[str, ...], say: Callable[[str], None]) -> ExitCode:
+    def all(
+        self, arguments: tuple[str, ...], say: Callable[[str], None], pauses: Pauses = PAUSES
+    ) -> ExitCode:
         """Run all parts that the configuration needs, as children that are called by *arguments*.
 
         Raises ConfigurationError without a root, StateBusy if it is running already.
@@ -110,7 +115,7 @@ class Running:
 
             names = ", ".join(root.name for root in settings.roots)
             say(f"watching {names}; ^C stops")
-            return Supervisor(parts, self._environ, say).run()
+            return Supervisor(parts, self._environ, say, pauses).run()
 
     @staticmethod
     def end_with(parent: int) -> None:

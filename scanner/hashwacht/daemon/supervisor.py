@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from hashwacht.daemon.child import Child, Part, described
+from hashwacht.daemon.child import Child, Part, Pauses, described
 from hashwacht.errors import ExitCode, HashwachtError
 
 GRACE = 60.0
@@ -33,10 +33,15 @@ class Supervisor:
     """Runs the parts until it is told to stop.  In the main thread: it handles signals."""
 
     def __init__(
-        self, parts: Parts, environ: Mapping[str, str], say: Callable[[str], None]
+        self,
+        parts: Parts,
+        environ: Mapping[str, str],
+        say: Callable[[str], None],
+        pauses: Pauses,
     ) -> None:
         """*environ* is the environment of the parts; *say* tells people one line."""
         self._parts, self._environ, self._say = parts, environ, say
+        self._pauses = pauses
         self._children: dict[str, Child] = {}
         self._ending = False
         self._kill_at: float | None = None
@@ -68,7 +73,7 @@ class Supervisor:
             else:
                 self._retire(child)
         for name, part in wanted.items():
-            self._children.setdefault(name, Child(part, self._environ))
+            self._children.setdefault(name, Child(part, self._environ, self._pauses))
 
     def _start_due(self) -> None:
         for child in self._children.values():

@@ -1,6 +1,7 @@
 """Every process of the daemon killed at random instants, an outage in between: none unasked.
 
-``HASHWACHT_KILLS`` says how often; the figure of a full run is 200.
+``HASHWACHT_KILLS`` says how often; the figure of a full run is 200.  The supervisor's pauses are
+short here: after 200 kills it would else wait half a minute before each start.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ import hashlib
 import os
 import random
 import subprocess
+import sys
 import threading
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
@@ -26,6 +29,7 @@ from hashwacht.testing.services import Hma
 from hashwacht.testing.watching import may_use_fanotify
 from hashwacht.types import Outcome
 
+DAEMON = Path(__file__).parent / "hasty_daemon.py"
 KILLS = int(os.environ.get("HASHWACHT_KILLS", "9"))
 KNOWN = [b"known %d" % number for number in range(5)]
 PARTS = ("scanner", "courier", "watcher")
@@ -55,9 +59,9 @@ class Uploader(threading.Thread):
                 self.known.add(bytes(path))
 
 
-def part(daemon: int, name: str) -> psutil.Process | None:
+def part(supervisor: int, name: str) -> psutil.Process | None:
     """Find the child that is this part of the daemon."""
-    for each in psutil.Process(daemon).children():
+    for each in psutil.Process(supervisor).children():
         try:
             if name in each.cmdline() and each.status() != psutil.STATUS_ZOMBIE:
                 return each
@@ -66,19 +70,28 @@ def part(daemon: int, name: str) -> psutil.Process | None:
     return None
 
 
-def kill(daemon: int, name: str, after: float) -> None:
+def kill(supervisor: int, name: str, after: float) -> None:
     """Kill a part some time after it is there."""
-    wait_for(lambda: part(daemon, name) is not None, 60)
+    wait_for(lambda: part(supervisor, name) is not None, 60)
     threading.Event().wait(after)
-    if (found := part(daemon, name)) is not None:
-        found.kill()
+    found = part(supervisor, name)
+    assert found is not None, "it ended by itself"
+    found.kill()
+    found.wait(60)
 
 
-def drain(daemon: subprocess.Popen[bytes]) -> None:
-    """Read away what it says, so that it need not wait for us."""
-    for pipe in (daemon.stdout, daemon.stderr):
-        assert pipe is not None
-        threading.Thread(target=pipe.read, daemon=True).start()
+@contextmanager
+def daemon(program: Program) -> Iterator[int]:
+    """Run all parts; give the number of their supervisor."""
+    with (program.home / "daemon.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, DAEMON], env=program.environment, stdout=log, stderr=log
+        )
+        try:
+            yield process.pid
+        finally:
+            process.terminate()
+            process.wait(60)
 
 
 def in_the_end(state: Path, root: Path, known: set[bytes]) -> None:
@@ -106,18 +119,14 @@ def test_whatever_is_killed_whenever_nothing_stays_unasked(
         program.ask("hma", server.url, 'signal_types = { md5 = "md5" }')
         with program.configuration.open("a") as file:
             file.write(f'[daemon]\nwatch = "fanotify"\n[roots.web]\npath = "{root}"\n')
-        with program.start("daemon") as daemon:
-            drain(daemon)
-            try:
-                uploader.start()
-                for number in range(KILLS):
-                    service.ready = not KILLS // 3 <= number < 2 * KILLS // 3  # else: an outage
-                    kill(daemon.pid, PARTS[number % 3], chance.uniform(0.05, 1.5))
-                service.ready = True
-                uploader.ended.set()
-                uploader.join()
-                in_the_end(program.home / "state", root, uploader.known)
-            finally:
-                daemon.terminate()
+        with daemon(program) as supervisor:
+            uploader.start()
+            for number in range(KILLS):
+                service.ready = not KILLS // 3 <= number < 2 * KILLS // 3  # else: an outage
+                kill(supervisor, PARTS[number % 3], chance.uniform(0.05, 1.5))
+            service.ready = True
+            uploader.ended.set()
+            uploader.join()
+            in_the_end(program.home / "state", root, uploader.known)
     assert uploader.files > 10 * KILLS
     assert AuditLog(program.home / "state" / FILE_NAME).verify() is None

@@ -1,0 +1,14 @@
+"""``hashwacht daemon`` that starts a killed part again at once, however often it was killed."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from hashwacht.daemon.child import Pauses
+from hashwacht.daemon.running import Running
+from hashwacht.settings import load
+
+if __name__ == "__main__":
+    running = Running(lambda: load(os.environ, uid=os.geteuid()), os.environ)
+    sys.exit(running.all(("daemon",), print, Pauses(first=0.05, longest=0.05)))
