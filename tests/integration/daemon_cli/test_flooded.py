@@ -1,0 +1,87 @@
+"""More files than the kernel, or we, can tell of, in a root that is replaced: none unasked.
+
+``HASHWACHT_FLOOD`` says how many; the figure of a full run is 100,000.  With
+``--log-cli-level=INFO`` it is told how long that took.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from hashwacht.announcement import Cause
+from hashwacht.state.audit import FILE_NAME, AuditLog
+from hashwacht.state.store import Store
+from hashwacht.testing.daemon_bench import unasked
+from hashwacht.testing.kernel import small_queue
+from hashwacht.testing.processes import wait_for
+from hashwacht.testing.program import Program
+from hashwacht.testing.watching import may_use_fanotify
+
+FLOOD = Path(__file__).parent / "flood.py"
+FILES = int(os.environ.get("HASHWACHT_FLOOD", "4000"))
+FULL = {Cause.OVERFLOW, Cause.QUEUE_FULL}
+OTHER = {Cause.REPLACED, Cause.UNMOUNTED}
+
+pytestmark = pytest.mark.alone
+log = logging.getLogger(__name__)
+
+
+@pytest.fixture(params=[("watchdog", "inotify"), ("fanotify", "fanotify")], ids=lambda p: p[1])
+def watch(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Give a kind of watch, with room for few events in the kernel."""
+    setting, kernel = request.param
+    if kernel == "fanotify" and not may_use_fanotify():
+        pytest.skip("fanotify needs CAP_SYS_ADMIN")
+    try:
+        with small_queue(kernel):
+            yield setting
+    except PermissionError as error:
+        pytest.skip(f"the kernel's queue cannot be made small: {error}")
+
+
+def settled(store: Store) -> bool:
+    """Say if nothing is left to do."""
+    return not any(store.journal.depth().values()) and not store.gaps.list_open()
+
+
+def test_a_flood_leaves_nothing_unasked_and_no_gap_open(
+    program: Program, tmp_path: Path, watch: str
+) -> None:
+    root, state = tmp_path / "storage", program.home / "state"
+    root.mkdir()
+    with program.configuration.open("a") as file:
+        file.write(f'[daemon]\nwatch = "{watch}"\nqueue = 1000\n[roots.web]\npath = "{root}"\n')
+    with program.start("daemon") as daemon:
+        for pipe in (daemon.stdout, daemon.stderr):
+            assert pipe is not None
+            threading.Thread(target=pipe.read, daemon=True).start()
+        try:
+            wait_for((state / "state.db").exists, 60)
+            with closing(Store.open(state)) as store:
+                wait_for(lambda: bool(store.gaps.last_walk("web")), 60)
+                began = time.monotonic()
+                subprocess.run([sys.executable, FLOOD, root, str(FILES)], check=True)
+                written = time.monotonic() - began
+                wait_for(lambda: settled(store) and not unasked(store, root), 60 + FILES / 200)
+                took = time.monotonic() - began
+                files = sum(len(names) for _, _, names in os.walk(root))
+                gaps = store.gaps.latest(9999)
+        finally:
+            daemon.terminate()
+    counts = Counter(gap.cause.value for gap in gaps)
+    log.info("%d files in %.1f s, all asked after %.1f s; %s", files, written, took, counts)
+    assert files >= FILES
+    assert FULL & {gap.cause for gap in gaps}
+    assert OTHER & {gap.cause for gap in gaps}
+    assert AuditLog(state / FILE_NAME).verify() is None
