@@ -130,13 +130,18 @@ class Hold:
             os.close(fd)
         return held if kept else None
 
-    def mode_before(self, fd: int) -> int | None:
-        """Give the permissions that the open file gets back; None if none are taken away now."""
+    def of(self, fd: int) -> Held | None:
+        """Give the hold of an open file; None if it is not kept from anybody now."""
         found = os.fstat(fd)
         held = self.find((found.st_dev, found.st_ino))
-        if held is None or held.by is not HoldKind.MODE or held.generation != generation(fd):
+        if held is None or held.generation != generation(fd) or not _in_force(held, found):
             return None
-        return held.mode if _in_force(held, found) else None
+        return held
+
+    def mode_before(self, fd: int) -> int | None:
+        """Give the permissions that the open file gets back; None if none are taken away now."""
+        held = self.of(fd)
+        return held.mode if held is not None and held.by is HoldKind.MODE else None
 
     def all(self) -> Iterator[Held]:
         """Give all holds."""

@@ -68,6 +68,11 @@ class FileHands:
         detail = "its owner had given it permissions again" if done.again else ""
         return Done(held=str(done.by), detail=detail)
 
+    def holding(self, fd: int) -> str:
+        """Look it up by the file itself, whatever its name is now."""
+        held = self._hold.of(fd)
+        return "" if held is None else str(held.by)
+
     def release(self, place: Place, case: Mapping[str, JSON]) -> Done | Undone:
         """Give back what holding took."""
         done = self._hold.release(place.path, _file(place), json.dumps(case))

@@ -13,6 +13,7 @@ the hands what became of the file.  So settling the same file again changes noth
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -73,7 +74,7 @@ class Casework:
         self._placing = Placing(Guard(book.store.places, book.store.floods, guard))
         self._performer = Performer(book, hands)
         self._uploaded = Uploaded(book, turn)
-        self._asked = 0.0
+        self._begun, self._asked = False, 0.0
         self._stuck: set[str] = set()
 
     def settle(self, found: Found) -> Action:
@@ -96,6 +97,8 @@ class Casework:
         uploads that web applications have told about.  Raises StateError.
         """
         self._recover()
+        if not self._begun:
+            self._begin(now)
         if now - self._asked >= UPLOADED:
             self._asked = now
             self._uploaded.open_cases()
@@ -140,7 +143,22 @@ class Casework:
             if known.state.live:
                 same_file = (known.file.dev, known.file.ino) == (found.id.dev, found.id.ino)
                 self._performer.gone(known, _OTHER, rewritten=same_file)
-        return here
+        return here or self._moved_here(found)
+
+    def _moved_here(self, found: Found) -> Place | None:
+        """Record a held file that was moved here while nobody watched; None if it is none."""
+        held = self._hands.holding(found.fd) if found.fd is not None and _is_shut(found.fd) else ""
+        if not held:
+            return None
+        with self._book.page() as page:
+            return self._placing.met(page, self._store.cases.find(found.key), found, held)
+
+    def _begin(self, now: float) -> None:
+        """Have released what a policy of before held because nobody could answer."""
+        hold = [name for name, root in self._roots.items() if _holds(root)]
+        with self._turn.taken():
+            self._store.places.free_undetermined(hold, now)
+        self._begun = True
 
     def _recover(self) -> None:
         """Settle what was interrupted; of what cannot be settled people are told once."""
@@ -182,8 +200,9 @@ class Casework:
         verdict = found.verdict
         if verdict.outcome is Outcome.MATCH or verdict.suppressed:
             return False
-        holds = self._root(found.root).undetermined is OnUndetermined.HOLD
-        if verdict.outcome is Outcome.UNDETERMINED and holds:
+        if verdict.outcome is Outcome.UNDETERMINED and _holds(self._root(found.root)):
+            return False
+        if found.fd is not None and _is_shut(found.fd):  # it may be held, and moved here
             return False
         return not self._store.places.live(found.path) and not self._store.cases.find(found.key)
 
@@ -192,10 +211,20 @@ class Casework:
         return self._roots.get(name) or RootSettings(name)
 
 
+def _holds(root: RootSettings) -> bool:
+    """Say if what is undetermined is held there."""
+    return root.undetermined is OnUndetermined.HOLD
+
+
 def _lifts(found: Found, place: Place) -> bool:
     """Say if a verdict ends a holding: not if an answer is missing that once was a match."""
     missing = found.verdict.outcome is Outcome.UNDETERMINED
     return bool(place.held) and (not missing or place.rule == UNDETERMINED)
+
+
+def _is_shut(fd: int) -> bool:
+    """Say if nobody may open a file, as if it were held.  Costs as little as can be."""
+    return stat.S_IMODE(os.fstat(fd).st_mode) == 0
 
 
 @contextmanager

@@ -72,6 +72,9 @@ class Hands(Protocol):
     def hold(self, fd: int, place: Place, case: Mapping[str, JSON]) -> Done | Undone:
         """Keep it from being served."""
 
+    def holding(self, fd: int) -> str:
+        """Give what undoes the holding of an open file; empty if it is not held."""
+
     def release(self, place: Place, case: Mapping[str, JSON]) -> Done | Undone:
         """Let it be served again."""
 

@@ -21,6 +21,9 @@ from hashwacht.types import Outcome
 UNDETERMINED = "undetermined"
 """The rule by which a file is held that nobody can say anything about."""
 
+MOVED = "moved"
+"""The rule of a held file that was moved while nobody watched."""
+
 _UNDONE = frozenset({PlaceState.WAITING, PlaceState.FAILED, PlaceState.PENDING})
 _DECIDED = _UNDONE | {PlaceState.HELD}
 _TRIED_AGAIN = frozenset({PlaceState.FAILED, PlaceState.HELD})
@@ -60,6 +63,12 @@ class Placing:
         if fresh and kept.state is not PlaceState.PENDING:  # else it is told when it is done
             tell_place(page, kept)
         return kept
+
+    def met(self, page: Page, case: Case | None, found: Found, held: str) -> Place:
+        """Record a held file at a place where it was not held: it was moved there unseen."""
+        rule = UNDETERMINED if case is None else MOVED
+        place = _new(page, found, Decision(Action.HOLD, rule))
+        return page.place(replace(place, state=PlaceState.HELD, held=held), Act.FOUND)
 
     def dropped(self, page: Page, here: Place | None, found: Found) -> Place | None:
         """Record that nothing is to be done about a file; what is held is left to be released.

@@ -209,6 +209,15 @@ class Places:
                 (now, flood),
             ).rowcount
 
+    def free_undetermined(self, but: Collection[str], now: float) -> None:
+        """Make due what is held because nobody could answer, in all roots *but* these."""
+        with self._database.transaction() as writer:
+            writer.execute(
+                "UPDATE places SET due = ? WHERE state = 'held' AND rule = 'undetermined'"  # noqa: S608  # only marks
+                f" AND root NOT IN ({', '.join('?' * len(but))})",
+                (now, *but),
+            )
+
     def held_by(self, floods: Collection[int]) -> dict[int, int]:
         """Say how many actions each flood holds."""
         with self._database.reading() as connection:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+import pytest
+
 from hashwacht.casework.desk import Desk, Wish
 from hashwacht.casework.found import Found
 from hashwacht.notice import NoticeKind
@@ -15,7 +17,7 @@ from hashwacht.policy import Action
 from hashwacht.settings import OnMatch, RootSettings
 from hashwacht.state.places import PlaceState
 from hashwacht.testing.casework import HOLD, NO_MATCH, OBSERVE, UNANSWERED, Office, at, match
-from hashwacht.types import FileId, Match, Signal
+from hashwacht.types import FileId, Match, Signal, Verdict
 
 NEAR = match(Signal("pdq", "0" * 64, 100))
 NOWHERE = FileId(0, 0, 0, 0, 0)
@@ -232,3 +234,41 @@ def test_a_file_that_could_not_be_held_again_is_held_when_that_is_tried_again(
     office.casework.retry(office.clock.now)
     assert mode(path) == 0
     assert [place.state for place in office.places()] == [PlaceState.HELD]
+
+
+@pytest.mark.parametrize("verdict", [NEAR, UNANSWERED])
+def test_a_held_file_that_was_moved_unseen_is_released_where_it_is_met(
+    office: Office, verdict: Verdict
+) -> None:
+    """Say while the daemon was down: nothing is known of it at its new place."""
+    path = office.file("a.png")
+    before = mode(path)
+    office.settle(path, verdict, root=replace(HOLD, near=OnMatch.HOLD))
+    (office.files / "album").mkdir()
+    moved = bytes(at(path).rename(office.files / "album/a.png"))
+    assert office.settle(moved, UNANSWERED, root=HOLD) is Action.HOLD
+    assert mode(moved) == 0, "an answer that is missing takes nothing back"
+    assert office.settle(moved, NO_MATCH) is Action.ALLOW
+    assert mode(moved) == before
+    assert office.acts()[-1] == "released"
+
+
+def test_a_file_without_permissions_that_nobody_held_is_left_as_it_is(office: Office) -> None:
+    path = office.file("a.png")
+    at(path).chmod(0)
+    assert office.settle(path, NO_MATCH) is Action.ALLOW
+    assert mode(path) == 0
+    assert office.acts() == []
+
+
+def test_a_policy_that_no_longer_holds_what_is_undetermined_releases_it(office: Office) -> None:
+    """An outage that takes sites down is ended by changing the policy, not by its end."""
+    path, other = office.file("a.png"), office.file("b.png")
+    before = mode(path)
+    office.settle(path, UNANSWERED, root=HOLD)
+    office.settle(other, NEAR)
+    office.with_root(HOLD).retry(office.clock.now)
+    assert mode(path) == 0
+    office.with_root(OBSERVE).retry(office.clock.now)
+    assert mode(path) == before
+    assert mode(other) == 0
