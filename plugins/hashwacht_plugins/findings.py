@@ -6,7 +6,7 @@ import logging
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from hashwacht import Checked, Outcome, Reason, Verdict
+from hashwacht import Checked, Match, Outcome, Reason, Verdict
 from hashwacht_plugins.policy import Action
 
 _log = logging.getLogger(__name__)
@@ -36,11 +36,18 @@ class Findings:
 def tell(checked: Checked) -> None:
     """Tell the log of a verdict, without anything that the client wrote."""
     if checked.outcome is Outcome.MATCH:
-        known = ", ".join(f"{each.matcher}/{each.id}" for each in checked.matches)
-        _log.warning("an upload matches: %s", ascii(known))
+        known = ", ".join(_known_to(each) for each in checked.matches)
+        _log.warning("an upload matches: %s, content %s", ascii(known), checked.key)
     elif checked.outcome is Outcome.UNDETERMINED:
         detail = ascii(checked.verdict.detail)
         _log.warning("an upload is undetermined: %s %s", checked.reason, detail)
+
+
+def _known_to(match: Match) -> str:
+    """Say who knows it, in the words of ``hashwacht scan``."""
+    place = f"{match.matcher}/{match.list}" if match.list else match.matcher
+    number = f" #{match.id}" if match.id else ""
+    return f"{match.category} {place}{number} {match.signal.type}"
 
 
 def result_of(future: Future[Checked]) -> Checked:

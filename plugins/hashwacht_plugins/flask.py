@@ -18,7 +18,7 @@ from flask import Flask, request
 
 from hashwacht_plugins.findings import Findings
 from hashwacht_plugins.intake import Settings
-from hashwacht_plugins.wsgi import KEY, HashwachtMiddleware
+from hashwacht_plugins.wsgi import KEY, HashwachtMiddleware, UploadRefused
 
 NAME = "hashwacht"
 """Where Flask lists the extension."""
@@ -45,6 +45,9 @@ class Hashwacht:
             raise RuntimeError("Hashwacht stands before this application already")
         settings: Settings = {**self._settings, **app.config.get("HASHWACHT", {})}
         app.wsgi_app = HashwachtMiddleware(app.wsgi_app, **settings)  # type: ignore[method-assign]  # Flask's own way
+        app.register_error_handler(
+            UploadRefused, _ended
+        )  # else Flask logs every refusal as its error
         app.extensions[NAME] = self
 
     @property
@@ -55,3 +58,8 @@ class Hashwacht:
         """
         found = request.environ.get(KEY)
         return found if isinstance(found, Findings) else None
+
+
+def _ended(_: UploadRefused) -> str:
+    """End a view whose upload is refused: the middleware answers in its place."""
+    return ""

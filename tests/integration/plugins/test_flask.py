@@ -53,6 +53,20 @@ def test_a_match_is_refused_and_the_rest_reaches_the_view_with_its_verdict(
     )
 
 
+def test_the_log_tells_of_a_match_and_of_no_error(
+    checker: Checker, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = site(hashwacht := Hashwacht(checker=checker))
+    hashwacht.init_app(app)
+    without_end = {"wsgi.input_terminated": True}  # as waitress says: then Werkzeug does not look
+    answer = app.test_client().post(
+        "/", data={"picture": (io.BytesIO(KNOWN), "a.jpg")}, environ_base=without_end
+    )
+    assert answer.status_code == 403
+    assert [each.levelname for each in caplog.records] == ["WARNING"]
+    assert "an upload matches: 'csam knows " in caplog.text
+
+
 def test_what_the_configuration_says_comes_before_what_the_code_says(checker: Checker) -> None:
     hashwacht = Hashwacht(checker=checker, policy=Policy())
     app = site(hashwacht)
