@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, cast
 
 from hashwacht.fingerprint.picture import Picture
 from hashwacht.fingerprint.signal_types import Digest, PictureHash, Running
 from hashwacht.signal_types import DIGESTS, PICTURE_HASHES, HexSignalType
 from hashwacht.types import QUICK, QUICK_BITS, Signal
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Hashing = Callable[[Picture], Sequence[Signal]]
 
@@ -52,21 +56,37 @@ def _pdq(picture: Picture) -> list[Signal]:
 
 
 def _phash64(picture: Picture) -> list[Signal]:
-    """``imagehash.phash(image)``: its first step is the conversion to grey that we share."""
+    """``imagehash.phash(image)``, from the shared grey picture."""
     if picture.quick and (made := picture.quick64[0]).doubts <= _MOST_DOUBTS["phash64"]:
         return [Signal("phash64", made.value, variant=QUICK)]
     import imagehash
 
-    return [Signal("phash64", str(imagehash.phash(picture.grey)))]
+    return [Signal("phash64", str(imagehash.phash(_grey_already(picture.grey))))]
 
 
 def _dhash64(picture: Picture) -> list[Signal]:
-    """``imagehash.dhash(image)``, from the shared grey picture."""
+    """``imagehash.dhash(image)``, as above."""
     if picture.quick and (made := picture.quick64[1]).doubts <= _MOST_DOUBTS["dhash64"]:
         return [Signal("dhash64", made.value, variant=QUICK)]
     import imagehash
 
-    return [Signal("dhash64", str(imagehash.dhash(picture.grey)))]
+    return [Signal("dhash64", str(imagehash.dhash(_grey_already(picture.grey))))]
+
+
+class _Grey:
+    """What imagehash needs of a picture: it converts it to grey first of all, then resizes that."""
+
+    def __init__(self, image: Image) -> None:
+        self._image = image
+
+    def convert(self, mode: str) -> Image:
+        """Give the picture itself: Pillow would copy it whole."""
+        assert mode == self._image.mode
+        return self._image
+
+
+def _grey_already(image: Image) -> Image:
+    return cast("Image", _Grey(image))
 
 
 _HASHING: Mapping[str, Hashing] = {"pdq": _pdq, "phash64": _phash64, "dhash64": _dhash64}

@@ -8,22 +8,26 @@ The classes used here are those that Pillow documents for each format.
 
 from __future__ import annotations
 
-import io
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
-Opener = Callable[[io.BytesIO], "ImageFile"]
+    from hashwacht.fingerprint.original import Original
+
+Opener = Callable[[BinaryIO], "ImageFile"]
 
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 """Lengths that the second header of a BMP may have; its signature alone is two letters."""
+
+_WEBP_HEAD = 30
+"""Bytes up to the end of any size field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,25 +73,30 @@ def _recognise_heif(head: bytes) -> PictureFormat | None:
     return None
 
 
-def declared_size(name: str, original: bytes) -> tuple[int, int] | None:
+def declared_size(name: str, original: Original) -> tuple[int, int] | None:
     """Read (width, height) where the opened picture does not tell it before memory is taken.
 
     Those are WebP (RFC 9649, 2.5 to 2.7) and icons, whose directory need not tell the truth.
     """
     if name == "ICO":
-        return max(_icon_sizes(original), key=lambda size: size[0] * size[1], default=None)
-    if name != "WEBP" or len(original) < 30:  # noqa: PLR2004 - up to the end of any size field
+        sizes = _icon_sizes(original.read())
+        return max(sizes, key=lambda size: size[0] * size[1], default=None)
+    return _webp_size(original.read(_WEBP_HEAD)) if name == "WEBP" else None
+
+
+def _webp_size(head: bytes) -> tuple[int, int] | None:
+    if len(head) < _WEBP_HEAD:
         return None
-    first = original[12:16]
+    first = head[12:16]
     if first == b"VP8X":
-        width, height = original[24:27], original[27:30]
+        width, height = head[24:27], head[27:30]
         return int.from_bytes(width, "little") + 1, int.from_bytes(height, "little") + 1
     if first == b"VP8L":
-        bits = int.from_bytes(original[21:25], "little")
+        bits = int.from_bytes(head[21:25], "little")
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     return (
-        int.from_bytes(original[26:28], "little") & 0x3FFF,
-        int.from_bytes(original[28:30], "little") & 0x3FFF,
+        int.from_bytes(head[26:28], "little") & 0x3FFF,
+        int.from_bytes(head[28:30], "little") & 0x3FFF,
     )
 
 
@@ -104,57 +113,57 @@ def _icon_sizes(original: bytes) -> Iterator[tuple[int, int]]:
             yield abs(width), abs(height)
 
 
-def _jpeg(file: io.BytesIO) -> ImageFile:
+def _jpeg(file: BinaryIO) -> ImageFile:
     """Open the picture itself; what a multi-picture file (MPO) appends, no browser shows."""
     from PIL.JpegImagePlugin import JpegImageFile
 
     return JpegImageFile(file)
 
 
-def _png(file: io.BytesIO) -> ImageFile:
+def _png(file: BinaryIO) -> ImageFile:
     from PIL.PngImagePlugin import PngImageFile
 
     return PngImageFile(file)
 
 
-def _gif(file: io.BytesIO) -> ImageFile:
+def _gif(file: BinaryIO) -> ImageFile:
     from PIL.GifImagePlugin import GifImageFile
 
     return GifImageFile(file)
 
 
-def _webp(file: io.BytesIO) -> ImageFile:
+def _webp(file: BinaryIO) -> ImageFile:
     from PIL.WebPImagePlugin import WebPImageFile
 
     return WebPImageFile(file)
 
 
-def _tiff(file: io.BytesIO) -> ImageFile:
+def _tiff(file: BinaryIO) -> ImageFile:
     from PIL.TiffImagePlugin import TiffImageFile
 
     return TiffImageFile(file)
 
 
-def _ico(file: io.BytesIO) -> ImageFile:
+def _ico(file: BinaryIO) -> ImageFile:
     """Open the largest of the pictures in an icon: what a browser shows where there is room."""
     from PIL.IcoImagePlugin import IcoImageFile
 
     return IcoImageFile(file)
 
 
-def _bmp(file: io.BytesIO) -> ImageFile:
+def _bmp(file: BinaryIO) -> ImageFile:
     from PIL.BmpImagePlugin import BmpImageFile
 
     return BmpImageFile(file)
 
 
-def _avif(file: io.BytesIO) -> ImageFile:
+def _avif(file: BinaryIO) -> ImageFile:
     from PIL.AvifImagePlugin import AvifImageFile
 
     return AvifImageFile(file)
 
 
-def _heif(file: io.BytesIO) -> ImageFile:
+def _heif(file: BinaryIO) -> ImageFile:
     from pillow_heif import HeifImageFile
 
     opened: ImageFile = HeifImageFile(file)  # type: ignore[no-untyped-call]  # it has no types

@@ -84,7 +84,7 @@ class InProcess:
             return False
         if content.original is not None:
             for each in self._originals:
-                account.ask(each, partial(each.signals_of_original, content.original, kind))
+                account.ask(each, partial(each.signals_of_original, content.original.read(), kind))
         if form is None or form.opener is None:
             account.skip_all(self._pictures, Reason.NO_DECODER, kind)
         elif self._pictures and content.original is not None:

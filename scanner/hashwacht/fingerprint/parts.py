@@ -18,6 +18,7 @@ from hashwacht.fingerprint.account import Account, GuardedDigest
 from hashwacht.fingerprint.formats import recognise
 from hashwacht.fingerprint.in_process import InProcess
 from hashwacht.fingerprint.kinds import lacks_decoder, sniff
+from hashwacht.fingerprint.original import Original
 from hashwacht.fingerprint.plan import Plan
 from hashwacht.fingerprint.reading import HEAD, TAIL, Content, read
 from hashwacht.fingerprint.signal_types import Digest, Hasher, OriginalHash, hashers
@@ -173,9 +174,8 @@ class Looking(InProcess):
 
     def work(self, fd: int) -> Worked:
         """Look at the sealed copy of a content."""
-        size = os.fstat(fd).st_size
-        original = os.pread(fd, size, 0)
-        content = Content("", size, original[:HEAD], original[-TAIL:], original)
+        size, original = os.fstat(fd).st_size, Original(fd)
+        content = Content("", size, original.read(HEAD), original.last(TAIL), original)
         account = Account()
         damaged = self._judge(content, sniff(content.head, content.tail), account)
         return Seen(account.signals, account.skipped, damaged), None

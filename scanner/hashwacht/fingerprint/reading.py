@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from hashwacht.fingerprint.original import Original
 from hashwacht.fingerprint.page_cache import QuietReader
 
 CHUNK = 1 << 20
@@ -34,7 +35,7 @@ class Content:
     size: int
     head: bytes
     tail: bytes
-    original: bytes | None
+    original: Original | None
 
 
 class Reading:
@@ -57,7 +58,7 @@ class Reading:
         self.size += len(chunk)
         self._tail = (self._tail + chunk[-TAIL:])[-TAIL:]
 
-    def content(self, original: bytes | None = None) -> Content:
+    def content(self, original: Original | None = None) -> Content:
         """Say what was found out so far."""
         return Content(self._key.hexdigest(), self.size, self.head, self._tail, original)
 
@@ -80,4 +81,4 @@ def read(
             if kept is not None:
                 kept = [*kept, chunk] if reading.size <= at_most else None
     original = None if kept is None else (kept[0] if len(kept) == 1 else b"".join(kept))
-    return reading.content(original)
+    return reading.content(None if original is None else Original(original))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hashwacht.fingerprint.formats import PictureFormat, declared_size
+from hashwacht.fingerprint.original import Original
 from hashwacht.fingerprint.picture import Picture
 from hashwacht.fingerprint.plan import Limits, Plan
 from hashwacht.fingerprint.repair import repaired
@@ -46,7 +46,7 @@ class Stills:
     decoder.
     """
 
-    def __init__(self, original: bytes, form: PictureFormat, plan: Plan, clock: Clock) -> None:
+    def __init__(self, original: Original, form: PictureFormat, plan: Plan, clock: Clock) -> None:
         """Decode nothing yet."""
         self.damaged = False
         self.fault: Fault | None = None
@@ -118,19 +118,19 @@ class Stills:
         except (MemoryError, _TooLarge):
             raise
         except Exception:  # noqa: BLE001 - decoders raise anything on hostile bytes
-            image = self._open(repaired(self._form.name, self._original))
+            image = self._open(Original(repaired(self._form.name, self._original.read())))
             self._load_in_part(image)
             self.damaged = True
         return image
 
-    def _open(self, original: bytes) -> ImageFile:
+    def _open(self, original: Original) -> ImageFile:
         """Open without decoding.  Raises _TooLarge by what the header says."""
         _check_size(declared_size(self._form.name, original), self._limits)
         assert self._form.opener is not None
-        image = self._form.opener(io.BytesIO(original))
+        image = self._form.opener(original.open())
         _check_size(image.size, self._limits)
         if self._form.name == "JPEG":
-            _check_scans(original, image.size, self._limits)
+            _check_scans(original.read(), image.size, self._limits)
         return image
 
     def _show(self, image: ImageFile, index: int) -> bool:

@@ -17,7 +17,7 @@ from hashwacht.fingerprint.in_process import InProcess
 from hashwacht.fingerprint.page_cache import absent
 from hashwacht.fingerprint.plan import Limits, Plan
 from hashwacht.fingerprint.pool import PARTS, WorkerPool
-from hashwacht.testing.pictures import animated, encode, photo
+from hashwacht.testing.pictures import animated, encode, grainy, photo
 from hashwacht.types import Fingerprint, Reason
 
 Ask = Callable[[WorkerPool, bytes], Fingerprint]
@@ -34,6 +34,11 @@ CONTENTS = {
     "truncated": encode(photo(5))[:5000],
     "no picture after all": b"\xff\xd8\xff" + bytes(1000),
 }
+EXACT: dict[str, dict[str, object]] = {
+    "jpeg": {"quality": 99, "subsampling": 0},
+    "webp": {"lossless": True, "method": 0},
+}
+"""How to make large files of little pictures."""
 
 
 def progressive_bomb(scans: int) -> bytes:
@@ -62,6 +67,27 @@ def test_a_worker_answers_as_the_same_code_in_this_process(
         finally:
             os.close(fd)
         assert ask(pool, content) == expected
+
+
+@pytest.mark.parametrize("form", ["png", "bmp", "tiff", "jpeg", "webp"])
+def test_of_a_file_too_large_to_be_held_a_worker_says_the_same(
+    start: Start, ask: Ask, form: str
+) -> None:
+    """Whole and damaged; its decoder reads such a file itself, piece by piece."""
+    whole = encode(grainy(photo(1, (1500, 1100)), 40), form, **EXACT.get(form, {}))
+    assert len(whole) > 3 << 20
+    pool, here = start(PLAN, maker=PARTS), InProcess(PLAN)
+    for content in (whole, whole[: len(whole) // 2]):
+        fd = os.memfd_create("content")
+        try:
+            os.write(fd, content)
+            os.lseek(fd, 0, os.SEEK_SET)
+            expected = here.fingerprint(fd)
+        finally:
+            os.close(fd)
+        made = ask(pool, content)
+        assert made == expected
+        assert made.damaged == (content is not whole) or made.skipped
 
 
 def test_a_progressive_bomb_costs_its_budget_and_keeps_its_digests(start: Start, ask: Ask) -> None:
