@@ -16,17 +16,17 @@ raised in its place, which aiohttp turns into the answer.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, Self, cast
+from collections.abc import AsyncIterator
+from typing import Self
 
 from aiohttp import BodyPartReader, web
 
 from hashwacht import Checker, Circumstances
 from hashwacht_plugins.awaiting import any_done
-from hashwacht_plugins.context import Facts
+from hashwacht_plugins.context import Facts, Peer
 from hashwacht_plugins.events import FileBegins, Request
 from hashwacht_plugins.findings import CheckedFile, result_of, tell
-from hashwacht_plugins.intake import CHUNK, Peer
+from hashwacht_plugins.intake import CHUNK
 from hashwacht_plugins.policy import Action, Policy, Refusal
 from hashwacht_plugins.taking import Taking
 
@@ -67,8 +67,7 @@ class Scan:
     def _reader(
         self, request: web.BaseRequest, file: FileBegins, chunks: AsyncIterator[bytes]
     ) -> ScannedReader:
-        surroundings = cast("Mapping[str, Any]", request)  # what was put into it has a name
-        told = self._facts.circumstances(request_of(request), peer_of(request), file, surroundings)
+        told = self._facts.circumstances(request_of(request), peer_of(request), file, request)
         return ScannedReader(Taking(self._checker, self._policy), self._policy, file, told, chunks)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Protocol
@@ -23,6 +23,7 @@ from hashwacht_plugins.events import (
 )
 from hashwacht_plugins.parts import Parts, plain_boundary
 from hashwacht_plugins.search import Search
+from hashwacht_plugins.several import several
 
 _STEP = 256 << 10
 """Bytes decoded at a time."""
@@ -43,9 +44,15 @@ class Raw:
     ``types=("*",)`` and its paths.
     """
 
-    methods: frozenset[str] = frozenset({"PUT", "POST", "PATCH"})
-    paths: tuple[str, ...] = ("*",)
-    types: tuple[str, ...] = ("image/*", "video/*", "application/octet-stream", "")
+    methods: Collection[str] = ("PUT", "POST", "PATCH")
+    paths: Collection[str] = ("*",)
+    types: Collection[str] = ("image/*", "video/*", "application/octet-stream", "")
+
+    def __post_init__(self) -> None:
+        """Take methods and types as they come over the wire.  Raises TypeError."""
+        object.__setattr__(self, "methods", tuple(m.upper() for m in several(self.methods)))
+        object.__setattr__(self, "paths", several(self.paths))
+        object.__setattr__(self, "types", tuple(t.lower() for t in several(self.types)))
 
     def applies(self, request: Request) -> bool:
         """Say if the body of *request* is one file."""

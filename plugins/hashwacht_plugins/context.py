@@ -5,88 +5,108 @@ It goes to the state on this machine and nowhere else.
 
 from __future__ import annotations
 
+import inspect
 import ipaddress
 import logging
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from hashwacht import Circumstances
 from hashwacht_plugins.events import FileBegins, Request
+from hashwacht_plugins.several import several
 
 _log = logging.getLogger(__name__)
 
-UserOf = Callable[[Mapping[str, Any]], str]
-"""Given the ASGI scope or the WSGI environ, says what the application calls its user."""
+UserOf = Callable[[Any], object]
+"""Given what stands for the request (ASGI scope, WSGI environ, Django's or aiohttp's request),
+says what the application calls its user; None: nobody."""
+
+Peer = tuple[str, int | None]
+"""The address and port of who is connected; an empty one over a Unix socket."""
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+UNIX = "unix"
+"""Stands among the trusted proxies for whoever connects over a Unix socket."""
+
+_HOP = re.compile(r"\[(?P<v6>[^]]*)](:(?P<port6>\d{1,5}))?|(?P<v4>[\d.]*):(?P<port4>\d{1,5})")
+"""A forwarded address with port, as some proxies write it."""
 
 
-def nobody(_: Mapping[str, Any]) -> str:
+def nobody(_: object) -> None:
     """Know no user."""
-    return ""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """How to find out who sends.
 
-    *trusted_proxies*: networks (``"10.0.0.0/8"``) whose ``X-Forwarded-For`` is believed.  None
-    by default: anybody can write that header, and a wrong address in a report accuses a wrong
-    person.  *user* is asked when a file has ended, so that a middleware inside can have set it.
+    *trusted_proxies*: networks (``"10.0.0.0/8"``) whose ``X-Forwarded-For`` is believed, and
+    ``"unix"`` for a proxy that connects over a Unix socket.  None by default: anybody can write
+    that header, and a wrong address in a report accuses a wrong person.  *user* is asked when a
+    file has ended, so that a middleware inside can have set it.
     """
 
-    trusted_proxies: tuple[str, ...] = ()
+    trusted_proxies: Collection[str] = ()
     user: UserOf = nobody
 
     def __post_init__(self) -> None:
-        """Refuse what is no network.  Raises ValueError."""
-        for each in self.trusted_proxies:
-            ipaddress.ip_network(each)
+        """Refuse what is no network, and a callback that would have to be awaited.
+
+        Raises ValueError, TypeError.
+        """
+        for each in several(self.trusted_proxies):
+            if each != UNIX:
+                ipaddress.ip_network(each)
+        if inspect.iscoroutinefunction(self.user):
+            raise TypeError("the callback for the user is no coroutine: nobody awaits it")
 
     def circumstances(
-        self,
-        request: Request,
-        peer: tuple[str, int | None],
-        file: FileBegins,
-        surroundings: Mapping[str, Any],
+        self, request: Request, peer: Peer, file: FileBegins, surroundings: object
     ) -> Circumstances:
-        """Put together what is known; *peer* is who is connected, *surroundings* scope or environ.
+        """Put together what is known; *surroundings* is what the callback for the user is given.
 
-        A client behind a trusted proxy has no port: proxies do not tell it.
+        A client behind a trusted proxy has only the port that the proxy tells, and few do.
         """
-        address, port = peer
-        told = self._forwarded(request, address)
+        address, port = self._forwarded(request) if self._trusts(peer[0]) else ("", None)
+        if not address:
+            address, port = str(_address(peer[0]) or peer[0]), peer[1]
         return replace(
             told_of(file),
-            address=told or address,
-            port=None if told else port,
+            address=address,
+            port=port or None,  # uvicorn says 0 where it does not know
             user=self._user(surroundings),
             path=request.path,
         )
 
-    def _user(self, surroundings: Mapping[str, Any]) -> str:
+    def _user(self, surroundings: object) -> str:
         try:
-            return str(self.user(surroundings))
+            user = self.user(surroundings)
         except Exception:  # noqa: BLE001  # the application's code; the upload is checked all the same
             _log.exception("the user of an upload could not be found out")
-            return ""
+            user = None
+        return "" if user is None else str(user)
 
-    def _forwarded(self, request: Request, peer: str) -> str:
+    def _forwarded(self, request: Request) -> Peer:
         """Give the last address that no trusted proxy has, as trusted ones tell; else nothing."""
-        if not self._trusts(peer):
-            return ""
-        hops = [each.strip() for each in request.headers.get("x-forwarded-for", "").split(",")]
+        hops = request.headers.get("x-forwarded-for", "").split(",")
         for hop in reversed(hops):
-            if not _is_address(hop):
-                return ""
-            if not self._trusts(hop):
-                return hop
-        return ""
+            address, port = _hop(hop.strip())
+            if address is None:
+                break
+            if not self._trusts(str(address)):
+                return str(address), port
+        return "", None
 
-    def _trusts(self, address: str) -> bool:
-        return _is_address(address) and any(
-            ipaddress.ip_address(address) in ipaddress.ip_network(each)
-            for each in self.trusted_proxies
+    def _trusts(self, peer: str) -> bool:
+        if not peer:
+            return UNIX in self.trusted_proxies
+        address = _address(peer)
+        return address is not None and any(
+            address in ipaddress.ip_network(each) for each in self.trusted_proxies if each != UNIX
         )
 
 
@@ -100,9 +120,19 @@ def told_of(file: FileBegins) -> Circumstances:
     )
 
 
-def _is_address(text: str) -> bool:
+def _hop(text: str) -> tuple[Address | None, int | None]:
+    """Read an address, with or without a port."""
+    found = _HOP.fullmatch(text)
+    if found is None:
+        return _address(text), None
+    port = int(found["port6"] or found["port4"] or 0)
+    return _address(found["v6"] or found["v4"] or ""), port or None
+
+
+def _address(text: str) -> Address | None:
+    """Read an address; IPv4 that came over an IPv6 socket is IPv4.  None if it is none."""
     try:
-        ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text)
     except ValueError:
-        return False
-    return True
+        return None
+    return getattr(address, "ipv4_mapped", None) or address

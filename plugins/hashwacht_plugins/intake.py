@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypedDict
+from collections.abc import Callable, Sequence
+from typing import TypedDict
 
 from hashwacht import Checker
 from hashwacht_plugins.body import Raw, body_of
-from hashwacht_plugins.context import Facts
+from hashwacht_plugins.context import Facts, Peer
 from hashwacht_plugins.events import Request
 from hashwacht_plugins.policy import Policy
 from hashwacht_plugins.protocols import Partial
@@ -21,8 +21,6 @@ DRAIN = 16 << 20
 sends shows "connection reset" instead of the answer."""
 
 READ_AS_FILE = (Raw(),)
-
-Peer = tuple[str, int | None]
 
 
 class Settings(TypedDict, total=False):
@@ -60,7 +58,7 @@ class Intake:
         self._facts = facts or Facts()
 
     def upload(
-        self, request: Request, peer: Callable[[], Peer], surroundings: Mapping[str, Any]
+        self, request: Request, peer: Callable[[], Peer], surroundings: object
     ) -> Upload | None:
         """Begin to look into the body of *request*; None: it is of no interest."""
         body = body_of(request, self._raw, self._policy.max_decoded)

@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from urllib.parse import parse_qs
 
 from hashwacht_plugins.events import Request
+from hashwacht_plugins.several import several
 
 _log = logging.getLogger(__name__)
 
@@ -39,8 +40,11 @@ class Partial:
     """
 
     def __init__(self, paths: Sequence[str], note: Callable[[str], None]) -> None:
-        """Pass parts on *paths*; *note* takes the name of a protocol when it is first seen."""
-        self._paths, self._note = tuple(paths), note
+        """Pass parts on *paths*; *note* takes the name of a protocol when it is first seen.
+
+        Raises TypeError.
+        """
+        self._paths, self._note = several(paths), note
         self._told: set[str] = set()
         self._lock = threading.Lock()
 

@@ -15,8 +15,9 @@ from concurrent.futures import FIRST_COMPLETED, wait
 from http import HTTPStatus
 from typing import Any, Protocol, Unpack
 
+from hashwacht_plugins.context import Peer
 from hashwacht_plugins.events import Request
-from hashwacht_plugins.intake import CHUNK, DRAIN, Intake, Peer, Settings
+from hashwacht_plugins.intake import CHUNK, DRAIN, Intake, Settings
 from hashwacht_plugins.policy import Refusal
 from hashwacht_plugins.upload import Upload
 

@@ -257,6 +257,7 @@ class WsgiDriver:
         query: str = "",
         headers: Sequence[tuple[str, str]] = (),
         length: int | str | None = -1,
+        client: tuple[str, int] = ("192.0.2.1", 4711),
     ) -> Outcome:
         """Send one request; *length* is the declared one: -1 the true one, None chunked."""
         self._now = now = Outcome()
@@ -265,8 +266,8 @@ class WsgiDriver:
             "PATH_INFO": path,
             "QUERY_STRING": query,
             "CONTENT_TYPE": content_type,
-            "REMOTE_ADDR": "192.0.2.1",
-            "REMOTE_PORT": "4711",
+            "REMOTE_ADDR": client[0],
+            "REMOTE_PORT": str(client[1]),
             "wsgi.input": ChunkedInput(chunks),
         }
         environ |= {"HTTP_" + n.upper().replace("-", "_"): v for n, v in headers}

@@ -331,7 +331,7 @@ def test_requests_without_files_are_untouched(make: Make) -> None:
 
 
 def test_raw_bodies_are_files_where_the_developer_says_so(make: Make) -> None:
-    driver = make(raw=[Raw(frozenset({"PUT"}), ("/files/*",), ("*",))])
+    driver = make(raw=[Raw({"PUT"}, ["/files/*"], ["*"])])
     sent = {
         path: driver.send([KNOWN], "text/plain", method="PUT", path=path).status
         for path in ("/files/a", "/other/a")
@@ -390,6 +390,10 @@ def test_nothing_that_a_request_told_reaches_a_matcher(make: Make, matcher: Know
         (("192.0.2.0/24",), "198.51.100.7, nonsense", "192.0.2.1", 4711),
         (("192.0.2.0/24",), "", "192.0.2.1", 4711),
         (("10.0.0.0/8",), "198.51.100.7", "192.0.2.1", 4711),
+        (("unix",), "198.51.100.7", "192.0.2.1", 4711),
+        (("192.0.2.0/24",), "198.51.100.7:50123", "198.51.100.7", 50123),
+        (("192.0.2.0/24",), "[2001:db8::7]:50123, ::ffff:192.0.2.8", "2001:db8::7", 50123),
+        (("192.0.2.0/24",), "[2001:db8::7]", "2001:db8::7", None),
     ],
 )
 def test_a_forwarded_address_is_believed_only_from_a_trusted_proxy(  # noqa: PLR0917  # a table
@@ -399,6 +403,58 @@ def test_a_forwarded_address_is_believed_only_from_a_trusted_proxy(  # noqa: PLR
     driver.send([form(file_part(KNOWN))], headers=[("X-Forwarded-For", header)])
     (told,) = uploads.of(KEY)
     assert (told.address, told.port) == (address, port)
+
+
+@pytest.mark.parametrize("trusted", [("unix",), ()])
+def test_over_a_unix_socket_a_proxy_is_trusted_by_that_word(
+    make: Make, uploads: Uploads, trusted: tuple[str, ...]
+) -> None:
+    forwarded = [("X-Forwarded-For", "198.51.100.7")]
+    driver = make(facts=Facts(trusted_proxies=trusted))
+    driver.send([form(file_part(KNOWN))], headers=forwarded, client=("", 0))
+    (told,) = uploads.of(KEY)
+    assert (told.address, told.port) == ("198.51.100.7" if trusted else "", None)
+
+
+def test_an_address_of_ipv4_is_one_on_an_ipv6_socket_too(make: Make, uploads: Uploads) -> None:
+    forwarded = [("X-Forwarded-For", "198.51.100.7")]
+    driver = make(facts=Facts(trusted_proxies=["10.0.0.0/8"]))
+    for client in ("::ffff:10.1.2.3", "::ffff:11.1.2.3"):
+        driver.send([form(file_part(KNOWN))], headers=forwarded, client=(client, 4711))
+    assert [each.address for each in uploads.of(KEY)] == ["198.51.100.7", "11.1.2.3"]
+
+
+@pytest.mark.parametrize(("user", "told"), [(None, ""), (7, "7"), ("", "")])
+def test_a_user_may_be_anything_or_nobody(
+    make: Make, uploads: Uploads, user: object, told: str
+) -> None:
+    make(facts=Facts(user=lambda _: user)).send([form(file_part(KNOWN))])
+    assert [each.user for each in uploads.of(KEY)] == [told]
+
+
+def test_a_callback_that_nobody_would_await_is_refused_at_once() -> None:
+    async def user(_: object) -> str:
+        return "alice"
+
+    with pytest.raises(TypeError, match="awaits"):
+        Facts(user=user)
+
+
+def test_one_text_where_several_are_wanted_is_refused_at_once(checker: Checker) -> None:
+    """Each of its letters would count, and a star among them for everything."""
+    for wrong in (
+        lambda: Facts(trusted_proxies="unix"),
+        lambda: Raw(paths="/files/*"),
+        lambda: Raw(types="image/*"),
+        lambda: asgi.HashwachtMiddleware(print, checker=checker, partial_paths="/files/*"),  # type: ignore[arg-type]  # never called
+    ):
+        with pytest.raises(TypeError, match="brackets"):
+            wrong()
+
+
+def test_methods_and_types_may_be_written_in_any_case(make: Make) -> None:
+    driver = make(raw=[Raw(methods=["put"], types=["Text/*"])])
+    assert driver.send([KNOWN], "text/plain", method="PUT").status == 403
 
 
 def test_a_callback_that_fails_does_not_let_the_upload_through(make: Make) -> None:
