@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypedDict
 
-from hashwacht import Checker
+from hashwacht import Checker, ConfigurationError
 from hashwacht_plugins.body import Raw, body_of
 from hashwacht_plugins.context import Facts, Peer
 from hashwacht_plugins.events import Request
 from hashwacht_plugins.policy import Policy
 from hashwacht_plugins.protocols import Partial
+from hashwacht_plugins.taking import no_room
 from hashwacht_plugins.upload import Upload
 
 CHUNK = 64 << 10
@@ -53,6 +54,10 @@ class Intake:
         """
         self._checker = Checker.configured() if checker is None else checker
         self._policy = policy or Policy()
+        if fault := no_room(self._policy):
+            raise ConfigurationError(
+                fault, advice="Make it writable, or name another in the Policy."
+            )
         self._raw = tuple(raw)
         self._partial = Partial(partial_paths, self._checker.note_partial)
         self._facts = facts or Facts()

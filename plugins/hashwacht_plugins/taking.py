@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from concurrent.futures import Future
 
 from hashwacht import (
@@ -68,6 +69,15 @@ class Taking:
     def _give_up(self, reason: Reason, detail: str) -> None:
         self.close()
         self.fault = Checked(Verdict(Outcome.UNDETERMINED, reason=reason, detail=detail))
+
+
+def no_room(policy: Policy) -> str:
+    """Say why no temporary file can be made; nothing if one can."""
+    try:
+        with tempfile.TemporaryFile(dir=policy.spool):
+            return ""
+    except OSError as error:
+        return f"no temporary file can be made in {policy.spool or 'the usual place'}: {error}"
 
 
 def _known(checked: Checked) -> Future[Checked]:

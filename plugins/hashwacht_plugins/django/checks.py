@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings  # type: ignore[import-untyped]  # Django ships no types
-from django.core.checks import CheckMessage, Error  # type: ignore[import-untyped]  # as above
+from django.core.checks import CheckMessage, Error, Warning  # type: ignore[import-untyped]  # as above
 from django.core.exceptions import ImproperlyConfigured  # type: ignore[import-untyped]  # as above
 
 from hashwacht_plugins.django.conf import NAME, Configured, configured, wrong
+from hashwacht_plugins.taking import no_room
 
 HANDLER = "hashwacht_plugins.django.uploadhandler.HashwachtUploadHandler"
+STORAGE = "hashwacht_plugins.django.storage.HashwachtStorage"
 
 
 def look(app_configs: Any = None, **_: Any) -> list[CheckMessage]:  # noqa: ARG001  # as Django calls it
@@ -38,18 +38,20 @@ def _settings() -> Iterator[CheckMessage]:
 
 def _spool(made: Configured) -> Iterator[CheckMessage]:
     """Look where uploads are spooled: without that nothing is checked."""
-    directory = made.policy.spool or tempfile.gettempdir()
-    if not (os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK)):  # noqa: PTH112  # one look at what a setting names
-        yield Error(
-            f"no temporary file can be made in {directory!r}, so every upload is undetermined",
-            hint=f"Make it writable, or name another in the Policy of settings.{NAME}.",
-            id="hashwacht.E003",
-        )
+    if fault := no_room(made.policy):
+        hint = f"Make it writable, or name another in the Policy of settings.{NAME}."
+        yield Error(f"{fault}, so every upload is undetermined", hint=hint, id="hashwacht.E003")
 
 
 def _handlers() -> Iterator[CheckMessage]:
     """Look who stands before ours: Django's in memory, for one, keeps the chunks to itself."""
     handlers = list(settings.FILE_UPLOAD_HANDLERS)
+    if HANDLER not in handlers and settings.STORAGES["default"]["BACKEND"] != STORAGE:
+        yield Warning(
+            "neither an upload handler nor the default storage looks at uploads",
+            hint="Add one of them; silence this if middleware or validators look.",
+            id="hashwacht.W001",
+        )
     if HANDLER in handlers[1:]:
         yield Error(
             "an upload handler stands before Hashwacht's and may keep files from it",

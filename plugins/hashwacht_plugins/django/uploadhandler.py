@@ -15,12 +15,14 @@ is known of every file.  Raw bodies do not come by here.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from django.core.files.uploadhandler import (  # type: ignore[import-untyped]  # Django ships no types
     FileUploadHandler,
 )
 
+from hashwacht import Circumstances
 from hashwacht_plugins.django.conf import configured
 from hashwacht_plugins.django.verdicts import conclude, verdict
 from hashwacht_plugins.events import FileBegins
@@ -38,7 +40,20 @@ class HashwachtUploadHandler(FileUploadHandler):  # type: ignore[misc]  # as abo
         """Serve one request, as the settings say.  Raises ImproperlyConfigured."""
         super().__init__(request)
         self._now = configured()
+        self._patience = self._now.policy.seconds
         self._taking = Taking(self._now.checker, self._now.policy)
+        if request is not None:
+            self._end_with(request)
+
+    def _end_with(self, request: Any) -> None:
+        """No handler is told if a client vanishes or a form is broken, but every request ends."""
+        close = request.close
+
+        def close_all() -> None:
+            self._taking.close()
+            close()
+
+        request.close = close_all
 
     def new_file(self, *about: Any, **more: Any) -> None:
         """Begin with a file."""
@@ -54,10 +69,10 @@ class HashwachtUploadHandler(FileUploadHandler):  # type: ignore[misc]  # as abo
     def file_complete(self, file_size: int) -> None:  # noqa: ARG002  # as Django calls it
         """Wait for the verdict; the next handler makes the file.  Raises UploadRefused."""
         file = FileBegins(self.field_name or "", self.file_name or "", self.content_type or "")
-        try:
-            checked = verdict(self._taking, self._told(file))
-        finally:
-            self._taking.close()
+        began = time.monotonic()
+        checked = verdict(self._taking, self._told(file), self._patience)
+        self._patience = max(0.0, self._patience - (time.monotonic() - began))
+        self._taking.close()
         known = conclude(type(self), file, checked, self.request)
         self.request.hashwacht = [*getattr(self.request, "hashwacht", ()), known]
 
@@ -65,6 +80,7 @@ class HashwachtUploadHandler(FileUploadHandler):  # type: ignore[misc]  # as abo
         """Let the file go."""
         self._taking.close()
 
-    def _told(self, file: FileBegins) -> Any:
+    def _told(self, file: FileBegins) -> Circumstances:
         environ = self.request.META
-        return self._now.facts.circumstances(request_of(environ), peer_of(environ), file, environ)
+        head, peer = request_of(environ), peer_of(environ)
+        return self._now.facts.circumstances(head, peer, file, self.request)

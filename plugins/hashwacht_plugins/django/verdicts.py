@@ -26,10 +26,10 @@ class UploadRefused(PermissionDenied):  # type: ignore[misc]  # as above
         self.refusal = refusal
 
 
-def verdict(taking: Taking, told: Circumstances) -> Checked:
-    """Wait for the verdict, as long as the policy allows."""
+def verdict(taking: Taking, told: Circumstances, seconds: float) -> Checked:
+    """Wait for the verdict, for some *seconds*."""
     future = taking.finish(told)
-    wait([future], configured().policy.seconds)
+    wait([future], seconds)
     return result_of(future)
 
 
@@ -53,6 +53,6 @@ def check(sender: type, chunks: Iterable[bytes], name: str, declared_type: str) 
     try:
         for chunk in chunks:
             taking.write(chunk)
-        return conclude(sender, file, verdict(taking, told_of(file)))
+        return conclude(sender, file, verdict(taking, told_of(file), now.policy.seconds))
     finally:
         taking.close()

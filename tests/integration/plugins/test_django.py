@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import django  # type: ignore[import-untyped]  # Django ships no types
@@ -14,6 +17,7 @@ from django.conf import settings  # type: ignore[import-untyped]  # Django ships
 from django.core.checks import run_checks  # type: ignore[import-untyped]  # Django ships no types
 from django.core.exceptions import (  # type: ignore[import-untyped]  # Django ships no types
     ImproperlyConfigured,
+    PermissionDenied,
     ValidationError,
 )
 from django.core.files.base import ContentFile  # type: ignore[import-untyped]  # Django ships no types
@@ -21,14 +25,15 @@ from django.core.files.storage import storages  # type: ignore[import-untyped]  
 from django.core.files.uploadedfile import SimpleUploadedFile  # type: ignore[import-untyped]  # Django ships no types
 from django.db import connection, models  # type: ignore[import-untyped]  # Django ships no types
 from django.db.migrations.writer import MigrationWriter  # type: ignore[import-untyped]  # Django ships no types
-from django.http import HttpResponse  # type: ignore[import-untyped]  # Django ships no types
+from django.http import HttpResponse, UnreadablePostError  # type: ignore[import-untyped]  # Django ships no types
 from django.test import Client  # type: ignore[import-untyped]  # Django ships no types
 from django.test.utils import override_settings  # type: ignore[import-untyped]  # Django ships no types
 from django.urls import path  # type: ignore[import-untyped]  # Django ships no types
 
 from hashwacht import Checker, Outcome, Reason
-from hashwacht.testing.uploads import KNOWN
-from hashwacht_plugins.policy import OnMatch, OnUndetermined, Policy
+from hashwacht.testing.uploads import KNOWN, Gate, descriptors
+from hashwacht_plugins.context import Facts
+from hashwacht_plugins.policy import OnMatch, OnUndetermined, Policy, Refusal
 
 LARGE = b"other bytes" * 500_000  # more than Django keeps in memory
 HANDLERS = [
@@ -66,6 +71,18 @@ def picture_form() -> Any:
     return PictureForm
 
 
+def deny(_: Any) -> HttpResponse:
+    raise PermissionDenied
+
+
+def urls(**more: Any) -> Any:
+    """Make a URLconf."""
+    made = ModuleType("urls")
+    patterns = [path("", take), path("form", form), path("store", store), path("denied", deny)]
+    made.__dict__.update(urlpatterns=patterns, **more)
+    return made
+
+
 @pytest.fixture(scope="module")
 def client(checker: Checker, tmp_path_factory: pytest.TempPathFactory) -> Client:
     storage = {
@@ -80,7 +97,7 @@ def client(checker: Checker, tmp_path_factory: pytest.TempPathFactory) -> Client
         HASHWACHT={"CHECKER": checker},
         INSTALLED_APPS=["hashwacht_plugins.django"],
         MIDDLEWARE=["django.middleware.csrf.CsrfViewMiddleware"],
-        ROOT_URLCONF=(path("", take), path("form", form), path("store", store)),
+        ROOT_URLCONF=urls(),
         SECRET_KEY="for tests",
         STORAGES={
             "default": {
@@ -158,6 +175,72 @@ def test_the_policy_of_the_settings_counts(client: Client, checker: Checker) -> 
         assert post(client, KNOWN).content.decode() == repr(expected)
     with having(checker, spool="/nowhere", on_undetermined=OnUndetermined.REJECT):
         assert post(client, b"other").status_code == 403
+
+
+def test_all_waiting_in_one_request_has_one_limit(client: Client) -> None:
+    gate = Gate()
+    with Checker(lambda: gate, threads=1) as slow, having(slow, seconds=1):
+        began = time.monotonic()
+        answer = post(client, *[b"%d" % number for number in range(8)])
+        assert time.monotonic() - began < 4
+        gate.open.set()
+    assert answer.content.decode().count("TIMED_OUT") == 8
+
+
+def test_a_client_that_vanishes_in_the_middle_leaves_no_file_open(client: Client) -> None:
+    """Whoever still has the request: Django's handlers and their request hold one another."""
+
+    class Vanishing(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(size) or self._vanish()
+
+        def _vanish(self) -> bytes:
+            raise ConnectionResetError
+
+    head = b'--x\r\nContent-Disposition: form-data; name="picture"; filename="a"\r\n\r\n'
+    sent = {
+        "wsgi.input": Vanishing(head + LARGE[:200_000]),
+        "CONTENT_LENGTH": "900000",
+        "CONTENT_TYPE": "multipart/form-data; boundary=x",
+        "REQUEST_METHOD": "POST",
+    }
+    gc.collect()
+    gc.disable()
+    try:
+        post(client, b"other")
+        before = descriptors()
+        for _ in range(3):
+            with pytest.raises(UnreadablePostError):
+                client.request(**{**sent, "wsgi.input": Vanishing(head + LARGE[:200_000])})
+        assert descriptors() == before
+    finally:
+        gc.enable()
+
+
+def test_the_callback_for_the_user_is_given_the_request(client: Client, checker: Checker) -> None:
+    asked: list[Any] = []
+    facts = Facts(user=asked.append)
+    with override_settings(HASHWACHT={"CHECKER": checker, "FACTS": facts}):
+        post(client, b"other")
+    assert [each.path for each in asked] == ["/"]
+
+
+# The answer.
+
+
+def test_the_view_for_what_is_denied_answers_as_the_policy_says(
+    client: Client, checker: Checker
+) -> None:
+    problem = Refusal.problem(451, "Not accepted")
+    with having(checker, refused=problem):
+        assert post(client, KNOWN).status_code == 403  # Django's own page
+        with override_settings(
+            ROOT_URLCONF=urls(handler403="hashwacht_plugins.django.views.denied")
+        ):
+            refused, other = post(client, KNOWN), client.get("/denied")
+    assert (refused.status_code, refused.content) == (451, problem.body)
+    assert refused.headers["Content-Type"] == "application/problem+json"
+    assert (other.status_code, b"403 Forbidden" in other.content) == (403, True)
 
 
 # The signal.
@@ -281,6 +364,10 @@ def test_the_storage_does_everything_else_as_the_one_inside(client: Client) -> N
         ({"FILE_UPLOAD_HANDLERS": HANDLERS[::-1]}, ["E004"]),
         ({"FILE_UPLOAD_HANDLERS": HANDLERS[:1]}, ["E005"]),
         ({"FILE_UPLOAD_HANDLERS": HANDLERS[1:]}, []),
+        (
+            {"FILE_UPLOAD_HANDLERS": HANDLERS[1:], "STORAGES": {"default": {"BACKEND": FILES}}},
+            ["W001"],
+        ),
     ],
 )
 def test_checks_tell_what_is_wrong_and_what_to_do(

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from hashwacht import Checked, Checker, Circumstances, Outcome, Reason
+from hashwacht import Checked, Checker, Circumstances, ConfigurationError, Outcome, Reason
 from hashwacht.testing.fakes import KnowingMatcher
 from hashwacht.testing.uploads import (
     MULTIPART,
@@ -199,8 +199,14 @@ def test_a_file_over_the_limit_is_undetermined_and_takes_no_room(make: Make) -> 
 
 
 def test_no_room_for_the_spool_is_undetermined(make: Make, tmp_path: Path) -> None:
-    policy = Policy(spool=str(tmp_path / "missing"), on_undetermined=OnUndetermined.REJECT)
-    assert make(policy=policy).send([form(file_part(KNOWN))]).status == 503
+    spool = tmp_path / "spool"
+    policy = Policy(spool=str(spool), on_undetermined=OnUndetermined.REJECT)
+    with pytest.raises(ConfigurationError, match="spool"):
+        make(policy=policy)
+    spool.mkdir()
+    driver = make(policy=policy)
+    spool.rmdir()
+    assert driver.send([form(file_part(KNOWN))]).status == 503
 
 
 def test_nothing_is_left_in_the_spool_directory(make: Make, tmp_path: Path) -> None:
