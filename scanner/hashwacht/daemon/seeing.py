@@ -21,6 +21,10 @@ That is a lack of watches, and a dead watch of a root that takes no canary.  The
 at least every hour, and says so if it fails.
 """
 
+BEHIND = 2.0
+"""Seconds that announcements may wait for the journal; longer, and a canary may have been announced
+that nobody has heard yet, so none is missed."""
+
 
 class Canaries(Protocol):
     """Writes a file into every root from time to time, and knows it when it is announced."""
@@ -120,7 +124,7 @@ class Seeing:
         assert self._canaries is not None
         assert self._roots is not None
         self._watch.tend()
-        if self._clock() - healthy <= every:  # else it may have been announced, and not heard
+        if self._clock() - healthy <= BEHIND:
             for missed in self._canaries.overdue():
                 self._listener.missed(missed)
                 self._watch.renew(missed.root)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hashwacht.announcement import Lane, Watch
+from hashwacht.announcement import Cause, Lane, Watch
 from hashwacht.casework.found import Found
 from hashwacht.daemon.parts import Parts
 from hashwacht.daemon.roots import Roots
@@ -189,6 +189,10 @@ class DaemonBench:
     def blind(self) -> bool:
         """Say if some root is not watched just now."""
         return any(gap.ended is None for gap in self.store.gaps.list_open())
+
+    def causes(self) -> set[Cause]:
+        """Give the causes of the latest gaps, open or not."""
+        return {gap.cause for gap in self.store.gaps.latest(999)}
 
     def waiting(self, lane: Lane) -> int:
         """Say how many entries of a lane wait."""

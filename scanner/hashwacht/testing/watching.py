@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hashwacht.announcement import Announcement, Cause, Missed, Root, Watch
+from hashwacht.announcement import Announcement, Cause, Listener, Missed, Root, Watch
+from hashwacht.intake.canary import NAME
 
 PATIENCE = 8.0
 """Seconds in which everything that is waited for must have happened."""
@@ -132,6 +133,32 @@ def may_use_fanotify() -> bool:
         if line.startswith("CapEff:"):
             return bool(int(line.split()[1], 16) >> CAP_SYS_ADMIN & 1)
     return False
+
+
+class DeafWatch:
+    """A Watch that never says anything until it is renewed, and then only of canaries."""
+
+    def __init__(self) -> None:
+        """Be deaf."""
+        self.renewed = 0
+
+    def start(self, roots: Sequence[Root], listener: Listener) -> None:
+        """Hear nothing."""
+        self._roots, self._listener = roots, listener
+
+    def tend(self) -> None:
+        """Say that canaries were written, whether they were or not."""
+        if self.renewed:
+            for root in self._roots:
+                self._listener.announce(Announcement(root.name, root.path + b"/" + NAME))
+
+    def renew(self, root: str) -> None:
+        """Hear canaries from now on."""
+        assert root in {each.name for each in self._roots}
+        self.renewed += 1
+
+    def close(self) -> None:
+        """Have nothing to close."""
 
 
 _SERVE = """

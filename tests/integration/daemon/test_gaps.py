@@ -7,20 +7,16 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from hashwacht.announcement import Announcement, Cause, Lane, Listener, Root
+from hashwacht.announcement import Cause, Lane
 from hashwacht.ports import Fingerprinter
 from hashwacht.testing.daemon_bench import PATIENCE, DaemonBench, digest
 from hashwacht.testing.fakes import CountingFingerprinter
+from hashwacht.testing.watching import DeafWatch
 from hashwacht.types import Fingerprint, Outcome
-
-
-def causes(bench: DaemonBench) -> set[Cause]:
-    return {gap.cause for gap in bench.store.gaps.latest(999)}
 
 
 def test_a_root_that_was_never_watched_is_compared_once(bench: DaemonBench, root: Path) -> None:
@@ -31,7 +27,7 @@ def test_a_root_that_was_never_watched_is_compared_once(bench: DaemonBench, root
         bench.wait_for(lambda: not bench.unasked(root), "asked")
         bench.wait_until_done()
     assert bench.casework.paths(Outcome.MATCH) == {bytes(root / "a")}
-    assert causes(bench) == {Cause.STARTED}
+    assert bench.causes() == {Cause.STARTED}
     assert bench.store.gaps.list_open() == []
 
 
@@ -69,7 +65,7 @@ def test_a_flood_that_overflows_everything_leaves_nothing_unasked(
             (root / f"{number % 10}" / f"{number}").write_bytes(b"%d" % number)
         bench.wait_for(lambda: not bench.unasked(root), "asked")
         bench.wait_until_done()
-    assert Cause.QUEUE_FULL in causes(bench)
+    assert Cause.QUEUE_FULL in bench.causes()
     assert bench.store.gaps.list_open() == []
 
 
@@ -121,40 +117,17 @@ def test_an_upload_is_served_before_what_a_walk_has_found(bench: DaemonBench, ro
         bench.wait_for(lambda: not bench.unasked(root), "asked")
 
 
-class Deaf:
-    """A watch that never says anything until it is renewed, and then only of canaries."""
-
-    def __init__(self) -> None:
-        self.renewed = 0
-
-    def start(self, roots: Sequence[Root], listener: Listener) -> None:
-        self.roots, self.listener = roots, listener
-
-    def tend(self) -> None:
-        if self.renewed:
-            for root in self.roots:
-                path = root.path + b"/.hashwacht-canary"
-                self.listener.announce(Announcement(root.name, path))
-
-    def renew(self, root: str) -> None:
-        assert root == "uploads"
-        self.renewed += 1
-
-    def close(self) -> None:
-        pass
-
-
 @pytest.mark.alone
 def test_a_watch_that_has_gone_deaf_is_noticed_renewed_and_made_up_for(
     bench: DaemonBench, root: Path
 ) -> None:
-    deaf = Deaf()
+    deaf = DeafWatch()
     bench.watch = lambda: deaf
     bench.change(canary=0.2)
     with bench.running():
         bench.wait_until_done()
         (root / "unheard").write_bytes(b"unheard")
-        bench.wait_for(lambda: Cause.DEAD_WATCH in causes(bench), "noticed")
+        bench.wait_for(lambda: Cause.DEAD_WATCH in bench.causes(), "noticed")
         bench.wait_for(lambda: deaf.renewed, "renewed")
         bench.wait_for(lambda: not bench.unasked(root), "asked")
         bench.wait_for(lambda: not bench.store.gaps.list_open(), "closed")
@@ -191,7 +164,7 @@ def test_a_root_on_a_file_system_that_is_unmounted_and_mounted_again(
             (root / "a").write_bytes(b"a")
             bench.wait_for(lambda: not bench.unasked(root), "asked")
             subprocess.run(["umount", "--lazy", str(root)], check=True)
-            bench.wait_for(lambda: causes(bench) & {Cause.UNMOUNTED, Cause.REPLACED}, "noticed")
+            bench.wait_for(lambda: bench.causes() & {Cause.UNMOUNTED, Cause.REPLACED}, "noticed")
             subprocess.run(mount, check=True)
             (root / "b").write_bytes(b"b")
             bench.wait_for(lambda: not bench.unasked(root), "asked")
@@ -225,7 +198,7 @@ def test_a_directory_that_cannot_be_listed_stays_a_gap_until_it_can(
     (root / "locked" / "f").write_bytes(b"f")
     (root / "locked").chmod(0)
     with bench.running():
-        bench.wait_for(lambda: Cause.UNLISTED in causes(bench), "recorded")
+        bench.wait_for(lambda: Cause.UNLISTED in bench.causes(), "recorded")
         (gap,) = [each for each in bench.store.gaps.list_open() if each.cause is Cause.UNLISTED]
         assert gap.path == bytes(root / "locked")
     (root / "locked").chmod(0o700)
@@ -235,7 +208,7 @@ def test_a_directory_that_cannot_be_listed_stays_a_gap_until_it_can(
 
 
 def test_every_root_is_compared_from_time_to_time(bench: DaemonBench, root: Path) -> None:
-    deaf = Deaf()
+    deaf = DeafWatch()
     deaf.renewed = 1
     bench.watch = lambda: deaf
     bench.change(reconcile=0.5)
@@ -243,7 +216,7 @@ def test_every_root_is_compared_from_time_to_time(bench: DaemonBench, root: Path
         bench.wait_until_done()
         (root / "unheard").write_bytes(b"unheard")
         bench.wait_for(lambda: not bench.unasked(root), "asked")
-    assert Cause.PERIODIC in causes(bench)
+    assert Cause.PERIODIC in bench.causes()
 
 
 def test_stopping_takes_no_longer_than_two_seconds(bench: DaemonBench, root: Path) -> None:

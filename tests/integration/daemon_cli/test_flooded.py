@@ -46,7 +46,7 @@ def watch(request: pytest.FixtureRequest) -> Iterator[str]:
     try:
         with small_queue(kernel):
             yield setting
-    except PermissionError as error:
+    except OSError as error:
         pytest.skip(f"the kernel's queue cannot be made small: {error}")
 
 

@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from hashwacht.announcement import Announcement, Cause, Root, Watch
 from hashwacht.intake.announced import Announced
 from hashwacht.intake.watch_fanotify import FanotifyWatch
 from hashwacht.intake.watch_watchdog import WatchdogWatch
+from hashwacht.testing.kernel import small_queue
 from hashwacht.testing.watching import (
     Ear,
     Watching,
@@ -39,21 +39,6 @@ for number in range(int(sys.argv[2])):
 FILES = 10_000
 
 
-@contextmanager
-def small_queue(kind: str, events: int = 64) -> Iterator[None]:
-    """Let queues that are made meanwhile hold few events."""
-    setting = Path(f"/proc/sys/fs/{kind}/max_queued_events")
-    before = setting.read_text()
-    try:
-        setting.write_text(str(events))
-    except OSError:
-        pytest.skip(f"fs.{kind}.max_queued_events may not be set here")
-    try:
-        yield
-    finally:
-        setting.write_text(before)
-
-
 @dataclass(frozen=True, slots=True)
 class SmallQueue:
     """What makes a Watch whose kernel queue is small, and keeps it from reading."""
@@ -72,14 +57,22 @@ def hold_the_interpreter(until: subprocess.Popen[bytes]) -> None:
 @pytest.fixture(params=["inotify", "fanotify"])
 def small(request: pytest.FixtureRequest, socket_path: Path) -> Iterator[SmallQueue]:
     """Give a Watch whose kernel queue is small."""
-    if request.param == "inotify":
-        with small_queue("inotify"):
-            made = WatchdogWatch()
-            yield SmallQueue(lambda: made, hold_the_interpreter)
-        return
-    if not may_use_fanotify():
+    if request.param == "fanotify" and not may_use_fanotify():
         pytest.skip("fanotify needs CAP_SYS_ADMIN")
-    with watcher_process(socket_path) as watcher, small_queue("fanotify"):
+    try:
+        with small_queue(request.param):
+            yield from inotify() if request.param == "inotify" else fanotify(socket_path)
+    except OSError as error:
+        pytest.skip(f"the kernel's queue cannot be made small: {error}")
+
+
+def inotify() -> Iterator[SmallQueue]:
+    made = WatchdogWatch()
+    yield SmallQueue(lambda: made, hold_the_interpreter)
+
+
+def fanotify(socket_path: Path) -> Iterator[SmallQueue]:
+    with watcher_process(socket_path) as watcher:
 
         def stop(until: subprocess.Popen[bytes]) -> None:
             watcher.send_signal(signal.SIGSTOP)

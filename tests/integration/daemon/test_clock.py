@@ -1,0 +1,176 @@
+"""The clock is set back or forward by hours while all parts are at work: nobody waits for it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from hashwacht.announcement import Cause
+from hashwacht.ports import Fingerprinter
+from hashwacht.testing.daemon_bench import PATIENCE, DaemonBench, digest
+from hashwacht.testing.fakes import CountingFingerprinter
+from hashwacht.testing.watching import DeafWatch
+from hashwacht.types import Fingerprint, Outcome
+
+HOURS = 5 * 3600.0
+
+set_to = pytest.mark.parametrize("by", [-HOURS, HOURS], ids=["back", "forward"])
+
+
+class Clock:
+    """The real one, until it is set."""
+
+    ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
+@pytest.fixture
+def clock(bench: DaemonBench) -> Clock:
+    bench.clock = made = Clock()
+    return made
+
+
+class Held(CountingFingerprinter):
+    """Reads nothing until it is let go."""
+
+    def __init__(self, inner: Fingerprinter) -> None:
+        super().__init__(inner)
+        self.released = threading.Event()
+
+    def fingerprint(self, fd: int) -> Fingerprint:
+        assert self.released.wait(PATIENCE)
+        return super().fingerprint(fd)
+
+
+@set_to
+def test_what_waits_in_the_journal_is_judged(
+    bench: DaemonBench, root: Path, clock: Clock, by: float
+) -> None:
+    bench.counting = held = Held(bench.fingerprinter())
+    with bench.running():
+        bench.wait_until_done()
+        for number in range(600):
+            (root / f"{number}").write_bytes(b"%d" % number)
+        bench.wait_for(lambda: sum(bench.store.journal.depth().values()) == 600, "journaled")
+        clock.ahead = by
+        (root / "later").write_bytes(b"later")
+        held.released.set()
+        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_until_done()
+
+
+def test_what_waited_before_a_restart_is_judged(
+    bench: DaemonBench, root: Path, clock: Clock
+) -> None:
+    bench.counting = held = Held(bench.fingerprinter())
+    clock.ahead = HOURS
+    with bench.running():
+        bench.wait_until_done()
+        for number in range(600):
+            (root / f"{number}").write_bytes(b"%d" % number)
+        bench.wait_for(lambda: sum(bench.store.journal.depth().values()) == 600, "journaled")
+    clock.ahead = 0.0
+    held.released.set()
+    with bench.running():
+        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_until_done()
+
+
+@set_to
+def test_a_file_that_was_read_a_moment_ago_is_read_again(
+    bench: DaemonBench, root: Path, clock: Clock, by: float
+) -> None:
+    with bench.running():
+        (root / "a").write_bytes(b"first")
+        bench.wait_for(lambda: bench.casework.found, "told")
+        clock.ahead = by
+        (root / "a").write_bytes(b"second")
+        bench.wait_for(lambda: not bench.unasked(root), "asked")
+
+
+@set_to
+def test_a_flood_is_made_up_for(bench: DaemonBench, root: Path, clock: Clock, by: float) -> None:
+    bench.change(queue=4)
+    with bench.running():
+        bench.wait_until_done()
+        for number in range(300):
+            (root / f"{number}").write_bytes(b"%d" % number)
+        bench.wait_for(bench.store.gaps.list_open, "missed")
+        clock.ahead = by
+        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_for(lambda: not bench.store.gaps.list_open(), "closed")
+
+
+@set_to
+@pytest.mark.alone
+def test_a_deaf_watch_is_found_and_over_when_it_hears_again(
+    bench: DaemonBench, root: Path, clock: Clock, by: float
+) -> None:
+    bench.watch = DeafWatch
+    bench.change(canary=0.2)
+    with bench.running():
+        clock.ahead = by
+        (root / "unheard").write_bytes(b"unheard")
+        bench.wait_for(bench.blind, "found")
+        clock.ahead = 0.0
+        bench.wait_for(lambda: not bench.store.gaps.list_open(), "over")
+        bench.wait_for(lambda: not bench.unasked(root), "asked")
+    assert Cause.DEAD_WATCH in bench.causes()
+
+
+@set_to
+def test_a_service_that_was_silent_is_asked_again(
+    bench: DaemonBench, root: Path, clock: Clock, by: float
+) -> None:
+    bench.max_age = 1e9
+    bench.matcher.silent = True
+    bench.matcher.known.add(digest(b"known"))
+    with bench.running():
+        (root / "a").write_bytes(b"known")
+        bench.wait_for(bench.store.unanswered.count, "waiting")
+        clock.ahead = by
+        bench.matcher.silent = False
+        bench.wait_for(lambda: bench.casework.paths(Outcome.MATCH), "told")
+
+
+@set_to
+def test_every_root_is_compared_in_its_time_and_no_more_often(
+    bench: DaemonBench, root: Path, clock: Clock, by: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.watch = DeafWatch
+    bench.change(reconcile=3600.0)
+    with bench.running(), caplog.at_level(logging.INFO, "hashwacht.daemon.reconciler"):
+        bench.wait_until_done()
+        (root / "unheard").write_bytes(b"unheard")
+        clock.ahead = by
+        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_until_done()
+        threading.Event().wait(2.0)  # it must not happen again
+    assert len(caplog.records) <= 2
+
+
+def test_what_cannot_be_listed_is_tried_again_but_not_all_the_time(
+    bench: DaemonBench, root: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A path of more bytes than are followed stands for whatever cannot be listed."""
+    below = os.open(root, os.O_RDONLY)
+    for _ in range(70):
+        os.mkdir("n" * 250, dir_fd=below)
+        deeper = os.open("n" * 250, os.O_RDONLY, dir_fd=below)
+        os.close(below)
+        below = deeper
+    os.close(below)
+    bench.watch = DeafWatch
+    with bench.running(), caplog.at_level(logging.INFO, "hashwacht.daemon.reconciler"):
+        bench.wait_for(lambda: Cause.UNLISTED in bench.causes(), "recorded")
+        bench.wait_until_done()
+        clock.ahead = 1000.0
+        threading.Event().wait(2.0)  # it must not happen again and again
+    assert len(caplog.records) <= 2
