@@ -10,8 +10,8 @@
                 async for chunk in picture:
                     file.write(chunk)
 
-The last chunk comes when the verdict is there; if the policy refuses, :class:`UploadRefused` is
-raised in its place, which aiohttp turns into the answer.
+The last chunk (4 KiB or more) comes when the verdict is there; if the policy refuses,
+:class:`UploadRefused` is raised in its place, which aiohttp turns into the answer.
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Self
 
-from aiohttp import BodyPartReader, web
+from aiohttp import BodyPartReader, MultipartReader, web
 
 from hashwacht import Checker, Circumstances
 from hashwacht_plugins.awaiting import any_done
 from hashwacht_plugins.context import Facts, Peer
 from hashwacht_plugins.events import FileBegins, Request
 from hashwacht_plugins.findings import CheckedFile, result_of, tell
+from hashwacht_plugins.held import Held
 from hashwacht_plugins.intake import CHUNK
 from hashwacht_plugins.policy import Action, Policy, Refusal
 from hashwacht_plugins.taking import Taking
+from hashwacht_plugins.upload import TAIL
 
 
 class UploadRefused(web.HTTPException):
@@ -51,8 +53,16 @@ class Scan:
         self._policy = policy or Policy()
         self._facts = facts or Facts()
 
-    def part(self, request: web.BaseRequest, part: BodyPartReader) -> ScannedReader:
-        """Read a part of a multipart body."""
+    def part(
+        self, request: web.BaseRequest, part: BodyPartReader | MultipartReader | None
+    ) -> ScannedReader:
+        """Read a part of a multipart body.
+
+        Raises HTTPBadRequest for a multipart in a multipart: no browser sends one, and its parts
+        would not have been checked.
+        """
+        if not isinstance(part, BodyPartReader):
+            raise web.HTTPBadRequest(text="A multipart in a multipart is not accepted.\n")
         file = FileBegins(
             part.name or "", part.filename or "", part.headers.get("Content-Type", "")
         )
@@ -91,17 +101,15 @@ class ScannedReader:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Give chunks.  Raises UploadRefused, and whatever reading raises."""
-        held = b""
+        held = Held()
         async for chunk in self._chunks:
-            if not chunk:
-                continue
             self._taking.write(chunk)
-            if held:
-                yield held
-            held = bytes(chunk)
+            held.add(chunk)
+            if passable := held.take(TAIL):
+                yield passable
         await self._conclude()
-        if held:
-            yield held
+        if rest := held.take(0):
+            yield rest
 
     async def read(self) -> bytes:
         """Give all of it.  Raises UploadRefused, and whatever reading raises."""

@@ -18,6 +18,7 @@ file: what shall not even get that far is for :class:`hashwacht_plugins.asgi.Has
 # No deferred annotations here: older FastAPIs cannot resolve those of a callable object.
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
@@ -30,8 +31,10 @@ from hashwacht_plugins.asgi import peer_of, request_of
 from hashwacht_plugins.awaiting import any_done
 from hashwacht_plugins.context import Facts
 from hashwacht_plugins.events import FileBegins
-from hashwacht_plugins.findings import result_of
+from hashwacht_plugins.findings import result_of, tell
 from hashwacht_plugins.intake import CHUNK
+from hashwacht_plugins.policy import Policy
+from hashwacht_plugins.taking import Taking
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class ScanUpload:
         facts: Facts | None = None,
     ) -> None:
         """Look at *field*; after *seconds* the file is undetermined."""
-        self._checker, self._field, self._seconds = checker, field, seconds
+        self._checker, self._field, self._policy = checker, field, Policy(seconds=seconds)
         self._facts = facts or Facts()
 
     async def __call__(self, request: Request) -> AsyncIterator[ScannedUpload]:
@@ -73,14 +76,16 @@ class ScanUpload:
             request_of(request.scope), peer_of(request.scope), file, request.scope
         )
         future = await run_in_threadpool(self._begin, upload, told)
-        await any_done([future], self._seconds)
-        return ScannedUpload(upload, result_of(future))
+        await any_done([future], self._policy.seconds)
+        checked = result_of(future)
+        tell(checked)
+        return ScannedUpload(upload, checked)
 
     def _begin(self, upload: UploadFile, told: Circumstances) -> Future[Checked]:
         """Copy the file: the endpoint may read or close its own as soon as the time is over."""
-        with self._checker.begin() as incoming:
+        with closing(Taking(self._checker, self._policy)) as taking:
             upload.file.seek(0)
             while chunk := upload.file.read(CHUNK):
-                incoming.write(chunk)
+                taking.write(chunk)
             upload.file.seek(0)
-            return incoming.finish(told)
+            return taking.finish(told)

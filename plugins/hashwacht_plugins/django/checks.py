@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings  # type: ignore[import-untyped]  # Django ships no types
-from django.core.checks import CheckMessage, Error, Warning  # type: ignore[import-untyped]  # as above
+from django.core import checks  # type: ignore[import-untyped]  # as above
+from django.core.checks import CheckMessage, Error  # type: ignore[import-untyped]  # as above
 from django.core.exceptions import ImproperlyConfigured  # type: ignore[import-untyped]  # as above
 
 from hashwacht_plugins.django.conf import NAME, Configured, configured, wrong
@@ -47,7 +48,7 @@ def _handlers() -> Iterator[CheckMessage]:
     """Look who stands before ours: Django's in memory, for one, keeps the chunks to itself."""
     handlers = list(settings.FILE_UPLOAD_HANDLERS)
     if HANDLER not in handlers and settings.STORAGES["default"]["BACKEND"] != STORAGE:
-        yield Warning(
+        yield checks.Warning(
             "neither an upload handler nor the default storage looks at uploads",
             hint="Add one of them; silence this if middleware or validators look.",
             id="hashwacht.W001",

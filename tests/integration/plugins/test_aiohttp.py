@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from aiohttp import BodyPartReader, web
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from hashwacht import Checker, Outcome
-from hashwacht.testing.uploads import KNOWN
+from hashwacht.testing.uploads import KNOWN, knowing
 from hashwacht_plugins.aiohttp import Scan, ScannedReader
 from hashwacht_plugins.findings import CheckedFile
 from hashwacht_plugins.policy import OnMatch, OnUndetermined, Policy, Refusal
@@ -36,7 +36,7 @@ class Site:
 
     async def form(self, request: web.Request) -> web.Response:
         async for part in await request.multipart():
-            assert isinstance(part, BodyPartReader)
+            assert part is not None
             await self._take(self.scan.part(request, part))
         return web.Response(text="stored")
 
@@ -104,6 +104,39 @@ def test_of_a_match_the_last_chunk_never_arrives(checker: Checker) -> None:
     assert site.received == [b"other", b""]
     assert site.known[1] is not None
     assert site.known[1].checked.outcome is Outcome.MATCH
+
+
+def test_however_small_the_last_chunk_is_the_end_of_a_match_is_held_back(tmp_path: Path) -> None:
+    content = KNOWN * 5000
+    with knowing(content) as checker:
+        site = Site(Scan(checker, policy=Policy(spool=str(tmp_path))))
+
+        async def ask(client: Client) -> int:
+            async def dribble() -> AsyncIterator[bytes]:
+                yield content[:-1]
+                await asyncio.sleep(0.05)
+                yield content[-1:]
+
+            return (await client.put("/a.jpg", data=dribble())).status
+
+        assert site.run(ask) == 403
+    assert content.startswith(site.received[0])
+    assert len(site.received[0]) <= len(content) - 4096
+
+
+def test_a_multipart_in_a_multipart_is_refused(checker: Checker) -> None:
+    site = Site(Scan(checker))
+
+    async def ask(client: Client) -> int:
+        with (
+            aiohttp.MultipartWriter("form-data") as outer,
+            aiohttp.MultipartWriter("mixed") as inner,
+        ):
+            inner.append(KNOWN)
+            outer.append(inner)
+        return (await client.post("/", data=outer)).status
+
+    assert site.run(ask) == 400
 
 
 def test_a_body_that_is_a_file_is_read_alike(checker: Checker) -> None:

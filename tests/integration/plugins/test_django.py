@@ -42,6 +42,7 @@ HANDLERS = [
     "django.core.files.uploadhandler.TemporaryFileUploadHandler",
 ]
 FILES = "django.core.files.storage.FileSystemStorage"
+PLAIN = {"default": {"BACKEND": FILES}}
 
 
 def take(request: Any) -> HttpResponse:
@@ -364,10 +365,7 @@ def test_the_storage_does_everything_else_as_the_one_inside(client: Client) -> N
         ({"FILE_UPLOAD_HANDLERS": HANDLERS[::-1]}, ["E004"]),
         ({"FILE_UPLOAD_HANDLERS": HANDLERS[:1]}, ["E005"]),
         ({"FILE_UPLOAD_HANDLERS": HANDLERS[1:]}, []),
-        (
-            {"FILE_UPLOAD_HANDLERS": HANDLERS[1:], "STORAGES": {"default": {"BACKEND": FILES}}},
-            ["W001"],
-        ),
+        ({"FILE_UPLOAD_HANDLERS": HANDLERS[1:], "STORAGES": PLAIN}, ["W001"]),
     ],
 )
 def test_checks_tell_what_is_wrong_and_what_to_do(

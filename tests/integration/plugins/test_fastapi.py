@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from hashwacht import Checker, Outcome, Reason
-from hashwacht.testing.uploads import KNOWN, Gate
+from hashwacht.testing.uploads import KNOWN, Gate, knowing
 from hashwacht_plugins.asgi import HashwachtMiddleware
 from hashwacht_plugins.policy import Action
 from hashwacht_plugins.starlette import ScannedUpload, ScanUpload
@@ -74,6 +74,18 @@ def test_after_its_time_an_upload_is_undetermined_and_still_readable() -> None:
         answer = asyncio.run(post(site(checker, 0.01), files={"picture": ("a.jpg", b"x" * 100)}))
         late.open.set()
     assert (answer.json()["reason"], answer.json()["size"]) == (Reason.TIMED_OUT, 100)
+
+
+def test_a_match_is_told_to_the_log(checker: Checker, caplog: pytest.LogCaptureFixture) -> None:
+    asyncio.run(post(site(checker), files={"picture": ("a.jpg", KNOWN)}))
+    assert "an upload matches" in caplog.text
+
+
+def test_a_checker_that_cannot_work_is_no_error_of_the_application() -> None:
+    with knowing(KNOWN) as closed:
+        app = site(closed)
+    answer = asyncio.run(post(app, files={"picture": ("a.jpg", KNOWN)}))
+    assert (answer.status_code, answer.json()["reason"]) == (200, Reason.UNANSWERED)
 
 
 def test_a_form_without_the_file_is_answered_so(checker: Checker) -> None:
