@@ -39,6 +39,10 @@ PASSING = frozenset({errno.EIO, errno.ETIMEDOUT, errno.ESTALE})
 TRIES = 8
 """So often it is tried again, for a minute in all; then a walk will come by."""
 
+WAITS = 12
+"""So often a file is waited for that does not come to rest, for minutes in all.  Then it is read as
+it is: nobody can keep a file from being looked at by writing to it for ever."""
+
 NOWHERE = FileId(0, 0, 0, 0, 0)
 
 
@@ -94,8 +98,9 @@ class Reader:
             return directory.file(name, (found.st_dev, found.st_ino))
 
     def _read(self, task: Task, fd: int, means: Means) -> Look:
-        now, quiet = self._clock(), self._settings().quiet
-        if (remaining := left(fd, closed=task.entry.closed, quiet=quiet, now=now)) > 0:
+        now, quiet, patient = self._clock(), self._settings().quiet, task.entry.attempts < WAITS
+        remaining = left(fd, closed=task.entry.closed, quiet=quiet, now=now)
+        if patient and remaining > 0:
             return Later(task, max(now + remaining, self._later(task).due))
         found = os.fstat(fd)
         at, nlink = FileId.of(found), found.st_nlink
@@ -106,7 +111,8 @@ class Reader:
         try:
             at, fingerprint = taken(fd, means.pipeline.fingerprint)
         except Changed as error:
-            return Unread(task, at, nlink, Reason.CHANGED, error.message, self._later(task).due)
+            again = self._later(task).due if patient else None
+            return Unread(task, at, nlink, Reason.CHANGED, error.message, again)
         except OSError as error:
             return self._refused(task, error, at)
         return Seen(task, fd, at, nlink, fingerprint)

@@ -138,6 +138,30 @@ def test_a_file_that_is_written_to_all_the_time_is_looked_at_ever_more_rarely(
     assert reads == [0]
 
 
+def test_nobody_keeps_a_file_from_being_read_by_writing_to_it_for_ever(
+    bench: DaemonBench, root: Path
+) -> None:
+    """And then nobody polls it any more: it is announced again when it is closed."""
+    bench.change(quiet=0.02, busy=0.1)
+    ended = threading.Event()
+
+    def write() -> None:
+        with (root / "busy").open("wb", buffering=0) as file:
+            while not ended.wait(0.02):
+                file.write(b"more")
+
+    writer = threading.Thread(target=write)
+    with bench.running():
+        writer.start()
+        bench.wait_for(lambda: bench.casework.found, "told while it is written to")
+        bench.wait_until_done()
+        read = bench.counting.read
+        ended.set()
+        writer.join()
+        bench.wait_for(lambda: not bench.unasked(root), "judged as it is in the end")
+    assert read <= 2
+
+
 def test_a_file_that_is_rewritten_over_and_over_is_not_read_each_time(
     bench: DaemonBench, root: Path
 ) -> None:
