@@ -23,6 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
+from hashwacht.announcement import Lane
 from hashwacht.daemon.asker import Asker
 from hashwacht.daemon.clerk import Clerk
 from hashwacht.daemon.counts import Counting
@@ -110,8 +111,19 @@ class Scanner:
             stop,
         )
         found = self._dispatcher.bell.set
-        self._trees = Trees(store, self._current, stop, found, clock)
-        self.reconciler = Reconciler(
+        self._trees = [
+            Trees(
+                store,
+                self._current,
+                stop,
+                lane=lane,
+                uploads=self._uploads,
+                found=found,
+                clock=clock,
+            )
+            for lane in Lane
+        ]
+        self._reconciler = Reconciler(
             store, self._current, stop, uploads=self._uploads, found=found, clock=clock
         )
         self._asker = Asker(
@@ -157,13 +169,11 @@ class Scanner:
             self._end()
             raise
         self._reading.start(self._threads)
-        for name, part in (
-            ("dispatcher", self._dispatcher),
-            ("trees", self._trees),
-            ("reconciler", self.reconciler),
-            ("asker", self._asker),
-        ):
-            self._threads.start(name, part.run)
+        self._threads.start("dispatcher", self._dispatcher.run)
+        for number, trees in enumerate(self._trees):
+            self._threads.start(f"trees-{number}", trees.run)
+        self._threads.start("reconciler", self._reconciler.run)
+        self._threads.start("asker", self._asker.run)
         self._threads.start("tender", self._tend)
         self._threads.start("retrier", self._retry)
 
@@ -174,9 +184,10 @@ class Scanner:
         """Wake those who have something to do about what was announced."""
         self._dispatcher.bell.set()
         if trees:
-            self._trees.bell.set()
+            for each in self._trees:
+                each.bell.set()
         if gaps:
-            self.reconciler.bell.set()
+            self._reconciler.bell.set()
 
     def _tend(self) -> None:
         """Look after the watch and the roots: the only thread that does."""

@@ -68,9 +68,19 @@ class Journal:
             "tree = 0 AND lane = ? AND due <= ? ORDER BY due, id LIMIT ?", (lane, now, limit)
         )
 
-    def trees(self, now: float, limit: int) -> list[Entry]:
-        """Return up to *limit* directories that are due, the longest due first."""
-        return self._entries("tree = 1 AND due <= ? ORDER BY due, id LIMIT ?", (now, limit))
+    def trees(self, lane: Lane, now: float, limit: int) -> list[Entry]:
+        """Return up to *limit* directories of a lane that are due, the longest due first."""
+        return self._entries(
+            "tree = 1 AND lane = ? AND due <= ? ORDER BY due, id LIMIT ?", (lane, now, limit)
+        )
+
+    def defer(self, entry: Entry) -> None:
+        """Move an upload into the other lane, unless it was announced anew meanwhile."""
+        with self._database.transaction() as writer:
+            writer.execute(
+                "UPDATE journal SET lane = ? WHERE id = ? AND generation = ?",
+                (Lane.RECONCILE, entry.id, entry.generation),
+            )
 
     def _entries(self, condition: str, values: tuple[Any, ...]) -> list[Entry]:
         with self._database.reading() as connection:
@@ -113,12 +123,10 @@ class Journal:
     def hurry(self, latest: float, now: float) -> None:
         """Let everything be due *now* that is due after *latest*: the clock was set back since."""
         with self._database.transaction() as writer:
-            for lane in Lane:
-                writer.execute(
-                    "UPDATE journal SET due = ? WHERE tree = 0 AND lane = ? AND due > ?",
-                    (now, lane, latest),
-                )
-            writer.execute("UPDATE journal SET due = ? WHERE tree = 1 AND due > ?", (now, latest))
+            writer.executemany(
+                "UPDATE journal SET due = ? WHERE tree = ? AND lane = ? AND due > ?",
+                [(now, tree, lane, latest) for tree in (0, 1) for lane in Lane],
+            )
 
     def depth(self) -> dict[Lane, int]:
         """Count the entries of every lane.  Reads an index wholly."""

@@ -20,7 +20,7 @@ JOURNAL = (
         due REAL NOT NULL,
         attempts INTEGER NOT NULL)""",
     "CREATE INDEX journal_files ON journal (lane, due, id) WHERE tree = 0",
-    "CREATE INDEX journal_trees ON journal (due, id) WHERE tree = 1",
+    "CREATE INDEX journal_trees ON journal (lane, due, id) WHERE tree = 1",
     # Contents that nobody has answered for, with one place where each was found.
     """CREATE TABLE unanswered (
         content INTEGER PRIMARY KEY REFERENCES contents (id),

@@ -129,7 +129,7 @@ CREATE TABLE journal (
         due REAL NOT NULL,
         attempts INTEGER NOT NULL);
 CREATE INDEX journal_files ON journal (lane, due, id) WHERE tree = 0;
-CREATE INDEX journal_trees ON journal (due, id) WHERE tree = 1;
+CREATE INDEX journal_trees ON journal (lane, due, id) WHERE tree = 1;
 CREATE TABLE unanswered (
         content INTEGER PRIMARY KEY REFERENCES contents (id),
         lane INTEGER NOT NULL,

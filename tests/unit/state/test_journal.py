@@ -98,6 +98,16 @@ class JournalMachine(RuleBasedStateMachine):
         assert sorted(entry.due for entry in found) == [each[0] for each in due[:limit]]
         self.at_work += [(entry, self.rows[entry.path].version) for entry in found]
 
+    @rule()
+    def defer_some_work(self) -> None:
+        if not self.at_work:
+            return
+        entry, version = self.at_work.pop()
+        self.tested.defer(entry)
+        row = self.rows.get(entry.path)
+        if row is not None and row.version == version:
+            self.rows[entry.path] = replace(row, lane=Lane.RECONCILE)
+
     @rule(settles=st.booleans(), pause=st.sampled_from([1.0, 5.0]))
     def end_some_work(self, settles: bool, pause: float) -> None:
         if not self.at_work:
@@ -119,8 +129,11 @@ class JournalMachine(RuleBasedStateMachine):
     @invariant()
     def everything_that_was_announced_and_not_done_is_there(self) -> None:
         far = self.now + 1e6
-        entries = [*self.tested.trees(far, 99)]
+        entries = []
         for lane in Lane:
+            trees = self.tested.trees(lane, far, 99)
+            assert all(entry.lane is lane and entry.tree for entry in trees)
+            entries += trees
             files = self.tested.due(lane, far, 99)
             assert all(entry.lane is lane and not entry.tree for entry in files)
             entries += files

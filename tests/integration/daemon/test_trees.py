@@ -1,0 +1,70 @@
+"""Directories that are moved in: what takes long makes way for those that do not."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hashwacht.announcement import Announcement, Lane
+from hashwacht.daemon.parts import Current
+from hashwacht.daemon.trees import Trees
+from hashwacht.testing.daemon_bench import DaemonBench
+
+
+@contextmanager
+def walking(bench: DaemonBench, lane: Lane, brief: float) -> Iterator[None]:
+    """Walk the trees of a lane."""
+    stop = threading.Event()
+    trees = Trees(
+        bench.store,
+        Current(bench.parts()),
+        stop,
+        lane=lane,
+        uploads=lambda: False,
+        found=lambda: None,
+        brief=brief,
+    )
+    thread = threading.Thread(target=trees.run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        trees.bell.set()
+        thread.join()
+
+
+def waiting(bench: DaemonBench, lane: Lane) -> set[bytes]:
+    return {each.path for each in bench.store.journal.trees(lane, time.time(), 99)}
+
+
+def moved_in(bench: DaemonBench, root: Path) -> None:
+    for number in range(20):
+        (root / "archive" / f"{number}").mkdir(parents=True)
+        (root / "archive" / f"{number}" / "f").write_bytes(b"%d" % number)
+    announced = [Announcement("uploads", bytes(root / "archive"), tree=True)]
+    bench.store.journal.add(announced, Lane.UPLOAD, time.time())
+
+
+def test_a_directory_that_takes_long_is_no_upload_any_more(bench: DaemonBench, root: Path) -> None:
+    moved_in(bench, root)
+    with walking(bench, Lane.UPLOAD, brief=0.0):
+        bench.wait_for(lambda: not waiting(bench, Lane.UPLOAD), "put off")
+    assert waiting(bench, Lane.RECONCILE) == {bytes(root / "archive")}
+    with walking(bench, Lane.RECONCILE, brief=0.0):
+        bench.wait_for(lambda: not waiting(bench, Lane.RECONCILE), "walked")
+    due = [bench.store.journal.due(lane, time.time(), 99) for lane in Lane]
+    assert {each.path for found in due for each in found} == {
+        bytes(root / "archive" / f"{number}" / "f") for number in range(20)
+    }
+
+
+def test_one_that_does_not_is_walked_at_once(bench: DaemonBench, root: Path) -> None:
+    moved_in(bench, root)
+    with walking(bench, Lane.UPLOAD, brief=60.0):
+        bench.wait_for(lambda: not waiting(bench, Lane.UPLOAD), "walked")
+    assert not waiting(bench, Lane.RECONCILE)
+    assert bench.waiting(Lane.UPLOAD) == 20
