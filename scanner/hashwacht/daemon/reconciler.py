@@ -167,9 +167,15 @@ class Reconciler:
                 self._store.gaps.open(Missed(root.name, Cause.UNLISTED, detail, where), began, None)
 
     def _forget_gone(self, root: WatchedRoot) -> None:
-        """Forget directories that are no more, unless the whole root is another one than it was."""
-        known = self._store.gaps.watched().get(root.name)
-        if known is None or (known.dev, known.ino) != identity(root.path):
+        """Forget directories that are no more; not if another directory is there than last time.
+
+        The other one may be back tomorrow, or mounted again, and all in it would be read again.
+        """
+        known, here = self._store.gaps.watched().get(root.name), identity(root.path)
+        if known is None or here is None:
+            return
+        if (known.dev, known.ino) != here:
+            patiently(partial(self._store.gaps.compared, root.name, *here), self._stop)
             return
         present = Present()
         after = root.path

@@ -41,7 +41,10 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """Where a root was, which directory that was, and when it was last known to be watched."""
+    """Where a root was, and when it was last known to be watched.
+
+    *dev* and *ino* say which directory that was when it was last compared.
+    """
 
     root: str
     path: bytes
@@ -145,12 +148,22 @@ class Gaps:
         ]
 
     def beat(self, watched: Iterable[Watched]) -> None:
-        """Note until when these roots were watched."""
+        """Note until when these roots were watched; a new one counts as compared."""
         with self._database.transaction() as writer:
             writer.executemany(
                 "INSERT INTO watched VALUES (?, ?, ?, ?, ?) ON CONFLICT (root) DO UPDATE SET"
-                " path = excluded.path, at = excluded.at, dev = excluded.dev, ino = excluded.ino",
+                " path = excluded.path, at = excluded.at,"
+                " dev = iif(path = excluded.path, dev, excluded.dev),"
+                " ino = iif(path = excluded.path, ino, excluded.ino)",
                 [(w.root, w.path, w.at, stored_int(w.dev), stored_int(w.ino)) for w in watched],
+            )
+
+    def compared(self, root: str, dev: int, ino: int) -> None:
+        """Note which directory a root was when the whole of it was compared."""
+        with self._database.transaction() as writer:
+            writer.execute(
+                "UPDATE watched SET dev = ?, ino = ? WHERE root = ?",
+                (stored_int(dev), stored_int(ino), root),
             )
 
     def watched(self) -> dict[str, Watched]:

@@ -151,6 +151,33 @@ def test_a_root_that_vanishes_and_comes_back_is_made_up_for(
         bench.wait_for(lambda: not bench.unasked(root), "watched again")
 
 
+def closed(bench: DaemonBench) -> int:
+    """Count the gaps that were made up for."""
+    return sum(gap.closed is not None for gap in bench.store.gaps.latest(99))
+
+
+def test_what_is_known_of_a_root_outlasts_another_one_in_its_place(
+    bench: DaemonBench, root: Path, tmp_path: Path
+) -> None:
+    """As when a file system is unmounted for a while: nothing in it is read again."""
+    (root / "below").mkdir()
+    (root / "below" / "a").write_bytes(b"a")
+    with bench.running():
+        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_until_done()
+        root.rename(tmp_path / "elsewhere")
+        root.mkdir()
+        bench.wait_for(lambda: closed(bench) > 1, "compared")
+        assert bench.store.files.find(bytes(root / "below"), b"a")
+        before = closed(bench)
+        root.rmdir()
+        (tmp_path / "elsewhere").rename(root)
+        bench.wait_for(lambda: closed(bench) > before, "compared")
+        bench.wait_until_done()
+    assert bench.counting.read == 1
+
+
+@pytest.mark.alone
 def test_a_root_on_a_file_system_that_is_unmounted_and_mounted_again(
     bench: DaemonBench, root: Path
 ) -> None:

@@ -154,6 +154,10 @@ def test_a_heartbeat_says_where_and_until_when_a_root_was_watched(database: Data
         "r": Watched("r", b"/srv/b", 6.0, 1, 2),
         "s": Watched("s", b"/s", 6.0, 1, 3),
     }
+    gaps.beat([Watched("r", b"/srv/b", 7.0, 3, 4)])
+    assert gaps.watched()["r"] == Watched("r", b"/srv/b", 7.0, 1, 2), "nobody has compared it yet"
+    gaps.compared("r", 3, 4)
+    assert gaps.watched()["r"] == Watched("r", b"/srv/b", 7.0, 3, 4)
     gaps.retire(["s"], 7.0)
     assert set(gaps.watched()) == {"s"}
 
