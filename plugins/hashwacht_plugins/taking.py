@@ -57,6 +57,8 @@ class Taking:
                 return self._incoming.finish(told)
             except OSError as error:
                 self._give_up(Reason.UNREADABLE, error.strerror or "no descriptor left")
+            except RuntimeError as error:  # the checker is closed, or the interpreter ends
+                self._give_up(Reason.UNANSWERED, str(error))
         assert self.fault is not None
         return _known(self.fault)
 

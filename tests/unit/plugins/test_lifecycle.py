@@ -316,6 +316,27 @@ def test_more_uploads_than_anybody_can_check_are_all_answered(gate: Gate) -> Non
     assert told == [Reason.OVER_LIMIT] * 18 + [None] * 2
 
 
+def test_a_checker_that_is_closed_under_an_upload_leaves_it_undetermined() -> None:
+    told: list[Any] = []
+
+    async def reading(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        closing.close()
+        await body_of(receive)
+        told.append(scope["hashwacht"].files[0].checked.reason)
+        await answer(send)
+
+    async def main() -> list[int]:
+        body = form(file_part(b"other" * 9000))
+        server = Server(reading, *cut(body, 20_000), checker=closing)
+        await asyncio.wait_for(server.run(), 10)
+        return server.statuses
+
+    with knowing(KNOWN) as closing:
+        assert asyncio.run(main()) == [201]
+    assert told == [Reason.UNANSWERED]
+
+
 # WSGI.
 
 
