@@ -55,18 +55,31 @@ def _log() -> AuditLog:
 @moment_option("--since", help="Only those since a date or a span before now.")
 def show(*, number: int, act: str, since: float | None) -> None:
     """Show the latest entries, the newest last."""
+    _must_be_known(act)
 
     def wanted(entry: Entry) -> bool:
         if act and entry.act != act:
             return False
         return since is None or datetime.fromisoformat(entry.at).timestamp() >= since
 
-    for entry in _log().latest(number, wanted):
+    entries = _log().latest(number, wanted)
+    for entry in entries:
         if this_call().as_json:
             emit("entry", _fields(entry))
         else:
             facts = json.dumps(entry.facts, ensure_ascii=False)
             line(harmless(f"{entry.seq:>6}  {entry.at}  {entry.who}  {entry.act}  {facts}"))
+    if not entries and not this_call().as_json:
+        line("No such entry.")
+
+
+def _must_be_known(act: str) -> None:
+    """Refuse a word that no entry has, or who looks for it would believe it never happened."""
+    from hashwacht.state.audit import Act
+
+    acts = [*Act]
+    if act and act not in acts:
+        raise UsageError(f"there is no act {act!r}", advice=f"Give one of {', '.join(acts)}.")
 
 
 def _fields(entry: Entry) -> dict[str, object]:

@@ -377,6 +377,7 @@ def test_an_ordinary_user_can_do_it_all_with_his_own_files(
         assert Look.at(path) == before
 
 
+@pytest.mark.alone
 def test_a_read_only_file_system_is_refused(
     site: Path, vault: Vault, mount: Callable[..., Path]
 ) -> None:
@@ -386,6 +387,39 @@ def test_a_read_only_file_system_is_refused(
     assert refused(vault, place / "picture") is Obstacle.READ_ONLY
 
 
+@pytest.mark.alone
+def test_a_directory_may_be_seen_through_another_mount(
+    site: Path, vault: Vault, keys: KeyPair, mount: Callable[..., Path]
+) -> None:
+    (site / "picture").write_bytes(b"content")
+    dress(site / "picture")
+    before = Look.at(site / "picture")
+    sealed = seal(vault, mount("view", "--bind", str(site)) / "picture")
+    assert names(site) == []
+    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), Restored)
+    assert Look.at(site / "picture") == before
+
+
+def test_a_file_larger_than_the_vault_is_refused_before_a_byte_of_it_is_read(
+    vault: Vault, site: Path
+) -> None:
+    """A hole of any size costs its owner nothing; reading it would cost us hours."""
+    path = site / "picture"
+    path.write_bytes(b"content")
+    free = os.statvfs(site)
+    try:
+        os.truncate(path, (free.f_blocks + 1) * free.f_frsize)
+    except OSError as error:
+        pytest.skip(f"not on this file system: {error}")
+    fd = os.open(path, os.O_RDONLY)
+    refusal = vault.quarantine(fd, bytes(path), "0" * 64, {})
+    os.close(fd)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Obstacle.FULL
+    assert names(site) == ["picture"]
+
+
+@pytest.mark.alone
 def test_a_file_that_is_mounted_upon_is_refused(
     site: Path, vault: Vault, tmp_path: Path, mount: Callable[..., Path]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -84,6 +85,25 @@ def test_an_access_list_comes_back_and_an_inherited_one_does_not(
         sealed = seal(vault, path)
         assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), Restored)
         assert Look.at(path) == before
+
+
+def test_capabilities_of_a_file_come_back(vault: Vault, site: Path, keys: KeyPair) -> None:
+    """A change of owner drops them, so they must come after it."""
+    path = site / "ping"
+    path.write_bytes(b"program")
+    permitted = 1 << 13  # CAP_NET_RAW, effective: struct vfs_cap_data, revision 2
+    capabilities = struct.pack("<5I", 0x0200_0001, permitted, 0, 0, 0)
+    try:
+        os.chown(path, 12345, 54321)
+        os.setxattr(path, "security.capability", capabilities)
+    except OSError as error:
+        pytest.skip(f"cannot give a file capabilities: {error}")
+    path.chmod(0o4755)
+    before = Look.at(path)
+    assert dict(before.xattrs)["security.capability"]
+    sealed = seal(vault, path)
+    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), Restored)
+    assert Look.at(path) == before
 
 
 def test_a_name_that_is_taken_is_not_overwritten(

@@ -7,6 +7,8 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,43 @@ def test_what_a_person_restores_is_not_taken_again_at_once(tmp_path: Path) -> No
     assert all_well([child])
     assert [place.state for place in office.places()] == [PlaceState.RESTORED] * 10
     assert all(at(path).exists() for path in paths)
+    office.close()
+
+
+def test_of_two_people_who_decide_at_once_one_decides(tmp_path: Path) -> None:
+    """One destroys and one restores the same files; each file has one fate, and the log that."""
+    keys = make_key_pair()
+    office = Office(tmp_path, keys=keys).open()
+    paths = [office.file(f"{number}.png") for number in range(10)]
+    for path in paths:
+        office.settle(path)
+    places = office.places()
+    office.close()
+
+    def decide(who: str) -> None:
+        mine = Office(tmp_path, keys=keys).open()
+        desk = Desk(replace(mine.book, who=who), mine.hands, mine.turn)
+        for place in places:
+            if who == "anna":
+                desk.restore(place, Wish("why", (keys.secret,)))
+            else:
+                desk.destroy(place, "why")
+        mine.close()
+
+    assert all_well([fork(partial(decide, who)) for who in ("anna", "bea")])
+    office = Office(tmp_path, keys=keys).open()
+    for place in office.places():
+        record = office.vault.find(place.vault)
+        assert record is not None
+        assert str(record.state) == str(place.state)
+        assert at(place.path).exists() == (place.state is PlaceState.RESTORED)
+        (decided,) = [
+            (entry.who, entry.act)
+            for entry in office.audit.entries()
+            if entry.facts.get("place") == place.number and entry.act in ("restored", "destroyed")
+        ]
+        assert decided in (("anna", "restored"), ("bea", "destroyed"))
+        assert decided[1] == place.state
     office.close()
 
 

@@ -76,6 +76,9 @@ def test_the_audit_log_is_shown_verified_and_compared(program: Program, office: 
     assert len(objects(program.run("audit", "show", "-n", "1", "--json").stdout)) == 1
     (noted,) = objects(program.run("audit", "show", "--act", "noted", "--json").stdout)
     assert noted["facts"]["text"] == "x"
+    done = program.run("audit", "show", "--act", "note")
+    assert (done.returncode, b"noted" in done.stderr) == (2, True), "no silence for a wrong word"
+    assert program.run("audit", "show", "--act", "destroyed").stdout == b"No such entry.\n"
     log = program.home / "state" / "audit.jsonl"
     lines = log.read_bytes().splitlines(keepends=True)
     log.write_bytes(b"".join(lines[:-1]))
