@@ -25,17 +25,12 @@ class WatchedRoot:
         """*inner* are *rules* and those that keep a walk out of the roots inside this one."""
         self.settings, self.path, self.rules, self.inner = settings, path, rules, inner
         self.name = settings.name
-        self._prefix = path.rstrip(b"/") + b"/"
         self._tests: dict[bytes, tuple[bool, Test]] = {}
 
     @property
     def watched(self) -> Root:
         """What the watch is told."""
         return Root(self.name, self.path)
-
-    def holds(self, path: bytes) -> bool:
-        """Say if *path* is this root or below it."""
-        return path.startswith(self._prefix) or path == self.path
 
     def leaves_out(self, path: bytes) -> bool:
         """Say if a rule excludes the file *path*, or a directory above it."""
@@ -81,6 +76,7 @@ class Roots:
         ours = [literally(os.path.realpath(path), "Hashwacht's own files") for path in own]
         made = [self._root(each, paths, rules, ours) for each in roots]
         self.all = tuple(sorted(made, key=lambda root: -len(root.path)))
+        self._by_path = {root.path: root for root in made}
 
     @staticmethod
     def _root(
@@ -102,7 +98,12 @@ class Roots:
 
     def of(self, path: bytes) -> WatchedRoot | None:
         """Give the innermost root that *path* lies in."""
-        return next((root for root in self.all if root.holds(path)), None)
+        while (root := self._by_path.get(path)) is None:
+            above = os.path.split(path)[0]
+            if above == path:
+                return None
+            path = above
+        return root
 
     def get(self, name: str) -> WatchedRoot | None:
         """Give the root of this name."""

@@ -31,9 +31,7 @@ class _Bird:
     """The canary of one root.  *since* is when it was written and not yet announced, if so."""
 
     root: Root
-    path: bytes
     since: float | None = None
-    seen: float | None = None
     problem: str = ""
 
 
@@ -46,7 +44,7 @@ class Canary:
         """Wait *patience* seconds for each; *clock* gives seconds from anywhere."""
         self._patience, self._clock = patience, clock
         self._lock = threading.Lock()
-        self._birds = [_Bird(each, each.path.rstrip(b"/") + b"/" + NAME) for each in roots]
+        self._birds = {each.path.rstrip(b"/") + b"/" + NAME: _Bird(each) for each in roots}
 
     def write_all(self) -> list[Missed]:
         """Write one into every root; give the roots that are not there.
@@ -54,25 +52,26 @@ class Canary:
         A root that takes none, because it is read-only, say, is watched without proof: that is
         logged once, and stands in :attr:`unproven`.
         """
-        return [missed for each in self._birds if (missed := self._write(each)) is not None]
+        written = (self._write(each) for each in self._birds.values())
+        return [missed for missed in written if missed is not None]
 
     def seen(self, announcement: Announcement) -> bool:
         """Say if an announcement is that of a canary, and note that its root is watched.
 
         False if a file of somebody else has that name: it is to be looked at.
         """
-        for each in self._birds:
-            if each.path == announcement.path:
-                with self._lock:  # ours exists only while the lock is held
-                    each.since, each.seen = None, self._clock()
-                    return not _exists(each.path)
-        return False
+        bird = self._birds.get(announcement.path)
+        if bird is None:
+            return False
+        with self._lock:  # ours exists only while the lock is held
+            bird.since = None
+            return not _exists(announcement.path)
 
     def overdue(self) -> list[Missed]:
         """Give the roots whose canary should have been announced by now, each once in a while."""
         now, late = self._clock(), []
         with self._lock:
-            for each in self._birds:
+            for each in self._birds.values():
                 if each.since is not None and now - each.since > self._patience:
                     each.since = now
                     detail = "a file that was written into it was not announced"
@@ -82,12 +81,7 @@ class Canary:
     @property
     def unproven(self) -> dict[str, str]:
         """Why no canary can be written, by root."""
-        return {each.root.name: each.problem for each in self._birds if each.problem}
-
-    @property
-    def last_seen(self) -> dict[str, float | None]:
-        """When, on our clock, the last canary was announced, by root."""
-        return {each.root.name: each.seen for each in self._birds}
+        return {each.root.name: each.problem for each in self._birds.values() if each.problem}
 
     def _write(self, bird: _Bird) -> Missed | None:
         with self._lock:
