@@ -328,7 +328,7 @@ def test_a_checker_that_is_closed_under_an_upload_leaves_it_undetermined() -> No
 
     async def main() -> list[int]:
         body = form(file_part(b"other" * 9000))
-        server = Server(reading, *cut(body, 20_000), checker=closing)
+        server = Server(reading, *cut(body, 15_000, 30_000), checker=closing)
         await asyncio.wait_for(server.run(), 10)
         return server.statuses
 
