@@ -143,15 +143,16 @@ class Casework:
             if known.state.live:
                 same_file = (known.file.dev, known.file.ino) == (found.id.dev, found.id.ino)
                 self._performer.gone(known, _OTHER, rewritten=same_file)
-        return here or self._moved_here(found)
+        return self._met(here, found)
 
-    def _moved_here(self, found: Found) -> Place | None:
-        """Record a held file that was moved here while nobody watched; None if it is none."""
+    def _met(self, here: Place | None, found: Found) -> Place | None:
+        """Take in that the file is held already, whatever is known: it may have been moved here."""
         held = self._hands.holding(found.fd) if found.fd is not None and _is_shut(found.fd) else ""
-        if not held:
-            return None
+        if not held or (here is not None and here.held and here.file == found.id):
+            return here
         with self._book.page() as page:
-            return self._placing.met(page, self._store.cases.find(found.key), found, held)
+            case = self._store.cases.find(found.key)
+            return self._placing.met(page, case, here, found, held)
 
     def _begin(self, now: float) -> None:
         """Have released what a policy of before held because nobody could answer."""

@@ -64,11 +64,16 @@ class Placing:
             tell_place(page, kept)
         return kept
 
-    def met(self, page: Page, case: Case | None, found: Found, held: str) -> Place:
-        """Record a held file at a place where it was not held: it was moved there unseen."""
+    def met(
+        self, page: Page, case: Case | None, here: Place | None, found: Found, held: str
+    ) -> Place:
+        """Record that the file at a place is held.  If it was not, it was moved there unseen."""
+        if here is not None and here.held:
+            return page.place(_seen(here, found))
         rule = UNDETERMINED if case is None else MOVED
-        place = _new(page, found, Decision(Action.HOLD, rule))
-        return page.place(replace(place, state=PlaceState.HELD, held=held), Act.FOUND)
+        place = _new(page, found, Decision(Action.HOLD, rule)) if here is None else here
+        met = replace(_seen(place, found), state=PlaceState.HELD, action=Action.HOLD, held=held)
+        return page.place(replace(met, due=None, flood=None), Act.FOUND, state=str(met.state))
 
     def dropped(self, page: Page, here: Place | None, found: Found) -> Place | None:
         """Record that nothing is to be done about a file; what is held is left to be released.

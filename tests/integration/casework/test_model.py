@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
@@ -24,7 +26,7 @@ from hashwacht.settings import GuardSettings, OnMatch, OnUndetermined, RootSetti
 from hashwacht.state.floods import Ruling
 from hashwacht.state.places import PlaceState
 from hashwacht.testing.casework import NO_MATCH, UNANSWERED, Office, match
-from hashwacht.types import Signal, Verdict
+from hashwacht.types import FileId, Signal, Verdict
 
 NAMES = st.sampled_from(("a", "b", "c", "d"))
 CONTENTS = st.sampled_from((b"one", b"two"))
@@ -38,6 +40,7 @@ POLICIES = st.builds(
     undetermined=st.sampled_from(OnUndetermined),
 )
 MODE = 0o640
+NOWHERE = FileId(0, 0, 0, 0, 0)
 
 
 class Hosting(RuleBasedStateMachine):
@@ -77,8 +80,31 @@ class Hosting(RuleBasedStateMachine):
             path.chmod(MODE)
         self.settle(path, verdict)
 
+    @precondition(lambda self: any(self.office.files.iterdir()))
+    @rule(number=st.integers(0, 9), name=NAMES, verdict=VERDICTS, seen=st.booleans())
+    def rename(self, number: int, name: str, verdict: Verdict | None, seen: bool) -> None:
+        """Give a file another name, perhaps another's, and judge it unless nobody watches."""
+        files = sorted(self.office.files.iterdir())
+        path = files[number % len(files)].rename(self.office.files / name)
+        if seen:
+            self.settle(path, verdict)
+
+    @precondition(lambda self: any(self.office.files.iterdir()))
+    @rule(number=st.integers(0, 9), verdict=VERDICTS)
+    def recheck(self, number: int, verdict: Verdict | None) -> None:
+        """Judge a content anew by what is stored, where it lies now."""
+        files = sorted(self.office.files.iterdir())
+        path = files[number % len(files)]
+        fd = os.open(path, os.O_RDONLY)
+        found = replace(self.office.found(bytes(path), fd, verdict), fd=None, id=NOWHERE)
+        os.close(fd)
+        self.agrees(path, verdict, self.office.casework.settle(found))
+
     def settle(self, path: Path, verdict: Verdict | None) -> None:
-        action = self.office.settle(bytes(path), verdict, root=self.policy)
+        self.agrees(path, verdict, self.office.settle(bytes(path), verdict, root=self.policy))
+
+    def agrees(self, path: Path, verdict: Verdict | None, action: Action) -> None:
+        """Compare what is said to be in force with the file."""
         assert path.exists() == (action is not Action.QUARANTINE)
         if path.exists():
             held = stat.S_IMODE(path.stat().st_mode) == 0
@@ -116,7 +142,8 @@ class Hosting(RuleBasedStateMachine):
             for _ in self.desk.release(case, Wish("why", secrets)):
                 pass
         else:
-            for place in self.office.store.places.of(case.key, 1, PlaceState.QUARANTINED):
+            states = (PlaceState.QUARANTINED, PlaceState.HELD)
+            for place in self.office.store.places.of(case.key, 1, *states):
                 if act == "restore":
                     self.desk.restore(place, Wish("why", secrets))
                 else:
