@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,14 +110,6 @@ class Ledger:
         """Forget a hold.  Raises OSError."""
         if self._directory.is_dir():
             durable.remove(self._path(file))
-
-    def all(self) -> Iterator[Held]:
-        """Give all holds that can be read."""
-        for path in self._directory.glob("*.json"):
-            try:
-                yield Held.from_json(path.read_bytes())
-            except (OSError, ValueError):
-                continue
 
     def _path(self, file: tuple[int, int]) -> Path:
         dev, ino = file

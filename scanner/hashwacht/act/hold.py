@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -142,10 +142,6 @@ class Hold:
         """Give the permissions that the open file gets back; None if none are taken away now."""
         held = self.of(fd)
         return held.mode if held is not None and held.by is HoldKind.MODE else None
-
-    def all(self) -> Iterator[Held]:
-        """Give all holds."""
-        return self._ledger.all()
 
     def forget(self, file: tuple[int, int]) -> None:
         """Remove the record of a file that exists no more, under no name: sealed or deleted."""

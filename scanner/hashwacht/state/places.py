@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
-from dataclasses import astuple, dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import astuple, dataclass, fields, replace
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 from hashwacht.policy import Action
@@ -86,14 +87,34 @@ class Place:
     number: int = 0
 
 
-_COLUMNS = (
-    "id, key, root, path, file, uid, account, found, action, rule, state, acted, counted,"
-    " attempts, due, flood, vault, held, detail, number"
-)
-_NAMES = [*_COLUMNS.split(", ")[1:], "live"]
-_SELECT = f"SELECT {_COLUMNS} FROM places "  # noqa: S608  # our own constants
+_COLUMNS = tuple(each.name for each in fields(Place))
+_NAMES = (*_COLUMNS[1:], "live")
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM places "  # noqa: S608  # our own constants
 _INSERT = f"INSERT INTO places ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"  # noqa: S608  # our own constants
 _UPDATE = f"UPDATE places SET {', '.join(f'{name} = ?' for name in _NAMES)} WHERE id = ?"  # noqa: S608  # our own constants
+
+_WRITTEN: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
+    {
+        "key": bytes.fromhex,
+        "file": lambda file: json.dumps(astuple(file)),
+        "account": stored_text,
+        "held": stored_text,
+        "detail": stored_text,
+    }
+)
+"""How fields are written that are not written as they are."""
+
+_READ: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
+    {
+        "key": bytes.hex,
+        "file": lambda text: FileId(*json.loads(text)),
+        "account": text_of,
+        "action": Action,
+        "state": PlaceState,
+        "held": text_of,
+        "detail": text_of,
+    }
+)
 
 
 class Places:
@@ -121,12 +142,6 @@ class Places:
         """Give those that are to be tried now, the longest waiting first."""
         return self._read("WHERE due <= ? ORDER BY due, id LIMIT ?", now, limit)
 
-    def sealed(self, before: float) -> Iterator[Place]:
-        """Give those that were sealed away before a moment."""
-        yield from self._read(
-            "WHERE state = 'quarantined' AND acted < ? ORDER BY acted, id", before
-        )
-
     def counts(self, key: str) -> dict[PlaceState, int]:
         """Say how many places of a content there are in each state."""
         with self._database.reading() as connection:
@@ -149,14 +164,14 @@ class Places:
         """Keep a place as it is now; add it if it has no number yet."""
         with self._database.transaction() as writer:
             if place.id:
-                writer.execute(_UPDATE, (*_row(place), place.state.live, place.id))
+                writer.execute(_UPDATE, (*_row(place), place.id))
                 return place
             (last,) = writer.execute(
                 "SELECT ifnull(max(number), 0) FROM places WHERE key = ?",
                 (bytes.fromhex(place.key),),
             ).fetchone()
             new = replace(place, number=last + 1)
-            added = writer.execute(_INSERT, (*_row(new), new.state.live)).lastrowid
+            added = writer.execute(_INSERT, _row(new)).lastrowid
         assert added is not None
         return replace(new, id=added)
 
@@ -238,53 +253,16 @@ class Places:
             return [_place(row) for row in connection.execute(_SELECT + rest, values).fetchall()]
 
 
-def _row(place: Place) -> tuple[Any, ...]:
-    """Give all columns but the number."""
-    return (
-        bytes.fromhex(place.key),
-        place.root,
-        place.path,
-        json.dumps(astuple(place.file)),
-        place.uid,
-        stored_text(place.account),
-        place.found,
-        place.action,
-        place.rule,
-        place.state,
-        place.acted,
-        place.counted,
-        place.attempts,
-        place.due,
-        place.flood,
-        place.vault,
-        stored_text(place.held),
-        stored_text(place.detail),
-        place.number,
-    )
+def _row(place: Place) -> list[object]:
+    """Give all columns but the number of the row."""
+    values: dict[str, Any] = {name: getattr(place, name) for name in _COLUMNS[1:]}
+    return [*(_WRITTEN.get(name, _same)(values[name]) for name in values), place.state.live]
 
 
 def _place(row: tuple[Any, ...]) -> Place:
-    number, key, root, path, file, uid, account, found, action, rule, state, *rest = row
-    acted, counted, attempts, due, flood, vault, held, detail, ordinal = rest
-    return Place(
-        number,
-        key.hex(),
-        root,
-        path,
-        FileId(*json.loads(file)),
-        uid,
-        text_of(account),
-        found,
-        Action(action),
-        rule,
-        PlaceState(state),
-        acted,
-        counted,
-        attempts,
-        due,
-        flood,
-        vault,
-        text_of(held),
-        text_of(detail),
-        ordinal,
-    )
+    read = (_READ.get(name, _same)(value) for name, value in zip(_COLUMNS, row, strict=True))
+    return Place(*read)
+
+
+def _same(value: Any) -> Any:
+    return value
