@@ -10,6 +10,7 @@ from functools import partial
 
 from hashwacht.fingerprint.account import Account, GuardedDigest
 from hashwacht.fingerprint.formats import recognise
+from hashwacht.fingerprint.heap import keep_some
 from hashwacht.fingerprint.kinds import lacks_decoder, sniff
 from hashwacht.fingerprint.plan import Plan
 from hashwacht.fingerprint.reading import Content, read
@@ -31,6 +32,7 @@ class InProcess:
 
     def __init__(self, plan: Plan, *, clock: Clock = time.monotonic) -> None:
         """Find what computes the plan's types.  Raises ConfigurationError if one is unknown."""
+        keep_some()
         self._plan = plan
         self._clock = clock
         found = hashers(plan)

@@ -30,8 +30,10 @@ reference); Jarosz, Fast Image Convolutions, SIGGRAPH 2001, for the repeated box
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -65,8 +67,14 @@ _LONGEST = 16_384
 """Operators of longer axes would take too much memory to keep; such pictures go Meta's way."""
 
 _STRIP = 1 << 16
-_ROWS = 40
-"""Samples and, at least, rows made floating-point at a time, to stay in the processor's cache."""
+_ROWS = 48
+_STRIPS = 10
+"""Samples and, at least, rows made floating-point at a time, to stay in the processor's cache; and
+strips at least, for in each of them only the few samples are added to that it reaches."""
+
+
+Axis = tuple[int, int]
+"""Its length in the picture, and how many pixels of that stand for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +122,7 @@ def quick_pdq(grey: Grey, *, turned: bool = False) -> Pdq | None:
     """
     if not SIDE < min(grey.height, grey.width) <= max(grey.height, grey.width) <= _LONGEST:
         return None
-    square = _filtered(
-        grey.pixels, _operator(grey.height, grey.step), _operator(grey.width, grey.step)
-    )
+    square = _filtered(grey.pixels, (grey.height, grey.step), (grey.width, grey.step))
     matrix = _dct_matrix()
     block = (matrix @ square @ matrix.T).astype(np.float32, copy=False)
     quality = pdq_reference.quality(int(np.trunc(pdq_reference.gradients(square)).sum()))
@@ -134,23 +140,41 @@ def _downsample(pixels: Pixels) -> Floats:
     height, width = pixels.shape[:2]
     if (height, width) == (SIDE, SIDE):
         return pdq_reference.luma(np.asarray(pixels))
-    return _filtered(pixels, _operator(height), _operator(width))
+    return _filtered(pixels, (height, 1), (width, 1))
 
 
-def _filtered(pixels: Pixels, down: Floats, across: Floats) -> Floats:
-    """Multiply with both operators; the picture is converted a few rows at a time."""
+def _filtered(pixels: Pixels, down: Axis, across: Axis) -> Floats:
+    """Multiply with the operators of both axes; the picture is converted a few rows at a time."""
     height, width = pixels.shape[:2]
     narrow = np.zeros((SIDE, math.prod(pixels.shape[1:])), np.float32)
-    rows = max(_ROWS, _STRIP // narrow.shape[1])
-    for top in range(0, height, rows):
-        reached = np.flatnonzero(down[:, top : top + rows].any(axis=1))
-        if len(reached):
-            weights = down[reached[0] : reached[-1] + 1, top : top + rows]
-            strip = pixels[top : top + rows].reshape(weights.shape[1], -1).astype(np.float32)
-            narrow[reached[0] : reached[-1] + 1] += weights @ strip
+    rows = max(_ROWS, min(_STRIP // narrow.shape[1], height // _STRIPS))
+    for strip in _strips(*down, rows):
+        part = pixels[strip.top : strip.top + rows].astype(np.float32)
+        narrow[strip.reached] += strip.weights @ part.reshape(len(part), -1)
     if pixels.ndim == 3:  # noqa: PLR2004 - three axes: colour
         narrow = narrow.reshape(SIDE, width, 3) @ _LUMA
-    return narrow @ across.T
+    return narrow @ _operator(*across).T
+
+
+class _Strip(NamedTuple):
+    """Some rows of a picture from *top*: which samples they are part of, with what weights."""
+
+    top: int
+    reached: slice
+    weights: Floats
+
+
+@lru_cache(maxsize=16)
+def _strips(length: int, step: int, rows: int) -> Sequence[_Strip]:
+    """Cut the operator of an axis into strips of so many rows of the reduced picture."""
+    operator, strips = _operator(length, step), []
+    for top in range(0, operator.shape[1], rows):
+        part = operator[:, top : top + rows]
+        some = np.flatnonzero(part.any(axis=1))
+        if len(some):
+            reached = slice(int(some[0]), int(some[-1]) + 1)
+            strips.append(_Strip(top, reached, np.ascontiguousarray(part[reached])))
+    return strips
 
 
 @lru_cache(maxsize=16)

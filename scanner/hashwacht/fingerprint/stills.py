@@ -185,7 +185,9 @@ def _check_size(size: tuple[int, int] | None, limits: Limits) -> None:
 def _check_scans(original: bytes, size: tuple[int, int], limits: Limits) -> None:
     """Count the scans of a JPEG: each of thousands may be short and touch every pixel."""
     most = limits.touched // max(1, size[0] * size[1])
-    if original.count(START_OF_SCAN) > most and (scans := count_scans(original)) > most:
+    # The search for one byte is 15 times as fast as for two, and mostly says enough.
+    maybe = original.count(START_OF_SCAN[1:]) > most and original.count(START_OF_SCAN) > most
+    if maybe and (scans := count_scans(original)) > most:
         raise _TooLarge(f"{scans} scans of {size[0]}x{size[1]} pixels, {most} allowed")
 
 
