@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from hashwacht.announcement import Cause, Missed, Root
 from hashwacht.intake import fanotify
@@ -29,6 +29,7 @@ class Marks:
         self._roots, self._group, self._mounts, self._clock = roots, group, mounts, clock
         self._footings: list[Footing | None] = [None] * len(roots)
         self._quiet_until: dict[tuple[str, Cause, bytes], float] = {}
+        self._unnamed: dict[int, str] = {}
         self._marked: set[int] = set()
         self.places: list[Place] = []
 
@@ -59,7 +60,7 @@ class Marks:
                 missed.append(change)
             if now is not None and now != before:
                 missed += self._new_mounts(root, before, now)
-        return missed + self._mark()
+        return missed + self._mark() + self.unnamed({})
 
     def anew(self, number: int) -> list[Missed]:
         """Mark everything again, because the root *number* did not announce its canary."""
@@ -68,10 +69,20 @@ class Marks:
                 fanotify.mark(self._group, each.path)
         return [Missed(self._roots[number].name, Cause.DEAD_WATCH, "it is watched anew")]
 
-    def unnamed(self, number: int) -> list[Missed]:
-        """Say of a root that files came into it, or beside it, whose paths cannot be had."""
-        missed = Missed(self._roots[number].name, Cause.UNLISTED, "a path of more than 4096 bytes")
-        return self._lasting(missed, LONGEST_PAUSE)
+    def unnamed(self, roots: Mapping[int, str]) -> list[Missed]:
+        """Say of roots that files came into them, or beside them, whose paths cannot be had.
+
+        A walk of the whole root makes up for that, so it is said at most once an hour, and then
+        once more if there were others since.
+        """
+        self._unnamed.update(roots)
+        said: list[Missed] = []
+        for number, why in [*self._unnamed.items()]:
+            missed = Missed(self._roots[number].name, Cause.UNLISTED, why)
+            if one := self._lasting(missed, LONGEST_PAUSE):
+                said += one
+                del self._unnamed[number]
+        return said
 
     def _lost(self) -> set[int]:
         """Give the file systems whose marks went with them when they were unmounted."""

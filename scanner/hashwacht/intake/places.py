@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from hashwacht.intake.fanotify import open_directory
 from hashwacht.intake.mounts import Mount
 
 _DELETED = b" (deleted)"
+_GONE = frozenset({errno.ESTALE, errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+"""What is said of a directory that was deleted, or has made room for something else."""
+_LONG = "a path of more than 4096 bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,14 @@ class Place:
         return path == self.path or path.startswith(self.path.rstrip(b"/") + b"/")
 
 
+class Found(NamedTuple):
+    """Where a directory is: its path in a mount, all places there, and the one that it is in."""
+
+    path: bytes
+    places: list[Place]
+    place: Place | None
+
+
 class Finder:
     """Finds directories; to be used for one batch of events and closed.
 
@@ -43,16 +55,16 @@ class Finder:
         for each in sorted(places, key=lambda place: -len(place.path)):
             self._places.setdefault(each.fsid, {}).setdefault(each.mount.id, []).append(each)
         self._anchors: dict[int, int] = {}
-        self.unnamed: set[int] = set()
-        """Roots in the mount of a directory whose path is longer than the kernel tells."""
-        self._found: dict[tuple[int, bytes], list[tuple[bytes, list[Place]]]] = {}
+        self.unnamed: dict[int, str] = {}
+        """Roots in the mount of a directory that is there, and whose path cannot be had; why."""
+        self._found: dict[tuple[int, bytes], list[Found]] = {}
 
-    def find(self, fsid: int, handle: bytes) -> list[tuple[bytes, list[Place]]]:
-        """Give the paths of a directory, one in each mount, with the places in that mount."""
+    def find(self, fsid: int, handle: bytes) -> list[Found]:
+        """Say where a directory is in each mount."""
         found = self._found.get((fsid, handle))
         if found is None:
             found = self._found[fsid, handle] = [
-                (path, places)
+                Found(path, places, next((each for each in places if each.holds(path)), None))
                 for places in self._places.get(fsid, {}).values()
                 if (path := self._path(places, handle)) is not None
             ]
@@ -66,25 +78,31 @@ class Finder:
         self._anchors = {}
 
     def _path(self, places: list[Place], handle: bytes) -> bytes | None:
-        anchor = self._anchor(places)
-        if anchor < 0:
-            return None
         try:
+            anchor = self._anchor(places)
+            if anchor < 0:
+                return None
             fd = open_directory(anchor, handle)
-        except OSError:  # ESTALE: it was deleted
+        except OSError as error:
+            if error.errno not in _GONE:
+                self._note(places, error)
             return None
         try:
             path = os.readlink(b"/proc/self/fd/%d" % fd)  # noqa: PTH115  (names are bytes)
             gone = path.endswith(_DELETED) and os.fstat(fd).st_nlink == 0
-        except OSError:  # ENAMETOOLONG: PATH_MAX is 4096
-            self.unnamed.update(each.root for each in places)
+        except OSError as error:  # PATH_MAX is 4096
+            self._note(places, error)
             return None
         finally:
             os.close(fd)
         return None if gone else path
 
+    def _note(self, places: list[Place], error: OSError) -> None:
+        why = _LONG if error.errno == errno.ENAMETOOLONG else error.strerror or str(error)
+        self.unnamed.update((each.root, why) for each in places)
+
     def _anchor(self, places: list[Place]) -> int:
-        """Open any directory in the mount of these places; -1 if none is there."""
+        """Open any directory in the mount of these places; -1 if none is there.  Raises OSError."""
         mount = places[0].mount.id
         if mount not in self._anchors:
             self._anchors[mount] = next((fd for each in places if (fd := _open(each)) >= 0), -1)
@@ -92,10 +110,14 @@ class Finder:
 
 
 def _open(place: Place) -> int:
-    """Open a place, unless something else is there now."""
-    with suppress(OSError):
+    """Open a place; -1 if something else is there now.  Raises OSError."""
+    try:
         fd = os.open(place.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        if os.fstatvfs(fd).f_fsid == place.fsid:
-            return fd
-        os.close(fd)
+    except OSError as error:
+        if error.errno in _GONE:
+            return -1
+        raise
+    if os.fstatvfs(fd).f_fsid == place.fsid:
+        return fd
+    os.close(fd)
     return -1

@@ -19,7 +19,7 @@ from hashwacht.intake import fanotify
 from hashwacht.intake.fanotify import Event
 from hashwacht.intake.marks import Marks
 from hashwacht.intake.mounts import Mounts
-from hashwacht.intake.places import Finder, Place
+from hashwacht.intake.places import Finder, Found, Place
 from hashwacht.intake.watch_wire import (
     PING,
     READY,
@@ -150,28 +150,24 @@ class Session:
                 if event.mask & fanotify.OVERFLOW:
                     self._tell(Missed(each.name, Cause.OVERFLOW, _FULL) for each in self._roots)
                     continue
-                for directory, places in finder.find(event.fsid, event.handle):
-                    self._translate(event, directory, places, announced)
+                for found in finder.find(event.fsid, event.handle):
+                    self._translate(event, found, announced)
         finally:
             finder.close()
-        for number in finder.unnamed:
-            self._tell(self._marks.unnamed(number))
+        self._tell(self._marks.unnamed(finder.unnamed))
         for message in names(announced):
             self._out += message
 
-    def _translate(
-        self, event: Event, directory: bytes, places: list[Place], announced: dict[Named, None]
-    ) -> None:
-        path = directory.rstrip(b"/") + b"/" + event.name
+    def _translate(self, event: Event, found: Found, announced: dict[Named, None]) -> None:
+        path = found.path.rstrip(b"/") + b"/" + event.name
         moved = event.mask & fanotify.ON_DIRECTORY and event.mask & fanotify.MOVED_TO
-        place = next((each for each in places if each.holds(directory)), None)
         if moved:
-            self._came_back(path, places)
-        if place is None or (event.mask & fanotify.ON_DIRECTORY and not moved):
+            self._came_back(path, found.places)
+        if found.place is None or (event.mask & fanotify.ON_DIRECTORY and not moved):
             return
         closed = event.mask & fanotify.CLOSE_WRITE
         bits = Bits.TREE if moved else Bits.CLOSED if closed else 0
-        announced[Named(place.root, int(bits), path)] = None
+        announced[Named(found.place.root, int(bits), path)] = None
 
     def _came_back(self, path: bytes, places: list[Place]) -> None:
         """Say of roots that were renamed, with or without the directories above them, what is so.

@@ -222,7 +222,9 @@ class OwnMounts:
             with image.open("wb") as file:
                 file.truncate(2 << 20)
             self._run("mkfs.ext4", "-q", "-F", str(image))
+        deadline = time.monotonic() + PATIENCE
         while self._said("losetup", "--associated", str(image)):
+            assert time.monotonic() < deadline, "another mount namespace keeps it"
             time.sleep(0.02)  # unmounted, and the kernel still at it: there would be two of them
         self._run("mount", "-o", "loop", str(image), str(at))
 
