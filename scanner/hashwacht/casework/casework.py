@@ -18,7 +18,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
-from hashwacht.casework import wording
 from hashwacht.casework.book import Book
 from hashwacht.casework.found import Found
 from hashwacht.casework.guard import Guard
@@ -26,21 +25,15 @@ from hashwacht.casework.hands import Hands, Undone
 from hashwacht.casework.opening import opened
 from hashwacht.casework.performing import UNCLEAR, Performer
 from hashwacht.casework.placing import UNDETERMINED, Placing, standing
+from hashwacht.casework.policies import Policies
 from hashwacht.casework.reopening import reopen
+from hashwacht.casework.retrying import Retrying
 from hashwacht.casework.turn import Turn
-from hashwacht.casework.uploaded import Uploaded
-from hashwacht.notice import NoticeKind
-from hashwacht.policy import Action, Decision, decide
-from hashwacht.settings import GuardSettings, OnUndetermined, RootSettings
+from hashwacht.policy import Action, decide
+from hashwacht.settings import GuardSettings, RootSettings
 from hashwacht.state.cases import CaseState
 from hashwacht.state.places import Place, PlaceState
-from hashwacht.types import FileId, Outcome, Reason, Verdict
-
-BATCH = 100
-"""Places that one call of ``retry`` tries at the most."""
-
-UPLOADED = 60.0
-"""Seconds between two looks at what web applications have told."""
+from hashwacht.types import FileId, Outcome
 
 _OTHER = "it holds another content now"
 _ONLY_KNOWN = (Action.ALLOW, Action.OBSERVE)
@@ -69,13 +62,18 @@ class Casework:
         guard: GuardSettings,
     ) -> None:
         """Take the parts; *roots* by name."""
-        self._book, self._turn, self._roots = book, turn, roots
-        self._store, self._hands = book.store, hands
+        self._book, self._store, self._hands, self._turn = book, book.store, hands, turn
+        self._policies = Policies(roots)
         self._placing = Placing(Guard(book.store.places, book.store.floods, guard))
         self._performer = Performer(book, hands)
-        self._uploaded = Uploaded(book, turn)
-        self._begun, self._asked = False, 0.0
-        self._stuck: set[str] = set()
+        self._retrying = Retrying(
+            book=book,
+            hands=hands,
+            turn=turn,
+            policies=self._policies,
+            placing=self._placing,
+            performer=self._performer,
+        )
 
     def settle(self, found: Found) -> Action:
         """Do what a verdict asks for, and give what is in force now.
@@ -91,22 +89,8 @@ class Casework:
         return wanted if (wanted, in_force) == _ONLY_KNOWN else in_force
 
     def retry(self, now: float) -> None:
-        """Try what failed, what somebody has let go, and what a crash interrupted.
-
-        At most BATCH of them; to be called every few seconds.  Now and then cases are opened for
-        uploads that web applications have told about.  Raises StateError.
-        """
-        self._recover()
-        if not self._begun:
-            self._begin(now)
-        if now - self._asked >= UPLOADED:
-            self._asked = now
-            self._uploaded.open_cases()
-        for each in self._store.places.due(now, BATCH):
-            with self._turn.taken():
-                place = self._store.places.get(each.id)
-                if place is not None and place.due is not None and place.due <= now:
-                    self._again(place)
+        """Do what is due; to be called every few seconds.  Raises StateError."""
+        self._retrying.retry(now)
 
     def _settled(self, found: Found, problem: Undone | None) -> tuple[Action, Place | None]:
         """Record, act, record; the turn is ours.  *problem*: why its file could not be opened."""
@@ -114,7 +98,7 @@ class Casework:
         with self._book.page() as page:
             case = opened(page, found)
             released = case is not None and case.state is CaseState.RELEASED
-            decision = decide(found.verdict, self._root(found.root), released=released)
+            decision = decide(found.verdict, self._policies.of(found.root), released=released)
             decision = standing(here, found, decision)
             restored = here is not None and here.state is PlaceState.RESTORED
             if decision.action is Action.ALLOW or restored:
@@ -154,67 +138,17 @@ class Casework:
             case = self._store.cases.find(found.key)
             return self._placing.met(page, case, here, found, held)
 
-    def _begin(self, now: float) -> None:
-        """Have released what a policy of before held because nobody could answer."""
-        hold = [name for name, root in self._roots.items() if _holds(root)]
-        with self._turn.taken():
-            self._store.places.free_undetermined(hold, now)
-        self._begun = True
-
-    def _recover(self) -> None:
-        """Settle what was interrupted; of what cannot be settled people are told once."""
-        stuck = self._hands.recover()
-        if news := stuck.keys() - self._stuck:
-            with self._book.page() as page:
-                for entry in sorted(news):
-                    page.tell(NoticeKind.TROUBLE, wording.stuck(entry, stuck[entry]), None)
-            self._stuck |= news
-
-    def _again(self, place: Place) -> None:
-        """Try one place that is due; the turn is ours."""
-        if place.state in UNCLEAR:
-            place = self._performer.clear_up(place)
-        if place.due is None:
-            return
-        decision = self._decided(place)
-        if place.held and Action.ALLOW in (place.action, decision.action):
-            self._performer.release(place, decision.rule)
-            return
-        with self._book.page() as page:
-            place = self._placing.again(page, place, decision)
-        if place.state is PlaceState.PENDING:
-            self._performer.act(place, None)
-
-    def _decided(self, place: Place) -> Decision:
-        """Decide once more by what is known: lists, people and the policy may say otherwise now."""
-        root = self._root(place.root)
-        if place.rule == UNDETERMINED:
-            return decide(Verdict(Outcome.UNDETERMINED, reason=Reason.UNANSWERED), root)
-        case = self._store.cases.find(place.key)
-        if case is None:
-            return decide(Verdict(Outcome.NO_MATCH), root)
-        verdict = Verdict(case.evidence.outcome, case.evidence.matches)
-        return decide(verdict, root, released=case.state is CaseState.RELEASED)
-
     def _is_nothing(self, found: Found) -> bool:
         """Say, with two cheap questions, if this file is like almost all others."""
         verdict = found.verdict
         if verdict.outcome is Outcome.MATCH or verdict.suppressed:
             return False
-        if verdict.outcome is Outcome.UNDETERMINED and _holds(self._root(found.root)):
+        missing = verdict.outcome is Outcome.UNDETERMINED
+        if missing and self._policies.holds_undetermined(found.root):
             return False
         if found.fd is not None and _is_shut(found.fd):  # it may be held, and moved here
             return False
         return not self._store.places.live(found.path) and not self._store.cases.find(found.key)
-
-    def _root(self, name: str) -> RootSettings:
-        """Give the policy of a root; one that is no longer configured only observes."""
-        return self._roots.get(name) or RootSettings(name)
-
-
-def _holds(root: RootSettings) -> bool:
-    """Say if what is undetermined is held there."""
-    return root.undetermined is OnUndetermined.HOLD
 
 
 def _lifts(found: Found, place: Place) -> bool:

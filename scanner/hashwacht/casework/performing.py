@@ -75,11 +75,10 @@ class Performer:
 
         If that fails it stays held, with the action *allow*, and is due to be tried again.
         """
-        place = replace(place, action=Action.ALLOW)
         done = self._hands.release(place, self._told(place))
         with self._book.page() as page:
             if isinstance(done, Undone) and not done.lost:
-                return self._failed(page, place, done)
+                return self._failed(page, replace(place, action=Action.ALLOW), done)
             if isinstance(done, Undone):
                 return self._ended(page, place, PlaceState.GONE, Act.GONE, str(done))
             detail = f"{why}; {done.detail}" if done.detail else why

@@ -100,7 +100,7 @@ class Placing:
         wanted = replace(place, action=decision.action, rule=decision.rule)
         if place.flood is not None and place.state in _LET_GO:  # which is not counted
             return page.place(replace(wanted, state=PlaceState.PENDING, due=page.now, flood=None))
-        asked = self.permitted(page, wanted)
+        asked = self._permitted(page, wanted)
         return page.place(asked, Act.WAITING if asked.state is PlaceState.WAITING else "")
 
     def lost(
@@ -113,7 +113,7 @@ class Placing:
         tell_place(page, kept)
         return kept
 
-    def permitted(self, page: Page, place: Place) -> Place:
+    def _permitted(self, page: Page, place: Place) -> Place:
         """Ask the flood guard; what it allows is counted and pending from now on."""
         pending = replace(place, state=PlaceState.PENDING, due=page.now, flood=None)
         if place.rule == UNDETERMINED or self._guard.counts(place, page.now):
@@ -147,7 +147,7 @@ class Placing:
             return place
         if state in _TRIED_AGAIN and place.due is not None and place.due > page.now:
             return place
-        return self.permitted(page, replace(place, action=action))
+        return self._permitted(page, replace(place, action=action))
 
     def _began(self, page: Page, flood: Flood, place: Place) -> None:
         """Say that actions wait from now on, and how to go on."""

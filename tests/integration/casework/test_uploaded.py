@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from hashlib import sha256
 
-from hashwacht.casework.casework import UPLOADED
+from hashwacht.casework.retrying import UPLOADED
 from hashwacht.state.cases import CaseState
 from hashwacht.state.contents import Decision
 from hashwacht.testing.casework import Office
