@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 
 import pytest
-from flask import Flask, request
+from flask import Flask, request, session
 from flask.typing import ResponseReturnValue
 from werkzeug.test import TestResponse
 
 from hashwacht import Checker, Outcome
 from hashwacht.testing.uploads import KNOWN
+from hashwacht_plugins.context import Facts
 from hashwacht_plugins.flask import Hashwacht
 from hashwacht_plugins.policy import Action, OnMatch, Policy
 
@@ -65,6 +66,19 @@ def test_the_log_tells_of_a_match_and_of_no_error(
     assert answer.status_code == 403
     assert [each.levelname for each in caplog.records] == ["WARNING"]
     assert "an upload matches: 'csam knows " in caplog.text
+
+
+def test_the_callback_for_the_user_may_ask_flask_itself(checker: Checker) -> None:
+    asked: list[object] = []
+    facts = Facts(user=lambda _: asked.append(session.get("user")))
+    app = site(hashwacht := Hashwacht(checker=checker, facts=facts))
+    hashwacht.init_app(app)
+    app.secret_key = "for tests"
+    with app.test_client() as client:
+        with client.session_transaction() as signed_in:
+            signed_in["user"] = "alice"
+        client.post("/", data={"picture": (io.BytesIO(KNOWN), "a.jpg")})
+    assert asked == ["alice"]
 
 
 def test_what_the_configuration_says_comes_before_what_the_code_says(checker: Checker) -> None:

@@ -1,0 +1,191 @@
+"""The snippets of docs/middleware.md, word for word."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+
+from hashwacht import Checker
+from hashwacht.testing.program import Program
+from hashwacht.testing.uploads import KNOWN, AsgiDriver, file_part, form
+from hashwacht_plugins.asgi import HashwachtMiddleware
+from hashwacht_plugins.policy import OnMatch, Policy
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "middleware.md"
+
+
+def snippets(section: str) -> list[str]:
+    """Give the Python of a section, in its order."""
+    text = DOCUMENT.read_text()
+    (found,) = re.findall(
+        rf"^## {re.escape(section)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL
+    )
+    return re.findall(r"^```python\n(.*?)^```", found, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(autouse=True)
+def configured(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let ``Checker.configured()`` find the configuration of these tests."""
+    for name, value in program.environment.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def drivers() -> Iterator[list[AsgiDriver]]:
+    opened: list[AsgiDriver] = []
+    yield opened
+    for each in opened:
+        each.close()
+
+
+def run(section: str, **names: Any) -> dict[str, Any]:
+    """Run all of a section's snippets with these *names*; give all names."""
+    space = {"HashwachtMiddleware": HashwachtMiddleware, **names}
+    for number, snippet in enumerate(snippets(section)):
+        exec(compile(snippet, f"{section} #{number}", "exec"), space)  # our own
+    return space
+
+
+def knowing_middleware(checker: Checker) -> Any:
+    """Give the middleware as the snippets call it, with a checker that knows one content."""
+
+    def made(app: Any, **settings: Any) -> HashwachtMiddleware:
+        return HashwachtMiddleware(app, **{"checker": checker, **settings})
+
+    return made
+
+
+def test_every_section_with_python_is_run_here() -> None:
+    sections = re.findall(r"^## (.*)$", DOCUMENT.read_text(), re.MULTILINE)
+    assert {each for each in sections if snippets(each)} == {
+        "What is looked at",
+        "What happens then",
+        "What is kept for a case",
+        "Uploads in parts: tus, S3 multipart, Content-Range, WebDAV chunking",
+        "FastAPI and Starlette: an endpoint that decides itself",
+        "Django",
+        "aiohttp: a reader",
+    }
+
+
+def test_bodies_of_any_type_are_files_where_that_is_said(
+    checker: Checker, drivers: list[AsgiDriver]
+) -> None:
+    def wrap(app: Any) -> Any:
+        names = {"app": app, "HashwachtMiddleware": knowing_middleware(checker)}
+        return run("What is looked at", **names)["app"]
+
+    drivers.append(AsgiDriver(wrap))
+    sent = {
+        (path, declared): drivers[0].send([KNOWN], declared, method="PUT", path=path).status
+        for path in ("/files/a", "/else")
+        for declared in ("text/plain", "image/jpeg")
+    }
+    assert sent == {
+        ("/files/a", "text/plain"): 403,
+        ("/files/a", "image/jpeg"): 403,
+        ("/else", "text/plain"): 200,
+        ("/else", "image/jpeg"): 403,
+    }
+
+
+def test_the_policy_answers_as_it_says(checker: Checker, drivers: list[AsgiDriver]) -> None:
+    def wrap(app: Any) -> Any:
+        names = {"app": app, "HashwachtMiddleware": knowing_middleware(checker)}
+        return run("What happens then", **names)["app"]
+
+    drivers.append(AsgiDriver(wrap))
+    refused = drivers[0].send([form(file_part(KNOWN))])
+    assert refused.status == 403
+    assert refused.headers["content-type"] == "application/problem+json"
+
+
+def test_a_held_upload_is_stored_but_not_shown(checker: Checker) -> None:
+    stored: list[tuple[bytes, bool]] = []
+
+    async def store(picture: Any, *, shown: bool) -> None:
+        stored.append((await picture.read(), shown))
+
+    space = run("What happens then", app=None, store=store)
+
+    async def site(scope: Any, receive: Any, send: Any) -> None:
+        await space["pictures"](Request(scope, receive))
+        await PlainTextResponse("stored")(scope, receive, send)
+
+    async def post(content: bytes) -> int:
+        held = HashwachtMiddleware(site, checker=checker, policy=Policy(on_match=OnMatch.HOLD))
+        transport = httpx.ASGITransport(app=held)
+        async with httpx.AsyncClient(transport=transport, base_url="http://site") as client:
+            answer = await client.post("/", files={"picture": ("a.jpg", content)})
+        return answer.status_code
+
+    assert [asyncio.run(post(each)) for each in (KNOWN, b"other")] == [200, 200]
+    assert stored == [(KNOWN, False), (b"other", True)]
+
+
+def test_the_facts_know_a_proxy_and_a_user() -> None:
+    facts = run("What is kept for a case", app=None)["facts"]
+    assert facts.trusted_proxies == ("10.0.0.0/8",)
+    assert facts.user({"user": types.SimpleNamespace(id=7)}) == 7
+    assert facts.user({}) is None
+
+
+def test_a_file_is_checked_where_it_is_put_together(checker: Checker, tmp_path: Path) -> None:
+    deleted: list[tuple[str, str]] = []
+
+    class Storage:
+        """What of boto3's client is used."""
+
+        def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803  # its names
+            content = KNOWN if Key == "known" else b"other"
+            chunks = [content[:3], content[3:]]
+            assert Bucket
+            return {"Body": types.SimpleNamespace(iter_chunks=lambda: iter(chunks))}
+
+        def delete_object(self, *, Bucket: str, Key: str) -> None:  # noqa: N803  # its names
+            deleted.append((Bucket, Key))
+
+    section = "Uploads in parts: tus, S3 multipart, Content-Range, WebDAV chunking"
+    space = run(section, app=None, s3=Storage())
+    space["checker"] = checker
+    for name, content in (("known", KNOWN), ("unknown", b"other")):
+        (tmp_path / name).write_bytes(content)
+        space["finished"](tmp_path / name)
+        space["completed"]("bucket", name)
+    assert [each.name for each in tmp_path.iterdir()] == ["unknown"]
+    assert deleted == [("bucket", "known")]
+
+
+def test_the_endpoint_that_decides_itself_can_be_made() -> None:
+    from fastapi import FastAPI
+
+    app = FastAPI()
+    run("FastAPI and Starlette: an endpoint that decides itself", app=app)
+    assert "/pictures" in app.openapi()["paths"]
+
+
+def test_the_parts_for_django_can_be_made() -> None:
+    from django import forms  # type: ignore[import-untyped]  # Django ships no types
+
+    from hashwacht_plugins.django.signals import upload_matched
+
+    space = run("Django", forms=forms)
+    assert upload_matched.disconnect(space["tell"])
+    module, _, name = space["handler403"].rpartition(".")
+    assert callable(getattr(__import__(module, fromlist=[name]), name))
+    for dotted in (space["FILE_UPLOAD_HANDLERS"][0], space["STORAGES"]["default"]["BACKEND"]):
+        module, _, name = dotted.rpartition(".")
+        assert getattr(__import__(module, fromlist=[name]), name).__module__ == module
+
+
+def test_the_reader_for_aiohttp_can_be_made() -> None:
+    assert asyncio.iscoroutinefunction(run("aiohttp: a reader")["upload"])
