@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hashwacht.fingerprint.confine import Stamina, become_reaper, die_with
+from hashwacht.fingerprint.heap import give_back
 from hashwacht.fingerprint.in_process import InProcess
 from hashwacht.fingerprint.parts import Part, share
 from hashwacht.fingerprint.warm_up import warm_up
@@ -83,6 +84,7 @@ class Nursery:
         digests = share(self._plan, Attempt.DIGESTS).types
         self._answer(InProcess(self._plan).recipe, digests)
         gc.collect()
+        give_back()  # a worker would have it from the beginning, and beside its pictures
         gc.freeze()  # a collection in a worker would copy every page it looks at
 
     def serve(self) -> None:

@@ -67,7 +67,7 @@ _LONGEST = 16_384
 """Operators of longer axes would take too much memory to keep; such pictures go Meta's way."""
 
 _STRIP = 1 << 16
-_ROWS = 48
+_ROWS = 24
 _STRIPS = 10
 """Samples and, at least, rows made floating-point at a time, to stay in the processor's cache; and
 strips at least, for in each of them only the few samples are added to that it reaches."""
@@ -195,7 +195,8 @@ def _operator(length: int, step: int = 1) -> Floats:
     steps = np.zeros((SIDE, length + 1))
     np.add.at(steps, (rows, begins), shares)
     np.add.at(steps, (rows, ends + 1), -shares)
-    return summed(np.cumsum(steps[:, :-1], axis=1).astype(np.float32), step)
+    weights = np.cumsum(steps[:, :-1], axis=1, out=steps[:, :-1])
+    return summed(weights.astype(np.float32), step)
 
 
 def _stretch(
