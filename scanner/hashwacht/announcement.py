@@ -73,7 +73,7 @@ class Missed:
     """Something may have been missed in *root*, at *path* and below (empty: everywhere).
 
     It speaks of the time until now.  What lasts is said again from time to time, and once more
-    when it is over; only REMOTE is said once and lasts as long as the root is watched.
+    when it is over; only REMOTE is said once, and lasts as long as that is mounted there.
     """
 
     root: str

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from hashwacht.announcement import Announcement, Cause, Listener, Missed, Root, Watch
 from hashwacht.daemon.roots import Roots
+from hashwacht.intake.mounts import is_remote
 from hashwacht.state.gaps import Gap, Watched
 from hashwacht.state.store import Store
 
@@ -55,10 +56,14 @@ class Seeing:
         *,
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
+        remote: Callable[[bytes], bool] = is_remote,
     ) -> None:
-        """Watch nothing yet.  *steady* gives seconds from anywhere, and is never set."""
+        """Watch nothing yet.  *steady* gives seconds from anywhere, and is never set.
+
+        *remote* says if a path lies on a network file system.
+        """
         self._store, self._listener = store, listener
-        self._clock, self._steady = clock, steady
+        self._clock, self._steady, self._remote = clock, steady, remote
         self._watch, self._make_canaries = watch, make_canaries
         self._canaries: Canaries | None = None
         self._roots: Roots | None = None
@@ -138,12 +143,14 @@ class Seeing:
         self._beat(self._roots, healthy)
 
     def _is_over(self, gap: Gap) -> bool:
-        """Say if what lasted is over: the root is there again, the canary sings again."""
+        """Say if what lasted is over: the root is there again, its canary sings, or the like."""
         root = self._roots.get(gap.root) if self._roots else None
         if gap.ended is not None or root is None:
             return False
         if gap.cause is Cause.UNMOUNTED:
             return _is_there(gap.path or root.path)
+        if gap.cause is Cause.REMOTE:
+            return not self._remote(gap.path or root.path)
         said = self._said.get((gap.root, gap.cause), self._began)
         if gap.cause is Cause.DEAD_WATCH and not self._is_unproven(gap.root):
             return self._sung.get(gap.root, -math.inf) > said

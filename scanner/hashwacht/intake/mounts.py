@@ -114,3 +114,13 @@ class Mounts:
     def close(self) -> None:
         """Give the descriptor back."""
         os.close(self._fd)
+
+
+def is_remote(path: bytes) -> bool:
+    """Say if *path* lies on a file system of which not everything is announced here."""
+    mounts = Mounts()
+    try:
+        here = mounts.at(path)
+    finally:
+        mounts.close()
+    return here is not None and here.remote

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from hashwacht.ports import Fingerprinter, Question
 from hashwacht.scan.progress import Progress, Result, Summary
 from hashwacht.types import Answer, Finding, Fingerprint, Match, Outcome, Reason
+
+HELD = 60.0
+"""Seconds that a file is held at the most."""
 
 
 @dataclass
@@ -62,6 +67,22 @@ class CountingFingerprinter:
     def close(self) -> None:
         """Close the inner one."""
         self._inner.close()
+
+
+class HeldFingerprinter(CountingFingerprinter):
+    """Reads no file until it is let go, but those called *but* at once."""
+
+    def __init__(self, inner: Fingerprinter, but: str = "") -> None:
+        """Read with *inner*."""
+        super().__init__(inner)
+        self._but = but
+        self.released = threading.Event()
+
+    def fingerprint(self, fd: int) -> Fingerprint:
+        """Wait, and read."""
+        if Path(f"/proc/self/fd/{fd}").readlink().name != self._but:
+            assert self.released.wait(HELD), "nobody lets go"
+        return super().fingerprint(fd)
 
 
 @dataclass

@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 
 from hashwacht.announcement import Cause
-from hashwacht.ports import Fingerprinter
-from hashwacht.testing.daemon_bench import PATIENCE, DaemonBench, digest
-from hashwacht.testing.fakes import CountingFingerprinter
+from hashwacht.testing.daemon_bench import DaemonBench, digest
+from hashwacht.testing.fakes import HeldFingerprinter
 from hashwacht.testing.watching import DeafWatch
-from hashwacht.types import Fingerprint, Outcome
+from hashwacht.types import Outcome
 
 HOURS = 5 * 3600.0
 
@@ -37,23 +36,11 @@ def clock(bench: DaemonBench) -> Clock:
     return made
 
 
-class Held(CountingFingerprinter):
-    """Reads nothing until it is let go."""
-
-    def __init__(self, inner: Fingerprinter) -> None:
-        super().__init__(inner)
-        self.released = threading.Event()
-
-    def fingerprint(self, fd: int) -> Fingerprint:
-        assert self.released.wait(PATIENCE)
-        return super().fingerprint(fd)
-
-
 @set_to
 def test_what_waits_in_the_journal_is_judged(
     bench: DaemonBench, root: Path, clock: Clock, by: float
 ) -> None:
-    bench.counting = held = Held(bench.fingerprinter())
+    bench.counting = held = HeldFingerprinter(bench.fingerprinter())
     with bench.running():
         bench.wait_until_done()
         for number in range(600):
@@ -69,7 +56,7 @@ def test_what_waits_in_the_journal_is_judged(
 def test_what_waited_before_a_restart_is_judged(
     bench: DaemonBench, root: Path, clock: Clock
 ) -> None:
-    bench.counting = held = Held(bench.fingerprinter())
+    bench.counting = held = HeldFingerprinter(bench.fingerprinter())
     clock.ahead = HOURS
     with bench.running():
         bench.wait_until_done()

@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from hashwacht.announcement import Cause, Lane
-from hashwacht.ports import Fingerprinter
-from hashwacht.testing.daemon_bench import PATIENCE, DaemonBench, digest
-from hashwacht.testing.fakes import CountingFingerprinter
+from hashwacht.testing.daemon_bench import DaemonBench, digest
+from hashwacht.testing.fakes import HeldFingerprinter
 from hashwacht.testing.watching import DeafWatch
-from hashwacht.types import Fingerprint, Outcome
+from hashwacht.types import Outcome
 
 
 def test_a_root_that_was_never_watched_is_compared_once(bench: DaemonBench, root: Path) -> None:
@@ -91,21 +90,8 @@ def test_a_walk_keeps_its_findings_within_the_backlog(bench: DaemonBench, root: 
     assert 0 < deepest[0] < 1200
 
 
-class Held(CountingFingerprinter):
-    """Reads no file but uploads until it is let go."""
-
-    def __init__(self, inner: Fingerprinter) -> None:
-        super().__init__(inner)
-        self.released = threading.Event()
-
-    def fingerprint(self, fd: int) -> Fingerprint:
-        if Path(f"/proc/self/fd/{fd}").readlink().name != "upload":
-            assert self.released.wait(PATIENCE)
-        return super().fingerprint(fd)
-
-
 def test_an_upload_is_served_before_what_a_walk_has_found(bench: DaemonBench, root: Path) -> None:
-    bench.counting = held = Held(bench.fingerprinter())
+    bench.counting = held = HeldFingerprinter(bench.fingerprinter(), but="upload")
     for number in range(400):
         (root / f"{number}").write_bytes(b"%d" % number)
     with bench.running():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -113,29 +115,37 @@ def look(bench: DaemonBench, attempts: int) -> Entry:
     return entries()[0]
 
 
+@contextmanager
+def written_to(path: Path, pause: float) -> Iterator[None]:
+    """Write to a file all the time, without closing it."""
+    ended = threading.Event()
+
+    def write() -> None:
+        with path.open("wb", buffering=0) as file:
+            while not ended.wait(pause):
+                file.write(b"more")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        writer.join()
+
+
 def test_a_file_that_is_written_to_all_the_time_is_looked_at_ever_more_rarely(
     bench: DaemonBench, root: Path
 ) -> None:
     bench.change(quiet=0.05, busy=1.0)
-    ended, reads = threading.Event(), []
-
-    def write() -> None:
-        with (root / "busy").open("wb", buffering=0) as file:
-            while not ended.wait(0.002):
-                file.write(b"more")
-
-    writer = threading.Thread(target=write)
     with bench.running():
-        writer.start()
-        looks = [look(bench, attempts) for attempts in range(1, 6)]
-        reads.append(bench.counting.read)
-        ended.set()
-        writer.join()
+        with written_to(root / "busy", 0.002):
+            looks = [look(bench, attempts) for attempts in range(1, 6)]
+            assert bench.counting.read == 0
         bench.wait_for(lambda: not bench.unasked(root), "judged at last")
     for one, next_one in pairwise(looks):
         pauses = [min(1.0, 0.05 * 2**n) for n in range(one.attempts, next_one.attempts)]
         assert next_one.due - one.due >= sum(pauses)
-    assert reads == [0]
 
 
 def test_nobody_keeps_a_file_from_being_read_by_writing_to_it_for_ever(
@@ -143,21 +153,11 @@ def test_nobody_keeps_a_file_from_being_read_by_writing_to_it_for_ever(
 ) -> None:
     """And then nobody polls it any more: it is announced again when it is closed."""
     bench.change(quiet=0.02, busy=0.1)
-    ended = threading.Event()
-
-    def write() -> None:
-        with (root / "busy").open("wb", buffering=0) as file:
-            while not ended.wait(0.02):
-                file.write(b"more")
-
-    writer = threading.Thread(target=write)
     with bench.running():
-        writer.start()
-        bench.wait_for(lambda: bench.casework.found, "told while it is written to")
-        bench.wait_until_done()
-        read = bench.counting.read
-        ended.set()
-        writer.join()
+        with written_to(root / "busy", 0.02):
+            bench.wait_for(lambda: bench.casework.found, "told while it is written to")
+            bench.wait_until_done()
+            read = bench.counting.read
         bench.wait_for(lambda: not bench.unasked(root), "judged as it is in the end")
     assert read <= 2
 

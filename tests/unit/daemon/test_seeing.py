@@ -104,6 +104,21 @@ def test_where_no_canary_can_be_written_it_is_over_after_long_silence(
     assert lasting(store) == []
 
 
+def test_a_network_file_system_is_a_gap_as_long_as_it_is_mounted(
+    store: Store, tmp_path: Path
+) -> None:
+    mounted = {bytes(tmp_path / "share")}
+    birds = Birds(can_be_written=True)
+    made = Seeing(store, Quiet(), Quiet(), lambda _: birds, remote=mounted.__contains__)
+    made.begin(Roots([RootSettings("web", tmp_path)], (), ()))
+    store.gaps.open(Missed("web", Cause.REMOTE, "nfs4", bytes(tmp_path / "share")), 1.0, None)
+    made.tend(0.0, 30.0)
+    assert lasting(store) == [Cause.REMOTE]
+    mounted.clear()
+    made.tend(0.0, 30.0)
+    assert lasting(store) == []
+
+
 def test_other_roots_that_could_not_be_written_down_are_begun_again(
     store: Store, tmp_path: Path
 ) -> None:
