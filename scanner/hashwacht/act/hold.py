@@ -197,7 +197,7 @@ class Hold:
                 finally:
                     claim.settle()
         except OSError as error:
-            return Refusal.of(error, "holding or releasing it")
+            return Refusal.of_ours(error, "holding or releasing it")
         except ValueError as error:
             return Refusal(Obstacle.DAMAGED, f"the record of its hold: {error}")
 

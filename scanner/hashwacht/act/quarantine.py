@@ -84,7 +84,7 @@ class Quarantine:
             self._shelf.prepare()
             room = os.statvfs(self._shelf.path)
         except OSError as error:
-            return Refusal.of(error, "opening the vault")
+            return Refusal.of_ours(error, "opening the vault")
         if room.f_bavail * room.f_frsize < found.st_size + _RESERVE:
             return Refusal(Obstacle.FULL, "the vault has no room for it")
         return None
@@ -94,7 +94,7 @@ class Quarantine:
         try:
             claim = self._shelf.begin(wanted.id)
         except OSError as error:
-            return Refusal.of(error, "writing to the vault")
+            return Refusal.of_ours(error, "writing to the vault")
         if claim is None:
             return Refusal(Obstacle.BUSY, "another process has just taken it under this id")
         entry = self._shelf.entry(wanted.id)
@@ -104,7 +104,7 @@ class Quarantine:
                 entry.create(record)
             except OSError as error:
                 forget(entry, claim)
-                return Refusal.of(error, "writing the record")
+                return Refusal.of_ours(error, "writing the record")
             taking = Taking(entry, claim, record, wanted.fd, name)
             return taking.run(parent, self._recipients, self._clock)
 

@@ -115,6 +115,14 @@ class Refusal:
             f"{doing}: {said}" if doing else said,
         )
 
+    @classmethod
+    def of_ours(cls, error: OSError, doing: str) -> Refusal:
+        """Do the same about what is not the customer's: that it is missing says nothing of his."""
+        refusal = cls.of(error, doing)
+        return refusal if refusal.reason not in _OF_NAMES else cls(Obstacle.FAILED, refusal.detail)
+
+
+_OF_NAMES = frozenset({Obstacle.GONE, Obstacle.TAKEN, Obstacle.CHANGED})
 
 _BY_NUMBER: Mapping[int, Obstacle] = MappingProxyType(
     {

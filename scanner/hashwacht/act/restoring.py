@@ -135,7 +135,10 @@ def _fill(fd: int, intent: Record, task: _Restoring) -> Record | Refusal:
     """Write content and attributes; gives the record with which it may get its name."""
     attributes = intent.attributes
     writing = Writing(fd, sparse=attributes.sparse)
-    content = os.open(task.entry.content, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        content = os.open(task.entry.content, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return Refusal(Obstacle.DAMAGED, "the sealed content is missing")
     try:
         with os.fdopen(content, "rb") as source:
             age.unseal(source, writing, task.secrets)

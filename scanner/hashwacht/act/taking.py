@@ -67,7 +67,7 @@ class Taking:
             self._entry.write(sealed)
             self._record = sealed
         except OSError as error:
-            return Refusal.of(error, "sealing it")
+            return Refusal.of_ours(error, "sealing it")
         except ConfigurationError as error:
             return Refusal(Obstacle.NO_RECIPIENTS, error.message)
         finally:

@@ -178,7 +178,7 @@ class Vault:
         except ValueError as error:
             return Refusal(Obstacle.DAMAGED, f"its record: {error}")
         except OSError as error:
-            return Refusal.of(error, "in the vault")
+            return Refusal.of_ours(error, "in the vault")
         except Changed as error:
             return Refusal(Obstacle.CHANGED, error.message)
 

@@ -105,7 +105,7 @@ class FileHands:
 
     def fate(self, place: Place) -> tuple[Fate, Done]:
         """Settle what was interrupted, then look."""
-        self._vault.recover()
+        self.recover()
         record = self._vault.find(place.vault or _entry(place))
         if record is not None and record.state in _FATES:
             fate = _FATES[record.state]
@@ -119,8 +119,12 @@ class FileHands:
 
     def recover(self) -> Mapping[str, str]:
         """Settle what was interrupted, and name what could not be."""
-        stuck = [each for each in self._vault.recover() if each.outcome is Outcome.STUCK]
-        return {each.id: each.detail for each in stuck}
+        try:
+            recovered = self._vault.recover()
+        except OSError as error:
+            return {"vault": f"it cannot be read: {error.strerror}"}
+        stuck = [each for each in recovered if each.outcome is Outcome.STUCK]
+        return {each.id: f"interrupted, and cannot be settled: {each.detail}" for each in stuck}
 
 
 def _entry(place: Place) -> str:

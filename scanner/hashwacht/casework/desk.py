@@ -90,7 +90,7 @@ class Desk:
             with self._turn.taken():
                 fresh = self._fresh(place)
                 if fresh.held:
-                    yield self._shown(self._performer.release(fresh, wish.why))
+                    yield _shown(self._performer.release(fresh, wish.why))
                 elif fresh.state is PlaceState.QUARANTINED:
                     if sealed_too:
                         yield self._restore(fresh, wish, None)
@@ -145,12 +145,15 @@ class Desk:
         return self._performer.clear_up(fresh) if fresh.state in UNCLEAR else fresh
 
     def _unhold(self, place: Place, why: str) -> Outcome:
-        outcome = self._shown(self._performer.release(place, why))
-        if outcome.problem is None:
-            with self._book.page() as page:
-                left = replace(outcome.place, state=PlaceState.RESTORED)
-                return Outcome(page.place(left, Act.RESTORED, reason=why))
-        return outcome
+        """Let a held file be served, under all its names: they are one file (hard links)."""
+        outcome = _shown(self._performer.release(place, why))
+        if outcome.problem is not None:
+            return outcome
+        with self._book.page() as page:
+            for other in self._store.places.of(place.key, -1, PlaceState.HELD):
+                if other.is_same_file(place):
+                    page.place(_left_alone(other), Act.RESTORED, reason=why)
+            return Outcome(page.place(_left_alone(outcome.place), Act.RESTORED, reason=why))
 
     def _restore(self, place: Place, wish: Wish, to: bytes | None) -> Outcome:
         target = to or place.path
@@ -182,12 +185,17 @@ class Desk:
             kept = page.place(place, Act.FAILED, tried=str(tried), detail=str(problem))
         return Outcome(kept, problem)
 
-    def _shown(self, place: Place) -> Outcome:
-        """Say whether a holding has ended."""
-        ended = place.state in {PlaceState.RELEASED, PlaceState.RESTORED}
-        return Outcome(place, None if ended else Undone(str(place.state), place.detail))
-
     def _dropped(self, place: Place) -> Place:
         with self._book.page() as page:
             observed = replace(place, state=PlaceState.OBSERVED, due=None, counted=None, flood=None)
             return page.place(observed, Act.LET_BE)
+
+
+def _shown(place: Place) -> Outcome:
+    """Say whether a holding has ended."""
+    ended = place.state is PlaceState.RELEASED
+    return Outcome(place, None if ended else Undone(str(place.state), place.detail, _SEE))
+
+
+def _left_alone(place: Place) -> Place:
+    return replace(place, state=PlaceState.RESTORED, held="", due=None, flood=None)

@@ -71,10 +71,7 @@ def failed(case: Case | None, place: Place, tried: str, problem: Undone) -> str:
 
 def stuck(entry: str, detail: str) -> str:
     """Say of an interrupted act that it can be neither undone nor completed now."""
-    return (
-        f"quarantine {entry} was interrupted and cannot be settled now: {detail}. Nothing is lost,"
-        f" and it is tried again every ten minutes"
-    )
+    return f"quarantine {entry}: {detail}. Nothing is lost, and it is tried again by itself"
 
 
 def flood(one: Flood, window: float) -> str:

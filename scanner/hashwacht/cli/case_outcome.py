@@ -13,9 +13,18 @@ from hashwacht.paths import show
 
 if TYPE_CHECKING:
     from hashwacht.casework.desk import Outcome
+    from hashwacht.casework.workroom import Workroom
     from hashwacht.state.cases import Case
 
 _INDENT = " " * 9
+
+
+def tell_case(found: Workroom, case: Case, done: str) -> None:
+    """Tell in a word what was *done*, or the whole case for a program."""
+    if this_call().as_json:
+        emit("case", found.book.file(case).to_json())
+    else:
+        line(f"case {case.id}: {done}")
 
 
 def tell_outcomes(case: Case, outcomes: Iterable[Outcome]) -> ExitCode:

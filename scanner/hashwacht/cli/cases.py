@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from hashwacht.cli.call import this_call
+from hashwacht.cli.case_outcome import tell_case
 from hashwacht.cli.case_text import in_full, in_one_line
 from hashwacht.cli.cases_decide import close, release, restore
 from hashwacht.cli.cases_destroy import destroy
 from hashwacht.cli.command import Example, Group, command
-from hashwacht.cli.output import emit, harmless, line
+from hashwacht.cli.output import emit, line
 from hashwacht.cli.room import case_of, moment_option, opened_room, room, said
 
 STATES = ("open", "released", "closed", "suppressed")
@@ -99,6 +100,7 @@ def show(names: tuple[str, ...], number: int) -> None:
 
 @command(
     Example('hashwacht cases note 7 "Reported to the police, file 123/26."', "Write it down."),
+    json=True,
     name="note",
 )
 @click.argument("name", metavar="CASE")
@@ -108,7 +110,7 @@ def note(name: str, text: str) -> None:
     with room() as found:
         case = case_of(found, name)
         found.desk().note(case, text)
-        line(harmless(f"case {case.id}: noted"))
+        tell_case(found, case, "noted")
 
 
 for each_command in (list_cases, show, note, restore, release, destroy, close):

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from hashwacht.cli.call import this_call
-from hashwacht.cli.case_outcome import tell_outcomes
+from hashwacht.cli.case_outcome import tell_case, tell_outcomes
 from hashwacht.cli.command import Example, command
 from hashwacht.cli.identity import identity_option, no_identity, read_identities
 from hashwacht.cli.output import line
@@ -117,6 +117,7 @@ def release(
 
 @command(
     Example('hashwacht cases close 7 --reason "The customer has removed it."', "Deal with it."),
+    json=True,
     name="close",
 )
 @click.argument("name", metavar="CASE")
@@ -127,6 +128,5 @@ def close(name: str, reason: str) -> None:
     Found again, it is open again.  A released content is acted upon again.
     """
     with room() as found:
-        case = case_of(found, name)
-        found.desk().close(case, reason)
-        line(f"case {case.id}: closed")
+        closed = found.desk().close(case_of(found, name), reason)
+        tell_case(found, closed, "closed")

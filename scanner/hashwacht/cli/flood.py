@@ -69,10 +69,7 @@ def let_go(number: int, reason: str) -> None:
     If this is interrupted, the daemon goes on.
     """
     with room() as found:
-        waiting = found.rulings().let_go(number, reason)
-        _carry_out(found)
-        left = found.book.store.places.held_by([number])[number]
-        _tell(number, "let-go", waiting, left)
+        _tell(number, "let-go", found.rulings().let_go(number, reason), _carry_out(found))
 
 
 @command(
@@ -89,7 +86,7 @@ def stand_down(number: int, reason: str) -> None:
     gives it back.
     """
     with room() as found:
-        _tell(number, "stand-down", found.rulings().stand_down(number, reason), 0)
+        _tell(number, "stand-down", found.rulings().stand_down(number, reason))
 
 
 @command(
@@ -102,24 +99,26 @@ def stand_down(number: int, reason: str) -> None:
 def recall(number: int, reason: str) -> None:
     """End standing down: the policy counts again, also for files that were dropped."""
     with room() as found:
-        dropped = found.rulings().recall(number, reason)
-        _carry_out(found)
-        _tell(number, "recalled", dropped, 0)
+        _tell(number, "recalled", found.rulings().recall(number, reason), _carry_out(found))
 
 
-def _carry_out(found: Workroom) -> None:
-    """Do what is due now; what fails is due later."""
-    casework, now = found.casework(), time.time()
-    while found.book.store.places.due(now, 1):
+def _carry_out(found: Workroom) -> int:
+    """Do what is due now; say how much failed, and is due later."""
+    casework, places, now = found.casework(), found.book.store.places, time.time()
+    before = places.failed()
+    while places.due(now, 1):
         casework.retry(now)
+    return max(0, places.failed() - before)
 
 
-def _tell(number: int, ruling: str, files: int, left: int) -> None:
+def _tell(number: int, ruling: str, files: int, failed: int = 0) -> None:
     if this_call().as_json:
-        emit("ruling", {"flood": number, "ruling": ruling, "files": files, "waiting": left})
+        emit("ruling", {"flood": number, "ruling": ruling, "files": files, "failed": failed})
         return
     did = {"let-go": "let go", "stand-down": "left alone", "recalled": "looked at again"}[ruling]
     line(f"flood {number}: {many(files, 'file')} {did}")
+    if failed:
+        line(f"{many(failed, 'file')} could not be acted upon; `hashwacht cases list` names them")
 
 
 def _text(flood: Flood, waiting: int) -> str:

@@ -86,6 +86,10 @@ class Place:
     detail: str = ""
     number: int = 0
 
+    def is_same_file(self, other: Place) -> bool:
+        """Say if it is one file under two names, as far as is known."""
+        return (self.file.dev, self.file.ino) == (other.file.dev, other.file.ino)
+
 
 _COLUMNS = tuple(each.name for each in fields(Place))
 _NAMES = (*_COLUMNS[1:], "live")
@@ -141,6 +145,14 @@ class Places:
     def due(self, now: float, limit: int) -> list[Place]:
         """Give those that are to be tried now, the longest waiting first."""
         return self._read("WHERE due <= ? ORDER BY due, id LIMIT ?", now, limit)
+
+    def failed(self) -> int:
+        """Say about how many files something failed that is tried again, or holds instead."""
+        with self._database.reading() as connection:
+            (number,) = connection.execute(
+                "SELECT count(*) FROM places WHERE due IS NOT NULL AND attempts > 0"
+            ).fetchone()
+        return int(number)
 
     def counts(self, key: str) -> dict[PlaceState, int]:
         """Say how many places of a content there are in each state."""

@@ -194,6 +194,14 @@ def test_a_sealed_file_that_was_changed_is_not_restored(
         assert finding.fault is Fault.WRONG_CHECKSUM
 
 
+def test_a_sealed_file_that_is_missing_is_not_said_to_be_its_owners_doing(
+    vault: Vault, picture: Path, tmp_path: Path, refused: Restore
+) -> None:
+    sealed = seal(vault, picture)
+    (tmp_path / "vault/entries" / sealed.id / "content.age").unlink()
+    assert refused(sealed.id) is Obstacle.DAMAGED
+
+
 def test_a_sealed_file_that_was_exchanged_is_not_restored(
     vault: Vault, picture: Path, tmp_path: Path, refused: Restore
 ) -> None:

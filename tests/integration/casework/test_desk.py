@@ -64,6 +64,20 @@ def test_a_held_file_that_a_person_restored_stays_so_when_it_is_looked_at_again(
     assert at(path).stat().st_mode == before
 
 
+def test_a_held_file_is_restored_under_all_its_names(office: Office, desk: Desk) -> None:
+    """They are one file: what was held again under the other name would be shut here, too."""
+    first = office.file("a.png")
+    (office.files / "b.png").hardlink_to(at(first))
+    second = bytes(office.files / "b.png")
+    for path in (first, second):
+        assert office.settle(path, root=HOLD) is Action.HOLD
+    desk.restore(office.places()[0], Wish("a mistake"))
+    assert {place.state for place in office.places()} == {PlaceState.RESTORED}
+    for path in (second, first):
+        assert office.settle(path, root=HOLD) is Action.ALLOW
+    assert at(first).stat().st_mode & 0o777 != 0
+
+
 def test_what_was_restored_or_destroyed_cannot_be_so_once_more(office: Office, desk: Desk) -> None:
     secrets = (office.keys.secret,)
     for name in ("a.png", "b.png"):

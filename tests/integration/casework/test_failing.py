@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -77,6 +80,27 @@ def test_what_can_be_neither_sealed_nor_held_is_told_and_tried_again(office: Off
     office.casework.retry(office.clock.now)
     (place,) = office.places()
     assert (place.state, place.counted) == (PlaceState.HELD, office.clock.now)
+
+
+@pytest.mark.parametrize("how", ["a file in its place", "swept away in the middle"])
+def test_a_vault_that_is_not_there_makes_no_file_a_lost_one(office: Office, how: str) -> None:
+    """What is missing is ours: the customer's file goes on being there, and is held."""
+    vault = office.home / "state/quarantine"
+    if how == "a file in its place":
+        vault.touch()
+    else:
+        office.vault._quarantine._clock = partial(_sweep, vault, office.clock)
+    path = office.file("a.png")
+    assert office.settle(path) is Action.HOLD
+    assert mode(path) == 0
+    (place,) = office.places()
+    assert (place.state, place.due) == (PlaceState.HELD, office.clock.now + 60)
+
+
+def _sweep(vault: Path, clock: Callable[[], float]) -> float:
+    """Remove everything when the time is asked for, just before the intent is written."""
+    shutil.rmtree(vault, ignore_errors=True)
+    return clock()
 
 
 @pytest.mark.alone

@@ -229,6 +229,19 @@ def test_notes_are_kept_with_who_wrote_them(program: Program, office: Office) ->
     assert b"\x1b" not in shown
 
 
+def test_what_is_written_about_a_case_is_told_to_programs_too(
+    program: Program, office: Office
+) -> None:
+    office.settle(office.file("a.png"))
+    (noted,) = objects(program.run("cases", "note", "1", "reported", "--json").stdout)
+    (closed,) = objects(program.run("cases", "close", "1", *REASON, "--json").stdout)
+    assert [noted["state"], closed["state"]] == ["open", "closed"]
+    assert [each["text"] for each in closed["notes"]] == [
+        "reported",
+        "case-closed: because it is a test",
+    ]
+
+
 def test_a_case_that_is_not_there_is_an_error(program: Program, office: Office) -> None:
     office.settle(office.file("a.png"))
     for name in ("2", "x", "0" * 64, "9" * 63):

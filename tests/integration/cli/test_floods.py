@@ -25,6 +25,16 @@ def test_a_flood_is_let_go(program: Program, office: Office) -> None:
     assert program.run("flood", "let-go", "1", *REASON).returncode == 2
 
 
+def test_what_fails_when_a_flood_is_let_go_is_said(program: Program, office: Office) -> None:
+    for number in range(5):
+        office.settle(office.file(f"{number}.png"))
+    (program.home / "state/quarantine").rename(program.home / "away")
+    (program.home / "state/quarantine").touch()  # where the vault was, nothing can be written
+    done = program.run("flood", "let-go", "1", *REASON)
+    assert b"flood 1: 3 files let go\n3 files could not be acted upon" in done.stdout
+    assert [place.state for place in office.places()][2:] == ["held"] * 3
+
+
 def test_a_flood_is_stood_down_and_recalled(program: Program, office: Office) -> None:
     paths = [office.file(f"{number}.png") for number in range(5)]
     for path in paths:
