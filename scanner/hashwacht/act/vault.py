@@ -160,6 +160,24 @@ class Vault:
             done = self._act_on(id_, act)
         return done
 
+    def give_up(self, id_: str) -> Recovered | Refusal:
+        """Look once more for what an interrupted act has left out of sight, and never again.
+
+        STUCK: it was not found, and is given up; what is sealed stays so.  If it was being taken,
+        its file may still lie in a holding directory somewhere, and nothing here knows of it.
+        """
+        if not self._shelf.is_open(id_):
+            return Refusal(Obstacle.UNKNOWN, "nothing of that name was interrupted")
+
+        def act(entry: Entry, claim: Claim) -> Recovered:
+            recovered = settle(entry, claim)
+            if recovered.outcome is Outcome.STUCK and entry.read().state is State.TAKING:
+                entry.remove()
+            claim.settle()
+            return recovered
+
+        return self._claimed(id_, act)
+
     def verify(self) -> Iterator[Finding]:
         """Look if every entry is whole and its sealed content is what was written."""
         return verify(self._shelf)
@@ -168,13 +186,19 @@ class Vault:
         """Do something with one sealed entry while nobody else does."""
         if not self._shelf.knows(id_):
             return Refusal(Obstacle.UNKNOWN)
+        interrupted = self._shelf.is_open(id_)
+        return self._claimed(
+            id_, lambda entry, claim: _act_on(entry, claim, act, interrupted=interrupted)
+        )
+
+    def _claimed(self, id_: str, act: Callable[[Entry, Claim], Done | Refusal]) -> Done | Refusal:
+        """Do something with one entry while nobody else does, and say in our words what failed."""
         try:
-            interrupted = self._shelf.is_open(id_)
             claim = self._shelf.claim(id_)
             if claim is None:
                 return Refusal(Obstacle.BUSY, "another process acts on it")
             with claim:
-                return _act_on(self._shelf.entry(id_), claim, act, interrupted=interrupted)
+                return act(self._shelf.entry(id_), claim)
         except ValueError as error:
             return Refusal(Obstacle.DAMAGED, f"its record: {error}")
         except OSError as error:

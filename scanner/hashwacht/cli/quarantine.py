@@ -14,11 +14,13 @@ from hashwacht.cli.call import this_call
 from hashwacht.cli.command import Example, Group, command
 from hashwacht.cli.figures import many, moment, size
 from hashwacht.cli.output import emit, harmless, line
-from hashwacht.errors import CredentialError, ExitCode
+from hashwacht.cli.room import reason_option, record
+from hashwacht.errors import CredentialError, ExitCode, UsageError
 from hashwacht.paths import show, to_json
 
 if TYPE_CHECKING:
     from hashwacht.act.record import Record
+    from hashwacht.act.refusal import Refusal
     from hashwacht.act.vault import Vault
     from hashwacht.act.verifying import Finding
 
@@ -149,6 +151,47 @@ def verify() -> ExitCode:
     return ExitCode.ERROR if wrong else ExitCode.OK
 
 
+@command(
+    Example(
+        'hashwacht quarantine give-up 5b6c1f0e9a7d4c21 --reason "The account was deleted."',
+        "Look for it no more.",
+    ),
+    name="give-up",
+)
+@click.argument("entry", metavar="ENTRY")
+@reason_option()
+def give_up(entry: str, reason: str) -> ExitCode:
+    """Give up a file that an interrupted act has left where it cannot be found.
+
+    Such an entry is unfinished for `hashwacht quarantine verify`: everything stopped while its
+    file was being taken, and since then its directory was moved away or removed.  It is looked for
+    once more before.  What is sealed stays so.
+    """
+    from hashwacht.act.recovery import Outcome
+    from hashwacht.act.refusal import Refusal
+    from hashwacht.state.audit import Act
+
+    done = _vault().give_up(entry)
+    if isinstance(done, Refusal):
+        raise UsageError(f"{entry}: {done.detail or done.reason}", advice=_advice(done))
+    if done.outcome is not Outcome.STUCK:
+        line(f"{entry}: found, and settled after all: {done.outcome}")
+        return ExitCode.OK
+    about = {} if done.record is None else {**to_json(done.record.path), "sha256": done.record.key}
+    facts = {"vault": entry, "reason": reason, "detail": done.detail, **about}
+    record(this_call().configuration().settings, Act.GIVEN_UP, facts)
+    line(harmless(f"{entry}: given up; {done.detail}"))
+    return ExitCode.OK
+
+
+def _advice(refusal: Refusal) -> str:
+    from hashwacht.act.refusal import Obstacle
+
+    if refusal.reason is Obstacle.UNKNOWN:
+        return "`hashwacht quarantine verify` names what is unfinished."
+    return refusal.reason.advice
+
+
 def _tell(found: Finding) -> None:
     if this_call().as_json:
         state, fault = found.state, found.fault
@@ -158,5 +201,5 @@ def _tell(found: Finding) -> None:
         line(harmless(f"WRONG  {found.id or 'the vault'}: {found.fault}{detail}"))
 
 
-for each_command in (key, list_sealed, verify):
+for each_command in (key, list_sealed, verify, give_up):
     quarantine_command.add_command(each_command)

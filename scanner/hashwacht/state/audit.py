@@ -60,6 +60,8 @@ class Act(StrEnum):
     RELEASED = "released"
     RESTORED = "restored"
     DESTROYED = "destroyed"
+    GIVEN_UP = "given-up"
+    """A file was being taken when everything stopped, and is looked for no more."""
     NOTED = "noted"
     FLOOD_BEGAN = "flood-began"
     FLOOD_LET_GO = "flood-let-go"

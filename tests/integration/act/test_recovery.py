@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -208,6 +209,39 @@ def test_a_directory_that_was_moved_away_is_waited_for(
     [recovered] = vault.recover()
     assert recovered.outcome is (Outcome.BACK if step == TAKEN else Outcome.SEALED)
     assert names(picture.parent) == (["picture"] if step == TAKEN else [])
+
+
+@pytest.mark.parametrize("step", [TAKEN, SEALED])
+def test_what_is_gone_for_good_is_given_up_by_a_person(
+    tmp_path: Path, keys: KeyPair, picture: Path, step: tuple[str, str]
+) -> None:
+    """An administrator has removed the whole account after the crash."""
+    crash(tmp_path, keys, picture, step)
+    shutil.rmtree(picture.parent)
+    vault = Vault(tmp_path / "vault")
+    [recovered] = vault.recover()
+    assert recovered.outcome is Outcome.STUCK
+    given_up = vault.give_up(recovered.id)
+    assert given_up == recovered
+    assert [finding.fault for finding in vault.verify()] == [None] * (step == SEALED)
+    assert [record.state for record in vault.records()] == [State.SEALED] * (step == SEALED)
+    assert names(tmp_path / "vault/open") == []
+    again = vault.give_up(recovered.id)
+    assert isinstance(again, Refusal)
+    assert again.reason is Obstacle.UNKNOWN
+
+
+def test_what_can_be_found_is_not_given_up(
+    tmp_path: Path, keys: KeyPair, vault: Vault, picture: Path
+) -> None:
+    before = Look.at(picture)
+    crash(tmp_path, keys, picture, TAKEN)
+    [record] = vault.records()
+    settled = vault.give_up(record.id)
+    assert not isinstance(settled, Refusal)
+    assert settled.outcome is Outcome.BACK
+    assert Look.at(picture) == before
+    assert names(tmp_path / "vault/open") == []
 
 
 def test_what_another_process_works_on_is_left_to_it(

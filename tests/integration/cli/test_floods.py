@@ -62,6 +62,25 @@ def test_the_key_file_is_private_and_never_overwritten(program: Program, key: Pa
     assert b"AGE-SECRET-KEY-1" in done.stdout
 
 
+def test_an_entry_that_is_out_of_sight_is_given_up_with_a_reason(
+    program: Program, office: Office
+) -> None:
+    office.settle(office.file("a.png"))
+    (place,) = office.places()
+    (program.home / "state/quarantine/open" / place.vault).write_text("taking\n")
+    (program.home / "far").mkdir()
+    office.files.rename(program.home / "far/files")
+    assert program.run("quarantine", "verify").returncode == 2
+    assert program.run("quarantine", "give-up", place.vault).returncode == 2, "a reason"
+    done = program.run("quarantine", "give-up", "0" * 16, *REASON)
+    assert (done.returncode, b"verify" in done.stderr) == (2, True)
+    done = program.run("quarantine", "give-up", place.vault, *REASON)
+    assert (done.returncode, b"given up" in done.stdout) == (0, True), done
+    assert program.run("quarantine", "verify").returncode == 0
+    (entry,) = [each for each in office.audit.entries() if each.act == "given-up"]
+    assert (entry.facts["vault"], entry.facts["reason"]) == (place.vault, "because it is a test")
+
+
 def test_a_damaged_vault_is_found(program: Program, office: Office) -> None:
     office.settle(office.file("a.png"))
     (sealed,) = (program.home / "state" / "quarantine").rglob("content.age")
