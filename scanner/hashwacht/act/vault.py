@@ -7,6 +7,7 @@ processes may use one vault at the same time.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -85,11 +86,13 @@ class Vault:
     def holds(self, path: bytes) -> bool:
         """Tell if *path* lies in one of our holding directories, where it is for moments.
 
-        Watching announces them like everything else.  They need not be read.
+        Watching announces them like everything else.  They need not be read.  The name alone
+        proves nothing: its owner has seen it, and would be glad of a place that is left alone.
         """
-        _, _, name = path.rpartition(b"/")[0].rpartition(b"/")
+        directory = path.rpartition(b"/")[0]
+        name = directory.rpartition(b"/")[2]
         id_ = name.removeprefix(PREFIX).decode("ascii", "replace")
-        return name.startswith(PREFIX) and self._shelf.is_open(id_)
+        return name.startswith(PREFIX) and self._shelf.is_open(id_) and _is_ours(directory)
 
     def recover(self) -> list[Recovered]:
         """Settle what a crash has left half done; to be called every few seconds, too.
@@ -205,6 +208,13 @@ class Vault:
             return Refusal.of_ours(error, "in the vault")
         except Changed as error:
             return Refusal(Obstacle.CHANGED, error.message)
+
+
+def _is_ours(directory: bytes) -> bool:
+    try:
+        return os.lstat(directory).st_uid == os.geteuid()
+    except (OSError, ValueError):
+        return False
 
 
 def _act_on(

@@ -322,6 +322,11 @@ def test_our_own_directory_is_known_as_such_while_it_is_needed(
     os.close(fd)
     assert isinstance(refusal, Refusal)
     assert refusal.reason is Obstacle.BUSY
+    if os.geteuid() == 0:
+        holding.rename(holding.with_name("away"))
+        holding.mkdir()
+        os.chown(holding, 65534, 65534)
+        assert not vault.holds(bytes(inside)), "its owner has made a decoy of that name"
     vault.recover()
     assert not vault.holds(bytes(inside))
     assert not vault.holds(bytes(picture.parent / ".hashwacht-canary/x"))
