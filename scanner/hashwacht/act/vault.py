@@ -84,15 +84,16 @@ class Vault:
         return self._quarantine.take(Wanted(id_ or new_id(), fd, path, key, evidence, mode))
 
     def holds(self, path: bytes) -> bool:
-        """Tell if *path* lies in one of our holding directories, where it is for moments.
+        """Tell if *path* is that of a file in one of our holding directories, as it is for moments.
 
-        Watching announces them like everything else.  They need not be read.  The name alone
-        proves nothing: its owner has seen it, and would be glad of a place that is left alone.
+        Watching announces it like everything else, and it may have left by the time that it is
+        judged.  The name alone proves nothing: its owner has seen it, and would be glad of a place
+        that is left alone.
         """
-        directory = path.rpartition(b"/")[0]
+        directory, _, inside = path.rpartition(b"/")
         name = directory.rpartition(b"/")[2]
-        id_ = name.removeprefix(PREFIX).decode("ascii", "replace")
-        return name.startswith(PREFIX) and self._shelf.is_open(id_) and _is_ours(directory)
+        id_ = inside.decode("ascii", "replace")
+        return name == PREFIX + inside and self._shelf.knows(id_) and not _is_another(directory)
 
     def recover(self) -> list[Recovered]:
         """Settle what a crash has left half done; to be called every few seconds, too.
@@ -210,11 +211,14 @@ class Vault:
             return Refusal(Obstacle.CHANGED, error.message)
 
 
-def _is_ours(directory: bytes) -> bool:
+def _is_another(directory: bytes) -> bool:
+    """Say if there is a directory that somebody else has made."""
     try:
-        return os.lstat(directory).st_uid == os.geteuid()
-    except (OSError, ValueError):
+        return os.lstat(directory).st_uid != os.geteuid()
+    except FileNotFoundError:
         return False
+    except (OSError, ValueError):
+        return True
 
 
 def _act_on(

@@ -68,6 +68,10 @@ class FileHands:
         detail = "its owner had given it permissions again" if done.again else ""
         return Done(held=str(done.by), detail=detail)
 
+    def moves(self, path: bytes) -> bool:
+        """Ask the vault: it knows its own directories."""
+        return self._vault.holds(path)
+
     def holding(self, fd: int) -> str:
         """Look it up by the file itself, whatever its name is now."""
         held = self._hold.of(fd)

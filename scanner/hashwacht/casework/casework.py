@@ -84,6 +84,8 @@ class Casework:
         if self._is_nothing(found):
             return Action.ALLOW
         with self._turn.taken(), _open(found) as (present, problem):
+            if self._hands.moves(found.path):
+                return Action.ALLOW  # it is told of where it comes to rest
             wanted, place = self._settled(present, problem)
         in_force = Action.ALLOW if place is None else _IN_FORCE.get(place.state, Action.ALLOW)
         return wanted if (wanted, in_force) == _ONLY_KNOWN else in_force

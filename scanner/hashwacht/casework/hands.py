@@ -72,6 +72,9 @@ class Hands(Protocol):
     def hold(self, fd: int, place: Place, case: Mapping[str, JSON]) -> Done | Undone:
         """Keep it from being served."""
 
+    def moves(self, path: bytes) -> bool:
+        """Say if a path is one that a file has for moments, while it is sealed or put back."""
+
     def holding(self, fd: int) -> str:
         """Give what undoes the holding of an open file; empty if it is not held."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from hashwacht.casework.desk import Desk, Wish
@@ -62,6 +64,35 @@ def test_a_held_file_that_a_person_restored_stays_so_when_it_is_looked_at_again(
     assert desk.restore(place, Wish("a mistake")).place.state is PlaceState.RESTORED
     assert office.settle(path, root=HOLD) is Action.ALLOW
     assert at(path).stat().st_mode == before
+
+
+def test_a_restored_file_is_not_held_because_it_was_seen_on_its_way(
+    office: Office, desk: Desk
+) -> None:
+    """It was read in the directory in which it was put together, and judged after that."""
+    path = office.file("a.png")
+    office.settle(path)
+    (place,) = office.places()
+    desk.restore(place, Wish("a mistake", (office.keys.secret,)))
+    before = at(path).stat().st_mode
+    passing = office.files / f".hashwacht-{place.vault}" / place.vault
+    fd = os.open(path, os.O_RDONLY)
+    assert office.with_root(HOLD).settle(office.found(bytes(passing), fd)) is Action.ALLOW
+    os.close(fd)
+    assert at(path).stat().st_mode == before
+    assert len(office.places()) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_directory_of_that_name_that_is_not_ours_hides_nothing(office: Office) -> None:
+    office.settle(office.file("a.png"))
+    (place,) = office.places()
+    decoy = office.files / f".hashwacht-{place.vault}"
+    decoy.mkdir()
+    os.chown(decoy, 65534, 65534)
+    path = office.file(f"{decoy.name}/{place.vault}")
+    assert office.settle(path) is Action.QUARANTINE
+    assert not at(path).exists()
 
 
 def test_a_held_file_is_restored_under_all_its_names(office: Office, desk: Desk) -> None:

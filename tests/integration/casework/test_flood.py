@@ -34,6 +34,9 @@ class Idle(FileHands):
     def quarantine(self, *_: object) -> Undone:
         return Undone("failed")
 
+    def moves(self, _: bytes) -> bool:
+        return False
+
     def recover(self) -> dict[str, str]:
         return {}
 
