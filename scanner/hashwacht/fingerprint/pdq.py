@@ -153,7 +153,7 @@ def _filtered(pixels: Pixels, down: Axis, across: Axis) -> Floats:
         narrow[strip.reached] += strip.weights @ part.reshape(len(part), -1)
     if pixels.ndim == 3:  # noqa: PLR2004 - three axes: colour
         narrow = narrow.reshape(SIDE, width, 3) @ _LUMA
-    return narrow @ _operator(*across).T
+    return narrow @ _across(*across)
 
 
 class _Strip(NamedTuple):
@@ -178,8 +178,13 @@ def _strips(length: int, step: int, rows: int) -> Sequence[_Strip]:
 
 
 @lru_cache(maxsize=16)
+def _across(length: int, step: int) -> Floats:
+    """Turn an operator, (length / step, 64), and lay it out so.  Do not write."""
+    return np.ascontiguousarray(_operator(length, step).T)
+
+
 def _operator(length: int, step: int = 1) -> Floats:
-    """(64, length / step): two box filters and the sampling of an axis as one.  Do not write.
+    """(64, length / step): two box filters and the sampling of an axis as one.
 
     The second filter at a sample is the mean of the first over a stretch of centres, and the
     first at each of these the mean of a stretch of pixels: a running sum of where these begin

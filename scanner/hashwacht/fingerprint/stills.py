@@ -12,7 +12,7 @@ from hashwacht.fingerprint.original import Original
 from hashwacht.fingerprint.picture import Picture
 from hashwacht.fingerprint.plan import Limits, Plan
 from hashwacht.fingerprint.repair import repaired
-from hashwacht.fingerprint.scans import START_OF_SCAN, count_scans
+from hashwacht.fingerprint.scans import count_scans, count_starts
 from hashwacht.fingerprint.ways import may_reduce, reduced
 from hashwacht.types import Reason
 
@@ -185,9 +185,7 @@ def _check_size(size: tuple[int, int] | None, limits: Limits) -> None:
 def _check_scans(original: bytes, size: tuple[int, int], limits: Limits) -> None:
     """Count the scans of a JPEG: each of thousands may be short and touch every pixel."""
     most = limits.touched // max(1, size[0] * size[1])
-    # The search for one byte is 15 times as fast as for two, and mostly says enough.
-    maybe = original.count(START_OF_SCAN[1:]) > most and original.count(START_OF_SCAN) > most
-    if maybe and (scans := count_scans(original)) > most:
+    if count_starts(original) > most and (scans := count_scans(original)) > most:
         raise _TooLarge(f"{scans} scans of {size[0]}x{size[1]} pixels, {most} allowed")
 
 

@@ -12,10 +12,12 @@ import zlib
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hashwacht.fingerprint.in_process import InProcess
 from hashwacht.fingerprint.plan import Limits, Plan
-from hashwacht.fingerprint.scans import count_scans
+from hashwacht.fingerprint.scans import START_OF_SCAN, count_scans, count_starts
 from hashwacht.testing.hostile_files import progressive
 from hashwacht.testing.pictures import animated, encode, flat, photo
 from hashwacht.types import Fingerprint, Reason
@@ -194,3 +196,8 @@ def test_a_content_of_many_chunks_is_read_whole_and_once(fingerprint: Hash) -> N
         file.seek(0)
         InProcess(plan()).fingerprint(file.fileno())
         assert os.lseek(file.fileno(), 0, io.SEEK_CUR) == len(encoded)
+
+
+@given(st.lists(st.sampled_from([b"\xff", b"\xda", b"\x00", b"\xff\xda"])).map(b"".join))
+def test_markers_are_counted_wherever_they_stand(content: bytes) -> None:
+    assert count_starts(content) == content.count(START_OF_SCAN)
