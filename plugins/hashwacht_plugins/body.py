@@ -21,7 +21,8 @@ from hashwacht_plugins.events import (
     Request,
     Unjudged,
 )
-from hashwacht_plugins.parts import Parts, plain_boundary
+from hashwacht_plugins.framing import plain_boundary
+from hashwacht_plugins.parts import Parts
 from hashwacht_plugins.search import Search
 from hashwacht_plugins.several import several
 
@@ -139,9 +140,11 @@ class _Inflated:
     def receive(self, chunk: bytes) -> list[Event]:
         if self._over:
             return []
-        if self._never is not None and self._never.behind(chunk) is not None:
-            self._over = True
-            return [Malformed("a form in a compressed body that is not in what it decodes to")]
+        if self._never is not None:
+            if self._never.behind(chunk) is not None:
+                self._over = True
+                return [Malformed("a form in a compressed body, beside what it decodes to")]
+            self._never.go_on(chunk)
         events: list[Event] = []
         try:
             for part in self._decode(chunk):

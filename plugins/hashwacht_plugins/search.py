@@ -4,20 +4,23 @@ from __future__ import annotations
 
 
 class Search:
-    """``behind`` every piece, or ``skip`` those where it cannot be.  Keeps less than *wanted*."""
+    """Look ``behind`` what is wanted in a piece, then ``go_on`` to the next one.
+
+    Keeps fewer bytes than are wanted.
+    """
 
     def __init__(self, wanted: bytes) -> None:
         """Look for *wanted*, two bytes or more."""
-        self._wanted = wanted
+        self._wanted, self._keep = wanted, len(wanted) - 1
         self._seam = b""
 
     def behind(self, piece: bytes) -> bytes | None:
         """Give what of *piece* comes behind the first *wanted*; None if it does not end here."""
-        _, found, rest = (self._seam + piece).partition(self._wanted)
-        self.skip(piece)
+        if self._wanted in self._seam + piece[: self._keep]:
+            piece = self._seam + piece
+        _, found, rest = piece.partition(self._wanted)
         return rest if found else None
 
-    def skip(self, piece: bytes) -> None:
-        """Only remember how *piece* ends: what is wanted may begin there."""
-        keep = len(self._wanted) - 1
-        self._seam = (self._seam + piece[-keep:])[-keep:]
+    def go_on(self, piece: bytes) -> None:
+        """Remember how *piece* ends: what is wanted may begin there."""
+        self._seam = (self._seam + piece[-self._keep :])[-self._keep :]
