@@ -16,7 +16,7 @@ from queue import SimpleQueue
 
 from hashwacht.announcement import Lane
 from hashwacht.daemon.hot import Hot
-from hashwacht.daemon.looks import Look, Seen, Task
+from hashwacht.daemon.looks import Later, Look, Seen, Task
 from hashwacht.daemon.parts import Current, Parts
 from hashwacht.daemon.patience import patiently
 from hashwacht.daemon.reader import Means
@@ -108,14 +108,16 @@ class Dispatcher:
         if entry.lane is Lane.RECONCILE:
             self.bell.set()
 
-    def done(self, entries: Iterable[Entry], parts: Parts) -> None:
-        """Say that entries are recorded; if they are still in the journal, they are due again."""
-        for entry in entries:
+    def done(self, looks: Iterable[Look], parts: Parts) -> None:
+        """Say that looks are recorded; what is still in the journal is due again, or later."""
+        again = self._more
+        for look in looks:
             with self._lock:
-                del self._flying[entry.path]
+                del self._flying[look.task.entry.path]
             self._current.give_back(parts)
+            again = again or isinstance(look, Later)
         self._done_at = time.monotonic()
-        if self._more:
+        if again:
             self.bell.set()
 
     def _hand_out(self) -> bool:

@@ -96,7 +96,7 @@ class Reading:
             _log.exception("what was found could not be recorded")
             self._clerk.put_off(looks, parts)
         finally:
-            self._dispatcher.done([look.task.entry for look in looks], parts)
+            self._dispatcher.done(looks, parts)
 
     def _collect(self) -> list[Looked]:
         """Wait for one, and take what else is there; nothing at the end."""

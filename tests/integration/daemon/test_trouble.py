@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from hashwacht.act.age import make_key_pair
+from hashwacht.announcement import Cause
 from hashwacht.settings import RootSettings
 from hashwacht.state.places import PlaceState
 from hashwacht.testing.daemon_bench import DaemonBench, unasked
@@ -32,6 +33,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield place
 
 
+@pytest.mark.alone
 def test_a_full_disk_is_waited_out_and_nothing_is_lost(small_disk: Path, root: Path) -> None:
     bench = DaemonBench(small_disk / "state", (RootSettings("uploads", root),))
     bench.change(queue=50)
@@ -62,6 +64,7 @@ def test_a_state_that_another_process_holds_is_waited_for(bench: DaemonBench, ro
             other.execute("ROLLBACK")
         bench.wait_for(lambda: not bench.unasked(root), "asked")
         bench.wait_until_done()
+    assert Cause.DEAD_WATCH not in bench.causes(), "the watch was not to blame"
 
 
 @pytest.fixture
