@@ -79,13 +79,15 @@ class Scanner:
         queue: Queue,
         seeing: Seeing,
         clock: Callable[[], float] = time.time,
+        tend: float = TEND,
     ) -> None:
-        """*queue* is what *seeing* fills.  *clock* gives Unix time.
+        """*queue* is what *seeing* fills, and looked after every *tend* seconds; *clock* is Unix's.
 
         Set ``tended`` to be called after each look after the watch.  ``ended`` says at last if
         all threads have ended: as long as one has not, the state must stay open.
         """
-        self._store, self._clock, self._seeing = store, clock, seeing
+        self._store, self._clock = store, clock
+        self._seeing, self._tend_every = seeing, tend
         self._stop, self._cut = threading.Event(), threading.Event()
         self._last = threading.Event()
         self._threads, self._journaling = Threads(self._stop), Threads(self._stop)
@@ -199,7 +201,7 @@ class Scanner:
             self._seeing.tend(self._journaler.healthy, self._current.now.settings.canary)
             self.tended()
             with suppress(Empty):
-                if (coming := self._coming.get(timeout=TEND)) is not None:
+                if (coming := self._coming.get(timeout=self._tend_every)) is not None:
                     self._replace(coming)
 
     def _replace(self, parts: Parts) -> None:

@@ -37,6 +37,9 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+TEND = 0.25
+"""Seconds between two looks after the watch."""
+
 PATIENCE = 20.0
 """Seconds until something that should happen counts as not happening."""
 
@@ -138,7 +141,12 @@ class DaemonBench:
             clock=self.clock,
         )
         scanner = Scanner(
-            store=self.store, parts=self.parts(), queue=queue, seeing=seeing, clock=self.clock
+            store=self.store,
+            parts=self.parts(),
+            queue=queue,
+            seeing=seeing,
+            clock=self.clock,
+            tend=TEND,
         )
         stop, failures = threading.Event(), list[BaseException]()
 

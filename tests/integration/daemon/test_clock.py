@@ -132,7 +132,7 @@ def test_every_root_is_compared_in_its_time_and_no_more_often(
     bench: DaemonBench, root: Path, clock: Clock, by: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.watch = DeafWatch
-    bench.change(reconcile=3600.0)
+    bench.change(reconcile=3600.0, canary=60.0)
     with bench.running(), caplog.at_level(logging.INFO, "hashwacht.daemon.reconciler"):
         bench.wait_until_done()
         (root / "unheard").write_bytes(b"unheard")
@@ -155,6 +155,7 @@ def test_what_cannot_be_listed_is_tried_again_but_not_all_the_time(
         below = deeper
     os.close(below)
     bench.watch = DeafWatch
+    bench.change(canary=60.0)
     with bench.running(), caplog.at_level(logging.INFO, "hashwacht.daemon.reconciler"):
         bench.wait_for(lambda: Cause.UNLISTED in bench.causes(), "recorded")
         bench.wait_until_done()
