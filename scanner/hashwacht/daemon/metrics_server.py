@@ -1,19 +1,22 @@
 """Metrics for whoever asks: over a Unix socket, an inherited one, and in a file.
 
-The handler is the standard library's; it answers ``GET /metrics`` and nothing else, one request
-at a time.  Who may ask is decided by the socket: the Unix one lies in a directory of mode 0700.
+The handler is the standard library's; it answers ``GET /metrics`` and nothing else.  Who may ask is
+decided by the socket: the Unix one lies in a directory of mode 0700, the loopback interface is open
+to everybody on the machine.  So each socket has a thread of its own, which takes one request at a
+time, and no request takes longer than a moment: strangers can only keep one another waiting.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import selectors
+import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -31,13 +34,13 @@ FILE_EVERY = 15.0
 """Seconds between two writings of the file."""
 
 _PATIENCE = 2.0
-"""Seconds for one request, so that nobody keeps the others out."""
+"""Seconds for one request, all of it, so that nobody keeps the others out."""
 
 Drawn = Callable[[], bytes]
 
 
 class MetricsServer:
-    """A thread that answers on *listeners* and keeps the file up to date."""
+    """Threads that answer on *listeners*, and one that keeps the file up to date."""
 
     def __init__(
         self, listeners: Sequence[socket.socket], drawn: Drawn, file: Path | None = None
@@ -45,38 +48,35 @@ class MetricsServer:
         """Begin; the listeners are closed by ``close``."""
         self._listeners = listeners
         self._drawn = _Fresh(drawn)
-        self._file = None if file is None else _File(file, self._drawn)
         self._stop, self._stopped = socket.socketpair()
-        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
-        self._thread.start()
+        work = [partial(self._serve, each) for each in listeners]
+        if file is not None:
+            work.append(partial(self._keep, _File(file, self._drawn)))
+        self._threads = [
+            threading.Thread(target=each, name="metrics", daemon=True) for each in work
+        ]
+        for each in self._threads:
+            each.start()
 
-    def _run(self) -> None:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._stopped, selectors.EVENT_READ)
-            for listener in self._listeners:
-                listener.setblocking(False)
-                selector.register(listener, selectors.EVENT_READ, listener)
-            while True:
-                pause = None if self._file is None else self._file.keep()
-                ready = [key for key, _ in selector.select(pause)]
-                if any(key.data is None for key in ready):
-                    return
-                for key in ready:
-                    self._answer(key.data)
+    def _serve(self, listener: socket.socket) -> None:
+        listener.setblocking(False)
+        while self._stopped not in _ready([listener, self._stopped]):
+            with suppress(OSError):  # it went away, or was too slow
+                connection, _ = listener.accept()
+                with connection, _cut_after(_PATIENCE, connection):
+                    _Handler(connection, self._drawn)
 
-    def _answer(self, listener: socket.socket) -> None:
-        with suppress(OSError):  # it went away, or is too slow
-            connection, _ = listener.accept()
-            with connection:
-                connection.settimeout(_PATIENCE)
-                _Handler(connection, self._drawn)
+    def _keep(self, file: _File) -> None:
+        while not _ready([self._stopped], file.keep()):
+            pass
 
     def close(self) -> None:
         """Answer no more."""
         self._stop.send(b"x")
-        self._thread.join()
-        for each in (*self._listeners, self._stop, self._stopped):
-            each.close()
+        for each in self._threads:
+            each.join()
+        for one in (*self._listeners, self._stop, self._stopped):
+            one.close()
 
     def __enter__(self) -> Self:
         return self
@@ -85,24 +85,54 @@ class MetricsServer:
         self.close()
 
 
+def _ready(waited: Sequence[socket.socket], seconds: float | None = None) -> list[socket.socket]:
+    """Wait until something has come, *seconds* at most, and give where."""
+    poll = select.poll()
+    for each in waited:
+        poll.register(each, select.POLLIN)
+    found = {fd for fd, _ in poll.poll(None if seconds is None else seconds * 1000 + 1)}
+    return [each for each in waited if each.fileno() in found]
+
+
+@contextmanager
+def _cut_after(seconds: float, connection: socket.socket) -> Iterator[None]:
+    """Cut the connection if what is done with it takes longer, however busy it looks."""
+
+    def cut() -> None:
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 class _Fresh:
-    """Gives what was drawn up lately, else draws it up anew; None if that fails."""
+    """Gives what was drawn up lately, else draws it up anew; None if that fails.  Thread-safe."""
 
     def __init__(self, drawn: Drawn) -> None:
         self._drawn = drawn
+        self._turn = threading.Lock()
         self._text: bytes | None = None
         self._at = float("-inf")
 
     def __call__(self) -> bytes | None:
-        now = time.monotonic()
-        if now - self._at > FRESH:
-            try:
-                self._text = self._drawn()
-            except Exception:  # noqa: BLE001  # a mistake of ours must not end the answering
-                _log.exception("the metrics cannot be drawn up")
-                self._text = None
-            self._at = now
-        return self._text
+        with self._turn:
+            if time.monotonic() - self._at > FRESH:
+                self._text = self._draw()
+                self._at = time.monotonic()
+            return self._text
+
+    def _draw(self) -> bytes | None:
+        try:
+            return self._drawn()
+        except Exception:  # noqa: BLE001  # a mistake of ours must not end the answering
+            _log.exception("the metrics cannot be drawn up")
+            return None
 
 
 class _File:

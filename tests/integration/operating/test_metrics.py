@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -177,6 +178,28 @@ def test_who_says_nothing_keeps_others_waiting_for_a_moment_only(server: Path) -
         begun = time.monotonic()
         assert b"200 OK" in ask(server, b"GET /metrics HTTP/1.1\r\n\r\n")
         assert time.monotonic() - begun < 4
+
+
+def test_who_says_a_letter_from_time_to_time_is_cut_off(server: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as slow:
+        slow.connect(str(server))
+        begun = time.monotonic()
+        with suppress(OSError):
+            while time.monotonic() - begun < 10:
+                slow.send(b"G")
+                time.sleep(0.1)  # a letter from time to time
+        assert time.monotonic() - begun < 5
+
+
+def test_strangers_at_one_socket_keep_nobody_waiting_at_the_others(tmp_path: Path) -> None:
+    public, private = (listen(tmp_path / name) for name in ("public", "private"))
+    with MetricsServer([public, private], lambda: b"hashwacht_up 1\n"), ExitStack() as strangers:
+        for _ in range(20):
+            silent = strangers.enter_context(socket.socket(socket.AF_UNIX))
+            silent.connect(str(tmp_path / "public"))
+        begun = time.monotonic()
+        assert b"200 OK" in ask(tmp_path / "private", b"GET /metrics HTTP/1.1\r\n\r\n")
+        assert time.monotonic() - begun < 1.5
 
 
 def test_a_socket_that_a_killed_daemon_left_over_is_replaced(tmp_path: Path) -> None:
