@@ -23,6 +23,9 @@ MAX_DEPTH = 3
 _EXTENDED_NAME = re.compile(rb';\s*filename\*(?:\d+\*?)?\s*=\s*"?([^";]*)', re.IGNORECASE)
 """RFC 5987 forms, forbidden in forms (RFC 7578, 4.2) and understood by frameworks."""
 
+_FILE_TYPE = re.compile(rb"(image|video)/|application/octet-stream$")
+"""What a part without a file name says it is where it is a file: RFC 2387, APIs of our own day."""
+
 _PLAIN = frozenset({b"", b"7bit", b"8bit", b"binary"})
 
 
@@ -94,7 +97,8 @@ class Parts:
         kind, options = parse_options_header(self._headers.get(b"content-type"))
         disposition = self._headers.get(b"content-disposition", b"")
         _, named = parse_options_header(disposition)
-        if b"filename" in disposition.lower():  # however it is written: some framework reads it
+        # However a file name is written: some framework reads it.
+        if b"filename" in disposition.lower() or _FILE_TYPE.match(kind):
             self._file = True
             extended = _EXTENDED_NAME.search(disposition)
             name = named.get(b"filename", extended[1] if extended else b"")

@@ -11,11 +11,14 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from flask import Flask
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-from hashwacht import Checker
+from hashwacht import Checker, ConfigurationError
 from hashwacht.testing.program import Program
+from hashwacht.testing.sites import EXAMPLES
 from hashwacht.testing.uploads import KNOWN, AsgiDriver, file_part, form
 from hashwacht_plugins.asgi import HashwachtMiddleware
 from hashwacht_plugins.policy import OnMatch, Policy
@@ -62,6 +65,40 @@ def knowing_middleware(checker: Checker) -> Any:
         return HashwachtMiddleware(app, **{"checker": checker, **settings})
 
     return made
+
+
+def test_each_example_starts_with_the_command_that_the_document_shows() -> None:
+    examples = sorted(EXAMPLES.glob("*.py"))
+    assert examples
+    for file in examples:
+        (command,) = re.findall(r"Start it: ``(.*?)``", file.read_text())
+        assert f"`{command}`" in DOCUMENT.read_text(), file
+
+
+LINES = {
+    "app = HashwachtMiddleware(app)": "from hashwacht_plugins.asgi import HashwachtMiddleware",
+    "app.add_middleware(HashwachtMiddleware, checker=Checker.configured())": (
+        "from hashwacht import Checker; from hashwacht_plugins.asgi import HashwachtMiddleware"
+    ),
+    "Hashwacht(app)": "from hashwacht_plugins.flask import Hashwacht",
+    "application = HashwachtMiddleware(application)": (
+        "from hashwacht_plugins.wsgi import HashwachtMiddleware"
+    ),
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_mistake_in_the_configuration_is_met_by_the_line_itself(
+    line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert f"`{line}`" in DOCUMENT.read_text()
+    app = Flask("site") if line == "Hashwacht(app)" else FastAPI()
+    names = {"app": app, "application": app}
+    exec(f"{LINES[line]}\n{line}", dict(names))  # our own
+    monkeypatch.setenv("HASHWACHT_CONFIG", "/nowhere")
+    names["app"] = Flask("site") if line == "Hashwacht(app)" else FastAPI()
+    with pytest.raises(ConfigurationError, match="nowhere"):
+        exec(f"{LINES[line]}\n{line}", names)  # our own
 
 
 def test_every_section_with_python_is_run_here() -> None:
@@ -166,8 +203,6 @@ def test_a_file_is_checked_where_it_is_put_together(checker: Checker, tmp_path: 
 
 
 def test_the_endpoint_that_decides_itself_can_be_made() -> None:
-    from fastapi import FastAPI
-
     app = FastAPI()
     run("FastAPI and Starlette: an endpoint that decides itself", app=app)
     assert "/pictures" in app.openapi()["paths"]

@@ -260,6 +260,18 @@ def test_a_file_is_seen_however_its_name_is_written(make: Make, disposition: byt
     assert make().send([form(part)]).status == 403
 
 
+def test_a_part_is_a_file_without_a_name_too_if_it_says_that_it_is_a_picture(make: Make) -> None:
+    """As in multipart/related (RFC 2387), where parts have no names."""
+    for kind, status in (
+        (b"image/png", 403),
+        (b"Application/Octet-Stream; x=y", 403),
+        (b"a/b", 200),
+    ):
+        body = form((b"Content-Type: application/json", b"{}"), (b"Content-Type: " + kind, KNOWN))
+        related = MULTIPART.replace("form-data", "related")
+        assert make().send([body], related).status == status, kind
+
+
 @pytest.mark.parametrize(
     "content_type",
     [
