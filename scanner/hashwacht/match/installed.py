@@ -7,6 +7,7 @@ still searching the former lists goes on with the files it has mapped.
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -61,6 +62,7 @@ class ListWatch:
     def __init__(self, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
         """Look at nothing yet; *clock* gives seconds."""
         self._directory = directory
+        self._manifest = str(directory / MANIFEST)  # looked at for every question
         self._clock = clock
         self._lock = threading.Lock()
         self._now: tuple[_Mark, float, InstalledLists] | None = None
@@ -114,7 +116,7 @@ class ListWatch:
     def _mark(self) -> _Mark:
         """Give what differs whenever the manifest is another file."""
         try:
-            stat = (self._directory / MANIFEST).lstat()
+            stat = os.lstat(self._manifest)
         except OSError as error:
             return (error.errno or 0,)
         return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
