@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
-import pytest
-
 from hashwacht.announcement import Lane
 from hashwacht.casework.found import Found
 from hashwacht.settings import RootSettings
@@ -105,20 +103,6 @@ def test_a_file_that_is_kept_open_for_writing_is_read_once_it_rests(
             lambda: expected in {each.fingerprint.key for each in bench.casework.found},
             "told although it is open",
         )
-
-
-@pytest.mark.alone
-def test_it_is_read_as_soon_as_it_rests(bench: DaemonBench, root: Path) -> None:
-    """Half a second after it was written to, here; not when somebody next looks by himself."""
-    bench.change(quiet=0.05)
-    with bench.running():
-        bench.wait_until_done()
-        began = time.monotonic()
-        for number in range(5):
-            with (root / f"{number}").open("wb", buffering=0) as file:
-                file.write(b"%d" % number)
-                bench.wait_for(lambda: bench.counting.read == number + 1, "read")  # noqa: B023  # now
-        assert time.monotonic() - began < 5 * 0.9
 
 
 def look(bench: DaemonBench, attempts: int) -> Entry:

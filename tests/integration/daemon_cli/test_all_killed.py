@@ -7,6 +7,7 @@ short here: after 200 kills it would else wait half a minute before each start.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import random
 import subprocess
@@ -33,6 +34,8 @@ DAEMON = Path(__file__).parent / "hasty_daemon.py"
 KILLS = int(os.environ.get("HASHWACHT_KILLS", "9"))
 KNOWN = [b"known %d" % number for number in range(5)]
 PARTS = ("scanner", "courier", "watcher")
+
+log = logging.getLogger(__name__)
 
 pytestmark = pytest.mark.skipif(not may_use_fanotify(), reason="fanotify needs CAP_SYS_ADMIN")
 
@@ -128,5 +131,6 @@ def test_whatever_is_killed_whenever_nothing_stays_unasked(
             uploader.ended.set()
             uploader.join()
             in_the_end(program.home / "state", root, uploader.known)
+    log.info("%d kills, %d files, %d of them known", KILLS, uploader.files, len(uploader.known))
     assert uploader.files > 10 * KILLS
     assert AuditLog(program.home / "state" / FILE_NAME).verify() is None

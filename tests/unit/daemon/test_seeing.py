@@ -9,7 +9,7 @@ import pytest
 
 from hashwacht.announcement import Announcement, Cause, Listener, Missed, Root
 from hashwacht.daemon.roots import Roots
-from hashwacht.daemon.seeing import SILENCE, Seeing
+from hashwacht.daemon.seeing import BEHIND, SILENCE, Seeing
 from hashwacht.errors import StateError
 from hashwacht.settings import RootSettings
 from hashwacht.state.store import Store
@@ -20,12 +20,16 @@ class Quiet:
 
     def __init__(self) -> None:
         self.started: list[Sequence[Root]] = []
+        self.renewed: list[str] = []
 
     def start(self, roots: Sequence[Root], _listener: Listener) -> None:
         self.started.append(roots)
 
     def tend(self) -> None: ...
-    def renew(self, root: str) -> None: ...
+
+    def renew(self, root: str) -> None:
+        self.renewed.append(root)
+
     def close(self) -> None: ...
     def announce(self, announcement: Announcement) -> None: ...
     def missed(self, missed: Missed) -> None: ...
@@ -36,12 +40,13 @@ class Birds:
 
     def __init__(self, *, can_be_written: bool) -> None:
         self.unproven = () if can_be_written else ("web",)
+        self.late: list[Missed] = []
 
     def write_all(self) -> list[Missed]:
         return []
 
     def overdue(self) -> list[Missed]:
-        return []
+        return self.late
 
     def seen(self, announcement: Announcement) -> bool:
         return announcement.path == b"canary"
@@ -102,6 +107,19 @@ def test_where_no_canary_can_be_written_it_is_over_after_long_silence(
     clock.now += 2
     made.tend(clock.now, 30.0)
     assert lasting(store) == []
+
+
+def test_no_canary_is_missed_while_what_is_announced_waits_for_the_state(
+    store: Store, tmp_path: Path
+) -> None:
+    clock, watch, birds = Clock(), Quiet(), Birds(can_be_written=True)
+    made = Seeing(store, Quiet(), watch, lambda _: birds, clock=clock)
+    made.begin(Roots([RootSettings("web", tmp_path)], (), ()))
+    birds.late = [Missed("web", Cause.DEAD_WATCH)]
+    made.tend(clock.now - BEHIND - 1, 30.0)
+    assert watch.renewed == []
+    made.tend(clock.now, 30.0)
+    assert watch.renewed == ["web"]
 
 
 def test_a_network_file_system_is_a_gap_as_long_as_it_is_mounted(

@@ -1,0 +1,45 @@
+"""Who is handed out, and when."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from hashwacht.announcement import Announcement, Lane
+from hashwacht.daemon.dispatcher import IDLE, Dispatcher, Work
+from hashwacht.daemon.looks import Later
+from hashwacht.daemon.parts import Current
+from hashwacht.testing.daemon_bench import DaemonBench
+
+
+def handed_out(dispatcher: Dispatcher, seconds: float) -> Work:
+    work = dispatcher.tasks.get(timeout=seconds)
+    assert work is not None
+    return work
+
+
+@pytest.mark.alone
+def test_what_was_put_off_is_handed_out_when_it_is_due(bench: DaemonBench, root: Path) -> None:
+    """Not when the dispatcher next looks by himself."""
+    stop, journal = threading.Event(), bench.store.journal
+    dispatcher = Dispatcher(bench.store, Current(bench.parts()), stop)
+    thread = threading.Thread(target=dispatcher.run)
+    thread.start()
+    try:
+        journal.add([Announcement("uploads", bytes(root / "a"))], Lane.UPLOAD, time.time())
+        dispatcher.bell.set()
+        task, _, parts = handed_out(dispatcher, 5.0)
+        time.sleep(IDLE / 10)  # by now the dispatcher waits: no event says so
+        due = time.time() + IDLE / 10
+        journal.postpone({task.entry: due})
+        dispatcher.looked(Later(task, due))
+        dispatcher.done([Later(task, due)], parts)
+        again, _, _ = handed_out(dispatcher, IDLE / 2)
+        assert (again.entry.path, again.entry.attempts) == (task.entry.path, 1)
+    finally:
+        stop.set()
+        dispatcher.bell.set()
+        thread.join()
