@@ -78,7 +78,7 @@ class Reporting:
                 name=root.name,
                 path=root.path,
                 watch=self._watch,
-                problem=problems.get(root.name, ""),
+                problem=problems.get(root.name, seeing.problem),
                 event=seeing.event.get(root.name),
                 canary=seeing.canary.get(root.name),
             )

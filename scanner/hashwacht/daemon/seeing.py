@@ -26,6 +26,10 @@ BEHIND = 2.0
 """Seconds that announcements may wait for the journal; longer, and a canary may have been announced
 that nobody has heard yet, so none is missed."""
 
+UNATTENDED = 60.0
+"""Seconds without a look after the watches beyond which they are not relied on: a network file
+system that does not answer keeps whoever looks at it waiting."""
+
 
 class Canaries(Protocol):
     """Writes a file into every root from time to time, and knows it when it is announced."""
@@ -68,7 +72,7 @@ class Seeing:
         self._canaries: Canaries | None = None
         self._roots: Roots | None = None
         self._canary_due = -math.inf
-        self._began = steady()
+        self._began = self._tended = steady()
         self._said: dict[tuple[str, Cause], float] = {}
         self._sung: dict[str, float] = {}
         self.canary: dict[str, float] = {}
@@ -100,7 +104,7 @@ class Seeing:
             self._watch.start(watched, self._listener)
             self._note(roots)
             self._canaries, self._canary_due = self._make_canaries(watched), -math.inf
-            self._began = self._steady()
+            self._began = self._tended = self._steady()
         self._roots = roots
 
     def _note(self, roots: Roots) -> None:
@@ -141,6 +145,13 @@ class Seeing:
         if over:
             self._store.gaps.end(over, self._clock())
         self._beat(self._roots, healthy)
+        self._tended = self._steady()
+
+    @property
+    def problem(self) -> str:
+        """Why no root can be relied on to be watched, if so."""
+        silent = self._steady() - self._tended
+        return f"nobody looked after it for {silent:.0f} s" if silent > UNATTENDED else ""
 
     def _is_over(self, gap: Gap) -> bool:
         """Say if what lasted is over: the root is there again, its canary sings, or the like."""

@@ -9,7 +9,7 @@ import pytest
 
 from hashwacht.announcement import Announcement, Cause, Listener, Missed, Root
 from hashwacht.daemon.roots import Roots
-from hashwacht.daemon.seeing import BEHIND, SILENCE, Seeing
+from hashwacht.daemon.seeing import BEHIND, SILENCE, UNATTENDED, Seeing
 from hashwacht.errors import StateError
 from hashwacht.settings import RootSettings
 from hashwacht.state.store import Store
@@ -120,6 +120,19 @@ def test_no_canary_is_missed_while_what_is_announced_waits_for_the_state(
     assert watch.renewed == []
     made.tend(clock.now, 30.0)
     assert watch.renewed == ["web"]
+
+
+def test_roots_that_nobody_looks_after_are_a_problem(store: Store, tmp_path: Path) -> None:
+    """A network file system that does not answer keeps whoever looks at it waiting."""
+    clock, birds = Clock(), Birds(can_be_written=True)
+    made = Seeing(store, Quiet(), Quiet(), lambda _: birds, steady=clock)
+    made.begin(Roots([RootSettings("web", tmp_path)], (), ()))
+    clock.now += UNATTENDED
+    assert made.problem == ""
+    clock.now += 1
+    assert made.problem == "nobody looked after it for 61 s"
+    made.tend(0.0, 30.0)
+    assert made.problem == ""
 
 
 def test_a_network_file_system_is_a_gap_as_long_as_it_is_mounted(
