@@ -18,6 +18,7 @@ from hashwacht.daemon.patience import patiently
 from hashwacht.daemon.roots import WatchedRoot
 from hashwacht.errors import Interrupted, UsageError
 from hashwacht.intake.listing import Directory
+from hashwacht.intake.trail import GONE
 from hashwacht.intake.walk import Walker
 from hashwacht.scan.present import vanished
 from hashwacht.scan.wanted import Wanted
@@ -84,6 +85,10 @@ class Comparison:
                     if self._stop.is_set():
                         raise Interrupted("the daemon was stopped")
         except UsageError:
+            self._walked.whole = False
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
             self._walked.whole = False
         return self._walked
 

@@ -1,0 +1,43 @@
+"""Comparing what others make and take away meanwhile."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+from hashwacht.announcement import Lane
+from hashwacht.daemon.comparing import Comparison
+from hashwacht.scan.wanted import wanted
+from hashwacht.testing.daemon_bench import DaemonBench
+
+
+def test_a_directory_that_vanishes_is_none_that_cannot_be_listed(
+    bench: DaemonBench, root: Path
+) -> None:
+    """It comes and goes as fast as it can; a gap would be open for a quarter of an hour."""
+    parts, folder, ended = bench.parts(), root / "folder", threading.Event()
+    today = wanted(bench.store, parts.pipeline, time.time())
+
+    def come_and_go() -> None:
+        while not ended.is_set():
+            folder.mkdir()
+            folder.rmdir()
+
+    other = threading.Thread(target=come_and_go)
+    other.start()
+    try:
+        for _ in range(3000):
+            comparison = Comparison(
+                bench.store,
+                parts.roots.all[0],
+                today,
+                lane=Lane.UPLOAD,
+                clock=time.time,
+                stop=threading.Event(),
+                step=lambda: None,
+            )
+            assert comparison.walk(bytes(folder)).unlisted == []
+    finally:
+        ended.set()
+        other.join()
