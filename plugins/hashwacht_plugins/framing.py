@@ -55,6 +55,7 @@ class Framing:
         """Read a body with this *boundary*, a plain one."""
         self._reader = reader
         self._delimiter = b"--" + boundary
+        self._padded = re.compile(re.escape(self._delimiter) + rb"[ \t]")
         self._strays = Search(self._delimiter)
         self._last_delimiter = Search(self._delimiter + b"--")
         self._name = self._value = self._chunk = b""
@@ -99,6 +100,10 @@ class Framing:
 
     def _parse(self, chunk: bytes) -> None:
         """Have the parser read it; it does not care for what comes behind the last delimiter."""
+        joined = self._last_delimiter.seam + chunk
+        if self._delimiter in joined and self._padded.search(joined):
+            # The parser waits for the end of the line, and the file would have no end until then.
+            raise FormParserError("a delimiter with blanks behind it")
         self._chunk, self._flowing = chunk, False
         self._parser.write(chunk)
         if self._closed:

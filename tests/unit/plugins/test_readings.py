@@ -123,6 +123,16 @@ TOKENS = (
 )
 
 
+@pytest.mark.parametrize("blanks", [b" ", b"\t", b" " * 5000])
+def test_a_file_ends_with_its_delimiter_whatever_comes_behind_that(blanks: bytes) -> None:
+    """Who waits for the end of the line has passed the whole file on by then."""
+    padded = GOOD.replace(
+        HIDDEN + b"\r\n" + EDGE, HIDDEN + b"\r\n" + EDGE + blanks + b"\r\n" + TEXT
+    )
+    for step in (1, 7, 50, 1000):
+        assert ours(TYPE, padded, step) is None, step
+
+
 @pytest.mark.parametrize("name", BODIES)
 def test_it_is_refused_wherever_it_is_cut(name: str) -> None:
     for step in range(1, len(BODIES[name])):
