@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from hashwacht.courier import words
@@ -33,9 +33,15 @@ _PASSED_ON = frozenset({"PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ"})
 class Command:
     """Hands notices to the runner, one batch at a time.  Thread-safe."""
 
-    def __init__(self, program: Sequence[str], host: str) -> None:
-        """Start the runner of *program*; *host* is this machine's name.  Raises OSError."""
+    def __init__(
+        self, program: Sequence[str], host: str, lost: Callable[[], None] = lambda: None
+    ) -> None:
+        """Start the runner of *program*; *host* is this machine's name.  Raises OSError.
+
+        *lost* is called when the runner is gone: it takes a courier that begins anew to have one.
+        """
         self._host = host
+        self._lost = lost
         self._turn = threading.Lock()
         self._runner, theirs = socket.socketpair()
         with theirs:
@@ -59,7 +65,9 @@ class Command:
                 said = self._read(length).decode(errors="replace").strip()
             except OSError:
                 self._runner.close()
-                return Failed("the process that runs the command is gone", "Restart the courier.")
+                self._lost()
+                problem = "the process that runs the command is gone"
+                return Failed(problem, "The courier begins anew by itself; then it is tried again.")
         if code == 0:
             return Delivered()
         last = said.rpartition("\n")[2]

@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,12 @@ log = logging.getLogger(__name__)
 
 def is_needed(settings: Settings) -> bool:
     """Say if there is anything for a courier to do."""
-    return bool(_services(settings) or settings.alerts.channels)
+    return bool(served(settings))
+
+
+def served(settings: Settings) -> list[str]:
+    """Name the services and channels that it is there for."""
+    return [*(each.name for each in _services(settings)), *settings.alerts.channels]
 
 
 def courier_process(
@@ -45,7 +50,7 @@ def courier_process(
     Everything that needs a file is built first; then all files of customers are locked away,
     before there is a second thread that could keep them, and before anybody is heard.
     """
-    desk = open_desk(settings, environ)
+    desk = open_desk(settings, environ, stop.set)
     try:
         problem = confine(_own(settings, environ))
         if problem:
@@ -57,8 +62,13 @@ def courier_process(
         desk.close()
 
 
-def open_desk(settings: Settings, environ: Mapping[str, str]) -> Desk:
-    """Build all services and channels; what cannot be built says so when it is used."""
+def open_desk(
+    settings: Settings, environ: Mapping[str, str], lost: Callable[[], None] = lambda: None
+) -> Desk:
+    """Build all services and channels; what cannot be built says so when it is used.
+
+    *lost* is called when one of them can go on in a new process only.
+    """
     services = Services(compose.places(settings, environ))
     matchers = {
         each.name: LateMatcher(
@@ -67,7 +77,7 @@ def open_desk(settings: Settings, environ: Mapping[str, str]) -> Desk:
         for each in _services(settings)
     }
     ways = {
-        str(channel): LateWay(partial(build_way, channel, settings, environ))
+        str(channel): LateWay(partial(build_way, channel, settings, environ, lost))
         for channel in settings.alerts.channels
     }
     return Desk(matchers, ways)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from hashwacht import compose
@@ -17,8 +17,16 @@ if TYPE_CHECKING:
     from hashwacht.courier.way import Way
 
 
-def build_way(channel: Channel, settings: Settings, environment: Mapping[str, str]) -> Way:
-    """Build one.  Raises ConfigurationError, CredentialError."""
+def build_way(
+    channel: Channel,
+    settings: Settings,
+    environment: Mapping[str, str],
+    lost: Callable[[], None] = lambda: None,
+) -> Way:
+    """Build one; it calls *lost* when only a new process helps.
+
+    Raises ConfigurationError, CredentialError.
+    """
     places, host = compose.places(settings, environment), socket.gethostname()
     match channel:
         case Channel.MAIL:
@@ -26,7 +34,7 @@ def build_way(channel: Channel, settings: Settings, environment: Mapping[str, st
         case Channel.WEBHOOK:
             return _webhook(settings.alerts.webhook, places, host)
         case Channel.COMMAND:
-            return _command(settings.alerts.command.program, host)
+            return _command(settings.alerts.command.program, host, lost)
 
 
 def _mail(mail: MailSettings, places: Places, host: str) -> Way:
@@ -56,11 +64,11 @@ def _webhook(webhook: WebhookSettings, places: Places, host: str) -> Way:
     return Webhook(webhook.url, host, trusting(webhook.ca_file), secret)
 
 
-def _command(program: tuple[str, ...], host: str) -> Way:
+def _command(program: tuple[str, ...], host: str, lost: Callable[[], None]) -> Way:
     from hashwacht.courier.command import Command
 
     try:
-        return Command(program, host)
+        return Command(program, host, lost)
     except OSError as error:
         raise ConfigurationError(
             f"alerts.command: no process for it: {error.strerror}",

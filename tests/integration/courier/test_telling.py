@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 
 from hashwacht.daemon.telling import Telling
@@ -15,6 +17,9 @@ from hashwacht.testing.courier import courier
 from hashwacht.testing.http_server import Asked, HttpServer, Told
 from hashwacht.testing.processes import wait_for
 from hashwacht.testing.program import Program
+from hashwacht.testing.told import message
+from hashwacht.wire.link import Link
+from hashwacht.wire.messages import Delivered, Failed
 
 
 @pytest.fixture
@@ -58,6 +63,22 @@ def test_a_channel_that_fails_waits_alone_and_gets_the_same_message_again(
     assert len({each["id"] for each in bodies}) == 1
     (line,) = out.read_text().splitlines()
     assert json.loads(line)["case"] == {"case": 1}
+
+
+def test_a_courier_whose_runner_of_the_command_is_killed_begins_anew(program: Program) -> None:
+    with program.configuration.open("a") as file:
+        file.write('[alerts.command]\nprogram = ["/bin/true"]\n')
+    with courier(program) as running, closing(Link(running.socket)) as link:
+        assert link.ask(message("command"), 10) == Delivered()
+        (runner,) = psutil.Process(running.process.pid).children()
+        runner.kill()
+        psutil.wait_procs([runner], 10)
+        reply = link.ask(message("command"), 10)
+        assert isinstance(reply, Failed)
+        assert "is gone" in reply.problem
+        assert running.process.wait(10) == 0
+        running.restart()
+        assert link.ask(message("command"), 10) == Delivered()
 
 
 def test_without_a_courier_nothing_is_lost_and_it_is_told_when_it_comes(
