@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 from hashwacht import compose
 from hashwacht.announcement import Lane
-from hashwacht.daemon.courier import is_needed
+from hashwacht.daemon.courier import served
 from hashwacht.daemon.health import Health, HealthFile, RootHealth
 from hashwacht.daemon.protection import Protection, Remark, protection, remarks
 from hashwacht.daemon.situation import Situation, situation
@@ -22,7 +22,7 @@ from hashwacht.state.gaps import Gap
 from hashwacht.state.places import PlaceState
 from hashwacht.state.store import FILE_NAME, Store
 from hashwacht.wire.link import Link, Unreached
-from hashwacht.wire.messages import Describe
+from hashwacht.wire.messages import Describe, Described
 
 COURIER_SECONDS = 2.0
 """How long to wait for a courier that is busy or hangs."""
@@ -80,18 +80,23 @@ def _health(settings: Settings, told: list[Remark]) -> Health | None:
 
 
 def _courier(settings: Settings, told: list[Remark]) -> str | None:
-    """Ask the courier if it is there."""
-    if not is_needed(settings):
+    """Ask the courier if it is there, and for the same services and channels as the scanner."""
+    wanted = served(settings)
+    if not wanted:
         return None
     link = Link(compose.courier_socket(settings))
     try:
-        link.ask(Describe(), COURIER_SECONDS)
+        known = link.ask(Describe(), COURIER_SECONDS)
     except Unreached as error:
         advice = "See `journalctl -u hashwacht-courier`; what it is asked waits."
         told.append(Remark("courier", error.detail, advice))
         return error.detail
     finally:
         link.close()
+    assert isinstance(known, Described), "decoding lets nothing else through"
+    if unknown := [name for name in wanted if name not in (*known.matchers, *known.channels)]:
+        advice = "Let it read its configuration: `systemctl reload hashwacht-courier`."
+        told.append(Remark("courier", f"it does not know {', '.join(unknown)}", advice))
     return ""
 
 

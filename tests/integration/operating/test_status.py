@@ -23,6 +23,7 @@ from hashwacht.daemon.health import (
 from hashwacht.notice import Notice, NoticeKind
 from hashwacht.paths import from_json
 from hashwacht.state.store import Store
+from hashwacht.testing.courier import courier
 from hashwacht.testing.program import Program
 
 
@@ -189,6 +190,19 @@ def test_a_courier_that_is_needed_and_out_of_reach_is_told(program: Program) -> 
     assert remark["subject"] == "courier"
     assert "out of reach" in remark["detail"]
     assert "courier the courier is out of reach" in program.run("status").stdout.decode()
+
+
+def test_a_courier_that_has_not_read_the_configuration_is_told(program: Program) -> None:
+    with program.configuration.open("a") as file:
+        file.write('[alerts.command]\nprogram = ["/bin/true"]\n')
+    alive(program)
+    with courier(program):
+        assert ask(program)[0] == 0
+        with program.configuration.open("a") as file:
+            file.write('[alerts.webhook]\nurl = "https://127.0.0.1:1"\n')
+        code, status = ask(program)
+    (remark,) = status["remarks"]
+    assert (code, remark["detail"]) == (1, "it does not know webhook")
 
 
 def test_it_can_be_watched(program: Program, tmp_path: Path) -> None:
