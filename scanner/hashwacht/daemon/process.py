@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from hashwacht.daemon.metrics import exposition
 from hashwacht.daemon.metrics_server import MetricsServer
 from hashwacht.daemon.notify import Notifier
 from hashwacht.daemon.parts import Parts
+from hashwacht.daemon.reception import Reception
+from hashwacht.daemon.reception_desk import Means, ReceptionDesk
 from hashwacht.daemon.reporting import Reporting
 from hashwacht.daemon.roots import Roots
 from hashwacht.daemon.scanner import Scanner
@@ -27,6 +30,7 @@ from hashwacht.daemon.status import status
 from hashwacht.daemon.telling import Telling
 from hashwacht.errors import ConfigurationError, HashwachtError, UsageError, WorkerError
 from hashwacht.events import Event, about
+from hashwacht.in_this_process import State
 from hashwacht.intake.announced import Announced
 from hashwacht.intake.canary import Canary
 from hashwacht.intake.watching import build
@@ -48,11 +52,12 @@ def scanner_process(
     notifier: Notifier,
     stop: threading.Event,
     reload: threading.Event,
+    handed: Sequence[socket.socket] = (),
 ) -> None:
     """Build everything and run until *stop*; *reload* has the settings read anew.
 
     *read* gives the configuration, at first and for each reload.  A reload with a mistake in them
-    changes nothing and is logged.  Raises HashwachtError if it cannot begin or go on.
+    changes nothing and is logged.  Uploads are taken on the *handed* sockets.  Raises HashwachtError if it cannot begin or go on.
     """
     settings = read().settings
     if not settings.roots:
@@ -69,6 +74,7 @@ def scanner_process(
         process = _Process(settings, store, notifier)
         stack.enter_context(process.metrics(environ))
         stack.enter_context(process.telling())
+        stack.enter_context(process.reception(handed))
         process.run(read, stop, reload)
 
 
@@ -85,6 +91,7 @@ class _Process:
             build(settings.daemon.watch, settings.daemon.sockets / "watcher.sock"),
             lambda roots: Canary(roots, 2 * self._settings.daemon.canary),
         )
+        self._reception: Reception | None = None
         parts = self._parts(settings)
         self._scanner = Scanner(store=store, parts=parts, queue=queue, seeing=seeing)
         self._reporting = Reporting(
@@ -112,7 +119,7 @@ class _Process:
     @property
     def ended(self) -> bool:
         """True if nobody uses the state any more."""
-        return self._scanner.ended
+        return self._scanner.ended and (self._reception is None or self._reception.ended)
 
     def metrics(self, environ: Mapping[str, str]) -> MetricsServer:
         """Answer who asks for metrics."""
@@ -123,10 +130,25 @@ class _Process:
             self._settings.daemon.metrics_file,
         )
 
+    def reception(self, listeners: Sequence[socket.socket]) -> Reception:
+        """Take uploads that web applications hand over."""
+        observed = self._scanner.observed
+        means = Means(
+            state=State(self._store, compose.uploads(self._settings)),
+            partial=compose.partial_uploads(self._settings),
+            current=observed.current,
+            verdicts=observed.verdicts,
+            counting=observed.counting,
+            most=lambda: self._settings.uploads.max_bytes,
+        )
+        self._reception = Reception(listeners, ReceptionDesk(means))
+        self._scanner.ending = self._reception.close
+        return self._reception
+
     def telling(self) -> Telling:
         """Deliver what is added to the outbox."""
-        socket = compose.courier_socket(self._settings)
-        return Telling(self._store.alerts, socket, lambda: self._settings.alerts.every)
+        courier = compose.courier_socket(self._settings)
+        return Telling(self._store.alerts, courier, lambda: self._settings.alerts.every)
 
     def run(
         self, read: Callable[[], Configuration], stop: threading.Event, reload: threading.Event
@@ -169,7 +191,8 @@ class _Process:
             settings = read().settings
             parts = self._parts(settings)
         except HashwachtError as error:
-            _log.error("the configuration stays as it was: %s %s", error.message, error.advice)
+            message = " ".join(error.message.split())  # faults are told in a line for each
+            _log.error("the configuration stays as it was: %s %s", message, error.advice)
             return None
         else:
             self._settings = settings

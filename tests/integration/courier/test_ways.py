@@ -5,7 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
+import re
+import shutil
 import ssl
+import subprocess
 import sys
 import time
 from contextlib import closing
@@ -16,7 +20,7 @@ import trustme
 
 from hashwacht.courier import runner
 from hashwacht.courier.command import Command
-from hashwacht.courier.webhook import Webhook
+from hashwacht.courier.webhook import Webhook, signature
 from hashwacht.match.tls import trusting
 from hashwacht.testing.faults import FaultServer, drip, endless, server_tls
 from hashwacht.testing.http_server import Asked, HttpServer, Told
@@ -48,6 +52,20 @@ def test_a_webhook_is_posted_signed_and_named(authority: trustme.CA, ca_file: Pa
     assert (told["v"], told["type"], told["id"], told["host"]) == (1, "alerts", BATCH, "web1")
     (notice,) = told["notices"]
     assert (notice["id"], notice["kind"], notice["case"]) == (NAME, "case", CASE)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_who_receives_it_can_check_the_signature_as_the_document_says(tmp_path: Path) -> None:
+    document = (Path(__file__).parents[3] / "docs" / "daemon.md").read_text()
+    (typed,) = re.findall(r"^\$ (.*openssl.*)$", document, re.MULTILINE)
+    body = b'{"v": 1, "host": "\xc3\xbc"}\n'
+    (tmp_path / "body").write_bytes(body)
+    given = {"UNIXTIME": "1700000000", "PASSWORD": "s3cret", "PATH": os.environ["PATH"]}
+    told = subprocess.run(
+        ["sh", "-c", typed], cwd=tmp_path, env=given, capture_output=True, text=True, check=True
+    )
+    made = signature(b"s3cret", 1_700_000_000, body)
+    assert made == f"t=1700000000,v1={told.stdout.split()[-1]}"
 
 
 def test_a_webhook_that_redirects_refuses_or_is_gone_has_not_taken_it(ca_file: Path) -> None:

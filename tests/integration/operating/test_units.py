@@ -93,6 +93,13 @@ def test_every_service_has_a_watchdog_is_started_again_and_never_given_up() -> N
         assert found["UMask"] == ["0077"]
 
 
+def test_a_reload_looks_for_mistakes_first() -> None:
+    for unit in (SCANNER, COURIER):
+        first, second = read(unit)["ExecReload"]
+        assert first == "/opt/hashwacht/bin/hashwacht config check"
+        assert second == "/bin/kill -HUP $MAINPID"
+
+
 def test_what_opens_customers_files_has_no_network() -> None:
     for unit in (SCANNER, WATCHER):
         assert read(unit)["PrivateNetwork"] == ["yes"]
