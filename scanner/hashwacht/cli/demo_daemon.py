@@ -54,12 +54,14 @@ class Watched:
                 line(f"\n$ cp {shlex.quote(str(known))} {shlex.quote(str(uploads))}")
                 shutil.copy(known, uploads)
                 self._until(self._sealed, "quarantine the picture")
+                self._list(uploads)
                 self.run("status")
                 say("The abuse desk decides, without ever looking at a picture:")
                 self.run("cases", "list")
                 self.run("cases", "show", "1")
                 say("It was a mistake? With the private half it comes back as it was:")
                 self.run("cases", "restore", "1", "--identity", str(key))
+                self._list(uploads)
                 self.run("audit", "verify")
 
     def _configure(self, uploads: Path, public: str, sockets: Path) -> None:
@@ -112,10 +114,20 @@ class Watched:
         return self._status().protection is Protection.PROTECTED
 
     def _sealed(self) -> bool:
+        """Tell if it is sealed, and if the daemon has said of itself that it saw it."""
         from hashwacht.state.places import PlaceState
 
-        found = self._status().found
-        return found is not None and found.places.get(PlaceState.QUARANTINED, 0) > 0
+        now = self._status()
+        sealed = now.found is not None and now.found.places.get(PlaceState.QUARANTINED, 0) > 0
+        return sealed and now.health is not None and now.health.counts.judged.get("match", 0) > 0
+
+    @staticmethod
+    def _list(directory: Path) -> None:
+        """Show what customers and visitors see of it."""
+        line(f"\n$ ls {shlex.quote(str(directory))}")
+        for each in sorted(directory.iterdir()):
+            if not each.name.startswith("."):
+                line(each.name)
 
     def _until(self, done: Callable[[], bool], what: str) -> None:
         """Wait for the daemon.  Raises UsageError if it takes too long."""
