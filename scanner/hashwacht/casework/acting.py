@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from hashwacht.act.hold import Hold
 from hashwacht.act.record import Ending, Record, State
@@ -12,7 +12,7 @@ from hashwacht.act.recovery import Outcome
 from hashwacht.act.refusal import Obstacle, Refusal
 from hashwacht.act.vault import Vault
 from hashwacht.act.way import Given
-from hashwacht.casework.hands import Done, Fate, Undone
+from hashwacht.casework.hands import Done, Fate, Undone, Wish
 from hashwacht.paths import show, to_json
 from hashwacht.state.audit_line import JSON
 from hashwacht.state.places import Place, PlaceState
@@ -86,19 +86,15 @@ class FileHands:
             return _undone(done)
         return Done(detail=_GIVEN[done.given])
 
-    def restore(
-        self,
-        place: Place,
-        secrets: Sequence[str],
-        *,
-        who: str,
-        why: str,
-        to: bytes | None,
-        make_parents: bool,
-    ) -> Done | Undone:
+    def restore(self, place: Place, wish: Wish, who: str) -> Done | Undone:
         """Put it back with all it had."""
         done = self._vault.restore(
-            place.vault, secrets, who=who, why=why, to=to, make_parents=make_parents
+            place.vault,
+            wish.secrets,
+            who=who,
+            why=wish.why,
+            to=wish.to,
+            make_parents=wish.make_parents,
         )
         return _undone(done) if isinstance(done, Refusal) else _restored(done.record)
 

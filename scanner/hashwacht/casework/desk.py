@@ -7,11 +7,11 @@ without one, and neither ever sees the other's half-done work.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from hashwacht.casework.book import Book
-from hashwacht.casework.hands import Hands, Undone
+from hashwacht.casework.hands import Hands, Undone, Wish
 from hashwacht.casework.performing import UNCLEAR, Performer
 from hashwacht.casework.turn import Turn
 from hashwacht.paths import show
@@ -39,15 +39,6 @@ _RESTORED_HERE = "another file was restored to its path"
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """Why files are given back, with which private keys, and if missing directories are made."""
-
-    why: str
-    secrets: Sequence[str] = field(default=(), repr=False)
-    make_parents: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
     """What came of a decision about one place."""
 
@@ -66,10 +57,10 @@ class Desk:
         self._store = book.store
         self._performer = Performer(book, hands)
 
-    def restore(self, place: Place, wish: Wish, to: bytes | None = None) -> Outcome:
+    def restore(self, place: Place, wish: Wish) -> Outcome:
         """Put a sealed file back, or let a held one be served; it is left alone there from now on.
 
-        *to*: at another absolute path.  Raises StateError.
+        Raises StateError.
         """
         with self._turn.taken():
             fresh = self._fresh(place)
@@ -77,7 +68,7 @@ class Desk:
                 return self._unhold(fresh, wish.why)
             if fresh.state is not PlaceState.QUARANTINED:
                 return Outcome(fresh, _NOT_HELD)
-            return self._restore(fresh, wish, to)
+            return self._restore(fresh, wish)
 
     def release(self, case: Case, wish: Wish, *, sealed_too: bool = True) -> Iterator[Outcome]:
         """Leave a content alone from now on, wherever it is, and give back all files of it.
@@ -93,7 +84,7 @@ class Desk:
                     yield _shown(self._performer.release(fresh, wish.why))
                 elif fresh.state is PlaceState.QUARANTINED:
                     if sealed_too:
-                        yield self._restore(fresh, wish, None)
+                        yield self._restore(fresh, wish)
                 elif fresh.state in UNFINISHED:
                     yield Outcome(self._dropped(fresh))
 
@@ -155,8 +146,8 @@ class Desk:
                     page.place(_left_alone(other), Act.RESTORED, reason=why)
             return Outcome(page.place(_left_alone(outcome.place), Act.RESTORED, reason=why))
 
-    def _restore(self, place: Place, wish: Wish, to: bytes | None) -> Outcome:
-        target = to or place.path
+    def _restore(self, place: Place, wish: Wish) -> Outcome:
+        target = wish.to or place.path
         if os.path.lexists(target):
             return self._back(place, Undone("taken", show(target), _TAKEN), Act.RESTORED)
         for other in map(self._fresh, self._store.places.live(target)):
@@ -165,14 +156,7 @@ class Desk:
         begun = replace(place, state=PlaceState.RESTORING, path=target, due=self._book.clock())
         with self._book.page() as page:
             page.place(begun)
-        done = self._hands.restore(
-            place,
-            wish.secrets,
-            who=self._book.who,
-            why=wish.why,
-            to=to,
-            make_parents=wish.make_parents,
-        )
+        done = self._hands.restore(place, wish, self._book.who)
         if isinstance(done, Undone):
             return self._back(place, done, Act.RESTORED)
         with self._book.page() as page:

@@ -52,6 +52,19 @@ class Undone:
         return f"{self.problem}: {self.detail}" if self.detail else self.problem
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How somebody wants a file back: *why*, and if it is sealed, with which private keys.
+
+    *to*: at another absolute path.  *make_parents*: directories that are missing are made.
+    """
+
+    why: str
+    secrets: Sequence[str] = field(default=(), repr=False)
+    to: bytes | None = None
+    make_parents: bool = False
+
+
 class Fate(Enum):
     """What became of a file that was about to be acted upon when everything stopped."""
 
@@ -81,17 +94,8 @@ class Hands(Protocol):
     def release(self, place: Place, case: Mapping[str, JSON]) -> Done | Undone:
         """Let it be served again."""
 
-    def restore(
-        self,
-        place: Place,
-        secrets: Sequence[str],
-        *,
-        who: str,
-        why: str,
-        to: bytes | None,
-        make_parents: bool,
-    ) -> Done | Undone:
-        """Put back what is sealed, to its path or *to* another one."""
+    def restore(self, place: Place, wish: Wish, who: str) -> Done | Undone:
+        """Put back what is sealed."""
 
     def destroy(self, place: Place, *, who: str, why: str) -> Done | Undone:
         """Destroy what is sealed; the facts have the receipt."""

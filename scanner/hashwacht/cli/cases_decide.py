@@ -13,7 +13,14 @@ from hashwacht.cli.case_outcome import tell_case, tell_outcomes
 from hashwacht.cli.command import Example, command
 from hashwacht.cli.identity import identity_option, no_identity, read_identities
 from hashwacht.cli.output import line
-from hashwacht.cli.room import case_of, chosen_places, place_option, reason_option, room
+from hashwacht.cli.room import (
+    case_of,
+    chosen_places,
+    parents_option,
+    place_option,
+    reason_option,
+    room,
+)
 from hashwacht.errors import ExitCode, UsageError
 
 
@@ -35,11 +42,7 @@ from hashwacht.errors import ExitCode, UsageError
     metavar="PATH",
     help="Put it at this path; needs --place.",
 )
-@click.option(
-    "--parents",
-    is_flag=True,
-    help="Make directories that are not there any more, with owner and mode of the last one.",
-)
+@parents_option()
 @reason_option(required=False)
 def restore(
     name: str,
@@ -54,7 +57,7 @@ def restore(
 
     They are left alone at these places from now on; other copies are acted upon as before.
     """
-    from hashwacht.casework.desk import Wish
+    from hashwacht.casework.hands import Wish
     from hashwacht.state.places import PlaceState
 
     if to is not None and (len(numbers) != 1 or parents):
@@ -71,8 +74,8 @@ def restore(
         if not secrets and any(place.state is not PlaceState.HELD for place in places):
             raise no_identity()
         path = None if to is None else os.path.abspath(to)  # noqa: PTH100  # links stay as they are
-        wish, desk = Wish(reason, secrets, parents), found.desk()
-        return tell_outcomes(case, (desk.restore(place, wish, path) for place in places))
+        wish, desk = Wish(reason, secrets, path, parents), found.desk()
+        return tell_outcomes(case, (desk.restore(place, wish) for place in places))
 
 
 @command(
@@ -87,11 +90,7 @@ def restore(
 @reason_option()
 @identity_option()
 @click.option("--keep-sealed", is_flag=True, help="Leave sealed files in the vault.")
-@click.option(
-    "--parents",
-    is_flag=True,
-    help="Make directories that are not there any more, with owner and mode of the last one.",
-)
+@parents_option()
 def release(
     name: str, reason: str, identities: Sequence[Path], *, keep_sealed: bool, parents: bool
 ) -> ExitCode:
@@ -99,7 +98,7 @@ def release(
 
     `hashwacht cases close` takes that back.
     """
-    from hashwacht.casework.desk import Wish
+    from hashwacht.casework.hands import Wish
     from hashwacht.state.places import PlaceState
 
     with room() as found:
@@ -108,7 +107,7 @@ def release(
         sealed = found.book.store.places.counts(case.key).get(PlaceState.QUARANTINED, 0)
         if sealed and not secrets and not keep_sealed:
             raise no_identity(" or --keep-sealed")
-        wish = Wish(reason, secrets, parents)
+        wish = Wish(reason, secrets, make_parents=parents)
         ended = tell_outcomes(case, found.desk().release(case, wish, sealed_too=not keep_sealed))
         if not this_call().as_json:
             line(f"case {case.id}: released; its content is left alone from now on")

@@ -130,6 +130,15 @@ def place_option() -> Callable[[Any], Any]:
     )
 
 
+def parents_option() -> Callable[[Any], Any]:
+    """Make the option for files whose directories are gone."""
+    return click.option(
+        "--parents",
+        is_flag=True,
+        help="Make directories that are not there any more, with owner and mode of the last one.",
+    )
+
+
 def chosen_places(
     found: Workroom, case: Case, numbers: Sequence[int], *states: PlaceState
 ) -> list[Place]:

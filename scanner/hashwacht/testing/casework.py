@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
 from hashwacht.act.age import KeyPair, make_key_pair
+from hashwacht.act.held import Ledger
 from hashwacht.act.hold import Hold
 from hashwacht.act.vault import Vault
 from hashwacht.casework.acting import FileHands
@@ -116,6 +118,15 @@ class Office:
     def again(self, path: bytes, found: Found, verdict: Verdict) -> Action:
         """Settle as a recheck does: with what is stored, without a descriptor."""
         return self.casework.settle(replace(found, path=path, fd=None, verdict=verdict))
+
+    @contextmanager
+    def busy(self, path: bytes) -> Iterator[None]:
+        """Have another process hold or release a file at this moment."""
+        found = at(path).stat()
+        claim = Ledger(self.home / "state" / "holds").claim((found.st_dev, found.st_ino))
+        assert claim is not None
+        with claim:
+            yield
 
     def case(self) -> Case:
         """Give the only case."""

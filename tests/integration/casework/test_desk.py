@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from hashwacht.casework.desk import Desk, Wish
+from hashwacht.casework.desk import Desk
+from hashwacht.casework.hands import Wish
 from hashwacht.policy import Action
 from hashwacht.state.cases import CaseState
 from hashwacht.state.places import PlaceState
@@ -25,7 +26,7 @@ def test_a_file_that_was_restored_elsewhere_still_says_where_it_was_found(
     office.settle(path)
     elsewhere = bytes(office.home / "elsewhere.png")
     (place,) = office.places()
-    desk.restore(place, Wish("why", (office.keys.secret,)), elsewhere)
+    desk.restore(place, Wish("why", (office.keys.secret,), elsewhere))
     (place,) = office.places()
     assert (place.state, place.path) == (PlaceState.RESTORED, elsewhere)
     assert str(at(path)) in place.detail

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from hashwacht.act.age import KeyPair, make_key_pair
-from hashwacht.casework.desk import Desk, Wish
-from hashwacht.casework.hands import Hands
+from hashwacht.casework.desk import Desk
+from hashwacht.casework.hands import Hands, Wish
 from hashwacht.notice import NoticeKind
 from hashwacht.policy import Action
 from hashwacht.state.places import PlaceState
@@ -246,7 +246,7 @@ def desk(office: Office) -> Desk:
 
 def restore(office: Office, keys: KeyPair, to: bytes | None = None) -> Any:
     (place,) = office.places()
-    return desk(office).restore(place, Wish("why", (keys.secret,)), to)
+    return desk(office).restore(place, Wish("why", (keys.secret,), to))
 
 
 def destroy(office: Office) -> Any:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import shutil
 import stat
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -23,16 +22,6 @@ NEAR = match(Signal("pdq", "0" * 64, 100))
 
 def mode(path: bytes) -> int:
     return stat.S_IMODE(at(path).stat().st_mode)
-
-
-@contextmanager
-def busy(office: Office, path: bytes) -> Iterator[None]:
-    """Have another process hold or release this file at this moment."""
-    found = at(path).stat()
-    claim = office.held._ledger.claim((found.st_dev, found.st_ino))
-    assert claim is not None
-    with claim:
-        yield
 
 
 def test_what_cannot_be_sealed_is_held_told_and_tried_again_ever_more_seldom(
@@ -72,7 +61,7 @@ def test_what_cannot_be_sealed_is_held_told_and_tried_again_ever_more_seldom(
 def test_what_can_be_neither_sealed_nor_held_is_told_and_tried_again(office: Office) -> None:
     office.vault._quarantine._recipients = ()
     path = office.file("a.png")
-    with busy(office, path):
+    with office.busy(path):
         assert office.settle(path) is Action.OBSERVE
     (place,) = office.places()
     assert (place.state, place.counted) == (PlaceState.FAILED, None)
@@ -134,7 +123,7 @@ def test_a_held_file_stays_held_while_sealing_it_fails(office: Office) -> None:
 def test_a_release_that_fails_is_tried_again_unless_it_matches_again(office: Office) -> None:
     path = office.file("a.png")
     office.settle(path, NEAR)
-    with busy(office, path):
+    with office.busy(path):
         assert office.settle(path, NO_MATCH) is Action.HOLD
     (place,) = office.places()
     assert (place.state, place.due) == (PlaceState.HELD, office.clock.now + 60)
@@ -142,7 +131,7 @@ def test_a_release_that_fails_is_tried_again_unless_it_matches_again(office: Off
     office.clock.now += 3600
     office.casework.retry(office.clock.now)
     assert mode(path) == 0
-    with busy(office, path):
+    with office.busy(path):
         office.settle(path, NO_MATCH)
     office.clock.now += 3600
     office.casework.retry(office.clock.now)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
-from hashwacht.casework.desk import Desk, Wish
+from hashwacht.casework.desk import Desk
 from hashwacht.casework.found import Found
+from hashwacht.casework.hands import Wish
 from hashwacht.notice import NoticeKind
 from hashwacht.policy import Action
 from hashwacht.settings import OnMatch, RootSettings
@@ -39,16 +38,6 @@ def stored(office: Office, path: bytes) -> Found:
 
 def desk(office: Office) -> Desk:
     return Desk(office.book, office.hands, office.turn)
-
-
-@contextmanager
-def busy(office: Office, path: bytes) -> Iterator[None]:
-    """Have another process hold or release this file at this moment."""
-    found = at(path).stat()
-    claim = office.held._ledger.claim((found.st_dev, found.st_ino))
-    assert claim is not None
-    with claim:
-        yield
 
 
 def test_a_recheck_releases_a_file_that_it_only_knows_by_its_path(office: Office) -> None:
@@ -135,7 +124,7 @@ def test_a_release_that_failed_is_not_forgotten_because_nobody_answers(office: O
     path = office.file("a.png")
     before = mode(path)
     office.settle(path, NEAR)
-    with busy(office, path):
+    with office.busy(path):
         (outcome,) = desk(office).release(office.case(), Wish("a logo"))
         assert outcome.problem is not None
     assert office.settle(path, UNANSWERED) is not Action.QUARANTINE
@@ -213,7 +202,7 @@ def test_another_content_is_released_even_if_that_fails_at_first(office: Office)
     before = mode(path)
     office.settle(path, NEAR)
     office.file("a.png", b"harmless")
-    with busy(office, path):
+    with office.busy(path):
         office.settle(path, NO_MATCH)
     assert mode(path) == 0
     office.clock.now += 60
@@ -227,7 +216,7 @@ def test_a_file_that_could_not_be_held_again_is_held_when_that_is_tried_again(
     path = office.file("a.png")
     office.settle(path, NEAR)
     at(path).chmod(0o644)
-    with busy(office, path):
+    with office.busy(path):
         office.settle(path, NEAR)
     assert mode(path) == 0o644
     office.clock.now += 60

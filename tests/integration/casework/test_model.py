@@ -19,7 +19,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from hashwacht.casework.desk import Desk, Wish
+from hashwacht.casework.desk import Desk
+from hashwacht.casework.hands import Wish
 from hashwacht.casework.rulings import Rulings
 from hashwacht.policy import Action
 from hashwacht.settings import GuardSettings, OnMatch, OnUndetermined, RootSettings

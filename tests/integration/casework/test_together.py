@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from hashwacht.act.age import KeyPair, make_key_pair
-from hashwacht.casework.desk import Desk, Wish
+from hashwacht.casework.desk import Desk
+from hashwacht.casework.hands import Wish
 from hashwacht.casework.turn import Turn
 from hashwacht.errors import StateBusy
 from hashwacht.state.places import PlaceState
