@@ -60,7 +60,7 @@ def daemon_command(
         running.end_with(parent)
     match part:
         case "scanner":
-            return running.scanner()
+            return running.scanner(listen_fd)
         case "courier":
             return running.courier(listen_fd)
         case "watcher":

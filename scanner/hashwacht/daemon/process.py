@@ -52,12 +52,14 @@ def scanner_process(
     notifier: Notifier,
     stop: threading.Event,
     reload: threading.Event,
+    *,
     handed: Sequence[socket.socket] = (),
 ) -> None:
     """Build everything and run until *stop*; *reload* has the settings read anew.
 
     *read* gives the configuration, at first and for each reload.  A reload with a mistake in them
-    changes nothing and is logged.  Uploads are taken on the *handed* sockets.  Raises HashwachtError if it cannot begin or go on.
+    changes nothing and is logged.  Uploads are taken on the *handed* sockets.  Raises
+    HashwachtError if it cannot begin or go on.
     """
     settings = read().settings
     if not settings.roots:

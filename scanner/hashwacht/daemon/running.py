@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import grp
 import logging
 import os
 import signal
@@ -23,7 +24,7 @@ from hashwacht.daemon.supervisor import Supervisor
 from hashwacht.errors import ConfigurationError, ExitCode, StateBusy
 from hashwacht.sandbox.network import leave_network
 from hashwacht.sandbox.parent import end_with
-from hashwacht.settings import Configuration, WatchKind
+from hashwacht.settings import Configuration, WatchKind, Where
 from hashwacht.wire.sockets import listen
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class Running:
         self._environ = environ
         self._verbose = verbose
 
-    def scanner(self) -> ExitCode:
+    def scanner(self, listen_fd: int | None = None) -> ExitCode:
         """Run the scanner, which gives up the network before it does anything else."""
         layers = leave_network()
         self._log_as("scanner")
@@ -55,8 +56,16 @@ class Running:
             log.warning("the scanner keeps its network: %s", "; ".join(layers.values()))
         from hashwacht.daemon.process import scanner_process
 
+        handed = self._for_uploads(listen_fd)
         with _wishes() as (stop, reload):
-            scanner_process(self._configuration, self._environ, self._notifier(), stop, reload)
+            scanner_process(
+                self._configuration,
+                self._environ,
+                self._notifier(),
+                stop,
+                reload,
+                handed=handed,
+            )
         return ExitCode.OK
 
     def courier(self, listen_fd: int | None) -> ExitCode:
@@ -99,6 +108,10 @@ class Running:
             runtime = settings.daemon.sockets
             stack.enter_context(_only_one(runtime))
             sockets: dict[str, socket.socket] = {}
+            uploads = settings.uploads
+            of_scanner: socket.socket | None = None
+            if uploads.where is Where.DAEMON:
+                of_scanner = stack.enter_context(_socket(uploads.path, _group(uploads.group)))
 
             def parts() -> list[Part]:
                 chosen = self._configuration().settings
@@ -111,7 +124,7 @@ class Running:
                     if name not in sockets:
                         sockets[name] = stack.enter_context(_socket(runtime / f"{name}.sock"))
                     made.append(Part(name, (*arguments, name), sockets[name]))
-                return [*made, Part("scanner", (*arguments, "scanner"))]
+                return [*made, Part("scanner", (*arguments, "scanner"), of_scanner)]
 
             names = ", ".join(root.name for root in settings.roots)
             say(f"watching {names}; ^C stops")
@@ -130,6 +143,17 @@ class Running:
         handed = inherited(self._environ, name)
         return handed[0] if handed else _listen(path)
 
+    def _for_uploads(self, given: int | None) -> list[socket.socket]:
+        """Give the sockets on which web applications hand uploads over."""
+        if given is not None:
+            os.set_inheritable(given, False)
+            return [socket.socket(fileno=given)]
+        uploads = self._configuration().settings.uploads
+        handed = inherited(self._environ, "uploads")
+        if handed or uploads.where is Where.PROCESS:
+            return handed
+        return [_listen(uploads.path, _group(uploads.group), _FOR_UPLOADS)]
+
     def _log_as(self, name: str) -> None:
         set_up(f"hashwacht-{name}", self._environ, verbose=self._verbose)
 
@@ -137,20 +161,41 @@ class Running:
         return Notifier.from_environment(self._environ)
 
 
-def _listen(path: Path) -> socket.socket:
+_FOR_UPLOADS = (
+    "Under systemd run `hashwacht units --write`; elsewhere make uploads.socket a path where this"
+    " user may make a socket, and uploads.group one of its groups."
+)
+
+
+def _group(name: str) -> int | None:
+    """Give the number of a group; None for no name.  Raises ConfigurationError."""
     try:
-        return listen(path)
+        return grp.getgrnam(name).gr_gid if name else None
+    except KeyError:
+        raise ConfigurationError(
+            f"uploads.group: there is no group {name}",
+            advice="Name the group of the web application, such as www-data.",
+        ) from None
+
+
+def _listen(
+    path: Path,
+    group: int | None = None,
+    advice: str = "Make daemon.runtime a directory that this user may write to.",
+) -> socket.socket:
+    try:
+        return listen(path, group)
     except OSError as error:
         raise ConfigurationError(
             f"{path}: cannot listen: {error.strerror or error}",
-            advice="Make daemon.runtime a directory that this user may write to.",
+            advice=advice,
         ) from error
 
 
 @contextmanager
-def _socket(path: Path) -> Iterator[socket.socket]:
+def _socket(path: Path, group: int | None = None) -> Iterator[socket.socket]:
     """Listen at *path*, which goes in the end."""
-    with _listen(path) as listening:
+    with _listen(path, group) as listening:
         yield listening
         with suppress(OSError):
             path.unlink()

@@ -83,7 +83,8 @@ class Scanner:
     ) -> None:
         """*queue* is what *seeing* fills, and looked after every *tend* seconds; *clock* is Unix's.
 
-        Set ``tended`` to be called after each look after the watch.  ``ended`` says at last if
+        Set ``tended`` to be called after each look after the watch, and ``ending`` before anything
+        that others may still use is closed.  ``ended`` says at last if
         all threads have ended: as long as one has not, the state must stay open.
         """
         self._store, self._clock = store, clock
@@ -100,6 +101,7 @@ class Scanner:
         self._dispatcher = Dispatcher(store, self._current, self._stop, clock)
         self._build()
         self.tended: Callable[[], None] = lambda: None
+        self.ending: Callable[[], None] = lambda: None
         self.ended = False
         self.observed = Observed(counting, self._verdicts, seeing, queue, self._current)
 
@@ -217,6 +219,7 @@ class Scanner:
 
     def _end(self) -> None:
         """End in the order of the work; what does not end by itself is cut off."""
+        self.ending()
         self._seeing.close()
         self._last.set()
         self._stop.set()

@@ -36,7 +36,8 @@ class Exchange:
             self._socket.settimeout(seconds)
             if fd is not None:
                 message = message[socket.send_fds(self._socket, [message], [fd]) :]
-            self._socket.sendall(message)
+            if message:  # to send nothing to who has answered and gone is an error, too
+                self._socket.sendall(message)
         except TimeoutError:
             raise
         except OSError as error:

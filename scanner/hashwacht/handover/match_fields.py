@@ -12,7 +12,7 @@ from hashwacht.types import Match, Signal
 from hashwacht.wire.forms import NAME, number, shown, text, words
 from hashwacht.wire.frames import Nonsense
 
-MOST = 256
+MOST = 64
 """Matches that are told of one content; one more would not change the verdict."""
 
 _TYPE = re.compile(r"[a-z0-9_]{1,64}")

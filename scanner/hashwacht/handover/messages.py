@@ -161,12 +161,16 @@ def _cut(chosen: str) -> str:
 def _circumstances(fields: list[object]) -> Circumstances:
     """Take what was told; who handed it over is not for him to say."""
     match fields:
-        case [str(received_at), address, port, *texts] if len(texts) == 5:  # noqa: PLR2004  # those above
+        case [str(received_at), address, port, user, path, field, file_name, declared_type]:
             return Circumstances(
                 _moment(received_at),
                 _any_text(address),
                 None if port is None else number(port, _PORTS),
-                *[_any_text(each) for each in texts],
+                user=_any_text(user),
+                path=_any_text(path),
+                field=_any_text(field),
+                file_name=_any_text(file_name),
+                declared_type=_any_text(declared_type),
             )
     raise Nonsense("no circumstances")
 
