@@ -48,14 +48,22 @@ class _Line:
         self.broken = ""
         self._socket = connect(path, _MARKING)
         self._thread = threading.Thread(target=self._read_on, name="watcher", daemon=True)
+        self._ask(roots)
         self._thread.start()
-        self.watch(roots)
+        self._insist()
 
     def watch(self, roots: Sequence[Root]) -> None:
         """Have these watched from now on; closed and ConnectionError if that fails."""
+        self._ask(roots)
+        self._insist()
+
+    def _ask(self, roots: Sequence[Root]) -> None:
         self._coming = roots
         self._ready.clear()
         self._say(watch(roots))
+
+    def _insist(self) -> None:
+        """Wait until all is marked.  Raises ConnectionError."""
         if not self._ready.wait(_MARKING) or self.broken:
             self.close()
             raise ConnectionError(self.broken or "it does not mark the roots")
