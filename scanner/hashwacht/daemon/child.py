@@ -102,9 +102,12 @@ class Child:
         return code, pause
 
     def reload(self) -> None:
-        """Tell it that the configuration changed; if it ends for that, it starts at once."""
-        self._renewed = True
-        self.send(signal.SIGHUP)
+        """Tell it that the configuration changed; if it waits or ends for it, it starts at once."""
+        if self._process is None:
+            self.due = time.monotonic()
+        else:
+            self._renewed = True
+            self.send(signal.SIGHUP)
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal, if it runs."""
