@@ -45,9 +45,8 @@ class Hashwacht:
             raise RuntimeError("Hashwacht stands before this application already")
         settings: Settings = {**self._settings, **app.config.get("HASHWACHT", {})}
         app.wsgi_app = HashwachtMiddleware(app.wsgi_app, **settings)  # type: ignore[method-assign]  # Flask's own way
-        app.register_error_handler(
-            UploadRefused, _ended
-        )  # else Flask logs every refusal as its error
+        # Otherwise Flask logs every refusal as an error of the view.
+        app.register_error_handler(UploadRefused, _ended)
         app.extensions[NAME] = self
 
     @property
