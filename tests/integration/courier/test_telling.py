@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -102,3 +105,60 @@ def test_without_a_courier_nothing_is_lost_and_it_is_told_when_it_comes(
                 store.alerts.wake()
                 wait_for(lambda: store.alerts.standing("webhook").delivered_at is not None, 20)
     assert len(server.record.requests) == 1
+
+
+TELLING = """
+import sys, time
+from itertools import count
+from pathlib import Path
+from hashwacht.daemon.telling import Telling
+from hashwacht.notice import Notice, NoticeKind
+from hashwacht.state.store import Store
+
+with (
+    Store.open(Path(sys.argv[1])) as store,
+    Telling(store.alerts, Path(sys.argv[2]), lambda: 0.0),
+):
+    for number in count(int(sys.argv[3])):
+        store.alerts.add(Notice(NoticeKind.CASE, time.time(), f"number {number}"), ["webhook"])
+        print(number, flush=True)
+        time.sleep(0.01)  # so that there are many messages
+"""
+ROUNDS = 4
+
+
+def test_killed_at_any_instant_it_loses_no_alert_and_repeats_only_whole_messages(
+    program: Program, store: Store
+) -> None:
+    kept: set[str] = set()
+    chance = random.Random(20261124)
+
+    def hook(_: Asked) -> Told:
+        return Told(200)
+
+    with HttpServer(hook) as server:
+        with program.configuration.open("a") as file:
+            file.write(f'[alerts.webhook]\nurl = "{server.url}"\n')
+        with courier(program) as running:
+            state = program.home.parent / "state"
+            for number in range(ROUNDS):
+                called = [sys.executable, "-c", TELLING, str(state), str(running.socket)]
+                with subprocess.Popen(
+                    [*called, f"{number * 10_000}"], stdout=subprocess.PIPE
+                ) as telling:
+                    assert telling.stdout is not None
+                    for _ in range(chance.randrange(5, 60)):
+                        kept.add(f"number {int(telling.stdout.readline())}")
+                    telling.kill()
+            with Telling(store.alerts, running.socket, lambda: 0.0):
+                wait_for(lambda: not store.alerts.standing("webhook").waiting, 30)
+    bodies = [json.loads(each.body) for each in server.record.requests]
+    messages = {each["id"]: [one["summary"] for one in each["notices"]] for each in bodies}
+    assert all(
+        messages[each["id"]] == [one["summary"] for one in each["notices"]] for each in bodies
+    )
+    told = [summary for each in messages.values() for summary in each]
+    assert kept <= set(told)
+    assert len(told) == len(set(told))
+    assert len(messages) > ROUNDS
+    assert len(bodies) - len(messages) <= ROUNDS
