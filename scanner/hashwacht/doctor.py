@@ -16,7 +16,7 @@ from hashwacht import compose
 from hashwacht.errors import HashwachtError
 from hashwacht.ports import Fingerprinter
 from hashwacht.secrets import check
-from hashwacht.settings import Configuration, HashlistSettings, Settings
+from hashwacht.settings import Configuration, HashlistSettings, Settings, Where
 from hashwacht.settings.units import show_size
 from hashwacht.state.runs import RunState
 from hashwacht.types import Finding, Fingerprint, Skip
@@ -167,7 +167,9 @@ def _matchers(settings: Settings, environment: Mapping[str, str]) -> Iterator[Fi
 
 
 def _uploads(settings: Settings) -> Iterator[Finding]:
-    """Tell of web applications that get files in parts: only they can check the whole."""
+    """Tell if the daemon takes uploads, and of applications that get files in parts."""
+    if settings.uploads.where is Where.DAEMON:
+        yield _by_daemon(settings)
     for each in compose.partial_uploads(settings).seen():
         day = datetime.fromtimestamp(each.at, UTC).date()
         yield Finding(
@@ -176,6 +178,23 @@ def _uploads(settings: Settings) -> Iterator[Finding]:
             detail=f"files come in parts to a web application ({each.protocol}, {day}): no list"
             " knows parts, so its finish step must give the whole file to Checker.scan_file",
         )
+
+
+def _by_daemon(settings: Settings) -> Finding:
+    """Ask the daemon, as a web application would, if it takes uploads from this user."""
+    from hashwacht.handover.by_daemon import ByDaemon, Unreached
+
+    path = settings.uploads.path
+    try:
+        found = ByDaemon(path).describe()
+    except Unreached as error:
+        advice = (
+            "Run `hashwacht units --write && systemctl daemon-reload && systemctl restart"
+            " hashwacht.target`, or `hashwacht daemon`; who may connect says uploads.group."
+        )
+        return Finding("uploads", ok=False, detail=f"{path}: {error.detail}", advice=advice)
+    detail = f"the daemon ({found.release}) takes them at {path}, up to {show_size(found.most)}"
+    return Finding("uploads", ok=True, detail=detail)
 
 
 def _workers(settings: Settings) -> Iterator[Finding]:

@@ -43,7 +43,7 @@ def units_command(write: bool, directory: Path) -> None:
         else:
             line(f"# {directory / name}\n{text}")
     if write:
-        for each in directory.glob(f"hashwacht-*.service.d/{NAME}"):
+        for each in directory.glob(f"hashwacht*.d/{NAME}"):
             if str(each.relative_to(directory)) not in made:
                 each.unlink()
                 line(f"{each} removed")

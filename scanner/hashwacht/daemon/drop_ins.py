@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from hashwacht.settings import ServiceSettings, Settings
+from hashwacht.settings import ServiceSettings, Settings, Where
 
 NAME = "50-configuration.conf"
 """The file of each drop-in; an administrator's own ones have other names."""
@@ -25,7 +25,6 @@ _SEEN = (Path("/usr"), Path("/etc"), Path("/opt/hashwacht"))
 
 _HEAD = """\
 # Made from the configuration by `hashwacht units --write`: run it again when directories change.
-[Service]
 """
 
 
@@ -34,12 +33,36 @@ def drop_ins(settings: Settings) -> Mapping[str, str]:
     told = {
         "hashwacht-scanner.service": [*_scanner(settings)],
         "hashwacht-courier.service": [*_courier(settings)],
+        "hashwacht-uploads.socket": [*_uploads(settings)],
+        "hashwacht.target": [*_target(settings)],
     }
     return {
-        f"{unit}.d/{NAME}": _HEAD + "".join(f"{line}\n" for line in lines)
+        f"{unit}.d/{NAME}": f"{_HEAD}[{_section(unit)}]\n" + "".join(f"{line}\n" for line in lines)
         for unit, lines in told.items()
         if lines
     }
+
+
+def _section(unit: str) -> str:
+    kinds = {"service": "Service", "socket": "Socket", "target": "Unit"}
+    return kinds[unit.rpartition(".")[2]]
+
+
+def _target(settings: Settings) -> Iterator[str]:
+    """Have the socket for uploads be there with all the rest, if applications use it."""
+    if settings.uploads.where is Where.DAEMON:
+        yield "Wants=hashwacht-uploads.socket"
+
+
+def _uploads(settings: Settings) -> Iterator[str]:
+    """Say where web applications hand uploads over, and which group may."""
+    if settings.uploads.where is Where.PROCESS:
+        return
+    yield "ListenStream="
+    yield f"ListenStream={_escaped(str(settings.uploads.path))}"
+    if settings.uploads.group:
+        yield f"SocketGroup={settings.uploads.group}"
+        yield "SocketMode=0660"
 
 
 def _scanner(settings: Settings) -> Iterator[str]:
