@@ -34,3 +34,4 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
             return (yield)
         finally:
             del os.environ[_TURN]
+            fcntl.flock(turn, fcntl.LOCK_UN)  # a child that the test forgot would keep it
