@@ -1,0 +1,235 @@
+"""Every framework with both workplaces: the same answers, and the same is kept for a case."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Annotated, Any
+
+import aiohttp
+import httpx
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from fastapi import Depends, FastAPI
+from flask import Flask, request
+from flask import Request as FlaskRequest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from hashwacht import Checker, Outcome
+from hashwacht.testing.hostile_files import png
+from hashwacht.testing.pictures import encode, photo
+from hashwacht.testing.upload_daemon import UploadDaemon, known
+from hashwacht_plugins.aiohttp import Scan
+from hashwacht_plugins.asgi import HashwachtMiddleware
+from hashwacht_plugins.context import Facts
+from hashwacht_plugins.flask import Hashwacht
+from hashwacht_plugins.policy import OnUndetermined, Policy
+from hashwacht_plugins.starlette import ScannedUpload, ScanUpload
+
+STORED, REFUSED, UNAVAILABLE = 200, 403, 503
+REJECTING = Policy(on_undetermined=OnUndetermined.REJECT)
+HANDLERS = [
+    "hashwacht_plugins.django.uploadhandler.HashwachtUploadHandler",
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+]
+
+Post = Callable[[Checker, Policy, Facts, bytes], int]
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A checker, and the state that it keeps uploads in."""
+
+    checker: Checker
+    program: UploadDaemon
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UploadDaemon]:
+    made = UploadDaemon(tmp_path_factory.mktemp("daemon"))
+    with made.scanner():
+        yield made
+
+
+@pytest.fixture(scope="module", params=["process", "daemon"])
+def workplace(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Workplace]:
+    """Work in this process, or have the daemon do it."""
+    if request.param == "daemon":
+        program = request.getfixturevalue("daemon")
+        with Checker.configured(program.configuration) as checker:
+            yield Workplace(checker, program)
+        return
+    program = UploadDaemon(tmp_path_factory.mktemp("process"))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in program.environment.items():
+            patch.setenv(name, value)
+        with Checker.configured(program.in_process()) as checker:
+            yield Workplace(checker, program)
+
+
+def undetermined() -> bytes:
+    """Give a picture that is too large to be decoded: nobody can say what it shows."""
+    return png(60_000, 60_000)
+
+
+# One application for each framework, which keeps a picture and answers 200.
+
+
+def starlette(checker: Checker, policy: Policy, facts: Facts, content: bytes) -> int:
+    async def take(asked: Request) -> Response:
+        async with asked.form() as form:
+            return PlainTextResponse(str(len(form)))
+
+    app = Starlette(routes=[Route("/up", take, methods=["POST"])])
+    app.add_middleware(HashwachtMiddleware, checker=checker, policy=policy, facts=facts)
+    return asyncio.run(_posted(app, content))
+
+
+def fastapi(checker: Checker, policy: Policy, facts: Facts, content: bytes) -> int:
+    app = FastAPI()
+    scan = ScanUpload(checker, "picture", facts=facts)
+
+    async def take(picture: ScannedUpload) -> Response:
+        refused = {
+            Outcome.MATCH: REFUSED,
+            Outcome.UNDETERMINED: UNAVAILABLE if policy == REJECTING else STORED,
+        }
+        return Response(status_code=refused.get(picture.checked.outcome, STORED))
+
+    take.__annotations__["picture"] = Annotated[ScannedUpload, Depends(scan)]
+    take.__annotations__["return"] = None
+    app.post("/up")(take)
+    return asyncio.run(_posted(app, content))
+
+
+async def _posted(app: Starlette, content: bytes) -> int:
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://site") as client:
+        return (await client.post("/up", files=_file(content))).status_code
+
+
+class InMemory(FlaskRequest):
+    """Keeps files in memory: Werkzeug closes no spooled file when a body breaks off."""
+
+    def _get_file_stream(self, *_: object, **__: object) -> io.BytesIO:  # the documented place
+        return io.BytesIO()
+
+
+def flask(checker: Checker, policy: Policy, facts: Facts, content: bytes) -> int:
+    app = Flask(__name__)
+    app.request_class = InMemory
+
+    @app.post("/up")
+    def take() -> str:
+        return str(len(request.files["picture"].read()))
+
+    Hashwacht(app, checker=checker, policy=policy, facts=facts)
+    given = {"picture": (io.BytesIO(content), "a.png", "image/png")}
+    return app.test_client().post("/up", data=given).status_code
+
+
+def django(checker: Checker, policy: Policy, facts: Facts, content: bytes) -> int:
+    """Ask the upload handler, which answers with the policy's answer by the view for refusals."""
+    from django.test import Client  # type: ignore[import-untyped]  # Django ships no types
+    from django.test.utils import override_settings  # type: ignore[import-untyped]  # as above
+
+    ours = {"CHECKER": checker, "POLICY": policy, "FACTS": facts}
+    with override_settings(HASHWACHT=ours, FILE_UPLOAD_HANDLERS=HANDLERS, ROOT_URLCONF=_urls()):
+        file = io.BytesIO(content)
+        file.name = "a.png"
+        status: int = Client().post("/up", {"picture": file}).status_code
+    return status
+
+
+def _urls() -> Any:
+    from django.http import HttpResponse  # type: ignore[import-untyped]  # Django ships no types
+    from django.urls import path  # type: ignore[import-untyped]  # Django ships no types
+
+    made: Any = ModuleType("urls")
+    made.urlpatterns = [path("up", lambda asked: HttpResponse(str(len(asked.FILES))))]
+    made.handler403 = "hashwacht_plugins.django.views.denied"
+    return made
+
+
+@pytest.fixture(scope="module", autouse=True)
+def django_project() -> None:
+    """Set Django up, unless another test of this process has done so."""
+    import django as framework  # type: ignore[import-untyped]  # Django ships no types
+    from django.conf import settings  # type: ignore[import-untyped]  # Django ships no types
+
+    if not settings.configured:
+        apps = ["hashwacht_plugins.django"]
+        settings.configure(ALLOWED_HOSTS=["*"], INSTALLED_APPS=apps, SECRET_KEY="for tests")
+        framework.setup()
+
+
+def in_aiohttp(checker: Checker, policy: Policy, facts: Facts, content: bytes) -> int:
+    scan = Scan(checker, policy=policy, facts=facts)
+
+    async def take(asked: web.Request) -> web.Response:
+        async for part in await asked.multipart():
+            assert isinstance(part, aiohttp.BodyPartReader)
+            async with scan.part(asked, part) as picture:
+                async for _ in picture:
+                    continue
+        return web.Response()
+
+    async def running() -> int:
+        app = web.Application()
+        app.add_routes([web.post("/up", take)])
+        form = aiohttp.FormData()
+        form.add_field("picture", content, filename="a.png", content_type="image/png")
+        async with TestClient(TestServer(app)) as client:
+            return (await client.post("/up", data=form)).status
+
+    return asyncio.run(running())
+
+
+def _file(content: bytes) -> dict[str, tuple[str, bytes, str]]:
+    return {"picture": ("a.png", content, "image/png")}
+
+
+FRAMEWORKS: list[Post] = [starlette, fastapi, flask, django, in_aiohttp]
+
+
+@pytest.mark.parametrize("post", FRAMEWORKS)
+def test_a_known_picture_is_refused_and_an_unknown_one_passed(
+    workplace: Workplace, post: Post
+) -> None:
+    assert post(workplace.checker, Policy(), Facts(), known()) == REFUSED
+    assert post(workplace.checker, Policy(), Facts(), encode(photo(7))) == STORED
+
+
+@pytest.mark.parametrize("post", FRAMEWORKS)
+def test_of_what_nobody_can_say_anything_the_policy_decides(
+    workplace: Workplace, post: Post
+) -> None:
+    assert post(workplace.checker, Policy(), Facts(), undetermined()) == STORED
+    assert post(workplace.checker, REJECTING, Facts(), undetermined()) == UNAVAILABLE
+
+
+@pytest.mark.parametrize("post", FRAMEWORKS)
+def test_what_the_request_told_is_kept_of_what_is_known_and_of_nothing_else(
+    workplace: Workplace, post: Post
+) -> None:
+    name = f"{post.__name__} and the user"
+    facts = Facts(user=lambda _: name)
+    other = encode(photo(7))
+    for content in (known(), undetermined(), other):
+        post(workplace.checker, Policy(), facts, content)
+    for content in (known(), undetermined()):
+        of = workplace.program.told_of(hashlib.sha256(content).hexdigest())
+        (told,) = [each for each in of if each.user == name]
+        expected = replace(told, path="/up", field="picture", file_name="a.png")
+        assert told == replace(expected, declared_type="image/png")
+    assert workplace.program.told_of(hashlib.sha256(other).hexdigest()) == []
