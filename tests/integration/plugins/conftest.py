@@ -43,3 +43,26 @@ def unknown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("pictures") / "unknown.png"
     file.write_bytes(encode(photo(7), "png"))
     return file
+
+
+@pytest.fixture(scope="session")
+def django_project(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Set Django up, which a process can do but once; tests override what they change."""
+    import django  # type: ignore[import-untyped]  # Django ships no types
+    from django.conf import settings  # type: ignore[import-untyped]  # Django ships no types
+
+    inner = {
+        "backend": "django.core.files.storage.FileSystemStorage",
+        "options": {"location": str(tmp_path_factory.mktemp("media")), "base_url": "/media/"},
+    }
+    storage = {"BACKEND": "hashwacht_plugins.django.storage.HashwachtStorage", "OPTIONS": inner}
+    settings.configure(
+        ALLOWED_HOSTS=["testserver"],
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+        INSTALLED_APPS=["hashwacht_plugins.django"],
+        MIDDLEWARE=["django.middleware.csrf.CsrfViewMiddleware"],
+        SECRET_KEY="for tests",
+        STORAGES={"default": storage},
+    )
+    django.setup()

@@ -10,10 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import django  # type: ignore[import-untyped]  # Django ships no types
 import pytest
-from django import forms
-from django.conf import settings  # type: ignore[import-untyped]  # Django ships no types
+from django import forms  # type: ignore[import-untyped]  # Django ships no types
 from django.core.checks import run_checks  # type: ignore[import-untyped]  # Django ships no types
 from django.core.exceptions import (  # type: ignore[import-untyped]  # Django ships no types
     ImproperlyConfigured,
@@ -85,30 +83,12 @@ def urls(**more: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def client(checker: Checker, tmp_path_factory: pytest.TempPathFactory) -> Client:
-    storage = {
-        "backend": FILES,
-        "options": {"location": str(tmp_path_factory.mktemp("media")), "base_url": "/media/"},
-    }
-    settings.configure(
-        ALLOWED_HOSTS=["testserver"],
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-        FILE_UPLOAD_HANDLERS=HANDLERS,
-        HASHWACHT={"CHECKER": checker},
-        INSTALLED_APPS=["hashwacht_plugins.django"],
-        MIDDLEWARE=["django.middleware.csrf.CsrfViewMiddleware"],
-        ROOT_URLCONF=urls(),
-        SECRET_KEY="for tests",
-        STORAGES={
-            "default": {
-                "BACKEND": "hashwacht_plugins.django.storage.HashwachtStorage",
-                "OPTIONS": storage,
-            }
-        },
-    )
-    django.setup()
-    return Client()
+def client(checker: Checker, django_project: None) -> Iterator[Client]:
+    assert django_project is None
+    with override_settings(
+        FILE_UPLOAD_HANDLERS=HANDLERS, HASHWACHT={"CHECKER": checker}, ROOT_URLCONF=urls()
+    ):
+        yield Client()
 
 
 @pytest.fixture

@@ -34,6 +34,8 @@ from hashwacht_plugins.flask import Hashwacht
 from hashwacht_plugins.policy import OnUndetermined, Policy
 from hashwacht_plugins.starlette import ScannedUpload, ScanUpload
 
+pytestmark = pytest.mark.usefixtures("django_project")
+
 STORED, REFUSED, UNAVAILABLE = 200, 403, 503
 REJECTING = Policy(on_undetermined=OnUndetermined.REJECT)
 HANDLERS = [
@@ -159,18 +161,6 @@ def _urls() -> Any:
     made.urlpatterns = [path("up", lambda asked: HttpResponse(str(len(asked.FILES))))]
     made.handler403 = "hashwacht_plugins.django.views.denied"
     return made
-
-
-@pytest.fixture(scope="module", autouse=True)
-def django_project() -> None:
-    """Set Django up, unless another test of this process has done so."""
-    import django as framework  # type: ignore[import-untyped]  # Django ships no types
-    from django.conf import settings  # type: ignore[import-untyped]  # Django ships no types
-
-    if not settings.configured:
-        apps = ["hashwacht_plugins.django"]
-        settings.configure(ALLOWED_HOSTS=["*"], INSTALLED_APPS=apps, SECRET_KEY="for tests")
-        framework.setup()
 
 
 def in_aiohttp(checker: Checker, policy: Policy, facts: Facts, content: bytes) -> int:
