@@ -1,18 +1,44 @@
 """What web frameworks themselves take for files in a multipart body: the oracle for our parser.
 
-Django's settings can be made once in a process, so :func:`in_all` is for a process of its own.
+Django's settings can be made once in a process, so they read in a process of their own: this
+module run as a program, which takes a line of JSON for each body and gives one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import io
+import json
 import logging
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 Read = Callable[[str, bytes], list[bytes]]
 """Given content type and body, gives the contents of the files; raises whatever it likes."""
+
+
+@contextmanager
+def elsewhere() -> Iterator[Callable[[str, bytes], dict[str, list[bytes]]]]:
+    """Give :func:`in_all`, done by another process."""
+    with subprocess.Popen(
+        [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        asked, answered = process.stdin, process.stdout
+
+        def read(content_type: str, body: bytes) -> dict[str, list[bytes]]:
+            asked.write(json.dumps([content_type, body.decode("latin-1")]) + "\n")
+            asked.flush()
+            found = json.loads(answered.readline())
+            return {
+                name: [each.encode("latin-1") for each in files] for name, files in found.items()
+            }
+
+        yield read
 
 
 def in_all(content_type: str, body: bytes) -> dict[str, list[bytes]]:
@@ -98,3 +124,11 @@ READERS: dict[str, Read] = {
     "starlette": _starlette,
     "aiohttp": _aiohttp,
 }
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        told, text = json.loads(line)
+        readings = in_all(told, text.encode("latin-1"))
+        shown = {name: [f.decode("latin-1") for f in files] for name, files in readings.items()}
+        sys.stdout.write(json.dumps(shown) + "\n")
+        sys.stdout.flush()

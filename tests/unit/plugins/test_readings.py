@@ -6,15 +6,13 @@ at is compared with what Django, Werkzeug, Starlette and aiohttp themselves read
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashwacht.testing.readers import READERS, in_all
+from hashwacht.testing.readers import READERS, elsewhere
 from hashwacht_plugins.body import body_of
 from hashwacht_plugins.events import FileBegins, FileBytes, Malformed, Request
 
@@ -30,8 +28,8 @@ Readings = Callable[[str, bytes], dict[str, list[bytes]]]
 
 @pytest.fixture(scope="module")
 def readings() -> Iterator[Readings]:
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as elsewhere:
-        yield lambda content_type, body: elsewhere.submit(in_all, content_type, body).result(60)
+    with elsewhere() as read:
+        yield read
 
 
 def ours(content_type: str, body: bytes, step: int = 1 << 20) -> list[bytes] | None:
