@@ -89,6 +89,13 @@ class Uploads:
         if self._directory.is_dir():
             yield from (each.name for each in self._directory.iterdir() if _is_key(each.name))
 
+    def last(self, key: str) -> float | None:
+        """Say when (Unix seconds) a content was last told about; None if never.  Raises OSError."""
+        try:
+            return self._file(key).stat().st_mtime
+        except FileNotFoundError:
+            return None
+
     def forget(self, key: str) -> None:
         """Remove what is written down about a content."""
         self._file(key).unlink(missing_ok=True)

@@ -94,6 +94,13 @@ class Casework:
         """Do what is due; to be called every few seconds.  Raises StateError."""
         self._retrying.retry(now)
 
+    def settle_upload(self, key: str) -> None:
+        """Open the case of a content that web applications told about, or forget what they told.
+
+        ``retry`` does so too, once a minute for all of them.  Raises StateError.
+        """
+        self._retrying.settle_upload(key)
+
     def _settled(self, found: Found, problem: Undone | None) -> tuple[Action, Place | None]:
         """Record, act, record; the turn is ours.  *problem*: why its file could not be opened."""
         here = self._arrived(found)

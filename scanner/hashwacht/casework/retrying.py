@@ -50,12 +50,16 @@ class Retrying:
             self._begin(now)
         if now - self._asked >= UPLOADED:
             self._asked = now
-            self._uploaded.open_cases()
+            self._uploaded.settle_all()
         for each in self._store.places.due(now, BATCH):
             with self._turn.taken():
                 place = self._store.places.get(each.id)
                 if place is not None and place.due is not None and place.due <= now:
                     self._again(place)
+
+    def settle_upload(self, key: str) -> None:
+        """Do at once for one content what ``retry`` does for all.  Raises StateError."""
+        self._uploaded.settle(key)
 
     def _recover(self) -> None:
         """Settle what was interrupted; of what cannot be settled people are told once."""

@@ -10,7 +10,7 @@ from hashwacht.cli.command import Example, command
 from hashwacht.cli.progress import observer
 from hashwacht.cli.room import who
 from hashwacht.cli.stopping import exit_code, stoppable
-from hashwacht.cli.uploads import WithUploads, forget_settled
+from hashwacht.cli.uploads import WithUploads
 from hashwacht.errors import ExitCode
 from hashwacht.priority import give_way
 from hashwacht.scan.recheck import Recheck
@@ -43,7 +43,6 @@ def recheck_command() -> ExitCode:
     ):
         telling = WithUploads(watching, uploads, call.as_json)
         summary = Recheck(store=store, panel=panel, observer=telling, stop=stop).run()
-        forget_settled(uploads, store)
-        compose.workroom(settings, store, who()).uploaded().open_cases()
+        compose.workroom(settings, store, who()).uploaded().settle_all()
     telling.tell()
     return exit_code(summary)

@@ -46,6 +46,7 @@ def _parts(status: Status) -> Iterator[tuple[str, Sequence[str]]]:
     if health is not None:
         yield "Matchers", [_matcher(each, now) for each in health.matchers] or ["none"]
         yield "Sandbox", [_sandbox(health)]
+        yield "Uploads", [_uploads(health)]
     if found is not None:
         yield from _found(found, now)
 
@@ -87,6 +88,15 @@ def _sandbox(health: Health) -> str:
         for name, problem in health.sandbox.items()
     ]
     return "; ".join(layers) or "not known yet"
+
+
+def _uploads(health: Health) -> str:
+    """Say what web applications hand over."""
+    if health.applications is None:
+        return "none are taken from web applications"
+    handed, refused = count(health.counts.handed), count(health.counts.refused)
+    held = many(health.applications, "connection")
+    return f"{held} of web applications, {handed} handed over, {refused} refused as too many"
 
 
 def _found(found: Situation, now: float) -> Iterator[tuple[str, Sequence[str]]]:

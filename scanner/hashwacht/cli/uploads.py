@@ -9,7 +9,6 @@ from hashwacht.casework.case_json import upload_to_json
 from hashwacht.cli.findings import WORD
 from hashwacht.cli.output import emit, harmless, line
 from hashwacht.scan.progress import Observer, Progress, Result, Summary
-from hashwacht.state.store import Store
 from hashwacht.types import Outcome
 from hashwacht.uploads import Circumstances, Uploads
 
@@ -51,15 +50,6 @@ class WithUploads:
         for key in self.keys:
             for told in self.uploads.of(key):
                 line(told_line(key, told))
-
-
-def forget_settled(uploads: Uploads, store: Store) -> None:
-    """Remove what was told about contents of which is known now that nobody knows them."""
-    for key in list(uploads.keys()):
-        numbers = store.contents.find([key])
-        for content in store.contents.load(numbers.values()).values():
-            if content.outcome is Outcome.NO_MATCH and content.first_match_at is None:
-                uploads.forget(key)
 
 
 def told_line(key: str, told: Circumstances) -> str:

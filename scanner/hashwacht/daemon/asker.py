@@ -165,6 +165,7 @@ class Asker:
 
     def _tell(self, judged: Judged, row: Waiting, parts: Parts) -> bool:
         """Do what follows at every place of a content; where it was, if it is nowhere any more."""
+        self._verdicts.tell_upload(parts, judged.now.fingerprint.key)
         places = self._store.files.paths_of(row.content) or [row.path]
         told = [self._tell_at(path, judged, row, parts) for path in places if path]
         return all(told)

@@ -29,6 +29,7 @@ class Counts:
     *announced* files and directories, *missed* times that something may have been missed,
     *judged* contents by outcome, *size* their bytes, *acted* files by action, *failed* actions.
     *delays* are the times from a file's announcement to its verdict, in the upload lane.
+    *handed* uploads that web applications handed over, *refused* connections of theirs.
     """
 
     announced: int = 0
@@ -38,6 +39,8 @@ class Counts:
     acted: Mapping[str, int] = field(default_factory=dict)
     failed: int = 0
     delays: Delays = field(default_factory=Delays)
+    handed: int = 0
+    refused: int = 0
 
 
 class Counting:
@@ -47,6 +50,7 @@ class Counting:
         """Begin at nothing."""
         self._turn = threading.Lock()
         self._announced = self._missed = self._size = self._failed = 0
+        self._handed = self._refused = 0
         self._judged: Counter[str] = Counter({outcome.value: 0 for outcome in Outcome})
         self._acted: Counter[str] = Counter()
         self._buckets = [0] * (len(BOUNDS) + 1)
@@ -78,6 +82,16 @@ class Counting:
             else:
                 self._acted[action] += 1
 
+    def handed(self) -> None:
+        """Count an upload that a web application handed over, and that got its verdict."""
+        with self._turn:
+            self._handed += 1
+
+    def refused(self) -> None:
+        """Count a connection of a web application that was one too many."""
+        with self._turn:
+            self._refused += 1
+
     def counts(self) -> Counts:
         """Give the totals as they are now."""
         with self._turn:
@@ -89,4 +103,6 @@ class Counting:
                 dict(self._acted),
                 self._failed,
                 Delays(tuple(self._buckets), self._total),
+                self._handed,
+                self._refused,
             )

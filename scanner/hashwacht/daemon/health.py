@@ -73,7 +73,8 @@ class Health:
 
     *started* and *at* are Unix time, *memory* the resident bytes of scanner and workers, *queue*
     the announced files that are not in the journal yet.  *sandbox* maps the layers around the
-    processes that decode to why each is not active, "" if it is.
+    processes that decode to why each is not active, "" if it is.  *applications* is how many
+    connections web applications hold to the socket for uploads; None if it is not served.
     """
 
     pid: int
@@ -88,6 +89,7 @@ class Health:
     matchers: tuple[MatcherHealth, ...] = ()
     sandbox: Mapping[str, str] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
+    applications: int | None = None
 
     def silent(self, now: float) -> bool:
         """Tell if it should have written again by *now*; also if the clock has been set back."""

@@ -77,6 +77,9 @@ def _living(health: Health, *, alive: bool) -> Iterator[Metric]:
     answered = {each.name: each.answered for each in health.matchers if each.answered is not None}
     about = "When it last gave a usable answer."
     yield _gauge("matcher_answered_timestamp_seconds", about, answered, "matcher")
+    yield _number("uploads_served", "1 if uploads are taken.", health.applications is not None)
+    held = health.applications or 0
+    yield _number("upload_connections", "Connections that applications hold.", held)
     layers = {name: float(not problem) for name, problem in health.sandbox.items()}
     yield _gauge("sandbox_layer_active", "1 if it confines the workers.", layers, "layer")
 
@@ -92,6 +95,8 @@ def _counted(counts: Counts) -> Iterator[Metric]:
     yield _totals("actions", "Actions taken about files.", acted, "action")
     yield _total("action_failures", "Actions that could not be taken.", counts.failed)
     yield _histogram(counts.delays)
+    yield _total("handed_uploads", "Uploads that applications handed over.", counts.handed)
+    yield _total("refused_connections", "Applications' connections too many.", counts.refused)
 
 
 def _histogram(delays: Delays) -> Metric:

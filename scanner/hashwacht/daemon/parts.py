@@ -22,6 +22,9 @@ class Settling(Protocol):
     def settle(self, found: Found) -> Action:
         """Do what is to be done about a content at a place; doing it twice does no harm."""
 
+    def settle_upload(self, key: str) -> None:
+        """Do what is to be done about a content that web applications told about."""
+
     def retry(self, now: float) -> None:
         """Try again what failed, and do what was held back and has been let go."""
 

@@ -143,8 +143,10 @@ class _Process:
             counting=observed.counting,
             most=lambda: self._settings.uploads.max_bytes,
         )
-        self._reception = Reception(listeners, ReceptionDesk(means))
+        self._reception = reception = Reception(listeners, ReceptionDesk(means))
         self._scanner.ending = self._reception.close
+        if listeners:
+            self._reporting.applications = lambda: reception.under_way
         return self._reception
 
     def telling(self) -> Telling:

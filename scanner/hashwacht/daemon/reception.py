@@ -130,7 +130,8 @@ class Reception:
                 self._open[connection] = thread
                 self._users[user] += 1
         if full:
-            _refuse(connection, user)
+            self._desk.refuse(user)
+            _refuse(connection)
         else:
             thread.start()
 
@@ -167,12 +168,21 @@ class Reception:
                 if not files:
                     raise Nonsense("a question about a file, and no file")
                 exchange.send(encode_reply(Taken()), SAYING)
-                reply = self._desk.check(files[0], request, user)
+                self._check(exchange, files[0], request, user)
+                return
             case Partial(protocol):
                 reply = self._noted(protocol)
             case Describe():
                 reply = self._desk.describe()
         exchange.send(encode_reply(reply), SAYING)
+
+    def _check(self, exchange: Exchange, fd: int, question: Check, user: int) -> None:
+        """Give the verdict first, then do what follows from it, whoever still waits."""
+        checked = self._desk.check(fd, question, user)
+        try:
+            exchange.send(encode_reply(checked), SAYING)
+        finally:
+            self._desk.settle(checked)
 
     def _noted(self, protocol: str) -> Reply:
         try:
@@ -182,8 +192,7 @@ class Reception:
         return Taken()
 
 
-def _refuse(connection: socket.socket, user: int) -> None:
+def _refuse(connection: socket.socket) -> None:
     """Say no to who is one too many, without waiting for anything."""
-    _log.warning("user %d hands over too many uploads at once", user)
     with connection, suppress(HungUp, TimeoutError):
         Exchange(connection).send(encode_reply(Failed("too many uploads at once")), 0.0)

@@ -79,7 +79,19 @@ class ReceptionDesk:
             raise Interrupted("the daemon was stopped while an upload was checked")
         delay = self._clock() - came
         self._means.counting.judged(checked.outcome, checked.size, delay)
+        self._means.counting.handed()
         return checked
+
+    def settle(self, checked: Checked) -> None:
+        """Let follow what follows from a verdict that was given: nobody waits for that."""
+        if checked.outcome is Outcome.MATCH and checked.kept:
+            with self._means.current.using() as parts:
+                self._means.verdicts.tell_upload(parts, checked.key)
+
+    def refuse(self, user: int) -> None:
+        """Note that *user* came once too often at a time."""
+        _log.warning("user %d hands over too many uploads at once", user)
+        self._means.counting.refused()
 
     def _check(self, given: int, told: Circumstances | None, *, private: bool) -> Checked:
         problem = self._refused(given)

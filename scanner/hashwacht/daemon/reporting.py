@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import psutil
@@ -37,6 +37,7 @@ class Reporting:
         self._health = Health(os.getpid(), __version__, time.time())
         self._measured = float("-inf")
         self.sandbox: Mapping[str, str] = {}
+        self.applications: Callable[[], int | None] = lambda: None
 
     def round(self) -> None:
         """Feed the service manager's watchdog, and write if it is time."""
@@ -63,6 +64,7 @@ class Reporting:
             matchers=observed.verdicts.hearing.of(names),
             sandbox=self.sandbox,
             counts=counts,
+            applications=self.applications(),
         )
         try:
             self._file.write(self._health)

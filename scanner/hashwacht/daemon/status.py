@@ -5,18 +5,18 @@ It can be asked while the daemon is dead: then that is the answer, and since whe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from hashwacht import compose
 from hashwacht.announcement import Lane
 from hashwacht.daemon.courier import served
-from hashwacht.daemon.health import Health, HealthFile, RootHealth
+from hashwacht.daemon.health import Health, HealthFile, RootHealth, Stage
 from hashwacht.daemon.protection import Protection, Remark, protection, remarks
 from hashwacht.daemon.situation import Situation, situation
 from hashwacht.errors import StateError
 from hashwacht.paths import to_json
-from hashwacht.settings import Settings
+from hashwacht.settings import Settings, Where
 from hashwacht.state.cases import CaseState
 from hashwacht.state.gaps import Gap
 from hashwacht.state.places import PlaceState
@@ -66,6 +66,7 @@ def status(settings: Settings, now: float, store: Store | None = None) -> Status
     courier = _courier(settings, told)
     roots = [root.name for root in settings.roots]
     told += remarks(roots, health, found, now)
+    told += _uploads(settings, health)
     told.sort(key=lambda remark: not remark.grave)
     return Status(now, settings, tuple(told), health, found, courier)
 
@@ -77,6 +78,15 @@ def _health(settings: Settings, told: list[Remark]) -> Health | None:
         detail = f"{settings.daemon.sockets} cannot be read: {error.strerror}"
         told.append(Remark("status", detail, "Ask as the user that runs the daemon.", grave=True))
         return None
+
+
+def _uploads(settings: Settings, health: Health | None) -> Iterator[Remark]:
+    """Say if web applications are to hand over uploads to a scanner that takes none."""
+    if health is None or health.stage is not Stage.WATCHING or health.applications is not None:
+        return
+    if settings.uploads.where is Where.DAEMON:
+        advice = "Start it anew, under systemd after `hashwacht units --write`."
+        yield Remark("uploads", "the running daemon takes none from web applications", advice)
 
 
 def _courier(settings: Settings, told: list[Remark]) -> str | None:

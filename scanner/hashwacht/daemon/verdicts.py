@@ -90,6 +90,16 @@ class Verdicts:
         self._counting.acted(action.value)
         return True
 
+    def tell_upload(self, parts: Parts, key: str) -> None:
+        """Let follow what follows from a verdict on what a web application told about.
+
+        What fails is tried again with ``retry``.
+        """
+        try:
+            parts.casework.settle_upload(key)
+        except (HashwachtError, OSError) as error:
+            _log.warning("what follows from the verdict on an upload has to wait: %s", error)
+
     def retry(self, parts: Parts) -> None:
         """Try again what failed of what follows."""
         parts.casework.retry(self._clock())

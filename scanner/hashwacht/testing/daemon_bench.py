@@ -57,6 +57,9 @@ class RememberingCasework:
         self.found.append(found)
         return Action.OBSERVE if found.verdict.outcome is Outcome.MATCH else Action.ALLOW
 
+    def settle_upload(self, key: str) -> None:
+        """Know of no uploads."""
+
     def retry(self, now: float) -> None:
         """Have nothing to try again."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from hashlib import sha256
 
@@ -10,32 +11,34 @@ from hashwacht.casework.retrying import UPLOADED
 from hashwacht.state.cases import CaseState
 from hashwacht.state.contents import Decision
 from hashwacht.testing.casework import Office
-from hashwacht.types import Answer, Fingerprint, Match, Outcome, Signal, Verdict
+from hashwacht.types import Answer, Fingerprint, Match, Outcome, Reason, Signal, Verdict
 from hashwacht.uploads import Circumstances
 
+LATER, EARLIER = time.time() + 60, 1.0
 TOLD = Circumstances("2026-11-23T18:05:00+01:00", "192.0.2.7", 4711, "anna")
 
 
-def keep(office: Office, content: bytes, *, matches: bool) -> str:
+def keep(office: Office, content: bytes, outcome: Outcome, asked: float = LATER) -> str:
     """Keep an upload in the state, as the middleware and the recheck do."""
     key = sha256(content).hexdigest()
     signal = Signal("sha256", key)
     made = Fingerprint(key, len(content), "image/png", ("sha256/1",), (signal,))
+    matches = outcome is Outcome.MATCH
     found = (Match("hashlist", signal, 0, "csam", "police", "17"),) if matches else ()
-    outcome = Outcome.MATCH if matches else Outcome.NO_MATCH
+    silent = Reason.UNANSWERED if outcome is Outcome.UNDETERMINED else None
     office.uploads.add(key, TOLD)
     store = office.store
     with store.transaction():
         number = store.contents.add([made], 1.0)[key]
-        store.answers.put([(number, Answer("hashlist", outcome, 1.0, "1", found))])
-        verdict = Verdict(outcome, found)
+        store.answers.put([(number, Answer("hashlist", outcome, asked, "1", found, silent))])
+        verdict = Verdict(outcome, found, silent)
         store.contents.decide([Decision(number, verdict, store.epochs.of("e"), 1.0)])
     return key
 
 
 def test_a_match_becomes_one_case_with_what_the_request_told(office: Office) -> None:
-    key = keep(office, b"known", matches=True)
-    keep(office, b"unknown", matches=False)
+    key = keep(office, b"known", Outcome.MATCH)
+    keep(office, b"unknown", Outcome.NO_MATCH)
     for _ in range(3):
         office.clock.now += UPLOADED
         office.casework.retry(office.clock.now)
@@ -51,10 +54,44 @@ def test_a_match_becomes_one_case_with_what_the_request_told(office: Office) -> 
 
 
 def test_what_a_person_has_decided_about_it_stays(office: Office) -> None:
-    keep(office, b"known", matches=True)
+    keep(office, b"known", Outcome.MATCH)
     office.casework.retry(office.clock.now)
     office.store.cases.put(replace(office.case(), state=CaseState.RELEASED))
     office.clock.now += UPLOADED
     office.casework.retry(office.clock.now)
     assert office.case().state is CaseState.RELEASED
     assert len(office.notices) == 1
+
+
+def test_what_was_told_is_forgotten_once_somebody_was_asked_since_and_nobody_knows_it(
+    office: Office,
+) -> None:
+    known = keep(office, b"known", Outcome.MATCH)
+    silent = keep(office, b"silent", Outcome.UNDETERMINED)
+    keep(office, b"unknown", Outcome.NO_MATCH)
+    uploading = keep(office, b"told before its verdict is kept", Outcome.NO_MATCH, EARLIER)
+    elsewhere = sha256(b"the state does not know it").hexdigest()
+    office.uploads.add(elsewhere, TOLD)
+    office.casework.retry(office.clock.now)
+    assert set(office.uploads.keys()) == {known, silent, uploading, elsewhere}
+
+
+def test_what_matched_once_stays_when_a_list_forgets_it(office: Office) -> None:
+    key = keep(office, b"known", Outcome.MATCH)
+    with office.store.transaction():
+        number = office.store.contents.find([key])[key]
+        office.store.answers.put([(number, Answer("hashlist", Outcome.NO_MATCH, LATER, "2"))])
+        epoch = office.store.epochs.of("f")
+        decision = Decision(number, Verdict(Outcome.NO_MATCH), epoch, LATER)
+        office.store.contents.decide([decision])
+    office.casework.retry(office.clock.now)
+    assert list(office.uploads.keys()) == [key]
+
+
+def test_one_upload_is_settled_at_once_and_no_other(office: Office) -> None:
+    key, other = (keep(office, each, Outcome.MATCH) for each in (b"known", b"other"))
+    untold = sha256(b"nobody told about it").hexdigest()
+    for each in (key, key, untold):
+        office.casework.settle_upload(each)
+    assert office.case().key == key
+    assert office.store.cases.find(other) is None
