@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import statistics
 import tempfile
@@ -55,6 +56,32 @@ def bench_sandbox(size: str, table: Table) -> None:
             ours=ask(pool, content, 8), peer=ask(InProcess(Plan(TYPES)), content, 8), rounds=15
         )
     name, against = f"{size} JPEG in sandboxed workers", "the same code in this process, one core"
+    table.add(name, times, against=against, target=at_least(0.9, "x"))
+
+
+def _apart(contents: list[bytes]) -> None:
+    fingerprinter = InProcess(Plan(TYPES))
+    for content in contents:
+        ask(fingerprinter, content)()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def bench_throughput(size: str, table: Table) -> None:
+    """As many as two cores can: the product's pool against bare processes that share nothing."""
+    content = encode(grainy(photo(1, SIZES[size])), quality=85)
+    many, fork = table.amount(64, 4), multiprocessing.get_context("fork")
+    with (
+        fork.Pool(2) as bare,
+        WorkerPool(Plan(TYPES), 2) as pool,
+        ThreadPoolExecutor(4) as readers,
+    ):
+        times = table.race(
+            ours=lambda: list(readers.map(lambda _: ask(pool, content)(), range(many))),
+            peer=lambda: bare.map(_apart, [[content] * (many // 2)] * 2),
+            rounds=9,
+        )
+    name = f"{size} JPEGs in sandboxed workers, two cores"
+    against = f"the same code in two forked processes, {many} pictures"
     table.add(name, times, against=against, target=at_least(0.9, "x"))
 
 
