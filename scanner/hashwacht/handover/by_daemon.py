@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hashwacht.handover.exchange import Exchange, HungUp, reopened
@@ -114,7 +114,8 @@ class ByDaemon:
         """Ask on a connection of its own.  Raises Unreached, HungUp."""
         with self._connected(patient=patient) as exchange:
             try:
-                exchange.send(body, self._silence, fd)
+                with suppress(HungUp):  # it may have said why before it went: we read that
+                    exchange.send(body, self._silence, fd)
                 first = decode_reply(exchange.receive(self._silence, MAX_BODY))
             except TimeoutError:
                 raise self._unreached("the daemon says nothing", HUNG) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,10 +44,18 @@ class DaemonProgram(Program):
     @contextmanager
     def scanner(self) -> Iterator[subprocess.Popen[bytes]]:
         """Run the scanner until this is left; it is watching when it is given."""
+        with self.running(PROGRAM, "daemon", "scanner") as process:
+            yield process
+
+    @contextmanager
+    def running(
+        self, *command: str | Path, handed: Sequence[int] = ()
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """As ``scanner``, by another *command*, which inherits the descriptors *handed*."""
         (self.runtime / FILE_NAME).unlink(missing_ok=True)
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [PROGRAM, "daemon", "scanner"], env=self.environment, cwd=self.home, stderr=log
+                command, env=self.environment, cwd=self.home, stderr=log, pass_fds=handed
             )
         try:
             self.wait_for(lambda: self.is_watching(process), "watching")

@@ -131,6 +131,18 @@ class Arachnid:
         }
 
 
+@dataclass(slots=True)
+class Interruptible:
+    """A service that is out of order while it is *silent*."""
+
+    inner: Hma
+    silent: bool = True
+
+    def __call__(self, asked: Asked) -> Told:
+        """Answer as the service does, or fail."""
+        return Told(500) if self.silent else self.inner(asked)
+
+
 def _common_fault(asked: Asked, method: str, credential: Credential | None) -> Told | None:
     """Refuse a wrong method, wrong or missing authentication, and any header too many."""
     if asked.method != method:

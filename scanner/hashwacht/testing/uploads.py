@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import io
 import os
+import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, field
@@ -49,6 +50,15 @@ def knowing(*contents: bytes) -> Checker:
         return InThisProcess(Pipeline(InProcess(Plan(("sha256",))), Panel([Seat(matcher)])))
 
     return Checker(opener)
+
+
+def pdq(content: bytes) -> str:
+    """Give the perceptual hash of a picture, as a service would list it."""
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.seek(0)
+        (signal,) = InProcess(Plan(("pdq",))).fingerprint(file.fileno()).signals
+    return str(signal)
 
 
 class Gate:

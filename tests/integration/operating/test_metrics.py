@@ -60,6 +60,8 @@ def happened(settings: Settings) -> None:
     counting.judged(Outcome.MATCH, 1000, 0.2)
     counting.judged(Outcome.NO_MATCH, 1, 7.0)
     counting.acted("hold")
+    counting.handed()
+    counting.refused()
     health = Health(
         pid=1,
         version="1.0",
@@ -68,6 +70,7 @@ def happened(settings: Settings) -> None:
         roots=(RootHealth("web", b"/x", "watchdog", event=now - 1),),
         matchers=(MatcherHealth("hashlist", now - 2), MatcherHealth("eokm", None, now, "down")),
         counts=counting.counts(),
+        applications=3,
     )
     HealthFile(settings.daemon.sockets).write(health)
     with Store.open(settings.state.path) as store:
@@ -86,6 +89,10 @@ def test_they_say_what_status_says(settings: Settings) -> None:
     assert found["hashwacht_protection", (("state", "protected"),)] == 0
     assert found["hashwacht_scanner_up", ()] == 1
     assert found["hashwacht_announced_files_total", ()] == 3
+    assert found["hashwacht_uploads_served", ()] == 1
+    assert found["hashwacht_upload_connections", ()] == 3
+    assert found["hashwacht_handed_uploads_total", ()] == 1
+    assert found["hashwacht_refused_connections_total", ()] == 1
     assert found["hashwacht_judged_contents_total", (("outcome", "match"),)] == 1
     assert found["hashwacht_judged_contents_total", (("outcome", "undetermined"),)] == 0
     assert found["hashwacht_judged_bytes_total", ()] == 1001

@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
-from hashwacht.fingerprint.in_process import InProcess
-from hashwacht.fingerprint.plan import Plan
-from hashwacht.testing.http_server import Asked, HttpServer, Told
+from hashwacht.testing.http_server import HttpServer
 from hashwacht.testing.pictures import encode, photo
 from hashwacht.testing.program import Program, objects
-from hashwacht.testing.services import Hma
+from hashwacht.testing.services import Hma, Interruptible
+from hashwacht.testing.uploads import pdq
 
 UPLOAD = """
 import sys
@@ -29,25 +26,6 @@ found = driver.send([form(part)], path="/some-path")
 print(found.status, *(each.checked.outcome for each in found.told.files if found.told))
 """
 TOLD = (b"some-", b"192.0.2.1", b"4711", b"image/jpeg")
-
-
-@dataclass
-class Service:
-    """A service that can be out of order."""
-
-    inner: Hma
-    silent: bool = True
-
-    def __call__(self, asked: Asked) -> Told:
-        return Told(500) if self.silent else self.inner(asked)
-
-
-def pdq(content: bytes) -> str:
-    with tempfile.TemporaryFile() as file:
-        file.write(content)
-        file.seek(0)
-        (signal,) = InProcess(Plan(("pdq",))).fingerprint(file.fileno()).signals
-    return str(signal)
 
 
 def upload(program: Program, content: bytes) -> str:
@@ -66,7 +44,7 @@ def upload(program: Program, content: bytes) -> str:
 def test_a_late_match_tells_who_sent_it_and_no_service_ever_learns_that(tmp_path: Path) -> None:
     program = Program(tmp_path)
     known, harmless = encode(photo(1)), encode(photo(2))
-    service = Service(Hma({"bank": {pdq(known): 1}}))
+    service = Interruptible(Hma({"bank": {pdq(known): 1}}))
     with HttpServer(service) as server:
         program.ask("hma", server.url)
         assert upload(program, known) == "200 undetermined\n"

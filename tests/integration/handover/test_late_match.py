@@ -1,0 +1,80 @@
+"""A match becomes a case with everything the request told, at once or when a service knows it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from hashwacht import Checker
+from hashwacht.testing.http_server import HttpServer
+from hashwacht.testing.pictures import encode, photo
+from hashwacht.testing.program import PROGRAM, objects
+from hashwacht.testing.services import Hma, Interruptible
+from hashwacht.testing.upload_daemon import UploadDaemon, known
+from hashwacht.testing.uploads import WsgiDriver, file_part, form, pdq
+from hashwacht_plugins.context import Facts
+from hashwacht_plugins.wsgi import HashwachtMiddleware
+
+PROMPT = 20.0
+"""Seconds: a third of those between two rounds that would find it, too."""
+
+
+def upload(checker: Checker, content: bytes) -> tuple[int, list[str]]:
+    """Send it as a browser does; give the answer, and what is known."""
+    facts = Facts(user=lambda _: "some-user")
+    driver = WsgiDriver(lambda app: HashwachtMiddleware(app, checker=checker, facts=facts))
+    found = driver.send([form(file_part(content, b"some-name.jpg"))], path="/some-path")
+    return found.status, [str(each.checked.outcome) for each in found.told.files if found.told]
+
+
+def uploads_of_case(program: UploadDaemon, content: bytes) -> list[dict[str, Any]]:
+    """Wait for the case of a content, and give what it says of its uploads."""
+    key = hashlib.sha256(content).hexdigest()
+    with closing(program.state()) as state:
+        program.wait_for(lambda: state.cases.find(key), "a case", PROMPT)
+    shown = program.run("cases", "show", key, "--json")
+    told: list[dict[str, Any]] = objects(shown.stdout)[0]["uploads"]
+    return told
+
+
+def test_a_service_that_knows_it_later_makes_it_a_case_and_learns_nothing_of_who_sent_it(
+    tmp_path: Path,
+) -> None:
+    program = UploadDaemon(tmp_path / "home")
+    late, harmless = encode(photo(1)), encode(photo(2))
+    service = Interruptible(Hma({"bank": {pdq(late): 1}}))
+    with HttpServer(service) as server:
+        program.ask("hma", server.url)
+        with (
+            program.running(PROGRAM, "daemon"),
+            Checker.configured(program.configuration) as checker,
+        ):
+            for each in (late, harmless):
+                assert upload(checker, each) == (200, ["undetermined"])
+                assert program.told_of(hashlib.sha256(each).hexdigest())
+            service.silent = False
+            (told,) = uploads_of_case(program, late)
+            program.wait_for(
+                lambda: not program.told_of(hashlib.sha256(harmless).hexdigest()), "forgotten"
+            )
+            assert upload(checker, harmless) == (200, ["no-match"])
+    assert (told["user"], told["path"], told["file_name"]) == (
+        "some-user",
+        "/some-path",
+        "some-name.jpg",
+    )
+    assert (told["address"], told["port"]) == ("192.0.2.1", 4711)
+    assert (told["declared_type"], told["handed_by"]) == ("image/jpeg", os.geteuid())
+    assert server.record.requests
+    for asked in server.record.requests:
+        assert not [each for each in (b"some-", b"192.0.2.1", b"4711") if each in asked.raw]
+
+
+def test_a_match_at_once_is_a_case_at_once(daemon: UploadDaemon, checker: Checker) -> None:
+    driver = WsgiDriver(lambda app: HashwachtMiddleware(app, checker=checker))
+    assert driver.send([form(file_part(known()))]).status == 403
+    (told,) = uploads_of_case(daemon, known())
+    assert told["handed_by"] == os.geteuid()
