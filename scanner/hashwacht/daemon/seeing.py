@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import stat
+import threading
 import time
 from collections.abc import Callable, Container, Sequence
 from typing import Protocol
@@ -29,6 +30,10 @@ that nobody has heard yet, so none is missed."""
 UNATTENDED = 60.0
 """Seconds without a look after the watches beyond which they are not relied on: a network file
 system that does not answer keeps whoever looks at it waiting."""
+
+
+MOMENT = 0.5
+"""Seconds for a look after the watches to end when they are closed."""
 
 
 class Canaries(Protocol):
@@ -72,6 +77,7 @@ class Seeing:
         self._canaries: Canaries | None = None
         self._roots: Roots | None = None
         self._canary_due = -math.inf
+        self._looking, self._closed = threading.Lock(), False
         self._began = self._tended = steady()
         self._said: dict[tuple[str, Cause], float] = {}
         self._sung: dict[str, float] = {}
@@ -130,6 +136,11 @@ class Seeing:
         *healthy* is until when (Unix time) all that was announced is in the journal, *every* how
         many seconds lie between two canaries.
         """
+        with self._looking:
+            if not self._closed:
+                self._look_after(healthy, every)
+
+    def _look_after(self, healthy: float, every: float) -> None:
         assert self._canaries is not None
         assert self._roots is not None
         self._watch.tend()
@@ -196,8 +207,15 @@ class Seeing:
         )
 
     def close(self) -> None:
-        """Watch no more."""
+        """Watch no more.  From any thread.
+
+        A look under way gets a moment to end: it would take what is closed for what has died.
+        """
+        self._closed = True
+        waited = self._looking.acquire(timeout=MOMENT)
         self._watch.close()
+        if waited:
+            self._looking.release()
 
 
 def _places(roots: Roots) -> dict[str, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -171,3 +172,39 @@ def test_other_roots_that_could_not_be_written_down_are_begun_again(
     made.begin(more)
     assert {gap.root for gap in store.gaps.list_open()} == {"web", "other"}
     assert [len(roots) for roots in watch.started] == [1, 2, 2]
+
+
+class Slow(Quiet):
+    """A watch that is looked after until it is told to end that; says what happened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looked, self.enough = threading.Event(), threading.Event()
+        self.happened: list[str] = []
+
+    def tend(self) -> None:
+        self.looked.set()
+        self.enough.wait(5)
+        self.happened.append("looked after")
+
+    def close(self) -> None:
+        self.happened.append("closed")
+
+
+def test_no_watch_is_closed_under_who_looks_after_it_nor_looked_after_when_it_is_closed(
+    store: Store, tmp_path: Path
+) -> None:
+    watch, clock = Slow(), Clock()
+    birds = Birds(can_be_written=True)
+    made = Seeing(store, Quiet(), watch, lambda _: birds, clock=clock, steady=clock)
+    made.begin(Roots([RootSettings("web", tmp_path)], (), ()))
+    tending = threading.Thread(target=lambda: made.tend(clock.now, 30.0))
+    tending.start()
+    assert watch.looked.wait(5)
+    closing = threading.Thread(target=made.close)
+    closing.start()
+    watch.enough.set()
+    tending.join()
+    closing.join()
+    made.tend(clock.now, 30.0)
+    assert watch.happened == ["looked after", "closed"]
