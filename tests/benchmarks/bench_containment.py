@@ -78,7 +78,7 @@ def bench_throughput(size: str, table: Table) -> None:
         times = table.race(
             ours=lambda: list(readers.map(lambda _: ask(pool, content)(), range(many))),
             peer=lambda: bare.map(_apart, [[content] * (many // 2)] * 2),
-            rounds=9,
+            rounds=5,
         )
     name = f"{size} JPEGs in sandboxed workers, two cores"
     against = f"the same code in two forked processes, {many} pictures"

@@ -126,7 +126,7 @@ def bench_sustained(table: Table, bench: DaemonBench, tmp_path: Path, lists: Pat
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(made[number % 10] + b"%d" % number)
     ours, theirs = [], []
-    for _ in range(table.amount(5)):
+    for _ in range(table.amount(3)):
         theirs.append(scanned(source, bench, lists, tmp_path))
         ours.append(watched(source, bench, files, tmp_path))
     table.add(
@@ -171,7 +171,7 @@ def watched(source: Path, bench: DaemonBench, files: int, states: Path) -> float
 
 
 def bench_reconcile(table: Table, bench: DaemonBench, tmp_path: Path) -> None:
-    files = table.amount(20_000, 300)
+    files = table.amount(10_000, 300)
     for number in range(files):
         path = tmp_path / "storage" / f"{number // 1000}" / f"{number // 50 % 20}" / f"{number}"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -215,7 +215,7 @@ def bench_idle(table: Table, tmp_path: Path) -> None:
             scanner = psutil.Process(process.pid)
             family = [scanner, *scanner.children(recursive=True)]
             before = sum(sum(each.cpu_times()[:2]) for each in family)
-            seconds = table.amount(60, 1)
+            seconds = table.amount(30, 1)
             time.sleep(seconds)  # it is the time in which nothing happens that is measured
             used = sum(sum(each.cpu_times()[:2]) for each in family) - before
             memory = sum(each.memory_info().rss for each in family)
@@ -236,7 +236,7 @@ def bench_flood(table: Table, tmp_path: Path) -> None:
         with program.scanner() as process, program.state() as store:
             program.wait_for(lambda: not store.gaps.list_open(), "compared", 60)
             scanner = psutil.Process(process.pid)
-            files = table.amount(100_000, 200)
+            files = table.amount(50_000, 200)
             began = time.monotonic()
             for number in range(files):
                 descriptor = os.open(root / f"{number % 100}" / f"{number}", os.O_CREAT)
