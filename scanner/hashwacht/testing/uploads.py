@@ -291,10 +291,16 @@ class WsgiDriver:
             now.status = int(status.split(maxsplit=1)[0])
             now.headers = {n.lower(): v for n, v in head}
 
-        answer = self._app(environ, start_response)
+        _read(self._app(environ, start_response), now)
+        return now
+
+
+def _read(answer: Iterable[bytes], now: Outcome) -> None:
+    """Read what a WSGI application gives, and close it as PEP 3333 says."""
+    try:
         for chunk in answer:
             now.body += chunk
+    finally:
         close = getattr(answer, "close", None)
         if close is not None:
             close()
-        return now
