@@ -14,7 +14,7 @@ from hashwacht.testing.casework import Office
 from hashwacht.types import Answer, Fingerprint, Match, Outcome, Reason, Signal, Verdict
 from hashwacht.uploads import Circumstances
 
-LATER, EARLIER = time.time() + 60, 1.0
+LATER, EARLIER = time.time() + 86_400.0, 1.0
 TOLD = Circumstances("2026-11-23T18:05:00+01:00", "192.0.2.7", 4711, "anna")
 
 
