@@ -112,7 +112,7 @@ class WatchContract:
                     write(directory / name)
                     paths.append(directory / name)
             here.covered(*paths)
-            assert not here.ear.gaps
+            assert here.ear.gaps == []
 
     def test_a_directory_that_is_renamed_is_announced_as_a_tree(self, case: WatchCase) -> None:
         """And what comes into it afterwards, at any depth, under its new name only."""

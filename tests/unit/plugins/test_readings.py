@@ -169,3 +169,10 @@ def test_whatever_a_framework_takes_for_a_file_was_looked_at(
     if looked_at is not None:
         for framework, files in readings(content_type, b"".join(pieces)).items():
             assert set(files) <= set(looked_at), framework
+
+
+def test_a_boundary_as_long_as_some_clients_write_is_one() -> None:
+    edge = b"-" * 15 + b"WerkzeugFormPart_1795486625.58195380.123456789012345678"
+    assert len(edge) > 70
+    body = GOOD.replace(EDGE, b"--" + edge)
+    assert ours(f"multipart/form-data; boundary={edge.decode()}", body) == [HIDDEN]
