@@ -21,15 +21,8 @@ from hashwacht.testing.measuring import Table, at_least, at_most, duration, inst
 from hashwacht.testing.peers import fingerprint as by_hand
 from hashwacht.testing.pictures import encode, grainy, photo
 from hashwacht.testing.program import Program
-from hashwacht.testing.uploads import (
-    MULTIPART,
-    AsgiDriver,
-    WsgiDriver,
-    cut,
-    field_part,
-    file_part,
-    form,
-)
+from hashwacht.testing.upload_drivers import AsgiDriver, WsgiDriver
+from hashwacht.testing.upload_forms import MULTIPART, cut, field_part, file_part, form
 from hashwacht_plugins import asgi, wsgi
 from hashwacht_plugins.body import body_of
 from hashwacht_plugins.events import Request

@@ -17,7 +17,9 @@ from hashwacht.testing.program import PROGRAM, objects
 from hashwacht.testing.services import Hma, Interruptible
 from hashwacht.testing.storage import KNOWN
 from hashwacht.testing.upload_daemon import UploadDaemon, known
-from hashwacht.testing.uploads import WsgiDriver, file_part, form, pdq
+from hashwacht.testing.upload_drivers import WsgiDriver
+from hashwacht.testing.upload_forms import file_part, form
+from hashwacht.testing.uploads import pdq
 from hashwacht_plugins.context import Facts
 from hashwacht_plugins.wsgi import HashwachtMiddleware
 

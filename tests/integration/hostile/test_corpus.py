@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 import warnings
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from hashwacht.fingerprint.in_process import InProcess
 from hashwacht.fingerprint.plan import Limits, Plan
 from hashwacht.fingerprint.pool import WorkerPool
 from hashwacht.signal_types import BUILT_IN
+from hashwacht.testing import asking
 from hashwacht.testing.hostile import HASHED, Hostile, corpus, mutations
 from hashwacht.testing.pictures import ENCODERS, encode, photo
 from hashwacht.types import Fingerprint, Reason
@@ -43,16 +43,9 @@ def listed(pool: WorkerPool) -> list[str]:
 
 def ask(pool: WorkerPool, content: bytes) -> Fingerprint:
     """Have it fingerprinted; whatever it is, its digests come, and come within the budget."""
-    fd = os.memfd_create("content")
-    try:
-        with os.fdopen(os.dup(fd), "wb") as file:
-            file.write(content)
-        os.lseek(fd, 0, os.SEEK_SET)
-        began = time.monotonic()
-        made = pool.fingerprint(fd)
-        took = time.monotonic() - began
-    finally:
-        os.close(fd)
+    began = time.monotonic()
+    made = asking.ask(pool, content)
+    took = time.monotonic() - began
     assert took < SECONDS + GRACE
     assert made.key == hashlib.sha256(content).hexdigest()
     assert made.size == len(content)
@@ -81,15 +74,9 @@ def test_confinement_changes_no_answer(pool: WorkerPool, hostile: Hostile) -> No
     if hostile.expected & {Reason.TIMED_OUT}:
         pytest.skip("it depends on the time it is given")
     content = hostile.make()
-    fd = os.memfd_create("content")
-    try:
-        os.write(fd, content)
-        os.lseek(fd, 0, os.SEEK_SET)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pytest makes errors of them, workers do not
-            here = InProcess(PLAN).fingerprint(fd)
-    finally:
-        os.close(fd)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pytest makes errors of them, workers do not
+        here = asking.ask(InProcess(PLAN), content)
     assert ask(pool, content) == here
 
 

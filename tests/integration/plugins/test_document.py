@@ -19,7 +19,9 @@ from starlette.responses import PlainTextResponse
 from hashwacht import Checker, ConfigurationError
 from hashwacht.testing.program import Program
 from hashwacht.testing.sites import EXAMPLES
-from hashwacht.testing.uploads import KNOWN, AsgiDriver, file_part, form
+from hashwacht.testing.upload_drivers import AsgiDriver
+from hashwacht.testing.upload_forms import file_part, form
+from hashwacht.testing.uploads import KNOWN
 from hashwacht_plugins.asgi import HashwachtMiddleware
 from hashwacht_plugins.policy import OnMatch, Policy
 

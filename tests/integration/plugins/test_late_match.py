@@ -15,7 +15,8 @@ from hashwacht.testing.uploads import pdq
 
 UPLOAD = """
 import sys
-from hashwacht.testing.uploads import WsgiDriver, file_part, form
+from hashwacht.testing.upload_drivers import WsgiDriver
+from hashwacht.testing.upload_forms import file_part, form
 from hashwacht_plugins.context import Facts
 from hashwacht_plugins.wsgi import HashwachtMiddleware
 

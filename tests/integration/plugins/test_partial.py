@@ -13,7 +13,7 @@ from hashwacht.testing.storage import KNOWN, known_list
 SITE = """
 import sys
 from hashwacht import Checker
-from hashwacht.testing.uploads import WsgiDriver
+from hashwacht.testing.upload_drivers import WsgiDriver
 from hashwacht_plugins.wsgi import HashwachtMiddleware
 
 checker = Checker.configured()

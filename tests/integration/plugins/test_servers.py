@@ -19,7 +19,7 @@ import pytest
 
 from hashwacht.testing.program import Program
 from hashwacht.testing.sites import EXAMPLES, served
-from hashwacht.testing.uploads import MULTIPART, field_part, file_part, form
+from hashwacht.testing.upload_forms import MULTIPART, field_part, file_part, form
 
 SERVERS = {
     "uvicorn": ["uvicorn", "--port", "{port}", "starlette_site:app"],

@@ -12,7 +12,8 @@ import pytest
 from hashwacht import Checker
 from hashwacht.testing.program import Program
 from hashwacht.testing.sites import served
-from hashwacht.testing.uploads import KNOWN, MULTIPART, cut, file_part, form
+from hashwacht.testing.upload_forms import MULTIPART, cut, file_part, form
+from hashwacht.testing.uploads import KNOWN
 from hashwacht_plugins.asgi import HashwachtMiddleware
 from hashwacht_plugins.policy import Policy
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -10,12 +9,10 @@ import pytest
 
 from hashwacht.fingerprint.plan import Limits, Plan
 from hashwacht.fingerprint.pool import WorkerPool
-from hashwacht.types import Fingerprint
 
 CULPRITS = "hashwacht.testing.culprits:Culprits"
 PLAN = Plan(("md5", "sha1", "pdq"), Limits(seconds=0.5, memory_bytes=512 << 20))
 
-Ask = Callable[[WorkerPool, bytes], Fingerprint]
 Start = Callable[..., WorkerPool]
 
 
@@ -31,19 +28,3 @@ def start() -> Iterator[Start]:
             )
 
         yield start_one
-
-
-@pytest.fixture
-def ask() -> Ask:
-    """Have a pool fingerprint some bytes."""
-
-    def ask_one(pool: WorkerPool, content: bytes) -> Fingerprint:
-        fd = os.memfd_create("content")
-        try:
-            os.write(fd, content)
-            os.lseek(fd, 0, os.SEEK_SET)
-            return pool.fingerprint(fd)
-        finally:
-            os.close(fd)
-
-    return ask_one

@@ -16,10 +16,10 @@ from hashwacht.fingerprint.pool import PARTS, WorkerPool
 from hashwacht.fingerprint.wire import Attempt
 from hashwacht.sandbox import landlock
 from hashwacht.sandbox.unsupported import Unsupported
+from hashwacht.testing.asking import ask
 from hashwacht.testing.processes import workers
-from hashwacht.types import Fingerprint, Reason
+from hashwacht.types import Reason
 
-Ask = Callable[[WorkerPool, bytes], Fingerprint]
 Start = Callable[..., WorkerPool]
 
 WAYS = (
@@ -32,7 +32,7 @@ WAYS = (
 )
 
 
-def test_a_decoder_that_was_taken_over_can_do_none_of_these(start: Start, ask: Ask) -> None:
+def test_a_decoder_that_was_taken_over_can_do_none_of_these(start: Start) -> None:
     """Each is tried as shell code would, and refused by the kernel; the worker lives on."""
     pool = start(Plan(("md5", "pdq"), Limits(seconds=5)))
     refused = (os.strerror(1), os.strerror(38))  # EPERM; ENOSYS for what only clone3 could do
@@ -44,7 +44,7 @@ def test_a_decoder_that_was_taken_over_can_do_none_of_these(start: Start, ask: A
     assert not Path("/tmp/broken-out").exists()
 
 
-def test_a_worker_has_nothing_open_but_its_way_to_the_scanner(start: Start, ask: Ask) -> None:
+def test_a_worker_has_nothing_open_but_its_way_to_the_scanner(start: Start) -> None:
     ask(start(), b"warm")
     for attempt in (Attempt.DIGESTS, Attempt.PICTURE):
         (worker,) = workers(attempt)
@@ -59,7 +59,7 @@ def test_every_layer_is_active_and_named(start: Start) -> None:
     assert start().layers == {"landlock": "", "seccomp": ""}
 
 
-def test_the_kernel_confirms_filter_and_privileges(start: Start, ask: Ask) -> None:
+def test_the_kernel_confirms_filter_and_privileges(start: Start) -> None:
     ask(start(), b"warm")
     for attempt in (Attempt.DIGESTS, Attempt.PICTURE):
         (worker,) = workers(attempt)
@@ -68,7 +68,7 @@ def test_the_kernel_confirms_filter_and_privileges(start: Start, ask: Ask) -> No
         assert "NoNewPrivs:\t1\n" in status
 
 
-def test_with_the_sandbox_required_it_works_where_it_is_complete(start: Start, ask: Ask) -> None:
+def test_with_the_sandbox_required_it_works_where_it_is_complete(start: Start) -> None:
     assert not ask(start(require_sandbox=True), b"harmless").skipped
 
 
@@ -131,7 +131,7 @@ def _give_up_privileges() -> None:
     assert ctypes.CDLL(None).prctl(38, 1, 0, 0, 0) == 0
 
 
-def test_operators_programs_run_in_a_worker_of_their_own(start: Start, ask: Ask) -> None:
+def test_operators_programs_run_in_a_worker_of_their_own(start: Start) -> None:
     """The one without a filter; it decodes nothing, and what it started is killed with it."""
     programs = (("mine", ("/bin/echo", "abc")),)
     pool = start(Plan(("md5", "pdq", "mine"), Limits(seconds=5), commands=programs), maker=PARTS)

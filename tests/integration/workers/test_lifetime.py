@@ -17,15 +17,14 @@ import pytest
 from hashwacht.errors import ConfigurationError, WorkerError
 from hashwacht.fingerprint.plan import Limits, Plan
 from hashwacht.fingerprint.pool import WorkerPool
+from hashwacht.testing.asking import ask
 from hashwacht.testing.processes import family, wait_for, workers
-from hashwacht.types import Fingerprint
 
 PLAN = Plan(("md5", "pdq", "mine"), Limits(seconds=0.5), commands=(("mine", ("true",)),))
-Ask = Callable[[WorkerPool, bytes], Fingerprint]
 Start = Callable[..., WorkerPool]
 
 
-def test_nothing_is_left_behind(start: Start, ask: Ask) -> None:
+def test_nothing_is_left_behind(start: Start) -> None:
     """No open files, no zombies, no programs that an operator's hasher had started."""
     before = len(list(Path("/proc/self/fd").iterdir()))
     pool = start(PLAN, jobs=2)
@@ -39,7 +38,7 @@ def test_nothing_is_left_behind(start: Start, ask: Ask) -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-def test_closing_takes_less_than_a_second_whatever_workers_do(start: Start, ask: Ask) -> None:
+def test_closing_takes_less_than_a_second_whatever_workers_do(start: Start) -> None:
     pool = start(Plan(("md5", "pdq"), Limits(seconds=60)), jobs=2)
     errors: list[Exception] = []
 
@@ -63,7 +62,7 @@ def test_closing_takes_less_than_a_second_whatever_workers_do(start: Start, ask:
     assert not any(each.is_running() for each in left)
 
 
-def test_a_pool_that_is_closed_says_so(start: Start, ask: Ask) -> None:
+def test_a_pool_that_is_closed_says_so(start: Start) -> None:
     pool = start()
     pool.close()
     pool.close()
@@ -71,7 +70,7 @@ def test_a_pool_that_is_closed_says_so(start: Start, ask: Ask) -> None:
         ask(pool, b"late")
 
 
-def test_a_copy_of_a_pool_in_a_forked_process_refuses_to_work(start: Start, ask: Ask) -> None:
+def test_a_copy_of_a_pool_in_a_forked_process_refuses_to_work(start: Start) -> None:
     """Two processes on one worker's socket would read each other's answers."""
     pool = start()
     ask(pool, b"warm")
@@ -154,7 +153,7 @@ def test_workers_leave_an_interrupt_to_the_scanner() -> None:
     assert not alive
 
 
-def test_workers_are_confined(start: Start, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_are_confined(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HASHWACHT_TEST_SECRET", "geheim")
     pool = start()
     ask(pool, b"warm")
@@ -177,13 +176,13 @@ def test_workers_are_confined(start: Start, ask: Ask, monkeypatch: pytest.Monkey
     assert worker.num_threads() == 1
 
 
-def test_in_the_background_they_have_the_lowest_priority(start: Start, ask: Ask) -> None:
+def test_in_the_background_they_have_the_lowest_priority(start: Start) -> None:
     ask(start(background=True), b"warm")
     for each in family():
         assert each.nice() == 19
         assert each.ionice().ioclass == psutil.IOPRIO_CLASS_IDLE
 
 
-def test_otherwise_they_have_the_scanners(start: Start, ask: Ask) -> None:
+def test_otherwise_they_have_the_scanners(start: Start) -> None:
     ask(start(), b"warm")
     assert all(each.nice() == os.nice(0) for each in family())

@@ -15,10 +15,10 @@ import pytest
 from hashwacht.fingerprint.confine import Stamina
 from hashwacht.fingerprint.plan import Limits, Plan
 from hashwacht.fingerprint.pool import WorkerPool
+from hashwacht.testing.asking import ask
 from hashwacht.testing.processes import wait_for, workers
 from hashwacht.types import Fingerprint, Reason, Skip
 
-Ask = Callable[[WorkerPool, bytes], Fingerprint]
 Start = Callable[..., WorkerPool]
 
 
@@ -35,7 +35,7 @@ def is_whole(fingerprint: Fingerprint, content: bytes) -> bool:
     )
 
 
-def test_a_good_content_is_fingerprinted(start: Start, ask: Ask) -> None:
+def test_a_good_content_is_fingerprinted(start: Start) -> None:
     pool = start()
     made = ask(pool, b"harmless")
     assert is_whole(made, b"harmless")
@@ -59,7 +59,7 @@ def test_a_good_content_is_fingerprinted(start: Start, ask: Ask) -> None:
     ],
 )
 def test_a_culprit_loses_its_perceptual_signals_with_a_reason_but_not_its_digests(
-    start: Start, ask: Ask, deed: bytes, reason: Reason, detail: str
+    start: Start, deed: bytes, reason: Reason, detail: str
 ) -> None:
     pool = start()
     made = ask(pool, deed)
@@ -71,9 +71,7 @@ def test_a_culprit_loses_its_perceptual_signals_with_a_reason_but_not_its_digest
 
 
 @pytest.mark.parametrize("deed", [b"always-die", b"always-hang", b"always-bloat"])
-def test_a_content_without_even_digests_is_an_unreadable_one(
-    start: Start, ask: Ask, deed: bytes
-) -> None:
+def test_a_content_without_even_digests_is_an_unreadable_one(start: Start, deed: bytes) -> None:
     """An error of the file system, which callers handle anyway; it does not end a scan."""
     pool = start()
     with pytest.raises(OSError, match=r"digests|deliver"):
@@ -81,22 +79,20 @@ def test_a_content_without_even_digests_is_an_unreadable_one(
     assert is_whole(ask(pool, b"the next one"), b"the next one")
 
 
-def test_what_the_file_system_says_is_raised_as_it_was(start: Start, ask: Ask) -> None:
+def test_what_the_file_system_says_is_raised_as_it_was(start: Start) -> None:
     with pytest.raises(OSError, match="Input/output error") as caught:
         ask(start(), b"refuse")
     assert caught.value.errno == 5
 
 
-def test_a_closed_descriptor_is_the_callers_error(start: Start, ask: Ask) -> None:
+def test_a_closed_descriptor_is_the_callers_error(start: Start) -> None:
     pool = start()
     with pytest.raises(OSError, match="Bad file descriptor"):
         pool.fingerprint(9999)
     assert is_whole(ask(pool, b"the next one"), b"the next one")
 
 
-def test_of_200_contents_from_8_threads_exactly_the_5_culprits_are_affected(
-    start: Start, ask: Ask
-) -> None:
+def test_of_200_contents_from_8_threads_exactly_the_5_culprits_are_affected(start: Start) -> None:
     pool = start(jobs=2)
     contents = [f"good {number}".encode() for number in range(195)]
     for place, deed in enumerate([b"die", b"bloat", b"hang", b"chatter", b"raise"]):
@@ -108,7 +104,7 @@ def test_of_200_contents_from_8_threads_exactly_the_5_culprits_are_affected(
     assert hurt == [b"die", b"bloat", b"hang", b"chatter", b"raise"]
 
 
-def test_a_worker_killed_in_the_middle_costs_one_content(start: Start, ask: Ask) -> None:
+def test_a_worker_killed_in_the_middle_costs_one_content(start: Start) -> None:
     pool = start(Plan(("md5", "sha1", "pdq"), Limits(seconds=60)))
     ask(pool, b"warm")
     (victim,) = workers()
@@ -123,7 +119,7 @@ def test_a_worker_killed_in_the_middle_costs_one_content(start: Start, ask: Ask)
     assert made[0].skipped[0].reason is Reason.WORKER_DIED
 
 
-def test_a_worker_killed_while_idle_costs_no_content_anything(start: Start, ask: Ask) -> None:
+def test_a_worker_killed_while_idle_costs_no_content_anything(start: Start) -> None:
     pool = start()
     ask(pool, b"warm")
     (victim,) = workers()
@@ -134,7 +130,7 @@ def test_a_worker_killed_while_idle_costs_no_content_anything(start: Start, ask:
     assert not victim.is_running() or victim.status() != psutil.STATUS_ZOMBIE
 
 
-def test_a_killed_nursery_is_replaced(start: Start, ask: Ask) -> None:
+def test_a_killed_nursery_is_replaced(start: Start) -> None:
     pool = start()
     ask(pool, b"warm")
     (nursery,) = psutil.Process().children()
@@ -145,7 +141,7 @@ def test_a_killed_nursery_is_replaced(start: Start, ask: Ask) -> None:
     assert not ask(pool, b"the next one").skipped
 
 
-def test_a_slow_reader_that_makes_progress_is_not_late(start: Start, ask: Ask) -> None:
+def test_a_slow_reader_that_makes_progress_is_not_late(start: Start) -> None:
     """The budget is for standing still: a long video at idle priority gets its digests."""
     content = b"dawdle".ljust(10 << 20)  # 0.2 s for every MiB
     began = time.monotonic()
@@ -155,7 +151,7 @@ def test_a_slow_reader_that_makes_progress_is_not_late(start: Start, ask: Ask) -
     assert not made.skipped
 
 
-def test_memory_is_given_back_by_a_fresh_worker(start: Start, ask: Ask) -> None:
+def test_memory_is_given_back_by_a_fresh_worker(start: Start) -> None:
     pool = start()
     ask(pool, b"warm")
     before = workers()
@@ -166,7 +162,7 @@ def test_memory_is_given_back_by_a_fresh_worker(start: Start, ask: Ask) -> None:
     assert after.memory_info().rss < 100 << 20
 
 
-def test_a_worker_is_replaced_after_so_many_contents(start: Start, ask: Ask) -> None:
+def test_a_worker_is_replaced_after_so_many_contents(start: Start) -> None:
     pool = start(stamina=Stamina(tasks=3))
     seen: set[int] = set()
     for number in range(9):

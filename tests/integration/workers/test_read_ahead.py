@@ -18,12 +18,12 @@ from hashwacht.fingerprint.read_ahead import ReadAhead
 from hashwacht.fingerprint.reading import HEAD
 from hashwacht.fingerprint.wire import Attempt
 from hashwacht.ports import ReadsAhead
+from hashwacht.testing.asking import ask
 from hashwacht.testing.pictures import encode, grainy, photo, truncated
 from hashwacht.testing.processes import workers
 from hashwacht.types import Fingerprint
 
 Start = Callable[..., WorkerPool]
-Ask = Callable[[WorkerPool, bytes], Fingerprint]
 PLAN = Plan(("md5", "sha1", "sha256", "pdq", "phash64"), Limits(picture_bytes=2 << 20))
 CONTENTS = {
     "nothing": b"",
@@ -52,9 +52,7 @@ def piecewise(pool: WorkerPool, content: bytes, places: Sequence[int]) -> Finger
 
 
 @pytest.mark.parametrize("name", CONTENTS)
-def test_the_fingerprint_is_the_same_however_the_content_comes_in(
-    start: Start, ask: Ask, name: str
-) -> None:
+def test_the_fingerprint_is_the_same_however_the_content_comes_in(start: Start, name: str) -> None:
     pool = start(PLAN, maker=PARTS)
     content = CONTENTS[name]
     expected = ask(pool, content)
@@ -124,7 +122,7 @@ def test_what_can_be_no_picture_need_not_be_kept() -> None:
 
 
 def test_an_operators_own_digest_runs_in_workers_only(
-    start: Start, ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "own_digest.py").write_text(OWN_DIGEST)
     about = tmp_path / "own_digest-1.dist-info"

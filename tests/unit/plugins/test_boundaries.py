@@ -19,16 +19,8 @@ from hashwacht.in_this_process import InThisProcess
 from hashwacht.match.panel import Panel, Seat
 from hashwacht.pipeline import Pipeline
 from hashwacht.testing.fakes import KnowingMatcher
-from hashwacht.testing.uploads import (
-    MULTIPART,
-    AsgiDriver,
-    Outcome,
-    WsgiDriver,
-    cut,
-    field_part,
-    file_part,
-    form,
-)
+from hashwacht.testing.upload_drivers import AsgiDriver, Outcome, WsgiDriver
+from hashwacht.testing.upload_forms import MULTIPART, cut, field_part, file_part, form
 from hashwacht_plugins import asgi, wsgi
 
 KNOWN = b"known \r\n--- bytes\r\n------WebKitForm"

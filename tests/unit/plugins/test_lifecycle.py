@@ -14,18 +14,9 @@ from wsgiref.validate import validator
 import pytest
 
 from hashwacht import Checked, Checker, Outcome, Reason, Verdict
-from hashwacht.testing.uploads import (
-    KNOWN,
-    MULTIPART,
-    ChunkedInput,
-    Gate,
-    cut,
-    descriptors,
-    field_part,
-    file_part,
-    form,
-    knowing,
-)
+from hashwacht.testing.upload_drivers import ChunkedInput
+from hashwacht.testing.upload_forms import MULTIPART, cut, field_part, file_part, form
+from hashwacht.testing.uploads import KNOWN, Gate, descriptors, knowing
 from hashwacht_plugins import asgi, wsgi
 from hashwacht_plugins.policy import Action, OnMatch, OnUndetermined, Policy, Refusal
 

@@ -18,18 +18,9 @@ import pytest
 
 from hashwacht import Checked, Checker, Circumstances, ConfigurationError, Outcome, Reason
 from hashwacht.testing.fakes import KnowingMatcher
-from hashwacht.testing.uploads import (
-    MULTIPART,
-    AsgiDriver,
-    ChunkedInput,
-    Gate,
-    WsgiDriver,
-    cut,
-    descriptors,
-    field_part,
-    file_part,
-    form,
-)
+from hashwacht.testing.upload_drivers import AsgiDriver, ChunkedInput, WsgiDriver
+from hashwacht.testing.upload_forms import MULTIPART, cut, field_part, file_part, form
+from hashwacht.testing.uploads import Gate, descriptors
 from hashwacht.uploads import Uploads
 from hashwacht_plugins import asgi, upload, wsgi
 from hashwacht_plugins.body import Raw, body_of
