@@ -70,7 +70,7 @@ class Marks:
         return [Missed(self._roots[number].name, Cause.DEAD_WATCH, "it is watched anew")]
 
     def unnamed(self, roots: Mapping[int, str]) -> list[Missed]:
-        """Say of roots that files came into them, or beside them, whose paths cannot be had.
+        """Say of roots that files came into them whose paths cannot be had.
 
         A walk of the whole root makes up for that, so it is said at most once an hour, and then
         once more if there were others since.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +15,10 @@ _DELETED = b" (deleted)"
 _GONE = frozenset({errno.ESTALE, errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 """What is said of a directory that was deleted, or has made room for something else."""
 _LONG = "a path of more than 4096 bytes"
+
+_CLIMB = 10_000
+"""Directories that are gone through in one batch, some 10 ms, to see which root a path that is too
+long for the kernel is in: whoever makes them must not keep the watcher busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,9 @@ class Finder:
         for each in sorted(places, key=lambda place: -len(place.path)):
             self._places.setdefault(each.fsid, {}).setdefault(each.mount.id, []).append(each)
         self._anchors: dict[int, int] = {}
+        self._climbed = 0
         self.unnamed: dict[int, str] = {}
-        """Roots in the mount of a directory that is there, and whose path cannot be had; why."""
+        """Roots that a directory is in, or may be in, whose path cannot be had; and why."""
         self._found: dict[tuple[int, bytes], list[Found]] = {}
 
     def find(self, fsid: int, handle: bytes) -> list[Found]:
@@ -91,11 +96,36 @@ class Finder:
             path = os.readlink(b"/proc/self/fd/%d" % fd)  # noqa: PTH115  (names are bytes)
             gone = path.endswith(_DELETED) and os.fstat(fd).st_nlink == 0
         except OSError as error:  # PATH_MAX is 4096
-            self._note(places, error)
+            self._note(self._above(fd, places), error)
             return None
         finally:
             os.close(fd)
         return None if gone else path
+
+    def _above(self, fd: int, places: list[Place]) -> list[Place]:
+        """Climb from a directory; give the places passed, or all if that cannot be told."""
+        try:
+            known = {_number(os.stat(each.path)): each for each in places}  # noqa: PTH116  (bytes)
+            return [known[each] for each in self._upwards(fd) if each in known]
+        except OSError:
+            return places
+
+    def _upwards(self, fd: int) -> Iterator[tuple[int, int]]:
+        """Give the numbers of a directory and of all above it.  Raises OSError."""
+        above, number = os.dup(fd), _number(os.fstat(fd))
+        try:
+            while True:
+                yield number
+                self._climbed += 1
+                if self._climbed > _CLIMB:
+                    raise OSError(errno.E2BIG, _LONG)
+                below, above = above, os.open("..", os.O_PATH | os.O_CLOEXEC, dir_fd=above)
+                os.close(below)
+                last, number = number, _number(os.fstat(above))
+                if last == number:
+                    return
+        finally:
+            os.close(above)
 
     def _note(self, places: list[Place], error: OSError) -> None:
         why = _LONG if error.errno == errno.ENAMETOOLONG else error.strerror or str(error)
@@ -107,6 +137,10 @@ class Finder:
         if mount not in self._anchors:
             self._anchors[mount] = next((fd for each in places if (fd := _open(each)) >= 0), -1)
         return self._anchors[mount]
+
+
+def _number(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
 
 
 def _open(place: Place) -> int:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hashwacht.announcement import Cause, Watch
+from hashwacht.testing.deep import NAME, deepened
 from hashwacht.testing.watching import Watching, watching, write
 
 
@@ -194,15 +195,10 @@ class WatchContract:
     ) -> None:
         """PATH_MAX is 4096; directories can be made below that."""
         with case.watching() as here:
-            below, depth = os.open(here.top, os.O_RDONLY), 0
-            while depth < 25:
-                os.mkdir("n" * 200, dir_fd=below)
-                deeper = os.open("n" * 200, os.O_RDONLY, dir_fd=below)
-                os.close(below)
-                below, depth = deeper, depth + 1
+            below = deepened(here.top, 25)
             os.close(os.open("x", os.O_CREAT | os.O_WRONLY, dir_fd=below))
             os.close(below)
-            path = here.top.joinpath(*["n" * 200] * 25, "x")
+            path = here.top.joinpath(*[NAME] * 25, "x")
             here.tend_until(lambda: here.ear.covers(path) or Cause.UNLISTED in here.ear.causes())
 
     def test_what_is_written_through_a_link_is_announced_where_it_is(self, case: WatchCase) -> None:

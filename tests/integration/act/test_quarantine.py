@@ -26,6 +26,7 @@ from hashwacht.act.shelf import new_id
 from hashwacht.act.syscalls import Writers
 from hashwacht.act.vault import Vault
 from hashwacht.settings import HoldKind
+from hashwacht.testing.deep import NAME, deepened
 from hashwacht.testing.vaults import Look, dress, judge, key_of, names, seal
 
 Unprivileged = Callable[[], AbstractContextManager[None]]
@@ -119,12 +120,7 @@ def test_names_are_bytes(vault: Vault, site: Path, keys: KeyPair, name: bytes) -
 
 
 def test_a_path_may_be_longer_than_the_kernel_takes_at_once(vault: Vault, site: Path) -> None:
-    here, path = os.open(site, os.O_RDONLY), bytes(site)
-    for _ in range(30):
-        os.mkdir("d" * 200, dir_fd=here)
-        deeper = os.open("d" * 200, os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here, path = deeper, path + b"/" + b"d" * 200
+    here, path = deepened(site, 30), bytes(site.joinpath(*[NAME] * 30))
     fd = os.open("picture", os.O_CREAT | os.O_RDWR, dir_fd=here)
     os.write(fd, b"deep")
     reading = os.open("picture", os.O_RDONLY, dir_fd=here)

@@ -12,6 +12,7 @@ import pytest
 
 from hashwacht.announcement import Cause
 from hashwacht.testing.daemon_bench import DaemonBench, digest
+from hashwacht.testing.deep import deepened
 from hashwacht.testing.fakes import HeldFingerprinter
 from hashwacht.testing.watching import DeafWatch
 from hashwacht.types import Outcome
@@ -146,13 +147,7 @@ def test_what_cannot_be_listed_is_tried_again_but_not_all_the_time(
     bench: DaemonBench, root: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A path of more bytes than are followed stands for whatever cannot be listed."""
-    below = os.open(root, os.O_RDONLY)
-    for _ in range(70):
-        os.mkdir("n" * 250, dir_fd=below)
-        deeper = os.open("n" * 250, os.O_RDONLY, dir_fd=below)
-        os.close(below)
-        below = deeper
-    os.close(below)
+    os.close(deepened(root, 90))
     bench.watch = DeafWatch
     bench.change(canary=60.0)
     with bench.running(), caplog.at_level(logging.INFO, "hashwacht.daemon.reconciler"):

@@ -1,0 +1,54 @@
+"""Directories whose paths the kernel does not take: what the watcher of file systems says."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hashwacht.announcement import Cause
+from hashwacht.intake.watch_fanotify import FanotifyWatch
+from hashwacht.testing.deep import deepened
+from hashwacht.testing.watching import may_use_fanotify, watcher_process, watching
+
+pytestmark = pytest.mark.skipif(not may_use_fanotify(), reason="fanotify needs CAP_SYS_ADMIN")
+
+
+def write(directory: int) -> None:
+    os.close(os.open("x", os.O_CREAT | os.O_WRONLY, dir_fd=directory))
+    os.close(directory)
+
+
+def test_only_the_root_that_they_are_in_is_missed(socket_path: Path, tmp_path: Path) -> None:
+    """Or any customer could have the roots of all others walked, once an hour."""
+    roots = [tmp_path.resolve() / name for name in ("root", "other", "beside")]
+    for each in roots:
+        each.mkdir()
+    with (
+        watcher_process(socket_path),
+        watching(FanotifyWatch(socket_path), roots[:2]) as here,
+    ):
+        write(deepened(roots[2], 25))
+        here.caught_up()
+        assert here.ear.gaps == []
+        write(deepened(roots[1], 25))
+        here.until(lambda: bool(here.ear.gaps))
+        here.caught_up()
+        assert {(each.root, each.cause) for each in here.ear.gaps} == {("other", Cause.UNLISTED)}
+
+
+def test_many_of_them_do_not_keep_the_watcher_busy(socket_path: Path, tmp_path: Path) -> None:
+    """Beyond some thousand directories in a batch, every root may be the one."""
+    roots = [tmp_path.resolve() / name for name in ("root", "beside")]
+    for each in roots:
+        each.mkdir()
+    deep = deepened(roots[1], 25)
+    inside = []
+    for number in range(1000):
+        os.mkdir(f"{number}", dir_fd=deep)
+        inside.append(os.open(f"{number}", os.O_RDONLY, dir_fd=deep))
+    os.close(deep)
+    with watcher_process(socket_path), watching(FanotifyWatch(socket_path), roots[:1]) as here:
+        for directory in inside:
+            write(directory)
+        here.until(lambda: here.ear.causes("root") == {Cause.UNLISTED})
+        here.caught_up()
