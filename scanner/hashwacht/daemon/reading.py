@@ -28,7 +28,7 @@ CLERKS = 4
 BATCH = 200
 """Looks that are recorded together."""
 
-LINGER = 0.005
+LINGER = 0.05
 """Seconds to wait for more while many are on their way: larger batches cost less."""
 
 MANY = 32
