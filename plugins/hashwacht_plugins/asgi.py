@@ -99,7 +99,8 @@ class _Responder:
         """Read until something may be passed on."""
         upload = self._upload
         while not upload.closed:
-            await self._settle()
+            if upload.unsettled:
+                await self._settle()
             if upload.refusal is not None:
                 await self._answer(upload.refusal)
                 break

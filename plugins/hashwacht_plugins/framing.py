@@ -58,6 +58,7 @@ class Framing:
         """Read a body with this *boundary*, a plain one."""
         self._reader = reader
         self._delimiter = b"--" + boundary
+        self._on_a_line = b"\r\n" + self._delimiter
         self._padded = re.compile(re.escape(self._delimiter) + rb"[ \t]")
         self._strays = Search(self._delimiter)
         self._last_delimiter = Search(self._delimiter + b"--")
@@ -98,7 +99,8 @@ class Framing:
 
     def _is_inside(self, chunk: bytes) -> bool:
         """Say if *chunk* is of the part alone, so that the parser need not search it again."""
-        may_be_cut = b"\r" in chunk[-len(self._delimiter) - 1 :]
+        at = chunk.rfind(b"\r", -len(self._on_a_line) - 1)
+        may_be_cut = at >= 0 and self._on_a_line.startswith(chunk[at:])
         return not may_be_cut and self._strays.behind(chunk) is None
 
     def _parse(self, chunk: bytes) -> None:

@@ -14,7 +14,7 @@ from hashwacht_plugins.protocols import Partial
 from hashwacht_plugins.taking import no_room
 from hashwacht_plugins.upload import Upload
 
-CHUNK = 64 << 10
+CHUNK = 128 << 10
 """Bytes read at a time where the reader chooses."""
 
 DRAIN = 16 << 20

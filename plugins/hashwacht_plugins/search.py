@@ -23,4 +23,5 @@ class Search:
 
     def go_on(self, piece: bytes) -> None:
         """Remember how *piece* ends: what is wanted may begin there."""
-        self.seam = (self.seam + piece[-self._keep :])[-self._keep :]
+        keep = self._keep
+        self.seam = piece[-keep:] if len(piece) >= keep else (self.seam + piece)[-keep:]

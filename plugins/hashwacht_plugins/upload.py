@@ -68,6 +68,11 @@ class Upload:
             self._take(self._body.finish())
 
     @property
+    def unsettled(self) -> bool:
+        """True if there is something to settle."""
+        return self._news or bool(self.pending)
+
+    @property
     def must_wait(self) -> bool:
         """True if verdicts must be there before more is read or passed on."""
         if not self.pending:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
@@ -62,58 +63,68 @@ class HashwachtMiddleware:
         if upload is None:
             return self._app(environ, start_response)
         environ[KEY] = upload.findings
-        guarded = _Guarded(environ["wsgi.input"], length, upload)
-        environ["wsgi.input"] = io.BufferedReader(guarded, CHUNK)
+        environ["wsgi.input"] = _Guarded(environ["wsgi.input"], length, upload)
         return _Responder(self._app, upload, start_response).run(environ)
 
 
-class _Guarded(io.RawIOBase):
-    """The body as the application may read it."""
+class _Guarded(io.BufferedIOBase):
+    """The body as the application may read it; uncopied where it takes what is there at once."""
 
     def __init__(self, source: Source, length: int | None, upload: Upload) -> None:
         """Read *length* bytes from *source*; None: until it ends."""
         self._source, self._left, self._upload = source, length, upload
-        self._ready = memoryview(b"")
+        self._ready, self._given = b"", 0
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any, /) -> int:
-        """Give bytes that may be passed on; 0 at the end.  Raises UploadRefused, OSError."""
-        ready = self._next()
-        count = min(len(buffer), len(ready))
-        buffer[:count] = ready[:count]
-        self._ready = ready[count:]
-        return count
-
-    def readall(self) -> bytes:
-        """Give all that is left.  Raises UploadRefused, OSError."""
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Give *size* bytes, fewer at the end only; or all.  Raises UploadRefused, OSError."""
+        left = _at_most(size)
         pieces = []
-        while piece := self._next():
+        while left and (piece := self.read1(left)):
             pieces.append(piece)
-            self._ready = memoryview(b"")
+            left -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        """Give up to *size* bytes that are there; none at the end.  Raises as ``read``."""
+        if not self._fill():
+            return b""
+        begin, self._given = self._given, min(len(self._ready), self._given + _at_most(size))
+        return self._ready[begin : self._given]  # all of it is no copy
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """Give one line, or its first *size* bytes.  Raises as ``read``."""
+        left = _at_most(size)
+        pieces: list[bytes] = []
+        while left and not (pieces and pieces[-1].endswith(b"\n")) and self._fill():
+            end = self._ready.find(b"\n", self._given, self._given + left) + 1
+            pieces.append(self.read1(end - self._given if end else left))
+            left -= len(pieces[-1])
         return b"".join(pieces)
 
-    def _next(self) -> memoryview:
-        """Wait for bytes that may be passed on; none at the end."""
-        while not self._ready:
+    def _fill(self) -> bool:
+        """Wait for bytes that may be passed on; False at the end."""
+        while self._given == len(self._ready):
             if self._upload.refusal is not None:
                 raise UploadRefused("the upload is refused")
             if self._upload.closed:
                 raise UploadRefused("the request is over")
             if self._upload.complete:
-                break
+                return False
             self._pull()
-        return self._ready
+        return True
 
     def _pull(self) -> None:
         """Read on and see what may be passed on."""
         upload = self._upload
         self._read()
-        _settle(upload)
+        if upload.unsettled:
+            _settle(upload)
         if upload.refusal is not None:
             self._drain()
-        self._ready = memoryview(upload.passable())
+        self._ready, self._given = upload.passable(), 0
 
     def _read(self) -> int:
         """Take the next chunk of the server; give its length."""
@@ -132,6 +143,10 @@ class _Guarded(io.RawIOBase):
         left, until = DRAIN, time.monotonic() + self._upload.seconds
         while not self._upload.complete and left > 0 and time.monotonic() < until:
             left -= self._read()
+
+
+def _at_most(size: int | None) -> int:
+    return sys.maxsize if size is None or size < 0 else size
 
 
 def _settle(upload: Upload) -> None:

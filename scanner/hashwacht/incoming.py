@@ -42,11 +42,11 @@ class Incoming:
             self._undecided.append(chunk)
             return
         undecided, self._undecided = self._undecided, []
-        if not keep:
+        if keep:
+            for each in (*undecided, chunk):
+                self._spool(each)
+        elif self._file is not None:
             self.close()
-            return
-        for each in (*undecided, chunk):
-            self._spool(each)
 
     def _spool(self, chunk: bytes) -> None:
         if self._file is None:

@@ -61,13 +61,19 @@ class GuardedDigest:
         self.digest = digest
         self._error: BaseException | None = None
         self._running: Running | None = None
-        self._try(lambda: setattr(self, "_running", digest.new()))
+        try:
+            self._running = digest.new()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - an operator's code raises anything
+            self._error = error
 
     def update(self, chunk: bytes, /) -> None:
         """Pass the bytes on, unless an earlier call failed."""
-        if self._running is not None and self._error is None:
-            running = self._running
-            self._try(lambda: running.update(chunk))
+        if self._running is None or self._error is not None:
+            return
+        try:
+            self._running.update(chunk)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - an operator's code raises anything
+            self._error = error
 
     def signals(self) -> list[Signal]:
         """Finish.  Raises what the digest raised in between."""
@@ -75,12 +81,6 @@ class GuardedDigest:
             raise self._error
         assert self._running is not None
         return [Signal(self.digest.name, self._running.hexdigest())]
-
-    def _try(self, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - an operator's code raises anything
-            self._error = error
 
 
 def _all_checked(hasher: Hasher, given: Sequence[object], frame: str) -> list[Signal]:

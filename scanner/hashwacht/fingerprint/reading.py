@@ -56,7 +56,7 @@ class Reading:
         for each in self._fed:
             each.update(chunk)
         self.size += len(chunk)
-        self._tail = (self._tail + chunk[-TAIL:])[-TAIL:]
+        self._tail = chunk[-TAIL:] if len(chunk) >= TAIL else (self._tail + chunk)[-TAIL:]
 
     def content(self, original: Original | None = None) -> Content:
         """Say what was found out so far."""

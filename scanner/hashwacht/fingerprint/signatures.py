@@ -16,8 +16,9 @@ Heads = tuple[tuple[int, int, frozenset[bytes]], ...]
 def may_be_known(content: bytes) -> bool:
     """Say False only if puremagic finds nothing in *content*, its first and last bytes."""
     heads, tails = _signatures()
-    if any(content[begin:end] in known for begin, end, known in heads):
-        return True
+    for begin, end, known in heads:
+        if content[begin:end] in known:
+            return True
     return any(content[len(content) - back :].startswith(known) for back, known in tails)
 
 

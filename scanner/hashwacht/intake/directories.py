@@ -13,11 +13,17 @@ from collections.abc import Iterator
 class Directory:
     """A watched directory; *above* is None for the root, and for what has been moved away."""
 
-    __slots__ = ("above", "below", "key", "name", "wd")
+    __slots__ = ("above", "below", "identity", "key", "looks", "name", "wd")
 
-    def __init__(self, wd: int, key: int, name: bytes = b"") -> None:
-        """Lie nowhere yet; *key* is what the watch was asked for under."""
-        self.wd, self.key, self.name = wd, key, name
+    def __init__(self, wd: int, key: int, identity: int) -> None:
+        """Lie nowhere yet; *key* is what the watch was asked for under.
+
+        *identity* tells it from all other directories that there are at the same time.
+        """
+        self.wd, self.key, self.identity = wd, key, identity
+        self.name = b""
+        self.looks = 0
+        """Times that it was looked for where it should be, since it was last found there."""
         self.above: Directory | None = None
         self.below: dict[bytes, Directory] | None = None
 
@@ -25,11 +31,11 @@ class Directory:
 class Directories:
     """All watched directories of one root.  Not thread-safe."""
 
-    def __init__(self, path: bytes, wd: int, key: int) -> None:
-        """Begin with the root at *path*, watched as *wd*."""
+    def __init__(self, path: bytes, root: Directory) -> None:
+        """Begin with the root, which is at *path*."""
         self._path = path.rstrip(b"/")
-        self.root = Directory(wd, key)
-        self._all = {wd: self.root}
+        self.root = root
+        self._all = {root.wd: root}
         self._adrift: dict[int, Directory] = {}
 
     def __len__(self) -> int:
@@ -58,21 +64,20 @@ class Directories:
                 here = self.child(here, name)
         return here
 
-    def put(self, above: Directory, name: bytes, wd: int, key: int) -> Directory | None:
-        """Note that the directory watched as *wd* is *name* in *above*; give it if it is new.
+    def put(self, above: Directory, name: bytes, watched: Directory) -> Directory | None:
+        """Note that *watched* is *name* in *above*; give it if it is new or lay elsewhere.
 
-        Whatever else had that name is taken off.  A directory that would come to lie below
-        itself stays where it is: it is a mount of one that is above it.
+        One that is known by the same wd is given in its stead.  Whatever else had that name is
+        taken off.  A directory that would come to lie below itself stays where it is: it is a
+        mount of one that is above it.
         """
-        known = self._all.get(wd)
-        if known is None:
-            made = self._all[wd] = Directory(wd, key)
-            self._hang(above, name, made)
-            return made
-        if known is not self.root and not self._is_above(known, above):
+        known = self._all.setdefault(watched.wd, watched)
+        if known is not watched:
+            if self.child(above, name) is known or self._is_above(known, above):
+                return None
             self.take_off(known)
-            self._hang(above, name, known)
-        return None
+        self._hang(above, name, known)
+        return known
 
     def child(self, above: Directory, name: bytes) -> Directory | None:
         """Give the watched directory *name* in *above*."""

@@ -84,12 +84,14 @@ class RootWatch:
                 return
             if mask & _LEAVES:
                 child = tree.directories.child(above, name) if mask & _IS_DIRECTORY else None
-                if child is not None:
-                    tree.directories.take_off(child)
-                return
+                if child is None:
+                    return
+                tree.directories.take_off(child)
             path = tree.directories.path(above, name)
         if path is None:
             tree.doubts.add(above.wd)
+        elif mask & _LEAVES:
+            self._left(above, name, path)
         elif mask & _IS_DIRECTORY:
             self._came(above, name, path)
         else:
@@ -153,17 +155,25 @@ class RootWatch:
 
     def _look(self, directory: Directory) -> None:
         """Look for new directories in one that has been watched all the time."""
-        for made in self._tree.new_in(directory):
-            self._tree.explore(made)
+        for made, _, empty in self._tree.new_in(directory):
             with self._tree.lock:
                 path = self._tree.directories.path(made)
-            if path is not None:
+            if path is not None and not empty:
                 self._listener.announce(Announcement(self._root.name, path, tree=True))
+
+    def _left(self, above: Directory, name: bytes, path: bytes) -> None:
+        """Look for a directory that another one was exchanged for: what came is told before.
+
+        See renameat2(2), RENAME_EXCHANGE: one comes to B, one goes from B, and it is not the same.
+        """
+        branch = self._tree.add(above, name)
+        if branch is not None and not branch.empty:
+            self._listener.announce(Announcement(self._root.name, path, tree=True))
 
     # Called by both.
 
     def _came(self, above: Directory, name: bytes, path: bytes) -> None:
         """Watch a directory that was made, moved or mounted here, and announce what is in it."""
-        made = self._tree.add(above, name)
-        if made is None or self._tree.explore(made):
+        branch = self._tree.add(above, name)
+        if branch is None or not branch.empty:
             self._listener.announce(Announcement(self._root.name, path, tree=True))

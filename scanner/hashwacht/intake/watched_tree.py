@@ -1,8 +1,16 @@
 """Putting a watch on every directory of a tree, while its owners change it.
 
+What the kernel tells is heard late: when it says that a directory was made, that one, or one above
+it, may long have another name, and another directory have that one's.  So three things hold.
+
 A directory is watched before it is listed, so whatever comes into it is either on the list or
-announced.  Paths are resolved by the kernel, links in the middle included: if somebody puts one
-there, names are announced that lead nowhere, and the scanner, which follows no link, finds so.
+announced.
+
+A directory is noted as being in another one only if it was opened *relative to that one*, which was
+compared with the directory that is watched.  No path, and no link on the way, can lead astray.
+
+Opening and noting are one step as far as events go: whatever happens to that name afterwards is
+heard of after it was noted.  Otherwise a rename could be dealt with in between, and be undone.
 """
 
 from __future__ import annotations
@@ -11,6 +19,7 @@ import errno
 import itertools
 import os
 import threading
+from typing import NamedTuple
 
 from watchdog.observers.inotify_c import (
     CallbackId,
@@ -22,6 +31,7 @@ from watchdog.observers.inotify_c import (
 )
 
 from hashwacht.announcement import Cause, Listener, Missed, Root
+from hashwacht.files import OpenDirectory
 from hashwacht.intake.directories import Directories, Directory
 from hashwacht.paths import show
 
@@ -30,8 +40,7 @@ MASK = Mask(
     | InotifyConstants.IN_CLOSE_WRITE
     | InotifyConstants.IN_MOVED_FROM
     | InotifyConstants.IN_MOVED_TO
-    | InotifyConstants.IN_ONLYDIR
-    | InotifyConstants.IN_DONT_FOLLOW
+    | InotifyConstants.IN_MASK_ADD
     | InotifyConstants.IN_EXCL_UNLINK
 )
 """Reading makes no events: with watchdog's own mask, walking 100,000 directories overflows the
@@ -41,6 +50,19 @@ _LIMITS = frozenset({errno.ENOSPC, errno.ENOMEM})
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _CHANCES = 3
 """Times that a directory which is not where it should be is looked for."""
+
+_PASSING = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_LISTING = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Branch(NamedTuple):
+    """A directory that has just been watched, or that lay elsewhere before."""
+
+    directory: Directory
+    names: list[bytes]
+    """The directories in it that are to be watched."""
+    empty: bool
+    """True if nothing was in it when it was watched."""
 
 
 class WatchedTree:
@@ -53,60 +75,51 @@ class WatchedTree:
         self._root, self._inotify, self._callback = root, inotify, callback
         self._listener = listener
         self._keys = itertools.count()
-        self._astray: dict[int, int] = {}
         self._adrift: set[int] = set()
         self.lock = threading.Lock()
         self.doubts: set[int] = set()
-        """Directories in which something was not where it should be."""
+        """Directories in which something may not be as it was noted."""
         self.refused: set[int] = set()
         """Directories in which something could not be watched."""
         self.pseudo: frozenset[bytes] = frozenset()
         """Mount points of file systems that hold nobody's files."""
-        with self.lock:
-            key = next(self._keys)
-            wd = self._watch(root.path, key, Mask(MASK | InotifyConstants.IN_MOVE_SELF))
-            self.directories = Directories(root.path, wd, key)
+        with self.lock, OpenDirectory(os.open(root.path, _PASSING)) as opened:
+            mask = Mask(MASK | InotifyConstants.IN_MOVE_SELF)
+            made = self._watch(opened.fd, _identity(opened), mask)
+            self.directories = Directories(root.path, made)
 
     def begin(self) -> None:
         """Watch everything below the root."""
-        self.explore(self.directories.root)
+        self.new_in(self.directories.root)
 
-    def explore(self, start: Directory) -> bool:
-        """Watch all that is below a new directory; say if there is anything in it."""
-        waiting, anything = [start], False
-        while waiting:
-            here = waiting.pop()
-            names, empty = self._list(here)
-            anything = anything or not empty
-            waiting.extend(made for name in names if (made := self.add(here, name)) is not None)
-        return anything
-
-    def new_in(self, directory: Directory) -> list[Directory]:
-        """Watch the directories in one that have no watch yet, and give them."""
-        names, _ = self._list(directory)
-        return [made for name in names if (made := self.add(directory, name)) is not None]
-
-    def add(self, above: Directory, name: bytes) -> Directory | None:
-        """Watch the directory *name* in *above*; give it if it was not watched before."""
-        with self.lock:
-            path = self.directories.path(above, name)
-        if path is None:
-            self.doubts.add(above.wd)
+    def add(self, above: Directory, name: bytes) -> Branch | None:
+        """Watch the directory *name* in *above* and all below; None if that changed nothing."""
+        opened = self._reach(above)
+        if opened is None:
             return None
-        key = next(self._keys)
-        try:
-            wd = self._watch(path, key)
-        except OSError as error:
-            self._note(above, path, error)
-            return None
-        with self.lock:
-            made = self.directories.put(above, name, wd, key)
-        if made is None:  # it has a watch already, and needs no second one
-            self._inotify.remove_callbacks([(WatchDescriptor(wd), CallbackId(key))])
-        return made
+        with opened:
+            branch = self._add(above, opened, name)
+        if branch is not None:
+            self._explore([branch])
+        return branch
+
+    def new_in(self, directory: Directory) -> list[Branch]:
+        """Watch what is in a directory, and give what is new there, with all that is below."""
+        opened = self._reach(directory, _LISTING)
+        if opened is None:
+            return []
+        with opened:
+            names, _ = self._list(directory, opened)
+            branches = self._add_all(directory, opened, names)
+        self._explore(branches)
+        return branches
 
     def doubtful(self) -> list[Directory]:
-        """Give the directories to look at once more; those that lie nowhere now stay in doubt."""
+        """Give the directories to look at once more; those that lie nowhere now stay in doubt.
+
+        One that was not found for long is taken off instead, and the one above it in doubt: if it
+        is there after all, it is found there.
+        """
         found = []
         with self.lock:
             for wd in list(self.doubts):
@@ -115,7 +128,12 @@ class WatchedTree:
                     self.doubts.discard(wd)
                 elif self.directories.path(directory) is not None:
                     self.doubts.discard(wd)
-                    found.append(directory)
+                    directory.looks += 1
+                    if directory.looks <= _CHANCES or directory.above is None:
+                        found.append(directory)
+                    else:
+                        self.doubts.add(directory.above.wd)
+                        self.directories.take_off(directory)
         return found
 
     def try_again(self) -> list[Directory]:
@@ -138,44 +156,110 @@ class WatchedTree:
             [(WatchDescriptor(each.wd), CallbackId(each.key)) for each in gone]
         )
 
-    def _list(self, directory: Directory) -> tuple[list[bytes], bool]:
-        """List the directories in one; say also if nothing at all is in it."""
+    def _reach(self, directory: Directory, how: int = _PASSING) -> OpenDirectory | None:
+        """Open a watched directory; None, and in doubt, if it is not where it should be."""
         with self.lock:
             path = self.directories.path(directory)
-        if path is None:
-            self.doubts.add(directory.wd)
-            return [], False
+        try:
+            if path is not None:
+                opened = OpenDirectory(os.open(path, how))
+                if _identity(opened) == directory.identity:
+                    directory.looks = 0
+                    return opened
+                opened.close()
+        except OSError as error:
+            if error.errno not in _GONE:
+                self._note(directory, path or b"", error)
+                return None
+        self.doubts.add(directory.wd)
+        return None
+
+    def _explore(self, branches: list[Branch]) -> None:
+        """Watch all that is below these."""
+        waiting = [each for each in branches if each.names]
+        while waiting:
+            here, names, _ = waiting.pop()
+            opened = self._reach(here)
+            if opened is not None:
+                with opened:
+                    inside = self._add_all(here, opened, names)
+                waiting.extend(each for each in inside if each.names)
+
+    def _add_all(self, above: Directory, opened: OpenDirectory, names: list[bytes]) -> list[Branch]:
+        branches = [self._add(above, opened, name) for name in names]
+        return [each for each in branches if each is not None]
+
+    def _add(self, above: Directory, opened: OpenDirectory, name: bytes) -> Branch | None:
+        """Watch the directory *name* in one that is *opened*; give it if it is new there."""
+        try:
+            with self.lock:
+                inner = OpenDirectory(os.open(name, _LISTING, dir_fd=opened.fd))
+                try:
+                    made, new = self._hang(above, name, inner)
+                except BaseException:
+                    inner.close()
+                    raise
+        except OSError as error:
+            if error.errno not in _GONE:  # what has another name now is announced under that
+                self._note(above, self._path(above, name), error)
+            return None
+        with inner:
+            names, empty = self._list(made, inner) if new and made is not None else ([], False)
+        return None if made is None else Branch(made, names, empty)
+
+    def _hang(
+        self, above: Directory, name: bytes, opened: OpenDirectory
+    ) -> tuple[Directory | None, bool]:
+        """Watch a directory and note where it is; give it if it was not there, and if it is new.
+
+        The lock is held.  Raises OSError.
+        """
+        directories, identity = self.directories, _identity(opened)
+        known = directories.child(above, name)
+        if known is not None and known.identity == identity:
+            return None, False
+        if directories.get(above.wd) is not above:  # it was given up
+            return None, False
+        watched = self._watch(opened.fd, identity)
+        made = directories.put(above, name, watched)
+        if made is not watched:  # it has a watch already, and needs no second one
+            self._inotify.remove_callbacks([(WatchDescriptor(watched.wd), CallbackId(watched.key))])
+        return made, made is watched
+
+    def _list(self, directory: Directory, opened: OpenDirectory) -> tuple[list[bytes], bool]:
+        """List the directories in one; say also if nothing at all is in it."""
         empty, names = True, []
         try:
-            with os.scandir(path) as entries:
+            with os.scandir(opened.fd) as entries:
                 for entry in entries:
                     empty = False
                     if entry.is_dir(follow_symlinks=False):
-                        names.append(entry.name)
+                        names.append(os.fsencode(entry.name))
         except OSError as error:
-            self._note(directory, path, error)
-            if error.errno in _GONE:
-                self._stray(directory)
+            self._note(directory, self._path(directory), error)
             return [], False
-        self._astray.pop(directory.wd, None)
-        if self.pseudo:
-            inside = path.rstrip(b"/") + b"/"
+        if self.pseudo and names:
+            inside = self._path(directory).rstrip(b"/") + b"/"
             names = [name for name in names if inside + name not in self.pseudo]
         return names, empty
 
-    def _watch(self, path: bytes, key: int, mask: Mask = MASK) -> int:
-        """Ask the kernel.  Raises OSError."""
+    def _watch(self, fd: int, identity: int, mask: Mask = MASK) -> Directory:
+        """Ask the kernel to watch an open directory.  Raises OSError."""
+        key = next(self._keys)
+        path = b"/proc/self/fd/%d" % fd
         wd = self._inotify.add_callback(path, mask, self._callback, CallbackId(key))
         if wd < 0:  # how watchdog says EACCES
             self._inotify.remove_callbacks([(wd, CallbackId(key))])
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        return wd
+        return Directory(wd, key, identity)
+
+    def _path(self, directory: Directory, name: bytes = b"") -> bytes:
+        """Give the path of something, to speak of it; empty if it lies nowhere."""
+        with self.lock:
+            return self.directories.path(directory, name) or b""
 
     def _note(self, directory: Directory, path: bytes, error: OSError) -> None:
         """Remember that something in *directory* could not be watched, and say what it means."""
-        if error.errno in _GONE:  # deleted, or renamed and about to be announced
-            self.doubts.add(directory.wd)
-            return
         self.refused.add(directory.wd)
         if error.errno in _LIMITS:
             detail = f"no watch left for {show(path)} (fs.inotify.max_user_watches)"
@@ -184,11 +268,7 @@ class WatchedTree:
             detail = error.strerror or str(error)
             self._listener.missed(Missed(self._root.name, Cause.UNLISTED, detail, path))
 
-    def _stray(self, directory: Directory) -> None:
-        """Count how often a directory was not where it should be; at last take it off."""
-        times = self._astray.pop(directory.wd, 0) + 1
-        if times < _CHANCES:
-            self._astray[directory.wd] = times
-        elif directory is not self.directories.root:
-            with self.lock:
-                self.directories.take_off(directory)
+
+def _identity(opened: OpenDirectory) -> int:
+    """Give device and inode number in one: there is one of these for every watched directory."""
+    return opened.dev << 64 | opened.ino

@@ -100,7 +100,14 @@ class Panel:
         def ask(seat: Seat) -> list[_Standing | None]:
             return _ask_one(seat, requests, now, muted=seat.matcher.name in muted)
 
-        columns = list(self._threads.map(ask, self.seats))
+        # Services are waited for side by side; a list is quicker than the way to a thread and back.
+        asked = [
+            None if seat.max_age is None else self._threads.submit(ask, seat) for seat in self.seats
+        ]
+        columns = [
+            ask(seat) if service is None else service.result()
+            for seat, service in zip(self.seats, asked, strict=True)
+        ]
         return [
             _reply([column[index] for column in columns if column[index] is not None])
             for index in range(len(requests))

@@ -12,7 +12,7 @@ from hashwacht.fingerprint.wire import Attempt
 
 
 def family() -> list[psutil.Process]:
-    """Give the nursery, its workers and what they have started."""
+    """Give everything below this process, such as the nursery and its workers."""
     return psutil.Process().children(recursive=True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-BOUNDARY = b"----WebKitFormBoundary7MA4YWxk"
+BOUNDARY = b"----WebKitFormBoundary7MA4YWxkTrZu0gW"
 
 MULTIPART = "multipart/form-data; boundary=" + BOUNDARY.decode("ascii")
 

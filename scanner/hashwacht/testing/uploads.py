@@ -6,6 +6,8 @@ import hashlib
 import os
 import tempfile
 import threading
+from contextlib import suppress
+from pathlib import Path
 
 from hashwacht.checker import Checker
 from hashwacht.fingerprint.in_process import InProcess
@@ -69,3 +71,12 @@ class Gate:
 def descriptors() -> int:
     """Count what this process has open."""
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # names are enough
+
+
+def opened(process: int | str = "self") -> list[str]:
+    """Name what a process has open, as proc_pid_fd(5) does.  Raises OSError if it is gone."""
+    found = []
+    for each in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(FileNotFoundError):  # it has just been closed
+            found.append(str(each.readlink()))
+    return found

@@ -88,8 +88,4 @@ def test_no_kill_makes_a_wrong_no_match_a_hanging_application_or_a_leak(tmp_path
 
 def _handed(process: int, spool: Path) -> bool:
     """Say if a process has uploads open, which were unlinked when they were made."""
-    for each in Path(f"/proc/{process}/fd").iterdir():
-        with suppress(OSError):  # it has just been closed
-            if str(each.readlink()).startswith(str(spool)):
-                return True
-    return False
+    return any(each.startswith(str(spool)) for each in opened(process))

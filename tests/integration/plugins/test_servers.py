@@ -8,18 +8,18 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
+from hashwacht.testing.processes import family, wait_for
 from hashwacht.testing.program import Program
 from hashwacht.testing.sites import EXAMPLES, served
 from hashwacht.testing.upload_forms import MULTIPART, field_part, file_part, form
+from hashwacht.testing.uploads import opened
 
 SERVERS = {
     "uvicorn": ["uvicorn", "--port", "{port}", "starlette_site:app"],
@@ -32,6 +32,8 @@ SERVERS = {
     ],
     "aiohttp": ["aiohttp.web", "-H", "127.0.0.1", "-P", "{port}", "aiohttp_site:site"],
 }
+
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 
 
 @pytest.fixture(scope="module", params=SERVERS)
@@ -66,51 +68,59 @@ def test_forms_and_raw_bodies_are_refused_if_known_and_stored_if_not(
         assert client.get("/").status_code == 200
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def curl(*arguments: str | Path) -> str:
+    """Send something; give the version of HTTP and the status of the answer."""
+    done = subprocess.run(
+        ["curl", "-s", "-o", "/dev/null", "-w", "%{http_version} %{http_code}", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout
+
+
+@needs_curl
 def test_curl_gets_the_same(site: str, known: Path, unknown: Path) -> None:
     for file, status in ((known, "403"), (unknown, "201")):
-        done = subprocess.run(
-            ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-F", f"picture=@{file}", site],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
-        assert done.stdout == status
+        assert curl("-F", f"picture=@{file}", site) == f"1.1 {status}"
+
+
+def head(request: str, kind: str, *fields: str) -> bytes:
+    """Begin a request, up to its body."""
+    lines = (f"{request} HTTP/1.1", "Host: x", f"Content-Type: {kind}", *fields, "", "")
+    return "\r\n".join(lines).encode()
+
+
+def put(*fields: str) -> bytes:
+    """Begin a request whose body is a picture."""
+    return head("PUT /raw", "image/png", *fields)
 
 
 def test_a_client_that_vanishes_half_way_leaves_the_site_at_work_and_no_file_open(
     site: str, known: Path, unknown: Path
 ) -> None:
     content = known.read_bytes()
-    head = b"PUT /raw HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n"
     buffers = httpx.get(site).headers.get("server") == "waitress"  # it begins when all is there
     for _ in range(3):
         with connection(site) as client:
-            client.sendall(head % len(content) + content[: len(content) // 2])
-            assert buffers or becomes(lambda: bool(spooled()))
+            client.sendall(put(f"Content-Length: {len(content)}") + content[: len(content) // 2])
+            if not buffers:
+                wait_for(lambda: bool(spooled()), 10)
+        wait_for(lambda: not spooled(), 60)  # or the next client's file might be this one's
     answer = httpx.post(site, files={"picture": unknown.read_bytes()}, timeout=60)
     assert answer.status_code == 201
-    assert becomes(lambda: not spooled())
-
-
-def becomes(true: Callable[[], bool]) -> bool:
-    """Wait for what another process does by itself."""
-    deadline = time.monotonic() + 10
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return true()
+    wait_for(lambda: not spooled(), 10)
 
 
 def spooled() -> list[str]:
     """Name the unlinked temporary files that the servers of these tests have open."""
     found = []
-    for process in psutil.Process().children(recursive=True):
+    for process in family():
         with suppress(OSError):  # it has just ended
-            links = [each.readlink() for each in Path(f"/proc/{process.pid}/fd").iterdir()]
-            found += [str(each) for each in links if str(each).endswith("(deleted)")]
+            found += opened(process.pid)
     named = tuple(f"{tempfile.gettempdir()}/{begin}" for begin in ("#", "tmp"))  # O_TMPFILE or not
-    return [each for each in found if each.startswith(named)]
+    return [each for each in found if each.startswith(named) and each.endswith("(deleted)")]
 
 
 def connection(site: str) -> socket.socket:
@@ -133,10 +143,8 @@ def test_a_client_that_waits_to_be_asked_for_the_body_is_asked(
     for file, status in ((known, b"403"), (unknown, b"201")):
         content = file.read_bytes()
         with connection(site) as client:
-            client.sendall(
-                b"PUT /raw HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nConnection: close\r\n"
-                b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(content)
-            )
+            expects = ("Expect: 100-continue", f"Content-Length: {len(content)}")
+            client.sendall(put("Connection: close", *expects))
             assert client.recv(25).startswith(b"HTTP/1.1 100 ")
             client.sendall(content)
             assert statuses(client)[-1] == status
@@ -149,12 +157,9 @@ def test_trailers_behind_a_chunked_body_are_no_part_of_it(
     for file, status in ((known, b"403"), (unknown, b"201")):
         content = file.read_bytes()
         with connection(site) as client:
-            client.sendall(
-                b"PUT /raw HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nConnection: close\r\n"
-                b"Transfer-Encoding: chunked\r\nTrailer: X-Checksum\r\n\r\n"
-                + b"%x\r\n%s\r\n0\r\nX-Checksum: 1\r\n\r\n"
-                % (len(content), content)
-            )
+            trailed = ("Transfer-Encoding: chunked", "Trailer: X-Checksum")
+            body = b"%x\r\n%s\r\n0\r\nX-Checksum: 1\r\n\r\n" % (len(content), content)
+            client.sendall(put("Connection: close", *trailed) + body)
             assert statuses(client) == [status]
 
 
@@ -163,64 +168,48 @@ def test_a_form_that_dribbles_in_is_judged_when_it_is_there(site: str, known: Pa
     body = form(field_part(b"x" * 100), file_part(content))
     with connection(site) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        head = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: {MULTIPART}\r\nConnection: close\r\n"
-        client.sendall(head.encode() + b"Content-Length: %d\r\n\r\n" % len(body))
+        fields = ("Connection: close", f"Content-Length: {len(body)}")
+        client.sendall(head("POST /", MULTIPART, *fields))
         for place in range(300):
             client.sendall(body[place : place + 1])
         client.sendall(body[300:])
         assert statuses(client) == [b"403"]
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@needs_curl
 def test_hypercorn_does_the_same_over_http_2(program: Program, known: Path, unknown: Path) -> None:
     answers = []
     with served(SERVERS["hypercorn"], program) as address:
         for file in (known, unknown):
             for more in (["-F", f"picture=@{file}", address], ["-T", file, f"{address}/raw"]):
-                done = subprocess.run(
-                    [
-                        *("curl", "-s", "--http2-prior-knowledge", "-H", "Expect:"),
-                        *("-o", "/dev/null", "-w", "%{http_version} %{http_code}", *more),
-                    ],
-                    capture_output=True,
-                    text=True,
-                    timeout=60,
-                    check=True,
-                )
-                answers.append(done.stdout)
+                answers.append(curl("--http2-prior-knowledge", "-H", "Expect:", *more))
     assert answers == ["2 403", "2 403", "2 201", "2 201"]
 
 
 def test_pipelined_requests_are_answered_one_by_one(site: str, known: Path, unknown: Path) -> None:
     """Answers come in the order of the requests (RFC 9112, 9.3.2)."""
     requests = b"".join(
-        b"PUT /raw HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: "
-        + str(len(file.read_bytes())).encode()
-        + b"\r\n"
-        + last
-        + b"\r\n"
-        + file.read_bytes()
-        for file, last in ((unknown, b""), (known, b"Connection: close\r\n"))
+        put(f"Content-Length: {file.stat().st_size}", *last) + file.read_bytes()
+        for file, *last in ((unknown,), (known, "Connection: close"))
     )
     with connection(site) as client:
         client.sendall(requests)
         assert statuses(client) == [b"201", b"403"]
 
 
-def test_the_site_on_fastapi_decides_itself(program: Program, known: Path, unknown: Path) -> None:
-    with served(["uvicorn", "--port", "{port}", "fastapi_site:app"], program) as address:
-        answers = [
-            httpx.post(address, files={"picture": each.read_bytes()}, timeout=60).status_code
-            for each in (known, unknown)
-        ]
-    assert answers == [403, 201]
+OTHERS = {
+    "FastAPI, where the site decides itself": ["uvicorn", "--port", "{port}", "fastapi_site:app"],
+    "Django": [
+        *("gunicorn", "--bind", "127.0.0.1:{port}", "--preload", "django_site:application")
+    ],
+}
 
 
-def test_the_site_on_django_refuses_and_stores(
-    program: Program, known: Path, unknown: Path
+@pytest.mark.parametrize("server", OTHERS)
+def test_sites_on_other_frameworks_refuse_and_store(
+    server: str, program: Program, known: Path, unknown: Path
 ) -> None:
-    gunicorn = ["gunicorn", "--bind", "127.0.0.1:{port}", "--preload", "django_site:application"]
-    with served(gunicorn, program) as address:
+    with served(OTHERS[server], program) as address:
         answers = [
             httpx.post(address, files={"picture": each.read_bytes()}, timeout=60).status_code
             for each in (known, unknown)

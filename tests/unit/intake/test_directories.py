@@ -9,12 +9,12 @@ from hashwacht.intake.directories import Directories, Directory
 
 def tree(*paths: bytes) -> Directories:
     """Watch these directories below /srv, the outer ones first."""
-    made = Directories(b"/srv", 1, 0)
+    made = Directories(b"/srv", Directory(1, 0, 1))
     for number, path in enumerate(paths, 2):
         above, _, name = path.rpartition(b"/")
         parent = made.find(above)
         assert parent is not None
-        made.put(parent, name, number, number)
+        made.put(parent, name, Directory(number, number, number))
     return made
 
 
@@ -29,21 +29,21 @@ def test_a_rename_moves_everything_below() -> None:
     deep = at(made, b"/srv/a/b/c")
     made.take_off(at(made, b"/srv/a/b"))
     assert made.path(deep) is None
-    assert made.put(at(made, b"/srv/z"), b"y", 3, 9) is None
+    assert made.put(at(made, b"/srv/z"), b"y", Directory(3, 9, 3)) is at(made, b"/srv/z/y")
     assert made.path(deep, b"file") == b"/srv/z/y/c/file"
     assert not made.adrift()
 
 
 def test_a_directory_is_never_below_itself() -> None:
     made = tree(b"/srv/a", b"/srv/a/b")
-    assert made.put(at(made, b"/srv/a/b"), b"loop", 2, 9) is None
-    assert made.put(at(made, b"/srv/a/b"), b"root", 1, 9) is None
+    assert made.put(at(made, b"/srv/a/b"), b"loop", Directory(2, 9, 2)) is None
+    assert made.put(at(made, b"/srv/a/b"), b"root", Directory(1, 9, 1)) is None
     assert made.path(at(made, b"/srv/a/b")) == b"/srv/a/b"
 
 
 def test_the_root_of_all_has_plain_paths() -> None:
-    made = Directories(b"/", 1, 0)
-    made.put(made.root, b"a", 2, 0)
+    made = Directories(b"/", Directory(1, 0, 1))
+    made.put(made.root, b"a", Directory(2, 0, 2))
     assert made.path(made.root) == b"/"
     assert made.path(made.root, b"x") == b"/x"
     assert made.path(at(made, b"/a"), b"x") == b"/a/x"
@@ -56,7 +56,7 @@ class Model(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.real = Directories(b"/srv", 1, 0)
+        self.real = Directories(b"/srv", Directory(1, 0, 1))
         self.above: dict[int, tuple[int, bytes] | None] = {}
         self.next = 2
 
@@ -93,7 +93,7 @@ class Model(RuleBasedStateMachine):
         above = self.pick(number)
         parent = self.real.get(above)
         assert parent is not None
-        assert self.real.put(parent, name, self.next, 0) is not None
+        assert self.real.put(parent, name, Directory(self.next, 0, 0)) is not None
         self.above[self.next] = None
         self.hang(self.next, above, name)
         self.next += 1
@@ -104,9 +104,11 @@ class Model(RuleBasedStateMachine):
         wd, above = self.pick(what, root=False), self.pick(where)
         parent = self.real.get(above)
         assert parent is not None
-        assert self.real.put(parent, name, wd, 0) is None
+        lay = self.above[wd]
+        given = self.real.put(parent, name, Directory(wd, 0, 0))
         if not self.is_above(wd, above):
             self.hang(wd, above, name)
+        assert given is (self.real.get(wd) if self.above[wd] != lay else None)
 
     @precondition(lambda self: self.above)
     @rule(what=st.integers(0, 50))
