@@ -14,6 +14,12 @@ from hashwacht.testing.program import Program
 
 EXAMPLES = Path(__file__).parents[3] / "plugins" / "examples"
 
+UVICORN = ("uvicorn", "--port", "{port}")
+HYPERCORN = ("hypercorn", "--bind", "127.0.0.1:{port}")
+WAITRESS = ("waitress", "--listen", "127.0.0.1:{port}")
+GUNICORN = ("gunicorn", "--bind", "127.0.0.1:{port}", "--preload")
+AIOHTTP = ("aiohttp.web", "-H", "127.0.0.1", "-P", "{port}")
+
 
 @contextmanager
 def served(arguments: Sequence[str], program: Program) -> Iterator[str]:

@@ -9,13 +9,12 @@ import os
 import random
 import threading
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
 from hashwacht import Checked, Checker, Outcome
 from hashwacht.handover.by_daemon import PATIENCE, SILENCE
 from hashwacht.testing.upload_daemon import UploadDaemon, known
-from hashwacht.testing.uploads import descriptors
+from hashwacht.testing.uploads import descriptors, opened
 from hashwacht.uploads import Circumstances
 
 KILLS = int(os.environ.get("HASHWACHT_KILLS", "3"))

@@ -9,14 +9,14 @@ import pytest
 
 from hashwacht.testing.browser import Browser, browser, lacking
 from hashwacht.testing.program import Program
-from hashwacht.testing.sites import served
+from hashwacht.testing.sites import AIOHTTP, UVICORN, WAITRESS, served
 
 SITES = {
-    "starlette": ["uvicorn", "--port", "{port}", "starlette_site:app"],
-    "fastapi": ["uvicorn", "--port", "{port}", "fastapi_site:app"],
-    "flask": ["waitress", "--listen", "127.0.0.1:{port}", "flask_site:app"],
-    "django": ["waitress", "--listen", "127.0.0.1:{port}", "django_site:application"],
-    "aiohttp": ["aiohttp.web", "-H", "127.0.0.1", "-P", "{port}", "aiohttp_site:site"],
+    "starlette": [*UVICORN, "starlette_site:app"],
+    "fastapi": [*UVICORN, "fastapi_site:app"],
+    "flask": [*WAITRESS, "flask_site:app"],
+    "django": [*WAITRESS, "django_site:application"],
+    "aiohttp": [*AIOHTTP, "aiohttp_site:site"],
 }
 REFUSED = {"django": "403 Forbidden"}
 

@@ -11,6 +11,7 @@ from hashwacht import Checked, Checker, Incoming, Outcome
 from hashwacht.testing.pictures import encode, photo
 from hashwacht.testing.program import Program
 from hashwacht.testing.storage import KNOWN, known_list
+from hashwacht.testing.uploads import opened
 
 TEXT = b"no picture\n" * 100_000
 

@@ -11,7 +11,7 @@ import pytest
 
 from hashwacht import Checker
 from hashwacht.testing.program import Program
-from hashwacht.testing.sites import served
+from hashwacht.testing.sites import HYPERCORN, served
 from hashwacht.testing.upload_forms import MULTIPART, cut, file_part, form
 from hashwacht.testing.uploads import KNOWN
 from hashwacht_plugins.asgi import HashwachtMiddleware
@@ -69,7 +69,7 @@ def test_hypercorn_with_trio_refuses_and_stores(
     program: Program, known: Path, unknown: Path
 ) -> None:
     program.environment["PYTHONPATH"] = os.environ.get("PYTHONPATH", "")
-    hypercorn = ["hypercorn", "-k", "trio", "--bind", "127.0.0.1:{port}", "starlette_site:app"]
+    hypercorn = [*HYPERCORN, "-k", "trio", "starlette_site:app"]
     with served(hypercorn, program) as address:
         answers = [
             httpx.post(address, files={"picture": each.read_bytes()}, timeout=60).status_code
