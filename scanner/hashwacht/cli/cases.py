@@ -11,7 +11,7 @@ from hashwacht.cli.cases_decide import close, release, restore
 from hashwacht.cli.cases_destroy import destroy
 from hashwacht.cli.command import Example, Group, command
 from hashwacht.cli.output import emit, line
-from hashwacht.cli.room import case_of, moment_option, opened_room, room, said
+from hashwacht.cli.room import case_command, case_of, moment_option, opened_room, room, said
 
 STATES = ("open", "released", "closed", "suppressed")
 
@@ -98,12 +98,9 @@ def show(names: tuple[str, ...], number: int) -> None:
                     line(text)
 
 
-@command(
+@case_command(
     Example('hashwacht cases note 7 "Reported to the police, file 123/26."', "Write it down."),
-    json=True,
-    name="note",
 )
-@click.argument("name", metavar="CASE")
 @click.argument("text", callback=said)
 def note(name: str, text: str) -> None:
     """Write a note about a case; it cannot be changed afterwards."""

@@ -10,10 +10,11 @@ import click
 
 from hashwacht.cli.call import this_call
 from hashwacht.cli.case_outcome import tell_case, tell_outcomes
-from hashwacht.cli.command import Example, command
+from hashwacht.cli.command import Example
 from hashwacht.cli.identity import identity_option, no_identity, read_identities
 from hashwacht.cli.output import line
 from hashwacht.cli.room import (
+    case_command,
     case_of,
     chosen_places,
     parents_option,
@@ -24,16 +25,13 @@ from hashwacht.cli.room import (
 from hashwacht.errors import ExitCode, UsageError
 
 
-@command(
+@case_command(
     Example("hashwacht cases restore 7 --identity key.txt", "Put its sealed files back."),
     Example(
         "hashwacht cases restore 7 --place 2 --identity key.txt --to /root/evidence/7-2.jpg",
         "Put one of them elsewhere.",
     ),
-    json=True,
-    name="restore",
 )
-@click.argument("name", metavar="CASE")
 @place_option()
 @identity_option()
 @click.option(
@@ -78,15 +76,12 @@ def restore(
         return tell_outcomes(case, (desk.restore(place, wish) for place in places))
 
 
-@command(
+@case_command(
     Example(
         'hashwacht cases release 7 --reason "A logo; the list was wrong." --identity key.txt',
         "Give everything back, and leave that content alone.",
     ),
-    json=True,
-    name="release",
 )
-@click.argument("name", metavar="CASE")
 @reason_option()
 @identity_option()
 @click.option("--keep-sealed", is_flag=True, help="Leave sealed files in the vault.")
@@ -114,12 +109,9 @@ def release(
         return ended
 
 
-@command(
+@case_command(
     Example('hashwacht cases close 7 --reason "The customer has removed it."', "Deal with it."),
-    json=True,
-    name="close",
 )
-@click.argument("name", metavar="CASE")
 @reason_option()
 def close(name: str, reason: str) -> None:
     """Say that a case is dealt with; nothing is done to its files.

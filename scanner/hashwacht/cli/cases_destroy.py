@@ -10,10 +10,17 @@ import click
 
 from hashwacht.cli.call import this_call
 from hashwacht.cli.case_outcome import tell_outcomes
-from hashwacht.cli.command import Example, command
+from hashwacht.cli.command import Example
 from hashwacht.cli.figures import many, moment
 from hashwacht.cli.output import line
-from hashwacht.cli.room import case_of, chosen_places, place_option, reason_option, room
+from hashwacht.cli.room import (
+    case_command,
+    case_of,
+    chosen_places,
+    place_option,
+    reason_option,
+    room,
+)
 from hashwacht.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -21,15 +28,12 @@ if TYPE_CHECKING:
     from hashwacht.state.places import Place
 
 
-@command(
+@case_command(
     Example(
         'hashwacht cases destroy 7 --reason "Kept for 180 days, police file 123/26 is closed."',
         "Destroy its sealed files; asks first.",
     ),
-    json=True,
-    name="destroy",
 )
-@click.argument("name", metavar="CASE")
 @reason_option()
 @place_option()
 @click.option("--yes", is_flag=True, help="Do not ask.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hashwacht.cli.call import this_call
+from hashwacht.cli.command import Command, Example, command
 from hashwacht.errors import UsageError
 from hashwacht.settings.units import read_duration
 
@@ -66,6 +67,15 @@ def room() -> Iterator[Workroom]:
                 "there is no case yet", advice="`hashwacht daemon` opens one for each match."
             )
         yield found
+
+
+def case_command(*examples: Example) -> Callable[[Callable[..., Any]], Command]:
+    """Make a function into a command for one case, whose *name* is the first argument."""
+
+    def made(function: Callable[..., Any]) -> Command:
+        return command(*examples, json=True)(click.argument("name", metavar="CASE")(function))
+
+    return made
 
 
 def case_of(found: Workroom, name: str) -> Case:
