@@ -17,6 +17,18 @@ AsgiApp = Callable[..., Awaitable[None]]
 WsgiApp = Callable[..., Iterable[bytes]]
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a request says before its body."""
+
+    content_type: str
+    method: str = "POST"
+    path: str = "/upload"
+    query: str = ""
+    headers: Sequence[tuple[str, str]] = ()
+    client: tuple[str, int] = ("192.0.2.1", 4711)
+
+
 @dataclass
 class Outcome:
     """What came of one request: the answer, what the application had, and what it was told.
@@ -67,23 +79,23 @@ class AsgiDriver:
         chunks: Sequence[bytes],
         content_type: str = MULTIPART,
         *,
-        method: str = "POST",
-        path: str = "/upload",
-        query: str = "",
-        headers: Sequence[tuple[str, str]] = (),
         vanish: bool = False,
-        client: tuple[str, int] = ("192.0.2.1", 4711),
+        **more: Any,
     ) -> Outcome:
-        """Send one request; *vanish*: the client goes after the last chunk without an end."""
+        """Send one request; *more* as in Head.
+
+        *vanish*: the client goes after the last chunk without an end.
+        """
         self._now = now = Outcome()
-        given = [("content-type", content_type), *headers]
+        head = Head(content_type, **more)
+        given = [("content-type", head.content_type), *head.headers]
         scope = {
             "type": "http",
-            "method": method,
-            "path": path,
-            "query_string": query.encode("latin-1"),
+            "method": head.method,
+            "path": head.path,
+            "query_string": head.query.encode("latin-1"),
             "headers": [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in given],
-            "client": client,
+            "client": head.client,
         }
         left = list(chunks)
 
@@ -165,34 +177,34 @@ class WsgiDriver:
         chunks: Sequence[bytes],
         content_type: str = MULTIPART,
         *,
-        method: str = "POST",
-        path: str = "/upload",
-        query: str = "",
-        headers: Sequence[tuple[str, str]] = (),
         length: int | str | None = -1,
-        client: tuple[str, int] = ("192.0.2.1", 4711),
+        **more: Any,
     ) -> Outcome:
-        """Send one request; *length* is the declared one: -1 the true one, None chunked."""
+        """Send one request; *more* as in Head.
+
+        *length* is the declared one: -1 the true one, None chunked.
+        """
         self._now = now = Outcome()
+        head = Head(content_type, **more)
         environ: dict[str, Any] = {
-            "REQUEST_METHOD": method,
-            "PATH_INFO": path,
-            "QUERY_STRING": query,
-            "CONTENT_TYPE": content_type,
-            "REMOTE_ADDR": client[0],
-            "REMOTE_PORT": str(client[1]),
+            "REQUEST_METHOD": head.method,
+            "PATH_INFO": head.path,
+            "QUERY_STRING": head.query,
+            "CONTENT_TYPE": head.content_type,
+            "REMOTE_ADDR": head.client[0],
+            "REMOTE_PORT": str(head.client[1]),
             "wsgi.input": ChunkedInput(chunks),
         }
-        environ |= {"HTTP_" + n.upper().replace("-", "_"): v for n, v in headers}
+        environ |= {"HTTP_" + n.upper().replace("-", "_"): v for n, v in head.headers}
         if length is None:
             environ["wsgi.input_terminated"] = True
         else:
             environ["CONTENT_LENGTH"] = str(sum(map(len, chunks)) if length == -1 else length)
 
-        def start_response(status: str, head: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        def start_response(status: str, fields: list[tuple[str, str]], exc_info: Any = None) -> Any:
             assert exc_info is None or not now.body
             now.status = int(status.split(maxsplit=1)[0])
-            now.headers = {n.lower(): v for n, v in head}
+            now.headers = {n.lower(): v for n, v in fields}
 
         _read(self._app(environ, start_response), now)
         return now
