@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,9 @@ sys.addaudithook(die)
 seal(vault, Path(sys.argv[3]))
 """
 
+Step = tuple[str, str]
+Crash = Callable[[Step], Path]
+
 TAKEN = ("open", "content.age")
 """The step after the file was moved and its mode set to 0."""
 SEALED = ("os.remove", "b'")
@@ -49,23 +53,32 @@ def picture(site: Path) -> Path:
     return path
 
 
-def crash(tmp_path: Path, keys: KeyPair, path: Path, step: tuple[str, str]) -> Path:
-    """Have a process killed while it takes *path*; gives the holding directory."""
-    arguments = [str(tmp_path / "vault"), keys.public, str(path), *step]
-    done = subprocess.run([sys.executable, "-c", CRASH, *arguments], check=False)
-    assert done.returncode == -9
-    assert not path.exists()
-    [holding] = path.parent.glob(".hashwacht-*")
-    [inside] = holding.iterdir()
-    assert inside.stat().st_mode & 0o7777 == 0
-    return holding
+@pytest.fixture(params=[TAKEN, SEALED], ids=["taken", "sealed"])
+def step(request: pytest.FixtureRequest) -> Step:
+    made: Step = request.param
+    return made
 
 
-def test_what_was_half_taken_is_back(
-    tmp_path: Path, keys: KeyPair, vault: Vault, picture: Path
-) -> None:
+@pytest.fixture
+def crash(tmp_path: Path, keys: KeyPair, picture: Path) -> Crash:
+    """Give a way to kill a process that takes the picture; it gives the holding directory."""
+
+    def at(step: Step) -> Path:
+        arguments = [str(tmp_path / "vault"), keys.public, str(picture), *step]
+        done = subprocess.run([sys.executable, "-c", CRASH, *arguments], check=False)
+        assert done.returncode == -9
+        assert not picture.exists()
+        [holding] = picture.parent.glob(".hashwacht-*")
+        [inside] = holding.iterdir()
+        assert inside.stat().st_mode & 0o7777 == 0
+        return holding
+
+    return at
+
+
+def test_what_was_half_taken_is_back(vault: Vault, picture: Path, crash: Crash) -> None:
     before = Look.at(picture)
-    crash(tmp_path, keys, picture, TAKEN)
+    crash(TAKEN)
     [finding] = vault.verify()
     assert finding.fault is Fault.UNFINISHED
     [recovered] = vault.recover()
@@ -78,10 +91,10 @@ def test_what_was_half_taken_is_back(
 
 
 def test_what_was_sealed_is_removed(
-    tmp_path: Path, keys: KeyPair, vault: Vault, picture: Path
+    keys: KeyPair, vault: Vault, picture: Path, crash: Crash
 ) -> None:
     before = Look.at(picture)
-    crash(tmp_path, keys, picture, SEALED)
+    crash(SEALED)
     [recovered] = vault.recover()
     assert recovered.outcome is Outcome.SEALED
     assert names(picture.parent) == []
@@ -91,10 +104,10 @@ def test_what_was_sealed_is_removed(
 
 
 def test_restoring_settles_what_was_interrupted_before(
-    tmp_path: Path, keys: KeyPair, vault: Vault, picture: Path
+    keys: KeyPair, vault: Vault, picture: Path, crash: Crash
 ) -> None:
     before = Look.at(picture)
-    crash(tmp_path, keys, picture, SEALED)
+    crash(SEALED)
     [record] = vault.records()
     assert isinstance(vault.restore(record.id, [keys.secret], who="me"), Restored)
     assert Look.at(picture) == before
@@ -103,9 +116,9 @@ def test_restoring_settles_what_was_interrupted_before(
 
 
 def test_asking_again_with_the_same_id_begins_anew(
-    tmp_path: Path, keys: KeyPair, vault: Vault, picture: Path
+    vault: Vault, picture: Path, crash: Crash
 ) -> None:
-    crash(tmp_path, keys, picture, TAKEN)
+    crash(TAKEN)
     [record] = vault.records()
     destroyed = vault.destroy(record.id, who="me")
     assert isinstance(destroyed, Refusal)
@@ -117,12 +130,11 @@ def test_asking_again_with_the_same_id_begins_anew(
     assert [each.state for each in vault.records()] == [State.SEALED]
 
 
-@pytest.mark.parametrize("step", [TAKEN, SEALED])
 def test_it_is_found_under_whatever_name_its_owner_gave_the_directory(
-    tmp_path: Path, keys: KeyPair, vault: Vault, picture: Path, step: tuple[str, str]
+    vault: Vault, picture: Path, step: Step, crash: Crash
 ) -> None:
     before = Look.at(picture)
-    holding = crash(tmp_path, keys, picture, step)
+    holding = crash(step)
     holding.rename(holding.with_name("what is this"))
     for number in range(5):
         (picture.parent / f"directory{number}").mkdir()
@@ -136,12 +148,9 @@ def test_it_is_found_under_whatever_name_its_owner_gave_the_directory(
     assert not (picture.parent / "what is this").exists()
 
 
-@pytest.mark.parametrize("step", [TAKEN, SEALED])
-def test_a_decoy_is_not_taken_for_it(
-    tmp_path: Path, keys: KeyPair, vault: Vault, picture: Path, step: tuple[str, str]
-) -> None:
+def test_a_decoy_is_not_taken_for_it(vault: Vault, picture: Path, step: Step, crash: Crash) -> None:
     before = Look.at(picture)
-    holding = crash(tmp_path, keys, picture, step)
+    holding = crash(step)
     [inside] = holding.iterdir()
     holding.rename(holding.with_name("away"))
     holding.mkdir()
@@ -158,10 +167,10 @@ def test_a_decoy_is_not_taken_for_it(
 
 
 def test_a_name_that_is_taken_meanwhile_is_left_to_its_new_file(
-    tmp_path: Path, keys: KeyPair, vault: Vault, picture: Path
+    vault: Vault, picture: Path, crash: Crash
 ) -> None:
     before = Look.at(picture)
-    crash(tmp_path, keys, picture, TAKEN)
+    crash(TAKEN)
     picture.write_bytes(b"uploaded again")
     [recovered] = vault.recover()
     assert recovered.outcome is Outcome.BACK
@@ -171,12 +180,11 @@ def test_a_name_that_is_taken_meanwhile_is_left_to_its_new_file(
     assert picture.read_bytes() == b"uploaded again"
 
 
-@pytest.mark.parametrize("step", [TAKEN, SEALED])
 def test_a_directory_that_got_another_name_is_found_beside(
-    tmp_path: Path, keys: KeyPair, vault: Vault, picture: Path, step: tuple[str, str]
+    tmp_path: Path, vault: Vault, picture: Path, step: Step, crash: Crash
 ) -> None:
     before = Look.at(picture)
-    crash(tmp_path, keys, picture, step)
+    crash(step)
     moved = picture.parent.rename(tmp_path / "moved")
     picture.parent.mkdir()
     [recovered] = vault.recover()
@@ -189,11 +197,10 @@ def test_a_directory_that_got_another_name_is_found_beside(
     assert names(picture.parent) == []
 
 
-@pytest.mark.parametrize("step", [TAKEN, SEALED])
 def test_a_directory_that_was_moved_away_is_waited_for(
-    tmp_path: Path, keys: KeyPair, picture: Path, step: tuple[str, str]
+    tmp_path: Path, picture: Path, step: Step, crash: Crash
 ) -> None:
-    crash(tmp_path, keys, picture, step)
+    crash(step)
     (tmp_path / "far").mkdir()
     moved = picture.parent.rename(tmp_path / "far/moved")
     now = 1e9
@@ -211,12 +218,11 @@ def test_a_directory_that_was_moved_away_is_waited_for(
     assert names(picture.parent) == (["picture"] if step == TAKEN else [])
 
 
-@pytest.mark.parametrize("step", [TAKEN, SEALED])
 def test_what_is_gone_for_good_is_given_up_by_a_person(
-    tmp_path: Path, keys: KeyPair, picture: Path, step: tuple[str, str]
+    tmp_path: Path, picture: Path, step: Step, crash: Crash
 ) -> None:
     """An administrator has removed the whole account after the crash."""
-    crash(tmp_path, keys, picture, step)
+    crash(step)
     shutil.rmtree(picture.parent)
     vault = Vault(tmp_path / "vault")
     [recovered] = vault.recover()
@@ -232,10 +238,10 @@ def test_what_is_gone_for_good_is_given_up_by_a_person(
 
 
 def test_what_can_be_found_is_not_given_up(
-    tmp_path: Path, keys: KeyPair, vault: Vault, picture: Path
+    tmp_path: Path, vault: Vault, picture: Path, crash: Crash
 ) -> None:
     before = Look.at(picture)
-    crash(tmp_path, keys, picture, TAKEN)
+    crash(TAKEN)
     [record] = vault.records()
     settled = vault.give_up(record.id)
     assert not isinstance(settled, Refusal)
@@ -245,9 +251,9 @@ def test_what_can_be_found_is_not_given_up(
 
 
 def test_what_another_process_works_on_is_left_to_it(
-    tmp_path: Path, keys: KeyPair, vault: Vault, picture: Path
+    tmp_path: Path, vault: Vault, crash: Crash
 ) -> None:
-    crash(tmp_path, keys, picture, TAKEN)
+    crash(TAKEN)
     [record] = vault.records()
     claim = Claim.take(tmp_path / "vault/open" / record.id)
     assert claim is not None
@@ -294,9 +300,9 @@ def test_whoever_was_killed_before_restoring_did_not_disturb_anything(
 
 
 def test_an_original_that_is_out_of_sight_is_looked_for_even_after_destroying(
-    tmp_path: Path, keys: KeyPair, picture: Path
+    tmp_path: Path, picture: Path, crash: Crash
 ) -> None:
-    crash(tmp_path, keys, picture, SEALED)
+    crash(SEALED)
     (tmp_path / "far").mkdir()
     moved = picture.parent.rename(tmp_path / "far/moved")
     [record] = Vault(tmp_path / "vault").records()
@@ -312,10 +318,10 @@ def test_an_original_that_is_out_of_sight_is_looked_for_even_after_destroying(
 
 
 def test_our_own_directory_is_known_as_such_while_it_is_needed(
-    tmp_path: Path, keys: KeyPair, vault: Vault, picture: Path
+    vault: Vault, picture: Path, crash: Crash
 ) -> None:
     fd, key = judge(picture)
-    holding = crash(tmp_path, keys, picture, TAKEN)
+    holding = crash(TAKEN)
     [inside] = holding.iterdir()
     assert vault.holds(bytes(inside))
     refusal = vault.quarantine(fd, bytes(inside), key, {})
