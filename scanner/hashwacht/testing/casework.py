@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from hashwacht.act.vault import Vault
 from hashwacht.casework.acting import FileHands
 from hashwacht.casework.book import Book
 from hashwacht.casework.casework import Casework
+from hashwacht.casework.desk import Desk
 from hashwacht.casework.found import Found
 from hashwacht.casework.hands import Hands
 from hashwacht.casework.turn import FILE_NAME as TURN_NAME
@@ -70,15 +72,19 @@ class Office:
         self.store = Store.open(state)
         self.audit = AuditLog(state / AUDIT_NAME)
         self.uploads = Uploads(state / "uploads")
-        self.vault = Vault(state / "quarantine", (self.keys.public,), self.clock)
         self.held = Hold(state / "holds", HoldKind.MODE)
-        self.hands = self.wrap(FileHands(self.vault, self.held))
         self.turn = Turn(state / TURN_NAME)
         self.book = Book(
             self.store, self.audit, self.notices.append, self.uploads, self.clock, "daemon"
         )
-        self.casework = self.with_root(self.root)
+        self.seal_for(self.keys.public)
         return self
+
+    def seal_for(self, *recipients: str) -> None:
+        """Seal for these public keys from now on; none: nothing can be sealed."""
+        self.vault = Vault(self.home / "state" / "quarantine", recipients, self.clock)
+        self.hands = self.wrap(FileHands(self.vault, self.held))
+        self.casework = self.with_root(self.root)
 
     def with_root(self, root: RootSettings) -> Casework:
         """Build it with another policy."""
@@ -119,6 +125,15 @@ class Office:
         """Settle as a recheck does: with what is stored, without a descriptor."""
         return self.casework.settle(replace(found, path=path, fd=None, verdict=verdict))
 
+    def retry(self, after: float = 0, *, root: RootSettings | None = None) -> None:
+        """Do what is due when so many seconds have gone by, with another policy if one is given."""
+        self.clock.now += after
+        (self.with_root(root) if root else self.casework).retry(self.clock.now)
+
+    def desk(self) -> Desk:
+        """Give the desk at which people decide."""
+        return Desk(self.book, self.hands, self.turn)
+
     @contextmanager
     def busy(self, path: bytes) -> Iterator[None]:
         """Have another process hold or release a file at this moment."""
@@ -152,6 +167,11 @@ def at(path: bytes) -> Path:
     return Path(os.fsdecode(path))
 
 
+def mode(path: bytes) -> int:
+    """Give the permissions of a file."""
+    return stat.S_IMODE(at(path).stat().st_mode)
+
+
 def match(*signals: Signal, known_good: Iterable[Match] = ()) -> Verdict:
     """Make the verdict that a list knows these signals."""
     found = tuple(Match("hashlist", each, 0, "csam", "police", "17") for each in signals)
@@ -159,3 +179,8 @@ def match(*signals: Signal, known_good: Iterable[Match] = ()) -> Verdict:
     if good:
         return Verdict(Outcome.NO_MATCH, suppressed=found, suppressed_by=good)
     return Verdict(Outcome.MATCH, found)
+
+
+NEAR = match(Signal("pdq", "0" * 64, 100))
+NOWHERE = FileId(0, 0, 0, 0, 0)
+"""What the daemon says of a path that its own table of files has lost sight of."""

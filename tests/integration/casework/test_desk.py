@@ -16,7 +16,7 @@ from hashwacht.testing.casework import HOLD, Office, at
 
 @pytest.fixture
 def desk(office: Office) -> Desk:
-    return Desk(office.book, office.hands, office.turn)
+    return office.desk()
 
 
 def test_a_file_that_was_restored_elsewhere_still_says_where_it_was_found(

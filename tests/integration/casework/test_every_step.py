@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from hashwacht.act.age import KeyPair, make_key_pair
-from hashwacht.casework.desk import Desk
 from hashwacht.casework.hands import Hands, Wish
 from hashwacht.notice import NoticeKind
 from hashwacht.policy import Action
@@ -81,7 +80,7 @@ def test_an_action(tmp_path: Path, keys: KeyPair, act: str, when: str, again: st
         assert place.state is PlaceState.PENDING
         if again == "settle" and at(path).exists():
             office.settle(path, root=root)
-        office.with_root(root).retry(office.clock.now)
+        office.retry(root=root)
         (place,) = office.places()
         assert place.state is (PlaceState.HELD if act == "hold" else PlaceState.QUARANTINED)
         assert at(path).exists() == (act == "hold")
@@ -122,7 +121,7 @@ def test_a_file_that_got_the_number_of_a_held_one_is_not_taken_for_it(
             pytest.skip("this file system does not use the number again")
     killed(tmp_path, keys, ("hold", "before"), lambda office: office.settle(path, root=HOLD))
     with opened(tmp_path, keys) as office:
-        office.with_root(HOLD).retry(office.clock.now)
+        office.retry(root=HOLD)
         assert at(path).stat().st_mode & 0o777 == 0
 
 
@@ -143,12 +142,12 @@ def test_what_cannot_be_settled_after_a_crash_is_told_once(tmp_path: Path, keys:
         (tmp_path / "far").mkdir()
         moved = office.files.rename(tmp_path / "far/files")
         for _ in range(3):
-            office.casework.retry(office.clock.now)
+            office.retry()
             office.clock.now += 601
         (notice,) = [each for each in office.notices if each.kind is NoticeKind.TROUBLE]
         assert str(at(path).parent) in notice.summary
         moved.rename(office.files)
-        office.casework.retry(office.clock.now)
+        office.retry()
         assert at(path).read_bytes() == b"known"
 
 
@@ -159,7 +158,7 @@ def test_restoring(tmp_path: Path, keys: KeyPair, when: str) -> None:
         office.settle(path)
     killed(tmp_path, keys, ("restore", when), lambda office: restore(office, keys))
     with opened(tmp_path, keys) as office:
-        office.casework.retry(office.clock.now)
+        office.retry()
         (place,) = office.places()
         back = when == "after"
         assert place.state is (PlaceState.RESTORED if back else PlaceState.QUARANTINED)
@@ -180,7 +179,7 @@ def test_restoring_elsewhere(tmp_path: Path, keys: KeyPair, when: str) -> None:
     elsewhere = bytes(tmp_path / "elsewhere.png")
     killed(tmp_path, keys, ("restore", when), lambda office: restore(office, keys, elsewhere))
     with opened(tmp_path, keys) as office:
-        office.casework.retry(office.clock.now)
+        office.retry()
         (place,) = office.places()
         back = when == "after"
         assert place.state is (PlaceState.RESTORED if back else PlaceState.QUARANTINED)
@@ -197,7 +196,7 @@ def test_destroying(tmp_path: Path, keys: KeyPair, when: str) -> None:
         office.settle(office.file("a.png"))
     killed(tmp_path, keys, ("destroy", when), destroy)
     with opened(tmp_path, keys) as office:
-        office.casework.retry(office.clock.now)
+        office.retry()
         (place,) = office.places()
         gone = when == "after"
         assert place.state is (PlaceState.DESTROYED if gone else PlaceState.QUARANTINED)
@@ -221,8 +220,8 @@ def test_what_a_crash_left_at_the_place_of_a_restoring_is_not_lost_sight_of(
     with opened(tmp_path, keys) as office:
         other, case = office.store.cases.latest(9)
         (place,) = office.store.places.of(case.key)
-        assert desk(office).restore(place, Wish("why", (keys.secret,))).problem is None
-        office.casework.retry(office.clock.now)
+        assert office.desk().restore(place, Wish("why", (keys.secret,))).problem is None
+        office.retry()
         (interrupted,) = office.store.places.of(other.key)
         assert interrupted.state is PlaceState.QUARANTINED
 
@@ -240,15 +239,11 @@ def test_a_new_file_at_the_path_does_not_hide_what_was_sealed(
         assert len({place.vault for place in office.places()}) == 2
 
 
-def desk(office: Office) -> Desk:
-    return Desk(office.book, office.hands, office.turn)
-
-
 def restore(office: Office, keys: KeyPair, to: bytes | None = None) -> Any:
     (place,) = office.places()
-    return desk(office).restore(place, Wish("why", (keys.secret,), to))
+    return office.desk().restore(place, Wish("why", (keys.secret,), to))
 
 
 def destroy(office: Office) -> Any:
     (place,) = office.places()
-    return desk(office).destroy(place, "why")
+    return office.desk().destroy(place, "why")

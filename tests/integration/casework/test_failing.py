@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import stat
 import subprocess
 from collections.abc import Callable
 from functools import partial
@@ -14,20 +13,13 @@ import pytest
 from hashwacht.notice import NoticeKind
 from hashwacht.policy import Action
 from hashwacht.state.places import PlaceState
-from hashwacht.testing.casework import HOLD, NO_MATCH, UNANSWERED, Office, at, match
-from hashwacht.types import Signal
-
-NEAR = match(Signal("pdq", "0" * 64, 100))
-
-
-def mode(path: bytes) -> int:
-    return stat.S_IMODE(at(path).stat().st_mode)
+from hashwacht.testing.casework import HOLD, NEAR, NO_MATCH, UNANSWERED, Office, at, mode
 
 
 def test_what_cannot_be_sealed_is_held_told_and_tried_again_ever_more_seldom(
     office: Office,
 ) -> None:
-    office.vault._quarantine._recipients = ()
+    office.seal_for()
     path = office.file("a.png")
     before = mode(path)
     assert office.settle(path) is Action.HOLD
@@ -43,12 +35,11 @@ def test_what_cannot_be_sealed_is_held_told_and_tried_again_ever_more_seldom(
         office.casework.retry(place.due - 1)  # too early: nothing is tried
         assert office.places() == [place]
         office.clock.now = place.due
-        office.casework.retry(office.clock.now)
+        office.retry()
     assert pauses == [60, 120, 240, 480]
     assert len(office.notices) == 1
-    office.vault._quarantine._recipients = (office.keys.public,)
-    office.clock.now += 3600
-    office.casework.retry(office.clock.now)
+    office.seal_for(office.keys.public)
+    office.retry(3600)
     (place,) = office.places()
     assert (place.state, place.due) == (PlaceState.QUARANTINED, None)
     assert not at(path).exists()
@@ -59,14 +50,13 @@ def test_what_cannot_be_sealed_is_held_told_and_tried_again_ever_more_seldom(
 
 
 def test_what_can_be_neither_sealed_nor_held_is_told_and_tried_again(office: Office) -> None:
-    office.vault._quarantine._recipients = ()
+    office.seal_for()
     path = office.file("a.png")
     with office.busy(path):
         assert office.settle(path) is Action.OBSERVE
     (place,) = office.places()
     assert (place.state, place.counted) == (PlaceState.FAILED, None)
-    office.clock.now += 60
-    office.casework.retry(office.clock.now)
+    office.retry(60)
     (place,) = office.places()
     assert (place.state, place.counted) == (PlaceState.HELD, office.clock.now)
 
@@ -107,16 +97,15 @@ def test_a_file_that_is_mounted_upon_another_is_held_at_least(office: Office) ->
 
 
 def test_a_held_file_stays_held_while_sealing_it_fails(office: Office) -> None:
-    office.vault._quarantine._recipients = ()
+    office.seal_for()
     path = office.file("a.png")
     office.settle(path, UNANSWERED, root=HOLD)
     for _ in range(3):
         assert office.settle(path) is Action.HOLD
     assert mode(path) == 0
     assert office.acts().count("failed") == 1, "it is tried again when that is due, not before"
-    office.vault._quarantine._recipients = (office.keys.public,)
-    office.clock.now += 3600
-    office.casework.retry(office.clock.now)
+    office.seal_for(office.keys.public)
+    office.retry(3600)
     assert [place.state for place in office.places()] == [PlaceState.QUARANTINED]
 
 
@@ -128,23 +117,20 @@ def test_a_release_that_fails_is_tried_again_unless_it_matches_again(office: Off
     (place,) = office.places()
     assert (place.state, place.due) == (PlaceState.HELD, office.clock.now + 60)
     assert office.settle(path, NEAR) is Action.HOLD
-    office.clock.now += 3600
-    office.casework.retry(office.clock.now)
+    office.retry(3600)
     assert mode(path) == 0
     with office.busy(path):
         office.settle(path, NO_MATCH)
-    office.clock.now += 3600
-    office.casework.retry(office.clock.now)
+    office.retry(3600)
     assert mode(path) != 0
     assert [place.state for place in office.places()] == [PlaceState.RELEASED]
 
 
 def test_what_fails_and_is_gone_when_tried_again_is_gone(office: Office) -> None:
-    office.vault._quarantine._recipients = ()
+    office.seal_for()
     path = office.file("a.png")
     office.settle(path)
     at(path).unlink()
-    office.clock.now += 3600
-    office.casework.retry(office.clock.now)
+    office.retry(3600)
     (place,) = office.places()
     assert (place.state, place.due, place.counted) == (PlaceState.GONE, None, None)

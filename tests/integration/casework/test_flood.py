@@ -91,7 +91,7 @@ def test_what_waits_survives_a_restart(flooded: Office) -> None:
 
 def test_let_go_carries_out_what_waits_and_lifts_the_limit_for_a_window(flooded: Office) -> None:
     assert ruling(flooded).let_go(1, "it is real") == 3
-    flooded.casework.retry(flooded.clock.now)
+    flooded.retry()
     assert states(flooded) == {"quarantined": 5}
     for number in range(4):
         assert flooded.settle(flooded.file(f"new {number}.png")) is Action.QUARANTINE
@@ -116,10 +116,10 @@ def test_standing_down_drops_what_waits_until_it_is_recalled(flooded: Office) ->
     assert states(flooded) == {"observed": 3, "quarantined": 2}
     flooded.clock.now += 10 * flooded.guard.window
     assert flooded.settle(flooded.file("new.png")) is Action.OBSERVE
-    flooded.casework.retry(flooded.clock.now)
+    flooded.retry()
     assert states(flooded) == {"observed": 4, "quarantined": 2}
     assert ruling(flooded).recall(1, "the list is right") == 4
-    flooded.casework.retry(flooded.clock.now)
+    flooded.retry()
     assert states(flooded) == {"quarantined": 4, "waiting": 2}
 
 
@@ -147,7 +147,7 @@ def test_an_account_and_a_root_have_limits_of_their_own(tmp_path: Path) -> None:
     (flood,) = office.store.floods.latest(9)
     assert flood.subject.scope is Scope.ACCOUNT
     ruling(office).let_go(1, "a collection")
-    office.casework.retry(office.clock.now)
+    office.retry()
     actions = [
         office.settle(office.file(f"new {number}.png", b"other %d" % number)) for number in range(2)
     ]
@@ -169,11 +169,11 @@ def test_a_held_file_that_waits_to_be_sealed_stays_held(tmp_path: Path) -> None:
     for path in paths:
         office.settle(path, UNANSWERED, root=HOLD)
     assert [office.settle(path) for path in paths][2] is Action.HOLD
-    office.casework.retry(office.clock.now)
+    office.retry()
     assert states(office) == {"held": 1, "quarantined": 2}
     assert at(paths[2]).stat().st_mode & 0o777 == 0
     ruling(office).let_go(1, "it is real")
-    office.casework.retry(office.clock.now)
+    office.retry()
     assert states(office) == {"quarantined": 3}
 
 
@@ -187,7 +187,7 @@ def test_a_held_file_that_waited_to_be_sealed_is_sealed_after_a_recall(tmp_path:
     ruling(office).stand_down(1, "a logo was listed")
     office.clock.now += 61
     ruling(office).recall(1, "the list is right")
-    office.casework.retry(office.clock.now)
+    office.retry()
     assert states(office) == {"quarantined": 2}
 
 

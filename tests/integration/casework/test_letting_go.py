@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import os
-import stat
 from dataclasses import replace
 
 import pytest
 
-from hashwacht.casework.desk import Desk
 from hashwacht.casework.found import Found
 from hashwacht.casework.hands import Wish
 from hashwacht.notice import NoticeKind
 from hashwacht.policy import Action
 from hashwacht.settings import OnMatch, RootSettings
 from hashwacht.state.places import PlaceState
-from hashwacht.testing.casework import HOLD, NO_MATCH, OBSERVE, UNANSWERED, Office, at, match
-from hashwacht.types import FileId, Match, Signal, Verdict
-
-NEAR = match(Signal("pdq", "0" * 64, 100))
-NOWHERE = FileId(0, 0, 0, 0, 0)
-"""What the daemon says of a path that its own table of files has lost sight of."""
-
-
-def mode(path: bytes) -> int:
-    return stat.S_IMODE(at(path).stat().st_mode)
+from hashwacht.testing.casework import (
+    HOLD,
+    NEAR,
+    NO_MATCH,
+    NOWHERE,
+    OBSERVE,
+    UNANSWERED,
+    Office,
+    at,
+    match,
+    mode,
+)
+from hashwacht.types import Match, Signal, Verdict
 
 
 def stored(office: Office, path: bytes) -> Found:
@@ -34,10 +35,6 @@ def stored(office: Office, path: bytes) -> Found:
         return office.found(path, fd)
     finally:
         os.close(fd)
-
-
-def desk(office: Office) -> Desk:
-    return Desk(office.book, office.hands, office.turn)
 
 
 def test_a_recheck_releases_a_file_that_it_only_knows_by_its_path(office: Office) -> None:
@@ -73,37 +70,34 @@ def test_a_recheck_that_matches_again_does_not_hold_again_what_is_held(office: O
 def test_what_waits_held_to_be_sealed_is_released_when_another_copy_matches_no_more(
     office: Office,
 ) -> None:
-    office.vault._quarantine._recipients = ()
+    office.seal_for()
     path, copy = office.file("a.png"), office.file("b.png")
     before = mode(path)
     assert office.settle(path) is Action.HOLD
     office.settle(copy, NO_MATCH)
-    office.clock.now += 60
-    office.casework.retry(office.clock.now)
+    office.retry(60)
     assert mode(path) == before
     assert [place.state for place in office.places()] == [PlaceState.RELEASED]
 
 
 def test_a_policy_that_only_observes_by_now_stops_what_is_tried_again(office: Office) -> None:
-    office.vault._quarantine._recipients = ()
+    office.seal_for()
     office.held._ledger._directory.touch()  # so that it cannot be held either
     path = office.file("a.png")
     assert office.settle(path) is Action.OBSERVE
-    office.vault._quarantine._recipients = (office.keys.public,)
-    office.clock.now += 60
-    office.with_root(OBSERVE).retry(office.clock.now)
+    office.seal_for(office.keys.public)
+    office.retry(60, root=OBSERVE)
     assert at(path).exists()
     assert [(place.state, place.due) for place in office.places()] == [(PlaceState.OBSERVED, None)]
     assert office.acts()[-1] == "let-be"
 
 
 def test_a_policy_that_only_holds_by_now_does_not_seal_what_is_tried_again(office: Office) -> None:
-    office.vault._quarantine._recipients = ()
+    office.seal_for()
     path = office.file("a.png")
     assert office.settle(path) is Action.HOLD
-    office.vault._quarantine._recipients = (office.keys.public,)
-    office.clock.now += 60
-    office.with_root(HOLD).retry(office.clock.now)
+    office.seal_for(office.keys.public)
+    office.retry(60, root=HOLD)
     assert mode(path) == 0
     assert [(each.state, each.action) for each in office.places()] == [
         (PlaceState.HELD, Action.HOLD)
@@ -113,7 +107,7 @@ def test_a_policy_that_only_holds_by_now_does_not_seal_what_is_tried_again(offic
 def test_what_a_person_released_is_not_held_because_nobody_answers(office: Office) -> None:
     path = office.file("a.png")
     office.settle(path, root=HOLD)
-    list(desk(office).release(office.case(), Wish("a logo")))
+    list(office.desk().release(office.case(), Wish("a logo")))
     before = mode(path)
     assert office.settle(path, UNANSWERED, root=HOLD) is Action.ALLOW
     assert office.settle(office.file("b.png"), UNANSWERED, root=HOLD) is Action.ALLOW
@@ -125,11 +119,10 @@ def test_a_release_that_failed_is_not_forgotten_because_nobody_answers(office: O
     before = mode(path)
     office.settle(path, NEAR)
     with office.busy(path):
-        (outcome,) = desk(office).release(office.case(), Wish("a logo"))
+        (outcome,) = office.desk().release(office.case(), Wish("a logo"))
         assert outcome.problem is not None
     assert office.settle(path, UNANSWERED) is not Action.QUARANTINE
-    office.clock.now += 60
-    office.casework.retry(office.clock.now)
+    office.retry(60)
     assert mode(path) == before
 
 
@@ -174,12 +167,11 @@ def test_something_harmless_under_the_old_name_does_not_open_what_is_held(office
 
 
 def test_what_was_moved_away_from_a_place_that_is_tried_again_stays_held(office: Office) -> None:
-    office.vault._quarantine._recipients = ()
+    office.seal_for()
     path = office.file("a.png")
     assert office.settle(path) is Action.HOLD
     moved = bytes(at(path).rename(office.files / "b.png"))
-    office.clock.now += 60
-    office.casework.retry(office.clock.now)
+    office.retry(60)
     assert [place.state for place in office.places()] == [PlaceState.GONE]
     assert mode(moved) == 0
 
@@ -187,13 +179,12 @@ def test_what_was_moved_away_from_a_place_that_is_tried_again_stays_held(office:
 def test_a_held_file_that_is_written_anew_is_released_when_it_is_tried_again(
     office: Office,
 ) -> None:
-    office.vault._quarantine._recipients = ()
+    office.seal_for()
     path = office.file("a.png")
     before = mode(path)
     assert office.settle(path) is Action.HOLD
     office.file("a.png", b"harmless")  # by somebody who may
-    office.clock.now += 60
-    office.casework.retry(office.clock.now)
+    office.retry(60)
     assert mode(path) == before
 
 
@@ -205,8 +196,7 @@ def test_another_content_is_released_even_if_that_fails_at_first(office: Office)
     with office.busy(path):
         office.settle(path, NO_MATCH)
     assert mode(path) == 0
-    office.clock.now += 60
-    office.casework.retry(office.clock.now)
+    office.retry(60)
     assert mode(path) == before
 
 
@@ -219,8 +209,7 @@ def test_a_file_that_could_not_be_held_again_is_held_when_that_is_tried_again(
     with office.busy(path):
         office.settle(path, NEAR)
     assert mode(path) == 0o644
-    office.clock.now += 60
-    office.casework.retry(office.clock.now)
+    office.retry(60)
     assert mode(path) == 0
     assert [place.state for place in office.places()] == [PlaceState.HELD]
 
@@ -256,8 +245,8 @@ def test_a_policy_that_no_longer_holds_what_is_undetermined_releases_it(office: 
     before = mode(path)
     office.settle(path, UNANSWERED, root=HOLD)
     office.settle(other, NEAR)
-    office.with_root(HOLD).retry(office.clock.now)
+    office.retry(root=HOLD)
     assert mode(path) == 0
-    office.with_root(OBSERVE).retry(office.clock.now)
+    office.retry(root=OBSERVE)
     assert mode(path) == before
     assert mode(other) == 0

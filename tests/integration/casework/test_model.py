@@ -26,12 +26,11 @@ from hashwacht.policy import Action
 from hashwacht.settings import GuardSettings, OnMatch, OnUndetermined, RootSettings
 from hashwacht.state.floods import Ruling
 from hashwacht.state.places import PlaceState
-from hashwacht.testing.casework import NO_MATCH, UNANSWERED, Office, match
-from hashwacht.types import FileId, Signal, Verdict
+from hashwacht.testing.casework import NEAR, NO_MATCH, NOWHERE, UNANSWERED, Office
+from hashwacht.types import Verdict
 
 NAMES = st.sampled_from(("a", "b", "c", "d"))
 CONTENTS = st.sampled_from((b"one", b"two"))
-NEAR = match(Signal("pdq", "0" * 64, 100))
 VERDICTS = st.sampled_from((None, NEAR, NO_MATCH, UNANSWERED))
 POLICIES = st.builds(
     RootSettings,
@@ -41,7 +40,6 @@ POLICIES = st.builds(
     undetermined=st.sampled_from(OnUndetermined),
 )
 MODE = 0o640
-NOWHERE = FileId(0, 0, 0, 0, 0)
 
 
 class Hosting(RuleBasedStateMachine):
@@ -56,7 +54,7 @@ class Hosting(RuleBasedStateMachine):
 
     @property
     def desk(self) -> Desk:
-        return Desk(self.office.book, self.office.hands, self.office.turn)
+        return self.office.desk()
 
     @property
     def rulings(self) -> Rulings:
@@ -121,14 +119,13 @@ class Hosting(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from((1.0, 61.0, 4000.0)))
     def wait(self, seconds: float) -> None:
-        self.office.clock.now += seconds
-        self.office.casework.retry(self.office.clock.now)
+        self.office.retry(seconds)
 
-    @rule()
-    def lose_the_key(self) -> None:
-        """From now on nothing can be sealed, until the key is configured again."""
-        quarantine = self.office.vault._quarantine
-        quarantine._recipients = () if quarantine._recipients else (self.office.keys.public,)
+    @rule(able=st.booleans())
+    def configure_the_key(self, able: bool) -> None:
+        """Without it nothing can be sealed."""
+        recipients = (self.office.keys.public,) if able else ()
+        self.office.seal_for(*recipients)
 
     @rule(number=st.integers(0, 3), act=st.sampled_from(("restore", "release", "close", "destroy")))
     def decide(self, number: int, act: str) -> None:

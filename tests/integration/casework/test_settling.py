@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from dataclasses import replace
 
 import pytest
@@ -13,15 +12,19 @@ from hashwacht.notice import NoticeKind
 from hashwacht.policy import Action
 from hashwacht.state.cases import CaseState
 from hashwacht.state.places import PlaceState
-from hashwacht.testing.casework import HOLD, NO_MATCH, OBSERVE, UNANSWERED, Office, at, match
+from hashwacht.testing.casework import (
+    HOLD,
+    NEAR,
+    NO_MATCH,
+    OBSERVE,
+    UNANSWERED,
+    Office,
+    at,
+    match,
+    mode,
+)
 from hashwacht.types import Match, Outcome, Reason, Signal, Verdict
 from hashwacht.uploads import Circumstances
-
-NEAR = match(Signal("pdq", "0" * 64, 100))
-
-
-def mode(path: bytes) -> int:
-    return stat.S_IMODE(at(path).stat().st_mode)
 
 
 def test_a_match_is_a_case_and_its_file_is_sealed_away(office: Office) -> None:

@@ -6,7 +6,7 @@ import os
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from hashwacht.casework.desk import Desk
 from hashwacht.casework.hands import Wish
 from hashwacht.casework.turn import Turn
 from hashwacht.errors import StateBusy
-from hashwacht.state.places import PlaceState
+from hashwacht.state.places import Place, PlaceState
 from hashwacht.testing.casework import Office, at
 
 
@@ -51,6 +51,14 @@ def settle_all(home: Path, keys: KeyPair) -> None:
     office.close()
 
 
+def sealed(home: Path, keys: KeyPair) -> list[Place]:
+    """Have ten files with the same content sealed."""
+    with closing(Office(home, keys=keys).open()) as office:
+        for number in range(10):
+            office.settle(office.file(f"{number}.png"))
+        return office.places()
+
+
 def test_two_that_settle_the_same_files_act_once(tmp_path: Path) -> None:
     keys = make_key_pair()
     office = Office(tmp_path, keys=keys).open()
@@ -59,8 +67,7 @@ def test_two_that_settle_the_same_files_act_once(tmp_path: Path) -> None:
     assert all_well([fork(lambda: settle_all(tmp_path, keys)) for _ in range(3)])
     office = Office(tmp_path, keys=keys).open()
     assert len(office.store.cases.latest(9)) == 2
-    sealed = Counter(record.path for record in office.vault.records())
-    assert sealed == Counter(paths)
+    assert Counter(record.path for record in office.vault.records()) == Counter(paths)
     places = [
         each for case in office.store.cases.latest(9) for each in office.store.places.of(case.key)
     ]
@@ -74,11 +81,7 @@ def test_two_that_settle_the_same_files_act_once(tmp_path: Path) -> None:
 def test_what_a_person_restores_is_not_taken_again_at_once(tmp_path: Path) -> None:
     """The file is back before that is recorded: who sees it then has to wait for the turn."""
     keys = make_key_pair()
-    office = Office(tmp_path, keys=keys).open()
-    paths = [office.file(f"{number}.png") for number in range(10)]
-    for path in paths:
-        office.settle(path)
-    office.close()
+    paths = [place.path for place in sealed(tmp_path, keys)]
 
     def watch() -> None:
         while not all(at(path).exists() for path in paths):
@@ -86,7 +89,7 @@ def test_what_a_person_restores_is_not_taken_again_at_once(tmp_path: Path) -> No
 
     child = fork(watch)
     office = Office(tmp_path, keys=keys).open()
-    desk = Desk(office.book, office.hands, office.turn)
+    desk = office.desk()
     for place in office.places():
         assert desk.restore(place, Wish("a mistake", (keys.secret,))).problem is None
     assert all_well([child])
@@ -98,12 +101,7 @@ def test_what_a_person_restores_is_not_taken_again_at_once(tmp_path: Path) -> No
 def test_of_two_people_who_decide_at_once_one_decides(tmp_path: Path) -> None:
     """One destroys and one restores the same files; each file has one fate, and the log that."""
     keys = make_key_pair()
-    office = Office(tmp_path, keys=keys).open()
-    paths = [office.file(f"{number}.png") for number in range(10)]
-    for path in paths:
-        office.settle(path)
-    places = office.places()
-    office.close()
+    places = sealed(tmp_path, keys)
 
     def decide(who: str) -> None:
         mine = Office(tmp_path, keys=keys).open()

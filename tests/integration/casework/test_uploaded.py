@@ -40,8 +40,7 @@ def test_a_match_becomes_one_case_with_what_the_request_told(office: Office) -> 
     key = keep(office, b"known", Outcome.MATCH)
     keep(office, b"unknown", Outcome.NO_MATCH)
     for _ in range(3):
-        office.clock.now += UPLOADED
-        office.casework.retry(office.clock.now)
+        office.retry(UPLOADED)
     case = office.case()
     assert (case.key, case.state) == (key, CaseState.OPEN)
     assert [each.list for each in case.evidence.matches] == ["police"]
@@ -55,10 +54,9 @@ def test_a_match_becomes_one_case_with_what_the_request_told(office: Office) -> 
 
 def test_what_a_person_has_decided_about_it_stays(office: Office) -> None:
     keep(office, b"known", Outcome.MATCH)
-    office.casework.retry(office.clock.now)
+    office.retry()
     office.store.cases.put(replace(office.case(), state=CaseState.RELEASED))
-    office.clock.now += UPLOADED
-    office.casework.retry(office.clock.now)
+    office.retry(UPLOADED)
     assert office.case().state is CaseState.RELEASED
     assert len(office.notices) == 1
 
@@ -72,7 +70,7 @@ def test_what_was_told_is_forgotten_once_somebody_was_asked_since_and_nobody_kno
     uploading = keep(office, b"told before its verdict is kept", Outcome.NO_MATCH, EARLIER)
     elsewhere = sha256(b"the state does not know it").hexdigest()
     office.uploads.add(elsewhere, TOLD)
-    office.casework.retry(office.clock.now)
+    office.retry()
     assert set(office.uploads.keys()) == {known, silent, uploading, elsewhere}
 
 
@@ -84,7 +82,7 @@ def test_what_matched_once_stays_when_a_list_forgets_it(office: Office) -> None:
         epoch = office.store.epochs.of("f")
         decision = Decision(number, Verdict(Outcome.NO_MATCH), epoch, LATER)
         office.store.contents.decide([decision])
-    office.casework.retry(office.clock.now)
+    office.retry()
     assert list(office.uploads.keys()) == [key]
 
 

@@ -85,7 +85,7 @@ def test_files_that_are_sealed_for_different_keys_come_back_together(
     office.settle(old)
     program.run("quarantine", "key", "new.txt")
     public = (program.home / "new.txt").read_text().split("public key: ")[1].split()[0]
-    office.vault._quarantine._recipients = (public,)
+    office.seal_for(public)
     office.settle(new)
     listed = objects(program.run("quarantine", "list", "--json").stdout)
     assert {each["recipients"][0] for each in listed} == {office.keys.public, public}
