@@ -73,7 +73,9 @@ class Directories:
         """
         known = self._all.setdefault(watched.wd, watched)
         if known is not watched:
-            if self.child(above, name) is known or self._is_above(known, above):
+            if known is self.root or self._is_above(known, above):
+                return None
+            if self.child(above, name) is known:
                 return None
             self.take_off(known)
         self._hang(above, name, known)

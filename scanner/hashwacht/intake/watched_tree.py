@@ -127,11 +127,12 @@ class WatchedTree:
                 if directory is None:
                     self.doubts.discard(wd)
                 elif self.directories.path(directory) is not None:
-                    self.doubts.discard(wd)
                     directory.looks += 1
                     if directory.looks <= _CHANCES or directory.above is None:
+                        self.doubts.discard(wd)
                         found.append(directory)
                     else:
+                        directory.looks = 0
                         self.doubts.add(directory.above.wd)
                         self.directories.take_off(directory)
         return found

@@ -1,0 +1,235 @@
+"""Events that are read long after what they tell of: others have happened by then."""
+
+import ctypes
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from watchdog.observers.inotify_c import CallbackId, InotifyFD, Mask, WatchCallback, WatchDescriptor
+
+from hashwacht.announcement import Announcement, Root
+from hashwacht.intake.footing import footing
+from hashwacht.intake.mounts import Mounts
+from hashwacht.intake.watch_root import RootWatch
+from hashwacht.intake.watch_watchdog import WatchdogWatch
+from hashwacht.testing.watch_chaos import Chaos
+from hashwacht.testing.watching import PATIENCE, Ear, Watching, write
+
+RENAME_EXCHANGE = 2
+AT_FDCWD = -100
+
+
+class BusyEar(Ear):
+    """Keeps who announces a file ``busy`` until it is told to go on; so no more events are read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held, self.go_on = threading.Event(), threading.Event()
+
+    def announce(self, announcement: Announcement) -> None:
+        super().announce(announcement)
+        if announcement.path.endswith(b"/busy"):
+            self.held.set()
+            assert self.go_on.wait(PATIENCE)
+
+
+@pytest.fixture
+def top(tmp_path: Path) -> Path:
+    made = tmp_path.resolve() / "root"
+    made.mkdir()
+    return made
+
+
+@contextmanager
+def watched(top: Path, ear: Ear) -> Iterator[tuple[RootWatch, Watching]]:
+    """Watch one root."""
+    root, mounts = Root("root", bytes(top)), Mounts()
+    stands = footing(root, mounts)
+    assert stands is not None
+    with closing(mounts), closing(RootWatch(root, stands, ear)) as watch:
+        yield watch, Watching(watch, ear, top)  # type: ignore[arg-type]  # it can be tended
+
+
+@contextmanager
+def nothing_read(here: Watching, ear: BusyEar) -> Iterator[None]:
+    """Have everything that is done meanwhile heard of only afterwards."""
+    ear.held.clear()
+    ear.go_on.clear()
+    write(here.top / "busy")
+    assert ear.held.wait(PATIENCE)
+    try:
+        yield
+    finally:
+        ear.go_on.set()
+    here.caught_up()
+    (here.top / "busy").unlink()
+
+
+def is_announced(here: Watching, path: Path) -> None:
+    """Hold a file that is written now to be announced, itself or with the tree it is in."""
+    here.ear.forget()
+    write(path)
+    here.tend_until(lambda: here.ear.covers(path))
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Give two things one another's name, at once.  Skips where that is not to be had."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "renameat2"):
+        pytest.skip("the C library has no renameat2")
+    paths = AT_FDCWD, bytes(one), AT_FDCWD, bytes(other)
+    if libc.renameat2(*paths, RENAME_EXCHANGE) != 0:
+        pytest.skip(f"nothing can be exchanged here: {os.strerror(ctypes.get_errno())}")
+
+
+def test_what_comes_into_a_directory_that_could_not_be_placed_is_announced_once_it_is(
+    top: Path,
+) -> None:
+    """It is watched all the time; where it is, is found out while the watch is tended."""
+    ear = BusyEar()
+    (top / "from/inner").mkdir(parents=True)
+    (top / "above/to").mkdir(parents=True)
+    with watched(top, ear) as (watch, here):
+        with nothing_read(here, ear):
+            (top / "from/inner").rename(top / "above/to/inner")
+            (top / "above").rename(top / "renamed")
+        ear.forget()
+        path = top / "renamed/to/inner/file"
+        write(path)
+        here.caught_up()
+        here.tend_until(lambda: ear.covers(path))
+        assert len(watch) == 5
+
+
+@pytest.mark.parametrize("times", range(3, 15))
+def test_a_directory_that_is_looked_for_in_vain_is_found_when_the_rename_is_read(
+    top: Path, times: int
+) -> None:
+    """It is still in the one above it: that one has another name, which nobody has heard of."""
+    ear = BusyEar()
+    (top / "above/middle/inner").mkdir(parents=True)
+    with watched(top, ear) as (watch, here):
+        with nothing_read(here, ear):
+            (top / "above/middle/brief").mkdir()
+            (top / "above").rename(top / "away")
+        with nothing_read(here, ear):
+            (top / "away/middle/brief").rmdir()
+            (top / "away").rename(top / "renamed")
+            for _ in range(times):
+                here.watch.tend()
+        here.tend_until(lambda: len(watch) == 4)
+        is_announced(here, top / "renamed/middle/inner/file")
+        is_announced(here, top / "renamed/middle/file")
+
+
+def test_what_is_in_a_directory_is_not_taken_for_what_is_in_one_that_has_its_name_now(
+    top: Path,
+) -> None:
+    """As where a site is replaced: ``mv site old; mv new site``, and both have an upload folder."""
+    ear = BusyEar()
+    (top / "site").mkdir()
+    (top / "new/uploads").mkdir(parents=True)
+    with watched(top, ear) as (watch, here):
+        with nothing_read(here, ear):
+            (top / "site/uploads").mkdir()
+            (top / "site").rename(top / "old")
+            (top / "new").rename(top / "site")
+        here.tend_until(lambda: len(watch) == 5)
+        is_announced(here, top / "site/uploads/file")
+        is_announced(here, top / "old/uploads/file")
+
+
+def test_directories_that_are_exchanged_stay_watched(top: Path) -> None:
+    """The kernel tells that one came to a place before it tells that the other left it."""
+    ear = Ear()
+    (top / "a/one/deep").mkdir(parents=True)
+    (top / "b/other/deep").mkdir(parents=True)
+    with watched(top, ear) as (watch, here):
+        exchange(top / "a/one", top / "b/other")
+        here.caught_up()
+        for _ in range(5):
+            here.watch.tend()
+        assert len(watch) == 7
+        is_announced(here, top / "a/one/deep/file")
+        is_announced(here, top / "b/other/deep/file")
+
+
+class Slow:
+    """watchdog's inotify, and something that is done once, right after a watch was asked for."""
+
+    def __init__(self, real: InotifyFD, then: Callable[[], None]) -> None:
+        self._real, self._then = real, [then]
+
+    def add_callback(
+        self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId
+    ) -> WatchDescriptor:
+        wd = self._real.add_callback(path, mask, callback, id_)
+        if self._then:
+            self._then.pop()()
+        return wd
+
+    def remove_callbacks(self, callbacks: list[tuple[WatchDescriptor, CallbackId]]) -> None:
+        self._real.remove_callbacks(callbacks)
+
+
+def test_a_directory_that_is_renamed_while_it_is_placed_is_where_it_was_renamed_to(
+    top: Path,
+) -> None:
+    """The one thread finds it at a place, the other hears that it has left that; in this order."""
+    ear = BusyEar()
+    (top / "from").mkdir()
+    (top / "to").mkdir()
+    with watched(top, ear) as (watch, here):
+        tree = watch._tree
+
+        def rename() -> None:
+            ear.go_on.set()
+            (top / "from/inner").rename(top / "to/renamed")
+            mark = top / "mark"
+            write(mark)
+            with ear.changed:  # the reader may be kept waiting, so this need not happen
+                ear.changed.wait_for(lambda: ear.covers(mark), 0.5)
+
+        with nothing_read(here, ear):
+            (top / "from/inner").mkdir()
+            tree._inotify = Slow(tree._inotify, rename)  # type: ignore[assignment]  # its likeness
+            tree.doubts.add(tree.directories.find(bytes(top / "from")).wd)  # type: ignore[union-attr]  # it is there
+            here.watch.tend()
+        is_announced(here, top / "to/renamed/file")
+        assert ear.named(top / "to/renamed/file")
+        assert tree.directories.find(bytes(top / "to/renamed")) is not None
+
+
+class SlowEar(Ear):
+    """Takes its time now and then, so that events are read late."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._random = random.Random(seed)
+
+    def announce(self, announcement: Announcement) -> None:
+        super().announce(announcement)
+        if self._random.random() < 0.3:
+            time.sleep(self._random.random() / 100)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_file_is_announced_however_late_events_are_read(top: Path, seed: int) -> None:
+    """Tended after every step: it finds much that is only told of later."""
+    ear, watch, outside = SlowEar(seed), WatchdogWatch(), top.parent / "outside"
+    outside.mkdir()
+    watch.start([Root("root", bytes(top))], ear)
+    with closing(watch):
+        chaos = Chaos(Watching(watch, ear, top), outside, seed)
+        for _ in range(300):
+            chaos.step()
+            watch.tend()
+        chaos.check()
+        chaos.write_everywhere()
+        chaos.check()
+        assert not ear.gaps
