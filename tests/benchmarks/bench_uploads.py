@@ -64,11 +64,8 @@ def checker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checker]:
         "lists", "import", "known", "-", given="\n".join(["type,value,id,category", *rows]).encode()
     )
     assert done.returncode == 0, done.stderr
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in program.environment.items():
-            patch.setenv(name, value)
-        with Checker.configured() as made:
-            yield made
+    with program.here(), Checker.configured() as made:
+        yield made
 
 
 def picture(table: Table, size: tuple[int, int]) -> bytes:

@@ -7,8 +7,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from hashwacht.paths import from_json
 
@@ -37,6 +39,10 @@ class Program:
             "HASHWACHT_CONFIG": str(self.configuration),
             "HASHWACHT_STATE_DIR": str(home / "state"),
         }
+
+    def here(self) -> AbstractContextManager[object]:
+        """Have this very process live in its environment until that is left."""
+        return patch.dict(os.environ, self.environment)
 
     def run(
         self, *arguments: str | bytes | Path, given: bytes = b"", **more: str

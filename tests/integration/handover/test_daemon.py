@@ -35,14 +35,10 @@ def test_a_known_picture_matches_and_what_was_told_is_kept_with_who_handed_it_ov
     assert (told.user, told.file_name) == ("anna", "a\udcff.png")
 
 
-def test_both_workplaces_give_the_same(
-    checker: Checker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_both_workplaces_give_the_same(checker: Checker, tmp_path: Path) -> None:
     program = UploadDaemon(tmp_path / "home")
-    for name, value in program.environment.items():
-        monkeypatch.setenv(name, value)
     contents = [known(), b"some text", encode(photo(7), "jpeg"), encode(photo(8), "png")[:5000]]
-    with Checker.configured(program.in_process()) as process:
+    with program.here(), Checker.configured(program.in_process()) as process:
         for each in contents:
             ours, theirs = checker.scan_stream([each]), process.scan_stream([each])
             assert (ours.verdict, ours.key, ours.kind, ours.size) == (

@@ -38,10 +38,10 @@ def snippets(section: str) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def configured(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+def configured(program: Program) -> Iterator[None]:
     """Let ``Checker.configured()`` find the configuration of these tests."""
-    for name, value in program.environment.items():
-        monkeypatch.setenv(name, value)
+    with program.here():
+        yield
 
 
 @pytest.fixture

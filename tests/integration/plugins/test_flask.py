@@ -16,23 +16,24 @@ from hashwacht_plugins.flask import Hashwacht
 from hashwacht_plugins.policy import Action, OnMatch, Policy
 
 
-def site(hashwacht: Hashwacht) -> Flask:
+def site(hashwacht: Hashwacht, **settings: object) -> Flask:
+    """Make an application that *hashwacht* stands before, with these *settings* for it."""
     app = Flask(__name__)
+    app.config["HASHWACHT"] = settings
 
     @app.post("/")
     def take() -> ResponseReturnValue:
         size = len(request.files["picture"].read())
         found = hashwacht.findings
         assert found is not None
-        return {"size": size, "action": found.action, "known": [_outcome(f) for f in found.files]}
+        known = [each.checked.outcome for each in found.files]
+        return {"size": size, "action": found.action, "known": known}
 
     @app.post("/text")
     def text() -> ResponseReturnValue:
         return {"found": hashwacht.findings is not None, "text": request.form["text"]}
 
-    def _outcome(file: object) -> Outcome:
-        return file.checked.outcome  # type: ignore[attr-defined,no-any-return]  # a CheckedFile
-
+    hashwacht.init_app(app)
     return app
 
 
@@ -43,9 +44,7 @@ def post(app: Flask, content: bytes) -> TestResponse:
 def test_a_match_is_refused_and_the_rest_reaches_the_view_with_its_verdict(
     checker: Checker,
 ) -> None:
-    hashwacht = Hashwacht(checker=checker)
-    app = site(hashwacht)
-    hashwacht.init_app(app)
+    app = site(Hashwacht(checker=checker))
     assert post(app, KNOWN).status_code == 403
     stored = post(app, b"other")
     assert (stored.status_code, stored.json) == (
@@ -57,8 +56,7 @@ def test_a_match_is_refused_and_the_rest_reaches_the_view_with_its_verdict(
 def test_the_log_tells_of_a_match_and_of_no_error(
     checker: Checker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app = site(hashwacht := Hashwacht(checker=checker))
-    hashwacht.init_app(app)
+    app = site(Hashwacht(checker=checker))
     without_end = {"wsgi.input_terminated": True}  # as waitress says: then Werkzeug does not look
     answer = app.test_client().post(
         "/", data={"picture": (io.BytesIO(KNOWN), "a.jpg")}, environ_base=without_end
@@ -71,8 +69,7 @@ def test_the_log_tells_of_a_match_and_of_no_error(
 def test_the_callback_for_the_user_may_ask_flask_itself(checker: Checker) -> None:
     asked: list[object] = []
     facts = Facts(user=lambda _: asked.append(session.get("user")))
-    app = site(hashwacht := Hashwacht(checker=checker, facts=facts))
-    hashwacht.init_app(app)
+    app = site(Hashwacht(checker=checker, facts=facts))
     app.secret_key = "for tests"
     with app.test_client() as client:
         with client.session_transaction() as signed_in:
@@ -82,18 +79,13 @@ def test_the_callback_for_the_user_may_ask_flask_itself(checker: Checker) -> Non
 
 
 def test_what_the_configuration_says_comes_before_what_the_code_says(checker: Checker) -> None:
-    hashwacht = Hashwacht(checker=checker, policy=Policy())
-    app = site(hashwacht)
-    app.config["HASHWACHT"] = {"policy": Policy(on_match=OnMatch.HOLD)}
-    hashwacht.init_app(app)
+    app = site(Hashwacht(checker=checker, policy=Policy()), policy=Policy(on_match=OnMatch.HOLD))
     held = post(app, KNOWN)
     assert held.json == {"size": 11, "action": Action.HOLD, "known": [Outcome.MATCH]}
 
 
 def test_a_request_that_nobody_looks_into_has_no_findings(checker: Checker) -> None:
-    hashwacht = Hashwacht(checker=checker)
-    app = site(hashwacht)
-    hashwacht.init_app(app)
+    app = site(Hashwacht(checker=checker))
     answer = app.test_client().post("/text", data={"text": "x"})
     assert answer.json == {"found": False, "text": "x"}
 
@@ -102,7 +94,6 @@ def test_it_stands_before_any_number_of_applications_once_before_each(checker: C
     hashwacht = Hashwacht(checker=checker)
     apps = [site(hashwacht), site(hashwacht)]
     for app in apps:
-        hashwacht.init_app(app)
         assert post(app, KNOWN).status_code == 403
         assert app.extensions["hashwacht"] is hashwacht
     with pytest.raises(RuntimeError, match="already"):

@@ -10,22 +10,17 @@ import pytest
 from hashwacht import Checked, Checker, Incoming, Outcome
 from hashwacht.testing.pictures import encode, photo
 from hashwacht.testing.program import Program
-from hashwacht.testing.storage import KNOWN, known_list
+from hashwacht.testing.storage import KNOWN
 from hashwacht.testing.uploads import opened
 
 TEXT = b"no picture\n" * 100_000
 
 
 @pytest.fixture(scope="module")
-def checker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checker]:
-    """Set up a machine with a list, and let the first content warm it up."""
-    program = Program(tmp_path_factory.mktemp("home"))
-    assert program.run("lists", "import", "known", "-", given=known_list()).returncode == 0
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in program.environment.items():
-            patch.setenv(name, value)
-        with Checker.configured() as made:
-            yield made
+def checker(program: Program) -> Iterator[Checker]:
+    """Work in this process, as the machine with a list is configured."""
+    with program.here(), Checker.configured() as made:
+        yield made
 
 
 def spooled(directory: Path) -> int:

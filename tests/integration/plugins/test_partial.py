@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hashwacht.testing.pictures import encode, photo
 from hashwacht.testing.program import Program, objects
-from hashwacht.testing.storage import KNOWN, known_list
+from hashwacht.testing.storage import KNOWN
 
 SITE = """
 import sys
@@ -36,10 +36,8 @@ print(checker.scan_file(sys.argv[1]).outcome)
 
 
 def test_parts_go_through_the_finish_step_knows_the_file_and_the_doctor_tells(
-    tmp_path: Path,
+    program: Program, tmp_path: Path
 ) -> None:
-    program = Program(tmp_path)
-    assert program.run("lists", "import", "known", "-", given=known_list()).returncode == 0
     before = objects(program.run("doctor", "--json").stdout)
     assert not [each for each in before if each["subject"] == "uploads"]
     done = subprocess.run(

@@ -72,11 +72,8 @@ def workplace(
             yield Workplace(checker, program)
         return
     program = UploadDaemon(tmp_path_factory.mktemp("process"))
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in program.environment.items():
-            patch.setenv(name, value)
-        with Checker.configured(program.in_process()) as checker:
-            yield Workplace(checker, program)
+    with program.here(), Checker.configured(program.in_process()) as checker:
+        yield Workplace(checker, program)
 
 
 def undetermined() -> bytes:

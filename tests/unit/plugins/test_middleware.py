@@ -18,9 +18,10 @@ import pytest
 
 from hashwacht import Checked, Checker, Circumstances, ConfigurationError, Outcome, Reason
 from hashwacht.testing.fakes import KnowingMatcher
+from hashwacht.testing.processes import wait_for
 from hashwacht.testing.upload_drivers import AsgiDriver, ChunkedInput, WsgiDriver
 from hashwacht.testing.upload_forms import MULTIPART, cut, field_part, file_part, form
-from hashwacht.testing.uploads import Gate, descriptors
+from hashwacht.testing.uploads import Gate, descriptors, opened
 from hashwacht.uploads import Uploads
 from hashwacht_plugins import asgi, upload, wsgi
 from hashwacht_plugins.body import Raw, body_of
@@ -207,6 +208,7 @@ def test_nothing_is_left_in_the_spool_directory(make: Make, tmp_path: Path) -> N
     driver.send([form(file_part(KNOWN))])
     driver.send([form(file_part(OTHER))[:-60]])
     assert list(spool.iterdir()) == []
+    assert not [each for each in opened() if each.startswith(str(spool))]
 
 
 def test_base64_is_decoded_as_django_decodes_it_wherever_its_lines_and_the_network_cut_it(
@@ -494,10 +496,7 @@ def test_a_client_that_vanishes_leaves_nothing(over_asgi: AsgiDriver) -> None:
     for end in (300, 9000, len(sent) - 70, len(sent)):
         found = over_asgi.send(cut(sent[:end], 200), vanish=True)
         assert (found.status, found.complete) == (0, False)
-    deadline = time.monotonic() + 5
-    while descriptors() > before and time.monotonic() < deadline:
-        time.sleep(0.01)  # the checks that had begun end by themselves
-    assert descriptors() == before
+    wait_for(lambda: descriptors() == before)  # the checks that had begun end by themselves
 
 
 def test_websockets_and_lifespan_are_untouched(checker: Checker) -> None:
