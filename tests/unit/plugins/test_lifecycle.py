@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from wsgiref.util import setup_testing_defaults
@@ -14,6 +13,7 @@ from wsgiref.validate import validator
 import pytest
 
 from hashwacht import Checked, Checker, Outcome, Reason, Verdict
+from hashwacht.testing.processes import wait_for
 from hashwacht.testing.upload_drivers import ChunkedInput
 from hashwacht.testing.upload_forms import MULTIPART, cut, field_part, file_part, form
 from hashwacht.testing.uploads import KNOWN, Gate, descriptors, knowing
@@ -90,14 +90,6 @@ async def body_of(receive: Any) -> bytes:
 async def answer(send: Any, status: int = 201) -> None:
     await send({"type": "http.response.start", "status": status, "headers": []})
     await send({"type": "http.response.body", "body": b"stored"})
-
-
-def settles_at(before: int) -> bool:
-    """Say if no more descriptors are open as soon as the checks that had begun have ended."""
-    deadline = time.monotonic() + 10
-    while descriptors() > before and time.monotonic() < deadline:
-        time.sleep(0.01)  # they end by themselves
-    return descriptors() <= before
 
 
 # Applications that take their time.
@@ -279,7 +271,7 @@ def test_a_client_may_vanish_at_any_byte(checker: Checker) -> None:
     asyncio.run(main())
     before = descriptors()
     asyncio.run(main())
-    assert settles_at(before)
+    wait_for(lambda: descriptors() <= before)  # checks that had begun end by themselves
 
 
 def test_more_uploads_than_anybody_can_check_are_all_answered(gate: Gate) -> None:
@@ -391,7 +383,7 @@ def test_over_wsgi_too_a_client_may_vanish_at_any_byte(checker: Checker) -> None
     every_place()
     before = descriptors()
     every_place()
-    assert settles_at(before)
+    wait_for(lambda: descriptors() <= before)  # checks that had begun end by themselves
 
 
 @pytest.mark.parametrize("sent", [STORED, REFUSED])
