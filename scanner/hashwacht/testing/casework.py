@@ -30,6 +30,7 @@ from hashwacht.state.audit import AuditLog
 from hashwacht.state.cases import Case
 from hashwacht.state.places import Place
 from hashwacht.state.store import Store
+from hashwacht.testing.clock import Clock
 from hashwacht.types import FileId, Fingerprint, Match, Outcome, Reason, Signal, Verdict
 from hashwacht.uploads import Uploads
 
@@ -39,17 +40,6 @@ OBSERVE = RootSettings("www")
 
 UNANSWERED = Verdict(Outcome.UNDETERMINED, reason=Reason.UNANSWERED)
 NO_MATCH = Verdict(Outcome.NO_MATCH)
-
-
-@dataclass
-class Clock:
-    """A clock that is set by hand."""
-
-    now: float = 1_000_000.0
-
-    def __call__(self) -> float:
-        """Give Unix time."""
-        return self.now
 
 
 @dataclass

@@ -9,16 +9,10 @@ import pytest
 from hashwacht.announcement import Announcement, Cause, Root
 from hashwacht.intake.canary import NAME, Canary
 from hashwacht.intake.watch_watchdog import WatchdogWatch
+from hashwacht.testing.clock import Clock
 from hashwacht.testing.watching import OwnMounts, watching, write
 
 PATIENCE = 60.0
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

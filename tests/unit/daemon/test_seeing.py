@@ -14,6 +14,7 @@ from hashwacht.daemon.seeing import BEHIND, SILENCE, UNATTENDED, Seeing
 from hashwacht.errors import StateError
 from hashwacht.settings import RootSettings
 from hashwacht.state.store import Store
+from hashwacht.testing.clock import Clock
 
 
 class Quiet:
@@ -51,13 +52,6 @@ class Birds:
 
     def seen(self, announcement: Announcement) -> bool:
         return announcement.path == b"canary"
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

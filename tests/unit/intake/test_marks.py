@@ -11,13 +11,7 @@ import pytest
 from hashwacht.announcement import Cause, Missed, Root
 from hashwacht.intake.marks import LONGEST_PAUSE, Marks
 from hashwacht.intake.mounts import Mounts
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from hashwacht.testing.clock import Clock
 
 
 @pytest.fixture

@@ -6,17 +6,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from hashwacht.match.breaker import Admission, Breaker, Breaking
 from hashwacht.match.fault import Fault
+from hashwacht.testing.clock import Clock
 from hashwacht.types import Reason
 
 RULE = Breaking(failures=3, pause=10.0, longest=100.0)
 SILENCE = Fault("timed out", retryable=True)
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Life(RuleBasedStateMachine):

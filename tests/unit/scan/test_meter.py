@@ -5,16 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hashwacht.scan.progress import Counts, Meter, Phase, Progress
-
-
-class Clock:
-    """A clock that is turned by hand."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from hashwacht.testing.clock import Clock
 
 
 def run(meter: Meter, clock: Clock, seconds: int, rate: int, begun: int = 0) -> Progress:
