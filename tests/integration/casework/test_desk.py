@@ -32,18 +32,6 @@ def test_a_file_that_was_restored_elsewhere_still_says_where_it_was_found(
     assert str(at(path)) in place.detail
 
 
-def test_destroying_what_was_kept_sealed_does_not_take_a_release_back(
-    office: Office, desk: Desk
-) -> None:
-    office.settle(office.file("a.png"))
-    list(desk.release(office.case(), Wish("a logo"), sealed_too=False))
-    (place,) = office.places()
-    assert desk.destroy(place, "kept long enough").problem is None
-    desk.close_if_done(office.case(), "kept long enough")
-    assert office.case().state is CaseState.RELEASED
-    assert office.settle(office.file("b.png")) is Action.ALLOW
-
-
 def test_a_case_is_closed_by_itself_only_when_nothing_of_it_is_left(
     office: Office, desk: Desk
 ) -> None:
