@@ -13,7 +13,7 @@ from collections.abc import Iterator
 class Directory:
     """A watched directory; *above* is None for the root, and for what has been moved away."""
 
-    __slots__ = ("above", "below", "identity", "key", "looks", "name", "wd")
+    __slots__ = ("above", "below", "identity", "key", "latest", "looks", "name", "wd")
 
     def __init__(self, wd: int, key: int, identity: int) -> None:
         """Lie nowhere yet; *key* is what the watch was asked for under.
@@ -22,6 +22,8 @@ class Directory:
         """
         self.wd, self.key, self.identity = wd, key, identity
         self.name = b""
+        self.latest = b""
+        """Which of the directories in it was moved there last."""
         self.looks = 0
         """Times that it was looked for where it should be, since it was last found there."""
         self.above: Directory | None = None

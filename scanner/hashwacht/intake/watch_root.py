@@ -23,6 +23,7 @@ from hashwacht.intake.watched_tree import WatchedTree
 
 _IS_DIRECTORY = int(InotifyConstants.IN_ISDIR)
 _LEAVES = int(InotifyConstants.IN_MOVED_FROM)
+_COMES = int(InotifyConstants.IN_MOVED_TO)
 _CLOSED = int(InotifyConstants.IN_CLOSE_WRITE)
 
 _FULL = "the kernel's queue was full (fs.inotify.max_queued_events)"
@@ -38,6 +39,7 @@ class RootWatch:
         self._root, self._listener = root, listener
         self._overflowed = self._over = False
         self._rest_until = 0.0
+        self._points: set[bytes] = set()
         self._inotify = InotifyFD()
         self._inotify.start()
         try:
@@ -82,18 +84,15 @@ class RootWatch:
             if above is None or not name:
                 self._over = self._over or event.is_move_self
                 return
-            if mask & _LEAVES:
-                child = tree.directories.child(above, name) if mask & _IS_DIRECTORY else None
-                if child is None:
-                    return
-                tree.directories.take_off(child)
+            if mask & _LEAVES and not (mask & _IS_DIRECTORY and self._leaves(above, name)):
+                return
+            if mask & _COMES and mask & _IS_DIRECTORY:
+                above.latest = name
             path = tree.directories.path(above, name)
         if path is None:
             tree.doubts.add(above.wd)
-        elif mask & _LEAVES:
-            self._left(above, name, path)
         elif mask & _IS_DIRECTORY:
-            self._came(above, name, path)
+            self._came(above, name, path, left=bool(mask & _LEAVES))
         else:
             closed = bool(mask & _CLOSED)
             self._listener.announce(Announcement(self._root.name, path, closed=closed))
@@ -126,6 +125,7 @@ class RootWatch:
             self._rest_until = now + _SHARE * (now - began)
         for directory in self._tree.doubtful():
             self._look(directory)
+        self._look_at_points()
         self._tree.give_up()
 
     def retry(self) -> bool:
@@ -137,12 +137,19 @@ class RootWatch:
     def remounted(self, footing: Footing, points: list[bytes]) -> None:
         """Watch what is at these mount points now."""
         self._tree.pseudo = footing.pseudo
-        for point in points:
+        self._points.update(points)
+        self._look_at_points()
+
+    def _look_at_points(self) -> None:
+        """Watch what is mounted, as soon as it is known which directory it is in."""
+        for point in list(self._points):
             parent, name = os.path.split(point)
             with self._tree.lock:
                 above = self._tree.directories.find(parent)
-            if above is not None and point not in footing.pseudo:
-                self._came(above, name, point)
+            if above is not None:
+                self._points.remove(point)
+                if point not in self._tree.pseudo:
+                    self._came(above, name, point)
 
     def _look_everywhere(self) -> None:
         """Look for directories whose events were lost."""
@@ -161,19 +168,23 @@ class RootWatch:
             if path is not None and not empty:
                 self._listener.announce(Announcement(self._root.name, path, tree=True))
 
-    def _left(self, above: Directory, name: bytes, path: bytes) -> None:
-        """Look for a directory that another one was exchanged for: what came is told before.
+    def _leaves(self, above: Directory, name: bytes) -> bool:
+        """Take off a directory that was moved away; say if another one is there all the same.
 
-        See renameat2(2), RENAME_EXCHANGE: one comes to B, one goes from B, and it is not the same.
+        Of two that were exchanged (renameat2(2)), the one comes before the other leaves.
         """
-        branch = self._tree.add(above, name)
-        if branch is not None and not branch.empty:
-            self._listener.announce(Announcement(self._root.name, path, tree=True))
+        child = self._tree.directories.child(above, name)
+        if child is not None:
+            self._tree.directories.take_off(child)
+        return above.latest == name
 
     # Called by both.
 
-    def _came(self, above: Directory, name: bytes, path: bytes) -> None:
-        """Watch a directory that was made, moved or mounted here, and announce what is in it."""
+    def _came(self, above: Directory, name: bytes, path: bytes, *, left: bool = False) -> None:
+        """Watch a directory that was made, moved or mounted here, and announce what is in it.
+
+        If one has *left*, nothing is there as a rule.
+        """
         branch = self._tree.add(above, name)
-        if branch is None or not branch.empty:
+        if not (left if branch is None else branch.empty):
             self._listener.announce(Announcement(self._root.name, path, tree=True))

@@ -71,7 +71,7 @@ class WatchedTree:
     def __init__(
         self, root: Root, inotify: InotifyFD, callback: WatchCallback, listener: Listener
     ) -> None:
-        """Watch the root's own directory.  Raises OSError."""
+        """Watch nothing yet."""
         self._root, self._inotify, self._callback = root, inotify, callback
         self._listener = listener
         self._keys = itertools.count()
@@ -83,13 +83,14 @@ class WatchedTree:
         """Directories in which something could not be watched."""
         self.pseudo: frozenset[bytes] = frozenset()
         """Mount points of file systems that hold nobody's files."""
-        with self.lock, OpenDirectory(os.open(root.path, _PASSING)) as opened:
-            mask = Mask(MASK | InotifyConstants.IN_MOVE_SELF)
-            made = self._watch(opened.fd, _identity(opened), mask)
-            self.directories = Directories(root.path, made)
+        self.directories: Directories
 
     def begin(self) -> None:
-        """Watch everything below the root."""
+        """Watch the root and everything below it.  Raises OSError for the root's own directory."""
+        with self.lock, OpenDirectory(os.open(self._root.path, _PASSING)) as opened:
+            mask = Mask(MASK | InotifyConstants.IN_MOVE_SELF)
+            made = self._watch(opened.fd, _identity(opened.fd), mask)
+            self.directories = Directories(self._root.path, made)
         self.new_in(self.directories.root)
 
     def add(self, above: Directory, name: bytes) -> Branch | None:
@@ -109,9 +110,10 @@ class WatchedTree:
         if opened is None:
             return []
         with opened:
-            names, _ = self._list(directory, opened)
-            branches = self._add_all(directory, opened, names)
-        self._explore(branches)
+            names, _ = self._list(directory, opened.fd)
+            inside = [self._add(directory, opened, name) for name in names]
+        branches = [each for each in inside if each is not None]
+        self._explore(branches.copy())
         return branches
 
     def doubtful(self) -> list[Directory]:
@@ -139,9 +141,10 @@ class WatchedTree:
 
     def try_again(self) -> list[Directory]:
         """Give the directories in which something could not be watched, and forget that."""
+        refused = list(self.refused)
+        self.refused.difference_update(refused)
         with self.lock:
-            found = [self.directories.get(wd) for wd in self.refused]
-            self.refused.clear()
+            found = [self.directories.get(wd) for wd in refused]
         return [each for each in found if each is not None]
 
     def give_up(self) -> None:
@@ -164,7 +167,7 @@ class WatchedTree:
         try:
             if path is not None:
                 opened = OpenDirectory(os.open(path, how))
-                if _identity(opened) == directory.identity:
+                if opened.dev << 64 | opened.ino == directory.identity:
                     directory.looks = 0
                     return opened
                 opened.close()
@@ -175,63 +178,56 @@ class WatchedTree:
         self.doubts.add(directory.wd)
         return None
 
-    def _explore(self, branches: list[Branch]) -> None:
+    def _explore(self, waiting: list[Branch]) -> None:
         """Watch all that is below these."""
-        waiting = [each for each in branches if each.names]
         while waiting:
             here, names, _ = waiting.pop()
-            opened = self._reach(here)
+            opened = self._reach(here) if names else None
             if opened is not None:
                 with opened:
-                    inside = self._add_all(here, opened, names)
-                waiting.extend(each for each in inside if each.names)
-
-    def _add_all(self, above: Directory, opened: OpenDirectory, names: list[bytes]) -> list[Branch]:
-        branches = [self._add(above, opened, name) for name in names]
-        return [each for each in branches if each is not None]
+                    inside = (self._add(here, opened, name) for name in names)
+                    waiting.extend(each for each in inside if each is not None and each.names)
 
     def _add(self, above: Directory, opened: OpenDirectory, name: bytes) -> Branch | None:
         """Watch the directory *name* in one that is *opened*; give it if it is new there."""
+        inner = -1
         try:
             with self.lock:
-                inner = OpenDirectory(os.open(name, _LISTING, dir_fd=opened.fd))
-                try:
-                    made, new = self._hang(above, name, inner)
-                except BaseException:
-                    inner.close()
-                    raise
+                inner = os.open(name, _LISTING, dir_fd=opened.fd)
+                made, new = self._hang(above, name, inner)
+            if made is None:
+                return None
+            return Branch(made, *self._list(made, inner)) if new else Branch(made, [], empty=False)
         except OSError as error:
             if error.errno not in _GONE:  # what has another name now is announced under that
                 self._note(above, self._path(above, name), error)
             return None
-        with inner:
-            names, empty = self._list(made, inner) if new and made is not None else ([], False)
-        return None if made is None else Branch(made, names, empty)
+        finally:
+            if inner >= 0:
+                os.close(inner)
 
-    def _hang(
-        self, above: Directory, name: bytes, opened: OpenDirectory
-    ) -> tuple[Directory | None, bool]:
+    def _hang(self, above: Directory, name: bytes, fd: int) -> tuple[Directory | None, bool]:
         """Watch a directory and note where it is; give it if it was not there, and if it is new.
 
         The lock is held.  Raises OSError.
         """
-        directories, identity = self.directories, _identity(opened)
+        directories, identity = self.directories, _identity(fd)
         known = directories.child(above, name)
         if known is not None and known.identity == identity:
             return None, False
         if directories.get(above.wd) is not above:  # it was given up
             return None, False
-        watched = self._watch(opened.fd, identity)
+        watched = self._watch(fd, identity)
         made = directories.put(above, name, watched)
         if made is not watched:  # it has a watch already, and needs no second one
             self._inotify.remove_callbacks([(WatchDescriptor(watched.wd), CallbackId(watched.key))])
         return made, made is watched
 
-    def _list(self, directory: Directory, opened: OpenDirectory) -> tuple[list[bytes], bool]:
+    def _list(self, directory: Directory, fd: int) -> tuple[list[bytes], bool]:
         """List the directories in one; say also if nothing at all is in it."""
         empty, names = True, []
         try:
-            with os.scandir(opened.fd) as entries:
+            with os.scandir(fd) as entries:
                 for entry in entries:
                     empty = False
                     if entry.is_dir(follow_symlinks=False):
@@ -270,6 +266,7 @@ class WatchedTree:
             self._listener.missed(Missed(self._root.name, Cause.UNLISTED, detail, path))
 
 
-def _identity(opened: OpenDirectory) -> int:
+def _identity(fd: int) -> int:
     """Give device and inode number in one: there is one of these for every watched directory."""
-    return opened.dev << 64 | opened.ino
+    found = os.fstat(fd)
+    return found.st_dev << 64 | found.st_ino

@@ -18,7 +18,7 @@ from hashwacht.intake.mounts import Mounts
 from hashwacht.intake.watch_root import RootWatch
 from hashwacht.intake.watch_watchdog import WatchdogWatch
 from hashwacht.testing.watch_chaos import Chaos
-from hashwacht.testing.watching import PATIENCE, Ear, Watching, write
+from hashwacht.testing.watching import PATIENCE, Ear, OwnMounts, Watching, write
 
 RENAME_EXCHANGE = 2
 AT_FDCWD = -100
@@ -157,6 +157,24 @@ def test_directories_that_are_exchanged_stay_watched(top: Path) -> None:
         assert len(watch) == 7
         is_announced(here, top / "a/one/deep/file")
         is_announced(here, top / "b/other/deep/file")
+
+
+def test_what_is_mounted_in_a_directory_whose_rename_is_not_read_yet_is_watched(
+    top: Path, mounts: OwnMounts
+) -> None:
+    """The kernel tells of a mount at once, and by its path of now."""
+    ear, watch = BusyEar(), WatchdogWatch()
+    (top / "before/point").mkdir(parents=True)
+    watch.start([Root("root", bytes(top))], ear)
+    here = Watching(watch, ear, top)
+    with closing(watch):
+        with nothing_read(here, ear):
+            (top / "before").rename(top / "after")
+            mounts.memory(top / "after/point")
+            watch.tend()
+        (top / "after/point/inner").mkdir()
+        is_announced(here, top / "after/point/file")
+        is_announced(here, top / "after/point/inner/file")
 
 
 class Slow:
