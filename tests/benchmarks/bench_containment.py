@@ -18,9 +18,10 @@ from hashwacht.fingerprint.confine import Stamina
 from hashwacht.fingerprint.in_process import InProcess
 from hashwacht.fingerprint.plan import Limits, Plan
 from hashwacht.fingerprint.pool import WorkerPool
+from hashwacht.fingerprint.wire import TOGETHER
 from hashwacht.ports import Fingerprinter
 from hashwacht.testing.hostile import HASHED, TOO_SLOW, Hostile, corpus
-from hashwacht.testing.measuring import Table, at_least, at_most
+from hashwacht.testing.measuring import Table, at_least, at_most, one_core
 from hashwacht.testing.pictures import encode, grainy, photo
 from hashwacht.testing.processes import workers
 
@@ -38,12 +39,11 @@ def opened(content: bytes) -> Iterator[int]:
         yield file.fileno()
 
 
-def ask(fingerprinter: Fingerprinter, content: bytes, times: int = 1) -> Callable[[], None]:
+def ask(fingerprinter: Fingerprinter, content: bytes) -> Callable[[], None]:
     def asked() -> None:
         with opened(content) as fd:
-            for _ in range(times):
-                os.lseek(fd, 0, os.SEEK_SET)
-                fingerprinter.fingerprint(fd)
+            os.lseek(fd, 0, os.SEEK_SET)
+            fingerprinter.fingerprint(fd)
 
     return asked
 
@@ -51,11 +51,19 @@ def ask(fingerprinter: Fingerprinter, content: bytes, times: int = 1) -> Callabl
 @pytest.mark.parametrize("size", SIZES)
 def bench_sandbox(size: str, table: Table) -> None:
     content = encode(grainy(photo(1, SIZES[size])), quality=85)
-    with WorkerPool(Plan(TYPES), 1) as pool:
+    many, bare = table.amount(48, 4), InProcess(Plan(TYPES))
+    with (
+        one_core(),
+        WorkerPool(Plan(TYPES), 1) as pool,
+        ThreadPoolExecutor(2 * TOGETHER) as readers,
+    ):
         times = table.race(
-            ours=ask(pool, content, 8), peer=ask(InProcess(Plan(TYPES)), content, 8), rounds=15
+            ours=lambda: list(readers.map(lambda _: ask(pool, content)(), range(many))),
+            peer=lambda: [ask(bare, content)() for _ in range(many)],
+            rounds=9,
         )
-    name, against = f"{size} JPEG in sandboxed workers", "the same code in this process, one core"
+    name = f"{size} JPEGs in sandboxed workers, one core"
+    against = f"the same code in this process, {many} pictures"
     table.add(name, times, against=against, target=at_least(0.9, "x"))
 
 
@@ -73,7 +81,7 @@ def bench_throughput(size: str, table: Table) -> None:
     with (
         fork.Pool(2) as bare,
         WorkerPool(Plan(TYPES), 2) as pool,
-        ThreadPoolExecutor(4) as readers,
+        ThreadPoolExecutor(4 * TOGETHER) as readers,
     ):
         times = table.race(
             ours=lambda: list(readers.map(lambda _: ask(pool, content)(), range(many))),
@@ -134,7 +142,7 @@ def _distinct(bombs: list[Hostile], count: int) -> list[bytes]:
 def bench_flood(table: Table) -> None:
     """One bomb among ten good pictures; those that take time are two, sent again and again."""
     good = encode(grainy(photo(1)), quality=85)
-    many = table.amount(300, 20)
+    many = table.amount(1500, 20)
     of_size = [b for b in corpus()[:14] if not b.expected & (TOO_SLOW | {HASHED})]
     slow = [b.make() for b in corpus()[:14] if b.expected & TOO_SLOW]
     bombs = _distinct(of_size, many // 10) + slow * max(1, many // 100)

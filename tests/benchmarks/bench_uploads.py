@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import os
 import random
 import statistics
 import time
@@ -18,7 +17,15 @@ import pytest
 
 from hashwacht import Checker, Circumstances
 from hashwacht.fingerprint.heap import give_back
-from hashwacht.testing.measuring import Table, at_least, at_most, duration, installed, named
+from hashwacht.testing.measuring import (
+    Table,
+    at_least,
+    at_most,
+    duration,
+    installed,
+    named,
+    one_core,
+)
 from hashwacht.testing.peers import fingerprint as by_hand
 from hashwacht.testing.pictures import encode, grainy, photo
 from hashwacht.testing.program import Program
@@ -46,12 +53,9 @@ Wrap = Callable[[Any], Any]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_core() -> Iterator[None]:
-    """Everything, the workers included, shares one core."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(before)})
-    yield
-    os.sched_setaffinity(0, before)
+def on_one_core() -> Iterator[None]:
+    with one_core():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from hashwacht.errors import HashwachtError
 
 _log = logging.getLogger(__name__)
 
-READERS = 16
+READERS = 32
 """They mostly wait: for a worker, and for the tick of the kernel's clock after a write."""
 
 CLERKS = 4

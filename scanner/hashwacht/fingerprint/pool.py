@@ -11,24 +11,21 @@ may not open sockets, and all of them unpickle what a worker sends.
 
 from __future__ import annotations
 
-import errno
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from threading import Lock
 from typing import Self
 
-from hashwacht.errors import WorkerError
 from hashwacht.fingerprint.confine import Layers, Stamina
 from hashwacht.fingerprint.culprits import BARRED, BLAMED, InMemory, decoder
-from hashwacht.fingerprint.nursery_link import NurseryGone, NurseryLink, Order
+from hashwacht.fingerprint.nursery_link import Order
 from hashwacht.fingerprint.parts import Digesting
 from hashwacht.fingerprint.plan import Plan
 from hashwacht.fingerprint.read_ahead import ReadAhead
 from hashwacht.fingerprint.replies import blame, codecs, failed, read, wanted_types
+from hashwacht.fingerprint.staff import Staff
 from hashwacht.fingerprint.turns import Line, Turns
-from hashwacht.fingerprint.wire import Attempt, Codec, Failed, Nonsense, Reply, Seen
+from hashwacht.fingerprint.wire import TOGETHER, Attempt, Codec, Failed, Nonsense, Reply, Seen
 from hashwacht.fingerprint.worker_link import Died, Late, WorkerLink
 from hashwacht.ports import Culprits
 from hashwacht.signal_types import DIGESTS
@@ -41,11 +38,23 @@ _HUNG = 16
 """Killed workers that may hang in the kernel (a dead file server) before no more are born."""
 
 
+SMALL = 256 << 10
+"""Bytes up to which contents go to a worker several at a time: the others wait for the slowest."""
+
+WARY = 64
+"""So many contents go alone after one that ended a worker, or may have."""
+
+
+class _Trouble(Exception):
+    """A worker was lost to one of several contents, nobody knows which."""
+
+
 class WorkerPool:
     """Up to *jobs* contents at a time, each in worker processes of its own.  Thread-safe.
 
     Workers are born when first needed: for each job one that reads and digests, one that
-    decodes, and one that runs operators' programs if the plan names any.
+    decodes, and one that runs operators' programs if the plan names any.  Small contents that
+    wait go together, as long as none makes trouble; then each goes alone, and is blamed alone.
     Create it after any fork: a copy in a child process refuses to work.
     """
 
@@ -67,27 +76,22 @@ class WorkerPool:
         *require_sandbox*: no worker may run without every layer of the sandbox.
         """
         self._types = wanted_types(plan)
-        self._required = require_sandbox
-        self._order = Order(
-            plan, maker, len(Attempt) * jobs + _HUNG, background, stamina or Stamina()
-        )
+        self._plan = plan
         self._looks = (Attempt.COMMANDS, Attempt.PICTURE) if plan.commands else (Attempt.PICTURE,)
         self._culprits = culprits or InMemory()
         self._culprits.use(decoder(plan))
-        self._nursery = NurseryLink(self._order)
+        room = len(Attempt) * jobs + _HUNG
+        order = Order(plan, maker, room, background, stamina or Stamina())
+        self._staff = Staff(order, require_sandbox=require_sandbox)
         self._codecs: Mapping[Attempt, Codec] = {}
-        self._known: tuple[tuple[str, ...], tuple[str, ...]] | None = None
         self._ahead: tuple[Digesting | None, tuple[str, ...]] | None = None
-        self._changing = Lock()
-        self._owner = os.getpid()
-        self._closed = False
-        self._turns = Turns(jobs)
-        self._idle: dict[Attempt, list[WorkerLink]] = {each: [] for each in Attempt}
+        self._turns: Turns[int, Fingerprint | OSError] = Turns(jobs, TOGETHER)
+        self._wary = 0
 
     @property
     def recipe(self) -> tuple[str, ...]:
         """The signal types it attempts, each with its version."""
-        return self._loaded()[0]
+        return self._staff.loaded()[0]
 
     @property
     def layers(self) -> Layers:
@@ -95,7 +99,7 @@ class WorkerPool:
 
         Raises WorkerError.
         """
-        with self._turns.of(Line.OWN), self._worker(Attempt.PICTURE) as worker:
+        with self._turns.of(Line.OWN), self._staff.lend(Attempt.PICTURE) as worker:
             return worker.layers
 
     def handed(self, fd: int) -> Fingerprint:
@@ -109,14 +113,94 @@ class WorkerPool:
         the digests could be computed), WorkerError if no worker can be started or the pool is
         closed.
         """
+        if self._may_go_along(fd):
+            for found in self._turns.together(line, fd, self._some):
+                if isinstance(found, OSError):
+                    raise found
+                return found
+            os.lseek(fd, 0, os.SEEK_SET)
         with self._turns.of(line):
-            digests, copy = self._digest(fd)
-            if copy is None:
-                return digests
+            return self._alone(fd)
+
+    def _may_go_along(self, fd: int) -> bool:
+        if self._wary:
+            self._wary = max(0, self._wary - 1)
+            return False
+        return len(self._looks) == 1 and os.fstat(fd).st_size <= SMALL
+
+    def _alone(self, fd: int) -> Fingerprint:
+        """Take one content all the way."""
+        digests, copy = self._digest(fd)
+        if copy is None:
+            return digests
+        try:
+            return self._looked_at(digests, copy)
+        finally:
+            os.close(copy)
+
+    def _some(self, fds: Sequence[int]) -> Sequence[Fingerprint | OSError]:
+        """Take some contents all the way at once; nothing if any of them makes trouble."""
+        if len(fds) == 1:
+            return [self._alone(fds[0])]
+        copies: list[int] = []
+        try:
+            return self._together(fds, copies)
+        except _Trouble:
+            self._wary = WARY
+            return []
+        except OSError as error:  # a worker may still move the offsets of all of them
+            return [error] * len(fds)
+        finally:
+            for each in copies:
+                os.close(each)
+
+    def _together(self, fds: Sequence[int], copies: list[int]) -> list[Fingerprint]:
+        """Do it; note the *copies*, to be closed.  Raises _Trouble, OSError, WorkerError."""
+        answers = self._ask(Attempt.DIGESTS, fds)
+        copies += [copy for _, copy in answers if copy is not None]
+        found = [reply for reply, _ in answers if isinstance(reply, Fingerprint)]
+        if len(found) < len(answers):
+            raise _Trouble
+        seen = {
+            number: self._barred(one.key)
+            for number, (one, (_, copy)) in enumerate(zip(found, answers, strict=True))
+            if copy is not None
+        }
+        able = [number for number, barred in seen.items() if barred is None]
+        looks = [copy for _, copy in (answers[number] for number in able) if copy is not None]
+        for number, (reply, _) in zip(able, self._ask(Attempt.PICTURE, looks), strict=True):
+            seen[number] = self._seen(Attempt.PICTURE, reply, found[number].key)
+        return [
+            _with(one, [look]) if (look := seen.get(number)) else one
+            for number, one in enumerate(found)
+        ]
+
+    def _ask(self, attempt: Attempt, fds: Sequence[int]) -> list[tuple[Reply, int | None]]:
+        """Ask one worker about some contents.  Raises _Trouble, OSError, WorkerError."""
+        if not fds:
+            return []
+        with self._staff.lend(attempt) as worker:
             try:
-                return self._looked_at(digests, copy)
-            finally:
-                os.close(copy)
+                return self._answers(worker, fds)
+            except (Died, Late, Nonsense) as error:
+                self._staff.end(worker)
+                self._staff.check_open(error)
+                raise _Trouble from error
+
+    def _answers(self, worker: WorkerLink, fds: Sequence[int]) -> list[tuple[Reply, int | None]]:
+        """Give the replies, and the copies, which are the caller's to close.
+
+        Raises Died, Late, Nonsense; the worker must then be ended.
+        """
+        answered = worker.ask(fds)
+        try:
+            codec = self._codec(worker.attempt)
+            return [(codec.decode(body), copy) for body, copy in answered]
+        except BaseException:
+            for _, copy in answered:
+                if copy is not None:
+                    os.close(copy)
+            raise
 
     def read_ahead(self) -> ReadAhead | None:
         """Begin a content that is still coming in; the first call waits for the nursery.
@@ -124,9 +208,9 @@ class WorkerPool:
         None if an operator's digest is wanted: its code runs in workers only.  Raises WorkerError.
         """
         if self._ahead is None:
-            recipe, digests = self._nursery.ready()
+            recipe, digests = self._staff.loaded()
             able = {each.name for each in DIGESTS}.issuperset(digests)
-            self._ahead = Digesting(self._order.plan) if able else None, recipe
+            self._ahead = Digesting(self._plan) if able else None, recipe
         digesting, recipe = self._ahead
         return ReadAhead(digesting, recipe, self._in_turn) if digesting else None
 
@@ -136,13 +220,7 @@ class WorkerPool:
 
     def _looked_at(self, digests: Fingerprint, copy: int) -> Fingerprint:
         """Add what is seen in a copy of the content."""
-        seen = [self._look(each, copy, digests.key) for each in self._looks]
-        return replace(
-            digests,
-            signals=(*digests.signals, *(s for each in seen for s in each.signals)),
-            skipped=(*digests.skipped, *(s for each in seen for s in each.skipped)),
-            damaged=any(each.damaged for each in seen),
-        )
+        return _with(digests, [self._look(each, copy, digests.key) for each in self._looks])
 
     def _digest(self, fd: int) -> tuple[Fingerprint, int | None]:
         """Have a content read; a worker that somebody killed is no reason to give it up."""
@@ -154,138 +232,54 @@ class WorkerPool:
 
     def _look(self, attempt: Attempt, copy: int, key: str) -> Seen:
         """Have a copy looked at, unless the content has ended too many workers already."""
-        types = self._codec(attempt).types
-        guards = attempt is Attempt.PICTURE
-        if guards and (reason := self._culprits.barred(key)) is not None:
-            return Seen((), tuple(Skip(each, reason, BARRED) for each in types), damaged=False)
+        if attempt is Attempt.PICTURE and (barred := self._barred(key)) is not None:
+            return barred
         reply, _ = self._attempt(attempt, copy)
+        return self._seen(attempt, reply, key)
+
+    def _barred(self, key: str) -> Seen | None:
+        """Say why a content is not decoded any more, if it is not."""
+        reason = self._culprits.barred(key)
+        if reason is None:
+            return None
+        types = self._codec(Attempt.PICTURE).types
+        return Seen((), tuple(Skip(each, reason, BARRED) for each in types), damaged=False)
+
+    def _seen(self, attempt: Attempt, reply: Reply, key: str) -> Seen:
+        """Take what came of a look; note whom to blame."""
         if not isinstance(reply, Seen):
             why = failed(reply)
+            types = self._codec(attempt).types
             skips = tuple(Skip(each, why.reason, why.detail) for each in types)
             reply = Seen((), skips, damaged=False)
-        if guards and (blamed := {each.reason for each in reply.skipped} & BLAMED):
+        blamed = {each.reason for each in reply.skipped} & BLAMED
+        if attempt is Attempt.PICTURE and blamed:
+            self._wary = WARY
             self._culprits.blame(key, min(blamed))
         return reply
 
     def _attempt(self, attempt: Attempt, fd: int) -> tuple[Reply, int | None]:
         """Have one worker try; the copy is the caller's to close."""
         while True:
-            with self._worker(attempt) as worker:
-                copy: int | None = None
+            with self._staff.lend(attempt) as worker:
                 try:
-                    body, copy = worker.ask(fd)
-                    return self._codec(attempt).decode(body), copy
+                    return self._answers(worker, [fd])[0]
                 except (Died, Late, Nonsense) as error:
-                    if copy is not None:
-                        os.close(copy)
-                    status = self._end(worker)
-                    if self._closed:
-                        raise _closed() from error
+                    status = self._staff.end(worker)
+                    self._staff.check_open(error)
                     if worker.took:
                         return blame(error, status), None
-
-    @contextmanager
-    def _worker(self, attempt: Attempt) -> Iterator[WorkerLink]:
-        """Lend a worker, and take it back unless it is over or its borrower was interrupted."""
-        if os.getpid() != self._owner:
-            raise WorkerError(
-                "the worker pool belongs to the process that this one was forked from",
-                advice="Create it after the fork, in each process that uses it.",
-            )
-        worker: WorkerLink | None = None
-        reusable = False
-        try:
-            worker = self._take(attempt)
-            yield worker
-            reusable = not (worker.over or worker.buried)
-        finally:
-            if worker is not None and not (reusable and self._give_back(worker)):
-                self._end(worker)
-
-    def _take(self, attempt: Attempt) -> WorkerLink:
-        """Take the worker that was last at work, or have one born."""
-        with self._changing:
-            if self._closed:
-                raise _closed()
-            if self._idle[attempt]:
-                return self._idle[attempt].pop()
-        worker = self._bear(attempt)
-        lacking = {name: why for name, why in worker.layers.items() if why}
-        if self._required and lacking:
-            self._end(worker)
-            raise WorkerError(
-                f"the sandbox is incomplete: {'; '.join(map(': '.join, lacking.items()))}",
-                advice="Run it on a kernel that has these, or set fingerprint.require_sandbox to"
-                " false.",
-            )
-        return worker
-
-    def _give_back(self, worker: WorkerLink) -> bool:
-        with self._changing:
-            if not self._closed:
-                self._idle[worker.attempt].append(worker)
-            return not self._closed
-
-    def _bear(self, attempt: Attempt) -> WorkerLink:
-        """Have a worker born; if the nursery itself has died, by a new one."""
-        nursery = self._nursery
-        try:
-            return nursery.bear(attempt)
-        except NurseryGone:
-            return self._instead_of(nursery).bear(attempt)
-
-    def _loaded(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Give recipe and digests, which any nursery of this pool would give."""
-        if self._known is None:
-            nursery = self._nursery
-            try:
-                self._known = nursery.ready()
-            except NurseryGone:
-                self._known = self._instead_of(nursery).ready()
-        return self._known
-
-    def _instead_of(self, nursery: NurseryLink) -> NurseryLink:
-        """Give the nursery that is there in place of one that has died."""
-        with self._changing:
-            if self._closed:
-                raise _closed()
-            if self._nursery is nursery:
-                nursery.close()
-                self._nursery = NurseryLink(self._order)
-            return self._nursery
-
-    def _end(self, worker: WorkerLink) -> int | None:
-        """Make sure that a worker is dead; give its wait status if known.
-
-        Raises OSError if it hangs in the kernel: it might still move the offset of the file.
-        """
-        if worker.buried:
-            return None
-        worker.buried = True
-        status = self._nursery.bury(worker)
-        gone = worker.gone()
-        worker.close()
-        if not gone:
-            raise OSError(errno.ETIMEDOUT, "the file system does not deliver")
-        return status
 
     def _codec(self, attempt: Attempt) -> Codec:
         """Give what decodes the answers to an attempt; known once the nursery is ready."""
         if not self._codecs:
-            recipe, digests = self._loaded()
-            self._codecs = codecs(self._order.plan, self._types, recipe, digests)
+            recipe, digests = self._staff.loaded()
+            self._codecs = codecs(self._plan, self._types, recipe, digests)
         return self._codecs[attempt]
 
     def close(self) -> None:
         """Kill the workers, whatever they are doing; who waits for one gets a WorkerError."""
-        with self._changing:
-            if self._closed or os.getpid() != self._owner:
-                return
-            self._closed = True
-            self._nursery.close()
-            for workers in self._idle.values():
-                while workers:
-                    workers.pop().close()
+        self._staff.close()
 
     def __enter__(self) -> Self:
         return self
@@ -294,5 +288,11 @@ class WorkerPool:
         self.close()
 
 
-def _closed() -> WorkerError:
-    return WorkerError("the worker pool is closed", advice="Start the command again.")
+def _with(digests: Fingerprint, seen: Sequence[Seen]) -> Fingerprint:
+    """Add what was seen in a copy of the content."""
+    return replace(
+        digests,
+        signals=(*digests.signals, *(s for each in seen for s in each.signals)),
+        skipped=(*digests.skipped, *(s for each in seen for s in each.skipped)),
+        damaged=any(each.damaged for each in seen),
+    )

@@ -1,6 +1,7 @@
 """What passes between the scanner and a worker, and the one place that distrusts it.
 
-A request is :data:`REQUEST` with one open descriptor beside it (SCM_RIGHTS, unix(7)); an answer
+A request is :data:`REQUEST` with up to :data:`TOGETHER` open descriptors beside it (SCM_RIGHTS,
+unix(7)), one for each content; for each of them, in order, an answer comes back, all at once: it
 is :data:`ANSWER` followed by one JSON array in ASCII.  A worker that digests says one of the
 last three and adds the descriptor of a copy if the content is to be looked at; one that looks
 at pictures says the first or one of the last two::
@@ -34,10 +35,17 @@ from hashwacht.ports import SignalType
 from hashwacht.types import CONTENT_KEY_TYPE, Fingerprint, Reason, Signal, Skip
 
 REQUEST = struct.Struct("!I")
-"""Number of the task."""
+"""Number of the first content; the others count on from there."""
 
 ANSWER = struct.Struct("!IIB")
-"""Length of what follows in bytes, number of the task, 1 if the worker ends after it."""
+"""Length of what follows in bytes, number of the content, flags: OVER, COPIED."""
+
+OVER, COPIED = 1, 2
+"""The worker ends after it; there is a copy of the content."""
+
+TOGETHER = 8
+"""Contents in one request.  With every change from one process to the other, caches are filled
+anew: 0.2 to 0.3 ms each time, beside 4 ms for a picture of 640x480."""
 
 MAX_ANSWER = 256 << 10
 """Bytes.  64 frames with all eight orientations of PDQ are about 70 KiB."""

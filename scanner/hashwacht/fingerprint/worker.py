@@ -15,7 +15,18 @@ import socket
 from hashwacht.fingerprint.confine import Stamina, Upkeep, confine
 from hashwacht.fingerprint.parts import Part
 from hashwacht.fingerprint.plan import Plan
-from hashwacht.fingerprint.wire import ANSWER, REQUEST, Attempt, Failed, Reply, Unreadable, encode
+from hashwacht.fingerprint.wire import (
+    ANSWER,
+    COPIED,
+    OVER,
+    REQUEST,
+    TOGETHER,
+    Attempt,
+    Failed,
+    Reply,
+    Unreadable,
+    encode,
+)
 from hashwacht.types import Reason
 
 _OUR_OWN_LIMITS = frozenset({errno.ENOMEM, errno.EMFILE, errno.EAGAIN, errno.EFBIG})
@@ -44,38 +55,38 @@ def serve(link: socket.socket, part: Part, upkeep: Upkeep) -> None:
 
     Raises OSError if *link* breaks, ValueError if it brings something else than a request.
     """
-    while True:
-        request, descriptors, _, _ = socket.recv_fds(link, REQUEST.size, 1, socket.MSG_CMSG_CLOEXEC)
+    over = False
+    while not over:
+        request, fds, _, _ = socket.recv_fds(link, REQUEST.size, TOGETHER, socket.MSG_CMSG_CLOEXEC)
         if not request:
             return
-        if len(request) != REQUEST.size or len(descriptors) != 1:
-            raise ValueError("not a request with one open file")
+        if len(request) != REQUEST.size or not fds:
+            raise ValueError("not a request with open files")
         (number,) = REQUEST.unpack(request)
-        try:
-            upkeep.begin(descriptors[0])
-            reply, copy = _work(part, descriptors[0])
-        finally:
-            os.close(descriptors[0])
-        over = upkeep.over()
-        _answer(link, number, reply, copy, over=over)
-        if over:
-            return
+        answers, copies = bytearray(), list[int]()
+        for fd in fds:
+            try:
+                upkeep.begin(fd)
+                reply, copy = _work(part, fd)
+            finally:
+                os.close(fd)
+            copies += [] if copy is None else [copy]
+            over = upkeep.over() or over
+            body, flags = encode(reply), over * OVER | (copy is not None) * COPIED
+            answers += ANSWER.pack(len(body), number & 0xFFFFFFFF, flags) + body
+            number += 1
+        _answer(link, answers, copies)
 
 
-def _answer(
-    link: socket.socket, number: int, reply: Reply, copy: int | None, *, over: bool
-) -> None:
-    """Send a reply, and the copy beside its first byte."""
-    body = encode(reply)
-    message = ANSWER.pack(len(body), number, over) + body
-    sent = 0
-    if copy is not None:
-        try:
-            sent = socket.send_fds(link, [message], [copy])
-        finally:
-            os.close(copy)
-    if sent < len(message):
-        link.sendall(message[sent:])
+def _answer(link: socket.socket, answers: bytearray, copies: list[int]) -> None:
+    """Send answers, and the copies beside their first byte."""
+    try:
+        sent = socket.send_fds(link, [answers], copies) if copies else 0
+    finally:
+        for each in copies:
+            os.close(each)
+    if sent < len(answers):
+        link.sendall(memoryview(answers)[sent:])
 
 
 def _work(part: Part, fd: int) -> tuple[Reply, int | None]:

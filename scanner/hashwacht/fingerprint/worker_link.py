@@ -6,10 +6,19 @@ import json
 import os
 import socket
 import time
+from collections.abc import Sequence
 
 from hashwacht.errors import WorkerError
 from hashwacht.fingerprint.confine import Layers
-from hashwacht.fingerprint.wire import ANSWER, MAX_ANSWER, REQUEST, Attempt
+from hashwacht.fingerprint.wire import (
+    ANSWER,
+    COPIED,
+    MAX_ANSWER,
+    OVER,
+    REQUEST,
+    TOGETHER,
+    Attempt,
+)
 from hashwacht.fingerprint.worker import BORN
 
 GRACE = 0.5
@@ -18,6 +27,10 @@ GRACE = 0.5
 _PIECE = 64 << 10
 _LONGEST_TICK = 1.0
 _LONGEST_BIRTH = 30.0
+
+
+Answered = tuple[bytes, int | None]
+"""The body of an answer, and the copy of the content if one came with it."""
 
 
 class Died(Exception):
@@ -48,7 +61,7 @@ class WorkerLink:
         self.buried = False
         self._link = link
         self._seconds = seconds + GRACE
-        self._number = 0
+        self._number = 1
 
     def wait_until_confined(self) -> None:
         """Call this first.  Raises WorkerError if it cannot be confined."""
@@ -65,30 +78,41 @@ class WorkerLink:
         self.layers = json.loads(said[len(BORN) :])
         self._link.settimeout(min(_LONGEST_TICK, self._seconds / 4))
 
-    def ask(self, fd: int) -> tuple[bytes, int | None]:
-        """Have *fd* worked on; give the answer's body, and the copy that the caller must close.
+    def ask(self, fds: Sequence[int]) -> list[Answered]:
+        """Have up to TOGETHER contents worked on; of several, none may take long.
 
-        Raises Died or Late; the worker must then be killed.
+        The caller closes the copies that come back.  Raises Died or Late; the worker must then be
+        killed.
         """
-        self._number = (self._number + 1) & 0xFFFFFFFF
+        first, self._number = self._number, (self._number + len(fds)) & 0xFFFFFFFF
         try:
-            socket.send_fds(self._link, [REQUEST.pack(self._number)], [fd])
+            socket.send_fds(self._link, [REQUEST.pack(first)], fds)
         except ConnectionError as error:
-            self.took = self._number == 1  # one that has never served is given no second chance
+            self.took = first == 1  # one that has never served is given no second chance
             raise Died from error
-        patience = _Patience(fd if self.attempt is Attempt.DIGESTS else None, self._seconds)
+        reads = self.attempt is Attempt.DIGESTS
+        patience = _Patience(fds[0] if reads and len(fds) == 1 else None, self._seconds)
         copies: list[int] = []
         try:
             received = bytearray(self._piece(copies))
-            while not self._complete(received):
+            while (answers := cut(received, first, len(fds))) is None:
                 patience.check()
                 received += self._piece(copies)
+            return self._answered(answers, copies)
         except BaseException:
             for each in copies:
                 os.close(each)
             raise
-        self.over = bool(ANSWER.unpack_from(received)[2])
-        return bytes(received[ANSWER.size :]), copies.pop() if copies else None
+
+    def _answered(
+        self, answers: Sequence[tuple[int, bytes]], copies: Sequence[int]
+    ) -> list[Answered]:
+        """Put copies to their answers.  Raises Died if they are not as many as it says."""
+        if len(copies) != sum(bool(flags & COPIED) for flags, _ in answers):
+            raise Died("it answered what was not asked")
+        self.over = any(flags & OVER for flags, _ in answers)
+        left = iter(copies)
+        return [(body, next(left) if flags & COPIED else None) for flags, body in answers]
 
     def _piece(self, copies: list[int]) -> bytes:
         """Receive what has come, nothing after a tick of waiting.  Raises Died.
@@ -98,7 +122,9 @@ class WorkerLink:
         takes = self.attempt is Attempt.DIGESTS and not copies
         try:
             if takes:
-                piece, found, _, _ = socket.recv_fds(self._link, _PIECE, 1, socket.MSG_CMSG_CLOEXEC)
+                piece, found, _, _ = socket.recv_fds(
+                    self._link, _PIECE, TOGETHER, socket.MSG_CMSG_CLOEXEC
+                )
                 copies += found
             else:
                 piece = self._link.recv(_PIECE)
@@ -109,16 +135,6 @@ class WorkerLink:
         if not piece:
             raise Died
         return piece
-
-    def _complete(self, received: bytearray) -> bool:
-        """Tell if exactly one answer to the present request is there.  Raises Died on more."""
-        if len(received) < ANSWER.size:
-            return False
-        length, number, _ = ANSWER.unpack_from(received)
-        surplus: int = len(received) - ANSWER.size - length
-        if number != self._number or length > MAX_ANSWER or surplus > 0:
-            raise Died("it answered what was not asked")
-        return surplus == 0
 
     def gone(self) -> bool:
         """Wait for a killed worker's end of the socket to close: then it reads no file any more."""
@@ -136,6 +152,27 @@ class WorkerLink:
     def close(self) -> None:
         """Close our end.  A worker that still waits for requests ends by itself."""
         self._link.close()
+
+
+def cut(received: bytearray, number: int, count: int) -> list[tuple[int, bytes]] | None:
+    """Give flags and body of exactly *count* answers; None if more has to come.
+
+    Raises Died on whatever else it is.
+    """
+    answers: list[tuple[int, bytes]] = []
+    at = 0
+    while len(answers) < count:
+        if len(received) - at < ANSWER.size:
+            return None
+        length, said, flags = ANSWER.unpack_from(received, at)
+        if said != (number + len(answers)) & 0xFFFFFFFF or length > MAX_ANSWER:
+            raise Died("it answered what was not asked")
+        at += ANSWER.size
+        answers.append((flags, bytes(received[at : at + length])))
+        at += length
+    if len(received) > at:
+        raise Died("it answered what was not asked")
+    return answers if len(received) == at else None
 
 
 class _Patience:

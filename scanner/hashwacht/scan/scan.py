@@ -37,8 +37,12 @@ from hashwacht.scan.watching import Watch
 from hashwacht.state.runs import Run, RunState
 from hashwacht.state.store import Store
 
-QUEUED_PER_READER = 4
-"""Open files waiting for each reader: enough to keep it busy, few enough descriptors."""
+QUEUED = 4
+"""Open files for each job that no reader has yet: enough to keep all busy, few descriptors."""
+
+READERS, MOST_WAITING = 16, 48
+"""Readers for each job, and how many more there are than jobs at most.  They only wait, and small
+files that wait go to a worker several at a time."""
 
 
 class Scan:
@@ -61,7 +65,7 @@ class Scan:
         self._store, self._pipeline, self._request = store, pipeline, request
         self._observer, self._stop, self._clock = observer, stop, clock
         self._results: queue.Queue[Result] = queue.Queue(10_000)
-        self._tasks: queue.Queue[Task | None] = queue.Queue(QUEUED_PER_READER * request.jobs)
+        self._tasks: queue.Queue[Task | None] = queue.Queue(QUEUED * request.jobs)
         self._links: Links[File] = Links()
         self._failures: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
         self._cut = threading.Event()
@@ -130,7 +134,8 @@ class Scan:
         """Start all threads; the one that is returned ends last."""
         feed = self._feed(run, recorder)
         reader = Reader(self._tasks, self._pipeline, recorder.put, self._stop)
-        readers = [self._thread(f"reader-{n}", reader.run) for n in range(self._request.jobs)]
+        many = min(READERS * self._request.jobs, MOST_WAITING + self._request.jobs)
+        readers = [self._thread(f"reader-{n}", reader.run) for n in range(many)]
         last = self._thread("recorder", recorder.run)
 
         again = recorder.tally.resumed > 0 or len(self._request.roots) > 1

@@ -13,9 +13,11 @@ Nothing here fails because of time: a row that falls short says by how much.
 from __future__ import annotations
 
 import gc
+import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 
@@ -156,6 +158,17 @@ class Table:
     def missing(self, name: str, *, against: str, target: Target, why: str) -> None:
         """Keep a row that could not be measured here, visibly."""
         self.rows.append(Row(name, "", "", against, None, target, why))
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Let everything that is begun here, workers included, share one core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def named(*packages: str) -> str:

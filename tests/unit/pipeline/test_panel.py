@@ -114,9 +114,9 @@ def test_replies_keep_the_order_of_the_requests() -> None:
     assert [len(reply.answers) for reply in replies] == [0, 1, 0]
 
 
-def test_matchers_are_asked_at_the_same_time() -> None:
-    meet = threading.Barrier(2)
-    seats = [Seat(Listed(name, frozenset({"md5"}), meet=meet)) for name in "ab"]
+def test_services_are_asked_at_the_same_time() -> None:
+    meet = threading.Barrier(2, timeout=10)
+    seats = [Seat(Listed(name, frozenset({"md5"}), meet=meet), 60.0) for name in "ab"]
     (reply,) = Panel(seats).ask([Request(fingerprint(MD5))], NOW)
     assert len(reply.answers) == 2
 
