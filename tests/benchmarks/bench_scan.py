@@ -7,7 +7,6 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import mkdtemp
@@ -24,7 +23,7 @@ from hashwacht.scan.scan import Scan
 from hashwacht.state.store import Store
 from hashwacht.testing.bench import ScanBench
 from hashwacht.testing.fakes import KnowingMatcher, RememberingObserver
-from hashwacht.testing.measuring import Table, at_least, at_most, installed, named
+from hashwacht.testing.measuring import Table, at_least, at_most, installed, named, one_core
 from hashwacht.testing.peers import fingerprint as peers_fingerprint
 from hashwacht.testing.pictures import encode, grainy, photo
 
@@ -32,14 +31,6 @@ SIDES = ((320, 240), (640, 480), (1280, 960), (1920, 1440), (2828, 2121))
 JOBS = 2
 ALL = ("md5", "sha1", "sha256", "pdq", "phash64", "dhash64")
 INSTALL = "`make bench` installs the peer"
-
-
-@contextmanager
-def one_core() -> Iterator[None]:
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(before)})
-    yield
-    os.sched_setaffinity(0, before)
 
 
 def bare(root: Path) -> int:
@@ -137,7 +128,7 @@ def copied(pictures: list[Path], folder: Path, times: int) -> list[Path]:
 
 
 def bench_first_scan(table: Table, pictures: list[Path], pool: WorkerPool, tmp_path: Path) -> None:
-    copies = copied(pictures, tmp_path / "copies", table.amount(3))
+    copies = copied(pictures, tmp_path / "copies", table.amount(6))
     name = f"first scan, {len(copies)} JPEGs of 0.08 to 6 MP, two workers"
     against = f"ProcessPoolExecutor(2): hashlib thrice, {named('threatexchange', 'imagehash')}"
     against += "; the processor time is that of the parents alone"
@@ -151,7 +142,7 @@ def bench_first_scan(table: Table, pictures: list[Path], pool: WorkerPool, tmp_p
             list(workers.map(peers_fingerprint, copies))
 
         ours = scan_of(tmp_path / "copies", pool, tmp_path)
-        times = table.race(ours=ours, peer=peer, rounds=3)
+        times = table.race(ours=ours, peer=peer, rounds=2)
     table.add(name, times, against=against, target=target)
 
 

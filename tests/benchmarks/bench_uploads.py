@@ -24,7 +24,6 @@ from hashwacht.testing.measuring import (
     duration,
     installed,
     named,
-    one_core,
 )
 from hashwacht.testing.peers import fingerprint as by_hand
 from hashwacht.testing.pictures import encode, grainy, photo
@@ -50,12 +49,6 @@ MB = 1_000_000
 
 Send = Callable[[list[bytes]], object]
 Wrap = Callable[[Any], Any]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def on_one_core() -> Iterator[None]:
-    with one_core():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hashwacht.testing.measured import write
-from hashwacht.testing.measuring import Table
+from hashwacht.testing.measuring import Table, one_core
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: one core means one core
 
@@ -26,3 +26,10 @@ def table(pytestconfig: pytest.Config) -> Iterator[Table]:
     assert reporter is not None
     reporter.write_line(text)
     reporter.write_line(f"Written to {FOLDER}/bench.txt, bench.json and bench.html")
+
+
+@pytest.fixture(scope="module")
+def on_one_core() -> Iterator[None]:
+    """Have all of a module's benchmarks share one core with their workers."""
+    with one_core():
+        yield
