@@ -1,6 +1,7 @@
 """Directories whose paths the kernel does not take: what the watcher of file systems says."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -47,8 +48,13 @@ def test_many_of_them_do_not_keep_the_watcher_busy(socket_path: Path, tmp_path: 
         os.mkdir(f"{number}", dir_fd=deep)
         inside.append(os.open(f"{number}", os.O_RDONLY, dir_fd=deep))
     os.close(deep)
-    with watcher_process(socket_path), watching(FanotifyWatch(socket_path), roots[:1]) as here:
+    with (
+        watcher_process(socket_path) as watcher,
+        watching(FanotifyWatch(socket_path), roots[:1]) as here,
+    ):
+        watcher.send_signal(signal.SIGSTOP)  # so that it reads of all of them at once
         for directory in inside:
             write(directory)
+        watcher.send_signal(signal.SIGCONT)
         here.until(lambda: here.ear.causes("root") == {Cause.UNLISTED})
         here.caught_up()
