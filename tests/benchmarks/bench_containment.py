@@ -142,7 +142,7 @@ def _distinct(bombs: list[Hostile], count: int) -> list[bytes]:
 def bench_flood(table: Table) -> None:
     """One bomb among ten good pictures; those that take time are two, sent again and again."""
     good = encode(grainy(photo(1)), quality=85)
-    many = table.amount(1500, 20)
+    many = table.amount(1000, 20)
     of_size = [b for b in corpus()[:14] if not b.expected & (TOO_SLOW | {HASHED})]
     slow = [b.make() for b in corpus()[:14] if b.expected & TOO_SLOW]
     bombs = _distinct(of_size, many // 10) + slow * max(1, many // 100)

@@ -89,7 +89,7 @@ def pictures(number: int) -> list[bytes]:
     return [encode(photo(seed, SIZE), "jpeg", quality=85) for seed in range(number)]
 
 
-@pytest.mark.parametrize(("rate", "files"), [(1, 20), (100, 2000), (1000, 5000)])
+@pytest.mark.parametrize(("rate", "files"), [(1, 10), (100, 1000), (1000, 5000)])
 def bench_latency(rate: int, files: int, table: Table, bench: DaemonBench, tmp_path: Path) -> None:
     made, clocked = pictures(10), Clocked()
     bench.casework = clocked  # type: ignore[assignment]  # it does what is needed of one
@@ -215,7 +215,7 @@ def bench_idle(table: Table, tmp_path: Path) -> None:
             scanner = psutil.Process(process.pid)
             family = [scanner, *scanner.children(recursive=True)]
             before = sum(sum(each.cpu_times()[:2]) for each in family)
-            seconds = table.amount(30, 1)
+            seconds = table.amount(20, 1)
             time.sleep(seconds)  # it is the time in which nothing happens that is measured
             used = sum(sum(each.cpu_times()[:2]) for each in family) - before
             memory = sum(each.memory_info().rss for each in family)
@@ -236,7 +236,7 @@ def bench_flood(table: Table, tmp_path: Path) -> None:
         with program.scanner() as process, program.state() as store:
             program.wait_for(lambda: not store.gaps.list_open(), "compared", 60)
             scanner = psutil.Process(process.pid)
-            files = table.amount(50_000, 200)
+            files = table.amount(25_000, 200)
             began = time.monotonic()
             for number in range(files):
                 descriptor = os.open(root / f"{number % 100}" / f"{number}", os.O_CREAT)

@@ -68,7 +68,7 @@ def bench_unchanged(each: int, table: Table, tmp_path: Path) -> None:
         assert (seen.summary.counts.unchanged, bench.read) == (files, 0)
 
     with one_core():
-        times = table.race(ours=ours, peer=lambda: bare(tmp_path / "tree"), rounds=9)
+        times = table.race(ours=ours, peer=lambda: bare(tmp_path / "tree"), rounds=7)
     table.add(
         f"unchanged tree, {files:,} files, {each} a directory",
         times,
@@ -128,7 +128,7 @@ def copied(pictures: list[Path], folder: Path, times: int) -> list[Path]:
 
 
 def bench_first_scan(table: Table, pictures: list[Path], pool: WorkerPool, tmp_path: Path) -> None:
-    copies = copied(pictures, tmp_path / "copies", table.amount(6))
+    copies = copied(pictures, tmp_path / "copies", table.amount(4))
     name = f"first scan, {len(copies)} JPEGs of 0.08 to 6 MP, two workers"
     against = f"ProcessPoolExecutor(2): hashlib thrice, {named('threatexchange', 'imagehash')}"
     against += "; the processor time is that of the parents alone"
@@ -142,7 +142,7 @@ def bench_first_scan(table: Table, pictures: list[Path], pool: WorkerPool, tmp_p
             list(workers.map(peers_fingerprint, copies))
 
         ours = scan_of(tmp_path / "copies", pool, tmp_path)
-        times = table.race(ours=ours, peer=peer, rounds=2)
+        times = table.race(ours=ours, peer=peer, rounds=3)
     table.add(name, times, against=against, target=target)
 
 
