@@ -37,7 +37,6 @@ PARTS = "hashwacht.fingerprint.parts:part"
 _HUNG = 16
 """Killed workers that may hang in the kernel (a dead file server) before no more are born."""
 
-
 SMALL = 256 << 10
 """Bytes up to which contents go to a worker several at a time: the others wait for the slowest."""
 
@@ -85,7 +84,7 @@ class WorkerPool:
         self._staff = Staff(order, require_sandbox=require_sandbox)
         self._codecs: Mapping[Attempt, Codec] = {}
         self._ahead: tuple[Digesting | None, tuple[str, ...]] | None = None
-        self._turns: Turns[int, Fingerprint | OSError] = Turns(jobs, TOGETHER)
+        self._turns: Turns[int, Fingerprint] = Turns(jobs, TOGETHER)
         self._wary = 0
 
     @property
@@ -115,12 +114,19 @@ class WorkerPool:
         """
         if self._may_go_along(fd):
             for found in self._turns.together(line, fd, self._some):
-                if isinstance(found, OSError):
-                    raise found
                 return found
-            os.lseek(fd, 0, os.SEEK_SET)
+            return self._opened_anew(fd, line)
         with self._turns.of(line):
             return self._alone(fd)
+
+    def _opened_anew(self, fd: int, line: Line) -> Fingerprint:
+        """Take one alone after its worker was lost, which may still move the offset of *fd*."""
+        again = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            with self._turns.of(line):
+                return self._alone(again)
+        finally:
+            os.close(again)
 
     def _may_go_along(self, fd: int) -> bool:
         if self._wary:
@@ -138,41 +144,34 @@ class WorkerPool:
         finally:
             os.close(copy)
 
-    def _some(self, fds: Sequence[int]) -> Sequence[Fingerprint | OSError]:
+    def _some(self, fds: Sequence[int]) -> Sequence[Fingerprint]:
         """Take some contents all the way at once; nothing if any of them makes trouble."""
         if len(fds) == 1:
             return [self._alone(fds[0])]
-        copies: list[int] = []
+        copies: dict[int, int] = {}
         try:
             return self._together(fds, copies)
-        except _Trouble:
+        except (_Trouble, OSError):
             self._wary = WARY
             return []
-        except OSError as error:  # a worker may still move the offsets of all of them
-            return [error] * len(fds)
         finally:
-            for each in copies:
+            for each in copies.values():
                 os.close(each)
 
-    def _together(self, fds: Sequence[int], copies: list[int]) -> list[Fingerprint]:
+    def _together(self, fds: Sequence[int], copies: dict[int, int]) -> list[Fingerprint]:
         """Do it; note the *copies*, to be closed.  Raises _Trouble, OSError, WorkerError."""
         answers = self._ask(Attempt.DIGESTS, fds)
-        copies += [copy for _, copy in answers if copy is not None]
+        copies.update((at, copy) for at, (_, copy) in enumerate(answers) if copy is not None)
         found = [reply for reply, _ in answers if isinstance(reply, Fingerprint)]
         if len(found) < len(answers):
             raise _Trouble
-        seen = {
-            number: self._barred(one.key)
-            for number, (one, (_, copy)) in enumerate(zip(found, answers, strict=True))
-            if copy is not None
-        }
-        able = [number for number, barred in seen.items() if barred is None]
-        looks = [copy for _, copy in (answers[number] for number in able) if copy is not None]
-        for number, (reply, _) in zip(able, self._ask(Attempt.PICTURE, looks), strict=True):
-            seen[number] = self._seen(Attempt.PICTURE, reply, found[number].key)
+        seen = {at: self._barred(found[at].key) for at in copies}
+        able = [at for at, barred in seen.items() if barred is None]
+        looks = self._ask(Attempt.PICTURE, [copies[at] for at in able])
+        for at, (reply, _) in zip(able, looks, strict=True):
+            seen[at] = self._seen(Attempt.PICTURE, reply, found[at].key)
         return [
-            _with(one, [look]) if (look := seen.get(number)) else one
-            for number, one in enumerate(found)
+            _with(one, [look]) if (look := seen.get(at)) else one for at, one in enumerate(found)
         ]
 
     def _ask(self, attempt: Attempt, fds: Sequence[int]) -> list[tuple[Reply, int | None]]:
