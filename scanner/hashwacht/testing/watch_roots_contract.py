@@ -16,10 +16,20 @@ OTHER = {Cause.REPLACED, Cause.UNMOUNTED}
 
 
 def is_watched(here: Watching) -> None:
-    """Hold the root to be watched, down to a directory that is made now."""
+    """Hold the root to be watched, down to a directory that is made now.
+
+    Of what was written before a gap is told, the gap takes care: then it is written once more.
+    """
     (here.top / "still").mkdir(exist_ok=True)
-    write(here.top / "still/watched")
-    here.tend_until(lambda: here.ear.covers(here.top / "still/watched"))
+    told = -1
+
+    def heard() -> bool:
+        nonlocal told
+        if told < (told := len(here.ear.gaps)):
+            write(here.top / "still/watched")
+        return here.ear.covers(here.top / "still/watched")
+
+    here.tend_until(heard)
     here.ear.forget()
     write(here.top / "still/watched as well")
     here.tend_until(lambda: here.ear.covers(here.top / "still/watched as well"))

@@ -30,11 +30,15 @@ pytestmark = pytest.mark.alone
 
 FLOOD = """
 import os, sys
+def make(path):
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+
 for number in range(int(sys.argv[2])):
     if number % 100 == 0:
         directory = f"{sys.argv[1]}/{sys.argv[3]}{number}"
         os.mkdir(directory)
-    os.close(os.open(f"{directory}/{number}", os.O_CREAT | os.O_WRONLY))
+    make(f"{directory}/{number}")
+    make(f"{directory}+{number}")
 """
 FILES = 10_000
 
