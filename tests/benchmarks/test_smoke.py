@@ -52,5 +52,17 @@ def test_a_race_is_ours_against_the_peer_and_may_be_turned_round(tmp_path: Path)
     assert "not installed &lt;here&gt;" in (write(table, tmp_path) and _page(tmp_path))
 
 
+def test_what_falls_short_says_why_and_what_is_reached_needs_no_excuse(tmp_path: Path) -> None:
+    table = Table()
+    table.note("slow", 16.2, target=at_least(18, "x"), why="it is <large>")
+    table.note("fast", 20, target=at_least(18, "x"), why="never shown")
+    table.note("odd", 1, target=at_least(18, "x"))
+    text = write(table, tmp_path)
+    assert "slow, missed by 10%: it is <large>\n" in text
+    assert "odd, missed by 94%: nobody knows yet\n" in text
+    assert "never shown" not in text + _page(tmp_path)
+    assert "short because it is &lt;large&gt;" in _page(tmp_path)
+
+
 def _page(folder: Path) -> str:
     return (folder / "bench.html").read_text()

@@ -79,6 +79,12 @@ def _text(table: Table, about: dict[str, object]) -> str:
         for row in table.rows
         if row.against or row.remark
     ]
+    short = [
+        f"  {row.name}, {row.verdict}: {row.why or 'nobody knows yet'}"
+        for row in table.rows
+        if row.verdict != "reached" and row.figure is not None
+    ]
+    shown += ["", "Short, and why:", *short] if short else []
     facts = [f"  {name}: {value}" for name, value in about.items()]
     title = "SMOKE RUN: nothing here means anything" if table.smoke else "Benchmarks"
     parts = ["", title, "", *shown, "", "Measured against, and how steady it was:", *notes]
@@ -99,7 +105,8 @@ def _page(table: Table, about: dict[str, object]) -> str:
 def _table_row(row: Row) -> str:
     kind = "" if row.verdict == "reached" else ' class="missed"'
     cells = [f"<td>{html.escape(cell)}</td>" for cell in _cells(row)]
-    remark = html.escape("; ".join(filter(None, (row.against, row.remark))))
+    short = kind and row.why and f"short because {row.why}"
+    remark = html.escape("; ".join(filter(None, (row.against, row.remark, short))))
     cells[0] = f"<td>{html.escape(row.name)}<br><small>{remark}</small></td>"
     return f"<tr{kind}>{''.join(cells)}</tr>"
 

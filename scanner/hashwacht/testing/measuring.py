@@ -7,7 +7,8 @@
         table.add("what is claimed", times, against="peer 1.2", target=at_least(4.5, "x"))
         table.note("another claim", 97.0, "120 bits seen", target=at_most(120, "MB"))
 
-Nothing here fails because of time: a row that falls short says by how much.
+Nothing here fails because of time: a row that falls short says by how much, and why if that is
+known.
 """
 
 from __future__ import annotations
@@ -88,7 +89,10 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One claim and what became of it; *figure* is None if it could not be measured."""
+    """One claim and what became of it; *figure* is None if it could not be measured.
+
+    *why* is the known reason why it falls short, if it does.
+    """
 
     name: str
     ours: str
@@ -97,6 +101,7 @@ class Row:
     figure: float | None
     target: Target
     remark: str = ""
+    why: str = ""
 
     @property
     def verdict(self) -> str:
@@ -137,7 +142,14 @@ class Table:
         return Times(mine, theirs, theirs_busy / busy if busy else 0.0)
 
     def add(
-        self, name: str, times: Times, *, against: str, target: Target, inverse: bool = False
+        self,
+        name: str,
+        times: Times,
+        *,
+        against: str,
+        target: Target,
+        inverse: bool = False,
+        why: str = "",
     ) -> None:
         """Keep a race: the figure is peer / ours, or ours / peer if *inverse*."""
         low, high = times.spread
@@ -147,13 +159,20 @@ class Table:
         remark = f"{_short(low)} to {_short(high)} in the middle half of {len(times.ours)} rounds"
         remark += f"; {_short(cpu)} in processor time"
         ours, peer = (duration(statistics.median(each)) for each in (times.ours, times.peer))
-        self.rows.append(Row(name, ours, peer, against, figure, target, remark))
+        self.rows.append(Row(name, ours, peer, against, figure, target, remark, why))
 
     def note(
-        self, name: str, figure: float, remark: str = "", *, against: str = "", target: Target
+        self,
+        name: str,
+        figure: float,
+        remark: str = "",
+        *,
+        against: str = "",
+        target: Target,
+        why: str = "",
     ) -> None:
         """Keep a figure that is no race: bits, bytes, per cent."""
-        self.rows.append(Row(name, "", "", against, figure, target, remark))
+        self.rows.append(Row(name, "", "", against, figure, target, remark, why))
 
     def missing(self, name: str, *, against: str, target: Target, why: str) -> None:
         """Keep a row that could not be measured here, visibly."""
