@@ -110,7 +110,7 @@ def test_reading_in_a_worker_leaves_hot_files_hot_and_cold_files_cold(
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     (tmp_path / "hot").read_bytes()
-    for name, least, most in (("hot", 0, size // 5), ("cold", size, size)):
+    for name, least, most in (("hot", 0, size // 2), ("cold", size, size)):
         with (tmp_path / name).open("rb", buffering=0) as file:
             if not least <= missing(file.fileno()) <= most:
                 pytest.skip("this file system lives in the page cache (tmpfs?)")
@@ -119,5 +119,8 @@ def test_reading_in_a_worker_leaves_hot_files_hot_and_cold_files_cold(
 
 
 def missing(fd: int) -> int:
-    """Bytes of a file that are not cached; a few of a hot one may always be reclaimed."""
+    """Bytes of a file that are not cached.
+
+    The kernel may always take back some of a hot one; whoever dropped what he read takes all.
+    """
     return sum(length for _, length in absent(fd, 0, os.fstat(fd).st_size))
