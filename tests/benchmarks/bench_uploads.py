@@ -43,6 +43,8 @@ UVICORN, HYPERCORN = 256 << 10, 64 << 10
 READ = 64 << 10
 """Bytes that Django and Werkzeug read at a time."""
 
+SMALL_STEPS = "in steps that small Python's own work for each of them counts"
+NEAR = "it is near the limit, and swings with the machine: 1.13 to 1.17 were seen, mostly 1.14"
 DIGESTS = ("md5", "sha1", "sha256")
 INSTALL = "`make bench` installs the peer"
 MB = 1_000_000
@@ -194,11 +196,14 @@ def bench_against_hand_written(table: Table, checker: Checker, tmp_path: Path) -
     content, file = picture(table, (4000, 3000)), tmp_path / "picture.jpg"
     file.write_bytes(content)  # what the application has stored by then
     with senders(ours("asgi", checker), hand_written, nobody) as (with_us, with_them, bare):
-        given = chunks(content)
-        mine = statistics.median(added(table, with_us, bare, given, 15))
-        theirs = statistics.median(added(table, with_them, bare, given, 5))
+        given, ours_all, theirs_all = chunks(content), list[float](), list[float]()
+        for _ in range(table.amount(5)):  # in turns: the machine may be slower for a while
+            ours_all += added(table, with_us, bare, given, 3)
+            theirs_all += added(table, with_them, bare, given, 1)
+    mine, theirs = statistics.median(ours_all), statistics.median(theirs_all)
     remark = f"{duration(mine)} against {duration(theirs)}"
-    table.note(name, theirs / mine, remark, against=against, target=target)
+    why = "it is near the limit, and swings with the machine: 8.6 to 11.7 were seen, mostly 10.5"
+    table.note(name, theirs / mine, remark, against=against, target=target, why=why)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +232,7 @@ def bench_no_picture(kind: str, size: int, table: Table, checker: Checker) -> No
         remark,
         against="hashlib thrice, in one piece",
         target=at_most(1.15, "x"),
-        why="in steps that small Python's own work for each of them counts" if size < CHUNK else "",
+        why=SMALL_STEPS if size < CHUNK else NEAR,
     )
 
 
