@@ -25,7 +25,8 @@ def is_watched(here: Watching) -> None:
 
     def heard() -> bool:
         nonlocal told
-        if told < (told := len(here.ear.gaps)):
+        if len(here.ear.gaps) > told:
+            told = len(here.ear.gaps)
             write(here.top / "still/watched")
         return here.ear.covers(here.top / "still/watched")
 

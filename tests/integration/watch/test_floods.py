@@ -87,7 +87,11 @@ def fanotify(socket_path: Path) -> Iterator[SmallQueue]:
 
 
 def flood(top: Path, name: str, small: SmallQueue) -> set[bytes]:
-    """Write files into new directories, faster than they are read of, in another process."""
+    """Write files, faster than they are read of, in another process.
+
+    Into new directories, and beside them: of what is in a directory that nobody had the time to
+    watch, the kernel says nothing, and its queue would not be full for certain.
+    """
     command = [sys.executable, "-c", FLOOD, str(top), str(FILES), name]
     with subprocess.Popen(command) as writer:
         small.stall(writer)
