@@ -44,7 +44,7 @@ READ = 64 << 10
 """Bytes that Django and Werkzeug read at a time."""
 
 SMALL_STEPS = "in steps that small Python's own work for each of them counts"
-NEAR = "it is near the limit, and swings with the machine: 1.13 to 1.17 were seen, mostly 1.14"
+NEAR = "it is near the limit, and swings with the machine (docs/performance.md says how much)"
 DIGESTS = ("md5", "sha1", "sha256")
 INSTALL = "`make bench` installs the peer"
 MB = 1_000_000
@@ -202,8 +202,7 @@ def bench_against_hand_written(table: Table, checker: Checker, tmp_path: Path) -
             theirs_all += added(table, with_them, bare, given, 1)
     mine, theirs = statistics.median(ours_all), statistics.median(theirs_all)
     remark = f"{duration(mine)} against {duration(theirs)}"
-    why = "it is near the limit, and swings with the machine: 8.6 to 11.7 were seen, mostly 10.5"
-    table.note(name, theirs / mine, remark, against=against, target=target, why=why)
+    table.note(name, theirs / mine, remark, against=against, target=target, why=NEAR)
 
 
 @pytest.mark.parametrize(
