@@ -16,7 +16,7 @@ from typing import Any, Unpack
 
 from hashwacht_plugins.awaiting import any_done, at_most, lock
 from hashwacht_plugins.context import Peer
-from hashwacht_plugins.events import Request
+from hashwacht_plugins.multipart.events import Request
 from hashwacht_plugins.intake import DRAIN, Intake, Settings
 from hashwacht_plugins.policy import Refusal
 from hashwacht_plugins.upload import Upload

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hashwacht import Circumstances
-from hashwacht_plugins.events import FileBegins, Request
+from hashwacht_plugins.multipart.events import FileBegins, Request
 from hashwacht_plugins.several import several
 
 _log = logging.getLogger(__name__)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import TypedDict
 
 from hashwacht import Checker, ConfigurationError
-from hashwacht_plugins.body import Raw, body_of
+from hashwacht_plugins.multipart.body import Raw, body_of
 from hashwacht_plugins.context import Facts, Peer
-from hashwacht_plugins.events import Request
+from hashwacht_plugins.multipart.events import Request
 from hashwacht_plugins.policy import Policy
 from hashwacht_plugins.protocols import Partial
 from hashwacht_plugins.taking import no_room

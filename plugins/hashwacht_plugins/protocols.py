@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from urllib.parse import parse_qs
 
-from hashwacht_plugins.events import Request
+from hashwacht_plugins.multipart.events import Request
 from hashwacht_plugins.several import several
 
 _log = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from hashwacht import Checked, Checker, Circumstances, Outcome, Reason, Verdict
-from hashwacht_plugins.body import Body
-from hashwacht_plugins.events import Event, FileBegins, FileBytes, FileEnds, Malformed, Unjudged
+from hashwacht_plugins.multipart.body import Body
+from hashwacht_plugins.multipart.events import Event, FileBegins, FileBytes, FileEnds, Malformed, Unjudged
 from hashwacht_plugins.findings import CheckedFile, Findings, result_of, tell
 from hashwacht_plugins.held import Held
 from hashwacht_plugins.policy import Action, Policy, Refusal

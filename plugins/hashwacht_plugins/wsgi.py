@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import Any, Protocol, Unpack
 
 from hashwacht_plugins.context import Peer
-from hashwacht_plugins.events import Request
+from hashwacht_plugins.multipart.events import Request
 from hashwacht_plugins.intake import CHUNK, DRAIN, Intake, Settings
 from hashwacht_plugins.policy import Refusal
 from hashwacht_plugins.upload import Upload

@@ -32,11 +32,11 @@ def __getattr__(name: str) -> object:
     """Import a public name when it is first used (PEP 562)."""
     homes = {
         "hashwacht.checker": ("Checker",),
-        "hashwacht.errors": ("ConfigurationError", "HashwachtError"),
-        "hashwacht.incoming": ("Incoming",),
-        "hashwacht.types": ("Match", "Outcome", "Reason", "Signal", "Verdict"),
-        "hashwacht.uploads": ("Circumstances",),
-        "hashwacht.workplace": ("Checked", "Workplace"),
+        "hashwacht.core.errors": ("ConfigurationError", "HashwachtError"),
+        "hashwacht.uploads.stream": ("Incoming",),
+        "hashwacht.core.types": ("Match", "Outcome", "Reason", "Signal", "Verdict"),
+        "hashwacht.uploads.context": ("Circumstances",),
+        "hashwacht.uploads.backend": ("Checked", "Workplace"),
     }
     for home, names in homes.items():
         if name in names:

@@ -1,9 +1,9 @@
 from hashwacht.checker import Checker
-from hashwacht.errors import ConfigurationError, HashwachtError
-from hashwacht.incoming import Incoming
-from hashwacht.types import Match, Outcome, Reason, Signal, Verdict
-from hashwacht.uploads import Circumstances
-from hashwacht.workplace import Checked, Workplace
+from hashwacht.core.errors import ConfigurationError, HashwachtError
+from hashwacht.uploads.stream import Incoming
+from hashwacht.core.types import Match, Outcome, Reason, Signal, Verdict
+from hashwacht.uploads.context import Circumstances
+from hashwacht.uploads.backend import Checked, Workplace
 
 __version__: str
 

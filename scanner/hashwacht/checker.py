@@ -21,12 +21,12 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from hashwacht.errors import HashwachtError
-from hashwacht.incoming import Incoming
+from hashwacht.core.errors import HashwachtError
+from hashwacht.uploads.stream import Incoming
 from hashwacht.settings import Settings, Where, load
-from hashwacht.shift import Opener, Shift
-from hashwacht.uploads import Circumstances
-from hashwacht.workplace import Checked, Workplace
+from hashwacht.uploads.executor import Opener, Shift
+from hashwacht.uploads.context import Circumstances
+from hashwacht.uploads.backend import Checked, Workplace
 
 _log = logging.getLogger(__name__)
 
@@ -82,9 +82,9 @@ class Checker:
             socket = settings.uploads.path
             note = partial(_note_at_daemon, socket)
             return cls(lambda: _by_daemon(socket), threads=threads or AWAITING, noting=note)
-        from hashwacht import compose
+        from hashwacht import bootstrap
 
-        noted = compose.partial_uploads(settings).note
+        noted = bootstrap.partial_uploads(settings).note
         return cls(lambda: _in_this_process(settings), threads=threads, noting=noted)
 
     def scan_file(
@@ -186,14 +186,14 @@ def _forked(itself: weakref.ref[Checker]) -> None:
 
 def _by_daemon(socket: Path) -> Workplace:
     """Leave the work to the daemon: nothing that decodes or asks is imported."""
-    from hashwacht.handover.by_daemon import ByDaemon
+    from hashwacht.uploads.remote import ByDaemon
 
     return ByDaemon(socket)
 
 
 def _note_at_daemon(socket: Path, protocol: str) -> None:
     """Tell the daemon, which may take its time, while the request that showed it goes on."""
-    from hashwacht.handover.by_daemon import ByDaemon, Unreached
+    from hashwacht.uploads.remote import ByDaemon, Unreached
 
     def tell() -> None:
         try:
@@ -209,14 +209,14 @@ def _in_this_process(settings: Settings) -> Workplace:
 
     Somebody waits for an upload: its workers do not give way to everybody as those of a scan do.
     """
-    from hashwacht import compose
-    from hashwacht.in_this_process import InThisProcess, State
+    from hashwacht import bootstrap
+    from hashwacht.uploads.local import InThisProcess, State
 
     awaited = replace(settings, scan=replace(settings.scan, background=False))
-    store = compose.store(awaited)
+    store = bootstrap.store(awaited)
     try:
-        pipeline = compose.pipeline(awaited, os.environ, store.culprits)
+        pipeline = bootstrap.pipeline(awaited, os.environ, store.culprits)
     except BaseException:
         store.close()
         raise
-    return InThisProcess(pipeline, State(store, compose.uploads(awaited)))
+    return InThisProcess(pipeline, State(store, bootstrap.uploads(awaited)))

@@ -2,7 +2,7 @@
 
 Read this first.  A content comes in as an open descriptor; the *fingerprinter* turns it into
 signals (in a process that may die of it); the *panel* of matchers is asked with those signals
-and nothing else; :func:`hashwacht.verdict.judge` says what is known.  Whoever drives it (the
+and nothing else; :func:`hashwacht.core.verdict.judge` says what is known.  Whoever drives it (the
 scan, the recheck, later the daemon and the middleware) decides what to do about it.
 """
 
@@ -14,11 +14,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from hashwacht.files import stable
-from hashwacht.match.panel import Panel, Request
-from hashwacht.ports import Ahead, Fingerprinter, ReadsAhead, TakesHanded
-from hashwacht.types import Answer, Fingerprint, Verdict
-from hashwacht.verdict import judge
+from hashwacht.platform.safe_open import stable
+from hashwacht.matching.matcher_set import Panel, Request
+from hashwacht.core.ports import Ahead, Fingerprinter, ReadsAhead, TakesHanded
+from hashwacht.core.types import Answer, Fingerprint, Verdict
+from hashwacht.core.verdict import judge
 
 
 @dataclass(frozen=True, slots=True)

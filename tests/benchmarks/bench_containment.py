@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.fingerprint.confine import Stamina
-from hashwacht.fingerprint.in_process import InProcess
-from hashwacht.fingerprint.plan import Limits, Plan
-from hashwacht.fingerprint.pool import WorkerPool
-from hashwacht.fingerprint.wire import TOGETHER
-from hashwacht.ports import Fingerprinter
-from hashwacht.testing.hostile import HASHED, TOO_SLOW, Hostile, corpus
-from hashwacht.testing.measuring import Table, at_least, at_most, one_core
+from hashwacht.hashing.workers.confine import Stamina
+from hashwacht.hashing.in_process import InProcess
+from hashwacht.hashing.plan import Limits, Plan
+from hashwacht.hashing.workers.pool import WorkerPool
+from hashwacht.hashing.workers.protocol import TOGETHER
+from hashwacht.core.ports import Fingerprinter
+from support.hostile.hostile import HASHED, TOO_SLOW, Hostile, corpus
+from benchmarks.measuring import Table, at_least, at_most, one_core
 from hashwacht.testing.pictures import encode, grainy, photo
-from hashwacht.testing.processes import workers
+from support.processes import workers
 
 TYPES = ("md5", "sha1", "sha256", "pdq", "phash64", "dhash64")
 SIZES = {"640x480": (640, 480), "1600x1200": (1600, 1200)}

@@ -14,25 +14,25 @@ from tempfile import mkdtemp
 import psutil
 import pytest
 
-from hashwacht.casework.found import Found
-from hashwacht.fingerprint.plan import Plan
-from hashwacht.fingerprint.pool import WorkerPool
-from hashwacht.intake.rules import Rules
-from hashwacht.match.hashlist import HashListMatcher
-from hashwacht.match.list_file import Reading
-from hashwacht.match.list_terms import ListTerms
-from hashwacht.match.lists import HashLists
-from hashwacht.match.panel import Panel, Seat
+from hashwacht.cases.found import Found
+from hashwacht.hashing.plan import Plan
+from hashwacht.hashing.workers.pool import WorkerPool
+from hashwacht.walk.rules import Rules
+from hashwacht.matching.hashlists.matcher import HashListMatcher
+from hashwacht.matching.hashlists.parser import Reading
+from hashwacht.matching.hashlists.list_terms import ListTerms
+from hashwacht.matching.hashlists.manager import HashLists
+from hashwacht.matching.matcher_set import Panel, Seat
 from hashwacht.pipeline import Pipeline
-from hashwacht.policy import Action
+from hashwacht.cases.policy import Action
 from hashwacht.scan.request import ScanRequest
 from hashwacht.scan.scan import Scan
 from hashwacht.settings import DaemonSettings, RootSettings
-from hashwacht.state.store import Store
-from hashwacht.testing.daemon_bench import DaemonBench, digest
-from hashwacht.testing.daemon_program import DaemonProgram
+from hashwacht.storage.store import Store
+from support.daemon.daemon_bench import DaemonBench, digest
+from support.daemon.daemon_program import DaemonProgram
 from hashwacht.testing.fakes import RememberingObserver
-from hashwacht.testing.measuring import Table, Times, at_least, at_most
+from benchmarks.measuring import Table, Times, at_least, at_most
 from hashwacht.testing.pictures import encode, photo
 
 JOBS = 2

@@ -13,18 +13,18 @@ from tempfile import mkdtemp
 
 import pytest
 
-from hashwacht.fingerprint.plan import Plan
-from hashwacht.fingerprint.pool import WorkerPool
-from hashwacht.intake.rules import Rules
-from hashwacht.match.panel import Panel, Seat
+from hashwacht.hashing.plan import Plan
+from hashwacht.hashing.workers.pool import WorkerPool
+from hashwacht.walk.rules import Rules
+from hashwacht.matching.matcher_set import Panel, Seat
 from hashwacht.pipeline import Pipeline
 from hashwacht.scan.request import ScanRequest
 from hashwacht.scan.scan import Scan
-from hashwacht.state.store import Store
-from hashwacht.testing.bench import ScanBench
+from hashwacht.storage.store import Store
+from support.scan_bench import ScanBench
 from hashwacht.testing.fakes import KnowingMatcher, RememberingObserver
-from hashwacht.testing.measuring import Table, at_least, at_most, installed, named, one_core
-from hashwacht.testing.peers import fingerprint as peers_fingerprint
+from benchmarks.measuring import Table, at_least, at_most, installed, named, one_core
+from benchmarks.peers import fingerprint as peers_fingerprint
 from hashwacht.testing.pictures import encode, grainy, photo
 
 SIDES = ((320, 240), (640, 480), (1280, 960), (1920, 1440), (2828, 2121))

@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from hashwacht import Checker, Circumstances
-from hashwacht.fingerprint.heap import give_back
-from hashwacht.testing.measuring import (
+from hashwacht.hashing.workers.heap import give_back
+from benchmarks.measuring import (
     Table,
     at_least,
     at_most,
@@ -25,14 +25,14 @@ from hashwacht.testing.measuring import (
     installed,
     named,
 )
-from hashwacht.testing.peers import fingerprint as by_hand
+from benchmarks.peers import fingerprint as by_hand
 from hashwacht.testing.pictures import encode, grainy, photo
-from hashwacht.testing.program import Program
-from hashwacht.testing.upload_drivers import AsgiDriver, WsgiDriver
-from hashwacht.testing.upload_forms import MULTIPART, cut, field_part, file_part, form
+from support.program import Program
+from support.plugins.upload_drivers import AsgiDriver, WsgiDriver
+from support.plugins.upload_forms import MULTIPART, cut, field_part, file_part, form
 from hashwacht_plugins import asgi, wsgi
-from hashwacht_plugins.body import body_of
-from hashwacht_plugins.events import Request
+from hashwacht_plugins.multipart.body import body_of
+from hashwacht_plugins.multipart.events import Request
 from hashwacht_plugins.intake import CHUNK
 from hashwacht_plugins.policy import Policy
 from hashwacht_plugins.upload import Upload

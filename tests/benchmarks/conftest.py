@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.testing.measured import write
-from hashwacht.testing.measuring import Table, one_core
+from benchmarks.measured import write
+from benchmarks.measuring import Table, one_core
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: one core means one core
 

@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hashwacht.testing.measured import write
-from hashwacht.testing.measuring import Table, at_least, at_most
+from benchmarks.measured import write
+from benchmarks.measuring import Table, at_least, at_most
 
 HERE = Path(__file__).parent
 COLLECTED = ("-o", "python_files=bench_*.py", "-o", "python_functions=bench_*")

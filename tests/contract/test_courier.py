@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from hashwacht.secrets import Credential
-from hashwacht.testing.courier import RunningCourier, courier
-from hashwacht.testing.http_server import Asked, HttpServer, Told
+from support.services.courier import RunningCourier, courier
+from support.services.http_server import Asked, HttpServer, Told
 from hashwacht.testing.matcher_contract import MatcherCase, MatcherContract
-from hashwacht.testing.program import Program
-from hashwacht.testing.services import Arachnid, Eokm, Hma
-from hashwacht.types import Signal
+from support.program import Program
+from support.services.services import Arachnid, Eokm, Hma
+from hashwacht.core.types import Signal
 
 ACCOUNT = Credential("hoster", "correct horse: battery staple")
 KNOWN_MD5, UNKNOWN_MD5 = "0" * 31 + "1", "0" * 31 + "2"

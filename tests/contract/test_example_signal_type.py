@@ -16,8 +16,8 @@ PACKAGE = Path(__file__).parent / "example_signal_type"
 
 FINGERPRINT = """
 import json, os, sys
-from hashwacht.fingerprint.in_process import InProcess
-from hashwacht.fingerprint.plan import Plan
+from hashwacht.hashing.in_process import InProcess
+from hashwacht.hashing.plan import Plan
 
 types, commands, path = json.loads(sys.argv[1])
 plan = Plan(types=tuple(types), commands=tuple((n, tuple(a)) for n, a in commands))

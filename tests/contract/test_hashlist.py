@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.match.hashlist import HashListMatcher
-from hashwacht.match.list_terms import ListTerms
-from hashwacht.match.lists import HashLists
+from hashwacht.matching.hashlists.matcher import HashListMatcher
+from hashwacht.matching.hashlists.list_terms import ListTerms
+from hashwacht.matching.hashlists.manager import HashLists
 from hashwacht.testing.matcher_contract import MatcherCase, MatcherContract
-from hashwacht.types import Signal
+from hashwacht.core.types import Signal
 
 COUNT = 17_000  # enough for a PDQ list with bands
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.testing.program import Program
+from support.program import Program
 
 
 @pytest.fixture

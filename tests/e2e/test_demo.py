@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hashwacht.testing.program import Program, objects
+from support.program import Program, objects
 
 
 def test_the_demo_shows_the_main_job_and_clears_up(program: Program) -> None:

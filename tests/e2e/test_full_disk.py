@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.testing.memory_disk import memory_disk
-from hashwacht.testing.program import Program, objects
+from support.memory_disk import memory_disk
+from support.program import Program, objects
 
 MIB = 1 << 20
 FILES = 4000

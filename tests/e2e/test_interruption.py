@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from hashwacht.secrets import Credential
-from hashwacht.state.store import Store
-from hashwacht.testing.faults import Fault, FaultServer, black_hole
-from hashwacht.testing.http_server import Asked, HttpServer
+from hashwacht.storage.store import Store
+from support.services.faults import Fault, FaultServer, black_hole
+from support.services.http_server import Asked, HttpServer
 from hashwacht.testing.pictures import encode, photo
-from hashwacht.testing.program import Program, objects
-from hashwacht.testing.services import Eokm
+from support.program import Program, objects
+from support.services.services import Eokm
 
 FEWEST_KILLS, MOST_KILLS = 5, 60
 

@@ -21,12 +21,12 @@ import pytest
 
 from hashwacht import __version__
 from hashwacht.secrets import Credential
-from hashwacht.testing.capture import Capture, Packet, private_network
-from hashwacht.testing.http_server import HttpServer, Respond
+from support.services.capture import Capture, Packet, private_network
+from support.services.http_server import HttpServer, Respond
 from hashwacht.testing.pictures import encode, photo
-from hashwacht.testing.processes import wait_for
-from hashwacht.testing.program import Program, objects
-from hashwacht.testing.services import Arachnid, Eokm, Hma
+from support.processes import wait_for
+from support.program import Program, objects
+from support.services.services import Arachnid, Eokm, Hma
 
 ACCOUNT = Credential("hoster", "quite:secret")
 BASIC = "Basic " + base64.b64encode(b"hoster:quite:secret").decode()

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from hashwacht.testing.http_server import HttpServer
-from hashwacht.testing.program import Program, objects, verdicts
-from hashwacht.testing.service_storage import (
+from support.services.http_server import HttpServer
+from support.program import Program, objects, verdicts
+from support.services.service_storage import (
     ACCOUNT,
     KNOWN,
     NEAR,
@@ -22,7 +22,7 @@ from hashwacht.testing.service_storage import (
     furnish,
     md5,
 )
-from hashwacht.testing.services import Arachnid, Eokm, Hma
+from support.services.services import Arachnid, Eokm, Hma
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.testing.faults import FaultServer, behave, reset
-from hashwacht.testing.http_server import Asked, HttpServer
-from hashwacht.testing.program import Program, objects, verdicts
-from hashwacht.testing.service_storage import ACCOUNT, KNOWN, NOTE, NOTHING, furnish, md5
-from hashwacht.testing.services import Eokm, Hma
+from support.services.faults import FaultServer, behave, reset
+from support.services.http_server import Asked, HttpServer
+from support.program import Program, objects, verdicts
+from support.services.service_storage import ACCOUNT, KNOWN, NOTE, NOTHING, furnish, md5
+from support.services.services import Eokm, Hma
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from hashwacht.paths import from_json, show
-from hashwacht.testing.program import Program
-from hashwacht.testing.storage import (
+from hashwacht.core.paths import from_json, show
+from support.program import Program
+from demo.sample_storage import (
     HOSTILE_NAME,
     LINK,
     good_list,

@@ -17,14 +17,14 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.paths import from_json
+from hashwacht.core.paths import from_json
 from hashwacht.secrets import Credential
-from hashwacht.testing.attacker import attack
-from hashwacht.testing.http_server import HttpServer
-from hashwacht.testing.program import Program
-from hashwacht.testing.services import Eokm
+from support.attacker import attack
+from support.services.http_server import HttpServer
+from support.program import Program
+from support.services.services import Eokm
 
-SWAPPER = Path(__file__).parents[1] / "integration/intake/swapper.py"
+SWAPPER = Path(__file__).parents[1] / "integration/walk/swapper.py"
 ACCOUNT = Credential("hoster", "secret")
 SECRET = b"secret of another customer"
 STABLE = 60

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from hashwacht.events import Event
-from hashwacht.testing.machine import Machine, tree
+from hashwacht.core.events import Event
+from support.machine import Machine, tree
 from hashwacht.testing.pictures import encode, photo
 
 CHECKOUT = Path(__file__).parents[2]

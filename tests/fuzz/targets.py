@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from hashwacht.errors import ListError
-from hashwacht.fingerprint.wire import Codec, Nonsense, Seen, encode
-from hashwacht.match.arachnid import ArachnidMatcher
-from hashwacht.match.eokm import EokmMatcher
-from hashwacht.match.exchange import Inquiry
-from hashwacht.match.hma import HmaMatcher
-from hashwacht.match.list_lines import (
+from hashwacht.core.errors import ListError
+from hashwacht.hashing.workers.protocol import Codec, Nonsense, Seen, encode
+from hashwacht.matching.services.arachnid import ArachnidMatcher
+from hashwacht.matching.services.eokm import EokmMatcher
+from hashwacht.matching.services.exchange import Inquiry
+from hashwacht.matching.services.hma import HmaMatcher
+from hashwacht.matching.hashlists.list_formats import (
     Entry,
     EntryMaker,
     MalformedLine,
@@ -21,17 +21,17 @@ from hashwacht.match.list_lines import (
     json_parser,
     text_parser,
 )
-from hashwacht.match.service import Service
-from hashwacht.notice import Notice, NoticeKind
+from hashwacht.matching.services.service import Service
+from hashwacht.core.notice import Notice, NoticeKind
 from hashwacht.settings.read import read
-from hashwacht.signal_types import BUILT_IN
-from hashwacht.types import Fingerprint, Outcome, Signal
-from hashwacht.wire import frames
-from hashwacht.wire.messages import Ask, Check, Deliver, Describe, Enclosed, Request
-from hashwacht.wire.replies import decode_reply, encode_reply
-from hashwacht.wire.requests import decode_request, encode_request
-from hashwacht_plugins.events import Event, FileBegins, FileBytes, FileEnds, Malformed
-from hashwacht_plugins.parts import Parts
+from hashwacht.core.signals import BUILT_IN
+from hashwacht.core.types import Fingerprint, Outcome, Signal
+from hashwacht.ipc import frames
+from hashwacht.ipc.messages import Ask, Check, Deliver, Describe, Enclosed, Request
+from hashwacht.ipc.replies import decode_reply, encode_reply
+from hashwacht.ipc.requests import decode_request, encode_request
+from hashwacht_plugins.multipart.events import Event, FileBegins, FileBytes, FileEnds, Malformed
+from hashwacht_plugins.multipart.multipart_reader import Parts
 
 DIGESTS = Codec({name: BUILT_IN[name] for name in ("md5", "sha256")}, ("md5/1",), ["pdq"])
 LOOKS = Codec({"pdq": BUILT_IN["pdq"]}, None)

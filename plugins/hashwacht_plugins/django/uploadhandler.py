@@ -25,7 +25,7 @@ from django.core.files.uploadhandler import (  # type: ignore[import-untyped]  #
 from hashwacht import Circumstances
 from hashwacht_plugins.django.conf import configured
 from hashwacht_plugins.django.verdicts import conclude, verdict
-from hashwacht_plugins.events import FileBegins
+from hashwacht_plugins.multipart.events import FileBegins
 from hashwacht_plugins.taking import Taking
 from hashwacht_plugins.wsgi import peer_of, request_of
 

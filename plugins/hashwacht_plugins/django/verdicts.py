@@ -12,7 +12,7 @@ from hashwacht import Checked, Circumstances, Outcome
 from hashwacht_plugins.context import told_of
 from hashwacht_plugins.django.conf import configured
 from hashwacht_plugins.django.signals import upload_matched
-from hashwacht_plugins.events import FileBegins
+from hashwacht_plugins.multipart.events import FileBegins
 from hashwacht_plugins.findings import CheckedFile, result_of, tell
 from hashwacht_plugins.policy import Action, Refusal
 from hashwacht_plugins.taking import Taking

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from hashwacht.errors import CredentialError, UsageError
+from hashwacht.core.errors import CredentialError, UsageError
 
 _STANDARD_INPUT = Path("-")
 
@@ -29,7 +29,7 @@ def identity_option() -> Callable[[Any], Any]:
 
 def read_identities(files: Iterable[Path]) -> tuple[str, ...]:
     """Read the private keys, in the order in which they are given.  Raises CredentialError."""
-    from hashwacht.act.age import read_secrets
+    from hashwacht.quarantine.age import read_secrets
 
     return tuple(secret for file in files for secret in read_secrets(_text(file)))
 

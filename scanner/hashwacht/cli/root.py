@@ -8,7 +8,7 @@ from types import MappingProxyType
 import click
 
 from hashwacht import __version__
-from hashwacht.cli.command import Example, Group
+from hashwacht.cli.click_ext import Example, Group
 
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {

@@ -12,7 +12,7 @@ from click.shell_completion import shell_complete
 
 from hashwacht import __version__
 from hashwacht.cli.output import emit, harmless_lines, line
-from hashwacht.errors import ExitCode, HashwachtError
+from hashwacht.core.errors import ExitCode, HashwachtError
 
 NAME = "hashwacht"
 

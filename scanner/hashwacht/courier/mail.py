@@ -15,10 +15,10 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import formatdate
 
-from hashwacht.courier import words
+from hashwacht.courier import rendering
 from hashwacht.courier.mail_fault import judge
 from hashwacht.courier.smtp import WHOLE, Mailbox, conversation
-from hashwacht.wire.messages import Deliver, Delivered, Failed
+from hashwacht.ipc.messages import Deliver, Delivered, Failed
 
 _FOR_GOOD = 500
 """Codes from here on say that it is of no use to try again (RFC 5321 section 4.2.1)."""
@@ -81,12 +81,12 @@ class Mail:
         message = EmailMessage(policy=SMTP)
         message["From"] = self._mailbox.sender
         message["To"] = ", ".join(self._mailbox.to)
-        message["Subject"] = words.subject(deliver, self._host)
+        message["Subject"] = rendering.subject(deliver, self._host)
         message["Date"] = formatdate(self._clock())
         domain = self._mailbox.sender.rpartition("@")[2]
         message["Message-ID"] = f"<{deliver.batch}.hashwacht@{domain}>"
         message["Auto-Submitted"] = "auto-generated"
-        message.set_content(words.text(deliver, self._host), cte="quoted-printable")
+        message.set_content(rendering.text(deliver, self._host), cte="quoted-printable")
         return message
 
 

@@ -11,13 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from hashwacht.courier.desk import Desk
-from hashwacht.wire.frames import HEAD, Nonsense, frame, read_head
-from hashwacht.wire.link import MOST_AT_ONCE
-from hashwacht.wire.messages import Deliver, Describe, Failed, Reply, Request
-from hashwacht.wire.replies import encode_reply
-from hashwacht.wire.requests import decode_request
-from hashwacht.wire.sockets import peer
+from hashwacht.courier.handler import Desk
+from hashwacht.ipc.frames import HEAD, Nonsense, frame, read_head
+from hashwacht.ipc.client import MOST_AT_ONCE
+from hashwacht.ipc.messages import Deliver, Describe, Failed, Reply, Request
+from hashwacht.ipc.replies import encode_reply
+from hashwacht.ipc.requests import decode_request
+from hashwacht.ipc.sockets import peer
 
 log = logging.getLogger(__name__)
 

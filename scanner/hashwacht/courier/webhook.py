@@ -26,8 +26,8 @@ from collections.abc import Callable, Mapping
 import aiohttp
 
 from hashwacht import __version__
-from hashwacht.courier import words
-from hashwacht.wire.messages import Deliver, Delivered, Failed
+from hashwacht.courier import rendering
+from hashwacht.ipc.messages import Deliver, Delivered, Failed
 
 CONNECT, READ, WHOLE = 10.0, 30.0, 120.0
 """Seconds for a connection, for the next bytes, and for all of it: a receiver that says a letter
@@ -57,7 +57,7 @@ class Webhook:
 
     def deliver(self, deliver: Deliver) -> Delivered | Failed:
         """Post it; what the receiver says beyond the status is not read."""
-        body = json.dumps(words.document(deliver, self._host), ensure_ascii=False).encode()
+        body = json.dumps(rendering.document(deliver, self._host), ensure_ascii=False).encode()
         try:
             status = asyncio.run(self._post(self._headers(deliver.batch, body), body))
         except (aiohttp.ClientError, OSError) as error:

@@ -19,7 +19,7 @@ from hashwacht.scan.messages import (
     Work,
 )
 from hashwacht.scan.progress import Result
-from hashwacht.types import Outcome, Reason, Verdict
+from hashwacht.core.types import Outcome, Reason, Verdict
 
 
 @dataclass(slots=True)

@@ -10,21 +10,21 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 
-from hashwacht.errors import Interrupted
-from hashwacht.files import Changed
-from hashwacht.intake.listing import Directory, Entry
-from hashwacht.intake.walk import Walker
+from hashwacht.core.errors import Interrupted
+from hashwacht.platform.safe_open import Changed
+from hashwacht.walk.listing import Directory, Entry
+from hashwacht.walk.walk import Walker
 from hashwacht.scan.links import Links
 from hashwacht.scan.messages import File, Gone, Known, Listed, Message, Refused, Unread, Work
 from hashwacht.scan.pace import Pace
 from hashwacht.scan.passing import Passing
 from hashwacht.scan.present import vanished
-from hashwacht.scan.spent import Part, Spent
+from hashwacht.scan.timings import Part, Spent
 from hashwacht.scan.tally import Tally
-from hashwacht.scan.wanted import Wanted
-from hashwacht.state.files import KnownFile
-from hashwacht.state.store import Store
-from hashwacht.types import Outcome, Reason, Verdict
+from hashwacht.scan.freshness import Wanted
+from hashwacht.storage.files import KnownFile
+from hashwacht.storage.store import Store
+from hashwacht.core.types import Outcome, Reason, Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Generic, TypeVar
 
-from hashwacht.types import FileId
+from hashwacht.core.types import FileId
 
 Name = TypeVar("Name")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hashwacht.scan.tally import Tally
-from hashwacht.types import FileId, Fingerprint, Reason
+from hashwacht.core.types import FileId, Fingerprint, Reason
 
 
 @dataclass(slots=True, eq=False)

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from operator import attrgetter, itemgetter
 
-from hashwacht.intake.listing import Directory
+from hashwacht.walk.listing import Directory
 from hashwacht.scan.messages import Unchanged
 from hashwacht.scan.tally import Tally
-from hashwacht.state.stretches import Stretches
-from hashwacht.types import Outcome
+from hashwacht.storage.unchanged_directories import Stretches
+from hashwacht.core.types import Outcome
 
 TELL_EVERY = 0.2
 """Seconds between two messages to the recorder; one for every directory cost more than the look."""

@@ -6,8 +6,8 @@ import os
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from hashwacht.intake.listing import Directory
-from hashwacht.state.files import Files
+from hashwacht.walk.listing import Directory
+from hashwacht.storage.files import Files
 
 
 @dataclass(frozen=True, slots=True)

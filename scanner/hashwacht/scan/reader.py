@@ -11,13 +11,13 @@ import threading
 import time
 from collections.abc import Callable
 
-from hashwacht.errors import WorkerError
-from hashwacht.files import Changed
+from hashwacht.core.errors import WorkerError
+from hashwacht.platform.safe_open import Changed
 from hashwacht.pipeline import Pipeline
 from hashwacht.scan.feed import Task
 from hashwacht.scan.messages import Message, Taken, Unread
 from hashwacht.scan.taken import taken
-from hashwacht.types import Reason
+from hashwacht.core.types import Reason
 
 
 class Reader:

@@ -15,18 +15,18 @@ from collections.abc import Callable
 from queue import Empty, Queue
 from threading import Event
 
-from hashwacht.errors import Interrupted
+from hashwacht.core.errors import Interrupted
 from hashwacht.scan.batch import Batch
 from hashwacht.scan.judging import Judged, Judging
 from hashwacht.scan.links import Links
 from hashwacht.scan.messages import File, Known, Message, Unread, Work
 from hashwacht.scan.progress import Result
-from hashwacht.scan.spent import Part, Spent
+from hashwacht.scan.timings import Part, Spent
 from hashwacht.scan.tally import Tally
-from hashwacht.state.files import Look
-from hashwacht.state.runs import Run
-from hashwacht.state.store import Store
-from hashwacht.types import FileId, Outcome, Reason, Verdict
+from hashwacht.storage.files import Look
+from hashwacht.storage.runs import Run
+from hashwacht.storage.store import Store
+from hashwacht.core.types import FileId, Outcome, Reason, Verdict
 
 BATCH = 500
 """Messages in one batch at the most: what one crash can cost in lookups."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from hashwacht import __version__
-from hashwacht.match.panel import Panel
+from hashwacht.matching.matcher_set import Panel
 from hashwacht.scan.progress import Result
 from hashwacht.scan.report import MAX_ROWS, KindRow, Report, RunFacts
 from hashwacht.scan.tally import Tally
-from hashwacht.state.runs import Run
-from hashwacht.state.store import Store
-from hashwacht.types import Outcome, Verdict
-from hashwacht.verdict import judge
+from hashwacht.storage.runs import Run
+from hashwacht.storage.store import Store
+from hashwacht.core.types import Outcome, Verdict
+from hashwacht.core.verdict import judge
 
 
 def report_of(store: Store, panel: Panel, run: Run, recipe: tuple[str, ...]) -> Report:

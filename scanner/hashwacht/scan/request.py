@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from hashwacht.intake.rules import Rules
+from hashwacht.walk.rules import Rules
 from hashwacht.settings.units import RateLimit
 
 

@@ -17,8 +17,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from hashwacht.errors import Interrupted
-from hashwacht.intake.walk import Walker, never
+from hashwacht.core.errors import Interrupted
+from hashwacht.walk.walk import Walker, never
 from hashwacht.pipeline import Pipeline
 from hashwacht.scan.feed import Feed, Task
 from hashwacht.scan.judging import Judging
@@ -30,12 +30,12 @@ from hashwacht.scan.progress import Observer, Result, Summary
 from hashwacht.scan.reader import Reader
 from hashwacht.scan.recorder import Recorder
 from hashwacht.scan.request import ScanRequest
-from hashwacht.scan.spent import Spent
+from hashwacht.scan.timings import Spent
 from hashwacht.scan.tally import Tally
-from hashwacht.scan.wanted import wanted
-from hashwacht.scan.watching import Watch
-from hashwacht.state.runs import Run, RunState
-from hashwacht.state.store import Store
+from hashwacht.scan.freshness import wanted
+from hashwacht.scan.observer_loop import Watch
+from hashwacht.storage.runs import Run, RunState
+from hashwacht.storage.store import Store
 
 QUEUED = 4
 """Open files for each job that no reader has yet: enough to keep all busy, few descriptors."""

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from hashwacht.files import settled, stable
-from hashwacht.types import FileId, Fingerprint
+from hashwacht.platform.safe_open import settled, stable
+from hashwacht.core.types import FileId, Fingerprint
 
 UNSETTLED = -1
 """Kept in place of a change time that is too fresh to prove anything: equal to none."""

@@ -15,8 +15,8 @@ from typing import Any, Self
 from hashwacht.pipeline import Judgement
 from hashwacht.scan.progress import Counts, Summary
 from hashwacht.scan.report import DirectoryRow, MatcherRow, Sample
-from hashwacht.state.runs import RunState
-from hashwacht.types import Match, Outcome, Reason, Verdict
+from hashwacht.storage.runs import RunState
+from hashwacht.core.types import Match, Outcome, Reason, Verdict
 
 SLOWEST = 20
 """Directories that a run remembers as the slowest."""

@@ -1,7 +1,7 @@
-"""Secrets: looked up by name, never shown.  See :mod:`hashwacht.secrets.places`."""
+"""Secrets: looked up by name, never shown.  See :mod:`hashwacht.secrets.sources`."""
 
 from hashwacht.secrets.credential import Credential
-from hashwacht.secrets.places import Place, Places, Sighting, check, find, forget, store, variable
+from hashwacht.secrets.sources import Place, Places, Sighting, check, find, forget, store, variable
 
 __all__ = [
     "Credential",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from hashwacht.errors import CredentialError
+from hashwacht.core.errors import CredentialError
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 

@@ -7,7 +7,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from hashwacht.errors import CredentialError
+from hashwacht.core.errors import CredentialError
 
 MAX_BYTES = 64 * 1024
 """No credential is longer; whatever is, is some other file."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from hashwacht.notice import Channel
+from hashwacht.core.notice import Channel
 from hashwacht.settings.choice import Choice
 from hashwacht.settings.fields import section, setting
 from hashwacht.settings.kinds import Duration, Location, Text, Texts, Url, Whole

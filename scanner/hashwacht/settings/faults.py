@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from hashwacht.errors import ConfigurationError
+from hashwacht.core.errors import ConfigurationError
 from hashwacht.settings.locate import Path
 from hashwacht.settings.origin import Origin
 

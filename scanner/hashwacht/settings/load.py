@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hashwacht.errors import ConfigurationError
+from hashwacht.core.errors import ConfigurationError
 from hashwacht.settings import locate
 from hashwacht.settings.faults import Fault, FaultyConfiguration, PlacedFault
 from hashwacht.settings.matchers import HashlistSettings, MatcherSettings

@@ -1,1 +1,1 @@
-"""Fakes and contract suites that others can use too."""
+"""Fakes and contract suites for people who write matchers and signal types."""

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hashwacht.ports import Fingerprinter, Question
+from hashwacht.core.ports import Fingerprinter, Question
 from hashwacht.scan.progress import Progress, Result, Summary
-from hashwacht.types import Answer, Finding, Fingerprint, Match, Outcome, Reason
+from hashwacht.core.types import Answer, Finding, Fingerprint, Match, Outcome, Reason
 
 HELD = 60.0
 """Seconds that a file is held at the most."""

@@ -18,8 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 
-from hashwacht.ports import Matcher
-from hashwacht.types import Answer, Outcome, Reason, Signal
+from hashwacht.core.ports import Matcher
+from hashwacht.core.types import Answer, Outcome, Reason, Signal
 
 THREADS = 8
 """How many threads ask at once; the pipeline never has fewer callers than cores."""

@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar
 
-from hashwacht.errors import SignalError
-from hashwacht.fingerprint.picture import Picture
-from hashwacht.fingerprint.signal_types import Digest, OriginalHash, PictureHash
-from hashwacht.ports import SignalType
-from hashwacht.types import Signal
+from hashwacht.core.errors import SignalError
+from hashwacht.hashing.picture import Picture
+from hashwacht.hashing.signal_types import Digest, OriginalHash, PictureHash
+from hashwacht.core.ports import SignalType
+from hashwacht.core.types import Signal
 
 _CONTENT = bytes(range(256)) * 40
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 
-from hashwacht.errors import SignalError
-from hashwacht.fingerprint.picture import Picture
-from hashwacht.types import Signal
+from hashwacht.core.errors import SignalError
+from hashwacht.hashing.picture import Picture
+from hashwacht.core.types import Signal
 
 
 class _Hexadecimal:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.act.age import KeyPair
+from hashwacht.quarantine.age import KeyPair
 from hashwacht.settings import GuardSettings
-from hashwacht.testing.casework import Office
-from hashwacht.testing.program import Program, objects
+from support.casework import Office
+from support.program import Program, objects
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.testing.casework import Office, at
-from hashwacht.testing.program import Program, objects
+from support.casework import Office, at
+from support.program import Program, objects
 
 REASON = ("--reason", "because it is a test")
 

@@ -11,14 +11,14 @@ from typing import Any
 import click
 import pytest
 
-from hashwacht.casework.case_json import File
+from hashwacht.cases.case_json import File
 from hashwacht.cli.root import root
-from hashwacht.policy import Action
-from hashwacht.state.cases import Case, CaseState, Note
-from hashwacht.state.evidence import Evidence
-from hashwacht.state.places import Place, PlaceState
-from hashwacht.types import FileId, Match, Outcome, Signal
-from hashwacht.uploads import Circumstances
+from hashwacht.cases.policy import Action
+from hashwacht.storage.cases import Case, CaseState, Note
+from hashwacht.storage.evidence import Evidence
+from hashwacht.storage.locations import Place, PlaceState
+from hashwacht.core.types import FileId, Match, Outcome, Signal
+from hashwacht.uploads.context import Circumstances
 
 TEXT = (Path(__file__).parents[3] / "docs" / "cases.md").read_text()
 COMMANDS = sorted(set(re.findall(r"`hashwacht ([a-z]+ [a-z-]+)", TEXT)))

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from hashwacht.cli.root import COMMANDS
-from hashwacht.testing.program import Program
+from support.program import Program
 
 BASH = """
 eval "$(hashwacht completion bash)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hashwacht.settings.example import example
-from hashwacht.testing.program import Program, objects
+from support.program import Program, objects
 
 
 def test_what_is_shown_is_a_configuration_that_gives_the_same(program: Program) -> None:

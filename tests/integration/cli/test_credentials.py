@@ -7,7 +7,7 @@ import pty
 import subprocess
 from pathlib import Path
 
-from hashwacht.testing.program import PROGRAM, Program, objects
+from support.program import PROGRAM, Program, objects
 
 
 def test_a_line_on_standard_input_is_stored_for_its_owner_alone(program: Program) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from hashwacht.paths import from_json
-from hashwacht.testing.program import Program, objects
+from hashwacht.core.paths import from_json
+from support.program import Program, objects
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from hashwacht.testing.casework import Office, at
-from hashwacht.testing.program import Program, objects
+from support.casework import Office, at
+from support.program import Program, objects
 
 REASON = ("--reason", "because it is a test")
 

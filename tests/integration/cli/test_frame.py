@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from hashwacht import __version__
-from hashwacht.testing.program import PROGRAM, Program, objects
+from support.program import PROGRAM, Program, objects
 
 
 def seconds(program: Program, *arguments: str) -> float:
@@ -100,7 +100,7 @@ def test_a_mistake_of_ours_is_confessed_briefly_and_in_full_if_asked(program: Pr
     (broken / "broken-1.dist-info").mkdir(parents=True)
     (broken / "broken-1.dist-info" / "METADATA").write_text("Name: broken\nVersion: 1\n")
     (broken / "broken-1.dist-info" / "entry_points.txt").write_text(
-        "[hashwacht.signal_types]\nbroken = broken:Broken\n"
+        "[hashwacht.core.signals]\nbroken = broken:Broken\n"
     )
     (broken / "broken.py").write_text("raise RuntimeError('\\x1b]0;oops')\n")
     program.configuration.write_text('fingerprint.always = ["broken"]\n')

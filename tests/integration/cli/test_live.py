@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from hashwacht.testing.program import PROGRAM, Program, objects
+from support.program import PROGRAM, Program, objects
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hashwacht.testing.program import Program, objects
+from support.program import Program, objects
 
 
 def test_profile_names_every_part_and_the_kinds_of_contents(program: Program) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from hashwacht.testing.program import Program
+from support.program import Program
 
 
 @pytest.fixture

@@ -14,19 +14,19 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.daemon.courier import permitted
-from hashwacht.sandbox.network import leave_network
-from hashwacht.testing.courier import courier
-from hashwacht.testing.program import Program
-from hashwacht.wire.sockets import listen
+from hashwacht.courier.process import permitted
+from hashwacht.platform.network import leave_network
+from support.services.courier import courier
+from support.program import Program
+from hashwacht.ipc.sockets import listen
 
 COURIER = """
 import os, sys, threading
 from pathlib import Path
 from hashwacht.daemon import courier
-from hashwacht.daemon.notify import Notifier
+from hashwacht.platform.notify import Notifier
 from hashwacht.settings import load
-from hashwacht.wire.sockets import listen
+from hashwacht.ipc.sockets import listen
 
 customer = Path(sys.argv[2])
 attempts = {

@@ -22,11 +22,11 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from hashwacht.courier.mail import Mail
 from hashwacht.courier.smtp import Mailbox
-from hashwacht.match.tls import trusting
+from hashwacht.matching.services.tls import trusting
 from hashwacht.secrets import Credential
-from hashwacht.testing.faults import server_tls
-from hashwacht.testing.told import BATCH, message, problem
-from hashwacht.wire.messages import Delivered
+from support.services.faults import server_tls
+from support.told import BATCH, message, problem
+from hashwacht.ipc.messages import Delivered
 
 ACCOUNT = Credential("alerts", "correct horse")
 

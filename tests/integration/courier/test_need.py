@@ -17,18 +17,18 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.match.courier import CourierMatcher
-from hashwacht.testing.courier import courier, pretender
-from hashwacht.testing.http_server import HttpServer
-from hashwacht.testing.processes import wait_for
-from hashwacht.testing.program import Program
-from hashwacht.testing.services import Hma
-from hashwacht.types import Answer, Outcome, Reason, Signal
-from hashwacht.wire.frames import HEAD, VERSION, frame
-from hashwacht.wire.link import Link, Unreached
-from hashwacht.wire.messages import Answers, Ask, Describe, Heard, digest
-from hashwacht.wire.replies import encode_reply
-from hashwacht.wire.sockets import connect
+from hashwacht.matching.courier_client import CourierMatcher
+from support.services.courier import courier, pretender
+from support.services.http_server import HttpServer
+from support.processes import wait_for
+from support.program import Program
+from support.services.services import Hma
+from hashwacht.core.types import Answer, Outcome, Reason, Signal
+from hashwacht.ipc.frames import HEAD, VERSION, frame
+from hashwacht.ipc.client import Link, Unreached
+from hashwacht.ipc.messages import Answers, Ask, Describe, Heard, digest
+from hashwacht.ipc.replies import encode_reply
+from hashwacht.ipc.sockets import connect
 
 KNOWN, UNKNOWN = "a5" * 32, "0ff0" * 16
 QUESTION = (Signal("pdq", UNKNOWN, 100),)
@@ -182,7 +182,7 @@ def test_killed_again_and_again_it_is_undetermined_or_right_and_then_recovers(
 
 
 def test_a_slow_service_does_not_make_the_courier_look_dead(program: Program) -> None:
-    from hashwacht.testing.faults import FaultServer, black_hole
+    from support.services.faults import FaultServer, black_hole
 
     with FaultServer(black_hole()) as server:
         program.ask("hma", server.url)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.daemon.given_roots import given_roots
+from hashwacht.daemon.scanner.given_roots import given_roots
 from hashwacht.secrets import Credential, Places, store
-from hashwacht.services import AnyService, Services, face
+from hashwacht.matching.services.services import AnyService, Services, face
 from hashwacht.settings import (
     ArachnidSettings,
     EokmSettings,

@@ -13,16 +13,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hashwacht.daemon.telling import Telling
-from hashwacht.notice import Notice, NoticeKind
-from hashwacht.state.store import Store
-from hashwacht.testing.courier import courier
-from hashwacht.testing.http_server import Asked, HttpServer, Told
-from hashwacht.testing.processes import wait_for
-from hashwacht.testing.program import Program
-from hashwacht.testing.told import message
-from hashwacht.wire.link import Link
-from hashwacht.wire.messages import Delivered, Failed
+from hashwacht.daemon.outbox_sender import Telling
+from hashwacht.core.notice import Notice, NoticeKind
+from hashwacht.storage.store import Store
+from support.services.courier import courier
+from support.services.http_server import Asked, HttpServer, Told
+from support.processes import wait_for
+from support.program import Program
+from support.told import message
+from hashwacht.ipc.client import Link
+from hashwacht.ipc.messages import Delivered, Failed
 
 
 @pytest.fixture
@@ -111,9 +111,9 @@ TELLING = """
 import sys, time
 from itertools import count
 from pathlib import Path
-from hashwacht.daemon.telling import Telling
-from hashwacht.notice import Notice, NoticeKind
-from hashwacht.state.store import Store
+from hashwacht.daemon.outbox_sender import Telling
+from hashwacht.core.notice import Notice, NoticeKind
+from hashwacht.storage.store import Store
 
 with (
     Store.open(Path(sys.argv[1])) as store,

@@ -18,15 +18,15 @@ from pathlib import Path
 import pytest
 import trustme
 
-from hashwacht.courier import runner
-from hashwacht.courier.command import Command
+from hashwacht.courier import command_runner
+from hashwacht.courier.command_channel import Command
 from hashwacht.courier.webhook import Webhook, signature
-from hashwacht.match.tls import trusting
-from hashwacht.testing.faults import FaultServer, drip, endless, server_tls
-from hashwacht.testing.http_server import Asked, HttpServer, Told
-from hashwacht.testing.processes import wait_for
-from hashwacht.testing.told import BATCH, CASE, NAME, message, problem
-from hashwacht.wire.messages import Delivered
+from hashwacht.matching.services.tls import trusting
+from support.services.faults import FaultServer, drip, endless, server_tls
+from support.services.http_server import Asked, HttpServer, Told
+from support.processes import wait_for
+from support.told import BATCH, CASE, NAME, message, problem
+from hashwacht.ipc.messages import Delivered
 
 
 def webhook(url: str, tls: ssl.SSLContext, secret: str = "", whole: float = 60.0) -> Webhook:
@@ -163,8 +163,8 @@ def test_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path)
         "time.sleep(600)",
     )
     begun = time.monotonic()
-    code, _ = runner.run(hanging, b"", seconds=1.0)
-    assert code == runner.TIMED_OUT
+    code, _ = command_runner.run(hanging, b"", seconds=1.0)
+    assert code == command_runner.TIMED_OUT
     assert time.monotonic() - begun < 5
     wait_for(lambda: not Path(f"/proc/{pid.read_text()}").exists())
 
@@ -172,5 +172,5 @@ def test_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path)
 def test_a_command_that_leaves_something_behind_is_not_waited_for(tmp_path: Path) -> None:
     leaving = program(tmp_path, "if os.fork() == 0:", "    time.sleep(3)", "    os._exit(0)")
     begun = time.monotonic()
-    assert runner.run(leaving, b"", seconds=60)[0] == 0
+    assert command_runner.run(leaving, b"", seconds=60)[0] == 0
     assert time.monotonic() - begun < 2.5

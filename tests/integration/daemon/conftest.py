@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hashwacht.settings import RootSettings
-from hashwacht.testing.daemon_bench import DaemonBench
+from support.daemon.daemon_bench import DaemonBench
 
 
 @pytest.fixture

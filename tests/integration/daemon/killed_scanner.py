@@ -15,8 +15,8 @@ import time
 import traceback
 from pathlib import Path
 
-from hashwacht.daemon.notify import Notifier
-from hashwacht.daemon.process import scanner_process
+from hashwacht.platform.notify import Notifier
+from hashwacht.daemon.scanner_process import scanner_process
 from hashwacht.settings import load
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.announcement import Cause
-from hashwacht.testing.daemon_bench import DaemonBench, digest
-from hashwacht.testing.deep import deepened
+from hashwacht.core.watch_events import Cause
+from support.daemon.daemon_bench import DaemonBench, digest
+from support.deep import deepened
 from hashwacht.testing.fakes import HeldFingerprinter
-from hashwacht.testing.watching import DeafWatch
-from hashwacht.types import Outcome
+from support.watch.watching import DeafWatch
+from hashwacht.core.types import Outcome
 
 HOURS = 5 * 3600.0
 
@@ -133,7 +133,7 @@ def test_every_root_is_compared_in_its_time_and_no_more_often(
 ) -> None:
     bench.watch = DeafWatch
     bench.change(reconcile=3600.0, canary=60.0)
-    with bench.running(), caplog.at_level(logging.INFO, "hashwacht.daemon.reconciler"):
+    with bench.running(), caplog.at_level(logging.INFO, "hashwacht.daemon.scanner.reconciler"):
         bench.wait_until_done()
         (root / "unheard").write_bytes(b"unheard")
         clock.ahead = by
@@ -150,7 +150,7 @@ def test_what_cannot_be_listed_is_tried_again_but_not_all_the_time(
     os.close(deepened(root, 90))
     bench.watch = DeafWatch
     bench.change(canary=60.0)
-    with bench.running(), caplog.at_level(logging.INFO, "hashwacht.daemon.reconciler"):
+    with bench.running(), caplog.at_level(logging.INFO, "hashwacht.daemon.scanner.reconciler"):
         bench.wait_for(lambda: Cause.UNLISTED in bench.causes(), "recorded")
         bench.wait_until_done()
         clock.ahead = 1000.0

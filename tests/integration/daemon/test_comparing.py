@@ -6,10 +6,10 @@ import threading
 import time
 from pathlib import Path
 
-from hashwacht.announcement import Lane
-from hashwacht.daemon.comparing import Comparison
-from hashwacht.scan.wanted import wanted
-from hashwacht.testing.daemon_bench import DaemonBench
+from hashwacht.core.watch_events import Lane
+from hashwacht.daemon.scanner.comparer import Comparison
+from hashwacht.scan.freshness import wanted
+from support.daemon.daemon_bench import DaemonBench
 
 
 def test_a_directory_that_vanishes_is_none_that_cannot_be_listed(

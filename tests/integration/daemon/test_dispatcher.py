@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.announcement import Announcement, Lane
-from hashwacht.daemon.dispatcher import IDLE, Dispatcher, Work
-from hashwacht.daemon.looks import Later
-from hashwacht.daemon.parts import Current
-from hashwacht.testing.daemon_bench import DaemonBench
+from hashwacht.core.watch_events import Announcement, Lane
+from hashwacht.daemon.scanner.dispatcher import IDLE, Dispatcher, Work
+from hashwacht.daemon.scanner.looks import Later
+from hashwacht.daemon.scanner.parts import Current
+from support.daemon.daemon_bench import DaemonBench
 
 
 def handed_out(dispatcher: Dispatcher, seconds: float) -> Work:

@@ -13,9 +13,9 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
-from hashwacht.state.audit import FILE_NAME, AuditLog
-from hashwacht.testing.daemon_bench import unasked
-from hashwacht.testing.daemon_program import DaemonProgram
+from hashwacht.audit.log import FILE_NAME, AuditLog
+from support.daemon.daemon_bench import unasked
+from support.daemon.daemon_program import DaemonProgram
 
 PROGRAM = Path(__file__).parent / "killed_scanner.py"
 KILLS = int(os.environ.get("HASHWACHT_KILLS", "10"))

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.daemon.health import Stage
-from hashwacht.state.audit import FILE_NAME, AuditLog
-from hashwacht.state.cases import CaseState
-from hashwacht.testing.daemon_bench import unasked
-from hashwacht.testing.daemon_program import DaemonProgram
+from hashwacht.daemon.status.health import Stage
+from hashwacht.audit.log import FILE_NAME, AuditLog
+from hashwacht.storage.cases import CaseState
+from support.daemon.daemon_bench import unasked
+from support.daemon.daemon_program import DaemonProgram
 
 
 @pytest.fixture

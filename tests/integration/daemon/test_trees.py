@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hashwacht.announcement import Announcement, Lane
-from hashwacht.daemon.parts import Current
-from hashwacht.daemon.trees import Trees
-from hashwacht.testing.daemon_bench import DaemonBench
+from hashwacht.core.watch_events import Announcement, Lane
+from hashwacht.daemon.scanner.parts import Current
+from hashwacht.daemon.scanner.trees import Trees
+from support.daemon.daemon_bench import DaemonBench
 
 
 @contextmanager

@@ -14,12 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hashwacht.act.age import make_key_pair
+from hashwacht.quarantine.age import make_key_pair
 from hashwacht.settings import RootSettings
-from hashwacht.state.places import PlaceState
-from hashwacht.testing.daemon_bench import DaemonBench, unasked
-from hashwacht.testing.daemon_program import DaemonProgram
-from hashwacht.testing.memory_disk import memory_disk
+from hashwacht.storage.locations import PlaceState
+from support.daemon.daemon_bench import DaemonBench, unasked
+from support.daemon.daemon_program import DaemonProgram
+from support.memory_disk import memory_disk
 
 MIB = 1024 * 1024
 SEALED = PlaceState.QUARANTINED

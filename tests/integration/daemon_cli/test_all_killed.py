@@ -20,15 +20,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hashwacht.state.audit import FILE_NAME, AuditLog
-from hashwacht.state.store import Store
-from hashwacht.testing.daemon_bench import unasked
-from hashwacht.testing.http_server import HttpServer
-from hashwacht.testing.processes import wait_for
-from hashwacht.testing.program import Program
-from hashwacht.testing.services import Hma
-from hashwacht.testing.watching import may_use_fanotify
-from hashwacht.types import Outcome
+from hashwacht.audit.log import FILE_NAME, AuditLog
+from hashwacht.storage.store import Store
+from support.daemon.daemon_bench import unasked
+from support.services.http_server import HttpServer
+from support.processes import wait_for
+from support.program import Program
+from support.services.services import Hma
+from support.watch.watching import may_use_fanotify
+from hashwacht.core.types import Outcome
 
 DAEMON = Path(__file__).parent / "hasty_daemon.py"
 KILLS = int(os.environ.get("HASHWACHT_KILLS", "9"))

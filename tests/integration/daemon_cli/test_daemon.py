@@ -15,10 +15,10 @@ from typing import Any
 import psutil
 import pytest
 
-from hashwacht.testing.http_server import Asked, HttpServer, Told
-from hashwacht.testing.processes import wait_for
-from hashwacht.testing.program import Program, objects
-from hashwacht.testing.services import Hma
+from support.services.http_server import Asked, HttpServer, Told
+from support.processes import wait_for
+from support.program import Program, objects
+from support.services.services import Hma
 
 Start = Callable[..., "Daemon"]
 

@@ -20,14 +20,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hashwacht.announcement import Cause
-from hashwacht.state.audit import FILE_NAME, AuditLog
-from hashwacht.state.store import Store
-from hashwacht.testing.daemon_bench import unasked
-from hashwacht.testing.kernel import small_queue
-from hashwacht.testing.processes import wait_for
-from hashwacht.testing.program import Program
-from hashwacht.testing.watching import may_use_fanotify
+from hashwacht.core.watch_events import Cause
+from hashwacht.audit.log import FILE_NAME, AuditLog
+from hashwacht.storage.store import Store
+from support.daemon.daemon_bench import unasked
+from support.kernel import small_queue
+from support.processes import wait_for
+from support.program import Program
+from support.watch.watching import may_use_fanotify
 
 FLOOD = Path(__file__).parent / "flood.py"
 FILES = int(os.environ.get("HASHWACHT_FLOOD", "4000"))

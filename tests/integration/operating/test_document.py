@@ -9,8 +9,8 @@ import click
 import pytest
 
 from hashwacht.cli.root import root
-from hashwacht.cli.status import EXIT_CODES
-from hashwacht.events import Event
+from hashwacht.cli.commands.status import EXIT_CODES
+from hashwacht.core.events import Event
 from hashwacht.settings.example import example
 
 CHECKOUT = Path(__file__).parents[3]

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from hashwacht.announcement import Announcement, Cause, Lane, Missed
-from hashwacht.daemon.health import (
+from hashwacht.core.watch_events import Announcement, Cause, Lane, Missed
+from hashwacht.daemon.status.health import (
     SILENT,
     Health,
     HealthFile,
@@ -20,11 +20,11 @@ from hashwacht.daemon.health import (
     RootHealth,
     Stage,
 )
-from hashwacht.notice import Notice, NoticeKind
-from hashwacht.paths import from_json
-from hashwacht.state.store import Store
-from hashwacht.testing.courier import courier
-from hashwacht.testing.program import Program
+from hashwacht.core.notice import Notice, NoticeKind
+from hashwacht.core.paths import from_json
+from hashwacht.storage.store import Store
+from support.services.courier import courier
+from support.program import Program
 
 
 def alive(program: Program, **changes: object) -> Health:
@@ -208,7 +208,7 @@ def test_a_courier_that_has_not_read_the_configuration_is_told(program: Program)
 def test_it_can_be_watched(program: Program, tmp_path: Path) -> None:
     import subprocess
 
-    from hashwacht.testing.program import PROGRAM
+    from support.program import PROGRAM
 
     alive(program)
     watching = subprocess.Popen(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from hashwacht.daemon.drop_ins import NAME, drop_ins
+from hashwacht.daemon.systemd_units import NAME, drop_ins
 from hashwacht.settings import Settings, UploadSettings, Where
 
 

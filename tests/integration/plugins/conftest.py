@@ -7,10 +7,10 @@ import pytest
 
 from hashwacht import Checker
 from hashwacht.testing.pictures import encode, photo
-from hashwacht.testing.program import Program
-from hashwacht.testing.storage import KNOWN as KNOWN_SEED
-from hashwacht.testing.storage import known_list
-from hashwacht.testing.uploads import KNOWN, knowing
+from support.program import Program
+from demo.sample_storage import KNOWN as KNOWN_SEED
+from demo.sample_storage import known_list
+from support.plugins.uploads import KNOWN, knowing
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from hashwacht import Checker, Outcome
-from hashwacht.testing.uploads import KNOWN, knowing, opened
+from support.plugins.uploads import KNOWN, knowing, opened
 from hashwacht_plugins.aiohttp import Scan, ScannedReader
 from hashwacht_plugins.findings import CheckedFile
 from hashwacht_plugins.policy import OnMatch, OnUndetermined, Policy, Refusal

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.testing.browser import Browser, browser, lacking
-from hashwacht.testing.program import Program
-from hashwacht.testing.sites import AIOHTTP, UVICORN, WAITRESS, served
+from support.browser import Browser, browser, lacking
+from support.program import Program
+from support.plugins.sites import AIOHTTP, UVICORN, WAITRESS, served
 
 SITES = {
     "starlette": [*UVICORN, "starlette_site:app"],

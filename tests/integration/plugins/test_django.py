@@ -29,7 +29,7 @@ from django.test.utils import override_settings  # type: ignore[import-untyped] 
 from django.urls import path  # type: ignore[import-untyped]  # Django ships no types
 
 from hashwacht import Checker, Outcome, Reason
-from hashwacht.testing.uploads import KNOWN, Gate, descriptors
+from support.plugins.uploads import KNOWN, Gate, descriptors
 from hashwacht_plugins.context import Facts
 from hashwacht_plugins.policy import OnMatch, OnUndetermined, Policy, Refusal
 

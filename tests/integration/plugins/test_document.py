@@ -17,11 +17,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
 from hashwacht import Checker, ConfigurationError
-from hashwacht.testing.program import Program
-from hashwacht.testing.sites import EXAMPLES
-from hashwacht.testing.upload_drivers import AsgiDriver
-from hashwacht.testing.upload_forms import file_part, form
-from hashwacht.testing.uploads import KNOWN
+from support.program import Program
+from support.plugins.sites import EXAMPLES
+from support.plugins.upload_drivers import AsgiDriver
+from support.plugins.upload_forms import file_part, form
+from support.plugins.uploads import KNOWN
 from hashwacht_plugins.asgi import HashwachtMiddleware
 from hashwacht_plugins.policy import OnMatch, Policy
 

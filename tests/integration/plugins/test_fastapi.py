@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from hashwacht import Checker, Outcome, Reason
-from hashwacht.testing.uploads import KNOWN, Gate, knowing
+from support.plugins.uploads import KNOWN, Gate, knowing
 from hashwacht_plugins.asgi import HashwachtMiddleware
 from hashwacht_plugins.policy import Action
 from hashwacht_plugins.starlette import ScannedUpload, ScanUpload

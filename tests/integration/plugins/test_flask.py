@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.test import TestResponse
 
 from hashwacht import Checker, Outcome
-from hashwacht.testing.uploads import KNOWN
+from support.plugins.uploads import KNOWN
 from hashwacht_plugins.context import Facts
 from hashwacht_plugins.flask import Hashwacht
 from hashwacht_plugins.policy import Action, OnMatch, Policy

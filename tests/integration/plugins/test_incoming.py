@@ -9,9 +9,9 @@ import pytest
 
 from hashwacht import Checked, Checker, Incoming, Outcome
 from hashwacht.testing.pictures import encode, photo
-from hashwacht.testing.program import Program
-from hashwacht.testing.storage import KNOWN
-from hashwacht.testing.uploads import opened
+from support.program import Program
+from demo.sample_storage import KNOWN
+from support.plugins.uploads import opened
 
 TEXT = b"no picture\n" * 100_000
 

@@ -7,16 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hashwacht.testing.http_server import HttpServer
+from support.services.http_server import HttpServer
 from hashwacht.testing.pictures import encode, photo
-from hashwacht.testing.program import Program, objects
-from hashwacht.testing.services import Hma, Interruptible
-from hashwacht.testing.uploads import pdq
+from support.program import Program, objects
+from support.services.services import Hma, Interruptible
+from support.plugins.uploads import pdq
 
 UPLOAD = """
 import sys
-from hashwacht.testing.upload_drivers import WsgiDriver
-from hashwacht.testing.upload_forms import file_part, form
+from support.plugins.upload_drivers import WsgiDriver
+from support.plugins.upload_forms import file_part, form
 from hashwacht_plugins.context import Facts
 from hashwacht_plugins.wsgi import HashwachtMiddleware
 

@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 from hashwacht.testing.pictures import encode, photo
-from hashwacht.testing.program import Program, objects
-from hashwacht.testing.storage import KNOWN
+from support.program import Program, objects
+from demo.sample_storage import KNOWN
 
 SITE = """
 import sys
 from hashwacht import Checker
-from hashwacht.testing.upload_drivers import WsgiDriver
+from support.plugins.upload_drivers import WsgiDriver
 from hashwacht_plugins.wsgi import HashwachtMiddleware
 
 checker = Checker.configured()

@@ -15,9 +15,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hashwacht.testing.processes import family, wait_for
-from hashwacht.testing.program import Program
-from hashwacht.testing.sites import (
+from support.processes import family, wait_for
+from support.program import Program
+from support.plugins.sites import (
     AIOHTTP,
     EXAMPLES,
     GUNICORN,
@@ -26,8 +26,8 @@ from hashwacht.testing.sites import (
     WAITRESS,
     served,
 )
-from hashwacht.testing.upload_forms import MULTIPART, field_part, file_part, form
-from hashwacht.testing.uploads import opened
+from support.plugins.upload_forms import MULTIPART, field_part, file_part, form
+from support.plugins.uploads import opened
 
 SERVERS = {
     "uvicorn": [*UVICORN, "starlette_site:app"],

@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from hashwacht import Checker
-from hashwacht.testing.program import Program
-from hashwacht.testing.sites import HYPERCORN, served
-from hashwacht.testing.upload_forms import MULTIPART, cut, file_part, form
-from hashwacht.testing.uploads import KNOWN
+from support.program import Program
+from support.plugins.sites import HYPERCORN, served
+from support.plugins.upload_forms import MULTIPART, cut, file_part, form
+from support.plugins.uploads import KNOWN
 from hashwacht_plugins.asgi import HashwachtMiddleware
 from hashwacht_plugins.policy import Policy
 

@@ -24,9 +24,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from hashwacht import Checker, Outcome
-from hashwacht.testing.hostile_files import png
+from support.hostile.hostile_files import png
 from hashwacht.testing.pictures import encode, photo
-from hashwacht.testing.upload_daemon import UploadDaemon, known
+from support.daemon.upload_daemon import UploadDaemon, known
 from hashwacht_plugins.aiohttp import Scan
 from hashwacht_plugins.asgi import HashwachtMiddleware
 from hashwacht_plugins.context import Facts

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.testing.bench import ScanBench
+from support.scan_bench import ScanBench
 
 
 @pytest.fixture

@@ -11,21 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.fingerprint.plan import Limits, Plan
-from hashwacht.fingerprint.pool import WorkerPool
-from hashwacht.intake.rules import Rules
-from hashwacht.match.panel import Panel, Seat
+from hashwacht.hashing.plan import Limits, Plan
+from hashwacht.hashing.workers.pool import WorkerPool
+from hashwacht.walk.rules import Rules
+from hashwacht.matching.matcher_set import Panel, Seat
 from hashwacht.pipeline import Pipeline
 from hashwacht.scan.request import ScanRequest
 from hashwacht.scan.scan import Scan
-from hashwacht.state.culprits import Culprits
-from hashwacht.state.database import Database
-from hashwacht.state.store import Store
+from hashwacht.storage.crash_log import Culprits
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import CountingFingerprinter, KnowingMatcher, RememberingObserver
-from hashwacht.types import Outcome, Reason
+from hashwacht.core.types import Outcome, Reason
 
 LIMITS = Limits(seconds=0.5)
-CULPRITS = "hashwacht.testing.culprits:Culprits"
+CULPRITS = "support.hostile.culprits:Culprits"
 
 
 @dataclass

@@ -10,21 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.fingerprint.in_process import InProcess
-from hashwacht.fingerprint.plan import Plan
-from hashwacht.intake.rules import Rules
-from hashwacht.match.hashlist import HashListMatcher
-from hashwacht.match.list_terms import DEFAULT_RADII, ListTerms
-from hashwacht.match.lists import HashLists
-from hashwacht.match.panel import Panel, Seat
+from hashwacht.hashing.in_process import InProcess
+from hashwacht.hashing.plan import Plan
+from hashwacht.walk.rules import Rules
+from hashwacht.matching.hashlists.matcher import HashListMatcher
+from hashwacht.matching.hashlists.list_terms import DEFAULT_RADII, ListTerms
+from hashwacht.matching.hashlists.manager import HashLists
+from hashwacht.matching.matcher_set import Panel, Seat
 from hashwacht.pipeline import Pipeline
 from hashwacht.scan.recheck import Recheck
 from hashwacht.scan.request import ScanRequest
 from hashwacht.scan.scan import Scan
-from hashwacht.state.store import Store
+from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import CountingFingerprinter, RememberingObserver
 from hashwacht.testing.pictures import encode, grainy, photo
-from hashwacht.types import QUICK_BITS, Match, Outcome, Reason, Signal
+from hashwacht.core.types import QUICK_BITS, Match, Outcome, Reason, Signal
 
 TYPES = ("md5", "pdq", "phash64", "dhash64")
 

@@ -14,17 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.errors import StateBusy, UsageError
-from hashwacht.fingerprint.in_process import InProcess
-from hashwacht.fingerprint.plan import Plan
-from hashwacht.intake.rules import Rules, read_rules
+from hashwacht.core.errors import StateBusy, UsageError
+from hashwacht.hashing.in_process import InProcess
+from hashwacht.hashing.plan import Plan
+from hashwacht.walk.rules import Rules, read_rules
 from hashwacht.scan.progress import Phase, Result
 from hashwacht.settings.units import RateLimit, RateUnit
-from hashwacht.state.runs import RunState
-from hashwacht.state.store import Store
-from hashwacht.testing.bench import ScanBench
+from hashwacht.storage.runs import RunState
+from hashwacht.storage.store import Store
+from support.scan_bench import ScanBench
 from hashwacht.testing.fakes import RememberingObserver
-from hashwacht.types import Fingerprint, Outcome, Reason
+from hashwacht.core.types import Fingerprint, Outcome, Reason
 
 NOBODY = 65534
 

@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 import trustme
 
-from hashwacht.errors import ConfigurationError
-from hashwacht.match.breaker import Breaking
-from hashwacht.match.client import Client
-from hashwacht.match.eokm import EokmMatcher
-from hashwacht.match.loop import LoopThread
-from hashwacht.match.retry import Retries
-from hashwacht.match.service import Patience, Service
+from hashwacht.core.errors import ConfigurationError
+from hashwacht.matching.services.breaker import Breaking
+from hashwacht.matching.services.client import Client
+from hashwacht.matching.services.eokm import EokmMatcher
+from hashwacht.matching.services.loop import LoopThread
+from hashwacht.matching.services.retry import Retries
+from hashwacht.matching.services.service import Patience, Service
 from hashwacht.secrets import Credential
-from hashwacht.testing import faults
-from hashwacht.testing.faults import FaultServer
-from hashwacht.testing.http_server import HttpServer, Told
-from hashwacht.testing.services import Eokm
-from hashwacht.types import Answer, Outcome, Reason, Signal
+from support.services import faults
+from support.services.faults import FaultServer
+from support.services.http_server import HttpServer, Told
+from support.services.services import Eokm
+from hashwacht.core.types import Answer, Outcome, Reason, Signal
 
 ACCOUNT = Credential("hoster", "s3cret")
 KNOWN = Signal("md5", "0" * 31 + "1")

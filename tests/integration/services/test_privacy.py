@@ -15,20 +15,20 @@ import pytest
 import trustme
 
 from hashwacht import __version__
-from hashwacht.match.arachnid import ArachnidMatcher
-from hashwacht.match.client import Client
-from hashwacht.match.eokm import EokmMatcher
-from hashwacht.match.exchange import Inquiry
-from hashwacht.match.hma import HmaMatcher
-from hashwacht.match.loop import LoopThread
-from hashwacht.match.retry import Retries
-from hashwacht.match.service import Service
+from hashwacht.matching.services.arachnid import ArachnidMatcher
+from hashwacht.matching.services.client import Client
+from hashwacht.matching.services.eokm import EokmMatcher
+from hashwacht.matching.services.exchange import Inquiry
+from hashwacht.matching.services.hma import HmaMatcher
+from hashwacht.matching.services.loop import LoopThread
+from hashwacht.matching.services.retry import Retries
+from hashwacht.matching.services.service import Service
 from hashwacht.secrets import Credential
-from hashwacht.testing import faults
-from hashwacht.testing.connect_proxy import ConnectProxy
-from hashwacht.testing.http_server import Asked, HttpServer, Told
-from hashwacht.testing.services import Arachnid, Eokm, Hma
-from hashwacht.types import Outcome, Signal
+from support.services import faults
+from support.services.connect_proxy import ConnectProxy
+from support.services.http_server import Asked, HttpServer, Told
+from support.services.services import Arachnid, Eokm, Hma
+from hashwacht.core.types import Outcome, Signal
 
 ACCOUNT = Credential("account-name", "pass:word")
 TOKEN = base64.b64encode(b"account-name:pass:word").decode()

@@ -12,15 +12,15 @@ from contextlib import closing
 
 import pytest
 
-from hashwacht.match.client import Client
-from hashwacht.match.eokm import EokmMatcher
-from hashwacht.match.hma import HmaMatcher
-from hashwacht.match.loop import LoopThread
-from hashwacht.match.service import Service
-from hashwacht.testing import faults
-from hashwacht.testing.http_server import HttpServer, Told
-from hashwacht.testing.services import Hma
-from hashwacht.types import Outcome, Signal
+from hashwacht.matching.services.client import Client
+from hashwacht.matching.services.eokm import EokmMatcher
+from hashwacht.matching.services.hma import HmaMatcher
+from hashwacht.matching.services.loop import LoopThread
+from hashwacht.matching.services.service import Service
+from support.services import faults
+from support.services.http_server import HttpServer, Told
+from support.services.services import Hma
+from hashwacht.core.types import Outcome, Signal
 
 MD5 = Signal("md5", "0" * 31 + "1")
 PDQ = Signal("pdq", "a5" * 32)
@@ -78,11 +78,11 @@ def test_a_lookup_after_close_is_a_mistake(loop: LoopThread) -> None:
 
 PROGRAM = """
 import os, signal, sys, threading
-from hashwacht.match.client import Client
-from hashwacht.match.eokm import EokmMatcher
-from hashwacht.match.loop import LoopThread
-from hashwacht.match.service import Service
-from hashwacht.types import Outcome, Signal
+from hashwacht.matching.services.client import Client
+from hashwacht.matching.services.eokm import EokmMatcher
+from hashwacht.matching.services.loop import LoopThread
+from hashwacht.matching.services.service import Service
+from hashwacht.core.types import Outcome, Signal
 
 loop = LoopThread()
 matcher = EokmMatcher("eokm", Client(Service(sys.argv[1]), loop))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.testing.watching import OwnMounts
+from support.watch.watching import OwnMounts
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

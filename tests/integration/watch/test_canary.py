@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.announcement import Announcement, Cause, Root
-from hashwacht.intake.canary import NAME, Canary
-from hashwacht.intake.watch_watchdog import WatchdogWatch
-from hashwacht.testing.clock import Clock
-from hashwacht.testing.watching import OwnMounts, watching, write
+from hashwacht.core.watch_events import Announcement, Cause, Root
+from hashwacht.watch.canary import NAME, Canary
+from hashwacht.watch.inotify import WatchdogWatch
+from support.clock import Clock
+from support.watch.watching import OwnMounts, watching, write
 
 PATIENCE = 60.0
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.announcement import Cause
-from hashwacht.intake.watch_fanotify import FanotifyWatch
-from hashwacht.testing.deep import deepened
-from hashwacht.testing.watching import may_use_fanotify, watcher_process, watching
+from hashwacht.core.watch_events import Cause
+from hashwacht.watch.fanotify_client import FanotifyWatch
+from support.deep import deepened
+from support.watch.watching import may_use_fanotify, watcher_process, watching
 
 pytestmark = pytest.mark.skipif(not may_use_fanotify(), reason="fanotify needs CAP_SYS_ADMIN")
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.intake.watch_fanotify import FanotifyWatch
-from hashwacht.testing.watch_chaos import WatchChaosContract
-from hashwacht.testing.watch_contract import WatchCase, WatchContract
-from hashwacht.testing.watch_roots_contract import WatchRootsContract
-from hashwacht.testing.watching import may_use_fanotify, watcher_process
+from hashwacht.watch.fanotify_client import FanotifyWatch
+from support.watch.watch_chaos import WatchChaosContract
+from support.watch.watch_contract import WatchCase, WatchContract
+from support.watch.watch_roots_contract import WatchRootsContract
+from support.watch.watching import may_use_fanotify, watcher_process
 
 pytestmark = pytest.mark.skipif(not may_use_fanotify(), reason="fanotify needs CAP_SYS_ADMIN")
 

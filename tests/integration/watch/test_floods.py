@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.announcement import Announcement, Cause, Root, Watch
-from hashwacht.intake.announced import Announced
-from hashwacht.intake.watch_fanotify import FanotifyWatch
-from hashwacht.intake.watch_watchdog import WatchdogWatch
-from hashwacht.testing.kernel import small_queue
-from hashwacht.testing.watching import (
+from hashwacht.core.watch_events import Announcement, Cause, Root, Watch
+from hashwacht.watch.queue import Announced
+from hashwacht.watch.fanotify_client import FanotifyWatch
+from hashwacht.watch.inotify import WatchdogWatch
+from support.kernel import small_queue
+from support.watch.watching import (
     Ear,
     Watching,
     may_use_fanotify,
@@ -197,9 +197,9 @@ def test_a_thread_that_died_is_a_gap_and_the_root_watched_anew(tmp_path: Path) -
 LIMITED = """
 import sys
 from pathlib import Path
-from hashwacht.announcement import Cause
-from hashwacht.intake.watch_watchdog import WatchdogWatch
-from hashwacht.testing.watching import watching, write
+from hashwacht.core.watch_events import Cause
+from hashwacht.watch.inotify import WatchdogWatch
+from support.watch.watching import watching, write
 
 limit, top, now = Path("/proc/sys/user/max_inotify_watches"), Path(sys.argv[1]), [0.0]
 (top / "root/before").mkdir(parents=True)
@@ -247,10 +247,10 @@ def test_a_limit_of_watches_that_is_reached_is_a_gap_until_it_is_raised(tmp_path
 LOCKED = """
 import sys
 from pathlib import Path
-from hashwacht.announcement import Cause
-from hashwacht.intake.privileges import keep
-from hashwacht.intake.watch_watchdog import WatchdogWatch
-from hashwacht.testing.watching import watching, write
+from hashwacht.core.watch_events import Cause
+from hashwacht.platform.capabilities import keep
+from hashwacht.watch.inotify import WatchdogWatch
+from support.watch.watching import watching, write
 
 keep(())
 top, now = Path(sys.argv[1]), [0.0]

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from watchdog.observers.inotify_c import CallbackId, InotifyFD, Mask, WatchCallback, WatchDescriptor
 
-from hashwacht.announcement import Announcement, Root
-from hashwacht.intake.footing import footing
-from hashwacht.intake.mounts import Mounts
-from hashwacht.intake.watch_root import RootWatch
-from hashwacht.intake.watch_watchdog import WatchdogWatch
-from hashwacht.testing.watch_chaos import Chaos
-from hashwacht.testing.watching import PATIENCE, Ear, OwnMounts, Watching, write
+from hashwacht.core.watch_events import Announcement, Root
+from hashwacht.watch.root_state import footing
+from hashwacht.platform.mounts import Mounts
+from hashwacht.watch.inotify_root import RootWatch
+from hashwacht.watch.inotify import WatchdogWatch
+from support.watch.watch_chaos import Chaos
+from support.watch.watching import PATIENCE, Ear, OwnMounts, Watching, write
 
 RENAME_EXCHANGE = 2
 AT_FDCWD = -100

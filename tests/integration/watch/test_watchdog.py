@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.announcement import Root
-from hashwacht.intake.footing import footing
-from hashwacht.intake.mounts import Mounts
-from hashwacht.intake.watch_root import RootWatch
-from hashwacht.intake.watch_watchdog import WatchdogWatch
-from hashwacht.testing.watch_chaos import Chaos, WatchChaosContract
-from hashwacht.testing.watch_contract import WatchCase, WatchContract
-from hashwacht.testing.watch_roots_contract import WatchRootsContract
-from hashwacht.testing.watching import Ear, Watching, write
+from hashwacht.core.watch_events import Root
+from hashwacht.watch.root_state import footing
+from hashwacht.platform.mounts import Mounts
+from hashwacht.watch.inotify_root import RootWatch
+from hashwacht.watch.inotify import WatchdogWatch
+from support.watch.watch_chaos import Chaos, WatchChaosContract
+from support.watch.watch_contract import WatchCase, WatchContract
+from support.watch.watch_roots_contract import WatchRootsContract
+from support.watch.watching import Ear, Watching, write
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.announcement import Cause, Missed, Root
-from hashwacht.intake import watch_wire
-from hashwacht.intake.watch_fanotify import PATIENCE, FanotifyWatch
-from hashwacht.intake.watch_wire import Cutter
-from hashwacht.testing.watching import (
+from hashwacht.core.watch_events import Cause, Missed, Root
+from hashwacht.watch import fanotify_protocol
+from hashwacht.watch.fanotify_client import PATIENCE, FanotifyWatch
+from hashwacht.watch.fanotify_protocol import Cutter
+from support.watch.watching import (
     Ear,
     OwnMounts,
     may_use_fanotify,
@@ -25,7 +25,7 @@ from hashwacht.testing.watching import (
     watching,
     write,
 )
-from hashwacht.wire.frames import frame
+from hashwacht.ipc.frames import frame
 
 pytestmark = pytest.mark.skipif(not may_use_fanotify(), reason="fanotify needs CAP_SYS_ADMIN")
 
@@ -120,7 +120,7 @@ def test_it_says_that_it_serves_and_lives(socket_path: Path) -> None:
     program = (
         "import sys, threading\n"
         "from pathlib import Path\n"
-        "from hashwacht.intake.watcher import serve\n"
+        "from hashwacht.watch.fanotify_daemon import serve\n"
         "stop, times = threading.Event(), []\n"
         "def alive():\n"
         "    times.append(1)\n"
@@ -175,7 +175,7 @@ def test_it_takes_a_socket_that_listens_already(
         listening.bind(str(socket_path))
         listening.listen()
         number = listening.fileno()
-        program = "import sys,threading; from hashwacht.intake.watcher import serve;"
+        program = "import sys,threading; from hashwacht.watch.fanotify_daemon import serve;"
         program += f"serve({number}, threading.Event())"
         command = [sys.executable, "-c", program]
         with subprocess.Popen(command, pass_fds=[number]) as process:
@@ -189,9 +189,9 @@ def test_without_the_capability_it_says_what_to_do(socket_path: Path) -> None:
     program = (
         "import sys, threading\n"
         "from pathlib import Path\n"
-        "from hashwacht.errors import ConfigurationError\n"
-        "from hashwacht.intake.privileges import keep\n"
-        "from hashwacht.intake.watcher import serve\n"
+        "from hashwacht.core.errors import ConfigurationError\n"
+        "from hashwacht.platform.capabilities import keep\n"
+        "from hashwacht.watch.fanotify_daemon import serve\n"
         "keep(())\n"
         "try:\n"
         "    serve(Path(sys.argv[1]), threading.Event())\n"
@@ -205,7 +205,7 @@ def test_without_the_capability_it_says_what_to_do(socket_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "message",
-    [b"GET / HTTP/1.0\r\n\r\n", watch_wire.renew(0), b"\xff" * 100, b""],
+    [b"GET / HTTP/1.0\r\n\r\n", fanotify_protocol.renew(0), b"\xff" * 100, b""],
     ids=["other protocol", "too early", "any bytes", "nothing"],
 )
 def test_nonsense_ends_the_connection_and_nothing_else(
@@ -250,11 +250,11 @@ def test_a_watcher_that_talks_nonsense_is_a_gap(
     def talk() -> None:
         connected, _ = impostor.accept()
         with connected:
-            connected.sendall(frame(0, watch_wire.READY))
+            connected.sendall(frame(0, fanotify_protocol.READY))
             pinged = b""
-            while watch_wire.PING not in pinged[-1:]:
+            while fanotify_protocol.PING not in pinged[-1:]:
                 pinged = connected.recv(1000)
-            connected.sendall(b"".join(watch_wire.names([watch_wire.Named(7, 0, b"/x")])))
+            connected.sendall(b"".join(fanotify_protocol.names([fanotify_protocol.Named(7, 0, b"/x")])))
             while connected.recv(1000):
                 pass
 
@@ -284,13 +284,13 @@ def test_a_scanner_that_takes_nothing_costs_little_memory_and_is_told_of_its_gap
         client.connect(str(socket_path))
         setting.write_text("1000")
         try:
-            client.sendall(watch_wire.watch([Root("root", bytes(root))]))
+            client.sendall(fanotify_protocol.watch([Root("root", bytes(root))]))
             cutter, heard = Cutter(), list[tuple[bytes, bytes]]()
             while not heard:
                 heard += cutter.feed(client.recv(100_000))
         finally:
             setting.write_text(before)
-        assert heard == [(watch_wire.READY, b"")]
+        assert heard == [(fanotify_protocol.READY, b"")]
         directory = root.joinpath(*["d" * 200] * 15)
         directory.mkdir(parents=True)
         for number in range(6000):
@@ -300,7 +300,7 @@ def test_a_scanner_that_takes_nothing_costs_little_memory_and_is_told_of_its_gap
         gaps: list[Missed] = []
         while not gaps:
             heard = list(cutter.feed(client.recv(100_000)))
-            gaps = [watch_wire.read_missed(body) for kind, body in heard if kind == b"M"]
+            gaps = [fanotify_protocol.read_missed(body) for kind, body in heard if kind == b"M"]
         assert gaps[0].cause is Cause.OVERFLOW
 
 
@@ -320,7 +320,7 @@ def test_nobody_else_is_told_names(root: Path) -> None:
                     os.seteuid(0)
                 client.settimeout(5)
                 with suppress(ConnectionResetError, BrokenPipeError):
-                    client.sendall(watch_wire.watch([Root("root", bytes(root))]))
+                    client.sendall(fanotify_protocol.watch([Root("root", bytes(root))]))
                     assert client.recv(100) == b""
             ear, watch = Ear(), FanotifyWatch(path)
             watch.start([Root("root", bytes(root))], ear)

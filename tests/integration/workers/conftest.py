@@ -7,10 +7,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from hashwacht.fingerprint.plan import Limits, Plan
-from hashwacht.fingerprint.pool import WorkerPool
+from hashwacht.hashing.plan import Limits, Plan
+from hashwacht.hashing.workers.pool import WorkerPool
 
-CULPRITS = "hashwacht.testing.culprits:Culprits"
+CULPRITS = "support.hostile.culprits:Culprits"
 PLAN = Plan(("md5", "sha1", "pdq"), Limits(seconds=0.5, memory_bytes=512 << 20))
 
 Start = Callable[..., WorkerPool]

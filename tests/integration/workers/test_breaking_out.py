@@ -11,14 +11,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hashwacht.fingerprint.plan import Limits, Plan
-from hashwacht.fingerprint.pool import PARTS, WorkerPool
-from hashwacht.fingerprint.wire import Attempt
-from hashwacht.sandbox import landlock
-from hashwacht.sandbox.unsupported import Unsupported
-from hashwacht.testing.asking import ask
-from hashwacht.testing.processes import workers
-from hashwacht.types import Reason
+from hashwacht.hashing.plan import Limits, Plan
+from hashwacht.hashing.workers.pool import PARTS, WorkerPool
+from hashwacht.hashing.workers.protocol import Attempt
+from hashwacht.platform import landlock
+from hashwacht.platform.unsupported import Unsupported
+from support.asking import ask
+from support.processes import workers
+from hashwacht.core.types import Reason
 
 Start = Callable[..., WorkerPool]
 
@@ -74,9 +74,9 @@ def test_with_the_sandbox_required_it_works_where_it_is_complete(start: Start) -
 
 WITHOUT_LANDLOCK = """
 import ctypes, sys
-from hashwacht.errors import WorkerError
-from hashwacht.fingerprint.plan import Plan
-from hashwacht.fingerprint.pool import WorkerPool
+from hashwacht.core.errors import WorkerError
+from hashwacht.hashing.plan import Plan
+from hashwacht.hashing.workers.pool import WorkerPool
 from hashwacht.sandbox import bpf
 ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)
 absent = [(0x20, 0, 0, 0), (0x15, 0, 1, 444), (0x06, 0, 0, bpf.REFUSE | 38)]

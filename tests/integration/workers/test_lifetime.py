@@ -14,11 +14,11 @@ from threading import Thread
 import psutil
 import pytest
 
-from hashwacht.errors import ConfigurationError, WorkerError
-from hashwacht.fingerprint.plan import Limits, Plan
-from hashwacht.fingerprint.pool import WorkerPool
-from hashwacht.testing.asking import ask
-from hashwacht.testing.processes import family, wait_for, workers
+from hashwacht.core.errors import ConfigurationError, WorkerError
+from hashwacht.hashing.plan import Limits, Plan
+from hashwacht.hashing.workers.pool import WorkerPool
+from support.asking import ask
+from support.processes import family, wait_for, workers
 
 PLAN = Plan(("md5", "pdq", "mine"), Limits(seconds=0.5), commands=(("mine", ("true",)),))
 Start = Callable[..., WorkerPool]
@@ -95,8 +95,8 @@ def test_an_unknown_signal_type_or_fingerprinter_is_an_error_that_names_it(start
 
 PROGRAM = """
 import os, sys, threading
-from hashwacht.fingerprint.plan import Plan, Limits
-from hashwacht.fingerprint.pool import WorkerPool
+from hashwacht.hashing.plan import Plan, Limits
+from hashwacht.hashing.workers.pool import WorkerPool
 pool = WorkerPool(Plan(("md5", "pdq"), Limits(seconds=60)), 2, maker=sys.argv[1])
 def work(deed):
     fd = os.memfd_create("content")
@@ -114,7 +114,7 @@ except KeyboardInterrupt:
     pool.close()
     print("interrupted", flush=True)
 """
-CULPRITS = "hashwacht.testing.culprits:Culprits"
+CULPRITS = "support.hostile.culprits:Culprits"
 
 
 def busy_scanner() -> tuple[subprocess.Popen[str], list[psutil.Process]]:

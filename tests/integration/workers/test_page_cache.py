@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.fingerprint.page_cache import WINDOW, QuietReader, absent
+from hashwacht.hashing.page_cache import WINDOW, QuietReader, absent
 
 PAGE = mmap.PAGESIZE
 PAGES = 200

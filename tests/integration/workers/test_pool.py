@@ -12,12 +12,12 @@ from threading import Thread
 import psutil
 import pytest
 
-from hashwacht.fingerprint.confine import Stamina
-from hashwacht.fingerprint.plan import Limits, Plan
-from hashwacht.fingerprint.pool import WorkerPool
-from hashwacht.testing.asking import ask
-from hashwacht.testing.processes import wait_for, workers
-from hashwacht.types import Fingerprint, Reason, Skip
+from hashwacht.hashing.workers.confine import Stamina
+from hashwacht.hashing.plan import Limits, Plan
+from hashwacht.hashing.workers.pool import WorkerPool
+from support.asking import ask
+from support.processes import wait_for, workers
+from hashwacht.core.types import Fingerprint, Reason, Skip
 
 Start = Callable[..., WorkerPool]
 

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.fingerprint.parts import Digesting
-from hashwacht.fingerprint.plan import Limits, Plan
-from hashwacht.fingerprint.pool import PARTS, WorkerPool
-from hashwacht.fingerprint.read_ahead import ReadAhead
-from hashwacht.fingerprint.reading import HEAD
-from hashwacht.fingerprint.wire import Attempt
-from hashwacht.ports import ReadsAhead
-from hashwacht.testing.asking import ask
+from hashwacht.hashing.workers.tasks import Digesting
+from hashwacht.hashing.plan import Limits, Plan
+from hashwacht.hashing.workers.pool import PARTS, WorkerPool
+from hashwacht.hashing.workers.streaming import ReadAhead
+from hashwacht.hashing.reading import HEAD
+from hashwacht.hashing.workers.protocol import Attempt
+from hashwacht.core.ports import ReadsAhead
+from support.asking import ask
 from hashwacht.testing.pictures import encode, grainy, photo, truncated
-from hashwacht.testing.processes import workers
-from hashwacht.types import Fingerprint
+from support.processes import workers
+from hashwacht.core.types import Fingerprint
 
 Start = Callable[..., WorkerPool]
 PLAN = Plan(("md5", "sha1", "sha256", "pdq", "phash64"), Limits(picture_bytes=2 << 20))
@@ -128,7 +128,7 @@ def test_an_operators_own_digest_runs_in_workers_only(
     about = tmp_path / "own_digest-1.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: own_digest\nVersion: 1\n")
-    (about / "entry_points.txt").write_text("[hashwacht.signal_types]\ncrc_own = own_digest:Crc\n")
+    (about / "entry_points.txt").write_text("[hashwacht.core.signals]\ncrc_own = own_digest:Crc\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     pool = start(Plan(("sha256", "crc_own")), maker=PARTS)
     assert pool.read_ahead() is None

@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashwacht.fingerprint.confine import Stamina
-from hashwacht.fingerprint.nursery_link import Order
-from hashwacht.fingerprint.plan import Limits, Plan
-from hashwacht.fingerprint.pool import SMALL, WorkerPool
-from hashwacht.fingerprint.staff import Staff
-from hashwacht.fingerprint.wire import ANSWER, TOGETHER, Attempt
-from hashwacht.fingerprint.worker_link import Died, cut
-from hashwacht.testing.asking import ask
-from hashwacht.testing.culprits import Deed
-from hashwacht.testing.processes import workers
+from hashwacht.hashing.workers.confine import Stamina
+from hashwacht.hashing.workers.forkserver_client import Order
+from hashwacht.hashing.plan import Limits, Plan
+from hashwacht.hashing.workers.pool import SMALL, WorkerPool
+from hashwacht.hashing.workers.worker_registry import Staff
+from hashwacht.hashing.workers.protocol import ANSWER, TOGETHER, Attempt
+from hashwacht.hashing.workers.worker_client import Died, cut
+from support.asking import ask
+from support.hostile.culprits import Deed
+from support.processes import workers
 
 Start = Callable[..., WorkerPool]
 PLAN = Plan(("md5", "sha1", "pdq"), Limits(seconds=0.5, memory_bytes=512 << 20))
@@ -40,7 +40,7 @@ def opened(*contents: bytes) -> Iterator[list[int]]:
 
 @pytest.fixture
 def staff() -> Iterator[Staff]:
-    order = Order(PLAN, "hashwacht.testing.culprits:Culprits", 8, False, Stamina())
+    order = Order(PLAN, "support.hostile.culprits:Culprits", 8, False, Stamina())
     made = Staff(order, require_sandbox=False)
     yield made
     made.close()

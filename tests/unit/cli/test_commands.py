@@ -10,10 +10,10 @@ from pathlib import Path
 import click
 import pytest
 
-from hashwacht.cli.command import Command, Group
-from hashwacht.cli.man import EXIT_STATUS, pages
+from hashwacht.cli.click_ext import Command, Group
+from packaging.man import EXIT_STATUS, pages
 from hashwacht.cli.root import COMMANDS, root
-from hashwacht.errors import ExitCode
+from hashwacht.core.errors import ExitCode
 
 
 def commands(context: click.Context) -> Iterator[tuple[str, click.Context]]:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from hashwacht.cli.figures import count, many, moment, share, size, span
+from hashwacht.cli.render.figures import count, many, moment, share, size, span
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from hashwacht.daemon.child import Child, Part, Pauses
-from hashwacht.errors import ExitCode
+from hashwacht.daemon.supervisor.child import Child, Part, Pauses
+from hashwacht.core.errors import ExitCode
 
 BROKEN = Part("courier", ("daemon", "nonsense"))
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashwacht.daemon.drop_ins import NAME, drop_ins
+from hashwacht.daemon.systemd_units import NAME, drop_ins
 from hashwacht.settings import EokmSettings, RootSettings, Settings, load
 
 SCANNER = f"hashwacht-scanner.service.d/{NAME}"

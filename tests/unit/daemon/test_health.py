@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashwacht.daemon.counts import BOUNDS, Counting, Counts, Delays
-from hashwacht.daemon.health import (
+from hashwacht.daemon.scanner.counters import BOUNDS, Counting, Counts, Delays
+from hashwacht.daemon.status.health import (
     EVERY,
     SILENT,
     Health,
@@ -22,7 +22,7 @@ from hashwacht.daemon.health import (
     dumps,
     loads,
 )
-from hashwacht.types import Outcome
+from hashwacht.core.types import Outcome
 
 _times = st.none() | st.floats(0, 1e10)
 _healths = st.builds(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.daemon.notify import Notifier
+from hashwacht.platform.notify import Notifier
 
 
 class Manager:

@@ -9,22 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashwacht.announcement import Cause, Lane
-from hashwacht.daemon.health import (
+from hashwacht.core.watch_events import Cause, Lane
+from hashwacht.daemon.status.health import (
     SILENT,
     Health,
     MatcherHealth,
     RootHealth,
     Stage,
 )
-from hashwacht.daemon.protection import LATE, Protection, Remark, protection, remarks
-from hashwacht.daemon.situation import Situation
-from hashwacht.state.alert_rows import Delivery
-from hashwacht.state.audit import Checkpoint
-from hashwacht.state.floods import Flood, Ruling, Scope, Subject
-from hashwacht.state.gaps import Gap
-from hashwacht.state.overview import Pile
-from hashwacht.state.places import PlaceState
+from hashwacht.daemon.status.assess import LATE, Protection, Remark, protection, remarks
+from hashwacht.daemon.status.situation import Situation
+from hashwacht.storage.alert_rows import Delivery
+from hashwacht.audit.log import Checkpoint
+from hashwacht.storage.action_limits import Flood, Ruling, Scope, Subject
+from hashwacht.storage.gaps import Gap
+from hashwacht.storage.reports import Pile
+from hashwacht.storage.locations import PlaceState
 
 NOW = 1_000_000.0
 ROOTS = ("web",)

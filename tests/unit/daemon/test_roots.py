@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.daemon.roots import Roots
+from hashwacht.daemon.scanner.roots import Roots
 from hashwacht.settings import RootSettings
 
 

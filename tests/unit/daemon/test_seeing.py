@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.announcement import Announcement, Cause, Listener, Missed, Root
-from hashwacht.daemon.roots import Roots
-from hashwacht.daemon.seeing import BEHIND, SILENCE, UNATTENDED, Seeing
-from hashwacht.errors import StateError
+from hashwacht.core.watch_events import Announcement, Cause, Listener, Missed, Root
+from hashwacht.daemon.scanner.roots import Roots
+from hashwacht.daemon.scanner.watch_monitor import BEHIND, SILENCE, UNATTENDED, Seeing
+from hashwacht.core.errors import StateError
 from hashwacht.settings import RootSettings
-from hashwacht.state.store import Store
-from hashwacht.testing.clock import Clock
+from hashwacht.storage.store import Store
+from support.clock import Clock
 
 
 class Quiet:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from queue import SimpleQueue
 
-from hashwacht.fingerprint.turns import Line, Turns
+from hashwacht.hashing.workers.scheduler import Line, Turns
 
 Work = Callable[[Sequence[int]], Sequence[int]]
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from hashwacht import Checker
-from hashwacht.fingerprint.in_process import InProcess
-from hashwacht.fingerprint.plan import Plan
-from hashwacht.in_this_process import InThisProcess, State
-from hashwacht.match.panel import Panel, Seat
+from hashwacht.hashing.in_process import InProcess
+from hashwacht.hashing.plan import Plan
+from hashwacht.uploads.local import InThisProcess, State
+from hashwacht.matching.matcher_set import Panel, Seat
 from hashwacht.pipeline import Pipeline
-from hashwacht.state.store import Store
+from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import KnowingMatcher
-from hashwacht.uploads import Uploads
+from hashwacht.uploads.context import Uploads
 
 
 @pytest.fixture

@@ -13,14 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hashwacht import Checker
-from hashwacht.fingerprint.in_process import InProcess
-from hashwacht.fingerprint.plan import Plan
-from hashwacht.in_this_process import InThisProcess
-from hashwacht.match.panel import Panel, Seat
+from hashwacht.hashing.in_process import InProcess
+from hashwacht.hashing.plan import Plan
+from hashwacht.uploads.local import InThisProcess
+from hashwacht.matching.matcher_set import Panel, Seat
 from hashwacht.pipeline import Pipeline
 from hashwacht.testing.fakes import KnowingMatcher
-from hashwacht.testing.upload_drivers import AsgiDriver, Outcome, WsgiDriver
-from hashwacht.testing.upload_forms import MULTIPART, cut, field_part, file_part, form
+from support.plugins.upload_drivers import AsgiDriver, Outcome, WsgiDriver
+from support.plugins.upload_forms import MULTIPART, cut, field_part, file_part, form
 from hashwacht_plugins import asgi, wsgi
 
 KNOWN = b"known \r\n--- bytes\r\n------WebKitForm"

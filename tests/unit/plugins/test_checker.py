@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from hashwacht import Checker, Circumstances, HashwachtError, Outcome, Reason, Workplace
-from hashwacht.errors import StateBusy
-from hashwacht.state.store import Store
-from hashwacht.testing.bench import ScanBench
+from hashwacht.core.errors import StateBusy
+from hashwacht.storage.store import Store
+from support.scan_bench import ScanBench
 from hashwacht.testing.fakes import KnowingMatcher
-from hashwacht.testing.uploads import Gate, descriptors
-from hashwacht.uploads import Uploads
+from support.plugins.uploads import Gate, descriptors
+from hashwacht.uploads.context import Uploads
 
 KNOWN = b"known bytes"
 KEY = hashlib.sha256(KNOWN).hexdigest()

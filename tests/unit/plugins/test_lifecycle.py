@@ -13,10 +13,10 @@ from wsgiref.validate import validator
 import pytest
 
 from hashwacht import Checked, Checker, Outcome, Reason, Verdict
-from hashwacht.testing.processes import wait_for
-from hashwacht.testing.upload_drivers import ChunkedInput
-from hashwacht.testing.upload_forms import MULTIPART, cut, field_part, file_part, form
-from hashwacht.testing.uploads import KNOWN, Gate, descriptors, knowing
+from support.processes import wait_for
+from support.plugins.upload_drivers import ChunkedInput
+from support.plugins.upload_forms import MULTIPART, cut, field_part, file_part, form
+from support.plugins.uploads import KNOWN, Gate, descriptors, knowing
 from hashwacht_plugins import asgi, wsgi
 from hashwacht_plugins.policy import Action, OnMatch, OnUndetermined, Policy, Refusal
 

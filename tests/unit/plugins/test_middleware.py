@@ -18,15 +18,15 @@ import pytest
 
 from hashwacht import Checked, Checker, Circumstances, ConfigurationError, Outcome, Reason
 from hashwacht.testing.fakes import KnowingMatcher
-from hashwacht.testing.processes import wait_for
-from hashwacht.testing.upload_drivers import AsgiDriver, ChunkedInput, WsgiDriver
-from hashwacht.testing.upload_forms import MULTIPART, cut, field_part, file_part, form
-from hashwacht.testing.uploads import Gate, descriptors, opened
-from hashwacht.uploads import Uploads
+from support.processes import wait_for
+from support.plugins.upload_drivers import AsgiDriver, ChunkedInput, WsgiDriver
+from support.plugins.upload_forms import MULTIPART, cut, field_part, file_part, form
+from support.plugins.uploads import Gate, descriptors, opened
+from hashwacht.uploads.context import Uploads
 from hashwacht_plugins import asgi, upload, wsgi
-from hashwacht_plugins.body import Raw, body_of
+from hashwacht_plugins.multipart.body import Raw, body_of
 from hashwacht_plugins.context import Facts
-from hashwacht_plugins.events import Request
+from hashwacht_plugins.multipart.events import Request
 from hashwacht_plugins.policy import Action, OnMatch, OnUndetermined, Policy, Refusal
 
 KNOWN = b"known bytes" * 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hashwacht.scan.progress import Counts, Meter, Phase, Progress
-from hashwacht.testing.clock import Clock
+from support.clock import Clock
 
 
 def run(meter: Meter, clock: Clock, seconds: int, rate: int, begun: int = 0) -> Progress:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keyring.backend import KeyringBackend
 
-from hashwacht.errors import CredentialError
+from hashwacht.core.errors import CredentialError
 from hashwacht.secrets import (
     Credential,
     Place,

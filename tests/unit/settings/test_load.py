@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.errors import ConfigurationError
+from hashwacht.core.errors import ConfigurationError
 from hashwacht.settings import (
     Configuration,
     EokmSettings,

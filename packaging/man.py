@@ -1,0 +1,163 @@
+"""``hashwacht man``: the manual pages, drawn from the commands and settings themselves."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import click
+
+from hashwacht import __version__
+from packaging import roff
+from hashwacht.cli.click_ext import Command, Example, Group, command
+from hashwacht.cli.output import line
+from hashwacht.core.errors import ExitCode
+
+EXIT_STATUS: Mapping[ExitCode, str] = MappingProxyType(
+    {
+        ExitCode.OK: "Finished, and there was no match.",
+        ExitCode.MATCH: "At least one match.",
+        ExitCode.ERROR: "The call or the configuration is wrong, or it could not be finished.",
+        ExitCode.UNDETERMINED: "No match, but some files are undetermined.",
+        ExitCode.UNREACHABLE: "No match, but no matcher could be reached.",
+        ExitCode.INTERRUPTED: "Interrupted; the same command goes on where it was.",
+    }
+)
+
+ENVIRONMENT = (
+    ("HASHWACHT_CONFIG", "The configuration to read; --config comes before it."),
+    ("HASHWACHT_STATE_DIR", "Where state and hash lists are kept; --state-dir comes before it."),
+    ("STATE_DIRECTORY", "Set by systemd; where state is kept if nothing else is configured."),
+    ("CREDENTIALS_DIRECTORY", "Set by systemd; where credentials are looked for first."),
+    (
+        "HASHWACHT_CREDENTIAL_NAME",
+        "The credentials NAME (capitals, - written _) as user:password; a last resort, visible.",
+    ),
+    (
+        "XDG_CONFIG_HOME, XDG_STATE_HOME",
+        "Where users other than root keep configuration and state.",
+    ),
+    ("NO_COLOR", "If set, no colours."),
+)
+
+FILES = (
+    ("/etc/hashwacht/hashwacht.toml", "Configuration of root, see hashwacht.toml(5)."),
+    ("$XDG_CONFIG_HOME/hashwacht/hashwacht.toml", "Configuration of other users."),
+    ("/etc/hashwacht/credentials/NAME", "Credentials, one file of mode 0600 for each name."),
+    ("/var/lib/hashwacht/state.db", "What is known of every file: root's state."),
+    ("/var/lib/hashwacht/lists", "Hash lists, readable by their owner alone."),
+)
+
+
+@command(Example("hashwacht man packaging/man", "Write all pages into a directory."), hidden=True)
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+def man_command(directory: Path) -> None:
+    """Write the manual pages."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, page in pages():
+        (directory / name).write_text(page, encoding="utf-8")
+        line(str(directory / name))
+
+
+def pages() -> Iterator[tuple[str, str]]:
+    """Give (file name, page) of every command that is shown, and of the configuration."""
+    from hashwacht.cli.root import root
+
+    with click.Context(root, info_name="hashwacht", **root.context_settings) as context:
+        yield from _pages(context)
+    yield "hashwacht.toml.5", _configuration_page()
+
+
+def _pages(context: click.Context) -> Iterator[tuple[str, str]]:
+    name = context.command_path.replace(" ", "-")
+    yield f"{name}.1", _page(context, name)
+    if isinstance(context.command, click.Group):
+        for each, found in _shown(context):
+            with click.Context(found, info_name=each, parent=context) as below:
+                yield from _pages(below)
+
+
+def _shown(context: click.Context) -> Iterator[tuple[str, click.Command]]:
+    """Give every command below that is not hidden."""
+    group = context.command
+    assert isinstance(group, click.Group)
+    for each in group.list_commands(context):
+        found = group.get_command(context, each)
+        if found is not None and not found.hidden:
+            yield each, found
+
+
+def _page(context: click.Context, name: str) -> str:
+    shown = context.command
+    assert isinstance(shown, (Command, Group))
+    usage = " ".join(shown.collect_usage_pieces(context))
+    sections = [
+        ("NAME", f"{roff.text(name)} \\- {roff.text(_summary(shown))}"),
+        ("SYNOPSIS", f"{roff.bold(context.command_path)} {roff.text(usage)}"),
+        ("DESCRIPTION", roff.paragraphs(_help(shown))),
+        ("COMMANDS", _commands(context)),
+        ("OPTIONS", roff.items(_options(context))),
+        ("EXAMPLES", roff.examples((each.typed, each.does) for each in shown.examples)),
+        ("EXIT STATUS", roff.items(_exit_status(shown))),
+        ("ENVIRONMENT", roff.items(ENVIRONMENT)),
+        ("FILES", roff.items(FILES)),
+        ("SEE ALSO", roff.text(_see_also(context))),
+    ]
+    return roff.page(name, 1, __version__, sections)
+
+
+def _help(shown: click.Command) -> str:
+    return inspect.cleandoc(shown.help or "")
+
+
+def _summary(shown: click.Command) -> str:
+    """Give the first paragraph of the help, without its full stop, as whatis wants it."""
+    return " ".join(_help(shown).partition("\n\n")[0].split()).removesuffix(".")
+
+
+def _commands(context: click.Context) -> str:
+    if not isinstance(context.command, click.Group):
+        return ""
+    prefix = context.command_path.replace(" ", "-")
+    return roff.items((f"{prefix}-{each}(1)", _summary(found)) for each, found in _shown(context))
+
+
+def _options(context: click.Context) -> Iterator[tuple[str, str]]:
+    for each in context.command.get_params(context):
+        record = each.get_help_record(context)
+        if record is not None and record[1]:
+            yield record
+
+
+def _exit_status(shown: click.Command) -> Iterator[tuple[str, str]]:
+    own = shown.exit_status if isinstance(shown, Command) else {}
+    for code, meaning in (own or EXIT_STATUS).items():
+        yield str(int(code)), meaning
+
+
+def _see_also(context: click.Context) -> str:
+    root = context.find_root()
+    others = [f"hashwacht-{each}(1)" for each, _ in _shown(root)]
+    return ", ".join(["hashwacht(1)", *others, "hashwacht.toml(5)"])
+
+
+def _configuration_page() -> str:
+    from hashwacht.settings.example import example
+
+    body = "\n".join(roff.text(each) or "" for each in example().splitlines())
+    sections = [
+        ("NAME", "hashwacht.toml \\- configuration of Hashwacht"),
+        (
+            "DESCRIPTION",
+            roff.paragraphs(
+                "The file is written in TOML. What follows is the example that `hashwacht config"
+                " example` prints: every key with its meaning and its default."
+            )
+            + f"\n.PP\n.nf\n{body}\n.fi",
+        ),
+        ("FILES", roff.items(FILES)),
+        ("SEE ALSO", roff.text("hashwacht(1), hashwacht-config(1)")),
+    ]
+    return roff.page("hashwacht.toml", 5, __version__, sections)

@@ -1,0 +1,149 @@
+"""The second half of ``hashwacht demo``: the daemon watches, a known picture comes in."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from hashwacht.cli.output import line
+from hashwacht.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from hashwacht.daemon.status.status import Status
+
+PATIENCE = 30.0
+"""Seconds that the daemon gets to start or to act; two are usual."""
+
+_PAUSE = 0.05
+_END = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A directory that is watched, in the *place* of the demo.
+
+    *run* shows a command line and runs it; *options* are what every command of the demo gets.
+    """
+
+    place: Path
+    configuration: Path
+    run: Callable[..., None]
+    options: Sequence[str]
+
+    def show(self, say: Callable[[str], None], known: Path) -> None:
+        """Show it all: watching, quarantine, status, the case, the way back."""
+        say("A pair of keys: the daemon seals with one half and cannot open what it sealed.")
+        key = self.place / "key.txt"
+        self.run("quarantine", "key", str(key))
+        uploads = self.place / "uploads"
+        uploads.mkdir()
+        say("The daemon watches a directory that customers upload to:")
+        with TemporaryDirectory(prefix="hashwacht-") as sockets:
+            self._configure(uploads, public_half(key), Path(sockets))
+            with self._daemon():
+                say("Somebody uploads a known picture:")
+                line(f"\n$ cp {shlex.quote(str(known))} {shlex.quote(str(uploads))}")
+                shutil.copy(known, uploads)
+                self._until(self._sealed, "quarantine the picture")
+                self._list(uploads)
+                self.run("status")
+                say("The abuse desk decides, without ever looking at a picture:")
+                self.run("cases", "list")
+                self.run("cases", "show", "1")
+                say("It was a mistake? With the private half it comes back as it was:")
+                self.run("cases", "restore", "1", "--identity", str(key))
+                self._list(uploads)
+                self.run("audit", "verify")
+
+    def _configure(self, uploads: Path, public: str, sockets: Path) -> None:
+        """Add what the daemon needs to the configuration, and show it."""
+        added = (
+            "[roots.web]\n"
+            f'path = "{uploads}"\n'
+            'exact = "quarantine"  # if the very bytes are known\n'
+            'near = "hold"         # if only a picture hash is near\n'
+            "[quarantine]\n"
+            f'recipients = ["{public}"]\n'
+        )
+        with self.configuration.open("a") as file:
+            file.write(f'[daemon]\nruntime = "{sockets}"\n{added}')
+        line(f"\n$ cat {shlex.quote(str(self.configuration))}\n{added.rstrip()}")
+
+    @contextmanager
+    def _daemon(self) -> Iterator[None]:
+        """Run it beside us until the end; what it says goes where ours goes."""
+        line("\n$ hashwacht daemon &")
+        sys.stdout.flush()
+        daemon = subprocess.Popen(  # noqa: S603  # this very program
+            [sys.executable, "-m", "hashwacht", "daemon", *self.options],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            self._until(lambda: daemon.poll() is not None or self._protected(), "watch")
+            yield
+        finally:
+            daemon.terminate()
+            try:
+                daemon.wait(_END)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
+
+    def _status(self) -> Status:
+        """Ask the daemon's own status, as monitoring would."""
+        from hashwacht.daemon.status.status import status
+        from hashwacht.settings import Given, load
+
+        given = Given("state.directory", str(self.place / "state"), "--state-dir")
+        settings = load({}, uid=0, file=self.configuration, options=(given,)).settings
+        return status(settings, time.time())
+
+    def _protected(self) -> bool:
+        from hashwacht.daemon.status.assess import Protection
+
+        return self._status().protection is Protection.PROTECTED
+
+    def _sealed(self) -> bool:
+        """Tell if it is sealed, and if the daemon has said of itself that it saw it."""
+        from hashwacht.storage.locations import PlaceState
+
+        now = self._status()
+        sealed = now.found is not None and now.found.places.get(PlaceState.QUARANTINED, 0) > 0
+        return sealed and now.health is not None and now.health.counts.judged.get("match", 0) > 0
+
+    @staticmethod
+    def _list(directory: Path) -> None:
+        """Show what customers and visitors see of it."""
+        line(f"\n$ ls {shlex.quote(str(directory))}")
+        for each in sorted(directory.iterdir()):
+            if not each.name.startswith("."):
+                line(each.name)
+
+    def _until(self, done: Callable[[], bool], what: str) -> None:
+        """Wait for the daemon.  Raises UsageError if it takes too long."""
+        until = time.monotonic() + PATIENCE
+        while not done():
+            if time.monotonic() > until:
+                advice = "The lines above say why."
+                raise UsageError(f"the daemon of the demo did not {what}", advice=advice)
+            time.sleep(_PAUSE)
+
+
+def public_half(key: Path) -> str:
+    """Read the public half out of a file of keys, as age writes it into a comment."""
+    for each in key.read_text().splitlines():
+        if each.startswith("# public key: "):
+            return each.removeprefix("# public key: ")
+    raise UsageError(
+        f"{key} names no public key", advice="Make one with `hashwacht quarantine key`."
+    )

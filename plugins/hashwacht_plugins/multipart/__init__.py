@@ -1,0 +1,1 @@
+"""A streaming parser for multipart and raw request bodies, without I/O."""

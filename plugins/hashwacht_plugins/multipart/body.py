@@ -1,0 +1,192 @@
+"""From the bytes of a request body to the files in it.  No I/O: chunks in, events out."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Protocol
+
+from python_multipart.multipart import parse_options_header
+
+from hashwacht import Reason
+from hashwacht_plugins.multipart.events import (
+    Event,
+    FileBegins,
+    FileBytes,
+    FileEnds,
+    Malformed,
+    Request,
+    Unjudged,
+)
+from hashwacht_plugins.multipart.framing import plain_boundary
+from hashwacht_plugins.multipart.multipart_reader import Parts
+from hashwacht_plugins.multipart.search import Search
+from hashwacht_plugins.several import several
+
+_STEP = 256 << 10
+"""Bytes decoded at a time."""
+
+_BOUNDARY = re.compile(r";\s*boundary([^=;]*)=", re.IGNORECASE)
+"""Each boundary of a content type, and what makes it an extended one (RFC 2231)."""
+
+_GZIP = frozenset({"gzip", "x-gzip", "deflate"})
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Requests whose whole body is one file: methods, and shell patterns of paths and types.
+
+    Defaults: what a browser's ``fetch(url, {body: file})`` and ``curl -T`` send for pictures and
+    videos, and what clients send that know no type.  JSON and form posts are no files.  A client
+    chooses the type it declares: where your application takes any body as a file, say so with
+    ``types=("*",)`` and its paths.
+    """
+
+    methods: Collection[str] = ("PUT", "POST", "PATCH")
+    paths: Collection[str] = ("*",)
+    types: Collection[str] = ("image/*", "video/*", "application/octet-stream", "")
+
+    def __post_init__(self) -> None:
+        """Take methods and types as they come over the wire.  Raises TypeError."""
+        object.__setattr__(self, "methods", tuple(m.upper() for m in several(self.methods)))
+        object.__setattr__(self, "paths", several(self.paths))
+        object.__setattr__(self, "types", tuple(t.lower() for t in several(self.types)))
+
+    def applies(self, request: Request) -> bool:
+        """Say if the body of *request* is one file."""
+        return (
+            request.method in self.methods
+            and any(fnmatchcase(request.path, each) for each in self.paths)
+            and any(fnmatchcase(request.content_type, each) for each in self.types)
+        )
+
+
+class Body(Protocol):
+    """Turns chunks into events."""
+
+    def receive(self, chunk: bytes) -> list[Event]:
+        """Take the next bytes of the body, as they came over the wire."""
+
+    def finish(self) -> list[Event]:
+        """Say that there are no more."""
+
+
+def body_of(request: Request, raw: Sequence[Raw], max_decoded: int) -> Body | None:
+    """Find how to look for files in the body of *request*; None: it is of no interest.
+
+    A compressed one is decoded to *max_decoded* bytes.  Most applications do not decode at all, so
+    that it must not be a form for them as it came; what else a client calls its encoding would be a
+    way around every check.
+    """
+    plain: Body
+    boundary = b""
+    if "multipart" in request.headers.get("content-type", "").lower():
+        boundary = _boundary(request)
+        plain = Parts(boundary) if boundary else _Wrong("a multipart without one plain boundary")
+    elif any(each.applies(request) for each in raw):
+        plain = _Whole(request)
+    else:
+        return None
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    if encoding in ("", "identity"):
+        return plain
+    if encoding in _GZIP:
+        return _Inflated(plain, max_decoded, b"--" + boundary if boundary else b"")
+    return _Wrong(f"content encoding {encoding[:40]!r}")
+
+
+def _boundary(request: Request) -> bytes:
+    """Find the boundary; none if there is more than one way to read the header."""
+    header = request.headers["content-type"]
+    _, options = parse_options_header(header)
+    named = _BOUNDARY.findall(header)
+    plain = request.content_type.startswith("multipart/") and header.lower().count("multipart") == 1
+    once = len(named) == 1 and not named[0].strip()
+    return plain_boundary(options) if plain and once else b""
+
+
+class _Whole:
+    """The body is one file; an empty one is none."""
+
+    def __init__(self, request: Request) -> None:
+        name = request.path.rpartition("/")[2]
+        self._begins: list[Event] = [FileBegins("", name, request.content_type)]
+        self._any = False
+
+    def receive(self, chunk: bytes) -> list[Event]:
+        if not chunk:
+            return []
+        begins, self._begins, self._any = self._begins, [], True
+        return [*begins, FileBytes(chunk)]
+
+    def finish(self) -> list[Event]:
+        return [FileEnds()] if self._any else []
+
+
+class _Inflated:
+    """A body with Content-Encoding gzip or deflate: the files are in what it decodes to."""
+
+    def __init__(self, plain: Body, at_most: int, never: bytes) -> None:
+        """Refuse what has *never* in it before it is decoded, if that is given."""
+        self._plain, self._at_most = plain, at_most
+        self._never = Search(never) if never else None
+        self._decoder = _decoder()
+        self._decoded = 0
+        self._over = False
+
+    def receive(self, chunk: bytes) -> list[Event]:
+        if self._over:
+            return []
+        if self._never is not None:
+            if self._never.behind(chunk) is not None:
+                self._over = True
+                return [Malformed("a form in a compressed body, beside what it decodes to")]
+            self._never.go_on(chunk)
+        events: list[Event] = []
+        try:
+            for part in self._decode(chunk):
+                self._decoded += len(part)
+                if self._decoded > self._at_most:
+                    self._over = True
+                    detail = f"a compressed body of more than {self._at_most} bytes"
+                    return [*events, Unjudged(Reason.OVER_LIMIT, detail)]
+                events += self._plain.receive(part)
+        except zlib.error:
+            self._over = True
+            events.append(Malformed("the body is not compressed as it says"))
+        return events
+
+    def _decode(self, chunk: bytes) -> Iterator[bytes]:
+        """Decode in steps; gzip may have several members (RFC 1952, 2.2)."""
+        while chunk:
+            if self._decoder.eof:
+                self._decoder = _decoder()
+            yield self._decoder.decompress(chunk, _STEP)
+            chunk = self._decoder.unconsumed_tail or self._decoder.unused_data
+
+    def finish(self) -> list[Event]:
+        if self._over:
+            return []
+        return [*self._plain.receive(self._decoder.flush()), *self._plain.finish()]
+
+
+class _Wrong:
+    """A body whose head already is malformed."""
+
+    def __init__(self, detail: str) -> None:
+        self._events: list[Event] = [Malformed(detail)]
+
+    def receive(self, chunk: bytes) -> list[Event]:
+        events, self._events = (self._events, []) if chunk else ([], self._events)
+        return events
+
+    def finish(self) -> list[Event]:
+        return []
+
+
+def _decoder() -> zlib._Decompress:
+    """Decode gzip as well as zlib's own form."""
+    return zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)

@@ -1,0 +1,156 @@
+"""Where the parts of a multipart body begin and end, with one reading only.
+
+python-multipart's push parser finds the parts.  Beyond what it refuses, nothing may be a delimiter
+for anybody else: Django begins a part wherever one stands, in the middle of a line and behind the
+last one as well; Werkzeug also where a bare LF or CR ends a line, and a header too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Protocol
+
+from python_multipart import MultipartParser
+from python_multipart.exceptions import FormParserError
+
+from hashwacht_plugins.multipart.search import Search
+
+MAX_HEADERS = 32
+MAX_HEADER_BYTES = 16 << 10
+"""Of one part; browsers send three headers, each shorter than a file name and some."""
+
+_BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=?-]{1,200}")
+"""RFC 2046, 5.1.1, without the blank, which some parsers cut off.
+
+Longer than the 70 it allows: Werkzeug's own client writes 72 at times, and servers take 200.
+"""
+
+_LINE_END = re.compile(rb"[\r\n\0]")
+"""What ends a header's line, or its text, for one parser or another."""
+
+_PADDING = b" \t\r\n"
+
+
+class Reader(Protocol):
+    """Who is told what stands between the delimiters.  Each may raise FormParserError."""
+
+    def part_begins(self) -> None:
+        """Begin with a part."""
+
+    def header(self, name: bytes, value: bytes) -> None:
+        """Take a header of the part."""
+
+    def headers_end(self) -> None:
+        """Take note that all its headers were told."""
+
+    def part_bytes(self, piece: bytes) -> None:
+        """Take the next bytes of the part."""
+
+    def part_ends(self) -> None:
+        """Take note that all its bytes were told."""
+
+
+class Framing:
+    """``write`` chunks; the *reader* is told what is in them, in order."""
+
+    def __init__(self, boundary: bytes, reader: Reader) -> None:
+        """Read a body with this *boundary*, a plain one."""
+        self._reader = reader
+        self._delimiter = b"--" + boundary
+        self._on_a_line = b"\r\n" + self._delimiter
+        self._padded = re.compile(re.escape(self._delimiter) + rb"[ \t]")
+        self._strays = Search(self._delimiter)
+        self._last_delimiter = Search(self._delimiter + b"--")
+        self._name = self._value = self._chunk = b""
+        self._begun = self._closed = self._flowing = False
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._on_part,
+                "on_header_field": self._on_header_name,
+                "on_header_value": self._on_header_value,
+                "on_header_end": self._on_header,
+                "on_headers_finished": reader.headers_end,
+                "on_part_data": self._on_bytes,
+                "on_part_end": reader.part_ends,
+                "on_end": self._on_end,
+            },
+            max_header_count=MAX_HEADERS,
+            max_header_size=MAX_HEADER_BYTES,
+        )
+
+    def write(self, chunk: bytes) -> None:
+        """Read on.  Raises FormParserError."""
+        if not self._begun:
+            # The parser would search line breaks before the first delimiter chunk by chunk.
+            chunk = chunk.lstrip(b"\r\n")
+            self._begun = bool(chunk)
+        if not chunk:
+            return
+        if self._closed:
+            self._ends_with(chunk)
+        elif self._flowing and self._is_inside(chunk):
+            self._strays.go_on(chunk)
+            self._last_delimiter.go_on(chunk)
+            self._reader.part_bytes(chunk)
+        else:
+            self._parse(chunk)
+
+    def _is_inside(self, chunk: bytes) -> bool:
+        """Say if *chunk* is of the part alone, so that the parser need not search it again."""
+        at = chunk.rfind(b"\r", -len(self._on_a_line) - 1)
+        may_be_cut = at >= 0 and self._on_a_line.startswith(chunk[at:])
+        return not may_be_cut and self._strays.behind(chunk) is None
+
+    def _parse(self, chunk: bytes) -> None:
+        """Have the parser read it; it does not care for what comes behind the last delimiter."""
+        joined = self._last_delimiter.seam + chunk
+        if self._delimiter in joined and self._padded.search(joined):
+            # The parser waits for the end of the line, and the file would have no end until then.
+            raise FormParserError("a delimiter with blanks behind it")
+        self._chunk, self._flowing = chunk, False
+        self._parser.write(chunk)
+        if self._closed:
+            rest = self._last_delimiter.behind(chunk)
+            assert rest is not None
+            self._ends_with(rest)
+        self._last_delimiter.go_on(chunk)
+
+    def _ends_with(self, rest: bytes) -> None:
+        if rest.strip(_PADDING):
+            raise FormParserError("bytes behind the last delimiter")
+
+    def _on_part(self) -> None:
+        self._strays = Search(self._delimiter)
+        self._reader.part_begins()
+
+    def _on_header_name(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+
+    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _on_header(self) -> None:
+        name, value = self._name, self._value.strip(b" \t")
+        self._name = self._value = b""
+        if _LINE_END.search(value) or self._delimiter in name + b":" + value:
+            raise FormParserError("a header that some parsers take for more than one line")
+        self._reader.header(name, value)
+
+    def _on_bytes(self, data: bytes, start: int, end: int) -> None:
+        piece = data[start:end]
+        if self._strays.behind(piece) is not None:
+            raise FormParserError("a delimiter that does not stand on a line of its own")
+        self._strays.go_on(piece)
+        self._flowing = data is self._chunk and end == len(data)
+        self._reader.part_bytes(piece)
+
+    def _on_end(self) -> None:
+        self._closed = True
+
+
+def plain_boundary(options: Mapping[bytes, bytes]) -> bytes:
+    """Give the boundary among the *options* of a content type; none if not all read it alike."""
+    boundary = options.get(b"boundary", b"")
+    return boundary if _BOUNDARY.fullmatch(boundary) else b""

@@ -1,1 +1,0 @@
-"""Acting on files: holding, quarantine, and putting back.  Nothing here decides anything."""

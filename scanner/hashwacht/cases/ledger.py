@@ -1,0 +1,108 @@
+"""The book of cases: what is written together, durably, or not at all.
+
+A *page* is one transaction of the state that waits for the disk, with its lines in the audit log
+and its notices.  The lines are on the disk before the transaction is committed, so nothing is
+ever recorded that the log does not tell; a crash between the two can make the log tell it twice,
+with the same numbers of case and place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from hashwacht.cases.case_json import File
+from hashwacht.core.notice import Notice, NoticeKind
+from hashwacht.core.paths import to_json
+from hashwacht.audit.log import AuditLog
+from hashwacht.audit.entry import JSON
+from hashwacht.storage.cases import Case
+from hashwacht.storage.locations import Place
+from hashwacht.storage.store import Store
+from hashwacht.uploads.context import Circumstances, Uploads
+
+MOST = 100
+"""Places and notes of a case that are looked at when it is told."""
+
+
+@dataclass
+class Page:
+    """What is being written, at *now* (Unix seconds)."""
+
+    book: Book
+    now: float
+    lines: list[tuple[str, Mapping[str, JSON]]] = field(default_factory=list)
+
+    def audit(self, act: str, **facts: JSON) -> None:
+        """Have a line in the audit log."""
+        self.lines.append((act, facts))
+
+    def case(self, case: Case, act: str, **facts: JSON) -> Case:
+        """Keep a case, with a line about it."""
+        kept = self.book.store.cases.put(case)
+        self.audit(act, case=kept.id, sha256=case.key, state=str(case.state), **facts)
+        return kept
+
+    def place(self, place: Place, act: str = "", **facts: JSON) -> Place:
+        """Keep a place, with a line about it if *act* is not empty."""
+        kept = self.book.store.places.put(place)
+        if act:
+            self.audit(act, **self.book.place_facts(kept), **facts)
+        return kept
+
+    def tell(self, kind: NoticeKind, summary: str, case: Case | None) -> None:
+        """Have people told."""
+        text = self.book.file(case).in_a_notice() if case is not None else ""
+        self.book.tell(Notice(kind, self.now, summary, text))
+
+
+@dataclass(frozen=True)
+class Book:
+    """The state, the audit log and the outbox as one.  *who* is written into the log."""
+
+    store: Store
+    log: AuditLog
+    tell: Callable[[Notice], None]
+    uploads: Uploads
+    clock: Callable[[], float]
+    who: str
+
+    @contextmanager
+    def page(self) -> Iterator[Page]:
+        """Write a page.  Raises StateError; then nothing of it is kept."""
+        with self.store.transaction(durable=True):
+            page = Page(self, self.clock())
+            yield page
+            self.log.append_all(self.who, page.lines)
+
+    def file(self, case: Case, most: int = MOST) -> File:
+        """Give everything about a case, with its newest places and notes."""
+        return File(
+            case,
+            self.store.places.of(case.key, most),
+            self.store.places.counts(case.key),
+            self.store.cases.notes(case.id, most),
+            self._told(case.key),
+        )
+
+    def place_facts(self, place: Place) -> dict[str, JSON]:
+        """Say which place it is, for the audit log."""
+        case = self.store.cases.find(place.key)
+        return {
+            "case": case.id if case else None,
+            "place": place.number,
+            "sha256": place.key,
+            "root": place.root,
+            **to_json(place.path),
+            "uid": place.uid,
+            "account": place.account,
+            "rule": place.rule,
+        }
+
+    def _told(self, key: str) -> list[Circumstances]:
+        """Give what requests told; a file that cannot be read stops no case."""
+        try:
+            return self.uploads.of(key)
+        except (OSError, ValueError, TypeError):
+            return []

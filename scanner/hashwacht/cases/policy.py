@@ -1,0 +1,72 @@
+"""What to do about a verdict.  Pure: the same words always give the same action.
+
+Of several matches the gravest action counts.  A category that the configuration names decides
+alone for its matches; otherwise it matters if the very bytes are known (*exact*) or only a
+picture hash is near (*near*).  A content that a person has released is left alone, whatever
+matches or is not answered: that is what the release says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hashwacht.settings import OnMatch, OnUndetermined, RootSettings
+from hashwacht.core.signals import DIGESTS
+from hashwacht.core.types import Match, Outcome, Verdict
+
+
+class Action(StrEnum):
+    """What is done about one file, from the mildest to the gravest."""
+
+    ALLOW = "allow"
+    """Nothing."""
+    OBSERVE = "observe"
+    """A case is opened and told; the file stays as it is."""
+    HOLD = "hold"
+    """The file stays where it is and cannot be served."""
+    QUARANTINE = "quarantine"
+    """The file is sealed away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An action, and the rule that asked for it (a key of the configuration, or a word)."""
+
+    action: Action
+    rule: str
+
+
+_GRAVITY = {action: number for number, action in enumerate(Action)}
+_DIGEST_NAMES = frozenset(each.name for each in DIGESTS)
+_ON_MATCH = {
+    OnMatch.OBSERVE: Action.OBSERVE,
+    OnMatch.HOLD: Action.HOLD,
+    OnMatch.QUARANTINE: Action.QUARANTINE,
+}
+
+
+def decide(verdict: Verdict, root: RootSettings, *, released: bool = False) -> Decision:
+    """Say what to do about a file in *root*; *released*: a person has released its content."""
+    if released and verdict.outcome is not Outcome.NO_MATCH:
+        return Decision(Action.ALLOW, "released")
+    if verdict.outcome is Outcome.MATCH:
+        decisions = [_about(match, root) for match in verdict.matches]
+        return max(decisions, key=lambda decision: _GRAVITY[decision.action])
+    if verdict.outcome is Outcome.UNDETERMINED and root.undetermined is OnUndetermined.HOLD:
+        return Decision(Action.HOLD, "undetermined")
+    return Decision(Action.ALLOW, verdict.outcome.value)
+
+
+def is_exact(match: Match) -> bool:
+    """Say if the very bytes are known, not only a picture like it."""
+    return match.signal.type in _DIGEST_NAMES
+
+
+def _about(match: Match, root: RootSettings) -> Decision:
+    for category, wish in root.categories:
+        if category == match.category:
+            return Decision(_ON_MATCH[wish], f"categories.{category}")
+    if is_exact(match):
+        return Decision(_ON_MATCH[root.exact], "exact")
+    return Decision(_ON_MATCH[root.near], "near")

@@ -1,1 +1,0 @@
-"""What follows from a verdict: cases, actions by policy, the flood guard."""

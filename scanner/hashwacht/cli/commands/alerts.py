@@ -1,0 +1,149 @@
+"""``hashwacht alerts``: try if they arrive, and see which did."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from hashwacht.cli.call import this_call
+from hashwacht.cli.click_ext import Example, Group, command
+from hashwacht.cli.render.figures import many, moment
+from hashwacht.cli.output import emit, harmless, line
+from hashwacht.daemon.test_alert import Tried
+from hashwacht.core.errors import ExitCode, UsageError
+from hashwacht.storage.alert_rows import Alert, AlertState
+from hashwacht.ipc.messages import Delivered
+
+
+@click.group(
+    cls=Group,
+    examples=(
+        Example("hashwacht alerts test", "Send a test by mail, webhook and command."),
+        Example("hashwacht alerts list --waiting", "See what nobody could be told yet."),
+    ),
+)
+def alerts_command() -> None:
+    """Try if alerts arrive, and list which did.
+
+    Alerts go by mail, webhook or command, as the configuration says under [alerts].
+    """
+
+
+@command(
+    Example("hashwacht alerts test", "Send a harmless alert through every configured channel."),
+    json=True,
+    name="test",
+    exit_status={
+        ExitCode.OK: "Every channel took it.",
+        ExitCode.ERROR: "A channel did not take it, or none is configured.",
+    },
+)
+def try_them() -> ExitCode:
+    """Send a harmless alert through every configured channel and say how that went.
+
+    It goes through the running courier if there is one, as real alerts do, else from this
+    command itself.  That a channel took it does not say that somebody reads it: look there.
+    """
+    from hashwacht.daemon.test_alert import try_channels
+
+    call = this_call()
+    settings = call.configuration().settings
+    if not settings.alerts.channels:
+        raise UsageError(
+            "no channel for alerts is configured",
+            advice="Set alerts.mail.to, alerts.webhook.url or alerts.command.program.",
+        )
+    wrong = 0
+    for tried in try_channels(settings, os.environ):
+        wrong += not isinstance(tried.result, Delivered)
+        if call.as_json:
+            emit("alert-test", _tried_fields(tried))
+        else:
+            _tell(tried)
+    return ExitCode.ERROR if wrong else ExitCode.OK
+
+
+def _tell(tried: Tried) -> None:
+    way = "through the running courier" if tried.by_courier else "from this command: no courier"
+    result = tried.result
+    if isinstance(result, Delivered):
+        line(harmless(f"ok    {tried.channel:10}taken, {way}"))
+        if result.problem:
+            line(harmless(f"{'':16}but {result.problem}"))
+        return
+    line(harmless(f"FAIL  {tried.channel:10}{result.problem} ({way})"))
+    if result.advice:
+        line(harmless(f"{'':16}{result.advice}"))
+
+
+def _tried_fields(tried: Tried) -> dict[str, object]:
+    delivered = isinstance(tried.result, Delivered)
+    return {
+        "channel": tried.channel,
+        "ok": delivered,
+        "by_courier": tried.by_courier,
+        "problem": tried.result.problem,
+        "advice": "" if isinstance(tried.result, Delivered) else tried.result.advice,
+    }
+
+
+@command(
+    Example("hashwacht alerts list", "List the latest, newest first."),
+    Example("hashwacht alerts list --waiting", "Only those that nobody took."),
+    json=True,
+    name="list",
+)
+@click.option("-n", "--number", type=click.IntRange(1), default=20, help="How many; default 20.")
+@click.option("--waiting", is_flag=True, help="Only those that wait or were given up.")
+def list_them(number: int, waiting: bool) -> None:
+    """List alerts with what became of them in each channel.
+
+    What nobody takes is tried again for a week.  Delivered ones are kept for 30 days.
+    """
+    from hashwacht import bootstrap
+    from hashwacht.storage.store import FILE_NAME
+
+    call = this_call()
+    settings = call.configuration().settings
+    found: list[Alert] = []
+    if (settings.state.path / FILE_NAME).exists():
+        with bootstrap.store(settings) as store:
+            found = store.alerts.list(number, waiting=waiting)
+    for alert in found:
+        if call.as_json:
+            emit("alert", _fields(alert))
+        else:
+            line(harmless(_text(alert)))
+            if alert.problem:
+                line(harmless(f"{'':27}{alert.problem}"))
+    if not found and not call.as_json:
+        line("No alerts." if not waiting else "No alert waits.")
+
+
+def _text(alert: Alert) -> str:
+    state = str(alert.state)
+    if alert.state is AlertState.WAITING and alert.attempts:
+        state = f"failed {many(alert.attempts, 'time')}, next {moment(alert.due)}"
+    left_out = f" (and {alert.left_out} older ones left out)" if alert.left_out else ""
+    return f"{moment(alert.told.at)}  {alert.channel}: {state}: {alert.told.summary}{left_out}"
+
+
+def _fields(alert: Alert) -> dict[str, object]:
+    return {
+        "id": alert.notice,
+        "channel": alert.channel,
+        "kind": alert.told.kind,
+        "at": alert.told.at,
+        "summary": alert.told.summary,
+        "state": alert.state,
+        "attempts": alert.attempts,
+        "due": alert.due if alert.state is AlertState.WAITING else None,
+        "ended": alert.ended,
+        "problem": alert.problem,
+        "left_out": alert.left_out,
+    }
+
+
+for each_command in (try_them, list_them):
+    alerts_command.add_command(each_command)

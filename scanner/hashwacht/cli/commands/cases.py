@@ -1,0 +1,114 @@
+"""``hashwacht cases``: what was found, and what people decide about it."""
+
+from __future__ import annotations
+
+import click
+
+from hashwacht.cli.call import this_call
+from hashwacht.cli.render.case_outcome import tell_case
+from hashwacht.cli.render.case_text import in_full, in_one_line
+from hashwacht.cli.commands.cases_decide import close, release, restore
+from hashwacht.cli.commands.cases_destroy import destroy
+from hashwacht.cli.click_ext import Example, Group, command
+from hashwacht.cli.output import emit, line
+from hashwacht.cli.case_session import case_command, case_of, moment_option, opened_room, room, said
+
+STATES = ("open", "released", "closed", "suppressed")
+
+
+@click.group(
+    cls=Group,
+    examples=(
+        Example("hashwacht cases list --state open", "Say what waits for a decision."),
+        Example("hashwacht cases show 7", "Say everything that is known of one."),
+    ),
+)
+def cases_command() -> None:
+    """List and show cases, restore, release and destroy their files, and write notes.
+
+    A case is one content that matched, with all places where it was found.  Nothing here ever
+    shows or opens a content.  The commands work beside a running daemon and without one: both
+    take turns for every single file.
+    """
+
+
+@command(
+    Example("hashwacht cases list", "The latest 50, newest first."),
+    Example("hashwacht cases list --state open --since 7d", "Those that changed this week."),
+    Example("hashwacht cases list --expired", "Those with sealed files that may be destroyed."),
+    json=True,
+    name="list",
+)
+@click.option("--state", type=click.Choice(STATES), help="Only those that stand like this.")
+@click.option("--root", default="", metavar="NAME", help="Only those found in this root.")
+@moment_option("--since", help="Only those that changed since a date or a span before now.")
+@click.option(
+    "--expired", is_flag=True, help="Only those whose sealed files were kept long enough."
+)
+@click.option("-n", "--number", type=click.IntRange(1), default=50, help="How many; default 50.")
+def list_cases(
+    *, state: str | None, root: str, since: float | None, expired: bool, number: int
+) -> None:
+    """List cases, newest first, each with what became of its files."""
+    from hashwacht.storage.cases import CaseState
+
+    call = this_call()
+    with opened_room() as found:
+        if found is None:
+            found_cases = []
+        else:
+            keep = call.configuration().settings.quarantine.keep
+            found_cases = found.book.store.cases.latest(
+                number,
+                state=CaseState(state) if state else None,
+                root=root,
+                since=since or 0.0,
+                sealed_before=found.book.clock() - keep if expired else None,
+            )
+        for case in found_cases:
+            assert found is not None
+            if call.as_json:
+                emit("case", found.book.file(case).to_json())
+            else:
+                line(in_one_line(case, found.book.store.places.counts(case.key)))
+    if not found_cases and not call.as_json:
+        line("No such case.")
+
+
+@command(
+    Example("hashwacht cases show 7", "Everything that is known, without any content."),
+    Example("hashwacht cases show 7 --json | jq .places", "The same for a program."),
+    json=True,
+    name="show",
+)
+@click.argument("names", metavar="CASE...", nargs=-1, required=True)
+@click.option("-n", "--number", type=click.IntRange(1), default=100, help="Places; default 100.")
+def show(names: tuple[str, ...], number: int) -> None:
+    """Show cases: matches, places, accounts, what requests told, notes.
+
+    CASE is the number of a case or the SHA-256 of its content.
+    """
+    with room() as found:
+        for name in names:
+            file = found.book.file(case_of(found, name), number)
+            if this_call().as_json:
+                emit("case", file.to_json())
+            else:
+                for text in in_full(file):
+                    line(text)
+
+
+@case_command(
+    Example('hashwacht cases note 7 "Reported to the police, file 123/26."', "Write it down."),
+)
+@click.argument("text", callback=said)
+def note(name: str, text: str) -> None:
+    """Write a note about a case; it cannot be changed afterwards."""
+    with room() as found:
+        case = case_of(found, name)
+        found.desk().note(case, text)
+        tell_case(found, case, "noted")
+
+
+for each_command in (list_cases, show, note, restore, release, destroy, close):
+    cases_command.add_command(each_command)

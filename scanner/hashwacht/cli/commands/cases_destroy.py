@@ -1,0 +1,86 @@
+"""``hashwacht cases destroy``: the one decision that cannot be taken back."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from hashwacht.cli.call import this_call
+from hashwacht.cli.render.case_outcome import tell_outcomes
+from hashwacht.cli.click_ext import Example
+from hashwacht.cli.render.figures import many, moment
+from hashwacht.cli.output import line
+from hashwacht.cli.case_session import (
+    case_command,
+    case_of,
+    chosen_places,
+    place_option,
+    reason_option,
+    room,
+)
+from hashwacht.core.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from hashwacht.storage.cases import Case
+    from hashwacht.storage.locations import Place
+
+
+@case_command(
+    Example(
+        'hashwacht cases destroy 7 --reason "Kept for 180 days, police file 123/26 is closed."',
+        "Destroy its sealed files; asks first.",
+    ),
+)
+@reason_option()
+@place_option()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--early", is_flag=True, help="Also those that should be kept longer.")
+def destroy(name: str, reason: str, numbers: Sequence[int], *, yes: bool, early: bool) -> ExitCode:
+    """Destroy sealed files of a case for good; what is told is the receipt.
+
+    Only those that were kept for quarantine.keep, unless --early is given.  The receipt stands in
+    the audit log as well and stays in the vault.
+    """
+    from hashwacht.storage.locations import PlaceState
+
+    keep = this_call().configuration().settings.quarantine.keep
+    with room() as found:
+        case = case_of(found, name)
+        chosen = chosen_places(found, case, numbers, PlaceState.QUARANTINED, PlaceState.DESTROYING)
+        now = found.book.clock()
+        kept = [place for place in chosen if not early and _until(place, keep) > now]
+        doomed = [place for place in chosen if place not in kept]
+        if not doomed:
+            raise UsageError(
+                f"its sealed files are to be kept until {_earliest(kept, keep)} at least",
+                advice="Wait, or give --early if nobody needs them any more.",
+            )
+        _confirm(case, len(doomed), yes=yes)
+        desk = found.desk()
+        ended = tell_outcomes(case, (desk.destroy(place, reason) for place in doomed))
+        desk.close_if_done(case, reason)
+        if kept and not this_call().as_json:
+            line(f"{many(len(kept), 'more file')} to be kept until {_earliest(kept, keep)}")
+        return ended
+
+
+def _until(place: Place, keep: float) -> float:
+    """Give the moment from which it may be destroyed."""
+    return (place.acted or 0.0) + keep
+
+
+def _earliest(places: Sequence[Place], keep: float) -> str:
+    return moment(min(_until(place, keep) for place in places))
+
+
+def _confirm(case: Case, number: int, *, yes: bool) -> None:
+    """Ask before what cannot be undone.  Raises UsageError if nobody can be asked."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("destroying cannot be undone", advice="Give --yes to do it unasked.")
+    what = many(number, "sealed file")
+    click.confirm(f"Destroy {what} of case {case.id} for good?", abort=True, err=True)

@@ -1,0 +1,93 @@
+"""``hashwacht check``: one verdict for each file, for scripts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from hashwacht.cli.call import this_call
+from hashwacht.cli.click_ext import Example, command
+from hashwacht.cli.render.findings import kind_of, lines, to_fields
+from hashwacht.cli.given import opened, shown_name
+from hashwacht.cli.output import emit, line
+from hashwacht.core.errors import ExitCode
+from hashwacht.platform.safe_open import Changed
+from hashwacht.core.paths import show
+from hashwacht.scan.progress import Result
+from hashwacht.core.types import Answer, Outcome, Reason, Verdict
+
+if TYPE_CHECKING:
+    from hashwacht.pipeline import Pipeline
+
+
+@command(
+    Example("hashwacht check upload.jpg", "Print the verdict; the exit code tells it too."),
+    Example("hashwacht check - < upload.jpg", "The same for what comes on standard input."),
+    Example("hashwacht check --json *.jpg | jq .outcome", "One object for each file."),
+    json=True,
+)
+@click.argument(
+    "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=bytes)
+)
+def check_command(files: Sequence[bytes]) -> ExitCode:
+    """Give the verdict on files, for scripts.
+
+    Nothing is stored.  - is standard input.  The exit code is 1 if a file matches, else 4 if no
+    matcher could be reached, else 3 if one is undetermined, else 0.
+    """
+    from hashwacht import bootstrap
+
+    call = this_call()
+    settings = call.configuration().settings
+    results: list[Result] = []
+    answers: list[Answer] = []
+    with bootstrap.pipeline(settings, os.environ) as pipeline:
+        for name in files:
+            result, given = _checked(pipeline, name)
+            _tell(result, as_json=call.as_json)
+            results.append(result)
+            answers += given
+    return _exit_code(results, answers)
+
+
+def _checked(pipeline: Pipeline, name: bytes) -> tuple[Result, tuple[Answer, ...]]:
+    """Take one file all the way; give as well what each matcher answered."""
+    path = shown_name(name)
+    try:
+        with opened(name) as fd:
+            found = pipeline.check(fd)
+    except OSError as error:
+        return _unread(path, Reason.UNREADABLE, error.strerror or "cannot be read"), ()
+    except Changed as error:
+        return _unread(path, Reason.CHANGED, error.message), ()
+    content = found.fingerprint
+    result = Result((path,), found.verdict, content.kind, content.size, content.key)
+    return result, found.answers
+
+
+def _unread(path: bytes, reason: Reason, detail: str) -> Result:
+    return Result((path,), Verdict(Outcome.UNDETERMINED, reason=reason, detail=detail))
+
+
+def _tell(result: Result, *, as_json: bool) -> None:
+    if as_json:
+        emit(kind_of(result.verdict), to_fields(result))
+        return
+    told = list(lines(result))
+    if result.verdict.outcome is Outcome.NO_MATCH:
+        told.append(f"{'no match':14}{show(result.paths[0])}")
+    for text in told:
+        line(text)
+
+
+def _exit_code(results: Sequence[Result], answers: Sequence[Answer]) -> ExitCode:
+    """Give the worst that applies.  As in a scan, no matcher was reached if none answered once."""
+    outcomes = {each.verdict.outcome for each in results}
+    if Outcome.MATCH in outcomes:
+        return ExitCode.MATCH
+    if answers and all(each.outcome is Outcome.UNDETERMINED for each in answers):
+        return ExitCode.UNREACHABLE
+    return ExitCode.UNDETERMINED if Outcome.UNDETERMINED in outcomes else ExitCode.OK

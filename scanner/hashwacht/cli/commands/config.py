@@ -1,0 +1,135 @@
+"""``hashwacht config``: what counts, where it came from, and whether it is right."""
+
+from __future__ import annotations
+
+import click
+
+from hashwacht.cli.call import this_call
+from hashwacht.cli.click_ext import Example, Group, command
+from hashwacht.cli.output import emit, harmless, line
+from hashwacht.settings import Configuration, FaultyConfiguration
+from hashwacht.settings.faults import PlacedFault, dotted
+from hashwacht.settings.show import Row, rows, toml, toml_key
+
+COLUMN = 44
+"""Where the origins begin, unless a value is longer."""
+
+
+@click.group(cls=Group, examples=(Example("hashwacht config check", "Look for faults."),))
+def config_command() -> None:
+    """Show, check and explain the configuration."""
+
+
+@command(
+    Example("hashwacht config show", "Print every effective value with its origin, as TOML."),
+    Example("hashwacht config show --json | jq .", "The same for a program."),
+    json=True,
+    name="show",
+)
+def show() -> None:
+    """Print every effective value and where it came from.
+
+    The output is a valid configuration.  There is nothing secret in it: credentials are never
+    part of a configuration, only where to find them.
+    """
+    call = this_call()
+    configuration = call.configuration()
+    if call.as_json:
+        for row in rows(configuration):
+            emit("setting", _fields(row))
+        return
+    _print_toml(configuration)
+
+
+def _fields(row: Row) -> dict[str, object]:
+    return {
+        "key": ".".join(toml_key(part) for part in (*row.table, row.key)),
+        "value": row.value,
+        "source": row.origin.source,
+        "origin": str(row.origin),
+    }
+
+
+def _print_toml(configuration: Configuration) -> None:
+    line(f"# {harmless(str(configuration.file or 'no file, defaults only'))}")
+    table: tuple[str, ...] = ()
+    for row in rows(configuration):
+        if row.table != table:
+            table = row.table
+            line(f"\n[{'.'.join(toml_key(part) for part in table)}]")
+        text = f"{row.key} = {toml(row.value)}"
+        line(f"{text:{COLUMN}}  # {harmless(str(row.origin))}")
+
+
+@command(
+    Example("hashwacht config check", "Check the configuration that would be used."),
+    Example("hashwacht config check --config new.toml", "Check a file before it is put in place."),
+    json=True,
+    name="check",
+)
+def check() -> None:
+    """Look for faults, and tell all of them with line and nearest valid key.
+
+    Nothing is contacted and nothing is written: `hashwacht doctor` goes further.
+    """
+    call = this_call()
+    try:
+        configuration = call.configuration()
+    except FaultyConfiguration as error:
+        if call.as_json:
+            for placed in error.faults:
+                emit("fault", _fault_fields(placed))
+        raise
+    _check_rules(configuration)
+    _check_signal_types(configuration)
+    file = str(configuration.file) if configuration.file else None
+    if call.as_json:
+        emit("configuration", {"file": file, "faults": 0})
+    else:
+        line(f"{harmless(file or 'no file, defaults only')}: no fault")
+
+
+def _fault_fields(placed: PlacedFault) -> dict[str, object]:
+    return {
+        "key": dotted(placed.fault.path),
+        "problem": placed.fault.problem,
+        "advice": placed.fault.advice,
+        "origin": placed.origin.name,
+        "line": placed.origin.line,
+    }
+
+
+def _check_rules(configuration: Configuration) -> None:
+    from hashwacht.walk.rules import Rules, read_rules
+
+    Rules(read_rules(configuration.settings.scan.exclude, "scan.exclude"))
+
+
+def _check_signal_types(configuration: Configuration) -> None:
+    from hashwacht.settings import EokmSettings, HmaSettings
+    from hashwacht.core.signals import signal_types
+
+    settings = configuration.settings
+    names = [*settings.fingerprint.always]
+    for matcher in settings.matchers:
+        if isinstance(matcher, EokmSettings):
+            names += [name for name, _ in matcher.formats]
+        elif isinstance(matcher, HmaSettings):
+            names += [name for name, _ in matcher.signal_types]
+    commands = {name for name, _ in settings.fingerprint.commands}
+    signal_types(name for name in names if name not in commands)
+
+
+@command(
+    Example("hashwacht config example > hashwacht.toml", "Begin a configuration of your own."),
+    name="example",
+)
+def example() -> None:
+    """Print the annotated example: every key, its meaning, its default and the reason."""
+    from hashwacht.settings.example import example as annotated
+
+    line(annotated().removesuffix("\n"))
+
+
+for each_command in (show, check, example):
+    config_command.add_command(each_command)

@@ -1,0 +1,91 @@
+"""``hashwacht daemon``: watch, all parts in one go, or one part of it for a service manager."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from hashwacht.cli.call import Call, this_call
+from hashwacht.cli.click_ext import Example, command
+from hashwacht.cli.output import harmless, line
+from hashwacht.core.errors import ExitCode, UsageError
+from hashwacht.settings import Configuration
+
+PARTS = ("scanner", "courier", "watcher")
+
+
+@command(
+    Example("hashwacht daemon", "Watch the roots of the configuration until ^C."),
+    Example("hashwacht daemon --root /srv/uploads", "Watch a directory; nothing is configured."),
+    Example("hashwacht daemon courier", "Run one part only, as its systemd unit does."),
+    exit_status={
+        ExitCode.OK: "It was told to stop, and everything was brought to its end.",
+        ExitCode.ERROR: "The call or the configuration is wrong.",
+    },
+)
+@click.argument("part", type=click.Choice(PARTS), required=False)
+@click.option(
+    "--root",
+    "roots",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="DIRECTORY",
+    help="Watch this directory too, and only observe there.  May be given several times.",
+)
+@click.option("--listen-fd", type=int, hidden=True, help="Serve on this socket.")
+@click.option("--parent", type=int, hidden=True, help="End when this process does.")
+def daemon_command(
+    part: str | None, roots: tuple[Path, ...], listen_fd: int | None, parent: int | None
+) -> ExitCode:
+    """Watch directories: ask about every file that comes in, and act upon the answer.
+
+    Three processes do it, which are started again if they end: the scanner, which reads files and
+    has no network; the courier, which has a network and reads no files; and, with
+    daemon.watch = "fanotify", the watcher, which only learns names.  Under systemd each is a unit
+    of its own.  SIGHUP has them read the configuration anew.
+    """
+    from hashwacht.daemon.scanner.given_roots import given_roots
+    from hashwacht.daemon.entry_points import Running
+
+    call = this_call()
+
+    def configuration() -> Configuration:
+        return call.configuration(*given_roots(call.configuration().settings.roots, roots))
+
+    running = Running(configuration, os.environ, verbose=call.verbose)
+    if parent is not None:
+        running.end_with(parent)
+    match part:
+        case "scanner":
+            return running.scanner(listen_fd)
+        case "courier":
+            return running.courier(listen_fd)
+        case "watcher":
+            return running.watcher(listen_fd)
+    _insist(roots)
+    return running.all(_again(call, roots), _say)
+
+
+def _insist(roots: tuple[Path, ...]) -> None:
+    """Refuse what is no directory: it was typed just now.  One that vanishes later is a gap."""
+    for root in roots:
+        if not root.is_dir():
+            raise UsageError(f"there is no directory {root}", advice="Check how it is written.")
+
+
+def _again(call: Call, roots: tuple[Path, ...]) -> tuple[str, ...]:
+    """Give the arguments by which a part is called as this was; its name is added."""
+    given = ["daemon", *(f"--root={root.absolute()}" for root in roots)]
+    if call.config is not None:
+        given.append(f"--config={call.config.absolute()}")
+    if call.state_dir is not None:
+        given.append(f"--state-dir={call.state_dir.absolute()}")
+    return (*given, *(["--verbose"] if call.verbose else []))
+
+
+def _say(text: str) -> None:
+    line(harmless(f"hashwacht: {text}"), to=sys.stderr)
+    sys.stderr.flush()

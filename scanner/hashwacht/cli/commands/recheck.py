@@ -1,0 +1,48 @@
+"""``hashwacht recheck``: ask again with what is stored; no disk is read."""
+
+from __future__ import annotations
+
+import os
+
+from hashwacht import bootstrap
+from hashwacht.cli.call import this_call
+from hashwacht.cli.click_ext import Example, command
+from hashwacht.cli.render.progress_lines import observer
+from hashwacht.cli.case_session import who
+from hashwacht.cli.signals import exit_code, stoppable
+from hashwacht.cli.render.uploads import WithUploads
+from hashwacht.core.errors import ExitCode
+from hashwacht.platform.priority import give_way
+from hashwacht.scan.recheck import Recheck
+
+
+@command(
+    Example("hashwacht recheck", "After importing a list, or nightly from a timer."),
+    Example("hashwacht recheck --json", "Give every finding to a program."),
+    json=True,
+)
+def recheck_command() -> ExitCode:
+    """Ask again about stored fingerprints whose answers are no longer good enough.
+
+    That is: undetermined ones, ones older than the matcher's recheck_after, and everything that
+    a newly imported list or newly configured matcher has never seen.  The storage is not
+    touched and may be unmounted; a new match is told with the paths that held the content when
+    they were last scanned, and with what a web application told when it was uploaded; each of these
+    becomes a case.
+    """
+    call = this_call()
+    settings = call.configuration().settings
+    uploads = bootstrap.uploads(settings)
+    if settings.scan.background:
+        give_way()
+    with (
+        bootstrap.store(settings) as store,
+        bootstrap.panel(settings, os.environ) as panel,
+        stoppable() as stop,
+        observer(as_json=call.as_json) as watching,
+    ):
+        telling = WithUploads(watching, uploads, call.as_json)
+        summary = Recheck(store=store, panel=panel, observer=telling, stop=stop).run()
+        bootstrap.workroom(settings, store, who()).uploaded().settle_all()
+    telling.tell()
+    return exit_code(summary)

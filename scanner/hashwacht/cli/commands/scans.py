@@ -1,0 +1,73 @@
+"""``hashwacht scans``: which runs there were, how far they came, and how they ended."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from hashwacht.cli.call import this_call
+from hashwacht.cli.click_ext import Example, command
+from hashwacht.cli.render.figures import count, many, moment, size, span
+from hashwacht.cli.output import emit, line
+from hashwacht.core.paths import show, to_json
+from hashwacht.scan.progress import Counts
+from hashwacht.storage.runs import Run, RunState
+
+
+@command(
+    Example("hashwacht scans", "List the latest runs, newest first."),
+    Example("hashwacht scans --json | jq 'select(.state == \"interrupted\")'", "For a program."),
+    json=True,
+)
+@click.option("-n", "--number", type=click.IntRange(1), default=20, help="How many; default 20.")
+def scans_command(number: int) -> None:
+    """List scans and rechecks with their state and figures.
+
+    An interrupted one goes on where it was when the same command is given again.
+    """
+    from hashwacht import bootstrap
+    from hashwacht.scan.tally import Tally
+    from hashwacht.storage.store import FILE_NAME
+
+    call = this_call()
+    settings = call.configuration().settings
+    runs: list[Run] = []
+    if (settings.state.path / FILE_NAME).exists():
+        with bootstrap.store(settings) as store:
+            runs = store.runs.list(number)
+    for run in runs:
+        tally = Tally.loads(run.tally)
+        if call.as_json:
+            emit("run", _fields(run, tally.counts(), tally.elapsed))
+        else:
+            line(_text(run, tally.counts(), tally.elapsed))
+    if not runs and not call.as_json:
+        line("No scan yet: begin with `hashwacht scan PATH`.")
+
+
+def _text(run: Run, counts: Counts, elapsed: float) -> str:
+    roots = ", ".join(show(root) for root in run.roots) or "stored fingerprints"
+    ended = f", ended {moment(run.finished)}" if run.finished else ""
+    resume = "; the same command resumes it" if run.state is RunState.INTERRUPTED else ""
+    return (
+        f"{run.id:>5}  {run.kind}  {run.state}{resume}  {roots}\n"
+        f"{'':7}begun {moment(run.started)}{ended}, {span(elapsed)} of work\n"
+        f"{'':7}{many(counts.files, 'file')} ({size(counts.bytes)}),"
+        f" {many(counts.matches, 'match', 'matches')},"
+        f" {count(counts.undetermined)} undetermined"
+    )
+
+
+def _fields(run: Run, counts: Counts, elapsed: float) -> dict[str, object]:
+    return {
+        "run": str(run.id),
+        "kind": run.kind,
+        "state": run.state,
+        "roots": [to_json(root) for root in run.roots],
+        "started": run.started,
+        "updated": run.updated,
+        "finished": run.finished,
+        "elapsed": round(elapsed, 3),
+        "counts": asdict(counts),
+    }

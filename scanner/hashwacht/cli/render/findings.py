@@ -1,0 +1,118 @@
+"""One result as text and as JSON: what matched, was set aside, or is undetermined and why."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from hashwacht.cli.output import harmless
+from hashwacht.core.paths import show, to_json
+from hashwacht.scan.progress import Result
+from hashwacht.storage.evidence import match_to_json
+from hashwacht.core.types import QUICK, Match, Outcome, Reason, Verdict
+
+WORD = 14
+"""Width of the first column: the longest outcome and two spaces."""
+
+
+MATCHER_WIDE = frozenset({Reason.UNANSWERED, Reason.REFUSED, Reason.NOT_JUDGED})
+"""Reasons that say something about a matcher, not about the file that it could not judge."""
+
+
+def told_singly(result: Result) -> bool:
+    """Tell if a reader wants a line of its own for it: not for each file that nobody answered.
+
+    There may be millions of them when a service is out of reach; the summary counts them.
+    """
+    verdict = result.verdict
+    return verdict.outcome is not Outcome.UNDETERMINED or verdict.reason not in MATCHER_WIDE
+
+
+def lines(result: Result) -> Iterator[str]:
+    """Say it in one line for each path and each list entry: easy to read, easy to grep.
+
+    The path comes last, so that what stands before it cannot be forged by a file's name.
+    """
+    verdict = result.verdict
+    for path in result.paths or (b"",):
+        shown = show(path) if path else f"(content {result.key}, no path today)"
+        for text in entries(verdict.matches):
+            yield f"{'match':{WORD}}{text}  {shown}"
+        for text in entries(verdict.suppressed):
+            yield f"{'suppressed':{WORD}}{text}, {_set_aside(verdict)}  {shown}"
+        if verdict.outcome is Outcome.UNDETERMINED:
+            yield f"{'undetermined':{WORD}}{why(verdict)}  {shown}"
+        if result.before is Outcome.MATCH and verdict.outcome is not Outcome.MATCH:
+            yield f"{'withdrawn':{WORD}}it matched before  {shown}"
+
+
+def entries(matches: Iterable[Match]) -> Iterator[str]:
+    """Say of each entry who knows it, as what, and by which signals: never a value of a list."""
+    entries: defaultdict[tuple[str, str, str, str], list[Match]] = defaultdict(list)
+    for match in matches:
+        entries[match.category, match.matcher, match.list, match.id].append(match)
+    for (category, matcher, list_, id_), found in entries.items():
+        where = f"{matcher}/{list_}" if list_ else matcher
+        number = f" #{id_}" if id_ else ""
+        by = ", ".join(dict.fromkeys(map(nearness, found)))
+        yield harmless(f"{category}  {where}{number}  {by}")
+
+
+def nearness(match: Match) -> str:
+    """Say by which signal, and how far off."""
+    what = match.signal.variant.removesuffix(QUICK).removesuffix("/")
+    variant = f" of {what}" if what else ""
+    if match.distance is None:
+        return f"{match.signal.type}{variant} near"
+    if match.distance == 0:
+        return f"{match.signal.type}{variant} equal"
+    unit = "bit" if match.distance == 1 else "bits"
+    return f"{match.signal.type}{variant} {match.distance} {unit} off"
+
+
+def why(verdict: Verdict) -> str:
+    """Say why it is undetermined."""
+    reason = str(verdict.reason or "unknown")
+    return harmless(f"{reason} ({verdict.detail})" if verdict.detail else reason)
+
+
+def _set_aside(verdict: Verdict) -> str:
+    names = dict.fromkeys(f"{each.matcher}/{each.list}" for each in verdict.suppressed_by)
+    return harmless(f"set aside by {', '.join(names)}")
+
+
+def to_fields(result: Result) -> dict[str, object]:
+    """Give the fields of the JSON object; its type is the outcome, see :func:`kind_of`.
+
+    The first path has the keys ``path`` (and ``path_b64``) as everywhere, all of them are in
+    ``paths``, each an object of its own.
+    """
+    verdict = result.verdict
+    fields: dict[str, object] = dict(to_json(result.paths[0])) if result.paths else {}
+    fields["paths"] = [to_json(path) for path in result.paths]
+    fields |= verdict_fields(verdict)
+    fields |= {"kind": result.kind, "size": result.size, "sha256": result.key}
+    if result.before is not None:
+        fields["before"] = result.before
+    return fields
+
+
+def kind_of(verdict: Verdict) -> str:
+    """Name the type of a result's JSON object."""
+    if verdict.outcome is Outcome.NO_MATCH and verdict.suppressed:
+        return "suppressed"
+    return str(verdict.outcome)
+
+
+def verdict_fields(verdict: Verdict) -> dict[str, object]:
+    """Give what a verdict says, as JSON."""
+    fields: dict[str, object] = {
+        "outcome": verdict.outcome,
+        "matches": [match_to_json(each) for each in verdict.matches],
+    }
+    if verdict.reason is not None:
+        fields |= {"reason": verdict.reason, "detail": verdict.detail}
+    if verdict.suppressed:
+        fields["suppressed"] = [match_to_json(each) for each in verdict.suppressed]
+        fields["suppressed_by"] = [match_to_json(each) for each in verdict.suppressed_by]
+    return fields

@@ -1,0 +1,163 @@
+"""The one screen of ``hashwacht status``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from hashwacht import __version__
+from hashwacht.cli.render.figures import count, many, moment, size, span
+from hashwacht.cli.output import harmless
+from hashwacht.daemon.status.health import Health, MatcherHealth, RootHealth
+from hashwacht.daemon.status.situation import Situation
+from hashwacht.daemon.status.status import Status, lane_name
+from hashwacht.core.paths import show
+from hashwacht.settings import RootSettings
+from hashwacht.storage.cases import CaseState
+from hashwacht.storage.reports import Pile
+from hashwacht.storage.locations import PlaceState
+
+_WIDTH = 14
+
+
+def text(status: Status) -> Iterator[str]:
+    """Give the lines, each harmless to a terminal."""
+    word = status.protection.value.upper().replace("-", " ")
+    yield f"{word}   hashwacht {__version__}, {moment(status.at)}"
+    for remark in status.remarks:
+        yield harmless(f"  {'!!' if remark.grave else '! '} {remark.subject}: {remark.detail}")
+        if remark.advice:
+            yield harmless(f"     {remark.advice}")
+    yield ""
+    for head, lines in _parts(status):
+        for number, each in enumerate(lines):
+            yield harmless(f"{head if not number else '':{_WIDTH}}{each}")
+
+
+def _parts(status: Status) -> Iterator[tuple[str, Sequence[str]]]:
+    health, found, now = status.health, status.found, status.at
+    yield "Processes", _processes(health, status.courier, now)
+    known = {} if health is None else {root.name: root for root in health.roots}
+    roots = [
+        part
+        for root in status.settings.roots
+        for part in _root(root, known.get(root.name), found, now)
+    ]
+    yield "Roots", roots or ["none is configured"]
+    if health is not None:
+        yield "Matchers", [_matcher(each, now) for each in health.matchers] or ["none"]
+        yield "Sandbox", [_sandbox(health)]
+        yield "Uploads", [_uploads(health)]
+    if found is not None:
+        yield from _found(found, now)
+
+
+def _processes(health: Health | None, courier: str | None, now: float) -> list[str]:
+    others = [] if courier is None else [f"courier {courier or 'in reach'}"]
+    if health is None:
+        return ["no scanner since this machine started", *others]
+    said = f"last heard of {_ago(health.at, now)}"
+    scanner = (
+        f"scanner {health.stage}, process {health.pid}, up {span(health.at - health.started)},"
+        f" {size(health.memory)}, {many(health.workers, 'worker')}, {said}"
+    )
+    return [scanner, *others]
+
+
+def _root(
+    root: RootSettings, known: RootHealth | None, found: Situation | None, now: float
+) -> Iterator[str]:
+    yield f"{root.name}: {show(bytes(root.directory))}"
+    if known is not None:
+        seen = f"last file {_ago(known.event, now)}, canary {_ago(known.canary, now)}"
+        yield f"  {known.problem or 'watched'} by {known.watch}, {seen}"
+    if found is not None:
+        yield f"  wholly compared with the state {_ago(found.walked.get(root.name), now)}"
+        for gap in [gap for gap in found.gaps if gap.root == root.name][:3]:
+            until = "still open" if gap.ended is None else f"until {_ago(gap.ended, now)}"
+            yield f"  gap from {_ago(gap.began, now)} {until}: {gap.cause}"
+
+
+def _matcher(matcher: MatcherHealth, now: float) -> str:
+    told = f"{matcher.name}: last good answer {_ago(matcher.answered, now)}"
+    return f"{told}; {matcher.problem}" if matcher.problem else told
+
+
+def _sandbox(health: Health) -> str:
+    layers = [
+        f"{name} missing ({problem})" if problem else f"{name} active"
+        for name, problem in health.sandbox.items()
+    ]
+    return "; ".join(layers) or "not known yet"
+
+
+def _uploads(health: Health) -> str:
+    """Say what web applications hand over."""
+    if health.applications is None:
+        return "none are taken from web applications"
+    handed, refused = count(health.counts.handed), count(health.counts.refused)
+    held = many(health.applications, "connection")
+    return f"{held} of web applications, {handed} handed over, {refused} refused as too many"
+
+
+def _found(found: Situation, now: float) -> Iterator[tuple[str, Sequence[str]]]:
+    yield (
+        "Queue",
+        [
+            f"{lane_name(lane)}: {_pile(pile, 'file', 'files', now)}"
+            for lane, pile in found.lanes.items()
+        ],
+    )
+    yield (
+        "Undetermined",
+        [
+            _pile(found.undetermined, "content", "contents", now),
+            f"of these wait for an answer: {_pile(found.unanswered, 'content', 'contents', now)}",
+        ],
+    )
+    yield "Cases", [_cases(found), _actions(found)]
+    floods = [
+        f"number {flood.id}, {flood.subject.scope} {flood.subject.root}: {flood.ruling}"
+        for flood in found.floods
+    ]
+    yield "Flood guard", floods or ["nothing held"]
+    yield (
+        "Alerts",
+        [
+            f"{each.channel}: {count(each.waiting)} waiting, last delivered"
+            f" {_ago(each.delivered_at, now)}" + (f"; {each.problem}" if each.problem else "")
+            for each in found.alerts
+        ]
+        or ["no channel is configured"],
+    )
+    number = many(found.audit.seq, "entry", "entries")
+    yield "Audit", [f"{number}, the last one {found.audit.hash}" if found.audit.seq else number]
+
+
+def _cases(found: Situation) -> str:
+    waiting = found.cases.get(CaseState.OPEN, 0)
+    others = [
+        f"{count(number)} {state}"
+        for state, number in found.cases.items()
+        if state is not CaseState.OPEN
+    ]
+    return ", ".join([f"{many(waiting, 'case')} waiting for a decision", *others])
+
+
+def _actions(found: Situation) -> str:
+    shown = (
+        PlaceState.OBSERVED,
+        PlaceState.HELD,
+        PlaceState.QUARANTINED,
+        PlaceState.WAITING,
+        PlaceState.FAILED,
+    )
+    return "files: " + ", ".join(f"{count(found.places.get(each, 0))} {each}" for each in shown)
+
+
+def _pile(pile: Pile, one: str, several: str, now: float) -> str:
+    number = many(pile.number, one, several)
+    return number if pile.oldest is None else f"{number}, the oldest {_ago(pile.oldest, now)}"
+
+
+def _ago(then: float | None, now: float) -> str:
+    return "never" if then is None else f"{span(max(0.0, now - then))} ago"

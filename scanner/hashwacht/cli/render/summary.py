@@ -1,0 +1,87 @@
+"""How a run ended, as text and as JSON; and where it stands, in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+
+from hashwacht.cli.render.figures import count, size, span
+from hashwacht.cli.output import harmless
+from hashwacht.cli.render.reasons import MEANING
+from hashwacht.core.paths import show, to_json
+from hashwacht.scan.progress import Progress, Summary
+from hashwacht.storage.runs import RunState
+
+
+def summary_lines(summary: Summary) -> Iterator[str]:
+    """Say how it ended: by verdict and reason."""
+    counts = summary.counts
+    yield (
+        f"{summary.state} after {span(summary.elapsed)}: {count(counts.files)} files"
+        f" ({size(counts.bytes)}), {count(counts.read)} read ({size(counts.read_bytes)}),"
+        f" {count(counts.unchanged)} unchanged"
+    )
+    no_match = counts.files - counts.matches - counts.undetermined
+    lists = _largest_first(summary.lists)
+    new = f"{count(counts.new_matches)} new; " if counts.matches else ""
+    yield _row("match", counts.matches, f"{new}{lists}")
+    yield _row("no match", no_match)
+    reasons = {str(reason): number for reason, number in summary.reasons.items()}
+    yield _row("undetermined", counts.undetermined, _largest_first(reasons))
+    for reason in summary.reasons:
+        yield f"{'':19}{reason}: {MEANING[reason]}"
+    if counts.suppressed:
+        yield _row("suppressed", counts.suppressed, "set aside by a known-good list")
+    if counts.errors:
+        yield _row("unlistable", counts.errors, "directories whose files nobody saw")
+    if counts.excluded:
+        yield _row("excluded", counts.excluded, "by rule")
+    if summary.state is not RunState.FINISHED:
+        yield f"Run {summary.run} is kept: the same command goes on where it was interrupted."
+
+
+def _row(name: str, number: int, remark: str = "") -> str:
+    return f"  {name:14}{count(number):>14}   {remark}".rstrip()
+
+
+def _largest_first(parts: Mapping[str, int]) -> str:
+    largest = sorted(parts.items(), key=lambda each: (-each[1], each[0]))
+    return ", ".join(f"{harmless(part)} {count(many)}" for part, many in largest)
+
+
+def summary_fields(summary: Summary) -> dict[str, object]:
+    """Give the fields of the JSON object."""
+    return {
+        "run": summary.run,
+        "state": summary.state,
+        "elapsed": round(summary.elapsed, 3),
+        "counts": asdict(summary.counts),
+        "reasons": {str(reason): number for reason, number in summary.reasons.items()},
+        "lists": dict(summary.lists),
+    }
+
+
+def progress_line(now: Progress) -> str:
+    """Say in one line where a run stands, for a log."""
+    counts = now.counts
+    left = f", about {span(now.remaining)} left" if now.remaining is not None else ""
+    where = f", in {show(now.directory)}" if now.directory else ""
+    return (
+        f"{now.phase} for {span(now.elapsed)}: {count(counts.files)} files ({size(counts.bytes)}),"
+        f" {count(now.files_rate)} files/s, {size(now.bytes_rate)}/s,"
+        f" {count(counts.matches)} matches, {count(counts.undetermined)} undetermined{left}{where}"
+    )
+
+
+def progress_fields(now: Progress) -> dict[str, object]:
+    """Give the fields of the JSON object; null where nobody can know."""
+    return {
+        "phase": now.phase,
+        "elapsed": round(now.elapsed, 3),
+        "files_rate": round(now.files_rate, 3),
+        "bytes_rate": round(now.bytes_rate, 3),
+        "expected": now.expected,
+        "remaining": None if now.remaining is None else round(now.remaining, 1),
+        "directory": to_json(now.directory) if now.directory else None,
+        "counts": asdict(now.counts),
+    }

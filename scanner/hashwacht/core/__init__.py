@@ -1,0 +1,1 @@
+"""Values, errors, ports and paths that every part shares: standard library only."""

@@ -1,0 +1,73 @@
+"""A notice: something that people outside have to be told.  It has no field for content."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+LONGEST = 64 * 1024
+"""Characters of the JSON of a notice."""
+
+LONGEST_SUMMARY = 400
+"""Characters of the line that says what happened."""
+
+
+class NoticeKind(StrEnum):
+    """What happened."""
+
+    CASE = "case"
+    """A content matched, at a new place or for the first time."""
+    FLOOD = "flood"
+    """The flood guard holds actions."""
+    GAP = "gap"
+    """Something may have been missed and has not been made up for within its time."""
+    OUTAGE = "outage"
+    """A matcher has not answered for a while."""
+    TROUBLE = "trouble"
+    """An action failed, a part does not run, the disk is full."""
+    TEST = "test"
+    """Somebody tries if alerts arrive."""
+
+
+class Channel(StrEnum):
+    """By which way people are told."""
+
+    MAIL = "mail"
+    WEBHOOK = "webhook"
+    COMMAND = "command"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """*summary* is one printable line; *case* the JSON of the case, empty if there is none.
+
+    *at* is Unix time.  Paths in it are written as :mod:`hashwacht.core.paths` says.
+    """
+
+    kind: NoticeKind
+    at: float
+    summary: str
+    case: str = ""
+
+
+def within_bounds(notice: Notice) -> Notice:
+    """Make a notice fit to be sent: no alert is lost because its text is odd.
+
+    What cannot be shown in the summary becomes a question mark; a case that is too long, or no
+    JSON object, is left out, and the summary says so.
+    """
+    case = notice.case
+    problem = "" if not case or _is_object(case) else " (its details could not be sent)"
+    shown = "".join(each if each.isprintable() else "?" for each in notice.summary)
+    room = LONGEST_SUMMARY - len(problem)
+    cut = shown if len(shown) <= room else shown[: room - 1] + "…"
+    return replace(notice, summary=cut + problem, case="" if problem else case)
+
+
+def _is_object(case: str) -> bool:
+    try:
+        case.encode()
+        return len(case) <= LONGEST and isinstance(json.loads(case), dict)
+    except (ValueError, RecursionError):
+        return False

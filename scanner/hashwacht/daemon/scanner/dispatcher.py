@@ -1,0 +1,200 @@
+"""Who is read next: uploads before everything else, and what a walk found beside them.
+
+The journal is the queue.  What is handed out stays in it until all is done; a path is never
+handed out twice at a time.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from queue import SimpleQueue
+
+from hashwacht.core.watch_events import Lane
+from hashwacht.daemon.scanner.hot import Hot
+from hashwacht.daemon.scanner.looks import Later, Look, Seen, Task
+from hashwacht.daemon.scanner.parts import Current, Parts
+from hashwacht.daemon.scanner.patience import patiently
+from hashwacht.daemon.scanner.reader import Means
+from hashwacht.daemon.scanner.rest import OPEN_TIMES
+from hashwacht.scan.freshness import wanted
+from hashwacht.storage.journal import Entry
+from hashwacht.storage.store import Store
+
+CAPACITY = 256
+"""Entries on their way at a time, and so descriptors that are open."""
+
+RECONCILED = 64
+"""How many of them may come from a walk."""
+
+SHARE = 16
+"""While uploads wait, a walk's file is read after so many of them."""
+
+CALM = 10.0
+"""Seconds without an upload after which a walk's files may occupy all workers."""
+
+AHEAD = 2
+"""Files of a walk for each worker then: one in its hands, one that waits for it."""
+
+IDLE = 1.0
+"""Seconds after which it is looked again without being told to."""
+
+Work = tuple[Task, Means, Parts]
+
+
+class Dispatcher:
+    """Hands out what is due.  ``run`` in a thread of its own; the rest from any thread."""
+
+    def __init__(
+        self,
+        store: Store,
+        current: Current,
+        stop: threading.Event,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Readers take their work from ``tasks``; None is the end."""
+        self.tasks: SimpleQueue[Work | None] = SimpleQueue()
+        self.bell = threading.Event()
+        self._store, self._current, self._stop, self._clock = store, current, stop, clock
+        self._lock = threading.Lock()
+        self._flying: dict[bytes, Entry] = {}
+        self._more = False
+        self._reading: Counter[Lane] = Counter()
+        self._hot = Hot()
+        self._looked_at = math.inf
+        self._uploaded_at = -math.inf
+        self.round = self._done_at = time.monotonic()
+        self._turns = 0
+
+    @property
+    def flying(self) -> int:
+        """How many entries are on their way."""
+        return len(self._flying)
+
+    @property
+    def uploads(self) -> bool:
+        """True while an upload is on its way: whoever is in no hurry steps aside."""
+        return self._reading[Lane.UPLOAD] > 0
+
+    def run(self) -> None:
+        """Hand out until the stop."""
+        while not self._stop.is_set():
+            self.bell.clear()
+            if not patiently(self._hand_out, self._stop, self._alive):
+                self.bell.wait(patiently(self._pause, self._stop))
+
+    def hangs(self, seconds: float) -> bool:
+        """Say if for so long nothing has come back of what is on its way, or nobody looked."""
+        now = time.monotonic()
+        stuck = self._flying and now - self._done_at > seconds
+        return bool(stuck or now - self.round > seconds)
+
+    def _alive(self) -> None:
+        self.round = time.monotonic()
+        if not self._flying:
+            self._done_at = self.round
+
+    def looked(self, look: Look) -> None:
+        """Say that a reader is done with an entry: another one may take its worker."""
+        entry, settings = look.task.entry, self._current.now.settings
+        with self._lock:
+            self._reading[entry.lane] -= 1
+        if isinstance(look, Seen) and look.fingerprint and entry.lane is Lane.UPLOAD:
+            self._hot.read(entry.path, settings.quiet, settings.busy)
+        if entry.lane is Lane.RECONCILE:
+            self.bell.set()
+
+    def done(self, looks: Iterable[Look], parts: Parts) -> None:
+        """Say that looks are recorded; what is still in the journal is due again, or later."""
+        again = self._more
+        for look in looks:
+            with self._lock:
+                del self._flying[look.task.entry.path]
+            self._current.give_back(parts)
+            again = again or isinstance(look, Later)
+        self._done_at = time.monotonic()
+        if again:
+            self.bell.set()
+
+    def _hand_out(self) -> bool:
+        """Hand out what may be handed out now; False if that was nothing."""
+        with self._current.using() as parts:
+            now = self._now(parts)
+            means: Means | None = None
+            for entry in self._choose(parts, now):
+                root = parts.roots.wanted(entry.path)
+                if root is None:  # since it was announced, somebody changed the configuration
+                    self._store.journal.settle([entry])
+                    continue
+                means = means or Means(parts.pipeline, wanted(self._store, parts.pipeline, now))
+                self._give(entry, root.name, means)
+            return means is not None
+
+    def _now(self, parts: Parts) -> float:
+        """Look at the clock; if it was set back, let nobody wait until it is as late again."""
+        now = self._clock()
+        if now < self._looked_at:
+            longest = max(parts.settings.busy, OPEN_TIMES * parts.settings.quiet)
+            self._store.journal.hurry(now + longest, now)
+        self._looked_at = now
+        return now
+
+    def _choose(self, parts: Parts, now: float) -> list[Entry]:
+        room = CAPACITY - len(self._flying)
+        self._more = room < CAPACITY // 4
+        if self._more:
+            return []
+        uploads = self._cool(self._free(Lane.UPLOAD, now, room), parts, now)
+        if uploads:
+            self._uploaded_at = time.monotonic()
+            self._turns += len(uploads)
+        reconciled = min(self._places(parts), room - len(uploads))
+        if uploads and self._turns < SHARE:
+            reconciled = 0
+        elif uploads:
+            reconciled, self._turns = min(reconciled, 1), 0
+        return [*uploads, *self._free(Lane.RECONCILE, now, max(0, reconciled))]
+
+    def _places(self, parts: Parts) -> int:
+        """Say how many of a walk's files may go: they leave a worker to uploads that may come."""
+        calm = time.monotonic() - self._uploaded_at > CALM
+        workers = AHEAD * parts.jobs if calm else max(1, parts.jobs - 1)
+        flying = sum(each.lane is Lane.RECONCILE for each in list(self._flying.values()))
+        return min(workers - self._reading[Lane.RECONCILE], RECONCILED - flying)
+
+    def _free(self, lane: Lane, now: float, limit: int) -> list[Entry]:
+        """Give what is due and not on its way, and note if something is left for later."""
+        with self._lock:
+            flying = dict(self._flying)
+        due = self._store.journal.due(lane, now, limit + len(flying) + 1)
+        free = [entry for entry in due if entry.path not in flying]
+        anew = any(entry != flying.get(entry.path, entry) for entry in due)
+        self._more = self._more or len(free) > limit or anew
+        return free[:limit]
+
+    def _cool(self, entries: list[Entry], parts: Parts, now: float) -> list[Entry]:
+        """Put off what was read a moment ago, and the moment before."""
+        quiet, busy = parts.settings.quiet, parts.settings.busy
+        left = {entry: self._hot.left(entry.path, quiet, busy) for entry in entries}
+        hot = {entry: now + seconds for entry, seconds in left.items() if seconds}
+        if hot:
+            self._store.journal.postpone(hot)
+        return [entry for entry in entries if entry not in hot]
+
+    def _give(self, entry: Entry, root: str, means: Means) -> None:
+        parent, name = os.path.split(entry.path)
+        task = Task(entry, root, self._store.files.find(parent, name))
+        with self._lock:
+            self._flying[entry.path] = entry
+            self._reading[entry.lane] += 1
+        self.tasks.put((task, means, self._current.take()))
+
+    def _pause(self) -> float:
+        """Say how long nothing becomes due by itself."""
+        now = self._clock()
+        due = [self._store.journal.next_due(lane, now) for lane in Lane]
+        return max(0.0, min([IDLE, *(at - now for at in due if at is not None)]))

@@ -1,0 +1,113 @@
+"""Asking about contents, keeping what was said, and letting follow what follows from it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from hashwacht.cases.found import Found
+from hashwacht.daemon.scanner.counters import Counting
+from hashwacht.daemon.scanner.hearing import SILENT, Hearing
+from hashwacht.daemon.scanner.parts import Parts
+from hashwacht.core.errors import HashwachtError
+from hashwacht.scan.judging import Judged, Judging
+from hashwacht.storage.store import Store
+from hashwacht.storage.unanswered import Waiting
+from hashwacht.core.types import Outcome
+
+_log = logging.getLogger(__name__)
+
+TURNS = 2
+"""Batches of uploads for which services are asked at the same time, so that of those who record
+some are always free to go on without."""
+
+PATIENCE = 2.0
+"""Seconds to wait for such a turn: so long must a service have been busy with others."""
+
+
+class Verdicts:
+    """The way of a content from its number to its consequences.  Thread-safe."""
+
+    def __init__(
+        self, store: Store, counting: Counting, clock: Callable[[], float] = time.time
+    ) -> None:
+        """*back* is set when a matcher answers again.  *clock* gives Unix time."""
+        self._store, self._counting, self._clock = store, counting, clock
+        self.hearing = Hearing()
+        self.back = threading.Event()
+        self._turns = threading.Semaphore(TURNS)
+
+    def judge_now(self, parts: Parts, contents: Collection[int]) -> dict[int, Judged]:
+        """As ``judge``, but never wait long: whoever is silent is asked later, by somebody else."""
+        services = {
+            seat.matcher.name for seat in parts.pipeline.panel.seats if seat.max_age is not None
+        }
+        muted = services & self.hearing.silent()
+        if muted == services:
+            return self.judge(parts, contents, muted)
+        if not self._turns.acquire(timeout=PATIENCE):
+            return self.judge(parts, contents, services)
+        try:
+            return self.judge(parts, contents, muted)
+        finally:
+            self._turns.release()
+
+    def judge(
+        self, parts: Parts, contents: Collection[int], muted: Collection[str] = ()
+    ) -> dict[int, Judged]:
+        """Bring these contents up to date, by number.  Writes nothing."""
+        judging = Judging(self._store, parts.pipeline.panel, self._clock)
+        judged = judging.judge(contents, muted)
+        fresh = [answer for each in judged.values() for answer in each.now.fresh]
+        if self.hearing.note(fresh):
+            self.back.set()
+        return judged
+
+    def keep(self, parts: Parts, judged: Mapping[int, Judged], waiting: Iterable[Waiting]) -> None:
+        """Keep answers and verdicts, and which contents are to be looked after; all or nothing."""
+        with self._store.transaction():
+            Judging(self._store, parts.pipeline.panel, self._clock).keep(judged)
+            self._store.unanswered.add(waiting)
+
+    def tell(self, parts: Parts, found: Found, delay: float | None) -> bool:
+        """Let follow what follows from a verdict; False if it has to be tried again.
+
+        *delay* is how many seconds the file waited for it, None if nobody did.
+        """
+        try:
+            action = parts.casework.settle(found)
+        except HashwachtError as error:
+            _log.warning("what follows from a verdict has to wait: %s", error.message)
+            self._counting.acted("", failed=True)
+            return False
+        except Exception:  # noqa: BLE001  # one file must not end the watch over all others
+            _log.exception("what follows from a verdict could not be done")
+            self._counting.acted("", failed=True)
+            return False
+        self._counting.judged(found.verdict.outcome, found.fingerprint.size, delay)
+        self._counting.acted(action.value)
+        return True
+
+    def tell_upload(self, parts: Parts, key: str) -> None:
+        """Let follow what follows from a verdict on what a web application told about.
+
+        What fails is tried again with ``retry``.
+        """
+        try:
+            parts.casework.settle_upload(key)
+        except (HashwachtError, OSError) as error:
+            _log.warning("what follows from the verdict on an upload has to wait: %s", error)
+
+    def retry(self, parts: Parts) -> None:
+        """Try again what failed of what follows."""
+        parts.casework.retry(self._clock())
+
+
+def is_waiting(judged: Judged) -> bool:
+    """Say if a content is undetermined because somebody did not answer who may do so later."""
+    return judged.now.verdict.outcome is Outcome.UNDETERMINED and any(
+        answer.outcome is Outcome.UNDETERMINED and answer.reason in SILENT
+        for answer in judged.now.answers
+    )

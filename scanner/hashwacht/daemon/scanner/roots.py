@@ -1,0 +1,127 @@
+"""Where a path belongs: to the innermost root it lies in, unless a rule leaves it out."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+
+from hashwacht.core.watch_events import Root
+from hashwacht.core.errors import UsageError
+from hashwacht.walk.rules import Rule, Rules, literally, read_rules
+from hashwacht.settings import RootSettings
+
+REMEMBERED = 4096
+"""Directories of which is remembered what a rule leaves out; 400 bytes each."""
+
+Test = Callable[[str], bool] | None
+"""Says of names in a directory if a rule excludes them; None if no rule could."""
+
+
+class WatchedRoot:
+    """A root with its policy and its rules.  *path* is real: no component of it is a link."""
+
+    def __init__(self, settings: RootSettings, path: bytes, rules: Rules, inner: Rules) -> None:
+        """*inner* are *rules* and those that keep a walk out of the roots inside this one."""
+        self.settings, self.path, self.rules, self.inner = settings, path, rules, inner
+        self.name = settings.name
+        self._tests: dict[bytes, tuple[bool, Test]] = {}
+
+    @property
+    def watched(self) -> Root:
+        """What the watch is told."""
+        return Root(self.name, self.path)
+
+    def leaves_out(self, path: bytes) -> bool:
+        """Say if a rule excludes the file *path*, or a directory above it."""
+        parent, name = os.path.split(path)
+        known = self._tests.get(parent)
+        if known is None:
+            _, rule = self.rules.trace(parent, directory=True)
+            excluded = rule is not None and not rule.includes
+            known = excluded, self.rules.excluder(parent, directories=False)
+            if len(self._tests) >= REMEMBERED:
+                self._tests.clear()
+            self._tests[parent] = known
+        excluded, test = known
+        return excluded or (test is not None and test(name.decode("utf-8", "surrogateescape")))
+
+
+class Roots:
+    """All configured roots, the innermost first.  Thread-safe."""
+
+    def __init__(
+        self,
+        roots: Sequence[RootSettings],
+        rules: Sequence[Rule],
+        own: Sequence[bytes],
+        in_hand: Callable[[bytes], bool] = lambda _: False,
+    ) -> None:
+        """Resolve the links in their paths once; *own* are directories of ours, never looked at.
+
+        *in_hand* says of a path if we ourselves are just moving a file there.
+
+        Raises UsageError if two roots are the same directory, ConfigurationError for a rule.
+        """
+        self._given = roots, rules, own, in_hand
+        self._in_hand = in_hand
+        self._configured = {each.name: os.fsencode(each.directory) for each in roots}
+        self._lock = threading.Lock()
+        paths = {each.name: os.path.realpath(self._configured[each.name]) for each in roots}
+        if len(set(paths.values())) < len(paths):
+            raise UsageError(
+                "two roots are the same directory",
+                advice="Give it one name; of roots inside one another the innermost counts.",
+            )
+        ours = [literally(os.path.realpath(path), "Hashwacht's own files") for path in own]
+        made = [self._root(each, paths, rules, ours) for each in roots]
+        self.all = tuple(sorted(made, key=lambda root: -len(root.path)))
+        self._by_path = {root.path: root for root in made}
+
+    @staticmethod
+    def _root(
+        settings: RootSettings,
+        paths: dict[str, bytes],
+        rules: Sequence[Rule],
+        ours: Sequence[Rule],
+    ) -> WatchedRoot:
+        path = paths[settings.name]
+        excluded = read_rules(settings.exclude, f"roots.{settings.name}.exclude")
+        mine = [*rules, *excluded, *ours]
+        prefix = path.rstrip(b"/") + b"/"
+        inside = [
+            literally(other, f"the root {name}")
+            for name, other in paths.items()
+            if other.startswith(prefix) and other != path
+        ]
+        return WatchedRoot(settings, path, Rules(mine), Rules([*mine, *inside]))
+
+    def of(self, path: bytes) -> WatchedRoot | None:
+        """Give the innermost root that *path* lies in."""
+        while (root := self._by_path.get(path)) is None:
+            above = os.path.split(path)[0]
+            if above == path:
+                return None
+            path = above
+        return root
+
+    def get(self, name: str) -> WatchedRoot | None:
+        """Give the root of this name."""
+        return next((root for root in self.all if root.name == name), None)
+
+    def wanted(self, path: bytes) -> WatchedRoot | None:
+        """Give the root of a file; None if it lies in none, a rule leaves it out, or we have it."""
+        root = self.of(path)
+        if root is None or self._in_hand(path):
+            return None
+        with self._lock:
+            return None if root.leaves_out(path) else root
+
+    def resolved(self) -> Roots:
+        """Give the same roots with the links in their paths followed anew."""
+        return Roots(*self._given)
+
+    @property
+    def moved(self) -> bool:
+        """True if a link in the path of a root leads somewhere else than it did."""
+        return any(os.path.realpath(self._configured[root.name]) != root.path for root in self.all)

@@ -1,0 +1,262 @@
+"""The scanner as a process: built from the settings, and built anew for a reload."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from hashwacht import __version__
+from hashwacht import bootstrap
+from hashwacht.daemon.status.gap_alerts import WHO, GapKeeping
+from hashwacht.daemon.status.health import HealthFile, Stage
+from hashwacht.platform.inherited import inherited
+from hashwacht.daemon.status.metrics import exposition
+from hashwacht.daemon.status.metrics_server import MetricsServer
+from hashwacht.platform.notify import Notifier
+from hashwacht.daemon.scanner.parts import Parts
+from hashwacht.daemon.uploads.upload_server import Reception
+from hashwacht.daemon.uploads.upload_handler import Means, ReceptionDesk
+from hashwacht.daemon.status.health_writer import Reporting
+from hashwacht.daemon.scanner.roots import Roots
+from hashwacht.daemon.scanner.scanner import Scanner
+from hashwacht.daemon.scanner.watch_monitor import Seeing
+from hashwacht.daemon.status.status import status
+from hashwacht.daemon.outbox_sender import Telling
+from hashwacht.core.errors import ConfigurationError, HashwachtError, UsageError, WorkerError
+from hashwacht.core.events import Event, about
+from hashwacht.uploads.local import State
+from hashwacht.watch.queue import Announced
+from hashwacht.watch.canary import Canary
+from hashwacht.watch.factory import build
+from hashwacht.core.notice import Notice
+from hashwacht.pipeline import Pipeline
+from hashwacht.settings import Configuration, Settings
+from hashwacht.settings.digest import digest
+from hashwacht.audit.log import Act
+from hashwacht.audit.entry import JSON
+from hashwacht.storage.store import Store
+from hashwacht.ipc.sockets import listen
+
+_log = logging.getLogger(__name__)
+
+
+def scanner_process(
+    read: Callable[[], Configuration],
+    environ: Mapping[str, str],
+    notifier: Notifier,
+    stop: threading.Event,
+    reload: threading.Event,
+    *,
+    handed: Sequence[socket.socket] = (),
+) -> None:
+    """Build everything and run until *stop*; *reload* has the settings read anew.
+
+    *read* gives the configuration, at first and for each reload.  A reload with a mistake in them
+    changes nothing and is logged.  Uploads are taken on the *handed* sockets.  Raises
+    HashwachtError if it cannot begin or go on.
+    """
+    settings = read().settings
+    if not settings.roots:
+        raise UsageError(
+            "no directory is configured to be watched",
+            advice="Write a table [roots.NAME] with its path into the configuration.",
+        )
+    _make(settings.daemon.sockets)
+    with ExitStack() as stack:
+        store = bootstrap.store(settings)
+        stack.callback(lambda: store.close() if process is None or process.ended else None)
+        process: _Process | None = None
+        stack.enter_context(store.daemon_lock())
+        process = _Process(settings, store, notifier)
+        stack.enter_context(process.metrics(environ))
+        stack.enter_context(process.telling())
+        stack.enter_context(process.reception(handed))
+        process.run(read, stop, reload)
+
+
+class _Process:
+    """What is built once, and what a reload builds anew."""
+
+    def __init__(self, settings: Settings, store: Store, notifier: Notifier) -> None:
+        self._settings, self._store, self._notifier = settings, store, notifier
+        self._log = bootstrap.audit_log(settings)
+        queue = Announced(settings.daemon.queue)
+        seeing = Seeing(
+            store,
+            queue,
+            build(settings.daemon.watch, settings.daemon.sockets / "watcher.sock"),
+            lambda roots: Canary(roots, 2 * self._settings.daemon.canary),
+        )
+        self._reception: Reception | None = None
+        parts = self._parts(settings)
+        self._scanner = Scanner(store=store, parts=parts, queue=queue, seeing=seeing)
+        self._reporting = Reporting(
+            self._scanner,
+            store,
+            HealthFile(settings.daemon.sockets),
+            notifier,
+            settings.daemon.watch.value,
+        )
+        self._reporting.sandbox = _layers(parts.pipeline)
+
+    def _parts(self, settings: Settings) -> Parts:
+        """Build what the scanner works with.  Raises HashwachtError."""
+        roots = roots_of(settings)
+        # An upload waits for its verdict: unlike a scan it does not give way to everybody.
+        urgent = replace(settings, scan=replace(settings.scan, background=False))
+        return Parts(
+            roots=roots,
+            pipeline=bootstrap.scanner_pipeline(urgent, self._store.culprits),
+            casework=bootstrap.workroom(settings, self._store, WHO, logs=True).casework(),
+            settings=settings.daemon,
+            jobs=bootstrap.jobs(settings),
+        )
+
+    @property
+    def ended(self) -> bool:
+        """True if nobody uses the state any more."""
+        return self._scanner.ended and (self._reception is None or self._reception.ended)
+
+    def metrics(self, environ: Mapping[str, str]) -> MetricsServer:
+        """Answer who asks for metrics."""
+        own = listen(self._settings.daemon.sockets / "metrics.sock")
+        return MetricsServer(
+            [own, *inherited(environ, "metrics")],
+            lambda: exposition(lambda: status(self._settings, time.time(), self._store)),
+            self._settings.daemon.metrics_file,
+        )
+
+    def reception(self, listeners: Sequence[socket.socket]) -> Reception:
+        """Take uploads that web applications hand over."""
+        observed = self._scanner.observed
+        means = Means(
+            state=State(self._store, bootstrap.uploads(self._settings)),
+            partial=bootstrap.partial_uploads(self._settings),
+            current=observed.current,
+            verdicts=observed.verdicts,
+            counting=observed.counting,
+            most=lambda: self._settings.uploads.max_bytes,
+        )
+        self._reception = reception = Reception(listeners, ReceptionDesk(means))
+        self._scanner.ending = self._reception.close
+        if listeners:
+            self._reporting.applications = lambda: reception.under_way
+        return self._reception
+
+    def telling(self) -> Telling:
+        """Deliver what is added to the outbox."""
+        courier = bootstrap.courier_socket(self._settings)
+        return Telling(self._store.alerts, courier, lambda: self._settings.alerts.every)
+
+    def run(
+        self, read: Callable[[], Configuration], stop: threading.Event, reload: threading.Event
+    ) -> None:
+        """Run, and say how it goes."""
+        keeping = GapKeeping(self._store, self._log, self._tell)
+        observed = self._scanner.observed
+        ready = False
+
+        def tended() -> None:
+            keeping.look()
+            keeping.hear(observed.verdicts.hearing.all())
+
+        def each_round() -> Parts | None:
+            nonlocal ready
+            if not ready:  # the watch has begun, or there would be no round
+                ready = True
+                self._notifier.ready()
+            self._reporting.round()
+            if not reload.is_set():
+                return None
+            reload.clear()
+            return self._reload(read)
+
+        self._scanner.tended = tended
+        self._log.append(Act.STARTED, WHO, configured(self._settings))
+        _log.info("started", extra=about(Event.STARTED))
+        try:
+            self._scanner.run(stop, each_round)
+        finally:
+            self._notifier.stopping()
+            self._reporting.write(Stage.STOPPED)
+            observed.current.now.pipeline.close()
+        self._log.append(Act.STOPPED, WHO, {"pid": os.getpid()})
+        _log.info("stopped in order", extra=about(Event.STOPPED))
+
+    def _reload(self, read: Callable[[], Configuration]) -> Parts | None:
+        self._notifier.reloading()
+        try:
+            settings = read().settings
+            parts = self._parts(settings)
+        except HashwachtError as error:
+            message = " ".join(error.message.split())  # faults are told in a line for each
+            _log.error("the configuration stays as it was: %s %s", message, error.advice)
+            return None
+        else:
+            self._settings = settings
+            self._log.append(Act.RELOADED, WHO, configured(settings))
+            _log.info("the configuration was read anew", extra=about(Event.RELOADED))
+            return parts
+        finally:
+            self._notifier.ready()
+
+    def _tell(self, notice: Notice) -> None:
+        self._store.alerts.add(notice, self._settings.alerts.channels)
+
+
+def _layers(pipeline: Pipeline) -> Mapping[str, str]:
+    """Say of each layer around the workers why it is not active, "" if it is."""
+    from hashwacht.hashing.workers.pool import WorkerPool
+
+    pool = pipeline.fingerprinter
+    try:
+        return pool.layers if isinstance(pool, WorkerPool) else {}
+    except WorkerError as error:  # tried again with every file
+        return {"workers": error.message}
+
+
+def _make(runtime: Path) -> None:
+    try:
+        runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{runtime}: {error.strerror}",
+            advice="Make daemon.runtime a directory that this user may write to.",
+        ) from error
+
+
+def configured(settings: Settings) -> dict[str, JSON]:
+    """Say which release runs and how it is configured, for the audit log."""
+    roots: dict[str, JSON] = {
+        root.name: {
+            "exact": str(root.exact),
+            "near": str(root.near),
+            "categories": {name: str(wish) for name, wish in root.categories},
+            "undetermined": str(root.undetermined),
+        }
+        for root in settings.roots
+    }
+    return {
+        "pid": os.getpid(),
+        "version": __version__,
+        "configuration_sha256": digest(settings),
+        "roots": roots,
+    }
+
+
+def roots_of(settings: Settings) -> Roots:
+    """Say what is watched.  Raises UsageError, ConfigurationError."""
+    own = [settings.state.path, settings.quarantine.vault, settings.daemon.sockets]
+    return Roots(
+        settings.roots,
+        bootstrap.rules(settings).rules,
+        [os.fsencode(path.absolute()) for path in own],
+        bootstrap.vault(settings).holds,
+    )

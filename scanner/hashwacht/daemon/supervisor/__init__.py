@@ -1,0 +1,1 @@
+"""Runs all processes of the daemon under one command."""

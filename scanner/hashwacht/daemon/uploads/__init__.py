@@ -1,0 +1,1 @@
+"""The socket on which web applications hand over uploads."""

@@ -1,0 +1,198 @@
+"""The socket for uploads: web applications hand over open files here and wait for the verdict.
+
+Who may connect is decided by the kernel: the socket's owner, group and mode.  One connection is
+one question and has a thread of its own, which mostly waits for a worker.  Whatever comes that no
+application of ours would send ends its connection and nothing else; one user cannot take all
+places.  At the end nobody gets half an answer: connections are closed, and the applications ask
+the next daemon.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Self
+
+from hashwacht.daemon.uploads.upload_handler import ReceptionDesk
+from hashwacht.core.errors import HashwachtError, Interrupted
+from hashwacht.uploads.exchange import Exchange, HungUp
+from hashwacht.uploads.messages import (
+    MOST_BODY,
+    Check,
+    Describe,
+    Failed,
+    Partial,
+    Reply,
+    Request,
+    Taken,
+    decode_request,
+    encode_reply,
+)
+from hashwacht.ipc.frames import Nonsense
+from hashwacht.ipc.sockets import peer
+
+_log = logging.getLogger(__name__)
+
+MOST, MOST_OF_ONE = 256, 128
+"""Connections at a time: of all users, and of each."""
+
+HEARING, SAYING = 10.0, 5.0
+"""Seconds for a whole question to come, and for an answer to be taken."""
+
+_GRACE = 0.8
+"""Seconds that what is under way gets to notice the end."""
+
+_FULL = 0.1
+"""Seconds to wait if this process has no descriptor left."""
+
+
+class Reception:
+    """Serves on *listeners*, which it closes, from ``with`` to its end."""
+
+    def __init__(self, listeners: Sequence[socket.socket], desk: ReceptionDesk) -> None:
+        self._listeners, self._desk = tuple(listeners), desk
+        self._stop, self._stopped = socket.socketpair()
+        self._accepting = threading.Thread(target=self._accept, name="reception", daemon=True)
+        self._lock = threading.Lock()
+        self._open: dict[socket.socket, threading.Thread] = {}
+        self._users: Counter[int] = Counter()
+
+    @property
+    def under_way(self) -> int:
+        """How many connections there are."""
+        return len(self._open)
+
+    @property
+    def ended(self) -> bool:
+        """True if no thread of it is left: as long as one is, the state must stay open."""
+        return not self._accepting.is_alive() and not self._open
+
+    def __enter__(self) -> Self:
+        self._accepting.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Answer no more.  Any number of calls."""
+        self._desk.closing.set()
+        self._stop.close()
+        self._accepting.join()
+        with self._lock:
+            threads = [*self._open.values()]
+            for each in self._open:
+                with suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+        until = time.monotonic() + _GRACE
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def _accept(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._stopped, selectors.EVENT_READ)
+            for listener in self._listeners:
+                listener.setblocking(False)
+                selector.register(listener, selectors.EVENT_READ, listener)
+            while True:
+                ready = [key.data for key, _ in selector.select()]
+                if None in ready:
+                    break
+                for listener in ready:
+                    self._take(listener)
+        for each in (*self._listeners, self._stopped):
+            each.close()
+
+    def _take(self, listener: socket.socket) -> None:
+        """Take one connection, unless there are too many."""
+        try:
+            connection, _ = listener.accept()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            _log.warning("an upload cannot be taken: %s", error.strerror)
+            self._desk.closing.wait(_FULL)
+            return
+        user = peer(connection)
+        thread = threading.Thread(
+            target=self._serve, args=(connection, user), name="reception-desk", daemon=True
+        )
+        with self._lock:
+            full = len(self._open) >= MOST or self._users[user] >= MOST_OF_ONE
+            if not full:
+                self._open[connection] = thread
+                self._users[user] += 1
+        if full:
+            self._desk.refuse(user)
+            _refuse(connection)
+        else:
+            thread.start()
+
+    def _serve(self, connection: socket.socket, user: int) -> None:
+        """Answer the one question of a connection."""
+        files: list[int] = []
+        exchange = Exchange(connection)
+        try:
+            request = decode_request(exchange.receive_first(HEARING, MOST_BODY, files))
+            self._answer(exchange, request, files, user)
+        except Nonsense as error:
+            _log.warning("user %d says nonsense to the socket for uploads: %s", user, error)
+        except (HungUp, TimeoutError, Interrupted):
+            pass
+        except Exception:  # noqa: BLE001  # one upload must not end the daemon
+            _log.exception("an upload that was handed over could not be checked")
+        finally:
+            for each in files:
+                os.close(each)
+            self._end(connection, user)
+
+    def _end(self, connection: socket.socket, user: int) -> None:
+        with self._lock:
+            del self._open[connection]
+            self._users[user] -= 1
+            if not self._users[user]:
+                del self._users[user]
+            connection.close()
+
+    def _answer(self, exchange: Exchange, request: Request, files: list[int], user: int) -> None:
+        reply: Reply
+        match request:
+            case Check():
+                if not files:
+                    raise Nonsense("a question about a file, and no file")
+                exchange.send(encode_reply(Taken()), SAYING)
+                self._check(exchange, files[0], request, user)
+                return
+            case Partial(protocol):
+                reply = self._noted(protocol)
+            case Describe():
+                reply = self._desk.describe()
+        exchange.send(encode_reply(reply), SAYING)
+
+    def _check(self, exchange: Exchange, fd: int, question: Check, user: int) -> None:
+        """Give the verdict first, then do what follows from it, whoever still waits."""
+        checked = self._desk.check(fd, question, user)
+        try:
+            exchange.send(encode_reply(checked), SAYING)
+        finally:
+            self._desk.settle(checked)
+
+    def _noted(self, protocol: str) -> Reply:
+        try:
+            self._desk.note(protocol)
+        except HashwachtError as error:
+            return Failed(error.message)
+        return Taken()
+
+
+def _refuse(connection: socket.socket) -> None:
+    """Say no to who is one too many, without waiting for anything."""
+    with connection, suppress(HungUp, TimeoutError):
+        Exchange(connection).send(encode_reply(Failed("too many uploads at once")), 0.0)

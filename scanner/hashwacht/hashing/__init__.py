@@ -1,0 +1,1 @@
+"""From an open file to its signals: one read, one decode."""

@@ -1,0 +1,182 @@
+"""The picture formats we decode: the allow-list, how each is recognised and opened.
+
+No other decoder is ever reached: ``PIL.Image.open`` is not used, because it would offer a
+hostile file every installed plug-in (EPS runs Ghostscript), emit warnings through filters that
+all threads share, and judge the number of pixels by a variable that the whole process shares.
+The classes used here are those that Pillow documents for each format.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
+
+    from hashwacht.hashing.original import Original
+
+Opener = Callable[[BinaryIO], "ImageFile"]
+
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
+"""Lengths that the second header of a BMP may have; its signature alone is two letters."""
+
+_WEBP_HEAD = 30
+"""Bytes up to the end of any size field."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFormat:
+    """A format: Pillow's name, MIME type, and whether it may hold more than one still.
+
+    *opener* is None if no decoder for it is installed.
+    """
+
+    name: str
+    kind: str
+    many: bool
+    opener: Opener | None
+
+
+def recognise(head: bytes) -> PictureFormat | None:
+    """Tell from the first bytes of a file which decoder, if any, would show it.
+
+    Signatures as in the WHATWG's MIME Sniffing Standard (what browsers do), plus TIFF (TIFF 6.0)
+    and the brands of ISO 23008-12 (HEIF) and AVIF.
+    """
+    for signatures, form in _SIGNATURES:
+        if head.startswith(signatures):
+            return form
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return PictureFormat("WEBP", "image/webp", many=True, opener=_webp)
+    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
+        return PictureFormat("BMP", "image/bmp", many=False, opener=_bmp)
+    return _recognise_heif(head)
+
+
+def _recognise_heif(head: bytes) -> PictureFormat | None:
+    """Look at the brands in the first box of a file in the ISO base media format."""
+    if head[4:8] != b"ftyp":
+        return None
+    box = head[8 : min(int.from_bytes(head[:4], "big"), 1024)]
+    brands = {box[:4], *(box[i : i + 4] for i in range(8, len(box), 4))}
+    if brands & _AVIF_BRANDS:
+        return PictureFormat("AVIF", "image/avif", many=True, opener=_avif)
+    if brands & _HEIC_BRANDS or box[:4] in {b"mif1", b"msf1"}:
+        installed = find_spec("pillow_heif") is not None
+        return PictureFormat("HEIF", "image/heic", many=True, opener=_heif if installed else None)
+    return None
+
+
+def declared_size(name: str, original: Original) -> tuple[int, int] | None:
+    """Read (width, height) where the opened picture does not tell it before memory is taken.
+
+    Those are WebP (RFC 9649, 2.5 to 2.7) and icons, whose directory need not tell the truth.
+    """
+    if name == "ICO":
+        sizes = _icon_sizes(original.read())
+        return max(sizes, key=lambda size: size[0] * size[1], default=None)
+    return _webp_size(original.read(_WEBP_HEAD)) if name == "WEBP" else None
+
+
+def _webp_size(head: bytes) -> tuple[int, int] | None:
+    if len(head) < _WEBP_HEAD:
+        return None
+    first = head[12:16]
+    if first == b"VP8X":
+        width, height = head[24:27], head[27:30]
+        return int.from_bytes(width, "little") + 1, int.from_bytes(height, "little") + 1
+    if first == b"VP8L":
+        bits = int.from_bytes(head[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    return (
+        int.from_bytes(head[26:28], "little") & 0x3FFF,
+        int.from_bytes(head[28:30], "little") & 0x3FFF,
+    )
+
+
+def _icon_sizes(original: bytes) -> Iterator[tuple[int, int]]:
+    """Read the size of every picture in an icon: each is a PNG, or a bitmap without its header."""
+    for entry in range(6, 6 + 16 * int.from_bytes(original[4:6], "little"), 16):
+        at = int.from_bytes(original[entry + 12 : entry + 16], "little")
+        if original[at : at + 4] == b"\x89PNG":
+            sides, order = original[at + 16 : at + 24], ">II"
+        else:
+            sides, order = original[at + 4 : at + 12], "<ii"
+        if len(sides) == 8:  # noqa: PLR2004 - two numbers of four bytes
+            width, height = struct.unpack(order, sides)
+            yield abs(width), abs(height)
+
+
+def _jpeg(file: BinaryIO) -> ImageFile:
+    """Open the picture itself; what a multi-picture file (MPO) appends, no browser shows."""
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    return JpegImageFile(file)
+
+
+def _png(file: BinaryIO) -> ImageFile:
+    from PIL.PngImagePlugin import PngImageFile
+
+    return PngImageFile(file)
+
+
+def _gif(file: BinaryIO) -> ImageFile:
+    from PIL.GifImagePlugin import GifImageFile
+
+    return GifImageFile(file)
+
+
+def _webp(file: BinaryIO) -> ImageFile:
+    from PIL.WebPImagePlugin import WebPImageFile
+
+    return WebPImageFile(file)
+
+
+def _tiff(file: BinaryIO) -> ImageFile:
+    from PIL.TiffImagePlugin import TiffImageFile
+
+    return TiffImageFile(file)
+
+
+def _ico(file: BinaryIO) -> ImageFile:
+    """Open the largest of the pictures in an icon: what a browser shows where there is room."""
+    from PIL.IcoImagePlugin import IcoImageFile
+
+    return IcoImageFile(file)
+
+
+def _bmp(file: BinaryIO) -> ImageFile:
+    from PIL.BmpImagePlugin import BmpImageFile
+
+    return BmpImageFile(file)
+
+
+def _avif(file: BinaryIO) -> ImageFile:
+    from PIL.AvifImagePlugin import AvifImageFile
+
+    return AvifImageFile(file)
+
+
+def _heif(file: BinaryIO) -> ImageFile:
+    from pillow_heif import HeifImageFile
+
+    opened: ImageFile = HeifImageFile(file)  # type: ignore[no-untyped-call]  # it has no types
+    return opened
+
+
+_SIGNATURES: tuple[tuple[tuple[bytes, ...], PictureFormat], ...] = (
+    ((b"\xff\xd8\xff",), PictureFormat("JPEG", "image/jpeg", many=False, opener=_jpeg)),
+    ((b"\x89PNG\r\n\x1a\n",), PictureFormat("PNG", "image/png", many=True, opener=_png)),
+    ((b"GIF87a", b"GIF89a"), PictureFormat("GIF", "image/gif", many=True, opener=_gif)),
+    ((b"\0\0\1\0",), PictureFormat("ICO", "image/vnd.microsoft.icon", many=False, opener=_ico)),
+    (
+        (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+        PictureFormat("TIFF", "image/tiff", many=True, opener=_tiff),
+    ),
+)

@@ -1,0 +1,109 @@
+"""Fingerprints in this very process: one read, all digests; one decode, all perceptual signals.
+
+The worker processes wrap this class; a web application or a test may use it as it is.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+from hashwacht.hashing.builder import Account, GuardedDigest
+from hashwacht.hashing.formats import recognise
+from hashwacht.hashing.workers.heap import keep_some
+from hashwacht.hashing.kinds import lacks_decoder, sniff
+from hashwacht.hashing.plan import Plan
+from hashwacht.hashing.reading import Content, read
+from hashwacht.hashing.signal_types import Digest, OriginalHash, PictureHash, hashers
+from hashwacht.hashing.stills import Clock, Stills
+from hashwacht.core.ports import SignalType
+from hashwacht.core.types import CONTENT_KEY_TYPE, QUICK, QUICK_BITS, Fingerprint, Reason, Signal
+
+TURNED = "pdq_turned/1"
+"""In a recipe: the seven other orientations of PDQ were attempted as well."""
+
+
+class InProcess:
+    """A :class:`hashwacht.core.ports.Fingerprinter`.  Thread-safe: a call keeps to itself what it has.
+
+    A type that cannot be computed for a content is a skip in its fingerprint, whatever an
+    operator's hasher or a hostile file does.
+    """
+
+    def __init__(self, plan: Plan, *, clock: Clock = time.monotonic) -> None:
+        """Find what computes the plan's types.  Raises ConfigurationError if one is unknown."""
+        keep_some()
+        self._plan = plan
+        self._clock = clock
+        found = hashers(plan)
+        self._digests = [each for each in found if isinstance(each, Digest)]
+        self._pictures = [each for each in found if isinstance(each, PictureHash)]
+        self._originals = [each for each in found if isinstance(each, OriginalHash)]
+        turned = (TURNED,) if plan.orientations and "pdq" in plan.types else ()
+        self.recipe = (*(_attempt(each, plan) for each in found), *turned)
+
+    def fingerprint(self, fd: int) -> Fingerprint:
+        """Read *fd* to its end, once.  Raises OSError if the file system refuses; nothing else."""
+        running = {d.name: GuardedDigest(d) for d in self._digests if d.name != CONTENT_KEY_TYPE}
+        content = read(
+            fd, running.values(), keep=self._keep, at_most=self._plan.limits.picture_bytes
+        )
+        account = Account()
+        for digest in self._digests:
+            made = running.get(digest.name)
+            key = Signal(CONTENT_KEY_TYPE, content.key)
+            account.ask(digest, made.signals if made else lambda: [key])  # noqa: B023 - called now
+        kind = sniff(content.head, content.tail)
+        damaged = self._judge(content, kind, account)
+        return Fingerprint(
+            key=content.key,
+            size=content.size,
+            kind=kind,
+            recipe=self.recipe,
+            signals=account.signals,
+            skipped=account.skipped,
+            damaged=damaged,
+        )
+
+    def close(self) -> None:
+        """There is nothing to give back."""
+
+    def _keep(self, head: bytes) -> bool:
+        """Tell from the first bytes if somebody here will want them all."""
+        if self._originals and lacks_decoder(sniff(head, b"")):
+            return True
+        return bool(self._pictures) and recognise(head) is not None
+
+    def _judge(self, content: Content, kind: str, account: Account) -> bool:
+        """Add the perceptual signals, or why there are none.  True if the picture is damaged."""
+        form = recognise(content.head)
+        perceptual: tuple[SignalType, ...] = (*self._pictures, *self._originals)
+        if form is None and not lacks_decoder(kind):
+            account.skip_all(perceptual, Reason.OTHER_KIND)
+            return False
+        if content.size > self._plan.limits.picture_bytes:
+            account.skip_all(perceptual, Reason.OVER_LIMIT, f"{content.size} bytes")
+            return False
+        if content.original is not None:
+            for each in self._originals:
+                account.ask(each, partial(each.signals_of_original, content.original.read(), kind))
+        if form is None or form.opener is None:
+            account.skip_all(self._pictures, Reason.NO_DECODER, kind)
+        elif self._pictures and content.original is not None:
+            return self._look(Stills(content.original, form, self._plan, self._clock), account)
+        return False
+
+    def _look(self, stills: Stills, account: Account) -> bool:
+        """Hash every distinct still.  True if the picture is damaged."""
+        for frame, picture in stills:
+            for each in self._pictures:
+                account.ask(each, partial(each.signals, picture), frame)
+        if stills.fault is not None:
+            account.skip_all(self._pictures, stills.fault.reason, stills.fault.detail)
+        return stills.damaged
+
+
+def _attempt(hasher: SignalType, plan: Plan) -> str:
+    """Name what is attempted in a recipe; quick is another attempt than exact."""
+    quick = plan.quick and hasher.name in QUICK_BITS
+    return f"{hasher.name}/{hasher.version}" + f"/{QUICK}" * quick

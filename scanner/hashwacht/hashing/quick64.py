@@ -1,0 +1,126 @@
+"""phash64 and dhash64 of :mod:`imagehash` without its slow step, and how sure every bit is.
+
+Both begin with ``Image.resize(…, LANCZOS)`` of the grey picture, to 32x32 and to 9x8, which takes
+nearly all of their time.  It is linear and separable, so it is a product with two small matrices,
+and may be applied to a picture that was decoded at a lower resolution (:mod:`…fingerprint.grey`).
+Pillow rounds after the rows and after the columns; where that decides a bit of a picture with
+large even areas, it is repeated here.  What is left of the difference is told, not hidden: a bit
+is in doubt if its margin is smaller than differences that were seen.
+
+Source: Pillow, ``src/libImaging/Resample.c`` (coefficients, order and rounding of the passes);
+imagehash 4.3, ``phash`` and ``dhash``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from hashwacht.hashing.grey import Floats, Grey
+
+_LOBES = 3
+"""Half the width of Pillow's LANCZOS, in pixels of the result."""
+
+_SIDE = 32
+_BITS = 8
+"""imagehash's defaults: 8x8 of the frequencies of 32x32 samples, 8 differences in 8 rows."""
+
+_PHASH_NOISE = 20.0
+"""By how much a frequency may differ, seen on a thousand pictures; most are hundreds."""
+
+_DHASH_NOISE = 0.12
+"""By how much a sample may differ before it is rounded, in levels of 256."""
+
+_STRIP = 256
+"""Rows made floating-point at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quick:
+    """16 hexadecimal digits, and how many of the 64 bits are in doubt."""
+
+    value: str
+    doubts: int
+
+
+def quick64(grey: Grey) -> tuple[Quick, Quick]:
+    """Give phash64 and dhash64: the rows are resized for both at once, which costs the most."""
+    across = _across(grey.width, grey.step)
+    narrow = np.empty((grey.pixels.shape[0], across.shape[1]), np.float32)
+    for top in range(0, len(narrow), _STRIP):
+        strip = grey.pixels[top : top + _STRIP].astype(np.float32)
+        np.matmul(strip, across, out=narrow[top : top + _STRIP])
+    _clip(np.rint(narrow, out=narrow))
+    square = _clip(_lanczos(grey.height, _SIDE, grey.step) @ narrow[:, :_SIDE])
+    rows = _clip(_lanczos(grey.height, _BITS, grey.step) @ narrow[:, _SIDE:])
+    return _phash(np.rint(square)), _dhash(rows)
+
+
+def _phash(samples: Floats) -> Quick:
+    """``imagehash.phash``: frequencies of the columns and rows, compared with their median."""
+    cosine = _cosine()
+    frequencies = cosine @ samples.astype(np.float64) @ cosine.T
+    ordered = np.sort(frequencies, axis=None)
+    middle = len(ordered) // 2
+    above = frequencies - (ordered[middle - 1] + ordered[middle]) / 2
+    return Quick(_hex(above > 0), int(np.count_nonzero(np.abs(above) <= _PHASH_NOISE)))
+
+
+def _dhash(samples: Floats) -> Quick:
+    """``imagehash.dhash``: a bit for each sample that is brighter than the one left of it."""
+    least, most = np.rint(samples - _DHASH_NOISE), np.rint(samples + _DHASH_NOISE)
+    rises = least[:, 1:] > most[:, :-1]
+    falls = most[:, 1:] <= least[:, :-1]
+    rounded = np.rint(samples)
+    doubts = int(np.count_nonzero(~(rises | falls)))
+    return Quick(_hex(rounded[:, 1:] > rounded[:, :-1]), doubts)
+
+
+def _clip(samples: Floats) -> Floats:
+    """Keep to 0 to 255, in place."""
+    np.maximum(samples, 0, out=samples)
+    return np.minimum(samples, 255, out=samples)
+
+
+@lru_cache(maxsize=8)
+def _across(width: int, step: int) -> Floats:
+    """(width / step, 32 + 9): what both hashes make of a row.  Do not write."""
+    both = _lanczos(width, _SIDE, step), _lanczos(width, _BITS + 1, step)
+    return np.ascontiguousarray(np.concatenate(both).T)
+
+
+@lru_cache(maxsize=16)
+def _lanczos(length: int, wanted: int, step: int) -> Floats:
+    """(wanted, length / step): Pillow's coefficients of one axis.  Do not write.
+
+    The kernel is taken at the middle of the pixels that a sample stands for: it is so much wider
+    than they are that the sum over each of them would be the same.
+    """
+    scale = length / wanted
+    stretch = max(scale, 1.0)
+    starts = np.arange(0, length, step)
+    covered = np.minimum(step, length - starts)
+    centres = (np.arange(wanted)[:, None] + 0.5) * scale
+    away = (starts + covered / 2 - centres) / stretch
+    inside = np.abs(away) < _LOBES
+    weights = np.zeros_like(away)
+    weights[inside] = np.sinc(away[inside]) * np.sinc(away[inside] / _LOBES)
+    weights *= covered
+    weights /= weights.sum(axis=1, keepdims=True)
+    made: Floats = weights.astype(np.float32)
+    return made
+
+
+@lru_cache(maxsize=1)
+def _cosine() -> npt.NDArray[np.float64]:
+    """Give the first rows of scipy's unnormalised cosine transform (type II)."""
+    frequency, at = np.arange(_BITS)[:, None], np.arange(_SIDE)[None, :]
+    made: npt.NDArray[np.float64] = 2 * np.cos(np.pi * frequency * (2 * at + 1) / (2 * _SIDE))
+    return made
+
+
+def _hex(bits: npt.NDArray[np.bool_]) -> str:
+    return np.packbits(bits).tobytes().hex()

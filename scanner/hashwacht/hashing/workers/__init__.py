@@ -1,0 +1,1 @@
+"""Sandboxed worker processes that decode files, and the pool that runs them."""

@@ -1,0 +1,78 @@
+"""What the answers of workers, or their deaths, mean for a content."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections.abc import Collection, Mapping
+
+from hashwacht.hashing.plan import Plan
+from hashwacht.hashing.workers.protocol import Attempt, Codec, Failed, Nonsense, Reply, Unreadable
+from hashwacht.hashing.workers.worker_client import Died, Late
+from hashwacht.core.ports import SignalType
+from hashwacht.core.signals import BUILT_IN, TextSignalType, signal_types
+from hashwacht.core.types import Fingerprint, Reason
+
+
+def wanted_types(plan: Plan) -> dict[str, SignalType]:
+    """Find what judges the form of the values that workers send."""
+    commands = {name for name, _ in plan.commands if name not in BUILT_IN}
+    found = signal_types(name for name in plan.types if name not in commands)
+    return {n: TextSignalType(n) if n in commands else found[n] for n in plan.types}
+
+
+def failed(reply: Reply) -> Failed:
+    """Take what came in place of a look at a picture for a failure."""
+    match reply:
+        case Failed():
+            return reply
+        case Unreadable(errno=number):
+            return Failed(Reason.HASHER_FAILED, os.strerror(number))
+    return Failed(Reason.HASHER_FAILED)
+
+
+def read(reply: Reply) -> Fingerprint:
+    """Give the fingerprint.  Raises OSError if there is none."""
+    match reply:
+        case Fingerprint():
+            return reply
+        case Unreadable(errno=number):
+            raise OSError(number, os.strerror(number))
+        case Failed(reason=Reason.TIMED_OUT):
+            raise OSError(errno.ETIMEDOUT, "the file system does not deliver")
+        case Failed(detail=detail):
+            raise OSError(errno.EIO, f"not even the digests could be computed: {detail}")
+    raise OSError(errno.EIO, "not even the digests could be computed")
+
+
+def blame(error: Died | Late | Nonsense, status: int | None) -> Failed:
+    """Say what a content did to its worker."""
+    if isinstance(error, Late):
+        return Failed(Reason.TIMED_OUT, "no progress within its time")
+    if isinstance(error, Nonsense):
+        return Failed(Reason.WORKER_DIED, f"nonsense from its worker: {error}")
+    if status is not None and os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        if number == signal.SIGPROF:
+            return Failed(Reason.TIMED_OUT, "its processor time is used up")
+        return Failed(Reason.WORKER_DIED, error.detail or f"signal {number}")
+    return Failed(Reason.WORKER_DIED, error.detail or "its worker ended")
+
+
+def codecs(
+    plan: Plan,
+    types: Mapping[str, SignalType],
+    recipe: tuple[str, ...],
+    digests: Collection[str],
+) -> Mapping[Attempt, Codec]:
+    """Give what decodes the answers to each kind of attempt."""
+    programs = {name for name, _ in plan.commands}
+    others = {name: each for name, each in types.items() if name not in digests}
+    by_programs = {name: each for name, each in others.items() if name in programs}
+    by_eye = {name: each for name, each in others.items() if name not in programs}
+    return {
+        Attempt.DIGESTS: Codec({name: types[name] for name in digests}, recipe, others),
+        Attempt.COMMANDS: Codec(by_programs, None),
+        Attempt.PICTURE: Codec(by_eye, None),
+    }

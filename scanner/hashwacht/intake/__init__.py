@@ -1,1 +1,0 @@
-"""Getting contents in: walking trees under attack, and the rules that choose files."""

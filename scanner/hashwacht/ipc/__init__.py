@@ -1,0 +1,1 @@
+"""Messages between our own processes: framing, encoding and Unix sockets."""

@@ -1,1 +1,0 @@
-"""Asking what is known: local hash lists and matching services, one file each."""

@@ -1,0 +1,1 @@
+"""Matchers: local hash lists and matching services, queried with hashes only."""

@@ -1,0 +1,1 @@
+"""Local hash lists: import, index and search."""

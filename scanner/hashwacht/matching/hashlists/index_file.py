@@ -1,0 +1,204 @@
+"""The file that holds the sorted values of one signal type, mapped by every process.
+
+::
+
+    header    64 bytes
+    records   count x width bytes, sorted, each in big-endian (the order of its hex digits)
+    fan-out   2**fan_bits + 1 numbers: where the records with each prefix begin
+    bands     for perceptual types: per band 2**bits + 1 numbers, then count row numbers
+
+All numbers are little-endian and 32 bits wide; sections begin at multiples of 64.  Files are
+written once, under a name of their own, and never changed: a mapping stays valid when the list
+is replaced or removed.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashwacht.core.errors import ListError
+
+Numbers = NDArray[np.uint32]
+Records = NDArray[np.uint8]
+
+MAX_COUNT = 2**32 - 1
+_ALIGN = 64
+_HEADER = struct.Struct("<8sIIQIIII")
+_MAGIC = b"HWINDEX1"
+_NUMBER = np.dtype("<u4")
+NUMBER_BYTES = 4
+_PER_BUCKET = 3
+"""log2 of the records behind one number of the fan-out: 8, so it costs half a byte an entry."""
+_MAX_FAN_BITS = 24
+
+
+class Bands(NamedTuple):
+    """So many bands, each with a key of so many bits."""
+
+    number: int
+    bits: int
+
+    @property
+    def all_bits(self) -> int:
+        """Bits of all their keys."""
+        return self.number * self.bits
+
+
+NO_BANDS = Bands(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How large the sections of an index file are: *width* in bytes, two kinds of bands or none."""
+
+    width: int
+    count: int
+    fan_bits: int
+    wide: Bands = NO_BANDS
+    narrow: Bands = NO_BANDS
+
+    @property
+    def keys(self) -> tuple[int, ...]:
+        """Bits of the key of every band, the wide ones first."""
+        return (self.wide.bits,) * self.wide.number + (self.narrow.bits,) * self.narrow.number
+
+    @property
+    def records_at(self) -> int:
+        """Where the records begin."""
+        return _ALIGN
+
+    @property
+    def fan_out_at(self) -> int:
+        """Where the fan-out table begins."""
+        return _aligned(self.records_at + self.count * self.width)
+
+    def band_at(self, band: int) -> int:
+        """Where the numbers of a band begin."""
+        first = _aligned(self.fan_out_at + _NUMBER.itemsize * (2**self.fan_bits + 1))
+        wide = min(band, self.wide.number)
+        return first + wide * self._size(self.wide) + (band - wide) * self._size(self.narrow)
+
+    def _size(self, kind: Bands) -> int:
+        """Bytes that a band of this kind takes."""
+        return _aligned(_NUMBER.itemsize * (2**kind.bits + 1 + self.count))
+
+    @property
+    def size(self) -> int:
+        """Length of the file in bytes."""
+        return self.band_at(self.wide.number + self.narrow.number)
+
+    def header(self) -> bytes:
+        """Write it down, as the first bytes of the file."""
+        numbers = (self.width, self.fan_bits, self.count, *self.wide, *self.narrow)
+        return _HEADER.pack(_MAGIC, *numbers).ljust(_ALIGN, b"\0")
+
+    @classmethod
+    def read(cls, header: bytes) -> Shape:
+        """Read it back.  Raises ListError."""
+        if len(header) < _ALIGN or not header.startswith(_MAGIC):
+            raise ListError("not an index file of this version")
+        _, width, fan_bits, count, *bands = _HEADER.unpack_from(header)
+        wide, narrow = Bands(*bands[:2]), Bands(*bands[2:])
+        sane = 0 < count <= MAX_COUNT and width and wide.all_bits + narrow.all_bits <= width * 8
+        if not sane or max(fan_bits, wide.bits, narrow.bits) > _ALIGN // 2:
+            raise ListError("the header of the index file makes no sense")
+        return cls(width, count, fan_bits, wide, narrow)
+
+
+class IndexFile:
+    """An index file, mapped read-only."""
+
+    def __init__(self, path: Path, width: int) -> None:
+        """Map the file.  Raises ListError if it is no whole index of this width, OSError."""
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            size = os.fstat(fd).st_size
+            self.shape = Shape.read(os.pread(fd, _ALIGN, 0))
+            if (size, width) != (self.shape.size, self.shape.width):
+                raise ListError("the index file has another size than its header says")
+            self.bytes = mmap.mmap(fd, size, access=mmap.ACCESS_READ)
+        finally:
+            os.close(fd)
+        self.fan_out = self._numbers(self.shape.fan_out_at, 2**self.shape.fan_bits + 1)
+        covered = self.fan_out[0] == 0 and self.fan_out[-1] == self.shape.count
+        if not covered or (self.fan_out[1:] < self.fan_out[:-1]).any():
+            raise ListError("the fan-out table of the index file does not cover its records")
+
+    @property
+    def records(self) -> Records:
+        """All values, sorted; shape (count, width)."""
+        return np.frombuffer(
+            self.bytes, np.uint8, self.shape.count * self.shape.width, self.shape.records_at
+        ).reshape(self.shape.count, self.shape.width)
+
+    @property
+    def numbers(self) -> Numbers:
+        """The whole file as numbers: for the bands, whose places the shape tells."""
+        return self._numbers(0, self.shape.size // NUMBER_BYTES)
+
+    def _numbers(self, at: int, count: int) -> Numbers:
+        return np.frombuffer(self.bytes, _NUMBER, count, at)
+
+
+def write_records(file: BinaryIO, blocks: Iterable[Records], width: int, at_most: int) -> Shape:
+    """Write header, sorted records and fan-out to an empty file; *at_most* records come."""
+    fan_bits = min(_MAX_FAN_BITS, width * 8, max(0, at_most.bit_length() - _PER_BUCKET))
+    sizes = np.zeros(2**fan_bits + 1, np.int64)
+    count = 0
+    file.seek(_ALIGN)
+    for block in blocks:
+        file.write(np.ascontiguousarray(block).data)
+        prefixes, found = np.unique(_prefixes(block, fan_bits), return_counts=True)
+        sizes[prefixes + 1] += found
+        count += len(block)
+    if count > MAX_COUNT:
+        raise ListError(f"more than {MAX_COUNT} entries of one type", advice="Split the list.")
+    shape = Shape(width, count, fan_bits)
+    file.seek(shape.fan_out_at)
+    file.write(np.cumsum(sizes).astype(_NUMBER).data)
+    _finish(file, shape)
+    return shape
+
+
+def write_bands(file: BinaryIO, shape: Shape, bands: Iterable[tuple[Numbers, Numbers]]) -> None:
+    """Append the bands of *shape* (starts, rows) to a file that :func:`write_records` has written.
+
+    The header comes last.
+    """
+    for number, (starts, rows) in enumerate(bands):
+        file.seek(shape.band_at(number))
+        file.write(starts.astype(_NUMBER).data)
+        file.write(rows.astype(_NUMBER).data)
+    _finish(file, shape)
+
+
+def prefix(value: bytes, bits: int) -> int:
+    """Give the first bits of a value as a number (at most 32)."""
+    return int.from_bytes(value[:4].ljust(4, b"\0"), "big") >> (32 - bits)
+
+
+def _prefixes(records: Records, bits: int) -> NDArray[np.int64]:
+    """:func:`prefix` for many."""
+    first = np.zeros((len(records), 4), np.uint8)
+    first[:, : records.shape[1]] = records[:, :4]
+    return first.view(">u4").reshape(-1).astype(np.int64) >> (32 - bits)
+
+
+def _finish(file: BinaryIO, shape: Shape) -> None:
+    """Write the header and bring the file to its exact length."""
+    file.seek(0)
+    file.write(shape.header())
+    file.truncate(shape.size)
+
+
+def _aligned(offset: int) -> int:
+    return -(-offset // _ALIGN) * _ALIGN

@@ -1,0 +1,220 @@
+"""Finding all values within a Hamming distance, exactly.
+
+Pigeonhole (Norouzi, Punjani, Fleet, "Fast exact search in Hamming space with multi-index
+hashing", 2014; with uneven thresholds: Qin et al., "GPH", 2018).  The bits are dealt out to B
+bands like cards.  Give every band an allowance a, so that the allowances sum to radius + 1: if
+two values differed in at least a bits in every band, they would differ in at least radius + 1
+bits.  So values within the radius differ in less than a bits in some band, and it is enough
+to look, per band, under all keys with up to a - 1 bits flipped.  A band of which only some
+bits make the key is flipped no less.  Every candidate's distance is then counted.
+
+:mod:`hashwacht.matching.hashlists.band_layout` deals out bits and allowances.  Where that would look at more
+rows than a scan is worth (a wide radius, correlated values), everything is scanned: slower,
+never less.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashwacht.matching.hashlists.band_layout import allowances, layout, places
+from hashwacht.matching.hashlists.index_file import (
+    MAX_COUNT,
+    NUMBER_BYTES,
+    IndexFile,
+    Numbers,
+    Records,
+    Shape,
+    write_bands,
+)
+
+SCAN_BELOW = 16384
+"""A list shorter than this gets no bands: a scan of it is as fast."""
+
+_BLOCK = 1 << 16
+"""Rows whose distance is counted at once."""
+_SCAN_FACTOR = 8
+"""A row found through a band costs about as much as scanning this many."""
+_BUILT_FOR = {256: 31, 64: 8}
+"""Radius for which the bands are laid out, by bits; an eighth of the bits for others."""
+
+Hits = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Rows and their distances, nearest first."""
+
+_NOTHING = np.empty(0, np.int64)
+
+
+class RadiusIndex:
+    """The rows of an index file within a distance of a value.  Thread-safe."""
+
+    def __init__(self, file: IndexFile) -> None:
+        self._shape = file.shape
+        self._numbers = file.numbers
+        self._word = np.uint64 if file.shape.width % 8 == 0 else np.uint8
+        self._whole = file.records.view(f"V{file.shape.width}").reshape(-1)
+
+    def rows(self, value: bytes, radius: int) -> Hits:
+        """Give every row at most *radius* bits from *value* (of the width of the file)."""
+        wanted = np.frombuffer(value, self._word)
+        candidates = self.candidates(value, radius)
+        hits = []
+        for start in range(0, self._shape.count if candidates is None else len(candidates), _BLOCK):
+            stop = start + _BLOCK
+            if candidates is None:
+                near, distances = _near(self._whole[start:stop], wanted, radius)
+                near += start
+            else:
+                block = candidates[start:stop]
+                near, distances = _near(self._whole.take(block), wanted, radius)
+                near = block.take(near).astype(np.int64)
+            if len(near):
+                hits.append(distances << 32 | near)
+        if not hits:
+            return _NOTHING, _NOTHING
+        nearest_first = np.unique(np.concatenate(hits))
+        return nearest_first & MAX_COUNT, nearest_first >> 32
+
+    def candidates(self, value: bytes, radius: int) -> Numbers | None:
+        """Give the rows worth a look, some more than once; None if that is all of them."""
+        shape = self._shape
+        if (look := _look(shape, radius)) is None:
+            return None
+        at = np.repeat(value_keys(value, shape), look.keys)
+        at ^= look.flips
+        at += look.starts_at
+        begins = self._numbers.take(at)
+        at += 1
+        sizes = self._numbers.take(at) - begins
+        ends = np.cumsum(sizes, dtype=np.int64)
+        if ends[-1] > shape.count // _SCAN_FACTOR:
+            return None
+        begins_at = look.rows_at + begins  # one range of places for each key, most of them empty
+        begins_at += sizes
+        begins_at -= ends
+        at = np.repeat(begins_at, sizes)
+        at += np.arange(len(at))
+        return self._numbers.take(at)
+
+
+def _near(
+    whole: NDArray[np.void], wanted: NDArray[Any], radius: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give the places of the values within *radius* of *wanted*, and their distances.
+
+    The first two words are looked at first: of a stranger they alone are mostly too far away.
+    """
+    words = whole.view(wanted.dtype).reshape(-1, len(wanted))
+    counts = np.bitwise_count(words[:, 0] ^ wanted[0])
+    if len(wanted) > 1:
+        counts += np.bitwise_count(words[:, 1] ^ wanted[1])  # at most 128 together
+    maybe = (counts <= radius).nonzero()[0]
+    if len(wanted) == 1 or not len(maybe):
+        return maybe, counts.take(maybe).astype(np.int64)
+    distances = np.bitwise_count(words.take(maybe, axis=0) ^ wanted).sum(axis=1, dtype=np.int64)
+    near = (distances <= radius).nonzero()[0]
+    return maybe.take(near), distances.take(near)
+
+
+class _Look(NamedTuple):
+    """Where to look for any value: how many keys in each band, and about each of them in turn.
+
+    That is the flipped bits, and where its band's starts and rows are, counted in numbers.
+    """
+
+    keys: NDArray[np.int64]
+    flips: NDArray[np.int64]
+    starts_at: NDArray[np.int64]
+    rows_at: NDArray[np.int64]
+
+
+@lru_cache(maxsize=64)
+def _look(shape: Shape, radius: int) -> _Look | None:
+    """Lay out the keys of all bands side by side, so that one value takes a few array steps."""
+    dealt = allowances(shape, radius) if shape.keys else None
+    if dealt is None:
+        return None
+    flips = [
+        _flips(bits, allowance - 1) if allowance else _NOTHING
+        for bits, allowance in zip(shape.keys, dealt, strict=True)
+    ]
+    keys = np.array([len(each) for each in flips])
+    starts = np.array([shape.band_at(band) for band in range(len(keys))]) // NUMBER_BYTES
+    rows = starts + [2**bits + 1 for bits in shape.keys]
+    return _Look(keys, np.concatenate(flips), np.repeat(starts, keys), np.repeat(rows, keys))
+
+
+def build_bands(file: BinaryIO, shape: Shape, scan_below: int = SCAN_BELOW) -> Shape:
+    """Append bands to a written index file, unless it is so short that a scan is as fast.
+
+    Needs 12 bytes of memory an entry, for one band at a time.
+    """
+    if shape.count < scan_below:
+        return shape
+    bits = shape.width * 8
+    wide, narrow = layout(shape.width, shape.count, _BUILT_FOR.get(bits, bits // 8))
+    laid_out = replace(shape, wide=wide, narrow=narrow)
+    file.flush()
+    records = np.memmap(
+        file,
+        np.uint8,
+        "r",
+        shape.records_at,
+        (shape.count, shape.width),  # the records alone
+    )
+    write_bands(file, laid_out, _sorted_bands(records, laid_out))
+    return laid_out
+
+
+def band_keys(records: Records, shape: Shape, band: int) -> Numbers:
+    """Give every record's key in a band."""
+    keys = np.zeros(len(records), np.uint32)
+    for place in places(shape.keys)[band]:
+        byte, bit = divmod(place, 8)
+        keys <<= 1
+        keys |= (records[:, byte] >> (7 - bit)) & 1
+    return keys
+
+
+def value_keys(value: bytes, shape: Shape) -> NDArray[np.int64]:
+    """Give one value's keys in all bands."""
+    bits = np.unpackbits(np.frombuffer(value, np.uint8)).astype(np.float64)
+    return (bits @ _weights(shape)).astype(np.int64)
+
+
+@lru_cache(maxsize=64)
+def _weights(shape: Shape) -> NDArray[np.float64]:
+    """(bits of a value, bands): what each bit counts in each key; their sums are exact."""
+    weights = np.zeros((shape.width * 8, len(shape.keys)))
+    for band, chosen in enumerate(places(shape.keys)):
+        weights[chosen, band] = 2.0 ** np.arange(len(chosen))[::-1]
+    return weights
+
+
+def _sorted_bands(records: Records, shape: Shape) -> Iterator[tuple[Numbers, Numbers]]:
+    """Sort the row numbers by key, band after band."""
+    for band, bits in enumerate(shape.keys):
+        pairs = np.empty(shape.count, np.uint64)
+        sizes = np.zeros(2**bits + 1, np.int64)
+        for start in range(0, shape.count, _BLOCK):
+            keys = band_keys(records[start : start + _BLOCK], shape, band)
+            rows = np.arange(start, start + len(keys), dtype=np.uint64)
+            pairs[start : start + len(keys)] = (keys.astype(np.uint64) << np.uint64(32)) | rows
+            found, counts = np.unique(keys, return_counts=True)
+            sizes[found.astype(np.int64) + 1] += counts
+        pairs.sort()
+        yield np.cumsum(sizes).astype(np.uint32), pairs.astype(np.uint32)
+
+
+@lru_cache(maxsize=128)
+def _flips(bits: int, most: int) -> NDArray[np.int64]:
+    """Give all numbers of this many bits of which at most *most* are set, for caches sorted."""
+    chosen = (itertools.combinations(range(bits), ones) for ones in range(most + 1))
+    masks = (sum(1 << bit for bit in each) for each in itertools.chain.from_iterable(chosen))
+    return np.sort(np.fromiter(masks, np.int64))

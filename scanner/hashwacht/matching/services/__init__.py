@@ -1,0 +1,1 @@
+"""Clients of remote matching services, one file per protocol."""

@@ -1,0 +1,1 @@
+"""Each mechanism of the operating system, wrapped once."""

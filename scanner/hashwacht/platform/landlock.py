@@ -1,0 +1,103 @@
+"""Landlock (landlock(7)): from here on, files can be opened only where it was said before.
+
+A lock made of other code in the kernel than :mod:`hashwacht.platform.seccomp`.  By ctypes, as PyPI has
+only a development release of a wrapper, and four calls are all it takes.  It holds for the calling
+thread and whatever that starts: call it before there is another thread.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from hashwacht.platform.unsupported import Unsupported
+
+_CREATE, _ADD_RULE, _RESTRICT = 444, 445, 446
+"""landlock_create_ruleset, _add_rule, _restrict_self: the same number on every architecture."""
+_ASK_FOR_VERSION = 1
+_PATH_BENEATH = 1
+
+_RIGHTS = ((1, 13), (2, 14), (3, 15), (5, 16))
+"""(version of the interface, number of file system rights it knows)."""
+_READ_FILE, _READ_DIRECTORY = 1 << 2, 1 << 3
+_NETWORK_SINCE, _BIND, _CONNECT = 4, 0b01, 0b10
+"""Binding and connecting TCP."""
+_SCOPES_SINCE, _ABSTRACT_SOCKETS, _SIGNALS = 6, 0b01, 0b10
+"""Abstract UNIX sockets and signals stay inside."""
+
+
+class _Ruleset(ctypes.Structure):
+    """Struct landlock_ruleset_attr."""
+
+    _fields_ = (
+        ("files", ctypes.c_uint64),
+        ("network", ctypes.c_uint64),
+        ("scopes", ctypes.c_uint64),
+    )
+
+
+class _Beneath(ctypes.Structure):
+    """Struct landlock_path_beneath_attr."""
+
+    _pack_ = 1
+    _fields_ = (("rights", ctypes.c_uint64), ("directory", ctypes.c_int32))
+
+
+def restrict() -> None:
+    """Give up every right that this kernel's Landlock knows, for good, with no exception.
+
+    This process must have given up new privileges.  Raises Unsupported.
+    """
+    _restrict((), network=_BIND | _CONNECT, scopes=_ABSTRACT_SOCKETS | _SIGNALS)
+
+
+def restrict_to(readable: Iterable[Path]) -> None:
+    """Give up every file but those at and below *readable*, which can still be read.
+
+    Paths that do not exist are passed over.  Nothing can be written, no TCP port listened on, no
+    process outside signalled; connections can be made.  This process must have given up new
+    privileges.  Raises Unsupported.
+    """
+    _restrict(readable, network=_BIND, scopes=_SIGNALS)
+
+
+def _restrict(readable: Iterable[Path], *, network: int, scopes: int) -> None:
+    version = _call(_CREATE, None, 0, _ASK_FOR_VERSION)
+    rights = max(bits for since, bits in _RIGHTS if version >= since)
+    ruleset = _Ruleset((1 << rights) - 1)
+    size = 8
+    if version >= _NETWORK_SINCE:
+        ruleset.network, size = network, 16
+    if version >= _SCOPES_SINCE:
+        ruleset.scopes, size = scopes, 24
+    descriptor = _call(_CREATE, ctypes.byref(ruleset), size, 0)
+    try:
+        for path in readable:
+            with suppress(OSError):
+                _allow(descriptor, path)
+        _call(_RESTRICT, descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _allow(ruleset: int, path: Path) -> None:
+    """Let what is at and below *path* be read.  Raises OSError if it is not there."""
+    found = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        rights = _READ_FILE | (_READ_DIRECTORY if path.is_dir() else 0)
+        _call(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.byref(_Beneath(rights, found)), 0)
+    finally:
+        os.close(found)
+
+
+def _call(number: int, *arguments: object) -> int:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall.restype = ctypes.c_long
+    given = (ctypes.c_long(each) if isinstance(each, int) else each for each in arguments)
+    result: int = libc.syscall(ctypes.c_long(number), *given)
+    if result < 0:
+        raise Unsupported(f"the kernel says: {os.strerror(ctypes.get_errno())}")
+    return result

@@ -1,0 +1,1 @@
+"""Sealing files into the vault, holding them in place, and restoring them."""

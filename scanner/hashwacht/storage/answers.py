@@ -1,0 +1,163 @@
+"""Answers: what each matcher said of each content, and when."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.sqlite.encoding import MATCH, NO_MATCH, OUTCOMES, UNDETERMINED, stored_text, text_of
+from hashwacht.storage.staleness import Stale, Wanted
+from hashwacht.core.types import Answer, Match, Outcome, Reason
+
+_SUPERSEDED = "before further signals"
+"""The revision of a match that was given before the content had all its present signals."""
+
+
+class Answers:
+    """One answer per content and matcher, the latest that holds."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, rows: Iterable[tuple[int, Answer]]) -> None:
+        """Record answers about contents in place of the same matcher's former ones.
+
+        The rule is that of :func:`hashwacht.core.verdict.standing`: an answer that is UNDETERMINED
+        does not replace a MATCH.  The time of the first MATCH is kept for ever.
+        """
+        with self._database.transaction() as writer:
+            for content, answer in rows:
+                self._put(writer, content, answer)
+
+    def _put(self, writer: sqlite3.Connection, content: int, answer: Answer) -> None:
+        words = self._database.words
+        matcher = words.number(writer, answer.matcher)
+        matched_at = answer.asked_at if answer.outcome is Outcome.MATCH else None
+        changed = writer.execute(
+            "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (content, matcher) DO UPDATE SET outcome = excluded.outcome,"
+            " asked_at = excluded.asked_at, revision = excluded.revision,"
+            " reason = excluded.reason, detail = excluded.detail,"
+            " first_match_at = coalesce(first_match_at, excluded.first_match_at)"
+            " WHERE NOT (outcome = ? AND excluded.outcome = ?)",
+            (
+                content,
+                matcher,
+                OUTCOMES.index(answer.outcome),
+                answer.asked_at,
+                words.number(writer, answer.revision),
+                None if answer.reason is None else words.number(writer, answer.reason),
+                stored_text(answer.detail) if answer.detail else None,
+                matched_at,
+                MATCH,
+                UNDETERMINED,
+            ),
+        ).rowcount
+        if changed:
+            writer.execute(
+                "DELETE FROM matches WHERE content = ? AND matcher = ?", (content, matcher)
+            )
+            writer.executemany(
+                "INSERT INTO matches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (content, matcher, number, *self._match_row(writer, match))
+                    for number, match in enumerate(answer.matches)
+                ],
+            )
+
+    def _match_row(self, writer: sqlite3.Connection, match: Match) -> tuple[Any, ...]:
+        words = self._database.words
+        return (
+            self._database.packer.signals(writer, (match.signal,), key=""),
+            match.distance,
+            words.number(writer, match.category),
+            words.number(writer, match.list),
+            stored_text(match.id),
+            match.known_good,
+        )
+
+    def stale(
+        self, wanted: Mapping[str, Wanted], after: int, limit: int, epoch: int | None = None
+    ) -> list[int]:
+        """Return up to *limit* contents above number *after* that must be asked, ascending.
+
+        Those that lack a good enough answer of at least one matcher in *wanted*.  Contents
+        decided NO_MATCH in *epoch*, the one that *wanted* describes, are passed over quickly.
+        """
+        return Stale(wanted, epoch).numbers(self._database, after, limit)
+
+    def count_stale(
+        self, wanted: Mapping[str, Wanted], after: int = 0, epoch: int | None = None
+    ) -> int:
+        """Return how many contents stale() would yield in all.  Reads the whole table."""
+        return Stale(wanted, epoch).count(self._database, after)
+
+
+def read_answers(
+    database: Database, connection: sqlite3.Connection, content: int
+) -> tuple[Answer, ...]:
+    """Return all answers about a content, by name of the matcher."""
+    words = database.words
+    rows = connection.execute(
+        "SELECT matcher, outcome, asked_at, revision, reason, detail FROM answers"
+        " WHERE content = ?",
+        (content,),
+    ).fetchall()
+    answers = []
+    for matcher, outcome, asked_at, revision, reason, detail in rows:
+        name = words.text(connection, matcher)
+        answers.append(
+            Answer(
+                name,
+                OUTCOMES[outcome],
+                asked_at,
+                words.text(connection, revision),
+                _read_matches(database, connection, content, matcher) if outcome == MATCH else (),
+                None if reason is None else Reason(words.text(connection, reason)),
+                "" if detail is None else text_of(detail),
+            )
+        )
+    return tuple(sorted(answers, key=lambda answer: answer.matcher))
+
+
+def _read_matches(
+    database: Database, connection: sqlite3.Connection, content: int, matcher: int
+) -> tuple[Match, ...]:
+    words = database.words
+    rows = connection.execute(
+        "SELECT signal, distance, category, list, entry, known_good FROM matches"
+        " WHERE content = ? AND matcher = ? ORDER BY number",
+        (content, matcher),
+    ).fetchall()
+    return tuple(
+        Match(
+            words.text(connection, matcher),
+            database.packer.read_signals(connection, blob, "")[0],
+            distance,
+            words.text(connection, category),
+            words.text(connection, named),
+            text_of(entry),
+            bool(known_good),
+        )
+        for blob, distance, category, named, entry, known_good in rows
+    )
+
+
+def unanswer(database: Database, writer: sqlite3.Connection, content: int) -> None:
+    """Make all answers about a content too weak, because it has signals they do not cover.
+
+    A NO_MATCH becomes UNDETERMINED; a match stays one, but with a revision that no matcher has.
+    """
+    words = database.words
+    unanswered = words.number(writer, Reason.UNANSWERED)
+    why = "not yet asked about signals that were computed since"
+    writer.execute(
+        "UPDATE answers SET outcome = ?, reason = ?, detail = ? WHERE content = ? AND outcome = ?",
+        (UNDETERMINED, unanswered, why, content, NO_MATCH),
+    )
+    writer.execute(
+        "UPDATE answers SET revision = ? WHERE content = ? AND outcome = ?",
+        (words.number(writer, _SUPERSEDED), content, MATCH),
+    )

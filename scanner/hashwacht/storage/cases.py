@@ -1,0 +1,158 @@
+"""Cases: one for each content that matched, and what people wrote about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.sqlite.encoding import stored_text, text_of
+from hashwacht.storage.evidence import Evidence
+
+
+class CaseState(StrEnum):
+    """How a case stands."""
+
+    OPEN = "open"
+    """Somebody has to decide."""
+    RELEASED = "released"
+    """Somebody decided that this content is left alone, wherever it is."""
+    CLOSED = "closed"
+    """Somebody has dealt with it; found again, it is open again."""
+    SUPPRESSED = "suppressed"
+    """A known-good list set the match aside: recorded, nothing is to be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A case; *id* is 0 until it is added.
+
+    *key* is the SHA-256 of the content; times are Unix seconds.
+    """
+
+    id: int
+    key: str
+    size: int
+    kind: str
+    state: CaseState
+    opened: float
+    updated: float
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What somebody wrote, and when (Unix seconds)."""
+
+    at: float
+    who: str
+    text: str
+
+
+_COLUMNS = "id, key, size, kind, state, opened, updated, evidence"
+
+
+class Cases:
+    """All cases."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, key: str) -> Case | None:
+        """Give the case of a content."""
+        return next(self._read("key = ?", bytes.fromhex(key)), None)
+
+    def get(self, number: int) -> Case | None:
+        """Give one by its number."""
+        return next(self._read("id = ?", number), None)
+
+    def latest(
+        self,
+        limit: int,
+        *,
+        state: CaseState | None = None,
+        root: str = "",
+        since: float = 0.0,
+        sealed_before: float | None = None,
+    ) -> list[Case]:
+        """Give cases, the newest first, that are as all of what is given says.
+
+        *root*: found there; *since*: changed since then; *sealed_before*: with a sealed file
+        that was acted upon before that moment.
+        """
+        which: list[str] = ["updated >= ?"]
+        values: list[object] = [since]
+        if state is not None:
+            which.append("state = ?")
+            values.append(state)
+        if root:
+            which.append("EXISTS (SELECT 1 FROM places WHERE places.key = cases.key AND root = ?)")
+            values.append(root)
+        if sealed_before is not None:
+            which.append(
+                "key IN (SELECT key FROM places WHERE state = 'quarantined' AND acted < ?)"
+            )
+            values.append(sealed_before)
+        return [*self._read(f"{' AND '.join(which)} ORDER BY id DESC LIMIT ?", *values, limit)]
+
+    def counts(self) -> dict[CaseState, int]:
+        """Say how many there are in each state."""
+        with self._database.reading() as connection:
+            rows = connection.execute("SELECT state, count(*) FROM cases GROUP BY state")
+            return {CaseState(state): number for state, number in rows.fetchall()}
+
+    def put(self, case: Case) -> Case:
+        """Keep a case as it is now: state, evidence, time; add it if it has no number yet."""
+        evidence = case.evidence.dumps()
+        with self._database.transaction() as writer:
+            if case.id:
+                writer.execute(
+                    "UPDATE cases SET state = ?, updated = ?, evidence = ? WHERE id = ?",
+                    (case.state, case.updated, evidence, case.id),
+                )
+                return case
+            row = (case.size, case.kind, case.state, case.opened, case.updated, evidence)
+            number = writer.execute(
+                "INSERT INTO cases (key, size, kind, state, opened, updated, evidence)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (bytes.fromhex(case.key), *row),
+            ).lastrowid
+        assert number is not None
+        return replace(case, id=number)
+
+    def note(self, case: int, now: float, who: str, text: str) -> None:
+        """Add what somebody wrote."""
+        with self._database.transaction() as writer:
+            writer.execute(
+                'INSERT INTO notes ("case", at, who, text) VALUES (?, ?, ?, ?)',
+                (case, now, stored_text(who), stored_text(text)),
+            )
+            writer.execute("UPDATE cases SET updated = ? WHERE id = ?", (now, case))
+
+    def notes(self, case: int, limit: int) -> list[Note]:
+        """Give what was written about a case, the newest *limit*, the oldest of them first."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                'SELECT at, who, text FROM notes WHERE "case" = ? ORDER BY id DESC LIMIT ?',
+                (case, limit),
+            ).fetchall()
+        return [Note(at, text_of(who), text_of(text)) for at, who, text in reversed(rows)]
+
+    def _read(self, which: str, *values: object) -> Iterator[Case]:
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                f"SELECT {_COLUMNS} FROM cases WHERE {which}",  # noqa: S608  # our own constants
+                values,
+            ).fetchall()
+        for number, key, size, kind, state, opened, updated, evidence in rows:
+            yield Case(
+                number,
+                key.hex(),
+                size,
+                kind,
+                CaseState(state),
+                opened,
+                updated,
+                Evidence.loads(evidence),
+            )

@@ -1,0 +1,58 @@
+"""Contents that ended the workers that decoded them, so that they are not tried for ever."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from hashwacht.core.ports import CHANCES
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.core.types import Reason
+
+
+class Culprits:
+    """A :class:`hashwacht.core.ports.Culprits` that survives restarts."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+        """*clock* gives Unix time in seconds."""
+        self._database = database
+        self._clock = clock
+        self._decoder = ""
+
+    def use(self, decoder: str) -> None:
+        """Say which decoder is at work from now on; what others did to others is no matter."""
+        self._decoder = decoder
+
+    def barred(self, key: str) -> Reason | None:
+        """Say what the content did, if it did it too often to this decoder."""
+        return self._found("c.key = ?", bytes.fromhex(key))
+
+    def given_up(self, content: int) -> bool:
+        """Tell the same of a content in the state, by its number."""
+        where = "c.key = (SELECT key FROM fingerprints WHERE content = ?)"
+        return self._found(where, content) is not None
+
+    def _found(self, where: str, value: bytes | int) -> Reason | None:
+        with self._database.reading() as connection:
+            row = connection.execute(
+                "SELECT r.text FROM culprits AS c JOIN words AS d ON d.id = c.decoder"  # noqa: S608 - both are our own
+                " JOIN words AS r ON r.id = c.reason"
+                f" WHERE {where} AND d.text = ? AND c.times >= ?",
+                (value, self._decoder, CHANCES),
+            ).fetchone()
+        return None if row is None else Reason(row[0])
+
+    def blame(self, key: str, reason: Reason) -> None:
+        """Note that it did it, once more."""
+        words = self._database.words
+        with self._database.transaction() as writer:
+            writer.execute(
+                "INSERT INTO culprits VALUES (?, ?, 1, ?, ?) ON CONFLICT (key, decoder) DO UPDATE"
+                " SET times = times + 1, reason = excluded.reason, last = excluded.last",
+                (
+                    bytes.fromhex(key),
+                    words.number(writer, self._decoder),
+                    words.number(writer, reason),
+                    self._clock(),
+                ),
+            )

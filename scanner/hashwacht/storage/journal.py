@@ -1,0 +1,153 @@
+"""The journal: files that were announced and not yet looked at, from before any work on them.
+
+A path stands in it once.  Announced anew, its entry gets another *generation*, so that whoever
+was at work on the former one does not settle it.  A transaction of the database survives
+``kill -9``; of a power cut the gap that every start opens takes care (:mod:`hashwacht.storage.gaps`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hashwacht.core.watch_events import Announcement, Lane
+from hashwacht.storage.sqlite.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A path that is to be looked at.  Times are Unix seconds.
+
+    *closed*: whoever wrote it has closed it.  *attempts* counts how often it was postponed since
+    it was last announced.
+    """
+
+    id: int
+    generation: int
+    root: str
+    path: bytes
+    tree: bool
+    closed: bool
+    lane: Lane
+    announced: float
+    due: float
+    attempts: int
+
+
+_COLUMNS = "id, generation, root, path, tree, closed, lane, announced, due, attempts"
+
+# A walk that comes by does not hurry what waits to come to rest; an upload does.
+_ADD = """
+    INSERT INTO journal (generation, path, root, tree, closed, lane, announced, due, attempts)
+    VALUES (0, ?, ?, ?, ?, ?, ?, ?, 0)
+    ON CONFLICT (path) DO UPDATE SET
+        generation = generation + 1, root = excluded.root, tree = max(tree, excluded.tree),
+        closed = iif(excluded.lane = 0, excluded.closed, closed), lane = min(lane, excluded.lane),
+        due = iif(excluded.lane = 0, excluded.due, due),
+        attempts = iif(excluded.lane = 0, 0, attempts)"""
+
+
+class Journal:
+    """All entries of all lanes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, announcements: Iterable[Announcement], lane: Lane, now: float) -> None:
+        """Note that these were announced; they are due at once."""
+        with self._database.transaction() as writer:
+            writer.executemany(
+                _ADD,
+                [(a.path, a.root, a.tree, a.closed, lane, now, now) for a in announcements],
+            )
+
+    def due(self, lane: Lane, now: float, limit: int) -> list[Entry]:
+        """Return up to *limit* files of a lane that are due, the longest due first."""
+        return self._entries(
+            "tree = 0 AND lane = ? AND due <= ? ORDER BY due, id LIMIT ?", (lane, now, limit)
+        )
+
+    def trees(self, lane: Lane, now: float, limit: int) -> list[Entry]:
+        """Return up to *limit* directories of a lane that are due, the longest due first."""
+        return self._entries(
+            "tree = 1 AND lane = ? AND due <= ? ORDER BY due, id LIMIT ?", (lane, now, limit)
+        )
+
+    def defer(self, entry: Entry) -> None:
+        """Move an upload into the other lane, unless it was announced anew meanwhile."""
+        with self._database.transaction() as writer:
+            writer.execute(
+                "UPDATE journal SET lane = ? WHERE id = ? AND generation = ?",
+                (Lane.RECONCILE, entry.id, entry.generation),
+            )
+
+    def _entries(self, condition: str, values: tuple[Any, ...]) -> list[Entry]:
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                f"SELECT {_COLUMNS} FROM journal WHERE {condition}",  # noqa: S608  # ours
+                values,
+            ).fetchall()
+        return [
+            Entry(number, generation, root, path, bool(tree), bool(closed), Lane(lane), *rest)
+            for number, generation, root, path, tree, closed, lane, *rest in rows
+        ]
+
+    def next_due(self, lane: Lane, after: float) -> float | None:
+        """Say when the next file of a lane becomes due after a time; None if none waits."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                "SELECT due FROM journal WHERE tree = 0 AND lane = ? AND due > ?"
+                " ORDER BY due LIMIT 1",
+                (lane, after),
+            ).fetchone()
+        return None if row is None else float(row[0])
+
+    def settle(self, entries: Iterable[Entry]) -> None:
+        """Strike out what was done, unless it was announced anew meanwhile."""
+        with self._database.transaction() as writer:
+            writer.executemany(
+                "DELETE FROM journal WHERE id = ? AND generation = ?",
+                [(entry.id, entry.generation) for entry in entries],
+            )
+
+    def postpone(self, entries: Mapping[Entry, float]) -> None:
+        """Look at these again when it is time, unless they were announced anew meanwhile."""
+        with self._database.transaction() as writer:
+            writer.executemany(
+                "UPDATE journal SET due = ?, attempts = attempts + 1"
+                " WHERE id = ? AND generation = ?",
+                [(due, entry.id, entry.generation) for entry, due in entries.items()],
+            )
+
+    def hurry(self, latest: float, now: float) -> None:
+        """Let everything be due *now* that is due after *latest*: the clock was set back since."""
+        with self._database.transaction() as writer:
+            writer.executemany(
+                "UPDATE journal SET due = ? WHERE tree = ? AND lane = ? AND due > ?",
+                [(now, tree, lane, latest) for tree in (0, 1) for lane in Lane],
+            )
+
+    def depth(self) -> dict[Lane, int]:
+        """Count the entries of every lane.  Reads an index wholly."""
+        return {lane: self.depth_of(lane) for lane in Lane}
+
+    def depth_of(self, lane: Lane, at_most: int = -1) -> int:
+        """Count the files and directories of a lane, but no further than *at_most*."""
+        with self._database.reading() as connection:
+            (files,) = connection.execute(
+                "SELECT count(*) FROM (SELECT 1 FROM journal WHERE tree = 0 AND lane = ? LIMIT ?)",
+                (lane, at_most),
+            ).fetchone()
+            (trees,) = connection.execute(
+                "SELECT count(*) FROM journal WHERE tree = 1 AND lane = ?", (lane,)
+            ).fetchone()
+        return int(files + trees)
+
+    def oldest(self) -> dict[Lane, float | None]:
+        """Say for every lane since when its oldest entry waits.  Reads the table."""
+        found: dict[Lane, float | None] = dict.fromkeys(Lane)
+        with self._database.reading() as connection:
+            rows = connection.execute("SELECT lane, min(announced) FROM journal GROUP BY lane")
+            found.update({Lane(lane): since for lane, since in rows})
+        return found

@@ -1,0 +1,280 @@
+"""Places: where the content of a case was found, and what became of the file there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import astuple, dataclass, fields, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from hashwacht.cases.policy import Action
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.sqlite.encoding import stored_text, text_of
+from hashwacht.core.types import FileId
+
+
+class PlaceState(StrEnum):
+    """How the file of a place stands."""
+
+    OBSERVED = "observed"
+    """Nothing was done."""
+    PENDING = "pending"
+    """About to be acted upon; after a crash it is not known how far that came."""
+    WAITING = "waiting"
+    """The flood guard holds the action."""
+    FAILED = "failed"
+    """The action failed and is tried again."""
+    HELD = "held"
+    """It cannot be served."""
+    QUARANTINED = "quarantined"
+    """It is sealed away."""
+    RELEASED = "released"
+    """It was held and can be served again."""
+    RESTORING = "restoring"
+    """About to be put back; after a crash it is not known how far that came."""
+    RESTORED = "restored"
+    """It was sealed and is back; left alone here from now on."""
+    DESTROYING = "destroying"
+    """About to be destroyed; after a crash it is not known how far that came."""
+    DESTROYED = "destroyed"
+    """The sealed file was destroyed by a human decision."""
+    GONE = "gone"
+    """It was not there any more, or held something else, before it was acted upon."""
+
+    @property
+    def live(self) -> bool:
+        """Say if the file is likely to be at its path."""
+        return self not in _ELSEWHERE
+
+
+_ELSEWHERE = frozenset(
+    {PlaceState.QUARANTINED, PlaceState.DESTROYING, PlaceState.DESTROYED, PlaceState.GONE}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A file with a certain content.  Times are Unix seconds; *id*, *number* 0 until it is added.
+
+    *key* is the SHA-256 of the content and *number* counts its places from 1; *file* is what was
+    hashed, *uid* and *account* are its owner (None and empty if nobody knows).  *action* was
+    decided by *rule*; *acted* is when it was carried out, *counted* when the flood guard counted
+    it, *due* when to try (again).  *flood* holds the action, *vault* names what was sealed, *held*
+    is what undoes the holding.
+    """
+
+    id: int
+    key: str
+    root: str
+    path: bytes
+    file: FileId
+    uid: int | None
+    account: str
+    found: float
+    action: Action
+    rule: str
+    state: PlaceState
+    acted: float | None = None
+    counted: float | None = None
+    attempts: int = 0
+    due: float | None = None
+    flood: int | None = None
+    vault: str = ""
+    held: str = ""
+    detail: str = ""
+    number: int = 0
+
+    def is_same_file(self, other: Place) -> bool:
+        """Say if it is one file under two names, as far as is known."""
+        return (self.file.dev, self.file.ino) == (other.file.dev, other.file.ino)
+
+
+_COLUMNS = tuple(each.name for each in fields(Place))
+_NAMES = (*_COLUMNS[1:], "live")
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM places "  # noqa: S608  # our own constants
+_INSERT = f"INSERT INTO places ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"  # noqa: S608  # our own constants
+_UPDATE = f"UPDATE places SET {', '.join(f'{name} = ?' for name in _NAMES)} WHERE id = ?"  # noqa: S608  # our own constants
+
+_WRITTEN: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
+    {
+        "key": bytes.fromhex,
+        "file": lambda file: json.dumps(astuple(file)),
+        "account": stored_text,
+        "held": stored_text,
+        "detail": stored_text,
+    }
+)
+"""How fields are written that are not written as they are."""
+
+_READ: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
+    {
+        "key": bytes.hex,
+        "file": lambda text: FileId(*json.loads(text)),
+        "account": text_of,
+        "action": Action,
+        "state": PlaceState,
+        "held": text_of,
+        "detail": text_of,
+    }
+)
+
+
+class Places:
+    """All places ever, those that are history too."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def live(self, path: bytes) -> list[Place]:
+        """Give those at a path whose file may still be there; one for each content."""
+        return self._read("WHERE path = ? AND live = 1 ORDER BY id", path)
+
+    def of(self, key: str, limit: int = -1, *states: PlaceState) -> list[Place]:
+        """Give the places of a content, the newest first; only those in *states* if any."""
+        which = f" AND state IN ({', '.join('?' * len(states))})" if states else ""
+        return self._read(
+            f"WHERE key = ?{which} ORDER BY id DESC LIMIT ?", bytes.fromhex(key), *states, limit
+        )
+
+    def get(self, number: int) -> Place | None:
+        """Give one by its number."""
+        return next(iter(self._read("WHERE id = ?", number)), None)
+
+    def due(self, now: float, limit: int) -> list[Place]:
+        """Give those that are to be tried now, the longest waiting first."""
+        return self._read("WHERE due <= ? ORDER BY due, id LIMIT ?", now, limit)
+
+    def failed(self) -> int:
+        """Say about how many files something failed that is tried again, or holds instead."""
+        with self._database.reading() as connection:
+            (number,) = connection.execute(
+                "SELECT count(*) FROM places WHERE due IS NOT NULL AND attempts > 0"
+            ).fetchone()
+        return int(number)
+
+    def counts(self, key: str) -> dict[PlaceState, int]:
+        """Say how many places of a content there are in each state."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT state, count(*) FROM places WHERE key = ? GROUP BY state ORDER BY state",
+                (bytes.fromhex(key),),
+            )
+            return {PlaceState(state): number for state, number in rows.fetchall()}
+
+    def first_of_account(self, place: Place) -> bool:
+        """Say if this is the first place of its content with this owner in this root."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                "SELECT min(id) FROM places WHERE key = ? AND root = ? AND uid IS ?",
+                (bytes.fromhex(place.key), place.root, place.uid),
+            ).fetchone()
+        return bool(row[0] == place.id)
+
+    def put(self, place: Place) -> Place:
+        """Keep a place as it is now; add it if it has no number yet."""
+        with self._database.transaction() as writer:
+            if place.id:
+                writer.execute(_UPDATE, (*_row(place), place.id))
+                return place
+            (last,) = writer.execute(
+                "SELECT ifnull(max(number), 0) FROM places WHERE key = ?",
+                (bytes.fromhex(place.key),),
+            ).fetchone()
+            new = replace(place, number=last + 1)
+            added = writer.execute(_INSERT, _row(new)).lastrowid
+        assert added is not None
+        return replace(new, id=added)
+
+    def remove(self, place: Place) -> None:
+        """Forget a place that belongs to no case."""
+        with self._database.transaction() as writer:
+            writer.execute("DELETE FROM places WHERE id = ?", (place.id,))
+
+    def counted(self, since: float, most: int, **equal: Any) -> int:
+        """Count what was acted upon since a moment, up to *most*, by root, key, uid."""
+        which = "".join(f" AND {name} = ?" for name in equal)
+        with self._database.reading() as connection:
+            (number,) = connection.execute(
+                "SELECT count(*) FROM (SELECT 1 FROM places"  # noqa: S608  # our own names
+                f" WHERE counted > ?{which} LIMIT ?)",
+                (since, *equal.values(), most),
+            ).fetchone()
+        return int(number)
+
+    def let_go(self, flood: int, now: float) -> int:
+        """Make everything due that a flood holds; say how much that is."""
+        with self._database.transaction() as writer:
+            return writer.execute(
+                "UPDATE places SET due = ? WHERE flood = ? AND state IN ('waiting', 'held')",
+                (now, flood),
+            ).rowcount
+
+    def stand_down(self, flood: int, detail: str) -> int:
+        """Drop everything that a flood holds; say how much that was."""
+        with self._database.transaction() as writer:
+            return writer.execute(
+                "UPDATE places SET state = 'observed', due = NULL, detail = ?"
+                " WHERE flood = ? AND state = 'waiting'",
+                (detail, flood),
+            ).rowcount
+
+    def recall(self, flood: int, now: float) -> int:
+        """Make everything due again that was dropped because of a flood; say how much that is.
+
+        So is what lies held and was to be sealed; it is not let go, but asked about again.
+        """
+        with self._database.transaction() as writer:
+            writer.execute(
+                "UPDATE places SET due = ?, flood = NULL WHERE flood = ? AND state = 'held'",
+                (now, flood),
+            )
+            return writer.execute(
+                "UPDATE places SET state = 'failed', due = ?, attempts = 0"
+                " WHERE flood = ? AND state = 'observed'",
+                (now, flood),
+            ).rowcount
+
+    def free_undetermined(self, but: Collection[str], now: float) -> None:
+        """Make due what is held because nobody could answer, in all roots *but* these."""
+        with self._database.transaction() as writer:
+            writer.execute(
+                "UPDATE places SET due = ? WHERE state = 'held' AND rule = 'undetermined'"  # noqa: S608  # only marks
+                f" AND root NOT IN ({', '.join('?' * len(but))})",
+                (now, *but),
+            )
+
+    def held_by(self, floods: Collection[int]) -> dict[int, int]:
+        """Say how many actions each flood holds."""
+        with self._database.reading() as connection:
+            asked = (
+                (
+                    flood,
+                    connection.execute(
+                        "SELECT count(*) FROM places WHERE flood = ? AND state = 'waiting'",
+                        (flood,),
+                    ).fetchone()[0],
+                )
+                for flood in floods
+            )
+            return dict(asked)
+
+    def _read(self, rest: str, *values: object) -> list[Place]:
+        with self._database.reading() as connection:
+            return [_place(row) for row in connection.execute(_SELECT + rest, values).fetchall()]
+
+
+def _row(place: Place) -> list[object]:
+    """Give all columns but the number of the row."""
+    values: dict[str, Any] = {name: getattr(place, name) for name in _COLUMNS[1:]}
+    return [*(_WRITTEN.get(name, _same)(values[name]) for name in values), place.state.live]
+
+
+def _place(row: tuple[Any, ...]) -> Place:
+    read = (_READ.get(name, _same)(value) for name, value in zip(_COLUMNS, row, strict=True))
+    return Place(*read)
+
+
+def _same(value: Any) -> Any:
+    return value

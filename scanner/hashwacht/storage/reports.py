@@ -1,0 +1,106 @@
+"""What lies below a directory, by kind and by what somebody wants to know of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.sqlite.encoding import MATCH, UNDETERMINED
+from hashwacht.storage.files import below
+from hashwacht.storage.locations import PlaceState
+from hashwacht.core.types import Reason
+
+_FILES = (
+    "directories AS d JOIN files AS f ON f.directory = d.id"
+    " LEFT JOIN contents AS c ON c.id = f.content"
+)
+_WITHIN = "(d.path = ? OR (d.path >= ? AND d.path < ?))"
+
+_UNDETERMINED = f"""
+    SELECT count(*), min(p.first_seen) FROM contents AS c
+    JOIN fingerprints AS p ON p.content = c.id WHERE c.outcome = {UNDETERMINED}"""  # noqa: S608  # ours
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A file: where, and its content or why it could not be read."""
+
+    path: bytes
+    content: int | None
+    reason: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pile:
+    """How many there are, and since when (Unix seconds) the oldest one is; None: there is none."""
+
+    number: int
+    oldest: float | None
+
+
+class Overview:
+    """Figures and finds over many files at once; reads every row below the directory."""
+
+    def __init__(self, database: Database) -> None:
+        """Read from *database*."""
+        self._database = database
+
+    def kinds(self, root: bytes) -> Iterator[tuple[str, int, int]]:
+        """Count files and bytes below *root* by MIME type."""
+        with self._database.snapshot() as connection:
+            rows = connection.execute(
+                f"SELECT p.kind, count(*), sum(p.size) FROM {_FILES}"  # noqa: S608  # ours
+                f" JOIN fingerprints AS p ON p.content = f.content WHERE {_WITHIN}"
+                " GROUP BY p.kind",
+                (root, *below(root)),
+            ).fetchall()
+            words = self._database.words
+            for kind, files, size in rows:
+                yield words.text(connection, kind), files, size
+
+    def notable(self, root: bytes, limit: int) -> list[Seen]:
+        """Give files below *root* that match, were set aside or are undetermined, as decided.
+
+        At most *limit* of each of these, matches first.
+        """
+        conditions = (
+            f"c.outcome = {MATCH}",
+            # A suppressed match is decided without an epoch, so that every run tells it.
+            "c.outcome IS NOT NULL AND c.epoch IS NULL",
+            f"f.content IS NULL OR c.outcome = {UNDETERMINED}",
+        )
+        with self._database.snapshot() as connection:
+            words = self._database.words
+            return [
+                Seen(
+                    os.path.join(path, name),  # noqa: PTH118  # bytes
+                    content,
+                    None if reason is None else Reason(words.text(connection, reason)),
+                )
+                for condition in conditions
+                for path, name, content, reason in connection.execute(
+                    f"SELECT d.path, f.name, f.content, f.reason FROM {_FILES}"  # noqa: S608  # ours
+                    f" WHERE {_WITHIN} AND ({condition}) LIMIT ?",
+                    (root, *below(root), limit),
+                ).fetchall()
+            ]
+
+    def undetermined(self) -> Pile:
+        """Count contents whose last verdict was UNDETERMINED, for whatever reason."""
+        return self._pile(_UNDETERMINED)
+
+    def unanswered(self) -> Pile:
+        """Count contents that wait for an answer."""
+        return self._pile("SELECT count(*), min(since) FROM unanswered")
+
+    def places(self) -> dict[PlaceState, int]:
+        """Count the places of all cases by state."""
+        with self._database.reading() as connection:
+            rows = connection.execute("SELECT state, count(*) FROM places GROUP BY state")
+            return {PlaceState(state): number for state, number in rows.fetchall()}
+
+    def _pile(self, query: str) -> Pile:
+        with self._database.reading() as connection:
+            return Pile(*connection.execute(query).fetchone())

@@ -1,0 +1,135 @@
+"""Runs: which scans and rechecks there were, how far they came, and how they ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from hashwacht.core.errors import StateFull
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.sqlite.lock import holder
+
+
+class RunState(StrEnum):
+    """How a run stands."""
+
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    """Stopped, killed or out of space; the next run of the same kind resumes it."""
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run.  Times are Unix seconds; *options* and *tally* are JSON of the driver."""
+
+    id: int
+    kind: str
+    roots: tuple[bytes, ...]
+    options: str
+    state: RunState
+    started: float
+    updated: float
+    finished: float | None
+    tally: str
+
+
+_COLUMNS = "id, kind, roots, options, state, started, updated, finished, tally"
+
+
+class Runs:
+    """All runs ever started with this state."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def start(self, kind: str, roots: Sequence[bytes], options: str, now: float) -> Run:
+        """Record a new run as running."""
+        with self._database.transaction() as writer:
+            number = writer.execute(
+                "INSERT INTO runs (kind, roots, options, state, started, updated, tally)"
+                " VALUES (?, ?, ?, ?, ?, ?, '{}')",
+                (kind, b"\0".join(roots), options, RunState.RUNNING, now, now),
+            ).lastrowid
+        assert number is not None
+        return Run(number, kind, tuple(roots), options, RunState.RUNNING, now, now, None, "{}")
+
+    def resumable(self, kind: str, roots: Sequence[bytes], options: str) -> Run | None:
+        """Return the latest run of this kind, roots and options, if it was not finished."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                f"SELECT {_COLUMNS} FROM runs"  # noqa: S608  # our own constants
+                " WHERE kind = ? AND roots = ? AND options = ? ORDER BY id DESC LIMIT 1",
+                (kind, b"\0".join(roots), options),
+            ).fetchone()
+        run = None if row is None else self._shown(row)
+        return run if run is not None and run.state is RunState.INTERRUPTED else None
+
+    def resume(self, run: Run, now: float) -> Run:
+        """Record an interrupted run as running again."""
+        with self._database.transaction() as writer:
+            writer.execute(
+                "UPDATE runs SET state = ?, updated = ?, finished = NULL WHERE id = ?",
+                (RunState.RUNNING, now, run.id),
+            )
+        return replace(run, state=RunState.RUNNING, updated=now, finished=None)
+
+    def kept(self, run: int) -> str:
+        """Return the tally that a later run would go on from.
+
+        Waits for a transaction that is just being committed: what it counts is kept.
+        """
+        with self._database.transaction() as writer:
+            (tally,) = writer.execute("SELECT tally FROM runs WHERE id = ?", (run,)).fetchone()
+        return str(tally)
+
+    def save(self, run: int, tally: str, now: float) -> None:
+        """Record how far a run has come."""
+        with self._database.transaction() as writer:
+            writer.execute("UPDATE runs SET tally = ?, updated = ? WHERE id = ?", (tally, now, run))
+
+    def finish(self, run: int, state: RunState, tally: str, now: float) -> None:
+        """Record the end of a run, even on a full disk: the reserve is given up for it."""
+        try:
+            self._finish(run, state, tally, now)
+        except StateFull:
+            if not self._database.reserve.release():
+                raise
+            self._finish(run, state, tally, now)
+
+    def _finish(self, run: int, state: RunState, tally: str, now: float) -> None:
+        with self._database.transaction() as writer:
+            writer.execute(
+                "UPDATE runs SET state = ?, tally = ?, updated = ?, finished = ? WHERE id = ?",
+                (state, tally, now, now, run),
+            )
+
+    def list(self, limit: int | None = None) -> list[Run]:
+        """Return the latest runs, newest first."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                f"SELECT {_COLUMNS} FROM runs ORDER BY id DESC LIMIT ?",  # noqa: S608  # ours
+                (-1 if limit is None else limit,),
+            ).fetchall()
+        return [self._shown(row) for row in rows]
+
+    def _shown(self, row: tuple[Any, ...]) -> Run:
+        """Read a row; a run that is running, but whose process is gone, was interrupted."""
+        number, kind, roots, options, state, started, updated, finished, tally = row
+        if state == RunState.RUNNING:
+            found = holder(self._database.path)
+            if found is None or found.run != number:
+                state = RunState.INTERRUPTED
+        return Run(
+            number,
+            kind,
+            tuple(roots.split(b"\0")) if roots else (),
+            options,
+            RunState(state),
+            started,
+            updated,
+            finished,
+            tally,
+        )

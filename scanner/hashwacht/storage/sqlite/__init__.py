@@ -1,0 +1,1 @@
+"""How the SQLite database is opened, locked, migrated and encoded."""

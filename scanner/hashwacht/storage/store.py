@@ -1,0 +1,85 @@
+"""The whole state behind one name: what the drivers are given."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Self
+
+from hashwacht.storage.alerts import Alerts
+from hashwacht.storage.answers import Answers
+from hashwacht.storage.cases import Cases
+from hashwacht.storage.contents import Contents
+from hashwacht.storage.crash_log import Culprits
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.epochs import Epochs
+from hashwacht.storage.files import Files
+from hashwacht.storage.action_limits import Floods
+from hashwacht.storage.gaps import Gaps
+from hashwacht.storage.journal import Journal
+from hashwacht.storage.sqlite.lock import DAEMON, RunLock
+from hashwacht.storage.reports import Overview
+from hashwacht.storage.locations import Places
+from hashwacht.storage.runs import Runs
+from hashwacht.storage.unchanged_directories import Settled, Stretches
+from hashwacht.storage.unanswered import Unanswered
+
+FILE_NAME = "state.db"
+"""The database, in the state directory."""
+
+
+class Store:
+    """The nouns of the state, over one database."""
+
+    def __init__(self, database: Database) -> None:
+        """Take an open database; ``close`` closes it."""
+        self._database = database
+        self.files = Files(database)
+        self.contents = Contents(database)
+        self.answers = Answers(database)
+        self.epochs = Epochs(database)
+        self.runs = Runs(database)
+        self.overview = Overview(database)
+        self.culprits = Culprits(database)
+        self.alerts = Alerts(database)
+        self.cases = Cases(database)
+        self.places = Places(database)
+        self.floods = Floods(database)
+        self.journal = Journal(database)
+        self.gaps = Gaps(database)
+        self.unanswered = Unanswered(database)
+
+    @classmethod
+    def open(cls, directory: Path) -> Self:
+        """Open the state in *directory*; make it if it is not there.  Raises StateError."""
+        return cls(Database.open(directory / FILE_NAME))
+
+    def stretches(self, settled: Settled) -> Stretches:
+        """Read ahead for one walk: which directories are as they were, all files *settled*."""
+        return Stretches(self._database, settled)
+
+    def transaction(self, *, durable: bool = False) -> AbstractContextManager[sqlite3.Connection]:
+        """Keep everything that is written inside together, or nothing of it.
+
+        *durable*: it survives a power cut, at the price of one write to the disk itself.
+        """
+        return self._database.transaction(durable=durable)
+
+    def lock(self) -> RunLock:
+        """Be the only run on this state.  Raises StateBusy, naming who is."""
+        return RunLock.acquire(self._database.path)
+
+    def daemon_lock(self) -> RunLock:
+        """Be the only daemon on this state; scans may run beside it.  Raises StateBusy."""
+        return RunLock.acquire(self._database.path, DAEMON)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

@@ -1,0 +1,1 @@
+"""Checking uploads of web applications, in the same process or through the daemon."""

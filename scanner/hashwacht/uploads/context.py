@@ -1,0 +1,121 @@
+"""What a request told about an upload, kept on this machine for the day its content matches.
+
+A hoster that learns of a match has to say what it knows (Regulation (EU) 2022/2065, article 18):
+who sent which file when, from where.  The web application knows it only during the request, and
+a match may come weeks later, when a list has grown.  So it is written down beside the state, one
+file (mode 0600) for each content, one JSON object a line, until the content is found unknown.
+None of it is a signal: no matcher has a parameter that could carry it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hashwacht.core.errors import StateError
+
+_KEY = re.compile(r"[0-9a-f]{64}")
+_AT_MOST = 1 << 20
+"""Bytes kept for one content: thousands of uploads of the same bytes tell nothing new."""
+
+LONGEST = 1024
+"""Characters kept of one text that a client chose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a request told about one file; empty or None is what it did not tell.
+
+    *received_at* is ISO 8601 with seconds and zone.  *address* and *port* are the client's;
+    *user* is what the application calls its user; *path* is the one asked for, *field* and
+    *file_name* are from the form, *declared_type* is what the client says the file is.
+    *handed_by* is the (numeric) user whose application handed it to the daemon, as the kernel
+    says; None if the application checked it itself.
+    """
+
+    received_at: str
+    address: str = ""
+    port: int | None = None
+    user: str = ""
+    path: str = ""
+    field: str = ""
+    file_name: str = ""
+    declared_type: str = ""
+    handed_by: int | None = None
+
+
+class Uploads:
+    """The circumstances of uploads, by content.  Thread-safe, also between processes."""
+
+    def __init__(self, directory: Path) -> None:
+        """Keep them in *directory*, which is made when first needed."""
+        self._directory = directory
+
+    def add(self, key: str, circumstances: Circumstances) -> None:
+        """Write down one upload of the content *key* (SHA-256, hex).
+
+        It survives the end of the process; a power cut may lose the last ones.  Raises
+        StateError.
+        """
+        line = json.dumps(_bounded(circumstances), ensure_ascii=True) + "\n"
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = os.open(self._file(key), os.O_WRONLY | os.O_APPEND | os.O_CREAT | _SAFE, 0o600)
+            try:
+                if os.fstat(fd).st_size < _AT_MOST:
+                    os.write(fd, line.encode("ascii"))  # one write: lines do not mingle
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise StateError(
+                f"{self._directory}: {error.strerror}",
+                advice="Make the state directory writable for the web application's user.",
+            ) from error
+
+    def of(self, key: str) -> list[Circumstances]:
+        """Give all uploads of a content, the oldest first.  Raises OSError."""
+        try:
+            text = self._file(key).read_text("ascii")
+        except FileNotFoundError:
+            return []
+        return [Circumstances(**json.loads(line)) for line in text.splitlines()]
+
+    def keys(self) -> Iterator[str]:
+        """Give the contents that something is written down about, in no order."""
+        if self._directory.is_dir():
+            yield from (each.name for each in self._directory.iterdir() if _is_key(each.name))
+
+    def last(self, key: str) -> float | None:
+        """Say when (Unix seconds) a content was last told about; None if never.  Raises OSError."""
+        try:
+            return self._file(key).stat().st_mtime
+        except FileNotFoundError:
+            return None
+
+    def forget(self, key: str) -> None:
+        """Remove what is written down about a content."""
+        self._file(key).unlink(missing_ok=True)
+
+    def _file(self, key: str) -> Path:
+        if not _is_key(key):
+            raise ValueError("a content is named by 64 hex digits")
+        return self._directory / key
+
+
+_SAFE = os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _is_key(name: str) -> bool:
+    return _KEY.fullmatch(name) is not None
+
+
+def _bounded(circumstances: Circumstances) -> dict[str, object]:
+    """Cut what a client could make endless."""
+    return {
+        name: value[:LONGEST] if isinstance(value, str) else value
+        for name, value in asdict(circumstances).items()
+    }

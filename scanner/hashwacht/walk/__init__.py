@@ -1,0 +1,1 @@
+"""Directory walks that resist symlink races, and the rules that select files."""

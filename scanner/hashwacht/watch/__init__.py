@@ -1,0 +1,1 @@
+"""File system events from inotify and fanotify behind one interface."""

@@ -1,0 +1,126 @@
+"""The watcher: a process of its own that may watch whole file systems, and can do little else.
+
+It holds two capabilities, one to use fanotify and one to find directories by their handles, and
+has no network.  It reads no file and writes none.  Names go to whoever connects to its socket:
+root, its own user, or the owner of the directory that the socket lies in.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+
+from hashwacht.core.errors import ConfigurationError
+from hashwacht.platform import fanotify
+from hashwacht.platform.capabilities import NEEDED, confine
+from hashwacht.watch.fanotify_session import Session
+from hashwacht.ipc.frames import Nonsense
+from hashwacht.ipc.sockets import listen
+
+WAIT = 0.5
+"""Seconds after which a wish to stop is noticed at the latest."""
+
+MOST = 4
+"""Scanners at a time: there is one, and another one while it begins anew."""
+
+HUNG = 30.0
+"""Seconds after which a thread that has not come round is taken to hang."""
+
+_PEER = struct.Struct("3i")
+"""struct ucred: process, user, group."""
+
+_log = logging.getLogger(__name__)
+
+
+def serve(
+    socket_path: Path | int,
+    stop: threading.Event,
+    *,
+    ready: Callable[[], None] = lambda: None,
+    alive: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve every scanner that connects until *stop* is set.
+
+    There are two for a while when a scanner begins anew.  *socket_path* is
+    where to make the socket, or the descriptor of one that listens already.  *ready* is called
+    when it serves, *alive* about twice a second as long as all that it does goes on.  To be
+    called by the first thread of a process of its own: it gives up privileges for good.  Raises
+    ConfigurationError without the two capabilities, OSError if there can be no socket.
+    """
+    listening = _listen(socket_path)
+    with closing(listening):
+        _insist(confine())
+        ready()
+        listening.settimeout(WAIT)
+        served: list[_Served] = []
+        while not stop.is_set():
+            served = [each for each in served if each.thread.is_alive()]
+            if all(each.goes_on for each in served):
+                alive()
+            with suppress(TimeoutError):
+                connected, _ = listening.accept()
+                if len(served) < MOST and _is_welcome(connected):
+                    served.append(_Served(connected, stop))
+                else:
+                    _log.warning("refused to tell somebody names: not the scanner, or too often")
+                    connected.close()
+        for each in served:
+            each.thread.join(WAIT * 4)
+
+
+class _Served:
+    """A scanner that is served by a thread."""
+
+    def __init__(self, connected: socket.socket, stop: threading.Event) -> None:
+        self._connected, self._stop = connected, stop
+        self._session = Session(connected)
+        self.thread = threading.Thread(target=self._run, name="session", daemon=True)
+        self.thread.start()
+
+    @property
+    def goes_on(self) -> bool:
+        """False if its thread hangs somewhere."""
+        return time.monotonic() - self._session.round < HUNG
+
+    def _run(self) -> None:
+        with self._connected:
+            try:
+                self._session.run(self._stop)
+            except (Nonsense, OSError) as error:
+                _log.warning("the connection to the scanner ended: %s", error)
+
+
+def _listen(where: Path | int) -> socket.socket:
+    return socket.socket(fileno=where) if isinstance(where, int) else listen(where)
+
+
+def _insist(held: set[int]) -> None:
+    """See if whole file systems can be watched at all."""
+    problem = "" if held >= NEEDED else "the capabilities are missing"
+    try:
+        os.close(fanotify.open_group())
+    except OSError as error:
+        problem = problem or error.strerror or str(error)
+    if problem:
+        raise ConfigurationError(
+            f"fanotify cannot be used: {problem}",
+            advice="Give the watcher CAP_SYS_ADMIN and CAP_DAC_READ_SEARCH, or set daemon.watch"
+            ' to "watchdog".',
+        )
+
+
+def _is_welcome(connected: socket.socket) -> bool:
+    """Say if the other end is root, our own user, or owns the directory of the socket."""
+    raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    _, user, _ = _PEER.unpack(raw)
+    welcome = {0, os.geteuid()}
+    with suppress(OSError):
+        welcome.add(Path(connected.getsockname()).parent.stat().st_uid)
+    return user in welcome

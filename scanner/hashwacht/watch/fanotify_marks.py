@@ -1,0 +1,146 @@
+"""The file systems that the watcher has marked for the roots, and what happened to the roots."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+from hashwacht.core.watch_events import Cause, Missed, Root
+from hashwacht.platform import fanotify
+from hashwacht.watch.root_state import Footing, difference, footing, remote
+from hashwacht.platform.mounts import Mount, Mounts
+from hashwacht.watch.fanotify_paths import Place
+
+REPEAT = 60.0
+"""Seconds after which a root that is not there is said to be missed again."""
+
+LONGEST_PAUSE = 3600.0
+"""The same for a file system that cannot be marked."""
+
+
+class Marks:
+    """All roots of one client."""
+
+    def __init__(
+        self, roots: Sequence[Root], group: int, mounts: Mounts, clock: Callable[[], float]
+    ) -> None:
+        """Mark nothing yet; *group* is one of fanotify's."""
+        self._roots, self._group, self._mounts, self._clock = roots, group, mounts, clock
+        self._footings: list[Footing | None] = [None] * len(roots)
+        self._quiet_until: dict[tuple[str, Cause, bytes], float] = {}
+        self._unnamed: dict[int, str] = {}
+        self._marked: set[int] = set()
+        self.places: list[Place] = []
+
+    def begin(self) -> list[Missed]:
+        """Mark the file systems of all roots; say what cannot be watched."""
+        missed: list[Missed] = []
+        for number, root in enumerate(self._roots):
+            now = self._footings[number] = footing(root, self._mounts)
+            if now is None:
+                missed += self._lasting(difference(root, None, None), REPEAT)
+            else:
+                missed += remote(root, now)
+        return missed + self._mark()
+
+    def look(self, *, mounts_changed: bool) -> list[Missed]:
+        """Compare the roots with what they were, and mark what is new; say what was missed."""
+        missed: list[Missed] = []
+        stale = self._lost() if mounts_changed else set()
+        for number, root in enumerate(self._roots):
+            before = self._footings[number]
+            now = self._footings[number] = footing(root, self._mounts)
+            change = difference(root, before, now)
+            if change is None and now is not None and now.mount.dev in stale:
+                change = Missed(root.name, Cause.UNMOUNTED, "it was unmounted for a while")
+            if now is None and before is None:
+                missed += self._lasting(change, REPEAT)
+            elif change is not None:
+                missed.append(change)
+            if now is not None and now != before:
+                missed += self._new_mounts(root, before, now)
+        return missed + self._mark() + self.unnamed({})
+
+    def anew(self, number: int) -> list[Missed]:
+        """Mark everything again, because the root *number* did not announce its canary."""
+        for each in self.places:
+            if each.root == number:
+                fanotify.mark(self._group, each.path)
+        return [Missed(self._roots[number].name, Cause.DEAD_WATCH, "it is watched anew")]
+
+    def unnamed(self, roots: Mapping[int, str]) -> list[Missed]:
+        """Say of roots that files came into them whose paths cannot be had.
+
+        A walk of the whole root makes up for that, so it is said at most once an hour, and then
+        once more if there were others since.
+        """
+        self._unnamed.update(roots)
+        said: list[Missed] = []
+        for number, why in [*self._unnamed.items()]:
+            missed = Missed(self._roots[number].name, Cause.UNLISTED, why)
+            if one := self._lasting(missed, LONGEST_PAUSE):
+                said += one
+                del self._unnamed[number]
+        return said
+
+    def _lost(self) -> set[int]:
+        """Give the file systems whose marks went with them when they were unmounted."""
+        lost = self._marked - fanotify.marked(self._group)
+        self._marked -= lost
+        return lost
+
+    def _new_mounts(self, root: Root, before: Footing | None, now: Footing) -> list[Missed]:
+        known = set(before.below) if before else set()
+        changed = known ^ set(now.below)
+        old = remote(root, before) if before else []
+        return [
+            *(
+                Missed(root.name, Cause.UNMOUNTED, "a file system was mounted or unmounted", point)
+                for point in sorted({each.point for each in changed})
+                if before is not None
+            ),
+            *(each for each in remote(root, now) if each not in old),
+        ]
+
+    def _mark(self) -> list[Missed]:
+        """Mark the file systems that have no mark yet."""
+        self.places, missed = [], []
+        for number, now in enumerate(self._footings):
+            if now is None:
+                continue
+            path = self._roots[number].path
+            for mount, point in [(now.mount, path), *((each, each.point) for each in now.below)]:
+                missed += self._mark_one(number, mount, point)
+        return missed
+
+    def _mark_one(self, number: int, mount: Mount, path: bytes) -> list[Missed]:
+        try:
+            if mount.dev not in self._marked:
+                fanotify.mark(self._group, path)
+                self._marked.add(mount.dev)
+            self.places.append(Place(number, path, mount, os.statvfs(path).f_fsid))
+        except OSError as error:
+            where = b"" if path == self._roots[number].path else path
+            refused = _refused(self._roots[number], mount, where, error)
+            return self._lasting(refused, LONGEST_PAUSE)
+        return []
+
+    def _lasting(self, missed: Missed | None, pause: float) -> list[Missed]:
+        """Say something that lasts, at most once in *pause* seconds."""
+        if missed is None:
+            return []
+        now, key = self._clock(), (missed.root, missed.cause, missed.path)
+        if now < self._quiet_until.get(key, now):
+            return []
+        self._quiet_until[key] = now + pause
+        return [missed]
+
+
+def _refused(root: Root, mount: Mount, path: bytes, error: OSError) -> Missed:
+    """Say why a file system cannot be marked."""
+    if error.errno == errno.ENOSPC:
+        detail = "no mark left (fs.fanotify.max_user_marks)"
+        return Missed(root.name, Cause.WATCH_LIMIT, detail, path)
+    detail = f"{mount.kind} cannot be watched with fanotify: {error.strerror}"
+    return Missed(root.name, Cause.DEAD_WATCH, detail, path)

@@ -1,0 +1,137 @@
+"""The Watch that needs no privilege: inotify, through watchdog, one kernel watch per directory."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable, Sequence
+
+from hashwacht.core.watch_events import Cause, Listener, Missed, Root
+from hashwacht.watch.root_state import Footing, difference, footing, remote
+from hashwacht.platform.mounts import Mounts
+from hashwacht.watch.inotify_root import RootWatch
+
+REPEAT = 60.0
+"""Seconds after which a root that cannot be watched is said to be missed again."""
+
+LONGEST_PAUSE = 3600.0
+"""Seconds between two attempts to watch directories for which the kernel had no watch left."""
+
+
+class _Watched:
+    """A root, how it was when its watch began, and the watch, if there is one."""
+
+    def __init__(self, root: Root) -> None:
+        self.root = root
+        self.footing: Footing | None = None
+        self.watch: RootWatch | None = None
+        self.said = 0.0
+        self.retried = 0.0
+        self.pause = REPEAT
+
+
+class WatchdogWatch:
+    """Watches each root on its own: what happens to one leaves the others alone."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """*clock* gives seconds from anywhere."""
+        self._clock = clock
+        self._roots: dict[str, _Watched] = {}
+
+    def start(self, roots: Sequence[Root], listener: Listener) -> None:
+        """Watch from now on.  Raises OSError if /proc cannot be read."""
+        self._listener = listener
+        if not self._roots:
+            self._mounts = Mounts()
+        for each in [each for each in self._roots.values() if each.root not in roots]:
+            self._end(each)
+            del self._roots[each.root.name]
+        for root in roots:
+            if root.name not in self._roots:
+                self._roots[root.name] = _Watched(root)
+                self._begin(self._roots[root.name], None)
+
+    def tend(self) -> None:
+        """Begin anew with what came back, died or was replaced; look after the others."""
+        self._mounts.refresh()
+        for each in self._roots.values():
+            now = footing(each.root, self._mounts)
+            if each.watch is None:
+                if now is not None or self._clock() >= each.said + REPEAT:
+                    self._begin(each, difference(each.root, each.footing, now))
+            elif (change := self._change(each, now)) is not None:
+                self._end(each)
+                self._begin(each, change)
+            elif now is not None:
+                self._look_after(each, each.watch, now)
+
+    def renew(self, root: str) -> None:
+        """Watch a root anew; what was missed until now is said once more afterwards."""
+        each = self._roots[root]
+        self._end(each)
+        self._begin(each, Missed(root, Cause.DEAD_WATCH, "it is watched anew"))
+
+    def close(self) -> None:
+        """Watch no more."""
+        for each in self._roots.values():
+            self._end(each)
+        if self._roots:
+            self._mounts.close()
+        self._roots = {}
+
+    def _change(self, each: _Watched, now: Footing | None) -> Missed | None:
+        """Say what has happened to a root that was watched."""
+        change = difference(each.root, each.footing, now)
+        if change is not None or each.watch is None:
+            return change
+        if each.watch.gone:
+            return Missed(each.root.name, Cause.REPLACED, "it was deleted, moved or unmounted")
+        if not each.watch.alive:
+            return Missed(each.root.name, Cause.DEAD_WATCH, "the watch had ended")
+        return None
+
+    def _begin(self, each: _Watched, change: Missed | None) -> None:
+        """Watch a root if it is there; say afterwards what was missed before."""
+        now = footing(each.root, self._mounts)
+        if now is None:
+            change = difference(each.root, each.footing, None)
+        else:
+            try:
+                each.watch = RootWatch(each.root, now, self._listener)
+            except OSError as error:
+                change = _refused(each.root, error)
+        each.footing = now
+        if change is not None:
+            self._listener.missed(change)
+        if each.watch is not None and now is not None:
+            for one in remote(each.root, now):
+                self._listener.missed(one)
+        each.said, each.retried, each.pause = self._clock(), self._clock(), REPEAT
+
+    def _look_after(self, each: _Watched, watch: RootWatch, now: Footing) -> None:
+        """Follow mounts below the root, and try again what could not be watched."""
+        if each.footing is not None and now != each.footing:
+            before = each.footing
+            each.footing = now
+            changed = set(before.below) ^ set(now.below)
+            watch.remounted(now, sorted({mount.point for mount in changed}))
+            for one in remote(each.root, now):
+                if one not in remote(each.root, before):
+                    self._listener.missed(one)
+        watch.tend()
+        if watch.incomplete and self._clock() >= each.retried + each.pause:
+            each.retried = self._clock()
+            each.pause = REPEAT if watch.retry() else min(2 * each.pause, LONGEST_PAUSE)
+
+    def _end(self, each: _Watched) -> None:
+        if each.watch is not None:
+            each.watch.close()
+            each.watch = None
+
+
+def _refused(root: Root, error: OSError) -> Missed:
+    """Say why a root could not be watched at all."""
+    if error.errno in {errno.ENOSPC, errno.EMFILE, errno.ENOMEM}:
+        limit = "fs.inotify.max_user_watches or max_user_instances"
+        return Missed(root.name, Cause.WATCH_LIMIT, f"the root itself has no watch ({limit})")
+    return Missed(root.name, Cause.UNLISTED, error.strerror or str(error))

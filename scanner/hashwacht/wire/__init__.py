@@ -1,1 +1,0 @@
-"""Messages between the processes: signals, answers and notices, and nothing else."""

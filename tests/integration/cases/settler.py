@@ -1,0 +1,55 @@
+"""Settles every file below a directory as the daemon does, until it is killed.
+
+For each line of seconds on standard input it forks such a settler, kills it after so many
+seconds and writes ``killed`` to standard output; at the end of the input one settles undisturbed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from hashwacht.quarantine.age import KeyPair
+from hashwacht.settings import GuardSettings
+from support.casework import Office, match
+from hashwacht.core.types import Signal
+
+NEAR = b"near"
+"""Contents that begin so match by a picture hash only, and are held; others are quarantined."""
+
+MANY = GuardSettings(per_hash=10**6, per_account=10**6, per_root=10**6)
+
+
+def settle_all(home: Path, public: str) -> None:
+    """Begin as the daemon does, then settle what lies there."""
+    office = Office(home, keys=KeyPair(public, ""), guard=MANY).open()
+    office.clock.now = time.time()
+    office.casework.retry(office.clock.now)
+    for path in sorted(office.files.iterdir()):
+        if not path.is_file():  # what is being taken at this moment lies in a directory
+            continue
+        name = os.fsencode(path)
+        near = path.read_bytes().startswith(NEAR)
+        office.settle(name, match(Signal("pdq", "0" * 64, 100)) if near else None)
+    office.close()
+
+
+def kill_after(seconds: float, home: Path, public: str) -> None:
+    """Let a forked settler live for some seconds at the most."""
+    child = os.fork()
+    if not child:
+        settle_all(home, public)
+        os._exit(0)
+    time.sleep(seconds)  # no event to wait for: the instant shall be any
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.write(1, b"killed\n")
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        kill_after(float(line), Path(sys.argv[1]), sys.argv[2])
+    settle_all(Path(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,187 @@
+"""Any order of uploads, verdicts, retries, lost keys and decisions loses no file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from hashwacht.cases.desk import Desk
+from hashwacht.cases.hands import Wish
+from hashwacht.cases.rulings import Rulings
+from hashwacht.cases.policy import Action
+from hashwacht.settings import GuardSettings, OnMatch, OnUndetermined, RootSettings
+from hashwacht.storage.action_limits import Ruling
+from hashwacht.storage.locations import PlaceState
+from support.casework import NEAR, NO_MATCH, NOWHERE, UNANSWERED, Office
+from hashwacht.core.types import Verdict
+
+NAMES = st.sampled_from(("a", "b", "c", "d"))
+CONTENTS = st.sampled_from((b"one", b"two"))
+VERDICTS = st.sampled_from((None, NEAR, NO_MATCH, UNANSWERED))
+POLICIES = st.builds(
+    RootSettings,
+    name=st.just("www"),
+    exact=st.sampled_from(OnMatch),
+    near=st.sampled_from(OnMatch),
+    undetermined=st.sampled_from(OnUndetermined),
+)
+MODE = 0o640
+
+
+class Hosting(RuleBasedStateMachine):
+    """A hoster's day.  Whatever happens, files and what is recorded agree."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.home = Path(tempfile.mkdtemp())
+        guard = GuardSettings(per_hash=2, per_root=3)
+        self.office = Office(self.home, guard=guard).open()
+        self.policy = RootSettings("www")
+
+    @property
+    def desk(self) -> Desk:
+        return self.office.desk()
+
+    @property
+    def rulings(self) -> Rulings:
+        return Rulings(self.office.book, self.office.turn)
+
+    @rule(name=NAMES, content=CONTENTS, verdict=VERDICTS)
+    def upload(self, name: str, content: bytes, verdict: Verdict | None) -> None:
+        """Upload a file, in place of what has the name, and judge it."""
+        path = self.office.files / name
+        path.unlink(missing_ok=True)
+        path.write_bytes(content)
+        path.chmod(MODE)
+        self.settle(path, verdict)
+
+    @precondition(lambda self: any(self.office.files.iterdir()))
+    @rule(number=st.integers(0, 9), verdict=VERDICTS, touched=st.booleans())
+    def look_again(self, number: int, verdict: Verdict | None, touched: bool) -> None:
+        """Judge a file anew, perhaps because its owner has given it permissions."""
+        files = sorted(self.office.files.iterdir())
+        path = files[number % len(files)]
+        if touched:
+            path.chmod(MODE)
+        self.settle(path, verdict)
+
+    @precondition(lambda self: any(self.office.files.iterdir()))
+    @rule(number=st.integers(0, 9), name=NAMES, verdict=VERDICTS, seen=st.booleans())
+    def rename(self, number: int, name: str, verdict: Verdict | None, seen: bool) -> None:
+        """Give a file another name, perhaps another's, and judge it unless nobody watches."""
+        files = sorted(self.office.files.iterdir())
+        path = files[number % len(files)].rename(self.office.files / name)
+        if seen:
+            self.settle(path, verdict)
+
+    @precondition(lambda self: any(self.office.files.iterdir()))
+    @rule(number=st.integers(0, 9), verdict=VERDICTS)
+    def recheck(self, number: int, verdict: Verdict | None) -> None:
+        """Judge a content anew by what is stored, where it lies now."""
+        files = sorted(self.office.files.iterdir())
+        path = files[number % len(files)]
+        fd = os.open(path, os.O_RDONLY)
+        found = replace(self.office.found(bytes(path), fd, verdict), fd=None, id=NOWHERE)
+        os.close(fd)
+        self.agrees(path, verdict, self.office.casework.settle(found))
+
+    def settle(self, path: Path, verdict: Verdict | None) -> None:
+        self.agrees(path, verdict, self.office.settle(bytes(path), verdict, root=self.policy))
+
+    def agrees(self, path: Path, verdict: Verdict | None, action: Action) -> None:
+        """Compare what is said to be in force with the file."""
+        assert path.exists() == (action is not Action.QUARANTINE)
+        if path.exists():
+            held = stat.S_IMODE(path.stat().st_mode) == 0
+            assert held == (action is Action.HOLD)
+        if verdict is NO_MATCH:
+            assert action is Action.ALLOW
+
+    @rule(policy=POLICIES)
+    def configure(self, policy: RootSettings) -> None:
+        self.policy = policy
+        self.office.root = policy
+        self.office.casework = self.office.with_root(policy)
+
+    @rule(seconds=st.sampled_from((1.0, 61.0, 4000.0)))
+    def wait(self, seconds: float) -> None:
+        self.office.retry(seconds)
+
+    @rule(able=st.booleans())
+    def configure_the_key(self, able: bool) -> None:
+        """Without it nothing can be sealed."""
+        recipients = (self.office.keys.public,) if able else ()
+        self.office.seal_for(*recipients)
+
+    @rule(number=st.integers(0, 3), act=st.sampled_from(("restore", "release", "close", "destroy")))
+    def decide(self, number: int, act: str) -> None:
+        cases = self.office.store.cases.latest(9)
+        if not cases:
+            return
+        case = cases[number % len(cases)]
+        secrets = (self.office.keys.secret,)
+        if act == "close":
+            self.desk.close(case, "why")
+        elif act == "release":
+            for _ in self.desk.release(case, Wish("why", secrets)):
+                pass
+        else:
+            states = (PlaceState.QUARANTINED, PlaceState.HELD)
+            for place in self.office.store.places.of(case.key, 1, *states):
+                if act == "restore":
+                    self.desk.restore(place, Wish("why", secrets))
+                else:
+                    self.desk.destroy(place, "why")
+
+    @precondition(lambda self: bool(self.office.store.floods.latest(1)))
+    @rule(ruling=st.sampled_from(("let_go", "stand_down")))
+    def rule_about_a_flood(self, ruling: str) -> None:
+        (flood,) = self.office.store.floods.latest(1)
+        if flood.ruling is Ruling.STAND_DOWN:
+            self.rulings.recall(flood.id, "why")
+        else:
+            getattr(self.rulings, ruling)(flood.id, "why")
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        """Whatever a live place says is held is held, and the vault has what is quarantined."""
+        for case in self.office.store.cases.latest(9):
+            for place in self.office.store.places.of(case.key):
+                assert place.state is not PlaceState.PENDING
+                if place.state is PlaceState.QUARANTINED:
+                    record = self.office.vault.find(place.vault)
+                    assert record is not None
+                    assert record.state == "sealed"
+                    assert record.attributes.mode == MODE, "not the one that holding gave it"
+
+    def teardown(self) -> None:
+        """Nobody knows anything any more: everything that is still there can be served again."""
+        for path in self.office.files.iterdir():
+            self.office.settle(bytes(path), NO_MATCH, root=RootSettings("www"))
+            assert stat.S_IMODE(path.stat().st_mode) == MODE
+        assert self.office.audit.verify() is None
+        self.office.close()
+        shutil.rmtree(self.home)
+
+
+TestHosting = Hosting.TestCase
+TestHosting.settings = settings(
+    max_examples=30,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)

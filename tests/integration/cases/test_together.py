@@ -1,0 +1,148 @@
+"""Several processes at work on the same cases: the daemon, another daemon, people's commands."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from hashwacht.quarantine.age import KeyPair, make_key_pair
+from hashwacht.cases.desk import Desk
+from hashwacht.cases.hands import Wish
+from hashwacht.cases.case_lock import Turn
+from hashwacht.core.errors import StateBusy
+from hashwacht.storage.locations import Place, PlaceState
+from support.casework import Office, at
+
+
+def fork(work: Callable[[], object]) -> int:
+    """Do *work* in a process of its own."""
+    child = os.fork()
+    if not child:
+        try:
+            work()
+            os._exit(0)
+        except BaseException:  # noqa: BLE001  # or it would go on with the parent's tests
+            traceback.print_exc()
+            os._exit(1)
+    return child
+
+
+def all_well(children: list[int]) -> bool:
+    return all(os.waitpid(child, 0)[1] == 0 for child in children)
+
+
+def settle_all(home: Path, keys: KeyPair) -> None:
+    office = Office(home, keys=keys).open()
+    for path in sorted(office.files.iterdir()):
+        if not path.is_file():
+            continue  # another one was faster, or puts it together in a directory of its own
+        with suppress(FileNotFoundError):
+            fd = os.open(path, os.O_RDONLY)
+            office.casework.settle(office.found(bytes(path), fd))
+            os.close(fd)
+    office.close()
+
+
+def sealed(home: Path, keys: KeyPair) -> list[Place]:
+    """Have ten files with the same content sealed."""
+    with closing(Office(home, keys=keys).open()) as office:
+        for number in range(10):
+            office.settle(office.file(f"{number}.png"))
+        return office.places()
+
+
+def test_two_that_settle_the_same_files_act_once(tmp_path: Path) -> None:
+    keys = make_key_pair()
+    office = Office(tmp_path, keys=keys).open()
+    paths = [office.file(f"{number}.png", b"%d" % (number % 2)) for number in range(20)]
+    office.close()
+    assert all_well([fork(lambda: settle_all(tmp_path, keys)) for _ in range(3)])
+    office = Office(tmp_path, keys=keys).open()
+    assert len(office.store.cases.latest(9)) == 2
+    assert Counter(record.path for record in office.vault.records()) == Counter(paths)
+    places = [
+        each for case in office.store.cases.latest(9) for each in office.store.places.of(case.key)
+    ]
+    quarantined = [each.path for each in places if each.state is PlaceState.QUARANTINED]
+    assert Counter(quarantined) == Counter(paths)
+    assert {each.state for each in places} <= {PlaceState.QUARANTINED, PlaceState.GONE}
+    assert office.audit.verify() is None
+    office.close()
+
+
+def test_what_a_person_restores_is_not_taken_again_at_once(tmp_path: Path) -> None:
+    """The file is back before that is recorded: who sees it then has to wait for the turn."""
+    keys = make_key_pair()
+    paths = [place.path for place in sealed(tmp_path, keys)]
+
+    def watch() -> None:
+        while not all(at(path).exists() for path in paths):
+            settle_all(tmp_path, keys)
+
+    child = fork(watch)
+    office = Office(tmp_path, keys=keys).open()
+    desk = office.desk()
+    for place in office.places():
+        assert desk.restore(place, Wish("a mistake", (keys.secret,))).problem is None
+    assert all_well([child])
+    assert [place.state for place in office.places()] == [PlaceState.RESTORED] * 10
+    assert all(at(path).exists() for path in paths)
+    office.close()
+
+
+def test_of_two_people_who_decide_at_once_one_decides(tmp_path: Path) -> None:
+    """One destroys and one restores the same files; each file has one fate, and the log that."""
+    keys = make_key_pair()
+    places = sealed(tmp_path, keys)
+
+    def decide(who: str) -> None:
+        mine = Office(tmp_path, keys=keys).open()
+        desk = Desk(replace(mine.book, who=who), mine.hands, mine.turn)
+        for place in places:
+            if who == "anna":
+                desk.restore(place, Wish("why", (keys.secret,)))
+            else:
+                desk.destroy(place, "why")
+        mine.close()
+
+    assert all_well([fork(partial(decide, who)) for who in ("anna", "bea")])
+    office = Office(tmp_path, keys=keys).open()
+    for place in office.places():
+        record = office.vault.find(place.vault)
+        assert record is not None
+        assert str(record.state) == str(place.state)
+        assert at(place.path).exists() == (place.state is PlaceState.RESTORED)
+        (decided,) = [
+            (entry.who, entry.act)
+            for entry in office.audit.entries()
+            if entry.facts.get("place") == place.number and entry.act in ("restored", "destroyed")
+        ]
+        assert decided in (("anna", "restored"), ("bea", "destroyed"))
+        assert decided[1] == place.state
+    office.close()
+
+
+def test_who_waits_too_long_for_the_turn_is_told(tmp_path: Path) -> None:
+    turn = Turn(tmp_path / "lock", patience=0.05)
+    with turn.taken(), pytest.raises(StateBusy), turn.taken():
+        pytest.fail("the turn was taken twice")
+
+
+def test_the_turn_of_who_was_killed_is_free(tmp_path: Path) -> None:
+    turn = Turn(tmp_path / "lock", patience=0.05)
+
+    def die() -> None:
+        with turn.taken():
+            os.kill(os.getpid(), 9)
+
+    os.waitpid(fork(die), 0)
+    with turn.taken():
+        pass

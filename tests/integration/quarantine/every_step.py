@@ -1,0 +1,142 @@
+"""Dies before each single step of an act in turn, comes back, and looks what there is.
+
+Arguments: an empty directory, and the act: ``quarantine``, ``linked``, ``swapped``, ``changed``,
+``restore``, ``restore elsewhere`` or ``destroy``.  Writes one line of JSON: for every step, which
+outcomes recovery told, and where the content was then.
+
+Runs alone, with one thread, so that it may fork: each child counts the audit events of the
+interpreter (PEP 578), which come before every open, mkdir, rename, chmod, unlink, lock and the
+like, and kills itself at one of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from hashwacht.quarantine.age import make_key_pair
+from hashwacht.quarantine.record import State
+from hashwacht.quarantine.restore import Restored
+from hashwacht.quarantine.vault import Receipt, Vault
+from support.vaults import Look, dress, judge, names, seal
+
+STEPS = ("open", "os.", "fcntl.", "ctypes.dlsym")
+KEYS = make_key_pair()
+ID = "0123456789abcdef"
+
+
+class Scene:
+    """A vault, a customer's file, and what it looked like."""
+
+    def __init__(self, home: Path, act: str) -> None:
+        shutil.rmtree(home, ignore_errors=True)
+        self.site, self.act = home / "site", act
+        self.site.mkdir(parents=True)
+        self.path, self.linked = self.site / "picture", self.site / "linked"
+        self.path.write_bytes(b"the picture" * 20_000)
+        dress(self.path)
+        self.look = Look.at(self.path)
+        self.vault = Vault(home / "vault", [KEYS.public])
+        self.fd, self.key = judge(self.path)
+        if act == "linked":
+            self.linked.hardlink_to(self.path)
+        self.elsewhere = home / "elsewhere/picture"
+        self.elsewhere.parent.mkdir()
+        if act in ("restore", "restore elsewhere", "destroy"):
+            seal(self.vault, self.path)
+        if act == "changed":
+            self.key = "0" * 64
+        self.id = next((record.id for record in self.vault.records()), ID)
+
+    def run(self) -> None:
+        """Do it.  The swapper, if any, strikes at the last moment: see take_another."""
+        if self.act.startswith("restore"):
+            to = bytes(self.elsewhere) if self.act == "restore elsewhere" else None
+            done = self.vault.restore(self.id, [KEYS.secret], who="me", to=to)
+            assert isinstance(done, Restored), done
+        elif self.act == "destroy":
+            assert isinstance(self.vault.destroy(self.id, who="me"), Receipt)
+        else:
+            self.vault.quarantine(self.fd, bytes(self.path), self.key, {}, id_=ID)
+
+    def swap(self) -> None:
+        """Put another file in the place of the one that was judged."""
+        self.path.rename(self.linked)
+        self.path.write_bytes(b"innocent")
+
+
+def die_at(last: int, scene: Scene) -> None:
+    """Have this process killed before its step *last*."""
+    seen, swapping = 0, False
+
+    def count(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal seen, swapping
+        if swapping or not event.startswith(STEPS):
+            return
+        if scene.act == "swapped" and arguments[:1] == (f".hashwacht-{ID}".encode(),):
+            swapping = True
+            scene.swap()
+            scene.act, swapping = "", False
+        seen += 1
+        if seen == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
+
+
+def where(scene: Scene) -> str:
+    """Find the content: it must be in exactly one place, whole and with all it had."""
+    around = names(scene.site) + names(scene.elsewhere.parent)
+    assert not [name for name in around if name.startswith(".")], around
+    states = {record.state for record in scene.vault.records()}
+    assert all(finding.fault is None for finding in scene.vault.verify())
+    assert not list((scene.vault._shelf.path / "open").glob("*"))
+    if scene.linked.exists():
+        assert Look.at(scene.linked) == scene.look
+    if scene.act == "swapped" and scene.linked.exists():
+        assert scene.path.read_bytes() == b"innocent"
+        assert not states
+        return "swapped"
+    if scene.path.exists() or scene.elsewhere.exists():
+        assert scene.path.exists() != scene.elsewhere.exists()
+        found = scene.path if scene.path.exists() else scene.elsewhere
+        assert Look.at(found) == scene.look
+        assert not states & {State.SEALED, State.DESTROYED}
+        return "place"
+    [state] = states
+    if state is State.SEALED:
+        to = scene.site / "restored"
+        done = scene.vault.restore(scene.id, [KEYS.secret], who="me", to=bytes(to))
+        assert isinstance(done, Restored), done
+        assert Look.at(to) == scene.look
+        return "vault"
+    assert state is State.DESTROYED
+    return "destroyed"
+
+
+def main(home: Path, act: str) -> list[tuple[list[str], str]]:
+    """Die at every step until one child reaches its end."""
+    step, status, told = 0, 1, []
+    while status:
+        step += 1
+        scene = Scene(home, act)
+        child = os.fork()
+        if not child:
+            die_at(step, scene)
+            scene.run()
+            os._exit(0)
+        status = os.waitpid(child, 0)[1]
+        assert status in (0, signal.SIGKILL), status
+        recovered = scene.vault.recover()
+        assert scene.vault.recover() == [], "once is enough"
+        told.append(([str(each.outcome) for each in recovered], where(scene)))
+        os.close(scene.fd)
+    return told
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(main(Path(sys.argv[1]), sys.argv[2])))

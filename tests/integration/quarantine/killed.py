@@ -1,0 +1,97 @@
+"""Is killed at random instants while it seals, restores and destroys, and always finds everything.
+
+Arguments: an empty directory, how many kills, and the longest life in seconds.  After every kill
+the next process recovers and looks.  Writes one line of JSON: how many kills were recovered with
+which outcome, and how often files moved between their place and the vault.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from hashwacht.quarantine.age import make_key_pair
+from hashwacht.quarantine.record import State
+from hashwacht.quarantine.restore import Restored
+from hashwacht.quarantine.vault import Vault
+from support.vaults import Look, dress, names, seal
+
+KEYS = make_key_pair()
+FILES = 6
+
+
+def work(vault: Vault, paths: list[Path], chance: random.Random) -> None:
+    """Send files to and fro for ever."""
+    while True:
+        path = chance.choice(paths)
+        if path.exists():
+            seal(vault, path)
+        else:
+            [id_] = sealed(vault, path)
+            assert isinstance(vault.restore(id_, [KEYS.secret], who="me"), Restored)
+
+
+def sealed(vault: Vault, path: Path) -> list[str]:
+    """Give the entries in which the file lies."""
+    records = [each for each in vault.records() if each.state is State.SEALED]
+    return [each.id for each in records if each.path == bytes(path)]
+
+
+def look(vault: Vault, looks: dict[Path, Look]) -> set[Path]:
+    """Find every file in exactly one place, whole; gives those that are in the vault."""
+    away = set()
+    for path, before in looks.items():
+        entries = sealed(vault, path)
+        if path.exists():
+            assert Look.at(path) == before
+            assert entries == []
+        else:
+            assert len(entries) == 1, (path, entries)
+            away.add(path)
+    site = next(iter(looks)).parent
+    assert names(site) == sorted(path.name for path in looks if path not in away)
+    assert [finding for finding in vault.verify() if finding.fault] == []
+    return away
+
+
+def main(home: Path, kills: int, life: float) -> dict[str, int]:
+    """Kill, recover, look, and so on."""
+    site, chance, seen = home / "site", random.Random(20261123), Counter[str]()
+    site.mkdir(parents=True)
+    vault, looks = Vault(home / "vault", [KEYS.public]), {}
+    for number in range(FILES):
+        path = site / f"picture{number}"
+        path.write_bytes(b"%d" % number * 10**number)
+        dress(path)
+        looks[path] = Look.at(path)
+    away: set[Path] = set()
+    while seen["kills"] < kills or min(seen["back"], seen["sealed"]) < kills / 20:
+        assert seen["kills"] < 5 * kills, seen
+        seen["kills"] += 1
+        ready, begun = os.pipe()
+        child = os.fork()
+        if not child:
+            os.write(begun, b"!")
+            work(vault, list(looks), random.Random(chance.random()))
+        os.read(ready, 1)
+        os.close(ready)
+        os.close(begun)
+        time.sleep(chance.uniform(0, life))
+        os.kill(child, signal.SIGKILL)
+        assert os.waitpid(child, 0)[1] == signal.SIGKILL
+        outcomes = vault.recover()
+        seen.update(str(each.outcome) for each in outcomes)
+        seen["between acts"] += not outcomes
+        before, away = away, look(vault, looks)
+        seen["moved"] += len(before ^ away)
+    return dict(seen)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))))

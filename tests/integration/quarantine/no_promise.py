@@ -1,0 +1,56 @@
+"""Acts where renameat2(2) fails with EINVAL, as on NFS: a filter in the kernel sees to that.
+
+Arguments: a directory.  Writes one line of JSON.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from pathlib import Path
+
+from hashwacht.quarantine.age import make_key_pair
+from hashwacht.quarantine.results import Refusal
+from hashwacht.quarantine.restore import Restored
+from hashwacht.platform.syscalls import rename_no_replace
+from hashwacht.quarantine.vault import Vault
+from support.hostile.refused_calls import refuse_renameat2
+from support.vaults import Look, dress, judge, names, seal
+
+
+def main(home: Path) -> dict[str, object]:
+    """Seal, restore, and have a name taken meanwhile."""
+    site, keys = home / "site", make_key_pair()
+    site.mkdir()
+    vault, path = Vault(home / "vault", [keys.public]), site / "picture"
+    path.write_bytes(b"content")
+    dress(path)
+    before = Look.at(path)
+    refuse_renameat2()
+    try:
+        rename_no_replace(-1, b"a", -1, b"b")
+    except OSError as error:
+        assert error.errno == errno.EINVAL, error  # noqa: PT017  # else the filter does nothing
+    sealed = seal(vault, path)
+    gone = not path.exists()
+    path.write_bytes(b"taken")
+    taken = vault.restore(sealed.id, [keys.secret], who="me")
+    path.unlink()
+    restored = vault.restore(sealed.id, [keys.secret], who="me")
+    same = Look.at(path) == before
+    fd, _ = judge(path)
+    back = vault.quarantine(fd, bytes(path), "0" * 64, {})
+    os.close(fd)
+    return {
+        "gone": gone,
+        "taken": taken.reason if isinstance(taken, Refusal) else None,
+        "restored": isinstance(restored, Restored) and same,
+        "back": isinstance(back, Refusal) and Look.at(path) == before,
+        "names": names(site),
+    }
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(main(Path(sys.argv[1]))))

@@ -1,0 +1,116 @@
+"""What the scanner's unit leaves of root's power is enough to act, and to undo."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from hashwacht.quarantine.age import KeyPair
+from hashwacht.quarantine.restore import Restored
+from hashwacht.quarantine.vault import Vault
+from support.vaults import Look, dress, names
+
+UNIT = Path(__file__).parents[3] / "packaging/systemd/hashwacht-scanner.service"
+
+ACTS = """
+import json, os, stat, sys
+from pathlib import Path
+from hashwacht.quarantine.hold import Hold
+from hashwacht.quarantine.vault import Vault
+from hashwacht.settings import HoldKind
+from support.vaults import judge
+
+site, vault = Path(sys.argv[1]), Vault(Path(sys.argv[2]), [sys.argv[3]])
+hold = Hold(Path(sys.argv[2]) / "../holds", HoldKind.MODE)
+said = []
+for name in ("back", "held", "sealed"):
+    path = site / name
+    fd, key = judge(path)
+    if name == "back":
+        said.append(vault.quarantine(fd, bytes(path), "0" * 64, {}).reason)
+    elif name == "held":
+        held = hold.hold(fd, bytes(path), "{}")
+        said.append(stat.S_IMODE(os.fstat(fd).st_mode))
+        said.append(type(hold.release(bytes(path), held.file, "{}")).__name__)
+    else:
+        sealed = vault.quarantine(fd, bytes(path), key, {})
+        said.append([sealed.id, sealed.writers, sealed.finished])
+print(json.dumps(said))
+"""
+
+
+HOLDS = """
+import os, stat, sys
+from pathlib import Path
+from hashwacht.quarantine.hold import Hold
+from hashwacht.settings import HoldKind
+from support.hostile.refused_calls import refuse_set_id_bits
+
+if sys.argv[3] == "refused":
+    refuse_set_id_bits()
+path, hold = Path(sys.argv[1]), Hold(Path(sys.argv[2]), HoldKind.MODE)
+fd = os.open(path, os.O_RDONLY)
+held = hold.hold(fd, bytes(path), "{}")
+assert stat.S_IMODE(os.fstat(fd).st_mode) == 0
+print(hold.release(bytes(path), held.file, "{}").given)
+"""
+
+
+def limited(*program: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a program with what the unit leaves of root's power."""
+    if os.geteuid() != 0 or not shutil.which("setpriv"):
+        pytest.skip("needs root and setpriv (util-linux)")
+    [allowed] = re.findall(r"^CapabilityBoundingSet=(.+)$", UNIT.read_text(), re.MULTILINE)
+    some = ",".join("+" + name.removeprefix("CAP_").lower() for name in allowed.split())
+    command = ["setpriv", f"--bounding-set=-all,{some}", "--no-new-privs", sys.executable, "-c"]
+    return subprocess.run([*command, *program], capture_output=True, text=True, check=False)
+
+
+def test_in_a_directory_of_somebody_else(tmp_path: Path, site: Path, keys: KeyPair) -> None:
+    for name in ("back", "held", "sealed"):
+        (site / name).write_bytes(b"content of " + name.encode())
+        dress(site / name)
+        with suppress(OSError):  # it is seen with CAP_SYS_ADMIN only
+            os.removexattr(site / name, "trusted.hashwacht")
+    looks = {name: Look.at(site / name) for name in names(site)}
+    if os.geteuid() == 0:
+        os.chown(site, 12345, 54321)
+    site.chmod(0o700)
+    done = limited(ACTS, site, tmp_path / "vault", keys.public)
+    assert done.returncode == 0, done.stderr
+    [back, held, released, [id_, writers, finished]] = json.loads(done.stdout)
+    assert (back, held, released, finished) == ("changed", 0, "Released", True)
+    assert writers == "none"
+    assert names(site) == ["back", "held"]
+    vault = Vault(tmp_path / "vault")
+    assert isinstance(vault.restore(id_, [keys.secret], who="me"), Restored)
+    assert {name: Look.at(site / name) for name in names(site)} == looks
+
+
+@pytest.mark.parametrize("how", ["refused", "left out in silence"])
+@pytest.mark.parametrize("bits", [stat.S_ISUID, stat.S_ISGID])
+def test_a_file_with_set_id_bits_can_be_held_and_served_again(
+    tmp_path: Path, site: Path, how: str, bits: int
+) -> None:
+    """The bits may be lost, which is said; that they are set must not save a file from a hold."""
+    path = site / "picture"
+    path.write_bytes(b"content")
+    if os.geteuid() == 0:
+        os.chown(path, 12345, 54321)
+    path.chmod(0o640 | bits)
+    done = limited(HOLDS, path, tmp_path / "holds", how)
+    assert done.returncode == 0, done.stderr
+    mode = stat.S_IMODE(path.stat().st_mode)
+    assert mode & ~bits == 0o640
+    assert done.stdout.strip() == ("its-own" if mode & bits else "less")
+    assert (how == "refused") <= (mode == 0o640)
+    assert names(tmp_path / "holds") == []

@@ -1,0 +1,166 @@
+"""Disks that fill up: at every single byte that an act may run out of space, nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from hashwacht.quarantine.age import KeyPair
+from hashwacht.quarantine.record import State
+from hashwacht.quarantine.results import Obstacle, Refusal
+from hashwacht.quarantine.restore import Restored
+from hashwacht.quarantine.sealed import Sealed
+from hashwacht.quarantine.vault import Receipt, Vault
+from support.vaults import Look, dress, judge, names, seal
+
+KIB = 1024
+
+
+@pytest.fixture
+def picture(site: Path) -> Path:
+    return furnish(site)
+
+
+def furnish(site: Path) -> Path:
+    path = site / "picture"
+    path.write_bytes(b"the picture" * 10_000)
+    dress(path)
+    return path
+
+
+def fill(disk: Path, leave: int) -> Path:
+    """Fill a disk until *leave* bytes are left; gives the file that does it."""
+    ballast = disk / "somebody else's"
+    ballast.unlink(missing_ok=True)
+    free = os.statvfs(disk)
+    with ballast.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize - leave)
+    return ballast
+
+
+def attempt(vault: Vault, path: Path) -> Sealed | Refusal:
+    fd, key = judge(path)
+    try:
+        return vault.quarantine(fd, bytes(path), key, {})
+    finally:
+        os.close(fd)
+
+
+def test_a_vault_without_room_is_known_before_anything_moves(
+    small_disk: Path, keys: KeyPair, picture: Path
+) -> None:
+    vault, before = Vault(small_disk / "vault", [keys.public]), Look.at(picture)
+    ballast = fill(small_disk, 64 * KIB)
+    refusal = attempt(vault, picture)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Obstacle.FULL
+    assert refusal.reason.passing
+    assert Look.at(picture) == before
+    assert list(vault.records()) == []
+    ballast.unlink()
+    assert isinstance(attempt(vault, picture), Sealed)
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Have every write beyond *size* bytes of a file fail, as it does on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("size", [0, 1, 500, 1500, 4096, 50_000, 110_000])
+def test_a_write_that_fails_puts_everything_back(vault: Vault, picture: Path, size: int) -> None:
+    before = Look.at(picture)
+    with largest_file(size):
+        refusal = attempt(vault, picture)
+    assert isinstance(refusal, Refusal)
+    assert Look.at(picture) == before
+    assert names(picture.parent) == ["picture"]
+    assert list(vault.records()) == []
+    assert vault.recover() == []
+    assert isinstance(attempt(vault, picture), Sealed)
+
+
+@pytest.mark.parametrize("size", [0, 1, 500, 50_000, 109_000])
+def test_a_restore_that_fails_leaves_it_sealed(
+    vault: Vault, picture: Path, keys: KeyPair, size: int
+) -> None:
+    before = Look.at(picture)
+    sealed = seal(vault, picture)
+    with largest_file(size):
+        refusal = vault.restore(sealed.id, [keys.secret], who="me")
+    assert isinstance(refusal, Refusal)
+    assert names(picture.parent) == []
+    vault.recover()
+    assert vault.find(sealed.id) == sealed.record
+    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), Restored)
+    assert Look.at(picture) == before
+
+
+def test_wherever_the_space_ends_it_is_in_exactly_one_place(
+    small_disk: Path, keys: KeyPair
+) -> None:
+    """Vault and site on one small disk, which ends a little later each time."""
+    site = small_disk / "site"
+    site.mkdir()
+    picture = furnish(site)
+    before, outcomes = Look.at(picture), set()
+    for pages in range(80):
+        vault = Vault(small_disk / f"vault{pages}", [keys.public])
+        # The check beforehand wants a reserve; the space is taken away after it.
+        done = _with_space_taken_away(vault, picture, small_disk, pages * 4 * KIB)
+        (small_disk / "somebody else's").unlink()
+        vault.recover()
+        states = [record.state for record in vault.records()]
+        if picture.exists():
+            assert Look.at(picture) == before
+            assert states == []
+            outcomes.add("back")
+        else:
+            assert states == [State.SEALED]
+            [record] = vault.records()
+            assert isinstance(vault.restore(record.id, [keys.secret], who="me"), Restored)
+            assert Look.at(picture) == before
+            outcomes.add("sealed")
+        assert isinstance(done, Sealed | Refusal)
+        assert names(site) == ["picture"]
+    assert outcomes == {"back", "sealed"}
+
+
+def _with_space_taken_away(vault: Vault, picture: Path, disk: Path, leave: int) -> Sealed | Refusal:
+    """Fill the disk when the act has looked for space and before it writes."""
+
+    class Clock:
+        """The act asks for the time just before it writes its intent."""
+
+        filled = False
+
+        def __call__(self) -> float:
+            if not self.filled:
+                self.filled = True
+                fill(disk, leave)
+            return 1_800_000_000.0
+
+    vault = Vault(vault._shelf.path, vault._quarantine._recipients, Clock())
+    return attempt(vault, picture)
+
+
+def test_what_is_sealed_can_be_destroyed_on_a_full_disk(
+    small_disk: Path, keys: KeyPair, picture: Path
+) -> None:
+    """Who runs out of space must be able to make some."""
+    vault = Vault(small_disk / "vault", [keys.public])
+    sealed = seal(vault, picture)
+    fill(small_disk, 0)
+    receipt = vault.destroy(sealed.id, who="me")
+    assert isinstance(receipt, Receipt), receipt
+    assert receipt.record.state is State.DESTROYED

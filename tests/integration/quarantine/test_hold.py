@@ -1,0 +1,380 @@
+"""Holding files where they lie: by mode, by a program, through crashes and interference."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from hashwacht.quarantine.held import Held
+from hashwacht.quarantine.hold import Hold, Released
+from hashwacht.platform.subprocess import TAIL
+from hashwacht.quarantine.results import Obstacle, Refusal
+from hashwacht.quarantine.hold_methods import Given
+from hashwacht.settings import HoldKind
+from support.processes import wait_for
+from support.vaults import Look, dress, names
+
+CASE = json.dumps({"case": 7})
+
+
+@pytest.fixture
+def picture(site: Path) -> Path:
+    path = site / "picture"
+    path.write_bytes(b"the picture")
+    dress(path)
+    return path
+
+
+@pytest.fixture
+def by_mode(tmp_path: Path) -> Hold:
+    return Hold(tmp_path / "holds", HoldKind.MODE)
+
+
+def hold(holds: Hold, path: Path) -> Held | Refusal:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return holds.hold(fd, bytes(path), CASE)
+    finally:
+        os.close(fd)
+
+
+def number(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_nobody_else_can_open_it_and_then_everything_is_as_it_was(
+    by_mode: Hold, open_tree: Path, as_nobody: Callable[[], AbstractContextManager[None]]
+) -> None:
+    path = open_tree / "own/picture"
+    path.write_bytes(b"content")
+    dress(path)
+    os.chown(path, 65534, 65534)
+    path.chmod(0o644)
+    before = Look.at(path)
+    held = hold(by_mode, path)
+    assert isinstance(held, Held)
+    assert (held.mode, held.again) == (0o644, False)
+    with as_nobody(), pytest.raises(PermissionError):
+        path.read_bytes()
+    released = by_mode.release(bytes(path), held.file, CASE)
+    assert released == Released(held)
+    with as_nobody():
+        assert path.read_bytes() == b"content"
+    assert Look.at(path) == before
+    assert by_mode.find(held.file) is None
+
+
+def test_both_may_be_repeated(by_mode: Hold, picture: Path, tmp_path: Path) -> None:
+    before = Look.at(picture)
+    fd = os.open(picture, os.O_RDONLY)
+    first = by_mode.hold(fd, bytes(picture), CASE)
+    assert by_mode.hold(fd, bytes(picture), CASE) == first
+    os.close(fd)
+    assert len(names(tmp_path / "holds")) == 1
+    assert isinstance(first, Held)
+    assert isinstance(by_mode.release(bytes(picture), first.file, CASE), Released)
+    again = by_mode.release(bytes(picture), first.file, CASE)
+    assert isinstance(again, Refusal)
+    assert again.reason is Obstacle.UNKNOWN
+    assert Look.at(picture) == before
+    assert names(tmp_path / "holds") == []
+
+
+def test_permissions_that_the_owner_gave_back_are_noticed_and_kept_for_the_release(
+    by_mode: Hold, picture: Path
+) -> None:
+    hold(by_mode, picture)
+    picture.chmod(0o604)
+    again = hold(by_mode, picture)
+    assert isinstance(again, Held)
+    assert again.again
+    assert mode(picture) == 0
+    by_mode.release(bytes(picture), again.file, CASE)
+    assert mode(picture) == 0o604
+
+
+def test_permissions_given_after_holding_stay_after_the_release(
+    by_mode: Hold, picture: Path
+) -> None:
+    hold(by_mode, picture)
+    picture.chmod(0o600)
+    released = by_mode.release(bytes(picture), number(picture), CASE)
+    assert isinstance(released, Released)
+    assert released.given is Given.OTHERS
+    assert mode(picture) == 0o600
+
+
+def test_a_file_that_had_no_permissions_has_none_afterwards(by_mode: Hold, picture: Path) -> None:
+    fd = os.open(picture, os.O_RDONLY)
+    picture.chmod(0)
+    assert isinstance(by_mode.hold(fd, bytes(picture), CASE), Held)
+    os.close(fd)
+    by_mode.release(bytes(picture), number(picture), CASE)
+    assert mode(picture) == 0
+
+
+def test_it_is_found_under_another_name(by_mode: Hold, picture: Path, site: Path) -> None:
+    before = Look.at(picture)
+    hold(by_mode, picture)
+    moved = picture.rename(site / "moved")
+    picture.write_bytes(b"another file")
+    other = Look.at(picture)
+    assert isinstance(by_mode.release(bytes(picture), number(moved), CASE), Released)
+    assert (Look.at(moved), Look.at(picture)) == (before, other)
+
+
+def test_in_another_directory_it_is_found_if_somebody_says_where(
+    by_mode: Hold, picture: Path, tmp_path: Path
+) -> None:
+    before = Look.at(picture)
+    hold(by_mode, picture)
+    (tmp_path / "far").mkdir()
+    moved = picture.rename(tmp_path / "far/moved")
+    gone = by_mode.release(bytes(picture), number(moved), CASE)
+    assert isinstance(gone, Refusal)
+    assert gone.reason is Obstacle.GONE
+    assert mode(moved) == 0
+    assert isinstance(by_mode.release(bytes(moved), number(moved), CASE), Released)
+    assert Look.at(moved) == before
+
+
+def test_an_inode_number_that_was_used_again_is_another_file(
+    by_mode: Hold, picture: Path, tmp_path: Path
+) -> None:
+    held = hold(by_mode, picture)
+    assert isinstance(held, Held)
+    if held.generation is None:
+        pytest.skip("this file system does not tell one from the other")
+    [record] = (tmp_path / "holds").glob("*.json")
+    fields = json.loads(record.read_bytes())
+    record.write_text(json.dumps({**fields, "generation": held.generation + 1}))
+    picture.chmod(0o606)
+    anew = hold(by_mode, picture)
+    assert isinstance(anew, Held)
+    assert (anew.mode, anew.again, anew.generation) == (0o606, False, held.generation)
+
+
+def test_what_cannot_be_held_is_refused_and_not_remembered(
+    open_tree: Path, as_nobody: Callable[[], AbstractContextManager[None]]
+) -> None:
+    path = open_tree / "picture"
+    path.write_bytes(b"content")
+    holds = Hold(open_tree / "own/holds", HoldKind.MODE)
+    with as_nobody():
+        refusal = hold(holds, path)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Obstacle.NOT_PERMITTED
+    assert mode(path) == 0o644
+    assert names(open_tree / "own/holds") == []
+
+
+def test_an_immutable_file_is_refused_by_name_of_the_cause(by_mode: Hold, picture: Path) -> None:
+    done = subprocess.run(["chattr", "+i", picture], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"cannot make a file immutable: {done.stderr}")
+    try:
+        refusal = hold(by_mode, picture)
+    finally:
+        subprocess.run(["chattr", "-i", picture], check=True)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Obstacle.IMMUTABLE
+
+
+def test_a_damaged_record_is_said_not_guessed_at(
+    by_mode: Hold, picture: Path, tmp_path: Path
+) -> None:
+    hold(by_mode, picture)
+    [record] = (tmp_path / "holds").glob("*.json")
+    record.write_bytes(b"{")
+    refusal = by_mode.release(bytes(picture), number(picture), CASE)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Obstacle.DAMAGED
+    assert mode(picture) == 0
+
+
+CRASHES = """
+import json, os, signal, sys
+from pathlib import Path
+from hashwacht.quarantine.hold import Hold
+from hashwacht.settings import HoldKind
+
+path, holds = Path(sys.argv[1]), Hold(Path(sys.argv[2]), HoldKind.MODE)
+found, seen = path.stat(), []
+fd = os.open(path, os.O_RDONLY)
+
+def both(die_at):
+    step = 0
+    def count(event, arguments):
+        nonlocal step
+        if event.startswith(("open", "os.", "fcntl.")):
+            step += 1
+            if step == die_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(count)
+    holds.hold(fd, bytes(path), "{}")
+    holds.release(bytes(path), (found.st_dev, found.st_ino), "{}")
+
+status = step = 1
+while status:
+    child = os.fork()
+    if not child:
+        both(step)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    step += 1
+    died_with = path.stat().st_mode & 0o7777
+    held = holds.hold(fd, bytes(path), "{}")
+    released = holds.release(bytes(path), held.file, "{}")
+    seen.append((died_with, held.mode, released.given, path.stat().st_mode & 0o7777))
+print(json.dumps([seen, len(list(Path(sys.argv[2]).glob("*.json")))]))
+"""
+
+
+def test_the_mode_survives_a_death_at_every_step(picture: Path, tmp_path: Path) -> None:
+    """Of holding and then releasing; afterwards it is held again, and released."""
+    command = [sys.executable, "-c", CRASHES, str(picture), str(tmp_path / "holds")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    seen, left = json.loads(done.stdout)
+    assert len(seen) > 15
+    assert {died_with for died_with, *_ in seen} == {0, 0o640}
+    assert {tuple(rest) for _, *rest in seen} == {(0o640, Given.ITS_OWN, 0o640)}
+    assert left == 0
+
+
+PROGRAM = """#!{python}
+import json, os, sys
+case = json.load(sys.stdin)
+with open({log!r}, "a") as log:
+    log.write(json.dumps([sys.argv[1:], case, os.read(3, 100).decode(),
+                          sorted(os.listdir("/proc/self/fd")), sorted(os.environ)]) + "\\n")
+{more}
+"""
+
+
+class Program:
+    """A program of an operator's, which writes down how it was called."""
+
+    def __init__(self, directory: Path, more: str = "") -> None:
+        self.path, self._log = directory / "program", directory / "log"
+        text = PROGRAM.format(python=sys.executable, log=str(self._log), more=more)
+        self.path.write_text(text)
+        self.path.chmod(0o755)
+
+    def holds(self, directory: Path, limit: float = 20) -> Hold:
+        command = (str(self.path), "an argument")
+        return Hold(directory / "holds", HoldKind.COMMAND, command, limit=limit)
+
+    def calls(self) -> list[list[object]]:
+        return [json.loads(line) for line in self._log.read_text().splitlines()]
+
+
+def test_a_program_gets_the_verb_the_case_and_the_open_file(tmp_path: Path, picture: Path) -> None:
+    program = Program(tmp_path)
+    holds, before = program.holds(tmp_path), Look.at(picture)
+    held = hold(holds, picture)
+    assert isinstance(held, Held)
+    assert hold(holds, picture) == held, "it is not called again"
+    assert isinstance(holds.release(bytes(picture), held.file, CASE), Released)
+    assert [call[:3] for call in program.calls()] == [
+        [["an argument", verb], {"case": 7}, "the picture"] for verb in ("hold", "release")
+    ]
+    for _, _, _, descriptors, environment in program.calls():
+        assert isinstance(descriptors, list)
+        assert len(descriptors) <= 6, "0 to 3, the log and the directory itself"
+        assert isinstance(environment, list)
+        assert set(environment) <= {"PATH", "LC_CTYPE"}
+    assert Look.at(picture) == before
+
+
+def test_a_program_that_fails_has_not_held(tmp_path: Path, picture: Path) -> None:
+    holds = Program(tmp_path, "sys.exit('no such\\nthing')").holds(tmp_path)
+    refusal = hold(holds, picture)
+    assert refusal == Refusal(Obstacle.COMMAND_FAILED, "hold: it ended with 1: no such thing")
+    assert names(tmp_path / "holds") == []
+
+
+def test_a_program_that_fails_to_release_may_be_called_again(tmp_path: Path, picture: Path) -> None:
+    held = hold(Program(tmp_path).holds(tmp_path), picture)
+    assert isinstance(held, Held)
+    holds = Program(tmp_path, "sys.exit(3)").holds(tmp_path)
+    assert isinstance(holds.release(bytes(picture), held.file, CASE), Refusal)
+    holds = Program(tmp_path).holds(tmp_path)
+    assert isinstance(holds.release(bytes(picture), held.file, CASE), Released)
+
+
+def test_a_program_that_does_not_end_is_ended_with_all_it_started(
+    tmp_path: Path, picture: Path
+) -> None:
+    child = tmp_path / "child"
+    more = f"""
+import subprocess, time
+started = subprocess.Popen(["sleep", "1000"])
+open({str(child)!r}, "w").write(str(started.pid))
+time.sleep(1000)
+"""
+    begun = time.monotonic()
+    refusal = hold(Program(tmp_path, more).holds(tmp_path, limit=1), picture)
+    assert isinstance(refusal, Refusal)
+    assert (refusal.reason, refusal.reason.passing) == (Obstacle.COMMAND_FAILED, True)
+    assert "its time was over" in refusal.detail
+    assert time.monotonic() - begun < 10
+    wait_for(lambda: not _runs(int(child.read_text())))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return ") Z" not in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def test_a_program_that_talks_without_end_is_heard_in_part(tmp_path: Path, picture: Path) -> None:
+    more = """
+for number in range(100_000):
+    print(f"line {number} \\x1b[31m", flush=False)
+sys.exit(1)
+"""
+    refusal = hold(Program(tmp_path, more).holds(tmp_path), picture)
+    assert isinstance(refusal, Refusal)
+    assert refusal.detail.isprintable()
+    assert len(refusal.detail) < TAIL + 100
+    assert "line 99999" in refusal.detail
+
+
+def test_a_child_that_keeps_the_output_open_is_not_waited_for(
+    tmp_path: Path, picture: Path
+) -> None:
+    more = 'import subprocess; subprocess.Popen(["sleep", "5"], start_new_session=True)'
+    begun = time.monotonic()
+    assert isinstance(hold(Program(tmp_path, more).holds(tmp_path), picture), Held)
+    assert time.monotonic() - begun < 4
+
+
+def test_a_program_that_is_not_there_is_a_refusal(tmp_path: Path, picture: Path) -> None:
+    holds = Hold(tmp_path / "holds", HoldKind.COMMAND, ("/nowhere",))
+    assert isinstance(hold(holds, picture), Refusal)
+    assert isinstance(hold(Hold(tmp_path / "holds", HoldKind.COMMAND), picture), Refusal)
+    assert names(tmp_path / "holds") == []
+
+
+def test_it_is_released_in_the_way_it_was_held(tmp_path: Path, picture: Path) -> None:
+    before = Look.at(picture)
+    hold(Hold(tmp_path / "holds", HoldKind.MODE), picture)
+    now = Program(tmp_path).holds(tmp_path)
+    assert isinstance(now.release(bytes(picture), number(picture), CASE), Released)
+    assert Look.at(picture) == before

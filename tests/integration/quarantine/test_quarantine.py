@@ -1,0 +1,519 @@
+"""Taking files away: what is sealed, what is refused, and that nothing is lost either way."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from hashwacht.quarantine.age import KeyPair, make_key_pair
+from hashwacht.quarantine.attributes import MOST_XATTRS
+from hashwacht.quarantine.held import Held
+from hashwacht.quarantine.hold import Hold
+from hashwacht.quarantine.record import State
+from hashwacht.quarantine.results import Obstacle, Refusal
+from hashwacht.quarantine.restore import Restored
+from hashwacht.quarantine.sealed import Sealed
+from hashwacht.quarantine.vault_store import new_id
+from hashwacht.platform.syscalls import Writers
+from hashwacht.quarantine.vault import Vault
+from hashwacht.settings import HoldKind
+from support.deep import NAME, deepened
+from support.vaults import Look, dress, judge, key_of, names, seal
+
+Unprivileged = Callable[[], AbstractContextManager[None]]
+
+
+def attempt(vault: Vault, path: Path | bytes) -> Sealed | Refusal:
+    fd, key = judge(path)
+    try:
+        return vault.quarantine(fd, os.fsencode(path), key, {"case": 7})
+    finally:
+        os.close(fd)
+
+
+def refused(vault: Vault, path: Path) -> Obstacle:
+    """Attempt it in vain; everything must be as before."""
+    before, around = Look.at(path), names(path.parent)
+    refusal = attempt(vault, path)
+    assert isinstance(refusal, Refusal)
+    assert Look.at(path) == before
+    assert names(path.parent) == around
+    assert list(vault.records()) == []
+    assert vault.recover() == []
+    assert refusal.reason.advice.endswith(".")
+    return refusal.reason
+
+
+def test_a_file_is_gone_from_its_place_and_whole_in_the_vault(vault: Vault, site: Path) -> None:
+    (site / "picture").write_bytes(b"the picture")
+    (site / "other").write_bytes(b"another")
+    sealed = seal(vault, site / "picture")
+    assert names(site) == ["other"]
+    assert sealed.finished
+    [record] = vault.records()
+    assert record == sealed.record
+    assert (record.state, record.path) == (State.SEALED, bytes(site / "picture"))
+    assert record.evidence == {"case": 7}
+    [finding] = vault.verify()
+    assert finding.fault is None
+
+
+def test_no_byte_of_the_content_lies_open_in_the_vault(
+    vault: Vault, site: Path, tmp_path: Path
+) -> None:
+    (site / "picture").write_bytes(b"never to be seen" * 10_000)
+    seal(vault, site / "picture")
+    kept = [path for path in (tmp_path / "vault").rglob("*") if path.is_file()]
+    assert {path.name for path in kept} == {"record.json", "content.age", "reserve"}
+    assert not [path for path in kept if b"never to be seen" in path.read_bytes()]
+    modes = {path: path.stat().st_mode & 0o077 for path in (tmp_path / "vault").rglob("*")}
+    assert set(modes.values()) == {0}
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_536, 65_537, 3 * 1024 * 1024 + 1])
+def test_files_of_any_size_come_back(vault: Vault, site: Path, keys: KeyPair, size: int) -> None:
+    path = site / "picture"
+    path.write_bytes(os.urandom(size))
+    dress(path)
+    before = Look.at(path)
+    sealed = seal(vault, path)
+    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), Restored)
+    assert Look.at(path) == before
+
+
+def test_a_sparse_file_stays_sparse(vault: Vault, site: Path, keys: KeyPair) -> None:
+    path = site / "sparse"
+    with path.open("wb") as file:
+        file.write(b"begin")
+        file.seek(20_000_000)
+        file.write(b"middle")
+        file.truncate(40_000_000)
+    before, room = Look.at(path), path.stat().st_blocks
+    if room * 512 >= before.size:
+        pytest.skip("this file system keeps no holes")
+    sealed = seal(vault, path)
+    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), Restored)
+    assert Look.at(path) == before
+    assert path.stat().st_blocks <= 2 * room + 64
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"\xff\xfe", b"a\nb", b"-rf", b"'; rm *", "\u202egpj".encode(), b"\\", b" ", b"n" * 255],
+)
+def test_names_are_bytes(vault: Vault, site: Path, keys: KeyPair, name: bytes) -> None:
+    path = site / os.fsdecode(name)
+    path.write_bytes(b"content")
+    sealed = seal(vault, path)
+    assert names(site) == []
+    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), Restored)
+    assert [os.fsencode(entry.name) for entry in site.iterdir()] == [name]
+
+
+def test_a_path_may_be_longer_than_the_kernel_takes_at_once(vault: Vault, site: Path) -> None:
+    here, path = deepened(site, 30), bytes(site.joinpath(*[NAME] * 30))
+    fd = os.open("picture", os.O_CREAT | os.O_RDWR, dir_fd=here)
+    os.write(fd, b"deep")
+    reading = os.open("picture", os.O_RDONLY, dir_fd=here)
+    os.close(fd)
+    sealed = vault.quarantine(reading, path + b"/picture", key_of(reading), {})
+    assert isinstance(sealed, Sealed), sealed
+    assert os.listdir(here) == []  # noqa: PTH208  # a descriptor
+    os.close(reading)
+    os.close(here)
+
+
+def test_a_file_that_was_replaced_is_left_alone(vault: Vault, site: Path) -> None:
+    (site / "picture").write_bytes(b"judged")
+    fd, key = judge(site / "picture")
+    (site / "new").write_bytes(b"not judged")
+    (site / "new").replace(site / "picture")
+    refusal = vault.quarantine(fd, bytes(site / "picture"), key, {})
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Obstacle.CHANGED
+    assert (site / "picture").read_bytes() == b"not judged"
+    (site / "picture").unlink()
+    refusal = vault.quarantine(fd, bytes(site / "picture"), key, {})
+    os.close(fd)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Obstacle.GONE
+    assert list(vault.records()) == []
+
+
+@pytest.mark.parametrize("parent", [False, True])
+def test_links_are_never_followed(vault: Vault, site: Path, parent: bool) -> None:
+    (site / "real").mkdir()
+    (site / "real/picture").write_bytes(b"judged")
+    if parent:
+        (site / "link").symlink_to("real")
+        path = site / "link/picture"
+    else:
+        path = site / "link"
+        path.symlink_to("real/picture")
+    fd, key = judge(site / "real/picture")
+    refusal = vault.quarantine(fd, bytes(path), key, {})
+    os.close(fd)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason in (Obstacle.CHANGED, Obstacle.GONE)
+    assert (site / "real/picture").read_bytes() == b"judged"
+    assert (site / "link").is_symlink()
+
+
+def test_other_names_are_counted_keep_their_mode_and_are_taken_one_by_one(
+    vault: Vault, site: Path, keys: KeyPair
+) -> None:
+    path = site / "one"
+    path.write_bytes(b"linked")
+    dress(path)
+    before = Look.at(path)
+    (site / "two").hardlink_to(path)
+    first = seal(vault, path)
+    assert first.other_names == 1
+    assert first.record.origin.ino == (site / "two").stat().st_ino, "by which it is found"
+    assert Look.at(site / "two") == before
+    second = seal(vault, site / "two")
+    assert second.other_names == 0
+    assert names(site) == []
+    for sealed in (first, second):
+        assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), Restored)
+    assert Look.at(path) == Look.at(site / "two") == before
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o1751])
+def test_what_an_open_writer_changed_after_the_verdict_is_not_sealed(
+    vault: Vault, site: Path, mode: int
+) -> None:
+    path = site / "picture"
+    path.write_bytes(b"judged")
+    path.chmod(mode)
+    fd, key = judge(path)
+    with path.open("r+b", buffering=0) as writer:
+        writer.write(b"differ")
+        refusal = vault.quarantine(fd, bytes(path), key, {})
+        writer.write(b"ent")
+    os.close(fd)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Obstacle.CHANGED
+    assert path.read_bytes() == b"different"
+    assert path.stat().st_mode & 0o7777 == mode
+    assert list(vault.records()) == []
+
+
+def test_an_idle_writer_does_not_save_a_file(vault: Vault, site: Path, keys: KeyPair) -> None:
+    path = site / "picture"
+    path.write_bytes(b"judged")
+    with path.open("r+b", buffering=0) as writer:
+        sealed = seal(vault, path)
+        assert sealed.writers is Writers.SOME
+        writer.write(b"differ")
+    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), Restored)
+    assert path.read_bytes() == b"judged"
+
+
+def test_without_a_writer_that_is_known(vault: Vault, site: Path) -> None:
+    (site / "picture").write_bytes(b"judged")
+    assert seal(vault, site / "picture").writers in (Writers.NONE, Writers.UNKNOWN)
+
+
+WRITER = """
+import os, sys, time
+fd = os.open(sys.argv[1], os.O_WRONLY)
+how = sys.argv[2]
+print("begun", flush=True)
+end = time.monotonic() + 60
+while time.monotonic() < end:
+    if how == "touch":
+        os.utime(fd)
+    elif how == "append":
+        os.lseek(fd, 0, os.SEEK_END)
+        os.write(fd, b"x" * 100_000)
+    else:
+        os.pwrite(fd, os.urandom(1), 0)
+"""
+
+
+@contextmanager
+def writer(path: Path, how: str) -> Iterator[None]:
+    """Have another process do something to the file as fast as it can."""
+    command = [sys.executable, "-c", WRITER, str(path), how]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+def test_who_only_touches_the_times_does_not_keep_it_from_being_sealed(
+    vault: Vault, site: Path
+) -> None:
+    (site / "picture").write_bytes(b"judged" * 500_000)
+    with writer(site / "picture", "touch"):
+        sealed = seal(vault, site / "picture")
+    assert sealed.finished
+    assert names(site) == []
+
+
+@pytest.mark.parametrize("how", ["append", "write"])
+def test_who_goes_on_writing_gets_it_back_with_all_he_wrote(
+    vault: Vault, site: Path, how: str
+) -> None:
+    path = site / "picture"
+    path.write_bytes(b"judged" * 500_000)
+    inode = path.stat().st_ino
+    with writer(path, how):
+        refusal = attempt(vault, path)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Obstacle.CHANGED
+    assert path.stat().st_ino == inode
+    assert names(site) == ["picture"]
+    assert list(vault.records()) == []
+
+
+def test_the_vault_may_lie_on_another_file_system(memory: Path, site: Path, keys: KeyPair) -> None:
+    assert memory.stat().st_dev != site.stat().st_dev
+    vault = Vault(memory / "vault", [keys.public])
+    path = site / "picture"
+    path.write_bytes(b"content")
+    dress(path)
+    before = Look.at(path)
+    sealed = seal(vault, path)
+    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), Restored)
+    assert Look.at(path) == before
+
+
+def test_without_recipients_nothing_is_touched(tmp_path: Path, site: Path) -> None:
+    (site / "picture").write_bytes(b"content")
+    assert refused(Vault(tmp_path / "vault"), site / "picture") is Obstacle.NO_RECIPIENTS
+    strange = Vault(tmp_path / "vault", ["age1" + "q" * 58])
+    assert refused(strange, site / "picture") is Obstacle.NO_RECIPIENTS
+
+
+def test_it_is_sealed_for_every_recipient(tmp_path: Path, site: Path) -> None:
+    pairs = [make_key_pair(), make_key_pair()]
+    vault = Vault(tmp_path / "vault", [pair.public for pair in pairs])
+    for pair in pairs:
+        (site / "picture").write_bytes(b"content")
+        sealed = seal(vault, site / "picture")
+        assert isinstance(vault.restore(sealed.id, [pair.secret], who="me"), Restored)
+
+
+def test_an_immutable_file_is_refused_by_name_of_the_cause(vault: Vault, site: Path) -> None:
+    path = site / "picture"
+    path.write_bytes(b"content")
+    done = subprocess.run(["chattr", "+i", path], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"cannot make a file immutable: {done.stderr}")
+    try:
+        assert refused(vault, path) is Obstacle.IMMUTABLE
+    finally:
+        subprocess.run(["chattr", "-i", path], check=True)
+    assert isinstance(attempt(vault, path), Sealed)
+
+
+def test_an_immutable_directory_is_refused(vault: Vault, site: Path) -> None:
+    path = site / "picture"
+    path.write_bytes(b"content")
+    done = subprocess.run(["chattr", "+i", site], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"cannot make a directory immutable: {done.stderr}")
+    try:
+        assert refused(vault, path) is Obstacle.NOT_PERMITTED
+    finally:
+        subprocess.run(["chattr", "-i", site], check=True)
+
+
+def test_a_directory_that_we_may_not_write_to_is_refused(
+    open_tree: Path, keys: KeyPair, as_nobody: Unprivileged
+) -> None:
+    """Somebody else's directory: we may read, and not take."""
+    (open_tree / "site").mkdir(mode=0o755)
+    path = open_tree / "site/picture"
+    path.write_bytes(b"content")
+    vault = Vault(open_tree / "own/vault", [keys.public])
+    with as_nobody():
+        assert refused(vault, path) is Obstacle.NOT_PERMITTED
+
+
+def test_a_sticky_directory_protects_the_files_of_others(
+    open_tree: Path, keys: KeyPair, as_nobody: Unprivileged
+) -> None:
+    (open_tree / "site").mkdir()
+    (open_tree / "site").chmod(0o1777)
+    path = open_tree / "site/picture"
+    path.write_bytes(b"content")
+    vault = Vault(open_tree / "own/vault", [keys.public])
+    with as_nobody():
+        assert refused(vault, path) is Obstacle.NOT_PERMITTED
+
+
+def test_an_ordinary_user_can_do_it_all_with_his_own_files(
+    open_tree: Path, keys: KeyPair, as_nobody: Unprivileged
+) -> None:
+    vault = Vault(open_tree / "own/vault", [keys.public])
+    path = open_tree / "own/picture"
+    with as_nobody():
+        path.write_bytes(b"content")
+        os.setxattr(path, "user.a", b"b")
+        path.chmod(0o600)
+        before = Look.at(path)
+        sealed = seal(vault, path)
+        assert names(open_tree / "own/vault/open") == []
+        assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), Restored)
+        assert Look.at(path) == before
+
+
+@pytest.mark.alone
+def test_a_read_only_file_system_is_refused(
+    site: Path, vault: Vault, mount: Callable[..., Path]
+) -> None:
+    (site / "picture").write_bytes(b"content")
+    place = mount("view", "--bind", str(site))
+    mount("view", "-o", "remount,bind,ro")
+    assert refused(vault, place / "picture") is Obstacle.READ_ONLY
+
+
+@pytest.mark.alone
+def test_a_directory_may_be_seen_through_another_mount(
+    site: Path, vault: Vault, keys: KeyPair, mount: Callable[..., Path]
+) -> None:
+    (site / "picture").write_bytes(b"content")
+    dress(site / "picture")
+    before = Look.at(site / "picture")
+    sealed = seal(vault, mount("view", "--bind", str(site)) / "picture")
+    assert names(site) == []
+    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), Restored)
+    assert Look.at(site / "picture") == before
+
+
+def test_a_file_larger_than_the_vault_is_refused_before_a_byte_of_it_is_read(
+    vault: Vault, site: Path
+) -> None:
+    """A hole of any size costs its owner nothing; reading it would cost us hours."""
+    path = site / "picture"
+    path.write_bytes(b"content")
+    free = os.statvfs(site)
+    try:
+        os.truncate(path, (free.f_blocks + 1) * free.f_frsize)
+    except OSError as error:
+        pytest.skip(f"not on this file system: {error}")
+    fd = os.open(path, os.O_RDONLY)
+    refusal = vault.quarantine(fd, bytes(path), "0" * 64, {})
+    os.close(fd)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Obstacle.FULL
+    assert names(site) == ["picture"]
+
+
+@pytest.mark.alone
+def test_a_file_that_is_mounted_upon_is_refused(
+    site: Path, vault: Vault, tmp_path: Path, mount: Callable[..., Path]
+) -> None:
+    (tmp_path / "elsewhere").write_bytes(b"content")
+    (site / "picture").write_bytes(b"below")
+    mount("site/picture", "--bind", str(tmp_path / "elsewhere"))
+    assert refused(vault, site / "picture") is Obstacle.MOUNTED
+
+
+def test_the_same_id_is_sealed_once(vault: Vault, site: Path) -> None:
+    """A caller who was killed before he could note the answer may ask again."""
+    path, id_ = site / "picture", new_id()
+    path.write_bytes(b"content")
+    fd, key = judge(path)
+    first = vault.quarantine(fd, bytes(path), key, {}, id_=id_)
+    assert isinstance(first, Sealed)
+    assert vault.quarantine(fd, bytes(path), key, {}, id_=id_) == first
+    assert len(list(vault.records())) == 1
+    os.close(fd)
+
+
+def test_of_many_who_want_the_same_file_one_gets_it(
+    tmp_path: Path, site: Path, keys: KeyPair
+) -> None:
+    """Also two vaults, and somebody who recovers all the time."""
+    vaults = [Vault(tmp_path / name, [keys.public]) for name in ("one", "two")]
+    with ThreadPoolExecutor(8) as threads:
+        for number in range(15):
+            path = site / f"picture{number}"
+            path.write_bytes(b"content %d" % number)
+            tasks = [threads.submit(attempt, vaults[turn % 2], path) for turn in range(6)]
+            recovering = [threads.submit(vault.recover) for vault in vaults]
+            outcomes = [each.exception() or each.result() for each in tasks]
+            [_] = [each for each in outcomes if isinstance(each, Sealed)]
+            reasons = {each.reason for each in outcomes if isinstance(each, Refusal)}
+            assert reasons <= {Obstacle.GONE, Obstacle.CHANGED}
+            assert {type(each) for each in outcomes} <= {Sealed, Refusal, FileNotFoundError}
+            assert [each.result() for each in recovering] == [[], []]
+    assert names(site) == []
+    assert sum(len(list(vault.records())) for vault in vaults) == 15
+
+
+def test_many_who_ask_with_the_same_id_at_once_get_one_entry(
+    vault: Vault, site: Path, keys: KeyPair
+) -> None:
+    path = site / "picture"
+    with ThreadPoolExecutor(6) as threads:
+        for number in range(15):
+            path.write_bytes(b"content %d" % number)
+            id_ = new_id()
+            fd, key = judge(path)
+            ask = partial(vault.quarantine, fd, bytes(path), key, {}, id_=id_)
+            answers = [each.result() for each in [threads.submit(ask) for _ in range(6)]]
+            os.close(fd)
+            assert [each for each in answers if isinstance(each, Sealed)]
+            assert vault.recover() == []
+            assert isinstance(vault.restore(id_, [keys.secret], who="me"), Restored)
+            assert path.read_bytes() == b"content %d" % number
+
+
+def test_a_held_file_is_restored_with_the_mode_it_had_before(
+    vault: Vault, site: Path, keys: KeyPair, tmp_path: Path
+) -> None:
+    path = site / "picture"
+    path.write_bytes(b"content")
+    path.chmod(0o644)
+    fd, key = judge(path)
+    holds = Hold(tmp_path / "holds", HoldKind.MODE)
+    assert holds.mode_before(fd) is None
+    assert isinstance(holds.hold(fd, bytes(path), "{}"), Held)
+    assert holds.mode_before(fd) == 0o644
+    changed = vault.quarantine(fd, bytes(path), "0" * 64, {}, mode=holds.mode_before(fd))
+    assert isinstance(changed, Refusal)
+    assert path.stat().st_mode & 0o7777 == 0, "it went back, and it is still held"
+    sealed = vault.quarantine(fd, bytes(path), key, {}, mode=holds.mode_before(fd))
+    os.close(fd)
+    assert isinstance(sealed, Sealed)
+    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), Restored)
+    assert path.stat().st_mode & 0o7777 == 0o644
+
+
+def test_more_attributes_than_anybody_needs_do_not_save_a_file(
+    vault: Vault, memory: Path, keys: KeyPair
+) -> None:
+    """On this file system each may have 64 KiB: they are not all kept, and that is said."""
+    path = memory / "picture"
+    path.write_bytes(b"content")
+    try:
+        for number in range(200):
+            os.setxattr(path, f"user.{number:03}", bytes(65_536))
+    except OSError as error:
+        pytest.skip(f"not on this kernel: {errno.errorcode[error.errno or 0]}")
+    sealed = seal(vault, path)
+    attributes = sealed.record.attributes
+    assert sum(len(value) for _, value in attributes.xattrs) <= MOST_XATTRS
+    assert len(attributes.xattrs) + len(attributes.unread) == 200
+    assert vault.find(sealed.id) == sealed.record
+    restored = vault.restore(sealed.id, [keys.secret], who="me")
+    assert isinstance(restored, Restored)
+    assert restored.record.ending is not None
+    assert len(restored.record.ending.missing) == len(attributes.unread), "and that is said again"

@@ -1,0 +1,339 @@
+"""Coming back after a crash, in directories whose owner did not wait for that."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hashwacht.quarantine.age import KeyPair
+from hashwacht.platform.locks import Claim
+from hashwacht.quarantine.record import State
+from hashwacht.quarantine.recovery import Outcome
+from hashwacht.quarantine.results import Obstacle, Refusal
+from hashwacht.quarantine.restore import Restored
+from hashwacht.quarantine.vault import STUCK_SECONDS, Receipt, Vault
+from hashwacht.quarantine.verify_vault import Fault
+from support.vaults import Look, dress, judge, names, seal
+
+CRASH = """
+import os, signal, sys
+from pathlib import Path
+from hashwacht.quarantine.vault import STUCK_SECONDS, Receipt, Vault
+from support.vaults import seal
+
+def die(event, arguments):
+    if event == sys.argv[4] and sys.argv[5] in repr(arguments):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+vault = Vault(Path(sys.argv[1]), [sys.argv[2]])
+sys.addaudithook(die)
+seal(vault, Path(sys.argv[3]))
+"""
+
+Step = tuple[str, str]
+Crash = Callable[[Step], Path]
+
+TAKEN = ("open", "content.age")
+"""The step after the file was moved and its mode set to 0."""
+SEALED = ("os.remove", "b'")
+"""The step at which the original is removed from the holding directory."""
+
+
+@pytest.fixture
+def picture(site: Path) -> Path:
+    path = site / "picture"
+    path.write_bytes(b"the picture" * 10_000)
+    dress(path)
+    return path
+
+
+@pytest.fixture(params=[TAKEN, SEALED], ids=["taken", "sealed"])
+def step(request: pytest.FixtureRequest) -> Step:
+    made: Step = request.param
+    return made
+
+
+@pytest.fixture
+def crash(tmp_path: Path, keys: KeyPair, picture: Path) -> Crash:
+    """Give a way to kill a process that takes the picture; it gives the holding directory."""
+
+    def at(step: Step) -> Path:
+        arguments = [str(tmp_path / "vault"), keys.public, str(picture), *step]
+        done = subprocess.run([sys.executable, "-c", CRASH, *arguments], check=False)
+        assert done.returncode == -9
+        assert not picture.exists()
+        [holding] = picture.parent.glob(".hashwacht-*")
+        [inside] = holding.iterdir()
+        assert inside.stat().st_mode & 0o7777 == 0
+        return holding
+
+    return at
+
+
+def test_what_was_half_taken_is_back(vault: Vault, picture: Path, crash: Crash) -> None:
+    before = Look.at(picture)
+    crash(TAKEN)
+    [finding] = vault.verify()
+    assert finding.fault is Fault.UNFINISHED
+    [recovered] = vault.recover()
+    assert recovered.outcome is Outcome.BACK
+    assert recovered.record is not None
+    assert recovered.record.path == bytes(picture)
+    assert Look.at(picture) == before
+    assert names(picture.parent) == ["picture"]
+    assert list(vault.verify()) == []
+
+
+def test_what_was_sealed_is_removed(
+    keys: KeyPair, vault: Vault, picture: Path, crash: Crash
+) -> None:
+    before = Look.at(picture)
+    crash(SEALED)
+    [recovered] = vault.recover()
+    assert recovered.outcome is Outcome.SEALED
+    assert names(picture.parent) == []
+    done = vault.restore(recovered.id, [keys.secret], who="me")
+    assert isinstance(done, Restored)
+    assert Look.at(picture) == before
+
+
+def test_restoring_settles_what_was_interrupted_before(
+    keys: KeyPair, vault: Vault, picture: Path, crash: Crash
+) -> None:
+    before = Look.at(picture)
+    crash(SEALED)
+    [record] = vault.records()
+    assert isinstance(vault.restore(record.id, [keys.secret], who="me"), Restored)
+    assert Look.at(picture) == before
+    assert names(picture.parent) == ["picture"]
+    assert vault.recover() == []
+
+
+def test_asking_again_with_the_same_id_begins_anew(
+    vault: Vault, picture: Path, crash: Crash
+) -> None:
+    crash(TAKEN)
+    [record] = vault.records()
+    destroyed = vault.destroy(record.id, who="me")
+    assert isinstance(destroyed, Refusal)
+    assert destroyed.reason is Obstacle.UNKNOWN, "it was put back"
+    fd, key = judge(picture)
+    done = vault.quarantine(fd, bytes(picture), key, {}, id_=record.id)
+    os.close(fd)
+    assert not isinstance(done, Refusal)
+    assert [each.state for each in vault.records()] == [State.SEALED]
+
+
+def test_it_is_found_under_whatever_name_its_owner_gave_the_directory(
+    vault: Vault, picture: Path, step: Step, crash: Crash
+) -> None:
+    before = Look.at(picture)
+    holding = crash(step)
+    holding.rename(holding.with_name("what is this"))
+    for number in range(5):
+        (picture.parent / f"directory{number}").mkdir()
+    [recovered] = vault.recover()
+    if step == TAKEN:
+        assert recovered.outcome is Outcome.BACK
+        assert Look.at(picture) == before
+    else:
+        assert recovered.outcome is Outcome.SEALED
+        assert not picture.exists()
+    assert not (picture.parent / "what is this").exists()
+
+
+def test_a_decoy_is_not_taken_for_it(vault: Vault, picture: Path, step: Step, crash: Crash) -> None:
+    before = Look.at(picture)
+    holding = crash(step)
+    [inside] = holding.iterdir()
+    holding.rename(holding.with_name("away"))
+    holding.mkdir()
+    (holding / inside.name).write_bytes(b"decoy")
+    if os.geteuid() == 0:
+        os.chown(holding, 65534, 65534)
+    vault.recover()
+    assert (holding / inside.name).read_bytes() == b"decoy"
+    if step == TAKEN:
+        assert Look.at(picture) == before
+    else:
+        assert not picture.exists()
+    assert not (picture.parent / "away").exists()
+
+
+def test_a_name_that_is_taken_meanwhile_is_left_to_its_new_file(
+    vault: Vault, picture: Path, crash: Crash
+) -> None:
+    before = Look.at(picture)
+    crash(TAKEN)
+    picture.write_bytes(b"uploaded again")
+    [recovered] = vault.recover()
+    assert recovered.outcome is Outcome.BACK
+    beside = picture.with_name(f"picture.hashwacht-{recovered.id}")
+    assert beside.name in recovered.detail
+    assert Look.at(beside) == before
+    assert picture.read_bytes() == b"uploaded again"
+
+
+def test_a_directory_that_got_another_name_is_found_beside(
+    tmp_path: Path, vault: Vault, picture: Path, step: Step, crash: Crash
+) -> None:
+    before = Look.at(picture)
+    crash(step)
+    moved = picture.parent.rename(tmp_path / "moved")
+    picture.parent.mkdir()
+    [recovered] = vault.recover()
+    if step == TAKEN:
+        assert recovered.outcome is Outcome.BACK
+        assert Look.at(moved / "picture") == before
+    else:
+        assert recovered.outcome is Outcome.SEALED
+        assert names(moved) == []
+    assert names(picture.parent) == []
+
+
+def test_a_directory_that_was_moved_away_is_waited_for(
+    tmp_path: Path, picture: Path, step: Step, crash: Crash
+) -> None:
+    crash(step)
+    (tmp_path / "far").mkdir()
+    moved = picture.parent.rename(tmp_path / "far/moved")
+    now = 1e9
+    vault = Vault(tmp_path / "vault", clock=lambda: now)
+    [recovered] = vault.recover()
+    assert recovered.outcome is Outcome.STUCK
+    assert str(picture.parent) in recovered.detail
+    [finding] = vault.verify()
+    assert finding.fault is Fault.UNFINISHED
+    moved.rename(picture.parent)
+    assert vault.recover() == [], "not every few seconds"
+    now += STUCK_SECONDS
+    [recovered] = vault.recover()
+    assert recovered.outcome is (Outcome.BACK if step == TAKEN else Outcome.SEALED)
+    assert names(picture.parent) == (["picture"] if step == TAKEN else [])
+
+
+def test_what_is_gone_for_good_is_given_up_by_a_person(
+    tmp_path: Path, picture: Path, step: Step, crash: Crash
+) -> None:
+    """An administrator has removed the whole account after the crash."""
+    crash(step)
+    shutil.rmtree(picture.parent)
+    vault = Vault(tmp_path / "vault")
+    [recovered] = vault.recover()
+    assert recovered.outcome is Outcome.STUCK
+    given_up = vault.give_up(recovered.id)
+    assert given_up == recovered
+    assert [finding.fault for finding in vault.verify()] == [None] * (step == SEALED)
+    assert [record.state for record in vault.records()] == [State.SEALED] * (step == SEALED)
+    assert names(tmp_path / "vault/open") == []
+    again = vault.give_up(recovered.id)
+    assert isinstance(again, Refusal)
+    assert again.reason is Obstacle.UNKNOWN
+
+
+def test_what_can_be_found_is_not_given_up(
+    tmp_path: Path, vault: Vault, picture: Path, crash: Crash
+) -> None:
+    before = Look.at(picture)
+    crash(TAKEN)
+    [record] = vault.records()
+    settled = vault.give_up(record.id)
+    assert not isinstance(settled, Refusal)
+    assert settled.outcome is Outcome.BACK
+    assert Look.at(picture) == before
+    assert names(tmp_path / "vault/open") == []
+
+
+def test_what_another_process_works_on_is_left_to_it(
+    tmp_path: Path, vault: Vault, crash: Crash
+) -> None:
+    crash(TAKEN)
+    [record] = vault.records()
+    claim = Claim.take(tmp_path / "vault/open" / record.id)
+    assert claim is not None
+    with claim:
+        assert vault.recover() == []
+        assert list(vault.verify()) == []
+        refusal = vault.destroy(record.id, who="me")
+        assert isinstance(refusal, Refusal)
+        assert refusal.reason is Obstacle.BUSY
+    [recovered] = vault.recover()
+    assert recovered.outcome is Outcome.BACK
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_move_that_a_power_cut_has_undone_is_done_again(
+    tmp_path: Path, vault: Vault, picture: Path, changed: bool
+) -> None:
+    """The record is durable and the move was not: only if the disk forgot what fsync said."""
+    kept = picture.with_name("kept")
+    kept.hardlink_to(picture)
+    sealed = seal(vault, picture)
+    kept.rename(picture)
+    if changed:
+        picture.write_bytes(b"another content")
+    (tmp_path / "vault/open" / sealed.id).write_bytes(b"taking")
+    [recovered] = vault.recover()
+    assert recovered.outcome is Outcome.SEALED
+    assert picture.exists() == changed
+    [finding] = vault.verify()
+    assert finding.fault is None
+
+
+def test_whoever_was_killed_before_restoring_did_not_disturb_anything(
+    tmp_path: Path, vault: Vault, picture: Path
+) -> None:
+    """Its directory may be gone long since: that is nothing to wait for."""
+    sealed = seal(vault, picture)
+    picture.parent.rmdir()
+    (tmp_path / "vault/open" / sealed.id).touch()
+    [recovered] = vault.recover()
+    assert recovered.outcome is Outcome.SEALED
+    [finding] = vault.verify()
+    assert finding.fault is None
+
+
+def test_an_original_that_is_out_of_sight_is_looked_for_even_after_destroying(
+    tmp_path: Path, picture: Path, crash: Crash
+) -> None:
+    crash(SEALED)
+    (tmp_path / "far").mkdir()
+    moved = picture.parent.rename(tmp_path / "far/moved")
+    [record] = Vault(tmp_path / "vault").records()
+    assert isinstance(Vault(tmp_path / "vault").destroy(record.id, who="me"), Receipt)
+    [finding] = Vault(tmp_path / "vault").verify()
+    assert finding.fault is Fault.UNFINISHED
+    moved.rename(picture.parent)
+    [recovered] = Vault(tmp_path / "vault").recover()
+    assert recovered.outcome is Outcome.DESTROYED
+    assert names(picture.parent) == []
+    [finding] = Vault(tmp_path / "vault").verify()
+    assert finding.fault is None
+
+
+def test_our_own_directory_is_known_as_such_while_it_is_needed(
+    vault: Vault, picture: Path, crash: Crash
+) -> None:
+    fd, key = judge(picture)
+    holding = crash(TAKEN)
+    [inside] = holding.iterdir()
+    assert vault.holds(bytes(inside))
+    refusal = vault.quarantine(fd, bytes(inside), key, {})
+    os.close(fd)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Obstacle.BUSY
+    if os.geteuid() == 0:
+        holding.rename(holding.with_name("away"))
+        holding.mkdir()
+        os.chown(holding, 65534, 65534)
+        assert not vault.holds(bytes(inside)), "its owner has made a decoy of that name"
+    vault.recover()
+    assert not vault.holds(bytes(inside))
+    assert not vault.holds(bytes(picture.parent / ".hashwacht-canary/x"))
+    assert not vault.holds(b"/")

@@ -1,0 +1,134 @@
+"""Taking files whose owner exchanges their names for others as fast as he can."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from hashwacht.quarantine.age import KeyPair
+from hashwacht.quarantine.results import Obstacle
+from hashwacht.quarantine.restore import Restored
+from hashwacht.quarantine.sealed import Sealed
+from hashwacht.quarantine.vault import Vault
+from support.attacker import attack
+from support.vaults import judge, names
+
+LIMIT = 20.0
+"""Seconds until a race that ought to happen hundreds of times must have happened."""
+
+SWAPPER = Path(__file__).with_name("swapper.py")
+
+
+def furnish(site: Path, pairs: int) -> list[Path]:
+    """Make ``a0`` that is to be taken, ``b0`` that is innocent, and so on; gives the first ones."""
+    return [pair(site, number) for number in range(pairs)]
+
+
+def pair(site: Path, number: int) -> Path:
+    """Make one pair, the name to be taken last; gives that."""
+    (site / f"b{number}").write_bytes(b"innocent %d" % number)
+    (site / "new").write_bytes(b"bad %d" % number)
+    return (site / "new").rename(site / f"a{number}")
+
+
+def contents(site: Path) -> Counter[bytes]:
+    """Count every content below, in holding directories too."""
+    return Counter(path.read_bytes() for path in site.rglob("*") if path.is_file())
+
+
+@contextmanager
+def judged(path: Path) -> Iterator[tuple[int, str] | None]:
+    """Judge what has the name at this moment; None if that is not to be taken."""
+    try:
+        fd, key = judge(path)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        yield (fd, key) if os.pread(fd, 3, 0) == b"bad" else None
+    finally:
+        os.close(fd)
+
+
+def quarantine(vault: Vault, path: Path, seen: Counter[str]) -> Sealed | None:
+    """Take what has the name if it is bad, and count what came of it."""
+    with judged(path) as bad:
+        if bad is None:
+            return None
+        done = vault.quarantine(bad[0], bytes(path), bad[1], {})
+    seen["attempts"] += 1
+    if isinstance(done, Sealed):
+        seen["sealed"] += 1
+        return done
+    assert done.reason in (Obstacle.CHANGED, Obstacle.GONE), done
+    seen["noticed before"] += "has its name" in done.detail
+    seen["noticed after"] += "got its name" in done.detail
+    return None
+
+
+def put_back(vault: Vault, secret: str, sealed: Sealed, *free: Path) -> None:
+    """Restore to the one name of a pair that is free."""
+    answers = [vault.restore(sealed.id, [secret], who="me", to=bytes(path)) for path in free]
+    [_] = [answer for answer in answers if isinstance(answer, Restored)]
+
+
+def test_never_the_wrong_file_and_never_a_lost_one(vault: Vault, site: Path, keys: KeyPair) -> None:
+    paths = furnish(site, 4)
+    everything = contents(site)
+    seen: Counter[str] = Counter()
+    begun = time.monotonic()
+    with attack(SWAPPER, site):
+        while time.monotonic() < begun + 5 or seen["noticed after"] < 10 or seen["sealed"] < 10:
+            assert time.monotonic() < begun + LIMIT, seen
+            path = paths[seen["turns"] % len(paths)]
+            seen["turns"] += 1
+            if (sealed := quarantine(vault, path, seen)) is not None:
+                other = path.with_name(path.name.replace("a", "b"))
+                put_back(vault, keys.secret, sealed, path, other)
+    sys.stdout.write(f"{dict(seen)}\n")
+    assert contents(site) == everything
+    assert len(names(site)) == 8
+    assert vault.recover() == []
+
+
+def test_a_name_that_was_taken_meanwhile_costs_nobody_a_file(vault: Vault, site: Path) -> None:
+    [path] = furnish(site, 1)
+    seen: Counter[str] = Counter(pairs=1)
+    end = time.monotonic() + LIMIT
+    with attack(SWAPPER, site, "squat"):
+        while seen["beside"] < 3:
+            assert time.monotonic() < end, seen
+            if quarantine(vault, path, seen) is not None:
+                path = pair(site, seen["pairs"])
+                seen["pairs"] += 1
+            seen["beside"] = len(list(site.glob("*.hashwacht-*")))
+    sys.stdout.write(f"{dict(seen)}\n")
+    after = contents(site)
+    for number in range(seen["pairs"]):
+        assert after[b"innocent %d" % number] == 1
+    assert sum(after[b"bad %d" % number] for number in range(seen["pairs"])) == 1
+    assert not list(site.glob(".hashwacht-*"))
+    findings = [finding.fault for finding in vault.verify()]
+    assert findings == [None] * (seen["pairs"] - 1)
+
+
+def test_the_same_attack_catches_whoever_goes_by_path(site: Path, tmp_path: Path) -> None:
+    """Proves that the tests above can fail."""
+    [path, *_] = furnish(site, 4)
+    end = time.monotonic() + LIMIT
+    with attack(SWAPPER, site):
+        while time.monotonic() < end:
+            with judged(path) as bad, suppress(FileNotFoundError):
+                if bad is not None:
+                    path.rename(tmp_path / "taken")
+                    if not (tmp_path / "taken").read_bytes().startswith(b"bad"):
+                        return
+                    (tmp_path / "taken").rename(path)
+    pytest.fail("the attack is harmless")

@@ -1,0 +1,21 @@
+"""A program that takes the lock of a state, forks a child, says so, and waits to be killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.sqlite.lock import RunLock
+
+path = Path(sys.argv[1])
+database = Database.open(path)
+lock = RunLock.acquire(path)
+lock.name(7)
+child = os.fork()
+if not child:
+    signal.pause()
+os.write(1, b"%d\n" % child)
+signal.pause()

@@ -1,0 +1,135 @@
+"""A full disk: an error with advice, nothing damaged, the interruption recorded, resumable."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from hashwacht.core.errors import StateFull
+from hashwacht.storage.contents import Contents
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.files import Files
+from hashwacht.storage.sqlite.reserve import RESERVE_BYTES
+from hashwacht.storage.runs import Run, Runs, RunState
+from hashwacht.core.types import FileId, Fingerprint
+
+MIB = 1024 * 1024
+FILES_IN_A_BATCH = 200
+
+
+def write(database: Database, run: Run, batch: int) -> None:
+    """Commit one batch of new contents, their names, and the tally."""
+    prints = [
+        Fingerprint(f"{batch:032x}{number:032x}", 1, "image/jpeg", ("pdq/1",), ())
+        for number in range(FILES_IN_A_BATCH)
+    ]
+    with database.transaction():
+        numbers = Contents(database).add(prints, 1.0)
+        looks = [
+            (key.encode(), FileId(1, number, 1, 1, 1), 1, number, None)
+            for key, number in numbers.items()
+        ]
+        Files(database).put(b"/srv/%d" % batch, run.id, looks)
+        Files(database).directory_done(b"/srv/%d" % batch, run.id)
+        Runs(database).save(run.id, str(batch), float(batch))
+
+
+def write_until_full(database: Database, run: Run, first: int) -> int:
+    """Write batches until there is no space; give the one that failed."""
+    done = []
+
+    def write_all() -> None:
+        for batch in itertools.count(first):
+            write(database, run, batch)
+            done.append(batch)
+
+    with pytest.raises(StateFull) as caught:
+        write_all()
+    assert "Free space" in caught.value.advice
+    assert caught.value.retryable
+    return first + len(done)
+
+
+def save_until_full(runs: Runs, run: Run, tally: str) -> None:
+    """Use up what the log still holds of failed transactions, until the smallest one fails."""
+
+    def save_all() -> None:
+        for time in range(100_000):
+            runs.save(run.id, tally, float(time))
+
+    with pytest.raises(StateFull):
+        save_all()
+
+
+def fill(path: Path) -> None:
+    """Take all space that is left."""
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(65536))
+        except OSError:
+            pass
+        while True:
+            try:
+                file.write(bytes(1))
+            except OSError:
+                break
+
+
+def check(database: Database, run: Run, batches: int) -> None:
+    """All *batches* are there, the next one is not, and the database is sound."""
+    files = Files(database)
+    for batch in range(batches):
+        assert files.is_done(b"/srv/%d" % batch, run.id)
+    last = files.in_directory(b"/srv/%d" % (batches - 1))
+    assert len(last) == FILES_IN_A_BATCH
+    assert files.in_directory(b"/srv/%d" % batches) == {}
+    assert database.reader().execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_a_run_on_a_disk_that_fills_up_is_recorded_as_interrupted_and_resumes(
+    small_disk: Path,
+) -> None:
+    path, ballast = small_disk / "state" / "state.db", small_disk / "ballast"
+    ballast.write_bytes(bytes(4 * MIB))
+    with closing(Database.open(path)) as database:
+        runs = Runs(database)
+        run = runs.start("scan", [b"/srv"], "{}", 0.0)
+        full = write_until_full(database, run, 0)
+        assert full > 0, "some batches fitted"
+        fill(small_disk / "somebody else's")
+        full = write_until_full(database, run, full)
+        tally = str(full - 1)
+        save_until_full(runs, run, tally)
+        check(database, run, full)
+        runs.finish(run.id, RunState.INTERRUPTED, tally, 9.0)
+        assert (runs.list()[0].state, runs.list()[0].finished) == (RunState.INTERRUPTED, 9.0)
+        # The same connection goes on when there is space again.
+        (small_disk / "somebody else's").unlink()
+        ballast.unlink()
+        write(database, run, full)
+    os.sync()
+    with closing(Database.open(path)) as database:
+        assert database.reserve.path.stat().st_size == RESERVE_BYTES, "held again"
+        found = Runs(database).resumable("scan", [b"/srv"], "{}")
+        assert found is not None
+        assert found.tally == str(full)
+        write(database, found, full + 1)
+        check(database, run, full + 2)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def test_a_state_cannot_be_made_on_a_full_disk_and_can_be_afterwards(small_disk: Path) -> None:
+    (small_disk / "state").mkdir()
+    fill(small_disk / "ballast")
+    with pytest.raises(StateFull) as caught:
+        Database.open(small_disk / "state" / "state.db")
+    assert "Free space" in caught.value.advice
+    (small_disk / "ballast").unlink()
+    Database.open(small_disk / "state" / "state.db").close()

@@ -1,0 +1,87 @@
+"""A writer killed at random instants loses nothing that was acknowledged."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import IO
+
+from hashwacht.storage.contents import Contents
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.files import Files
+from hashwacht.storage.sqlite.lock import holder
+from hashwacht.storage.runs import Runs, RunState
+from hashwacht.core.types import Outcome
+
+WRITER = Path(__file__).parent / "writer.py"
+FILES_IN_A_BATCH = 20
+KILLS = 100
+
+
+def complete_batches(path: Path, batch: int) -> int:
+    """Count the batches from *batch* on; the last must be there wholly, the next not at all."""
+    with closing(Database.open(path)) as database:
+        assert holder(path) is None, "the lock died with its process"
+        files, contents = Files(database), Contents(database)
+        runs = Runs(database).list()
+        if not runs:
+            return 0  # killed before it had begun
+        (run,) = runs
+        assert run.state is RunState.INTERRUPTED
+        while files.is_done(b"/srv/%d" % batch, run.id):
+            batch += 1
+        if batch == 0:
+            return 0
+        assert run.tally == str(batch - 1)
+        assert files.in_directory(b"/srv/%d" % batch) == {}
+        last = files.in_directory(b"/srv/%d" % (batch - 1))
+        assert len(last) == FILES_IN_A_BATCH
+        assert {known.outcome for known in last.values()} == {Outcome.NO_MATCH}
+        loaded = contents.load([known.content or 0 for known in last.values()])
+        assert len(loaded) == FILES_IN_A_BATCH
+        assert all(content.answers for content in loaded.values())
+    return batch
+
+
+def acknowledged(output: IO[bytes], before: int) -> int:
+    """Read up to the kill; give the last batch that was said to be committed."""
+    last = before
+    for line in output:
+        if line.endswith(b"killed\n"):
+            return last
+        last = int(line)
+    raise AssertionError("the writers' parent has ended")
+
+
+def test_a_writer_killed_at_a_hundred_random_instants_loses_nothing_acknowledged(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "state" / "state.db"
+    Database.open(path).close()
+    chance = random.Random(20261123)
+    last, batches = -1, 0
+    with subprocess.Popen(
+        [sys.executable, WRITER, path, "--killed"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        for _ in range(KILLS):
+            parent.stdin.write(b"%f\n" % chance.uniform(0.0, 0.06))
+            parent.stdin.flush()
+            last = acknowledged(parent.stdout, last)
+            batches = complete_batches(path, batches)
+            # One batch may have been committed and not yet acknowledged.
+            assert last + 1 <= batches <= last + 2
+            last = batches - 1
+        parent.stdin.close()
+    assert batches > KILLS, "most writers wrote before they were killed"
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        (files,) = connection.execute("SELECT count(*) FROM files").fetchone()
+        (contents,) = connection.execute("SELECT count(*) FROM contents").fetchone()
+        assert files == contents == batches * FILES_IN_A_BATCH

@@ -1,0 +1,56 @@
+"""Several processes around one state."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from hashwacht.core.errors import StateBusy
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.sqlite.lock import Holder, RunLock, holder
+from hashwacht.storage.runs import Runs
+
+HERE = Path(__file__).parent
+
+
+def test_the_lock_ends_with_its_process_even_if_a_forked_child_lives_on(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with subprocess.Popen(
+        [sys.executable, HERE / "hold_lock.py", path], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        try:
+            assert holder(path) == Holder(process.pid, 7)
+            with pytest.raises(StateBusy, match=f"process {process.pid} with run 7"):
+                RunLock.acquire(path)
+            process.kill()
+            process.wait(10)
+            os.kill(child, 0)  # the child is alive
+            RunLock.acquire(path).release()
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+def test_another_process_reads_while_one_writes(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with subprocess.Popen(
+        [sys.executable, HERE / "writer.py", path], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        tallies = []
+        for _ in range(5):
+            acknowledged = int(process.stdout.readline())
+            with closing(Database.open(path)) as database:
+                (run,) = Runs(database).list()
+            assert int(run.tally) >= acknowledged
+            assert run.state == "running"
+            tallies.append(int(run.tally))
+        process.kill()
+    assert tallies == sorted(tallies)

@@ -1,0 +1,39 @@
+"""The same state opened twice in one process: SQLite's locks must outlive the second one.
+
+fcntl(2) gives up all locks of a process on a file as soon as it closes any descriptor of that
+file.  Another process that then closes the state takes itself for the last one and removes the
+log, into which the first goes on writing (sqlite.org/howtocorrupt.html, section 2.2).
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from hashwacht.storage.store import Store
+
+OPEN_AND_CLOSE = """
+import sys
+from pathlib import Path
+from hashwacht.storage.store import Store
+with Store.open(Path(sys.argv[1])) as store:
+    print(len(store.runs.list(10)))
+"""
+
+
+def elsewhere(directory: Path) -> int:
+    """Open and close the state in another process; give how many runs it sees."""
+    command = [sys.executable, "-c", OPEN_AND_CLOSE, str(directory)]
+    return int(subprocess.run(command, capture_output=True, check=True).stdout)
+
+
+def test_what_is_written_after_a_second_opening_is_seen_by_others(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as first:
+        first.runs.start("scan", (), "", 1.0)
+        with Store.open(tmp_path) as second:
+            assert len(second.runs.list(10)) == 1
+        assert elsewhere(tmp_path) == 1
+        first.runs.start("scan", (), "", 2.0)
+        assert elsewhere(tmp_path) == 2
+    assert elsewhere(tmp_path) == 2

@@ -1,0 +1,43 @@
+"""A program that writes to and reads from an open state with no descriptor left to open."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import threading
+from pathlib import Path
+
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.files import Files
+from hashwacht.core.types import FileId, Reason
+
+database = Database.open(Path(sys.argv[1]))
+files = Files(database)
+ready, exhausted = threading.Event(), threading.Event()
+found: list[bool] = []
+
+
+def read() -> None:
+    """Read once before, and once when there is no descriptor left."""
+    found.append(files.is_done(b"/srv", 1))
+    ready.set()
+    exhausted.wait(10)
+    found.append(files.is_done(b"/srv", 1))
+
+
+reader = threading.Thread(target=read)
+reader.start()
+ready.wait(10)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+try:
+    while True:
+        os.dup(0)
+except OSError:
+    pass
+names = [b"%d" % number for number in range(20_000)]
+files.put(b"/srv", 1, [(n, FileId(1, 1, 1, 1, 1), 1, None, Reason.CHANGED) for n in names])
+files.directory_done(b"/srv", 1)
+exhausted.set()
+reader.join(10)
+sys.stdout.write(f"{found} {sorted(files.missing(b'/srv', ())) == sorted(names)}")

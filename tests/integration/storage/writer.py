@@ -1,0 +1,90 @@
+"""A program that writes to a state until it is killed, and says what was committed.
+
+Each batch holds new contents with an answer and a verdict, names in a directory of their own,
+and the run's tally.  After its commit the number of the batch is written to standard output.
+
+With seconds on standard input, a line each, it forks a writer for every line, kills it after
+so many seconds, and writes ``killed`` to standard output when that is over.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from hashlib import sha256
+from pathlib import Path
+
+from hashwacht.storage.answers import Answers
+from hashwacht.storage.contents import Contents, Decision
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.epochs import Epochs
+from hashwacht.storage.files import Files
+from hashwacht.storage.sqlite.lock import RunLock
+from hashwacht.storage.runs import Runs
+from hashwacht.core.types import Answer, FileId, Fingerprint, Outcome, Signal, Verdict
+
+FILES_IN_A_BATCH = 20
+
+
+def fingerprint(batch: int, number: int) -> Fingerprint:
+    """Give the fingerprint of one file of one batch."""
+    digest = sha256(b"%d/%d" % (batch, number)).hexdigest()
+    signals = (Signal("sha256", digest), Signal("pdq", digest[::-1], 90))
+    return Fingerprint(digest, number, "image/jpeg", ("pdq/1",), signals)
+
+
+def write(database: Database, run: int, batch: int) -> None:
+    """Commit one batch."""
+    prints = [fingerprint(batch, number) for number in range(FILES_IN_A_BATCH)]
+    contents, files = Contents(database), Files(database)
+    directory = b"/srv/%d" % batch
+    with database.transaction():
+        numbers = contents.add(prints, 1.0)
+        answer = Answer("hashlist", Outcome.NO_MATCH, 1.0, "1")
+        Answers(database).put([(number, answer) for number in numbers.values()])
+        epoch = Epochs(database).of("hashlist 1")
+        verdict = Verdict(Outcome.NO_MATCH)
+        contents.decide([Decision(number, verdict, epoch, 1.0) for number in numbers.values()])
+        looks = [
+            (b"%d.jpg" % each.size, FileId(1, batch, each.size, 1, 1), 1, numbers[each.key], None)
+            for each in prints
+        ]
+        files.put(directory, run, looks)
+        files.directory_done(directory, run)
+        Runs(database).save(run, str(batch), float(batch))
+
+
+def write_on(path: Path) -> None:
+    """Resume or start a run, and write until killed."""
+    database = Database.open(path)
+    lock = RunLock.acquire(path)
+    runs = Runs(database)
+    found = runs.resumable("scan", [b"/srv"], "{}")
+    run = found or runs.start("scan", [b"/srv"], "{}", 0.0)
+    lock.name(run.id)
+    batch = int(found.tally) + 1 if found and found.tally != "{}" else 0
+    while True:
+        write(database, run.id, batch)
+        os.write(1, b"%d\n" % batch)
+        batch += 1
+
+
+def kill_after(seconds: float, path: Path) -> None:
+    """Let a forked writer live for some seconds."""
+    child = os.fork()
+    if not child:
+        write_on(path)
+    time.sleep(seconds)  # no event to wait for: the instant shall be any
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.write(1, b"killed\n")
+
+
+if __name__ == "__main__":
+    if sys.argv[2:] == ["--killed"]:
+        for line in sys.stdin:
+            kill_after(float(line), Path(sys.argv[1]))
+    else:
+        write_on(Path(sys.argv[1]))

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from hashwacht import Checker
+from support.daemon.upload_daemon import UploadDaemon
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UploadDaemon]:
+    """Run a daemon that takes uploads."""
+    made = UploadDaemon(tmp_path_factory.mktemp("daemon"))
+    with made.scanner():
+        yield made
+
+
+@pytest.fixture
+def checker(daemon: UploadDaemon) -> Iterator[Checker]:
+    """Have the daemon do the work."""
+    with Checker.configured(daemon.configuration) as made:
+        yield made

@@ -1,0 +1,172 @@
+"""Uploads that the daemon checks: the same verdicts, whatever becomes of either side."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hashwacht import Checked, Checker, Circumstances, Outcome, Reason
+from hashwacht.uploads.remote import ByDaemon
+from hashwacht.uploads.exchange import Exchange
+from hashwacht.uploads.messages import Check, decode_reply, encode_request
+from hashwacht.testing.pictures import encode, photo
+from support.daemon.upload_daemon import UploadDaemon, known
+from hashwacht.ipc.sockets import listen
+
+TOLD = Circumstances(
+    "2026-11-24T01:00:00+01:00", "192.0.2.1", 4711, "anna", "/up", "f", "a\udcff.png"
+)
+
+
+def test_a_known_picture_matches_and_what_was_told_is_kept_with_who_handed_it_over(
+    checker: Checker, daemon: UploadDaemon
+) -> None:
+    checked = checker.scan_stream([known()], TOLD)
+    assert (checked.outcome, checked.kept, checked.kind) == (Outcome.MATCH, True, "image/png")
+    (told,) = daemon.told_of(checked.key)
+    assert told.handed_by == os.geteuid()
+    assert (told.user, told.file_name) == ("anna", "a\udcff.png")
+
+
+def test_both_workplaces_give_the_same(checker: Checker, tmp_path: Path) -> None:
+    program = UploadDaemon(tmp_path / "home")
+    contents = [known(), b"some text", encode(photo(7), "jpeg"), encode(photo(8), "png")[:5000]]
+    with program.here(), Checker.configured(program.in_process()) as process:
+        for each in contents:
+            ours, theirs = checker.scan_stream([each]), process.scan_stream([each])
+            assert (ours.verdict, ours.key, ours.kind, ours.size) == (
+                theirs.verdict,
+                theirs.key,
+                theirs.kind,
+                theirs.size,
+            )
+
+
+def test_many_uploads_at_once_all_get_their_verdict(checker: Checker) -> None:
+    contents = [known(), *(b"text %d" % number for number in range(60))]
+    with ThreadPoolExecutor(30) as pool:
+        found = list(pool.map(lambda each: checker.scan_stream([each]).outcome, contents))
+    assert found == [Outcome.MATCH, *[Outcome.NO_MATCH] * 60]
+
+
+def test_a_daemon_that_is_not_there_is_undetermined_at_once_and_found_when_it_comes(
+    tmp_path: Path,
+) -> None:
+    program = UploadDaemon(tmp_path / "home")
+    with Checker.configured(program.configuration) as checker:
+        missing = checker.scan_stream([known()])
+        assert (missing.outcome, missing.reason) == (Outcome.UNDETERMINED, Reason.UNANSWERED)
+        with program.scanner():
+            program.wait_for(
+                lambda: checker.scan_stream([known()]).outcome is Outcome.MATCH, "found again"
+            )
+
+
+def test_a_daemon_that_is_killed_under_way_is_asked_again_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    program = UploadDaemon(tmp_path / "home")
+    file = tmp_path / "known.png"
+    file.write_bytes(known())
+    with (
+        listen(program.socket) as listening,
+        file.open("rb") as content,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        place = ByDaemon(program.socket)
+        future = pool.submit(place.check, content.fileno(), TOLD, private=True)
+        connection, _ = listening.accept()
+        connection.recv(1)
+        program.socket.unlink()  # first, or it might be asked again by this name
+        connection.close()  # as the kernel does for a process that is killed
+        with program.scanner():
+            assert future.result(30).outcome is Outcome.MATCH
+
+
+def ask(daemon: UploadDaemon, body: bytes, fd: int | None) -> Any:
+    """Say it as a hostile client would; give the last answer, None if there was none."""
+    with socket.socket(socket.AF_UNIX) as connected:
+        connected.connect(str(daemon.socket))
+        exchange = Exchange(connected)
+        exchange.send(body, 5, fd)
+        try:
+            while not isinstance(reply := decode_reply(exchange.receive(20, 1 << 20)), Checked):
+                continue
+        except Exception:  # noqa: BLE001  # it hung up, which is an answer
+            return None
+    return reply
+
+
+def test_nobody_can_have_the_daemon_read_what_he_could_not_read_himself(
+    daemon: UploadDaemon, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"secret")
+    body = encode_request(Check(private=True, told=None))
+    os.mkfifo(tmp_path / "fifo")
+    for path, flags in (
+        (secret, os.O_PATH),
+        (secret, os.O_WRONLY),
+        (tmp_path, os.O_RDONLY),
+        (tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK),
+        (Path("/dev/zero"), os.O_RDONLY),
+    ):
+        fd = os.open(path, flags)
+        try:
+            reply = ask(daemon, body, fd)
+        finally:
+            os.close(fd)
+        assert (reply.outcome, reply.reason) == (Outcome.UNDETERMINED, Reason.UNREADABLE), path
+        assert not reply.key
+
+
+def test_nonsense_vanishing_and_endless_files_end_one_connection_and_nothing_else(
+    daemon: UploadDaemon, checker: Checker, tmp_path: Path
+) -> None:
+    check = encode_request(Check(private=True, told=None))
+    for body in (b"", b"[]", b'["check"]', check.replace(b"true", b"1"), b"\xff" * 999):
+        assert ask(daemon, body, None) is None
+    assert ask(daemon, check, None) is None
+    hanging = socket.socket(socket.AF_UNIX)
+    hanging.connect(str(daemon.socket))
+    hanging.sendall(b"\x01")
+    with (tmp_path / "endless").open("w+b") as endless:
+        os.truncate(endless.fileno(), 1 << 42)
+        reply = ask(daemon, check, endless.fileno())
+        assert (reply.outcome, reply.reason) == (Outcome.UNDETERMINED, Reason.OVER_LIMIT)
+    assert checker.scan_stream([known()]).outcome is Outcome.MATCH
+    hanging.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_another_user_cannot_even_connect(daemon: UploadDaemon) -> None:
+    program = (
+        "import os, socket, sys; os.setgid(65534); os.setuid(65534);"
+        "socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, daemon.socket], capture_output=True, check=False
+    )
+    assert b"PermissionError" in done.stderr
+
+
+def test_the_application_imports_no_decoder_no_client_and_no_state(daemon: UploadDaemon) -> None:
+    program = (
+        "import sys; from hashwacht import Checker; from hashwacht_plugins.asgi import *;"
+        "found = Checker.configured().scan_stream([b'text']); assert found.outcome == 'no-match';"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=daemon.environment, capture_output=True, check=True
+    )
+    modules = set(done.stdout.decode().split())
+    heavy = {"PIL", "httpx", "aiohttp", "numpy", "imagehash", "keyring", "click", "sqlite3"}
+    assert not heavy & {name.partition(".")[0] for name in modules}
+    assert not {m for m in modules if m.startswith(("hashwacht.fingerprint", "hashwacht.match"))}

@@ -1,0 +1,90 @@
+"""The daemon killed at random instants while uploads are handed over: never a wrong answer.
+
+``HASHWACHT_KILLS`` says how often; the figure of a full run is 200.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections import Counter
+from pathlib import Path
+
+from hashwacht import Checked, Checker, Outcome
+from hashwacht.uploads.remote import PATIENCE, SILENCE
+from support.daemon.upload_daemon import UploadDaemon, known
+from support.plugins.uploads import descriptors, opened
+from hashwacht.uploads.context import Circumstances
+
+KILLS = int(os.environ.get("HASHWACHT_KILLS", "3"))
+APPLICATIONS = 6
+TOLD = Circumstances("2026-11-24T01:00:00+01:00", "192.0.2.1", 4711)
+LONGEST = 2 * (SILENCE + PATIENCE)
+"""Seconds: asked twice, and each time both limits used up."""
+
+
+class Application(threading.Thread):
+    """Hands uploads over until it is told to stop; every third is a known one."""
+
+    def __init__(self, checker: Checker, ended: threading.Event, spool: Path) -> None:
+        super().__init__(daemon=True)
+        self.checker, self.ended, self.spool = checker, ended, spool
+        self.picture = known()
+        self.known: list[Checked] = []
+        self.others: list[Checked] = []
+
+    def run(self) -> None:
+        number = 0
+        while not self.ended.wait(0.01):
+            number += 1
+            is_known = number % 3 == 0
+            content = self.picture if is_known else b"%d %d" % (self.ident or 0, number)
+            with self.checker.begin(self.spool) as incoming:
+                incoming.write(content)
+                checked = incoming.finish(TOLD).result(LONGEST)
+            (self.known if is_known else self.others).append(checked)
+
+
+def test_no_kill_makes_a_wrong_no_match_a_hanging_application_or_a_leak(tmp_path: Path) -> None:
+    program = UploadDaemon(tmp_path / "home")
+    chance = random.Random(20261124)
+    ended, spool = threading.Event(), tmp_path / "spool"
+    spool.mkdir()
+    with Checker.configured(program.configuration) as checker:
+        with program.scanner():
+            checker.scan_stream([known()])  # its threads have begun
+        before = descriptors()
+        applications = [Application(checker, ended, spool) for _ in range(APPLICATIONS)]
+        for each in applications:
+            each.start()
+        for _ in range(KILLS):
+            with program.scanner() as process:
+                ended.wait(chance.uniform(0.02, 1.0))
+                process.kill()
+        with program.scanner() as process:
+            seen = sum(len(each.known) for each in applications)
+            program.wait_for(
+                lambda: sum(len(each.known) for each in applications) > seen + 5, "served again"
+            )
+            program.wait_for(lambda: _handed(process.pid, spool), "something handed over")
+            ended.set()
+            for each in applications:
+                each.join(LONGEST)
+                assert not each.is_alive(), "an application hangs"
+            assert descriptors() == before
+            program.wait_for(lambda: not _handed(process.pid, spool), "every upload closed")
+            assert not any(spool.iterdir())
+            found = checker.scan_stream([known()], TOLD)
+    outcomes = Counter(one.outcome for each in applications for one in each.known)
+    assert set(outcomes) <= {Outcome.MATCH, Outcome.UNDETERMINED}
+    assert outcomes[Outcome.MATCH] > 0
+    others = {one.outcome for each in applications for one in each.others}
+    assert others <= {Outcome.NO_MATCH, Outcome.UNDETERMINED}
+    assert found.outcome is Outcome.MATCH
+    assert program.told_of(found.key)
+
+
+def _handed(process: int, spool: Path) -> bool:
+    """Say if a process has uploads open, which were unlinked when they were made."""
+    return any(each.startswith(str(spool)) for each in opened(process))

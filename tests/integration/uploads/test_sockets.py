@@ -1,0 +1,167 @@
+"""Who may connect, how often, and through a socket of whose making."""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from hashwacht import Checker, Outcome, Reason
+from hashwacht.daemon.uploads.upload_server import MOST_OF_ONE
+from support.program import PROGRAM
+from support.daemon.upload_daemon import UploadDaemon, known
+from hashwacht.ipc.sockets import listen
+
+NOBODY = 65534
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+
+CONNECT = """
+import os, socket, sys
+path, user, group, often = sys.argv[1], *map(int, sys.argv[2:])
+os.setgroups([]), os.setgid(group), os.setuid(user)
+held = []
+for _ in range(often):
+    held.append(socket.socket(socket.AF_UNIX))
+    held[-1].connect(path)
+print("connected", flush=True)
+sys.stdin.read()
+"""
+"""Connects as a user with one group, so many times, and holds that until its input ends."""
+
+INHERITING = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "uploads"}
+os.execv(sys.argv[2], [sys.argv[2], "daemon", "scanner"])
+"""
+"""Starts the scanner as systemd does (sd_listen_fds(3))."""
+
+
+@pytest.fixture
+def anywhere() -> Iterator[Path]:
+    """Give a directory that every user may go through; pytest's own belong to one alone."""
+    with tempfile.TemporaryDirectory(prefix="hashwacht-") as made:
+        Path(made).chmod(0o711)
+        (Path(made) / "home").mkdir(0o711)
+        (Path(made) / "home").chmod(0o711)
+        yield Path(made) / "home"
+
+
+def connecting(program: UploadDaemon, user: int, group: int, often: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", CONNECT, program.socket, str(user), str(group), str(often)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def counted(program: UploadDaemon) -> tuple[int | None, int, int]:
+    """Give what status says: connections now, uploads handed over, connections refused."""
+    shown = json.loads(program.run("status", "--json").stdout)["scanner"]
+    return shown["applications"], shown["counts"]["handed"], shown["counts"]["refused"]
+
+
+@root_only
+def test_a_group_may_connect_and_nobody_else_and_one_user_cannot_keep_out_the_others(
+    anywhere: Path,
+) -> None:
+    group = grp.getgrgid(NOBODY).gr_name
+    program = UploadDaemon(anywhere, f'group = "{group}"')
+    with program.scanner(), Checker.configured(program.configuration) as checker:
+        found = program.socket.stat()
+        assert (stat.S_IMODE(found.st_mode), found.st_gid) == (0o660, NOBODY)
+        stranger = connecting(program, NOBODY, NOBODY - 1, 1)
+        assert b"PermissionError" in stranger.communicate()[1]
+        with connecting(program, NOBODY, NOBODY, MOST_OF_ONE + 20) as greedy:
+            assert greedy.stdout is not None
+            assert greedy.stdout.readline() == b"connected\n"
+            assert checker.scan_stream([known()]).outcome is Outcome.MATCH
+            program.wait_for(lambda: counted(program) == (MOST_OF_ONE, 1, 20), "told by status")
+            greedy.communicate()
+        program.wait_for(lambda: counted(program)[0] == 0, "let go")
+    text = program.run("status").stdout.decode()
+    assert "Uploads       0 connections of web applications, 1 handed over, 20 refused" in text
+
+
+def test_who_holds_too_many_connections_is_told_so_and_served_when_they_are_gone(
+    daemon: UploadDaemon, checker: Checker
+) -> None:
+    with ExitStack() as stack:
+        for _ in range(MOST_OF_ONE):
+            connected = stack.enter_context(socket.socket(socket.AF_UNIX))
+            connected.connect(str(daemon.socket))
+        daemon.wait_for(lambda: counted(daemon)[0] == MOST_OF_ONE, "all taken")
+        refused = checker.scan_stream([b"one more"])
+        assert (refused.outcome, refused.reason) == (Outcome.UNDETERMINED, Reason.UNANSWERED)
+        assert "too many uploads" in refused.verdict.detail
+    daemon.wait_for(
+        lambda: checker.scan_stream([b"one more"]).outcome is Outcome.NO_MATCH, "served again"
+    )
+
+
+def test_a_socket_of_systemd_is_served_and_who_asked_before_the_start_is_answered(
+    tmp_path: Path,
+) -> None:
+    program = UploadDaemon(tmp_path / "home")
+    with listen(program.socket) as listening:
+        identity = program.socket.stat().st_ino
+        with Checker.configured(program.configuration) as checker:
+            handed = listening.fileno()
+            launcher = (sys.executable, "-c", INHERITING, str(handed), str(PROGRAM))
+            with checker.begin() as early:
+                early.write(known())
+                future = early.finish()
+                with program.running(*launcher, handed=[handed]):
+                    assert future.result(30).outcome is Outcome.MATCH
+                    assert program.socket.stat().st_ino == identity
+    assert program.socket.exists(), "it is systemd's"
+
+
+def test_without_a_socket_status_says_that_none_are_taken(tmp_path: Path) -> None:
+    program = UploadDaemon(tmp_path / "home")
+    here = program.in_process().read_text()
+    configured = program.configuration.read_text()
+    program.configuration.write_text(here)
+    with program.scanner():
+        assert counted(program)[0] is None
+        assert b"none are taken from web applications" in program.run("status").stdout
+        program.configuration.write_text(configured)
+        remarks = json.loads(program.run("status", "--json").stdout)["remarks"]
+    (told,) = [each for each in remarks if each["subject"] == "uploads"]
+    assert "takes none" in told["detail"]
+
+
+def test_a_file_that_never_stands_still_while_it_is_read_is_undetermined(
+    checker: Checker, tmp_path: Path
+) -> None:
+    changing, ended = tmp_path / "changing", threading.Event()
+    changing.write_bytes(bytes(64 << 20))
+
+    def change() -> None:
+        with changing.open("r+b") as file:
+            while not ended.is_set():
+                file.seek(0)
+                file.write(os.urandom(16))
+                file.flush()
+
+    writer = threading.Thread(target=change)
+    writer.start()
+    try:
+        checked = checker.scan_file(changing)
+    finally:
+        ended.set()
+        writer.join()
+    assert (checked.outcome, checked.reason) == (Outcome.UNDETERMINED, Reason.CHANGED)
+    assert checker.scan_file(changing).outcome is Outcome.NO_MATCH

@@ -1,0 +1,45 @@
+"""What the tests of the walker share."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hashwacht.walk.listing import Directory
+from hashwacht.walk.rules import Rules
+from hashwacht.walk.walk import Walker
+
+Walk = Callable[..., list[Directory]]
+
+
+@pytest.fixture
+def walk() -> Walk:
+    """Walk a tree to its end and keep everything."""
+
+    def run(root: Path | bytes, rules: Rules | None = None, **options: object) -> list[Directory]:
+        walker = Walker(os.fsencode(root), rules or Rules([]), **options)  # type: ignore[arg-type]  # passed on as they are
+        return list(walker.walk())
+
+    return run
+
+
+@pytest.fixture
+def open_tree() -> Iterator[Path]:
+    """Make a directory that every user may enter, and remove it however deep it has become."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a busy disk takes minutes
+    path = Path(tempfile.mkdtemp(prefix="hashwacht-", dir=memory))
+    path.chmod(0o755)
+    yield path
+    subprocess.run(["rm", "-rf", path], check=True)  # rmtree recurses
+    assert not path.exists()
+
+
+@pytest.fixture
+def root_only() -> None:
+    """Skip, visibly, what only root may do."""
+    if os.geteuid() != 0 or not shutil.which("unshare"):
+        pytest.skip("needs root: changes the user or mounts")

@@ -1,0 +1,122 @@
+"""What is explained is what the walker does."""
+
+import contextlib
+import os
+import re
+import stat
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hashwacht.core.errors import UsageError
+from hashwacht.walk.explain import explain
+from hashwacht.walk.rules import Rule, Rules, read_rules
+from hashwacht.walk.walk import Walker
+
+components = st.sampled_from(["a", "b", "ab", "a.log", "\udcff", "n\nl", "sp ", "back\\slash", "*"])
+kinds = st.sampled_from(["file", "file", "file", "directory", "link", "fifo"])
+trees = st.lists(st.tuples(st.lists(components, min_size=1, max_size=4), kinds), max_size=15)
+globs = st.sampled_from(
+    ["a", "b", "*", "**", "a*", "*.log", "?", "[!a]", "\udcff", "*\n*", "sp\\ "]
+)
+patterns = st.builds(
+    lambda negated, start, middle, end: (negated, start, "/".join(middle) + end),
+    st.sampled_from(["", "", "!"]),
+    st.sampled_from(["", "ROOT/", "**/"]),
+    st.lists(globs, min_size=1, max_size=3),
+    st.sampled_from(["", "/"]),
+)
+
+
+def plant(top: Path, tree: list[tuple[list[str], str]]) -> None:
+    for parts, kind in tree:
+        path = top.joinpath(*parts)
+        with contextlib.suppress(FileExistsError, NotADirectoryError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if kind == "file":
+                path.touch()
+            elif kind == "directory":
+                path.mkdir()
+            elif kind == "link":
+                path.symlink_to(top)
+            else:
+                os.mkfifo(path)
+
+
+@settings(max_examples=150, deadline=None)
+@given(trees, st.lists(patterns, max_size=6))
+def test_a_path_is_explained_as_scanned_exactly_if_the_walker_comes_to_it(
+    tree: list[tuple[list[str], str]], lines: list[tuple[str, str, str]]
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        top = Path(name).resolve()
+        plant(top, tree)
+        texts = [
+            negated
+            + (start or ("**/" if "/" in rest[:-1] else "")).replace("ROOT", str(top))
+            + rest
+            for negated, start, rest in lines
+        ]
+        rules = Rules(Rule(text, "test", at) for at, text in enumerate(texts))
+        try:
+            walked = list(Walker(bytes(top), rules).walk())
+        except UsageError:
+            assert not explain(bytes(top), rules).scanned
+            return
+        visited = {each.path for each in walked} | {
+            each.path + b"/" + entry.name for each in walked for entry in each.files
+        }
+        for path in (top, *top.rglob("*")):
+            said = explain(bytes(path), rules, root=bytes(top))
+            assert said.scanned == (bytes(path) in visited), (path, texts, said)
+            regular = stat.S_ISREG(path.lstat().st_mode) or stat.S_ISDIR(path.lstat().st_mode)
+            assert regular or not said.scanned
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in ("www/a.jpg", "www/cache/b.jpg", "www/keep.log"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "link").symlink_to("www")
+    os.mkfifo(tmp_path / "www/fifo")
+    return tmp_path
+
+
+RULES = Rules(read_rules(["*.log", "cache/", "!keep.log"], "settings.toml"))
+
+
+@pytest.mark.parametrize(
+    ("name", "scanned", "why", "line", "at"),
+    [
+        ("www/a.jpg", True, "no rule speaks of it", None, "www/a.jpg"),
+        ("www/cache/b.jpg", False, "a rule excludes it", 2, "www/cache"),
+        ("www/keep.log", True, "a rule takes it back", 3, "www/keep.log"),
+        ("link", False, "symbolic links are not followed", None, "link"),
+        ("link/a.jpg", False, "symbolic links are not followed", None, "link"),
+        ("www/fifo", False, "special files are never opened", None, "www/fifo"),
+    ],
+)
+def test_the_rule_and_the_place_that_decided_are_named(
+    tree: Path, name: str, *, scanned: bool, why: str, line: int | None, at: str
+) -> None:
+    said = explain(bytes(tree / name), RULES, root=bytes(tree))
+    assert (said.scanned, said.why) == (scanned, why)
+    assert (said.rule.line if said.rule else None) == line
+    assert said.at == bytes(tree / at)
+
+
+def test_without_a_root_the_path_itself_is_the_root(tree: Path) -> None:
+    assert explain(bytes(tree / "link/a.jpg"), RULES).path == bytes(tree / "www/a.jpg")
+    assert explain(bytes(tree / "link/a.jpg"), RULES).scanned
+    assert not explain(bytes(tree / "www/cache/b.jpg"), RULES).scanned
+    assert not explain(bytes(tree / "www/fifo"), RULES).scanned
+
+
+def test_a_path_that_is_not_there_or_not_below_is_a_mistake(tree: Path) -> None:
+    for path, root in ((tree / "none", None), (tree / "www/a.jpg/x", tree), (tree, tree / "www")):
+        with pytest.raises(UsageError, match=re.escape(str(tree))):
+            explain(bytes(path), RULES, root=bytes(root) if root else None)

@@ -1,0 +1,134 @@
+"""The walker in a tree whose owner exchanges files and directories for links to a secret."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from hashwacht.platform.safe_open import Changed
+from hashwacht.walk.listing import Directory
+from hashwacht.walk.rules import Rules
+from hashwacht.walk.walk import Walker
+from support.attacker import attack
+
+SWAPPER = Path(__file__).with_name("swapper.py")
+SECRET = b"secret of another customer"
+LIMIT = 20.0
+"""Seconds until a race that ought to happen hundreds of times a second must have happened."""
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    """``root`` with stable files and ``play``; ``swap`` and ``outside`` beside it."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    for number in range(3):
+        (outside / f"inner{number}").write_bytes(SECRET)
+    play, swap = tmp_path / "root/play", tmp_path / "swap"
+    play.mkdir(parents=True)
+    swap.mkdir()
+    for number in range(4):
+        (play / f"file{number}").write_bytes(b"harmless")
+        (swap / f"file{number}").symlink_to(outside / f"inner{number % 3}")
+        (play / f"dir{number}").mkdir()
+        for inner in range(3):
+            (play / f"dir{number}/inner{inner}").write_bytes(b"harmless")
+        (swap / f"dir{number}").symlink_to(outside)
+    (play / "file-fifo").write_bytes(b"harmless")
+    os.mkfifo(swap / "file-fifo")
+    (play / "file-dir").write_bytes(b"harmless")
+    (swap / "file-dir").mkdir()
+    (play / "file-file").write_bytes(b"harmless")
+    (swap / "file-file").write_bytes(b"harmless too")
+    for number in range(50):
+        (tmp_path / f"root/stable{number % 5}").mkdir(exist_ok=True)
+        (tmp_path / f"root/stable{number % 5}/{number}").write_bytes(b"stable")
+    return tmp_path
+
+
+def read_by_descriptor(directory: Directory, seen: Counter[str]) -> Iterator[tuple[bytes, bytes]]:
+    for entry in directory.files:
+        try:
+            fd = directory.open(entry)
+        except Changed:
+            seen["changed"] += 1
+        except FileNotFoundError:
+            seen["gone"] += 1
+        else:
+            with os.fdopen(fd, "rb") as file:
+                yield directory.path + b"/" + entry.name, file.read()
+
+
+def test_nothing_outside_is_read_and_everything_stable_is(scene: Path) -> None:
+    root = bytes(scene / "root")
+    stable = {bytes(path) for path in scene.glob("root/stable*/*")}
+    assert len(stable) == 50
+    seen: Counter[str] = Counter()
+    end = time.monotonic() + LIMIT
+    with attack(SWAPPER, scene / "root/play", scene / "swap"):
+        while seen["rounds"] < 300 or seen["changed"] < 100 or not seen["play"]:
+            assert time.monotonic() < end, seen
+            contents: dict[bytes, bytes] = {}
+            with closing(Walker(root, Rules([])).walk()) as walk:
+                for directory in walk:
+                    assert directory.path.startswith(root)
+                    assert not directory.problems
+                    contents.update(read_by_descriptor(directory, seen))
+            assert stable <= contents.keys()
+            assert not [path for path, content in contents.items() if SECRET in content]
+            seen["rounds"] += 1
+            seen["play"] += sum(b"/play/" in path for path in contents)
+
+
+def test_the_same_attack_catches_whoever_goes_by_path(scene: Path) -> None:
+    """Proves that the test above can fail."""
+    end = time.monotonic() + LIMIT
+    with attack(SWAPPER, scene / "root/play", scene / "swap"):
+        while time.monotonic() < end:
+            for here, _, names in os.walk(scene / "root/play"):
+                for path in (Path(here, name) for name in names):
+                    with suppress(OSError):
+                        if path.is_file() and path.read_bytes() == SECRET:
+                            return
+    pytest.fail("the attack is harmless")
+
+
+def test_a_directory_moved_away_on_the_way_back_is_a_problem(tmp_path: Path) -> None:
+    """Deep enough that the walker no longer holds the directory that is moved."""
+    top = tmp_path / "root/top"
+    deep = top.joinpath(*["d"] * 40)
+    deep.mkdir(parents=True)
+    (top / "~").mkdir()
+    (top / "~/unseen").touch()
+    (tmp_path / "elsewhere").mkdir()
+    walk = Walker(bytes(tmp_path / "root"), Rules([])).walk()
+    walked = []
+    for directory in walk:
+        walked.append(directory)
+        if directory.path == bytes(deep):
+            (top / "d").rename(tmp_path / "elsewhere/d")
+            top.rename(tmp_path / "elsewhere/top")
+    (problem,) = [each for each in walked if each.problems]
+    if bytes(top / "~") in {each.path for each in walked}:
+        pytest.skip("this file system gave the other directory first")
+    assert problem.path == bytes(top)
+    assert problem.problems[0].obstacle == "changed-while-walked"
+    assert problem.problems[0].obstacle.loses_files
+
+
+def test_a_directory_held_open_is_finished_where_it_went(tmp_path: Path) -> None:
+    (tmp_path / "root/a/b").mkdir(parents=True)
+    (tmp_path / "root/a/x").write_bytes(b"x")
+    (tmp_path / "root/a/b/y").touch()
+    names = []
+    for directory in Walker(bytes(tmp_path / "root"), Rules([])).walk():
+        if directory.path.endswith(b"/a"):
+            (tmp_path / "root/a").rename(tmp_path / "root/moved")
+            (tmp_path / "root/a").symlink_to("/etc")
+            os.close(directory.open(directory.files[0]))
+        names += [entry.name for entry in directory.files]
+    assert names == [b"x", b"y"]

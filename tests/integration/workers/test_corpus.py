@@ -1,0 +1,98 @@
+"""Whatever is uploaded costs at most its own worker, its budget, and its picture hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import warnings
+from collections.abc import Iterator
+
+import pytest
+
+from hashwacht.hashing.in_process import InProcess
+from hashwacht.hashing.plan import Limits, Plan
+from hashwacht.hashing.workers.pool import WorkerPool
+from hashwacht.core.signals import BUILT_IN
+from support import asking
+from support.hostile.hostile import HASHED, Hostile, corpus, mutations
+from hashwacht.testing.pictures import ENCODERS, encode, photo
+from hashwacht.core.types import Fingerprint, Reason
+
+SECONDS = 1.0
+PLAN = Plan(("sha256", "md5", "pdq"), Limits(seconds=SECONDS, memory_bytes=512 << 20))
+GRACE = 2.0
+"""Seconds beyond the budget: the pool's own grace, a fresh worker, a busy machine."""
+
+CORPUS = corpus()
+KNOWN = 30
+"""Pictures on a list; none of them is among the mutated ones."""
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[WorkerPool]:
+    with WorkerPool(PLAN, 1) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="module")
+def listed(pool: WorkerPool) -> list[str]:
+    """Hashes of a list."""
+    contents = (encode(photo(seed, (96, 80)), "png") for seed in range(100, 100 + KNOWN))
+    return [s.value for each in contents for s in ask(pool, each).signals if s.type == "pdq"]
+
+
+def ask(pool: WorkerPool, content: bytes) -> Fingerprint:
+    """Have it fingerprinted; whatever it is, its digests come, and come within the budget."""
+    began = time.monotonic()
+    made = asking.ask(pool, content)
+    took = time.monotonic() - began
+    assert took < SECONDS + GRACE
+    assert made.key == hashlib.sha256(content).hexdigest()
+    assert made.size == len(content)
+    digests = {s.type: s.value for s in made.signals if s.type != "pdq"}
+    assert digests == {"sha256": made.key, "md5": hashlib.md5(content).hexdigest()}
+    return made
+
+
+def fate(made: Fingerprint) -> Reason | None:
+    """Tell what became of the picture hash; there is always an account of it."""
+    reasons = [skip.reason for skip in made.skipped if skip.type == "pdq"]
+    assert reasons or any(s.type == "pdq" for s in made.signals)
+    return reasons[0] if reasons else HASHED
+
+
+@pytest.mark.parametrize("hostile", CORPUS, ids=lambda each: each.name)
+def test_a_hostile_content_meets_its_expected_fate(pool: WorkerPool, hostile: Hostile) -> None:
+    made = ask(pool, hostile.make())
+    assert fate(made) in hostile.expected, made.skipped
+    assert all(skip.detail or not skip.reason.undetermined for skip in made.skipped)
+
+
+@pytest.mark.parametrize("hostile", CORPUS, ids=lambda each: each.name)
+def test_confinement_changes_no_answer(pool: WorkerPool, hostile: Hostile) -> None:
+    """What a decoder can no longer load or open would show here, as damage that is none."""
+    if hostile.expected & {Reason.TIMED_OUT}:
+        pytest.skip("it depends on the time it is given")
+    content = hostile.make()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pytest makes errors of them, workers do not
+        here = asking.ask(InProcess(PLAN), content)
+    assert ask(pool, content) == here
+
+
+def test_good_pictures_are_as_good_after_all_of_it(pool: WorkerPool) -> None:
+    assert fate(ask(pool, encode(photo(1)))) is HASHED
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_a_mutated_picture_harms_nobody_and_matches_nothing(
+    pool: WorkerPool, listed: list[str], name: str
+) -> None:
+    """No crash reaches the scanner, nothing is late, no picture hash comes near a listed one."""
+    distance = BUILT_IN["pdq"].distance
+    for content in mutations(name, 25):
+        made = ask(pool, content)
+        fate(made)
+        for signal in made.signals:
+            if signal.type == "pdq" and signal.askable:
+                assert min(distance(signal.value, each) for each in listed) > 31

@@ -1,0 +1,243 @@
+"""A scanner with a real watch on a real directory, in threads of this process, for tests."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from hashwacht.core.watch_events import Cause, Lane, Watch
+from hashwacht.cases.found import Found
+from hashwacht.daemon.scanner.parts import Parts
+from hashwacht.daemon.scanner.roots import Roots
+from hashwacht.daemon.scanner.scanner import Scanner
+from hashwacht.daemon.scanner.watch_monitor import Seeing
+from hashwacht.hashing.in_process import InProcess
+from hashwacht.hashing.plan import Plan
+from hashwacht.watch.queue import Announced
+from hashwacht.watch.canary import Canary
+from hashwacht.watch.inotify import WatchdogWatch
+from hashwacht.matching.matcher_set import Panel, Seat
+from hashwacht.pipeline import Pipeline
+from hashwacht.cases.policy import Action
+from hashwacht.core.ports import Fingerprinter, Question
+from hashwacht.settings import DaemonSettings, RootSettings
+from hashwacht.storage.store import Store
+from hashwacht.testing.fakes import CountingFingerprinter, KnowingMatcher
+from hashwacht.core.types import Answer, FileId, Outcome
+
+
+def digest(content: bytes) -> str:
+    """Give the value by which the benches' matcher knows a content."""
+    return hashlib.sha256(content).hexdigest()
+
+
+TEND = 0.25
+"""Seconds between two looks after the watch."""
+
+PATIENCE = 20.0
+"""Seconds until something that should happen counts as not happening."""
+
+
+@dataclass
+class RememberingCasework:
+    """Remembers what it was told, and does nothing."""
+
+    found: list[Found] = field(default_factory=list)
+    problem: Callable[[Found], None] = lambda _found: None
+
+    def settle(self, found: Found) -> Action:
+        """Remember, unless there is a problem."""
+        self.problem(found)
+        self.found.append(found)
+        return Action.OBSERVE if found.verdict.outcome is Outcome.MATCH else Action.ALLOW
+
+    def settle_upload(self, key: str) -> None:
+        """Know of no uploads."""
+
+    def retry(self, now: float) -> None:
+        """Have nothing to try again."""
+
+    @staticmethod
+    def fd_of(found: Found) -> int:
+        """Give the descriptor that comes with it."""
+        assert found.fd is not None, "nothing was read"
+        return found.fd
+
+    def paths(self, outcome: Outcome) -> set[bytes]:
+        """Give the paths that were told with this outcome."""
+        return {each.path for each in self.found if each.verdict.outcome is outcome}
+
+
+@dataclass
+class Service(KnowingMatcher):
+    """A matcher that can be *slow* (seconds for each lookup), and remembers what it answered."""
+
+    slow: float = 0.0
+    answered: list[str] = field(default_factory=list)
+
+    def lookup(self, questions: Sequence[Question]) -> list[Answer]:
+        """Answer as the others do, but not before its time."""
+        until = time.monotonic() + self.slow
+        while self.slow and time.monotonic() < until:
+            time.sleep(0.01)
+        if not self.silent:
+            self.answered += [signal.value for question in questions for signal in question]
+        return super().lookup(questions)
+
+
+@dataclass
+class DaemonBench:
+    """One state, some roots, two matchers of ours: a local one, and one that may be a service.
+
+    Scanners run one after the other.
+    """
+
+    state: Path
+    roots: tuple[RootSettings, ...]
+    matcher: Service = field(default_factory=lambda: Service(now=time.time()))
+    local: KnowingMatcher = field(default_factory=lambda: KnowingMatcher(name="local"))
+    max_age: float | None = None
+    casework: RememberingCasework = field(default_factory=RememberingCasework)
+    settings: DaemonSettings = field(default_factory=lambda: DaemonSettings(quiet=0.05, canary=1.0))
+    fingerprinter: Callable[[], Fingerprinter] = lambda: InProcess(Plan(("sha256",)))
+    watch: Callable[[], Watch] = WatchdogWatch
+    clock: Callable[[], float] = time.time
+    panel: Callable[[], Panel] | None = None
+    own: tuple[bytes, ...] = ()
+    jobs: int = 2
+    patience: float = PATIENCE
+
+    def __post_init__(self) -> None:
+        """Open the state."""
+        self.store = Store.open(self.state)
+        self.counting = CountingFingerprinter(self.fingerprinter())
+        self.reload: Parts | None = None
+
+    def parts(self) -> Parts:
+        """Make the parts as they are configured now."""
+        return Parts(
+            roots=Roots(self.roots, (), self.own),
+            pipeline=Pipeline(self.counting, self.panel() if self.panel else self._ours()),
+            casework=self.casework,
+            settings=self.settings,
+            jobs=self.jobs,
+        )
+
+    def _ours(self) -> Panel:
+        return Panel([Seat(self.local), Seat(self.matcher, self.max_age)])
+
+    @contextmanager
+    def running(self) -> Iterator[Scanner]:
+        """Run a scanner; it has ended in order, and quickly, when this is left."""
+        queue = Announced(self.settings.queue)
+        seeing = Seeing(
+            self.store,
+            queue,
+            self.watch(),
+            lambda roots: Canary(roots, 2 * self.settings.canary),
+            clock=self.clock,
+        )
+        scanner = Scanner(
+            store=self.store,
+            parts=self.parts(),
+            queue=queue,
+            seeing=seeing,
+            clock=self.clock,
+            tend=TEND,
+        )
+        stop, failures = threading.Event(), list[BaseException]()
+
+        def run() -> None:
+            try:
+                scanner.run(stop, self._take_reload)
+            except BaseException as failure:  # noqa: BLE001  # raised in the test's own thread
+                failures.append(failure)
+
+        thread, began = threading.Thread(target=run, daemon=True), time.time()
+        thread.start()
+        beats = self.store.gaps.watched
+        self.wait_for(lambda: failures or any(b.at >= began for b in beats().values()), "watched")
+        try:
+            yield scanner
+        finally:
+            stop.set()
+            thread.join(PATIENCE)
+        if failures:
+            raise failures[0]
+        assert not thread.is_alive(), "the scanner did not stop"
+
+    def _take_reload(self) -> Parts | None:
+        parts, self.reload = self.reload, None
+        return parts
+
+    def wait_for(self, condition: Callable[[], object], what: str) -> None:
+        """Wait until it is so."""
+        until = time.monotonic() + self.patience
+        while not condition():
+            assert time.monotonic() < until, f"not {what} within {self.patience:g} s"
+            time.sleep(0.01)
+
+    def wait_until_done(self, *, gaps: bool = True) -> None:
+        """Wait until nothing waits in the journal, and no gap that can be closed is open."""
+
+        def done() -> bool:
+            waiting = sum(self.store.journal.depth().values())
+            open_gaps = [gap for gap in self.store.gaps.list_open() if gap.ended is not None]
+            return not waiting and not (gaps and open_gaps)
+
+        self.wait_for(done, "done")
+
+    def unasked(self, root: Path) -> set[bytes]:
+        """Name the files below *root* that the state does not know as they are, with a verdict."""
+        return unasked(self.store, root)
+
+    def blind(self) -> bool:
+        """Say if some root is not watched just now."""
+        return any(gap.ended is None for gap in self.store.gaps.list_open())
+
+    def causes(self) -> set[Cause]:
+        """Give the causes of the latest gaps, open or not."""
+        return {gap.cause for gap in self.store.gaps.latest(999)}
+
+    def waiting(self, lane: Lane) -> int:
+        """Say how many entries of a lane wait."""
+        return self.store.journal.depth_of(lane)
+
+    def key(self, content: int) -> str:
+        """Give the digest of a content by its number."""
+        return self.store.contents.load([content])[content].fingerprint.key
+
+    def change(self, **changes: object) -> None:
+        """Change settings of the daemon for scanners that start later."""
+        self.settings = replace(self.settings, **changes)  # type: ignore[arg-type]  # by name
+
+    def close(self) -> None:
+        """Close the state."""
+        self.store.close()
+
+
+def unasked(store: Store, root: Path) -> set[bytes]:
+    """Name the files below *root* that a state does not know as they are, with a verdict."""
+    left = set()
+    for folder, _, names in os.walk(bytes(root)):
+        known = store.files.in_directory(folder)
+        for name in names:
+            path = folder.rstrip(b"/") + b"/" + name
+            try:
+                seen, now = known.get(name), FileId.of(os.lstat(path))
+            except FileNotFoundError:
+                continue
+            if seen is None or seen.outcome is None or not _same(seen.id, now):
+                left.add(path)
+    return left
+
+
+def _same(one: FileId, other: FileId) -> bool:
+    """Compare all but the change time, which is not kept if it was too fresh."""
+    return replace(one, ctime_ns=0) == replace(other, ctime_ns=0)

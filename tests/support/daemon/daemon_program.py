@@ -1,0 +1,90 @@
+"""The installed daemon on directories of a test, started, stopped and killed as people do it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from hashwacht.daemon.status.health import FILE_NAME, Health, HealthFile, Stage
+from hashwacht.storage.store import Store
+from support.program import PROGRAM, Program
+
+PATIENCE = 30.0
+"""Seconds until something that should happen counts as not happening."""
+
+
+class DaemonProgram(Program):
+    """Runs ``hashwacht daemon`` and its parts on a state of its own."""
+
+    def __init__(self, home: Path) -> None:
+        """Prepare *home*; ``watch`` what is to be watched."""
+        super().__init__(home)
+        self.runtime, self.log = home / "run", home / "daemon.log"
+        with self.configuration.open("a") as file:
+            file.write(f'[daemon]\nruntime = "{self.runtime}"\nquiet = "50ms"\ncanary = "1s"\n')
+
+    def watch(self, name: str, path: Path, *lines: str) -> None:
+        """Configure one more root."""
+        with self.configuration.open("a") as file:
+            file.write(f'[roots.{name}]\npath = "{path}"\n')
+            file.writelines(f"{line}\n" for line in lines)
+
+    def know(self, *contents: bytes) -> None:
+        """Install a hash list that knows these contents."""
+        from support.daemon.daemon_bench import digest
+
+        lines = "".join(f"sha256 {digest(each)}\n" for each in contents)
+        done = self.run("lists", "import", "known", "-", given=lines.encode())
+        assert done.returncode == 0, done.stderr.decode()
+
+    @contextmanager
+    def scanner(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Run the scanner until this is left; it is watching when it is given."""
+        with self.running(PROGRAM, "daemon", "scanner") as process:
+            yield process
+
+    @contextmanager
+    def running(
+        self, *command: str | Path, handed: Sequence[int] = ()
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """As ``scanner``, by another *command*, which inherits the descriptors *handed*."""
+        (self.runtime / FILE_NAME).unlink(missing_ok=True)
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                command, env=self.environment, cwd=self.home, stderr=log, pass_fds=handed
+            )
+        try:
+            self.wait_for(lambda: self.is_watching(process), "watching")
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            process.wait(PATIENCE)
+        assert process.returncode in {0, -signal.SIGKILL}, self.log.read_text()
+
+    def is_watching(self, process: subprocess.Popen[bytes]) -> bool:
+        """Say if the scanner says of itself that it watches."""
+        if process.poll() is not None:
+            raise AssertionError(self.log.read_text())
+        health = self.health()
+        return health is not None and health.stage is Stage.WATCHING
+
+    def health(self) -> Health | None:
+        """Give what the scanner last said of itself."""
+        return HealthFile(self.runtime).read()
+
+    def state(self) -> Store:
+        """Open the state beside the daemon; the caller closes it."""
+        return Store.open(Path(self.environment["HASHWACHT_STATE_DIR"]))
+
+    @staticmethod
+    def wait_for(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
+        """Wait until it is so."""
+        until = time.monotonic() + patience
+        while not condition():
+            assert time.monotonic() < until, f"not {what} within {patience:g} s"
+            time.sleep(0.02)

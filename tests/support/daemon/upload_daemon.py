@@ -1,0 +1,45 @@
+"""The installed daemon with its socket for uploads, and the state that it keeps of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hashwacht.bootstrap import uploads
+from hashwacht.settings import load
+from support.daemon.daemon_program import DaemonProgram
+from hashwacht.testing.pictures import encode, photo
+from demo.sample_storage import KNOWN, known_list
+from hashwacht.uploads.context import Circumstances
+
+
+class UploadDaemon(DaemonProgram):
+    """A DaemonProgram that knows one picture and takes uploads at ``socket``."""
+
+    def __init__(self, home: Path, *settings: str) -> None:
+        """Set everything up below *home*, which is made; *settings* are lines of [uploads]."""
+        home.mkdir(exist_ok=True)
+        super().__init__(home)
+        self.socket = home / "uploads" / "uploads.sock"
+        with self.configuration.open("a") as file:
+            lines = ("[uploads]", 'where = "daemon"', f'socket = "{self.socket}"', *settings)
+            file.writelines(f"{line}\n" for line in lines)
+        (home / "storage").mkdir()
+        self.watch("web", home / "storage")
+        done = self.run("lists", "import", "known", "-", given=known_list())
+        assert done.returncode == 0, done.stderr.decode()
+
+    def in_process(self) -> Path:
+        """Give a configuration that is the same, but for where the work is done."""
+        file = self.home / "in-process.toml"
+        file.write_text(self.configuration.read_text().replace('"daemon"', '"process"'))
+        return file
+
+    def told_of(self, key: str) -> list[Circumstances]:
+        """Give what is kept of the uploads of a content."""
+        return uploads(load(self.environment, uid=os.geteuid()).settings).of(key)
+
+
+def known() -> bytes:
+    """Give a re-encoded copy of the listed picture: only a perceptual hash knows it."""
+    return encode(photo(KNOWN), "png")

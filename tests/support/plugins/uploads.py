@@ -1,0 +1,82 @@
+"""Checkers for tests of uploads, and what they leave open."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from hashwacht.checker import Checker
+from hashwacht.hashing.in_process import InProcess
+from hashwacht.hashing.plan import Plan
+from hashwacht.uploads.local import InThisProcess
+from hashwacht.matching.matcher_set import Panel, Seat
+from hashwacht.pipeline import Pipeline
+from hashwacht.testing.fakes import KnowingMatcher
+from hashwacht.core.types import Outcome as Known
+from hashwacht.core.types import Verdict
+from hashwacht.uploads.context import Circumstances
+from hashwacht.uploads.backend import Checked
+
+KNOWN = b"known bytes"
+
+
+def knowing(*contents: bytes) -> Checker:
+    """Make a checker in this process that knows these contents and keeps nothing."""
+    matcher = KnowingMatcher({hashlib.sha256(each).hexdigest() for each in contents})
+
+    def opener() -> InThisProcess:
+        return InThisProcess(Pipeline(InProcess(Plan(("sha256",))), Panel([Seat(matcher)])))
+
+    return Checker(opener)
+
+
+def pdq(content: bytes) -> str:
+    """Give the perceptual hash of a picture, as a service would list it."""
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.seek(0)
+        (signal,) = InProcess(Plan(("pdq",))).fingerprint(file.fileno()).signals
+    return str(signal)
+
+
+class Gate:
+    """A workplace that works when ``open`` is set; it knows one content."""
+
+    def __init__(self, known: bytes = KNOWN) -> None:
+        """Begin closed."""
+        self.open, self.begun, self.done = threading.Event(), threading.Event(), threading.Event()
+        self.seen: list[bytes] = []
+        self._known = known
+
+    def check(self, fd: int, told: Circumstances | None, *, private: bool) -> Checked:
+        """Wait, then read it."""
+        assert private or told is None
+        self.begun.set()
+        assert self.open.wait(20)
+        content = os.pread(fd, 1 << 20, 0)
+        self.seen.append(content)
+        self.done.set()
+        verdict = Verdict(Known.MATCH if content == self._known else Known.NO_MATCH)
+        return Checked(verdict, key=hashlib.sha256(content).hexdigest())
+
+    def close(self) -> None:
+        """Let everybody go."""
+        self.open.set()
+
+
+def descriptors() -> int:
+    """Count what this process has open."""
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # names are enough
+
+
+def opened(process: int | str = "self") -> list[str]:
+    """Name what a process has open, as proc_pid_fd(5) does.  Raises OSError if it is gone."""
+    found = []
+    for each in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(FileNotFoundError):  # it has just been closed
+            found.append(str(each.readlink()))
+    return found

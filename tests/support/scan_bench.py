@@ -1,0 +1,76 @@
+"""A state directory, a matcher of ours, and scans and rechecks of real trees with them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from hashwacht.hashing.in_process import InProcess
+from hashwacht.hashing.plan import Plan
+from hashwacht.walk.rules import Rules
+from hashwacht.matching.matcher_set import Panel, Seat
+from hashwacht.pipeline import Pipeline
+from hashwacht.core.ports import Fingerprinter
+from hashwacht.scan.recheck import Recheck
+from hashwacht.scan.request import ScanRequest
+from hashwacht.scan.scan import Scan
+from hashwacht.storage.store import Store
+from hashwacht.testing.fakes import CountingFingerprinter, KnowingMatcher, RememberingObserver
+
+
+@dataclass
+class ScanBench:
+    """*read* counts the files that the last scan really read; *max_age* is the matcher's."""
+
+    state: Path
+    matcher: KnowingMatcher = field(default_factory=KnowingMatcher)
+    fingerprinter: Callable[[], Fingerprinter] = lambda: InProcess(Plan(("sha256",)))
+    max_age: float | None = None
+    clock: Callable[[], float] = time.time
+    observer: Callable[[], RememberingObserver] = RememberingObserver
+    request: ScanRequest = field(default_factory=lambda: ScanRequest((), Rules([]), jobs=2))
+    read: int = 0
+
+    def scan(
+        self,
+        *roots: Path,
+        full: bool = False,
+        restart: bool = False,
+        stop: threading.Event | None = None,
+    ) -> RememberingObserver:
+        """Scan these trees; give what was told."""
+        observer = self.observer()
+        counting = CountingFingerprinter(self.fingerprinter())
+        request = replace(
+            self.request, roots=tuple(bytes(r) for r in roots), full=full, restart=restart
+        )
+        with Store.open(self.state) as store:
+            Scan(
+                store=store,
+                pipeline=Pipeline(counting, self._panel(), self.clock),
+                request=request,
+                observer=observer,
+                stop=stop or threading.Event(),
+                clock=self.clock,
+            ).run()
+        self.read = counting.read
+        return observer
+
+    def recheck(self, stop: threading.Event | None = None) -> RememberingObserver:
+        """Ask again; give what was told."""
+        observer = self.observer()
+        with Store.open(self.state) as store:
+            Recheck(
+                store=store,
+                panel=self._panel(),
+                observer=observer,
+                stop=stop or threading.Event(),
+                clock=self.clock,
+            ).run()
+        return observer
+
+    def _panel(self) -> Panel:
+        return Panel([Seat(self.matcher, self.max_age)])

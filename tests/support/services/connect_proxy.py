@@ -1,0 +1,52 @@
+"""An HTTP proxy on loopback that tunnels by CONNECT, and keeps what it was told."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+
+from hashwacht.secrets import Credential
+from support.services.http_server import Record, Served, Told, read_request
+
+
+class ConnectProxy(Served):
+    """Tunnels for whoever gives its credential; nothing but CONNECT."""
+
+    def __init__(self, credential: Credential) -> None:
+        super().__init__()
+        token = base64.b64encode(credential.line().encode()).decode()
+        self._expected = f"Basic {token}"
+        self.record = Record()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Open one tunnel and carry bytes both ways until one end closes."""
+        asked = await read_request(reader)
+        if asked is None:
+            return
+        self.record.requests.append(asked)
+        if asked.method != "CONNECT":
+            writer.write(Told(405).wire())
+        elif asked.headers.get("proxy-authorization") != self._expected:
+            writer.write(Told(407, b"", (("Proxy-Authenticate", "Basic"),)).wire())
+        else:
+            host, _, port = asked.target.rpartition(":")
+            far_reader, far_writer = await asyncio.open_connection(host, int(port))
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            await asyncio.wait(
+                [
+                    asyncio.ensure_future(_carry(reader, far_writer)),
+                    asyncio.ensure_future(_carry(far_reader, writer)),
+                ],
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            far_writer.transport.abort()
+        await writer.drain()
+
+
+async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while chunk := await reader.read(65536):
+            writer.write(chunk)
+            await writer.drain()
+    except OSError:
+        pass

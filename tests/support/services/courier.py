@@ -1,0 +1,87 @@
+"""A real courier, run as people run it: a process of its own, with a configuration of its own."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hashwacht.matching.courier_client import CourierMatcher
+from hashwacht.matching.services.services import face
+from hashwacht.settings import HashlistSettings, Settings, load
+from support.processes import wait_for
+from support.program import Program
+from hashwacht.ipc.client import Link, Unreached
+from hashwacht.ipc.messages import Describe, Described
+
+
+@dataclass
+class RunningCourier:
+    """A courier and where it listens."""
+
+    program: Program
+    socket: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def settings(self) -> Settings:
+        """What it has read."""
+        environ = self.program.environment
+        return load(environ, uid=0, file=self.program.configuration).settings
+
+    def matcher(self, name: str) -> CourierMatcher:
+        """Give a matcher that asks through it."""
+        (found,) = (each for each in self.settings.matchers if each.name == name)
+        assert not isinstance(found, HashlistSettings)
+        known = face(found)
+        return CourierMatcher(name, known.accepts, known.revision, self.socket)
+
+    def restart(self) -> None:
+        """Kill it, and start it anew."""
+        self.process.kill()
+        self.process.communicate()
+        self.process = self.program.start("daemon", "courier")
+        wait_until_it_answers(self.socket)
+
+
+@contextmanager
+def courier(program: Program) -> Iterator[RunningCourier]:
+    """Run a courier with what *program* has configured."""
+    runtime = program.home / "run"
+    program.environment["RUNTIME_DIRECTORY"] = str(runtime)
+    made = RunningCourier(program, runtime / "courier.sock", program.start("daemon", "courier"))
+    try:
+        wait_until_it_answers(made.socket)
+        yield made
+    finally:
+        made.process.send_signal(signal.SIGCONT)
+        made.process.terminate()
+        made.process.communicate(timeout=20)
+
+
+def wait_until_it_answers(path: Path) -> None:
+    """Wait until a courier gives a sign of life at *path*."""
+    with closing(Link(path)) as link:
+
+        def answers() -> bool:
+            try:
+                return isinstance(link.ask(Describe(), 5), Described)
+            except Unreached:
+                return False
+
+        wait_for(answers, 30)
+
+
+@contextmanager
+def pretender(path: Path) -> Iterator[socket.socket]:
+    """Listen where a courier would, and do nothing by itself."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        yield listening
+    path.unlink()

@@ -1,0 +1,158 @@
+"""A server that does wrong on purpose, and certificates that are wrong on purpose.
+
+::
+
+    with FaultServer(reset_midway(b"true")) as server: ...
+
+A fault is what happens to one request on one connection; *fault* of a running server may be
+replaced at any time, also by a well-behaved :func:`answer`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import struct
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+import trustme
+
+from support.services.http_server import Asked, Record, Respond, Served, Told, read_request
+
+Fault = Callable[[Asked, asyncio.StreamWriter], Awaitable[None]]
+
+
+class FaultServer(Served):
+    """Meets every request with *fault*; closes the connection after it unless it answers."""
+
+    def __init__(self, fault: Fault, *, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
+        super().__init__(tls=tls, port=port)
+        self.fault = fault
+        self.record = Record()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Read a request, do what the fault says, until the connection is gone."""
+        self.record.connections += 1
+        while (asked := await read_request(reader)) is not None:
+            self.record.requests.append(asked)
+            await self.fault(asked, writer)
+            if writer.is_closing():
+                return
+
+
+def answer(told: Told) -> Fault:
+    """Behave, with this response: a status, a redirect, an answer that means nothing."""
+    return send(told.wire())
+
+
+def behave(respond: Respond) -> Fault:
+    """Behave as a service does."""
+
+    async def act(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(respond(asked).wire())
+        await writer.drain()
+
+    return act
+
+
+def send(raw: bytes) -> Fault:
+    """Send these bytes, HTTP or not, and keep the connection."""
+
+    async def act(_: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(raw)
+        await writer.drain()
+
+    return act
+
+
+def hang_up(raw: bytes = b"") -> Fault:
+    """Send these bytes, then end the connection in an orderly way."""
+
+    async def act(_: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(raw)
+        await writer.drain()
+        writer.close()
+
+    return act
+
+
+def reset(raw: bytes = b"") -> Fault:
+    """Send these bytes, then reset the connection (SO_LINGER 0 sends RST)."""
+
+    async def act(_: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(raw)
+        await writer.drain()
+        linger = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.transport.abort()
+
+    return act
+
+
+def black_hole() -> Fault:
+    """Accept, and never say anything."""
+
+    async def act(_: Asked, __: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    return act
+
+
+def drip(raw: bytes, pause: float) -> Fault:
+    """Send one byte every *pause* seconds."""
+
+    async def act(_: Asked, writer: asyncio.StreamWriter) -> None:
+        for position in range(len(raw)):
+            writer.write(raw[position : position + 1])
+            await writer.drain()
+            await asyncio.sleep(pause)
+
+    return act
+
+
+def delay(told: Told, pause: float) -> Fault:
+    """Answer rightly, but late."""
+
+    async def act(_: Asked, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(pause)
+        writer.write(told.wire())
+        await writer.drain()
+
+    return act
+
+
+def endless(sent: list[int]) -> Fault:
+    """Answer 200 and a body without end; *sent* gets the sizes that went out."""
+
+    async def act(_: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n")
+        while True:
+            writer.write(b"t" * 65536)
+            await writer.drain()
+            sent.append(65536)
+
+    return act
+
+
+def server_tls(
+    authority: trustme.CA,
+    *,
+    name: str = "127.0.0.1",
+    expires: datetime | None = None,
+    clients: trustme.CA | None = None,
+) -> ssl.SSLContext:
+    """Make a server's context: for *name*, until *expires*, asking clients for a certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    leaf = authority.issue_cert(name, not_after=expires)
+    leaf.configure_cert(context)
+    if clients is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        clients.configure_trust(context)
+    return context
+
+
+def long_ago() -> datetime:
+    """Give a moment by which a certificate has expired for every clock that tests run on."""
+    return datetime(2020, 1, 2, tzinfo=UTC)

@@ -1,0 +1,104 @@
+"""Files with everything that a file can have, and all that can be seen of them, to compare."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import struct
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from hashwacht.quarantine.sealed import Sealed
+from hashwacht.quarantine.vault import Vault
+
+_NOBODY_IN_PARTICULAR = 0xFFFF_FFFF
+_OWNER, _USER, _GROUP, _MASK, _OTHER = 1, 2, 4, 16, 32
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What restoring must give back.  The access time is left out: reading moves it."""
+
+    content: str
+    size: int
+    mode: int
+    owner: tuple[int, int]
+    mtime_ns: int
+    xattrs: tuple[tuple[str, bytes], ...]
+
+    @classmethod
+    def at(cls, path: Path | bytes) -> Look:
+        """Look at the file *path*, which is no link.  Reading does not move its times."""
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            found = os.fstat(fd)
+            with os.fdopen(os.dup(fd), "rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+            xattrs = tuple((name, os.getxattr(fd, name)) for name in sorted(os.listxattr(fd)))
+        finally:
+            os.close(fd)
+        mode, owner = stat.S_IMODE(found.st_mode), (found.st_uid, found.st_gid)
+        return cls(content, found.st_size, mode, owner, found.st_mtime_ns, xattrs)
+
+
+def access_list(user: int = 1000) -> bytes:
+    """Give an access list as the kernel keeps it: the owner may read and write, *user* read.
+
+    The form is that of include/uapi/linux/posix_acl_xattr.h; its mode is 0640.
+    """
+    entries = [
+        (_OWNER, 6, _NOBODY_IN_PARTICULAR),
+        (_USER, 4, user),
+        (_GROUP, 4, _NOBODY_IN_PARTICULAR),
+        (_MASK, 4, _NOBODY_IN_PARTICULAR),
+        (_OTHER, 0, _NOBODY_IN_PARTICULAR),
+    ]
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+def dress(path: Path | bytes, mode: int = 0o640) -> None:
+    """Give a file an owner, a mode, times and attributes as strange as this user may."""
+    for name, value in (
+        ("user.\xe4\n", b"\x00\xff"),
+        ("user.empty", b""),
+        ("trusted.hashwacht", b"only root sees it"),
+        ("security.hashwacht", b"a label"),
+        ("system.posix_acl_access", access_list()),
+    ):
+        with suppress(OSError):  # not on this file system, or not for this user
+            os.setxattr(path, name, value)
+    if os.geteuid() == 0:
+        os.chown(path, 12345, 54321)
+    os.chmod(path, mode)  # noqa: PTH101  # bytes
+    os.utime(path, ns=(1_234_567_890_123_456_789, 987_654_321_987_654_321))
+
+
+def judge(path: Path | bytes) -> tuple[int, str]:
+    """Open a file and hash it, as the pipeline does; whoever gets the descriptor closes it."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    return fd, key_of(fd)
+
+
+def key_of(fd: int) -> str:
+    """Give the SHA-256 of an open file."""
+    with os.fdopen(os.dup(fd), "rb") as file:
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def seal(vault: Vault, path: Path | bytes) -> Sealed:
+    """Quarantine the file at *path*, which must succeed."""
+    fd, key = judge(path)
+    try:
+        sealed = vault.quarantine(fd, os.fsencode(path), key, {"case": 7})
+    finally:
+        os.close(fd)
+    assert isinstance(sealed, Sealed), sealed
+    return sealed
+
+
+def names(directory: Path) -> list[str]:
+    """Give all names below a directory, sorted."""
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*"))

@@ -1,0 +1,136 @@
+"""A tree that changes at random, and whether a Watch keeps up: part of the contract."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+from support.watch.watch_contract import WatchCase
+from support.watch.watching import Watching, write
+
+STEPS = 200
+SEEDS = range(10)
+
+
+class Chaos:
+    """Makes, writes and moves files and directories, in the root and out of it and in again.
+
+    No name is ever used twice.  Of every file that has come to lie in the root it is noted how
+    many announcements had been heard before.
+    """
+
+    def __init__(self, here: Watching, outside: Path, seed: int) -> None:
+        """Begin with an empty root and an empty directory *outside*."""
+        self.here, self._seed = here, seed
+        self._choice = random.Random(seed)  # noqa: S311  (the same again, not a secret)
+        self._tops = [here.top, here.top, outside]
+        self._directories: list[Path] = []
+        self._files: list[Path] = []
+        self._arrived: dict[Path, int] = {}
+        self._names = 0
+
+    def step(self) -> None:
+        """Do one thing."""
+        actions = [self._make, self._make, self._put, self._put, self._move, self._move]
+        self._choice.choice([*actions, self._link, self.here.watch.tend])()
+
+    def check(self) -> None:
+        """Hold every file in the root to be announced after it came to its place.
+
+        Not at once: where a directory went is looked up while the Watch is tended, a bit at a time.
+        """
+        try:
+            self.here.tend_until(lambda: not self._unannounced())
+        except AssertionError as error:
+            raise AssertionError(self._seed, self._unannounced()) from error
+
+    def _unannounced(self) -> list[Path]:
+        heard = list(self.here.ear.heard)
+        last = {each.path: number for number, each in enumerate(heard)}
+        trees = {each.path: number for number, each in enumerate(heard) if each.tree}
+
+        def latest(path: Path) -> int:
+            by_tree = (trees.get(bytes(above), -1) for above in path.parents)
+            return max(last.get(bytes(path), -1), *by_tree)
+
+        return [path for path, before in self._arrived.items() if latest(path) < before]
+
+    def write_everywhere(self) -> None:
+        """Put a file into every directory of the root."""
+        self._arrived.clear()
+        for each in [self.here.top, *self._directories]:
+            self._write(each / self._name())
+
+    def _make(self) -> None:
+        """Make a directory, and another one in it, with a file."""
+        made = self._directory() / self._name()
+        made.mkdir()
+        inner = made / self._name()
+        inner.mkdir()
+        self._directories += [made, inner]
+        self._write(inner / self._name())
+
+    def _put(self) -> None:
+        self._write(self._directory() / self._name())
+
+    def _link(self) -> None:
+        """Give a file one more name."""
+        if self._files:
+            path, file = self._directory() / self._name(), self._choice.choice(self._files)
+            self._arrive(lambda: path.hardlink_to(file), [path])
+            self._files.append(path)
+
+    def _move(self) -> None:
+        """Move a file or a directory anywhere but into itself."""
+        where = self._directory()
+        things = [*self._directories, *self._files]
+        what = self._choice.choice(things) if things else where
+        if what == where or what in where.parents:
+            return
+        target = where / self._name()
+
+        def moved(path: Path) -> Path:
+            return target / path.relative_to(what) if path.is_relative_to(what) else path
+
+        after = [moved(each) for each in self._files if each.is_relative_to(what)]
+        for each in self._files:
+            if each.is_relative_to(what):
+                self._arrived.pop(each, None)
+        self._arrive(lambda: what.rename(target), after)
+        self._files = [moved(each) for each in self._files]
+        self._directories = [moved(each) for each in self._directories]
+
+    def _write(self, path: Path) -> None:
+        self._arrive(lambda: write(path), [path])
+        self._files.append(path)
+
+    def _arrive(self, act: Callable[[], object], paths: list[Path]) -> None:
+        before = len(self.here.ear.heard)
+        act()
+        for each in paths:
+            if each.is_relative_to(self.here.top):
+                self._arrived[each] = before
+
+    def _directory(self) -> Path:
+        return self._choice.choice([*self._tops, *self._directories])
+
+    def _name(self) -> str:
+        self._names += 1
+        return f"{self._seed}-{self._names}"
+
+
+class WatchChaosContract:
+    """Subclass, name it ``Test...`` and give a fixture ``case``."""
+
+    def test_every_file_is_announced_after_it_came_to_its_place(self, case: WatchCase) -> None:
+        """Whatever was done to it and to the directories above it, as fast as it goes."""
+        for seed in SEEDS:
+            with case.watching() as here:
+                chaos = Chaos(here, case.outside, seed)
+                for _ in range(STEPS):
+                    chaos.step()
+                chaos.check()
+                chaos.write_everywhere()
+                chaos.check()
+                assert not here.ear.gaps

@@ -1,0 +1,207 @@
+"""What every Watch must do about its roots: two at a time, gone, replaced, mounted over.
+
+Subclass it like :class:`~support.watch.watch_contract.WatchContract`; the methods that mount
+file systems need a fixture ``mounts``, which gives OwnMounts or skips.
+"""
+
+from __future__ import annotations
+
+import shutil
+
+from hashwacht.core.watch_events import Cause, Root
+from support.watch.watch_contract import WatchCase
+from support.watch.watching import OwnMounts, Watching, watching, write
+
+OTHER = {Cause.REPLACED, Cause.UNMOUNTED}
+
+
+def is_watched(here: Watching) -> None:
+    """Hold the root to be watched, down to a directory that is made now.
+
+    Of what was written before a gap is told, the gap takes care: then it is written once more.
+    """
+    (here.top / "still").mkdir(exist_ok=True)
+    told = -1
+
+    def heard() -> bool:
+        nonlocal told
+        if len(here.ear.gaps) > told:
+            told = len(here.ear.gaps)
+            write(here.top / "still/watched")
+        return here.ear.covers(here.top / "still/watched")
+
+    here.tend_until(heard)
+    here.ear.forget()
+    write(here.top / "still/watched as well")
+    here.tend_until(lambda: here.ear.covers(here.top / "still/watched as well"))
+
+
+class WatchRootsContract:
+    """Subclass, name it ``Test...`` and give fixtures ``case`` and ``mounts``."""
+
+    def test_every_root_is_told_apart(self, case: WatchCase) -> None:
+        """Also one whose name begins like another's."""
+        with case.watching("root2") as here:
+            write(case.directory / "root/a")
+            write(case.directory / "root2/b")
+            here.covered(case.directory / "root/a", case.directory / "root2/b")
+            found = {(each.root, each.path[-2:]) for each in here.ear.heard}
+            assert found == {("root", b"/a"), ("root2", b"/b")}
+
+    def test_other_roots_are_taken_while_those_of_before_are_watched_on(
+        self, case: WatchCase
+    ) -> None:
+        """What has happened in them and was not yet heard of is not lost."""
+        with case.watching("goes") as here:
+            goes, comes = case.directory / "goes", case.directory / "comes"
+            comes.mkdir()
+            early = [here.top / f"{number}" for number in range(300)]
+            for path in early:
+                write(path)
+            here.watch.start([Root("root", bytes(here.top)), Root("comes", bytes(comes))], here.ear)
+            here.covered(*early)
+            here.ear.forget()
+            for path in (goes / "late", comes / "late", here.top / "late"):
+                write(path)
+            here.covered(comes / "late", here.top / "late")
+            here.watch.tend()
+            assert {each.root for each in here.ear.heard} == {"root", "comes"}
+            assert not here.ear.gaps
+
+    def test_a_root_that_is_not_there_is_a_gap_until_it_comes(self, case: WatchCase) -> None:
+        """It is said when it is missing, and once more when it has come."""
+        with watching(case.make(), [case.directory / "later" / "root"]) as here:
+            here.until(lambda: here.ear.causes() == {Cause.UNMOUNTED})
+            here.ear.forget()
+            here.watch.tend()
+            here.top.mkdir(parents=True)
+            here.tend_until(lambda: here.ear.causes() == {Cause.UNMOUNTED})
+            is_watched(here)
+
+    def test_a_root_that_is_deleted_and_made_anew_is_watched_again(self, case: WatchCase) -> None:
+        """The file system may well give the new directory the old one's number."""
+        with case.watching() as here:
+            (here.top / "d").mkdir()
+            here.caught_up()
+            shutil.rmtree(here.top)
+            here.top.mkdir()
+            (here.top / "d").mkdir()
+            write(here.top / "d/at once")
+            path = here.top / "d/at once"
+            here.tend_until(lambda: here.ear.covers(path) or bool(here.ear.causes() & OTHER))
+            is_watched(here)
+
+    def test_a_root_that_is_gone_for_a_while_is_a_gap(self, case: WatchCase) -> None:
+        """And watched again afterwards."""
+        with case.watching() as here:
+            shutil.rmtree(here.top)
+            here.tend_until(lambda: Cause.UNMOUNTED in here.ear.causes())
+            here.ear.forget()
+            here.top.mkdir()
+            here.tend_until(lambda: Cause.UNMOUNTED in here.ear.causes())
+            is_watched(here)
+
+    def test_a_root_that_another_directory_replaces_is_a_gap(self, case: WatchCase) -> None:
+        """What is in that one nobody has seen."""
+        with case.watching() as here:
+            (case.outside / "new").mkdir()
+            write(case.outside / "new/unseen")
+            here.top.rename(case.outside / "old")
+            (case.outside / "new").rename(here.top)
+            here.tend_until(lambda: Cause.REPLACED in here.ear.causes())
+            is_watched(here)
+            write(case.outside / "old/x")
+            here.caught_up()
+            assert not here.ear.named(here.top / "x")
+
+    def test_a_root_that_was_away_between_two_looks_is_a_gap(self, case: WatchCase) -> None:
+        """What came in meanwhile had another path."""
+        with case.watching() as here:
+            here.top.rename(case.outside / "away")
+            write(case.outside / "away/unseen")
+            (case.outside / "away").rename(here.top)
+            here.tend_until(lambda: bool(here.ear.causes()))
+            is_watched(here)
+
+    def test_a_root_behind_a_link_is_not_watched(self, case: WatchCase) -> None:
+        """Whoever may put it there would say what is watched."""
+        with case.watching() as here:
+            here.top.rename(case.outside / "away")
+            here.top.symlink_to(case.outside)
+            here.tend_until(lambda: Cause.UNMOUNTED in here.ear.causes())
+
+    def test_renewing_a_root_is_a_gap(self, case: WatchCase) -> None:
+        """It is watched afterwards, and the others have been all the time."""
+        with case.watching("other") as here:
+            here.watch.renew("root")
+            here.until(lambda: Cause.DEAD_WATCH in here.ear.causes())
+            assert not here.ear.causes("other")
+            is_watched(here)
+
+    def test_a_mount_over_a_root_is_a_gap_and_watched(
+        self, case: WatchCase, mounts: OwnMounts
+    ) -> None:
+        """And so is the directory below it, when it is unmounted."""
+        with case.watching() as here:
+            mounts.memory(here.top)
+            write(here.top / "unseen")
+            here.tend_until(lambda: bool(here.ear.causes() & OTHER))
+            is_watched(here)
+            here.ear.forget()
+            mounts.unmount(here.top)
+            here.tend_until(lambda: bool(here.ear.causes() & OTHER))
+            is_watched(here)
+
+    def test_a_root_that_was_unmounted_between_two_looks_is_a_gap(
+        self, case: WatchCase, mounts: OwnMounts
+    ) -> None:
+        """The same file system at the same place has lost its watches all the same."""
+        root = case.directory / "root"
+        root.mkdir()
+        mounts.disk(case.directory / "image", root)
+        with case.watching() as here:
+            mounts.unmount(root)
+            mounts.disk(case.directory / "image", root)
+            write(root / "unseen")
+            here.tend_until(lambda: bool(here.ear.causes() & OTHER))
+            is_watched(here)
+
+    def test_a_mount_below_a_root_is_watched(self, case: WatchCase, mounts: OwnMounts) -> None:
+        """One that was there, one that comes, and what is below when it goes."""
+        early, late = case.directory / "root/early", case.directory / "root/a/late"
+        early.mkdir(parents=True)
+        late.mkdir(parents=True)
+        mounts.memory(early)
+        with case.watching() as here:
+            write(early / "a")
+            here.covered(early / "a")
+            mounts.memory(late)
+            (late / "d").mkdir()
+            write(late / "d/unseen")
+            path = late / "d/unseen"
+            here.tend_until(
+                lambda: (
+                    here.ear.covers(path) or any(each.path == bytes(late) for each in here.ear.gaps)
+                )
+            )
+            here.ear.forget()
+            write(late / "d/seen")
+            here.covered(late / "d/seen")
+            mounts.unmount(late)
+            write(late / "below")
+            here.tend_until(
+                lambda: (
+                    here.ear.covers(late / "below")
+                    or any(each.path == bytes(late) for each in here.ear.gaps)
+                )
+            )
+
+    def test_a_root_that_is_mounted_into_itself_is_watched_once(
+        self, case: WatchCase, mounts: OwnMounts
+    ) -> None:
+        """A walk that follows the mount would never end."""
+        inner = case.directory / "root/a/b"
+        inner.mkdir(parents=True)
+        mounts.bind(case.directory / "root", inner)
+        with case.watching() as here:
+            is_watched(here)

@@ -1,0 +1,262 @@
+"""The audit log: what it keeps through crashes, and that no tampering stays unseen."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hashwacht.core.errors import StateError
+from hashwacht.audit.log import Act, AuditLog, Broken, Checkpoint
+from hashwacht.audit.entry import LONGEST, Entry, link, read, write
+
+FACTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(codec=None), max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+NUMBER = 12
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> AuditLog:
+    return AuditLog(tmp_path / "audit.jsonl", lambda: datetime(2026, 11, 23, 18, 5, tzinfo=UTC))
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[bytes], Checkpoint]:
+    """Give the lines of a log, and its checkpoint."""
+    log = AuditLog(tmp_path_factory.mktemp("written") / "audit.jsonl")
+    for number in range(NUMBER):
+        log.append(Act.FOUND, "scanner", {"place": number, "path": f"/srv/{number}.jpg"})
+    return log.path.read_bytes().splitlines(keepends=True), log.head()
+
+
+def changed(tmp_path: Path, content: bytes) -> AuditLog:
+    """Give a log with this content."""
+    log = AuditLog(tmp_path / "changed.jsonl")
+    log.path.write_bytes(content)
+    return log
+
+
+def test_what_is_appended_is_there_in_order_and_chained(log: AuditLog) -> None:
+    log.append(Act.CASE_OPENED, "scanner", {"case": 1})
+    log.append(Act.RELEASED, "root (sudo: anna)", {"case": 1, "reason": "\ud800 ä\n"})
+    first, second = log.entries()
+    assert (first.seq, first.act, first.at) == (
+        1,
+        "case-opened",
+        "2026-11-23T18:05:00.000000+00:00",
+    )
+    assert (second.seq, second.prev, second.facts["reason"]) == (2, first.hash, "\ud800 ä\n")
+    assert log.verify() is None
+    assert log.head() == Checkpoint(2, second.hash)
+    assert log.latest(1) == [second]
+    assert stat.S_IMODE(log.path.stat().st_mode) == 0o600
+
+
+def test_a_shell_can_check_the_chain(log: AuditLog) -> None:
+    log.append(Act.FOUND, "scanner", {"path": '"hash":"no"'})
+    script = r"""sed 's/,"hash":"[0-9a-f]*"}$/}/' "$0" | tr -d '\n' | sha256sum"""
+    told = subprocess.run(["sh", "-c", script, log.path], capture_output=True, check=True).stdout
+    assert told.split()[0].decode() == log.head().hash
+
+
+def test_no_log_is_an_empty_one(log: AuditLog) -> None:
+    assert (log.verify(), list(log.entries()), log.head().seq) == (None, [], 0)
+    assert log.verify(Checkpoint(3, "0" * 64)) == Broken(
+        1, "entries 1 to 3 of the checkpoint are not there any more"
+    )
+
+
+@given(act=st.text(max_size=10), who=st.text(max_size=10), facts=st.dictionaries(st.text(), FACTS))
+def test_any_facts_survive_and_stay_one_line(act: str, who: str, facts: dict[str, object]) -> None:
+    line = write(Entry(1, "2026", who, act, facts))  # type: ignore[arg-type]  # JSON all the same
+    assert line.count(b"\n") == 1
+    entry = read(line)
+    assert entry is not None
+    assert (entry.act, entry.who, entry.facts) == (act, who, facts)
+    found = link(line)
+    assert found is not None
+    assert found.genuine
+
+
+def test_a_path_of_any_length_fits_into_a_line(log: AuditLog) -> None:
+    log.append(Act.FOUND, "scanner", {"path": "x" * 10 * LONGEST})
+    log.append(Act.FOUND, "scanner", {"paths": ["\x00" * LONGEST] * 100})
+    assert [len(line) < LONGEST for line in log.path.read_bytes().splitlines()] == [True, True]
+    assert log.verify() is None
+
+
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(at=st.floats(0, 1), byte=st.integers(1, 255))
+def test_any_changed_byte_is_found(
+    tmp_path: Path, written: tuple[list[bytes], Checkpoint], at: float, byte: int
+) -> None:
+    content = bytearray(b"".join(written[0]))
+    place = min(int(at * len(content)), len(content) - 1)
+    content[place] ^= byte
+    broken = changed(tmp_path, bytes(content)).verify()
+    assert broken is not None
+    line = bytes(content[:place]).count(b"\n") + 1
+    assert abs(broken.line - line) <= 1
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(taken=st.integers(0, NUMBER - 2))
+def test_an_entry_taken_out_is_found_where_it_was(
+    tmp_path: Path, written: tuple[list[bytes], Checkpoint], taken: int
+) -> None:
+    lines = written[0][:taken] + written[0][taken + 1 :]
+    broken = changed(tmp_path, b"".join(lines)).verify()
+    assert broken is not None
+    assert (broken.line, "does not follow" in broken.problem) == (taken + 1, True)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(order=st.permutations(range(NUMBER)), twice=st.booleans())
+def test_another_order_or_an_entry_twice_is_found(
+    tmp_path: Path, written: tuple[list[bytes], Checkpoint], order: list[int], twice: bool
+) -> None:
+    lines = [written[0][number] for number in order]
+    if twice:
+        lines.insert(order[0], lines[order[-1]])
+    if lines != written[0]:
+        assert changed(tmp_path, b"".join(lines)).verify() is not None
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(size=st.floats(0, 1, exclude_max=True))
+def test_a_cut_is_found_with_a_checkpoint(
+    tmp_path: Path, written: tuple[list[bytes], Checkpoint], size: float
+) -> None:
+    content = b"".join(written[0])
+    log = changed(tmp_path, content[: int(size * (len(content) - 1))])
+    assert log.verify(written[1]) is not None
+    log.append(Act.FOUND, "somebody", {})
+    assert log.verify() is None or log.verify(written[1]) is not None
+    while log.head().seq <= NUMBER:
+        log.append(Act.FOUND, "somebody", {})
+    broken = log.verify(written[1])
+    assert broken is not None
+    assert "is not the one of the checkpoint" in broken.problem
+
+
+def test_an_older_checkpoint_holds_for_a_log_that_has_grown(log: AuditLog) -> None:
+    log.append(Act.FOUND, "scanner", {})
+    kept = log.head()
+    log.append(Act.FOUND, "scanner", {})
+    assert log.verify(kept) is None
+
+
+def test_a_chain_written_anew_is_found_with_a_checkpoint(tmp_path: Path) -> None:
+    real, forged = AuditLog(tmp_path / "real"), AuditLog(tmp_path / "forged")
+    for log, who in ((real, "anna"), (forged, "bert")):
+        for _ in range(3):
+            log.append(Act.DESTROYED, who, {})
+    assert forged.verify() is None
+    broken = forged.verify(real.head())
+    assert broken == Broken(3, "entry 3 is not the one of the checkpoint")
+
+
+@given(cuts=st.lists(st.floats(0.001, 0.999), min_size=1, max_size=3))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_a_crash_has_left_stays_and_is_told(tmp_path: Path, cuts: list[float]) -> None:
+    log = AuditLog(tmp_path / "crashed.jsonl")
+    log.path.unlink(missing_ok=True)
+    log.append(Act.FOUND, "scanner", {"number": 0})
+    for cut in cuts:
+        whole = log.path.read_bytes()
+        log.append(Act.HELD, "scanner", {})
+        more = log.path.read_bytes()[len(whole) :]
+        log.path.write_bytes(whole + more[: max(1, int(cut * len(more)))])
+    crashed = log.path.read_bytes()
+    log.append(Act.FOUND, "scanner", {"number": 1})
+    assert log.verify() is None
+    assert log.path.read_bytes().startswith(crashed)
+    assert [entry.facts["number"] for entry in log.entries() if entry.act == Act.FOUND] == [0, 1]
+    torn = [entry for entry in log.entries() if entry.act == Act.TORN]
+    assert bool(torn) == any(link(line + b"\n") is None for line in crashed.splitlines())
+
+
+def test_a_torn_end_is_told_before_anybody_goes_on(log: AuditLog) -> None:
+    log.append(Act.FOUND, "scanner", {})
+    with log.path.open("ab") as file:
+        file.write(b'{"v":1,"seq":2,"at')
+    broken = log.verify()
+    assert broken is not None
+    assert (broken.line, "no whole entry" in broken.problem) == (2, True)
+
+
+def test_what_is_no_entry_cannot_be_put_in_between(
+    tmp_path: Path, written: tuple[list[bytes], Checkpoint]
+) -> None:
+    lines = [*written[0][:3], b"hello\n", *written[0][3:]]
+    broken = changed(tmp_path, b"".join(lines)).verify()
+    assert broken is not None
+    assert (broken.line, "no entry" in broken.problem) == (4, True)
+
+
+def test_a_changed_last_entry_is_not_taken_for_a_crash(log: AuditLog) -> None:
+    log.append(Act.DESTROYED, "anna", {})
+    log.path.write_bytes(log.path.read_bytes().replace(b"anna", b"bert"))
+    log.append(Act.FOUND, "scanner", {})
+    broken = log.verify()
+    assert broken is not None
+    assert broken.line == 1
+
+
+def test_an_end_that_no_crash_leaves_is_refused(log: AuditLog) -> None:
+    log.append(Act.FOUND, "scanner", {})
+    with log.path.open("ab") as file:
+        file.truncate(64 << 20)
+    with pytest.raises(StateError, match="is no entry"):
+        log.append(Act.FOUND, "scanner", {})
+
+
+def test_several_processes_and_threads_make_one_chain(log: AuditLog) -> None:
+    children = []
+    for child in range(3):
+        children.append(os.fork())
+        if not children[-1]:
+            for number in range(20):
+                log.append(Act.FOUND, f"child {child}", {"number": number})
+            os._exit(0)
+
+    def append() -> None:
+        for _ in range(20):
+            log.append(Act.FOUND, "thread", {})
+
+    threads = [threading.Thread(target=append) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
+    assert log.verify() is None
+    assert log.head().seq == 3 * 20 + 2 * 20
+
+
+def test_a_link_in_its_place_is_not_followed(log: AuditLog, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.touch()
+    log.path.symlink_to(victim)
+    with pytest.raises(StateError):
+        log.append(Act.FOUND, "scanner", {})
+    assert victim.read_bytes() == b""
+
+
+def test_every_line_is_json_that_any_program_reads(log: AuditLog) -> None:
+    log.append(Act.NOTED, "anna", {"case": 7, "text": "ä"})
+    told = json.loads(log.path.read_text())
+    assert list(told) == ["v", "seq", "at", "who", "act", "facts", "prev", "hash"]

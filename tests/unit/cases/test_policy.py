@@ -1,0 +1,115 @@
+"""The policy: pure, and never milder than what was configured for the gravest match."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hashwacht.cases.policy import Action, Decision, decide, is_exact
+from hashwacht.settings import OnMatch, OnUndetermined, RootSettings
+from hashwacht.core.signals import DIGESTS
+from support.strategies import matches
+from hashwacht.core.types import Match, Outcome, Reason, Signal, Verdict
+
+EXACT = Match("hashlist", Signal("md5", "0" * 32), 0, "csam")
+NEAR = Match("hashlist", Signal("pdq", "0" * 64, 90), 12, "csam")
+UNKNOWN = Verdict(Outcome.UNDETERMINED, reason=Reason.UNANSWERED)
+
+GRAVITY = {Action.ALLOW: 0, Action.OBSERVE: 1, Action.HOLD: 2, Action.QUARANTINE: 3}
+
+categories = st.dictionaries(st.sampled_from(("csam", "harmful", "")), st.sampled_from(OnMatch))
+roots = st.builds(
+    RootSettings,
+    name=st.just("www"),
+    exact=st.sampled_from(OnMatch),
+    near=st.sampled_from(OnMatch),
+    undetermined=st.sampled_from(OnUndetermined),
+    categories=categories.map(lambda found: tuple(found.items())),
+)
+matched = st.lists(matches("hashlist"), min_size=1, max_size=4).map(
+    lambda found: Verdict(Outcome.MATCH, tuple(found))
+)
+verdicts = (
+    matched
+    | st.just(Verdict(Outcome.NO_MATCH))
+    | st.sampled_from(Reason).map(lambda reason: Verdict(Outcome.UNDETERMINED, reason=reason))
+)
+
+
+def root(exact: OnMatch = OnMatch.OBSERVE, near: OnMatch = OnMatch.OBSERVE) -> RootSettings:
+    return RootSettings("www", exact=exact, near=near)
+
+
+def test_a_new_installation_only_observes() -> None:
+    for match in (EXACT, NEAR):
+        decision = decide(Verdict(Outcome.MATCH, (match,)), RootSettings("www"))
+        assert decision.action is Action.OBSERVE
+    assert decide(UNKNOWN, RootSettings("www")) == Decision(Action.ALLOW, "undetermined")
+
+
+def test_equal_bytes_and_near_pictures_are_decided_apart() -> None:
+    policy = root(exact=OnMatch.QUARANTINE, near=OnMatch.HOLD)
+    assert decide(Verdict(Outcome.MATCH, (EXACT,)), policy) == Decision(Action.QUARANTINE, "exact")
+    assert decide(Verdict(Outcome.MATCH, (NEAR,)), policy) == Decision(Action.HOLD, "near")
+    both = Verdict(Outcome.MATCH, (NEAR, EXACT))
+    assert decide(both, policy) == Decision(Action.QUARANTINE, "exact")
+
+
+def test_an_equal_picture_hash_is_no_equal_content() -> None:
+    assert not is_exact(replace(NEAR, distance=0))
+    assert all(is_exact(replace(EXACT, signal=Signal(each.name, "0"))) for each in DIGESTS)
+
+
+def test_a_category_decides_alone_for_its_matches() -> None:
+    policy = replace(root(exact=OnMatch.QUARANTINE), categories=(("csam", OnMatch.OBSERVE),))
+    assert decide(Verdict(Outcome.MATCH, (EXACT,)), policy) == Decision(
+        Action.OBSERVE, "categories.csam"
+    )
+    other = replace(EXACT, category="harmful")
+    assert decide(Verdict(Outcome.MATCH, (EXACT, other)), policy).action is Action.QUARANTINE
+
+
+@pytest.mark.parametrize(
+    ("wish", "action"), [(OnUndetermined.HOLD, Action.HOLD), (OnUndetermined.ALLOW, Action.ALLOW)]
+)
+def test_what_is_undetermined_is_never_more_than_held(wish: OnUndetermined, action: Action) -> None:
+    policy = replace(root(exact=OnMatch.QUARANTINE), undetermined=wish)
+    assert decide(UNKNOWN, policy) == Decision(action, "undetermined")
+
+
+@given(verdict=verdicts, policy=roots, released=st.booleans())
+def test_the_same_words_give_the_same_action(
+    verdict: Verdict, policy: RootSettings, released: bool
+) -> None:
+    first = decide(verdict, policy, released=released)
+    assert first == decide(verdict, policy, released=released)
+    assert first.rule
+    if verdict.outcome is Outcome.NO_MATCH:
+        assert first.action is Action.ALLOW
+
+
+@given(verdict=matched, policy=roots)
+def test_a_match_is_at_least_observed_unless_a_person_released_it(
+    verdict: Verdict, policy: RootSettings
+) -> None:
+    assert decide(verdict, policy).action is not Action.ALLOW
+    assert decide(verdict, policy, released=True) == Decision(Action.ALLOW, "released")
+
+
+@given(verdict=matched, policy=roots, more=matched)
+def test_more_matches_never_make_it_milder(
+    verdict: Verdict, policy: RootSettings, more: Verdict
+) -> None:
+    both = replace(verdict, matches=(*verdict.matches, *more.matches))
+    action = decide(both, policy).action
+    alone = [decide(each, policy).action for each in (verdict, more)]
+    assert action is max(alone, key=GRAVITY.__getitem__)
+
+
+@given(verdict=matched, policy=roots)
+def test_a_stricter_policy_is_never_milder(verdict: Verdict, policy: RootSettings) -> None:
+    strict = replace(policy, exact=OnMatch.QUARANTINE, near=OnMatch.QUARANTINE)
+    assert GRAVITY[decide(verdict, strict).action] >= GRAVITY[decide(verdict, policy).action]

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+
+import pytest
+
+from hashwacht.hashing.in_process import InProcess
+from hashwacht.hashing.plan import Plan
+from hashwacht.core.types import Fingerprint
+
+ALL = ("md5", "sha1", "sha256", "pdq", "phash64", "dhash64")
+
+Hash = Callable[..., Fingerprint]
+
+
+@pytest.fixture
+def fingerprint() -> Hash:
+    """Give a function that writes bytes to a real file and fingerprints it by a plan."""
+
+    def of(content: bytes, plan: Plan | None = None) -> Fingerprint:
+        hasher = InProcess(plan or Plan(types=ALL))
+        with tempfile.TemporaryFile() as file:
+            file.write(content)
+            file.seek(0)
+            return hasher.fingerprint(file.fileno())
+
+    return of

@@ -1,0 +1,143 @@
+"""Cutting off bytes is no way out: what a browser would still show is hashed as it would be."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hashwacht.testing.pictures import ENCODERS, encode, photo, truncated
+from hashwacht.core.types import Fingerprint, Reason
+
+Hash = Callable[..., Fingerprint]
+
+SOURCE = photo(33, (200, 150))
+ENCODED = {name: encode(SOURCE, name) for name in ENCODERS}
+SHOWN_IN_PART = [
+    *["jpeg", "jpeg-progressive", "jpeg-grey", "jpeg-cmyk", "png", "png-16-bit", "png-palette"],
+    *["png-alpha", "gif", "gif-animated", "webp", "tiff", "bmp"],
+]
+PERCEPTUAL = {"pdq", "phash64", "dhash64"}
+
+
+def distance_to_the_whole(fingerprint: Hash, name: str, damaged: bytes) -> int:
+    whole, part = (
+        next(int(s.value, 16) for s in fingerprint(each).signals if s.type == "pdq")
+        for each in (ENCODED[name], damaged)
+    )
+    return (whole ^ part).bit_count()
+
+
+@pytest.mark.parametrize("name", SHOWN_IN_PART)
+def test_a_picture_cut_in_the_middle_is_hashed_as_shown_and_marked(
+    name: str, fingerprint: Hash
+) -> None:
+    found = fingerprint(truncated(ENCODED[name], 0.6))
+    assert found.damaged
+    assert {each.type for each in found.signals} >= PERCEPTUAL
+    assert found.skipped == ()
+
+
+@pytest.mark.parametrize("name", ["jpeg", "jpeg-progressive", "png", "gif", "webp", "bmp"])
+def test_cutting_off_the_last_hundredth_does_not_hide_a_known_picture(
+    name: str, fingerprint: Hash
+) -> None:
+    assert distance_to_the_whole(fingerprint, name, truncated(ENCODED[name], 0.99)) <= 31
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(name=st.sampled_from(sorted(ENCODERS)), share=st.floats(0, 1))
+@pytest.mark.filterwarnings("ignore")
+def test_cut_anywhere_each_type_is_either_hashed_or_accounted_for(
+    name: str, share: float, fingerprint: Hash
+) -> None:
+    """Never an exception, and never a picture that silently counts as something else."""
+    cut = truncated(ENCODED[name], share)
+    found = fingerprint(cut)
+    hashed = {each.type for each in found.signals} & PERCEPTUAL
+    skipped = {each.type for each in found.skipped if each.reason.undetermined}
+    if len(cut) >= 24:
+        assert hashed | skipped == PERCEPTUAL
+        same = {s.value for s in found.signals} & {
+            s.value for s in fingerprint(ENCODED[name]).signals if s.type in PERCEPTUAL
+        }
+        assert found.damaged or skipped or same
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(name=st.sampled_from(sorted(ENCODERS)), flips=st.data())
+@pytest.mark.filterwarnings("ignore")
+def test_bytes_changed_anywhere_never_raise(
+    name: str, flips: st.DataObject, fingerprint: Hash
+) -> None:
+    content = bytearray(ENCODED[name])
+    for _ in range(flips.draw(st.integers(1, 8))):
+        content[flips.draw(st.integers(0, len(content) - 1))] = flips.draw(st.integers(0, 255))
+    found = fingerprint(bytes(content))
+    hashed = {each.type for each in found.signals} & PERCEPTUAL
+    assert hashed | {each.type for each in found.skipped} >= PERCEPTUAL
+
+
+def png_chunk(name: bytes, body: bytes, *, checksum: int | None = None) -> bytes:
+    right = zlib.crc32(name + body)
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", checksum or right)
+
+
+def test_a_wrong_checksum_in_metadata_of_a_png_hides_nothing(fingerprint: Hash) -> None:
+    whole = ENCODED["png"]
+    broken = whole[:33] + png_chunk(b"tEXt", b"a\0b", checksum=1) + whole[33:]
+    assert distance_to_the_whole(fingerprint, "png", broken) == 0
+    assert fingerprint(broken).damaged
+
+
+def test_a_wrong_checksum_in_an_animated_png_hides_none_of_its_frames(fingerprint: Hash) -> None:
+    whole = ENCODED["png-animated"]
+    broken = whole[:33] + png_chunk(b"tEXt", b"a\0b", checksum=1) + whole[33:]
+    assert fingerprint(broken).signals[3:] == fingerprint(whole).signals[3:]
+    assert fingerprint(broken).damaged
+
+
+def test_promising_frames_that_do_not_exist_is_no_way_to_hide_those_that_do(
+    fingerprint: Hash,
+) -> None:
+    """Frames are spread over those promised, so the ones that exist may fall between."""
+    whole = ENCODED["png-animated"]
+    at = whole.index(b"acTL") + 4
+    lying = whole[: at - 8] + png_chunk(b"acTL", struct.pack(">II", 10**6, 0)) + whole[at + 12 :]
+    found = fingerprint(lying)
+    assert {each.type for each in found.skipped if each.reason.undetermined} == PERCEPTUAL
+
+
+def test_nonsense_in_metadata_of_a_jpeg_hides_nothing(fingerprint: Hash) -> None:
+    """Pillow warns of it, and where warnings are errors, as here, refuses the picture for it."""
+    whole = ENCODED["jpeg"]
+    nonsense = b"Exif\0\0II*\0\x08\0\0\0\x05\0" + b"\xff" * 20
+    segment = b"\xff\xe1" + struct.pack(">H", len(nonsense) + 2) + nonsense
+    broken = whole[:2] + segment + whole[20:]
+    assert distance_to_the_whole(fingerprint, "jpeg", broken) == 0
+    assert fingerprint(broken).damaged
+
+
+@pytest.mark.parametrize("name", ["avif", "heic", "tiff-lzw"])
+def test_what_no_browser_would_show_is_undetermined(name: str, fingerprint: Hash) -> None:
+    found = fingerprint(truncated(ENCODED[name], 0.6))
+    assert {each.reason for each in found.skipped} == {Reason.DAMAGED}
+    assert not {each.type for each in found.signals} & PERCEPTUAL
+    assert not found.damaged
+
+
+@pytest.mark.parametrize("name", ["jpeg", "png", "gif", "webp"])
+def test_a_header_and_nothing_else_is_a_damaged_picture(name: str, fingerprint: Hash) -> None:
+    found = fingerprint(ENCODED[name][:20])
+    assert found.kind.startswith("image/")
+    assert {(each.type, each.reason) for each in found.skipped} == {
+        (each, Reason.DAMAGED) for each in PERCEPTUAL
+    }

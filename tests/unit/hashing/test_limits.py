@@ -1,0 +1,203 @@
+"""Everything is bounded, and what the bounds left out is never passed over in silence."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import resource
+import struct
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hashwacht.hashing.in_process import InProcess
+from hashwacht.hashing.plan import Limits, Plan
+from hashwacht.hashing.scans import START_OF_SCAN, count_scans, count_starts
+from support.hostile.hostile_files import progressive
+from hashwacht.testing.pictures import animated, encode, flat, photo
+from hashwacht.core.types import Fingerprint, Reason
+
+Hash = Callable[..., Fingerprint]
+
+TYPES = ("md5", "pdq", "dhash64")
+
+
+def plan(**limits: float) -> Plan:
+    return Plan(types=TYPES, limits=Limits(**limits))  # type: ignore[arg-type]  # ints are floats
+
+
+def reasons(found: Fingerprint) -> set[tuple[str, Reason]]:
+    return {(each.type, each.reason) for each in found.skipped}
+
+
+def frames(found: Fingerprint) -> list[str]:
+    return [each.variant for each in found.signals if each.type == "dhash64"]
+
+
+OVER = {("pdq", Reason.OVER_LIMIT), ("dhash64", Reason.OVER_LIMIT)}
+
+
+@pytest.mark.parametrize(
+    "name", ["jpeg", "png", "gif", "webp", "webp-lossless", "webp-alpha", "avif", "tiff", "bmp"]
+)
+def test_too_many_pixels_are_refused_and_the_digests_stay(name: str, fingerprint: Hash) -> None:
+    encoded = encode(photo(1, (100, 80)), name)
+    found = fingerprint(encoded, plan(pixels=7999))
+    assert reasons(found) == OVER
+    assert [each.type for each in found.signals] == ["md5"]
+    assert "100x80" in found.skipped[0].detail
+    assert fingerprint(encoded, plan(pixels=8000)).skipped == ()
+
+
+def huge(name: str) -> bytes:
+    """Give a few bytes whose header promises a gigapixel and more."""
+    if name == "png":
+        header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+        chunk = b"IHDR" + header
+        return (
+            b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk
+            + struct.pack(">I", zlib.crc32(chunk)) + struct.pack(">I", 0) + b"IDAT"
+            + struct.pack(">I", zlib.crc32(b"IDAT"))
+        )  # fmt: skip
+    encoded = bytearray(encode(flat(size=(32, 32)), name))
+    if name == "gif":
+        encoded[6:10] = b"\xff\xff\xff\xff"
+    elif name == "bmp":
+        encoded[18:26] = struct.pack("<ii", 60_000, 60_000)
+    else:
+        at = encoded.index(b"\xff\xc0")
+        encoded[at + 5 : at + 9] = b"\xff\xff\xff\xff"
+    return bytes(encoded)
+
+
+@pytest.mark.parametrize("name", ["png", "gif", "bmp", "jpeg"])
+def test_a_header_that_promises_gigapixels_takes_no_memory(name: str, fingerprint: Hash) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = fingerprint(huge(name), plan())
+    assert reasons(found) == OVER
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+
+
+def test_a_webp_canvas_is_refused_before_the_decoder_takes_memory_for_it(
+    fingerprint: Hash,
+) -> None:
+    encoded = bytearray(encode(photo(1, (64, 64)), "webp-animated"))
+    assert encoded[12:16] == b"VP8X"
+    encoded[24:30] = b"\xff\x3f\0\xff\x3f\0"
+    assert reasons(fingerprint(bytes(encoded), plan())) == OVER
+
+
+def test_an_icon_is_refused_by_what_is_in_it_not_by_its_directory(fingerprint: Hash) -> None:
+    inside = huge("png")
+    directory = struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(inside), 22)
+    found = fingerprint(directory + inside, plan())
+    assert found.kind == "image/vnd.microsoft.icon"
+    assert reasons(found) == OVER
+
+
+def test_a_picture_of_too_many_bytes_keeps_its_digests(fingerprint: Hash) -> None:
+    encoded = encode(photo(1, (200, 200)), "bmp")
+    found = fingerprint(encoded, plan(picture_bytes=len(encoded) - 1))
+    assert reasons(found) == OVER
+    assert [each.type for each in found.signals] == ["md5"]
+    assert found.size == len(encoded)
+    assert fingerprint(encoded, plan(picture_bytes=len(encoded))).skipped == ()
+
+
+@pytest.mark.parametrize("form", ["gif", "webp", "png", "tiff"])
+def test_frames_are_taken_evenly_with_the_first_and_the_last(form: str, fingerprint: Hash) -> None:
+    encoded = animated([photo(i, (64, 48)) for i in range(10)], form)
+    found = fingerprint(encoded, plan(frames=4))
+    assert frames(found) == ["frame:0", "frame:3", "frame:6", "frame:9"]
+    assert reasons(found) == OVER
+    assert found.skipped[0].detail == "looked at 4 of 10 frames"
+    assert fingerprint(encoded, plan(frames=10)).skipped == ()
+
+
+def test_harmless_frames_in_front_do_not_hide_the_last_one(fingerprint: Hash) -> None:
+    hidden = photo(99, (96, 96))
+    encoded = animated([photo(i, (96, 96)) for i in range(30)] + [hidden], "webp", lossless=True)
+    last = fingerprint(encode(hidden, "png"), plan()).signals[-1].value
+    assert last in {each.value for each in fingerprint(encoded, plan(frames=3)).signals}
+
+
+def test_of_an_animation_too_large_to_go_through_only_the_first_frames_are_looked_at(
+    fingerprint: Hash,
+) -> None:
+    encoded = animated([photo(i, (320, 240)) for i in range(15)], "gif")
+    found = fingerprint(encoded, plan(pixels=320 * 240))
+    assert frames(found) == [f"frame:{number}" for number in range(10)]
+    assert reasons(found) == OVER
+    assert found.skipped[0].detail == "looked at 10 of 15 frames"
+    assert fingerprint(encoded, plan(pixels=2 * 320 * 240)).skipped == ()
+
+
+def test_a_progressive_picture_of_thousands_of_scans_is_not_even_begun(fingerprint: Hash) -> None:
+    found = fingerprint(progressive(7000, 3000), plan())
+    assert reasons(found) == OVER
+    assert "3005 scans of 7000x7000 pixels" in found.skipped[0].detail
+
+
+def test_scans_are_counted_only_where_they_are_scans(fingerprint: Hash) -> None:
+    picture = encode(photo(1, (640, 480)), "jpeg", progressive=True)
+    appended = b"\xff\xda\0\x02" * 100_000  # as a film behind a photo may have by chance
+    assert count_scans(picture + appended) == count_scans(picture) == 10
+    assert fingerprint(picture + appended, plan()).skipped == ()
+    comment = b"\xff\xfe\x40\x02" + appended[:16384]
+    assert count_scans(picture[:2] + comment + picture[2:]) == 10
+
+
+def test_equal_frames_count_once_wherever_they_stand(fingerprint: Hash) -> None:
+    one, two = photo(1, (64, 48)), photo(2, (64, 48))
+    found = fingerprint(animated([one, two] * 6, "tiff"), plan())
+    assert frames(found) == ["frame:0", "frame:1"]
+
+
+def test_frames_that_take_too_long_are_accounted_for() -> None:
+    ticks: Iterator[int] = itertools.count()
+    hasher = InProcess(plan(seconds=10), clock=lambda: next(ticks))
+    with tempfile.TemporaryFile() as file:
+        file.write(animated([photo(i, (64, 48)) for i in range(20)], "tiff"))
+        file.seek(0)
+        found = hasher.fingerprint(file.fileno())
+    assert frames(found)[0] == "frame:0"
+    assert len(frames(found)) < 20
+    assert reasons(found) == {("pdq", Reason.TIMED_OUT), ("dhash64", Reason.TIMED_OUT)}
+
+
+def test_a_page_that_is_too_large_does_not_take_the_others_along(fingerprint: Hash) -> None:
+    encoded = animated([photo(1, (64, 48)), photo(2, (640, 480))], "tiff")
+    found = fingerprint(encoded, plan(pixels=10_000))
+    assert frames(found) == ["frame:0"]
+    assert reasons(found) == OVER
+
+
+def test_a_file_system_that_refuses_is_an_error_of_the_caller() -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            with pytest.raises(OSError, match="directory"):
+                InProcess(plan()).fingerprint(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def test_a_content_of_many_chunks_is_read_whole_and_once(fingerprint: Hash) -> None:
+    encoded = encode(photo(4, (1300, 1000)), "bmp")
+    assert len(encoded) > 3 << 20
+    assert fingerprint(encoded, plan()).skipped == ()
+    with tempfile.TemporaryFile() as file:
+        file.write(encoded)
+        file.seek(0)
+        InProcess(plan()).fingerprint(file.fileno())
+        assert os.lseek(file.fileno(), 0, io.SEEK_CUR) == len(encoded)
+
+
+@given(st.lists(st.sampled_from([b"\xff", b"\xda", b"\x00", b"\xff\xda"])).map(b"".join))
+def test_markers_are_counted_wherever_they_stand(content: bytes) -> None:
+    assert count_starts(content) == content.count(START_OF_SCAN)

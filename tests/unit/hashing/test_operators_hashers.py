@@ -1,0 +1,224 @@
+"""Operators' hashers may do anything; the fingerprint stays whole."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from hashwacht.core.errors import ConfigurationError
+from hashwacht.hashing.builder import Account, GuardedDigest
+from hashwacht.hashing.command import CommandHash
+from hashwacht.hashing.in_process import InProcess
+from hashwacht.hashing.picture import Picture
+from hashwacht.hashing.plan import Limits, Plan
+from hashwacht.hashing.signal_types import Running
+from hashwacht.core.signals import HexSignalType
+from hashwacht.testing.pictures import encode, photo
+from hashwacht.core.types import Fingerprint, Reason, Signal
+
+Hash = Callable[..., Fingerprint]
+
+PICTURE = encode(photo(1, (80, 60)), "png")
+
+
+class Odd(HexSignalType):
+    """A picture hash that answers what a test tells it to."""
+
+    def __init__(self, answer: Callable[[], Any]) -> None:
+        super().__init__("odd", 8, perceptual=True)
+        object.__setattr__(self, "answer", answer)
+
+    def signals(self, picture: Picture) -> Sequence[Signal]:  # noqa: ARG002 - answers anything
+        return self.answer()  # type: ignore[attr-defined,no-any-return]  # a frozen parent
+
+
+def raising(error: BaseException) -> Callable[[], Any]:
+    def answer() -> Any:
+        raise error
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        list,
+        lambda: None,
+        lambda: 7,
+        lambda: ["ff"],
+        lambda: [Signal("md5", "ff")],
+        lambda: [Signal("odd", "no hex")],
+        lambda: [Signal("odd", b"ff")],  # type: ignore[arg-type]  # nonsense is the point
+        lambda: [Signal("odd", "ff", 101)],
+        lambda: [Signal("odd", "ff", True)],
+        lambda: [Signal("odd", "ff", None, "v" * 65)],
+        lambda: [Signal("odd", "ff"), None],
+        raising(ValueError("no\x1b[31m")),
+        raising(SystemExit(3)),
+        raising(RecursionError()),
+    ],
+)
+def test_nonsense_is_a_skip_and_never_an_exception(answer: Callable[[], Any]) -> None:
+    odd, account = Odd(answer), Account()
+    account.ask(odd, lambda: odd.signals(Picture(lambda: photo(1, (8, 8)))))
+    assert account.signals == ()
+    assert [each.reason for each in account.skipped] == [Reason.HASHER_FAILED]
+    assert account.skipped[0].detail.isprintable()
+
+
+def test_a_hasher_out_of_memory_is_over_its_limit() -> None:
+    account = Account()
+    account.ask(Odd(raising(MemoryError())), raising(MemoryError()))
+    assert [each.reason for each in account.skipped] == [Reason.OVER_LIMIT]
+
+
+def test_an_interrupt_is_not_swallowed() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Account().ask(Odd(list), raising(KeyboardInterrupt()))
+
+
+def test_values_are_brought_into_canonical_form_and_kept_once() -> None:
+    account = Account()
+    account.ask(Odd(list), lambda: [Signal("odd", " FF "), Signal("odd", "ff")], "frame:2")
+    assert account.signals == (Signal("odd", "ff", None, "frame:2"),)
+
+
+def test_a_frame_and_a_variant_are_both_named() -> None:
+    account = Account()
+    account.ask(Odd(list), lambda: [Signal("odd", "ff", 3, "flop")], "frame:2")
+    assert account.signals == (Signal("odd", "ff", 3, "frame:2/flop"),)
+
+
+class Breaking(HexSignalType):
+    """A digest that fails at the step a test names."""
+
+    def __init__(self, step: str) -> None:
+        super().__init__("breaking", 8, perceptual=False)
+        object.__setattr__(self, "step", step)
+
+    def new(self) -> Running:
+        step: str = self.step  # type: ignore[attr-defined]  # a frozen parent
+        if step == "new":
+            raise OSError("no licence")
+
+        class Under:
+            def update(self, _: bytes, /) -> None:
+                if step == "update":
+                    raise OSError("no licence")
+
+            def hexdigest(self) -> str:
+                if step == "hexdigest":
+                    raise OSError("no licence")
+                return "ff"
+
+        return Under()
+
+
+@pytest.mark.parametrize("step", ["new", "update", "hexdigest"])
+def test_a_digest_that_breaks_is_a_skip_not_an_unreadable_file(step: str) -> None:
+    guarded, account = GuardedDigest(Breaking(step)), Account()
+    guarded.update(b"one")
+    guarded.update(b"two")
+    account.ask(guarded.digest, guarded.signals)
+    assert [(each.reason, each.type) for each in account.skipped] == [
+        (Reason.HASHER_FAILED, "breaking")
+    ]
+
+
+def by_command(script: str, **limits: float) -> Plan:
+    argv = (sys.executable, "-c", script)
+    bounds = Limits(**limits)  # type: ignore[arg-type]  # ints are floats
+    return Plan(types=("md5", "own"), limits=bounds, commands=(("own", argv),))
+
+
+def test_a_command_reads_the_file_itself_and_prints_the_hash(fingerprint: Hash) -> None:
+    script = "import sys, zlib; print(f'{zlib.crc32(sys.stdin.buffer.read()):08X}')"
+    found = fingerprint(PICTURE, by_command(script))
+    import zlib
+
+    assert found.signals[-1] == Signal("own", f"{zlib.crc32(PICTURE):08x}")
+    assert found.recipe == ("md5/1", "own/1")
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "raise SystemExit(1)",
+        "",
+        "print('two words')",
+        "print('é')",
+        "print('x' * 10**6)",
+        "import os; os.kill(os.getpid(), 9)",
+        "print('ff'); raise SystemExit(2)",
+    ],
+)
+def test_a_command_that_prints_no_hash_is_a_skip(script: str, fingerprint: Hash) -> None:
+    found = fingerprint(PICTURE, by_command(script))
+    assert [each.type for each in found.signals] == ["md5"]
+    assert [(each.type, each.reason) for each in found.skipped] == [("own", Reason.HASHER_FAILED)]
+
+
+def test_a_command_that_hangs_is_killed_with_its_children(fingerprint: Hash) -> None:
+    script = "import subprocess; subprocess.run(['sleep', '60'])"
+    started = time.monotonic()
+    found = fingerprint(PICTURE, by_command(script, seconds=1))
+    assert time.monotonic() - started < 20
+    assert [each.reason for each in found.skipped] == [Reason.HASHER_FAILED]
+
+
+def test_a_command_that_does_not_exist_is_a_skip(fingerprint: Hash) -> None:
+    plan = Plan(types=("own",), commands=(("own", ("/no/such/program",)),))
+    assert [each.reason for each in fingerprint(PICTURE, plan).skipped] == [Reason.HASHER_FAILED]
+
+
+def test_a_command_gets_pictures_that_our_decoders_cannot_read(fingerprint: Hash) -> None:
+    content = b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(200)
+    found = fingerprint(content, by_command("print('00ff')"))
+    assert found.signals[-1] == Signal("own", "00ff")
+
+
+def test_a_command_is_not_bothered_with_other_kinds(fingerprint: Hash) -> None:
+    found = fingerprint(b"text\n", by_command("print('00ff')"))
+    assert [(each.type, each.reason) for each in found.skipped] == [("own", Reason.OTHER_KIND)]
+
+
+def test_a_program_sees_no_content_on_any_file_system(fingerprint: Hash) -> None:
+    script = "import os; print(os.readlink('/proc/self/fd/0').replace(' ', '_'))"
+    found = fingerprint(PICTURE, by_command(script))
+    assert found.signals[-1].value.startswith("/memfd:")
+
+
+def test_an_unknown_type_is_a_mistake_in_the_configuration() -> None:
+    with pytest.raises(ConfigurationError, match="unknown signal type 'nothing'"):
+        InProcess(Plan(types=("nothing",)))
+
+
+def test_a_command_cannot_pass_for_a_built_in_type() -> None:
+    with pytest.raises(ConfigurationError, match="built-in signal type 'pdq'"):
+        InProcess(Plan(types=("pdq",), commands=(("pdq", ("true",)),)))
+
+
+def test_many_threads_may_fingerprint_at_once() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    hasher = InProcess(Plan(types=("md5", "pdq", "phash64", "dhash64")))
+    contents = [encode(photo(i, (120, 90)), "jpeg") for i in range(8)]
+
+    def of(content: bytes) -> Fingerprint:
+        with tempfile.TemporaryFile() as file:
+            file.write(content)
+            file.seek(0)
+            return hasher.fingerprint(file.fileno())
+
+    alone = [of(each) for each in contents]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(of, contents * 4)) == alone * 4
+
+
+def test_the_hash_of_a_command_is_a_text_like_any_other() -> None:
+    assert CommandHash("own", argv=("true",), seconds=1).canonical(" AbC= ") == "AbC="

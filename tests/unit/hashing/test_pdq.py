@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pdqhash
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from hashwacht.hashing import pdq_reference
+from hashwacht.hashing.pdq import pdq
+from hashwacht.hashing.pdq_block import orientations, to_hex
+from hashwacht.testing.pictures import flat, photo, resized
+from hashwacht.core.types import PDQ_MIN_QUALITY
+
+Pixels = npt.NDArray[np.uint8]
+
+TURNS = {
+    "rotate90": Image.Transpose.ROTATE_90,
+    "rotate180": Image.Transpose.ROTATE_180,
+    "rotate270": Image.Transpose.ROTATE_270,
+    "flip": Image.Transpose.FLIP_TOP_BOTTOM,
+    "flop": Image.Transpose.FLIP_LEFT_RIGHT,
+    "transpose": Image.Transpose.TRANSPOSE,
+    "transverse": Image.Transpose.TRANSVERSE,
+}
+
+
+def as_hex(vector: npt.NDArray[np.uint8]) -> str:
+    return np.packbits(vector.astype(np.uint8)).tobytes().hex()
+
+
+def meta(pixels: Pixels) -> tuple[str, int]:
+    vector, quality = pdqhash.compute(pixels)
+    return as_hex(vector), quality
+
+
+def painted(seed: int, width: int, height: int) -> Pixels:
+    """Paint a photo, some noisy, some black and white only: whole gradients are close calls."""
+    chance = np.random.default_rng(seed)
+    pixels = np.asarray(photo(seed, (width, height)))
+    style = seed % 4
+    if style == 0:
+        noise = chance.normal(0, 20, pixels.shape)
+        pixels = np.clip(pixels + noise, 0, 255).astype(np.uint8)
+    elif style == 1:
+        pixels = ((pixels > 128) * np.uint8(255)).astype(np.uint8)
+    return pixels
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    width=st.integers(1, 400),
+    height=st.integers(1, 400),
+)
+def test_equals_metas_own_hasher_bit_by_bit_at_any_size(seed: int, width: int, height: int) -> None:
+    pixels = painted(seed, width, height)
+    value, quality = meta(pixels)
+    ours = pdq(pixels)
+    if quality >= PDQ_MIN_QUALITY:
+        assert (ours.hashes[""], ours.quality) == (value, quality)
+    else:
+        assert ours.quality < PDQ_MIN_QUALITY
+
+
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [
+        *[(64, 64), (128, 128), (129, 127), (64, 65), (65, 64), (5, 5), (5, 2000), (2000, 5)],
+        *[(1280, 720), (720, 1280), (1999, 1001), (16_500, 40)],
+    ],
+)
+def test_equals_metas_own_hasher_at_sizes_where_windows_change(width: int, height: int) -> None:
+    pixels = np.asarray(photo(width, (width, height)))
+    value, quality = meta(pixels)
+    ours = pdq(pixels)
+    assert quality >= PDQ_MIN_QUALITY
+    assert (ours.hashes[""], ours.quality) == (value, quality)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), width=st.integers(5, 300), height=st.integers(5, 300))
+def test_the_reference_rounds_exactly_as_metas_own_hasher(
+    seed: int, width: int, height: int
+) -> None:
+    """Not only the bits: the very frequencies, so that it may judge every close call."""
+    pixels = painted(seed, width, height)
+    theirs = pdqhash.compute_float(pixels)[0][::-1].reshape(16, 16)
+    ours = pdq_reference.dct(pdq_reference.downsample(pixels))
+    assert np.array_equal(ours, theirs)
+
+
+def test_close_calls_are_decided_by_the_reference() -> None:
+    """Mirrored halves make many frequencies vanish, so that rounding alone orders them."""
+    half = np.asarray(photo(1, (200, 300)))
+    pixels = np.concatenate([half, half[:, ::-1]], axis=1)
+    assert (pdq(pixels).hashes[""], pdq(pixels).quality) == meta(pixels)
+
+
+def test_grey_pixels_hash_like_the_same_grey_in_colour() -> None:
+    grey = np.asarray(photo(3, (500, 333)).convert("L"))
+    assert pdq(grey) == pdq(np.stack([grey] * 3, axis=-1))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (4, 300), (300, 4)])
+def test_what_is_too_small_has_a_hash_of_zeros_and_quality_0(size: tuple[int, int]) -> None:
+    pixels = np.asarray(photo(1, size))
+    assert (pdq(pixels).hashes[""], pdq(pixels).quality) == ("0" * 64, 0) == meta(pixels)
+    assert len(pdq(pixels, turned=True).hashes) == 8
+
+
+def test_a_flat_picture_has_too_little_quality_to_be_asked() -> None:
+    assert pdq(np.asarray(flat())).quality == 0
+
+
+def test_a_smaller_copy_is_near_and_another_picture_is_far() -> None:
+    original = photo(5)
+    one, copy, other = (
+        int(pdq(np.asarray(each)).hashes[""], 16)
+        for each in (original, resized(original, 0.5), photo(6))
+    )
+    assert (one ^ copy).bit_count() <= 31
+    assert (one ^ other).bit_count() >= 90
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_turned_hashes_equal_metas_dihedral_hashes(seed: int) -> None:
+    pixels = np.asarray(photo(seed, (320 + 40 * seed, 280)))
+    theirs, quality = pdqhash.compute_dihedral(pixels)
+    ours = pdq(pixels, turned=True)
+    assert list(ours.hashes.values()) == [as_hex(each) for each in theirs]
+    assert ours.quality == quality
+
+
+@pytest.mark.parametrize("name", TURNS)
+def test_each_turned_hash_is_that_of_the_picture_turned_that_way(name: str) -> None:
+    """Sampling is not symmetric to the pixel, so some bits differ, but none that hides a match."""
+    picture = photo(11, (640, 512))
+    turned = np.asarray(picture.transpose(TURNS[name]))
+    named = pdq(np.asarray(picture), turned=True).hashes
+    truth = int(pdq(turned).hashes[""], 16)
+    distances = {each: (int(value, 16) ^ truth).bit_count() for each, value in named.items()}
+    assert min(distances, key=lambda each: distances[each]) == name
+    assert distances[name] <= 31
+
+
+def test_turning_a_block_four_times_gives_it_back() -> None:
+    block = np.random.default_rng(1).normal(size=(16, 16)).astype(np.float32)
+    turned = block
+    for _ in range(4):
+        turned = orientations(turned)["rotate90"]
+    assert np.array_equal(turned, block)
+
+
+def test_half_of_the_bits_are_set() -> None:
+    block = np.random.default_rng(2).normal(size=(16, 16)).astype(np.float32)
+    assert int(to_hex(block), 16).bit_count() == 128

@@ -1,0 +1,264 @@
+"""What the three services may answer, understood or not: bodies only, no network."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hashwacht.core.errors import ConfigurationError
+from hashwacht.matching.services.arachnid import ArachnidMatcher
+from hashwacht.matching.services.eokm import EokmMatcher
+from hashwacht.matching.services.exchange import Inquiry
+from hashwacht.matching.fault import Fault
+from hashwacht.matching.services.hma import HmaMatcher
+from hashwacht.matching.services.service import Service
+from hashwacht.core.types import Answer, Match, Outcome, Reason, Signal
+
+MD5 = Signal("md5", "0" * 31 + "1")
+PDQ = Signal("pdq", "a5" * 32, 90)
+PDQ64 = base64.b64encode(bytes.fromhex(PDQ.value)).decode()
+SHA256 = "ab" * 32
+
+
+class Parrot:
+    """A client whose service always says the same."""
+
+    def __init__(self, body: bytes | Fault) -> None:
+        self.service = Service("https://parrot.example")
+        self.asked: list[Inquiry] = []
+        self.body = body
+
+    def ask(self, inquiries: Sequence[Inquiry], read: Callable[[bytes], Any]) -> list[Any]:
+        self.asked += inquiries
+        return [self.body if isinstance(self.body, Fault) else read(self.body) for _ in inquiries]
+
+    def close(self) -> None:
+        pass
+
+
+def client(body: bytes | Fault) -> Any:
+    return Parrot(body)
+
+
+def eokm(body: bytes, **more: Any) -> Answer:
+    return EokmMatcher("eokm", client(body), **more).lookup([(MD5,)])[0]
+
+
+def hma(said: object, **more: Any) -> Answer:
+    body = said if isinstance(said, bytes) else json.dumps(said).encode()
+    return HmaMatcher("hma", client(body), **more).lookup([(PDQ,)])[0]
+
+
+def shield(entry: object) -> Answer:
+    body = json.dumps({"scanned_hashes": {PDQ64: entry}}).encode()
+    return ArachnidMatcher("shield", client(body)).lookup([(PDQ,)])[0]
+
+
+@pytest.mark.parametrize("body", [b"true", b" true\r\n", b"\ttrue"])
+def test_eokm_true_is_a_match(body: bytes) -> None:
+    assert eokm(body).matches == (Match("eokm", MD5, 0, "csam"),)
+
+
+@given(st.binary(max_size=12))
+def test_eokm_anything_but_the_two_words_is_undetermined(body: bytes) -> None:
+    wanted = {b"true": Outcome.MATCH, b"false": Outcome.NO_MATCH}
+    assert eokm(body).outcome is wanted.get(body.strip(), Outcome.UNDETERMINED)
+
+
+def test_eokm_formats_paths_and_test_switch_are_arguments() -> None:
+    parrot = client(b"false")
+    more: dict[str, Any] = {"formats": {"md5": "MD5", "pdq": "pdqhash"}, "path": "/v2/{format}/x"}
+    signals = ((MD5, PDQ),)
+    one = EokmMatcher("eokm", parrot, **more)
+    two = EokmMatcher("eokm", parrot, **more, test=True)
+    for matcher in (one, two):
+        assert matcher.lookup(signals)[0].outcome is Outcome.NO_MATCH
+    assert [each.path for each in parrot.asked] == [
+        "/v2/MD5/x",
+        "/v2/pdqhash/x",
+        "/v1/test/check/MD5",
+        "/v1/test/check/pdqhash",
+    ]
+    assert one.revision != two.revision, "an answer of the test path says nothing of the other"
+
+
+@pytest.mark.parametrize("path", ["", "v1/{format}", ".evil.example/{format}", "/v1", "/{a}{b}"])
+def test_eokm_a_path_that_is_no_template_is_an_error_of_the_configuration(path: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        EokmMatcher("eokm", client(b"false"), path=path)
+    assert "{format}" in raised.value.advice
+
+
+@pytest.mark.parametrize("canary", [MD5, Signal("pdq", "A5" * 32), Signal("pdq", "")])
+def test_hma_a_canary_that_cannot_be_asked_is_an_error_of_the_configuration(
+    canary: Signal,
+) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        HmaMatcher("hma", client(b"{}"), canary=canary)
+    assert raised.value.advice
+
+
+def test_hma_names_bank_content_and_distance_and_the_category_of_the_bank() -> None:
+    said = {
+        "TERROR": [{"bank_content_id": 9, "distance": "31"}],
+        "CSAM": [{"bank_content_id": 7, "distance": "0"}, {"bank_content_id": 8, "distance": "-"}],
+    }
+    assert hma(said, categories={"TERROR": "terror"}).matches == (
+        Match("hma", PDQ, 31, "terror", "TERROR", "9"),
+        Match("hma", PDQ, 0, "csam", "CSAM", "7"),
+        Match("hma", PDQ, None, "csam", "CSAM", "8"),
+    )
+
+
+def test_hma_a_bank_that_is_not_named_is_not_harmless() -> None:
+    said = {"NEW": [{"bank_content_id": 1, "distance": "4"}]}
+    assert hma(said, categories={"OTHER": "spam"}).matches[0].category == "csam"
+    assert hma(said, category="unsorted").matches[0].category == "unsorted"
+
+
+def test_hma_banks_are_asked_for_by_name() -> None:
+    parrot = client(b"{}")
+    HmaMatcher("hma", parrot, banks={"B&C", "A"}).lookup([(PDQ,)])
+    [asked] = parrot.asked
+    assert asked.path.endswith("&signal_type=pdq&banks=A%2CB%26C")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b'"x"',
+        b"\xff",
+        b"[" * 100_000,
+        {"B": None},
+        {"B": ""},
+        {"B": {}},
+        {"B": [1]},
+        {"B": [{}]},
+        {"B": [{"distance": "1"}]},
+        {"B": [{"bank_content_id": "x", "distance": "1"}]},
+        {"message": "index not yet ready"},
+        {"B": [{"bank_content_id": 1, "distance": "1"}], "C": 5},
+    ],
+)
+def test_hma_an_answer_of_another_shape_is_undetermined(said: object) -> None:
+    answer = hma(said)
+    assert (answer.outcome, answer.reason) == (Outcome.UNDETERMINED, Reason.UNANSWERED)
+
+
+def test_hma_check_fails_if_the_canary_is_not_known() -> None:
+    unknown = HmaMatcher("hma", client(b"{}"), canary=PDQ).check()
+    assert (unknown.ok, "canary" in unknown.detail, bool(unknown.advice)) == (False, True, True)
+    known = b'{"B": [{"bank_content_id": 1, "distance": "0"}]}'
+    assert HmaMatcher("hma", client(known), canary=PDQ).check().ok
+    refused = HmaMatcher("hma", client(Fault("no", Reason.REFUSED)), canary=PDQ).check()
+    assert "credential" in refused.advice
+
+
+@pytest.mark.parametrize("classification", ["csam", "harmful-abusive-material", "test"])
+def test_arachnid_keeps_its_classifications_apart(classification: str) -> None:
+    near = {"sha256_hex": SHA256, "classification": classification}
+    answer = shield(
+        {
+            "classification": classification,
+            "match_type": "near",
+            "near_match_details": [near],
+        }
+    )
+    assert answer.matches == (Match("shield", PDQ, None, classification, "", SHA256),)
+
+
+def test_arachnid_an_exact_match_has_distance_zero() -> None:
+    answer = shield({"classification": "csam", "match_type": "exact", "near_match_details": None})
+    assert answer.matches == (Match("shield", PDQ, 0, "csam"),)
+
+
+@pytest.mark.parametrize("entry", [None, {"classification": "no-known-match", "match_type": None}])
+def test_arachnid_null_and_no_known_match_are_no_match(entry: object) -> None:
+    assert shield(entry).outcome is Outcome.NO_MATCH
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"classification": "new-word"},
+        {"classification": "CSAM"},
+        {"classification": ""},
+        {"classification": None},
+        {"classification": ["csam"]},
+        {"classification": 5},
+        {"classification": {"csam": 1}},
+        {},
+        [],
+        "csam",
+        0,
+        False,
+    ],
+)
+def test_arachnid_what_is_not_understood_is_undetermined(entry: object) -> None:
+    answer = shield(entry)
+    assert (answer.outcome, answer.reason) == (Outcome.UNDETERMINED, Reason.UNANSWERED)
+
+
+def test_arachnid_names_a_new_word_but_repeats_nothing_else() -> None:
+    assert "new-word" in shield({"classification": "new-word"}).detail
+    assert "<script>" not in shield({"classification": "<script>"}).detail
+
+
+def test_arachnid_a_hash_that_is_not_mentioned_was_not_answered() -> None:
+    other = base64.b64encode(b"x" * 32).decode()
+    body = json.dumps({"scanned_hashes": {other: None}}).encode()
+    answer = ArachnidMatcher("shield", client(body)).lookup([(PDQ,)])[0]
+    assert answer.outcome is Outcome.UNDETERMINED
+
+
+def test_arachnid_asks_in_batches_and_every_hash_once() -> None:
+    parrot = client(b'{"scanned_hashes": {}}')
+    signals = [(Signal("pdq", f"{n:064x}"),) for n in range(70)]
+    ArachnidMatcher("shield", parrot, batch=30).lookup([*signals, *signals])
+    sizes = [len(json.loads(each.body)["hashes"]) for each in parrot.asked]
+    assert sizes == [30, 30, 10]
+
+
+def test_a_positive_answer_to_a_question_about_nothing_is_found_by_check() -> None:
+    finding = EokmMatcher("eokm", client(b"true")).check()
+    assert not finding.ok
+    assert "claims to know" in finding.detail
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=5) | st.floats(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["scanned_hashes", PDQ64, "classification", "match_type", "bank_content_id", "B"]
+            ),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(JSON | st.binary(max_size=40))
+@settings(max_examples=200)
+def test_no_answer_whatsoever_raises(said: object) -> None:
+    body = said if isinstance(said, bytes) else json.dumps(said).encode()
+    for matcher in (
+        HmaMatcher("hma", client(body)),
+        ArachnidMatcher("shield", client(body)),
+        EokmMatcher("eokm", client(body), formats={"pdq": "pdq"}),
+    ):
+        [answer] = matcher.lookup([(PDQ,)])
+        assert (answer.reason is None) == (answer.outcome is not Outcome.UNDETERMINED)

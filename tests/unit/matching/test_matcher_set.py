@@ -1,0 +1,131 @@
+"""Who is asked about what, and who is not."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from hashwacht.matching.matcher_set import Panel, Request, Seat
+from hashwacht.core.ports import Question
+from hashwacht.core.types import Answer, Finding, Fingerprint, Outcome, Signal
+
+NOW = 1000.0
+MD5 = Signal("md5", "a" * 32)
+PDQ = Signal("pdq", "b" * 64, quality=90)
+POOR = Signal("pdq", "d" * 64, quality=49)
+
+
+@dataclass
+class Listed:
+    """A matcher that writes down what it is asked."""
+
+    name: str
+    accepts: frozenset[str]
+    outcome: Outcome = Outcome.NO_MATCH
+    revision: str = "1"
+    asked: list[Question] = field(default_factory=list)
+    meet: threading.Barrier | None = None
+
+    def lookup(self, questions: Sequence[Question]) -> list[Answer]:
+        if self.meet:
+            self.meet.wait(timeout=5)
+        self.asked += questions
+        return [Answer(self.name, self.outcome, NOW, self.revision) for _ in questions]
+
+    def check(self) -> Finding:
+        return Finding(self.name, ok=True, detail="")
+
+    def close(self) -> None:
+        self.asked.clear()
+
+
+def fingerprint(*signals: Signal) -> Fingerprint:
+    return Fingerprint("0" * 64, 1, "image/png", (), signals)
+
+
+def test_a_matcher_sees_only_the_signals_it_accepts() -> None:
+    digests, pictures = Listed("a", frozenset({"md5"})), Listed("b", frozenset({"pdq"}))
+    Panel([Seat(digests), Seat(pictures)]).ask([Request(fingerprint(MD5, PDQ))], NOW)
+    assert (digests.asked, pictures.asked) == ([(MD5,)], [(PDQ,)])
+
+
+def test_a_picture_hash_of_poor_quality_is_not_asked() -> None:
+    pictures = Listed("b", frozenset({"pdq"}))
+    (reply,) = Panel([Seat(pictures)]).ask([Request(fingerprint(POOR))], NOW)
+    assert (pictures.asked, reply.answers) == ([], ())
+
+
+def test_the_same_value_from_two_frames_is_asked_once() -> None:
+    twin = Signal(PDQ.type, PDQ.value, PDQ.quality, "frame:2")
+    pictures = Listed("b", frozenset({"pdq"}))
+    Panel([Seat(pictures)]).ask([Request(fingerprint(PDQ, twin))], NOW)
+    assert len(pictures.asked[0]) == 1
+
+
+def test_an_answer_that_holds_is_not_asked_for_again() -> None:
+    matcher = Listed("a", frozenset({"md5"}))
+    stored = Answer("a", Outcome.NO_MATCH, NOW - 10, "1")
+    (reply,) = Panel([Seat(matcher, max_age=60)]).ask([Request(fingerprint(MD5), (stored,))], NOW)
+    assert matcher.asked == []
+    assert (reply.answers, reply.fresh, reply.asked_at) == ((stored,), (), NOW - 10)
+
+
+def test_an_answer_is_asked_for_again_when_old_undetermined_or_of_another_revision() -> None:
+    for stored in (
+        Answer("a", Outcome.NO_MATCH, NOW - 61, "1"),
+        Answer("a", Outcome.UNDETERMINED, NOW - 1, "1"),
+        Answer("a", Outcome.NO_MATCH, NOW - 1, "0"),
+    ):
+        matcher = Listed("a", frozenset({"md5"}))
+        panel = Panel([Seat(matcher, max_age=60)])
+        (reply,) = panel.ask([Request(fingerprint(MD5), (stored,))], NOW)
+        assert len(matcher.asked) == len(reply.fresh) == 1
+
+
+def test_the_oldest_answer_that_ages_dates_the_reply() -> None:
+    ageing, fixed = Listed("a", frozenset({"md5"})), Listed("b", frozenset({"md5"}))
+    (reply,) = Panel([Seat(fixed)]).ask([Request(fingerprint(MD5))], NOW)
+    assert reply.asked_at == math.inf
+    (reply,) = Panel([Seat(fixed), Seat(ageing, 60)]).ask([Request(fingerprint(MD5))], NOW)
+    assert reply.asked_at == NOW
+
+
+def test_a_match_is_not_forgotten_because_its_service_is_out_of_reach() -> None:
+    matcher = Listed("a", frozenset({"md5"}), Outcome.UNDETERMINED)
+    stored = Answer("a", Outcome.MATCH, NOW - 100, "1")
+    (reply,) = Panel([Seat(matcher, 60)]).ask([Request(fingerprint(MD5), (stored,))], NOW)
+    assert reply.answers == (stored,)
+    assert [answer.outcome for answer in reply.fresh] == [Outcome.UNDETERMINED]
+
+
+def test_a_stored_answer_of_a_matcher_that_is_no_longer_configured_does_not_count() -> None:
+    old = Answer("gone", Outcome.MATCH, NOW, "1")
+    panel = Panel([Seat(Listed("a", frozenset({"md5"})))])
+    (reply,) = panel.ask([Request(fingerprint(MD5), (old,))], NOW)
+    assert [each.matcher for each in reply.answers] == ["a"]
+
+
+def test_replies_keep_the_order_of_the_requests() -> None:
+    matcher = Listed("a", frozenset({"pdq"}))
+    requests = [Request(fingerprint(MD5)), Request(fingerprint(PDQ)), Request(fingerprint(MD5))]
+    replies = Panel([Seat(matcher)]).ask(requests, NOW)
+    assert [len(reply.answers) for reply in replies] == [0, 1, 0]
+
+
+def test_services_are_asked_at_the_same_time() -> None:
+    meet = threading.Barrier(2, timeout=10)
+    seats = [Seat(Listed(name, frozenset({"md5"}), meet=meet), 60.0) for name in "ab"]
+    (reply,) = Panel(seats).ask([Request(fingerprint(MD5))], NOW)
+    assert len(reply.answers) == 2
+
+
+def test_the_epoch_changes_with_everything_that_can_change_a_verdict() -> None:
+    def epoch(**changed: object) -> str:
+        seat = {"name": "a", "accepts": frozenset({"md5"}), "revision": "1", "age": None, **changed}
+        age = seat.pop("age")
+        return Panel([Seat(Listed(**seat), age)]).epoch  # type: ignore[arg-type]  # by name
+
+    changes = ({"name": "b"}, {"accepts": frozenset({"pdq"})}, {"revision": "2"}, {"age": 5.0})
+    assert len({epoch(), *(epoch(**change) for change in changes)}) == 5

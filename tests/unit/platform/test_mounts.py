@@ -1,0 +1,96 @@
+"""What is mounted where, and which of it others may write to."""
+
+from pathlib import Path
+
+import pytest
+
+from hashwacht.core.watch_events import Cause, Missed, Root
+from hashwacht.watch.root_state import Footing, footing, remote
+from hashwacht.platform.mounts import Mounts
+
+LINES = r"""22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+30 22 0:25 / /srv rw - tmpfs none rw
+31 30 0:26 / /srv/with\040space\012 rw shared:7 master:1 - nfs4 host:/x rw
+32 30 0:27 / /srv/a rw - fuse.sshfs me@host: rw
+33 30 0:28 / /srv/b rw - fuse.bindfs none rw
+34 30 0:29 / /srv/chroot/proc rw - proc proc rw
+35 22 0:30 / /srv rw - xfs /dev/over rw
+36 22 0:31 / /mnt/share rw - cifs //host/share rw
+"""
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Mounts:
+    file = tmp_path / "mountinfo"
+    file.write_text(LINES)
+    return Mounts(str(file))
+
+
+def test_a_path_lies_in_the_innermost_mount_and_the_latest(table: Mounts) -> None:
+    kinds = {
+        path: mount.kind
+        for path in (b"/", b"/etc/passwd", b"/srv/x", b"/srv/a/x", b"/srv/with space\n/x")
+        if (mount := table.at(path)) is not None
+    }
+    assert list(kinds.values()) == ["ext4", "ext4", "xfs", "fuse.sshfs", "nfs4"]
+    table.close()
+
+
+def test_below_are_those_that_a_path_leads_to(table: Mounts) -> None:
+    below = [each.point for each in table.below(b"/srv")]
+    assert below == [b"/srv/a", b"/srv/b", b"/srv/chroot/proc", b"/srv/with space\n"]
+    assert [each.point for each in table.below(b"/srv/b")] == []
+    table.close()
+
+
+def test_network_file_systems_are_told_from_others(table: Mounts) -> None:
+    for path, is_remote in (
+        (b"/srv", False),
+        (b"/srv/a", True),
+        (b"/srv/b", False),
+        (b"/srv/with space\n", True),
+        (b"/mnt/share", True),
+    ):
+        mount = table.at(path)
+        assert mount is not None
+        assert mount.remote is is_remote
+    table.close()
+
+
+def test_a_change_is_noticed(table: Mounts, tmp_path: Path) -> None:
+    assert not table.refresh(told=True)
+    with (tmp_path / "mountinfo").open("a") as file:
+        file.write("37 22 0:32 / /new rw - tmpfs none rw\n")
+    assert table.refresh(told=True)
+    mount = table.at(b"/new/x")
+    assert mount is not None
+    assert (mount.id, mount.dev, mount.kind) == (37, 32, "tmpfs")
+    table.close()
+
+
+def test_every_network_file_system_at_and_below_a_root_is_named(tmp_path: Path) -> None:
+    root = tmp_path.resolve() / "root"
+    root.mkdir()
+    file = tmp_path / "mountinfo"
+    file.write_text(
+        "1 0 1:0 / / rw - ext4 x rw\n"
+        f"2 1 0:1 / {root} rw - nfs x rw\n"
+        f"3 2 0:2 / {root}/a rw - tmpfs x rw\n"
+        f"4 2 0:3 / {root}/b rw - 9p x rw\n"
+    )
+    table, made = Mounts(str(file)), Root("home", bytes(root))
+    found = footing(made, table)
+    assert isinstance(found, Footing)
+    detail = "{}: what others write is not announced"
+    assert remote(made, found) == [
+        Missed("home", Cause.REMOTE, detail.format("nfs")),
+        Missed("home", Cause.REMOTE, detail.format("9p"), bytes(root / "b")),
+    ]
+    table.close()
+
+
+def test_a_file_is_no_root(tmp_path: Path) -> None:
+    table = Mounts()
+    (tmp_path / "file").touch()
+    assert footing(Root("r", bytes(tmp_path.resolve() / "file")), table) is None
+    table.close()

@@ -1,0 +1,245 @@
+"""The database: who may read its file, who sees what, and how its faults are told."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import threading
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from hashwacht.core.errors import StateBusy, StateError, StateFull
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.epochs import Epochs
+from hashwacht.storage.files import Files
+
+Value = TypeVar("Value")
+
+
+def in_thread(work: Callable[[], Value]) -> Value:
+    """Run *work* in a thread of its own and give its result."""
+    results: list[Value] = []
+    thread = threading.Thread(target=lambda: results.append(work()))
+    thread.start()
+    thread.join(10)
+    return results[0]
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_only_the_owner_may_read_any_file_of_the_state(database: Database, path: Path) -> None:
+    with database.transaction() as writer:
+        writer.execute("INSERT INTO directories (path, run) VALUES (x'2f', 1)")
+    assert mode(path.parent) == 0o700
+    found = sorted(each.name for each in path.parent.iterdir())
+    assert found == ["state.db", "state.db-shm", "state.db-wal", "state.reserve"]
+    assert {mode(each) for each in path.parent.iterdir()} == {0o600}
+
+
+def test_a_file_that_others_could_read_is_closed_to_them(path: Path) -> None:
+    Database.open(path).close()
+    path.chmod(0o644)
+    Database.open(path).close()
+    assert mode(path) == 0o600
+
+
+def test_what_was_committed_is_there_when_opened_again(path: Path) -> None:
+    database = Database.open(path)
+    Files(database).directory_done(b"/srv", 7)
+    database.close()
+    with closing(Database.open(path)) as again:
+        assert Files(again).is_done(b"/srv", 7)
+
+
+def test_a_reader_sees_only_what_is_committed_and_does_not_wait(database: Database) -> None:
+    files = Files(database)
+    with database.transaction():
+        files.directory_done(b"/srv", 1)
+        assert files.is_done(b"/srv", 1), "the writer sees what it has written"
+        assert not in_thread(lambda: files.is_done(b"/srv", 1))
+    assert in_thread(lambda: files.is_done(b"/srv", 1))
+
+
+def test_a_second_writing_thread_waits_for_the_first(database: Database) -> None:
+    files, order = Files(database), []
+    writing = threading.Event()
+
+    def second() -> None:
+        writing.wait(10)
+        files.directory_done(b"/srv", 2)
+        order.append("second")
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    with database.transaction():
+        files.directory_done(b"/srv", 1)
+        writing.set()
+        order.append("first")
+    thread.join(10)
+    assert order == ["first", "second"]
+    assert files.is_done(b"/srv", 2)
+
+
+def test_a_snapshot_does_not_change_while_somebody_writes(database: Database) -> None:
+    files = Files(database)
+    with database.snapshot():
+        assert not files.is_done(b"/srv", 1)
+        in_thread(lambda: files.directory_done(b"/srv", 1))
+        assert not files.is_done(b"/srv", 1)
+    assert files.is_done(b"/srv", 1)
+
+
+def test_a_failed_transaction_leaves_nothing_behind(database: Database) -> None:
+    files, epochs = Files(database), Epochs(database)
+    with suppress(ZeroDivisionError), database.transaction():
+        files.directory_done(b"/srv", 1)
+        first = epochs.of("hashlist 1")
+        raise ZeroDivisionError
+    assert not files.is_done(b"/srv", 1)
+    assert epochs.of("hashlist 2") == first, "the number was not taken"
+    assert epochs.of("hashlist 1") != first, "nor is it remembered for the wrong text"
+
+
+def test_a_part_that_failed_fails_the_whole_even_if_somebody_caught_it(
+    database: Database,
+) -> None:
+    files = Files(database)
+
+    def outer() -> None:
+        with database.transaction():
+            files.directory_done(b"/srv", 1)
+            with pytest.raises(ZeroDivisionError), database.transaction():
+                raise ZeroDivisionError
+
+    with pytest.raises(StateError, match="none of it was kept"):
+        outer()
+    assert not files.is_done(b"/srv", 1)
+    files.directory_done(b"/srv", 1)
+
+
+def test_another_process_that_writes_is_named_as_the_fault(database: Database, path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StateBusy) as caught, database.transaction():
+            pass
+        assert caught.value.advice
+        assert caught.value.retryable
+    with database.transaction():
+        pass
+
+
+def test_a_full_database_says_so_and_goes_on_when_there_is_room(database: Database) -> None:
+    files = Files(database)
+    with database.transaction() as writer:
+        (pages,) = writer.execute("PRAGMA page_count").fetchone()
+        writer.execute(f"PRAGMA max_page_count = {pages}")
+
+    def fill() -> None:
+        with database.transaction():
+            for number in range(5000):
+                files.directory_done(b"/srv/%d" % number, 1)
+
+    with pytest.raises(StateFull) as caught:
+        fill()
+    assert "resumes" in caught.value.advice
+    assert not files.is_done(b"/srv/0", 1)
+    with database.transaction() as writer:
+        writer.execute("PRAGMA max_page_count = 1073741823")
+    fill()
+    assert files.is_done(b"/srv/4999", 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [(b"no database at all " * 1000, "Check the disk"), (b"SQLite format 3\0" * 300, "Check")],
+)
+def test_a_file_that_is_no_database_is_an_error_with_advice(
+    path: Path, content: bytes, advice: str
+) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    with pytest.raises(StateError) as caught:
+        Database.open(path)
+    assert advice in caught.value.advice
+    assert path.read_bytes() == content
+
+
+def test_damage_found_while_reading_is_an_error_with_advice(path: Path) -> None:
+    with closing(Database.open(path)) as database, database.transaction():
+        for number in range(3000):
+            Files(database).directory_done(b"/srv/%d" % number, 1)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: -4096 * 30] + b"\xff" * 4096 * 30)  # rows, and no schema
+    with closing(Database.open(path)) as database, pytest.raises(StateError) as caught:
+        [Files(database).is_done(b"/srv/%d" % number, 1) for number in range(3000)]
+    assert "Check the disk" in caught.value.advice
+
+
+def test_a_path_that_cannot_be_made_is_an_error_with_advice(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StateError) as caught:
+        Database.open(tmp_path / "file" / "state.db")
+    assert "another state directory" in caught.value.advice
+
+
+def test_a_closed_state_says_so(path: Path) -> None:
+    database = Database.open(path)
+    database.close()
+    with pytest.raises(StateError, match="closed"), database.transaction():
+        pass
+    with pytest.raises(StateError, match="closed"):
+        in_thread_raising(database.reader)
+
+
+def in_thread_raising(work: Callable[[], object]) -> None:
+    """Run *work* in a thread of its own and raise what it raised."""
+    failures: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            work()
+        except StateError as failure:
+            failures.append(failure)
+
+    in_thread(guarded)
+    for failure in failures:
+        raise failure
+
+
+def test_readers_cannot_write(database: Database) -> None:
+    with pytest.raises(StateError), database.reading() as connection:
+        connection.execute("DELETE FROM runs")
+
+
+def test_an_epoch_keeps_its_number(path: Path) -> None:
+    with closing(Database.open(path)) as database:
+        first, second = Epochs(database).of("a\t1"), Epochs(database).of("a\t2")
+        assert first != second
+    with closing(Database.open(path)) as database:
+        assert [Epochs(database).of(key) for key in ("a\t2", "a\t1")] == [second, first]
+
+
+def test_only_what_must_not_be_missing_waits_for_the_disk(database: Database) -> None:
+    def level() -> int:
+        (number,) = database.reader().execute("PRAGMA synchronous").fetchone()
+        return int(number)
+
+    with database.transaction():
+        assert level() == 1, "NORMAL"
+    with database.transaction(durable=True):
+        assert level() == 2, "FULL"
+        with database.transaction():
+            assert level() == 2, "part of the outer one"
+    with database.transaction():
+        assert level() == 1, "and back"
+
+
+def test_what_must_last_cannot_be_part_of_what_need_not(database: Database) -> None:
+    with pytest.raises(AssertionError), database.transaction(), database.transaction(durable=True):
+        pytest.fail("never inside")

@@ -1,0 +1,89 @@
+"""Whatever strangers put into values comes back from the database as it was."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hashwacht.storage.sqlite.dictionary import Dictionary
+from hashwacht.storage.sqlite.encoding import OUTCOMES, stored_int, stored_text, text_of
+from hashwacht.storage.sqlite.packing import Packer
+from hashwacht.storage.sqlite.schema import STEPS
+from support.strategies import fingerprints
+from hashwacht.core.types import Fingerprint, Outcome, Signal
+
+SAME_DATABASE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as opened:
+        for statement in STEPS[0]:
+            opened.execute(statement)
+        yield opened
+
+
+def through(connection: sqlite3.Connection, value: object) -> object:
+    """Store a value in a column of the kind that files and answers use, and read it."""
+    connection.execute("CREATE TABLE IF NOT EXISTS kept (value)")
+    connection.execute("DELETE FROM kept")
+    connection.execute("INSERT INTO kept VALUES (?)", (value,))
+    (found,) = connection.execute("SELECT value FROM kept WHERE value = ?", (value,)).fetchone()
+    return found
+
+
+@SAME_DATABASE
+@given(number=st.integers(-(2**80), 2**80) | st.sampled_from((2**63 - 1, 2**63, -(2**63))))
+def test_an_integer_of_any_size_survives(connection: sqlite3.Connection, number: int) -> None:
+    found = through(connection, stored_int(number))
+    assert isinstance(found, int | str)
+    assert int(found) == number
+
+
+@SAME_DATABASE
+@given(text=st.text(st.characters(codec=None)))
+def test_a_text_with_lone_surrogates_and_nul_survives(
+    connection: sqlite3.Connection, text: str
+) -> None:
+    found = through(connection, stored_text(text))
+    assert isinstance(found, str | bytes)
+    assert text_of(found) == text
+
+
+@SAME_DATABASE
+@given(fingerprint=fingerprints())
+def test_packed_signals_and_skips_are_the_same_when_unpacked(
+    connection: sqlite3.Connection, fingerprint: Fingerprint
+) -> None:
+    key = fingerprint.key
+    packer = Packer(Dictionary("words"))
+    signals = packer.signals(connection, fingerprint.signals, key)
+    skips = packer.skips(connection, fingerprint.skipped)
+    other = Packer(Dictionary("words"))
+    assert other.read_signals(connection, signals, key) == fingerprint.signals
+    assert other.read_skips(connection, skips) == fingerprint.skipped
+
+
+def test_the_value_that_is_the_key_takes_no_space(connection: sqlite3.Connection) -> None:
+    packer = Packer(Dictionary("words"))
+    key = "ab" * 32
+    packed = packer.signals(connection, [Signal("sha256", key)], key)
+    assert len(packed) == 4
+    assert packer.read_signals(connection, packed, key) == (Signal("sha256", key),)
+
+
+def test_hexadecimal_takes_half_its_length(connection: sqlite3.Connection) -> None:
+    packer = Packer(Dictionary("words"))
+    upper, lower = Signal("x", "AB" * 32), Signal("x", "ab" * 32)
+    assert len(packer.signals(connection, [lower], "")) == 37
+    assert packer.read_signals(connection, packer.signals(connection, [upper], ""), "") == (upper,)
+
+
+def test_every_outcome_has_its_number_and_none_has_moved() -> None:
+    assert set(OUTCOMES) == set(Outcome)
+    assert OUTCOMES == (Outcome.NO_MATCH, Outcome.MATCH, Outcome.UNDETERMINED)

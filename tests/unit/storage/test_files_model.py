@@ -1,0 +1,190 @@
+"""Files and directories against plain dictionaries, through any order of calls."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from hashwacht.storage.contents import Contents, Decision
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.epochs import Epochs
+from hashwacht.storage.files import Files, KnownFile
+from support.strategies import file_ids, names
+from hashwacht.core.types import FileId, Fingerprint, Outcome, Reason, Verdict
+
+KEYS = tuple(f"{number:02x}" * 32 for number in range(3))
+RECIPE = ("md5/1", "pdq/1")
+DIRECTORIES = (b"/", b"/srv", b"/srv/a", b"/srv/a/\xff\n", b"/srv/ab", b"/srv0", b"/var/\x00f")
+FEW_NAMES = (b"one.jpg", b"\xff\xfe", b"-rf \n\x1b[2J")
+
+directories = st.sampled_from(DIRECTORIES)
+runs = st.integers(1, 3)
+some_names = st.sampled_from(FEW_NAMES) | names
+
+
+@dataclass(frozen=True)
+class Look:
+    id: FileId
+    nlink: int
+    key: str | None
+    reason: Reason | None
+    run: int
+
+
+looks = st.tuples(
+    some_names,
+    file_ids,
+    st.integers(1, 3),
+    st.sampled_from((*KEYS, None)),
+)
+
+
+class FilesMachine(RuleBasedStateMachine):
+    """The first content is decided MATCH, the second UNDETERMINED, the third not at all."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.folder = Path(tempfile.mkdtemp())
+        self.files: dict[bytes, dict[bytes, Look]] = {}
+        self.runs: dict[bytes, int] = {}
+        self.open()
+        prints = [Fingerprint(key, 5, "image/jpeg", RECIPE, ()) for key in KEYS]
+        contents = Contents(self.database)
+        self.numbers = contents.add(prints, 1.0)
+        self.epoch = Epochs(self.database).of("now")
+        first, second, _ = self.numbers.values()
+        undetermined = Verdict(Outcome.UNDETERMINED, reason=Reason.REFUSED)
+        contents.decide(
+            [
+                Decision(first, Verdict(Outcome.MATCH), self.epoch, 2.5),
+                Decision(second, undetermined, None, float("inf")),
+            ]
+        )
+
+    def open(self) -> None:
+        self.database = Database.open(self.folder / "state.db")
+        self.tested = Files(self.database)
+
+    def teardown(self) -> None:
+        self.database.close()
+        shutil.rmtree(self.folder)
+
+    @rule()
+    def close_and_open_again(self) -> None:
+        self.database.close()
+        self.open()
+
+    @rule(directory=directories, run=runs, found=st.lists(looks, max_size=4))
+    def put(
+        self, directory: bytes, run: int, found: list[tuple[bytes, FileId, int, str | None]]
+    ) -> None:
+        rows = []
+        for name, file, nlink, key in found:
+            reason = Reason.CHANGED if key is None else None
+            rows.append((name, file, nlink, None if key is None else self.numbers[key], reason))
+            known = self.files.setdefault(directory, {})
+            known[name] = Look(file, nlink, key, reason, run)
+        self.tested.put(directory, run, rows)
+        self.runs.setdefault(directory, 0)
+
+    @rule(directory=directories, found=st.lists(some_names, max_size=3))
+    def forget_names(self, directory: bytes, found: list[bytes]) -> None:
+        known = self.files.get(directory, {})
+        mine = [*found, *list(known)[:1]]
+        self.tested.forget(directory, mine)
+        for name in mine:
+            known.pop(name, None)
+
+    @rule(directory=directories, run=runs)
+    def finish_a_directory(self, directory: bytes, run: int) -> None:
+        self.tested.directory_done(directory, run)
+        self.runs[directory] = run
+
+    @rule(root=directories, run=runs, present=st.sets(directories, max_size=1))
+    def forget_what_a_run_has_not_listed(self, root: bytes, run: int, present: set[bytes]) -> None:
+        prefix = root.rstrip(b"/") + b"/"
+        gone = [
+            path
+            for path, last in self.runs.items()
+            if path != root and path.startswith(prefix) and last != run and path not in present
+        ]
+        if self.runs.get(root) != run:
+            gone = []
+        assert self.tested.forget_below(root, run, present) == len(gone)
+        for path in gone:
+            del self.runs[path]
+            self.files.pop(path, None)
+
+    @rule(directory=directories, run=runs)
+    def fail_in_the_middle(self, directory: bytes, run: int) -> None:
+        with contextlib.suppress(ZeroDivisionError), self.database.transaction():
+            self.tested.forget(directory, list(self.files.get(directory, {})))
+            self.tested.directory_done(directory, run + 1)
+            raise ZeroDivisionError
+
+    def expected(self, look: Look) -> KnownFile:
+        content = None if look.key is None else self.numbers[look.key]
+        recipe = () if look.key is None else RECIPE
+        if look.key == KEYS[0]:
+            return KnownFile(
+                look.id, content, None, recipe, Outcome.MATCH, self.epoch, 2.5, look.run
+            )
+        if look.key == KEYS[1]:
+            undetermined, ever = Outcome.UNDETERMINED, float("inf")
+            return KnownFile(
+                look.id, content, Reason.REFUSED, recipe, undetermined, None, ever, look.run
+            )
+        return KnownFile(look.id, content, look.reason, recipe, None, None, None, look.run)
+
+    @invariant()
+    def every_directory_is_as_it_was_recorded(self) -> None:
+        for directory in DIRECTORIES:
+            known = self.files.get(directory, {})
+            expected = {name: self.expected(look) for name, look in known.items()}
+            assert self.tested.in_directory(directory) == expected
+            assert self.tested.missing(directory, ()) == sorted(known)
+            assert self.tested.missing(directory, known) == []
+            for run in range(4):
+                assert self.tested.is_done(directory, run) == (self.runs.get(directory) == run)
+
+    @invariant()
+    def every_content_is_found_where_it_lies(self) -> None:
+        for key, number in self.numbers.items():
+            expected = {
+                directory.rstrip(b"/") + b"/" + name
+                for directory, known in self.files.items()
+                for name, look in known.items()
+                if look.key == key
+            }
+            found = self.tested.paths_of(number)
+            assert len(found) == len(expected)
+            assert set(found) == expected
+            assert self.tested.paths_of(number, 1) == found[:1]
+
+    @invariant()
+    def another_name_of_an_inode_is_found_if_it_had_several(self) -> None:
+        every = [look for known in self.files.values() for look in known.values()]
+        for look in every:
+            same = [
+                each
+                for each in every
+                if (each.id.dev, each.id.ino) == (look.id.dev, look.id.ino) and each.nlink > 1
+            ]
+            found = self.tested.linked(look.id.dev, look.id.ino)
+            if same:
+                assert found in [self.expected(each) for each in same]
+                assert found is not None
+                assert found.run == max(each.run for each in same)
+            else:
+                assert found is None
+
+
+TestFiles = FilesMachine.TestCase
+TestFiles.settings = settings(max_examples=15, stateful_step_count=20, deadline=None)

@@ -1,0 +1,177 @@
+"""Gaps against a plain list: none is closed by a walk that cannot have seen what it missed."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from hashwacht.core.watch_events import Cause, Missed
+from hashwacht.storage import gaps as gaps_module
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.gaps import Gap, Gaps, Watched
+
+places = st.sampled_from([("one", b""), ("one", b"/srv/\xff"), ("two", b"")])
+causes = st.sampled_from([Cause.OVERFLOW, Cause.REMOTE])
+
+
+@dataclass
+class Known:
+    root: str
+    path: bytes
+    cause: Cause
+    began: float
+    ended: float | None
+    closed: float | None = None
+    said: int = 0
+
+
+class GapsMachine(RuleBasedStateMachine):
+    """The clock goes on, and now and then it is set back or forward."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.folder = Path(tempfile.mkdtemp())
+        self.known: dict[int, Known] = {}
+        self.walks: list[list[Gap]] = []
+        self.now = 100_000.0
+        self.open()
+
+    def open(self) -> None:
+        self.database = Database.open(self.folder / "state.db")
+        self.tested = Gaps(self.database)
+
+    def teardown(self) -> None:
+        self.database.close()
+        shutil.rmtree(self.folder)
+
+    def tick(self) -> float:
+        self.now += 1.0
+        return self.now
+
+    @rule(by=st.sampled_from([-10_000.0, -2.0, 10_000.0]))
+    def set_the_clock(self, by: float) -> None:
+        self.now += by
+
+    @rule()
+    def be_killed(self) -> None:
+        self.database.close()
+        self.walks.clear()
+        self.open()
+
+    @rule(place=places, cause=causes, lasts=st.booleans(), before=st.sampled_from([0.0, 5.0]))
+    def miss(self, place: tuple[str, bytes], cause: Cause, lasts: bool, before: float) -> None:
+        now = self.tick()
+        ended = None if lasts else now
+        number = self.tested.open(Missed(place[0], cause, "why", place[1]), now - before, ended)
+        gap = self.known.get(number)
+        if gap is None:
+            self.known[number] = Known(*place, cause, now - before, ended)
+            return
+        assert gap.closed is None, "a closed gap is never opened again"
+        assert (gap.root, gap.path, gap.cause) == (*place, cause)
+        gap.said += 1
+        gap.began = min(gap.began, now - before)
+        gap.ended = None if ended is None or gap.ended is None else max(gap.ended, ended)
+
+    @rule()
+    def end_what_lasts(self) -> None:
+        now = self.tick()
+        lasting = [n for n, gap in self.known.items() if gap.closed is None and gap.ended is None]
+        self.tested.end(lasting, now)
+        for number in lasting:
+            self.known[number].ended = now
+            self.known[number].said += 1
+
+    @rule(root=st.sampled_from(["one", "two"]))
+    def begin_a_walk(self, root: str) -> None:
+        self.walks.append([gap for gap in self.tested.list_open(root) if gap.ended is not None])
+
+    @rule()
+    def end_a_walk(self) -> None:
+        if not self.walks:
+            return
+        seen, now = self.walks.pop(), self.tick()
+        due = {
+            gap.id
+            for gap in seen
+            if (known := self.known[gap.id]).closed is None and known.said == gap.generation
+        }
+        self.tested.close(seen, now)
+        for number in due:
+            self.known[number].closed = now
+
+    @rule(kept=st.sets(st.sampled_from(["one", "two"])))
+    def configure_other_roots(self, kept: set[str]) -> None:
+        now = self.tick()
+        self.tested.retire(kept, now)
+        for gap in self.known.values():
+            if gap.closed is None and gap.root not in kept:
+                gap.ended, gap.closed = gap.ended or now, now
+
+    @invariant()
+    def all_is_as_it_was_recorded(self) -> None:
+        found = {gap.id: gap for gap in self.tested.latest(999)}
+        assert {
+            n: Known(g.root, g.path, g.cause, g.began, g.ended, g.closed, g.generation)
+            for n, g in found.items()
+        } == self.known
+        still = {n for n, gap in self.known.items() if gap.closed is None}
+        assert {gap.id for gap in self.tested.list_open()} == still
+        for root in ("one", "two"):
+            mine = {n for n in still if self.known[n].root == root}
+            assert {gap.id for gap in self.tested.list_open(root)} == mine
+            walked = [
+                gap.closed
+                for gap in self.known.values()
+                if gap.root == root and not gap.path and gap.closed
+            ]
+            assert self.tested.last_walk(root) == (walked[-1] if walked else None)
+
+
+TestGaps = GapsMachine.TestCase
+TestGaps.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
+
+
+def test_a_flood_of_the_same_complaint_is_one_gap(database: Database) -> None:
+    gaps = Gaps(database)
+    for second in range(1000):
+        gaps.open(Missed("r", Cause.OVERFLOW), float(second), float(second))
+    (gap,) = gaps.list_open()
+    assert (gap.began, gap.ended) == (0.0, 999.0)
+
+
+def test_a_heartbeat_says_where_and_until_when_a_root_was_watched(database: Database) -> None:
+    gaps = Gaps(database)
+    gaps.beat([Watched("r", b"/srv/\xff", 5.0, 2**64 - 1, 7)])
+    gaps.beat([Watched("r", b"/srv/b", 6.0, 1, 2), Watched("s", b"/s", 6.0, 1, 3)])
+    assert gaps.watched() == {
+        "r": Watched("r", b"/srv/b", 6.0, 1, 2),
+        "s": Watched("s", b"/s", 6.0, 1, 3),
+    }
+    gaps.beat([Watched("r", b"/srv/b", 7.0, 3, 4)])
+    assert gaps.watched()["r"] == Watched("r", b"/srv/b", 7.0, 1, 2), "nobody has compared it yet"
+    gaps.compared("r", 3, 4)
+    assert gaps.watched()["r"] == Watched("r", b"/srv/b", 7.0, 3, 4)
+    gaps.retire(["s"], 7.0)
+    assert set(gaps.watched()) == {"s"}
+
+
+def test_only_so_many_closed_gaps_are_kept(database: Database) -> None:
+    gaps = Gaps(database)
+    still = gaps.open(Missed("r", Cause.REMOTE), 0.0, None)
+    with database.transaction() as writer:
+        writer.executemany(
+            "INSERT INTO gaps (root, path, cause, detail, began, ended, closed, generation)"
+            " VALUES ('r', x'', 'overflow', '', 1, 1, 1, 0)",
+            [()] * (gaps_module.REMEMBERED + 10),
+        )
+    gaps.open(Missed("r", Cause.OVERFLOW), 2.0, 2.0)
+    gaps.close([gap for gap in gaps.list_open() if gap.ended], 4.0)
+    assert len(gaps.latest(99_999)) == gaps_module.REMEMBERED + 1
+    assert [gap.id for gap in gaps.list_open()] == [still]

@@ -1,0 +1,189 @@
+"""The journal against a plain dictionary, through any order of calls and restarts."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from hashwacht.core.watch_events import Announcement, Lane
+from hashwacht.storage.contents import Contents
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.journal import Entry, Journal
+from hashwacht.storage.unanswered import Unanswered, Waiting
+from hashwacht.core.types import Fingerprint
+
+PATHS = (b"/srv/a", b"/srv/\xff\n\x1b[2J", b"/srv/b")
+
+paths = st.sampled_from(PATHS)
+lanes = st.sampled_from(list(Lane))
+
+
+@dataclass(frozen=True)
+class Row:
+    """What an entry must say; *version* changes with every announcement."""
+
+    version: int
+    tree: bool
+    closed: bool
+    lane: Lane
+    announced: float
+    due: float
+    attempts: int = 0
+
+
+class JournalMachine(RuleBasedStateMachine):
+    @initialize()
+    def begin(self) -> None:
+        self.folder = Path(tempfile.mkdtemp())
+        self.rows: dict[bytes, Row] = {}
+        self.at_work: list[tuple[Entry, int]] = []
+        self.now, self.version = 1000.0, 0
+        self.open()
+
+    def open(self) -> None:
+        self.database = Database.open(self.folder / "state.db")
+        self.tested = Journal(self.database)
+
+    def teardown(self) -> None:
+        self.database.close()
+        shutil.rmtree(self.folder)
+
+    @rule()
+    def be_killed(self) -> None:
+        self.database.close()
+        self.at_work.clear()
+        self.open()
+
+    @rule(seconds=st.sampled_from([0.0, 1.0, 7.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(seconds=st.sampled_from([1.0, 100.0]))
+    def set_the_clock_back(self, seconds: float) -> None:
+        """Nothing is due later than it could be by this clock."""
+        self.now -= seconds
+        self.tested.hurry(self.now + 5.0, self.now)
+        for path, row in self.rows.items():
+            if row.due > self.now + 5.0:
+                self.rows[path] = replace(row, due=self.now)
+
+    @rule(path=paths, lane=lanes, tree=st.booleans(), closed=st.booleans())
+    def announce(self, path: bytes, lane: Lane, tree: bool, closed: bool) -> None:
+        self.version += 1
+        self.tested.add([Announcement("r", path, tree, closed)], lane, self.now)
+        former = self.rows.get(path)
+        if former is None:
+            row = Row(self.version, tree, closed, lane, self.now, self.now)
+        else:
+            row = replace(former, version=self.version, tree=former.tree or tree)
+            row = replace(row, lane=min(former.lane, lane))
+            if lane is Lane.UPLOAD:
+                row = replace(row, closed=closed, due=self.now, attempts=0)
+        self.rows[path] = row
+
+    @rule(lane=lanes, limit=st.integers(1, 3))
+    def take(self, lane: Lane, limit: int) -> None:
+        due = sorted(
+            (row.due, path)
+            for path, row in self.rows.items()
+            if row.lane is lane and not row.tree and row.due <= self.now
+        )
+        found = self.tested.due(lane, self.now, limit)
+        assert sorted(entry.due for entry in found) == [each[0] for each in due[:limit]]
+        self.at_work += [(entry, self.rows[entry.path].version) for entry in found]
+
+    @rule()
+    def defer_some_work(self) -> None:
+        if not self.at_work:
+            return
+        entry, version = self.at_work.pop()
+        self.tested.defer(entry)
+        row = self.rows.get(entry.path)
+        if row is not None and row.version == version:
+            self.rows[entry.path] = replace(row, lane=Lane.RECONCILE)
+
+    @rule(settles=st.booleans(), pause=st.sampled_from([1.0, 5.0]))
+    def end_some_work(self, settles: bool, pause: float) -> None:
+        if not self.at_work:
+            return
+        entry, version = self.at_work.pop()
+        if settles:
+            self.tested.settle([entry])
+        else:
+            self.tested.postpone({entry: self.now + pause})
+        row = self.rows.get(entry.path)
+        if row is None or row.version != version:
+            return  # it was announced anew, or others have done it: that work means nothing
+        if settles:
+            del self.rows[entry.path]
+        else:
+            again = replace(row, due=self.now + pause, attempts=row.attempts + 1)
+            self.rows[entry.path] = again
+
+    @invariant()
+    def everything_that_was_announced_and_not_done_is_there(self) -> None:
+        far = self.now + 1e6
+        entries = []
+        for lane in Lane:
+            trees = self.tested.trees(lane, far, 99)
+            assert all(entry.lane is lane and entry.tree for entry in trees)
+            entries += trees
+            files = self.tested.due(lane, far, 99)
+            assert all(entry.lane is lane and not entry.tree for entry in files)
+            entries += files
+            later = [each.due for each in files if each.due > self.now]
+            assert self.tested.next_due(lane, self.now) == min(later, default=None)
+        found = {
+            e.path: (e.tree, e.closed, e.lane, e.announced, e.due, e.attempts) for e in entries
+        }
+        assert found == {
+            path: (r.tree, r.closed, r.lane, r.announced, r.due, r.attempts)
+            for path, r in self.rows.items()
+        }
+
+    @invariant()
+    def the_figures_are_right(self) -> None:
+        for lane in Lane:
+            since = [row.announced for row in self.rows.values() if row.lane is lane]
+            assert self.tested.depth()[lane] == len(since)
+            assert self.tested.oldest()[lane] == min(since, default=None)
+
+
+TestJournal = JournalMachine.TestCase
+TestJournal.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+
+
+def test_counting_a_lane_stops_at_what_is_asked_for(database: Database) -> None:
+    journal = Journal(database)
+    journal.add([Announcement("r", b"/%d" % n) for n in range(50)], Lane.RECONCILE, 1.0)
+    assert journal.depth_of(Lane.RECONCILE, 10) == 10
+    assert journal.depth_of(Lane.RECONCILE, 100) == 50
+    assert journal.depth_of(Lane.UPLOAD, 10) == 0
+
+
+def test_who_waits_is_given_uploads_first_and_then_by_age(database: Database) -> None:
+    prints = [Fingerprint(f"{n:02x}" * 32, 1, "", ("md5/1",), ()) for n in range(4)]
+    one, two, three, four = Contents(database).add(prints, 1.0).values()
+    waiting = Unanswered(database)
+    rows = [
+        Waiting(one, Lane.RECONCILE, 1.0, "r", b"/1"),
+        Waiting(two, Lane.UPLOAD, 9.0, "r", b"/\xff"),
+        Waiting(three, Lane.UPLOAD, 3.0, "r", b"/3"),
+        Waiting(four, Lane.RECONCILE, 2.0, "r", b"/4"),
+    ]
+    waiting.add(rows)
+    assert [each.content for each in waiting.next(9)] == [three, two, one, four]
+    waiting.add([Waiting(one, Lane.UPLOAD, 99.0, "x", b"/x")])
+    better = replace(rows[0], lane=Lane.UPLOAD)
+    assert waiting.next(9) == [better, rows[2], rows[1], rows[3]], "it keeps its age and place"
+    first, second = waiting.next(2)
+    assert waiting.next(9, second) == [rows[1], rows[3]]
+    waiting.remove([first.content, 77])
+    assert waiting.of([one, two]) == {two: rows[1]}
+    assert waiting.count() == 3

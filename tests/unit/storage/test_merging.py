@@ -1,0 +1,79 @@
+"""Two looks at the same bytes make one fingerprint."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hashwacht.storage.merging import askable_types, merged
+from support.strategies import fingerprints
+from hashwacht.core.types import Fingerprint, Reason, Signal, Skip
+
+KEY = "ab" * 32
+SHA1 = Signal("sha1", "01" * 20)
+PDQ = Signal("pdq", "02" * 32, 90)
+OTHER_PDQ = Signal("pdq", "03" * 32, 80)
+
+
+def looked(recipe: str, *signals: Signal, skipped: tuple[Skip, ...] = ()) -> Fingerprint:
+    return Fingerprint(KEY, 5, "image/jpeg", tuple(recipe.split()), signals, skipped)
+
+
+def test_a_signal_type_that_was_not_looked_for_before_is_added() -> None:
+    better = merged(looked("sha1/1", SHA1), looked("pdq/1", PDQ))
+    assert set(better.recipe) == {"sha1/1", "pdq/1"}
+    assert set(better.signals) == {SHA1, PDQ}
+
+
+def test_a_fresh_signal_replaces_the_former_one_of_its_type() -> None:
+    better = merged(looked("pdq/1", PDQ), looked("pdq/2", OTHER_PDQ))
+    assert better.recipe == ("pdq/2",)
+    assert better.signals == (OTHER_PDQ,)
+
+
+def test_a_signal_replaces_the_reason_why_it_was_missing() -> None:
+    missing = looked("pdq/1", skipped=(Skip("pdq", Reason.TIMED_OUT),))
+    assert merged(missing, looked("pdq/1", PDQ)) == looked("pdq/1", PDQ)
+
+
+def test_a_failure_this_time_does_not_lose_what_the_same_version_found_before() -> None:
+    failed = looked("pdq/1", skipped=(Skip("pdq", Reason.WORKER_DIED),))
+    assert merged(looked("pdq/1", PDQ), failed) == looked("pdq/1", PDQ)
+
+
+def test_a_fresh_look_that_found_a_part_replaces_the_former_one() -> None:
+    part = looked("pdq/1", OTHER_PDQ, skipped=(Skip("pdq", Reason.OVER_LIMIT, "frames"),))
+    assert merged(looked("pdq/1", PDQ), part) == part
+    assert merged(part, part) == part
+
+
+def test_what_an_older_version_found_does_not_stand_for_a_newer_one() -> None:
+    failed = looked("pdq/2", skipped=(Skip("pdq", Reason.WORKER_DIED),))
+    assert merged(looked("pdq/1", PDQ), failed) == failed
+
+
+def test_a_kind_that_a_newer_look_tells_better_replaces_the_signal() -> None:
+    """``other-kind`` is no failure: what was hashed as a picture was none."""
+    other = looked("pdq/1", skipped=(Skip("pdq", Reason.OTHER_KIND),))
+    assert merged(looked("pdq/1", PDQ), other) == other
+
+
+@given(fingerprints(st.just(KEY)))
+def test_the_same_look_twice_changes_nothing(fingerprint: Fingerprint) -> None:
+    assert merged(fingerprint, fingerprint) == fingerprint
+
+
+@given(fingerprints(st.just(KEY)), fingerprints(st.just(KEY)))
+def test_every_type_of_both_recipes_is_accounted_for_once(
+    former: Fingerprint, fresh: Fingerprint
+) -> None:
+    better = merged(former, fresh)
+    types = [entry.partition("/")[0] for entry in better.recipe]
+    assert len(types) == len(set(types))
+    both = (*former.recipe, *fresh.recipe)
+    assert set(types) == {entry.partition("/")[0] for entry in both}
+    assert {s.type for s in better.signals} | {s.type for s in better.skipped} == set(types)
+
+
+def test_only_signals_of_sufficient_quality_count_as_askable() -> None:
+    assert askable_types(looked("", SHA1, PDQ, Signal("phash64", "0" * 16, 49))) == ("pdq", "sha1")

@@ -1,0 +1,32 @@
+"""The reserve: real blocks, held while the state is open, given back on demand."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.sqlite.reserve import RESERVE_BYTES, Reserve
+
+
+def test_the_reserve_occupies_its_space(tmp_path: Path) -> None:
+    reserve = Reserve(tmp_path / "reserve")
+    assert reserve.fill()
+    assert reserve.path.stat().st_blocks * 512 >= RESERVE_BYTES
+    assert reserve.fill(), "filled once is filled"
+    assert reserve.release()
+    assert not reserve.path.exists()
+    assert not reserve.release()
+
+
+def test_a_reserve_that_was_given_up_is_filled_again_when_the_state_is_opened(path: Path) -> None:
+    with closing(Database.open(path)) as database:
+        assert database.reserve.release()
+    with closing(Database.open(path)) as database:
+        assert database.reserve.path.stat().st_size == RESERVE_BYTES
+
+
+def test_where_there_is_no_space_nothing_is_held(tmp_path: Path) -> None:
+    reserve = Reserve(tmp_path / "reserve", size=2**62)
+    assert not reserve.fill()
+    assert not reserve.path.exists()

@@ -1,0 +1,126 @@
+"""Migrations: every released form leads to today's, a crash leaves what was."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from hashwacht.core.errors import StateError
+from hashwacht.storage.answers import Answers
+from hashwacht.storage.contents import Contents
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.files import Files
+from hashwacht.storage.runs import Runs, RunState
+from hashwacht.storage.sqlite.schema import APPLICATION_ID, STEPS
+from hashwacht.storage.staleness import Wanted
+from hashwacht.core.types import FileId, Outcome
+
+NEXT = (
+    "CREATE TABLE cases (id INTEGER PRIMARY KEY, content INTEGER NOT NULL)",
+    "INSERT INTO cases SELECT content, content FROM answers WHERE outcome = 1",
+)
+
+
+def plain(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, isolation_level=None)
+
+
+def version(path: Path) -> int:
+    with closing(plain(path)) as connection:
+        (number,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(number)
+
+
+def schema(path: Path) -> set[str]:
+    with closing(plain(path)) as connection:
+        rows = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
+        return {" ".join(sql.split()) for (sql,) in rows}
+
+
+def stored(path: Path, number: int) -> None:
+    """Lay down the database that the release with schema *number* would have left."""
+    path.parent.mkdir(mode=0o700)
+    text = (Path(__file__).parent / f"schema-{number}.sql").read_text()
+    with closing(plain(path)) as connection:
+        connection.executescript(text)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {number}")
+
+
+def test_there_is_a_stored_database_for_every_schema() -> None:
+    found = {each.name for each in Path(__file__).parent.glob("schema-*.sql")}
+    assert found == {f"schema-{number + 1}.sql" for number in range(len(STEPS))}
+
+
+@pytest.mark.parametrize("number", range(1, len(STEPS) + 1))
+def test_a_stored_database_of_every_schema_is_brought_up_to_date(path: Path, number: int) -> None:
+    stored(path, number)
+    fresh = path.with_name("fresh.db")
+    Database.open(fresh).close()
+    with closing(Database.open(path)) as database:
+        known = Files(database).in_directory(b"/srv/\xff")[b"one\n.jpg"]
+        assert known.id == FileId(64769, 2**64 - 1, 12, -1, 2**63)
+        content = Contents(database).load([known.content or 0])[1]
+        assert [str(signal)[:8] for signal in content.fingerprint.signals] == [
+            "sha256:a",
+            "pdq:bbbb",
+        ]
+        assert content.answers[0].matches[0].id == "entry 7"
+        assert content.outcome is Outcome.MATCH
+        wanted = {"hashlist": Wanted("2", 0.0)}
+        assert Answers(database).stale(wanted, after=0, limit=9) == [1, 2]
+        assert [run.state for run in Runs(database).list()] == [RunState.INTERRUPTED]
+    assert version(path) == len(STEPS)
+    assert schema(path) == schema(fresh), "a step that was released must never be changed"
+
+
+def test_an_older_database_takes_the_missing_steps_and_keeps_its_rows(path: Path) -> None:
+    stored(path, 1)
+    Database.open(path, steps=(STEPS[0], NEXT)).close()
+    assert version(path) == 2
+    with closing(plain(path)) as connection:
+        assert connection.execute("SELECT * FROM cases").fetchall() == [(1, 1)]
+
+
+def test_a_step_that_fails_leaves_the_version_that_was(path: Path) -> None:
+    stored(path, 1)
+    before = schema(path)
+    with pytest.raises(StateError):
+        Database.open(path, steps=(STEPS[0], (*NEXT, "CREATE TABLE runs (id)")))
+    assert version(path) == 1
+    assert schema(path) == before
+
+
+def test_a_process_killed_in_the_middle_of_a_step_leaves_the_version_that_was(path: Path) -> None:
+    stored(path, 1)
+    before = schema(path)
+    program = Path(__file__).parent / "die_while_migrating.py"
+    died = subprocess.run([sys.executable, program, path], timeout=30, check=False)
+    assert died.returncode == -9
+    assert version(path) == 1
+    assert schema(path) == before
+    Database.open(path, steps=(STEPS[0], NEXT)).close()
+    assert version(path) == 2
+
+
+def test_a_newer_database_is_refused_untouched(path: Path) -> None:
+    Database.open(path, steps=(STEPS[0], NEXT)).close()
+    with pytest.raises(StateError, match="newer Hashwacht") as caught:
+        Database.open(path, steps=STEPS[:1])
+    assert "Upgrade" in caught.value.advice
+    assert version(path) == 2
+
+
+def test_a_database_of_another_program_is_refused_untouched(path: Path) -> None:
+    path.parent.mkdir()
+    with closing(plain(path)) as connection:
+        connection.execute("CREATE TABLE bookmarks (url)")
+    with pytest.raises(StateError, match="another program") as caught:
+        Database.open(path)
+    assert "of its own" in caught.value.advice
+    assert schema(path) == {"CREATE TABLE bookmarks (url)"}

@@ -1,0 +1,107 @@
+"""Which contents must be asked again: the query against the plain rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hashwacht.storage.answers import Answers
+from hashwacht.storage.contents import Contents, Decision
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.epochs import Epochs
+from hashwacht.storage.merging import askable_types
+from hashwacht.storage.staleness import Wanted
+from support.strategies import MATCHERS, answers, fingerprints
+from hashwacht.core.types import Answer, Fingerprint, Outcome, Reason, Signal, Verdict
+
+TEXT = Fingerprint("00" * 32, 1, "text/plain", ("sha1/1",), (Signal("sha1", "00" * 20),))
+
+kept = st.lists(
+    st.tuples(fingerprints(), st.lists(answers(), max_size=3, unique_by=lambda a: a.matcher)),
+    max_size=6,
+    unique_by=lambda pair: pair[0].key,
+)
+wanted = st.dictionaries(
+    st.sampled_from((*MATCHERS, "new")),
+    st.builds(
+        Wanted,
+        st.sampled_from(("", "1", "2", "3")),
+        st.sampled_from((float("-inf"), 0.0, 5e9, 2e10)),
+        st.none() | st.frozensets(st.sampled_from(("sha1", "md5", "pdq", "photo_x"))),
+    ),
+    max_size=3,
+)
+
+
+def is_stale(
+    fingerprint: Fingerprint, given_answers: list[Answer], want: dict[str, Wanted]
+) -> bool:
+    """Say it once more, plainly."""
+    types = set(askable_types(fingerprint))
+    by_matcher = {answer.matcher: answer for answer in given_answers}
+    for matcher, needs in want.items():
+        concerned = types if needs.accepts is None else types & needs.accepts
+        answer = by_matcher.get(matcher)
+        holds = (
+            answer is not None
+            and answer.outcome is not Outcome.UNDETERMINED
+            and answer.revision == needs.revision
+            and answer.asked_at >= needs.not_before
+        )
+        if concerned and not holds:
+            return True
+    return False
+
+
+@settings(max_examples=60, deadline=None)
+@given(kept=kept, want=wanted, limit=st.integers(1, 4))
+def test_stale_are_exactly_those_that_lack_an_answer_that_is_wanted(
+    kept: list[tuple[Fingerprint, list[Answer]]], want: dict[str, Wanted], limit: int
+) -> None:
+    with TemporaryDirectory() as folder:
+        database = Database.open(Path(folder) / "state.db")
+        numbers = Contents(database).add([each for each, _ in kept], 1.0)
+        replies = Answers(database)
+        replies.put([(numbers[each.key], answer) for each, said in kept for answer in said])
+        expected = [numbers[each.key] for each, said in kept if is_stale(each, said, want)]
+        found: list[int] = []
+        while part := replies.stale(want, found[-1] if found else 0, limit):
+            assert len(part) <= limit
+            found += part
+        assert found == sorted(expected)
+        assert replies.count_stale(want) == len(expected)
+        database.close()
+
+
+def decided(database: Database, outcome: Outcome, epoch: str, asked_at: float) -> int:
+    """Keep a content without any answer, decided: only the shortcut can call it up to date."""
+    number = Contents(database).add([TEXT], 1.0)[TEXT.key]
+    reason = Reason.UNANSWERED if outcome is Outcome.UNDETERMINED else None
+    verdict = Verdict(outcome, reason=reason)
+    Contents(database).decide([Decision(number, verdict, Epochs(database).of(epoch), asked_at)])
+    return number
+
+
+def test_a_content_decided_in_the_present_epoch_is_passed_over(database: Database) -> None:
+    decided(database, Outcome.NO_MATCH, "now", 10.0)
+    epoch = Epochs(database).of("now")
+    assert Answers(database).stale({"hashlist": Wanted("1", 10.0)}, 0, 9, epoch) == []
+
+
+def test_what_was_decided_in_another_epoch_or_too_long_ago_is_not(database: Database) -> None:
+    number = decided(database, Outcome.NO_MATCH, "then", 10.0)
+    want = {"hashlist": Wanted("1", 10.0)}
+    assert Answers(database).stale(want, 0, 9, Epochs(database).of("now")) == [number]
+    late = {"hashlist": Wanted("1", 10.5)}
+    assert Answers(database).stale(late, 0, 9, Epochs(database).of("then")) == [number]
+
+
+def test_a_match_or_an_undetermined_content_is_always_looked_at(database: Database) -> None:
+    """A match may rest on one matcher while another was never asked."""
+    want, epoch = {"hashlist": Wanted("1", 0.0)}, Epochs(database).of("now")
+    for outcome in (Outcome.MATCH, Outcome.UNDETERMINED):
+        number = decided(database, outcome, "now", 10.0)
+        assert Answers(database).stale(want, 0, 9, epoch) == [number]

@@ -1,0 +1,158 @@
+"""Reading ahead: a directory is unchanged exactly if every file of it is known and settled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hashwacht.storage import unchanged_directories as module
+from hashwacht.storage.contents import Contents, Decision
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.files import Files
+from hashwacht.storage.unchanged_directories import File, Settled, Stretches
+from hashwacht.core.types import FileId, Fingerprint, Outcome, Reason, Verdict
+
+SETTLED = Settled(frozenset({"md5/1"}), epoch=1, not_before=10.0)
+GOOD = (("md5/1", "pdq/1"), Outcome.NO_MATCH, 1, 10.0)
+
+
+class Lying(NamedTuple):
+    """A content as it is kept: recipe, outcome, epoch, date of the oldest answer."""
+
+    recipe: tuple[str, ...]
+    outcome: Outcome
+    epoch: int | None
+    asked_at: float | None
+
+    @property
+    def settled(self) -> bool:
+        """Say it once more, plainly."""
+        return (
+            "md5/1" in self.recipe
+            and self.outcome is Outcome.NO_MATCH
+            and self.epoch == 1
+            and self.asked_at is not None
+            and self.asked_at >= SETTLED.not_before
+        )
+
+
+good = st.just(Lying(*GOOD))
+any_content = st.builds(
+    Lying,
+    st.sampled_from([(), ("md5/1",), ("md5/10",), ("md5/1", "pdq/1")]),
+    st.sampled_from(Outcome),
+    st.sampled_from([None, 1, 2]),
+    st.sampled_from([None, 9.5, 10.0, float("inf")]),
+)
+huge = st.sampled_from([0, 7, 2**63, 2**64 - 1])
+a_file = st.tuples(huge, st.one_of(good, good, good, any_content, st.none()))
+trees = st.lists(st.dictionaries(st.binary(min_size=1, max_size=2), a_file, max_size=4), max_size=9)
+
+
+def keep(database: Database, tree: list[dict[bytes, tuple[int, Lying | None]]]) -> None:
+    files, contents = Files(database), Contents(database)
+    kinds = {each for directory in tree for _, each in directory.values() if each}
+    keys = {kind: f"{at:064x}" for at, kind in enumerate(sorted(kinds, key=repr))}
+    numbers = contents.add(
+        [Fingerprint(key, 1, "text/plain", kind.recipe, ()) for kind, key in keys.items()], 0.0
+    )
+    contents.decide(
+        Decision(
+            numbers[key],
+            Verdict(
+                kind.outcome,
+                reason=Reason.UNANSWERED if kind.outcome is Outcome.UNDETERMINED else None,
+            ),
+            kind.epoch,
+            kind.asked_at,
+        )
+        for kind, key in keys.items()
+    )
+    for at, directory in enumerate(tree):
+        looks = [
+            (
+                name,
+                FileId(1, number, 2, 3, 4),
+                1,
+                numbers[keys[kind]] if kind else None,
+                None if kind else Reason.UNREADABLE,
+            )
+            for name, (number, kind) in directory.items()
+        ]
+        files.put(b"/%d" % at, 1, looks)
+        files.directory_done(b"/%d" % at, 1)
+
+
+def listed(directory: dict[bytes, tuple[int, Lying | None]]) -> list[File]:
+    return [(name, 1, number, 2, 3, 4) for name, (number, _) in directory.items()]
+
+
+@settings(max_examples=50, deadline=None)
+@given(tree=trees, order=st.randoms(use_true_random=False), most=st.integers(1, 12))
+def test_unchanged_are_exactly_the_directories_whose_files_are_all_known_and_settled(
+    tree: list[dict[bytes, tuple[int, Lying | None]]], order: object, most: int
+) -> None:
+    """Whatever the order of the walk; but a directory that is cut off may be asked by itself."""
+    places = list(range(len(tree)))
+    order.shuffle(places)  # type: ignore[attr-defined]  # hypothesis' Random has no public type
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "MOST_FILES", most)
+        patch.setattr(module, "LONGEST", 16)
+        database = Database.open(Path(folder) / "state.db")
+        keep(database, tree)
+        ahead = Stretches(database, SETTLED)
+        for place in places:
+            directory, path = tree[place], b"/%d" % place
+            found = ahead.unchanged(path, listed(directory))
+            calm = all(
+                kind is not None and kind.settled and number < 2**63
+                for number, kind in directory.values()
+            )
+            if found is not None:
+                assert calm
+                assert ahead.unchanged(path, [*listed(directory), (b"new", 1, 9, 2, 3, 4)]) is None
+                assert not directory or ahead.unchanged(path, listed(directory)[1:]) is None
+            elif calm and any(each.recipe for _, each in filter_known(tree)):
+                assert sum(map(len, tree)) >= most, "only what was cut off may be passed over"
+        database.close()
+
+
+def filter_known(
+    tree: list[dict[bytes, tuple[int, Lying | None]]],
+) -> list[tuple[int, Lying]]:
+    """Give the contents whose recipe holds what is wanted: without one nothing is settled."""
+    every = [each for directory in tree for each in directory.values()]
+    return [(at, kind) for at, kind in every if kind is not None and "md5/1" in kind.recipe]
+
+
+@pytest.mark.parametrize("field", range(1, 6))
+def test_any_other_identity_is_a_change(database: Database, field: int) -> None:
+    keep(database, [{b"a": (7, Lying(*GOOD))}])
+    ahead = Stretches(database, SETTLED)
+    look = [b"a", 1, 7, 2, 3, 4]
+    assert ahead.unchanged(b"/0", [tuple(look)]) == 1  # type: ignore[list-item]  # of a list
+    look[field] = 99
+    assert ahead.unchanged(b"/0", [tuple(look)]) is None  # type: ignore[list-item]  # of a list
+
+
+def test_a_path_that_was_never_recorded_is_changed(database: Database) -> None:
+    keep(database, [{b"a": (7, Lying(*GOOD))}])
+    assert Stretches(database, SETTLED).unchanged(b"/elsewhere", []) is None
+
+
+@pytest.mark.parametrize("left", [0, module.MOST_FILES])
+def test_a_directory_too_large_to_be_read_ahead_is_never_passed_over(
+    database: Database, left: int
+) -> None:
+    """Not even if just those files are left in it that were read ahead, or none at all."""
+    look = (7, Lying(*GOOD))
+    tree: dict[bytes, tuple[int, Lying | None]] = {
+        b"%06d" % number: look for number in range(module.MOST_FILES + 2)
+    }
+    keep(database, [tree])
+    assert Stretches(database, SETTLED).unchanged(b"/0", listed(tree)[:left]) is None

@@ -1,0 +1,150 @@
+"""The tree of watched directories, against a plain model of it."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from hashwacht.watch.directory_tree import Directories, Directory
+
+
+def tree(*paths: bytes) -> Directories:
+    """Watch these directories below /srv, the outer ones first."""
+    made = Directories(b"/srv", Directory(1, 0, 1))
+    for number, path in enumerate(paths, 2):
+        above, _, name = path.rpartition(b"/")
+        parent = made.find(above)
+        assert parent is not None
+        made.put(parent, name, Directory(number, number, number))
+    return made
+
+
+def at(directories: Directories, path: bytes) -> Directory:
+    found = directories.find(path)
+    assert found is not None
+    return found
+
+
+def test_a_rename_moves_everything_below() -> None:
+    made = tree(b"/srv/a", b"/srv/a/b", b"/srv/a/b/c", b"/srv/z")
+    deep = at(made, b"/srv/a/b/c")
+    made.take_off(at(made, b"/srv/a/b"))
+    assert made.path(deep) is None
+    assert made.put(at(made, b"/srv/z"), b"y", Directory(3, 9, 3)) is at(made, b"/srv/z/y")
+    assert made.path(deep, b"file") == b"/srv/z/y/c/file"
+    assert not made.adrift()
+
+
+def test_a_directory_is_never_below_itself() -> None:
+    made = tree(b"/srv/a", b"/srv/a/b")
+    assert made.put(at(made, b"/srv/a/b"), b"loop", Directory(2, 9, 2)) is None
+    assert made.put(at(made, b"/srv/a/b"), b"root", Directory(1, 9, 1)) is None
+    assert made.path(at(made, b"/srv/a/b")) == b"/srv/a/b"
+
+
+def test_the_root_of_all_has_plain_paths() -> None:
+    made = Directories(b"/", Directory(1, 0, 1))
+    made.put(made.root, b"a", Directory(2, 0, 2))
+    assert made.path(made.root) == b"/"
+    assert made.path(made.root, b"x") == b"/x"
+    assert made.path(at(made, b"/a"), b"x") == b"/a/x"
+
+
+class Model(RuleBasedStateMachine):
+    """Every directory has a path of its own, or none; the model keeps them in a dictionary."""
+
+    names = st.sampled_from([b"a", b"b", b"c"])
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.real = Directories(b"/srv", Directory(1, 0, 1))
+        self.above: dict[int, tuple[int, bytes] | None] = {}
+        self.next = 2
+
+    def path(self, wd: int) -> bytes | None:
+        names = []
+        while wd != 1:
+            place = self.above[wd]
+            if place is None:
+                return None
+            wd, name = place
+            names.append(name)
+        return b"/".join([b"/srv", *reversed(names)])
+
+    def is_above(self, wd: int, other: int) -> bool:
+        while other != wd:
+            place = self.above[other] if other != 1 else None
+            if place is None:
+                return False
+            other = place[0]
+        return True
+
+    def hang(self, wd: int, above: int, name: bytes) -> None:
+        for each, place in self.above.items():
+            if place == (above, name):
+                self.above[each] = None
+        self.above[wd] = above, name
+
+    def pick(self, number: int, *, root: bool = True) -> int:
+        known = [*([1] if root else []), *self.above]
+        return known[number % len(known)]
+
+    @rule(number=st.integers(0, 50), name=names)
+    def make(self, number: int, name: bytes) -> None:
+        above = self.pick(number)
+        parent = self.real.get(above)
+        assert parent is not None
+        assert self.real.put(parent, name, Directory(self.next, 0, 0)) is not None
+        self.above[self.next] = None
+        self.hang(self.next, above, name)
+        self.next += 1
+
+    @precondition(lambda self: self.above)
+    @rule(what=st.integers(0, 50), where=st.integers(0, 50), name=names)
+    def move(self, what: int, where: int, name: bytes) -> None:
+        wd, above = self.pick(what, root=False), self.pick(where)
+        parent = self.real.get(above)
+        assert parent is not None
+        lay = self.above[wd]
+        given = self.real.put(parent, name, Directory(wd, 0, 0))
+        if not self.is_above(wd, above):
+            self.hang(wd, above, name)
+        assert given is (self.real.get(wd) if self.above[wd] != lay else None)
+
+    @precondition(lambda self: self.above)
+    @rule(what=st.integers(0, 50))
+    def take_off(self, what: int) -> None:
+        wd = self.pick(what, root=False)
+        directory = self.real.get(wd)
+        assert directory is not None
+        self.real.take_off(directory)
+        self.above[wd] = None
+
+    @precondition(lambda self: self.above)
+    @rule(what=st.integers(0, 50))
+    def forget(self, what: int) -> None:
+        wd = self.pick(what, root=False)
+        directory = self.real.get(wd)
+        assert directory is not None
+        self.real.forget(directory)
+        del self.above[wd]
+        for each, place in self.above.items():
+            if place is not None and place[0] == wd:
+                self.above[each] = None
+
+    @invariant()
+    def paths_are_those_of_the_model(self) -> None:
+        assert len(self.real) == 1 + len(self.above)
+        for wd in self.above:
+            directory = self.real.get(wd)
+            assert directory is not None
+            path = self.path(wd)
+            assert self.real.path(directory) == path
+            assert path is None or self.real.find(path) is directory
+        adrift = {each.wd for each in self.real.adrift()}
+        assert adrift == {wd for wd, place in self.above.items() if place is None}
+        reached = {each.wd for top in self.real.adrift() for each in self.real.under(top)}
+        assert reached == {wd for wd in self.above if self.path(wd) is None}
+
+
+TestModel = Model.TestCase
+TestModel.settings = settings(max_examples=60, stateful_step_count=30)

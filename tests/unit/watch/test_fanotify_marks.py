@@ -1,0 +1,37 @@
+"""What the watcher says of files whose paths it cannot tell: seldom, and never too little."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from hashwacht.core.watch_events import Cause, Missed, Root
+from hashwacht.watch.fanotify_marks import LONGEST_PAUSE, Marks
+from hashwacht.platform.mounts import Mounts
+from support.clock import Clock
+
+
+@pytest.fixture
+def mounts() -> Iterator[Mounts]:
+    with closing(Mounts()) as made:
+        yield made
+
+
+def test_the_last_file_that_has_no_path_is_made_up_for(mounts: Mounts, tmp_path: Path) -> None:
+    clock = Clock()
+    marks = Marks([Root("web", bytes(tmp_path / "gone"))], -1, mounts, clock)
+
+    def unlisted() -> list[Missed]:
+        return [each for each in marks.look(mounts_changed=False) if each.cause is Cause.UNLISTED]
+
+    assert [each.detail for each in marks.unnamed({0: "too long"})] == ["too long"]
+    assert marks.unnamed({0: "too long"}) == []
+    clock.now += LONGEST_PAUSE - 1
+    assert unlisted() == []
+    clock.now += 1
+    assert [each.root for each in unlisted()] == ["web"]
+    clock.now += LONGEST_PAUSE
+    assert unlisted() == [], "there was no other one since"
