@@ -10,7 +10,7 @@ from types import MappingProxyType
 import click
 
 from hashwacht import __version__
-from packaging import roff
+import roff
 from hashwacht.cli.click_ext import Command, Example, Group, command
 from hashwacht.cli.output import line
 from hashwacht.core.errors import ExitCode

@@ -20,7 +20,7 @@ from hashwacht.uploads.partial import PartialUploads
 from hashwacht.pipeline import Pipeline
 from hashwacht.core.ports import Culprits, Decisive, Matcher, SignalType
 from hashwacht.secrets import Places
-from hashwacht.matching.services.services import AnyService, Services, through_courier
+from hashwacht.matching.services.factory import AnyService, Services, through_courier
 from hashwacht.settings import HashlistSettings, MatcherSettings, Settings
 from hashwacht.core.signals import BUILT_IN, ENTRY_POINT_GROUP, signal_types
 from hashwacht.audit.log import FILE_NAME as AUDIT_FILE_NAME

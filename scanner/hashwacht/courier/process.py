@@ -22,7 +22,7 @@ from hashwacht.courier.lazy_channel import LateMatcher, LateWay
 from hashwacht.courier.server import Server
 from hashwacht.platform.notify import Notifier
 from hashwacht.courier.channels import build_way
-from hashwacht.matching.services.services import AnyService, Services, face
+from hashwacht.matching.services.factory import AnyService, Services, face
 from hashwacht.settings import HashlistSettings, Settings
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from hashwacht.core.errors import ConfigurationError
-from hashwacht.settings.locate import Path
+from hashwacht.settings.locate import KeyPath
 from hashwacht.settings.origin import Origin
 
 
@@ -15,7 +15,7 @@ from hashwacht.settings.origin import Origin
 class Fault:
     """One wrong key or value: where it stands, what is wrong, and what would be right."""
 
-    path: Path
+    path: KeyPath
     problem: str
     advice: str = ""
 
@@ -47,7 +47,7 @@ class FaultyConfiguration(ConfigurationError):
         self.faults = ordered
 
 
-def dotted(path: Path) -> str:
+def dotted(path: KeyPath) -> str:
     """Write a path as people do: ``matchers.eokm.timeout``, ``scan.exclude[2]``."""
     text = ""
     for part in path:
@@ -63,7 +63,7 @@ def printable(key: str) -> str:
     return key if key.isprintable() else ascii(key)
 
 
-def unknown_key(path: Path, valid: Iterable[str], below: Iterable[str] = ()) -> Fault:
+def unknown_key(path: KeyPath, valid: Iterable[str], below: Iterable[str] = ()) -> Fault:
     """Complain of a key and name the nearest that would be valid.
 
     *valid* are keys of the same table; *below* are dotted ones of tables under it, for a key

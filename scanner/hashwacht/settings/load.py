@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hashwacht.core.errors import ConfigurationError
-from hashwacht.settings import locate
+from hashwacht.settings.locate import KeyPath, lines_of
 from hashwacht.settings.faults import Fault, FaultyConfiguration, PlacedFault
 from hashwacht.settings.matchers import HashlistSettings, MatcherSettings
 from hashwacht.settings.origin import Origin, Source
@@ -42,9 +42,9 @@ class Configuration:
 
     settings: Settings
     file: Path | None
-    origins: Mapping[locate.Path, Origin]
+    origins: Mapping[KeyPath, Origin]
 
-    def origin(self, path: locate.Path) -> Origin:
+    def origin(self, path: KeyPath) -> Origin:
         """Say where the value at *path* came from."""
         return self.origins.get(path, Origin())
 
@@ -116,7 +116,7 @@ def _choose(environ: Mapping[str, str], uid: int, file: Path | None) -> Path | N
     return usual if usual.exists() else None
 
 
-def _read_file(file: Path) -> tuple[dict[str, Any], dict[locate.Path, Origin]]:
+def _read_file(file: Path) -> tuple[dict[str, Any], dict[KeyPath, Origin]]:
     """Parse the file; every path in it gets its line.  Raises ConfigurationError."""
     try:
         text = file.read_bytes().decode()
@@ -138,13 +138,13 @@ def _read_file(file: Path) -> tuple[dict[str, Any], dict[locate.Path, Origin]]:
             f"{file}:{line}: no valid TOML: {problem}",
             advice="Put the syntax right; texts need quotation marks.",
         ) from error
-    lines = locate.lines_of(text)
+    lines = lines_of(text)
     name = str(file)
     return raw, {path: Origin(Source.FILE, name, line) for path, line in lines.items()}
 
 
 def _add_environment(
-    raw: dict[str, Any], origins: dict[locate.Path, Origin], environ: Mapping[str, str], uid: int
+    raw: dict[str, Any], origins: dict[KeyPath, Origin], environ: Mapping[str, str], uid: int
 ) -> None:
     """Put the state directory in: by variable over the file, by systemd or by rule under it."""
     if environ.get(STATE_VARIABLE):
@@ -158,7 +158,7 @@ def _add_environment(
 
 def _put(
     raw: dict[str, Any],
-    origins: dict[locate.Path, Origin],
+    origins: dict[KeyPath, Origin],
     path: tuple[str, ...],
     value: object,
     origin: Origin,
@@ -173,7 +173,7 @@ def _put(
     origins[path] = origin
 
 
-def _placed(fault: Fault, origins: Mapping[locate.Path, Origin], file: Path | None) -> PlacedFault:
+def _placed(fault: Fault, origins: Mapping[KeyPath, Origin], file: Path | None) -> PlacedFault:
     """Find the nearest place known for a fault."""
     for end in range(len(fault.path), 0, -1):
         if fault.path[:end] in origins:

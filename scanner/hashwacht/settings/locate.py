@@ -10,23 +10,23 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 """Keys from the top, with the index of each array element on the way."""
 
 _CLOSERS = ("]", "}", '"""', "'''")
 """No statement of several lines ends in a line without one of these."""
 
 
-def lines_of(text: str) -> dict[Path, int]:
+def lines_of(text: str) -> dict[KeyPath, int]:
     """Map the path of every table, key and array element to its line, from 1.
 
     *text* must be valid TOML.  Where a path comes up more than once (a table that is first
     opened by a header below it) the first line counts; what stands inside of a value has the
     line in which the statement begins.
     """
-    found: dict[Path, int] = {}
-    lengths: dict[Path, int] = {}
-    table: Path = ()
+    found: dict[KeyPath, int] = {}
+    lengths: dict[KeyPath, int] = {}
+    table: KeyPath = ()
     for line, statement in _statements(text):
         content = tomllib.loads(statement)
         if statement.lstrip().startswith("["):
@@ -62,9 +62,9 @@ def _complete(statement: str) -> bool:
     return True
 
 
-def _enter(header: Mapping[str, Any], lengths: dict[Path, int]) -> Path:
+def _enter(header: Mapping[str, Any], lengths: dict[KeyPath, int]) -> KeyPath:
     """Find which table a header opens: in an array of tables its newest element."""
-    table: Path = ()
+    table: KeyPath = ()
     content: Any = header
     while content:
         ((key, content),) = content.items()
@@ -77,7 +77,7 @@ def _enter(header: Mapping[str, Any], lengths: dict[Path, int]) -> Path:
     return table
 
 
-def _paths(content: Any, above: Path) -> Iterator[Path]:
+def _paths(content: Any, above: KeyPath) -> Iterator[KeyPath]:
     """Every path in a parsed value, outer ones first."""
     entries: Any = ()
     if isinstance(content, dict):

@@ -11,7 +11,7 @@ from hashwacht.settings.contradictions import find_contradictions
 from hashwacht.settings.faults import Fault, unknown_key
 from hashwacht.settings.fields import keys_of, sections_of
 from hashwacht.settings.kinds import described
-from hashwacht.settings.locate import Path
+from hashwacht.settings.locate import KeyPath
 from hashwacht.settings.matchers import (
     MATCHER_KINDS,
     NAME,
@@ -55,7 +55,7 @@ class _Reader:
         self.faults += find_contradictions(found)
         return found
 
-    def _section(self, made: type[Section], raw: Raw, path: Path, **given: Any) -> Section:
+    def _section(self, made: type[Section], raw: Raw, path: KeyPath, **given: Any) -> Section:
         """Read one table into its section.  *given* are fields that are no keys of it."""
         keys = {key.name: key for key in keys_of(made)}
         tables = dict(sections_of(made))
@@ -74,13 +74,13 @@ class _Reader:
                 self.faults.append(unknown_key(here, valid, _below(made)))
         return made(**values)
 
-    def _table(self, raw: object, path: Path) -> Raw:
+    def _table(self, raw: object, path: KeyPath) -> Raw:
         if isinstance(raw, dict):
             return raw
         self.faults.append(Fault(path, f"expected a table, got {described(raw)}"))
         return {}
 
-    def _named(self, made: type[Section], path: Path, table: Raw) -> Section:
+    def _named(self, made: type[Section], path: KeyPath, table: Raw) -> Section:
         """Read a table whose name is chosen by the operator."""
         name = str(path[-1])
         try:
@@ -100,7 +100,7 @@ class _Reader:
         kind = table.pop("kind", None)
         if not isinstance(kind, str) or kind not in MATCHER_KINDS:
             problem = "the key kind is missing"
-            at: Path = path
+            at: KeyPath = path
             if kind is not None:
                 problem, at = f"unknown kind {described(kind)}", (*path, "kind")
             advice = f"one of {', '.join(MATCHER_KINDS)}"
@@ -111,7 +111,7 @@ class _Reader:
             self._check_service(made, path)
         return made
 
-    def _check_service(self, service: ServiceSettings, path: Path) -> None:
+    def _check_service(self, service: ServiceSettings, path: KeyPath) -> None:
         """Find what no single key can tell."""
         if service.client_key and not service.client_cert:
             self.faults.append(

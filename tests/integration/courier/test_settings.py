@@ -9,7 +9,7 @@ import pytest
 
 from hashwacht.daemon.scanner.given_roots import given_roots
 from hashwacht.secrets import Credential, Places, store
-from hashwacht.matching.services.services import AnyService, Services, face
+from hashwacht.matching.services.factory import AnyService, Services, face
 from hashwacht.settings import (
     ArachnidSettings,
     EokmSettings,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hashwacht.matching.courier_client import CourierMatcher
-from hashwacht.matching.services.services import face
+from hashwacht.matching.services.factory import face
 from hashwacht.settings import HashlistSettings, Settings, load
 from support.processes import wait_for
 from support.program import Program

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashwacht.settings.locate import Path, lines_of
+from hashwacht.settings.locate import KeyPath, lines_of
 
 HARD = '''\
 # a comment with [brackets] and """
@@ -81,7 +81,7 @@ def _written(value: Any, draw: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _paths(content: Any, above: Path = ()) -> Iterator[Path]:
+def _paths(content: Any, above: KeyPath = ()) -> Iterator[KeyPath]:
     entries: Any = ()
     if isinstance(content, dict):
         entries = content.items()
@@ -98,13 +98,13 @@ def test_every_path_and_no_other_is_located_in_its_own_line(
     document: list[tuple[str, bool, dict[str, Any]]], data: st.DataObject
 ) -> None:
     text = ""
-    expected: dict[Path, int] = {}
+    expected: dict[KeyPath, int] = {}
 
     def at() -> int:
         return text.count("\n") + 1
 
     for name, repeated, table in document:
-        above: Path = (name, 0) if repeated else (name,)
+        above: KeyPath = (name, 0) if repeated else (name,)
         for end in range(1, len(above) + 1):
             expected[above[:end]] = at()
         key = json.dumps(name, ensure_ascii=False)

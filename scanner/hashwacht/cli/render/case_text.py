@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hashwacht.storage.locations import Place, PlaceState
     from hashwacht.core.types import Match
 
-WORD = 12
+_WORD_WIDTH = 12
 
 
 def in_one_line(case: Case, counts: dict[PlaceState, int]) -> str:
@@ -61,7 +61,7 @@ def of_place(place: Place) -> Iterator[str]:
         f"{place.state}{acted} ({place.rule}: {place.action}){sealed}, found"
         f" {moment(place.found)}, account {account}, root {place.root}",
     )
-    yield f"{'':{WORD}}{show(place.path)}"
+    yield f"{'':{_WORD_WIDTH}}{show(place.path)}"
     if place.detail:
         yield _line("", place.detail)
 
@@ -72,4 +72,4 @@ def _matches(word: str, matches: Iterable[Match]) -> Iterator[str]:
 
 
 def _line(word: str, text: str) -> str:
-    return harmless(f"{word:{WORD}}{text}")
+    return harmless(f"{word:{_WORD_WIDTH}}{text}")

@@ -11,7 +11,7 @@ from hashwacht.scan.progress import Result
 from hashwacht.storage.evidence import match_to_json
 from hashwacht.core.types import QUICK, Match, Outcome, Reason, Verdict
 
-WORD = 14
+WORD_WIDTH = 14
 """Width of the first column: the longest outcome and two spaces."""
 
 
@@ -37,13 +37,13 @@ def lines(result: Result) -> Iterator[str]:
     for path in result.paths or (b"",):
         shown = show(path) if path else f"(content {result.key}, no path today)"
         for text in entries(verdict.matches):
-            yield f"{'match':{WORD}}{text}  {shown}"
+            yield f"{'match':{WORD_WIDTH}}{text}  {shown}"
         for text in entries(verdict.suppressed):
-            yield f"{'suppressed':{WORD}}{text}, {_set_aside(verdict)}  {shown}"
+            yield f"{'suppressed':{WORD_WIDTH}}{text}, {_set_aside(verdict)}  {shown}"
         if verdict.outcome is Outcome.UNDETERMINED:
-            yield f"{'undetermined':{WORD}}{why(verdict)}  {shown}"
+            yield f"{'undetermined':{WORD_WIDTH}}{why(verdict)}  {shown}"
         if result.before is Outcome.MATCH and verdict.outcome is not Outcome.MATCH:
-            yield f"{'withdrawn':{WORD}}it matched before  {shown}"
+            yield f"{'withdrawn':{WORD_WIDTH}}it matched before  {shown}"
 
 
 def entries(matches: Iterable[Match]) -> Iterator[str]:

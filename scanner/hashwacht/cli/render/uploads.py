@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from hashwacht.cases.case_json import upload_to_json
-from hashwacht.cli.render.findings import WORD
+from hashwacht.cli.render.findings import WORD_WIDTH
 from hashwacht.cli.output import emit, harmless, line
 from hashwacht.scan.progress import Observer, Progress, Result, Summary
 from hashwacht.core.types import Outcome
@@ -54,7 +54,7 @@ class WithUploads:
 
 def told_line(key: str, told: Circumstances) -> str:
     """Say what a request told about an upload of the content *key*."""
-    return f"{'uploaded':{WORD}}{harmless(', '.join(_parts(told)))}  (content {key})"
+    return f"{'uploaded':{WORD_WIDTH}}{harmless(', '.join(_parts(told)))}  (content {key})"
 
 
 def _parts(told: Circumstances) -> Iterator[str]:

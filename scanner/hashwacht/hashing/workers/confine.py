@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from hashwacht.hashing.workers import seccomp
+from hashwacht.hashing.workers.seccomp import install_syscall_filter
 from hashwacht.hashing.plan import Plan
 from hashwacht.hashing.workers.protocol import Attempt
 from hashwacht.platform import landlock
@@ -67,7 +67,7 @@ def confine(plan: Plan, attempt: Attempt) -> Layers:
     may_copy = attempt is Attempt.DIGESTS
     return {
         "landlock": _problem(landlock.restrict),
-        "seccomp": _problem(partial(seccomp.install, may_copy=may_copy)),
+        "seccomp": _problem(partial(install_syscall_filter, may_copy=may_copy)),
     }
 
 

@@ -75,7 +75,7 @@ def _ruled(numbers: Mapping[str, int], pid: int, *, may_copy: bool) -> list[Inst
     ]
 
 
-def install(*, may_copy: bool) -> None:
+def install_syscall_filter(*, may_copy: bool) -> None:
     """Put the filter on this process, for good; it must have given up new privileges.
 
     Raises Unsupported where the kernel or the architecture has none.

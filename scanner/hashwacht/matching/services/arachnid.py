@@ -21,7 +21,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hashwacht.matching.services import revisions
+from hashwacht.matching.services.revisions import of_arachnid
 from hashwacht.matching.services.client import Client
 from hashwacht.matching.services.exchange import Inquiry
 from hashwacht.matching.fault import Fault
@@ -45,7 +45,7 @@ class ArachnidMatcher(ServiceMatcher):
         """*batch* is the greatest number of hashes in one request."""
         if batch < 1:
             raise ValueError("a batch holds at least one hash")
-        super().__init__(name, client, {"pdq"}, revisions.of_arachnid(client.service.base_url))
+        super().__init__(name, client, {"pdq"}, of_arachnid(client.service.base_url))
         self._batch = batch
 
     def _ask(self, keys: Sequence[Key]) -> dict[Key, Said]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hashwacht.core.errors import ConfigurationError
-from hashwacht.matching.services import revisions
+from hashwacht.matching.services.revisions import of_eokm
 from hashwacht.matching.services.client import Client
 from hashwacht.matching.services.exchange import Inquiry
 from hashwacht.matching.fault import Fault
@@ -49,7 +49,7 @@ class EokmMatcher(ServiceMatcher):
         """
         self._formats = dict(formats)
         self._path = _require_template(test_path if test else path)
-        revision = revisions.of_eokm(client.service.base_url, self._path, formats)
+        revision = of_eokm(client.service.base_url, self._path, formats)
         super().__init__(name, client, formats, revision)
 
     def _ask(self, keys: Sequence[Key]) -> dict[Key, Said]:

@@ -24,7 +24,7 @@ from urllib.parse import urlencode
 
 from hashwacht.core.errors import ConfigurationError
 from hashwacht.matching import checkup
-from hashwacht.matching.services import revisions
+from hashwacht.matching.services.revisions import of_hma
 from hashwacht.matching.services.client import Client
 from hashwacht.matching.services.exchange import Inquiry
 from hashwacht.matching.fault import Fault
@@ -65,7 +65,7 @@ class HmaMatcher(ServiceMatcher):
         self._categories = dict(categories or {})
         self._category = category
         self._canary = None if canary is None else _require_key(canary, signal_types)
-        revision = revisions.of_hma(
+        revision = of_hma(
             client.service.base_url, signal_types, banks, category, self._categories
         )
         super().__init__(name, client, signal_types, revision)

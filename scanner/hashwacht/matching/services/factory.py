@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hashwacht.core.errors import CredentialError
-from hashwacht.matching.services import revisions
+from hashwacht.matching.services.revisions import of_arachnid, of_eokm, of_hma
 from hashwacht.core.ports import Matcher
 from hashwacht.secrets import Credential, Places, find
 from hashwacht.settings import ArachnidSettings, EokmSettings, HmaSettings, ServiceSettings
@@ -36,14 +36,14 @@ def face(settings: AnyService) -> Face:
         case EokmSettings():
             formats = dict(settings.formats)
             path = settings.test_path if settings.test else settings.path
-            return Face(frozenset(formats), revisions.of_eokm(url, path, formats))
+            return Face(frozenset(formats), of_eokm(url, path, formats))
         case HmaSettings():
             types, categories = dict(settings.signal_types), dict(settings.categories)
             banks, category = settings.banks, settings.category
-            revision = revisions.of_hma(url, types, banks, category, categories)
+            revision = of_hma(url, types, banks, category, categories)
             return Face(frozenset(types), revision)
         case ArachnidSettings():
-            return Face(frozenset({"pdq"}), revisions.of_arachnid(url))
+            return Face(frozenset({"pdq"}), of_arachnid(url))
 
 
 def through_courier(settings: AnyService, socket: Path) -> Matcher:
