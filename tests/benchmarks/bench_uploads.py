@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from hashwacht import Checker, Circumstances
-from hashwacht.hashing.workers.heap import give_back
+from hashwacht.hashing.heap import give_back
 from benchmarks.measuring import (
     Table,
     at_least,

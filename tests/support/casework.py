@@ -16,8 +16,8 @@ from hashwacht.quarantine.hold import Hold
 from hashwacht.quarantine.vault import Vault
 from hashwacht.cases.acting import FileHands
 from hashwacht.cases.ledger import Book
-from hashwacht.cases.casework import Casework
-from hashwacht.cases.desk import Desk
+from hashwacht.cases.service import Casework
+from hashwacht.cases.decisions import Desk
 from hashwacht.cases.found import Found
 from hashwacht.cases.hands import Hands
 from hashwacht.cases.case_lock import FILE_NAME as TURN_NAME

@@ -109,7 +109,7 @@ class Watched:
         return status(settings, time.time())
 
     def _protected(self) -> bool:
-        from hashwacht.daemon.status.assess import Protection
+        from hashwacht.daemon.status.protection import Protection
 
         return self._status().protection is Protection.PROTECTED
 

@@ -11,7 +11,7 @@ from hashwacht.quarantine.record import Ending, Record, State
 from hashwacht.quarantine.recovery import Outcome
 from hashwacht.quarantine.results import Obstacle, Refusal
 from hashwacht.quarantine.vault import Vault
-from hashwacht.quarantine.hold_methods import Given
+from hashwacht.quarantine.way import Given
 from hashwacht.cases.hands import Done, Fate, Undone, Wish
 from hashwacht.core.paths import show, to_json
 from hashwacht.audit.entry import JSON

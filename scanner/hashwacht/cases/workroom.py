@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hashwacht.cases.ledger import Book
-from hashwacht.cases.casework import Casework
-from hashwacht.cases.desk import Desk
+from hashwacht.cases.service import Casework
+from hashwacht.cases.decisions import Desk
 from hashwacht.cases.hands import Hands
 from hashwacht.cases.rulings import Rulings
 from hashwacht.cases.case_lock import Turn

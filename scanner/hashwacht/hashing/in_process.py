@@ -10,7 +10,7 @@ from functools import partial
 
 from hashwacht.hashing.builder import Account, GuardedDigest
 from hashwacht.hashing.formats import recognise
-from hashwacht.hashing.workers.heap import keep_some
+from hashwacht.hashing.heap import keep_some
 from hashwacht.hashing.kinds import lacks_decoder, sniff
 from hashwacht.hashing.plan import Plan
 from hashwacht.hashing.reading import Content, read

@@ -23,7 +23,7 @@ from typing import TypeVar
 from hashwacht.quarantine.held import Held, Ledger
 from hashwacht.quarantine.results import Obstacle, Refusal
 from hashwacht.platform.syscalls import generation, is_immutable
-from hashwacht.quarantine.hold_methods import COMMAND_SECONDS, Given, Way, way
+from hashwacht.quarantine.way import COMMAND_SECONDS, Given, Way, way
 from hashwacht.quarantine.find import find_file
 from hashwacht.settings import HoldKind
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from hashwacht.cases.desk import Desk
+from hashwacht.cases.decisions import Desk
 from hashwacht.cases.hands import Wish
 from hashwacht.cases.policy import Action
 from hashwacht.storage.cases import CaseState

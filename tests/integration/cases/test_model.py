@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from hashwacht.cases.desk import Desk
+from hashwacht.cases.decisions import Desk
 from hashwacht.cases.hands import Wish
 from hashwacht.cases.rulings import Rulings
 from hashwacht.cases.policy import Action

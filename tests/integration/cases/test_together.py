@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from hashwacht.quarantine.age import KeyPair, make_key_pair
-from hashwacht.cases.desk import Desk
+from hashwacht.cases.decisions import Desk
 from hashwacht.cases.hands import Wish
 from hashwacht.cases.case_lock import Turn
 from hashwacht.core.errors import StateBusy

@@ -17,7 +17,7 @@ from hashwacht.daemon.status.health import (
     RootHealth,
     Stage,
 )
-from hashwacht.daemon.status.assess import LATE, Protection, Remark, protection, remarks
+from hashwacht.daemon.status.protection import LATE, Protection, Remark, protection, remarks
 from hashwacht.daemon.status.situation import Situation
 from hashwacht.storage.alert_rows import Delivery
 from hashwacht.audit.log import Checkpoint

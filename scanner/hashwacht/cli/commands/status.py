@@ -11,7 +11,7 @@ import click
 from hashwacht.cli.call import this_call
 from hashwacht.cli.click_ext import Example, command
 from hashwacht.cli.output import emit, line
-from hashwacht.daemon.status.assess import Protection
+from hashwacht.daemon.status.protection import Protection
 from hashwacht.core.errors import ExitCode
 
 EXIT_CODES: Mapping[Protection, ExitCode] = MappingProxyType(

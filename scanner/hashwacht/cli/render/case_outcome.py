@@ -12,7 +12,7 @@ from hashwacht.core.errors import ExitCode
 from hashwacht.core.paths import show
 
 if TYPE_CHECKING:
-    from hashwacht.cases.desk import Outcome
+    from hashwacht.cases.decisions import Outcome
     from hashwacht.cases.workroom import Workroom
     from hashwacht.storage.cases import Case
 

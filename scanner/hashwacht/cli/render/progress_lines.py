@@ -14,12 +14,13 @@ from typing import IO
 from hashwacht.cli.render.findings import kind_of, lines, to_fields, told_singly
 from hashwacht.cli.output import emit, line
 from hashwacht.cli.render.summary import (
+    started_line,
     progress_fields,
     progress_line,
     summary_fields,
     summary_lines,
 )
-from hashwacht.core.paths import show, to_json
+from hashwacht.core.paths import to_json
 from hashwacht.scan.progress import Observer, Progress, Result, Summary
 
 LOG_SECONDS = 60.0
@@ -103,9 +104,3 @@ class JsonLines:
     def finished(self, summary: Summary) -> None:
         """Say how it ended."""
         emit("summary", summary_fields(summary), to=self._results)
-
-
-def started_line(run: str, roots: tuple[bytes, ...], *, resumed: bool) -> str:
-    """Say that a run begins or goes on, and over what."""
-    over = ", ".join(show(root) for root in roots)
-    return f"run {run} {'goes on' if resumed else 'begins'}" + (f": {over}" if over else "")

@@ -85,3 +85,9 @@ def progress_fields(now: Progress) -> dict[str, object]:
         "directory": to_json(now.directory) if now.directory else None,
         "counts": asdict(now.counts),
     }
+
+
+def started_line(run: str, roots: tuple[bytes, ...], *, resumed: bool) -> str:
+    """Say that a run begins or goes on, and over what."""
+    over = ", ".join(show(root) for root in roots)
+    return f"run {run} {'goes on' if resumed else 'begins'}" + (f": {over}" if over else "")

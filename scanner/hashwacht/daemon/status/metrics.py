@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from hashwacht import __version__
 from hashwacht.daemon.scanner.counters import BOUNDS, Counts, Delays
 from hashwacht.daemon.status.health import Health
-from hashwacht.daemon.status.assess import Protection
+from hashwacht.daemon.status.protection import Protection
 from hashwacht.daemon.status.situation import Situation
 from hashwacht.daemon.status.status import Status, lane_name
 from hashwacht.cases.policy import Action

@@ -12,7 +12,7 @@ from hashwacht import bootstrap
 from hashwacht.core.watch_events import Lane
 from hashwacht.courier.process import served
 from hashwacht.daemon.status.health import Health, HealthFile, RootHealth, Stage
-from hashwacht.daemon.status.assess import Protection, Remark, protection, remarks
+from hashwacht.daemon.status.protection import Protection, Remark, protection, remarks
 from hashwacht.daemon.status.situation import Situation, situation
 from hashwacht.core.errors import StateError
 from hashwacht.core.paths import to_json

@@ -29,7 +29,7 @@ from hashwacht.matching.services.client import Client
 from hashwacht.matching.services.exchange import Inquiry
 from hashwacht.matching.fault import Fault
 from hashwacht.matching.questions import Said, to_ask
-from hashwacht.matching.services.service_matcher import ServiceMatcher
+from hashwacht.matching.services.base import ServiceMatcher
 from hashwacht.core.types import CSAM, Finding, Signal
 from hashwacht.ipc.messages import Hit, Key
 
