@@ -8,7 +8,7 @@ help: ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
 
 demo: .venv/run.stamp ## See the main job live: no account, no network
-	@$(BIN)/hashwacht demo
+	@PYTHONPATH=plugins/examples $(BIN)/python -m demo
 
 test: .venv/dev.stamp ## Run all tests
 	@$(BIN)/pytest -q -n 2 --dist worksteal
@@ -40,7 +40,7 @@ fuzz: .venv/dev.stamp ## Fuzz our own parsers for five minutes (needs atheris)
 	  $(BIN)/python tests/fuzz/fuzz.py $$target 43 || exit 1; done
 
 man: .venv/run.stamp ## Write the man pages into packaging/man
-	@$(BIN)/hashwacht man packaging/man
+	@$(BIN)/python packaging/man.py packaging/man
 
 install-systemd: ## Install as system services (root; see docs/daemon.md)
 	@packaging/systemd/install

@@ -1,18 +1,18 @@
-"""``hashwacht man``: the manual pages, drawn from the commands and settings themselves."""
+"""Write the manual pages, generated from the commands and settings: ``man.py DIRECTORY``."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 import click
 
 from hashwacht import __version__
-import roff
-from hashwacht.cli.click_ext import Command, Example, Group, command
-from hashwacht.cli.output import line
+from hashwacht.cli.click_ext import Command, Group
 from hashwacht.core.errors import ExitCode
 
 EXIT_STATUS: Mapping[ExitCode, str] = MappingProxyType(
@@ -51,19 +51,18 @@ FILES = (
 )
 
 
-@command(Example("hashwacht man packaging/man", "Write all pages into a directory."), hidden=True)
-@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
-def man_command(directory: Path) -> None:
-    """Write the manual pages."""
+def main() -> None:
+    """Write all manual pages into the directory named on the command line."""
+    directory = Path(sys.argv[1])
     directory.mkdir(parents=True, exist_ok=True)
     for name, page in pages():
         (directory / name).write_text(page, encoding="utf-8")
-        line(str(directory / name))
+        print(directory / name)
 
 
 def pages() -> Iterator[tuple[str, str]]:
     """Give (file name, page) of every command that is shown, and of the configuration."""
-    from hashwacht.cli.root import root
+    from hashwacht.cli.app import root
 
     with click.Context(root, info_name="hashwacht", **root.context_settings) as context:
         yield from _pages(context)
@@ -94,18 +93,18 @@ def _page(context: click.Context, name: str) -> str:
     assert isinstance(shown, (Command, Group))
     usage = " ".join(shown.collect_usage_pieces(context))
     sections = [
-        ("NAME", f"{roff.text(name)} \\- {roff.text(_summary(shown))}"),
-        ("SYNOPSIS", f"{roff.bold(context.command_path)} {roff.text(usage)}"),
-        ("DESCRIPTION", roff.paragraphs(_help(shown))),
+        ("NAME", f"{roff_text(name)} \\- {roff_text(_summary(shown))}"),
+        ("SYNOPSIS", f"{roff_bold(context.command_path)} {roff_text(usage)}"),
+        ("DESCRIPTION", roff_paragraphs(_help(shown))),
         ("COMMANDS", _commands(context)),
-        ("OPTIONS", roff.items(_options(context))),
-        ("EXAMPLES", roff.examples((each.typed, each.does) for each in shown.examples)),
-        ("EXIT STATUS", roff.items(_exit_status(shown))),
-        ("ENVIRONMENT", roff.items(ENVIRONMENT)),
-        ("FILES", roff.items(FILES)),
-        ("SEE ALSO", roff.text(_see_also(context))),
+        ("OPTIONS", roff_items(_options(context))),
+        ("EXAMPLES", roff_examples((each.typed, each.does) for each in shown.examples)),
+        ("EXIT STATUS", roff_items(_exit_status(shown))),
+        ("ENVIRONMENT", roff_items(ENVIRONMENT)),
+        ("FILES", roff_items(FILES)),
+        ("SEE ALSO", roff_text(_see_also(context))),
     ]
-    return roff.page(name, 1, __version__, sections)
+    return roff_page(name, 1, __version__, sections)
 
 
 def _help(shown: click.Command) -> str:
@@ -121,7 +120,7 @@ def _commands(context: click.Context) -> str:
     if not isinstance(context.command, click.Group):
         return ""
     prefix = context.command_path.replace(" ", "-")
-    return roff.items((f"{prefix}-{each}(1)", _summary(found)) for each, found in _shown(context))
+    return roff_items((f"{prefix}-{each}(1)", _summary(found)) for each, found in _shown(context))
 
 
 def _options(context: click.Context) -> Iterator[tuple[str, str]]:
@@ -146,18 +145,60 @@ def _see_also(context: click.Context) -> str:
 def _configuration_page() -> str:
     from hashwacht.settings.example import example
 
-    body = "\n".join(roff.text(each) or "" for each in example().splitlines())
+    body = "\n".join(roff_text(each) or "" for each in example().splitlines())
     sections = [
         ("NAME", "hashwacht.toml \\- configuration of Hashwacht"),
         (
             "DESCRIPTION",
-            roff.paragraphs(
+            roff_paragraphs(
                 "The file is written in TOML. What follows is the example that `hashwacht config"
                 " example` prints: every key with its meaning and its default."
             )
             + f"\n.PP\n.nf\n{body}\n.fi",
         ),
-        ("FILES", roff.items(FILES)),
-        ("SEE ALSO", roff.text("hashwacht(1), hashwacht-config(1)")),
+        ("FILES", roff_items(FILES)),
+        ("SEE ALSO", roff_text("hashwacht(1), hashwacht-config(1)")),
     ]
-    return roff.page("hashwacht.toml", 5, __version__, sections)
+    return roff_page("hashwacht.toml", 5, __version__, sections)
+
+
+def roff_page(name: str, section: int, version: str, sections: Iterable[tuple[str, str]]) -> str:
+    """Put a page together; no date in it, so that equal input gives an equal file."""
+    head = f'.TH "{name.upper()}" "{section}" "" "Hashwacht {version}" "Hashwacht manual"\n'
+    return head + "".join(f".SH {title}\n{body}\n" for title, body in sections if body)
+
+
+def roff_text(plain: str) -> str:
+    """Escape plain text: backslashes, hyphens that must stay, and what begins a request."""
+    escaped = plain.replace("\\", "\\e").replace("-", "\\-").replace("`", "\\(ga")
+    return re.sub(r"(?m)^(?=[.'])", r"\\&", escaped)
+
+
+def roff_paragraphs(plain: str) -> str:
+    """Fill paragraphs that blank lines divide."""
+    blocks = re.split(r"\n\s*\n", plain.strip())
+    return "\n.PP\n".join(roff_text(re.sub(r"\s+", " ", block)) for block in blocks if block)
+
+
+def roff_bold(plain: str) -> str:
+    """Print it bold."""
+    return f"\\fB{roff_text(plain)}\\fR"
+
+
+def roff_items(pairs: Iterable[tuple[str, str]]) -> str:
+    """List terms with what they mean."""
+    return "\n".join(
+        f".TP\n{roff_bold(term)}\n{roff_paragraphs(meaning)}" for term, meaning in pairs
+    )
+
+
+def roff_examples(pairs: Iterable[tuple[str, str]]) -> str:
+    """List what to type, under what it does."""
+    return "\n".join(
+        f"{roff_paragraphs(does)}\n.PP\n.nf\n.RS 4\n{roff_text(typed)}\n.RE\n.fi\n.PP"
+        for typed, does in pairs
+    ).removesuffix("\n.PP")
+
+
+if __name__ == "__main__":
+    main()

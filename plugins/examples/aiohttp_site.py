@@ -1,4 +1,4 @@
-"""A site on aiohttp that takes pictures.  Start it: ``python -m aiohttp.web aiohttp_site:site``."""  # noqa: INP001  # runs by itself
+"""A site on aiohttp that takes pictures.  Start it: ``python -m aiohttp.web aiohttp_site:site``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A site on Django that takes pictures.  Start it: ``python django_site.py runserver``.
 
 Under a real server: ``gunicorn django_site:application``.
-"""  # noqa: INP001  # runs by itself
+"""
 
 from __future__ import annotations
 

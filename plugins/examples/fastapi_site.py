@@ -1,4 +1,4 @@
-"""A site on FastAPI that decides itself.  Start it: ``uvicorn fastapi_site:app``."""  # noqa: INP001  # runs by itself
+"""A site on FastAPI that decides itself.  Start it: ``uvicorn fastapi_site:app``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A site on Flask that takes pictures.  Start it: ``waitress-serve flask_site:app``."""  # noqa: INP001  # runs by itself
+"""A site on Flask that takes pictures.  Start it: ``waitress-serve flask_site:app``."""
 
 from __future__ import annotations
 

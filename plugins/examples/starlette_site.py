@@ -1,4 +1,4 @@
-"""A site on Starlette that takes pictures.  Start it: ``uvicorn starlette_site:app``."""  # noqa: INP001  # runs by itself
+"""A site on Starlette that takes pictures.  Start it: ``uvicorn starlette_site:app``."""
 
 from __future__ import annotations
 

@@ -24,13 +24,11 @@ from aiohttp import BodyPartReader, MultipartReader, web
 from hashwacht import Checker, Circumstances
 from hashwacht_plugins.awaiting import any_done
 from hashwacht_plugins.context import Facts, Peer
-from hashwacht_plugins.multipart.events import FileBegins, Request
 from hashwacht_plugins.findings import CheckedFile, result_of, tell
-from hashwacht_plugins.held import Held
-from hashwacht_plugins.intake import CHUNK
+from hashwacht_plugins.middleware_settings import CHUNK
+from hashwacht_plugins.multipart.events import FileBegins, Request
 from hashwacht_plugins.policy import Action, Policy, Refusal
-from hashwacht_plugins.taking import Taking
-from hashwacht_plugins.upload import TAIL
+from hashwacht_plugins.upload import TAIL, Held, Taking
 
 
 class UploadRefused(web.HTTPException):

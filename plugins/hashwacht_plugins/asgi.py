@@ -16,8 +16,8 @@ from typing import Any, Unpack
 
 from hashwacht_plugins.awaiting import any_done, at_most, lock
 from hashwacht_plugins.context import Peer
+from hashwacht_plugins.middleware_settings import DRAIN, Intake, Settings
 from hashwacht_plugins.multipart.events import Request
-from hashwacht_plugins.intake import DRAIN, Intake, Settings
 from hashwacht_plugins.policy import Refusal
 from hashwacht_plugins.upload import Upload
 
@@ -40,7 +40,7 @@ class HashwachtMiddleware:
     """
 
     def __init__(self, app: App, /, **settings: Unpack[Settings]) -> None:
-        """Stand before *app*; for the *settings* see :class:`hashwacht_plugins.intake.Intake`."""
+        """Stand before *app*; for the *settings* see ``Intake``."""
         self._app = app
         self._intake = Intake(**settings)
 

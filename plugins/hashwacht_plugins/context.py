@@ -16,7 +16,7 @@ from typing import Any
 
 from hashwacht import Circumstances
 from hashwacht_plugins.multipart.events import FileBegins, Request
-from hashwacht_plugins.several import several
+from hashwacht_plugins.policy import several
 
 _log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from typing import Unpack
 from flask import Flask, request
 
 from hashwacht_plugins.findings import Findings
-from hashwacht_plugins.intake import Settings
+from hashwacht_plugins.middleware_settings import Settings
 from hashwacht_plugins.wsgi import KEY, HashwachtMiddleware, UploadRefused
 
 NAME = "hashwacht"
@@ -30,7 +30,7 @@ class Hashwacht:
     def __init__(self, app: Flask | None = None, **settings: Unpack[Settings]) -> None:
         """Stand before *app*, if it is there already, as ``init_app`` does.
 
-        For the *settings* see :class:`hashwacht_plugins.intake.Intake`.
+        For the *settings* see :class:`hashwacht_plugins.middleware_settings.Intake`.
         """
         self._settings = settings
         if app is not None:

@@ -1,14 +1,25 @@
-"""What becomes of an upload: pure, frozen, every default with its reason."""
+"""What becomes of an upload: pure, frozen, every default with its reason.
+
+Settings that take several texts.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from hashwacht import Checked, Outcome
+
+
+def several(given: Collection[str]) -> tuple[str, ...]:
+    """Give them; one text alone is refused with a TypeError, as each of its letters would count."""
+    if isinstance(given, str):
+        raise TypeError(f"{given!r} is one text where several are wanted: put it in brackets")
+    return tuple(given)
+
 
 _LINE_END = re.compile(r"[\r\n]")
 

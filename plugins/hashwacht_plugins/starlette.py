@@ -30,11 +30,11 @@ from hashwacht import Checked, Checker, Circumstances
 from hashwacht_plugins.asgi import peer_of, request_of
 from hashwacht_plugins.awaiting import any_done
 from hashwacht_plugins.context import Facts
-from hashwacht_plugins.multipart.events import FileBegins
 from hashwacht_plugins.findings import result_of, tell
-from hashwacht_plugins.intake import CHUNK
+from hashwacht_plugins.middleware_settings import CHUNK
+from hashwacht_plugins.multipart.events import FileBegins
 from hashwacht_plugins.policy import Policy
-from hashwacht_plugins.taking import Taking
+from hashwacht_plugins.upload import Taking
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from http import HTTPStatus
 from typing import Any, Protocol, Unpack
 
 from hashwacht_plugins.context import Peer
+from hashwacht_plugins.middleware_settings import CHUNK, DRAIN, Intake, Settings
 from hashwacht_plugins.multipart.events import Request
-from hashwacht_plugins.intake import CHUNK, DRAIN, Intake, Settings
 from hashwacht_plugins.policy import Refusal
 from hashwacht_plugins.upload import Upload
 
@@ -50,7 +50,7 @@ class HashwachtMiddleware:
     """Stops uploads that match before the application has them; the rest goes through."""
 
     def __init__(self, app: App, /, **settings: Unpack[Settings]) -> None:
-        """Stand before *app*; for the *settings* see :class:`hashwacht_plugins.intake.Intake`."""
+        """Stand before *app*; for the *settings* see ``Intake``."""
         self._app = app
         self._intake = Intake(**settings)
 

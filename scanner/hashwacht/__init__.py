@@ -35,7 +35,7 @@ def __getattr__(name: str) -> object:
         "hashwacht.core.errors": ("ConfigurationError", "HashwachtError"),
         "hashwacht.uploads.stream": ("Incoming",),
         "hashwacht.core.types": ("Match", "Outcome", "Reason", "Signal", "Verdict"),
-        "hashwacht.uploads.context": ("Circumstances",),
+        "hashwacht.core.upload_context": ("Circumstances",),
         "hashwacht.uploads.backend": ("Checked", "Workplace"),
     }
     for home, names in homes.items():

@@ -1,9 +1,9 @@
 from hashwacht.checker import Checker
 from hashwacht.core.errors import ConfigurationError, HashwachtError
-from hashwacht.uploads.stream import Incoming
 from hashwacht.core.types import Match, Outcome, Reason, Signal, Verdict
-from hashwacht.uploads.context import Circumstances
+from hashwacht.core.upload_context import Circumstances
 from hashwacht.uploads.backend import Checked, Workplace
+from hashwacht.uploads.stream import Incoming
 
 __version__: str
 

@@ -10,30 +10,30 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hashwacht.hashing.lazy import Later
-from hashwacht.hashing.plan import Limits, Plan
-from hashwacht.walk.rules import BUILT_IN as BUILT_IN_RULES
-from hashwacht.walk.rules import Rules, literally, read_rules
-from hashwacht.matching.matcher_set import Panel, Seat
-from hashwacht.core.notice import Notice
-from hashwacht.uploads.partial import PartialUploads
-from hashwacht.pipeline import Pipeline
-from hashwacht.core.ports import Culprits, Decisive, Matcher, SignalType
-from hashwacht.secrets import Places
-from hashwacht.matching.services.factory import AnyService, Services, through_courier
-from hashwacht.settings import HashlistSettings, MatcherSettings, Settings
-from hashwacht.core.signals import BUILT_IN, ENTRY_POINT_GROUP, signal_types
 from hashwacht.audit.log import FILE_NAME as AUDIT_FILE_NAME
 from hashwacht.audit.log import AuditLog
-from hashwacht.storage.store import Store
+from hashwacht.core.notice import Notice
+from hashwacht.core.ports import Culprits, Decisive, Matcher, SignalType
+from hashwacht.core.signals import BUILT_IN, ENTRY_POINT_GROUP, signal_types
 from hashwacht.core.types import QUICK_BITS
-from hashwacht.uploads.context import Uploads
+from hashwacht.core.upload_context import Uploads
+from hashwacht.hashing.lazy import Later
+from hashwacht.hashing.plan import Limits, Plan
+from hashwacht.matching.matcher_set import Panel, Seat
+from hashwacht.matching.services.factory import AnyService, Services, through_courier
+from hashwacht.pipeline import Pipeline
+from hashwacht.secrets import Places
+from hashwacht.settings import HashlistSettings, MatcherSettings, Settings
+from hashwacht.storage.store import Store
+from hashwacht.uploads.partial import PartialUploads
+from hashwacht.walk.rules import BUILT_IN as BUILT_IN_RULES
+from hashwacht.walk.rules import Rules, literally, read_rules
 
 if TYPE_CHECKING:
-    from hashwacht.quarantine.vault import Vault
-    from hashwacht.cases.workroom import Workroom
+    from hashwacht.cases.factory import Workroom
     from hashwacht.hashing.workers.pool import WorkerPool
     from hashwacht.matching.hashlists.manager import HashLists
+    from hashwacht.quarantine.vault import Vault
 
 
 def jobs(settings: Settings) -> int:
@@ -68,12 +68,11 @@ def workroom(settings: Settings, store: Store, who: str, *, logs: bool = False) 
 
     *logs*: notices stand in this process's log as well.
     """
-    from hashwacht.quarantine.hold import Hold
-    from hashwacht.cases.acting import FileHands
-    from hashwacht.cases.ledger import Book
-    from hashwacht.cases.logging_notices import logged
     from hashwacht.cases.case_lock import FILE_NAME, Turn
-    from hashwacht.cases.workroom import Workroom
+    from hashwacht.cases.factory import Workroom, logged
+    from hashwacht.cases.file_actions import FileHands
+    from hashwacht.cases.ledger import Book
+    from hashwacht.quarantine.hold import Hold
 
     held = Hold(settings.state.path / "holds", settings.hold.by, settings.hold.command)
     told: Callable[[Notice], None] = partial(store.alerts.add, channels=settings.alerts.channels)

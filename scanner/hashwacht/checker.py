@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Self
 
 from hashwacht.core.errors import HashwachtError
-from hashwacht.uploads.stream import Incoming
+from hashwacht.core.upload_context import Circumstances
 from hashwacht.settings import Settings, Where, load
-from hashwacht.uploads.executor import Opener, Shift
-from hashwacht.uploads.context import Circumstances
 from hashwacht.uploads.backend import Checked, Workplace
+from hashwacht.uploads.executor import Opener, Shift
+from hashwacht.uploads.stream import Incoming
 
 _log = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from hashwacht.platform.safe_open import stable
-from hashwacht.matching.matcher_set import Panel, Request
 from hashwacht.core.ports import Ahead, Fingerprinter, ReadsAhead, TakesHanded
 from hashwacht.core.types import Answer, Fingerprint, Verdict
 from hashwacht.core.verdict import judge
+from hashwacht.matching.matcher_set import Panel, Request
+from hashwacht.platform.safe_open import stable
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ import pdqhash
 import pytest
 from PIL import Image
 
+from benchmarks.measuring import Table, at_least, at_most, named
+from hashwacht.core.types import PDQ_MIN_QUALITY, Signal
 from hashwacht.hashing.in_process import InProcess
 from hashwacht.hashing.plan import Plan
-from benchmarks.measuring import Table, at_least, at_most, named
 from hashwacht.testing.pictures import cropped, encode, grainy, photo, resized
-from hashwacht.core.types import PDQ_MIN_QUALITY, Signal
 
 PICTURES = 600
 PICTURE_HASHES = ("pdq", "phash64", "dhash64")

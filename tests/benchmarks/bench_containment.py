@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.hashing.workers.confine import Stamina
+from benchmarks.measuring import Table, at_least, at_most, one_core
+from hashwacht.core.ports import Fingerprinter
 from hashwacht.hashing.in_process import InProcess
 from hashwacht.hashing.plan import Limits, Plan
 from hashwacht.hashing.workers.pool import WorkerPool
 from hashwacht.hashing.workers.protocol import TOGETHER
-from hashwacht.core.ports import Fingerprinter
-from support.hostile.hostile import HASHED, TOO_SLOW, Hostile, corpus
-from benchmarks.measuring import Table, at_least, at_most, one_core
+from hashwacht.hashing.workers.sandbox import Stamina
 from hashwacht.testing.pictures import encode, grainy, photo
+from support.hostile.hostile import HASHED, TOO_SLOW, Hostile, corpus
 from support.processes import workers
 
 TYPES = ("md5", "sha1", "sha256", "pdq", "phash64", "dhash64")

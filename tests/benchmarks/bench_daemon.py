@@ -14,26 +14,26 @@ from tempfile import mkdtemp
 import psutil
 import pytest
 
-from hashwacht.cases.found import Found
+from benchmarks.measuring import Table, Times, at_least, at_most
+from hashwacht.cases.case_opening import Found
+from hashwacht.core.types import Action
 from hashwacht.hashing.plan import Plan
 from hashwacht.hashing.workers.pool import WorkerPool
-from hashwacht.walk.rules import Rules
+from hashwacht.matching.hashlists.manager import HashLists
+from hashwacht.matching.hashlists.manifest import ListTerms
 from hashwacht.matching.hashlists.matcher import HashListMatcher
 from hashwacht.matching.hashlists.parser import Reading
-from hashwacht.matching.hashlists.list_terms import ListTerms
-from hashwacht.matching.hashlists.manager import HashLists
 from hashwacht.matching.matcher_set import Panel, Seat
 from hashwacht.pipeline import Pipeline
-from hashwacht.cases.policy import Action
 from hashwacht.scan.request import ScanRequest
 from hashwacht.scan.scan import Scan
 from hashwacht.settings import DaemonSettings, RootSettings
 from hashwacht.storage.store import Store
+from hashwacht.testing.fakes import RememberingObserver
+from hashwacht.testing.pictures import encode, photo
+from hashwacht.walk.rules import Rules
 from support.daemon.daemon_bench import DaemonBench, digest
 from support.daemon.daemon_program import DaemonProgram
-from hashwacht.testing.fakes import RememberingObserver
-from benchmarks.measuring import Table, Times, at_least, at_most
-from hashwacht.testing.pictures import encode, photo
 
 JOBS = 2
 ALL = ("md5", "sha1", "sha256", "pdq", "phash64", "dhash64")

@@ -19,15 +19,15 @@ import numpy as np
 import psutil
 import pytest
 
-from hashwacht.matching.hashlists.exact_index import ExactIndex
-from hashwacht.matching.hashlists.matcher import HashListMatcher
-from hashwacht.matching.hashlists.index_file import IndexFile, write_records
-from hashwacht.matching.hashlists.list_terms import ListTerms
-from hashwacht.matching.hashlists.manager import HashLists
-from hashwacht.matching.hashlists.radius_index import RadiusIndex, build_bands
-from benchmarks.random_hashes import Hashes, flipped, of_pictures, random_hashes
 from benchmarks.measuring import Table, at_least, at_most, duration, installed, named
+from benchmarks.random_hashes import Hashes, flipped, of_pictures, random_hashes
 from hashwacht.core.types import Signal
+from hashwacht.matching.hashlists.exact_index import ExactIndex
+from hashwacht.matching.hashlists.index_file import IndexFile, write_records
+from hashwacht.matching.hashlists.manager import HashLists
+from hashwacht.matching.hashlists.manifest import ListTerms
+from hashwacht.matching.hashlists.matcher import HashListMatcher
+from hashwacht.matching.hashlists.radius_index import RadiusIndex, build_bands
 
 FULL = os.environ.get("HASHWACHT_BENCH") == "full"
 INSTALL = "`make bench` installs the peer"

@@ -8,9 +8,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from benchmarks.measuring import Table, at_most
 from hashwacht.hashing.plan import Plan
 from hashwacht.hashing.workers.pool import WorkerPool
-from benchmarks.measuring import Table, at_most
 from hashwacht.testing.pictures import encode, grainy, photo
 
 ALL = ("md5", "sha1", "sha256", "pdq", "phash64", "dhash64")

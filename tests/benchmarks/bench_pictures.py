@@ -11,9 +11,9 @@ import imagehash
 import pytest
 from PIL import Image
 
+from benchmarks.measuring import Table, Times, at_least, at_most, installed, named
 from hashwacht.hashing.in_process import InProcess
 from hashwacht.hashing.plan import Plan
-from benchmarks.measuring import Table, Times, at_least, at_most, installed, named
 from hashwacht.testing.pictures import encode, grainy, photo
 
 Peer = Callable[[Path], object]

@@ -13,19 +13,19 @@ from tempfile import mkdtemp
 
 import pytest
 
+from benchmarks.measuring import Table, at_least, at_most, installed, named, one_core
+from benchmarks.peers import fingerprint as peers_fingerprint
 from hashwacht.hashing.plan import Plan
 from hashwacht.hashing.workers.pool import WorkerPool
-from hashwacht.walk.rules import Rules
 from hashwacht.matching.matcher_set import Panel, Seat
 from hashwacht.pipeline import Pipeline
 from hashwacht.scan.request import ScanRequest
 from hashwacht.scan.scan import Scan
 from hashwacht.storage.store import Store
-from support.scan_bench import ScanBench
 from hashwacht.testing.fakes import KnowingMatcher, RememberingObserver
-from benchmarks.measuring import Table, at_least, at_most, installed, named, one_core
-from benchmarks.peers import fingerprint as peers_fingerprint
 from hashwacht.testing.pictures import encode, grainy, photo
+from hashwacht.walk.rules import Rules
+from support.scan_bench import ScanBench
 
 SIDES = ((320, 240), (640, 480), (1280, 960), (1920, 1440), (2828, 2121))
 JOBS = 2

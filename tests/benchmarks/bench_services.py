@@ -11,12 +11,11 @@ from multiprocessing.connection import Connection
 import httpx
 import pytest
 
-from hashwacht.matching.services.client import Client
-from hashwacht.matching.services.eokm import EokmMatcher
-from hashwacht.matching.services.loop import LoopThread
-from hashwacht.matching.services.service import Service
 from benchmarks.measuring import Table, at_least, named
 from hashwacht.core.types import Outcome, Signal
+from hashwacht.matching.services.client import Client, LoopThread
+from hashwacht.matching.services.eokm import EokmMatcher
+from hashwacht.matching.services.service_config import Service
 
 AT_ONCE = 16
 """Requests on their way at the same time, for both: the matcher's default is in this region."""

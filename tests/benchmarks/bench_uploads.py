@@ -15,8 +15,6 @@ from typing import Any
 import psutil
 import pytest
 
-from hashwacht import Checker, Circumstances
-from hashwacht.hashing.heap import give_back
 from benchmarks.measuring import (
     Table,
     at_least,
@@ -26,16 +24,18 @@ from benchmarks.measuring import (
     named,
 )
 from benchmarks.peers import fingerprint as by_hand
+from hashwacht import Checker, Circumstances
+from hashwacht.hashing.in_process import give_back
 from hashwacht.testing.pictures import encode, grainy, photo
-from support.program import Program
-from support.plugins.upload_drivers import AsgiDriver, WsgiDriver
-from support.plugins.upload_forms import MULTIPART, cut, field_part, file_part, form
 from hashwacht_plugins import asgi, wsgi
+from hashwacht_plugins.middleware_settings import CHUNK
 from hashwacht_plugins.multipart.body import body_of
 from hashwacht_plugins.multipart.events import Request
-from hashwacht_plugins.intake import CHUNK
 from hashwacht_plugins.policy import Policy
 from hashwacht_plugins.upload import Upload
+from support.plugins.upload_drivers import AsgiDriver, WsgiDriver
+from support.plugins.upload_forms import MULTIPART, cut, field_part, file_part, form
+from support.program import Program
 
 UVICORN, HYPERCORN = 256 << 10, 64 << 10
 """Bytes that a server hands over at once while a client sends fast; measured."""

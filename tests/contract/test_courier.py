@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from hashwacht.core.types import Signal
 from hashwacht.secrets import Credential
-from support.services.courier import RunningCourier, courier
-from support.services.http_server import Asked, HttpServer, Told
 from hashwacht.testing.matcher_contract import MatcherCase, MatcherContract
 from support.program import Program
+from support.services.courier import RunningCourier, courier
+from support.services.http_server import Asked, HttpServer, Told
 from support.services.services import Arachnid, Eokm, Hma
-from hashwacht.core.types import Signal
 
 ACCOUNT = Credential("hoster", "correct horse: battery staple")
 KNOWN_MD5, UNKNOWN_MD5 = "0" * 31 + "1", "0" * 31 + "2"

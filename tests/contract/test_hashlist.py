@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.matching.hashlists.matcher import HashListMatcher
-from hashwacht.matching.hashlists.list_terms import ListTerms
-from hashwacht.matching.hashlists.manager import HashLists
-from hashwacht.testing.matcher_contract import MatcherCase, MatcherContract
 from hashwacht.core.types import Signal
+from hashwacht.matching.hashlists.manager import HashLists
+from hashwacht.matching.hashlists.manifest import ListTerms
+from hashwacht.matching.hashlists.matcher import HashListMatcher
+from hashwacht.testing.matcher_contract import MatcherCase, MatcherContract
 
 COUNT = 17_000  # enough for a PDQ list with bands
 

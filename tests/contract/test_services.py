@@ -7,18 +7,17 @@ from functools import partial
 
 import pytest
 
+from hashwacht.core.types import Signal
 from hashwacht.matching.services.arachnid import ArachnidMatcher
-from hashwacht.matching.services.client import Client
+from hashwacht.matching.services.client import Client, LoopThread
 from hashwacht.matching.services.eokm import EokmMatcher
 from hashwacht.matching.services.hma import HmaMatcher
-from hashwacht.matching.services.loop import LoopThread
 from hashwacht.matching.services.retry import Retries
-from hashwacht.matching.services.service import Service
+from hashwacht.matching.services.service_config import Service
 from hashwacht.secrets import Credential
-from support.services.http_server import Asked, HttpServer, Told
 from hashwacht.testing.matcher_contract import MatcherCase, MatcherContract
+from support.services.http_server import Asked, HttpServer, Told
 from support.services.services import Arachnid, Eokm, Hma
-from hashwacht.core.types import Signal
 
 ACCOUNT = Credential("hoster", "correct horse: battery staple")
 QUICK = Retries(attempts=2, first_pause=0.01)

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 
-from support.program import Program, objects
+from support.program import SECONDS, Program, objects
+
+
+def run_demo(program: Program, *arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "demo", *arguments],
+        env=program.environment,
+        cwd=program.home,
+        capture_output=True,
+        timeout=SECONDS,
+        check=False,
+    )
 
 
 def test_the_demo_shows_the_main_job_and_clears_up(program: Program) -> None:
     program.environment["TMPDIR"] = str(program.home / "tmp")
     (program.home / "tmp").mkdir()
-    done = program.run("demo")
+    done = run_demo(program)
     assert done.returncode == 0, (done.stdout + done.stderr).decode()
     text = done.stdout.decode()
     for promised in (
@@ -52,11 +66,11 @@ def test_the_demo_shows_the_main_job_and_clears_up(program: Program) -> None:
 
 def test_what_is_kept_can_be_played_with(program: Program) -> None:
     place = program.home / "demo"
-    assert program.run("demo", "--keep", place).returncode == 0
+    assert run_demo(program, "--keep", place).returncode == 0
     options = ("--state-dir", place / "state")
     again = program.run("scan", "--json", *options, place / "storage")
     counts = objects(again.stdout)[-1]["counts"]
     assert (again.returncode, counts["read"], counts["matches"]) == (1, 0, 11)
-    refused = program.run("demo", "--keep", place)
+    refused = run_demo(program, "--keep", place)
     assert refused.returncode == 2
     assert b"not there yet" in refused.stderr

@@ -16,10 +16,10 @@ import pytest
 
 from hashwacht.secrets import Credential
 from hashwacht.storage.store import Store
-from support.services.faults import Fault, FaultServer, black_hole
-from support.services.http_server import Asked, HttpServer
 from hashwacht.testing.pictures import encode, photo
 from support.program import Program, objects
+from support.services.faults import Fault, FaultServer, black_hole
+from support.services.http_server import Asked, HttpServer
 from support.services.services import Eokm
 
 FEWEST_KILLS, MOST_KILLS = 5, 60

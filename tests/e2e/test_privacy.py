@@ -21,11 +21,11 @@ import pytest
 
 from hashwacht import __version__
 from hashwacht.secrets import Credential
-from support.services.capture import Capture, Packet, private_network
-from support.services.http_server import HttpServer, Respond
 from hashwacht.testing.pictures import encode, photo
 from support.processes import wait_for
 from support.program import Program, objects
+from support.services.capture import Capture, Packet, private_network
+from support.services.http_server import HttpServer, Respond
 from support.services.services import Arachnid, Eokm, Hma
 
 ACCOUNT = Credential("hoster", "quite:secret")

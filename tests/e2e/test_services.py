@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from support.services.http_server import HttpServer
 from support.program import Program, objects, verdicts
+from support.services.http_server import HttpServer
 from support.services.service_storage import (
     ACCOUNT,
     KNOWN,

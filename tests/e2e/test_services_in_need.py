@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from support.program import Program, objects, verdicts
 from support.services.faults import FaultServer, behave, reset
 from support.services.http_server import Asked, HttpServer
-from support.program import Program, objects, verdicts
 from support.services.service_storage import ACCOUNT, KNOWN, NOTE, NOTHING, furnish, md5
 from support.services.services import Eokm, Hma
 

@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 
-from hashwacht.core.paths import from_json, show
-from support.program import Program
 from demo.sample_storage import (
     HOSTILE_NAME,
     LINK,
@@ -21,6 +19,8 @@ from demo.sample_storage import (
     later_list,
     write_storage,
 )
+from hashwacht.core.paths import from_json, show
+from support.program import Program
 
 BY_ALL = {"md5", "pdq", "phash64"}
 BY_LOOKS = {"pdq", "phash64"}

@@ -20,8 +20,8 @@ import pytest
 from hashwacht.core.paths import from_json
 from hashwacht.secrets import Credential
 from support.attacker import attack
-from support.services.http_server import HttpServer
 from support.program import Program
+from support.services.http_server import HttpServer
 from support.services.services import Eokm
 
 SWAPPER = Path(__file__).parents[1] / "integration/walk/swapper.py"

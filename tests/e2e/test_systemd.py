@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from hashwacht.core.events import Event
-from support.machine import Machine, tree
 from hashwacht.testing.pictures import encode, photo
+from support.machine import Machine, tree
 
 CHECKOUT = Path(__file__).parents[2]
 SERVICES = ("hashwacht-scanner.service", "hashwacht-courier.service")

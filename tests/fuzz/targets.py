@@ -8,11 +8,13 @@ from contextlib import suppress
 from typing import Any
 
 from hashwacht.core.errors import ListError
+from hashwacht.core.notice import Notice, NoticeKind
+from hashwacht.core.signals import BUILT_IN
+from hashwacht.core.types import Fingerprint, Outcome, Signal
 from hashwacht.hashing.workers.protocol import Codec, Nonsense, Seen, encode
-from hashwacht.matching.services.arachnid import ArachnidMatcher
-from hashwacht.matching.services.eokm import EokmMatcher
-from hashwacht.matching.services.exchange import Inquiry
-from hashwacht.matching.services.hma import HmaMatcher
+from hashwacht.ipc import frames
+from hashwacht.ipc.message_codec import decode_reply, decode_request, encode_reply, encode_request
+from hashwacht.ipc.messages import Ask, Check, Deliver, Describe, Enclosed, Request
 from hashwacht.matching.hashlists.list_formats import (
     Entry,
     EntryMaker,
@@ -21,15 +23,12 @@ from hashwacht.matching.hashlists.list_formats import (
     json_parser,
     text_parser,
 )
-from hashwacht.matching.services.service import Service
-from hashwacht.core.notice import Notice, NoticeKind
+from hashwacht.matching.services.arachnid import ArachnidMatcher
+from hashwacht.matching.services.eokm import EokmMatcher
+from hashwacht.matching.services.hma import HmaMatcher
+from hashwacht.matching.services.http import Inquiry
+from hashwacht.matching.services.service_config import Service
 from hashwacht.settings.read import read
-from hashwacht.core.signals import BUILT_IN
-from hashwacht.core.types import Fingerprint, Outcome, Signal
-from hashwacht.ipc import frames
-from hashwacht.ipc.messages import Ask, Check, Deliver, Describe, Enclosed, Request
-from hashwacht.ipc.replies import decode_reply, encode_reply
-from hashwacht.ipc.requests import decode_request, encode_request
 from hashwacht_plugins.multipart.events import Event, FileBegins, FileBytes, FileEnds, Malformed
 from hashwacht_plugins.multipart.multipart_reader import Parts
 

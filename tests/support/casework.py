@@ -10,29 +10,36 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
-from hashwacht.quarantine.age import KeyPair, make_key_pair
-from hashwacht.quarantine.held import Ledger
-from hashwacht.quarantine.hold import Hold
-from hashwacht.quarantine.vault import Vault
-from hashwacht.cases.acting import FileHands
-from hashwacht.cases.ledger import Book
-from hashwacht.cases.service import Casework
-from hashwacht.cases.decisions import Desk
-from hashwacht.cases.found import Found
-from hashwacht.cases.hands import Hands
-from hashwacht.cases.case_lock import FILE_NAME as TURN_NAME
-from hashwacht.cases.case_lock import Turn
-from hashwacht.core.notice import Notice
-from hashwacht.cases.policy import Action
-from hashwacht.settings import GuardSettings, HoldKind, OnMatch, OnUndetermined, RootSettings
 from hashwacht.audit.log import FILE_NAME as AUDIT_NAME
 from hashwacht.audit.log import AuditLog
+from hashwacht.cases.case_lock import FILE_NAME as TURN_NAME
+from hashwacht.cases.case_lock import Turn
+from hashwacht.cases.case_opening import Found
+from hashwacht.cases.decisions import Desk
+from hashwacht.cases.file_actions import FileHands, Hands
+from hashwacht.cases.ledger import Book
+from hashwacht.cases.service import Casework
+from hashwacht.core.notice import Notice
+from hashwacht.core.types import (
+    Action,
+    FileId,
+    Fingerprint,
+    Match,
+    Outcome,
+    Reason,
+    Signal,
+    Verdict,
+)
+from hashwacht.core.upload_context import Uploads
+from hashwacht.quarantine.age import KeyPair, make_key_pair
+from hashwacht.quarantine.hold import Hold
+from hashwacht.quarantine.hold_methods import Ledger
+from hashwacht.quarantine.vault import Vault
+from hashwacht.settings import GuardSettings, HoldKind, OnMatch, OnUndetermined, RootSettings
 from hashwacht.storage.cases import Case
 from hashwacht.storage.locations import Place
 from hashwacht.storage.store import Store
 from support.clock import Clock
-from hashwacht.core.types import FileId, Fingerprint, Match, Outcome, Reason, Signal, Verdict
-from hashwacht.uploads.context import Uploads
 
 QUARANTINE = RootSettings("www", exact=OnMatch.QUARANTINE, near=OnMatch.HOLD)
 HOLD = RootSettings("www", exact=OnMatch.HOLD, undetermined=OnUndetermined.HOLD)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import psutil
 
-from hashwacht.hashing.workers.confine import name_of
 from hashwacht.hashing.workers.protocol import Attempt
+from hashwacht.hashing.workers.sandbox import name_of
 
 
 def family() -> list[psutil.Process]:

@@ -8,17 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from hashwacht.core.ports import Fingerprinter
 from hashwacht.hashing.in_process import InProcess
 from hashwacht.hashing.plan import Plan
-from hashwacht.walk.rules import Rules
 from hashwacht.matching.matcher_set import Panel, Seat
 from hashwacht.pipeline import Pipeline
-from hashwacht.core.ports import Fingerprinter
 from hashwacht.scan.recheck import Recheck
 from hashwacht.scan.request import ScanRequest
 from hashwacht.scan.scan import Scan
 from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import CountingFingerprinter, KnowingMatcher, RememberingObserver
+from hashwacht.walk.rules import Rules
 
 
 @dataclass

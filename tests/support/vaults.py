@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from hashwacht.quarantine.sealed import Sealed
+from hashwacht.quarantine.sealing import Sealed
 from hashwacht.quarantine.vault import Vault
 
 _NOBODY_IN_PARTICULAR = 0xFFFF_FFFF
@@ -71,7 +71,7 @@ def dress(path: Path | bytes, mode: int = 0o640) -> None:
             os.setxattr(path, name, value)
     if os.geteuid() == 0:
         os.chown(path, 12345, 54321)
-    os.chmod(path, mode)  # noqa: PTH101  # bytes
+    os.chmod(path, mode)  # noqa: PTH101  # no path of ours
     os.utime(path, ns=(1_234_567_890_123_456_789, 987_654_321_987_654_321))
 
 

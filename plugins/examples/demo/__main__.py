@@ -1,4 +1,4 @@
-"""``hashwacht demo``: the main job, live, on a small storage of pictures that code has painted.
+"""The main job of Hashwacht, live, on a small storage of generated pictures: ``make demo``.
 
 Every step is a command that a reader could type: it is printed, then run.
 """
@@ -16,9 +16,10 @@ from pathlib import Path
 
 import click
 
+from hashwacht.cli.app import root, run
 from hashwacht.cli.click_ext import Example, command
-from hashwacht.cli.render.findings import nearness, why
 from hashwacht.cli.output import line
+from hashwacht.cli.render.findings import nearness, why
 from hashwacht.core.errors import ExitCode, Interrupted, UsageError
 from hashwacht.core.paths import show
 from hashwacht.core.types import Outcome, Verdict
@@ -27,8 +28,8 @@ NO_MATCH = Verdict(Outcome.NO_MATCH)
 
 
 @command(
-    Example("hashwacht demo", "Show it, and clear up."),
-    Example("hashwacht demo --keep /tmp/demo", "Leave the storage and the state to play with."),
+    Example("make demo", "Run the demo and remove everything it wrote."),
+    Example("python -m demo --keep /tmp/demo", "Keep the storage and the state."),
 )
 @click.option(
     "--keep",
@@ -134,9 +135,6 @@ class Demo:
 
     def _run(self, *arguments: str) -> None:
         """Show a command line and run it, with a state and a configuration of the demo's own."""
-        from hashwacht.cli.root import root
-        from hashwacht.cli.running import run
-
         line(f"\n$ hashwacht {shlex.join(arguments)}")
         sys.stdout.flush()
         code = run(root, [*arguments, *self._options()])
@@ -160,7 +158,7 @@ class Demo:
     def _verdicts(self) -> Mapping[bytes, Verdict]:
         """Read what the scan has recorded of every file that somebody wants to know of."""
         from hashwacht import bootstrap
-        from hashwacht.scan.reporting import notable
+        from hashwacht.scan.tally import notable
         from hashwacht.settings import Given, load
 
         given = Given("state.directory", str(self.place / "state"), "--state-dir")
@@ -197,7 +195,8 @@ def _next_commands() -> Sequence[str]:
     """Suggest what exists on this machine, as it has to be typed here."""
     pictures = Path.home() / "Pictures"
     directory = shlex.quote(str(pictures)) if pictures.is_dir() else "/srv"
-    program = "hashwacht" if shutil.which("hashwacht") else _relative(Path(sys.argv[0]))
+    installed = Path(sys.executable).with_name("hashwacht")
+    program = "hashwacht" if shutil.which("hashwacht") else _relative(installed)
     return (
         f"{program} lists import NAME FILE     # a list you hold; or an account: see README",
         f"{program} scan --report report.html {directory}",
@@ -209,3 +208,7 @@ def _relative(program: Path) -> str:
     """Write the way to the program from here, if it is below."""
     here = Path.cwd()
     return shlex.quote(str(program.relative_to(here) if program.is_relative_to(here) else program))
+
+
+if __name__ == "__main__":
+    sys.exit(run(demo_command, sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""The second half of ``hashwacht demo``: the daemon watches, a known picture comes in."""
+"""The second half of the demo: the daemon watches, a known picture comes in."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class Watched:
         return status(settings, time.time())
 
     def _protected(self) -> bool:
-        from hashwacht.daemon.status.protection import Protection
+        from hashwacht.daemon.status.assess import Protection
 
         return self._status().protection is Protection.PROTECTED
 

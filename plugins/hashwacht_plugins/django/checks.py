@@ -11,7 +11,7 @@ from django.core.checks import CheckMessage, Error  # type: ignore[import-untype
 from django.core.exceptions import ImproperlyConfigured  # type: ignore[import-untyped]  # as above
 
 from hashwacht_plugins.django.conf import NAME, Configured, configured, wrong
-from hashwacht_plugins.taking import no_room
+from hashwacht_plugins.upload import no_room
 
 HANDLER = "hashwacht_plugins.django.uploadhandler.HashwachtUploadHandler"
 STORAGE = "hashwacht_plugins.django.storage.HashwachtStorage"

@@ -26,7 +26,7 @@ from hashwacht import Circumstances
 from hashwacht_plugins.django.conf import configured
 from hashwacht_plugins.django.verdicts import conclude, verdict
 from hashwacht_plugins.multipart.events import FileBegins
-from hashwacht_plugins.taking import Taking
+from hashwacht_plugins.upload import Taking
 from hashwacht_plugins.wsgi import peer_of, request_of
 
 

@@ -12,10 +12,10 @@ from hashwacht import Checked, Circumstances, Outcome
 from hashwacht_plugins.context import told_of
 from hashwacht_plugins.django.conf import configured
 from hashwacht_plugins.django.signals import upload_matched
-from hashwacht_plugins.multipart.events import FileBegins
 from hashwacht_plugins.findings import CheckedFile, result_of, tell
+from hashwacht_plugins.multipart.events import FileBegins
 from hashwacht_plugins.policy import Action, Refusal
-from hashwacht_plugins.taking import Taking
+from hashwacht_plugins.upload import Taking
 
 
 class UploadRefused(PermissionDenied):  # type: ignore[misc]  # as above

@@ -21,10 +21,9 @@ from hashwacht_plugins.multipart.events import (
     Request,
     Unjudged,
 )
-from hashwacht_plugins.multipart.framing import plain_boundary
+from hashwacht_plugins.multipart.framing import Search, plain_boundary
 from hashwacht_plugins.multipart.multipart_reader import Parts
-from hashwacht_plugins.multipart.search import Search
-from hashwacht_plugins.several import several
+from hashwacht_plugins.policy import several
 
 _STEP = 256 << 10
 """Bytes decoded at a time."""

@@ -3,6 +3,8 @@
 python-multipart's push parser finds the parts.  Beyond what it refuses, nothing may be a delimiter
 for anybody else: Django begins a part wherever one stands, in the middle of a line and behind the
 last one as well; Werkzeug also where a bare LF or CR ends a line, and a header too.
+
+Finding something in bytes that come in pieces, as if they were one.
 """
 
 from __future__ import annotations
@@ -14,7 +16,30 @@ from typing import Protocol
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 
-from hashwacht_plugins.multipart.search import Search
+
+class Search:
+    """Look ``behind`` what is wanted in a piece, then ``go_on`` to the next one.
+
+    *seam* is how the pieces so far end: one byte fewer than are wanted.
+    """
+
+    def __init__(self, wanted: bytes) -> None:
+        """Look for *wanted*, two bytes or more."""
+        self._wanted, self._keep = wanted, len(wanted) - 1
+        self.seam = b""
+
+    def behind(self, piece: bytes) -> bytes | None:
+        """Give what of *piece* comes behind the first *wanted*; None if it does not end here."""
+        if self._wanted in self.seam + piece[: self._keep]:
+            piece = self.seam + piece
+        _, found, rest = piece.partition(self._wanted)
+        return rest if found else None
+
+    def go_on(self, piece: bytes) -> None:
+        """Remember how *piece* ends: what is wanted may begin there."""
+        keep = self._keep
+        self.seam = piece[-keep:] if len(piece) >= keep else (self.seam + piece)[-keep:]
+
 
 MAX_HEADERS = 32
 MAX_HEADER_BYTES = 16 << 10

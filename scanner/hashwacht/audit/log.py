@@ -23,11 +23,10 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from hashwacht.core.errors import StateError
 from hashwacht.audit.chain import TORN, Broken, Chain, Checkpoint, measured
 from hashwacht.audit.entry import JSON, LONGEST, NOBODY, Entry, link, read, write
-from hashwacht.storage.sqlite.failures import unopened
-from hashwacht.storage.sqlite.ownership import as_directory, make_name_last
+from hashwacht.core.errors import StateError
+from hashwacht.storage.sqlite.state_directory import as_directory, make_name_last, unopened
 
 __all__ = ["FILE_NAME", "Act", "AuditLog", "Broken", "Checkpoint"]
 

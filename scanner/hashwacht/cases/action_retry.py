@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from hashwacht.cases import wording
-from hashwacht.cases.ledger import Book
-from hashwacht.cases.hands import Hands
 from hashwacht.cases.actions import UNCLEAR, Performer
-from hashwacht.cases.placing import UNDETERMINED, Placing
-from hashwacht.cases.policies import Policies
+from hashwacht.cases.case_locations import UNDETERMINED, Placing
 from hashwacht.cases.case_lock import Turn
+from hashwacht.cases.file_actions import Hands
 from hashwacht.cases.late_uploads import Uploaded
+from hashwacht.cases.ledger import Book
+from hashwacht.cases.policy import Decision, Policies, decide
 from hashwacht.core.notice import NoticeKind
-from hashwacht.cases.policy import Action, Decision, decide
+from hashwacht.core.types import Action, Outcome, Reason, Verdict
 from hashwacht.storage.cases import CaseState
 from hashwacht.storage.locations import Place, PlaceState
-from hashwacht.core.types import Outcome, Reason, Verdict
 
 BATCH = 100
 """Places that one call of ``retry`` tries at the most."""

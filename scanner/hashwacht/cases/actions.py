@@ -6,17 +6,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 
-from hashwacht.cases import wording
-from hashwacht.cases.ledger import Book, Page
-from hashwacht.cases.hands import Done, Fate, Hands, Undone
-from hashwacht.cases.reopening import reopen
-from hashwacht.cases.telling import FEW, tell_place
-from hashwacht.core.notice import NoticeKind
-from hashwacht.cases.policy import Action
-from hashwacht.audit.log import Act
 from hashwacht.audit.entry import JSON
+from hashwacht.audit.log import Act
+from hashwacht.cases import wording
+from hashwacht.cases.case_locations import FEW, tell_place
+from hashwacht.cases.case_opening import reopen
+from hashwacht.cases.file_actions import Done, Fate, Hands, Undone
+from hashwacht.cases.ledger import Book, Page
+from hashwacht.core.notice import NoticeKind
+from hashwacht.core.types import Action, FileId
 from hashwacht.storage.locations import Place, PlaceState
-from hashwacht.core.types import FileId
 
 UNCLEAR = frozenset({PlaceState.PENDING, PlaceState.RESTORING, PlaceState.DESTROYING})
 """States in which only a crash can leave a place."""

@@ -1,7 +1,7 @@
 """A case as JSON: the one shape that commands, mails and webhooks give.
 
 It has no content and no way to one.  Times are Unix seconds, paths are written as
-:mod:`hashwacht.core.paths` says, matches are told without the values of signals.  Keys are only ever
+``paths`` says, matches are told without the values of signals.  Keys are only ever
 added within one version.  What it holds is what a hoster has to say when it notifies of a
 suspicion (Regulation (EU) 2022/2065, article 18): what was found, where, whose it is, when it
 came, what the request told (*uploads*), and what was done about it.
@@ -16,9 +16,9 @@ from typing import Any
 
 from hashwacht.core.notice import LONGEST
 from hashwacht.core.paths import to_json
+from hashwacht.core.upload_context import Circumstances
 from hashwacht.storage.cases import Case, Note
 from hashwacht.storage.locations import Place, PlaceState
-from hashwacht.uploads.context import Circumstances
 
 VERSION = 1
 

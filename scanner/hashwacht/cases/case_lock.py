@@ -15,8 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hashwacht.core.errors import StateBusy
-from hashwacht.storage.sqlite.failures import unopened
-from hashwacht.storage.sqlite.ownership import as_directory
+from hashwacht.storage.sqlite.state_directory import as_directory, unopened
 
 FILE_NAME = "casework.lock"
 """Its file, in the state directory."""

@@ -10,13 +10,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from hashwacht.cases.ledger import Book
-from hashwacht.cases.hands import Hands, Undone, Wish
+from hashwacht.audit.entry import JSON
+from hashwacht.audit.log import Act
 from hashwacht.cases.actions import UNCLEAR, Performer
 from hashwacht.cases.case_lock import Turn
+from hashwacht.cases.file_actions import Hands, Undone, Wish
+from hashwacht.cases.ledger import Book
 from hashwacht.core.paths import show
-from hashwacht.audit.log import Act
-from hashwacht.audit.entry import JSON
 from hashwacht.storage.cases import Case, CaseState
 from hashwacht.storage.locations import Place, PlaceState
 
@@ -39,7 +39,7 @@ _RESTORED_HERE = "another file was restored to its path"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DecisionResult:
     """What came of a decision about one place."""
 
     place: Place
@@ -57,7 +57,7 @@ class Desk:
         self._store = book.store
         self._performer = Performer(book, hands)
 
-    def restore(self, place: Place, wish: Wish) -> Outcome:
+    def restore(self, place: Place, wish: Wish) -> DecisionResult:
         """Put a sealed file back, or let a held one be served; it is left alone there from now on.
 
         Raises StateError.
@@ -67,10 +67,12 @@ class Desk:
             if fresh.state is PlaceState.HELD:
                 return self._unhold(fresh, wish.why)
             if fresh.state is not PlaceState.QUARANTINED:
-                return Outcome(fresh, _NOT_HELD)
+                return DecisionResult(fresh, _NOT_HELD)
             return self._restore(fresh, wish)
 
-    def release(self, case: Case, wish: Wish, *, sealed_too: bool = True) -> Iterator[Outcome]:
+    def release(
+        self, case: Case, wish: Wish, *, sealed_too: bool = True
+    ) -> Iterator[DecisionResult]:
         """Leave a content alone from now on, wherever it is, and give back all files of it.
 
         *sealed_too*: those in the vault as well.  Raises StateError.
@@ -86,14 +88,14 @@ class Desk:
                     if sealed_too:
                         yield self._restore(fresh, wish)
                 elif fresh.state in UNFINISHED:
-                    yield Outcome(self._dropped(fresh))
+                    yield DecisionResult(self._dropped(fresh))
 
-    def destroy(self, place: Place, why: str) -> Outcome:
+    def destroy(self, place: Place, why: str) -> DecisionResult:
         """Destroy a sealed file for good; the receipt is in the vault and in the audit log."""
         with self._turn.taken():
             fresh = self._fresh(place)
             if fresh.state is not PlaceState.QUARANTINED:
-                return Outcome(fresh, _NOT_SEALED)
+                return DecisionResult(fresh, _NOT_SEALED)
             begun = replace(fresh, state=PlaceState.DESTROYING, due=self._book.clock())
             with self._book.page() as page:
                 page.place(begun)
@@ -103,7 +105,7 @@ class Desk:
             with self._book.page() as page:
                 ended = replace(begun, state=PlaceState.DESTROYED, due=None, detail=done.detail)
                 kept = page.place(ended, Act.DESTROYED, **done.facts)
-                return Outcome(kept, receipt=done.facts.get("receipt"))
+                return DecisionResult(kept, receipt=done.facts.get("receipt"))
 
     def close(self, case: Case, why: str) -> Case:
         """Say that a case is dealt with; found again, it is open again."""
@@ -135,7 +137,7 @@ class Desk:
         fresh = self._store.places.get(place.id) or place
         return self._performer.clear_up(fresh) if fresh.state in UNCLEAR else fresh
 
-    def _unhold(self, place: Place, why: str) -> Outcome:
+    def _unhold(self, place: Place, why: str) -> DecisionResult:
         """Let a held file be served, under all its names: they are one file (hard links)."""
         outcome = _shown(self._performer.release(place, why))
         if outcome.problem is not None:
@@ -144,9 +146,9 @@ class Desk:
             for other in self._store.places.of(place.key, -1, PlaceState.HELD):
                 if other.is_same_file(place):
                     page.place(_left_alone(other), Act.RESTORED, reason=why)
-            return Outcome(page.place(_left_alone(outcome.place), Act.RESTORED, reason=why))
+            return DecisionResult(page.place(_left_alone(outcome.place), Act.RESTORED, reason=why))
 
-    def _restore(self, place: Place, wish: Wish) -> Outcome:
+    def _restore(self, place: Place, wish: Wish) -> DecisionResult:
         target = wish.to or place.path
         if os.path.lexists(target):
             return self._back(place, Undone("taken", show(target), _TAKEN), Act.RESTORED)
@@ -161,13 +163,15 @@ class Desk:
             return self._back(place, done, Act.RESTORED)
         with self._book.page() as page:
             restored = replace(begun, state=PlaceState.RESTORED, due=None, detail=done.detail)
-            return Outcome(page.place(restored, Act.RESTORED, detail=done.detail, **done.facts))
+            return DecisionResult(
+                page.place(restored, Act.RESTORED, detail=done.detail, **done.facts)
+            )
 
-    def _back(self, place: Place, problem: Undone, tried: Act) -> Outcome:
+    def _back(self, place: Place, problem: Undone, tried: Act) -> DecisionResult:
         """Record that a sealed file stays sealed."""
         with self._book.page() as page:
             kept = page.place(place, Act.FAILED, tried=str(tried), detail=str(problem))
-        return Outcome(kept, problem)
+        return DecisionResult(kept, problem)
 
     def _dropped(self, place: Place) -> Place:
         with self._book.page() as page:
@@ -175,10 +179,10 @@ class Desk:
             return page.place(observed, Act.LET_BE)
 
 
-def _shown(place: Place) -> Outcome:
+def _shown(place: Place) -> DecisionResult:
     """Say whether a holding has ended."""
     ended = place.state is PlaceState.RELEASED
-    return Outcome(place, None if ended else Undone(str(place.state), place.detail, _SEE))
+    return DecisionResult(place, None if ended else Undone(str(place.state), place.detail, _SEE))
 
 
 def _left_alone(place: Place) -> Place:

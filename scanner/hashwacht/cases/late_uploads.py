@@ -8,14 +8,13 @@ knows it, what was told is of no more use, and is forgotten.
 from __future__ import annotations
 
 from hashwacht.cases import wording
-from hashwacht.cases.ledger import Book, Page
-from hashwacht.cases.found import Found
-from hashwacht.cases.opening import opened
 from hashwacht.cases.case_lock import Turn
+from hashwacht.cases.case_opening import Found, opened
+from hashwacht.cases.ledger import Book, Page
 from hashwacht.core.notice import NoticeKind
-from hashwacht.storage.contents import Content
 from hashwacht.core.types import FileId, Outcome
 from hashwacht.core.verdict import judge
+from hashwacht.storage.contents import Content
 
 _NOWHERE = FileId(0, 0, 0, 0, 0)
 

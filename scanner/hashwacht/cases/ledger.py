@@ -12,15 +12,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from hashwacht.audit.entry import JSON
+from hashwacht.audit.log import AuditLog
 from hashwacht.cases.case_json import File
 from hashwacht.core.notice import Notice, NoticeKind
 from hashwacht.core.paths import to_json
-from hashwacht.audit.log import AuditLog
-from hashwacht.audit.entry import JSON
+from hashwacht.core.upload_context import Circumstances, Uploads
 from hashwacht.storage.cases import Case
 from hashwacht.storage.locations import Place
 from hashwacht.storage.store import Store
-from hashwacht.uploads.context import Circumstances, Uploads
 
 MOST = 100
 """Places and notes of a case that are looked at when it is told."""

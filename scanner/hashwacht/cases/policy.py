@@ -1,4 +1,6 @@
-"""What to do about a verdict.  Pure: the same words always give the same action.
+"""The policy of each root, by its name.
+
+What to do about a verdict.  Pure: the same words always give the same action.
 
 Of several matches the gravest action counts.  A category that the configuration names decides
 alone for its matches; otherwise it matters if the very bytes are known (*exact*) or only a
@@ -8,25 +10,12 @@ matches or is not answered: that is what the release says.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
-from hashwacht.settings import OnMatch, OnUndetermined, RootSettings
 from hashwacht.core.signals import DIGESTS
-from hashwacht.core.types import Match, Outcome, Verdict
-
-
-class Action(StrEnum):
-    """What is done about one file, from the mildest to the gravest."""
-
-    ALLOW = "allow"
-    """Nothing."""
-    OBSERVE = "observe"
-    """A case is opened and told; the file stays as it is."""
-    HOLD = "hold"
-    """The file stays where it is and cannot be served."""
-    QUARANTINE = "quarantine"
-    """The file is sealed away."""
+from hashwacht.core.types import Action, Match, Outcome, Verdict
+from hashwacht.settings import OnMatch, OnUndetermined, RootSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +59,23 @@ def _about(match: Match, root: RootSettings) -> Decision:
     if is_exact(match):
         return Decision(_ON_MATCH[root.exact], "exact")
     return Decision(_ON_MATCH[root.near], "near")
+
+
+class Policies:
+    """What the configuration of this moment wants; a root that it does not name only observes."""
+
+    def __init__(self, roots: Mapping[str, RootSettings]) -> None:
+        """Take the roots by name."""
+        self._roots = roots
+
+    def of(self, root: str) -> RootSettings:
+        """Give the policy of a root."""
+        return self._roots.get(root) or RootSettings(root)
+
+    def holds_undetermined(self, root: str) -> bool:
+        """Say if what nobody can say anything about is held there."""
+        return self.of(root).undetermined is OnUndetermined.HOLD
+
+    def holding_undetermined(self) -> list[str]:
+        """Name all roots in which it is."""
+        return [root for root in self._roots if self.holds_undetermined(root)]

@@ -18,22 +18,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
-from hashwacht.cases.ledger import Book
-from hashwacht.cases.found import Found
-from hashwacht.cases.guard import Guard
-from hashwacht.cases.hands import Hands, Undone
-from hashwacht.cases.opening import opened
-from hashwacht.cases.actions import UNCLEAR, Performer
-from hashwacht.cases.placing import UNDETERMINED, Placing, standing
-from hashwacht.cases.policies import Policies
-from hashwacht.cases.reopening import reopen
+from hashwacht.cases.action_limit import Guard
 from hashwacht.cases.action_retry import Retrying
+from hashwacht.cases.actions import UNCLEAR, Performer
+from hashwacht.cases.case_locations import UNDETERMINED, Placing, standing
 from hashwacht.cases.case_lock import Turn
-from hashwacht.cases.policy import Action, decide
+from hashwacht.cases.case_opening import Found, opened, reopen
+from hashwacht.cases.file_actions import Hands, Undone
+from hashwacht.cases.ledger import Book
+from hashwacht.cases.policy import Policies, decide
+from hashwacht.core.types import Action, FileId, Outcome
 from hashwacht.settings import GuardSettings, RootSettings
 from hashwacht.storage.cases import CaseState
 from hashwacht.storage.locations import Place, PlaceState
-from hashwacht.core.types import FileId, Outcome
 
 _OTHER = "it holds another content now"
 _ONLY_KNOWN = (Action.ALLOW, Action.OBSERVE)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hashwacht.cases.hands import Undone
+from hashwacht.cases.file_actions import Undone
 from hashwacht.core.paths import show
-from hashwacht.storage.cases import Case
 from hashwacht.storage.action_limits import Flood, Scope
+from hashwacht.storage.cases import Case
 from hashwacht.storage.locations import Place, PlaceState
 
 _DONE = {

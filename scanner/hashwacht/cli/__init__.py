@@ -13,7 +13,6 @@ def main() -> None:
 
         sys.stdout.write(f"hashwacht {__version__}\n")
         return
-    from hashwacht.cli.root import root
-    from hashwacht.cli.running import run
+    from hashwacht.cli.app import root, run
 
     sys.exit(run(root, sys.argv[1:]))

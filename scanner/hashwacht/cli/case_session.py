@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hashwacht.cli.call import this_call
 from hashwacht.cli.click_ext import Command, Example, command
+from hashwacht.cli.options import this_call
 from hashwacht.core.errors import UsageError
 from hashwacht.settings.units import read_duration
 
 if TYPE_CHECKING:
-    from hashwacht.cases.workroom import Workroom
-    from hashwacht.settings import Settings
     from hashwacht.audit.entry import JSON
+    from hashwacht.cases.factory import Workroom
+    from hashwacht.settings import Settings
     from hashwacht.storage.cases import Case
     from hashwacht.storage.locations import Place, PlaceState
 

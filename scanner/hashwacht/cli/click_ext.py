@@ -11,7 +11,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from hashwacht.cli.call import common_options, json_option
+from hashwacht.cli.options import common_options, json_option
 
 
 @dataclass(frozen=True, slots=True)

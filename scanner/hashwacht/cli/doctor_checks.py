@@ -5,6 +5,7 @@ Nothing is changed, and matchers are asked only what nobody can know.
 
 from __future__ import annotations
 
+import io
 import resource
 import shutil
 import tempfile
@@ -15,11 +16,11 @@ from typing import TYPE_CHECKING
 from hashwacht import bootstrap
 from hashwacht.core.errors import HashwachtError
 from hashwacht.core.ports import Fingerprinter
+from hashwacht.core.types import Finding, Fingerprint, Skip
 from hashwacht.secrets import check
 from hashwacht.settings import Configuration, HashlistSettings, Settings, Where
 from hashwacht.settings.units import show_size
 from hashwacht.storage.runs import RunState
-from hashwacht.core.types import Finding, Fingerprint, Skip
 
 if TYPE_CHECKING:
     from hashwacht.hashing.workers.pool import WorkerPool
@@ -198,9 +199,7 @@ def _by_daemon(settings: Settings) -> Finding:
 
 
 def _workers(settings: Settings) -> Iterator[Finding]:
-    """Start a worker and have it decode one painted picture of every format."""
-    from hashwacht.testing.pictures import encode, photo
-
+    """Start a worker and have it decode one generated picture of every format."""
     try:
         fingerprinter = bootstrap.fingerprinter(settings, ("sha256", "pdq"))
     except HashwachtError as error:
@@ -208,11 +207,19 @@ def _workers(settings: Settings) -> Iterator[Finding]:
         return
     try:
         yield from _sandbox(fingerprinter)
-        picture = photo(1, (128, 128))
         for name in PICTURES:
-            yield _decoder(fingerprinter, name, encode(picture, name))
+            yield _decoder(fingerprinter, name, _sample(name))
     finally:
         fingerprinter.close()
+
+
+def _sample(name: str) -> bytes:
+    """Return a small generated picture in one format."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.radial_gradient("L").convert("RGB").save(file, name)
+    return file.getvalue()
 
 
 def _sandbox(pool: WorkerPool) -> Iterator[Finding]:

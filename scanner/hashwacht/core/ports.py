@@ -20,7 +20,7 @@ class SignalType(Protocol):
 
     Found by entry point in the group ``hashwacht.core.signals``, used only if the
     configuration or a matcher names it.  What computes it is a capability on top of this
-    one: see :mod:`hashwacht.hashing.signal_types`.
+    one: see :mod:`hashwacht.hashing.registry`.
     """
 
     @property

@@ -127,6 +127,6 @@ def _load(name: str, installed: Mapping[str, EntryPoint]) -> SignalType:
     if getattr(made, "name", None) != name:
         raise ConfigurationError(
             f"the entry point {installed[name].value!r} gives no signal type named {name!r}",
-            advice=f"Its object must follow hashwacht.core.ports.SignalType and call itself {name!r}.",
+            advice=f"Its object must follow hashwacht.core.ports.SignalType and be named {name!r}.",
         )
     return made  # type: ignore[no-any-return]  # structural: a Protocol with properties

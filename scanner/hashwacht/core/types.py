@@ -210,3 +210,16 @@ class Finding:
     ok: bool
     detail: str
     advice: str = ""
+
+
+class Action(StrEnum):
+    """What is done about one file, from the mildest to the gravest."""
+
+    ALLOW = "allow"
+    """Nothing."""
+    OBSERVE = "observe"
+    """A case is opened and told; the file stays as it is."""
+    HOLD = "hold"
+    """The file stays where it is and cannot be served."""
+    QUARANTINE = "quarantine"
+    """The file is sealed away."""

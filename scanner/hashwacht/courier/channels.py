@@ -38,9 +38,8 @@ def build_way(
 
 
 def _mail(mail: MailSettings, places: Places, host: str) -> Way:
-    from hashwacht.courier.mail import Mail
-    from hashwacht.courier.smtp import Mailbox
-    from hashwacht.matching.services.tls import trusting
+    from hashwacht.courier.mail import Mail, Mailbox
+    from hashwacht.matching.services.http import trusting
 
     encrypted = mail.security is not MailSecurity.NONE
     mailbox = Mailbox(
@@ -57,7 +56,7 @@ def _mail(mail: MailSettings, places: Places, host: str) -> Way:
 
 def _webhook(webhook: WebhookSettings, places: Places, host: str) -> Way:
     from hashwacht.courier.webhook import Webhook
-    from hashwacht.matching.services.tls import trusting
+    from hashwacht.matching.services.http import trusting
 
     known = _credential("alerts.webhook", webhook.credentials, places)
     secret = known.password if known is not None else ""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from hashwacht.courier.channel import Way
 from hashwacht.core.errors import HashwachtError
 from hashwacht.core.ports import Matcher
 from hashwacht.core.types import Answer, Signal
+from hashwacht.courier.channel import Way
 from hashwacht.ipc.messages import (
     Answers,
     Ask,
@@ -44,7 +44,7 @@ class Desk:
             return self._answer(request)
         except HashwachtError as error:
             return Failed(error.message, error.advice)
-        except Exception as error:  # one request must not end all others
+        except Exception as error:
             log.exception("a request could not be answered")
             return Failed(f"a mistake in Hashwacht: {type(error).__name__}", "See the log.")
 

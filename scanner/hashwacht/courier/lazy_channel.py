@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from hashwacht.courier.channel import Way
 from hashwacht.core.errors import HashwachtError
 from hashwacht.core.ports import Matcher, Question
 from hashwacht.core.types import Answer, Finding, Outcome, Reason
+from hashwacht.courier.channel import Way
 from hashwacht.ipc.messages import Deliver, Delivered, Failed
 
 PAUSE = 10.0

@@ -4,21 +4,161 @@ TLS is always verified, whether from the first byte or by STARTTLS (RFC 3207), w
 once it is configured: a server that does not offer it gets nothing.  The message says that a
 program wrote it (``Auto-Submitted``, RFC 3834), so that nobody's holiday answers it, and bears a
 Message-ID that is the same in every attempt, so that a mail server can tell a repetition.
+
+What a mail server has against us, in our words: its own may hold anything.
+
+Talking to a mail server: connected, encrypted, logged in, and never for ever (RFC 5321).
 """
 
 from __future__ import annotations
 
 import smtplib
+import socket
+import ssl
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import formatdate
 
 from hashwacht.courier import rendering
-from hashwacht.courier.mail_fault import judge
-from hashwacht.courier.smtp import WHOLE, Mailbox, conversation
 from hashwacht.ipc.messages import Deliver, Delivered, Failed
+from hashwacht.secrets import Credential
+
+_FAULTS: tuple[tuple[type[Exception], str, str], ...] = (
+    (
+        smtplib.SMTPAuthenticationError,
+        "the mail server refused the login",
+        "Check alerts.mail.credentials.",
+    ),
+    (
+        smtplib.SMTPNotSupportedError,
+        "the mail server does not offer what is configured (STARTTLS, login)",
+        'Choose another alerts.mail.security; "tls" is usual for port 465.',
+    ),
+    (
+        smtplib.SMTPSenderRefused,
+        "the mail server refused the sender",
+        "Check alerts.mail.sender.",
+    ),
+    (
+        smtplib.SMTPServerDisconnected,
+        "the mail server hung up",
+        "Check alerts.mail.security and port.",
+    ),
+    (
+        ssl.SSLCertVerificationError,
+        "the mail server's certificate is not accepted",
+        "Use the name in its certificate, or name its authority in alerts.mail.ca_file.",
+    ),
+    (ssl.SSLError, "no TLS with the mail server", "Check alerts.mail.security and port."),
+    (smtplib.SMTPResponseException, "the mail server refused the message", "See its log."),
+    (OSError, "the mail server is out of reach", "Check alerts.mail.server and port."),
+)
+"""The first line whose kind it is applies."""
+
+
+def judge(error: Exception) -> tuple[str, str]:
+    """Give problem and advice."""
+    for kind, problem, advice in _FAULTS:
+        if isinstance(error, kind):
+            return problem + _detail(error), advice
+    return "the mail server says nonsense", "See if it is one."
+
+
+def _detail(error: Exception) -> str:
+    """Add what is ours or the system's to say: a code, the name of an error."""
+    match error:
+        case smtplib.SMTPResponseException(smtp_code=code):
+            return f" (code {code})"
+        case ssl.SSLCertVerificationError(verify_message=why):
+            return f": {why}"
+        case OSError(strerror=str(why)) if not isinstance(
+            error, (ssl.SSLError, smtplib.SMTPException)
+        ):
+            return f": {why}"
+        case TimeoutError():
+            return ": timed out"
+    return ""
+
+
+PATIENCE, WHOLE = 30.0, 120.0
+"""Seconds for each step of the conversation, and for all of it: a server that says a letter from
+time to time keeps nobody waiting for ever."""
+
+_WELCOME = 220
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A mail server, how it is talked to, and whom the mail is from and for.
+
+    *tls* is the context of an encrypted connection, None without; *at_once*: encrypted from the
+    first byte, else by STARTTLS.
+    """
+
+    server: str
+    port: int
+    sender: str
+    to: tuple[str, ...]
+    tls: ssl.SSLContext | None = None
+    at_once: bool = False
+    credential: Credential | None = field(default=None, repr=False)
+
+
+@contextmanager
+def conversation(box: Mailbox, host: str, whole: float = WHOLE) -> Iterator[smtplib.SMTP]:
+    """Give a server that takes mail; *host* is this machine's name, *whole* is in seconds.
+
+    Raises OSError, smtplib.SMTPException, until the end of the ``with``; how the server says
+    goodbye does not count: by then the mail is its own.
+    """
+    encrypted = box.tls is not None and box.at_once
+    server: smtplib.SMTP = (
+        smtplib.SMTP_SSL(local_hostname=host, timeout=PATIENCE, context=box.tls)
+        if encrypted
+        else smtplib.SMTP(local_hostname=host, timeout=PATIENCE)
+    )
+    # Whom the certificate must name: smtplib learns it only where it connects at once.
+    server._host = box.server  # type: ignore[attr-defined]  # noqa: SLF001  # no other way
+    with _at_most(whole, server):
+        try:
+            code, said = server.connect(box.server, box.port)
+            if code != _WELCOME:
+                raise smtplib.SMTPConnectError(code, said)
+            if box.tls is not None and not encrypted:
+                server.starttls(context=box.tls)
+            if box.credential is not None:
+                server.login(box.credential.user, box.credential.password)
+            yield server
+            with suppress(smtplib.SMTPException, OSError):
+                server.quit()
+        finally:
+            server.close()
+
+
+@contextmanager
+def _at_most(seconds: float, server: smtplib.SMTP) -> Iterator[None]:
+    """Cut the connection if what is done with it takes longer; smtplib then raises."""
+    done = threading.Event()
+
+    def watch() -> None:
+        pause = seconds
+        while not done.wait(pause):
+            pause = 1.0  # it may not have been connected yet
+            if server.sock is not None:
+                with suppress(OSError):
+                    server.sock.shutdown(socket.SHUT_RDWR)
+
+    threading.Thread(target=watch, name="mail-watch", daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
+
 
 _FOR_GOOD = 500
 """Codes from here on say that it is of no use to try again (RFC 5321 section 4.2.1)."""

@@ -16,13 +16,13 @@ from functools import partial
 from pathlib import Path
 
 from hashwacht import bootstrap
-from hashwacht.courier.sandbox import confine
+from hashwacht.courier.channels import build_way
 from hashwacht.courier.handler import Desk
 from hashwacht.courier.lazy_channel import LateMatcher, LateWay
+from hashwacht.courier.sandbox import confine
 from hashwacht.courier.server import Server
-from hashwacht.platform.notify import Notifier
-from hashwacht.courier.channels import build_way
 from hashwacht.matching.services.factory import AnyService, Services, face
+from hashwacht.platform.systemd import Notifier
 from hashwacht.settings import HashlistSettings, Settings
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hashwacht.platform import landlock
-from hashwacht.platform.unsupported import Unsupported
+from hashwacht.platform.process import Unsupported
 
 _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
 

@@ -12,11 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from hashwacht.courier.handler import Desk
-from hashwacht.ipc.frames import HEAD, Nonsense, frame, read_head
 from hashwacht.ipc.client import MOST_AT_ONCE
+from hashwacht.ipc.frames import HEAD, Nonsense, frame, read_head
+from hashwacht.ipc.message_codec import decode_request, encode_reply
 from hashwacht.ipc.messages import Deliver, Describe, Failed, Reply, Request
-from hashwacht.ipc.replies import encode_reply
-from hashwacht.ipc.requests import decode_request
 from hashwacht.ipc.sockets import peer
 
 log = logging.getLogger(__name__)

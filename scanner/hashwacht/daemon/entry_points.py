@@ -15,17 +15,16 @@ from pathlib import Path
 from types import FrameType
 
 from hashwacht import bootstrap
-from hashwacht.courier import process
-from hashwacht.daemon.supervisor.child import Part, Pauses
-from hashwacht.platform.inherited import inherited
-from hashwacht.daemon.logging.logs import set_up
-from hashwacht.platform.notify import Notifier
-from hashwacht.daemon.supervisor.supervisor import Supervisor
 from hashwacht.core.errors import ConfigurationError, ExitCode, StateBusy
-from hashwacht.platform.network import leave_network
-from hashwacht.platform.parent import end_with
-from hashwacht.settings import Configuration, WatchKind, Where
+from hashwacht.courier import process
+from hashwacht.daemon.logging.logs import set_up
+from hashwacht.daemon.supervisor.child import Part, Pauses
+from hashwacht.daemon.supervisor.supervisor import Supervisor
 from hashwacht.ipc.sockets import listen
+from hashwacht.platform.network import leave_network
+from hashwacht.platform.process import end_with
+from hashwacht.platform.systemd import Notifier, inherited
+from hashwacht.settings import Configuration, WatchKind, Where
 
 log = logging.getLogger(__name__)
 

@@ -16,10 +16,9 @@ from typing import Self
 from hashwacht.core.errors import HashwachtError
 from hashwacht.core.events import Event, about
 from hashwacht.core.notice import Channel
-from hashwacht.storage.alert_rows import Batch
-from hashwacht.storage.alerts import Alerts
 from hashwacht.ipc.client import Link, Unreached
 from hashwacht.ipc.messages import Deliver, Delivered, Enclosed, Failed
+from hashwacht.storage.outbox import Alerts, Batch
 
 log = logging.getLogger(__name__)
 

@@ -12,37 +12,35 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from hashwacht import __version__
-from hashwacht import bootstrap
-from hashwacht.daemon.status.gap_alerts import WHO, GapKeeping
-from hashwacht.daemon.status.health import HealthFile, Stage
-from hashwacht.platform.inherited import inherited
-from hashwacht.daemon.status.metrics import exposition
-from hashwacht.daemon.status.metrics_server import MetricsServer
-from hashwacht.platform.notify import Notifier
-from hashwacht.daemon.scanner.parts import Parts
-from hashwacht.daemon.uploads.upload_server import Reception
-from hashwacht.daemon.uploads.upload_handler import Means, ReceptionDesk
-from hashwacht.daemon.status.health_writer import Reporting
-from hashwacht.daemon.scanner.roots import Roots
-from hashwacht.daemon.scanner.scanner import Scanner
-from hashwacht.daemon.scanner.watch_monitor import Seeing
-from hashwacht.daemon.status.status import status
-from hashwacht.daemon.outbox_sender import Telling
+from hashwacht import __version__, bootstrap
+from hashwacht.audit.entry import JSON
+from hashwacht.audit.log import Act
 from hashwacht.core.errors import ConfigurationError, HashwachtError, UsageError, WorkerError
 from hashwacht.core.events import Event, about
+from hashwacht.core.notice import Notice
+from hashwacht.daemon.outbox_sender import Telling
+from hashwacht.daemon.scanner.roots import Roots
+from hashwacht.daemon.scanner.runtime import Parts
+from hashwacht.daemon.scanner.scanner import Scanner
+from hashwacht.daemon.scanner.watch_monitor import Seeing
+from hashwacht.daemon.status.gap_alerts import WHO, GapKeeping
+from hashwacht.daemon.status.health import HealthFile, Stage
+from hashwacht.daemon.status.health_writer import Reporting
+from hashwacht.daemon.status.metrics import exposition
+from hashwacht.daemon.status.metrics_server import MetricsServer
+from hashwacht.daemon.status.status import status
+from hashwacht.daemon.uploads.upload_handler import Means, ReceptionDesk
+from hashwacht.daemon.uploads.upload_server import Reception
+from hashwacht.ipc.sockets import listen
+from hashwacht.pipeline import Pipeline
+from hashwacht.platform.systemd import Notifier, inherited
+from hashwacht.settings import Configuration, Settings
+from hashwacht.settings.show import digest
+from hashwacht.storage.store import Store
 from hashwacht.uploads.local import State
-from hashwacht.watch.queue import Announced
 from hashwacht.watch.canary import Canary
 from hashwacht.watch.factory import build
-from hashwacht.core.notice import Notice
-from hashwacht.pipeline import Pipeline
-from hashwacht.settings import Configuration, Settings
-from hashwacht.settings.digest import digest
-from hashwacht.audit.log import Act
-from hashwacht.audit.entry import JSON
-from hashwacht.storage.store import Store
-from hashwacht.ipc.sockets import listen
+from hashwacht.watch.queue import Announced
 
 _log = logging.getLogger(__name__)
 

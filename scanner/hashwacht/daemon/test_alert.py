@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from hashwacht import bootstrap
+from hashwacht.core.notice import Channel, Notice, NoticeKind
+from hashwacht.courier.channels import build_way
 from hashwacht.courier.lazy_channel import LateWay
 from hashwacht.daemon.outbox_sender import PATIENCE
-from hashwacht.courier.channels import build_way
-from hashwacht.core.notice import Channel, Notice, NoticeKind
-from hashwacht.settings import Settings
 from hashwacht.ipc.client import Link, Unreached
 from hashwacht.ipc.messages import Deliver, Delivered, Enclosed, Failed
+from hashwacht.settings import Settings
 
 _SUMMARY = "This is a test: somebody tries if alerts arrive. Nothing was found."
 

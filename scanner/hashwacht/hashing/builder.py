@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from hashwacht.core.errors import SignalError
-from hashwacht.hashing.signal_types import Digest, Hasher, Running
 from hashwacht.core.ports import SignalType
 from hashwacht.core.types import Reason, Signal, Skip
+from hashwacht.hashing.registry import Digest, Hasher, Running
 
 _LONGEST_VARIANT = 64
 _LONGEST_DETAIL = 200

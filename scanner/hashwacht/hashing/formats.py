@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
-    from hashwacht.hashing.original import Original
+    from hashwacht.hashing.reader import Original
 
 Opener = Callable[[BinaryIO], "ImageFile"]
 

@@ -38,12 +38,18 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from hashwacht.hashing import pdq_reference
-from hashwacht.hashing.grey import Floats, Grey, summed
-from hashwacht.hashing.pdq_block import margin, near_median, orientations, to_hex
-from hashwacht.hashing.pdq_reference import SIDE, samples, window
-from hashwacht.hashing.rows import Pixels
 from hashwacht.core.types import PDQ_MIN_QUALITY
+from hashwacht.hashing import pdq_reference
+from hashwacht.hashing.grey import Floats, Grey, Pixels, summed
+from hashwacht.hashing.pdq_reference import (
+    SIDE,
+    margin,
+    near_median,
+    orientations,
+    samples,
+    to_hex,
+    window,
+)
 
 MIN_SIDE = 5
 """Meta hashes nothing smaller: all bits zero, quality 0."""

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from hashwacht.hashing.grey import Grey
+    from hashwacht.hashing.grey import Grey, Pixels
     from hashwacht.hashing.quick64 import Quick
-    from hashwacht.hashing.rows import Pixels
 
 _GREY = frozenset({"1", "L", "LA"})
 _DEEP = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
@@ -61,7 +60,7 @@ class Picture:
         """Either RGB, or grey if there is no colour; the luma of both is the same."""
         import numpy as np
 
-        from hashwacht.hashing.rows import Rows
+        from hashwacht.hashing.grey import Rows
 
         if self.image.width * self.image.height <= _SMALL:
             return np.asarray(self.grey if self.image.mode in _GREY else self.rgb)
@@ -70,9 +69,8 @@ class Picture:
     @cached_property
     def quick64(self) -> tuple[Quick, Quick]:
         """phash64 and dhash64 of as few samples as were decoded, each with its doubts."""
-        from hashwacht.hashing.grey import Grey
+        from hashwacht.hashing.grey import Grey, Rows
         from hashwacht.hashing.quick64 import quick64
-        from hashwacht.hashing.rows import Rows
 
         if self.reduced is not None:
             return quick64(self.reduced)

@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hashwacht.core.types import Reason
+from hashwacht.hashing.decode import count_scans, count_starts, may_reduce, reduced
 from hashwacht.hashing.formats import PictureFormat, declared_size
-from hashwacht.hashing.original import Original
 from hashwacht.hashing.picture import Picture
 from hashwacht.hashing.plan import Limits, Plan
+from hashwacht.hashing.reader import Original
 from hashwacht.hashing.repair import repaired
-from hashwacht.hashing.scans import count_scans, count_starts
-from hashwacht.hashing.ways import may_reduce, reduced
-from hashwacht.core.types import Reason
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -65,7 +64,7 @@ class Stills:
             self.fault = Fault(Reason.OVER_LIMIT, "more memory than a worker may use")
         except _TooLarge as error:
             self.fault = Fault(Reason.OVER_LIMIT, str(error))
-        except Exception as error:  # noqa: BLE001 - decoders raise anything on hostile bytes
+        except Exception as error:  # noqa: BLE001  # law 2: unanswered is undetermined
             self.fault = Fault(Reason.DAMAGED, f"{type(error).__name__}: {error}")
 
     def _decoded(self) -> Iterator[tuple[str, Picture]]:
@@ -107,7 +106,7 @@ class Stills:
             return reduced(self._open(self._original))
         except (MemoryError, _TooLarge):
             raise
-        except Exception:  # noqa: BLE001 - as in _first, which looks closer
+        except Exception:  # noqa: BLE001  # the application's code; the upload is checked all the same
             return None
 
     def _first(self) -> ImageFile:
@@ -117,7 +116,7 @@ class Stills:
             image.load()
         except (MemoryError, _TooLarge):
             raise
-        except Exception:  # noqa: BLE001 - decoders raise anything on hostile bytes
+        except Exception:  # noqa: BLE001  # the application's code; the upload is checked all the same
             image = self._open(Original(repaired(self._form.name, self._original.read())))
             self._load_in_part(image)
             self.damaged = True

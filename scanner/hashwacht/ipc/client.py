@@ -1,7 +1,7 @@
 """The scanner's way to the courier: connects when needed, again and again, and never raises late.
 
-In the :mod:`pauses <hashwacht.platform.backoff>` between two attempts everything is told at once that it
-could not be asked: local lists must not wait for an outage.
+In the :mod:`pauses <hashwacht.platform.backoff>` between two attempts everything is told at once
+that it could not be asked: local lists must not wait for an outage.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 
 from hashwacht.ipc.connection import SILENCE, Broken, Connection
 from hashwacht.ipc.messages import Reply, Request
-from hashwacht.platform.backoff import ABSENT, HUNG, Pauses
 from hashwacht.ipc.sockets import connect
+from hashwacht.platform.backoff import ABSENT, HUNG, Pauses
 
 MOST_AT_ONCE = 64
 """Requests under way on one connection; more wait here."""

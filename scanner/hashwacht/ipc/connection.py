@@ -11,9 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from hashwacht.ipc.frames import HEAD, Nonsense, frame, read_head
+from hashwacht.ipc.message_codec import decode_reply, encode_request
 from hashwacht.ipc.messages import Describe, Reply, Request
-from hashwacht.ipc.replies import decode_reply
-from hashwacht.ipc.requests import encode_request
 
 SILENCE = 5.0
 """Seconds without a word, while something is asked, after which the other end is asked for a

@@ -11,8 +11,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from hashwacht.matching.fault import Fault
-from hashwacht.matching.questions import Said, to_answers, to_ask
 from hashwacht.core.ports import Question
 from hashwacht.core.types import Answer, Finding
 from hashwacht.ipc.client import Link, Unreached
@@ -27,6 +25,7 @@ from hashwacht.ipc.messages import (
     Key,
     digest,
 )
+from hashwacht.matching.questions import Fault, Said, to_answers, to_ask
 
 PATIENCE = 910.0
 """Seconds for a whole lookup: the courier's own for the service is 900, and this for its answer."""

@@ -2,17 +2,140 @@
 
 Every signal is asked once a batch, however many questions hold it; types that the service
 does not take are passed over and make their question undetermined unless something matched.
+
+A question to a service that got no usable answer: why, in words that give nothing away.
+
+No word here is the far side's or a library's own: those may quote the address asked (which
+for some protocols holds the hash) or whatever a broken proxy has sent.
+
+One answer out of what a matcher said of each signal of one content.
+
+Pure.  The rule is law 2 of the design: a single unanswered signal forbids NO_MATCH, and
+nothing but a match outweighs it.
+
+What a doctor's harmless question to a service has shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from hashwacht.matching.answers import Heard, combine
-from hashwacht.matching.fault import Fault
 from hashwacht.core.ports import Question
-from hashwacht.core.types import Answer, Match, Reason, Signal
+from hashwacht.core.types import Answer, Finding, Match, Outcome, Reason, Signal
 from hashwacht.ipc.messages import Hit, Key
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why there is no answer.
+
+    *retryable* if the same request may well be answered a moment later; *wait* is how many
+    seconds the service asks us to stay away (Retry-After), None if it does not say.
+    """
+
+    detail: str
+    reason: Reason = Reason.UNANSWERED
+    retryable: bool = False
+    wait: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a matcher said of one signal.
+
+    Without *reason* the signal was answered, and *matches* is the whole answer (empty: not
+    known).  With *reason* it was not, and *detail* says in words for an operator what
+    happened; neither ever holds a secret or anything out of a hash list.
+    """
+
+    matches: tuple[Match, ...] = ()
+    reason: Reason | None = None
+    detail: str = ""
+
+
+NOTHING = Heard()
+"""Answered: not known."""
+
+
+def combine(
+    matcher: str, signals: Iterable[Heard], *, asked_at: float, revision: str = ""
+) -> Answer:
+    """Make the answer to one question; *asked_at* is Unix time in seconds.
+
+    Any match that accuses makes MATCH.  Otherwise the first unanswered signal makes
+    UNDETERMINED with its reason (matches of known-good lists are kept with it).  Otherwise
+    known-good matches make MATCH, and only if every signal was answered with nothing, NO_MATCH.
+    """
+    heard = tuple(signals)
+    if not heard:
+        raise ValueError("a question without signals has no answer")
+    if all(each is NOTHING for each in heard):  # nearly always
+        return Answer(matcher, Outcome.NO_MATCH, asked_at, revision)
+    matches = tuple(dict.fromkeys(match for each in heard for match in each.matches))
+    unanswered = next((each for each in heard if each.reason is not None), None)
+    accused = any(not match.known_good for match in matches)
+    if unanswered is not None and not accused:
+        return Answer(
+            matcher,
+            Outcome.UNDETERMINED,
+            asked_at,
+            revision,
+            matches,
+            unanswered.reason,
+            unanswered.detail,
+        )
+    outcome = Outcome.MATCH if matches else Outcome.NO_MATCH
+    return Answer(matcher, outcome, asked_at, revision, matches)
+
+
+SENTENCE = b"hashwacht asks a harmless question"
+"""Its digests are the harmless questions: always the same, so that a service can tell them."""
+
+_AS_LONG = {"pdq": "sha256"}
+
+_ADVICE = {
+    Reason.REFUSED: "Check the credential with `hashwacht credentials check`, and the account.",
+    Reason.UNANSWERED: "Check base URL, proxy, firewall and certificates, and if it is running.",
+}
+
+
+def harmless(kinds: Collection[str]) -> list[Key]:
+    """Give one signal that nothing has for every type of which we can make one up.
+
+    For pdq that is a digest of its length: random bits, far from every picture's.
+    """
+    digests = {kind: _AS_LONG.get(kind, kind) for kind in sorted(kinds)}
+    return [
+        (kind, hashlib.new(digest, SENTENCE).hexdigest())
+        for kind, digest in digests.items()
+        if digest in {"md5", "sha1", "sha256", "sha512"}
+    ]
+
+
+def judge(name: str, said: Mapping[Key, Said]) -> Finding:
+    """Say how it went with signals that the service cannot know."""
+    if not said:
+        return Finding(name, ok=True, detail="not asked: no harmless question for its signal types")
+    for (kind, _), heard in said.items():
+        if isinstance(heard, Fault):
+            return of_fault(name, heard)
+        if heard:
+            return Finding(
+                name,
+                ok=False,
+                detail=f"claims to know a {kind} that nobody has",
+                advice="Do not act on its matches before its operator has explained this.",
+            )
+    kinds = ", ".join(kind for kind, _ in said)
+    return Finding(name, ok=True, detail=f"answers for {kinds}")
+
+
+def of_fault(name: str, fault: Fault) -> Finding:
+    """Say what is wrong and what to do about it."""
+    return Finding(name, ok=False, detail=fault.detail, advice=_ADVICE[fault.reason])
+
 
 _HEX = frozenset("0123456789abcdef")
 

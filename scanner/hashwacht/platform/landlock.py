@@ -1,6 +1,6 @@
 """Landlock (landlock(7)): from here on, files can be opened only where it was said before.
 
-A lock made of other code in the kernel than :mod:`hashwacht.platform.seccomp`.  By ctypes, as PyPI has
+A lock made of other code in the kernel than ``seccomp``.  By ctypes, as PyPI has
 only a development release of a wrapper, and four calls are all it takes.  It holds for the calling
 thread and whatever that starts: call it before there is another thread.
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from hashwacht.platform.unsupported import Unsupported
+from hashwacht.platform.process import Unsupported
 
 _CREATE, _ADD_RULE, _RESTRICT = 444, 445, 446
 """landlock_create_ruleset, _add_rule, _restrict_self: the same number on every architecture."""

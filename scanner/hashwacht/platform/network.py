@@ -15,6 +15,7 @@ import socket
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from hashwacht.platform.process import Unsupported
 from hashwacht.platform.seccomp import (
     ALLOW,
     ARCHITECTURE,
@@ -29,7 +30,6 @@ from hashwacht.platform.seccomp import (
     Instruction,
     apply,
 )
-from hashwacht.platform.unsupported import Unsupported
 
 _NEW_NETWORK = 0x4000_0000
 """CLONE_NEWNET of linux/sched.h."""

@@ -11,7 +11,7 @@ import os
 import struct
 from collections.abc import Sequence
 
-from hashwacht.platform.unsupported import Unsupported
+from hashwacht.platform.process import Unsupported
 
 Instruction = tuple[int, int, int, int]
 """Code, jump if true, jump if false, operand: struct sock_filter of linux/filter.h."""

@@ -20,11 +20,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from hashwacht.quarantine.held import Held, Ledger
-from hashwacht.quarantine.results import Obstacle, Refusal
 from hashwacht.platform.syscalls import generation, is_immutable
-from hashwacht.quarantine.way import COMMAND_SECONDS, Given, Way, way
 from hashwacht.quarantine.find import find_file
+from hashwacht.quarantine.hold_methods import COMMAND_SECONDS, Given, Held, Ledger, Way, way
+from hashwacht.quarantine.results import Obstacle, Refusal
 from hashwacht.settings import HoldKind
 
 Done = TypeVar("Done")

@@ -12,15 +12,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from hashwacht.core import paths
-from hashwacht.quarantine.attributes import Attributes
-from hashwacht.quarantine.fields import Fields
 from hashwacht.platform.syscalls import Writers
+from hashwacht.quarantine.attributes import Attributes, Fields
 
 VERSION = 1
 
 
 class State(StrEnum):
-    """How far an entry is.  Those in -ing are half done: see :mod:`hashwacht.quarantine.recovery`."""
+    """How far an entry is.  Those in -ing are half done: see ``recovery``."""
 
     TAKING = "taking"
     """The file is at its place or in the holding directory beside it; it is not sealed yet."""

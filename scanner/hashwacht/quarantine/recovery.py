@@ -24,14 +24,14 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from hashwacht.core import paths
-from hashwacht.platform.locks import Claim
 from hashwacht.platform.atomic import sync_here
-from hashwacht.quarantine.staging import Holding, identity
-from hashwacht.quarantine.record import Record, State
-from hashwacht.quarantine.vault_store import Entry, Shelf
-from hashwacht.quarantine.streams import Grown, sha256_of
-from hashwacht.quarantine.find import find_directory
+from hashwacht.platform.locks import Claim
 from hashwacht.platform.safe_open import Changed, OpenDirectory
+from hashwacht.quarantine.age import Grown, sha256_of
+from hashwacht.quarantine.find import find_directory
+from hashwacht.quarantine.record import Record, State
+from hashwacht.quarantine.staging import Holding, identity
+from hashwacht.quarantine.vault_store import Entry, Shelf
 
 
 class Outcome(StrEnum):

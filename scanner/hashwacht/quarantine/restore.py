@@ -13,15 +13,15 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from hashwacht.core import paths
+from hashwacht.core.errors import CredentialError
+from hashwacht.platform.safe_open import OpenDirectory
 from hashwacht.quarantine import age
-from hashwacht.quarantine.staging import Holding, identity, make_directory
+from hashwacht.quarantine.age import Writing
 from hashwacht.quarantine.record import Ending, Parent, Record, State
 from hashwacht.quarantine.recovery import end_restoring
 from hashwacht.quarantine.results import Obstacle, Refusal
+from hashwacht.quarantine.staging import Holding, identity, make_directory
 from hashwacht.quarantine.vault_store import Entry
-from hashwacht.quarantine.streams import Writing
-from hashwacht.core.errors import CredentialError
-from hashwacht.platform.safe_open import OpenDirectory
 
 
 @dataclass(frozen=True, slots=True)

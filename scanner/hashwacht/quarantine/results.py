@@ -101,7 +101,7 @@ _ADVICE: Mapping[Obstacle, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """*detail* is one printable line; paths in it are written as :mod:`hashwacht.core.paths` says."""
+    """*detail* is one printable line; paths in it are written as ``paths`` says."""
 
     reason: Obstacle
     detail: str = ""

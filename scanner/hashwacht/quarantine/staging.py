@@ -15,8 +15,8 @@ import errno
 import os
 
 from hashwacht.platform.atomic import sync_here
-from hashwacht.platform.syscalls import rename_no_replace
 from hashwacht.platform.safe_open import OpenDirectory
+from hashwacht.platform.syscalls import rename_no_replace
 
 PREFIX = b".hashwacht-"
 

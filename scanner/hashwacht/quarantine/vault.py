@@ -15,16 +15,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from hashwacht.platform.locks import Claim
-from hashwacht.quarantine.staging import PREFIX
-from hashwacht.quarantine.quarantine import Quarantine, Wanted
+from hashwacht.platform.safe_open import Changed
 from hashwacht.quarantine.record import Ending, Record, State
 from hashwacht.quarantine.recovery import Outcome, Recovered, end_destroying, recover, settle
-from hashwacht.quarantine.results import Obstacle, Refusal
 from hashwacht.quarantine.restore import Restored, Wish, restore
-from hashwacht.quarantine.sealed import Sealed
+from hashwacht.quarantine.results import Obstacle, Refusal
+from hashwacht.quarantine.sealing import Quarantine, Sealed, Wanted
+from hashwacht.quarantine.staging import PREFIX
 from hashwacht.quarantine.vault_store import Entry, Shelf, new_id
 from hashwacht.quarantine.verify_vault import Finding, verify
-from hashwacht.platform.safe_open import Changed
 
 STUCK_SECONDS = 600.0
 """It may take a search through a large directory."""
@@ -72,7 +71,7 @@ class Vault:
         *fd* is the descriptor, open for reading, that was judged, *key* the SHA-256 of what was
         judged (64 hex digits), *evidence* whatever belongs to the record, as JSON; *mode* the
         permission bits to restore one day if a hold has changed those of the file.  *id_* comes
-        from :func:`hashwacht.quarantine.vault_store.new_id`: whoever writes it down before can find out after
+        from ``new_id``: whoever writes it down before can find out after
         a crash what became of the file, and may ask again.
         """
         if self.holds(path):

@@ -9,9 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
+from hashwacht.quarantine.age import Grown, sha256_of
 from hashwacht.quarantine.record import Record, Sealing, State
 from hashwacht.quarantine.vault_store import Entry, Shelf, is_id
-from hashwacht.quarantine.streams import Grown, sha256_of
 
 _KNOWN = frozenset({"record.json", "content.age"})
 

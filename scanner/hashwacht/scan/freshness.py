@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hashwacht.core.types import FileId, Outcome, Reason
 from hashwacht.pipeline import Pipeline
 from hashwacht.storage.files import KnownFile
 from hashwacht.storage.store import Store
 from hashwacht.storage.unchanged_directories import Settled
-from hashwacht.core.types import FileId, Outcome, Reason
 
 READ_AGAIN = frozenset(
     {Reason.TIMED_OUT, Reason.WORKER_DIED, Reason.HASHER_FAILED, Reason.CLOSE_CALL}

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
+from hashwacht.core.types import Outcome
 from hashwacht.matching.matcher_set import Panel, Request
 from hashwacht.pipeline import Judgement, judge_all
 from hashwacht.storage.contents import Decision
-from hashwacht.storage.staleness import Wanted
+from hashwacht.storage.pending import Wanted
 from hashwacht.storage.store import Store
-from hashwacht.core.types import Outcome
 
 
 @dataclass(frozen=True, slots=True)

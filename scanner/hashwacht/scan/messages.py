@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hashwacht.scan.tally import Tally
 from hashwacht.core.types import FileId, Fingerprint, Reason
+from hashwacht.scan.tally import Tally
 
 
 @dataclass(slots=True, eq=False)

@@ -12,8 +12,8 @@ from enum import StrEnum
 from math import exp
 from typing import Protocol
 
-from hashwacht.storage.runs import RunState
 from hashwacht.core.types import Outcome, Reason, Verdict
+from hashwacht.storage.runs import RunState
 
 SMOOTHING_SECONDS = 10.0
 """Time constant of the shown rates: steady to the eye, and honest within half a minute."""

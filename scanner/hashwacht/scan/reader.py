@@ -1,6 +1,8 @@
 """The reading side of a scan: threads that take open files through the fingerprinter.
 
 The threads only wait: the work is done in the worker processes behind the fingerprinter.
+
+Fingerprinting a file that others write to, and keeping only what proves something later.
 """
 
 from __future__ import annotations
@@ -10,14 +12,33 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from hashwacht.core.errors import WorkerError
-from hashwacht.platform.safe_open import Changed
+from hashwacht.core.types import FileId, Fingerprint, Reason
 from hashwacht.pipeline import Pipeline
-from hashwacht.scan.feed import Task
+from hashwacht.platform.safe_open import Changed, settled, stable
 from hashwacht.scan.messages import Message, Taken, Unread
-from hashwacht.scan.taken import taken
-from hashwacht.core.types import Reason
+from hashwacht.scan.walker import Task
+
+UNSETTLED = -1
+"""Kept in place of a change time that is too fresh to prove anything: equal to none."""
+
+
+def taken(fd: int, fingerprint: Callable[[int], Fingerprint]) -> tuple[FileId, Fingerprint]:
+    """Read an open file, twice if it changes meanwhile; say what it was at that moment.
+
+    An equal FileId seen later proves that it was not written to since.  Raises OSError, Changed.
+    """
+    began = 0
+
+    def read(fd: int) -> Fingerprint:
+        nonlocal began
+        began = time.time_ns()
+        return fingerprint(fd)
+
+    at, found = stable(fd, read)
+    return (at if settled(at, began) else replace(at, ctime_ns=UNSETTLED)), found
 
 
 class Reader:

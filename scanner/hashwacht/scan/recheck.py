@@ -13,15 +13,15 @@ import time
 from collections.abc import Callable
 
 from hashwacht.core.errors import Interrupted
+from hashwacht.core.types import Outcome
 from hashwacht.matching.matcher_set import Panel
 from hashwacht.scan.judging import Judged, Judging, needed
+from hashwacht.scan.observer_loop import Watch
 from hashwacht.scan.progress import Counts, Observer, Phase, Result, Summary
 from hashwacht.scan.tally import Tally
-from hashwacht.scan.observer_loop import Watch
+from hashwacht.storage.pending import Wanted
 from hashwacht.storage.runs import Run, RunState
-from hashwacht.storage.staleness import Wanted
 from hashwacht.storage.store import Store
-from hashwacht.core.types import Outcome
 
 BATCH = 500
 """Contents asked about at a time."""

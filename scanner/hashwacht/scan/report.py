@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from hashwacht.core.types import Outcome, Reason
 from hashwacht.scan.progress import Counts, Result
 from hashwacht.storage.runs import RunState
-from hashwacht.core.types import Outcome, Reason
 
 MAX_ROWS = 1000
 """Rows that a report carries of each table; the summary counts the rest."""

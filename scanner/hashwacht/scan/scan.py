@@ -18,24 +18,22 @@ import time
 from collections.abc import Callable
 
 from hashwacht.core.errors import Interrupted
-from hashwacht.walk.walk import Walker, never
 from hashwacht.pipeline import Pipeline
-from hashwacht.scan.feed import Feed, Task
+from hashwacht.scan.directory_skipper import Present
+from hashwacht.scan.freshness import wanted
 from hashwacht.scan.judging import Judging
-from hashwacht.scan.links import Links
 from hashwacht.scan.messages import File
-from hashwacht.scan.pace import Pace
-from hashwacht.scan.present import Present
+from hashwacht.scan.observer_loop import Watch
 from hashwacht.scan.progress import Observer, Result, Summary
 from hashwacht.scan.reader import Reader
 from hashwacht.scan.recorder import Recorder
-from hashwacht.scan.request import ScanRequest
-from hashwacht.scan.timings import Spent
+from hashwacht.scan.request import Pace, ScanRequest
 from hashwacht.scan.tally import Tally
-from hashwacht.scan.freshness import wanted
-from hashwacht.scan.observer_loop import Watch
+from hashwacht.scan.timings import Spent
+from hashwacht.scan.walker import Feed, Links, Task
 from hashwacht.storage.runs import Run, RunState
 from hashwacht.storage.store import Store
+from hashwacht.walk.walk import Walker, never
 
 QUEUED = 4
 """Open files for each job that no reader has yet: enough to keep all busy, few descriptors."""

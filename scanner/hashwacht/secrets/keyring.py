@@ -27,7 +27,7 @@ def read(backend: str, name: str) -> str | None:
     """Give the entry, or None if there is none or the backend cannot be used here."""
     try:
         return _load(backend).get_password(SERVICE, name)
-    except Exception:  # noqa: BLE001  # backends raise anything; one that fails has no entry
+    except Exception:  # noqa: BLE001  # the application's code; the upload is checked all the same
         return None
 
 
@@ -35,7 +35,7 @@ def write(backend: str, name: str, text: str) -> None:
     """Store the entry.  Raises CredentialError, which does not quote the backend's message."""
     try:
         _load(backend).set_password(SERVICE, name, text)
-    except Exception as error:  # noqa: BLE001  # see above: their messages may quote anything
+    except Exception as error:  # noqa: BLE001  # law 2: unanswered is undetermined
         raise CredentialError(
             f"the keyring {backend} did not take it ({type(error).__name__})",
             advice="See `keyring --list-backends`, or name none and use a file.",
@@ -46,7 +46,7 @@ def remove(backend: str, name: str) -> bool:
     """Remove the entry; False if there was none or the backend cannot be used here."""
     try:
         _load(backend).delete_password(SERVICE, name)
-    except Exception:  # noqa: BLE001  # backends raise anything, also for a missing entry
+    except Exception:  # noqa: BLE001  # the application's code; the upload is checked all the same
         return False
     return True
 

@@ -13,7 +13,7 @@ from hashwacht.settings.daemon import (
     QuarantineSettings,
     WatchKind,
 )
-from hashwacht.settings.faults import FaultyConfiguration
+from hashwacht.settings.faults import FaultyConfiguration, Origin, Source
 from hashwacht.settings.load import Configuration, Given, load
 from hashwacht.settings.matchers import (
     ArachnidSettings,
@@ -24,18 +24,20 @@ from hashwacht.settings.matchers import (
     MatcherSettings,
     ServiceSettings,
 )
-from hashwacht.settings.origin import Origin, Source
-from hashwacht.settings.roots import OnMatch, OnUndetermined, RootSettings
 from hashwacht.settings.sections import (
     CredentialSettings,
     FingerprintSettings,
     LimitSettings,
+    OnMatch,
+    OnUndetermined,
+    RootSettings,
     ScanSettings,
     Settings,
     StateSettings,
+    UploadSettings,
+    Where,
 )
 from hashwacht.settings.units import RateLimit, RateUnit
-from hashwacht.settings.uploads import UploadSettings, Where
 
 __all__ = [
     "AlertSettings",

@@ -7,8 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from hashwacht.core.notice import Channel
-from hashwacht.settings.choice import Choice
-from hashwacht.settings.fields import section, setting
+from hashwacht.settings.fields import Choice, section, setting
 from hashwacht.settings.kinds import Duration, Location, Text, Texts, Url, Whole
 from hashwacht.settings.matchers import OPTIONAL_NAME
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from hashwacht.settings.choice import Choice
-from hashwacht.settings.fields import setting
+from hashwacht.settings.fields import Choice, setting
 from hashwacht.settings.kinds import Duration, Location, Text, Texts, Whole
 
 DAY = 86_400.0

@@ -13,8 +13,7 @@ from typing import Any
 from hashwacht.settings.fields import keys_of, sections_of
 from hashwacht.settings.kinds import Plain
 from hashwacht.settings.matchers import MATCHER_KINDS, HashlistSettings
-from hashwacht.settings.roots import RootSettings
-from hashwacht.settings.sections import Settings
+from hashwacht.settings.sections import RootSettings, Settings
 from hashwacht.settings.show import toml
 
 WIDTH = 96

@@ -10,10 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from hashwacht.core.errors import ConfigurationError
-from hashwacht.settings.locate import KeyPath, lines_of
-from hashwacht.settings.faults import Fault, FaultyConfiguration, PlacedFault
+from hashwacht.settings.faults import (
+    Fault,
+    FaultyConfiguration,
+    KeyPath,
+    Origin,
+    PlacedFault,
+    Source,
+    lines_of,
+)
 from hashwacht.settings.matchers import HashlistSettings, MatcherSettings
-from hashwacht.settings.origin import Origin, Source
 from hashwacht.settings.read import read
 from hashwacht.settings.sections import Settings
 

@@ -1,8 +1,14 @@
-"""The sections of the configuration, each key with its default and the reason for it."""
+"""The sections of the configuration, each key with its default and the reason for it.
+
+Where the uploads of web applications are checked.  Application and daemon read the same keys.
+
+The tables ``[roots.NAME]``: what the daemon watches, and what it does about a match there.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from hashwacht.settings.alerts import AlertSettings
@@ -12,7 +18,7 @@ from hashwacht.settings.daemon import (
     HoldSettings,
     QuarantineSettings,
 )
-from hashwacht.settings.fields import section, setting
+from hashwacht.settings.fields import Choice, Choices, section, setting
 from hashwacht.settings.kinds import (
     Duration,
     Flag,
@@ -24,10 +30,115 @@ from hashwacht.settings.kinds import (
     Texts,
     Whole,
 )
-from hashwacht.settings.matchers import SIGNAL_TYPE, HashlistSettings, MatcherSettings
-from hashwacht.settings.roots import RootSettings
+from hashwacht.settings.matchers import CATEGORY, SIGNAL_TYPE, HashlistSettings, MatcherSettings
 from hashwacht.settings.units import RateLimit
-from hashwacht.settings.uploads import UploadSettings
+
+GROUP = Text("([A-Za-z_][A-Za-z0-9_.-]{0,31})?", "the name of a group")
+
+_MIB, _TIB = 1 << 20, 1 << 40
+
+
+class Where(StrEnum):
+    """Where the work on an upload is done."""
+
+    PROCESS = "process"
+    DAEMON = "daemon"
+
+
+@dataclass(frozen=True, slots=True)
+class UploadSettings:
+    """Where the uploads of web applications are checked."""
+
+    where: Where = setting(
+        Choice(Where),
+        Where.PROCESS,
+        '"process": in the web application itself and in worker processes of its own, which needs'
+        ' nothing else to run. "daemon": by `hashwacht daemon`, so that credentials, lists and'
+        " decoders stay out of the application; the daemon listens only if this is set.",
+    )
+    socket: Path | None = setting(
+        Location(),
+        Path("/run/hashwacht-uploads/uploads.sock"),
+        "Where the daemon takes uploads. Not in daemon.runtime, which is closed to other users."
+        " The same for whoever reads it, so that application and daemon can share one file.",
+    )
+    group: str = setting(
+        GROUP,
+        "",
+        "The group whose members may hand uploads over, such as www-data. Empty: nobody but the"
+        " daemon's own user, because whoever may ask learns what is known.",
+    )
+    max_bytes: int = setting(
+        Size(1 * _MIB, 1 * _TIB),
+        1 << 30,
+        "The largest file that the daemon takes over the socket; more is undetermined. As much"
+        " as the middleware passes on by default.",
+    )
+
+    @property
+    def path(self) -> Path:
+        """The socket; ``find_contradictions`` sees to it that there is one."""
+        assert self.socket is not None
+        return self.socket
+
+
+class OnMatch(StrEnum):
+    """What to do about a match."""
+
+    OBSERVE = "observe"
+    HOLD = "hold"
+    QUARANTINE = "quarantine"
+
+
+class OnUndetermined(StrEnum):
+    """What to do about a content while nobody can say anything about it."""
+
+    ALLOW = "allow"
+    HOLD = "hold"
+
+
+@dataclass(frozen=True, slots=True)
+class RootSettings:
+    """A directory that the daemon watches, with everything below it."""
+
+    name: str
+    path: Path | None = setting(Location(), None, "The directory. There is no default.")
+    exact: OnMatch = setting(
+        Choice(OnMatch),
+        OnMatch.OBSERVE,
+        'What to do if the very bytes are known (a digest matches): "observe" opens a case and'
+        ' alerts, "hold" also keeps the file from being served, "quarantine" also seals it away.'
+        " Observe: a new installation should be watched for some days before it acts.",
+    )
+    near: OnMatch = setting(
+        Choice(OnMatch),
+        OnMatch.OBSERVE,
+        "What to do if only a picture hash matches. Such a match can be wrong, if rarely.",
+    )
+    categories: tuple[tuple[str, OnMatch], ...] = setting(
+        Choices(CATEGORY, Choice(OnMatch)),
+        (),
+        "What to do about matches of certain categories, whatever exact and near say.",
+    )
+    undetermined: OnUndetermined = setting(
+        Choice(OnUndetermined),
+        OnUndetermined.ALLOW,
+        'What to do while a content is undetermined: "allow" leaves the file as it is and asks'
+        ' again, "hold" keeps it from being served until it is answered. Allow: an outage of a'
+        " service must not take customers' sites down.",
+    )
+    exclude: tuple[str, ...] = setting(
+        Texts(Text("[^\\x00]+", "a pattern as in .gitignore")),
+        (),
+        "What to leave out here, besides scan.exclude and in the same syntax.",
+    )
+
+    @property
+    def directory(self) -> Path:
+        """The path; never None once the settings are read."""
+        assert self.path is not None
+        return self.path
+
 
 MIB = 1 << 20
 GIB = 1 << 30

@@ -1,4 +1,7 @@
-"""The effective configuration, key by key, as ``hashwacht config show`` prints it."""
+"""The effective configuration, key by key, as ``hashwacht config show`` prints it.
+
+One number for everything that is configured, so that a change of it can be told.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,22 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
+from hashwacht.settings.faults import Origin
 from hashwacht.settings.fields import keys_of, sections_of
 from hashwacht.settings.kinds import Plain
 from hashwacht.settings.load import Configuration
-from hashwacht.settings.origin import Origin
+from hashwacht.settings.sections import Settings
+
+
+def digest(settings: Settings) -> str:
+    """Give a SHA-256 that differs whenever a value does, whatever file it came from.
+
+    There is no secret among the values: credentials are only named.
+    """
+    return sha256(repr(settings).encode("utf-8", "backslashreplace")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""Answers: what each matcher said of each content, and when."""
+"""Answers: what each matcher said of each content, and when.
+
+Epochs: small numbers for "what all configured matchers knew at that time".
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,34 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.sqlite.encoding import MATCH, NO_MATCH, OUTCOMES, UNDETERMINED, stored_text, text_of
-from hashwacht.storage.staleness import Stale, Wanted
 from hashwacht.core.types import Answer, Match, Outcome, Reason
+from hashwacht.storage.pending import Stale, Wanted
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.sqlite.encoding import (
+    MATCH,
+    NO_MATCH,
+    OUTCOMES,
+    UNDETERMINED,
+    stored_text,
+    text_of,
+)
+
+
+class Epochs:
+    """Numbers the texts that describe the revisions of all configured matchers."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of(self, key: str) -> int:
+        """Return the number of *key*, the same for ever; a new key gets a new one."""
+        with self._database.reading() as connection:
+            known = self._database.epochs.find(connection, key)
+        if known is not None:
+            return known
+        with self._database.transaction() as writer:
+            return self._database.epochs.number(writer, key)
+
 
 _SUPERSEDED = "before further signals"
 """The revision of a match that was given before the content had all its present signals."""

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 from hashwacht.core.ports import CHANCES
-from hashwacht.storage.sqlite.database import Database
 from hashwacht.core.types import Reason
+from hashwacht.storage.sqlite.database import Database
 
 
 class Culprits:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from hashwacht.core.types import FileId, Outcome, Reason
 from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.sqlite.encoding import OUTCOMES, stored_int
-from hashwacht.core.types import FileId, Outcome, Reason
 
 Look = tuple[bytes, FileId, int, int | None, Reason | None]
 """What was found under a name: (name, id, nlink, content, reason if it could not be read)."""

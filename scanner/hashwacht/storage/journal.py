@@ -2,7 +2,7 @@
 
 A path stands in it once.  Announced anew, its entry gets another *generation*, so that whoever
 was at work on the former one does not settle it.  A transaction of the database survives
-``kill -9``; of a power cut the gap that every start opens takes care (:mod:`hashwacht.storage.gaps`).
+``kill -9``; of a power cut the gap that every start opens takes care (``gaps``).
 """
 
 from __future__ import annotations

@@ -9,10 +9,9 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from hashwacht.cases.policy import Action
+from hashwacht.core.types import Action, FileId
 from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.sqlite.encoding import stored_text, text_of
-from hashwacht.core.types import FileId
 
 
 class PlaceState(StrEnum):

@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.sqlite.encoding import MATCH, UNDETERMINED
+from hashwacht.core.types import Reason
 from hashwacht.storage.files import below
 from hashwacht.storage.locations import PlaceState
-from hashwacht.core.types import Reason
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.sqlite.encoding import MATCH, UNDETERMINED
 
 _FILES = (
     "directories AS d JOIN files AS f ON f.directory = d.id"

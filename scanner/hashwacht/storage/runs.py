@@ -9,7 +9,7 @@ from typing import Any
 
 from hashwacht.core.errors import StateFull
 from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.sqlite.lock import holder
+from hashwacht.storage.sqlite.state_directory import holder
 
 
 class RunState(StrEnum):

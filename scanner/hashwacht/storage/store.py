@@ -7,23 +7,22 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
 
-from hashwacht.storage.alerts import Alerts
-from hashwacht.storage.answers import Answers
+from hashwacht.storage.action_limits import Floods
+from hashwacht.storage.answers import Answers, Epochs
 from hashwacht.storage.cases import Cases
 from hashwacht.storage.contents import Contents
 from hashwacht.storage.crash_log import Culprits
-from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.epochs import Epochs
 from hashwacht.storage.files import Files
-from hashwacht.storage.action_limits import Floods
 from hashwacht.storage.gaps import Gaps
 from hashwacht.storage.journal import Journal
-from hashwacht.storage.sqlite.lock import DAEMON, RunLock
-from hashwacht.storage.reports import Overview
 from hashwacht.storage.locations import Places
+from hashwacht.storage.outbox import Alerts
+from hashwacht.storage.pending import Unanswered
+from hashwacht.storage.reports import Overview
 from hashwacht.storage.runs import Runs
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.sqlite.state_directory import DAEMON, RunLock
 from hashwacht.storage.unchanged_directories import Settled, Stretches
-from hashwacht.storage.unanswered import Unanswered
 
 FILE_NAME = "state.db"
 """The database, in the state directory."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hashwacht.core.ports import Fingerprinter, Question
-from hashwacht.scan.progress import Progress, Result, Summary
 from hashwacht.core.types import Answer, Finding, Fingerprint, Match, Outcome, Reason
+from hashwacht.scan.progress import Progress, Result, Summary
 
 HELD = 60.0
 """Seconds that a file is held at the most."""

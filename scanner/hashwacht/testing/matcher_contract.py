@@ -137,7 +137,7 @@ class MatcherContract:
         """Never NO_MATCH, never an exception, and every question gets its answer."""
         with closing(case.broken()) as matcher:
             answers = matcher.lookup([(case.known,), (case.unknown,)])
-            assert len(answers) == 2
+            assert len(answers) == 2  # noqa: PLR2004
             for answer in answers:
                 assert answer.outcome is Outcome.UNDETERMINED
                 assert answer.reason in {Reason.UNANSWERED, Reason.REFUSED}

@@ -18,10 +18,10 @@ from functools import partial
 from typing import ClassVar
 
 from hashwacht.core.errors import SignalError
-from hashwacht.hashing.picture import Picture
-from hashwacht.hashing.signal_types import Digest, OriginalHash, PictureHash
 from hashwacht.core.ports import SignalType
 from hashwacht.core.types import Signal
+from hashwacht.hashing.picture import Picture
+from hashwacht.hashing.registry import Digest, OriginalHash, PictureHash
 
 _CONTENT = bytes(range(256)) * 40
 

@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from hashwacht.core.ports import Ahead
 from hashwacht.core.types import Match, Outcome, Reason, Verdict
-from hashwacht.uploads.context import Circumstances
+from hashwacht.core.upload_context import Circumstances
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hashwacht.core.errors import StateError, WorkerError
-from hashwacht.platform.safe_open import Changed
-from hashwacht.pipeline import Judgement, Pipeline
 from hashwacht.core.ports import Ahead
+from hashwacht.core.types import Outcome, Reason
+from hashwacht.core.upload_context import Circumstances, Uploads
+from hashwacht.pipeline import Judgement, Pipeline
+from hashwacht.platform.safe_open import Changed
 from hashwacht.storage.contents import Decision
 from hashwacht.storage.store import Store
-from hashwacht.core.types import Outcome, Reason
-from hashwacht.uploads.context import Circumstances, Uploads
 from hashwacht.uploads.backend import Checked, undetermined
 
 _log = logging.getLogger(__name__)

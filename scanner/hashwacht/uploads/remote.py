@@ -16,8 +16,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from hashwacht.core.types import Reason
+from hashwacht.core.upload_context import Circumstances
+from hashwacht.ipc.frames import MAX_BODY, Nonsense
+from hashwacht.ipc.sockets import connect
+from hashwacht.platform.backoff import ABSENT, HUNG, Pauses
+from hashwacht.uploads.backend import Checked, undetermined
 from hashwacht.uploads.exchange import Exchange, HungUp, reopened
-from hashwacht.uploads.messages import (
+from hashwacht.uploads.protocol import (
     Check,
     Describe,
     Described,
@@ -29,12 +35,6 @@ from hashwacht.uploads.messages import (
     decode_reply,
     encode_request,
 )
-from hashwacht.core.types import Reason
-from hashwacht.uploads.context import Circumstances
-from hashwacht.ipc.frames import MAX_BODY, Nonsense
-from hashwacht.platform.backoff import ABSENT, HUNG, Pauses
-from hashwacht.ipc.sockets import connect
-from hashwacht.uploads.backend import Checked, undetermined
 
 SILENCE = 10.0
 """Seconds until the daemon has said that it took a file: so long may its restart last."""

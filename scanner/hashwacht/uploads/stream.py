@@ -12,9 +12,9 @@ import tempfile
 from concurrent.futures import Future
 from typing import IO, Self
 
-from hashwacht.uploads.executor import Shift
-from hashwacht.uploads.context import Circumstances
+from hashwacht.core.upload_context import Circumstances
 from hashwacht.uploads.backend import Checked, Workplace, WorksAhead
+from hashwacht.uploads.executor import Shift
 
 
 class Incoming:

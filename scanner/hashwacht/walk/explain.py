@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from hashwacht.core.errors import UsageError
-from hashwacht.walk.rules import Rule, Rules
 from hashwacht.core.paths import show
+from hashwacht.walk.rules import Rule, Rules
 
 EXCLUDED = "a rule excludes it"
 NO_RULE = "no rule speaks of it"

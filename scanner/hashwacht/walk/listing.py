@@ -4,6 +4,8 @@ A directory may hold millions of names.  They stream through: a chunk of names i
 into the order of their inode numbers (on ext4 and XFS the order on the disk, where the names
 come in the order of their hash), examined, and handed out at least every quarter of a second, so
 that a consumer who wants to stop is never far from his turn.
+
+The next subdirectories to go to, however many there are.
 """
 
 from __future__ import annotations
@@ -20,10 +22,42 @@ from functools import cached_property
 from operator import attrgetter, methodcaller
 from typing import NamedTuple, Protocol
 
+from hashwacht.core.types import FileId
 from hashwacht.platform.safe_open import OpenDirectory
 from hashwacht.walk.rules import Rules
-from hashwacht.walk.window import Window
-from hashwacht.core.types import FileId
+
+Key = tuple[int, bytes]
+"""How the subdirectories of a directory are ordered: inode number, name."""
+
+
+class Window:
+    """The next *limit* subdirectories after the key *after*, however many are offered."""
+
+    def __init__(self, after: Key | None, limit: int) -> None:
+        """Start empty."""
+        self._after, self._limit = after, limit
+        self._keys: list[Key] = []
+        self.more = False
+
+    def offer(self, key: Key) -> None:
+        """Keep *key* if it is one of the next."""
+        if self._after is None or key > self._after:
+            self._keys.append(key)
+            if len(self._keys) >= 2 * self._limit:
+                self._cut()
+
+    def _cut(self) -> None:
+        if not self._keys:
+            return
+        self._keys.sort()
+        self.more = self.more or len(self._keys) > self._limit
+        del self._keys[self._limit :]
+
+    def keys(self) -> list[Key]:
+        """Return them in descending order, so that ``pop()`` gives the next."""
+        self._cut()
+        return self._keys[::-1]
+
 
 _BATCH = 64
 """Files between two looks at the clock."""

@@ -18,8 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from hashwacht.platform.safe_open import OpenDirectory
-from hashwacht.walk.listing import Bounds
-from hashwacht.walk.window import Key, Window
+from hashwacht.walk.listing import Bounds, Key, Window
 
 GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 """What open(2) says if a directory vanished, or a file or a link has taken its name."""

@@ -14,12 +14,11 @@ import stat
 from collections.abc import Callable, Generator, Iterable, Iterator
 
 from hashwacht.core.errors import UsageError
+from hashwacht.core.paths import show
 from hashwacht.platform.safe_open import OpenDirectory
-from hashwacht.walk.listing import Bounds, Directory, Entry, Listing, Obstacle, Problem
+from hashwacht.walk.listing import Bounds, Directory, Entry, Listing, Obstacle, Problem, Window
 from hashwacht.walk.rules import Rules
 from hashwacht.walk.trail import GONE, Trail
-from hashwacht.walk.window import Window
-from hashwacht.core.paths import show
 
 
 def never(_path: bytes) -> bool:

@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from hashwacht.core.watch_events import Announcement, Cause, Missed, Root
 from hashwacht.core.paths import show
+from hashwacht.core.watch_events import Announcement, Cause, Missed, Root
 
 NAME = b".hashwacht-canary"
 

@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from hashwacht.core.watch_events import Announcement, Cause, Listener, Missed, Root
+from hashwacht.ipc.frames import Nonsense, frame
+from hashwacht.ipc.sockets import connect
 from hashwacht.watch.fanotify_protocol import (
     MISSED,
     NAMES,
@@ -22,8 +24,6 @@ from hashwacht.watch.fanotify_protocol import (
     renew,
     watch,
 )
-from hashwacht.ipc.frames import Nonsense, frame
-from hashwacht.ipc.sockets import connect
 
 PATIENCE = 10.0
 """Seconds that the watcher has, at the start, to come up; and that a ping may go unanswered."""

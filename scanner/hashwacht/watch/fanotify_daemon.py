@@ -18,11 +18,11 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from hashwacht.core.errors import ConfigurationError
+from hashwacht.ipc.frames import Nonsense
+from hashwacht.ipc.sockets import listen
 from hashwacht.platform import fanotify
 from hashwacht.platform.capabilities import NEEDED, confine
 from hashwacht.watch.fanotify_session import Session
-from hashwacht.ipc.frames import Nonsense
-from hashwacht.ipc.sockets import listen
 
 WAIT = 0.5
 """Seconds after which a wish to stop is noticed at the latest."""

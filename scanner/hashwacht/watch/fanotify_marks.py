@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hashwacht.core.watch_events import Cause, Missed, Root
 from hashwacht.platform import fanotify
-from hashwacht.watch.root_state import Footing, difference, footing, remote
 from hashwacht.platform.mounts import Mount, Mounts
 from hashwacht.watch.fanotify_paths import Place
+from hashwacht.watch.root_state import Footing, difference, footing, remote
 
 REPEAT = 60.0
 """Seconds after which a root that is not there is said to be missed again."""

@@ -15,10 +15,11 @@ import time
 from collections.abc import Iterable
 
 from hashwacht.core.watch_events import Cause, Missed, Root
+from hashwacht.ipc.frames import Nonsense, frame
 from hashwacht.platform import fanotify
 from hashwacht.platform.fanotify import Event
-from hashwacht.watch.fanotify_marks import Marks
 from hashwacht.platform.mounts import Mounts
+from hashwacht.watch.fanotify_marks import Marks
 from hashwacht.watch.fanotify_paths import Finder, Found, Place
 from hashwacht.watch.fanotify_protocol import (
     PING,
@@ -33,7 +34,6 @@ from hashwacht.watch.fanotify_protocol import (
     read_renew,
     read_watch,
 )
-from hashwacht.ipc.frames import Nonsense, frame
 
 TICK = 1.0
 """Seconds between two looks at the roots."""

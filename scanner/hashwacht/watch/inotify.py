@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from hashwacht.core.watch_events import Cause, Listener, Missed, Root
-from hashwacht.watch.root_state import Footing, difference, footing, remote
 from hashwacht.platform.mounts import Mounts
 from hashwacht.watch.inotify_root import RootWatch
+from hashwacht.watch.root_state import Footing, difference, footing, remote
 
 REPEAT = 60.0
 """Seconds after which a root that cannot be watched is said to be missed again."""

@@ -18,8 +18,8 @@ from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, Inotify
 
 from hashwacht.core.watch_events import Announcement, Cause, Listener, Missed, Root
 from hashwacht.watch.directory_tree import Directory
-from hashwacht.watch.root_state import Footing
 from hashwacht.watch.inotify_tree import WatchedTree
+from hashwacht.watch.root_state import Footing
 
 _IS_DIRECTORY = int(InotifyConstants.IN_ISDIR)
 _LEAVES = int(InotifyConstants.IN_MOVED_FROM)

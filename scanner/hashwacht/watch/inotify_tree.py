@@ -30,10 +30,10 @@ from watchdog.observers.inotify_c import (
     WatchDescriptor,
 )
 
+from hashwacht.core.paths import show
 from hashwacht.core.watch_events import Cause, Listener, Missed, Root
 from hashwacht.platform.safe_open import OpenDirectory
 from hashwacht.watch.directory_tree import Directories, Directory
-from hashwacht.core.paths import show
 
 MASK = Mask(
     InotifyConstants.IN_CREATE

@@ -9,8 +9,8 @@ import zlib
 from collections.abc import Sequence
 
 from hashwacht.core.errors import SignalError
-from hashwacht.hashing.picture import Picture
 from hashwacht.core.types import Signal
+from hashwacht.hashing.picture import Picture
 
 
 class _Hexadecimal:

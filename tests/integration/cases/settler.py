@@ -12,10 +12,10 @@ import sys
 import time
 from pathlib import Path
 
+from hashwacht.core.types import Signal
 from hashwacht.quarantine.age import KeyPair
 from hashwacht.settings import GuardSettings
 from support.casework import Office, match
-from hashwacht.core.types import Signal
 
 NEAR = b"near"
 """Contents that begin so match by a picture hash only, and are held; others are quarantined."""

@@ -7,8 +7,8 @@ import os
 import pytest
 
 from hashwacht.cases.decisions import Desk
-from hashwacht.cases.hands import Wish
-from hashwacht.cases.policy import Action
+from hashwacht.cases.file_actions import Wish
+from hashwacht.core.types import Action
 from hashwacht.storage.cases import CaseState
 from hashwacht.storage.locations import PlaceState
 from support.casework import HOLD, Office, at

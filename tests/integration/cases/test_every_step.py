@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from hashwacht.quarantine.age import KeyPair, make_key_pair
-from hashwacht.cases.hands import Hands, Wish
+from hashwacht.cases.file_actions import Hands, Wish
 from hashwacht.core.notice import NoticeKind
-from hashwacht.cases.policy import Action
+from hashwacht.core.types import Action
+from hashwacht.quarantine.age import KeyPair, make_key_pair
 from hashwacht.storage.locations import PlaceState
 from support.casework import HOLD, NO_MATCH, QUARANTINE, Office, at
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.notice import NoticeKind
-from hashwacht.cases.policy import Action
+from hashwacht.core.types import Action
 from hashwacht.storage.locations import PlaceState
 from support.casework import HOLD, NEAR, NO_MATCH, UNANSWERED, Office, at, mode
 

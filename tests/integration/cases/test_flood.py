@@ -10,19 +10,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hashwacht.cases.acting import FileHands
-from hashwacht.cases.guard import Guard
-from hashwacht.cases.hands import Hands, Undone
-from hashwacht.cases.rulings import Rulings
+from hashwacht.cases.action_limit import Guard, Rulings
+from hashwacht.cases.file_actions import FileHands, Hands, Undone
 from hashwacht.core.errors import UsageError
 from hashwacht.core.notice import NoticeKind
-from hashwacht.cases.policy import Action
+from hashwacht.core.types import Action, FileId
 from hashwacht.settings import GuardSettings
-from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.action_limits import Floods, Ruling, Scope
 from hashwacht.storage.locations import Place, Places, PlaceState
+from hashwacht.storage.sqlite.database import Database
 from support.casework import HOLD, OBSERVE, UNANSWERED, Office, at
-from hashwacht.core.types import FileId
 
 
 class Idle(FileHands):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.errors import StateFull
-from hashwacht.cases.policy import Action
+from hashwacht.core.types import Action
 from support.casework import OBSERVE, Office, at
 from support.memory_disk import memory_disk
 

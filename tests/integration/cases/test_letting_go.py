@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from hashwacht.cases.found import Found
-from hashwacht.cases.hands import Wish
+from hashwacht.cases.case_opening import Found
+from hashwacht.cases.file_actions import Wish
 from hashwacht.core.notice import NoticeKind
-from hashwacht.cases.policy import Action
+from hashwacht.core.types import Action, Match, Signal, Verdict
 from hashwacht.settings import OnMatch, RootSettings
 from hashwacht.storage.locations import PlaceState
 from support.casework import (
@@ -25,7 +25,6 @@ from support.casework import (
     match,
     mode,
 )
-from hashwacht.core.types import Match, Signal, Verdict
 
 
 def stored(office: Office, path: bytes) -> Found:

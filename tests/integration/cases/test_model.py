@@ -19,15 +19,14 @@ from hypothesis.stateful import (
     rule,
 )
 
+from hashwacht.cases.action_limit import Rulings
 from hashwacht.cases.decisions import Desk
-from hashwacht.cases.hands import Wish
-from hashwacht.cases.rulings import Rulings
-from hashwacht.cases.policy import Action
+from hashwacht.cases.file_actions import Wish
+from hashwacht.core.types import Action, Verdict
 from hashwacht.settings import GuardSettings, OnMatch, OnUndetermined, RootSettings
 from hashwacht.storage.action_limits import Ruling
 from hashwacht.storage.locations import PlaceState
 from support.casework import NEAR, NO_MATCH, NOWHERE, UNANSWERED, Office
-from hashwacht.core.types import Verdict
 
 NAMES = st.sampled_from(("a", "b", "c", "d"))
 CONTENTS = st.sampled_from((b"one", b"two"))

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from hashwacht.core.notice import NoticeKind
-from hashwacht.cases.policy import Action
+from hashwacht.core.types import Action, Match, Outcome, Reason, Signal, Verdict
+from hashwacht.core.upload_context import Circumstances
 from hashwacht.storage.cases import CaseState
 from hashwacht.storage.locations import PlaceState
 from support.casework import (
@@ -23,8 +24,6 @@ from support.casework import (
     match,
     mode,
 )
-from hashwacht.core.types import Match, Outcome, Reason, Signal, Verdict
-from hashwacht.uploads.context import Circumstances
 
 
 def test_a_match_is_a_case_and_its_file_is_sealed_away(office: Office) -> None:

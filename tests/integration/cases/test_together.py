@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.quarantine.age import KeyPair, make_key_pair
-from hashwacht.cases.decisions import Desk
-from hashwacht.cases.hands import Wish
 from hashwacht.cases.case_lock import Turn
+from hashwacht.cases.decisions import Desk
+from hashwacht.cases.file_actions import Wish
 from hashwacht.core.errors import StateBusy
+from hashwacht.quarantine.age import KeyPair, make_key_pair
 from hashwacht.storage.locations import Place, PlaceState
 from support.casework import Office, at
 

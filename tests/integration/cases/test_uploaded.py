@@ -8,11 +8,11 @@ from dataclasses import replace
 from hashlib import sha256
 
 from hashwacht.cases.action_retry import UPLOADED
+from hashwacht.core.types import Answer, Fingerprint, Match, Outcome, Reason, Signal, Verdict
+from hashwacht.core.upload_context import Circumstances
 from hashwacht.storage.cases import CaseState
 from hashwacht.storage.contents import Decision
 from support.casework import Office
-from hashwacht.core.types import Answer, Fingerprint, Match, Outcome, Reason, Signal, Verdict
-from hashwacht.uploads.context import Circumstances
 
 LATER, EARLIER = time.time() + 86_400.0, 1.0
 TOLD = Circumstances("2026-11-23T18:05:00+01:00", "192.0.2.7", 4711, "anna")

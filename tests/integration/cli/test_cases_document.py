@@ -12,13 +12,11 @@ import click
 import pytest
 
 from hashwacht.cases.case_json import File
-from hashwacht.cli.root import root
-from hashwacht.cases.policy import Action
-from hashwacht.storage.cases import Case, CaseState, Note
-from hashwacht.storage.evidence import Evidence
+from hashwacht.cli.app import root
+from hashwacht.core.types import Action, FileId, Match, Outcome, Signal
+from hashwacht.core.upload_context import Circumstances
+from hashwacht.storage.cases import Case, CaseState, Evidence, Note
 from hashwacht.storage.locations import Place, PlaceState
-from hashwacht.core.types import FileId, Match, Outcome, Signal
-from hashwacht.uploads.context import Circumstances
 
 TEXT = (Path(__file__).parents[3] / "docs" / "cases.md").read_text()
 COMMANDS = sorted(set(re.findall(r"`hashwacht ([a-z]+ [a-z-]+)", TEXT)))

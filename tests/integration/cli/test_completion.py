@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from hashwacht.cli.root import COMMANDS
+from hashwacht.cli.app import COMMANDS
 from support.program import Program
 
 BASH = """

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from hashwacht.secrets import Credential
-from support.services.http_server import HttpServer
 from support.program import Program, objects
+from support.services.http_server import HttpServer
 from support.services.services import Eokm
 
 EOKM = '[matchers.eokm]\nkind = "eokm"\nbase_url = "{url}"\nretries = 0\ntimeout = 2\n'

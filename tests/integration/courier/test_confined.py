@@ -15,16 +15,16 @@ from pathlib import Path
 import pytest
 
 from hashwacht.courier.process import permitted
-from hashwacht.platform.network import leave_network
-from support.services.courier import courier
-from support.program import Program
 from hashwacht.ipc.sockets import listen
+from hashwacht.platform.network import leave_network
+from support.program import Program
+from support.services.courier import courier
 
 COURIER = """
 import os, sys, threading
 from pathlib import Path
 from hashwacht.daemon import courier
-from hashwacht.platform.notify import Notifier
+from hashwacht.platform.systemd import Notifier
 from hashwacht.settings import load
 from hashwacht.ipc.sockets import listen
 

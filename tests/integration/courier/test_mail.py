@@ -20,13 +20,12 @@ import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from hashwacht.courier.mail import Mail
-from hashwacht.courier.smtp import Mailbox
-from hashwacht.matching.services.tls import trusting
+from hashwacht.courier.mail import Mail, Mailbox
+from hashwacht.ipc.messages import Delivered
+from hashwacht.matching.services.http import trusting
 from hashwacht.secrets import Credential
 from support.services.faults import server_tls
 from support.told import BATCH, message, problem
-from hashwacht.ipc.messages import Delivered
 
 ACCOUNT = Credential("alerts", "correct horse")
 

@@ -17,18 +17,18 @@ from pathlib import Path
 
 import pytest
 
+from hashwacht.core.types import Answer, Outcome, Reason, Signal
+from hashwacht.ipc.client import Link, Unreached
+from hashwacht.ipc.frames import HEAD, VERSION, frame
+from hashwacht.ipc.message_codec import encode_reply
+from hashwacht.ipc.messages import Answers, Ask, Describe, Heard, digest
+from hashwacht.ipc.sockets import connect
 from hashwacht.matching.courier_client import CourierMatcher
-from support.services.courier import courier, pretender
-from support.services.http_server import HttpServer
 from support.processes import wait_for
 from support.program import Program
+from support.services.courier import courier, pretender
+from support.services.http_server import HttpServer
 from support.services.services import Hma
-from hashwacht.core.types import Answer, Outcome, Reason, Signal
-from hashwacht.ipc.frames import HEAD, VERSION, frame
-from hashwacht.ipc.client import Link, Unreached
-from hashwacht.ipc.messages import Answers, Ask, Describe, Heard, digest
-from hashwacht.ipc.replies import encode_reply
-from hashwacht.ipc.sockets import connect
 
 KNOWN, UNKNOWN = "a5" * 32, "0ff0" * 16
 QUESTION = (Signal("pdq", UNKNOWN, 100),)

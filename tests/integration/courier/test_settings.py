@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.daemon.scanner.given_roots import given_roots
-from hashwacht.secrets import Credential, Places, store
+from hashwacht.daemon.scanner.roots import given_roots
 from hashwacht.matching.services.factory import AnyService, Services, face
+from hashwacht.secrets import Credential, Places, store
 from hashwacht.settings import (
     ArachnidSettings,
     EokmSettings,

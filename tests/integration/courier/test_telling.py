@@ -13,16 +13,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hashwacht.daemon.outbox_sender import Telling
 from hashwacht.core.notice import Notice, NoticeKind
-from hashwacht.storage.store import Store
-from support.services.courier import courier
-from support.services.http_server import Asked, HttpServer, Told
-from support.processes import wait_for
-from support.program import Program
-from support.told import message
+from hashwacht.daemon.outbox_sender import Telling
 from hashwacht.ipc.client import Link
 from hashwacht.ipc.messages import Delivered, Failed
+from hashwacht.storage.store import Store
+from support.processes import wait_for
+from support.program import Program
+from support.services.courier import courier
+from support.services.http_server import Asked, HttpServer, Told
+from support.told import message
 
 
 @pytest.fixture

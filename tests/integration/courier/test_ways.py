@@ -21,12 +21,12 @@ import trustme
 from hashwacht.courier import command_runner
 from hashwacht.courier.command_channel import Command
 from hashwacht.courier.webhook import Webhook, signature
-from hashwacht.matching.services.tls import trusting
+from hashwacht.ipc.messages import Delivered
+from hashwacht.matching.services.http import trusting
+from support.processes import wait_for
 from support.services.faults import FaultServer, drip, endless, server_tls
 from support.services.http_server import Asked, HttpServer, Told
-from support.processes import wait_for
 from support.told import BATCH, CASE, NAME, message, problem
-from hashwacht.ipc.messages import Delivered
 
 
 def webhook(url: str, tls: ssl.SSLContext, secret: str = "", whole: float = 60.0) -> Webhook:

@@ -15,8 +15,8 @@ import time
 import traceback
 from pathlib import Path
 
-from hashwacht.platform.notify import Notifier
 from hashwacht.daemon.scanner_process import scanner_process
+from hashwacht.platform.systemd import Notifier
 from hashwacht.settings import load
 
 
@@ -34,7 +34,7 @@ def kill_after(seconds: float, file: Path) -> None:
     if not child:
         try:
             scan(file)
-        except BaseException:  # noqa: BLE001  # the parent must see that it did not run
+        except BaseException:  # noqa: BLE001  # or it would go on with the parent's tests
             traceback.print_exc()
         os._exit(1)
     time.sleep(seconds)  # no event to wait for: the instant shall be any

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from hashwacht.core.types import Outcome
 from hashwacht.core.watch_events import Cause
+from hashwacht.testing.fakes import HeldFingerprinter
 from support.daemon.daemon_bench import DaemonBench, digest
 from support.deep import deepened
-from hashwacht.testing.fakes import HeldFingerprinter
 from support.watch.watching import DeafWatch
-from hashwacht.core.types import Outcome
 
 HOURS = 5 * 3600.0
 

@@ -10,8 +10,8 @@ import pytest
 
 from hashwacht.core.watch_events import Announcement, Lane
 from hashwacht.daemon.scanner.dispatcher import IDLE, Dispatcher, Work
-from hashwacht.daemon.scanner.looks import Later
-from hashwacht.daemon.scanner.parts import Current
+from hashwacht.daemon.scanner.file_reader import Later
+from hashwacht.daemon.scanner.runtime import Current
 from support.daemon.daemon_bench import DaemonBench
 
 

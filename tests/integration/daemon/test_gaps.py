@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.core.watch_events import Cause, Lane
-from support.daemon.daemon_bench import DaemonBench, digest
-from hashwacht.testing.fakes import HeldFingerprinter
-from support.watch.watching import DeafWatch
 from hashwacht.core.types import Outcome
+from hashwacht.core.watch_events import Cause, Lane
+from hashwacht.testing.fakes import HeldFingerprinter
+from support.daemon.daemon_bench import DaemonBench, digest
+from support.watch.watching import DeafWatch
 
 
 def test_a_root_that_was_never_watched_is_compared_once(bench: DaemonBench, root: Path) -> None:

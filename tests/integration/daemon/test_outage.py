@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hashwacht.daemon.scanner.recheck_loop import PROBE
 from hashwacht.core.ports import Question
-from support.scan_bench import ScanBench
-from support.daemon.daemon_bench import DaemonBench, Service, digest
 from hashwacht.core.types import Answer, Outcome, Reason
+from hashwacht.daemon.scanner.recheck_loop import PROBE
+from support.daemon.daemon_bench import DaemonBench, Service, digest
+from support.scan_bench import ScanBench
 
 FILES = int(os.environ.get("HASHWACHT_OUTAGE", "120"))
 """Files that come while nobody answers."""

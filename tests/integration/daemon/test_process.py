@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.daemon.status.health import Stage
 from hashwacht.audit.log import FILE_NAME, AuditLog
+from hashwacht.daemon.status.health import Stage
 from hashwacht.storage.cases import CaseState
 from support.daemon.daemon_bench import unasked
 from support.daemon.daemon_program import DaemonProgram

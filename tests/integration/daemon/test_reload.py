@@ -6,10 +6,10 @@ import threading
 import time
 from pathlib import Path
 
+from hashwacht.core.types import Outcome
 from hashwacht.core.watch_events import Cause
 from hashwacht.settings import RootSettings
 from support.daemon.daemon_bench import DaemonBench, digest
-from hashwacht.core.types import Outcome
 
 
 def test_a_root_that_is_added_is_compared_and_watched(

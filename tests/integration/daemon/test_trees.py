@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hashwacht.core.watch_events import Announcement, Lane
-from hashwacht.daemon.scanner.parts import Current
+from hashwacht.daemon.scanner.runtime import Current
 from hashwacht.daemon.scanner.trees import Trees
 from support.daemon.daemon_bench import DaemonBench
 

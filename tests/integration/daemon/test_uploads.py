@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
+from hashwacht.cases.case_opening import Found
+from hashwacht.core.types import Outcome
 from hashwacht.core.watch_events import Lane
-from hashwacht.cases.found import Found
 from hashwacht.settings import RootSettings
 from hashwacht.storage.journal import Entry
 from support.daemon.daemon_bench import DaemonBench, digest
-from hashwacht.core.types import Outcome
 
 
 def test_a_file_that_is_dropped_in_is_judged(bench: DaemonBench, root: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from hashwacht.daemon.supervisor.child import Pauses
 from hashwacht.daemon.entry_points import Running
+from hashwacht.daemon.supervisor.child import Pauses
 from hashwacht.settings import load
 
 if __name__ == "__main__":

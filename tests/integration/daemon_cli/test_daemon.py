@@ -15,9 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
-from support.services.http_server import Asked, HttpServer, Told
 from support.processes import wait_for
 from support.program import Program, objects
+from support.services.http_server import Asked, HttpServer, Told
 from support.services.services import Hma
 
 Start = Callable[..., "Daemon"]

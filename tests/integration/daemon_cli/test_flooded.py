@@ -20,8 +20,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hashwacht.core.watch_events import Cause
 from hashwacht.audit.log import FILE_NAME, AuditLog
+from hashwacht.core.watch_events import Cause
 from hashwacht.storage.store import Store
 from support.daemon.daemon_bench import unasked
 from support.kernel import small_queue

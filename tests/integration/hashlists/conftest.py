@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from hashwacht.core.errors import ListError
 from hashwacht.matching.hashlists.manager import HashLists
-from hashwacht.matching.hashlists.list_terms import ListTerms
+from hashwacht.matching.hashlists.manifest import ListTerms
 
 directory, source, name, largest = sys.argv[1:]
 if int(largest):

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import Popen
 
-from hashwacht.matching.hashlists.matcher import HashListMatcher
-from hashwacht.matching.hashlists.list_terms import ListTerms
-from hashwacht.matching.hashlists.manager import HashLists
 from hashwacht.core.types import Outcome, Signal
+from hashwacht.matching.hashlists.manager import HashLists
+from hashwacht.matching.hashlists.manifest import ListTerms
+from hashwacht.matching.hashlists.matcher import HashListMatcher
 
 Importer = Callable[..., "Popen[str]"]
 

@@ -15,7 +15,7 @@ DRIVER = """
 import io, json, os, signal, sys
 from pathlib import Path
 from hashwacht.matching.hashlists.matcher import HashListMatcher
-from hashwacht.matching.hashlists.list_terms import ListTerms
+from hashwacht.matching.hashlists.manifest import ListTerms
 from hashwacht.matching.hashlists.manager import HashLists
 from hashwacht.core.types import Outcome, Signal
 

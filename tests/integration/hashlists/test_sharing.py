@@ -14,12 +14,12 @@ from subprocess import Popen
 import pytest
 
 from hashwacht.core.errors import ListError
-from hashwacht.matching.hashlists import installed
-from hashwacht.matching.hashlists.matcher import HashListMatcher
-from hashwacht.matching.hashlists.importer import ImportProgress
-from hashwacht.matching.hashlists.list_terms import ListTerms
-from hashwacht.matching.hashlists.manager import HashLists
 from hashwacht.core.types import Outcome, Reason, Signal
+from hashwacht.matching.hashlists import reader
+from hashwacht.matching.hashlists.importer import ImportProgress
+from hashwacht.matching.hashlists.manager import HashLists
+from hashwacht.matching.hashlists.manifest import ListTerms
+from hashwacht.matching.hashlists.matcher import HashListMatcher
 
 Importer = Callable[..., "Popen[str]"]
 
@@ -49,13 +49,13 @@ def test_readers_never_lose_a_list_that_is_replaced_under_them(tmp_path: Path) -
             revisions.add(matcher.revision)
 
     readers = [threading.Thread(target=read) for _ in range(3)]
-    for reader in readers:
-        reader.start()
+    for thread in readers:
+        thread.start()
     for index in range(25):
         _install(lists, "police", KEPT, Signal("sha1", f"{index:040x}"))
     ended.set()
-    for reader in readers:
-        reader.join()
+    for thread in readers:
+        thread.join()
     assert outcomes == {Outcome.MATCH}
     assert len(revisions) > 1
 
@@ -186,11 +186,11 @@ def test_list_that_becomes_readable_again_is_read_again(tmp_path: Path) -> None:
     index = lists.directory / lists.get("police").directory / "sha1.index"
     away = tmp_path / "away"
     index.rename(away)
-    watch = installed.ListWatch(lists.directory, lambda: now[0])
+    watch = reader.ListWatch(lists.directory, lambda: now[0])
     assert watch.lists().damaged
     away.rename(index)
     assert watch.lists().damaged
-    now[0] += installed.RETRY_AFTER
+    now[0] += reader.RETRY_AFTER
     assert not watch.lists().damaged
 
 

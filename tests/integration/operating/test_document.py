@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from hashwacht.cli.root import root
+from hashwacht.cli.app import root
 from hashwacht.cli.commands.status import EXIT_CODES
 from hashwacht.core.events import Event
 from hashwacht.settings.example import example

@@ -18,18 +18,18 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from hashwacht.core.types import Outcome
 from hashwacht.core.watch_events import Announcement, Cause, Lane, Missed
 from hashwacht.daemon.scanner.counters import Counting
 from hashwacht.daemon.status.health import Health, HealthFile, MatcherHealth, RootHealth, Stage
 from hashwacht.daemon.status.metrics import exposition
 from hashwacht.daemon.status.metrics_server import CONTENT_TYPE, MetricsServer, write_file
 from hashwacht.daemon.status.status import status
+from hashwacht.ipc.sockets import listen
 from hashwacht.settings import Settings, load
 from hashwacht.storage.store import Store
 from support.processes import wait_for
 from support.program import Program
-from hashwacht.core.types import Outcome
-from hashwacht.ipc.sockets import listen
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "daemon.md"
 
@@ -237,7 +237,7 @@ os.execv(sys.executable, [sys.executable, "-c", sys.argv[2]])
 
 SERVE = """
 import os, sys
-from hashwacht.platform.inherited import inherited
+from hashwacht.platform.systemd import inherited
 from hashwacht.daemon.status.metrics_server import MetricsServer
 listeners = inherited(os.environ, "metrics")
 assert not inherited(os.environ, "other")

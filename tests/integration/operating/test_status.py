@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from hashwacht.core.notice import Notice, NoticeKind
+from hashwacht.core.paths import from_json
 from hashwacht.core.watch_events import Announcement, Cause, Lane, Missed
 from hashwacht.daemon.status.health import (
     SILENT,
@@ -20,11 +22,9 @@ from hashwacht.daemon.status.health import (
     RootHealth,
     Stage,
 )
-from hashwacht.core.notice import Notice, NoticeKind
-from hashwacht.core.paths import from_json
 from hashwacht.storage.store import Store
-from support.services.courier import courier
 from support.program import Program
+from support.services.courier import courier
 
 
 def alive(program: Program, **changes: object) -> Health:

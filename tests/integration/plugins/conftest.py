@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht import Checker
-from hashwacht.testing.pictures import encode, photo
-from support.program import Program
 from demo.sample_storage import KNOWN as KNOWN_SEED
 from demo.sample_storage import known_list
+from hashwacht import Checker
+from hashwacht.testing.pictures import encode, photo
 from support.plugins.uploads import KNOWN, knowing
+from support.program import Program
 
 
 @pytest.fixture(scope="module")

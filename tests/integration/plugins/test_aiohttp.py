@@ -15,10 +15,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from hashwacht import Checker, Outcome
-from support.plugins.uploads import KNOWN, knowing, opened
 from hashwacht_plugins.aiohttp import Scan, ScannedReader
 from hashwacht_plugins.findings import CheckedFile
 from hashwacht_plugins.policy import OnMatch, OnUndetermined, Policy, Refusal
+from support.plugins.uploads import KNOWN, knowing, opened
 
 LARGE = b"other bytes" * 500_000
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from support.browser import Browser, browser, lacking
-from support.program import Program
 from support.plugins.sites import AIOHTTP, UVICORN, WAITRESS, served
+from support.program import Program
 
 SITES = {
     "starlette": [*UVICORN, "starlette_site:app"],

@@ -29,9 +29,9 @@ from django.test.utils import override_settings  # type: ignore[import-untyped] 
 from django.urls import path  # type: ignore[import-untyped]  # Django ships no types
 
 from hashwacht import Checker, Outcome, Reason
-from support.plugins.uploads import KNOWN, Gate, descriptors
 from hashwacht_plugins.context import Facts
 from hashwacht_plugins.policy import OnMatch, OnUndetermined, Policy, Refusal
+from support.plugins.uploads import KNOWN, Gate, descriptors
 
 LARGE = b"other bytes" * 500_000  # more than Django keeps in memory
 HANDLERS = [

@@ -17,13 +17,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
 from hashwacht import Checker, ConfigurationError
-from support.program import Program
+from hashwacht_plugins.asgi import HashwachtMiddleware
+from hashwacht_plugins.policy import OnMatch, Policy
 from support.plugins.sites import EXAMPLES
 from support.plugins.upload_drivers import AsgiDriver
 from support.plugins.upload_forms import file_part, form
 from support.plugins.uploads import KNOWN
-from hashwacht_plugins.asgi import HashwachtMiddleware
-from hashwacht_plugins.policy import OnMatch, Policy
+from support.program import Program
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "middleware.md"
 

@@ -16,10 +16,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from hashwacht import Checker, Outcome, Reason
-from support.plugins.uploads import KNOWN, Gate, knowing
 from hashwacht_plugins.asgi import HashwachtMiddleware
 from hashwacht_plugins.policy import Action
 from hashwacht_plugins.starlette import ScannedUpload, ScanUpload
+from support.plugins.uploads import KNOWN, Gate, knowing
 
 
 def site(checker: Checker, seconds: float = 10.0) -> FastAPI:

@@ -10,10 +10,10 @@ from flask.typing import ResponseReturnValue
 from werkzeug.test import TestResponse
 
 from hashwacht import Checker, Outcome
-from support.plugins.uploads import KNOWN
 from hashwacht_plugins.context import Facts
 from hashwacht_plugins.flask import Hashwacht
 from hashwacht_plugins.policy import Action, OnMatch, Policy
+from support.plugins.uploads import KNOWN
 
 
 def site(hashwacht: Hashwacht, **settings: object) -> Flask:

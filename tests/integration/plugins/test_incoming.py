@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from demo.sample_storage import KNOWN
 from hashwacht import Checked, Checker, Incoming, Outcome
 from hashwacht.testing.pictures import encode, photo
-from support.program import Program
-from demo.sample_storage import KNOWN
 from support.plugins.uploads import opened
+from support.program import Program
 
 TEXT = b"no picture\n" * 100_000
 

@@ -7,11 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from support.services.http_server import HttpServer
 from hashwacht.testing.pictures import encode, photo
-from support.program import Program, objects
-from support.services.services import Hma, Interruptible
 from support.plugins.uploads import pdq
+from support.program import Program, objects
+from support.services.http_server import HttpServer
+from support.services.services import Hma, Interruptible
 
 UPLOAD = """
 import sys

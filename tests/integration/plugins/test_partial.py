@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from demo.sample_storage import KNOWN
 from hashwacht.testing.pictures import encode, photo
 from support.program import Program, objects
-from demo.sample_storage import KNOWN
 
 SITE = """
 import sys

@@ -15,8 +15,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from support.processes import family, wait_for
-from support.program import Program
 from support.plugins.sites import (
     AIOHTTP,
     EXAMPLES,
@@ -28,6 +26,8 @@ from support.plugins.sites import (
 )
 from support.plugins.upload_forms import MULTIPART, field_part, file_part, form
 from support.plugins.uploads import opened
+from support.processes import family, wait_for
+from support.program import Program
 
 SERVERS = {
     "uvicorn": [*UVICORN, "starlette_site:app"],

@@ -10,12 +10,12 @@ import httpx
 import pytest
 
 from hashwacht import Checker
-from support.program import Program
+from hashwacht_plugins.asgi import HashwachtMiddleware
+from hashwacht_plugins.policy import Policy
 from support.plugins.sites import HYPERCORN, served
 from support.plugins.upload_forms import MULTIPART, cut, file_part, form
 from support.plugins.uploads import KNOWN
-from hashwacht_plugins.asgi import HashwachtMiddleware
-from hashwacht_plugins.policy import Policy
+from support.program import Program
 
 trio: Any = pytest.importorskip("trio", reason="trio is not installed: test_versions.py has it")
 

@@ -24,15 +24,15 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from hashwacht import Checker, Outcome
-from support.hostile.hostile_files import png
 from hashwacht.testing.pictures import encode, photo
-from support.daemon.upload_daemon import UploadDaemon, known
 from hashwacht_plugins.aiohttp import Scan
 from hashwacht_plugins.asgi import HashwachtMiddleware
 from hashwacht_plugins.context import Facts
 from hashwacht_plugins.flask import Hashwacht
 from hashwacht_plugins.policy import OnUndetermined, Policy
 from hashwacht_plugins.starlette import ScannedUpload, ScanUpload
+from support.daemon.upload_daemon import UploadDaemon, known
+from support.hostile.hostile_files import png
 
 pytestmark = pytest.mark.usefixtures("django_project")
 

@@ -11,10 +11,10 @@ import os
 import sys
 from pathlib import Path
 
-from hashwacht.quarantine.age import make_key_pair
-from hashwacht.quarantine.results import Refusal
-from hashwacht.quarantine.restore import Restored
 from hashwacht.platform.syscalls import rename_no_replace
+from hashwacht.quarantine.age import make_key_pair
+from hashwacht.quarantine.restore import Restored
+from hashwacht.quarantine.results import Refusal
 from hashwacht.quarantine.vault import Vault
 from support.hostile.refused_calls import refuse_renameat2
 from support.vaults import Look, dress, judge, names, seal

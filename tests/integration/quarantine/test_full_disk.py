@@ -12,9 +12,9 @@ import pytest
 
 from hashwacht.quarantine.age import KeyPair
 from hashwacht.quarantine.record import State
-from hashwacht.quarantine.results import Obstacle, Refusal
 from hashwacht.quarantine.restore import Restored
-from hashwacht.quarantine.sealed import Sealed
+from hashwacht.quarantine.results import Obstacle, Refusal
+from hashwacht.quarantine.sealing import Sealed
 from hashwacht.quarantine.vault import Receipt, Vault
 from support.vaults import Look, dress, judge, names, seal
 

@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.quarantine.held import Held
-from hashwacht.quarantine.hold import Hold, Released
 from hashwacht.platform.subprocess import TAIL
+from hashwacht.quarantine.hold import Hold, Released
+from hashwacht.quarantine.hold_methods import Given, Held
 from hashwacht.quarantine.results import Obstacle, Refusal
-from hashwacht.quarantine.way import Given
 from hashwacht.settings import HoldKind
 from support.processes import wait_for
 from support.vaults import Look, dress, names

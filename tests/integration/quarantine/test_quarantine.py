@@ -14,17 +14,17 @@ from pathlib import Path
 
 import pytest
 
+from hashwacht.platform.syscalls import Writers
 from hashwacht.quarantine.age import KeyPair, make_key_pair
 from hashwacht.quarantine.attributes import MOST_XATTRS
-from hashwacht.quarantine.held import Held
 from hashwacht.quarantine.hold import Hold
+from hashwacht.quarantine.hold_methods import Held
 from hashwacht.quarantine.record import State
-from hashwacht.quarantine.results import Obstacle, Refusal
 from hashwacht.quarantine.restore import Restored
-from hashwacht.quarantine.sealed import Sealed
-from hashwacht.quarantine.vault_store import new_id
-from hashwacht.platform.syscalls import Writers
+from hashwacht.quarantine.results import Obstacle, Refusal
+from hashwacht.quarantine.sealing import Sealed
 from hashwacht.quarantine.vault import Vault
+from hashwacht.quarantine.vault_store import new_id
 from hashwacht.settings import HoldKind
 from support.deep import NAME, deepened
 from support.vaults import Look, dress, judge, key_of, names, seal

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.quarantine.age import KeyPair
 from hashwacht.platform.locks import Claim
+from hashwacht.quarantine.age import KeyPair
 from hashwacht.quarantine.record import State
 from hashwacht.quarantine.recovery import Outcome
-from hashwacht.quarantine.results import Obstacle, Refusal
 from hashwacht.quarantine.restore import Restored
+from hashwacht.quarantine.results import Obstacle, Refusal
 from hashwacht.quarantine.vault import STUCK_SECONDS, Receipt, Vault
 from hashwacht.quarantine.verify_vault import Fault
 from support.vaults import Look, dress, judge, names, seal

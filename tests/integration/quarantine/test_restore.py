@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from hashwacht.core.errors import CredentialError
 from hashwacht.quarantine.age import KeyPair, make_key_pair, read_secrets
 from hashwacht.quarantine.record import State
-from hashwacht.quarantine.results import Obstacle, Refusal
 from hashwacht.quarantine.restore import Restored
+from hashwacht.quarantine.results import Obstacle, Refusal
 from hashwacht.quarantine.vault import Receipt, Vault
 from hashwacht.quarantine.verify_vault import Fault
-from hashwacht.core.errors import CredentialError
 from support.vaults import Look, access_list, dress, names, seal
 
 Restore = Callable[..., Obstacle]

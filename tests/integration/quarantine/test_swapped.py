@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from hashwacht.quarantine.age import KeyPair
-from hashwacht.quarantine.results import Obstacle
 from hashwacht.quarantine.restore import Restored
-from hashwacht.quarantine.sealed import Sealed
+from hashwacht.quarantine.results import Obstacle
+from hashwacht.quarantine.sealing import Sealed
 from hashwacht.quarantine.vault import Vault
 from support.attacker import attack
 from support.vaults import judge, names

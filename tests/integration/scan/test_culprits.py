@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from hashwacht.core.types import Outcome, Reason
 from hashwacht.hashing.plan import Limits, Plan
 from hashwacht.hashing.workers.pool import WorkerPool
-from hashwacht.walk.rules import Rules
 from hashwacht.matching.matcher_set import Panel, Seat
 from hashwacht.pipeline import Pipeline
 from hashwacht.scan.request import ScanRequest
@@ -22,7 +22,7 @@ from hashwacht.storage.crash_log import Culprits
 from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import CountingFingerprinter, KnowingMatcher, RememberingObserver
-from hashwacht.core.types import Outcome, Reason
+from hashwacht.walk.rules import Rules
 
 LIMITS = Limits(seconds=0.5)
 CULPRITS = "support.hostile.culprits:Culprits"

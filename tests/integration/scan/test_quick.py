@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from hashwacht.core.types import QUICK_BITS, Match, Outcome, Reason, Signal
 from hashwacht.hashing.in_process import InProcess
 from hashwacht.hashing.plan import Plan
-from hashwacht.walk.rules import Rules
-from hashwacht.matching.hashlists.matcher import HashListMatcher
-from hashwacht.matching.hashlists.list_terms import DEFAULT_RADII, ListTerms
 from hashwacht.matching.hashlists.manager import HashLists
+from hashwacht.matching.hashlists.manifest import DEFAULT_RADII, ListTerms
+from hashwacht.matching.hashlists.matcher import HashListMatcher
 from hashwacht.matching.matcher_set import Panel, Seat
 from hashwacht.pipeline import Pipeline
 from hashwacht.scan.recheck import Recheck
@@ -24,7 +24,7 @@ from hashwacht.scan.scan import Scan
 from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import CountingFingerprinter, RememberingObserver
 from hashwacht.testing.pictures import encode, grainy, photo
-from hashwacht.core.types import QUICK_BITS, Match, Outcome, Reason, Signal
+from hashwacht.walk.rules import Rules
 
 TYPES = ("md5", "pdq", "phash64", "dhash64")
 

@@ -15,16 +15,16 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.errors import StateBusy, UsageError
+from hashwacht.core.types import Fingerprint, Outcome, Reason
 from hashwacht.hashing.in_process import InProcess
 from hashwacht.hashing.plan import Plan
-from hashwacht.walk.rules import Rules, read_rules
 from hashwacht.scan.progress import Phase, Result
 from hashwacht.settings.units import RateLimit, RateUnit
 from hashwacht.storage.runs import RunState
 from hashwacht.storage.store import Store
-from support.scan_bench import ScanBench
 from hashwacht.testing.fakes import RememberingObserver
-from hashwacht.core.types import Fingerprint, Outcome, Reason
+from hashwacht.walk.rules import Rules, read_rules
+from support.scan_bench import ScanBench
 
 NOBODY = 65534
 

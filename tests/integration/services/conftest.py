@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import trustme
 
-from hashwacht.matching.services.loop import LoopThread
+from hashwacht.matching.services.client import LoopThread
 
 
 @pytest.fixture

@@ -10,18 +10,16 @@ import pytest
 import trustme
 
 from hashwacht.core.errors import ConfigurationError
-from hashwacht.matching.services.breaker import Breaking
-from hashwacht.matching.services.client import Client
+from hashwacht.core.types import Answer, Outcome, Reason, Signal
+from hashwacht.matching.services.client import Client, LoopThread
 from hashwacht.matching.services.eokm import EokmMatcher
-from hashwacht.matching.services.loop import LoopThread
-from hashwacht.matching.services.retry import Retries
-from hashwacht.matching.services.service import Patience, Service
+from hashwacht.matching.services.retry import Breaking, Retries
+from hashwacht.matching.services.service_config import Patience, Service
 from hashwacht.secrets import Credential
 from support.services import faults
 from support.services.faults import FaultServer
 from support.services.http_server import HttpServer, Told
 from support.services.services import Eokm
-from hashwacht.core.types import Answer, Outcome, Reason, Signal
 
 ACCOUNT = Credential("hoster", "s3cret")
 KNOWN = Signal("md5", "0" * 31 + "1")

@@ -15,20 +15,19 @@ import pytest
 import trustme
 
 from hashwacht import __version__
+from hashwacht.core.types import Outcome, Signal
 from hashwacht.matching.services.arachnid import ArachnidMatcher
-from hashwacht.matching.services.client import Client
+from hashwacht.matching.services.client import Client, LoopThread
 from hashwacht.matching.services.eokm import EokmMatcher
-from hashwacht.matching.services.exchange import Inquiry
 from hashwacht.matching.services.hma import HmaMatcher
-from hashwacht.matching.services.loop import LoopThread
+from hashwacht.matching.services.http import Inquiry
 from hashwacht.matching.services.retry import Retries
-from hashwacht.matching.services.service import Service
+from hashwacht.matching.services.service_config import Service
 from hashwacht.secrets import Credential
 from support.services import faults
 from support.services.connect_proxy import ConnectProxy
 from support.services.http_server import Asked, HttpServer, Told
 from support.services.services import Arachnid, Eokm, Hma
-from hashwacht.core.types import Outcome, Signal
 
 ACCOUNT = Credential("account-name", "pass:word")
 TOKEN = base64.b64encode(b"account-name:pass:word").decode()

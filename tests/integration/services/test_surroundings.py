@@ -12,15 +12,14 @@ from contextlib import closing
 
 import pytest
 
-from hashwacht.matching.services.client import Client
+from hashwacht.core.types import Outcome, Signal
+from hashwacht.matching.services.client import Client, LoopThread
 from hashwacht.matching.services.eokm import EokmMatcher
 from hashwacht.matching.services.hma import HmaMatcher
-from hashwacht.matching.services.loop import LoopThread
-from hashwacht.matching.services.service import Service
+from hashwacht.matching.services.service_config import Service
 from support.services import faults
 from support.services.http_server import HttpServer, Told
 from support.services.services import Hma
-from hashwacht.core.types import Outcome, Signal
 
 MD5 = Signal("md5", "0" * 31 + "1")
 PDQ = Signal("pdq", "a5" * 32)
@@ -80,8 +79,8 @@ PROGRAM = """
 import os, signal, sys, threading
 from hashwacht.matching.services.client import Client
 from hashwacht.matching.services.eokm import EokmMatcher
-from hashwacht.matching.services.loop import LoopThread
-from hashwacht.matching.services.service import Service
+from hashwacht.matching.services.client import LoopThread
+from hashwacht.matching.services.service_config import Service
 from hashwacht.core.types import Outcome, Signal
 
 loop = LoopThread()

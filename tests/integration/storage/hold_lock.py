@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.sqlite.lock import RunLock
+from hashwacht.storage.sqlite.state_directory import RunLock
 
 path = Path(sys.argv[1])
 database = Database.open(path)

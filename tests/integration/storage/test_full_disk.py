@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.errors import StateFull
-from hashwacht.storage.contents import Contents
-from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.files import Files
-from hashwacht.storage.sqlite.reserve import RESERVE_BYTES
-from hashwacht.storage.runs import Run, Runs, RunState
 from hashwacht.core.types import FileId, Fingerprint
+from hashwacht.storage.contents import Contents
+from hashwacht.storage.files import Files
+from hashwacht.storage.runs import Run, Runs, RunState
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.sqlite.state_directory import RESERVE_BYTES
 
 MIB = 1024 * 1024
 FILES_IN_A_BATCH = 200

@@ -10,12 +10,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import IO
 
-from hashwacht.storage.contents import Contents
-from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.files import Files
-from hashwacht.storage.sqlite.lock import holder
-from hashwacht.storage.runs import Runs, RunState
 from hashwacht.core.types import Outcome
+from hashwacht.storage.contents import Contents
+from hashwacht.storage.files import Files
+from hashwacht.storage.runs import Runs, RunState
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.sqlite.state_directory import holder
 
 WRITER = Path(__file__).parent / "writer.py"
 FILES_IN_A_BATCH = 20

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.errors import StateBusy
-from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.sqlite.lock import Holder, RunLock, holder
 from hashwacht.storage.runs import Runs
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.sqlite.state_directory import Holder, RunLock, holder
 
 HERE = Path(__file__).parent
 

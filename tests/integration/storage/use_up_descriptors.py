@@ -8,9 +8,9 @@ import sys
 import threading
 from pathlib import Path
 
-from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.files import Files
 from hashwacht.core.types import FileId, Reason
+from hashwacht.storage.files import Files
+from hashwacht.storage.sqlite.database import Database
 
 database = Database.open(Path(sys.argv[1]))
 files = Files(database)

@@ -16,14 +16,13 @@ import time
 from hashlib import sha256
 from pathlib import Path
 
-from hashwacht.storage.answers import Answers
-from hashwacht.storage.contents import Contents, Decision
-from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.epochs import Epochs
-from hashwacht.storage.files import Files
-from hashwacht.storage.sqlite.lock import RunLock
-from hashwacht.storage.runs import Runs
 from hashwacht.core.types import Answer, FileId, Fingerprint, Outcome, Signal, Verdict
+from hashwacht.storage.answers import Answers, Epochs
+from hashwacht.storage.contents import Contents, Decision
+from hashwacht.storage.files import Files
+from hashwacht.storage.runs import Runs
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.sqlite.state_directory import RunLock
 
 FILES_IN_A_BATCH = 20
 

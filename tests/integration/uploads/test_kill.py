@@ -12,10 +12,10 @@ from collections import Counter
 from pathlib import Path
 
 from hashwacht import Checked, Checker, Outcome
+from hashwacht.core.upload_context import Circumstances
 from hashwacht.uploads.remote import PATIENCE, SILENCE
 from support.daemon.upload_daemon import UploadDaemon, known
 from support.plugins.uploads import descriptors, opened
-from hashwacht.uploads.context import Circumstances
 
 KILLS = int(os.environ.get("HASHWACHT_KILLS", "3"))
 APPLICATIONS = 6

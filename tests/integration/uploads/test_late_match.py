@@ -10,18 +10,18 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from hashwacht import Checker
-from support.services.http_server import HttpServer
-from hashwacht.testing.pictures import encode, photo
-from support.program import PROGRAM, objects
-from support.services.services import Hma, Interruptible
 from demo.sample_storage import KNOWN
+from hashwacht import Checker
+from hashwacht.testing.pictures import encode, photo
+from hashwacht_plugins.context import Facts
+from hashwacht_plugins.wsgi import HashwachtMiddleware
 from support.daemon.upload_daemon import UploadDaemon, known
 from support.plugins.upload_drivers import WsgiDriver
 from support.plugins.upload_forms import file_part, form
 from support.plugins.uploads import pdq
-from hashwacht_plugins.context import Facts
-from hashwacht_plugins.wsgi import HashwachtMiddleware
+from support.program import PROGRAM, objects
+from support.services.http_server import HttpServer
+from support.services.services import Hma, Interruptible
 
 PROMPT = 20.0
 """Seconds: a third of those between two rounds that would find it, too.  Of two cases in a row only

@@ -19,9 +19,9 @@ import pytest
 
 from hashwacht import Checker, Outcome, Reason
 from hashwacht.daemon.uploads.upload_server import MOST_OF_ONE
-from support.program import PROGRAM
-from support.daemon.upload_daemon import UploadDaemon, known
 from hashwacht.ipc.sockets import listen
+from support.daemon.upload_daemon import UploadDaemon, known
+from support.program import PROGRAM
 
 NOBODY = 65534
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.platform.safe_open import Changed, OpenDirectory, settled, stable
 from hashwacht.core.types import FileId
+from hashwacht.platform.safe_open import Changed, OpenDirectory, settled, stable
 
 
 class Reader:

@@ -17,10 +17,9 @@ from hypothesis import strategies as st
 
 from hashwacht.core.errors import UsageError
 from hashwacht.platform.safe_open import Changed
-from hashwacht.walk.listing import Bounds, Directory, Obstacle, Problem
+from hashwacht.walk.listing import Bounds, Directory, Obstacle, Problem, Window
 from hashwacht.walk.rules import Rules, read_rules
 from hashwacht.walk.walk import Walker
-from hashwacht.walk.window import Window
 
 Walk = Callable[..., list[Directory]]
 

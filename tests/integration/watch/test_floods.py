@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.watch_events import Announcement, Cause, Root, Watch
-from hashwacht.watch.queue import Announced
 from hashwacht.watch.fanotify_client import FanotifyWatch
 from hashwacht.watch.inotify import WatchdogWatch
+from hashwacht.watch.queue import Announced
 from support.kernel import small_queue
 from support.watch.watching import (
     Ear,

@@ -13,10 +13,10 @@ import pytest
 from watchdog.observers.inotify_c import CallbackId, InotifyFD, Mask, WatchCallback, WatchDescriptor
 
 from hashwacht.core.watch_events import Announcement, Root
-from hashwacht.watch.root_state import footing
 from hashwacht.platform.mounts import Mounts
-from hashwacht.watch.inotify_root import RootWatch
 from hashwacht.watch.inotify import WatchdogWatch
+from hashwacht.watch.inotify_root import RootWatch
+from hashwacht.watch.root_state import footing
 from support.watch.watch_chaos import Chaos
 from support.watch.watching import PATIENCE, Ear, OwnMounts, Watching, write
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.watch_events import Root
-from hashwacht.watch.root_state import footing
 from hashwacht.platform.mounts import Mounts
-from hashwacht.watch.inotify_root import RootWatch
 from hashwacht.watch.inotify import WatchdogWatch
+from hashwacht.watch.inotify_root import RootWatch
+from hashwacht.watch.root_state import footing
 from support.watch.watch_chaos import Chaos, WatchChaosContract
 from support.watch.watch_contract import WatchCase, WatchContract
 from support.watch.watch_roots_contract import WatchRootsContract

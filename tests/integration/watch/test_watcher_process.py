@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.watch_events import Cause, Missed, Root
+from hashwacht.ipc.frames import frame
 from hashwacht.watch import fanotify_protocol
 from hashwacht.watch.fanotify_client import PATIENCE, FanotifyWatch
 from hashwacht.watch.fanotify_protocol import Cutter
@@ -25,7 +26,6 @@ from support.watch.watching import (
     watching,
     write,
 )
-from hashwacht.ipc.frames import frame
 
 pytestmark = pytest.mark.skipif(not may_use_fanotify(), reason="fanotify needs CAP_SYS_ADMIN")
 
@@ -254,7 +254,9 @@ def test_a_watcher_that_talks_nonsense_is_a_gap(
             pinged = b""
             while fanotify_protocol.PING not in pinged[-1:]:
                 pinged = connected.recv(1000)
-            connected.sendall(b"".join(fanotify_protocol.names([fanotify_protocol.Named(7, 0, b"/x")])))
+            connected.sendall(
+                b"".join(fanotify_protocol.names([fanotify_protocol.Named(7, 0, b"/x")]))
+            )
             while connected.recv(1000):
                 pass
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from hashwacht.core.types import Reason
 from hashwacht.hashing.plan import Limits, Plan
 from hashwacht.hashing.workers.pool import PARTS, WorkerPool
 from hashwacht.hashing.workers.protocol import Attempt
 from hashwacht.platform import landlock
-from hashwacht.platform.unsupported import Unsupported
+from hashwacht.platform.process import Unsupported
 from support.asking import ask
 from support.processes import workers
-from hashwacht.core.types import Reason
 
 Start = Callable[..., WorkerPool]
 

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from hashwacht.core.signals import BUILT_IN
+from hashwacht.core.types import Fingerprint, Reason
 from hashwacht.hashing.in_process import InProcess
 from hashwacht.hashing.plan import Limits, Plan
 from hashwacht.hashing.workers.pool import WorkerPool
-from hashwacht.core.signals import BUILT_IN
+from hashwacht.testing.pictures import ENCODERS, encode, photo
 from support import asking
 from support.hostile.hostile import HASHED, Hostile, corpus, mutations
-from hashwacht.testing.pictures import ENCODERS, encode, photo
-from hashwacht.core.types import Fingerprint, Reason
 
 SECONDS = 1.0
 PLAN = Plan(("sha256", "md5", "pdq"), Limits(seconds=SECONDS, memory_bytes=512 << 20))

@@ -12,12 +12,12 @@ from threading import Thread
 import psutil
 import pytest
 
-from hashwacht.hashing.workers.confine import Stamina
+from hashwacht.core.types import Fingerprint, Reason, Skip
 from hashwacht.hashing.plan import Limits, Plan
 from hashwacht.hashing.workers.pool import WorkerPool
+from hashwacht.hashing.workers.sandbox import Stamina
 from support.asking import ask
 from support.processes import wait_for, workers
-from hashwacht.core.types import Fingerprint, Reason, Skip
 
 Start = Callable[..., WorkerPool]
 

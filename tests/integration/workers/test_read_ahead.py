@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.hashing.workers.tasks import Digesting
-from hashwacht.hashing.plan import Limits, Plan
-from hashwacht.hashing.workers.pool import PARTS, WorkerPool
-from hashwacht.hashing.workers.streaming import ReadAhead
-from hashwacht.hashing.reading import HEAD
-from hashwacht.hashing.workers.protocol import Attempt
 from hashwacht.core.ports import ReadsAhead
-from support.asking import ask
-from hashwacht.testing.pictures import encode, grainy, photo, truncated
-from support.processes import workers
 from hashwacht.core.types import Fingerprint
+from hashwacht.hashing.plan import Limits, Plan
+from hashwacht.hashing.reader import HEAD
+from hashwacht.hashing.workers.pool import PARTS, WorkerPool
+from hashwacht.hashing.workers.protocol import Attempt
+from hashwacht.hashing.workers.streaming import ReadAhead
+from hashwacht.hashing.workers.tasks import Digesting
+from hashwacht.testing.pictures import encode, grainy, photo, truncated
+from support.asking import ask
+from support.processes import workers
 
 Start = Callable[..., WorkerPool]
 PLAN = Plan(("md5", "sha1", "sha256", "pdq", "phash64"), Limits(picture_bytes=2 << 20))

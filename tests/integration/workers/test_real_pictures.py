@@ -14,13 +14,13 @@ from typing import BinaryIO
 import pytest
 from PIL import Image
 
+from hashwacht.core.types import Reason
 from hashwacht.hashing.in_process import InProcess
 from hashwacht.hashing.page_cache import absent
 from hashwacht.hashing.plan import Limits, Plan
 from hashwacht.hashing.workers.pool import PARTS, WorkerPool
-from support.asking import ask
 from hashwacht.testing.pictures import animated, encode, grainy, photo
-from hashwacht.core.types import Reason
+from support.asking import ask
 
 Start = Callable[..., WorkerPool]
 

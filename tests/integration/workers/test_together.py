@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashwacht.hashing.workers.confine import Stamina
-from hashwacht.hashing.workers.forkserver_client import Order
 from hashwacht.hashing.plan import Limits, Plan
+from hashwacht.hashing.workers.forkserver_client import Order
 from hashwacht.hashing.workers.pool import SMALL, WorkerPool
-from hashwacht.hashing.workers.worker_registry import Staff
 from hashwacht.hashing.workers.protocol import ANSWER, TOGETHER, Attempt
+from hashwacht.hashing.workers.sandbox import Stamina
 from hashwacht.hashing.workers.worker_client import Died, cut
+from hashwacht.hashing.workers.worker_registry import Staff
 from support.asking import ask
 from support.hostile.culprits import Deed
 from support.processes import workers

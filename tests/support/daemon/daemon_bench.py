@@ -11,25 +11,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from hashwacht.cases.case_opening import Found
+from hashwacht.core.ports import Fingerprinter, Question
+from hashwacht.core.types import Action, Answer, FileId, Outcome
 from hashwacht.core.watch_events import Cause, Lane, Watch
-from hashwacht.cases.found import Found
-from hashwacht.daemon.scanner.parts import Parts
 from hashwacht.daemon.scanner.roots import Roots
+from hashwacht.daemon.scanner.runtime import Parts
 from hashwacht.daemon.scanner.scanner import Scanner
 from hashwacht.daemon.scanner.watch_monitor import Seeing
 from hashwacht.hashing.in_process import InProcess
 from hashwacht.hashing.plan import Plan
-from hashwacht.watch.queue import Announced
-from hashwacht.watch.canary import Canary
-from hashwacht.watch.inotify import WatchdogWatch
 from hashwacht.matching.matcher_set import Panel, Seat
 from hashwacht.pipeline import Pipeline
-from hashwacht.cases.policy import Action
-from hashwacht.core.ports import Fingerprinter, Question
 from hashwacht.settings import DaemonSettings, RootSettings
 from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import CountingFingerprinter, KnowingMatcher
-from hashwacht.core.types import Answer, FileId, Outcome
+from hashwacht.watch.canary import Canary
+from hashwacht.watch.inotify import WatchdogWatch
+from hashwacht.watch.queue import Announced
 
 
 def digest(content: bytes) -> str:
@@ -156,7 +155,7 @@ class DaemonBench:
         def run() -> None:
             try:
                 scanner.run(stop, self._take_reload)
-            except BaseException as failure:  # noqa: BLE001  # raised in the test's own thread
+            except BaseException as failure:  # noqa: BLE001  # raised again by ``run``
                 failures.append(failure)
 
         thread, began = threading.Thread(target=run, daemon=True), time.time()

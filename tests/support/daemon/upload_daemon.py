@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hashwacht.bootstrap import uploads
-from hashwacht.settings import load
-from support.daemon.daemon_program import DaemonProgram
-from hashwacht.testing.pictures import encode, photo
 from demo.sample_storage import KNOWN, known_list
-from hashwacht.uploads.context import Circumstances
+from hashwacht.bootstrap import uploads
+from hashwacht.core.upload_context import Circumstances
+from hashwacht.settings import load
+from hashwacht.testing.pictures import encode, photo
+from support.daemon.daemon_program import DaemonProgram
 
 
 class UploadDaemon(DaemonProgram):

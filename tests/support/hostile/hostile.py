@@ -12,6 +12,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from hashwacht.core.types import Reason
+from hashwacht.testing.pictures import encode, photo
 from support.hostile.hostile_files import (
     bmp,
     circle,
@@ -29,8 +31,6 @@ from support.hostile.hostile_files import (
     tiff,
     webp,
 )
-from hashwacht.testing.pictures import encode, photo
-from hashwacht.core.types import Reason
 
 HASHED = None
 """In *expected*: the picture is shown, and so hashed."""
@@ -162,7 +162,7 @@ def _truncated() -> Iterator[Hostile]:
 
 def mutations(name: str, count: int, seed: int = 0) -> Iterator[bytes]:
     """Change a valid picture of ENCODERS' *name* at random: bits, bytes, stretches, lengths."""
-    chance = random.Random(f"{name} {seed}")  # noqa: S311 - repeatable on purpose
+    chance = random.Random(f"{name} {seed}")
     valid = encode(photo(7, (96, 80)), name)
     for _ in range(count):
         content = bytearray(valid)
@@ -207,7 +207,7 @@ def _cut(name: str, share: float) -> bytes:
 
 
 def _signature(name: str) -> bytes:
-    return _photo(name)[:16] + random.Random(name).randbytes(3000)  # noqa: S311 - repeatable
+    return _photo(name)[:16] + random.Random(name).randbytes(3000)
 
 
 def _patched(name: str, mark: bytes, offset: int, value: bytes) -> Callable[[], bytes]:

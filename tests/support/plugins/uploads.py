@@ -10,16 +10,16 @@ from contextlib import suppress
 from pathlib import Path
 
 from hashwacht.checker import Checker
+from hashwacht.core.types import Outcome as Known
+from hashwacht.core.types import Verdict
+from hashwacht.core.upload_context import Circumstances
 from hashwacht.hashing.in_process import InProcess
 from hashwacht.hashing.plan import Plan
-from hashwacht.uploads.local import InThisProcess
 from hashwacht.matching.matcher_set import Panel, Seat
 from hashwacht.pipeline import Pipeline
 from hashwacht.testing.fakes import KnowingMatcher
-from hashwacht.core.types import Outcome as Known
-from hashwacht.core.types import Verdict
-from hashwacht.uploads.context import Circumstances
 from hashwacht.uploads.backend import Checked
+from hashwacht.uploads.local import InThisProcess
 
 KNOWN = b"known bytes"
 

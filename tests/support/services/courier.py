@@ -10,13 +10,13 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from hashwacht.ipc.client import Link, Unreached
+from hashwacht.ipc.messages import Describe, Described
 from hashwacht.matching.courier_client import CourierMatcher
 from hashwacht.matching.services.factory import face
 from hashwacht.settings import HashlistSettings, Settings, load
 from support.processes import wait_for
 from support.program import Program
-from hashwacht.ipc.client import Link, Unreached
-from hashwacht.ipc.messages import Describe, Described
 
 
 @dataclass

@@ -23,7 +23,7 @@ class Chaos:
     def __init__(self, here: Watching, outside: Path, seed: int) -> None:
         """Begin with an empty root and an empty directory *outside*."""
         self.here, self._seed = here, seed
-        self._choice = random.Random(seed)  # noqa: S311  (the same again, not a secret)
+        self._choice = random.Random(seed)
         self._tops = [here.top, here.top, outside]
         self._directories: list[Path] = []
         self._files: list[Path] = []

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hashwacht.core.errors import StateError
-from hashwacht.audit.log import Act, AuditLog, Broken, Checkpoint
 from hashwacht.audit.entry import LONGEST, Entry, link, read, write
+from hashwacht.audit.log import Act, AuditLog, Broken, Checkpoint
+from hashwacht.core.errors import StateError
 
 FACTS = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(st.characters(codec=None), max_size=20),

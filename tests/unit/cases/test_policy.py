@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashwacht.cases.policy import Action, Decision, decide, is_exact
-from hashwacht.settings import OnMatch, OnUndetermined, RootSettings
+from hashwacht.cases.policy import Decision, decide, is_exact
 from hashwacht.core.signals import DIGESTS
+from hashwacht.core.types import Action, Match, Outcome, Reason, Signal, Verdict
+from hashwacht.settings import OnMatch, OnUndetermined, RootSettings
 from support.strategies import matches
-from hashwacht.core.types import Match, Outcome, Reason, Signal, Verdict
 
 EXACT = Match("hashlist", Signal("md5", "0" * 32), 0, "csam")
 NEAR = Match("hashlist", Signal("pdq", "0" * 64, 90), 12, "csam")

@@ -6,6 +6,7 @@ from math import sin
 
 import pytest
 
+from hashwacht.core.types import Match, Outcome, Reason, Signal, Verdict
 from hashwacht.scan.progress import Counts, Phase, Progress, Result, Summary
 from hashwacht.scan.report import (
     DirectoryRow,
@@ -16,7 +17,6 @@ from hashwacht.scan.report import (
     Sample,
 )
 from hashwacht.storage.runs import RunState
-from hashwacht.core.types import Match, Outcome, Reason, Signal, Verdict
 
 PDQ = Signal("pdq", "f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22", 90)
 MD5 = Signal("md5", "d41d8cd98f00b204e9800998ecf8427e")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashwacht.cli.render.charts import HEIGHT, WIDTH, bar, curve, stacked
 from hashwacht.cli.render.figures import size, span
+from hashwacht.cli.render.html_report import HEIGHT, WIDTH, bar, curve, stacked
 
 values = st.floats(0, 1e15, allow_nan=False)
 

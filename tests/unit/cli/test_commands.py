@@ -9,10 +9,10 @@ from pathlib import Path
 
 import click
 import pytest
-
-from hashwacht.cli.click_ext import Command, Group
 from packaging.man import EXIT_STATUS, pages
-from hashwacht.cli.root import COMMANDS, root
+
+from hashwacht.cli.app import COMMANDS, root
+from hashwacht.cli.click_ext import Command, Group
 from hashwacht.core.errors import ExitCode
 
 

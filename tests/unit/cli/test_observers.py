@@ -8,15 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from hashwacht.cli.render.findings import lines
+from hashwacht.cli.render.findings import MEANING, lines
 from hashwacht.cli.render.progress_lines import JsonLines, Log
-from hashwacht.cli.render.reasons import MEANING
 from hashwacht.cli.render.summary import summary_lines
 from hashwacht.core.paths import from_json
-from hashwacht.scan.progress import Observer, Progress, Result, Summary
-from hashwacht.storage.evidence import match_to_json
-from hashwacht.storage.runs import RunState
 from hashwacht.core.types import Match, Outcome, Reason, Signal, Verdict
+from hashwacht.scan.progress import Observer, Progress, Result, Summary
+from hashwacht.storage.cases import match_to_json
+from hashwacht.storage.runs import RunState
 
 SHOWN = r"/srv/a\x1b]0;owned\x07\x0a<script>alert(1)</script>\xff.jpg"
 

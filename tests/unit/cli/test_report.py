@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.cli.render.reasons import MEANING
-from hashwacht.cli.render.report import render, report_file, write_report
+from hashwacht.cli.render.findings import MEANING
+from hashwacht.cli.render.html_report import render, report_file, write_report
 from hashwacht.core.errors import UsageError
+from hashwacht.core.types import Reason
 from hashwacht.scan.progress import Counts
 from hashwacht.scan.report import Report
-from hashwacht.core.types import Reason
 
 OUTSIDE = {"src", "href", "srcset", "action", "poster", "background", "xlink:href"}
 VOID = {"meta", "link", "br", "hr", "img", "input"}

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from hashwacht.daemon.supervisor.child import Child, Part, Pauses
 from hashwacht.core.errors import ExitCode
+from hashwacht.daemon.supervisor.child import Child, Part, Pauses
 
 BROKEN = Part("courier", ("daemon", "nonsense"))
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hashwacht.core.types import Outcome
 from hashwacht.daemon.scanner.counters import BOUNDS, Counting, Counts, Delays
 from hashwacht.daemon.status.health import (
     EVERY,
@@ -22,7 +23,6 @@ from hashwacht.daemon.status.health import (
     dumps,
     loads,
 )
-from hashwacht.core.types import Outcome
 
 _times = st.none() | st.floats(0, 1e10)
 _healths = st.builds(

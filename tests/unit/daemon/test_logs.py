@@ -16,12 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashwacht.daemon.logging.journald import Journal, encode, is_stderr_the_journal, priority
-from hashwacht.daemon.logging.log_entry import LONGEST, entry
-from hashwacht.daemon.logging.log_limit import KINDS, LogLimit
-from hashwacht.daemon.logging.logs import Lines, LogHandler, set_up
 from hashwacht.core.events import Event, about
 from hashwacht.core.paths import from_json
+from hashwacht.daemon.logging.journald import Journal, encode, is_stderr_the_journal, priority
+from hashwacht.daemon.logging.log_entry import KINDS, LONGEST, LogLimit, entry
+from hashwacht.daemon.logging.logs import Lines, LogHandler, set_up
 
 
 def record(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.platform.notify import Notifier
+from hashwacht.platform.systemd import Notifier
 
 
 class Manager:

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hashwacht.audit.log import Checkpoint
 from hashwacht.core.watch_events import Cause, Lane
+from hashwacht.daemon.status.assess import LATE, Protection, Remark, Situation, protection, remarks
 from hashwacht.daemon.status.health import (
     SILENT,
     Health,
@@ -17,14 +19,11 @@ from hashwacht.daemon.status.health import (
     RootHealth,
     Stage,
 )
-from hashwacht.daemon.status.protection import LATE, Protection, Remark, protection, remarks
-from hashwacht.daemon.status.situation import Situation
-from hashwacht.storage.alert_rows import Delivery
-from hashwacht.audit.log import Checkpoint
 from hashwacht.storage.action_limits import Flood, Ruling, Scope, Subject
 from hashwacht.storage.gaps import Gap
-from hashwacht.storage.reports import Pile
 from hashwacht.storage.locations import PlaceState
+from hashwacht.storage.outbox import Delivery
+from hashwacht.storage.reports import Pile
 
 NOW = 1_000_000.0
 ROOTS = ("web",)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from hashwacht.core.errors import StateError
 from hashwacht.core.watch_events import Announcement, Cause, Listener, Missed, Root
 from hashwacht.daemon.scanner.roots import Roots
 from hashwacht.daemon.scanner.watch_monitor import BEHIND, SILENCE, UNATTENDED, Seeing
-from hashwacht.core.errors import StateError
 from hashwacht.settings import RootSettings
 from hashwacht.storage.store import Store
 from support.clock import Clock

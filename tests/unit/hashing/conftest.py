@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
+from hashwacht.core.types import Fingerprint
 from hashwacht.hashing.in_process import InProcess
 from hashwacht.hashing.plan import Plan
-from hashwacht.core.types import Fingerprint
 
 ALL = ("md5", "sha1", "sha256", "pdq", "phash64", "dhash64")
 

@@ -14,9 +14,9 @@ import pdqhash
 import pytest
 from PIL import Image
 
+from hashwacht.core.types import Fingerprint, Reason, Skip
 from hashwacht.hashing.plan import Plan
 from hashwacht.testing.pictures import ENCODERS, encode, photo
-from hashwacht.core.types import Fingerprint, Reason, Skip
 
 Hash = Callable[..., Fingerprint]
 

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hashwacht.hashing.kinds import sniff
-from hashwacht.hashing.signatures import may_be_known
+from hashwacht.hashing.sniff import may_be_known, sniff
 
 HEADS = [(each.offset, each.byte_match) for each in puremagic.magic_header_array]
 TAILS = [(-each.offset, each.byte_match) for each in puremagic.magic_footer_array]

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hashwacht.core.types import Fingerprint, Reason
+from hashwacht.hashing.decode import START_OF_SCAN, count_scans, count_starts
 from hashwacht.hashing.in_process import InProcess
 from hashwacht.hashing.plan import Limits, Plan
-from hashwacht.hashing.scans import START_OF_SCAN, count_scans, count_starts
-from support.hostile.hostile_files import progressive
 from hashwacht.testing.pictures import animated, encode, flat, photo
-from hashwacht.core.types import Fingerprint, Reason
+from support.hostile.hostile_files import progressive
 
 Hash = Callable[..., Fingerprint]
 

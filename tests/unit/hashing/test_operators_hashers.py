@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from hashwacht.core.errors import ConfigurationError
+from hashwacht.core.signals import HexSignalType
+from hashwacht.core.types import Fingerprint, Reason, Signal
 from hashwacht.hashing.builder import Account, GuardedDigest
 from hashwacht.hashing.command import CommandHash
 from hashwacht.hashing.in_process import InProcess
 from hashwacht.hashing.picture import Picture
 from hashwacht.hashing.plan import Limits, Plan
-from hashwacht.hashing.signal_types import Running
-from hashwacht.core.signals import HexSignalType
+from hashwacht.hashing.registry import Running
 from hashwacht.testing.pictures import encode, photo
-from hashwacht.core.types import Fingerprint, Reason, Signal
 
 Hash = Callable[..., Fingerprint]
 

@@ -14,15 +14,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
+from hashwacht.core.types import PDQ_MIN_QUALITY, QUICK_BITS, Fingerprint
 from hashwacht.hashing import pdq_reference
-from hashwacht.hashing.grey import Grey, summed
+from hashwacht.hashing.decode import may_reduce, reduced
+from hashwacht.hashing.grey import Grey, Rows, summed
 from hashwacht.hashing.pdq import _operator, quick_pdq
 from hashwacht.hashing.plan import Plan
 from hashwacht.hashing.quick64 import quick64
-from hashwacht.hashing.rows import Rows
-from hashwacht.hashing.ways import may_reduce, reduced
 from hashwacht.testing.pictures import encode, flat, grainy, photo, truncated
-from hashwacht.core.types import PDQ_MIN_QUALITY, QUICK_BITS, Fingerprint
 
 Hash = Callable[..., Fingerprint]
 

@@ -8,7 +8,7 @@ import errno
 
 import pytest
 
-from hashwacht.hashing.workers.seccomp import program
+from hashwacht.hashing.workers.sandbox import program
 from hashwacht.hashing.workers.syscall_table import ALWAYS, ARCHITECTURES, Architecture
 from hashwacht.platform.seccomp import ALLOW, KILL, REFUSE, Instruction
 

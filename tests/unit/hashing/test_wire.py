@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hashwacht.core.signals import BUILT_IN
+from hashwacht.core.types import Fingerprint, Reason, Signal, Skip
 from hashwacht.hashing.plan import Limits, Plan
 from hashwacht.hashing.workers.protocol import (
     MAX_ANSWER,
@@ -24,8 +26,6 @@ from hashwacht.hashing.workers.protocol import (
     plan_from_fields,
     plan_to_fields,
 )
-from hashwacht.core.signals import BUILT_IN
-from hashwacht.core.types import Fingerprint, Reason, Signal, Skip
 
 TYPES = {name: BUILT_IN[name] for name in ("md5", "sha256", "pdq")}
 RECIPE = ("md5/1", "sha256/1", "pdq/1")

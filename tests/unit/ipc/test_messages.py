@@ -15,6 +15,7 @@ from hashwacht.core.notice import LONGEST, Notice, NoticeKind
 from hashwacht.core.types import Finding, Reason
 from hashwacht.ipc.codec import MAX_WORDS
 from hashwacht.ipc.frames import HEAD, MAX_BODY, VERSION, Nonsense, frame, read_head
+from hashwacht.ipc.message_codec import decode_reply, decode_request, encode_reply, encode_request
 from hashwacht.ipc.messages import (
     MOST_HITS,
     MOST_SIGNALS,
@@ -34,8 +35,6 @@ from hashwacht.ipc.messages import (
     Request,
     digest,
 )
-from hashwacht.ipc.replies import decode_reply, encode_reply
-from hashwacht.ipc.requests import decode_request, encode_request
 
 DIGITS = {"md5": 32, "sha1": 40, "pdq": 64, "photodna": 288}
 TOKEN = "0123456789abcdef" * 2

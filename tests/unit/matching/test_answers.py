@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashwacht.matching.answers import Heard, combine
 from hashwacht.core.types import Match, Outcome, Reason, Signal
+from hashwacht.matching.questions import Heard, combine
 
 BAD = Match("m", Signal("md5", "00" * 16), 0, "csam")
 GOOD = Match("m", Signal("md5", "11" * 16), 0, "good", known_good=True)

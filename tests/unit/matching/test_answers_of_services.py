@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashwacht.core.errors import ConfigurationError
+from hashwacht.core.types import Answer, Match, Outcome, Reason, Signal
+from hashwacht.matching.questions import Fault
 from hashwacht.matching.services.arachnid import ArachnidMatcher
 from hashwacht.matching.services.eokm import EokmMatcher
-from hashwacht.matching.services.exchange import Inquiry
-from hashwacht.matching.fault import Fault
 from hashwacht.matching.services.hma import HmaMatcher
-from hashwacht.matching.services.service import Service
-from hashwacht.core.types import Answer, Match, Outcome, Reason, Signal
+from hashwacht.matching.services.http import Inquiry
+from hashwacht.matching.services.service_config import Service
 
 MD5 = Signal("md5", "0" * 31 + "1")
 PDQ = Signal("pdq", "a5" * 32, 90)

@@ -4,10 +4,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from hashwacht.matching.services.breaker import Admission, Breaker, Breaking
-from hashwacht.matching.fault import Fault
-from support.clock import Clock
 from hashwacht.core.types import Reason
+from hashwacht.matching.questions import Fault
+from hashwacht.matching.services.retry import Admission, Breaker, Breaking
+from support.clock import Clock
 
 RULE = Breaking(failures=3, pause=10.0, longest=100.0)
 SILENCE = Fault("timed out", retryable=True)

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hashwacht.core.errors import UsageError
-from hashwacht.matching.hashlists.matcher import MAX_MATCHES, HashListMatcher
-from hashwacht.matching.hashlists.list_terms import ListTerms
-from hashwacht.matching.hashlists.manager import HashLists
 from hashwacht.core.signals import BUILT_IN, HexSignalType
 from hashwacht.core.types import Answer, Match, Outcome, Reason, Signal
+from hashwacht.matching.hashlists.manager import HashLists
+from hashwacht.matching.hashlists.manifest import ListTerms
+from hashwacht.matching.hashlists.matcher import MAX_MATCHES, HashListMatcher
 
 MD5 = Signal("md5", "ab" * 16)
 SHA1 = Signal("sha1", "ab" * 20)

@@ -13,10 +13,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hashwacht.core.errors import ListError
-from hashwacht.matching.hashlists.band_layout import allowances, layout, places
 from hashwacht.matching.hashlists.exact_index import ExactIndex
 from hashwacht.matching.hashlists.index_file import IndexFile, Shape, write_records
-from hashwacht.matching.hashlists.radius_index import RadiusIndex, band_keys, build_bands, value_keys
+from hashwacht.matching.hashlists.radius_index import (
+    RadiusIndex,
+    allowances,
+    band_keys,
+    build_bands,
+    layout,
+    places,
+    value_keys,
+)
 
 Rows = NDArray[np.uint8]
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from hashwacht.core.errors import ListError
-from hashwacht.matching.hashlists.parser import MAX_LINE, ListFile, ListFormat, Malformed, Reading
-from hashwacht.matching.hashlists.list_formats import Columns, Entry
 from hashwacht.core.ports import SignalType
 from hashwacht.core.signals import BUILT_IN, HexSignalType
+from hashwacht.matching.hashlists.list_formats import Columns, Entry
+from hashwacht.matching.hashlists.parser import MAX_LINE, ListFile, ListFormat, Malformed, Reading
 
 MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 SHA1 = "da39a3ee5e6b4b0d3255bfef95601890afd80709"

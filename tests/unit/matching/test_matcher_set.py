@@ -7,9 +7,9 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hashwacht.matching.matcher_set import Panel, Request, Seat
 from hashwacht.core.ports import Question
 from hashwacht.core.types import Answer, Finding, Fingerprint, Outcome, Signal
+from hashwacht.matching.matcher_set import Panel, Request, Seat
 
 NOW = 1000.0
 MD5 = Signal("md5", "a" * 32)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from hashwacht.core.errors import ConfigurationError
-from hashwacht.matching.services.service import Service
+from hashwacht.matching.services.service_config import Service
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.watch_events import Cause, Missed, Root
-from hashwacht.watch.root_state import Footing, footing, remote
 from hashwacht.platform.mounts import Mounts
+from hashwacht.watch.root_state import Footing, footing, remote
 
 LINES = r"""22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
 30 22 0:25 / /srv rw - tmpfs none rw

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from hashwacht import Checker
+from hashwacht.core.upload_context import Uploads
 from hashwacht.hashing.in_process import InProcess
 from hashwacht.hashing.plan import Plan
-from hashwacht.uploads.local import InThisProcess, State
 from hashwacht.matching.matcher_set import Panel, Seat
 from hashwacht.pipeline import Pipeline
 from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import KnowingMatcher
-from hashwacht.uploads.context import Uploads
+from hashwacht.uploads.local import InThisProcess, State
 
 
 @pytest.fixture

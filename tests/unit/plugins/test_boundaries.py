@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from hashwacht import Checker
 from hashwacht.hashing.in_process import InProcess
 from hashwacht.hashing.plan import Plan
-from hashwacht.uploads.local import InThisProcess
 from hashwacht.matching.matcher_set import Panel, Seat
 from hashwacht.pipeline import Pipeline
 from hashwacht.testing.fakes import KnowingMatcher
+from hashwacht.uploads.local import InThisProcess
+from hashwacht_plugins import asgi, wsgi
 from support.plugins.upload_drivers import AsgiDriver, Outcome, WsgiDriver
 from support.plugins.upload_forms import MULTIPART, cut, field_part, file_part, form
-from hashwacht_plugins import asgi, wsgi
 
 KNOWN = b"known \r\n--- bytes\r\n------WebKitForm"
 OTHER = b"\r\n\r\nother\r\n"

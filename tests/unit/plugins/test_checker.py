@@ -12,11 +12,11 @@ import pytest
 
 from hashwacht import Checker, Circumstances, HashwachtError, Outcome, Reason, Workplace
 from hashwacht.core.errors import StateBusy
+from hashwacht.core.upload_context import Uploads
 from hashwacht.storage.store import Store
-from support.scan_bench import ScanBench
 from hashwacht.testing.fakes import KnowingMatcher
 from support.plugins.uploads import Gate, descriptors
-from hashwacht.uploads.context import Uploads
+from support.scan_bench import ScanBench
 
 KNOWN = b"known bytes"
 KEY = hashlib.sha256(KNOWN).hexdigest()

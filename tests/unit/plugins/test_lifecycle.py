@@ -13,12 +13,12 @@ from wsgiref.validate import validator
 import pytest
 
 from hashwacht import Checked, Checker, Outcome, Reason, Verdict
-from support.processes import wait_for
+from hashwacht_plugins import asgi, wsgi
+from hashwacht_plugins.policy import Action, OnMatch, OnUndetermined, Policy, Refusal
 from support.plugins.upload_drivers import ChunkedInput
 from support.plugins.upload_forms import MULTIPART, cut, field_part, file_part, form
 from support.plugins.uploads import KNOWN, Gate, descriptors, knowing
-from hashwacht_plugins import asgi, wsgi
-from hashwacht_plugins.policy import Action, OnMatch, OnUndetermined, Policy, Refusal
+from support.processes import wait_for
 
 Message = dict[str, Any]
 

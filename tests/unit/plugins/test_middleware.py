@@ -17,17 +17,17 @@ from typing import Any
 import pytest
 
 from hashwacht import Checked, Checker, Circumstances, ConfigurationError, Outcome, Reason
+from hashwacht.core.upload_context import Uploads
 from hashwacht.testing.fakes import KnowingMatcher
-from support.processes import wait_for
+from hashwacht_plugins import asgi, upload, wsgi
+from hashwacht_plugins.context import Facts
+from hashwacht_plugins.multipart.body import Raw, body_of
+from hashwacht_plugins.multipart.events import Request
+from hashwacht_plugins.policy import Action, OnMatch, OnUndetermined, Policy, Refusal
 from support.plugins.upload_drivers import AsgiDriver, ChunkedInput, WsgiDriver
 from support.plugins.upload_forms import MULTIPART, cut, field_part, file_part, form
 from support.plugins.uploads import Gate, descriptors, opened
-from hashwacht.uploads.context import Uploads
-from hashwacht_plugins import asgi, upload, wsgi
-from hashwacht_plugins.multipart.body import Raw, body_of
-from hashwacht_plugins.context import Facts
-from hashwacht_plugins.multipart.events import Request
-from hashwacht_plugins.policy import Action, OnMatch, OnUndetermined, Policy, Refusal
+from support.processes import wait_for
 
 KNOWN = b"known bytes" * 3
 OTHER = b"other bytes"

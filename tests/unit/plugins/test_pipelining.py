@@ -13,9 +13,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from hashwacht import Checker
+from hashwacht_plugins.asgi import HashwachtMiddleware
 from support.plugins.upload_forms import MULTIPART, cut, file_part, form
 from support.plugins.uploads import KNOWN, knowing
-from hashwacht_plugins.asgi import HashwachtMiddleware
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.plugins.readers import READERS, elsewhere
 from hashwacht_plugins.multipart.body import body_of
 from hashwacht_plugins.multipart.events import FileBegins, FileBytes, Malformed, Request
+from support.plugins.readers import READERS, elsewhere
 
 HIDDEN = b"hidden picture"
 EDGE = b"--edge"

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.cli.render.uploads import WithUploads
+from hashwacht.cli.render.case_text import WithUploads
+from hashwacht.core.types import Outcome, Verdict
+from hashwacht.core.upload_context import Circumstances, Uploads
 from hashwacht.scan.progress import Result
 from hashwacht.testing.fakes import RememberingObserver
-from hashwacht.core.types import Outcome, Verdict
-from hashwacht.uploads.context import Circumstances, Uploads
 
 KEY, OTHER = "ab" * 32, "cd" * 32
 TOLD = Circumstances("2026-01-01T00:00:00+01:00", "192.0.2.1", 4711, "al\x1bice", "/n", "f", "a\nb")

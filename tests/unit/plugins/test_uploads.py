@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashwacht.core.errors import StateError
-from hashwacht.uploads.context import Circumstances, Uploads
+from hashwacht.core.upload_context import Circumstances, Uploads
 
 KEY = "ab" * 32
 TEXTS = st.text(st.characters(codec=None), max_size=30)  # with lone surrogates and NUL

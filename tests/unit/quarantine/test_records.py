@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashwacht.quarantine.attributes import Attributes
-from hashwacht.quarantine.fields import Fields
-from hashwacht.quarantine.held import Held
-from hashwacht.quarantine.record import Ending, Origin, Parent, Record, Sealing, State
 from hashwacht.platform.syscalls import Writers
+from hashwacht.quarantine.attributes import Attributes, Fields
+from hashwacht.quarantine.hold_methods import Held
+from hashwacht.quarantine.record import Ending, Origin, Parent, Record, Sealing, State
 from hashwacht.settings import HoldKind
 from support.strategies import names
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hashwacht.settings import GuardSettings, Settings, StateSettings
-from hashwacht.settings.digest import digest
+from hashwacht.settings.show import digest
 
 
 def test_the_same_values_have_the_same_digest() -> None:

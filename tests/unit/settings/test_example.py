@@ -14,8 +14,7 @@ from hashwacht.settings.example import example
 from hashwacht.settings.fields import keys_of
 from hashwacht.settings.matchers import MATCHER_KINDS
 from hashwacht.settings.read import read
-from hashwacht.settings.roots import RootSettings
-from hashwacht.settings.sections import Settings
+from hashwacht.settings.sections import RootSettings, Settings
 
 FILE = Path(__file__).parents[3] / "config" / "hashwacht.toml"
 

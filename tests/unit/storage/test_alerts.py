@@ -12,8 +12,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from hashwacht.core.notice import LONGEST, Notice, NoticeKind, within_bounds
-from hashwacht.storage.alert_rows import AlertState, Batch
-from hashwacht.storage.alerts import GIVE_UP_AFTER, MOST_TOGETHER, MOST_WAITING, Alerts
+from hashwacht.storage.outbox import (
+    GIVE_UP_AFTER,
+    MOST_TOGETHER,
+    MOST_WAITING,
+    Alerts,
+    AlertState,
+    Batch,
+)
 from hashwacht.storage.sqlite.database import Database
 
 EVERY = 60.0

@@ -12,15 +12,13 @@ from hypothesis import strategies as st
 from hashwacht.cases.case_json import File
 from hashwacht.core.errors import StateError
 from hashwacht.core.notice import LONGEST
-from hashwacht.cases.policy import Action
-from hashwacht.storage.cases import Case, Cases, CaseState
-from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.evidence import MOST, Evidence
+from hashwacht.core.types import Action, FileId, Match, Outcome, Reason, Signal, Verdict
+from hashwacht.core.upload_context import Circumstances
 from hashwacht.storage.action_limits import Floods, Ruling, Scope, Subject
+from hashwacht.storage.cases import MOST, Case, Cases, CaseState, Evidence
 from hashwacht.storage.locations import Place, Places, PlaceState
+from hashwacht.storage.sqlite.database import Database
 from support.strategies import file_ids, matches, names
-from hashwacht.core.types import FileId, Match, Outcome, Reason, Signal, Verdict
-from hashwacht.uploads.context import Circumstances
 
 KEY, OTHER = "ab" * 32, "cd" * 32
 ODD = st.text(st.characters(codec=None), max_size=20)

@@ -13,14 +13,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from hashwacht.storage.answers import Answers
-from hashwacht.storage.contents import Contents, Decision
-from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.epochs import Epochs
-from hashwacht.storage.merging import merged
-from support.strategies import answers, fingerprints
 from hashwacht.core.types import Answer, Fingerprint, Match, Outcome, Reason, Signal, Skip, Verdict
 from hashwacht.core.verdict import standing
+from hashwacht.storage.answers import Answers, Epochs
+from hashwacht.storage.contents import Contents, Decision, merged
+from hashwacht.storage.sqlite.database import Database
+from support.strategies import answers, fingerprints
 
 KEYS = tuple(f"{number:02x}" * 32 for number in range(3))
 SHA1 = Signal("sha1", "01" * 20)

@@ -13,9 +13,9 @@ from typing import TypeVar
 import pytest
 
 from hashwacht.core.errors import StateBusy, StateError, StateFull
-from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.epochs import Epochs
+from hashwacht.storage.answers import Epochs
 from hashwacht.storage.files import Files
+from hashwacht.storage.sqlite.database import Database
 
 Value = TypeVar("Value")
 

@@ -10,12 +10,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hashwacht.storage.sqlite.dictionary import Dictionary
-from hashwacht.storage.sqlite.encoding import OUTCOMES, stored_int, stored_text, text_of
-from hashwacht.storage.sqlite.packing import Packer
+from hashwacht.core.types import Fingerprint, Outcome, Signal
+from hashwacht.storage.sqlite.encoding import (
+    OUTCOMES,
+    Dictionary,
+    Packer,
+    stored_int,
+    stored_text,
+    text_of,
+)
 from hashwacht.storage.sqlite.schema import STEPS
 from support.strategies import fingerprints
-from hashwacht.core.types import Fingerprint, Outcome, Signal
 
 SAME_DATABASE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from hashwacht.storage import files as module
-from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.files import Files
 from hashwacht.core.types import FileId, Reason
+from hashwacht.storage import files as module
+from hashwacht.storage.files import Files
+from hashwacht.storage.sqlite.database import Database
 
 
 def fill(files: Files, directory: bytes, count: int, run: int = 1) -> list[bytes]:

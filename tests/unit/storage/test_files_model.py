@@ -12,12 +12,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from hashwacht.storage.contents import Contents, Decision
-from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.epochs import Epochs
-from hashwacht.storage.files import Files, KnownFile
-from support.strategies import file_ids, names
 from hashwacht.core.types import FileId, Fingerprint, Outcome, Reason, Verdict
+from hashwacht.storage.answers import Epochs
+from hashwacht.storage.contents import Contents, Decision
+from hashwacht.storage.files import Files, KnownFile
+from hashwacht.storage.sqlite.database import Database
+from support.strategies import file_ids, names
 
 KEYS = tuple(f"{number:02x}" * 32 for number in range(3))
 RECIPE = ("md5/1", "pdq/1")

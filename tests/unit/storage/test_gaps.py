@@ -13,8 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from hashwacht.core.watch_events import Cause, Missed
 from hashwacht.storage import gaps as gaps_module
-from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.gaps import Gap, Gaps, Watched
+from hashwacht.storage.sqlite.database import Database
 
 places = st.sampled_from([("one", b""), ("one", b"/srv/\xff"), ("two", b"")])
 causes = st.sampled_from([Cause.OVERFLOW, Cause.REMOTE])

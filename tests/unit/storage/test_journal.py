@@ -11,12 +11,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from hashwacht.core.types import Fingerprint
 from hashwacht.core.watch_events import Announcement, Lane
 from hashwacht.storage.contents import Contents
-from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.journal import Entry, Journal
-from hashwacht.storage.unanswered import Unanswered, Waiting
-from hashwacht.core.types import Fingerprint
+from hashwacht.storage.pending import Unanswered, Waiting
+from hashwacht.storage.sqlite.database import Database
 
 PATHS = (b"/srv/a", b"/srv/\xff\n\x1b[2J", b"/srv/b")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashwacht.storage.merging import askable_types, merged
-from support.strategies import fingerprints
 from hashwacht.core.types import Fingerprint, Reason, Signal, Skip
+from hashwacht.storage.contents import askable_types, merged
+from support.strategies import fingerprints
 
 KEY = "ab" * 32
 SHA1 = Signal("sha1", "01" * 20)

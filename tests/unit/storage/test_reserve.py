@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.sqlite.reserve import RESERVE_BYTES, Reserve
+from hashwacht.storage.sqlite.state_directory import RESERVE_BYTES, Reserve
 
 
 def test_the_reserve_occupies_its_space(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.errors import StateBusy, StateError
-from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.sqlite.lock import Holder, RunLock, holder, lock_path
 from hashwacht.storage.runs import Runs, RunState
+from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.sqlite.state_directory import Holder, RunLock, holder, lock_path
 
 ROOTS = (b"/srv/\xff\n", b"/var")
 

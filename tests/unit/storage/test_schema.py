@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.errors import StateError
+from hashwacht.core.types import FileId, Outcome
 from hashwacht.storage.answers import Answers
 from hashwacht.storage.contents import Contents
-from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.files import Files
+from hashwacht.storage.pending import Wanted
 from hashwacht.storage.runs import Runs, RunState
+from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.sqlite.schema import APPLICATION_ID, STEPS
-from hashwacht.storage.staleness import Wanted
-from hashwacht.core.types import FileId, Outcome
 
 NEXT = (
     "CREATE TABLE cases (id INTEGER PRIMARY KEY, content INTEGER NOT NULL)",

@@ -8,14 +8,12 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashwacht.storage.answers import Answers
-from hashwacht.storage.contents import Contents, Decision
-from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.epochs import Epochs
-from hashwacht.storage.merging import askable_types
-from hashwacht.storage.staleness import Wanted
-from support.strategies import MATCHERS, answers, fingerprints
 from hashwacht.core.types import Answer, Fingerprint, Outcome, Reason, Signal, Verdict
+from hashwacht.storage.answers import Answers, Epochs
+from hashwacht.storage.contents import Contents, Decision, askable_types
+from hashwacht.storage.pending import Wanted
+from hashwacht.storage.sqlite.database import Database
+from support.strategies import MATCHERS, answers, fingerprints
 
 TEXT = Fingerprint("00" * 32, 1, "text/plain", ("sha1/1",), (Signal("sha1", "00" * 20),))
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hashwacht.core.types import FileId, Fingerprint, Outcome, Reason, Verdict
 from hashwacht.storage import unchanged_directories as module
 from hashwacht.storage.contents import Contents, Decision
-from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.files import Files
+from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.unchanged_directories import File, Settled, Stretches
-from hashwacht.core.types import FileId, Fingerprint, Outcome, Reason, Verdict
 
 SETTLED = Settled(frozenset({"md5/1"}), epoch=1, not_before=10.0)
 GOOD = (("md5/1", "pdq/1"), Outcome.NO_MATCH, 1, 10.0)

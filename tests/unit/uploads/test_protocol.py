@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashwacht import Checked, Circumstances, Match, Outcome, Reason, Signal, Verdict
-from hashwacht.uploads.messages import (
+from hashwacht.ipc.frames import MAX_BODY, Nonsense
+from hashwacht.uploads.protocol import (
     Check,
     Request,
     decode_reply,
@@ -16,7 +17,6 @@ from hashwacht.uploads.messages import (
     encode_reply,
     encode_request,
 )
-from hashwacht.ipc.frames import MAX_BODY, Nonsense
 
 TEXT = st.text(st.characters(exclude_categories=()), max_size=40)
 TOLD = st.builds(

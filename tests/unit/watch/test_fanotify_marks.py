@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.watch_events import Cause, Missed, Root
-from hashwacht.watch.fanotify_marks import LONGEST_PAUSE, Marks
 from hashwacht.platform.mounts import Mounts
+from hashwacht.watch.fanotify_marks import LONGEST_PAUSE, Marks
 from support.clock import Clock
 
 

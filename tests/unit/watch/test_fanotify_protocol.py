@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashwacht.core.watch_events import Cause, Missed, Root
+from hashwacht.ipc.frames import MAX_BODY, Nonsense, frame
 from hashwacht.watch import fanotify_protocol
 from hashwacht.watch.fanotify_protocol import Bits, Cutter, Named
-from hashwacht.ipc.frames import MAX_BODY, Nonsense, frame
 
 PATHS = st.binary(max_size=40).map(lambda name: b"/" + name.replace(b"\0", b"/"))
 NAMED = st.builds(Named, st.integers(0, 4), st.integers(0, 3), PATHS)
@@ -49,7 +49,11 @@ def test_many_long_names_are_several_messages() -> None:
     messages = list(fanotify_protocol.names(named))
     assert len(messages) > 1
     assert max(map(len, messages)) < MAX_BODY
-    assert [each for _, body in cut(b"".join(messages)) for each in fanotify_protocol.read_names(body, 1)]
+    assert [
+        each
+        for _, body in cut(b"".join(messages))
+        for each in fanotify_protocol.read_names(body, 1)
+    ]
 
 
 def test_a_root_to_watch_anew_is_one_of_them() -> None:

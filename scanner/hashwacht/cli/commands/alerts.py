@@ -6,14 +6,14 @@ import os
 
 import click
 
-from hashwacht.cli.call import this_call
 from hashwacht.cli.click_ext import Example, Group, command
-from hashwacht.cli.render.figures import many, moment
+from hashwacht.cli.options import this_call
 from hashwacht.cli.output import emit, harmless, line
-from hashwacht.daemon.test_alert import Tried
+from hashwacht.cli.render.figures import many, moment
 from hashwacht.core.errors import ExitCode, UsageError
-from hashwacht.storage.alert_rows import Alert, AlertState
+from hashwacht.daemon.test_alert import Tried
 from hashwacht.ipc.messages import Delivered
+from hashwacht.storage.outbox import Alert, AlertState
 
 
 @click.group(

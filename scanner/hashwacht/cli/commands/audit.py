@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hashwacht.cli.call import this_call
-from hashwacht.cli.click_ext import Example, Group, command
-from hashwacht.cli.render.figures import many
-from hashwacht.cli.output import emit, harmless, line
 from hashwacht.cli.case_session import moment_option
+from hashwacht.cli.click_ext import Example, Group, command
+from hashwacht.cli.options import this_call
+from hashwacht.cli.output import emit, harmless, line
+from hashwacht.cli.render.figures import many
 from hashwacht.core.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from hashwacht.audit.log import AuditLog, Checkpoint
     from hashwacht.audit.entry import Entry
+    from hashwacht.audit.log import AuditLog, Checkpoint
 
 
 @click.group(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import click
 
-from hashwacht.cli.call import this_call
-from hashwacht.cli.render.case_outcome import tell_case
-from hashwacht.cli.render.case_text import in_full, in_one_line
+from hashwacht.cli.case_session import case_command, case_of, moment_option, opened_room, room, said
+from hashwacht.cli.click_ext import Example, Group, command
 from hashwacht.cli.commands.cases_decide import close, release, restore
 from hashwacht.cli.commands.cases_destroy import destroy
-from hashwacht.cli.click_ext import Example, Group, command
+from hashwacht.cli.options import this_call
 from hashwacht.cli.output import emit, line
-from hashwacht.cli.case_session import case_command, case_of, moment_option, opened_room, room, said
+from hashwacht.cli.render.case_text import in_full, in_one_line, tell_case
 
 STATES = ("open", "released", "closed", "suppressed")
 

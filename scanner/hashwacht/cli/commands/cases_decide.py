@@ -8,11 +8,6 @@ from pathlib import Path
 
 import click
 
-from hashwacht.cli.call import this_call
-from hashwacht.cli.render.case_outcome import tell_case, tell_outcomes
-from hashwacht.cli.click_ext import Example
-from hashwacht.cli.identity import identity_option, no_identity, read_identities
-from hashwacht.cli.output import line
 from hashwacht.cli.case_session import (
     case_command,
     case_of,
@@ -22,6 +17,10 @@ from hashwacht.cli.case_session import (
     reason_option,
     room,
 )
+from hashwacht.cli.click_ext import Example
+from hashwacht.cli.options import identity_option, no_identity, read_identities, this_call
+from hashwacht.cli.output import line
+from hashwacht.cli.render.case_text import tell_case, tell_outcomes
 from hashwacht.core.errors import ExitCode, UsageError
 
 
@@ -55,7 +54,7 @@ def restore(
 
     They are left alone at these places from now on; other copies are acted upon as before.
     """
-    from hashwacht.cases.hands import Wish
+    from hashwacht.cases.file_actions import Wish
     from hashwacht.storage.locations import PlaceState
 
     if to is not None and (len(numbers) != 1 or parents):
@@ -93,7 +92,7 @@ def release(
 
     `hashwacht cases close` takes that back.
     """
-    from hashwacht.cases.hands import Wish
+    from hashwacht.cases.file_actions import Wish
     from hashwacht.storage.locations import PlaceState
 
     with room() as found:

@@ -8,11 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hashwacht.cli.call import this_call
-from hashwacht.cli.render.case_outcome import tell_outcomes
-from hashwacht.cli.click_ext import Example
-from hashwacht.cli.render.figures import many, moment
-from hashwacht.cli.output import line
 from hashwacht.cli.case_session import (
     case_command,
     case_of,
@@ -21,6 +16,11 @@ from hashwacht.cli.case_session import (
     reason_option,
     room,
 )
+from hashwacht.cli.click_ext import Example
+from hashwacht.cli.options import this_call
+from hashwacht.cli.output import line
+from hashwacht.cli.render.case_text import tell_outcomes
+from hashwacht.cli.render.figures import many, moment
 from hashwacht.core.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hashwacht.cli.call import this_call
 from hashwacht.cli.click_ext import Example, command
-from hashwacht.cli.render.findings import kind_of, lines, to_fields
-from hashwacht.cli.given import opened, shown_name
+from hashwacht.cli.options import opened, shown_name, this_call
 from hashwacht.cli.output import emit, line
+from hashwacht.cli.render.findings import kind_of, lines, to_fields
 from hashwacht.core.errors import ExitCode
-from hashwacht.platform.safe_open import Changed
 from hashwacht.core.paths import show
-from hashwacht.scan.progress import Result
 from hashwacht.core.types import Answer, Outcome, Reason, Verdict
+from hashwacht.platform.safe_open import Changed
+from hashwacht.scan.progress import Result
 
 if TYPE_CHECKING:
     from hashwacht.pipeline import Pipeline

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
+from hashwacht.cli.app import COMPLETION, NAME
 from hashwacht.cli.click_ext import Example, command
 from hashwacht.cli.output import line
-from hashwacht.cli.running import COMPLETION, NAME
 
 
 @command(
@@ -23,7 +23,7 @@ def completion_command(shell: str) -> None:
     """Print the completion script of a shell."""
     from click.shell_completion import get_completion_class
 
-    from hashwacht.cli.root import root
+    from hashwacht.cli.app import root
 
     made = get_completion_class(shell)
     assert made is not None

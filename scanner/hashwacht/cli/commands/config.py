@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from hashwacht.cli.call import this_call
 from hashwacht.cli.click_ext import Example, Group, command
+from hashwacht.cli.options import this_call
 from hashwacht.cli.output import emit, harmless, line
 from hashwacht.settings import Configuration, FaultyConfiguration
 from hashwacht.settings.faults import PlacedFault, dotted
@@ -106,8 +106,8 @@ def _check_rules(configuration: Configuration) -> None:
 
 
 def _check_signal_types(configuration: Configuration) -> None:
-    from hashwacht.settings import EokmSettings, HmaSettings
     from hashwacht.core.signals import signal_types
+    from hashwacht.settings import EokmSettings, HmaSettings
 
     settings = configuration.settings
     names = [*settings.fingerprint.always]

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import click
 
-from hashwacht.cli.call import Call, this_call
 from hashwacht.cli.click_ext import Example, Group, command
+from hashwacht.cli.options import Call, this_call
 from hashwacht.cli.output import emit, harmless, line
 from hashwacht.core.errors import ExitCode, UsageError
 from hashwacht.secrets import Places, Sighting

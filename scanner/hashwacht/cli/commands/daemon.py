@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from hashwacht.cli.call import Call, this_call
 from hashwacht.cli.click_ext import Example, command
+from hashwacht.cli.options import Call, this_call
 from hashwacht.cli.output import harmless, line
 from hashwacht.core.errors import ExitCode, UsageError
 from hashwacht.settings import Configuration
@@ -47,8 +47,8 @@ def daemon_command(
     daemon.watch = "fanotify", the watcher, which only learns names.  Under systemd each is a unit
     of its own.  SIGHUP has them read the configuration anew.
     """
-    from hashwacht.daemon.scanner.given_roots import given_roots
     from hashwacht.daemon.entry_points import Running
+    from hashwacht.daemon.scanner.roots import given_roots
 
     call = this_call()
 

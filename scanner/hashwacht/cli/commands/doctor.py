@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from hashwacht.cli.call import this_call
 from hashwacht.cli.click_ext import Example, command
+from hashwacht.cli.options import this_call
 from hashwacht.cli.output import emit, harmless, line
 from hashwacht.core.errors import ExitCode
 from hashwacht.core.types import Finding

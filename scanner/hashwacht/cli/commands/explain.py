@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import click
 
-from hashwacht.cli.call import this_call
 from hashwacht.cli.click_ext import Example, command
+from hashwacht.cli.options import this_call
 from hashwacht.cli.output import emit, harmless, line
-from hashwacht.walk.explain import Explanation
 from hashwacht.core.paths import show, to_json
 from hashwacht.settings import Configuration
+from hashwacht.walk.explain import Explanation
 
 
 @command(

@@ -7,15 +7,14 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from hashwacht.cli.call import this_call
 from hashwacht.cli.click_ext import Example, command
-from hashwacht.cli.given import opened, shown_name
+from hashwacht.cli.options import opened, shown_name, this_call
 from hashwacht.cli.output import emit, harmless, line
 from hashwacht.core.errors import ExitCode
 from hashwacht.core.paths import show, to_json
 from hashwacht.core.ports import Fingerprinter
-from hashwacht.storage.evidence import signal_to_json
 from hashwacht.core.types import Fingerprint, Skip
+from hashwacht.storage.cases import signal_to_json
 
 
 @command(

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hashwacht.cli.call import this_call
-from hashwacht.cli.click_ext import Example, Group, command
-from hashwacht.cli.render.figures import count, many, moment, size
-from hashwacht.cli.commands.lists_import import import_list, list_facts
-from hashwacht.cli.output import emit, harmless, harmless_lines, line
-from hashwacht.cli.case_session import record
-from hashwacht.core.errors import ExitCode
 from hashwacht.audit.log import Act
+from hashwacht.cli.case_session import record
+from hashwacht.cli.click_ext import Example, Group, command
+from hashwacht.cli.commands.lists_import import import_list, list_facts
+from hashwacht.cli.options import this_call
+from hashwacht.cli.output import emit, harmless, harmless_lines, line
+from hashwacht.cli.render.figures import count, many, moment, size
+from hashwacht.core.errors import ExitCode
 
 if TYPE_CHECKING:
-    from hashwacht.matching.hashlists.list_manifest import HashList
     from hashwacht.matching.hashlists.manager import HashLists
+    from hashwacht.matching.hashlists.manifest import HashList
 
 
 @click.group(

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
 
 import click
 
-from hashwacht.cli.call import this_call
-from hashwacht.cli.click_ext import Example, command
-from hashwacht.cli.render.figures import count, many
-from hashwacht.cli.output import emit, harmless, line
-from hashwacht.cli.case_session import record
-from hashwacht.core.errors import UsageError
-from hashwacht.audit.log import Act
 from hashwacht.audit.entry import JSON
+from hashwacht.audit.log import Act
+from hashwacht.cli.case_session import record
+from hashwacht.cli.click_ext import Example, command
+from hashwacht.cli.options import this_call
+from hashwacht.cli.output import emit, harmless, line
+from hashwacht.cli.render.figures import count, many
+from hashwacht.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from hashwacht.matching.hashlists.parser import Reading
     from hashwacht.matching.hashlists.importer import ImportProgress
-    from hashwacht.matching.hashlists.list_manifest import HashList
     from hashwacht.matching.hashlists.manager import Imported
+    from hashwacht.matching.hashlists.manifest import HashList
+    from hashwacht.matching.hashlists.parser import Reading
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -137,7 +137,7 @@ def import_list(  # noqa: PLR0917  # click calls it by keyword
     that was ever scanned, without reading the disk.
     """
     from hashwacht import bootstrap
-    from hashwacht.matching.hashlists.list_terms import ListTerms
+    from hashwacht.matching.hashlists.manifest import ListTerms
 
     call = this_call()
     terms = ListTerms(name, category, known_good, _bits(radii), str(file))
@@ -177,8 +177,8 @@ def _bits(radii: dict[str, str]) -> dict[str, int]:
 def _reading(
     written: str | None, default_type: str, columns: dict[str, str], delimiter: str
 ) -> Reading:
-    from hashwacht.matching.hashlists.parser import ListFormat, Reading
     from hashwacht.matching.hashlists.list_formats import Columns
+    from hashwacht.matching.hashlists.parser import ListFormat, Reading
 
     if unknown := sorted(set(columns) - {"value", "type", "id", "category"}):
         raise UsageError(

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hashwacht.cli.call import this_call
-from hashwacht.cli.click_ext import Example, Group, command
-from hashwacht.cli.render.figures import many, moment, size
-from hashwacht.cli.output import emit, harmless, line
 from hashwacht.cli.case_session import reason_option, record
+from hashwacht.cli.click_ext import Example, Group, command
+from hashwacht.cli.options import this_call
+from hashwacht.cli.output import emit, harmless, line
+from hashwacht.cli.render.figures import many, moment, size
 from hashwacht.core.errors import CredentialError, ExitCode, UsageError
 from hashwacht.core.paths import show, to_json
 
@@ -167,9 +167,9 @@ def give_up(entry: str, reason: str) -> ExitCode:
     file was being taken, and since then its directory was moved away or removed.  It is looked for
     once more before.  What is sealed stays so.
     """
+    from hashwacht.audit.log import Act
     from hashwacht.quarantine.recovery import Outcome
     from hashwacht.quarantine.results import Refusal
-    from hashwacht.audit.log import Act
 
     done = _vault().give_up(entry)
     if isinstance(done, Refusal):

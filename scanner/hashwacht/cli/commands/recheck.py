@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 
 from hashwacht import bootstrap
-from hashwacht.cli.call import this_call
-from hashwacht.cli.click_ext import Example, command
-from hashwacht.cli.render.progress_lines import observer
 from hashwacht.cli.case_session import who
+from hashwacht.cli.click_ext import Example, command
+from hashwacht.cli.options import this_call
+from hashwacht.cli.render.case_text import WithUploads
+from hashwacht.cli.render.progress_lines import observer
 from hashwacht.cli.signals import exit_code, stoppable
-from hashwacht.cli.render.uploads import WithUploads
 from hashwacht.core.errors import ExitCode
-from hashwacht.platform.priority import give_way
+from hashwacht.platform.process import give_way
 from hashwacht.scan.recheck import Recheck
 
 

@@ -8,18 +8,18 @@ from pathlib import Path
 import click
 
 from hashwacht import bootstrap
-from hashwacht.cli.call import this_call
 from hashwacht.cli.click_ext import Example, command
-from hashwacht.cli.render.profile import show_profile
+from hashwacht.cli.options import this_call
+from hashwacht.cli.render.html_report import report_file, write_report
 from hashwacht.cli.render.progress_lines import observer
-from hashwacht.cli.render.report import report_file, write_report
+from hashwacht.cli.render.summary import show_profile
 from hashwacht.cli.signals import exit_code, stoppable
 from hashwacht.core.errors import ExitCode, UsageError
 from hashwacht.core.paths import show
-from hashwacht.platform.priority import give_way
-from hashwacht.scan.reporting import report_of
+from hashwacht.platform.process import give_way
 from hashwacht.scan.request import ScanRequest
 from hashwacht.scan.scan import Scan
+from hashwacht.scan.tally import report_of
 from hashwacht.settings import Given, Settings
 
 

@@ -6,10 +6,10 @@ from dataclasses import asdict
 
 import click
 
-from hashwacht.cli.call import this_call
 from hashwacht.cli.click_ext import Example, command
-from hashwacht.cli.render.figures import count, many, moment, size, span
+from hashwacht.cli.options import this_call
 from hashwacht.cli.output import emit, line
+from hashwacht.cli.render.figures import count, many, moment, size, span
 from hashwacht.core.paths import show, to_json
 from hashwacht.scan.progress import Counts
 from hashwacht.storage.runs import Run, RunState

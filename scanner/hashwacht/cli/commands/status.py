@@ -8,11 +8,11 @@ from types import MappingProxyType
 
 import click
 
-from hashwacht.cli.call import this_call
 from hashwacht.cli.click_ext import Example, command
+from hashwacht.cli.options import this_call
 from hashwacht.cli.output import emit, line
-from hashwacht.daemon.status.protection import Protection
 from hashwacht.core.errors import ExitCode
+from hashwacht.daemon.status.assess import Protection
 
 EXIT_CODES: Mapping[Protection, ExitCode] = MappingProxyType(
     {

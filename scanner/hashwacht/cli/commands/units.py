@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from hashwacht.cli.call import this_call
 from hashwacht.cli.click_ext import Example, command
+from hashwacht.cli.options import this_call
 from hashwacht.cli.output import line
 from hashwacht.core.errors import ConfigurationError
 

@@ -12,11 +12,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from hashwacht.cli.output import line
 from hashwacht.cli.render.figures import count, share, size, span
 from hashwacht.cli.render.findings import lines, told_singly
-from hashwacht.cli.output import line
-from hashwacht.cli.render.summary import started_line
-from hashwacht.cli.render.summary import summary_lines
+from hashwacht.cli.render.summary import started_line, summary_lines
 from hashwacht.core.paths import show
 from hashwacht.scan.progress import Counts, Progress, Result, Summary
 

@@ -11,12 +11,12 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import IO
 
-from hashwacht.cli.render.findings import kind_of, lines, to_fields, told_singly
 from hashwacht.cli.output import emit, line
+from hashwacht.cli.render.findings import kind_of, lines, to_fields, told_singly
 from hashwacht.cli.render.summary import (
-    started_line,
     progress_fields,
     progress_line,
+    started_line,
     summary_fields,
     summary_lines,
 )

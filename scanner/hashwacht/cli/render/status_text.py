@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hashwacht import __version__
-from hashwacht.cli.render.figures import count, many, moment, size, span
 from hashwacht.cli.output import harmless
-from hashwacht.daemon.status.health import Health, MatcherHealth, RootHealth
-from hashwacht.daemon.status.situation import Situation
-from hashwacht.daemon.status.status import Status, lane_name
+from hashwacht.cli.render.figures import count, many, moment, size, span
 from hashwacht.core.paths import show
+from hashwacht.daemon.status.assess import Situation
+from hashwacht.daemon.status.health import Health, MatcherHealth, RootHealth
+from hashwacht.daemon.status.status import Status, lane_name
 from hashwacht.settings import RootSettings
 from hashwacht.storage.cases import CaseState
-from hashwacht.storage.reports import Pile
 from hashwacht.storage.locations import PlaceState
+from hashwacht.storage.reports import Pile
 
 _WIDTH = 14
 

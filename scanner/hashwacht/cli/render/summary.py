@@ -1,16 +1,34 @@
-"""How a run ended, as text and as JSON; and where it stands, in one line."""
+"""How a run ended, as text and as JSON; and where it stands, in one line.
+
+Where the time of a scan went, as ``scan --profile`` tells it.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
+from hashwacht.cli.output import emit, harmless, line
 from hashwacht.cli.render.figures import count, size, span
-from hashwacht.cli.output import harmless
-from hashwacht.cli.render.reasons import MEANING
+from hashwacht.cli.render.findings import MEANING
 from hashwacht.core.paths import show, to_json
 from hashwacht.scan.progress import Progress, Summary
+from hashwacht.scan.timings import Spent
 from hashwacht.storage.runs import RunState
+
+
+def show_profile(spent: Spent, *, as_json: bool) -> None:
+    """Print one line a part, to standard error; or one object."""
+    rows = spent.rows()
+    if as_json:
+        parts = [{"part": part, "kind": kind, "seconds": round(s, 6)} for part, kind, s in rows]
+        emit("profile", {"parts": parts})
+        return
+    line("Where the time went (all threads side by side, waiting included):", to=sys.stderr)
+    for part, kind, seconds in rows:
+        of = f" of {harmless(kind)}" if kind else ""
+        line(f"  {span(seconds):>8}  {part}{of}", to=sys.stderr)
 
 
 def summary_lines(summary: Summary) -> Iterator[str]:

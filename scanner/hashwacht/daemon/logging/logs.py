@@ -11,8 +11,7 @@ from datetime import datetime
 from typing import IO, Protocol
 
 from hashwacht.daemon.logging.journald import Journal, is_stderr_the_journal
-from hashwacht.daemon.logging.log_entry import Entry, entry, kind
-from hashwacht.daemon.logging.log_limit import LogLimit
+from hashwacht.daemon.logging.log_entry import Entry, LogLimit, entry, kind
 
 JSON_VERSION = 1
 

@@ -13,20 +13,20 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from operator import itemgetter
 
-from hashwacht.core.watch_events import Announcement, Lane
-from hashwacht.daemon.scanner.patience import patiently
-from hashwacht.daemon.scanner.roots import WatchedRoot
 from hashwacht.core.errors import Interrupted, UsageError
-from hashwacht.walk.listing import Directory
-from hashwacht.walk.trail import GONE
-from hashwacht.walk.walk import Walker
-from hashwacht.scan.present import vanished
+from hashwacht.core.types import FileId, Outcome
+from hashwacht.core.watch_events import Announcement, Lane
+from hashwacht.daemon.scanner.roots import WatchedRoot
+from hashwacht.daemon.scanner.threads import patiently
+from hashwacht.scan.directory_skipper import vanished
 from hashwacht.scan.freshness import Wanted
 from hashwacht.settings import OnUndetermined
 from hashwacht.storage.files import KnownFile
 from hashwacht.storage.store import Store
 from hashwacht.storage.unchanged_directories import Stretches
-from hashwacht.core.types import FileId, Outcome
+from hashwacht.walk.listing import Directory
+from hashwacht.walk.trail import GONE
+from hashwacht.walk.walk import Walker
 
 PROBLEMS = 100
 """Directories that are named one by one if they could not be listed."""

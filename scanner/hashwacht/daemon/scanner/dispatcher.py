@@ -2,6 +2,10 @@
 
 The journal is the queue.  What is handed out stays in it until all is done; a path is never
 handed out twice at a time.
+
+Files that are written and closed over and over: each further reading has to wait longer.
+
+A log that is appended to every second would otherwise be read wholly every second.
 """
 
 from __future__ import annotations
@@ -10,20 +14,48 @@ import math
 import os
 import threading
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 
 from hashwacht.core.watch_events import Lane
-from hashwacht.daemon.scanner.hot import Hot
-from hashwacht.daemon.scanner.looks import Later, Look, Seen, Task
-from hashwacht.daemon.scanner.parts import Current, Parts
-from hashwacht.daemon.scanner.patience import patiently
-from hashwacht.daemon.scanner.reader import Means
-from hashwacht.daemon.scanner.rest import OPEN_TIMES
+from hashwacht.daemon.scanner.file_reader import OPEN_TIMES, Later, Look, Means, Seen, Task, pause
+from hashwacht.daemon.scanner.runtime import Current, Parts
+from hashwacht.daemon.scanner.threads import patiently
 from hashwacht.scan.freshness import wanted
 from hashwacht.storage.journal import Entry
 from hashwacht.storage.store import Store
+
+REMEMBERED = 10_000
+"""Files at the most; 300 bytes each."""
+
+
+class Hot:
+    """Remembers when files were read last, and how often in short order.  Thread-safe."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._lock = threading.Lock()
+        self._read: OrderedDict[bytes, tuple[float, int]] = OrderedDict()
+
+    def read(self, path: bytes, quiet: float, busy: float) -> None:
+        """Note that a file is read now; a quiet while makes it a fresh one."""
+        now = time.monotonic()
+        with self._lock:
+            last, times = self._read.pop(path, (now, -1))
+            again = now - last <= 2 * pause(quiet, busy, max(times, 0))
+            self._read[path] = now, times + 1 if again else 0
+            if len(self._read) > REMEMBERED:
+                self._read.popitem(last=False)
+
+    def left(self, path: bytes, quiet: float, busy: float) -> float:
+        """Say in how many seconds a file may be read once more; 0: now."""
+        with self._lock:
+            if path not in self._read:
+                return 0.0
+            last, times = self._read[path]
+        return max(0.0, last + pause(quiet, busy, times) - time.monotonic())
+
 
 CAPACITY = 256
 """Entries on their way at a time, and so descriptors that are open."""

@@ -15,8 +15,8 @@ from typing import Protocol
 
 from hashwacht.core.watch_events import Announcement, Cause, Lane, Missed
 from hashwacht.daemon.scanner.counters import Counting
-from hashwacht.daemon.scanner.parts import Current
-from hashwacht.daemon.scanner.patience import patiently
+from hashwacht.daemon.scanner.runtime import Current
+from hashwacht.daemon.scanner.threads import patiently
 from hashwacht.storage.store import Store
 
 BATCH = 2000

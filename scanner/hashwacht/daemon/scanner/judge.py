@@ -7,15 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from hashwacht.cases.found import Found
-from hashwacht.daemon.scanner.counters import Counting
-from hashwacht.daemon.scanner.hearing import SILENT, Hearing
-from hashwacht.daemon.scanner.parts import Parts
+from hashwacht.cases.case_opening import Found
 from hashwacht.core.errors import HashwachtError
-from hashwacht.scan.judging import Judged, Judging
-from hashwacht.storage.store import Store
-from hashwacht.storage.unanswered import Waiting
 from hashwacht.core.types import Outcome
+from hashwacht.daemon.scanner.counters import Counting
+from hashwacht.daemon.scanner.runtime import SILENT, Hearing, Parts
+from hashwacht.scan.judging import Judged, Judging
+from hashwacht.storage.pending import Waiting
+from hashwacht.storage.store import Store
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +81,7 @@ class Verdicts:
             _log.warning("what follows from a verdict has to wait: %s", error.message)
             self._counting.acted("", failed=True)
             return False
-        except Exception:  # noqa: BLE001  # one file must not end the watch over all others
+        except Exception:  # noqa: BLE001  # the application's code; the upload is checked all the same
             _log.exception("what follows from a verdict could not be done")
             self._counting.acted("", failed=True)
             return False

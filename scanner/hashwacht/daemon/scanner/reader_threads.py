@@ -9,13 +9,12 @@ import time
 from collections import defaultdict
 from queue import Empty, SimpleQueue
 
-from hashwacht.daemon.scanner.result_recorder import AGAIN, Clerk
-from hashwacht.daemon.scanner.dispatcher import Dispatcher
-from hashwacht.daemon.scanner.looks import Later, Look, Seen, Task
-from hashwacht.daemon.scanner.parts import Parts
-from hashwacht.daemon.scanner.reader import Means, Reader
-from hashwacht.daemon.scanner.threads import Threads
 from hashwacht.core.errors import HashwachtError
+from hashwacht.daemon.scanner.dispatcher import Dispatcher
+from hashwacht.daemon.scanner.file_reader import Later, Look, Means, Reader, Seen, Task
+from hashwacht.daemon.scanner.result_recorder import AGAIN, Clerk
+from hashwacht.daemon.scanner.runtime import Parts
+from hashwacht.daemon.scanner.threads import Threads
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +70,7 @@ class Reading:
     def _look(self, task: Task, means: Means) -> Look:
         try:
             return self._reader.look(task, means)
-        except Exception:  # noqa: BLE001  # one file must not end the watch over all others
+        except Exception:  # noqa: BLE001  # the application's code; the upload is checked all the same
             _log.exception("a file could not be looked at")
             return Later(task, time.time() + AGAIN)
 
@@ -92,7 +91,7 @@ class Reading:
             if not error.retryable:
                 raise
             _log.warning("%s; tried again", error.message)
-        except Exception:  # noqa: BLE001  # one file must not end the watch over all others
+        except Exception:  # noqa: BLE001  # the application's code; the upload is checked all the same
             _log.exception("what was found could not be recorded")
             self._clerk.put_off(looks, parts)
         finally:

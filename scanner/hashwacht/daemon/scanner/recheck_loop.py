@@ -13,18 +13,17 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 
-from hashwacht.core.watch_events import Announcement, Lane
-from hashwacht.cases.found import Found
-from hashwacht.daemon.scanner.gate import Gate
-from hashwacht.daemon.scanner.parts import Current, Parts
-from hashwacht.daemon.scanner.patience import patiently
-from hashwacht.daemon.scanner.reader import NOWHERE
-from hashwacht.daemon.scanner.judge import Verdicts, is_waiting
+from hashwacht.cases.case_opening import Found
 from hashwacht.core.errors import Interrupted
-from hashwacht.scan.judging import Judged, needed
-from hashwacht.storage.store import Store
-from hashwacht.storage.unanswered import Waiting
 from hashwacht.core.types import Reason
+from hashwacht.core.watch_events import Announcement, Lane
+from hashwacht.daemon.scanner.file_reader import NOWHERE
+from hashwacht.daemon.scanner.judge import Verdicts, is_waiting
+from hashwacht.daemon.scanner.runtime import Current, Parts
+from hashwacht.daemon.scanner.threads import Gate, patiently
+from hashwacht.scan.judging import Judged, needed
+from hashwacht.storage.pending import Waiting
+from hashwacht.storage.store import Store
 
 BATCH = 64
 """Contents asked about at a time."""

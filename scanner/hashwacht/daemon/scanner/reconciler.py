@@ -16,12 +16,11 @@ from functools import partial
 
 from hashwacht.core.watch_events import Cause, Lane, Missed
 from hashwacht.daemon.scanner.comparer import Comparison, Walked
-from hashwacht.daemon.scanner.gate import Gate
-from hashwacht.daemon.scanner.parts import Current, Parts
-from hashwacht.daemon.scanner.patience import patiently
 from hashwacht.daemon.scanner.roots import WatchedRoot
+from hashwacht.daemon.scanner.runtime import Current, Parts
+from hashwacht.daemon.scanner.threads import Gate, patiently
 from hashwacht.daemon.scanner.watch_monitor import identity
-from hashwacht.scan.present import Present
+from hashwacht.scan.directory_skipper import Present
 from hashwacht.scan.freshness import wanted
 from hashwacht.storage.gaps import Gap
 from hashwacht.storage.store import Store

@@ -15,19 +15,18 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from hashwacht.core.watch_events import Lane
-from hashwacht.cases.found import Found
-from hashwacht.daemon.scanner.looks import Gone, Later, Look, Seen, Unread
-from hashwacht.daemon.scanner.parts import Parts
-from hashwacht.daemon.scanner.patience import patiently
-from hashwacht.daemon.scanner.rest import pause
-from hashwacht.daemon.scanner.judge import Verdicts, is_waiting
+from hashwacht.cases.case_opening import Found
 from hashwacht.core.errors import Interrupted
+from hashwacht.core.watch_events import Lane
+from hashwacht.daemon.scanner.file_reader import Gone, Later, Look, Seen, Unread, pause
+from hashwacht.daemon.scanner.judge import Verdicts, is_waiting
+from hashwacht.daemon.scanner.runtime import Parts
+from hashwacht.daemon.scanner.threads import patiently
 from hashwacht.scan.judging import Judged
 from hashwacht.storage.files import Look as Row
 from hashwacht.storage.journal import Entry
+from hashwacht.storage.pending import Waiting
 from hashwacht.storage.store import Store
-from hashwacht.storage.unanswered import Waiting
 
 _log = logging.getLogger(__name__)
 

@@ -1,15 +1,20 @@
-"""Where a path belongs: to the innermost root it lies in, unless a rule leaves it out."""
+"""Directories that were named on the command line, as roots of the configuration.
+
+Where a path belongs: to the innermost root it lies in, unless a rule leaves it out.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from hashwacht.core.watch_events import Root
 from hashwacht.core.errors import UsageError
+from hashwacht.core.watch_events import Root
+from hashwacht.settings import Given, RootSettings
 from hashwacht.walk.rules import Rule, Rules, literally, read_rules
-from hashwacht.settings import RootSettings
 
 REMEMBERED = 4096
 """Directories of which is remembered what a rule leaves out; 400 bytes each."""
@@ -125,3 +130,32 @@ class Roots:
     def moved(self) -> bool:
         """True if a link in the path of a root leads somewhere else than it did."""
         return any(os.path.realpath(self._configured[root.name]) != root.path for root in self.all)
+
+
+_LONGEST = 40
+"""Characters of a name; there is room for a number behind it."""
+
+
+def given_roots(configured: Sequence[RootSettings], paths: Sequence[Path]) -> tuple[Given, ...]:
+    """Give each directory that is not configured yet a root of its own, named after it."""
+    known = {root.path for root in configured}
+    names = {root.name for root in configured}
+    given = []
+    for path in dict.fromkeys(Path(os.path.normpath(each.absolute())) for each in paths):
+        if path not in known:
+            name = _free(_name(path), names)
+            names.add(name)
+            given.append(Given(f"roots.{name}.path", str(path), "--root"))
+    return tuple(given)
+
+
+def _name(path: Path) -> str:
+    """Make a name of the last part of a path; ``root`` if nothing of it will do."""
+    words = re.findall("[a-z0-9]+", path.name.lower())
+    return "-".join(words)[:_LONGEST].strip("-") or "root"
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Give the name, with a number if it is taken."""
+    numbered = (f"{name}-{number}" for number in range(2, len(taken) + 3))
+    return next(each for each in (name, *numbered) if each not in taken)

@@ -24,19 +24,19 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from hashwacht.core.watch_events import Lane
-from hashwacht.daemon.scanner.recheck_loop import Asker
-from hashwacht.daemon.scanner.result_recorder import Clerk
 from hashwacht.daemon.scanner.counters import Counting
 from hashwacht.daemon.scanner.dispatcher import Dispatcher
+from hashwacht.daemon.scanner.file_reader import Reader
 from hashwacht.daemon.scanner.journaler import Journaler, Queue
-from hashwacht.daemon.scanner.parts import Current, Parts
-from hashwacht.daemon.scanner.reader import Reader
+from hashwacht.daemon.scanner.judge import Verdicts
 from hashwacht.daemon.scanner.reader_threads import Reading
+from hashwacht.daemon.scanner.recheck_loop import Asker
 from hashwacht.daemon.scanner.reconciler import Reconciler
-from hashwacht.daemon.scanner.watch_monitor import Seeing
+from hashwacht.daemon.scanner.result_recorder import Clerk
+from hashwacht.daemon.scanner.runtime import Current, Parts
 from hashwacht.daemon.scanner.threads import Threads
 from hashwacht.daemon.scanner.trees import Trees
-from hashwacht.daemon.scanner.judge import Verdicts
+from hashwacht.daemon.scanner.watch_monitor import Seeing
 from hashwacht.storage.store import Store
 
 _log = logging.getLogger(__name__)

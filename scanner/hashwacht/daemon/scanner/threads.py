@@ -1,4 +1,9 @@
-"""The scanner's threads: who fails begins anew, unless what he had in hand would be lost."""
+"""The scanner's threads: who fails begins anew, unless what he had in hand would be lost.
+
+Waiting out what passes: a full disk, another process that holds the state.
+
+Stepping aside: what is in no hurry waits while uploads are on their way.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +12,78 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 from hashwacht.core.errors import HashwachtError, Interrupted, StateError
+from hashwacht.core.watch_events import Lane
+from hashwacht.storage.store import Store
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
+
+SHORTEST, LONGEST = 0.1, 10.0
+"""Seconds between two attempts: at first, and after some that failed."""
+
+
+def patiently(
+    action: Callable[[], T], stop: threading.Event, alive: Callable[[], None] = lambda: None
+) -> T:
+    """Do *action* until it succeeds; what cannot be retried is raised.
+
+    *alive* is called before each attempt: who waits out a full disk does not hang.
+    Raises Interrupted if *stop* is set meanwhile.  *action* is repeated as a whole, so it is one
+    transaction or changes nothing when it is done twice.
+    """
+    pause = SHORTEST
+    while True:
+        alive()
+        try:
+            return action()
+        except HashwachtError as error:
+            if not error.retryable or isinstance(error, Interrupted):
+                raise
+            if pause == SHORTEST:
+                _log.warning("%s; tried again until it works", error.message)
+        if stop.wait(pause):
+            raise Interrupted("the daemon was stopped")
+        pause = min(LONGEST, 2 * pause)
+
+
+POLITE = 0.05
+"""Seconds that a step waits for uploads at the longest: it comes forward whatever happens."""
+
+LOOK = 0.1
+"""Seconds between two looks at how much waits in the journal."""
+
+
+class Gate:
+    """Holds up a walk between two steps.  Used by one thread."""
+
+    def __init__(
+        self, store: Store, lane: Lane, stop: threading.Event, uploads: Callable[[], bool]
+    ) -> None:
+        """Take *uploads*, which says if some are on their way."""
+        self._store, self._lane, self._stop, self._uploads = store, lane, stop, uploads
+        self._due = 0.0
+
+    def step(self, backlog: int) -> None:
+        """Let uploads go first, and wait while a *backlog* of what was found is still to do."""
+        if self._lane is not Lane.UPLOAD:
+            self.polite()
+        if (now := time.monotonic()) < self._due:
+            return
+        while self._store.journal.depth_of(self._lane, backlog) >= backlog:
+            if self._stop.wait(LOOK):
+                return
+        self._due = now + LOOK
+
+    def polite(self) -> None:
+        """Wait until no upload is on its way, but never for long."""
+        until = time.monotonic() + POLITE
+        while self._uploads() and time.monotonic() < until and not self._stop.is_set():
+            time.sleep(POLITE / 10)
+
 
 SHORTEST, LONGEST = 0.5, 60.0
 """Seconds until a thread begins anew that failed; longer each time it fails soon after."""
@@ -50,7 +123,7 @@ class Threads:
                 run()
             except Interrupted:
                 return
-            except Exception as error:  # noqa: BLE001  # told below
+            except Exception as error:  # noqa: BLE001  # law 2: unanswered is undetermined
                 if vital or (isinstance(error, StateError) and not error.retryable):
                     self._fail(error)
                     return

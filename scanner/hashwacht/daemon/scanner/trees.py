@@ -8,10 +8,9 @@ from collections.abc import Callable
 
 from hashwacht.core.watch_events import Cause, Lane, Missed
 from hashwacht.daemon.scanner.comparer import Comparison, Walked
-from hashwacht.daemon.scanner.gate import Gate
-from hashwacht.daemon.scanner.parts import Current, Parts
-from hashwacht.daemon.scanner.patience import patiently
 from hashwacht.daemon.scanner.roots import WatchedRoot
+from hashwacht.daemon.scanner.runtime import Current, Parts
+from hashwacht.daemon.scanner.threads import Gate, patiently
 from hashwacht.scan.freshness import wanted
 from hashwacht.storage.journal import Entry
 from hashwacht.storage.store import Store

@@ -6,13 +6,13 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from hashwacht.core.watch_events import Cause
-from hashwacht.daemon.status.health import MatcherHealth
+from hashwacht.audit.entry import JSON
+from hashwacht.audit.log import Act, AuditLog
 from hashwacht.core.events import Event, about
 from hashwacht.core.notice import Notice, NoticeKind
 from hashwacht.core.paths import show, to_json
-from hashwacht.audit.log import Act, AuditLog
-from hashwacht.audit.entry import JSON
+from hashwacht.core.watch_events import Cause
+from hashwacht.daemon.status.health import MatcherHealth
 from hashwacht.storage.gaps import Gap
 from hashwacht.storage.store import Store
 

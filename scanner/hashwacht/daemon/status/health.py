@@ -16,8 +16,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from hashwacht.daemon.scanner.counters import Counts, Delays
 from hashwacht.core.paths import from_json, to_json
+from hashwacht.daemon.scanner.counters import Counts, Delays
 
 FILE_NAME = "status.json"
 VERSION = 1

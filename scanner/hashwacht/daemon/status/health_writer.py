@@ -11,11 +11,11 @@ from dataclasses import replace
 import psutil
 
 from hashwacht import __version__
-from hashwacht.core.watch_events import Cause
-from hashwacht.daemon.status.health import Health, HealthFile, RootHealth, Stage
-from hashwacht.platform.notify import Notifier
-from hashwacht.daemon.scanner.scanner import Scanner
 from hashwacht.core.errors import StateError
+from hashwacht.core.watch_events import Cause
+from hashwacht.daemon.scanner.scanner import Scanner
+from hashwacht.daemon.status.health import Health, HealthFile, RootHealth, Stage
+from hashwacht.platform.systemd import Notifier
 from hashwacht.storage.gaps import Gap
 from hashwacht.storage.store import Store
 

@@ -18,16 +18,14 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from hashwacht import __version__
+from hashwacht.core.types import Action, Outcome
 from hashwacht.daemon.scanner.counters import BOUNDS, Counts, Delays
+from hashwacht.daemon.status.assess import Protection, Situation
 from hashwacht.daemon.status.health import Health
-from hashwacht.daemon.status.protection import Protection
-from hashwacht.daemon.status.situation import Situation
 from hashwacht.daemon.status.status import Status, lane_name
-from hashwacht.cases.policy import Action
 from hashwacht.storage.cases import CaseState
-from hashwacht.storage.reports import Pile
 from hashwacht.storage.locations import PlaceState
-from hashwacht.core.types import Outcome
+from hashwacht.storage.reports import Pile
 
 Values = Mapping[str, float]
 """A value for each value of the only label."""

@@ -130,7 +130,7 @@ class _Fresh:
     def _draw(self) -> bytes | None:
         try:
             return self._drawn()
-        except Exception:  # noqa: BLE001  # a mistake of ours must not end the answering
+        except Exception:  # noqa: BLE001  # the application's code; the upload is checked all the same
             _log.exception("the metrics cannot be drawn up")
             return None
 

@@ -9,20 +9,26 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from hashwacht import bootstrap
-from hashwacht.core.watch_events import Lane
-from hashwacht.courier.process import served
-from hashwacht.daemon.status.health import Health, HealthFile, RootHealth, Stage
-from hashwacht.daemon.status.protection import Protection, Remark, protection, remarks
-from hashwacht.daemon.status.situation import Situation, situation
 from hashwacht.core.errors import StateError
 from hashwacht.core.paths import to_json
+from hashwacht.core.watch_events import Lane
+from hashwacht.courier.process import served
+from hashwacht.daemon.status.assess import (
+    Protection,
+    Remark,
+    Situation,
+    protection,
+    remarks,
+    situation,
+)
+from hashwacht.daemon.status.health import Health, HealthFile, RootHealth, Stage
+from hashwacht.ipc.client import Link, Unreached
+from hashwacht.ipc.messages import Describe, Described
 from hashwacht.settings import Settings, Where
 from hashwacht.storage.cases import CaseState
 from hashwacht.storage.gaps import Gap
 from hashwacht.storage.locations import PlaceState
 from hashwacht.storage.store import FILE_NAME, Store
-from hashwacht.ipc.client import Link, Unreached
-from hashwacht.ipc.messages import Describe, Described
 
 COURIER_SECONDS = 2.0
 """How long to wait for a courier that is busy or hangs."""

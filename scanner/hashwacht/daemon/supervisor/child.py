@@ -73,7 +73,7 @@ class Child:
         """Start it.  In a process group of its own: ^C is the supervisor's to handle."""
         serving = () if self.part.listening is None else (self.part.listening.fileno(),)
         given = [f"--listen-fd={fd}" for fd in serving]
-        self._process = subprocess.Popen(  # noqa: S603  # our own program
+        self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
             [
                 *(sys.executable, "-P", "-m", "hashwacht", *self.part.arguments),
                 *(f"--parent={os.getpid()}", *given),

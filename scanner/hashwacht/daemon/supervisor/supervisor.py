@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from hashwacht.daemon.supervisor.child import Child, Part, Pauses, described
 from hashwacht.core.errors import ExitCode, HashwachtError
+from hashwacht.daemon.supervisor.child import Child, Part, Pauses, described
 
 GRACE = 60.0
 """Seconds that a part gets to end in order before it is killed."""

@@ -17,22 +17,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from hashwacht import __version__
+from hashwacht.core.errors import Interrupted, StateError
+from hashwacht.core.types import Fingerprint, Outcome, Reason, Verdict
+from hashwacht.core.upload_context import Circumstances
 from hashwacht.core.watch_events import Lane
 from hashwacht.daemon.scanner.counters import Counting
-from hashwacht.daemon.scanner.parts import Current, Parts
 from hashwacht.daemon.scanner.judge import Verdicts, is_waiting
-from hashwacht.core.errors import Interrupted, StateError
-from hashwacht.platform.safe_open import stable, unchanged
-from hashwacht.uploads.exchange import reopened
-from hashwacht.uploads.messages import Check, Described
-from hashwacht.uploads.local import State, answered
+from hashwacht.daemon.scanner.runtime import Current, Parts
 from hashwacht.matching.matcher_set import Request
-from hashwacht.uploads.partial import PartialUploads
 from hashwacht.pipeline import judge_all
-from hashwacht.storage.unanswered import Waiting
-from hashwacht.core.types import Fingerprint, Outcome, Reason, Verdict
-from hashwacht.uploads.context import Circumstances
+from hashwacht.platform.safe_open import stable, unchanged
+from hashwacht.storage.pending import Waiting
 from hashwacht.uploads.backend import Checked, undetermined
+from hashwacht.uploads.exchange import reopened
+from hashwacht.uploads.local import State, answered
+from hashwacht.uploads.partial import PartialUploads
+from hashwacht.uploads.protocol import Check, Described
 
 _log = logging.getLogger(__name__)
 

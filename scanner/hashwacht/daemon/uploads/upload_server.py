@@ -20,10 +20,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Self
 
-from hashwacht.daemon.uploads.upload_handler import ReceptionDesk
 from hashwacht.core.errors import HashwachtError, Interrupted
+from hashwacht.daemon.uploads.upload_handler import ReceptionDesk
+from hashwacht.ipc.frames import Nonsense
+from hashwacht.ipc.sockets import peer
 from hashwacht.uploads.exchange import Exchange, HungUp
-from hashwacht.uploads.messages import (
+from hashwacht.uploads.protocol import (
     MOST_BODY,
     Check,
     Describe,
@@ -35,8 +37,6 @@ from hashwacht.uploads.messages import (
     decode_request,
     encode_reply,
 )
-from hashwacht.ipc.frames import Nonsense
-from hashwacht.ipc.sockets import peer
 
 _log = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ class Reception:
             _log.warning("user %d says nonsense to the socket for uploads: %s", user, error)
         except (HungUp, TimeoutError, Interrupted):
             pass
-        except Exception:  # noqa: BLE001  # one upload must not end the daemon
+        except Exception:  # noqa: BLE001  # the application's code; the upload is checked all the same
             _log.exception("an upload that was handed over could not be checked")
         finally:
             for each in files:

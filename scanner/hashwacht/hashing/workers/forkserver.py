@@ -23,14 +23,13 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from hashwacht.hashing.workers.confine import Stamina, become_reaper, die_with
-from hashwacht.hashing.heap import give_back
-from hashwacht.hashing.in_process import InProcess
-from hashwacht.hashing.workers.tasks import Part, share
+from hashwacht.hashing.in_process import InProcess, give_back
 from hashwacht.hashing.workers.preload import warm_up
 from hashwacht.hashing.workers.protocol import Attempt, plan_from_fields
+from hashwacht.hashing.workers.sandbox import Stamina, become_reaper, die_with
+from hashwacht.hashing.workers.tasks import Part, share
 from hashwacht.hashing.workers.worker import live
-from hashwacht.platform.priority import give_way
+from hashwacht.platform.process import give_way
 
 LARGEST_ORDER = 64 << 10
 """Bytes of one control message."""

@@ -14,14 +14,15 @@ from threading import Lock
 from typing import Any
 
 from hashwacht.core.errors import WorkerError
-from hashwacht.hashing.workers.confine import Stamina
 from hashwacht.hashing.plan import Plan
 from hashwacht.hashing.workers.protocol import Attempt, plan_to_fields
+from hashwacht.hashing.workers.sandbox import Stamina
 from hashwacht.hashing.workers.worker_client import WorkerLink
 
 _PROGRAM = (
     "import sys; sys.path[:] = sys.argv[3:];"
-    "from hashwacht.hashing.workers.forkserver import main; main(int(sys.argv[1]), int(sys.argv[2]))"
+    "from hashwacht.hashing.workers.forkserver import main;"
+    "main(int(sys.argv[1]), int(sys.argv[2]))"
 )
 """With ``-I`` nothing of the environment or the working directory decides what is imported."""
 

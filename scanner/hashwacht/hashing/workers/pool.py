@@ -16,20 +16,37 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Self
 
-from hashwacht.hashing.workers.confine import Layers, Stamina
-from hashwacht.hashing.workers.culprits import BARRED, BLAMED, InMemory, decoder
-from hashwacht.hashing.workers.forkserver_client import Order
-from hashwacht.hashing.workers.tasks import Digesting
-from hashwacht.hashing.plan import Plan
-from hashwacht.hashing.workers.streaming import ReadAhead
-from hashwacht.hashing.workers.replies import blame, codecs, failed, read, wanted_types
-from hashwacht.hashing.workers.worker_registry import Staff
-from hashwacht.hashing.workers.scheduler import Line, Turns
-from hashwacht.hashing.workers.protocol import TOGETHER, Attempt, Codec, Failed, Nonsense, Reply, Seen
-from hashwacht.hashing.workers.worker_client import Died, Late, WorkerLink
 from hashwacht.core.ports import Culprits
 from hashwacht.core.signals import DIGESTS
 from hashwacht.core.types import Fingerprint, Reason, Skip
+from hashwacht.hashing.plan import Plan
+from hashwacht.hashing.workers.forkserver_client import Order
+from hashwacht.hashing.workers.outcomes import (
+    BARRED,
+    BLAMED,
+    InMemory,
+    blame,
+    codecs,
+    decoder,
+    failed,
+    read,
+    wanted_types,
+)
+from hashwacht.hashing.workers.protocol import (
+    TOGETHER,
+    Attempt,
+    Codec,
+    Failed,
+    Nonsense,
+    Reply,
+    Seen,
+)
+from hashwacht.hashing.workers.sandbox import Layers, Stamina
+from hashwacht.hashing.workers.scheduler import Line, Turns
+from hashwacht.hashing.workers.streaming import ReadAhead
+from hashwacht.hashing.workers.tasks import Digesting
+from hashwacht.hashing.workers.worker_client import Died, Late, WorkerLink
+from hashwacht.hashing.workers.worker_registry import Staff
 
 PARTS = "hashwacht.hashing.workers.tasks:part"
 """What makes the parts of a fingerprint in the workers."""

@@ -30,9 +30,9 @@ from enum import IntEnum
 from typing import Any, NoReturn
 
 from hashwacht.core.errors import SignalError
-from hashwacht.hashing.plan import Limits, Plan
 from hashwacht.core.ports import SignalType
 from hashwacht.core.types import CONTENT_KEY_TYPE, Fingerprint, Reason, Signal, Skip
+from hashwacht.hashing.plan import Limits, Plan
 
 REQUEST = struct.Struct("!I")
 """Number of the first content; the others count on from there."""

@@ -10,9 +10,9 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 
-from hashwacht.hashing.workers.tasks import Digesting
-from hashwacht.hashing.reading import HEAD, Reading
 from hashwacht.core.types import Fingerprint
+from hashwacht.hashing.reader import HEAD, Reading
+from hashwacht.hashing.workers.tasks import Digesting
 
 Look = Callable[[Fingerprint, int], Fingerprint]
 """Adds what is seen in an open file to its digests."""

@@ -14,16 +14,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from hashwacht.core.types import CONTENT_KEY_TYPE, Fingerprint, Reason, Signal
 from hashwacht.hashing.builder import Account, GuardedDigest
 from hashwacht.hashing.formats import recognise
 from hashwacht.hashing.in_process import InProcess
-from hashwacht.hashing.kinds import lacks_decoder, sniff
-from hashwacht.hashing.original import Original
 from hashwacht.hashing.plan import Plan
-from hashwacht.hashing.reading import HEAD, TAIL, Content, read
-from hashwacht.hashing.signal_types import Digest, Hasher, OriginalHash, hashers
+from hashwacht.hashing.reader import HEAD, TAIL, Content, Original, read
+from hashwacht.hashing.registry import Digest, Hasher, OriginalHash, hashers
+from hashwacht.hashing.sniff import lacks_decoder, sniff
 from hashwacht.hashing.workers.protocol import Attempt, Seen
-from hashwacht.core.types import CONTENT_KEY_TYPE, Fingerprint, Reason, Signal
 
 _SEALED = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 

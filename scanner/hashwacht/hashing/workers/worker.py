@@ -12,8 +12,7 @@ import json
 import os
 import socket
 
-from hashwacht.hashing.workers.confine import Stamina, Upkeep, confine
-from hashwacht.hashing.workers.tasks import Part
+from hashwacht.core.types import Reason
 from hashwacht.hashing.plan import Plan
 from hashwacht.hashing.workers.protocol import (
     ANSWER,
@@ -27,7 +26,8 @@ from hashwacht.hashing.workers.protocol import (
     Unreadable,
     encode,
 )
-from hashwacht.core.types import Reason
+from hashwacht.hashing.workers.sandbox import Stamina, Upkeep, confine
+from hashwacht.hashing.workers.tasks import Part
 
 _OUR_OWN_LIMITS = frozenset({errno.ENOMEM, errno.EMFILE, errno.EAGAIN, errno.EFBIG})
 """What the kernel says when :func:`confine` bites; the file system did not refuse anything."""
@@ -99,5 +99,5 @@ def _work(part: Part, fd: int) -> tuple[Reply, int | None]:
         if error.errno is None or error.errno in _OUR_OWN_LIMITS:
             return Failed(Reason.OVER_LIMIT, str(error)), None
         return Unreadable(error.errno), None
-    except Exception as error:  # noqa: BLE001 - a decoder may raise anything; it is reported
+    except Exception as error:  # noqa: BLE001  # law 2: unanswered is undetermined
         return Failed(Reason.HASHER_FAILED, f"{type(error).__name__}: {error}"), None

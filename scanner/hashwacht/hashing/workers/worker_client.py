@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 
 from hashwacht.core.errors import WorkerError
-from hashwacht.hashing.workers.confine import Layers
 from hashwacht.hashing.workers.protocol import (
     ANSWER,
     COPIED,
@@ -19,6 +18,7 @@ from hashwacht.hashing.workers.protocol import (
     TOGETHER,
     Attempt,
 )
+from hashwacht.hashing.workers.sandbox import Layers
 from hashwacht.hashing.workers.worker import BORN
 
 GRACE = 0.5

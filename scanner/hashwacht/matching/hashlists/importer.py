@@ -16,14 +16,14 @@ from typing import BinaryIO
 
 import numpy as np
 
-from hashwacht.matching.hashlists.index_file import Records, Shape, write_records
-from hashwacht.matching.hashlists.parser import ListFile, Malformed
-from hashwacht.matching.hashlists.list_formats import Entry
-from hashwacht.matching.hashlists.list_manifest import LABELS, FileMark, TypeIndex, index_name, refs_name
-from hashwacht.platform.private_directory import PARTIAL, PrivateDirectory
-from hashwacht.matching.hashlists.radius_index import build_bands
-from hashwacht.matching.hashlists.external_sort import RecordSorter
 from hashwacht.core.ports import SignalType
+from hashwacht.matching.hashlists.external_sort import RecordSorter
+from hashwacht.matching.hashlists.index_file import Records, Shape, write_records
+from hashwacht.matching.hashlists.list_formats import Entry
+from hashwacht.matching.hashlists.manifest import LABELS, FileMark, TypeIndex, index_name, refs_name
+from hashwacht.matching.hashlists.parser import ListFile, Malformed
+from hashwacht.matching.hashlists.radius_index import build_bands
+from hashwacht.platform.private_directory import PARTIAL, PrivateDirectory
 
 NAMED_LINES = 20
 """How many malformed lines are named; all are counted."""

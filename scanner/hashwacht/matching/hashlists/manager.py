@@ -2,7 +2,7 @@
 
 Lists are secrets: the directory has mode 0700 and its files 0600 from the moment they exist, and
 nothing here ever gives back a value.  Every change takes effect by the replacement of one file
-(see :mod:`hashwacht.matching.hashlists.list_manifest`): killed at any instant, an import leaves the old list or
+(see ``manifest``): killed at any instant, an import leaves the old list or
 the new one, and processes that are reading go on with the files they have mapped.
 """
 
@@ -18,15 +18,24 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hashwacht.core.errors import ListError
-from hashwacht.matching.hashlists.parser import ListFile, Malformed, Reading
-from hashwacht.matching.hashlists.importer import BuiltList, ListBuilder, Report
-from hashwacht.matching.hashlists.list_manifest import MANIFEST, HashList, dump, load
-from hashwacht.matching.hashlists.list_terms import ListTerms, category, check_radius, check_terms, radii
-from hashwacht.matching.hashlists.verify import verify_lists
-from hashwacht.platform.private_directory import PARTIAL, PrivateDirectory
 from hashwacht.core.ports import SignalType
 from hashwacht.core.signals import BUILT_IN
 from hashwacht.core.types import Finding
+from hashwacht.matching.hashlists.importer import BuiltList, ListBuilder, Report
+from hashwacht.matching.hashlists.manifest import (
+    MANIFEST,
+    HashList,
+    ListTerms,
+    category,
+    check_radius,
+    check_terms,
+    dump,
+    load,
+    radii,
+)
+from hashwacht.matching.hashlists.parser import ListFile, Malformed, Reading
+from hashwacht.matching.hashlists.verify import verify_lists
+from hashwacht.platform.private_directory import PARTIAL, PrivateDirectory
 
 _FRESH = re.compile(r".+@[0-9a-f]{8}")
 

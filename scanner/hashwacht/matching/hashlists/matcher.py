@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from hashwacht.core.errors import ListError, UsageError
-from hashwacht.matching.answers import NOTHING, Heard, combine
-from hashwacht.matching.hashlists.installed import InstalledLists, ListWatch
-from hashwacht.matching.hashlists.list_manifest import HashList
-from hashwacht.matching.hashlists.open_list import Hit, OpenList
 from hashwacht.core.ports import Question
 from hashwacht.core.signals import BUILT_IN
 from hashwacht.core.types import Answer, Finding, Match, Reason, Signal
+from hashwacht.matching.hashlists.manifest import HashList
+from hashwacht.matching.hashlists.reader import Hit, InstalledLists, ListWatch, OpenList
+from hashwacht.matching.questions import NOTHING, Heard, combine
 
 MAX_MATCHES = 32
 """Matches in the answer to one signal; the known-good ones are counted for themselves."""

@@ -1,7 +1,7 @@
 """Reading a hash list somebody hands us: which format it is, and its entries, line by line.
 
 The whole file passes once, in bounded memory; formats are those of
-:mod:`hashwacht.matching.hashlists.list_formats`.  Lines end in LF or CRLF, the encoding is UTF-8 with or without
+``list_formats``.  Lines end in LF or CRLF, the encoding is UTF-8 with or without
 a byte order mark; a line that is not UTF-8 is malformed.
 """
 
@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import BinaryIO, NamedTuple
 
 from hashwacht.core.errors import ListError
+from hashwacht.core.ports import SignalType
 from hashwacht.matching.hashlists.list_formats import (
     Columns,
     Entry,
@@ -26,7 +27,6 @@ from hashwacht.matching.hashlists.list_formats import (
     json_parser,
     text_parser,
 )
-from hashwacht.core.ports import SignalType
 
 MAX_LINE = 1 << 16
 """Bytes in a line; what is longer is malformed, and never held in memory."""

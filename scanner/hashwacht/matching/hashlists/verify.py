@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from hashwacht.core.errors import ListError
-from hashwacht.matching.hashlists.index_file import IndexFile
-from hashwacht.matching.hashlists.list_manifest import MANIFEST, HashList, index_name
-from hashwacht.platform.private_directory import too_open
 from hashwacht.core.types import Finding
+from hashwacht.matching.hashlists.index_file import IndexFile
+from hashwacht.matching.hashlists.manifest import MANIFEST, HashList, index_name
+from hashwacht.platform.private_directory import too_open
 
 _ROWS = 1 << 16
 _IMPORT_AGAIN = "Import the list again; until then its answers cannot be relied on."

@@ -21,13 +21,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hashwacht.matching.services.revisions import of_arachnid
-from hashwacht.matching.services.client import Client
-from hashwacht.matching.services.exchange import Inquiry
-from hashwacht.matching.fault import Fault
-from hashwacht.matching.questions import Said
-from hashwacht.matching.services.base import ServiceMatcher
 from hashwacht.ipc.messages import Hit, Key
+from hashwacht.matching.questions import Fault, Said
+from hashwacht.matching.services.base import ServiceMatcher
+from hashwacht.matching.services.client import Client
+from hashwacht.matching.services.http import Inquiry
+from hashwacht.matching.services.service_config import of_arachnid
 
 PATH = "/v1/pdq/"
 BATCH = 30

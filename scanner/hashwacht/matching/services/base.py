@@ -6,12 +6,12 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
-from hashwacht.matching import checkup
-from hashwacht.matching.services.client import Client
-from hashwacht.matching.questions import Said, to_answers, to_ask
 from hashwacht.core.ports import Question
 from hashwacht.core.types import Answer, Finding
 from hashwacht.ipc.messages import Key
+from hashwacht.matching import questions
+from hashwacht.matching.questions import Said, to_answers, to_ask
+from hashwacht.matching.services.client import Client
 
 
 class ServiceMatcher(ABC):
@@ -34,7 +34,7 @@ class ServiceMatcher(ABC):
 
     def check(self) -> Finding:
         """Ask for signals that nothing has; known would be nonsense."""
-        return checkup.judge(self.name, self._ask(checkup.harmless(self.accepts)))
+        return questions.judge(self.name, self._ask(questions.harmless(self.accepts)))
 
     def close(self) -> None:
         """Close the connections."""

@@ -13,14 +13,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hashwacht.core.errors import ConfigurationError
-from hashwacht.matching.services.revisions import of_eokm
-from hashwacht.matching.services.client import Client
-from hashwacht.matching.services.exchange import Inquiry
-from hashwacht.matching.fault import Fault
-from hashwacht.matching.questions import Said
-from hashwacht.matching.services.base import ServiceMatcher
 from hashwacht.core.types import CSAM
 from hashwacht.ipc.messages import Hit, Key
+from hashwacht.matching.questions import Fault, Said
+from hashwacht.matching.services.base import ServiceMatcher
+from hashwacht.matching.services.client import Client
+from hashwacht.matching.services.http import Inquiry
+from hashwacht.matching.services.service_config import of_eokm
 
 FORMATS: Mapping[str, str] = {"md5": "md5", "sha1": "sha1"}
 """Our signal types and the words the service has for them; md5 is what every client uses."""

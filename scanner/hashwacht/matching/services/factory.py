@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hashwacht.core.errors import CredentialError
-from hashwacht.matching.services.revisions import of_arachnid, of_eokm, of_hma
 from hashwacht.core.ports import Matcher
+from hashwacht.core.types import Signal
+from hashwacht.matching.services.service_config import of_arachnid, of_eokm, of_hma
 from hashwacht.secrets import Credential, Places, find
 from hashwacht.settings import ArachnidSettings, EokmSettings, HmaSettings, ServiceSettings
-from hashwacht.core.types import Signal
 
 if TYPE_CHECKING:
-    from hashwacht.matching.services.client import Client
-    from hashwacht.matching.services.loop import LoopThread
-    from hashwacht.matching.services.service import Patience
+    from hashwacht.matching.services.client import Client, LoopThread
+    from hashwacht.matching.services.service_config import Patience
 
 AnyService = EokmSettings | HmaSettings | ArachnidSettings
 
@@ -93,10 +92,9 @@ class Services:
                 return ArachnidMatcher(settings.name, client, batch=settings.batch)
 
     def _connect(self, settings: ServiceSettings) -> Client:
-        from hashwacht.matching.services.client import Client
-        from hashwacht.matching.services.loop import LoopThread
+        from hashwacht.matching.services.client import Client, LoopThread
         from hashwacht.matching.services.retry import Retries
-        from hashwacht.matching.services.service import Service
+        from hashwacht.matching.services.service_config import Service
 
         self._loop = self._loop or LoopThread()
         service = Service(
@@ -125,7 +123,7 @@ class Services:
 
 def _patience(timeout: float) -> Patience:
     """Let one request with its repetitions take nine times as long as one answer."""
-    from hashwacht.matching.services.service import Patience
+    from hashwacht.matching.services.service_config import Patience
 
     return Patience(connect=min(5.0, timeout), read=timeout, request=9 * timeout)
 

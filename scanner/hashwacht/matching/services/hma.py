@@ -23,15 +23,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 from hashwacht.core.errors import ConfigurationError
-from hashwacht.matching import checkup
-from hashwacht.matching.services.revisions import of_hma
-from hashwacht.matching.services.client import Client
-from hashwacht.matching.services.exchange import Inquiry
-from hashwacht.matching.fault import Fault
-from hashwacht.matching.questions import Said, to_ask
-from hashwacht.matching.services.base import ServiceMatcher
 from hashwacht.core.types import CSAM, Finding, Signal
 from hashwacht.ipc.messages import Hit, Key
+from hashwacht.matching import questions
+from hashwacht.matching.questions import Fault, Said, to_ask
+from hashwacht.matching.services.base import ServiceMatcher
+from hashwacht.matching.services.client import Client
+from hashwacht.matching.services.http import Inquiry
+from hashwacht.matching.services.service_config import of_hma
 
 SIGNAL_TYPES: Mapping[str, str] = {"pdq": "pdq"}
 """Our signal types and theirs; add ``md5: video_md5`` only where their banks hold videos."""
@@ -65,9 +64,7 @@ class HmaMatcher(ServiceMatcher):
         self._categories = dict(categories or {})
         self._category = category
         self._canary = None if canary is None else _require_key(canary, signal_types)
-        revision = of_hma(
-            client.service.base_url, signal_types, banks, category, self._categories
-        )
+        revision = of_hma(client.service.base_url, signal_types, banks, category, self._categories)
         super().__init__(name, client, signal_types, revision)
 
     def check(self) -> Finding:
@@ -76,7 +73,7 @@ class HmaMatcher(ServiceMatcher):
             return super().check()
         heard = self._ask([self._canary])[self._canary]
         if isinstance(heard, Fault):
-            return checkup.of_fault(self.name, heard)
+            return questions.of_fault(self.name, heard)
         if heard:
             return Finding(self.name, ok=True, detail="knows its canary")
         return Finding(

@@ -10,11 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hashwacht.core.errors import StateError
-from hashwacht.storage.sqlite.dictionary import Dictionary
-from hashwacht.storage.sqlite.failures import told, unopened
-from hashwacht.storage.sqlite.packing import Packer
-from hashwacht.storage.sqlite.reserve import Reserve
+from hashwacht.storage.sqlite.encoding import Dictionary, Packer
 from hashwacht.storage.sqlite.schema import STEPS, Step, migrate
+from hashwacht.storage.sqlite.state_directory import Reserve, told, unopened
 
 BUSY_SECONDS = 5.0
 """How long to wait for another process that writes before saying so."""

@@ -1,0 +1,141 @@
+"""What the scanner works with as it is configured now; a reload puts another one in its place.
+
+When each matcher last gave a usable answer, and why it last gave none.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from hashwacht.cases.case_opening import Found
+from hashwacht.core.types import Action, Answer, Outcome, Reason
+from hashwacht.daemon.scanner.roots import Roots
+from hashwacht.daemon.status.health import MatcherHealth
+from hashwacht.matching.matcher_set import MUTED
+from hashwacht.pipeline import Pipeline
+from hashwacht.settings import DaemonSettings
+
+SILENT = frozenset({Reason.UNANSWERED, Reason.REFUSED})
+"""Reasons that are the matcher's, and pass: the same question may be answered later."""
+
+
+class Hearing:
+    """Remembers by matcher.  Thread-safe."""
+
+    def __init__(self) -> None:
+        """Begin without having heard of anybody."""
+        self._lock = threading.Lock()
+        self._heard: dict[str, MatcherHealth] = {}
+
+    def note(self, answers: Iterable[Answer]) -> bool:
+        """Take in what matchers said just now; True if one answers again that had not."""
+        back = False
+        with self._lock:
+            for answer in answers:
+                if answer.detail == MUTED:
+                    continue
+                before = self._heard.get(answer.matcher, MatcherHealth(answer.matcher))
+                if answer.outcome is Outcome.UNDETERMINED and answer.reason in SILENT:
+                    problem = answer.detail or answer.reason.value
+                    now = replace(before, failed=answer.asked_at, problem=problem)
+                else:
+                    now = replace(before, answered=answer.asked_at, problem="")
+                    back = back or bool(before.problem)
+                self._heard[answer.matcher] = now
+        return back
+
+    def silent(self) -> set[str]:
+        """Name those whose last answer was none."""
+        with self._lock:
+            return {name for name, each in self._heard.items() if each.problem}
+
+    def of(self, matchers: Iterable[str]) -> tuple[MatcherHealth, ...]:
+        """Say how these matchers answer."""
+        with self._lock:
+            return tuple(self._heard.get(name, MatcherHealth(name)) for name in matchers)
+
+    def all(self) -> tuple[MatcherHealth, ...]:
+        """Say how everybody answers who was ever asked."""
+        with self._lock:
+            return tuple(self._heard.values())
+
+
+class Settling(Protocol):
+    """What follows from a verdict: cases, actions, alerts.  Thread-safe."""
+
+    def settle(self, found: Found) -> Action:
+        """Do what is to be done about a content at a place; doing it twice does no harm."""
+
+    def settle_upload(self, key: str) -> None:
+        """Do what is to be done about a content that web applications told about."""
+
+    def retry(self, now: float) -> None:
+        """Try again what failed, and do what was held back and has been let go."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """*jobs* is how many files are fingerprinted at the same time."""
+
+    roots: Roots
+    pipeline: Pipeline
+    casework: Settling
+    settings: DaemonSettings
+    jobs: int
+
+    def resolved(self) -> Parts:
+        """Give the same, with the links in the paths of the roots followed anew."""
+        return replace(self, roots=self.roots.resolved())
+
+
+class Current:
+    """The parts that count now.  Those of before are closed when their last user is done."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Begin with these."""
+        self._lock = threading.Lock()
+        self._now = parts
+        self._users: Counter[Parts] = Counter()
+
+    @property
+    def now(self) -> Parts:
+        """To look something up; whoever works with them borrows them."""
+        return self._now
+
+    def take(self) -> Parts:
+        """Borrow the present ones; ``give_back`` them."""
+        with self._lock:
+            self._users[self._now] += 1
+            return self._now
+
+    def give_back(self, parts: Parts) -> None:
+        """Say that one user is done."""
+        with self._lock:
+            self._users[parts] -= 1
+            over = not self._users[parts] and parts.pipeline is not self._now.pipeline
+            if not self._users[parts]:
+                del self._users[parts]
+        if over:
+            parts.pipeline.close()
+
+    @contextmanager
+    def using(self) -> Iterator[Parts]:
+        """Borrow them for a while."""
+        parts = self.take()
+        try:
+            yield parts
+        finally:
+            self.give_back(parts)
+
+    def replace(self, parts: Parts) -> None:
+        """Let these count from now on."""
+        with self._lock:
+            former, self._now = self._now, parts
+            over = not self._users[former] and former.pipeline is not parts.pipeline
+        if over:
+            former.pipeline.close()

@@ -1,0 +1,234 @@
+"""What a worker gives up before it meets a stranger's content, and its budget for each one.
+
+The one place where a worker is confined.  All of it is inherited by whatever the worker starts
+and none of it can be taken back by the worker, except the timer: against a worker that has been
+taken over, the scanner's own clock stands.
+
+The system call filter of a confined worker (seccomp(2), classic BPF).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import mmap
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from hashwacht.hashing.plan import Plan
+from hashwacht.hashing.workers.protocol import Attempt
+from hashwacht.hashing.workers.syscall_table import ALWAYS, ARCHITECTURES, Architecture, rules
+from hashwacht.platform import landlock
+from hashwacht.platform.process import Unsupported
+from hashwacht.platform.seccomp import (
+    ALLOW,
+    AND,
+    ARCHITECTURE,
+    ARGUMENTS,
+    AT_LEAST,
+    EQUAL,
+    KILL,
+    LOAD,
+    NUMBER,
+    REFUSE,
+    RETURN,
+    X32,
+    Instruction,
+    apply,
+)
+
+
+def program(machine: Architecture, pid: int, *, may_copy: bool) -> list[Instruction]:
+    """Write the filter: allow what is listed, refuse everything else.
+
+    A call of another architecture ends the process; ``clone3`` is refused as unknown, so that
+    the C library falls back to ``clone``, whose arguments a filter can see.
+    """
+    numbers = machine.numbers
+    return [
+        (LOAD, 0, 0, ARCHITECTURE),
+        (EQUAL, 1, 0, machine.audit),
+        (RETURN, 0, 0, KILL),
+        (LOAD, 0, 0, NUMBER),
+        (AT_LEAST, 0, 1, X32),
+        (RETURN, 0, 0, REFUSE | errno.ENOSYS),
+        *_each(numbers, ALWAYS),
+        (EQUAL, 0, 1, numbers["clone3"]),
+        (RETURN, 0, 0, REFUSE | errno.ENOSYS),
+        *_ruled(numbers, pid, may_copy=may_copy),
+        (RETURN, 0, 0, REFUSE | errno.EPERM),
+    ]
+
+
+def _each(numbers: Mapping[str, int], names: tuple[str, ...]) -> list[Instruction]:
+    """Allow calls whatever their arguments; some exist on one architecture only."""
+    return [
+        instruction
+        for name in names
+        if name in numbers
+        for instruction in ((EQUAL, 0, 1, numbers[name]), (RETURN, 0, 0, ALLOW))
+    ]
+
+
+def _ruled(numbers: Mapping[str, int], pid: int, *, may_copy: bool) -> list[Instruction]:
+    """Allow calls with certain arguments; each rule starts from the number again."""
+    return [
+        instruction
+        for rule in rules(pid, may_copy=may_copy)
+        for instruction in (
+            (LOAD, 0, 0, NUMBER),
+            (EQUAL, 0, 4, numbers[rule.call]),
+            (LOAD, 0, 0, ARGUMENTS + 8 * rule.argument),  # the low half: both are little-endian
+            (AND, 0, 0, rule.mask),
+            (EQUAL, 0, 1, rule.value),
+            (RETURN, 0, 0, ALLOW),
+        )
+    ]
+
+
+def install_syscall_filter(*, may_copy: bool) -> None:
+    """Put the filter on this process, for good; it must have given up new privileges.
+
+    Raises Unsupported where the kernel or the architecture has none.
+    """
+    name = os.uname().machine
+    if name not in ARCHITECTURES or sys.maxsize < 1 << 32:
+        raise Unsupported(f"no filter is written for {name}")
+    apply(program(ARCHITECTURES[name], os.getpid(), may_copy=may_copy))
+
+
+MOST_DESCRIPTORS = 64
+"""Open files of one worker: its socket, a content, its copy, the pipes of an operator's command."""
+
+SLOWEST_DIGESTS = 16 << 20
+"""Bytes per second of processor time in which any machine computes all digests (measured on
+one of 2015: 120 MiB/s).  A long video may take that much longer than a picture."""
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+_STATM_PAGES, _STATM_RESIDENT = 0, 1
+
+
+Layers = Mapping[str, str]
+"""The layers of the sandbox that depend on the kernel: why each is not active, "" if it is."""
+
+
+def confine(plan: Plan, attempt: Attempt) -> Layers:
+    """Give up, for good, what this work does not need.  Called once, in a fresh worker.
+
+    Raises OSError if the kernel does not grant one of the limits: then no worker may run.
+    RLIMIT_NPROC is none of them: it also counts threads, and the decoder of HEIC needs one.
+    The worker that runs operators' programs gets the limits, but no filter: what these programs
+    have to open is for their operator to say.
+    """
+    _prctl(_PR_SET_NAME, name_of(attempt).encode())
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    _prctl(_PR_SET_DUMPABLE, 0)  # no core dump of a picture, no ptrace by the same user
+    with suppress(OSError):  # /proc may not be mounted; then the default order holds
+        Path("/proc/self/oom_score_adj").write_bytes(b"1000")  # if memory is short, us first
+    with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123 - as in Upkeep
+        idle = int(statm.read().split()[_STATM_PAGES]) * mmap.PAGESIZE
+    _limit(resource.RLIMIT_AS, idle + plan.limits.memory_bytes)
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_FSIZE, 0 if attempt is Attempt.PICTURE else plan.limits.picture_bytes)
+    _limit(resource.RLIMIT_NOFILE, MOST_DESCRIPTORS)
+    if attempt is Attempt.COMMANDS:
+        return {}
+    may_copy = attempt is Attempt.DIGESTS
+    return {
+        "landlock": _problem(landlock.restrict),
+        "seccomp": _problem(partial(install_syscall_filter, may_copy=may_copy)),
+    }
+
+
+def _problem(restrict: Callable[[], None]) -> str:
+    """Put on one layer; say why if the kernel has it not."""
+    try:
+        restrict()
+    except Unsupported as error:
+        return str(error)
+    return ""
+
+
+def name_of(attempt: Attempt) -> str:
+    """Name the processes that do it, as ps(1) shows them: at most 15 letters."""
+    return f"hw-{attempt.name.lower()}"
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel kill this process when its *parent*, of which it is a fork, is gone."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it went before we asked
+        os._exit(1)
+
+
+def become_reaper() -> None:
+    """Become the parent of every orphan among this process's descendants."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _limit(what: int, most: int) -> None:
+    """Lower a limit to *most*, or to what is allowed already if that is less."""
+    _, hard = resource.getrlimit(what)
+    value = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(what, (value, value))
+
+
+def _prctl(option: int, argument: int | bytes) -> None:
+    """Call prctl(2).  Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    given = argument if isinstance(argument, bytes) else ctypes.c_ulong(argument)
+    if libc.prctl(option, given, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl {option}")
+
+
+@dataclass(frozen=True, slots=True)
+class Stamina:
+    """After what a worker makes room for a fresh one: its memory is given back at the latest."""
+
+    tasks: int = 10_000
+    grown_bytes: int = 96 << 20
+    """Resident memory beyond that of the idle worker, *between* two contents."""
+
+
+class Upkeep:
+    """What a worker does around every content: arm the timer, and look at its own size.
+
+    RLIMIT_CPU counts the whole life of a process, so a worker that lives for thousands of
+    contents is timed by an interval timer instead: its signal (SIGPROF) kills even inside a
+    decoder that never returns to Python.
+    """
+
+    def __init__(self, seconds: float, stamina: Stamina) -> None:
+        """Take the present size for that of an idle worker."""
+        self._seconds = seconds
+        self._stamina = stamina
+        self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        self._idle = self._resident()
+        self._tasks = 0
+
+    def begin(self, fd: int) -> None:
+        """Grant processor time for one content."""
+        size = os.fstat(fd).st_size
+        signal.setitimer(signal.ITIMER_PROF, self._seconds + size / SLOWEST_DIGESTS)
+        self._tasks += 1
+
+    def over(self) -> bool:
+        """Tell, after a content, if this worker should end."""
+        if self._tasks >= self._stamina.tasks:
+            return True
+        return self._resident() - self._idle > self._stamina.grown_bytes
+
+    def _resident(self) -> int:
+        """Bytes of memory in use."""
+        return int(os.pread(self._statm, 100, 0).split()[_STATM_RESIDENT]) * mmap.PAGESIZE
