@@ -98,7 +98,10 @@ def _page(context: click.Context, name: str) -> str:
         ("DESCRIPTION", roff_paragraphs(_help(shown))),
         ("COMMANDS", _commands(context)),
         ("OPTIONS", roff_items(_options(context))),
-        ("EXAMPLES", roff_examples((each.typed, each.does) for each in shown.examples)),
+        (
+            "EXAMPLES",
+            roff_examples((each.command_line, each.description) for each in shown.examples),
+        ),
         ("EXIT STATUS", roff_items(_exit_status(shown))),
         ("ENVIRONMENT", roff_items(ENVIRONMENT)),
         ("FILES", roff_items(FILES)),

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from hashwacht import Checker
-from hashwacht_plugins.aiohttp import Scan
+from hashwacht_plugins.aiohttp import UploadScanner
 
 FORM = """<!doctype html><title>Pictures</title>
 <form method="post" enctype="multipart/form-data">
 <input type="file" name="picture"><button>Upload</button></form>"""
 
-scan = Scan(Checker.configured())
+scan = UploadScanner(Checker.configured())
 
 
 async def form(_: web.Request) -> web.Response:

@@ -35,7 +35,7 @@ settings.configure(
     ALLOWED_HOSTS=["localhost", "127.0.0.1"],
     DEBUG="runserver" in sys.argv,
     INSTALLED_APPS=["hashwacht_plugins.django"],
-    HASHWACHT={"POLICY": Policy(seconds=20)},
+    HASHWACHT={"POLICY": Policy(timeout=20)},
     FILE_UPLOAD_HANDLERS=[
         "hashwacht_plugins.django.uploadhandler.HashwachtUploadHandler",
         "django.core.files.uploadhandler.MemoryFileUploadHandler",

@@ -27,7 +27,7 @@ def form() -> str:
 @app.post("/", response_class=PlainTextResponse)
 async def take(picture: Picture) -> PlainTextResponse:
     """Take a picture, unless somebody knows it."""
-    if picture.checked.outcome is Outcome.MATCH:
+    if picture.result.outcome is Outcome.MATCH:
         return PlainTextResponse("This upload cannot be accepted.\n", 403)
     content = await picture.upload.read()
     return PlainTextResponse(f"stored {len(content)} bytes\n", 201)

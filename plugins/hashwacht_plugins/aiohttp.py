@@ -21,35 +21,39 @@ from typing import Self
 
 from aiohttp import BodyPartReader, MultipartReader, web
 
-from hashwacht import Checker, Circumstances
-from hashwacht_plugins.awaiting import any_done
-from hashwacht_plugins.context import Facts, Peer
-from hashwacht_plugins.findings import CheckedFile, result_of, tell
+from hashwacht import Checker, UploadContext
+from hashwacht_plugins.awaiting import wait_any
+from hashwacht_plugins.context import ClientInfo, Peer
+from hashwacht_plugins.findings import FileResult, log_result, result_or_undetermined
 from hashwacht_plugins.middleware_settings import CHUNK
-from hashwacht_plugins.multipart.events import FileBegins, Request
-from hashwacht_plugins.policy import Action, Policy, Refusal
-from hashwacht_plugins.upload import TAIL, Held, Taking
+from hashwacht_plugins.multipart.events import FileStart, RequestHead
+from hashwacht_plugins.policy import Policy, RefusalResponse, UploadAction
+from hashwacht_plugins.upload import TAIL, ByteQueue, FileCheck
 
 
 class UploadRefused(web.HTTPException):
     """The policy refuses an upload: the answer that the client gets."""
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(self, refusal: RefusalResponse) -> None:
         self.status_code = refusal.status
         headers = {"Content-Type": refusal.content_type, **dict(refusal.headers)}
         super().__init__(text=refusal.body.decode("utf-8", "replace"), headers=headers)
 
 
-class Scan:
+class UploadScanner:
     """Makes readers.  One for the application."""
 
     def __init__(
-        self, checker: Checker, *, policy: Policy | None = None, facts: Facts | None = None
+        self,
+        checker: Checker,
+        *,
+        policy: Policy | None = None,
+        client_info: ClientInfo | None = None,
     ) -> None:
         """Check with *checker*; *policy* counts for each file by itself."""
         self._checker = checker
         self._policy = policy or Policy()
-        self._facts = facts or Facts()
+        self._facts = client_info or ClientInfo()
 
     def part(
         self, request: web.BaseRequest, part: BodyPartReader | MultipartReader | None
@@ -61,22 +65,24 @@ class Scan:
         """
         if not isinstance(part, BodyPartReader):
             raise web.HTTPBadRequest(text="A multipart in a multipart is not accepted.\n")
-        file = FileBegins(
-            part.name or "", part.filename or "", part.headers.get("Content-Type", "")
-        )
+        file = FileStart(part.name or "", part.filename or "", part.headers.get("Content-Type", ""))
         return self._reader(request, file, _chunks_of_part(part))
 
     def body(self, request: web.BaseRequest) -> ScannedReader:
         """Read a body that is one file."""
         name = request.path.rpartition("/")[2]
         chunks = request.content.iter_chunked(CHUNK)
-        return self._reader(request, FileBegins("", name, request.content_type), chunks)
+        return self._reader(request, FileStart("", name, request.content_type), chunks)
 
     def _reader(
-        self, request: web.BaseRequest, file: FileBegins, chunks: AsyncIterator[bytes]
+        self, request: web.BaseRequest, file: FileStart, chunks: AsyncIterator[bytes]
     ) -> ScannedReader:
-        told = self._facts.circumstances(request_of(request), peer_of(request), file, request)
-        return ScannedReader(Taking(self._checker, self._policy), self._policy, file, told, chunks)
+        context = self._facts.upload_context(
+            parse_request(request), client_address(request), file, request
+        )
+        return ScannedReader(
+            FileCheck(self._checker, self._policy), self._policy, file, context, chunks
+        )
 
 
 class ScannedReader:
@@ -87,19 +93,19 @@ class ScannedReader:
 
     def __init__(
         self,
-        taking: Taking,
+        taking: FileCheck,
         policy: Policy,
-        file: FileBegins,
-        told: Circumstances,
+        file: FileStart,
+        context: UploadContext,
         chunks: AsyncIterator[bytes],
     ) -> None:
         self.file = file
-        self.known: CheckedFile | None = None
-        self._taking, self._policy, self._told, self._chunks = taking, policy, told, chunks
+        self.known: FileResult | None = None
+        self._taking, self._policy, self._told, self._chunks = taking, policy, context, chunks
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Give chunks.  Raises UploadRefused, and whatever reading raises."""
-        held = Held()
+        held = ByteQueue()
         async for chunk in self._chunks:
             self._taking.write(chunk)
             held.add(chunk)
@@ -115,13 +121,13 @@ class ScannedReader:
 
     async def _conclude(self) -> None:
         future = self._taking.finish(self._told)
-        await any_done([future], self._policy.seconds)
-        checked = result_of(future)
-        tell(checked)
+        await wait_any([future], self._policy.timeout)
+        checked = result_or_undetermined(future)
+        log_result(checked)
         file = self.file
-        self.known = CheckedFile(file.field, file.file_name, file.declared_type, checked)
+        self.known = FileResult(file.field, file.file_name, file.declared_type, checked)
         action, refusal = self._policy.decide([checked], malformed=False)
-        if action is Action.REJECT:
+        if action is UploadAction.REJECT:
             raise UploadRefused(refusal)
 
     async def __aenter__(self) -> Self:
@@ -137,14 +143,14 @@ async def _chunks_of_part(part: BodyPartReader) -> AsyncIterator[bytes]:
         yield bytes(part.decode(chunk))
 
 
-def request_of(request: web.BaseRequest) -> Request:
+def parse_request(request: web.BaseRequest) -> RequestHead:
     """Read the head of a request; headers that come twice are joined, as RFC 9110, 5.3 says."""
     names = {name.lower() for name in request.headers}
     headers = {name: ", ".join(request.headers.getall(name)) for name in names}
-    return Request(request.method, request.path, request.query_string, headers)
+    return RequestHead(request.method, request.path, request.query_string, headers)
 
 
-def peer_of(request: web.BaseRequest) -> Peer:
+def client_address(request: web.BaseRequest) -> Peer:
     """Say who is connected."""
     peer = request.transport.get_extra_info("peername") if request.transport else None
     return (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else ("", None)

@@ -14,12 +14,16 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Unpack
 
-from hashwacht_plugins.awaiting import any_done, at_most, lock
+from hashwacht_plugins.awaiting import lock, wait_any, with_timeout
 from hashwacht_plugins.context import Peer
-from hashwacht_plugins.middleware_settings import DRAIN, Intake, Settings
-from hashwacht_plugins.multipart.events import Request
-from hashwacht_plugins.policy import Refusal
-from hashwacht_plugins.upload import Upload
+from hashwacht_plugins.middleware_settings import (
+    MAX_DRAIN_BYTES,
+    MiddlewareOptions,
+    UploadInspector,
+)
+from hashwacht_plugins.multipart.events import RequestHead
+from hashwacht_plugins.policy import RefusalResponse
+from hashwacht_plugins.upload import UploadInspection
 
 _log = logging.getLogger(__name__)
 
@@ -39,17 +43,17 @@ class HashwachtMiddleware:
     Requests without files, websockets and lifespan go through untouched.
     """
 
-    def __init__(self, app: App, /, **settings: Unpack[Settings]) -> None:
-        """Stand before *app*; for the *settings* see ``Intake``."""
+    def __init__(self, app: App, /, **settings: Unpack[MiddlewareOptions]) -> None:
+        """Stand before *app*; for the *settings* see ``UploadInspector``."""
         self._app = app
-        self._intake = Intake(**settings)
+        self._intake = UploadInspector(**settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        upload = self._intake.upload(request_of(scope), lambda: peer_of(scope), scope)
+        upload = self._intake.upload(parse_request(scope), lambda: client_address(scope), scope)
         if upload is None:
             await self._app(scope, receive, send)
             return
@@ -60,7 +64,7 @@ class HashwachtMiddleware:
 class _Responder:
     """One request.  The application gets its ``receive`` and ``send``."""
 
-    def __init__(self, app: App, upload: Upload, receive: Receive, send: Send) -> None:
+    def __init__(self, app: App, upload: UploadInspection, receive: Receive, send: Send) -> None:
         self._app, self._upload = app, upload
         self._receive, self._send = receive, send
         self._turn = lock()
@@ -127,15 +131,15 @@ class _Responder:
         while upload.must_wait:
             began = time.monotonic()
             try:
-                await any_done(upload.pending, upload.patience)
+                await wait_any(upload.pending, upload.patience)
             finally:
                 upload.settle(time.monotonic() - began)
 
-    async def _answer(self, refusal: Refusal) -> None:
+    async def _answer(self, refusal: RefusalResponse) -> None:
         """Answer in place of the application, once, if it has not begun to."""
         if self._answered:
             return
-        await at_most(self._upload.seconds, self._drain)
+        await with_timeout(self._upload.timeout, self._drain)
         self._answered = True
         if self._started:
             _log.warning("an upload is refused, but the application has answered already")
@@ -146,7 +150,7 @@ class _Responder:
 
     async def _drain(self) -> None:
         """Read what a refused client still sends."""
-        left = DRAIN
+        left = MAX_DRAIN_BYTES
         while left > 0 and not (self._upload.complete or self._upload.closed):
             message = await self._receive()
             left -= len(message.get("body", b""))
@@ -161,17 +165,17 @@ class _Responder:
         await self._send(message)
 
 
-def request_of(scope: Scope) -> Request:
+def parse_request(scope: Scope) -> RequestHead:
     """Read the head of a request; headers that come twice are joined, as RFC 9110, 5.3 says."""
     headers: dict[str, str] = {}
     for name, value in scope["headers"]:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
     query = scope.get("query_string", b"").decode("latin-1")
-    return Request(scope["method"].upper(), scope["path"], query, headers)
+    return RequestHead(scope["method"].upper(), scope["path"], query, headers)
 
 
-def peer_of(scope: Scope) -> Peer:
+def client_address(scope: Scope) -> Peer:
     """Say who is connected."""
     address, port = scope.get("client") or ("", None)
     return str(address), port

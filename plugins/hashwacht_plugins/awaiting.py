@@ -10,15 +10,15 @@ from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
 
-async def any_done(futures: Iterable[Future[Any]], seconds: float) -> None:
+async def wait_any(futures: Iterable[Future[Any]], seconds: float) -> None:
     """Return when one of *futures* is done, or after *seconds*.  None of them is cancelled."""
     woken, wake = _alarm()
     for each in futures:
         each.add_done_callback(wake)
-    await at_most(seconds, woken.wait)
+    await with_timeout(seconds, woken.wait)
 
 
-async def at_most(seconds: float, act: Callable[[], Awaitable[object]]) -> None:
+async def with_timeout(seconds: float, act: Callable[[], Awaitable[object]]) -> None:
     """Wait for *act*, and cut it off after *seconds*."""
     trio = _trio()
     if trio is None:

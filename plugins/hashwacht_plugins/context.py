@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from hashwacht import Circumstances
-from hashwacht_plugins.multipart.events import FileBegins, Request
-from hashwacht_plugins.policy import several
+from hashwacht import UploadContext
+from hashwacht_plugins.multipart.events import FileStart, RequestHead
+from hashwacht_plugins.policy import ensure_collection
 
 _log = logging.getLogger(__name__)
 
-UserOf = Callable[[Any], object]
+UserCallback = Callable[[Any], object]
 """Given what stands for the request (ASGI scope, WSGI environ, Django's or aiohttp's request),
 says what the application calls its user; None: nobody."""
 
@@ -36,12 +36,12 @@ _HOP = re.compile(r"\[(?P<v6>[^]]*)](:(?P<port6>\d{1,5}))?|(?P<v4>[\d.]*):(?P<po
 """A forwarded address with port, as some proxies write it."""
 
 
-def nobody(_: object) -> None:
+def no_user(_: object) -> None:
     """Know no user."""
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ClientInfo:
     """How to find out who sends.
 
     *trusted_proxies*: networks (``"10.0.0.0/8"``) whose ``X-Forwarded-For`` is believed, and
@@ -51,22 +51,22 @@ class Facts:
     """
 
     trusted_proxies: Collection[str] = ()
-    user: UserOf = nobody
+    user: UserCallback = no_user
 
     def __post_init__(self) -> None:
         """Refuse what is no network, and a callback that would have to be awaited.
 
         Raises ValueError, TypeError.
         """
-        for each in several(self.trusted_proxies):
+        for each in ensure_collection(self.trusted_proxies):
             if each != UNIX:
                 ipaddress.ip_network(each)
         if inspect.iscoroutinefunction(self.user):
             raise TypeError("the callback for the user is no coroutine: nobody awaits it")
 
-    def circumstances(
-        self, request: Request, peer: Peer, file: FileBegins, surroundings: object
-    ) -> Circumstances:
+    def upload_context(
+        self, request: RequestHead, peer: Peer, file: FileStart, surroundings: object
+    ) -> UploadContext:
         """Put together what is known; *surroundings* is what the callback for the user is given.
 
         A client behind a trusted proxy has only the port that the proxy tells, and few do.
@@ -75,7 +75,7 @@ class Facts:
         if not address:
             address, port = str(_address(peer[0]) or peer[0]), peer[1]
         return replace(
-            told_of(file),
+            file_context(file),
             address=address,
             port=port or None,  # uvicorn says 0 where it does not know
             user=self._user(surroundings),
@@ -90,7 +90,7 @@ class Facts:
             user = None
         return "" if user is None else str(user)
 
-    def _forwarded(self, request: Request) -> Peer:
+    def _forwarded(self, request: RequestHead) -> Peer:
         """Give the last address that no trusted proxy has, as trusted ones tell; else nothing."""
         hops = request.headers.get("x-forwarded-for", "").split(",")
         for hop in reversed(hops):
@@ -110,9 +110,9 @@ class Facts:
         )
 
 
-def told_of(file: FileBegins) -> Circumstances:
+def file_context(file: FileStart) -> UploadContext:
     """Say what is known without a request: what the file is called, and when."""
-    return Circumstances(
+    return UploadContext(
         received_at=datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
         field=file.field,
         file_name=file.file_name,

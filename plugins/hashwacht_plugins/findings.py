@@ -6,20 +6,20 @@ import logging
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from hashwacht import Checked, Match, Outcome, Reason, Verdict
-from hashwacht_plugins.policy import Action
+from hashwacht import CheckResult, Match, Outcome, Reason, Verdict
+from hashwacht_plugins.policy import UploadAction
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class CheckedFile:
+class FileResult:
     """A file of the request, as the client described it, and what is known of it."""
 
     field: str
     file_name: str
     declared_type: str
-    checked: Checked
+    result: CheckResult
 
 
 @dataclass(slots=True)
@@ -29,11 +29,11 @@ class Findings:
     *action* is None until everything is decided.
     """
 
-    files: list[CheckedFile] = field(default_factory=list)
-    action: Action | None = None
+    files: list[FileResult] = field(default_factory=list)
+    action: UploadAction | None = None
 
 
-def tell(checked: Checked) -> None:
+def log_result(checked: CheckResult) -> None:
     """Tell the log of a verdict, without anything that the client wrote."""
     if checked.outcome is Outcome.MATCH:
         known = ", ".join(_known_to(each) for each in checked.matches)
@@ -50,24 +50,24 @@ def _known_to(match: Match) -> str:
     return f"{match.category} {place}{number} {match.signal.type}"
 
 
-def result_of(future: Future[Checked]) -> Checked:
+def result_or_undetermined(future: Future[CheckResult]) -> CheckResult:
     """Give the verdict; whatever went wrong, there is none then."""
     if not future.done():
         future.add_done_callback(_tell_late)
         verdict = Verdict(
             Outcome.UNDETERMINED, reason=Reason.TIMED_OUT, detail="no verdict in time"
         )
-        return Checked(verdict)
+        return CheckResult(verdict)
     try:
         return future.result()
     except Exception as error:  # noqa: BLE001  # law 2: unanswered is undetermined
         _log.exception("an upload could not be checked")
-        return Checked(
+        return CheckResult(
             Verdict(Outcome.UNDETERMINED, reason=Reason.HASHER_FAILED, detail=type(error).__name__)
         )
 
 
-def _tell_late(future: Future[Checked]) -> None:
+def _tell_late(future: Future[CheckResult]) -> None:
     done = not future.cancelled() and future.exception() is None
     if done and future.result().outcome is Outcome.MATCH:
         _log.error("an upload that was not waited for matches: %s", future.result().key)

@@ -3,7 +3,7 @@
 ::
 
     app = Flask(__name__)
-    hashwacht = Hashwacht(app, policy=Policy(seconds=5))
+    hashwacht = Hashwacht(app, policy=Policy(timeout=5))
 
 or, with an application factory, ``hashwacht = Hashwacht()`` and ``hashwacht.init_app(app)``.
 What ``app.config["HASHWACHT"]`` says, a dict of the same settings, comes before what the code
@@ -17,7 +17,7 @@ from typing import Unpack
 from flask import Flask, request
 
 from hashwacht_plugins.findings import Findings
-from hashwacht_plugins.middleware_settings import Settings
+from hashwacht_plugins.middleware_settings import MiddlewareOptions
 from hashwacht_plugins.wsgi import KEY, HashwachtMiddleware, UploadRefused
 
 NAME = "hashwacht"
@@ -27,7 +27,7 @@ NAME = "hashwacht"
 class Hashwacht:
     """Puts the middleware before an application, and tells its views what is known."""
 
-    def __init__(self, app: Flask | None = None, **settings: Unpack[Settings]) -> None:
+    def __init__(self, app: Flask | None = None, **settings: Unpack[MiddlewareOptions]) -> None:
         """Stand before *app*, if it is there already, as ``init_app`` does.
 
         For the *settings* see :class:`hashwacht_plugins.middleware_settings.Intake`.
@@ -43,7 +43,7 @@ class Hashwacht:
         """
         if NAME in app.extensions:
             raise RuntimeError("Hashwacht stands before this application already")
-        settings: Settings = {**self._settings, **app.config.get("HASHWACHT", {})}
+        settings: MiddlewareOptions = {**self._settings, **app.config.get("HASHWACHT", {})}
         app.wsgi_app = HashwachtMiddleware(app.wsgi_app, **settings)  # type: ignore[method-assign]  # Flask's own way
         # Otherwise Flask logs every refusal as an error of the view.
         app.register_error_handler(UploadRefused, _ended)

@@ -16,16 +16,16 @@ from typing import TypedDict
 from urllib.parse import parse_qs
 
 from hashwacht import Checker, ConfigurationError
-from hashwacht_plugins.context import Facts, Peer
-from hashwacht_plugins.multipart.body import Raw, body_of
-from hashwacht_plugins.multipart.events import Request
-from hashwacht_plugins.policy import Policy, several
-from hashwacht_plugins.upload import Upload, no_room
+from hashwacht_plugins.context import ClientInfo, Peer
+from hashwacht_plugins.multipart.body import RawBody, body_reader_for
+from hashwacht_plugins.multipart.events import RequestHead
+from hashwacht_plugins.policy import Policy, ensure_collection
+from hashwacht_plugins.upload import UploadInspection, spool_problem
 
 _log = logging.getLogger(__name__)
 
 
-def partial_protocol(request: Request) -> str:
+def partial_protocol(request: RequestHead) -> str:
     """Name the protocol by which *request* sends a part of a file; empty if it sends none."""
     headers = request.headers
     if "tus-resumable" in headers or request.content_type == "application/offset+octet-stream":
@@ -39,7 +39,7 @@ def partial_protocol(request: Request) -> str:
     return ""
 
 
-class Partial:
+class PartialUploadFilter:
     """Decides whether a request is passed on because it only shows a part.  Thread-safe.
 
     Only on *paths* (shell patterns) that the developer named: a client can write any header, and
@@ -51,11 +51,11 @@ class Partial:
 
         Raises TypeError.
         """
-        self._paths, self._note = several(paths), note
+        self._paths, self._note = ensure_collection(paths), note
         self._told: set[str] = set()
         self._lock = threading.Lock()
 
-    def passes(self, request: Request) -> bool:
+    def passes(self, request: RequestHead) -> bool:
         """Say if *request* is to be passed on unchecked; tell each protocol once in the log."""
         protocol = partial_protocol(request)
         if not protocol:
@@ -76,24 +76,24 @@ class Partial:
 CHUNK = 128 << 10
 """Bytes read at a time where the reader chooses."""
 
-DRAIN = 16 << 20
+MAX_DRAIN_BYTES = 16 << 20
 """Bytes of a refused body that are still read and forgotten: a client that is cut off while it
 sends shows "connection reset" instead of the answer."""
 
-READ_AS_FILE = (Raw(),)
+DEFAULT_RAW_BODIES = (RawBody(),)
 
 
-class Settings(TypedDict, total=False):
-    """The settings of a middleware, as :class:`Intake` explains them."""
+class MiddlewareOptions(TypedDict, total=False):
+    """The settings of a middleware, as :class:`UploadInspector` explains them."""
 
     checker: Checker | None
     policy: Policy | None
-    raw: Sequence[Raw]
+    raw: Sequence[RawBody]
     partial_paths: Sequence[str]
-    facts: Facts | None
+    client_info: ClientInfo | None
 
 
-class Intake:
+class UploadInspector:
     """The settings of one middleware.  Frozen in practice; per-request state is in Upload."""
 
     def __init__(
@@ -101,9 +101,9 @@ class Intake:
         checker: Checker | None = None,
         *,
         policy: Policy | None = None,
-        raw: Sequence[Raw] = READ_AS_FILE,
+        raw: Sequence[RawBody] = DEFAULT_RAW_BODIES,
         partial_paths: Sequence[str] = (),
-        facts: Facts | None = None,
+        client_info: ClientInfo | None = None,
     ) -> None:
         """Check with *checker*; None: one as the configuration says.
 
@@ -113,24 +113,24 @@ class Intake:
         """
         self._checker = Checker.configured() if checker is None else checker
         self._policy = policy or Policy()
-        if fault := no_room(self._policy):
+        if fault := spool_problem(self._policy):
             raise ConfigurationError(
                 fault, advice="Make it writable, or name another in the Policy."
             )
         self._raw = tuple(raw)
-        self._partial = Partial(partial_paths, self._checker.note_partial)
-        self._facts = facts or Facts()
+        self._partial = PartialUploadFilter(partial_paths, self._checker.record_partial_upload)
+        self._facts = client_info or ClientInfo()
 
     def upload(
-        self, request: Request, peer: Callable[[], Peer], surroundings: object
-    ) -> Upload | None:
+        self, request: RequestHead, peer: Callable[[], Peer], surroundings: object
+    ) -> UploadInspection | None:
         """Begin to look into the body of *request*; None: it is of no interest."""
-        body = body_of(request, self._raw, self._policy.max_decoded)
+        body = body_reader_for(request, self._raw, self._policy.max_decoded)
         if self._partial.passes(request) or body is None:
             return None
-        return Upload(
+        return UploadInspection(
             body,
             self._policy,
             self._checker,
-            lambda file: self._facts.circumstances(request, peer(), file, surroundings),
+            lambda file: self._facts.upload_context(request, peer(), file, surroundings),
         )

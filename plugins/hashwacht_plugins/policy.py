@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hashwacht import Checked, Outcome
+from hashwacht import CheckResult, Outcome
 
 
-def several(given: Collection[str]) -> tuple[str, ...]:
+def ensure_collection(given: Collection[str]) -> tuple[str, ...]:
     """Give them; one text alone is refused with a TypeError, as each of its letters would count."""
     if isinstance(given, str):
         raise TypeError(f"{given!r} is one text where several are wanted: put it in brackets")
@@ -40,7 +40,7 @@ class OnUndetermined(StrEnum):
     REJECT = "reject"
 
 
-class Action(StrEnum):
+class UploadAction(StrEnum):
     """What is done with a request: the application gets it, gets it marked, or does not."""
 
     ALLOW = "allow"
@@ -49,7 +49,7 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusalResponse:
     """An answer that is given in place of the application's."""
 
     status: int
@@ -76,7 +76,7 @@ class Refusal:
         ]
 
     @classmethod
-    def problem(cls, status: int, title: str, **more: str) -> Refusal:
+    def problem(cls, status: int, title: str, **more: str) -> RefusalResponse:
         """Write the answer as problem+json (RFC 9457), for clients that are programs."""
         body = json.dumps({"type": "about:blank", "title": title, "status": status, **more})
         return cls(status, body.encode(), "application/problem+json")
@@ -116,12 +116,12 @@ class Policy:
     on_match: OnMatch = OnMatch.REJECT
     on_undetermined: OnUndetermined = OnUndetermined.ALLOW
     on_malformed: OnUndetermined = OnUndetermined.REJECT
-    refused: Refusal = Refusal(403, b"This upload cannot be accepted.\n")
-    unavailable: Refusal = Refusal(
+    refused: RefusalResponse = RefusalResponse(403, b"This upload cannot be accepted.\n")
+    unavailable: RefusalResponse = RefusalResponse(
         503, b"Uploads cannot be checked at the moment.\n", headers=(("Retry-After", "60"),)
     )
-    malformed: Refusal = Refusal(400, b"The body of this request cannot be read.\n")
-    seconds: float = 10.0
+    malformed: RefusalResponse = RefusalResponse(400, b"The body of this request cannot be read.\n")
+    timeout: float = 10.0
     max_bytes: int = 1 << 30
     max_files: int = 1000
     max_decoded: int = 256 << 20
@@ -132,20 +132,22 @@ class Policy:
         object.__setattr__(self, "on_match", OnMatch(self.on_match))
         for name in ("on_undetermined", "on_malformed"):
             object.__setattr__(self, name, OnUndetermined(getattr(self, name)))
-        if self.seconds < 0 or min(self.max_bytes, self.max_files, self.max_decoded) < 1:
+        if self.timeout < 0 or min(self.max_bytes, self.max_files, self.max_decoded) < 1:
             raise ValueError("a limit of a policy is less than nothing")
 
-    def decide(self, found: Iterable[Checked], *, malformed: bool) -> tuple[Action, Refusal]:
+    def decide(
+        self, found: Iterable[CheckResult], *, malformed: bool
+    ) -> tuple[UploadAction, RefusalResponse]:
         """Say what is done with a request in which this was *found*, and the answer if refused.
 
         The strictest that applies; of two alike a match, then a malformed body.
         """
         outcomes = {each.outcome for each in found}
-        applying = [(Action.ALLOW, self.refused)]
+        applying = [(UploadAction.ALLOW, self.refused)]
         if Outcome.MATCH in outcomes and self.on_match is not OnMatch.OBSERVE:
-            applying.append((Action(self.on_match), self.refused))
+            applying.append((UploadAction(self.on_match), self.refused))
         if malformed:
-            applying.append((Action(self.on_malformed), self.malformed))
+            applying.append((UploadAction(self.on_malformed), self.malformed))
         if Outcome.UNDETERMINED in outcomes:
-            applying.append((Action(self.on_undetermined), self.unavailable))
-        return max(applying, key=lambda each: [*Action].index(each[0]))
+            applying.append((UploadAction(self.on_undetermined), self.unavailable))
+        return max(applying, key=lambda each: [*UploadAction].index(each[0]))

@@ -26,15 +26,15 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from hashwacht import Checked, Checker, Circumstances
-from hashwacht_plugins.asgi import peer_of, request_of
-from hashwacht_plugins.awaiting import any_done
-from hashwacht_plugins.context import Facts
-from hashwacht_plugins.findings import result_of, tell
+from hashwacht import Checker, CheckResult, UploadContext
+from hashwacht_plugins.asgi import client_address, parse_request
+from hashwacht_plugins.awaiting import wait_any
+from hashwacht_plugins.context import ClientInfo
+from hashwacht_plugins.findings import log_result, result_or_undetermined
 from hashwacht_plugins.middleware_settings import CHUNK
-from hashwacht_plugins.multipart.events import FileBegins
+from hashwacht_plugins.multipart.events import FileStart
 from hashwacht_plugins.policy import Policy
-from hashwacht_plugins.upload import Taking
+from hashwacht_plugins.upload import FileCheck
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class ScannedUpload:
     """An upload, at its beginning, and what is known of it."""
 
     upload: UploadFile
-    checked: Checked
+    result: CheckResult
 
 
 class ScanUpload:
@@ -53,12 +53,12 @@ class ScanUpload:
         checker: Checker,
         field: str = "file",
         *,
-        seconds: float = 10.0,
-        facts: Facts | None = None,
+        timeout: float = 10.0,
+        client_info: ClientInfo | None = None,
     ) -> None:
         """Look at *field*; after *seconds* the file is undetermined."""
-        self._checker, self._field, self._policy = checker, field, Policy(seconds=seconds)
-        self._facts = facts or Facts()
+        self._checker, self._field, self._policy = checker, field, Policy(timeout=timeout)
+        self._facts = client_info or ClientInfo()
 
     async def __call__(self, request: Request) -> AsyncIterator[ScannedUpload]:
         """Give the upload and its verdict, for as long as the request lasts.
@@ -71,21 +71,21 @@ class ScanUpload:
     async def _scanned(self, request: Request, upload: UploadFile | str | None) -> ScannedUpload:
         if not isinstance(upload, UploadFile):
             raise HTTPException(422, f"the form has no file {self._field!r}")
-        file = FileBegins(self._field, upload.filename or "", upload.content_type or "")
-        told = self._facts.circumstances(
-            request_of(request.scope), peer_of(request.scope), file, request.scope
+        file = FileStart(self._field, upload.filename or "", upload.content_type or "")
+        context = self._facts.upload_context(
+            parse_request(request.scope), client_address(request.scope), file, request.scope
         )
-        future = await run_in_threadpool(self._begin, upload, told)
-        await any_done([future], self._policy.seconds)
-        checked = result_of(future)
-        tell(checked)
+        future = await run_in_threadpool(self._begin, upload, context)
+        await wait_any([future], self._policy.timeout)
+        checked = result_or_undetermined(future)
+        log_result(checked)
         return ScannedUpload(upload, checked)
 
-    def _begin(self, upload: UploadFile, told: Circumstances) -> Future[Checked]:
+    def _begin(self, upload: UploadFile, context: UploadContext) -> Future[CheckResult]:
         """Copy the file: the endpoint may read or close its own as soon as the time is over."""
-        with closing(Taking(self._checker, self._policy)) as taking:
+        with closing(FileCheck(self._checker, self._policy)) as taking:
             upload.file.seek(0)
             while chunk := upload.file.read(CHUNK):
                 taking.write(chunk)
             upload.file.seek(0)
-            return taking.finish(told)
+            return taking.finish(context)

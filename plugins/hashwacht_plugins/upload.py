@@ -4,7 +4,7 @@ What is passed on lags behind what has come by at least :data:`TAIL` bytes, and 
 has ended until its verdict is there.  So the application never has all bytes of a file that has
 no verdict, and not the end of the body.  In memory are at most :data:`WINDOW` bytes, what one
 ``receive`` of the server brought, and as much again while it is parsed; what becomes of a file is
-:class:`hashwacht.Incoming`'s business.
+:class:`hashwacht.UploadStream`'s business.
 
 Bytes that have come and may not be passed on yet.
 
@@ -20,29 +20,29 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from hashwacht import (
-    Checked,
     Checker,
-    Circumstances,
+    CheckResult,
     HashwachtError,
-    Incoming,
     Outcome,
     Reason,
+    UploadContext,
+    UploadStream,
     Verdict,
 )
-from hashwacht_plugins.findings import CheckedFile, Findings, result_of, tell
-from hashwacht_plugins.multipart.body import Body
+from hashwacht_plugins.findings import FileResult, Findings, log_result, result_or_undetermined
+from hashwacht_plugins.multipart.body import BodyReader
 from hashwacht_plugins.multipart.events import (
-    Event,
-    FileBegins,
-    FileBytes,
-    FileEnds,
-    Malformed,
-    Unjudged,
+    BodyEvent,
+    FileChunk,
+    FileEnd,
+    FileStart,
+    MalformedBody,
+    Unchecked,
 )
-from hashwacht_plugins.policy import Action, Policy, Refusal
+from hashwacht_plugins.policy import Policy, RefusalResponse, UploadAction
 
 
-class Held:
+class ByteQueue:
     """A queue of bytes in the pieces in which they came, so that they are passed on uncopied."""
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class Held:
         self.size = 0
 
 
-class Taking:
+class FileCheck:
     """``write`` what comes, ``finish`` for the verdict, ``close`` on every path.
 
     Whatever goes wrong on the way is an undetermined verdict, which ``finish`` gives at once.
@@ -78,8 +78,8 @@ class Taking:
     def __init__(self, checker: Checker, policy: Policy) -> None:
         """Take one file; nothing happens before there is a byte of it."""
         self._checker, self._policy = checker, policy
-        self._incoming: Incoming | None = None
-        self.fault: Checked | None = None
+        self._incoming: UploadStream | None = None
+        self.fault: CheckResult | None = None
         self.size = 0
 
     def write(self, chunk: bytes) -> None:
@@ -92,20 +92,20 @@ class Taking:
             return
         try:
             if self._incoming is None:
-                self._incoming = self._checker.begin(self._policy.spool)
+                self._incoming = self._checker.open_upload(self._policy.spool)
             self._incoming.write(chunk)
         except OSError as error:
             self._give_up(Reason.UNREADABLE, f"no room to check it: {error.strerror}")
         except HashwachtError as error:
             self._give_up(Reason.UNANSWERED, error.message)
 
-    def finish(self, told: Circumstances) -> Future[Checked]:
+    def finish(self, context: UploadContext) -> Future[CheckResult]:
         """Say that this was all; an empty file has nothing that anybody could know."""
         if self._incoming is None and self.fault is None:
-            return _known(Checked(Verdict(Outcome.NO_MATCH)))
+            return _known(CheckResult(Verdict(Outcome.NO_MATCH)))
         if self._incoming is not None:
             try:
-                return self._incoming.finish(told)
+                return self._incoming.finish(context)
             except OSError as error:
                 self._give_up(Reason.UNREADABLE, error.strerror or "no descriptor left")
             except RuntimeError as error:  # the checker is closed, or the interpreter ends
@@ -121,10 +121,10 @@ class Taking:
 
     def _give_up(self, reason: Reason, detail: str) -> None:
         self.close()
-        self.fault = Checked(Verdict(Outcome.UNDETERMINED, reason=reason, detail=detail))
+        self.fault = CheckResult(Verdict(Outcome.UNDETERMINED, reason=reason, detail=detail))
 
 
-def no_room(policy: Policy) -> str:
+def spool_problem(policy: Policy) -> str:
     """Say why no temporary file can be made; nothing if one can."""
     try:
         with tempfile.TemporaryFile(dir=policy.spool):
@@ -133,8 +133,8 @@ def no_room(policy: Policy) -> str:
         return f"no temporary file can be made in {policy.spool or 'the usual place'}: {error}"
 
 
-def _known(checked: Checked) -> Future[Checked]:
-    future: Future[Checked] = Future()
+def _known(checked: CheckResult) -> Future[CheckResult]:
+    future: Future[CheckResult] = Future()
     future.set_result(checked)
     return future
 
@@ -147,28 +147,30 @@ TAIL = 4096
 WINDOW = 256 << 10
 """Bytes held back while a verdict is awaited before no more are read."""
 
-AT_ONCE = 8
+MAX_PENDING_FILES = 8
 """Files of one request that may wait for their verdict: each has an open temporary file."""
 
-Describe = Callable[[FileBegins], Circumstances]
+ContextFactory = Callable[[FileStart], UploadContext]
 
 
-class Upload:
+class UploadInspection:
     """``receive`` and ``finish`` take the body; wait for ``pending``, then ``settle``."""
 
-    def __init__(self, body: Body, policy: Policy, checker: Checker, describe: Describe) -> None:
+    def __init__(
+        self, body: BodyReader, policy: Policy, checker: Checker, describe: ContextFactory
+    ) -> None:
         """Look into *body* with *checker*; *describe* tells what the request told of a file."""
         self.findings = Findings()
-        self.pending: list[Future[Checked]] = []
-        self.seconds = self.patience = policy.seconds
-        self.refusal: Refusal | None = None
+        self.pending: list[Future[CheckResult]] = []
+        self.timeout = self.patience = policy.timeout
+        self.refusal: RefusalResponse | None = None
         self._body, self._policy, self._checker, self._describe = body, policy, checker, describe
-        self._held = Held()
-        self._file = FileBegins()
-        self._taking: Taking | None = None
+        self._held = ByteQueue()
+        self._file = FileStart()
+        self._taking: FileCheck | None = None
         self._count = 0
-        self._waiting: dict[Future[Checked], tuple[int, FileBegins]] = {}
-        self._found: dict[int, CheckedFile] = {}
+        self._waiting: dict[Future[CheckResult], tuple[int, FileStart]] = {}
+        self._found: dict[int, FileResult] = {}
         self._malformed = False
         self._news = True
         self.complete = self.closed = False
@@ -195,7 +197,7 @@ class Upload:
         """True if verdicts must be there before more is read or passed on."""
         if not self.pending:
             return False
-        return self.complete or self._held.size > WINDOW or len(self.pending) >= AT_ONCE
+        return self.complete or self._held.size > WINDOW or len(self.pending) >= MAX_PENDING_FILES
 
     @property
     def held(self) -> int:
@@ -210,7 +212,7 @@ class Upload:
         self.patience = max(0.0, self.patience - waited)
         for each in [each for each in self.pending if each.done() or not self.patience]:
             self.pending.remove(each)
-            self._note(*self._waiting.pop(each), result_of(each))
+            self._note(*self._waiting.pop(each), result_or_undetermined(each))
         if self._news and not self.pending:
             self._news = False
             self._decide()
@@ -230,27 +232,27 @@ class Upload:
         self._drop()
         self._held.clear()
 
-    def _take(self, events: list[Event]) -> None:
+    def _take(self, events: list[BodyEvent]) -> None:
         for each in events:
             match each:
-                case FileBegins():
+                case FileStart():
                     self._begin(each)
-                case FileBytes(chunk=chunk):
+                case FileChunk(chunk=chunk):
                     self._write(chunk)
-                case FileEnds():
+                case FileEnd():
                     self._end()
-                case Unjudged(reason=reason, detail=detail):
+                case Unchecked(reason=reason, detail=detail):
                     self._give_up(reason, detail, self._file)
-                case Malformed(detail=detail):
+                case MalformedBody(detail=detail):
                     self._drop()
                     self._malformed = self._news = True
                     _log.warning("a malformed upload: %s", ascii(detail))
 
-    def _begin(self, file: FileBegins) -> None:
+    def _begin(self, file: FileStart) -> None:
         self._drop()
         self._count += 1
         if self._count <= self._policy.max_files:
-            self._file, self._taking = file, Taking(self._checker, self._policy)
+            self._file, self._taking = file, FileCheck(self._checker, self._policy)
         elif self._count == self._policy.max_files + 1:
             self._give_up(Reason.OVER_LIMIT, f"more than {self._policy.max_files} files", file)
 
@@ -270,13 +272,13 @@ class Upload:
             self.pending.append(future)
         self._drop()
 
-    def _give_up(self, reason: Reason, detail: str, file: FileBegins) -> None:
+    def _give_up(self, reason: Reason, detail: str, file: FileStart) -> None:
         verdict = Verdict(Outcome.UNDETERMINED, reason=reason, detail=detail)
-        self._note(self._number, file, Checked(verdict))
+        self._note(self._number, file, CheckResult(verdict))
         self._drop()
 
     def _drop(self) -> None:
-        taking, self._taking, self._file = self._taking, None, FileBegins()
+        taking, self._taking, self._file = self._taking, None, FileStart()
         if taking is not None:
             taking.close()
 
@@ -285,18 +287,18 @@ class Upload:
         """The next place among the files, in the order of the body."""
         return len(self._waiting) + len(self._found)
 
-    def _note(self, number: int, file: FileBegins, checked: Checked) -> None:
+    def _note(self, number: int, file: FileStart, checked: CheckResult) -> None:
         self._news = True
-        self._found[number] = CheckedFile(file.field, file.file_name, file.declared_type, checked)
-        tell(checked)
+        self._found[number] = FileResult(file.field, file.file_name, file.declared_type, checked)
+        log_result(checked)
 
     def _decide(self) -> None:
         """Refuse as soon as that is certain; allow when the body is complete."""
-        found = [each.checked for each in self._found.values()]
+        found = [each.result for each in self._found.values()]
         action, refusal = self._policy.decide(found, malformed=self._malformed)
-        if action is Action.REJECT:
+        if action is UploadAction.REJECT:
             self.refusal = refusal
             self._held.clear()
-        if self.complete or action is Action.REJECT:
+        if self.complete or action is UploadAction.REJECT:
             self.findings.files = [self._found[number] for number in sorted(self._found)]
             self.findings.action = action

@@ -17,10 +17,15 @@ from http import HTTPStatus
 from typing import Any, Protocol, Unpack
 
 from hashwacht_plugins.context import Peer
-from hashwacht_plugins.middleware_settings import CHUNK, DRAIN, Intake, Settings
-from hashwacht_plugins.multipart.events import Request
-from hashwacht_plugins.policy import Refusal
-from hashwacht_plugins.upload import Upload
+from hashwacht_plugins.middleware_settings import (
+    CHUNK,
+    MAX_DRAIN_BYTES,
+    MiddlewareOptions,
+    UploadInspector,
+)
+from hashwacht_plugins.multipart.events import RequestHead
+from hashwacht_plugins.policy import RefusalResponse
+from hashwacht_plugins.upload import UploadInspection
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +44,7 @@ class UploadRefused(OSError):
     """Raised where the application reads a body that it will not get; frameworks know OSError."""
 
 
-class Source(Protocol):
+class WsgiInput(Protocol):
     """What ``wsgi.input`` is for us."""
 
     def read(self, size: int, /) -> bytes:
@@ -49,17 +54,19 @@ class Source(Protocol):
 class HashwachtMiddleware:
     """Stops uploads that match before the application has them; the rest goes through."""
 
-    def __init__(self, app: App, /, **settings: Unpack[Settings]) -> None:
-        """Stand before *app*; for the *settings* see ``Intake``."""
+    def __init__(self, app: App, /, **settings: Unpack[MiddlewareOptions]) -> None:
+        """Stand before *app*; for the *settings* see ``UploadInspector``."""
         self._app = app
-        self._intake = Intake(**settings)
+        self._intake = UploadInspector(**settings)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Handle one request."""
         length = _length(environ)
         if length == 0:
             return self._app(environ, start_response)
-        upload = self._intake.upload(request_of(environ), lambda: peer_of(environ), environ)
+        upload = self._intake.upload(
+            parse_request(environ), lambda: client_address(environ), environ
+        )
         if upload is None:
             return self._app(environ, start_response)
         environ[KEY] = upload.findings
@@ -70,7 +77,7 @@ class HashwachtMiddleware:
 class _Guarded(io.BufferedIOBase):
     """The body as the application may read it; uncopied where it takes what is there at once."""
 
-    def __init__(self, source: Source, length: int | None, upload: Upload) -> None:
+    def __init__(self, source: WsgiInput, length: int | None, upload: UploadInspection) -> None:
         """Read *length* bytes from *source*; None: until it ends."""
         self._source, self._left, self._upload = source, length, upload
         self._ready, self._given = b"", 0
@@ -140,7 +147,7 @@ class _Guarded(io.BufferedIOBase):
 
     def _drain(self) -> None:
         """Read what a refused client still sends."""
-        left, until = DRAIN, time.monotonic() + self._upload.seconds
+        left, until = MAX_DRAIN_BYTES, time.monotonic() + self._upload.timeout
         while not self._upload.complete and left > 0 and time.monotonic() < until:
             left -= self._read()
 
@@ -149,7 +156,7 @@ def _at_most(size: int | None) -> int:
     return sys.maxsize if size is None or size < 0 else size
 
 
-def _settle(upload: Upload) -> None:
+def _settle(upload: UploadInspection) -> None:
     """Wait for verdicts if nothing else can be done."""
     upload.settle(0.0)
     while upload.must_wait:
@@ -161,7 +168,7 @@ def _settle(upload: Upload) -> None:
 class _Responder:
     """One request."""
 
-    def __init__(self, app: App, upload: Upload, start_response: StartResponse) -> None:
+    def __init__(self, app: App, upload: UploadInspection, start_response: StartResponse) -> None:
         self._app, self._upload, self._start_response = app, upload, start_response
         self._begun = self._sent = False
         self._answer: Iterable[bytes] = ()
@@ -207,9 +214,9 @@ class _Responder:
 
         return noted
 
-    def _refuse(self, refusal: Refusal) -> bytes:
+    def _refuse(self, refusal: RefusalResponse) -> bytes:
         """Begin our answer; where the application had begun one, PEP 3333 wants a reason."""
-        status = f"{refusal.status} {_PHRASES.get(refusal.status, 'Refused')}"
+        status = f"{refusal.status} {_PHRASES.get(refusal.status, 'DirectoryUnreadable')}"
         reason = (UploadRefused, UploadRefused("the upload is refused"), None)
         more = (reason,) if self._begun else ()
         self._start_response(status, refusal.head, *more)
@@ -228,7 +235,7 @@ def _length(environ: Environ) -> int | None:
     return int(text) if stated and not (chunked or environ.get("wsgi.input_terminated")) else None
 
 
-def request_of(environ: Environ) -> Request:
+def parse_request(environ: Environ) -> RequestHead:
     """Read the head of a request."""
     headers = {
         name[5:].replace("_", "-").lower(): value
@@ -239,10 +246,10 @@ def request_of(environ: Environ) -> Request:
     path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
     decoded = path.encode("latin-1").decode("utf-8", "replace")
     query = environ.get("QUERY_STRING", "")
-    return Request(environ["REQUEST_METHOD"].upper(), decoded, query, headers)
+    return RequestHead(environ["REQUEST_METHOD"].upper(), decoded, query, headers)
 
 
-def peer_of(environ: Environ) -> Peer:
+def client_address(environ: Environ) -> Peer:
     """Say who is connected."""
     port = environ.get("REMOTE_PORT", "")
     return environ.get("REMOTE_ADDR", ""), int(port) if str(port).isdigit() else None

@@ -12,18 +12,18 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 __all__ = [
-    "Checked",
+    "CheckBackend",
+    "CheckResult",
     "Checker",
-    "Circumstances",
     "ConfigurationError",
     "HashwachtError",
-    "Incoming",
     "Match",
     "Outcome",
     "Reason",
     "Signal",
+    "UploadContext",
+    "UploadStream",
     "Verdict",
-    "Workplace",
     "__version__",
 ]
 
@@ -33,10 +33,10 @@ def __getattr__(name: str) -> object:
     homes = {
         "hashwacht.checker": ("Checker",),
         "hashwacht.core.errors": ("ConfigurationError", "HashwachtError"),
-        "hashwacht.uploads.stream": ("Incoming",),
+        "hashwacht.uploads.stream": ("UploadStream",),
         "hashwacht.core.types": ("Match", "Outcome", "Reason", "Signal", "Verdict"),
-        "hashwacht.core.upload_context": ("Circumstances",),
-        "hashwacht.uploads.backend": ("Checked", "Workplace"),
+        "hashwacht.core.upload_context": ("UploadContext",),
+        "hashwacht.uploads.backend": ("CheckResult", "CheckBackend"),
     }
     for home, names in homes.items():
         if name in names:

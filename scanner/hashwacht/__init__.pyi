@@ -1,24 +1,24 @@
 from hashwacht.checker import Checker
 from hashwacht.core.errors import ConfigurationError, HashwachtError
 from hashwacht.core.types import Match, Outcome, Reason, Signal, Verdict
-from hashwacht.core.upload_context import Circumstances
-from hashwacht.uploads.backend import Checked, Workplace
-from hashwacht.uploads.stream import Incoming
+from hashwacht.core.upload_context import UploadContext
+from hashwacht.uploads.backend import CheckBackend, CheckResult
+from hashwacht.uploads.stream import UploadStream
 
 __version__: str
 
 __all__ = [
-    "Checked",
+    "CheckBackend",
+    "CheckResult",
     "Checker",
-    "Circumstances",
     "ConfigurationError",
     "HashwachtError",
-    "Incoming",
     "Match",
     "Outcome",
     "Reason",
     "Signal",
+    "UploadContext",
+    "UploadStream",
     "Verdict",
-    "Workplace",
     "__version__",
 ]

@@ -13,24 +13,28 @@ from typing import TYPE_CHECKING
 from hashwacht.audit.log import FILE_NAME as AUDIT_FILE_NAME
 from hashwacht.audit.log import AuditLog
 from hashwacht.core.notice import Notice
-from hashwacht.core.ports import Culprits, Decisive, Matcher, SignalType
+from hashwacht.core.ports import CrashLog, Matcher, QuickHashMatcher, SignalType
 from hashwacht.core.signals import BUILT_IN, ENTRY_POINT_GROUP, signal_types
-from hashwacht.core.types import QUICK_BITS
-from hashwacht.core.upload_context import Uploads
-from hashwacht.hashing.lazy import Later
+from hashwacht.core.types import QUICK_ERROR_BITS
+from hashwacht.core.upload_context import UploadContextStore
+from hashwacht.hashing.lazy import LazyFingerprinter
 from hashwacht.hashing.plan import Limits, Plan
-from hashwacht.matching.matcher_set import Panel, Seat
-from hashwacht.matching.services.factory import AnyService, Services, through_courier
+from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
+from hashwacht.matching.services.factory import (
+    AnyService,
+    ServiceMatcherFactory,
+    build_courier_matcher,
+)
 from hashwacht.pipeline import Pipeline
-from hashwacht.secrets import Places
+from hashwacht.secrets import SecretSources
 from hashwacht.settings import HashlistSettings, MatcherSettings, Settings
 from hashwacht.storage.store import Store
-from hashwacht.uploads.partial import PartialUploads
+from hashwacht.uploads.partial import PartialUploadLog
 from hashwacht.walk.rules import BUILT_IN as BUILT_IN_RULES
-from hashwacht.walk.rules import Rules, literally, read_rules
+from hashwacht.walk.rules import ExclusionRules, literal_rule, parse_rules
 
 if TYPE_CHECKING:
-    from hashwacht.cases.factory import Workroom
+    from hashwacht.cases.factory import CaseServices
     from hashwacht.hashing.workers.pool import WorkerPool
     from hashwacht.matching.hashlists.manager import HashLists
     from hashwacht.quarantine.vault import Vault
@@ -42,13 +46,13 @@ def jobs(settings: Settings) -> int:
 
 
 def store(settings: Settings) -> Store:
-    """Open the state.  Raises StateError."""
+    """Open the state.  Raises StorageError."""
     return Store.open(settings.state.path)
 
 
-def uploads(settings: Settings) -> Uploads:
+def uploads(settings: Settings) -> UploadContextStore:
     """Say where it is kept what requests told about uploads."""
-    return Uploads(settings.state.path / "uploads")
+    return UploadContextStore(settings.state.path / "uploads")
 
 
 def audit_log(settings: Settings) -> AuditLog:
@@ -63,35 +67,37 @@ def vault(settings: Settings) -> Vault:
     return Vault(settings.quarantine.vault, settings.quarantine.recipients)
 
 
-def workroom(settings: Settings, store: Store, who: str, *, logs: bool = False) -> Workroom:
+def case_services(
+    settings: Settings, store: Store, who: str, *, logs: bool = False
+) -> CaseServices:
     """Put together what follows from verdicts and decisions; *who* stands in the audit log.
 
     *logs*: notices stand in this process's log as well.
     """
-    from hashwacht.cases.case_lock import FILE_NAME, Turn
-    from hashwacht.cases.factory import Workroom, logged
-    from hashwacht.cases.file_actions import FileHands
-    from hashwacht.cases.ledger import Book
-    from hashwacht.quarantine.hold import Hold
+    from hashwacht.cases.case_lock import FILE_NAME, CaseLock
+    from hashwacht.cases.factory import CaseServices, with_logging
+    from hashwacht.cases.file_actions import VaultFileActions
+    from hashwacht.cases.ledger import Ledger
+    from hashwacht.quarantine.hold import FileHolder
 
-    held = Hold(settings.state.path / "holds", settings.hold.by, settings.hold.command)
+    held = FileHolder(settings.state.path / "holds", settings.hold.method, settings.hold.command)
     told: Callable[[Notice], None] = partial(store.alerts.add, channels=settings.alerts.channels)
-    told = logged(told) if logs else told
-    return Workroom(
-        book=Book(store, audit_log(settings), told, uploads(settings), time.time, who),
-        hands=FileHands(vault(settings), held),
-        turn=Turn(settings.state.path / FILE_NAME),
+    told = with_logging(told) if logs else told
+    return CaseServices(
+        ledger=Ledger(store, audit_log(settings), told, uploads(settings), time.time, who),
+        file_actions=VaultFileActions(vault(settings), held),
+        lock=CaseLock(settings.state.path / FILE_NAME),
         roots={root.name: root for root in settings.roots},
-        guard=settings.guard,
+        guard=settings.action_limits,
     )
 
 
-def partial_uploads(settings: Settings) -> PartialUploads:
+def partial_uploads(settings: Settings) -> PartialUploadLog:
     """Say where it is noted that files come in parts."""
-    return PartialUploads(settings.state.path / "partial-uploads")
+    return PartialUploadLog(settings.state.path / "partial-uploads")
 
 
-def lists(settings: Settings) -> HashLists:
+def hash_lists(settings: Settings) -> HashLists:
     """Give the hash lists that the first matcher of that kind answers from."""
     from hashwacht.matching.hashlists.manager import HashLists
 
@@ -107,28 +113,32 @@ def lists(settings: Settings) -> HashLists:
 def _listable(settings: Settings) -> dict[str, SignalType]:
     """Say which signal types lists may hold: built-in ones and those of installed packages."""
     programs = {name for name, _ in settings.fingerprint.commands}
-    return signal_types({*BUILT_IN, *settings.fingerprint.always} - (programs - {*BUILT_IN}))
+    return signal_types(
+        {*BUILT_IN, *settings.fingerprint.always_compute} - (programs - {*BUILT_IN})
+    )
 
 
-def places(settings: Settings, environment: Mapping[str, str]) -> Places:
+def secret_sources(settings: Settings, environment: Mapping[str, str]) -> SecretSources:
     """Say where credentials are looked for."""
-    return Places(settings.credentials.directory, settings.credentials.keyring, environment)
+    return SecretSources(settings.credentials.directory, settings.credentials.keyring, environment)
 
 
-def rules(settings: Settings, options: Sequence[str] = (), source: str = "configuration") -> Rules:
+def rules(
+    settings: Settings, options: Sequence[str] = (), source: str = "configuration"
+) -> ExclusionRules:
     """Put the rules together: built in, our own directories, configured, given with the command."""
     own = os.fsencode(settings.state.path.absolute())
-    return Rules(
+    return ExclusionRules(
         [
             *BUILT_IN_RULES,
-            literally(own, "Hashwacht's own state"),
-            *read_rules(settings.scan.exclude, source),
-            *read_rules(options, "--exclude"),
+            literal_rule(own, "Hashwacht's own state"),
+            *parse_rules(settings.scan.exclude, source),
+            *parse_rules(options, "--exclude"),
         ]
     )
 
 
-def may_be_quick(settings: Settings, panel: Panel) -> bool:
+def quick_hashes_allowed(settings: Settings, panel: MatcherSet) -> bool:
     """Say if picture hashes may be a few bits off at first.
 
     Local lists say what they need exactly; a service is told so only if the settings allow it.
@@ -136,9 +146,9 @@ def may_be_quick(settings: Settings, panel: Panel) -> bool:
     chosen = settings.fingerprint
     return chosen.quick and all(
         chosen.quick_for_services
-        or isinstance(seat.matcher, Decisive)
-        or not seat.matcher.accepts & QUICK_BITS.keys()
-        for seat in panel.seats
+        or isinstance(configured.matcher, QuickHashMatcher)
+        or not configured.matcher.accepts & QUICK_ERROR_BITS.keys()
+        for configured in panel.matchers
     )
 
 
@@ -151,16 +161,16 @@ def plan(settings: Settings, accepted: Collection[str], *, quick: bool = False) 
     chosen = settings.fingerprint
     commands = [name for name, _ in chosen.commands]
     computable = {*BUILT_IN, *commands, *(e.name for e in entry_points(group=ENTRY_POINT_GROUP))}
-    wanted = {*chosen.always, *commands, *(computable & set(accepted))}
+    wanted = {*chosen.always_compute, *commands, *(computable & set(accepted))}
     ordered = [*(name for name in BUILT_IN if name in wanted), *sorted(wanted - set(BUILT_IN))]
     return Plan(
         types=tuple(ordered),
         limits=Limits(
-            pixels=chosen.limits.pixels,
-            frames=chosen.limits.frames,
-            picture_bytes=chosen.limits.picture_bytes,
-            seconds=chosen.limits.seconds,
-            memory_bytes=chosen.limits.memory_bytes,
+            max_pixels=chosen.limits.max_pixels,
+            max_frames=chosen.limits.max_frames,
+            max_picture_size=chosen.limits.max_picture_size,
+            timeout=chosen.limits.timeout,
+            max_memory=chosen.limits.max_memory,
         ),
         orientations=chosen.orientations,
         commands=chosen.commands,
@@ -168,39 +178,39 @@ def plan(settings: Settings, accepted: Collection[str], *, quick: bool = False) 
     )
 
 
-def panel(settings: Settings, environment: Mapping[str, str]) -> Panel:
+def panel(settings: Settings, environment: Mapping[str, str]) -> MatcherSet:
     """Build all matchers.  Raises ConfigurationError, CredentialError."""
-    services = Services(places(settings, environment))
-    return Panel([_seat(each, settings, services.matcher) for each in settings.matchers])
+    services = ServiceMatcherFactory(secret_sources(settings, environment))
+    return MatcherSet([_seat(each, settings, services.build) for each in settings.matchers])
 
 
-def scanner_panel(settings: Settings) -> Panel:
+def scanner_panel(settings: Settings) -> MatcherSet:
     """Build all matchers for a process without a network: the courier asks the services."""
-    ask = partial(through_courier, socket=courier_socket(settings))
-    return Panel([_seat(each, settings, ask) for each in settings.matchers])
+    ask = partial(build_courier_matcher, socket=courier_socket(settings))
+    return MatcherSet([_seat(each, settings, ask) for each in settings.matchers])
 
 
 def courier_socket(settings: Settings) -> Path:
     """Say where the courier listens."""
-    return settings.daemon.sockets / "courier.sock"
+    return settings.daemon.runtime_path / "courier.sock"
 
 
 def _seat(
     matcher: MatcherSettings, settings: Settings, ask: Callable[[AnyService], Matcher]
-) -> Seat:
+) -> ConfiguredMatcher:
     """Build one matcher and say how long its answers hold; *ask* builds those of services."""
     if isinstance(matcher, HashlistSettings):
         from hashwacht.matching.hashlists.matcher import HashListMatcher
 
         directory = matcher.directory or settings.state.path / "lists"
-        return Seat(HashListMatcher(directory, matcher.name))
-    return Seat(ask(matcher), matcher.recheck_after)
+        return ConfiguredMatcher(HashListMatcher(directory, matcher.name))
+    return ConfiguredMatcher(ask(matcher), matcher.recheck_after)
 
 
 def fingerprinter(
     settings: Settings,
     accepted: Collection[str],
-    culprits: Culprits | None = None,
+    crash_log: CrashLog | None = None,
     *,
     quick: bool = False,
 ) -> WorkerPool:
@@ -213,8 +223,8 @@ def fingerprinter(
     made = WorkerPool(
         plan(settings, accepted, quick=quick),
         jobs(settings),
-        background=settings.scan.background,
-        culprits=culprits,
+        background=settings.scan.low_priority,
+        crash_log=crash_log,
         require_sandbox=settings.fingerprint.require_sandbox,
     )
     if settings.fingerprint.require_sandbox:
@@ -227,19 +237,23 @@ def fingerprinter(
 
 
 def pipeline(
-    settings: Settings, environment: Mapping[str, str], culprits: Culprits | None = None
+    settings: Settings, environment: Mapping[str, str], crash_log: CrashLog | None = None
 ) -> Pipeline:
     """Build the whole path, workers included; the caller closes it."""
-    return _pipeline(settings, panel(settings, environment), culprits)
+    return _pipeline(settings, panel(settings, environment), crash_log)
 
 
-def scanner_pipeline(settings: Settings, culprits: Culprits | None = None) -> Pipeline:
+def scanner_pipeline(settings: Settings, crash_log: CrashLog | None = None) -> Pipeline:
     """Build the whole path for a process without a network, workers included."""
-    return _pipeline(settings, scanner_panel(settings), culprits)
+    return _pipeline(settings, scanner_panel(settings), crash_log)
 
 
-def _pipeline(settings: Settings, seats: Panel, culprits: Culprits | None) -> Pipeline:
-    quick = may_be_quick(settings, seats)
-    exact = Later(lambda: fingerprinter(settings, seats.accepts, culprits)) if quick else None
-    first = fingerprinter(settings, seats.accepts, culprits, quick=quick)
-    return Pipeline(first, seats, exact=exact)
+def _pipeline(settings: Settings, matchers: MatcherSet, crash_log: CrashLog | None) -> Pipeline:
+    quick = quick_hashes_allowed(settings, matchers)
+    exact = (
+        LazyFingerprinter(lambda: fingerprinter(settings, matchers.accepts, crash_log))
+        if quick
+        else None
+    )
+    first = fingerprinter(settings, matchers.accepts, crash_log, quick=quick)
+    return Pipeline(first, matchers, exact=exact)

@@ -22,18 +22,18 @@ from pathlib import Path
 from typing import Self
 
 from hashwacht.core.errors import HashwachtError
-from hashwacht.core.upload_context import Circumstances
-from hashwacht.settings import Settings, Where, load
-from hashwacht.uploads.backend import Checked, Workplace
-from hashwacht.uploads.executor import Opener, Shift
-from hashwacht.uploads.stream import Incoming
+from hashwacht.core.upload_context import UploadContext
+from hashwacht.settings import Settings, UploadMode, load
+from hashwacht.uploads.backend import CheckBackend, CheckResult
+from hashwacht.uploads.executor import BackendFactory, CheckExecutor
+from hashwacht.uploads.stream import UploadStream
 
 _log = logging.getLogger(__name__)
 
-WAITING = 64
+MAX_PENDING = 64
 """Contents that may wait for a thread: beyond that nobody would wait for them either."""
 
-AWAITING = 32
+DAEMON_THREADS = 32
 """Contents that may be with the daemon at a time: a thread that waits for it costs next to
 nothing, and the daemon bounds its own work."""
 
@@ -48,54 +48,58 @@ class Checker:
 
     def __init__(
         self,
-        opener: Opener,
+        opener: BackendFactory,
         *,
         threads: int = 0,
-        waiting: int = WAITING,
-        noting: Callable[[str], None] | None = None,
+        max_pending: int = MAX_PENDING,
+        on_partial_upload: Callable[[str], None] | None = None,
     ) -> None:
         """Work at the place that *opener* opens; *threads* at once (0: one per core).
 
         Up to *waiting* further contents wait; what comes on top is undetermined at once.
         *noting* takes the notes for ``hashwacht doctor``; it may raise HashwachtError.
         """
-        self._noting = noting
+        self._noting = on_partial_upload
         self._opener = opener
         self._threads = threads or len(os.sched_getaffinity(0))
-        self._waiting = waiting
+        self._waiting = max_pending
         self._lock = threading.Lock()
-        self._shift: Shift | None = None
+        self._shift: CheckExecutor | None = None
         self._closed = False
         itself = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _forked(itself))
 
     @classmethod
     def configured(cls, file: str | os.PathLike[str] | None = None, *, threads: int = 0) -> Self:
-        """Work where the configuration (*file*, else the usual place) says: ``uploads.where``.
+        """Work where the configuration (*file*, else the usual place) says: ``uploads.mode``.
 
         Reads the configuration now, so that mistakes in it stop the application when it starts:
         raises ConfigurationError.  Workers and matchers begin with the first content.
         """
         chosen = None if file is None else Path(file)
         settings = load(os.environ, uid=os.geteuid(), file=chosen).settings
-        if settings.uploads.where is Where.DAEMON:
+        if settings.uploads.mode is UploadMode.DAEMON:
             socket = settings.uploads.path
             note = partial(_note_at_daemon, socket)
-            return cls(lambda: _by_daemon(socket), threads=threads or AWAITING, noting=note)
+            return cls(
+                lambda: _by_daemon(socket),
+                threads=threads or DAEMON_THREADS,
+                on_partial_upload=note,
+            )
         from hashwacht import bootstrap
 
-        noted = bootstrap.partial_uploads(settings).note
-        return cls(lambda: _in_this_process(settings), threads=threads, noting=noted)
+        noted = bootstrap.partial_uploads(settings).record
+        return cls(lambda: _in_this_process(settings), threads=threads, on_partial_upload=noted)
 
     def scan_file(
-        self, file: str | bytes | os.PathLike[str] | int, told: Circumstances | None = None
-    ) -> Checked:
+        self, file: str | bytes | os.PathLike[str] | int, context: UploadContext | None = None
+    ) -> CheckResult:
         """Give the verdict on a file: a path, or a descriptor open for reading (it stays open).
 
         Raises OSError if there is no regular file to open; whatever happens later is a verdict.
         """
         if isinstance(file, int):
-            return self._submit(os.dup(file), told, private=False).result()
+            return self._submit(os.dup(file), context, private=False).result()
         fd = os.open(file, _FLAGS)
         try:
             regular = stat.S_ISREG(os.fstat(fd).st_mode)
@@ -105,51 +109,55 @@ class Checker:
         if not regular:
             os.close(fd)
             raise OSError(0, "not a regular file")
-        return self._submit(fd, told, private=False).result()
+        return self._submit(fd, context, private=False).result()
 
-    def scan_stream(self, chunks: Iterable[bytes], told: Circumstances | None = None) -> Checked:
+    def scan_stream(
+        self, chunks: Iterable[bytes], context: UploadContext | None = None
+    ) -> CheckResult:
         """Give the verdict on what *chunks* yields; it is spooled to an unlinked temporary file.
 
         Raises OSError if there is no room, and whatever *chunks* raises.
         """
-        with self.begin() as incoming:
+        with self.open_upload() as incoming:
             for chunk in chunks:
                 incoming.write(chunk)
-            return incoming.finish(told).result()
+            return incoming.finish(context).result()
 
-    def begin(self, spool: str | os.PathLike[str] | None = None) -> Incoming:
+    def open_upload(self, spool: str | os.PathLike[str] | None = None) -> UploadStream:
         """Begin with a content that comes in by and by; close what you get on every path.
 
         *spool* is the directory for its unlinked temporary file; None: the system's.
         """
-        return Incoming(self._on_shift(), spool)
+        return UploadStream(self._on_shift(), spool)
 
-    def submit(self, fd: int, told: Circumstances | None = None) -> Future[Checked]:
+    def submit(self, fd: int, context: UploadContext | None = None) -> Future[CheckResult]:
         """Begin with a file that nobody else can write to, such as an unlinked temporary one.
 
         The descriptor is duplicated: close yours whenever you like.  To cancel the future takes
         back what has not begun.  Raises OSError if there is no descriptor left.
         """
-        return self._submit(os.dup(fd), told, private=True)
+        return self._submit(os.dup(fd), context, private=True)
 
-    def _submit(self, fd: int, told: Circumstances | None, *, private: bool) -> Future[Checked]:
+    def _submit(
+        self, fd: int, context: UploadContext | None, *, private: bool
+    ) -> Future[CheckResult]:
         """Hand *fd* over to a thread, which closes it."""
         try:
             shift = self._on_shift()
         except BaseException:
             os.close(fd)
             raise
-        return shift.submit(fd, lambda place: place.check(fd, told, private=private))
+        return shift.submit(fd, lambda place: place.check(fd, context, private=private))
 
-    def _on_shift(self) -> Shift:
+    def _on_shift(self) -> CheckExecutor:
         with self._lock:
             if self._closed:
                 raise HashwachtError("the checker is closed", advice="Make a new one.")
             if self._shift is None:
-                self._shift = Shift(self._opener, self._threads, self._waiting)
+                self._shift = CheckExecutor(self._opener, self._threads, self._waiting)
             return self._shift
 
-    def note_partial(self, protocol: str) -> None:
+    def record_partial_upload(self, protocol: str) -> None:
         """Note that files come in parts by *protocol*, so that ``hashwacht doctor`` tells."""
         if self._noting is None:
             return
@@ -166,7 +174,7 @@ class Checker:
         if shift is not None:
             shift.close()
 
-    def forget_the_parent(self) -> None:
+    def reset_after_fork(self) -> None:
         """Begin anew in a forked child: threads and workers belong to the parent."""
         self._lock = threading.Lock()
         self._shift = None
@@ -181,42 +189,42 @@ class Checker:
 def _forked(itself: weakref.ref[Checker]) -> None:
     checker = itself()
     if checker is not None:
-        checker.forget_the_parent()
+        checker.reset_after_fork()
 
 
-def _by_daemon(socket: Path) -> Workplace:
+def _by_daemon(socket: Path) -> CheckBackend:
     """Leave the work to the daemon: nothing that decodes or asks is imported."""
-    from hashwacht.uploads.remote import ByDaemon
+    from hashwacht.uploads.remote import DaemonBackend
 
-    return ByDaemon(socket)
+    return DaemonBackend(socket)
 
 
 def _note_at_daemon(socket: Path, protocol: str) -> None:
     """Tell the daemon, which may take its time, while the request that showed it goes on."""
-    from hashwacht.uploads.remote import ByDaemon, Unreached
+    from hashwacht.uploads.remote import DaemonBackend, DaemonUnreachable
 
     def tell() -> None:
         try:
-            ByDaemon(socket).note_partial(protocol)
-        except Unreached as error:
+            DaemonBackend(socket).record_partial_upload(protocol)
+        except DaemonUnreachable as error:
             _log.warning("the daemon cannot note that files come in parts: %s", error.detail)
 
     threading.Thread(target=tell, name="hashwacht-note", daemon=True).start()
 
 
-def _in_this_process(settings: Settings) -> Workplace:
+def _in_this_process(settings: Settings) -> CheckBackend:
     """Build everything in this process.  Raises HashwachtError.
 
     Somebody waits for an upload: its workers do not give way to everybody as those of a scan do.
     """
     from hashwacht import bootstrap
-    from hashwacht.uploads.local import InThisProcess, State
+    from hashwacht.uploads.local import LocalBackend, ResultStorage
 
-    awaited = replace(settings, scan=replace(settings.scan, background=False))
+    awaited = replace(settings, scan=replace(settings.scan, low_priority=False))
     store = bootstrap.store(awaited)
     try:
-        pipeline = bootstrap.pipeline(awaited, os.environ, store.culprits)
+        pipeline = bootstrap.pipeline(awaited, os.environ, store.crash_log)
     except BaseException:
         store.close()
         raise
-    return InThisProcess(pipeline, State(store, bootstrap.uploads(awaited)))
+    return LocalBackend(pipeline, ResultStorage(store, bootstrap.uploads(awaited)))

@@ -14,11 +14,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from hashwacht.core.ports import Ahead, Fingerprinter, ReadsAhead, TakesHanded
+from hashwacht.core.ports import Fingerprinter, StreamHasher, SupportsPriority, SupportsStreaming
 from hashwacht.core.types import Answer, Fingerprint, Verdict
 from hashwacht.core.verdict import judge
-from hashwacht.matching.matcher_set import Panel, Request
-from hashwacht.platform.safe_open import stable
+from hashwacht.matching.matcher_set import LookupRequest, MatcherSet
+from hashwacht.platform.safe_open import read_consistent
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +31,16 @@ class Judgement:
 
     fingerprint: Fingerprint
     answers: tuple[Answer, ...]
-    fresh: tuple[Answer, ...]
+    new_answers: tuple[Answer, ...]
     verdict: Verdict
     asked_at: float
 
 
 def judge_all(
-    panel: Panel, contents: Sequence[Request], now: float, muted: Collection[str] = ()
+    panel: MatcherSet,
+    contents: Sequence[LookupRequest],
+    now: float,
+    unavailable: Collection[str] = (),
 ) -> list[Judgement]:
     """Ask what is not answered yet, and decide; in order.  *now* is Unix time.
 
@@ -45,12 +48,12 @@ def judge_all(
     is *muted* not at all.
     """
     accepted = panel.accepts
-    replies = panel.ask(contents, now, muted)
+    replies = panel.lookup(contents, now, unavailable)
     return [
         Judgement(
             fingerprint=content.fingerprint,
             answers=reply.answers,
-            fresh=reply.fresh,
+            new_answers=reply.new_answers,
             verdict=judge(content.fingerprint, reply.answers, accepted),
             asked_at=reply.asked_at,
         )
@@ -66,8 +69,8 @@ def _found(fingerprinter: Fingerprinter, fd: int) -> Fingerprint:
 
 
 def _handed(fingerprinter: Fingerprinter, fd: int) -> Fingerprint:
-    if isinstance(fingerprinter, TakesHanded):
-        return fingerprinter.handed(fd)
+    if isinstance(fingerprinter, SupportsPriority):
+        return fingerprinter.fingerprint_upload(fd)
     return fingerprinter.fingerprint(fd)
 
 
@@ -77,7 +80,7 @@ class Pipeline:
     def __init__(
         self,
         fingerprinter: Fingerprinter,
-        panel: Panel,
+        panel: MatcherSet,
         clock: Callable[[], float] = time.time,
         exact: Fingerprinter | None = None,
     ) -> None:
@@ -98,12 +101,12 @@ class Pipeline:
         """
         return self._exactly(fd, self.fingerprinter.fingerprint(fd))
 
-    def fingerprint_handed(self, fd: int) -> Fingerprint:
+    def fingerprint_upload(self, fd: int) -> Fingerprint:
         """As ``fingerprint``, for what another process handed to this one."""
         return self._exactly(fd, _handed(self.fingerprinter, fd), _handed)
 
     def _exactly(self, fd: int, found: Fingerprint, read: Read = _found) -> Fingerprint:
-        if self._exact is None or not self.panel.close_call(found):
+        if self._exact is None or not self.panel.needs_exact_hash(found):
             return found
         os.lseek(fd, 0, os.SEEK_SET)
         again = read(self._exact, fd)
@@ -115,13 +118,13 @@ class Pipeline:
 
         Raises OSError if it cannot be read, Changed if it was written to during both attempts.
         """
-        _, fingerprint = stable(fd, self.fingerprint)
+        _, fingerprint = read_consistent(fd, self.fingerprint)
         return self._judge(fingerprint)
 
-    def read_ahead(self) -> Ahead | None:
+    def open_stream(self) -> StreamHasher | None:
         """Begin with a content that still comes in; None if it is read when it is complete."""
         able = self.fingerprinter
-        return able.read_ahead() if isinstance(able, ReadsAhead) else None
+        return able.open_stream() if isinstance(able, SupportsStreaming) else None
 
     def check_private(self, fd: int) -> Judgement:
         """Take a file all the way that nobody else can write to; so it is not watched for changes.
@@ -132,7 +135,7 @@ class Pipeline:
         os.lseek(fd, 0, os.SEEK_SET)
         return self._judge(self.fingerprint(fd))
 
-    def check_ahead(self, ahead: Ahead, kept: int | None) -> Judgement:
+    def check_stream(self, ahead: StreamHasher, kept: int | None) -> Judgement:
         """Take a content all the way that was read while it came in; *kept* if that was wanted.
 
         Raises OSError, WorkerError.
@@ -141,7 +144,7 @@ class Pipeline:
         return self._judge(found if kept is None else self._exactly(kept, found))
 
     def _judge(self, fingerprint: Fingerprint) -> Judgement:
-        return judge_all(self.panel, [Request(fingerprint)], self._clock())[0]
+        return judge_all(self.panel, [LookupRequest(fingerprint)], self._clock())[0]
 
     def close(self) -> None:
         """End the workers and close the matchers."""

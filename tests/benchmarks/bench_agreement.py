@@ -15,7 +15,7 @@ from PIL import Image
 
 from benchmarks.measuring import Table, at_least, at_most, named
 from hashwacht.core.types import PDQ_MIN_QUALITY, Signal
-from hashwacht.hashing.in_process import InProcess
+from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.hashing.plan import Plan
 from hashwacht.testing.pictures import cropped, encode, grainy, photo, resized
 
@@ -56,7 +56,10 @@ def by_type(content: bytes, folder: Path, plan: Plan) -> dict[str, Signal]:
     path = folder / "picture.jpg"
     path.write_bytes(content)
     with path.open("rb") as file:
-        return {each.type: each for each in InProcess(plan).fingerprint(file.fileno()).signals}
+        return {
+            each.type: each
+            for each in InProcessFingerprinter(plan).fingerprint(file.fileno()).signals
+        }
 
 
 def reference(content: bytes) -> tuple[dict[str, str], int]:
@@ -85,7 +88,7 @@ def compared(table: Table, tmp_path_factory: pytest.TempPathFactory) -> list[Com
         truth, quality = reference(content)
         quick = by_type(content, folder, Plan(PICTURE_HASHES, quick=True))
         exact = by_type(content, folder, Plan(PICTURE_HASHES))
-        doubted = frozenset(name for name, each in quick.items() if not each.slack)
+        doubted = frozenset(name for name, each in quick.items() if not each.error_bits)
         made.append(Compared(apart(quick, truth), apart(exact, truth), quality, doubted))
     return made
 

@@ -16,11 +16,11 @@ import pytest
 
 from benchmarks.measuring import Table, at_least, at_most, one_core
 from hashwacht.core.ports import Fingerprinter
-from hashwacht.hashing.in_process import InProcess
+from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.hashing.plan import Limits, Plan
 from hashwacht.hashing.workers.pool import WorkerPool
-from hashwacht.hashing.workers.protocol import TOGETHER
-from hashwacht.hashing.workers.sandbox import Stamina
+from hashwacht.hashing.workers.protocol import MAX_BATCH
+from hashwacht.hashing.workers.sandbox import WorkerLimits
 from hashwacht.testing.pictures import encode, grainy, photo
 from support.hostile.hostile import HASHED, TOO_SLOW, Hostile, corpus
 from support.processes import workers
@@ -51,11 +51,11 @@ def ask(fingerprinter: Fingerprinter, content: bytes) -> Callable[[], None]:
 @pytest.mark.parametrize("size", SIZES)
 def bench_sandbox(size: str, table: Table) -> None:
     content = encode(grainy(photo(1, SIZES[size])), quality=85)
-    many, bare = table.amount(48, 4), InProcess(Plan(TYPES))
+    many, bare = table.amount(48, 4), InProcessFingerprinter(Plan(TYPES))
     with (
         one_core(),
         WorkerPool(Plan(TYPES), 1) as pool,
-        ThreadPoolExecutor(2 * TOGETHER) as readers,
+        ThreadPoolExecutor(2 * MAX_BATCH) as readers,
     ):
         times = table.race(
             ours=lambda: list(readers.map(lambda _: ask(pool, content)(), range(many))),
@@ -68,7 +68,7 @@ def bench_sandbox(size: str, table: Table) -> None:
 
 
 def _apart(contents: list[bytes]) -> None:
-    fingerprinter = InProcess(Plan(TYPES))
+    fingerprinter = InProcessFingerprinter(Plan(TYPES))
     for content in contents:
         ask(fingerprinter, content)()
 
@@ -81,7 +81,7 @@ def bench_throughput(size: str, table: Table) -> None:
     with (
         fork.Pool(2) as bare,
         WorkerPool(Plan(TYPES), 2) as pool,
-        ThreadPoolExecutor(4 * TOGETHER) as readers,
+        ThreadPoolExecutor(4 * MAX_BATCH) as readers,
     ):
         times = table.race(
             ours=lambda: list(readers.map(lambda _: ask(pool, content)(), range(many))),
@@ -97,7 +97,7 @@ def bench_restart(table: Table) -> None:
     """Every content by a fresh worker, against the same by one that lives on."""
     content = encode(photo(1, (64, 64)), "png")
     with (
-        WorkerPool(Plan(TYPES), 1, stamina=Stamina(tasks=1)) as fresh,
+        WorkerPool(Plan(TYPES), 1, worker_limits=WorkerLimits(max_tasks=1)) as fresh,
         WorkerPool(Plan(TYPES), 1) as kept,
     ):
         times = table.race(ours=ask(fresh, content), peer=ask(kept, content), rounds=21)
@@ -116,7 +116,7 @@ def _peak() -> float:
 
 
 def bench_bombs(table: Table) -> None:
-    limits = Limits(seconds=BUDGET)
+    limits = Limits(timeout=BUDGET)
     bombs = corpus()[: table.amount(14, 2)]
     worst, largest = ("", 0.0), ("", 0.0)
     for bomb in bombs:
@@ -152,7 +152,7 @@ def bench_flood(table: Table) -> None:
     took = []
     for contents in ([good] * many, mixed):
         with (
-            WorkerPool(Plan(TYPES, Limits(seconds=BUDGET / 3)), 2) as pool,
+            WorkerPool(Plan(TYPES, Limits(timeout=BUDGET / 3)), 2) as pool,
             ThreadPoolExecutor(2) as threads,
         ):
             ask(pool, good)()

@@ -15,23 +15,23 @@ import psutil
 import pytest
 
 from benchmarks.measuring import Table, Times, at_least, at_most
-from hashwacht.cases.case_opening import Found
+from hashwacht.cases.case_opening import JudgedFile
 from hashwacht.core.types import Action
 from hashwacht.hashing.plan import Plan
 from hashwacht.hashing.workers.pool import WorkerPool
 from hashwacht.matching.hashlists.manager import HashLists
-from hashwacht.matching.hashlists.manifest import ListTerms
+from hashwacht.matching.hashlists.manifest import ListMetadata
 from hashwacht.matching.hashlists.matcher import HashListMatcher
-from hashwacht.matching.hashlists.parser import Reading
-from hashwacht.matching.matcher_set import Panel, Seat
+from hashwacht.matching.hashlists.parser import ParseOptions
+from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.pipeline import Pipeline
 from hashwacht.scan.request import ScanRequest
-from hashwacht.scan.scan import Scan
+from hashwacht.scan.scan import ScanRun
 from hashwacht.settings import DaemonSettings, RootSettings
 from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import RememberingObserver
 from hashwacht.testing.pictures import encode, photo
-from hashwacht.walk.rules import Rules
+from hashwacht.walk.rules import ExclusionRules
 from support.daemon.daemon_bench import DaemonBench, digest
 from support.daemon.daemon_program import DaemonProgram
 
@@ -46,7 +46,7 @@ class Clocked:
 
     at: dict[bytes, float] = field(default_factory=dict)
 
-    def settle(self, found: Found) -> Action:
+    def settle(self, found: JudgedFile) -> Action:
         self.at.setdefault(found.path, time.monotonic())
         return Action.ALLOW
 
@@ -62,7 +62,7 @@ def lists(tmp_path: Path) -> Path:
     source.write_text(text)
     installed = HashLists(tmp_path / "lists")
     with source.open("rb") as file:
-        installed.import_list(file, ListTerms("known"), Reading())
+        installed.import_list(file, ListMetadata("known"), ParseOptions())
     return tmp_path / "lists"
 
 
@@ -77,7 +77,7 @@ def bench(tmp_path: Path, lists: Path) -> Iterator[DaemonBench]:
             (RootSettings("uploads", root),),
             settings=DaemonSettings(),
             fingerprinter=lambda: pool,
-            panel=lambda: Panel([Seat(HashListMatcher(lists))]),
+            panel=lambda: MatcherSet([ConfiguredMatcher(HashListMatcher(lists))]),
             jobs=JOBS,
         )
         yield made
@@ -139,13 +139,15 @@ def bench_sustained(table: Table, bench: DaemonBench, tmp_path: Path, lists: Pat
 
 def scanned(source: Path, bench: DaemonBench, lists: Path, states: Path) -> float:
     """Scan for the first time; give the seconds."""
-    pipeline = Pipeline(bench.fingerprinter(), Panel([Seat(HashListMatcher(lists))]))
+    pipeline = Pipeline(
+        bench.fingerprinter(), MatcherSet([ConfiguredMatcher(HashListMatcher(lists))])
+    )
     began = time.monotonic()
     with Store.open(Path(mkdtemp(dir=states))) as store:
-        Scan(
+        ScanRun(
             store=store,
             pipeline=pipeline,
-            request=ScanRequest((bytes(source),), Rules([]), jobs=JOBS),
+            request=ScanRequest((bytes(source),), ExclusionRules([]), jobs=JOBS),
             observer=RememberingObserver(),
             stop=threading.Event(),
         ).run()
@@ -201,7 +203,7 @@ def real(tmp_path: Path) -> Iterator[tuple[DaemonProgram, psutil.Process, Path]]
     program, root = DaemonProgram(tmp_path), tmp_path / "root"
     root.mkdir()
     program.configuration.write_text(
-        f'[daemon]\nruntime = "{program.runtime}"\n[roots.uploads]\npath = "{root}"\n'
+        f'[daemon]\nruntime_directory = "{program.runtime}"\n[roots.uploads]\npath = "{root}"\n'
     )
     yield program, psutil.Process(), root
 

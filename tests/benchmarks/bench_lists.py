@@ -25,7 +25,7 @@ from hashwacht.core.types import Signal
 from hashwacht.matching.hashlists.exact_index import ExactIndex
 from hashwacht.matching.hashlists.index_file import IndexFile, write_records
 from hashwacht.matching.hashlists.manager import HashLists
-from hashwacht.matching.hashlists.manifest import ListTerms
+from hashwacht.matching.hashlists.manifest import ListMetadata
 from hashwacht.matching.hashlists.matcher import HashListMatcher
 from hashwacht.matching.hashlists.radius_index import RadiusIndex, build_bands
 
@@ -105,7 +105,7 @@ def matcher_of(values: Hashes, folder: Path) -> tuple[HashListMatcher, int]:
     """Import a PDQ list as an operator does; give it opened, and its size on disk."""
     lists = HashLists(folder)
     text = "\n".join(f"pdq:{each.tobytes().hex()}" for each in values)
-    lists.import_list(io.BytesIO(text.encode()), ListTerms("bench"))
+    lists.import_list(io.BytesIO(text.encode()), ListMetadata("bench"))
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return HashListMatcher(folder), size
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.measuring import Table, Times, at_least, at_most, installed, named
-from hashwacht.hashing.in_process import InProcess
+from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.hashing.plan import Plan
 from hashwacht.testing.pictures import encode, grainy, photo
 
@@ -62,7 +62,7 @@ def threatexchange(*, with_imagehash: bool) -> Peer:
 
 def ours(types: tuple[str, ...]) -> Peer:
     """Give the product's own path from an open file to a fingerprint, without a worker."""
-    hasher = InProcess(Plan(types, quick=True))
+    hasher = InProcessFingerprinter(Plan(types, quick=True))
 
     def fingerprint(path: Path) -> None:
         with path.open("rb", buffering=0) as file:
@@ -126,10 +126,10 @@ def bench_pdq_exact(table: Table, files: dict[str, Path]) -> None:
             continue
         from threatexchange.signal_type.pdq.signal import PdqSignal
 
-        hasher = InProcess(Plan(("pdq",)))
+        hasher = InProcessFingerprinter(Plan(("pdq",)))
         content = files[size].read_bytes()
 
-        def exactly(hasher: InProcess = hasher, path: Path = files[size]) -> None:
+        def exactly(hasher: InProcessFingerprinter = hasher, path: Path = files[size]) -> None:
             with path.open("rb", buffering=0) as file:
                 hasher.fingerprint(file.fileno())
 

@@ -17,14 +17,14 @@ from benchmarks.measuring import Table, at_least, at_most, installed, named, one
 from benchmarks.peers import fingerprint as peers_fingerprint
 from hashwacht.hashing.plan import Plan
 from hashwacht.hashing.workers.pool import WorkerPool
-from hashwacht.matching.matcher_set import Panel, Seat
+from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.pipeline import Pipeline
 from hashwacht.scan.request import ScanRequest
-from hashwacht.scan.scan import Scan
+from hashwacht.scan.scan import ScanRun
 from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import KnowingMatcher, RememberingObserver
 from hashwacht.testing.pictures import encode, grainy, photo
-from hashwacht.walk.rules import Rules
+from hashwacht.walk.rules import ExclusionRules
 from support.scan_bench import ScanBench
 
 SIDES = ((320, 240), (640, 480), (1280, 960), (1920, 1440), (2828, 2121))
@@ -100,14 +100,14 @@ def pool() -> Iterator[WorkerPool]:
 
 def scan_of(folder: Path, pool: WorkerPool, states: Path) -> Callable[[], None]:
     """Scan for the first time, each time with a new state; the workers are there already."""
-    pipeline = Pipeline(pool, Panel([Seat(KnowingMatcher())]))
-    request = ScanRequest((os.fsencode(folder),), Rules([]), jobs=JOBS)
+    pipeline = Pipeline(pool, MatcherSet([ConfiguredMatcher(KnowingMatcher())]))
+    request = ScanRequest((os.fsencode(folder),), ExclusionRules([]), jobs=JOBS)
 
     def scan() -> None:
         state = Path(mkdtemp(dir=states))
         observer = RememberingObserver()
         with Store.open(state) as store:
-            Scan(
+            ScanRun(
                 store=store,
                 pipeline=pipeline,
                 request=request,

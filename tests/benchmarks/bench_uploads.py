@@ -24,15 +24,15 @@ from benchmarks.measuring import (
     named,
 )
 from benchmarks.peers import fingerprint as by_hand
-from hashwacht import Checker, Circumstances
-from hashwacht.hashing.in_process import give_back
+from hashwacht import Checker, UploadContext
+from hashwacht.hashing.in_process import trim_memory
 from hashwacht.testing.pictures import encode, grainy, photo
 from hashwacht_plugins import asgi, wsgi
 from hashwacht_plugins.middleware_settings import CHUNK
-from hashwacht_plugins.multipart.body import body_of
-from hashwacht_plugins.multipart.events import Request
+from hashwacht_plugins.multipart.body import body_reader_for
+from hashwacht_plugins.multipart.events import RequestHead
 from hashwacht_plugins.policy import Policy
-from hashwacht_plugins.upload import Upload
+from hashwacht_plugins.upload import UploadInspection
 from support.plugins.upload_drivers import AsgiDriver, WsgiDriver
 from support.plugins.upload_forms import MULTIPART, cut, field_part, file_part, form
 from support.program import Program
@@ -239,14 +239,14 @@ def bench_memory(table: Table, checker: Checker) -> None:
     """Many uploads at once, each stopped where most of its body has come."""
     count = table.amount(200, 3)
     given = chunks(no_picture(table, MB))
-    request = Request("POST", "/", "", {"content-type": MULTIPART})
+    request = RequestHead("POST", "/", "", {"content-type": MULTIPART})
     process = psutil.Process()
-    give_back()
+    trim_memory()
     uploads, before = [], process.memory_info().rss
     for _ in range(count):
-        body = body_of(request, (), 0)
+        body = body_reader_for(request, (), 0)
         assert body is not None
-        upload = Upload(body, Policy(), checker, lambda _: Circumstances("now"))
+        upload = UploadInspection(body, Policy(), checker, lambda _: UploadContext("now"))
         for each in given[:-1]:
             upload.receive(bytes(bytearray(each)))  # bytes of its own, as from a server
             upload.settle(0.0)

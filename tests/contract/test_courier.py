@@ -53,7 +53,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
     home: Path = tmp_path_factory.mktemp("courier")
     program = Program(home)
-    program.log_in(ACCOUNT.line(), "account")
+    program.log_in(ACCOUNT.to_line(), "account")
     eokm = Eokm(frozenset({KNOWN_MD5}), ACCOUNT)
     hma = Hma({"BANK": {f"pdq:{KNOWN_PDQ}": 7}})
     arachnid = Arachnid({KNOWN_PDQ: "csam"}, ACCOUNT)
@@ -65,7 +65,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     ):
         with program.configuration.open("a") as file:
             for kind, server in (("eokm", one), ("hma", two), ("arachnid", three)):
-                more = f'canary = "pdq:{KNOWN_PDQ}"\nretries = 0\n' if kind == "hma" else QUICK
+                more = (
+                    f'known_signal = "pdq:{KNOWN_PDQ}"\nretries = 0\n' if kind == "hma" else QUICK
+                )
                 for name, url in ((kind, server.url), (f"broken-{kind}", broken.url)):
                     file.write(f'[matchers.{name}]\nkind = "{kind}"\nbase_url = "{url}"\n{more}')
         with courier(program) as made:

@@ -16,12 +16,12 @@ PACKAGE = Path(__file__).parent / "example_signal_type"
 
 FINGERPRINT = """
 import json, os, sys
-from hashwacht.hashing.in_process import InProcess
+from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.hashing.plan import Plan
 
 types, commands, path = json.loads(sys.argv[1])
 plan = Plan(types=tuple(types), commands=tuple((n, tuple(a)) for n, a in commands))
-found = InProcess(plan).fingerprint(os.open(path, os.O_RDONLY))
+found = InProcessFingerprinter(plan).fingerprint(os.open(path, os.O_RDONLY))
 print(json.dumps({
     "recipe": found.recipe,
     "signals": {each.type: each.value for each in found.signals},

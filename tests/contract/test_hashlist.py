@@ -11,7 +11,7 @@ import pytest
 
 from hashwacht.core.types import Signal
 from hashwacht.matching.hashlists.manager import HashLists
-from hashwacht.matching.hashlists.manifest import ListTerms
+from hashwacht.matching.hashlists.manifest import ListMetadata
 from hashwacht.matching.hashlists.matcher import HashListMatcher
 from hashwacht.testing.matcher_contract import MatcherCase, MatcherContract
 
@@ -25,7 +25,7 @@ def lists(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = [f"pdq {chance.randbytes(32).hex()}" for _ in range(COUNT)]
     lines += [f"sha1 {chance.randbytes(20).hex()}" for _ in range(50)]
     lines += [f"pdq {'0f' * 32}", f"sha1 {'0f' * 20}"]
-    HashLists(directory).import_list(io.BytesIO("\n".join(lines).encode()), ListTerms("police"))
+    HashLists(directory).import_list(io.BytesIO("\n".join(lines).encode()), ListMetadata("police"))
     return directory
 
 
@@ -34,7 +34,7 @@ def damaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another directory, in which the files of the list have lost their last byte."""
     directory = tmp_path_factory.mktemp("damaged") / "lists"
     document = b"".join(b"%s %s\n" % (kind, b"0f" * size) for kind, size in KINDS)
-    HashLists(directory).import_list(io.BytesIO(document), ListTerms("police"))
+    HashLists(directory).import_list(io.BytesIO(document), ListMetadata("police"))
     for path in directory.glob("*/*.index"):
         path.write_bytes(path.read_bytes()[:-1])
     return directory

@@ -9,18 +9,18 @@ import pytest
 
 from hashwacht.core.types import Signal
 from hashwacht.matching.services.arachnid import ArachnidMatcher
-from hashwacht.matching.services.client import Client, LoopThread
+from hashwacht.matching.services.client import LoopThread, ServiceClient
 from hashwacht.matching.services.eokm import EokmMatcher
 from hashwacht.matching.services.hma import HmaMatcher
-from hashwacht.matching.services.retry import Retries
-from hashwacht.matching.services.service_config import Service
+from hashwacht.matching.services.retry import RetryPolicy
+from hashwacht.matching.services.service_config import ServiceConfig
 from hashwacht.secrets import Credential
 from hashwacht.testing.matcher_contract import MatcherCase, MatcherContract
 from support.services.http_server import Asked, HttpServer, Told
 from support.services.services import Arachnid, Eokm, Hma
 
 ACCOUNT = Credential("hoster", "correct horse: battery staple")
-QUICK = Retries(attempts=2, first_pause=0.01)
+QUICK = RetryPolicy(max_attempts=2, first_delay=0.01)
 KNOWN_MD5, UNKNOWN_MD5 = "0" * 31 + "1", "0" * 31 + "2"
 KNOWN_PDQ, UNKNOWN_PDQ = "a5" * 32, "0ff0" * 16
 
@@ -45,8 +45,8 @@ class TestEokm(MatcherContract):
     @pytest.fixture
     def case(self, loop: LoopThread, broken_url: str) -> Iterator[MatcherCase]:
         def make(url: str) -> EokmMatcher:
-            service = Service(url, credential=ACCOUNT, retries=QUICK)
-            return EokmMatcher("eokm", Client(service, loop))
+            service = ServiceConfig(url, credential=ACCOUNT, retries=QUICK)
+            return EokmMatcher("eokm", ServiceClient(service, loop))
 
         responder = Eokm(frozenset({KNOWN_MD5}), ACCOUNT)
         with HttpServer(responder) as server:
@@ -64,8 +64,10 @@ class TestHma(MatcherContract):
     @pytest.fixture
     def case(self, loop: LoopThread, broken_url: str) -> Iterator[MatcherCase]:
         def make(url: str) -> HmaMatcher:
-            service = Service(url, retries=QUICK)
-            return HmaMatcher("hma", Client(service, loop), canary=Signal("pdq", KNOWN_PDQ))
+            service = ServiceConfig(url, retries=QUICK)
+            return HmaMatcher(
+                "hma", ServiceClient(service, loop), known_signal=Signal("pdq", KNOWN_PDQ)
+            )
 
         responder = Hma({"BANK": {f"pdq:{KNOWN_PDQ}": 7}})
         with HttpServer(responder) as server:
@@ -85,8 +87,8 @@ class TestArachnid(MatcherContract):
         self, loop: LoopThread, broken_url: str, request: pytest.FixtureRequest
     ) -> Iterator[MatcherCase]:
         def make(url: str) -> ArachnidMatcher:
-            service = Service(url, credential=ACCOUNT, retries=QUICK)
-            return ArachnidMatcher("arachnid", Client(service, loop))
+            service = ServiceConfig(url, credential=ACCOUNT, retries=QUICK)
+            return ArachnidMatcher("arachnid", ServiceClient(service, loop))
 
         responder = Arachnid({KNOWN_PDQ: "csam"}, ACCOUNT, bare_null=request.param)
         with HttpServer(responder) as server:

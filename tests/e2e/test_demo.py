@@ -41,7 +41,7 @@ def test_the_demo_shows_the_main_job_and_clears_up(program: Program) -> None:
         r"\$ hashwacht recheck",
         r"storage/carol/new\.jpg",
         r"0 read \(0 B\)",
-        r"\$ hashwacht quarantine key ",
+        r"\$ hashwacht quarantine keygen ",
         r"\$ hashwacht daemon &",
         r"\$ cp .*holiday\.jpg .*/uploads",
         r"case 1: csam known to hashlist/police, quarantined, root web",

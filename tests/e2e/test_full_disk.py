@@ -58,7 +58,7 @@ def test_a_scan_ends_with_advice_and_resumes_when_there_is_space(
     (program.home / "empty").mkdir()
     assert program.scan(program.home / "empty")[0] == 0
     ballast = leave(small_disk, 700_000)
-    full = program.run("scan", "--json", "--foreground", root)
+    full = program.run("scan", "--json", "--normal-priority", root)
     assert full.returncode == 2
     *_, error = objects(full.stderr)
     assert error["type"] == "error"
@@ -67,11 +67,11 @@ def test_a_scan_ends_with_advice_and_resumes_when_there_is_space(
     [run] = objects(program.run("scans", "--json").stdout)[:1]
     assert run["state"] == "interrupted"
     assert 0 < run["counts"]["files"] < FILES
-    again = program.run("scan", "--foreground", root)
+    again = program.run("scan", "--normal-priority", root)
     assert again.returncode == 2, "still full: the same advice, and no harm"
     assert b"Free space" in again.stderr
     ballast.unlink()
-    done = program.run("scan", "--json", "--foreground", root)
+    done = program.run("scan", "--json", "--normal-priority", root)
     assert done.returncode == 1
     assert b'"resumed": true' in done.stderr
     counts = objects(done.stdout)[-1]["counts"]

@@ -92,7 +92,7 @@ def _killed(program: Program, root: Path, chance: random.Random, longest: float)
 
     One in five is killed while it starts, the others while they work.
     """
-    pace = ("--foreground", "--max-rate", "120 files/s")
+    pace = ("--normal-priority", "--max-rate", "120 files/s")
     with program.start("scan", "--json", *pace, root) as process:
         assert process.stderr
         if chance.random() < 0.8:
@@ -113,7 +113,7 @@ def test_a_wish_to_stop_is_heard_and_the_next_run_goes_on(
 ) -> None:
     import_list(program)
     with program.start(
-        "scan", "--json", "--foreground", "--max-rate", "100 files/s", root
+        "scan", "--json", "--normal-priority", "--max-rate", "100 files/s", root
     ) as process:
         assert process.stdout
         process.stdout.readline()  # the first match: it is in the middle of it
@@ -137,7 +137,7 @@ def test_a_service_that_never_answers_does_not_keep_a_scan_from_stopping(
     with FaultServer(heard(asked)) as silent:
         program.configuration.write_text(eokm(silent.url))
         program.environment["HASHWACHT_CREDENTIAL_EOKM"] = "hoster:secret"
-        with program.start("scan", "--json", "--foreground", root) as process:
+        with program.start("scan", "--json", "--normal-priority", root) as process:
             assert asked.wait(30)
             process.send_signal(signal.SIGINT)
             begun = time.monotonic()
@@ -147,7 +147,7 @@ def test_a_service_that_never_answers_does_not_keep_a_scan_from_stopping(
     assert last_run(program)["state"] == "interrupted"
     with HttpServer(Eokm(frozenset(), CREDENTIAL)) as honest:
         program.configuration.write_text(eokm(honest.url))
-        ended = program.run("scan", "--json", "--foreground", root)
+        ended = program.run("scan", "--json", "--normal-priority", root)
     counts = objects(ended.stdout)[-1]["counts"]
     assert counts["files"] == 600
     assert {each.get("reason") for each in objects(ended.stdout)} == {None}

@@ -210,8 +210,8 @@ def test_a_scan_sends_hashes_and_nothing_else_and_nowhere_else(
         with program.configuration.open("a") as file:
             file.write(f'[matchers.{name}]\nkind = "{name}"\nbase_url = "{server.url}"\n')
             file.write(protocol.configuration)
-        program.environment[f"HASHWACHT_CREDENTIAL_{name.upper()}"] = ACCOUNT.line()
-        scan = program.run("scan", "--foreground", storage.root)
+        program.environment[f"HASHWACHT_CREDENTIAL_{name.upper()}"] = ACCOUNT.to_line()
+        scan = program.run("scan", "--normal-priority", storage.root)
         check = program.run("check", *_files(storage.root))
     # Arachnid takes no digest: what is no picture is undetermined.
     assert {scan.returncode, check.returncode} == {3 if name == "arachnid" else 0}, scan.stderr
@@ -240,7 +240,7 @@ def test_of_a_daemon_the_scanner_sends_nothing_and_the_courier_only_hashes(
         with program.configuration.open("a") as file:
             file.write(f'[roots.web]\npath = "{watched}"\n')
             file.write(f'[matchers.eokm]\nkind = "eokm"\nbase_url = "{server.url}"\n')
-        program.log_in(ACCOUNT.line(), "eokm")
+        program.log_in(ACCOUNT.to_line(), "eokm")
         daemon = program.start("daemon")
         try:
             scanner = _part(daemon.pid, "scanner")

@@ -44,7 +44,7 @@ def who(told: list[dict[str, Any]], name: str) -> set[tuple[str, str, str]]:
 
 def test_eokm_knows_the_very_bytes(program: Program, storage: Path) -> None:
     service = Eokm(frozenset({md5(KNOWN)}), ACCOUNT)
-    program.log_in(ACCOUNT.line(), "eokm")
+    program.log_in(ACCOUNT.to_line(), "eokm")
     with HttpServer(service) as server:
         program.ask("eokm", server.url)
         code, told = program.scan(storage)
@@ -59,10 +59,10 @@ def test_eokm_knows_the_very_bytes(program: Program, storage: Path) -> None:
 
 
 def test_the_test_list_is_another_one(program: Program, storage: Path) -> None:
-    program.log_in(ACCOUNT.line(), "eokm")
+    program.log_in(ACCOUNT.to_line(), "eokm")
     service = Eokm(frozenset({md5(KNOWN)}), ACCOUNT, known_test=frozenset({md5(NOTE)}))
     with HttpServer(service) as server:
-        program.ask("eokm", server.url, "test = true")
+        program.ask("eokm", server.url, "use_test_list = true")
         code, told = program.scan(storage)
     assert (code, verdicts(told)) == (1, {b"note.txt": "match"})
 
@@ -92,7 +92,7 @@ def test_hma_knows_what_looks_alike_and_cannot_judge_a_text(
 def test_arachnid_keeps_its_classifications_apart(
     program: Program, storage: Path, known_pdq: str
 ) -> None:
-    program.log_in(ACCOUNT.line(), "arachnid")
+    program.log_in(ACCOUNT.to_line(), "arachnid")
     [other] = objects(program.run("hash", "--json", storage / "other.png").stdout)
     other_pdq = next(each["value"] for each in other["signals"] if each["type"] == "pdq")
     known = {known_pdq: "csam", other_pdq: "harmful-abusive-material"}
@@ -105,7 +105,7 @@ def test_arachnid_keeps_its_classifications_apart(
 
 
 def test_all_kinds_side_by_side(program: Program, storage: Path, known_pdq: str) -> None:
-    program.log_in(ACCOUNT.line(), "eokm", "arachnid")
+    program.log_in(ACCOUNT.to_line(), "eokm", "arachnid")
     (storage.parent / "list").write_text(f"md5 {md5(NOTE)}\nsha256 {'0' * 64}\n")
     assert program.run("lists", "import", "ours", storage.parent / "list").returncode == 0
     with (
@@ -133,7 +133,7 @@ def test_all_kinds_side_by_side(program: Program, storage: Path, known_pdq: str)
 
 
 def test_nothing_known_ends_with_0(program: Program, storage: Path) -> None:
-    program.log_in(ACCOUNT.line(), "eokm")
+    program.log_in(ACCOUNT.to_line(), "eokm")
     with HttpServer(Eokm(NOTHING, ACCOUNT)) as server:
         program.ask("eokm", server.url)
         code, told = program.scan(storage)

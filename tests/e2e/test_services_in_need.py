@@ -31,12 +31,12 @@ def free_port() -> int:
 
 
 def test_a_credential_file_is_used_and_shown_nowhere(program: Program, storage: Path) -> None:
-    done = program.run("credentials", "set", "eokm", given=ACCOUNT.line().encode() + b"\n")
+    done = program.run("credentials", "set", "eokm", given=ACCOUNT.to_line().encode() + b"\n")
     assert done.returncode == 0
     with HttpServer(Eokm(NOTHING, ACCOUNT)) as server:
         program.ask("eokm", server.url)
         runs = [
-            program.run("-v", "scan", "--foreground", storage),
+            program.run("-v", "scan", "--normal-priority", storage),
             program.run("config", "show"),
             program.run("doctor"),
         ]
@@ -70,7 +70,7 @@ def test_a_wrong_password_leaves_everything_undetermined(program: Program, stora
 def test_a_service_that_is_down_is_asked_by_the_recheck(
     program: Program, storage: Path, free_port: int
 ) -> None:
-    program.log_in(ACCOUNT.line(), "eokm")
+    program.log_in(ACCOUNT.to_line(), "eokm")
     program.ask("eokm", f"http://127.0.0.1:{free_port}")
     code, told = program.scan(storage)
     assert (code, told[-1]["reasons"]) == (4, {"unanswered": 5})
@@ -87,7 +87,7 @@ def test_a_service_that_is_down_is_asked_by_the_recheck(
 
 def test_one_answer_of_two_is_not_enough(program: Program, storage: Path, free_port: int) -> None:
     """But the service that was reached makes it 3, not 4, and a match is one."""
-    program.log_in(ACCOUNT.line(), "eokm")
+    program.log_in(ACCOUNT.to_line(), "eokm")
     with HttpServer(Hma({"BANK": {}})) as hma:
         program.ask("hma", hma.url)
         program.ask("eokm", f"http://127.0.0.1:{free_port}")
@@ -118,7 +118,7 @@ def test_a_service_that_dies_in_the_middle_costs_only_what_it_did_not_answer(
         (root / f"{number:03}").write_bytes(b"%d" % number)
     known = frozenset(md5(b"%d" % number) for number in range(0, 300, 50))
     service = Eokm(known, ACCOUNT)
-    program.log_in(ACCOUNT.line(), "eokm")
+    program.log_in(ACCOUNT.to_line(), "eokm")
     with FaultServer(Dying(service, 120)) as server:
         program.ask("eokm", server.url)
         code, told = program.scan(root)
@@ -148,7 +148,7 @@ def make_older(program: Program, seconds: float) -> None:
 
 
 def test_answers_are_asked_for_again_when_they_are_too_old(program: Program, storage: Path) -> None:
-    program.log_in(ACCOUNT.line(), "eokm")
+    program.log_in(ACCOUNT.to_line(), "eokm")
     service = Eokm(frozenset(), ACCOUNT)
     with HttpServer(service) as server:
         program.ask("eokm", server.url, 'recheck_after = "1h"')

@@ -19,7 +19,7 @@ from demo.sample_storage import (
     later_list,
     write_storage,
 )
-from hashwacht.core.paths import from_json, show
+from hashwacht.core.paths import escape_path, from_json
 from support.program import Program
 
 BY_ALL = {"md5", "pdq", "phash64"}
@@ -126,7 +126,7 @@ def test_no_value_of_a_list_is_ever_told(imported: Program, root: Path, painted:
     assert len(values) == 9
     page = imported.home / "report.html"
     runs = [
-        imported.run("-v", "scan", "--foreground", "--report", page, root),
+        imported.run("-v", "scan", "--normal-priority", "--report", page, root),
         imported.run("-v", "scan", "--json", "--full", root),
         imported.run("recheck", "--json"),
         imported.run("lists", "show"),
@@ -156,8 +156,8 @@ def test_a_list_that_comes_later_finds_its_match_with_the_storage_gone(
 def test_a_hostile_name_is_one_harmless_line_everywhere(imported: Program, root: Path) -> None:
     page = imported.home / "report.html"
     hostile = bytes(root) + b"/carol/" + HOSTILE_NAME
-    done = imported.run("scan", "--foreground", "--report", page, root)
-    shown = show(hostile)
+    done = imported.run("scan", "--normal-priority", "--report", page, root)
+    shown = escape_path(hostile)
     lines = done.stdout.decode().splitlines()
     assert [line for line in lines if line.startswith("match") and line.endswith("  " + shown)]
     assert not [line for line in lines if "all clear" in line and shown not in line]
@@ -181,13 +181,13 @@ def test_a_hostile_name_is_one_harmless_line_everywhere(imported: Program, root:
 
 def test_the_report_stands_alone_and_shows_no_picture(imported: Program, root: Path) -> None:
     page = imported.home / "report.html"
-    assert imported.run("scan", "--foreground", "--report", page, root).returncode == 1
+    assert imported.run("scan", "--normal-priority", "--report", page, root).returncode == 1
     text = page.read_text()
     for tag in ("<img", "<script src", "<link", "<iframe", "url(", "@import", "data:"):
         assert tag not in text.lower()
     assert "http://" not in text.replace("http://www.w3.org/2000/svg", "")
     for path, told in EXPECTED.items():
-        assert html.escape(show(bytes(root) + b"/" + path)) in text, (path, told)
+        assert html.escape(escape_path(bytes(root) + b"/" + path)) in text, (path, told)
     assert page.stat().st_mode & 0o077 == 0
 
 

@@ -83,7 +83,7 @@ def test_a_secret_outside_is_never_opened_and_every_stable_file_is_judged(
     contents = [b"stable %d" % number for number in range(STABLE)]
     md5 = [hashlib.md5(content).hexdigest() for content in contents]
     service = Eokm(frozenset(md5[::2]), ACCOUNT)
-    program.log_in(ACCOUNT.line(), "eokm")
+    program.log_in(ACCOUNT.to_line(), "eokm")
     seen: Counter[str] = Counter()
     end = time.monotonic() + LIMIT
     with (

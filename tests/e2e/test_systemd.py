@@ -34,8 +34,8 @@ CONFIGURATION = """
 path = "/srv/www"
 [roots.strict]
 path = "/srv/strict"
-exact = "quarantine"
-near = "hold"
+on_exact_match = "quarantine"
+on_similar_match = "hold"
 [quarantine]
 recipients = ["{recipient}"]
 [alerts.webhook]
@@ -65,8 +65,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 def install(machine: Machine) -> None:
     machine.run("PIP_NO_INDEX=1 make --silent -C /opt/checkout install-systemd")
     machine.run("mkdir -p /srv/www /srv/strict /var/www/site")
-    made = machine.json("hashwacht quarantine key /root/key.txt --json")
-    configure(machine, made["public"], MOVING)
+    made = machine.json("hashwacht quarantine keygen /root/key.txt --json")
+    configure(machine, made["public_key"], MOVING)
     machine.write("/root/like.png", encode(LIKE, "png"))
     machine.run("hashwacht hash /root/like.png | grep -o 'pdq:[0-9a-f]*' | cut -d: -f2 > /root/pdq")
     machine.write("/root/known", KNOWN_ONE.encode())
@@ -105,7 +105,7 @@ def wait_until_watching(machine: Machine) -> None:
 
     def watching() -> bool:
         found = status(machine)
-        grave = [each for each in found["remarks"] if each["grave"]]
+        grave = [each for each in found["problems"] if each["critical"]]
         return not grave and found["scanner"]["pid"] == process(machine, "scanner")
 
     wait_for(machine, watching, "a scanner that watches")
@@ -114,7 +114,7 @@ def wait_until_watching(machine: Machine) -> None:
 def place(machine: Machine, path: str, content: str) -> dict[str, Any] | None:
     """Give what became of the file at *path*, if its content has a case."""
     shown = machine.run(f"hashwacht cases show {content} --json", ok=False)
-    places = json.loads(shown)["places"] if shown else []
+    places = json.loads(shown)["files"] if shown else []
     return next((each for each in places if each["path"] == path), None)
 
 
@@ -147,7 +147,7 @@ def test_every_service_is_up_and_said_so_itself(machine: Machine) -> None:
     assert "watching" in machine.property(SERVICES[0], "StatusText")
     assert machine.property("hashwacht-watcher.service", "ActiveState") == "inactive"
     found = status(machine)
-    assert not [each for each in found["remarks"] if each["grave"]]
+    assert not [each for each in found["problems"] if each["critical"]]
     assert all(root["problem"] == "" for root in found["roots"])
 
 
@@ -309,7 +309,7 @@ def test_a_root_that_is_renamed_or_mounted_over_is_not_lost_behind_the_units_own
 
 def test_fanotify_is_used_through_a_process_with_two_capabilities(machine: Machine) -> None:
     recipient = machine.run("grep -o 'age1[a-z0-9]*' /root/key.txt | head -1")
-    configure(machine, recipient, '[daemon]\nwatch = "fanotify"')
+    configure(machine, recipient, '[daemon]\nwatch_method = "fanotify"')
     impatient = b"[Service]\nWatchdogSec=3s\n"
     machine.write("/etc/systemd/system/hashwacht-watcher.service.d/test.conf", impatient)
     machine.run("systemctl daemon-reload && systemctl restart hashwacht-scanner")
@@ -338,7 +338,7 @@ def test_it_stops_in_order_and_can_be_taken_away(machine: Machine) -> None:
         assert machine.property(service, "Result") == "success"
     found = status(machine)
     assert found["protection"] == "not-protected"
-    assert any("was stopped" in each["detail"] for each in found["remarks"])
+    assert any("was stopped" in each["detail"] for each in found["problems"])
     machine.run("make --silent -C /opt/checkout uninstall-systemd")
     assert machine.run("systemctl list-unit-files 'hashwacht*' --no-legend", ok=False) == ""
     assert machine.run("ls /opt /usr/local/bin") == "/opt:\ncheckout\n\n/usr/local/bin:"

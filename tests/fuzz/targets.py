@@ -11,13 +11,20 @@ from hashwacht.core.errors import ListError
 from hashwacht.core.notice import Notice, NoticeKind
 from hashwacht.core.signals import BUILT_IN
 from hashwacht.core.types import Fingerprint, Outcome, Signal
-from hashwacht.hashing.workers.protocol import Codec, Nonsense, Seen, encode
+from hashwacht.hashing.workers.protocol import InvalidReply, PictureResult, ReplyDecoder, encode
 from hashwacht.ipc import frames
 from hashwacht.ipc.message_codec import decode_reply, decode_request, encode_reply, encode_request
-from hashwacht.ipc.messages import Ask, Check, Deliver, Describe, Enclosed, Request
+from hashwacht.ipc.messages import (
+    CheckRequest,
+    CourierRequest,
+    DeliverRequest,
+    DescribeRequest,
+    NoticeEnvelope,
+    SignalLookupRequest,
+)
 from hashwacht.matching.hashlists.list_formats import (
-    Entry,
-    EntryMaker,
+    ListEntry,
+    ListEntryBuilder,
     MalformedLine,
     csv_parser,
     json_parser,
@@ -26,15 +33,21 @@ from hashwacht.matching.hashlists.list_formats import (
 from hashwacht.matching.services.arachnid import ArachnidMatcher
 from hashwacht.matching.services.eokm import EokmMatcher
 from hashwacht.matching.services.hma import HmaMatcher
-from hashwacht.matching.services.http import Inquiry
-from hashwacht.matching.services.service_config import Service
+from hashwacht.matching.services.http import HttpRequest
+from hashwacht.matching.services.service_config import ServiceConfig
 from hashwacht.settings.read import read
-from hashwacht_plugins.multipart.events import Event, FileBegins, FileBytes, FileEnds, Malformed
-from hashwacht_plugins.multipart.multipart_reader import Parts
+from hashwacht_plugins.multipart.events import (
+    BodyEvent,
+    FileChunk,
+    FileEnd,
+    FileStart,
+    MalformedBody,
+)
+from hashwacht_plugins.multipart.multipart_reader import MultipartReader
 
-DIGESTS = Codec({name: BUILT_IN[name] for name in ("md5", "sha256")}, ("md5/1",), ["pdq"])
-LOOKS = Codec({"pdq": BUILT_IN["pdq"]}, None)
-MAKE = EntryMaker(BUILT_IN)
+DIGESTS = ReplyDecoder({name: BUILT_IN[name] for name in ("md5", "sha256")}, ("md5/1",), ["pdq"])
+LOOKS = ReplyDecoder({"pdq": BUILT_IN["pdq"]}, None)
+MAKE = ListEntryBuilder(BUILT_IN)
 
 
 def wire(content: bytes) -> None:
@@ -42,11 +55,11 @@ def wire(content: bytes) -> None:
     for codec in (DIGESTS, LOOKS):
         try:
             reply = codec.decode(content)
-        except Nonsense:
+        except InvalidReply:
             continue
         assert codec.decode(encode(reply)) == reply
         assert not (codec is LOOKS and isinstance(reply, Fingerprint))
-        assert not (codec is DIGESTS and isinstance(reply, Seen))
+        assert not (codec is DIGESTS and isinstance(reply, PictureResult))
 
 
 def lists(content: bytes) -> None:
@@ -69,7 +82,7 @@ def rows(content: bytes) -> None:
         return
 
 
-def _are_canonical(entries: Sequence[Entry]) -> None:
+def _are_canonical(entries: Sequence[ListEntry]) -> None:
     for entry in entries:
         assert MAKE(entry.type, entry.value.hex()).value == entry.value
 
@@ -80,26 +93,26 @@ def forms(content: bytes) -> None:
     The first byte says where it is cut.
     """
     at, body = content[0] if content else 0, content[1:]
-    whole, cut = Parts(b"edge"), Parts(b"edge")
+    whole, cut = MultipartReader(b"edge"), MultipartReader(b"edge")
     told = [*whole.receive(body), *whole.finish()]
     again = [*cut.receive(body[:at]), *cut.receive(body[at:]), *cut.finish()]
     assert _joined(told) == _joined(again)
 
 
-def _joined(events: Sequence[Event]) -> list[FileBegins | bytes] | None:
+def _joined(events: Sequence[BodyEvent]) -> list[FileStart | bytes] | None:
     """Put the bytes of each file together; None for a body that is refused."""
-    files: list[FileBegins | bytes] = []
+    files: list[FileStart | bytes] = []
     for event in events:
         match event:
-            case Malformed():
+            case MalformedBody():
                 return None
-            case FileBegins():
+            case FileStart():
                 files += [event, b""]
-            case FileBytes(chunk):
+            case FileChunk(chunk):
                 before = files.pop()
                 assert isinstance(before, bytes), "bytes belong to a file that has begun"
                 files.append(before + chunk)
-            case FileEnds():
+            case FileEnd():
                 assert files, "a file ends that has begun"
     return files
 
@@ -108,11 +121,13 @@ class _Parrot:
     """A client whose service always says the same."""
 
     def __init__(self, body: bytes) -> None:
-        self.service = Service("https://parrot.example")
+        self.service = ServiceConfig("https://parrot.example")
         self.body = body
 
-    def ask(self, inquiries: Sequence[Inquiry], read: Callable[[bytes], Any]) -> list[Any]:
-        return [read(self.body) for _ in inquiries]
+    def request_all(
+        self, requests: Sequence[HttpRequest], read: Callable[[bytes], Any]
+    ) -> list[Any]:
+        return [read(self.body) for _ in requests]
 
     def close(self) -> None:
         pass
@@ -145,23 +160,27 @@ def configuration(content: bytes) -> None:
 
 def courier(content: bytes) -> None:
     """Take what scanner and courier say: nonsense, or it comes out of our own writer the same."""
-    with suppress(frames.Nonsense):
-        frames.read_head(content[: frames.HEAD.size].ljust(frames.HEAD.size, b"\0"))
-    with suppress(frames.Nonsense):
+    with suppress(frames.ProtocolError):
+        frames.parse_header(content[: frames.HEADER.size].ljust(frames.HEADER.size, b"\0"))
+    with suppress(frames.ProtocolError):
         asked = decode_request(content)
         assert decode_request(encode_request(asked)) == asked
-        assert not isinstance(asked, Ask) or all(len(value) <= 4096 for _, value in asked.signals)
+        assert not isinstance(asked, SignalLookupRequest) or all(
+            len(value) <= 4096 for _, value in asked.signals
+        )
     for request in _REQUESTS:
-        with suppress(frames.Nonsense):
+        with suppress(frames.ProtocolError):
             told = decode_reply(content, request)
             assert decode_reply(encode_reply(told), request) == told
 
 
-_REQUESTS: Sequence[Request] = (
-    Ask("eokm", (("md5", "0" * 32), ("pdq", "a5" * 32))),
-    Check("eokm"),
-    Describe(),
-    Deliver("mail", "0" * 32, (Enclosed("0" * 32, Notice(NoticeKind.TEST, 0.0, "a test")),)),
+_REQUESTS: Sequence[CourierRequest] = (
+    SignalLookupRequest("eokm", (("md5", "0" * 32), ("pdq", "a5" * 32))),
+    CheckRequest("eokm"),
+    DescribeRequest(),
+    DeliverRequest(
+        "mail", "0" * 32, (NoticeEnvelope("0" * 32, Notice(NoticeKind.TEST, 0.0, "a test")),)
+    ),
 )
 
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from hashwacht.audit.log import FILE_NAME as AUDIT_NAME
 from hashwacht.audit.log import AuditLog
 from hashwacht.cases.case_lock import FILE_NAME as TURN_NAME
-from hashwacht.cases.case_lock import Turn
-from hashwacht.cases.case_opening import Found
-from hashwacht.cases.decisions import Desk
-from hashwacht.cases.file_actions import FileHands, Hands
-from hashwacht.cases.ledger import Book
-from hashwacht.cases.service import Casework
+from hashwacht.cases.case_lock import CaseLock
+from hashwacht.cases.case_opening import JudgedFile
+from hashwacht.cases.decisions import CaseDecisions
+from hashwacht.cases.file_actions import FileActions, VaultFileActions
+from hashwacht.cases.ledger import Ledger
+from hashwacht.cases.service import CaseProcessor
 from hashwacht.core.notice import Notice
 from hashwacht.core.types import (
     Action,
@@ -30,19 +30,27 @@ from hashwacht.core.types import (
     Signal,
     Verdict,
 )
-from hashwacht.core.upload_context import Uploads
-from hashwacht.quarantine.age import KeyPair, make_key_pair
-from hashwacht.quarantine.hold import Hold
-from hashwacht.quarantine.hold_methods import Ledger
+from hashwacht.core.upload_context import UploadContextStore
+from hashwacht.quarantine.age import KeyPair, generate_key_pair
+from hashwacht.quarantine.hold import FileHolder
+from hashwacht.quarantine.hold_methods import HoldRecords
 from hashwacht.quarantine.vault import Vault
-from hashwacht.settings import GuardSettings, HoldKind, OnMatch, OnUndetermined, RootSettings
+from hashwacht.settings import (
+    ActionLimitSettings,
+    HoldKind,
+    MatchAction,
+    RootSettings,
+    UndeterminedAction,
+)
 from hashwacht.storage.cases import Case
-from hashwacht.storage.locations import Place
+from hashwacht.storage.locations import FileLocation
 from hashwacht.storage.store import Store
 from support.clock import Clock
 
-QUARANTINE = RootSettings("www", exact=OnMatch.QUARANTINE, near=OnMatch.HOLD)
-HOLD = RootSettings("www", exact=OnMatch.HOLD, undetermined=OnUndetermined.HOLD)
+QUARANTINE = RootSettings(
+    "www", on_exact_match=MatchAction.QUARANTINE, on_similar_match=MatchAction.HOLD
+)
+HOLD = RootSettings("www", on_exact_match=MatchAction.HOLD, on_undetermined=UndeterminedAction.HOLD)
 OBSERVE = RootSettings("www")
 
 UNANSWERED = Verdict(Outcome.UNDETERMINED, reason=Reason.UNANSWERED)
@@ -55,11 +63,11 @@ class Office:
 
     home: Path
     root: RootSettings = QUARANTINE
-    guard: GuardSettings = field(default_factory=GuardSettings)
-    keys: KeyPair = field(default_factory=make_key_pair)
+    guard: ActionLimitSettings = field(default_factory=ActionLimitSettings)
+    keys: KeyPair = field(default_factory=generate_key_pair)
     clock: Clock = field(default_factory=Clock)
     notices: list[Notice] = field(default_factory=list)
-    wrap: Callable[[Hands], Hands] = lambda hands: hands
+    wrap: Callable[[FileActions], FileActions] = lambda file_actions: file_actions
 
     def open(self) -> Office:
         """Open the state, and build the parts."""
@@ -68,10 +76,10 @@ class Office:
         self.files.mkdir(exist_ok=True)
         self.store = Store.open(state)
         self.audit = AuditLog(state / AUDIT_NAME)
-        self.uploads = Uploads(state / "uploads")
-        self.held = Hold(state / "holds", HoldKind.MODE)
-        self.turn = Turn(state / TURN_NAME)
-        self.book = Book(
+        self.uploads = UploadContextStore(state / "uploads")
+        self.held = FileHolder(state / "holds", HoldKind.MODE)
+        self.lock = CaseLock(state / TURN_NAME)
+        self.ledger = Ledger(
             self.store, self.audit, self.notices.append, self.uploads, self.clock, "daemon"
         )
         self.seal_for(self.keys.public)
@@ -80,15 +88,15 @@ class Office:
     def seal_for(self, *recipients: str) -> None:
         """Seal for these public keys from now on; none: nothing can be sealed."""
         self.vault = Vault(self.home / "state" / "quarantine", recipients, self.clock)
-        self.hands = self.wrap(FileHands(self.vault, self.held))
+        self.file_actions = self.wrap(VaultFileActions(self.vault, self.held))
         self.casework = self.with_root(self.root)
 
-    def with_root(self, root: RootSettings) -> Casework:
+    def with_root(self, root: RootSettings) -> CaseProcessor:
         """Build it with another policy."""
-        return Casework(
-            book=self.book,
-            hands=self.hands,
-            turn=self.turn,
+        return CaseProcessor(
+            ledger=self.ledger,
+            file_actions=self.file_actions,
+            lock=self.lock,
             roots={root.name: root},
             guard=self.guard,
         )
@@ -110,15 +118,17 @@ class Office:
         finally:
             os.close(fd)
 
-    def found(self, path: bytes, fd: int, verdict: Verdict | None = None) -> Found:
+    def found(self, path: bytes, fd: int, verdict: Verdict | None = None) -> JudgedFile:
         """Say what was found out about an open file; a match if nothing else is said."""
         content = os.pread(fd, 1 << 20, 0)
         key = sha256(content).hexdigest()
         signal = Signal("sha256", key)
         print_ = Fingerprint(key, len(content), "image/png", ("sha256/1",), (signal,))
-        return Found("www", path, fd, FileId.of(os.fstat(fd)), print_, (), verdict or match(signal))
+        return JudgedFile(
+            "www", path, fd, FileId.from_stat(os.fstat(fd)), print_, (), verdict or match(signal)
+        )
 
-    def again(self, path: bytes, found: Found, verdict: Verdict) -> Action:
+    def again(self, path: bytes, found: JudgedFile, verdict: Verdict) -> Action:
         """Settle as a recheck does: with what is stored, without a descriptor."""
         return self.casework.settle(replace(found, path=path, fd=None, verdict=verdict))
 
@@ -127,15 +137,15 @@ class Office:
         self.clock.now += after
         (self.with_root(root) if root else self.casework).retry(self.clock.now)
 
-    def desk(self) -> Desk:
+    def decisions(self) -> CaseDecisions:
         """Give the desk at which people decide."""
-        return Desk(self.book, self.hands, self.turn)
+        return CaseDecisions(self.ledger, self.file_actions, self.lock)
 
     @contextmanager
     def busy(self, path: bytes) -> Iterator[None]:
         """Have another process hold or release a file at this moment."""
         found = at(path).stat()
-        claim = Ledger(self.home / "state" / "holds").claim((found.st_dev, found.st_ino))
+        claim = HoldRecords(self.home / "state" / "holds").acquire((found.st_dev, found.st_ino))
         assert claim is not None
         with claim:
             yield
@@ -145,9 +155,9 @@ class Office:
         (case,) = self.store.cases.latest(10)
         return case
 
-    def places(self) -> list[Place]:
+    def places(self) -> list[FileLocation]:
         """Give all places of the only case, the oldest first."""
-        return self.store.places.of(self.case().key)[::-1]
+        return self.store.places.of_content(self.case().key)[::-1]
 
     def acts(self) -> list[str]:
         """Give what the audit log tells, in order."""

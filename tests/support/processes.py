@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import psutil
 
-from hashwacht.hashing.workers.protocol import Attempt
-from hashwacht.hashing.workers.sandbox import name_of
+from hashwacht.hashing.workers.protocol import WorkerKind
+from hashwacht.hashing.workers.sandbox import process_name
 
 
 def family() -> list[psutil.Process]:
@@ -17,11 +17,11 @@ def family() -> list[psutil.Process]:
 
 
 def workers(
-    attempt: Attempt = Attempt.PICTURE, scanner: psutil.Process | None = None
+    worker_kind: WorkerKind = WorkerKind.PICTURE, scanner: psutil.Process | None = None
 ) -> list[psutil.Process]:
     """Give the workers for *attempt* of the one pool that *scanner* (this process) has open."""
-    (nursery,) = (scanner or psutil.Process()).children()
-    return [each for each in nursery.children() if each.name() == name_of(attempt)]
+    (fork_server,) = (scanner or psutil.Process()).children()
+    return [each for each in fork_server.children() if each.name() == process_name(worker_kind)]
 
 
 def wait_for(happens: Callable[[], bool], seconds: float = 5) -> None:

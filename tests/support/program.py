@@ -73,7 +73,7 @@ class Program:
 
     def scan(self, *arguments: str | Path) -> tuple[int, list[dict[str, Any]]]:
         """Scan at full speed; give the exit code and what was told, the summary last."""
-        return self._told("scan", "--foreground", *arguments)
+        return self._told("scan", "--normal-priority", *arguments)
 
     def recheck(self) -> tuple[int, list[dict[str, Any]]]:
         """Recheck; give the exit code and what was told, the summary last."""

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hashwacht.core.ports import Fingerprinter
-from hashwacht.hashing.in_process import InProcess
+from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.hashing.plan import Plan
-from hashwacht.matching.matcher_set import Panel, Seat
+from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.pipeline import Pipeline
 from hashwacht.scan.recheck import Recheck
 from hashwacht.scan.request import ScanRequest
-from hashwacht.scan.scan import Scan
+from hashwacht.scan.scan import ScanRun
 from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import CountingFingerprinter, KnowingMatcher, RememberingObserver
-from hashwacht.walk.rules import Rules
+from hashwacht.walk.rules import ExclusionRules
 
 
 @dataclass
@@ -27,11 +27,13 @@ class ScanBench:
 
     state: Path
     matcher: KnowingMatcher = field(default_factory=KnowingMatcher)
-    fingerprinter: Callable[[], Fingerprinter] = lambda: InProcess(Plan(("sha256",)))
+    fingerprinter: Callable[[], Fingerprinter] = lambda: InProcessFingerprinter(Plan(("sha256",)))
     max_age: float | None = None
     clock: Callable[[], float] = time.time
     observer: Callable[[], RememberingObserver] = RememberingObserver
-    request: ScanRequest = field(default_factory=lambda: ScanRequest((), Rules([]), jobs=2))
+    request: ScanRequest = field(
+        default_factory=lambda: ScanRequest((), ExclusionRules([]), jobs=2)
+    )
     read: int = 0
 
     def scan(
@@ -48,7 +50,7 @@ class ScanBench:
             self.request, roots=tuple(bytes(r) for r in roots), full=full, restart=restart
         )
         with Store.open(self.state) as store:
-            Scan(
+            ScanRun(
                 store=store,
                 pipeline=Pipeline(counting, self._panel(), self.clock),
                 request=request,
@@ -72,5 +74,5 @@ class ScanBench:
             ).run()
         return observer
 
-    def _panel(self) -> Panel:
-        return Panel([Seat(self.matcher, self.max_age)])
+    def _panel(self) -> MatcherSet:
+        return MatcherSet([ConfiguredMatcher(self.matcher, self.max_age)])

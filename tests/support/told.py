@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 
 from hashwacht.core.notice import Notice, NoticeKind
-from hashwacht.ipc.messages import Deliver, Delivered, Enclosed, Failed
+from hashwacht.ipc.messages import DeliverReply, DeliverRequest, FailureReply, NoticeEnvelope
 
 BATCH, NAME = "ab" * 16, "cd" * 16
-CASE = {"v": 1, "type": "case", "case": 7, "places": [{"path": "/srv/web/ü.jpg"}]}
+CASE = {"v": 1, "type": "case", "case": 7, "files": [{"path": "/srv/web/ü.jpg"}]}
 
 
-def message(channel: str = "mail", count: int = 1, left_out: int = 0) -> Deliver:
+def message(channel: str = "mail", count: int = 1, left_out: int = 0) -> DeliverRequest:
     """Give one of *count* notices in *channel*."""
     notice = Notice(
         NoticeKind.CASE, 1_700_000_000.5, "case 7: csam known to list, ü", json.dumps(CASE)
     )
-    return Deliver(channel, BATCH, (Enclosed(NAME, notice, left_out),) * count)
+    return DeliverRequest(channel, BATCH, (NoticeEnvelope(NAME, notice, left_out),) * count)
 
 
-def problem(result: Delivered | Failed) -> str:
+def problem(result: DeliverReply | FailureReply) -> str:
     """Give why it did not arrive; it must say what to do."""
-    assert isinstance(result, Failed)
+    assert isinstance(result, FailureReply)
     assert result.advice
     return result.problem

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from hashwacht.quarantine.sealing import Sealed
+from hashwacht.quarantine.sealing import SealResult
 from hashwacht.quarantine.vault import Vault
 
 _NOBODY_IN_PARTICULAR = 0xFFFF_FFFF
@@ -88,14 +88,14 @@ def key_of(fd: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def seal(vault: Vault, path: Path | bytes) -> Sealed:
+def seal(vault: Vault, path: Path | bytes) -> SealResult:
     """Quarantine the file at *path*, which must succeed."""
     fd, key = judge(path)
     try:
         sealed = vault.quarantine(fd, os.fsencode(path), key, {"case": 7})
     finally:
         os.close(fd)
-    assert isinstance(sealed, Sealed), sealed
+    assert isinstance(sealed, SealResult), sealed
     return sealed
 
 

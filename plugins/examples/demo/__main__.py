@@ -19,9 +19,9 @@ import click
 from hashwacht.cli.app import root, run
 from hashwacht.cli.click_ext import Example, command
 from hashwacht.cli.output import line
-from hashwacht.cli.render.findings import nearness, why
+from hashwacht.cli.render.findings import describe_distance, describe_reason
 from hashwacht.core.errors import ExitCode, Interrupted, UsageError
-from hashwacht.core.paths import show
+from hashwacht.core.paths import escape_path
 from hashwacht.core.types import Outcome, Verdict
 
 NO_MATCH = Verdict(Outcome.NO_MATCH)
@@ -110,7 +110,11 @@ class Demo:
         _say("What was there, and what was found:")
         verdicts = self._verdicts()
         rows = [
-            (show(path), what, _told(verdicts.get(bytes(self.storage) + b"/" + path, NO_MATCH)))
+            (
+                escape_path(path),
+                what,
+                _told(verdicts.get(bytes(self.storage) + b"/" + path, NO_MATCH)),
+            )
             for path, what in written.items()
         ]
         wide = [2 + max(len(row[column]) for row in rows) for column in (0, 1)]
@@ -127,10 +131,10 @@ class Demo:
 
     def the_daemon(self) -> None:
         """Watch a directory that a known picture is uploaded to."""
-        from demo.live_daemon import Watched
+        from demo.live_daemon import DaemonDemo
 
         _say("And when a picture comes in? That is the daemon's job.")
-        watched = Watched(self.place, self._configuration(), self._run, self._options())
+        watched = DaemonDemo(self.place, self._configuration(), self._run, self._options())
         watched.show(_say, self.storage / "alice" / "holiday.jpg")
 
     def _run(self, *arguments: str) -> None:
@@ -152,31 +156,31 @@ class Demo:
         """Keep the demo apart from the configuration of this machine, and let it not give way."""
         path = self.place / "hashwacht.toml"
         if not path.exists():
-            path.write_text("[scan]\nbackground = false  # somebody sits and waits\n")
+            path.write_text("[scan]\nlow_priority = false  # somebody sits and waits\n")
         return path
 
     def _verdicts(self) -> Mapping[bytes, Verdict]:
         """Read what the scan has recorded of every file that somebody wants to know of."""
         from hashwacht import bootstrap
-        from hashwacht.scan.tally import notable
-        from hashwacht.settings import Given, load
+        from hashwacht.scan.tally import reportable_files
+        from hashwacht.settings import OptionValue, load
 
-        given = Given("state.directory", str(self.place / "state"), "--state-dir")
+        given = OptionValue("state.directory", str(self.place / "state"), "--state-dir")
         settings = load({}, uid=0, file=self._configuration(), options=(given,)).settings
         with bootstrap.store(settings) as store, bootstrap.panel(settings, {}) as panel:
-            found = notable(store, panel, [bytes(self.storage)])
+            found = reportable_files(store, panel, [bytes(self.storage)])
             return {path: each.verdict for each in found for path in each.paths}
 
 
 def _told(verdict: Verdict) -> str:
     """Say a verdict in a few words."""
     if verdict.outcome is Outcome.UNDETERMINED:
-        return f"undetermined: {why(verdict)}"
+        return f"undetermined: {describe_reason(verdict)}"
     if verdict.suppressed:
         return "no match: set aside by a known-good list"
     if verdict.outcome is Outcome.NO_MATCH:
         return "no match"
-    return f"MATCH: {', '.join(dict.fromkeys(map(nearness, verdict.matches)))}"
+    return f"MATCH: {', '.join(dict.fromkeys(map(describe_distance, verdict.matches)))}"
 
 
 def _say(text: str) -> None:

@@ -28,7 +28,7 @@ _END = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class DaemonDemo:
     """A directory that is watched, in the *place* of the demo.
 
     *run* shows a command line and runs it; *options* are what every command of the demo gets.
@@ -43,7 +43,7 @@ class Watched:
         """Show it all: watching, quarantine, status, the case, the way back."""
         say("A pair of keys: the daemon seals with one half and cannot open what it sealed.")
         key = self.place / "key.txt"
-        self.run("quarantine", "key", str(key))
+        self.run("quarantine", "keygen", str(key))
         uploads = self.place / "uploads"
         uploads.mkdir()
         say("The daemon watches a directory that customers upload to:")
@@ -69,13 +69,13 @@ class Watched:
         added = (
             "[roots.web]\n"
             f'path = "{uploads}"\n'
-            'exact = "quarantine"  # if the very bytes are known\n'
-            'near = "hold"         # if only a picture hash is near\n'
+            'on_exact_match = "quarantine"  # if the very bytes are known\n'
+            'on_similar_match = "hold"         # if only a picture hash is near\n'
             "[quarantine]\n"
             f'recipients = ["{public}"]\n'
         )
         with self.configuration.open("a") as file:
-            file.write(f'[daemon]\nruntime = "{sockets}"\n{added}')
+            file.write(f'[daemon]\nruntime_directory = "{sockets}"\n{added}')
         line(f"\n$ cat {shlex.quote(str(self.configuration))}\n{added.rstrip()}")
 
     @contextmanager
@@ -102,9 +102,9 @@ class Watched:
     def _status(self) -> Status:
         """Ask the daemon's own status, as monitoring would."""
         from hashwacht.daemon.status.status import status
-        from hashwacht.settings import Given, load
+        from hashwacht.settings import OptionValue, load
 
-        given = Given("state.directory", str(self.place / "state"), "--state-dir")
+        given = OptionValue("state.directory", str(self.place / "state"), "--state-dir")
         settings = load({}, uid=0, file=self.configuration, options=(given,)).settings
         return status(settings, time.time())
 
@@ -115,11 +115,13 @@ class Watched:
 
     def _sealed(self) -> bool:
         """Tell if it is sealed, and if the daemon has said of itself that it saw it."""
-        from hashwacht.storage.locations import PlaceState
+        from hashwacht.storage.locations import LocationState
 
         now = self._status()
-        sealed = now.found is not None and now.found.places.get(PlaceState.QUARANTINED, 0) > 0
-        return sealed and now.health is not None and now.health.counts.judged.get("match", 0) > 0
+        sealed = (
+            now.storage is not None and now.storage.places.get(LocationState.QUARANTINED, 0) > 0
+        )
+        return sealed and now.health is not None and now.health.counts.verdicts.get("match", 0) > 0
 
     @staticmethod
     def _list(directory: Path) -> None:
@@ -145,5 +147,5 @@ def public_half(key: Path) -> str:
         if each.startswith("# public key: "):
             return each.removeprefix("# public key: ")
     raise UsageError(
-        f"{key} names no public key", advice="Make one with `hashwacht quarantine key`."
+        f"{key} names no public key", advice="Make one with `hashwacht quarantine keygen`."
     )

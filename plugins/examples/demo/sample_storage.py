@@ -99,14 +99,14 @@ def good_list() -> bytes:
 
 
 def _rows(seed: int, name: str) -> Iterator[str]:
-    from hashwacht.hashing.in_process import InProcess
+    from hashwacht.hashing.in_process import InProcessFingerprinter
     from hashwacht.hashing.plan import Plan
 
     options = {"quality": 92} if seed == KNOWN else {}
     with tempfile.TemporaryFile() as file:
         file.write(encode(photo(seed), "jpeg", **options))
         file.seek(0)
-        found = InProcess(Plan(("md5", "pdq", "phash64"))).fingerprint(file.fileno())
+        found = InProcessFingerprinter(Plan(("md5", "pdq", "phash64"))).fingerprint(file.fileno())
     for signal in found.signals:
         yield f"{signal.type},{signal.value},{name},csam"
 

@@ -9,8 +9,8 @@ from django.apps import AppConfig  # type: ignore[import-untyped]  # Django ship
 from django.core import checks  # type: ignore[import-untyped]  # as above
 from django.core.signals import setting_changed  # type: ignore[import-untyped]  # as above
 
-from hashwacht_plugins.django.checks import look
-from hashwacht_plugins.django.conf import LABEL, NAME, Configured, make
+from hashwacht_plugins.django.checks import check_settings
+from hashwacht_plugins.django.conf import LABEL, NAME, DjangoSettings, make
 
 
 class HashwachtConfig(AppConfig):  # type: ignore[misc]  # as above
@@ -24,14 +24,14 @@ class HashwachtConfig(AppConfig):  # type: ignore[misc]  # as above
         """Read no settings yet: ``manage.py check`` is to tell what is wrong with them."""
         super().__init__(*arguments)
         self._lock = threading.Lock()
-        self._configured: Configured | None = None
+        self._configured: DjangoSettings | None = None
 
     def ready(self) -> None:
         """Register the checks; settings that a test overrides are read anew."""
-        checks.register(look, LABEL)
+        checks.register(check_settings, LABEL)
         setting_changed.connect(self._forget, dispatch_uid=LABEL)
 
-    def configured(self) -> Configured:
+    def configured(self) -> DjangoSettings:
         """Give what the settings say; made once.  Raises ImproperlyConfigured."""
         with self._lock:
             if self._configured is None:

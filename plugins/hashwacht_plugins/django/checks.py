@@ -10,20 +10,20 @@ from django.core import checks  # type: ignore[import-untyped]  # as above
 from django.core.checks import CheckMessage, Error  # type: ignore[import-untyped]  # as above
 from django.core.exceptions import ImproperlyConfigured  # type: ignore[import-untyped]  # as above
 
-from hashwacht_plugins.django.conf import NAME, Configured, configured, wrong
-from hashwacht_plugins.upload import no_room
+from hashwacht_plugins.django.conf import NAME, DjangoSettings, configured, settings_problem
+from hashwacht_plugins.upload import spool_problem
 
 HANDLER = "hashwacht_plugins.django.uploadhandler.HashwachtUploadHandler"
 STORAGE = "hashwacht_plugins.django.storage.HashwachtStorage"
 
 
-def look(app_configs: Any = None, **_: Any) -> list[CheckMessage]:  # noqa: ARG001  # as Django calls it
+def check_settings(app_configs: Any = None, **_: Any) -> list[CheckMessage]:  # noqa: ARG001  # as Django calls it
     """Look at the settings, at Hashwacht's own configuration and at the order of handlers."""
     return [*_settings(), *_handlers()]
 
 
 def _settings() -> Iterator[CheckMessage]:
-    faults = wrong()
+    faults = settings_problem()
     hint = "See hashwacht_plugins.django.conf for the keys and what they take."
     yield from (Error(each, hint=hint, id="hashwacht.E001") for each in faults)
     if faults:
@@ -37,9 +37,9 @@ def _settings() -> Iterator[CheckMessage]:
     yield from _spool(made)
 
 
-def _spool(made: Configured) -> Iterator[CheckMessage]:
+def _spool(made: DjangoSettings) -> Iterator[CheckMessage]:
     """Look where uploads are spooled: without that nothing is checked."""
-    if fault := no_room(made.policy):
+    if fault := spool_problem(made.policy):
         hint = f"Make it writable, or name another in the Policy of settings.{NAME}."
         yield Error(f"{fault}, so every upload is undetermined", hint=hint, id="hashwacht.E003")
 

@@ -6,7 +6,7 @@ key         value                                                    default
 ``CONFIG``  path of Hashwacht's own configuration                    the usual place
 ``CHECKER`` a :class:`hashwacht.Checker`, in place of ``CONFIG``     ``Checker.configured(CONFIG)``
 ``POLICY``  a :class:`hashwacht_plugins.policy.Policy`               its defaults
-``FACTS``   a :class:`hashwacht_plugins.context.Facts`               its defaults
+``CLIENT_INFO``   a :class:`hashwacht_plugins.context.ClientInfo`               its defaults
 =========== ======================================================== ==============================
 """
 
@@ -20,7 +20,7 @@ from django.conf import settings  # type: ignore[import-untyped]  # as above
 from django.core.exceptions import ImproperlyConfigured  # type: ignore[import-untyped]  # as above
 
 from hashwacht import Checker, HashwachtError
-from hashwacht_plugins.context import Facts
+from hashwacht_plugins.context import ClientInfo
 from hashwacht_plugins.policy import Policy
 
 NAME = "HASHWACHT"
@@ -29,29 +29,29 @@ LABEL = "hashwacht"
 
 
 @dataclass(frozen=True, slots=True)
-class Configured:
+class DjangoSettings:
     """What the settings say, ready for use."""
 
     checker: Checker
     policy: Policy
-    facts: Facts
+    client_info: ClientInfo
 
 
-def configured() -> Configured:
+def configured() -> DjangoSettings:
     """Give what the settings say; made once, by the app.  Raises ImproperlyConfigured."""
     if not apps.is_installed("hashwacht_plugins.django"):
         raise ImproperlyConfigured("add 'hashwacht_plugins.django' to INSTALLED_APPS")
     made = apps.get_app_config(LABEL).configured()
-    assert isinstance(made, Configured)
+    assert isinstance(made, DjangoSettings)
     return made
 
 
-def wrong() -> list[str]:
+def settings_problem() -> list[str]:
     """Say what is wrong with the form of the dict."""
     given = getattr(settings, NAME, {})
     if not isinstance(given, Mapping):
         return [f"settings.{NAME} is no dict"]
-    kinds = {"CONFIG": str, "CHECKER": Checker, "POLICY": Policy, "FACTS": Facts}
+    kinds = {"CONFIG": str, "CHECKER": Checker, "POLICY": Policy, "CLIENT_INFO": ClientInfo}
     found = [f"settings.{NAME} has an unknown key {key!r}" for key in given if key not in kinds]
     found += [
         f"settings.{NAME}[{key!r}] is no {kind.__name__}"
@@ -63,13 +63,15 @@ def wrong() -> list[str]:
     return found
 
 
-def make() -> Configured:
+def make() -> DjangoSettings:
     """Read the dict.  Raises ImproperlyConfigured."""
-    if faults := wrong():
+    if faults := settings_problem():
         raise ImproperlyConfigured("; ".join(faults))
     given = getattr(settings, NAME, {})
     try:
         checker = given.get("CHECKER") or Checker.configured(given.get("CONFIG"))
     except HashwachtError as error:
         raise ImproperlyConfigured(f"{error.message} {error.advice}".strip()) from error
-    return Configured(checker, given.get("POLICY", Policy()), given.get("FACTS", Facts()))
+    return DjangoSettings(
+        checker, given.get("POLICY", Policy()), given.get("CLIENT_INFO", ClientInfo())
+    )

@@ -22,12 +22,12 @@ from django.core.files.uploadhandler import (  # type: ignore[import-untyped]  #
     FileUploadHandler,
 )
 
-from hashwacht import Circumstances
+from hashwacht import UploadContext
 from hashwacht_plugins.django.conf import configured
-from hashwacht_plugins.django.verdicts import conclude, verdict
-from hashwacht_plugins.multipart.events import FileBegins
-from hashwacht_plugins.upload import Taking
-from hashwacht_plugins.wsgi import peer_of, request_of
+from hashwacht_plugins.django.verdicts import enforce_policy, wait_for_result
+from hashwacht_plugins.multipart.events import FileStart
+from hashwacht_plugins.upload import FileCheck
+from hashwacht_plugins.wsgi import client_address, parse_request
 
 
 class HashwachtUploadHandler(FileUploadHandler):  # type: ignore[misc]  # as above
@@ -40,8 +40,8 @@ class HashwachtUploadHandler(FileUploadHandler):  # type: ignore[misc]  # as abo
         """Serve one request, as the settings say.  Raises ImproperlyConfigured."""
         super().__init__(request)
         self._now = configured()
-        self._patience = self._now.policy.seconds
-        self._taking = Taking(self._now.checker, self._now.policy)
+        self._patience = self._now.policy.timeout
+        self._taking = FileCheck(self._now.checker, self._now.policy)
         if request is not None:
             self._end_with(request)
 
@@ -59,7 +59,7 @@ class HashwachtUploadHandler(FileUploadHandler):  # type: ignore[misc]  # as abo
         """Begin with a file."""
         super().new_file(*about, **more)
         self._taking.close()
-        self._taking = Taking(self._now.checker, self._now.policy)
+        self._taking = FileCheck(self._now.checker, self._now.policy)
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:  # noqa: ARG002  # as Django calls it
         """Take it, and let the next handler have it."""
@@ -68,19 +68,19 @@ class HashwachtUploadHandler(FileUploadHandler):  # type: ignore[misc]  # as abo
 
     def file_complete(self, file_size: int) -> None:  # noqa: ARG002  # as Django calls it
         """Wait for the verdict; the next handler makes the file.  Raises UploadRefused."""
-        file = FileBegins(self.field_name or "", self.file_name or "", self.content_type or "")
+        file = FileStart(self.field_name or "", self.file_name or "", self.content_type or "")
         began = time.monotonic()
-        checked = verdict(self._taking, self._told(file), self._patience)
+        checked = wait_for_result(self._taking, self._told(file), self._patience)
         self._patience = max(0.0, self._patience - (time.monotonic() - began))
         self._taking.close()
-        known = conclude(type(self), file, checked, self.request)
+        known = enforce_policy(type(self), file, checked, self.request)
         self.request.hashwacht = [*getattr(self.request, "hashwacht", ()), known]
 
     def upload_interrupted(self) -> None:
         """Let the file go."""
         self._taking.close()
 
-    def _told(self, file: FileBegins) -> Circumstances:
+    def _told(self, file: FileStart) -> UploadContext:
         environ = self.request.META
-        head, peer = request_of(environ), peer_of(environ)
-        return self._now.facts.circumstances(head, peer, file, self.request)
+        head, peer = parse_request(environ), client_address(environ)
+        return self._now.client_info.upload_context(head, peer, file, self.request)

@@ -8,51 +8,55 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied  # type: ignore[import-untyped]  # Django ships no types
 
-from hashwacht import Checked, Circumstances, Outcome
-from hashwacht_plugins.context import told_of
+from hashwacht import CheckResult, Outcome, UploadContext
+from hashwacht_plugins.context import file_context
 from hashwacht_plugins.django.conf import configured
 from hashwacht_plugins.django.signals import upload_matched
-from hashwacht_plugins.findings import CheckedFile, result_of, tell
-from hashwacht_plugins.multipart.events import FileBegins
-from hashwacht_plugins.policy import Action, Refusal
-from hashwacht_plugins.upload import Taking
+from hashwacht_plugins.findings import FileResult, log_result, result_or_undetermined
+from hashwacht_plugins.multipart.events import FileStart
+from hashwacht_plugins.policy import RefusalResponse, UploadAction
+from hashwacht_plugins.upload import FileCheck
 
 
 class UploadRefused(PermissionDenied):  # type: ignore[misc]  # as above
     """The policy refuses an upload; Django answers 403.  *refusal* is what the policy says."""
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(self, refusal: RefusalResponse) -> None:
         super().__init__(refusal.body.decode("utf-8", "replace").strip())
         self.refusal = refusal
 
 
-def verdict(taking: Taking, told: Circumstances, seconds: float) -> Checked:
+def wait_for_result(taking: FileCheck, context: UploadContext, timeout: float) -> CheckResult:
     """Wait for the verdict, for some *seconds*."""
-    future = taking.finish(told)
-    wait([future], seconds)
-    return result_of(future)
+    future = taking.finish(context)
+    wait([future], timeout)
+    return result_or_undetermined(future)
 
 
-def conclude(sender: type, file: FileBegins, checked: Checked, request: Any = None) -> CheckedFile:
+def enforce_policy(
+    sender: type, file: FileStart, checked: CheckResult, request: Any = None
+) -> FileResult:
     """Tell log and receivers what is known.  Raises UploadRefused if the policy refuses it."""
-    known = CheckedFile(file.field, file.file_name, file.declared_type, checked)
-    tell(checked)
+    known = FileResult(file.field, file.file_name, file.declared_type, checked)
+    log_result(checked)
     if checked.outcome is Outcome.MATCH:
         upload_matched.send_robust(sender, file=known, request=request)
     action, refusal = configured().policy.decide([checked], malformed=False)
-    if action is Action.REJECT:
+    if action is UploadAction.REJECT:
         raise UploadRefused(refusal)
     return known
 
 
-def check(sender: type, chunks: Iterable[bytes], name: str, declared_type: str) -> CheckedFile:
+def check(sender: type, chunks: Iterable[bytes], name: str, declared_type: str) -> FileResult:
     """Check a file outside of any request.  Raises UploadRefused, and what *chunks* raises."""
     now = configured()
-    file = FileBegins("", name, declared_type)
-    taking = Taking(now.checker, now.policy)
+    file = FileStart("", name, declared_type)
+    taking = FileCheck(now.checker, now.policy)
     try:
         for chunk in chunks:
             taking.write(chunk)
-        return conclude(sender, file, verdict(taking, told_of(file), now.policy.seconds))
+        return enforce_policy(
+            sender, file, wait_for_result(taking, file_context(file), now.policy.timeout)
+        )
     finally:
         taking.close()

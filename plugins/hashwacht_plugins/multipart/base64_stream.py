@@ -19,7 +19,7 @@ class _Sink(Protocol):
         """Take decoded bytes."""
 
 
-class Base64Bytes:
+class Base64Decoder:
     """Decodes into *sink*.  RFC 4648, section 4, with blanks anywhere (RFC 2045, section 6.8).
 
     Anything else raises FormParserError: what lenient decoders pass over, they do not all pass

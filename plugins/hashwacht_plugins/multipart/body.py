@@ -13,17 +13,17 @@ from python_multipart.multipart import parse_options_header
 
 from hashwacht import Reason
 from hashwacht_plugins.multipart.events import (
-    Event,
-    FileBegins,
-    FileBytes,
-    FileEnds,
-    Malformed,
-    Request,
-    Unjudged,
+    BodyEvent,
+    FileChunk,
+    FileEnd,
+    FileStart,
+    MalformedBody,
+    RequestHead,
+    Unchecked,
 )
-from hashwacht_plugins.multipart.framing import Search, plain_boundary
-from hashwacht_plugins.multipart.multipart_reader import Parts
-from hashwacht_plugins.policy import several
+from hashwacht_plugins.multipart.framing import StreamSearch, plain_boundary
+from hashwacht_plugins.multipart.multipart_reader import MultipartReader
+from hashwacht_plugins.policy import ensure_collection
 
 _STEP = 256 << 10
 """Bytes decoded at a time."""
@@ -35,7 +35,7 @@ _GZIP = frozenset({"gzip", "x-gzip", "deflate"})
 
 
 @dataclass(frozen=True, slots=True)
-class Raw:
+class RawBody:
     """Requests whose whole body is one file: methods, and shell patterns of paths and types.
 
     Defaults: what a browser's ``fetch(url, {body: file})`` and ``curl -T`` send for pictures and
@@ -50,11 +50,13 @@ class Raw:
 
     def __post_init__(self) -> None:
         """Take methods and types as they come over the wire.  Raises TypeError."""
-        object.__setattr__(self, "methods", tuple(m.upper() for m in several(self.methods)))
-        object.__setattr__(self, "paths", several(self.paths))
-        object.__setattr__(self, "types", tuple(t.lower() for t in several(self.types)))
+        object.__setattr__(
+            self, "methods", tuple(m.upper() for m in ensure_collection(self.methods))
+        )
+        object.__setattr__(self, "paths", ensure_collection(self.paths))
+        object.__setattr__(self, "types", tuple(t.lower() for t in ensure_collection(self.types)))
 
-    def applies(self, request: Request) -> bool:
+    def applies(self, request: RequestHead) -> bool:
         """Say if the body of *request* is one file."""
         return (
             request.method in self.methods
@@ -63,28 +65,34 @@ class Raw:
         )
 
 
-class Body(Protocol):
+class BodyReader(Protocol):
     """Turns chunks into events."""
 
-    def receive(self, chunk: bytes) -> list[Event]:
+    def receive(self, chunk: bytes) -> list[BodyEvent]:
         """Take the next bytes of the body, as they came over the wire."""
 
-    def finish(self) -> list[Event]:
+    def finish(self) -> list[BodyEvent]:
         """Say that there are no more."""
 
 
-def body_of(request: Request, raw: Sequence[Raw], max_decoded: int) -> Body | None:
+def body_reader_for(
+    request: RequestHead, raw: Sequence[RawBody], max_decoded: int
+) -> BodyReader | None:
     """Find how to look for files in the body of *request*; None: it is of no interest.
 
     A compressed one is decoded to *max_decoded* bytes.  Most applications do not decode at all, so
     that it must not be a form for them as it came; what else a client calls its encoding would be a
     way around every check.
     """
-    plain: Body
+    plain: BodyReader
     boundary = b""
     if "multipart" in request.headers.get("content-type", "").lower():
         boundary = _boundary(request)
-        plain = Parts(boundary) if boundary else _Wrong("a multipart without one plain boundary")
+        plain = (
+            MultipartReader(boundary)
+            if boundary
+            else _Wrong("a multipart without one plain boundary")
+        )
     elif any(each.applies(request) for each in raw):
         plain = _Whole(request)
     else:
@@ -97,7 +105,7 @@ def body_of(request: Request, raw: Sequence[Raw], max_decoded: int) -> Body | No
     return _Wrong(f"content encoding {encoding[:40]!r}")
 
 
-def _boundary(request: Request) -> bytes:
+def _boundary(request: RequestHead) -> bytes:
     """Find the boundary; none if there is more than one way to read the header."""
     header = request.headers["content-type"]
     _, options = parse_options_header(header)
@@ -110,52 +118,52 @@ def _boundary(request: Request) -> bytes:
 class _Whole:
     """The body is one file; an empty one is none."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: RequestHead) -> None:
         name = request.path.rpartition("/")[2]
-        self._begins: list[Event] = [FileBegins("", name, request.content_type)]
+        self._begins: list[BodyEvent] = [FileStart("", name, request.content_type)]
         self._any = False
 
-    def receive(self, chunk: bytes) -> list[Event]:
+    def receive(self, chunk: bytes) -> list[BodyEvent]:
         if not chunk:
             return []
         begins, self._begins, self._any = self._begins, [], True
-        return [*begins, FileBytes(chunk)]
+        return [*begins, FileChunk(chunk)]
 
-    def finish(self) -> list[Event]:
-        return [FileEnds()] if self._any else []
+    def finish(self) -> list[BodyEvent]:
+        return [FileEnd()] if self._any else []
 
 
 class _Inflated:
     """A body with Content-Encoding gzip or deflate: the files are in what it decodes to."""
 
-    def __init__(self, plain: Body, at_most: int, never: bytes) -> None:
+    def __init__(self, plain: BodyReader, at_most: int, never: bytes) -> None:
         """Refuse what has *never* in it before it is decoded, if that is given."""
         self._plain, self._at_most = plain, at_most
-        self._never = Search(never) if never else None
+        self._never = StreamSearch(never) if never else None
         self._decoder = _decoder()
         self._decoded = 0
         self._over = False
 
-    def receive(self, chunk: bytes) -> list[Event]:
+    def receive(self, chunk: bytes) -> list[BodyEvent]:
         if self._over:
             return []
         if self._never is not None:
-            if self._never.behind(chunk) is not None:
+            if self._never.remainder_after(chunk) is not None:
                 self._over = True
-                return [Malformed("a form in a compressed body, beside what it decodes to")]
-            self._never.go_on(chunk)
-        events: list[Event] = []
+                return [MalformedBody("a form in a compressed body, beside what it decodes to")]
+            self._never.advance(chunk)
+        events: list[BodyEvent] = []
         try:
             for part in self._decode(chunk):
                 self._decoded += len(part)
                 if self._decoded > self._at_most:
                     self._over = True
                     detail = f"a compressed body of more than {self._at_most} bytes"
-                    return [*events, Unjudged(Reason.OVER_LIMIT, detail)]
+                    return [*events, Unchecked(Reason.OVER_LIMIT, detail)]
                 events += self._plain.receive(part)
         except zlib.error:
             self._over = True
-            events.append(Malformed("the body is not compressed as it says"))
+            events.append(MalformedBody("the body is not compressed as it says"))
         return events
 
     def _decode(self, chunk: bytes) -> Iterator[bytes]:
@@ -166,7 +174,7 @@ class _Inflated:
             yield self._decoder.decompress(chunk, _STEP)
             chunk = self._decoder.unconsumed_tail or self._decoder.unused_data
 
-    def finish(self) -> list[Event]:
+    def finish(self) -> list[BodyEvent]:
         if self._over:
             return []
         return [*self._plain.receive(self._decoder.flush()), *self._plain.finish()]
@@ -176,13 +184,13 @@ class _Wrong:
     """A body whose head already is malformed."""
 
     def __init__(self, detail: str) -> None:
-        self._events: list[Event] = [Malformed(detail)]
+        self._events: list[BodyEvent] = [MalformedBody(detail)]
 
-    def receive(self, chunk: bytes) -> list[Event]:
+    def receive(self, chunk: bytes) -> list[BodyEvent]:
         events, self._events = (self._events, []) if chunk else ([], self._events)
         return events
 
-    def finish(self) -> list[Event]:
+    def finish(self) -> list[BodyEvent]:
         return []
 
 

@@ -9,7 +9,7 @@ from hashwacht import Reason
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RequestHead:
     """The head of a request.  *headers* by lower-case name, *query* without question mark."""
 
     method: str
@@ -24,7 +24,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class FileBegins:
+class FileStart:
     """A file comes.  What the client says of it, empty where it says nothing."""
 
     field: str = ""
@@ -33,19 +33,19 @@ class FileBegins:
 
 
 @dataclass(frozen=True, slots=True)
-class FileBytes:
+class FileChunk:
     """The next bytes of the file."""
 
     chunk: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class FileEnds:
+class FileEnd:
     """All of the file was seen."""
 
 
 @dataclass(frozen=True, slots=True)
-class Unjudged:
+class Unchecked:
     """Files from here on cannot be seen; a file that had begun is void."""
 
     reason: Reason
@@ -53,10 +53,10 @@ class Unjudged:
 
 
 @dataclass(frozen=True, slots=True)
-class Malformed:
+class MalformedBody:
     """The body is not what it says it is; a file that had begun is void."""
 
     detail: str
 
 
-Event = FileBegins | FileBytes | FileEnds | Unjudged | Malformed
+BodyEvent = FileStart | FileChunk | FileEnd | Unchecked | MalformedBody

@@ -17,7 +17,7 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 
 
-class Search:
+class StreamSearch:
     """Look ``behind`` what is wanted in a piece, then ``go_on`` to the next one.
 
     *seam* is how the pieces so far end: one byte fewer than are wanted.
@@ -28,14 +28,14 @@ class Search:
         self._wanted, self._keep = wanted, len(wanted) - 1
         self.seam = b""
 
-    def behind(self, piece: bytes) -> bytes | None:
+    def remainder_after(self, piece: bytes) -> bytes | None:
         """Give what of *piece* comes behind the first *wanted*; None if it does not end here."""
         if self._wanted in self.seam + piece[: self._keep]:
             piece = self.seam + piece
         _, found, rest = piece.partition(self._wanted)
         return rest if found else None
 
-    def go_on(self, piece: bytes) -> None:
+    def advance(self, piece: bytes) -> None:
         """Remember how *piece* ends: what is wanted may begin there."""
         keep = self._keep
         self.seam = piece[-keep:] if len(piece) >= keep else (self.seam + piece)[-keep:]
@@ -57,36 +57,36 @@ _LINE_END = re.compile(rb"[\r\n\0]")
 _PADDING = b" \t\r\n"
 
 
-class Reader(Protocol):
+class PartHandler(Protocol):
     """Who is told what stands between the delimiters.  Each may raise FormParserError."""
 
-    def part_begins(self) -> None:
+    def on_part_begin(self) -> None:
         """Begin with a part."""
 
-    def header(self, name: bytes, value: bytes) -> None:
+    def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header of the part."""
 
-    def headers_end(self) -> None:
+    def on_headers_end(self) -> None:
         """Take note that all its headers were told."""
 
-    def part_bytes(self, piece: bytes) -> None:
+    def on_part_data(self, piece: bytes) -> None:
         """Take the next bytes of the part."""
 
-    def part_ends(self) -> None:
+    def on_part_end(self) -> None:
         """Take note that all its bytes were told."""
 
 
-class Framing:
+class BoundaryScanner:
     """``write`` chunks; the *reader* is told what is in them, in order."""
 
-    def __init__(self, boundary: bytes, reader: Reader) -> None:
+    def __init__(self, boundary: bytes, reader: PartHandler) -> None:
         """Read a body with this *boundary*, a plain one."""
         self._reader = reader
         self._delimiter = b"--" + boundary
         self._on_a_line = b"\r\n" + self._delimiter
         self._padded = re.compile(re.escape(self._delimiter) + rb"[ \t]")
-        self._strays = Search(self._delimiter)
-        self._last_delimiter = Search(self._delimiter + b"--")
+        self._strays = StreamSearch(self._delimiter)
+        self._last_delimiter = StreamSearch(self._delimiter + b"--")
         self._name = self._value = self._chunk = b""
         self._begun = self._closed = self._flowing = False
         self._parser = MultipartParser(
@@ -96,9 +96,9 @@ class Framing:
                 "on_header_field": self._on_header_name,
                 "on_header_value": self._on_header_value,
                 "on_header_end": self._on_header,
-                "on_headers_finished": reader.headers_end,
+                "on_headers_finished": reader.on_headers_end,
                 "on_part_data": self._on_bytes,
-                "on_part_end": reader.part_ends,
+                "on_part_end": reader.on_part_end,
                 "on_end": self._on_end,
             },
             max_header_count=MAX_HEADERS,
@@ -116,9 +116,9 @@ class Framing:
         if self._closed:
             self._ends_with(chunk)
         elif self._flowing and self._is_inside(chunk):
-            self._strays.go_on(chunk)
-            self._last_delimiter.go_on(chunk)
-            self._reader.part_bytes(chunk)
+            self._strays.advance(chunk)
+            self._last_delimiter.advance(chunk)
+            self._reader.on_part_data(chunk)
         else:
             self._parse(chunk)
 
@@ -126,7 +126,7 @@ class Framing:
         """Say if *chunk* is of the part alone, so that the parser need not search it again."""
         at = chunk.rfind(b"\r", -len(self._on_a_line) - 1)
         may_be_cut = at >= 0 and self._on_a_line.startswith(chunk[at:])
-        return not may_be_cut and self._strays.behind(chunk) is None
+        return not may_be_cut and self._strays.remainder_after(chunk) is None
 
     def _parse(self, chunk: bytes) -> None:
         """Have the parser read it; it does not care for what comes behind the last delimiter."""
@@ -137,18 +137,18 @@ class Framing:
         self._chunk, self._flowing = chunk, False
         self._parser.write(chunk)
         if self._closed:
-            rest = self._last_delimiter.behind(chunk)
+            rest = self._last_delimiter.remainder_after(chunk)
             assert rest is not None
             self._ends_with(rest)
-        self._last_delimiter.go_on(chunk)
+        self._last_delimiter.advance(chunk)
 
     def _ends_with(self, rest: bytes) -> None:
         if rest.strip(_PADDING):
             raise FormParserError("bytes behind the last delimiter")
 
     def _on_part(self) -> None:
-        self._strays = Search(self._delimiter)
-        self._reader.part_begins()
+        self._strays = StreamSearch(self._delimiter)
+        self._reader.on_part_begin()
 
     def _on_header_name(self, data: bytes, start: int, end: int) -> None:
         self._name += data[start:end]
@@ -161,15 +161,15 @@ class Framing:
         self._name = self._value = b""
         if _LINE_END.search(value) or self._delimiter in name + b":" + value:
             raise FormParserError("a header that some parsers take for more than one line")
-        self._reader.header(name, value)
+        self._reader.on_header(name, value)
 
     def _on_bytes(self, data: bytes, start: int, end: int) -> None:
         piece = data[start:end]
-        if self._strays.behind(piece) is not None:
+        if self._strays.remainder_after(piece) is not None:
             raise FormParserError("a delimiter that does not stand on a line of its own")
-        self._strays.go_on(piece)
+        self._strays.advance(piece)
         self._flowing = data is self._chunk and end == len(data)
-        self._reader.part_bytes(piece)
+        self._reader.on_part_data(piece)
 
     def _on_end(self) -> None:
         self._closed = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha256
 
-from hashwacht.audit.entry import JSON, NOBODY, link, read
+from hashwacht.audit.entry import GENESIS_HASH, JSON, decode_entry, parse_link
 
 TORN = "torn"
 """The act of an entry that tells of part of a line before it."""
@@ -20,27 +20,27 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class ChainBreak:
     """The first line (counted from 1) at which the chain does not hold, and what is wrong."""
 
     line: int
     problem: str
 
 
-class Chain:
+class ChainVerifier:
     """Goes from line to line.  *suspect* is the line that a problem is at."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         """Begin before the first line; the entry of *checkpoint* must come as it was."""
         self._checkpoint = checkpoint
-        self._last = Checkpoint(0, NOBODY)
+        self._last = Checkpoint(0, GENESIS_HASH)
         self._line = 0
         self._junk = _Junk()
         self.suspect = 0
 
     def follow(self, line: bytes) -> str | None:
         """Take the next line; say what is wrong."""
-        found = link(line)
+        found = parse_link(line)
         if found is None:
             if not self._junk.size:
                 self.suspect = self._line + 1
@@ -86,11 +86,11 @@ class _Junk:
 
     def told_by(self, line: bytes) -> bool:
         """Say if an entry tells of exactly this."""
-        entry = read(line)
+        entry = decode_entry(line)
         told = {"bytes": self.size, "sha256": self._hash.hexdigest()}
         return entry is not None and entry.act == TORN and entry.facts == told
 
 
-def measured(junk: bytes) -> dict[str, JSON]:
+def describe_junk(junk: bytes) -> dict[str, JSON]:
     """Describe junk, the line feed at its end included."""
     return {"bytes": len(junk), "sha256": sha256(junk).hexdigest()}

@@ -20,10 +20,10 @@ from hashlib import sha256
 JSON = None | bool | int | float | str | list["JSON"] | Mapping[str, "JSON"]
 """What facts may hold."""
 
-NOBODY = "0" * 64
+GENESIS_HASH = "0" * 64
 """The *prev* of the first entry."""
 
-LONGEST = 256 * 1024
+MAX_LINE_BYTES = 256 * 1024
 """Bytes of a line at the most, its line feed included."""
 
 _LONGEST_TEXT = 16 * 1024
@@ -37,7 +37,7 @@ _TAIL = len(',"hash":""}\n') + 64
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AuditEntry:
     """One act: *at* is ISO 8601 with zone, *who* a user of this machine or a part of ours."""
 
     seq: int
@@ -45,12 +45,12 @@ class Entry:
     who: str
     act: str
     facts: Mapping[str, JSON] = field(default_factory=dict)
-    prev: str = NOBODY
+    prev: str = GENESIS_HASH
     hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class ChainLink:
     """What a line says of its place in the chain, and whether its bytes bear it out."""
 
     seq: int
@@ -59,38 +59,38 @@ class Link:
     genuine: bool
 
 
-def write(entry: Entry) -> bytes:
+def write(entry: AuditEntry) -> bytes:
     """Write an entry as its line; its own *hash* is computed, whatever it says."""
     facts = _bounded(entry.facts)
-    if len(body := _body(entry, facts)) > LONGEST - _TAIL:
+    if len(body := _body(entry, facts)) > MAX_LINE_BYTES - _TAIL:
         digest = sha256(_canonical(facts).encode()).hexdigest()
         body = _body(entry, {"left_out": "too long", "sha256": digest})
     return body[:-1] + b',"hash":"' + sha256(body).hexdigest().encode() + b'"}\n'
 
 
-def link(line: bytes) -> Link | None:
+def parse_link(line: bytes) -> ChainLink | None:
     """Read the place of a line in the chain; None if it has not the form of an entry."""
     found = _FORM.fullmatch(line)
     if found is None or not line.isascii():
         return None
     body = line[:-_TAIL] + b"}"
     stated = found[3].decode()
-    return Link(int(found[1]), found[2].decode(), stated, sha256(body).hexdigest() == stated)
+    return ChainLink(int(found[1]), found[2].decode(), stated, sha256(body).hexdigest() == stated)
 
 
-def read(line: bytes) -> Entry | None:
+def decode_entry(line: bytes) -> AuditEntry | None:
     """Read a line; None if it is no entry.  Its hash is not checked."""
     if _FORM.fullmatch(line) is None:
         return None
     try:
         fields = json.loads(line)
         del fields["v"]
-        return Entry(**fields)
+        return AuditEntry(**fields)
     except (ValueError, TypeError, RecursionError):
         return None
 
 
-def _body(entry: Entry, facts: JSON) -> bytes:
+def _body(entry: AuditEntry, facts: JSON) -> bytes:
     fields: dict[str, JSON] = {
         "v": 1,
         "seq": entry.seq,

@@ -23,21 +23,33 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from hashwacht.audit.chain import TORN, Broken, Chain, Checkpoint, measured
-from hashwacht.audit.entry import JSON, LONGEST, NOBODY, Entry, link, read, write
-from hashwacht.core.errors import StateError
-from hashwacht.storage.sqlite.state_directory import as_directory, make_name_last, unopened
+from hashwacht.audit.chain import TORN, ChainBreak, ChainVerifier, Checkpoint, describe_junk
+from hashwacht.audit.entry import (
+    GENESIS_HASH,
+    JSON,
+    MAX_LINE_BYTES,
+    AuditEntry,
+    decode_entry,
+    parse_link,
+    write,
+)
+from hashwacht.core.errors import StorageError
+from hashwacht.storage.sqlite.state_directory import (
+    chown_like_directory,
+    fsync_directory,
+    open_error,
+)
 
-__all__ = ["FILE_NAME", "Act", "AuditLog", "Broken", "Checkpoint"]
+__all__ = ["FILE_NAME", "AuditEvent", "AuditLog", "ChainBreak", "Checkpoint"]
 
 FILE_NAME = "audit.jsonl"
 """The log, in the state directory."""
 
 _SAFE = os.O_NOFOLLOW | os.O_CLOEXEC
-_WINDOW, _WIDEST = 16 * 1024, 8 * LONGEST
+_WINDOW, _WIDEST = 16 * 1024, 8 * MAX_LINE_BYTES
 
 
-class Act(StrEnum):
+class AuditEvent(StrEnum):
     """What is written down."""
 
     CASE_OPENED = "case-opened"
@@ -53,7 +65,7 @@ class Act(StrEnum):
     FAILED = "failed"
     WAITING = "waiting"
     """The flood guard holds an action that had been tried, or was not asked for before."""
-    LET_BE = "let-be"
+    LEFT_ALONE = "let-be"
     """An action that was waiting was dropped."""
     GONE = "gone"
     RELEASED = "released"
@@ -62,10 +74,10 @@ class Act(StrEnum):
     GIVEN_UP = "given-up"
     """A file was being taken when everything stopped, and is looked for no more."""
     NOTED = "noted"
-    FLOOD_BEGAN = "flood-began"
-    FLOOD_LET_GO = "flood-let-go"
-    FLOOD_STOOD_DOWN = "flood-stood-down"
-    FLOOD_RECALLED = "flood-recalled"
+    LIMIT_REACHED = "flood-began"
+    LIMIT_APPROVED = "flood-let-go"
+    LIMIT_DISCARDED = "flood-stood-down"
+    LIMIT_REINSTATED = "flood-recalled"
     LIST_IMPORTED = "list-imported"
     LIST_CHANGED = "list-changed"
     LIST_REMOVED = "list-removed"
@@ -89,7 +101,7 @@ class AuditLog:
     def append(self, act: str, who: str, facts: Mapping[str, JSON]) -> None:
         """Write down an act; it is on the disk when this returns.
 
-        Raises StateFull, StateError; then nothing was written down.
+        Raises StorageFull, StorageError; then nothing was written down.
         """
         self.append_all(who, [(act, facts)])
 
@@ -101,37 +113,39 @@ class AuditLog:
             size = os.fstat(fd).st_size
             last, junk, whole = _end(fd, size, self.path)
             lines = b"" if whole else b"\n"
-            todo = [(Act.TORN, measured(junk)), *acts] if junk else acts
+            todo = [(AuditEvent.TORN, describe_junk(junk)), *acts] if junk else acts
             for act, facts in todo:
-                line = write(Entry(last.seq + 1, self._at(), who, act, facts, last.hash))
+                line = write(AuditEntry(last.seq + 1, self._at(), who, act, facts, last.hash))
                 last = _checkpoint(line)
                 lines += line
             _write_all(fd, size, lines)
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[AuditEntry]:
         """Give what is there now, the oldest first; what is no entry is passed over."""
-        yield from (entry for line in self._lines() if (entry := read(line)) is not None)
+        yield from (entry for line in self._lines() if (entry := decode_entry(line)) is not None)
 
-    def latest(self, number: int, wanted: Callable[[Entry], bool] = lambda _: True) -> list[Entry]:
+    def latest(
+        self, number: int, wanted: Callable[[AuditEntry], bool] = lambda _: True
+    ) -> list[AuditEntry]:
         """Give the newest entries that are *wanted*, the oldest of them first."""
         return [*deque((entry for entry in self.entries() if wanted(entry)), number)]
 
     def head(self) -> Checkpoint:
-        """Give the newest entry, to be kept elsewhere.  Raises StateError."""
+        """Give the newest entry, to be kept elsewhere.  Raises StorageError."""
         with self._reading() as (fd, size):
-            return _end(fd, size, self.path)[0] if size else Checkpoint(0, NOBODY)
+            return _end(fd, size, self.path)[0] if size else Checkpoint(0, GENESIS_HASH)
 
-    def verify(self, checkpoint: Checkpoint | None = None) -> Broken | None:
-        """Go through the whole chain; None if it holds.  Raises StateError.
+    def verify(self, checkpoint: Checkpoint | None = None) -> ChainBreak | None:
+        """Go through the whole chain; None if it holds.  Raises StorageError.
 
         With a *checkpoint*, its entry must be there as it was.
         """
-        chain = Chain(checkpoint or Checkpoint(0, NOBODY))
+        chain = ChainVerifier(checkpoint or Checkpoint(0, GENESIS_HASH))
         for line in self._lines():
             if (problem := chain.follow(line)) is not None:
-                return Broken(chain.suspect, problem)
+                return ChainBreak(chain.suspect, problem)
         problem = chain.end()
-        return None if problem is None else Broken(chain.suspect, problem)
+        return None if problem is None else ChainBreak(chain.suspect, problem)
 
     def _at(self) -> str:
         return self._now().isoformat(timespec="microseconds")
@@ -143,7 +157,7 @@ class AuditLog:
                 return
             with open(fd, "rb", closefd=False) as file:
                 while (left := size - file.tell()) > 0:
-                    yield file.readline(min(left, LONGEST))
+                    yield file.readline(min(left, MAX_LINE_BYTES))
 
     @contextmanager
     def _writing(self) -> Iterator[int]:
@@ -151,15 +165,15 @@ class AuditLog:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | _SAFE, 0o600)
         except OSError as error:
-            raise unopened(error, self.path) from error
+            raise open_error(error, self.path) from error
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             if not os.fstat(fd).st_size:
-                as_directory(fd, self.path)
-                make_name_last(self.path)
+                chown_like_directory(fd, self.path)
+                fsync_directory(self.path)
             yield fd
         except OSError as error:
-            raise unopened(error, self.path) from error
+            raise open_error(error, self.path) from error
         finally:
             os.close(fd)
 
@@ -172,7 +186,7 @@ class AuditLog:
             yield -1, 0
             return
         except OSError as error:
-            raise unopened(error, self.path) from error
+            raise open_error(error, self.path) from error
         try:
             fcntl.flock(fd, fcntl.LOCK_SH)
             size = os.fstat(fd).st_size
@@ -183,7 +197,7 @@ class AuditLog:
 
 
 def _checkpoint(line: bytes) -> Checkpoint:
-    found = link(line)
+    found = parse_link(line)
     assert found is not None, "an entry"
     return Checkpoint(found.seq, found.hash)
 
@@ -191,7 +205,7 @@ def _checkpoint(line: bytes) -> Checkpoint:
 def _end(fd: int, size: int, path: Path) -> tuple[Checkpoint, bytes, bool]:
     """Give the last entry, what stands after it, and whether the last line is ended.
 
-    An entry that lacks nothing but its line feed is one.  Raises StateError, OSError.
+    An entry that lacks nothing but its line feed is one.  Raises StorageError, OSError.
     """
     whole = not size or os.pread(fd, 1, size - 1) == b"\n"
     window = _WINDOW
@@ -201,13 +215,13 @@ def _end(fd: int, size: int, path: Path) -> tuple[Checkpoint, bytes, bool]:
         junk: list[bytes] = []
         while len(lines) > (start > 0):  # the first one may begin in its middle
             line = lines.pop()
-            if link(line) is not None:
+            if parse_link(line) is not None:
                 return _checkpoint(line), b"".join(reversed(junk)), whole
             junk.append(line)
         if not start:
-            return Checkpoint(0, NOBODY), b"".join(reversed(junk)), whole
+            return Checkpoint(0, GENESIS_HASH), b"".join(reversed(junk)), whole
         if window > _WIDEST:
-            raise StateError(
+            raise StorageError(
                 f"the end of the audit log {path} is no entry",
                 advice="Run `hashwacht audit verify`; move the file aside to begin a new one.",
             )

@@ -15,37 +15,45 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from hashwacht.audit.log import Act
-from hashwacht.cases.case_lock import Turn
-from hashwacht.cases.ledger import Book
+from hashwacht.audit.log import AuditEvent
+from hashwacht.cases.case_lock import CaseLock
+from hashwacht.cases.ledger import Ledger
 from hashwacht.core.errors import UsageError
-from hashwacht.settings import GuardSettings
-from hashwacht.storage.action_limits import Flood, Floods, Ruling, Scope, Subject
-from hashwacht.storage.locations import Place, Places
+from hashwacht.settings import ActionLimitSettings
+from hashwacht.storage.action_limits import (
+    ApprovalDecision,
+    LimitScope,
+    LimitSubject,
+    ReachedLimit,
+    ReachedLimits,
+)
+from hashwacht.storage.locations import FileLocation, FileLocations
 
 
 @dataclass(frozen=True, slots=True)
-class Permission:
+class ActionPermission:
     """If one file may be acted upon.  *flood* says why not, *new* that it has just begun."""
 
-    flood: Flood | None = None
+    flood: ReachedLimit | None = None
     new: bool = False
 
     @property
-    def granted(self) -> bool:
+    def is_allowed(self) -> bool:
         """Nothing is in the way."""
         return self.flood is None
 
     @property
-    def standing_down(self) -> bool:
+    def is_discarded(self) -> bool:
         """Somebody has ruled that such files are left alone."""
-        return self.flood is not None and self.flood.ruling is Ruling.STAND_DOWN
+        return self.flood is not None and self.flood.decision is ApprovalDecision.DISCARDED
 
 
-class Guard:
+class ActionLimiter:
     """Asked before every action, in the transaction that then counts it."""
 
-    def __init__(self, places: Places, floods: Floods, settings: GuardSettings) -> None:
+    def __init__(
+        self, places: FileLocations, floods: ReachedLimits, settings: ActionLimitSettings
+    ) -> None:
         """Count *places*, keep what was ruled in *floods*."""
         self._places, self._floods, self._settings = places, floods, settings
 
@@ -54,88 +62,96 @@ class Guard:
         """The seconds over which files are counted."""
         return self._settings.window
 
-    def counts(self, place: Place, now: float) -> bool:
+    def is_counted(self, place: FileLocation, now: float) -> bool:
         """Say if a place is counted already, so that doing the same again is no further one."""
         return place.counted is not None and place.counted > now - self._settings.window
 
-    def ask(self, place: Place, now: float) -> Permission:
+    def check(self, place: FileLocation, now: float) -> ActionPermission:
         """Say if a file may be acted upon; opens a flood if a limit has just been reached."""
         limits = [*self._limits(place)]
-        in_force = [self._floods.in_force(subject) for subject, *_ in limits]
+        in_force = [self._floods.find_active(subject) for subject, *_ in limits]
         floods = [flood for flood in in_force if flood is not None]
-        for flood in sorted(floods, key=lambda flood: flood.ruling is not Ruling.STAND_DOWN):
-            return Permission(flood)
+        for flood in sorted(
+            floods, key=lambda flood: flood.decision is not ApprovalDecision.DISCARDED
+        ):
+            return ActionPermission(flood)
         since = now - self._settings.window
         for subject, most, equal in limits:
-            if self._floods.let_go_since(subject, since):
+            if self._floods.approved_since(subject, since):
                 continue
             if self._places.counted(since, most, **equal) >= most:
-                return Permission(self._floods.open(subject, most, now), new=True)
-        return Permission()
+                return ActionPermission(self._floods.open(subject, most, now), new=True)
+        return ActionPermission()
 
-    def _limits(self, place: Place) -> Iterator[tuple[Subject, int, dict[str, Any]]]:
+    def _limits(self, place: FileLocation) -> Iterator[tuple[LimitSubject, int, dict[str, Any]]]:
         """Give what is counted, how many are allowed, and the columns that must be equal."""
         key, root, uid = place.key, place.root, place.uid
-        yield Subject(Scope.HASH, "", key), self._settings.per_hash, {"key": bytes.fromhex(key)}
+        yield (
+            LimitSubject(LimitScope.HASH, "", key),
+            self._settings.per_hash,
+            {"key": bytes.fromhex(key)},
+        )
         if uid is not None:
             most = self._settings.per_account
-            yield Subject(Scope.ACCOUNT, root, str(uid)), most, {"root": root, "uid": uid}
-        yield Subject(Scope.ROOT, root, ""), self._settings.per_root, {"root": root}
+            yield LimitSubject(LimitScope.ACCOUNT, root, str(uid)), most, {"root": root, "uid": uid}
+        yield LimitSubject(LimitScope.ROOT, root, ""), self._settings.per_root, {"root": root}
 
 
 _ACTS = {
-    Ruling.LET_GO: Act.FLOOD_LET_GO,
-    Ruling.STAND_DOWN: Act.FLOOD_STOOD_DOWN,
-    Ruling.RECALLED: Act.FLOOD_RECALLED,
+    ApprovalDecision.APPROVED: AuditEvent.LIMIT_APPROVED,
+    ApprovalDecision.DISCARDED: AuditEvent.LIMIT_DISCARDED,
+    ApprovalDecision.REINSTATED: AuditEvent.LIMIT_REINSTATED,
 }
 
 
-class Rulings:
+class LimitApprovals:
     """Rules about one flood at a time, with a reason for each."""
 
-    def __init__(self, book: Book, turn: Turn) -> None:
+    def __init__(self, ledger: Ledger, lock: CaseLock) -> None:
         """Write who rules into *book*."""
-        self._book, self._turn, self._store = book, turn, book.store
+        self._ledger, self._lock, self._store = ledger, lock, ledger.store
 
-    def let_go(self, number: int, why: str) -> int:
-        """Have what waits carried out by ``Casework.retry``, and suspend the limit for one window.
+    def approve(self, number: int, why: str) -> int:
+        """Release waiting actions to ``CaseProcessor.retry`` and suspend the limit for one window.
 
-        Gives how much waited.  Raises UsageError, StateError.
+        Gives how much waited.  Raises UsageError, StorageError.
         """
-        return self._rule(number, Ruling.OPEN, Ruling.LET_GO, why)
+        return self._rule(number, ApprovalDecision.OPEN, ApprovalDecision.APPROVED, why)
 
-    def stand_down(self, number: int, why: str) -> int:
+    def discard(self, number: int, why: str) -> int:
         """Drop what waits, and only observe such files until this is recalled."""
-        return self._rule(number, Ruling.OPEN, Ruling.STAND_DOWN, why)
+        return self._rule(number, ApprovalDecision.OPEN, ApprovalDecision.DISCARDED, why)
 
-    def recall(self, number: int, why: str) -> int:
+    def reinstate(self, number: int, why: str) -> int:
         """End standing down: the policy counts again, also for what was dropped."""
-        return self._rule(number, Ruling.STAND_DOWN, Ruling.RECALLED, why)
+        return self._rule(number, ApprovalDecision.DISCARDED, ApprovalDecision.REINSTATED, why)
 
-    def _rule(self, number: int, expected: Ruling, ruling: Ruling, why: str) -> int:
-        with self._turn.taken(), self._book.page() as page:
+    def _rule(
+        self, number: int, expected: ApprovalDecision, ruling: ApprovalDecision, why: str
+    ) -> int:
+        with self._lock.acquire(), self._ledger.transaction() as transaction:
             flood = self._find(number, expected)
-            self._store.floods.rule(flood.id, ruling, page.now, self._book.who, why)
+            self._store.floods.rule(flood.id, ruling, transaction.now, self._ledger.who, why)
             places = self._store.places
             touched = {
-                Ruling.LET_GO: lambda: places.let_go(flood.id, page.now),
-                Ruling.STAND_DOWN: lambda: places.stand_down(
+                ApprovalDecision.APPROVED: lambda: places.approve(flood.id, transaction.now),
+                ApprovalDecision.DISCARDED: lambda: places.discard(
                     flood.id, f"flood {flood.id}: stood down"
                 ),
-                Ruling.RECALLED: lambda: places.recall(flood.id, page.now),
+                ApprovalDecision.REINSTATED: lambda: places.reinstate(flood.id, transaction.now),
             }[ruling]()
-            page.audit(_ACTS[ruling], flood=flood.id, files=touched, reason=why)
+            transaction.audit(_ACTS[ruling], flood=flood.id, files=touched, reason=why)
         return touched
 
-    def _find(self, number: int, expected: Ruling) -> Flood:
+    def _find(self, number: int, expected: ApprovalDecision) -> ReachedLimit:
         flood = self._store.floods.get(number)
         if flood is None:
             raise UsageError(
-                f"there is no flood {number}", advice="`hashwacht flood list` names them."
+                f"there is no flood {number}", advice="`hashwacht limits list` names them."
             )
-        if flood.ruling is not expected:
+        if flood.decision is not expected:
             raise UsageError(
-                f"flood {number} is {flood.ruling}, not {expected}",
-                advice="`hashwacht flood list --all` says how each of them stands.",
+                f"flood {number} is {flood.decision}, not {expected}",
+                advice="`hashwacht limits list --all` says how each of them stands.",
             )
         return flood

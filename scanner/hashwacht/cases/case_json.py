@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hashwacht.core.notice import LONGEST
+from hashwacht.core.notice import MAX_NOTICE_CHARS
 from hashwacht.core.paths import to_json
-from hashwacht.core.upload_context import Circumstances
+from hashwacht.core.upload_context import UploadContext
 from hashwacht.storage.cases import Case, Note
-from hashwacht.storage.locations import Place, PlaceState
+from hashwacht.storage.locations import FileLocation, LocationState
 
 VERSION = 1
 
@@ -27,14 +27,14 @@ _FEWER = (20, 5, 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class CaseFile:
     """Everything about a case: the newest *places* first, and how many there are in each state."""
 
     case: Case
-    places: Sequence[Place] = ()
-    counts: dict[PlaceState, int] | None = None
+    places: Sequence[FileLocation] = ()
+    counts: dict[LocationState, int] | None = None
     notes: Sequence[Note] = ()
-    uploads: Sequence[Circumstances] = ()
+    uploads: Sequence[UploadContext] = ()
 
     def to_json(self, most: int | None = None) -> dict[str, Any]:
         """Give it, with at most so many of everything."""
@@ -47,48 +47,48 @@ class File:
             "sha256": case.key,
             "size": case.size,
             "kind": case.kind,
-            "opened": case.opened,
-            "updated": case.updated,
+            "opened_at": case.opened,
+            "updated_at": case.updated,
             **(case.evidence.to_json() if most is None else case.evidence.to_json(most)),
-            "places_total": sum(counts.values()),
-            "places_by_state": {str(state): number for state, number in counts.items()},
-            "places": [place_to_json(each) for each in self.places[:most]],
+            "files_total": sum(counts.values()),
+            "files_by_state": {str(state): number for state, number in counts.items()},
+            "files": [location_to_json(each) for each in self.places[:most]],
             "uploads": [upload_to_json(each) for each in self.uploads[:most]],
             "notes": [asdict(each) for each in self.notes[:most]],
         }
 
-    def in_a_notice(self) -> str:
+    def to_notice_text(self) -> str:
         """Give as much of it as a notice may hold; the totals tell what is left out."""
         for most in _FEWER:
             text = json.dumps(self.to_json(most), separators=(",", ":"))
-            if len(text) <= LONGEST:
+            if len(text) <= MAX_NOTICE_CHARS:
                 break
         return text
 
 
-def place_to_json(place: Place) -> dict[str, Any]:
+def location_to_json(place: FileLocation) -> dict[str, Any]:
     """Give a place."""
     return {
-        "place": place.number,
+        "file": place.number,
         "root": place.root,
         **to_json(place.path),
         "uid": place.uid,
         "account": place.account,
-        "found": place.found,
+        "found_at": place.found,
         "action": place.action,
         "rule": place.rule,
         "state": place.state,
-        "acted": place.acted,
+        "acted_at": place.acted,
         "vault": place.vault,
         "detail": place.detail,
     }
 
 
-def upload_to_json(told: Circumstances) -> dict[str, Any]:
+def upload_to_json(context: UploadContext) -> dict[str, Any]:
     """Give what a request told, without what no encoding could write."""
     return {
         name: value.encode("utf-8", "backslashreplace").decode()
         if isinstance(value, str)
         else value
-        for name, value in asdict(told).items()
+        for name, value in asdict(context).items()
     }

@@ -14,33 +14,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hashwacht.core.errors import StateBusy
-from hashwacht.storage.sqlite.state_directory import as_directory, unopened
+from hashwacht.core.errors import StorageBusy
+from hashwacht.storage.sqlite.state_directory import chown_like_directory, open_error
 
 FILE_NAME = "casework.lock"
 """Its file, in the state directory."""
 
-PATIENCE = 300.0
+LOCK_TIMEOUT = 300.0
 """Seconds to wait for somebody else's act: sealing some gigabytes takes a minute."""
 
 _PAUSE = 0.01
 
 
-class Turn:
+class CaseLock:
     """The turn of one state.  Thread-safe; not to be taken again by who has it."""
 
-    def __init__(self, path: Path, patience: float = PATIENCE) -> None:
+    def __init__(self, path: Path, timeout: float = LOCK_TIMEOUT) -> None:
         """Use the file *path*; wait so many seconds for others."""
-        self._path, self._patience = path, patience
+        self._path, self._patience = path, timeout
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Have the turn.  Raises StateBusy if others keep it too long, StateError."""
+    def acquire(self) -> Iterator[None]:
+        """Have the turn.  Raises StorageBusy if others keep it too long, StorageError."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             fd = os.open(self._path, flags, 0o600)
         except OSError as error:
-            raise unopened(error, self._path) from error
+            raise open_error(error, self._path) from error
         try:
             self._give_away(fd)
             self._wait(fd)
@@ -50,9 +50,9 @@ class Turn:
 
     def _give_away(self, fd: int) -> None:
         try:
-            as_directory(fd, self._path)
+            chown_like_directory(fd, self._path)
         except OSError as error:
-            raise unopened(error, self._path) from error
+            raise open_error(error, self._path) from error
 
     def _wait(self, fd: int) -> None:
         until = time.monotonic() + self._patience
@@ -61,7 +61,7 @@ class Turn:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() >= until:
-                    raise StateBusy(
+                    raise StorageBusy(
                         "another process has been acting on a file for long",
                         advice="Wait for it (`hashwacht status` shows the daemon), then try again.",
                     ) from None

@@ -11,18 +11,18 @@ import os
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from hashwacht.audit.log import Act
+from hashwacht.audit.log import AuditEvent
 from hashwacht.cases import wording
-from hashwacht.cases.file_actions import Undone
-from hashwacht.cases.ledger import Page
+from hashwacht.cases.file_actions import ActionFailure
+from hashwacht.cases.ledger import LedgerTransaction
 from hashwacht.core.notice import NoticeKind
 from hashwacht.core.types import Answer, FileId, Fingerprint, Outcome, Verdict
-from hashwacht.platform.safe_open import Changed, OpenDirectory, stable
+from hashwacht.platform.safe_open import FileChanged, OpenDirectory, read_consistent
 from hashwacht.storage.cases import Case, CaseState, Evidence
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class JudgedFile:
     """One file and the verdict on its content.
 
     *root* is the configured name, *path* absolute bytes.  *fd* is the descriptor that was
@@ -48,21 +48,21 @@ _PIECE = 1 << 20
 _NOT_THERE = "it is not there any more"
 
 
-def reopen(path: bytes, key: str, file: FileId) -> int | Undone:
+def reopen(path: bytes, key: str, file: FileId) -> int | ActionFailure:
     """Give a descriptor of the file at *path* if it is *file* as it was, or has that content.
 
     *key* is the SHA-256 of the content.  Whoever gets the descriptor closes it.
     """
     directory, _, name = path.rpartition(b"/")
     try:
-        with OpenDirectory.at(directory or b"/", to_list=False) as parent:
+        with OpenDirectory.at(directory or b"/", listable=False) as parent:
             fd = parent.file(name, _named(parent.fd, name))
     except (FileNotFoundError, NotADirectoryError):
-        return Undone("gone", _NOT_THERE, lost=True)
-    except Changed as error:
-        return Undone("changed", error.message, lost=True)
+        return ActionFailure("gone", _NOT_THERE, lost=True)
+    except FileChanged as error:
+        return ActionFailure("changed", error.message, lost=True)
     except OSError as error:
-        return Undone("unreadable", error.strerror or "it cannot be opened")
+        return ActionFailure("unreadable", error.strerror or "it cannot be opened")
     if (problem := _other(fd, key, file)) is not None:
         os.close(fd)
         return problem
@@ -74,20 +74,22 @@ def _named(directory: int, name: bytes) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _other(fd: int, key: str, file: FileId) -> Undone | None:
+def _other(fd: int, key: str, file: FileId) -> ActionFailure | None:
     """Say if the content is another one.  Whoever only touched the file does not escape."""
-    now = FileId.of(os.fstat(fd))
+    now = FileId.from_stat(os.fstat(fd))
     if now == file:
         return None
     try:
-        _, digest = stable(fd, _digest)
-    except Changed as error:
-        return Undone("changed", error.message)
+        _, digest = read_consistent(fd, _digest)
+    except FileChanged as error:
+        return ActionFailure("changed", error.message)
     except OSError as error:
-        return Undone("unreadable", error.strerror or "it cannot be read")
+        return ActionFailure("unreadable", error.strerror or "it cannot be read")
     if digest != key:
         rewritten = (now.dev, now.ino) == (file.dev, file.ino)
-        return Undone("changed", "it holds another content now", lost=True, rewritten=rewritten)
+        return ActionFailure(
+            "changed", "it holds another content now", lost=True, rewritten=rewritten
+        )
     return None
 
 
@@ -98,47 +100,47 @@ def _digest(fd: int) -> str:
     return found.hexdigest()
 
 
-def opened(page: Page, found: Found) -> Case | None:
+def open_case(transaction: LedgerTransaction, found: JudgedFile) -> Case | None:
     """Give the case of a content as it is with this verdict; None if there is none.
 
     A match opens one.  So does a match that a known-good list set aside: that one is only
     recorded.  What is undetermined changes nothing that was known.
     """
-    verdict, case = found.verdict, page.book.store.cases.find(found.key)
+    verdict, case = found.verdict, transaction.ledger.store.cases.find(found.key)
     if case is not None:
-        return _changed(page, case, verdict)
+        return _changed(transaction, case, verdict)
     if verdict.outcome is Outcome.UNDETERMINED or not (verdict.matches or verdict.suppressed):
         return None
-    return _first(page, found)
+    return _first(transaction, found)
 
 
-def _first(page: Page, found: Found) -> Case:
+def _first(transaction: LedgerTransaction, found: JudgedFile) -> Case:
     verdict, of = found.verdict, found.fingerprint
     matched = verdict.outcome is Outcome.MATCH
     state = CaseState.OPEN if matched else CaseState.SUPPRESSED
-    evidence = Evidence.of(verdict)
-    case = Case(0, of.key, of.size, of.kind, state, page.now, page.now, evidence)
-    act = Act.CASE_OPENED if matched else Act.SUPPRESSED
-    return page.case(case, act, evidence=evidence.to_json())
+    evidence = Evidence.from_verdict(verdict)
+    case = Case(0, of.key, of.size, of.kind, state, transaction.now, transaction.now, evidence)
+    act = AuditEvent.CASE_OPENED if matched else AuditEvent.SUPPRESSED
+    return transaction.record_case(case, act, evidence=evidence.to_json())
 
 
-def _changed(page: Page, case: Case, verdict: Verdict) -> Case:
+def _changed(transaction: LedgerTransaction, case: Case, verdict: Verdict) -> Case:
     """Take in a further verdict: more or other matches, or none that counts any more."""
-    evidence, state = Evidence.of(verdict, case.evidence), case.state
+    evidence, state = Evidence.from_verdict(verdict, case.evidence), case.state
     if verdict.outcome is Outcome.MATCH and state is not CaseState.RELEASED:
         state = CaseState.OPEN
     if (evidence, state) == (case.evidence, case.state):
         return case
-    known = replace(case, state=state, evidence=evidence, updated=page.now)
-    kept = page.case(known, _act(case, known), evidence=evidence.to_json())
+    known = replace(case, state=state, evidence=evidence, updated=transaction.now)
+    kept = transaction.record_case(known, _act(case, known), evidence=evidence.to_json())
     withdrawn = case.evidence.outcome is Outcome.MATCH and evidence.outcome is not Outcome.MATCH
     if case.state is CaseState.OPEN and withdrawn:
-        page.tell(NoticeKind.CASE, wording.withdrawn(kept), kept)
+        transaction.notify(NoticeKind.CASE, wording.withdrawn(kept), kept)
     return kept
 
 
-def _act(before: Case, now: Case) -> Act:
+def _act(before: Case, now: Case) -> AuditEvent:
     if now.state is not before.state:
-        return Act.CASE_OPENED
+        return AuditEvent.CASE_OPENED
     set_aside = now.evidence.outcome is not Outcome.MATCH and now.evidence.suppressed
-    return Act.SUPPRESSED if set_aside else Act.CASE_CHANGED
+    return AuditEvent.SUPPRESSED if set_aside else AuditEvent.CASE_CHANGED

@@ -11,29 +11,29 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from hashwacht.audit.entry import JSON
-from hashwacht.audit.log import Act
-from hashwacht.cases.actions import UNCLEAR, Performer
-from hashwacht.cases.case_lock import Turn
-from hashwacht.cases.file_actions import Hands, Undone, Wish
-from hashwacht.cases.ledger import Book
-from hashwacht.core.paths import show
+from hashwacht.audit.log import AuditEvent
+from hashwacht.cases.actions import INTERRUPTED_STATES, ActionRunner
+from hashwacht.cases.case_lock import CaseLock
+from hashwacht.cases.file_actions import ActionFailure, FileActions, RestoreRequest
+from hashwacht.cases.ledger import Ledger
+from hashwacht.core.paths import escape_path
 from hashwacht.storage.cases import Case, CaseState
-from hashwacht.storage.locations import Place, PlaceState
+from hashwacht.storage.locations import FileLocation, LocationState
 
-UNFINISHED = (
-    PlaceState.PENDING,
-    PlaceState.WAITING,
-    PlaceState.FAILED,
-    PlaceState.HELD,
-    PlaceState.QUARANTINED,
-    PlaceState.RESTORING,
-    PlaceState.DESTROYING,
+UNFINISHED_STATES = (
+    LocationState.PENDING,
+    LocationState.WAITING,
+    LocationState.FAILED,
+    LocationState.HELD,
+    LocationState.QUARANTINED,
+    LocationState.RESTORING,
+    LocationState.DESTROYING,
 )
 """States of places about which something can still be decided."""
 
 _SEE = "`hashwacht cases show` says what became of it, `hashwacht audit show` who decided that."
-_NOT_HELD = Undone("not-sealed", "it is neither held nor sealed", _SEE)
-_NOT_SEALED = Undone("not-sealed", "only what is sealed can be destroyed", _SEE)
+_NOT_HELD = ActionFailure("not-sealed", "it is neither held nor sealed", _SEE)
+_NOT_SEALED = ActionFailure("not-sealed", "only what is sealed can be destroyed", _SEE)
 _TAKEN = "Name another path with --to, or move away what lies there."
 _RESTORED_HERE = "another file was restored to its path"
 
@@ -42,148 +42,170 @@ _RESTORED_HERE = "another file was restored to its path"
 class DecisionResult:
     """What came of a decision about one place."""
 
-    place: Place
-    problem: Undone | None = None
+    place: FileLocation
+    problem: ActionFailure | None = None
     receipt: JSON = None
     """Of a file that was destroyed."""
 
 
-class Desk:
+class CaseDecisions:
     """Carries decisions out, with a reason for each."""
 
-    def __init__(self, book: Book, hands: Hands, turn: Turn) -> None:
+    def __init__(self, ledger: Ledger, file_actions: FileActions, lock: CaseLock) -> None:
         """Write who decides into *book*."""
-        self._book, self._hands, self._turn = book, hands, turn
-        self._store = book.store
-        self._performer = Performer(book, hands)
+        self._ledger, self._file_actions, self._lock = ledger, file_actions, lock
+        self._store = ledger.store
+        self._action_runner = ActionRunner(ledger, file_actions)
 
-    def restore(self, place: Place, wish: Wish) -> DecisionResult:
+    def restore(self, place: FileLocation, wish: RestoreRequest) -> DecisionResult:
         """Put a sealed file back, or let a held one be served; it is left alone there from now on.
 
-        Raises StateError.
+        Raises StorageError.
         """
-        with self._turn.taken():
+        with self._lock.acquire():
             fresh = self._fresh(place)
-            if fresh.state is PlaceState.HELD:
+            if fresh.state is LocationState.HELD:
                 return self._unhold(fresh, wish.why)
-            if fresh.state is not PlaceState.QUARANTINED:
+            if fresh.state is not LocationState.QUARANTINED:
                 return DecisionResult(fresh, _NOT_HELD)
             return self._restore(fresh, wish)
 
     def release(
-        self, case: Case, wish: Wish, *, sealed_too: bool = True
+        self, case: Case, wish: RestoreRequest, *, sealed_too: bool = True
     ) -> Iterator[DecisionResult]:
         """Leave a content alone from now on, wherever it is, and give back all files of it.
 
-        *sealed_too*: those in the vault as well.  Raises StateError.
+        *sealed_too*: those in the vault as well.  Raises StorageError.
         """
-        with self._turn.taken():
-            self._ruled(case, CaseState.RELEASED, Act.RELEASED, wish.why)
-        for place in self._store.places.of(case.key, -1, *UNFINISHED):
-            with self._turn.taken():
+        with self._lock.acquire():
+            self._ruled(case, CaseState.RELEASED, AuditEvent.RELEASED, wish.why)
+        for place in self._store.places.of_content(case.key, -1, *UNFINISHED_STATES):
+            with self._lock.acquire():
                 fresh = self._fresh(place)
                 if fresh.held:
-                    yield _shown(self._performer.release(fresh, wish.why))
-                elif fresh.state is PlaceState.QUARANTINED:
+                    yield _shown(self._action_runner.release(fresh, wish.why))
+                elif fresh.state is LocationState.QUARANTINED:
                     if sealed_too:
                         yield self._restore(fresh, wish)
-                elif fresh.state in UNFINISHED:
+                elif fresh.state in UNFINISHED_STATES:
                     yield DecisionResult(self._dropped(fresh))
 
-    def destroy(self, place: Place, why: str) -> DecisionResult:
+    def destroy(self, place: FileLocation, why: str) -> DecisionResult:
         """Destroy a sealed file for good; the receipt is in the vault and in the audit log."""
-        with self._turn.taken():
+        with self._lock.acquire():
             fresh = self._fresh(place)
-            if fresh.state is not PlaceState.QUARANTINED:
+            if fresh.state is not LocationState.QUARANTINED:
                 return DecisionResult(fresh, _NOT_SEALED)
-            begun = replace(fresh, state=PlaceState.DESTROYING, due=self._book.clock())
-            with self._book.page() as page:
-                page.place(begun)
-            done = self._hands.destroy(fresh, who=self._book.who, why=why)
-            if isinstance(done, Undone):
-                return self._back(fresh, done, Act.DESTROYED)
-            with self._book.page() as page:
-                ended = replace(begun, state=PlaceState.DESTROYED, due=None, detail=done.detail)
-                kept = page.place(ended, Act.DESTROYED, **done.facts)
+            begun = replace(fresh, state=LocationState.DESTROYING, due=self._ledger.clock())
+            with self._ledger.transaction() as transaction:
+                transaction.record_location(begun)
+            done = self._file_actions.destroy(fresh, who=self._ledger.who, why=why)
+            if isinstance(done, ActionFailure):
+                return self._back(fresh, done, AuditEvent.DESTROYED)
+            with self._ledger.transaction() as transaction:
+                ended = replace(begun, state=LocationState.DESTROYED, due=None, detail=done.detail)
+                kept = transaction.record_location(ended, AuditEvent.DESTROYED, **done.facts)
                 return DecisionResult(kept, receipt=done.facts.get("receipt"))
 
     def close(self, case: Case, why: str) -> Case:
         """Say that a case is dealt with; found again, it is open again."""
-        with self._turn.taken():
-            return self._ruled(case, CaseState.CLOSED, Act.CASE_CLOSED, why)
+        with self._lock.acquire():
+            return self._ruled(case, CaseState.CLOSED, AuditEvent.CASE_CLOSED, why)
 
     def close_if_done(self, case: Case, why: str) -> None:
         """Close a case that is open if there is nothing left to be decided about its files."""
-        with self._turn.taken():
+        with self._lock.acquire():
             fresh = self._store.cases.get(case.id)
-            left = self._store.places.counts(case.key).keys() & set(UNFINISHED)
+            left = self._store.places.counts(case.key).keys() & set(UNFINISHED_STATES)
             if fresh is not None and fresh.state is CaseState.OPEN and not left:
-                self._ruled(fresh, CaseState.CLOSED, Act.CASE_CLOSED, why)
+                self._ruled(fresh, CaseState.CLOSED, AuditEvent.CASE_CLOSED, why)
 
     def note(self, case: Case, text: str) -> None:
         """Write something about a case."""
-        with self._book.page() as page:
-            self._store.cases.note(case.id, page.now, self._book.who, text)
-            page.audit(Act.NOTED, case=case.id, sha256=case.key, text=text)
+        with self._ledger.transaction() as transaction:
+            self._store.cases.note(case.id, transaction.now, self._ledger.who, text)
+            transaction.audit(AuditEvent.NOTED, case=case.id, sha256=case.key, text=text)
 
-    def _ruled(self, case: Case, state: CaseState, act: Act, why: str) -> Case:
-        with self._book.page() as page:
+    def _ruled(self, case: Case, state: CaseState, act: AuditEvent, why: str) -> Case:
+        with self._ledger.transaction() as transaction:
             fresh = self._store.cases.get(case.id) or case
-            self._store.cases.note(case.id, page.now, self._book.who, f"{act}: {why}")
-            return page.case(replace(fresh, state=state, updated=page.now), act, reason=why)
-
-    def _fresh(self, place: Place) -> Place:
-        """Give a place as it is now, an interrupted act cleared up."""
-        fresh = self._store.places.get(place.id) or place
-        return self._performer.clear_up(fresh) if fresh.state in UNCLEAR else fresh
-
-    def _unhold(self, place: Place, why: str) -> DecisionResult:
-        """Let a held file be served, under all its names: they are one file (hard links)."""
-        outcome = _shown(self._performer.release(place, why))
-        if outcome.problem is not None:
-            return outcome
-        with self._book.page() as page:
-            for other in self._store.places.of(place.key, -1, PlaceState.HELD):
-                if other.is_same_file(place):
-                    page.place(_left_alone(other), Act.RESTORED, reason=why)
-            return DecisionResult(page.place(_left_alone(outcome.place), Act.RESTORED, reason=why))
-
-    def _restore(self, place: Place, wish: Wish) -> DecisionResult:
-        target = wish.to or place.path
-        if os.path.lexists(target):
-            return self._back(place, Undone("taken", show(target), _TAKEN), Act.RESTORED)
-        for other in map(self._fresh, self._store.places.live(target)):
-            if other.state.live:
-                self._performer.gone(other, _RESTORED_HERE, rewritten=False)
-        begun = replace(place, state=PlaceState.RESTORING, path=target, due=self._book.clock())
-        with self._book.page() as page:
-            page.place(begun)
-        done = self._hands.restore(place, wish, self._book.who)
-        if isinstance(done, Undone):
-            return self._back(place, done, Act.RESTORED)
-        with self._book.page() as page:
-            restored = replace(begun, state=PlaceState.RESTORED, due=None, detail=done.detail)
-            return DecisionResult(
-                page.place(restored, Act.RESTORED, detail=done.detail, **done.facts)
+            self._store.cases.note(case.id, transaction.now, self._ledger.who, f"{act}: {why}")
+            return transaction.record_case(
+                replace(fresh, state=state, updated=transaction.now), act, reason=why
             )
 
-    def _back(self, place: Place, problem: Undone, tried: Act) -> DecisionResult:
+    def _fresh(self, place: FileLocation) -> FileLocation:
+        """Give a place as it is now, an interrupted act cleared up."""
+        fresh = self._store.places.get(place.id) or place
+        return (
+            self._action_runner.resolve_interrupted(fresh)
+            if fresh.state in INTERRUPTED_STATES
+            else fresh
+        )
+
+    def _unhold(self, place: FileLocation, why: str) -> DecisionResult:
+        """Let a held file be served, under all its names: they are one file (hard links)."""
+        outcome = _shown(self._action_runner.release(place, why))
+        if outcome.problem is not None:
+            return outcome
+        with self._ledger.transaction() as transaction:
+            for other in self._store.places.of_content(place.key, -1, LocationState.HELD):
+                if other.is_same_file(place):
+                    transaction.record_location(_left_alone(other), AuditEvent.RESTORED, reason=why)
+            return DecisionResult(
+                transaction.record_location(
+                    _left_alone(outcome.place), AuditEvent.RESTORED, reason=why
+                )
+            )
+
+    def _restore(self, place: FileLocation, wish: RestoreRequest) -> DecisionResult:
+        target = wish.to or place.path
+        if os.path.lexists(target):
+            return self._back(
+                place, ActionFailure("taken", escape_path(target), _TAKEN), AuditEvent.RESTORED
+            )
+        for other in map(self._fresh, self._store.places.live(target)):
+            if other.state.live:
+                self._action_runner.record_gone(other, _RESTORED_HERE, rewritten=False)
+        begun = replace(place, state=LocationState.RESTORING, path=target, due=self._ledger.clock())
+        with self._ledger.transaction() as transaction:
+            transaction.record_location(begun)
+        done = self._file_actions.restore(place, wish, self._ledger.who)
+        if isinstance(done, ActionFailure):
+            return self._back(place, done, AuditEvent.RESTORED)
+        with self._ledger.transaction() as transaction:
+            restored = replace(begun, state=LocationState.RESTORED, due=None, detail=done.detail)
+            return DecisionResult(
+                transaction.record_location(
+                    restored, AuditEvent.RESTORED, detail=done.detail, **done.facts
+                )
+            )
+
+    def _back(
+        self, place: FileLocation, problem: ActionFailure, tried: AuditEvent
+    ) -> DecisionResult:
         """Record that a sealed file stays sealed."""
-        with self._book.page() as page:
-            kept = page.place(place, Act.FAILED, tried=str(tried), detail=str(problem))
+        with self._ledger.transaction() as transaction:
+            kept = transaction.record_location(
+                place, AuditEvent.FAILED, tried=str(tried), detail=str(problem)
+            )
         return DecisionResult(kept, problem)
 
-    def _dropped(self, place: Place) -> Place:
-        with self._book.page() as page:
-            observed = replace(place, state=PlaceState.OBSERVED, due=None, counted=None, flood=None)
-            return page.place(observed, Act.LET_BE)
+    def _dropped(self, place: FileLocation) -> FileLocation:
+        with self._ledger.transaction() as transaction:
+            observed = replace(
+                place, state=LocationState.OBSERVED, due=None, counted=None, flood=None
+            )
+            return transaction.record_location(observed, AuditEvent.LEFT_ALONE)
 
 
-def _shown(place: Place) -> DecisionResult:
+def _shown(place: FileLocation) -> DecisionResult:
     """Say whether a holding has ended."""
-    ended = place.state is PlaceState.RELEASED
-    return DecisionResult(place, None if ended else Undone(str(place.state), place.detail, _SEE))
+    ended = place.state is LocationState.RELEASED
+    return DecisionResult(
+        place, None if ended else ActionFailure(str(place.state), place.detail, _SEE)
+    )
 
 
-def _left_alone(place: Place) -> Place:
-    return replace(place, state=PlaceState.RESTORED, held="", due=None, flood=None)
+def _left_alone(place: FileLocation) -> FileLocation:
+    return replace(place, state=LocationState.RESTORED, held="", due=None, flood=None)

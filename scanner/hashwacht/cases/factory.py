@@ -11,35 +11,35 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from hashwacht.cases.action_limit import Rulings
-from hashwacht.cases.case_lock import Turn
-from hashwacht.cases.decisions import Desk
-from hashwacht.cases.file_actions import Hands
-from hashwacht.cases.late_uploads import Uploaded
-from hashwacht.cases.ledger import Book
-from hashwacht.cases.service import Casework
-from hashwacht.core.events import Event, about
+from hashwacht.cases.action_limit import LimitApprovals
+from hashwacht.cases.case_lock import CaseLock
+from hashwacht.cases.decisions import CaseDecisions
+from hashwacht.cases.file_actions import FileActions
+from hashwacht.cases.late_uploads import UploadCases
+from hashwacht.cases.ledger import Ledger
+from hashwacht.cases.service import CaseProcessor
+from hashwacht.core.events import Event, event_fields
 from hashwacht.core.notice import Notice, NoticeKind
-from hashwacht.settings import GuardSettings, RootSettings
+from hashwacht.settings import ActionLimitSettings, RootSettings
 
 _log = logging.getLogger(__name__)
 
 _EVENTS: Mapping[NoticeKind, Event] = MappingProxyType(
     {
         NoticeKind.CASE: Event.MATCH,
-        NoticeKind.FLOOD: Event.FLOOD,
+        NoticeKind.FLOOD: Event.ACTION_LIMIT_REACHED,
         NoticeKind.GAP: Event.GAP_OPENED,
-        NoticeKind.OUTAGE: Event.OUTAGE,
+        NoticeKind.OUTAGE: Event.MATCHER_DOWN,
         NoticeKind.TROUBLE: Event.ACTION_FAILED,
     }
 )
 
 
-def logged(tell: Callable[[Notice], None]) -> Callable[[Notice], None]:
+def with_logging(tell: Callable[[Notice], None]) -> Callable[[Notice], None]:
     """Give what writes a notice into the log and then tells it."""
 
     def told(notice: Notice) -> None:
-        extra = about(_EVENTS[notice.kind], case=_number(notice.case))
+        extra = event_fields(_EVENTS[notice.kind], case=_number(notice.case))
         _log.warning("%s", notice.summary, extra=extra)
         tell(notice)
 
@@ -52,33 +52,33 @@ def _number(case: str) -> str:
 
 
 @dataclass(frozen=True)
-class Workroom:
+class CaseServices:
     """The parts; *roots* by name."""
 
-    book: Book
-    hands: Hands
-    turn: Turn
+    ledger: Ledger
+    file_actions: FileActions
+    lock: CaseLock
     roots: Mapping[str, RootSettings]
-    guard: GuardSettings
+    guard: ActionLimitSettings
 
-    def casework(self) -> Casework:
+    def casework(self) -> CaseProcessor:
         """Give what follows from verdicts."""
-        return Casework(
-            book=self.book,
-            hands=self.hands,
-            turn=self.turn,
+        return CaseProcessor(
+            ledger=self.ledger,
+            file_actions=self.file_actions,
+            lock=self.lock,
             roots=self.roots,
             guard=self.guard,
         )
 
-    def desk(self) -> Desk:
+    def decisions(self) -> CaseDecisions:
         """Give what people decide with."""
-        return Desk(self.book, self.hands, self.turn)
+        return CaseDecisions(self.ledger, self.file_actions, self.lock)
 
-    def uploaded(self) -> Uploaded:
+    def upload_cases(self) -> UploadCases:
         """Give what opens the cases of uploads that web applications have told about."""
-        return Uploaded(self.book, self.turn)
+        return UploadCases(self.ledger, self.lock)
 
-    def rulings(self) -> Rulings:
+    def approvals(self) -> LimitApprovals:
         """Give what people rule about floods with."""
-        return Rulings(self.book, self.turn)
+        return LimitApprovals(self.ledger, self.lock)

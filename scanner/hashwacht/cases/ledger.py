@@ -14,23 +14,23 @@ from dataclasses import dataclass, field
 
 from hashwacht.audit.entry import JSON
 from hashwacht.audit.log import AuditLog
-from hashwacht.cases.case_json import File
+from hashwacht.cases.case_json import CaseFile
 from hashwacht.core.notice import Notice, NoticeKind
 from hashwacht.core.paths import to_json
-from hashwacht.core.upload_context import Circumstances, Uploads
+from hashwacht.core.upload_context import UploadContext, UploadContextStore
 from hashwacht.storage.cases import Case
-from hashwacht.storage.locations import Place
+from hashwacht.storage.locations import FileLocation
 from hashwacht.storage.store import Store
 
-MOST = 100
+MAX_LISTED = 100
 """Places and notes of a case that are looked at when it is told."""
 
 
 @dataclass
-class Page:
+class LedgerTransaction:
     """What is being written, at *now* (Unix seconds)."""
 
-    book: Book
+    ledger: Ledger
     now: float
     lines: list[tuple[str, Mapping[str, JSON]]] = field(default_factory=list)
 
@@ -38,60 +38,60 @@ class Page:
         """Have a line in the audit log."""
         self.lines.append((act, facts))
 
-    def case(self, case: Case, act: str, **facts: JSON) -> Case:
+    def record_case(self, case: Case, act: str, **facts: JSON) -> Case:
         """Keep a case, with a line about it."""
-        kept = self.book.store.cases.put(case)
+        kept = self.ledger.store.cases.put(case)
         self.audit(act, case=kept.id, sha256=case.key, state=str(case.state), **facts)
         return kept
 
-    def place(self, place: Place, act: str = "", **facts: JSON) -> Place:
+    def record_location(self, place: FileLocation, act: str = "", **facts: JSON) -> FileLocation:
         """Keep a place, with a line about it if *act* is not empty."""
-        kept = self.book.store.places.put(place)
+        kept = self.ledger.store.places.put(place)
         if act:
-            self.audit(act, **self.book.place_facts(kept), **facts)
+            self.audit(act, **self.ledger.location_facts(kept), **facts)
         return kept
 
-    def tell(self, kind: NoticeKind, summary: str, case: Case | None) -> None:
+    def notify(self, kind: NoticeKind, summary: str, case: Case | None) -> None:
         """Have people told."""
-        text = self.book.file(case).in_a_notice() if case is not None else ""
-        self.book.tell(Notice(kind, self.now, summary, text))
+        text = self.ledger.case_file(case).to_notice_text() if case is not None else ""
+        self.ledger.notify(Notice(kind, self.now, summary, text))
 
 
 @dataclass(frozen=True)
-class Book:
+class Ledger:
     """The state, the audit log and the outbox as one.  *who* is written into the log."""
 
     store: Store
     log: AuditLog
-    tell: Callable[[Notice], None]
-    uploads: Uploads
+    notify: Callable[[Notice], None]
+    uploads: UploadContextStore
     clock: Callable[[], float]
     who: str
 
     @contextmanager
-    def page(self) -> Iterator[Page]:
-        """Write a page.  Raises StateError; then nothing of it is kept."""
+    def transaction(self) -> Iterator[LedgerTransaction]:
+        """Write a page.  Raises StorageError; then nothing of it is kept."""
         with self.store.transaction(durable=True):
-            page = Page(self, self.clock())
-            yield page
-            self.log.append_all(self.who, page.lines)
+            transaction = LedgerTransaction(self, self.clock())
+            yield transaction
+            self.log.append_all(self.who, transaction.lines)
 
-    def file(self, case: Case, most: int = MOST) -> File:
+    def case_file(self, case: Case, most: int = MAX_LISTED) -> CaseFile:
         """Give everything about a case, with its newest places and notes."""
-        return File(
+        return CaseFile(
             case,
-            self.store.places.of(case.key, most),
+            self.store.places.of_content(case.key, most),
             self.store.places.counts(case.key),
             self.store.cases.notes(case.id, most),
             self._told(case.key),
         )
 
-    def place_facts(self, place: Place) -> dict[str, JSON]:
+    def location_facts(self, place: FileLocation) -> dict[str, JSON]:
         """Say which place it is, for the audit log."""
         case = self.store.cases.find(place.key)
         return {
             "case": case.id if case else None,
-            "place": place.number,
+            "file": place.number,
             "sha256": place.key,
             "root": place.root,
             **to_json(place.path),
@@ -100,9 +100,9 @@ class Book:
             "rule": place.rule,
         }
 
-    def _told(self, key: str) -> list[Circumstances]:
+    def _told(self, key: str) -> list[UploadContext]:
         """Give what requests told; a file that cannot be read stops no case."""
         try:
-            return self.uploads.of(key)
+            return self.uploads.load(key)
         except (OSError, ValueError, TypeError):
             return []

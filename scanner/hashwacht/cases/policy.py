@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 from hashwacht.core.signals import DIGESTS
 from hashwacht.core.types import Action, Match, Outcome, Verdict
-from hashwacht.settings import OnMatch, OnUndetermined, RootSettings
+from hashwacht.settings import MatchAction, RootSettings, UndeterminedAction
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class PolicyDecision:
     """An action, and the rule that asked for it (a key of the configuration, or a word)."""
 
     action: Action
@@ -29,22 +29,22 @@ class Decision:
 _GRAVITY = {action: number for number, action in enumerate(Action)}
 _DIGEST_NAMES = frozenset(each.name for each in DIGESTS)
 _ON_MATCH = {
-    OnMatch.OBSERVE: Action.OBSERVE,
-    OnMatch.HOLD: Action.HOLD,
-    OnMatch.QUARANTINE: Action.QUARANTINE,
+    MatchAction.OBSERVE: Action.OBSERVE,
+    MatchAction.HOLD: Action.HOLD,
+    MatchAction.QUARANTINE: Action.QUARANTINE,
 }
 
 
-def decide(verdict: Verdict, root: RootSettings, *, released: bool = False) -> Decision:
+def decide(verdict: Verdict, root: RootSettings, *, released: bool = False) -> PolicyDecision:
     """Say what to do about a file in *root*; *released*: a person has released its content."""
     if released and verdict.outcome is not Outcome.NO_MATCH:
-        return Decision(Action.ALLOW, "released")
+        return PolicyDecision(Action.ALLOW, "released")
     if verdict.outcome is Outcome.MATCH:
         decisions = [_about(match, root) for match in verdict.matches]
         return max(decisions, key=lambda decision: _GRAVITY[decision.action])
-    if verdict.outcome is Outcome.UNDETERMINED and root.undetermined is OnUndetermined.HOLD:
-        return Decision(Action.HOLD, "undetermined")
-    return Decision(Action.ALLOW, verdict.outcome.value)
+    if verdict.outcome is Outcome.UNDETERMINED and root.on_undetermined is UndeterminedAction.HOLD:
+        return PolicyDecision(Action.HOLD, "undetermined")
+    return PolicyDecision(Action.ALLOW, verdict.outcome.value)
 
 
 def is_exact(match: Match) -> bool:
@@ -52,30 +52,30 @@ def is_exact(match: Match) -> bool:
     return match.signal.type in _DIGEST_NAMES
 
 
-def _about(match: Match, root: RootSettings) -> Decision:
-    for category, wish in root.categories:
+def _about(match: Match, root: RootSettings) -> PolicyDecision:
+    for category, wish in root.on_category:
         if category == match.category:
-            return Decision(_ON_MATCH[wish], f"categories.{category}")
+            return PolicyDecision(_ON_MATCH[wish], f"on_category.{category}")
     if is_exact(match):
-        return Decision(_ON_MATCH[root.exact], "exact")
-    return Decision(_ON_MATCH[root.near], "near")
+        return PolicyDecision(_ON_MATCH[root.on_exact_match], "on_exact_match")
+    return PolicyDecision(_ON_MATCH[root.on_similar_match], "on_similar_match")
 
 
-class Policies:
+class RootPolicies:
     """What the configuration of this moment wants; a root that it does not name only observes."""
 
     def __init__(self, roots: Mapping[str, RootSettings]) -> None:
         """Take the roots by name."""
         self._roots = roots
 
-    def of(self, root: str) -> RootSettings:
+    def for_root(self, root: str) -> RootSettings:
         """Give the policy of a root."""
         return self._roots.get(root) or RootSettings(root)
 
     def holds_undetermined(self, root: str) -> bool:
         """Say if what nobody can say anything about is held there."""
-        return self.of(root).undetermined is OnUndetermined.HOLD
+        return self.for_root(root).on_undetermined is UndeterminedAction.HOLD
 
-    def holding_undetermined(self) -> list[str]:
+    def roots_holding_undetermined(self) -> list[str]:
         """Name all roots in which it is."""
         return [root for root in self._roots if self.holds_undetermined(root)]

@@ -18,32 +18,32 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
-from hashwacht.cases.action_limit import Guard
-from hashwacht.cases.action_retry import Retrying
-from hashwacht.cases.actions import UNCLEAR, Performer
-from hashwacht.cases.case_locations import UNDETERMINED, Placing, standing
-from hashwacht.cases.case_lock import Turn
-from hashwacht.cases.case_opening import Found, opened, reopen
-from hashwacht.cases.file_actions import Hands, Undone
-from hashwacht.cases.ledger import Book
-from hashwacht.cases.policy import Policies, decide
+from hashwacht.cases.action_limit import ActionLimiter
+from hashwacht.cases.action_retry import ActionRetrier
+from hashwacht.cases.actions import INTERRUPTED_STATES, ActionRunner
+from hashwacht.cases.case_locations import UNDETERMINED, LocationRecorder, effective_decision
+from hashwacht.cases.case_lock import CaseLock
+from hashwacht.cases.case_opening import JudgedFile, open_case, reopen
+from hashwacht.cases.file_actions import ActionFailure, FileActions
+from hashwacht.cases.ledger import Ledger
+from hashwacht.cases.policy import RootPolicies, decide
 from hashwacht.core.types import Action, FileId, Outcome
-from hashwacht.settings import GuardSettings, RootSettings
+from hashwacht.settings import ActionLimitSettings, RootSettings
 from hashwacht.storage.cases import CaseState
-from hashwacht.storage.locations import Place, PlaceState
+from hashwacht.storage.locations import FileLocation, LocationState
 
 _OTHER = "it holds another content now"
 _ONLY_KNOWN = (Action.ALLOW, Action.OBSERVE)
 _IN_FORCE = {
-    PlaceState.OBSERVED: Action.OBSERVE,
-    PlaceState.WAITING: Action.OBSERVE,
-    PlaceState.FAILED: Action.OBSERVE,
-    PlaceState.HELD: Action.HOLD,
-    PlaceState.QUARANTINED: Action.QUARANTINE,
+    LocationState.OBSERVED: Action.OBSERVE,
+    LocationState.WAITING: Action.OBSERVE,
+    LocationState.FAILED: Action.OBSERVE,
+    LocationState.HELD: Action.HOLD,
+    LocationState.QUARANTINED: Action.QUARANTINE,
 }
 
 
-class Casework:
+class CaseProcessor:
     """Decides about files, acts upon them and keeps cases.
 
     Thread-safe; commands may act at the same time, see :mod:`hashwacht.cases.case_lock`.
@@ -52,99 +52,118 @@ class Casework:
     def __init__(
         self,
         *,
-        book: Book,
-        hands: Hands,
-        turn: Turn,
+        ledger: Ledger,
+        file_actions: FileActions,
+        lock: CaseLock,
         roots: Mapping[str, RootSettings],
-        guard: GuardSettings,
+        guard: ActionLimitSettings,
     ) -> None:
         """Take the parts; *roots* by name."""
-        self._book, self._store, self._hands, self._turn = book, book.store, hands, turn
-        self._policies = Policies(roots)
-        self._placing = Placing(Guard(book.store.places, book.store.floods, guard))
-        self._performer = Performer(book, hands)
-        self._retrying = Retrying(
-            book=book,
-            hands=hands,
-            turn=turn,
+        self._ledger, self._store, self._file_actions, self._lock = (
+            ledger,
+            ledger.store,
+            file_actions,
+            lock,
+        )
+        self._policies = RootPolicies(roots)
+        self._location_recorder = LocationRecorder(
+            ActionLimiter(ledger.store.places, ledger.store.floods, guard)
+        )
+        self._action_runner = ActionRunner(ledger, file_actions)
+        self._retrier = ActionRetrier(
+            ledger=ledger,
+            file_actions=file_actions,
+            lock=lock,
             policies=self._policies,
-            placing=self._placing,
-            performer=self._performer,
+            location_recorder=self._location_recorder,
+            action_runner=self._action_runner,
         )
 
-    def settle(self, found: Found) -> Action:
+    def settle(self, found: JudgedFile) -> Action:
         """Do what a verdict asks for, and give what is in force now.
 
         Any number of times for the same file.  An action that fails is recorded, told and tried
-        again by ``retry``.  Raises StateError if nothing can be recorded; then do it again.
+        again by ``retry``.  Raises StorageError if nothing can be recorded; then do it again.
         """
         if self._is_nothing(found):
             return Action.ALLOW
-        with self._turn.taken(), _open(found) as (present, problem):
-            if self._hands.moves(found.path):
+        with self._lock.acquire(), _open(found) as (present, problem):
+            if self._file_actions.is_staging_path(found.path):
                 return Action.ALLOW  # it is told of where it comes to rest
             wanted, place = self._settled(present, problem)
         in_force = Action.ALLOW if place is None else _IN_FORCE.get(place.state, Action.ALLOW)
         return wanted if (wanted, in_force) == _ONLY_KNOWN else in_force
 
     def retry(self, now: float) -> None:
-        """Do what is due; to be called every few seconds.  Raises StateError."""
-        self._retrying.retry(now)
+        """Do what is due; to be called every few seconds.  Raises StorageError."""
+        self._retrier.retry(now)
 
     def settle_upload(self, key: str) -> None:
         """Open the case of a content that web applications told about, or forget what they told.
 
-        ``retry`` does so too, once a minute for all of them.  Raises StateError.
+        ``retry`` does so too, once a minute for all of them.  Raises StorageError.
         """
-        self._retrying.settle_upload(key)
+        self._retrier.settle_upload(key)
 
-    def _settled(self, found: Found, problem: Undone | None) -> tuple[Action, Place | None]:
+    def _settled(
+        self, found: JudgedFile, problem: ActionFailure | None
+    ) -> tuple[Action, FileLocation | None]:
         """Record, act, record; the turn is ours.  *problem*: why its file could not be opened."""
         here = self._arrived(found)
-        with self._book.page() as page:
-            case = opened(page, found)
+        with self._ledger.transaction() as transaction:
+            case = open_case(transaction, found)
             released = case is not None and case.state is CaseState.RELEASED
-            decision = decide(found.verdict, self._policies.of(found.root), released=released)
-            decision = standing(here, found, decision)
-            restored = here is not None and here.state is PlaceState.RESTORED
+            decision = decide(found.verdict, self._policies.for_root(found.root), released=released)
+            decision = effective_decision(here, found, decision)
+            restored = here is not None and here.state is LocationState.RESTORED
             if decision.action is Action.ALLOW or restored:
-                place = self._placing.dropped(page, here, found)
+                place = self._location_recorder.record_dropped(transaction, here, found)
             elif problem is not None and problem.lost:
-                place = self._placing.lost(page, here, found, decision, str(problem))
+                place = self._location_recorder.record_lost(
+                    transaction, here, found, decision, str(problem)
+                )
             else:
-                place = self._placing.placed(page, case, here, found, decision)
-        if place is not None and place.state is PlaceState.PENDING:
-            place = self._performer.act(place, found.fd)
+                place = self._location_recorder.record(transaction, case, here, found, decision)
+        if place is not None and place.state is LocationState.PENDING:
+            place = self._action_runner.run(place, found.fd)
         if place is not None and decision.action is Action.ALLOW and _lifts(found, place):
-            place = self._performer.release(place, decision.rule)
+            place = self._action_runner.release(place, decision.rule)
         return decision.action, place
 
-    def _arrived(self, found: Found) -> Place | None:
+    def _arrived(self, found: JudgedFile) -> FileLocation | None:
         """Give what is known of this content at this path, interrupted acts cleared up.
 
         What is known of other contents there is history: they were replaced.
         """
         here = None
         for place in self._store.places.live(found.path):
-            known = self._performer.clear_up(place) if place.state in UNCLEAR else place
+            known = (
+                self._action_runner.resolve_interrupted(place)
+                if place.state in INTERRUPTED_STATES
+                else place
+            )
             if known.key == found.key and known.state.live:
                 here = known
                 continue
             if known.state.live:
                 same_file = (known.file.dev, known.file.ino) == (found.id.dev, found.id.ino)
-                self._performer.gone(known, _OTHER, rewritten=same_file)
+                self._action_runner.record_gone(known, _OTHER, rewritten=same_file)
         return self._met(here, found)
 
-    def _met(self, here: Place | None, found: Found) -> Place | None:
+    def _met(self, here: FileLocation | None, found: JudgedFile) -> FileLocation | None:
         """Take in that the file is held already, whatever is known: it may have been moved here."""
-        held = self._hands.holding(found.fd) if found.fd is not None and _is_shut(found.fd) else ""
+        held = (
+            self._file_actions.hold_token(found.fd)
+            if found.fd is not None and _is_shut(found.fd)
+            else ""
+        )
         if not held or (here is not None and here.held and here.file == found.id):
             return here
-        with self._book.page() as page:
+        with self._ledger.transaction() as transaction:
             case = self._store.cases.find(found.key)
-            return self._placing.met(page, case, here, found, held)
+            return self._location_recorder.record_held(transaction, case, here, found, held)
 
-    def _is_nothing(self, found: Found) -> bool:
+    def _is_nothing(self, found: JudgedFile) -> bool:
         """Say, with two cheap questions, if this file is like almost all others."""
         verdict = found.verdict
         if verdict.outcome is Outcome.MATCH or verdict.suppressed:
@@ -157,7 +176,7 @@ class Casework:
         return not self._store.places.live(found.path) and not self._store.cases.find(found.key)
 
 
-def _lifts(found: Found, place: Place) -> bool:
+def _lifts(found: JudgedFile, place: FileLocation) -> bool:
     """Say if a verdict ends a holding: not if an answer is missing that once was a match."""
     missing = found.verdict.outcome is Outcome.UNDETERMINED
     return bool(place.held) and (not missing or place.rule == UNDETERMINED)
@@ -169,16 +188,16 @@ def _is_shut(fd: int) -> bool:
 
 
 @contextmanager
-def _open(found: Found) -> Iterator[tuple[Found, Undone | None]]:
+def _open(found: JudgedFile) -> Iterator[tuple[JudgedFile, ActionFailure | None]]:
     """Give it with its descriptor; or say why it has none."""
     if found.fd is not None:
         yield found, None
         return
     fd = reopen(found.path, found.key, found.id)
-    if isinstance(fd, Undone):
+    if isinstance(fd, ActionFailure):
         yield found, fd
         return
     try:
-        yield replace(found, fd=fd, id=FileId.of(os.fstat(fd))), None
+        yield replace(found, fd=fd, id=FileId.from_stat(os.fstat(fd))), None
     finally:
         os.close(fd)

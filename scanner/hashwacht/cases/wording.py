@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from hashwacht.cases.file_actions import Undone
-from hashwacht.core.paths import show
-from hashwacht.storage.action_limits import Flood, Scope
+from hashwacht.cases.file_actions import ActionFailure
+from hashwacht.core.paths import escape_path
+from hashwacht.storage.action_limits import LimitScope, ReachedLimit
 from hashwacht.storage.cases import Case
-from hashwacht.storage.locations import Place, PlaceState
+from hashwacht.storage.locations import FileLocation, LocationState
 
 _DONE = {
-    PlaceState.OBSERVED: "left as it is",
-    PlaceState.PENDING: "about to be acted upon",
-    PlaceState.WAITING: "not acted upon yet: the flood guard holds it",
-    PlaceState.FAILED: "to be acted upon, which failed",
-    PlaceState.HELD: "held",
-    PlaceState.QUARANTINED: "quarantined",
-    PlaceState.RELEASED: "released",
-    PlaceState.RESTORED: "restored",
-    PlaceState.DESTROYED: "destroyed",
-    PlaceState.GONE: "not there any more",
+    LocationState.OBSERVED: "left as it is",
+    LocationState.PENDING: "about to be acted upon",
+    LocationState.WAITING: "not acted upon yet: the flood guard holds it",
+    LocationState.FAILED: "to be acted upon, which failed",
+    LocationState.HELD: "held",
+    LocationState.QUARANTINED: "quarantined",
+    LocationState.RELEASED: "released",
+    LocationState.RESTORED: "restored",
+    LocationState.DESTROYED: "destroyed",
+    LocationState.GONE: "not there any more",
 }
 
 
-def found(case: Case, place: Place) -> str:
+def found(case: Case, place: FileLocation) -> str:
     """Say what was found where; the path comes last, so that it can forge nothing."""
     number = f", its place {place.number}" if place.number > 1 else ""
     return (
@@ -48,10 +48,10 @@ def known(case: Case) -> str:
     return f"{first.category or 'match'} known to {', '.join([*lists][:3])}"
 
 
-def where(place: Place) -> str:
+def where(place: FileLocation) -> str:
     """Say where it is, and whose."""
     account = place.account or ("nobody's name" if place.uid is None else f"user {place.uid}")
-    return f"root {place.root}, account {account}: {show(place.path)}"
+    return f"root {place.root}, account {account}: {escape_path(place.path)}"
 
 
 def withdrawn(case: Case) -> str:
@@ -62,10 +62,10 @@ def withdrawn(case: Case) -> str:
     )
 
 
-def failed(case: Case | None, place: Place, tried: str, problem: Undone) -> str:
+def failed(case: Case | None, place: FileLocation, tried: str, problem: ActionFailure) -> str:
     """Say what could not be done, and what to do next."""
     number = f"case {case.id}: " if case else ""
-    meanwhile = " It is held meanwhile." if place.state is PlaceState.HELD else ""
+    meanwhile = " It is held meanwhile." if place.state is LocationState.HELD else ""
     return f"{number}{tried} failed ({problem}).{meanwhile} {problem.advice} {where(place)}"
 
 
@@ -74,15 +74,15 @@ def stuck(entry: str, detail: str) -> str:
     return f"quarantine {entry}: {detail}. Nothing is lost, and it is tried again by itself"
 
 
-def flood(one: Flood, window: float) -> str:
+def flood(one: ReachedLimit, window: float) -> str:
     """Say what happened, and both ways out."""
     what = {
-        Scope.HASH: f"{one.most} files with the content {one.subject.of[:12]}…",
-        Scope.ACCOUNT: f"{one.most} files of user {one.subject.of} in root {one.subject.root}",
-        Scope.ROOT: f"{one.most} files in root {one.subject.root}",
+        LimitScope.HASH: f"{one.most} files with the content {one.subject.of[:12]}…",
+        LimitScope.ACCOUNT: f"{one.most} files of user {one.subject.of} in root {one.subject.root}",
+        LimitScope.ROOT: f"{one.most} files in root {one.subject.root}",
     }[one.subject.scope]
     return (
         f"flood {one.id}: {what} were acted upon within {window / 60:.0f} minutes,"
-        f" further ones wait. `hashwacht flood let-go {one.id}` carries them out,"
-        f" `hashwacht flood stand-down {one.id}` drops them if a list has gone wrong"
+        f" further ones wait. `hashwacht limits approve {one.id}` carries them out,"
+        f" `hashwacht limits discard {one.id}` drops them if a list has gone wrong"
     )

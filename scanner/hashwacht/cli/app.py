@@ -16,7 +16,7 @@ from click.shell_completion import shell_complete
 
 from hashwacht import __version__
 from hashwacht.cli.click_ext import Example, Group
-from hashwacht.cli.output import emit, harmless_lines, line
+from hashwacht.cli.output import emit, escape_lines, line
 from hashwacht.core.errors import ExitCode, HashwachtError
 
 COMMANDS: Mapping[str, str] = MappingProxyType(
@@ -30,12 +30,12 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "hash": "Print the signals of files: digests, and picture hashes with their quality.",
         "explain": "Say whether paths would be scanned, and which rule decides it.",
         "cases": "List and show cases, restore, release and destroy their files, and write notes.",
-        "flood": "List what the flood guard holds, and let it go or stand down.",
+        "limits": "List actions paused by the action limit; approve or discard them.",
         "quarantine": "Make the key for quarantine, list and verify what is sealed.",
         "audit": "Show and verify the audit log, and make checkpoints to keep elsewhere.",
         "alerts": "Try if alerts arrive, and list which did.",
         "lists": "Import, show, change, remove and verify local hash lists.",
-        "credentials": "Store, check and forget the credentials of matching services.",
+        "credentials": "Store, check and remove the credentials of matching services.",
         "config": "Show, check and explain the configuration.",
         "units": "Say which systemd drop-ins the configuration needs, and write them.",
         "doctor": "Look at configuration, permissions, limits, lists, matchers and decoders.",
@@ -114,9 +114,9 @@ def _tell(message: str, advice: str, code: ExitCode, *, as_json: bool) -> ExitCo
         fields = {"message": message, "advice": advice, "exit_code": int(code)}
         emit("error", fields, to=sys.stderr)
     else:
-        line(harmless_lines(f"hashwacht: {message}"), to=sys.stderr)
+        line(escape_lines(f"hashwacht: {message}"), to=sys.stderr)
         if advice:
-            line(harmless_lines(advice), to=sys.stderr)
+            line(escape_lines(advice), to=sys.stderr)
     return code
 
 
@@ -129,7 +129,7 @@ def _unexpected(error: Exception, *, verbose: bool, as_json: bool) -> ExitCode:
     """Confess a mistake of ours, briefly; all of it if somebody wants to see it."""
     what = f"{type(error).__name__}: {error}"
     if verbose:
-        line(harmless_lines("".join(traceback.format_exception(error))), to=sys.stderr)
+        line(escape_lines("".join(traceback.format_exception(error))), to=sys.stderr)
     advice = (
         f"This is a mistake in Hashwacht {__version__}. Please report it at {ISSUES} with the"
         " command and the output of the same command with -v; leave out any hash and any path"

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hashwacht.cli.click_ext import Command, Example, command
-from hashwacht.cli.options import this_call
+from hashwacht.cli.options import global_options
 from hashwacht.core.errors import UsageError
 from hashwacht.settings.units import read_duration
 
 if TYPE_CHECKING:
     from hashwacht.audit.entry import JSON
-    from hashwacht.cases.factory import Workroom
+    from hashwacht.cases.factory import CaseServices
     from hashwacht.settings import Settings
     from hashwacht.storage.cases import Case
-    from hashwacht.storage.locations import Place, PlaceState
+    from hashwacht.storage.locations import FileLocation, LocationState
 
 _DIGEST = 64
 
 
-def who() -> str:
+def invoking_user() -> str:
     """Name who runs this command, for the audit log."""
     uid = os.getuid()
     try:
@@ -37,31 +37,31 @@ def who() -> str:
     return f"{name} (sudo: {sudo[:100]})" if sudo else name
 
 
-def record(settings: Settings, act: str, facts: Mapping[str, JSON]) -> None:
-    """Write an act of whoever runs this command into the audit log.  Raises StateError."""
+def record_audit(settings: Settings, act: str, facts: Mapping[str, JSON]) -> None:
+    """Write an act of whoever runs this command into the audit log.  Raises StorageError."""
     from hashwacht import bootstrap
 
-    bootstrap.audit_log(settings).append(act, who(), facts)
+    bootstrap.audit_log(settings).append(act, invoking_user(), facts)
 
 
 @contextmanager
-def opened_room() -> Iterator[Workroom | None]:
+def optional_case_session() -> Iterator[CaseServices | None]:
     """Open the state with everything that works on cases; None if there is no state yet."""
     from hashwacht import bootstrap
     from hashwacht.storage.store import FILE_NAME
 
-    settings = this_call().configuration().settings
+    settings = global_options().configuration().settings
     if not (settings.state.path / FILE_NAME).exists():
         yield None
         return
     with bootstrap.store(settings) as store:
-        yield bootstrap.workroom(settings, store, who())
+        yield bootstrap.case_services(settings, store, invoking_user())
 
 
 @contextmanager
-def room() -> Iterator[Workroom]:
+def case_session() -> Iterator[CaseServices]:
     """Do the same for a command that needs one.  Raises UsageError."""
-    with opened_room() as found:
+    with optional_case_session() as found:
         if found is None:
             raise UsageError(
                 "there is no case yet", advice="`hashwacht daemon` opens one for each match."
@@ -78,9 +78,9 @@ def case_command(*examples: Example) -> Callable[[Callable[..., Any]], Command]:
     return made
 
 
-def case_of(found: Workroom, name: str) -> Case:
+def find_case(found: CaseServices, name: str) -> Case:
     """Find a case by its number or by the SHA-256 of its content.  Raises UsageError."""
-    cases = found.book.store.cases
+    cases = found.ledger.store.cases
     case = None
     with suppress(ValueError, OverflowError):
         case = cases.find(name) if len(name) == _DIGEST else cases.get(int(name))
@@ -91,7 +91,7 @@ def case_of(found: Workroom, name: str) -> Case:
     return case
 
 
-def moment_option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
+def time_option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
     """Make an option that is a date, a time or a span before now; None if not given."""
     return click.option(*names, callback=_moment, metavar="TIME", default=None, **attributes)
 
@@ -115,28 +115,28 @@ def reason_option(*, required: bool = True) -> Callable[[Any], Any]:
         "--reason",
         required=required,
         default=None if required else "",
-        callback=said if required else None,
+        callback=require_text if required else None,
         metavar="TEXT",
         help="Why; it stands in the audit log.",
     )
 
 
-def said(_: click.Context, parameter: click.Parameter, text: str) -> str:
+def require_text(_: click.Context, parameter: click.Parameter, text: str) -> str:
     """Refuse a text that says nothing.  Raises click.BadParameter."""
     if not text.strip():
         raise click.BadParameter(f"{parameter.human_readable_name} says nothing")
     return text
 
 
-def place_option() -> Callable[[Any], Any]:
+def file_option() -> Callable[[Any], Any]:
     """Make the option that chooses places."""
     return click.option(
-        "--place",
+        "--file",
         "numbers",
         type=int,
         multiple=True,
         metavar="NUMBER",
-        help="Only this place of the case; may be repeated.",
+        help="Only this file of the case; may be repeated.",
     )
 
 
@@ -149,20 +149,21 @@ def parents_option() -> Callable[[Any], Any]:
     )
 
 
-def chosen_places(
-    found: Workroom, case: Case, numbers: Sequence[int], *states: PlaceState
-) -> list[Place]:
+def select_files(
+    found: CaseServices, case: Case, numbers: Sequence[int], *states: LocationState
+) -> list[FileLocation]:
     """Give the places of a case in one of *states*, the oldest first; all if none is chosen.
 
     Raises UsageError if there is none, or one was chosen that is not so.
     """
     places = {
-        place.number: place for place in found.book.store.places.of(case.key, -1, *states)[::-1]
+        place.number: place
+        for place in found.ledger.store.places.of_content(case.key, -1, *states)[::-1]
     }
     so, see = " or ".join(states), f"`hashwacht cases show {case.id}` says how its files stand."
     if not places:
         raise UsageError(f"no file of case {case.id} is {so}", advice=see)
     for number in numbers:
         if number not in places:
-            raise UsageError(f"place {number} of case {case.id} is not {so}", advice=see)
+            raise UsageError(f"file {number} of case {case.id} is not {so}", advice=see)
     return [place for place in places.values() if not numbers or place.number in numbers]

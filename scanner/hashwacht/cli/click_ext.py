@@ -18,8 +18,8 @@ from hashwacht.cli.options import common_options, json_option
 class Example:
     """A command line as somebody may type it, and what it does."""
 
-    typed: str
-    does: str
+    command_line: str
+    description: str
 
 
 class Command(click.Command):
@@ -124,9 +124,9 @@ def _write_examples(examples: Sequence[Example], formatter: click.HelpFormatter)
     if examples:
         with formatter.section("Examples"):
             for example in examples:
-                formatter.write(f"{'':{formatter.current_indent}}{example.typed}\n")
+                formatter.write(f"{'':{formatter.current_indent}}{example.command_line}\n")
                 with formatter.indentation():
-                    formatter.write_text(example.does)
+                    formatter.write_text(example.description)
 
 
 def command(

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from hashwacht import bootstrap
 from hashwacht.core.errors import HashwachtError
 from hashwacht.core.ports import Fingerprinter
-from hashwacht.core.types import Finding, Fingerprint, Skip
-from hashwacht.secrets import check
-from hashwacht.settings import Configuration, HashlistSettings, Settings, Where
+from hashwacht.core.types import Diagnostic, Fingerprint, Skip
+from hashwacht.secrets import locate_credential
+from hashwacht.settings import Configuration, HashlistSettings, Settings, UploadMode
 from hashwacht.settings.units import show_size
 from hashwacht.storage.runs import RunState
 
@@ -27,18 +27,20 @@ if TYPE_CHECKING:
 
 GIB = 1 << 30
 
-LITTLE_SPACE = GIB
+MIN_FREE_SPACE = GIB
 """Below this much free space for the state a scan of millions of files may stop half-way."""
 
-PICTURES = ("jpeg", "png", "gif", "webp", "avif", "tiff", "bmp")
+TEST_FORMATS = ("jpeg", "png", "gif", "webp", "avif", "tiff", "bmp")
 """What every installation decodes; HEIC is an extra."""
 
 
-def examine(configuration: Configuration, environment: Mapping[str, str]) -> Iterator[Finding]:
+def run_checks(
+    configuration: Configuration, environment: Mapping[str, str]
+) -> Iterator[Diagnostic]:
     """Look at everything, in the order in which a scan would need it."""
     settings = configuration.settings
     file = str(configuration.file) if configuration.file else "no file, defaults only"
-    yield Finding("configuration", ok=True, detail=file)
+    yield Diagnostic("configuration", ok=True, detail=file)
     yield from _state(settings)
     yield from _limits(settings)
     yield from _lists(settings)
@@ -48,40 +50,40 @@ def examine(configuration: Configuration, environment: Mapping[str, str]) -> Ite
     yield from _workers(settings)
 
 
-def _state(settings: Settings) -> Iterator[Finding]:
+def _state(settings: Settings) -> Iterator[Diagnostic]:
     """Look at the state directory: can it be written, is it private, is there room."""
     path = settings.state.path
     try:
         with bootstrap.store(settings) as store:
             interrupted = [r for r in store.runs.list(100) if r.state is RunState.INTERRUPTED]
     except HashwachtError as error:
-        yield Finding("state", ok=False, detail=error.message, advice=error.advice)
+        yield Diagnostic("state", ok=False, detail=error.message, advice=error.advice)
         return
     mode = path.stat().st_mode & 0o777
-    yield Finding(
+    yield Diagnostic(
         "state",
         ok=not mode & 0o077,
         detail=f"{path}, mode {mode:04o}",
         advice=f"Run `chmod 700 {path}`: signals and lists are secrets." if mode & 0o077 else "",
     )
     free = shutil.disk_usage(path).free
-    yield Finding(
+    yield Diagnostic(
         "space",
-        ok=free >= LITTLE_SPACE,
+        ok=free >= MIN_FREE_SPACE,
         detail=f"{free / GIB:.1f} GiB free for the state",
-        advice="" if free >= LITTLE_SPACE else "Make room, or move the state to a larger disk.",
+        advice="" if free >= MIN_FREE_SPACE else "Make room, or move the state to a larger disk.",
     )
     for run in interrupted[:1]:
         detail = f"run {run.id} was interrupted; the same command goes on with it"
-        yield Finding("runs", ok=True, detail=detail)
+        yield Diagnostic("runs", ok=True, detail=detail)
 
 
-def _limits(settings: Settings) -> Iterator[Finding]:
+def _limits(settings: Settings) -> Iterator[Diagnostic]:
     """Look at open files and memory."""
     jobs = bootstrap.jobs(settings)
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = 128 + 16 * jobs
-    yield Finding(
+    yield Diagnostic(
         "open files",
         ok=soft >= needed,
         detail=f"limit {soft}, {needed} are needed for {jobs} jobs",
@@ -90,31 +92,31 @@ def _limits(settings: Settings) -> Iterator[Finding]:
     import psutil
 
     available = psutil.virtual_memory().available
-    wanted = jobs * settings.fingerprint.limits.memory_bytes
-    yield Finding(
+    wanted = jobs * settings.fingerprint.limits.max_memory
+    yield Diagnostic(
         "memory",
         ok=available >= wanted,
         detail=f"{available / GIB:.1f} GiB available; {jobs} workers may use"
         f" {show_size(wanted)} at the worst",
         advice=""
         if available >= wanted
-        else "Use fewer jobs, or lower fingerprint.limits.memory_bytes.",
+        else "Use fewer jobs, or lower fingerprint.limits.max_memory.",
     )
 
 
-def _lists(settings: Settings) -> Iterator[Finding]:
+def _lists(settings: Settings) -> Iterator[Diagnostic]:
     """Look at the hash lists, if some matcher answers from them."""
     if not any(isinstance(each, HashlistSettings) for each in settings.matchers):
         return
-    lists = bootstrap.lists(settings)
+    lists = bootstrap.hash_lists(settings)
     try:
         installed = lists.all()
         yield from lists.verify()
     except HashwachtError as error:
-        yield Finding("lists", ok=False, detail=error.message, advice=error.advice)
+        yield Diagnostic("lists", ok=False, detail=error.message, advice=error.advice)
         return
     if all(each.known_good for each in installed):
-        yield Finding(
+        yield Diagnostic(
             "lists",
             ok=False,
             detail="no hash list is installed, so nothing can match",
@@ -122,44 +124,44 @@ def _lists(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _credentials(settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
+def _credentials(settings: Settings, environment: Mapping[str, str]) -> Iterator[Diagnostic]:
     """Look where each credential lies; the first place counts."""
-    places = bootstrap.places(settings, environment)
+    places = bootstrap.secret_sources(settings, environment)
     for matcher in settings.matchers:
         name = "" if isinstance(matcher, HashlistSettings) else matcher.credentials
         if not name:
             continue
         subject = f"credentials {name}"
-        seen = check(name, places)
+        seen = locate_credential(name, places)
         if not seen:
             advice = f"Run `hashwacht credentials set {name}`."
-            yield Finding(subject, ok=False, detail="not found anywhere", advice=advice)
+            yield Diagnostic(subject, ok=False, detail="not found anywhere", advice=advice)
         for position, each in enumerate(seen):
-            where = f"{each.place}: {each.where}" + (" (shadowed)" if position else "")
+            where = f"{each.source}: {each.location}" + (" (shadowed)" if position else "")
             detail = f"{where}: {each.problem}" if each.problem else where
-            yield Finding(subject, ok=not each.problem, detail=detail, advice=each.advice)
+            yield Diagnostic(subject, ok=not each.problem, detail=detail, advice=each.advice)
 
 
-def _matchers(settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
+def _matchers(settings: Settings, environment: Mapping[str, str]) -> Iterator[Diagnostic]:
     """Ask each matcher a harmless question, and see who takes what we can compute."""
     try:
         panel = bootstrap.panel(settings, environment)
     except HashwachtError as error:
-        yield Finding("matchers", ok=False, detail=error.message, advice=error.advice)
+        yield Diagnostic("matchers", ok=False, detail=error.message, advice=error.advice)
         return
     with panel:
-        for seat in panel.seats:
-            yield seat.matcher.check()
+        for configured in panel.matchers:
+            yield configured.matcher.check()
         computed = set(bootstrap.plan(settings, panel.accepts).types)
         for lacking in sorted(panel.accepts - computed):
-            yield Finding(
+            yield Diagnostic(
                 "signal types",
                 ok=False,
                 detail=f"a matcher takes {lacking}, which nothing here computes",
                 advice="Install the package that does, or name a program in fingerprint.commands.",
             )
         if not panel.accepts & {"md5", "sha1", "sha256"}:
-            yield Finding(
+            yield Diagnostic(
                 "signal types",
                 ok=False,
                 detail="no matcher takes a digest: whatever is no picture stays undetermined",
@@ -167,13 +169,13 @@ def _matchers(settings: Settings, environment: Mapping[str, str]) -> Iterator[Fi
             )
 
 
-def _uploads(settings: Settings) -> Iterator[Finding]:
+def _uploads(settings: Settings) -> Iterator[Diagnostic]:
     """Tell if the daemon takes uploads, and of applications that get files in parts."""
-    if settings.uploads.where is Where.DAEMON:
+    if settings.uploads.mode is UploadMode.DAEMON:
         yield _by_daemon(settings)
-    for each in bootstrap.partial_uploads(settings).seen():
+    for each in bootstrap.partial_uploads(settings).load():
         day = datetime.fromtimestamp(each.at, UTC).date()
-        yield Finding(
+        yield Diagnostic(
             "uploads",
             ok=True,
             detail=f"files come in parts to a web application ({each.protocol}, {day}): no list"
@@ -181,33 +183,33 @@ def _uploads(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _by_daemon(settings: Settings) -> Finding:
+def _by_daemon(settings: Settings) -> Diagnostic:
     """Ask the daemon, as a web application would, if it takes uploads from this user."""
-    from hashwacht.uploads.remote import ByDaemon, Unreached
+    from hashwacht.uploads.remote import DaemonBackend, DaemonUnreachable
 
     path = settings.uploads.path
     try:
-        found = ByDaemon(path).describe()
-    except Unreached as error:
+        found = DaemonBackend(path).describe()
+    except DaemonUnreachable as error:
         advice = (
             "Run `hashwacht units --write && systemctl daemon-reload && systemctl restart"
             " hashwacht.target`, or `hashwacht daemon`; who may connect says uploads.group."
         )
-        return Finding("uploads", ok=False, detail=f"{path}: {error.detail}", advice=advice)
+        return Diagnostic("uploads", ok=False, detail=f"{path}: {error.detail}", advice=advice)
     detail = f"the daemon ({found.release}) takes them at {path}, up to {show_size(found.most)}"
-    return Finding("uploads", ok=True, detail=detail)
+    return Diagnostic("uploads", ok=True, detail=detail)
 
 
-def _workers(settings: Settings) -> Iterator[Finding]:
+def _workers(settings: Settings) -> Iterator[Diagnostic]:
     """Start a worker and have it decode one generated picture of every format."""
     try:
         fingerprinter = bootstrap.fingerprinter(settings, ("sha256", "pdq"))
     except HashwachtError as error:
-        yield Finding("workers", ok=False, detail=error.message, advice=error.advice)
+        yield Diagnostic("workers", ok=False, detail=error.message, advice=error.advice)
         return
     try:
         yield from _sandbox(fingerprinter)
-        for name in PICTURES:
+        for name in TEST_FORMATS:
             yield _decoder(fingerprinter, name, _sample(name))
     finally:
         fingerprinter.close()
@@ -222,15 +224,15 @@ def _sample(name: str) -> bytes:
     return file.getvalue()
 
 
-def _sandbox(pool: WorkerPool) -> Iterator[Finding]:
+def _sandbox(pool: WorkerPool) -> Iterator[Diagnostic]:
     """Say which layers around a decoder are active, besides its limits and its own process."""
     try:
         layers = pool.layers
     except HashwachtError as error:
-        yield Finding("sandbox", ok=False, detail=error.message, advice=error.advice)
+        yield Diagnostic("sandbox", ok=False, detail=error.message, advice=error.advice)
         return
     for name, problem in layers.items():
-        yield Finding(
+        yield Diagnostic(
             f"sandbox {name}",
             ok=not problem,
             detail=problem or "active around every process that decodes",
@@ -244,7 +246,7 @@ _SANDBOX_ADVICE = (
 )
 
 
-def _decoder(fingerprinter: Fingerprinter, name: str, content: bytes) -> Finding:
+def _decoder(fingerprinter: Fingerprinter, name: str, content: bytes) -> Diagnostic:
     """Have one picture decoded."""
     subject = f"decoder {name}"
     advice = "Install Hashwacht's dependencies anew (`pip install --force-reinstall pillow`)."
@@ -254,12 +256,12 @@ def _decoder(fingerprinter: Fingerprinter, name: str, content: bytes) -> Finding
         try:
             found = fingerprinter.fingerprint(file.fileno())
         except (OSError, HashwachtError) as error:
-            return Finding(subject, ok=False, detail=str(error), advice=advice)
+            return Diagnostic(subject, ok=False, detail=str(error), advice=advice)
     problem = _problem(found)
     if problem:
         detail = f"{problem.reason}: {problem.detail}"
-        return Finding(subject, ok=False, detail=detail, advice=advice)
-    return Finding(subject, ok=True, detail=f"{found.kind}, in a worker process")
+        return Diagnostic(subject, ok=False, detail=detail, advice=advice)
+    return Diagnostic(subject, ok=True, detail=f"{found.kind}, in a worker process")
 
 
 def _problem(found: Fingerprint) -> Skip | None:

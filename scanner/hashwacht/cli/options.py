@@ -21,13 +21,13 @@ from typing import Any
 import click
 
 from hashwacht.core.errors import CredentialError, UsageError
-from hashwacht.settings import Configuration, Given, load
+from hashwacht.settings import Configuration, OptionValue, load
 
 STANDARD_INPUT = b"-"
 
 
 @contextmanager
-def opened(name: bytes) -> Iterator[int]:
+def open_input(name: bytes) -> Iterator[int]:
     """Open what was named for reading, at offset 0; ``-`` is standard input, spooled to disk.
 
     A name that the caller typed may be a link.  Never blocks on a FIFO or device.  Raises
@@ -48,7 +48,7 @@ def opened(name: bytes) -> Iterator[int]:
         os.close(fd)
 
 
-def shown_name(name: bytes) -> bytes:
+def display_name(name: bytes) -> bytes:
     """Name standard input by what it is."""
     return b"standard input" if name == STANDARD_INPUT else name
 
@@ -71,12 +71,12 @@ def identity_option() -> Callable[[Any], Any]:
 
 def read_identities(files: Iterable[Path]) -> tuple[str, ...]:
     """Read the private keys, in the order in which they are given.  Raises CredentialError."""
-    from hashwacht.quarantine.age import read_secrets
+    from hashwacht.quarantine.age import parse_secret_keys
 
-    return tuple(secret for file in files for secret in read_secrets(_text(file)))
+    return tuple(secret for file in files for secret in parse_secret_keys(_text(file)))
 
 
-def no_identity(other: str = "") -> UsageError:
+def identity_missing(other: str = "") -> UsageError:
     """Say that a key is needed, or *other* than that."""
     return UsageError(
         "some of its files are sealed",
@@ -98,7 +98,7 @@ _CONFIG, _STATE, _VERBOSE, _JSON = "config", "state_dir", "verbose", "as_json"
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class GlobalOptions:
     """The options that every command has."""
 
     config: Path | None = None
@@ -106,18 +106,18 @@ class Call:
     verbose: bool = False
     as_json: bool = False
 
-    def configuration(self, *options: Given) -> Configuration:
+    def configuration(self, *options: OptionValue) -> Configuration:
         """Read the configuration; *options* are the command's own that override a key."""
         if self.state_dir is not None:
-            given = Given("state.directory", str(self.state_dir.absolute()), "--state-dir")
+            given = OptionValue("state.directory", str(self.state_dir.absolute()), "--state-dir")
             options = (*options, given)
         return load(os.environ, uid=os.geteuid(), file=self.config, options=options)
 
 
-def this_call() -> Call:
+def global_options() -> GlobalOptions:
     """Give the call that is being answered."""
     meta = click.get_current_context().meta
-    return Call(**meta.get(__name__, {}))
+    return GlobalOptions(**meta.get(__name__, {}))
 
 
 def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> Any:

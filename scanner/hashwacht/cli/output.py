@@ -25,7 +25,7 @@ def emit(kind: str, fields: Mapping[str, object], *, to: IO[str] | None = None) 
     print(json.dumps(entry, ensure_ascii=False), file=to or sys.stdout, flush=True)
 
 
-def harmless(text: str) -> str:
+def escape_text(text: str) -> str:
     """Escape what a terminal would obey, line ends too: foreign texts may hold anything."""
     if text.isprintable():
         return text
@@ -34,6 +34,6 @@ def harmless(text: str) -> str:
     )
 
 
-def harmless_lines(text: str) -> str:
+def escape_lines(text: str) -> str:
     """Escape what a terminal would obey in a text that has lines of its own."""
-    return "\n".join(harmless(each) for each in text.split("\n"))
+    return "\n".join(escape_text(each) for each in text.split("\n"))

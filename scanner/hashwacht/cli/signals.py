@@ -14,7 +14,7 @@ from hashwacht.storage.runs import RunState
 
 
 @contextmanager
-def stoppable() -> Iterator[threading.Event]:
+def stop_on_signal() -> Iterator[threading.Event]:
     """Give the event that the first SIGINT or SIGTERM sets; a second one ends the process."""
     stop = threading.Event()
     former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -8,9 +8,9 @@
     ├── CredentialError            a secret is missing, unreadable or too readable
     ├── SignalError                a value that is no signal of its type
     ├── ListError                  a hash list that cannot be read, found or trusted
-    ├── StateError                 the state database
-    │   ├── StateFull              no space left; retryable
-    │   └── StateBusy              another process holds it; retryable
+    ├── StorageError                 the state database
+    │   ├── StorageFull              no space left; retryable
+    │   └── StorageBusy              another process holds it; retryable
     ├── WorkerError                the worker processes cannot be started at all
     └── Interrupted                exit code 130; resumable
 
@@ -68,17 +68,17 @@ class ListError(HashwachtError):
     """A hash list that cannot be read, found or trusted."""
 
 
-class StateError(HashwachtError):
+class StorageError(HashwachtError):
     """The state database cannot be used."""
 
 
-class StateFull(StateError):
+class StorageFull(StorageError):
     """No space is left for the state; what was committed is safe, the run can be resumed."""
 
     retryable = True
 
 
-class StateBusy(StateError):
+class StorageBusy(StorageError):
     """Another process holds the state."""
 
     retryable = True

@@ -24,9 +24,9 @@ class Event(Enum):
     GAP_CLOSED = "7b61ee85c5a44de1a325821c3835d6cd"
     MATCH = "3be639db33c742dcb3c5a0184fae6e1e"
     ACTION_FAILED = "f30a2c9fb7cb4a728b99279880938054"
-    FLOOD = "4be5795a9f3f41d9814f5505553253a7"
-    OUTAGE = "d394b518b1844260bf5ac331921b878a"
-    ANSWERED_AGAIN = "7aeb747ef5914276885c1badba36e765"
+    ACTION_LIMIT_REACHED = "4be5795a9f3f41d9814f5505553253a7"
+    MATCHER_DOWN = "d394b518b1844260bf5ac331921b878a"
+    MATCHER_RECOVERED = "7aeb747ef5914276885c1badba36e765"
     ALERT_FAILED = "01d3980920b04ca7aed44340273c8de0"
 
     @property
@@ -36,7 +36,7 @@ class Event(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class About:
+class EventFields:
     """What an entry is about; empty is not said.  *case* is a case's number."""
 
     event: Event
@@ -47,7 +47,7 @@ class About:
     cause: str = ""
 
 
-def about(
+def event_fields(
     event: Event,
     *,
     root: str = "",
@@ -57,4 +57,4 @@ def about(
     cause: str = "",
 ) -> dict[str, Any]:
     """Make the *extra* of a call of the standard library's loggers."""
-    return {"about": About(event, root, path, case, matcher, cause)}
+    return {"about": EventFields(event, root, path, case, matcher, cause)}

@@ -6,10 +6,10 @@ import json
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-LONGEST = 64 * 1024
+MAX_NOTICE_CHARS = 64 * 1024
 """Characters of the JSON of a notice."""
 
-LONGEST_SUMMARY = 400
+MAX_SUMMARY_CHARS = 400
 """Characters of the line that says what happened."""
 
 
@@ -30,7 +30,7 @@ class NoticeKind(StrEnum):
     """Somebody tries if alerts arrive."""
 
 
-class Channel(StrEnum):
+class ChannelKind(StrEnum):
     """By which way people are told."""
 
     MAIL = "mail"
@@ -51,7 +51,7 @@ class Notice:
     case: str = ""
 
 
-def within_bounds(notice: Notice) -> Notice:
+def sanitize_notice(notice: Notice) -> Notice:
     """Make a notice fit to be sent: no alert is lost because its text is odd.
 
     What cannot be shown in the summary becomes a question mark; a case that is too long, or no
@@ -60,7 +60,7 @@ def within_bounds(notice: Notice) -> Notice:
     case = notice.case
     problem = "" if not case or _is_object(case) else " (its details could not be sent)"
     shown = "".join(each if each.isprintable() else "?" for each in notice.summary)
-    room = LONGEST_SUMMARY - len(problem)
+    room = MAX_SUMMARY_CHARS - len(problem)
     cut = shown if len(shown) <= room else shown[: room - 1] + "…"
     return replace(notice, summary=cut + problem, case="" if problem else case)
 
@@ -68,6 +68,6 @@ def within_bounds(notice: Notice) -> Notice:
 def _is_object(case: str) -> bool:
     try:
         case.encode()
-        return len(case) <= LONGEST and isinstance(json.loads(case), dict)
+        return len(case) <= MAX_NOTICE_CHARS and isinstance(json.loads(case), dict)
     except (ValueError, RecursionError):
         return False

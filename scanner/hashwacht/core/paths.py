@@ -20,7 +20,7 @@ from collections.abc import Mapping
 _ESCAPE = re.compile(rb"\\(?:x([0-9a-f]{2})|\\)")
 
 
-def show(path: bytes) -> str:
+def escape_path(path: bytes) -> str:
     r"""Write *path* so that it is one line, harmless to a terminal, and can be read back.
 
     Letters, digits, marks, signs and plain spaces of any script stay.  Control characters, bytes
@@ -42,7 +42,7 @@ def _show_character(character: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
 
 
-def read_shown(text: str) -> bytes:
+def unescape_path(text: str) -> bytes:
     """Give back the bytes that :func:`show` was given."""
     return _ESCAPE.sub(
         lambda found: bytes.fromhex(found[1].decode()) if found[1] else b"\\",
@@ -55,7 +55,7 @@ def to_json(path: bytes) -> dict[str, str]:
     try:
         return {"path": path.decode("utf-8")}
     except UnicodeDecodeError:
-        return {"path": show(path), "path_b64": base64.b64encode(path).decode("ascii")}
+        return {"path": escape_path(path), "path_b64": base64.b64encode(path).decode("ascii")}
 
 
 def from_json(fields: Mapping[str, object]) -> bytes:

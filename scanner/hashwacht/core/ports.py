@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from hashwacht.core.types import Answer, Finding, Fingerprint, Reason, Signal
+from hashwacht.core.types import Answer, Diagnostic, Fingerprint, Reason, Signal
 
-Question = tuple[Signal, ...]
+Query = tuple[Signal, ...]
 """The askable signals of one content that one matcher accepts; never empty."""
 
 
@@ -69,10 +69,10 @@ class Matcher(Protocol):
     def revision(self) -> str:
         """Its state of knowledge; differs whenever an old NO_MATCH may no longer hold."""
 
-    def lookup(self, questions: Sequence[Question]) -> list[Answer]:
+    def lookup(self, questions: Sequence[Query]) -> list[Answer]:
         """Answer every question, in order.  Any number of questions, bounded memory."""
 
-    def check(self) -> Finding:
+    def check(self) -> Diagnostic:
         """Ask one harmless question and say how that went, for ``hashwacht doctor``."""
 
     def close(self) -> None:
@@ -80,14 +80,14 @@ class Matcher(Protocol):
 
 
 @runtime_checkable
-class Decisive(Protocol):
+class QuickHashMatcher(Protocol):
     """What a matcher can do on top that knows itself how near is near enough.
 
     It never says NO_MATCH to a quick signal that an entry may be near enough to, nor MATCH if
     it may not: it says UNDETERMINED (close-call), and tells beforehand who that would happen to.
     """
 
-    def close_call(self, question: Sequence[Signal]) -> bool:
+    def needs_exact_hash(self, question: Sequence[Signal]) -> bool:
         """Say if any quick signal is, or may be, near an entry: its exact value is needed."""
 
 
@@ -112,13 +112,13 @@ class Fingerprinter(Protocol):
         """End the worker processes."""
 
 
-class Ahead(Protocol):
+class StreamHasher(Protocol):
     """A content that is still coming in.  For one thread at a time."""
 
-    def take(self, chunk: bytes) -> bool | None:
+    def update(self, chunk: bytes) -> bool | None:
         """Take the next bytes; say if all bytes so far are to be kept, None: not known yet."""
 
-    def end(self) -> bool:
+    def finish(self) -> bool:
         """Say that this was all; tell if it is to be kept until there is a fingerprint."""
 
     def fingerprint(self, kept: int | None) -> Fingerprint:
@@ -129,39 +129,39 @@ class Ahead(Protocol):
 
 
 @runtime_checkable
-class ReadsAhead(Protocol):
+class SupportsStreaming(Protocol):
     """What a Fingerprinter can do on top that may begin before a content is complete."""
 
-    def read_ahead(self) -> Ahead | None:
+    def open_stream(self) -> StreamHasher | None:
         """Begin with a content; None if it can only be read when it is complete."""
 
 
 @runtime_checkable
-class TakesHanded(Protocol):
+class SupportsPriority(Protocol):
     """What a Fingerprinter can do on top that lets no one's contents starve another's."""
 
-    def handed(self, fd: int) -> Fingerprint:
+    def fingerprint_upload(self, fd: int) -> Fingerprint:
         """As ``fingerprint``, for what another process handed to this one."""
 
 
-CHANCES = 2
+MAX_CRASHES = 2
 """Times that a content may end a worker: the first one may have been somebody else's fault."""
 
 
-class Culprits(Protocol):
+class CrashLog(Protocol):
     """Remembers contents that ended the workers that decoded them.  Thread-safe.
 
     *key* is the SHA-256 of the content.
     """
 
-    def use(self, decoder: str) -> None:
+    def set_decoder(self, decoder: str) -> None:
         """Say which decoder is at work from now on: with another one, a content is innocent.
 
         *decoder* names everything that decides if the same would happen again.
         """
 
-    def barred(self, key: str) -> Reason | None:
+    def block_reason(self, key: str) -> Reason | None:
         """Say what it did if it did it so often that it is not to be tried again."""
 
-    def blame(self, key: str, reason: Reason) -> None:
+    def record_crash(self, key: str, reason: Reason) -> None:
         """Note that it did it, once more."""

@@ -16,7 +16,7 @@ from hashwacht.core.ports import SignalType
 
 ENTRY_POINT_GROUP = "hashwacht.core.signals"
 
-LONGEST_TEXT = 4096
+MAX_TEXT_CHARS = 4096
 """Characters in a value of a type that we know nothing about."""
 
 _HEX = frozenset(string.hexdigits)
@@ -68,9 +68,9 @@ class TextSignalType:
     def canonical(self, value: str) -> str:
         """Strip white space around it.  Raises SignalError for anything that is no one word."""
         text = value.strip()
-        if not 0 < len(text) <= LONGEST_TEXT or not _PRINTABLE.issuperset(text):
+        if not 0 < len(text) <= MAX_TEXT_CHARS or not _PRINTABLE.issuperset(text):
             raise SignalError(
-                f"not a {self.name}: 1 to {LONGEST_TEXT} printable ASCII characters without"
+                f"not a {self.name}: 1 to {MAX_TEXT_CHARS} printable ASCII characters without"
                 f" blanks expected, got {len(text)} characters"
             )
         return text.lower() if _HEX.issuperset(text) else text

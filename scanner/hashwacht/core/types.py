@@ -22,7 +22,7 @@ PDQ_MIN_QUALITY = 50
 QUICK = "quick"
 """Variant of a picture hash that was computed from less than the whole picture."""
 
-QUICK_BITS: Mapping[str, int] = MappingProxyType({"pdq": 10, "phash64": 4, "dhash64": 2})
+QUICK_ERROR_BITS: Mapping[str, int] = MappingProxyType({"pdq": 10, "phash64": 4, "dhash64": 2})
 """By how many bits a quick hash may differ from the exact one, by signal type."""
 
 CSAM = "csam"
@@ -65,7 +65,7 @@ class Reason(StrEnum):
     """The service refused our credentials or our question."""
     NOT_JUDGED = "not-judged"
     """No configured matcher accepts any signal that this content has."""
-    CLOSE_CALL = "close-call"
+    NEEDS_EXACT_HASH = "close-call"
     """A quick hash is so near an entry of a list that only the exact hash can tell."""
     # Not a fault: this signal type does not apply to this kind of content.
     OTHER_KIND = "other-kind"
@@ -96,15 +96,15 @@ class Signal:
         return f"{self.type}:{self.value}"
 
     @property
-    def askable(self) -> bool:
+    def matchable(self) -> bool:
         """False for a hash that its own hasher calls unreliable; recorded, never asked."""
         return self.quality is None or self.quality >= PDQ_MIN_QUALITY
 
     @property
-    def slack(self) -> int:
+    def error_bits(self) -> int:
         """Bits by which the value may be off the exact one; 0 if it is the exact one."""
         quick = self.variant.rpartition("/")[2] == QUICK
-        return QUICK_BITS.get(self.type, 0) if quick else 0
+        return QUICK_ERROR_BITS.get(self.type, 0) if quick else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class FileId:
     ctime_ns: int
 
     @classmethod
-    def of(cls, stat: os.stat_result) -> FileId:
+    def from_stat(cls, stat: os.stat_result) -> FileId:
         """Take the identity out of a stat result."""
         return cls(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
@@ -203,7 +203,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnostic:
     """A doctor's remark: what was looked at, whether it is right, and what to do if not."""
 
     subject: str

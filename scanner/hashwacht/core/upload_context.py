@@ -16,18 +16,18 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from hashwacht.core.errors import StateError
+from hashwacht.core.errors import StorageError
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 _AT_MOST = 1 << 20
 """Bytes kept for one content: thousands of uploads of the same bytes tell nothing new."""
 
-LONGEST = 1024
+MAX_TEXT_CHARACTERS = 1024
 """Characters kept of one text that a client chose."""
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
+class UploadContext:
     """What a request told about one file; empty or None is what it did not tell.
 
     *received_at* is ISO 8601 with seconds and zone.  *address* and *port* are the client's;
@@ -45,21 +45,21 @@ class Circumstances:
     field: str = ""
     file_name: str = ""
     declared_type: str = ""
-    handed_by: int | None = None
+    submitter_uid: int | None = None
 
 
-class Uploads:
+class UploadContextStore:
     """The circumstances of uploads, by content.  Thread-safe, also between processes."""
 
     def __init__(self, directory: Path) -> None:
         """Keep them in *directory*, which is made when first needed."""
         self._directory = directory
 
-    def add(self, key: str, circumstances: Circumstances) -> None:
+    def record(self, key: str, circumstances: UploadContext) -> None:
         """Write down one upload of the content *key* (SHA-256, hex).
 
         It survives the end of the process; a power cut may lose the last ones.  Raises
-        StateError.
+        StorageError.
         """
         line = json.dumps(_bounded(circumstances), ensure_ascii=True) + "\n"
         try:
@@ -71,32 +71,32 @@ class Uploads:
             finally:
                 os.close(fd)
         except OSError as error:
-            raise StateError(
+            raise StorageError(
                 f"{self._directory}: {error.strerror}",
                 advice="Make the state directory writable for the web application's user.",
             ) from error
 
-    def of(self, key: str) -> list[Circumstances]:
+    def load(self, key: str) -> list[UploadContext]:
         """Give all uploads of a content, the oldest first.  Raises OSError."""
         try:
             text = self._file(key).read_text("ascii")
         except FileNotFoundError:
             return []
-        return [Circumstances(**json.loads(line)) for line in text.splitlines()]
+        return [UploadContext(**json.loads(line)) for line in text.splitlines()]
 
     def keys(self) -> Iterator[str]:
         """Give the contents that something is written down about, in no order."""
         if self._directory.is_dir():
             yield from (each.name for each in self._directory.iterdir() if _is_key(each.name))
 
-    def last(self, key: str) -> float | None:
+    def last_recorded_at(self, key: str) -> float | None:
         """Say when (Unix seconds) a content was last told about; None if never.  Raises OSError."""
         try:
             return self._file(key).stat().st_mtime
         except FileNotFoundError:
             return None
 
-    def forget(self, key: str) -> None:
+    def remove(self, key: str) -> None:
         """Remove what is written down about a content."""
         self._file(key).unlink(missing_ok=True)
 
@@ -113,9 +113,9 @@ def _is_key(name: str) -> bool:
     return _KEY.fullmatch(name) is not None
 
 
-def _bounded(circumstances: Circumstances) -> dict[str, object]:
+def _bounded(circumstances: UploadContext) -> dict[str, object]:
     """Cut what a client could make endless."""
     return {
-        name: value[:LONGEST] if isinstance(value, str) else value
+        name: value[:MAX_TEXT_CHARACTERS] if isinstance(value, str) else value
         for name, value in asdict(circumstances).items()
     }

@@ -23,7 +23,7 @@ from hashwacht.core.types import Answer, Fingerprint, Match, Outcome, Reason, Ve
 _DIGEST_NAMES = frozenset(each.name for each in DIGESTS)
 
 
-def standing(former: Answer | None, fresh: Answer) -> Answer:
+def effective_answer(former: Answer | None, fresh: Answer) -> Answer:
     """Say which of two answers of one matcher about the same content holds.
 
     The fresh one, except that a match is not forgotten because a service is out of reach.

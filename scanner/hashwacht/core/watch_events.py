@@ -69,7 +69,7 @@ class Announcement:
 
 
 @dataclass(frozen=True, slots=True)
-class Missed:
+class MissedEvents:
     """Something may have been missed in *root*, at *path* and below (empty: everywhere).
 
     It speaks of the time until now.  What lasts is said again from time to time, and once more
@@ -82,26 +82,26 @@ class Missed:
     path: bytes = b""
 
 
-class Listener(Protocol):
+class WatchListener(Protocol):
     """Who is told.  Called by the thread that reads events, so it never waits."""
 
     def announce(self, announcement: Announcement) -> None:
         """Take note of a file."""
 
-    def missed(self, missed: Missed) -> None:
+    def report_missed(self, missed: MissedEvents) -> None:
         """Take note of a gap."""
 
 
 class Watch(Protocol):
     """Watches roots.  What it cannot watch it says by ``missed``; it raises only at its start."""
 
-    def start(self, roots: Sequence[Root], listener: Listener) -> None:
+    def start(self, roots: Sequence[Root], listener: WatchListener) -> None:
         """Watch from now on: what happens after this returned is announced or missed.
 
         Called again with other roots, those that are watched already go on being watched.
         """
 
-    def tend(self) -> None:
+    def maintain(self) -> None:
         """Look after the watches: roots that came back, died, or were replaced.
 
         Called every few seconds by the daemon's own thread; cheap if nothing happened.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from hashwacht.ipc.messages import Deliver, Delivered, Failed
+from hashwacht.ipc.messages import DeliverReply, DeliverRequest, FailureReply
 
 
-class Way(Protocol):
+class AlertChannel(Protocol):
     """Delivers notices.  Thread-safe.  What goes wrong is a value, never an exception."""
 
-    def deliver(self, deliver: Deliver) -> Delivered | Failed:
+    def deliver(self, deliver: DeliverRequest) -> DeliverReply | FailureReply:
         """Tell all of them in one message, or none; takes a minute or two at most."""
 
     def close(self) -> None:

@@ -8,66 +8,66 @@ from typing import TYPE_CHECKING
 
 from hashwacht import bootstrap
 from hashwacht.core.errors import ConfigurationError, CredentialError
-from hashwacht.core.notice import Channel
-from hashwacht.secrets import Credential, Places, find
+from hashwacht.core.notice import ChannelKind
+from hashwacht.secrets import Credential, SecretSources, load_credential
 from hashwacht.settings import Settings
 from hashwacht.settings.alerts import MailSecurity, MailSettings, WebhookSettings
 
 if TYPE_CHECKING:
-    from hashwacht.courier.channel import Way
+    from hashwacht.courier.channel import AlertChannel
 
 
-def build_way(
-    channel: Channel,
+def build_channel(
+    channel: ChannelKind,
     settings: Settings,
     environment: Mapping[str, str],
     lost: Callable[[], None] = lambda: None,
-) -> Way:
+) -> AlertChannel:
     """Build one; it calls *lost* when only a new process helps.
 
     Raises ConfigurationError, CredentialError.
     """
-    places, host = bootstrap.places(settings, environment), socket.gethostname()
+    sources, host = bootstrap.secret_sources(settings, environment), socket.gethostname()
     match channel:
-        case Channel.MAIL:
-            return _mail(settings.alerts.mail, places, host)
-        case Channel.WEBHOOK:
-            return _webhook(settings.alerts.webhook, places, host)
-        case Channel.COMMAND:
+        case ChannelKind.MAIL:
+            return _mail(settings.alerts.mail, sources, host)
+        case ChannelKind.WEBHOOK:
+            return _webhook(settings.alerts.webhook, sources, host)
+        case ChannelKind.COMMAND:
             return _command(settings.alerts.command.program, host, lost)
 
 
-def _mail(mail: MailSettings, places: Places, host: str) -> Way:
-    from hashwacht.courier.mail import Mail, Mailbox
-    from hashwacht.matching.services.http import trusting
+def _mail(mail: MailSettings, sources: SecretSources, host: str) -> AlertChannel:
+    from hashwacht.courier.mail import MailChannel, MailServer
+    from hashwacht.matching.services.http import context_trusting
 
     encrypted = mail.security is not MailSecurity.NONE
-    mailbox = Mailbox(
+    mailbox = MailServer(
         server=mail.server,
         port=mail.port,
         sender=mail.sender or f"hashwacht@{host}",
         to=mail.to,
-        tls=trusting(mail.ca_file) if encrypted else None,
-        at_once=mail.security is MailSecurity.TLS,
-        credential=_credential("alerts.mail", mail.credentials, places),
+        tls=context_trusting(mail.ca_file) if encrypted else None,
+        implicit_tls=mail.security is MailSecurity.TLS,
+        credential=_credential("alerts.mail", mail.credentials, sources),
     )
-    return Mail(mailbox, host)
+    return MailChannel(mailbox, host)
 
 
-def _webhook(webhook: WebhookSettings, places: Places, host: str) -> Way:
-    from hashwacht.courier.webhook import Webhook
-    from hashwacht.matching.services.http import trusting
+def _webhook(webhook: WebhookSettings, sources: SecretSources, host: str) -> AlertChannel:
+    from hashwacht.courier.webhook import WebhookChannel
+    from hashwacht.matching.services.http import context_trusting
 
-    known = _credential("alerts.webhook", webhook.credentials, places)
+    known = _credential("alerts.webhook", webhook.credentials, sources)
     secret = known.password if known is not None else ""
-    return Webhook(webhook.url, host, trusting(webhook.ca_file), secret)
+    return WebhookChannel(webhook.url, host, context_trusting(webhook.ca_file), secret)
 
 
-def _command(program: tuple[str, ...], host: str, lost: Callable[[], None]) -> Way:
-    from hashwacht.courier.command_channel import Command
+def _command(program: tuple[str, ...], host: str, lost: Callable[[], None]) -> AlertChannel:
+    from hashwacht.courier.command_channel import CommandChannel
 
     try:
-        return Command(program, host, lost)
+        return CommandChannel(program, host, lost)
     except OSError as error:
         raise ConfigurationError(
             f"alerts.command: no process for it: {error.strerror}",
@@ -75,10 +75,10 @@ def _command(program: tuple[str, ...], host: str, lost: Callable[[], None]) -> W
         ) from error
 
 
-def _credential(section: str, name: str, places: Places) -> Credential | None:
+def _credential(section: str, name: str, sources: SecretSources) -> Credential | None:
     if not name:
         return None
     try:
-        return find(name, places)
+        return load_credential(name, sources)
     except CredentialError as error:
         raise CredentialError(f"{section}: {error.message}", advice=error.advice) from None

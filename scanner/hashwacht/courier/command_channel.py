@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from hashwacht.courier import rendering
-from hashwacht.courier.command_runner import NOT_STARTED, PATIENCE, TIMED_OUT, WAY
-from hashwacht.ipc.messages import Deliver, Delivered, Failed
+from hashwacht.courier.command_runner import NOT_STARTED, PIPE_HEADER, PROGRAM_TIMEOUT, TIMED_OUT
+from hashwacht.ipc.messages import DeliverReply, DeliverRequest, FailureReply
 
 _PROGRAM = (
     "import sys; sys.path[:] = sys.argv[2:];"
@@ -30,7 +30,7 @@ _PASSED_ON = frozenset({"PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ"})
 """All of the environment that the program sees: it may hold credentials."""
 
 
-class Command:
+class CommandChannel:
     """Hands notices to the runner, one batch at a time.  Thread-safe."""
 
     def __init__(
@@ -52,26 +52,28 @@ class Command:
                 env={name: os.environ[name] for name in _PASSED_ON & os.environ.keys()},
                 cwd="/",
             )
-        self._runner.settimeout(PATIENCE + 10)
+        self._runner.settimeout(PROGRAM_TIMEOUT + 10)
         self._write(json.dumps([*program]).encode())
 
-    def deliver(self, deliver: Deliver) -> Delivered | Failed:
+    def deliver(self, deliver: DeliverRequest) -> DeliverReply | FailureReply:
         """Give it every notice as a line of JSON; exit code 0 means delivered."""
         body = "".join(f"{line}\n" for line in rendering.lines(deliver, self._host)).encode()
         with self._turn:
             try:
                 self._write(body)
-                code, length = WAY.unpack(self._read(WAY.size))
+                code, length = PIPE_HEADER.unpack(self._read(PIPE_HEADER.size))
                 said = self._read(length).decode(errors="replace").strip()
             except OSError:
                 self._runner.close()
                 self._lost()
                 problem = "the process that runs the command is gone"
-                return Failed(problem, "The courier begins anew by itself; then it is tried again.")
+                return FailureReply(
+                    problem, "The courier begins anew by itself; then it is tried again."
+                )
         if code == 0:
-            return Delivered()
+            return DeliverReply()
         last = said.rpartition("\n")[2]
-        return Failed(
+        return FailureReply(
             f"the command {_ended(code)}" + (f": {last}" if last else ""),
             "Run it by hand with a line of JSON on standard input.",
         )
@@ -85,7 +87,7 @@ class Command:
 
     def _write(self, body: bytes) -> None:
         """Hand one message over.  Raises OSError if the runner is gone."""
-        self._runner.sendall(WAY.pack(0, len(body)) + body)
+        self._runner.sendall(PIPE_HEADER.pack(0, len(body)) + body)
 
     def _read(self, length: int) -> bytes:
         """Read just so many bytes.  Raises OSError if the runner is gone."""
@@ -100,7 +102,7 @@ class Command:
 
 def _ended(code: int) -> str:
     if code == TIMED_OUT:
-        return f"was stopped after {PATIENCE:g} s"
+        return f"was stopped after {PROGRAM_TIMEOUT:g} s"
     if code == NOT_STARTED:
         return "cannot be started"
     return f"ended with exit code {code}" if code > 0 else f"was killed by signal {-code}"

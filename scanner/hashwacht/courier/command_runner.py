@@ -1,6 +1,7 @@
 """The process that runs an operator's program: no credentials, no shell, bounded time and output.
 
-Messages both ways are :data:`WAY` and so many bytes.  First comes the program and its arguments as
+Messages both ways are :data:`PIPE_HEADER` and so many bytes.  First comes the program and its
+arguments as
 a JSON array; then, again and again, what it is to read on standard input, answered by its exit
 code (below zero: the signal that ended it) and the last it said on standard error.
 """
@@ -17,10 +18,10 @@ import subprocess
 import time
 from contextlib import suppress
 
-WAY = struct.Struct("!iI")
+PIPE_HEADER = struct.Struct("!iI")
 """A code, and the length of what follows in bytes."""
 
-PATIENCE = 60.0
+PROGRAM_TIMEOUT = 60.0
 """Seconds for one run."""
 
 TIMED_OUT, NOT_STARTED = 1 << 16, 1 << 17
@@ -35,14 +36,16 @@ def main(fd: int) -> None:
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)  # the courier decides; its end is ours
     with socket.socket(fileno=fd) as courier, courier.makefile("rb") as stream:
-        program: list[str] = json.loads(stream.read(WAY.unpack(stream.read(WAY.size))[1]))
-        while len(head := stream.read(WAY.size)) == WAY.size:
-            _, length = WAY.unpack(head)
+        program: list[str] = json.loads(
+            stream.read(PIPE_HEADER.unpack(stream.read(PIPE_HEADER.size))[1])
+        )
+        while len(head := stream.read(PIPE_HEADER.size)) == PIPE_HEADER.size:
+            _, length = PIPE_HEADER.unpack(head)
             code, said = run(program, stream.read(length))
-            courier.sendall(WAY.pack(code, len(said)) + said)
+            courier.sendall(PIPE_HEADER.pack(code, len(said)) + said)
 
 
-def run(program: list[str], given: bytes, seconds: float = PATIENCE) -> tuple[int, bytes]:
+def run(program: list[str], given: bytes, seconds: float = PROGRAM_TIMEOUT) -> tuple[int, bytes]:
     """Run it once; give how it ended and the last it said.
 
     If it takes longer than *seconds*, it is killed with all that it has started.

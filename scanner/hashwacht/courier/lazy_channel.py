@@ -12,19 +12,19 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from hashwacht.core.errors import HashwachtError
-from hashwacht.core.ports import Matcher, Question
-from hashwacht.core.types import Answer, Finding, Outcome, Reason
-from hashwacht.courier.channel import Way
-from hashwacht.ipc.messages import Deliver, Delivered, Failed
+from hashwacht.core.ports import Matcher, Query
+from hashwacht.core.types import Answer, Diagnostic, Outcome, Reason
+from hashwacht.courier.channel import AlertChannel
+from hashwacht.ipc.messages import DeliverReply, DeliverRequest, FailureReply
 
-PAUSE = 10.0
+RETRY_DELAY = 10.0
 """Seconds between two attempts."""
 
 
 T = TypeVar("T")
 
 
-class _Late(Generic[T]):
+class _Lazy(Generic[T]):
     """Builds something as soon as it can be built.  Thread-safe."""
 
     def __init__(self, build: Callable[[], T], clock: Callable[[], float]) -> None:
@@ -42,11 +42,11 @@ class _Late(Generic[T]):
                 try:
                     self.built = self._build()
                 except HashwachtError as error:
-                    self.error, self._next = error, self._clock() + PAUSE
+                    self.error, self._next = error, self._clock() + RETRY_DELAY
             return self.built
 
 
-class LateMatcher:
+class LazyMatcher:
     """A matcher that is built as soon as it can be.  Thread-safe."""
 
     def __init__(
@@ -59,11 +59,11 @@ class LateMatcher:
     ) -> None:
         """Try at once; what *build* raises is told in the answers.  *clock* gives seconds."""
         self.name, self.accepts, self.revision = name, accepts, revision
-        self._late = _Late(build, clock)
+        self._lazy = _Lazy(build, clock)
 
-    def lookup(self, questions: Sequence[Question]) -> list[Answer]:
+    def lookup(self, questions: Sequence[Query]) -> list[Answer]:
         """Ask it, or say why it cannot be asked."""
-        if (matcher := self._late.get()) is not None:
+        if (matcher := self._lazy.get()) is not None:
             return matcher.lookup(questions)
         answer = Answer(
             self.name,
@@ -71,39 +71,39 @@ class LateMatcher:
             time.time(),
             self.revision,
             reason=Reason.UNANSWERED,
-            detail=self._late.error.message,
+            detail=self._lazy.error.message,
         )
         return [answer] * len(questions)
 
-    def check(self) -> Finding:
+    def check(self) -> Diagnostic:
         """Check it, or say what to do so that it can be asked."""
-        if (matcher := self._late.get()) is not None:
+        if (matcher := self._lazy.get()) is not None:
             return matcher.check()
-        error = self._late.error
-        return Finding(self.name, ok=False, detail=error.message, advice=error.advice)
+        error = self._lazy.error
+        return Diagnostic(self.name, ok=False, detail=error.message, advice=error.advice)
 
     def close(self) -> None:
         """Close it."""
-        if self._late.built is not None:
-            self._late.built.close()
+        if self._lazy.built is not None:
+            self._lazy.built.close()
 
 
-class LateWay:
+class LazyChannel:
     """A way that is built as soon as it can be.  Thread-safe."""
 
     def __init__(
-        self, build: Callable[[], Way], clock: Callable[[], float] = time.monotonic
+        self, build: Callable[[], AlertChannel], clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Try at once; what *build* raises is told whenever something is to be delivered."""
-        self._late = _Late(build, clock)
+        self._lazy = _Lazy(build, clock)
 
-    def deliver(self, deliver: Deliver) -> Delivered | Failed:
+    def deliver(self, deliver: DeliverRequest) -> DeliverReply | FailureReply:
         """Deliver by it, or say why not."""
-        if (way := self._late.get()) is not None:
+        if (way := self._lazy.get()) is not None:
             return way.deliver(deliver)
-        return Failed(self._late.error.message, self._late.error.advice)
+        return FailureReply(self._lazy.error.message, self._lazy.error.advice)
 
     def close(self) -> None:
         """Close it."""
-        if self._late.built is not None:
-            self._late.built.close()
+        if self._lazy.built is not None:
+            self._lazy.built.close()

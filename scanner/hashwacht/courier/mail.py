@@ -25,7 +25,7 @@ from email.policy import SMTP
 from email.utils import formatdate
 
 from hashwacht.courier import rendering
-from hashwacht.ipc.messages import Deliver, Delivered, Failed
+from hashwacht.ipc.messages import DeliverReply, DeliverRequest, FailureReply
 from hashwacht.secrets import Credential
 
 _FAULTS: tuple[tuple[type[Exception], str, str], ...] = (
@@ -61,7 +61,7 @@ _FAULTS: tuple[tuple[type[Exception], str, str], ...] = (
 """The first line whose kind it is applies."""
 
 
-def judge(error: Exception) -> tuple[str, str]:
+def describe_error(error: Exception) -> tuple[str, str]:
     """Give problem and advice."""
     for kind, problem, advice in _FAULTS:
         if isinstance(error, kind):
@@ -85,7 +85,7 @@ def _detail(error: Exception) -> str:
     return ""
 
 
-PATIENCE, WHOLE = 30.0, 120.0
+SOCKET_TIMEOUT, TOTAL_TIMEOUT = 30.0, 120.0
 """Seconds for each step of the conversation, and for all of it: a server that says a letter from
 time to time keeps nobody waiting for ever."""
 
@@ -93,7 +93,7 @@ _WELCOME = 220
 
 
 @dataclass(frozen=True, slots=True)
-class Mailbox:
+class MailServer:
     """A mail server, how it is talked to, and whom the mail is from and for.
 
     *tls* is the context of an encrypted connection, None without; *at_once*: encrypted from the
@@ -105,26 +105,28 @@ class Mailbox:
     sender: str
     to: tuple[str, ...]
     tls: ssl.SSLContext | None = None
-    at_once: bool = False
+    implicit_tls: bool = False
     credential: Credential | None = field(default=None, repr=False)
 
 
 @contextmanager
-def conversation(box: Mailbox, host: str, whole: float = WHOLE) -> Iterator[smtplib.SMTP]:
+def smtp_session(
+    box: MailServer, host: str, total_timeout: float = TOTAL_TIMEOUT
+) -> Iterator[smtplib.SMTP]:
     """Give a server that takes mail; *host* is this machine's name, *whole* is in seconds.
 
     Raises OSError, smtplib.SMTPException, until the end of the ``with``; how the server says
     goodbye does not count: by then the mail is its own.
     """
-    encrypted = box.tls is not None and box.at_once
+    encrypted = box.tls is not None and box.implicit_tls
     server: smtplib.SMTP = (
-        smtplib.SMTP_SSL(local_hostname=host, timeout=PATIENCE, context=box.tls)
+        smtplib.SMTP_SSL(local_hostname=host, timeout=SOCKET_TIMEOUT, context=box.tls)
         if encrypted
-        else smtplib.SMTP(local_hostname=host, timeout=PATIENCE)
+        else smtplib.SMTP(local_hostname=host, timeout=SOCKET_TIMEOUT)
     )
     # Whom the certificate must name: smtplib learns it only where it connects at once.
     server._host = box.server  # type: ignore[attr-defined]  # noqa: SLF001  # no other way
-    with _at_most(whole, server):
+    with _at_most(total_timeout, server):
         try:
             code, said = server.connect(box.server, box.port)
             if code != _WELCOME:
@@ -167,25 +169,25 @@ _REMEMBERED = 64
 """Batches of which is known who has got them already."""
 
 
-class Mail:
+class MailChannel:
     """Sends mail.  Thread-safe: every message has a connection of its own."""
 
     def __init__(
         self,
-        mailbox: Mailbox,
+        mailbox: MailServer,
         host: str,
         clock: Callable[[], float] = time.time,
         *,
-        whole: float = WHOLE,
+        total_timeout: float = TOTAL_TIMEOUT,
     ) -> None:
         """*host* is this machine's name, for the greeting and the text; *whole* in seconds."""
         self._mailbox = mailbox
         self._host = host
         self._clock = clock
-        self._whole = whole
+        self._total_timeout = total_timeout
         self._got: dict[str, frozenset[str]] = {}
 
-    def deliver(self, deliver: Deliver) -> Delivered | Failed:
+    def deliver(self, deliver: DeliverRequest) -> DeliverReply | FailureReply:
         """Hand the mail over, also if the server refuses some recipients for good.
 
         While it puts some of them off, as greylisting does, the mail has not arrived; the next
@@ -194,19 +196,19 @@ class Mail:
         got = self._got.get(deliver.batch, frozenset())
         wanted = [each for each in self._mailbox.to if each not in got]
         try:
-            with conversation(self._mailbox, self._host, self._whole) as server:
+            with smtp_session(self._mailbox, self._host, self._total_timeout) as server:
                 refused = server.send_message(self._message(deliver), to_addrs=wanted)
             got = got.union(wanted) - refused.keys()
         except smtplib.SMTPRecipientsRefused as error:
             refused = error.recipients
         except (OSError, smtplib.SMTPException) as error:
-            return Failed(*judge(error))
+            return FailureReply(*describe_error(error))
         late = sorted(name for name, (code, _) in refused.items() if code < _FOR_GOOD)
         if late or not got:
             self._remember(deliver.batch, got)
             return _refusal(late)
         self._got.pop(deliver.batch, None)
-        return Delivered(f"the server refused {', '.join(sorted(refused))}" if refused else "")
+        return DeliverReply(f"the server refused {', '.join(sorted(refused))}" if refused else "")
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -217,7 +219,7 @@ class Mail:
         for oldest in [*self._got][:-_REMEMBERED]:
             self._got.pop(oldest, None)
 
-    def _message(self, deliver: Deliver) -> EmailMessage:
+    def _message(self, deliver: DeliverRequest) -> EmailMessage:
         message = EmailMessage(policy=SMTP)
         message["From"] = self._mailbox.sender
         message["To"] = ", ".join(self._mailbox.to)
@@ -230,9 +232,9 @@ class Mail:
         return message
 
 
-def _refusal(late: Sequence[str]) -> Failed:
+def _refusal(late: Sequence[str]) -> FailureReply:
     """Say who is put off, or that everybody is refused for good."""
     if late:
         told = f"the mail server puts off {', '.join(late)}"
-        return Failed(told, "They are tried again by themselves.")
-    return Failed("the mail server refused every recipient", "Check alerts.mail.to.")
+        return FailureReply(told, "They are tried again by themselves.")
+    return FailureReply("the mail server refused every recipient", "Check alerts.mail.to.")

@@ -16,13 +16,13 @@ from functools import partial
 from pathlib import Path
 
 from hashwacht import bootstrap
-from hashwacht.courier.channels import build_way
-from hashwacht.courier.handler import Desk
-from hashwacht.courier.lazy_channel import LateMatcher, LateWay
-from hashwacht.courier.sandbox import confine
-from hashwacht.courier.server import Server
-from hashwacht.matching.services.factory import AnyService, Services, face
-from hashwacht.platform.systemd import Notifier
+from hashwacht.courier.channels import build_channel
+from hashwacht.courier.handler import RequestHandler
+from hashwacht.courier.lazy_channel import LazyChannel, LazyMatcher
+from hashwacht.courier.sandbox import enter_sandbox
+from hashwacht.courier.server import CourierServer
+from hashwacht.matching.services.factory import AnyService, ServiceMatcherFactory, service_info
+from hashwacht.platform.systemd import SystemdNotifier
 from hashwacht.settings import HashlistSettings, Settings
 
 log = logging.getLogger(__name__)
@@ -30,10 +30,10 @@ log = logging.getLogger(__name__)
 
 def is_needed(settings: Settings) -> bool:
     """Say if there is anything for a courier to do."""
-    return bool(served(settings))
+    return bool(service_names(settings))
 
 
-def served(settings: Settings) -> list[str]:
+def service_names(settings: Settings) -> list[str]:
     """Name the services and channels that it is there for."""
     return [*(each.name for each in _services(settings)), *settings.alerts.channels]
 
@@ -42,7 +42,7 @@ def courier_process(
     settings: Settings,
     environ: Mapping[str, str],
     listening: socket.socket,
-    notifier: Notifier,
+    notifier: SystemdNotifier,
     stop: threading.Event,
 ) -> None:
     """Serve those who may connect to *listening*, until *stop*.
@@ -50,40 +50,43 @@ def courier_process(
     Everything that needs a file is built first; then all files of customers are locked away,
     before there is a second thread that could keep them, and before anybody is heard.
     """
-    desk = open_desk(settings, environ, stop.set)
+    desk = build_handler(settings, environ, stop.set)
     try:
-        problem = confine(_own(settings, environ))
+        problem = enter_sandbox(_own(settings, environ))
         if problem:
             log.warning("the courier's files are not locked away by Landlock: %s", problem)
         notifier.ready()
-        Server(desk, permitted(listening)).serve(listening, stop, notifier.alive)
+        CourierServer(desk, allowed_users(listening)).serve(listening, stop, notifier.keep_alive)
         notifier.stopping()
     finally:
         desk.close()
 
 
-def open_desk(
+def build_handler(
     settings: Settings, environ: Mapping[str, str], lost: Callable[[], None] = lambda: None
-) -> Desk:
+) -> RequestHandler:
     """Build all services and channels; what cannot be built says so when it is used.
 
     *lost* is called when one of them can go on in a new process only.
     """
-    services = Services(bootstrap.places(settings, environ))
+    services = ServiceMatcherFactory(bootstrap.secret_sources(settings, environ))
     matchers = {
-        each.name: LateMatcher(
-            each.name, face(each).accepts, face(each).revision, partial(services.matcher, each)
+        each.name: LazyMatcher(
+            each.name,
+            service_info(each).accepts,
+            service_info(each).revision,
+            partial(services.build, each),
         )
         for each in _services(settings)
     }
     ways = {
-        str(channel): LateWay(partial(build_way, channel, settings, environ, lost))
+        str(channel): LazyChannel(partial(build_channel, channel, settings, environ, lost))
         for channel in settings.alerts.channels
     }
-    return Desk(matchers, ways)
+    return RequestHandler(matchers, ways)
 
 
-def permitted(listening: socket.socket) -> frozenset[int]:
+def allowed_users(listening: socket.socket) -> frozenset[int]:
     """Say who may connect: ourselves, root, and the owner of the socket, which is the scanner."""
     users = {0, os.geteuid()}
     with suppress(OSError, ValueError):  # it may be out of our sight: then root is the scanner

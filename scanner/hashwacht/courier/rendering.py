@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from hashwacht.ipc.messages import Deliver, Enclosed
+from hashwacht.ipc.messages import DeliverRequest, NoticeEnvelope
 
 VERSION = 1
 """Of the shape of the JSON; keys are only ever added within one version."""
@@ -14,7 +14,7 @@ VERSION = 1
 _LONGEST_SUBJECT = 120
 
 
-def subject(deliver: Deliver, host: str) -> str:
+def subject(deliver: DeliverRequest, host: str) -> str:
     """Say in one line what it is about."""
     first, more = deliver.notices[0].notice.summary, len(deliver.notices) - 1
     line = f"[hashwacht {host}] {first}"
@@ -23,14 +23,14 @@ def subject(deliver: Deliver, host: str) -> str:
     return f"{line} (and {more} more)" if more else line
 
 
-def text(deliver: Deliver, host: str) -> str:
+def text(deliver: DeliverRequest, host: str) -> str:
     """Say all of it, one paragraph for each notice."""
     count = len(deliver.notices)
     head = f"Hashwacht on {host} tells {'this' if count == 1 else f'of {count} things'}:"
     return "\n\n".join((head, *map(_paragraph, deliver.notices), _tail(deliver, host))) + "\n"
 
 
-def _paragraph(enclosed: Enclosed) -> str:
+def _paragraph(enclosed: NoticeEnvelope) -> str:
     notice = enclosed.notice
     moment = datetime.fromtimestamp(notice.at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     lines = [f"{moment}  {notice.kind}", f"  {notice.summary}"]
@@ -40,7 +40,7 @@ def _paragraph(enclosed: Enclosed) -> str:
     return "\n".join(lines)
 
 
-def _tail(deliver: Deliver, host: str) -> str:
+def _tail(deliver: DeliverRequest, host: str) -> str:
     left_out = sum(each.left_out for each in deliver.notices)
     lines = []
     if left_out:
@@ -54,7 +54,7 @@ def _tail(deliver: Deliver, host: str) -> str:
     return "\n".join(lines)
 
 
-def document(deliver: Deliver, host: str) -> dict[str, object]:
+def document(deliver: DeliverRequest, host: str) -> dict[str, object]:
     """Give the whole message as one JSON object."""
     return {
         "v": VERSION,
@@ -65,14 +65,14 @@ def document(deliver: Deliver, host: str) -> dict[str, object]:
     }
 
 
-def lines(deliver: Deliver, host: str) -> Iterator[str]:
+def lines(deliver: DeliverRequest, host: str) -> Iterator[str]:
     """Give every notice as one JSON object on a line of its own."""
     for each in deliver.notices:
         entry = {"v": VERSION, "type": "alert", "host": host, **_fields(each)}
         yield json.dumps(entry, ensure_ascii=False)
 
 
-def _fields(enclosed: Enclosed) -> dict[str, object]:
+def _fields(enclosed: NoticeEnvelope) -> dict[str, object]:
     notice = enclosed.notice
     return {
         "id": enclosed.name,

@@ -16,11 +16,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hashwacht.platform import landlock
-from hashwacht.platform.process import Unsupported
+from hashwacht.platform.process import SandboxUnavailable
 
 _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
 
-SYSTEM = (
+SYSTEM_PATHS = (
     *("/etc", "/lib", "/lib64", "/usr/lib", "/usr/lib64"),
     *("/usr/share/ca-certificates", "/usr/local/share/ca-certificates", "/usr/share/zoneinfo"),
     *("/usr/share/pki", "/usr/local/lib", "/run/systemd/resolve", "/run/NetworkManager"),
@@ -29,7 +29,7 @@ SYSTEM = (
 """Libraries, certificates, name resolution.  Directories, as their files are replaced by rename."""
 
 
-def confine(own: Iterable[Path]) -> str:
+def enter_sandbox(own: Iterable[Path]) -> str:
     """Give up all files but the system's and *own*; say why not, "" if it worked.
 
     Call it before there is another thread.  Memory, where credentials lie, cannot be read by
@@ -39,8 +39,8 @@ def confine(own: Iterable[Path]) -> str:
     libc.prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), 0, 0, 0)
     libc.prctl(_PR_SET_DUMPABLE, ctypes.c_ulong(0), 0, 0, 0)
     try:
-        landlock.restrict_to((*map(Path, SYSTEM), *_python(), *_certificates(), *own))
-    except Unsupported as error:
+        landlock.restrict_to((*map(Path, SYSTEM_PATHS), *_python(), *_certificates(), *own))
+    except SandboxUnavailable as error:
         return str(error)
     return ""
 

@@ -11,16 +11,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from hashwacht.courier.handler import Desk
-from hashwacht.ipc.client import MOST_AT_ONCE
-from hashwacht.ipc.frames import HEAD, Nonsense, frame, read_head
+from hashwacht.courier.handler import RequestHandler
+from hashwacht.ipc.client import MAX_CONCURRENT_REQUESTS
+from hashwacht.ipc.frames import HEADER, ProtocolError, pack_frame, parse_header
 from hashwacht.ipc.message_codec import decode_request, encode_reply
-from hashwacht.ipc.messages import Deliver, Describe, Failed, Reply, Request
-from hashwacht.ipc.sockets import peer
+from hashwacht.ipc.messages import (
+    CourierReply,
+    CourierRequest,
+    DeliverRequest,
+    DescribeRequest,
+    FailureReply,
+)
+from hashwacht.ipc.sockets import peer_uid
 
 log = logging.getLogger(__name__)
 
-MOST_CONNECTIONS = 32
+MAX_CONNECTIONS = 32
 _ASKING, _TELLING = 64, 8
 """Threads: lookups never wait for a mail server."""
 
@@ -42,12 +48,12 @@ class _Caller:
     work: set[asyncio.Task[None]] = field(default_factory=set)
 
 
-class Server:
+class CourierServer:
     """Serves whoever is permitted, until it is told to stop."""
 
-    def __init__(self, desk: Desk, permitted: Collection[int]) -> None:
+    def __init__(self, handler: RequestHandler, permitted: Collection[int]) -> None:
         """*permitted* are the users who may connect; the kernel says who does."""
-        self._desk = desk
+        self._handler = handler
         self._permitted = frozenset(permitted)
         self._callers: set[_Caller] = set()
         self._asking = ThreadPoolExecutor(_ASKING, thread_name_prefix="asking")
@@ -95,7 +101,7 @@ class Server:
         try:
             while True:
                 await self._take(caller, reader)
-        except Nonsense as error:
+        except ProtocolError as error:
             log.warning("a connection was refused: %s", error)
         except (OSError, EOFError, TimeoutError):
             pass
@@ -104,39 +110,39 @@ class Server:
             writer.transport.abort()
 
     def _admit(self, writer: asyncio.StreamWriter) -> bool:
-        user = peer(writer.get_extra_info("socket"))
+        user = peer_uid(writer.get_extra_info("socket"))
         if user not in self._permitted:
             log.warning("user %d tried to connect and may not", user)
             return False
-        return len(self._callers) < MOST_CONNECTIONS
+        return len(self._callers) < MAX_CONNECTIONS
 
     async def _take(self, caller: _Caller, reader: asyncio.StreamReader) -> None:
         """Read one request and see to it; a sign of life is given at once."""
-        number, length = read_head(await reader.readexactly(HEAD.size))
+        number, length = parse_header(await reader.readexactly(HEADER.size))
         async with asyncio.timeout(_SLOWEST_MESSAGE):
             request = decode_request(await reader.readexactly(length))
-        if isinstance(request, Describe):
-            await _send(caller, number, self._desk.describe())
-        elif len(caller.work) >= MOST_AT_ONCE:
-            await _send(caller, number, Failed("too much is being asked at once"))
+        if isinstance(request, DescribeRequest):
+            await _send(caller, number, self._handler.describe())
+        elif len(caller.work) >= MAX_CONCURRENT_REQUESTS:
+            await _send(caller, number, FailureReply("too much is being asked at once"))
         else:
             task = asyncio.create_task(self._work(caller, number, request))
             caller.work.add(task)
             task.add_done_callback(caller.work.discard)
 
-    async def _work(self, caller: _Caller, number: int, request: Request) -> None:
-        threads = self._telling if isinstance(request, Deliver) else self._asking
+    async def _work(self, caller: _Caller, number: int, request: CourierRequest) -> None:
+        threads = self._telling if isinstance(request, DeliverRequest) else self._asking
         loop = asyncio.get_running_loop()
-        reply = await loop.run_in_executor(threads, self._desk.answer, request)
+        reply = await loop.run_in_executor(threads, self._handler.answer, request)
         try:
             await _send(caller, number, reply)
         except OSError:  # it has gone; it will ask again
             caller.writer.transport.abort()
 
 
-async def _send(caller: _Caller, number: int, reply: Reply) -> None:
+async def _send(caller: _Caller, number: int, reply: CourierReply) -> None:
     """Send one reply.  Raises OSError, also if nobody takes it."""
-    caller.writer.write(frame(number, encode_reply(reply)))
+    caller.writer.write(pack_frame(number, encode_reply(reply)))
     async with asyncio.timeout(_SLOWEST_MESSAGE):
         await caller.writer.drain()
 

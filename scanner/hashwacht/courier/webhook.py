@@ -27,14 +27,14 @@ import aiohttp
 
 from hashwacht import __version__
 from hashwacht.courier import rendering
-from hashwacht.ipc.messages import Deliver, Delivered, Failed
+from hashwacht.ipc.messages import DeliverReply, DeliverRequest, FailureReply
 
-CONNECT, READ, WHOLE = 10.0, 30.0, 120.0
+CONNECT_TIMEOUT, READ_TIMEOUT, TOTAL_TIMEOUT = 10.0, 30.0, 120.0
 """Seconds for a connection, for the next bytes, and for all of it: a receiver that says a letter
 from time to time keeps nobody waiting for ever."""
 
 
-class Webhook:
+class WebhookChannel:
     """Posts notices.  Thread-safe."""
 
     def __init__(
@@ -45,7 +45,7 @@ class Webhook:
         secret: str = "",
         clock: Callable[[], float] = time.time,
         *,
-        whole: float = WHOLE,
+        total_timeout: float = TOTAL_TIMEOUT,
     ) -> None:
         """*host* is this machine's name, *secret* signs (empty: unsigned); *whole* in seconds."""
         self._url = url
@@ -53,30 +53,32 @@ class Webhook:
         self._secret = secret.encode()
         self._clock = clock
         self._tls = tls
-        self._whole = whole
+        self._total_timeout = total_timeout
 
-    def deliver(self, deliver: Deliver) -> Delivered | Failed:
+    def deliver(self, deliver: DeliverRequest) -> DeliverReply | FailureReply:
         """Post it; what the receiver says beyond the status is not read."""
         body = json.dumps(rendering.document(deliver, self._host), ensure_ascii=False).encode()
         try:
             status = asyncio.run(self._post(self._headers(deliver.batch, body), body))
         except (aiohttp.ClientError, OSError) as error:
-            return Failed(*_judged(error))
+            return FailureReply(*_judged(error))
         match status // 100:
             case 2:
-                return Delivered()
+                return DeliverReply()
             case 3:
                 advice = "It is not followed: give the final address."
             case _:
                 advice = "See its log."
-        return Failed(f"the webhook said HTTP status {status}", advice)
+        return FailureReply(f"the webhook said HTTP status {status}", advice)
 
     def close(self) -> None:
         """Nothing is held open: there is a message a minute at most."""
 
     async def _post(self, headers: Mapping[str, str], body: bytes) -> int:
         """Give the status.  Raises aiohttp.ClientError, OSError (TimeoutError among them)."""
-        timeout = aiohttp.ClientTimeout(self._whole, sock_connect=CONNECT, sock_read=READ)
+        timeout = aiohttp.ClientTimeout(
+            self._total_timeout, sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT
+        )
         async with (
             aiohttp.ClientSession(
                 timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False

@@ -15,24 +15,24 @@ from pathlib import Path
 from types import FrameType
 
 from hashwacht import bootstrap
-from hashwacht.core.errors import ConfigurationError, ExitCode, StateBusy
+from hashwacht.core.errors import ConfigurationError, ExitCode, StorageBusy
 from hashwacht.courier import process
-from hashwacht.daemon.logging.logs import set_up
-from hashwacht.daemon.supervisor.child import Part, Pauses
+from hashwacht.daemon.logging.logs import configure_logging
+from hashwacht.daemon.supervisor.child import ChildSpec, RestartBackoff
 from hashwacht.daemon.supervisor.supervisor import Supervisor
 from hashwacht.ipc.sockets import listen
 from hashwacht.platform.network import leave_network
-from hashwacht.platform.process import end_with
-from hashwacht.platform.systemd import Notifier, inherited
-from hashwacht.settings import Configuration, WatchKind, Where
+from hashwacht.platform.process import terminate_with_parent
+from hashwacht.platform.systemd import SystemdNotifier, inherited_sockets
+from hashwacht.settings import Configuration, UploadMode, WatchKind
 
 log = logging.getLogger(__name__)
 
-PAUSES = Pauses()
+PAUSES = RestartBackoff()
 """What a part that fails over and over has to wait for."""
 
 
-class Running:
+class DaemonRunner:
     """Runs parts with the configuration that *configuration* reads, each time anew."""
 
     def __init__(
@@ -84,18 +84,21 @@ class Running:
         from hashwacht.watch.fanotify_daemon import serve
 
         settings = self._configuration().settings
-        path = settings.daemon.sockets / "watcher.sock"
+        path = settings.daemon.runtime_path / "watcher.sock"
         with self._listening("watcher", listen_fd, path) as listening, _wishes() as (stop, _):
             notifier = self._notifier()
-            serve(listening.detach(), stop, ready=notifier.ready, alive=notifier.alive)
+            serve(listening.detach(), stop, ready=notifier.ready, alive=notifier.keep_alive)
         return ExitCode.OK
 
     def all(
-        self, arguments: tuple[str, ...], say: Callable[[str], None], pauses: Pauses = PAUSES
+        self,
+        arguments: tuple[str, ...],
+        say: Callable[[str], None],
+        pauses: RestartBackoff = PAUSES,
     ) -> ExitCode:
         """Run all parts that the configuration needs, as children that are called by *arguments*.
 
-        Raises ConfigurationError without a root, StateBusy if it is running already.
+        Raises ConfigurationError without a root, StorageBusy if it is running already.
         """
         settings = self._configuration().settings
         if not settings.roots:
@@ -104,26 +107,26 @@ class Running:
                 advice="Give --root DIRECTORY, or configure one as [roots.NAME].",
             )
         with ExitStack() as stack:
-            runtime = settings.daemon.sockets
+            runtime = settings.daemon.runtime_path
             stack.enter_context(_only_one(runtime))
             sockets: dict[str, socket.socket] = {}
             uploads = settings.uploads
             of_scanner: socket.socket | None = None
-            if uploads.where is Where.DAEMON:
+            if uploads.mode is UploadMode.DAEMON:
                 of_scanner = stack.enter_context(_socket(uploads.path, _group(uploads.group)))
 
-            def parts() -> list[Part]:
+            def parts() -> list[ChildSpec]:
                 chosen = self._configuration().settings
                 wanted = {
                     "courier": process.is_needed(chosen),
-                    "watcher": chosen.daemon.watch is WatchKind.FANOTIFY,
+                    "watcher": chosen.daemon.watch_method is WatchKind.FANOTIFY,
                 }
                 made = []
                 for name in (name for name, is_wanted in wanted.items() if is_wanted):
                     if name not in sockets:
                         sockets[name] = stack.enter_context(_socket(runtime / f"{name}.sock"))
-                    made.append(Part(name, (*arguments, name), sockets[name]))
-                return [*made, Part("scanner", (*arguments, "scanner"), of_scanner)]
+                    made.append(ChildSpec(name, (*arguments, name), sockets[name]))
+                return [*made, ChildSpec("scanner", (*arguments, "scanner"), of_scanner)]
 
             names = ", ".join(root.name for root in settings.roots)
             say(f"watching {names}; ^C stops")
@@ -132,14 +135,14 @@ class Running:
     @staticmethod
     def end_with(parent: int) -> None:
         """Be told to stop when the supervisor is gone, however that happened."""
-        end_with(parent)
+        terminate_with_parent(parent)
 
     def _listening(self, name: str, given: int | None, path: Path) -> socket.socket:
         """Give the socket of a part: from the supervisor, from systemd, or made here."""
         if given is not None:
             os.set_inheritable(given, False)
             return socket.socket(fileno=given)
-        handed = inherited(self._environ, name)
+        handed = inherited_sockets(self._environ, name)
         return handed[0] if handed else _listen(path)
 
     def _for_uploads(self, given: int | None) -> list[socket.socket]:
@@ -148,16 +151,16 @@ class Running:
             os.set_inheritable(given, False)
             return [socket.socket(fileno=given)]
         uploads = self._configuration().settings.uploads
-        handed = inherited(self._environ, "uploads")
-        if handed or uploads.where is Where.PROCESS:
+        handed = inherited_sockets(self._environ, "uploads")
+        if handed or uploads.mode is UploadMode.PROCESS:
             return handed
         return [_listen(uploads.path, _group(uploads.group), _FOR_UPLOADS)]
 
     def _log_as(self, name: str) -> None:
-        set_up(f"hashwacht-{name}", self._environ, verbose=self._verbose)
+        configure_logging(f"hashwacht-{name}", self._environ, verbose=self._verbose)
 
-    def _notifier(self) -> Notifier:
-        return Notifier.from_environment(self._environ)
+    def _notifier(self) -> SystemdNotifier:
+        return SystemdNotifier.from_environment(self._environ)
 
 
 _FOR_UPLOADS = (
@@ -180,7 +183,7 @@ def _group(name: str) -> int | None:
 def _listen(
     path: Path,
     group: int | None = None,
-    advice: str = "Make daemon.runtime a directory that this user may write to.",
+    advice: str = "Make daemon.runtime_directory a directory that this user may write to.",
 ) -> socket.socket:
     try:
         return listen(path, group)
@@ -202,22 +205,22 @@ def _socket(path: Path, group: int | None = None) -> Iterator[socket.socket]:
 
 @contextmanager
 def _only_one(runtime: Path) -> Iterator[None]:
-    """Be the only daemon with this runtime directory.  Raises StateBusy, ConfigurationError."""
+    """Be the only daemon with this runtime directory.  Raises StorageBusy, ConfigurationError."""
     try:
         runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(runtime / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise ConfigurationError(
             f"{runtime}: {error.strerror}",
-            advice="Make daemon.runtime a directory that this user may write to.",
+            advice="Make daemon.runtime_directory a directory that this user may write to.",
         ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
-        raise StateBusy(
+        raise StorageBusy(
             f"another daemon runs already, with {runtime}",
-            advice="Stop it first, or give this one another daemon.runtime.",
+            advice="Stop it first, or give this one another daemon.runtime_directory.",
         ) from None
     finally:
         os.close(lock)

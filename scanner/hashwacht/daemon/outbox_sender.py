@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Self
 
 from hashwacht.core.errors import HashwachtError
-from hashwacht.core.events import Event, about
-from hashwacht.core.notice import Channel
-from hashwacht.ipc.client import Link, Unreached
-from hashwacht.ipc.messages import Deliver, Delivered, Enclosed, Failed
-from hashwacht.storage.outbox import Alerts, Batch
+from hashwacht.core.events import Event, event_fields
+from hashwacht.core.notice import ChannelKind
+from hashwacht.ipc.client import CourierUnreachable, IpcClient
+from hashwacht.ipc.messages import DeliverReply, DeliverRequest, FailureReply, NoticeEnvelope
+from hashwacht.storage.outbox import AlertBatch, Alerts
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ COURIER_AWAY = 30.0
 """Seconds between attempts while the courier is out of reach; it comes back all at once."""
 
 
-class Telling:
+class OutboxSender:
     """Delivers what is added to the outbox, from ``with`` to its end."""
 
     def __init__(
@@ -44,11 +44,11 @@ class Telling:
     ) -> None:
         """*socket* is the courier's, *every* says how many seconds lie between two messages."""
         self._alerts, self._every, self._clock = alerts, every, clock
-        self._link = Link(socket)
+        self._link = IpcClient(socket)
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(each,), name=f"telling-{each}")
-            for each in Channel
+            for each in ChannelKind
         ]
 
     def __enter__(self) -> Self:
@@ -79,33 +79,33 @@ class Telling:
         """Send what is due; give how many seconds there is nothing to do."""
         now = self._clock()
         found = self._alerts.next(channel, self._every(), now)
-        if not isinstance(found, Batch):
+        if not isinstance(found, AlertBatch):
             return max(0.0, found - now)
         self._send(found)
         return 0.0
 
-    def _send(self, batch: Batch) -> None:
+    def _send(self, batch: AlertBatch) -> None:
         try:
-            reply = self._link.ask(_letter(batch), PATIENCE)
-        except (Unreached, RuntimeError) as error:
+            reply = self._link.call(_letter(batch), PATIENCE)
+        except (CourierUnreachable, RuntimeError) as error:
             if not self._stop.is_set():
                 self._failed(batch, str(error), longest=COURIER_AWAY)
             return
-        if isinstance(reply, Delivered):
-            self._alerts.delivered(batch, self._clock(), reply.problem)
+        if isinstance(reply, DeliverReply):
+            self._alerts.record_delivery(batch, self._clock(), reply.problem)
             if reply.problem:
                 log.warning("an alert by %s arrived, but %s", batch.channel, reply.problem)
             return
-        assert isinstance(reply, Failed), "decoding lets nothing else through"
+        assert isinstance(reply, FailureReply), "decoding lets nothing else through"
         self._failed(batch, f"{reply.problem}. {reply.advice}".removesuffix(". "))
 
-    def _failed(self, batch: Batch, problem: str, **longest: float) -> None:
+    def _failed(self, batch: AlertBatch, problem: str, **longest: float) -> None:
         told = (len(batch.alerts), batch.channel, problem)
-        extra = about(Event.ALERT_FAILED)
+        extra = event_fields(Event.ALERT_FAILED)
         log.warning("%d alerts by %s did not arrive: %s", *told, extra=extra)
-        self._alerts.failed(batch, self._clock(), problem, **longest)
+        self._alerts.record_failure(batch, self._clock(), problem, **longest)
 
 
-def _letter(batch: Batch) -> Deliver:
-    enclosed = (Enclosed(each.notice, each.told, each.left_out) for each in batch.alerts)
-    return Deliver(batch.channel, batch.name, tuple(enclosed))
+def _letter(batch: AlertBatch) -> DeliverRequest:
+    enclosed = (NoticeEnvelope(each.notice_id, each.notice, each.left_out) for each in batch.alerts)
+    return DeliverRequest(batch.channel, batch.name, tuple(enclosed))

@@ -14,33 +14,33 @@ from pathlib import Path
 
 from hashwacht import __version__, bootstrap
 from hashwacht.audit.entry import JSON
-from hashwacht.audit.log import Act
+from hashwacht.audit.log import AuditEvent
 from hashwacht.core.errors import ConfigurationError, HashwachtError, UsageError, WorkerError
-from hashwacht.core.events import Event, about
+from hashwacht.core.events import Event, event_fields
 from hashwacht.core.notice import Notice
-from hashwacht.daemon.outbox_sender import Telling
+from hashwacht.daemon.outbox_sender import OutboxSender
 from hashwacht.daemon.scanner.roots import Roots
-from hashwacht.daemon.scanner.runtime import Parts
+from hashwacht.daemon.scanner.runtime import Runtime
 from hashwacht.daemon.scanner.scanner import Scanner
-from hashwacht.daemon.scanner.watch_monitor import Seeing
-from hashwacht.daemon.status.gap_alerts import WHO, GapKeeping
+from hashwacht.daemon.scanner.watch_monitor import WatchMonitor
+from hashwacht.daemon.status.gap_alerts import AUDIT_ACTOR, GapAlerts
 from hashwacht.daemon.status.health import HealthFile, Stage
-from hashwacht.daemon.status.health_writer import Reporting
-from hashwacht.daemon.status.metrics import exposition
+from hashwacht.daemon.status.health_writer import StatusWriter
+from hashwacht.daemon.status.metrics import render_metrics
 from hashwacht.daemon.status.metrics_server import MetricsServer
 from hashwacht.daemon.status.status import status
-from hashwacht.daemon.uploads.upload_handler import Means, ReceptionDesk
-from hashwacht.daemon.uploads.upload_server import Reception
+from hashwacht.daemon.uploads.upload_handler import UploadDeps, UploadHandler
+from hashwacht.daemon.uploads.upload_server import UploadServer
 from hashwacht.ipc.sockets import listen
 from hashwacht.pipeline import Pipeline
-from hashwacht.platform.systemd import Notifier, inherited
+from hashwacht.platform.systemd import SystemdNotifier, inherited_sockets
 from hashwacht.settings import Configuration, Settings
 from hashwacht.settings.show import digest
 from hashwacht.storage.store import Store
-from hashwacht.uploads.local import State
+from hashwacht.uploads.local import ResultStorage
 from hashwacht.watch.canary import Canary
-from hashwacht.watch.factory import build
-from hashwacht.watch.queue import Announced
+from hashwacht.watch.factory import build_watch
+from hashwacht.watch.queue import AnnouncementQueue
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ _log = logging.getLogger(__name__)
 def scanner_process(
     read: Callable[[], Configuration],
     environ: Mapping[str, str],
-    notifier: Notifier,
+    notifier: SystemdNotifier,
     stop: threading.Event,
     reload: threading.Event,
     *,
@@ -66,7 +66,7 @@ def scanner_process(
             "no directory is configured to be watched",
             advice="Write a table [roots.NAME] with its path into the configuration.",
         )
-    _make(settings.daemon.sockets)
+    _make(settings.daemon.runtime_path)
     with ExitStack() as stack:
         store = bootstrap.store(settings)
         stack.callback(lambda: store.close() if process is None or process.ended else None)
@@ -82,37 +82,41 @@ def scanner_process(
 class _Process:
     """What is built once, and what a reload builds anew."""
 
-    def __init__(self, settings: Settings, store: Store, notifier: Notifier) -> None:
+    def __init__(self, settings: Settings, store: Store, notifier: SystemdNotifier) -> None:
         self._settings, self._store, self._notifier = settings, store, notifier
         self._log = bootstrap.audit_log(settings)
-        queue = Announced(settings.daemon.queue)
-        seeing = Seeing(
+        queue = AnnouncementQueue(settings.daemon.max_queued_events)
+        seeing = WatchMonitor(
             store,
             queue,
-            build(settings.daemon.watch, settings.daemon.sockets / "watcher.sock"),
-            lambda roots: Canary(roots, 2 * self._settings.daemon.canary),
+            build_watch(
+                settings.daemon.watch_method, settings.daemon.runtime_path / "watcher.sock"
+            ),
+            lambda roots: Canary(roots, 2 * self._settings.daemon.canary_interval),
         )
-        self._reception: Reception | None = None
+        self._reception: UploadServer | None = None
         parts = self._parts(settings)
         self._scanner = Scanner(store=store, parts=parts, queue=queue, seeing=seeing)
-        self._reporting = Reporting(
+        self._reporting = StatusWriter(
             self._scanner,
             store,
-            HealthFile(settings.daemon.sockets),
+            HealthFile(settings.daemon.runtime_path),
             notifier,
-            settings.daemon.watch.value,
+            settings.daemon.watch_method.value,
         )
         self._reporting.sandbox = _layers(parts.pipeline)
 
-    def _parts(self, settings: Settings) -> Parts:
+    def _parts(self, settings: Settings) -> Runtime:
         """Build what the scanner works with.  Raises HashwachtError."""
-        roots = roots_of(settings)
+        roots = build_roots(settings)
         # An upload waits for its verdict: unlike a scan it does not give way to everybody.
-        urgent = replace(settings, scan=replace(settings.scan, background=False))
-        return Parts(
+        urgent = replace(settings, scan=replace(settings.scan, low_priority=False))
+        return Runtime(
             roots=roots,
-            pipeline=bootstrap.scanner_pipeline(urgent, self._store.culprits),
-            casework=bootstrap.workroom(settings, self._store, WHO, logs=True).casework(),
+            pipeline=bootstrap.scanner_pipeline(urgent, self._store.crash_log),
+            casework=bootstrap.case_services(
+                settings, self._store, AUDIT_ACTOR, logs=True
+            ).casework(),
             settings=settings.daemon,
             jobs=bootstrap.jobs(settings),
         )
@@ -124,71 +128,73 @@ class _Process:
 
     def metrics(self, environ: Mapping[str, str]) -> MetricsServer:
         """Answer who asks for metrics."""
-        own = listen(self._settings.daemon.sockets / "metrics.sock")
+        own = listen(self._settings.daemon.runtime_path / "metrics.sock")
         return MetricsServer(
-            [own, *inherited(environ, "metrics")],
-            lambda: exposition(lambda: status(self._settings, time.time(), self._store)),
+            [own, *inherited_sockets(environ, "metrics")],
+            lambda: render_metrics(lambda: status(self._settings, time.time(), self._store)),
             self._settings.daemon.metrics_file,
         )
 
-    def reception(self, listeners: Sequence[socket.socket]) -> Reception:
+    def reception(self, listeners: Sequence[socket.socket]) -> UploadServer:
         """Take uploads that web applications hand over."""
         observed = self._scanner.observed
-        means = Means(
-            state=State(self._store, bootstrap.uploads(self._settings)),
+        means = UploadDeps(
+            state=ResultStorage(self._store, bootstrap.uploads(self._settings)),
             partial=bootstrap.partial_uploads(self._settings),
-            current=observed.current,
+            runtime=observed.runtime,
             verdicts=observed.verdicts,
             counting=observed.counting,
-            most=lambda: self._settings.uploads.max_bytes,
+            most=lambda: self._settings.uploads.max_file_size,
         )
-        self._reception = reception = Reception(listeners, ReceptionDesk(means))
-        self._scanner.ending = self._reception.close
+        self._reception = reception = UploadServer(listeners, UploadHandler(means))
+        self._scanner.on_stop = self._reception.close
         if listeners:
-            self._reporting.applications = lambda: reception.under_way
+            self._reporting.upload_connections = lambda: reception.connection_count
         return self._reception
 
-    def telling(self) -> Telling:
+    def telling(self) -> OutboxSender:
         """Deliver what is added to the outbox."""
         courier = bootstrap.courier_socket(self._settings)
-        return Telling(self._store.alerts, courier, lambda: self._settings.alerts.every)
+        return OutboxSender(
+            self._store.alerts, courier, lambda: self._settings.alerts.group_interval
+        )
 
     def run(
         self, read: Callable[[], Configuration], stop: threading.Event, reload: threading.Event
     ) -> None:
         """Run, and say how it goes."""
-        keeping = GapKeeping(self._store, self._log, self._tell)
+        keeping = GapAlerts(self._store, self._log, self._tell)
         observed = self._scanner.observed
         ready = False
 
-        def tended() -> None:
-            keeping.look()
-            keeping.hear(observed.verdicts.hearing.all())
+        def on_watch_checked() -> None:
+            keeping.check_gaps()
+            keeping.check_matchers(observed.verdicts.matcher_health.all())
 
-        def each_round() -> Parts | None:
+        def each_round() -> Runtime | None:
             nonlocal ready
             if not ready:  # the watch has begun, or there would be no round
                 ready = True
                 self._notifier.ready()
-            self._reporting.round()
+            self._reporting.run_once()
             if not reload.is_set():
                 return None
             reload.clear()
             return self._reload(read)
 
-        self._scanner.tended = tended
-        self._log.append(Act.STARTED, WHO, configured(self._settings))
-        _log.info("started", extra=about(Event.STARTED))
+        self._scanner.on_watch_checked = on_watch_checked
+        self._log.append(AuditEvent.STARTED, AUDIT_ACTOR, configured(self._settings))
+        _log.info("started", extra=event_fields(Event.STARTED))
         try:
             self._scanner.run(stop, each_round)
         finally:
             self._notifier.stopping()
             self._reporting.write(Stage.STOPPED)
-            observed.current.now.pipeline.close()
-        self._log.append(Act.STOPPED, WHO, {"pid": os.getpid()})
-        _log.info("stopped in order", extra=about(Event.STOPPED))
+            observed.runtime.current.pipeline.close()
+        self._log.append(AuditEvent.STOPPED, AUDIT_ACTOR, {"pid": os.getpid()})
+        _log.info("stopped in order", extra=event_fields(Event.STOPPED))
 
-    def _reload(self, read: Callable[[], Configuration]) -> Parts | None:
+    def _reload(self, read: Callable[[], Configuration]) -> Runtime | None:
         self._notifier.reloading()
         try:
             settings = read().settings
@@ -199,8 +205,8 @@ class _Process:
             return None
         else:
             self._settings = settings
-            self._log.append(Act.RELOADED, WHO, configured(settings))
-            _log.info("the configuration was read anew", extra=about(Event.RELOADED))
+            self._log.append(AuditEvent.RELOADED, AUDIT_ACTOR, configured(settings))
+            _log.info("the configuration was read anew", extra=event_fields(Event.RELOADED))
             return parts
         finally:
             self._notifier.ready()
@@ -226,7 +232,7 @@ def _make(runtime: Path) -> None:
     except OSError as error:
         raise ConfigurationError(
             f"{runtime}: {error.strerror}",
-            advice="Make daemon.runtime a directory that this user may write to.",
+            advice="Make daemon.runtime_directory a directory that this user may write to.",
         ) from error
 
 
@@ -234,10 +240,10 @@ def configured(settings: Settings) -> dict[str, JSON]:
     """Say which release runs and how it is configured, for the audit log."""
     roots: dict[str, JSON] = {
         root.name: {
-            "exact": str(root.exact),
-            "near": str(root.near),
-            "categories": {name: str(wish) for name, wish in root.categories},
-            "undetermined": str(root.undetermined),
+            "on_exact_match": str(root.on_exact_match),
+            "on_similar_match": str(root.on_similar_match),
+            "on_category": {name: str(wish) for name, wish in root.on_category},
+            "on_undetermined": str(root.on_undetermined),
         }
         for root in settings.roots
     }
@@ -249,12 +255,12 @@ def configured(settings: Settings) -> dict[str, JSON]:
     }
 
 
-def roots_of(settings: Settings) -> Roots:
+def build_roots(settings: Settings) -> Roots:
     """Say what is watched.  Raises UsageError, ConfigurationError."""
-    own = [settings.state.path, settings.quarantine.vault, settings.daemon.sockets]
+    own = [settings.state.path, settings.quarantine.vault, settings.daemon.runtime_path]
     return Roots(
         settings.roots,
         bootstrap.rules(settings).rules,
         [os.fsencode(path.absolute()) for path in own],
-        bootstrap.vault(settings).holds,
+        bootstrap.vault(settings).is_staging_path,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from hashwacht.settings import ServiceSettings, Settings, Where
+from hashwacht.settings import ServiceSettings, Settings, UploadMode
 
 NAME = "50-configuration.conf"
 """The file of each drop-in; an administrator's own ones have other names."""
@@ -50,13 +50,13 @@ def _section(unit: str) -> str:
 
 def _target(settings: Settings) -> Iterator[str]:
     """Have the socket for uploads be there with all the rest, if applications use it."""
-    if settings.uploads.where is Where.DAEMON:
+    if settings.uploads.mode is UploadMode.DAEMON:
         yield "Wants=hashwacht-uploads.socket"
 
 
 def _uploads(settings: Settings) -> Iterator[str]:
     """Say where web applications hand uploads over, and which group may."""
-    if settings.uploads.where is Where.PROCESS:
+    if settings.uploads.mode is UploadMode.PROCESS:
         return
     yield "ListenStream="
     yield f"ListenStream={_escaped(str(settings.uploads.path))}"

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from hashwacht.core.errors import SignalError
 from hashwacht.core.ports import SignalType
 from hashwacht.core.types import Reason, Signal, Skip
-from hashwacht.hashing.registry import Digest, Hasher, Running
+from hashwacht.hashing.registry import Digest, DigestState, Hasher
 
 _LONGEST_VARIANT = 64
 _LONGEST_DETAIL = 200
 _PER_CENT = range(101)
 
 
-class Account:
+class FingerprintBuilder:
     """Collects for one content.  Trusts no hasher: each may raise, or give anything at all."""
 
     def __init__(self) -> None:
@@ -31,7 +31,9 @@ class Account:
         """Each reason of a type once."""
         return tuple(self._skips.values())
 
-    def ask(self, hasher: Hasher, hashing: Callable[[], Sequence[Signal]], frame: str = "") -> None:
+    def run_hasher(
+        self, hasher: Hasher, hashing: Callable[[], Sequence[Signal]], frame: str = ""
+    ) -> None:
         """Run *hashing* and keep its signals if every one is right, else skip the type."""
         try:
             given = _all_checked(hasher, hashing(), frame)
@@ -60,7 +62,7 @@ class GuardedDigest:
     def __init__(self, digest: Digest) -> None:
         self.digest = digest
         self._error: BaseException | None = None
-        self._running: Running | None = None
+        self._running: DigestState | None = None
         try:
             self._running = digest.new()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - an operator's code raises anything

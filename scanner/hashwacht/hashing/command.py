@@ -32,7 +32,7 @@ class CommandHash(TextSignalType):
     argv: tuple[str, ...]
     seconds: float
 
-    def signals_of_original(self, original: bytes, kind: str) -> Sequence[Signal]:  # noqa: ARG002 - a command reads the kind from the bytes
+    def signals_from_bytes(self, original: bytes, kind: str) -> Sequence[Signal]:  # noqa: ARG002 - a command reads the kind from the bytes
         """Hash one picture file.  Raises CommandFailed, OSError or ValueError."""
         return [Signal(self.name, self.canonical(self._run(original).decode("ascii")))]
 

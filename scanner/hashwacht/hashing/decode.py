@@ -25,7 +25,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from hashwacht.core.types import QUICK_BITS
+from hashwacht.core.types import QUICK_ERROR_BITS
 from hashwacht.hashing.plan import Plan
 
 START_OF_SCAN = b"\xff\xda"
@@ -38,7 +38,7 @@ _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _END, _SCAN = 0xD9, 0xDA
 
 
-def count_starts(original: bytes) -> int:
+def count_scan_markers(original: bytes) -> int:
     """Count the markers of scans wherever they stand, ten times as fast as ``bytes.count``.
 
     As words of two bytes, from the first byte and from the second on.
@@ -72,7 +72,7 @@ def count_scans(original: bytes) -> int:
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
-    from hashwacht.hashing.grey import Grey
+    from hashwacht.hashing.grey import GreyImage
 
 LEAST_SIDE = 512
 """Pixels that the short side keeps."""
@@ -87,10 +87,10 @@ def may_reduce(plan: Plan) -> bool:
 
     digests = {each.name for each in DIGESTS}
     commands = dict(plan.commands)
-    return plan.quick and not set(plan.types) - QUICK_BITS.keys() - digests - commands.keys()
+    return plan.quick and not set(plan.types) - QUICK_ERROR_BITS.keys() - digests - commands.keys()
 
 
-def reduced(image: ImageFile) -> Grey | None:
+def reduced(image: ImageFile) -> GreyImage | None:
     """Decode an opened JPEG to grey, no larger than needed; None if another way is right for it.
 
     Raises what Pillow raises of a damaged file.
@@ -98,7 +98,7 @@ def reduced(image: ImageFile) -> Grey | None:
     import numpy as np
     from PIL.JpegImagePlugin import JpegImageFile
 
-    from hashwacht.hashing.grey import Grey
+    from hashwacht.hashing.grey import GreyImage
 
     width, height = image.size
     if not isinstance(image, JpegImageFile) or image.mode not in _PHOTO_MODES:
@@ -109,4 +109,4 @@ def reduced(image: ImageFile) -> Grey | None:
     if drafted is None or drafted[0] != "L":
         return None
     image.load()
-    return Grey(np.asarray(image), height, width, image.decoderconfig[0])
+    return GreyImage(np.asarray(image), height, width, image.decoderconfig[0])

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
-    from hashwacht.hashing.reader import Original
+    from hashwacht.hashing.reader import EncodedPicture
 
 Opener = Callable[[BinaryIO], "ImageFile"]
 
@@ -39,11 +39,11 @@ class PictureFormat:
 
     name: str
     kind: str
-    many: bool
+    multi_frame: bool
     opener: Opener | None
 
 
-def recognise(head: bytes) -> PictureFormat | None:
+def detect_format(head: bytes) -> PictureFormat | None:
     """Tell from the first bytes of a file which decoder, if any, would show it.
 
     Signatures as in the WHATWG's MIME Sniffing Standard (what browsers do), plus TIFF (TIFF 6.0)
@@ -53,9 +53,9 @@ def recognise(head: bytes) -> PictureFormat | None:
         if head.startswith(signatures):
             return form
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return PictureFormat("WEBP", "image/webp", many=True, opener=_webp)
+        return PictureFormat("WEBP", "image/webp", multi_frame=True, opener=_webp)
     if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
-        return PictureFormat("BMP", "image/bmp", many=False, opener=_bmp)
+        return PictureFormat("BMP", "image/bmp", multi_frame=False, opener=_bmp)
     return _recognise_heif(head)
 
 
@@ -66,14 +66,16 @@ def _recognise_heif(head: bytes) -> PictureFormat | None:
     box = head[8 : min(int.from_bytes(head[:4], "big"), 1024)]
     brands = {box[:4], *(box[i : i + 4] for i in range(8, len(box), 4))}
     if brands & _AVIF_BRANDS:
-        return PictureFormat("AVIF", "image/avif", many=True, opener=_avif)
+        return PictureFormat("AVIF", "image/avif", multi_frame=True, opener=_avif)
     if brands & _HEIC_BRANDS or box[:4] in {b"mif1", b"msf1"}:
         installed = find_spec("pillow_heif") is not None
-        return PictureFormat("HEIF", "image/heic", many=True, opener=_heif if installed else None)
+        return PictureFormat(
+            "HEIF", "image/heic", multi_frame=True, opener=_heif if installed else None
+        )
     return None
 
 
-def declared_size(name: str, original: Original) -> tuple[int, int] | None:
+def declared_size(name: str, original: EncodedPicture) -> tuple[int, int] | None:
     """Read (width, height) where the opened picture does not tell it before memory is taken.
 
     Those are WebP (RFC 9649, 2.5 to 2.7) and icons, whose directory need not tell the truth.
@@ -171,12 +173,15 @@ def _heif(file: BinaryIO) -> ImageFile:
 
 
 _SIGNATURES: tuple[tuple[tuple[bytes, ...], PictureFormat], ...] = (
-    ((b"\xff\xd8\xff",), PictureFormat("JPEG", "image/jpeg", many=False, opener=_jpeg)),
-    ((b"\x89PNG\r\n\x1a\n",), PictureFormat("PNG", "image/png", many=True, opener=_png)),
-    ((b"GIF87a", b"GIF89a"), PictureFormat("GIF", "image/gif", many=True, opener=_gif)),
-    ((b"\0\0\1\0",), PictureFormat("ICO", "image/vnd.microsoft.icon", many=False, opener=_ico)),
+    ((b"\xff\xd8\xff",), PictureFormat("JPEG", "image/jpeg", multi_frame=False, opener=_jpeg)),
+    ((b"\x89PNG\r\n\x1a\n",), PictureFormat("PNG", "image/png", multi_frame=True, opener=_png)),
+    ((b"GIF87a", b"GIF89a"), PictureFormat("GIF", "image/gif", multi_frame=True, opener=_gif)),
+    (
+        (b"\0\0\1\0",),
+        PictureFormat("ICO", "image/vnd.microsoft.icon", multi_frame=False, opener=_ico),
+    ),
     (
         (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-        PictureFormat("TIFF", "image/tiff", many=True, opener=_tiff),
+        PictureFormat("TIFF", "image/tiff", multi_frame=True, opener=_tiff),
     ),
 )

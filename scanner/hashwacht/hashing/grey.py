@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.uint8]
 
 
-class Rows:
+class PixelRows:
     """Looks like an array (H, W) for mode L or (H, W, 3) for RGB, and converts what is sliced.
 
     ``numpy.asarray`` of it gives it whole.
@@ -55,7 +55,7 @@ class Rows:
         return self[:]
 
 
-Pixels = Array | Rows
+Pixels = Array | PixelRows
 """Samples of 0 to 255: (H, W) grey or (H, W, 3) RGB."""
 
 
@@ -63,7 +63,7 @@ Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Grey:
+class GreyImage:
     """(h, w) samples of a picture of *height* x *width* pixels, one for *step* x *step* of them."""
 
     pixels: Pixels
@@ -72,7 +72,7 @@ class Grey:
     step: int = 1
 
 
-def summed(operator: Floats, step: int) -> Floats:
+def sum_weights(operator: Floats, step: int) -> Floats:
     """Sum the weights (n, length) over the pixels that one stands for: (n, length / step).
 
     The last one may stand for fewer: the decoder fills its block beyond the edge of the picture.

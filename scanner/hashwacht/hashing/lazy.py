@@ -6,11 +6,11 @@ from collections.abc import Callable
 from threading import Lock
 
 from hashwacht.core.errors import WorkerError
-from hashwacht.core.ports import Fingerprinter, TakesHanded
+from hashwacht.core.ports import Fingerprinter, SupportsPriority
 from hashwacht.core.types import Fingerprint
 
 
-class Later:
+class LazyFingerprinter:
     """Thread-safe, as what it starts."""
 
     def __init__(self, start: Callable[[], Fingerprinter]) -> None:
@@ -29,10 +29,12 @@ class Later:
         """Read *fd*.  Raises what the other does, and WorkerError after ``close``."""
         return self._now().fingerprint(fd)
 
-    def handed(self, fd: int) -> Fingerprint:
+    def fingerprint_upload(self, fd: int) -> Fingerprint:
         """Read what others handed in, as the other does."""
         now = self._now()
-        return now.handed(fd) if isinstance(now, TakesHanded) else now.fingerprint(fd)
+        return (
+            now.fingerprint_upload(fd) if isinstance(now, SupportsPriority) else now.fingerprint(fd)
+        )
 
     def _now(self) -> Fingerprinter:
         with self._lock:

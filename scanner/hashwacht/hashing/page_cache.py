@@ -34,11 +34,11 @@ _MAP_FAILED = ctypes.c_void_p(-1).value
 _ABSENT = re.compile(rb"\x00+")
 _LOW_BIT = bytes(value & 1 for value in range(256))
 
-Stretch = tuple[int, int]
+ByteRange = tuple[int, int]
 """Where pages start and how many bytes they are."""
 
 
-class QuietReader:
+class CacheNeutralReader:
     """Reads an open file from its current offset, once, and forgets what it read.
 
     Moves the file offset as read(2) does.  Closing gives the page cache back; the descriptor
@@ -51,7 +51,7 @@ class QuietReader:
         self._offset = os.lseek(fd, 0, os.SEEK_CUR)
         self._size = os.fstat(fd).st_size
         self._dontcache = dontcache
-        self._cold: dict[int, list[Stretch]] = {}
+        self._cold: dict[int, list[ByteRange]] = {}
 
     def readinto(self, buffer: bytearray | memoryview) -> int:
         """Fill *buffer* with what comes next; return the number of bytes, 0 at the end."""
@@ -84,7 +84,7 @@ class QuietReader:
     def _look(self, window: int) -> None:
         """Note which pages of a window are not cached yet."""
         if window not in self._cold:
-            self._cold[window] = absent(self._fd, window * WINDOW, WINDOW)
+            self._cold[window] = uncached_ranges(self._fd, window * WINDOW, WINDOW)
 
     def _drop(self, window: int) -> None:
         """Let the kernel forget the pages of a window that were not cached before."""
@@ -103,7 +103,7 @@ class QuietReader:
         self.close()
 
 
-def absent(fd: int, start: int, length: int) -> list[Stretch]:
+def uncached_ranges(fd: int, start: int, length: int) -> list[ByteRange]:
     """Say which pages of the *length* bytes from *start* (page-aligned) are not in the cache.
 
     Nothing is read.  Where the kernel does not tell, pages count as cached: what may be

@@ -40,7 +40,7 @@ import numpy.typing as npt
 
 from hashwacht.core.types import PDQ_MIN_QUALITY
 from hashwacht.hashing import pdq_reference
-from hashwacht.hashing.grey import Floats, Grey, Pixels, summed
+from hashwacht.hashing.grey import Floats, GreyImage, Pixels, sum_weights
 from hashwacht.hashing.pdq_reference import (
     SIDE,
     margin,
@@ -84,31 +84,31 @@ Axis = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Pdq:
+class PdqResult:
     """64 hex digits by name of orientation (the empty name: as stored), and quality 0..100."""
 
     hashes: dict[str, str]
     quality: int
 
 
-def pdq(pixels: Pixels, *, turned: bool = False) -> Pdq:
+def pdq(pixels: Pixels, *, all_orientations: bool = False) -> PdqResult:
     """Hash (H, W, 3) RGB or (H, W) grey pixels; *turned* adds the seven other orientations."""
     if min(pixels.shape[:2]) < MIN_SIDE:
-        names = orientations(np.zeros((16, 16), np.float32)) if turned else {"": None}
-        return Pdq(dict.fromkeys(names, "0" * 64), 0)
-    block, quality = _frequencies(pixels, turned=turned)
-    wanted = orientations(block) if turned else {"": block}
-    return Pdq({name: to_hex(each) for name, each in wanted.items()}, quality)
+        names = orientations(np.zeros((16, 16), np.float32)) if all_orientations else {"": None}
+        return PdqResult(dict.fromkeys(names, "0" * 64), 0)
+    block, quality = _frequencies(pixels, all_orientations=all_orientations)
+    wanted = orientations(block) if all_orientations else {"": block}
+    return PdqResult({name: to_hex(each) for name, each in wanted.items()}, quality)
 
 
-def _frequencies(pixels: Pixels, *, turned: bool) -> tuple[Floats, int]:
+def _frequencies(pixels: Pixels, *, all_orientations: bool) -> tuple[Floats, int]:
     """Calculate the 16x16 block and the quality the fast way if that is safe, else Meta's."""
     if max(pixels.shape[:2]) <= _LONGEST:
         square = _downsample(pixels)
         matrix = _dct_matrix()
         block = (matrix @ square @ matrix.T).astype(np.float32, copy=False)
         least, most = _quality_between(square)
-        wanted = orientations(block).values() if turned else (block,)
+        wanted = orientations(block).values() if all_orientations else (block,)
         sure = least == most and all(margin(each) > 2 * _NOISE for each in wanted)
         if sure or most < PDQ_MIN_QUALITY:
             return block, least
@@ -117,10 +117,10 @@ def _frequencies(pixels: Pixels, *, turned: bool) -> tuple[Floats, int]:
     return pdq_reference.dct(square), pdq_reference.quality(gradient_sum)
 
 
-def quick_pdq(grey: Grey, *, turned: bool = False) -> Pdq | None:
+def quick_pdq(grey: GreyImage, *, all_orientations: bool = False) -> PdqResult | None:
     """Hash a grey picture that may stand for a larger one; None where that would not be safe.
 
-    Safe means: at most :data:`hashwacht.core.types.QUICK_BITS` bits off what :func:`pdq` gives for
+    Safe means: at most ``QUICK_ERROR_BITS`` bits off what :func:`pdq` gives for
     the picture in colour, and the same side of the least quality.  Grey as a JPEG stores it
     differs from that of the decoded colours where these were clipped or rounded, by more than
     any resolution does; so frequencies that close to the median are counted, and a picture with
@@ -132,13 +132,13 @@ def quick_pdq(grey: Grey, *, turned: bool = False) -> Pdq | None:
     matrix = _dct_matrix()
     block = (matrix @ square @ matrix.T).astype(np.float32, copy=False)
     quality = pdq_reference.quality(int(np.trunc(pdq_reference.gradients(square)).sum()))
-    wanted = orientations(block) if turned else {"": block}
+    wanted = orientations(block) if all_orientations else {"": block}
     if quality >= PDQ_MIN_QUALITY - _QUALITY_NOISE and (
         quality < PDQ_MIN_QUALITY + _QUALITY_NOISE
         or any(near_median(each, _QUICK_NOISE) > _MOST_NEAR for each in wanted.values())
     ):
         return None
-    return Pdq({name: to_hex(each) for name, each in wanted.items()}, quality)
+    return PdqResult({name: to_hex(each) for name, each in wanted.items()}, quality)
 
 
 def _downsample(pixels: Pixels) -> Floats:
@@ -207,7 +207,7 @@ def _operator(length: int, step: int = 1) -> Floats:
     np.add.at(steps, (rows, begins), shares)
     np.add.at(steps, (rows, ends + 1), -shares)
     weights = np.cumsum(steps[:, :-1], axis=1, out=steps[:, :-1])
-    return summed(weights.astype(np.float32), step)
+    return sum_weights(weights.astype(np.float32), step)
 
 
 def _stretch(

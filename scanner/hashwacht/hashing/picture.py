@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from hashwacht.hashing.grey import Grey, Pixels
-    from hashwacht.hashing.quick64 import Quick
+    from hashwacht.hashing.grey import GreyImage, Pixels
+    from hashwacht.hashing.quick64 import QuickHash
 
 _GREY = frozenset({"1", "L", "LA"})
 _DEEP = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
@@ -32,7 +32,7 @@ class Picture:
         *,
         orientations: bool = False,
         quick: bool = False,
-        reduced: Grey | None = None,
+        reduced: GreyImage | None = None,
     ) -> None:
         """*decode* gives the loaded image, when first wanted; *reduced* is there already."""
         self._decode = decode
@@ -60,21 +60,21 @@ class Picture:
         """Either RGB, or grey if there is no colour; the luma of both is the same."""
         import numpy as np
 
-        from hashwacht.hashing.grey import Rows
+        from hashwacht.hashing.grey import PixelRows
 
         if self.image.width * self.image.height <= _SMALL:
             return np.asarray(self.grey if self.image.mode in _GREY else self.rgb)
-        return Rows(self.image, "L" if self.image.mode in _GREY else "RGB")
+        return PixelRows(self.image, "L" if self.image.mode in _GREY else "RGB")
 
     @cached_property
-    def quick64(self) -> tuple[Quick, Quick]:
+    def quick64(self) -> tuple[QuickHash, QuickHash]:
         """phash64 and dhash64 of as few samples as were decoded, each with its doubts."""
-        from hashwacht.hashing.grey import Grey, Rows
+        from hashwacht.hashing.grey import GreyImage, PixelRows
         from hashwacht.hashing.quick64 import quick64
 
         if self.reduced is not None:
             return quick64(self.reduced)
-        return quick64(Grey(Rows(self.image, "L"), self.image.height, self.image.width))
+        return quick64(GreyImage(PixelRows(self.image, "L"), self.image.height, self.image.width))
 
 
 def _eight_bits(image: Image) -> Image:

@@ -12,23 +12,23 @@ class Limits:
     """The budget of one content.  What exceeds it keeps its digests; the rest is undetermined.
 
     Defaults: 50 million pixels decode within the memory of one worker (measured bombs of a few
-    kilobytes take gigabytes without this); *seconds* is wall-clock time of one content,
-    *memory_bytes* the address space a worker may add to what it has when idle.
+    kilobytes take gigabytes without this); *timeout* is wall-clock time of one content,
+    *max_memory* the address space a worker may add to what it has when idle.
     """
 
-    pixels: int = 50_000_000
-    frames: int = 256
-    picture_bytes: int = 64 * MIB
-    seconds: float = 30.0
-    memory_bytes: int = 1024 * MIB
+    max_pixels: int = 50_000_000
+    max_frames: int = 256
+    max_picture_size: int = 64 * MIB
+    timeout: float = 30.0
+    max_memory: int = 1024 * MIB
 
     @property
-    def touched(self) -> int:
+    def max_decoded_pixels(self) -> int:
         """Pixels that decoding may touch in all, the same one in every scan anew.
 
         Twenty of the largest pictures; a progressive photo has ten scans.
         """
-        return 20 * self.pixels
+        return 20 * self.max_pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Plan:
 
     *orientations*: also give the seven other rotations and mirrorings of every PDQ hash.
     *quick*: picture hashes may be computed from less than the whole picture, where that is much
-    faster; they are then off by at most :data:`hashwacht.core.types.QUICK_BITS` bits, and say so.
+    faster; they are then off by at most ``QUICK_ERROR_BITS`` bits, and say so.
     *commands*: operators' hashers that are programs, as (signal type, argument vector).
     """
 

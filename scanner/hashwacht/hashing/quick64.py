@@ -19,7 +19,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from hashwacht.hashing.grey import Floats, Grey
+from hashwacht.hashing.grey import Floats, GreyImage
 
 _LOBES = 3
 """Half the width of Pillow's LANCZOS, in pixels of the result."""
@@ -39,14 +39,14 @@ _STRIP = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Quick:
+class QuickHash:
     """16 hexadecimal digits, and how many of the 64 bits are in doubt."""
 
     value: str
-    doubts: int
+    uncertain_bits: int
 
 
-def quick64(grey: Grey) -> tuple[Quick, Quick]:
+def quick64(grey: GreyImage) -> tuple[QuickHash, QuickHash]:
     """Give phash64 and dhash64: the rows are resized for both at once, which costs the most."""
     across = _across(grey.width, grey.step)
     narrow = np.empty((grey.pixels.shape[0], across.shape[1]), np.float32)
@@ -59,24 +59,24 @@ def quick64(grey: Grey) -> tuple[Quick, Quick]:
     return _phash(np.rint(square)), _dhash(rows)
 
 
-def _phash(samples: Floats) -> Quick:
+def _phash(samples: Floats) -> QuickHash:
     """``imagehash.phash``: frequencies of the columns and rows, compared with their median."""
     cosine = _cosine()
     frequencies = cosine @ samples.astype(np.float64) @ cosine.T
     ordered = np.sort(frequencies, axis=None)
     middle = len(ordered) // 2
     above = frequencies - (ordered[middle - 1] + ordered[middle]) / 2
-    return Quick(_hex(above > 0), int(np.count_nonzero(np.abs(above) <= _PHASH_NOISE)))
+    return QuickHash(_hex(above > 0), int(np.count_nonzero(np.abs(above) <= _PHASH_NOISE)))
 
 
-def _dhash(samples: Floats) -> Quick:
+def _dhash(samples: Floats) -> QuickHash:
     """``imagehash.dhash``: a bit for each sample that is brighter than the one left of it."""
     least, most = np.rint(samples - _DHASH_NOISE), np.rint(samples + _DHASH_NOISE)
     rises = least[:, 1:] > most[:, :-1]
     falls = most[:, 1:] <= least[:, :-1]
     rounded = np.rint(samples)
     doubts = int(np.count_nonzero(~(rises | falls)))
-    return Quick(_hex(rounded[:, 1:] > rounded[:, :-1]), doubts)
+    return QuickHash(_hex(rounded[:, 1:] > rounded[:, :-1]), doubts)
 
 
 def _clip(samples: Floats) -> Floats:

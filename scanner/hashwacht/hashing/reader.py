@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
-from hashwacht.hashing.page_cache import QuietReader
+from hashwacht.hashing.page_cache import CacheNeutralReader
 
 _IN_MEMORY = 1 << 20
 """Bytes up to which one read is cheaper than a decoder's many; more would only fill memory."""
 
 
-class Original:
+class EncodedPicture:
     """Bytes in memory, or in an open file that nobody changes and that is not read from yet."""
 
     def __init__(self, source: bytes | int) -> None:
@@ -56,7 +56,7 @@ TAIL = 1024
 """Bytes of the end that are kept for sniffing."""
 
 
-class Fed(Protocol):
+class ByteSink(Protocol):
     """What wants every byte, in order."""
 
     def update(self, chunk: bytes, /) -> None:
@@ -64,28 +64,28 @@ class Fed(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class ContentInfo:
     """What one read found out.  *original* is None unless all bytes were worth keeping."""
 
     key: str
     size: int
     head: bytes
     tail: bytes
-    original: Original | None
+    original: EncodedPicture | None
 
 
-class Reading:
+class ContentDigester:
     """One content on its way through the digests, in order, without keeping it."""
 
-    def __init__(self, running: Iterable[Fed]) -> None:
+    def __init__(self, running: Iterable[ByteSink]) -> None:
         """Feed *running* and what becomes the key."""
         self._key = hashlib.sha256(usedforsecurity=False)
-        self._fed: tuple[Fed, ...] = (self._key, *running)
+        self._fed: tuple[ByteSink, ...] = (self._key, *running)
         self._tail = b""
         self.head = b""
         self.size = 0
 
-    def take(self, chunk: bytes) -> None:
+    def update(self, chunk: bytes) -> None:
         """Take the next bytes."""
         if len(self.head) < HEAD:
             self.head += chunk[: HEAD - len(self.head)]
@@ -94,27 +94,27 @@ class Reading:
         self.size += len(chunk)
         self._tail = chunk[-TAIL:] if len(chunk) >= TAIL else (self._tail + chunk)[-TAIL:]
 
-    def content(self, original: Original | None = None) -> Content:
+    def content(self, original: EncodedPicture | None = None) -> ContentInfo:
         """Say what was found out so far."""
-        return Content(self._key.hexdigest(), self.size, self.head, self._tail, original)
+        return ContentInfo(self._key.hexdigest(), self.size, self.head, self._tail, original)
 
 
 def read(
-    fd: int, running: Iterable[Fed], *, keep: Callable[[bytes], bool], at_most: int
-) -> Content:
+    fd: int, running: Iterable[ByteSink], *, keep: Callable[[bytes], bool], at_most: int
+) -> ContentInfo:
     """Read *fd* to its end.  Raises OSError if the file system refuses.
 
     *keep* decides from the first chunk if the bytes are wanted; beyond *at_most* bytes they are
     let go, while the digests go on.
     """
-    reading = Reading(running)
+    reading = ContentDigester(running)
     kept: list[bytes] | None = None
-    with QuietReader(fd) as reader:
+    with CacheNeutralReader(fd) as reader:
         while chunk := reader.read(CHUNK):
             if not reading.size:
                 kept = [] if keep(chunk) else None
-            reading.take(chunk)
+            reading.update(chunk)
             if kept is not None:
                 kept = [*kept, chunk] if reading.size <= at_most else None
     original = None if kept is None else (kept[0] if len(kept) == 1 else b"".join(kept))
-    return reading.content(None if original is None else Original(original))
+    return reading.content(None if original is None else EncodedPicture(original))

@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 from hashwacht.core.errors import ConfigurationError
 from hashwacht.core.ports import SignalType
 from hashwacht.core.signals import BUILT_IN, DIGESTS, PICTURE_HASHES, HexSignalType, signal_types
-from hashwacht.core.types import QUICK, QUICK_BITS, Signal
+from hashwacht.core.types import QUICK, QUICK_ERROR_BITS, Signal
 from hashwacht.hashing.picture import Picture
 from hashwacht.hashing.plan import Plan
 
 
-class Running(Protocol):
+class DigestState(Protocol):
     """A digest under way; every object of :mod:`hashlib` is one."""
 
     def update(self, chunk: bytes, /) -> None:
@@ -44,7 +44,7 @@ class Running(Protocol):
 class Digest(SignalType, Protocol):
     """A signal type computed from all bytes of a content, whatever its kind."""
 
-    def new(self) -> Running:
+    def new(self) -> DigestState:
         """Begin a content.  Calls of several threads may overlap."""
 
 
@@ -61,14 +61,14 @@ class PictureHash(SignalType, Protocol):
 
 
 @runtime_checkable
-class OriginalHash(SignalType, Protocol):
+class EncodedPictureHash(SignalType, Protocol):
     """A signal type computed from the bytes of a picture file by a decoder of its own."""
 
-    def signals_of_original(self, original: bytes, kind: str) -> Sequence[Signal]:
+    def signals_from_bytes(self, original: bytes, kind: str) -> Sequence[Signal]:
         """Hash one picture file, *kind* being its MIME type.  May raise."""
 
 
-Hasher = Digest | PictureHash | OriginalHash
+Hasher = Digest | PictureHash | EncodedPictureHash
 
 
 def hashers(plan: Plan) -> list[Hasher]:
@@ -88,7 +88,7 @@ def hashers(plan: Plan) -> list[Hasher]:
     found: list[Hasher] = []
     for name in dict.fromkeys(plan.types):
         if name in commands:
-            found.append(CommandHash(name, argv=commands[name], seconds=plan.limits.seconds / 2))
+            found.append(CommandHash(name, argv=commands[name], seconds=plan.limits.timeout / 2))
         elif name in BUILT_IN_HASHERS:
             found.append(BUILT_IN_HASHERS[name])
         else:
@@ -98,11 +98,11 @@ def hashers(plan: Plan) -> list[Hasher]:
 
 def _able(signal_type: SignalType) -> Hasher:
     """Check that an operator's type can be computed, not only compared."""
-    if isinstance(signal_type, Digest | PictureHash | OriginalHash):
+    if isinstance(signal_type, Digest | PictureHash | EncodedPictureHash):
         return signal_type
     raise ConfigurationError(
         f"the signal type {signal_type.name!r} can be compared but not computed",
-        advice="Give its class new(), signals() or signals_of_original(): see"
+        advice="Give its class new(), signals() or signals_from_bytes(): see"
         " hashwacht.hashing.registry; or name a command that hashes.",
     )
 
@@ -110,9 +110,9 @@ def _able(signal_type: SignalType) -> Hasher:
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Hashing = Callable[[Picture], Sequence[Signal]]
+HashFunction = Callable[[Picture], Sequence[Signal]]
 
-_MOST_DOUBTS = QUICK_BITS
+_MOST_DOUBTS = QUICK_ERROR_BITS
 """Only bits in doubt were ever seen to be off; so no more may be in doubt than may be off."""
 
 
@@ -120,7 +120,7 @@ _MOST_DOUBTS = QUICK_BITS
 class HashlibDigest(HexSignalType):
     """A digest of the standard library."""
 
-    def new(self) -> Running:
+    def new(self) -> DigestState:
         """Begin a content."""
         return hashlib.new(self.name, usedforsecurity=False)
 
@@ -129,21 +129,23 @@ class HashlibDigest(HexSignalType):
 class HexPictureHash(HexSignalType):
     """A picture hash written in hexadecimal."""
 
-    hashing: Hashing
+    hash_function: HashFunction
 
     def signals(self, picture: Picture) -> Sequence[Signal]:
         """Hash one still."""
-        return self.hashing(picture)
+        return self.hash_function(picture)
 
 
 def _pdq(picture: Picture) -> list[Signal]:
     """PDQ, with its quality, and turned if the plan says so."""
     from hashwacht.hashing.pdq import pdq, quick_pdq
 
-    turned = picture.orientations
-    made = quick_pdq(picture.reduced, turned=turned) if picture.reduced else None
+    all_orientations = picture.orientations
+    made = (
+        quick_pdq(picture.reduced, all_orientations=all_orientations) if picture.reduced else None
+    )
     mark = QUICK if made else ""
-    made = made or pdq(picture.pixels, turned=turned)
+    made = made or pdq(picture.pixels, all_orientations=all_orientations)
     return [
         Signal("pdq", value, made.quality, "/".join(filter(None, (variant, mark))))
         for variant, value in made.hashes.items()
@@ -152,7 +154,7 @@ def _pdq(picture: Picture) -> list[Signal]:
 
 def _phash64(picture: Picture) -> list[Signal]:
     """``imagehash.phash(image)``, from the shared grey picture."""
-    if picture.quick and (made := picture.quick64[0]).doubts <= _MOST_DOUBTS["phash64"]:
+    if picture.quick and (made := picture.quick64[0]).uncertain_bits <= _MOST_DOUBTS["phash64"]:
         return [Signal("phash64", made.value, variant=QUICK)]
     import imagehash
 
@@ -161,7 +163,7 @@ def _phash64(picture: Picture) -> list[Signal]:
 
 def _dhash64(picture: Picture) -> list[Signal]:
     """``imagehash.dhash(image)``, as above."""
-    if picture.quick and (made := picture.quick64[1]).doubts <= _MOST_DOUBTS["dhash64"]:
+    if picture.quick and (made := picture.quick64[1]).uncertain_bits <= _MOST_DOUBTS["dhash64"]:
         return [Signal("dhash64", made.value, variant=QUICK)]
     import imagehash
 
@@ -184,13 +186,13 @@ def _grey_already(image: Image) -> Image:
     return cast("Image", _Grey(image))
 
 
-_HASHING: Mapping[str, Hashing] = {"pdq": _pdq, "phash64": _phash64, "dhash64": _dhash64}
+_HASHING: Mapping[str, HashFunction] = {"pdq": _pdq, "phash64": _phash64, "dhash64": _dhash64}
 
 
 BUILT_IN_HASHERS: Mapping[str, Digest | PictureHash] = {
     **{each.name: HashlibDigest(*astuple(each)) for each in DIGESTS},
     **{
-        each.name: HexPictureHash(*astuple(each), hashing=_HASHING[each.name])
+        each.name: HexPictureHash(*astuple(each), hash_function=_HASHING[each.name])
         for each in PICTURE_HASHES
     },
 }

@@ -24,7 +24,7 @@ _MOST_PADDING = 64 << 20
 """Bytes.  A header may promise four gigabytes."""
 
 
-def repaired(name: str, original: bytes) -> bytes:
+def repair_picture(name: str, original: bytes) -> bytes:
     """Rewrite a file of Pillow's format *name*; other formats than these three come back as is."""
     if name == "JPEG":
         return b"".join(_jpeg_pixels(original))

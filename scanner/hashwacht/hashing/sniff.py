@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections import defaultdict
 from functools import cache
 
-from hashwacht.hashing.formats import recognise
+from hashwacht.hashing.formats import detect_format
 
 Heads = tuple[tuple[int, int, frozenset[bytes]], ...]
 """Where signatures begin and end, and which ones do."""
 
 
-def may_be_known(content: bytes) -> bool:
+def may_have_signature(content: bytes) -> bool:
     """Say False only if puremagic finds nothing in *content*, its first and last bytes."""
     heads, tails = _signatures()
     for begin, end, known in heads:
@@ -75,7 +75,7 @@ def sniff(head: bytes, tail: bytes) -> str:
     """
     if not head:
         return EMPTY
-    if recognised := recognise(head):
+    if recognised := detect_format(head):
         return recognised.kind
     for signature, kind in _OTHER_PICTURES:
         if head.startswith(signature):
@@ -95,7 +95,7 @@ def _puremagic(head: bytes, tail: bytes) -> str:
     import puremagic
 
     content = head + tail
-    if not may_be_known(content):
+    if not may_have_signature(content):
         return ""
     try:
         best = puremagic.magic_string(content)[0]

@@ -8,30 +8,30 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hashwacht.core.types import Reason
-from hashwacht.hashing.decode import count_scans, count_starts, may_reduce, reduced
+from hashwacht.hashing.decode import count_scan_markers, count_scans, may_reduce, reduced
 from hashwacht.hashing.formats import PictureFormat, declared_size
 from hashwacht.hashing.picture import Picture
 from hashwacht.hashing.plan import Limits, Plan
-from hashwacht.hashing.reader import Original
-from hashwacht.hashing.repair import repaired
+from hashwacht.hashing.reader import EncodedPicture
+from hashwacht.hashing.repair import repair_picture
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
-    from hashwacht.hashing.grey import Grey
+    from hashwacht.hashing.grey import GreyImage
 
 Clock = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class DecodeFault:
     """Why a picture, or some of its frames, could not be looked at."""
 
     reason: Reason
     detail: str
 
 
-class Stills:
+class FrameIterator:
     """Iterate over the distinct stills of one picture file, as (name of the frame, picture).
 
     After the iteration, *damaged* says that something was shown although the file is not whole,
@@ -45,44 +45,50 @@ class Stills:
     decoder.
     """
 
-    def __init__(self, original: Original, form: PictureFormat, plan: Plan, clock: Clock) -> None:
+    def __init__(
+        self, original: EncodedPicture, form: PictureFormat, plan: Plan, clock: Clock
+    ) -> None:
         """Decode nothing yet."""
         self.damaged = False
-        self.fault: Fault | None = None
+        self.fault: DecodeFault | None = None
         self._original = original
         self._form = form
         self._limits = plan.limits
         self._plan = plan
         self._clock = clock
-        self._until = clock() + plan.limits.seconds / 2
+        self._until = clock() + plan.limits.timeout / 2
 
     def __iter__(self) -> Iterator[tuple[str, Picture]]:
         """Decode; whatever goes wrong ends the iteration and stands in *fault*."""
         try:
             yield from self._decoded()
         except MemoryError:
-            self.fault = Fault(Reason.OVER_LIMIT, "more memory than a worker may use")
+            self.fault = DecodeFault(Reason.OVER_LIMIT, "more memory than a worker may use")
         except _TooLarge as error:
-            self.fault = Fault(Reason.OVER_LIMIT, str(error))
+            self.fault = DecodeFault(Reason.OVER_LIMIT, str(error))
         except Exception as error:  # noqa: BLE001  # law 2: unanswered is undetermined
-            self.fault = Fault(Reason.DAMAGED, f"{type(error).__name__}: {error}")
+            self.fault = DecodeFault(Reason.DAMAGED, f"{type(error).__name__}: {error}")
 
     def _decoded(self) -> Iterator[tuple[str, Picture]]:
         if may_reduce(self._plan) and (grey := self._reduced()) is not None:
             yield "", self._picture(self._first, grey)
             return
         first = self._first()
-        count = getattr(first, "n_frames", 1) if self._form.many else 1
+        count = getattr(first, "n_frames", 1) if self._form.multi_frame else 1
         if count == 1:
             yield "", self._picture(lambda: first)
             return
         chosen = self._chosen(count, first.size)
         if len(chosen) < count:
-            self.fault = Fault(Reason.OVER_LIMIT, f"looked at {len(chosen)} of {count} frames")
+            self.fault = DecodeFault(
+                Reason.OVER_LIMIT, f"looked at {len(chosen)} of {count} frames"
+            )
         seen = set()
         for index in chosen:
             if self._clock() > self._until:
-                self.fault = Fault(Reason.TIMED_OUT, f"stopped before frame {index} of {count}")
+                self.fault = DecodeFault(
+                    Reason.TIMED_OUT, f"stopped before frame {index} of {count}"
+                )
                 return
             if not self._show(first, index):
                 return
@@ -95,12 +101,12 @@ class Stills:
     def _chosen(self, count: int, size: tuple[int, int]) -> Sequence[int]:
         """Choose the frames to look at; to reach one, those before it are decoded as well."""
         one = max(_LEAST_FRAME, size[0] * size[1])
-        affordable = max(1, self._limits.touched // (_FRAME_COST * one))
+        affordable = max(1, self._limits.max_decoded_pixels // (_FRAME_COST * one))
         if count > affordable:
-            return range(min(affordable, self._limits.frames))
-        return _spread(count, self._limits.frames)
+            return range(min(affordable, self._limits.max_frames))
+        return _spread(count, self._limits.max_frames)
 
-    def _reduced(self) -> Grey | None:
+    def _reduced(self) -> GreyImage | None:
         """Decode at a lower resolution; None for what cannot be, or is damaged in any way."""
         try:
             return reduced(self._open(self._original))
@@ -117,12 +123,14 @@ class Stills:
         except (MemoryError, _TooLarge):
             raise
         except Exception:  # noqa: BLE001  # the application's code; the upload is checked all the same
-            image = self._open(Original(repaired(self._form.name, self._original.read())))
+            image = self._open(
+                EncodedPicture(repair_picture(self._form.name, self._original.read()))
+            )
             self._load_in_part(image)
             self.damaged = True
         return image
 
-    def _open(self, original: Original) -> ImageFile:
+    def _open(self, original: EncodedPicture) -> ImageFile:
         """Open without decoding.  Raises _TooLarge by what the header says."""
         _check_size(declared_size(self._form.name, original), self._limits)
         assert self._form.opener is not None
@@ -159,7 +167,7 @@ class Stills:
                 raise
             self.damaged = True
 
-    def _picture(self, decode: Callable[[], ImageFile], grey: Grey | None = None) -> Picture:
+    def _picture(self, decode: Callable[[], ImageFile], grey: GreyImage | None = None) -> Picture:
         plan = self._plan
         return Picture(decode, orientations=plan.orientations, quick=plan.quick, reduced=grey)
 
@@ -177,14 +185,14 @@ class _TooLarge(Exception):
 
 def _check_size(size: tuple[int, int] | None, limits: Limits) -> None:
     """Compare a size from a header with the limit, before memory is taken for it."""
-    if size is not None and size[0] * size[1] > limits.pixels:
-        raise _TooLarge(f"{size[0]}x{size[1]} pixels, {limits.pixels} allowed")
+    if size is not None and size[0] * size[1] > limits.max_pixels:
+        raise _TooLarge(f"{size[0]}x{size[1]} pixels, {limits.max_pixels} allowed")
 
 
 def _check_scans(original: bytes, size: tuple[int, int], limits: Limits) -> None:
     """Count the scans of a JPEG: each of thousands may be short and touch every pixel."""
-    most = limits.touched // max(1, size[0] * size[1])
-    if count_starts(original) > most and (scans := count_scans(original)) > most:
+    most = limits.max_decoded_pixels // max(1, size[0] * size[1])
+    if count_scan_markers(original) > most and (scans := count_scans(original)) > most:
         raise _TooLarge(f"{scans} scans of {size[0]}x{size[1]} pixels, {most} allowed")
 
 

@@ -11,16 +11,16 @@ import threading
 import time
 from pathlib import Path
 
-from hashwacht.ipc.connection import SILENCE, Broken, Connection
-from hashwacht.ipc.messages import Reply, Request
+from hashwacht.ipc.connection import HEARTBEAT_TIMEOUT, Connection, ConnectionBroken
+from hashwacht.ipc.messages import CourierReply, CourierRequest
 from hashwacht.ipc.sockets import connect
-from hashwacht.platform.backoff import ABSENT, HUNG, Pauses
+from hashwacht.platform.backoff import ABSENT_DELAYS, UNRESPONSIVE_DELAYS, Backoff
 
-MOST_AT_ONCE = 64
+MAX_CONCURRENT_REQUESTS = 64
 """Requests under way on one connection; more wait here."""
 
 
-class Unreached(Exception):
+class CourierUnreachable(Exception):
     """There is no answer, and why."""
 
     def __init__(self, detail: str) -> None:
@@ -28,41 +28,41 @@ class Unreached(Exception):
         self.detail = detail
 
 
-class Link:
+class IpcClient:
     """One connection at a time to the socket at *path*.  Thread-safe."""
 
-    def __init__(self, path: Path, silence: float = SILENCE) -> None:
+    def __init__(self, path: Path, heartbeat_timeout: float = HEARTBEAT_TIMEOUT) -> None:
         """Open nothing before the first request; *silence* in seconds, as for a Connection."""
         self._path = path
-        self._silence = silence
+        self._heartbeat_timeout = heartbeat_timeout
         self._lock = threading.Lock()
-        self._room = threading.BoundedSemaphore(MOST_AT_ONCE)
+        self._room = threading.BoundedSemaphore(MAX_CONCURRENT_REQUESTS)
         self._connection: Connection | None = None
         self._process = os.getpid()
-        self._pauses = Pauses()
+        self._backoff = Backoff()
         self._closed = False
 
-    def ask(self, request: Request, seconds: float) -> Reply:
+    def call(self, request: CourierRequest, seconds: float) -> CourierReply:
         """Ask and wait, at most *seconds*.  Raises Unreached, RuntimeError after ``close``.
 
         A connection that ends under way is made anew once: a restart of the courier is not felt.
         """
         deadline = time.monotonic() + seconds
         if not self._room.acquire(timeout=seconds):
-            raise Unreached("too much is being asked already")
+            raise CourierUnreachable("too much is being asked already")
         try:
             for attempt in (1, 2):
                 connection = self._connected()
                 try:
-                    reply = connection.ask(request, max(0.0, deadline - time.monotonic()))
+                    reply = connection.call(request, max(0.0, deadline - time.monotonic()))
                 except TimeoutError:
-                    raise Unreached(f"not answered within {seconds:g} s") from None
-                except Broken as error:
+                    raise CourierUnreachable(f"not answered within {seconds:g} s") from None
+                except ConnectionBroken as error:
                     self._failed(connection, error)
-                    if attempt > 1 or error.hung or self._closed:
-                        raise Unreached(f"the courier broke off: {error.detail}") from None
+                    if attempt > 1 or error.unresponsive or self._closed:
+                        raise CourierUnreachable(f"the courier broke off: {error.detail}") from None
                 else:
-                    self._pauses.end()
+                    self._backoff.reset()
                     return reply
         finally:
             self._room.release()
@@ -85,21 +85,25 @@ class Link:
                 self._process, self._connection = os.getpid(), None
             if self._connection is not None and self._connection.broken is None:
                 return self._connection
-            if self._pauses.now:
-                raise Unreached(self._pauses.why)
+            if self._backoff.active:
+                raise CourierUnreachable(self._backoff.reason)
             try:
-                self._connection = Connection(connect(self._path, self._silence), self._silence)
+                self._connection = Connection(
+                    connect(self._path, self._heartbeat_timeout), self._heartbeat_timeout
+                )
             except OSError as error:
                 reason = error.strerror or str(error)
-                self._pauses.begin(f"the courier is out of reach: {reason}", ABSENT)
-                raise Unreached(self._pauses.why) from None
+                self._backoff.start(f"the courier is out of reach: {reason}", ABSENT_DELAYS)
+                raise CourierUnreachable(self._backoff.reason) from None
             return self._connection
 
-    def _failed(self, connection: Connection, error: Broken) -> None:
+    def _failed(self, connection: Connection, error: ConnectionBroken) -> None:
         """Drop a broken connection, once for all who met it."""
         with self._lock:
             if connection is not self._connection:
                 return
             self._connection = None
-            if error.hung:
-                self._pauses.begin(f"the courier is of no use: {error.detail}", HUNG)
+            if error.unresponsive:
+                self._backoff.start(
+                    f"the courier is of no use: {error.detail}", UNRESPONSIVE_DELAYS
+                )

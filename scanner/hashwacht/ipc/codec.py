@@ -6,9 +6,9 @@ import json
 import re
 from typing import NoReturn, TypeVar
 
-from hashwacht.ipc.frames import Nonsense
+from hashwacht.ipc.frames import ProtocolError
 
-MAX_WORDS = 400
+MAX_LINE_LENGTH = 400
 """Characters of an explanation."""
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -27,10 +27,10 @@ def read(body: bytes) -> object:
     try:
         return _READER.decode(body.decode())
     except (ValueError, RecursionError) as error:
-        raise Nonsense("no JSON") from error
+        raise ProtocolError("no JSON") from error
 
 
-def shown(text: str, most: int = MAX_WORDS) -> str:
+def printable(text: str, most: int = MAX_LINE_LENGTH) -> str:
     """Make a text short and printable."""
     return "".join(c if c.isprintable() else "?" for c in text[:most])
 
@@ -38,35 +38,35 @@ def shown(text: str, most: int = MAX_WORDS) -> str:
 def text(value: object, form: re.Pattern[str]) -> str:
     """Take a text of that form.  Raises Nonsense."""
     if not isinstance(value, str) or form.fullmatch(value) is None:
-        raise Nonsense("not a text of that form")
+        raise ProtocolError("not a text of that form")
     return value
 
 
-def words(value: object, most: int = MAX_WORDS) -> str:
+def printable_line(value: object, most: int = MAX_LINE_LENGTH) -> str:
     """Take one printable line.  Raises Nonsense."""
     if not isinstance(value, str) or len(value) > most or not value.isprintable():
-        raise Nonsense("not words")
+        raise ProtocolError("not words")
     return value
 
 
 def number(value: object, below: int) -> int:
     """Take a whole number that is not negative.  Raises Nonsense."""
     if type(value) is not int or not 0 <= value < below:
-        raise Nonsense("not a number in range")
+        raise ProtocolError("not a number in range")
     return value
 
 
-def member(kind: type[T], value: object) -> T:
+def enum_member(kind: type[T], value: object) -> T:
     """Take a word of an enumeration.  Raises Nonsense."""
     try:
         return kind(value)  # type: ignore[call-arg]  # an enumeration, called by its value
     except ValueError as error:
-        raise Nonsense("no word of ours") from error
+        raise ProtocolError("no word of ours") from error
 
 
 def _refuse(_number: str) -> NoReturn:
     """No number of ours is infinite or is none."""
-    raise Nonsense("not a number")
+    raise ProtocolError("not a number")
 
 
 _WRITER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)

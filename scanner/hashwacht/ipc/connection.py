@@ -10,55 +10,57 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from hashwacht.ipc.frames import HEAD, Nonsense, frame, read_head
+from hashwacht.ipc.frames import HEADER, ProtocolError, pack_frame, parse_header
 from hashwacht.ipc.message_codec import decode_reply, encode_request
-from hashwacht.ipc.messages import Describe, Reply, Request
+from hashwacht.ipc.messages import CourierReply, CourierRequest, DescribeRequest
 
-SILENCE = 5.0
+HEARTBEAT_TIMEOUT = 5.0
 """Seconds without a word, while something is asked, after which the other end is asked for a
 sign of life, and again as many to give one.  It gives it at once whatever its services do."""
 
 
-class Broken(Exception):
+class ConnectionBroken(Exception):
     """The connection is of no use any more.  *hung*: the other end is there and says nothing."""
 
-    def __init__(self, detail: str, *, hung: bool = False) -> None:
+    def __init__(self, detail: str, *, unresponsive: bool = False) -> None:
         super().__init__(detail)
         self.detail = detail
-        self.hung = hung
+        self.unresponsive = unresponsive
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    request: Request
+    request: CourierRequest
     at: float
-    answer: Future[Reply] = field(default_factory=Future)
+    answer: Future[CourierReply] = field(default_factory=Future)
 
 
 class Connection:
     """Asks and hears, in any order.  Thread-safe.  A thread of its own reads."""
 
-    def __init__(self, connected: socket.socket, silence: float = SILENCE) -> None:
+    def __init__(
+        self, connected: socket.socket, heartbeat_timeout: float = HEARTBEAT_TIMEOUT
+    ) -> None:
         """Take a connected socket, which it will close."""
         self._socket = connected
-        self._silence = silence
+        self._heartbeat_timeout = heartbeat_timeout
         self._numbers = itertools.count(1)
         self._asked: dict[int, _Asked] = {}
         self._last_number = 0
         self._lock = threading.Lock()
         self._turn_to_send = threading.Lock()
-        self._broken: Broken | None = None
-        self._socket.settimeout(silence)
+        self._broken: ConnectionBroken | None = None
+        self._socket.settimeout(heartbeat_timeout)
         self._heard_at = time.monotonic()
         self._reader = threading.Thread(target=self._read_on, name="courier", daemon=True)
         self._reader.start()
 
     @property
-    def broken(self) -> Broken | None:
+    def broken(self) -> ConnectionBroken | None:
         """Say why it is of no use any more, if it is not."""
         return self._broken
 
-    def ask(self, request: Request, seconds: float) -> Reply:
+    def call(self, request: CourierRequest, seconds: float) -> CourierReply:
         """Ask, and wait for the answer.  Raises Broken, TimeoutError."""
         number, answer = self._send(request)
         try:
@@ -69,11 +71,11 @@ class Connection:
 
     def close(self) -> None:
         """Hang up; whoever waits gets Broken."""
-        self._break(Broken("the connection was closed"))
+        self._break(ConnectionBroken("the connection was closed"))
         if threading.current_thread() is not self._reader:
             self._reader.join()
 
-    def _send(self, request: Request) -> tuple[int, Future[Reply]]:
+    def _send(self, request: CourierRequest) -> tuple[int, Future[CourierReply]]:
         asked = _Asked(request, time.monotonic())
         with self._turn_to_send:
             with self._lock:
@@ -82,24 +84,29 @@ class Connection:
                 number = self._last_number = next(self._numbers)
                 self._asked[number] = asked
             try:
-                self._socket.sendall(frame(number, encode_request(request)))
+                self._socket.sendall(pack_frame(number, encode_request(request)))
             except OSError as error:
-                hung = isinstance(error, TimeoutError)
-                self._break(Broken("it takes nothing" if hung else "it hung up", hung=hung))
+                unresponsive = isinstance(error, TimeoutError)
+                self._break(
+                    ConnectionBroken(
+                        "it takes nothing" if unresponsive else "it hung up",
+                        unresponsive=unresponsive,
+                    )
+                )
         return number, asked.answer
 
     def _read_on(self) -> None:
         """Hand every answer to whoever waits for it, until the end."""
         try:
             while True:
-                number, length = read_head(self._read(HEAD.size))
+                number, length = parse_header(self._read(HEADER.size))
                 self._settle(number, self._read(length))
-        except Broken as error:
+        except ConnectionBroken as error:
             self._break(error)
-        except Nonsense as error:
-            self._break(Broken(f"it says nonsense: {error}", hung=True))
+        except ProtocolError as error:
+            self._break(ConnectionBroken(f"it says nonsense: {error}", unresponsive=True))
         except OSError:
-            self._break(Broken("it hung up"))
+            self._break(ConnectionBroken("it hung up"))
 
     def _settle(self, number: int, body: bytes) -> None:
         """Answer one; a late answer, for which nobody waits any more, is passed over."""
@@ -108,12 +115,12 @@ class Connection:
             known = 0 < number <= self._last_number
         if asked is None:
             if not known:
-                raise Nonsense("an answer to nothing")
+                raise ProtocolError("an answer to nothing")
             return
         try:
             asked.answer.set_result(decode_reply(body, asked.request))
-        except Nonsense:
-            asked.answer.set_exception(Broken("it says nonsense", hung=True))
+        except ProtocolError:
+            asked.answer.set_exception(ConnectionBroken("it says nonsense", unresponsive=True))
             raise
 
     def _read(self, length: int) -> bytes:
@@ -126,7 +133,7 @@ class Connection:
                 self._listen_for_life()
                 continue
             if not part:
-                raise Broken("it hung up")
+                raise ConnectionBroken("it hung up")
             self._heard_at = time.monotonic()
             parts += part
         return bytes(parts)
@@ -136,14 +143,14 @@ class Connection:
         now = time.monotonic()
         with self._lock:
             waiting = list(self._asked.values())
-        signs = [each.at for each in waiting if isinstance(each.request, Describe)]
+        signs = [each.at for each in waiting if isinstance(each.request, DescribeRequest)]
         since = max(self._heard_at, min((each.at for each in waiting), default=now))
-        if signs and now - max(self._heard_at, min(signs)) >= self._silence:
-            raise Broken("it does not answer", hung=True)
-        if not signs and waiting and now - since >= self._silence:
-            self._send(Describe())
+        if signs and now - max(self._heard_at, min(signs)) >= self._heartbeat_timeout:
+            raise ConnectionBroken("it does not answer", unresponsive=True)
+        if not signs and waiting and now - since >= self._heartbeat_timeout:
+            self._send(DescribeRequest())
 
-    def _break(self, why: Broken) -> None:
+    def _break(self, why: ConnectionBroken) -> None:
         """Give up: nobody waits in vain."""
         with self._lock:
             if self._broken is None:

@@ -17,43 +17,43 @@ import hashlib
 from dataclasses import dataclass
 
 from hashwacht.core.notice import Notice
-from hashwacht.core.types import Finding, Reason
+from hashwacht.core.types import Diagnostic, Reason
 
-Key = tuple[str, str]
+SignalKey = tuple[str, str]
 """Type and value: what a service sees of a signal, whatever variant it was taken from."""
 
-MOST_SIGNALS = 256
+MAX_SIGNALS = 256
 """Signals in one question."""
 
-MOST_HITS = 16
+MAX_HITS = 16
 """Entries that are told of one signal; a seventeenth would not change the verdict."""
 
-MOST_NOTICES = 64
+MAX_NOTICES = 64
 """Notices in one message."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class SignalLookupRequest:
     """What does *matcher* say of these signals?  Answered by Answers."""
 
     matcher: str
-    signals: tuple[Key, ...]
+    signals: tuple[SignalKey, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class CheckRequest:
     """How does *matcher* do?  Answered by Checked."""
 
     matcher: str
 
 
 @dataclass(frozen=True, slots=True)
-class Describe:
+class DescribeRequest:
     """Who is there?  Answered by Described, at once: it also shows that the courier lives."""
 
 
 @dataclass(frozen=True, slots=True)
-class Enclosed:
+class NoticeEnvelope:
     """A notice in a message; *name* is the same in every attempt and channel.
 
     *left_out* counts older ones that had to make room for it.
@@ -65,16 +65,16 @@ class Enclosed:
 
 
 @dataclass(frozen=True, slots=True)
-class Deliver:
+class DeliverRequest:
     """Tell these by *channel*.  *batch* is the same in every attempt.  Answered by Delivered."""
 
     channel: str
     batch: str
-    notices: tuple[Enclosed, ...]
+    notices: tuple[NoticeEnvelope, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class ServiceHit:
     """What a service says of a signal that it knows; the terms are those of Match."""
 
     category: str
@@ -84,31 +84,31 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class SignalReply:
     """What was heard of one signal: hits (none: not known), or with *reason* why nothing was."""
 
-    hits: tuple[Hit, ...] = ()
+    hits: tuple[ServiceHit, ...] = ()
     reason: Reason | None = None
     detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class SignalLookupReply:
     """One for each signal, in order; *revision* is the digest of the matcher's revision."""
 
     revision: str
-    heard: tuple[Heard, ...]
+    heard: tuple[SignalReply, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckReply:
     """How a matcher does."""
 
-    finding: Finding
+    finding: Diagnostic
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class DescribeReply:
     """The names of the matchers and channels that the courier serves."""
 
     matchers: tuple[str, ...]
@@ -116,24 +116,24 @@ class Described:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
+class DeliverReply:
     """It arrived; *problem* is what went wrong all the same, such as one address of several."""
 
     problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class FailureReply:
     """It could not be done."""
 
     problem: str
     advice: str = ""
 
 
-Request = Ask | Check | Describe | Deliver
-Reply = Answers | Checked | Described | Delivered | Failed
+CourierRequest = SignalLookupRequest | CheckRequest | DescribeRequest | DeliverRequest
+CourierReply = SignalLookupReply | CheckReply | DescribeReply | DeliverReply | FailureReply
 
 
-def digest(revision: str) -> str:
+def revision_digest(revision: str) -> str:
     """Shorten a revision, which may be of any length and hold any text."""
     return hashlib.sha256(revision.encode("utf-8", "surrogatepass")).hexdigest()

@@ -64,7 +64,7 @@ def _make(directory: Path, mode: int) -> None:
         directory.chmod(mode)  # whatever the umask says
 
 
-def peer(connection: socket.socket) -> int:
+def peer_uid(connection: socket.socket) -> int:
     """Give the user at the other end, as the kernel saw it when it connected (SO_PEERCRED)."""
     packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     user: int = _CREDENTIALS.unpack(packed)[1]

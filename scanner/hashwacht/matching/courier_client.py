@@ -11,23 +11,23 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from hashwacht.core.ports import Question
-from hashwacht.core.types import Answer, Finding
-from hashwacht.ipc.client import Link, Unreached
+from hashwacht.core.ports import Query
+from hashwacht.core.types import Answer, Diagnostic
+from hashwacht.ipc.client import CourierUnreachable, IpcClient
 from hashwacht.ipc.messages import (
-    MOST_SIGNALS,
-    Answers,
-    Ask,
-    Check,
-    Checked,
-    Failed,
-    Heard,
-    Key,
-    digest,
+    MAX_SIGNALS,
+    CheckReply,
+    CheckRequest,
+    FailureReply,
+    SignalKey,
+    SignalLookupReply,
+    SignalLookupRequest,
+    SignalReply,
+    revision_digest,
 )
-from hashwacht.matching.questions import Fault, Said, to_answers, to_ask
+from hashwacht.matching.questions import ServiceAnswer, ServiceFault, build_answers, lookup_keys
 
-PATIENCE = 910.0
+LOOKUP_TIMEOUT = 910.0
 """Seconds for a whole lookup: the courier's own for the service is 900, and this for its answer."""
 
 _ADVICE = "See if the courier runs: `systemctl status hashwacht-courier`, or `hashwacht daemon`."
@@ -43,64 +43,68 @@ class CourierMatcher:
         revision: str,
         socket: Path,
         *,
-        patience: float = PATIENCE,
+        timeout: float = LOOKUP_TIMEOUT,
     ) -> None:
         """Say what the service's own matcher would; the courier listens on *socket*."""
         self.name = name
         self.accepts = frozenset(accepts)
         self.revision = revision
-        self._digest = digest(revision)
-        self._patience = patience
-        self._link = Link(socket)
+        self._digest = revision_digest(revision)
+        self._timeout = timeout
+        self._link = IpcClient(socket)
 
-    def lookup(self, questions: Sequence[Question]) -> list[Answer]:
+    def lookup(self, questions: Sequence[Query]) -> list[Answer]:
         """Ask every signal once; what is not answered in time is undetermined."""
         asked_at = time.time()
-        said = dict(self._said(to_ask(questions, self.accepts)))
-        return to_answers(
+        said = dict(self._said(lookup_keys(questions, self.accepts)))
+        return build_answers(
             questions, said.get, matcher=self.name, asked_at=asked_at, revision=self.revision
         )
 
-    def check(self) -> Finding:
+    def check(self) -> Diagnostic:
         """Have the courier ask its harmless question."""
         try:
-            reply = self._link.ask(Check(self.name), self._patience)
-        except Unreached as error:
-            return Finding(self.name, ok=False, detail=error.detail, advice=_ADVICE)
-        if isinstance(reply, Checked):
+            reply = self._link.call(CheckRequest(self.name), self._timeout)
+        except CourierUnreachable as error:
+            return Diagnostic(self.name, ok=False, detail=error.detail, advice=_ADVICE)
+        if isinstance(reply, CheckReply):
             return reply.finding
-        problem, advice = (reply.problem, reply.advice) if isinstance(reply, Failed) else ("", "")
-        return Finding(self.name, ok=False, detail=problem, advice=advice or _ADVICE)
+        problem, advice = (
+            (reply.problem, reply.advice) if isinstance(reply, FailureReply) else ("", "")
+        )
+        return Diagnostic(self.name, ok=False, detail=problem, advice=advice or _ADVICE)
 
     def close(self) -> None:
         """Hang up."""
         self._link.close()
 
-    def _said(self, keys: Sequence[Key]) -> Iterator[tuple[Key, Said]]:
+    def _said(self, keys: Sequence[SignalKey]) -> Iterator[tuple[SignalKey, ServiceAnswer]]:
         """Ask in portions; after a fault of the courier itself the rest is not asked any more."""
-        deadline = time.monotonic() + self._patience
-        fault: Fault | None = None
-        for start in range(0, len(keys), MOST_SIGNALS):
-            portion = tuple(keys[start : start + MOST_SIGNALS])
+        deadline = time.monotonic() + self._timeout
+        fault: ServiceFault | None = None
+        for start in range(0, len(keys), MAX_SIGNALS):
+            portion = tuple(keys[start : start + MAX_SIGNALS])
             heard = fault or self._ask(portion, max(0.0, deadline - time.monotonic()))
-            if isinstance(heard, Fault):
+            if isinstance(heard, ServiceFault):
                 fault = heard
                 yield from ((key, fault) for key in portion)
             else:
                 yield from zip(portion, map(_said, heard), strict=True)
 
-    def _ask(self, signals: tuple[Key, ...], seconds: float) -> tuple[Heard, ...] | Fault:
+    def _ask(
+        self, signals: tuple[SignalKey, ...], seconds: float
+    ) -> tuple[SignalReply, ...] | ServiceFault:
         try:
-            reply = self._link.ask(Ask(self.name, signals), seconds)
-        except Unreached as error:
-            return Fault(error.detail)
-        if isinstance(reply, Failed):
-            return Fault(f"the courier says: {reply.problem}")
-        assert isinstance(reply, Answers), "decoding lets nothing else through"
+            reply = self._link.call(SignalLookupRequest(self.name, signals), seconds)
+        except CourierUnreachable as error:
+            return ServiceFault(error.detail)
+        if isinstance(reply, FailureReply):
+            return ServiceFault(f"the courier says: {reply.problem}")
+        assert isinstance(reply, SignalLookupReply), "decoding lets nothing else through"
         if reply.revision != self._digest:
-            return Fault("the courier has another configuration of it: reload or restart it")
+            return ServiceFault("the courier has another configuration of it: reload or restart it")
         return reply.heard
 
 
-def _said(heard: Heard) -> Said:
-    return heard.hits if heard.reason is None else Fault(heard.detail, heard.reason)
+def _said(heard: SignalReply) -> ServiceAnswer:
+    return heard.hits if heard.reason is None else ServiceFault(heard.detail, heard.reason)

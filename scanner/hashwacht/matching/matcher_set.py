@@ -8,19 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Self
 
-from hashwacht.core.ports import Decisive, Matcher, Question
+from hashwacht.core.ports import Matcher, Query, QuickHashMatcher
 from hashwacht.core.types import Answer, Fingerprint, Outcome, Reason
-from hashwacht.core.verdict import standing
+from hashwacht.core.verdict import effective_answer
 
 CALLERS = 8
 """So many may ask at the same time without waiting for one another."""
 
-MUTED = "it has not answered lately, and is asked again later"
+NOT_ASKED_REASON = "it has not answered lately, and is asked again later"
 """Why somebody was not asked at all."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class ConfiguredMatcher:
     """A matcher and how long its answers hold, in seconds (None: until its revision changes)."""
 
     matcher: Matcher
@@ -30,7 +30,7 @@ class Seat:
         """Give the oldest date at which an answer still holds; minus infinity: any."""
         return -math.inf if self.max_age is None else now - self.max_age
 
-    def holds(self, answer: Answer, revision: str, now: float) -> bool:
+    def is_current(self, answer: Answer, revision: str, now: float) -> bool:
         """Say whether a stored answer needs no asking again."""
         return (
             answer.outcome is not Outcome.UNDETERMINED
@@ -40,7 +40,7 @@ class Seat:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class LookupRequest:
     """A content to ask about, with the answers that are already there."""
 
     fingerprint: Fingerprint
@@ -48,48 +48,48 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class LookupResult:
     """All answers for one content: *answers* as they stand now, *fresh* the ones just given.
 
     *asked_at* is the date (Unix time) of the oldest answer that ages; infinity if none does.
     """
 
     answers: tuple[Answer, ...]
-    fresh: tuple[Answer, ...]
+    new_answers: tuple[Answer, ...]
     asked_at: float
 
 
-class Panel:
+class MatcherSet:
     """Asks only what is not known yet, every matcher at the same time.  Thread-safe."""
 
-    def __init__(self, seats: Sequence[Seat]) -> None:
+    def __init__(self, matchers: Sequence[ConfiguredMatcher]) -> None:
         """Take the matchers; ``close`` closes them."""
-        self.seats = tuple(seats)
+        self.matchers = tuple(matchers)
         # More threads than matchers: one that is slow must not keep other callers from the rest.
-        most = CALLERS * max(1, len(self.seats))
+        most = CALLERS * max(1, len(self.matchers))
         self._threads = ThreadPoolExecutor(most, thread_name_prefix="panel")
 
     @property
     def accepts(self) -> frozenset[str]:
         """Every signal type that at least one matcher takes."""
-        return frozenset().union(*(seat.matcher.accepts for seat in self.seats))
+        return frozenset().union(*(configured.matcher.accepts for configured in self.matchers))
 
     def not_before(self, now: float) -> float:
         """Give the date before which some matcher's answers hold no more."""
-        return max((seat.not_before(now) for seat in self.seats), default=-math.inf)
+        return max((configured.not_before(now) for configured in self.matchers), default=-math.inf)
 
     @property
-    def epoch(self) -> str:
+    def knowledge_id(self) -> str:
         """Who answers, from what knowledge, for how long: equal text, equally valid answers."""
         return "\n".join(
-            f"{seat.matcher.name}\t{seat.matcher.revision}\t{seat.max_age}\t"
-            + ",".join(sorted(seat.matcher.accepts))
-            for seat in self.seats
+            f"{configured.matcher.name}\t{configured.matcher.revision}\t{configured.max_age}\t"
+            + ",".join(sorted(configured.matcher.accepts))
+            for configured in self.matchers
         )
 
-    def ask(
-        self, requests: Sequence[Request], now: float, muted: Collection[str] = ()
-    ) -> list[Reply]:
+    def lookup(
+        self, requests: Sequence[LookupRequest], now: float, unavailable: Collection[str] = ()
+    ) -> list[LookupResult]:
         """Bring the answers of every request up to date, in order.
 
         A matcher is asked about a content only if it accepts one of its signals and its stored
@@ -97,35 +97,40 @@ class Panel:
         *muted* are not asked at all: what they would be asked is undetermined.
         """
 
-        def ask(seat: Seat) -> list[_Standing | None]:
-            return _ask_one(seat, requests, now, muted=seat.matcher.name in muted)
+        def lookup(configured: ConfiguredMatcher) -> list[_Standing | None]:
+            return _ask_one(
+                configured, requests, now, unavailable=configured.matcher.name in unavailable
+            )
 
         # Services are waited for side by side; a list is quicker than the way to a thread and back.
         asked = [
-            None if seat.max_age is None else self._threads.submit(ask, seat) for seat in self.seats
+            None if configured.max_age is None else self._threads.submit(lookup, configured)
+            for configured in self.matchers
         ]
         columns = [
-            ask(seat) if service is None else service.result()
-            for seat, service in zip(self.seats, asked, strict=True)
+            lookup(configured) if service is None else service.result()
+            for configured, service in zip(self.matchers, asked, strict=True)
         ]
         return [
             _reply([column[index] for column in columns if column[index] is not None])
             for index in range(len(requests))
         ]
 
-    def close_call(self, fingerprint: Fingerprint) -> bool:
+    def needs_exact_hash(self, fingerprint: Fingerprint) -> bool:
         """Say if a quick hash is so near something that the exact one has to be computed."""
         return any(
-            isinstance(seat.matcher, Decisive)
-            and seat.matcher.close_call(_question(fingerprint, seat.matcher.accepts))
-            for seat in self.seats
+            isinstance(configured.matcher, QuickHashMatcher)
+            and configured.matcher.needs_exact_hash(
+                _question(fingerprint, configured.matcher.accepts)
+            )
+            for configured in self.matchers
         )
 
     def close(self) -> None:
         """Close every matcher."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        for seat in self.seats:
-            seat.matcher.close()
+        for configured in self.matchers:
+            configured.matcher.close()
 
     def __enter__(self) -> Self:
         return self
@@ -144,40 +149,44 @@ class _Standing:
 
 
 def _ask_one(
-    seat: Seat, requests: Sequence[Request], now: float, *, muted: bool
+    configured: ConfiguredMatcher,
+    requests: Sequence[LookupRequest],
+    now: float,
+    *,
+    unavailable: bool,
 ) -> list[_Standing | None]:
     """Give one matcher's standing answers for all requests, asking for the ones that are due."""
-    matcher, revision = seat.matcher, seat.matcher.revision
-    ages = seat.max_age is not None
+    matcher, revision = configured.matcher, configured.matcher.revision
+    ages = configured.max_age is not None
     column: list[_Standing | None] = [None] * len(requests)
-    due: dict[int, Question] = {}
+    due: dict[int, Query] = {}
     for index, request in enumerate(requests):
         question = _question(request.fingerprint, matcher.accepts)
         if not question:
             continue
         stored = _by_matcher(request.answers).get(matcher.name)
-        if stored and seat.holds(stored, revision, now):
+        if stored and configured.is_current(stored, revision, now):
             column[index] = _Standing(stored, None, ages)
         else:
             due[index] = question
-    if muted:
+    if unavailable:
         left = Answer(matcher.name, Outcome.UNDETERMINED, now, revision)
-        left = replace(left, reason=Reason.UNANSWERED, detail=MUTED)
+        left = replace(left, reason=Reason.UNANSWERED, detail=NOT_ASKED_REASON)
         answers = [left] * len(due)
     else:
         answers = matcher.lookup(list(due.values()))
     for index, answer in zip(due, answers, strict=True):
         stored = _by_matcher(requests[index].answers).get(matcher.name)
-        column[index] = _Standing(standing(stored, answer), answer, ages)
+        column[index] = _Standing(effective_answer(stored, answer), answer, ages)
     return column
 
 
-def _question(fingerprint: Fingerprint, accepts: frozenset[str]) -> Question:
+def _question(fingerprint: Fingerprint, accepts: frozenset[str]) -> Query:
     """Pick the signals to ask: accepted, reliable, each value once."""
     asked = {
         (signal.type, signal.value): signal
         for signal in fingerprint.signals
-        if signal.type in accepts and signal.askable
+        if signal.type in accepts and signal.matchable
     }
     return tuple(asked.values())
 
@@ -186,10 +195,10 @@ def _by_matcher(answers: Sequence[Answer]) -> Mapping[str, Answer]:
     return {answer.matcher: answer for answer in answers}
 
 
-def _reply(column: Sequence[_Standing | None]) -> Reply:
+def _reply(column: Sequence[_Standing | None]) -> LookupResult:
     given = [each for each in column if each is not None]
-    return Reply(
+    return LookupResult(
         answers=tuple(each.answer for each in given),
-        fresh=tuple(each.fresh for each in given if each.fresh),
+        new_answers=tuple(each.fresh for each in given if each.fresh),
         asked_at=min((each.answer.asked_at for each in given if each.ages), default=math.inf),
     )

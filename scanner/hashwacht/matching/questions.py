@@ -22,13 +22,13 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hashwacht.core.ports import Question
-from hashwacht.core.types import Answer, Finding, Match, Outcome, Reason, Signal
-from hashwacht.ipc.messages import Hit, Key
+from hashwacht.core.ports import Query
+from hashwacht.core.types import Answer, Diagnostic, Match, Outcome, Reason, Signal
+from hashwacht.ipc.messages import ServiceHit, SignalKey
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ServiceFault:
     """Why there is no answer.
 
     *retryable* if the same request may well be answered a moment later; *wait* is how many
@@ -42,7 +42,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class SignalAnswer:
     """What a matcher said of one signal.
 
     Without *reason* the signal was answered, and *matches* is the whole answer (empty: not
@@ -55,12 +55,12 @@ class Heard:
     detail: str = ""
 
 
-NOTHING = Heard()
+NOT_KNOWN = SignalAnswer()
 """Answered: not known."""
 
 
 def combine(
-    matcher: str, signals: Iterable[Heard], *, asked_at: float, revision: str = ""
+    matcher: str, signals: Iterable[SignalAnswer], *, asked_at: float, revision: str = ""
 ) -> Answer:
     """Make the answer to one question; *asked_at* is Unix time in seconds.
 
@@ -71,7 +71,7 @@ def combine(
     heard = tuple(signals)
     if not heard:
         raise ValueError("a question without signals has no answer")
-    if all(each is NOTHING for each in heard):  # nearly always
+    if all(each is NOT_KNOWN for each in heard):  # nearly always
         return Answer(matcher, Outcome.NO_MATCH, asked_at, revision)
     matches = tuple(dict.fromkeys(match for each in heard for match in each.matches))
     unanswered = next((each for each in heard if each.reason is not None), None)
@@ -90,7 +90,7 @@ def combine(
     return Answer(matcher, outcome, asked_at, revision, matches)
 
 
-SENTENCE = b"hashwacht asks a harmless question"
+PROBE_TEXT = b"hashwacht asks a harmless question"
 """Its digests are the harmless questions: always the same, so that a service can tell them."""
 
 _AS_LONG = {"pdq": "sha256"}
@@ -101,50 +101,52 @@ _ADVICE = {
 }
 
 
-def harmless(kinds: Collection[str]) -> list[Key]:
+def probe_signals(kinds: Collection[str]) -> list[SignalKey]:
     """Give one signal that nothing has for every type of which we can make one up.
 
     For pdq that is a digest of its length: random bits, far from every picture's.
     """
     digests = {kind: _AS_LONG.get(kind, kind) for kind in sorted(kinds)}
     return [
-        (kind, hashlib.new(digest, SENTENCE).hexdigest())
+        (kind, hashlib.new(digest, PROBE_TEXT).hexdigest())
         for kind, digest in digests.items()
         if digest in {"md5", "sha1", "sha256", "sha512"}
     ]
 
 
-def judge(name: str, said: Mapping[Key, Said]) -> Finding:
+def evaluate_check(name: str, said: Mapping[SignalKey, ServiceAnswer]) -> Diagnostic:
     """Say how it went with signals that the service cannot know."""
     if not said:
-        return Finding(name, ok=True, detail="not asked: no harmless question for its signal types")
+        return Diagnostic(
+            name, ok=True, detail="not asked: no harmless question for its signal types"
+        )
     for (kind, _), heard in said.items():
-        if isinstance(heard, Fault):
-            return of_fault(name, heard)
+        if isinstance(heard, ServiceFault):
+            return finding_from_fault(name, heard)
         if heard:
-            return Finding(
+            return Diagnostic(
                 name,
                 ok=False,
                 detail=f"claims to know a {kind} that nobody has",
                 advice="Do not act on its matches before its operator has explained this.",
             )
     kinds = ", ".join(kind for kind, _ in said)
-    return Finding(name, ok=True, detail=f"answers for {kinds}")
+    return Diagnostic(name, ok=True, detail=f"answers for {kinds}")
 
 
-def of_fault(name: str, fault: Fault) -> Finding:
+def finding_from_fault(name: str, fault: ServiceFault) -> Diagnostic:
     """Say what is wrong and what to do about it."""
-    return Finding(name, ok=False, detail=fault.detail, advice=_ADVICE[fault.reason])
+    return Diagnostic(name, ok=False, detail=fault.detail, advice=_ADVICE[fault.reason])
 
 
 _HEX = frozenset("0123456789abcdef")
 
 
-Said = tuple[Hit, ...] | Fault
+ServiceAnswer = tuple[ServiceHit, ...] | ServiceFault
 """All that a service said of one signal: hits (none: not known), or why nothing."""
 
 
-def to_ask(questions: Sequence[Question], accepts: Collection[str]) -> list[Key]:
+def lookup_keys(questions: Sequence[Query], accepts: Collection[str]) -> list[SignalKey]:
     """Give every accepted signal once, in the order of its first appearance.
 
     Raises ValueError for a value that is not lower-case hexadecimal: nothing else may leave.
@@ -157,9 +159,9 @@ def to_ask(questions: Sequence[Question], accepts: Collection[str]) -> list[Key]
     return wanted
 
 
-def to_answers(
-    questions: Sequence[Question],
-    said: Callable[[Key], Said | None],
+def build_answers(
+    questions: Sequence[Query],
+    said: Callable[[SignalKey], ServiceAnswer | None],
     *,
     matcher: str,
     asked_at: float,
@@ -177,11 +179,11 @@ def to_answers(
     ]
 
 
-def _heard(matcher: str, signal: Signal, said: Said | None) -> Heard:
+def _heard(matcher: str, signal: Signal, said: ServiceAnswer | None) -> SignalAnswer:
     if said is None:
-        return Heard(reason=Reason.NOT_JUDGED, detail=f"{matcher} takes no {signal.type}")
-    if isinstance(said, Fault):
-        return Heard(reason=said.reason, detail=f"{matcher}: {said.detail}")
-    return Heard(
+        return SignalAnswer(reason=Reason.NOT_JUDGED, detail=f"{matcher} takes no {signal.type}")
+    if isinstance(said, ServiceFault):
+        return SignalAnswer(reason=said.reason, detail=f"{matcher}: {said.detail}")
+    return SignalAnswer(
         tuple(Match(matcher, signal, hit.distance, hit.category, hit.list, hit.id) for hit in said)
     )

@@ -28,7 +28,7 @@ def write(path: Path, content: bytes) -> None:
     sync_directory(path.parent)
 
 
-def tidy(path: Path) -> None:
+def remove_temporary(path: Path) -> None:
     """Remove what an interrupted writing of *path* has left beside it."""
     _new(path).unlink(missing_ok=True)
 
@@ -61,7 +61,7 @@ def sync_directory(path: Path | bytes) -> None:
         os.close(fd)
 
 
-def sync_here(directory_fd: int) -> None:
+def sync_directory_fd(directory_fd: int) -> None:
     """Do the same for a directory held by a descriptor, which may be one only to pass through.
 
     A directory that we may search and write to but not list cannot be flushed: its names are

@@ -42,7 +42,7 @@ def leave_network() -> bool:
     return bool(_libc().unshare(_CLONE_NEWNET) == 0)
 
 
-def keep(capabilities: Iterable[int]) -> set[int]:
+def limit_capabilities(capabilities: Iterable[int]) -> set[int]:
     """Give up all capabilities but these, and give those of them that are held now.
 
     They also leave the bounding set where that is permitted (CAP_SETPCAP), so that no program
@@ -66,11 +66,11 @@ def keep(capabilities: Iterable[int]) -> set[int]:
     return {number for number in range(highest + 1) if held >> number & 1}
 
 
-def confine() -> set[int]:
+def drop_privileges() -> set[int]:
     """Become what the watcher is; give the capabilities it holds.  Raises OSError."""
     with suppress(AttributeError):  # a C library without unshare(2)
         leave_network()
-    return keep(NEEDED)
+    return limit_capabilities(NEEDED)
 
 
 def _check(result: int) -> None:

@@ -32,7 +32,7 @@ READ = 256 * 1024
 """Bytes taken at a time: some 3,000 events."""
 
 
-class Event(NamedTuple):
+class FanotifyEvent(NamedTuple):
     """Something happened to *name* in a directory.
 
     *fsid* is the file system's (statfs(2)), *handle* the directory's file handle with its type
@@ -74,19 +74,19 @@ def marked(group: int) -> set[int]:
     }
 
 
-def parse(read: bytes) -> Iterator[Event]:
+def parse(read: bytes) -> Iterator[FanotifyEvent]:
     """Take apart what was read from a group."""
     at = 0
     while at + _HEAD.size <= len(read):
         length, _, _, head, mask, _, _ = _HEAD.unpack_from(read, at)
         if mask & OVERFLOW:
-            yield Event(mask, 0, b"", b"")
+            yield FanotifyEvent(mask, 0, b"", b"")
         elif length >= head + _INFO.size:
             kind, _, _, fsid, size, _ = _INFO.unpack_from(read, at + head)
             start = at + head + _INFO.size
             if kind == _DFID_NAME:
                 name = read[start + size : read.index(b"\0", start + size)]
-                yield Event(mask, fsid, read[start - 4 : start + size], name)
+                yield FanotifyEvent(mask, fsid, read[start - 4 : start + size], name)
         at += length
 
 

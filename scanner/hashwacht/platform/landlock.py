@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from hashwacht.platform.process import Unsupported
+from hashwacht.platform.process import SandboxUnavailable
 
 _CREATE, _ADD_RULE, _RESTRICT = 444, 445, 446
 """landlock_create_ruleset, _add_rule, _restrict_self: the same number on every architecture."""
@@ -99,5 +99,5 @@ def _call(number: int, *arguments: object) -> int:
     given = (ctypes.c_long(each) if isinstance(each, int) else each for each in arguments)
     result: int = libc.syscall(ctypes.c_long(number), *given)
     if result < 0:
-        raise Unsupported(f"the kernel says: {os.strerror(ctypes.get_errno())}")
+        raise SandboxUnavailable(f"the kernel says: {os.strerror(ctypes.get_errno())}")
     return result

@@ -12,7 +12,7 @@ from hashwacht.platform import atomic
 _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Claim:
+class EntryLock:
     """A locked file.  Leaving it gives up the lock; only :meth:`settle` removes the mark."""
 
     __slots__ = ("_fd", "_path")
@@ -22,7 +22,7 @@ class Claim:
         self._path, self._fd = path, fd
 
     @classmethod
-    def take(cls, path: Path, *, make: bool = True, wait: bool = False) -> Claim | None:
+    def acquire(cls, path: Path, *, make: bool = True, wait: bool = False) -> EntryLock | None:
         """Lock the file *path*, making it; None if another holds it and we do not *wait*.
 
         Raises OSError; FileNotFoundError if it is not there and not to be made.
@@ -39,17 +39,17 @@ class Claim:
                 return cls(path, fd)
             os.close(fd)  # its holder had settled it between our two calls
 
-    def note_taking(self) -> None:
+    def mark_pending(self) -> None:
         """Note, durable, that a file is about to be taken with it.  Raises OSError."""
         os.write(self._fd, b"taking\n")
         os.fsync(self._fd)
 
     @property
-    def of_taking(self) -> bool:
+    def is_pending(self) -> bool:
         """True if a file was about to be taken, so that its original may still be there."""
         return os.fstat(self._fd).st_size > 0
 
-    def settle(self) -> None:
+    def clear(self) -> None:
         """Say that nothing is half done any more.  Raises OSError."""
         atomic.remove(self._path)
 

@@ -15,7 +15,7 @@ import socket
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from hashwacht.platform.process import Unsupported
+from hashwacht.platform.process import SandboxUnavailable
 from hashwacht.platform.seccomp import (
     ALLOW,
     ARCHITECTURE,
@@ -28,7 +28,7 @@ from hashwacht.platform.seccomp import (
     RETURN,
     X32,
     Instruction,
-    apply,
+    install_filter,
 )
 
 _NEW_NETWORK = 0x4000_0000
@@ -52,7 +52,7 @@ def leave_network() -> dict[str, str]:
     for name, leave in (("namespace", _unshare), ("filter", _filter)):
         try:
             leave()
-        except Unsupported as error:
+        except SandboxUnavailable as error:
             layers[name] = str(error)
         else:
             layers[name] = ""
@@ -63,19 +63,19 @@ def _unshare() -> None:
     """Move into a network without interfaces.  Raises Unsupported."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_NEW_NETWORK) != 0:
-        raise Unsupported(f"the kernel says: {os.strerror(ctypes.get_errno())}")
+        raise SandboxUnavailable(f"the kernel says: {os.strerror(ctypes.get_errno())}")
 
 
 def _filter() -> None:
     """Refuse sockets but Unix ones.  Raises Unsupported."""
     machine = os.uname().machine
     if machine not in _CALLS:
-        raise Unsupported(f"no filter is written for {machine}")
+        raise SandboxUnavailable(f"no filter is written for {machine}")
     ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), 0, 0, 0)
-    apply(program(machine))
+    install_filter(build_filter(machine))
 
 
-def program(machine: str) -> list[Instruction]:
+def build_filter(machine: str) -> list[Instruction]:
     """Write the filter; a call of another architecture finds nothing that it could call."""
     audit, socket_call = _CALLS[machine]
     return [

@@ -38,7 +38,7 @@ class PrivateDirectory:
         self._owner = owner
 
     @classmethod
-    def at(cls, path: Path) -> PrivateDirectory:
+    def open_path(cls, path: Path) -> PrivateDirectory:
         """Open a directory, creating it and its parents if they are missing."""
         for each in (*reversed(path.parents), path):
             each.mkdir(DIRECTORY_MODE, exist_ok=True)
@@ -51,7 +51,7 @@ class PrivateDirectory:
     def __exit__(self, *_: object) -> None:
         os.close(self.fd)
 
-    def others_may_write(self) -> bool:
+    def is_writable_by_others(self) -> bool:
         """Tell if others, who could then swap what is in it, may change the directory."""
         return bool(self._owner.st_mode & _OTHERS_WRITE)
 
@@ -67,7 +67,7 @@ class PrivateDirectory:
         finally:
             os.close(fd)
 
-    def make(self, name: str) -> PrivateDirectory:
+    def create_directory(self, name: str) -> PrivateDirectory:
         """Create a sub-directory, locked as being in use until it is closed."""
         os.mkdir(name, DIRECTORY_MODE, dir_fd=self.fd)
         made = PrivateDirectory(self._open_directory(name), self.path / name, self._owner)
@@ -139,6 +139,6 @@ class PrivateDirectory:
             os.fchown(fd, self._owner.st_uid, self._owner.st_gid)
 
 
-def too_open(stat: os.stat_result) -> bool:
+def is_accessible_to_others(stat: os.stat_result) -> bool:
     """Tell if anybody but the owner may read or change it."""
     return bool(stat.st_mode & _NOBODY_ELSE)

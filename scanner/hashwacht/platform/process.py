@@ -12,21 +12,21 @@ import os
 import signal
 
 
-class Unsupported(Exception):
+class SandboxUnavailable(Exception):
     """The layer cannot be had here, and why."""
 
 
 _PR_SET_PDEATHSIG = 1
 
 
-def end_with(parent: int) -> None:
+def terminate_with_parent(parent: int) -> None:
     """Have the kernel send SIGTERM when *parent*, which started this process, is gone."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGTERM), 0, 0, 0)
     if os.getppid() != parent:  # it went before we asked
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def give_way() -> None:
+def lower_priority() -> None:
     """Lower this process to nice 19 and I/O class idle; what is started later inherits it.
 
     There is no way back without privileges.

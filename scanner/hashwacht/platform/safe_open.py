@@ -41,7 +41,7 @@ _COARSE_NS = 2_000_000_000
 """The coarsest times that a file system in use keeps: FAT, 2 s."""
 
 
-class Changed(HashwachtError):
+class FileChanged(HashwachtError):
     """The file was exchanged before it could be opened, or written to during both readings."""
 
     retryable = True
@@ -62,7 +62,7 @@ class OpenDirectory:
         self.fd, self.dev, self.ino = fd, found.st_dev, found.st_ino
 
     @classmethod
-    def at(cls, path: bytes, *, to_list: bool = True) -> OpenDirectory:
+    def at(cls, path: bytes, *, listable: bool = True) -> OpenDirectory:
         """Open the absolute *path*, component by component, following no link at any of them.
 
         There is no limit to its length.  Without *to_list* it need not be readable, as the
@@ -76,7 +76,7 @@ class OpenDirectory:
         for name in names:
             with here:
                 here = cls(os.open(name, _PASSING, dir_fd=here.fd))
-        if not to_list:
+        if not listable:
             return here
         with here:
             return here.directory(b".")
@@ -104,12 +104,12 @@ class OpenDirectory:
             fd = _open(name, 0, self.fd)
         except OSError as error:
             if error.errno in _NO_LONGER:
-                raise Changed("it is no regular file any more") from error
+                raise FileChanged("it is no regular file any more") from error
             raise
         found = os.fstat(fd)
         if (found.st_dev, found.st_ino) != expected or not stat.S_ISREG(found.st_mode):
             os.close(fd)
-            raise Changed("another file was put in its place")
+            raise FileChanged("another file was put in its place")
         return fd
 
     def close(self) -> None:
@@ -135,7 +135,7 @@ def _open(name: bytes, flags: int, directory: int | None) -> int:
         return os.open(name, _ALWAYS | flags, dir_fd=directory)
 
 
-def stable(
+def read_consistent(
     fd: int,
     read: Callable[[int], T],
     *,
@@ -158,10 +158,10 @@ def stable(
         value = read(fd)
         if _identity(fd) == before:
             return before, value
-    raise Changed("it was written to during both readings")
+    raise FileChanged("it was written to during both readings")
 
 
-def unchanged(fd: int, read: Callable[[int], T]) -> tuple[FileId, T]:
+def read_once(fd: int, read: Callable[[int], T]) -> tuple[FileId, T]:
     """As :func:`stable`, for a file whose writer says that he has finished: it is read once.
 
     A writer who lies within one tick of the kernel's clock is not seen; he deceives only himself.
@@ -171,15 +171,15 @@ def unchanged(fd: int, read: Callable[[int], T]) -> tuple[FileId, T]:
     os.lseek(fd, 0, os.SEEK_SET)
     value = read(fd)
     if _identity(fd) != before:
-        raise Changed("it was written to while it was read")
+        raise FileChanged("it was written to while it was read")
     return before, value
 
 
 def _identity(fd: int) -> FileId:
-    return FileId.of(os.fstat(fd))
+    return FileId.from_stat(os.fstat(fd))
 
 
-def settled(file: FileId, read_at_ns: int) -> bool:
+def timestamps_settled(file: FileId, read_at_ns: int) -> bool:
     """Tell if an equal FileId seen later proves that nothing was written since.
 
     *read_at_ns* is the wall-clock time at which the reading began, in ns since the epoch.  False

@@ -11,7 +11,7 @@ import os
 import struct
 from collections.abc import Sequence
 
-from hashwacht.platform.process import Unsupported
+from hashwacht.platform.process import SandboxUnavailable
 
 Instruction = tuple[int, int, int, int]
 """Code, jump if true, jump if false, operand: struct sock_filter of linux/filter.h."""
@@ -38,7 +38,7 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
 
-def apply(made: Sequence[Instruction]) -> None:
+def install_filter(made: Sequence[Instruction]) -> None:
     """Put a filter on this process, for good; it must have given up new privileges.
 
     Raises Unsupported.
@@ -48,4 +48,4 @@ def apply(made: Sequence[Instruction]) -> None:
     filter_ = _Program(len(made), ctypes.addressof(buffer))
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_FILTER), ctypes.byref(filter_), 0, 0) != 0:
-        raise Unsupported(f"the kernel says: {os.strerror(ctypes.get_errno())}")
+        raise SandboxUnavailable(f"the kernel says: {os.strerror(ctypes.get_errno())}")

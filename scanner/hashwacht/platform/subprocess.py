@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-TAIL = 2048
+MAX_OUTPUT_BYTES = 2048
 """Bytes of its output that are kept, the last ones; the rest is read and dropped."""
 
 LAST = 3
@@ -24,7 +24,7 @@ _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class ProgramResult:
     """*code* is its exit code, negative for a signal, None if its time was over."""
 
     code: int | None
@@ -36,7 +36,7 @@ class Ended:
         return f"{how}: {said}" if said else how
 
 
-def call(arguments: tuple[str, ...], stdin: bytes, fd: int, limit: float) -> Ended:
+def run_program(arguments: tuple[str, ...], stdin: bytes, fd: int, limit: float) -> ProgramResult:
     """Run ``arguments[0]`` with *stdin* on standard input and the file *fd* as descriptor 3.
 
     After *limit* seconds it is killed with all it has started (its process group).  What it
@@ -66,7 +66,7 @@ def call(arguments: tuple[str, ...], stdin: bytes, fd: int, limit: float) -> End
         return _wait(pid, out, limit)
 
 
-def _wait(pid: int, out: int, limit: float) -> Ended:
+def _wait(pid: int, out: int, limit: float) -> ProgramResult:
     """Read its output until it has ended or its time is over."""
     deadline, tail = time.monotonic() + limit, b""
     os.set_blocking(out, False)
@@ -79,14 +79,14 @@ def _wait(pid: int, out: int, limit: float) -> Ended:
             ready = [fd for fd, _ in waiting.poll(left * 1000)]
             if out in ready:
                 piece = _read(out)
-                tail = (tail + piece)[-TAIL:]
+                tail = (tail + piece)[-MAX_OUTPUT_BYTES:]
                 if not piece:
                     waiting.unregister(out)
             elif ended in ready:
-                return Ended(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), _text(tail))
+                return ProgramResult(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), _text(tail))
         os.killpg(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        return Ended(None, _text(tail))
+        return ProgramResult(None, _text(tail))
     finally:
         os.close(ended)
 

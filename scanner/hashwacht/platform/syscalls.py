@@ -26,7 +26,7 @@ _IGNORED = signal.SIGURG
 """What the kernel sends when somebody wants to write: SIGIO, its default, would end us."""
 
 
-class Writers(StrEnum):
+class WriterStatus(StrEnum):
     """Whether a file is open for writing."""
 
     NONE = "none"
@@ -55,7 +55,7 @@ def is_immutable(fd: int) -> bool:
     return flags is not None and bool(flags & (_IMMUTABLE | _APPEND_ONLY))
 
 
-def generation(fd: int) -> int | None:
+def inode_generation(fd: int) -> int | None:
     """Give the number that differs when an inode number is used again; None if there is none."""
     return _ask(fd, _GET_GENERATION)
 
@@ -67,7 +67,7 @@ def _ask(fd: int, what: int) -> int | None:
         return None
 
 
-def lease(fd: int) -> Writers:
+def acquire_lease(fd: int) -> WriterStatus:
     """Ask to be told before anybody opens the file for writing; *fd* is open for reading only.
 
     NONE means that nobody has it open for writing or mapped so, and that whoever tries from now
@@ -77,11 +77,11 @@ def lease(fd: int) -> Writers:
         fcntl.fcntl(fd, fcntl.F_SETSIG, _IGNORED)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:
-        return Writers.SOME if error.errno == errno.EAGAIN else Writers.UNKNOWN
-    return Writers.NONE
+        return WriterStatus.SOME if error.errno == errno.EAGAIN else WriterStatus.UNKNOWN
+    return WriterStatus.NONE
 
 
-def end_lease(fd: int) -> None:
+def release_lease(fd: int) -> None:
     """Let writers go on.  Does nothing if there is no lease."""
     try:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)

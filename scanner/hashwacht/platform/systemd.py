@@ -18,7 +18,7 @@ from typing import Self
 FIRST = 3
 
 
-def inherited(environ: Mapping[str, str], name: str) -> list[socket.socket]:
+def inherited_sockets(environ: Mapping[str, str], name: str) -> list[socket.socket]:
     """Give the listening sockets that were handed to this process under *name*.
 
     The caller owns them.  Ask once for each name: a descriptor becomes one socket.
@@ -48,7 +48,7 @@ PATIENCE = 5.0
 _LONGEST_STATUS = 200
 
 
-class Notifier:
+class SystemdNotifier:
     """Sends what the manager wants to know.  Thread-safe; never raises, never waits for long.
 
     ``alive`` belongs into the loop that does the work, once for each round: a watchdog that is
@@ -95,7 +95,7 @@ class Notifier:
             self._status = line
             self._send(f"STATUS={line}")
 
-    def alive(self) -> None:
+    def keep_alive(self) -> None:
         """Say that the work goes on."""
         now = self._clock()
         if self._every is not None and now - self._fed >= self._every:

@@ -25,18 +25,18 @@ class WrongKey(HashwachtError):
     """None of the private keys opens it."""
 
 
-class Damaged(HashwachtError):
+class CorruptContent(HashwachtError):
     """It is not what was sealed, or not all of it."""
 
 
-class Source(Protocol):
+class ReadableStream(Protocol):
     """What is read from."""
 
     def read(self, size: int) -> bytes:
         """Give at most *size* bytes; none at the end."""
 
 
-class Sink(Protocol):
+class WritableStream(Protocol):
     """What is written to."""
 
     def write(self, piece: bytes) -> int:
@@ -55,7 +55,7 @@ class KeyPair:
         return f"# created: {made}\n# public key: {self.public}\n{self.secret}\n"
 
 
-def make_key_pair() -> KeyPair:
+def generate_key_pair() -> KeyPair:
     """Make a new pair of X25519 keys."""
     from pyrage import x25519  # type: ignore[import-untyped]  # it ships no types
 
@@ -63,17 +63,17 @@ def make_key_pair() -> KeyPair:
     return KeyPair(str(identity.to_public()), str(identity))
 
 
-def read_secrets(text: str) -> tuple[str, ...]:
+def parse_secret_keys(text: str) -> tuple[str, ...]:
     """Find the private keys in a file as age-keygen writes it.  Raises CredentialError."""
     if found := tuple(each.strip() for each in _SECRET.findall(text)):
         return found
     raise CredentialError(
         "no private key of age in it",
-        advice="Give the file that `hashwacht quarantine key` wrote (AGE-SECRET-KEY-1...).",
+        advice="Give the file that `hashwacht quarantine keygen` wrote (AGE-SECRET-KEY-1...).",
     )
 
 
-def seal(source: Source, sink: Sink, recipients: Sequence[str]) -> None:
+def seal(source: ReadableStream, sink: WritableStream, recipients: Sequence[str]) -> None:
     """Encrypt everything from *source* into *sink*, for each of the *recipients*.
 
     Raises ConfigurationError if one of them is no key, and whatever *source* and *sink* raise.
@@ -94,7 +94,7 @@ def seal(source: Source, sink: Sink, recipients: Sequence[str]) -> None:
         raise
 
 
-def unseal(source: Source, sink: Sink, secrets: Sequence[str]) -> None:
+def unseal(source: ReadableStream, sink: WritableStream, secrets: Sequence[str]) -> None:
     """Decrypt everything from *source* into *sink* with one of the private keys.
 
     Raises CredentialError for a text that is no key, WrongKey, Damaged, and whatever *source* and
@@ -107,7 +107,7 @@ def unseal(source: Source, sink: Sink, secrets: Sequence[str]) -> None:
         keys = [pyrage.x25519.Identity.from_str(each) for each in secrets]
     except pyrage.IdentityError as error:
         raise CredentialError(
-            "not a private key of age", advice="Give one as `hashwacht quarantine key` wrote it."
+            "not a private key of age", advice="Give one as `hashwacht quarantine keygen` wrote it."
         ) from error
     try:
         pyrage.decrypt_io(through, through, keys)
@@ -115,7 +115,7 @@ def unseal(source: Source, sink: Sink, secrets: Sequence[str]) -> None:
         through.fail_as_it_did()
         if str(error) == _NO_KEY_FITS:
             raise WrongKey("none of the private keys opens it") from error
-        raise Damaged(f"it cannot be opened: {error}") from error
+        raise CorruptContent(f"it cannot be opened: {error}") from error
 
 
 class _Through:
@@ -156,11 +156,11 @@ _HOLE = 4096
 """What a file system can leave out: a block of zeros."""
 
 
-class Grown(Exception):
+class FileGrew(Exception):
     """The file has become longer than it was when its reading began."""
 
 
-class Reading:
+class HashingReader:
     """A file from its beginning to *size*, by its descriptor; moves no file offset.
 
     Raises OSError, and Grown as soon as there is a byte too many: a writer who is faster than we
@@ -180,7 +180,7 @@ class Reading:
             self._at += len(self._piece)
             self._digest.update(self._piece)
             if self._at > self._size:
-                raise Grown
+                raise FileGrew
         piece = self._piece[self._used : self._used + size]
         self._used += len(piece)
         return piece
@@ -190,7 +190,7 @@ class Reading:
         return self._digest.hexdigest()
 
 
-class Writing:
+class HashingWriter:
     """A new file, written from its beginning.  Raises OSError.
 
     With *sparse*, blocks of zeros become holes.
@@ -236,7 +236,7 @@ class Writing:
 
 def sha256_of(fd: int, size: int) -> str:
     """Read an open file from its beginning to *size*.  Raises OSError, Grown."""
-    reading = Reading(fd, size)
+    reading = HashingReader(fd, size)
     while reading.read(_PIECE):
         pass
     return reading.sha256()

@@ -21,7 +21,7 @@ from typing import TypeVar
 T = TypeVar("T", int, str)
 
 
-class Fields:
+class JsonFields:
     """The fields of an object of JSON.  Every reading raises ValueError if it is not as said."""
 
     __slots__ = ("_of",)
@@ -33,7 +33,7 @@ class Fields:
         self._of: Mapping[str, object] = of
 
     @classmethod
-    def parse(cls, text: bytes) -> Fields:
+    def parse(cls, text: bytes) -> JsonFields:
         """Read a whole document."""
         try:
             return cls(json.loads(text))
@@ -48,15 +48,15 @@ class Fields:
         """Give them as they are."""
         return self._of
 
-    def whole(self, name: str) -> int:
+    def integer(self, name: str) -> int:
         """Read a whole number."""
         return self._typed(name, int)
 
-    def text(self, name: str) -> str:
+    def string(self, name: str) -> str:
         """Read a text."""
         return self._typed(name, str)
 
-    def truth(self, name: str) -> bool:
+    def boolean(self, name: str) -> bool:
         """Read true or false."""
         value = self._of.get(name)
         if not isinstance(value, bool):
@@ -70,20 +70,20 @@ class Fields:
             raise ValueError(f"{name}: expected a number")  # noqa: TRY004  # damage
         return float(value)
 
-    def raw(self, name: str) -> bytes:
+    def base64_bytes(self, name: str) -> bytes:
         """Read bytes in Base64 (RFC 4648, section 4)."""
-        return base64.b64decode(self.text(name), validate=True)
+        return base64.b64decode(self.string(name), validate=True)
 
-    def inner(self, name: str) -> Fields:
+    def object_at(self, name: str) -> JsonFields:
         """Read an object."""
-        return Fields(self._of.get(name))
+        return JsonFields(self._of.get(name))
 
-    def each(self, name: str) -> Iterator[Fields]:
+    def objects(self, name: str) -> Iterator[JsonFields]:
         """Read a list of objects."""
         for value in self._list(name):
-            yield Fields(value)
+            yield JsonFields(value)
 
-    def texts(self, name: str) -> tuple[str, ...]:
+    def strings(self, name: str) -> tuple[str, ...]:
         """Read a list of texts."""
         values = self._list(name)
         if not all(isinstance(value, str) for value in values):
@@ -103,7 +103,7 @@ class Fields:
         return value
 
 
-MOST_XATTRS = 8 * 1024 * 1024
+MAX_XATTR_BYTES = 8 * 1024 * 1024
 """Bytes of extended attributes kept of one file, so that nobody can make a record of gigabytes.
 ext4 allows 64 KiB or less in all; others allow 64 KiB for each of thousands."""
 
@@ -112,7 +112,7 @@ _ACCESS_LIST = b"system.posix_acl_access"
 
 
 @dataclass(frozen=True, slots=True)
-class Attributes:
+class FileAttributes:
     """*mode* are the permission bits with set-user-id and the like; times are ns since the epoch.
 
     *unread* names extended attributes that could not be read or are beyond MOST_XATTRS.
@@ -130,7 +130,7 @@ class Attributes:
     unread: tuple[bytes, ...] = ()
 
     @classmethod
-    def of(cls, fd: int) -> Attributes:
+    def from_fd(cls, fd: int) -> FileAttributes:
         """Read them off an open file.  Raises OSError only if it cannot even be asked for."""
         found = os.fstat(fd)
         xattrs, unread = _xattrs(fd)
@@ -146,7 +146,7 @@ class Attributes:
             unread=tuple(unread),
         )
 
-    def put(self, fd: int) -> tuple[bytes, ...]:
+    def apply(self, fd: int) -> tuple[bytes, ...]:
         """Give them to an open file of ours; names the extended attributes that it cannot have.
 
         In the order in which one does not undo another: a change of owner drops set-user-id and
@@ -159,7 +159,7 @@ class Attributes:
         os.utime(fd, ns=(self.atime_ns, self.mtime_ns))
         return missing
 
-    def with_mode(self, mode: int) -> Attributes:
+    def with_mode(self, mode: int) -> FileAttributes:
         """Give the same with another mode."""
         return replace(self, mode=mode)
 
@@ -178,18 +178,20 @@ class Attributes:
         }
 
     @classmethod
-    def from_json(cls, fields: Fields) -> Attributes:
+    def from_json(cls, fields: JsonFields) -> FileAttributes:
         """Read them.  Raises ValueError."""
         return cls(
-            size=fields.whole("size"),
-            mode=int(fields.text("mode"), 8),
-            uid=fields.whole("uid"),
-            gid=fields.whole("gid"),
-            atime_ns=fields.whole("atime_ns"),
-            mtime_ns=fields.whole("mtime_ns"),
-            sparse=fields.truth("sparse"),
-            xattrs=tuple((_read_name(each), each.raw("value")) for each in fields.each("xattrs")),
-            unread=tuple(_read_name(each) for each in fields.each("unread")),
+            size=fields.integer("size"),
+            mode=int(fields.string("mode"), 8),
+            uid=fields.integer("uid"),
+            gid=fields.integer("gid"),
+            atime_ns=fields.integer("atime_ns"),
+            mtime_ns=fields.integer("mtime_ns"),
+            sparse=fields.boolean("sparse"),
+            xattrs=tuple(
+                (_read_name(each), each.base64_bytes("value")) for each in fields.objects("xattrs")
+            ),
+            unread=tuple(_read_name(each) for each in fields.objects("unread")),
         )
 
 
@@ -197,7 +199,7 @@ def _xattrs(fd: int) -> tuple[list[tuple[bytes, bytes]], list[bytes]]:
     """Read the extended attributes, and name those that could not be."""
     read: list[tuple[bytes, bytes]] = []
     unread: list[bytes] = []
-    room = MOST_XATTRS
+    room = MAX_XATTR_BYTES
     for name in _names(fd):
         try:
             value = os.getxattr(fd, name)
@@ -246,5 +248,9 @@ def _name(name: bytes) -> dict[str, object]:
         return {"name_b64": _base64(name)}
 
 
-def _read_name(fields: Fields) -> bytes:
-    return fields.raw("name_b64") if fields.has("name_b64") else fields.text("name").encode()
+def _read_name(fields: JsonFields) -> bytes:
+    return (
+        fields.base64_bytes("name_b64")
+        if fields.has("name_b64")
+        else fields.string("name").encode()
+    )

@@ -21,7 +21,7 @@ def find_file(file: tuple[int, int], *where: bytes) -> int | None:
     for path in dict.fromkeys(where):
         directory, _, name = path.rpartition(b"/")
         try:
-            with OpenDirectory.at(directory or b"/", to_list=False) as parent:
+            with OpenDirectory.at(directory or b"/", listable=False) as parent:
                 if (fd := _open(parent, name, file)) is not None:
                     return fd
         except (FileNotFoundError, NotADirectoryError):
@@ -39,7 +39,7 @@ def find_directory(path: bytes, wanted: tuple[int, int]) -> OpenDirectory | None
     that cannot be found out.
     """
     with suppress(FileNotFoundError, NotADirectoryError):
-        found = OpenDirectory.at(path or b"/", to_list=False)
+        found = OpenDirectory.at(path or b"/", listable=False)
         if found.id == wanted:
             return found
         found.close()

@@ -20,24 +20,31 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from hashwacht.platform.syscalls import generation, is_immutable
+from hashwacht.platform.syscalls import inode_generation, is_immutable
 from hashwacht.quarantine.find import find_file
-from hashwacht.quarantine.hold_methods import COMMAND_SECONDS, Given, Held, Ledger, Way, way
-from hashwacht.quarantine.results import Obstacle, Refusal
+from hashwacht.quarantine.hold_methods import (
+    COMMAND_TIMEOUT,
+    HoldMethod,
+    HoldRecord,
+    HoldRecords,
+    ReleasedMode,
+    hold_method,
+)
+from hashwacht.quarantine.results import FailureReason, QuarantineFailure
 from hashwacht.settings import HoldKind
 
-Done = TypeVar("Done")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Released:
+class ReleaseResult:
     """A file can be served again, with the permissions that it has been *given*."""
 
-    held: Held
-    given: Given = Given.ITS_OWN
+    held: HoldRecord
+    released_mode: ReleasedMode = ReleasedMode.ORIGINAL
 
 
-class Hold:
+class FileHolder:
     """Holds files one *by* one, with a small record for each in *directory* (made, 0700).
 
     *command* is the operator's program with its arguments; it has *limit* seconds.  What was held
@@ -50,14 +57,14 @@ class Hold:
         by: HoldKind,
         command: Sequence[str] = (),
         *,
-        limit: float = COMMAND_SECONDS,
+        limit: float = COMMAND_TIMEOUT,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Open nothing yet."""
-        self._ledger, self._by, self._clock = Ledger(directory), by, clock
+        self._records, self._by, self._clock = HoldRecords(directory), by, clock
         self._command, self._limit = tuple(command), limit
 
-    def hold(self, fd: int, path: bytes, case: str) -> Held | Refusal:
+    def hold(self, fd: int, path: bytes, case: str) -> HoldRecord | QuarantineFailure:
         """Hold the file that is open as *fd*, for reading, and has the name *path*.
 
         *case* is the JSON that the operator's program gets.  A file that is held already stays
@@ -65,9 +72,9 @@ class Hold:
         """
         found = os.fstat(fd)
 
-        def act(file: tuple[int, int]) -> Held | Refusal:
-            known = self._ledger.read(file)
-            if known is not None and known.generation != generation(fd):
+        def act(file: tuple[int, int]) -> HoldRecord | QuarantineFailure:
+            known = self._records.load(file)
+            if known is not None and known.inode_generation != inode_generation(fd):
                 known = None  # its number was used again: that is another file
             if known is not None and _in_force(known, found):
                 return self._keep(replace(known, path=path, done=True))
@@ -75,44 +82,48 @@ class Hold:
 
         return self._claimed((found.st_dev, found.st_ino), act)
 
-    def release(self, path: bytes, file: tuple[int, int], case: str) -> Released | Refusal:
+    def release(
+        self, path: bytes, file: tuple[int, int], case: str
+    ) -> ReleaseResult | QuarantineFailure:
         """Release the held *file* (device, inode), at *path* or wherever it is near its old place.
 
         Permissions that somebody gave it in the meantime stay.
         """
 
-        def act(file: tuple[int, int]) -> Released | Refusal:
-            held = self._ledger.read(file)
+        def act(file: tuple[int, int]) -> ReleaseResult | QuarantineFailure:
+            held = self._records.load(file)
             if held is None:
-                return Refusal(Obstacle.UNKNOWN, "it is not held")
+                return QuarantineFailure(FailureReason.UNKNOWN, "it is not held")
             fd = find_file(file, path, held.path)
             if fd is None:
-                return Refusal(Obstacle.GONE, "it is not where it was held")
+                return QuarantineFailure(FailureReason.GONE, "it is not where it was held")
             try:
                 if _is_another(fd, held):
-                    self._ledger.remove(file)
-                    return Refusal(Obstacle.GONE, "its number belongs to another file by now")
+                    self._records.remove(file)
+                    return QuarantineFailure(
+                        FailureReason.GONE, "its number belongs to another file by now"
+                    )
                 given = self._way(held.by).release(fd, held, case)
             finally:
                 os.close(fd)
-            if isinstance(given, Refusal):
+            if isinstance(given, QuarantineFailure):
                 return given
-            self._ledger.remove(file)
-            return Released(held, given)
+            self._records.remove(file)
+            return ReleaseResult(held, given)
 
         return self._claimed(file, act)
 
-    def find(self, file: tuple[int, int]) -> Held | None:
+    def find(self, file: tuple[int, int]) -> HoldRecord | None:
         """Give what is written down of a file (device, inode); None if nothing is.
 
         That may be of a file that had its number before: see :meth:`in_force`.
         """
         try:
-            return self._ledger.read(file)
+            return self._records.load(file)
         except (OSError, ValueError):
             return None
 
-    def in_force(self, path: bytes, file: tuple[int, int]) -> Held | None:
+    def active_hold(self, path: bytes, file: tuple[int, int]) -> HoldRecord | None:
         """Give the hold of the *file* at *path* or near it; None if it is not kept from anybody."""
         held = self.find(file)
         if held is None or not held.done:
@@ -129,79 +140,87 @@ class Hold:
             os.close(fd)
         return held if kept else None
 
-    def of(self, fd: int) -> Held | None:
+    def find_open(self, fd: int) -> HoldRecord | None:
         """Give the hold of an open file; None if it is not kept from anybody now."""
         found = os.fstat(fd)
         held = self.find((found.st_dev, found.st_ino))
-        if held is None or held.generation != generation(fd) or not _in_force(held, found):
+        if (
+            held is None
+            or held.inode_generation != inode_generation(fd)
+            or not _in_force(held, found)
+        ):
             return None
         return held
 
-    def mode_before(self, fd: int) -> int | None:
+    def mode_before_hold(self, fd: int) -> int | None:
         """Give the permissions that the open file gets back; None if none are taken away now."""
-        held = self.of(fd)
+        held = self.find_open(fd)
         return held.mode if held is not None and held.by is HoldKind.MODE else None
 
-    def forget(self, file: tuple[int, int]) -> None:
+    def remove_record(self, file: tuple[int, int]) -> None:
         """Remove the record of a file that exists no more, under no name: sealed or deleted."""
         with suppress(OSError):
-            self._ledger.remove(file)
+            self._records.remove(file)
 
-    def _about(self, fd: int, path: bytes, found: os.stat_result, known: Held | None) -> Held:
-        return Held(
+    def _about(
+        self, fd: int, path: bytes, found: os.stat_result, known: HoldRecord | None
+    ) -> HoldRecord:
+        return HoldRecord(
             path=path,
             dev=found.st_dev,
             ino=found.st_ino,
-            generation=generation(fd),
+            inode_generation=inode_generation(fd),
             mode=stat.S_IMODE(found.st_mode),
             by=self._by,
             at=self._clock(),
             again=known is not None and known.done,
         )
 
-    def _hold(self, fd: int, held: Held, known: Held | None, case: str) -> Held | Refusal:
+    def _hold(
+        self, fd: int, held: HoldRecord, known: HoldRecord | None, case: str
+    ) -> HoldRecord | QuarantineFailure:
         """Write it down, do it, write down that it is done.  Raises OSError."""
-        self._ledger.write(held)
+        self._records.save(held)
         refusal = self._way(held.by).hold(fd, case)
         if refusal is None:
             return self._keep(replace(held, done=True))
         if known is None:
-            self._ledger.remove(held.file)
+            self._records.remove(held.file)
         else:
-            self._ledger.write(known)
-        if refusal.reason is Obstacle.NOT_PERMITTED and is_immutable(fd):
-            return Refusal(Obstacle.IMMUTABLE)
+            self._records.save(known)
+        if refusal.reason is FailureReason.NOT_PERMITTED and is_immutable(fd):
+            return QuarantineFailure(FailureReason.IMMUTABLE)
         return refusal
 
-    def _keep(self, held: Held) -> Held:
+    def _keep(self, held: HoldRecord) -> HoldRecord:
         """Write down what is so; if the disk is full, what is written already is enough."""
         with suppress(OSError):
-            self._ledger.write(held)
+            self._records.save(held)
         return held
 
-    def _way(self, by: HoldKind) -> Way:
-        return way(by, self._command, self._limit)
+    def _way(self, by: HoldKind) -> HoldMethod:
+        return hold_method(by, self._command, self._limit)
 
     def _claimed(
-        self, file: tuple[int, int], act: Callable[[tuple[int, int]], Done | Refusal]
-    ) -> Done | Refusal:
+        self, file: tuple[int, int], act: Callable[[tuple[int, int]], Result | QuarantineFailure]
+    ) -> Result | QuarantineFailure:
         """Act while no other process holds or releases the same file."""
         try:
-            claim = self._ledger.claim(file)
+            claim = self._records.acquire(file)
             if claim is None:
-                return Refusal(Obstacle.BUSY, "another process acts on it")
+                return QuarantineFailure(FailureReason.BUSY, "another process acts on it")
             with claim:
                 try:
                     return act(file)
                 finally:
-                    claim.settle()
+                    claim.clear()
         except OSError as error:
-            return Refusal.of_ours(error, "holding or releasing it")
+            return QuarantineFailure.from_internal_error(error, "holding or releasing it")
         except ValueError as error:
-            return Refusal(Obstacle.DAMAGED, f"the record of its hold: {error}")
+            return QuarantineFailure(FailureReason.DAMAGED, f"the record of its hold: {error}")
 
 
-def _is_another(fd: int, held: Held) -> bool:
+def _is_another(fd: int, held: HoldRecord) -> bool:
     """Say if an inode number was used again; *fd* is only a place (O_PATH).
 
     Who may not open the file does not know, nor does anybody where the file system does not count.
@@ -211,12 +230,12 @@ def _is_another(fd: int, held: Held) -> bool:
     except OSError:
         return False
     try:
-        return generation(opened) != held.generation
+        return inode_generation(opened) != held.inode_generation
     finally:
         os.close(opened)
 
 
-def _in_force(known: Held, found: os.stat_result) -> bool:
+def _in_force(known: HoldRecord, found: os.stat_result) -> bool:
     if known.by is HoldKind.MODE:
         return stat.S_IMODE(found.st_mode) == 0
     return known.done

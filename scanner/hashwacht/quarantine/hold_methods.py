@@ -17,10 +17,10 @@ from typing import Protocol
 
 from hashwacht.core import paths
 from hashwacht.platform import atomic
-from hashwacht.platform.locks import Claim
-from hashwacht.platform.subprocess import call
-from hashwacht.quarantine.attributes import Fields
-from hashwacht.quarantine.results import Obstacle, Refusal
+from hashwacht.platform.locks import EntryLock
+from hashwacht.platform.subprocess import run_program
+from hashwacht.quarantine.attributes import JsonFields
+from hashwacht.quarantine.results import FailureReason, QuarantineFailure
 from hashwacht.settings import HoldKind
 
 _LONGEST = 64 * 1024
@@ -28,7 +28,7 @@ _VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HoldRecord:
     """A file, known by device and inode number, that cannot be served.
 
     *mode* are the permission bits that it gets back.  *generation* tells it from another file
@@ -40,7 +40,7 @@ class Held:
     path: bytes
     dev: int
     ino: int
-    generation: int | None
+    inode_generation: int | None
     mode: int
     by: HoldKind
     at: float
@@ -59,7 +59,7 @@ class Held:
             **paths.to_json(self.path),
             "dev": self.dev,
             "ino": self.ino,
-            "generation": self.generation,
+            "generation": self.inode_generation,
             "mode": f"{self.mode:04o}",
             "by": self.by,
             "at": self.at,
@@ -69,10 +69,10 @@ class Held:
         return json.dumps(fields).encode("ascii") + b"\n"
 
     @classmethod
-    def from_json(cls, text: bytes) -> Held:
+    def from_json(cls, text: bytes) -> HoldRecord:
         """Read it.  Raises ValueError if that is none."""
-        fields = Fields.parse(text)
-        if (version := fields.whole("version")) != _VERSION:
+        fields = JsonFields.parse(text)
+        if (version := fields.integer("version")) != _VERSION:
             raise ValueError(f"version {version} of a hold is not known here")
         try:
             path = paths.from_json(fields.all())
@@ -80,18 +80,18 @@ class Held:
             raise ValueError(str(error)) from error
         return cls(
             path=path,
-            dev=fields.whole("dev"),
-            ino=fields.whole("ino"),
-            generation=fields.whole("generation") if fields.has("generation") else None,
-            mode=int(fields.text("mode"), 8),
-            by=HoldKind(fields.text("by")),
+            dev=fields.integer("dev"),
+            ino=fields.integer("ino"),
+            inode_generation=fields.integer("generation") if fields.has("generation") else None,
+            mode=int(fields.string("mode"), 8),
+            by=HoldKind(fields.string("by")),
             at=fields.number("at"),
-            done=fields.truth("done"),
-            again=fields.truth("again"),
+            done=fields.boolean("done"),
+            again=fields.boolean("again"),
         )
 
 
-class Ledger:
+class HoldRecords:
     """All holds, one small file for each in a directory of its own, 0700."""
 
     __slots__ = ("_directory",)
@@ -100,20 +100,20 @@ class Ledger:
         """*directory* is made with the first hold."""
         self._directory = directory
 
-    def claim(self, file: tuple[int, int]) -> Claim | None:
+    def acquire(self, file: tuple[int, int]) -> EntryLock | None:
         """Claim the hold of *file* for this process; None if another has.  Raises OSError."""
         atomic.make_directory(self._directory)
-        return Claim.take(self._path(file).with_suffix(".lock"))
+        return EntryLock.acquire(self._path(file).with_suffix(".lock"))
 
-    def read(self, file: tuple[int, int]) -> Held | None:
+    def load(self, file: tuple[int, int]) -> HoldRecord | None:
         """Give the hold of *file*; None if there is none.  Raises OSError, ValueError."""
         try:
             with self._path(file).open("rb") as source:
-                return Held.from_json(source.read(_LONGEST))
+                return HoldRecord.from_json(source.read(_LONGEST))
         except FileNotFoundError:
             return None
 
-    def write(self, held: Held) -> None:
+    def save(self, held: HoldRecord) -> None:
         """Write or replace a hold, durable.  Raises OSError."""
         atomic.write(self._path(held.file), held.to_json())
 
@@ -127,57 +127,57 @@ class Ledger:
         return self._directory / f"{dev}-{ino}.json"
 
 
-COMMAND_SECONDS = 30.0
+COMMAND_TIMEOUT = 30.0
 """How long the operator's program may take."""
 
 _SET_ID = stat.S_ISUID | stat.S_ISGID
 
 
-class Given(StrEnum):
+class ReleasedMode(StrEnum):
     """With which permissions a file was released."""
 
-    ITS_OWN = "its-own"
+    ORIGINAL = "its-own"
     """Those that holding had taken away."""
-    OTHERS = "others"
+    ALREADY_CHANGED = "others"
     """Somebody had given it other ones already, and those were left."""
-    LESS = "less"
+    REDUCED = "less"
     """Its own without set-user-id or set-group-id, which this process may not give."""
 
 
-class Way(Protocol):
+class HoldMethod(Protocol):
     """How.  Only releasing raises OSError, if nothing was done."""
 
-    def hold(self, fd: int, case: str) -> Refusal | None:
+    def hold(self, fd: int, case: str) -> QuarantineFailure | None:
         """Hold the file open as *fd*; a refusal if it could not be held."""
 
-    def release(self, fd: int, held: Held, case: str) -> Given | Refusal:
+    def release(self, fd: int, held: HoldRecord, case: str) -> ReleasedMode | QuarantineFailure:
         """Release it; *fd* is only a place (O_PATH)."""
 
 
-def way(by: HoldKind, command: Sequence[str], limit: float) -> Way:
+def hold_method(by: HoldKind, command: Sequence[str], limit: float) -> HoldMethod:
     """Give the way for a kind."""
     return _ByMode() if by is HoldKind.MODE else _ByCommand(tuple(command), limit)
 
 
 class _ByMode:
-    def hold(self, fd: int, case: str) -> Refusal | None:
+    def hold(self, fd: int, case: str) -> QuarantineFailure | None:
         del case
         try:
             os.fchmod(fd, 0)
             os.fsync(fd)
         except OSError as error:
-            return Refusal.of(error, "taking its permissions away")
+            return QuarantineFailure.from_error(error, "taking its permissions away")
         return None
 
-    def release(self, fd: int, held: Held, case: str) -> Given | Refusal:
+    def release(self, fd: int, held: HoldRecord, case: str) -> ReleasedMode | QuarantineFailure:
         del case
         found = _mode(fd)
         if found not in (0, held.mode):
-            return Given.OTHERS
+            return ReleasedMode.ALREADY_CHANGED
         if found != held.mode:
             _set_mode(fd, held.mode)
             _sync(fd)
-        return Given.ITS_OWN if _mode(fd) == held.mode else Given.LESS
+        return ReleasedMode.ORIGINAL if _mode(fd) == held.mode else ReleasedMode.REDUCED
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,21 +185,25 @@ class _ByCommand:
     command: tuple[str, ...]
     limit: float
 
-    def hold(self, fd: int, case: str) -> Refusal | None:
+    def hold(self, fd: int, case: str) -> QuarantineFailure | None:
         return self._call("hold", fd, case)
 
-    def release(self, fd: int, held: Held, case: str) -> Given | Refusal:
+    def release(self, fd: int, held: HoldRecord, case: str) -> ReleasedMode | QuarantineFailure:
         del held
-        return self._call("release", fd, case) or Given.ITS_OWN
+        return self._call("release", fd, case) or ReleasedMode.ORIGINAL
 
-    def _call(self, verb: str, fd: int, case: str) -> Refusal | None:
+    def _call(self, verb: str, fd: int, case: str) -> QuarantineFailure | None:
         if not self.command:
-            return Refusal(Obstacle.COMMAND_FAILED, "hold.command names none")
+            return QuarantineFailure(FailureReason.COMMAND_FAILED, "hold.command names none")
         try:
-            ended = call((*self.command, verb), case.encode(), fd, self.limit)
+            ended = run_program((*self.command, verb), case.encode(), fd, self.limit)
         except OSError as error:
-            return Refusal(Obstacle.COMMAND_FAILED, f"{verb}: {error.strerror}")
-        return None if ended.code == 0 else Refusal(Obstacle.COMMAND_FAILED, f"{verb}: {ended}")
+            return QuarantineFailure(FailureReason.COMMAND_FAILED, f"{verb}: {error.strerror}")
+        return (
+            None
+            if ended.code == 0
+            else QuarantineFailure(FailureReason.COMMAND_FAILED, f"{verb}: {ended}")
+        )
 
 
 def _mode(fd: int) -> int:

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from hashwacht.core import paths
-from hashwacht.platform.syscalls import Writers
-from hashwacht.quarantine.attributes import Attributes, Fields
+from hashwacht.platform.syscalls import WriterStatus
+from hashwacht.quarantine.attributes import FileAttributes, JsonFields
 
 VERSION = 1
 
 
-class State(StrEnum):
+class EntryState(StrEnum):
     """How far an entry is.  Those in -ing are half done: see ``recovery``."""
 
     TAKING = "taking"
@@ -33,13 +33,13 @@ class State(StrEnum):
     DESTROYED = "destroyed"
 
     @property
-    def half_done(self) -> bool:
+    def is_unfinished(self) -> bool:
         """True while a crash would leave something to settle."""
-        return self in (State.TAKING, State.RESTORING, State.DESTROYING)
+        return self in (EntryState.TAKING, EntryState.RESTORING, EntryState.DESTROYING)
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class OriginalFile:
     """Which file it was: device, inode number, number of names (links)."""
 
     dev: int
@@ -53,7 +53,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Parent:
+class ParentDirectory:
     """The directory it lay in; owner and mode are there to make it again if it is gone."""
 
     dev: int
@@ -69,18 +69,18 @@ class Parent:
 
 
 @dataclass(frozen=True, slots=True)
-class Sealing:
+class SealedContent:
     """The sealed content: when, its own SHA-256 and size, for whom, and if it had writers."""
 
     at: float
     sha256: str
     size: int
     recipients: tuple[str, ...]
-    writers: Writers
+    writers: WriterStatus
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class Disposition:
     """Who let it go, when and why; where it went and as which file, if it was restored."""
 
     at: float
@@ -94,7 +94,7 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class EntryRecord:
     """One entry.  *key* is the SHA-256 of the content; *evidence* is the caller's, in JSON.
 
     *mode_found* are the permission bits that the file had when it was taken; those in
@@ -102,17 +102,17 @@ class Record:
     """
 
     id: str
-    state: State
+    state: EntryState
     path: bytes
     key: str
     at: float
-    origin: Origin
-    parent: Parent
-    attributes: Attributes
-    mode_found: int
+    origin: OriginalFile
+    parent: ParentDirectory
+    attributes: FileAttributes
+    original_mode: int
     evidence: Mapping[str, object] = field(default_factory=dict)
-    sealing: Sealing | None = None
-    ending: Ending | None = None
+    sealing: SealedContent | None = None
+    ending: Disposition | None = None
 
     @property
     def directory(self) -> bytes:
@@ -147,7 +147,7 @@ class Record:
                 "gid": self.parent.gid,
             },
             "attributes": self.attributes.to_json(),
-            "mode_found": f"{self.mode_found:04o}",
+            "mode_found": f"{self.original_mode:04o}",
             "evidence": self.evidence,
             "sealing": _sealing_to_json(self.sealing) if self.sealing else None,
             "ending": _ending_to_json(self.ending) if self.ending else None,
@@ -155,10 +155,10 @@ class Record:
         return json.dumps(fields, indent=1).encode("ascii") + b"\n"
 
     @classmethod
-    def from_json(cls, text: bytes) -> Record:
+    def from_json(cls, text: bytes) -> EntryRecord:
         """Read it.  Raises ValueError if that is no whole record."""
-        fields = Fields.parse(text)
-        if (version := fields.whole("version")) != VERSION:
+        fields = JsonFields.parse(text)
+        if (version := fields.integer("version")) != VERSION:
             raise ValueError(f"version {version} of a record is not known here")
         try:
             return cls._read(fields)
@@ -166,35 +166,35 @@ class Record:
             raise ValueError(str(error)) from error
 
     @classmethod
-    def _read(cls, fields: Fields) -> Record:
-        file = fields.inner("file")
+    def _read(cls, fields: JsonFields) -> EntryRecord:
+        file = fields.object_at("file")
         return cls(
-            id=fields.text("id"),
-            state=State(fields.text("state")),
+            id=fields.string("id"),
+            state=EntryState(fields.string("state")),
             path=paths.from_json(fields.all()),
-            key=fields.text("sha256"),
+            key=fields.string("sha256"),
             at=fields.number("at"),
-            origin=Origin(file.whole("dev"), file.whole("ino"), file.whole("nlink")),
-            parent=_read_parent(fields.inner("parent")),
-            attributes=Attributes.from_json(fields.inner("attributes")),
-            mode_found=int(fields.text("mode_found"), 8),
-            evidence=fields.inner("evidence").all(),
-            sealing=_read_sealing(fields.inner("sealing")) if fields.has("sealing") else None,
-            ending=_read_ending(fields.inner("ending")) if fields.has("ending") else None,
+            origin=OriginalFile(file.integer("dev"), file.integer("ino"), file.integer("nlink")),
+            parent=_read_parent(fields.object_at("parent")),
+            attributes=FileAttributes.from_json(fields.object_at("attributes")),
+            original_mode=int(fields.string("mode_found"), 8),
+            evidence=fields.object_at("evidence").all(),
+            sealing=_read_sealing(fields.object_at("sealing")) if fields.has("sealing") else None,
+            ending=_read_ending(fields.object_at("ending")) if fields.has("ending") else None,
         )
 
 
-def _read_parent(fields: Fields) -> Parent:
-    return Parent(
-        dev=fields.whole("dev"),
-        ino=fields.whole("ino"),
-        mode=int(fields.text("mode"), 8),
-        uid=fields.whole("uid"),
-        gid=fields.whole("gid"),
+def _read_parent(fields: JsonFields) -> ParentDirectory:
+    return ParentDirectory(
+        dev=fields.integer("dev"),
+        ino=fields.integer("ino"),
+        mode=int(fields.string("mode"), 8),
+        uid=fields.integer("uid"),
+        gid=fields.integer("gid"),
     )
 
 
-def _sealing_to_json(sealing: Sealing) -> dict[str, object]:
+def _sealing_to_json(sealing: SealedContent) -> dict[str, object]:
     return {
         "at": sealing.at,
         "sha256": sealing.sha256,
@@ -204,17 +204,17 @@ def _sealing_to_json(sealing: Sealing) -> dict[str, object]:
     }
 
 
-def _read_sealing(fields: Fields) -> Sealing:
-    return Sealing(
+def _read_sealing(fields: JsonFields) -> SealedContent:
+    return SealedContent(
         at=fields.number("at"),
-        sha256=fields.text("sha256"),
-        size=fields.whole("size"),
-        recipients=fields.texts("recipients"),
-        writers=Writers(fields.text("writers")),
+        sha256=fields.string("sha256"),
+        size=fields.integer("size"),
+        recipients=fields.strings("recipients"),
+        writers=WriterStatus(fields.string("writers")),
     )
 
 
-def _ending_to_json(ending: Ending) -> dict[str, object]:
+def _ending_to_json(ending: Disposition) -> dict[str, object]:
     return {
         "at": ending.at,
         "who": ending.who,
@@ -226,13 +226,13 @@ def _ending_to_json(ending: Ending) -> dict[str, object]:
     }
 
 
-def _read_ending(fields: Fields) -> Ending:
-    return Ending(
+def _read_ending(fields: JsonFields) -> Disposition:
+    return Disposition(
         at=fields.number("at"),
-        who=fields.text("who"),
-        why=fields.text("why"),
+        who=fields.string("who"),
+        why=fields.string("why"),
         path=paths.from_json(fields.all()) if fields.has("path") else b"",
-        dev=fields.whole("dev"),
-        ino=fields.whole("ino"),
-        missing=fields.texts("missing"),
+        dev=fields.integer("dev"),
+        ino=fields.integer("ino"),
+        missing=fields.strings("missing"),
     )

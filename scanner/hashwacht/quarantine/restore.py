@@ -16,16 +16,16 @@ from hashwacht.core import paths
 from hashwacht.core.errors import CredentialError
 from hashwacht.platform.safe_open import OpenDirectory
 from hashwacht.quarantine import age
-from hashwacht.quarantine.age import Writing
-from hashwacht.quarantine.record import Ending, Parent, Record, State
-from hashwacht.quarantine.recovery import end_restoring
-from hashwacht.quarantine.results import Obstacle, Refusal
-from hashwacht.quarantine.staging import Holding, identity, make_directory
-from hashwacht.quarantine.vault_store import Entry
+from hashwacht.quarantine.age import HashingWriter
+from hashwacht.quarantine.record import Disposition, EntryRecord, EntryState, ParentDirectory
+from hashwacht.quarantine.recovery import complete_restore
+from hashwacht.quarantine.results import FailureReason, QuarantineFailure
+from hashwacht.quarantine.staging import StagingDirectory, file_id, make_directory
+from hashwacht.quarantine.vault_store import VaultEntry
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class EntryRestoreRequest:
     """Who wants it back, why, and where: *path* is absolute.
 
     *make_parents*: directories that are missing are made, with owner and mode of the one that
@@ -39,36 +39,40 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
+class RestoreResult:
     """It is there again; *record* is the receipt and says where, and what it does not have."""
 
-    record: Record
+    record: EntryRecord
 
 
 def restore(
-    entry: Entry, record: Record, secrets: Sequence[str], wish: Wish, clock: Callable[[], float]
-) -> Restored | Refusal:
+    entry: VaultEntry,
+    record: EntryRecord,
+    secrets: Sequence[str],
+    wish: EntryRestoreRequest,
+    clock: Callable[[], float],
+) -> RestoreResult | QuarantineFailure:
     """Do it, or leave everything as it was and say why.  *record* is that of a sealed entry."""
     directory, _, name = wish.path.rpartition(b"/")
     try:
         if wish.make_parents:
             _make_parents(directory, record.parent)
-        with OpenDirectory.at(directory or b"/", to_list=False) as parent:
-            if identity(parent, name) is not None:
-                return Refusal(Obstacle.TAKEN, paths.show(wish.path))
+        with OpenDirectory.at(directory or b"/", listable=False) as parent:
+            if file_id(parent, name) is not None:
+                return QuarantineFailure(FailureReason.TAKEN, paths.escape_path(wish.path))
             return _restore_in(parent, name, _Restoring(entry, record, secrets, wish, clock))
     except (FileNotFoundError, NotADirectoryError):
-        return Refusal(Obstacle.NO_PARENT, paths.show(directory))
+        return QuarantineFailure(FailureReason.NO_PARENT, paths.escape_path(directory))
     except OSError as error:
-        return Refusal.of(error, "restoring it")
+        return QuarantineFailure.from_error(error, "restoring it")
 
 
-def _make_parents(directory: bytes, like: Parent) -> None:
+def _make_parents(directory: bytes, like: ParentDirectory) -> None:
     """Make every directory of the path that is missing.  Raises OSError."""
     above = b""
     for name in filter(None, directory.split(b"/")):
-        with OpenDirectory.at(above or b"/", to_list=False) as parent:
-            if identity(parent, name) is None:
+        with OpenDirectory.at(above or b"/", listable=False) as parent:
+            if file_id(parent, name) is None:
                 with make_directory(parent, name) as made:
                     os.fchown(made.fd, like.uid, like.gid)
                     os.fchmod(made.fd, like.mode)
@@ -77,14 +81,16 @@ def _make_parents(directory: bytes, like: Parent) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Restoring:
-    entry: Entry
-    record: Record
+    entry: VaultEntry
+    record: EntryRecord
     secrets: Sequence[str]
-    wish: Wish
+    wish: EntryRestoreRequest
     clock: Callable[[], float]
 
 
-def _restore_in(parent: OpenDirectory, name: bytes, task: _Restoring) -> Restored | Refusal:
+def _restore_in(
+    parent: OpenDirectory, name: bytes, task: _Restoring
+) -> RestoreResult | QuarantineFailure:
     """Say where it will be put together, do that, and give it its name.  Raises OSError.
 
     Whatever is not undone here, because even that fails, the next recovery undoes.
@@ -92,64 +98,66 @@ def _restore_in(parent: OpenDirectory, name: bytes, task: _Restoring) -> Restore
     wish = task.wish
     intent = replace(
         task.record,
-        state=State.RESTORING,
-        ending=Ending(task.clock(), wish.who, wish.why, wish.path),
+        state=EntryState.RESTORING,
+        ending=Disposition(task.clock(), wish.who, wish.why, wish.path),
     )
     task.entry.write(intent)
     done = _make_and_name(parent, name, intent, task)
-    if isinstance(done, Refusal):
+    if isinstance(done, QuarantineFailure):
         task.entry.write(task.record)
         return done
     with suppress(OSError):
-        done = end_restoring(task.entry, done)
-    return Restored(done)
+        done = complete_restore(task.entry, done)
+    return RestoreResult(done)
 
 
 def _make_and_name(
-    parent: OpenDirectory, name: bytes, intent: Record, task: _Restoring
-) -> Record | Refusal:
+    parent: OpenDirectory, name: bytes, intent: EntryRecord, task: _Restoring
+) -> EntryRecord | QuarantineFailure:
     """Make the file in a holding directory and move it to its name.  Raises OSError."""
     try:
-        holding = Holding.make(parent, task.entry.id)
+        holding = StagingDirectory.create(parent, task.entry.id)
     except OSError as error:
-        return Refusal.of(error, "making a directory beside it")
+        return QuarantineFailure.from_error(error, "making a directory beside it")
     with holding.here:
         try:
-            fd = holding.create()
+            fd = holding.create_file()
             try:
                 record = _fill(fd, intent, task)
             finally:
                 os.close(fd)
-            if isinstance(record, Record):
+            if isinstance(record, EntryRecord):
                 task.entry.write(record)
-                holding.give(name)
+                holding.move_out(name)
                 holding.sync()
         except OSError as error:
-            record = Refusal.of(error, "putting it together")
-        holding.discard()
+            record = QuarantineFailure.from_error(error, "putting it together")
+        holding.remove_file()
         holding.remove()
     return record
 
 
-def _fill(fd: int, intent: Record, task: _Restoring) -> Record | Refusal:
+def _fill(fd: int, intent: EntryRecord, task: _Restoring) -> EntryRecord | QuarantineFailure:
     """Write content and attributes; gives the record with which it may get its name."""
     attributes = intent.attributes
-    writing = Writing(fd, sparse=attributes.sparse)
+    writing = HashingWriter(fd, sparse=attributes.sparse)
     try:
         content = os.open(task.entry.content, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
-        return Refusal(Obstacle.DAMAGED, "the sealed content is missing")
+        return QuarantineFailure(FailureReason.DAMAGED, "the sealed content is missing")
     try:
         with os.fdopen(content, "rb") as source:
             age.unseal(source, writing, task.secrets)
     except (age.WrongKey, CredentialError) as error:
-        return Refusal(Obstacle.WRONG_KEY, error.message)
-    except age.Damaged as error:
-        return Refusal(Obstacle.DAMAGED, error.message)
+        return QuarantineFailure(FailureReason.WRONG_KEY, error.message)
+    except age.CorruptContent as error:
+        return QuarantineFailure(FailureReason.DAMAGED, error.message)
     if writing.sha256() != intent.key:
-        return Refusal(Obstacle.DAMAGED, "the content that was sealed is another one")
+        return QuarantineFailure(
+            FailureReason.DAMAGED, "the content that was sealed is another one"
+        )
     writing.finish()
-    missing = tuple(paths.show(each) for each in (*attributes.unread, *attributes.put(fd)))
+    missing = tuple(paths.escape_path(each) for each in (*attributes.unread, *attributes.apply(fd)))
     os.fsync(fd)
     made = os.fstat(fd)
     assert intent.ending is not None

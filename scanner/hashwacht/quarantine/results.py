@@ -9,7 +9,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 
-class Obstacle(StrEnum):
+class FailureReason(StrEnum):
     """What stood in the way."""
 
     CHANGED = "changed"
@@ -48,7 +48,7 @@ class Obstacle(StrEnum):
     """The system gave an error that has no word here."""
 
     @property
-    def passing(self) -> bool:
+    def transient(self) -> bool:
         """True if the same act may succeed later without anybody doing anything."""
         return self in _PASSING
 
@@ -60,81 +60,87 @@ class Obstacle(StrEnum):
 
 _PASSING = frozenset(
     {
-        Obstacle.CHANGED,
-        Obstacle.FULL,
-        Obstacle.BUSY,
-        Obstacle.STRANDED,
-        Obstacle.COMMAND_FAILED,
-        Obstacle.FAILED,
+        FailureReason.CHANGED,
+        FailureReason.FULL,
+        FailureReason.BUSY,
+        FailureReason.STRANDED,
+        FailureReason.COMMAND_FAILED,
+        FailureReason.FAILED,
     }
 )
 
-_ADVICE: Mapping[Obstacle, str] = MappingProxyType(
+_ADVICE: Mapping[FailureReason, str] = MappingProxyType(
     {
-        Obstacle.CHANGED: "Nothing: what lies there now is read and judged as a new file.",
-        Obstacle.GONE: "Nothing: its owner or a program has removed it or given it another name.",
-        Obstacle.TAKEN: "Name another path with --to, or move away what lies there.",
-        Obstacle.NO_PARENT: "Name another path with --to, or give --parents to have the directory"
-        " made again.",
-        Obstacle.NOT_PERMITTED: "Run as a user who may write to that directory, or give the"
+        FailureReason.CHANGED: "Nothing: what lies there now is read and judged as a new file.",
+        FailureReason.GONE: "Nothing: its owner or a program has removed it or given it another"
+        " name.",
+        FailureReason.TAKEN: "Name another path with --to, or move away what lies there.",
+        FailureReason.NO_PARENT: "Name another path with --to, or recreate the directory with --parents.",
+        FailureReason.NOT_PERMITTED: "Run as a user who may write to that directory, or give the"
         " service the capabilities that its unit names.",
-        Obstacle.IMMUTABLE: "Run `chattr -i -a` on the file; somebody with root's rights set it.",
-        Obstacle.READ_ONLY: "Mount the file system writable, or let the service write to it"
+        FailureReason.IMMUTABLE: "Run `chattr -i -a` on the file; somebody with root's rights"
+        " set it.",
+        FailureReason.READ_ONLY: "Mount the file system writable, or let the service write to it"
         " (ReadWritePaths=).",
-        Obstacle.FULL: "Make room on the file system or raise the quota; it is tried again.",
-        Obstacle.MOUNTED: "Unmount it, or act on the file where it was mounted from.",
-        Obstacle.BUSY: "Wait until the other act has ended; it is tried again.",
-        Obstacle.NO_RECIPIENTS: "Make a key with `hashwacht quarantine key` and put its public"
-        " half into quarantine.recipients.",
-        Obstacle.WRONG_KEY: "Give the private key of one of the recipients that the entry names.",
-        Obstacle.DAMAGED: "Run `hashwacht quarantine verify` and bring the entry back from a"
+        FailureReason.FULL: "Make room on the file system or raise the quota; it is tried again.",
+        FailureReason.MOUNTED: "Unmount it, or act on the file where it was mounted from.",
+        FailureReason.BUSY: "Wait until the other act has ended; it is tried again.",
+        FailureReason.NO_RECIPIENTS: "Run `hashwacht quarantine keygen` and put the public key"
+        " into quarantine.recipients.",
+        FailureReason.WRONG_KEY: "Give the private key of one of the entry's recipients.",
+        FailureReason.DAMAGED: "Run `hashwacht quarantine verify` and bring the entry back from a"
         " backup of the vault.",
-        Obstacle.UNKNOWN: "See `hashwacht cases list` for what there is.",
-        Obstacle.NOT_SEALED: "See its record for who restored or destroyed it and when.",
-        Obstacle.STRANDED: "Nothing yet: it is tried again every ten minutes; the detail says where"
+        FailureReason.UNKNOWN: "See `hashwacht cases list` for what there is.",
+        FailureReason.NOT_SEALED: "See its record for who restored or destroyed it and when.",
+        FailureReason.STRANDED: "Nothing yet: it is tried again every ten minutes; the detail"
+        " says where"
         " the file is.",
-        Obstacle.COMMAND_FAILED: "Run the program of hold.command by hand to see what it says.",
-        Obstacle.FAILED: "See the detail and the kernel's log; it is tried again.",
+        FailureReason.COMMAND_FAILED: "Run the program of hold.command by hand to see its error.",
+        FailureReason.FAILED: "See the detail and the kernel's log; it is tried again.",
     }
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class QuarantineFailure:
     """*detail* is one printable line; paths in it are written as ``paths`` says."""
 
-    reason: Obstacle
+    reason: FailureReason
     detail: str = ""
 
     @classmethod
-    def of(cls, error: OSError, doing: str = "") -> Refusal:
+    def from_error(cls, error: OSError, doing: str = "") -> QuarantineFailure:
         """Say in our words what the system said; *doing* names the step."""
         said = error.strerror or type(error).__name__
         return cls(
-            _BY_NUMBER.get(error.errno or 0, Obstacle.FAILED),
+            _BY_NUMBER.get(error.errno or 0, FailureReason.FAILED),
             f"{doing}: {said}" if doing else said,
         )
 
     @classmethod
-    def of_ours(cls, error: OSError, doing: str) -> Refusal:
+    def from_internal_error(cls, error: OSError, doing: str) -> QuarantineFailure:
         """Do the same about what is not the customer's: that it is missing says nothing of his."""
-        refusal = cls.of(error, doing)
-        return refusal if refusal.reason not in _OF_NAMES else cls(Obstacle.FAILED, refusal.detail)
+        refusal = cls.from_error(error, doing)
+        return (
+            refusal
+            if refusal.reason not in _OF_NAMES
+            else cls(FailureReason.FAILED, refusal.detail)
+        )
 
 
-_OF_NAMES = frozenset({Obstacle.GONE, Obstacle.TAKEN, Obstacle.CHANGED})
+_OF_NAMES = frozenset({FailureReason.GONE, FailureReason.TAKEN, FailureReason.CHANGED})
 
-_BY_NUMBER: Mapping[int, Obstacle] = MappingProxyType(
+_BY_NUMBER: Mapping[int, FailureReason] = MappingProxyType(
     {
-        errno.EACCES: Obstacle.NOT_PERMITTED,
-        errno.EPERM: Obstacle.NOT_PERMITTED,
-        errno.EROFS: Obstacle.READ_ONLY,
-        errno.ENOSPC: Obstacle.FULL,
-        errno.EDQUOT: Obstacle.FULL,
-        errno.EBUSY: Obstacle.MOUNTED,
-        errno.EEXIST: Obstacle.TAKEN,
-        errno.ENOENT: Obstacle.GONE,
-        errno.ENOTDIR: Obstacle.GONE,
-        errno.ESTALE: Obstacle.CHANGED,
+        errno.EACCES: FailureReason.NOT_PERMITTED,
+        errno.EPERM: FailureReason.NOT_PERMITTED,
+        errno.EROFS: FailureReason.READ_ONLY,
+        errno.ENOSPC: FailureReason.FULL,
+        errno.EDQUOT: FailureReason.FULL,
+        errno.EBUSY: FailureReason.MOUNTED,
+        errno.EEXIST: FailureReason.TAKEN,
+        errno.ENOENT: FailureReason.GONE,
+        errno.ENOTDIR: FailureReason.GONE,
+        errno.ESTALE: FailureReason.CHANGED,
     }
 )

@@ -14,11 +14,11 @@ from __future__ import annotations
 import errno
 import os
 
-from hashwacht.platform.atomic import sync_here
+from hashwacht.platform.atomic import sync_directory_fd
 from hashwacht.platform.safe_open import OpenDirectory
 from hashwacht.platform.syscalls import rename_no_replace
 
-PREFIX = b".hashwacht-"
+STAGING_PREFIX = b".hashwacht-"
 
 _ROOM = 200
 """Bytes of a name that leave room for PREFIX and an id in the 255 that file systems allow."""
@@ -27,7 +27,7 @@ _NO_SUCH_PROMISE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 """What rename_no_replace gives where the file system cannot do it."""
 
 
-class Holding:
+class StagingDirectory:
     """The directory for the entry *id*; the one file in it has that id as its name."""
 
     def __init__(self, parent: OpenDirectory, here: OpenDirectory, name: bytes, id_: str) -> None:
@@ -36,23 +36,25 @@ class Holding:
         self.inside = id_.encode("ascii")
 
     @classmethod
-    def make(cls, parent: OpenDirectory, id_: str) -> Holding:
+    def create(cls, parent: OpenDirectory, id_: str) -> StagingDirectory:
         """Make it.  Raises OSError; ESTALE if somebody has put another directory in its place."""
-        name = PREFIX + id_.encode("ascii")
+        name = STAGING_PREFIX + id_.encode("ascii")
         return cls(parent, make_directory(parent, name), name, id_)
 
     @classmethod
-    def find(cls, parent: OpenDirectory, id_: str, file: tuple[int, int]) -> Holding | None:
+    def find(
+        cls, parent: OpenDirectory, id_: str, file: tuple[int, int]
+    ) -> StagingDirectory | None:
         """Find it again, under its own name or whatever name it was given since.
 
         It is the one with *file* in it.  If none has that: one that belongs to us, as nobody else
         can make one, with another file in it or, under its own name, empty.
         """
-        own, second = PREFIX + id_.encode("ascii"), None
+        own, second = STAGING_PREFIX + id_.encode("ascii"), None
         for name in (own, *_directories(parent)):
             if (found := cls._open(parent, name, id_)) is None:
                 continue
-            inside = found.identity()
+            inside = found.file_id()
             if inside == file:
                 if second is not None:
                     second.close()
@@ -65,17 +67,17 @@ class Holding:
         return second
 
     @classmethod
-    def _open(cls, parent: OpenDirectory, name: bytes, id_: str) -> Holding | None:
+    def _open(cls, parent: OpenDirectory, name: bytes, id_: str) -> StagingDirectory | None:
         try:
             return cls(parent, parent.directory(name), name, id_)
         except OSError:
             return None
 
-    def identity(self) -> tuple[int, int] | None:
+    def file_id(self) -> tuple[int, int] | None:
         """Give device and inode number of the file in it; None if it is empty."""
-        return identity(self.here, self.inside)
+        return file_id(self.here, self.inside)
 
-    def take(self, name: bytes) -> None:
+    def move_in(self, name: bytes) -> None:
         """Move the file *name* of the parent in here.  Raises OSError; then nothing has moved.
 
         Without the promise not to replace it is as good here: nobody else can put anything in.
@@ -87,7 +89,7 @@ class Holding:
                 raise
             os.rename(name, self.inside, src_dir_fd=self._parent.fd, dst_dir_fd=self.here.fd)
 
-    def give(self, name: bytes) -> None:
+    def move_out(self, name: bytes) -> None:
         """Move the file from here to *name* in the parent, never over anything.
 
         Raises OSError; FileExistsError if the name is taken.  A file system that cannot promise
@@ -107,24 +109,24 @@ class Holding:
             )
             os.unlink(self.inside, dir_fd=self.here.fd)
 
-    def give_back(self, name: bytes) -> bytes:
+    def move_back(self, name: bytes) -> bytes:
         """Move the file to *name*, or if that is taken to a name made of it; gives the name.
 
         Raises OSError; then it is still here.
         """
         try:
-            self.give(name)
+            self.move_out(name)
         except FileExistsError:
-            name = name[:_ROOM] + PREFIX + self.inside
-            self.give(name)
+            name = name[:_ROOM] + STAGING_PREFIX + self.inside
+            self.move_out(name)
         return name
 
-    def create(self) -> int:
+    def create_file(self) -> int:
         """Make a new, empty file in it, 0600, open for reading and writing."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(self.inside, flags, 0o600, dir_fd=self.here.fd)
 
-    def discard(self) -> None:
+    def remove_file(self) -> None:
         """Remove the file in it; it may be gone already.  Raises OSError."""
         try:
             os.unlink(self.inside, dir_fd=self.here.fd)
@@ -133,18 +135,18 @@ class Holding:
 
     def sync(self) -> None:
         """Make what was moved in or out durable on both sides."""
-        sync_here(self.here.fd)
-        sync_here(self._parent.fd)
+        sync_directory_fd(self.here.fd)
+        sync_directory_fd(self._parent.fd)
 
     def remove(self) -> None:
         """Remove the empty directory.  If its owner's parent renamed it, an empty name stays."""
-        if identity(self._parent, self.name) != self.here.id:
+        if file_id(self._parent, self.name) != self.here.id:
             return
         try:
             os.rmdir(self.name, dir_fd=self._parent.fd)
         except FileNotFoundError:
             return
-        sync_here(self._parent.fd)
+        sync_directory_fd(self._parent.fd)
 
     def close(self) -> None:
         """Give the descriptor back."""
@@ -165,7 +167,7 @@ def make_directory(parent: OpenDirectory, name: bytes) -> OpenDirectory:
     return made
 
 
-def identity(directory: OpenDirectory, name: bytes) -> tuple[int, int] | None:
+def file_id(directory: OpenDirectory, name: bytes) -> tuple[int, int] | None:
     """Give device and inode number of what has *name* there; None if nothing has."""
     try:
         found = os.stat(name, dir_fd=directory.fd, follow_symlinks=False)

@@ -24,19 +24,19 @@ from contextlib import suppress
 from pathlib import Path
 
 from hashwacht.platform import atomic
-from hashwacht.platform.locks import Claim
-from hashwacht.quarantine.record import Record
+from hashwacht.platform.locks import EntryLock
+from hashwacht.quarantine.record import EntryRecord
 
-LONGEST_RECORD = 32 * 1024 * 1024
+MAX_RECORD_SIZE = 32 * 1024 * 1024
 """Bytes; attributes in Base64 and evidence together are less."""
 
-RESERVE = 64 * 1024
+RESERVE_SIZE = 64 * 1024
 """Bytes; the two records of one destruction are less, if the attributes are not huge."""
 
 _ID = re.compile(r"[0-9a-f]{16}")
 
 
-class Entry:
+class VaultEntry:
     """One directory in ``entries``."""
 
     __slots__ = ("content", "id", "path", "record")
@@ -46,31 +46,31 @@ class Entry:
         self.path, self.id = path, path.name
         self.record, self.content = path / "record.json", path / "content.age"
 
-    def create(self, record: Record) -> None:
+    def create(self, record: EntryRecord) -> None:
         """Make the directory and write its first record, both durable.  Raises OSError."""
         self.path.mkdir(mode=0o700)
         atomic.write(self.record, record.to_json())
         atomic.sync_directory(self.path.parent)
 
-    def write(self, record: Record) -> None:
+    def write(self, record: EntryRecord) -> None:
         """Replace the record, durable.  Raises OSError; then the old one stands."""
         atomic.write(self.record, record.to_json())
 
-    def read(self) -> Record:
+    def read(self) -> EntryRecord:
         """Read the record.  Raises OSError, or ValueError if it is damaged."""
         with self.record.open("rb") as file:
-            return Record.from_json(file.read(LONGEST_RECORD))
+            return EntryRecord.from_json(file.read(MAX_RECORD_SIZE))
 
-    def tidy(self) -> None:
+    def remove_temporary(self) -> None:
         """Remove a record whose writing was interrupted.  Raises OSError."""
-        atomic.tidy(self.record)
+        atomic.remove_temporary(self.record)
 
     def create_content(self) -> int:
         """Make the empty file for the sealed content; gives its descriptor.  Raises OSError."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(self.content, flags, 0o600)
 
-    def drop_content(self) -> None:
+    def remove_content(self) -> None:
         """Remove the sealed content for good; it may be gone already.  Raises OSError."""
         atomic.remove(self.content)
 
@@ -84,7 +84,7 @@ class Entry:
         atomic.sync_directory(self.path.parent)
 
 
-class Shelf:
+class VaultStore:
     """All entries."""
 
     __slots__ = ("_entries", "_open", "_reserve", "path")
@@ -102,7 +102,7 @@ class Shelf:
         self.path.chmod(0o700)
         self._keep_reserve()
 
-    def spend_reserve(self) -> bool:
+    def release_reserve(self) -> bool:
         """Give the space back that was kept; False if none was."""
         try:
             self._reserve.unlink()
@@ -117,47 +117,47 @@ class Shelf:
         try:
             fd = os.open(self._reserve, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
-                os.posix_fallocate(fd, 0, RESERVE)
+                os.posix_fallocate(fd, 0, RESERVE_SIZE)
             finally:
                 os.close(fd)
         except OSError:
-            self.spend_reserve()
+            self.release_reserve()
 
-    def begin(self, id_: str) -> Claim | None:
+    def acquire_new(self, id_: str) -> EntryLock | None:
         """Claim a new entry, durable; None if there is one of that id by now.  Raises OSError.
 
         A recovery may see the mark between its making and its locking, and hold it for an instant.
         """
         self.prepare()
-        claim = Claim.take(self._open / id_, wait=True)
+        claim = EntryLock.acquire(self._open / id_, wait=True)
         assert claim is not None
-        if self.knows(id_):
+        if self.has_entry(id_):
             with claim:
-                if not claim.of_taking:  # else it was interrupted, and is to be recovered
-                    claim.settle()
+                if not claim.is_pending:  # else it was interrupted, and is to be recovered
+                    claim.clear()
             return None
         try:
-            claim.note_taking()
+            claim.mark_pending()
             atomic.sync_directory(self._open)
         except OSError:
             with claim, suppress(OSError):
-                claim.settle()
+                claim.clear()
             raise
         return claim
 
-    def claim(self, id_: str) -> Claim | None:
+    def acquire(self, id_: str) -> EntryLock | None:
         """Claim an entry that is there; None if another process works on it.  Raises OSError."""
-        return Claim.take(self._open / id_)
+        return EntryLock.acquire(self._open / id_)
 
-    def claim_open(self, id_: str) -> Claim | None:
+    def acquire_unfinished(self, id_: str) -> EntryLock | None:
         """Claim what is half done.  Raises FileNotFoundError if nothing is by now."""
-        return Claim.take(self._open / id_, make=False)
+        return EntryLock.acquire(self._open / id_, make=False)
 
-    def entry(self, id_: str) -> Entry:
+    def entry(self, id_: str) -> VaultEntry:
         """Give the entry, which need not be there."""
-        return Entry(self._entries / id_)
+        return VaultEntry(self._entries / id_)
 
-    def knows(self, id_: str) -> bool:
+    def has_entry(self, id_: str) -> bool:
         """Tell if that is an id at all, and one of an entry here."""
         return is_id(id_) and self.entry(id_).path.is_dir()
 
@@ -165,11 +165,11 @@ class Shelf:
         """Give the ids of all entries, in no order."""
         yield from _names(self._entries)
 
-    def unfinished(self) -> list[str]:
+    def unfinished_ids(self) -> list[str]:
         """Give the ids of what is half done, at this moment or since a crash."""
         return [name for name in _names(self._open) if is_id(name)]
 
-    def is_open(self, id_: str) -> bool:
+    def is_unfinished(self, id_: str) -> bool:
         """Tell if something with this entry is half done."""
         return is_id(id_) and (self._open / id_).exists()
 

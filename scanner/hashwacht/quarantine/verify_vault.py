@@ -9,14 +9,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hashwacht.quarantine.age import Grown, sha256_of
-from hashwacht.quarantine.record import Record, Sealing, State
-from hashwacht.quarantine.vault_store import Entry, Shelf, is_id
+from hashwacht.quarantine.age import FileGrew, sha256_of
+from hashwacht.quarantine.record import EntryRecord, EntryState, SealedContent
+from hashwacht.quarantine.vault_store import VaultEntry, VaultStore, is_id
 
 _KNOWN = frozenset({"record.json", "content.age"})
 
 
-class Fault(StrEnum):
+class VaultFault(StrEnum):
     """What is wrong with the vault or with an entry."""
 
     EXPOSED = "exposed"
@@ -36,16 +36,16 @@ class Fault(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class VaultFinding:
     """What was found at one entry (*id* empty: at the vault itself); *fault* None: all is well."""
 
     id: str
-    state: State | None
-    fault: Fault | None = None
+    state: EntryState | None
+    fault: VaultFault | None = None
     detail: str = ""
 
 
-def verify(shelf: Shelf) -> Iterator[Finding]:
+def verify(shelf: VaultStore) -> Iterator[VaultFinding]:
     """Look at the vault and then at every entry, one finding for each.
 
     Entries that another process works on at this moment are passed over.
@@ -57,82 +57,86 @@ def verify(shelf: Shelf) -> Iterator[Finding]:
             if (finding := _verify(shelf, shelf.entry(id_))) is not None:
                 yield finding
         else:
-            yield Finding("", None, Fault.STRAY, f"entries/{id_}")
+            yield VaultFinding("", None, VaultFault.STRAY, f"entries/{id_}")
 
 
-def _exposed(shelf: Shelf) -> Finding | None:
+def _exposed(shelf: VaultStore) -> VaultFinding | None:
     try:
         found = shelf.path.stat()
     except FileNotFoundError:  # nothing was ever sealed
         return None
     mode = stat.S_IMODE(found.st_mode)
     if mode & 0o077 or found.st_uid != os.geteuid():
-        return Finding("", None, Fault.EXPOSED, f"mode {mode:04o}, owner {found.st_uid}")
+        return VaultFinding("", None, VaultFault.EXPOSED, f"mode {mode:04o}, owner {found.st_uid}")
     return None
 
 
 class _Wrong(Exception):
     """What is wrong with an entry."""
 
-    def __init__(self, fault: Fault, detail: str = "") -> None:
+    def __init__(self, fault: VaultFault, detail: str = "") -> None:
         super().__init__(fault, detail)
         self.fault, self.detail = fault, detail
 
 
-def _verify(shelf: Shelf, entry: Entry) -> Finding | None:
+def _verify(shelf: VaultStore, entry: VaultEntry) -> VaultFinding | None:
     """Judge one entry; None if it is none by now, or another process works on it."""
     with suppress(FileNotFoundError):
-        claim = shelf.claim_open(entry.id)
+        claim = shelf.acquire_unfinished(entry.id)
         if claim is None:
             return None
         with claim:
-            return Finding(entry.id, None, Fault.UNFINISHED)
+            return VaultFinding(entry.id, None, VaultFault.UNFINISHED)
     state = None
     try:
         record = _read(entry)
         state = record.state
         _judge(entry, record)
     except _Wrong as wrong:
-        return Finding(entry.id, state, wrong.fault, wrong.detail) if entry.path.is_dir() else None
+        return (
+            VaultFinding(entry.id, state, wrong.fault, wrong.detail)
+            if entry.path.is_dir()
+            else None
+        )
     except OSError as error:
-        return Finding(entry.id, state, Fault.UNREADABLE, str(error))
-    return Finding(entry.id, state)
+        return VaultFinding(entry.id, state, VaultFault.UNREADABLE, str(error))
+    return VaultFinding(entry.id, state)
 
 
-def _read(entry: Entry) -> Record:
+def _read(entry: VaultEntry) -> EntryRecord:
     try:
         record = entry.read()
     except FileNotFoundError as error:
-        raise _Wrong(Fault.NO_RECORD) from error
+        raise _Wrong(VaultFault.NO_RECORD) from error
     except ValueError as error:
-        raise _Wrong(Fault.DAMAGED_RECORD, str(error)) from error
+        raise _Wrong(VaultFault.DAMAGED_RECORD, str(error)) from error
     if record.id != entry.id:
-        raise _Wrong(Fault.DAMAGED_RECORD, f"it is the record of {record.id}")
+        raise _Wrong(VaultFault.DAMAGED_RECORD, f"it is the record of {record.id}")
     return record
 
 
-def _judge(entry: Entry, record: Record) -> None:
+def _judge(entry: VaultEntry, record: EntryRecord) -> None:
     strays = {path.name for path in entry.path.iterdir()} - _KNOWN
     if strays:
-        raise _Wrong(Fault.STRAY, ascii(min(strays)))
-    if record.state in (State.RESTORED, State.DESTROYED):
+        raise _Wrong(VaultFault.STRAY, ascii(min(strays)))
+    if record.state in (EntryState.RESTORED, EntryState.DESTROYED):
         if entry.content.exists():
-            raise _Wrong(Fault.LEFT_OVER)
-    elif record.state is State.SEALED and record.sealing is not None:
+            raise _Wrong(VaultFault.LEFT_OVER)
+    elif record.state is EntryState.SEALED and record.sealing is not None:
         _check_content(entry, record.sealing)
     else:
-        raise _Wrong(Fault.UNFINISHED, record.state)
+        raise _Wrong(VaultFault.UNFINISHED, record.state)
 
 
-def _check_content(entry: Entry, sealing: Sealing) -> None:
+def _check_content(entry: VaultEntry, sealing: SealedContent) -> None:
     try:
         fd = os.open(entry.content, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError as error:
-        raise _Wrong(Fault.NO_CONTENT) from error
+        raise _Wrong(VaultFault.NO_CONTENT) from error
     try:
         if sha256_of(fd, sealing.size) != sealing.sha256:
-            raise _Wrong(Fault.WRONG_CHECKSUM)
-    except Grown as error:
-        raise _Wrong(Fault.WRONG_CHECKSUM, "longer than it was") from error
+            raise _Wrong(VaultFault.WRONG_CHECKSUM)
+    except FileGrew as error:
+        raise _Wrong(VaultFault.WRONG_CHECKSUM, "longer than it was") from error
     finally:
         os.close(fd)

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from operator import attrgetter, itemgetter
 
 from hashwacht.core.types import Outcome
-from hashwacht.scan.messages import Unchanged
+from hashwacht.scan.messages import DirectoriesUnchanged
 from hashwacht.scan.tally import Tally
 from hashwacht.storage.files import Files
-from hashwacht.storage.unchanged_directories import Stretches
-from hashwacht.walk.listing import Directory
+from hashwacht.storage.unchanged_directories import UnchangedDirectories
+from hashwacht.walk.listing import ListedDirectory
 
 
 @dataclass(frozen=True, slots=True)
-class Present:
+class StillThere:
     """A container of names in the directory open as *directory*, or of absolute paths.
 
     *listed* are in it without a look; of everything else the file system is asked.  What the
@@ -43,7 +43,7 @@ class Present:
         return True
 
 
-def vanished(files: Files, directory: Directory) -> list[bytes]:
+def vanished_names(files: Files, directory: ListedDirectory) -> list[bytes]:
     """Name what the state knows in a directory and what is there no more.
 
     Nothing until its last portion, and nothing if it could not be listed.
@@ -52,10 +52,10 @@ def vanished(files: Files, directory: Directory) -> list[bytes]:
     if not directory.last or directory.handle is None or unlisted:
         return []
     listed = {entry.name for entry in directory.files}
-    return files.missing(directory.path, Present(listed, directory.handle.fd))
+    return files.missing(directory.path, StillThere(listed, directory.handle.fd))
 
 
-TELL_EVERY = 0.2
+FLUSH_INTERVAL = 0.2
 """Seconds between two messages to the recorder; one for every directory cost more than the look."""
 
 _LOOK = itemgetter(slice(6))
@@ -63,13 +63,13 @@ _LOOK = itemgetter(slice(6))
 _SIZE = attrgetter("size")
 
 
-class Passing:
+class DirectorySkipper:
     """Counts what is passed over and tells the recorder from time to time.  Used by one thread."""
 
     def __init__(
         self,
-        stretches: Stretches,
-        put: Callable[[Unchanged], None],
+        stretches: UnchangedDirectories,
+        put: Callable[[DirectoriesUnchanged], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take what knows the directories, and where to tell."""
@@ -77,9 +77,9 @@ class Passing:
         self._numbers: list[int] = []
         self._files = self._size = self._excluded = 0
         self._path = b""
-        self._due = clock() + TELL_EVERY
+        self._due = clock() + FLUSH_INTERVAL
 
-    def over(self, directory: Directory) -> bool:
+    def skip_if_unchanged(self, directory: ListedDirectory) -> bool:
         """Count *directory*, a whole one, and say True if nothing in it has changed."""
         if directory.problems:
             return False
@@ -93,16 +93,16 @@ class Passing:
         self._size += sum(map(_SIZE, files))
         self._excluded += directory.excluded
         if self._clock() > self._due:
-            self.tell()
+            self.flush()
         return True
 
-    def tell(self) -> None:
+    def flush(self) -> None:
         """Tell the recorder what was passed over since it was last told."""
         if self._numbers:
             files = self._files
             tally = Tally(files=files, size=self._size, unchanged=files, excluded=self._excluded)
             tally.outcomes[Outcome.NO_MATCH] += files
-            self._put(Unchanged(tuple(self._numbers), tally, self._path))
+            self._put(DirectoriesUnchanged(tuple(self._numbers), tally, self._path))
         self._numbers = []
         self._files = self._size = self._excluded = 0
-        self._due = self._clock() + TELL_EVERY
+        self._due = self._clock() + FLUSH_INTERVAL

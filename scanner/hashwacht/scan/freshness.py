@@ -9,16 +9,16 @@ from hashwacht.core.types import FileId, Outcome, Reason
 from hashwacht.pipeline import Pipeline
 from hashwacht.storage.files import KnownFile
 from hashwacht.storage.store import Store
-from hashwacht.storage.unchanged_directories import Settled
+from hashwacht.storage.unchanged_directories import VerdictRequirement
 
-READ_AGAIN = frozenset(
-    {Reason.TIMED_OUT, Reason.WORKER_DIED, Reason.HASHER_FAILED, Reason.CLOSE_CALL}
+RETRYABLE_REASONS = frozenset(
+    {Reason.TIMED_OUT, Reason.WORKER_DIED, Reason.HASHER_FAILED, Reason.NEEDS_EXACT_HASH}
 )
 """What may go better the next time although the file is the same."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Freshness:
     """What a stored look at a file must have had, to stand for another one.
 
     *recipe* are the signal types with versions, *epoch* the panel's number in the state,
@@ -32,15 +32,15 @@ class Wanted:
     not_before: float
     full: bool
     run: int
-    given_up: Callable[[int], bool]
-    undecided: Callable[[int], bool]
+    is_blocked_content: Callable[[int], bool]
+    needs_exact_hash: Callable[[int], bool]
 
     @property
-    def answered(self) -> Settled:
+    def verdict_requirement(self) -> VerdictRequirement:
         """The same for whole directories, whatever the run."""
-        return Settled(self.recipe, self.epoch, self.not_before)
+        return VerdictRequirement(self.recipe, self.epoch, self.not_before)
 
-    def reusable(self, known: KnownFile | None, file: FileId) -> bool:
+    def is_reusable(self, known: KnownFile | None, file: FileId) -> bool:
         """Say if the file is unchanged and was read for everything that is wanted."""
         return (
             known is not None
@@ -48,8 +48,10 @@ class Wanted:
             and known.id == file
             and (not self.full or known.run == self.run)
             and self.recipe.issubset(known.recipe)
-            and not (known.reason in READ_AGAIN and not self.given_up(known.content))
-            and not (known.epoch != self.epoch and self.undecided(known.content))
+            and not (
+                known.reason in RETRYABLE_REASONS and not self.is_blocked_content(known.content)
+            )
+            and not (known.epoch != self.epoch and self.needs_exact_hash(known.content))
         )
 
     def settled(self, known: KnownFile) -> bool:
@@ -62,21 +64,21 @@ class Wanted:
         )
 
 
-def wanted(
+def required_freshness(
     store: Store, pipeline: Pipeline, now: float, *, full: bool = False, run: int = 0
-) -> Wanted:
+) -> Freshness:
     """Say what is wanted today (Unix time *now*) by these matchers and this fingerprinter."""
 
-    def undecided(content: int) -> bool:
+    def needs_exact_hash(content: int) -> bool:
         stored = store.contents.load([content]).values()
-        return any(pipeline.panel.close_call(each.fingerprint) for each in stored)
+        return any(pipeline.panel.needs_exact_hash(each.fingerprint) for each in stored)
 
-    return Wanted(
+    return Freshness(
         recipe=frozenset(pipeline.fingerprinter.recipe),
-        epoch=store.epochs.of(pipeline.panel.epoch),
+        epoch=store.epochs.number_of(pipeline.panel.knowledge_id),
         not_before=pipeline.panel.not_before(now),
         full=full,
         run=run,
-        given_up=store.culprits.given_up,
-        undecided=undecided,
+        is_blocked_content=store.crash_log.is_blocked_content,
+        needs_exact_hash=needs_exact_hash,
     )

@@ -9,15 +9,15 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from hashwacht.core.types import Outcome
-from hashwacht.matching.matcher_set import Panel, Request
+from hashwacht.matching.matcher_set import LookupRequest, MatcherSet
 from hashwacht.pipeline import Judgement, judge_all
-from hashwacht.storage.contents import Decision
-from hashwacht.storage.pending import Wanted
+from hashwacht.storage.contents import StoredVerdict
+from hashwacht.storage.pending import AnswerRequirement
 from hashwacht.storage.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedContent:
     """A content's judgement, and the outcome it had *before* (None: it never had one).
 
     *epoch* describes who was asked; *matched_at* is when it was first known to match (Unix
@@ -30,7 +30,7 @@ class Judged:
     matched_at: float | None = None
 
     @property
-    def is_new(self) -> bool:
+    def outcome_changed(self) -> bool:
         """True if this outcome is another one than before."""
         return self.now.verdict.outcome is not self.before
 
@@ -38,26 +38,28 @@ class Judged:
         """Say if it matches, and did not when a run *began*: each of its names is a new match."""
         if self.now.verdict.outcome is not Outcome.MATCH:
             return False
-        return self.is_new or (self.matched_at is not None and self.matched_at >= began)
+        return self.outcome_changed or (self.matched_at is not None and self.matched_at >= began)
 
     @property
-    def is_news(self) -> bool:
+    def is_reportable(self) -> bool:
         """True if somebody wants to know: of all changes but those that lead to no match.
 
         Of these only the withdrawal of a match; that an answer has come at last is counted.
         """
         leads_nowhere = self.now.verdict.outcome is Outcome.NO_MATCH
-        return self.is_new and not (leads_nowhere and self.before is not Outcome.MATCH)
+        return self.outcome_changed and not (leads_nowhere and self.before is not Outcome.MATCH)
 
 
-class Judging:
+class ContentJudge:
     """Judges stored contents by their id, with one panel and one state."""
 
-    def __init__(self, store: Store, panel: Panel, clock: Callable[[], float]) -> None:
+    def __init__(self, store: Store, panel: MatcherSet, clock: Callable[[], float]) -> None:
         """Take the parts; the caller closes them.  *clock* gives Unix time."""
         self._store, self._panel, self._clock = store, panel, clock
 
-    def judge(self, contents: Collection[int], muted: Collection[str] = ()) -> dict[int, Judged]:
+    def judge(
+        self, contents: Collection[int], unavailable: Collection[str] = ()
+    ) -> dict[int, JudgedContent]:
         """Bring these contents up to date, by id, asking in their order; writes nothing.
 
         Matchers that are *muted* are not asked.
@@ -65,26 +67,30 @@ class Judging:
         if not contents:
             return {}
         stored = self._store.contents.load(contents)
-        requests = [Request(each.fingerprint, each.answers) for each in stored.values()]
+        requests = [LookupRequest(each.fingerprint, each.answers) for each in stored.values()]
         # Taken before they are asked: a list that comes meanwhile leaves these answers stale.
-        epoch = self._panel.epoch
-        judgements = judge_all(self._panel, requests, self._clock(), muted)
+        epoch = self._panel.knowledge_id
+        judgements = judge_all(self._panel, requests, self._clock(), unavailable)
         return {
-            number: Judged(now, content.outcome, epoch, content.first_match_at)
+            number: JudgedContent(now, content.outcome, epoch, content.first_match_at)
             for (number, content), now in zip(stored.items(), judgements, strict=True)
         }
 
-    def keep(self, judged: Mapping[int, Judged]) -> None:
+    def keep(self, judged: Mapping[int, JudgedContent]) -> None:
         """Keep fresh answers and the verdicts; inside the caller's transaction."""
         if not judged:
             return
-        epochs = {each.epoch: self._store.epochs.of(each.epoch) for each in judged.values()}
+        epochs = {each.epoch: self._store.epochs.number_of(each.epoch) for each in judged.values()}
         self._store.answers.put(
-            [(content, answer) for content, each in judged.items() for answer in each.now.fresh]
+            [
+                (content, answer)
+                for content, each in judged.items()
+                for answer in each.now.new_answers
+            ]
         )
-        self._store.contents.decide(
+        self._store.contents.record_verdicts(
             # A suppressed match is told in every run: it must not be passed over as settled.
-            Decision(
+            StoredVerdict(
                 content,
                 each.now.verdict,
                 None if each.now.verdict.suppressed else epochs[each.epoch],
@@ -94,9 +100,11 @@ class Judging:
         )
 
 
-def needed(panel: Panel, now: float) -> dict[str, Wanted]:
+def answer_requirements(panel: MatcherSet, now: float) -> dict[str, AnswerRequirement]:
     """Say what an answer of each matcher must be to be good enough today (Unix time *now*)."""
     return {
-        seat.matcher.name: Wanted(seat.matcher.revision, seat.not_before(now), seat.matcher.accepts)
-        for seat in panel.seats
+        configured.matcher.name: AnswerRequirement(
+            configured.matcher.revision, configured.not_before(now), configured.matcher.accepts
+        )
+        for configured in panel.matchers
     }

@@ -9,7 +9,7 @@ from hashwacht.scan.tally import Tally
 
 
 @dataclass(slots=True, eq=False)
-class Work:
+class DirectoryProgress:
     """One directory on its way through the scan; touched by the recorder's thread alone.
 
     It is done when everything that was announced (*expected*) has been settled and the
@@ -29,10 +29,10 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class WalkedFile:
     """A name in a directory, and the file it stood for when it was looked at."""
 
-    work: Work
+    work: DirectoryProgress
     name: bytes
     id: FileId
     nlink: int
@@ -44,49 +44,49 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class FileRead:
     """A file was read: its fingerprint, what it was *at* that moment, the seconds it took."""
 
-    file: File
+    file: WalkedFile
     fingerprint: Fingerprint
     at: FileId
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class FileKnown:
     """The content of a file is in the state already; *new* if this name for it is not."""
 
-    file: File
+    file: WalkedFile
     content: int
     new: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
+class FileUnreadable:
     """A file is there and could not be read, or not twice the same."""
 
-    file: File
+    file: WalkedFile
     reason: Reason
     detail: str
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class FileVanished:
     """A file was there when its directory was listed, and no more when it was opened."""
 
-    file: File
+    file: WalkedFile
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class DirectoryListed:
     """A part of a directory was listed: *expected* messages will have come for it.
 
     *tally* counts what needs no message, *gone* are names of the state that are there no more,
     *last* says that the directory has no further part.
     """
 
-    work: Work
+    work: DirectoryProgress
     tally: Tally
     expected: int
     gone: tuple[bytes, ...]
@@ -94,7 +94,7 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Unchanged:
+class DirectoriesUnchanged:
     """Whole directories, by their *numbers* in the state, in which nothing is to be done.
 
     *tally* counts all of them, *path* is the last.
@@ -106,11 +106,19 @@ class Unchanged:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class DirectoryUnreadable:
     """A directory (or a part of the tree) that could not be listed."""
 
     path: bytes
     detail: str
 
 
-Message = Taken | Known | Unread | Gone | Listed | Unchanged | Refused
+ScanMessage = (
+    FileRead
+    | FileKnown
+    | FileUnreadable
+    | FileVanished
+    | DirectoryListed
+    | DirectoriesUnchanged
+    | DirectoryUnreadable
+)

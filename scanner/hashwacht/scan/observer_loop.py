@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from hashwacht.scan.progress import Counts, Meter, Observer, Phase, Result
+from hashwacht.scan.progress import Meter, Observer, Phase, RunCounts, ScanResult
 
 TICK = 0.1
 """Seconds between two looks at results, figures and the wish to stop."""
@@ -19,18 +19,18 @@ WAKE = 0.02
 SAMPLE_SECONDS = 1.0
 """Seconds between two points of the throughput curve, at first; the tally thins it out."""
 
-PATIENCE = 0.4
+STOP_SECONDS = 0.4
 """Seconds that work under way gets to end by itself once a stop is asked for."""
 
-GRACE = 0.4
+ABANDON_SECONDS = 0.4
 """Seconds after that until the caller no longer waits for a thread that is stuck."""
 
 
-class Counted(Protocol):
+class HasCounts(Protocol):
     """Something whose figures can be watched."""
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> RunCounts:
         """What was counted so far."""
 
     @property
@@ -38,14 +38,14 @@ class Counted(Protocol):
         """Where the work is just now."""
 
 
-class Watch:
+class RunMonitor:
     """Tells *observer* what happens until the last thread has ended."""
 
     def __init__(
         self,
         observer: Observer,
-        counted: Counted,
-        results: queue.Queue[Result],
+        counted: HasCounts,
+        results: queue.Queue[ScanResult],
         expected: int | None,
         *,
         phase: Phase = Phase.WALKING,
@@ -64,7 +64,7 @@ class Watch:
         """Seconds since the beginning."""
         return self._clock() - self._began
 
-    def until(
+    def wait(
         self, last: threading.Thread, stop: threading.Event, hurry: Callable[[], None]
     ) -> None:
         """Watch until *last* has ended.
@@ -80,10 +80,10 @@ class Watch:
                 continue
             asked_at = asked_at or self._clock()
             waited = self._clock() - asked_at
-            if waited > PATIENCE and not hurried:
+            if waited > STOP_SECONDS and not hurried:
                 hurried = True
                 hurry()
-            if waited > PATIENCE + GRACE and self._results.empty():
+            if waited > STOP_SECONDS + ABANDON_SECONDS and self._results.empty():
                 return
         self._show()
 

@@ -27,7 +27,7 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class RunCounts:
     """What a run has counted so far.
 
     *files* and *bytes* are what came by, *read* and *read_bytes* what had to be read,
@@ -60,7 +60,7 @@ class Progress:
     seconds left by the overall rate of this one.
     """
 
-    counts: Counts
+    counts: RunCounts
     phase: Phase = Phase.WALKING
     elapsed: float = 0.0
     files_rate: float = 0.0
@@ -71,7 +71,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ScanResult:
     """One content with its verdict, and the paths that hold it (one, in a scan).
 
     *before* is the outcome it had before, in a run that tells changes.
@@ -95,7 +95,7 @@ class Summary:
     run: str
     state: RunState
     elapsed: float
-    counts: Counts
+    counts: RunCounts
     reasons: Mapping[Reason, int] = field(default_factory=dict)
     lists: Mapping[str, int] = field(default_factory=dict)
     reachable: bool = True
@@ -114,7 +114,7 @@ class Observer(Protocol):
     def progress(self, snapshot: Progress) -> None:
         """Show where it stands."""
 
-    def result(self, result: Result) -> None:
+    def result(self, result: ScanResult) -> None:
         """Show one file that somebody wants to know of."""
 
     def finished(self, summary: Summary) -> None:
@@ -132,10 +132,10 @@ class Meter:
         self._clock = clock
         self._expected = expected
         self._began = self._last = clock()
-        self._counts = Counts()
+        self._counts = RunCounts()
         self._files_rate = self._bytes_rate = 0.0
 
-    def snapshot(self, counts: Counts, phase: Phase, directory: bytes = b"") -> Progress:
+    def snapshot(self, counts: RunCounts, phase: Phase, directory: bytes = b"") -> Progress:
         """Take the counts of this moment into the rates, and show all of it."""
         now = self._clock()
         self._smooth(counts, now - self._last)
@@ -152,7 +152,7 @@ class Meter:
             directory=directory,
         )
 
-    def _smooth(self, counts: Counts, seconds: float) -> None:
+    def _smooth(self, counts: RunCounts, seconds: float) -> None:
         if seconds <= 0:
             return
         # The first seconds count in full: no slow climb from zero.
@@ -164,7 +164,7 @@ class Meter:
         self._files_rate += weight * (files - self._files_rate)
         self._bytes_rate += weight * (size - self._bytes_rate)
 
-    def _remaining(self, counts: Counts, elapsed: float) -> float | None:
+    def _remaining(self, counts: RunCounts, elapsed: float) -> float | None:
         """Estimate by the whole run so far: the smoothed rate of a moment swings too much."""
         if not self._expected or not counts.files or counts.files > self._expected:
             return None

@@ -17,15 +17,15 @@ from dataclasses import replace
 from hashwacht.core.errors import WorkerError
 from hashwacht.core.types import FileId, Fingerprint, Reason
 from hashwacht.pipeline import Pipeline
-from hashwacht.platform.safe_open import Changed, settled, stable
-from hashwacht.scan.messages import Message, Taken, Unread
-from hashwacht.scan.walker import Task
+from hashwacht.platform.safe_open import FileChanged, read_consistent, timestamps_settled
+from hashwacht.scan.messages import FileRead, FileUnreadable, ScanMessage
+from hashwacht.scan.walker import ReadTask
 
-UNSETTLED = -1
+UNSETTLED_CTIME = -1
 """Kept in place of a change time that is too fresh to prove anything: equal to none."""
 
 
-def taken(fd: int, fingerprint: Callable[[int], Fingerprint]) -> tuple[FileId, Fingerprint]:
+def read_stable(fd: int, fingerprint: Callable[[int], Fingerprint]) -> tuple[FileId, Fingerprint]:
     """Read an open file, twice if it changes meanwhile; say what it was at that moment.
 
     An equal FileId seen later proves that it was not written to since.  Raises OSError, Changed.
@@ -37,18 +37,18 @@ def taken(fd: int, fingerprint: Callable[[int], Fingerprint]) -> tuple[FileId, F
         began = time.time_ns()
         return fingerprint(fd)
 
-    at, found = stable(fd, read)
-    return (at if settled(at, began) else replace(at, ctime_ns=UNSETTLED)), found
+    at, found = read_consistent(fd, read)
+    return (at if timestamps_settled(at, began) else replace(at, ctime_ns=UNSETTLED_CTIME)), found
 
 
-class Reader:
+class ScanReader:
     """Takes tasks until the end; one thread each."""
 
     def __init__(
         self,
-        tasks: queue.Queue[Task | None],
+        tasks: queue.Queue[ReadTask | None],
         pipeline: Pipeline,
-        put: Callable[[Message], None],
+        put: Callable[[ScanMessage], None],
         stop: threading.Event,
     ) -> None:
         """Read from *tasks*, tell the recorder by *put*, read no more once *stop* is set."""
@@ -67,15 +67,15 @@ class Reader:
                     raise
         self._tasks.put(None)
 
-    def _read(self, task: Task) -> Message:
+    def _read(self, task: ReadTask) -> ScanMessage:
         """Read one file, twice if it changes meanwhile; close it."""
         began = time.perf_counter()
         try:
-            at, fingerprint = taken(task.fd, self._pipeline.fingerprint)
+            at, fingerprint = read_stable(task.fd, self._pipeline.fingerprint)
         except OSError as error:
-            return Unread(task.file, Reason.UNREADABLE, error.strerror or str(error))
-        except Changed as error:
-            return Unread(task.file, Reason.CHANGED, error.message)
+            return FileUnreadable(task.file, Reason.UNREADABLE, error.strerror or str(error))
+        except FileChanged as error:
+            return FileUnreadable(task.file, Reason.CHANGED, error.message)
         finally:
             os.close(task.fd)
-        return Taken(task.file, fingerprint, at, time.perf_counter() - began)
+        return FileRead(task.file, fingerprint, at, time.perf_counter() - began)

@@ -14,16 +14,16 @@ from collections.abc import Callable
 
 from hashwacht.core.errors import Interrupted
 from hashwacht.core.types import Outcome
-from hashwacht.matching.matcher_set import Panel
-from hashwacht.scan.judging import Judged, Judging, needed
-from hashwacht.scan.observer_loop import Watch
-from hashwacht.scan.progress import Counts, Observer, Phase, Result, Summary
+from hashwacht.matching.matcher_set import MatcherSet
+from hashwacht.scan.judging import ContentJudge, JudgedContent, answer_requirements
+from hashwacht.scan.observer_loop import RunMonitor
+from hashwacht.scan.progress import Observer, Phase, RunCounts, ScanResult, Summary
 from hashwacht.scan.tally import Tally
-from hashwacht.storage.pending import Wanted
+from hashwacht.storage.pending import AnswerRequirement
 from hashwacht.storage.runs import Run, RunState
 from hashwacht.storage.store import Store
 
-BATCH = 500
+BATCH_SIZE = 500
 """Contents asked about at a time."""
 
 
@@ -34,48 +34,48 @@ class Recheck:
         self,
         *,
         store: Store,
-        panel: Panel,
+        panel: MatcherSet,
         observer: Observer,
         stop: threading.Event,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Take the parts; the caller closes them."""
         self._store, self._panel = store, panel
-        self._judging = Judging(store, panel, clock)
+        self._judging = ContentJudge(store, panel, clock)
         self._observer, self._stop, self._clock = observer, stop, clock
-        self._results: queue.Queue[Result] = queue.Queue(10_000)
+        self._results: queue.Queue[ScanResult] = queue.Queue(10_000)
         self._tally = Tally()
         self._failure: BaseException | None = None
         self._cut = threading.Event()
-        self.counts = Counts()
+        self.counts = RunCounts()
         self.directory = b""
 
     def run(self) -> Summary:
-        """Ask about everything that lacks a good answer.  Raises StateError."""
+        """Ask about everything that lacks a good answer.  Raises StorageError."""
         with self._store.lock() as lock:
             run, resumed = self._begin()
-            lock.name(run.id)
+            lock.set_run(run.id)
             self._observer.started(str(run.id), (), resumed=resumed)
-            wanted = needed(self._panel, self._clock())
-            epoch = self._store.epochs.of(self._panel.epoch)
+            wanted = answer_requirements(self._panel, self._clock())
+            epoch = self._store.epochs.number_of(self._panel.knowledge_id)
             expected = self._store.answers.count_stale(wanted, epoch=epoch)
-            watch = Watch(self._observer, self, self._results, expected, phase=Phase.ASKING)
+            watch = RunMonitor(self._observer, self, self._results, expected, phase=Phase.ASKING)
             thread = threading.Thread(
                 target=self._guarded, args=(run, wanted, epoch), name="recheck", daemon=True
             )
             thread.start()
-            watch.until(thread, self._stop, self._hurry)
+            watch.wait(thread, self._stop, self._hurry)
             return self._end(run, watch)
 
     def _begin(self) -> tuple[Run, bool]:
         runs, now = self._store.runs, self._clock()
-        found = runs.resumable("recheck", (), "")
+        found = runs.find_resumable("recheck", (), "")
         if found:
             self._tally = Tally.loads(found.tally)
             return runs.resume(found, now), True
         return runs.start("recheck", (), "", now), False
 
-    def _guarded(self, run: Run, wanted: dict[str, Wanted], epoch: int) -> None:
+    def _guarded(self, run: Run, wanted: dict[str, AnswerRequirement], epoch: int) -> None:
         try:
             self._ask(run, wanted, epoch)
         except BaseException as failure:  # noqa: BLE001  # raised again by ``run``
@@ -88,11 +88,11 @@ class Recheck:
         self._cut.set()
         self._panel.close()
 
-    def _ask(self, run: Run, wanted: dict[str, Wanted], epoch: int) -> None:
+    def _ask(self, run: Run, wanted: dict[str, AnswerRequirement], epoch: int) -> None:
         """Go through the stale contents in the order of their numbers."""
         after = 0
         while not self._stop.is_set():
-            numbers = self._store.answers.stale(wanted, after, BATCH, epoch=epoch)
+            numbers = self._store.answers.stale(wanted, after, BATCH_SIZE, epoch=epoch)
             if not numbers:
                 return
             self._batch(run, numbers)
@@ -111,19 +111,19 @@ class Recheck:
             self._store.runs.save(run.id, self._tally.dumps(), self._clock())
         self.counts = self._tally.counts()
 
-    def _count(self, number: int, judged: Judged) -> None:
+    def _count(self, number: int, judged: JudgedContent) -> None:
         """Count one content; if its outcome is a new one, tell it with the places where it lies."""
         verdict, fingerprint = judged.now.verdict, judged.now.fingerprint
         self._tally.files += 1
         self._tally.size += fingerprint.size
-        self._tally.judged(verdict)
-        self._tally.answered(judged.now)
-        self._tally.new_matches += judged.is_new and verdict.outcome is Outcome.MATCH
-        if not judged.is_news:
+        self._tally.count_verdict(verdict)
+        self._tally.count_answers(judged.now)
+        self._tally.new_matches += judged.outcome_changed and verdict.outcome is Outcome.MATCH
+        if not judged.is_reportable:
             return
         paths = tuple(self._store.files.paths_of(number))
         self._results.put(
-            Result(
+            ScanResult(
                 paths,
                 verdict,
                 fingerprint.kind,
@@ -133,9 +133,9 @@ class Recheck:
             )
         )
 
-    def _end(self, run: Run, watch: Watch) -> Summary:
+    def _end(self, run: Run, watch: RunMonitor) -> Summary:
         state = RunState.INTERRUPTED if self._stop.is_set() else RunState.FINISHED
-        tally = Tally.loads(self._store.runs.kept(run.id))
+        tally = Tally.loads(self._store.runs.load_tally(run.id))
         tally.elapsed += watch.elapsed
         self._store.runs.finish(run.id, state, tally.dumps(), self._clock())
         if self._failure:

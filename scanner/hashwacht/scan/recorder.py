@@ -21,94 +21,94 @@ from typing import Self
 
 from hashwacht.core.errors import Interrupted
 from hashwacht.core.types import FileId, Outcome, Reason, Verdict
-from hashwacht.scan.judging import Judged, Judging
+from hashwacht.scan.judging import ContentJudge, JudgedContent
 from hashwacht.scan.messages import (
-    File,
-    Gone,
-    Known,
-    Listed,
-    Message,
-    Refused,
-    Taken,
-    Unchanged,
-    Unread,
-    Work,
+    DirectoriesUnchanged,
+    DirectoryListed,
+    DirectoryProgress,
+    DirectoryUnreadable,
+    FileKnown,
+    FileRead,
+    FileUnreadable,
+    FileVanished,
+    ScanMessage,
+    WalkedFile,
 )
-from hashwacht.scan.progress import Result
+from hashwacht.scan.progress import ScanResult
 from hashwacht.scan.tally import Tally
-from hashwacht.scan.timings import Part, Spent
-from hashwacht.scan.walker import Links
-from hashwacht.storage.files import Look
+from hashwacht.scan.timings import ScanStage, Timings
+from hashwacht.scan.walker import HardLinks
+from hashwacht.storage.files import FileRow
 from hashwacht.storage.runs import Run
 from hashwacht.storage.store import Store
 
 
 @dataclass(slots=True)
-class Batch:
+class MessageBatch:
     """*settled* counts by directory how many announced files are accounted for.
 
     *gone* are names by directory path that are there no more.
     """
 
-    taken: list[Taken] = field(default_factory=list)
-    known: list[Known] = field(default_factory=list)
-    unread: list[Unread] = field(default_factory=list)
-    listed: list[Listed] = field(default_factory=list)
-    unchanged: list[Unchanged] = field(default_factory=list)
-    refused: list[Result] = field(default_factory=list)
+    taken: list[FileRead] = field(default_factory=list)
+    known: list[FileKnown] = field(default_factory=list)
+    unread: list[FileUnreadable] = field(default_factory=list)
+    listed: list[DirectoryListed] = field(default_factory=list)
+    unchanged: list[DirectoriesUnchanged] = field(default_factory=list)
+    refused: list[ScanResult] = field(default_factory=list)
     gone: dict[bytes, list[bytes]] = field(default_factory=dict)
-    settled: Counter[Work] = field(default_factory=Counter)
+    settled: Counter[DirectoryProgress] = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, messages: Sequence[Message]) -> Self:
+    def from_messages(cls, messages: Sequence[ScanMessage]) -> Self:
         """Sort *messages*."""
         batch = cls()
         for message in messages:
             batch._sort(message)
         return batch
 
-    def _sort(self, message: Message) -> None:
+    def _sort(self, message: ScanMessage) -> None:
         match message:
-            case Taken():
+            case FileRead():
                 self.taken.append(message)
-            case Known():
+            case FileKnown():
                 self.known.append(message)
-            case Unread():
+            case FileUnreadable():
                 self.unread.append(message)
-            case Gone(file):
+            case FileVanished(file):
                 self.gone.setdefault(file.work.path, []).append(file.name)
-            case Listed(work=work, gone=gone):
+            case DirectoryListed(work=work, gone=gone):
                 self.listed.append(message)
                 self.gone.setdefault(work.path, []).extend(gone)
-            case Unchanged():
+            case DirectoriesUnchanged():
                 self.unchanged.append(message)
-            case Refused(path, detail):
+            case DirectoryUnreadable(path, detail):
                 verdict = Verdict(Outcome.UNDETERMINED, reason=Reason.UNREADABLE, detail=detail)
-                self.refused.append(Result((path,), verdict))
-        if isinstance(message, Taken | Known | Unread | Gone):
+                self.refused.append(ScanResult((path,), verdict))
+        if isinstance(message, FileRead | FileKnown | FileUnreadable | FileVanished):
             self.settled[message.file.work] += 1
 
 
-BATCH = 500
+BATCH_SIZE = 500
 """Messages in one batch at the most: what one crash can cost in lookups."""
 
-LINGER = 0.2
+MAX_BATCH_DELAY = 0.2
 """Seconds to wait for more before a smaller batch is recorded."""
 
 
-class Recorder:
+class ScanRecorder:
     """Records what one run finds.  ``put`` from any thread, ``run`` in its own."""
 
     def __init__(
         self,
         *,
         store: Store,
-        judging: Judging,
-        links: Links[File],
+        judging: ContentJudge,
+        links: HardLinks[WalkedFile],
         run: Run,
         tally: Tally,
-        results: Queue[Result],
-        spent: Spent,
+        results: Queue[ScanResult],
+        timings: Timings,
         cut: Event,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -121,15 +121,15 @@ class Recorder:
         self.counts = tally.counts()
         self.directory = b""
         self._refused = Tally()
-        self._open: set[Work] = set()
+        self._open: set[DirectoryProgress] = set()
         self._store, self._judging, self._links = store, judging, links
         self._run, self._began = run.id, run.started
         self._results, self._clock = results, clock
-        self._cut, self._spent = cut, spent
-        self._queue: Queue[Message | None] = Queue(4 * BATCH)
-        self._pending: list[Message] = []
+        self._cut, self._spent = cut, timings
+        self._queue: Queue[ScanMessage | None] = Queue(4 * BATCH_SIZE)
+        self._pending: list[ScanMessage] = []
 
-    def put(self, message: Message) -> None:
+    def put(self, message: ScanMessage) -> None:
         """Hand over one message; waits while the recorder is behind."""
         self._queue.put(message)
 
@@ -138,24 +138,24 @@ class Recorder:
         self._queue.put(None)
 
     def run(self) -> None:
-        """Record until the end.  Raises StateError if the state cannot be written."""
+        """Record until the end.  Raises StorageError if the state cannot be written."""
         more = True
         while more or self._pending:
             messages, self._pending = self._pending, []
             more = more and self._collect(messages)
-            self._record(Batch.of(messages))
+            self._record(MessageBatch.from_messages(messages))
 
-    def final(self) -> Tally:
+    def total_tally(self) -> Tally:
         """Everything that was counted; complete after ``run`` has returned."""
         total = Tally()
         for part in (self.tally, self._refused, *(work.tally for work in self._open)):
             total.add(part)
         return total
 
-    def _collect(self, messages: list[Message]) -> bool:
+    def _collect(self, messages: list[ScanMessage]) -> bool:
         """Fill up a batch; False if the end has come."""
-        until = time.monotonic() + LINGER
-        while len(messages) < BATCH:
+        until = time.monotonic() + MAX_BATCH_DELAY
+        while len(messages) < BATCH_SIZE:
             wait = max(0.0, until - time.monotonic()) if messages else None
             try:
                 message = self._queue.get(timeout=wait)
@@ -166,13 +166,13 @@ class Recorder:
             messages.append(message)
         return True
 
-    def _record(self, batch: Batch) -> None:
+    def _record(self, batch: MessageBatch) -> None:
         """Keep, ask, count, tell, keep: the order matters, see the module's first lines."""
         now = self._clock()
-        with self._spent.on(Part.STATE):
+        with self._spent.measure(ScanStage.STATE):
             ids = self._keep(batch, now)
         known = {*ids.values(), *(message.content for message in batch.known)}
-        with self._spent.on(Part.MATCH):
+        with self._spent.measure(ScanStage.MATCH):
             judged = self._judging.judge(sorted(known))
         if self._cut.is_set():
             # Answers that came while the matchers were being closed say nothing about the files.
@@ -182,25 +182,25 @@ class Recorder:
             self._results.put(result)
         self._results.join()
         done = self._list(batch)
-        with self._spent.on(Part.STATE), self._store.transaction():
+        with self._spent.measure(ScanStage.STATE), self._store.transaction():
             self._judging.keep(judged)
             for path, names in batch.gone.items():
                 self._store.files.forget(path, names)
             for work in done:
                 work.tally.directory(work.path)
                 self.tally.add(work.tally)
-                self._store.files.directory_done(work.path, self._run)
+                self._store.files.mark_directory_done(work.path, self._run)
             for each in batch.unchanged:
                 self.tally.add(each.tally)
-                self._store.files.directories_done(each.numbers, self._run)
+                self._store.files.mark_directories_done(each.numbers, self._run)
                 self.directory = each.path
             self._store.runs.save(self._run, self.tally.dumps(), now)
         self._open.difference_update(done)
-        self.counts = self.final().counts()
+        self.counts = self.total_tally().counts()
 
-    def _keep(self, batch: Batch, now: float) -> dict[str, int]:
+    def _keep(self, batch: MessageBatch, now: float) -> dict[str, int]:
         """Keep fingerprints and names before anybody is asked; give content keys their ids."""
-        rows: defaultdict[bytes, list[Look]] = defaultdict(list)
+        rows: defaultdict[bytes, list[FileRow]] = defaultdict(list)
         if not (batch.taken or batch.known or batch.unread):
             return {}
         with self._store.transaction():
@@ -220,45 +220,49 @@ class Recorder:
         self._share(batch, ids)
         return ids
 
-    def _share(self, batch: Batch, ids: dict[str, int]) -> None:
+    def _share(self, batch: MessageBatch, ids: dict[str, int]) -> None:
         """Give what was found to the other names of the same file that waited for it."""
         for taken in batch.taken:
             for other in self._links.release(taken.file.id):
-                self._pending.append(Known(other, ids[taken.fingerprint.key], new=True))
+                self._pending.append(FileKnown(other, ids[taken.fingerprint.key], new=True))
         for unread in batch.unread:
             for other in self._links.release(unread.file.id):
-                self._pending.append(Unread(other, unread.reason, unread.detail))
+                self._pending.append(FileUnreadable(other, unread.reason, unread.detail))
 
-    def _count(self, batch: Batch, ids: dict[str, int], judged: dict[int, Judged]) -> list[Result]:
+    def _count(
+        self, batch: MessageBatch, ids: dict[str, int], judged: dict[int, JudgedContent]
+    ) -> list[ScanResult]:
         """Count every file with its verdict; give those that somebody wants to know of."""
         results = list(batch.refused)
         for each in judged.values():
-            self.tally.answered(each.now)
+            self.tally.count_answers(each.now)
         for taken in batch.taken:
-            taken.file.work.tally.took(taken.fingerprint.size, taken.seconds)
-            self._spent.add(Part.FINGERPRINT, taken.seconds, taken.fingerprint.kind)
+            taken.file.work.tally.count_read(taken.fingerprint.size, taken.seconds)
+            self._spent.add(ScanStage.FINGERPRINT, taken.seconds, taken.fingerprint.kind)
             results += self._settle(taken.file, judged[ids[taken.fingerprint.key]])
         for known in batch.known:
             known.file.work.tally.unchanged += not known.new
             results += self._settle(known.file, judged[known.content])
         for unread in batch.unread:
             verdict = Verdict(Outcome.UNDETERMINED, reason=unread.reason, detail=unread.detail)
-            results.append(Result((unread.file.path,), verdict, size=unread.file.id.size))
-            unread.file.work.tally.judged(verdict)
+            results.append(ScanResult((unread.file.path,), verdict, size=unread.file.id.size))
+            unread.file.work.tally.count_verdict(verdict)
         for _ in batch.refused:
             self._refused.errors += 1
         return results
 
-    def _settle(self, file: File, judged: Judged) -> list[Result]:
+    def _settle(self, file: WalkedFile, judged: JudgedContent) -> list[ScanResult]:
         """Count one file in its directory; give it back if somebody wants to know of it."""
         verdict, fingerprint = judged.now.verdict, judged.now.fingerprint
-        file.work.tally.judged(verdict)
+        file.work.tally.count_verdict(verdict)
         file.work.tally.new_matches += judged.matches_since(self._began)
         if verdict.outcome is Outcome.NO_MATCH and not verdict.suppressed:
             return []
-        return [Result((file.path,), verdict, fingerprint.kind, fingerprint.size, fingerprint.key)]
+        return [
+            ScanResult((file.path,), verdict, fingerprint.kind, fingerprint.size, fingerprint.key)
+        ]
 
-    def _list(self, batch: Batch) -> list[Work]:
+    def _list(self, batch: MessageBatch) -> list[DirectoryProgress]:
         """Take in what the walker listed; give the directories that are done."""
         touched = set(batch.settled)
         for work, settled in batch.settled.items():
@@ -275,6 +279,6 @@ class Recorder:
 
 
 def _row(
-    file: File, content: int | None, *, at: FileId | None = None, reason: Reason | None = None
-) -> Look:
+    file: WalkedFile, content: int | None, *, at: FileId | None = None, reason: Reason | None = None
+) -> FileRow:
     return (file.name, at or file.id, file.nlink, content, reason)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hashwacht.core.types import Outcome, Reason
-from hashwacht.scan.progress import Counts, Result
+from hashwacht.scan.progress import RunCounts, ScanResult
 from hashwacht.storage.runs import RunState
 
 MAX_ROWS = 1000
@@ -17,7 +17,7 @@ MAX_ROWS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class RunFacts:
+class RunInfo:
     """Which run this was.  Times are Unix seconds; *finished_at* is None while it runs."""
 
     id: str
@@ -42,7 +42,7 @@ class KindRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class ThroughputSample:
     """How fast it went in one stretch: seconds since the start, and what was done per second."""
 
     at: float
@@ -79,14 +79,14 @@ class Report:
     entry, *undetermined* the others.
     """
 
-    run: RunFacts
-    counts: Counts
+    run: RunInfo
+    counts: RunCounts
     verdicts: Mapping[Outcome, int]
     reasons: Mapping[Reason, int] = field(default_factory=dict)
     kinds: tuple[KindRow, ...] = ()
-    throughput: tuple[Sample, ...] = ()
+    throughput: tuple[ThroughputSample, ...] = ()
     directories: tuple[DirectoryRow, ...] = ()
     matchers: tuple[MatcherRow, ...] = ()
-    matches: tuple[Result, ...] = ()
-    suppressed: tuple[Result, ...] = ()
-    undetermined: tuple[Result, ...] = ()
+    matches: tuple[ScanResult, ...] = ()
+    suppressed: tuple[ScanResult, ...] = ()
+    undetermined: tuple[ScanResult, ...] = ()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hashwacht.settings.units import RateLimit, RateUnit
-from hashwacht.walk.rules import Rules
+from hashwacht.walk.rules import ExclusionRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class ScanRequest:
     """
 
     roots: tuple[bytes, ...]
-    rules: Rules
+    rules: ExclusionRules
     one_file_system: bool = True
     full: bool = False
     restart: bool = False
@@ -40,7 +40,7 @@ class ScanRequest:
         )
 
 
-class Pace:
+class RateLimiter:
     """A bucket that never holds more than one file: a burst after a pause is as slow as before.
 
     Used by one thread.  *wait* is called with the seconds to pass and may return early, when a

@@ -19,21 +19,21 @@ from collections.abc import Callable
 
 from hashwacht.core.errors import Interrupted
 from hashwacht.pipeline import Pipeline
-from hashwacht.scan.directory_skipper import Present
-from hashwacht.scan.freshness import wanted
-from hashwacht.scan.judging import Judging
-from hashwacht.scan.messages import File
-from hashwacht.scan.observer_loop import Watch
-from hashwacht.scan.progress import Observer, Result, Summary
-from hashwacht.scan.reader import Reader
-from hashwacht.scan.recorder import Recorder
-from hashwacht.scan.request import Pace, ScanRequest
+from hashwacht.scan.directory_skipper import StillThere
+from hashwacht.scan.freshness import required_freshness
+from hashwacht.scan.judging import ContentJudge
+from hashwacht.scan.messages import WalkedFile
+from hashwacht.scan.observer_loop import RunMonitor
+from hashwacht.scan.progress import Observer, ScanResult, Summary
+from hashwacht.scan.reader import ScanReader
+from hashwacht.scan.recorder import ScanRecorder
+from hashwacht.scan.request import RateLimiter, ScanRequest
 from hashwacht.scan.tally import Tally
-from hashwacht.scan.timings import Spent
-from hashwacht.scan.walker import Feed, Links, Task
+from hashwacht.scan.timings import Timings
+from hashwacht.scan.walker import HardLinks, ReadTask, ScanWalker
 from hashwacht.storage.runs import Run, RunState
 from hashwacht.storage.store import Store
-from hashwacht.walk.walk import Walker, never
+from hashwacht.walk.walk import Walker, never_listed
 
 QUEUED = 4
 """Open files for each job that no reader has yet: enough to keep all busy, few descriptors."""
@@ -43,7 +43,7 @@ READERS, MOST_WAITING = 16, 48
 files that wait go to a worker several at a time."""
 
 
-class Scan:
+class ScanRun:
     """One run of one request.  ``run`` once; set *stop* from anywhere to interrupt it.
 
     *spent* says then where the time went.
@@ -62,35 +62,35 @@ class Scan:
         """Take the parts; the caller closes them."""
         self._store, self._pipeline, self._request = store, pipeline, request
         self._observer, self._stop, self._clock = observer, stop, clock
-        self._results: queue.Queue[Result] = queue.Queue(10_000)
-        self._tasks: queue.Queue[Task | None] = queue.Queue(QUEUED * request.jobs)
-        self._links: Links[File] = Links()
+        self._results: queue.Queue[ScanResult] = queue.Queue(10_000)
+        self._tasks: queue.Queue[ReadTask | None] = queue.Queue(QUEUED * request.jobs)
+        self._links: HardLinks[WalkedFile] = HardLinks()
         self._failures: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
         self._cut = threading.Event()
-        self.spent = Spent()
+        self.timings = Timings()
 
     def run(self) -> Summary:
         """Scan, or go on with the same scan where it was interrupted.
 
-        An interruption is an ending, not an error.  Raises StateError (another scan runs, the
+        An interruption is an ending, not an error.  Raises StorageError (another scan runs, the
         disk is full); what was recorded until then is kept, and the next run resumes.
         """
         with self._store.lock() as lock:
             run, resumed = self._begin()
-            lock.name(run.id)
+            lock.set_run(run.id)
             tally = Tally.loads(run.tally)
             tally.resumed += resumed
             self._observer.started(str(run.id), self._request.roots, resumed=resumed)
             recorder = self._recorder(run, tally)
-            watch = Watch(self._observer, recorder, self._results, self._expected())
+            watch = RunMonitor(self._observer, recorder, self._results, self._expected())
             last = self._start(run, recorder)
-            watch.until(last, self._stop, self._hurry)
+            watch.wait(last, self._stop, self._hurry)
             return self._end(run, recorder, watch)
 
     def _begin(self) -> tuple[Run, bool]:
         """Find the run to go on with, or start one."""
         request, runs, now = self._request, self._store.runs, self._clock()
-        found = runs.resumable("scan", request.roots, request.options)
+        found = runs.find_resumable("scan", request.roots, request.options)
         if found and not request.restart:
             return runs.resume(found, now), True
         return runs.start("scan", request.roots, request.options, now), False
@@ -102,36 +102,38 @@ class Scan:
                 return Tally.loads(run.tally).files or None
         return None
 
-    def _recorder(self, run: Run, tally: Tally) -> Recorder:
-        return Recorder(
+    def _recorder(self, run: Run, tally: Tally) -> ScanRecorder:
+        return ScanRecorder(
             store=self._store,
-            judging=Judging(self._store, self._pipeline.panel, self._clock),
+            judging=ContentJudge(self._store, self._pipeline.panel, self._clock),
             links=self._links,
             run=run,
             tally=tally,
             results=self._results,
-            spent=self.spent,
+            timings=self.timings,
             cut=self._cut,
             clock=self._clock,
         )
 
-    def _feed(self, run: Run, recorder: Recorder) -> Feed:
+    def _feed(self, run: Run, recorder: ScanRecorder) -> ScanWalker:
         request, now = self._request, self._clock()
-        return Feed(
+        return ScanWalker(
             store=self._store,
-            wanted=wanted(self._store, self._pipeline, now, full=request.full, run=run.id),
+            freshness=required_freshness(
+                self._store, self._pipeline, now, full=request.full, run=run.id
+            ),
             tasks=self._tasks,
             put=recorder.put,
             links=self._links,
-            pace=Pace(request.rate, self._stop.wait) if request.rate else None,
+            pace=RateLimiter(request.rate, self._stop.wait) if request.rate else None,
             stop=self._stop,
-            spent=self.spent,
+            timings=self.timings,
         )
 
-    def _start(self, run: Run, recorder: Recorder) -> threading.Thread:
+    def _start(self, run: Run, recorder: ScanRecorder) -> threading.Thread:
         """Start all threads; the one that is returned ends last."""
         feed = self._feed(run, recorder)
-        reader = Reader(self._tasks, self._pipeline, recorder.put, self._stop)
+        reader = ScanReader(self._tasks, self._pipeline, recorder.put, self._stop)
         many = min(READERS * self._request.jobs, MOST_WAITING + self._request.jobs)
         readers = [self._thread(f"reader-{n}", reader.run) for n in range(many)]
         last = self._thread("recorder", recorder.run)
@@ -158,7 +160,9 @@ class Scan:
             root,
             self._request.rules,
             one_file_system=self._request.one_file_system,
-            listed=(lambda path: self._store.files.is_done(path, run.id)) if again else never,
+            listed=(lambda path: self._store.files.is_directory_done(path, run.id))
+            if again
+            else never_listed,
         )
 
     def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
@@ -181,21 +185,21 @@ class Scan:
         self._cut.set()
         self._pipeline.close()
 
-    def _end(self, run: Run, recorder: Recorder, watch: Watch) -> Summary:
+    def _end(self, run: Run, recorder: ScanRecorder, watch: RunMonitor) -> Summary:
         """Write how the run ended, and tell; raise what made it fail."""
         state = RunState.INTERRUPTED if self._stop.is_set() else RunState.FINISHED
-        tally = recorder.final()
+        tally = recorder.total_tally()
         if state is RunState.INTERRUPTED:
-            tally = Tally.loads(self._store.runs.kept(run.id))
+            tally = Tally.loads(self._store.runs.load_tally(run.id))
         tally.elapsed += watch.elapsed
         tally.samples += watch.samples
         if state is RunState.FINISHED:
             for root in self._request.roots:
-                self._store.files.forget_below(root, run.id, Present())
+                self._store.files.forget_below(root, run.id, StillThere())
         self._store.runs.finish(run.id, state, tally.dumps(), self._clock())
         if not self._failures.empty():
             raise self._failures.get()
-        shown = recorder.final()
+        shown = recorder.total_tally()
         shown.elapsed = tally.elapsed
         summary = shown.summary(str(run.id), state)
         self._observer.finished(summary)

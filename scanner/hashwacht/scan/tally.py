@@ -18,28 +18,28 @@ from typing import Any, Self
 from hashwacht import __version__
 from hashwacht.core.types import Match, Outcome, Reason, Verdict
 from hashwacht.core.verdict import judge
-from hashwacht.matching.matcher_set import Panel
+from hashwacht.matching.matcher_set import MatcherSet
 from hashwacht.pipeline import Judgement
-from hashwacht.scan.progress import Counts, Result, Summary
+from hashwacht.scan.progress import RunCounts, ScanResult, Summary
 from hashwacht.scan.report import (
     MAX_ROWS,
     DirectoryRow,
     KindRow,
     MatcherRow,
     Report,
-    RunFacts,
-    Sample,
+    RunInfo,
+    ThroughputSample,
 )
 from hashwacht.storage.runs import Run, RunState
 from hashwacht.storage.store import Store
 
 
-def report_of(store: Store, panel: Panel, run: Run, recipe: tuple[str, ...]) -> Report:
+def build_report(store: Store, panel: MatcherSet, run: Run, recipe: tuple[str, ...]) -> Report:
     """Draw up the report of a run that has ended.  Reads the state, asks nobody."""
     tally = Tally.loads(run.tally)
-    results = list(notable(store, panel, run.roots))
+    results = list(reportable_files(store, panel, run.roots))
     return Report(
-        run=RunFacts(
+        run=RunInfo(
             id=str(run.id),
             state=run.state,
             roots=run.roots,
@@ -52,18 +52,18 @@ def report_of(store: Store, panel: Panel, run: Run, recipe: tuple[str, ...]) -> 
         ),
         counts=tally.counts(),
         verdicts=tally.verdicts(),
-        reasons=tally.reasons_given(),
+        reasons=tally.reason_counts(),
         kinds=_kinds(store, run.roots),
         throughput=tally.throughput(),
         directories=tally.directory_rows(),
-        matchers=tally.matcher_rows({s.matcher.name: s.matcher.revision for s in panel.seats}),
+        matchers=tally.matcher_rows({s.matcher.name: s.matcher.revision for s in panel.matchers}),
         matches=_with(results, Outcome.MATCH),
         suppressed=tuple(each for each in results if each.verdict.suppressed),
         undetermined=_with(results, Outcome.UNDETERMINED),
     )
 
 
-def _with(results: Iterable[Result], outcome: Outcome) -> tuple[Result, ...]:
+def _with(results: Iterable[ScanResult], outcome: Outcome) -> tuple[ScanResult, ...]:
     return tuple(each for each in results if each.verdict.outcome is outcome)
 
 
@@ -73,21 +73,25 @@ def _kinds(store: Store, roots: Iterable[bytes]) -> tuple[KindRow, ...]:
     return tuple(sorted(rows, key=lambda row: -row.files))
 
 
-def notable(store: Store, panel: Panel, roots: Iterable[bytes]) -> Iterator[Result]:
+def reportable_files(
+    store: Store, panel: MatcherSet, roots: Iterable[bytes]
+) -> Iterator[ScanResult]:
     """Give every file below the roots that somebody wants to know of, as it is known now."""
     accepted = panel.accepts
-    configured = {seat.matcher.name for seat in panel.seats}
+    configured = {seat.matcher.name for seat in panel.matchers}
     for root in roots:
-        for seen in store.overview.notable(root, MAX_ROWS):
+        for seen in store.overview.reportable_files(root, MAX_ROWS):
             if seen.content is None:
                 verdict = Verdict(Outcome.UNDETERMINED, reason=seen.reason)
-                yield Result((seen.path,), verdict)
+                yield ScanResult((seen.path,), verdict)
                 continue
             content = store.contents.load([seen.content])[seen.content]
             answers = [each for each in content.answers if each.matcher in configured]
             fingerprint = content.fingerprint
             verdict = judge(fingerprint, answers, accepted)
-            yield Result((seen.path,), verdict, fingerprint.kind, fingerprint.size, fingerprint.key)
+            yield ScanResult(
+                (seen.path,), verdict, fingerprint.kind, fingerprint.size, fingerprint.key
+            )
 
 
 SLOWEST = 20
@@ -123,7 +127,7 @@ class Tally:
     slowest: list[tuple[float, str, int, int]] = field(default_factory=list)
     samples: list[tuple[float, float, float]] = field(default_factory=list)
 
-    def judged(self, verdict: Verdict) -> None:
+    def count_verdict(self, verdict: Verdict) -> None:
         """Count one file with its verdict."""
         self.outcomes[verdict.outcome] += 1
         self.suppressed += bool(verdict.suppressed)
@@ -131,15 +135,15 @@ class Tally:
             self.reasons[verdict.reason] += 1
         self.lists.update({_source(match) for match in verdict.matches})
 
-    def took(self, size: int, seconds: float) -> None:
+    def count_read(self, size: int, seconds: float) -> None:
         """Count one file that was read."""
         self.read += 1
         self.read_bytes += size
         self.seconds += seconds
 
-    def answered(self, judgement: Judgement) -> None:
+    def count_answers(self, judgement: Judgement) -> None:
         """Count what matchers said just now about one content."""
-        for answer in judgement.fresh:
+        for answer in judgement.new_answers:
             self.asked[answer.matcher] += 1
             self.matched[answer.matcher] += answer.outcome is Outcome.MATCH
             self.unanswered[answer.matcher] += answer.outcome is Outcome.UNDETERMINED
@@ -165,9 +169,9 @@ class Tally:
         if len(self.samples) > SAMPLES:
             self.samples = self.samples[::2]
 
-    def counts(self) -> Counts:
+    def counts(self) -> RunCounts:
         """Give the figures that a display shows."""
-        return Counts(
+        return RunCounts(
             files=self.files,
             bytes=self.size,
             read=self.read,
@@ -190,7 +194,7 @@ class Tally:
             state=state,
             elapsed=self.elapsed,
             counts=self.counts(),
-            reasons=self.reasons_given(),
+            reasons=self.reason_counts(),
             lists=dict(self.lists),
             reachable=not asked or unanswered < asked,
         )
@@ -199,7 +203,7 @@ class Tally:
         """Files by verdict."""
         return {outcome: self.outcomes[outcome] for outcome in Outcome}
 
-    def reasons_given(self) -> dict[Reason, int]:
+    def reason_counts(self) -> dict[Reason, int]:
         """Undetermined files by reason, the most frequent first."""
         return {Reason(name): count for name, count in self.reasons.most_common()}
 
@@ -210,9 +214,9 @@ class Tally:
             for seconds, path, files, size in self.slowest
         )
 
-    def throughput(self) -> tuple[Sample, ...]:
+    def throughput(self) -> tuple[ThroughputSample, ...]:
         """Give the curve, in the order of time."""
-        return tuple(Sample(*each) for each in self.samples)
+        return tuple(ThroughputSample(*each) for each in self.samples)
 
     def matcher_rows(self, revisions: dict[str, str]) -> tuple[MatcherRow, ...]:
         """Give what each matcher was asked; *revisions* maps them to their state of knowledge."""

@@ -18,7 +18,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Part(StrEnum):
+class ScanStage(StrEnum):
     """What a scan does."""
 
     WALK = "walk"
@@ -33,21 +33,21 @@ class Part(StrEnum):
     """Keeping fingerprints, answers, verdicts, and how far the scan has come."""
 
 
-class Spent:
+class Timings:
     """Adds seconds up.  Thread-safe."""
 
     def __init__(self) -> None:
         """Begin with nothing."""
         self._lock = threading.Lock()
-        self._seconds: defaultdict[tuple[Part, str], float] = defaultdict(float)
+        self._seconds: defaultdict[tuple[ScanStage, str], float] = defaultdict(float)
 
-    def add(self, part: Part, seconds: float, kind: str = "") -> None:
+    def add(self, part: ScanStage, seconds: float, kind: str = "") -> None:
         """Book some seconds on a part; *kind* is the MIME type of the content, if any."""
         with self._lock:
             self._seconds[part, kind] += seconds
 
     @contextmanager
-    def on(self, part: Part) -> Iterator[None]:
+    def measure(self, part: ScanStage) -> Iterator[None]:
         """Book what happens inside on a part."""
         began = time.perf_counter()
         try:
@@ -55,7 +55,7 @@ class Spent:
         finally:
             self.add(part, time.perf_counter() - began)
 
-    def getting(self, part: Part, items: Iterable[T]) -> Iterator[T]:
+    def measure_iteration(self, part: ScanStage, items: Iterable[T]) -> Iterator[T]:
         """Pass items on, and book at the end what it took to get them."""
         seconds, began = 0.0, time.perf_counter()
         try:
@@ -66,9 +66,9 @@ class Spent:
         finally:
             self.add(part, seconds)
 
-    def rows(self) -> list[tuple[Part, str, float]]:
+    def rows(self) -> list[tuple[ScanStage, str, float]]:
         """Give part, kind and seconds, in the order of the work, the longest kind first."""
         with self._lock:
             found = [(part, kind, seconds) for (part, kind), seconds in self._seconds.items()]
-        order = list(Part)
+        order = list(ScanStage)
         return sorted(found, key=lambda row: (order.index(row[0]), -row[2]))

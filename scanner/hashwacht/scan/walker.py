@@ -16,22 +16,31 @@ from typing import Generic, TypeVar
 
 from hashwacht.core.errors import Interrupted
 from hashwacht.core.types import FileId, Outcome, Reason, Verdict
-from hashwacht.platform.safe_open import Changed
-from hashwacht.scan.directory_skipper import Passing, vanished
-from hashwacht.scan.freshness import Wanted
-from hashwacht.scan.messages import File, Gone, Known, Listed, Message, Refused, Unread, Work
-from hashwacht.scan.request import Pace
+from hashwacht.platform.safe_open import FileChanged
+from hashwacht.scan.directory_skipper import DirectorySkipper, vanished_names
+from hashwacht.scan.freshness import Freshness
+from hashwacht.scan.messages import (
+    DirectoryListed,
+    DirectoryProgress,
+    DirectoryUnreadable,
+    FileKnown,
+    FileUnreadable,
+    FileVanished,
+    ScanMessage,
+    WalkedFile,
+)
+from hashwacht.scan.request import RateLimiter
 from hashwacht.scan.tally import Tally
-from hashwacht.scan.timings import Part, Spent
+from hashwacht.scan.timings import ScanStage, Timings
 from hashwacht.storage.files import KnownFile
 from hashwacht.storage.store import Store
-from hashwacht.walk.listing import Directory, Entry
+from hashwacht.walk.listing import FileEntry, ListedDirectory
 from hashwacht.walk.walk import Walker
 
 Name = TypeVar("Name")
 
 
-class Links(Generic[Name]):
+class HardLinks(Generic[Name]):
     """Which files with several names are being read at this moment.  Thread-safe, bounded.
 
     Whoever meets such a file first claims it and reads it; names met while it is being read
@@ -60,61 +69,61 @@ class Links(Generic[Name]):
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class ReadTask:
     """A file to be read: the reader owns the open descriptor and closes it."""
 
-    file: File
+    file: WalkedFile
     fd: int
 
 
-class Feed:
+class ScanWalker:
     """Walks one root and hands out what is to be done.  Used by one thread."""
 
     def __init__(
         self,
         *,
         store: Store,
-        wanted: Wanted,
-        tasks: queue.Queue[Task | None],
-        put: Callable[[Message], None],
-        links: Links[File],
-        pace: Pace | None,
+        freshness: Freshness,
+        tasks: queue.Queue[ReadTask | None],
+        put: Callable[[ScanMessage], None],
+        links: HardLinks[WalkedFile],
+        pace: RateLimiter | None,
         stop: threading.Event,
-        spent: Spent,
+        timings: Timings,
     ) -> None:
         """Take the two queues: *tasks* for the readers, *put* for the recorder."""
-        self._spent, self._asked = spent, 0.0
-        self._store, self._wanted, self._links = store, wanted, links
+        self._spent, self._asked = timings, 0.0
+        self._store, self._wanted, self._links = store, freshness, links
         self._tasks, self._put, self._pace, self._stop = tasks, put, pace, stop
-        self._passing = Passing(store.stretches(wanted.answered), put)
+        self._passing = DirectorySkipper(store.stretches(freshness.verdict_requirement), put)
 
     def walk(self, walker: Walker) -> None:
         """Walk it all.  Raises Interrupted when asked to stop, UsageError for a wrong root."""
-        work: Work | None = None
+        work: DirectoryProgress | None = None
         with closing(walker.walk()) as directories:
-            for directory in self._spent.getting(Part.WALK, directories):
+            for directory in self._spent.measure_iteration(ScanStage.WALK, directories):
                 self._check_stop()
                 if work is None and directory.last and self._passes(directory):
                     continue
                 if work is None or work.path != directory.path:
-                    work = Work(directory.path)
+                    work = DirectoryProgress(directory.path)
                 self._portion(directory, work)
                 if directory.last:
                     work = None
-        self._passing.tell()
-        self._spent.add(Part.LOOKUP, self._asked)
+        self._passing.flush()
+        self._spent.add(ScanStage.LOOKUP, self._asked)
         self._asked = 0.0
 
-    def _passes(self, directory: Directory) -> bool:
+    def _passes(self, directory: ListedDirectory) -> bool:
         """Say if a whole directory needs nothing; a full scan reads it all the same."""
         if self._wanted.full:
             return False
         began = time.perf_counter()
-        passed = self._passing.over(directory)
+        passed = self._passing.skip_if_unchanged(directory)
         self._asked += time.perf_counter() - began
         return passed
 
-    def _portion(self, directory: Directory, work: Work) -> None:
+    def _portion(self, directory: ListedDirectory, work: DirectoryProgress) -> None:
         """Take a portion of a directory: what is known is counted, the rest handed out."""
         tally = Tally(excluded=directory.excluded)
         files = self._store.files
@@ -125,44 +134,52 @@ class Feed:
             tally.files += 1
             tally.size += entry.size
             before, id_ = known.get(entry.name), entry.id
-            if before and self._wanted.reusable(before, id_) and self._wanted.settled(before):
+            if before and self._wanted.is_reusable(before, id_) and self._wanted.settled(before):
                 tally.unchanged += 1
-                tally.judged(_NO_MATCH)
+                tally.count_verdict(_NO_MATCH)
             else:
                 expected += 1
-                self._hand_out(directory, entry, File(work, entry.name, id_, entry.nlink), before)
+                self._hand_out(
+                    directory, entry, WalkedFile(work, entry.name, id_, entry.nlink), before
+                )
         for problem in directory.problems:
-            if problem.obstacle.loses_files:
+            if problem.skip_reason.loses_files:
                 self._put(
-                    Refused(_path(directory, problem.name), f"{problem.obstacle}: {problem.detail}")
+                    DirectoryUnreadable(
+                        _path(directory, problem.name), f"{problem.skip_reason}: {problem.detail}"
+                    )
                 )
             else:
                 tally.excluded += 1
-        gone = vanished(files, directory)
-        self._put(Listed(work, tally, expected, tuple(gone), directory.last))
+        gone = vanished_names(files, directory)
+        self._put(DirectoryListed(work, tally, expected, tuple(gone), directory.last))
 
     def _hand_out(
-        self, directory: Directory, entry: Entry, file: File, before: KnownFile | None
+        self,
+        directory: ListedDirectory,
+        entry: FileEntry,
+        file: WalkedFile,
+        before: KnownFile | None,
     ) -> None:
         """Send one file where it belongs: to the recorder if its content is known, else read."""
-        if before and before.content is not None and self._wanted.reusable(before, file.id):
-            self._put(Known(file, before.content, new=False))
+        if before and before.content is not None and self._wanted.is_reusable(before, file.id):
+            self._put(FileKnown(file, before.content, new=False))
         elif file.nlink == 1 or self._links.claim(file.id, file):
             linked = self._linked(file)
             if linked is None:
                 self._read(directory, entry, file)
                 return
             for each in (file, *self._links.release(file.id)):
-                self._put(Known(each, linked, new=True))
+                self._put(FileKnown(each, linked, new=True))
 
-    def _linked(self, file: File) -> int | None:
+    def _linked(self, file: WalkedFile) -> int | None:
         """Find the content under another name of the same file, which costs no read."""
         if file.nlink == 1:
             return None
-        other = self._store.files.linked(file.id.dev, file.id.ino)
-        return other.content if other and self._wanted.reusable(other, file.id) else None
+        other = self._store.files.find_by_inode(file.id.dev, file.id.ino)
+        return other.content if other and self._wanted.is_reusable(other, file.id) else None
 
-    def _read(self, directory: Directory, entry: Entry, file: File) -> None:
+    def _read(self, directory: ListedDirectory, entry: FileEntry, file: WalkedFile) -> None:
         """Open one file and queue it for the readers, at the allowed pace."""
         if self._pace:
             self._pace.take(file.id.size)
@@ -170,15 +187,17 @@ class Feed:
         try:
             fd = directory.open(entry)
         except FileNotFoundError:
-            self._put(Gone(file))
+            self._put(FileVanished(file))
             for other in self._links.release(file.id):
-                self._put(Unread(other, Reason.CHANGED, "another name of it vanished unread"))
+                self._put(
+                    FileUnreadable(other, Reason.CHANGED, "another name of it vanished unread")
+                )
         except OSError as error:
-            self._put(Unread(file, Reason.UNREADABLE, error.strerror or str(error)))
-        except Changed as error:
-            self._put(Unread(file, Reason.CHANGED, error.message))
+            self._put(FileUnreadable(file, Reason.UNREADABLE, error.strerror or str(error)))
+        except FileChanged as error:
+            self._put(FileUnreadable(file, Reason.CHANGED, error.message))
         else:
-            self._tasks.put(Task(file, fd))
+            self._tasks.put(ReadTask(file, fd))
 
     def _check_stop(self) -> None:
         if self._stop.is_set():
@@ -188,5 +207,5 @@ class Feed:
 _NO_MATCH = Verdict(Outcome.NO_MATCH)
 
 
-def _path(directory: Directory, name: bytes) -> bytes:
+def _path(directory: ListedDirectory, name: bytes) -> bytes:
     return os.path.join(directory.path, name) if name else directory.path  # noqa: PTH118  # bytes

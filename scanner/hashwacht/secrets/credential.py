@@ -32,6 +32,6 @@ class Credential:
             )
         return cls(user, password)
 
-    def line(self) -> str:
+    def to_line(self) -> str:
         """Write it as it is stored.  The secret itself: for storing and for HTTP Basic only."""
         return f"{self.user}:{self.password}"

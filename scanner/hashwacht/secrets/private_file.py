@@ -13,7 +13,7 @@ MAX_BYTES = 64 * 1024
 """No credential is longer; whatever is, is some other file."""
 
 
-def read_given(path: Path) -> str:
+def read_systemd_credential(path: Path) -> str:
     """Read what systemd has put there; it has seen to mode and owner itself."""
     try:
         with path.open("rb") as file:

@@ -28,7 +28,7 @@ from pathlib import Path
 from hashwacht.core.errors import CredentialError
 from hashwacht.secrets import keyring
 from hashwacht.secrets.credential import Credential
-from hashwacht.secrets.private_file import read_given, read_private, write_private
+from hashwacht.secrets.private_file import read_private, read_systemd_credential, write_private
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
@@ -36,7 +36,7 @@ _LOADED_AS = "hashwacht"
 """The ID under which our units load a directory."""
 
 
-class Place(StrEnum):
+class SecretSource(StrEnum):
     """Where a credential may lie, in the order in which they are asked."""
 
     SYSTEMD = "systemd credential"
@@ -46,7 +46,7 @@ class Place(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class SecretSources:
     """What the settings and the process say of where to look.
 
     *directory* holds one file per name; *keyring* is the full name of a backend class, as
@@ -59,26 +59,26 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class CredentialStatus:
     """A place that has the name: which, where exactly, and what is wrong with it, if anything."""
 
-    place: Place
-    where: str
+    source: SecretSource
+    location: str
     problem: str = ""
     advice: str = ""
 
 
-def find(name: str, places: Places) -> Credential:
+def load_credential(name: str, sources: SecretSources) -> Credential:
     """Give the credential of that name from the first place that has it.
 
     Raises CredentialError if no place has it, or the first that does has an unusable one.
     """
-    for _, where, text in _texts(name, places):
+    for _, location, text in _texts(name, sources):
         try:
             return Credential.parse(text())
         except CredentialError as error:
             raise CredentialError(
-                f"{name}: {where}: {error.message}", advice=error.advice
+                f"{name}: {location}: {error.message}", advice=error.advice
             ) from None
     raise CredentialError(
         f"no credential named {name!r} was found",
@@ -86,33 +86,33 @@ def find(name: str, places: Places) -> Credential:
     )
 
 
-def check(name: str, places: Places) -> list[Sighting]:
+def locate_credential(name: str, sources: SecretSources) -> list[CredentialStatus]:
     """Say which places have that name, in order: the first is used, the others are shadowed."""
-    return [_sighting(place, where, text) for place, where, text in _texts(name, places)]
+    return [_sighting(source, location, text) for source, location, text in _texts(name, sources)]
 
 
-def store(name: str, credential: Credential, places: Places) -> str:
+def store_credential(name: str, credential: Credential, sources: SecretSources) -> str:
     """Write it to the keyring if one is named, else to its file, at once or not at all.
 
     Gives back where it went.  Raises CredentialError.
     """
     _require_name(name)
-    if Credential.parse(credential.line()) != credential:
+    if Credential.parse(credential.to_line()) != credential:
         raise CredentialError(
             "a user with a colon, or a line end in the password, cannot be stored",
             advice="HTTP Basic cannot carry it either (RFC 7617): choose another.",
         )
-    if places.keyring:
-        keyring.write(places.keyring, name, credential.line())
-        return keyring.describe(places.keyring, name)
-    if places.directory is None:
+    if sources.keyring:
+        keyring.write(sources.keyring, name, credential.to_line())
+        return keyring.describe(sources.keyring, name)
+    if sources.directory is None:
         raise CredentialError(
             "neither a keyring nor a directory for credentials is configured",
             advice="Name one of them in the settings.",
         )
-    path = places.directory / name
+    path = sources.directory / name
     try:
-        write_private(path, credential.line() + "\n")
+        write_private(path, credential.to_line() + "\n")
     except OSError as error:
         raise CredentialError(
             f"{path}: {error.strerror}", advice="Make the directory writable for this user."
@@ -120,17 +120,17 @@ def store(name: str, credential: Credential, places: Places) -> str:
     return str(path)
 
 
-def forget(name: str, places: Places) -> list[str]:
+def delete_credential(name: str, sources: SecretSources) -> list[str]:
     """Remove it from keyring and file, and say from where; the other places are not ours.
 
     Raises CredentialError if the file cannot be removed.
     """
     _require_name(name)
     gone = []
-    if places.keyring and keyring.remove(places.keyring, name):
-        gone.append(keyring.describe(places.keyring, name))
-    if places.directory is not None:
-        path = places.directory / name
+    if sources.keyring and keyring.remove(sources.keyring, name):
+        gone.append(keyring.describe(sources.keyring, name))
+    if sources.directory is not None:
+        path = sources.directory / name
         try:
             path.unlink()
             gone.append(str(path))
@@ -143,39 +143,39 @@ def forget(name: str, places: Places) -> list[str]:
     return gone
 
 
-def variable(name: str) -> str:
+def environment_variable(name: str) -> str:
     """Name the environment variable of a credential."""
     return "HASHWACHT_CREDENTIAL_" + name.upper().replace("-", "_")
 
 
-_Text = tuple[Place, str, Callable[[], str]]
+_Text = tuple[SecretSource, str, Callable[[], str]]
 
 
-def _texts(name: str, places: Places) -> Iterator[_Text]:
+def _texts(name: str, sources: SecretSources) -> Iterator[_Text]:
     """Give every place that has the name, with what reads it (CredentialError if unusable)."""
     _require_name(name)
-    if directory := places.environment.get("CREDENTIALS_DIRECTORY"):
+    if directory := sources.environment.get("CREDENTIALS_DIRECTORY"):
         for path in (Path(directory, name), Path(directory, f"{_LOADED_AS}_{name}")):
             if os.path.lexists(path):
-                yield Place.SYSTEMD, str(path), partial(read_given, path)
-    if places.keyring:
-        text = keyring.read(places.keyring, name)
+                yield SecretSource.SYSTEMD, str(path), partial(read_systemd_credential, path)
+    if sources.keyring:
+        text = keyring.read(sources.keyring, name)
         if text is not None:
-            yield Place.KEYRING, keyring.describe(places.keyring, name), lambda: text
-    if places.directory is not None:
-        private = places.directory / name
+            yield SecretSource.KEYRING, keyring.describe(sources.keyring, name), lambda: text
+    if sources.directory is not None:
+        private = sources.directory / name
         if os.path.lexists(private):
-            yield Place.FILE, str(private), lambda: read_private(private)
-    if (value := places.environment.get(variable(name))) is not None:
-        yield Place.ENVIRONMENT, variable(name), lambda: value
+            yield SecretSource.FILE, str(private), lambda: read_private(private)
+    if (value := sources.environment.get(environment_variable(name))) is not None:
+        yield SecretSource.ENVIRONMENT, environment_variable(name), lambda: value
 
 
-def _sighting(place: Place, where: str, text: Callable[[], str]) -> Sighting:
+def _sighting(source: SecretSource, location: str, text: Callable[[], str]) -> CredentialStatus:
     try:
         Credential.parse(text())
     except CredentialError as error:
-        return Sighting(place, where, error.message, error.advice)
-    return Sighting(place, where)
+        return CredentialStatus(source, location, error.message, error.advice)
+    return CredentialStatus(source, location)
 
 
 def _require_name(name: str) -> None:

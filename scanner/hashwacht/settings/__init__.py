@@ -6,15 +6,15 @@ the process environment or asks who the user is: :func:`load` is given both.
 
 from hashwacht.settings.alerts import AlertSettings
 from hashwacht.settings.daemon import (
+    ActionLimitSettings,
     DaemonSettings,
-    GuardSettings,
     HoldKind,
     HoldSettings,
     QuarantineSettings,
     WatchKind,
 )
-from hashwacht.settings.faults import FaultyConfiguration, Origin, Source
-from hashwacht.settings.load import Configuration, Given, load
+from hashwacht.settings.faults import InvalidConfiguration, ValueOrigin, ValueSource
+from hashwacht.settings.load import Configuration, OptionValue, load
 from hashwacht.settings.matchers import (
     ArachnidSettings,
     EokmSettings,
@@ -28,38 +28,36 @@ from hashwacht.settings.sections import (
     CredentialSettings,
     FingerprintSettings,
     LimitSettings,
-    OnMatch,
-    OnUndetermined,
+    MatchAction,
     RootSettings,
     ScanSettings,
     Settings,
     StateSettings,
+    UndeterminedAction,
+    UploadMode,
     UploadSettings,
-    Where,
 )
 from hashwacht.settings.units import RateLimit, RateUnit
 
 __all__ = [
+    "ActionLimitSettings",
     "AlertSettings",
     "ArachnidSettings",
     "Configuration",
     "CredentialSettings",
     "DaemonSettings",
     "EokmSettings",
-    "FaultyConfiguration",
     "FingerprintSettings",
-    "Given",
-    "GuardSettings",
     "HashlistSettings",
     "HmaSettings",
     "HoldKind",
     "HoldSettings",
+    "InvalidConfiguration",
     "LimitSettings",
+    "MatchAction",
     "MatcherKind",
     "MatcherSettings",
-    "OnMatch",
-    "OnUndetermined",
-    "Origin",
+    "OptionValue",
     "QuarantineSettings",
     "RateLimit",
     "RateUnit",
@@ -67,10 +65,12 @@ __all__ = [
     "ScanSettings",
     "ServiceSettings",
     "Settings",
-    "Source",
     "StateSettings",
+    "UndeterminedAction",
+    "UploadMode",
     "UploadSettings",
+    "ValueOrigin",
+    "ValueSource",
     "WatchKind",
-    "Where",
     "load",
 ]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from hashwacht.core.notice import Channel
+from hashwacht.core.notice import ChannelKind
 from hashwacht.settings.fields import Choice, section, setting
-from hashwacht.settings.kinds import Duration, Location, Text, Texts, Url, Whole
+from hashwacht.settings.kinds import AbsolutePath, Duration, Integer, String, StringList, Url
 from hashwacht.settings.matchers import OPTIONAL_NAME
 
 _ADDRESS = "[!-?A-~]+@[!-?A-~]+"
@@ -31,24 +31,24 @@ class MailSettings:
     """Alerts by mail."""
 
     to: tuple[str, ...] = setting(
-        Texts(Text(_ADDRESS, "a mail address")), (), "Who gets them. Empty: no mail is sent."
+        StringList(String(_ADDRESS, "a mail address")), (), "Who gets them. Empty: no mail is sent."
     )
     sender: str = setting(
-        Text(f"({_ADDRESS})?", "a mail address"),
+        String(f"({_ADDRESS})?", "a mail address"),
         "",
         "Who they come from. Empty: hashwacht@ and this machine's name.",
     )
     server: str = setting(
-        Text("[A-Za-z0-9.:_-]+", "a host name or address"), "localhost", "The mail server."
+        String("[A-Za-z0-9.:_-]+", "a host name or address"), "localhost", "The mail server."
     )
-    port: int = setting(Whole(1, 65535), 25, "Its port.")
+    port: int = setting(Integer(1, 65535), 25, "Its port.")
     security: MailSecurity = setting(
         Choice(MailSecurity),
         MailSecurity.NONE,
         'How it is talked to: "starttls", "tls" or "none". None: the server of this machine is'
         " the usual one; any other must offer one of the two.",
     )
-    ca_file: Path | None = setting(Location(), None, _CA_FILE)
+    ca_file: Path | None = setting(AbsolutePath(), None, _CA_FILE)
     credentials: str = setting(
         OPTIONAL_NAME, "", "Name of the credentials (user and password). Empty: without."
     )
@@ -63,7 +63,7 @@ class WebhookSettings:
         "",
         "Where to: https, or http on this very machine. Empty: nowhere. No redirect is followed.",
     )
-    ca_file: Path | None = setting(Location(), None, _CA_FILE)
+    ca_file: Path | None = setting(AbsolutePath(), None, _CA_FILE)
     credentials: str = setting(
         OPTIONAL_NAME,
         "",
@@ -77,7 +77,7 @@ class CommandSettings:
     """Alerts by a program of yours."""
 
     program: tuple[str, ...] = setting(
-        Texts(Text("[^\\x00]+", "a program's absolute path or an argument")),
+        StringList(String("[^\\x00]+", "a program's absolute path or an argument")),
         (),
         "The program and its arguments; it gets every alert with its case as one JSON object a"
         " line on standard input, and a minute. Exit code 0 means delivered. Empty: none.",
@@ -88,7 +88,7 @@ class CommandSettings:
 class AlertSettings:
     """Whom to tell of matches, gaps, floods and outages.  Never any content."""
 
-    every: float = setting(
+    group_interval: float = setting(
         Duration(0, 86_400),
         60.0,
         "How long to collect alerts before one message tells them all. The first one goes at once.",
@@ -98,11 +98,11 @@ class AlertSettings:
     command: CommandSettings = section(CommandSettings)
 
     @property
-    def channels(self) -> tuple[Channel, ...]:
+    def channels(self) -> tuple[ChannelKind, ...]:
         """The channels that are configured, in the order in which they are tried."""
         configured = {
-            Channel.MAIL: bool(self.mail.to),
-            Channel.WEBHOOK: bool(self.webhook.url),
-            Channel.COMMAND: bool(self.command.program),
+            ChannelKind.MAIL: bool(self.mail.to),
+            ChannelKind.WEBHOOK: bool(self.webhook.url),
+            ChannelKind.COMMAND: bool(self.command.program),
         }
         return tuple(channel for channel, chosen in configured.items() if chosen)

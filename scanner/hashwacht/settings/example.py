@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hashwacht.settings.fields import keys_of, sections_of
-from hashwacht.settings.kinds import Plain
+from hashwacht.settings.kinds import TomlValue
 from hashwacht.settings.matchers import MATCHER_KINDS, HashlistSettings
 from hashwacht.settings.sections import RootSettings, Settings
 from hashwacht.settings.show import toml
@@ -60,13 +60,13 @@ def _section(path: tuple[str, ...], section: type[Any]) -> Iterator[str]:
 
 
 def _table(
-    section: type[Any], *heads: str, example: Mapping[str, Plain] = MappingProxyType({})
+    section: type[Any], *heads: str, example: Mapping[str, TomlValue] = MappingProxyType({})
 ) -> str:
     """Write one table; *example* has values for keys without a sensible default."""
     sentence = (section.__doc__ or "").partition("\n")[0]
     lines = [_comment(sentence), *heads]
     for key in keys_of(section):
-        lines.extend(("", _comment(key.about)))
+        lines.extend(("", _comment(key.description)))
         value = example.get(key.name, key.kind.show(key.default))
         lines.append(f"#{key.name} = {toml(value)}")
     return "\n".join(lines)

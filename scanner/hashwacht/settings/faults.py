@@ -98,7 +98,7 @@ def _paths(content: Any, above: KeyPath) -> Iterator[KeyPath]:
         yield from _paths(value, (*above, key))
 
 
-class Source(StrEnum):
+class ValueSource(StrEnum):
     """The places a value can come from, the weakest first."""
 
     DEFAULT = "default"
@@ -108,21 +108,21 @@ class Source(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class ValueOrigin:
     """Where one value came from; *name* is the file, the variable or the option."""
 
-    source: Source = Source.DEFAULT
+    source: ValueSource = ValueSource.DEFAULT
     name: str = ""
     line: int | None = None
 
     def __str__(self) -> str:
-        if self.source is Source.DEFAULT:
+        if self.source is ValueSource.DEFAULT:
             return "default"
         return self.name if self.line is None else f"{self.name}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ConfigurationFault:
     """One wrong key or value: where it stands, what is wrong, and what would be right."""
 
     path: KeyPath
@@ -131,21 +131,21 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class PlacedFault:
+class LocatedFault:
     """A fault with the place it has to be put right at."""
 
-    fault: Fault
-    origin: Origin
+    fault: ConfigurationFault
+    origin: ValueOrigin
 
     def __str__(self) -> str:
         advice = f" ({self.fault.advice})" if self.fault.advice else ""
         return f"{self.origin}: {dotted(self.fault.path)}: {self.fault.problem}{advice}"
 
 
-class FaultyConfiguration(ConfigurationError):
+class InvalidConfiguration(ConfigurationError):
     """A configuration with faults, all of them in ``faults``."""
 
-    def __init__(self, faults: Sequence[PlacedFault]) -> None:
+    def __init__(self, faults: Sequence[LocatedFault]) -> None:
         """Tell all of them, in the order of the file."""
         ordered = tuple(sorted(faults, key=lambda each: each.origin.line or 0))
         count = f"{len(ordered)} faults" if len(ordered) > 1 else "1 fault"
@@ -173,7 +173,9 @@ def printable(key: str) -> str:
     return key if key.isprintable() else ascii(key)
 
 
-def unknown_key(path: KeyPath, valid: Iterable[str], below: Iterable[str] = ()) -> Fault:
+def unknown_key(
+    path: KeyPath, valid: Iterable[str], below: Iterable[str] = ()
+) -> ConfigurationFault:
     """Complain of a key and name the nearest that would be valid.
 
     *valid* are keys of the same table; *below* are dotted ones of tables under it, for a key
@@ -183,4 +185,4 @@ def unknown_key(path: KeyPath, valid: Iterable[str], below: Iterable[str] = ()) 
     displaced = [each for each in below if each.rpartition(".")[2] == name]
     near = displaced or get_close_matches(name, names, n=1, cutoff=0.5)
     advice = f"did you mean {near[0]}?" if near else f"valid: {', '.join(names)}"
-    return Fault(path, "unknown key", advice)
+    return ConfigurationFault(path, "unknown key", advice)

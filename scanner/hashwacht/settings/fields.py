@@ -10,25 +10,25 @@ from dataclasses import Field, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
-from hashwacht.settings.kinds import Kind, Plain, Text, described
+from hashwacht.settings.kinds import String, TomlValue, ValueKind, describe_value
 
 Value = TypeVar("Value")
 Section = TypeVar("Section")
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class SettingKey:
     """One key of a section: how it is read, and what the example and the manual say of it."""
 
     name: str
-    kind: Kind[Any]
+    kind: ValueKind[Any]
     default: Any
-    about: str
+    description: str
 
 
-def setting(kind: Kind[Value], default: Value, about: str) -> Value:
+def setting(kind: ValueKind[Value], default: Value, description: str) -> Value:
     """Declare a key.  *about* is its meaning and the reason for its default, in a sentence."""
-    declared: Any = field(default=default, metadata={"kind": kind, "about": about})
+    declared: Any = field(default=default, metadata={"kind": kind, "description": description})
     return declared  # type: ignore[no-any-return]  # a field, as dataclasses.field claims a value
 
 
@@ -38,11 +38,13 @@ def section(made: type[Section]) -> Section:
     return declared  # type: ignore[no-any-return]  # as above
 
 
-def keys_of(made: type[Any]) -> Iterator[Key]:
+def keys_of(made: type[Any]) -> Iterator[SettingKey]:
     """Every key that a section declares, in order."""
     for each in fields(made):
         if "kind" in each.metadata:
-            yield Key(each.name, each.metadata["kind"], each.default, each.metadata["about"])
+            yield SettingKey(
+                each.name, each.metadata["kind"], each.default, each.metadata["description"]
+            )
 
 
 def sections_of(made: type[Any]) -> Iterator[tuple[str, type[Any]]]:
@@ -68,26 +70,26 @@ class Choice(Generic[Word]):
             if word.value == raw:
                 return word
         known = ", ".join(f'"{word}"' for word in self.words)
-        raise ValueError(f"expected one of {known}, got {described(raw)}")
+        raise ValueError(f"expected one of {known}, got {describe_value(raw)}")
 
-    def show(self, value: Word) -> Plain:
+    def show(self, value: Word) -> TomlValue:
         """As it is."""
         return value.value
 
 
 @dataclass(frozen=True, slots=True)
-class Choices(Generic[Word]):
+class ChoiceTable(Generic[Word]):
     """A table from texts to words, kept as pairs in their order."""
 
-    key: Text
+    key: String
     word: Choice[Word]
 
     def read(self, raw: object) -> tuple[tuple[str, Word], ...]:
         """Take a table such as ``{ csam = "quarantine" }``."""
         if not isinstance(raw, dict):
-            raise ValueError(f"expected a table, got {described(raw)}")  # noqa: TRY004  # as in kinds
+            raise ValueError(f"expected a table, got {describe_value(raw)}")  # noqa: TRY004  # as in kinds
         return tuple((self.key.read(key), self.word.read(value)) for key, value in raw.items())
 
-    def show(self, value: tuple[tuple[str, Word], ...]) -> Plain:
+    def show(self, value: tuple[tuple[str, Word], ...]) -> TomlValue:
         """As a table."""
         return {key: word.value for key, word in value}

@@ -23,21 +23,21 @@ from hashwacht.settings.units import (
 )
 
 Value = TypeVar("Value")
-Plain = bool | int | str | list[str] | dict[str, str] | dict[str, list[str]]
+TomlValue = bool | int | str | list[str] | dict[str, str] | dict[str, list[str]]
 """What a value looks like in TOML and JSON."""
 
 
-class Kind(Protocol[Value]):
+class ValueKind(Protocol[Value]):
     """Reads and shows the values of one key."""
 
     def read(self, raw: object) -> Value:
         """Turn a raw TOML value into ours.  Raises ValueError, saying what was expected."""
 
-    def show(self, value: Value) -> Plain:
+    def show(self, value: Value) -> TomlValue:
         """Turn it back: ``read(show(value)) == value``."""
 
 
-def described(raw: object) -> str:
+def describe_value(raw: object) -> str:
     """Say what a raw value is, short enough for a message and without a control character."""
     names = {bool: "true or false", dict: "a table", list: "an array"}
     if type(raw) in names:
@@ -47,7 +47,7 @@ def described(raw: object) -> str:
 
 
 def _unfit(expected: str, raw: object) -> ValueError:
-    return ValueError(f"expected {expected}, got {described(raw)}")
+    return ValueError(f"expected {expected}, got {describe_value(raw)}")
 
 
 def _text(raw: object, expected: str) -> str:
@@ -59,7 +59,7 @@ def _text(raw: object, expected: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Flag:
+class Boolean:
     """True or false."""
 
     def read(self, raw: object) -> bool:
@@ -68,13 +68,13 @@ class Flag:
             raise _unfit("true or false", raw)
         return raw
 
-    def show(self, value: bool) -> Plain:
+    def show(self, value: bool) -> TomlValue:
         """As it is."""
         return value
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class Integer:
     """A whole number within bounds, both included."""
 
     low: int
@@ -88,7 +88,7 @@ class Whole:
             raise ValueError(f"expected {self.low} to {self.high}, got {raw}")
         return raw
 
-    def show(self, value: int) -> Plain:
+    def show(self, value: int) -> TomlValue:
         """As it is."""
         return value
 
@@ -112,7 +112,7 @@ class Size:
             )
         return size
 
-    def show(self, value: int) -> Plain:
+    def show(self, value: int) -> TomlValue:
         """With its unit."""
         return show_size(value)
 
@@ -133,11 +133,11 @@ class Duration:
         if not self.low <= seconds <= self.high:
             raise ValueError(
                 f"expected {show_duration(self.low)} to {show_duration(self.high)},"
-                f" got {described(raw)}"
+                f" got {describe_value(raw)}"
             )
         return round(seconds, 3)
 
-    def show(self, value: float) -> Plain:
+    def show(self, value: float) -> TomlValue:
         """With its unit."""
         return show_duration(value)
 
@@ -150,13 +150,13 @@ class Rate:
         """Take ``"200 files/s"``, ``"20 MiB/s"`` or ``""``."""
         return read_rate(_text(raw, 'a rate such as "20 MiB/s"'))
 
-    def show(self, value: RateLimit | None) -> Plain:
+    def show(self, value: RateLimit | None) -> TomlValue:
         """Empty for no limit."""
         return "" if value is None else str(value)
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class String:
     """A text; *pattern* (a whole match) and *expected* describe a narrower one."""
 
     pattern: str = ".*"
@@ -166,16 +166,16 @@ class Text:
         """Take a text that fits."""
         text = _text(raw, self.expected)
         if not re.fullmatch(self.pattern, text, re.ASCII):
-            raise ValueError(f"expected {self.expected}, got {described(text)}")
+            raise ValueError(f"expected {self.expected}, got {describe_value(text)}")
         return text
 
-    def show(self, value: str) -> Plain:
+    def show(self, value: str) -> TomlValue:
         """As it is."""
         return value
 
 
 @dataclass(frozen=True, slots=True)
-class Location:
+class AbsolutePath:
     """An absolute path, ``~`` allowed; empty for none."""
 
     def read(self, raw: object) -> Path | None:
@@ -186,12 +186,12 @@ class Location:
         try:
             path = Path(text).expanduser()
         except RuntimeError as error:
-            raise ValueError(f"{described(text)}: {error}") from None
+            raise ValueError(f"{describe_value(text)}: {error}") from None
         if not path.is_absolute():
-            raise ValueError(f"expected an absolute path, got {described(text)}")
+            raise ValueError(f"expected an absolute path, got {describe_value(text)}")
         return path
 
-    def show(self, value: Path | None) -> Plain:
+    def show(self, value: Path | None) -> TomlValue:
         """Empty for none."""
         return "" if value is None else str(value)
 
@@ -215,21 +215,23 @@ class Url:
         if parts.username or parts.password:
             raise ValueError("an address must not hold a user or password")
         if parts.scheme not in {"https", "http"} or not parts.hostname or not port_fits:
-            raise ValueError(f"expected an address such as https://host, got {described(text)}")
+            raise ValueError(
+                f"expected an address such as https://host, got {describe_value(text)}"
+            )
         if parts.query or parts.fragment:
             raise ValueError("an address must end before any ? or #")
         return text.rstrip("/")
 
-    def show(self, value: str) -> Plain:
+    def show(self, value: str) -> TomlValue:
         """As it is."""
         return value
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
+class StringList:
     """An array of texts, each as *each* says."""
 
-    each: Text = Text()
+    each: String = String()
     at_least: int = 0
 
     def read(self, raw: object) -> tuple[str, ...]:
@@ -240,17 +242,17 @@ class Texts:
             raise ValueError(f"expected at least {self.at_least} element")
         return tuple(self.each.read(item) for item in raw)
 
-    def show(self, value: Sequence[str]) -> Plain:
+    def show(self, value: Sequence[str]) -> TomlValue:
         """As an array."""
         return list(value)
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
+class StringTable:
     """A table from texts to texts, kept as pairs in their order."""
 
-    key: Text
-    value: Text
+    key: String
+    value: String
     at_least: int = 0
 
     def read(self, raw: object) -> tuple[tuple[str, str], ...]:
@@ -261,16 +263,16 @@ class Pairs:
             raise ValueError(f"expected at least {self.at_least} entry")
         return tuple((self.key.read(key), self.value.read(value)) for key, value in raw.items())
 
-    def show(self, value: tuple[tuple[str, str], ...]) -> Plain:
+    def show(self, value: tuple[tuple[str, str], ...]) -> TomlValue:
         """As a table."""
         return dict(value)
 
 
 @dataclass(frozen=True, slots=True)
-class Programs:
+class CommandTable:
     """A table from names to argument vectors, the first element an absolute path."""
 
-    key: Text
+    key: String
 
     def read(self, raw: object) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """Take a table such as ``{ photodna = ["/opt/hasher", "--hex"] }``."""
@@ -278,13 +280,13 @@ class Programs:
             raise _unfit("a table", raw)
         return tuple((self.key.read(key), _program(value)) for key, value in raw.items())
 
-    def show(self, value: tuple[tuple[str, tuple[str, ...]], ...]) -> Plain:
+    def show(self, value: tuple[tuple[str, tuple[str, ...]], ...]) -> TomlValue:
         """As a table of arrays."""
         return {name: list(program) for name, program in value}
 
 
 def _program(raw: object) -> tuple[str, ...]:
-    program = Texts(at_least=1).read(raw)
+    program = StringList(at_least=1).read(raw)
     if not Path(program[0]).is_absolute():
-        raise ValueError(f"expected the program's absolute path, got {described(program[0])}")
+        raise ValueError(f"expected the program's absolute path, got {describe_value(program[0])}")
     return program

@@ -11,12 +11,12 @@ from typing import Any
 
 from hashwacht.core.errors import ConfigurationError
 from hashwacht.settings.faults import (
-    Fault,
-    FaultyConfiguration,
+    ConfigurationFault,
+    InvalidConfiguration,
     KeyPath,
-    Origin,
-    PlacedFault,
-    Source,
+    LocatedFault,
+    ValueOrigin,
+    ValueSource,
     lines_of,
 )
 from hashwacht.settings.matchers import HashlistSettings, MatcherSettings
@@ -34,7 +34,7 @@ STATE_KEY = ("state", "directory")
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class OptionValue:
     """A value from an option of the command line: ``Given("scan.jobs", 4, "--jobs")``."""
 
     key: str
@@ -48,11 +48,11 @@ class Configuration:
 
     settings: Settings
     file: Path | None
-    origins: Mapping[KeyPath, Origin]
+    origins: Mapping[KeyPath, ValueOrigin]
 
-    def origin(self, path: KeyPath) -> Origin:
+    def origin(self, path: KeyPath) -> ValueOrigin:
         """Say where the value at *path* came from."""
-        return self.origins.get(path, Origin())
+        return self.origins.get(path, ValueOrigin())
 
 
 def load(
@@ -60,7 +60,7 @@ def load(
     *,
     uid: int,
     file: Path | None = None,
-    options: tuple[Given, ...] = (),
+    options: tuple[OptionValue, ...] = (),
 ) -> Configuration:
     """Read the configuration that counts for user *uid*.
 
@@ -72,29 +72,33 @@ def load(
     _add_environment(raw, origins, environ, uid)
     for each in options:
         _put(
-            raw, origins, tuple(each.key.split(".")), each.value, Origin(Source.OPTION, each.option)
+            raw,
+            origins,
+            tuple(each.key.split(".")),
+            each.value,
+            ValueOrigin(ValueSource.OPTION, each.option),
         )
     settings, faults = read(raw)
     if faults:
-        raise FaultyConfiguration([_placed(each, origins, chosen) for each in faults])
-    beside = usual_file(environ, uid).parent
-    completed = _completed(settings, beside, usual_runtime(environ, uid))
+        raise InvalidConfiguration([_placed(each, origins, chosen) for each in faults])
+    beside = default_config_file(environ, uid).parent
+    completed = _completed(settings, beside, default_runtime_directory(environ, uid))
     return Configuration(completed, chosen, origins)
 
 
-def usual_file(environ: Mapping[str, str], uid: int) -> Path:
+def default_config_file(environ: Mapping[str, str], uid: int) -> Path:
     """Where the configuration lies if nobody says otherwise."""
     if uid == 0:
         return SYSTEM_FILE
     return _xdg(environ, "XDG_CONFIG_HOME", ".config") / "hashwacht.toml"
 
 
-def usual_state(environ: Mapping[str, str], uid: int) -> Path:
+def default_state_directory(environ: Mapping[str, str], uid: int) -> Path:
     """Where the state lies if nobody says otherwise."""
     return SYSTEM_STATE if uid == 0 else _xdg(environ, "XDG_STATE_HOME", ".local/state")
 
 
-def usual_runtime(environ: Mapping[str, str], uid: int) -> Path:
+def default_runtime_directory(environ: Mapping[str, str], uid: int) -> Path:
     """Where sockets lie if nobody says otherwise."""
     by_systemd = environ.get(SYSTEMD_RUNTIME_VARIABLE, "").split(":")[0]
     if by_systemd:
@@ -118,11 +122,11 @@ def _choose(environ: Mapping[str, str], uid: int, file: Path | None) -> Path | N
         return file
     if environ.get(CONFIG_VARIABLE):
         return Path(environ[CONFIG_VARIABLE])
-    usual = usual_file(environ, uid)
+    usual = default_config_file(environ, uid)
     return usual if usual.exists() else None
 
 
-def _read_file(file: Path) -> tuple[dict[str, Any], dict[KeyPath, Origin]]:
+def _read_file(file: Path) -> tuple[dict[str, Any], dict[KeyPath, ValueOrigin]]:
     """Parse the file; every path in it gets its line.  Raises ConfigurationError."""
     try:
         text = file.read_bytes().decode()
@@ -146,28 +150,38 @@ def _read_file(file: Path) -> tuple[dict[str, Any], dict[KeyPath, Origin]]:
         ) from error
     lines = lines_of(text)
     name = str(file)
-    return raw, {path: Origin(Source.FILE, name, line) for path, line in lines.items()}
+    return raw, {path: ValueOrigin(ValueSource.FILE, name, line) for path, line in lines.items()}
 
 
 def _add_environment(
-    raw: dict[str, Any], origins: dict[KeyPath, Origin], environ: Mapping[str, str], uid: int
+    raw: dict[str, Any], origins: dict[KeyPath, ValueOrigin], environ: Mapping[str, str], uid: int
 ) -> None:
     """Put the state directory in: by variable over the file, by systemd or by rule under it."""
     if environ.get(STATE_VARIABLE):
-        origin = Origin(Source.ENVIRONMENT, STATE_VARIABLE)
+        origin = ValueOrigin(ValueSource.ENVIRONMENT, STATE_VARIABLE)
         _put(raw, origins, STATE_KEY, environ[STATE_VARIABLE], origin)
     elif STATE_KEY not in origins:
         by_systemd = environ.get(SYSTEMD_STATE_VARIABLE, "").split(":")[0]
-        origin = Origin(Source.ENVIRONMENT, SYSTEMD_STATE_VARIABLE) if by_systemd else Origin()
-        _put(raw, origins, STATE_KEY, by_systemd or str(usual_state(environ, uid)), origin)
+        origin = (
+            ValueOrigin(ValueSource.ENVIRONMENT, SYSTEMD_STATE_VARIABLE)
+            if by_systemd
+            else ValueOrigin()
+        )
+        _put(
+            raw,
+            origins,
+            STATE_KEY,
+            by_systemd or str(default_state_directory(environ, uid)),
+            origin,
+        )
 
 
 def _put(
     raw: dict[str, Any],
-    origins: dict[KeyPath, Origin],
+    origins: dict[KeyPath, ValueOrigin],
     path: tuple[str, ...],
     value: object,
-    origin: Origin,
+    origin: ValueOrigin,
 ) -> None:
     """Overlay one value.  Where the file has no table it stays: that is a fault of its own."""
     table: Any = raw
@@ -179,12 +193,14 @@ def _put(
     origins[path] = origin
 
 
-def _placed(fault: Fault, origins: Mapping[KeyPath, Origin], file: Path | None) -> PlacedFault:
+def _placed(
+    fault: ConfigurationFault, origins: Mapping[KeyPath, ValueOrigin], file: Path | None
+) -> LocatedFault:
     """Find the nearest place known for a fault."""
     for end in range(len(fault.path), 0, -1):
         if fault.path[:end] in origins:
-            return PlacedFault(fault, origins[fault.path[:end]])
-    return PlacedFault(fault, Origin(Source.FILE, str(file or "")))
+            return LocatedFault(fault, origins[fault.path[:end]])
+    return LocatedFault(fault, ValueOrigin(ValueSource.FILE, str(file or "")))
 
 
 def _completed(settings: Settings, beside: Path, runtime: Path) -> Settings:
@@ -195,7 +211,9 @@ def _completed(settings: Settings, beside: Path, runtime: Path) -> Settings:
     return replace(
         settings,
         matchers=tuple(_with_lists(each, lists) for each in settings.matchers),
-        daemon=replace(settings.daemon, runtime=settings.daemon.runtime or runtime),
+        daemon=replace(
+            settings.daemon, runtime_directory=settings.daemon.runtime_directory or runtime
+        ),
         quarantine=replace(settings.quarantine, directory=vault),
         credentials=replace(settings.credentials, directory=directory),
     )

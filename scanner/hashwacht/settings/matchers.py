@@ -11,23 +11,25 @@ from typing import ClassVar
 
 from hashwacht.settings.fields import setting
 from hashwacht.settings.kinds import (
+    AbsolutePath,
+    Boolean,
     Duration,
-    Flag,
-    Location,
-    Pairs,
-    Text,
-    Texts,
+    Integer,
+    String,
+    StringList,
+    StringTable,
     Url,
-    Whole,
 )
 
 DAY = 86_400.0
-NAME = Text("[a-z0-9][a-z0-9_-]{0,63}", "a name of lower-case letters, digits, - and _")
-OPTIONAL_NAME = Text("([a-z0-9][a-z0-9_-]{0,63})?", "a name of lower-case letters, digits, - and _")
-SIGNAL_TYPE = Text("[a-z0-9_]{1,64}", "a signal type such as pdq")
-REMOTE_NAME = Text("[A-Za-z0-9._-]{1,64}", "a name as the service writes it")
-CATEGORY = Text("[a-z0-9-]{1,64}", "a category such as csam")
-BANK = Text("[^,]{1,255}", "a bank's name, without a comma")
+NAME = String("[a-z0-9][a-z0-9_-]{0,63}", "a name of lower-case letters, digits, - and _")
+OPTIONAL_NAME = String(
+    "([a-z0-9][a-z0-9_-]{0,63})?", "a name of lower-case letters, digits, - and _"
+)
+SIGNAL_TYPE = String("[a-z0-9_]{1,64}", "a signal type such as pdq")
+REMOTE_NAME = String("[A-Za-z0-9._-]{1,64}", "a name as the service writes it")
+CATEGORY = String("[a-z0-9-]{1,64}", "a category such as csam")
+BANK = String("[^,]{1,255}", "a bank's name, without a comma")
 
 
 class MatcherKind(StrEnum):
@@ -46,7 +48,7 @@ class HashlistSettings:
     kind: ClassVar[MatcherKind] = MatcherKind.HASHLIST
     name: str
     directory: Path | None = setting(
-        Location(),
+        AbsolutePath(),
         None,
         'Where the lists lie. Empty: "lists" in the state directory, so that state and lists'
         " move and are backed up together.",
@@ -72,13 +74,13 @@ class ServiceSettings:
         " by then is undetermined and asked again later.",
     )
     concurrency: int = setting(
-        Whole(1, 256),
+        Integer(1, 256),
         16,
         "Requests under way at the same time. Sixteen keep one core busy towards a service with"
         " 10 ms of latency, and are few enough not to be taken for an attack.",
     )
     retries: int = setting(
-        Whole(0, 20),
+        Integer(0, 20),
         3,
         "How often a failed request is tried again, with growing, jittered pauses.",
     )
@@ -89,16 +91,16 @@ class ServiceSettings:
         " so that nobody redirects lookups unnoticed.",
     )
     ca_file: Path | None = setting(
-        Location(),
+        AbsolutePath(),
         None,
         "PEM file of the authorities to trust instead of the usual ones. Certificates are always"
         " verified; there is no switch against it.",
     )
     client_cert: Path | None = setting(
-        Location(), None, "PEM file of the client certificate, if the service asks for one."
+        AbsolutePath(), None, "PEM file of the client certificate, if the service asks for one."
     )
     client_key: Path | None = setting(
-        Location(), None, "PEM file of its private key. Empty: it is in the client_cert file."
+        AbsolutePath(), None, "PEM file of its private key. Empty: it is in the client_cert file."
     )
     recheck_after: float = setting(
         Duration(60, 3650 * DAY),
@@ -119,24 +121,24 @@ class EokmSettings(ServiceSettings):
     credentials: str = setting(
         OPTIONAL_NAME, "eokm", "Name of the credentials (user and password) to log in with."
     )
-    formats: tuple[tuple[str, str], ...] = setting(
-        Pairs(SIGNAL_TYPE, REMOTE_NAME, at_least=1),
+    signal_types: tuple[tuple[str, str], ...] = setting(
+        StringTable(SIGNAL_TYPE, REMOTE_NAME, at_least=1),
         (("md5", "md5"),),
         "Signal types to ask, each with the name it has in the path. md5 is the one that every"
         " public client uses; add sha1 if your account has it.",
     )
     path: str = setting(
-        Text(r"/[\x21-\x7e]*\{format\}[\x21-\x7e]*", "a path that contains {format}"),
+        String(r"/[\x21-\x7e]*\{format\}[\x21-\x7e]*", "a path that contains {format}"),
         "/v1/check/{format}",
         "Path of a check; {format} is replaced.",
     )
     test_path: str = setting(
-        Text(r"/[\x21-\x7e]*\{format\}[\x21-\x7e]*", "a path that contains {format}"),
+        String(r"/[\x21-\x7e]*\{format\}[\x21-\x7e]*", "a path that contains {format}"),
         "/v1/test/check/{format}",
         "Path of a check against the test list.",
     )
-    test: bool = setting(
-        Flag(),
+    use_test_list: bool = setting(
+        Boolean(),
         False,
         "Ask the test list instead of the real one. Off: a scanner that asks the test list by"
         " mistake finds nothing and looks healthy.",
@@ -152,12 +154,12 @@ class HmaSettings(ServiceSettings):
         Url(), "http://127.0.0.1:5100", "Address of the service; HMA listens on port 5100."
     )
     signal_types: tuple[tuple[str, str], ...] = setting(
-        Pairs(SIGNAL_TYPE, REMOTE_NAME, at_least=1),
+        StringTable(SIGNAL_TYPE, REMOTE_NAME, at_least=1),
         (("pdq", "pdq"),),
         "Signal types to ask, each with the name it has in HMA. pdq is the one for pictures.",
     )
     banks: tuple[str, ...] = setting(
-        Texts(BANK), (), "Banks to ask. Empty: every bank that is enabled there."
+        StringList(BANK), (), "Banks to ask. Empty: every bank that is enabled there."
     )
     category: str = setting(
         CATEGORY,
@@ -166,12 +168,12 @@ class HmaSettings(ServiceSettings):
         " filled for this purpose and forgotten here must not lose its meaning.",
     )
     categories: tuple[tuple[str, str], ...] = setting(
-        Pairs(BANK, CATEGORY),
+        StringTable(BANK, CATEGORY),
         (),
         "Banks whose matches mean something else, each with its category.",
     )
-    canary: str = setting(
-        Text("([a-z0-9_]+:[^\\s]+)?", "a signal such as pdq:f8f8..."),
+    known_signal: str = setting(
+        String("([a-z0-9_]+:[^\\s]+)?", "a signal such as pdq:f8f8..."),
         "",
         "A signal that one of the banks is known to hold; `hashwacht doctor` asks it, because an"
         " empty or not yet loaded index answers no match to everything. Empty: not asked.",
@@ -189,8 +191,8 @@ class ArachnidSettings(ServiceSettings):
     credentials: str = setting(
         OPTIONAL_NAME, "arachnid", "Name of the credentials (user and password) to log in with."
     )
-    batch: int = setting(
-        Whole(1, 1000),
+    batch_size: int = setting(
+        Integer(1, 1000),
         30,
         "Hashes in one request. The service documents no limit; 30 is what a public client sends.",
     )

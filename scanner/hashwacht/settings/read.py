@@ -13,61 +13,67 @@ from urllib.parse import urlsplit
 
 from hashwacht.settings.alerts import MailSecurity
 from hashwacht.settings.daemon import HoldKind
-from hashwacht.settings.faults import Fault, KeyPath, unknown_key
+from hashwacht.settings.faults import ConfigurationFault, KeyPath, unknown_key
 from hashwacht.settings.fields import keys_of, sections_of
-from hashwacht.settings.kinds import described
+from hashwacht.settings.kinds import describe_value
 from hashwacht.settings.matchers import (
     MATCHER_KINDS,
     NAME,
     MatcherSettings,
     ServiceSettings,
 )
-from hashwacht.settings.sections import DEFAULT_MATCHERS, OnMatch, RootSettings, Settings
+from hashwacht.settings.sections import DEFAULT_MATCHERS, MatchAction, RootSettings, Settings
 
 _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def find_contradictions(settings: Settings) -> Iterator[Fault]:
+def check_consistency(settings: Settings) -> Iterator[ConfigurationFault]:
     """Give every fault that lies between keys of the daemon and of what it does."""
     for root in settings.roots:
         yield from _of_root(root, settings)
     hold = settings.hold
-    if hold.by is HoldKind.COMMAND and not hold.command:
-        yield Fault(("hold", "command"), "no program to hold files with", "name one")
+    if hold.method is HoldKind.COMMAND and not hold.command:
+        yield ConfigurationFault(("hold", "command"), "no program to hold files with", "name one")
     for path, program in (
         (("hold", "command"), hold.command),
         (("alerts", "command", "program"), settings.alerts.command.program),
     ):
         if program and not Path(program[0]).is_absolute():
-            yield Fault(path, "expected the program's absolute path")
+            yield ConfigurationFault(path, "expected the program's absolute path")
     if settings.uploads.socket is None:
-        yield Fault(("uploads", "socket"), "no place to take uploads", "leave the key out")
+        yield ConfigurationFault(
+            ("uploads", "socket"), "no place to take uploads", "leave the key out"
+        )
     mail = settings.alerts.mail
     if mail.security is MailSecurity.NONE and mail.server not in _THIS_MACHINE and mail.to:
-        yield Fault(
+        yield ConfigurationFault(
             ("alerts", "mail", "security"),
             "mail would cross the network in the clear",
             'use "starttls" or "tls", or the server of this machine',
         )
     webhook = urlsplit(settings.alerts.webhook.url)
     if webhook.scheme == "http" and webhook.hostname not in _THIS_MACHINE:
-        yield Fault(
+        yield ConfigurationFault(
             ("alerts", "webhook", "url"),
             "alerts would cross the network in the clear",
             "use https, or an address of this machine",
         )
 
 
-def _of_root(root: RootSettings, settings: Settings) -> Iterator[Fault]:
+def _of_root(root: RootSettings, settings: Settings) -> Iterator[ConfigurationFault]:
     at = ("roots", root.name)
     if root.path is None:
-        yield Fault((*at, "path"), "the key path is missing", "say which directory")
-    actions = {root.exact, root.near, *(action for _, action in root.categories)}
-    if OnMatch.QUARANTINE in actions and not settings.quarantine.recipients:
-        yield Fault(
+        yield ConfigurationFault((*at, "path"), "the key path is missing", "say which directory")
+    actions = {
+        root.on_exact_match,
+        root.on_similar_match,
+        *(action for _, action in root.on_category),
+    }
+    if MatchAction.QUARANTINE in actions and not settings.quarantine.recipients:
+        yield ConfigurationFault(
             at,
             "quarantine without a key to seal for",
-            "make one with `hashwacht quarantine key` and put it into quarantine.recipients",
+            "make one with `hashwacht quarantine keygen` and put it into quarantine.recipients",
         )
 
 
@@ -75,7 +81,7 @@ Section = TypeVar("Section")
 Raw = Mapping[str, Any]
 
 
-def read(raw: Raw) -> tuple[Settings, list[Fault]]:
+def read(raw: Raw) -> tuple[Settings, list[ConfigurationFault]]:
     """Read what tomllib gave.  The settings count only if there is no fault."""
     reader = _Reader()
     settings = reader.settings(raw)
@@ -86,7 +92,7 @@ class _Reader:
     """Holds the faults of one reading."""
 
     def __init__(self) -> None:
-        self.faults: list[Fault] = []
+        self.faults: list[ConfigurationFault] = []
 
     def settings(self, raw: Raw) -> Settings:
         matchers = tuple(
@@ -102,7 +108,7 @@ class _Reader:
         found = self._section(
             Settings, rest, (), matchers=matchers or DEFAULT_MATCHERS, roots=roots
         )
-        self.faults += find_contradictions(found)
+        self.faults += check_consistency(found)
         return found
 
     def _section(self, made: type[Section], raw: Raw, path: KeyPath, **given: Any) -> Section:
@@ -116,7 +122,7 @@ class _Reader:
                 try:
                     values[name] = keys[name].kind.read(value)
                 except ValueError as error:
-                    self.faults.append(Fault(here, str(error)))
+                    self.faults.append(ConfigurationFault(here, str(error)))
             elif name in tables:
                 values[name] = self._section(tables[name], self._table(value, here), here)
             else:
@@ -127,7 +133,7 @@ class _Reader:
     def _table(self, raw: object, path: KeyPath) -> Raw:
         if isinstance(raw, dict):
             return raw
-        self.faults.append(Fault(path, f"expected a table, got {described(raw)}"))
+        self.faults.append(ConfigurationFault(path, f"expected a table, got {describe_value(raw)}"))
         return {}
 
     def _named(self, made: type[Section], path: KeyPath, table: Raw) -> Section:
@@ -136,7 +142,7 @@ class _Reader:
         try:
             NAME.read(name)
         except ValueError as error:
-            self.faults.append(Fault(path, str(error)))
+            self.faults.append(ConfigurationFault(path, str(error)))
         return self._section(made, table, path, name=name)
 
     def _root(self, name: str, raw: object) -> RootSettings:
@@ -152,9 +158,9 @@ class _Reader:
             problem = "the key kind is missing"
             at: KeyPath = path
             if kind is not None:
-                problem, at = f"unknown kind {described(kind)}", (*path, "kind")
+                problem, at = f"unknown kind {describe_value(kind)}", (*path, "kind")
             advice = f"one of {', '.join(MATCHER_KINDS)}"
-            self.faults.append(Fault(at, problem, advice))
+            self.faults.append(ConfigurationFault(at, problem, advice))
             return None
         made = self._named(MATCHER_KINDS[kind], path, table)
         if isinstance(made, ServiceSettings):
@@ -165,12 +171,14 @@ class _Reader:
         """Find what no single key can tell."""
         if service.client_key and not service.client_cert:
             self.faults.append(
-                Fault((*path, "client_key"), "a key without client_cert", "name both files")
+                ConfigurationFault(
+                    (*path, "client_key"), "a key without client_cert", "name both files"
+                )
             )
         plain = service.base_url.startswith("http://") and not _on_loopback(service.base_url)
         if plain and service.credentials:
             self.faults.append(
-                Fault(
+                ConfigurationFault(
                     (*path, "base_url"),
                     "credentials would cross the network in the clear",
                     "use https, or an address of this machine",

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from hashwacht.settings.faults import Origin
+from hashwacht.settings.faults import ValueOrigin
 from hashwacht.settings.fields import keys_of, sections_of
-from hashwacht.settings.kinds import Plain
+from hashwacht.settings.kinds import TomlValue
 from hashwacht.settings.load import Configuration
 from hashwacht.settings.sections import Settings
 
@@ -28,16 +28,16 @@ def digest(settings: Settings) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SettingRow:
     """One effective value: the table it stands in, its key, itself and its origin."""
 
     table: tuple[str, ...]
     key: str
-    value: Plain
-    origin: Origin
+    value: TomlValue
+    origin: ValueOrigin
 
 
-def rows(configuration: Configuration) -> Iterator[Row]:
+def rows(configuration: Configuration) -> Iterator[SettingRow]:
     """Every key that counts, table by table in the order of the example.
 
     There is no secret in a configuration, so none can be shown.
@@ -48,19 +48,21 @@ def rows(configuration: Configuration) -> Iterator[Row]:
         yield from _rows(configuration, root, ("roots", root.name))
     for matcher in settings.matchers:
         table = ("matchers", matcher.name)
-        yield Row(table, "kind", matcher.kind.value, configuration.origin((*table, "kind")))
+        yield SettingRow(table, "kind", matcher.kind.value, configuration.origin((*table, "kind")))
         yield from _rows(configuration, matcher, table)
 
 
-def _rows(configuration: Configuration, section: Any, table: tuple[str, ...]) -> Iterator[Row]:
+def _rows(
+    configuration: Configuration, section: Any, table: tuple[str, ...]
+) -> Iterator[SettingRow]:
     for key in keys_of(type(section)):
         value = key.kind.show(getattr(section, key.name))
-        yield Row(table, key.name, value, configuration.origin((*table, key.name)))
+        yield SettingRow(table, key.name, value, configuration.origin((*table, key.name)))
     for name, _ in sections_of(type(section)):
         yield from _rows(configuration, getattr(section, name), (*table, name))
 
 
-def toml(value: Plain) -> str:
+def toml(value: TomlValue) -> str:
     """Write a value as TOML on one line."""
     if isinstance(value, dict):
         inner = ", ".join(f"{toml_key(key)} = {toml(item)}" for key, item in value.items())

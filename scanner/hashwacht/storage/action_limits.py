@@ -8,7 +8,7 @@ from enum import StrEnum
 from hashwacht.storage.sqlite.database import Database
 
 
-class Scope(StrEnum):
+class LimitScope(StrEnum):
     """What so many files have in common."""
 
     HASH = "hash"
@@ -18,41 +18,41 @@ class Scope(StrEnum):
     ROOT = "root"
 
 
-class Ruling(StrEnum):
+class ApprovalDecision(StrEnum):
     """What somebody has said."""
 
     OPEN = "open"
     """Nothing yet: actions wait."""
-    LET_GO = "let-go"
+    APPROVED = "let-go"
     """They are right: what waited is carried out, and for one window nothing is counted."""
-    STAND_DOWN = "stand-down"
+    DISCARDED = "stand-down"
     """They are wrong: what waited was dropped, and nothing is done until this is recalled."""
-    RECALLED = "recalled"
+    REINSTATED = "recalled"
     """Standing down is over."""
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class LimitSubject:
     """What a limit is for: *of* is the SHA-256 of a content, a user id, or empty.
 
     *root* is empty for a content, which counts wherever it lies.
     """
 
-    scope: Scope
+    scope: LimitScope
     root: str
     of: str
 
 
 @dataclass(frozen=True, slots=True)
-class Flood:
+class ReachedLimit:
     """A limit that was reached: *most* files.  Times are Unix seconds; *ruled* None: not yet."""
 
     id: int
-    subject: Subject
+    subject: LimitSubject
     most: int
     began: float
-    ruling: Ruling = Ruling.OPEN
-    ruled: float | None = None
+    decision: ApprovalDecision = ApprovalDecision.OPEN
+    decided_at: float | None = None
     who: str = ""
     reason: str = ""
 
@@ -60,13 +60,13 @@ class Flood:
 _COLUMNS = "id, scope, root, subject, most, began, ruling, ruled, who, reason"
 
 
-class Floods:
+class ReachedLimits:
     """All floods ever."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def in_force(self, subject: Subject) -> Flood | None:
+    def find_active(self, subject: LimitSubject) -> ReachedLimit | None:
         """Give the flood that nobody has ruled about yet, or in which we stand down."""
         found = self._read(
             "scope = ? AND root = ? AND subject = ? AND ruling IN ('open', 'stand-down')",
@@ -76,7 +76,7 @@ class Floods:
         )
         return found[0] if found else None
 
-    def let_go_since(self, subject: Subject, since: float) -> bool:
+    def approved_since(self, subject: LimitSubject, since: float) -> bool:
         """Say if somebody has let go after a moment."""
         found = self._read(
             "scope = ? AND root = ? AND subject = ? AND ruled > ? AND ruling = 'let-go' LIMIT 1",
@@ -87,16 +87,16 @@ class Floods:
         )
         return bool(found)
 
-    def get(self, number: int) -> Flood | None:
+    def get(self, number: int) -> ReachedLimit | None:
         """Give one by its number."""
         return next(iter(self._read("id = ?", number)), None)
 
-    def latest(self, limit: int, *, past: bool = False) -> list[Flood]:
+    def latest(self, limit: int, *, past: bool = False) -> list[ReachedLimit]:
         """Give those in force, the newest first; with *past* the others too."""
         which = "1" if past else "ruling IN ('open', 'stand-down')"
         return self._read(f"{which} ORDER BY id DESC LIMIT ?", limit)
 
-    def open(self, subject: Subject, most: int, now: float) -> Flood:
+    def open(self, subject: LimitSubject, most: int, now: float) -> ReachedLimit:
         """Record that a limit was reached."""
         with self._database.transaction() as writer:
             number = writer.execute(
@@ -105,9 +105,9 @@ class Floods:
                 (subject.scope, subject.root, subject.of, most, now),
             ).lastrowid
         assert number is not None
-        return Flood(number, subject, most, now)
+        return ReachedLimit(number, subject, most, now)
 
-    def rule(self, flood: int, ruling: Ruling, now: float, who: str, reason: str) -> None:
+    def rule(self, flood: int, ruling: ApprovalDecision, now: float, who: str, reason: str) -> None:
         """Record what somebody has ruled."""
         with self._database.transaction() as writer:
             writer.execute(
@@ -115,13 +115,20 @@ class Floods:
                 (ruling, now, who, reason, flood),
             )
 
-    def _read(self, which: str, *values: object) -> list[Flood]:
-        with self._database.reading() as connection:
+    def _read(self, which: str, *values: object) -> list[ReachedLimit]:
+        with self._database.read_connection() as connection:
             rows = connection.execute(
                 f"SELECT {_COLUMNS} FROM floods WHERE {which}",  # noqa: S608  # our own constants
                 values,
             ).fetchall()
         return [
-            Flood(number, Subject(Scope(scope), root, of), most, began, Ruling(ruling), *rest)
+            ReachedLimit(
+                number,
+                LimitSubject(LimitScope(scope), root, of),
+                most,
+                began,
+                ApprovalDecision(ruling),
+                *rest,
+            )
             for number, scope, root, of, most, began, ruling, *rest in rows
         ]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hashwacht.core.types import Answer, Match, Outcome, Reason
-from hashwacht.storage.pending import Stale, Wanted
+from hashwacht.storage.pending import AnswerRequirement, StaleQuery
 from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.sqlite.encoding import (
     MATCH,
@@ -28,9 +28,9 @@ class Epochs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def of(self, key: str) -> int:
+    def number_of(self, key: str) -> int:
         """Return the number of *key*, the same for ever; a new key gets a new one."""
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             known = self._database.epochs.find(connection, key)
         if known is not None:
             return known
@@ -42,7 +42,7 @@ _SUPERSEDED = "before further signals"
 """The revision of a match that was given before the content had all its present signals."""
 
 
-class Answers:
+class StoredAnswers:
     """One answer per content and matcher, the latest that holds."""
 
     def __init__(self, database: Database) -> None:
@@ -106,23 +106,27 @@ class Answers:
         )
 
     def stale(
-        self, wanted: Mapping[str, Wanted], after: int, limit: int, epoch: int | None = None
+        self,
+        wanted: Mapping[str, AnswerRequirement],
+        after: int,
+        limit: int,
+        epoch: int | None = None,
     ) -> list[int]:
         """Return up to *limit* contents above number *after* that must be asked, ascending.
 
         Those that lack a good enough answer of at least one matcher in *wanted*.  Contents
         decided NO_MATCH in *epoch*, the one that *wanted* describes, are passed over quickly.
         """
-        return Stale(wanted, epoch).numbers(self._database, after, limit)
+        return StaleQuery(wanted, epoch).numbers(self._database, after, limit)
 
     def count_stale(
-        self, wanted: Mapping[str, Wanted], after: int = 0, epoch: int | None = None
+        self, wanted: Mapping[str, AnswerRequirement], after: int = 0, epoch: int | None = None
     ) -> int:
         """Return how many contents stale() would yield in all.  Reads the whole table."""
-        return Stale(wanted, epoch).count(self._database, after)
+        return StaleQuery(wanted, epoch).count(self._database, after)
 
 
-def read_answers(
+def load_answers(
     database: Database, connection: sqlite3.Connection, content: int
 ) -> tuple[Answer, ...]:
     """Return all answers about a content, by name of the matcher."""
@@ -172,7 +176,7 @@ def _read_matches(
     )
 
 
-def unanswer(database: Database, writer: sqlite3.Connection, content: int) -> None:
+def invalidate_answers(database: Database, writer: sqlite3.Connection, content: int) -> None:
     """Make all answers about a content too weak, because it has signals they do not cover.
 
     A NO_MATCH becomes UNDETERMINED; a match stays one, but with a revision that no matcher has.

@@ -18,7 +18,7 @@ from hashwacht.core.types import Match, Outcome, Signal, Verdict
 from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.sqlite.encoding import stored_text, text_of
 
-MOST = 200
+MAX_MATCHES = 200
 """Matches kept of each sort: a service may answer with thousands."""
 
 
@@ -36,7 +36,7 @@ class Evidence:
     suppressed_by: tuple[Match, ...] = ()
 
     @classmethod
-    def of(cls, verdict: Verdict, former: Evidence | None = None) -> Evidence:
+    def from_verdict(cls, verdict: Verdict, former: Evidence | None = None) -> Evidence:
         """Take in a verdict; what *former* knew is not forgotten."""
         if former is not None and verdict.outcome is Outcome.UNDETERMINED:
             return former
@@ -61,7 +61,7 @@ class Evidence:
         outcome = Outcome(fields.pop("outcome"))
         return cls(outcome, **{name: _matches(each) for name, each in fields.items()})
 
-    def to_json(self, most: int = MOST) -> dict[str, Any]:
+    def to_json(self, most: int = MAX_MATCHES) -> dict[str, Any]:
         """Tell it, without values; at most so many matches of each sort, with their number."""
         fields: dict[str, Any] = {"outcome": self.outcome}
         for name in ("matches", "withdrawn", "suppressed", "suppressed_by"):
@@ -98,7 +98,7 @@ def signal_to_json(signal: Signal) -> dict[str, Any]:
 
 
 def _first(matches: Iterable[Match]) -> tuple[Match, ...]:
-    return tuple(dict.fromkeys(matches))[:MOST]
+    return tuple(dict.fromkeys(matches))[:MAX_MATCHES]
 
 
 def _matches(rows: Iterable[Mapping[str, Any]]) -> tuple[Match, ...]:
@@ -192,7 +192,7 @@ class Cases:
 
     def counts(self) -> dict[CaseState, int]:
         """Say how many there are in each state."""
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             rows = connection.execute("SELECT state, count(*) FROM cases GROUP BY state")
             return {CaseState(state): number for state, number in rows.fetchall()}
 
@@ -226,7 +226,7 @@ class Cases:
 
     def notes(self, case: int, limit: int) -> list[Note]:
         """Give what was written about a case, the newest *limit*, the oldest of them first."""
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             rows = connection.execute(
                 'SELECT at, who, text FROM notes WHERE "case" = ? ORDER BY id DESC LIMIT ?',
                 (case, limit),
@@ -234,7 +234,7 @@ class Cases:
         return [Note(at, text_of(who), text_of(text)) for at, who, text in reversed(rows)]
 
     def _read(self, which: str, *values: object) -> Iterator[Case]:
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             rows = connection.execute(
                 f"SELECT {_COLUMNS} FROM cases WHERE {which}",  # noqa: S608  # our own constants
                 values,

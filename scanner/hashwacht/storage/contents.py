@@ -10,12 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from hashwacht.core.types import Answer, Fingerprint, Outcome, Reason, Verdict
-from hashwacht.storage.answers import read_answers, unanswer
+from hashwacht.storage.answers import invalidate_answers, load_answers
 from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.sqlite.encoding import OUTCOMES
 
 
-def merged(former: Fingerprint, fresh: Fingerprint) -> Fingerprint:
+def merge_fingerprints(former: Fingerprint, fresh: Fingerprint) -> Fingerprint:
     """Bring a stored fingerprint up to date with a fresh one of the same content.
 
     What the fresh recipe covers is replaced, what it does not cover is kept.  One exception:
@@ -41,9 +41,9 @@ def merged(former: Fingerprint, fresh: Fingerprint) -> Fingerprint:
     )
 
 
-def askable_types(fingerprint: Fingerprint) -> tuple[str, ...]:
+def queryable_types(fingerprint: Fingerprint) -> tuple[str, ...]:
     """Return the types of which this fingerprint has a signal to ask, in order."""
-    return tuple(sorted({signal.type for signal in fingerprint.signals if signal.askable}))
+    return tuple(sorted({signal.type for signal in fingerprint.signals if signal.matchable}))
 
 
 def _kept_types(former: Fingerprint, fresh: Fingerprint) -> frozenset[str]:
@@ -63,7 +63,7 @@ def _type(entry: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class StoredContent:
     """A content with its fingerprint, its dated answers and the verdict last decided.
 
     *outcome* and *reason* are None until decided, and again when new signals came.  Times
@@ -83,7 +83,7 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class StoredVerdict:
     """A verdict on a content, and how long it can stand unasked.
 
     *epoch* is the one it was decided in; None if it shall be looked at again every time.
@@ -104,7 +104,7 @@ class Contents:
 
     def find(self, keys: Iterable[str]) -> dict[str, int]:
         """Return the numbers of those contents that are known, by key."""
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             found = ((key, _find(connection, key)) for key in keys)
             return {key: number for key, number in found if number is not None}
 
@@ -137,7 +137,7 @@ class Contents:
             (
                 number,
                 database.recipes.number(writer, " ".join(fresh.recipe)),
-                database.signal_sets.number(writer, " ".join(askable_types(fresh))),
+                database.signal_sets.number(writer, " ".join(queryable_types(fresh))),
             ),
         )
         writer.execute(
@@ -157,14 +157,14 @@ class Contents:
     def _upgrade(self, writer: sqlite3.Connection, number: int, fresh: Fingerprint) -> None:
         database = self._database
         former = self._fingerprint(writer, number)
-        better = merged(former, fresh)
+        better = merge_fingerprints(former, fresh)
         if better == former:
             return
         writer.execute(
             "UPDATE contents SET recipe = ?, signal_set = ? WHERE id = ?",
             (
                 database.recipes.number(writer, " ".join(better.recipe)),
-                database.signal_sets.number(writer, " ".join(askable_types(better))),
+                database.signal_sets.number(writer, " ".join(queryable_types(better))),
                 number,
             ),
         )
@@ -181,13 +181,13 @@ class Contents:
         )
         _undecide(database, writer, number, former, better)
 
-    def load(self, numbers: Iterable[int]) -> dict[int, Content]:
+    def load(self, numbers: Iterable[int]) -> dict[int, StoredContent]:
         """Return these contents with their answers, by number; unknown numbers are left out."""
         with self._database.snapshot() as connection:
             found = ((number, self._load(connection, number)) for number in numbers)
             return {number: content for number, content in found if content is not None}
 
-    def _load(self, connection: sqlite3.Connection, number: int) -> Content | None:
+    def _load(self, connection: sqlite3.Connection, number: int) -> StoredContent | None:
         row = connection.execute(
             "SELECT c.outcome, c.reason, c.epoch, c.asked_at, p.first_seen,"
             " (SELECT min(first_match_at) FROM answers WHERE content = c.id)"
@@ -197,10 +197,10 @@ class Contents:
         if row is None:
             return None
         outcome, reason, epoch, asked_at, first_seen, first_match_at = row
-        return Content(
+        return StoredContent(
             number,
             self._fingerprint(connection, number),
-            read_answers(self._database, connection, number),
+            load_answers(self._database, connection, number),
             first_seen,
             first_match_at,
             None if outcome is None else OUTCOMES[outcome],
@@ -227,7 +227,7 @@ class Contents:
             bool(damaged),
         )
 
-    def decide(self, decisions: Iterable[Decision]) -> None:
+    def record_verdicts(self, decisions: Iterable[StoredVerdict]) -> None:
         """Keep verdicts where an unchanged file finds them without a further query."""
         with self._database.transaction() as writer:
             for each in decisions:
@@ -267,5 +267,5 @@ def _undecide(
         " WHERE id = ?",
         (number,),
     )
-    if {s for s in better.signals if s.askable} - set(former.signals):
-        unanswer(database, writer, number)
+    if {s for s in better.signals if s.matchable} - set(former.signals):
+        invalidate_answers(database, writer, number)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from hashwacht.core.ports import CHANCES
+from hashwacht.core.ports import MAX_CRASHES
 from hashwacht.core.types import Reason
 from hashwacht.storage.sqlite.database import Database
 
 
-class Culprits:
-    """A :class:`hashwacht.core.ports.Culprits` that survives restarts."""
+class StoredCrashLog:
+    """A :class:`hashwacht.core.ports.StoredCrashLog` that survives restarts."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
         """*clock* gives Unix time in seconds."""
@@ -19,30 +19,30 @@ class Culprits:
         self._clock = clock
         self._decoder = ""
 
-    def use(self, decoder: str) -> None:
+    def set_decoder(self, decoder: str) -> None:
         """Say which decoder is at work from now on; what others did to others is no matter."""
         self._decoder = decoder
 
-    def barred(self, key: str) -> Reason | None:
+    def block_reason(self, key: str) -> Reason | None:
         """Say what the content did, if it did it too often to this decoder."""
         return self._found("c.key = ?", bytes.fromhex(key))
 
-    def given_up(self, content: int) -> bool:
+    def is_blocked_content(self, content: int) -> bool:
         """Tell the same of a content in the state, by its number."""
         where = "c.key = (SELECT key FROM fingerprints WHERE content = ?)"
         return self._found(where, content) is not None
 
     def _found(self, where: str, value: bytes | int) -> Reason | None:
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             row = connection.execute(
                 "SELECT r.text FROM culprits AS c JOIN words AS d ON d.id = c.decoder"  # noqa: S608 - both are our own
                 " JOIN words AS r ON r.id = c.reason"
                 f" WHERE {where} AND d.text = ? AND c.times >= ?",
-                (value, self._decoder, CHANCES),
+                (value, self._decoder, MAX_CRASHES),
             ).fetchone()
         return None if row is None else Reason(row[0])
 
-    def blame(self, key: str, reason: Reason) -> None:
+    def record_crash(self, key: str, reason: Reason) -> None:
         """Note that it did it, once more."""
         words = self._database.words
         with self._database.transaction() as writer:

@@ -13,7 +13,7 @@ from hashwacht.core.types import FileId, Outcome, Reason
 from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.sqlite.encoding import OUTCOMES, stored_int
 
-Look = tuple[bytes, FileId, int, int | None, Reason | None]
+FileRow = tuple[bytes, FileId, int, int | None, Reason | None]
 """What was found under a name: (name, id, nlink, content, reason if it could not be read)."""
 
 _FORGET_CHUNK = 500
@@ -64,7 +64,7 @@ class Files:
         With *names*, at least of those: the memory it takes is bounded by their number, not
         by that of all files in the directory.
         """
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             most = -1 if names is None else len(names) + _SPARE
             rows = connection.execute(_IN_DIRECTORY + " LIMIT ?", (path, most)).fetchall()
             if names is not None and len(rows) == most:
@@ -77,13 +77,13 @@ class Files:
 
     def find(self, path: bytes, name: bytes) -> KnownFile | None:
         """Return what is known of one file directly in *path*."""
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             row = connection.execute(_IN_DIRECTORY + " AND f.name = ?", (path, name)).fetchone()
             return None if row is None else self._known(connection, row[1:])
 
     def missing(self, path: bytes, present: Container[bytes]) -> list[bytes]:
         """Return the names known directly in *path* that are not in *present*."""
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             names = connection.execute(
                 "SELECT name FROM files"
                 " WHERE directory = (SELECT id FROM directories WHERE path = ?)",
@@ -91,12 +91,12 @@ class Files:
             )
             return [name for (name,) in names if name not in present]
 
-    def linked(self, dev: int, ino: int) -> KnownFile | None:
+    def find_by_inode(self, dev: int, ino: int) -> KnownFile | None:
         """Return what the latest look at another name of the same inode found.
 
         Only names are known here that had more than one link when they were looked at.
         """
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             row = connection.execute(
                 f"SELECT {_KNOWN} FROM {_JOINED}"  # noqa: S608  # our own constants
                 " WHERE f.linked = 1 AND f.ino = ? AND f.dev = ?"
@@ -118,7 +118,7 @@ class Files:
             run,
         )
 
-    def put(self, directory: bytes, run: int, files: Iterable[Look]) -> None:
+    def put(self, directory: bytes, run: int, files: Iterable[FileRow]) -> None:
         """Record what this run found under names of one directory."""
         with self._database.transaction() as writer:
             number = _directory(writer, directory)
@@ -131,7 +131,7 @@ class Files:
                 [(number, *self._row(writer, look, run)) for look in files],
             )
 
-    def _row(self, writer: sqlite3.Connection, look: Look, run: int) -> tuple[Any, ...]:
+    def _row(self, writer: sqlite3.Connection, look: FileRow, run: int) -> tuple[Any, ...]:
         name, file, nlink, content, reason = look
         numbers = (file.dev, file.ino, file.size, file.mtime_ns, file.ctime_ns)
         why = None if reason is None else self._database.words.number(writer, reason)
@@ -152,10 +152,10 @@ class Files:
         Those in *present* stay: they were excluded, not removed.  Forgets nothing if *root*
         itself was not listed by *run*: it may be unmounted.
         """
-        if not self.is_done(root, run):
+        if not self.is_directory_done(root, run):
             return 0
         forgotten = 0
-        after, end = below(root)
+        after, end = path_bounds(root)
         while True:
             with self._database.transaction() as writer:
                 found = writer.execute(
@@ -172,8 +172,8 @@ class Files:
 
     def directories(self, root: bytes, after: bytes, limit: int) -> list[bytes]:
         """Return up to *limit* known directories below *root*, behind the path *after*."""
-        first, end = below(root)
-        with self._database.reading() as connection:
+        first, end = path_bounds(root)
+        with self._database.read_connection() as connection:
             rows = connection.execute(
                 "SELECT path FROM directories WHERE path > ? AND path < ? ORDER BY path LIMIT ?",
                 (max(first, after), end, limit),
@@ -187,7 +187,7 @@ class Files:
 
     def paths_of(self, content: int, limit: int | None = None) -> list[bytes]:
         """Return the absolute paths where this content lay when last looked at."""
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             rows = connection.execute(
                 "SELECT d.path, f.name FROM files AS f JOIN directories AS d"
                 " ON d.id = f.directory WHERE f.content = ? ORDER BY f.directory, f.name LIMIT ?",
@@ -195,14 +195,14 @@ class Files:
             ).fetchall()
         return [os.path.join(path, name) for path, name in rows]  # noqa: PTH118  # bytes
 
-    def directory_done(self, path: bytes, run: int) -> None:
+    def mark_directory_done(self, path: bytes, run: int) -> None:
         """Note that *run* has listed *path* and recorded all its files."""
         with self._database.transaction() as writer:
             writer.execute(
                 "UPDATE directories SET run = ? WHERE id = ?", (run, _directory(writer, path))
             )
 
-    def directories_done(self, numbers: Iterable[int], run: int) -> None:
+    def mark_directories_done(self, numbers: Iterable[int], run: int) -> None:
         """Note the same of directories by their numbers, which are known for unchanged ones."""
         with self._database.transaction() as writer:
             writer.executemany(
@@ -210,9 +210,9 @@ class Files:
                 [(run, first, last) for first, last in _ranges(numbers)],
             )
 
-    def is_done(self, path: bytes, run: int) -> bool:
+    def is_directory_done(self, path: bytes, run: int) -> bool:
         """Tell whether directory_done was called for *path* in *run*."""
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             row = connection.execute(
                 "SELECT run = ? FROM directories WHERE path = ?", (run, path)
             ).fetchone()
@@ -236,7 +236,7 @@ def _ranges(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
         yield places[0], places[-1]
 
 
-def below(root: bytes) -> tuple[bytes, bytes]:
+def path_bounds(root: bytes) -> tuple[bytes, bytes]:
     """Bounds of all paths below *root*: from ``root/`` up to, not including, ``root0``."""
     prefix = root.rstrip(b"/")
     return prefix + b"/", prefix + b"0"

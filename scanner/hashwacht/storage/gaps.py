@@ -12,11 +12,11 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from hashwacht.core.watch_events import Cause, Missed
+from hashwacht.core.watch_events import Cause, MissedEvents
 from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.sqlite.encoding import stored_int
 
-REMEMBERED = 10_000
+MAX_CLOSED_GAPS = 10_000
 """Closed gaps that are kept."""
 
 
@@ -40,7 +40,7 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class RootHeartbeat:
     """Where a root was, and when it was last known to be watched.
 
     *dev* and *ino* say which directory that was when it was last compared.
@@ -62,7 +62,7 @@ class Gaps:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def open(self, missed: Missed, began: float, ended: float | None) -> int:
+    def open(self, missed: MissedEvents, began: float, ended: float | None) -> int:
         """Record a gap, or let it be part of an open one of the same place and cause.
 
         *ended* None: events are still being missed.  Returns its number.
@@ -114,7 +114,7 @@ class Gaps:
             writer.execute(
                 "DELETE FROM gaps WHERE closed IS NOT NULL"
                 " AND id <= (SELECT max(id) FROM gaps) - ?",
-                (REMEMBERED,),
+                (MAX_CLOSED_GAPS,),
             )
 
     def list_open(self, root: str | None = None) -> list[Gap]:
@@ -128,7 +128,7 @@ class Gaps:
 
     def last_walk(self, root: str) -> float | None:
         """Say when the whole of a root was last compared with the state."""
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             row = connection.execute(
                 "SELECT closed FROM gaps WHERE root = ? AND path = x'' AND closed NOT NULL"
                 " ORDER BY id DESC LIMIT 1",
@@ -137,7 +137,7 @@ class Gaps:
         return None if row is None else float(row[0])
 
     def _gaps(self, condition: str, values: tuple[Any, ...]) -> list[Gap]:
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             rows = connection.execute(
                 f"SELECT {_COLUMNS} FROM gaps WHERE {condition}",  # noqa: S608  # ours
                 values,
@@ -147,7 +147,7 @@ class Gaps:
             for number, root, path, cause, *rest in rows
         ]
 
-    def beat(self, watched: Iterable[Watched]) -> None:
+    def record_heartbeats(self, watched: Iterable[RootHeartbeat]) -> None:
         """Note until when these roots were watched; a new one counts as compared."""
         with self._database.transaction() as writer:
             writer.executemany(
@@ -158,7 +158,7 @@ class Gaps:
                 [(w.root, w.path, w.at, stored_int(w.dev), stored_int(w.ino)) for w in watched],
             )
 
-    def compared(self, root: str, dev: int, ino: int) -> None:
+    def record_comparison(self, root: str, dev: int, ino: int) -> None:
         """Note which directory a root was when the whole of it was compared."""
         with self._database.transaction() as writer:
             writer.execute(
@@ -166,12 +166,13 @@ class Gaps:
                 (stored_int(dev), stored_int(ino), root),
             )
 
-    def watched(self) -> dict[str, Watched]:
+    def load_heartbeats(self) -> dict[str, RootHeartbeat]:
         """Return the last heartbeat of every root, by name."""
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             rows = connection.execute("SELECT root, path, at, dev, ino FROM watched").fetchall()
         return {
-            root: Watched(root, path, at, int(dev), int(ino)) for root, path, at, dev, ino in rows
+            root: RootHeartbeat(root, path, at, int(dev), int(ino))
+            for root, path, at, dev, ino in rows
         }
 
     def retire(self, roots: Collection[str], at: float) -> None:

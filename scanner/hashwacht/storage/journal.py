@@ -16,7 +16,7 @@ from hashwacht.storage.sqlite.database import Database
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """A path that is to be looked at.  Times are Unix seconds.
 
     *closed*: whoever wrote it has closed it.  *attempts* counts how often it was postponed since
@@ -48,7 +48,7 @@ _ADD = """
         attempts = iif(excluded.lane = 0, 0, attempts)"""
 
 
-class Journal:
+class EventJournal:
     """All entries of all lanes."""
 
     def __init__(self, database: Database) -> None:
@@ -62,19 +62,19 @@ class Journal:
                 [(a.path, a.root, a.tree, a.closed, lane, now, now) for a in announcements],
             )
 
-    def due(self, lane: Lane, now: float, limit: int) -> list[Entry]:
+    def due(self, lane: Lane, now: float, limit: int) -> list[JournalEntry]:
         """Return up to *limit* files of a lane that are due, the longest due first."""
         return self._entries(
             "tree = 0 AND lane = ? AND due <= ? ORDER BY due, id LIMIT ?", (lane, now, limit)
         )
 
-    def trees(self, lane: Lane, now: float, limit: int) -> list[Entry]:
+    def trees(self, lane: Lane, now: float, limit: int) -> list[JournalEntry]:
         """Return up to *limit* directories of a lane that are due, the longest due first."""
         return self._entries(
             "tree = 1 AND lane = ? AND due <= ? ORDER BY due, id LIMIT ?", (lane, now, limit)
         )
 
-    def defer(self, entry: Entry) -> None:
+    def defer(self, entry: JournalEntry) -> None:
         """Move an upload into the other lane, unless it was announced anew meanwhile."""
         with self._database.transaction() as writer:
             writer.execute(
@@ -82,20 +82,22 @@ class Journal:
                 (Lane.RECONCILE, entry.id, entry.generation),
             )
 
-    def _entries(self, condition: str, values: tuple[Any, ...]) -> list[Entry]:
-        with self._database.reading() as connection:
+    def _entries(self, condition: str, values: tuple[Any, ...]) -> list[JournalEntry]:
+        with self._database.read_connection() as connection:
             rows = connection.execute(
                 f"SELECT {_COLUMNS} FROM journal WHERE {condition}",  # noqa: S608  # ours
                 values,
             ).fetchall()
         return [
-            Entry(number, generation, root, path, bool(tree), bool(closed), Lane(lane), *rest)
+            JournalEntry(
+                number, generation, root, path, bool(tree), bool(closed), Lane(lane), *rest
+            )
             for number, generation, root, path, tree, closed, lane, *rest in rows
         ]
 
     def next_due(self, lane: Lane, after: float) -> float | None:
         """Say when the next file of a lane becomes due after a time; None if none waits."""
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             row = connection.execute(
                 "SELECT due FROM journal WHERE tree = 0 AND lane = ? AND due > ?"
                 " ORDER BY due LIMIT 1",
@@ -103,7 +105,7 @@ class Journal:
             ).fetchone()
         return None if row is None else float(row[0])
 
-    def settle(self, entries: Iterable[Entry]) -> None:
+    def remove_done(self, entries: Iterable[JournalEntry]) -> None:
         """Strike out what was done, unless it was announced anew meanwhile."""
         with self._database.transaction() as writer:
             writer.executemany(
@@ -111,7 +113,7 @@ class Journal:
                 [(entry.id, entry.generation) for entry in entries],
             )
 
-    def postpone(self, entries: Mapping[Entry, float]) -> None:
+    def postpone(self, entries: Mapping[JournalEntry, float]) -> None:
         """Look at these again when it is time, unless they were announced anew meanwhile."""
         with self._database.transaction() as writer:
             writer.executemany(
@@ -120,7 +122,7 @@ class Journal:
                 [(due, entry.id, entry.generation) for entry, due in entries.items()],
             )
 
-    def hurry(self, latest: float, now: float) -> None:
+    def make_all_due(self, latest: float, now: float) -> None:
         """Let everything be due *now* that is due after *latest*: the clock was set back since."""
         with self._database.transaction() as writer:
             writer.executemany(
@@ -134,7 +136,7 @@ class Journal:
 
     def depth_of(self, lane: Lane, at_most: int = -1) -> int:
         """Count the files and directories of a lane, but no further than *at_most*."""
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             (files,) = connection.execute(
                 "SELECT count(*) FROM (SELECT 1 FROM journal WHERE tree = 0 AND lane = ? LIMIT ?)",
                 (lane, at_most),
@@ -147,7 +149,7 @@ class Journal:
     def oldest(self) -> dict[Lane, float | None]:
         """Say for every lane since when its oldest entry waits.  Reads the table."""
         found: dict[Lane, float | None] = dict.fromkeys(Lane)
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             rows = connection.execute("SELECT lane, min(announced) FROM journal GROUP BY lane")
             found.update({Lane(lane): since for lane, since in rows})
         return found

@@ -14,7 +14,7 @@ from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.sqlite.encoding import stored_text, text_of
 
 
-class PlaceState(StrEnum):
+class LocationState(StrEnum):
     """How the file of a place stands."""
 
     OBSERVED = "observed"
@@ -49,12 +49,17 @@ class PlaceState(StrEnum):
 
 
 _ELSEWHERE = frozenset(
-    {PlaceState.QUARANTINED, PlaceState.DESTROYING, PlaceState.DESTROYED, PlaceState.GONE}
+    {
+        LocationState.QUARANTINED,
+        LocationState.DESTROYING,
+        LocationState.DESTROYED,
+        LocationState.GONE,
+    }
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FileLocation:
     """A file with a certain content.  Times are Unix seconds; *id*, *number* 0 until it is added.
 
     *key* is the SHA-256 of the content and *number* counts its places from 1; *file* is what was
@@ -74,7 +79,7 @@ class Place:
     found: float
     action: Action
     rule: str
-    state: PlaceState
+    state: LocationState
     acted: float | None = None
     counted: float | None = None
     attempts: int = 0
@@ -85,12 +90,12 @@ class Place:
     detail: str = ""
     number: int = 0
 
-    def is_same_file(self, other: Place) -> bool:
+    def is_same_file(self, other: FileLocation) -> bool:
         """Say if it is one file under two names, as far as is known."""
         return (self.file.dev, self.file.ino) == (other.file.dev, other.file.ino)
 
 
-_COLUMNS = tuple(each.name for each in fields(Place))
+_COLUMNS = tuple(each.name for each in fields(FileLocation))
 _NAMES = (*_COLUMNS[1:], "live")
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM places "  # noqa: S608  # our own constants
 _INSERT = f"INSERT INTO places ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"  # noqa: S608  # our own constants
@@ -113,65 +118,65 @@ _READ: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "file": lambda text: FileId(*json.loads(text)),
         "account": text_of,
         "action": Action,
-        "state": PlaceState,
+        "state": LocationState,
         "held": text_of,
         "detail": text_of,
     }
 )
 
 
-class Places:
+class FileLocations:
     """All places ever, those that are history too."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def live(self, path: bytes) -> list[Place]:
+    def live(self, path: bytes) -> list[FileLocation]:
         """Give those at a path whose file may still be there; one for each content."""
         return self._read("WHERE path = ? AND live = 1 ORDER BY id", path)
 
-    def of(self, key: str, limit: int = -1, *states: PlaceState) -> list[Place]:
+    def of_content(self, key: str, limit: int = -1, *states: LocationState) -> list[FileLocation]:
         """Give the places of a content, the newest first; only those in *states* if any."""
         which = f" AND state IN ({', '.join('?' * len(states))})" if states else ""
         return self._read(
             f"WHERE key = ?{which} ORDER BY id DESC LIMIT ?", bytes.fromhex(key), *states, limit
         )
 
-    def get(self, number: int) -> Place | None:
+    def get(self, number: int) -> FileLocation | None:
         """Give one by its number."""
         return next(iter(self._read("WHERE id = ?", number)), None)
 
-    def due(self, now: float, limit: int) -> list[Place]:
+    def due(self, now: float, limit: int) -> list[FileLocation]:
         """Give those that are to be tried now, the longest waiting first."""
         return self._read("WHERE due <= ? ORDER BY due, id LIMIT ?", now, limit)
 
-    def failed(self) -> int:
+    def count_failed(self) -> int:
         """Say about how many files something failed that is tried again, or holds instead."""
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             (number,) = connection.execute(
                 "SELECT count(*) FROM places WHERE due IS NOT NULL AND attempts > 0"
             ).fetchone()
         return int(number)
 
-    def counts(self, key: str) -> dict[PlaceState, int]:
+    def counts(self, key: str) -> dict[LocationState, int]:
         """Say how many places of a content there are in each state."""
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             rows = connection.execute(
                 "SELECT state, count(*) FROM places WHERE key = ? GROUP BY state ORDER BY state",
                 (bytes.fromhex(key),),
             )
-            return {PlaceState(state): number for state, number in rows.fetchall()}
+            return {LocationState(state): number for state, number in rows.fetchall()}
 
-    def first_of_account(self, place: Place) -> bool:
+    def first_of_account(self, place: FileLocation) -> bool:
         """Say if this is the first place of its content with this owner in this root."""
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             row = connection.execute(
                 "SELECT min(id) FROM places WHERE key = ? AND root = ? AND uid IS ?",
                 (bytes.fromhex(place.key), place.root, place.uid),
             ).fetchone()
         return bool(row[0] == place.id)
 
-    def put(self, place: Place) -> Place:
+    def put(self, place: FileLocation) -> FileLocation:
         """Keep a place as it is now; add it if it has no number yet."""
         with self._database.transaction() as writer:
             if place.id:
@@ -186,7 +191,7 @@ class Places:
         assert added is not None
         return replace(new, id=added)
 
-    def remove(self, place: Place) -> None:
+    def remove(self, place: FileLocation) -> None:
         """Forget a place that belongs to no case."""
         with self._database.transaction() as writer:
             writer.execute("DELETE FROM places WHERE id = ?", (place.id,))
@@ -194,7 +199,7 @@ class Places:
     def counted(self, since: float, most: int, **equal: Any) -> int:
         """Count what was acted upon since a moment, up to *most*, by root, key, uid."""
         which = "".join(f" AND {name} = ?" for name in equal)
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             (number,) = connection.execute(
                 "SELECT count(*) FROM (SELECT 1 FROM places"  # noqa: S608  # our own names
                 f" WHERE counted > ?{which} LIMIT ?)",
@@ -202,7 +207,7 @@ class Places:
             ).fetchone()
         return int(number)
 
-    def let_go(self, flood: int, now: float) -> int:
+    def approve(self, flood: int, now: float) -> int:
         """Make everything due that a flood holds; say how much that is."""
         with self._database.transaction() as writer:
             return writer.execute(
@@ -210,7 +215,7 @@ class Places:
                 (now, flood),
             ).rowcount
 
-    def stand_down(self, flood: int, detail: str) -> int:
+    def discard(self, flood: int, detail: str) -> int:
         """Drop everything that a flood holds; say how much that was."""
         with self._database.transaction() as writer:
             return writer.execute(
@@ -219,7 +224,7 @@ class Places:
                 (detail, flood),
             ).rowcount
 
-    def recall(self, flood: int, now: float) -> int:
+    def reinstate(self, flood: int, now: float) -> int:
         """Make everything due again that was dropped because of a flood; say how much that is.
 
         So is what lies held and was to be sealed; it is not let go, but asked about again.
@@ -235,7 +240,7 @@ class Places:
                 (now, flood),
             ).rowcount
 
-    def free_undetermined(self, but: Collection[str], now: float) -> None:
+    def release_undetermined(self, but: Collection[str], now: float) -> None:
         """Make due what is held because nobody could answer, in all roots *but* these."""
         with self._database.transaction() as writer:
             writer.execute(
@@ -244,9 +249,9 @@ class Places:
                 (now, *but),
             )
 
-    def held_by(self, floods: Collection[int]) -> dict[int, int]:
+    def count_held_by(self, floods: Collection[int]) -> dict[int, int]:
         """Say how many actions each flood holds."""
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             asked = (
                 (
                     flood,
@@ -259,20 +264,20 @@ class Places:
             )
             return dict(asked)
 
-    def _read(self, rest: str, *values: object) -> list[Place]:
-        with self._database.reading() as connection:
+    def _read(self, rest: str, *values: object) -> list[FileLocation]:
+        with self._database.read_connection() as connection:
             return [_place(row) for row in connection.execute(_SELECT + rest, values).fetchall()]
 
 
-def _row(place: Place) -> list[object]:
+def _row(place: FileLocation) -> list[object]:
     """Give all columns but the number of the row."""
     values: dict[str, Any] = {name: getattr(place, name) for name in _COLUMNS[1:]}
     return [*(_WRITTEN.get(name, _same)(values[name]) for name in values), place.state.live]
 
 
-def _place(row: tuple[Any, ...]) -> Place:
+def _place(row: tuple[Any, ...]) -> FileLocation:
     read = (_READ.get(name, _same)(value) for name, value in zip(_COLUMNS, row, strict=True))
-    return Place(*read)
+    return FileLocation(*read)
 
 
 def _same(value: Any) -> Any:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from hashwacht.core.notice import Notice, NoticeKind, within_bounds
+from hashwacht.core.notice import Notice, NoticeKind, sanitize_notice
 from hashwacht.storage.sqlite.database import Database
 
 
@@ -42,8 +42,8 @@ class Alert:
 
     id: int
     channel: str
-    notice: str
-    told: Notice
+    notice_id: str
+    notice: Notice
     left_out: int
     batch: str
     state: AlertState
@@ -54,7 +54,7 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class AlertBatch:
     """What is sent in one message."""
 
     name: str
@@ -63,7 +63,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class ChannelStatus:
     """How one channel stands, for status and metrics.  Times are Unix seconds.
 
     *failures* counts the attempts of the batch that fails now, *problem* is what its last one
@@ -87,7 +87,7 @@ _COLUMNS = (
 )
 
 
-def read_alerts(connection: sqlite3.Connection, where: str, *values: str | int) -> list[Alert]:
+def load_alerts(connection: sqlite3.Connection, where: str, *values: str | int) -> list[Alert]:
     """Read what the SQL *where* chooses, the oldest first if it gives no order."""
     order = "" if "ORDER BY" in where else " ORDER BY id"
     found = connection.execute(
@@ -103,8 +103,8 @@ def _alert(row: tuple[Any, ...]) -> Alert:
     return Alert(
         id=number,
         channel=channel,
-        notice=notice,
-        told=Notice(NoticeKind(kind), at, summary, case),
+        notice_id=notice,
+        notice=Notice(NoticeKind(kind), at, summary, case),
         left_out=left_out,
         batch=batch,
         state=AlertState(state),
@@ -115,14 +115,14 @@ def _alert(row: tuple[Any, ...]) -> Alert:
     )
 
 
-MOST_WAITING = 1000
+MAX_WAITING = 1000
 """Notices that wait in one channel; beyond that the oldest are left out, and counted."""
 
-MOST_TOGETHER = 50
-MOST_TEXT = 256 * 1024
+MAX_BATCH_ALERTS = 50
+MAX_BATCH_BYTES = 256 * 1024
 """Notices, and characters of their cases, in one batch."""
 
-FIRST_PAUSE, LONGEST_PAUSE = 30.0, 3600.0
+FIRST_RETRY_DELAY, MAX_RETRY_DELAY = 30.0, 3600.0
 """Seconds before a failed batch is tried again: the first time, doubling, and at most."""
 
 GIVE_UP_AFTER = 7 * 86_400.0
@@ -142,7 +142,7 @@ class Alerts:
 
     def add(self, notice: Notice, channels: Sequence[str]) -> None:
         """Keep a notice for each of the channels, at once and durably; never waits for any."""
-        fit, name = within_bounds(notice), secrets.token_hex(16)
+        fit, name = sanitize_notice(notice), secrets.token_hex(16)
         with self._database.transaction() as writer:
             for channel in channels:
                 _make_room(writer, channel)
@@ -172,22 +172,22 @@ class Alerts:
             self._generation += 1
             self._news.notify_all()
 
-    def next(self, channel: str, every: float, now: float) -> Batch | float:
+    def next(self, channel: str, every: float, now: float) -> AlertBatch | float:
         """Give what is to be sent now, or the moment to ask again (infinity: when added).
 
         *every* is how many seconds lie between two messages.  The batch stays the next one
         until it is settled by :meth:`delivered` or :meth:`failed`.
         """
         with self._database.transaction() as writer:
-            begun = read_alerts(
+            begun = load_alerts(
                 writer, "channel = ? AND state = 'waiting' AND batch != ''", channel
             )
             if begun:
                 soonest = min(begun, key=lambda alert: alert.due)
-                if now < soonest.due <= now + LONGEST_PAUSE:  # beyond: the clock was set back
+                if now < soonest.due <= now + MAX_RETRY_DELAY:  # beyond: the clock was set back
                     return soonest.due
-                return Batch(soonest.batch, channel, tuple(begun))
-            fresh = read_alerts(writer, "channel = ? AND state = 'waiting'", channel)
+                return AlertBatch(soonest.batch, channel, tuple(begun))
+            fresh = load_alerts(writer, "channel = ? AND state = 'waiting'", channel)
             if not fresh:
                 return math.inf
             (last,) = writer.execute(
@@ -198,7 +198,7 @@ class Alerts:
                 return ready
             return _begin(writer, channel, fresh, now)
 
-    def delivered(self, batch: Batch, now: float, problem: str = "") -> None:
+    def record_delivery(self, batch: AlertBatch, now: float, problem: str = "") -> None:
         """Note that it arrived; *problem* is what the receiver did not like all the same."""
         with self._database.transaction() as writer:
             _end(writer, batch, AlertState.DELIVERED, now, problem)
@@ -209,29 +209,29 @@ class Alerts:
                 (batch.channel, now - KEEP, batch.channel, MOST_KEPT),
             )
 
-    def failed(
-        self, batch: Batch, now: float, problem: str, *, longest: float = LONGEST_PAUSE
+    def record_failure(
+        self, batch: AlertBatch, now: float, problem: str, *, longest: float = MAX_RETRY_DELAY
     ) -> float:
         """Note that it did not arrive; give when it is to be tried again: *longest* s at most."""
         attempts = batch.alerts[0].attempts + 1
-        due = now + min(longest, FIRST_PAUSE * 2.0 ** min(attempts - 1, 30))
+        due = now + min(longest, FIRST_RETRY_DELAY * 2.0 ** min(attempts - 1, 30))
         with self._database.transaction() as writer:
             writer.execute(
                 "UPDATE alerts SET attempts = ?, due = ?, problem = ?"
                 " WHERE channel = ? AND batch = ?",
                 (attempts, due, problem, batch.channel, batch.name),
             )
-            if min(alert.told.at for alert in batch.alerts) < now - GIVE_UP_AFTER:
+            if min(alert.notice.at for alert in batch.alerts) < now - GIVE_UP_AFTER:
                 _end(writer, batch, AlertState.GIVEN_UP, now, problem)
         return due
 
     def list(self, limit: int, *, waiting: bool = False) -> list[Alert]:
         """Give the latest, newest first; only those that *wait* or were given up, if wanted."""
         chosen = f"state != '{AlertState.DELIVERED}'" if waiting else "1"
-        with self._database.reading() as connection:
-            return read_alerts(connection, f"{chosen} ORDER BY id DESC LIMIT ?", limit)
+        with self._database.read_connection() as connection:
+            return load_alerts(connection, f"{chosen} ORDER BY id DESC LIMIT ?", limit)
 
-    def standing(self, channel: str) -> Delivery:
+    def channel_status(self, channel: str) -> ChannelStatus:
         """Say how one channel stands."""
         with self._database.snapshot() as connection:
             waiting, oldest, failures, problem = connection.execute(
@@ -248,7 +248,7 @@ class Alerts:
             (left_out,) = connection.execute(
                 "SELECT coalesce(sum(left_out), 0) FROM alerts WHERE channel = ?", (channel,)
             ).fetchone()
-        return Delivery(
+        return ChannelStatus(
             channel=channel,
             waiting=waiting,
             oldest=oldest,
@@ -265,7 +265,7 @@ def _make_room(writer: sqlite3.Connection, channel: str) -> None:
     (waiting,) = writer.execute(
         "SELECT count(*) FROM alerts WHERE channel = ? AND state = 'waiting'", (channel,)
     ).fetchone()
-    if waiting < MOST_WAITING:
+    if waiting < MAX_WAITING:
         return
     (oldest, left_out), (heir, before) = writer.execute(
         "SELECT id, left_out FROM alerts WHERE channel = ? AND state = 'waiting' AND batch = ''"
@@ -276,12 +276,14 @@ def _make_room(writer: sqlite3.Connection, channel: str) -> None:
     writer.execute("UPDATE alerts SET left_out = ? WHERE id = ?", (before + left_out + 1, heir))
 
 
-def _begin(writer: sqlite3.Connection, channel: str, fresh: Sequence[Alert], now: float) -> Batch:
+def _begin(
+    writer: sqlite3.Connection, channel: str, fresh: Sequence[Alert], now: float
+) -> AlertBatch:
     """Put the oldest together under one name, as many as fit into a message."""
     chosen: list[Alert] = []
-    room = MOST_TEXT
-    for alert in fresh[:MOST_TOGETHER]:
-        room -= len(alert.told.case)
+    room = MAX_BATCH_BYTES
+    for alert in fresh[:MAX_BATCH_ALERTS]:
+        room -= len(alert.notice.case)
         if room < 0 and chosen:
             break
         chosen.append(alert)
@@ -291,11 +293,11 @@ def _begin(writer: sqlite3.Connection, channel: str, fresh: Sequence[Alert], now
         " WHERE channel = ? AND state = 'waiting' AND batch = '' AND id <= ?",
         (name, now, channel, chosen[-1].id),
     )
-    return Batch(name, channel, tuple(chosen))
+    return AlertBatch(name, channel, tuple(chosen))
 
 
 def _end(
-    writer: sqlite3.Connection, batch: Batch, state: AlertState, now: float, problem: str
+    writer: sqlite3.Connection, batch: AlertBatch, state: AlertState, now: float, problem: str
 ) -> None:
     """Settle a batch; what it said stands in its case, and is not kept twice."""
     writer.execute(

@@ -18,7 +18,7 @@ from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.sqlite.encoding import NO_MATCH, UNDETERMINED
 
 
-class Wanted(NamedTuple):
+class AnswerRequirement(NamedTuple):
     """What an answer of one matcher must be to be good enough today.
 
     *revision* is the matcher's present one, *not_before* (Unix seconds) the oldest date that
@@ -48,10 +48,10 @@ _QUERY = f"""
 
 
 @dataclass(frozen=True, slots=True)
-class Stale:
+class StaleQuery:
     """The question put to a database: what is wanted, and which epoch describes that."""
 
-    wanted: Mapping[str, Wanted]
+    wanted: Mapping[str, AnswerRequirement]
     epoch: int | None
 
     def numbers(self, database: Database, after: int, limit: int) -> list[int]:
@@ -105,7 +105,7 @@ class Stale:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class WaitingContent:
     """A content by its number, since when (Unix seconds) it waits, and one place of it."""
 
     content: int
@@ -115,13 +115,13 @@ class Waiting:
     path: bytes
 
 
-class Unanswered:
+class UnansweredContents:
     """All contents that wait for an answer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, rows: Iterable[Waiting]) -> None:
+    def add(self, rows: Iterable[WaitingContent]) -> None:
         """Let contents wait; one that waits already keeps its place, or gets a better lane."""
         with self._database.transaction() as writer:
             writer.executemany(
@@ -137,19 +137,19 @@ class Unanswered:
                 "DELETE FROM unanswered WHERE content = ?", [(each,) for each in contents]
             )
 
-    def next(self, limit: int, after: Waiting | None = None) -> list[Waiting]:
+    def next(self, limit: int, after: WaitingContent | None = None) -> list[WaitingContent]:
         """Return up to *limit* of those who wait, behind *after*: uploads first, then by age."""
         key = (after.lane, after.since, after.content) if after else (-1, 0.0, 0)
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             rows = connection.execute(
                 "SELECT content, lane, since, root, path FROM unanswered"
                 " WHERE (lane, since, content) > (?, ?, ?)"
                 " ORDER BY lane, since, content LIMIT ?",
                 (*key, limit),
             ).fetchall()
-        return [Waiting(content, Lane(lane), *rest) for content, lane, *rest in rows]
+        return [WaitingContent(content, Lane(lane), *rest) for content, lane, *rest in rows]
 
-    def of(self, contents: Collection[int]) -> dict[int, Waiting]:
+    def find(self, contents: Collection[int]) -> dict[int, WaitingContent]:
         """Return those of these contents that wait, by number."""
         with self._database.snapshot() as connection:
             rows = [
@@ -159,11 +159,11 @@ class Unanswered:
                 ).fetchone()
                 for content in contents
             ]
-        found = [Waiting(row[0], Lane(row[1]), *row[2:]) for row in rows if row]
+        found = [WaitingContent(row[0], Lane(row[1]), *row[2:]) for row in rows if row]
         return {each.content: each for each in found}
 
     def count(self) -> int:
         """Count those who wait."""
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             (number,) = connection.execute("SELECT count(*) FROM unanswered").fetchone()
         return int(number)

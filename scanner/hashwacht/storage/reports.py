@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hashwacht.core.types import Reason
-from hashwacht.storage.files import below
-from hashwacht.storage.locations import PlaceState
+from hashwacht.storage.files import path_bounds
+from hashwacht.storage.locations import LocationState
 from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.sqlite.encoding import MATCH, UNDETERMINED
 
@@ -24,7 +24,7 @@ _UNDETERMINED = f"""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ReportableFile:
     """A file: where, and its content or why it could not be read."""
 
     path: bytes
@@ -33,7 +33,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Pile:
+class Backlog:
     """How many there are, and since when (Unix seconds) the oldest one is; None: there is none."""
 
     number: int
@@ -54,13 +54,13 @@ class Overview:
                 f"SELECT p.kind, count(*), sum(p.size) FROM {_FILES}"  # noqa: S608  # ours
                 f" JOIN fingerprints AS p ON p.content = f.content WHERE {_WITHIN}"
                 " GROUP BY p.kind",
-                (root, *below(root)),
+                (root, *path_bounds(root)),
             ).fetchall()
             words = self._database.words
             for kind, files, size in rows:
                 yield words.text(connection, kind), files, size
 
-    def notable(self, root: bytes, limit: int) -> list[Seen]:
+    def reportable_files(self, root: bytes, limit: int) -> list[ReportableFile]:
         """Give files below *root* that match, were set aside or are undetermined, as decided.
 
         At most *limit* of each of these, matches first.
@@ -74,7 +74,7 @@ class Overview:
         with self._database.snapshot() as connection:
             words = self._database.words
             return [
-                Seen(
+                ReportableFile(
                     os.path.join(path, name),  # noqa: PTH118  # bytes
                     content,
                     None if reason is None else Reason(words.text(connection, reason)),
@@ -83,24 +83,24 @@ class Overview:
                 for path, name, content, reason in connection.execute(
                     f"SELECT d.path, f.name, f.content, f.reason FROM {_FILES}"  # noqa: S608  # ours
                     f" WHERE {_WITHIN} AND ({condition}) LIMIT ?",
-                    (root, *below(root), limit),
+                    (root, *path_bounds(root), limit),
                 ).fetchall()
             ]
 
-    def undetermined(self) -> Pile:
+    def undetermined(self) -> Backlog:
         """Count contents whose last verdict was UNDETERMINED, for whatever reason."""
         return self._pile(_UNDETERMINED)
 
-    def unanswered(self) -> Pile:
+    def unanswered(self) -> Backlog:
         """Count contents that wait for an answer."""
         return self._pile("SELECT count(*), min(since) FROM unanswered")
 
-    def places(self) -> dict[PlaceState, int]:
+    def places(self) -> dict[LocationState, int]:
         """Count the places of all cases by state."""
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             rows = connection.execute("SELECT state, count(*) FROM places GROUP BY state")
-            return {PlaceState(state): number for state, number in rows.fetchall()}
+            return {LocationState(state): number for state, number in rows.fetchall()}
 
-    def _pile(self, query: str) -> Pile:
-        with self._database.reading() as connection:
-            return Pile(*connection.execute(query).fetchone())
+    def _pile(self, query: str) -> Backlog:
+        with self._database.read_connection() as connection:
+            return Backlog(*connection.execute(query).fetchone())

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from hashwacht.core.errors import StateFull
+from hashwacht.core.errors import StorageFull
 from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.sqlite.state_directory import holder
+from hashwacht.storage.sqlite.state_directory import lock_holder
 
 
 class RunState(StrEnum):
@@ -56,9 +56,9 @@ class Runs:
         assert number is not None
         return Run(number, kind, tuple(roots), options, RunState.RUNNING, now, now, None, "{}")
 
-    def resumable(self, kind: str, roots: Sequence[bytes], options: str) -> Run | None:
+    def find_resumable(self, kind: str, roots: Sequence[bytes], options: str) -> Run | None:
         """Return the latest run of this kind, roots and options, if it was not finished."""
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             row = connection.execute(
                 f"SELECT {_COLUMNS} FROM runs"  # noqa: S608  # our own constants
                 " WHERE kind = ? AND roots = ? AND options = ? ORDER BY id DESC LIMIT 1",
@@ -76,7 +76,7 @@ class Runs:
             )
         return replace(run, state=RunState.RUNNING, updated=now, finished=None)
 
-    def kept(self, run: int) -> str:
+    def load_tally(self, run: int) -> str:
         """Return the tally that a later run would go on from.
 
         Waits for a transaction that is just being committed: what it counts is kept.
@@ -94,7 +94,7 @@ class Runs:
         """Record the end of a run, even on a full disk: the reserve is given up for it."""
         try:
             self._finish(run, state, tally, now)
-        except StateFull:
+        except StorageFull:
             if not self._database.reserve.release():
                 raise
             self._finish(run, state, tally, now)
@@ -108,7 +108,7 @@ class Runs:
 
     def list(self, limit: int | None = None) -> list[Run]:
         """Return the latest runs, newest first."""
-        with self._database.reading() as connection:
+        with self._database.read_connection() as connection:
             rows = connection.execute(
                 f"SELECT {_COLUMNS} FROM runs ORDER BY id DESC LIMIT ?",  # noqa: S608  # ours
                 (-1 if limit is None else limit,),
@@ -119,7 +119,7 @@ class Runs:
         """Read a row; a run that is running, but whose process is gone, was interrupted."""
         number, kind, roots, options, state, started, updated, finished, tally = row
         if state == RunState.RUNNING:
-            found = holder(self._database.path)
+            found = lock_holder(self._database.path)
             if found is None or found.run != number:
                 state = RunState.INTERRUPTED
         return Run(

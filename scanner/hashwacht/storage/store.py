@@ -7,22 +7,22 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
 
-from hashwacht.storage.action_limits import Floods
-from hashwacht.storage.answers import Answers, Epochs
+from hashwacht.storage.action_limits import ReachedLimits
+from hashwacht.storage.answers import Epochs, StoredAnswers
 from hashwacht.storage.cases import Cases
 from hashwacht.storage.contents import Contents
-from hashwacht.storage.crash_log import Culprits
+from hashwacht.storage.crash_log import StoredCrashLog
 from hashwacht.storage.files import Files
 from hashwacht.storage.gaps import Gaps
-from hashwacht.storage.journal import Journal
-from hashwacht.storage.locations import Places
+from hashwacht.storage.journal import EventJournal
+from hashwacht.storage.locations import FileLocations
 from hashwacht.storage.outbox import Alerts
-from hashwacht.storage.pending import Unanswered
+from hashwacht.storage.pending import UnansweredContents
 from hashwacht.storage.reports import Overview
 from hashwacht.storage.runs import Runs
 from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.sqlite.state_directory import DAEMON, RunLock
-from hashwacht.storage.unchanged_directories import Settled, Stretches
+from hashwacht.storage.sqlite.state_directory import DAEMON_LOCK, RunLock
+from hashwacht.storage.unchanged_directories import UnchangedDirectories, VerdictRequirement
 
 FILE_NAME = "state.db"
 """The database, in the state directory."""
@@ -36,27 +36,27 @@ class Store:
         self._database = database
         self.files = Files(database)
         self.contents = Contents(database)
-        self.answers = Answers(database)
+        self.answers = StoredAnswers(database)
         self.epochs = Epochs(database)
         self.runs = Runs(database)
         self.overview = Overview(database)
-        self.culprits = Culprits(database)
+        self.crash_log = StoredCrashLog(database)
         self.alerts = Alerts(database)
         self.cases = Cases(database)
-        self.places = Places(database)
-        self.floods = Floods(database)
-        self.journal = Journal(database)
+        self.places = FileLocations(database)
+        self.floods = ReachedLimits(database)
+        self.journal = EventJournal(database)
         self.gaps = Gaps(database)
-        self.unanswered = Unanswered(database)
+        self.unanswered = UnansweredContents(database)
 
     @classmethod
     def open(cls, directory: Path) -> Self:
-        """Open the state in *directory*; make it if it is not there.  Raises StateError."""
+        """Open the state in *directory*; make it if it is not there.  Raises StorageError."""
         return cls(Database.open(directory / FILE_NAME))
 
-    def stretches(self, settled: Settled) -> Stretches:
+    def stretches(self, settled: VerdictRequirement) -> UnchangedDirectories:
         """Read ahead for one walk: which directories are as they were, all files *settled*."""
-        return Stretches(self._database, settled)
+        return UnchangedDirectories(self._database, settled)
 
     def transaction(self, *, durable: bool = False) -> AbstractContextManager[sqlite3.Connection]:
         """Keep everything that is written inside together, or nothing of it.
@@ -66,12 +66,12 @@ class Store:
         return self._database.transaction(durable=durable)
 
     def lock(self) -> RunLock:
-        """Be the only run on this state.  Raises StateBusy, naming who is."""
+        """Be the only run on this state.  Raises StorageBusy, naming who is."""
         return RunLock.acquire(self._database.path)
 
     def daemon_lock(self) -> RunLock:
-        """Be the only daemon on this state; scans may run beside it.  Raises StateBusy."""
-        return RunLock.acquire(self._database.path, DAEMON)
+        """Be the only daemon on this state; scans may run beside it.  Raises StorageBusy."""
+        return RunLock.acquire(self._database.path, DAEMON_LOCK)
 
     def close(self) -> None:
         """Close the database."""

@@ -17,10 +17,10 @@ from typing import NamedTuple
 from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.sqlite.encoding import NO_MATCH
 
-LONGEST = 512
+MAX_DIRECTORIES = 512
 """Directories in a stretch at the most, reached by doubling."""
 
-MOST_FILES = 8192
+MAX_FILES = 8192
 """Files in a stretch at the most; a directory with more is never read ahead."""
 
 _KEPT = 3
@@ -33,16 +33,16 @@ _SEEN = f"""
     FROM files AS f LEFT JOIN contents AS c ON c.id = f.content
     WHERE f.directory BETWEEN ? AND ? ORDER BY f.directory, f.name LIMIT ?"""  # noqa: S608  # our own constants
 
-File = tuple[bytes, int, int, int, int, int]
+FileIdentity = tuple[bytes, int, int, int, int, int]
 """A name and its FileId, as a plain tuple."""
 
-Seen = tuple[bytes | None, int, int, int, int, int, int]
+IdentityRow = tuple[bytes | None, int, int, int, int, int, int]
 """A known file, its name None if something is to be asked of it; the number of its directory."""
 
 _NUMBER = itemgetter(6)
 
 
-class Settled(NamedTuple):
+class VerdictRequirement(NamedTuple):
     """What a stored verdict must be, so that an unchanged file needs neither reading nor asking.
 
     NO_MATCH, decided in *epoch*, on answers not older than *not_before* (Unix seconds), on a
@@ -54,10 +54,10 @@ class Settled(NamedTuple):
     not_before: float
 
 
-class Stretch:
+class DirectoryRange:
     """Some directories, and all files that are known in them, in the order of their names."""
 
-    def __init__(self, numbers: Mapping[bytes, int], seen: list[Seen]) -> None:
+    def __init__(self, numbers: Mapping[bytes, int], seen: list[IdentityRow]) -> None:
         """Take the *numbers* by path, and the files by ascending numbers."""
         self.numbers, self._seen = numbers, seen
         self._counts = Counter(map(_NUMBER, seen))
@@ -69,31 +69,31 @@ class Stretch:
         """How many files are known here; MOST_FILES if it was cut off."""
         return len(self._seen)
 
-    def holds(self, number: int, files: Iterable[File]) -> bool:
+    def holds(self, number: int, files: Iterable[FileIdentity]) -> bool:
         """Say if exactly these files (name and FileId) are known in a directory, all settled."""
         end = self._ends.get(number, 0)
         known = self._seen[end - self._counts[number] : end]
         return [(*each, number) for each in sorted(files)] == known
 
 
-class Stretches:
+class UnchangedDirectories:
     """Says of directories, in about the order of an earlier walk, if all is as it was.
 
     Used by one thread.  What other threads record meanwhile about directories that were asked
     for already does not matter; nothing else may write to the state.
     """
 
-    def __init__(self, database: Database, settled: Settled) -> None:
+    def __init__(self, database: Database, settled: VerdictRequirement) -> None:
         self._database, self._settled = database, settled
-        with database.reading() as connection:
+        with database.read_connection() as connection:
             known = database.recipes.all(connection).items()
         self._recipes = [
             number for number, names in known if settled.recipe.issubset(names.split())
         ]
-        self._kept: list[Stretch] = []
-        self._length = LONGEST // 8
+        self._kept: list[DirectoryRange] = []
+        self._length = MAX_DIRECTORIES // 8
 
-    def unchanged(self, path: bytes, files: Iterable[File]) -> int | None:
+    def unchanged(self, path: bytes, files: Iterable[FileIdentity]) -> int | None:
         """Give the number of the directory *path* if these are its files, and all are settled."""
         for stretch in self._kept:
             if (number := stretch.numbers.get(path)) is not None:
@@ -101,8 +101,8 @@ class Stretches:
                 return number if stretch.holds(number, files) else None
         return self._unforeseen(path, files)
 
-    def _unforeseen(self, path: bytes, files: Iterable[File]) -> int | None:
-        with self._database.reading() as connection:
+    def _unforeseen(self, path: bytes, files: Iterable[FileIdentity]) -> int | None:
+        with self._database.read_connection() as connection:
             row = connection.execute("SELECT id FROM directories WHERE path = ?", (path,))
             found = row.fetchone()
         if found is None or not self._recipes:
@@ -115,14 +115,14 @@ class Stretches:
         whole = path in stretch.numbers
         return found[0] if whole and stretch.holds(found[0], files) else None
 
-    def _adapt(self, last: Stretch) -> None:
+    def _adapt(self, last: DirectoryRange) -> None:
         """Read further ahead while that pays, as kernels do with files; *last* is used up."""
-        if 4 * last.used < len(last.numbers) or last.files == MOST_FILES:
+        if 4 * last.used < len(last.numbers) or last.files == MAX_FILES:
             self._length = max(1, self._length // 4)
-        elif 2 * last.files < MOST_FILES:
-            self._length = min(LONGEST, 2 * self._length)
+        elif 2 * last.files < MAX_FILES:
+            self._length = min(MAX_DIRECTORIES, 2 * self._length)
 
-    def _read(self, number: int) -> Stretch:
+    def _read(self, number: int) -> DirectoryRange:
         """Fetch the directories numbered about *number*, which are mostly walked about now."""
         first = number - number % self._length
         last = first + self._length - 1
@@ -130,11 +130,11 @@ class Stretches:
         with self._database.snapshot() as connection:
             seen = connection.execute(
                 _SEEN.format(", ".join("?" * len(self._recipes))),
-                (ask.epoch, ask.not_before, *self._recipes, first, last, MOST_FILES),
+                (ask.epoch, ask.not_before, *self._recipes, first, last, MAX_FILES),
             ).fetchall()
-            if len(seen) == MOST_FILES:  # cut off, perhaps within a directory
+            if len(seen) == MAX_FILES:  # cut off, perhaps within a directory
                 last = seen[-1][-1] - 1
             numbers = connection.execute(
                 "SELECT path, id FROM directories WHERE id BETWEEN ? AND ?", (first, last)
             )
-            return Stretch(dict(numbers.fetchall()), seen)
+            return DirectoryRange(dict(numbers.fetchall()), seen)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hashwacht.core.ports import Fingerprinter, Question
-from hashwacht.core.types import Answer, Finding, Fingerprint, Match, Outcome, Reason
-from hashwacht.scan.progress import Progress, Result, Summary
+from hashwacht.core.ports import Fingerprinter, Query
+from hashwacht.core.types import Answer, Diagnostic, Fingerprint, Match, Outcome, Reason
+from hashwacht.scan.progress import Progress, ScanResult, Summary
 
 HELD = 60.0
 """Seconds that a file is held at the most."""
@@ -27,11 +27,11 @@ class KnowingMatcher:
     now: float = 1000.0
     asked: list[str] = field(default_factory=list)
 
-    def lookup(self, questions: Sequence[Question]) -> list[Answer]:
+    def lookup(self, questions: Sequence[Query]) -> list[Answer]:
         """Answer by looking into *known*."""
         return [self._answer(question) for question in questions]
 
-    def _answer(self, question: Question) -> Answer:
+    def _answer(self, question: Query) -> Answer:
         self.asked += [signal.value for signal in question]
         matches = tuple(
             Match(self.name, signal, 0, "csam") for signal in question if signal.value in self.known
@@ -42,9 +42,9 @@ class KnowingMatcher:
         outcome = Outcome.MATCH if matches else Outcome.NO_MATCH
         return Answer(self.name, outcome, self.now, self.revision, matches)
 
-    def check(self) -> Finding:
+    def check(self) -> Diagnostic:
         """Say that all is well, or that nothing is heard."""
-        return Finding(self.name, ok=not self.silent, detail="")
+        return Diagnostic(self.name, ok=not self.silent, detail="")
 
     def close(self) -> None:
         """Keep everything: a fake may be used by several runs."""
@@ -89,7 +89,7 @@ class HeldFingerprinter(CountingFingerprinter):
 class RememberingObserver:
     """Remembers everything that a run tells."""
 
-    results: list[Result] = field(default_factory=list)
+    results: list[ScanResult] = field(default_factory=list)
     progresses: list[Progress] = field(default_factory=list)
     resumed: bool = False
     ended: Summary | None = None
@@ -102,7 +102,7 @@ class RememberingObserver:
         """Remember where it stood."""
         self.progresses.append(snapshot)
 
-    def result(self, result: Result) -> None:
+    def result(self, result: ScanResult) -> None:
         """Remember what was found."""
         self.results.append(result)
 

@@ -21,7 +21,7 @@ from hashwacht.core.errors import SignalError
 from hashwacht.core.ports import SignalType
 from hashwacht.core.types import Signal
 from hashwacht.hashing.picture import Picture
-from hashwacht.hashing.registry import Digest, OriginalHash, PictureHash
+from hashwacht.hashing.registry import Digest, EncodedPictureHash, PictureHash
 
 _CONTENT = bytes(range(256)) * 40
 
@@ -107,9 +107,9 @@ class SignalTypeContract:
             made += _digested(self.signal_type, _CONTENT + bytes([seed]))
         if isinstance(self.signal_type, PictureHash):
             made += self.signal_type.signals(Picture(partial(photo, seed)))
-        if isinstance(self.signal_type, OriginalHash):
+        if isinstance(self.signal_type, EncodedPictureHash):
             encoded = encode(photo(seed), "jpeg")
-            made += self.signal_type.signals_of_original(encoded, "image/jpeg")
+            made += self.signal_type.signals_from_bytes(encoded, "image/jpeg")
         return made
 
 

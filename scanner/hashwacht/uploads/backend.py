@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from hashwacht.core.ports import Ahead
+from hashwacht.core.ports import StreamHasher
 from hashwacht.core.types import Match, Outcome, Reason, Verdict
-from hashwacht.core.upload_context import Circumstances
+from hashwacht.core.upload_context import UploadContext
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckResult:
     """What is known of one content: the public result.
 
     *key* is its SHA-256 (64 hex digits) and *kind* its sniffed MIME type, both empty if it could
@@ -28,7 +28,7 @@ class Checked:
     key: str = ""
     kind: str = ""
     size: int = 0
-    kept: bool = False
+    recorded: bool = False
 
     @property
     def outcome(self) -> Outcome:
@@ -46,15 +46,15 @@ class Checked:
         return self.verdict.reason
 
 
-def undetermined(reason: Reason, detail: str) -> Checked:
+def undetermined_result(reason: Reason, detail: str) -> CheckResult:
     """Make the result for a content that nobody could ask about."""
-    return Checked(Verdict(Outcome.UNDETERMINED, reason=reason, detail=detail))
+    return CheckResult(Verdict(Outcome.UNDETERMINED, reason=reason, detail=detail))
 
 
-class Workplace(Protocol):
+class CheckBackend(Protocol):
     """Takes an open file all the way.  Thread-safe."""
 
-    def check(self, fd: int, told: Circumstances | None, *, private: bool) -> Checked:
+    def check(self, fd: int, context: UploadContext | None, *, private: bool) -> CheckResult:
         """Give the verdict on *fd*, a regular file open for reading at any offset.
 
         *private*: nobody else can write to it, so it need not be watched for changes.  What
@@ -67,11 +67,13 @@ class Workplace(Protocol):
 
 
 @runtime_checkable
-class WorksAhead(Protocol):
+class StreamingBackend(Protocol):
     """What a Workplace can do on top that may begin with a content that is still coming in."""
 
-    def read_ahead(self) -> Ahead | None:
+    def open_stream(self) -> StreamHasher | None:
         """Begin with one; None if it is taken when it is complete.  Raises HashwachtError."""
 
-    def complete(self, ahead: Ahead, kept: int | None, told: Circumstances | None) -> Checked:
+    def check_stream(
+        self, ahead: StreamHasher, kept: int | None, context: UploadContext | None
+    ) -> CheckResult:
         """Do what ``check`` does with one that was read *ahead*, and *kept* if that was wanted."""

@@ -10,7 +10,7 @@ import os
 import socket
 import time
 
-from hashwacht.ipc.frames import HEAD, Nonsense, frame, read_head
+from hashwacht.ipc.frames import HEADER, ProtocolError, pack_frame, parse_header
 
 _NUMBER = 1
 """There is one question on a connection."""
@@ -18,11 +18,11 @@ _NUMBER = 1
 _PIECE = 64 << 10
 
 
-class HungUp(Exception):
+class ConnectionClosed(Exception):
     """The other end has gone."""
 
 
-class Exchange:
+class UploadChannel:
     """Takes a connected socket, which ``close`` closes.  For one thread at a time."""
 
     def __init__(self, connected: socket.socket) -> None:
@@ -30,8 +30,8 @@ class Exchange:
         self._received = b""
 
     def send(self, body: bytes, seconds: float, fd: int | None = None) -> None:
-        """Send one message, with a descriptor.  Raises HungUp, TimeoutError."""
-        message = memoryview(frame(_NUMBER, body))
+        """Send one message, with a descriptor.  Raises ConnectionClosed, TimeoutError."""
+        message = memoryview(pack_frame(_NUMBER, body))
         try:
             self._socket.settimeout(seconds)
             if fd is not None:
@@ -41,17 +41,17 @@ class Exchange:
         except TimeoutError:
             raise
         except OSError as error:
-            raise HungUp(error.strerror or "it hung up") from error
+            raise ConnectionClosed(error.strerror or "it hung up") from error
 
     def receive(self, seconds: float, most: int) -> bytes:
-        """Give the next message.  Raises HungUp, TimeoutError, Nonsense."""
+        """Give the next message.  Raises ConnectionClosed, TimeoutError, Nonsense."""
         deadline = time.monotonic() + seconds
-        number, length = read_head(self._read(HEAD.size, deadline))
+        number, length = parse_header(self._read(HEADER.size, deadline))
         if number != _NUMBER or length > most:
-            raise Nonsense("a message that nobody waits for")
+            raise ProtocolError("a message that nobody waits for")
         return self._read(length, deadline)
 
-    def receive_first(self, seconds: float, most: int, files: list[int]) -> bytes:
+    def receive_with_fd(self, seconds: float, most: int, files: list[int]) -> bytes:
         """As ``receive``; the descriptor that comes with it, if any, is added to *files*.
 
         Whoever calls closes it, whatever is raised.
@@ -59,12 +59,12 @@ class Exchange:
         self._socket.settimeout(seconds)
         try:
             self._received, found, _, _ = socket.recv_fds(
-                self._socket, HEAD.size, 1, socket.MSG_CMSG_CLOEXEC
+                self._socket, HEADER.size, 1, socket.MSG_CMSG_CLOEXEC
             )
         except TimeoutError:
             raise
         except OSError as error:
-            raise HungUp(error.strerror or "it hung up") from error
+            raise ConnectionClosed(error.strerror or "it hung up") from error
         files += found
         return self.receive(seconds, most)
 
@@ -78,9 +78,9 @@ class Exchange:
             except TimeoutError:
                 raise
             except OSError as error:
-                raise HungUp(error.strerror or "it hung up") from error
+                raise ConnectionClosed(error.strerror or "it hung up") from error
             if not part:
-                raise HungUp("it hung up")
+                raise ConnectionClosed("it hung up")
             parts += part
             if time.monotonic() > deadline and len(parts) < length:
                 raise TimeoutError
@@ -91,7 +91,7 @@ class Exchange:
         self._socket.close()
 
 
-def reopened(fd: int) -> int:
+def reopen_read_only(fd: int) -> int:
     """Open what *fd* leads to once more, only for reading, with an offset of its own.
 
     Raises OSError, also if this user may not.  Whoever has the first one can then neither move

@@ -7,84 +7,90 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from hashwacht.core.errors import StateError, WorkerError
-from hashwacht.core.ports import Ahead
+from hashwacht.core.errors import StorageError, WorkerError
+from hashwacht.core.ports import StreamHasher
 from hashwacht.core.types import Outcome, Reason
-from hashwacht.core.upload_context import Circumstances, Uploads
+from hashwacht.core.upload_context import UploadContext, UploadContextStore
 from hashwacht.pipeline import Judgement, Pipeline
-from hashwacht.platform.safe_open import Changed
-from hashwacht.storage.contents import Decision
+from hashwacht.platform.safe_open import FileChanged
+from hashwacht.storage.contents import StoredVerdict
 from hashwacht.storage.store import Store
-from hashwacht.uploads.backend import Checked, undetermined
+from hashwacht.uploads.backend import CheckResult, undetermined_result
 
 _log = logging.getLogger(__name__)
 
 
-def answered(work: Callable[[], Checked]) -> Checked:
+def undetermined_on_error(work: Callable[[], CheckResult]) -> CheckResult:
     """Give the verdict that *work* gives; what keeps it from one is an answer as well (Law 2)."""
     try:
         return work()
-    except Changed as error:
-        return undetermined(Reason.CHANGED, error.message)
+    except FileChanged as error:
+        return undetermined_result(Reason.CHANGED, error.message)
     except WorkerError as error:
-        return undetermined(Reason.WORKER_DIED, error.message)
+        return undetermined_result(Reason.WORKER_DIED, error.message)
     except OSError as error:
-        return undetermined(Reason.UNREADABLE, error.strerror or "cannot be read")
+        return undetermined_result(Reason.UNREADABLE, error.strerror or "cannot be read")
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class ResultStorage:
     """Where matches and undetermined contents are kept."""
 
     store: Store
-    uploads: Uploads
+    uploads: UploadContextStore
 
 
 @dataclass(frozen=True, slots=True)
-class InThisProcess:
+class LocalBackend:
     """A Workplace that is a pipeline in this very process.  Without *state* nothing is kept."""
 
     pipeline: Pipeline
-    state: State | None = None
+    state: ResultStorage | None = None
     clock: Callable[[], float] = field(default=time.time)
 
-    def check(self, fd: int, told: Circumstances | None, *, private: bool) -> Checked:
+    def check(self, fd: int, context: UploadContext | None, *, private: bool) -> CheckResult:
         """Fingerprint, match, decide; keep what is no NO_MATCH."""
         take = self.pipeline.check_private if private else self.pipeline.check
-        return answered(lambda: self._checked(take(fd), told))
+        return undetermined_on_error(lambda: self._checked(take(fd), context))
 
-    def read_ahead(self) -> Ahead | None:
+    def open_stream(self) -> StreamHasher | None:
         """Begin with a content that is still coming in.  Raises HashwachtError."""
-        return self.pipeline.read_ahead()
+        return self.pipeline.open_stream()
 
-    def complete(self, ahead: Ahead, kept: int | None, told: Circumstances | None) -> Checked:
+    def check_stream(
+        self, ahead: StreamHasher, kept: int | None, context: UploadContext | None
+    ) -> CheckResult:
         """Go on as ``check`` does."""
-        return answered(lambda: self._checked(self.pipeline.check_ahead(ahead, kept), told))
+        return undetermined_on_error(
+            lambda: self._checked(self.pipeline.check_stream(ahead, kept), context)
+        )
 
-    def _checked(self, found: Judgement, told: Circumstances | None) -> Checked:
+    def _checked(self, found: Judgement, context: UploadContext | None) -> CheckResult:
         of = found.fingerprint
-        return Checked(found.verdict, of.key, of.kind, of.size, self._kept(found, told))
+        return CheckResult(found.verdict, of.key, of.kind, of.size, self._kept(found, context))
 
-    def _kept(self, found: Judgement, told: Circumstances | None) -> bool:
+    def _kept(self, found: Judgement, context: UploadContext | None) -> bool:
         """Keep it if anybody will want to know; a state that fails changes no verdict."""
         if self.state is None or found.verdict.outcome is Outcome.NO_MATCH:
             return False
         try:
-            if told is not None:
-                self.state.uploads.add(found.fingerprint.key, told)
+            if context is not None:
+                self.state.uploads.record(found.fingerprint.key, context)
             self._store(self.state.store, found)
-        except StateError as error:
+        except StorageError as error:
             _log.error("a content cannot be kept for a recheck: %s", error.message)
             return False
         return True
 
     def _store(self, store: Store, found: Judgement) -> None:
-        epoch = store.epochs.of(self.pipeline.panel.epoch)
+        epoch = store.epochs.number_of(self.pipeline.panel.knowledge_id)
         key = found.fingerprint.key
         with store.transaction():
             number = store.contents.add([found.fingerprint], self.clock())[key]
-            store.answers.put((number, answer) for answer in found.fresh)
-            store.contents.decide([Decision(number, found.verdict, epoch, found.asked_at)])
+            store.answers.put((number, answer) for answer in found.new_answers)
+            store.contents.record_verdicts(
+                [StoredVerdict(number, found.verdict, epoch, found.asked_at)]
+            )
 
     def close(self) -> None:
         """End the workers, close matchers and state."""

@@ -9,42 +9,42 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from hashwacht.core.errors import StateError
+from hashwacht.core.errors import StorageError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 -]{0,40}")
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class PartialProtocol:
     """A protocol, and the Unix time when it was last noted."""
 
     protocol: str
     at: float
 
 
-class PartialUploads:
+class PartialUploadLog:
     """Notes them for ``hashwacht doctor``.  Thread-safe, also between processes."""
 
     def __init__(self, directory: Path) -> None:
         """Keep them in *directory*, which is made when first needed."""
         self._directory = directory
 
-    def note(self, protocol: str) -> None:
-        """Note that files come by *protocol*, a plain name.  Raises StateError, ValueError."""
+    def record(self, protocol: str) -> None:
+        """Note that files come by *protocol*, a plain name.  Raises StorageError, ValueError."""
         if not _NAME.fullmatch(protocol):
             raise ValueError(f"no plain name of a protocol: {protocol!r}")
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             (self._directory / protocol).touch(mode=0o600)
         except OSError as error:
-            raise StateError(
+            raise StorageError(
                 f"{self._directory}: {error.strerror}",
                 advice="Make the state directory writable for the web application's user.",
             ) from error
 
-    def seen(self) -> list[Seen]:
+    def load(self) -> list[PartialProtocol]:
         """Give all that were noted, in the order of their names.  Raises OSError."""
         if not self._directory.is_dir():
             return []
         files = sorted(each for each in self._directory.iterdir() if _NAME.fullmatch(each.name))
-        return [Seen(each.name, each.stat().st_mtime) for each in files]
+        return [PartialProtocol(each.name, each.stat().st_mtime) for each in files]

@@ -32,12 +32,12 @@ from datetime import datetime
 from typing import TypeVar
 
 from hashwacht.core.types import Match, Outcome, Reason, Signal, Verdict
-from hashwacht.core.upload_context import LONGEST, Circumstances
-from hashwacht.ipc.codec import NAME, member, number, read, shown, text, words
-from hashwacht.ipc.frames import Nonsense
-from hashwacht.uploads.backend import Checked
+from hashwacht.core.upload_context import MAX_TEXT_CHARACTERS, UploadContext
+from hashwacht.ipc.codec import NAME, enum_member, number, printable, printable_line, read, text
+from hashwacht.ipc.frames import ProtocolError
+from hashwacht.uploads.backend import CheckResult
 
-MOST = 64
+MAX_MATCHES = 64
 """Matches that are told of one content; one more would not change the verdict."""
 
 _TYPE = re.compile(r"[a-z0-9_]{1,64}")
@@ -48,22 +48,22 @@ _FARTHEST = 1 << 16
 _BEST = 101
 
 
-def matches_to(matches: Sequence[Match]) -> list[object]:
+def encode_matches(matches: Sequence[Match]) -> list[object]:
     """Write them."""
-    return [_to(each) for each in matches[:MOST]]
+    return [_to(each) for each in matches[:MAX_MATCHES]]
 
 
-def matches_from(fields: list[object]) -> tuple[Match, ...]:
+def decode_matches(fields: list[object]) -> tuple[Match, ...]:
     """Read them.  Raises Nonsense."""
-    if len(fields) > MOST:
-        raise Nonsense("too many matches")
+    if len(fields) > MAX_MATCHES:
+        raise ProtocolError("too many matches")
     return tuple(_from(each) for each in fields)
 
 
 def _to(match: Match) -> list[object]:
     of = match.signal
     signal = [of.type, of.value, of.quality, of.variant]
-    names = [shown(each, _WORDS) for each in (match.category, match.list, match.id)]
+    names = [printable(each, _WORDS) for each in (match.category, match.list, match.id)]
     return [match.matcher, signal, match.distance, *names, match.known_good]
 
 
@@ -74,12 +74,12 @@ def _from(fields: object) -> Match:
                 text(matcher, NAME),
                 _signal(signal),
                 _optional(distance, _FARTHEST),
-                words(category, _WORDS),
-                words(list_, _WORDS),
-                words(id_, _WORDS),
+                printable_line(category, _WORDS),
+                printable_line(list_, _WORDS),
+                printable_line(id_, _WORDS),
                 known_good,
             )
-    raise Nonsense("no match")
+    raise ProtocolError("no match")
 
 
 def _signal(fields: list[object]) -> Signal:
@@ -87,14 +87,14 @@ def _signal(fields: list[object]) -> Signal:
         case [type_, value, quality, variant]:
             named = (text(type_, _TYPE), text(value, _VALUE))
             return Signal(*named, _optional(quality, _BEST), text(variant, _VARIANT))
-    raise Nonsense("no signal")
+    raise ProtocolError("no signal")
 
 
 def _optional(value: object, below: int) -> int | None:
     return None if value is None else number(value, below)
 
 
-MOST_BODY = 128 << 10
+MAX_MESSAGE_SIZE = 128 << 10
 """Bytes of a message from an application: eight texts of the longest, in any alphabet."""
 
 _KEY = re.compile(r"([0-9a-f]{64})?")
@@ -105,32 +105,32 @@ _LARGEST = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class UploadCheckRequest:
     """What is known of the file that comes with this?  As :class:`hashwacht.Workplace`."""
 
     private: bool
-    told: Circumstances | None
+    context: UploadContext | None
 
 
 @dataclass(frozen=True, slots=True)
-class Partial:
+class PartialUploadsRequest:
     """Files come in parts by this protocol."""
 
     protocol: str
 
 
 @dataclass(frozen=True, slots=True)
-class Describe:
+class DescribeDaemonRequest:
     """Say who is there."""
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class AcceptedReply:
     """It has come."""
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class DescribeDaemonReply:
     """The daemon's *release*, and how large (bytes) a file it takes at most."""
 
     release: str
@@ -138,71 +138,71 @@ class Described:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class UploadFailureReply:
     """It cannot be done."""
 
     problem: str
 
 
-Request = Check | Partial | Describe
-Reply = Taken | Checked | Described | Failed
+UploadRequest = UploadCheckRequest | PartialUploadsRequest | DescribeDaemonRequest
+UploadReply = AcceptedReply | CheckResult | DescribeDaemonReply | UploadFailureReply
 
 Value = TypeVar("Value")
 
 
-def encode_request(request: Request) -> bytes:
+def encode_request(request: UploadRequest) -> bytes:
     """Write what an application says; texts are cut to what a daemon takes."""
     match request:
-        case Check(private, told):
-            return _write(["check", private, None if told is None else _told(told)])
-        case Partial(protocol):
+        case UploadCheckRequest(private, context):
+            return _write(["check", private, None if context is None else _told(context)])
+        case PartialUploadsRequest(protocol):
             return _write(["partial", protocol])
-        case Describe():
+        case DescribeDaemonRequest():
             return _write(["describe"])
 
 
-def decode_request(body: bytes) -> Request:
+def decode_request(body: bytes) -> UploadRequest:
     """Read what an application says.  Raises Nonsense, and nothing else, whatever the bytes are."""
     match read(body):
         case ["check", bool(private), None]:
-            return Check(private, None)
-        case ["check", bool(private), list(told)]:
-            return Check(private, _circumstances(told))
+            return UploadCheckRequest(private, None)
+        case ["check", bool(private), list(context)]:
+            return UploadCheckRequest(private, _circumstances(context))
         case ["partial", protocol]:
-            return Partial(text(protocol, _NAME))
+            return PartialUploadsRequest(text(protocol, _NAME))
         case ["describe"]:
-            return Describe()
-    raise Nonsense("no request")
+            return DescribeDaemonRequest()
+    raise ProtocolError("no request")
 
 
-def encode_reply(reply: Reply) -> bytes:
+def encode_reply(reply: UploadReply) -> bytes:
     """Write what the daemon says."""
     match reply:
-        case Taken():
+        case AcceptedReply():
             return _write(["taken"])
-        case Checked(verdict, key, kind, size, kept):
-            said = [verdict.outcome, verdict.reason, shown(verdict.detail)]
+        case CheckResult(verdict, key, kind, size, kept):
+            said = [verdict.outcome, verdict.reason, printable(verdict.detail)]
             hits = (verdict.matches, verdict.suppressed, verdict.suppressed_by)
-            return _write(["checked", *said, *map(matches_to, hits), key, kind, size, kept])
-        case Described(release, most):
-            return _write(["described", shown(release), most])
-        case Failed(problem):
-            return _write(["failed", shown(problem)])
+            return _write(["checked", *said, *map(encode_matches, hits), key, kind, size, kept])
+        case DescribeDaemonReply(release, most):
+            return _write(["described", printable(release), most])
+        case UploadFailureReply(problem):
+            return _write(["failed", printable(problem)])
 
 
-def decode_reply(body: bytes) -> Reply:
+def decode_reply(body: bytes) -> UploadReply:
     """Read what the daemon says.  Raises Nonsense, and nothing else."""
     match read(body):
         case ["taken"]:
-            return Taken()
+            return AcceptedReply()
         case ["checked", outcome, reason, detail, *hits, key, kind, size, bool(kept)]:
             verdict = _verdict(outcome, reason, detail, hits)
-            return Checked(verdict, text(key, _KEY), text(kind, _KIND), _size(size), kept)
+            return CheckResult(verdict, text(key, _KEY), text(kind, _KIND), _size(size), kept)
         case ["described", release, most]:
-            return Described(words(release), _size(most))
+            return DescribeDaemonReply(printable_line(release), _size(most))
         case ["failed", problem]:
-            return Failed(words(problem))
-    raise Nonsense("no reply")
+            return UploadFailureReply(printable_line(problem))
+    raise ProtocolError("no reply")
 
 
 def _write(fields: list[object]) -> bytes:
@@ -210,20 +210,20 @@ def _write(fields: list[object]) -> bytes:
     return json.dumps(fields, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
 
 
-def _told(told: Circumstances) -> list[object]:
-    texts = (told.user, told.path, told.field, told.file_name, told.declared_type)
-    return [told.received_at, _cut(told.address), told.port, *map(_cut, texts)]
+def _told(context: UploadContext) -> list[object]:
+    texts = (context.user, context.path, context.field, context.file_name, context.declared_type)
+    return [context.received_at, _cut(context.address), context.port, *map(_cut, texts)]
 
 
 def _cut(chosen: str) -> str:
-    return chosen[:LONGEST]
+    return chosen[:MAX_TEXT_CHARACTERS]
 
 
-def _circumstances(fields: list[object]) -> Circumstances:
+def _circumstances(fields: list[object]) -> UploadContext:
     """Take what was told; who handed it over is not for him to say."""
     match fields:
         case [str(received_at), address, port, user, path, field, file_name, declared_type]:
-            return Circumstances(
+            return UploadContext(
                 _moment(received_at),
                 _any_text(address),
                 None if port is None else number(port, _PORTS),
@@ -233,7 +233,7 @@ def _circumstances(fields: list[object]) -> Circumstances:
                 file_name=_any_text(file_name),
                 declared_type=_any_text(declared_type),
             )
-    raise Nonsense("no circumstances")
+    raise ProtocolError("no circumstances")
 
 
 def _moment(received_at: str) -> str:
@@ -241,16 +241,16 @@ def _moment(received_at: str) -> str:
     try:
         zone = datetime.fromisoformat(received_at).tzinfo
     except ValueError as error:
-        raise Nonsense("no time") from error
-    if zone is None or len(received_at) > LONGEST:
-        raise Nonsense("a time without a zone")
+        raise ProtocolError("no time") from error
+    if zone is None or len(received_at) > MAX_TEXT_CHARACTERS:
+        raise ProtocolError("a time without a zone")
     return received_at
 
 
 def _any_text(value: object) -> str:
     """Take a text that a client chose: any characters, but not endlessly many."""
-    if not isinstance(value, str) or len(value) > LONGEST:
-        raise Nonsense("not a text in bounds")
+    if not isinstance(value, str) or len(value) > MAX_TEXT_CHARACTERS:
+        raise ProtocolError("not a text in bounds")
     return value
 
 
@@ -258,14 +258,14 @@ def _verdict(outcome: object, reason: object, detail: object, hits: list[object]
     match hits:
         case [list(matches), list(suppressed), list(suppressed_by)]:
             return Verdict(
-                member(Outcome, outcome),
-                matches_from(matches),
-                None if reason is None else member(Reason, reason),
-                words(detail),
-                matches_from(suppressed),
-                matches_from(suppressed_by),
+                enum_member(Outcome, outcome),
+                decode_matches(matches),
+                None if reason is None else enum_member(Reason, reason),
+                printable_line(detail),
+                decode_matches(suppressed),
+                decode_matches(suppressed_by),
             )
-    raise Nonsense("no verdict")
+    raise ProtocolError("no verdict")
 
 
 def _size(value: object) -> int:

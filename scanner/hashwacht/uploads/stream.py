@@ -12,21 +12,21 @@ import tempfile
 from concurrent.futures import Future
 from typing import IO, Self
 
-from hashwacht.core.upload_context import Circumstances
-from hashwacht.uploads.backend import Checked, Workplace, WorksAhead
-from hashwacht.uploads.executor import Shift
+from hashwacht.core.upload_context import UploadContext
+from hashwacht.uploads.backend import CheckBackend, CheckResult, StreamingBackend
+from hashwacht.uploads.executor import CheckExecutor
 
 
-class Incoming:
+class UploadStream:
     """``write`` what comes, ``finish`` for the verdict, ``close`` on every path.
 
     For one thread at a time.
     """
 
-    def __init__(self, shift: Shift, spool: str | os.PathLike[str] | None) -> None:
+    def __init__(self, shift: CheckExecutor, spool: str | os.PathLike[str] | None) -> None:
         """Have *shift* do the work; a file is made, in the directory *spool*, when needed."""
         self._shift, self._directory = shift, spool
-        self._ahead = shift.ahead()
+        self._ahead = shift.open_stream()
         self._undecided: list[bytes] = []
         self._file: IO[bytes] | None = None
         self.size = 0
@@ -34,7 +34,7 @@ class Incoming:
     def write(self, chunk: bytes) -> None:
         """Take the next bytes.  Raises OSError if there is no room."""
         self.size += len(chunk)
-        self._keep(chunk, keep=True if self._ahead is None else self._ahead.take(chunk))
+        self._keep(chunk, keep=True if self._ahead is None else self._ahead.update(chunk))
 
     def _keep(self, chunk: bytes, *, keep: bool | None) -> None:
         """Write what is to be kept; hold what may be."""
@@ -55,24 +55,24 @@ class Incoming:
         while rest:
             rest = rest[self._file.write(rest) :]
 
-    def finish(self, told: Circumstances | None = None) -> Future[Checked]:
+    def finish(self, context: UploadContext | None = None) -> Future[CheckResult]:
         """Say that this was all; the future gives the verdict, after ``close`` as well.
 
         To cancel it takes back what has not begun.  Raises OSError if there is no room or no
         descriptor left.
         """
         ahead = self._ahead
-        self._keep(b"", keep=True if ahead is None else ahead.end())
+        self._keep(b"", keep=True if ahead is None else ahead.finish())
         fd = None if self._file is None else os.dup(self._file.fileno())
         if ahead is None:
             assert fd is not None
-            return self._shift.submit(fd, lambda place: place.check(fd, told, private=True))
+            return self._shift.submit(fd, lambda place: place.check(fd, context, private=True))
 
-        def complete(place: Workplace) -> Checked:
-            assert isinstance(place, WorksAhead)  # it has begun
-            return place.complete(ahead, fd, told)
+        def check_stream(place: CheckBackend) -> CheckResult:
+            assert isinstance(place, StreamingBackend)  # it has begun
+            return place.check_stream(ahead, fd, context)
 
-        return self._shift.submit(fd, complete)
+        return self._shift.submit(fd, check_stream)
 
     def close(self) -> None:
         """Let the file go.  Any number of calls."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from hashwacht.core.errors import UsageError
-from hashwacht.core.paths import show
-from hashwacht.walk.rules import Rule, Rules
+from hashwacht.core.paths import escape_path
+from hashwacht.walk.rules import ExclusionRule, ExclusionRules
 
 EXCLUDED = "a rule excludes it"
 NO_RULE = "no rule speaks of it"
@@ -28,11 +28,11 @@ class Explanation:
     scanned: bool
     why: str
     at: bytes
-    rule: Rule | None = None
+    rule: ExclusionRule | None = None
 
 
 def explain(
-    path: bytes, rules: Rules, *, root: bytes | None = None, one_file_system: bool = True
+    path: bytes, rules: ExclusionRules, *, root: bytes | None = None, one_file_system: bool = True
 ) -> Explanation:
     """Say if a walk from *root* would come to *path* and let it through.
 
@@ -68,7 +68,7 @@ def _parts_below(path: bytes, root: bytes, base: bytes) -> list[bytes]:
         if whole == start or whole.startswith(start.rstrip(b"/") + b"/"):
             return [part for part in whole[len(start) :].split(b"/") if part]
     raise UsageError(
-        f"{show(path)} does not lie below {show(root)}",
+        f"{escape_path(path)} does not lie below {escape_path(root)}",
         advice="Name the root that is scanned and a path in it.",
     )
 
@@ -81,7 +81,9 @@ def _examine(path: bytes) -> os.stat_result:
     try:
         return os.lstat(path)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise UsageError(f"there is no {show(path)}", advice="Check how it is written.") from error
+        raise UsageError(
+            f"there is no {escape_path(path)}", advice="Check how it is written."
+        ) from error
 
 
 def _obstacle(

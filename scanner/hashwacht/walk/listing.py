@@ -24,7 +24,7 @@ from typing import NamedTuple, Protocol
 
 from hashwacht.core.types import FileId
 from hashwacht.platform.safe_open import OpenDirectory
-from hashwacht.walk.rules import Rules
+from hashwacht.walk.rules import ExclusionRules
 
 Key = tuple[int, bytes]
 """How the subdirectories of a directory are ordered: inode number, name."""
@@ -74,7 +74,7 @@ _UTF8 = sys.getfilesystemencoding() == "utf-8"
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class WalkLimits:
     """What a walk may hold at a time; the defaults cost some 20 MB at the very worst.
 
     *chunk* is in files of one directory, *portion* in seconds until a portion is handed out,
@@ -90,7 +90,7 @@ class Bounds:
     path: int = 16_384
 
 
-class Entry(NamedTuple):
+class FileEntry(NamedTuple):
     """A regular file in a directory, as it was when it was listed.
 
     A tuple of plain values, since there is one for every file of a server; *id* makes a FileId
@@ -111,12 +111,12 @@ class Entry(NamedTuple):
         return FileId(self.dev, self.ino, self.size, self.mtime_ns, self.ctime_ns)
 
     @classmethod
-    def of(cls, name: bytes, found: os.stat_result) -> Entry:
+    def from_stat(cls, name: bytes, found: os.stat_result) -> FileEntry:
         """Take over what lstat(2) says of *name*."""
         return _entry(cls, (name, *_FIELDS(found)))
 
 
-class Obstacle(StrEnum):
+class SkipReason(StrEnum):
     """Why something in the tree was not listed."""
 
     UNREADABLE = "unreadable"
@@ -133,24 +133,24 @@ class Obstacle(StrEnum):
     @property
     def loses_files(self) -> bool:
         """True if files that should have been scanned may lie behind it."""
-        return self in {Obstacle.UNREADABLE, Obstacle.CHANGED, Obstacle.TOO_DEEP}
+        return self in {SkipReason.UNREADABLE, SkipReason.CHANGED, SkipReason.TOO_DEEP}
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ListingProblem:
     """Something that was not listed: an entry of the directory, or (*name* empty) itself."""
 
     name: bytes
-    obstacle: Obstacle
+    skip_reason: SkipReason
     detail: str
 
     @classmethod
-    def refused(cls, error: OSError, name: bytes = b"") -> Problem:
+    def from_os_error(cls, error: OSError, name: bytes = b"") -> ListingProblem:
         """Make one of what the file system said."""
-        return cls(name, Obstacle.UNREADABLE, error.strerror or str(error))
+        return cls(name, SkipReason.UNREADABLE, error.strerror or str(error))
 
 
-class Directory(NamedTuple):
+class ListedDirectory(NamedTuple):
     """A portion of one directory; the whole of it unless *last* is False.
 
     *path* is absolute, its parts are as they were walked; *files* are the regular files that the
@@ -160,15 +160,15 @@ class Directory(NamedTuple):
     """
 
     path: bytes
-    files: list[Entry]
-    problems: list[Problem]
+    files: list[FileEntry]
+    problems: list[ListingProblem]
     excluded: int = 0
     symlinks: int = 0
     special: int = 0
     last: bool = True
     handle: OpenDirectory | None = None
 
-    def open(self, entry: Entry) -> int:
+    def open(self, entry: FileEntry) -> int:
         """Open a file of this portion for reading and return its descriptor.
 
         Raises Changed if another file is there now, OSError if it is gone or unreadable.
@@ -178,7 +178,7 @@ class Directory(NamedTuple):
         return self.handle.file(entry.name, (entry.dev, entry.ino))
 
 
-class Entries(Protocol):
+class ScandirIterator(Protocol):
     """What os.scandir gives."""
 
     def __iter__(self) -> Iterator[os.DirEntry[str]]:
@@ -191,17 +191,19 @@ class Entries(Protocol):
 class Listing:
     """One pass over one open directory."""
 
-    def __init__(self, path: bytes, handle: OpenDirectory, rules: Rules, bounds: Bounds) -> None:
+    def __init__(
+        self, path: bytes, handle: OpenDirectory, rules: ExclusionRules, bounds: WalkLimits
+    ) -> None:
         """Nothing is read yet."""
         self._path, self._handle, self._bounds, self._rules = path, handle, bounds, rules
-        self._no_file = rules.excluder(path, directories=False)
-        self._problems: list[Problem] = []
+        self._no_file = rules.exclusion_test(path, directories=False)
+        self._problems: list[ListingProblem] = []
         self._excluded = self._symlinks = self._special = 0
 
     @cached_property
     def _no_directory(self) -> Callable[[str], bool] | None:
         """Made when first needed: most directories have none in them."""
-        return self._rules.excluder(self._path, directories=True)
+        return self._rules.exclusion_test(self._path, directories=True)
 
     def subdirectories(self, window: Window) -> None:
         """Offer all subdirectories to *window*, leave the files alone.  Raises OSError."""
@@ -210,7 +212,7 @@ class Listing:
                 if entry.is_dir(follow_symlinks=False):
                     self._offer(entry, window)
 
-    def portions(self, window: Window) -> tuple[Directory, ...] | Iterator[Directory]:
+    def portions(self, window: Window) -> tuple[ListedDirectory, ...] | Iterator[ListedDirectory]:
         """List the files, and offer the subdirectories to *window* on the way.
 
         A tuple, and read to the end on return, if there are few files, as in most directories.
@@ -218,7 +220,7 @@ class Listing:
         try:
             entries = os.scandir(self._handle.fd)
         except OSError as error:
-            self._problems.append(Problem.refused(error))
+            self._problems.append(ListingProblem.from_os_error(error))
             return (self._portion([], last=True),)
         found = self._wanted(entries, window)
         if len(found) > _BATCH or len(found) >= self._bounds.chunk:
@@ -228,15 +230,15 @@ class Listing:
         return (self._portion(self._stat(found), last=True),)
 
     def _chunks(
-        self, entries: Entries, found: list[os.DirEntry[str]], window: Window
-    ) -> Iterator[Directory]:
+        self, entries: ScandirIterator, found: list[os.DirEntry[str]], window: Window
+    ) -> Iterator[ListedDirectory]:
         with closing(entries):
             while len(found) >= self._bounds.chunk:
                 yield from self._examine(found, last=False)
                 found = self._wanted(entries, window)
         yield from self._examine(found, last=True)
 
-    def _wanted(self, entries: Entries, window: Window) -> list[os.DirEntry[str]]:
+    def _wanted(self, entries: ScandirIterator, window: Window) -> list[os.DirEntry[str]]:
         """Take files that no rule excludes until the chunk is full; count or offer the others."""
         found: list[os.DirEntry[str]] = []
         most, no_file = self._bounds.chunk, self._no_file
@@ -252,9 +254,11 @@ class Listing:
                         if len(found) >= most:
                             break
                 except OSError as error:  # a file system that gives no types, and refuses to
-                    self._problems.append(Problem.refused(error, os.fsencode(entry.name)))
+                    self._problems.append(
+                        ListingProblem.from_os_error(error, os.fsencode(entry.name))
+                    )
         except OSError as error:
-            self._problems.append(Problem.refused(error))
+            self._problems.append(ListingProblem.from_os_error(error))
         return found
 
     def _take_other(self, entry: os.DirEntry[str], window: Window) -> None:
@@ -272,10 +276,10 @@ class Listing:
         else:
             window.offer((entry.inode(), _bytes(entry.name)))
 
-    def _examine(self, found: list[os.DirEntry[str]], *, last: bool) -> Iterator[Directory]:
+    def _examine(self, found: list[os.DirEntry[str]], *, last: bool) -> Iterator[ListedDirectory]:
         found.sort(key=_INODE)
         due = time.monotonic() + self._bounds.portion
-        files: list[Entry] = []
+        files: list[FileEntry] = []
         for start in range(0, len(found), _BATCH):
             files += self._stat(found[start : start + _BATCH])
             if time.monotonic() > due and start + _BATCH < len(found):
@@ -284,7 +288,7 @@ class Listing:
                 due = time.monotonic() + self._bounds.portion
         yield self._portion(files, last=last)
 
-    def _stat(self, entries: list[os.DirEntry[str]]) -> list[Entry]:
+    def _stat(self, entries: list[os.DirEntry[str]]) -> list[FileEntry]:
         files = []
         for entry in entries:
             try:
@@ -292,15 +296,15 @@ class Listing:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                self._problems.append(Problem.refused(error, os.fsencode(entry.name)))
+                self._problems.append(ListingProblem.from_os_error(error, os.fsencode(entry.name)))
                 continue
             if _is_regular(now.st_mode):
-                files.append(_entry(Entry, (_bytes(entry.name), *_FIELDS(now))))
+                files.append(_entry(FileEntry, (_bytes(entry.name), *_FIELDS(now))))
         return files
 
-    def _portion(self, files: list[Entry], *, last: bool) -> Directory:
+    def _portion(self, files: list[FileEntry], *, last: bool) -> ListedDirectory:
         files.sort(key=_INO)
-        portion = Directory(
+        portion = ListedDirectory(
             self._path,
             files,
             self._problems,

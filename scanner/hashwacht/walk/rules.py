@@ -37,7 +37,7 @@ _ODD_BRACKET = re.compile(r"\\|\[[:.=]|--|&&|~~|\|\|")
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ExclusionRule:
     """One line of the rules, and where it was written (``settings.toml``, 12)."""
 
     text: str
@@ -56,18 +56,20 @@ class Rule:
 BUILT_IN = (
     # The kernel's view of itself, no storage; some of it blocks or acts when it is read.  All
     # other virtual file systems hold nothing, or something that somebody put there.
-    Rule("/proc/", "built-in", 1),
-    Rule("/sys/", "built-in", 2),
+    ExclusionRule("/proc/", "built-in", 1),
+    ExclusionRule("/sys/", "built-in", 2),
 )
 
 
-def read_rules(lines: Iterable[str], source: str) -> list[Rule]:
+def parse_rules(lines: Iterable[str], source: str) -> list[ExclusionRule]:
     """Take the rules out of the lines of a file or setting; blank lines and comments go.
 
     Trailing spaces go unless escaped, as in git.
     """
     texts = ((number, _trim(line)) for number, line in enumerate(lines, 1))
-    return [Rule(text, source, at) for at, text in texts if text and not text.startswith("#")]
+    return [
+        ExclusionRule(text, source, at) for at, text in texts if text and not text.startswith("#")
+    ]
 
 
 def _trim(line: str) -> str:
@@ -76,21 +78,21 @@ def _trim(line: str) -> str:
     return f"{bare} " if bare != line and _escapes(bare) else bare
 
 
-def literally(path: bytes, source: str, line: int = 1) -> Rule:
+def literal_rule(path: bytes, source: str, line: int = 1) -> ExclusionRule:
     """Make the rule that excludes exactly the directory *path* (absolute): our own ones."""
     text = GitIgnoreSpecPattern.escape(_text(path.rstrip(b"/")))
-    return Rule(f"{text}/", source, line)
+    return ExclusionRule(f"{text}/", source, line)
 
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    rule: Rule
+    rule: ExclusionRule
     regex: str
     by_name: bool
     directories_only: bool
 
 
-def _compile(rule: Rule) -> _Compiled:
+def _compile(rule: ExclusionRule) -> _Compiled:
     """Have the library translate one rule; raises ConfigurationError."""
     glob = rule.text.removeprefix("!")
     directories_only = glob.endswith("/")
@@ -107,7 +109,7 @@ def _compile(rule: Rule) -> _Compiled:
     return _Compiled(rule, regex, by_name, directories_only)
 
 
-def _check(rule: Rule, glob: str) -> None:
+def _check(rule: ExclusionRule, glob: str) -> None:
     comment = glob.startswith("#") and not rule.includes
     if comment or glob in {"", "/"} or "//" in glob:
         raise _wrong(rule, "it matches nothing", "Write a name, a path from / or **/name.")
@@ -152,7 +154,7 @@ def _bracket(found: re.Match[str]) -> str:
     return "(?!/)" + re.sub(r"(?<!^)\[", r"\\[", bracket)
 
 
-def _wrong(rule: Rule, why: str, advice: str) -> ConfigurationError:
+def _wrong(rule: ExclusionRule, why: str, advice: str) -> ConfigurationError:
     return ConfigurationError(f"the rule {rule} is wrong: {why}", advice=advice)
 
 
@@ -194,10 +196,10 @@ class _Tests:
         return last
 
 
-class Rules:
+class ExclusionRules:
     """All rules in their order, compiled once.  Thread-safe."""
 
-    def __init__(self, rules: Iterable[Rule] = BUILT_IN) -> None:
+    def __init__(self, rules: Iterable[ExclusionRule] = BUILT_IN) -> None:
         """Compile; raises ConfigurationError naming the rule that is wrong."""
         compiled = [_compile(rule) for rule in rules]
         self.rules = tuple(each.rule for each in compiled)
@@ -206,7 +208,7 @@ class Rules:
         self._directories = _Tests(numbered)
         self._files = _Tests([(at, each) for at, each in numbered if not each.directories_only])
 
-    def decide(self, path: bytes, *, directory: bool) -> Rule | None:
+    def decide(self, path: bytes, *, directory: bool) -> ExclusionRule | None:
         """Return the last rule that matches this very entry, its parents left out of account."""
         if path == b"/":
             return None
@@ -215,7 +217,7 @@ class Rules:
         number = tests.within(above)(name)
         return self.rules[number] if number >= 0 else None
 
-    def excluder(self, parent: bytes, *, directories: bool) -> Callable[[str], bool] | None:
+    def exclusion_test(self, parent: bytes, *, directories: bool) -> Callable[[str], bool] | None:
         """Give the test of names in the directory *parent*; None if no rule could exclude any.
 
         The fast form of :meth:`decide` for a walk.  *directories* says what the names are of.
@@ -227,7 +229,7 @@ class Rules:
         last, excludes = tests.within(_text(parent).strip("/")), self._excludes
         return lambda name: excludes[last(name)]
 
-    def trace(self, path: bytes, *, directory: bool) -> tuple[bytes, Rule | None]:
+    def trace(self, path: bytes, *, directory: bool) -> tuple[bytes, ExclusionRule | None]:
         """Go down to the absolute *path* as a walk would, and say where it was decided.
 
         Returns the first excluded directory above it, or the path itself, and the last rule

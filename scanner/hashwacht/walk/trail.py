@@ -18,9 +18,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from hashwacht.platform.safe_open import OpenDirectory
-from hashwacht.walk.listing import Bounds, Key, Window
+from hashwacht.walk.listing import Key, WalkLimits, Window
 
-GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+GONE_ERRNOS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 """What open(2) says if a directory vanished, or a file or a link has taken its name."""
 
 
@@ -41,10 +41,10 @@ class Level:
         return not self.pending and not self.more
 
 
-class Trail:
+class WalkStack:
     """The levels of a walk, root first, *deepest* last.  Owns all their descriptors."""
 
-    def __init__(self, path: bytes, root: OpenDirectory, bounds: Bounds) -> None:
+    def __init__(self, path: bytes, root: OpenDirectory, bounds: WalkLimits) -> None:
         """Start in *root*, which was opened at *path*."""
         self._bounds = bounds
         self._prefix = path.rstrip(b"/")
@@ -58,11 +58,11 @@ class Trail:
         """Give the path of *name* in the deepest directory."""
         return (self.path if len(self.levels) > 1 else self._prefix) + b"/" + name
 
-    def passes(self, directory: OpenDirectory) -> bool:
+    def contains(self, directory: OpenDirectory) -> bool:
         """Tell if the trail goes through *directory* already."""
         return directory.id in self._ids
 
-    def enter(self, name: bytes, path: bytes, directory: OpenDirectory) -> None:
+    def push(self, name: bytes, path: bytes, directory: OpenDirectory) -> None:
         """Go down into *directory*, *path* being :meth:`below` it; the trail will close it."""
         self.path = path
         self.deepest = Level(name, directory.id, directory)
@@ -72,7 +72,7 @@ class Trail:
         if len(self.levels) > kept + 1:
             self._close(self.levels[-kept - 1])
 
-    def leave(self) -> None:
+    def pop_level(self) -> None:
         """Go up.  The last level cannot be left, only closed."""
         left = self.levels.pop()
         self.deepest = self.levels[-1]
@@ -104,7 +104,7 @@ class Trail:
             try:
                 below = here.directory(level.name)
             except OSError as error:
-                if error.errno in GONE:
+                if error.errno in GONE_ERRNOS:
                     return None
                 raise
             finally:
@@ -113,7 +113,7 @@ class Trail:
             here = below
         return _same(here, self.deepest.id)
 
-    def remember(self, window: Window) -> None:
+    def set_pending(self, window: Window) -> None:
         """Take over what is to do below the deepest directory."""
         level = self.deepest
         level.pending, level.more = window.keys(), window.more
@@ -138,7 +138,7 @@ class Trail:
         self._pending -= 1
         return level.after[1]
 
-    def forget(self) -> None:
+    def drop_pending(self) -> None:
         """Give up what is left below the deepest directory."""
         level = self.deepest
         self._pending -= len(level.pending)

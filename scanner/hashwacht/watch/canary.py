@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from hashwacht.core.paths import show
-from hashwacht.core.watch_events import Announcement, Cause, Missed, Root
+from hashwacht.core.paths import escape_path
+from hashwacht.core.watch_events import Announcement, Cause, MissedEvents, Root
 
 NAME = b".hashwacht-canary"
 
@@ -46,7 +46,7 @@ class Canary:
         self._lock = threading.Lock()
         self._birds = {each.path.rstrip(b"/") + b"/" + NAME: _Bird(each) for each in roots}
 
-    def write_all(self) -> list[Missed]:
+    def write_all(self) -> list[MissedEvents]:
         """Write one into every root; give the roots that are not there.
 
         A root that takes none, because it is read-only, say, is watched without proof: that is
@@ -55,7 +55,7 @@ class Canary:
         written = (self._write(each) for each in self._birds.values())
         return [missed for missed in written if missed is not None]
 
-    def seen(self, announcement: Announcement) -> bool:
+    def is_canary(self, announcement: Announcement) -> bool:
         """Say if an announcement is that of a canary, and note that its root is watched.
 
         False if a file of somebody else has that name: it is to be looked at.
@@ -67,7 +67,7 @@ class Canary:
             bird.since = None
             return not _exists(announcement.path)
 
-    def overdue(self) -> list[Missed]:
+    def overdue(self) -> list[MissedEvents]:
         """Give the roots whose canary should have been announced by now, each once in a while."""
         now, late = self._clock(), []
         with self._lock:
@@ -75,15 +75,15 @@ class Canary:
                 if each.since is not None and now - each.since > self._patience:
                     each.since = now
                     detail = "a file that was written into it was not announced"
-                    late.append(Missed(each.root.name, Cause.DEAD_WATCH, detail))
+                    late.append(MissedEvents(each.root.name, Cause.DEAD_WATCH, detail))
         return late
 
     @property
-    def unproven(self) -> dict[str, str]:
+    def unwritable(self) -> dict[str, str]:
         """Why no canary can be written, by root."""
         return {each.root.name: each.problem for each in self._birds.values() if each.problem}
 
-    def _write(self, bird: _Bird) -> Missed | None:
+    def _write(self, bird: _Bird) -> MissedEvents | None:
         with self._lock:
             bird.since = self._clock() if bird.since is None else bird.since
         try:
@@ -93,7 +93,7 @@ class Canary:
             with self._lock:
                 bird.since = None
             if error.errno in {errno.ENOENT, errno.ENOTDIR}:
-                return Missed(bird.root.name, Cause.UNMOUNTED, "the directory is not there")
+                return MissedEvents(bird.root.name, Cause.UNMOUNTED, "the directory is not there")
             self._tell(bird, error.strerror or str(error))
         else:
             bird.problem = ""
@@ -104,7 +104,7 @@ class Canary:
             _log.warning(
                 "root %s is watched without proof: no canary can be written into %s: %s",
                 bird.root.name,
-                show(bird.root.path),
+                escape_path(bird.root.path),
                 problem,
             )
         bird.problem = problem

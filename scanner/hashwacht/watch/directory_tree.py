@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 
-class Directory:
+class WatchedDirectory:
     """A watched directory; *above* is None for the root, and for what has been moved away."""
 
     __slots__ = ("above", "below", "identity", "key", "latest", "looks", "name", "wd")
@@ -26,31 +26,31 @@ class Directory:
         """Which of the directories in it was moved there last."""
         self.looks = 0
         """Times that it was looked for where it should be, since it was last found there."""
-        self.above: Directory | None = None
-        self.below: dict[bytes, Directory] | None = None
+        self.above: WatchedDirectory | None = None
+        self.below: dict[bytes, WatchedDirectory] | None = None
 
 
-class Directories:
+class DirectoryTree:
     """All watched directories of one root.  Not thread-safe."""
 
-    def __init__(self, path: bytes, root: Directory) -> None:
+    def __init__(self, path: bytes, root: WatchedDirectory) -> None:
         """Begin with the root, which is at *path*."""
         self._path = path.rstrip(b"/")
         self.root = root
         self._all = {root.wd: root}
-        self._adrift: dict[int, Directory] = {}
+        self._adrift: dict[int, WatchedDirectory] = {}
 
     def __len__(self) -> int:
         return len(self._all)
 
-    def get(self, wd: int) -> Directory | None:
+    def get(self, wd: int) -> WatchedDirectory | None:
         """Give the directory that is watched as *wd*."""
         return self._all.get(wd)
 
-    def path(self, directory: Directory, name: bytes = b"") -> bytes | None:
+    def path(self, directory: WatchedDirectory, name: bytes = b"") -> bytes | None:
         """Give the path of *name* in a directory (or its own); None if it was moved away."""
         names = [name] if name else []
-        here: Directory | None = directory
+        here: WatchedDirectory | None = directory
         while here is not None and here is not self.root:
             names.append(here.name)
             here = here.above
@@ -58,15 +58,17 @@ class Directories:
             return None
         return b"/".join([self._path, *reversed(names)]) or b"/"
 
-    def find(self, path: bytes) -> Directory | None:
+    def find(self, path: bytes) -> WatchedDirectory | None:
         """Give the watched directory at *path*, which is the root's or below it."""
-        here: Directory | None = self.root
+        here: WatchedDirectory | None = self.root
         for name in path[len(self._path) :].split(b"/"):
             if name and here is not None:
                 here = self.child(here, name)
         return here
 
-    def put(self, above: Directory, name: bytes, watched: Directory) -> Directory | None:
+    def attach(
+        self, above: WatchedDirectory, name: bytes, watched: WatchedDirectory
+    ) -> WatchedDirectory | None:
         """Note that *watched* is *name* in *above*; give it if it is new or lay elsewhere.
 
         One that is known by the same wd is given in its stead.  Whatever else had that name is
@@ -79,15 +81,15 @@ class Directories:
                 return None
             if self.child(above, name) is known:
                 return None
-            self.take_off(known)
+            self.detach(known)
         self._hang(above, name, known)
         return known
 
-    def child(self, above: Directory, name: bytes) -> Directory | None:
+    def child(self, above: WatchedDirectory, name: bytes) -> WatchedDirectory | None:
         """Give the watched directory *name* in *above*."""
         return above.below.get(name) if above.below else None
 
-    def take_off(self, directory: Directory) -> None:
+    def detach(self, directory: WatchedDirectory) -> None:
         """Note that a directory is not where it was; all below stays with it."""
         above, directory.above = directory.above, None
         self._adrift[directory.wd] = directory
@@ -97,15 +99,15 @@ class Directories:
             if not above.below:
                 above.below = None
 
-    def forget(self, directory: Directory) -> None:
+    def forget(self, directory: WatchedDirectory) -> None:
         """Forget one directory that is not watched any more; what was below is adrift."""
         for each in list((directory.below or {}).values()):
-            self.take_off(each)
-        self.take_off(directory)
+            self.detach(each)
+        self.detach(directory)
         del self._adrift[directory.wd]
         self._all.pop(directory.wd, None)
 
-    def under(self, directory: Directory) -> Iterator[Directory]:
+    def subtree(self, directory: WatchedDirectory) -> Iterator[WatchedDirectory]:
         """Give a directory and all that is watched below it, the outer ones first."""
         waiting = [directory]
         while waiting:
@@ -113,22 +115,22 @@ class Directories:
             yield here
             waiting.extend((here.below or {}).values())
 
-    def adrift(self) -> list[Directory]:
+    def detached(self) -> list[WatchedDirectory]:
         """Give the directories that were moved away, without those below them."""
         return list(self._adrift.values())
 
-    def _hang(self, above: Directory, name: bytes, directory: Directory) -> None:
+    def _hang(self, above: WatchedDirectory, name: bytes, directory: WatchedDirectory) -> None:
         replaced = self.child(above, name)
         if replaced is not None:
-            self.take_off(replaced)
+            self.detach(replaced)
         if above.below is None:
             above.below = {}
         above.below[name] = directory
         directory.above, directory.name = above, name
         self._adrift.pop(directory.wd, None)
 
-    def _is_above(self, directory: Directory, other: Directory) -> bool:
-        here: Directory | None = other
+    def _is_above(self, directory: WatchedDirectory, other: WatchedDirectory) -> bool:
+        here: WatchedDirectory | None = other
         while here is not None and here is not directory:
             here = here.above
         return here is directory

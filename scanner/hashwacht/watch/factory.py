@@ -8,14 +8,14 @@ from hashwacht.core.watch_events import Watch
 from hashwacht.settings.daemon import WatchKind
 
 
-def build(kind: WatchKind, socket_path: Path) -> Watch:
+def build_watch(kind: WatchKind, socket_path: Path) -> Watch:
     """Make the Watch of this kind; *socket_path* is the watcher's, for fanotify."""
     match kind:
         case WatchKind.FANOTIFY:
             from hashwacht.watch.fanotify_client import FanotifyWatch
 
             return FanotifyWatch(socket_path)
-        case WatchKind.WATCHDOG:
-            from hashwacht.watch.inotify import WatchdogWatch
+        case WatchKind.INOTIFY:
+            from hashwacht.watch.inotify import InotifyWatch
 
-            return WatchdogWatch()
+            return InotifyWatch()

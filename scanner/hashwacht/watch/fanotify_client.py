@@ -9,18 +9,18 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from hashwacht.core.watch_events import Announcement, Cause, Listener, Missed, Root
-from hashwacht.ipc.frames import Nonsense, frame
+from hashwacht.core.watch_events import Announcement, Cause, MissedEvents, Root, WatchListener
+from hashwacht.ipc.frames import ProtocolError, pack_frame
 from hashwacht.ipc.sockets import connect
 from hashwacht.watch.fanotify_protocol import (
     MISSED,
     NAMES,
     PING,
     READY,
-    Bits,
-    Cutter,
-    read_missed,
-    read_names,
+    AnnouncementFlags,
+    MessageSplitter,
+    decode_missed,
+    decode_names,
     renew,
     watch,
 )
@@ -38,7 +38,7 @@ _MARKING = 3.0
 class _Line:
     """One connection to the watcher, with a thread that passes on what it says."""
 
-    def __init__(self, path: Path, roots: Sequence[Root], listener: Listener) -> None:
+    def __init__(self, path: Path, roots: Sequence[Root], listener: WatchListener) -> None:
         """Connect and wait until all is marked.  Raises OSError."""
         self._listener = listener
         self._roots: Sequence[Root] = ()
@@ -76,7 +76,7 @@ class _Line:
         """Ask for a sign of life; hang up if there was none for long."""
         if self._pinged is None:
             self._pinged = now
-            self._say(frame(0, PING))
+            self._say(pack_frame(0, PING))
         elif now - self._pinged > PATIENCE:
             self._hang_up("the watcher does not answer")
 
@@ -99,18 +99,18 @@ class _Line:
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def _read_on(self) -> None:
-        cutter = Cutter()
+        cutter = MessageSplitter()
         try:
             while read := self._receive():
                 for kind, body in cutter.feed(read):
                     self._take(kind, body)
             self.broken = self.broken or "the watcher has gone"
-        except (OSError, Nonsense) as error:
+        except (OSError, ProtocolError) as error:
             self.broken = self.broken or str(error)
         self._ready.set()
         if not self._closed:
             for each in self._roots:
-                self._listener.missed(Missed(each.name, Cause.DEAD_WATCH, self.broken))
+                self._listener.report_missed(MissedEvents(each.name, Cause.DEAD_WATCH, self.broken))
 
     def _receive(self) -> bytes:
         while True:
@@ -119,19 +119,22 @@ class _Line:
 
     def _take(self, kind: bytes, body: bytes) -> None:
         if kind == NAMES:
-            for root, bits, path in read_names(body, len(self._roots)):
-                tree, closed = bool(bits & Bits.TREE), bool(bits & Bits.CLOSED)
+            for root, bits, path in decode_names(body, len(self._roots)):
+                tree, closed = (
+                    bool(bits & AnnouncementFlags.TREE),
+                    bool(bits & AnnouncementFlags.CLOSED),
+                )
                 name = self._roots[root].name
                 self._listener.announce(Announcement(name, path, tree, closed))
         elif kind == MISSED:
-            self._listener.missed(read_missed(body))
+            self._listener.report_missed(decode_missed(body))
         elif kind == READY:  # what comes behind it goes by the numbers of the new ones
             self._roots = self._coming
             self._ready.set()
         elif kind == PING:
             self._pinged = None
         else:
-            raise Nonsense("a message that no watcher sends")
+            raise ProtocolError("a message that no watcher sends")
 
 
 class FanotifyWatch:
@@ -148,7 +151,7 @@ class FanotifyWatch:
         self._line: _Line | None = None
         self._said = self._rest_until = 0.0
 
-    def start(self, roots: Sequence[Root], listener: Listener) -> None:
+    def start(self, roots: Sequence[Root], listener: WatchListener) -> None:
         """Watch from now on; without a watcher, everything is missed."""
         self._roots, self._listener = list(roots), listener
         if self._line is not None:
@@ -161,7 +164,7 @@ class FanotifyWatch:
         if problem:
             self._miss(problem)
 
-    def tend(self) -> None:
+    def maintain(self) -> None:
         """See if the watcher lives; connect anew if it does again."""
         line = self._line
         if line is not None and not line.broken:
@@ -205,4 +208,4 @@ class FanotifyWatch:
     def _miss(self, detail: str) -> None:
         self._said = self._clock()
         for each in self._roots:
-            self._listener.missed(Missed(each.name, Cause.DEAD_WATCH, detail))
+            self._listener.report_missed(MissedEvents(each.name, Cause.DEAD_WATCH, detail))

@@ -18,11 +18,11 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from hashwacht.core.errors import ConfigurationError
-from hashwacht.ipc.frames import Nonsense
+from hashwacht.ipc.frames import ProtocolError
 from hashwacht.ipc.sockets import listen
 from hashwacht.platform import fanotify
-from hashwacht.platform.capabilities import NEEDED, confine
-from hashwacht.watch.fanotify_session import Session
+from hashwacht.platform.capabilities import NEEDED, drop_privileges
+from hashwacht.watch.fanotify_session import FanotifySession
 
 WAIT = 0.5
 """Seconds after which a wish to stop is noticed at the latest."""
@@ -56,7 +56,7 @@ def serve(
     """
     listening = _listen(socket_path)
     with closing(listening):
-        _insist(confine())
+        _insist(drop_privileges())
         ready()
         listening.settimeout(WAIT)
         served: list[_Served] = []
@@ -80,20 +80,20 @@ class _Served:
 
     def __init__(self, connected: socket.socket, stop: threading.Event) -> None:
         self._connected, self._stop = connected, stop
-        self._session = Session(connected)
+        self._session = FanotifySession(connected)
         self.thread = threading.Thread(target=self._run, name="session", daemon=True)
         self.thread.start()
 
     @property
     def goes_on(self) -> bool:
         """False if its thread hangs somewhere."""
-        return time.monotonic() - self._session.round < HUNG
+        return time.monotonic() - self._session.last_round < HUNG
 
     def _run(self) -> None:
         with self._connected:
             try:
                 self._session.run(self._stop)
-            except (Nonsense, OSError) as error:
+            except (ProtocolError, OSError) as error:
                 _log.warning("the connection to the scanner ended: %s", error)
 
 
@@ -111,8 +111,9 @@ def _insist(held: set[int]) -> None:
     if problem:
         raise ConfigurationError(
             f"fanotify cannot be used: {problem}",
-            advice="Give the watcher CAP_SYS_ADMIN and CAP_DAC_READ_SEARCH, or set daemon.watch"
-            ' to "watchdog".',
+            advice="Give the watcher CAP_SYS_ADMIN and CAP_DAC_READ_SEARCH, or set"
+            " daemon.watch_method"
+            ' to "inotify".',
         )
 
 

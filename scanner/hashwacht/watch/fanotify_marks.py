@@ -6,11 +6,11 @@ import errno
 import os
 from collections.abc import Callable, Mapping, Sequence
 
-from hashwacht.core.watch_events import Cause, Missed, Root
+from hashwacht.core.watch_events import Cause, MissedEvents, Root
 from hashwacht.platform import fanotify
 from hashwacht.platform.mounts import Mount, Mounts
-from hashwacht.watch.fanotify_paths import Place
-from hashwacht.watch.root_state import Footing, difference, footing, remote
+from hashwacht.watch.fanotify_paths import WatchedMount
+from hashwacht.watch.root_state import RootState, network_mounts, read_root_state, root_change
 
 REPEAT = 60.0
 """Seconds after which a root that is not there is said to be missed again."""
@@ -19,7 +19,7 @@ LONGEST_PAUSE = 3600.0
 """The same for a file system that cannot be marked."""
 
 
-class Marks:
+class FanotifyMarks:
     """All roots of one client."""
 
     def __init__(
@@ -27,58 +27,58 @@ class Marks:
     ) -> None:
         """Mark nothing yet; *group* is one of fanotify's."""
         self._roots, self._group, self._mounts, self._clock = roots, group, mounts, clock
-        self._footings: list[Footing | None] = [None] * len(roots)
+        self._footings: list[RootState | None] = [None] * len(roots)
         self._quiet_until: dict[tuple[str, Cause, bytes], float] = {}
         self._unnamed: dict[int, str] = {}
         self._marked: set[int] = set()
-        self.places: list[Place] = []
+        self.places: list[WatchedMount] = []
 
-    def begin(self) -> list[Missed]:
+    def begin(self) -> list[MissedEvents]:
         """Mark the file systems of all roots; say what cannot be watched."""
-        missed: list[Missed] = []
+        missed: list[MissedEvents] = []
         for number, root in enumerate(self._roots):
-            now = self._footings[number] = footing(root, self._mounts)
+            now = self._footings[number] = read_root_state(root, self._mounts)
             if now is None:
-                missed += self._lasting(difference(root, None, None), REPEAT)
+                missed += self._lasting(root_change(root, None, None), REPEAT)
             else:
-                missed += remote(root, now)
+                missed += network_mounts(root, now)
         return missed + self._mark()
 
-    def look(self, *, mounts_changed: bool) -> list[Missed]:
+    def look(self, *, mounts_changed: bool) -> list[MissedEvents]:
         """Compare the roots with what they were, and mark what is new; say what was missed."""
-        missed: list[Missed] = []
+        missed: list[MissedEvents] = []
         stale = self._lost() if mounts_changed else set()
         for number, root in enumerate(self._roots):
             before = self._footings[number]
-            now = self._footings[number] = footing(root, self._mounts)
-            change = difference(root, before, now)
+            now = self._footings[number] = read_root_state(root, self._mounts)
+            change = root_change(root, before, now)
             if change is None and now is not None and now.mount.dev in stale:
-                change = Missed(root.name, Cause.UNMOUNTED, "it was unmounted for a while")
+                change = MissedEvents(root.name, Cause.UNMOUNTED, "it was unmounted for a while")
             if now is None and before is None:
                 missed += self._lasting(change, REPEAT)
             elif change is not None:
                 missed.append(change)
             if now is not None and now != before:
                 missed += self._new_mounts(root, before, now)
-        return missed + self._mark() + self.unnamed({})
+        return missed + self._mark() + self.unresolved({})
 
-    def anew(self, number: int) -> list[Missed]:
+    def mark_again(self, number: int) -> list[MissedEvents]:
         """Mark everything again, because the root *number* did not announce its canary."""
         for each in self.places:
             if each.root == number:
                 fanotify.mark(self._group, each.path)
-        return [Missed(self._roots[number].name, Cause.DEAD_WATCH, "it is watched anew")]
+        return [MissedEvents(self._roots[number].name, Cause.DEAD_WATCH, "it is watched anew")]
 
-    def unnamed(self, roots: Mapping[int, str]) -> list[Missed]:
+    def unresolved(self, roots: Mapping[int, str]) -> list[MissedEvents]:
         """Say of roots that files came into them whose paths cannot be had.
 
         A walk of the whole root makes up for that, so it is said at most once an hour, and then
         once more if there were others since.
         """
         self._unnamed.update(roots)
-        said: list[Missed] = []
+        said: list[MissedEvents] = []
         for number, why in [*self._unnamed.items()]:
-            missed = Missed(self._roots[number].name, Cause.UNLISTED, why)
+            missed = MissedEvents(self._roots[number].name, Cause.UNLISTED, why)
             if one := self._lasting(missed, LONGEST_PAUSE):
                 said += one
                 del self._unnamed[number]
@@ -90,20 +90,24 @@ class Marks:
         self._marked -= lost
         return lost
 
-    def _new_mounts(self, root: Root, before: Footing | None, now: Footing) -> list[Missed]:
+    def _new_mounts(
+        self, root: Root, before: RootState | None, now: RootState
+    ) -> list[MissedEvents]:
         known = set(before.below) if before else set()
         changed = known ^ set(now.below)
-        old = remote(root, before) if before else []
+        old = network_mounts(root, before) if before else []
         return [
             *(
-                Missed(root.name, Cause.UNMOUNTED, "a file system was mounted or unmounted", point)
+                MissedEvents(
+                    root.name, Cause.UNMOUNTED, "a file system was mounted or unmounted", point
+                )
                 for point in sorted({each.point for each in changed})
                 if before is not None
             ),
-            *(each for each in remote(root, now) if each not in old),
+            *(each for each in network_mounts(root, now) if each not in old),
         ]
 
-    def _mark(self) -> list[Missed]:
+    def _mark(self) -> list[MissedEvents]:
         """Mark the file systems that have no mark yet."""
         self.places, missed = [], []
         for number, now in enumerate(self._footings):
@@ -114,19 +118,19 @@ class Marks:
                 missed += self._mark_one(number, mount, point)
         return missed
 
-    def _mark_one(self, number: int, mount: Mount, path: bytes) -> list[Missed]:
+    def _mark_one(self, number: int, mount: Mount, path: bytes) -> list[MissedEvents]:
         try:
             if mount.dev not in self._marked:
                 fanotify.mark(self._group, path)
                 self._marked.add(mount.dev)
-            self.places.append(Place(number, path, mount, os.statvfs(path).f_fsid))
+            self.places.append(WatchedMount(number, path, mount, os.statvfs(path).f_fsid))
         except OSError as error:
             where = b"" if path == self._roots[number].path else path
             refused = _refused(self._roots[number], mount, where, error)
             return self._lasting(refused, LONGEST_PAUSE)
         return []
 
-    def _lasting(self, missed: Missed | None, pause: float) -> list[Missed]:
+    def _lasting(self, missed: MissedEvents | None, pause: float) -> list[MissedEvents]:
         """Say something that lasts, at most once in *pause* seconds."""
         if missed is None:
             return []
@@ -137,10 +141,10 @@ class Marks:
         return [missed]
 
 
-def _refused(root: Root, mount: Mount, path: bytes, error: OSError) -> Missed:
+def _refused(root: Root, mount: Mount, path: bytes, error: OSError) -> MissedEvents:
     """Say why a file system cannot be marked."""
     if error.errno == errno.ENOSPC:
         detail = "no mark left (fs.fanotify.max_user_marks)"
-        return Missed(root.name, Cause.WATCH_LIMIT, detail, path)
+        return MissedEvents(root.name, Cause.WATCH_LIMIT, detail, path)
     detail = f"{mount.kind} cannot be watched with fanotify: {error.strerror}"
-    return Missed(root.name, Cause.DEAD_WATCH, detail, path)
+    return MissedEvents(root.name, Cause.DEAD_WATCH, detail, path)

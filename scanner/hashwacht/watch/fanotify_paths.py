@@ -22,7 +22,7 @@ long for the kernel is in: whoever makes them must not keep the watcher busy."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WatchedMount:
     """A root, or a mount below one: *path* and everything below it in this mount.
 
     *root* is the number of the root in the order in which they were asked for.
@@ -33,43 +33,45 @@ class Place:
     mount: Mount
     fsid: int
 
-    def holds(self, path: bytes) -> bool:
+    def contains(self, path: bytes) -> bool:
         """Say if *path* is this place or below it."""
         return path == self.path or path.startswith(self.path.rstrip(b"/") + b"/")
 
 
-class Found(NamedTuple):
+class HandlePath(NamedTuple):
     """Where a directory is: its path in a mount, all places there, and the one that it is in."""
 
     path: bytes
-    places: list[Place]
-    place: Place | None
+    places: list[WatchedMount]
+    place: WatchedMount | None
 
 
-class Finder:
+class HandleResolver:
     """Finds directories; to be used for one batch of events and closed.
 
     Within a batch every directory is looked for once.  If one is renamed after that, its own
     event is still to come, so nothing is lost; kept for longer, paths would be wrong.
     """
 
-    def __init__(self, places: Sequence[Place]) -> None:
+    def __init__(self, places: Sequence[WatchedMount]) -> None:
         """Find directories in *places*."""
-        self._places: dict[int, dict[int, list[Place]]] = {}
+        self._places: dict[int, dict[int, list[WatchedMount]]] = {}
         for each in sorted(places, key=lambda place: -len(place.path)):
             self._places.setdefault(each.fsid, {}).setdefault(each.mount.id, []).append(each)
         self._anchors: dict[int, int] = {}
         self._climbed = 0
-        self.unnamed: dict[int, str] = {}
+        self.unresolved: dict[int, str] = {}
         """Roots that a directory is in, or may be in, whose path cannot be had; and why."""
-        self._found: dict[tuple[int, bytes], list[Found]] = {}
+        self._found: dict[tuple[int, bytes], list[HandlePath]] = {}
 
-    def find(self, fsid: int, handle: bytes) -> list[Found]:
+    def resolve(self, fsid: int, handle: bytes) -> list[HandlePath]:
         """Say where a directory is in each mount."""
         found = self._found.get((fsid, handle))
         if found is None:
             found = self._found[fsid, handle] = [
-                Found(path, places, next((each for each in places if each.holds(path)), None))
+                HandlePath(
+                    path, places, next((each for each in places if each.contains(path)), None)
+                )
                 for places in self._places.get(fsid, {}).values()
                 if (path := self._path(places, handle)) is not None
             ]
@@ -82,7 +84,7 @@ class Finder:
                 os.close(fd)
         self._anchors = {}
 
-    def _path(self, places: list[Place], handle: bytes) -> bytes | None:
+    def _path(self, places: list[WatchedMount], handle: bytes) -> bytes | None:
         try:
             anchor = self._anchor(places)
             if anchor < 0:
@@ -102,7 +104,7 @@ class Finder:
             os.close(fd)
         return None if gone else path
 
-    def _above(self, fd: int, places: list[Place]) -> list[Place]:
+    def _above(self, fd: int, places: list[WatchedMount]) -> list[WatchedMount]:
         """Climb from a directory; give the places passed, or all if that cannot be told."""
         try:
             known = {_number(os.stat(each.path)): each for each in places}  # noqa: PTH116  (bytes)
@@ -127,11 +129,11 @@ class Finder:
         finally:
             os.close(above)
 
-    def _note(self, places: list[Place], error: OSError) -> None:
+    def _note(self, places: list[WatchedMount], error: OSError) -> None:
         why = _LONG if error.errno == errno.ENAMETOOLONG else error.strerror or str(error)
-        self.unnamed.update((each.root, why) for each in places)
+        self.unresolved.update((each.root, why) for each in places)
 
-    def _anchor(self, places: list[Place]) -> int:
+    def _anchor(self, places: list[WatchedMount]) -> int:
         """Open any directory in the mount of these places; -1 if none is there.  Raises OSError."""
         mount = places[0].mount.id
         if mount not in self._anchors:
@@ -143,7 +145,7 @@ def _number(found: os.stat_result) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _open(place: Place) -> int:
+def _open(place: WatchedMount) -> int:
     """Open a place; -1 if something else is there now.  Raises OSError."""
     try:
         fd = os.open(place.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -13,8 +13,8 @@ from enum import IntFlag
 from typing import NamedTuple
 
 from hashwacht.core import paths
-from hashwacht.core.watch_events import Cause, Missed, Root
-from hashwacht.ipc.frames import HEAD, Nonsense, frame, read_head
+from hashwacht.core.watch_events import Cause, MissedEvents, Root
+from hashwacht.ipc.frames import HEADER, ProtocolError, pack_frame, parse_header
 
 WATCH = b"W"
 """To the watcher: watch these roots, from now on and until we hang up or name others."""
@@ -35,14 +35,14 @@ MOST_BYTES = 512 * 1024
 _NAME = struct.Struct("!HBI")
 
 
-class Bits(IntFlag):
+class AnnouncementFlags(IntFlag):
     """The flags of an announcement."""
 
     TREE = 1
     CLOSED = 2
 
 
-class Named(NamedTuple):
+class WireAnnouncement(NamedTuple):
     """An announcement on its way; *root* is its number in the order of the roots watched."""
 
     root: int
@@ -53,76 +53,76 @@ class Named(NamedTuple):
 def watch(roots: Sequence[Root]) -> bytes:
     """Write WATCH."""
     named = [{"root": each.name, **paths.to_json(each.path)} for each in roots]
-    return frame(0, WATCH + json.dumps(named).encode())
+    return pack_frame(0, WATCH + json.dumps(named).encode())
 
 
-def read_watch(body: bytes) -> list[Root]:
+def decode_watch(body: bytes) -> list[Root]:
     """Read WATCH.  Raises Nonsense."""
     try:
         found = [Root(str(each["root"]), paths.from_json(each)) for each in json.loads(body)]
     except (ValueError, TypeError, KeyError) as error:
-        raise Nonsense("no list of roots") from error
+        raise ProtocolError("no list of roots") from error
     if not all(each.path.startswith(b"/") and b"\0" not in each.path for each in found):
-        raise Nonsense("a root that is no absolute path")
+        raise ProtocolError("a root that is no absolute path")
     return found
 
 
 def renew(root: int) -> bytes:
     """Write RENEW."""
-    return frame(0, RENEW + b"%d" % root)
+    return pack_frame(0, RENEW + b"%d" % root)
 
 
-def read_renew(body: bytes, roots: int) -> int:
+def decode_renew(body: bytes, roots: int) -> int:
     """Read RENEW; there are so many roots.  Raises Nonsense."""
     if not body.isdigit() or len(body) > len(str(roots)) or int(body) >= roots:
-        raise Nonsense("no number of a root")
+        raise ProtocolError("no number of a root")
     return int(body)
 
 
-def missed(gap: Missed) -> bytes:
+def missed(gap: MissedEvents) -> bytes:
     """Write MISSED."""
     fields = {"root": gap.root, "cause": gap.cause.value, "detail": gap.detail}
-    return frame(0, MISSED + json.dumps({**fields, **paths.to_json(gap.path)}).encode())
+    return pack_frame(0, MISSED + json.dumps({**fields, **paths.to_json(gap.path)}).encode())
 
 
-def read_missed(body: bytes) -> Missed:
+def decode_missed(body: bytes) -> MissedEvents:
     """Read MISSED.  Raises Nonsense."""
     try:
         found = json.loads(body)
         cause, path = Cause(found["cause"]), paths.from_json(found)
-        return Missed(str(found["root"]), cause, str(found["detail"]), path)
+        return MissedEvents(str(found["root"]), cause, str(found["detail"]), path)
     except (ValueError, TypeError, KeyError) as error:
-        raise Nonsense("no gap") from error
+        raise ProtocolError("no gap") from error
 
 
-def names(announced: Iterable[Named]) -> Iterator[bytes]:
+def names(announced: Iterable[WireAnnouncement]) -> Iterator[bytes]:
     """Write NAMES, in as many messages as it takes."""
     parts, size = [NAMES], 0
     for root, bits, path in announced:
         parts += _NAME.pack(root, bits, len(path)), path
         size += _NAME.size + len(path)
         if size >= MOST_BYTES:
-            yield frame(0, b"".join(parts))
+            yield pack_frame(0, b"".join(parts))
             parts, size = [NAMES], 0
     if size:
-        yield frame(0, b"".join(parts))
+        yield pack_frame(0, b"".join(parts))
 
 
-def read_names(body: bytes, roots: int) -> Iterator[Named]:
+def decode_names(body: bytes, roots: int) -> Iterator[WireAnnouncement]:
     """Read NAMES; there are so many roots.  Raises Nonsense."""
     at = 0
     while at < len(body):
         if at + _NAME.size > len(body):
-            raise Nonsense("an announcement that is cut off")
+            raise ProtocolError("an announcement that is cut off")
         root, bits, length = _NAME.unpack_from(body, at)
         at += _NAME.size
         if root >= roots or at + length > len(body):
-            raise Nonsense("an announcement that makes no sense")
-        yield Named(root, bits, body[at : at + length])
+            raise ProtocolError("an announcement that makes no sense")
+        yield WireAnnouncement(root, bits, body[at : at + length])
         at += length
 
 
-class Cutter:
+class MessageSplitter:
     """Cuts messages out of a stream of bytes."""
 
     def __init__(self) -> None:
@@ -132,11 +132,11 @@ class Cutter:
     def feed(self, read: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Give the kind and the body of every message that is complete.  Raises Nonsense."""
         self._rest += read
-        while len(self._rest) >= HEAD.size:
-            _, length = read_head(bytes(self._rest[: HEAD.size]))
-            end = HEAD.size + length
+        while len(self._rest) >= HEADER.size:
+            _, length = parse_header(bytes(self._rest[: HEADER.size]))
+            end = HEADER.size + length
             if len(self._rest) < end:
                 return
-            message = bytes(self._rest[HEAD.size : end])
+            message = bytes(self._rest[HEADER.size : end])
             del self._rest[:end]
             yield message[:1], message[1:]

@@ -14,25 +14,25 @@ import threading
 import time
 from collections.abc import Iterable
 
-from hashwacht.core.watch_events import Cause, Missed, Root
-from hashwacht.ipc.frames import Nonsense, frame
+from hashwacht.core.watch_events import Cause, MissedEvents, Root
+from hashwacht.ipc.frames import ProtocolError, pack_frame
 from hashwacht.platform import fanotify
-from hashwacht.platform.fanotify import Event
+from hashwacht.platform.fanotify import FanotifyEvent
 from hashwacht.platform.mounts import Mounts
-from hashwacht.watch.fanotify_marks import Marks
-from hashwacht.watch.fanotify_paths import Finder, Found, Place
+from hashwacht.watch.fanotify_marks import FanotifyMarks
+from hashwacht.watch.fanotify_paths import HandlePath, HandleResolver, WatchedMount
 from hashwacht.watch.fanotify_protocol import (
     PING,
     READY,
     RENEW,
     WATCH,
-    Bits,
-    Cutter,
-    Named,
+    AnnouncementFlags,
+    MessageSplitter,
+    WireAnnouncement,
+    decode_renew,
+    decode_watch,
     missed,
     names,
-    read_renew,
-    read_watch,
 )
 
 TICK = 1.0
@@ -51,15 +51,15 @@ PATIENCE = 10.0
 _FULL = "the kernel's queue was full (fs.fanotify.max_queued_events)"
 
 
-class Session:
+class FanotifySession:
     """Serves one scanner until it hangs up."""
 
     def __init__(self, connected: socket.socket) -> None:
         """Take a connected socket; the caller closes it."""
         self._socket = connected
-        self.round = time.monotonic()
+        self.last_round = time.monotonic()
         """When it last came round, in seconds from anywhere."""
-        self._cutter = Cutter()
+        self._cutter = MessageSplitter()
         self._out = bytearray()
         self._roots: list[Root] = []
 
@@ -74,8 +74,8 @@ class Session:
                 return
             for kind, body in self._cutter.feed(read):
                 if kind != WATCH:
-                    raise Nonsense("roots were expected")
-                self._roots = read_watch(body)
+                    raise ProtocolError("roots were expected")
+                self._roots = decode_watch(body)
         self._socket.settimeout(0)
         self._group = fanotify.open_group()
         self._mounts = Mounts()
@@ -88,16 +88,16 @@ class Session:
 
     def _begin(self) -> None:
         """Mark what the roots stand on, and say that it is done."""
-        self._marks = Marks(self._roots, self._group, self._mounts, time.monotonic)
+        self._marks = FanotifyMarks(self._roots, self._group, self._mounts, time.monotonic)
         self._tell(self._marks.begin())
-        self._out += frame(0, READY)
+        self._out += pack_frame(0, READY)
 
     def _serve(self, group: int, mounts: Mounts, stop: threading.Event) -> None:
         looked = time.monotonic()
         poll = select.poll()
         poll.register(mounts.fileno(), select.POLLPRI)
         while not stop.is_set():
-            self.round = time.monotonic()
+            self.last_round = time.monotonic()
             poll.register(self._socket, select.POLLIN | (select.POLLOUT if self._out else 0))
             poll.register(group, select.POLLIN if len(self._out) < HELD else 0)
             ready = dict(poll.poll(TICK / 2 * 1000))
@@ -119,14 +119,14 @@ class Session:
         read = self._socket.recv(1 << 16)
         for kind, body in self._cutter.feed(read):
             if kind == PING:
-                self._out += frame(0, PING)
+                self._out += pack_frame(0, PING)
             elif kind == WATCH:
-                self._roots = read_watch(body)
+                self._roots = decode_watch(body)
                 self._begin()
             elif kind == RENEW:
-                self._tell(self._marks.anew(read_renew(body, len(self._roots))))
+                self._tell(self._marks.mark_again(decode_renew(body, len(self._roots))))
             else:
-                raise Nonsense("a message that no scanner sends")
+                raise ProtocolError("a message that no scanner sends")
         return bool(read)
 
     def _send(self) -> None:
@@ -137,28 +137,32 @@ class Session:
                 return
             del self._out[:sent]
 
-    def _tell(self, gaps: Iterable[Missed]) -> None:
+    def _tell(self, gaps: Iterable[MissedEvents]) -> None:
         for each in gaps:
             self._out += missed(each)
 
     def _pass_on(self, read: bytes) -> None:
         """Turn a batch of events into announcements."""
-        finder = Finder(self._marks.places)
-        announced: dict[Named, None] = {}
+        finder = HandleResolver(self._marks.places)
+        announced: dict[WireAnnouncement, None] = {}
         try:
             for event in fanotify.parse(read):
                 if event.mask & fanotify.OVERFLOW:
-                    self._tell(Missed(each.name, Cause.OVERFLOW, _FULL) for each in self._roots)
+                    self._tell(
+                        MissedEvents(each.name, Cause.OVERFLOW, _FULL) for each in self._roots
+                    )
                     continue
-                for found in finder.find(event.fsid, event.handle):
+                for found in finder.resolve(event.fsid, event.handle):
                     self._translate(event, found, announced)
         finally:
             finder.close()
-        self._tell(self._marks.unnamed(finder.unnamed))
+        self._tell(self._marks.unresolved(finder.unresolved))
         for message in names(announced):
             self._out += message
 
-    def _translate(self, event: Event, found: Found, announced: dict[Named, None]) -> None:
+    def _translate(
+        self, event: FanotifyEvent, found: HandlePath, announced: dict[WireAnnouncement, None]
+    ) -> None:
         path = found.path.rstrip(b"/") + b"/" + event.name
         moved = event.mask & fanotify.ON_DIRECTORY and event.mask & fanotify.MOVED_TO
         if moved:
@@ -166,10 +170,10 @@ class Session:
         if found.place is None or (event.mask & fanotify.ON_DIRECTORY and not moved):
             return
         closed = event.mask & fanotify.CLOSE_WRITE
-        bits = Bits.TREE if moved else Bits.CLOSED if closed else 0
-        announced[Named(found.place.root, int(bits), path)] = None
+        bits = AnnouncementFlags.TREE if moved else AnnouncementFlags.CLOSED if closed else 0
+        announced[WireAnnouncement(found.place.root, int(bits), path)] = None
 
-    def _came_back(self, path: bytes, places: list[Place]) -> None:
+    def _came_back(self, path: bytes, places: list[WatchedMount]) -> None:
         """Say of roots that were renamed, with or without the directories above them, what is so.
 
         While they were elsewhere nothing in them was known to be theirs.
@@ -177,4 +181,4 @@ class Session:
         for each in places:
             if each.path == path or each.path.startswith(path + b"/"):
                 root = self._roots[each.root]
-                self._tell([Missed(root.name, Cause.REPLACED, "a directory was moved there")])
+                self._tell([MissedEvents(root.name, Cause.REPLACED, "a directory was moved there")])

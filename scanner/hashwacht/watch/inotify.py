@@ -6,10 +6,10 @@ import errno
 import time
 from collections.abc import Callable, Sequence
 
-from hashwacht.core.watch_events import Cause, Listener, Missed, Root
+from hashwacht.core.watch_events import Cause, MissedEvents, Root, WatchListener
 from hashwacht.platform.mounts import Mounts
-from hashwacht.watch.inotify_root import RootWatch
-from hashwacht.watch.root_state import Footing, difference, footing, remote
+from hashwacht.watch.inotify_root import InotifyRoot
+from hashwacht.watch.root_state import RootState, network_mounts, read_root_state, root_change
 
 REPEAT = 60.0
 """Seconds after which a root that cannot be watched is said to be missed again."""
@@ -23,14 +23,14 @@ class _Watched:
 
     def __init__(self, root: Root) -> None:
         self.root = root
-        self.footing: Footing | None = None
-        self.watch: RootWatch | None = None
+        self.footing: RootState | None = None
+        self.watch: InotifyRoot | None = None
         self.said = 0.0
         self.retried = 0.0
         self.pause = REPEAT
 
 
-class WatchdogWatch:
+class InotifyWatch:
     """Watches each root on its own: what happens to one leaves the others alone."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -38,7 +38,7 @@ class WatchdogWatch:
         self._clock = clock
         self._roots: dict[str, _Watched] = {}
 
-    def start(self, roots: Sequence[Root], listener: Listener) -> None:
+    def start(self, roots: Sequence[Root], listener: WatchListener) -> None:
         """Watch from now on.  Raises OSError if /proc cannot be read."""
         self._listener = listener
         if not self._roots:
@@ -51,14 +51,14 @@ class WatchdogWatch:
                 self._roots[root.name] = _Watched(root)
                 self._begin(self._roots[root.name], None)
 
-    def tend(self) -> None:
+    def maintain(self) -> None:
         """Begin anew with what came back, died or was replaced; look after the others."""
         self._mounts.refresh()
         for each in self._roots.values():
-            now = footing(each.root, self._mounts)
+            now = read_root_state(each.root, self._mounts)
             if each.watch is None:
                 if now is not None or self._clock() >= each.said + REPEAT:
-                    self._begin(each, difference(each.root, each.footing, now))
+                    self._begin(each, root_change(each.root, each.footing, now))
             elif (change := self._change(each, now)) is not None:
                 self._end(each)
                 self._begin(each, change)
@@ -69,7 +69,7 @@ class WatchdogWatch:
         """Watch a root anew; what was missed until now is said once more afterwards."""
         each = self._roots[root]
         self._end(each)
-        self._begin(each, Missed(root, Cause.DEAD_WATCH, "it is watched anew"))
+        self._begin(each, MissedEvents(root, Cause.DEAD_WATCH, "it is watched anew"))
 
     def close(self) -> None:
         """Watch no more."""
@@ -79,46 +79,48 @@ class WatchdogWatch:
             self._mounts.close()
         self._roots = {}
 
-    def _change(self, each: _Watched, now: Footing | None) -> Missed | None:
+    def _change(self, each: _Watched, now: RootState | None) -> MissedEvents | None:
         """Say what has happened to a root that was watched."""
-        change = difference(each.root, each.footing, now)
+        change = root_change(each.root, each.footing, now)
         if change is not None or each.watch is None:
             return change
         if each.watch.gone:
-            return Missed(each.root.name, Cause.REPLACED, "it was deleted, moved or unmounted")
+            return MissedEvents(
+                each.root.name, Cause.REPLACED, "it was deleted, moved or unmounted"
+            )
         if not each.watch.alive:
-            return Missed(each.root.name, Cause.DEAD_WATCH, "the watch had ended")
+            return MissedEvents(each.root.name, Cause.DEAD_WATCH, "the watch had ended")
         return None
 
-    def _begin(self, each: _Watched, change: Missed | None) -> None:
+    def _begin(self, each: _Watched, change: MissedEvents | None) -> None:
         """Watch a root if it is there; say afterwards what was missed before."""
-        now = footing(each.root, self._mounts)
+        now = read_root_state(each.root, self._mounts)
         if now is None:
-            change = difference(each.root, each.footing, None)
+            change = root_change(each.root, each.footing, None)
         else:
             try:
-                each.watch = RootWatch(each.root, now, self._listener)
+                each.watch = InotifyRoot(each.root, now, self._listener)
             except OSError as error:
                 change = _refused(each.root, error)
         each.footing = now
         if change is not None:
-            self._listener.missed(change)
+            self._listener.report_missed(change)
         if each.watch is not None and now is not None:
-            for one in remote(each.root, now):
-                self._listener.missed(one)
+            for one in network_mounts(each.root, now):
+                self._listener.report_missed(one)
         each.said, each.retried, each.pause = self._clock(), self._clock(), REPEAT
 
-    def _look_after(self, each: _Watched, watch: RootWatch, now: Footing) -> None:
+    def _look_after(self, each: _Watched, watch: InotifyRoot, now: RootState) -> None:
         """Follow mounts below the root, and try again what could not be watched."""
         if each.footing is not None and now != each.footing:
             before = each.footing
             each.footing = now
             changed = set(before.below) ^ set(now.below)
             watch.remounted(now, sorted({mount.point for mount in changed}))
-            for one in remote(each.root, now):
-                if one not in remote(each.root, before):
-                    self._listener.missed(one)
-        watch.tend()
+            for one in network_mounts(each.root, now):
+                if one not in network_mounts(each.root, before):
+                    self._listener.report_missed(one)
+        watch.maintain()
         if watch.incomplete and self._clock() >= each.retried + each.pause:
             each.retried = self._clock()
             each.pause = REPEAT if watch.retry() else min(2 * each.pause, LONGEST_PAUSE)
@@ -129,9 +131,9 @@ class WatchdogWatch:
             each.watch = None
 
 
-def _refused(root: Root, error: OSError) -> Missed:
+def _refused(root: Root, error: OSError) -> MissedEvents:
     """Say why a root could not be watched at all."""
     if error.errno in {errno.ENOSPC, errno.EMFILE, errno.ENOMEM}:
         limit = "fs.inotify.max_user_watches or max_user_instances"
-        return Missed(root.name, Cause.WATCH_LIMIT, f"the root itself has no watch ({limit})")
-    return Missed(root.name, Cause.UNLISTED, error.strerror or str(error))
+        return MissedEvents(root.name, Cause.WATCH_LIMIT, f"the root itself has no watch ({limit})")
+    return MissedEvents(root.name, Cause.UNLISTED, error.strerror or str(error))

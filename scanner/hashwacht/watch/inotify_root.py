@@ -16,10 +16,10 @@ import time
 
 from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, InotifyFD, WatchDescriptor
 
-from hashwacht.core.watch_events import Announcement, Cause, Listener, Missed, Root
-from hashwacht.watch.directory_tree import Directory
-from hashwacht.watch.inotify_tree import WatchedTree
-from hashwacht.watch.root_state import Footing
+from hashwacht.core.watch_events import Announcement, Cause, MissedEvents, Root, WatchListener
+from hashwacht.watch.directory_tree import WatchedDirectory
+from hashwacht.watch.inotify_tree import InotifyTree
+from hashwacht.watch.root_state import RootState
 
 _IS_DIRECTORY = int(InotifyConstants.IN_ISDIR)
 _LEAVES = int(InotifyConstants.IN_MOVED_FROM)
@@ -31,10 +31,10 @@ _SHARE = 9
 """After looking everywhere, rest that many times as long as it took."""
 
 
-class RootWatch:
+class InotifyRoot:
     """Watches one root until it is closed, dies, or the root is not there any more."""
 
-    def __init__(self, root: Root, footing: Footing, listener: Listener) -> None:
+    def __init__(self, root: Root, footing: RootState, listener: WatchListener) -> None:
         """Watch all directories of *root* from now on.  Raises OSError."""
         self._root, self._listener = root, listener
         self._overflowed = self._over = False
@@ -43,7 +43,7 @@ class RootWatch:
         self._inotify = InotifyFD()
         self._inotify.start()
         try:
-            self._tree = WatchedTree(root, self._inotify, self, listener)
+            self._tree = InotifyTree(root, self._inotify, self, listener)
             self._tree.pseudo = footing.pseudo
             self._tree.begin()
         except BaseException:
@@ -112,29 +112,29 @@ class RootWatch:
     def on_queue_overflow(self) -> None:
         """Say that events were lost; directories that came meanwhile are looked for later."""
         self._overflowed = True
-        self._listener.missed(Missed(self._root.name, Cause.OVERFLOW, _FULL))
+        self._listener.report_missed(MissedEvents(self._root.name, Cause.OVERFLOW, _FULL))
 
     # Called by the daemon's thread.
 
-    def tend(self) -> None:
+    def maintain(self) -> None:
         """Look for directories that are not watched and ought to be; give up those that left."""
         if self._overflowed and time.monotonic() >= self._rest_until:
             began = time.monotonic()
             self._look_everywhere()
             now = time.monotonic()
             self._rest_until = now + _SHARE * (now - began)
-        for directory in self._tree.doubtful():
+        for directory in self._tree.pop_doubtful():
             self._look(directory)
         self._look_at_points()
-        self._tree.give_up()
+        self._tree.drop_detached()
 
     def retry(self) -> bool:
         """Try again to watch what could not be watched; say if all is watched now."""
-        for directory in self._tree.try_again():
+        for directory in self._tree.pop_refused():
             self._look(directory)
         return not self._tree.refused
 
-    def remounted(self, footing: Footing, points: list[bytes]) -> None:
+    def remounted(self, footing: RootState, points: list[bytes]) -> None:
         """Watch what is at these mount points now."""
         self._tree.pseudo = footing.pseudo
         self._points.update(points)
@@ -155,32 +155,34 @@ class RootWatch:
         """Look for directories whose events were lost."""
         self._overflowed = False
         with self._tree.lock:
-            everywhere = list(self._tree.directories.under(self._tree.directories.root))
+            everywhere = list(self._tree.directories.subtree(self._tree.directories.root))
         for each in everywhere:
             self._look(each)
-        self._listener.missed(Missed(self._root.name, Cause.OVERFLOW, _FULL))
+        self._listener.report_missed(MissedEvents(self._root.name, Cause.OVERFLOW, _FULL))
 
-    def _look(self, directory: Directory) -> None:
+    def _look(self, directory: WatchedDirectory) -> None:
         """Look for new directories in one that has been watched all the time."""
-        for made, _, empty in self._tree.new_in(directory):
+        for made, _, empty in self._tree.watch_children(directory):
             with self._tree.lock:
                 path = self._tree.directories.path(made)
             if path is not None and not empty:
                 self._listener.announce(Announcement(self._root.name, path, tree=True))
 
-    def _leaves(self, above: Directory, name: bytes) -> bool:
+    def _leaves(self, above: WatchedDirectory, name: bytes) -> bool:
         """Take off a directory that was moved away; say if another one is there all the same.
 
         Of two that were exchanged (renameat2(2)), the one comes before the other leaves.
         """
         child = self._tree.directories.child(above, name)
         if child is not None:
-            self._tree.directories.take_off(child)
+            self._tree.directories.detach(child)
         return above.latest == name
 
     # Called by both.
 
-    def _came(self, above: Directory, name: bytes, path: bytes, *, left: bool = False) -> None:
+    def _came(
+        self, above: WatchedDirectory, name: bytes, path: bytes, *, left: bool = False
+    ) -> None:
         """Watch a directory that was made, moved or mounted here, and announce what is in it.
 
         If one has *left*, nothing is there as a rule.

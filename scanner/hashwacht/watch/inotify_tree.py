@@ -30,10 +30,10 @@ from watchdog.observers.inotify_c import (
     WatchDescriptor,
 )
 
-from hashwacht.core.paths import show
-from hashwacht.core.watch_events import Cause, Listener, Missed, Root
+from hashwacht.core.paths import escape_path
+from hashwacht.core.watch_events import Cause, MissedEvents, Root, WatchListener
 from hashwacht.platform.safe_open import OpenDirectory
-from hashwacht.watch.directory_tree import Directories, Directory
+from hashwacht.watch.directory_tree import DirectoryTree, WatchedDirectory
 
 MASK = Mask(
     InotifyConstants.IN_CREATE
@@ -58,18 +58,18 @@ _LISTING = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 class Branch(NamedTuple):
     """A directory that has just been watched, or that lay elsewhere before."""
 
-    directory: Directory
+    directory: WatchedDirectory
     names: list[bytes]
     """The directories in it that are to be watched."""
     empty: bool
     """True if nothing was in it when it was watched."""
 
 
-class WatchedTree:
+class InotifyTree:
     """The watches below one root.  Two threads use it; *lock* guards *directories*."""
 
     def __init__(
-        self, root: Root, inotify: InotifyFD, callback: WatchCallback, listener: Listener
+        self, root: Root, inotify: InotifyFD, callback: WatchCallback, listener: WatchListener
     ) -> None:
         """Watch nothing yet."""
         self._root, self._inotify, self._callback = root, inotify, callback
@@ -83,17 +83,17 @@ class WatchedTree:
         """Directories in which something could not be watched."""
         self.pseudo: frozenset[bytes] = frozenset()
         """Mount points of file systems that hold nobody's files."""
-        self.directories: Directories
+        self.directories: DirectoryTree
 
     def begin(self) -> None:
         """Watch the root and everything below it.  Raises OSError for the root's own directory."""
         with self.lock, OpenDirectory(os.open(self._root.path, _PASSING)) as opened:
             mask = Mask(MASK | InotifyConstants.IN_MOVE_SELF)
             made = self._watch(opened.fd, _identity(opened.fd), mask)
-            self.directories = Directories(self._root.path, made)
-        self.new_in(self.directories.root)
+            self.directories = DirectoryTree(self._root.path, made)
+        self.watch_children(self.directories.root)
 
-    def add(self, above: Directory, name: bytes) -> Branch | None:
+    def add(self, above: WatchedDirectory, name: bytes) -> Branch | None:
         """Watch the directory *name* in *above* and all below; None if that changed nothing."""
         opened = self._reach(above)
         if opened is None:
@@ -104,7 +104,7 @@ class WatchedTree:
             self._explore([branch])
         return branch
 
-    def new_in(self, directory: Directory) -> list[Branch]:
+    def watch_children(self, directory: WatchedDirectory) -> list[Branch]:
         """Watch what is in a directory, and give what is new there, with all that is below."""
         opened = self._reach(directory, _LISTING)
         if opened is None:
@@ -116,7 +116,7 @@ class WatchedTree:
         self._explore(branches.copy())
         return branches
 
-    def doubtful(self) -> list[Directory]:
+    def pop_doubtful(self) -> list[WatchedDirectory]:
         """Give the directories to look at once more; those that lie nowhere now stay in doubt.
 
         One that was not found for long is taken off instead, and the one above it in doubt: if it
@@ -136,10 +136,10 @@ class WatchedTree:
                     else:
                         directory.looks = 0
                         self.doubts.add(directory.above.wd)
-                        self.directories.take_off(directory)
+                        self.directories.detach(directory)
         return found
 
-    def try_again(self) -> list[Directory]:
+    def pop_refused(self) -> list[WatchedDirectory]:
         """Give the directories in which something could not be watched, and forget that."""
         refused = list(self.refused)
         self.refused.difference_update(refused)
@@ -147,12 +147,12 @@ class WatchedTree:
             found = [self.directories.get(wd) for wd in refused]
         return [each for each in found if each is not None]
 
-    def give_up(self) -> None:
+    def drop_detached(self) -> None:
         """Give back the watches of what had left the root last time, and has not come back."""
         with self.lock:
-            adrift = self.directories.adrift()
+            adrift = self.directories.detached()
             left = [each for each in adrift if each.wd in self._adrift]
-            gone = [each for top in left for each in self.directories.under(top)]
+            gone = [each for top in left for each in self.directories.subtree(top)]
             for each in gone:
                 self.directories.forget(each)
             self._adrift = {each.wd for each in adrift}.difference(each.wd for each in gone)
@@ -160,7 +160,7 @@ class WatchedTree:
             [(WatchDescriptor(each.wd), CallbackId(each.key)) for each in gone]
         )
 
-    def _reach(self, directory: Directory, how: int = _PASSING) -> OpenDirectory | None:
+    def _reach(self, directory: WatchedDirectory, how: int = _PASSING) -> OpenDirectory | None:
         """Open a watched directory; None, and in doubt, if it is not where it should be."""
         with self.lock:
             path = self.directories.path(directory)
@@ -188,7 +188,7 @@ class WatchedTree:
                     inside = (self._add(here, opened, name) for name in names)
                     waiting.extend(each for each in inside if each is not None and each.names)
 
-    def _add(self, above: Directory, opened: OpenDirectory, name: bytes) -> Branch | None:
+    def _add(self, above: WatchedDirectory, opened: OpenDirectory, name: bytes) -> Branch | None:
         """Watch the directory *name* in one that is *opened*; give it if it is new there."""
         inner = -1
         try:
@@ -206,7 +206,9 @@ class WatchedTree:
             if inner >= 0:
                 os.close(inner)
 
-    def _hang(self, above: Directory, name: bytes, fd: int) -> tuple[Directory | None, bool]:
+    def _hang(
+        self, above: WatchedDirectory, name: bytes, fd: int
+    ) -> tuple[WatchedDirectory | None, bool]:
         """Watch a directory and note where it is; give it if it was not there, and if it is new.
 
         The lock is held.  Raises OSError.
@@ -218,12 +220,12 @@ class WatchedTree:
         if directories.get(above.wd) is not above:  # it was given up
             return None, False
         watched = self._watch(fd, identity)
-        made = directories.put(above, name, watched)
+        made = directories.attach(above, name, watched)
         if made is not watched:  # it has a watch already, and needs no second one
             self._inotify.remove_callbacks([(WatchDescriptor(watched.wd), CallbackId(watched.key))])
         return made, made is watched
 
-    def _list(self, directory: Directory, fd: int) -> tuple[list[bytes], bool]:
+    def _list(self, directory: WatchedDirectory, fd: int) -> tuple[list[bytes], bool]:
         """List the directories in one; say also if nothing at all is in it."""
         empty, names = True, []
         try:
@@ -240,7 +242,7 @@ class WatchedTree:
             names = [name for name in names if inside + name not in self.pseudo]
         return names, empty
 
-    def _watch(self, fd: int, identity: int, mask: Mask = MASK) -> Directory:
+    def _watch(self, fd: int, identity: int, mask: Mask = MASK) -> WatchedDirectory:
         """Ask the kernel to watch an open directory.  Raises OSError."""
         key = next(self._keys)
         path = b"/proc/self/fd/%d" % fd
@@ -248,22 +250,24 @@ class WatchedTree:
         if wd < 0:  # how watchdog says EACCES
             self._inotify.remove_callbacks([(wd, CallbackId(key))])
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        return Directory(wd, key, identity)
+        return WatchedDirectory(wd, key, identity)
 
-    def _path(self, directory: Directory, name: bytes = b"") -> bytes:
+    def _path(self, directory: WatchedDirectory, name: bytes = b"") -> bytes:
         """Give the path of something, to speak of it; empty if it lies nowhere."""
         with self.lock:
             return self.directories.path(directory, name) or b""
 
-    def _note(self, directory: Directory, path: bytes, error: OSError) -> None:
+    def _note(self, directory: WatchedDirectory, path: bytes, error: OSError) -> None:
         """Remember that something in *directory* could not be watched, and say what it means."""
         self.refused.add(directory.wd)
         if error.errno in _LIMITS:
-            detail = f"no watch left for {show(path)} (fs.inotify.max_user_watches)"
-            self._listener.missed(Missed(self._root.name, Cause.WATCH_LIMIT, detail))
+            detail = f"no watch left for {escape_path(path)} (fs.inotify.max_user_watches)"
+            self._listener.report_missed(MissedEvents(self._root.name, Cause.WATCH_LIMIT, detail))
         else:
             detail = error.strerror or str(error)
-            self._listener.missed(Missed(self._root.name, Cause.UNLISTED, detail, path))
+            self._listener.report_missed(
+                MissedEvents(self._root.name, Cause.UNLISTED, detail, path)
+            )
 
 
 def _identity(fd: int) -> int:

@@ -6,13 +6,13 @@ import threading
 import time
 from collections import OrderedDict
 
-from hashwacht.core.watch_events import Announcement, Cause, Missed
+from hashwacht.core.watch_events import Announcement, Cause, MissedEvents
 
 MOST_GAPS = 1024
 """Gaps held at a time; beyond that, one of a part of a root becomes one of the whole root."""
 
 
-class Announced:
+class AnnouncementQueue:
     """Takes announcements from any number of threads, each path once, the oldest first.
 
     Whoever announces never waits.  What does not fit is forgotten, and its root is missed from
@@ -25,7 +25,7 @@ class Announced:
         self._filled = threading.Condition(threading.Lock())
         self._waiting = 0
         self._files: OrderedDict[bytes, Announcement] = OrderedDict()
-        self._gaps: dict[tuple[str, Cause, bytes], Missed] = {}
+        self._gaps: dict[tuple[str, Cause, bytes], MissedEvents] = {}
 
     def announce(self, announcement: Announcement) -> None:
         """Take note of a file; of two announcements of a path the later counts."""
@@ -38,18 +38,20 @@ class Announced:
             elif len(self._files) < self._limit:
                 self._files[announcement.path] = announcement
             else:
-                self._note(Missed(announcement.root, Cause.QUEUE_FULL, "too many files at a time"))
+                self._note(
+                    MissedEvents(announcement.root, Cause.QUEUE_FULL, "too many files at a time")
+                )
             if self._waiting:
                 self._filled.notify()
 
-    def missed(self, missed: Missed) -> None:
+    def report_missed(self, missed: MissedEvents) -> None:
         """Take note of a gap."""
         with self._filled:
             self._note(missed)
             if self._waiting:
                 self._filled.notify()
 
-    def take(self, at_most: int, timeout: float) -> tuple[list[Announcement], list[Missed]]:
+    def drain(self, at_most: int, timeout: float) -> tuple[list[Announcement], list[MissedEvents]]:
         """Take away what is there, at most *at_most* announcements, the oldest first.
 
         Waits *timeout* seconds for the first announcement or gap.
@@ -72,9 +74,9 @@ class Announced:
     def __len__(self) -> int:
         return len(self._files)
 
-    def _note(self, missed: Missed) -> None:
+    def _note(self, missed: MissedEvents) -> None:
         key = missed.root, missed.cause, missed.path
         if key not in self._gaps and len(self._gaps) >= MOST_GAPS:
             key = missed.root, missed.cause, b""
-            missed = Missed(missed.root, missed.cause, missed.detail)
+            missed = MissedEvents(missed.root, missed.cause, missed.detail)
         self._gaps[key] = missed

@@ -10,12 +10,12 @@ import os
 import stat
 from dataclasses import dataclass
 
-from hashwacht.core.watch_events import Cause, Missed, Root
+from hashwacht.core.watch_events import Cause, MissedEvents, Root
 from hashwacht.platform.mounts import Mount, Mounts
 
 
 @dataclass(frozen=True, slots=True)
-class Footing:
+class RootState:
     """A root as it was at one time.
 
     *dev* and *ino* are the directory's, *mount* is the one it lies in, *below* are the mounts
@@ -29,7 +29,7 @@ class Footing:
     pseudo: frozenset[bytes]
 
 
-def footing(root: Root, mounts: Mounts) -> Footing | None:
+def read_root_state(root: Root, mounts: Mounts) -> RootState | None:
     """Look at *root*; None if there is no directory, or a link leads there."""
     try:
         if os.path.realpath(root.path) != root.path:
@@ -40,7 +40,7 @@ def footing(root: Root, mounts: Mounts) -> Footing | None:
     here, below = mounts.at(root.path), mounts.below(root.path)
     if here is None or not stat.S_ISDIR(found.st_mode):
         return None
-    return Footing(
+    return RootState(
         found.st_dev,
         found.st_ino,
         here,
@@ -49,24 +49,26 @@ def footing(root: Root, mounts: Mounts) -> Footing | None:
     )
 
 
-def difference(root: Root, before: Footing | None, now: Footing | None) -> Missed | None:
+def root_change(root: Root, before: RootState | None, now: RootState | None) -> MissedEvents | None:
     """Say if another directory has the root's name now, or none; None if it is the same."""
     if now is None:
-        return Missed(root.name, Cause.UNMOUNTED, "the directory is not there")
+        return MissedEvents(root.name, Cause.UNMOUNTED, "the directory is not there")
     if before is None:
-        return Missed(root.name, Cause.UNMOUNTED, "the directory was not there")
+        return MissedEvents(root.name, Cause.UNMOUNTED, "the directory was not there")
     if before.dev != now.dev or before.mount.id != now.mount.id:
-        return Missed(root.name, Cause.UNMOUNTED, "another file system is there now")
+        return MissedEvents(root.name, Cause.UNMOUNTED, "another file system is there now")
     if before.ino != now.ino:
-        return Missed(root.name, Cause.REPLACED, "another directory has its name now")
+        return MissedEvents(root.name, Cause.REPLACED, "another directory has its name now")
     return None
 
 
-def remote(root: Root, now: Footing) -> list[Missed]:
+def network_mounts(root: Root, now: RootState) -> list[MissedEvents]:
     """Name the network file systems at and below *root*: nothing there is sure to be announced."""
     places = [(now.mount, b""), *((each, each.point) for each in now.below)]
     return [
-        Missed(root.name, Cause.REMOTE, f"{each.kind}: what others write is not announced", path)
+        MissedEvents(
+            root.name, Cause.REMOTE, f"{each.kind}: what others write is not announced", path
+        )
         for each, path in places
         if each.remote
     ]

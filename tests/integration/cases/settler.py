@@ -14,13 +14,13 @@ from pathlib import Path
 
 from hashwacht.core.types import Signal
 from hashwacht.quarantine.age import KeyPair
-from hashwacht.settings import GuardSettings
+from hashwacht.settings import ActionLimitSettings
 from support.casework import Office, match
 
 NEAR = b"near"
 """Contents that begin so match by a picture hash only, and are held; others are quarantined."""
 
-MANY = GuardSettings(per_hash=10**6, per_account=10**6, per_root=10**6)
+MANY = ActionLimitSettings(per_hash=10**6, per_account=10**6, per_root=10**6)
 
 
 def settle_all(home: Path, public: str) -> None:

@@ -6,63 +6,65 @@ import os
 
 import pytest
 
-from hashwacht.cases.decisions import Desk
-from hashwacht.cases.file_actions import Wish
+from hashwacht.cases.decisions import CaseDecisions
+from hashwacht.cases.file_actions import RestoreRequest
 from hashwacht.core.types import Action
 from hashwacht.storage.cases import CaseState
-from hashwacht.storage.locations import PlaceState
+from hashwacht.storage.locations import LocationState
 from support.casework import HOLD, Office, at
 
 
 @pytest.fixture
-def desk(office: Office) -> Desk:
-    return office.desk()
+def decisions(office: Office) -> CaseDecisions:
+    return office.decisions()
 
 
 def test_a_file_that_was_restored_elsewhere_still_says_where_it_was_found(
-    office: Office, desk: Desk
+    office: Office, decisions: CaseDecisions
 ) -> None:
     path = office.file("a.png")
     office.settle(path)
     elsewhere = bytes(office.home / "elsewhere.png")
     (place,) = office.places()
-    desk.restore(place, Wish("why", (office.keys.secret,), elsewhere))
+    decisions.restore(place, RestoreRequest("why", (office.keys.secret,), elsewhere))
     (place,) = office.places()
-    assert (place.state, place.path) == (PlaceState.RESTORED, elsewhere)
+    assert (place.state, place.path) == (LocationState.RESTORED, elsewhere)
     assert str(at(path)) in place.detail
 
 
 def test_a_case_is_closed_by_itself_only_when_nothing_of_it_is_left(
-    office: Office, desk: Desk
+    office: Office, decisions: CaseDecisions
 ) -> None:
     for name in ("a.png", "b.png"):
         office.settle(office.file(name))
     for place, state in zip(office.places(), (CaseState.OPEN, CaseState.CLOSED), strict=True):
-        desk.destroy(place, "why")
-        desk.close_if_done(office.case(), "why")
+        decisions.destroy(place, "why")
+        decisions.close_if_done(office.case(), "why")
         assert office.case().state is state
 
 
 def test_a_held_file_that_a_person_restored_stays_so_when_it_is_looked_at_again(
-    office: Office, desk: Desk
+    office: Office, decisions: CaseDecisions
 ) -> None:
     path = office.file("a.png")
     before = at(path).stat().st_mode
     office.settle(path, root=HOLD)
     (place,) = office.places()
-    assert desk.restore(place, Wish("a mistake")).place.state is PlaceState.RESTORED
+    assert (
+        decisions.restore(place, RestoreRequest("a mistake")).place.state is LocationState.RESTORED
+    )
     assert office.settle(path, root=HOLD) is Action.ALLOW
     assert at(path).stat().st_mode == before
 
 
 def test_a_restored_file_is_not_held_because_it_was_seen_on_its_way(
-    office: Office, desk: Desk
+    office: Office, decisions: CaseDecisions
 ) -> None:
     """It was read in the directory in which it was put together, and judged after that."""
     path = office.file("a.png")
     office.settle(path)
     (place,) = office.places()
-    desk.restore(place, Wish("a mistake", (office.keys.secret,)))
+    decisions.restore(place, RestoreRequest("a mistake", (office.keys.secret,)))
     before = at(path).stat().st_mode
     passing = office.files / f".hashwacht-{place.vault}" / place.vault
     fd = os.open(path, os.O_RDONLY)
@@ -84,41 +86,48 @@ def test_a_directory_of_that_name_that_is_not_ours_hides_nothing(office: Office)
     assert not at(path).exists()
 
 
-def test_a_held_file_is_restored_under_all_its_names(office: Office, desk: Desk) -> None:
+def test_a_held_file_is_restored_under_all_its_names(
+    office: Office, decisions: CaseDecisions
+) -> None:
     """They are one file: what was held again under the other name would be shut here, too."""
     first = office.file("a.png")
     (office.files / "b.png").hardlink_to(at(first))
     second = bytes(office.files / "b.png")
     for path in (first, second):
         assert office.settle(path, root=HOLD) is Action.HOLD
-    desk.restore(office.places()[0], Wish("a mistake"))
-    assert {place.state for place in office.places()} == {PlaceState.RESTORED}
+    decisions.restore(office.places()[0], RestoreRequest("a mistake"))
+    assert {place.state for place in office.places()} == {LocationState.RESTORED}
     for path in (second, first):
         assert office.settle(path, root=HOLD) is Action.ALLOW
     assert at(first).stat().st_mode & 0o777 != 0
 
 
-def test_what_was_restored_or_destroyed_cannot_be_so_once_more(office: Office, desk: Desk) -> None:
+def test_what_was_restored_or_destroyed_cannot_be_so_once_more(
+    office: Office, decisions: CaseDecisions
+) -> None:
     secrets = (office.keys.secret,)
     for name in ("a.png", "b.png"):
         office.settle(office.file(name))
     restored, destroyed = office.places()
-    desk.restore(restored, Wish("why", secrets))
-    desk.destroy(destroyed, "why")
+    decisions.restore(restored, RestoreRequest("why", secrets))
+    decisions.destroy(destroyed, "why")
     for place in (restored, destroyed):
-        for outcome in (desk.restore(place, Wish("why", secrets)), desk.destroy(place, "why")):
+        for outcome in (
+            decisions.restore(place, RestoreRequest("why", secrets)),
+            decisions.destroy(place, "why"),
+        ):
             assert outcome.problem is not None
             assert outcome.problem.advice
     assert at(restored.path).read_bytes() == b"known"
 
 
 def test_two_people_who_decide_at_once_each_learn_what_came_of_it(
-    office: Office, desk: Desk
+    office: Office, decisions: CaseDecisions
 ) -> None:
     """The second one still has in hand how the file stood before the first decided."""
     office.settle(office.file("a.png"))
     (before,) = office.places()
-    assert desk.destroy(before, "destroyed").problem is None
-    late = desk.restore(before, Wish("restored", (office.keys.secret,)))
+    assert decisions.destroy(before, "destroyed").problem is None
+    late = decisions.restore(before, RestoreRequest("restored", (office.keys.secret,)))
     assert late.problem is not None
-    assert late.place.state is PlaceState.DESTROYED
+    assert late.place.state is LocationState.DESTROYED

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from hashwacht.cases.file_actions import Hands, Wish
+from hashwacht.cases.file_actions import FileActions, RestoreRequest
 from hashwacht.core.notice import NoticeKind
 from hashwacht.core.types import Action
-from hashwacht.quarantine.age import KeyPair, make_key_pair
-from hashwacht.storage.locations import PlaceState
+from hashwacht.quarantine.age import KeyPair, generate_key_pair
+from hashwacht.storage.locations import LocationState
 from support.casework import HOLD, NO_MATCH, QUARANTINE, Office, at
 
 Step = tuple[str, str]
@@ -25,7 +25,7 @@ Step = tuple[str, str]
 class Mortal:
     """Hands that are killed, with their process, right *before* or *after* one kind of act."""
 
-    def __init__(self, inner: Hands, step: Step) -> None:
+    def __init__(self, inner: FileActions, step: Step) -> None:
         self._inner, (self._act, self._when) = inner, step
 
     def __getattr__(self, name: str) -> Any:
@@ -45,7 +45,7 @@ class Mortal:
 
 @pytest.fixture
 def keys() -> KeyPair:
-    return make_key_pair()
+    return generate_key_pair()
 
 
 @contextmanager
@@ -77,12 +77,12 @@ def test_an_action(tmp_path: Path, keys: KeyPair, act: str, when: str, again: st
     killed(tmp_path, keys, (act, when), lambda office: office.settle(path, root=root))
     with opened(tmp_path, keys) as office:
         (place,) = office.places()
-        assert place.state is PlaceState.PENDING
+        assert place.state is LocationState.PENDING
         if again == "settle" and at(path).exists():
             office.settle(path, root=root)
         office.retry(root=root)
         (place,) = office.places()
-        assert place.state is (PlaceState.HELD if act == "hold" else PlaceState.QUARANTINED)
+        assert place.state is (LocationState.HELD if act == "hold" else LocationState.QUARANTINED)
         assert at(path).exists() == (act == "hold")
         assert place.counted is not None
         assert len(office.notices) == 1
@@ -100,7 +100,7 @@ def test_releasing_by_itself(tmp_path: Path, keys: KeyPair, when: str) -> None:
     with opened(tmp_path, keys) as office:
         assert office.settle(path, NO_MATCH) is Action.ALLOW
         (place,) = office.places()
-        assert place.state is PlaceState.RELEASED
+        assert place.state is LocationState.RELEASED
         assert at(path).stat().st_mode == before
 
 
@@ -161,7 +161,7 @@ def test_restoring(tmp_path: Path, keys: KeyPair, when: str) -> None:
         office.retry()
         (place,) = office.places()
         back = when == "after"
-        assert place.state is (PlaceState.RESTORED if back else PlaceState.QUARANTINED)
+        assert place.state is (LocationState.RESTORED if back else LocationState.QUARANTINED)
         assert at(path).exists() == back
         assert ("restored" in office.acts()) == back
         if back:
@@ -182,7 +182,7 @@ def test_restoring_elsewhere(tmp_path: Path, keys: KeyPair, when: str) -> None:
         office.retry()
         (place,) = office.places()
         back = when == "after"
-        assert place.state is (PlaceState.RESTORED if back else PlaceState.QUARANTINED)
+        assert place.state is (LocationState.RESTORED if back else LocationState.QUARANTINED)
         assert place.path == (elsewhere if back else path)
         if not back:
             assert restore(office, keys).problem is None
@@ -199,7 +199,7 @@ def test_destroying(tmp_path: Path, keys: KeyPair, when: str) -> None:
         office.retry()
         (place,) = office.places()
         gone = when == "after"
-        assert place.state is (PlaceState.DESTROYED if gone else PlaceState.QUARANTINED)
+        assert place.state is (LocationState.DESTROYED if gone else LocationState.QUARANTINED)
         if not gone:
             destroy(office)
         (entry,) = [entry for entry in office.audit.entries() if entry.act == "destroyed"]
@@ -219,11 +219,13 @@ def test_what_a_crash_left_at_the_place_of_a_restoring_is_not_lost_sight_of(
     killed(tmp_path, keys, ("quarantine", "after"), lambda office: office.settle(path))
     with opened(tmp_path, keys) as office:
         other, case = office.store.cases.latest(9)
-        (place,) = office.store.places.of(case.key)
-        assert office.desk().restore(place, Wish("why", (keys.secret,))).problem is None
+        (place,) = office.store.places.of_content(case.key)
+        assert (
+            office.decisions().restore(place, RestoreRequest("why", (keys.secret,))).problem is None
+        )
         office.retry()
-        (interrupted,) = office.store.places.of(other.key)
-        assert interrupted.state is PlaceState.QUARANTINED
+        (interrupted,) = office.store.places.of_content(other.key)
+        assert interrupted.state is LocationState.QUARANTINED
 
 
 def test_a_new_file_at_the_path_does_not_hide_what_was_sealed(
@@ -235,15 +237,15 @@ def test_a_new_file_at_the_path_does_not_hide_what_was_sealed(
     with opened(tmp_path, keys) as office:
         office.file("a.png")
         assert office.settle(path) is Action.QUARANTINE
-        assert [place.state for place in office.places()] == [PlaceState.QUARANTINED] * 2
+        assert [place.state for place in office.places()] == [LocationState.QUARANTINED] * 2
         assert len({place.vault for place in office.places()}) == 2
 
 
 def restore(office: Office, keys: KeyPair, to: bytes | None = None) -> Any:
     (place,) = office.places()
-    return office.desk().restore(place, Wish("why", (keys.secret,), to))
+    return office.decisions().restore(place, RestoreRequest("why", (keys.secret,), to))
 
 
 def destroy(office: Office) -> Any:
     (place,) = office.places()
-    return office.desk().destroy(place, "why")
+    return office.decisions().destroy(place, "why")

@@ -12,7 +12,7 @@ import pytest
 
 from hashwacht.core.notice import NoticeKind
 from hashwacht.core.types import Action
-from hashwacht.storage.locations import PlaceState
+from hashwacht.storage.locations import LocationState
 from support.casework import HOLD, NEAR, NO_MATCH, UNANSWERED, Office, at, mode
 
 
@@ -41,7 +41,7 @@ def test_what_cannot_be_sealed_is_held_told_and_tried_again_ever_more_seldom(
     office.seal_for(office.keys.public)
     office.retry(3600)
     (place,) = office.places()
-    assert (place.state, place.due) == (PlaceState.QUARANTINED, None)
+    assert (place.state, place.due) == (LocationState.QUARANTINED, None)
     assert not at(path).exists()
     record = office.vault.find(place.vault)
     assert record is not None
@@ -55,10 +55,10 @@ def test_what_can_be_neither_sealed_nor_held_is_told_and_tried_again(office: Off
     with office.busy(path):
         assert office.settle(path) is Action.OBSERVE
     (place,) = office.places()
-    assert (place.state, place.counted) == (PlaceState.FAILED, None)
+    assert (place.state, place.counted) == (LocationState.FAILED, None)
     office.retry(60)
     (place,) = office.places()
-    assert (place.state, place.counted) == (PlaceState.HELD, office.clock.now)
+    assert (place.state, place.counted) == (LocationState.HELD, office.clock.now)
 
 
 @pytest.mark.parametrize("how", ["a file in its place", "swept away in the middle"])
@@ -73,7 +73,7 @@ def test_a_vault_that_is_not_there_makes_no_file_a_lost_one(office: Office, how:
     assert office.settle(path) is Action.HOLD
     assert mode(path) == 0
     (place,) = office.places()
-    assert (place.state, place.due) == (PlaceState.HELD, office.clock.now + 60)
+    assert (place.state, place.due) == (LocationState.HELD, office.clock.now + 60)
 
 
 def _sweep(vault: Path, clock: Callable[[], float]) -> float:
@@ -106,7 +106,7 @@ def test_a_held_file_stays_held_while_sealing_it_fails(office: Office) -> None:
     assert office.acts().count("failed") == 1, "it is tried again when that is due, not before"
     office.seal_for(office.keys.public)
     office.retry(3600)
-    assert [place.state for place in office.places()] == [PlaceState.QUARANTINED]
+    assert [place.state for place in office.places()] == [LocationState.QUARANTINED]
 
 
 def test_a_release_that_fails_is_tried_again_unless_it_matches_again(office: Office) -> None:
@@ -115,7 +115,7 @@ def test_a_release_that_fails_is_tried_again_unless_it_matches_again(office: Off
     with office.busy(path):
         assert office.settle(path, NO_MATCH) is Action.HOLD
     (place,) = office.places()
-    assert (place.state, place.due) == (PlaceState.HELD, office.clock.now + 60)
+    assert (place.state, place.due) == (LocationState.HELD, office.clock.now + 60)
     assert office.settle(path, NEAR) is Action.HOLD
     office.retry(3600)
     assert mode(path) == 0
@@ -123,7 +123,7 @@ def test_a_release_that_fails_is_tried_again_unless_it_matches_again(office: Off
         office.settle(path, NO_MATCH)
     office.retry(3600)
     assert mode(path) != 0
-    assert [place.state for place in office.places()] == [PlaceState.RELEASED]
+    assert [place.state for place in office.places()] == [LocationState.RELEASED]
 
 
 def test_what_fails_and_is_gone_when_tried_again_is_gone(office: Office) -> None:
@@ -133,4 +133,4 @@ def test_what_fails_and_is_gone_when_tried_again_is_gone(office: Office) -> None
     at(path).unlink()
     office.retry(3600)
     (place,) = office.places()
-    assert (place.state, place.due, place.counted) == (PlaceState.GONE, None, None)
+    assert (place.state, place.due, place.counted) == (LocationState.GONE, None, None)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.core.errors import StateFull
+from hashwacht.core.errors import StorageFull
 from hashwacht.core.types import Action
 from support.casework import OBSERVE, Office, at
 from support.memory_disk import memory_disk
@@ -43,7 +43,7 @@ def observed(office: Office, paths: list[bytes]) -> int:
     for number, path in enumerate(paths):
         try:
             office.settle(path, root=OBSERVE)
-        except StateFull:
+        except StorageFull:
             return number
     return len(paths)
 

@@ -9,9 +9,9 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
-from hashwacht.quarantine.age import make_key_pair
-from hashwacht.quarantine.record import State
-from hashwacht.storage.locations import PlaceState
+from hashwacht.quarantine.age import generate_key_pair
+from hashwacht.quarantine.record import EntryState
+from hashwacht.storage.locations import LocationState
 from support.casework import Office
 
 SETTLER = Path(__file__).parent / "settler.py"
@@ -31,7 +31,7 @@ def arrive(files: Path, number: int) -> dict[Path, bytes]:
 
 
 def test_sixty_kills_leave_one_case_one_place_and_one_action_for_each(tmp_path: Path) -> None:
-    keys = make_key_pair()
+    keys = generate_key_pair()
     chance = random.Random(20261123)
     (tmp_path / "files").mkdir()
     Office(tmp_path, keys=keys).open().close()
@@ -58,7 +58,7 @@ def check(office: Office, uploaded: dict[Path, bytes]) -> None:
     """Compare what was uploaded with files, vault, state and audit log."""
     cases = office.store.cases.latest(10)
     assert len(cases) == len(CONTENTS)
-    places = [place for case in cases for place in office.store.places.of(case.key)]
+    places = [place for case in cases for place in office.store.places.of_content(case.key)]
     assert Counter(place.path for place in places) == Counter(map(bytes, uploaded))
     records = {record.id: record for record in office.vault.records()}
     assert Counter(record.path for record in records.values()) == Counter(
@@ -67,19 +67,19 @@ def check(office: Office, uploaded: dict[Path, bytes]) -> None:
     for place in places:
         path = Path(place.path.decode())
         if uploaded[path] == b"near":
-            assert place.state is PlaceState.HELD
+            assert place.state is LocationState.HELD
             assert path.stat().st_mode & 0o777 == 0
             assert path.read_bytes() == b"near"
         else:
-            assert place.state is PlaceState.QUARANTINED
+            assert place.state is LocationState.QUARANTINED
             assert not path.exists()
             assert records[place.vault].path == place.path
-            assert records[place.vault].state is State.SEALED
+            assert records[place.vault].state is EntryState.SEALED
             assert records[place.vault].attributes.mode == 0o644
     assert [*office.files.glob(".hashwacht-*")] == []
     assert office.audit.verify() is None
     told = Counter(
-        (entry.facts["case"], entry.facts["place"])
+        (entry.facts["case"], entry.facts["file"])
         for entry in office.audit.entries()
         if entry.act in {"held", "quarantined"}
     )

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from hashwacht.cases.case_opening import Found
-from hashwacht.cases.file_actions import Wish
+from hashwacht.cases.case_opening import JudgedFile
+from hashwacht.cases.file_actions import RestoreRequest
 from hashwacht.core.notice import NoticeKind
 from hashwacht.core.types import Action, Match, Signal, Verdict
-from hashwacht.settings import OnMatch, RootSettings
-from hashwacht.storage.locations import PlaceState
+from hashwacht.settings import MatchAction, RootSettings
+from hashwacht.storage.locations import LocationState
 from support.casework import (
     HOLD,
     NEAR,
@@ -27,7 +27,7 @@ from support.casework import (
 )
 
 
-def stored(office: Office, path: bytes) -> Found:
+def stored(office: Office, path: bytes) -> JudgedFile:
     """Give what the state knows of a file, as a recheck finds it."""
     fd = os.open(path, os.O_RDONLY)
     try:
@@ -43,7 +43,7 @@ def test_a_recheck_releases_a_file_that_it_only_knows_by_its_path(office: Office
     office.settle(path, NEAR)
     assert office.again(path, known, NO_MATCH) is Action.ALLOW
     assert mode(path) == before
-    assert [place.state for place in office.places()] == [PlaceState.RELEASED]
+    assert [place.state for place in office.places()] == [LocationState.RELEASED]
 
 
 def test_a_recheck_releases_a_file_that_has_got_another_name(office: Office) -> None:
@@ -76,18 +76,20 @@ def test_what_waits_held_to_be_sealed_is_released_when_another_copy_matches_no_m
     office.settle(copy, NO_MATCH)
     office.retry(60)
     assert mode(path) == before
-    assert [place.state for place in office.places()] == [PlaceState.RELEASED]
+    assert [place.state for place in office.places()] == [LocationState.RELEASED]
 
 
 def test_a_policy_that_only_observes_by_now_stops_what_is_tried_again(office: Office) -> None:
     office.seal_for()
-    office.held._ledger._directory.touch()  # so that it cannot be held either
+    office.held._records._directory.touch()  # so that it cannot be held either
     path = office.file("a.png")
     assert office.settle(path) is Action.OBSERVE
     office.seal_for(office.keys.public)
     office.retry(60, root=OBSERVE)
     assert at(path).exists()
-    assert [(place.state, place.due) for place in office.places()] == [(PlaceState.OBSERVED, None)]
+    assert [(place.state, place.due) for place in office.places()] == [
+        (LocationState.OBSERVED, None)
+    ]
     assert office.acts()[-1] == "let-be"
 
 
@@ -99,14 +101,14 @@ def test_a_policy_that_only_holds_by_now_does_not_seal_what_is_tried_again(offic
     office.retry(60, root=HOLD)
     assert mode(path) == 0
     assert [(each.state, each.action) for each in office.places()] == [
-        (PlaceState.HELD, Action.HOLD)
+        (LocationState.HELD, Action.HOLD)
     ]
 
 
 def test_what_a_person_released_is_not_held_because_nobody_answers(office: Office) -> None:
     path = office.file("a.png")
     office.settle(path, root=HOLD)
-    list(office.desk().release(office.case(), Wish("a logo")))
+    list(office.decisions().release(office.case(), RestoreRequest("a logo")))
     before = mode(path)
     assert office.settle(path, UNANSWERED, root=HOLD) is Action.ALLOW
     assert office.settle(office.file("b.png"), UNANSWERED, root=HOLD) is Action.ALLOW
@@ -118,7 +120,7 @@ def test_a_release_that_failed_is_not_forgotten_because_nobody_answers(office: O
     before = mode(path)
     office.settle(path, NEAR)
     with office.busy(path):
-        (outcome,) = office.desk().release(office.case(), Wish("a logo"))
+        (outcome,) = office.decisions().release(office.case(), RestoreRequest("a logo"))
         assert outcome.problem is not None
     assert office.settle(path, UNANSWERED) is not Action.QUARANTINE
     office.retry(60)
@@ -148,7 +150,7 @@ def test_a_category_that_is_observed_by_now_does_not_open_what_is_held(office: O
     """Milder is not harmless: only a person, or no match, gives it back."""
     path = office.file("a.png")
     office.settle(path, NEAR)
-    milder = RootSettings("www", near=OnMatch.OBSERVE)
+    milder = RootSettings("www", on_similar_match=MatchAction.OBSERVE)
     assert office.settle(path, NEAR, root=milder) is Action.HOLD
     assert mode(path) == 0
 
@@ -171,7 +173,7 @@ def test_what_was_moved_away_from_a_place_that_is_tried_again_stays_held(office:
     assert office.settle(path) is Action.HOLD
     moved = bytes(at(path).rename(office.files / "b.png"))
     office.retry(60)
-    assert [place.state for place in office.places()] == [PlaceState.GONE]
+    assert [place.state for place in office.places()] == [LocationState.GONE]
     assert mode(moved) == 0
 
 
@@ -210,7 +212,7 @@ def test_a_file_that_could_not_be_held_again_is_held_when_that_is_tried_again(
     assert mode(path) == 0o644
     office.retry(60)
     assert mode(path) == 0
-    assert [place.state for place in office.places()] == [PlaceState.HELD]
+    assert [place.state for place in office.places()] == [LocationState.HELD]
 
 
 @pytest.mark.parametrize("verdict", [NEAR, UNANSWERED])
@@ -220,7 +222,7 @@ def test_a_held_file_that_was_moved_unseen_is_released_where_it_is_met(
     """Say while the daemon was down: nothing is known of it at its new place."""
     path = office.file("a.png")
     before = mode(path)
-    office.settle(path, verdict, root=replace(HOLD, near=OnMatch.HOLD))
+    office.settle(path, verdict, root=replace(HOLD, on_similar_match=MatchAction.HOLD))
     (office.files / "album").mkdir()
     moved = bytes(at(path).rename(office.files / "album/a.png"))
     assert office.settle(moved, UNANSWERED, root=HOLD) is Action.HOLD

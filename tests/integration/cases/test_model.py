@@ -19,13 +19,13 @@ from hypothesis.stateful import (
     rule,
 )
 
-from hashwacht.cases.action_limit import Rulings
-from hashwacht.cases.decisions import Desk
-from hashwacht.cases.file_actions import Wish
+from hashwacht.cases.action_limit import LimitApprovals
+from hashwacht.cases.decisions import CaseDecisions
+from hashwacht.cases.file_actions import RestoreRequest
 from hashwacht.core.types import Action, Verdict
-from hashwacht.settings import GuardSettings, OnMatch, OnUndetermined, RootSettings
-from hashwacht.storage.action_limits import Ruling
-from hashwacht.storage.locations import PlaceState
+from hashwacht.settings import ActionLimitSettings, MatchAction, RootSettings, UndeterminedAction
+from hashwacht.storage.action_limits import ApprovalDecision
+from hashwacht.storage.locations import LocationState
 from support.casework import NEAR, NO_MATCH, NOWHERE, UNANSWERED, Office
 
 NAMES = st.sampled_from(("a", "b", "c", "d"))
@@ -34,9 +34,9 @@ VERDICTS = st.sampled_from((None, NEAR, NO_MATCH, UNANSWERED))
 POLICIES = st.builds(
     RootSettings,
     name=st.just("www"),
-    exact=st.sampled_from(OnMatch),
-    near=st.sampled_from(OnMatch),
-    undetermined=st.sampled_from(OnUndetermined),
+    on_exact_match=st.sampled_from(MatchAction),
+    on_similar_match=st.sampled_from(MatchAction),
+    on_undetermined=st.sampled_from(UndeterminedAction),
 )
 MODE = 0o640
 
@@ -47,17 +47,17 @@ class Hosting(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.home = Path(tempfile.mkdtemp())
-        guard = GuardSettings(per_hash=2, per_root=3)
+        guard = ActionLimitSettings(per_hash=2, per_root=3)
         self.office = Office(self.home, guard=guard).open()
         self.policy = RootSettings("www")
 
     @property
-    def desk(self) -> Desk:
-        return self.office.desk()
+    def decisions(self) -> CaseDecisions:
+        return self.office.decisions()
 
     @property
-    def rulings(self) -> Rulings:
-        return Rulings(self.office.book, self.office.turn)
+    def approvals(self) -> LimitApprovals:
+        return LimitApprovals(self.office.ledger, self.office.lock)
 
     @rule(name=NAMES, content=CONTENTS, verdict=VERDICTS)
     def upload(self, name: str, content: bytes, verdict: Verdict | None) -> None:
@@ -134,34 +134,34 @@ class Hosting(RuleBasedStateMachine):
         case = cases[number % len(cases)]
         secrets = (self.office.keys.secret,)
         if act == "close":
-            self.desk.close(case, "why")
+            self.decisions.close(case, "why")
         elif act == "release":
-            for _ in self.desk.release(case, Wish("why", secrets)):
+            for _ in self.decisions.release(case, RestoreRequest("why", secrets)):
                 pass
         else:
-            states = (PlaceState.QUARANTINED, PlaceState.HELD)
-            for place in self.office.store.places.of(case.key, 1, *states):
+            states = (LocationState.QUARANTINED, LocationState.HELD)
+            for place in self.office.store.places.of_content(case.key, 1, *states):
                 if act == "restore":
-                    self.desk.restore(place, Wish("why", secrets))
+                    self.decisions.restore(place, RestoreRequest("why", secrets))
                 else:
-                    self.desk.destroy(place, "why")
+                    self.decisions.destroy(place, "why")
 
     @precondition(lambda self: bool(self.office.store.floods.latest(1)))
-    @rule(ruling=st.sampled_from(("let_go", "stand_down")))
+    @rule(decision=st.sampled_from(("approve", "discard")))
     def rule_about_a_flood(self, ruling: str) -> None:
         (flood,) = self.office.store.floods.latest(1)
-        if flood.ruling is Ruling.STAND_DOWN:
-            self.rulings.recall(flood.id, "why")
+        if flood.decision is ApprovalDecision.DISCARDED:
+            self.approvals.reinstate(flood.id, "why")
         else:
-            getattr(self.rulings, ruling)(flood.id, "why")
+            getattr(self.approvals, ruling)(flood.id, "why")
 
     @invariant()
     def nothing_is_lost(self) -> None:
         """Whatever a live place says is held is held, and the vault has what is quarantined."""
         for case in self.office.store.cases.latest(9):
-            for place in self.office.store.places.of(case.key):
-                assert place.state is not PlaceState.PENDING
-                if place.state is PlaceState.QUARANTINED:
+            for place in self.office.store.places.of_content(case.key):
+                assert place.state is not LocationState.PENDING
+                if place.state is LocationState.QUARANTINED:
                     record = self.office.vault.find(place.vault)
                     assert record is not None
                     assert record.state == "sealed"

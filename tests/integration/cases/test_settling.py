@@ -10,9 +10,9 @@ import pytest
 
 from hashwacht.core.notice import NoticeKind
 from hashwacht.core.types import Action, Match, Outcome, Reason, Signal, Verdict
-from hashwacht.core.upload_context import Circumstances
+from hashwacht.core.upload_context import UploadContext
 from hashwacht.storage.cases import CaseState
-from hashwacht.storage.locations import PlaceState
+from hashwacht.storage.locations import LocationState
 from support.casework import (
     HOLD,
     NEAR,
@@ -32,7 +32,11 @@ def test_a_match_is_a_case_and_its_file_is_sealed_away(office: Office) -> None:
     assert not os.path.lexists(path)
     case, (place,) = office.case(), office.places()
     assert (case.state, case.kind, case.size) == (CaseState.OPEN, "image/png", 5)
-    assert (place.state, place.rule, place.path) == (PlaceState.QUARANTINED, "exact", path)
+    assert (place.state, place.rule, place.path) == (
+        LocationState.QUARANTINED,
+        "on_exact_match",
+        path,
+    )
     assert (place.uid, place.account) == (
         os.geteuid(),
         "root" if not os.geteuid() else place.account,
@@ -45,7 +49,7 @@ def test_a_match_is_a_case_and_its_file_is_sealed_away(office: Office) -> None:
     assert notice.kind is NoticeKind.CASE
     assert notice.summary.endswith(f"account {place.account}: {os.fsdecode(path)}")
     told = json.loads(notice.case)
-    assert (told["type"], told["v"], told["places"][0]["state"]) == ("case", 1, "quarantined")
+    assert (told["type"], told["v"], told["files"][0]["state"]) == ("case", 1, "quarantined")
 
 
 def test_settling_the_same_again_changes_nothing(office: Office) -> None:
@@ -75,7 +79,7 @@ def test_every_copy_is_a_place_of_the_same_case(office: Office) -> None:
     for name in ("a.png", "b.png", b"c\xff\n.png"):
         office.settle(office.file(name))
     assert [place.number for place in office.places()] == [1, 2, 3]
-    assert {place.state for place in office.places()} == {PlaceState.QUARANTINED}
+    assert {place.state for place in office.places()} == {LocationState.QUARANTINED}
 
 
 def test_the_same_file_uploaded_again_is_a_new_place(office: Office) -> None:
@@ -92,7 +96,7 @@ def test_a_file_is_held_and_goes_on_being_so_when_its_owner_opens_it(office: Off
     assert office.settle(path, NEAR) is Action.HOLD
     assert mode(path) == 0
     (place,) = office.places()
-    assert place.state is PlaceState.HELD
+    assert place.state is LocationState.HELD
 
 
 def test_a_held_file_is_released_by_itself_when_nobody_knows_it_any_more(office: Office) -> None:
@@ -102,7 +106,7 @@ def test_a_held_file_is_released_by_itself_when_nobody_knows_it_any_more(office:
     assert office.settle(path, NO_MATCH) is Action.ALLOW
     assert mode(path) == before
     (place,) = office.places()
-    assert place.state is PlaceState.RELEASED
+    assert place.state is LocationState.RELEASED
     assert office.case().evidence.outcome is Outcome.NO_MATCH
     assert [each.list for each in office.case().evidence.withdrawn] == ["police"]
     assert "no longer matches" in office.notices[-1].summary
@@ -153,7 +157,7 @@ def test_another_content_at_the_path_is_not_held_for_what_was_there(office: Offi
     assert office.settle(path, NO_MATCH) is Action.ALLOW
     assert mode(path) != 0
     (place,) = office.places()
-    assert not place.state.live or place.state is PlaceState.RELEASED
+    assert not place.state.live or place.state is LocationState.RELEASED
 
 
 def test_a_known_good_match_is_recorded_once_and_nothing_is_done(office: Office) -> None:
@@ -188,7 +192,7 @@ def test_what_a_recheck_matches_and_is_gone_or_another_is_recorded_so(office: Of
     office.file("b.png", b"harmless")
     for path in (first, second):
         assert office.again(path, found, found.verdict) is Action.ALLOW
-    assert [place.state for place in office.places()] == [PlaceState.GONE, PlaceState.GONE]
+    assert [place.state for place in office.places()] == [LocationState.GONE, LocationState.GONE]
     assert os.path.lexists(second)
     assert len(office.notices) == 2
 
@@ -198,7 +202,9 @@ def test_what_a_request_told_is_told_with_the_case(office: Office) -> None:
     fd = os.open(path, os.O_RDONLY)
     key = office.found(path, fd).key
     os.close(fd)
-    office.uploads.add(key, Circumstances("2026-11-23T18:05:00+01:00", "192.0.2.7", 4711, "anna"))
+    office.uploads.record(
+        key, UploadContext("2026-11-23T18:05:00+01:00", "192.0.2.7", 4711, "anna")
+    )
     office.settle(path)
     (upload,) = json.loads(office.notices[0].case)["uploads"]
     assert (upload["address"], upload["user"]) == ("192.0.2.7", "anna")

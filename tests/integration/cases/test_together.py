@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.cases.case_lock import Turn
-from hashwacht.cases.decisions import Desk
-from hashwacht.cases.file_actions import Wish
-from hashwacht.core.errors import StateBusy
-from hashwacht.quarantine.age import KeyPair, make_key_pair
-from hashwacht.storage.locations import Place, PlaceState
+from hashwacht.cases.case_lock import CaseLock
+from hashwacht.cases.decisions import CaseDecisions
+from hashwacht.cases.file_actions import RestoreRequest
+from hashwacht.core.errors import StorageBusy
+from hashwacht.quarantine.age import KeyPair, generate_key_pair
+from hashwacht.storage.locations import FileLocation, LocationState
 from support.casework import Office, at
 
 
@@ -51,7 +51,7 @@ def settle_all(home: Path, keys: KeyPair) -> None:
     office.close()
 
 
-def sealed(home: Path, keys: KeyPair) -> list[Place]:
+def sealed(home: Path, keys: KeyPair) -> list[FileLocation]:
     """Have ten files with the same content sealed."""
     with closing(Office(home, keys=keys).open()) as office:
         for number in range(10):
@@ -60,7 +60,7 @@ def sealed(home: Path, keys: KeyPair) -> list[Place]:
 
 
 def test_two_that_settle_the_same_files_act_once(tmp_path: Path) -> None:
-    keys = make_key_pair()
+    keys = generate_key_pair()
     office = Office(tmp_path, keys=keys).open()
     paths = [office.file(f"{number}.png", b"%d" % (number % 2)) for number in range(20)]
     office.close()
@@ -69,18 +69,20 @@ def test_two_that_settle_the_same_files_act_once(tmp_path: Path) -> None:
     assert len(office.store.cases.latest(9)) == 2
     assert Counter(record.path for record in office.vault.records()) == Counter(paths)
     places = [
-        each for case in office.store.cases.latest(9) for each in office.store.places.of(case.key)
+        each
+        for case in office.store.cases.latest(9)
+        for each in office.store.places.of_content(case.key)
     ]
-    quarantined = [each.path for each in places if each.state is PlaceState.QUARANTINED]
+    quarantined = [each.path for each in places if each.state is LocationState.QUARANTINED]
     assert Counter(quarantined) == Counter(paths)
-    assert {each.state for each in places} <= {PlaceState.QUARANTINED, PlaceState.GONE}
+    assert {each.state for each in places} <= {LocationState.QUARANTINED, LocationState.GONE}
     assert office.audit.verify() is None
     office.close()
 
 
 def test_what_a_person_restores_is_not_taken_again_at_once(tmp_path: Path) -> None:
     """The file is back before that is recorded: who sees it then has to wait for the turn."""
-    keys = make_key_pair()
+    keys = generate_key_pair()
     paths = [place.path for place in sealed(tmp_path, keys)]
 
     def watch() -> None:
@@ -89,28 +91,28 @@ def test_what_a_person_restores_is_not_taken_again_at_once(tmp_path: Path) -> No
 
     child = fork(watch)
     office = Office(tmp_path, keys=keys).open()
-    desk = office.desk()
+    decisions = office.decisions()
     for place in office.places():
-        assert desk.restore(place, Wish("a mistake", (keys.secret,))).problem is None
+        assert decisions.restore(place, RestoreRequest("a mistake", (keys.secret,))).problem is None
     assert all_well([child])
-    assert [place.state for place in office.places()] == [PlaceState.RESTORED] * 10
+    assert [place.state for place in office.places()] == [LocationState.RESTORED] * 10
     assert all(at(path).exists() for path in paths)
     office.close()
 
 
 def test_of_two_people_who_decide_at_once_one_decides(tmp_path: Path) -> None:
     """One destroys and one restores the same files; each file has one fate, and the log that."""
-    keys = make_key_pair()
+    keys = generate_key_pair()
     places = sealed(tmp_path, keys)
 
     def decide(who: str) -> None:
         mine = Office(tmp_path, keys=keys).open()
-        desk = Desk(replace(mine.book, who=who), mine.hands, mine.turn)
+        decisions = CaseDecisions(replace(mine.ledger, who=who), mine.file_actions, mine.lock)
         for place in places:
             if who == "anna":
-                desk.restore(place, Wish("why", (keys.secret,)))
+                decisions.restore(place, RestoreRequest("why", (keys.secret,)))
             else:
-                desk.destroy(place, "why")
+                decisions.destroy(place, "why")
         mine.close()
 
     assert all_well([fork(partial(decide, who)) for who in ("anna", "bea")])
@@ -119,11 +121,11 @@ def test_of_two_people_who_decide_at_once_one_decides(tmp_path: Path) -> None:
         record = office.vault.find(place.vault)
         assert record is not None
         assert str(record.state) == str(place.state)
-        assert at(place.path).exists() == (place.state is PlaceState.RESTORED)
+        assert at(place.path).exists() == (place.state is LocationState.RESTORED)
         (decided,) = [
             (entry.who, entry.act)
             for entry in office.audit.entries()
-            if entry.facts.get("place") == place.number and entry.act in ("restored", "destroyed")
+            if entry.facts.get("file") == place.number and entry.act in ("restored", "destroyed")
         ]
         assert decided in (("anna", "restored"), ("bea", "destroyed"))
         assert decided[1] == place.state
@@ -131,18 +133,18 @@ def test_of_two_people_who_decide_at_once_one_decides(tmp_path: Path) -> None:
 
 
 def test_who_waits_too_long_for_the_turn_is_told(tmp_path: Path) -> None:
-    turn = Turn(tmp_path / "lock", patience=0.05)
-    with turn.taken(), pytest.raises(StateBusy), turn.taken():
+    lock = CaseLock(tmp_path / "lock", timeout=0.05)
+    with lock.acquire(), pytest.raises(StorageBusy), lock.acquire():
         pytest.fail("the turn was taken twice")
 
 
 def test_the_turn_of_who_was_killed_is_free(tmp_path: Path) -> None:
-    turn = Turn(tmp_path / "lock", patience=0.05)
+    lock = CaseLock(tmp_path / "lock", timeout=0.05)
 
     def die() -> None:
-        with turn.taken():
+        with lock.acquire():
             os.kill(os.getpid(), 9)
 
     os.waitpid(fork(die), 0)
-    with turn.taken():
+    with lock.acquire():
         pass

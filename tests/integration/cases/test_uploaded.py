@@ -7,15 +7,15 @@ import time
 from dataclasses import replace
 from hashlib import sha256
 
-from hashwacht.cases.action_retry import UPLOADED
+from hashwacht.cases.action_retry import UPLOAD_CHECK_INTERVAL
 from hashwacht.core.types import Answer, Fingerprint, Match, Outcome, Reason, Signal, Verdict
-from hashwacht.core.upload_context import Circumstances
+from hashwacht.core.upload_context import UploadContext
 from hashwacht.storage.cases import CaseState
-from hashwacht.storage.contents import Decision
+from hashwacht.storage.contents import StoredVerdict
 from support.casework import Office
 
 LATER, EARLIER = time.time() + 86_400.0, 1.0
-TOLD = Circumstances("2026-11-23T18:05:00+01:00", "192.0.2.7", 4711, "anna")
+TOLD = UploadContext("2026-11-23T18:05:00+01:00", "192.0.2.7", 4711, "anna")
 
 
 def keep(office: Office, content: bytes, outcome: Outcome, asked: float = LATER) -> str:
@@ -26,13 +26,15 @@ def keep(office: Office, content: bytes, outcome: Outcome, asked: float = LATER)
     matches = outcome is Outcome.MATCH
     found = (Match("hashlist", signal, 0, "csam", "police", "17"),) if matches else ()
     silent = Reason.UNANSWERED if outcome is Outcome.UNDETERMINED else None
-    office.uploads.add(key, TOLD)
+    office.uploads.record(key, TOLD)
     store = office.store
     with store.transaction():
         number = store.contents.add([made], 1.0)[key]
         store.answers.put([(number, Answer("hashlist", outcome, asked, "1", found, silent))])
         verdict = Verdict(outcome, found, silent)
-        store.contents.decide([Decision(number, verdict, store.epochs.of("e"), 1.0)])
+        store.contents.record_verdicts(
+            [StoredVerdict(number, verdict, store.epochs.number_of("e"), 1.0)]
+        )
     return key
 
 
@@ -40,7 +42,7 @@ def test_a_match_becomes_one_case_with_what_the_request_told(office: Office) -> 
     key = keep(office, b"known", Outcome.MATCH)
     keep(office, b"unknown", Outcome.NO_MATCH)
     for _ in range(3):
-        office.retry(UPLOADED)
+        office.retry(UPLOAD_CHECK_INTERVAL)
     case = office.case()
     assert (case.key, case.state) == (key, CaseState.OPEN)
     assert [each.list for each in case.evidence.matches] == ["police"]
@@ -56,7 +58,7 @@ def test_what_a_person_has_decided_about_it_stays(office: Office) -> None:
     keep(office, b"known", Outcome.MATCH)
     office.retry()
     office.store.cases.put(replace(office.case(), state=CaseState.RELEASED))
-    office.retry(UPLOADED)
+    office.retry(UPLOAD_CHECK_INTERVAL)
     assert office.case().state is CaseState.RELEASED
     assert len(office.notices) == 1
 
@@ -69,7 +71,7 @@ def test_what_was_told_is_forgotten_once_somebody_was_asked_since_and_nobody_kno
     keep(office, b"unknown", Outcome.NO_MATCH)
     uploading = keep(office, b"told before its verdict is kept", Outcome.NO_MATCH, EARLIER)
     elsewhere = sha256(b"the state does not know it").hexdigest()
-    office.uploads.add(elsewhere, TOLD)
+    office.uploads.record(elsewhere, TOLD)
     office.retry()
     assert set(office.uploads.keys()) == {known, silent, uploading, elsewhere}
 
@@ -79,9 +81,9 @@ def test_what_matched_once_stays_when_a_list_forgets_it(office: Office) -> None:
     with office.store.transaction():
         number = office.store.contents.find([key])[key]
         office.store.answers.put([(number, Answer("hashlist", Outcome.NO_MATCH, LATER, "2"))])
-        epoch = office.store.epochs.of("f")
-        decision = Decision(number, Verdict(Outcome.NO_MATCH), epoch, LATER)
-        office.store.contents.decide([decision])
+        epoch = office.store.epochs.number_of("f")
+        decision = StoredVerdict(number, Verdict(Outcome.NO_MATCH), epoch, LATER)
+        office.store.contents.record_verdicts([decision])
     office.retry()
     assert list(office.uploads.keys()) == [key]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hashwacht.quarantine.age import KeyPair
-from hashwacht.settings import GuardSettings
+from hashwacht.settings import ActionLimitSettings
 from support.casework import Office
 from support.program import Program, objects
 
@@ -19,14 +19,15 @@ def program(tmp_path: Path) -> Program:
 @pytest.fixture
 def key(program: Program) -> Path:
     """Make a key pair as an operator does, and configure a root that is quarantined."""
-    made = program.run("quarantine", "key", "key.txt", "--json")
+    made = program.run("quarantine", "keygen", "key.txt", "--json")
     assert made.returncode == 0, made.stderr
     (told,) = objects(made.stdout)
     (program.home / "files").mkdir()
     with program.configuration.open("a") as file:
         file.write(
-            f'[roots.www]\npath = "{program.home}/files"\nexact = "quarantine"\nnear = "hold"\n'
-            f'[quarantine]\nrecipients = ["{told["public"]}"]\n[guard]\nper_hash = 2\n'
+            f'[roots.www]\npath = "{program.home}/files"\non_exact_match ='
+            f' "quarantine"\non_similar_match = "hold"\n'
+            f'[quarantine]\nrecipients = ["{told["public_key"]}"]\n[action_limits]\nper_hash = 2\n'
         )
     return program.home / "key.txt"
 
@@ -36,7 +37,7 @@ def office(program: Program, key: Path) -> Iterator[Office]:
     """Open the daemon's side of the same state."""
     text = key.read_text()
     public = text.split("public key: ")[1].split()[0]
-    guard = GuardSettings(per_hash=2)
+    guard = ActionLimitSettings(per_hash=2)
     opened = Office(program.home, keys=KeyPair(public, ""), guard=guard).open()
     opened.clock.now = 1_700_000_000.0
     yield opened

@@ -22,7 +22,7 @@ def test_a_sealed_file_is_listed_shown_and_restored(
     at(path).chmod(0o640)
     office.settle(path)
     (listed,) = objects(program.run("cases", "list", "--state", "open", "--json").stdout)
-    assert (listed["type"], listed["case"], listed["places_total"]) == ("case", 1, 1)
+    assert (listed["type"], listed["case"], listed["files_total"]) == ("case", 1, 1)
     shown = program.run("cases", "show", "1").stdout.decode()
     assert "csam  hashlist/police #17  sha256 equal" in shown
     assert "a\\xff\\x1b.png" in shown
@@ -44,16 +44,16 @@ def test_a_file_is_restored_to_another_path(program: Program, office: Office, ke
         office.settle(office.file(name))
     words = ("cases", "restore", "1", "--identity", key, "--to", "elsewhere")
     assert program.run(*words).returncode == 2
-    done = program.run(*words, "--place", "2", "--json")
+    done = program.run(*words, "--file", "2", "--json")
     assert done.returncode == 0, done.stderr
     (told,) = objects(done.stdout)
-    assert (told["place"], told["done"]) == (2, True)
+    assert (told["file"], told["done"]) == (2, True)
     assert (program.home / "elsewhere").read_bytes() == b"known"
 
 
 def test_a_wrong_key_restores_nothing(program: Program, office: Office) -> None:
     office.settle(office.file("a.png"))
-    program.run("quarantine", "key", "other.txt")
+    program.run("quarantine", "keygen", "other.txt")
     done = program.run("cases", "restore", "1", "--identity", "other.txt")
     assert done.returncode == 2
     assert b"NOT DONE, wrong-key" in done.stdout
@@ -83,7 +83,7 @@ def test_files_that_are_sealed_for_different_keys_come_back_together(
     """The key was changed in between: what was sealed before needs the old one."""
     old, new = office.file("a.png"), office.file("b.png")
     office.settle(old)
-    program.run("quarantine", "key", "new.txt")
+    program.run("quarantine", "keygen", "new.txt")
     public = (program.home / "new.txt").read_text().split("public key: ")[1].split()[0]
     office.seal_for(public)
     office.settle(new)
@@ -103,9 +103,9 @@ def test_a_place_that_is_not_so_is_named(
     """It is not passed over in silence; and nothing is done to the others."""
     for name in ("a.png", "b.png", "c.png"):
         office.settle(office.file(name))
-    words = ("cases", "restore", "1", "--identity", key, "--place", "1", "--place", number)
+    words = ("cases", "restore", "1", "--identity", key, "--file", "1", "--file", number)
     done = program.run(*words)
-    assert (done.returncode, f"place {number} of case 1".encode() in done.stderr) == (2, True)
+    assert (done.returncode, f"file {number} of case 1".encode() in done.stderr) == (2, True)
     assert office.places()[0].state == "quarantined"
 
 
@@ -206,7 +206,9 @@ def test_what_is_to_be_kept_is_not_destroyed_before_its_time(
     assert program.run("cases", "list", "--expired", "--json").stdout == b""
     done = program.run("cases", "destroy", "1", *REASON, "--yes")
     assert (done.returncode, b"to be kept until" in done.stderr) == (2, True)
-    assert program.run("cases", "destroy", "1", *REASON, "--yes", "--early").returncode == 0
+    assert (
+        program.run("cases", "destroy", "1", *REASON, "--yes", "--ignore-retention").returncode == 0
+    )
 
 
 def test_expired_names_what_may_be_destroyed(program: Program, office: Office) -> None:
@@ -250,7 +252,7 @@ def test_a_case_that_is_not_there_is_an_error(program: Program, office: Office) 
 
 def test_without_a_state_there_is_nothing_to_list(program: Program) -> None:
     assert program.run("cases", "list").stdout == b"No such case.\n"
-    assert program.run("flood", "list").stdout == b"Nothing waits.\n"
+    assert program.run("limits", "list").stdout == b"No action is paused.\n"
     assert program.run("quarantine", "list").stdout == b"Nothing was ever sealed.\n"
     assert program.run("audit", "verify").returncode == 0
     assert program.run("cases", "show", "1").returncode == 2

@@ -11,12 +11,12 @@ from typing import Any
 import click
 import pytest
 
-from hashwacht.cases.case_json import File
+from hashwacht.cases.case_json import CaseFile
 from hashwacht.cli.app import root
 from hashwacht.core.types import Action, FileId, Match, Outcome, Signal
-from hashwacht.core.upload_context import Circumstances
+from hashwacht.core.upload_context import UploadContext
 from hashwacht.storage.cases import Case, CaseState, Evidence, Note
-from hashwacht.storage.locations import Place, PlaceState
+from hashwacht.storage.locations import FileLocation, LocationState
 
 TEXT = (Path(__file__).parents[3] / "docs" / "cases.md").read_text()
 COMMANDS = sorted(set(re.findall(r"`hashwacht ([a-z]+ [a-z-]+)", TEXT)))
@@ -33,9 +33,9 @@ def shape(value: Any) -> Any:
 
 def test_its_example_of_a_case_has_the_shape_of_a_real_one() -> None:
     (block, *_) = re.findall(r"```json\n(\{\n.*?\n\})\n```", TEXT, re.DOTALL)
-    told = Circumstances("2026", "192.0.2.7", 1, "anna", "/", "file", "a.jpg", "image/jpeg")
+    told = UploadContext("2026", "192.0.2.7", 1, "anna", "/", "file", "a.jpg", "image/jpeg")
     match = Match("hashlist", Signal("pdq", "0" * 64, 100), 4, "csam", "police", "17")
-    place = Place(
+    place = FileLocation(
         1,
         "0" * 64,
         "www",
@@ -45,21 +45,21 @@ def test_its_example_of_a_case_has_the_shape_of_a_real_one() -> None:
         "anna",
         1.0,
         Action.QUARANTINE,
-        "exact",
-        PlaceState.QUARANTINED,
+        "on_exact_match",
+        LocationState.QUARANTINED,
         acted=1.0,
         number=1,
     )
     evidence = Evidence(Outcome.MATCH, (match,))
     case = Case(7, "0" * 64, 1, "image/jpeg", CaseState.OPEN, 1.0, 1.0, evidence)
-    counts = {PlaceState.QUARANTINED: 1}
-    real = File(case, (place,), counts, (Note(1.0, "root", "x"),), (told,)).to_json()
+    counts = {LocationState.QUARANTINED: 1}
+    real = CaseFile(case, (place,), counts, (Note(1.0, "root", "x"),), (told,)).to_json()
     assert shape(json.loads(block)) == shape(json.loads(json.dumps(real)))
     assert asdict(told).keys() == real["uploads"][0].keys()
 
 
-@pytest.mark.parametrize("states", [CaseState, PlaceState])
-def test_every_state_is_explained(states: type[CaseState | PlaceState]) -> None:
+@pytest.mark.parametrize("states", [CaseState, LocationState])
+def test_every_state_is_explained(states: type[CaseState | LocationState]) -> None:
     assert [each for each in states if f"`{each}`" not in TEXT] == []
 
 

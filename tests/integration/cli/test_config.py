@@ -10,7 +10,8 @@ from support.program import Program, objects
 
 def test_what_is_shown_is_a_configuration_that_gives_the_same(program: Program) -> None:
     program.configuration.write_text(
-        '[scan]\nmax_rate = "20 MiB/s"\n[matchers.one]\nkind = "eokm"\nformats = { sha1 = "s" }\n'
+        '[scan]\nmax_rate = "20 MiB/s"\n[matchers.one]\nkind = "eokm"\nsignal_types ='
+        ' { sha1 = "s" }\n'
     )
     first = program.run("config", "show")
     assert first.returncode == 0
@@ -30,7 +31,7 @@ def test_every_value_says_where_it_came_from(program: Program) -> None:
     told = {each["key"]: each for each in objects(program.run("config", "show", "--json").stdout)}
     assert told["scan.jobs"]["origin"] == f"{program.configuration}:3"
     assert told["scan.jobs"]["source"] == "file"
-    assert told["scan.background"]["source"] == "default"
+    assert told["scan.low_priority"]["source"] == "default"
     assert told["state.directory"]["origin"] == "HASHWACHT_STATE_DIR"
     option = program.run("config", "show", "--json", "--state-dir", "elsewhere").stdout
     directory = next(each for each in objects(option) if each["key"] == "state.directory")
@@ -39,7 +40,7 @@ def test_every_value_says_where_it_came_from(program: Program) -> None:
 
 
 def test_all_faults_are_told_with_their_lines(program: Program) -> None:
-    program.configuration.write_text("[scan]\njob = 3\nbackground = 1\n")
+    program.configuration.write_text("[scan]\njob = 3\nlow_priority = 1\n")
     done = program.run("config", "check")
     assert done.returncode == 2
     assert f"{program.configuration}:2: scan.job: unknown key (did you mean jobs?)" in (
@@ -48,14 +49,14 @@ def test_all_faults_are_told_with_their_lines(program: Program) -> None:
     told = objects(program.run("config", "check", "--json").stdout)
     assert [(each["key"], each["line"]) for each in told] == [
         ("scan.job", 2),
-        ("scan.background", 3),
+        ("scan.low_priority", 3),
     ]
 
 
 def test_a_rule_or_signal_type_that_cannot_be_is_a_fault_too(program: Program) -> None:
     program.configuration.write_text('[scan]\nexclude = ["a//b"]\n')
     assert program.run("config", "check").returncode == 2
-    program.configuration.write_text('[fingerprint]\nalways = ["pdq", "photodna"]\n')
+    program.configuration.write_text('[fingerprint]\nalways_compute = ["pdq", "photodna"]\n')
     done = program.run("config", "check")
     assert done.returncode == 2
     assert b"unknown signal type 'photodna'" in done.stderr
@@ -63,7 +64,7 @@ def test_a_rule_or_signal_type_that_cannot_be_is_a_fault_too(program: Program) -
 
 def test_the_name_of_a_command_is_a_signal_type_like_any_other(program: Program) -> None:
     program.configuration.write_text(
-        '[fingerprint]\nalways = ["pdq", "mine"]\ncommands = { mine = ["/usr/bin/true"] }\n'
+        '[fingerprint]\nalways_compute = ["pdq", "mine"]\ncommands = { mine = ["/usr/bin/true"] }\n'
         '[matchers.hma]\nkind = "hma"\nbase_url = "https://hma.example"\n'
         'signal_types = { mine = "mine" }\n'
     )

@@ -78,8 +78,8 @@ def test_a_file_that_others_can_read_is_told_with_what_to_do(program: Program) -
 
 def test_what_is_forgotten_is_gone(program: Program) -> None:
     program.run("credentials", "set", "eokm", given=b"somebody:s3cret\n")
-    assert program.run("credentials", "forget", "eokm").returncode == 0
+    assert program.run("credentials", "remove", "eokm").returncode == 0
     assert not (program.home / "credentials" / "eokm").exists()
-    done = program.run("credentials", "forget", "eokm")
+    done = program.run("credentials", "remove", "eokm")
     assert done.returncode == 2
     assert b"credentials check" in done.stderr

@@ -99,7 +99,7 @@ def test_without_any_list_nobody_can_answer_to_a_check_and_to_a_scan(
     program: Program, picture: Path
 ) -> None:
     assert program.run("check", picture).returncode == 4
-    assert program.run("scan", "--foreground", picture).returncode == 4
+    assert program.run("scan", "--normal-priority", picture).returncode == 4
 
 
 def test_a_scan_of_nothing_is_no_run(program: Program) -> None:
@@ -183,7 +183,7 @@ def test_columns_and_radii_are_understood_or_refused(program: Program) -> None:
     done = program.run(*words, "--column", "id=Case", "--radius", "pdq=20", given=given)
     assert done.returncode == 0, done.stderr
     assert b"up to 20 bits off" in program.run("lists", "show").stdout
-    assert b"up to 8 bits off" in program.run("lists", "radius", "hotline", "pdq", "8").stdout
+    assert b"up to 8 bits off" in program.run("lists", "set-radius", "hotline", "pdq", "8").stdout
     for wrong in (["--radius", "pdq=x"], ["--column", "colour=x"], ["--column", "value"]):
         assert program.run(*words, *wrong, given=given).returncode == 2
 

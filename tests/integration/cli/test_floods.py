@@ -15,14 +15,14 @@ def test_a_flood_is_let_go(program: Program, office: Office) -> None:
     paths = [office.file(f"{number}.png") for number in range(6)]
     for path in paths:
         office.settle(path)
-    (flood,) = objects(program.run("flood", "list", "--json").stdout)
-    assert (flood["scope"], flood["waiting"], flood["ruling"]) == ("hash", 4, "open")
-    assert program.run("flood", "let-go", "1").returncode == 2, "a reason"
-    done = program.run("flood", "let-go", "1", *REASON)
-    assert (done.returncode, done.stdout) == (0, b"flood 1: 4 files let go\n")
+    (flood,) = objects(program.run("limits", "list", "--json").stdout)
+    assert (flood["scope"], flood["waiting"], flood["decision"]) == ("hash", 4, "open")
+    assert program.run("limits", "approve", "1").returncode == 2, "a reason"
+    done = program.run("limits", "approve", "1", *REASON)
+    assert (done.returncode, done.stdout) == (0, b"limit 1: 4 files approved\n")
     assert not any(at(path).exists() for path in paths)
-    assert program.run("flood", "list", "--json").stdout == b""
-    assert program.run("flood", "let-go", "1", *REASON).returncode == 2
+    assert program.run("limits", "list", "--json").stdout == b""
+    assert program.run("limits", "approve", "1", *REASON).returncode == 2
 
 
 def test_what_fails_when_a_flood_is_let_go_is_said(program: Program, office: Office) -> None:
@@ -30,8 +30,8 @@ def test_what_fails_when_a_flood_is_let_go_is_said(program: Program, office: Off
         office.settle(office.file(f"{number}.png"))
     (program.home / "state/quarantine").rename(program.home / "away")
     (program.home / "state/quarantine").touch()  # where the vault was, nothing can be written
-    done = program.run("flood", "let-go", "1", *REASON)
-    assert b"flood 1: 3 files let go\n3 files could not be acted upon" in done.stdout
+    done = program.run("limits", "approve", "1", *REASON)
+    assert b"limit 1: 3 files approved\n3 files could not be acted upon" in done.stdout
     assert [place.state for place in office.places()][2:] == ["held"] * 3
 
 
@@ -39,26 +39,26 @@ def test_a_flood_is_stood_down_and_recalled(program: Program, office: Office) ->
     paths = [office.file(f"{number}.png") for number in range(5)]
     for path in paths:
         office.settle(path)
-    assert program.run("flood", "stand-down", "1", *REASON).returncode == 0
+    assert program.run("limits", "discard", "1", *REASON).returncode == 0
     assert [each.state for each in office.places()][2:] == ["observed"] * 3
     assert office.settle(office.file("new.png")).value == "observe"
     assert at(paths[4]).exists()
-    assert program.run("flood", "recall", "1", *REASON).returncode == 0
+    assert program.run("limits", "reinstate", "1", *REASON).returncode == 0
     left = [each for each in office.places() if each.state == "quarantined"]
     assert len(left) == 2 + 2, "the limit counts again"
-    assert [each["ruling"] for each in objects(program.run("flood", "list", "--json").stdout)] == [
-        "open"
-    ]
-    everything = objects(program.run("flood", "list", "--all", "--json").stdout)
-    assert {each["ruling"] for each in everything} == {"open", "recalled"}
+    assert [
+        each["decision"] for each in objects(program.run("limits", "list", "--json").stdout)
+    ] == ["open"]
+    everything = objects(program.run("limits", "list", "--all", "--json").stdout)
+    assert {each["decision"] for each in everything} == {"open", "recalled"}
 
 
 def test_the_key_file_is_private_and_never_overwritten(program: Program, key: Path) -> None:
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     before = key.read_text()
-    assert program.run("quarantine", "key", "key.txt").returncode == 2
+    assert program.run("quarantine", "keygen", "key.txt").returncode == 2
     assert key.read_text() == before
-    done = program.run("quarantine", "key", "-")
+    done = program.run("quarantine", "keygen", "-")
     assert b"AGE-SECRET-KEY-1" in done.stdout
 
 
@@ -71,10 +71,10 @@ def test_an_entry_that_is_out_of_sight_is_given_up_with_a_reason(
     (program.home / "far").mkdir()
     office.files.rename(program.home / "far/files")
     assert program.run("quarantine", "verify").returncode == 2
-    assert program.run("quarantine", "give-up", place.vault).returncode == 2, "a reason"
-    done = program.run("quarantine", "give-up", "0" * 16, *REASON)
+    assert program.run("quarantine", "abandon", place.vault).returncode == 2, "a reason"
+    done = program.run("quarantine", "abandon", "0" * 16, *REASON)
     assert (done.returncode, b"verify" in done.stderr) == (2, True)
-    done = program.run("quarantine", "give-up", place.vault, *REASON)
+    done = program.run("quarantine", "abandon", place.vault, *REASON)
     assert (done.returncode, b"given up" in done.stdout) == (0, True), done
     assert program.run("quarantine", "verify").returncode == 0
     (entry,) = [each for each in office.audit.entries() if each.act == "given-up"]
@@ -127,7 +127,7 @@ def test_the_audit_log_is_shown_verified_and_compared(program: Program, office: 
 def test_changes_of_lists_are_in_the_audit_log(program: Program) -> None:
     value = "0123456789abcdef" * 4
     program.run("lists", "import", "police", "-", given=f"pdq {value}\n".encode())
-    program.run("lists", "radius", "police", "pdq", "8")
+    program.run("lists", "set-radius", "police", "pdq", "8")
     program.run("lists", "remove", "police")
     shown = program.run("audit", "show", "--json").stdout
     assert value.encode() not in shown

@@ -103,7 +103,7 @@ def test_a_mistake_of_ours_is_confessed_briefly_and_in_full_if_asked(program: Pr
         "[hashwacht.core.signals]\nbroken = broken:Broken\n"
     )
     (broken / "broken.py").write_text("raise RuntimeError('\\x1b]0;oops')\n")
-    program.configuration.write_text('fingerprint.always = ["broken"]\n')
+    program.configuration.write_text('fingerprint.always_compute = ["broken"]\n')
     brief = program.run("config", "check", PYTHONPATH=str(broken))
     full = program.run("config", "check", "-v", PYTHONPATH=str(broken))
     assert (brief.returncode, full.returncode) == (2, 2)

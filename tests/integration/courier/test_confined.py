@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.courier.process import permitted
+from hashwacht.courier.process import allowed_users
 from hashwacht.ipc.sockets import listen
 from hashwacht.platform.network import leave_network
 from support.program import Program
@@ -24,7 +24,7 @@ COURIER = """
 import os, sys, threading
 from pathlib import Path
 from hashwacht.daemon import courier
-from hashwacht.platform.systemd import Notifier
+from hashwacht.platform.systemd import SystemdNotifier
 from hashwacht.settings import load
 from hashwacht.ipc.sockets import listen
 
@@ -42,7 +42,7 @@ attempts = {
     "run": lambda: os.execv("/bin/cat", ["cat", str(customer / "passport.jpg")]),
 }
 
-class Tells(Notifier):
+class Tells(SystemdNotifier):
     def ready(self):
         os.listdir("/etc/ssl")
         def attempt():
@@ -136,10 +136,10 @@ def test_nobody_but_the_scanners_user_may_connect(program: Program) -> None:
 
 def test_the_owner_of_the_socket_is_the_scanner(tmp_path: Path) -> None:
     with listen(tmp_path / "courier.sock") as listening:
-        assert permitted(listening) == {0, os.geteuid()}
+        assert allowed_users(listening) == {0, os.geteuid()}
         if os.geteuid() == 0:
             os.chown(tmp_path / "courier.sock", 4711, 4711)
-            assert permitted(listening) == {0, 4711}
+            assert allowed_users(listening) == {0, 4711}
 
 
 FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK, socket.AF_PACKET, socket.AF_VSOCK)

@@ -20,9 +20,9 @@ import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from hashwacht.courier.mail import Mail, Mailbox
-from hashwacht.ipc.messages import Delivered
-from hashwacht.matching.services.http import trusting
+from hashwacht.courier.mail import MailChannel, MailServer
+from hashwacht.ipc.messages import DeliverReply
+from hashwacht.matching.services.http import context_trusting
 from hashwacht.secrets import Credential
 from support.services.faults import server_tls
 from support.told import BATCH, message, problem
@@ -115,17 +115,19 @@ def mail(
     *to: str,
     tls: ssl.SSLContext | None = None,
     at_once: bool = False,
-    whole: float = 60.0,
-) -> Mail:
+    total_timeout: float = 60.0,
+) -> MailChannel:
     login = ACCOUNT if tls is not None and not at_once else None
-    box = Mailbox("127.0.0.1", port, "hashwacht@web1", to, tls, at_once, login)
-    return Mail(box, "web1", lambda: 1_700_000_000.0, whole=whole)
+    box = MailServer("127.0.0.1", port, "hashwacht@web1", to, tls, at_once, login)
+    return MailChannel(box, "web1", lambda: 1_700_000_000.0, total_timeout=total_timeout)
 
 
 def test_a_mail_is_plain_text_dated_named_and_marked_as_automatic() -> None:
     letters = Letters()
     with mail_server(letters) as port:
-        assert mail(port, "abuse@web.example").deliver(message(count=2, left_out=3)) == Delivered()
+        assert (
+            mail(port, "abuse@web.example").deliver(message(count=2, left_out=3)) == DeliverReply()
+        )
     (taken,) = letters.taken
     assert taken.rcpt_tos == ["abuse@web.example"]
     assert isinstance(taken.content, bytes)
@@ -143,8 +145,8 @@ def test_a_mail_is_plain_text_dated_named_and_marked_as_automatic() -> None:
 def test_with_starttls_it_is_encrypted_and_logged_in(authority: trustme.CA, ca_file: Path) -> None:
     letters = Letters()
     with mail_server(letters, starttls=server_tls(authority)) as port:
-        sender = mail(port, "a@web.example", tls=trusting(ca_file))
-        assert sender.deliver(message()) == Delivered()
+        sender = mail(port, "a@web.example", tls=context_trusting(ca_file))
+        assert sender.deliver(message()) == DeliverReply()
     (session,) = letters.peers
     assert session.ssl is not None
     assert session.authenticated
@@ -153,8 +155,8 @@ def test_with_starttls_it_is_encrypted_and_logged_in(authority: trustme.CA, ca_f
 def test_with_tls_it_is_encrypted_from_the_first_byte(authority: trustme.CA, ca_file: Path) -> None:
     letters = Letters()
     with mail_server(letters, at_once=server_tls(authority)) as port:
-        sender = mail(port, "a@web.example", tls=trusting(ca_file), at_once=True)
-        assert sender.deliver(message()) == Delivered()
+        sender = mail(port, "a@web.example", tls=context_trusting(ca_file), at_once=True)
+        assert sender.deliver(message()) == DeliverReply()
     assert len(letters.taken) == 1
 
 
@@ -163,16 +165,16 @@ def test_a_server_that_nobody_vouches_for_or_without_starttls_gets_nothing(
 ) -> None:
     letters = Letters()
     with mail_server(letters, starttls=server_tls(trustme.CA())) as port:
-        result = mail(port, "a@web.example", tls=trusting(ca_file)).deliver(message())
+        result = mail(port, "a@web.example", tls=context_trusting(ca_file)).deliver(message())
         assert "certificate is not accepted" in problem(result)
     with mail_server(letters, starttls=server_tls(authority, name="elsewhere.example")) as port:
-        result = mail(port, "a@web.example", tls=trusting(ca_file)).deliver(message())
+        result = mail(port, "a@web.example", tls=context_trusting(ca_file)).deliver(message())
         assert "certificate is not accepted" in problem(result)
     with mail_server(letters, at_once=server_tls(authority, name="elsewhere.example")) as port:
-        sender = mail(port, "a@web.example", tls=trusting(ca_file), at_once=True)
+        sender = mail(port, "a@web.example", tls=context_trusting(ca_file), at_once=True)
         assert "certificate is not accepted" in problem(sender.deliver(message()))
     with mail_server(letters) as port:
-        result = mail(port, "a@web.example", tls=trusting(ca_file)).deliver(message())
+        result = mail(port, "a@web.example", tls=context_trusting(ca_file)).deliver(message())
         assert "does not offer" in problem(result)
     assert not letters.taken
 
@@ -181,7 +183,7 @@ def test_refused_recipients_are_named_and_do_not_keep_the_others_waiting() -> No
     letters = Letters()
     with mail_server(letters) as port:
         some = mail(port, "a@web.example", "b@refused.example").deliver(message())
-        assert some == Delivered("the server refused b@refused.example")
+        assert some == DeliverReply("the server refused b@refused.example")
         none = mail(port, "b@refused.example").deliver(message())
         assert problem(none) == "the mail server refused every recipient"
     assert len(letters.taken) == 1
@@ -198,14 +200,14 @@ def test_who_is_put_off_gets_it_later_and_nobody_gets_it_twice() -> None:
         assert problem(sender.deliver(message())) == "the mail server puts off b@late.example"
         assert problem(sender.deliver(message())) == "the mail server puts off b@late.example"
         letters.busy = False
-        assert sender.deliver(message()) == Delivered("the server refused c@refused.example")
+        assert sender.deliver(message()) == DeliverReply("the server refused c@refused.example")
     assert [each.rcpt_tos for each in letters.taken] == [["a@web.example"], ["b@late.example"]]
 
 
 def test_a_server_that_is_rude_at_the_end_has_taken_it_all_the_same() -> None:
     letters = Letters(busy=True)
     with mail_server(letters) as port:
-        assert mail(port, "a@web.example").deliver(message()) == Delivered()
+        assert mail(port, "a@web.example").deliver(message()) == DeliverReply()
     assert len(letters.taken) == 1
 
 
@@ -222,6 +224,6 @@ def test_a_server_that_says_a_letter_from_time_to_time_is_given_up() -> None:
         dripping = threads.submit(drip)
         begun = time.monotonic()
         port = listening.getsockname()[1]
-        assert problem(mail(port, "a@web.example", whole=0.5).deliver(message()))
+        assert problem(mail(port, "a@web.example", total_timeout=0.5).deliver(message()))
         assert time.monotonic() - begun < 5
         dripping.result(10)

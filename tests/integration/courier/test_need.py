@@ -18,10 +18,16 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.types import Answer, Outcome, Reason, Signal
-from hashwacht.ipc.client import Link, Unreached
-from hashwacht.ipc.frames import HEAD, VERSION, frame
+from hashwacht.ipc.client import CourierUnreachable, IpcClient
+from hashwacht.ipc.frames import HEADER, VERSION, pack_frame
 from hashwacht.ipc.message_codec import encode_reply
-from hashwacht.ipc.messages import Answers, Ask, Describe, Heard, digest
+from hashwacht.ipc.messages import (
+    DescribeRequest,
+    SignalLookupReply,
+    SignalLookupRequest,
+    SignalReply,
+    revision_digest,
+)
 from hashwacht.ipc.sockets import connect
 from hashwacht.matching.courier_client import CourierMatcher
 from support.processes import wait_for
@@ -64,35 +70,35 @@ def hang_up(connection: socket.socket) -> None:
 
 
 def garbage(connection: socket.socket) -> None:
-    connection.recv(HEAD.size)
+    connection.recv(HEADER.size)
     connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
 
 def too_long(connection: socket.socket) -> None:
-    connection.recv(HEAD.size)
-    connection.sendall(HEAD.pack(VERSION, 1, (1 << 32) - 1))
+    connection.recv(HEADER.size)
+    connection.sendall(HEADER.pack(VERSION, 1, (1 << 32) - 1))
 
 
 def half_a_message(connection: socket.socket) -> None:
-    connection.recv(HEAD.size)
-    connection.sendall(HEAD.pack(VERSION, 1, 100) + b"half")
+    connection.recv(HEADER.size)
+    connection.sendall(HEADER.pack(VERSION, 1, 100) + b"half")
     connection.close()
 
 
 def an_answer_to_nothing(connection: socket.socket) -> None:
-    connection.recv(HEAD.size)
-    connection.sendall(frame(4711, b'["delivered",""]'))
+    connection.recv(HEADER.size)
+    connection.sendall(pack_frame(4711, b'["delivered",""]'))
 
 
 def no_answer_that_fits(connection: socket.socket) -> None:
-    connection.recv(HEAD.size)
-    connection.sendall(frame(1, b'["delivered",""]'))
+    connection.recv(HEADER.size)
+    connection.sendall(pack_frame(1, b'["delivered",""]'))
 
 
 def another_revision(connection: socket.socket) -> None:
-    connection.recv(HEAD.size)
-    told = encode_reply(Answers(digest("another"), (Heard(),)))
-    connection.sendall(frame(1, told))
+    connection.recv(HEADER.size)
+    told = encode_reply(SignalLookupReply(revision_digest("another"), (SignalReply(),)))
+    connection.sendall(pack_frame(1, told))
 
 
 @pytest.mark.parametrize(
@@ -134,15 +140,15 @@ def test_one_that_says_nothing_is_given_up_and_then_not_waited_for(tmp_path: Pat
     """The silence is short here; while one asks, the others wait for the same answer."""
     with (
         pretender(tmp_path / "courier.sock"),
-        closing(Link(tmp_path / "courier.sock", 0.2)) as link,
+        closing(IpcClient(tmp_path / "courier.sock", 0.2)) as link,
     ):
         begun = time.monotonic()
-        with pytest.raises(Unreached, match="does not answer"):
-            link.ask(Ask("hma", (("pdq", KNOWN),)), 60)
+        with pytest.raises(CourierUnreachable, match="does not answer"):
+            link.call(SignalLookupRequest("hma", (("pdq", KNOWN),)), 60)
         assert time.monotonic() - begun < 3
         begun = time.monotonic()
-        with pytest.raises(Unreached, match="of no use"):
-            link.ask(Ask("hma", (("pdq", KNOWN),)), 60)
+        with pytest.raises(CourierUnreachable, match="of no use"):
+            link.call(SignalLookupRequest("hma", (("pdq", KNOWN),)), 60)
         assert time.monotonic() - begun < 0.1
 
 
@@ -190,9 +196,9 @@ def test_a_slow_service_does_not_make_the_courier_look_dead(program: Program) ->
             with ThreadPoolExecutor(1) as threads:
                 slow = threads.submit(matcher.lookup, [QUESTION])
                 wait_for(lambda: bool(server.record.requests))
-                with closing(Link(running.socket)) as link:
+                with closing(IpcClient(running.socket)) as link:
                     begun = time.monotonic()
-                    link.ask(Describe(), 5)
+                    link.call(DescribeRequest(), 5)
                     assert time.monotonic() - begun < 1
                 (answer,) = slow.result()
             assert is_unanswered(answer)
@@ -208,8 +214,8 @@ def test_nonsense_ends_the_connection_of_who_says_it_and_no_other(
             assert asked(matcher).outcome is Outcome.NO_MATCH
             for nonsense in (
                 b"GET / HTTP/1.1\r\n\r\n",
-                HEAD.pack(VERSION, 1, 1 << 30),
-                frame(1, b'["ask","hma",[["pdq","Dear diary, nobody must ever read this."]]]'),
+                HEADER.pack(VERSION, 1, 1 << 30),
+                pack_frame(1, b'["ask","hma",[["pdq","Dear diary, nobody must ever read this."]]]'),
                 struct.pack("!I", 0) * 20,
             ):
                 with closing(socket.socket(socket.AF_UNIX)) as caller:

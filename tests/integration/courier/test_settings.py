@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.daemon.scanner.roots import given_roots
-from hashwacht.matching.services.factory import AnyService, Services, face
-from hashwacht.secrets import Credential, Places, store
+from hashwacht.daemon.scanner.roots import command_line_roots
+from hashwacht.matching.services.factory import AnyService, ServiceMatcherFactory, service_info
+from hashwacht.secrets import Credential, SecretSources, store_credential
 from hashwacht.settings import (
     ArachnidSettings,
     EokmSettings,
@@ -22,8 +22,8 @@ from hashwacht.settings import (
 @pytest.mark.parametrize(
     "service",
     [
-        EokmSettings("eokm", formats=(("sha1", "sha1"), ("md5", "MD5"))),
-        EokmSettings("eokm", test=True),
+        EokmSettings("eokm", signal_types=(("sha1", "sha1"), ("md5", "MD5"))),
+        EokmSettings("eokm", use_test_list=True),
         HmaSettings("hma"),
         HmaSettings("hma", banks=("B", "A"), category="x", categories=(("B", "y"), ("A", "z"))),
         ArachnidSettings("shield"),
@@ -31,11 +31,11 @@ from hashwacht.settings import (
 )
 def test_a_scan_and_the_daemon_share_answers(service: AnyService, tmp_path: Path) -> None:
     """Name, types and revision are the same, whoever asks."""
-    places = Places(tmp_path / "credentials")
+    places = SecretSources(tmp_path / "credentials")
     for name in ("eokm", "arachnid"):
-        store(name, Credential("user", "password"), places)
-    with closing(Services(places).matcher(service)) as direct:
-        known = face(service)
+        store_credential(name, Credential("user", "password"), places)
+    with closing(ServiceMatcherFactory(places).build(service)) as direct:
+        known = service_info(service)
         assert (direct.name, direct.accepts) == (service.name, known.accepts)
         assert direct.revision == known.revision
 
@@ -46,7 +46,9 @@ def test_directories_on_the_command_line_get_names_of_their_own(tmp_path: Path) 
     for each in (web, home, data, odd, long):
         each.mkdir(parents=True)
     configured = (RootSettings("web", web),)
-    given = given_roots(configured, [web, home, data, data / ".." / "web", odd, Path("/"), long])
+    given = command_line_roots(
+        configured, [web, home, data, data / ".." / "web", odd, Path("/"), long]
+    )
     assert [(each.key, each.value) for each in given] == [
         ("roots.web-2.path", str(home)),
         ("roots.web-3.path", str(data)),

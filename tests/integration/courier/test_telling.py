@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from hashwacht.core.notice import Notice, NoticeKind
-from hashwacht.daemon.outbox_sender import Telling
-from hashwacht.ipc.client import Link
-from hashwacht.ipc.messages import Delivered, Failed
+from hashwacht.daemon.outbox_sender import OutboxSender
+from hashwacht.ipc.client import IpcClient
+from hashwacht.ipc.messages import DeliverReply, FailureReply
 from hashwacht.storage.store import Store
 from support.processes import wait_for
 from support.program import Program
@@ -50,17 +50,17 @@ def test_a_channel_that_fails_waits_alone_and_gets_the_same_message_again(
             file.write(f'[alerts.command]\nprogram = ["{script}"]\n')
         with (
             courier(program) as running,
-            Telling(store.alerts, running.socket, lambda: 60.0, lambda: now[0]),
+            OutboxSender(store.alerts, running.socket, lambda: 60.0, lambda: now[0]),
         ):
             notice = Notice(NoticeKind.CASE, now[0], "case 1", '{"case":1}')
             store.alerts.add(notice, ["webhook", "command"])
-            wait_for(lambda: store.alerts.standing("command").delivered_at is not None, 20)
+            wait_for(lambda: store.alerts.channel_status("command").delivered_at is not None, 20)
             for failures in (1, 2):
-                wait_for(lambda: store.alerts.standing("webhook").failures == failures, 20)  # noqa: B023  # waited for in this round
-                assert "HTTP status 500" in store.alerts.standing("webhook").problem
+                wait_for(lambda: store.alerts.channel_status("webhook").failures == failures, 20)  # noqa: B023  # waited for in this round
+                assert "HTTP status 500" in store.alerts.channel_status("webhook").problem
                 now[0] += 3600
                 store.alerts.wake()
-            wait_for(lambda: store.alerts.standing("webhook").delivered_at is not None, 20)
+            wait_for(lambda: store.alerts.channel_status("webhook").delivered_at is not None, 20)
     bodies = [json.loads(each.body) for each in server.record.requests]
     assert len(bodies) == 3
     assert len({each["id"] for each in bodies}) == 1
@@ -71,17 +71,17 @@ def test_a_channel_that_fails_waits_alone_and_gets_the_same_message_again(
 def test_a_courier_whose_runner_of_the_command_is_killed_begins_anew(program: Program) -> None:
     with program.configuration.open("a") as file:
         file.write('[alerts.command]\nprogram = ["/bin/true"]\n')
-    with courier(program) as running, closing(Link(running.socket)) as link:
-        assert link.ask(message("command"), 10) == Delivered()
+    with courier(program) as running, closing(IpcClient(running.socket)) as link:
+        assert link.call(message("command"), 10) == DeliverReply()
         (runner,) = psutil.Process(running.process.pid).children()
         runner.kill()
         psutil.wait_procs([runner], 10)
-        reply = link.ask(message("command"), 10)
-        assert isinstance(reply, Failed)
+        reply = link.call(message("command"), 10)
+        assert isinstance(reply, FailureReply)
         assert "is gone" in reply.problem
         assert running.process.wait(10) == 0
         running.restart()
-        assert link.ask(message("command"), 10) == Delivered()
+        assert link.call(message("command"), 10) == DeliverReply()
 
 
 def test_without_a_courier_nothing_is_lost_and_it_is_told_when_it_comes(
@@ -96,14 +96,16 @@ def test_without_a_courier_nothing_is_lost_and_it_is_told_when_it_comes(
         with program.configuration.open("a") as file:
             file.write(f'[alerts.webhook]\nurl = "{server.url}"\n')
         path = program.home / "run" / "courier.sock"
-        with Telling(store.alerts, path, lambda: 60.0, lambda: now[0]):
+        with OutboxSender(store.alerts, path, lambda: 60.0, lambda: now[0]):
             store.alerts.add(Notice(NoticeKind.GAP, now[0], "a gap"), ["webhook"])
-            wait_for(lambda: store.alerts.standing("webhook").failures == 1, 20)
-            assert "out of reach" in store.alerts.standing("webhook").problem
+            wait_for(lambda: store.alerts.channel_status("webhook").failures == 1, 20)
+            assert "out of reach" in store.alerts.channel_status("webhook").problem
             with courier(program):
                 now[0] += 31
                 store.alerts.wake()
-                wait_for(lambda: store.alerts.standing("webhook").delivered_at is not None, 20)
+                wait_for(
+                    lambda: store.alerts.channel_status("webhook").delivered_at is not None, 20
+                )
     assert len(server.record.requests) == 1
 
 
@@ -111,13 +113,13 @@ TELLING = """
 import sys, time
 from itertools import count
 from pathlib import Path
-from hashwacht.daemon.outbox_sender import Telling
+from hashwacht.daemon.outbox_sender import OutboxSender
 from hashwacht.core.notice import Notice, NoticeKind
 from hashwacht.storage.store import Store
 
 with (
     Store.open(Path(sys.argv[1])) as store,
-    Telling(store.alerts, Path(sys.argv[2]), lambda: 0.0),
+    OutboxSender(store.alerts, Path(sys.argv[2]), lambda: 0.0),
 ):
     for number in count(int(sys.argv[3])):
         store.alerts.add(Notice(NoticeKind.CASE, time.time(), f"number {number}"), ["webhook"])
@@ -150,8 +152,8 @@ def test_killed_at_any_instant_it_loses_no_alert_and_repeats_only_whole_messages
                     for _ in range(chance.randrange(5, 60)):
                         kept.add(f"number {int(telling.stdout.readline())}")
                     telling.kill()
-            with Telling(store.alerts, running.socket, lambda: 0.0):
-                wait_for(lambda: not store.alerts.standing("webhook").waiting, 30)
+            with OutboxSender(store.alerts, running.socket, lambda: 0.0):
+                wait_for(lambda: not store.alerts.channel_status("webhook").waiting, 30)
     bodies = [json.loads(each.body) for each in server.record.requests]
     messages = {each["id"]: [one["summary"] for one in each["notices"]] for each in bodies}
     assert all(

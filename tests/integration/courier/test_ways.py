@@ -19,18 +19,22 @@ import pytest
 import trustme
 
 from hashwacht.courier import command_runner
-from hashwacht.courier.command_channel import Command
-from hashwacht.courier.webhook import Webhook, signature
-from hashwacht.ipc.messages import Delivered
-from hashwacht.matching.services.http import trusting
+from hashwacht.courier.command_channel import CommandChannel
+from hashwacht.courier.webhook import WebhookChannel, signature
+from hashwacht.ipc.messages import DeliverReply
+from hashwacht.matching.services.http import context_trusting
 from support.processes import wait_for
 from support.services.faults import FaultServer, drip, endless, server_tls
 from support.services.http_server import Asked, HttpServer, Told
 from support.told import BATCH, CASE, NAME, message, problem
 
 
-def webhook(url: str, tls: ssl.SSLContext, secret: str = "", whole: float = 60.0) -> Webhook:
-    return Webhook(url, "web1", tls, secret, lambda: 1_700_000_000.9, whole=whole)
+def webhook(
+    url: str, tls: ssl.SSLContext, secret: str = "", total_timeout: float = 60.0
+) -> WebhookChannel:
+    return WebhookChannel(
+        url, "web1", tls, secret, lambda: 1_700_000_000.9, total_timeout=total_timeout
+    )
 
 
 def test_a_webhook_is_posted_signed_and_named(authority: trustme.CA, ca_file: Path) -> None:
@@ -38,10 +42,10 @@ def test_a_webhook_is_posted_signed_and_named(authority: trustme.CA, ca_file: Pa
         return Told(204)
 
     with HttpServer(taken, tls=server_tls(authority)) as server:
-        way = webhook(f"{server.url}/hook", trusting(ca_file), "s3cret")
+        way = webhook(f"{server.url}/hook", context_trusting(ca_file), "s3cret")
         with closing(way):
-            assert way.deliver(message("webhook")) == Delivered()
-            assert way.deliver(message("webhook")) == Delivered()
+            assert way.deliver(message("webhook")) == DeliverReply()
+            assert way.deliver(message("webhook")) == DeliverReply()
     asked, again = server.record.requests
     assert (asked.method, asked.target) == ("POST", "/hook")
     assert asked.headers["content-type"] == "application/json"
@@ -84,11 +88,11 @@ def test_a_webhook_that_redirects_refuses_or_is_gone_has_not_taken_it(ca_file: P
 
             with (
                 HttpServer(refuse) as server,
-                closing(webhook(server.url, trusting(ca_file))) as way,
+                closing(webhook(server.url, context_trusting(ca_file))) as way,
             ):
                 assert word in problem(way.deliver(message("webhook")))
     assert not elsewhere
-    with closing(webhook("http://127.0.0.1:1", trusting(ca_file))) as way:
+    with closing(webhook("http://127.0.0.1:1", context_trusting(ca_file))) as way:
         assert "out of reach" in problem(way.deliver(message("webhook")))
 
 
@@ -97,7 +101,7 @@ def test_a_webhook_that_nobody_vouches_for_gets_nothing(ca_file: Path) -> None:
         return Told(200)
 
     with HttpServer(taken, tls=server_tls(trustme.CA())) as server:
-        with closing(webhook(server.url, trusting(ca_file))) as way:
+        with closing(webhook(server.url, context_trusting(ca_file))) as way:
             assert "certificate is not accepted" in problem(way.deliver(message("webhook")))
         assert not server.record.requests
 
@@ -105,7 +109,7 @@ def test_a_webhook_that_nobody_vouches_for_gets_nothing(ca_file: Path) -> None:
 def test_a_webhook_that_says_a_letter_from_time_to_time_is_given_up(ca_file: Path) -> None:
     with FaultServer(drip(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1000, 0.1)) as server:
         begun = time.monotonic()
-        way = webhook(server.url, trusting(ca_file), whole=0.5)
+        way = webhook(server.url, context_trusting(ca_file), total_timeout=0.5)
         assert "not answer in time" in problem(way.deliver(message("webhook")))
         assert time.monotonic() - begun < 5
 
@@ -113,7 +117,10 @@ def test_a_webhook_that_says_a_letter_from_time_to_time_is_given_up(ca_file: Pat
 def test_an_endless_answer_of_a_webhook_is_not_read(ca_file: Path) -> None:
     sent: list[int] = []
     with FaultServer(endless(sent)) as server:
-        assert webhook(server.url, trusting(ca_file)).deliver(message("webhook")) == Delivered()
+        assert (
+            webhook(server.url, context_trusting(ca_file)).deliver(message("webhook"))
+            == DeliverReply()
+        )
     assert sum(sent) < 100_000_000
 
 
@@ -133,8 +140,8 @@ def test_a_command_gets_a_line_of_json_for_each_and_no_credentials(
         "lines = [json.loads(line) for line in sys.stdin]",
         f"open({str(out)!r}, 'w').write(json.dumps([lines, dict(os.environ), sys.argv[1:]]))",
     )
-    with closing(Command([*told, "; touch x", "$HOME"], "web1")) as way:
-        assert way.deliver(message("command", count=2)) == Delivered()
+    with closing(CommandChannel([*told, "; touch x", "$HOME"], "web1")) as way:
+        assert way.deliver(message("command", count=2)) == DeliverReply()
     lines, environ, arguments = json.loads(out.read_text())
     assert [each["case"] for each in lines] == [CASE, CASE]
     assert lines[0]["id"] == NAME
@@ -146,11 +153,11 @@ def test_a_command_that_fails_or_cannot_be_started_says_so(tmp_path: Path) -> No
     failing = program(
         tmp_path, "sys.stderr.write('x' * 9_000_000 + '\\nno such queue\\n')", "sys.exit(3)"
     )
-    with closing(Command(failing, "web1")) as way:
+    with closing(CommandChannel(failing, "web1")) as way:
         for _ in range(2):
             result = problem(way.deliver(message("command")))
             assert result == "the command ended with exit code 3: no such queue"
-    with closing(Command(["/nowhere/program"], "web1")) as way:
+    with closing(CommandChannel(["/nowhere/program"], "web1")) as way:
         assert "cannot be started" in problem(way.deliver(message("command")))
 
 

@@ -16,7 +16,7 @@ import traceback
 from pathlib import Path
 
 from hashwacht.daemon.scanner_process import scanner_process
-from hashwacht.platform.systemd import Notifier
+from hashwacht.platform.systemd import SystemdNotifier
 from hashwacht.settings import load
 
 
@@ -24,7 +24,7 @@ def scan(file: Path) -> None:
     """Be the scanner."""
     never = threading.Event()
     scanner_process(
-        lambda: load(os.environ, uid=os.geteuid(), file=file), {}, Notifier(), never, never
+        lambda: load(os.environ, uid=os.geteuid(), file=file), {}, SystemdNotifier(), never, never
     )
 
 

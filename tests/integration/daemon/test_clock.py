@@ -85,7 +85,7 @@ def test_a_file_that_was_read_a_moment_ago_is_read_again(
 
 @set_to
 def test_a_flood_is_made_up_for(bench: DaemonBench, root: Path, clock: Clock, by: float) -> None:
-    bench.change(queue=4)
+    bench.change(max_queued_events=4)
     with bench.running():
         bench.wait_until_done()
         for number in range(300):
@@ -102,7 +102,7 @@ def test_a_deaf_watch_is_found_and_over_when_it_hears_again(
     bench: DaemonBench, root: Path, clock: Clock, by: float
 ) -> None:
     bench.watch = DeafWatch
-    bench.change(canary=0.2)
+    bench.change(canary_interval=0.2)
     with bench.running():
         clock.ahead = by
         (root / "unheard").write_bytes(b"unheard")
@@ -132,7 +132,7 @@ def test_every_root_is_compared_in_its_time_and_no_more_often(
     bench: DaemonBench, root: Path, clock: Clock, by: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.watch = DeafWatch
-    bench.change(reconcile=3600.0, canary=60.0)
+    bench.change(rescan_interval=3600.0, canary_interval=60.0)
     with bench.running(), caplog.at_level(logging.INFO, "hashwacht.daemon.scanner.reconciler"):
         bench.wait_until_done()
         (root / "unheard").write_bytes(b"unheard")
@@ -149,7 +149,7 @@ def test_what_cannot_be_listed_is_tried_again_but_not_all_the_time(
     """A path of more bytes than are followed stands for whatever cannot be listed."""
     os.close(deepened(root, 90))
     bench.watch = DeafWatch
-    bench.change(canary=60.0)
+    bench.change(canary_interval=60.0)
     with bench.running(), caplog.at_level(logging.INFO, "hashwacht.daemon.scanner.reconciler"):
         bench.wait_for(lambda: Cause.UNLISTED in bench.causes(), "recorded")
         bench.wait_until_done()

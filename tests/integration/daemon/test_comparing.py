@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hashwacht.core.watch_events import Lane
 from hashwacht.daemon.scanner.comparer import Comparison
-from hashwacht.scan.freshness import wanted
+from hashwacht.scan.freshness import required_freshness
 from support.daemon.daemon_bench import DaemonBench
 
 
@@ -17,7 +17,7 @@ def test_a_directory_that_vanishes_is_none_that_cannot_be_listed(
 ) -> None:
     """It comes and goes as fast as it can; a gap would be open for a quarter of an hour."""
     parts, folder, ended = bench.parts(), root / "folder", threading.Event()
-    today = wanted(bench.store, parts.pipeline, time.time())
+    today = required_freshness(bench.store, parts.pipeline, time.time())
 
     def come_and_go() -> None:
         while not ended.is_set():

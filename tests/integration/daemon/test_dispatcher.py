@@ -10,8 +10,8 @@ import pytest
 
 from hashwacht.core.watch_events import Announcement, Lane
 from hashwacht.daemon.scanner.dispatcher import IDLE, Dispatcher, Work
-from hashwacht.daemon.scanner.file_reader import Later
-from hashwacht.daemon.scanner.runtime import Current
+from hashwacht.daemon.scanner.file_reader import ReadPostponed
+from hashwacht.daemon.scanner.runtime import RuntimeHandle
 from support.daemon.daemon_bench import DaemonBench
 
 
@@ -25,21 +25,21 @@ def handed_out(dispatcher: Dispatcher, seconds: float) -> Work:
 def test_what_was_put_off_is_handed_out_when_it_is_due(bench: DaemonBench, root: Path) -> None:
     """Not when the dispatcher next looks by himself."""
     stop, journal = threading.Event(), bench.store.journal
-    dispatcher = Dispatcher(bench.store, Current(bench.parts()), stop)
+    dispatcher = Dispatcher(bench.store, RuntimeHandle(bench.parts()), stop)
     thread = threading.Thread(target=dispatcher.run)
     thread.start()
     try:
         journal.add([Announcement("uploads", bytes(root / "a"))], Lane.UPLOAD, time.time())
-        dispatcher.bell.set()
+        dispatcher.wakeup.set()
         task, _, parts = handed_out(dispatcher, 5.0)
         time.sleep(IDLE / 10)  # by now the dispatcher waits: no event says so
         due = time.time() + IDLE / 10
         journal.postpone({task.entry: due})
-        dispatcher.looked(Later(task, due))
-        dispatcher.done([Later(task, due)], parts)
+        dispatcher.read_finished(ReadPostponed(task, due))
+        dispatcher.done([ReadPostponed(task, due)], parts)
         again, _, _ = handed_out(dispatcher, IDLE / 2)
         assert (again.entry.path, again.entry.attempts) == (task.entry.path, 1)
     finally:
         stop.set()
-        dispatcher.bell.set()
+        dispatcher.wakeup.set()
         thread.join()

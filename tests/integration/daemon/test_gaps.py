@@ -36,7 +36,7 @@ def test_what_came_while_nobody_watched_is_made_up_for(bench: DaemonBench, root:
     with bench.running():
         bench.wait_for(lambda: not bench.unasked(root), "asked")
         bench.wait_until_done()
-    last = bench.store.gaps.watched()["uploads"].at
+    last = bench.store.gaps.load_heartbeats()["uploads"].at
     (root / "new").write_bytes(b"new")
     (root / "3").write_bytes(b"changed")
     (root / "7").unlink()
@@ -55,7 +55,7 @@ def test_what_came_while_nobody_watched_is_made_up_for(bench: DaemonBench, root:
 def test_a_flood_that_overflows_everything_leaves_nothing_unasked(
     bench: DaemonBench, root: Path
 ) -> None:
-    bench.change(queue=4, backlog=200)
+    bench.change(max_queued_events=4, max_backlog=200)
     for number in range(10):
         (root / f"{number}").mkdir()
     with bench.running():
@@ -69,7 +69,7 @@ def test_a_flood_that_overflows_everything_leaves_nothing_unasked(
 
 
 def test_a_walk_keeps_its_findings_within_the_backlog(bench: DaemonBench, root: Path) -> None:
-    bench.change(backlog=100)
+    bench.change(max_backlog=100)
     for number in range(60):
         (root / f"{number}").mkdir()
         for name in range(20):
@@ -109,7 +109,7 @@ def test_a_watch_that_has_gone_deaf_is_noticed_renewed_and_made_up_for(
 ) -> None:
     deaf = DeafWatch()
     bench.watch = lambda: deaf
-    bench.change(canary=0.2)
+    bench.change(canary_interval=0.2)
     with bench.running():
         bench.wait_until_done()
         (root / "unheard").write_bytes(b"unheard")
@@ -224,7 +224,7 @@ def test_every_root_is_compared_from_time_to_time(bench: DaemonBench, root: Path
     deaf = DeafWatch()
     deaf.renewed = 1
     bench.watch = lambda: deaf
-    bench.change(reconcile=0.5)
+    bench.change(rescan_interval=0.5)
     with bench.running():
         bench.wait_until_done()
         (root / "unheard").write_bytes(b"unheard")

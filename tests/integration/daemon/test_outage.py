@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hashwacht.core.ports import Question
+from hashwacht.core.ports import Query
 from hashwacht.core.types import Answer, Outcome, Reason
 from hashwacht.daemon.scanner.recheck_loop import PROBE
 from support.daemon.daemon_bench import DaemonBench, Service, digest
@@ -27,7 +27,7 @@ class Returning(Service):
 
     returns_for: str = ""
 
-    def lookup(self, questions: Sequence[Question]) -> list[Answer]:
+    def lookup(self, questions: Sequence[Query]) -> list[Answer]:
         """Answer, or not yet."""
         if any(signal.value == self.returns_for for question in questions for signal in question):
             self.silent = False

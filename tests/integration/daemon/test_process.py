@@ -35,13 +35,13 @@ def test_a_match_becomes_a_case_and_all_is_told_in_the_audit_log(
         program.wait_for(lambda: not unasked(store, tmp_path / "storage"), "asked")
         program.wait_for(lambda: not store.gaps.list_open(), "compared")
         program.wait_for(
-            lambda: (h := program.health()) and h.counts.judged["match"], "in the status"
+            lambda: (h := program.health()) and h.counts.verdicts["match"], "in the status"
         )
         assert store.cases.counts()[CaseState.OPEN] == 1
     health = program.health()
     assert health is not None
     assert health.stage is Stage.STOPPED
-    assert health.counts.announced >= 2
+    assert health.counts.announced_files >= 2
     acts = [entry.act for entry in AuditLog(tmp_path / "state" / FILE_NAME).entries()]
     assert acts[0] == "list-imported"
     assert acts[1] == "daemon-started"

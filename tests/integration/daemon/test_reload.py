@@ -44,7 +44,7 @@ def test_a_root_that_is_taken_out_is_watched_no_more_and_has_no_open_gaps(
         bench.wait_for(bench.blind, "missed")
         bench.roots = bench.roots[:1]
         bench.reload = bench.parts()
-        bench.wait_for(lambda: set(bench.store.gaps.watched()) == {"uploads"}, "taken out")
+        bench.wait_for(lambda: set(bench.store.gaps.load_heartbeats()) == {"uploads"}, "taken out")
         (root / "a").write_bytes(b"a")
         bench.wait_for(lambda: bench.casework.found, "told")
     assert bench.store.gaps.list_open("other") == []

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hashwacht.core.watch_events import Announcement, Lane
-from hashwacht.daemon.scanner.runtime import Current
-from hashwacht.daemon.scanner.trees import Trees
+from hashwacht.daemon.scanner.runtime import RuntimeHandle
+from hashwacht.daemon.scanner.trees import TreeWalker
 from support.daemon.daemon_bench import DaemonBench
 
 
@@ -18,9 +18,9 @@ from support.daemon.daemon_bench import DaemonBench
 def walking(bench: DaemonBench, lane: Lane, brief: float) -> Iterator[None]:
     """Walk the trees of a lane."""
     stop = threading.Event()
-    trees = Trees(
+    trees = TreeWalker(
         bench.store,
-        Current(bench.parts()),
+        RuntimeHandle(bench.parts()),
         stop,
         lane=lane,
         uploads=lambda: False,
@@ -33,7 +33,7 @@ def walking(bench: DaemonBench, lane: Lane, brief: float) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        trees.bell.set()
+        trees.wakeup.set()
         thread.join()
 
 

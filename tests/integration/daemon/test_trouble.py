@@ -14,15 +14,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hashwacht.quarantine.age import make_key_pair
+from hashwacht.quarantine.age import generate_key_pair
 from hashwacht.settings import RootSettings
-from hashwacht.storage.locations import PlaceState
+from hashwacht.storage.locations import LocationState
 from support.daemon.daemon_bench import DaemonBench, unasked
 from support.daemon.daemon_program import DaemonProgram
 from support.memory_disk import memory_disk
 
 MIB = 1024 * 1024
-SEALED = PlaceState.QUARANTINED
+SEALED = LocationState.QUARANTINED
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.alone
 def test_a_full_disk_is_waited_out_and_nothing_is_lost(small_disk: Path, root: Path) -> None:
     bench = DaemonBench(small_disk / "state", (RootSettings("uploads", root),))
-    bench.change(queue=50)
+    bench.change(max_queued_events=50)
     with bench.running():
         bench.wait_until_done()
         with suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
@@ -101,8 +101,8 @@ def test_workers_that_are_killed_cost_no_verdict(program: DaemonProgram, tmp_pat
 def test_a_match_is_sealed_away_where_the_policy_says_so(
     program: DaemonProgram, tmp_path: Path
 ) -> None:
-    root, keys = tmp_path / "storage", make_key_pair()
-    program.watch("uploads", root, 'exact = "quarantine"')
+    root, keys = tmp_path / "storage", generate_key_pair()
+    program.watch("uploads", root, 'on_exact_match = "quarantine"')
     with program.configuration.open("a") as file:
         file.write(f'[quarantine]\nrecipients = ["{keys.public}"]\n')
     program.know(b"known")

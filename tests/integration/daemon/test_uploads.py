@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
-from hashwacht.cases.case_opening import Found
+from hashwacht.cases.case_opening import JudgedFile
 from hashwacht.core.types import Outcome
 from hashwacht.core.watch_events import Lane
 from hashwacht.settings import RootSettings
-from hashwacht.storage.journal import Entry
+from hashwacht.storage.journal import JournalEntry
 from support.daemon.daemon_bench import DaemonBench, digest
 
 
@@ -34,7 +34,7 @@ def test_a_file_that_is_dropped_in_is_judged(bench: DaemonBench, root: Path) -> 
 def test_casework_gets_the_very_bytes_that_were_hashed(bench: DaemonBench, root: Path) -> None:
     seen: list[bytes] = []
 
-    def swap_and_read(found: Found) -> None:
+    def swap_and_read(found: JudgedFile) -> None:
         (root / "a").rename(root / "b")
         (root / "a").write_bytes(b"something else")
         seen.append(os.pread(bench.casework.fd_of(found), 100, 0))
@@ -105,10 +105,10 @@ def test_a_file_that_is_kept_open_for_writing_is_read_once_it_rests(
         )
 
 
-def look(bench: DaemonBench, attempts: int) -> Entry:
+def look(bench: DaemonBench, attempts: int) -> JournalEntry:
     """Wait for such a look at the only file, or a later one; give its entry then."""
 
-    def entries() -> list[Entry]:
+    def entries() -> list[JournalEntry]:
         return bench.store.journal.due(Lane.UPLOAD, time.time() + 9, 9)
 
     bench.wait_for(lambda: [e for e in entries() if e.attempts >= attempts], "looked at again")
@@ -137,7 +137,7 @@ def written_to(path: Path, pause: float) -> Iterator[None]:
 def test_a_file_that_is_written_to_all_the_time_is_looked_at_ever_more_rarely(
     bench: DaemonBench, root: Path
 ) -> None:
-    bench.change(quiet=0.05, busy=1.0)
+    bench.change(settle_time=0.05, max_settle_time=1.0)
     with bench.running():
         with written_to(root / "busy", 0.002):
             looks = [look(bench, attempts) for attempts in range(1, 6)]
@@ -152,7 +152,7 @@ def test_nobody_keeps_a_file_from_being_read_by_writing_to_it_for_ever(
     bench: DaemonBench, root: Path
 ) -> None:
     """And then nobody polls it any more: it is announced again when it is closed."""
-    bench.change(quiet=0.02, busy=0.1)
+    bench.change(settle_time=0.02, max_settle_time=0.1)
     with bench.running():
         with written_to(root / "busy", 0.02):
             bench.wait_for(lambda: bench.casework.found, "told while it is written to")
@@ -253,9 +253,9 @@ def test_the_innermost_root_and_its_rules_count(bench: DaemonBench, root: Path) 
 
 
 def test_what_fails_after_a_verdict_is_tried_again(bench: DaemonBench, root: Path) -> None:
-    failures: list[Found] = []
+    failures: list[JudgedFile] = []
 
-    def fail_twice(found: Found) -> None:
+    def fail_twice(found: JudgedFile) -> None:
         if len(failures) < 2:
             failures.append(found)
             raise RuntimeError("a mistake of ours")

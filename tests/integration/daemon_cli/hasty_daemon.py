@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 
-from hashwacht.daemon.entry_points import Running
-from hashwacht.daemon.supervisor.child import Pauses
+from hashwacht.daemon.entry_points import DaemonRunner
+from hashwacht.daemon.supervisor.child import RestartBackoff
 from hashwacht.settings import load
 
 if __name__ == "__main__":
-    running = Running(lambda: load(os.environ, uid=os.geteuid()), os.environ)
-    sys.exit(running.all(("daemon",), print, Pauses(first=0.05, longest=0.05)))
+    running = DaemonRunner(lambda: load(os.environ, uid=os.geteuid()), os.environ)
+    sys.exit(running.all(("daemon",), print, RestartBackoff(first=0.05, longest=0.05)))

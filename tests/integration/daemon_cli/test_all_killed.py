@@ -121,7 +121,7 @@ def test_whatever_is_killed_whenever_nothing_stays_unasked(
     with HttpServer(service) as server:
         program.ask("hma", server.url, 'signal_types = { md5 = "md5" }')
         with program.configuration.open("a") as file:
-            file.write(f'[daemon]\nwatch = "fanotify"\n[roots.web]\npath = "{root}"\n')
+            file.write(f'[daemon]\nwatch_method = "fanotify"\n[roots.web]\npath = "{root}"\n')
         with daemon(program) as supervisor:
             uploader.start()
             for number in range(KILLS):

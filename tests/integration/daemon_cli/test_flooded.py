@@ -40,7 +40,7 @@ pytestmark = pytest.mark.alone
 log = logging.getLogger(__name__)
 
 
-@pytest.fixture(params=[("watchdog", "inotify"), ("fanotify", "fanotify")], ids=lambda p: p[1])
+@pytest.fixture(params=[("inotify", "inotify"), ("fanotify", "fanotify")], ids=lambda p: p[1])
 def watch(request: pytest.FixtureRequest) -> Iterator[str]:
     """Give a kind of watch, with room for few events in the kernel."""
     setting, kernel = request.param
@@ -78,7 +78,10 @@ def test_a_flood_leaves_nothing_unasked_and_no_gap_open(
     root, state = tmp_path / "storage", program.home / "state"
     root.mkdir()
     with program.configuration.open("a") as file:
-        file.write(f'[daemon]\nwatch = "{watch}"\nqueue = 1000\n[roots.web]\npath = "{root}"\n')
+        file.write(
+            f'[daemon]\nwatch_method = "{watch}"\nmax_queued_events = 1000\n[roots.web]\npath ='
+            f' "{root}"\n'
+        )
     with program.start("daemon") as daemon:
         for pipe in (daemon.stdout, daemon.stderr):
             assert pipe is not None

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from hashwacht.core.errors import ListError
 from hashwacht.matching.hashlists.manager import HashLists
-from hashwacht.matching.hashlists.manifest import ListTerms
+from hashwacht.matching.hashlists.manifest import ListMetadata
 
 directory, source, name, largest = sys.argv[1:]
 if int(largest):
@@ -25,7 +25,7 @@ if int(largest):
 print("ready", flush=True)
 try:
     with open(source, "rb") as file:
-        HashLists(Path(directory)).import_list(file, ListTerms(name))
+        HashLists(Path(directory)).import_list(file, ListMetadata(name))
 except ListError as error:
     print("error", error, flush=True)
 else:

@@ -10,7 +10,7 @@ from subprocess import Popen
 
 from hashwacht.core.types import Outcome, Signal
 from hashwacht.matching.hashlists.manager import HashLists
-from hashwacht.matching.hashlists.manifest import ListTerms
+from hashwacht.matching.hashlists.manifest import ListMetadata
 from hashwacht.matching.hashlists.matcher import HashListMatcher
 
 Importer = Callable[..., "Popen[str]"]
@@ -47,7 +47,7 @@ def test_import_killed_at_any_instant_leaves_the_old_or_the_new_list(
 
     def install_old() -> None:
         with (tmp_path / "old.txt").open("rb") as file:
-            lists.import_list(file, ListTerms("police"))
+            lists.import_list(file, ListMetadata("police"))
 
     install_old()
     started = time.monotonic()
@@ -85,7 +85,7 @@ def test_import_stopped_by_an_error_leaves_nothing(tmp_path: Path) -> None:
 
     with document.open("rb") as file:
         try:
-            lists.import_list(file, ListTerms("police"), report=stop)
+            lists.import_list(file, ListMetadata("police"), on_progress=stop)
         except KeyboardInterrupt:
             pass
         else:
@@ -103,10 +103,10 @@ def test_import_at_work_is_not_swept_by_another(tmp_path: Path) -> None:
 
     def import_another(_progress: object) -> None:
         with (tmp_path / "small.txt").open("rb") as file:
-            HashLists(directory).import_list(file, ListTerms("small"))
+            HashLists(directory).import_list(file, ListMetadata("small"))
 
     with document.open("rb") as file:
-        lists.import_list(file, ListTerms("big"), report=import_another)
+        lists.import_list(file, ListMetadata("big"), on_progress=import_another)
     assert _is_known(directory, big)
     assert _is_known(directory, small)
     assert len(_names(directory)) == 4

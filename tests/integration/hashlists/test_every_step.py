@@ -15,7 +15,7 @@ DRIVER = """
 import io, json, os, signal, sys
 from pathlib import Path
 from hashwacht.matching.hashlists.matcher import HashListMatcher
-from hashwacht.matching.hashlists.manifest import ListTerms
+from hashwacht.matching.hashlists.manifest import ListMetadata
 from hashwacht.matching.hashlists.manager import HashLists
 from hashwacht.core.types import Outcome, Signal
 
@@ -25,7 +25,7 @@ STEPS = ("open", "os.", "shutil.", "fcntl.", "tempfile.")
 
 def install(signal, label):
     document = f"sha1,id\\n{signal.value},{label}\\n".encode()
-    lists.import_list(io.BytesIO(document), ListTerms("police"))
+    lists.import_list(io.BytesIO(document), ListMetadata("police"))
 
 def die_at(last):
     seen = 0

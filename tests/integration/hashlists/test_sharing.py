@@ -18,7 +18,7 @@ from hashwacht.core.types import Outcome, Reason, Signal
 from hashwacht.matching.hashlists import reader
 from hashwacht.matching.hashlists.importer import ImportProgress
 from hashwacht.matching.hashlists.manager import HashLists
-from hashwacht.matching.hashlists.manifest import ListTerms
+from hashwacht.matching.hashlists.manifest import ListMetadata
 from hashwacht.matching.hashlists.matcher import HashListMatcher
 
 Importer = Callable[..., "Popen[str]"]
@@ -29,7 +29,7 @@ COMING = Signal("sha1", "bb" * 20)
 
 def _install(lists: HashLists, name: str, *signals: Signal) -> None:
     document = "\n".join(map(str, signals)).encode()
-    lists.import_list(io.BytesIO(document), ListTerms(name))
+    lists.import_list(io.BytesIO(document), ListMetadata(name))
 
 
 def test_readers_never_lose_a_list_that_is_replaced_under_them(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_no_file_is_open_to_others_at_any_time_of_an_import(tmp_path: Path) -> N
     lines = "\n".join(f"{number:064x},{number},csam" for number in range(70_000))
     document = f"pdq,id,category\n{lines}".encode()
     with _umask(0):
-        lists.import_list(io.BytesIO(document), ListTerms("police"), report=look)
+        lists.import_list(io.BytesIO(document), ListMetadata("police"), on_progress=look)
     seen.update(_modes(lists.directory))
     assert {mode for _, mode in seen} == {0o600, 0o700}
     names = {name for name, _ in seen}
@@ -140,7 +140,9 @@ def test_no_value_is_ever_shown(tmp_path: Path) -> None:
     shown = repr((lists.all(), lists.verify(), HashListMatcher(lists.directory).check()))
     assert KEPT.value not in shown
     with pytest.raises(ListError) as raised:
-        lists.import_list(io.BytesIO(f"{KEPT.value}\nsha1 x{KEPT.value}".encode()), ListTerms("x"))
+        lists.import_list(
+            io.BytesIO(f"{KEPT.value}\nsha1 x{KEPT.value}".encode()), ListMetadata("x")
+        )
     assert KEPT.value not in f"{raised.value} {raised.value.advice}"
 
 
@@ -186,7 +188,7 @@ def test_list_that_becomes_readable_again_is_read_again(tmp_path: Path) -> None:
     index = lists.directory / lists.get("police").directory / "sha1.index"
     away = tmp_path / "away"
     index.rename(away)
-    watch = reader.ListWatch(lists.directory, lambda: now[0])
+    watch = reader.ListReloader(lists.directory, lambda: now[0])
     assert watch.lists().damaged
     away.rename(index)
     assert watch.lists().damaged

@@ -17,5 +17,5 @@ def program(tmp_path: Path) -> Program:
     runtime.mkdir(0o700)
     root.mkdir()
     with made.configuration.open("a") as file:
-        file.write(f'[daemon]\nruntime = "{runtime}"\n[roots.web]\npath = "{root}"\n')
+        file.write(f'[daemon]\nruntime_directory = "{runtime}"\n[roots.web]\npath = "{root}"\n')
     return made

@@ -38,7 +38,7 @@ def known(words: list[str]) -> bool:
 
 
 def test_the_commands_of_the_document_were_found() -> None:
-    assert {"status", "units", "flood list", "audit checkpoint"} <= set(COMMANDS)
+    assert {"status", "units", "limits list", "audit checkpoint"} <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -19,10 +19,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from hashwacht.core.types import Outcome
-from hashwacht.core.watch_events import Announcement, Cause, Lane, Missed
-from hashwacht.daemon.scanner.counters import Counting
+from hashwacht.core.watch_events import Announcement, Cause, Lane, MissedEvents
+from hashwacht.daemon.scanner.counters import Counters
 from hashwacht.daemon.status.health import Health, HealthFile, MatcherHealth, RootHealth, Stage
-from hashwacht.daemon.status.metrics import exposition
+from hashwacht.daemon.status.metrics import render_metrics
 from hashwacht.daemon.status.metrics_server import CONTENT_TYPE, MetricsServer, write_file
 from hashwacht.daemon.status.status import status
 from hashwacht.ipc.sockets import listen
@@ -55,31 +55,31 @@ def settings(program: Program) -> Settings:
 def happened(settings: Settings) -> None:
     """Let there be something of every kind."""
     now = time.time()
-    counting = Counting()
-    counting.announced(3, missed=1)
-    counting.judged(Outcome.MATCH, 1000, 0.2)
-    counting.judged(Outcome.NO_MATCH, 1, 7.0)
-    counting.acted("hold")
-    counting.handed()
-    counting.refused()
+    counting = Counters()
+    counting.count_announced(3, missed=1)
+    counting.count_verdict(Outcome.MATCH, 1000, 0.2)
+    counting.count_verdict(Outcome.NO_MATCH, 1, 7.0)
+    counting.count_action("hold")
+    counting.count_upload()
+    counting.count_refused_connection()
     health = Health(
         pid=1,
         version="1.0",
         started=now - 10,
         stage=Stage.WATCHING,
-        roots=(RootHealth("web", b"/x", "watchdog", event=now - 1),),
+        roots=(RootHealth("web", b"/x", "inotify", last_event=now - 1),),
         matchers=(MatcherHealth("hashlist", now - 2), MatcherHealth("eokm", None, now, "down")),
-        counts=counting.counts(),
-        applications=3,
+        counts=counting.snapshot(),
+        upload_connections=3,
     )
-    HealthFile(settings.daemon.sockets).write(health)
+    HealthFile(settings.daemon.runtime_path).write(health)
     with Store.open(settings.state.path) as store:
-        store.gaps.open(Missed("web", Cause.OVERFLOW), now - 100, now)
+        store.gaps.open(MissedEvents("web", Cause.OVERFLOW), now - 100, now)
         store.journal.add([Announcement("web", b"/x/\n\xff")], Lane.UPLOAD, now - 50)
 
 
 def drawn(settings: Settings) -> bytes:
-    return exposition(lambda: status(settings, time.time()))
+    return render_metrics(lambda: status(settings, time.time()))
 
 
 def test_they_say_what_status_says(settings: Settings) -> None:
@@ -89,20 +89,20 @@ def test_they_say_what_status_says(settings: Settings) -> None:
     assert found["hashwacht_protection", (("state", "protected"),)] == 0
     assert found["hashwacht_scanner_up", ()] == 1
     assert found["hashwacht_announced_files_total", ()] == 3
-    assert found["hashwacht_uploads_served", ()] == 1
+    assert found["hashwacht_upload_socket_up", ()] == 1
     assert found["hashwacht_upload_connections", ()] == 3
-    assert found["hashwacht_handed_uploads_total", ()] == 1
-    assert found["hashwacht_refused_connections_total", ()] == 1
-    assert found["hashwacht_judged_contents_total", (("outcome", "match"),)] == 1
-    assert found["hashwacht_judged_contents_total", (("outcome", "undetermined"),)] == 0
-    assert found["hashwacht_judged_bytes_total", ()] == 1001
+    assert found["hashwacht_uploads_total", ()] == 1
+    assert found["hashwacht_upload_connections_refused_total", ()] == 1
+    assert found["hashwacht_verdicts_total", (("outcome", "match"),)] == 1
+    assert found["hashwacht_verdicts_total", (("outcome", "undetermined"),)] == 0
+    assert found["hashwacht_checked_bytes_total", ()] == 1001
     assert found["hashwacht_actions_total", (("action", "hold"),)] == 1
-    assert found["hashwacht_verdict_delay_seconds_bucket", (("le", "0.25"),)] == 1
-    assert found["hashwacht_verdict_delay_seconds_bucket", (("le", "+Inf"),)] == 2
-    assert found["hashwacht_verdict_delay_seconds_count", ()] == 2
-    assert found["hashwacht_verdict_delay_seconds_sum", ()] == pytest.approx(7.2)
-    assert found["hashwacht_journal_files", (("lane", "upload"),)] == 1
-    age = found["hashwacht_journal_oldest_age_seconds", (("lane", "upload"),)]
+    assert found["hashwacht_upload_verdict_latency_seconds_bucket", (("le", "0.25"),)] == 1
+    assert found["hashwacht_upload_verdict_latency_seconds_bucket", (("le", "+Inf"),)] == 2
+    assert found["hashwacht_upload_verdict_latency_seconds_count", ()] == 2
+    assert found["hashwacht_upload_verdict_latency_seconds_sum", ()] == pytest.approx(7.2)
+    assert found["hashwacht_journal_pending_files", (("lane", "upload"),)] == 1
+    age = found["hashwacht_journal_oldest_pending_age_seconds", (("lane", "upload"),)]
     assert age == pytest.approx(50, abs=5)
     assert found["hashwacht_open_gaps", (("root", "web"),)] == 1
     assert found["hashwacht_root_watched", (("root", "web"),)] == 1

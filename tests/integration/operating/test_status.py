@@ -13,9 +13,9 @@ import pytest
 
 from hashwacht.core.notice import Notice, NoticeKind
 from hashwacht.core.paths import from_json
-from hashwacht.core.watch_events import Announcement, Cause, Lane, Missed
+from hashwacht.core.watch_events import Announcement, Cause, Lane, MissedEvents
 from hashwacht.daemon.status.health import (
-    SILENT,
+    STALE_AFTER,
     Health,
     HealthFile,
     MatcherHealth,
@@ -35,10 +35,10 @@ def alive(program: Program, **changes: object) -> Health:
         "version": "1.0",
         "started": now - 90_000,
         "stage": Stage.WATCHING,
-        "memory": 200 << 20,
+        "memory_bytes": 200 << 20,
         "workers": 2,
         "roots": (
-            RootHealth("web", bytes(program.home / "web"), "watchdog", "", now - 5, now - 20),
+            RootHealth("web", bytes(program.home / "web"), "inotify", "", now - 5, now - 20),
         ),
         "matchers": (MatcherHealth("hashlist", now - 3),),
         "sandbox": {"seccomp": "", "landlock": "not in this kernel"},
@@ -79,7 +79,7 @@ def test_a_daemon_that_is_well_protects_and_everything_is_on_one_screen(program:
     for told in (
         "scanner watching, process 4711, up 1d 01h, 200 MiB, 2 workers",
         f"web: {program.home}/web",
-        "watched by watchdog, last file ",
+        "watched by inotify, last file ",
         "hashlist: last good answer ",
         "seccomp active; landlock missing (not in this kernel)",
         "upload: 0 files",
@@ -95,13 +95,13 @@ def test_what_the_state_knows_is_told_with_its_age(program: Program) -> None:
     alive(program)
     now = time.time()
     with store(program) as state:
-        state.gaps.open(Missed("web", Cause.OVERFLOW, "queue"), now - 300, now - 200)
+        state.gaps.open(MissedEvents("web", Cause.OVERFLOW, "queue"), now - 300, now - 200)
         paths = [b"/srv/a", b"/srv/\xff\n"]
         state.journal.add([Announcement("web", path) for path in paths], Lane.UPLOAD, now - 400)
         state.alerts.add(Notice(NoticeKind.TEST, now, "x"), ["mail"])
     code, status = ask(program)
     assert (code, status["protection"]) == (1, "degraded")
-    assert [remark["subject"] for remark in status["remarks"]] == ["root web", "uploads"]
+    assert [remark["subject"] for remark in status["problems"]] == ["root web", "uploads"]
     assert status["queue"]["upload"]["number"] == 2
     assert status["queue"]["upload"]["oldest"] == pytest.approx(now - 400, abs=5)
     (root,) = status["roots"]
@@ -117,12 +117,12 @@ def test_a_daemon_that_was_killed_is_missed_after_a_moment(program: Program) -> 
     health = alive(program)
     path = program.home / "run" / "status.json"
     fields = json.loads(path.read_text())
-    fields["at"] -= SILENT + 60
+    fields["at"] -= STALE_AFTER + 60
     path.write_text(json.dumps(fields))
     code, status = ask(program)
     assert code == 2
-    assert status["remarks"][0]["subject"] == "scanner"
-    assert re.search("no sign of life for (7[5-9]|8[0-9]) s", status["remarks"][0]["detail"])
+    assert status["problems"][0]["subject"] == "scanner"
+    assert re.search("no sign of life for (7[5-9]|8[0-9]) s", status["problems"][0]["detail"])
     assert status["scanner"]["alive"] is False
     assert status["scanner"]["pid"] == health.pid
 
@@ -131,7 +131,7 @@ def test_a_daemon_that_was_stopped_says_so(program: Program) -> None:
     alive(program, stage=Stage.STOPPED)
     code, status = ask(program)
     assert code == 2
-    assert "was stopped" in status["remarks"][0]["detail"]
+    assert "was stopped" in status["problems"][0]["detail"]
 
 
 def test_a_half_written_file_is_no_reason_to_fail(program: Program) -> None:
@@ -146,8 +146,8 @@ def test_a_damaged_state_is_an_answer_too(program: Program) -> None:
     (program.home / "state" / "state.db").write_bytes(b"no database at all" * 100)
     code, status = ask(program)
     assert code == 2
-    (remark,) = status["remarks"]
-    assert (remark["subject"], remark["grave"]) == ("state", True)
+    (remark,) = status["problems"]
+    assert (remark["subject"], remark["critical"]) == ("state", True)
     assert "queue" not in status
 
 
@@ -155,7 +155,7 @@ def test_a_damaged_state_is_an_answer_too(program: Program) -> None:
 def test_a_runtime_directory_of_somebody_else_is_an_answer_too(program: Program) -> None:
     (program.home / "run").chmod(0)
     code, status = ask(program)
-    assert (code, status["remarks"][0]["subject"]) == (2, "status")
+    assert (code, status["problems"][0]["subject"]) == (2, "status")
 
 
 def test_hostile_words_cannot_draw_on_the_screen(program: Program) -> None:
@@ -167,7 +167,7 @@ def test_hostile_words_cannot_draw_on_the_screen(program: Program) -> None:
         sandbox={evil: evil},
     )
     with store(program) as state:
-        state.gaps.open(Missed("web", Cause.UNLISTED, evil, b"/srv/\n\x1b"), 1.0, 2.0)
+        state.gaps.open(MissedEvents("web", Cause.UNLISTED, evil, b"/srv/\n\x1b"), 1.0, 2.0)
     text = program.run("status").stdout.decode()
     assert all(line.isprintable() for line in text.splitlines())
     assert "\nPROTECTED" not in text
@@ -176,8 +176,8 @@ def test_hostile_words_cannot_draw_on_the_screen(program: Program) -> None:
 def test_every_remark_says_what_to_do(program: Program) -> None:
     alive(program, roots=(), matchers=())
     _, status = ask(program)
-    assert len(status["remarks"]) == 2
-    assert all(remark["advice"] for remark in status["remarks"])
+    assert len(status["problems"]) == 2
+    assert all(remark["advice"] for remark in status["problems"])
 
 
 def test_a_courier_that_is_needed_and_out_of_reach_is_told(program: Program) -> None:
@@ -186,7 +186,7 @@ def test_a_courier_that_is_needed_and_out_of_reach_is_told(program: Program) -> 
     alive(program)
     code, status = ask(program)
     assert (code, status["protection"]) == (1, "degraded")
-    (remark,) = status["remarks"]
+    (remark,) = status["problems"]
     assert remark["subject"] == "courier"
     assert "out of reach" in remark["detail"]
     assert "courier the courier is out of reach" in program.run("status").stdout.decode()
@@ -201,7 +201,7 @@ def test_a_courier_that_has_not_read_the_configuration_is_told(program: Program)
         with program.configuration.open("a") as file:
             file.write('[alerts.webhook]\nurl = "https://127.0.0.1:1"\n')
         code, status = ask(program)
-    (remark,) = status["remarks"]
+    (remark,) = status["problems"]
     assert (code, remark["detail"]) == (1, "it does not know webhook")
 
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from hashwacht.daemon.systemd_units import NAME, drop_ins
-from hashwacht.settings import Settings, UploadSettings, Where
+from hashwacht.settings import Settings, UploadMode, UploadSettings
 
 
 def test_the_socket_for_uploads_is_there_only_if_it_is_wanted_and_for_one_group() -> None:
     base = replace(Settings(), state=replace(Settings().state, directory=Path("/s")))
     base = replace(base, quarantine=replace(base.quarantine, directory=Path("/q")))
     assert not {name for name in drop_ins(base) if "uploads" in name or "target" in name}
-    uploads = UploadSettings(Where.DAEMON, Path("/run/a b/u.sock"), "www-data")
+    uploads = UploadSettings(UploadMode.DAEMON, Path("/run/a b/u.sock"), "www-data")
     made = drop_ins(replace(base, uploads=uploads))
     told = made[f"hashwacht-uploads.socket.d/{NAME}"]
     assert "[Socket]\nListenStream=\nListenStream=/run/a b/u.sock\n" in told

@@ -15,9 +15,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from hashwacht import Checker, Outcome
-from hashwacht_plugins.aiohttp import Scan, ScannedReader
-from hashwacht_plugins.findings import CheckedFile
-from hashwacht_plugins.policy import OnMatch, OnUndetermined, Policy, Refusal
+from hashwacht_plugins.aiohttp import ScannedReader, UploadScanner
+from hashwacht_plugins.findings import FileResult
+from hashwacht_plugins.policy import OnMatch, OnUndetermined, Policy, RefusalResponse
 from support.plugins.uploads import KNOWN, knowing, opened
 
 LARGE = b"other bytes" * 500_000
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 class Site:
     """What arrived at the application, file by file."""
 
-    def __init__(self, scan: Scan) -> None:
+    def __init__(self, scan: UploadScanner) -> None:
         self.scan = scan
         self.received: list[bytes] = []
-        self.known: list[CheckedFile | None] = []
+        self.known: list[FileResult | None] = []
 
     async def form(self, request: web.Request) -> web.Response:
         async for part in await request.multipart():
@@ -88,27 +88,27 @@ def put(content: bytes) -> Callable[[Client], Awaitable[Any]]:
 
 @pytest.mark.parametrize("content", [b"other", LARGE])
 def test_files_of_a_form_arrive_whole_with_their_verdicts(checker: Checker, content: bytes) -> None:
-    site = Site(Scan(checker))
+    site = Site(UploadScanner(checker))
     assert site.run(post(content, b"", b"second")) == (200, "stored")
     assert site.received == [content, b"", b"second"]
-    assert [each and each.checked.outcome for each in site.known] == [Outcome.NO_MATCH] * 3
+    assert [each and each.result.outcome for each in site.known] == [Outcome.NO_MATCH] * 3
     assert {(f.field, f.file_name, f.declared_type) for f in site.known if f} == {
         ("picture", "a.jpg", "image/jpeg")
     }
 
 
 def test_of_a_match_the_last_chunk_never_arrives(checker: Checker) -> None:
-    site = Site(Scan(checker))
+    site = Site(UploadScanner(checker))
     assert site.run(post(b"other", KNOWN, b"third")) == (403, "This upload cannot be accepted.\n")
     assert site.received == [b"other", b""]
     assert site.known[1] is not None
-    assert site.known[1].checked.outcome is Outcome.MATCH
+    assert site.known[1].result.outcome is Outcome.MATCH
 
 
 def test_however_small_the_last_chunk_is_the_end_of_a_match_is_held_back(tmp_path: Path) -> None:
     content = KNOWN * 5000
     with knowing(content) as checker:
-        site = Site(Scan(checker, policy=Policy(spool=str(tmp_path))))
+        site = Site(UploadScanner(checker, policy=Policy(spool=str(tmp_path))))
 
         async def ask(client: Client) -> int:
             async def dribble() -> AsyncIterator[bytes]:
@@ -124,7 +124,7 @@ def test_however_small_the_last_chunk_is_the_end_of_a_match_is_held_back(tmp_pat
 
 
 def test_a_multipart_in_a_multipart_is_refused(checker: Checker) -> None:
-    site = Site(Scan(checker))
+    site = Site(UploadScanner(checker))
 
     async def ask(client: Client) -> int:
         with aiohttp.MultipartWriter("mixed") as inner:
@@ -137,7 +137,7 @@ def test_a_multipart_in_a_multipart_is_refused(checker: Checker) -> None:
 
 
 def test_a_body_that_is_a_file_is_read_alike(checker: Checker) -> None:
-    site = Site(Scan(checker))
+    site = Site(UploadScanner(checker))
     assert site.run(put(LARGE))[0] == 200
     assert site.run(put(KNOWN))[0] == 403
     assert site.received == [LARGE, b""]
@@ -145,25 +145,25 @@ def test_a_body_that_is_a_file_is_read_alike(checker: Checker) -> None:
 
 @pytest.mark.filterwarnings("ignore:unread_data:DeprecationWarning")  # aiohttp's own
 def test_a_transfer_encoding_is_decoded_before_the_look(checker: Checker) -> None:
-    site = Site(Scan(checker))
+    site = Site(UploadScanner(checker))
     assert site.run(post(KNOWN, encoding="base64"))[0] == 403
     assert site.run(post(LARGE, encoding="base64"))[0] == 200
     assert site.received == [b"", LARGE]
 
 
 def test_the_policy_says_what_happens_and_what_is_answered(checker: Checker) -> None:
-    refusal = Refusal.problem(451, "Not accepted")
-    site = Site(Scan(checker, policy=Policy(refused=refusal)))
+    refusal = RefusalResponse.problem(451, "Not accepted")
+    site = Site(UploadScanner(checker, policy=Policy(refused=refusal)))
     status, text = site.run(post(KNOWN))
     assert (status, '"status": 451' in text) == (451, True)
-    held = Site(Scan(checker, policy=Policy(on_match=OnMatch.HOLD)))
+    held = Site(UploadScanner(checker, policy=Policy(on_match=OnMatch.HOLD)))
     assert held.run(post(KNOWN)) == (200, "stored")
     strict = Policy(on_undetermined=OnUndetermined.REJECT, max_bytes=100)
-    assert Site(Scan(checker, policy=strict)).run(post(LARGE))[0] == 503
+    assert Site(UploadScanner(checker, policy=strict)).run(post(LARGE))[0] == 503
 
 
 def test_a_client_that_vanishes_leaves_no_file_open(checker: Checker, tmp_path: Path) -> None:
-    site = Site(Scan(checker, policy=Policy(spool=str(tmp_path))))
+    site = Site(UploadScanner(checker, policy=Policy(spool=str(tmp_path))))
 
     def spooled() -> bool:
         return any(each.startswith(str(tmp_path)) for each in opened())

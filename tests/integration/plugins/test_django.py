@@ -29,8 +29,8 @@ from django.test.utils import override_settings  # type: ignore[import-untyped] 
 from django.urls import path  # type: ignore[import-untyped]  # Django ships no types
 
 from hashwacht import Checker, Outcome, Reason
-from hashwacht_plugins.context import Facts
-from hashwacht_plugins.policy import OnMatch, OnUndetermined, Policy, Refusal
+from hashwacht_plugins.context import ClientInfo
+from hashwacht_plugins.policy import OnMatch, OnUndetermined, Policy, RefusalResponse
 from support.plugins.uploads import KNOWN, Gate, descriptors
 
 LARGE = b"other bytes" * 500_000  # more than Django keeps in memory
@@ -45,7 +45,7 @@ PLAIN = {"default": {"BACKEND": FILES}}
 
 def take(request: Any) -> HttpResponse:
     contents = [each.read() for each in request.FILES.getlist("picture")]
-    found = [(each.checked.outcome, each.checked.reason) for each in request.hashwacht]
+    found = [(each.result.outcome, each.result.reason) for each in request.hashwacht]
     return HttpResponse(repr((list(map(len, contents)), found)))
 
 
@@ -99,7 +99,7 @@ def matched(client: Client) -> Iterator[list[Any]]:
     heard: list[Any] = []
 
     def hear(sender: type, *, file: Any, request: Any, **_: Any) -> None:
-        heard.append((sender.__name__, file.file_name, file.checked.outcome, request is not None))
+        heard.append((sender.__name__, file.file_name, file.result.outcome, request is not None))
 
     def fail(**_: Any) -> None:
         raise ZeroDivisionError
@@ -160,7 +160,7 @@ def test_the_policy_of_the_settings_counts(client: Client, checker: Checker) -> 
 
 def test_all_waiting_in_one_request_has_one_limit(client: Client) -> None:
     gate = Gate()
-    with Checker(lambda: gate, threads=1) as slow, having(slow, seconds=1):
+    with Checker(lambda: gate, threads=1) as slow, having(slow, timeout=1):
         began = time.monotonic()
         answer = post(client, *[b"%d" % number for number in range(16)])
         assert time.monotonic() - began < 10
@@ -199,8 +199,8 @@ def test_a_client_that_vanishes_in_the_middle_leaves_no_file_open(client: Client
 
 def test_the_callback_for_the_user_is_given_the_request(client: Client, checker: Checker) -> None:
     asked: list[Any] = []
-    facts = Facts(user=asked.append)
-    with override_settings(HASHWACHT={"CHECKER": checker, "FACTS": facts}):
+    client_info = ClientInfo(user=asked.append)
+    with override_settings(HASHWACHT={"CHECKER": checker, "CLIENT_INFO": client_info}):
         post(client, b"other")
     assert [each.path for each in asked] == ["/"]
 
@@ -211,7 +211,7 @@ def test_the_callback_for_the_user_is_given_the_request(client: Client, checker:
 def test_the_view_for_what_is_denied_answers_as_the_policy_says(
     client: Client, checker: Checker
 ) -> None:
-    problem = Refusal.problem(451, "Not accepted")
+    problem = RefusalResponse.problem(451, "Not accepted")
     with having(checker, refused=problem):
         assert post(client, KNOWN).status_code == 403  # Django's own page
         with override_settings(

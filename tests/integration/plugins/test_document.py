@@ -172,10 +172,10 @@ def test_a_held_upload_is_stored_but_not_shown(checker: Checker) -> None:
 
 
 def test_the_facts_know_a_proxy_and_a_user() -> None:
-    facts = run("What is kept for a case", app=None)["facts"]
-    assert facts.trusted_proxies == ("10.0.0.0/8",)
-    assert facts.user({"user": types.SimpleNamespace(id=7)}) == 7
-    assert facts.user({}) is None
+    client_info = run("What is kept for a case", app=None)["client_info"]
+    assert client_info.trusted_proxies == ("10.0.0.0/8",)
+    assert client_info.user({"user": types.SimpleNamespace(id=7)}) == 7
+    assert client_info.user({}) is None
 
 
 def test_a_file_is_checked_where_it_is_put_together(checker: Checker, tmp_path: Path) -> None:

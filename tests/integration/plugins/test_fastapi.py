@@ -17,20 +17,20 @@ from starlette.routing import Route
 
 from hashwacht import Checker, Outcome, Reason
 from hashwacht_plugins.asgi import HashwachtMiddleware
-from hashwacht_plugins.policy import Action
+from hashwacht_plugins.policy import UploadAction
 from hashwacht_plugins.starlette import ScannedUpload, ScanUpload
 from support.plugins.uploads import KNOWN, Gate, knowing
 
 
-def site(checker: Checker, seconds: float = 10.0) -> FastAPI:
+def site(checker: Checker, timeout: float = 10.0) -> FastAPI:
     app = FastAPI()
-    scan = ScanUpload(checker, "picture", seconds=seconds)
+    scan = ScanUpload(checker, "picture", timeout=timeout)
 
     async def take(picture: Annotated[ScannedUpload, Depends(scan)]) -> dict[str, object]:
         content = await picture.upload.read()
         return {
-            "outcome": picture.checked.outcome,
-            "reason": picture.checked.reason,
+            "outcome": picture.result.outcome,
+            "reason": picture.result.reason,
             "size": len(content),
             "name": picture.upload.filename,
         }
@@ -98,7 +98,7 @@ def test_in_starlette_it_is_a_context_manager(checker: Checker) -> None:
 
     async def take(request: Request) -> Response:
         async with scan(request) as picture:
-            return PlainTextResponse(picture.checked.outcome)
+            return PlainTextResponse(picture.result.outcome)
 
     app = Starlette(routes=[Route("/", take, methods=["POST"])])
     answer = asyncio.run(post(app, files={"picture": ("a.jpg", KNOWN)}))
@@ -123,7 +123,7 @@ def test_fastapis_own_client_gets_the_same_from_the_middleware(
     if content == KNOWN:
         assert (answer.status_code, answer.text) == (403, "This upload cannot be accepted.\n")
     else:
-        assert answer.json() == {"size": 5, "action": Action.ALLOW}
+        assert answer.json() == {"size": 5, "action": UploadAction.ALLOW}
 
 
 def test_fastapis_own_client_gets_the_verdict_from_the_dependency(checker: Checker) -> None:

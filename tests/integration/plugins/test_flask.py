@@ -10,9 +10,9 @@ from flask.typing import ResponseReturnValue
 from werkzeug.test import TestResponse
 
 from hashwacht import Checker, Outcome
-from hashwacht_plugins.context import Facts
+from hashwacht_plugins.context import ClientInfo
 from hashwacht_plugins.flask import Hashwacht
-from hashwacht_plugins.policy import Action, OnMatch, Policy
+from hashwacht_plugins.policy import OnMatch, Policy, UploadAction
 from support.plugins.uploads import KNOWN
 
 
@@ -26,7 +26,7 @@ def site(hashwacht: Hashwacht, **settings: object) -> Flask:
         size = len(request.files["picture"].read())
         found = hashwacht.findings
         assert found is not None
-        known = [each.checked.outcome for each in found.files]
+        known = [each.result.outcome for each in found.files]
         return {"size": size, "action": found.action, "known": known}
 
     @app.post("/text")
@@ -49,7 +49,7 @@ def test_a_match_is_refused_and_the_rest_reaches_the_view_with_its_verdict(
     stored = post(app, b"other")
     assert (stored.status_code, stored.json) == (
         200,
-        {"size": 5, "action": Action.ALLOW, "known": [Outcome.NO_MATCH]},
+        {"size": 5, "action": UploadAction.ALLOW, "known": [Outcome.NO_MATCH]},
     )
 
 
@@ -68,8 +68,8 @@ def test_the_log_tells_of_a_match_and_of_no_error(
 
 def test_the_callback_for_the_user_may_ask_flask_itself(checker: Checker) -> None:
     asked: list[object] = []
-    facts = Facts(user=lambda _: asked.append(session.get("user")))
-    app = site(Hashwacht(checker=checker, facts=facts))
+    client_info = ClientInfo(user=lambda _: asked.append(session.get("user")))
+    app = site(Hashwacht(checker=checker, client_info=client_info))
     app.secret_key = "for tests"
     with app.test_client() as client:
         with client.session_transaction() as signed_in:
@@ -81,7 +81,7 @@ def test_the_callback_for_the_user_may_ask_flask_itself(checker: Checker) -> Non
 def test_what_the_configuration_says_comes_before_what_the_code_says(checker: Checker) -> None:
     app = site(Hashwacht(checker=checker, policy=Policy()), policy=Policy(on_match=OnMatch.HOLD))
     held = post(app, KNOWN)
-    assert held.json == {"size": 11, "action": Action.HOLD, "known": [Outcome.MATCH]}
+    assert held.json == {"size": 11, "action": UploadAction.HOLD, "known": [Outcome.MATCH]}
 
 
 def test_a_request_that_nobody_looks_into_has_no_findings(checker: Checker) -> None:

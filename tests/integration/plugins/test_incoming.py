@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from demo.sample_storage import KNOWN
-from hashwacht import Checked, Checker, Incoming, Outcome
+from hashwacht import Checker, CheckResult, Outcome, UploadStream
 from hashwacht.testing.pictures import encode, photo
 from support.plugins.uploads import opened
 from support.program import Program
@@ -28,7 +28,7 @@ def spooled(directory: Path) -> int:
     return sum(each.startswith(str(directory)) for each in opened())
 
 
-def send(incoming: Incoming, content: bytes, step: int) -> Checked:
+def send(incoming: UploadStream, content: bytes, step: int) -> CheckResult:
     with incoming:
         for begin in range(0, len(content), step):
             incoming.write(content[begin : begin + step])
@@ -41,7 +41,9 @@ def test_the_first_content_and_later_ones_get_the_same_verdict_however_they_come
     known, unknown = encode(photo(KNOWN), "png"), encode(photo(7), "png")
     expected = {known: Outcome.MATCH, unknown: Outcome.NO_MATCH, TEXT: Outcome.NO_MATCH}
     for content, outcome in expected.items():
-        found = {send(checker.begin(), content, step) for step in (len(content), 70_000, 10_000)}
+        found = {
+            send(checker.open_upload(), content, step) for step in (len(content), 70_000, 10_000)
+        }
         assert len(found) == 1, found
         (one,) = found
         assert (one.outcome, one.size) == (outcome, len(content))
@@ -50,7 +52,7 @@ def test_the_first_content_and_later_ones_get_the_same_verdict_however_they_come
 def test_only_what_may_be_a_picture_is_spooled(checker: Checker, tmp_path: Path) -> None:
     checker.scan_stream([TEXT])  # from now on it is warm
     picture = encode(photo(7), "bmp")
-    with checker.begin(tmp_path) as text, checker.begin(tmp_path) as image:
+    with checker.open_upload(tmp_path) as text, checker.open_upload(tmp_path) as image:
         text.write(TEXT)
         assert spooled(tmp_path) == 0
         image.write(picture[:60_000])
@@ -62,8 +64,8 @@ def test_only_what_may_be_a_picture_is_spooled(checker: Checker, tmp_path: Path)
 
 def test_without_room_for_a_picture_writing_fails_and_text_needs_none(checker: Checker) -> None:
     checker.scan_stream([TEXT])
-    with checker.begin("/nowhere") as text:
+    with checker.open_upload("/nowhere") as text:
         text.write(TEXT)
         assert text.finish().result(60).outcome is Outcome.NO_MATCH
-    with checker.begin("/nowhere") as image, pytest.raises(OSError, match="nowhere"):
+    with checker.open_upload("/nowhere") as image, pytest.raises(OSError, match="nowhere"):
         image.write(encode(photo(7), "bmp"))

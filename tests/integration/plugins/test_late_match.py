@@ -17,14 +17,14 @@ UPLOAD = """
 import sys
 from support.plugins.upload_drivers import WsgiDriver
 from support.plugins.upload_forms import file_part, form
-from hashwacht_plugins.context import Facts
+from hashwacht_plugins.context import ClientInfo
 from hashwacht_plugins.wsgi import HashwachtMiddleware
 
-facts = Facts(user=lambda environ: "some-user")
-driver = WsgiDriver(lambda app: HashwachtMiddleware(app, facts=facts))
+client_info = ClientInfo(user=lambda environ: "some-user")
+driver = WsgiDriver(lambda app: HashwachtMiddleware(app, client_info=client_info))
 part = file_part(sys.stdin.buffer.read(), b"some-name\\x1b.jpg", b"some-field")
 found = driver.send([form(part)], path="/some-path")
-print(found.status, *(each.checked.outcome for each in found.told.files if found.told))
+print(found.status, *(each.result.outcome for each in found.findings.files if found.findings))
 """
 TOLD = (b"some-", b"192.0.2.1", b"4711", b"image/jpeg")
 

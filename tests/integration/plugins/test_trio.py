@@ -62,7 +62,7 @@ def test_verdicts_come_from_threads_to_trio(checker: Checker) -> None:
 
 
 def test_the_time_limit_counts(checker: Checker) -> None:
-    assert post(checker, b"other", policy=Policy(seconds=0)) == 200
+    assert post(checker, b"other", policy=Policy(timeout=0)) == 200
 
 
 def test_hypercorn_with_trio_refuses_and_stores(

@@ -25,9 +25,9 @@ from starlette.routing import Route
 
 from hashwacht import Checker, Outcome
 from hashwacht.testing.pictures import encode, photo
-from hashwacht_plugins.aiohttp import Scan
+from hashwacht_plugins.aiohttp import UploadScanner
 from hashwacht_plugins.asgi import HashwachtMiddleware
-from hashwacht_plugins.context import Facts
+from hashwacht_plugins.context import ClientInfo
 from hashwacht_plugins.flask import Hashwacht
 from hashwacht_plugins.policy import OnUndetermined, Policy
 from hashwacht_plugins.starlette import ScannedUpload, ScanUpload
@@ -43,7 +43,7 @@ HANDLERS = [
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
 ]
 
-Post = Callable[[Checker, Policy, Facts, bytes], int]
+Post = Callable[[Checker, Policy, ClientInfo, bytes], int]
 
 
 @dataclass(frozen=True)
@@ -84,26 +84,26 @@ def undetermined() -> bytes:
 # One application for each framework, which keeps a picture and answers 200.
 
 
-def starlette(checker: Checker, policy: Policy, facts: Facts, content: bytes) -> int:
+def starlette(checker: Checker, policy: Policy, client_info: ClientInfo, content: bytes) -> int:
     async def take(asked: Request) -> Response:
         async with asked.form() as form:
             return PlainTextResponse(str(len(form)))
 
     app = Starlette(routes=[Route("/up", take, methods=["POST"])])
-    app.add_middleware(HashwachtMiddleware, checker=checker, policy=policy, facts=facts)
+    app.add_middleware(HashwachtMiddleware, checker=checker, policy=policy, client_info=client_info)
     return asyncio.run(_posted(app, content))
 
 
-def fastapi(checker: Checker, policy: Policy, facts: Facts, content: bytes) -> int:
+def fastapi(checker: Checker, policy: Policy, client_info: ClientInfo, content: bytes) -> int:
     app = FastAPI()
-    scan = ScanUpload(checker, "picture", facts=facts)
+    scan = ScanUpload(checker, "picture", client_info=client_info)
 
     async def take(picture: ScannedUpload) -> Response:
         refused = {
             Outcome.MATCH: REFUSED,
             Outcome.UNDETERMINED: UNAVAILABLE if policy == REJECTING else STORED,
         }
-        return Response(status_code=refused.get(picture.checked.outcome, STORED))
+        return Response(status_code=refused.get(picture.result.outcome, STORED))
 
     take.__annotations__["picture"] = Annotated[ScannedUpload, Depends(scan)]
     take.__annotations__["return"] = None
@@ -124,7 +124,7 @@ class InMemory(FlaskRequest):
         return io.BytesIO()
 
 
-def flask(checker: Checker, policy: Policy, facts: Facts, content: bytes) -> int:
+def flask(checker: Checker, policy: Policy, client_info: ClientInfo, content: bytes) -> int:
     app = Flask(__name__)
     app.request_class = InMemory
 
@@ -132,17 +132,17 @@ def flask(checker: Checker, policy: Policy, facts: Facts, content: bytes) -> int
     def take() -> str:
         return str(len(request.files["picture"].read()))
 
-    Hashwacht(app, checker=checker, policy=policy, facts=facts)
+    Hashwacht(app, checker=checker, policy=policy, client_info=client_info)
     given = {"picture": (io.BytesIO(content), "a.png", "image/png")}
     return app.test_client().post("/up", data=given).status_code
 
 
-def django(checker: Checker, policy: Policy, facts: Facts, content: bytes) -> int:
+def django(checker: Checker, policy: Policy, client_info: ClientInfo, content: bytes) -> int:
     """Ask the upload handler, which answers with the policy's answer by the view for refusals."""
     from django.test import Client  # type: ignore[import-untyped]  # Django ships no types
     from django.test.utils import override_settings  # type: ignore[import-untyped]  # as above
 
-    ours = {"CHECKER": checker, "POLICY": policy, "FACTS": facts}
+    ours = {"CHECKER": checker, "POLICY": policy, "CLIENT_INFO": client_info}
     with override_settings(HASHWACHT=ours, FILE_UPLOAD_HANDLERS=HANDLERS, ROOT_URLCONF=_urls()):
         file = io.BytesIO(content)
         file.name = "a.png"
@@ -160,8 +160,8 @@ def _urls() -> Any:
     return made
 
 
-def in_aiohttp(checker: Checker, policy: Policy, facts: Facts, content: bytes) -> int:
-    scan = Scan(checker, policy=policy, facts=facts)
+def in_aiohttp(checker: Checker, policy: Policy, client_info: ClientInfo, content: bytes) -> int:
+    scan = UploadScanner(checker, policy=policy, client_info=client_info)
 
     async def take(asked: web.Request) -> web.Response:
         async for part in await asked.multipart():
@@ -193,16 +193,16 @@ FRAMEWORKS: list[Post] = [starlette, fastapi, flask, django, in_aiohttp]
 def test_a_known_picture_is_refused_and_an_unknown_one_passed(
     workplace: Workplace, post: Post
 ) -> None:
-    assert post(workplace.checker, Policy(), Facts(), known()) == REFUSED
-    assert post(workplace.checker, Policy(), Facts(), encode(photo(7))) == STORED
+    assert post(workplace.checker, Policy(), ClientInfo(), known()) == REFUSED
+    assert post(workplace.checker, Policy(), ClientInfo(), encode(photo(7))) == STORED
 
 
 @pytest.mark.parametrize("post", FRAMEWORKS)
 def test_of_what_nobody_can_say_anything_the_policy_decides(
     workplace: Workplace, post: Post
 ) -> None:
-    assert post(workplace.checker, Policy(), Facts(), undetermined()) == STORED
-    assert post(workplace.checker, REJECTING, Facts(), undetermined()) == UNAVAILABLE
+    assert post(workplace.checker, Policy(), ClientInfo(), undetermined()) == STORED
+    assert post(workplace.checker, REJECTING, ClientInfo(), undetermined()) == UNAVAILABLE
 
 
 @pytest.mark.parametrize("post", FRAMEWORKS)
@@ -210,13 +210,13 @@ def test_what_the_request_told_is_kept_of_what_is_known_and_of_nothing_else(
     workplace: Workplace, post: Post
 ) -> None:
     name = f"{post.__name__} and the user"
-    facts = Facts(user=lambda _: name)
+    client_info = ClientInfo(user=lambda _: name)
     other = encode(photo(7))
     for content in (known(), undetermined(), other):
-        post(workplace.checker, Policy(), facts, content)
+        post(workplace.checker, Policy(), client_info, content)
     for content in (known(), undetermined()):
-        of = workplace.program.told_of(hashlib.sha256(content).hexdigest())
+        of = workplace.program.upload_contexts(hashlib.sha256(content).hexdigest())
         (told,) = [each for each in of if each.user == name]
         expected = replace(told, path="/up", field="picture", file_name="a.png")
         assert told == replace(expected, declared_type="image/png")
-    assert workplace.program.told_of(hashlib.sha256(other).hexdigest()) == []
+    assert workplace.program.upload_contexts(hashlib.sha256(other).hexdigest()) == []

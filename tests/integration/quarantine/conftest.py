@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.quarantine.age import KeyPair, make_key_pair
+from hashwacht.quarantine.age import KeyPair, generate_key_pair
 from hashwacht.quarantine.vault import Vault
 
 MIB = 1 << 20
@@ -22,7 +22,7 @@ NOBODY = 65534
 @pytest.fixture(scope="session")
 def keys() -> KeyPair:
     """Make the pair of keys that everything is sealed for."""
-    return make_key_pair()
+    return generate_key_pair()
 
 
 @pytest.fixture

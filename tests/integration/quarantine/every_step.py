@@ -18,14 +18,14 @@ import signal
 import sys
 from pathlib import Path
 
-from hashwacht.quarantine.age import make_key_pair
-from hashwacht.quarantine.record import State
-from hashwacht.quarantine.restore import Restored
-from hashwacht.quarantine.vault import Receipt, Vault
+from hashwacht.quarantine.age import generate_key_pair
+from hashwacht.quarantine.record import EntryState
+from hashwacht.quarantine.restore import RestoreResult
+from hashwacht.quarantine.vault import DestructionReceipt, Vault
 from support.vaults import Look, dress, judge, names, seal
 
 STEPS = ("open", "os.", "fcntl.", "ctypes.dlsym")
-KEYS = make_key_pair()
+KEYS = generate_key_pair()
 ID = "0123456789abcdef"
 
 
@@ -57,9 +57,9 @@ class Scene:
         if self.act.startswith("restore"):
             to = bytes(self.elsewhere) if self.act == "restore elsewhere" else None
             done = self.vault.restore(self.id, [KEYS.secret], who="me", to=to)
-            assert isinstance(done, Restored), done
+            assert isinstance(done, RestoreResult), done
         elif self.act == "destroy":
-            assert isinstance(self.vault.destroy(self.id, who="me"), Receipt)
+            assert isinstance(self.vault.destroy(self.id, who="me"), DestructionReceipt)
         else:
             self.vault.quarantine(self.fd, bytes(self.path), self.key, {}, id_=ID)
 
@@ -105,16 +105,16 @@ def where(scene: Scene) -> str:
         assert scene.path.exists() != scene.elsewhere.exists()
         found = scene.path if scene.path.exists() else scene.elsewhere
         assert Look.at(found) == scene.look
-        assert not states & {State.SEALED, State.DESTROYED}
+        assert not states & {EntryState.SEALED, EntryState.DESTROYED}
         return "place"
     [state] = states
-    if state is State.SEALED:
+    if state is EntryState.SEALED:
         to = scene.site / "restored"
         done = scene.vault.restore(scene.id, [KEYS.secret], who="me", to=bytes(to))
-        assert isinstance(done, Restored), done
+        assert isinstance(done, RestoreResult), done
         assert Look.at(to) == scene.look
         return "vault"
-    assert state is State.DESTROYED
+    assert state is EntryState.DESTROYED
     return "destroyed"
 
 

@@ -16,13 +16,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from hashwacht.quarantine.age import make_key_pair
-from hashwacht.quarantine.record import State
-from hashwacht.quarantine.restore import Restored
+from hashwacht.quarantine.age import generate_key_pair
+from hashwacht.quarantine.record import EntryState
+from hashwacht.quarantine.restore import RestoreResult
 from hashwacht.quarantine.vault import Vault
 from support.vaults import Look, dress, names, seal
 
-KEYS = make_key_pair()
+KEYS = generate_key_pair()
 FILES = 6
 
 
@@ -34,12 +34,12 @@ def work(vault: Vault, paths: list[Path], chance: random.Random) -> None:
             seal(vault, path)
         else:
             [id_] = sealed(vault, path)
-            assert isinstance(vault.restore(id_, [KEYS.secret], who="me"), Restored)
+            assert isinstance(vault.restore(id_, [KEYS.secret], who="me"), RestoreResult)
 
 
 def sealed(vault: Vault, path: Path) -> list[str]:
     """Give the entries in which the file lies."""
-    records = [each for each in vault.records() if each.state is State.SEALED]
+    records = [each for each in vault.records() if each.state is EntryState.SEALED]
     return [each.id for each in records if each.path == bytes(path)]
 
 

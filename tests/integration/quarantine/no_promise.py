@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 from hashwacht.platform.syscalls import rename_no_replace
-from hashwacht.quarantine.age import make_key_pair
-from hashwacht.quarantine.restore import Restored
-from hashwacht.quarantine.results import Refusal
+from hashwacht.quarantine.age import generate_key_pair
+from hashwacht.quarantine.restore import RestoreResult
+from hashwacht.quarantine.results import QuarantineFailure
 from hashwacht.quarantine.vault import Vault
 from support.hostile.refused_calls import refuse_renameat2
 from support.vaults import Look, dress, judge, names, seal
@@ -22,7 +22,7 @@ from support.vaults import Look, dress, judge, names, seal
 
 def main(home: Path) -> dict[str, object]:
     """Seal, restore, and have a name taken meanwhile."""
-    site, keys = home / "site", make_key_pair()
+    site, keys = home / "site", generate_key_pair()
     site.mkdir()
     vault, path = Vault(home / "vault", [keys.public]), site / "picture"
     path.write_bytes(b"content")
@@ -45,9 +45,9 @@ def main(home: Path) -> dict[str, object]:
     os.close(fd)
     return {
         "gone": gone,
-        "taken": taken.reason if isinstance(taken, Refusal) else None,
-        "restored": isinstance(restored, Restored) and same,
-        "back": isinstance(back, Refusal) and Look.at(path) == before,
+        "taken": taken.reason if isinstance(taken, QuarantineFailure) else None,
+        "restored": isinstance(restored, RestoreResult) and same,
+        "back": isinstance(back, QuarantineFailure) and Look.at(path) == before,
         "names": names(site),
     }
 

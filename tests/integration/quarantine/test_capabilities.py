@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from hashwacht.quarantine.age import KeyPair
-from hashwacht.quarantine.restore import Restored
+from hashwacht.quarantine.restore import RestoreResult
 from hashwacht.quarantine.vault import Vault
 from support.vaults import Look, dress, names
 
@@ -92,7 +92,7 @@ def test_in_a_directory_of_somebody_else(tmp_path: Path, site: Path, keys: KeyPa
     assert writers == "none"
     assert names(site) == ["back", "held"]
     vault = Vault(tmp_path / "vault")
-    assert isinstance(vault.restore(id_, [keys.secret], who="me"), Restored)
+    assert isinstance(vault.restore(id_, [keys.secret], who="me"), RestoreResult)
     assert {name: Look.at(site / name) for name in names(site)} == looks
 
 

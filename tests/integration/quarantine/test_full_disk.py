@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from hashwacht.quarantine.age import KeyPair
-from hashwacht.quarantine.record import State
-from hashwacht.quarantine.restore import Restored
-from hashwacht.quarantine.results import Obstacle, Refusal
-from hashwacht.quarantine.sealing import Sealed
-from hashwacht.quarantine.vault import Receipt, Vault
+from hashwacht.quarantine.record import EntryState
+from hashwacht.quarantine.restore import RestoreResult
+from hashwacht.quarantine.results import FailureReason, QuarantineFailure
+from hashwacht.quarantine.sealing import SealResult
+from hashwacht.quarantine.vault import DestructionReceipt, Vault
 from support.vaults import Look, dress, judge, names, seal
 
 KIB = 1024
@@ -43,7 +43,7 @@ def fill(disk: Path, leave: int) -> Path:
     return ballast
 
 
-def attempt(vault: Vault, path: Path) -> Sealed | Refusal:
+def attempt(vault: Vault, path: Path) -> SealResult | QuarantineFailure:
     fd, key = judge(path)
     try:
         return vault.quarantine(fd, bytes(path), key, {})
@@ -57,13 +57,13 @@ def test_a_vault_without_room_is_known_before_anything_moves(
     vault, before = Vault(small_disk / "vault", [keys.public]), Look.at(picture)
     ballast = fill(small_disk, 64 * KIB)
     refusal = attempt(vault, picture)
-    assert isinstance(refusal, Refusal)
-    assert refusal.reason is Obstacle.FULL
-    assert refusal.reason.passing
+    assert isinstance(refusal, QuarantineFailure)
+    assert refusal.reason is FailureReason.FULL
+    assert refusal.reason.transient
     assert Look.at(picture) == before
     assert list(vault.records()) == []
     ballast.unlink()
-    assert isinstance(attempt(vault, picture), Sealed)
+    assert isinstance(attempt(vault, picture), SealResult)
 
 
 @contextmanager
@@ -82,12 +82,12 @@ def test_a_write_that_fails_puts_everything_back(vault: Vault, picture: Path, si
     before = Look.at(picture)
     with largest_file(size):
         refusal = attempt(vault, picture)
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, QuarantineFailure)
     assert Look.at(picture) == before
     assert names(picture.parent) == ["picture"]
     assert list(vault.records()) == []
     assert vault.recover() == []
-    assert isinstance(attempt(vault, picture), Sealed)
+    assert isinstance(attempt(vault, picture), SealResult)
 
 
 @pytest.mark.parametrize("size", [0, 1, 500, 50_000, 109_000])
@@ -98,11 +98,11 @@ def test_a_restore_that_fails_leaves_it_sealed(
     sealed = seal(vault, picture)
     with largest_file(size):
         refusal = vault.restore(sealed.id, [keys.secret], who="me")
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, QuarantineFailure)
     assert names(picture.parent) == []
     vault.recover()
     assert vault.find(sealed.id) == sealed.record
-    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), Restored)
+    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), RestoreResult)
     assert Look.at(picture) == before
 
 
@@ -126,17 +126,19 @@ def test_wherever_the_space_ends_it_is_in_exactly_one_place(
             assert states == []
             outcomes.add("back")
         else:
-            assert states == [State.SEALED]
+            assert states == [EntryState.SEALED]
             [record] = vault.records()
-            assert isinstance(vault.restore(record.id, [keys.secret], who="me"), Restored)
+            assert isinstance(vault.restore(record.id, [keys.secret], who="me"), RestoreResult)
             assert Look.at(picture) == before
             outcomes.add("sealed")
-        assert isinstance(done, Sealed | Refusal)
+        assert isinstance(done, SealResult | QuarantineFailure)
         assert names(site) == ["picture"]
     assert outcomes == {"back", "sealed"}
 
 
-def _with_space_taken_away(vault: Vault, picture: Path, disk: Path, leave: int) -> Sealed | Refusal:
+def _with_space_taken_away(
+    vault: Vault, picture: Path, disk: Path, leave: int
+) -> SealResult | QuarantineFailure:
     """Fill the disk when the act has looked for space and before it writes."""
 
     class Clock:
@@ -162,5 +164,5 @@ def test_what_is_sealed_can_be_destroyed_on_a_full_disk(
     sealed = seal(vault, picture)
     fill(small_disk, 0)
     receipt = vault.destroy(sealed.id, who="me")
-    assert isinstance(receipt, Receipt), receipt
-    assert receipt.record.state is State.DESTROYED
+    assert isinstance(receipt, DestructionReceipt), receipt
+    assert receipt.record.state is EntryState.DESTROYED

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.platform.subprocess import TAIL
-from hashwacht.quarantine.hold import Hold, Released
-from hashwacht.quarantine.hold_methods import Given, Held
-from hashwacht.quarantine.results import Obstacle, Refusal
+from hashwacht.platform.subprocess import MAX_OUTPUT_BYTES
+from hashwacht.quarantine.hold import FileHolder, ReleaseResult
+from hashwacht.quarantine.hold_methods import HoldRecord, ReleasedMode
+from hashwacht.quarantine.results import FailureReason, QuarantineFailure
 from hashwacht.settings import HoldKind
 from support.processes import wait_for
 from support.vaults import Look, dress, names
@@ -34,11 +34,11 @@ def picture(site: Path) -> Path:
 
 
 @pytest.fixture
-def by_mode(tmp_path: Path) -> Hold:
-    return Hold(tmp_path / "holds", HoldKind.MODE)
+def by_mode(tmp_path: Path) -> FileHolder:
+    return FileHolder(tmp_path / "holds", HoldKind.MODE)
 
 
-def hold(holds: Hold, path: Path) -> Held | Refusal:
+def hold(holds: FileHolder, path: Path) -> HoldRecord | QuarantineFailure:
     fd = os.open(path, os.O_RDONLY)
     try:
         return holds.hold(fd, bytes(path), CASE)
@@ -56,7 +56,7 @@ def mode(path: Path) -> int:
 
 
 def test_nobody_else_can_open_it_and_then_everything_is_as_it_was(
-    by_mode: Hold, open_tree: Path, as_nobody: Callable[[], AbstractContextManager[None]]
+    by_mode: FileHolder, open_tree: Path, as_nobody: Callable[[], AbstractContextManager[None]]
 ) -> None:
     path = open_tree / "own/picture"
     path.write_bytes(b"content")
@@ -65,41 +65,41 @@ def test_nobody_else_can_open_it_and_then_everything_is_as_it_was(
     path.chmod(0o644)
     before = Look.at(path)
     held = hold(by_mode, path)
-    assert isinstance(held, Held)
+    assert isinstance(held, HoldRecord)
     assert (held.mode, held.again) == (0o644, False)
     with as_nobody(), pytest.raises(PermissionError):
         path.read_bytes()
     released = by_mode.release(bytes(path), held.file, CASE)
-    assert released == Released(held)
+    assert released == ReleaseResult(held)
     with as_nobody():
         assert path.read_bytes() == b"content"
     assert Look.at(path) == before
     assert by_mode.find(held.file) is None
 
 
-def test_both_may_be_repeated(by_mode: Hold, picture: Path, tmp_path: Path) -> None:
+def test_both_may_be_repeated(by_mode: FileHolder, picture: Path, tmp_path: Path) -> None:
     before = Look.at(picture)
     fd = os.open(picture, os.O_RDONLY)
     first = by_mode.hold(fd, bytes(picture), CASE)
     assert by_mode.hold(fd, bytes(picture), CASE) == first
     os.close(fd)
     assert len(names(tmp_path / "holds")) == 1
-    assert isinstance(first, Held)
-    assert isinstance(by_mode.release(bytes(picture), first.file, CASE), Released)
+    assert isinstance(first, HoldRecord)
+    assert isinstance(by_mode.release(bytes(picture), first.file, CASE), ReleaseResult)
     again = by_mode.release(bytes(picture), first.file, CASE)
-    assert isinstance(again, Refusal)
-    assert again.reason is Obstacle.UNKNOWN
+    assert isinstance(again, QuarantineFailure)
+    assert again.reason is FailureReason.UNKNOWN
     assert Look.at(picture) == before
     assert names(tmp_path / "holds") == []
 
 
 def test_permissions_that_the_owner_gave_back_are_noticed_and_kept_for_the_release(
-    by_mode: Hold, picture: Path
+    by_mode: FileHolder, picture: Path
 ) -> None:
     hold(by_mode, picture)
     picture.chmod(0o604)
     again = hold(by_mode, picture)
-    assert isinstance(again, Held)
+    assert isinstance(again, HoldRecord)
     assert again.again
     assert mode(picture) == 0
     by_mode.release(bytes(picture), again.file, CASE)
@@ -107,64 +107,66 @@ def test_permissions_that_the_owner_gave_back_are_noticed_and_kept_for_the_relea
 
 
 def test_permissions_given_after_holding_stay_after_the_release(
-    by_mode: Hold, picture: Path
+    by_mode: FileHolder, picture: Path
 ) -> None:
     hold(by_mode, picture)
     picture.chmod(0o600)
     released = by_mode.release(bytes(picture), number(picture), CASE)
-    assert isinstance(released, Released)
-    assert released.given is Given.OTHERS
+    assert isinstance(released, ReleaseResult)
+    assert released.released_mode is ReleasedMode.ALREADY_CHANGED
     assert mode(picture) == 0o600
 
 
-def test_a_file_that_had_no_permissions_has_none_afterwards(by_mode: Hold, picture: Path) -> None:
+def test_a_file_that_had_no_permissions_has_none_afterwards(
+    by_mode: FileHolder, picture: Path
+) -> None:
     fd = os.open(picture, os.O_RDONLY)
     picture.chmod(0)
-    assert isinstance(by_mode.hold(fd, bytes(picture), CASE), Held)
+    assert isinstance(by_mode.hold(fd, bytes(picture), CASE), HoldRecord)
     os.close(fd)
     by_mode.release(bytes(picture), number(picture), CASE)
     assert mode(picture) == 0
 
 
-def test_it_is_found_under_another_name(by_mode: Hold, picture: Path, site: Path) -> None:
+def test_it_is_found_under_another_name(by_mode: FileHolder, picture: Path, site: Path) -> None:
     before = Look.at(picture)
     hold(by_mode, picture)
     moved = picture.rename(site / "moved")
     picture.write_bytes(b"another file")
     other = Look.at(picture)
-    assert isinstance(by_mode.release(bytes(picture), number(moved), CASE), Released)
+    assert isinstance(by_mode.release(bytes(picture), number(moved), CASE), ReleaseResult)
     assert (Look.at(moved), Look.at(picture)) == (before, other)
 
 
 def test_in_another_directory_it_is_found_if_somebody_says_where(
-    by_mode: Hold, picture: Path, tmp_path: Path
+    by_mode: FileHolder, picture: Path, tmp_path: Path
 ) -> None:
     before = Look.at(picture)
     hold(by_mode, picture)
     (tmp_path / "far").mkdir()
     moved = picture.rename(tmp_path / "far/moved")
     gone = by_mode.release(bytes(picture), number(moved), CASE)
-    assert isinstance(gone, Refusal)
-    assert gone.reason is Obstacle.GONE
+    assert isinstance(gone, QuarantineFailure)
+    assert gone.reason is FailureReason.GONE
     assert mode(moved) == 0
-    assert isinstance(by_mode.release(bytes(moved), number(moved), CASE), Released)
+    assert isinstance(by_mode.release(bytes(moved), number(moved), CASE), ReleaseResult)
     assert Look.at(moved) == before
 
 
 def test_an_inode_number_that_was_used_again_is_another_file(
-    by_mode: Hold, picture: Path, tmp_path: Path
+    by_mode: FileHolder, picture: Path, tmp_path: Path
 ) -> None:
     held = hold(by_mode, picture)
-    assert isinstance(held, Held)
-    if held.generation is None:
+    assert isinstance(held, HoldRecord)
+    if held.inode_generation is None:
         pytest.skip("this file system does not tell one from the other")
     [record] = (tmp_path / "holds").glob("*.json")
     fields = json.loads(record.read_bytes())
-    record.write_text(json.dumps({**fields, "generation": held.generation + 1}))
+    record.write_text(json.dumps({**fields, "generation": held.inode_generation + 1}))
     picture.chmod(0o606)
     anew = hold(by_mode, picture)
-    assert isinstance(anew, Held)
-    assert (anew.mode, anew.again, anew.generation) == (0o606, False, held.generation)
+    assert isinstance(anew, HoldRecord)
+    assert (anew.mode, anew.again, anew.inode_generation) == (0o606, False, held.inode_generation)
 
 
 def test_what_cannot_be_held_is_refused_and_not_remembered(
@@ -172,16 +174,18 @@ def test_what_cannot_be_held_is_refused_and_not_remembered(
 ) -> None:
     path = open_tree / "picture"
     path.write_bytes(b"content")
-    holds = Hold(open_tree / "own/holds", HoldKind.MODE)
+    holds = FileHolder(open_tree / "own/holds", HoldKind.MODE)
     with as_nobody():
         refusal = hold(holds, path)
-    assert isinstance(refusal, Refusal)
-    assert refusal.reason is Obstacle.NOT_PERMITTED
+    assert isinstance(refusal, QuarantineFailure)
+    assert refusal.reason is FailureReason.NOT_PERMITTED
     assert mode(path) == 0o644
     assert names(open_tree / "own/holds") == []
 
 
-def test_an_immutable_file_is_refused_by_name_of_the_cause(by_mode: Hold, picture: Path) -> None:
+def test_an_immutable_file_is_refused_by_name_of_the_cause(
+    by_mode: FileHolder, picture: Path
+) -> None:
     done = subprocess.run(["chattr", "+i", picture], capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"cannot make a file immutable: {done.stderr}")
@@ -189,19 +193,19 @@ def test_an_immutable_file_is_refused_by_name_of_the_cause(by_mode: Hold, pictur
         refusal = hold(by_mode, picture)
     finally:
         subprocess.run(["chattr", "-i", picture], check=True)
-    assert isinstance(refusal, Refusal)
-    assert refusal.reason is Obstacle.IMMUTABLE
+    assert isinstance(refusal, QuarantineFailure)
+    assert refusal.reason is FailureReason.IMMUTABLE
 
 
 def test_a_damaged_record_is_said_not_guessed_at(
-    by_mode: Hold, picture: Path, tmp_path: Path
+    by_mode: FileHolder, picture: Path, tmp_path: Path
 ) -> None:
     hold(by_mode, picture)
     [record] = (tmp_path / "holds").glob("*.json")
     record.write_bytes(b"{")
     refusal = by_mode.release(bytes(picture), number(picture), CASE)
-    assert isinstance(refusal, Refusal)
-    assert refusal.reason is Obstacle.DAMAGED
+    assert isinstance(refusal, QuarantineFailure)
+    assert refusal.reason is FailureReason.DAMAGED
     assert mode(picture) == 0
 
 
@@ -251,7 +255,7 @@ def test_the_mode_survives_a_death_at_every_step(picture: Path, tmp_path: Path) 
     seen, left = json.loads(done.stdout)
     assert len(seen) > 15
     assert {died_with for died_with, *_ in seen} == {0, 0o640}
-    assert {tuple(rest) for _, *rest in seen} == {(0o640, Given.ITS_OWN, 0o640)}
+    assert {tuple(rest) for _, *rest in seen} == {(0o640, ReleasedMode.ORIGINAL, 0o640)}
     assert left == 0
 
 
@@ -274,9 +278,9 @@ class Program:
         self.path.write_text(text)
         self.path.chmod(0o755)
 
-    def holds(self, directory: Path, limit: float = 20) -> Hold:
+    def holds(self, directory: Path, limit: float = 20) -> FileHolder:
         command = (str(self.path), "an argument")
-        return Hold(directory / "holds", HoldKind.COMMAND, command, limit=limit)
+        return FileHolder(directory / "holds", HoldKind.COMMAND, command, limit=limit)
 
     def calls(self) -> list[list[object]]:
         return [json.loads(line) for line in self._log.read_text().splitlines()]
@@ -286,9 +290,9 @@ def test_a_program_gets_the_verb_the_case_and_the_open_file(tmp_path: Path, pict
     program = Program(tmp_path)
     holds, before = program.holds(tmp_path), Look.at(picture)
     held = hold(holds, picture)
-    assert isinstance(held, Held)
+    assert isinstance(held, HoldRecord)
     assert hold(holds, picture) == held, "it is not called again"
-    assert isinstance(holds.release(bytes(picture), held.file, CASE), Released)
+    assert isinstance(holds.release(bytes(picture), held.file, CASE), ReleaseResult)
     assert [call[:3] for call in program.calls()] == [
         [["an argument", verb], {"case": 7}, "the picture"] for verb in ("hold", "release")
     ]
@@ -303,17 +307,19 @@ def test_a_program_gets_the_verb_the_case_and_the_open_file(tmp_path: Path, pict
 def test_a_program_that_fails_has_not_held(tmp_path: Path, picture: Path) -> None:
     holds = Program(tmp_path, "sys.exit('no such\\nthing')").holds(tmp_path)
     refusal = hold(holds, picture)
-    assert refusal == Refusal(Obstacle.COMMAND_FAILED, "hold: it ended with 1: no such thing")
+    assert refusal == QuarantineFailure(
+        FailureReason.COMMAND_FAILED, "hold: it ended with 1: no such thing"
+    )
     assert names(tmp_path / "holds") == []
 
 
 def test_a_program_that_fails_to_release_may_be_called_again(tmp_path: Path, picture: Path) -> None:
     held = hold(Program(tmp_path).holds(tmp_path), picture)
-    assert isinstance(held, Held)
+    assert isinstance(held, HoldRecord)
     holds = Program(tmp_path, "sys.exit(3)").holds(tmp_path)
-    assert isinstance(holds.release(bytes(picture), held.file, CASE), Refusal)
+    assert isinstance(holds.release(bytes(picture), held.file, CASE), QuarantineFailure)
     holds = Program(tmp_path).holds(tmp_path)
-    assert isinstance(holds.release(bytes(picture), held.file, CASE), Released)
+    assert isinstance(holds.release(bytes(picture), held.file, CASE), ReleaseResult)
 
 
 def test_a_program_that_does_not_end_is_ended_with_all_it_started(
@@ -328,8 +334,8 @@ time.sleep(1000)
 """
     begun = time.monotonic()
     refusal = hold(Program(tmp_path, more).holds(tmp_path, limit=1), picture)
-    assert isinstance(refusal, Refusal)
-    assert (refusal.reason, refusal.reason.passing) == (Obstacle.COMMAND_FAILED, True)
+    assert isinstance(refusal, QuarantineFailure)
+    assert (refusal.reason, refusal.reason.transient) == (FailureReason.COMMAND_FAILED, True)
     assert "its time was over" in refusal.detail
     assert time.monotonic() - begun < 10
     wait_for(lambda: not _runs(int(child.read_text())))
@@ -349,9 +355,9 @@ for number in range(100_000):
 sys.exit(1)
 """
     refusal = hold(Program(tmp_path, more).holds(tmp_path), picture)
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, QuarantineFailure)
     assert refusal.detail.isprintable()
-    assert len(refusal.detail) < TAIL + 100
+    assert len(refusal.detail) < MAX_OUTPUT_BYTES + 100
     assert "line 99999" in refusal.detail
 
 
@@ -360,20 +366,22 @@ def test_a_child_that_keeps_the_output_open_is_not_waited_for(
 ) -> None:
     more = 'import subprocess; subprocess.Popen(["sleep", "5"], start_new_session=True)'
     begun = time.monotonic()
-    assert isinstance(hold(Program(tmp_path, more).holds(tmp_path), picture), Held)
+    assert isinstance(hold(Program(tmp_path, more).holds(tmp_path), picture), HoldRecord)
     assert time.monotonic() - begun < 4
 
 
 def test_a_program_that_is_not_there_is_a_refusal(tmp_path: Path, picture: Path) -> None:
-    holds = Hold(tmp_path / "holds", HoldKind.COMMAND, ("/nowhere",))
-    assert isinstance(hold(holds, picture), Refusal)
-    assert isinstance(hold(Hold(tmp_path / "holds", HoldKind.COMMAND), picture), Refusal)
+    holds = FileHolder(tmp_path / "holds", HoldKind.COMMAND, ("/nowhere",))
+    assert isinstance(hold(holds, picture), QuarantineFailure)
+    assert isinstance(
+        hold(FileHolder(tmp_path / "holds", HoldKind.COMMAND), picture), QuarantineFailure
+    )
     assert names(tmp_path / "holds") == []
 
 
 def test_it_is_released_in_the_way_it_was_held(tmp_path: Path, picture: Path) -> None:
     before = Look.at(picture)
-    hold(Hold(tmp_path / "holds", HoldKind.MODE), picture)
+    hold(FileHolder(tmp_path / "holds", HoldKind.MODE), picture)
     now = Program(tmp_path).holds(tmp_path)
-    assert isinstance(now.release(bytes(picture), number(picture), CASE), Released)
+    assert isinstance(now.release(bytes(picture), number(picture), CASE), ReleaseResult)
     assert Look.at(picture) == before

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.platform.syscalls import Writers
-from hashwacht.quarantine.age import KeyPair, make_key_pair
-from hashwacht.quarantine.attributes import MOST_XATTRS
-from hashwacht.quarantine.hold import Hold
-from hashwacht.quarantine.hold_methods import Held
-from hashwacht.quarantine.record import State
-from hashwacht.quarantine.restore import Restored
-from hashwacht.quarantine.results import Obstacle, Refusal
-from hashwacht.quarantine.sealing import Sealed
+from hashwacht.platform.syscalls import WriterStatus
+from hashwacht.quarantine.age import KeyPair, generate_key_pair
+from hashwacht.quarantine.attributes import MAX_XATTR_BYTES
+from hashwacht.quarantine.hold import FileHolder
+from hashwacht.quarantine.hold_methods import HoldRecord
+from hashwacht.quarantine.record import EntryState
+from hashwacht.quarantine.restore import RestoreResult
+from hashwacht.quarantine.results import FailureReason, QuarantineFailure
+from hashwacht.quarantine.sealing import SealResult
 from hashwacht.quarantine.vault import Vault
 from hashwacht.quarantine.vault_store import new_id
 from hashwacht.settings import HoldKind
@@ -32,7 +32,7 @@ from support.vaults import Look, dress, judge, key_of, names, seal
 Unprivileged = Callable[[], AbstractContextManager[None]]
 
 
-def attempt(vault: Vault, path: Path | bytes) -> Sealed | Refusal:
+def attempt(vault: Vault, path: Path | bytes) -> SealResult | QuarantineFailure:
     fd, key = judge(path)
     try:
         return vault.quarantine(fd, os.fsencode(path), key, {"case": 7})
@@ -40,11 +40,11 @@ def attempt(vault: Vault, path: Path | bytes) -> Sealed | Refusal:
         os.close(fd)
 
 
-def refused(vault: Vault, path: Path) -> Obstacle:
+def refused(vault: Vault, path: Path) -> FailureReason:
     """Attempt it in vain; everything must be as before."""
     before, around = Look.at(path), names(path.parent)
     refusal = attempt(vault, path)
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, QuarantineFailure)
     assert Look.at(path) == before
     assert names(path.parent) == around
     assert list(vault.records()) == []
@@ -61,7 +61,7 @@ def test_a_file_is_gone_from_its_place_and_whole_in_the_vault(vault: Vault, site
     assert sealed.finished
     [record] = vault.records()
     assert record == sealed.record
-    assert (record.state, record.path) == (State.SEALED, bytes(site / "picture"))
+    assert (record.state, record.path) == (EntryState.SEALED, bytes(site / "picture"))
     assert record.evidence == {"case": 7}
     [finding] = vault.verify()
     assert finding.fault is None
@@ -86,7 +86,7 @@ def test_files_of_any_size_come_back(vault: Vault, site: Path, keys: KeyPair, si
     dress(path)
     before = Look.at(path)
     sealed = seal(vault, path)
-    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), Restored)
+    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), RestoreResult)
     assert Look.at(path) == before
 
 
@@ -101,7 +101,7 @@ def test_a_sparse_file_stays_sparse(vault: Vault, site: Path, keys: KeyPair) -> 
     if room * 512 >= before.size:
         pytest.skip("this file system keeps no holes")
     sealed = seal(vault, path)
-    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), Restored)
+    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), RestoreResult)
     assert Look.at(path) == before
     assert path.stat().st_blocks <= 2 * room + 64
 
@@ -115,7 +115,7 @@ def test_names_are_bytes(vault: Vault, site: Path, keys: KeyPair, name: bytes) -
     path.write_bytes(b"content")
     sealed = seal(vault, path)
     assert names(site) == []
-    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), Restored)
+    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), RestoreResult)
     assert [os.fsencode(entry.name) for entry in site.iterdir()] == [name]
 
 
@@ -126,7 +126,7 @@ def test_a_path_may_be_longer_than_the_kernel_takes_at_once(vault: Vault, site: 
     reading = os.open("picture", os.O_RDONLY, dir_fd=here)
     os.close(fd)
     sealed = vault.quarantine(reading, path + b"/picture", key_of(reading), {})
-    assert isinstance(sealed, Sealed), sealed
+    assert isinstance(sealed, SealResult), sealed
     assert os.listdir(here) == []  # noqa: PTH208  # a descriptor
     os.close(reading)
     os.close(here)
@@ -138,14 +138,14 @@ def test_a_file_that_was_replaced_is_left_alone(vault: Vault, site: Path) -> Non
     (site / "new").write_bytes(b"not judged")
     (site / "new").replace(site / "picture")
     refusal = vault.quarantine(fd, bytes(site / "picture"), key, {})
-    assert isinstance(refusal, Refusal)
-    assert refusal.reason is Obstacle.CHANGED
+    assert isinstance(refusal, QuarantineFailure)
+    assert refusal.reason is FailureReason.CHANGED
     assert (site / "picture").read_bytes() == b"not judged"
     (site / "picture").unlink()
     refusal = vault.quarantine(fd, bytes(site / "picture"), key, {})
     os.close(fd)
-    assert isinstance(refusal, Refusal)
-    assert refusal.reason is Obstacle.GONE
+    assert isinstance(refusal, QuarantineFailure)
+    assert refusal.reason is FailureReason.GONE
     assert list(vault.records()) == []
 
 
@@ -162,8 +162,8 @@ def test_links_are_never_followed(vault: Vault, site: Path, parent: bool) -> Non
     fd, key = judge(site / "real/picture")
     refusal = vault.quarantine(fd, bytes(path), key, {})
     os.close(fd)
-    assert isinstance(refusal, Refusal)
-    assert refusal.reason in (Obstacle.CHANGED, Obstacle.GONE)
+    assert isinstance(refusal, QuarantineFailure)
+    assert refusal.reason in (FailureReason.CHANGED, FailureReason.GONE)
     assert (site / "real/picture").read_bytes() == b"judged"
     assert (site / "link").is_symlink()
 
@@ -184,7 +184,7 @@ def test_other_names_are_counted_keep_their_mode_and_are_taken_one_by_one(
     assert second.other_names == 0
     assert names(site) == []
     for sealed in (first, second):
-        assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), Restored)
+        assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), RestoreResult)
     assert Look.at(path) == Look.at(site / "two") == before
 
 
@@ -201,8 +201,8 @@ def test_what_an_open_writer_changed_after_the_verdict_is_not_sealed(
         refusal = vault.quarantine(fd, bytes(path), key, {})
         writer.write(b"ent")
     os.close(fd)
-    assert isinstance(refusal, Refusal)
-    assert refusal.reason is Obstacle.CHANGED
+    assert isinstance(refusal, QuarantineFailure)
+    assert refusal.reason is FailureReason.CHANGED
     assert path.read_bytes() == b"different"
     assert path.stat().st_mode & 0o7777 == mode
     assert list(vault.records()) == []
@@ -213,15 +213,15 @@ def test_an_idle_writer_does_not_save_a_file(vault: Vault, site: Path, keys: Key
     path.write_bytes(b"judged")
     with path.open("r+b", buffering=0) as writer:
         sealed = seal(vault, path)
-        assert sealed.writers is Writers.SOME
+        assert sealed.writers is WriterStatus.SOME
         writer.write(b"differ")
-    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), Restored)
+    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), RestoreResult)
     assert path.read_bytes() == b"judged"
 
 
 def test_without_a_writer_that_is_known(vault: Vault, site: Path) -> None:
     (site / "picture").write_bytes(b"judged")
-    assert seal(vault, site / "picture").writers in (Writers.NONE, Writers.UNKNOWN)
+    assert seal(vault, site / "picture").writers in (WriterStatus.NONE, WriterStatus.UNKNOWN)
 
 
 WRITER = """
@@ -273,8 +273,8 @@ def test_who_goes_on_writing_gets_it_back_with_all_he_wrote(
     inode = path.stat().st_ino
     with writer(path, how):
         refusal = attempt(vault, path)
-    assert isinstance(refusal, Refusal)
-    assert refusal.reason is Obstacle.CHANGED
+    assert isinstance(refusal, QuarantineFailure)
+    assert refusal.reason is FailureReason.CHANGED
     assert path.stat().st_ino == inode
     assert names(site) == ["picture"]
     assert list(vault.records()) == []
@@ -288,24 +288,24 @@ def test_the_vault_may_lie_on_another_file_system(memory: Path, site: Path, keys
     dress(path)
     before = Look.at(path)
     sealed = seal(vault, path)
-    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), Restored)
+    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), RestoreResult)
     assert Look.at(path) == before
 
 
 def test_without_recipients_nothing_is_touched(tmp_path: Path, site: Path) -> None:
     (site / "picture").write_bytes(b"content")
-    assert refused(Vault(tmp_path / "vault"), site / "picture") is Obstacle.NO_RECIPIENTS
+    assert refused(Vault(tmp_path / "vault"), site / "picture") is FailureReason.NO_RECIPIENTS
     strange = Vault(tmp_path / "vault", ["age1" + "q" * 58])
-    assert refused(strange, site / "picture") is Obstacle.NO_RECIPIENTS
+    assert refused(strange, site / "picture") is FailureReason.NO_RECIPIENTS
 
 
 def test_it_is_sealed_for_every_recipient(tmp_path: Path, site: Path) -> None:
-    pairs = [make_key_pair(), make_key_pair()]
+    pairs = [generate_key_pair(), generate_key_pair()]
     vault = Vault(tmp_path / "vault", [pair.public for pair in pairs])
     for pair in pairs:
         (site / "picture").write_bytes(b"content")
         sealed = seal(vault, site / "picture")
-        assert isinstance(vault.restore(sealed.id, [pair.secret], who="me"), Restored)
+        assert isinstance(vault.restore(sealed.id, [pair.secret], who="me"), RestoreResult)
 
 
 def test_an_immutable_file_is_refused_by_name_of_the_cause(vault: Vault, site: Path) -> None:
@@ -315,10 +315,10 @@ def test_an_immutable_file_is_refused_by_name_of_the_cause(vault: Vault, site: P
     if done.returncode:
         pytest.skip(f"cannot make a file immutable: {done.stderr}")
     try:
-        assert refused(vault, path) is Obstacle.IMMUTABLE
+        assert refused(vault, path) is FailureReason.IMMUTABLE
     finally:
         subprocess.run(["chattr", "-i", path], check=True)
-    assert isinstance(attempt(vault, path), Sealed)
+    assert isinstance(attempt(vault, path), SealResult)
 
 
 def test_an_immutable_directory_is_refused(vault: Vault, site: Path) -> None:
@@ -328,7 +328,7 @@ def test_an_immutable_directory_is_refused(vault: Vault, site: Path) -> None:
     if done.returncode:
         pytest.skip(f"cannot make a directory immutable: {done.stderr}")
     try:
-        assert refused(vault, path) is Obstacle.NOT_PERMITTED
+        assert refused(vault, path) is FailureReason.NOT_PERMITTED
     finally:
         subprocess.run(["chattr", "-i", site], check=True)
 
@@ -342,7 +342,7 @@ def test_a_directory_that_we_may_not_write_to_is_refused(
     path.write_bytes(b"content")
     vault = Vault(open_tree / "own/vault", [keys.public])
     with as_nobody():
-        assert refused(vault, path) is Obstacle.NOT_PERMITTED
+        assert refused(vault, path) is FailureReason.NOT_PERMITTED
 
 
 def test_a_sticky_directory_protects_the_files_of_others(
@@ -354,7 +354,7 @@ def test_a_sticky_directory_protects_the_files_of_others(
     path.write_bytes(b"content")
     vault = Vault(open_tree / "own/vault", [keys.public])
     with as_nobody():
-        assert refused(vault, path) is Obstacle.NOT_PERMITTED
+        assert refused(vault, path) is FailureReason.NOT_PERMITTED
 
 
 def test_an_ordinary_user_can_do_it_all_with_his_own_files(
@@ -369,7 +369,7 @@ def test_an_ordinary_user_can_do_it_all_with_his_own_files(
         before = Look.at(path)
         sealed = seal(vault, path)
         assert names(open_tree / "own/vault/open") == []
-        assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), Restored)
+        assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), RestoreResult)
         assert Look.at(path) == before
 
 
@@ -380,7 +380,7 @@ def test_a_read_only_file_system_is_refused(
     (site / "picture").write_bytes(b"content")
     place = mount("view", "--bind", str(site))
     mount("view", "-o", "remount,bind,ro")
-    assert refused(vault, place / "picture") is Obstacle.READ_ONLY
+    assert refused(vault, place / "picture") is FailureReason.READ_ONLY
 
 
 @pytest.mark.alone
@@ -392,7 +392,7 @@ def test_a_directory_may_be_seen_through_another_mount(
     before = Look.at(site / "picture")
     sealed = seal(vault, mount("view", "--bind", str(site)) / "picture")
     assert names(site) == []
-    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), Restored)
+    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), RestoreResult)
     assert Look.at(site / "picture") == before
 
 
@@ -410,8 +410,8 @@ def test_a_file_larger_than_the_vault_is_refused_before_a_byte_of_it_is_read(
     fd = os.open(path, os.O_RDONLY)
     refusal = vault.quarantine(fd, bytes(path), "0" * 64, {})
     os.close(fd)
-    assert isinstance(refusal, Refusal)
-    assert refusal.reason is Obstacle.FULL
+    assert isinstance(refusal, QuarantineFailure)
+    assert refusal.reason is FailureReason.FULL
     assert names(site) == ["picture"]
 
 
@@ -422,7 +422,7 @@ def test_a_file_that_is_mounted_upon_is_refused(
     (tmp_path / "elsewhere").write_bytes(b"content")
     (site / "picture").write_bytes(b"below")
     mount("site/picture", "--bind", str(tmp_path / "elsewhere"))
-    assert refused(vault, site / "picture") is Obstacle.MOUNTED
+    assert refused(vault, site / "picture") is FailureReason.MOUNTED
 
 
 def test_the_same_id_is_sealed_once(vault: Vault, site: Path) -> None:
@@ -431,7 +431,7 @@ def test_the_same_id_is_sealed_once(vault: Vault, site: Path) -> None:
     path.write_bytes(b"content")
     fd, key = judge(path)
     first = vault.quarantine(fd, bytes(path), key, {}, id_=id_)
-    assert isinstance(first, Sealed)
+    assert isinstance(first, SealResult)
     assert vault.quarantine(fd, bytes(path), key, {}, id_=id_) == first
     assert len(list(vault.records())) == 1
     os.close(fd)
@@ -449,10 +449,14 @@ def test_of_many_who_want_the_same_file_one_gets_it(
             tasks = [threads.submit(attempt, vaults[turn % 2], path) for turn in range(6)]
             recovering = [threads.submit(vault.recover) for vault in vaults]
             outcomes = [each.exception() or each.result() for each in tasks]
-            [_] = [each for each in outcomes if isinstance(each, Sealed)]
-            reasons = {each.reason for each in outcomes if isinstance(each, Refusal)}
-            assert reasons <= {Obstacle.GONE, Obstacle.CHANGED}
-            assert {type(each) for each in outcomes} <= {Sealed, Refusal, FileNotFoundError}
+            [_] = [each for each in outcomes if isinstance(each, SealResult)]
+            reasons = {each.reason for each in outcomes if isinstance(each, QuarantineFailure)}
+            assert reasons <= {FailureReason.GONE, FailureReason.CHANGED}
+            assert {type(each) for each in outcomes} <= {
+                SealResult,
+                QuarantineFailure,
+                FileNotFoundError,
+            }
             assert [each.result() for each in recovering] == [[], []]
     assert names(site) == []
     assert sum(len(list(vault.records())) for vault in vaults) == 15
@@ -470,9 +474,9 @@ def test_many_who_ask_with_the_same_id_at_once_get_one_entry(
             ask = partial(vault.quarantine, fd, bytes(path), key, {}, id_=id_)
             answers = [each.result() for each in [threads.submit(ask) for _ in range(6)]]
             os.close(fd)
-            assert [each for each in answers if isinstance(each, Sealed)]
+            assert [each for each in answers if isinstance(each, SealResult)]
             assert vault.recover() == []
-            assert isinstance(vault.restore(id_, [keys.secret], who="me"), Restored)
+            assert isinstance(vault.restore(id_, [keys.secret], who="me"), RestoreResult)
             assert path.read_bytes() == b"content %d" % number
 
 
@@ -483,17 +487,17 @@ def test_a_held_file_is_restored_with_the_mode_it_had_before(
     path.write_bytes(b"content")
     path.chmod(0o644)
     fd, key = judge(path)
-    holds = Hold(tmp_path / "holds", HoldKind.MODE)
-    assert holds.mode_before(fd) is None
-    assert isinstance(holds.hold(fd, bytes(path), "{}"), Held)
-    assert holds.mode_before(fd) == 0o644
-    changed = vault.quarantine(fd, bytes(path), "0" * 64, {}, mode=holds.mode_before(fd))
-    assert isinstance(changed, Refusal)
+    holds = FileHolder(tmp_path / "holds", HoldKind.MODE)
+    assert holds.mode_before_hold(fd) is None
+    assert isinstance(holds.hold(fd, bytes(path), "{}"), HoldRecord)
+    assert holds.mode_before_hold(fd) == 0o644
+    changed = vault.quarantine(fd, bytes(path), "0" * 64, {}, mode=holds.mode_before_hold(fd))
+    assert isinstance(changed, QuarantineFailure)
     assert path.stat().st_mode & 0o7777 == 0, "it went back, and it is still held"
-    sealed = vault.quarantine(fd, bytes(path), key, {}, mode=holds.mode_before(fd))
+    sealed = vault.quarantine(fd, bytes(path), key, {}, mode=holds.mode_before_hold(fd))
     os.close(fd)
-    assert isinstance(sealed, Sealed)
-    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), Restored)
+    assert isinstance(sealed, SealResult)
+    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), RestoreResult)
     assert path.stat().st_mode & 0o7777 == 0o644
 
 
@@ -510,10 +514,10 @@ def test_more_attributes_than_anybody_needs_do_not_save_a_file(
         pytest.skip(f"not on this kernel: {errno.errorcode[error.errno or 0]}")
     sealed = seal(vault, path)
     attributes = sealed.record.attributes
-    assert sum(len(value) for _, value in attributes.xattrs) <= MOST_XATTRS
+    assert sum(len(value) for _, value in attributes.xattrs) <= MAX_XATTR_BYTES
     assert len(attributes.xattrs) + len(attributes.unread) == 200
     assert vault.find(sealed.id) == sealed.record
     restored = vault.restore(sealed.id, [keys.secret], who="me")
-    assert isinstance(restored, Restored)
+    assert isinstance(restored, RestoreResult)
     assert restored.record.ending is not None
     assert len(restored.record.ending.missing) == len(attributes.unread), "and that is said again"

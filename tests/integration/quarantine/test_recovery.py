@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.platform.locks import Claim
+from hashwacht.platform.locks import EntryLock
 from hashwacht.quarantine.age import KeyPair
-from hashwacht.quarantine.record import State
-from hashwacht.quarantine.recovery import Outcome
-from hashwacht.quarantine.restore import Restored
-from hashwacht.quarantine.results import Obstacle, Refusal
-from hashwacht.quarantine.vault import STUCK_SECONDS, Receipt, Vault
-from hashwacht.quarantine.verify_vault import Fault
+from hashwacht.quarantine.record import EntryState
+from hashwacht.quarantine.recovery import RecoveryOutcome
+from hashwacht.quarantine.restore import RestoreResult
+from hashwacht.quarantine.results import FailureReason, QuarantineFailure
+from hashwacht.quarantine.vault import STUCK_SECONDS, DestructionReceipt, Vault
+from hashwacht.quarantine.verify_vault import VaultFault
 from support.vaults import Look, dress, judge, names, seal
 
 CRASH = """
@@ -80,9 +80,9 @@ def test_what_was_half_taken_is_back(vault: Vault, picture: Path, crash: Crash) 
     before = Look.at(picture)
     crash(TAKEN)
     [finding] = vault.verify()
-    assert finding.fault is Fault.UNFINISHED
+    assert finding.fault is VaultFault.UNFINISHED
     [recovered] = vault.recover()
-    assert recovered.outcome is Outcome.BACK
+    assert recovered.outcome is RecoveryOutcome.PUT_BACK
     assert recovered.record is not None
     assert recovered.record.path == bytes(picture)
     assert Look.at(picture) == before
@@ -96,10 +96,10 @@ def test_what_was_sealed_is_removed(
     before = Look.at(picture)
     crash(SEALED)
     [recovered] = vault.recover()
-    assert recovered.outcome is Outcome.SEALED
+    assert recovered.outcome is RecoveryOutcome.SEALED
     assert names(picture.parent) == []
     done = vault.restore(recovered.id, [keys.secret], who="me")
-    assert isinstance(done, Restored)
+    assert isinstance(done, RestoreResult)
     assert Look.at(picture) == before
 
 
@@ -109,7 +109,7 @@ def test_restoring_settles_what_was_interrupted_before(
     before = Look.at(picture)
     crash(SEALED)
     [record] = vault.records()
-    assert isinstance(vault.restore(record.id, [keys.secret], who="me"), Restored)
+    assert isinstance(vault.restore(record.id, [keys.secret], who="me"), RestoreResult)
     assert Look.at(picture) == before
     assert names(picture.parent) == ["picture"]
     assert vault.recover() == []
@@ -121,13 +121,13 @@ def test_asking_again_with_the_same_id_begins_anew(
     crash(TAKEN)
     [record] = vault.records()
     destroyed = vault.destroy(record.id, who="me")
-    assert isinstance(destroyed, Refusal)
-    assert destroyed.reason is Obstacle.UNKNOWN, "it was put back"
+    assert isinstance(destroyed, QuarantineFailure)
+    assert destroyed.reason is FailureReason.UNKNOWN, "it was put back"
     fd, key = judge(picture)
     done = vault.quarantine(fd, bytes(picture), key, {}, id_=record.id)
     os.close(fd)
-    assert not isinstance(done, Refusal)
-    assert [each.state for each in vault.records()] == [State.SEALED]
+    assert not isinstance(done, QuarantineFailure)
+    assert [each.state for each in vault.records()] == [EntryState.SEALED]
 
 
 def test_it_is_found_under_whatever_name_its_owner_gave_the_directory(
@@ -140,10 +140,10 @@ def test_it_is_found_under_whatever_name_its_owner_gave_the_directory(
         (picture.parent / f"directory{number}").mkdir()
     [recovered] = vault.recover()
     if step == TAKEN:
-        assert recovered.outcome is Outcome.BACK
+        assert recovered.outcome is RecoveryOutcome.PUT_BACK
         assert Look.at(picture) == before
     else:
-        assert recovered.outcome is Outcome.SEALED
+        assert recovered.outcome is RecoveryOutcome.SEALED
         assert not picture.exists()
     assert not (picture.parent / "what is this").exists()
 
@@ -173,7 +173,7 @@ def test_a_name_that_is_taken_meanwhile_is_left_to_its_new_file(
     crash(TAKEN)
     picture.write_bytes(b"uploaded again")
     [recovered] = vault.recover()
-    assert recovered.outcome is Outcome.BACK
+    assert recovered.outcome is RecoveryOutcome.PUT_BACK
     beside = picture.with_name(f"picture.hashwacht-{recovered.id}")
     assert beside.name in recovered.detail
     assert Look.at(beside) == before
@@ -189,10 +189,10 @@ def test_a_directory_that_got_another_name_is_found_beside(
     picture.parent.mkdir()
     [recovered] = vault.recover()
     if step == TAKEN:
-        assert recovered.outcome is Outcome.BACK
+        assert recovered.outcome is RecoveryOutcome.PUT_BACK
         assert Look.at(moved / "picture") == before
     else:
-        assert recovered.outcome is Outcome.SEALED
+        assert recovered.outcome is RecoveryOutcome.SEALED
         assert names(moved) == []
     assert names(picture.parent) == []
 
@@ -206,15 +206,17 @@ def test_a_directory_that_was_moved_away_is_waited_for(
     now = 1e9
     vault = Vault(tmp_path / "vault", clock=lambda: now)
     [recovered] = vault.recover()
-    assert recovered.outcome is Outcome.STUCK
+    assert recovered.outcome is RecoveryOutcome.STUCK
     assert str(picture.parent) in recovered.detail
     [finding] = vault.verify()
-    assert finding.fault is Fault.UNFINISHED
+    assert finding.fault is VaultFault.UNFINISHED
     moved.rename(picture.parent)
     assert vault.recover() == [], "not every few seconds"
     now += STUCK_SECONDS
     [recovered] = vault.recover()
-    assert recovered.outcome is (Outcome.BACK if step == TAKEN else Outcome.SEALED)
+    assert recovered.outcome is (
+        RecoveryOutcome.PUT_BACK if step == TAKEN else RecoveryOutcome.SEALED
+    )
     assert names(picture.parent) == (["picture"] if step == TAKEN else [])
 
 
@@ -226,15 +228,15 @@ def test_what_is_gone_for_good_is_given_up_by_a_person(
     shutil.rmtree(picture.parent)
     vault = Vault(tmp_path / "vault")
     [recovered] = vault.recover()
-    assert recovered.outcome is Outcome.STUCK
+    assert recovered.outcome is RecoveryOutcome.STUCK
     given_up = vault.give_up(recovered.id)
     assert given_up == recovered
     assert [finding.fault for finding in vault.verify()] == [None] * (step == SEALED)
-    assert [record.state for record in vault.records()] == [State.SEALED] * (step == SEALED)
+    assert [record.state for record in vault.records()] == [EntryState.SEALED] * (step == SEALED)
     assert names(tmp_path / "vault/open") == []
     again = vault.give_up(recovered.id)
-    assert isinstance(again, Refusal)
-    assert again.reason is Obstacle.UNKNOWN
+    assert isinstance(again, QuarantineFailure)
+    assert again.reason is FailureReason.UNKNOWN
 
 
 def test_what_can_be_found_is_not_given_up(
@@ -244,8 +246,8 @@ def test_what_can_be_found_is_not_given_up(
     crash(TAKEN)
     [record] = vault.records()
     settled = vault.give_up(record.id)
-    assert not isinstance(settled, Refusal)
-    assert settled.outcome is Outcome.BACK
+    assert not isinstance(settled, QuarantineFailure)
+    assert settled.outcome is RecoveryOutcome.PUT_BACK
     assert Look.at(picture) == before
     assert names(tmp_path / "vault/open") == []
 
@@ -255,16 +257,16 @@ def test_what_another_process_works_on_is_left_to_it(
 ) -> None:
     crash(TAKEN)
     [record] = vault.records()
-    claim = Claim.take(tmp_path / "vault/open" / record.id)
+    claim = EntryLock.acquire(tmp_path / "vault/open" / record.id)
     assert claim is not None
     with claim:
         assert vault.recover() == []
         assert list(vault.verify()) == []
         refusal = vault.destroy(record.id, who="me")
-        assert isinstance(refusal, Refusal)
-        assert refusal.reason is Obstacle.BUSY
+        assert isinstance(refusal, QuarantineFailure)
+        assert refusal.reason is FailureReason.BUSY
     [recovered] = vault.recover()
-    assert recovered.outcome is Outcome.BACK
+    assert recovered.outcome is RecoveryOutcome.PUT_BACK
 
 
 @pytest.mark.parametrize("changed", [False, True])
@@ -280,7 +282,7 @@ def test_a_move_that_a_power_cut_has_undone_is_done_again(
         picture.write_bytes(b"another content")
     (tmp_path / "vault/open" / sealed.id).write_bytes(b"taking")
     [recovered] = vault.recover()
-    assert recovered.outcome is Outcome.SEALED
+    assert recovered.outcome is RecoveryOutcome.SEALED
     assert picture.exists() == changed
     [finding] = vault.verify()
     assert finding.fault is None
@@ -294,7 +296,7 @@ def test_whoever_was_killed_before_restoring_did_not_disturb_anything(
     picture.parent.rmdir()
     (tmp_path / "vault/open" / sealed.id).touch()
     [recovered] = vault.recover()
-    assert recovered.outcome is Outcome.SEALED
+    assert recovered.outcome is RecoveryOutcome.SEALED
     [finding] = vault.verify()
     assert finding.fault is None
 
@@ -306,12 +308,12 @@ def test_an_original_that_is_out_of_sight_is_looked_for_even_after_destroying(
     (tmp_path / "far").mkdir()
     moved = picture.parent.rename(tmp_path / "far/moved")
     [record] = Vault(tmp_path / "vault").records()
-    assert isinstance(Vault(tmp_path / "vault").destroy(record.id, who="me"), Receipt)
+    assert isinstance(Vault(tmp_path / "vault").destroy(record.id, who="me"), DestructionReceipt)
     [finding] = Vault(tmp_path / "vault").verify()
-    assert finding.fault is Fault.UNFINISHED
+    assert finding.fault is VaultFault.UNFINISHED
     moved.rename(picture.parent)
     [recovered] = Vault(tmp_path / "vault").recover()
-    assert recovered.outcome is Outcome.DESTROYED
+    assert recovered.outcome is RecoveryOutcome.DESTROYED
     assert names(picture.parent) == []
     [finding] = Vault(tmp_path / "vault").verify()
     assert finding.fault is None
@@ -323,17 +325,17 @@ def test_our_own_directory_is_known_as_such_while_it_is_needed(
     fd, key = judge(picture)
     holding = crash(TAKEN)
     [inside] = holding.iterdir()
-    assert vault.holds(bytes(inside))
+    assert vault.is_staging_path(bytes(inside))
     refusal = vault.quarantine(fd, bytes(inside), key, {})
     os.close(fd)
-    assert isinstance(refusal, Refusal)
-    assert refusal.reason is Obstacle.BUSY
+    assert isinstance(refusal, QuarantineFailure)
+    assert refusal.reason is FailureReason.BUSY
     if os.geteuid() == 0:
         holding.rename(holding.with_name("away"))
         holding.mkdir()
         os.chown(holding, 65534, 65534)
-        assert not vault.holds(bytes(inside)), "its owner has made a decoy of that name"
+        assert not vault.is_staging_path(bytes(inside)), "its owner has made a decoy of that name"
     vault.recover()
-    assert not vault.holds(bytes(inside))
-    assert not vault.holds(bytes(picture.parent / ".hashwacht-canary/x"))
-    assert not vault.holds(b"/")
+    assert not vault.is_staging_path(bytes(inside))
+    assert not vault.is_staging_path(bytes(picture.parent / ".hashwacht-canary/x"))
+    assert not vault.is_staging_path(b"/")

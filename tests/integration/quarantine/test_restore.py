@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.errors import CredentialError
-from hashwacht.quarantine.age import KeyPair, make_key_pair, read_secrets
-from hashwacht.quarantine.record import State
-from hashwacht.quarantine.restore import Restored
-from hashwacht.quarantine.results import Obstacle, Refusal
-from hashwacht.quarantine.vault import Receipt, Vault
-from hashwacht.quarantine.verify_vault import Fault
+from hashwacht.quarantine.age import KeyPair, generate_key_pair, parse_secret_keys
+from hashwacht.quarantine.record import EntryState
+from hashwacht.quarantine.restore import RestoreResult
+from hashwacht.quarantine.results import FailureReason, QuarantineFailure
+from hashwacht.quarantine.vault import DestructionReceipt, Vault
+from hashwacht.quarantine.verify_vault import VaultFault
 from support.vaults import Look, access_list, dress, names, seal
 
-Restore = Callable[..., Obstacle]
+Restore = Callable[..., FailureReason]
 
 
 @pytest.fixture
@@ -34,11 +34,11 @@ def picture(site: Path) -> Path:
 def refused(vault: Vault, keys: KeyPair, tmp_path: Path) -> Restore:
     """Restore in vain; the entry must be as before, and nothing anywhere else."""
 
-    def run(id_: str, *secrets: str, to: Path | None = None) -> Obstacle:
+    def run(id_: str, *secrets: str, to: Path | None = None) -> FailureReason:
         around, record = names(tmp_path), vault.find(id_)
         target = bytes(to) if to else None
         refusal = vault.restore(id_, secrets or [keys.secret], who="me", to=target)
-        assert isinstance(refusal, Refusal)
+        assert isinstance(refusal, QuarantineFailure)
         assert names(tmp_path) == around
         assert vault.find(id_) == record
         return refusal.reason
@@ -52,7 +52,7 @@ def test_everything_comes_back_and_the_sealed_copy_goes(
     before, atime = Look.at(picture), picture.stat().st_atime_ns
     sealed = seal(vault, picture)
     restored = vault.restore(sealed.id, [keys.secret], who="jo", why="a cat")
-    assert isinstance(restored, Restored)
+    assert isinstance(restored, RestoreResult)
     assert restored.record.ending is not None
     assert restored.record.ending.missing == ()
     assert picture.stat().st_atime_ns >= atime
@@ -62,10 +62,14 @@ def test_everything_comes_back_and_the_sealed_copy_goes(
     record = vault.find(sealed.id)
     assert record == restored.record
     assert record.ending is not None
-    assert (record.state, record.ending.who, record.ending.why) == (State.RESTORED, "jo", "a cat")
+    assert (record.state, record.ending.who, record.ending.why) == (
+        EntryState.RESTORED,
+        "jo",
+        "a cat",
+    )
     again = vault.restore(sealed.id, [keys.secret], who="jo")
-    assert isinstance(again, Refusal)
-    assert again.reason is Obstacle.NOT_SEALED
+    assert isinstance(again, QuarantineFailure)
+    assert again.reason is FailureReason.NOT_SEALED
 
 
 def test_an_access_list_comes_back_and_an_inherited_one_does_not(
@@ -83,7 +87,7 @@ def test_an_access_list_comes_back_and_an_inherited_one_does_not(
         before = Look.at(path)
         assert (path == listed) == ("system.posix_acl_access" in dict(before.xattrs))
         sealed = seal(vault, path)
-        assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), Restored)
+        assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), RestoreResult)
         assert Look.at(path) == before
 
 
@@ -102,7 +106,7 @@ def test_capabilities_of_a_file_come_back(vault: Vault, site: Path, keys: KeyPai
     before = Look.at(path)
     assert dict(before.xattrs)["security.capability"]
     sealed = seal(vault, path)
-    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), Restored)
+    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), RestoreResult)
     assert Look.at(path) == before
 
 
@@ -112,13 +116,13 @@ def test_a_name_that_is_taken_is_not_overwritten(
     before = Look.at(picture)
     sealed = seal(vault, picture)
     picture.write_bytes(b"a new file of the same name")
-    assert refused(sealed.id) is Obstacle.TAKEN
+    assert refused(sealed.id) is FailureReason.TAKEN
     picture.unlink()
     picture.symlink_to("nowhere")
-    assert refused(sealed.id) is Obstacle.TAKEN
+    assert refused(sealed.id) is FailureReason.TAKEN
     elsewhere = picture.with_name("elsewhere")
     done = vault.restore(sealed.id, [keys.secret], who="me", to=bytes(elsewhere))
-    assert isinstance(done, Restored)
+    assert isinstance(done, RestoreResult)
     assert Look.at(elsewhere) == before
     assert picture.is_symlink()
 
@@ -137,9 +141,9 @@ def test_a_directory_that_is_gone_is_made_only_if_that_is_wanted(
     sealed = seal(vault, path)
     path.parent.rmdir()
     (site / "a").rmdir()
-    assert refused(sealed.id) is Obstacle.NO_PARENT
+    assert refused(sealed.id) is FailureReason.NO_PARENT
     done = vault.restore(sealed.id, [keys.secret], who="me", make_parents=True)
-    assert isinstance(done, Restored)
+    assert isinstance(done, RestoreResult)
     assert Look.at(path) == before
     for made in (path.parent, site / "a"):
         assert made.stat().st_mode == above.st_mode
@@ -155,24 +159,24 @@ def test_links_on_the_way_are_not_followed(
     sealed = seal(vault, site / "a/picture")
     (site / "a").rmdir()
     (site / "a").symlink_to("other")
-    assert refused(sealed.id) is Obstacle.NO_PARENT
+    assert refused(sealed.id) is FailureReason.NO_PARENT
     made = vault.restore(sealed.id, [keys.secret], who="me", make_parents=True)
-    assert isinstance(made, Refusal)
+    assert isinstance(made, QuarantineFailure)
     assert names(site) == ["a", "other"]
 
 
 def test_without_the_right_key_nothing_opens(vault: Vault, picture: Path, refused: Restore) -> None:
     sealed = seal(vault, picture)
-    assert refused(sealed.id, make_key_pair().secret) is Obstacle.WRONG_KEY
-    assert refused(sealed.id, "no key") is Obstacle.WRONG_KEY
+    assert refused(sealed.id, generate_key_pair().secret) is FailureReason.WRONG_KEY
+    assert refused(sealed.id, "no key") is FailureReason.WRONG_KEY
 
 
 def test_a_key_file_is_read_as_age_keygen_writes_it(keys: KeyPair) -> None:
-    assert read_secrets(keys.to_text("2026-11-23")) == (keys.secret,)
+    assert parse_secret_keys(keys.to_text("2026-11-23")) == (keys.secret,)
     assert keys.secret not in repr(keys)
     for text in ("", keys.public, keys.secret[:-1], f"x{keys.secret}"):
         with pytest.raises(CredentialError):
-            read_secrets(text)
+            parse_secret_keys(text)
 
 
 def test_a_sealed_file_that_was_changed_is_not_restored(
@@ -189,9 +193,9 @@ def test_a_sealed_file_that_was_changed_is_not_restored(
         whole[:-50] + bytes([whole[-50] ^ 1]) + whole[-49:],
     ):
         content.write_bytes(damaged)
-        assert refused(sealed.id) is Obstacle.DAMAGED
+        assert refused(sealed.id) is FailureReason.DAMAGED
         [finding] = vault.verify()
-        assert finding.fault is Fault.WRONG_CHECKSUM
+        assert finding.fault is VaultFault.WRONG_CHECKSUM
 
 
 def test_a_sealed_file_that_is_missing_is_not_said_to_be_its_owners_doing(
@@ -199,7 +203,7 @@ def test_a_sealed_file_that_is_missing_is_not_said_to_be_its_owners_doing(
 ) -> None:
     sealed = seal(vault, picture)
     (tmp_path / "vault/entries" / sealed.id / "content.age").unlink()
-    assert refused(sealed.id) is Obstacle.DAMAGED
+    assert refused(sealed.id) is FailureReason.DAMAGED
 
 
 def test_a_sealed_file_that_was_exchanged_is_not_restored(
@@ -209,9 +213,9 @@ def test_a_sealed_file_that_was_exchanged_is_not_restored(
     sealed, other = seal(vault, picture), seal(vault, picture.with_name("other"))
     entries = tmp_path / "vault/entries"
     (entries / other.id / "content.age").replace(entries / sealed.id / "content.age")
-    assert refused(sealed.id) is Obstacle.DAMAGED
+    assert refused(sealed.id) is FailureReason.DAMAGED
     faults = {finding.id: finding.fault for finding in vault.verify()}
-    assert faults == {sealed.id: Fault.WRONG_CHECKSUM, other.id: Fault.NO_CONTENT}
+    assert faults == {sealed.id: VaultFault.WRONG_CHECKSUM, other.id: VaultFault.NO_CONTENT}
 
 
 @pytest.mark.parametrize("id_", ["", ".", "..", "../entries", "f" * 16, "x" * 16, "a/b", "\0"])
@@ -221,8 +225,8 @@ def test_what_is_no_entry_is_unknown(vault: Vault, picture: Path, id_: str, keys
         vault.restore(id_, [keys.secret], who="me"),
         vault.destroy(id_, who="me"),
     ):
-        assert isinstance(refusal, Refusal)
-        assert refusal.reason is Obstacle.UNKNOWN
+        assert isinstance(refusal, QuarantineFailure)
+        assert refusal.reason is FailureReason.UNKNOWN
     assert vault.find(id_) is None
 
 
@@ -231,21 +235,21 @@ def test_destroying_leaves_a_receipt_and_nothing_else(
 ) -> None:
     sealed = seal(vault, picture)
     receipt = vault.destroy(sealed.id, who="jo", why="reported, kept half a year")
-    assert isinstance(receipt, Receipt)
+    assert isinstance(receipt, DestructionReceipt)
     record = vault.find(sealed.id)
     assert record == receipt.record
-    assert record.state is State.DESTROYED
+    assert record.state is EntryState.DESTROYED
     assert record.sealing == sealed.record.sealing
     assert record.key == sealed.record.key
     assert record.ending is not None
     assert (record.ending.who, record.ending.why) == ("jo", "reported, kept half a year")
     assert names(tmp_path / "vault/entries" / sealed.id) == ["record.json"]
     again = vault.destroy(sealed.id, who="jo")
-    assert isinstance(again, Refusal)
-    assert again.reason is Obstacle.NOT_SEALED
+    assert isinstance(again, QuarantineFailure)
+    assert again.reason is FailureReason.NOT_SEALED
     restored = vault.restore(sealed.id, [keys.secret], who="me")
-    assert isinstance(restored, Refusal)
-    assert restored.reason is Obstacle.NOT_SEALED
+    assert isinstance(restored, QuarantineFailure)
+    assert restored.reason is FailureReason.NOT_SEALED
     [finding] = vault.verify()
     assert finding.fault is None
 
@@ -269,14 +273,14 @@ def test_verify_names_everything_that_is_not_as_it_was_left(
     found = {finding.id or finding.detail: finding.fault for finding in vault.verify()}
     exposed = [name for name in found if name.startswith("mode")]
     assert found == {
-        exposed[0]: Fault.EXPOSED,
-        ids[0]: Fault.NO_CONTENT,
-        ids[1]: Fault.NO_RECORD,
-        ids[2]: Fault.DAMAGED_RECORD,
-        ids[3]: Fault.STRAY,
-        ids[4]: Fault.LEFT_OVER,
+        exposed[0]: VaultFault.EXPOSED,
+        ids[0]: VaultFault.NO_CONTENT,
+        ids[1]: VaultFault.NO_RECORD,
+        ids[2]: VaultFault.DAMAGED_RECORD,
+        ids[3]: VaultFault.STRAY,
+        ids[4]: VaultFault.LEFT_OVER,
         ids[5]: None,
-        "entries/notes.txt": Fault.STRAY,
+        "entries/notes.txt": VaultFault.STRAY,
     }
 
 
@@ -300,7 +304,7 @@ def test_who_may_not_give_files_away_restores_nothing_of_others(
     os.chown(open_tree / "own/vault", 65534, 65534)
     with as_nobody():
         refusal = vault.restore(sealed.id, [keys.secret], who="me")
-    assert isinstance(refusal, Refusal)
-    assert refusal.reason is Obstacle.NOT_PERMITTED
+    assert isinstance(refusal, QuarantineFailure)
+    assert refusal.reason is FailureReason.NOT_PERMITTED
     assert names(open_tree / "own/vault/open") == []
     assert [entry.name for entry in (open_tree / "own").iterdir()] == ["vault"]

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from hashwacht.quarantine.age import KeyPair
-from hashwacht.quarantine.restore import Restored
-from hashwacht.quarantine.results import Obstacle
-from hashwacht.quarantine.sealing import Sealed
+from hashwacht.quarantine.restore import RestoreResult
+from hashwacht.quarantine.results import FailureReason
+from hashwacht.quarantine.sealing import SealResult
 from hashwacht.quarantine.vault import Vault
 from support.attacker import attack
 from support.vaults import judge, names
@@ -57,26 +57,26 @@ def judged(path: Path) -> Iterator[tuple[int, str] | None]:
         os.close(fd)
 
 
-def quarantine(vault: Vault, path: Path, seen: Counter[str]) -> Sealed | None:
+def quarantine(vault: Vault, path: Path, seen: Counter[str]) -> SealResult | None:
     """Take what has the name if it is bad, and count what came of it."""
     with judged(path) as bad:
         if bad is None:
             return None
         done = vault.quarantine(bad[0], bytes(path), bad[1], {})
     seen["attempts"] += 1
-    if isinstance(done, Sealed):
+    if isinstance(done, SealResult):
         seen["sealed"] += 1
         return done
-    assert done.reason in (Obstacle.CHANGED, Obstacle.GONE), done
+    assert done.reason in (FailureReason.CHANGED, FailureReason.GONE), done
     seen["noticed before"] += "has its name" in done.detail
     seen["noticed after"] += "got its name" in done.detail
     return None
 
 
-def put_back(vault: Vault, secret: str, sealed: Sealed, *free: Path) -> None:
+def put_back(vault: Vault, secret: str, sealed: SealResult, *free: Path) -> None:
     """Restore to the one name of a pair that is free."""
     answers = [vault.restore(sealed.id, [secret], who="me", to=bytes(path)) for path in free]
-    [_] = [answer for answer in answers if isinstance(answer, Restored)]
+    [_] = [answer for answer in answers if isinstance(answer, RestoreResult)]
 
 
 def test_never_the_wrong_file_and_never_a_lost_one(vault: Vault, site: Path, keys: KeyPair) -> None:

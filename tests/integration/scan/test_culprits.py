@@ -14,17 +14,17 @@ import pytest
 from hashwacht.core.types import Outcome, Reason
 from hashwacht.hashing.plan import Limits, Plan
 from hashwacht.hashing.workers.pool import WorkerPool
-from hashwacht.matching.matcher_set import Panel, Seat
+from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.pipeline import Pipeline
 from hashwacht.scan.request import ScanRequest
-from hashwacht.scan.scan import Scan
-from hashwacht.storage.crash_log import Culprits
+from hashwacht.scan.scan import ScanRun
+from hashwacht.storage.crash_log import StoredCrashLog
 from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import CountingFingerprinter, KnowingMatcher, RememberingObserver
-from hashwacht.walk.rules import Rules
+from hashwacht.walk.rules import ExclusionRules
 
-LIMITS = Limits(seconds=0.5)
+LIMITS = Limits(timeout=0.5)
 CULPRITS = "support.hostile.culprits:Culprits"
 
 
@@ -41,12 +41,14 @@ def scan(state: Path, root: Path, *, full: bool = False, limits: Limits = LIMITS
     observer = RememberingObserver()
     plan = Plan(("sha256", "pdq"), limits)
     with Store.open(state) as store:
-        pool = WorkerPool(plan, 2, maker=CULPRITS, culprits=store.culprits)
+        pool = WorkerPool(plan, 2, task_factory=CULPRITS, crash_log=store.crash_log)
         counting = CountingFingerprinter(pool)
-        with closing(Pipeline(counting, Panel([Seat(matcher, None)]))) as pipeline:
-            request = ScanRequest((bytes(root),), Rules([]), jobs=2, full=full)
+        with closing(
+            Pipeline(counting, MatcherSet([ConfiguredMatcher(matcher, None)]))
+        ) as pipeline:
+            request = ScanRequest((bytes(root),), ExclusionRules([]), jobs=2, full=full)
             stop = threading.Event()
-            Scan(
+            ScanRun(
                 store=store, pipeline=pipeline, request=request, observer=observer, stop=stop
             ).run()
     return Ran(observer, counting.read)
@@ -104,7 +106,7 @@ def test_another_decoder_or_budget_tries_it_again(tmp_path: Path, tree: Path) ->
     state = tmp_path / "state"
     for _ in range(3):
         scan(state, tree)
-    ran = scan(state, tree, limits=Limits(seconds=0.75))
+    ran = scan(state, tree, limits=Limits(timeout=0.75))
     assert ran.read == 1
     assert deaths(state) == [2, 1]
 
@@ -112,20 +114,20 @@ def test_another_decoder_or_budget_tries_it_again(tmp_path: Path, tree: Path) ->
 def test_what_is_remembered_survives_and_belongs_to_one_decoder(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     with closing(Database.open(path)) as database:
-        culprits = Culprits(database)
-        culprits.use("pillow/13")
-        assert culprits.barred("ab" * 32) is None
-        culprits.blame("ab" * 32, Reason.WORKER_DIED)
-        assert culprits.barred("ab" * 32) is None
-        culprits.blame("ab" * 32, Reason.TIMED_OUT)
+        culprits = StoredCrashLog(database)
+        culprits.set_decoder("pillow/13")
+        assert culprits.block_reason("ab" * 32) is None
+        culprits.record_crash("ab" * 32, Reason.WORKER_DIED)
+        assert culprits.block_reason("ab" * 32) is None
+        culprits.record_crash("ab" * 32, Reason.TIMED_OUT)
     with closing(Database.open(path)) as database:
-        culprits = Culprits(database)
-        assert culprits.barred("ab" * 32) is None  # nobody decodes yet
-        culprits.use("pillow/13")
-        assert culprits.barred("ab" * 32) is Reason.TIMED_OUT
-        assert culprits.barred("cd" * 32) is None
-        culprits.use("pillow/14")
-        assert culprits.barred("ab" * 32) is None
+        culprits = StoredCrashLog(database)
+        assert culprits.block_reason("ab" * 32) is None  # nobody decodes yet
+        culprits.set_decoder("pillow/13")
+        assert culprits.block_reason("ab" * 32) is Reason.TIMED_OUT
+        assert culprits.block_reason("cd" * 32) is None
+        culprits.set_decoder("pillow/14")
+        assert culprits.block_reason("ab" * 32) is None
 
 
 def _key(content: bytes) -> str:

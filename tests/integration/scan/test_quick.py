@@ -10,21 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.core.types import QUICK_BITS, Match, Outcome, Reason, Signal
-from hashwacht.hashing.in_process import InProcess
+from hashwacht.core.types import QUICK_ERROR_BITS, Match, Outcome, Reason, Signal
+from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.hashing.plan import Plan
 from hashwacht.matching.hashlists.manager import HashLists
-from hashwacht.matching.hashlists.manifest import DEFAULT_RADII, ListTerms
+from hashwacht.matching.hashlists.manifest import DEFAULT_RADII, ListMetadata
 from hashwacht.matching.hashlists.matcher import HashListMatcher
-from hashwacht.matching.matcher_set import Panel, Seat
+from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.pipeline import Pipeline
 from hashwacht.scan.recheck import Recheck
 from hashwacht.scan.request import ScanRequest
-from hashwacht.scan.scan import Scan
+from hashwacht.scan.scan import ScanRun
 from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import CountingFingerprinter, RememberingObserver
 from hashwacht.testing.pictures import encode, grainy, photo
-from hashwacht.walk.rules import Rules
+from hashwacht.walk.rules import ExclusionRules
 
 TYPES = ("md5", "pdq", "phash64", "dhash64")
 
@@ -36,7 +36,7 @@ never = threading.Event
 
 def exact(path: Path) -> dict[str, Signal]:
     with path.open("rb") as file:
-        found = InProcess(Plan(TYPES)).fingerprint(file.fileno())
+        found = InProcessFingerprinter(Plan(TYPES)).fingerprint(file.fileno())
     return {each.type: each for each in found.signals}
 
 
@@ -49,7 +49,7 @@ def moved(value: str, bits: int, chance: random.Random) -> str:
 
 def install(folder: Path, known: Known) -> HashListMatcher:
     lines = "\n".join(f"{name} {value}" for name, value in known)
-    HashLists(folder).import_list(io.BytesIO(lines.encode()), ListTerms("bad"))
+    HashLists(folder).import_list(io.BytesIO(lines.encode()), ListMetadata("bad"))
     return HashListMatcher(folder, clock=lambda: 7.0)
 
 
@@ -78,20 +78,20 @@ def test_verdicts_at_every_distance_around_the_radius_equal_those_of_exact_hashe
     chance, known = random.Random(5), Known()
     for number, path in enumerate(paths[:40]):
         name = ("pdq", "pdq", "phash64", "dhash64")[number % 4]
-        reach = QUICK_BITS[name] + 1
+        reach = QUICK_ERROR_BITS[name] + 1
         around = max(0, DEFAULT_RADII[name] + chance.randint(-reach, reach))
         known.append((name, moved(exact(path)[name].value, around, chance)))
     matcher = install(tmp_path / "lists", known)
-    again = CountingFingerprinter(InProcess(Plan(TYPES)))
-    quick = InProcess(Plan(TYPES, quick=True))
+    again = CountingFingerprinter(InProcessFingerprinter(Plan(TYPES)))
+    quick = InProcessFingerprinter(Plan(TYPES, quick=True))
 
     def verdict(pipeline: Pipeline, path: Path) -> tuple[Outcome, tuple[Match, ...]]:
         with path.open("rb") as file:
             made = pipeline.check_private(file.fileno()).verdict
         return made.outcome, made.matches
 
-    with Panel([Seat(matcher)]) as panel:
-        sure = Pipeline(InProcess(Plan(TYPES)), panel)
+    with MatcherSet([ConfiguredMatcher(matcher)]) as panel:
+        sure = Pipeline(InProcessFingerprinter(Plan(TYPES)), panel)
         fast = Pipeline(quick, panel, exact=again)
         expected = [verdict(sure, path) for path in paths]
         assert [verdict(fast, path) for path in paths] == expected
@@ -110,19 +110,19 @@ def test_a_quick_hash_alone_is_certain_only_outside_the_band(tmp_path: Path, off
     if off <= 21:
         assert (answer.outcome, answer.reason) == (Outcome.MATCH, None)
     elif off <= 41:
-        assert (answer.outcome, answer.reason) == (Outcome.UNDETERMINED, Reason.CLOSE_CALL)
+        assert (answer.outcome, answer.reason) == (Outcome.UNDETERMINED, Reason.NEEDS_EXACT_HASH)
     else:
         assert answer.outcome is Outcome.NO_MATCH
-    assert matcher.close_call((signal,)) == (off <= 41)
-    assert not matcher.close_call((Signal("pdq", "ab" * 32, 100),))
+    assert matcher.needs_exact_hash((signal,)) == (off <= 41)
+    assert not matcher.needs_exact_hash((Signal("pdq", "ab" * 32, 100),))
 
 
 def test_what_was_far_from_one_list_is_searched_again_in_another(tmp_path: Path) -> None:
     matcher = install(tmp_path / "lists", [("pdq", "00" * 32)])
     signal = Signal("pdq", "ab" * 32, 100, "quick")
-    assert not matcher.close_call((signal,))
+    assert not matcher.needs_exact_hash((signal,))
     assert [each.outcome for each in matcher.lookup([(signal,)] * 2)] == [Outcome.NO_MATCH] * 2
-    assert not matcher.close_call((signal,))
+    assert not matcher.needs_exact_hash((signal,))
     install(tmp_path / "lists", [("pdq", "ab" * 32)])
     assert matcher.lookup([(signal,)])[0].outcome is Outcome.MATCH
 
@@ -130,9 +130,11 @@ def test_what_was_far_from_one_list_is_searched_again_in_another(tmp_path: Path)
 def test_an_entry_that_may_be_known_good_lets_no_quick_match_stand(tmp_path: Path) -> None:
     matcher = install(tmp_path / "lists", [("pdq", "ab" * 32)])
     good = f"pdq {moved('ab' * 32, 5, random.Random(2))}".encode()
-    HashLists(tmp_path / "lists").import_list(io.BytesIO(good), ListTerms("good", known_good=True))
+    HashLists(tmp_path / "lists").import_list(
+        io.BytesIO(good), ListMetadata("good", known_good=True)
+    )
     [answer] = matcher.lookup([(Signal("pdq", "ab" * 32, 100, "quick"),)])
-    assert (answer.outcome, answer.reason) == (Outcome.UNDETERMINED, Reason.CLOSE_CALL)
+    assert (answer.outcome, answer.reason) == (Outcome.UNDETERMINED, Reason.NEEDS_EXACT_HASH)
 
 
 @pytest.mark.parametrize("rechecked", [False, True])
@@ -147,16 +149,18 @@ def test_a_list_that_comes_later_decides_by_exact_hashes_too(
     for path in paths:
         path.rename(tree / path.name)
     install(lists, [("pdq", "00" * 32)])
-    counting = CountingFingerprinter(InProcess(Plan(TYPES, quick=True)))
+    counting = CountingFingerprinter(InProcessFingerprinter(Plan(TYPES, quick=True)))
 
-    def panel() -> Panel:
-        return Panel([Seat(HashListMatcher(lists))])
+    def panel() -> MatcherSet:
+        return MatcherSet([ConfiguredMatcher(HashListMatcher(lists))])
 
     def scan(store: Store) -> RememberingObserver:
         observer = RememberingObserver()
-        request = ScanRequest((bytes(tree),), Rules([]), jobs=2)
-        pipeline = Pipeline(counting, panel(), exact=InProcess(Plan(TYPES)))
-        Scan(store=store, pipeline=pipeline, request=request, observer=observer, stop=never()).run()
+        request = ScanRequest((bytes(tree),), ExclusionRules([]), jobs=2)
+        pipeline = Pipeline(counting, panel(), exact=InProcessFingerprinter(Plan(TYPES)))
+        ScanRun(
+            store=store, pipeline=pipeline, request=request, observer=observer, stop=never()
+        ).run()
         return observer
 
     def recheck(store: Store) -> RememberingObserver:
@@ -168,7 +172,7 @@ def test_a_list_that_comes_later_decides_by_exact_hashes_too(
         assert scan(store).summary.counts.matches == 0
         install(lists, [("pdq", "00" * 32), ("pdq", near)])
         if rechecked:
-            assert recheck(store).reasons() == {bytes(tree / "3.jpg"): Reason.CLOSE_CALL}
+            assert recheck(store).reasons() == {bytes(tree / "3.jpg"): Reason.NEEDS_EXACT_HASH}
         assert scan(store).paths(Outcome.MATCH) == {bytes(tree / "3.jpg")}
         assert counting.read == 8 + 1
         assert scan(store).summary.counts.undetermined == 0

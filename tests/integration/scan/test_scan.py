@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.core.errors import StateBusy, UsageError
+from hashwacht.core.errors import StorageBusy, UsageError
 from hashwacht.core.types import Fingerprint, Outcome, Reason
-from hashwacht.hashing.in_process import InProcess
+from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.hashing.plan import Plan
-from hashwacht.scan.progress import Phase, Result
+from hashwacht.scan.progress import Phase, ScanResult
 from hashwacht.settings.units import RateLimit, RateUnit
 from hashwacht.storage.runs import RunState
 from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import RememberingObserver
-from hashwacht.walk.rules import Rules, read_rules
+from hashwacht.walk.rules import ExclusionRules, parse_rules
 from support.scan_bench import ScanBench
 
 NOBODY = 65534
@@ -118,10 +118,10 @@ def test_only_what_did_not_match_before_the_run_is_a_new_match(
 
 def test_a_new_signal_type_makes_old_contents_be_read_again(bench: ScanBench, root: Path) -> None:
     bench.scan(root)
-    bench.fingerprinter = lambda: InProcess(Plan(("sha256", "md5")))
+    bench.fingerprinter = lambda: InProcessFingerprinter(Plan(("sha256", "md5")))
     bench.scan(root)
     assert bench.read == 3
-    bench.fingerprinter = lambda: InProcess(Plan(("md5",)))
+    bench.fingerprinter = lambda: InProcessFingerprinter(Plan(("md5",)))
     bench.scan(root)
     assert bench.read == 0
 
@@ -201,7 +201,7 @@ class Refusing:
     recipe = ("sha256/1",)
 
     def __init__(self) -> None:
-        self._inner = InProcess(Plan(("sha256",)))
+        self._inner = InProcessFingerprinter(Plan(("sha256",)))
 
     def fingerprint(self, fd: int) -> Fingerprint:
         if os.pread(fd, 3, 0) == b"two":
@@ -220,7 +220,7 @@ def test_a_file_that_cannot_be_read_is_undetermined_and_tried_again(
         heard = bench.scan(root)
         assert heard.reasons() == {bytes(root / "a/two"): Reason.UNREADABLE}
         assert heard.summary.counts.files == 3
-    bench.fingerprinter = lambda: InProcess(Plan(("sha256",)))
+    bench.fingerprinter = lambda: InProcessFingerprinter(Plan(("sha256",)))
     heard = bench.scan(root)
     assert (bench.read, heard.reasons()) == (1, {})
 
@@ -238,7 +238,7 @@ class Writing:
     recipe = ("sha256/1",)
 
     def fingerprint(self, fd: int) -> Fingerprint:
-        print_ = InProcess(Plan(("sha256",))).fingerprint(fd)
+        print_ = InProcessFingerprinter(Plan(("sha256",))).fingerprint(fd)
         with Path(f"/proc/self/fd/{fd}").open("ab") as file:
             file.write(b"more")
         return print_
@@ -262,14 +262,14 @@ def test_what_is_gone_is_forgotten_and_what_is_excluded_is_not(
 ) -> None:
     bench.scan(root)
     (root / "a/one").unlink()
-    bench.request = replace(bench.request, rules=Rules(read_rules(["b/", "two"], "test")))
+    bench.request = replace(bench.request, rules=ExclusionRules(parse_rules(["b/", "two"], "test")))
     bench.scan(root)
     bench.matcher.known = {sha256(b"one"), sha256(b"two"), sha256(b"three")}
     bench.matcher.revision = "2"
     found = bench.recheck()
     assert found.paths(Outcome.MATCH) == {bytes(root / "a/two"), bytes(root / "b/c/three")}
     shutil.rmtree(root / "b")
-    bench.request = replace(bench.request, rules=Rules([]))
+    bench.request = replace(bench.request, rules=ExclusionRules([]))
     assert bench.scan(root).paths(Outcome.MATCH) == {bytes(root / "a/two")}
     bench.matcher.known, bench.matcher.revision = set(), "3"
     assert bench.recheck().paths(Outcome.NO_MATCH) == {bytes(root / "a/two")}
@@ -331,7 +331,7 @@ def test_a_root_that_does_not_exist_is_an_error(bench: ScanBench, root: Path) ->
 
 
 def test_two_runs_at_once_are_refused(bench: ScanBench, root: Path) -> None:
-    with Store.open(bench.state) as store, store.lock(), pytest.raises(StateBusy):
+    with Store.open(bench.state) as store, store.lock(), pytest.raises(StorageBusy):
         bench.scan(root)
 
 
@@ -342,7 +342,7 @@ class StopAt(RememberingObserver):
         super().__init__()
         self._stop = stop
 
-    def result(self, result: Result) -> None:
+    def result(self, result: ScanResult) -> None:
         super().result(result)
         self._stop.set()
 

@@ -11,10 +11,10 @@ import trustme
 
 from hashwacht.core.errors import ConfigurationError
 from hashwacht.core.types import Answer, Outcome, Reason, Signal
-from hashwacht.matching.services.client import Client, LoopThread
+from hashwacht.matching.services.client import LoopThread, ServiceClient
 from hashwacht.matching.services.eokm import EokmMatcher
-from hashwacht.matching.services.retry import Breaking, Retries
-from hashwacht.matching.services.service_config import Patience, Service
+from hashwacht.matching.services.retry import BreakerPolicy, RetryPolicy
+from hashwacht.matching.services.service_config import ServiceConfig, Timeouts
 from hashwacht.secrets import Credential
 from support.services import faults
 from support.services.faults import FaultServer
@@ -30,14 +30,14 @@ HTTP_OK = b"HTTP/1.1 200 OK\r\n"
 
 def matcher(loop: LoopThread, url: str, **more: object) -> EokmMatcher:
     chosen: dict[str, object] = {
-        "retries": Retries(attempts=3, first_pause=0.01, longest_pause=1.5),
-        "patience": Patience(connect=0.3, read=0.3, request=1.5, lookup=2.5),
-        "breaking": Breaking(failures=1000),
+        "retries": RetryPolicy(max_attempts=3, first_delay=0.01, max_delay=1.5),
+        "patience": Timeouts(connect=0.3, read=0.3, request=1.5, lookup=2.5),
+        "breaking": BreakerPolicy(failures=1000),
         "concurrency": 4,
         "max_answer": 1024,
     }
-    service = Service(url, credential=ACCOUNT, **(chosen | more))  # type: ignore[arg-type]  # mixed
-    return EokmMatcher("eokm", Client(service, loop))
+    service = ServiceConfig(url, credential=ACCOUNT, **(chosen | more))  # type: ignore[arg-type]  # mixed
+    return EokmMatcher("eokm", ServiceClient(service, loop))
 
 
 def ask(loop: LoopThread, url: str, **more: object) -> Answer:
@@ -152,7 +152,7 @@ def test_retry_after_is_honoured(loop: LoopThread, wait: str) -> None:
 def test_who_is_told_to_wait_longer_than_we_do_is_not_asked_again(loop: LoopThread) -> None:
     with (
         FaultServer(faults.answer(Told(503, b"", (("Retry-After", "86400"),)))) as server,
-        closing(matcher(loop, server.url, breaking=Breaking(1000, 1.0, 900))) as asked,
+        closing(matcher(loop, server.url, breaker_policy=BreakerPolicy(1000, 1.0, 900))) as asked,
     ):
         [first] = asked.lookup([(KNOWN,)])
         [second] = asked.lookup([(KNOWN,)])
@@ -165,17 +165,17 @@ def test_who_is_told_to_wait_longer_than_we_do_is_not_asked_again(loop: LoopThre
 def test_the_breaker_stops_hammering_and_recovers_with_right_answers(loop: LoopThread) -> None:
     service = Eokm(frozenset({KNOWN.value}), ACCOUNT)
     batch = [(KNOWN,), (UNKNOWN,)] + [(Signal("md5", f"{n:032x}"),) for n in range(16, 216)]
-    rule = Breaking(failures=3, pause=0.5)
+    rule = BreakerPolicy(failures=3, delay=0.5)
     with (
         FaultServer(faults.answer(Told(500))) as server,
-        closing(matcher(loop, server.url, breaking=rule)) as asked,
+        closing(matcher(loop, server.url, breaker_policy=rule)) as asked,
     ):
         during = asked.lookup(batch)
         hammered = len(server.record.requests)
         still = asked.lookup(batch[:2])
         assert len(server.record.requests) == hammered
         server.fault = faults.behave(service)
-        time.sleep(rule.pause)  # the pause itself is what is tested; no event tells its end
+        time.sleep(rule.delay)  # the pause itself is what is tested; no event tells its end
         after = asked.lookup(batch)
     assert {each.outcome for each in during + still} == {Outcome.UNDETERMINED}
     assert "failures in a row, the last one: HTTP status 500" in still[0].detail
@@ -187,7 +187,7 @@ def test_the_breaker_stops_hammering_and_recovers_with_right_answers(loop: LoopT
 def test_an_open_breaker_keeps_the_reason_of_a_refusal(loop: LoopThread) -> None:
     with (
         FaultServer(faults.answer(Told(401))) as server,
-        closing(matcher(loop, server.url, breaking=Breaking(failures=1))) as asked,
+        closing(matcher(loop, server.url, breaker_policy=BreakerPolicy(failures=1))) as asked,
     ):
         answers = asked.lookup([(KNOWN,), (UNKNOWN,)] * 20)
     assert {each.reason for each in answers} == {Reason.REFUSED}
@@ -195,10 +195,10 @@ def test_an_open_breaker_keeps_the_reason_of_a_refusal(loop: LoopThread) -> None
 
 def test_a_failed_probe_opens_the_breaker_again(loop: LoopThread) -> None:
     with FaultServer(faults.answer(Told(500))) as server:
-        rule = Breaking(failures=1, pause=0.2)
-        with closing(matcher(loop, server.url, breaking=rule, concurrency=1)) as asked:
+        rule = BreakerPolicy(failures=1, delay=0.2)
+        with closing(matcher(loop, server.url, breaker_policy=rule, concurrency=1)) as asked:
             asked.lookup([(KNOWN,)])
-            time.sleep(rule.pause)  # as above
+            time.sleep(rule.delay)  # as above
             before = len(server.record.requests)
             asked.lookup([(Signal("md5", f"{n:032x}"),) for n in range(50)])
             assert len(server.record.requests) - before == 1
@@ -217,10 +217,10 @@ def test_a_server_that_comes_back_on_the_same_port_is_used_again(loop: LoopThrea
 
 
 def test_a_lookup_ends_at_its_deadline_whatever_its_size(loop: LoopThread) -> None:
-    patience = Patience(connect=5, read=5, request=5, lookup=0.5)
+    timeouts = Timeouts(connect=5, read=5, request=5, lookup=0.5)
     with (
         FaultServer(faults.black_hole()) as server,
-        closing(matcher(loop, server.url, patience=patience)) as asked,
+        closing(matcher(loop, server.url, timeouts=timeouts)) as asked,
     ):
         begun = time.monotonic()
         answers = asked.lookup([(Signal("md5", f"{n:032x}"),) for n in range(500)])

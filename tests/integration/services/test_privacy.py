@@ -17,12 +17,12 @@ import trustme
 from hashwacht import __version__
 from hashwacht.core.types import Outcome, Signal
 from hashwacht.matching.services.arachnid import ArachnidMatcher
-from hashwacht.matching.services.client import Client, LoopThread
+from hashwacht.matching.services.client import LoopThread, ServiceClient
 from hashwacht.matching.services.eokm import EokmMatcher
 from hashwacht.matching.services.hma import HmaMatcher
-from hashwacht.matching.services.http import Inquiry
-from hashwacht.matching.services.retry import Retries
-from hashwacht.matching.services.service_config import Service
+from hashwacht.matching.services.http import HttpRequest
+from hashwacht.matching.services.retry import RetryPolicy
+from hashwacht.matching.services.service_config import ServiceConfig
 from hashwacht.secrets import Credential
 from support.services import faults
 from support.services.connect_proxy import ConnectProxy
@@ -42,8 +42,8 @@ def wire(port: int, first: str, *more: str, body: str = "") -> str:
 
 def test_eokm_sends_the_hash_and_a_fixed_set_of_headers(loop: LoopThread) -> None:
     with HttpServer(Eokm(frozenset(), ACCOUNT)) as server:
-        service = Service(server.url, credential=ACCOUNT)
-        with closing(EokmMatcher("eokm", Client(service, loop))) as matcher:
+        service = ServiceConfig(server.url, credential=ACCOUNT)
+        with closing(EokmMatcher("eokm", ServiceClient(service, loop))) as matcher:
             matcher.lookup([(MD5,)])
     [asked] = server.record.requests
     assert asked.raw.decode("ascii") == wire(
@@ -59,7 +59,7 @@ def test_eokm_sends_the_hash_and_a_fixed_set_of_headers(loop: LoopThread) -> Non
 def test_hma_sends_the_hash_and_a_fixed_set_of_headers(loop: LoopThread) -> None:
     with (
         HttpServer(Hma({"B": {}})) as server,
-        closing(HmaMatcher("hma", Client(Service(server.url), loop))) as matcher,
+        closing(HmaMatcher("hma", ServiceClient(ServiceConfig(server.url), loop))) as matcher,
     ):
         matcher.lookup([(PDQ,)])
     [asked] = server.record.requests
@@ -69,8 +69,8 @@ def test_hma_sends_the_hash_and_a_fixed_set_of_headers(loop: LoopThread) -> None
 
 def test_arachnid_sends_the_hash_and_a_fixed_set_of_headers(loop: LoopThread) -> None:
     with HttpServer(Arachnid({}, ACCOUNT)) as server:
-        service = Service(server.url, credential=ACCOUNT)
-        with closing(ArachnidMatcher("shield", Client(service, loop))) as matcher:
+        service = ServiceConfig(server.url, credential=ACCOUNT)
+        with closing(ArachnidMatcher("shield", ServiceClient(service, loop))) as matcher:
             matcher.lookup([(PDQ,)])
     [asked] = server.record.requests
     body = json.dumps({"hashes": [base64.b64encode(bytes.fromhex(PDQ.value)).decode()]})
@@ -87,9 +87,9 @@ def test_arachnid_sends_the_hash_and_a_fixed_set_of_headers(loop: LoopThread) ->
 @pytest.mark.parametrize("value", ["", "D" * 32, "/etc/passwd", "00 11", "0\r\nX: y", "ü" * 32])
 def test_what_is_no_hash_is_not_sent(loop: LoopThread, value: str) -> None:
     with HttpServer(Eokm(frozenset(), ACCOUNT)) as server:
-        service = Service(server.url, credential=ACCOUNT)
+        service = ServiceConfig(server.url, credential=ACCOUNT)
         with (
-            closing(EokmMatcher("eokm", Client(service, loop))) as matcher,
+            closing(EokmMatcher("eokm", ServiceClient(service, loop))) as matcher,
             pytest.raises(ValueError, match="not lower-case hexadecimal"),
         ):
             matcher.lookup([(MD5, Signal("md5", value))])
@@ -104,8 +104,8 @@ def test_a_proxy_of_the_environment_is_not_used(
             monkeypatch.setenv(name, proxy.url)
         monkeypatch.delenv("NO_PROXY", raising=False)
         with HttpServer(Eokm(frozenset(), ACCOUNT)) as server:
-            service = Service(server.url, credential=ACCOUNT)
-            with closing(EokmMatcher("eokm", Client(service, loop))) as matcher:
+            service = ServiceConfig(server.url, credential=ACCOUNT)
+            with closing(EokmMatcher("eokm", ServiceClient(service, loop))) as matcher:
                 assert matcher.lookup([(MD5,)])[0].outcome is Outcome.NO_MATCH
     assert proxy.record.connections == 0
 
@@ -120,15 +120,15 @@ def test_a_named_proxy_sees_neither_hash_nor_credential_of_the_service(
     eokm = Eokm(frozenset({MD5.value}), ACCOUNT)
     with HttpServer(eokm, tls=tls) as server, ConnectProxy(theirs) as proxy:
         for credential, outcome in ((theirs, Outcome.MATCH), (None, Outcome.UNDETERMINED)):
-            service = Service(
+            service = ServiceConfig(
                 server.url,
                 credential=ACCOUNT,
                 ca_file=trust,
                 proxy=proxy.url,
                 proxy_credential=credential,
-                retries=Retries(1),
+                retries=RetryPolicy(1),
             )
-            with closing(EokmMatcher("eokm", Client(service, loop))) as matcher:
+            with closing(EokmMatcher("eokm", ServiceClient(service, loop))) as matcher:
                 [answer] = matcher.lookup([(MD5,)])
                 assert answer.outcome is outcome
     assert "the proxy failed or refused" in answer.detail
@@ -144,7 +144,7 @@ def test_a_cookie_is_not_kept(loop: LoopThread) -> None:
     cookie = (("Set-Cookie", "who=hoster"),)
     with (
         HttpServer(lambda _: Told(200, b"false", cookie)) as server,
-        closing(EokmMatcher("eokm", Client(Service(server.url), loop))) as matcher,
+        closing(EokmMatcher("eokm", ServiceClient(ServiceConfig(server.url), loop))) as matcher,
     ):
         matcher.lookup([(MD5,)])
         matcher.lookup([(MD5,)])
@@ -165,10 +165,10 @@ def test_no_secret_and_no_hash_is_logged_even_at_debug(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     with HttpServer(respond) as server:
-        service = Service(server.url, credential=ACCOUNT, retries=Retries(2, 0.01))
+        service = ServiceConfig(server.url, credential=ACCOUNT, retries=RetryPolicy(2, 0.01))
         matchers = (
-            EokmMatcher("eokm", Client(service, loop)),
-            HmaMatcher("hma", Client(service, loop)),
+            EokmMatcher("eokm", ServiceClient(service, loop)),
+            HmaMatcher("hma", ServiceClient(service, loop)),
         )
         for matcher in matchers:
             shown = repr(matcher.lookup([(MD5, PDQ)])) + repr(matcher.check())
@@ -180,11 +180,11 @@ def test_no_secret_and_no_hash_is_logged_even_at_debug(
 
 
 def test_no_secret_is_in_any_repr_or_traceback(loop: LoopThread) -> None:
-    service = Service("https://x.invalid", credential=ACCOUNT, proxy_credential=ACCOUNT)
-    client = Client(service, loop)
+    service = ServiceConfig("https://x.invalid", credential=ACCOUNT, proxy_credential=ACCOUNT)
+    client = ServiceClient(service, loop)
     client.close()
     with pytest.raises(RuntimeError) as raised:
-        client.ask([Inquiry("GET", "/")], lambda body: body)
+        client.request_all([HttpRequest("GET", "/")], lambda body: body)
     assert not leaks("".join(traceback.format_exception(raised.value)))
     for shown in (repr(service), str(service), repr(client), repr(ACCOUNT), f"{ACCOUNT}"):
         assert not leaks(shown)
@@ -192,8 +192,8 @@ def test_no_secret_is_in_any_repr_or_traceback(loop: LoopThread) -> None:
 
 def test_connections_are_kept_alive_and_bounded(loop: LoopThread) -> None:
     with HttpServer(Eokm(frozenset(), ACCOUNT)) as server:
-        service = Service(server.url, credential=ACCOUNT, concurrency=3)
-        with closing(EokmMatcher("eokm", Client(service, loop))) as matcher:
+        service = ServiceConfig(server.url, credential=ACCOUNT, concurrency=3)
+        with closing(EokmMatcher("eokm", ServiceClient(service, loop))) as matcher:
             matcher.lookup([(Signal("md5", f"{n:032x}"),) for n in range(200)])
     assert len(server.record.requests) == 200
     assert server.record.connections <= 3
@@ -201,8 +201,8 @@ def test_connections_are_kept_alive_and_bounded(loop: LoopThread) -> None:
 
 def test_a_duplicate_in_a_batch_is_asked_once(loop: LoopThread) -> None:
     with HttpServer(Eokm(frozenset({MD5.value}), ACCOUNT)) as server:
-        service = Service(server.url, credential=ACCOUNT)
-        with closing(EokmMatcher("eokm", Client(service, loop))) as matcher:
+        service = ServiceConfig(server.url, credential=ACCOUNT)
+        with closing(EokmMatcher("eokm", ServiceClient(service, loop))) as matcher:
             plain = Signal("md5", MD5.value)
             answers = matcher.lookup([(MD5,), (plain,), (MD5, plain)])
     assert len(server.record.requests) == 1
@@ -215,8 +215,8 @@ def test_a_duplicate_in_a_batch_is_asked_once(loop: LoopThread) -> None:
 
 def test_nothing_is_left_open(loop: LoopThread) -> None:
     with faults.FaultServer(faults.reset()) as server:
-        service = Service(server.url, retries=Retries(2, 0.01))
-        with closing(EokmMatcher("eokm", Client(service, loop))) as matcher:
+        service = ServiceConfig(server.url, retries=RetryPolicy(2, 0.01))
+        with closing(EokmMatcher("eokm", ServiceClient(service, loop))) as matcher:
             matcher.lookup([(MD5,)])
     loop.close()
     gc.collect()  # an unclosed socket or session would warn, and warnings are errors

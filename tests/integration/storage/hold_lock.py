@@ -13,7 +13,7 @@ from hashwacht.storage.sqlite.state_directory import RunLock
 path = Path(sys.argv[1])
 database = Database.open(path)
 lock = RunLock.acquire(path)
-lock.name(7)
+lock.set_run(7)
 child = os.fork()
 if not child:
     signal.pause()

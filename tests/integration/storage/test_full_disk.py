@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.core.errors import StateFull
+from hashwacht.core.errors import StorageFull
 from hashwacht.core.types import FileId, Fingerprint
 from hashwacht.storage.contents import Contents
 from hashwacht.storage.files import Files
@@ -35,7 +35,7 @@ def write(database: Database, run: Run, batch: int) -> None:
             for key, number in numbers.items()
         ]
         Files(database).put(b"/srv/%d" % batch, run.id, looks)
-        Files(database).directory_done(b"/srv/%d" % batch, run.id)
+        Files(database).mark_directory_done(b"/srv/%d" % batch, run.id)
         Runs(database).save(run.id, str(batch), float(batch))
 
 
@@ -48,7 +48,7 @@ def write_until_full(database: Database, run: Run, first: int) -> int:
             write(database, run, batch)
             done.append(batch)
 
-    with pytest.raises(StateFull) as caught:
+    with pytest.raises(StorageFull) as caught:
         write_all()
     assert "Free space" in caught.value.advice
     assert caught.value.retryable
@@ -62,7 +62,7 @@ def save_until_full(runs: Runs, run: Run, tally: str) -> None:
         for time in range(100_000):
             runs.save(run.id, tally, float(time))
 
-    with pytest.raises(StateFull):
+    with pytest.raises(StorageFull):
         save_all()
 
 
@@ -85,7 +85,7 @@ def check(database: Database, run: Run, batches: int) -> None:
     """All *batches* are there, the next one is not, and the database is sound."""
     files = Files(database)
     for batch in range(batches):
-        assert files.is_done(b"/srv/%d" % batch, run.id)
+        assert files.is_directory_done(b"/srv/%d" % batch, run.id)
     last = files.in_directory(b"/srv/%d" % (batches - 1))
     assert len(last) == FILES_IN_A_BATCH
     assert files.in_directory(b"/srv/%d" % batches) == {}
@@ -116,7 +116,7 @@ def test_a_run_on_a_disk_that_fills_up_is_recorded_as_interrupted_and_resumes(
     os.sync()
     with closing(Database.open(path)) as database:
         assert database.reserve.path.stat().st_size == RESERVE_BYTES, "held again"
-        found = Runs(database).resumable("scan", [b"/srv"], "{}")
+        found = Runs(database).find_resumable("scan", [b"/srv"], "{}")
         assert found is not None
         assert found.tally == str(full)
         write(database, found, full + 1)
@@ -128,7 +128,7 @@ def test_a_run_on_a_disk_that_fills_up_is_recorded_as_interrupted_and_resumes(
 def test_a_state_cannot_be_made_on_a_full_disk_and_can_be_afterwards(small_disk: Path) -> None:
     (small_disk / "state").mkdir()
     fill(small_disk / "ballast")
-    with pytest.raises(StateFull) as caught:
+    with pytest.raises(StorageFull) as caught:
         Database.open(small_disk / "state" / "state.db")
     assert "Free space" in caught.value.advice
     (small_disk / "ballast").unlink()

@@ -15,7 +15,7 @@ from hashwacht.storage.contents import Contents
 from hashwacht.storage.files import Files
 from hashwacht.storage.runs import Runs, RunState
 from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.sqlite.state_directory import holder
+from hashwacht.storage.sqlite.state_directory import lock_holder
 
 WRITER = Path(__file__).parent / "writer.py"
 FILES_IN_A_BATCH = 20
@@ -25,14 +25,14 @@ KILLS = 100
 def complete_batches(path: Path, batch: int) -> int:
     """Count the batches from *batch* on; the last must be there wholly, the next not at all."""
     with closing(Database.open(path)) as database:
-        assert holder(path) is None, "the lock died with its process"
+        assert lock_holder(path) is None, "the lock died with its process"
         files, contents = Files(database), Contents(database)
         runs = Runs(database).list()
         if not runs:
             return 0  # killed before it had begun
         (run,) = runs
         assert run.state is RunState.INTERRUPTED
-        while files.is_done(b"/srv/%d" % batch, run.id):
+        while files.is_directory_done(b"/srv/%d" % batch, run.id):
             batch += 1
         if batch == 0:
             return 0

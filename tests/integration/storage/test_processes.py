@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.core.errors import StateBusy
+from hashwacht.core.errors import StorageBusy
 from hashwacht.storage.runs import Runs
 from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.sqlite.state_directory import Holder, RunLock, holder
+from hashwacht.storage.sqlite.state_directory import LockHolder, RunLock, lock_holder
 
 HERE = Path(__file__).parent
 
@@ -27,8 +27,8 @@ def test_the_lock_ends_with_its_process_even_if_a_forked_child_lives_on(tmp_path
         assert process.stdout is not None
         child = int(process.stdout.readline())
         try:
-            assert holder(path) == Holder(process.pid, 7)
-            with pytest.raises(StateBusy, match=f"process {process.pid} with run 7"):
+            assert lock_holder(path) == LockHolder(process.pid, 7)
+            with pytest.raises(StorageBusy, match=f"process {process.pid} with run 7"):
                 RunLock.acquire(path)
             process.kill()
             process.wait(10)

@@ -20,10 +20,10 @@ found: list[bool] = []
 
 def read() -> None:
     """Read once before, and once when there is no descriptor left."""
-    found.append(files.is_done(b"/srv", 1))
+    found.append(files.is_directory_done(b"/srv", 1))
     ready.set()
     exhausted.wait(10)
-    found.append(files.is_done(b"/srv", 1))
+    found.append(files.is_directory_done(b"/srv", 1))
 
 
 reader = threading.Thread(target=read)
@@ -37,7 +37,7 @@ except OSError:
     pass
 names = [b"%d" % number for number in range(20_000)]
 files.put(b"/srv", 1, [(n, FileId(1, 1, 1, 1, 1), 1, None, Reason.CHANGED) for n in names])
-files.directory_done(b"/srv", 1)
+files.mark_directory_done(b"/srv", 1)
 exhausted.set()
 reader.join(10)
 sys.stdout.write(f"{found} {sorted(files.missing(b'/srv', ())) == sorted(names)}")

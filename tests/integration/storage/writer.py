@@ -17,8 +17,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from hashwacht.core.types import Answer, FileId, Fingerprint, Outcome, Signal, Verdict
-from hashwacht.storage.answers import Answers, Epochs
-from hashwacht.storage.contents import Contents, Decision
+from hashwacht.storage.answers import Epochs, StoredAnswers
+from hashwacht.storage.contents import Contents, StoredVerdict
 from hashwacht.storage.files import Files
 from hashwacht.storage.runs import Runs
 from hashwacht.storage.sqlite.database import Database
@@ -42,16 +42,18 @@ def write(database: Database, run: int, batch: int) -> None:
     with database.transaction():
         numbers = contents.add(prints, 1.0)
         answer = Answer("hashlist", Outcome.NO_MATCH, 1.0, "1")
-        Answers(database).put([(number, answer) for number in numbers.values()])
-        epoch = Epochs(database).of("hashlist 1")
+        StoredAnswers(database).put([(number, answer) for number in numbers.values()])
+        epoch = Epochs(database).number_of("hashlist 1")
         verdict = Verdict(Outcome.NO_MATCH)
-        contents.decide([Decision(number, verdict, epoch, 1.0) for number in numbers.values()])
+        contents.record_verdicts(
+            [StoredVerdict(number, verdict, epoch, 1.0) for number in numbers.values()]
+        )
         looks = [
             (b"%d.jpg" % each.size, FileId(1, batch, each.size, 1, 1), 1, numbers[each.key], None)
             for each in prints
         ]
         files.put(directory, run, looks)
-        files.directory_done(directory, run)
+        files.mark_directory_done(directory, run)
         Runs(database).save(run, str(batch), float(batch))
 
 
@@ -60,9 +62,9 @@ def write_on(path: Path) -> None:
     database = Database.open(path)
     lock = RunLock.acquire(path)
     runs = Runs(database)
-    found = runs.resumable("scan", [b"/srv"], "{}")
+    found = runs.find_resumable("scan", [b"/srv"], "{}")
     run = found or runs.start("scan", [b"/srv"], "{}", 0.0)
-    lock.name(run.id)
+    lock.set_run(run.id)
     batch = int(found.tally) + 1 if found and found.tally != "{}" else 0
     while True:
         write(database, run.id, batch)

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from hashwacht import Checked, Checker, Circumstances, Outcome, Reason
+from hashwacht import Checker, CheckResult, Outcome, Reason, UploadContext
 from hashwacht.ipc.sockets import listen
 from hashwacht.testing.pictures import encode, photo
-from hashwacht.uploads.exchange import Exchange
-from hashwacht.uploads.protocol import Check, decode_reply, encode_request
-from hashwacht.uploads.remote import ByDaemon
+from hashwacht.uploads.exchange import UploadChannel
+from hashwacht.uploads.protocol import UploadCheckRequest, decode_reply, encode_request
+from hashwacht.uploads.remote import DaemonBackend
 from support.daemon.upload_daemon import UploadDaemon, known
 
-TOLD = Circumstances(
+TOLD = UploadContext(
     "2026-11-24T01:00:00+01:00", "192.0.2.1", 4711, "anna", "/up", "f", "a\udcff.png"
 )
 
@@ -29,10 +29,10 @@ def test_a_known_picture_matches_and_what_was_told_is_kept_with_who_handed_it_ov
     checker: Checker, daemon: UploadDaemon
 ) -> None:
     checked = checker.scan_stream([known()], TOLD)
-    assert (checked.outcome, checked.kept, checked.kind) == (Outcome.MATCH, True, "image/png")
-    (told,) = daemon.told_of(checked.key)
-    assert told.handed_by == os.geteuid()
-    assert (told.user, told.file_name) == ("anna", "a\udcff.png")
+    assert (checked.outcome, checked.recorded, checked.kind) == (Outcome.MATCH, True, "image/png")
+    (context,) = daemon.upload_contexts(checked.key)
+    assert context.submitter_uid == os.geteuid()
+    assert (context.user, context.file_name) == ("anna", "a\udcff.png")
 
 
 def test_both_workplaces_give_the_same(checker: Checker, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_daemon_that_is_killed_under_way_is_asked_again_when_it_is_back(
         file.open("rb") as content,
         ThreadPoolExecutor(1) as pool,
     ):
-        place = ByDaemon(program.socket)
+        place = DaemonBackend(program.socket)
         future = pool.submit(place.check, content.fileno(), TOLD, private=True)
         connection, _ = listening.accept()
         connection.recv(1)
@@ -94,10 +94,10 @@ def ask(daemon: UploadDaemon, body: bytes, fd: int | None) -> Any:
     """Say it as a hostile client would; give the last answer, None if there was none."""
     with socket.socket(socket.AF_UNIX) as connected:
         connected.connect(str(daemon.socket))
-        exchange = Exchange(connected)
+        exchange = UploadChannel(connected)
         exchange.send(body, 5, fd)
         try:
-            while not isinstance(reply := decode_reply(exchange.receive(20, 1 << 20)), Checked):
+            while not isinstance(reply := decode_reply(exchange.receive(20, 1 << 20)), CheckResult):
                 continue
         except Exception:  # noqa: BLE001  # the application's code; the upload is checked all the same
             return None
@@ -109,7 +109,7 @@ def test_nobody_can_have_the_daemon_read_what_he_could_not_read_himself(
 ) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(b"secret")
-    body = encode_request(Check(private=True, told=None))
+    body = encode_request(UploadCheckRequest(private=True, context=None))
     os.mkfifo(tmp_path / "fifo")
     for path, flags in (
         (secret, os.O_PATH),
@@ -130,7 +130,7 @@ def test_nobody_can_have_the_daemon_read_what_he_could_not_read_himself(
 def test_nonsense_vanishing_and_endless_files_end_one_connection_and_nothing_else(
     daemon: UploadDaemon, checker: Checker, tmp_path: Path
 ) -> None:
-    check = encode_request(Check(private=True, told=None))
+    check = encode_request(UploadCheckRequest(private=True, context=None))
     for body in (b"", b"[]", b'["check"]', check.replace(b"true", b"1"), b"\xff" * 999):
         assert ask(daemon, body, None) is None
     assert ask(daemon, check, None) is None

@@ -11,16 +11,16 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-from hashwacht import Checked, Checker, Outcome
-from hashwacht.core.upload_context import Circumstances
-from hashwacht.uploads.remote import PATIENCE, SILENCE
+from hashwacht import Checker, CheckResult, Outcome
+from hashwacht.core.upload_context import UploadContext
+from hashwacht.uploads.remote import ANSWER_TIMEOUT, HEARTBEAT_TIMEOUT
 from support.daemon.upload_daemon import UploadDaemon, known
 from support.plugins.uploads import descriptors, opened
 
 KILLS = int(os.environ.get("HASHWACHT_KILLS", "3"))
 APPLICATIONS = 6
-TOLD = Circumstances("2026-11-24T01:00:00+01:00", "192.0.2.1", 4711)
-LONGEST = 2 * (SILENCE + PATIENCE)
+TOLD = UploadContext("2026-11-24T01:00:00+01:00", "192.0.2.1", 4711)
+LONGEST = 2 * (HEARTBEAT_TIMEOUT + ANSWER_TIMEOUT)
 """Seconds: asked twice, and each time both limits used up."""
 
 
@@ -31,8 +31,8 @@ class Application(threading.Thread):
         super().__init__(daemon=True)
         self.checker, self.ended, self.spool = checker, ended, spool
         self.picture = known()
-        self.known: list[Checked] = []
-        self.others: list[Checked] = []
+        self.known: list[CheckResult] = []
+        self.others: list[CheckResult] = []
 
     def run(self) -> None:
         number = 0
@@ -40,7 +40,7 @@ class Application(threading.Thread):
             number += 1
             is_known = number % 3 == 0
             content = self.picture if is_known else b"%d %d" % (self.ident or 0, number)
-            with self.checker.begin(self.spool) as incoming:
+            with self.checker.open_upload(self.spool) as incoming:
                 incoming.write(content)
                 checked = incoming.finish(TOLD).result(LONGEST)
             (self.known if is_known else self.others).append(checked)
@@ -82,7 +82,7 @@ def test_no_kill_makes_a_wrong_no_match_a_hanging_application_or_a_leak(tmp_path
     others = {one.outcome for each in applications for one in each.others}
     assert others <= {Outcome.NO_MATCH, Outcome.UNDETERMINED}
     assert found.outcome is Outcome.MATCH
-    assert program.told_of(found.key)
+    assert program.upload_contexts(found.key)
 
 
 def _handed(process: int, spool: Path) -> bool:

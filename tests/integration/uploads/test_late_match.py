@@ -13,7 +13,7 @@ from typing import Any
 from demo.sample_storage import KNOWN
 from hashwacht import Checker
 from hashwacht.testing.pictures import encode, photo
-from hashwacht_plugins.context import Facts
+from hashwacht_plugins.context import ClientInfo
 from hashwacht_plugins.wsgi import HashwachtMiddleware
 from support.daemon.upload_daemon import UploadDaemon, known
 from support.plugins.upload_drivers import WsgiDriver
@@ -32,10 +32,12 @@ log = logging.getLogger(__name__)
 
 def upload(checker: Checker, content: bytes) -> tuple[int, list[str]]:
     """Send it as a browser does; give the answer, and what is known."""
-    facts = Facts(user=lambda _: "some-user")
-    driver = WsgiDriver(lambda app: HashwachtMiddleware(app, checker=checker, facts=facts))
+    facts = ClientInfo(user=lambda _: "some-user")
+    driver = WsgiDriver(lambda app: HashwachtMiddleware(app, checker=checker, client_info=facts))
     found = driver.send([form(file_part(content, b"some-name.jpg"))], path="/some-path")
-    return found.status, [str(each.checked.outcome) for each in found.told.files if found.told]
+    return found.status, [
+        str(each.result.outcome) for each in found.findings.files if found.findings
+    ]
 
 
 def uploads_of_case(program: UploadDaemon, content: bytes) -> list[dict[str, Any]]:
@@ -63,11 +65,12 @@ def test_a_service_that_knows_it_later_makes_it_a_case_and_learns_nothing_of_who
         ):
             for each in (late, harmless):
                 assert upload(checker, each) == (200, ["undetermined"])
-                assert program.told_of(hashlib.sha256(each).hexdigest())
+                assert program.upload_contexts(hashlib.sha256(each).hexdigest())
             service.silent = False
             (told,) = uploads_of_case(program, late)
             program.wait_for(
-                lambda: not program.told_of(hashlib.sha256(harmless).hexdigest()), "forgotten"
+                lambda: not program.upload_contexts(hashlib.sha256(harmless).hexdigest()),
+                "forgotten",
             )
             assert upload(checker, harmless) == (200, ["no-match"])
             service.silent = True
@@ -80,7 +83,7 @@ def test_a_service_that_knows_it_later_makes_it_a_case_and_learns_nothing_of_who
         "some-name.jpg",
     )
     assert (told["address"], told["port"]) == ("192.0.2.1", 4711)
-    assert (told["declared_type"], told["handed_by"]) == ("image/jpeg", os.geteuid())
+    assert (told["declared_type"], told["submitter_uid"]) == ("image/jpeg", os.geteuid())
     assert server.record.requests
     for asked in server.record.requests:
         assert not [each for each in (b"some-", b"192.0.2.1", b"4711") if each in asked.raw]
@@ -91,4 +94,4 @@ def test_a_match_at_once_is_a_case_at_once(daemon: UploadDaemon, checker: Checke
     for content in (known(), encode(photo(KNOWN), "jpeg")):
         assert driver.send([form(file_part(content))]).status == 403
         (told,) = uploads_of_case(daemon, content)
-        assert told["handed_by"] == os.geteuid()
+        assert told["submitter_uid"] == os.geteuid()

@@ -70,7 +70,11 @@ def connecting(program: UploadDaemon, user: int, group: int, often: int) -> subp
 def counted(program: UploadDaemon) -> tuple[int | None, int, int]:
     """Give what status says: connections now, uploads handed over, connections refused."""
     shown = json.loads(program.run("status", "--json").stdout)["scanner"]
-    return shown["applications"], shown["counts"]["handed"], shown["counts"]["refused"]
+    return (
+        shown["upload_connections"],
+        shown["counts"]["uploads"],
+        shown["counts"]["refused_connections"],
+    )
 
 
 @root_only
@@ -120,7 +124,7 @@ def test_a_socket_of_systemd_is_served_and_who_asked_before_the_start_is_answere
         with Checker.configured(program.configuration) as checker:
             handed = listening.fileno()
             launcher = (sys.executable, "-c", INHERITING, str(handed), str(PROGRAM))
-            with checker.begin() as early:
+            with checker.open_upload() as early:
                 early.write(known())
                 future = early.finish()
                 with program.running(*launcher, handed=[handed]):
@@ -138,7 +142,7 @@ def test_without_a_socket_status_says_that_none_are_taken(tmp_path: Path) -> Non
         assert counted(program)[0] is None
         assert b"none are taken from web applications" in program.run("status").stdout
         program.configuration.write_text(configured)
-        remarks = json.loads(program.run("status", "--json").stdout)["remarks"]
+        remarks = json.loads(program.run("status", "--json").stdout)["problems"]
     (told,) = [each for each in remarks if each["subject"] == "uploads"]
     assert "takes none" in told["detail"]
 

@@ -9,19 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.walk.listing import Directory
-from hashwacht.walk.rules import Rules
+from hashwacht.walk.listing import ListedDirectory
+from hashwacht.walk.rules import ExclusionRules
 from hashwacht.walk.walk import Walker
 
-Walk = Callable[..., list[Directory]]
+Walk = Callable[..., list[ListedDirectory]]
 
 
 @pytest.fixture
 def walk() -> Walk:
     """Walk a tree to its end and keep everything."""
 
-    def run(root: Path | bytes, rules: Rules | None = None, **options: object) -> list[Directory]:
-        walker = Walker(os.fsencode(root), rules or Rules([]), **options)  # type: ignore[arg-type]  # passed on as they are
+    def run(
+        root: Path | bytes, rules: ExclusionRules | None = None, **options: object
+    ) -> list[ListedDirectory]:
+        walker = Walker(os.fsencode(root), rules or ExclusionRules([]), **options)  # type: ignore[arg-type]  # passed on as they are
         return list(walker.walk())
 
     return run

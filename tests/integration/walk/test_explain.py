@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hashwacht.core.errors import UsageError
 from hashwacht.walk.explain import explain
-from hashwacht.walk.rules import Rule, Rules, read_rules
+from hashwacht.walk.rules import ExclusionRule, ExclusionRules, parse_rules
 from hashwacht.walk.walk import Walker
 
 components = st.sampled_from(["a", "b", "ab", "a.log", "\udcff", "n\nl", "sp ", "back\\slash", "*"])
@@ -60,7 +60,7 @@ def test_a_path_is_explained_as_scanned_exactly_if_the_walker_comes_to_it(
             + rest
             for negated, start, rest in lines
         ]
-        rules = Rules(Rule(text, "test", at) for at, text in enumerate(texts))
+        rules = ExclusionRules(ExclusionRule(text, "test", at) for at, text in enumerate(texts))
         try:
             walked = list(Walker(bytes(top), rules).walk())
         except UsageError:
@@ -86,7 +86,7 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-RULES = Rules(read_rules(["*.log", "cache/", "!keep.log"], "settings.toml"))
+RULES = ExclusionRules(parse_rules(["*.log", "cache/", "!keep.log"], "settings.toml"))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.types import FileId
-from hashwacht.platform.safe_open import Changed, OpenDirectory, settled, stable
+from hashwacht.platform.safe_open import (
+    FileChanged,
+    OpenDirectory,
+    read_consistent,
+    timestamps_settled,
+)
 
 
 class Reader:
@@ -38,14 +43,14 @@ def path(tmp_path: Path) -> Path:
 def read(path: Path, reader: Reader) -> tuple[FileId, bytes]:
     fd = os.open(path, os.O_RDONLY)
     try:
-        return stable(fd, reader)
+        return read_consistent(fd, reader)
     finally:
         os.close(fd)
 
 
 def test_what_holds_still_is_read_once(path: Path) -> None:
     reader = Reader()
-    assert read(path, reader) == (FileId.of(path.stat()), b"first content")
+    assert read(path, reader) == (FileId.from_stat(path.stat()), b"first content")
     assert reader.readings == [b"first content"]
 
 
@@ -57,7 +62,7 @@ def test_a_file_that_grows_while_it_is_read_is_read_again_from_the_start(path: P
     reader = Reader(grow)
     identity, content = read(path, reader)
     assert content == b"first content, and more"
-    assert identity == FileId.of(path.stat())
+    assert identity == FileId.from_stat(path.stat())
     assert len(reader.readings) == 2
 
 
@@ -67,7 +72,7 @@ def test_a_file_that_changes_during_both_readings_gets_no_answer(path: Path) -> 
             file.write(b"X")
 
     reader = Reader(scribble, scribble)
-    with pytest.raises(Changed):
+    with pytest.raises(FileChanged):
         read(path, reader)
     assert len(reader.readings) == 2
 
@@ -83,7 +88,7 @@ def test_a_change_of_the_same_size_is_seen_although_the_file_is_brand_new(tmp_pa
         path.write_bytes(b"first content")
         identity, content = read(path, Reader(exchange))
         assert content == b"other content"
-        assert identity == FileId.of(path.stat())
+        assert identity == FileId.from_stat(path.stat())
 
 
 def test_a_tick_is_waited_out_only_for_files_just_written(path: Path) -> None:
@@ -91,7 +96,7 @@ def test_a_tick_is_waited_out_only_for_files_just_written(path: Path) -> None:
     fd = os.open(path, os.O_RDONLY)
     for now, pauses in ((changed + 1_000_000, 1), (changed + 20_000_000, 0), (changed - 10**9, 0)):
         taken: list[float] = []
-        stable(fd, lambda fd: os.read(fd, 99), now=lambda now=now: now, pause=taken.append)  # type: ignore[misc]  # bound now
+        read_consistent(fd, lambda fd: os.read(fd, 99), now=lambda now=now: now, pause=taken.append)  # type: ignore[misc]  # bound now
         assert len(taken) == pauses
     os.close(fd)
 
@@ -118,16 +123,16 @@ def test_an_error_of_the_reader_passes(path: Path) -> None:
 def test_a_file_changed_just_before_it_was_read_is_to_be_read_again_next_time() -> None:
     written = 1_000_000_000_000
     file = FileId(1, 2, 3, 0, written)
-    assert settled(file, written + 3_000_000_000)
-    assert not settled(file, written + 1_000_000_000)
-    assert not settled(file, written - 1)
+    assert timestamps_settled(file, written + 3_000_000_000)
+    assert not timestamps_settled(file, written + 1_000_000_000)
+    assert not timestamps_settled(file, written - 1)
 
 
 def test_a_file_with_fine_times_has_come_to_rest_after_a_tick_of_the_clock() -> None:
     written = 1_000_000_000_001
     file = FileId(1, 2, 3, 0, written)
-    assert settled(file, written + 20_000_000)
-    assert not settled(file, written + 1_000_000)
+    assert timestamps_settled(file, written + 20_000_000)
+    assert not timestamps_settled(file, written + 1_000_000)
 
 
 def identity(path: Path) -> tuple[int, int]:
@@ -142,9 +147,9 @@ def test_only_the_file_that_was_meant_is_opened_and_never_blocks(tmp_path: Path)
     os.mkfifo(tmp_path / "fifo")
     with OpenDirectory.at(bytes(tmp_path)) as directory:
         for name in ("link", "directory", "fifo"):
-            with pytest.raises(Changed):
+            with pytest.raises(FileChanged):
                 directory.file(name.encode(), identity(tmp_path / name))
-        with pytest.raises(Changed):
+        with pytest.raises(FileChanged):
             directory.file(b"file", identity(tmp_path / "fifo"))
         os.close(directory.file(b"file", identity(tmp_path / "file")))
         with pytest.raises(FileNotFoundError):

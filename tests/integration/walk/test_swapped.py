@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.platform.safe_open import Changed
-from hashwacht.walk.listing import Directory
-from hashwacht.walk.rules import Rules
+from hashwacht.platform.safe_open import FileChanged
+from hashwacht.walk.listing import ListedDirectory
+from hashwacht.walk.rules import ExclusionRules
 from hashwacht.walk.walk import Walker
 from support.attacker import attack
 
@@ -50,11 +50,13 @@ def scene(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def read_by_descriptor(directory: Directory, seen: Counter[str]) -> Iterator[tuple[bytes, bytes]]:
+def read_by_descriptor(
+    directory: ListedDirectory, seen: Counter[str]
+) -> Iterator[tuple[bytes, bytes]]:
     for entry in directory.files:
         try:
             fd = directory.open(entry)
-        except Changed:
+        except FileChanged:
             seen["changed"] += 1
         except FileNotFoundError:
             seen["gone"] += 1
@@ -73,7 +75,7 @@ def test_nothing_outside_is_read_and_everything_stable_is(scene: Path) -> None:
         while seen["rounds"] < 300 or seen["changed"] < 100 or not seen["play"]:
             assert time.monotonic() < end, seen
             contents: dict[bytes, bytes] = {}
-            with closing(Walker(root, Rules([])).walk()) as walk:
+            with closing(Walker(root, ExclusionRules([])).walk()) as walk:
                 for directory in walk:
                     assert directory.path.startswith(root)
                     assert not directory.problems
@@ -105,7 +107,7 @@ def test_a_directory_moved_away_on_the_way_back_is_a_problem(tmp_path: Path) -> 
     (top / "~").mkdir()
     (top / "~/unseen").touch()
     (tmp_path / "elsewhere").mkdir()
-    walk = Walker(bytes(tmp_path / "root"), Rules([])).walk()
+    walk = Walker(bytes(tmp_path / "root"), ExclusionRules([])).walk()
     walked = []
     for directory in walk:
         walked.append(directory)
@@ -116,8 +118,8 @@ def test_a_directory_moved_away_on_the_way_back_is_a_problem(tmp_path: Path) -> 
     if bytes(top / "~") in {each.path for each in walked}:
         pytest.skip("this file system gave the other directory first")
     assert problem.path == bytes(top)
-    assert problem.problems[0].obstacle == "changed-while-walked"
-    assert problem.problems[0].obstacle.loses_files
+    assert problem.problems[0].skip_reason == "changed-while-walked"
+    assert problem.problems[0].skip_reason.loses_files
 
 
 def test_a_directory_held_open_is_finished_where_it_went(tmp_path: Path) -> None:
@@ -125,7 +127,7 @@ def test_a_directory_held_open_is_finished_where_it_went(tmp_path: Path) -> None
     (tmp_path / "root/a/x").write_bytes(b"x")
     (tmp_path / "root/a/b/y").touch()
     names = []
-    for directory in Walker(bytes(tmp_path / "root"), Rules([])).walk():
+    for directory in Walker(bytes(tmp_path / "root"), ExclusionRules([])).walk():
         if directory.path.endswith(b"/a"):
             (tmp_path / "root/a").rename(tmp_path / "root/moved")
             (tmp_path / "root/a").symlink_to("/etc")

@@ -16,24 +16,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashwacht.core.errors import UsageError
-from hashwacht.platform.safe_open import Changed
-from hashwacht.walk.listing import Bounds, Directory, Obstacle, Problem, Window
-from hashwacht.walk.rules import Rules, read_rules
+from hashwacht.platform.safe_open import FileChanged
+from hashwacht.walk.listing import ListedDirectory, ListingProblem, SkipReason, WalkLimits, Window
+from hashwacht.walk.rules import ExclusionRules, parse_rules
 from hashwacht.walk.walk import Walker
 
-Walk = Callable[..., list[Directory]]
+Walk = Callable[..., list[ListedDirectory]]
 
 
-def files(walked: list[Directory]) -> set[bytes]:
+def files(walked: list[ListedDirectory]) -> set[bytes]:
     return {each.path + b"/" + entry.name for each in walked for entry in each.files}
 
 
-def problems(walked: list[Directory]) -> list[tuple[bytes, Problem]]:
+def problems(walked: list[ListedDirectory]) -> list[tuple[bytes, ListingProblem]]:
     return [(each.path, problem) for each in walked for problem in each.problems]
 
 
-def rules(*lines: str) -> Rules:
-    return Rules(read_rules(lines, "test"))
+def rules(*lines: str) -> ExclusionRules:
+    return ExclusionRules(parse_rules(lines, "test"))
 
 
 def test_names_of_any_bytes_come_back_as_they_are(walk: Walk, tmp_path: Path) -> None:
@@ -54,12 +54,12 @@ def test_a_file_is_opened_as_what_it_was_listed_as(tmp_path: Path) -> None:
         fd = directory.open(entry)
         assert os.read(fd, 100) == b"content"
         found = os.fstat(fd)
-        assert entry.id.of(found) == entry.id
+        assert entry.id.from_stat(found) == entry.id
         assert not os.get_inheritable(fd)
         os.close(fd)
         (tmp_path / "b").write_bytes(b"other")
         (tmp_path / "b").rename(tmp_path / "a")
-        with pytest.raises(Changed):
+        with pytest.raises(FileChanged):
             directory.open(entry)
         (tmp_path / "a").unlink()
         with pytest.raises(FileNotFoundError):
@@ -148,7 +148,7 @@ def test_a_large_directory_comes_in_portions_in_the_order_of_inodes(
     names = {f"{number:04}".encode() for number in range(1000)}
     for name in names:
         (tmp_path / name.decode()).touch()
-    walked = walk(tmp_path, bounds=Bounds(chunk=300, portion=60))
+    walked = walk(tmp_path, bounds=WalkLimits(chunk=300, portion=60))
     assert [each.last for each in walked] == [False, False, False, True]
     assert [len(each.files) for each in walked] == [300, 300, 300, 100]
     assert {entry.name for each in walked for entry in each.files} == names
@@ -159,7 +159,7 @@ def test_a_large_directory_comes_in_portions_in_the_order_of_inodes(
 def test_a_slow_directory_is_handed_out_in_time(walk: Walk, tmp_path: Path) -> None:
     for number in range(200):
         (tmp_path / str(number)).touch()
-    walked = walk(tmp_path, bounds=Bounds(portion=0))
+    walked = walk(tmp_path, bounds=WalkLimits(portion=0))
     assert [each.last for each in walked] == [False, False, False, True]
     assert sum(len(each.files) for each in walked) == 200
 
@@ -199,7 +199,7 @@ def test_the_bounds_change_nothing_but_the_portions(
             directory.mkdir(parents=True, exist_ok=True)
             (directory / "f").touch()
             (directory / "g").touch()
-        bounds = Bounds(pending=pending, kept=kept, chunk=chunk)
+        bounds = WalkLimits(pending=pending, kept=kept, chunk=chunk)
         walked = list(Walker(bytes(top), rules(), bounds=bounds).walk())
         found = list(os.walk(bytes(top)))
         expected = {here + b"/" + each for here, _, names in found for each in names}
@@ -257,9 +257,9 @@ def test_a_path_beyond_all_measure_is_a_problem_and_no_crash(walk: Walk, open_tr
     chain(open_tree, 70, b"n" * 250, side=False)
     walked = walk(open_tree)
     ((path, problem),) = problems(walked)
-    assert problem.obstacle is Obstacle.TOO_DEEP
-    assert problem.obstacle.loses_files
-    assert Bounds().path < len(path) <= Bounds().path + 252
+    assert problem.skip_reason is SkipReason.TOO_DEEP
+    assert problem.skip_reason.loses_files
+    assert WalkLimits().path < len(path) <= WalkLimits().path + 252
     assert sum(len(each.files) for each in walked) == path.count(b"n" * 250) - 1
 
 
@@ -277,12 +277,12 @@ def test_no_descriptor_is_left_however_the_walk_ends(tmp_path: Path) -> None:
 
 UNPRIVILEGED = """
 import json, os, sys
-from hashwacht.walk.rules import Rules
+from hashwacht.walk.rules import ExclusionRules
 from hashwacht.walk.walk import Walker
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 seen = []
-for directory in Walker(os.fsencode(sys.argv[1]), Rules([])).walk():
-    problems = [[p.name.decode(), p.obstacle, p.detail] for p in directory.problems]
+for directory in Walker(os.fsencode(sys.argv[1]), ExclusionRules([])).walk():
+    problems = [[p.name.decode(), p.skip_reason, p.detail] for p in directory.problems]
     opened = []
     for entry in directory.files:
         try:
@@ -338,7 +338,7 @@ def test_what_may_not_be_read_is_reported_with_the_reason(open_tree: Path) -> No
 MOUNTED = """
 import json, os, subprocess, sys
 from hashwacht.walk.explain import explain
-from hashwacht.walk.rules import Rules
+from hashwacht.walk.rules import ExclusionRules
 from hashwacht.walk.walk import Walker
 root = sys.argv[1]
 def mount(*arguments):
@@ -348,10 +348,10 @@ open(f"{root}/other/b", "w").close()
 mount("--bind", root, f"{root}/loop")
 mount("--bind", f"{root}/source", f"{root}/bound")
 def show(one_file_system):
-    walker = Walker(os.fsencode(root), Rules([]), one_file_system=one_file_system)
+    walker = Walker(os.fsencode(root), ExclusionRules([]), one_file_system=one_file_system)
     return sorted([d.path.decode()[len(root):], [e.name.decode() for e in d.files],
-                   [p.obstacle for p in d.problems]] for d in walker.walk())
-asked = [explain(f"{root}/{name}".encode(), Rules([]), root=root.encode()).why
+                   [p.skip_reason for p in d.problems]] for d in walker.walk())
+asked = [explain(f"{root}/{name}".encode(), ExclusionRules([]), root=root.encode()).why
          for name in ("other/b", "loop/source", "bound/c")]
 print(json.dumps([show(True), show(False), asked]))
 """

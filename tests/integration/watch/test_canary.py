@@ -8,7 +8,7 @@ import pytest
 
 from hashwacht.core.watch_events import Announcement, Cause, Root
 from hashwacht.watch.canary import NAME, Canary
-from hashwacht.watch.inotify import WatchdogWatch
+from hashwacht.watch.inotify import InotifyWatch
 from support.clock import Clock
 from support.watch.watching import OwnMounts, watching, write
 
@@ -33,12 +33,12 @@ def announced(root: Path) -> Announcement:
 def test_a_watched_root_announces_it_and_nothing_stays_behind(root: Path) -> None:
     clock = Clock()
     birds = canary(clock, root)
-    with watching(WatchdogWatch(), [root]) as here:
+    with watching(InotifyWatch(), [root]) as here:
         for _ in range(3):
             here.ear.forget()
             assert birds.write_all() == []
             here.until(lambda: bool(here.ear.heard))
-            assert {birds.seen(each) for each in here.ear.heard} == {True}
+            assert {birds.is_canary(each) for each in here.ear.heard} == {True}
             clock.now += PATIENCE - 1
             assert birds.overdue() == []
     assert list(root.iterdir()) == []
@@ -50,17 +50,17 @@ def test_one_that_is_not_announced_is_a_gap_and_again_as_long_as_that_lasts(root
     birds = canary(clock, root, other)
     for _ in range(2):
         birds.write_all()
-        birds.seen(announced(root))
+        birds.is_canary(announced(root))
         clock.now += PATIENCE / 2
         birds.write_all()
         assert birds.overdue() == []
-        birds.seen(announced(root))
+        birds.is_canary(announced(root))
         clock.now += PATIENCE / 2 + 1
         assert [(each.root, each.cause) for each in birds.overdue()] == [
             ("other", Cause.DEAD_WATCH)
         ]
     assert birds.overdue() == []
-    birds.seen(announced(other))
+    birds.is_canary(announced(other))
     clock.now += 10 * PATIENCE
     assert birds.overdue() == []
 
@@ -68,8 +68,8 @@ def test_one_that_is_not_announced_is_a_gap_and_again_as_long_as_that_lasts(root
 def test_other_files_are_no_canaries(root: Path) -> None:
     birds = canary(Clock(), root)
     birds.write_all()
-    assert not birds.seen(Announcement("root", bytes(root / "a")))
-    assert not birds.seen(Announcement("root", bytes(root / "a") + b"/" + NAME))
+    assert not birds.is_canary(Announcement("root", bytes(root / "a")))
+    assert not birds.is_canary(Announcement("root", bytes(root / "a") + b"/" + NAME))
 
 
 def test_somebody_elses_file_of_that_name_is_left_alone_and_looked_at(
@@ -80,12 +80,12 @@ def test_somebody_elses_file_of_that_name_is_left_alone_and_looked_at(
     for _ in range(3):
         assert birds.write_all() == []
     assert path.read_bytes() == b"a picture"
-    assert not birds.seen(announced(root))
+    assert not birds.is_canary(announced(root))
     assert len(caplog.records) == 1
-    assert "File exists" in birds.unproven["root"]
+    assert "File exists" in birds.unwritable["root"]
     path.unlink()
     birds.write_all()
-    assert birds.unproven == {}
+    assert birds.unwritable == {}
 
 
 @pytest.mark.parametrize("what", ["link", "hard link", "pipe", "directory"])
@@ -104,7 +104,7 @@ def test_nothing_that_waits_under_that_name_is_followed_or_written_to(
         path.mkdir()
     birds = canary(Clock(), root)
     birds.write_all()
-    assert birds.unproven
+    assert birds.unwritable
     assert victim.read_bytes() == b"kept"
     assert os.path.lexists(path)
 
@@ -113,7 +113,7 @@ def test_what_was_left_behind_by_a_kill_is_cleared_away(root: Path) -> None:
     (root / NAME.decode()).touch()
     birds = canary(Clock(), root)
     birds.write_all()
-    assert not birds.unproven
+    assert not birds.unwritable
     assert list(root.iterdir()) == []
 
 
@@ -121,7 +121,7 @@ def test_a_root_that_is_not_there_is_said_to_be(root: Path) -> None:
     birds = canary(Clock(), root)
     root.rmdir()
     assert [each.cause for each in birds.write_all()] == [Cause.UNMOUNTED]
-    assert not birds.unproven
+    assert not birds.unwritable
 
 
 def test_a_root_behind_a_link_gets_none(root: Path) -> None:
@@ -146,4 +146,4 @@ def test_a_read_only_root_is_said_once_to_be_without_proof(
             clock.now += 2 * PATIENCE
             assert birds.overdue() == []
     assert len(caplog.records) == 1
-    assert "Read-only" in birds.unproven["root"]
+    assert "Read-only" in birds.unwritable["root"]

@@ -14,12 +14,12 @@ import pytest
 
 from hashwacht.core.watch_events import Announcement, Cause, Root, Watch
 from hashwacht.watch.fanotify_client import FanotifyWatch
-from hashwacht.watch.inotify import WatchdogWatch
-from hashwacht.watch.queue import Announced
+from hashwacht.watch.inotify import InotifyWatch
+from hashwacht.watch.queue import AnnouncementQueue
 from support.kernel import small_queue
 from support.watch.watching import (
-    Ear,
     Watching,
+    WatchRecorder,
     may_use_fanotify,
     watcher_process,
     watching,
@@ -71,7 +71,7 @@ def small(request: pytest.FixtureRequest, socket_path: Path) -> Iterator[SmallQu
 
 
 def inotify() -> Iterator[SmallQueue]:
-    made = WatchdogWatch()
+    made = InotifyWatch()
     yield SmallQueue(lambda: made, hold_the_interpreter)
 
 
@@ -123,7 +123,7 @@ def test_what_does_not_fit_into_the_queues_is_said_to_be_missed(
     small: SmallQueue, memory: Path
 ) -> None:
     """The kernel's queue holds 64 events, ours 100 paths."""
-    root, queue = memory / "root", Announced(100)
+    root, queue = memory / "root", AnnouncementQueue(100)
     root.mkdir()
     watch = small.make()
     watch.start([Root("root", bytes(root))], queue)
@@ -131,7 +131,7 @@ def test_what_does_not_fit_into_the_queues_is_said_to_be_missed(
         paths = flood(root, "d", small)
         taken, causes, until = set[bytes](), set[Cause](), time.monotonic() + 8
         while not causes & {Cause.OVERFLOW, Cause.QUEUE_FULL} and time.monotonic() < until:
-            files, gaps = queue.take(50, 0.1)
+            files, gaps = queue.drain(50, 0.1)
             causes.update(each.cause for each in gaps)
             taken.update(each.path for each in files)
         assert causes & {Cause.OVERFLOW, Cause.QUEUE_FULL}, len(paths - taken)
@@ -145,13 +145,13 @@ def test_a_hundred_thousand_directories_are_watched(memory: Path, socket_path: P
         (root / f"{number}").mkdir(parents=True)
         for inner in range(1000):
             (root / f"{number}/{inner}").mkdir()
-    with watching(WatchdogWatch(), [root]) as here:
+    with watching(InotifyWatch(), [root]) as here:
         write(root / "99" / "999" / "a")
         here.covered(root / "99" / "999" / "a")
         (root / "99").rename(root / "renamed")
         write(root / "renamed" / "0" / "b")
         here.until(lambda: bool(here.ear.named(root / "renamed" / "0" / "b")))
-        here.watch.tend()
+        here.watch.maintain()
         assert not here.ear.gaps
     if may_use_fanotify():
         with (
@@ -163,7 +163,7 @@ def test_a_hundred_thousand_directories_are_watched(memory: Path, socket_path: P
             assert not here.ear.gaps
 
 
-class Deaf(Ear):
+class Deaf(WatchRecorder):
     """Fails once, as no listener may."""
 
     failed = False
@@ -178,7 +178,7 @@ class Deaf(Ear):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_thread_that_died_is_a_gap_and_the_root_watched_anew(tmp_path: Path) -> None:
-    root, ear, watch = tmp_path.resolve() / "root", Deaf(), WatchdogWatch()
+    root, ear, watch = tmp_path.resolve() / "root", Deaf(), InotifyWatch()
     root.mkdir()
     before = set(threading.enumerate())
     watch.start([Root("root", bytes(root))], ear)
@@ -186,7 +186,7 @@ def test_a_thread_that_died_is_a_gap_and_the_root_watched_anew(tmp_path: Path) -
     write(root / "a")
     thread.join(5)
     assert not thread.is_alive()
-    watch.tend()
+    watch.maintain()
     assert ear.causes() == {Cause.DEAD_WATCH}
     write(root / "b")
     with ear.changed:
@@ -198,13 +198,13 @@ LIMITED = """
 import sys
 from pathlib import Path
 from hashwacht.core.watch_events import Cause
-from hashwacht.watch.inotify import WatchdogWatch
+from hashwacht.watch.inotify import InotifyWatch
 from support.watch.watching import watching, write
 
 limit, top, now = Path("/proc/sys/user/max_inotify_watches"), Path(sys.argv[1]), [0.0]
 (top / "root/before").mkdir(parents=True)
 limit.write_text("30")
-with watching(WatchdogWatch(clock=lambda: now[0]), [top / "root"]) as here:
+with watching(InotifyWatch(clock=lambda: now[0]), [top / "root"]) as here:
     assert not here.ear.gaps
     for number in range(50):
         (top / f"root/{number}").mkdir()
@@ -212,23 +212,23 @@ with watching(WatchdogWatch(clock=lambda: now[0]), [top / "root"]) as here:
     here.covered(*(top / f"root/{number}/a" for number in range(50)))
     here.until(lambda: here.ear.causes() == {Cause.WATCH_LIMIT})
     here.ear.forget()
-    here.watch.tend()
+    here.watch.maintain()
     assert not here.ear.gaps, "it is not said all the time"
     now[0] = 61
-    here.watch.tend()
+    here.watch.maintain()
     assert here.ear.causes() == {Cause.WATCH_LIMIT}, "but as long as it lasts"
     limit.write_text("1000")
     now[0] = 600
-    here.watch.tend()
+    here.watch.maintain()
     here.ear.forget()
     write(top / "root/49/b")
     here.until(lambda: bool(here.ear.named(top / "root/49/b")))
     assert not here.ear.gaps
 limit.write_text("30")
-with watching(WatchdogWatch(), [top / "root"]) as here:
+with watching(InotifyWatch(), [top / "root"]) as here:
     here.until(lambda: here.ear.causes() == {Cause.WATCH_LIMIT})
 limit.write_text("0")
-with watching(WatchdogWatch(), [top / "root"]) as here:
+with watching(InotifyWatch(), [top / "root"]) as here:
     here.until(lambda: here.ear.causes() == {Cause.WATCH_LIMIT})
 print("well")
 """
@@ -249,7 +249,7 @@ import sys
 from pathlib import Path
 from hashwacht.core.watch_events import Cause
 from hashwacht.platform.capabilities import keep
-from hashwacht.watch.inotify import WatchdogWatch
+from hashwacht.watch.inotify import InotifyWatch
 from support.watch.watching import watching, write
 
 keep(())
@@ -257,7 +257,7 @@ top, now = Path(sys.argv[1]), [0.0]
 locked = top / "root/a/locked"
 (locked / "inner").mkdir(parents=True)
 locked.chmod(0)
-with watching(WatchdogWatch(clock=lambda: now[0]), [top / "root"]) as here:
+with watching(InotifyWatch(clock=lambda: now[0]), [top / "root"]) as here:
     assert {(each.cause, each.path) for each in here.ear.gaps} == {
         (Cause.UNLISTED, bytes(locked))
     }

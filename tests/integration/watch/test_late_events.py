@@ -14,17 +14,17 @@ from watchdog.observers.inotify_c import CallbackId, InotifyFD, Mask, WatchCallb
 
 from hashwacht.core.watch_events import Announcement, Root
 from hashwacht.platform.mounts import Mounts
-from hashwacht.watch.inotify import WatchdogWatch
-from hashwacht.watch.inotify_root import RootWatch
-from hashwacht.watch.root_state import footing
+from hashwacht.watch.inotify import InotifyWatch
+from hashwacht.watch.inotify_root import InotifyRoot
+from hashwacht.watch.root_state import read_root_state
 from support.watch.watch_chaos import Chaos
-from support.watch.watching import PATIENCE, Ear, OwnMounts, Watching, write
+from support.watch.watching import PATIENCE, OwnMounts, Watching, WatchRecorder, write
 
 RENAME_EXCHANGE = 2
 AT_FDCWD = -100
 
 
-class BusyEar(Ear):
+class BusyEar(WatchRecorder):
     """Keeps who announces a file ``busy`` until it is told to go on; so no more events are read."""
 
     def __init__(self) -> None:
@@ -46,12 +46,12 @@ def top(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def watched(top: Path, ear: Ear) -> Iterator[tuple[RootWatch, Watching]]:
+def watched(top: Path, ear: WatchRecorder) -> Iterator[tuple[InotifyRoot, Watching]]:
     """Watch one root."""
     root, mounts = Root("root", bytes(top)), Mounts()
-    stands = footing(root, mounts)
+    stands = read_root_state(root, mounts)
     assert stands is not None
-    with closing(mounts), closing(RootWatch(root, stands, ear)) as watch:
+    with closing(mounts), closing(InotifyRoot(root, stands, ear)) as watch:
         yield watch, Watching(watch, ear, top)  # type: ignore[arg-type]  # it can be tended
 
 
@@ -121,7 +121,7 @@ def test_a_directory_that_is_looked_for_in_vain_is_found_when_the_rename_is_read
             (top / "away/middle/brief").rmdir()
             (top / "away").rename(top / "renamed")
             for _ in range(times):
-                here.watch.tend()
+                here.watch.maintain()
         here.tend_until(lambda: len(watch) == 4)
         is_announced(here, top / "renamed/middle/inner/file")
         is_announced(here, top / "renamed/middle/file")
@@ -146,14 +146,14 @@ def test_what_is_in_a_directory_is_not_taken_for_what_is_in_one_that_has_its_nam
 
 def test_directories_that_are_exchanged_stay_watched(top: Path) -> None:
     """The kernel tells that one came to a place before it tells that the other left it."""
-    ear = Ear()
+    ear = WatchRecorder()
     (top / "a/one/deep").mkdir(parents=True)
     (top / "b/other/deep").mkdir(parents=True)
     with watched(top, ear) as (watch, here):
         exchange(top / "a/one", top / "b/other")
         here.caught_up()
         for _ in range(5):
-            here.watch.tend()
+            here.watch.maintain()
         assert len(watch) == 7
         is_announced(here, top / "a/one/deep/file")
         is_announced(here, top / "b/other/deep/file")
@@ -163,7 +163,7 @@ def test_what_is_mounted_in_a_directory_whose_rename_is_not_read_yet_is_watched(
     top: Path, mounts: OwnMounts
 ) -> None:
     """The kernel tells of a mount at once, and by its path of now."""
-    ear, watch = BusyEar(), WatchdogWatch()
+    ear, watch = BusyEar(), InotifyWatch()
     (top / "before/point").mkdir(parents=True)
     watch.start([Root("root", bytes(top))], ear)
     here = Watching(watch, ear, top)
@@ -171,7 +171,7 @@ def test_what_is_mounted_in_a_directory_whose_rename_is_not_read_yet_is_watched(
         with nothing_read(here, ear):
             (top / "before").rename(top / "after")
             mounts.memory(top / "after/point")
-            watch.tend()
+            watch.maintain()
         (top / "after/point/inner").mkdir()
         is_announced(here, top / "after/point/file")
         is_announced(here, top / "after/point/inner/file")
@@ -217,13 +217,13 @@ def test_a_directory_that_is_renamed_while_it_is_placed_is_where_it_was_renamed_
             (top / "from/inner").mkdir()
             tree._inotify = Slow(tree._inotify, rename)  # type: ignore[assignment]  # its likeness
             tree.doubts.add(tree.directories.find(bytes(top / "from")).wd)  # type: ignore[union-attr]  # it is there
-            here.watch.tend()
+            here.watch.maintain()
         is_announced(here, top / "to/renamed/file")
         assert ear.named(top / "to/renamed/file")
         assert tree.directories.find(bytes(top / "to/renamed")) is not None
 
 
-class SlowEar(Ear):
+class SlowEar(WatchRecorder):
     """Takes its time now and then, so that events are read late."""
 
     def __init__(self, seed: int) -> None:
@@ -239,14 +239,14 @@ class SlowEar(Ear):
 @pytest.mark.parametrize("seed", range(4))
 def test_every_file_is_announced_however_late_events_are_read(top: Path, seed: int) -> None:
     """Tended after every step: it finds much that is only told of later."""
-    ear, watch, outside = SlowEar(seed), WatchdogWatch(), top.parent / "outside"
+    ear, watch, outside = SlowEar(seed), InotifyWatch(), top.parent / "outside"
     outside.mkdir()
     watch.start([Root("root", bytes(top))], ear)
     with closing(watch):
         chaos = Chaos(Watching(watch, ear, top), outside, seed)
         for _ in range(300):
             chaos.step()
-            watch.tend()
+            watch.maintain()
         chaos.check()
         chaos.write_everywhere()
         chaos.check()

@@ -7,18 +7,18 @@ import pytest
 
 from hashwacht.core.watch_events import Root
 from hashwacht.platform.mounts import Mounts
-from hashwacht.watch.inotify import WatchdogWatch
-from hashwacht.watch.inotify_root import RootWatch
-from hashwacht.watch.root_state import footing
+from hashwacht.watch.inotify import InotifyWatch
+from hashwacht.watch.inotify_root import InotifyRoot
+from hashwacht.watch.root_state import read_root_state
 from support.watch.watch_chaos import Chaos, WatchChaosContract
 from support.watch.watch_contract import WatchCase, WatchContract
 from support.watch.watch_roots_contract import WatchRootsContract
-from support.watch.watching import Ear, Watching, write
+from support.watch.watching import Watching, WatchRecorder, write
 
 
 @pytest.fixture
 def case(tmp_path: Path) -> WatchCase:
-    return WatchCase(WatchdogWatch, tmp_path.resolve())
+    return WatchCase(InotifyWatch, tmp_path.resolve())
 
 
 class TestFiles(WatchContract):
@@ -62,12 +62,12 @@ def test_a_directory_that_is_renamed_before_one_in_it_could_be_watched_is_looked
     tmp_path: Path,
 ) -> None:
     """Its making is announced under a path that is no more."""
-    root, ear, mounts = tmp_path.resolve() / "root", Ear(), Mounts()
+    root, ear, mounts = tmp_path.resolve() / "root", WatchRecorder(), Mounts()
     (root / "before").mkdir(parents=True)
     found = Root("root", bytes(root))
-    stands = footing(found, mounts)
+    stands = read_root_state(found, mounts)
     assert stands is not None
-    with closing(mounts), closing(RootWatch(found, stands, ear)) as watch:
+    with closing(mounts), closing(InotifyRoot(found, stands, ear)) as watch:
         here = Watching(watch, ear, root)  # type: ignore[arg-type]  # one root's watch can be tended
         with watch._tree.lock:  # the reader waits
             (root / "before" / "inner").mkdir()

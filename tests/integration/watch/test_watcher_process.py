@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.core.watch_events import Cause, Missed, Root
-from hashwacht.ipc.frames import frame
+from hashwacht.core.watch_events import Cause, MissedEvents, Root
+from hashwacht.ipc.frames import pack_frame
 from hashwacht.watch import fanotify_protocol
 from hashwacht.watch.fanotify_client import PATIENCE, FanotifyWatch
-from hashwacht.watch.fanotify_protocol import Cutter
+from hashwacht.watch.fanotify_protocol import MessageSplitter
 from support.watch.watching import (
-    Ear,
     OwnMounts,
+    WatchRecorder,
     may_use_fanotify,
     watcher_process,
     watching,
@@ -89,7 +89,7 @@ def test_when_it_dies_all_roots_are_missed_until_it_is_back(socket_path: Path, r
                 process.kill()
                 here.until(lambda: here.ear.causes("root") == here.ear.causes("other") == DEAD)
         here.ear.forget()
-        here.watch.tend()
+        here.watch.maintain()
         here.watch.renew("root")
         assert not here.ear.gaps, "it is not said all the time"
 
@@ -149,9 +149,9 @@ def test_one_that_hangs_is_found_and_another_one_used(socket_path: Path, root: P
     now = [0.0]
     watch = FanotifyWatch(socket_path, clock=lambda: now[0])
     with watcher_process(socket_path) as process, watching(watch, [root]) as here:
-        here.watch.tend()
+        here.watch.maintain()
         process.send_signal(signal.SIGSTOP)
-        here.watch.tend()
+        here.watch.maintain()
         now[0] = PATIENCE + 1
         here.tend_until(lambda: here.ear.causes() == DEAD)
         process.send_signal(signal.SIGCONT)
@@ -250,12 +250,12 @@ def test_a_watcher_that_talks_nonsense_is_a_gap(
     def talk() -> None:
         connected, _ = impostor.accept()
         with connected:
-            connected.sendall(frame(0, fanotify_protocol.READY))
+            connected.sendall(pack_frame(0, fanotify_protocol.READY))
             pinged = b""
             while fanotify_protocol.PING not in pinged[-1:]:
                 pinged = connected.recv(1000)
             connected.sendall(
-                b"".join(fanotify_protocol.names([fanotify_protocol.Named(7, 0, b"/x")]))
+                b"".join(fanotify_protocol.names([fanotify_protocol.WireAnnouncement(7, 0, b"/x")]))
             )
             while connected.recv(1000):
                 pass
@@ -264,11 +264,11 @@ def test_a_watcher_that_talks_nonsense_is_a_gap(
     thread.start()
     with watching(watch, [root]) as here:
         assert not here.ear.gaps
-        here.watch.tend()
+        here.watch.maintain()
         here.until(lambda: here.ear.causes() == DEAD)
         assert not here.ear.heard
         impostor.close()
-        here.watch.tend()
+        here.watch.maintain()
         thread.join(5)
 
 
@@ -287,7 +287,7 @@ def test_a_scanner_that_takes_nothing_costs_little_memory_and_is_told_of_its_gap
         setting.write_text("1000")
         try:
             client.sendall(fanotify_protocol.watch([Root("root", bytes(root))]))
-            cutter, heard = Cutter(), list[tuple[bytes, bytes]]()
+            cutter, heard = MessageSplitter(), list[tuple[bytes, bytes]]()
             while not heard:
                 heard += cutter.feed(client.recv(100_000))
         finally:
@@ -299,10 +299,10 @@ def test_a_scanner_that_takes_nothing_costs_little_memory_and_is_told_of_its_gap
             write(directory / f"{number}")
         used = int(status(process.pid)["VmHWM"].split()[0])
         assert used < 60_000, f"{used} kB"
-        gaps: list[Missed] = []
+        gaps: list[MissedEvents] = []
         while not gaps:
             heard = list(cutter.feed(client.recv(100_000)))
-            gaps = [fanotify_protocol.read_missed(body) for kind, body in heard if kind == b"M"]
+            gaps = [fanotify_protocol.decode_missed(body) for kind, body in heard if kind == b"M"]
         assert gaps[0].cause is Cause.OVERFLOW
 
 
@@ -324,7 +324,7 @@ def test_nobody_else_is_told_names(root: Path) -> None:
                 with suppress(ConnectionResetError, BrokenPipeError):
                     client.sendall(fanotify_protocol.watch([Root("root", bytes(root))]))
                     assert client.recv(100) == b""
-            ear, watch = Ear(), FanotifyWatch(path)
+            ear, watch = WatchRecorder(), FanotifyWatch(path)
             watch.start([Root("root", bytes(root))], ear)
             watch.close()
             assert not ear.gaps

@@ -11,7 +11,7 @@ from hashwacht.hashing.plan import Limits, Plan
 from hashwacht.hashing.workers.pool import WorkerPool
 
 CULPRITS = "support.hostile.culprits:Culprits"
-PLAN = Plan(("md5", "sha1", "pdq"), Limits(seconds=0.5, memory_bytes=512 << 20))
+PLAN = Plan(("md5", "sha1", "pdq"), Limits(timeout=0.5, max_memory=512 << 20))
 
 Start = Callable[..., WorkerPool]
 
@@ -22,7 +22,7 @@ def start() -> Iterator[Start]:
     with ExitStack() as stack:
 
         def start_one(plan: Plan = PLAN, jobs: int = 1, **options: object) -> WorkerPool:
-            options.setdefault("maker", CULPRITS)
+            options.setdefault("task_factory", CULPRITS)
             return stack.enter_context(
                 WorkerPool(plan, jobs, **options)  # type: ignore[arg-type]  # passed on
             )

@@ -13,10 +13,10 @@ import pytest
 
 from hashwacht.core.types import Reason
 from hashwacht.hashing.plan import Limits, Plan
-from hashwacht.hashing.workers.pool import PARTS, WorkerPool
-from hashwacht.hashing.workers.protocol import Attempt
+from hashwacht.hashing.workers.pool import TASK_FACTORY, WorkerPool
+from hashwacht.hashing.workers.protocol import WorkerKind
 from hashwacht.platform import landlock
-from hashwacht.platform.process import Unsupported
+from hashwacht.platform.process import SandboxUnavailable
 from support.asking import ask
 from support.processes import workers
 
@@ -34,7 +34,7 @@ WAYS = (
 
 def test_a_decoder_that_was_taken_over_can_do_none_of_these(start: Start) -> None:
     """Each is tried as shell code would, and refused by the kernel; the worker lives on."""
-    pool = start(Plan(("md5", "pdq"), Limits(seconds=5)))
+    pool = start(Plan(("md5", "pdq"), Limits(timeout=5)))
     refused = (os.strerror(1), os.strerror(38))  # EPERM; ENOSYS for what only clone3 could do
     for way in WAYS:
         (skip,) = ask(pool, b"break out " + way.encode()).skipped
@@ -46,8 +46,8 @@ def test_a_decoder_that_was_taken_over_can_do_none_of_these(start: Start) -> Non
 
 def test_a_worker_has_nothing_open_but_its_way_to_the_scanner(start: Start) -> None:
     ask(start(), b"warm")
-    for attempt in (Attempt.DIGESTS, Attempt.PICTURE):
-        (worker,) = workers(attempt)
+    for worker_kind in (WorkerKind.DIGESTS, WorkerKind.PICTURE):
+        (worker,) = workers(worker_kind)
         opened = {str(each.readlink()) for each in Path(f"/proc/{worker.pid}/fd").iterdir()}
         sockets = {each for each in opened if each.startswith("socket:")}
         assert len(sockets) == 1
@@ -61,8 +61,8 @@ def test_every_layer_is_active_and_named(start: Start) -> None:
 
 def test_the_kernel_confirms_filter_and_privileges(start: Start) -> None:
     ask(start(), b"warm")
-    for attempt in (Attempt.DIGESTS, Attempt.PICTURE):
-        (worker,) = workers(attempt)
+    for worker_kind in (WorkerKind.DIGESTS, WorkerKind.PICTURE):
+        (worker,) = workers(worker_kind)
         status = Path(f"/proc/{worker.pid}/status").read_text()
         assert "Seccomp:\t2\n" in status
         assert "NoNewPrivs:\t1\n" in status
@@ -115,7 +115,7 @@ def test_landlock_alone_keeps_files_shut() -> None:
             os.open("/etc/passwd", os.O_RDONLY)
         except PermissionError:
             code = 0
-        except Unsupported:
+        except SandboxUnavailable:
             code = 2
         finally:
             os._exit(code)
@@ -134,15 +134,22 @@ def _give_up_privileges() -> None:
 def test_operators_programs_run_in_a_worker_of_their_own(start: Start) -> None:
     """The one without a filter; it decodes nothing, and what it started is killed with it."""
     programs = (("mine", ("/bin/echo", "abc")),)
-    pool = start(Plan(("md5", "pdq", "mine"), Limits(seconds=5), commands=programs), maker=PARTS)
+    pool = start(
+        Plan(("md5", "pdq", "mine"), Limits(timeout=5), commands=programs),
+        task_factory=TASK_FACTORY,
+    )
     from hashwacht.testing.pictures import encode, photo
 
     made = ask(pool, encode(photo(1, (96, 96))))
     assert {(s.type, s.value) for s in made.signals} > {("mine", "abc")}
     assert not made.skipped
     filtered = {
-        attempt: "Seccomp:\t2\n" in Path(f"/proc/{each.pid}/status").read_text()
-        for attempt in Attempt
-        for each in workers(attempt)
+        worker_kind: "Seccomp:\t2\n" in Path(f"/proc/{each.pid}/status").read_text()
+        for worker_kind in WorkerKind
+        for each in workers(worker_kind)
     }
-    assert filtered == {Attempt.DIGESTS: True, Attempt.PICTURE: True, Attempt.COMMANDS: False}
+    assert filtered == {
+        WorkerKind.DIGESTS: True,
+        WorkerKind.PICTURE: True,
+        WorkerKind.COMMANDS: False,
+    }

@@ -11,7 +11,7 @@ import pytest
 
 from hashwacht.core.signals import BUILT_IN
 from hashwacht.core.types import Fingerprint, Reason
-from hashwacht.hashing.in_process import InProcess
+from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.hashing.plan import Limits, Plan
 from hashwacht.hashing.workers.pool import WorkerPool
 from hashwacht.testing.pictures import ENCODERS, encode, photo
@@ -19,7 +19,7 @@ from support import asking
 from support.hostile.hostile import HASHED, Hostile, corpus, mutations
 
 SECONDS = 1.0
-PLAN = Plan(("sha256", "md5", "pdq"), Limits(seconds=SECONDS, memory_bytes=512 << 20))
+PLAN = Plan(("sha256", "md5", "pdq"), Limits(timeout=SECONDS, max_memory=512 << 20))
 GRACE = 2.0
 """Seconds beyond the budget: the pool's own grace, a fresh worker, a busy machine."""
 
@@ -76,7 +76,7 @@ def test_confinement_changes_no_answer(pool: WorkerPool, hostile: Hostile) -> No
     content = hostile.make()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pytest makes errors of them, workers do not
-        here = asking.ask(InProcess(PLAN), content)
+        here = asking.ask(InProcessFingerprinter(PLAN), content)
     assert ask(pool, content) == here
 
 
@@ -94,5 +94,5 @@ def test_a_mutated_picture_harms_nobody_and_matches_nothing(
         made = ask(pool, content)
         fate(made)
         for signal in made.signals:
-            if signal.type == "pdq" and signal.askable:
+            if signal.type == "pdq" and signal.matchable:
                 assert min(distance(signal.value, each) for each in listed) > 31

@@ -20,7 +20,7 @@ from hashwacht.hashing.workers.pool import WorkerPool
 from support.asking import ask
 from support.processes import family, wait_for, workers
 
-PLAN = Plan(("md5", "pdq", "mine"), Limits(seconds=0.5), commands=(("mine", ("true",)),))
+PLAN = Plan(("md5", "pdq", "mine"), Limits(timeout=0.5), commands=(("mine", ("true",)),))
 Start = Callable[..., WorkerPool]
 
 
@@ -39,7 +39,7 @@ def test_nothing_is_left_behind(start: Start) -> None:
 
 
 def test_closing_takes_less_than_a_second_whatever_workers_do(start: Start) -> None:
-    pool = start(Plan(("md5", "pdq"), Limits(seconds=60)), jobs=2)
+    pool = start(Plan(("md5", "pdq"), Limits(timeout=60)), jobs=2)
     errors: list[Exception] = []
 
     def wait_for_long(content: bytes) -> None:
@@ -90,14 +90,14 @@ def test_an_unknown_signal_type_or_fingerprinter_is_an_error_that_names_it(start
     with pytest.raises(ConfigurationError, match="nonesuch"):
         start(Plan(("nonesuch",)))
     with pytest.raises(WorkerError, match="nonesuch"):
-        _ = start(maker="hashwacht.testing.nonesuch:Nonesuch").recipe
+        _ = start(task_factory="hashwacht.testing.nonesuch:Nonesuch").recipe
 
 
 PROGRAM = """
 import os, sys, threading
 from hashwacht.hashing.plan import Plan, Limits
 from hashwacht.hashing.workers.pool import WorkerPool
-pool = WorkerPool(Plan(("md5", "pdq"), Limits(seconds=60)), 2, maker=sys.argv[1])
+pool = WorkerPool(Plan(("md5", "pdq"), Limits(timeout=60)), 2, maker=sys.argv[1])
 def work(deed):
     fd = os.memfd_create("content")
     os.write(fd, deed)

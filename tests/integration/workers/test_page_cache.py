@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.hashing.page_cache import WINDOW, QuietReader, absent
+from hashwacht.hashing.page_cache import WINDOW, CacheNeutralReader, uncached_ranges
 
 PAGE = mmap.PAGESIZE
 PAGES = 200
@@ -24,7 +24,7 @@ def cached_pages(path: Path) -> int:
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         return -(-size // PAGE) - sum(
-            -(-length // PAGE) for _, length in absent(file.fileno(), 0, size)
+            -(-length // PAGE) for _, length in uncached_ranges(file.fileno(), 0, size)
         )
 
 
@@ -40,7 +40,7 @@ def read_quietly(path: Path, *, dontcache: bool, chunk: int = 1 << 16) -> bytes:
     found = bytearray()
     with (
         path.open("rb", buffering=0) as file,
-        QuietReader(file.fileno(), dontcache=dontcache) as reader,
+        CacheNeutralReader(file.fileno(), dontcache=dontcache) as reader,
     ):
         while count := reader.readinto(buffer):
             found += buffer[:count]
@@ -104,7 +104,7 @@ def test_a_large_file_never_holds_more_than_two_windows(content: Path) -> None:
     buffer = bytearray(1 << 20)
     with (
         content.open("rb", buffering=0) as file,
-        QuietReader(file.fileno(), dontcache=False) as reader,
+        CacheNeutralReader(file.fileno(), dontcache=False) as reader,
     ):
         while reader.readinto(buffer):
             most = max(most, cached_pages(content))
@@ -124,14 +124,14 @@ def test_a_reader_who_may_not_write_is_not_fooled_by_the_kernels_discretion(
         if pid == 0:
             os.setresuid(65534, 65534, 65534)
             size = os.fstat(file.fileno()).st_size
-            os._exit(0 if absent(file.fileno(), 0, size) == [(0, size)] else 1)
+            os._exit(0 if uncached_ranges(file.fileno(), 0, size) == [(0, size)] else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def test_an_error_of_the_file_system_is_raised(tmp_path: Path) -> None:
     fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with pytest.raises(IsADirectoryError), QuietReader(fd) as reader:
+        with pytest.raises(IsADirectoryError), CacheNeutralReader(fd) as reader:
             reader.readinto(bytearray(10))
     finally:
         os.close(fd)

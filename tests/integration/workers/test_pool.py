@@ -15,7 +15,7 @@ import pytest
 from hashwacht.core.types import Fingerprint, Reason, Skip
 from hashwacht.hashing.plan import Limits, Plan
 from hashwacht.hashing.workers.pool import WorkerPool
-from hashwacht.hashing.workers.sandbox import Stamina
+from hashwacht.hashing.workers.sandbox import WorkerLimits
 from support.asking import ask
 from support.processes import wait_for, workers
 
@@ -105,7 +105,7 @@ def test_of_200_contents_from_8_threads_exactly_the_5_culprits_are_affected(star
 
 
 def test_a_worker_killed_in_the_middle_costs_one_content(start: Start) -> None:
-    pool = start(Plan(("md5", "sha1", "pdq"), Limits(seconds=60)))
+    pool = start(Plan(("md5", "sha1", "pdq"), Limits(timeout=60)))
     ask(pool, b"warm")
     (victim,) = workers()
     idle = victim.num_fds()
@@ -133,9 +133,9 @@ def test_a_worker_killed_while_idle_costs_no_content_anything(start: Start) -> N
 def test_a_killed_nursery_is_replaced(start: Start) -> None:
     pool = start()
     ask(pool, b"warm")
-    (nursery,) = psutil.Process().children()
-    orphans = nursery.children()
-    nursery.kill()
+    (fork_server,) = psutil.Process().children()
+    orphans = fork_server.children()
+    fork_server.kill()
     _, alive = psutil.wait_procs(orphans, timeout=5)
     assert not alive
     assert not ask(pool, b"the next one").skipped
@@ -163,7 +163,7 @@ def test_memory_is_given_back_by_a_fresh_worker(start: Start) -> None:
 
 
 def test_a_worker_is_replaced_after_so_many_contents(start: Start) -> None:
-    pool = start(stamina=Stamina(tasks=3))
+    pool = start(worker_limits=WorkerLimits(max_tasks=3))
     seen: set[int] = set()
     for number in range(9):
         assert not ask(pool, b"%d" % number).skipped

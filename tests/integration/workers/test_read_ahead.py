@@ -11,20 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.core.ports import ReadsAhead
+from hashwacht.core.ports import SupportsStreaming
 from hashwacht.core.types import Fingerprint
 from hashwacht.hashing.plan import Limits, Plan
 from hashwacht.hashing.reader import HEAD
-from hashwacht.hashing.workers.pool import PARTS, WorkerPool
-from hashwacht.hashing.workers.protocol import Attempt
-from hashwacht.hashing.workers.streaming import ReadAhead
-from hashwacht.hashing.workers.tasks import Digesting
+from hashwacht.hashing.workers.pool import TASK_FACTORY, WorkerPool
+from hashwacht.hashing.workers.protocol import WorkerKind
+from hashwacht.hashing.workers.streaming import PoolStreamHasher
+from hashwacht.hashing.workers.tasks import DigestTask
 from hashwacht.testing.pictures import encode, grainy, photo, truncated
 from support.asking import ask
 from support.processes import workers
 
 Start = Callable[..., WorkerPool]
-PLAN = Plan(("md5", "sha1", "sha256", "pdq", "phash64"), Limits(picture_bytes=2 << 20))
+PLAN = Plan(("md5", "sha1", "sha256", "pdq", "phash64"), Limits(max_picture_size=2 << 20))
 CONTENTS = {
     "nothing": b"",
     "text": b"text\n" * 1000,
@@ -40,20 +40,20 @@ CONTENTS = {
 
 def piecewise(pool: WorkerPool, content: bytes, places: Sequence[int]) -> Fingerprint:
     """Have it come in in pieces that end at these places."""
-    ahead = pool.read_ahead()
+    ahead = pool.open_stream()
     assert ahead is not None
     with tempfile.TemporaryFile(buffering=0) as file:
         keep: bool | None = None
         for begin, end in zip([0, *places], [*places, len(content)], strict=True):
-            keep = ahead.take(content[begin:end])
+            keep = ahead.update(content[begin:end])
             file.write(content[begin:end])
-        assert keep in {None, ahead.end()}
-        return ahead.fingerprint(file.fileno() if ahead.end() else None)
+        assert keep in {None, ahead.finish()}
+        return ahead.fingerprint(file.fileno() if ahead.finish() else None)
 
 
 @pytest.mark.parametrize("name", CONTENTS)
 def test_the_fingerprint_is_the_same_however_the_content_comes_in(start: Start, name: str) -> None:
-    pool = start(PLAN, maker=PARTS)
+    pool = start(PLAN, task_factory=TASK_FACTORY)
     content = CONTENTS[name]
     expected = ask(pool, content)
     middle = len(content) // 2
@@ -65,13 +65,13 @@ def test_the_fingerprint_is_the_same_however_the_content_comes_in(start: Start, 
 
 
 def test_what_is_no_picture_needs_no_worker(start: Start) -> None:
-    pool = start(PLAN, maker=PARTS)
-    assert isinstance(pool, ReadsAhead)
+    pool = start(PLAN, task_factory=TASK_FACTORY)
+    assert isinstance(pool, SupportsStreaming)
     for name in ("nothing", "long", "over the limit"):
         piecewise(pool, CONTENTS[name], ())
-    assert [workers(each) for each in Attempt] == [[], [], []]
+    assert [workers(each) for each in WorkerKind] == [[], [], []]
     piecewise(pool, CONTENTS["jpeg"], ())
-    assert [len(workers(each)) for each in (Attempt.DIGESTS, Attempt.PICTURE)] == [0, 1]
+    assert [len(workers(each)) for each in (WorkerKind.DIGESTS, WorkerKind.PICTURE)] == [0, 1]
 
 
 def test_who_looks_at_a_picture_gets_it_to_read_only() -> None:
@@ -81,8 +81,8 @@ def test_who_looks_at_a_picture_gets_it_to_read_only() -> None:
         modes.append(fcntl.fcntl(copy, fcntl.F_GETFL) & os.O_ACCMODE)
         return digests
 
-    ahead = ReadAhead(Digesting(PLAN), (), look)
-    ahead.take(CONTENTS["jpeg"])
+    ahead = PoolStreamHasher(DigestTask(PLAN), (), look)
+    ahead.update(CONTENTS["jpeg"])
     with tempfile.TemporaryFile(buffering=0) as file:
         ahead.fingerprint(file.fileno())
     assert modes == [os.O_RDONLY]
@@ -106,8 +106,8 @@ class Crc:
 def test_what_can_be_no_picture_need_not_be_kept() -> None:
     kept = {}
     for name, content in CONTENTS.items():
-        ahead = ReadAhead(Digesting(PLAN), (), lambda digests, _: digests)
-        kept[name] = (ahead.take(content), ahead.end())
+        ahead = PoolStreamHasher(DigestTask(PLAN), (), lambda digests, _: digests)
+        kept[name] = (ahead.update(content), ahead.finish())
     assert kept == {
         "nothing": (None, False),
         "text": (None, False),
@@ -130,6 +130,6 @@ def test_an_operators_own_digest_runs_in_workers_only(
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: own_digest\nVersion: 1\n")
     (about / "entry_points.txt").write_text("[hashwacht.core.signals]\ncrc_own = own_digest:Crc\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    pool = start(Plan(("sha256", "crc_own")), maker=PARTS)
-    assert pool.read_ahead() is None
+    pool = start(Plan(("sha256", "crc_own")), task_factory=TASK_FACTORY)
+    assert pool.open_stream() is None
     assert [each.type for each in ask(pool, b"x").signals] == ["sha256", "crc_own"]

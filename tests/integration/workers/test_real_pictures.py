@@ -15,16 +15,16 @@ import pytest
 from PIL import Image
 
 from hashwacht.core.types import Reason
-from hashwacht.hashing.in_process import InProcess
-from hashwacht.hashing.page_cache import absent
+from hashwacht.hashing.in_process import InProcessFingerprinter
+from hashwacht.hashing.page_cache import uncached_ranges
 from hashwacht.hashing.plan import Limits, Plan
-from hashwacht.hashing.workers.pool import PARTS, WorkerPool
+from hashwacht.hashing.workers.pool import TASK_FACTORY, WorkerPool
 from hashwacht.testing.pictures import animated, encode, grainy, photo
 from support.asking import ask
 
 Start = Callable[..., WorkerPool]
 
-PLAN = Plan(("md5", "sha1", "sha256", "pdq", "phash64", "dhash64"), Limits(seconds=2))
+PLAN = Plan(("md5", "sha1", "sha256", "pdq", "phash64", "dhash64"), Limits(timeout=2))
 CONTENTS = {
     "nothing": b"",
     "text": b"no picture\n",
@@ -56,8 +56,8 @@ def test_a_worker_answers_as_the_same_code_in_this_process(
     start: Start, orientations: bool
 ) -> None:
     plan = Plan(PLAN.types, orientations=orientations)
-    pool = start(plan, maker=PARTS)
-    here = InProcess(plan)
+    pool = start(plan, task_factory=TASK_FACTORY)
+    here = InProcessFingerprinter(plan)
     assert pool.recipe == here.recipe
     for content in CONTENTS.values():
         assert ask(pool, content) == ask(here, content)
@@ -68,7 +68,7 @@ def test_of_a_file_too_large_to_be_held_a_worker_says_the_same(start: Start, for
     """Whole and damaged; its decoder reads such a file itself, piece by piece."""
     whole = encode(grainy(photo(1, (1500, 1100)), 40), form, **EXACT.get(form, {}))
     assert len(whole) > 3 << 20
-    pool, here = start(PLAN, maker=PARTS), InProcess(PLAN)
+    pool, here = start(PLAN, task_factory=TASK_FACTORY), InProcessFingerprinter(PLAN)
     for content in (whole, whole[: len(whole) // 2]):
         made = ask(pool, content)
         assert made == ask(here, content)
@@ -76,8 +76,8 @@ def test_of_a_file_too_large_to_be_held_a_worker_says_the_same(start: Start, for
 
 
 def test_a_progressive_bomb_costs_its_budget_and_keeps_its_digests(start: Start) -> None:
-    enough = replace(PLAN.limits, pixels=1_000_000_000)  # else it is not even begun
-    pool = start(replace(PLAN, limits=enough), maker=PARTS)
+    enough = replace(PLAN.limits, max_pixels=1_000_000_000)  # else it is not even begun
+    pool = start(replace(PLAN, limits=enough), task_factory=TASK_FACTORY)
     bomb = progressive_bomb(2000)
     ask(pool, b"warm")
     began = time.monotonic()
@@ -91,8 +91,8 @@ def test_a_progressive_bomb_costs_its_budget_and_keeps_its_digests(start: Start)
 
 
 def test_a_picture_that_needs_more_memory_than_allowed_is_over_the_limit(start: Start) -> None:
-    limits = Limits(seconds=30, memory_bytes=64 << 20)
-    pool = start(Plan(PLAN.types, limits), maker=PARTS)
+    limits = Limits(timeout=30, max_memory=64 << 20)
+    pool = start(Plan(PLAN.types, limits), task_factory=TASK_FACTORY)
     made = ask(pool, encode(Image.new("RGB", (7000, 7000)), "png"))
     assert {s.type for s in made.signals} == {"md5", "sha1", "sha256"}
     assert {s.reason for s in made.skipped} == {Reason.OVER_LIMIT}
@@ -102,7 +102,7 @@ def test_a_picture_that_needs_more_memory_than_allowed_is_over_the_limit(start: 
 def test_reading_in_a_worker_leaves_hot_files_hot_and_cold_files_cold(
     start: Start, tmp_path: Path
 ) -> None:
-    pool = start(PLAN, maker=PARTS)
+    pool = start(PLAN, task_factory=TASK_FACTORY)
     size = 1 << 20
     for name in ("hot", "cold"):
         with (tmp_path / name).open("wb") as file:
@@ -133,4 +133,4 @@ def taken_back(pool: WorkerPool, file: BinaryIO) -> int:
 
 def missing(fd: int) -> int:
     """Bytes of a file that are not cached."""
-    return sum(length for _, length in absent(fd, 0, os.fstat(fd).st_size))
+    return sum(length for _, length in uncached_ranges(fd, 0, os.fstat(fd).st_size))

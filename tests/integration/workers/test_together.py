@@ -14,18 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashwacht.hashing.plan import Limits, Plan
-from hashwacht.hashing.workers.forkserver_client import Order
-from hashwacht.hashing.workers.pool import SMALL, WorkerPool
-from hashwacht.hashing.workers.protocol import ANSWER, TOGETHER, Attempt
-from hashwacht.hashing.workers.sandbox import Stamina
-from hashwacht.hashing.workers.worker_client import Died, cut
-from hashwacht.hashing.workers.worker_registry import Staff
+from hashwacht.hashing.workers.forkserver_client import ForkServerConfig
+from hashwacht.hashing.workers.pool import MAX_BATCHED_SIZE, WorkerPool
+from hashwacht.hashing.workers.protocol import ANSWER, MAX_BATCH, WorkerKind
+from hashwacht.hashing.workers.sandbox import WorkerLimits
+from hashwacht.hashing.workers.worker_client import WorkerDied, split_answers
+from hashwacht.hashing.workers.worker_registry import WorkerRegistry
 from support.asking import ask
 from support.hostile.culprits import Deed
 from support.processes import workers
 
 Start = Callable[..., WorkerPool]
-PLAN = Plan(("md5", "sha1", "pdq"), Limits(seconds=0.5, memory_bytes=512 << 20))
+PLAN = Plan(("md5", "sha1", "pdq"), Limits(timeout=0.5, max_memory=512 << 20))
 
 
 @contextmanager
@@ -39,20 +39,20 @@ def opened(*contents: bytes) -> Iterator[list[int]]:
 
 
 @pytest.fixture
-def staff() -> Iterator[Staff]:
-    order = Order(PLAN, "support.hostile.culprits:Culprits", 8, False, Stamina())
-    made = Staff(order, require_sandbox=False)
+def staff() -> Iterator[WorkerRegistry]:
+    order = ForkServerConfig(PLAN, "support.hostile.culprits:Culprits", 8, False, WorkerLimits())
+    made = WorkerRegistry(order, require_sandbox=False)
     yield made
     made.close()
 
 
-def test_a_worker_answers_all_in_order_each_with_its_copy(staff: Staff) -> None:
-    contents = [b"content %d" % number for number in range(TOGETHER)]
-    with opened(*contents) as fds, staff.lend(Attempt.DIGESTS) as worker:
+def test_a_worker_answers_all_in_order_each_with_its_copy(staff: WorkerRegistry) -> None:
+    contents = [b"content %d" % number for number in range(MAX_BATCH)]
+    with opened(*contents) as fds, staff.checkout(WorkerKind.DIGESTS) as worker:
         for _ in range(3):
             for fd in fds:
                 os.lseek(fd, 0, os.SEEK_SET)
-            answers = worker.ask(fds)
+            answers = worker.request(fds)
             copies = [copy for _, copy in answers if copy is not None]
             try:
                 assert [os.pread(copy, 100, 0) for copy in copies] == contents
@@ -63,11 +63,14 @@ def test_a_worker_answers_all_in_order_each_with_its_copy(staff: Staff) -> None:
             assert all(key in body for key, (body, _) in zip(keys, answers, strict=True))
 
 
-def test_a_worker_that_dies_of_one_of_several_dies_of_all(staff: Staff) -> None:
-    with opened(b"good", b"always-die", b"good") as fds, staff.lend(Attempt.DIGESTS) as worker:
-        with pytest.raises(Died):
-            worker.ask(fds)
-        staff.end(worker)
+def test_a_worker_that_dies_of_one_of_several_dies_of_all(staff: WorkerRegistry) -> None:
+    with (
+        opened(b"good", b"always-die", b"good") as fds,
+        staff.checkout(WorkerKind.DIGESTS) as worker,
+    ):
+        with pytest.raises(WorkerDied):
+            worker.request(fds)
+        staff.kill(worker)
 
 
 DEEDS = [Deed.DIE, Deed.HANG, Deed.BLOAT, Deed.RAISE, Deed.CHATTER, Deed.LIE, Deed.FLOOD]
@@ -103,7 +106,7 @@ def test_a_content_that_is_barred_is_not_decoded_with_others_either(start: Start
 def test_what_is_large_goes_alone(start: Start) -> None:
     """Nobody waits for the digests of somebody else's film."""
     pool = start()
-    with opened(bytes(SMALL + 1), b"small") as (large, small):
+    with opened(bytes(MAX_BATCHED_SIZE + 1), b"small") as (large, small):
         assert not pool._may_go_along(large)
         assert pool._may_go_along(small)
 
@@ -119,21 +122,21 @@ def answers(bodies: Sequence[bytes], first: int = NUMBER) -> bytes:
     )
 
 
-@given(st.lists(st.binary(max_size=50), min_size=1, max_size=TOGETHER), st.data())
+@given(st.lists(st.binary(max_size=50), min_size=1, max_size=MAX_BATCH), st.data())
 @settings(max_examples=200)
 def test_answers_are_complete_when_the_last_byte_is_there(
     bodies: list[bytes], data: st.DataObject
 ) -> None:
     whole = answers(bodies)
     part = whole[: data.draw(st.integers(0, len(whole) - 1))]
-    assert cut(bytearray(part), NUMBER, len(bodies)) is None
-    assert cut(bytearray(whole), NUMBER, len(bodies)) == [
+    assert split_answers(bytearray(part), NUMBER, len(bodies)) is None
+    assert split_answers(bytearray(whole), NUMBER, len(bodies)) == [
         (at % 4, body) for at, body in enumerate(bodies)
     ]
 
 
-@given(st.lists(st.binary(max_size=50), min_size=2, max_size=TOGETHER))
+@given(st.lists(st.binary(max_size=50), min_size=2, max_size=MAX_BATCH))
 def test_an_answer_too_many_or_out_of_order_is_what_was_not_asked(bodies: list[bytes]) -> None:
     for wrong in (answers([*bodies, b""]), answers(bodies, NUMBER + 1), answers(bodies) + b"x"):
-        with pytest.raises(Died):
-            cut(bytearray(wrong), NUMBER, len(bodies))
+        with pytest.raises(WorkerDied):
+            split_answers(bytearray(wrong), NUMBER, len(bodies))

@@ -11,24 +11,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hashwacht.cases.case_opening import Found
-from hashwacht.core.ports import Fingerprinter, Question
+from hashwacht.cases.case_opening import JudgedFile
+from hashwacht.core.ports import Fingerprinter, Query
 from hashwacht.core.types import Action, Answer, FileId, Outcome
 from hashwacht.core.watch_events import Cause, Lane, Watch
 from hashwacht.daemon.scanner.roots import Roots
-from hashwacht.daemon.scanner.runtime import Parts
+from hashwacht.daemon.scanner.runtime import Runtime
 from hashwacht.daemon.scanner.scanner import Scanner
-from hashwacht.daemon.scanner.watch_monitor import Seeing
-from hashwacht.hashing.in_process import InProcess
+from hashwacht.daemon.scanner.watch_monitor import WatchMonitor
+from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.hashing.plan import Plan
-from hashwacht.matching.matcher_set import Panel, Seat
+from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.pipeline import Pipeline
 from hashwacht.settings import DaemonSettings, RootSettings
 from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import CountingFingerprinter, KnowingMatcher
 from hashwacht.watch.canary import Canary
-from hashwacht.watch.inotify import WatchdogWatch
-from hashwacht.watch.queue import Announced
+from hashwacht.watch.inotify import InotifyWatch
+from hashwacht.watch.queue import AnnouncementQueue
 
 
 def digest(content: bytes) -> str:
@@ -47,10 +47,10 @@ PATIENCE = 20.0
 class RememberingCasework:
     """Remembers what it was told, and does nothing."""
 
-    found: list[Found] = field(default_factory=list)
-    problem: Callable[[Found], None] = lambda _found: None
+    found: list[JudgedFile] = field(default_factory=list)
+    problem: Callable[[JudgedFile], None] = lambda _found: None
 
-    def settle(self, found: Found) -> Action:
+    def settle(self, found: JudgedFile) -> Action:
         """Remember, unless there is a problem."""
         self.problem(found)
         self.found.append(found)
@@ -63,7 +63,7 @@ class RememberingCasework:
         """Have nothing to try again."""
 
     @staticmethod
-    def fd_of(found: Found) -> int:
+    def fd_of(found: JudgedFile) -> int:
         """Give the descriptor that comes with it."""
         assert found.fd is not None, "nothing was read"
         return found.fd
@@ -80,7 +80,7 @@ class Service(KnowingMatcher):
     slow: float = 0.0
     answered: list[str] = field(default_factory=list)
 
-    def lookup(self, questions: Sequence[Question]) -> list[Answer]:
+    def lookup(self, questions: Sequence[Query]) -> list[Answer]:
         """Answer as the others do, but not before its time."""
         until = time.monotonic() + self.slow
         while self.slow and time.monotonic() < until:
@@ -103,11 +103,13 @@ class DaemonBench:
     local: KnowingMatcher = field(default_factory=lambda: KnowingMatcher(name="local"))
     max_age: float | None = None
     casework: RememberingCasework = field(default_factory=RememberingCasework)
-    settings: DaemonSettings = field(default_factory=lambda: DaemonSettings(quiet=0.05, canary=1.0))
-    fingerprinter: Callable[[], Fingerprinter] = lambda: InProcess(Plan(("sha256",)))
-    watch: Callable[[], Watch] = WatchdogWatch
+    settings: DaemonSettings = field(
+        default_factory=lambda: DaemonSettings(settle_time=0.05, canary_interval=1.0)
+    )
+    fingerprinter: Callable[[], Fingerprinter] = lambda: InProcessFingerprinter(Plan(("sha256",)))
+    watch: Callable[[], Watch] = InotifyWatch
     clock: Callable[[], float] = time.time
-    panel: Callable[[], Panel] | None = None
+    panel: Callable[[], MatcherSet] | None = None
     own: tuple[bytes, ...] = ()
     jobs: int = 2
     patience: float = PATIENCE
@@ -116,11 +118,11 @@ class DaemonBench:
         """Open the state."""
         self.store = Store.open(self.state)
         self.counting = CountingFingerprinter(self.fingerprinter())
-        self.reload: Parts | None = None
+        self.reload: Runtime | None = None
 
-    def parts(self) -> Parts:
+    def parts(self) -> Runtime:
         """Make the parts as they are configured now."""
-        return Parts(
+        return Runtime(
             roots=Roots(self.roots, (), self.own),
             pipeline=Pipeline(self.counting, self.panel() if self.panel else self._ours()),
             casework=self.casework,
@@ -128,18 +130,20 @@ class DaemonBench:
             jobs=self.jobs,
         )
 
-    def _ours(self) -> Panel:
-        return Panel([Seat(self.local), Seat(self.matcher, self.max_age)])
+    def _ours(self) -> MatcherSet:
+        return MatcherSet(
+            [ConfiguredMatcher(self.local), ConfiguredMatcher(self.matcher, self.max_age)]
+        )
 
     @contextmanager
     def running(self) -> Iterator[Scanner]:
         """Run a scanner; it has ended in order, and quickly, when this is left."""
-        queue = Announced(self.settings.queue)
-        seeing = Seeing(
+        queue = AnnouncementQueue(self.settings.max_queued_events)
+        seeing = WatchMonitor(
             self.store,
             queue,
             self.watch(),
-            lambda roots: Canary(roots, 2 * self.settings.canary),
+            lambda roots: Canary(roots, 2 * self.settings.canary_interval),
             clock=self.clock,
         )
         scanner = Scanner(
@@ -148,7 +152,7 @@ class DaemonBench:
             queue=queue,
             seeing=seeing,
             clock=self.clock,
-            tend=TEND,
+            tend_interval=TEND,
         )
         stop, failures = threading.Event(), list[BaseException]()
 
@@ -160,7 +164,7 @@ class DaemonBench:
 
         thread, began = threading.Thread(target=run, daemon=True), time.time()
         thread.start()
-        beats = self.store.gaps.watched
+        beats = self.store.gaps.load_heartbeats
         self.wait_for(lambda: failures or any(b.at >= began for b in beats().values()), "watched")
         try:
             yield scanner
@@ -171,7 +175,7 @@ class DaemonBench:
             raise failures[0]
         assert not thread.is_alive(), "the scanner did not stop"
 
-    def _take_reload(self) -> Parts | None:
+    def _take_reload(self) -> Runtime | None:
         parts, self.reload = self.reload, None
         return parts
 
@@ -229,7 +233,7 @@ def unasked(store: Store, root: Path) -> set[bytes]:
         for name in names:
             path = folder.rstrip(b"/") + b"/" + name
             try:
-                seen, now = known.get(name), FileId.of(os.lstat(path))
+                seen, now = known.get(name), FileId.from_stat(os.lstat(path))
             except FileNotFoundError:
                 continue
             if seen is None or seen.outcome is None or not _same(seen.id, now):

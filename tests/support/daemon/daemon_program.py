@@ -25,7 +25,10 @@ class DaemonProgram(Program):
         super().__init__(home)
         self.runtime, self.log = home / "run", home / "daemon.log"
         with self.configuration.open("a") as file:
-            file.write(f'[daemon]\nruntime = "{self.runtime}"\nquiet = "50ms"\ncanary = "1s"\n')
+            file.write(
+                f'[daemon]\nruntime_directory = "{self.runtime}"\nsettle_time ='
+                f' "50ms"\ncanary_interval = "1s"\n'
+            )
 
     def watch(self, name: str, path: Path, *lines: str) -> None:
         """Configure one more root."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from demo.sample_storage import KNOWN, known_list
 from hashwacht.bootstrap import uploads
-from hashwacht.core.upload_context import Circumstances
+from hashwacht.core.upload_context import UploadContext
 from hashwacht.settings import load
 from hashwacht.testing.pictures import encode, photo
 from support.daemon.daemon_program import DaemonProgram
@@ -22,7 +22,7 @@ class UploadDaemon(DaemonProgram):
         super().__init__(home)
         self.socket = home / "uploads" / "uploads.sock"
         with self.configuration.open("a") as file:
-            lines = ("[uploads]", 'where = "daemon"', f'socket = "{self.socket}"', *settings)
+            lines = ("[uploads]", 'mode = "daemon"', f'socket = "{self.socket}"', *settings)
             file.writelines(f"{line}\n" for line in lines)
         (home / "storage").mkdir()
         self.watch("web", home / "storage")
@@ -35,9 +35,9 @@ class UploadDaemon(DaemonProgram):
         file.write_text(self.configuration.read_text().replace('"daemon"', '"process"'))
         return file
 
-    def told_of(self, key: str) -> list[Circumstances]:
+    def upload_contexts(self, key: str) -> list[UploadContext]:
         """Give what is kept of the uploads of a content."""
-        return uploads(load(self.environment, uid=os.geteuid()).settings).of(key)
+        return uploads(load(self.environment, uid=os.geteuid()).settings).load(key)
 
 
 def known() -> bytes:

@@ -25,8 +25,8 @@ from hashwacht.core.ports import SignalType
 from hashwacht.core.signals import BUILT_IN, TextSignalType
 from hashwacht.core.types import Fingerprint, Signal
 from hashwacht.hashing.plan import Plan
-from hashwacht.hashing.workers.protocol import ANSWER, Attempt, Seen
-from hashwacht.hashing.workers.tasks import Worked, share
+from hashwacht.hashing.workers.protocol import ANSWER, PictureResult, WorkerKind
+from hashwacht.hashing.workers.tasks import TaskResult, worker_plan
 
 ALWAYS = b"always-"
 
@@ -50,29 +50,29 @@ class Deed(StrEnum):
     BREAK_OUT = "break out"
 
 
-_ELSEWHERE = {Deed.REFUSE: Attempt.DIGESTS, Deed.SPAWN: Attempt.COMMANDS}
+_ELSEWHERE = {Deed.REFUSE: WorkerKind.DIGESTS, Deed.SPAWN: WorkerKind.COMMANDS}
 
 
 class Culprits:
     """Gives digests as they are and every other wanted type as zeros."""
 
-    def __init__(self, plan: Plan, attempt: Attempt) -> None:
+    def __init__(self, plan: Plan, worker_kind: WorkerKind) -> None:
         commands = {name: TextSignalType(name) for name, _ in plan.commands}
         known: Mapping[str, SignalType] = {**BUILT_IN, **commands}
-        self._types = [known[name] for name in share(plan, attempt).types]
-        self._attempt = attempt
+        self._types = [known[name] for name in worker_plan(plan, worker_kind).types]
+        self._attempt = worker_kind
         self._hoard: list[bytes] = []
 
-    def work(self, fd: int) -> Worked:
+    def run(self, fd: int) -> TaskResult:
         """Do what the content says."""
-        if self._attempt is Attempt.DIGESTS:
+        if self._attempt is WorkerKind.DIGESTS:
             return self._digest(fd)
         content = os.pread(fd, 1 << 10, 0)
         self._do(content, fd)
         zeros = (Signal(each.name, "0" * (each.bits // 4 or 1), 100) for each in self._types)
-        return Seen(tuple(zeros), (), damaged=False), None
+        return PictureResult(tuple(zeros), (), damaged=False), None
 
-    def _digest(self, fd: int) -> Worked:
+    def _digest(self, fd: int) -> TaskResult:
         running = {name: hashlib.new(name) for name in ("md5", "sha1", "sha256")}
         copy = os.memfd_create("content")
         size, head = 0, b""
@@ -110,12 +110,12 @@ class Culprits:
             Deed.BREAK_OUT: lambda: _break_out(head.removeprefix(b"break out ").decode(), fd),
         }
         for deed, do in deeds.items():
-            here = self._attempt is _ELSEWHERE.get(deed, Attempt.PICTURE)
+            here = self._attempt is _ELSEWHERE.get(deed, WorkerKind.PICTURE)
             if head.startswith(deed.encode()) and (here or self._always(fd)):
                 do()
 
     def _always(self, fd: int) -> bool:
-        return self._attempt is Attempt.DIGESTS and os.pread(fd, len(ALWAYS), 0) == ALWAYS
+        return self._attempt is WorkerKind.DIGESTS and os.pread(fd, len(ALWAYS), 0) == ALWAYS
 
 
 def _spin() -> None:

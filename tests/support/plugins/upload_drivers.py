@@ -41,7 +41,7 @@ class Outcome:
     body: bytes = b""
     pieces: list[bytes] = field(default_factory=list)
     complete: bool = False
-    told: Any = None
+    findings: Any = None
 
     @property
     def received(self) -> bytes:
@@ -70,7 +70,7 @@ class AsgiDriver:
                 raise ConnectionError("the client is gone")
             now.pieces.append(message.get("body", b""))
             now.complete = not message.get("more_body", False)
-        now.told = scope.get("hashwacht")
+        now.findings = scope.get("hashwacht")
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"stored"})
 
@@ -168,7 +168,7 @@ class WsgiDriver:
         for chunk in self._reader(environ["wsgi.input"]):
             now.pieces.append(chunk)
         now.complete = True
-        now.told = environ.get("hashwacht")
+        now.findings = environ.get("hashwacht")
         start_response("200 OK", [])
         return [b"stored"]
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from hashwacht.checker import Checker
 from hashwacht.core.types import Outcome as Known
 from hashwacht.core.types import Verdict
-from hashwacht.core.upload_context import Circumstances
-from hashwacht.hashing.in_process import InProcess
+from hashwacht.core.upload_context import UploadContext
+from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.hashing.plan import Plan
-from hashwacht.matching.matcher_set import Panel, Seat
+from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.pipeline import Pipeline
 from hashwacht.testing.fakes import KnowingMatcher
-from hashwacht.uploads.backend import Checked
-from hashwacht.uploads.local import InThisProcess
+from hashwacht.uploads.backend import CheckResult
+from hashwacht.uploads.local import LocalBackend
 
 KNOWN = b"known bytes"
 
@@ -28,8 +28,12 @@ def knowing(*contents: bytes) -> Checker:
     """Make a checker in this process that knows these contents and keeps nothing."""
     matcher = KnowingMatcher({hashlib.sha256(each).hexdigest() for each in contents})
 
-    def opener() -> InThisProcess:
-        return InThisProcess(Pipeline(InProcess(Plan(("sha256",))), Panel([Seat(matcher)])))
+    def opener() -> LocalBackend:
+        return LocalBackend(
+            Pipeline(
+                InProcessFingerprinter(Plan(("sha256",))), MatcherSet([ConfiguredMatcher(matcher)])
+            )
+        )
 
     return Checker(opener)
 
@@ -39,7 +43,7 @@ def pdq(content: bytes) -> str:
     with tempfile.TemporaryFile() as file:
         file.write(content)
         file.seek(0)
-        (signal,) = InProcess(Plan(("pdq",))).fingerprint(file.fileno()).signals
+        (signal,) = InProcessFingerprinter(Plan(("pdq",))).fingerprint(file.fileno()).signals
     return str(signal)
 
 
@@ -52,16 +56,16 @@ class Gate:
         self.seen: list[bytes] = []
         self._known = known
 
-    def check(self, fd: int, told: Circumstances | None, *, private: bool) -> Checked:
+    def check(self, fd: int, context: UploadContext | None, *, private: bool) -> CheckResult:
         """Wait, then read it."""
-        assert private or told is None
+        assert private or context is None
         self.begun.set()
         assert self.open.wait(20)
         content = os.pread(fd, 1 << 20, 0)
         self.seen.append(content)
         self.done.set()
         verdict = Verdict(Known.MATCH if content == self._known else Known.NO_MATCH)
-        return Checked(verdict, key=hashlib.sha256(content).hexdigest())
+        return CheckResult(verdict, key=hashlib.sha256(content).hexdigest())
 
     def close(self) -> None:
         """Let everybody go."""

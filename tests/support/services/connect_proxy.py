@@ -14,7 +14,7 @@ class ConnectProxy(Served):
 
     def __init__(self, credential: Credential) -> None:
         super().__init__()
-        token = base64.b64encode(credential.line().encode()).decode()
+        token = base64.b64encode(credential.to_line().encode()).decode()
         self._expected = f"Basic {token}"
         self.record = Record()
 

@@ -10,10 +10,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hashwacht.ipc.client import Link, Unreached
-from hashwacht.ipc.messages import Describe, Described
+from hashwacht.ipc.client import CourierUnreachable, IpcClient
+from hashwacht.ipc.messages import DescribeReply, DescribeRequest
 from hashwacht.matching.courier_client import CourierMatcher
-from hashwacht.matching.services.factory import face
+from hashwacht.matching.services.factory import service_info
 from hashwacht.settings import HashlistSettings, Settings, load
 from support.processes import wait_for
 from support.program import Program
@@ -37,7 +37,7 @@ class RunningCourier:
         """Give a matcher that asks through it."""
         (found,) = (each for each in self.settings.matchers if each.name == name)
         assert not isinstance(found, HashlistSettings)
-        known = face(found)
+        known = service_info(found)
         return CourierMatcher(name, known.accepts, known.revision, self.socket)
 
     def restart(self) -> None:
@@ -65,12 +65,12 @@ def courier(program: Program) -> Iterator[RunningCourier]:
 
 def wait_until_it_answers(path: Path) -> None:
     """Wait until a courier gives a sign of life at *path*."""
-    with closing(Link(path)) as link:
+    with closing(IpcClient(path)) as link:
 
         def answers() -> bool:
             try:
-                return isinstance(link.ask(Describe(), 5), Described)
-            except Unreached:
+                return isinstance(link.call(DescribeRequest(), 5), DescribeReply)
+            except CourierUnreachable:
                 return False
 
         wait_for(answers, 30)

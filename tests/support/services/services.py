@@ -149,7 +149,7 @@ def _common_fault(asked: Asked, method: str, credential: Credential | None) -> T
         return Told(405)
     expected = None
     if credential is not None:
-        expected = "Basic " + base64.b64encode(credential.line().encode()).decode()
+        expected = "Basic " + base64.b64encode(credential.to_line().encode()).decode()
     if asked.headers.get("authorization") != expected:
         return Told(401, b"", (("WWW-Authenticate", "Basic"),))
     allowed = ALLOWED_HEADERS | ({"content-length"} if method == "POST" else set())

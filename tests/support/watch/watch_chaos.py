@@ -33,7 +33,7 @@ class Chaos:
     def step(self) -> None:
         """Do one thing."""
         actions = [self._make, self._make, self._put, self._put, self._move, self._move]
-        self._choice.choice([*actions, self._link, self.here.watch.tend])()
+        self._choice.choice([*actions, self._link, self.here.watch.maintain])()
 
     def check(self) -> None:
         """Hold every file in the root to be announced after it came to its place.

@@ -142,7 +142,7 @@ class WatchContract:
             here.covered(*(at / f"{number}/x" for number in range(1, 100)))
             here.tend_until(lambda: True)
             here.ear.forget()
-            here.watch.tend()
+            here.watch.maintain()
             write(at / "50/late")
             here.covered(at / "50/late")
 
@@ -155,7 +155,7 @@ class WatchContract:
             (here.top / "d").mkdir(parents=True)
             here.caught_up()
             for _ in range(2):
-                here.watch.tend()
+                here.watch.maintain()
             here.ear.forget()
             write(case.outside / "d/gone")
             write(here.top / "d/here")
@@ -174,7 +174,7 @@ class WatchContract:
             (case.outside / "d").rename(here.top / "again")
             here.covered(here.top / "again/e/f/x")
             for _ in range(2):
-                here.watch.tend()
+                here.watch.maintain()
             here.ear.forget()
             write(here.top / "again/e/f/y")
             here.covered(here.top / "again/e/f/y")

@@ -64,7 +64,7 @@ class WatchRootsContract:
             for path in (goes / "late", comes / "late", here.top / "late"):
                 write(path)
             here.covered(comes / "late", here.top / "late")
-            here.watch.tend()
+            here.watch.maintain()
             assert {each.root for each in here.ear.heard} == {"root", "comes"}
             assert not here.ear.gaps
 
@@ -73,7 +73,7 @@ class WatchRootsContract:
         with watching(case.make(), [case.directory / "later" / "root"]) as here:
             here.until(lambda: here.ear.causes() == {Cause.UNMOUNTED})
             here.ear.forget()
-            here.watch.tend()
+            here.watch.maintain()
             here.top.mkdir(parents=True)
             here.tend_until(lambda: here.ear.causes() == {Cause.UNMOUNTED})
             is_watched(here)

@@ -13,7 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hashwacht.core.watch_events import Announcement, Cause, Listener, Missed, Root, Watch
+from hashwacht.core.watch_events import (
+    Announcement,
+    Cause,
+    MissedEvents,
+    Root,
+    Watch,
+    WatchListener,
+)
 from hashwacht.watch.canary import NAME
 
 PATIENCE = 8.0
@@ -25,13 +32,13 @@ CLONE_FS, CLONE_NEWNS = 0x200, 0x2_0000
 """mount(2), umount2(2), unshare(2)."""
 
 
-class Ear:
+class WatchRecorder:
     """A Listener that keeps everything."""
 
     def __init__(self) -> None:
         """Have heard nothing."""
         self.heard: list[Announcement] = []
-        self.gaps: list[Missed] = []
+        self.gaps: list[MissedEvents] = []
         self.changed = threading.Condition()
 
     def announce(self, announcement: Announcement) -> None:
@@ -40,7 +47,7 @@ class Ear:
             self.heard.append(announcement)
             self.changed.notify_all()
 
-    def missed(self, missed: Missed) -> None:
+    def report_missed(self, missed: MissedEvents) -> None:
         """Keep it."""
         with self.changed:
             self.gaps.append(missed)
@@ -51,7 +58,7 @@ class Ear:
         with self.changed:
             self.heard, self.gaps = [], []
 
-    def latest(self) -> tuple[list[Announcement], list[Missed]]:
+    def latest(self) -> tuple[list[Announcement], list[MissedEvents]]:
         """Give the end of what was heard."""
         with self.changed:
             return self.heard[-20:], self.gaps[-20:]
@@ -81,7 +88,7 @@ class Watching:
     """A Watch at work, and what it has said."""
 
     watch: Watch
-    ear: Ear
+    ear: WatchRecorder
     top: Path
     """The first root."""
 
@@ -95,7 +102,7 @@ class Watching:
         deadline = time.monotonic() + seconds
         while not happens():
             assert time.monotonic() < deadline, self.ear.latest()
-            self.watch.tend()
+            self.watch.maintain()
             with self.ear.changed:
                 self.ear.changed.wait(0.02)
 
@@ -114,7 +121,7 @@ class Watching:
 @contextmanager
 def watching(watch: Watch, places: Sequence[Path]) -> Iterator[Watching]:
     """Watch some roots for a while, each under its own name."""
-    ear = Ear()
+    ear = WatchRecorder()
     watch.start([Root(each.name, bytes(each)) for each in places], ear)
     try:
         yield Watching(watch, ear, places[0])
@@ -142,11 +149,11 @@ class DeafWatch:
         """Be deaf."""
         self.renewed = 0
 
-    def start(self, roots: Sequence[Root], listener: Listener) -> None:
+    def start(self, roots: Sequence[Root], listener: WatchListener) -> None:
         """Hear nothing."""
         self._roots, self._listener = roots, listener
 
-    def tend(self) -> None:
+    def maintain(self) -> None:
         """Say that canaries were written, whether they were or not."""
         if self.renewed:
             for root in self._roots:

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hashwacht.audit.entry import LONGEST, Entry, link, read, write
-from hashwacht.audit.log import Act, AuditLog, Broken, Checkpoint
-from hashwacht.core.errors import StateError
+from hashwacht.audit.entry import MAX_LINE_BYTES, AuditEntry, decode_entry, parse_link, write
+from hashwacht.audit.log import AuditEvent, AuditLog, ChainBreak, Checkpoint
+from hashwacht.core.errors import StorageError
 
 FACTS = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(st.characters(codec=None), max_size=20),
@@ -36,7 +36,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[bytes], Chec
     """Give the lines of a log, and its checkpoint."""
     log = AuditLog(tmp_path_factory.mktemp("written") / "audit.jsonl")
     for number in range(NUMBER):
-        log.append(Act.FOUND, "scanner", {"place": number, "path": f"/srv/{number}.jpg"})
+        log.append(AuditEvent.FOUND, "scanner", {"place": number, "path": f"/srv/{number}.jpg"})
     return log.path.read_bytes().splitlines(keepends=True), log.head()
 
 
@@ -48,8 +48,8 @@ def changed(tmp_path: Path, content: bytes) -> AuditLog:
 
 
 def test_what_is_appended_is_there_in_order_and_chained(log: AuditLog) -> None:
-    log.append(Act.CASE_OPENED, "scanner", {"case": 1})
-    log.append(Act.RELEASED, "root (sudo: anna)", {"case": 1, "reason": "\ud800 ä\n"})
+    log.append(AuditEvent.CASE_OPENED, "scanner", {"case": 1})
+    log.append(AuditEvent.RELEASED, "root (sudo: anna)", {"case": 1, "reason": "\ud800 ä\n"})
     first, second = log.entries()
     assert (first.seq, first.act, first.at) == (
         1,
@@ -64,7 +64,7 @@ def test_what_is_appended_is_there_in_order_and_chained(log: AuditLog) -> None:
 
 
 def test_a_shell_can_check_the_chain(log: AuditLog) -> None:
-    log.append(Act.FOUND, "scanner", {"path": '"hash":"no"'})
+    log.append(AuditEvent.FOUND, "scanner", {"path": '"hash":"no"'})
     script = r"""sed 's/,"hash":"[0-9a-f]*"}$/}/' "$0" | tr -d '\n' | sha256sum"""
     told = subprocess.run(["sh", "-c", script, log.path], capture_output=True, check=True).stdout
     assert told.split()[0].decode() == log.head().hash
@@ -72,27 +72,30 @@ def test_a_shell_can_check_the_chain(log: AuditLog) -> None:
 
 def test_no_log_is_an_empty_one(log: AuditLog) -> None:
     assert (log.verify(), list(log.entries()), log.head().seq) == (None, [], 0)
-    assert log.verify(Checkpoint(3, "0" * 64)) == Broken(
+    assert log.verify(Checkpoint(3, "0" * 64)) == ChainBreak(
         1, "entries 1 to 3 of the checkpoint are not there any more"
     )
 
 
 @given(act=st.text(max_size=10), who=st.text(max_size=10), facts=st.dictionaries(st.text(), FACTS))
 def test_any_facts_survive_and_stay_one_line(act: str, who: str, facts: dict[str, object]) -> None:
-    line = write(Entry(1, "2026", who, act, facts))  # type: ignore[arg-type]  # JSON all the same
+    line = write(AuditEntry(1, "2026", who, act, facts))  # type: ignore[arg-type]  # JSON all the same
     assert line.count(b"\n") == 1
-    entry = read(line)
+    entry = decode_entry(line)
     assert entry is not None
     assert (entry.act, entry.who, entry.facts) == (act, who, facts)
-    found = link(line)
+    found = parse_link(line)
     assert found is not None
     assert found.genuine
 
 
 def test_a_path_of_any_length_fits_into_a_line(log: AuditLog) -> None:
-    log.append(Act.FOUND, "scanner", {"path": "x" * 10 * LONGEST})
-    log.append(Act.FOUND, "scanner", {"paths": ["\x00" * LONGEST] * 100})
-    assert [len(line) < LONGEST for line in log.path.read_bytes().splitlines()] == [True, True]
+    log.append(AuditEvent.FOUND, "scanner", {"path": "x" * 10 * MAX_LINE_BYTES})
+    log.append(AuditEvent.FOUND, "scanner", {"paths": ["\x00" * MAX_LINE_BYTES] * 100})
+    assert [len(line) < MAX_LINE_BYTES for line in log.path.read_bytes().splitlines()] == [
+        True,
+        True,
+    ]
     assert log.verify() is None
 
 
@@ -143,19 +146,19 @@ def test_a_cut_is_found_with_a_checkpoint(
     content = b"".join(written[0])
     log = changed(tmp_path, content[: int(size * (len(content) - 1))])
     assert log.verify(written[1]) is not None
-    log.append(Act.FOUND, "somebody", {})
+    log.append(AuditEvent.FOUND, "somebody", {})
     assert log.verify() is None or log.verify(written[1]) is not None
     while log.head().seq <= NUMBER:
-        log.append(Act.FOUND, "somebody", {})
+        log.append(AuditEvent.FOUND, "somebody", {})
     broken = log.verify(written[1])
     assert broken is not None
     assert "is not the one of the checkpoint" in broken.problem
 
 
 def test_an_older_checkpoint_holds_for_a_log_that_has_grown(log: AuditLog) -> None:
-    log.append(Act.FOUND, "scanner", {})
+    log.append(AuditEvent.FOUND, "scanner", {})
     kept = log.head()
-    log.append(Act.FOUND, "scanner", {})
+    log.append(AuditEvent.FOUND, "scanner", {})
     assert log.verify(kept) is None
 
 
@@ -163,10 +166,10 @@ def test_a_chain_written_anew_is_found_with_a_checkpoint(tmp_path: Path) -> None
     real, forged = AuditLog(tmp_path / "real"), AuditLog(tmp_path / "forged")
     for log, who in ((real, "anna"), (forged, "bert")):
         for _ in range(3):
-            log.append(Act.DESTROYED, who, {})
+            log.append(AuditEvent.DESTROYED, who, {})
     assert forged.verify() is None
     broken = forged.verify(real.head())
-    assert broken == Broken(3, "entry 3 is not the one of the checkpoint")
+    assert broken == ChainBreak(3, "entry 3 is not the one of the checkpoint")
 
 
 @given(cuts=st.lists(st.floats(0.001, 0.999), min_size=1, max_size=3))
@@ -174,23 +177,26 @@ def test_a_chain_written_anew_is_found_with_a_checkpoint(tmp_path: Path) -> None
 def test_what_a_crash_has_left_stays_and_is_told(tmp_path: Path, cuts: list[float]) -> None:
     log = AuditLog(tmp_path / "crashed.jsonl")
     log.path.unlink(missing_ok=True)
-    log.append(Act.FOUND, "scanner", {"number": 0})
+    log.append(AuditEvent.FOUND, "scanner", {"number": 0})
     for cut in cuts:
         whole = log.path.read_bytes()
-        log.append(Act.HELD, "scanner", {})
+        log.append(AuditEvent.HELD, "scanner", {})
         more = log.path.read_bytes()[len(whole) :]
         log.path.write_bytes(whole + more[: max(1, int(cut * len(more)))])
     crashed = log.path.read_bytes()
-    log.append(Act.FOUND, "scanner", {"number": 1})
+    log.append(AuditEvent.FOUND, "scanner", {"number": 1})
     assert log.verify() is None
     assert log.path.read_bytes().startswith(crashed)
-    assert [entry.facts["number"] for entry in log.entries() if entry.act == Act.FOUND] == [0, 1]
-    torn = [entry for entry in log.entries() if entry.act == Act.TORN]
-    assert bool(torn) == any(link(line + b"\n") is None for line in crashed.splitlines())
+    assert [entry.facts["number"] for entry in log.entries() if entry.act == AuditEvent.FOUND] == [
+        0,
+        1,
+    ]
+    torn = [entry for entry in log.entries() if entry.act == AuditEvent.TORN]
+    assert bool(torn) == any(parse_link(line + b"\n") is None for line in crashed.splitlines())
 
 
 def test_a_torn_end_is_told_before_anybody_goes_on(log: AuditLog) -> None:
-    log.append(Act.FOUND, "scanner", {})
+    log.append(AuditEvent.FOUND, "scanner", {})
     with log.path.open("ab") as file:
         file.write(b'{"v":1,"seq":2,"at')
     broken = log.verify()
@@ -208,20 +214,20 @@ def test_what_is_no_entry_cannot_be_put_in_between(
 
 
 def test_a_changed_last_entry_is_not_taken_for_a_crash(log: AuditLog) -> None:
-    log.append(Act.DESTROYED, "anna", {})
+    log.append(AuditEvent.DESTROYED, "anna", {})
     log.path.write_bytes(log.path.read_bytes().replace(b"anna", b"bert"))
-    log.append(Act.FOUND, "scanner", {})
+    log.append(AuditEvent.FOUND, "scanner", {})
     broken = log.verify()
     assert broken is not None
     assert broken.line == 1
 
 
 def test_an_end_that_no_crash_leaves_is_refused(log: AuditLog) -> None:
-    log.append(Act.FOUND, "scanner", {})
+    log.append(AuditEvent.FOUND, "scanner", {})
     with log.path.open("ab") as file:
         file.truncate(64 << 20)
-    with pytest.raises(StateError, match="is no entry"):
-        log.append(Act.FOUND, "scanner", {})
+    with pytest.raises(StorageError, match="is no entry"):
+        log.append(AuditEvent.FOUND, "scanner", {})
 
 
 def test_several_processes_and_threads_make_one_chain(log: AuditLog) -> None:
@@ -230,12 +236,12 @@ def test_several_processes_and_threads_make_one_chain(log: AuditLog) -> None:
         children.append(os.fork())
         if not children[-1]:
             for number in range(20):
-                log.append(Act.FOUND, f"child {child}", {"number": number})
+                log.append(AuditEvent.FOUND, f"child {child}", {"number": number})
             os._exit(0)
 
     def append() -> None:
         for _ in range(20):
-            log.append(Act.FOUND, "thread", {})
+            log.append(AuditEvent.FOUND, "thread", {})
 
     threads = [threading.Thread(target=append) for _ in range(2)]
     for thread in threads:
@@ -251,12 +257,12 @@ def test_a_link_in_its_place_is_not_followed(log: AuditLog, tmp_path: Path) -> N
     victim = tmp_path / "victim"
     victim.touch()
     log.path.symlink_to(victim)
-    with pytest.raises(StateError):
-        log.append(Act.FOUND, "scanner", {})
+    with pytest.raises(StorageError):
+        log.append(AuditEvent.FOUND, "scanner", {})
     assert victim.read_bytes() == b""
 
 
 def test_every_line_is_json_that_any_program_reads(log: AuditLog) -> None:
-    log.append(Act.NOTED, "anna", {"case": 7, "text": "ä"})
+    log.append(AuditEvent.NOTED, "anna", {"case": 7, "text": "ä"})
     told = json.loads(log.path.read_text())
     assert list(told) == ["v", "seq", "at", "who", "act", "facts", "prev", "hash"]

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashwacht.cases.policy import Decision, decide, is_exact
+from hashwacht.cases.policy import PolicyDecision, decide, is_exact
 from hashwacht.core.signals import DIGESTS
 from hashwacht.core.types import Action, Match, Outcome, Reason, Signal, Verdict
-from hashwacht.settings import OnMatch, OnUndetermined, RootSettings
+from hashwacht.settings import MatchAction, RootSettings, UndeterminedAction
 from support.strategies import matches
 
 EXACT = Match("hashlist", Signal("md5", "0" * 32), 0, "csam")
@@ -20,14 +20,14 @@ UNKNOWN = Verdict(Outcome.UNDETERMINED, reason=Reason.UNANSWERED)
 
 GRAVITY = {Action.ALLOW: 0, Action.OBSERVE: 1, Action.HOLD: 2, Action.QUARANTINE: 3}
 
-categories = st.dictionaries(st.sampled_from(("csam", "harmful", "")), st.sampled_from(OnMatch))
+categories = st.dictionaries(st.sampled_from(("csam", "harmful", "")), st.sampled_from(MatchAction))
 roots = st.builds(
     RootSettings,
     name=st.just("www"),
-    exact=st.sampled_from(OnMatch),
-    near=st.sampled_from(OnMatch),
-    undetermined=st.sampled_from(OnUndetermined),
-    categories=categories.map(lambda found: tuple(found.items())),
+    on_exact_match=st.sampled_from(MatchAction),
+    on_similar_match=st.sampled_from(MatchAction),
+    on_undetermined=st.sampled_from(UndeterminedAction),
+    on_category=categories.map(lambda found: tuple(found.items())),
 )
 matched = st.lists(matches("hashlist"), min_size=1, max_size=4).map(
     lambda found: Verdict(Outcome.MATCH, tuple(found))
@@ -39,23 +39,30 @@ verdicts = (
 )
 
 
-def root(exact: OnMatch = OnMatch.OBSERVE, near: OnMatch = OnMatch.OBSERVE) -> RootSettings:
-    return RootSettings("www", exact=exact, near=near)
+def root(
+    on_exact_match: MatchAction = MatchAction.OBSERVE,
+    on_similar_match: MatchAction = MatchAction.OBSERVE,
+) -> RootSettings:
+    return RootSettings("www", on_exact_match=on_exact_match, on_similar_match=on_similar_match)
 
 
 def test_a_new_installation_only_observes() -> None:
     for match in (EXACT, NEAR):
         decision = decide(Verdict(Outcome.MATCH, (match,)), RootSettings("www"))
         assert decision.action is Action.OBSERVE
-    assert decide(UNKNOWN, RootSettings("www")) == Decision(Action.ALLOW, "undetermined")
+    assert decide(UNKNOWN, RootSettings("www")) == PolicyDecision(Action.ALLOW, "undetermined")
 
 
 def test_equal_bytes_and_near_pictures_are_decided_apart() -> None:
-    policy = root(exact=OnMatch.QUARANTINE, near=OnMatch.HOLD)
-    assert decide(Verdict(Outcome.MATCH, (EXACT,)), policy) == Decision(Action.QUARANTINE, "exact")
-    assert decide(Verdict(Outcome.MATCH, (NEAR,)), policy) == Decision(Action.HOLD, "near")
+    policy = root(on_exact_match=MatchAction.QUARANTINE, on_similar_match=MatchAction.HOLD)
+    assert decide(Verdict(Outcome.MATCH, (EXACT,)), policy) == PolicyDecision(
+        Action.QUARANTINE, "on_exact_match"
+    )
+    assert decide(Verdict(Outcome.MATCH, (NEAR,)), policy) == PolicyDecision(
+        Action.HOLD, "on_similar_match"
+    )
     both = Verdict(Outcome.MATCH, (NEAR, EXACT))
-    assert decide(both, policy) == Decision(Action.QUARANTINE, "exact")
+    assert decide(both, policy) == PolicyDecision(Action.QUARANTINE, "on_exact_match")
 
 
 def test_an_equal_picture_hash_is_no_equal_content() -> None:
@@ -64,20 +71,25 @@ def test_an_equal_picture_hash_is_no_equal_content() -> None:
 
 
 def test_a_category_decides_alone_for_its_matches() -> None:
-    policy = replace(root(exact=OnMatch.QUARANTINE), categories=(("csam", OnMatch.OBSERVE),))
-    assert decide(Verdict(Outcome.MATCH, (EXACT,)), policy) == Decision(
-        Action.OBSERVE, "categories.csam"
+    policy = replace(
+        root(on_exact_match=MatchAction.QUARANTINE), on_category=(("csam", MatchAction.OBSERVE),)
+    )
+    assert decide(Verdict(Outcome.MATCH, (EXACT,)), policy) == PolicyDecision(
+        Action.OBSERVE, "on_category.csam"
     )
     other = replace(EXACT, category="harmful")
     assert decide(Verdict(Outcome.MATCH, (EXACT, other)), policy).action is Action.QUARANTINE
 
 
 @pytest.mark.parametrize(
-    ("wish", "action"), [(OnUndetermined.HOLD, Action.HOLD), (OnUndetermined.ALLOW, Action.ALLOW)]
+    ("wish", "action"),
+    [(UndeterminedAction.HOLD, Action.HOLD), (UndeterminedAction.ALLOW, Action.ALLOW)],
 )
-def test_what_is_undetermined_is_never_more_than_held(wish: OnUndetermined, action: Action) -> None:
-    policy = replace(root(exact=OnMatch.QUARANTINE), undetermined=wish)
-    assert decide(UNKNOWN, policy) == Decision(action, "undetermined")
+def test_what_is_undetermined_is_never_more_than_held(
+    wish: UndeterminedAction, action: Action
+) -> None:
+    policy = replace(root(on_exact_match=MatchAction.QUARANTINE), on_undetermined=wish)
+    assert decide(UNKNOWN, policy) == PolicyDecision(action, "undetermined")
 
 
 @given(verdict=verdicts, policy=roots, released=st.booleans())
@@ -96,7 +108,7 @@ def test_a_match_is_at_least_observed_unless_a_person_released_it(
     verdict: Verdict, policy: RootSettings
 ) -> None:
     assert decide(verdict, policy).action is not Action.ALLOW
-    assert decide(verdict, policy, released=True) == Decision(Action.ALLOW, "released")
+    assert decide(verdict, policy, released=True) == PolicyDecision(Action.ALLOW, "released")
 
 
 @given(verdict=matched, policy=roots, more=matched)
@@ -111,5 +123,7 @@ def test_more_matches_never_make_it_milder(
 
 @given(verdict=matched, policy=roots)
 def test_a_stricter_policy_is_never_milder(verdict: Verdict, policy: RootSettings) -> None:
-    strict = replace(policy, exact=OnMatch.QUARANTINE, near=OnMatch.QUARANTINE)
+    strict = replace(
+        policy, on_exact_match=MatchAction.QUARANTINE, on_similar_match=MatchAction.QUARANTINE
+    )
     assert GRAVITY[decide(verdict, strict).action] >= GRAVITY[decide(verdict, policy).action]

@@ -7,14 +7,14 @@ from math import sin
 import pytest
 
 from hashwacht.core.types import Match, Outcome, Reason, Signal, Verdict
-from hashwacht.scan.progress import Counts, Phase, Progress, Result, Summary
+from hashwacht.scan.progress import Phase, Progress, RunCounts, ScanResult, Summary
 from hashwacht.scan.report import (
     DirectoryRow,
     KindRow,
     MatcherRow,
     Report,
-    RunFacts,
-    Sample,
+    RunInfo,
+    ThroughputSample,
 )
 from hashwacht.storage.runs import RunState
 
@@ -24,39 +24,41 @@ HOSTILE = b"/srv/a\x1b]0;owned\x07\n<script>alert(1)</script>\xff.jpg"
 
 
 @pytest.fixture
-def near() -> Result:
+def near() -> ScanResult:
     """Give a picture like a known one."""
     match = Match("hashlist", PDQ, 4, "csam", "police", "17")
-    return Result((b"/srv/near.jpg",), Verdict(Outcome.MATCH, (match,)), "image/jpeg", 1000, "aa")
+    return ScanResult(
+        (b"/srv/near.jpg",), Verdict(Outcome.MATCH, (match,)), "image/jpeg", 1000, "aa"
+    )
 
 
 @pytest.fixture
-def hostile() -> Result:
+def hostile() -> ScanResult:
     """Give a known file under a name that attacks terminals and pages."""
     match = Match("eokm", MD5, 0, "csam")
-    return Result((HOSTILE,), Verdict(Outcome.MATCH, (match,)), "image/png", 10, "bb")
+    return ScanResult((HOSTILE,), Verdict(Outcome.MATCH, (match,)), "image/png", 10, "bb")
 
 
 @pytest.fixture
-def undetermined() -> Result:
+def undetermined() -> ScanResult:
     """Give a picture that nobody could judge."""
     verdict = Verdict(Outcome.UNDETERMINED, reason=Reason.OVER_LIMIT, detail="pdq: 90 megapixels")
-    return Result((b"/srv/big.png",), verdict, "image/png", 1 << 20, "cc")
+    return ScanResult((b"/srv/big.png",), verdict, "image/png", 1 << 20, "cc")
 
 
 @pytest.fixture
-def suppressed() -> Result:
+def suppressed() -> ScanResult:
     """Give a match that a known-good list set aside."""
     match = Match("eokm", MD5, 0, "csam")
     good = Match("hashlist", MD5, 0, "known-good", "wordpress", known_good=True)
     verdict = Verdict(Outcome.NO_MATCH, suppressed=(match,), suppressed_by=(good,))
-    return Result((b"/srv/logo.gif",), verdict, "image/gif", 10, "dd")
+    return ScanResult((b"/srv/logo.gif",), verdict, "image/gif", 10, "dd")
 
 
 @pytest.fixture
-def counts() -> Counts:
+def counts() -> RunCounts:
     """Give the figures of a run."""
-    return Counts(
+    return RunCounts(
         files=12345,
         bytes=9 << 30,
         read=2345,
@@ -73,13 +75,13 @@ def counts() -> Counts:
 
 
 @pytest.fixture
-def snapshot(counts: Counts) -> Progress:
+def snapshot(counts: RunCounts) -> Progress:
     """Give a run in full swing."""
     return Progress(counts, Phase.WALKING, 75.0, 210.4, 55e6, 20000, 46.4, b"/srv/www/x")
 
 
 @pytest.fixture
-def summary(counts: Counts) -> Summary:
+def summary(counts: RunCounts) -> Summary:
     """Give a run that was finished."""
     reasons = {Reason.OVER_LIMIT: 4, Reason.UNANSWERED: 3}
     lists = {"hashlist/police": 1, "eokm": 1}
@@ -88,16 +90,16 @@ def summary(counts: Counts) -> Summary:
 
 @pytest.fixture
 def results(
-    near: Result, hostile: Result, undetermined: Result, suppressed: Result
-) -> tuple[Result, ...]:
+    near: ScanResult, hostile: ScanResult, undetermined: ScanResult, suppressed: ScanResult
+) -> tuple[ScanResult, ...]:
     """Give one result of each sort."""
     return near, hostile, undetermined, suppressed
 
 
 @pytest.fixture
-def report(results: tuple[Result, ...], counts: Counts, summary: Summary) -> Report:
+def report(results: tuple[ScanResult, ...], counts: RunCounts, summary: Summary) -> Report:
     """Give the report of a run in which everything happened."""
-    facts = RunFacts(
+    facts = RunInfo(
         id="12",
         state=RunState.FINISHED,
         roots=(b"/srv/www", HOSTILE),
@@ -117,7 +119,8 @@ def report(results: tuple[Result, ...], counts: Counts, summary: Summary) -> Rep
         reasons=summary.reasons,
         kinds=tuple(KindRow(kind, files, files * 300_000) for kind, files in kinds),
         throughput=tuple(
-            Sample(at, 180 + 60 * sin(at / 7), 4e7 + 2e7 * sin(at / 5)) for at in range(75)
+            ThroughputSample(at, 180 + 60 * sin(at / 7), 4e7 + 2e7 * sin(at / 5))
+            for at in range(75)
         ),
         directories=tuple(
             DirectoryRow(b"/srv/www/customer-%d/wp-content/uploads" % n, 90 - n, 4 << 20, 9.5 / n)

@@ -38,7 +38,7 @@ def test_every_command_has_help_examples_and_the_common_options(path: str) -> No
     assert isinstance(command, (Command, Group))
     assert command.help
     assert command.examples
-    assert all(example.typed and example.does for example in command.examples)
+    assert all(example.command_line and example.description for example in command.examples)
     names = {name for parameter in command.params for name in parameter.opts}
     assert {"--config", "--state-dir", "--verbose"} <= names
     for option in command.params:
@@ -51,7 +51,7 @@ def test_every_example_is_a_call_that_would_be_understood(path: str) -> None:
     command = ALL[path].command
     assert isinstance(command, (Command, Group))
     for example in command.examples:
-        words = shell_words(example.typed)
+        words = shell_words(example.command_line)
         context: click.Context = click.Context(root, info_name="hashwacht")
         found: click.Command = root
         while isinstance(found, click.Group) and words:

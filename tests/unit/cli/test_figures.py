@@ -6,7 +6,14 @@ import time
 
 import pytest
 
-from hashwacht.cli.render.figures import count, many, moment, share, size, span
+from hashwacht.cli.render.figures import (
+    count,
+    format_duration,
+    format_time,
+    percentage,
+    plural,
+    size,
+)
 
 
 @pytest.mark.parametrize(
@@ -35,22 +42,22 @@ def test_a_size_is_written_in_a_unit_that_leaves_few_digits(number: int, text: s
     ],
 )
 def test_a_span_of_time_is_written_with_two_units(seconds: float, text: str) -> None:
-    assert span(seconds) == text
+    assert format_duration(seconds) == text
 
 
 def test_a_share_is_none_or_all_only_if_it_is() -> None:
-    assert share(0, 10) == "0 %"
-    assert share(10, 10) == "100 %"
-    assert share(1, 10**6) == "<0.1 %"
-    assert share(10**6 - 1, 10**6) == ">99.9 %"
-    assert share(1, 3) == "33.3 %"
-    assert share(0, 0) == "0 %"
+    assert percentage(0, 10) == "0 %"
+    assert percentage(10, 10) == "100 %"
+    assert percentage(1, 10**6) == "<0.1 %"
+    assert percentage(10**6 - 1, 10**6) == ">99.9 %"
+    assert percentage(1, 3) == "33.3 %"
+    assert percentage(0, 0) == "0 %"
 
 
 def test_one_is_one_and_more_are_many() -> None:
-    assert many(1, "file") == "1 file"
-    assert many(1200, "file") == "1,200 files"
-    assert many(2, "match", "matches") == "2 matches"
+    assert plural(1, "file") == "1 file"
+    assert plural(1200, "file") == "1,200 files"
+    assert plural(2, "match", "matches") == "2 matches"
     assert count(1234567) == "1,234,567"
 
 
@@ -58,7 +65,7 @@ def test_a_moment_names_its_zone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "UTC-2")
     time.tzset()
     try:
-        assert moment(0) == "1970-01-01 02:00:00 +0200"
+        assert format_time(0) == "1970-01-01 02:00:00 +0200"
     finally:
         monkeypatch.undo()
         time.tzset()

@@ -8,19 +8,19 @@ from dataclasses import replace
 
 import pytest
 
-from hashwacht.cli.render.findings import MEANING, lines
-from hashwacht.cli.render.progress_lines import JsonLines, Log
+from hashwacht.cli.render.findings import MEANING, result_lines
+from hashwacht.cli.render.progress_lines import JsonObserver, LogObserver
 from hashwacht.cli.render.summary import summary_lines
 from hashwacht.core.paths import from_json
 from hashwacht.core.types import Match, Outcome, Reason, Signal, Verdict
-from hashwacht.scan.progress import Observer, Progress, Result, Summary
+from hashwacht.scan.progress import Observer, Progress, ScanResult, Summary
 from hashwacht.storage.cases import match_to_json
 from hashwacht.storage.runs import RunState
 
 SHOWN = r"/srv/a\x1b]0;owned\x07\x0a<script>alert(1)</script>\xff.jpg"
 
 
-def watched(observer: Observer, results: tuple[Result, ...], summary: Summary) -> None:
+def watched(observer: Observer, results: tuple[ScanResult, ...], summary: Summary) -> None:
     observer.started("12", (b"/srv",), resumed=True)
     for result in results:
         observer.result(result)
@@ -28,10 +28,10 @@ def watched(observer: Observer, results: tuple[Result, ...], summary: Summary) -
 
 
 def test_a_log_has_results_on_one_stream_and_the_rest_on_the_other(
-    results: tuple[Result, ...], summary: Summary
+    results: tuple[ScanResult, ...], summary: Summary
 ) -> None:
     out, log = io.StringIO(), io.StringIO()
-    watched(Log(out, log), results, summary)
+    watched(LogObserver(out, log), results, summary)
     assert log.getvalue() == "run 12 goes on: /srv\n"
     assert out.getvalue().splitlines() == [
         "match         csam  hashlist/police #17  pdq 4 bits off  /srv/near.jpg",
@@ -52,7 +52,7 @@ def test_a_log_has_results_on_one_stream_and_the_rest_on_the_other(
 
 def test_a_log_says_where_it_stands_once_a_minute(snapshot: Progress) -> None:
     log = io.StringIO()
-    observer = Log(io.StringIO(), log)
+    observer = LogObserver(io.StringIO(), log)
     for seconds in (1, 59, 60, 90, 119, 120.5, 179):
         observer.progress(replace(snapshot, elapsed=seconds))
     assert [line.split(":")[0] for line in log.getvalue().splitlines()] == [
@@ -66,10 +66,10 @@ def test_a_log_says_where_it_stands_once_a_minute(snapshot: Progress) -> None:
 
 
 def test_every_json_line_is_a_versioned_object_and_paths_survive(
-    results: tuple[Result, ...], summary: Summary, snapshot: Progress
+    results: tuple[ScanResult, ...], summary: Summary, snapshot: Progress
 ) -> None:
     out, log = io.StringIO(), io.StringIO()
-    observer = JsonLines(out, log)
+    observer = JsonObserver(out, log)
     observer.progress(snapshot)
     watched(observer, results, summary)
     told = [json.loads(line) for line in out.getvalue().splitlines()]
@@ -94,16 +94,16 @@ def test_every_json_line_is_a_versioned_object_and_paths_survive(
 
 def test_json_progress_comes_once_a_second(snapshot: Progress) -> None:
     log = io.StringIO()
-    observer = JsonLines(io.StringIO(), log)
+    observer = JsonObserver(io.StringIO(), log)
     for tenths in range(31):
         observer.progress(replace(snapshot, elapsed=tenths / 10))
     assert len(log.getvalue().splitlines()) == 4
 
 
-def test_the_value_of_a_matched_signal_is_never_told(results: tuple[Result, ...]) -> None:
+def test_the_value_of_a_matched_signal_is_never_told(results: tuple[ScanResult, ...]) -> None:
     for result in results:
         for match in (*result.verdict.matches, *result.verdict.suppressed):
-            told = json.dumps(match_to_json(match)) + "".join(lines(result))
+            told = json.dumps(match_to_json(match)) + "".join(result_lines(result))
             assert match.signal.value not in told
             assert match.signal.type in told
 
@@ -123,41 +123,43 @@ def test_the_nearness_is_told_as_far_as_it_is_known(
     distance: int | None, variant: str, text: str
 ) -> None:
     match = Match("hma", Signal("pdq", "ff", 90, variant), distance, "csam")
-    (told,) = lines(Result((b"/x",), Verdict(Outcome.MATCH, (match,))))
+    (told,) = result_lines(ScanResult((b"/x",), Verdict(Outcome.MATCH, (match,))))
     assert text in told
 
 
 def test_a_withdrawn_match_is_told() -> None:
-    result = Result((b"/x",), Verdict(Outcome.NO_MATCH), before=Outcome.MATCH)
-    assert list(lines(result)) == ["withdrawn     it matched before  /x"]
+    result = ScanResult((b"/x",), Verdict(Outcome.NO_MATCH), before=Outcome.MATCH)
+    assert list(result_lines(result)) == ["withdrawn     it matched before  /x"]
 
 
 def test_what_several_signals_say_of_one_entry_is_told_in_one_line() -> None:
     entry = ("hashlist", 0, "csam", "police", "17")
     signals = (Signal("md5", "ff"), Signal("pdq", "ee", 90))
     matches = tuple(Match(entry[0], signal, *entry[1:]) for signal in signals)
-    (told,) = lines(Result((b"/x",), Verdict(Outcome.MATCH, matches)))
+    (told,) = result_lines(ScanResult((b"/x",), Verdict(Outcome.MATCH, matches)))
     assert told == "match         csam  hashlist/police #17  md5 equal, pdq equal  /x"
 
 
 @pytest.mark.parametrize("reason", [Reason.UNANSWERED, Reason.REFUSED, Reason.NOT_JUDGED])
 def test_an_outage_is_counted_and_not_told_for_every_single_file(reason: Reason) -> None:
     out = io.StringIO()
-    Log(out, io.StringIO()).result(Result((b"/x",), Verdict(Outcome.UNDETERMINED, reason=reason)))
+    LogObserver(out, io.StringIO()).result(
+        ScanResult((b"/x",), Verdict(Outcome.UNDETERMINED, reason=reason))
+    )
     assert out.getvalue() == ""
 
 
 def test_a_service_cannot_write_to_the_terminal() -> None:
     match = Match("hma", Signal("pdq", "ff"), 3, "cs\x1bam", "ba\nnk", "\u202e1")
-    (told,) = lines(Result((b"/x",), Verdict(Outcome.MATCH, (match,))))
+    (told,) = result_lines(ScanResult((b"/x",), Verdict(Outcome.MATCH, (match,))))
     assert told.isprintable()
 
 
 def test_every_path_that_holds_a_content_is_told() -> None:
     match = Match("hashlist", Signal("md5", "ff"), 0, "csam")
     verdict = Verdict(Outcome.MATCH, (match,))
-    assert len(list(lines(Result((b"/a", b"/b"), verdict)))) == 2
-    assert "no path today" in "".join(lines(Result((), verdict, key="cc")))
+    assert len(list(result_lines(ScanResult((b"/a", b"/b"), verdict)))) == 2
+    assert "no path today" in "".join(result_lines(ScanResult((), verdict, key="cc")))
 
 
 def test_an_interrupted_run_says_how_it_goes_on(summary: Summary) -> None:

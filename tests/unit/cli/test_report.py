@@ -12,7 +12,7 @@ from hashwacht.cli.render.findings import MEANING
 from hashwacht.cli.render.html_report import render, report_file, write_report
 from hashwacht.core.errors import UsageError
 from hashwacht.core.types import Reason
-from hashwacht.scan.progress import Counts
+from hashwacht.scan.progress import RunCounts
 from hashwacht.scan.report import Report
 
 OUTSIDE = {"src", "href", "srcset", "action", "poster", "background", "xlink:href"}
@@ -98,7 +98,7 @@ def test_what_is_left_off_is_said(report: Report) -> None:
 
 def test_a_run_that_saw_nothing_has_a_page_too(report: Report) -> None:
     run = replace(report.run, roots=(), elapsed=0.0, finished_at=None)
-    seen = Page(render(Report(run, Counts(), {}))).seen
+    seen = Page(render(Report(run, RunCounts(), {}))).seen
     assert "stored fingerprints" in seen
     assert "Every file got an answer." in seen
 

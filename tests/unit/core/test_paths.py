@@ -7,19 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashwacht.core.paths import from_json, read_shown, show, to_json
+from hashwacht.core.paths import escape_path, from_json, to_json, unescape_path
 
 names = st.one_of(st.binary(), st.text().map(lambda text: text.encode("utf-8", "replace")))
 
 
 @given(names)
 def test_what_is_shown_can_be_read_back_to_the_byte(path: bytes) -> None:
-    assert read_shown(show(path)) == path
+    assert unescape_path(escape_path(path)) == path
 
 
 @given(names)
 def test_nothing_shown_can_act_on_a_terminal(path: bytes) -> None:
-    assert show(path).isprintable()
+    assert escape_path(path).isprintable()
 
 
 @pytest.mark.parametrize(
@@ -37,15 +37,15 @@ def test_nothing_shown_can_act_on_a_terminal(path: bytes) -> None:
     ],
 )
 def test_letters_stay_and_what_deceives_is_written_as_bytes(path: bytes, shown: str | None) -> None:
-    assert show(path).isprintable()
+    assert escape_path(path).isprintable()
     if shown is not None:
-        assert show(path) == shown
+        assert escape_path(path) == shown
 
 
 @pytest.mark.parametrize("path", [b"a\nb", b"\xff\\x", "gpj.\u202eevil".encode(), b"\x01\x7f"])
 def test_the_shell_reads_what_is_shown_as_the_same_name(path: bytes) -> None:
     done = subprocess.run(
-        ["bash", "-c", f"printf %s $'{show(path)}'"], capture_output=True, check=True
+        ["bash", "-c", f"printf %s $'{escape_path(path)}'"], capture_output=True, check=True
     )
     assert done.stdout == path
 
@@ -61,7 +61,7 @@ def test_json_has_the_bytes_in_base64_exactly_if_they_are_not_utf8(path: bytes) 
     try:
         assert fields == {"path": path.decode()}
     except UnicodeDecodeError:
-        assert fields["path"] == show(path)
+        assert fields["path"] == escape_path(path)
         assert set(fields) == {"path", "path_b64"}
 
 

@@ -9,9 +9,9 @@ import time
 import pytest
 
 from hashwacht.core.errors import ExitCode
-from hashwacht.daemon.supervisor.child import Child, Part, Pauses
+from hashwacht.daemon.supervisor.child import Child, ChildSpec, RestartBackoff
 
-BROKEN = Part("courier", ("daemon", "nonsense"))
+BROKEN = ChildSpec("courier", ("daemon", "nonsense"))
 
 
 def end(child: Child) -> tuple[int, float]:
@@ -22,11 +22,11 @@ def end(child: Child) -> tuple[int, float]:
     poll = select.poll()
     poll.register(child.fd, select.POLLIN)
     assert poll.poll(20_000)
-    return child.ended()
+    return child.reap()
 
 
 def test_the_pauses_of_a_part_that_ends_at_once_grow_to_the_longest() -> None:
-    child = Child(BROKEN, os.environ, Pauses(first=0.5, longest=2.0, settled=60.0))
+    child = Child(BROKEN, os.environ, RestartBackoff(first=0.5, longest=2.0, settled=60.0))
     ended = [end(child) for _ in range(4)]
     assert [pause for _, pause in ended] == [0.5, 1.0, 2.0, 2.0]
     assert {code for code, _ in ended} == {ExitCode.ERROR}
@@ -34,12 +34,12 @@ def test_the_pauses_of_a_part_that_ends_at_once_grow_to_the_longest() -> None:
 
 
 def test_a_part_that_ran_well_for_a_while_begins_with_the_first_pause() -> None:
-    child = Child(BROKEN, os.environ, Pauses(first=0.5, longest=2.0, settled=0.0))
+    child = Child(BROKEN, os.environ, RestartBackoff(first=0.5, longest=2.0, settled=0.0))
     assert [end(child)[1] for _ in range(2)] == [0.5, 0.5]
 
 
 def test_a_part_that_waits_is_started_at_once_with_another_configuration() -> None:
-    child = Child(BROKEN, os.environ, Pauses(first=30.0, longest=30.0, settled=60.0))
+    child = Child(BROKEN, os.environ, RestartBackoff(first=30.0, longest=30.0, settled=60.0))
     assert end(child)[1] == 30.0
     child.reload()
     assert child.due is not None

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashwacht.core.types import Outcome
-from hashwacht.daemon.scanner.counters import BOUNDS, Counting, Counts, Delays
+from hashwacht.daemon.scanner.counters import BOUNDS, Counters, CounterValues, LatencyHistogram
 from hashwacht.daemon.status.health import (
     EVERY,
-    SILENT,
+    STALE_AFTER,
     Health,
     HealthFile,
     MatcherHealth,
@@ -32,15 +32,15 @@ _healths = st.builds(
     started=st.floats(0, 1e10),
     stage=st.sampled_from(Stage),
     at=st.floats(0, 1e10),
-    memory=st.integers(0),
-    queue=st.integers(0),
+    memory_bytes=st.integers(0),
+    queued_announcements=st.integers(0),
     workers=st.integers(0, 64),
     roots=st.lists(
         st.builds(
             RootHealth,
             st.text(max_size=8),
             st.binary(max_size=20),
-            st.just("watchdog"),
+            st.just("inotify"),
             st.text(max_size=8),
             _times,
             _times,
@@ -53,10 +53,10 @@ _healths = st.builds(
     ).map(tuple),
     sandbox=st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=2),
     counts=st.builds(
-        Counts,
-        announced=st.integers(0),
-        judged=st.dictionaries(st.text(max_size=8), st.integers(0), max_size=3),
-        delays=st.builds(Delays, total=st.floats(0, 1e10)),
+        CounterValues,
+        announced_files=st.integers(0),
+        verdicts=st.dictionaries(st.text(max_size=8), st.integers(0), max_size=3),
+        verdict_latency=st.builds(LatencyHistogram, total=st.floats(0, 1e10)),
     ),
 )
 
@@ -103,8 +103,8 @@ def test_a_file_is_dated_private_and_replaced_at_once(tmp_path: Path) -> None:
     assert file.path.stat().st_mode & 0o777 == 0o600
     assert [each.name for each in tmp_path.iterdir()] == ["status.json"]
     assert not file.due()
-    assert not found.silent(now[0] + SILENT)
-    assert found.silent(now[0] + SILENT + 1)
+    assert not found.is_stale(now[0] + STALE_AFTER)
+    assert found.is_stale(now[0] + STALE_AFTER + 1)
 
 
 def test_a_clock_that_was_set_back_does_not_stop_the_writing(tmp_path: Path) -> None:
@@ -120,46 +120,50 @@ def test_who_died_before_the_clock_was_set_back_is_silent_too(tmp_path: Path) ->
     file.write(Health(1, "1.0", 2.0, Stage.WATCHING))
     found = file.read()
     assert found is not None
-    assert found.silent(10.0)
+    assert found.is_stale(10.0)
 
 
 def test_threads_count_together() -> None:
-    counting = Counting()
+    counting = Counters()
 
     def work() -> None:
         for _ in range(500):
-            counting.announced(2, missed=1)
-            counting.judged(Outcome.MATCH, 10, 0.2)
-            counting.acted("hold")
+            counting.count_announced(2, missed=1)
+            counting.count_verdict(Outcome.MATCH, 10, 0.2)
+            counting.count_action("hold")
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    counts = counting.counts()
-    assert (counts.announced, counts.missed, counts.size) == (4000, 2000, 20_000)
-    assert counts.judged == {"match": 2000, "no-match": 0, "undetermined": 0}
-    assert counts.acted == {"hold": 2000}
-    assert sum(counts.delays.buckets) == 2000
-    assert counts.delays.total == pytest.approx(400)
+    counts = counting.snapshot()
+    assert (counts.announced_files, counts.gap_reports, counts.checked_bytes) == (
+        4000,
+        2000,
+        20_000,
+    )
+    assert counts.verdicts == {"match": 2000, "no-match": 0, "undetermined": 0}
+    assert counts.actions == {"hold": 2000}
+    assert sum(counts.verdict_latency.buckets) == 2000
+    assert counts.verdict_latency.total == pytest.approx(400)
 
 
 @given(st.lists(st.floats(0, 1e5), max_size=30))
 def test_every_delay_is_counted_below_the_first_bound_that_holds_it(waited: list[float]) -> None:
-    counting = Counting()
+    counting = Counters()
     for each in waited:
-        counting.judged(Outcome.NO_MATCH, 0, each)
-    buckets = counting.counts().delays.buckets
+        counting.count_verdict(Outcome.NO_MATCH, 0, each)
+    buckets = counting.snapshot().verdict_latency.buckets
     for number, bound in enumerate(BOUNDS):
         assert sum(buckets[: number + 1]) == sum(each <= bound for each in waited)
     assert sum(buckets) == len(waited)
 
 
 def test_what_is_asked_again_counts_as_judged_but_not_as_waited_for() -> None:
-    counting = Counting()
-    counting.judged(Outcome.NO_MATCH, 5)
-    counting.acted("quarantine", failed=True)
-    counts = counting.counts()
-    assert (counts.judged["no-match"], sum(counts.delays.buckets)) == (1, 0)
-    assert (counts.acted, counts.failed) == ({}, 1)
+    counting = Counters()
+    counting.count_verdict(Outcome.NO_MATCH, 5)
+    counting.count_action("quarantine", failed=True)
+    counts = counting.snapshot()
+    assert (counts.verdicts["no-match"], sum(counts.verdict_latency.buckets)) == (1, 0)
+    assert (counts.actions, counts.action_failures) == ({}, 1)

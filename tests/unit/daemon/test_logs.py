@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashwacht.core.events import Event, about
+from hashwacht.core.events import Event, event_fields
 from hashwacht.core.paths import from_json
-from hashwacht.daemon.logging.journald import Journal, encode, is_stderr_the_journal, priority
-from hashwacht.daemon.logging.log_entry import KINDS, LONGEST, LogLimit, entry
-from hashwacht.daemon.logging.logs import Lines, LogHandler, set_up
+from hashwacht.daemon.logging.journald import JournaldWriter, encode, priority, stderr_is_journal
+from hashwacht.daemon.logging.log_entry import KINDS, LONGEST, LogRateLimit, format_record
+from hashwacht.daemon.logging.logs import LineWriter, LogHandler, configure_logging
 
 
 def record(
@@ -73,9 +73,9 @@ def journal(tmp_path: Path) -> Iterator[socket.socket]:
 def test_an_entry_carries_its_kind_and_what_it_is_about(
     journal: socket.socket, tmp_path: Path
 ) -> None:
-    sender = Journal("hashwacht-scanner", str(tmp_path / "journal"))
-    handler = LogHandler(sender, LogLimit())
-    told = about(Event.MATCH, root="web", path=b"/srv/a\n\xff", case="12", cause="why")
+    sender = JournaldWriter("hashwacht-scanner", str(tmp_path / "journal"))
+    handler = LogHandler(sender, LogRateLimit())
+    told = event_fields(Event.MATCH, root="web", path=b"/srv/a\n\xff", case="12", cause="why")
     handler.handle(record("held %s", "it", level=logging.WARNING, **told))
     sender.close()
     fields = decode(journal.recv(65536))
@@ -98,9 +98,9 @@ def test_an_entry_carries_its_kind_and_what_it_is_about(
 
 
 def test_a_journal_that_went_away_ends_nothing(journal: socket.socket, tmp_path: Path) -> None:
-    sender = Journal("hashwacht", str(tmp_path / "journal"))
+    sender = JournaldWriter("hashwacht", str(tmp_path / "journal"))
     journal.close()
-    LogHandler(sender, LogLimit()).handle(record("nobody listens"))
+    LogHandler(sender, LogRateLimit()).handle(record("nobody listens"))
     sender.close()
 
 
@@ -119,19 +119,29 @@ def test_levels_are_severities(level: int, severity: str) -> None:
 
 def lines(*, as_json: bool = False) -> tuple[LogHandler, io.StringIO]:
     stream = io.StringIO()
-    return LogHandler(Lines("hashwacht-scanner", stream, as_json=as_json), LogLimit()), stream
+    return LogHandler(
+        LineWriter("hashwacht-scanner", stream, as_json=as_json), LogRateLimit()
+    ), stream
 
 
 def test_a_line_of_text_is_one_line_whatever_is_put_into_it() -> None:
     handler, stream = lines()
-    handler.handle(record("a file: %s", "x\n2026-01-01 fake\x1b[2J\u202e", **about(Event.FLOOD)))
+    handler.handle(
+        record(
+            "a file: %s",
+            "x\n2026-01-01 fake\x1b[2J\u202e",
+            **event_fields(Event.ACTION_LIMIT_REACHED),
+        )
+    )
     (text,) = stream.getvalue().splitlines()
-    assert text.endswith(r"info: a file: x\x0a2026-01-01 fake\x1b[2J\xe2\x80\xae event=flood")
+    assert text.endswith(
+        r"info: a file: x\x0a2026-01-01 fake\x1b[2J\xe2\x80\xae event=action-limit-reached"
+    )
 
 
 def test_a_path_in_json_can_be_read_back() -> None:
     handler, stream = lines(as_json=True)
-    handler.handle(record("seen", **about(Event.MATCH, path=b"/srv/\xff\n", case="3")))
+    handler.handle(record("seen", **event_fields(Event.MATCH, path=b"/srv/\xff\n", case="3")))
     fields = json.loads(stream.getvalue())
     assert from_json(fields) == b"/srv/\xff\n"
     assert (fields["type"], fields["event"], fields["case"]) == ("log", "match", "3")
@@ -148,7 +158,7 @@ def test_a_path_in_json_can_be_read_back() -> None:
     ],
 )
 def test_a_hash_is_never_written_whole(text: str) -> None:
-    written = entry(record("%s", text)).message
+    written = format_record(record("%s", text)).message
     assert "…" in written
     assert max(map(len, written.replace("=", " ").replace(":", " ").split())) < 40
     assert not any(digits in written for digits in ("f" * 9, "0" * 9, "ab12" * 3))
@@ -156,7 +166,7 @@ def test_a_hash_is_never_written_whole(text: str) -> None:
 
 def test_names_of_files_are_written_whole() -> None:
     name = "/cache/" + "ab12" * 10 + ".jpg"
-    assert entry(record("%s", name)).message == name
+    assert format_record(record("%s", name)).message == name
 
 
 def failing() -> None:
@@ -169,22 +179,22 @@ def test_an_exception_is_told_in_one_line_with_its_trace_beside() -> None:
     except RuntimeError:
         made = record("it failed")
         made.exc_info = sys.exc_info()
-    written = entry(made)
+    written = format_record(made)
     assert written.message == r"it failed: RuntimeError: no \x1b[2J way"
     assert "test_logs.py" in written.trace
     assert "\x1b" not in written.trace
 
 
 def test_a_call_that_is_wrong_is_written_all_the_same() -> None:
-    assert "do not fit" in entry(record("%s and %s", "one")).message
+    assert "do not fit" in format_record(record("%s and %s", "one")).message
 
 
 def test_no_entry_is_longer_than_it_may_be() -> None:
-    assert len(entry(record("%s", "x" * 100_000)).message) <= LONGEST + 1
+    assert len(format_record(record("%s", "x" * 100_000)).message) <= LONGEST + 1
 
 
 def test_a_flood_of_one_kind_leaves_the_others_their_say_and_is_counted() -> None:
-    limit = LogLimit(burst=3, every=10)
+    limit = LogRateLimit(burst=3, every=10)
     admitted = [limit.admit("match", 0.0) for _ in range(1000)]
     assert admitted == [0, 0, 0] + [None] * 997
     assert limit.admit("gap", 0.0) == 0
@@ -195,17 +205,17 @@ def test_a_flood_of_one_kind_leaves_the_others_their_say_and_is_counted() -> Non
 
 def test_what_was_left_out_is_said_with_the_next_one() -> None:
     stream = io.StringIO()
-    handler = LogHandler(Lines("x", stream), LogLimit(burst=1, every=0.000_001))
+    handler = LogHandler(LineWriter("x", stream), LogRateLimit(burst=1, every=0.000_001))
     handler.handle(record("first %s", 1))
     assert "left out" not in stream.getvalue()
-    assert entry(record("again"), 7).message == "again (7 more like it were left out)"
+    assert format_record(record("again"), 7).message == "again (7 more like it were left out)"
 
 
 @given(st.lists(st.tuples(st.integers(0, 2000), st.floats(0, 100)), max_size=200))
 def test_the_limit_stays_small_and_never_admits_more_than_it_may(
     calls: list[tuple[int, float]],
 ) -> None:
-    limit, now, admitted = LogLimit(burst=2, every=5), 0.0, 0
+    limit, now, admitted = LogRateLimit(burst=2, every=5), 0.0, 0
     for number, (kind, pause) in enumerate(calls):
         now += pause
         admitted += limit.admit(f"kind {kind % 3}", now) is not None
@@ -215,7 +225,7 @@ def test_the_limit_stays_small_and_never_admits_more_than_it_may(
 
 
 def test_more_kinds_than_are_told_apart_share_one_limit() -> None:
-    limit = LogLimit(burst=1, every=1000)
+    limit = LogRateLimit(burst=1, every=1000)
     admitted = [limit.admit(f"kind {number}", 0.0) for number in range(KINDS + 50)]
     assert admitted.count(0) == KINDS + 1
 
@@ -233,8 +243,8 @@ def logging_put_back() -> Iterator[None]:
 
 @pytest.mark.usefixtures("logging_put_back")
 def test_other_peoples_chatter_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
-    set_up("hashwacht-courier", {})
-    set_up("hashwacht-courier", {})
+    configure_logging("hashwacht-courier", {})
+    configure_logging("hashwacht-courier", {})
     logging.getLogger("httpx").info("HTTP Request: GET https://service.example/")
     logging.getLogger("hashwacht.courier").info("ready")
     (line,) = capsys.readouterr().err.splitlines()
@@ -243,6 +253,6 @@ def test_other_peoples_chatter_is_not_written(capsys: pytest.CaptureFixture[str]
 
 def test_the_journal_is_known_by_the_number_of_standard_error() -> None:
     status = os.fstat(2)
-    assert is_stderr_the_journal({"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"})
-    assert not is_stderr_the_journal({"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino + 1}"})
-    assert not is_stderr_the_journal({})
+    assert stderr_is_journal({"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"})
+    assert not stderr_is_journal({"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino + 1}"})
+    assert not stderr_is_journal({})

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.platform.systemd import Notifier
+from hashwacht.platform.systemd import SystemdNotifier
 
 
 class Manager:
@@ -45,7 +45,7 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]
 
 
 def test_every_step_of_a_life_is_told(manager: Manager) -> None:
-    notifier = Notifier(manager.address)
+    notifier = SystemdNotifier(manager.address)
     notifier.ready()
     notifier.status("watching 3 roots")
     notifier.stopping()
@@ -54,7 +54,7 @@ def test_every_step_of_a_life_is_told(manager: Manager) -> None:
 
 
 def test_a_reload_carries_the_time_at_which_it_began(manager: Manager) -> None:
-    notifier = Notifier(manager.address)
+    notifier = SystemdNotifier(manager.address)
     before = time.monotonic_ns() // 1000
     notifier.reloading()
     after = time.monotonic_ns() // 1000
@@ -66,28 +66,28 @@ def test_a_reload_carries_the_time_at_which_it_began(manager: Manager) -> None:
 
 def test_the_watchdog_is_fed_at_most_four_times_in_its_time(manager: Manager) -> None:
     now = [100.0]
-    notifier = Notifier(manager.address, watchdog=8, clock=lambda: now[0])
+    notifier = SystemdNotifier(manager.address, watchdog=8, clock=lambda: now[0])
     for _ in range(1000):
-        notifier.alive()
+        notifier.keep_alive()
     assert manager.told() == ["WATCHDOG=1"]
     now[0] += 1.9
-    notifier.alive()
+    notifier.keep_alive()
     assert manager.told() == []
     now[0] += 0.1
-    notifier.alive()
+    notifier.keep_alive()
     assert manager.told() == ["WATCHDOG=1"]
     notifier.close()
 
 
 def test_without_a_watchdog_being_alive_is_not_told(manager: Manager) -> None:
-    notifier = Notifier(manager.address)
-    notifier.alive()
+    notifier = SystemdNotifier(manager.address)
+    notifier.keep_alive()
     notifier.close()
     assert manager.told() == []
 
 
 def test_the_same_status_is_told_once_and_never_in_two_lines(manager: Manager) -> None:
-    notifier = Notifier(manager.address)
+    notifier = SystemdNotifier(manager.address)
     for _ in range(3):
         notifier.status("a name\nREADY=1\x1b[2J \udcff")
     notifier.close()
@@ -96,8 +96,8 @@ def test_the_same_status_is_told_once_and_never_in_two_lines(manager: Manager) -
 
 def test_what_systemd_gives_is_understood(manager: Manager) -> None:
     environ = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "4000000"}
-    notifier = Notifier.from_environment({**environ, "WATCHDOG_PID": str(os.getpid())})
-    notifier.alive()
+    notifier = SystemdNotifier.from_environment({**environ, "WATCHDOG_PID": str(os.getpid())})
+    notifier.keep_alive()
     notifier.close()
     assert manager.told() == ["WATCHDOG=1"]
 
@@ -107,24 +107,24 @@ def test_what_systemd_gives_is_understood(manager: Manager) -> None:
 )
 def test_a_watchdog_that_is_not_ours_is_not_fed(manager: Manager, more: dict[str, str]) -> None:
     environ = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "4000000", **more}
-    notifier = Notifier.from_environment(environ)
-    notifier.alive()
+    notifier = SystemdNotifier.from_environment(environ)
+    notifier.keep_alive()
     notifier.close()
     assert manager.told() == []
 
 
 @pytest.mark.parametrize("address", ["", "vsock:2:1234", "relative"])
 def test_without_a_socket_nobody_is_told(address: str) -> None:
-    notifier = Notifier.from_environment({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "1"})
+    notifier = SystemdNotifier.from_environment({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "1"})
     notifier.ready()
-    notifier.alive()
+    notifier.keep_alive()
     notifier.close()
 
 
 def test_a_manager_that_is_gone_is_said_and_harms_nobody(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    notifier = Notifier(str(tmp_path / "gone"))
+    notifier = SystemdNotifier(str(tmp_path / "gone"))
     notifier.ready()
     notifier.close()
     assert "was not told READY" in caplog.text

@@ -11,19 +11,26 @@ from hypothesis import strategies as st
 
 from hashwacht.audit.log import Checkpoint
 from hashwacht.core.watch_events import Cause, Lane
-from hashwacht.daemon.status.assess import LATE, Protection, Remark, Situation, protection, remarks
+from hashwacht.daemon.status.assess import (
+    LATE,
+    HealthProblem,
+    Protection,
+    StorageStatus,
+    assess,
+    protection,
+)
 from hashwacht.daemon.status.health import (
-    SILENT,
+    STALE_AFTER,
     Health,
     MatcherHealth,
     RootHealth,
     Stage,
 )
-from hashwacht.storage.action_limits import Flood, Ruling, Scope, Subject
+from hashwacht.storage.action_limits import ApprovalDecision, LimitScope, LimitSubject, ReachedLimit
 from hashwacht.storage.gaps import Gap
-from hashwacht.storage.locations import PlaceState
-from hashwacht.storage.outbox import Delivery
-from hashwacht.storage.reports import Pile
+from hashwacht.storage.locations import LocationState
+from hashwacht.storage.outbox import ChannelStatus
+from hashwacht.storage.reports import Backlog
 
 NOW = 1_000_000.0
 ROOTS = ("web",)
@@ -34,13 +41,13 @@ WELL = Health(
     started=NOW - 100,
     stage=Stage.WATCHING,
     at=NOW - 1,
-    roots=(RootHealth("web", b"/srv/web", "watchdog"),),
+    roots=(RootHealth("web", b"/srv/web", "inotify"),),
     matchers=(MatcherHealth("eokm", NOW), MatcherHealth("list", NOW)),
 )
-CALM = Situation(
-    lanes={lane: Pile(0, None) for lane in Lane},
-    unanswered=Pile(0, None),
-    undetermined=Pile(3, 1.0),
+CALM = StorageStatus(
+    lanes={lane: Backlog(0, None) for lane in Lane},
+    unanswered=Backlog(0, None),
+    undetermined=Backlog(3, 1.0),
     gaps=(),
     watched={},
     walked={},
@@ -50,7 +57,7 @@ CALM = Situation(
     alerts=(),
     audit=Checkpoint(0, ""),
 )
-DELIVERED = Delivery("mail", 0, None, 0, "", None, 0, 0)
+DELIVERED = ChannelStatus("mail", 0, None, 0, "", None, 0, 0)
 
 
 def gap(cause: Cause, *, ended: float | None = NOW, root: str = "web") -> Gap:
@@ -58,7 +65,7 @@ def gap(cause: Cause, *, ended: float | None = NOW, root: str = "web") -> Gap:
 
 
 def test_when_all_is_well_it_is_protected() -> None:
-    assert remarks(ROOTS, WELL, CALM, NOW) == []
+    assert assess(ROOTS, WELL, CALM, NOW) == []
     assert protection([]) is Protection.PROTECTED
 
 
@@ -69,11 +76,11 @@ def test_when_all_is_well_it_is_protected() -> None:
         (ROOTS, None, "not running"),
         (ROOTS, replace(WELL, stage=Stage.STOPPED), "was stopped 1 s ago"),
         (ROOTS, replace(WELL, stage=Stage.STARTING), "watches nothing yet"),
-        (ROOTS, replace(WELL, at=NOW - SILENT - 1), "no sign of life for 16 s"),
+        (ROOTS, replace(WELL, at=NOW - STALE_AFTER - 1), "no sign of life for 16 s"),
         (("web", "new"), WELL, "does not know it"),
         (
             ROOTS,
-            replace(WELL, roots=(RootHealth("web", b"/srv", "watchdog", "it is not there"),)),
+            replace(WELL, roots=(RootHealth("web", b"/srv", "inotify", "it is not there"),)),
             "not watched: it is not there",
         ),
         (
@@ -87,9 +94,9 @@ def test_when_all_is_well_it_is_protected() -> None:
 def test_without_eyes_or_answers_it_is_not_protected(
     roots: tuple[str, ...], health: Health | None, told: str
 ) -> None:
-    found = remarks(roots, health, CALM, NOW)
+    found = assess(roots, health, CALM, NOW)
     assert protection(found) is Protection.NOT_PROTECTED
-    assert any(told in remark.detail for remark in found if remark.grave)
+    assert any(told in remark.detail for remark in found if remark.critical)
 
 
 @pytest.mark.parametrize(
@@ -100,14 +107,28 @@ def test_without_eyes_or_answers_it_is_not_protected(
         (WELL, {"gaps": (gap(Cause.STARTED), gap(Cause.OVERFLOW))}, "and 1 more"),
         (
             WELL,
-            {"lanes": {Lane.UPLOAD: Pile(7, NOW - LATE - 1), Lane.RECONCILE: Pile(0, None)}},
+            {"lanes": {Lane.UPLOAD: Backlog(7, NOW - LATE - 1), Lane.RECONCILE: Backlog(0, None)}},
             "7 wait, the oldest since 5 min ago",
         ),
-        (WELL, {"places": {PlaceState.FAILED: 2}}, "2 failed"),
-        (WELL, {"floods": (Flood(4, Subject(Scope.ROOT, "web", ""), 100, 1.0),)}, "holds actions"),
+        (WELL, {"places": {LocationState.FAILED: 2}}, "2 failed"),
         (
             WELL,
-            {"floods": (Flood(4, Subject(Scope.HASH, "", "ab"), 9, 1.0, Ruling.STAND_DOWN),)},
+            {"floods": (ReachedLimit(4, LimitSubject(LimitScope.ROOT, "web", ""), 100, 1.0),)},
+            "holds actions",
+        ),
+        (
+            WELL,
+            {
+                "floods": (
+                    ReachedLimit(
+                        4,
+                        LimitSubject(LimitScope.HASH, "", "ab"),
+                        9,
+                        1.0,
+                        ApprovalDecision.DISCARDED,
+                    ),
+                )
+            },
             "stands down for one hash, number 4",
         ),
         (
@@ -126,7 +147,7 @@ def test_without_eyes_or_answers_it_is_not_protected(
 def test_what_is_late_or_being_made_up_for_is_degraded(
     health: Health, changes: Mapping[str, object], told: str
 ) -> None:
-    found = remarks(ROOTS, health, replace(CALM, **changes), NOW)  # type: ignore[arg-type]  # by name
+    found = assess(ROOTS, health, replace(CALM, **changes), NOW)  # type: ignore[arg-type]  # by name
     assert protection(found) is Protection.DEGRADED
     (remark,) = found
     assert told in remark.detail
@@ -137,24 +158,24 @@ def test_what_is_late_or_being_made_up_for_is_degraded(
     "changes",
     [
         {"gaps": (gap(Cause.PERIODIC),)},
-        {"lanes": {Lane.UPLOAD: Pile(7, NOW - LATE), Lane.RECONCILE: Pile(9, 0.0)}},
+        {"lanes": {Lane.UPLOAD: Backlog(7, NOW - LATE), Lane.RECONCILE: Backlog(9, 0.0)}},
         {"alerts": (replace(DELIVERED, waiting=3),)},
-        {"places": {PlaceState.WAITING: 1, PlaceState.QUARANTINED: 2}},
-        {"unanswered": Pile(5, 1.0)},
+        {"places": {LocationState.WAITING: 1, LocationState.QUARANTINED: 2}},
+        {"unanswered": Backlog(5, 1.0)},
     ],
 )
 def test_what_is_usual_is_not_remarked_upon(changes: Mapping[str, object]) -> None:
-    assert remarks(ROOTS, WELL, replace(CALM, **changes), NOW) == []  # type: ignore[arg-type]  # by name
+    assert assess(ROOTS, WELL, replace(CALM, **changes), NOW) == []  # type: ignore[arg-type]  # by name
 
 
 def test_a_dead_scanner_hides_what_it_last_said_but_not_what_the_state_knows() -> None:
     dead = replace(WELL, at=0.0, matchers=())
-    found = remarks(ROOTS, dead, replace(CALM, places={PlaceState.FAILED: 2}), NOW)
+    found = assess(ROOTS, dead, replace(CALM, places={LocationState.FAILED: 2}), NOW)
     assert [remark.subject for remark in found] == ["scanner", "actions"]
 
 
-@given(st.lists(st.builds(Remark, st.text(), st.text(), st.text(), st.booleans())))
-def test_one_grave_remark_is_enough(told: list[Remark]) -> None:
-    grave = any(remark.grave for remark in told)
+@given(st.lists(st.builds(HealthProblem, st.text(), st.text(), st.text(), st.booleans())))
+def test_one_grave_remark_is_enough(told: list[HealthProblem]) -> None:
+    grave = any(remark.critical for remark in told)
     assert (protection(told) is Protection.NOT_PROTECTED) is grave
     assert (protection(told) is Protection.PROTECTED) is (not told)

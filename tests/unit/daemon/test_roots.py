@@ -30,11 +30,11 @@ def roots() -> Roots:
     ],
 )
 def test_a_path_belongs_to_the_innermost_root(roots: Roots, path: bytes, name: str) -> None:
-    found = roots.of(path)
+    found = roots.innermost(path)
     assert found is not None
     assert found.name == name
 
 
 @pytest.mark.parametrize("path", [b"", b"a", b"//", b"//x", b"/other", b"/"])
 def test_a_path_outside_of_all_belongs_to_none(path: bytes) -> None:
-    assert Roots([RootSettings("srv", Path("/srv"))], (), ()).of(path) is None
+    assert Roots([RootSettings("srv", Path("/srv"))], (), ()).innermost(path) is None

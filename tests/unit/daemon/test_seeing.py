@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.core.errors import StateError
-from hashwacht.core.watch_events import Announcement, Cause, Listener, Missed, Root
+from hashwacht.core.errors import StorageError
+from hashwacht.core.watch_events import Announcement, Cause, MissedEvents, Root, WatchListener
 from hashwacht.daemon.scanner.roots import Roots
-from hashwacht.daemon.scanner.watch_monitor import BEHIND, SILENCE, UNATTENDED, Seeing
+from hashwacht.daemon.scanner.watch_monitor import BEHIND, SILENCE, UNATTENDED, WatchMonitor
 from hashwacht.settings import RootSettings
 from hashwacht.storage.store import Store
 from support.clock import Clock
@@ -24,33 +24,33 @@ class Quiet:
         self.started: list[Sequence[Root]] = []
         self.renewed: list[str] = []
 
-    def start(self, roots: Sequence[Root], _listener: Listener) -> None:
+    def start(self, roots: Sequence[Root], _listener: WatchListener) -> None:
         self.started.append(roots)
 
-    def tend(self) -> None: ...
+    def maintain(self) -> None: ...
 
     def renew(self, root: str) -> None:
         self.renewed.append(root)
 
     def close(self) -> None: ...
     def announce(self, announcement: Announcement) -> None: ...
-    def missed(self, missed: Missed) -> None: ...
+    def report_missed(self, missed: MissedEvents) -> None: ...
 
 
 class Birds:
     """Canaries of which only the names count."""
 
     def __init__(self, *, can_be_written: bool) -> None:
-        self.unproven = () if can_be_written else ("web",)
-        self.late: list[Missed] = []
+        self.unwritable = () if can_be_written else ("web",)
+        self.late: list[MissedEvents] = []
 
-    def write_all(self) -> list[Missed]:
+    def write_all(self) -> list[MissedEvents]:
         return []
 
-    def overdue(self) -> list[Missed]:
+    def overdue(self) -> list[MissedEvents]:
         return self.late
 
-    def seen(self, announcement: Announcement) -> bool:
+    def is_canary(self, announcement: Announcement) -> bool:
         return announcement.path == b"canary"
 
 
@@ -60,13 +60,13 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def seeing(store: Store, clock: Clock, root: Path, *, can_be_written: bool) -> Seeing:
+def seeing(store: Store, clock: Clock, root: Path, *, can_be_written: bool) -> WatchMonitor:
     birds = Birds(can_be_written=can_be_written)
-    made = Seeing(store, Quiet(), Quiet(), lambda _: birds, clock=clock, steady=clock)
+    made = WatchMonitor(store, Quiet(), Quiet(), lambda _: birds, clock=clock, steady=clock)
     made.begin(Roots([RootSettings("web", root)], (), ()))
-    missed = Missed("web", Cause.DEAD_WATCH)
+    missed = MissedEvents("web", Cause.DEAD_WATCH)
     store.gaps.open(missed, clock.now, None)
-    made.hear_missed(missed)
+    made.on_gap(missed)
     return made
 
 
@@ -80,10 +80,10 @@ def test_a_dead_watch_is_over_when_a_canary_sings_and_not_before(
     clock = Clock()
     made = seeing(store, clock, tmp_path, can_be_written=True)
     clock.now += 2 * SILENCE
-    made.tend(clock.now, 30.0)
+    made.maintain(clock.now, 30.0)
     assert lasting(store) == [Cause.DEAD_WATCH]
-    made.hear(Announcement("web", b"canary"))
-    made.tend(clock.now, 30.0)
+    made.on_event(Announcement("web", b"canary"))
+    made.maintain(clock.now, 30.0)
     assert lasting(store) == []
 
 
@@ -93,14 +93,14 @@ def test_where_no_canary_can_be_written_it_is_over_after_long_silence(
     clock = Clock()
     made = seeing(store, clock, tmp_path, can_be_written=False)
     clock.now += SILENCE - 1
-    made.tend(clock.now, 30.0)
+    made.maintain(clock.now, 30.0)
     assert lasting(store) == [Cause.DEAD_WATCH]
-    made.hear_missed(Missed("web", Cause.DEAD_WATCH))
+    made.on_gap(MissedEvents("web", Cause.DEAD_WATCH))
     clock.now += SILENCE - 1
-    made.tend(clock.now, 30.0)
+    made.maintain(clock.now, 30.0)
     assert lasting(store) == [Cause.DEAD_WATCH]
     clock.now += 2
-    made.tend(clock.now, 30.0)
+    made.maintain(clock.now, 30.0)
     assert lasting(store) == []
 
 
@@ -108,25 +108,25 @@ def test_no_canary_is_missed_while_what_is_announced_waits_for_the_state(
     store: Store, tmp_path: Path
 ) -> None:
     clock, watch, birds = Clock(), Quiet(), Birds(can_be_written=True)
-    made = Seeing(store, Quiet(), watch, lambda _: birds, clock=clock)
+    made = WatchMonitor(store, Quiet(), watch, lambda _: birds, clock=clock)
     made.begin(Roots([RootSettings("web", tmp_path)], (), ()))
-    birds.late = [Missed("web", Cause.DEAD_WATCH)]
-    made.tend(clock.now - BEHIND - 1, 30.0)
+    birds.late = [MissedEvents("web", Cause.DEAD_WATCH)]
+    made.maintain(clock.now - BEHIND - 1, 30.0)
     assert watch.renewed == []
-    made.tend(clock.now, 30.0)
+    made.maintain(clock.now, 30.0)
     assert watch.renewed == ["web"]
 
 
 def test_roots_that_nobody_looks_after_are_a_problem(store: Store, tmp_path: Path) -> None:
     """A network file system that does not answer keeps whoever looks at it waiting."""
     clock, birds = Clock(), Birds(can_be_written=True)
-    made = Seeing(store, Quiet(), Quiet(), lambda _: birds, steady=clock)
+    made = WatchMonitor(store, Quiet(), Quiet(), lambda _: birds, steady=clock)
     made.begin(Roots([RootSettings("web", tmp_path)], (), ()))
     clock.now += UNATTENDED
     assert made.problem == ""
     clock.now += 1
     assert made.problem == "nobody looked after it for 61 s"
-    made.tend(0.0, 30.0)
+    made.maintain(0.0, 30.0)
     assert made.problem == ""
 
 
@@ -135,13 +135,13 @@ def test_a_network_file_system_is_a_gap_as_long_as_it_is_mounted(
 ) -> None:
     mounted = {bytes(tmp_path / "share")}
     birds = Birds(can_be_written=True)
-    made = Seeing(store, Quiet(), Quiet(), lambda _: birds, remote=mounted.__contains__)
+    made = WatchMonitor(store, Quiet(), Quiet(), lambda _: birds, remote=mounted.__contains__)
     made.begin(Roots([RootSettings("web", tmp_path)], (), ()))
-    store.gaps.open(Missed("web", Cause.REMOTE, "nfs4", bytes(tmp_path / "share")), 1.0, None)
-    made.tend(0.0, 30.0)
+    store.gaps.open(MissedEvents("web", Cause.REMOTE, "nfs4", bytes(tmp_path / "share")), 1.0, None)
+    made.maintain(0.0, 30.0)
     assert lasting(store) == [Cause.REMOTE]
     mounted.clear()
-    made.tend(0.0, 30.0)
+    made.maintain(0.0, 30.0)
     assert lasting(store) == []
 
 
@@ -151,14 +151,14 @@ def test_other_roots_that_could_not_be_written_down_are_begun_again(
     """What was in a new root before is a gap, however often the disk was full."""
     watch, web, other = Quiet(), RootSettings("web", tmp_path), tmp_path / "other"
     other.mkdir()
-    made = Seeing(store, Quiet(), watch, lambda _: Birds(can_be_written=True))
+    made = WatchMonitor(store, Quiet(), watch, lambda _: Birds(can_be_written=True))
     made.begin(Roots([web], (), ()))
     more = Roots([web, RootSettings("other", other)], (), ())
     with store.transaction() as writer:
         writer.execute(
             "CREATE TRIGGER full BEFORE INSERT ON gaps BEGIN SELECT RAISE(FAIL, ''); END"
         )
-    with pytest.raises(StateError):
+    with pytest.raises(StorageError):
         made.begin(more)
     with store.transaction() as writer:
         writer.execute("DROP TRIGGER full")
@@ -176,7 +176,7 @@ class Slow(Quiet):
         self.looked, self.enough = threading.Event(), threading.Event()
         self.happened: list[str] = []
 
-    def tend(self) -> None:
+    def maintain(self) -> None:
         self.looked.set()
         self.enough.wait(5)
         self.happened.append("looked after")
@@ -190,9 +190,9 @@ def test_no_watch_is_closed_under_who_looks_after_it_nor_looked_after_when_it_is
 ) -> None:
     watch, clock = Slow(), Clock()
     birds = Birds(can_be_written=True)
-    made = Seeing(store, Quiet(), watch, lambda _: birds, clock=clock, steady=clock)
+    made = WatchMonitor(store, Quiet(), watch, lambda _: birds, clock=clock, steady=clock)
     made.begin(Roots([RootSettings("web", tmp_path)], (), ()))
-    tending = threading.Thread(target=lambda: made.tend(clock.now, 30.0))
+    tending = threading.Thread(target=lambda: made.maintain(clock.now, 30.0))
     tending.start()
     assert watch.looked.wait(5)
     closing = threading.Thread(target=made.close)
@@ -200,5 +200,5 @@ def test_no_watch_is_closed_under_who_looks_after_it_nor_looked_after_when_it_is
     watch.enough.set()
     tending.join()
     closing.join()
-    made.tend(clock.now, 30.0)
+    made.maintain(clock.now, 30.0)
     assert watch.happened == ["looked after", "closed"]

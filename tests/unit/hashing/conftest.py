@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from hashwacht.core.types import Fingerprint
-from hashwacht.hashing.in_process import InProcess
+from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.hashing.plan import Plan
 
 ALL = ("md5", "sha1", "sha256", "pdq", "phash64", "dhash64")
@@ -19,7 +19,7 @@ def fingerprint() -> Hash:
     """Give a function that writes bytes to a real file and fingerprints it by a plan."""
 
     def of(content: bytes, plan: Plan | None = None) -> Fingerprint:
-        hasher = InProcess(plan or Plan(types=ALL))
+        hasher = InProcessFingerprinter(plan or Plan(types=ALL))
         with tempfile.TemporaryFile() as file:
             file.write(content)
             file.seek(0)

@@ -216,4 +216,4 @@ def test_orientations_are_variants_of_pdq_alone_and_stand_in_the_recipe(fingerpr
 def test_a_flat_picture_has_a_pdq_that_is_recorded_and_not_asked(fingerprint: Hash) -> None:
     blank = Image.new("RGB", (300, 200), (90, 90, 90))
     pdq = next(each for each in fingerprint(encode(blank)).signals if each.type == "pdq")
-    assert (pdq.quality, pdq.askable) == (0, False)
+    assert (pdq.quality, pdq.matchable) == (0, False)

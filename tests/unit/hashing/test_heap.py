@@ -13,10 +13,10 @@ from hashwacht.testing.pictures import encode, photo
 
 COUNT = """
 import resource, sys
-from hashwacht.hashing.in_process import InProcess
+from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.hashing.plan import Plan
 
-here = InProcess(Plan(("md5", "pdq"), quick=sys.argv[2] == "quick"))
+here = InProcessFingerprinter(Plan(("md5", "pdq"), quick=sys.argv[2] == "quick"))
 
 def pages(times):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashwacht.core.types import Fingerprint, Reason
-from hashwacht.hashing.decode import START_OF_SCAN, count_scans, count_starts
-from hashwacht.hashing.in_process import InProcess
+from hashwacht.hashing.decode import START_OF_SCAN, count_scan_markers, count_scans
+from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.hashing.plan import Limits, Plan
 from hashwacht.testing.pictures import animated, encode, flat, photo
 from support.hostile.hostile_files import progressive
@@ -47,11 +47,11 @@ OVER = {("pdq", Reason.OVER_LIMIT), ("dhash64", Reason.OVER_LIMIT)}
 )
 def test_too_many_pixels_are_refused_and_the_digests_stay(name: str, fingerprint: Hash) -> None:
     encoded = encode(photo(1, (100, 80)), name)
-    found = fingerprint(encoded, plan(pixels=7999))
+    found = fingerprint(encoded, plan(max_pixels=7999))
     assert reasons(found) == OVER
     assert [each.type for each in found.signals] == ["md5"]
     assert "100x80" in found.skipped[0].detail
-    assert fingerprint(encoded, plan(pixels=8000)).skipped == ()
+    assert fingerprint(encoded, plan(max_pixels=8000)).skipped == ()
 
 
 def huge(name: str) -> bytes:
@@ -102,39 +102,39 @@ def test_an_icon_is_refused_by_what_is_in_it_not_by_its_directory(fingerprint: H
 
 def test_a_picture_of_too_many_bytes_keeps_its_digests(fingerprint: Hash) -> None:
     encoded = encode(photo(1, (200, 200)), "bmp")
-    found = fingerprint(encoded, plan(picture_bytes=len(encoded) - 1))
+    found = fingerprint(encoded, plan(max_picture_size=len(encoded) - 1))
     assert reasons(found) == OVER
     assert [each.type for each in found.signals] == ["md5"]
     assert found.size == len(encoded)
-    assert fingerprint(encoded, plan(picture_bytes=len(encoded))).skipped == ()
+    assert fingerprint(encoded, plan(max_picture_size=len(encoded))).skipped == ()
 
 
 @pytest.mark.parametrize("form", ["gif", "webp", "png", "tiff"])
 def test_frames_are_taken_evenly_with_the_first_and_the_last(form: str, fingerprint: Hash) -> None:
     encoded = animated([photo(i, (64, 48)) for i in range(10)], form)
-    found = fingerprint(encoded, plan(frames=4))
+    found = fingerprint(encoded, plan(max_frames=4))
     assert frames(found) == ["frame:0", "frame:3", "frame:6", "frame:9"]
     assert reasons(found) == OVER
     assert found.skipped[0].detail == "looked at 4 of 10 frames"
-    assert fingerprint(encoded, plan(frames=10)).skipped == ()
+    assert fingerprint(encoded, plan(max_frames=10)).skipped == ()
 
 
 def test_harmless_frames_in_front_do_not_hide_the_last_one(fingerprint: Hash) -> None:
     hidden = photo(99, (96, 96))
     encoded = animated([photo(i, (96, 96)) for i in range(30)] + [hidden], "webp", lossless=True)
     last = fingerprint(encode(hidden, "png"), plan()).signals[-1].value
-    assert last in {each.value for each in fingerprint(encoded, plan(frames=3)).signals}
+    assert last in {each.value for each in fingerprint(encoded, plan(max_frames=3)).signals}
 
 
 def test_of_an_animation_too_large_to_go_through_only_the_first_frames_are_looked_at(
     fingerprint: Hash,
 ) -> None:
     encoded = animated([photo(i, (320, 240)) for i in range(15)], "gif")
-    found = fingerprint(encoded, plan(pixels=320 * 240))
+    found = fingerprint(encoded, plan(max_pixels=320 * 240))
     assert frames(found) == [f"frame:{number}" for number in range(10)]
     assert reasons(found) == OVER
     assert found.skipped[0].detail == "looked at 10 of 15 frames"
-    assert fingerprint(encoded, plan(pixels=2 * 320 * 240)).skipped == ()
+    assert fingerprint(encoded, plan(max_pixels=2 * 320 * 240)).skipped == ()
 
 
 def test_a_progressive_picture_of_thousands_of_scans_is_not_even_begun(fingerprint: Hash) -> None:
@@ -160,7 +160,7 @@ def test_equal_frames_count_once_wherever_they_stand(fingerprint: Hash) -> None:
 
 def test_frames_that_take_too_long_are_accounted_for() -> None:
     ticks: Iterator[int] = itertools.count()
-    hasher = InProcess(plan(seconds=10), clock=lambda: next(ticks))
+    hasher = InProcessFingerprinter(plan(timeout=10), clock=lambda: next(ticks))
     with tempfile.TemporaryFile() as file:
         file.write(animated([photo(i, (64, 48)) for i in range(20)], "tiff"))
         file.seek(0)
@@ -172,7 +172,7 @@ def test_frames_that_take_too_long_are_accounted_for() -> None:
 
 def test_a_page_that_is_too_large_does_not_take_the_others_along(fingerprint: Hash) -> None:
     encoded = animated([photo(1, (64, 48)), photo(2, (640, 480))], "tiff")
-    found = fingerprint(encoded, plan(pixels=10_000))
+    found = fingerprint(encoded, plan(max_pixels=10_000))
     assert frames(found) == ["frame:0"]
     assert reasons(found) == OVER
 
@@ -182,7 +182,7 @@ def test_a_file_system_that_refuses_is_an_error_of_the_caller() -> None:
         descriptor = os.open(directory, os.O_RDONLY)
         try:
             with pytest.raises(OSError, match="directory"):
-                InProcess(plan()).fingerprint(descriptor)
+                InProcessFingerprinter(plan()).fingerprint(descriptor)
         finally:
             os.close(descriptor)
 
@@ -194,10 +194,10 @@ def test_a_content_of_many_chunks_is_read_whole_and_once(fingerprint: Hash) -> N
     with tempfile.TemporaryFile() as file:
         file.write(encoded)
         file.seek(0)
-        InProcess(plan()).fingerprint(file.fileno())
+        InProcessFingerprinter(plan()).fingerprint(file.fileno())
         assert os.lseek(file.fileno(), 0, io.SEEK_CUR) == len(encoded)
 
 
 @given(st.lists(st.sampled_from([b"\xff", b"\xda", b"\x00", b"\xff\xda"])).map(b"".join))
 def test_markers_are_counted_wherever_they_stand(content: bytes) -> None:
-    assert count_starts(content) == content.count(START_OF_SCAN)
+    assert count_scan_markers(content) == content.count(START_OF_SCAN)

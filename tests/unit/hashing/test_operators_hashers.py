@@ -13,12 +13,12 @@ import pytest
 from hashwacht.core.errors import ConfigurationError
 from hashwacht.core.signals import HexSignalType
 from hashwacht.core.types import Fingerprint, Reason, Signal
-from hashwacht.hashing.builder import Account, GuardedDigest
+from hashwacht.hashing.builder import FingerprintBuilder, GuardedDigest
 from hashwacht.hashing.command import CommandHash
-from hashwacht.hashing.in_process import InProcess
+from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.hashing.picture import Picture
 from hashwacht.hashing.plan import Limits, Plan
-from hashwacht.hashing.registry import Running
+from hashwacht.hashing.registry import DigestState
 from hashwacht.testing.pictures import encode, photo
 
 Hash = Callable[..., Fingerprint]
@@ -64,33 +64,33 @@ def raising(error: BaseException) -> Callable[[], Any]:
     ],
 )
 def test_nonsense_is_a_skip_and_never_an_exception(answer: Callable[[], Any]) -> None:
-    odd, account = Odd(answer), Account()
-    account.ask(odd, lambda: odd.signals(Picture(lambda: photo(1, (8, 8)))))
+    odd, account = Odd(answer), FingerprintBuilder()
+    account.run_hasher(odd, lambda: odd.signals(Picture(lambda: photo(1, (8, 8)))))
     assert account.signals == ()
     assert [each.reason for each in account.skipped] == [Reason.HASHER_FAILED]
     assert account.skipped[0].detail.isprintable()
 
 
 def test_a_hasher_out_of_memory_is_over_its_limit() -> None:
-    account = Account()
-    account.ask(Odd(raising(MemoryError())), raising(MemoryError()))
+    account = FingerprintBuilder()
+    account.run_hasher(Odd(raising(MemoryError())), raising(MemoryError()))
     assert [each.reason for each in account.skipped] == [Reason.OVER_LIMIT]
 
 
 def test_an_interrupt_is_not_swallowed() -> None:
     with pytest.raises(KeyboardInterrupt):
-        Account().ask(Odd(list), raising(KeyboardInterrupt()))
+        FingerprintBuilder().run_hasher(Odd(list), raising(KeyboardInterrupt()))
 
 
 def test_values_are_brought_into_canonical_form_and_kept_once() -> None:
-    account = Account()
-    account.ask(Odd(list), lambda: [Signal("odd", " FF "), Signal("odd", "ff")], "frame:2")
+    account = FingerprintBuilder()
+    account.run_hasher(Odd(list), lambda: [Signal("odd", " FF "), Signal("odd", "ff")], "frame:2")
     assert account.signals == (Signal("odd", "ff", None, "frame:2"),)
 
 
 def test_a_frame_and_a_variant_are_both_named() -> None:
-    account = Account()
-    account.ask(Odd(list), lambda: [Signal("odd", "ff", 3, "flop")], "frame:2")
+    account = FingerprintBuilder()
+    account.run_hasher(Odd(list), lambda: [Signal("odd", "ff", 3, "flop")], "frame:2")
     assert account.signals == (Signal("odd", "ff", 3, "frame:2/flop"),)
 
 
@@ -101,7 +101,7 @@ class Breaking(HexSignalType):
         super().__init__("breaking", 8, perceptual=False)
         object.__setattr__(self, "step", step)
 
-    def new(self) -> Running:
+    def new(self) -> DigestState:
         step: str = self.step  # type: ignore[attr-defined]  # a frozen parent
         if step == "new":
             raise OSError("no licence")
@@ -121,10 +121,10 @@ class Breaking(HexSignalType):
 
 @pytest.mark.parametrize("step", ["new", "update", "hexdigest"])
 def test_a_digest_that_breaks_is_a_skip_not_an_unreadable_file(step: str) -> None:
-    guarded, account = GuardedDigest(Breaking(step)), Account()
+    guarded, account = GuardedDigest(Breaking(step)), FingerprintBuilder()
     guarded.update(b"one")
     guarded.update(b"two")
-    account.ask(guarded.digest, guarded.signals)
+    account.run_hasher(guarded.digest, guarded.signals)
     assert [(each.reason, each.type) for each in account.skipped] == [
         (Reason.HASHER_FAILED, "breaking")
     ]
@@ -166,7 +166,7 @@ def test_a_command_that_prints_no_hash_is_a_skip(script: str, fingerprint: Hash)
 def test_a_command_that_hangs_is_killed_with_its_children(fingerprint: Hash) -> None:
     script = "import subprocess; subprocess.run(['sleep', '60'])"
     started = time.monotonic()
-    found = fingerprint(PICTURE, by_command(script, seconds=1))
+    found = fingerprint(PICTURE, by_command(script, timeout=1))
     assert time.monotonic() - started < 20
     assert [each.reason for each in found.skipped] == [Reason.HASHER_FAILED]
 
@@ -195,18 +195,18 @@ def test_a_program_sees_no_content_on_any_file_system(fingerprint: Hash) -> None
 
 def test_an_unknown_type_is_a_mistake_in_the_configuration() -> None:
     with pytest.raises(ConfigurationError, match="unknown signal type 'nothing'"):
-        InProcess(Plan(types=("nothing",)))
+        InProcessFingerprinter(Plan(types=("nothing",)))
 
 
 def test_a_command_cannot_pass_for_a_built_in_type() -> None:
     with pytest.raises(ConfigurationError, match="built-in signal type 'pdq'"):
-        InProcess(Plan(types=("pdq",), commands=(("pdq", ("true",)),)))
+        InProcessFingerprinter(Plan(types=("pdq",), commands=(("pdq", ("true",)),)))
 
 
 def test_many_threads_may_fingerprint_at_once() -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    hasher = InProcess(Plan(types=("md5", "pdq", "phash64", "dhash64")))
+    hasher = InProcessFingerprinter(Plan(types=("md5", "pdq", "phash64", "dhash64")))
     contents = [encode(photo(i, (120, 90)), "jpeg") for i in range(8)]
 
     def of(content: bytes) -> Fingerprint:

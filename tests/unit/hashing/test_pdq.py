@@ -108,7 +108,7 @@ def test_grey_pixels_hash_like_the_same_grey_in_colour() -> None:
 def test_what_is_too_small_has_a_hash_of_zeros_and_quality_0(size: tuple[int, int]) -> None:
     pixels = np.asarray(photo(1, size))
     assert (pdq(pixels).hashes[""], pdq(pixels).quality) == ("0" * 64, 0) == meta(pixels)
-    assert len(pdq(pixels, turned=True).hashes) == 8
+    assert len(pdq(pixels, all_orientations=True).hashes) == 8
 
 
 def test_a_flat_picture_has_too_little_quality_to_be_asked() -> None:
@@ -129,7 +129,7 @@ def test_a_smaller_copy_is_near_and_another_picture_is_far() -> None:
 def test_turned_hashes_equal_metas_dihedral_hashes(seed: int) -> None:
     pixels = np.asarray(photo(seed, (320 + 40 * seed, 280)))
     theirs, quality = pdqhash.compute_dihedral(pixels)
-    ours = pdq(pixels, turned=True)
+    ours = pdq(pixels, all_orientations=True)
     assert list(ours.hashes.values()) == [as_hex(each) for each in theirs]
     assert ours.quality == quality
 
@@ -138,9 +138,9 @@ def test_turned_hashes_equal_metas_dihedral_hashes(seed: int) -> None:
 def test_each_turned_hash_is_that_of_the_picture_turned_that_way(name: str) -> None:
     """Sampling is not symmetric to the pixel, so some bits differ, but none that hides a match."""
     picture = photo(11, (640, 512))
-    turned = np.asarray(picture.transpose(TURNS[name]))
-    named = pdq(np.asarray(picture), turned=True).hashes
-    truth = int(pdq(turned).hashes[""], 16)
+    all_orientations = np.asarray(picture.transpose(TURNS[name]))
+    named = pdq(np.asarray(picture), all_orientations=True).hashes
+    truth = int(pdq(all_orientations).hashes[""], 16)
     distances = {each: (int(value, 16) ^ truth).bit_count() for each, value in named.items()}
     assert min(distances, key=lambda each: distances[each]) == name
     assert distances[name] <= 31
@@ -148,10 +148,10 @@ def test_each_turned_hash_is_that_of_the_picture_turned_that_way(name: str) -> N
 
 def test_turning_a_block_four_times_gives_it_back() -> None:
     block = np.random.default_rng(1).normal(size=(16, 16)).astype(np.float32)
-    turned = block
+    all_orientations = block
     for _ in range(4):
-        turned = orientations(turned)["rotate90"]
-    assert np.array_equal(turned, block)
+        all_orientations = orientations(all_orientations)["rotate90"]
+    assert np.array_equal(all_orientations, block)
 
 
 def test_half_of_the_bits_are_set() -> None:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from hashwacht.core.types import PDQ_MIN_QUALITY, QUICK_BITS, Fingerprint
+from hashwacht.core.types import PDQ_MIN_QUALITY, QUICK_ERROR_BITS, Fingerprint
 from hashwacht.hashing import pdq_reference
 from hashwacht.hashing.decode import may_reduce, reduced
-from hashwacht.hashing.grey import Grey, Rows, summed
+from hashwacht.hashing.grey import GreyImage, PixelRows, sum_weights
 from hashwacht.hashing.pdq import _operator, quick_pdq
 from hashwacht.hashing.plan import Plan
 from hashwacht.hashing.quick64 import quick64
@@ -56,10 +56,10 @@ def test_quick_hashes_are_off_by_no_more_than_they_say(
     if made is not None:
         assert (made.quality >= PDQ_MIN_QUALITY) == (expected >= PDQ_MIN_QUALITY)
         if expected >= PDQ_MIN_QUALITY:
-            assert (int(made.hashes[""], 16) ^ truth).bit_count() <= QUICK_BITS["pdq"]
+            assert (int(made.hashes[""], 16) ^ truth).bit_count() <= QUICK_ERROR_BITS["pdq"]
     for name, value, quick in zip(("phash64", "dhash64"), small, quick64(grey), strict=True):
-        if quick.doubts <= QUICK_BITS[name]:
-            assert (int(quick.value, 16) ^ value).bit_count() <= QUICK_BITS[name]
+        if quick.uncertain_bits <= QUICK_ERROR_BITS[name]:
+            assert (int(quick.value, 16) ^ value).bit_count() <= QUICK_ERROR_BITS[name]
 
 
 @settings(max_examples=30, deadline=None)
@@ -75,7 +75,7 @@ def test_an_operator_is_the_blur_and_sampling_of_the_specification(length: int, 
     blocks = line[: -(-length // step), 0]
     even = np.repeat(blocks, step)[:length]
     assert np.allclose(
-        summed(_operator(length), step) @ blocks, _operator(length) @ even, atol=0.01
+        sum_weights(_operator(length), step) @ blocks, _operator(length) @ even, atol=0.01
     )
 
 
@@ -103,7 +103,7 @@ def test_of_these_pdq_is_exact_and_the_small_hashes_are_quick(name: str, fingerp
     quick, exact = fingerprint(content, QUICK).signals, fingerprint(content, Plan(TYPES)).signals
     assert quick[0] == exact[0]
     for one, other in zip(quick[1:], exact[1:], strict=True):
-        assert (int(one.value, 16) ^ int(other.value, 16)).bit_count() <= one.slack
+        assert (int(one.value, 16) ^ int(other.value, 16)).bit_count() <= one.error_bits
 
 
 @pytest.mark.parametrize("size", [(64, 64), (128, 900), (3, 500), (1, 1)])
@@ -140,7 +140,7 @@ def test_turned_hashes_are_quick_too(fingerprint: Hash) -> None:
     found = fingerprint(content, plan).signals
     assert [each.variant for each in found][:2] == ["quick", "rotate90/quick"]
     for one, other in zip(found, exact, strict=True):
-        assert (int(one.value, 16) ^ int(other.value, 16)).bit_count() <= one.slack == 10
+        assert (int(one.value, 16) ^ int(other.value, 16)).bit_count() <= one.error_bits == 10
 
 
 def test_an_operators_picture_hash_has_the_picture_decoded_once_and_in_full() -> None:
@@ -154,14 +154,14 @@ def test_an_operators_picture_hash_has_the_picture_decoded_once_and_in_full() ->
 def test_rows_are_the_picture(mode: str) -> None:
     image = photo(2, (70, 50)).convert(mode)
     whole = np.asarray(image.convert("RGB"))
-    rows = Rows(image, "RGB")
+    rows = PixelRows(image, "RGB")
     assert np.array_equal(np.asarray(rows), whole)
     assert np.array_equal(rows[10:33], whole[10:33])
-    assert Rows(image, "L").shape == (50, 70)
+    assert PixelRows(image, "L").shape == (50, 70)
 
 
 def test_samples_of_a_large_picture_are_taken_strip_by_strip() -> None:
     """Equal whether the strips end with the picture or not."""
     image = photo(6, (900, 1001)).convert("L")
-    whole = quick64(Grey(np.asarray(image), 1001, 900))
-    assert quick64(Grey(Rows(image, "L"), 1001, 900)) == whole
+    whole = quick64(GreyImage(np.asarray(image), 1001, 900))
+    assert quick64(GreyImage(PixelRows(image, "L"), 1001, 900)) == whole

@@ -8,8 +8,8 @@ import errno
 
 import pytest
 
-from hashwacht.hashing.workers.sandbox import program
-from hashwacht.hashing.workers.syscall_table import ALWAYS, ARCHITECTURES, Architecture
+from hashwacht.hashing.workers.sandbox import build_filter
+from hashwacht.hashing.workers.syscall_table import ALWAYS_ALLOWED, ARCHITECTURES, Architecture
 from hashwacht.platform.seccomp import ALLOW, KILL, REFUSE, Instruction
 
 MACHINES = list(ARCHITECTURES)
@@ -94,12 +94,12 @@ def there(machine: str) -> Architecture:
     return ARCHITECTURES[machine]
 
 
-def ask(there: Architecture, number: int, *arguments: int, may_copy: bool = False) -> int:
-    return run(program(there, PID, may_copy=may_copy), there.audit, number, *arguments)
+def ask(there: Architecture, number: int, *arguments: int, allow_memfd: bool = False) -> int:
+    return run(build_filter(there, PID, allow_memfd=allow_memfd), there.audit, number, *arguments)
 
 
 def test_what_reads_and_computes_is_allowed(there: Architecture) -> None:
-    for name in ALWAYS:
+    for name in ALWAYS_ALLOWED:
         if name in there.numbers:
             assert ask(there, there.numbers[name]) == ALLOW, name
 
@@ -112,7 +112,7 @@ def test_what_would_reach_anything_else_is_refused(machine: str, there: Architec
 
 
 def test_another_architecture_or_calling_convention_is_no_way_round(there: Architecture) -> None:
-    assert run(program(there, PID, may_copy=True), 0x40000003, 11) == KILL  # i386: execve
+    assert run(build_filter(there, PID, allow_memfd=True), 0x40000003, 11) == KILL  # i386: execve
     assert ask(there, 0x40000000 | 2) == ENOSYS  # x32: open
 
 
@@ -148,8 +148,8 @@ def test_arguments_decide(
 
 
 def test_only_who_copies_may_make_and_seal_a_memory_file(there: Architecture) -> None:
-    assert ask(there, there.numbers["memfd_create"], 0, 3, may_copy=True) == ALLOW
-    assert ask(there, there.numbers["fcntl"], 3, 1033, may_copy=True) == ALLOW
+    assert ask(there, there.numbers["memfd_create"], 0, 3, allow_memfd=True) == ALLOW
+    assert ask(there, there.numbers["fcntl"], 3, 1033, allow_memfd=True) == ALLOW
 
 
 def test_the_numbers_are_those_that_libseccomp_knows(machine: str, there: Architecture) -> None:

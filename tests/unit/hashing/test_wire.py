@@ -16,11 +16,11 @@ from hashwacht.hashing.plan import Limits, Plan
 from hashwacht.hashing.workers.protocol import (
     MAX_ANSWER,
     MAX_DETAIL,
-    Codec,
-    Failed,
-    Nonsense,
+    InvalidReply,
+    PictureResult,
     Reply,
-    Seen,
+    ReplyDecoder,
+    TaskFailure,
     Unreadable,
     encode,
     plan_from_fields,
@@ -29,7 +29,7 @@ from hashwacht.hashing.workers.protocol import (
 
 TYPES = {name: BUILT_IN[name] for name in ("md5", "sha256", "pdq")}
 RECIPE = ("md5/1", "sha256/1", "pdq/1")
-codec = Codec(TYPES, RECIPE)
+codec = ReplyDecoder(TYPES, RECIPE)
 
 printable = st.text(st.characters(categories=("L", "N", "P")), max_size=MAX_DETAIL)
 reasons = st.sampled_from(Reason)
@@ -72,7 +72,7 @@ def fingerprints(draw: st.DrawFn) -> Fingerprint:
 replies: st.SearchStrategy[Reply] = st.one_of(
     fingerprints(),
     st.builds(Unreadable, errno=st.integers(0, 4095)),
-    st.builds(Failed, reason=reasons, detail=printable),
+    st.builds(TaskFailure, reason=reasons, detail=printable),
 )
 
 
@@ -86,7 +86,7 @@ def judge(body: bytes) -> None:
     """Whatever was sent: nonsense, or something that an honest worker could have said."""
     try:
         reply = codec.decode(body)
-    except Nonsense:
+    except InvalidReply:
         return
     assert codec.decode(encode(reply)) == reply
     if isinstance(reply, Fingerprint):
@@ -174,7 +174,7 @@ def altered(**changes: Any) -> bytes:
     ],
 )
 def test_what_no_honest_worker_says_is_nonsense(body: bytes) -> None:
-    with pytest.raises(Nonsense):
+    with pytest.raises(InvalidReply):
         codec.decode(body)
 
 
@@ -182,35 +182,35 @@ def test_the_honest_answer_which_the_cases_above_alter_is_accepted() -> None:
     assert codec.decode(encode(HONEST)) == HONEST
 
 
-looking = Codec({"pdq": BUILT_IN["pdq"]}, None)
+looking = ReplyDecoder({"pdq": BUILT_IN["pdq"]}, None)
 
 
 def test_who_looks_at_pictures_has_no_word_to_say_about_digests() -> None:
-    seen = Seen((Signal("pdq", "0" * 64, 50),), (), damaged=True)
+    seen = PictureResult((Signal("pdq", "0" * 64, 50),), (), damaged=True)
     assert looking.decode(encode(seen)) == seen
-    with pytest.raises(Nonsense):
+    with pytest.raises(InvalidReply):
         looking.decode(encode(HONEST))
-    with pytest.raises(Nonsense):
+    with pytest.raises(InvalidReply):
         looking.decode(encode(dataclasses.replace(seen, signals=HONEST.signals)))
-    with pytest.raises(Nonsense):
+    with pytest.raises(InvalidReply):
         looking.decode(encode(dataclasses.replace(seen, signals=())))
 
 
 def test_who_digests_may_account_for_types_that_it_does_not_compute_and_no_others() -> None:
-    digests = Codec({"md5": BUILT_IN["md5"]}, RECIPE, ["pdq"])
+    digests = ReplyDecoder({"md5": BUILT_IN["md5"]}, RECIPE, ["pdq"])
     made = dataclasses.replace(HONEST, signals=HONEST.signals[:1])
     assert digests.decode(encode(made)) == made
     for wrong in ("sha1", "phash64"):
         skips = (Skip(wrong, Reason.DAMAGED),)
-        with pytest.raises(Nonsense):
+        with pytest.raises(InvalidReply):
             digests.decode(encode(dataclasses.replace(made, skipped=skips)))
-    with pytest.raises(Nonsense):
-        digests.decode(encode(Seen((), (), damaged=False)))
+    with pytest.raises(InvalidReply):
+        digests.decode(encode(PictureResult((), (), damaged=False)))
 
 
 def test_an_explanation_is_made_printable_and_short() -> None:
-    reply = codec.decode(encode(Failed(Reason.DAMAGED, "a\x1b[31m\u202e\ud800" + "x" * 1000)))
-    assert isinstance(reply, Failed)
+    reply = codec.decode(encode(TaskFailure(Reason.DAMAGED, "a\x1b[31m\u202e\ud800" + "x" * 1000)))
+    assert isinstance(reply, TaskFailure)
     assert reply.detail.startswith("a?[31m??x")
     assert len(reply.detail) == MAX_DETAIL
 
@@ -220,14 +220,14 @@ def test_a_fingerprint_too_long_for_the_wire_becomes_a_failure_not_silence() -> 
     body = encode(dataclasses.replace(HONEST, signals=many))
     assert len(body) <= MAX_ANSWER
     reply = codec.decode(body)
-    assert isinstance(reply, Failed)
+    assert isinstance(reply, TaskFailure)
     assert reply.reason is Reason.OVER_LIMIT
 
 
 def test_a_plan_arrives_as_it_was_sent() -> None:
     plan = Plan(
         ("md5", "photodna"),
-        Limits(seconds=1.5, frames=3),
+        Limits(timeout=1.5, max_frames=3),
         orientations=True,
         commands=(("photodna", ("/usr/bin/hash", "-v")),),
     )

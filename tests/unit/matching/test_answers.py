@@ -7,46 +7,50 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashwacht.core.types import Match, Outcome, Reason, Signal
-from hashwacht.matching.questions import Heard, combine
+from hashwacht.matching.questions import SignalAnswer, combine
 
 BAD = Match("m", Signal("md5", "00" * 16), 0, "csam")
 GOOD = Match("m", Signal("md5", "11" * 16), 0, "good", known_good=True)
-NOTHING = Heard()
-SILENCE = Heard(reason=Reason.UNANSWERED, detail="timed out")
+NOT_KNOWN = SignalAnswer()
+SILENCE = SignalAnswer(reason=Reason.UNANSWERED, detail="timed out")
 
 heard = st.lists(
-    st.sampled_from([NOTHING, SILENCE, Heard((BAD,)), Heard((GOOD,)), Heard((GOOD, BAD))]),
+    st.sampled_from(
+        [NOT_KNOWN, SILENCE, SignalAnswer((BAD,)), SignalAnswer((GOOD,)), SignalAnswer((GOOD, BAD))]
+    ),
     min_size=1,
     max_size=5,
 )
 
 
 @given(heard)
-def test_no_match_is_said_only_if_every_signal_was_answered_with_nothing(said: list[Heard]) -> None:
+def test_no_match_is_said_only_if_every_signal_was_answered_with_nothing(
+    said: list[SignalAnswer],
+) -> None:
     answer = combine("m", said, asked_at=1.0)
-    assert (answer.outcome is Outcome.NO_MATCH) == all(reply == NOTHING for reply in said)
+    assert (answer.outcome is Outcome.NO_MATCH) == all(reply == NOT_KNOWN for reply in said)
 
 
 @given(heard)
-def test_the_outcome_does_not_depend_on_the_order_of_the_signals(said: list[Heard]) -> None:
+def test_the_outcome_does_not_depend_on_the_order_of_the_signals(said: list[SignalAnswer]) -> None:
     outcomes = {combine("m", order, asked_at=1.0).outcome for order in permutations(said)}
     assert len(outcomes) == 1
 
 
 @given(heard)
-def test_no_match_of_any_signal_is_lost(said: list[Heard]) -> None:
+def test_no_match_of_any_signal_is_lost(said: list[SignalAnswer]) -> None:
     kept = combine("m", said, asked_at=1.0).matches
     assert set(kept) == {match for reply in said for match in reply.matches}
     assert len(kept) == len(set(kept))
 
 
 def test_a_match_outweighs_an_unanswered_signal() -> None:
-    answer = combine("m", [SILENCE, Heard((BAD,))], asked_at=1.0)
+    answer = combine("m", [SILENCE, SignalAnswer((BAD,))], asked_at=1.0)
     assert (answer.outcome, answer.reason, answer.matches) == (Outcome.MATCH, None, (BAD,))
 
 
 def test_a_known_good_match_does_not_outweigh_an_unanswered_signal() -> None:
-    answer = combine("m", [Heard((GOOD,)), SILENCE], asked_at=1.0, revision="r")
+    answer = combine("m", [SignalAnswer((GOOD,)), SILENCE], asked_at=1.0, revision="r")
     assert (answer.outcome, answer.reason) == (Outcome.UNDETERMINED, Reason.UNANSWERED)
     assert (answer.detail, answer.matches, answer.revision) == ("timed out", (GOOD,), "r")
 

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from hashwacht.core.errors import ConfigurationError
 from hashwacht.core.types import Answer, Match, Outcome, Reason, Signal
-from hashwacht.matching.questions import Fault
+from hashwacht.matching.questions import ServiceFault
 from hashwacht.matching.services.arachnid import ArachnidMatcher
 from hashwacht.matching.services.eokm import EokmMatcher
 from hashwacht.matching.services.hma import HmaMatcher
-from hashwacht.matching.services.http import Inquiry
-from hashwacht.matching.services.service_config import Service
+from hashwacht.matching.services.http import HttpRequest
+from hashwacht.matching.services.service_config import ServiceConfig
 
 MD5 = Signal("md5", "0" * 31 + "1")
 PDQ = Signal("pdq", "a5" * 32, 90)
@@ -29,20 +29,24 @@ SHA256 = "ab" * 32
 class Parrot:
     """A client whose service always says the same."""
 
-    def __init__(self, body: bytes | Fault) -> None:
-        self.service = Service("https://parrot.example")
-        self.asked: list[Inquiry] = []
+    def __init__(self, body: bytes | ServiceFault) -> None:
+        self.service = ServiceConfig("https://parrot.example")
+        self.asked: list[HttpRequest] = []
         self.body = body
 
-    def ask(self, inquiries: Sequence[Inquiry], read: Callable[[bytes], Any]) -> list[Any]:
-        self.asked += inquiries
-        return [self.body if isinstance(self.body, Fault) else read(self.body) for _ in inquiries]
+    def request_all(
+        self, requests: Sequence[HttpRequest], read: Callable[[bytes], Any]
+    ) -> list[Any]:
+        self.asked += requests
+        return [
+            self.body if isinstance(self.body, ServiceFault) else read(self.body) for _ in requests
+        ]
 
     def close(self) -> None:
         pass
 
 
-def client(body: bytes | Fault) -> Any:
+def client(body: bytes | ServiceFault) -> Any:
     return Parrot(body)
 
 
@@ -73,10 +77,13 @@ def test_eokm_anything_but_the_two_words_is_undetermined(body: bytes) -> None:
 
 def test_eokm_formats_paths_and_test_switch_are_arguments() -> None:
     parrot = client(b"false")
-    more: dict[str, Any] = {"formats": {"md5": "MD5", "pdq": "pdqhash"}, "path": "/v2/{format}/x"}
+    more: dict[str, Any] = {
+        "signal_types": {"md5": "MD5", "pdq": "pdqhash"},
+        "path": "/v2/{format}/x",
+    }
     signals = ((MD5, PDQ),)
     one = EokmMatcher("eokm", parrot, **more)
-    two = EokmMatcher("eokm", parrot, **more, test=True)
+    two = EokmMatcher("eokm", parrot, **more, use_test_list=True)
     for matcher in (one, two):
         assert matcher.lookup(signals)[0].outcome is Outcome.NO_MATCH
     assert [each.path for each in parrot.asked] == [
@@ -97,10 +104,10 @@ def test_eokm_a_path_that_is_no_template_is_an_error_of_the_configuration(path: 
 
 @pytest.mark.parametrize("canary", [MD5, Signal("pdq", "A5" * 32), Signal("pdq", "")])
 def test_hma_a_canary_that_cannot_be_asked_is_an_error_of_the_configuration(
-    canary: Signal,
+    known_signal: Signal,
 ) -> None:
     with pytest.raises(ConfigurationError) as raised:
-        HmaMatcher("hma", client(b"{}"), canary=canary)
+        HmaMatcher("hma", client(b"{}"), known_signal=known_signal)
     assert raised.value.advice
 
 
@@ -156,11 +163,13 @@ def test_hma_an_answer_of_another_shape_is_undetermined(said: object) -> None:
 
 
 def test_hma_check_fails_if_the_canary_is_not_known() -> None:
-    unknown = HmaMatcher("hma", client(b"{}"), canary=PDQ).check()
+    unknown = HmaMatcher("hma", client(b"{}"), known_signal=PDQ).check()
     assert (unknown.ok, "canary" in unknown.detail, bool(unknown.advice)) == (False, True, True)
     known = b'{"B": [{"bank_content_id": 1, "distance": "0"}]}'
-    assert HmaMatcher("hma", client(known), canary=PDQ).check().ok
-    refused = HmaMatcher("hma", client(Fault("no", Reason.REFUSED)), canary=PDQ).check()
+    assert HmaMatcher("hma", client(known), known_signal=PDQ).check().ok
+    refused = HmaMatcher(
+        "hma", client(ServiceFault("no", Reason.REFUSED)), known_signal=PDQ
+    ).check()
     assert "credential" in refused.advice
 
 
@@ -224,7 +233,7 @@ def test_arachnid_a_hash_that_is_not_mentioned_was_not_answered() -> None:
 def test_arachnid_asks_in_batches_and_every_hash_once() -> None:
     parrot = client(b'{"scanned_hashes": {}}')
     signals = [(Signal("pdq", f"{n:064x}"),) for n in range(70)]
-    ArachnidMatcher("shield", parrot, batch=30).lookup([*signals, *signals])
+    ArachnidMatcher("shield", parrot, batch_size=30).lookup([*signals, *signals])
     sizes = [len(json.loads(each.body)["hashes"]) for each in parrot.asked]
     assert sizes == [30, 30, 10]
 
@@ -258,7 +267,7 @@ def test_no_answer_whatsoever_raises(said: object) -> None:
     for matcher in (
         HmaMatcher("hma", client(body)),
         ArachnidMatcher("shield", client(body)),
-        EokmMatcher("eokm", client(body), formats={"pdq": "pdq"}),
+        EokmMatcher("eokm", client(body), signal_types={"pdq": "pdq"}),
     ):
         [answer] = matcher.lookup([(PDQ,)])
         assert (answer.reason is None) == (answer.outcome is not Outcome.UNDETERMINED)

@@ -5,12 +5,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from hashwacht.core.types import Reason
-from hashwacht.matching.questions import Fault
-from hashwacht.matching.services.retry import Admission, Breaker, Breaking
+from hashwacht.matching.questions import ServiceFault
+from hashwacht.matching.services.retry import Admission, BreakerPolicy, CircuitBreaker
 from support.clock import Clock
 
-RULE = Breaking(failures=3, pause=10.0, longest=100.0)
-SILENCE = Fault("timed out", retryable=True)
+RULE = BreakerPolicy(failures=3, delay=10.0, longest=100.0)
+SILENCE = ServiceFault("timed out", retryable=True)
 
 
 class Life(RuleBasedStateMachine):
@@ -19,7 +19,7 @@ class Life(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
-        self.breaker = Breaker(RULE, self.clock)
+        self.breaker = CircuitBreaker(RULE, self.clock)
         self.flying = 0
         self.probing = False
         self.in_a_row = 0
@@ -53,11 +53,11 @@ class Life(RuleBasedStateMachine):
 
     def report(self, good: bool, *, probe: bool) -> None:
         if good:
-            self.breaker.answered()
+            self.breaker.record_success()
             self.in_a_row, self.open = 0, False
             self.probing = False
         else:
-            self.breaker.failed(SILENCE, probe=probe)
+            self.breaker.record_failure(SILENCE, probe=probe)
             self.in_a_row += 1
             self.open = self.open or probe or self.in_a_row >= RULE.failures
 
@@ -75,12 +75,12 @@ TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 
-def failing(times: int, fault: Fault = SILENCE) -> tuple[Breaker, Clock]:
+def failing(times: int, fault: ServiceFault = SILENCE) -> tuple[CircuitBreaker, Clock]:
     clock = Clock()
-    breaker = Breaker(RULE, clock)
+    breaker = CircuitBreaker(RULE, clock)
     for _ in range(times):
         assert breaker.admit() is Admission.GO
-        breaker.failed(fault)
+        breaker.record_failure(fault)
     return breaker, clock
 
 
@@ -91,44 +91,44 @@ def test_it_opens_after_so_many_failures_in_a_row_and_not_before() -> None:
 
 def test_an_answer_between_them_starts_the_count_anew() -> None:
     breaker, _ = failing(2)
-    breaker.answered()
-    breaker.failed(SILENCE)
-    breaker.failed(SILENCE)
+    breaker.record_success()
+    breaker.record_failure(SILENCE)
+    breaker.record_failure(SILENCE)
     assert breaker.admit() is Admission.GO
 
 
 def test_after_the_pause_one_probe_goes_out_and_the_others_wait() -> None:
     breaker, clock = failing(3)
-    clock.now += RULE.pause
+    clock.now += RULE.delay
     assert [breaker.admit() for _ in range(3)] == [
         Admission.PROBE,
         Admission.WAIT,
         Admission.WAIT,
     ]
-    breaker.answered()
+    breaker.record_success()
     assert breaker.admit() is Admission.GO
 
 
 def test_a_failed_probe_opens_for_another_pause() -> None:
     breaker, clock = failing(3)
-    clock.now += RULE.pause
+    clock.now += RULE.delay
     assert breaker.admit() is Admission.PROBE
-    breaker.failed(SILENCE, probe=True)
+    breaker.record_failure(SILENCE, probe=True)
     assert breaker.admit() is Admission.STOP
-    clock.now += RULE.pause
+    clock.now += RULE.delay
     assert breaker.admit() is Admission.PROBE
 
 
 def test_a_straggler_does_not_lengthen_the_pause_nor_stand_for_the_probe() -> None:
     breaker, clock = failing(3)
-    clock.now += RULE.pause
+    clock.now += RULE.delay
     assert breaker.admit() is Admission.PROBE
-    breaker.failed(SILENCE)
+    breaker.record_failure(SILENCE)
     assert breaker.admit() is Admission.WAIT
 
 
 def test_a_long_retry_after_opens_at_once_but_not_for_ever() -> None:
-    breaker, clock = failing(1, Fault("HTTP status 429", wait=1e9))
+    breaker, clock = failing(1, ServiceFault("HTTP status 429", wait=1e9))
     clock.now += RULE.longest - 1
     assert breaker.admit() is Admission.STOP
     clock.now += 1
@@ -136,13 +136,13 @@ def test_a_long_retry_after_opens_at_once_but_not_for_ever() -> None:
 
 
 def test_a_short_retry_after_counts_as_any_failure() -> None:
-    assert failing(2, Fault("HTTP status 429", wait=1.0))[0].admit() is Admission.GO
+    assert failing(2, ServiceFault("HTTP status 429", wait=1.0))[0].admit() is Admission.GO
 
 
 def test_it_says_how_long_why_and_with_the_reason_of_the_last_failure() -> None:
-    breaker, clock = failing(3, Fault("refused with HTTP status 401", Reason.REFUSED))
+    breaker, clock = failing(3, ServiceFault("refused with HTTP status 401", Reason.REFUSED))
     clock.now += 4
-    said = breaker.stopped()
+    said = breaker.open_fault()
     assert said.reason is Reason.REFUSED
     assert said.detail == (
         "not asked for another 6 s after 3 failures in a row,"

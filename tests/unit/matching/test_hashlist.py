@@ -14,7 +14,7 @@ from hashwacht.core.errors import UsageError
 from hashwacht.core.signals import BUILT_IN, HexSignalType
 from hashwacht.core.types import Answer, Match, Outcome, Reason, Signal
 from hashwacht.matching.hashlists.manager import HashLists
-from hashwacht.matching.hashlists.manifest import ListTerms
+from hashwacht.matching.hashlists.manifest import ListMetadata
 from hashwacht.matching.hashlists.matcher import MAX_MATCHES, HashListMatcher
 
 MD5 = Signal("md5", "ab" * 16)
@@ -32,8 +32,8 @@ def matcher(lists: HashLists) -> HashListMatcher:
     return HashListMatcher(lists.directory, clock=lambda: 7.0)
 
 
-def _install(lists: HashLists, terms: ListTerms, *lines: str) -> None:
-    lists.import_list(io.BytesIO("\n".join(lines).encode()), terms)
+def _install(lists: HashLists, metadata: ListMetadata, *lines: str) -> None:
+    lists.import_list(io.BytesIO("\n".join(lines).encode()), metadata)
 
 
 def _ask(matcher: HashListMatcher, *signals: Signal) -> Answer:
@@ -61,7 +61,7 @@ def test_content_is_judged_by_the_types_that_some_list_holds(
     lists: HashLists, matcher: HashListMatcher
 ) -> None:
     """A list of MD5 judges a picture although no list holds its PDQ, but not a PDQ alone."""
-    _install(lists, ListTerms("police"), f"md5 {'00' * 16}")
+    _install(lists, ListMetadata("police"), f"md5 {'00' * 16}")
     assert _ask(matcher, MD5, PDQ).outcome is Outcome.NO_MATCH
     alone = _ask(matcher, PDQ)
     assert (alone.outcome, alone.reason) == (Outcome.UNDETERMINED, Reason.NOT_JUDGED)
@@ -70,7 +70,7 @@ def test_content_is_judged_by_the_types_that_some_list_holds(
 def test_known_good_list_judges_nothing_but_its_matches_are_told(
     lists: HashLists, matcher: HashListMatcher
 ) -> None:
-    _install(lists, ListTerms("themes", known_good=True), str(MD5), str(PDQ))
+    _install(lists, ListMetadata("themes", known_good=True), str(MD5), str(PDQ))
     assert _ask(matcher, SHA1).reason is Reason.NOT_JUDGED
     known = _ask(matcher, MD5)
     assert known.outcome is Outcome.UNDETERMINED
@@ -82,8 +82,8 @@ def test_known_good_picture_hash_excuses_only_itself(
     lists: HashLists, matcher: HashListMatcher
 ) -> None:
     """Its radius is 0 unless the list says otherwise."""
-    _install(lists, ListTerms("police"), f"pdq {'00' * 32}")
-    _install(lists, ListTerms("themes", known_good=True), str(PDQ))
+    _install(lists, ListMetadata("police"), f"pdq {'00' * 32}")
+    _install(lists, ListMetadata("themes", known_good=True), str(PDQ))
     assert _ask(matcher, PDQ).matches[0].known_good
     assert _ask(matcher, _flipped(PDQ, 1)).outcome is Outcome.NO_MATCH
     lists.set_radius("themes", "pdq", 2)
@@ -95,7 +95,7 @@ def test_known_good_picture_hash_excuses_only_itself(
 )
 def test_default_radius(lists: HashLists, matcher: HashListMatcher, kind: str, radius: int) -> None:
     known = Signal(kind, "5a" * (BUILT_IN[kind].bits // 8))
-    _install(lists, ListTerms("police"), str(known))
+    _install(lists, ListMetadata("police"), str(known))
     at_the_edge = _ask(matcher, _flipped(known, radius))
     assert [match.distance for match in at_the_edge.matches] == [radius]
     assert _ask(matcher, _flipped(known, radius + 1)).outcome is Outcome.NO_MATCH
@@ -104,7 +104,7 @@ def test_default_radius(lists: HashLists, matcher: HashListMatcher, kind: str, r
 def test_radius_given_at_import_and_changed_later(
     lists: HashLists, matcher: HashListMatcher
 ) -> None:
-    _install(lists, ListTerms("police", radii={"phash64": 8}), f"phash64 {'00' * 8}")
+    _install(lists, ListMetadata("police", radii={"phash64": 8}), f"phash64 {'00' * 8}")
     near = Signal("phash64", "00" * 7 + "ff")
     before = matcher.revision
     assert _ask(matcher, near).outcome is Outcome.MATCH
@@ -119,7 +119,7 @@ def test_match_carries_the_labels_of_entry_and_list(
     """One value under two labels is two matches; an entry's category outranks the list's."""
     _install(
         lists,
-        ListTerms("mixed", category="other"),
+        ListMetadata("mixed", category="other"),
         "sha1,id,category",
         f"{SHA1.value},1,csam",
         f"{SHA1.value},2,",
@@ -138,7 +138,7 @@ def test_all_lists_are_searched_and_told_nearest_first(
     lists: HashLists, matcher: HashListMatcher
 ) -> None:
     for index, distance in enumerate((9, 3, 0, 31)):
-        _install(lists, ListTerms(f"list{index}"), str(_flipped(PDQ, distance)))
+        _install(lists, ListMetadata(f"list{index}"), str(_flipped(PDQ, distance)))
     answer = _ask(matcher, PDQ)
     assert [(match.list, match.distance) for match in answer.matches] == [
         ("list2", 0), ("list1", 3), ("list0", 9), ("list3", 31)
@@ -151,7 +151,7 @@ def test_matches_are_bounded_but_no_category_is_lost(
 ) -> None:
     near = [f"{int(PDQ.value, 16) ^ (1 << bit):064x},a,{bit}" for bit in range(200)]
     far = f"{_flipped(PDQ, 30).value},rare,x"
-    _install(lists, ListTerms("police"), "pdq,category,id", *near, far)
+    _install(lists, ListMetadata("police"), "pdq,category,id", *near, far)
     matches = _ask(matcher, PDQ).matches
     assert len(matches) == MAX_MATCHES
     assert [match.distance for match in matches] == [1] * (MAX_MATCHES - 1) + [30]
@@ -161,7 +161,7 @@ def test_matches_are_bounded_but_no_category_is_lost(
 def test_type_of_an_operator_is_matched_when_equal(tmp_path: Path) -> None:
     licensed = HexSignalType("licensed", 1152, perceptual=False)
     lists = HashLists(tmp_path / "lists", {**BUILT_IN, "licensed": licensed})
-    _install(lists, ListTerms("own"), f"licensed {'0a' * 144}")
+    _install(lists, ListMetadata("own"), f"licensed {'0a' * 144}")
     matcher = HashListMatcher(lists.directory)
     assert "licensed" in matcher.accepts
     assert _ask(matcher, Signal("licensed", "0a" * 144)).outcome is Outcome.MATCH
@@ -171,14 +171,14 @@ def test_type_of_an_operator_is_matched_when_equal(tmp_path: Path) -> None:
 def test_value_that_is_none_of_its_type_is_undetermined(
     lists: HashLists, matcher: HashListMatcher
 ) -> None:
-    _install(lists, ListTerms("police"), str(MD5))
+    _install(lists, ListMetadata("police"), str(MD5))
     for value in ("ab", "zz" * 16):
         answer = _ask(matcher, Signal("md5", value))
         assert (answer.outcome, answer.reason) == (Outcome.UNDETERMINED, Reason.UNANSWERED)
 
 
 def test_closed_matcher_says_so(lists: HashLists, matcher: HashListMatcher) -> None:
-    _install(lists, ListTerms("police"), str(MD5))
+    _install(lists, ListMetadata("police"), str(MD5))
     matcher.close()
     with pytest.raises(UsageError, match="closed"):
         matcher.lookup([(MD5,)])
@@ -187,18 +187,18 @@ def test_closed_matcher_says_so(lists: HashLists, matcher: HashListMatcher) -> N
 def test_revision_follows_the_lists(lists: HashLists, matcher: HashListMatcher) -> None:
     """Every change gives another, the former state the former one, the same content the same."""
     seen = [matcher.revision]
-    _install(lists, ListTerms("a"), str(MD5))
+    _install(lists, ListMetadata("a"), str(MD5))
     seen.append(matcher.revision)
-    _install(lists, ListTerms("b"), str(SHA1))
+    _install(lists, ListMetadata("b"), str(SHA1))
     seen.append(matcher.revision)
-    _install(lists, ListTerms("b", category="other"), str(SHA1))
+    _install(lists, ListMetadata("b", category="other"), str(SHA1))
     seen.append(matcher.revision)
-    _install(lists, ListTerms("b", category="other"), str(SHA1), str(PDQ))
+    _install(lists, ListMetadata("b", category="other"), str(SHA1), str(PDQ))
     seen.append(matcher.revision)
     assert len(set(seen)) == len(seen)
     lists.remove("b")
     assert matcher.revision == seen[1]
-    _install(lists, ListTerms("a"), str(MD5))
+    _install(lists, ListMetadata("a"), str(MD5))
     assert matcher.revision == seen[1]
 
 
@@ -222,7 +222,7 @@ def test_after_an_import_exactly_its_values_match(
     def signal(kind: str, byte: bytes) -> Signal:
         return Signal(kind, (byte * (BUILT_IN[kind].bits // 8)).hex())
 
-    _install(lists, ListTerms("police"), *(str(signal(*each)) for each in known))
+    _install(lists, ListMetadata("police"), *(str(signal(*each)) for each in known))
     held = {kind for kind, _ in known}
     answers = matcher.lookup([(signal(*each),) for each in (*known, *asked)])
     for each, answer in zip((*known, *asked), answers, strict=True):

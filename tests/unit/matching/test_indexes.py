@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hashwacht.core.errors import ListError
 from hashwacht.matching.hashlists.exact_index import ExactIndex
-from hashwacht.matching.hashlists.index_file import IndexFile, Shape, write_records
+from hashwacht.matching.hashlists.index_file import IndexFile, IndexLayout, write_records
 from hashwacht.matching.hashlists.radius_index import (
     RadiusIndex,
     allowances,
@@ -128,14 +128,14 @@ def test_bands_share_no_bit_and_their_allowances_exceed_any_radius(
 ) -> None:
     """Both are all that the pigeonholes need, whatever the layout."""
     radius = width * 8 * per_mille // 1000
-    shape = Shape(width, count, 8, *layout(width, count, radius))
+    shape = IndexLayout(width, count, 8, *layout(width, count, radius))
     used = [place for band in places(shape.keys) for place in band]
     assert len(set(used)) == len(used) == sum(shape.keys)
     assert set(used) <= set(range(width * 8))
     for asked in (radius, radius + more):
         dealt = allowances(shape, asked)
         assert dealt is None or sum(dealt) == asked + 1
-    assert Shape.read(shape.header()) == shape
+    assert IndexLayout.read(shape.header()) == shape
 
 
 @pytest.mark.parametrize("radius", [31, 41])
@@ -231,4 +231,4 @@ def test_damaged_index_file_is_refused(tmp_path: Path, damage: str) -> None:
 @given(header=st.binary(min_size=0, max_size=64))
 def test_header_of_other_bytes_is_refused(header: bytes) -> None:
     with pytest.raises(ListError):
-        Shape.read(header)
+        IndexLayout.read(header)

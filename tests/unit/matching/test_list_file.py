@@ -15,30 +15,36 @@ from hypothesis.strategies import SearchStrategy
 from hashwacht.core.errors import ListError
 from hashwacht.core.ports import SignalType
 from hashwacht.core.signals import BUILT_IN, HexSignalType
-from hashwacht.matching.hashlists.list_formats import Columns, Entry
-from hashwacht.matching.hashlists.parser import MAX_LINE, ListFile, ListFormat, Malformed, Reading
+from hashwacht.matching.hashlists.list_formats import CsvColumns, ListEntry
+from hashwacht.matching.hashlists.parser import (
+    MAX_LINE,
+    ListFile,
+    ListFormat,
+    ParseOptions,
+    RejectedLine,
+)
 
 MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 SHA1 = "da39a3ee5e6b4b0d3255bfef95601890afd80709"
 PDQ = "f0" * 32
-SNIFFED = Reading()
+SNIFFED = ParseOptions()
 LICENSED = HexSignalType("licensed", 1152, perceptual=False)
 
 
 def _read(
-    content: bytes, reading: Reading = SNIFFED, types: Mapping[str, SignalType] = BUILT_IN
-) -> tuple[list[Entry], list[Malformed]]:
-    entries, malformed = list[Entry](), list[Malformed]()
+    content: bytes, reading: ParseOptions = SNIFFED, types: Mapping[str, SignalType] = BUILT_IN
+) -> tuple[list[ListEntry], list[RejectedLine]]:
+    entries, malformed = list[ListEntry](), list[RejectedLine]()
     for each in ListFile(io.BytesIO(content), reading, types):
-        if isinstance(each, Malformed):
+        if isinstance(each, RejectedLine):
             malformed.append(each)
         else:
             entries.append(each)
     return entries, malformed
 
 
-def _entry(kind: str, value: str, label: str = "", category: str = "") -> Entry:
-    return Entry(kind, bytes.fromhex(value), label, category)
+def _entry(kind: str, value: str, label: str = "", category: str = "") -> ListEntry:
+    return ListEntry(kind, bytes.fromhex(value), label, category)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +70,7 @@ def test_every_format_is_recognised_by_itself(line: str) -> None:
 
 
 def test_bare_values_take_the_default_type() -> None:
-    reading = Reading(default_type="md5")
+    reading = ParseOptions(default_type="md5")
     assert _read(f"{MD5}\nsha1 {SHA1}\n".encode(), reading) == (
         [_entry("md5", MD5), _entry("sha1", SHA1)],
         [],
@@ -73,7 +79,7 @@ def test_bare_values_take_the_default_type() -> None:
 
 def test_columns_of_a_csv_file_are_mapped() -> None:
     content = f"no,Hash,kind,class\n17,{MD5},md5,a1\n18,{SHA1},sha1,\n".encode()
-    reading = Reading(columns=Columns(value="Hash", type="kind", id="no", category="class"))
+    reading = ParseOptions(columns=CsvColumns(value="Hash", type="kind", id="no", category="class"))
     assert _read(content, reading)[0] == [
         _entry("md5", MD5, "17", "a1"),
         _entry("sha1", SHA1, "18"),
@@ -113,7 +119,7 @@ def test_malformed_line_is_named_by_number_and_reason(line: bytes, reason: str) 
     content = f"sha1 {SHA1}\n".encode() + line + f"\nmd5 {MD5}\n".encode()
     entries, malformed = _read(content)
     assert entries == [_entry("sha1", SHA1), _entry("md5", MD5)]
-    assert malformed == [Malformed(2, reason)]
+    assert malformed == [RejectedLine(2, reason)]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +138,7 @@ def test_malformed_line_is_named_by_number_and_reason(line: bytes, reason: str) 
     ],
 )
 def test_malformed_json_line_is_taken_not_even_in_part(line: str, reason: str) -> None:
-    entries, malformed = _read(line.encode(), Reading(format=ListFormat.JSONL))
+    entries, malformed = _read(line.encode(), ParseOptions(format=ListFormat.JSONL))
     assert entries == []
     assert [(each.line, each.reason[: len(reason)]) for each in malformed] == [(1, reason)]
 
@@ -148,13 +154,13 @@ def test_row_that_does_not_fit_its_header_is_malformed(row: str) -> None:
 @pytest.mark.parametrize(
     ("content", "reading"),
     [
-        (f"id,md5\n1,{MD5}", Reading(columns=Columns(value="hash"))),
-        (f"id,note\n1,{MD5}", Reading(columns=Columns(id="id"))),
-        (f"id,note\n1,{MD5}", Reading(format=ListFormat.CSV)),
-        (f"{MD5},1\n", Reading(format=ListFormat.CSV)),
+        (f"id,md5\n1,{MD5}", ParseOptions(columns=CsvColumns(value="hash"))),
+        (f"id,note\n1,{MD5}", ParseOptions(columns=CsvColumns(id="id"))),
+        (f"id,note\n1,{MD5}", ParseOptions(format=ListFormat.CSV)),
+        (f"{MD5},1\n", ParseOptions(format=ListFormat.CSV)),
     ],
 )
-def test_header_without_the_columns_is_an_error(content: str, reading: Reading) -> None:
+def test_header_without_the_columns_is_an_error(content: str, reading: ParseOptions) -> None:
     with pytest.raises(ListError) as raised:
         _read(content.encode(), reading)
     assert raised.value.advice
@@ -163,7 +169,7 @@ def test_header_without_the_columns_is_an_error(content: str, reading: Reading) 
 
 def test_unknown_default_type_is_an_error() -> None:
     with pytest.raises(ListError, match="unknown signal type 'md6'"):
-        ListFile(io.BytesIO(), Reading(default_type="md6"), BUILT_IN)
+        ListFile(io.BytesIO(), ParseOptions(default_type="md6"), BUILT_IN)
 
 
 def test_endless_line_is_not_held_in_memory() -> None:
@@ -175,8 +181,8 @@ def test_endless_line_is_not_held_in_memory() -> None:
             assert size < 1 << 20
             return b"a" * size if self.left else b""
 
-    file = ListFile(Endless(), Reading(), BUILT_IN)  # type: ignore[arg-type]  # read is enough
-    assert list(file) == [Malformed(1, f"longer than {MAX_LINE} bytes")]
+    file = ListFile(Endless(), ParseOptions(), BUILT_IN)  # type: ignore[arg-type]  # read is enough
+    assert list(file) == [RejectedLine(1, f"longer than {MAX_LINE} bytes")]
     assert file.bytes > 40_000_000
 
 
@@ -186,7 +192,7 @@ def test_any_bytes_are_entries_malformed_lines_or_a_list_error(
     content: bytes, form: ListFormat | None
 ) -> None:
     try:
-        entries, malformed = _read(content, Reading(form, default_type="md5"))
+        entries, malformed = _read(content, ParseOptions(form, default_type="md5"))
     except ListError:
         assert form in {None, ListFormat.CSV}
         return
@@ -200,14 +206,14 @@ _LABELS: SearchStrategy[str] = st.text(
 
 
 @st.composite
-def _entries(draw: st.DrawFn) -> Entry:
+def _entries(draw: st.DrawFn) -> ListEntry:
     kind = draw(st.sampled_from(sorted(BUILT_IN)))
     length = BUILT_IN[kind].bits // 8
     value = draw(st.binary(min_size=length, max_size=length))
-    return Entry(kind, value, draw(_LABELS), draw(_LABELS))
+    return ListEntry(kind, value, draw(_LABELS), draw(_LABELS))
 
 
-def _as_csv(entries: Sequence[Entry], delimiter: str) -> str:
+def _as_csv(entries: Sequence[ListEntry], delimiter: str) -> str:
     text = io.StringIO()
     rows = csv.writer(text, delimiter=delimiter)
     rows.writerow(["type", "value", "id", "category"])
@@ -215,7 +221,7 @@ def _as_csv(entries: Sequence[Entry], delimiter: str) -> str:
     return text.getvalue()
 
 
-def _as_json(entries: Sequence[Entry], *, ascii_only: bool) -> str:
+def _as_json(entries: Sequence[ListEntry], *, ascii_only: bool) -> str:
     rows = ({**each._asdict(), "value": each.value.hex()} for each in entries)
     return "".join(json.dumps(row, ensure_ascii=ascii_only) + "\n" for row in rows)
 
@@ -229,7 +235,7 @@ def _as_json(entries: Sequence[Entry], *, ascii_only: bool) -> str:
 )
 @settings(max_examples=100, deadline=None)
 def test_what_is_written_in_any_format_is_read_back(
-    entries: list[Entry], delimiter: str, ascii_only: bool, end: str, mark: str
+    entries: list[ListEntry], delimiter: str, ascii_only: bool, end: str, mark: str
 ) -> None:
     plain = [each._replace(id="", category="") for each in entries]
     text = "".join(f"{each.type} {each.value.hex()}\n" for each in entries)

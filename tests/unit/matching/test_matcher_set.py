@@ -7,9 +7,9 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hashwacht.core.ports import Question
-from hashwacht.core.types import Answer, Finding, Fingerprint, Outcome, Signal
-from hashwacht.matching.matcher_set import Panel, Request, Seat
+from hashwacht.core.ports import Query
+from hashwacht.core.types import Answer, Diagnostic, Fingerprint, Outcome, Signal
+from hashwacht.matching.matcher_set import ConfiguredMatcher, LookupRequest, MatcherSet
 
 NOW = 1000.0
 MD5 = Signal("md5", "a" * 32)
@@ -25,17 +25,17 @@ class Listed:
     accepts: frozenset[str]
     outcome: Outcome = Outcome.NO_MATCH
     revision: str = "1"
-    asked: list[Question] = field(default_factory=list)
+    asked: list[Query] = field(default_factory=list)
     meet: threading.Barrier | None = None
 
-    def lookup(self, questions: Sequence[Question]) -> list[Answer]:
+    def lookup(self, questions: Sequence[Query]) -> list[Answer]:
         if self.meet:
             self.meet.wait(timeout=5)
         self.asked += questions
         return [Answer(self.name, self.outcome, NOW, self.revision) for _ in questions]
 
-    def check(self) -> Finding:
-        return Finding(self.name, ok=True, detail="")
+    def check(self) -> Diagnostic:
+        return Diagnostic(self.name, ok=True, detail="")
 
     def close(self) -> None:
         self.asked.clear()
@@ -47,29 +47,35 @@ def fingerprint(*signals: Signal) -> Fingerprint:
 
 def test_a_matcher_sees_only_the_signals_it_accepts() -> None:
     digests, pictures = Listed("a", frozenset({"md5"})), Listed("b", frozenset({"pdq"}))
-    Panel([Seat(digests), Seat(pictures)]).ask([Request(fingerprint(MD5, PDQ))], NOW)
+    MatcherSet([ConfiguredMatcher(digests), ConfiguredMatcher(pictures)]).lookup(
+        [LookupRequest(fingerprint(MD5, PDQ))], NOW
+    )
     assert (digests.asked, pictures.asked) == ([(MD5,)], [(PDQ,)])
 
 
 def test_a_picture_hash_of_poor_quality_is_not_asked() -> None:
     pictures = Listed("b", frozenset({"pdq"}))
-    (reply,) = Panel([Seat(pictures)]).ask([Request(fingerprint(POOR))], NOW)
+    (reply,) = MatcherSet([ConfiguredMatcher(pictures)]).lookup(
+        [LookupRequest(fingerprint(POOR))], NOW
+    )
     assert (pictures.asked, reply.answers) == ([], ())
 
 
 def test_the_same_value_from_two_frames_is_asked_once() -> None:
     twin = Signal(PDQ.type, PDQ.value, PDQ.quality, "frame:2")
     pictures = Listed("b", frozenset({"pdq"}))
-    Panel([Seat(pictures)]).ask([Request(fingerprint(PDQ, twin))], NOW)
+    MatcherSet([ConfiguredMatcher(pictures)]).lookup([LookupRequest(fingerprint(PDQ, twin))], NOW)
     assert len(pictures.asked[0]) == 1
 
 
 def test_an_answer_that_holds_is_not_asked_for_again() -> None:
     matcher = Listed("a", frozenset({"md5"}))
     stored = Answer("a", Outcome.NO_MATCH, NOW - 10, "1")
-    (reply,) = Panel([Seat(matcher, max_age=60)]).ask([Request(fingerprint(MD5), (stored,))], NOW)
+    (reply,) = MatcherSet([ConfiguredMatcher(matcher, max_age=60)]).lookup(
+        [LookupRequest(fingerprint(MD5), (stored,))], NOW
+    )
     assert matcher.asked == []
-    assert (reply.answers, reply.fresh, reply.asked_at) == ((stored,), (), NOW - 10)
+    assert (reply.answers, reply.new_answers, reply.asked_at) == ((stored,), (), NOW - 10)
 
 
 def test_an_answer_is_asked_for_again_when_old_undetermined_or_of_another_revision() -> None:
@@ -79,45 +85,53 @@ def test_an_answer_is_asked_for_again_when_old_undetermined_or_of_another_revisi
         Answer("a", Outcome.NO_MATCH, NOW - 1, "0"),
     ):
         matcher = Listed("a", frozenset({"md5"}))
-        panel = Panel([Seat(matcher, max_age=60)])
-        (reply,) = panel.ask([Request(fingerprint(MD5), (stored,))], NOW)
-        assert len(matcher.asked) == len(reply.fresh) == 1
+        panel = MatcherSet([ConfiguredMatcher(matcher, max_age=60)])
+        (reply,) = panel.lookup([LookupRequest(fingerprint(MD5), (stored,))], NOW)
+        assert len(matcher.asked) == len(reply.new_answers) == 1
 
 
 def test_the_oldest_answer_that_ages_dates_the_reply() -> None:
     ageing, fixed = Listed("a", frozenset({"md5"})), Listed("b", frozenset({"md5"}))
-    (reply,) = Panel([Seat(fixed)]).ask([Request(fingerprint(MD5))], NOW)
+    (reply,) = MatcherSet([ConfiguredMatcher(fixed)]).lookup([LookupRequest(fingerprint(MD5))], NOW)
     assert reply.asked_at == math.inf
-    (reply,) = Panel([Seat(fixed), Seat(ageing, 60)]).ask([Request(fingerprint(MD5))], NOW)
+    (reply,) = MatcherSet([ConfiguredMatcher(fixed), ConfiguredMatcher(ageing, 60)]).lookup(
+        [LookupRequest(fingerprint(MD5))], NOW
+    )
     assert reply.asked_at == NOW
 
 
 def test_a_match_is_not_forgotten_because_its_service_is_out_of_reach() -> None:
     matcher = Listed("a", frozenset({"md5"}), Outcome.UNDETERMINED)
     stored = Answer("a", Outcome.MATCH, NOW - 100, "1")
-    (reply,) = Panel([Seat(matcher, 60)]).ask([Request(fingerprint(MD5), (stored,))], NOW)
+    (reply,) = MatcherSet([ConfiguredMatcher(matcher, 60)]).lookup(
+        [LookupRequest(fingerprint(MD5), (stored,))], NOW
+    )
     assert reply.answers == (stored,)
-    assert [answer.outcome for answer in reply.fresh] == [Outcome.UNDETERMINED]
+    assert [answer.outcome for answer in reply.new_answers] == [Outcome.UNDETERMINED]
 
 
 def test_a_stored_answer_of_a_matcher_that_is_no_longer_configured_does_not_count() -> None:
     old = Answer("gone", Outcome.MATCH, NOW, "1")
-    panel = Panel([Seat(Listed("a", frozenset({"md5"})))])
-    (reply,) = panel.ask([Request(fingerprint(MD5), (old,))], NOW)
+    panel = MatcherSet([ConfiguredMatcher(Listed("a", frozenset({"md5"})))])
+    (reply,) = panel.lookup([LookupRequest(fingerprint(MD5), (old,))], NOW)
     assert [each.matcher for each in reply.answers] == ["a"]
 
 
 def test_replies_keep_the_order_of_the_requests() -> None:
     matcher = Listed("a", frozenset({"pdq"}))
-    requests = [Request(fingerprint(MD5)), Request(fingerprint(PDQ)), Request(fingerprint(MD5))]
-    replies = Panel([Seat(matcher)]).ask(requests, NOW)
+    requests = [
+        LookupRequest(fingerprint(MD5)),
+        LookupRequest(fingerprint(PDQ)),
+        LookupRequest(fingerprint(MD5)),
+    ]
+    replies = MatcherSet([ConfiguredMatcher(matcher)]).lookup(requests, NOW)
     assert [len(reply.answers) for reply in replies] == [0, 1, 0]
 
 
 def test_services_are_asked_at_the_same_time() -> None:
     meet = threading.Barrier(2, timeout=10)
-    seats = [Seat(Listed(name, frozenset({"md5"}), meet=meet), 60.0) for name in "ab"]
-    (reply,) = Panel(seats).ask([Request(fingerprint(MD5))], NOW)
+    seats = [ConfiguredMatcher(Listed(name, frozenset({"md5"}), meet=meet), 60.0) for name in "ab"]
+    (reply,) = MatcherSet(seats).lookup([LookupRequest(fingerprint(MD5))], NOW)
     assert len(reply.answers) == 2
 
 
@@ -125,7 +139,7 @@ def test_the_epoch_changes_with_everything_that_can_change_a_verdict() -> None:
     def epoch(**changed: object) -> str:
         seat = {"name": "a", "accepts": frozenset({"md5"}), "revision": "1", "age": None, **changed}
         age = seat.pop("age")
-        return Panel([Seat(Listed(**seat), age)]).epoch  # type: ignore[arg-type]  # by name
+        return MatcherSet([ConfiguredMatcher(Listed(**seat), age)]).knowledge_id  # type: ignore[arg-type]  # by name
 
     changes = ({"name": "b"}, {"accepts": frozenset({"pdq"})}, {"revision": "2"}, {"age": 5.0})
     assert len({epoch(), *(epoch(**change) for change in changes)}) == 5

@@ -6,25 +6,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashwacht.matching.services.retry import Retries, retry_after
+from hashwacht.matching.services.retry import RetryPolicy, retry_after
 
 NOW = 1_800_000_000.0
 
 
 @given(st.integers(1, 10_000))
 def test_a_pause_is_jittered_between_nothing_and_a_doubling_ceiling(attempt: int) -> None:
-    retries = Retries(first_pause=0.5, longest_pause=30.0)
+    retries = RetryPolicy(first_delay=0.5, max_delay=30.0)
     ceiling = min(30.0, 0.5 * 2 ** min(attempt - 1, 20))
-    assert 0 <= retries.pause(attempt) <= ceiling
+    assert 0 <= retries.delay(attempt) <= ceiling
 
 
 def test_pauses_differ_so_that_clients_do_not_come_back_together() -> None:
-    assert len({Retries().pause(4) for _ in range(20)}) > 10
+    assert len({RetryPolicy().delay(4) for _ in range(20)}) > 10
 
 
 @given(st.integers(1, 100), st.floats(0, 1e6))
 def test_a_pause_is_never_shorter_than_the_service_asks(attempt: int, wait: float) -> None:
-    assert Retries().pause(attempt, wait) >= wait
+    assert RetryPolicy().delay(attempt, wait) >= wait
 
 
 @given(st.integers(0, 10**9))

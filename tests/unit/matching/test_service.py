@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from hashwacht.core.errors import ConfigurationError
-from hashwacht.matching.services.service_config import Service
+from hashwacht.matching.services.service_config import ServiceConfig
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from hashwacht.matching.services.service_config import Service
     ],
 )
 def test_an_encrypted_or_local_address_is_taken(url: str) -> None:
-    assert Service(url).base_url == url
+    assert ServiceConfig(url).base_url == url
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_an_encrypted_or_local_address_is_taken(url: str) -> None:
 )
 def test_another_address_is_refused_with_advice_and_without_its_password(url: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
-        Service(url)
+        ServiceConfig(url)
     assert raised.value.advice
     assert "hunter2" not in f"{raised.value}{raised.value.advice}"
 
@@ -52,15 +52,15 @@ def test_another_address_is_refused_with_advice_and_without_its_password(url: st
 @pytest.mark.parametrize("proxy", ["socks5://p", "p:3128", "http://u:hunter2@p:3128"])
 def test_a_proxy_address_is_judged_alike(proxy: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
-        Service("https://api.example", proxy=proxy)
+        ServiceConfig("https://api.example", proxy=proxy)
     assert "hunter2" not in str(raised.value)
 
 
 def test_a_proxy_on_the_way_to_this_machine_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="on this machine"):
-        Service("http://127.0.0.1:5100", proxy="http://p:3128")
+        ServiceConfig("http://127.0.0.1:5100", proxy="http://p:3128")
 
 
 def test_no_connection_at_all_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="concurrency"):
-        Service("https://api.example", concurrency=0)
+        ServiceConfig("https://api.example", concurrency=0)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.core.watch_events import Cause, Missed, Root
+from hashwacht.core.watch_events import Cause, MissedEvents, Root
 from hashwacht.platform.mounts import Mounts
-from hashwacht.watch.root_state import Footing, footing, remote
+from hashwacht.watch.root_state import RootState, network_mounts, read_root_state
 
 LINES = r"""22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
 30 22 0:25 / /srv rw - tmpfs none rw
@@ -79,12 +79,12 @@ def test_every_network_file_system_at_and_below_a_root_is_named(tmp_path: Path) 
         f"4 2 0:3 / {root}/b rw - 9p x rw\n"
     )
     table, made = Mounts(str(file)), Root("home", bytes(root))
-    found = footing(made, table)
-    assert isinstance(found, Footing)
+    found = read_root_state(made, table)
+    assert isinstance(found, RootState)
     detail = "{}: what others write is not announced"
-    assert remote(made, found) == [
-        Missed("home", Cause.REMOTE, detail.format("nfs")),
-        Missed("home", Cause.REMOTE, detail.format("9p"), bytes(root / "b")),
+    assert network_mounts(made, found) == [
+        MissedEvents("home", Cause.REMOTE, detail.format("nfs")),
+        MissedEvents("home", Cause.REMOTE, detail.format("9p"), bytes(root / "b")),
     ]
     table.close()
 
@@ -92,5 +92,5 @@ def test_every_network_file_system_at_and_below_a_root_is_named(tmp_path: Path) 
 def test_a_file_is_no_root(tmp_path: Path) -> None:
     table = Mounts()
     (tmp_path / "file").touch()
-    assert footing(Root("r", bytes(tmp_path.resolve() / "file")), table) is None
+    assert read_root_state(Root("r", bytes(tmp_path.resolve() / "file")), table) is None
     table.close()

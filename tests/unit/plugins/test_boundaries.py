@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hashwacht import Checker
-from hashwacht.hashing.in_process import InProcess
+from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.hashing.plan import Plan
-from hashwacht.matching.matcher_set import Panel, Seat
+from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.pipeline import Pipeline
 from hashwacht.testing.fakes import KnowingMatcher
-from hashwacht.uploads.local import InThisProcess
+from hashwacht.uploads.local import LocalBackend
 from hashwacht_plugins import asgi, wsgi
 from support.plugins.upload_drivers import AsgiDriver, Outcome, WsgiDriver
 from support.plugins.upload_forms import MULTIPART, cut, field_part, file_part, form
@@ -35,8 +35,12 @@ Send = Callable[..., Outcome]
 def checker(matcher: KnowingMatcher) -> Iterator[Checker]:
     """Keep nothing: there are thousands of requests here."""
 
-    def opener() -> InThisProcess:
-        return InThisProcess(Pipeline(InProcess(Plan(("sha256",))), Panel([Seat(matcher)])))
+    def opener() -> LocalBackend:
+        return LocalBackend(
+            Pipeline(
+                InProcessFingerprinter(Plan(("sha256",))), MatcherSet([ConfiguredMatcher(matcher)])
+            )
+        )
 
     with Checker(opener, threads=2) as made:
         yield made

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht import Checker, Circumstances, HashwachtError, Outcome, Reason, Workplace
-from hashwacht.core.errors import StateBusy
-from hashwacht.core.upload_context import Uploads
+from hashwacht import CheckBackend, Checker, HashwachtError, Outcome, Reason, UploadContext
+from hashwacht.core.errors import StorageBusy
+from hashwacht.core.upload_context import UploadContextStore
 from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import KnowingMatcher
 from support.plugins.uploads import Gate, descriptors
@@ -20,7 +20,7 @@ from support.scan_bench import ScanBench
 
 KNOWN = b"known bytes"
 KEY = hashlib.sha256(KNOWN).hexdigest()
-TOLD = Circumstances("2026-01-01T00:00:00+00:00", "192.0.2.1", 4711, "alice")
+TOLD = UploadContext("2026-01-01T00:00:00+00:00", "192.0.2.1", 4711, "alice")
 
 
 def test_a_path_a_descriptor_and_a_stream_get_the_same_verdict(
@@ -54,11 +54,11 @@ def test_what_is_no_regular_file_is_refused_without_blocking(
 
 
 def test_an_undetermined_upload_is_asked_again_by_the_recheck_and_its_request_is_still_known(
-    checker: Checker, matcher: KnowingMatcher, uploads: Uploads, tmp_path: Path
+    checker: Checker, matcher: KnowingMatcher, uploads: UploadContextStore, tmp_path: Path
 ) -> None:
     matcher.silent = True
     first = checker.scan_stream([KNOWN], TOLD)
-    assert (first.outcome, first.reason, first.kept) == (
+    assert (first.outcome, first.reason, first.recorded) == (
         Outcome.UNDETERMINED,
         Reason.UNANSWERED,
         True,
@@ -67,19 +67,21 @@ def test_an_undetermined_upload_is_asked_again_by_the_recheck_and_its_request_is
     matcher.known.add(KEY)
     late = ScanBench(tmp_path / "state", matcher).recheck()
     assert [(each.key, each.verdict.outcome) for each in late.results] == [(KEY, Outcome.MATCH)]
-    assert uploads.of(KEY) == [TOLD]
+    assert uploads.load(KEY) == [TOLD]
 
 
-def test_of_a_content_without_match_nothing_is_kept(checker: Checker, uploads: Uploads) -> None:
+def test_of_a_content_without_match_nothing_is_kept(
+    checker: Checker, uploads: UploadContextStore
+) -> None:
     found = checker.scan_stream([b"harmless"], TOLD)
-    assert (found.outcome, found.kept) == (Outcome.NO_MATCH, False)
+    assert (found.outcome, found.recorded) == (Outcome.NO_MATCH, False)
     assert list(uploads.keys()) == []
 
 
 def test_a_state_that_fails_changes_no_verdict_but_is_told(
     checker: Checker,
     matcher: KnowingMatcher,
-    uploads: Uploads,
+    uploads: UploadContextStore,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -87,7 +89,7 @@ def test_a_state_that_fails_changes_no_verdict_but_is_told(
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "uploads").write_bytes(b"in the way")
     found = checker.scan_stream([KNOWN], TOLD)
-    assert (found.outcome, found.kept) == (Outcome.MATCH, False)
+    assert (found.outcome, found.recorded) == (Outcome.MATCH, False)
     assert "cannot be kept" in caplog.text
     assert list(uploads.keys()) == []
 
@@ -95,9 +97,9 @@ def test_a_state_that_fails_changes_no_verdict_but_is_told(
 def test_a_workplace_that_cannot_be_opened_is_undetermined_and_tried_again() -> None:
     gate = Gate()
     gate.open.set()
-    faults = [StateBusy("somebody else has it", advice="Wait.")]
+    faults = [StorageBusy("somebody else has it", advice="Wait.")]
 
-    def opener() -> Workplace:
+    def opener() -> CheckBackend:
         if faults:
             raise faults.pop()
         return gate
@@ -113,7 +115,10 @@ def test_a_workplace_that_cannot_be_opened_is_undetermined_and_tried_again() -> 
 
 def test_a_full_queue_is_an_answer_at_once() -> None:
     gate = Gate()
-    with Checker(lambda: gate, threads=1, waiting=1) as checker, tempfile.TemporaryFile() as file:
+    with (
+        Checker(lambda: gate, threads=1, max_pending=1) as checker,
+        tempfile.TemporaryFile() as file,
+    ):
         waiting = [checker.submit(file.fileno()) for _ in range(2)]
         refused = checker.submit(file.fileno()).result(0)
         gate.open.set()
@@ -148,7 +153,7 @@ def test_a_closed_checker_says_so_and_can_be_closed_again(checker: Checker) -> N
 def test_a_forked_child_opens_a_workplace_of_its_own(tmp_path: Path) -> None:
     opened = tmp_path / "opened"
 
-    def opener() -> Workplace:
+    def opener() -> CheckBackend:
         with opened.open("a") as file:
             file.write(f"{os.getpid()}\n")
         gate = Gate()
@@ -171,4 +176,4 @@ def test_the_store_stays_usable_for_others_while_the_checker_has_it_open(
     matcher.silent = True
     checker.scan_stream([KNOWN], TOLD)
     with Store.open(tmp_path / "state") as store, store.lock():
-        assert checker.scan_stream([b"another"], TOLD).kept
+        assert checker.scan_stream([b"another"], TOLD).recorded

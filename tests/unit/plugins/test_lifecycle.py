@@ -12,9 +12,9 @@ from wsgiref.validate import validator
 
 import pytest
 
-from hashwacht import Checked, Checker, Outcome, Reason, Verdict
+from hashwacht import Checker, CheckResult, Outcome, Reason, Verdict
 from hashwacht_plugins import asgi, wsgi
-from hashwacht_plugins.policy import Action, OnMatch, OnUndetermined, Policy, Refusal
+from hashwacht_plugins.policy import OnMatch, OnUndetermined, Policy, RefusalResponse, UploadAction
 from support.plugins.upload_drivers import ChunkedInput
 from support.plugins.upload_forms import MULTIPART, cut, field_part, file_part, form
 from support.plugins.uploads import KNOWN, Gate, descriptors, knowing
@@ -158,7 +158,7 @@ def test_a_refused_client_that_does_not_send_the_rest_is_answered_in_time(
         await answer(send)
 
     async def main() -> list[int]:
-        server = Server(reading, checker=checker, policy=Policy(seconds=0.1))
+        server = Server(reading, checker=checker, policy=Policy(timeout=0.1))
         server.say({"type": "http.request", "body": b"no form", "more_body": True})
         await asyncio.wait_for(server.run(), 5)
         return server.statuses
@@ -282,7 +282,7 @@ def test_more_uploads_than_anybody_can_check_are_all_answered(gate: Gate) -> Non
 
         async def reading(scope: Any, receive: Any, send: Any) -> None:
             await body_of(receive)
-            told.append(scope["hashwacht"].files[0].checked.reason)
+            told.append(scope["hashwacht"].files[0].result.reason)
             await answer(send)
 
         servers = [Server(reading, *cut(STORED, 5000), checker=checker) for _ in range(20)]
@@ -294,7 +294,7 @@ def test_more_uploads_than_anybody_can_check_are_all_answered(gate: Gate) -> Non
         assert [each.statuses for each in servers] == [[201]] * 20
         return told
 
-    with Checker(lambda: gate, threads=1, waiting=1) as checker:
+    with Checker(lambda: gate, threads=1, max_pending=1) as checker:
         told = asyncio.run(main(checker))
     assert told == [Reason.OVER_LIMIT] * 18 + [None] * 2
 
@@ -306,7 +306,7 @@ def test_a_checker_that_is_closed_under_an_upload_leaves_it_undetermined() -> No
         await receive()
         closing.close()
         await body_of(receive)
-        told.append(scope["hashwacht"].files[0].checked.reason)
+        told.append(scope["hashwacht"].files[0].result.reason)
         await answer(send)
 
     async def main() -> list[int]:
@@ -460,7 +460,7 @@ def test_an_answer_that_nobody_fetches_leaves_nothing(checker: Checker) -> None:
 def test_a_policy_takes_the_words_and_refuses_what_it_does_not_know_at_once() -> None:
     policy = Policy(on_match="hold", on_undetermined="reject")  # type: ignore[arg-type]  # the words
     assert (policy.on_match, policy.on_undetermined) == (OnMatch.HOLD, OnUndetermined.REJECT)
-    for wrong in ({"on_match": "block"}, {"on_malformed": "observe"}, {"seconds": -1}):
+    for wrong in ({"on_match": "block"}, {"on_malformed": "observe"}, {"timeout": -1}):
         with pytest.raises(ValueError, match=r"not a valid|less than"):
             Policy(**wrong)
 
@@ -468,17 +468,17 @@ def test_a_policy_takes_the_words_and_refuses_what_it_does_not_know_at_once() ->
 def test_a_refusal_that_could_not_be_sent_is_refused_at_once() -> None:
     for status, header in ((100, ""), (600, ""), (403, "a\r\nSet-Cookie: b")):
         with pytest.raises(ValueError, match=r"no status|more than one line"):
-            Refusal(status, b"", headers=(("X", header),))
+            RefusalResponse(status, b"", headers=(("X", header),))
     with pytest.raises(TypeError, match="bytes"):
-        Refusal(403, "text")  # type: ignore[arg-type]  # what is wrong with it
+        RefusalResponse(403, "text")  # type: ignore[arg-type]  # what is wrong with it
 
 
 def test_of_all_that_applies_the_strictest_counts() -> None:
-    match = Checked(Verdict(Outcome.MATCH))
-    silent = Checked(Verdict(Outcome.UNDETERMINED, reason=Reason.UNANSWERED))
+    match = CheckResult(Verdict(Outcome.MATCH))
+    silent = CheckResult(Verdict(Outcome.UNDETERMINED, reason=Reason.UNANSWERED))
     policy = Policy(on_match=OnMatch.HOLD)
-    assert policy.decide([match], malformed=False)[0] is Action.HOLD
-    assert policy.decide([match], malformed=True) == (Action.REJECT, policy.malformed)
+    assert policy.decide([match], malformed=False)[0] is UploadAction.HOLD
+    assert policy.decide([match], malformed=True) == (UploadAction.REJECT, policy.malformed)
     strict = Policy(on_undetermined=OnUndetermined.REJECT)
-    assert strict.decide([match, silent], malformed=True) == (Action.REJECT, strict.refused)
-    assert strict.decide([silent], malformed=False) == (Action.REJECT, strict.unavailable)
+    assert strict.decide([match, silent], malformed=True) == (UploadAction.REJECT, strict.refused)
+    assert strict.decide([silent], malformed=False) == (UploadAction.REJECT, strict.unavailable)

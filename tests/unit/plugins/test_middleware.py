@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from hashwacht import Checked, Checker, Circumstances, ConfigurationError, Outcome, Reason
-from hashwacht.core.upload_context import Uploads
+from hashwacht import Checker, CheckResult, ConfigurationError, Outcome, Reason, UploadContext
+from hashwacht.core.upload_context import UploadContextStore
 from hashwacht.testing.fakes import KnowingMatcher
 from hashwacht_plugins import asgi, upload, wsgi
-from hashwacht_plugins.context import Facts
-from hashwacht_plugins.multipart.body import Raw, body_of
-from hashwacht_plugins.multipart.events import Request
-from hashwacht_plugins.policy import Action, OnMatch, OnUndetermined, Policy, Refusal
+from hashwacht_plugins.context import ClientInfo
+from hashwacht_plugins.multipart.body import RawBody, body_reader_for
+from hashwacht_plugins.multipart.events import RequestHead
+from hashwacht_plugins.policy import OnMatch, OnUndetermined, Policy, RefusalResponse, UploadAction
 from support.plugins.upload_drivers import AsgiDriver, ChunkedInput, WsgiDriver
 from support.plugins.upload_forms import MULTIPART, cut, field_part, file_part, form
 from support.plugins.uploads import Gate, descriptors, opened
@@ -65,9 +65,11 @@ def test_a_match_is_refused_with_a_text_that_names_no_list(make: Make) -> None:
 
 
 def test_the_refusal_can_be_configured(make: Make) -> None:
-    refusal = Refusal.problem(451, "Not accepted", instance="/case")
+    refusal = RefusalResponse.problem(451, "Not accepted", instance="/case")
     assert refusal.headers == ()
-    policy = Policy(refused=Refusal(451, refusal.body, refusal.content_type, (("X-Why", "no"),)))
+    policy = Policy(
+        refused=RefusalResponse(451, refusal.body, refusal.content_type, (("X-Why", "no"),))
+    )
     found = make(policy=policy).send([form(file_part(KNOWN))])
     assert (found.status, found.headers["x-why"]) == (451, "no")
     assert found.headers["content-type"] == "application/problem+json"
@@ -76,7 +78,8 @@ def test_the_refusal_can_be_configured(make: Make) -> None:
 
 def test_a_refusal_may_have_any_status(make: Make) -> None:
     assert (
-        make(policy=Policy(refused=Refusal(499, b""))).send([form(file_part(KNOWN))]).status == 499
+        make(policy=Policy(refused=RefusalResponse(499, b""))).send([form(file_part(KNOWN))]).status
+        == 499
     )
 
 
@@ -84,18 +87,18 @@ def test_on_hold_the_application_gets_everything_and_is_told(make: Make) -> None
     sent = form(field_part(b"x"), file_part(KNOWN, b"n.jpg", b"f"), file_part(OTHER))
     found = make(policy=Policy(on_match=OnMatch.HOLD)).send([sent])
     assert (found.status, found.received) == (200, sent)
-    assert found.told.action is Action.HOLD
-    assert [(f.field, f.file_name, f.checked.outcome) for f in found.told.files] == [
+    assert found.findings.action is UploadAction.HOLD
+    assert [(f.field, f.file_name, f.result.outcome) for f in found.findings.files] == [
         ("f", "n.jpg", Outcome.MATCH),
         ("file", "a.jpg", Outcome.NO_MATCH),
     ]
 
 
 def test_on_observe_it_is_logged_and_kept_and_nothing_else(
-    make: Make, caplog: pytest.LogCaptureFixture, uploads: Uploads
+    make: Make, caplog: pytest.LogCaptureFixture, uploads: UploadContextStore
 ) -> None:
     found = make(policy=Policy(on_match=OnMatch.OBSERVE)).send([form(file_part(KNOWN, b"secret"))])
-    assert (found.status, found.told.action) == (200, Action.ALLOW)
+    assert (found.status, found.findings.action) == (200, UploadAction.ALLOW)
     assert "knows" in caplog.text
     assert "secret" not in caplog.text
     assert list(uploads.keys()) == [KEY]
@@ -104,23 +107,23 @@ def test_on_observe_it_is_logged_and_kept_and_nothing_else(
 @pytest.mark.parametrize(
     ("on_undetermined", "status", "action"),
     [
-        (OnUndetermined.ALLOW, 200, Action.ALLOW),
-        (OnUndetermined.HOLD, 200, Action.HOLD),
+        (OnUndetermined.ALLOW, 200, UploadAction.ALLOW),
+        (OnUndetermined.HOLD, 200, UploadAction.HOLD),
         (OnUndetermined.REJECT, 503, None),
     ],
 )
 def test_an_undetermined_upload_goes_by_the_policy_and_is_kept_for_a_recheck(  # noqa: PLR0917  # a table
     make: Make,
     matcher: KnowingMatcher,
-    uploads: Uploads,
+    uploads: UploadContextStore,
     on_undetermined: OnUndetermined,
     status: int,
-    action: Action | None,
+    action: UploadAction | None,
 ) -> None:
     matcher.silent = True
     found = make(policy=Policy(on_undetermined=on_undetermined)).send([form(file_part(OTHER))])
     assert found.status == status
-    assert (found.told.action if found.told else None) is action
+    assert (found.findings.action if found.findings else None) is action
     assert list(uploads.keys()) == [hashlib.sha256(OTHER).hexdigest()]
 
 
@@ -130,9 +133,9 @@ def test_the_time_limit_ends_the_waiting_but_not_the_check(
     slow = Gate(KNOWN)
     with Checker(lambda: slow, threads=1) as checker:
         began = time.monotonic()
-        found = make(checker=checker, policy=Policy(seconds=0.05)).send([form(file_part(KNOWN))])
+        found = make(checker=checker, policy=Policy(timeout=0.05)).send([form(file_part(KNOWN))])
         assert time.monotonic() - began < 5
-        assert (found.status, found.told.files[0].checked.reason) == (200, Reason.TIMED_OUT)
+        assert (found.status, found.findings.files[0].result.reason) == (200, Reason.TIMED_OUT)
         slow.open.set()
         assert slow.done.wait(10)
     assert f"an upload that was not waited for matches: {KEY}" in caplog.text
@@ -140,24 +143,24 @@ def test_the_time_limit_ends_the_waiting_but_not_the_check(
 
 def test_a_workplace_that_breaks_is_undetermined(make: Make) -> None:
     class Broken(Gate):
-        def check(self, *_: Any, **__: Any) -> Checked:
+        def check(self, *_: Any, **__: Any) -> CheckResult:
             raise ZeroDivisionError
 
     with Checker(Broken) as checker:
         found = make(checker=checker).send([form(file_part(KNOWN))])
-    assert found.told.files[0].checked.reason is Reason.HASHER_FAILED
+    assert found.findings.files[0].result.reason is Reason.HASHER_FAILED
 
 
 def test_what_is_held_in_memory_is_bounded_while_verdicts_are_awaited() -> None:
     """Slow verdicts, many files and a long tail: reading stops at the window."""
     slow = Gate()
     sent = form(*[file_part(b"%d" % n * 5000) for n in range(100)], field_part(b"x" * 2_000_000))
-    request = Request("POST", "/", "", {"content-type": MULTIPART})
-    parts = body_of(request, (), 0)
+    request = RequestHead("POST", "/", "", {"content-type": MULTIPART})
+    parts = body_reader_for(request, (), 0)
     assert parts is not None
     passed, most = b"", 0
     with Checker(lambda: slow, threads=1) as checker:
-        held = upload.Upload(parts, Policy(), checker, lambda _: Circumstances("now"))
+        held = upload.UploadInspection(parts, Policy(), checker, lambda _: UploadContext("now"))
         for chunk in cut(sent, *range(0, len(sent), 60_000)):
             held.receive(chunk)
             most = max(most, held.held)
@@ -167,7 +170,7 @@ def test_what_is_held_in_memory_is_bounded_while_verdicts_are_awaited() -> None:
                 held.settle(0.0)
                 slow.open.clear()
             passed += held.passable()
-            assert len(held.pending) <= upload.AT_ONCE
+            assert len(held.pending) <= upload.MAX_PENDING_FILES
         held.close()
         slow.open.set()
     assert sent.startswith(passed)
@@ -179,14 +182,14 @@ def test_thousands_of_parts_are_seen_up_to_the_limit(make: Make) -> None:
     parts = [field_part(b"v")] * 3000 + [file_part(b"%d" % n) for n in range(30)]
     found = make(policy=Policy(max_files=20)).send([form(*parts)])
     assert found.status == 200
-    assert [f.checked.outcome for f in found.told.files].count(Outcome.NO_MATCH) == 20
-    assert [f.checked.reason for f in found.told.files].count(Reason.OVER_LIMIT) == 1
+    assert [f.result.outcome for f in found.findings.files].count(Outcome.NO_MATCH) == 20
+    assert [f.result.reason for f in found.findings.files].count(Reason.OVER_LIMIT) == 1
 
 
 def test_a_file_over_the_limit_is_undetermined_and_takes_no_room(make: Make) -> None:
     before = descriptors()
     found = make(policy=Policy(max_bytes=100)).send([form(file_part(b"x" * 101), file_part(OTHER))])
-    assert [f.checked.reason for f in found.told.files] == [Reason.OVER_LIMIT, None]
+    assert [f.result.reason for f in found.findings.files] == [Reason.OVER_LIMIT, None]
     assert descriptors() <= before + 10  # the state's own
 
 
@@ -298,7 +301,7 @@ def test_a_compressed_body_is_decoded_to_a_bound(make: Make) -> None:
     driver = make(policy=Policy(max_decoded=1 << 20))
     found = driver.send(cut(bomb, 100), headers=[("Content-Encoding", "gzip")])
     assert (found.status, found.received) == (200, bomb)
-    assert [f.checked.reason for f in found.told.files] == [Reason.OVER_LIMIT]
+    assert [f.result.reason for f in found.findings.files] == [Reason.OVER_LIMIT]
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip", "deflate", "gzip, gzip", "nonsense"])
@@ -338,11 +341,11 @@ def test_requests_without_files_are_untouched(make: Make) -> None:
     driver = make()
     for content_type in ("application/json", "application/x-www-form-urlencoded", "text/plain"):
         found = driver.send([b"{}"], content_type)
-        assert (found.status, found.received, found.told) == (200, b"{}", None)
+        assert (found.status, found.received, found.findings) == (200, b"{}", None)
 
 
 def test_raw_bodies_are_files_where_the_developer_says_so(make: Make) -> None:
-    driver = make(raw=[Raw({"PUT"}, ["/files/*"], ["*"])])
+    driver = make(raw=[RawBody({"PUT"}, ["/files/*"], ["*"])])
     sent = {
         path: driver.send([KNOWN], "text/plain", method="PUT", path=path).status
         for path in ("/files/a", "/other/a")
@@ -374,10 +377,14 @@ def test_protocols_that_show_parts_are_told_once_and_passed_only_where_named(
     assert found.status == 403  # a header that anybody can write switches nothing off
 
 
-def test_what_the_request_told_is_kept_with_the_case(make: Make, uploads: Uploads) -> None:
-    facts = Facts(user=lambda surroundings: "alice" if surroundings else "")
-    make(facts=facts).send([form(file_part(KNOWN, b"my holiday.jpg", b"picture"))], path="/new")
-    (told,) = uploads.of(KEY)
+def test_what_the_request_told_is_kept_with_the_case(
+    make: Make, uploads: UploadContextStore
+) -> None:
+    client_info = ClientInfo(user=lambda surroundings: "alice" if surroundings else "")
+    make(client_info=client_info).send(
+        [form(file_part(KNOWN, b"my holiday.jpg", b"picture"))], path="/new"
+    )
+    (told,) = uploads.load(KEY)
     assert (told.address, told.port, told.user, told.path) == ("192.0.2.1", 4711, "alice", "/new")
     assert (told.file_name, told.field, told.declared_type) == (
         "my holiday.jpg",
@@ -408,39 +415,46 @@ def test_nothing_that_a_request_told_reaches_a_matcher(make: Make, matcher: Know
     ],
 )
 def test_a_forwarded_address_is_believed_only_from_a_trusted_proxy(  # noqa: PLR0917  # a table
-    make: Make, uploads: Uploads, trusted: tuple[str, ...], header: str, address: str, port: int
+    make: Make,
+    uploads: UploadContextStore,
+    trusted: tuple[str, ...],
+    header: str,
+    address: str,
+    port: int,
 ) -> None:
-    driver = make(facts=Facts(trusted_proxies=trusted))
+    driver = make(client_info=ClientInfo(trusted_proxies=trusted))
     driver.send([form(file_part(KNOWN))], headers=[("X-Forwarded-For", header)])
-    (told,) = uploads.of(KEY)
+    (told,) = uploads.load(KEY)
     assert (told.address, told.port) == (address, port)
 
 
 @pytest.mark.parametrize("trusted", [("unix",), ()])
 def test_over_a_unix_socket_a_proxy_is_trusted_by_that_word(
-    make: Make, uploads: Uploads, trusted: tuple[str, ...]
+    make: Make, uploads: UploadContextStore, trusted: tuple[str, ...]
 ) -> None:
     forwarded = [("X-Forwarded-For", "198.51.100.7")]
-    driver = make(facts=Facts(trusted_proxies=trusted))
+    driver = make(client_info=ClientInfo(trusted_proxies=trusted))
     driver.send([form(file_part(KNOWN))], headers=forwarded, client=("", 0))
-    (told,) = uploads.of(KEY)
+    (told,) = uploads.load(KEY)
     assert (told.address, told.port) == ("198.51.100.7" if trusted else "", None)
 
 
-def test_an_address_of_ipv4_is_one_on_an_ipv6_socket_too(make: Make, uploads: Uploads) -> None:
+def test_an_address_of_ipv4_is_one_on_an_ipv6_socket_too(
+    make: Make, uploads: UploadContextStore
+) -> None:
     forwarded = [("X-Forwarded-For", "198.51.100.7")]
-    driver = make(facts=Facts(trusted_proxies=["10.0.0.0/8"]))
+    driver = make(client_info=ClientInfo(trusted_proxies=["10.0.0.0/8"]))
     for client in ("::ffff:10.1.2.3", "::ffff:11.1.2.3"):
         driver.send([form(file_part(KNOWN))], headers=forwarded, client=(client, 4711))
-    assert [each.address for each in uploads.of(KEY)] == ["198.51.100.7", "11.1.2.3"]
+    assert [each.address for each in uploads.load(KEY)] == ["198.51.100.7", "11.1.2.3"]
 
 
 @pytest.mark.parametrize(("user", "told"), [(None, ""), (7, "7"), ("", "")])
 def test_a_user_may_be_anything_or_nobody(
-    make: Make, uploads: Uploads, user: object, told: str
+    make: Make, uploads: UploadContextStore, user: object, told: str
 ) -> None:
-    make(facts=Facts(user=lambda _: user)).send([form(file_part(KNOWN))])
-    assert [each.user for each in uploads.of(KEY)] == [told]
+    make(client_info=ClientInfo(user=lambda _: user)).send([form(file_part(KNOWN))])
+    assert [each.user for each in uploads.load(KEY)] == [told]
 
 
 def test_a_callback_that_nobody_would_await_is_refused_at_once() -> None:
@@ -448,15 +462,15 @@ def test_a_callback_that_nobody_would_await_is_refused_at_once() -> None:
         return "alice"
 
     with pytest.raises(TypeError, match="awaits"):
-        Facts(user=user)
+        ClientInfo(user=user)
 
 
 def test_one_text_where_several_are_wanted_is_refused_at_once(checker: Checker) -> None:
     """Each of its letters would count, and a star among them for everything."""
     for wrong in (
-        lambda: Facts(trusted_proxies="unix"),
-        lambda: Raw(paths="/files/*"),
-        lambda: Raw(types="image/*"),
+        lambda: ClientInfo(trusted_proxies="unix"),
+        lambda: RawBody(paths="/files/*"),
+        lambda: RawBody(types="image/*"),
         lambda: asgi.HashwachtMiddleware(print, checker=checker, partial_paths="/files/*"),  # type: ignore[arg-type]  # never called
     ):
         with pytest.raises(TypeError, match="brackets"):
@@ -464,18 +478,18 @@ def test_one_text_where_several_are_wanted_is_refused_at_once(checker: Checker) 
 
 
 def test_methods_and_types_may_be_written_in_any_case(make: Make) -> None:
-    driver = make(raw=[Raw(methods=["put"], types=["Text/*"])])
+    driver = make(raw=[RawBody(methods=["put"], types=["Text/*"])])
     assert driver.send([KNOWN], "text/plain", method="PUT").status == 403
 
 
 def test_a_callback_that_fails_does_not_let_the_upload_through(make: Make) -> None:
-    facts = Facts(user=lambda surroundings: surroundings["no such key"])
-    assert make(facts=facts).send([form(file_part(KNOWN))]).status == 403
+    client_info = ClientInfo(user=lambda surroundings: surroundings["no such key"])
+    assert make(client_info=client_info).send([form(file_part(KNOWN))]).status == 403
 
 
 def test_what_is_no_network_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match="not appear"):
-        Facts(trusted_proxies=("everybody",))
+        ClientInfo(trusted_proxies=("everybody",))
 
 
 # What only one of the two has.

@@ -44,18 +44,18 @@ def imported_by(statement: str) -> set[str]:
 def test_the_public_names_are_exactly_these() -> None:
     assert hashwacht.__all__ == sorted(hashwacht.__all__)
     assert set(hashwacht.__all__) == {
-        "Checked",
+        "CheckResult",
         "Checker",
-        "Circumstances",
+        "UploadContext",
         "ConfigurationError",
         "HashwachtError",
-        "Incoming",
+        "UploadStream",
         "Match",
         "Outcome",
         "Reason",
         "Signal",
         "Verdict",
-        "Workplace",
+        "CheckBackend",
         "__version__",
     }
     for name in hashwacht.__all__:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashwacht_plugins.multipart.body import body_of
-from hashwacht_plugins.multipart.events import FileBegins, FileBytes, Malformed, Request
+from hashwacht_plugins.multipart.body import body_reader_for
+from hashwacht_plugins.multipart.events import FileChunk, FileStart, MalformedBody, RequestHead
 from support.plugins.readers import READERS, elsewhere
 
 HIDDEN = b"hidden picture"
@@ -37,17 +37,17 @@ def ours(content_type: str, body: bytes, step: int = 1 << 20) -> list[bytes] | N
 
     It comes in chunks of *step* bytes.
     """
-    reading = body_of(Request("POST", "/", "", {"content-type": content_type}), (), 0)
+    reading = body_reader_for(RequestHead("POST", "/", "", {"content-type": content_type}), (), 0)
     assert reading is not None
     found: list[bytes] = []
     events = [e for at in range(0, len(body), step) for e in reading.receive(body[at : at + step])]
     for event in (*events, *reading.finish()):
         match event:
-            case Malformed():
+            case MalformedBody():
                 return None
-            case FileBegins():
+            case FileStart():
                 found.append(b"")
-            case FileBytes(chunk=chunk):
+            case FileChunk(chunk=chunk):
                 found[-1] += chunk
     return found
 

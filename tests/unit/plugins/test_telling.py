@@ -6,32 +6,32 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.cli.render.case_text import WithUploads
+from hashwacht.cli.render.case_text import UploadContextObserver
 from hashwacht.core.types import Outcome, Verdict
-from hashwacht.core.upload_context import Circumstances, Uploads
-from hashwacht.scan.progress import Result
+from hashwacht.core.upload_context import UploadContext, UploadContextStore
+from hashwacht.scan.progress import ScanResult
 from hashwacht.testing.fakes import RememberingObserver
 
 KEY, OTHER = "ab" * 32, "cd" * 32
-TOLD = Circumstances("2026-01-01T00:00:00+01:00", "192.0.2.1", 4711, "al\x1bice", "/n", "f", "a\nb")
+TOLD = UploadContext("2026-01-01T00:00:00+01:00", "192.0.2.1", 4711, "al\x1bice", "/n", "f", "a\nb")
 
 
-def result(key: str, outcome: Outcome) -> Result:
-    return Result((), Verdict(outcome), "image/png", 1, key)
+def result(key: str, outcome: Outcome) -> ScanResult:
+    return ScanResult((), Verdict(outcome), "image/png", 1, key)
 
 
 def test_people_get_one_line_for_each_upload_and_nothing_a_terminal_would_obey(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    uploads, inner = Uploads(tmp_path), RememberingObserver()
-    uploads.add(KEY, TOLD)
-    uploads.add(OTHER, TOLD)
-    telling = WithUploads(inner, uploads, as_json=False)
+    uploads, inner = UploadContextStore(tmp_path), RememberingObserver()
+    uploads.record(KEY, TOLD)
+    uploads.record(OTHER, TOLD)
+    telling = UploadContextObserver(inner, uploads, as_json=False)
     for each in (result(KEY, Outcome.MATCH), result(OTHER, Outcome.UNDETERMINED)):
         telling.result(each)
     assert len(inner.results) == 2
     assert capsys.readouterr().out == ""  # the display is not disturbed
-    telling.tell()
+    telling.print_contexts()
     assert capsys.readouterr().out == (
         "uploaded      2026-01-01T00:00:00+01:00 from 192.0.2.1 port 4711, user al\\x1bice,"
         f" to '/n', as 'a\\nb'  (content {KEY})\n"

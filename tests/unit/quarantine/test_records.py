@@ -8,10 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashwacht.platform.syscalls import Writers
-from hashwacht.quarantine.attributes import Attributes, Fields
-from hashwacht.quarantine.hold_methods import Held
-from hashwacht.quarantine.record import Ending, Origin, Parent, Record, Sealing, State
+from hashwacht.platform.syscalls import WriterStatus
+from hashwacht.quarantine.attributes import FileAttributes, JsonFields
+from hashwacht.quarantine.hold_methods import HoldRecord
+from hashwacht.quarantine.record import (
+    Disposition,
+    EntryRecord,
+    EntryState,
+    OriginalFile,
+    ParentDirectory,
+    SealedContent,
+)
 from hashwacht.settings import HoldKind
 from support.strategies import names
 
@@ -28,7 +35,7 @@ JSONS = st.recursive(
     max_leaves=8,
 )
 ATTRIBUTES = st.builds(
-    Attributes,
+    FileAttributes,
     size=U64,
     mode=MODES,
     uid=U64,
@@ -40,30 +47,37 @@ ATTRIBUTES = st.builds(
     unread=st.lists(names, max_size=2).map(tuple),
 )
 RECORDS = st.builds(
-    Record,
+    EntryRecord,
     id=st.binary(min_size=8, max_size=8).map(bytes.hex),
-    state=st.sampled_from(State),
+    state=st.sampled_from(EntryState),
     path=PATHS,
     key=DIGESTS,
     at=TIMES,
-    origin=st.builds(Origin, U64, U64, U64),
-    parent=st.builds(Parent, U64, U64, MODES, U64, U64),
+    origin=st.builds(OriginalFile, U64, U64, U64),
+    parent=st.builds(ParentDirectory, U64, U64, MODES, U64, U64),
     attributes=ATTRIBUTES,
-    mode_found=MODES,
+    original_mode=MODES,
     evidence=st.dictionaries(TEXTS, JSONS, max_size=3),
     sealing=st.none()
-    | st.builds(Sealing, TIMES, DIGESTS, U64, st.lists(TEXTS).map(tuple), st.sampled_from(Writers)),
+    | st.builds(
+        SealedContent,
+        TIMES,
+        DIGESTS,
+        U64,
+        st.lists(TEXTS).map(tuple),
+        st.sampled_from(WriterStatus),
+    ),
     ending=st.none()
     | st.builds(
-        Ending, TIMES, TEXTS, TEXTS, st.just(b"") | PATHS, U64, U64, st.lists(TEXTS).map(tuple)
+        Disposition, TIMES, TEXTS, TEXTS, st.just(b"") | PATHS, U64, U64, st.lists(TEXTS).map(tuple)
     ),
 )
 HOLDS = st.builds(
-    Held,
+    HoldRecord,
     path=PATHS,
     dev=U64,
     ino=U64,
-    generation=st.none() | U64,
+    inode_generation=st.none() | U64,
     mode=MODES,
     by=st.sampled_from(HoldKind),
     at=TIMES,
@@ -73,26 +87,26 @@ HOLDS = st.builds(
 
 
 @given(RECORDS)
-def test_a_record_is_read_as_it_was_written(record: Record) -> None:
-    assert Record.from_json(record.to_json()) == record
+def test_a_record_is_read_as_it_was_written(record: EntryRecord) -> None:
+    assert EntryRecord.from_json(record.to_json()) == record
 
 
 @given(HOLDS)
-def test_a_hold_is_read_as_it_was_written(held: Held) -> None:
-    assert Held.from_json(held.to_json()) == held
+def test_a_hold_is_read_as_it_was_written(held: HoldRecord) -> None:
+    assert HoldRecord.from_json(held.to_json()) == held
 
 
 @given(RECORDS, st.data())
-def test_a_record_that_was_cut_off_is_damaged(record: Record, data: st.DataObject) -> None:
+def test_a_record_that_was_cut_off_is_damaged(record: EntryRecord, data: st.DataObject) -> None:
     text = record.to_json()
     end = data.draw(st.integers(0, len(text) - 3))
     with pytest.raises(ValueError):  # noqa: PT011  # of any kind: json's own too
-        Record.from_json(text[:end])
+        EntryRecord.from_json(text[:end])
 
 
 @given(RECORDS, st.data())
 def test_a_record_with_a_strange_value_is_read_or_damaged(
-    record: Record, data: st.DataObject
+    record: EntryRecord, data: st.DataObject
 ) -> None:
     """Never another error, which would end the daemon."""
     fields = json.loads(record.to_json())
@@ -104,7 +118,7 @@ def test_a_record_with_a_strange_value_is_read_or_damaged(
     whole = json.loads(record.to_json())
     _replace(whole, fields, name, data.draw(JSONS))
     try:
-        Record.from_json(json.dumps(whole).encode())
+        EntryRecord.from_json(json.dumps(whole).encode())
     except ValueError:
         return
 
@@ -120,7 +134,7 @@ def _replace(whole: object, inner: object, name: str, value: object) -> None:
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_read_or_damaged(text: bytes) -> None:
-    for read in (Record.from_json, Held.from_json, Fields.parse):
+    for read in (EntryRecord.from_json, HoldRecord.from_json, JsonFields.parse):
         try:
             read(text)
         except ValueError:
@@ -129,4 +143,4 @@ def test_any_bytes_are_read_or_damaged(text: bytes) -> None:
 
 def test_deep_nesting_is_damage() -> None:
     with pytest.raises(ValueError, match="deep"):
-        Fields.parse(b"[" * 100_000)
+        JsonFields.parse(b"[" * 100_000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hashwacht.scan.progress import Counts, Meter, Phase, Progress
+from hashwacht.scan.progress import Meter, Phase, Progress, RunCounts
 from support.clock import Clock
 
 
@@ -14,7 +14,7 @@ def run(meter: Meter, clock: Clock, seconds: int, rate: int, begun: int = 0) -> 
     for tick in range(1, seconds * 10 + 1):
         clock.now += 0.1
         files = begun + rate * tick // 10
-        shown = meter.snapshot(Counts(files=files, bytes=files * 1000), Phase.WALKING, b"/srv")
+        shown = meter.snapshot(RunCounts(files=files, bytes=files * 1000), Phase.WALKING, b"/srv")
     assert shown is not None
     return shown
 

@@ -15,13 +15,13 @@ from keyring.backend import KeyringBackend
 from hashwacht.core.errors import CredentialError
 from hashwacht.secrets import (
     Credential,
-    Place,
-    Places,
-    check,
-    find,
-    forget,
-    store,
-    variable,
+    SecretSource,
+    SecretSources,
+    delete_credential,
+    environment_variable,
+    load_credential,
+    locate_credential,
+    store_credential,
 )
 
 SECRET = "hunter2"
@@ -72,13 +72,13 @@ def private(path: Path, text: str = LINE, mode: int = 0o600) -> Path:
     return path
 
 
-def everywhere(tmp_path: Path, keyrings: str) -> Places:
+def everywhere(tmp_path: Path, keyrings: str) -> SecretSources:
     for each in ("systemd", "files"):
         (tmp_path / each).mkdir()
     private(tmp_path / "systemd" / "eokm", "systemd:1\n", 0o440)
     MemoryKeyring.kept["hashwacht", "eokm"] = "keyring:2"
     private(tmp_path / "files" / "eokm", "file:3\n")
-    return Places(
+    return SecretSources(
         tmp_path / "files",
         f"{keyrings}.Memory",
         {
@@ -89,43 +89,43 @@ def everywhere(tmp_path: Path, keyrings: str) -> Places:
 
 
 def test_the_places_are_asked_in_their_order(tmp_path: Path, keyrings: str) -> None:
-    places = everywhere(tmp_path, keyrings)
-    assert [each.place for each in check("eokm", places)] == list(Place)
-    assert find("eokm", places) == Credential("systemd", "1")
+    sources = everywhere(tmp_path, keyrings)
+    assert [each.source for each in locate_credential("eokm", sources)] == list(SecretSource)
+    assert load_credential("eokm", sources) == Credential("systemd", "1")
     (tmp_path / "systemd" / "eokm").unlink()
-    assert find("eokm", places) == Credential("keyring", "2")
+    assert load_credential("eokm", sources) == Credential("keyring", "2")
     MemoryKeyring.kept.clear()
-    assert find("eokm", places) == Credential("file", "3")
+    assert load_credential("eokm", sources) == Credential("file", "3")
     (tmp_path / "files" / "eokm").unlink()
-    assert find("eokm", places) == Credential("environment", "4")
+    assert load_credential("eokm", sources) == Credential("environment", "4")
 
 
 def test_a_directory_that_systemd_loaded_is_found_under_the_name_that_our_units_give_it(
     tmp_path: Path,
 ) -> None:
-    places = Places(environment={"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    sources = SecretSources(environment={"CREDENTIALS_DIRECTORY": str(tmp_path)})
     private(tmp_path / "hashwacht_eokm", "directory:1")
-    assert find("eokm", places) == Credential("directory", "1")
+    assert load_credential("eokm", sources) == Credential("directory", "1")
     private(tmp_path / "eokm", "single:2")
-    assert find("eokm", places) == Credential("single", "2")
-    assert [each.where for each in check("eokm", places)] == [
+    assert load_credential("eokm", sources) == Credential("single", "2")
+    assert [each.location for each in locate_credential("eokm", sources)] == [
         str(tmp_path / "eokm"),
         str(tmp_path / "hashwacht_eokm"),
     ]
 
 
 def test_check_says_where_and_never_what(tmp_path: Path, keyrings: str) -> None:
-    places = everywhere(tmp_path, keyrings)
-    shown = repr(check("eokm", places))
+    sources = everywhere(tmp_path, keyrings)
+    shown = repr(locate_credential("eokm", sources))
     assert str(tmp_path / "files" / "eokm") in shown
     for secret in ("systemd:1", "keyring:2", "file:3", "environment:4"):
         assert secret not in shown
-        assert secret not in repr(places)
+        assert secret not in repr(sources)
 
 
 def test_nowhere_is_an_error_that_says_how_to_give_it(tmp_path: Path) -> None:
     with pytest.raises(CredentialError, match="no credential named 'eokm'") as raised:
-        find("eokm", Places(tmp_path / "missing"))
+        load_credential("eokm", SecretSources(tmp_path / "missing"))
     assert "credentials set eokm" in raised.value.advice
 
 
@@ -134,23 +134,23 @@ def test_a_file_that_others_could_touch_is_refused_and_not_passed_over(
     tmp_path: Path, mode: int
 ) -> None:
     private(tmp_path / "eokm", mode=mode)
-    places = Places(tmp_path, environment={"HASHWACHT_CREDENTIAL_EOKM": LINE})
+    sources = SecretSources(tmp_path, environment={"HASHWACHT_CREDENTIAL_EOKM": LINE})
     with pytest.raises(CredentialError, match=f"mode {mode:04o}") as raised:
-        find("eokm", places)
+        load_credential("eokm", sources)
     assert "chmod 600" in raised.value.advice
-    assert [bool(each.problem) for each in check("eokm", places)] == [True, False]
+    assert [bool(each.problem) for each in locate_credential("eokm", sources)] == [True, False]
 
 
 def test_a_file_of_mode_0400_is_fine(tmp_path: Path) -> None:
     private(tmp_path / "eokm", mode=0o400)
-    assert find("eokm", Places(tmp_path)).user == "hoster"
+    assert load_credential("eokm", SecretSources(tmp_path)).user == "hoster"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
     os.chown(private(tmp_path / "eokm"), 12345, 12345)
     with pytest.raises(CredentialError, match="owned by user 12345"):
-        find("eokm", Places(tmp_path))
+        load_credential("eokm", SecretSources(tmp_path))
 
 
 def test_a_link_a_pipe_and_a_directory_are_refused_at_once(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_link_a_pipe_and_a_directory_are_refused_at_once(tmp_path: Path) -> No
     (tmp_path / "directory").mkdir(0o700)
     for name in ("link", "pipe", "directory"):
         with pytest.raises(CredentialError) as raised:
-            find(name, Places(tmp_path))
+            load_credential(name, SecretSources(tmp_path))
         assert raised.value.advice
 
 
@@ -179,7 +179,7 @@ def test_a_link_a_pipe_and_a_directory_are_refused_at_once(tmp_path: Path) -> No
 def test_what_is_malformed_is_an_error_that_does_not_show_it(tmp_path: Path, text: str) -> None:
     private(tmp_path / "eokm", text)
     with pytest.raises(CredentialError, match="user:password") as raised:
-        find("eokm", Places(tmp_path))
+        load_credential("eokm", SecretSources(tmp_path))
     assert SECRET not in f"{raised.value}{raised.value.advice}{raised.value.__cause__}"
 
 
@@ -187,7 +187,7 @@ def test_bytes_that_are_no_utf8_are_not_quoted(tmp_path: Path) -> None:
     path = private(tmp_path / "eokm")
     path.write_bytes(b"hoster:\xff" + SECRET.encode())
     with pytest.raises(CredentialError) as raised:
-        find("eokm", Places(tmp_path))
+        load_credential("eokm", SecretSources(tmp_path))
     assert SECRET not in repr(raised.value)
     assert raised.value.__cause__ is None
 
@@ -196,31 +196,33 @@ def test_bytes_that_are_no_utf8_are_not_quoted(tmp_path: Path) -> None:
     "name", ["", "..", "a/b", "/etc/shadow", "A", "-a", "a b", "a" * 65, "a\0"]
 )
 def test_a_name_cannot_lead_out_of_the_directory(tmp_path: Path, name: str) -> None:
-    places = Places(tmp_path)
-    for act in (lambda: find(name, places), lambda: forget(name, places)):
+    sources = SecretSources(tmp_path)
+    for act in (lambda: load_credential(name, sources), lambda: delete_credential(name, sources)):
         with pytest.raises(CredentialError, match="no name"):
             act()
     with pytest.raises(CredentialError, match="no name"):
-        store(name, Credential("a", "b"), places)
+        store_credential(name, Credential("a", "b"), sources)
 
 
 def test_store_writes_a_private_file_that_find_reads(tmp_path: Path) -> None:
     directory = tmp_path / "new" / "credentials"
     old_mask = os.umask(0)
     try:
-        where = store("eokm", Credential("hoster", "pass:wörd"), Places(directory))
+        where = store_credential(
+            "eokm", Credential("hoster", "pass:wörd"), SecretSources(directory)
+        )
     finally:
         os.umask(old_mask)
     assert where == str(directory / "eokm")
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert stat.S_IMODE((directory / "eokm").stat().st_mode) == 0o600
-    assert find("eokm", Places(directory)) == Credential("hoster", "pass:wörd")
+    assert load_credential("eokm", SecretSources(directory)) == Credential("hoster", "pass:wörd")
 
 
 def test_store_replaces_a_file_without_leaving_another(tmp_path: Path) -> None:
     for password in ("old", "new"):
-        store("eokm", Credential("hoster", password), Places(tmp_path))
-    assert find("eokm", Places(tmp_path)).password == "new"
+        store_credential("eokm", Credential("hoster", password), SecretSources(tmp_path))
+    assert load_credential("eokm", SecretSources(tmp_path)).password == "new"
     assert [each.name for each in tmp_path.iterdir()] == ["eokm"]
 
 
@@ -228,7 +230,7 @@ def test_a_failed_store_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> N
     (tmp_path / "eokm").mkdir()
     (tmp_path / "eokm" / "full").touch()
     with pytest.raises(CredentialError) as raised:
-        store("eokm", Credential("hoster", SECRET), Places(tmp_path))
+        store_credential("eokm", Credential("hoster", SECRET), SecretSources(tmp_path))
     assert raised.value.advice
     assert SECRET not in repr(raised.value)
     assert [each.name for each in tmp_path.iterdir()] == ["eokm"]
@@ -237,33 +239,35 @@ def test_a_failed_store_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> N
 def test_store_refuses_what_find_could_not_read(tmp_path: Path) -> None:
     for bad in (Credential("a:b", "c"), Credential("", "c"), Credential("a", "b\nc")):
         with pytest.raises(CredentialError):
-            store("eokm", bad, Places(tmp_path))
+            store_credential("eokm", bad, SecretSources(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_store_prefers_the_named_keyring_and_forget_removes_from_both(
     tmp_path: Path, keyrings: str
 ) -> None:
-    places = Places(tmp_path, f"{keyrings}.Memory")
-    where = store("eokm", Credential("hoster", SECRET), places)
+    sources = SecretSources(tmp_path, f"{keyrings}.Memory")
+    where = store_credential("eokm", Credential("hoster", SECRET), sources)
     assert "keyring" in where
     assert SECRET not in where
     assert list(tmp_path.iterdir()) == []
     private(tmp_path / "eokm")
-    assert len(forget("eokm", places)) == 2
-    assert check("eokm", places) == []
-    assert forget("eokm", places) == []
+    assert len(delete_credential("eokm", sources)) == 2
+    assert locate_credential("eokm", sources) == []
+    assert delete_credential("eokm", sources) == []
 
 
 def test_a_keyring_that_fails_or_is_missing_is_passed_over(tmp_path: Path, keyrings: str) -> None:
     private(tmp_path / "eokm")
     for name in (f"{keyrings}.Locked", "keyring.backends.fail.Keyring", "no.such.Backend", "x"):
-        assert find("eokm", Places(tmp_path, name)).password == SECRET
+        assert load_credential("eokm", SecretSources(tmp_path, name)).password == SECRET
 
 
 def test_a_keyring_that_refuses_to_store_is_an_error_without_its_words(keyrings: str) -> None:
     with pytest.raises(CredentialError) as raised:
-        store("eokm", Credential("hoster", SECRET), Places(None, f"{keyrings}.Locked"))
+        store_credential(
+            "eokm", Credential("hoster", SECRET), SecretSources(None, f"{keyrings}.Locked")
+        )
     assert SECRET not in repr(raised.value)
     assert raised.value.__cause__ is None
     assert raised.value.__suppress_context__
@@ -272,13 +276,13 @@ def test_a_keyring_that_refuses_to_store_is_an_error_without_its_words(keyrings:
 def test_no_keyring_is_loaded_unless_one_is_named(tmp_path: Path) -> None:
     private(tmp_path / "eokm")
     loaded = {each for each in sys.modules if each.startswith("keyring.")}
-    find("eokm", Places(tmp_path))
+    load_credential("eokm", SecretSources(tmp_path))
     assert {each for each in sys.modules if each.startswith("keyring.")} == loaded
 
 
 def test_nowhere_to_store_is_an_error() -> None:
     with pytest.raises(CredentialError, match="neither"):
-        store("eokm", Credential("a", "b"), Places())
+        store_credential("eokm", Credential("a", "b"), SecretSources())
 
 
 @given(
@@ -288,7 +292,7 @@ def test_nowhere_to_store_is_an_error() -> None:
 def test_what_is_written_is_read_and_never_shown(user: str, password: str) -> None:
     credential = Credential(user, password)
     if "\x7f" not in user + password:
-        assert Credential.parse(credential.line() + "\n") == credential
+        assert Credential.parse(credential.to_line() + "\n") == credential
     assert repr(credential) == "Credential()"
     assert str(credential) == f"{credential}" == "Credential(...)"
 
@@ -306,4 +310,4 @@ def test_reading_gives_a_credential_or_an_error_that_shows_nothing(text: str) ->
 
 
 def test_the_variable_of_a_name() -> None:
-    assert variable("arachnid-2") == "HASHWACHT_CREDENTIAL_ARACHNID_2"
+    assert environment_variable("arachnid-2") == "HASHWACHT_CREDENTIAL_ARACHNID_2"

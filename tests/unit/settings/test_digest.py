@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from hashwacht.settings import GuardSettings, Settings, StateSettings
+from hashwacht.settings import ActionLimitSettings, Settings, StateSettings
 from hashwacht.settings.show import digest
 
 
@@ -17,7 +17,7 @@ def test_the_same_values_have_the_same_digest() -> None:
 def test_any_other_value_has_another_digest() -> None:
     settings = Settings()
     others = [
-        replace(settings, guard=GuardSettings(per_hash=26)),
+        replace(settings, action_limits=ActionLimitSettings(per_hash=26)),
         replace(settings, state=StateSettings(Path("/elsewhere"))),
         replace(settings, state=StateSettings(Path("/odd-\udcff"))),
     ]

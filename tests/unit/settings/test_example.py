@@ -44,7 +44,7 @@ def test_every_uncommented_value_of_the_example_is_the_default() -> None:
     assert settings.matchers[0] == HashlistSettings("hashlist")
     assert settings.credentials == plain.credentials
     assert (settings.daemon, settings.hold) == (plain.daemon, plain.hold)
-    assert (settings.quarantine, settings.guard) == (plain.quarantine, plain.guard)
+    assert (settings.quarantine, settings.action_limits) == (plain.quarantine, plain.action_limits)
     assert settings.alerts == plain.alerts
     assert settings.roots == (RootSettings("web", Path("/srv/uploads")),)
 

@@ -11,16 +11,16 @@ from hashwacht.core.errors import ConfigurationError
 from hashwacht.settings import (
     Configuration,
     EokmSettings,
-    FaultyConfiguration,
-    Given,
     HashlistSettings,
     HmaSettings,
+    InvalidConfiguration,
+    OptionValue,
     RateLimit,
     RateUnit,
-    Source,
+    ValueSource,
     load,
 )
-from hashwacht.settings.load import usual_file, usual_state
+from hashwacht.settings.load import default_config_file, default_state_directory
 from hashwacht.settings.show import rows
 
 USER = 1000
@@ -37,7 +37,7 @@ def loaded(folder: Path, text: str, **environ: str) -> Configuration:
 
 
 def faults(folder: Path, text: str) -> list[str]:
-    with pytest.raises(FaultyConfiguration) as caught:
+    with pytest.raises(InvalidConfiguration) as caught:
         loaded(folder, text)
     assert caught.value.advice
     return [str(each).replace(f"{folder}/", "") for each in caught.value.faults]
@@ -54,10 +54,10 @@ def test_without_any_file_the_defaults_count() -> None:
 
 def test_root_and_others_have_their_own_places() -> None:
     environ = {"HOME": "/home/x", "XDG_CONFIG_HOME": "/c", "XDG_STATE_HOME": "relative"}
-    assert usual_file(environ, 0) == Path("/etc/hashwacht/hashwacht.toml")
-    assert usual_state(environ, 0) == Path("/var/lib/hashwacht")
-    assert usual_file(environ, USER) == Path("/c/hashwacht/hashwacht.toml")
-    assert usual_state(environ, USER) == Path("/home/x/.local/state/hashwacht")
+    assert default_config_file(environ, 0) == Path("/etc/hashwacht/hashwacht.toml")
+    assert default_state_directory(environ, 0) == Path("/var/lib/hashwacht")
+    assert default_config_file(environ, USER) == Path("/c/hashwacht/hashwacht.toml")
+    assert default_state_directory(environ, USER) == Path("/home/x/.local/state/hashwacht")
 
 
 def test_the_file_in_the_usual_place_is_read(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_an_option_beats_the_environment_beats_the_file_beats_systemd_beats_the_
 ) -> None:
     key = ("state", "directory")
     text = '[state]\ndirectory = "/file"'
-    option = (Given("state.directory", "/option", "--state-dir"),)
+    option = (OptionValue("state.directory", "/option", "--state-dir"),)
     by_systemd = {"HOME": "/x", "STATE_DIRECTORY": "/systemd:/other"}
     by_all = {**by_systemd, "HASHWACHT_STATE_DIR": "/environment"}
     file = written(tmp_path, text)
@@ -106,7 +106,7 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
 def test_units_are_parsed_at_the_edge(tmp_path: Path) -> None:
     text = """
     scan.max_rate = "20 MiB/s"
-    fingerprint.limits = { picture_bytes = "1.5 MiB", seconds = 2.5 }
+    fingerprint.limits = { max_picture_size = "1.5 MiB", timeout = 2.5 }
     fingerprint.commands = { photodna = ["/opt/hasher", "--hex"] }
     [matchers.one]
     kind = "eokm"
@@ -114,8 +114,8 @@ def test_units_are_parsed_at_the_edge(tmp_path: Path) -> None:
     """
     settings = loaded(tmp_path, text).settings
     assert settings.scan.max_rate == RateLimit(20 << 20, RateUnit.BYTES)
-    assert settings.fingerprint.limits.picture_bytes == 3 << 19
-    assert settings.fingerprint.limits.seconds == 2.5
+    assert settings.fingerprint.limits.max_picture_size == 3 << 19
+    assert settings.fingerprint.limits.timeout == 2.5
     assert settings.fingerprint.commands == (("photodna", ("/opt/hasher", "--hex")),)
     (matcher,) = settings.matchers
     assert isinstance(matcher, EokmSettings)
@@ -143,7 +143,7 @@ exclude = [
   3,
 ]
 [fingerprint.limits]
-frames = 0
+max_frames = 0
 [matchers.eokm]
 kind = "eokm"
 tineout = "3s"
@@ -166,15 +166,15 @@ base_url = "https://x"
         ("matchers = []", "expected a table, got an array"),
         ("scan.jobs = true", "expected a whole number, got true or false"),
         ("scan.jobs = 1.0", "expected a whole number, got 1.0"),
-        ("scan.background = 1", "expected true or false, got 1"),
+        ("scan.low_priority = 1", "expected true or false, got 1"),
         ('scan.exclude = "a"', "expected an array of texts, got 'a'"),
         ('state.directory = "relative"', "expected an absolute path, got 'relative'"),
-        ('fingerprint.limits.seconds = "0s"', "expected 1s to 1h, got '0s'"),
-        ("fingerprint.limits.seconds = nan", "expected 1s to 1h, got nan"),
+        ('fingerprint.limits.timeout = "0s"', "expected 1s to 1h, got '0s'"),
+        ("fingerprint.limits.timeout = nan", "expected 1s to 1h, got nan"),
         ('fingerprint.commands.x = ["hasher"]', "expected the program's absolute path"),
         ("fingerprint.commands.x = []", "expected at least 1 element"),
         ('matchers.e = { kind = "eokm", path = "/v1" }', "expected a path that contains {format}"),
-        ('matchers.e = { kind = "eokm", formats = {} }', "expected at least 1 entry"),
+        ('matchers.e = { kind = "eokm", signal_types = {} }', "expected at least 1 entry"),
         ('matchers.e = { kind = "hma", base_url = "host" }', "expected an address such as"),
         ('matchers.e = { kind = "hma", base_url = "https://u:p@h" }', "must not hold a user"),
         ('matchers.e = { kind = "hma", base_url = "https://h:99999" }', "no address"),
@@ -217,8 +217,8 @@ def test_a_file_that_is_not_utf8_is_told_with_its_line(tmp_path: Path) -> None:
 
 
 def test_a_fault_of_an_option_names_the_option() -> None:
-    with pytest.raises(FaultyConfiguration, match=r"--jobs: scan\.jobs: expected 0 to 1024"):
-        load({"HOME": "/x"}, uid=USER, options=(Given("scan.jobs", -1, "--jobs"),))
+    with pytest.raises(InvalidConfiguration, match=r"--jobs: scan\.jobs: expected 0 to 1024"):
+        load({"HOME": "/x"}, uid=USER, options=(OptionValue("scan.jobs", -1, "--jobs"),))
 
 
 def test_a_hostile_key_cannot_write_to_the_terminal(tmp_path: Path) -> None:
@@ -227,11 +227,11 @@ def test_a_hostile_key_cannot_write_to_the_terminal(tmp_path: Path) -> None:
 
 
 def test_every_shown_value_tells_its_origin_and_is_json(tmp_path: Path) -> None:
-    text = '[scan]\nmax_rate = "5 files/s"\n[matchers.e]\nkind = "eokm"\ntest = true\n'
+    text = '[scan]\nmax_rate = "5 files/s"\n[matchers.e]\nkind = "eokm"\nuse_test_list = true\n'
     shown = {(*row.table, row.key): row for row in rows(loaded(tmp_path, text))}
     assert shown["scan", "max_rate"].value == "5 files/s"
     assert shown["scan", "max_rate"].origin.line == 2
-    assert shown["scan", "jobs"].origin.source is Source.DEFAULT
+    assert shown["scan", "jobs"].origin.source is ValueSource.DEFAULT
     assert shown["matchers", "e", "kind"].origin.line == 4
     assert shown["matchers", "e", "test"].origin.line == 5
     json.dumps([row.value for row in shown.values()])

@@ -11,14 +11,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from hashwacht.core.notice import LONGEST, Notice, NoticeKind, within_bounds
+from hashwacht.core.notice import MAX_NOTICE_CHARS, Notice, NoticeKind, sanitize_notice
 from hashwacht.storage.outbox import (
     GIVE_UP_AFTER,
-    MOST_TOGETHER,
-    MOST_WAITING,
+    MAX_BATCH_ALERTS,
+    MAX_WAITING,
+    AlertBatch,
     Alerts,
     AlertState,
-    Batch,
 )
 from hashwacht.storage.sqlite.database import Database
 
@@ -34,21 +34,21 @@ def notice(at: float, summary: str = "a match", case: str = "") -> Notice:
     return Notice(NoticeKind.CASE, at, summary, case)
 
 
-def taken(alerts: Alerts, now: float, channel: str = "mail") -> Batch:
+def taken(alerts: Alerts, now: float, channel: str = "mail") -> AlertBatch:
     batch = alerts.next(channel, EVERY, now)
-    assert isinstance(batch, Batch), batch
+    assert isinstance(batch, AlertBatch), batch
     return batch
 
 
-def told(batch: Batch) -> list[str]:
-    return [alert.told.summary for alert in batch.alerts]
+def told(batch: AlertBatch) -> list[str]:
+    return [alert.notice.summary for alert in batch.alerts]
 
 
 def test_the_first_goes_at_once_and_what_follows_is_collected(alerts: Alerts) -> None:
     alerts.add(notice(1000, "first"), ["mail"])
     first = taken(alerts, 1000)
     assert told(first) == ["first"]
-    alerts.delivered(first, 1001)
+    alerts.record_delivery(first, 1001)
     alerts.add(notice(1002, "second"), ["mail"])
     alerts.add(notice(1030, "third"), ["mail"])
     assert alerts.next("mail", EVERY, 1031) == 1061
@@ -57,22 +57,22 @@ def test_the_first_goes_at_once_and_what_follows_is_collected(alerts: Alerts) ->
 
 def test_after_a_quiet_time_the_next_goes_at_once_again(alerts: Alerts) -> None:
     alerts.add(notice(1000), ["mail"])
-    alerts.delivered(taken(alerts, 1000), 1000)
+    alerts.record_delivery(taken(alerts, 1000), 1000)
     alerts.add(notice(5000, "late"), ["mail"])
     assert told(taken(alerts, 5000)) == ["late"]
 
 
 def test_channels_do_not_wait_for_one_another(alerts: Alerts) -> None:
     alerts.add(notice(1000), ["mail", "webhook"])
-    alerts.failed(taken(alerts, 1000), 1000, "connection refused")
-    assert taken(alerts, 1000, "webhook").alerts[0].notice
+    alerts.record_failure(taken(alerts, 1000), 1000, "connection refused")
+    assert taken(alerts, 1000, "webhook").alerts[0].notice_id
     assert alerts.next("command", EVERY, 1000) == math.inf
 
 
 def test_a_batch_stays_the_same_however_often_it_is_tried(alerts: Alerts) -> None:
     alerts.add(notice(1000, "first"), ["mail"])
     first = taken(alerts, 1000)
-    due = alerts.failed(first, 1000, "connection refused")
+    due = alerts.record_failure(first, 1000, "connection refused")
     alerts.add(notice(1001, "second"), ["mail"])
     assert alerts.next("mail", EVERY, due - 1) == due
     again = taken(alerts, due)
@@ -93,15 +93,15 @@ def test_a_clock_that_was_set_back_keeps_no_batch_waiting_for_longer_than_an_hou
 ) -> None:
     future = 2_000_000_000.0
     alerts.add(notice(future), ["mail"])
-    alerts.failed(taken(alerts, future), future, "connection refused")
+    alerts.record_failure(taken(alerts, future), future, "connection refused")
     assert told(taken(alerts, 1000)) == ["a match"]
 
 
 def test_pauses_grow_to_an_hour_and_after_a_week_it_is_given_up_visibly(alerts: Alerts) -> None:
     alerts.add(notice(0), ["mail"])
     now, pauses = 0.0, []
-    while alerts.standing("mail").waiting:
-        due = alerts.failed(taken(alerts, now), now, "connection refused")
+    while alerts.channel_status("mail").waiting:
+        due = alerts.record_failure(taken(alerts, now), now, "connection refused")
         pauses.append(due - now)
         now = due
     assert pauses[:3] == [30, 60, 120]
@@ -109,31 +109,31 @@ def test_pauses_grow_to_an_hour_and_after_a_week_it_is_given_up_visibly(alerts: 
     assert now > GIVE_UP_AFTER
     (alert,) = alerts.list(10, waiting=True)
     assert (alert.state, alert.problem) == (AlertState.GIVEN_UP, "connection refused")
-    assert alerts.standing("mail").given_up == 1
+    assert alerts.channel_status("mail").given_up == 1
 
 
 def test_a_failing_channel_says_since_when_and_why(alerts: Alerts) -> None:
     alerts.add(notice(1000), ["mail"])
     alerts.add(notice(1005), ["mail"])
-    alerts.failed(taken(alerts, 1005), 1006, "connection refused")
-    standing = alerts.standing("mail")
+    alerts.record_failure(taken(alerts, 1005), 1006, "connection refused")
+    standing = alerts.channel_status("mail")
     assert (standing.waiting, standing.oldest, standing.failures) == (2, 1000, 1)
     assert standing.problem == "connection refused"
     assert standing.delivered_at is None
 
 
 def test_beyond_the_limit_the_oldest_make_room_and_are_counted(alerts: Alerts) -> None:
-    for number in range(MOST_WAITING + 7):
+    for number in range(MAX_WAITING + 7):
         alerts.add(notice(number, f"number {number}"), ["mail"])
-    standing = alerts.standing("mail")
-    assert (standing.waiting, standing.left_out) == (MOST_WAITING, 7)
+    standing = alerts.channel_status("mail")
+    assert (standing.waiting, standing.left_out) == (MAX_WAITING, 7)
     batch = taken(alerts, 2000)
-    assert len(batch.alerts) == MOST_TOGETHER
+    assert len(batch.alerts) == MAX_BATCH_ALERTS
     assert (told(batch)[0], batch.alerts[0].left_out) == ("number 7", 7)
 
 
 def test_a_message_holds_no_more_than_fits(alerts: Alerts) -> None:
-    long = '{"x": "' + "y" * (LONGEST - 100) + '"}'
+    long = '{"x": "' + "y" * (MAX_NOTICE_CHARS - 100) + '"}'
     for number in range(9):
         alerts.add(notice(number, f"number {number}", long), ["mail"])
     assert told(taken(alerts, 100)) == [f"number {number}" for number in range(4)]
@@ -168,17 +168,17 @@ def test_what_was_added_in_a_transaction_that_failed_is_not_told(
         notice(1, "x" * 10_000),
         notice(1, "x", "no JSON"),
         notice(1, "x", "[1]"),
-        notice(1, "x" * 10_000, '{"x": "' + "y" * LONGEST + '"}'),
+        notice(1, "x" * 10_000, '{"x": "' + "y" * MAX_NOTICE_CHARS + '"}'),
         notice(1, "x", '{"x": "\udc80"}'),
         notice(1, "x", "[" * 60_000),
     ],
 )
 def test_an_odd_notice_is_told_within_bounds(odd: Notice) -> None:
-    fit = within_bounds(odd)
+    fit = sanitize_notice(odd)
     assert fit.summary.isprintable()
     assert len(fit.summary) <= 400
     assert fit.case in {"", odd.case}
-    assert within_bounds(fit) == fit
+    assert sanitize_notice(fit) == fit
 
 
 class Outbox(RuleBasedStateMachine):
@@ -200,8 +200,8 @@ class Outbox(RuleBasedStateMachine):
 
     @rule(times=st.sampled_from([1, 3, 700]))
     def add(self, times: int) -> None:
-        waiting = self.alerts.standing("mail").waiting
-        self.left_out += max(0, waiting + times - MOST_WAITING)
+        waiting = self.alerts.channel_status("mail").waiting
+        self.left_out += max(0, waiting + times - MAX_WAITING)
         with self.database.transaction():
             for _ in range(times):
                 self.alerts.add(notice(self.now, f"number {self.added}"), ["mail"])
@@ -215,24 +215,24 @@ class Outbox(RuleBasedStateMachine):
     def crash(self) -> None:
         self.alerts = Alerts(self.database)
 
-    @precondition(lambda self: isinstance(self.alerts.next("mail", EVERY, self.now), Batch))
+    @precondition(lambda self: isinstance(self.alerts.next("mail", EVERY, self.now), AlertBatch))
     @rule(arrives=st.booleans())
     def send(self, arrives: bool) -> None:
         batch = taken(self.alerts, self.now)
         assert self.names.setdefault(batch.name, told(batch)) == told(batch)
         if arrives:
             self.arrived += told(batch)
-            self.alerts.delivered(batch, self.now)
+            self.alerts.record_delivery(batch, self.now)
             return
-        waiting = self.alerts.standing("mail").waiting
-        self.alerts.failed(batch, self.now, "refused")
-        self.given_up += waiting - self.alerts.standing("mail").waiting
+        waiting = self.alerts.channel_status("mail").waiting
+        self.alerts.record_failure(batch, self.now, "refused")
+        self.given_up += waiting - self.alerts.channel_status("mail").waiting
 
     @invariant()
     def nothing_is_lost_or_told_twice(self) -> None:
-        waiting = self.alerts.standing("mail").waiting
+        waiting = self.alerts.channel_status("mail").waiting
         assert len(set(self.arrived)) == len(self.arrived)
-        assert waiting <= MOST_WAITING
+        assert waiting <= MAX_WAITING
         assert len(self.arrived) + self.given_up + self.left_out + waiting == self.added
 
 

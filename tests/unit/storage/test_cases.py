@@ -9,14 +9,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hashwacht.cases.case_json import File
-from hashwacht.core.errors import StateError
-from hashwacht.core.notice import LONGEST
+from hashwacht.cases.case_json import CaseFile
+from hashwacht.core.errors import StorageError
+from hashwacht.core.notice import MAX_NOTICE_CHARS
 from hashwacht.core.types import Action, FileId, Match, Outcome, Reason, Signal, Verdict
-from hashwacht.core.upload_context import Circumstances
-from hashwacht.storage.action_limits import Floods, Ruling, Scope, Subject
-from hashwacht.storage.cases import MOST, Case, Cases, CaseState, Evidence
-from hashwacht.storage.locations import Place, Places, PlaceState
+from hashwacht.core.upload_context import UploadContext
+from hashwacht.storage.action_limits import (
+    ApprovalDecision,
+    LimitScope,
+    LimitSubject,
+    ReachedLimits,
+)
+from hashwacht.storage.cases import MAX_MATCHES, Case, Cases, CaseState, Evidence
+from hashwacht.storage.locations import FileLocation, FileLocations, LocationState
 from hashwacht.storage.sqlite.database import Database
 from support.strategies import file_ids, matches, names
 
@@ -29,10 +34,10 @@ paths = st.lists(names, min_size=1, max_size=3).map(lambda parts: b"/" + b"/".jo
 
 
 @st.composite
-def places(draw: st.DrawFn) -> Place:
+def places(draw: st.DrawFn) -> FileLocation:
     """Build any place there could be."""
     moment = st.none() | st.floats(0, 1e10)
-    return Place(
+    return FileLocation(
         0,
         draw(st.sampled_from((KEY, OTHER))),
         draw(st.sampled_from(("www", "mail"))),
@@ -42,8 +47,8 @@ def places(draw: st.DrawFn) -> Place:
         draw(ODD),
         draw(st.floats(0, 1e10)),
         draw(st.sampled_from(Action)),
-        draw(st.sampled_from(("exact", "categories.csam"))),
-        draw(st.sampled_from(PlaceState)),
+        draw(st.sampled_from(("on_exact_match", "on_category.csam"))),
+        draw(st.sampled_from(LocationState)),
         draw(moment),
         draw(moment),
         draw(st.integers(0, 100)),
@@ -55,9 +60,13 @@ def places(draw: st.DrawFn) -> Place:
     )
 
 
-def place(path: bytes = b"/a", state: PlaceState = PlaceState.OBSERVED, key: str = KEY) -> Place:
+def place(
+    path: bytes = b"/a", state: LocationState = LocationState.OBSERVED, key: str = KEY
+) -> FileLocation:
     file = FileId(1, 2, 3, 4, 5)
-    return Place(0, key, "www", path, file, 1000, "anna", 1.0, Action.HOLD, "near", state)
+    return FileLocation(
+        0, key, "www", path, file, 1000, "anna", 1.0, Action.HOLD, "on_similar_match", state
+    )
 
 
 def case(key: str = KEY, evidence: Evidence | None = None) -> Case:
@@ -82,67 +91,67 @@ def test_evidence_is_told_without_values(evidence: Evidence) -> None:
 def test_what_once_matched_is_not_forgotten(
     first: tuple[Match, ...], second: tuple[Match, ...]
 ) -> None:
-    before = Evidence.of(Verdict(Outcome.MATCH, first))
-    after = Evidence.of(Verdict(Outcome.MATCH, second), before)
+    before = Evidence.from_verdict(Verdict(Outcome.MATCH, first))
+    after = Evidence.from_verdict(Verdict(Outcome.MATCH, second), before)
     assert set(after.matches) | set(after.withdrawn) == {*first, *second}
     assert not set(after.matches) & set(after.withdrawn)
     undetermined = Verdict(Outcome.UNDETERMINED, reason=Reason.UNANSWERED)
-    assert Evidence.of(undetermined, after) == after
+    assert Evidence.from_verdict(undetermined, after) == after
 
 
 def test_evidence_is_bounded_whatever_a_service_answers() -> None:
     many = tuple(
         Match("eokm", Signal("pdq", f"{n:064x}", 90), 1, "csam", "", str(n)) for n in range(3000)
     )
-    evidence = Evidence.of(Verdict(Outcome.MATCH, many))
-    assert len(evidence.matches) == MOST
+    evidence = Evidence.from_verdict(Verdict(Outcome.MATCH, many))
+    assert len(evidence.matches) == MAX_MATCHES
 
 
 @settings(
     deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60
 )
 @given(given_place=places())
-def test_a_place_is_read_as_it_was_written(database: Database, given_place: Place) -> None:
-    all_places = Places(database)
+def test_a_place_is_read_as_it_was_written(database: Database, given_place: FileLocation) -> None:
+    all_places = FileLocations(database)
     with database.transaction() as writer:
         writer.execute("DELETE FROM places")
     kept = all_places.put(given_place)
     assert all_places.get(kept.id) == replace(given_place, id=kept.id, number=1)
     assert all_places.put(replace(kept, detail="changed")).id == kept.id
-    assert [each.detail for each in all_places.of(given_place.key)] == ["changed"]
+    assert [each.detail for each in all_places.of_content(given_place.key)] == ["changed"]
     assert bool(all_places.live(given_place.path)) == given_place.state.live
 
 
 def test_a_path_has_one_live_place_for_each_content(database: Database) -> None:
-    all_places = Places(database)
+    all_places = FileLocations(database)
     first = all_places.put(place())
     all_places.put(place(key=OTHER))
-    with pytest.raises(StateError):
+    with pytest.raises(StorageError):
         all_places.put(place())
-    all_places.put(replace(first, state=PlaceState.QUARANTINED))
+    all_places.put(replace(first, state=LocationState.QUARANTINED))
     again = all_places.put(place())
     assert (again.number, len(all_places.live(b"/a"))) == (2, 2)
 
 
 def test_places_are_numbered_for_each_content(database: Database) -> None:
-    all_places = Places(database)
+    all_places = FileLocations(database)
     numbers = [all_places.put(place(b"/%d" % each)).number for each in range(3)]
     assert numbers == [1, 2, 3]
     assert all_places.put(place(key=OTHER)).number == 1
-    assert [each.number for each in all_places.of(KEY, 2)] == [3, 2]
-    assert all_places.counts(KEY) == {PlaceState.OBSERVED: 3}
+    assert [each.number for each in all_places.of_content(KEY, 2)] == [3, 2]
+    assert all_places.counts(KEY) == {LocationState.OBSERVED: 3}
 
 
 def test_what_is_due_comes_in_order(database: Database) -> None:
-    all_places = Places(database)
+    all_places = FileLocations(database)
     for number, due in enumerate((5.0, 3.0, None, 9.0)):
-        all_places.put(replace(place(b"/%d" % number, PlaceState.FAILED), due=due))
+        all_places.put(replace(place(b"/%d" % number, LocationState.FAILED), due=due))
     assert [each.due for each in all_places.due(6.0, 10)] == [3.0, 5.0]
     assert [each.due for each in all_places.due(10.0, 1)] == [3.0]
 
 
 def test_the_first_place_of_an_account_is_known(database: Database) -> None:
-    all_places = Places(database)
+    all_places = FileLocations(database)
     first = all_places.put(place(b"/1"))
     second = all_places.put(place(b"/2"))
     other = all_places.put(replace(place(b"/3"), uid=None))
@@ -152,10 +161,10 @@ def test_the_first_place_of_an_account_is_known(database: Database) -> None:
 
 
 def test_cases_are_found_by_content_state_root_and_time(database: Database) -> None:
-    cases, all_places = Cases(database), Places(database)
+    cases, all_places = Cases(database), FileLocations(database)
     one, two = cases.put(case()), cases.put(case(OTHER))
     cases.put(replace(two, state=CaseState.RELEASED, updated=9.0))
-    all_places.put(replace(place(state=PlaceState.QUARANTINED), acted=4.0))
+    all_places.put(replace(place(state=LocationState.QUARANTINED), acted=4.0))
     assert cases.find(KEY) == one
     assert cases.get(99) is None
     assert [each.id for each in cases.latest(9)] == [2, 1]
@@ -171,7 +180,7 @@ def test_cases_are_found_by_content_state_root_and_time(database: Database) -> N
 def test_a_content_has_one_case(database: Database) -> None:
     cases = Cases(database)
     cases.put(case())
-    with pytest.raises(StateError):
+    with pytest.raises(StorageError):
         cases.put(case())
 
 
@@ -192,35 +201,37 @@ def test_notes_stay_as_they_were_written(database: Database, texts: list[str]) -
 
 
 def test_a_flood_is_in_force_until_it_is_ruled_about(database: Database) -> None:
-    floods = Floods(database)
-    subject = Subject(Scope.ACCOUNT, "www", "1000")
+    floods = ReachedLimits(database)
+    subject = LimitSubject(LimitScope.ACCOUNT, "www", "1000")
     flood = floods.open(subject, 25, 5.0)
-    assert floods.in_force(subject) == flood == floods.get(flood.id)
-    assert floods.in_force(Subject(Scope.ACCOUNT, "mail", "1000")) is None
-    with pytest.raises(StateError):
+    assert floods.find_active(subject) == flood == floods.get(flood.id)
+    assert floods.find_active(LimitSubject(LimitScope.ACCOUNT, "mail", "1000")) is None
+    with pytest.raises(StorageError):
         floods.open(subject, 25, 6.0)
-    floods.rule(flood.id, Ruling.LET_GO, 7.0, "anna", "it is real")
-    assert floods.in_force(subject) is None
-    assert floods.let_go_since(subject, 6.0)
-    assert not floods.let_go_since(subject, 7.0)
+    floods.rule(flood.id, ApprovalDecision.APPROVED, 7.0, "anna", "it is real")
+    assert floods.find_active(subject) is None
+    assert floods.approved_since(subject, 6.0)
+    assert not floods.approved_since(subject, 7.0)
     assert floods.latest(9) == []
     assert [each.reason for each in floods.latest(9, past=True)] == ["it is real"]
 
 
 @settings(max_examples=30, deadline=None)
 @given(evidence=evidences, there=st.lists(places(), max_size=5), who=ODD)
-def test_a_case_always_fits_into_a_notice(evidence: Evidence, there: list[Place], who: str) -> None:
-    upload = Circumstances("2026-11-23T18:05:00+01:00", user=who)
-    counts = {PlaceState.HELD: len(there)}
-    text = File(case(evidence=evidence), there, counts, (), (upload,)).in_a_notice()
+def test_a_case_always_fits_into_a_notice(
+    evidence: Evidence, there: list[FileLocation], who: str
+) -> None:
+    upload = UploadContext("2026-11-23T18:05:00+01:00", user=who)
+    counts = {LocationState.HELD: len(there)}
+    text = CaseFile(case(evidence=evidence), there, counts, (), (upload,)).to_notice_text()
     told = json.loads(text)
     text.encode()
     assert (told["v"], told["type"], told["sha256"]) == (1, "case", KEY)
-    assert told["places_total"] == len(there)
+    assert told["files_total"] == len(there)
 
 
 def test_a_case_with_endless_paths_fits_into_a_notice() -> None:
     there = [replace(place(b"/" + b"\xff" * 60_000), account="x" * 30_000)] * 50
-    text = File(case(), there, {PlaceState.HELD: 50}).in_a_notice()
-    assert len(text) <= LONGEST
-    assert json.loads(text)["places_total"] == 50
+    text = CaseFile(case(), there, {LocationState.HELD: 50}).to_notice_text()
+    assert len(text) <= MAX_NOTICE_CHARS
+    assert json.loads(text)["files_total"] == 50

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from hashwacht.core.types import Answer, Fingerprint, Match, Outcome, Reason, Signal, Skip, Verdict
-from hashwacht.core.verdict import standing
-from hashwacht.storage.answers import Answers, Epochs
-from hashwacht.storage.contents import Contents, Decision, merged
+from hashwacht.core.verdict import effective_answer
+from hashwacht.storage.answers import Epochs, StoredAnswers
+from hashwacht.storage.contents import Contents, StoredVerdict, merge_fingerprints
 from hashwacht.storage.sqlite.database import Database
 from support.strategies import answers, fingerprints
 
@@ -42,9 +42,11 @@ def said(outcome: Outcome, at: float, revision: str = "1") -> Answer:
 def number(database: Database) -> int:
     """One content with a NO_MATCH of 10 seconds past the epoch, decided."""
     number = Contents(database).add([looked("sha1/1", SHA1)], 1.0)[KEYS[0]]
-    Answers(database).put([(number, said(Outcome.NO_MATCH, 10.0))])
-    epoch = Epochs(database).of("hashlist 1")
-    Contents(database).decide([Decision(number, Verdict(Outcome.NO_MATCH), epoch, 10.0)])
+    StoredAnswers(database).put([(number, said(Outcome.NO_MATCH, 10.0))])
+    epoch = Epochs(database).number_of("hashlist 1")
+    Contents(database).record_verdicts(
+        [StoredVerdict(number, Verdict(Outcome.NO_MATCH), epoch, 10.0)]
+    )
     return number
 
 
@@ -74,7 +76,7 @@ def test_new_signals_take_back_a_no_match_that_did_not_know_them(
 def test_new_signals_leave_a_match_but_no_revision_is_in_it(
     database: Database, number: int
 ) -> None:
-    Answers(database).put([(number, said(Outcome.MATCH, 11.0))])
+    StoredAnswers(database).put([(number, said(Outcome.MATCH, 11.0))])
     Contents(database).add([looked("pdq/1", PDQ)], 99.0)
     (answer,) = Contents(database).load([number])[number].answers
     assert answer.matches == said(Outcome.MATCH, 11.0).matches
@@ -101,7 +103,7 @@ def test_what_cannot_be_asked_takes_back_the_verdict_and_not_the_answers(
 def test_a_match_is_not_forgotten_because_the_service_is_out(
     database: Database, number: int
 ) -> None:
-    replies = Answers(database)
+    replies = StoredAnswers(database)
     replies.put([(number, said(Outcome.MATCH, 11.0))])
     replies.put([(number, said(Outcome.UNDETERMINED, 12.0))])
     content = Contents(database).load([number])[number]
@@ -109,7 +111,7 @@ def test_a_match_is_not_forgotten_because_the_service_is_out(
 
 
 def test_a_match_that_becomes_a_no_match_leaves_its_date(database: Database, number: int) -> None:
-    replies = Answers(database)
+    replies = StoredAnswers(database)
     replies.put([(number, said(Outcome.MATCH, 11.0)), (number, said(Outcome.MATCH, 12.0))])
     replies.put([(number, said(Outcome.NO_MATCH, 13.0))])
     content = Contents(database).load([number])[number]
@@ -168,9 +170,9 @@ class ContentsMachine(RuleBasedStateMachine):
         if former is None:
             self.prints[fresh.key] = fresh
             return
-        better = dataclasses.replace(merged(former, fresh), size=former.size)
+        better = dataclasses.replace(merge_fingerprints(former, fresh), size=former.size)
         self.prints[fresh.key] = better
-        if {s for s in better.signals if s.askable} - set(former.signals):
+        if {s for s in better.signals if s.matchable} - set(former.signals):
             mine = self.answers.get(fresh.key, {})
             mine.update({name: weakened(answer) for name, answer in mine.items()})
 
@@ -178,9 +180,9 @@ class ContentsMachine(RuleBasedStateMachine):
     @rule(data=st.data(), fresh=answers())
     def answer(self, data: st.DataObject, fresh: Answer) -> None:
         key = data.draw(st.sampled_from(sorted(self.numbers)))
-        Answers(self.database).put([(self.numbers[key], fresh)])
+        StoredAnswers(self.database).put([(self.numbers[key], fresh)])
         mine = self.answers.setdefault(key, {})
-        mine[fresh.matcher] = standing(mine.get(fresh.matcher), fresh)
+        mine[fresh.matcher] = effective_answer(mine.get(fresh.matcher), fresh)
         if fresh.outcome is Outcome.MATCH:
             first = self.first_match.get(f"{key} {fresh.matcher}", fresh.asked_at)
             self.first_match[f"{key} {fresh.matcher}"] = first
@@ -189,7 +191,7 @@ class ContentsMachine(RuleBasedStateMachine):
     def fail_in_the_middle(self, batch: list[Fingerprint]) -> None:
         with contextlib.suppress(ZeroDivisionError), self.database.transaction():
             for number in Contents(self.database).add(batch, 2.0).values():
-                Answers(self.database).put([(number, said(Outcome.MATCH, 5.0, "new"))])
+                StoredAnswers(self.database).put([(number, said(Outcome.MATCH, 5.0, "new"))])
             raise ZeroDivisionError
 
     @invariant()

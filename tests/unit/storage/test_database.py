@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import pytest
 
-from hashwacht.core.errors import StateBusy, StateError, StateFull
+from hashwacht.core.errors import StorageBusy, StorageError, StorageFull
 from hashwacht.storage.answers import Epochs
 from hashwacht.storage.files import Files
 from hashwacht.storage.sqlite.database import Database
@@ -51,19 +51,19 @@ def test_a_file_that_others_could_read_is_closed_to_them(path: Path) -> None:
 
 def test_what_was_committed_is_there_when_opened_again(path: Path) -> None:
     database = Database.open(path)
-    Files(database).directory_done(b"/srv", 7)
+    Files(database).mark_directory_done(b"/srv", 7)
     database.close()
     with closing(Database.open(path)) as again:
-        assert Files(again).is_done(b"/srv", 7)
+        assert Files(again).is_directory_done(b"/srv", 7)
 
 
 def test_a_reader_sees_only_what_is_committed_and_does_not_wait(database: Database) -> None:
     files = Files(database)
     with database.transaction():
-        files.directory_done(b"/srv", 1)
-        assert files.is_done(b"/srv", 1), "the writer sees what it has written"
-        assert not in_thread(lambda: files.is_done(b"/srv", 1))
-    assert in_thread(lambda: files.is_done(b"/srv", 1))
+        files.mark_directory_done(b"/srv", 1)
+        assert files.is_directory_done(b"/srv", 1), "the writer sees what it has written"
+        assert not in_thread(lambda: files.is_directory_done(b"/srv", 1))
+    assert in_thread(lambda: files.is_directory_done(b"/srv", 1))
 
 
 def test_a_second_writing_thread_waits_for_the_first(database: Database) -> None:
@@ -72,38 +72,38 @@ def test_a_second_writing_thread_waits_for_the_first(database: Database) -> None
 
     def second() -> None:
         writing.wait(10)
-        files.directory_done(b"/srv", 2)
+        files.mark_directory_done(b"/srv", 2)
         order.append("second")
 
     thread = threading.Thread(target=second)
     thread.start()
     with database.transaction():
-        files.directory_done(b"/srv", 1)
+        files.mark_directory_done(b"/srv", 1)
         writing.set()
         order.append("first")
     thread.join(10)
     assert order == ["first", "second"]
-    assert files.is_done(b"/srv", 2)
+    assert files.is_directory_done(b"/srv", 2)
 
 
 def test_a_snapshot_does_not_change_while_somebody_writes(database: Database) -> None:
     files = Files(database)
     with database.snapshot():
-        assert not files.is_done(b"/srv", 1)
-        in_thread(lambda: files.directory_done(b"/srv", 1))
-        assert not files.is_done(b"/srv", 1)
-    assert files.is_done(b"/srv", 1)
+        assert not files.is_directory_done(b"/srv", 1)
+        in_thread(lambda: files.mark_directory_done(b"/srv", 1))
+        assert not files.is_directory_done(b"/srv", 1)
+    assert files.is_directory_done(b"/srv", 1)
 
 
 def test_a_failed_transaction_leaves_nothing_behind(database: Database) -> None:
     files, epochs = Files(database), Epochs(database)
     with suppress(ZeroDivisionError), database.transaction():
-        files.directory_done(b"/srv", 1)
-        first = epochs.of("hashlist 1")
+        files.mark_directory_done(b"/srv", 1)
+        first = epochs.number_of("hashlist 1")
         raise ZeroDivisionError
-    assert not files.is_done(b"/srv", 1)
-    assert epochs.of("hashlist 2") == first, "the number was not taken"
-    assert epochs.of("hashlist 1") != first, "nor is it remembered for the wrong text"
+    assert not files.is_directory_done(b"/srv", 1)
+    assert epochs.number_of("hashlist 2") == first, "the number was not taken"
+    assert epochs.number_of("hashlist 1") != first, "nor is it remembered for the wrong text"
 
 
 def test_a_part_that_failed_fails_the_whole_even_if_somebody_caught_it(
@@ -113,20 +113,20 @@ def test_a_part_that_failed_fails_the_whole_even_if_somebody_caught_it(
 
     def outer() -> None:
         with database.transaction():
-            files.directory_done(b"/srv", 1)
+            files.mark_directory_done(b"/srv", 1)
             with pytest.raises(ZeroDivisionError), database.transaction():
                 raise ZeroDivisionError
 
-    with pytest.raises(StateError, match="none of it was kept"):
+    with pytest.raises(StorageError, match="none of it was kept"):
         outer()
-    assert not files.is_done(b"/srv", 1)
-    files.directory_done(b"/srv", 1)
+    assert not files.is_directory_done(b"/srv", 1)
+    files.mark_directory_done(b"/srv", 1)
 
 
 def test_another_process_that_writes_is_named_as_the_fault(database: Database, path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StateBusy) as caught, database.transaction():
+        with pytest.raises(StorageBusy) as caught, database.transaction():
             pass
         assert caught.value.advice
         assert caught.value.retryable
@@ -143,16 +143,16 @@ def test_a_full_database_says_so_and_goes_on_when_there_is_room(database: Databa
     def fill() -> None:
         with database.transaction():
             for number in range(5000):
-                files.directory_done(b"/srv/%d" % number, 1)
+                files.mark_directory_done(b"/srv/%d" % number, 1)
 
-    with pytest.raises(StateFull) as caught:
+    with pytest.raises(StorageFull) as caught:
         fill()
     assert "resumes" in caught.value.advice
-    assert not files.is_done(b"/srv/0", 1)
+    assert not files.is_directory_done(b"/srv/0", 1)
     with database.transaction() as writer:
         writer.execute("PRAGMA max_page_count = 1073741823")
     fill()
-    assert files.is_done(b"/srv/4999", 1)
+    assert files.is_directory_done(b"/srv/4999", 1)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_a_file_that_is_no_database_is_an_error_with_advice(
 ) -> None:
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
-    with pytest.raises(StateError) as caught:
+    with pytest.raises(StorageError) as caught:
         Database.open(path)
     assert advice in caught.value.advice
     assert path.read_bytes() == content
@@ -173,17 +173,17 @@ def test_a_file_that_is_no_database_is_an_error_with_advice(
 def test_damage_found_while_reading_is_an_error_with_advice(path: Path) -> None:
     with closing(Database.open(path)) as database, database.transaction():
         for number in range(3000):
-            Files(database).directory_done(b"/srv/%d" % number, 1)
+            Files(database).mark_directory_done(b"/srv/%d" % number, 1)
     whole = path.read_bytes()
     path.write_bytes(whole[: -4096 * 30] + b"\xff" * 4096 * 30)  # rows, and no schema
-    with closing(Database.open(path)) as database, pytest.raises(StateError) as caught:
-        [Files(database).is_done(b"/srv/%d" % number, 1) for number in range(3000)]
+    with closing(Database.open(path)) as database, pytest.raises(StorageError) as caught:
+        [Files(database).is_directory_done(b"/srv/%d" % number, 1) for number in range(3000)]
     assert "Check the disk" in caught.value.advice
 
 
 def test_a_path_that_cannot_be_made_is_an_error_with_advice(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StateError) as caught:
+    with pytest.raises(StorageError) as caught:
         Database.open(tmp_path / "file" / "state.db")
     assert "another state directory" in caught.value.advice
 
@@ -191,9 +191,9 @@ def test_a_path_that_cannot_be_made_is_an_error_with_advice(tmp_path: Path) -> N
 def test_a_closed_state_says_so(path: Path) -> None:
     database = Database.open(path)
     database.close()
-    with pytest.raises(StateError, match="closed"), database.transaction():
+    with pytest.raises(StorageError, match="closed"), database.transaction():
         pass
-    with pytest.raises(StateError, match="closed"):
+    with pytest.raises(StorageError, match="closed"):
         in_thread_raising(database.reader)
 
 
@@ -204,7 +204,7 @@ def in_thread_raising(work: Callable[[], object]) -> None:
     def guarded() -> None:
         try:
             work()
-        except StateError as failure:
+        except StorageError as failure:
             failures.append(failure)
 
     in_thread(guarded)
@@ -213,16 +213,16 @@ def in_thread_raising(work: Callable[[], object]) -> None:
 
 
 def test_readers_cannot_write(database: Database) -> None:
-    with pytest.raises(StateError), database.reading() as connection:
+    with pytest.raises(StorageError), database.read_connection() as connection:
         connection.execute("DELETE FROM runs")
 
 
 def test_an_epoch_keeps_its_number(path: Path) -> None:
     with closing(Database.open(path)) as database:
-        first, second = Epochs(database).of("a\t1"), Epochs(database).of("a\t2")
+        first, second = Epochs(database).number_of("a\t1"), Epochs(database).number_of("a\t2")
         assert first != second
     with closing(Database.open(path)) as database:
-        assert [Epochs(database).of(key) for key in ("a\t2", "a\t1")] == [second, first]
+        assert [Epochs(database).number_of(key) for key in ("a\t2", "a\t1")] == [second, first]
 
 
 def test_only_what_must_not_be_missing_waits_for_the_disk(database: Database) -> None:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hashwacht.core.types import Fingerprint, Outcome, Signal
 from hashwacht.storage.sqlite.encoding import (
     OUTCOMES,
-    Dictionary,
     Packer,
+    TextTable,
     stored_int,
     stored_text,
     text_of,
@@ -66,16 +66,16 @@ def test_packed_signals_and_skips_are_the_same_when_unpacked(
     connection: sqlite3.Connection, fingerprint: Fingerprint
 ) -> None:
     key = fingerprint.key
-    packer = Packer(Dictionary("words"))
+    packer = Packer(TextTable("words"))
     signals = packer.signals(connection, fingerprint.signals, key)
     skips = packer.skips(connection, fingerprint.skipped)
-    other = Packer(Dictionary("words"))
+    other = Packer(TextTable("words"))
     assert other.read_signals(connection, signals, key) == fingerprint.signals
     assert other.read_skips(connection, skips) == fingerprint.skipped
 
 
 def test_the_value_that_is_the_key_takes_no_space(connection: sqlite3.Connection) -> None:
-    packer = Packer(Dictionary("words"))
+    packer = Packer(TextTable("words"))
     key = "ab" * 32
     packed = packer.signals(connection, [Signal("sha256", key)], key)
     assert len(packed) == 4
@@ -83,7 +83,7 @@ def test_the_value_that_is_the_key_takes_no_space(connection: sqlite3.Connection
 
 
 def test_hexadecimal_takes_half_its_length(connection: sqlite3.Connection) -> None:
-    packer = Packer(Dictionary("words"))
+    packer = Packer(TextTable("words"))
     upper, lower = Signal("x", "AB" * 32), Signal("x", "ab" * 32)
     assert len(packer.signals(connection, [lower], "")) == 37
     assert packer.read_signals(connection, packer.signals(connection, [upper], ""), "") == (upper,)

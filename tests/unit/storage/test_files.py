@@ -43,7 +43,7 @@ def test_a_root_that_was_not_listed_keeps_everything_below_it(database: Database
     """An unmounted file system looks like a directory in which nothing is left."""
     files = Files(database)
     fill(files, b"/mnt/disk", 3)
-    files.directory_done(b"/mnt/disk", 1)
+    files.mark_directory_done(b"/mnt/disk", 1)
     assert files.forget_below(b"/mnt", 2, ()) == 0
     assert len(files.in_directory(b"/mnt/disk")) == 3
 
@@ -53,14 +53,14 @@ def test_only_what_lies_below_a_root_is_forgotten_with_it(database: Database) ->
     beside = (b"/srv0", b"/srv0/a", b"/srv-a", b"/srv.", b"/sr", b"/srva/b")
     below = (b"/srv/\x00", b"/srv/\xff\xff", b"/srv/a/b", b"/srv//")
     for path in (*beside, *below):
-        files.directory_done(path, 1)
-    files.directory_done(b"/srv", 2)
+        files.mark_directory_done(path, 1)
+    files.mark_directory_done(b"/srv", 2)
     assert files.forget_below(b"/srv", 2, ()) == len(below)
-    assert all(files.is_done(path, 1) for path in beside)
-    files.directory_done(b"/", 2)
+    assert all(files.is_directory_done(path, 1) for path in beside)
+    files.mark_directory_done(b"/", 2)
     assert files.forget_below(b"/", 3, ()) == 0
     assert files.forget_below(b"/", 2, ()) == len(beside)
-    assert files.is_done(b"/srv", 2)
+    assert files.is_directory_done(b"/srv", 2)
 
 
 def test_more_directories_than_fit_one_transaction_are_forgotten(
@@ -70,8 +70,8 @@ def test_more_directories_than_fit_one_transaction_are_forgotten(
     files = Files(database)
     for number in range(30):
         fill(files, b"/srv/%d" % number, 1)
-    files.directory_done(b"/srv", 2)
-    files.directory_done(b"/srv/5", 2)
+    files.mark_directory_done(b"/srv", 2)
+    files.mark_directory_done(b"/srv/5", 2)
     assert files.forget_below(b"/srv", 2, {b"/srv/7"}) == 28
     assert len(files.in_directory(b"/srv/5")) == 1
     assert len(files.in_directory(b"/srv/7")) == 1, "excluded, but there"

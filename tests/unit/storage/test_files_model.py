@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from hashwacht.core.types import FileId, Fingerprint, Outcome, Reason, Verdict
 from hashwacht.storage.answers import Epochs
-from hashwacht.storage.contents import Contents, Decision
+from hashwacht.storage.contents import Contents, StoredVerdict
 from hashwacht.storage.files import Files, KnownFile
 from hashwacht.storage.sqlite.database import Database
 from support.strategies import file_ids, names
@@ -58,13 +58,13 @@ class FilesMachine(RuleBasedStateMachine):
         prints = [Fingerprint(key, 5, "image/jpeg", RECIPE, ()) for key in KEYS]
         contents = Contents(self.database)
         self.numbers = contents.add(prints, 1.0)
-        self.epoch = Epochs(self.database).of("now")
+        self.epoch = Epochs(self.database).number_of("now")
         first, second, _ = self.numbers.values()
         undetermined = Verdict(Outcome.UNDETERMINED, reason=Reason.REFUSED)
-        contents.decide(
+        contents.record_verdicts(
             [
-                Decision(first, Verdict(Outcome.MATCH), self.epoch, 2.5),
-                Decision(second, undetermined, None, float("inf")),
+                StoredVerdict(first, Verdict(Outcome.MATCH), self.epoch, 2.5),
+                StoredVerdict(second, undetermined, None, float("inf")),
             ]
         )
 
@@ -104,7 +104,7 @@ class FilesMachine(RuleBasedStateMachine):
 
     @rule(directory=directories, run=runs)
     def finish_a_directory(self, directory: bytes, run: int) -> None:
-        self.tested.directory_done(directory, run)
+        self.tested.mark_directory_done(directory, run)
         self.runs[directory] = run
 
     @rule(root=directories, run=runs, present=st.sets(directories, max_size=1))
@@ -126,7 +126,7 @@ class FilesMachine(RuleBasedStateMachine):
     def fail_in_the_middle(self, directory: bytes, run: int) -> None:
         with contextlib.suppress(ZeroDivisionError), self.database.transaction():
             self.tested.forget(directory, list(self.files.get(directory, {})))
-            self.tested.directory_done(directory, run + 1)
+            self.tested.mark_directory_done(directory, run + 1)
             raise ZeroDivisionError
 
     def expected(self, look: Look) -> KnownFile:
@@ -152,7 +152,9 @@ class FilesMachine(RuleBasedStateMachine):
             assert self.tested.missing(directory, ()) == sorted(known)
             assert self.tested.missing(directory, known) == []
             for run in range(4):
-                assert self.tested.is_done(directory, run) == (self.runs.get(directory) == run)
+                assert self.tested.is_directory_done(directory, run) == (
+                    self.runs.get(directory) == run
+                )
 
     @invariant()
     def every_content_is_found_where_it_lies(self) -> None:
@@ -177,7 +179,7 @@ class FilesMachine(RuleBasedStateMachine):
                 for each in every
                 if (each.id.dev, each.id.ino) == (look.id.dev, look.id.ino) and each.nlink > 1
             ]
-            found = self.tested.linked(look.id.dev, look.id.ino)
+            found = self.tested.find_by_inode(look.id.dev, look.id.ino)
             if same:
                 assert found in [self.expected(each) for each in same]
                 assert found is not None

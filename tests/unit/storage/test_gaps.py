@@ -11,9 +11,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from hashwacht.core.watch_events import Cause, Missed
+from hashwacht.core.watch_events import Cause, MissedEvents
 from hashwacht.storage import gaps as gaps_module
-from hashwacht.storage.gaps import Gap, Gaps, Watched
+from hashwacht.storage.gaps import Gap, Gaps, RootHeartbeat
 from hashwacht.storage.sqlite.database import Database
 
 places = st.sampled_from([("one", b""), ("one", b"/srv/\xff"), ("two", b"")])
@@ -68,7 +68,9 @@ class GapsMachine(RuleBasedStateMachine):
     def miss(self, place: tuple[str, bytes], cause: Cause, lasts: bool, before: float) -> None:
         now = self.tick()
         ended = None if lasts else now
-        number = self.tested.open(Missed(place[0], cause, "why", place[1]), now - before, ended)
+        number = self.tested.open(
+            MissedEvents(place[0], cause, "why", place[1]), now - before, ended
+        )
         gap = self.known.get(number)
         if gap is None:
             self.known[number] = Known(*place, cause, now - before, ended)
@@ -141,37 +143,41 @@ TestGaps.settings = settings(max_examples=30, stateful_step_count=25, deadline=N
 def test_a_flood_of_the_same_complaint_is_one_gap(database: Database) -> None:
     gaps = Gaps(database)
     for second in range(1000):
-        gaps.open(Missed("r", Cause.OVERFLOW), float(second), float(second))
+        gaps.open(MissedEvents("r", Cause.OVERFLOW), float(second), float(second))
     (gap,) = gaps.list_open()
     assert (gap.began, gap.ended) == (0.0, 999.0)
 
 
 def test_a_heartbeat_says_where_and_until_when_a_root_was_watched(database: Database) -> None:
     gaps = Gaps(database)
-    gaps.beat([Watched("r", b"/srv/\xff", 5.0, 2**64 - 1, 7)])
-    gaps.beat([Watched("r", b"/srv/b", 6.0, 1, 2), Watched("s", b"/s", 6.0, 1, 3)])
-    assert gaps.watched() == {
-        "r": Watched("r", b"/srv/b", 6.0, 1, 2),
-        "s": Watched("s", b"/s", 6.0, 1, 3),
+    gaps.record_heartbeats([RootHeartbeat("r", b"/srv/\xff", 5.0, 2**64 - 1, 7)])
+    gaps.record_heartbeats(
+        [RootHeartbeat("r", b"/srv/b", 6.0, 1, 2), RootHeartbeat("s", b"/s", 6.0, 1, 3)]
+    )
+    assert gaps.load_heartbeats() == {
+        "r": RootHeartbeat("r", b"/srv/b", 6.0, 1, 2),
+        "s": RootHeartbeat("s", b"/s", 6.0, 1, 3),
     }
-    gaps.beat([Watched("r", b"/srv/b", 7.0, 3, 4)])
-    assert gaps.watched()["r"] == Watched("r", b"/srv/b", 7.0, 1, 2), "nobody has compared it yet"
-    gaps.compared("r", 3, 4)
-    assert gaps.watched()["r"] == Watched("r", b"/srv/b", 7.0, 3, 4)
+    gaps.record_heartbeats([RootHeartbeat("r", b"/srv/b", 7.0, 3, 4)])
+    assert gaps.load_heartbeats()["r"] == RootHeartbeat("r", b"/srv/b", 7.0, 1, 2), (
+        "nobody has compared it yet"
+    )
+    gaps.record_comparison("r", 3, 4)
+    assert gaps.load_heartbeats()["r"] == RootHeartbeat("r", b"/srv/b", 7.0, 3, 4)
     gaps.retire(["s"], 7.0)
-    assert set(gaps.watched()) == {"s"}
+    assert set(gaps.load_heartbeats()) == {"s"}
 
 
 def test_only_so_many_closed_gaps_are_kept(database: Database) -> None:
     gaps = Gaps(database)
-    still = gaps.open(Missed("r", Cause.REMOTE), 0.0, None)
+    still = gaps.open(MissedEvents("r", Cause.REMOTE), 0.0, None)
     with database.transaction() as writer:
         writer.executemany(
             "INSERT INTO gaps (root, path, cause, detail, began, ended, closed, generation)"
             " VALUES ('r', x'', 'overflow', '', 1, 1, 1, 0)",
-            [()] * (gaps_module.REMEMBERED + 10),
+            [()] * (gaps_module.MAX_CLOSED_GAPS + 10),
         )
-    gaps.open(Missed("r", Cause.OVERFLOW), 2.0, 2.0)
+    gaps.open(MissedEvents("r", Cause.OVERFLOW), 2.0, 2.0)
     gaps.close([gap for gap in gaps.list_open() if gap.ended], 4.0)
-    assert len(gaps.latest(99_999)) == gaps_module.REMEMBERED + 1
+    assert len(gaps.latest(99_999)) == gaps_module.MAX_CLOSED_GAPS + 1
     assert [gap.id for gap in gaps.list_open()] == [still]

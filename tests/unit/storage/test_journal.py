@@ -14,8 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from hashwacht.core.types import Fingerprint
 from hashwacht.core.watch_events import Announcement, Lane
 from hashwacht.storage.contents import Contents
-from hashwacht.storage.journal import Entry, Journal
-from hashwacht.storage.pending import Unanswered, Waiting
+from hashwacht.storage.journal import EventJournal, JournalEntry
+from hashwacht.storage.pending import UnansweredContents, WaitingContent
 from hashwacht.storage.sqlite.database import Database
 
 PATHS = (b"/srv/a", b"/srv/\xff\n\x1b[2J", b"/srv/b")
@@ -42,13 +42,13 @@ class JournalMachine(RuleBasedStateMachine):
     def begin(self) -> None:
         self.folder = Path(tempfile.mkdtemp())
         self.rows: dict[bytes, Row] = {}
-        self.at_work: list[tuple[Entry, int]] = []
+        self.at_work: list[tuple[JournalEntry, int]] = []
         self.now, self.version = 1000.0, 0
         self.open()
 
     def open(self) -> None:
         self.database = Database.open(self.folder / "state.db")
-        self.tested = Journal(self.database)
+        self.tested = EventJournal(self.database)
 
     def teardown(self) -> None:
         self.database.close()
@@ -68,7 +68,7 @@ class JournalMachine(RuleBasedStateMachine):
     def set_the_clock_back(self, seconds: float) -> None:
         """Nothing is due later than it could be by this clock."""
         self.now -= seconds
-        self.tested.hurry(self.now + 5.0, self.now)
+        self.tested.make_all_due(self.now + 5.0, self.now)
         for path, row in self.rows.items():
             if row.due > self.now + 5.0:
                 self.rows[path] = replace(row, due=self.now)
@@ -114,7 +114,7 @@ class JournalMachine(RuleBasedStateMachine):
             return
         entry, version = self.at_work.pop()
         if settles:
-            self.tested.settle([entry])
+            self.tested.remove_done([entry])
         else:
             self.tested.postpone({entry: self.now + pause})
         row = self.rows.get(entry.path)
@@ -160,7 +160,7 @@ TestJournal.settings = settings(max_examples=40, stateful_step_count=30, deadlin
 
 
 def test_counting_a_lane_stops_at_what_is_asked_for(database: Database) -> None:
-    journal = Journal(database)
+    journal = EventJournal(database)
     journal.add([Announcement("r", b"/%d" % n) for n in range(50)], Lane.RECONCILE, 1.0)
     assert journal.depth_of(Lane.RECONCILE, 10) == 10
     assert journal.depth_of(Lane.RECONCILE, 100) == 50
@@ -170,20 +170,20 @@ def test_counting_a_lane_stops_at_what_is_asked_for(database: Database) -> None:
 def test_who_waits_is_given_uploads_first_and_then_by_age(database: Database) -> None:
     prints = [Fingerprint(f"{n:02x}" * 32, 1, "", ("md5/1",), ()) for n in range(4)]
     one, two, three, four = Contents(database).add(prints, 1.0).values()
-    waiting = Unanswered(database)
+    waiting = UnansweredContents(database)
     rows = [
-        Waiting(one, Lane.RECONCILE, 1.0, "r", b"/1"),
-        Waiting(two, Lane.UPLOAD, 9.0, "r", b"/\xff"),
-        Waiting(three, Lane.UPLOAD, 3.0, "r", b"/3"),
-        Waiting(four, Lane.RECONCILE, 2.0, "r", b"/4"),
+        WaitingContent(one, Lane.RECONCILE, 1.0, "r", b"/1"),
+        WaitingContent(two, Lane.UPLOAD, 9.0, "r", b"/\xff"),
+        WaitingContent(three, Lane.UPLOAD, 3.0, "r", b"/3"),
+        WaitingContent(four, Lane.RECONCILE, 2.0, "r", b"/4"),
     ]
     waiting.add(rows)
     assert [each.content for each in waiting.next(9)] == [three, two, one, four]
-    waiting.add([Waiting(one, Lane.UPLOAD, 99.0, "x", b"/x")])
+    waiting.add([WaitingContent(one, Lane.UPLOAD, 99.0, "x", b"/x")])
     better = replace(rows[0], lane=Lane.UPLOAD)
     assert waiting.next(9) == [better, rows[2], rows[1], rows[3]], "it keeps its age and place"
     first, second = waiting.next(2)
     assert waiting.next(9, second) == [rows[1], rows[3]]
     waiting.remove([first.content, 77])
-    assert waiting.of([one, two]) == {two: rows[1]}
+    assert waiting.find([one, two]) == {two: rows[1]}
     assert waiting.count() == 3

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashwacht.core.types import Fingerprint, Reason, Signal, Skip
-from hashwacht.storage.contents import askable_types, merged
+from hashwacht.storage.contents import merge_fingerprints, queryable_types
 from support.strategies import fingerprints
 
 KEY = "ab" * 32
@@ -20,54 +20,54 @@ def looked(recipe: str, *signals: Signal, skipped: tuple[Skip, ...] = ()) -> Fin
 
 
 def test_a_signal_type_that_was_not_looked_for_before_is_added() -> None:
-    better = merged(looked("sha1/1", SHA1), looked("pdq/1", PDQ))
+    better = merge_fingerprints(looked("sha1/1", SHA1), looked("pdq/1", PDQ))
     assert set(better.recipe) == {"sha1/1", "pdq/1"}
     assert set(better.signals) == {SHA1, PDQ}
 
 
 def test_a_fresh_signal_replaces_the_former_one_of_its_type() -> None:
-    better = merged(looked("pdq/1", PDQ), looked("pdq/2", OTHER_PDQ))
+    better = merge_fingerprints(looked("pdq/1", PDQ), looked("pdq/2", OTHER_PDQ))
     assert better.recipe == ("pdq/2",)
     assert better.signals == (OTHER_PDQ,)
 
 
 def test_a_signal_replaces_the_reason_why_it_was_missing() -> None:
     missing = looked("pdq/1", skipped=(Skip("pdq", Reason.TIMED_OUT),))
-    assert merged(missing, looked("pdq/1", PDQ)) == looked("pdq/1", PDQ)
+    assert merge_fingerprints(missing, looked("pdq/1", PDQ)) == looked("pdq/1", PDQ)
 
 
 def test_a_failure_this_time_does_not_lose_what_the_same_version_found_before() -> None:
     failed = looked("pdq/1", skipped=(Skip("pdq", Reason.WORKER_DIED),))
-    assert merged(looked("pdq/1", PDQ), failed) == looked("pdq/1", PDQ)
+    assert merge_fingerprints(looked("pdq/1", PDQ), failed) == looked("pdq/1", PDQ)
 
 
 def test_a_fresh_look_that_found_a_part_replaces_the_former_one() -> None:
     part = looked("pdq/1", OTHER_PDQ, skipped=(Skip("pdq", Reason.OVER_LIMIT, "frames"),))
-    assert merged(looked("pdq/1", PDQ), part) == part
-    assert merged(part, part) == part
+    assert merge_fingerprints(looked("pdq/1", PDQ), part) == part
+    assert merge_fingerprints(part, part) == part
 
 
 def test_what_an_older_version_found_does_not_stand_for_a_newer_one() -> None:
     failed = looked("pdq/2", skipped=(Skip("pdq", Reason.WORKER_DIED),))
-    assert merged(looked("pdq/1", PDQ), failed) == failed
+    assert merge_fingerprints(looked("pdq/1", PDQ), failed) == failed
 
 
 def test_a_kind_that_a_newer_look_tells_better_replaces_the_signal() -> None:
     """``other-kind`` is no failure: what was hashed as a picture was none."""
     other = looked("pdq/1", skipped=(Skip("pdq", Reason.OTHER_KIND),))
-    assert merged(looked("pdq/1", PDQ), other) == other
+    assert merge_fingerprints(looked("pdq/1", PDQ), other) == other
 
 
 @given(fingerprints(st.just(KEY)))
 def test_the_same_look_twice_changes_nothing(fingerprint: Fingerprint) -> None:
-    assert merged(fingerprint, fingerprint) == fingerprint
+    assert merge_fingerprints(fingerprint, fingerprint) == fingerprint
 
 
 @given(fingerprints(st.just(KEY)), fingerprints(st.just(KEY)))
 def test_every_type_of_both_recipes_is_accounted_for_once(
     former: Fingerprint, fresh: Fingerprint
 ) -> None:
-    better = merged(former, fresh)
+    better = merge_fingerprints(former, fresh)
     types = [entry.partition("/")[0] for entry in better.recipe]
     assert len(types) == len(set(types))
     both = (*former.recipe, *fresh.recipe)
@@ -76,4 +76,7 @@ def test_every_type_of_both_recipes_is_accounted_for_once(
 
 
 def test_only_signals_of_sufficient_quality_count_as_askable() -> None:
-    assert askable_types(looked("", SHA1, PDQ, Signal("phash64", "0" * 16, 49))) == ("pdq", "sha1")
+    assert queryable_types(looked("", SHA1, PDQ, Signal("phash64", "0" * 16, 49))) == (
+        "pdq",
+        "sha1",
+    )

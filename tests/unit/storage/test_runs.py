@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.core.errors import StateBusy, StateError
+from hashwacht.core.errors import StorageBusy, StorageError
 from hashwacht.storage.runs import Runs, RunState
 from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.sqlite.state_directory import Holder, RunLock, holder, lock_path
+from hashwacht.storage.sqlite.state_directory import LockHolder, RunLock, lock_holder, lock_path
 
 ROOTS = (b"/srv/\xff\n", b"/var")
 
@@ -18,11 +18,11 @@ ROOTS = (b"/srv/\xff\n", b"/var")
 def test_a_run_is_resumable_until_it_is_finished(database: Database) -> None:
     runs = Runs(database)
     run = runs.start("scan", ROOTS, "{}", 1.0)
-    found = runs.resumable("scan", ROOTS, "{}")
+    found = runs.find_resumable("scan", ROOTS, "{}")
     assert found is not None
     assert (found.id, found.state, found.roots) == (run.id, RunState.INTERRUPTED, ROOTS)
     runs.finish(run.id, RunState.FINISHED, '{"files": 3}', 2.0)
-    assert runs.resumable("scan", ROOTS, "{}") is None
+    assert runs.find_resumable("scan", ROOTS, "{}") is None
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_only_the_same_request_resumes_a_run(
     database: Database, kind: str, roots: tuple[bytes, ...], options: str
 ) -> None:
     Runs(database).start("scan", ROOTS, "{}", 1.0)
-    assert Runs(database).resumable(kind, roots, options) is None
+    assert Runs(database).find_resumable(kind, roots, options) is None
 
 
 def test_a_run_that_was_begun_anew_hides_the_interrupted_one(database: Database) -> None:
@@ -41,7 +41,7 @@ def test_a_run_that_was_begun_anew_hides_the_interrupted_one(database: Database)
     runs.start("scan", ROOTS, "{}", 1.0)
     again = runs.start("scan", ROOTS, "{}", 2.0)
     runs.finish(again.id, RunState.FINISHED, "{}", 3.0)
-    assert runs.resumable("scan", ROOTS, "{}") is None
+    assert runs.find_resumable("scan", ROOTS, "{}") is None
 
 
 def test_a_resumed_run_keeps_its_number_its_start_and_its_tally(database: Database) -> None:
@@ -49,12 +49,12 @@ def test_a_resumed_run_keeps_its_number_its_start_and_its_tally(database: Databa
     run = runs.start("scan", ROOTS, "{}", 1.0)
     runs.save(run.id, '{"files": 3}', 2.0)
     runs.finish(run.id, RunState.INTERRUPTED, '{"files": 4}', 3.0)
-    found = runs.resumable("scan", ROOTS, "{}")
+    found = runs.find_resumable("scan", ROOTS, "{}")
     assert found is not None
     assert (found.tally, found.updated, found.finished) == ('{"files": 4}', 3.0, 3.0)
     with RunLock.acquire(database.path) as lock:
         resumed = runs.resume(found, 5.0)
-        lock.name(resumed.id)
+        lock.set_run(resumed.id)
         assert runs.list() == [resumed]
     assert (resumed.id, resumed.started, resumed.finished) == (run.id, 1.0, None)
 
@@ -63,10 +63,10 @@ def test_a_run_is_running_only_while_its_own_process_holds_the_lock(database: Da
     runs = Runs(database)
     first = runs.start("scan", ROOTS, "{}", 1.0)
     with RunLock.acquire(database.path) as lock:
-        lock.name(first.id)
+        lock.set_run(first.id)
         assert [run.state for run in runs.list()] == [RunState.RUNNING]
         second = runs.start("recheck", (), "{}", 2.0)
-        lock.name(second.id)
+        lock.set_run(second.id)
         states = {run.id: run.state for run in runs.list()}
         assert states == {first.id: RunState.INTERRUPTED, second.id: RunState.RUNNING}
     assert {run.state for run in runs.list()} == {RunState.INTERRUPTED}
@@ -87,31 +87,31 @@ def test_a_run_without_roots_has_none(database: Database) -> None:
 @pytest.mark.usefixtures("database")
 def test_the_second_to_ask_for_the_lock_is_told_who_has_it(path: Path) -> None:
     with RunLock.acquire(path) as lock:
-        with pytest.raises(StateBusy, match=f"process {os.getpid()} is working"):
+        with pytest.raises(StorageBusy, match=f"process {os.getpid()} is working"):
             RunLock.acquire(path)
-        lock.name(7)
-        with pytest.raises(StateBusy, match=f"process {os.getpid()} with run 7 ") as caught:
+        lock.set_run(7)
+        with pytest.raises(StorageBusy, match=f"process {os.getpid()} with run 7 ") as caught:
             RunLock.acquire(path)
         assert "hashwacht scans" in caught.value.advice
-        assert holder(path) == Holder(os.getpid(), 7)
-    assert holder(path) is None
+        assert lock_holder(path) == LockHolder(os.getpid(), 7)
+    assert lock_holder(path) is None
     RunLock.acquire(path).release()
 
 
 def test_nobody_holds_a_lock_that_was_never_taken(path: Path) -> None:
-    assert holder(path) is None
+    assert lock_holder(path) is None
 
 
 @pytest.mark.usefixtures("database")
 def test_a_holder_who_has_not_yet_written_its_name_still_holds_the_lock(path: Path) -> None:
     with RunLock.acquire(path):
         lock_path(path).write_bytes(b"")
-        assert holder(path) == Holder(None, None)
-        with pytest.raises(StateBusy, match="another process is working"):
+        assert lock_holder(path) == LockHolder(None, None)
+        with pytest.raises(StorageBusy, match="another process is working"):
             RunLock.acquire(path)
 
 
 def test_a_lock_that_cannot_be_made_is_an_error_with_advice(tmp_path: Path) -> None:
-    with pytest.raises(StateError) as caught:
+    with pytest.raises(StorageError) as caught:
         RunLock.acquire(tmp_path / "missing" / "state.db")
     assert caught.value.advice

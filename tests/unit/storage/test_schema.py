@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.core.errors import StateError
+from hashwacht.core.errors import StorageError
 from hashwacht.core.types import FileId, Outcome
-from hashwacht.storage.answers import Answers
+from hashwacht.storage.answers import StoredAnswers
 from hashwacht.storage.contents import Contents
 from hashwacht.storage.files import Files
-from hashwacht.storage.pending import Wanted
+from hashwacht.storage.pending import AnswerRequirement
 from hashwacht.storage.runs import Runs, RunState
 from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.sqlite.schema import APPLICATION_ID, STEPS
@@ -72,8 +72,8 @@ def test_a_stored_database_of_every_schema_is_brought_up_to_date(path: Path, num
         ]
         assert content.answers[0].matches[0].id == "entry 7"
         assert content.outcome is Outcome.MATCH
-        wanted = {"hashlist": Wanted("2", 0.0)}
-        assert Answers(database).stale(wanted, after=0, limit=9) == [1, 2]
+        wanted = {"hashlist": AnswerRequirement("2", 0.0)}
+        assert StoredAnswers(database).stale(wanted, after=0, limit=9) == [1, 2]
         assert [run.state for run in Runs(database).list()] == [RunState.INTERRUPTED]
     assert version(path) == len(STEPS)
     assert schema(path) == schema(fresh), "a step that was released must never be changed"
@@ -90,7 +90,7 @@ def test_an_older_database_takes_the_missing_steps_and_keeps_its_rows(path: Path
 def test_a_step_that_fails_leaves_the_version_that_was(path: Path) -> None:
     stored(path, 1)
     before = schema(path)
-    with pytest.raises(StateError):
+    with pytest.raises(StorageError):
         Database.open(path, steps=(STEPS[0], (*NEXT, "CREATE TABLE runs (id)")))
     assert version(path) == 1
     assert schema(path) == before
@@ -110,7 +110,7 @@ def test_a_process_killed_in_the_middle_of_a_step_leaves_the_version_that_was(pa
 
 def test_a_newer_database_is_refused_untouched(path: Path) -> None:
     Database.open(path, steps=(STEPS[0], NEXT)).close()
-    with pytest.raises(StateError, match="newer Hashwacht") as caught:
+    with pytest.raises(StorageError, match="newer Hashwacht") as caught:
         Database.open(path, steps=STEPS[:1])
     assert "Upgrade" in caught.value.advice
     assert version(path) == 2
@@ -120,7 +120,7 @@ def test_a_database_of_another_program_is_refused_untouched(path: Path) -> None:
     path.parent.mkdir()
     with closing(plain(path)) as connection:
         connection.execute("CREATE TABLE bookmarks (url)")
-    with pytest.raises(StateError, match="another program") as caught:
+    with pytest.raises(StorageError, match="another program") as caught:
         Database.open(path)
     assert "of its own" in caught.value.advice
     assert schema(path) == {"CREATE TABLE bookmarks (url)"}

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashwacht.core.types import Answer, Fingerprint, Outcome, Reason, Signal, Verdict
-from hashwacht.storage.answers import Answers, Epochs
-from hashwacht.storage.contents import Contents, Decision, askable_types
-from hashwacht.storage.pending import Wanted
+from hashwacht.storage.answers import Epochs, StoredAnswers
+from hashwacht.storage.contents import Contents, StoredVerdict, queryable_types
+from hashwacht.storage.pending import AnswerRequirement
 from hashwacht.storage.sqlite.database import Database
 from support.strategies import MATCHERS, answers, fingerprints
 
@@ -25,7 +25,7 @@ kept = st.lists(
 wanted = st.dictionaries(
     st.sampled_from((*MATCHERS, "new")),
     st.builds(
-        Wanted,
+        AnswerRequirement,
         st.sampled_from(("", "1", "2", "3")),
         st.sampled_from((float("-inf"), 0.0, 5e9, 2e10)),
         st.none() | st.frozensets(st.sampled_from(("sha1", "md5", "pdq", "photo_x"))),
@@ -35,10 +35,10 @@ wanted = st.dictionaries(
 
 
 def is_stale(
-    fingerprint: Fingerprint, given_answers: list[Answer], want: dict[str, Wanted]
+    fingerprint: Fingerprint, given_answers: list[Answer], want: dict[str, AnswerRequirement]
 ) -> bool:
     """Say it once more, plainly."""
-    types = set(askable_types(fingerprint))
+    types = set(queryable_types(fingerprint))
     by_matcher = {answer.matcher: answer for answer in given_answers}
     for matcher, needs in want.items():
         concerned = types if needs.accepts is None else types & needs.accepts
@@ -57,12 +57,12 @@ def is_stale(
 @settings(max_examples=60, deadline=None)
 @given(kept=kept, want=wanted, limit=st.integers(1, 4))
 def test_stale_are_exactly_those_that_lack_an_answer_that_is_wanted(
-    kept: list[tuple[Fingerprint, list[Answer]]], want: dict[str, Wanted], limit: int
+    kept: list[tuple[Fingerprint, list[Answer]]], want: dict[str, AnswerRequirement], limit: int
 ) -> None:
     with TemporaryDirectory() as folder:
         database = Database.open(Path(folder) / "state.db")
         numbers = Contents(database).add([each for each, _ in kept], 1.0)
-        replies = Answers(database)
+        replies = StoredAnswers(database)
         replies.put([(numbers[each.key], answer) for each, said in kept for answer in said])
         expected = [numbers[each.key] for each, said in kept if is_stale(each, said, want)]
         found: list[int] = []
@@ -79,27 +79,31 @@ def decided(database: Database, outcome: Outcome, epoch: str, asked_at: float) -
     number = Contents(database).add([TEXT], 1.0)[TEXT.key]
     reason = Reason.UNANSWERED if outcome is Outcome.UNDETERMINED else None
     verdict = Verdict(outcome, reason=reason)
-    Contents(database).decide([Decision(number, verdict, Epochs(database).of(epoch), asked_at)])
+    Contents(database).record_verdicts(
+        [StoredVerdict(number, verdict, Epochs(database).number_of(epoch), asked_at)]
+    )
     return number
 
 
 def test_a_content_decided_in_the_present_epoch_is_passed_over(database: Database) -> None:
     decided(database, Outcome.NO_MATCH, "now", 10.0)
-    epoch = Epochs(database).of("now")
-    assert Answers(database).stale({"hashlist": Wanted("1", 10.0)}, 0, 9, epoch) == []
+    epoch = Epochs(database).number_of("now")
+    assert (
+        StoredAnswers(database).stale({"hashlist": AnswerRequirement("1", 10.0)}, 0, 9, epoch) == []
+    )
 
 
 def test_what_was_decided_in_another_epoch_or_too_long_ago_is_not(database: Database) -> None:
     number = decided(database, Outcome.NO_MATCH, "then", 10.0)
-    want = {"hashlist": Wanted("1", 10.0)}
-    assert Answers(database).stale(want, 0, 9, Epochs(database).of("now")) == [number]
-    late = {"hashlist": Wanted("1", 10.5)}
-    assert Answers(database).stale(late, 0, 9, Epochs(database).of("then")) == [number]
+    want = {"hashlist": AnswerRequirement("1", 10.0)}
+    assert StoredAnswers(database).stale(want, 0, 9, Epochs(database).number_of("now")) == [number]
+    late = {"hashlist": AnswerRequirement("1", 10.5)}
+    assert StoredAnswers(database).stale(late, 0, 9, Epochs(database).number_of("then")) == [number]
 
 
 def test_a_match_or_an_undetermined_content_is_always_looked_at(database: Database) -> None:
     """A match may rest on one matcher while another was never asked."""
-    want, epoch = {"hashlist": Wanted("1", 0.0)}, Epochs(database).of("now")
+    want, epoch = {"hashlist": AnswerRequirement("1", 0.0)}, Epochs(database).number_of("now")
     for outcome in (Outcome.MATCH, Outcome.UNDETERMINED):
         number = decided(database, outcome, "now", 10.0)
-        assert Answers(database).stale(want, 0, 9, epoch) == [number]
+        assert StoredAnswers(database).stale(want, 0, 9, epoch) == [number]

@@ -12,12 +12,16 @@ from hypothesis import strategies as st
 
 from hashwacht.core.types import FileId, Fingerprint, Outcome, Reason, Verdict
 from hashwacht.storage import unchanged_directories as module
-from hashwacht.storage.contents import Contents, Decision
+from hashwacht.storage.contents import Contents, StoredVerdict
 from hashwacht.storage.files import Files
 from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.unchanged_directories import File, Settled, Stretches
+from hashwacht.storage.unchanged_directories import (
+    FileIdentity,
+    UnchangedDirectories,
+    VerdictRequirement,
+)
 
-SETTLED = Settled(frozenset({"md5/1"}), epoch=1, not_before=10.0)
+SETTLED = VerdictRequirement(frozenset({"md5/1"}), epoch=1, not_before=10.0)
 GOOD = (("md5/1", "pdq/1"), Outcome.NO_MATCH, 1, 10.0)
 
 
@@ -61,8 +65,8 @@ def keep(database: Database, tree: list[dict[bytes, tuple[int, Lying | None]]]) 
     numbers = contents.add(
         [Fingerprint(key, 1, "text/plain", kind.recipe, ()) for kind, key in keys.items()], 0.0
     )
-    contents.decide(
-        Decision(
+    contents.record_verdicts(
+        StoredVerdict(
             numbers[key],
             Verdict(
                 kind.outcome,
@@ -85,10 +89,10 @@ def keep(database: Database, tree: list[dict[bytes, tuple[int, Lying | None]]]) 
             for name, (number, kind) in directory.items()
         ]
         files.put(b"/%d" % at, 1, looks)
-        files.directory_done(b"/%d" % at, 1)
+        files.mark_directory_done(b"/%d" % at, 1)
 
 
-def listed(directory: dict[bytes, tuple[int, Lying | None]]) -> list[File]:
+def listed(directory: dict[bytes, tuple[int, Lying | None]]) -> list[FileIdentity]:
     return [(name, 1, number, 2, 3, 4) for name, (number, _) in directory.items()]
 
 
@@ -101,11 +105,11 @@ def test_unchanged_are_exactly_the_directories_whose_files_are_all_known_and_set
     places = list(range(len(tree)))
     order.shuffle(places)  # type: ignore[attr-defined]  # hypothesis' Random has no public type
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "MOST_FILES", most)
-        patch.setattr(module, "LONGEST", 16)
+        patch.setattr(module, "MAX_FILES", most)
+        patch.setattr(module, "MAX_DIRECTORIES", 16)
         database = Database.open(Path(folder) / "state.db")
         keep(database, tree)
-        ahead = Stretches(database, SETTLED)
+        ahead = UnchangedDirectories(database, SETTLED)
         for place in places:
             directory, path = tree[place], b"/%d" % place
             found = ahead.unchanged(path, listed(directory))
@@ -133,7 +137,7 @@ def filter_known(
 @pytest.mark.parametrize("field", range(1, 6))
 def test_any_other_identity_is_a_change(database: Database, field: int) -> None:
     keep(database, [{b"a": (7, Lying(*GOOD))}])
-    ahead = Stretches(database, SETTLED)
+    ahead = UnchangedDirectories(database, SETTLED)
     look = [b"a", 1, 7, 2, 3, 4]
     assert ahead.unchanged(b"/0", [tuple(look)]) == 1  # type: ignore[list-item]  # of a list
     look[field] = 99
@@ -142,17 +146,17 @@ def test_any_other_identity_is_a_change(database: Database, field: int) -> None:
 
 def test_a_path_that_was_never_recorded_is_changed(database: Database) -> None:
     keep(database, [{b"a": (7, Lying(*GOOD))}])
-    assert Stretches(database, SETTLED).unchanged(b"/elsewhere", []) is None
+    assert UnchangedDirectories(database, SETTLED).unchanged(b"/elsewhere", []) is None
 
 
-@pytest.mark.parametrize("left", [0, module.MOST_FILES])
+@pytest.mark.parametrize("left", [0, module.MAX_FILES])
 def test_a_directory_too_large_to_be_read_ahead_is_never_passed_over(
     database: Database, left: int
 ) -> None:
     """Not even if just those files are left in it that were read ahead, or none at all."""
     look = (7, Lying(*GOOD))
     tree: dict[bytes, tuple[int, Lying | None]] = {
-        b"%06d" % number: look for number in range(module.MOST_FILES + 2)
+        b"%06d" % number: look for number in range(module.MAX_FILES + 2)
     }
     keep(database, [tree])
-    assert Stretches(database, SETTLED).unchanged(b"/0", listed(tree)[:left]) is None
+    assert UnchangedDirectories(database, SETTLED).unchanged(b"/0", listed(tree)[:left]) is None

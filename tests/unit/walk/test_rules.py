@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hashwacht.core.errors import ConfigurationError
-from hashwacht.walk.rules import BUILT_IN, Rule, Rules, literally, read_rules
+from hashwacht.walk.rules import BUILT_IN, ExclusionRule, ExclusionRules, literal_rule, parse_rules
 
 
 def excluded(lines: list[str], path: bytes, *, directory: bool = False) -> bool:
-    _, rule = Rules(read_rules(lines, "test")).trace(path, directory=directory)
+    _, rule = ExclusionRules(parse_rules(lines, "test")).trace(path, directory=directory)
     return rule is not None and not rule.includes
 
 
@@ -66,10 +66,10 @@ def test_a_rule_means_what_it_means_in_a_gitignore(
 
 def test_a_file_of_rules_is_read_as_git_reads_it() -> None:
     lines = ["# comment\n", "\n", "*.log\r\n", "a\\ \n", "b  \n", "   \n"]
-    assert read_rules(lines, "file") == [
-        Rule("*.log", "file", 3),
-        Rule("a\\ ", "file", 4),
-        Rule("b", "file", 5),
+    assert parse_rules(lines, "file") == [
+        ExclusionRule("*.log", "file", 3),
+        ExclusionRule("a\\ ", "file", 4),
+        ExclusionRule("b", "file", 5),
     ]
 
 
@@ -94,21 +94,21 @@ def test_a_rule_that_would_do_something_else_than_meant_is_refused_by_name(
     text: str, why: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=why) as caught:
-        Rules(read_rules(["fine", text], "settings.toml"))
+        ExclusionRules(parse_rules(["fine", text], "settings.toml"))
     assert "settings.toml:2" in caught.value.message
     assert caught.value.advice
 
 
 @pytest.mark.parametrize("name", [b"q*[a]?", b"a\nb", b"sp ", b"\xff\xfe", b"#x", b"!y", b"a\\b"])
 def test_a_directory_of_our_own_is_excluded_literally(name: bytes) -> None:
-    rules = Rules([literally(b"/var/lib/" + name, "own")])
+    rules = ExclusionRules([literal_rule(b"/var/lib/" + name, "own")])
     assert rules.decide(b"/var/lib/" + name, directory=True) is not None
     assert rules.decide(b"/var/lib/" + name + b"x", directory=True) is None
     assert rules.decide(b"/var/lib/" + name, directory=False) is None
 
 
 def test_only_the_kernels_own_views_are_excluded_from_the_start() -> None:
-    rules = Rules()
+    rules = ExclusionRules()
     assert [rule.text for rule in rules.rules] == ["/proc/", "/sys/"]
     assert rules.trace(b"/proc/1/maps", directory=False) == (b"/proc", BUILT_IN[0])
     assert rules.trace(b"/srv/proc/a", directory=False) == (b"/srv/proc/a", None)
@@ -117,7 +117,7 @@ def test_only_the_kernels_own_views_are_excluded_from_the_start() -> None:
 
 def test_a_hostile_name_cannot_make_a_rule_slow() -> None:
     """A million steps at most; without the limit on stars this would run for hours."""
-    rules = Rules(read_rules(["*a*a*a", "**/a/*b*b/c"], "test"))
+    rules = ExclusionRules(parse_rules(["*a*a*a", "**/a/*b*b/c"], "test"))
     assert rules.decide(b"/a/" + b"a" * 254 + b"x", directory=False) is None
 
 
@@ -193,7 +193,7 @@ def valid(texts: list[str]) -> list[str]:
     kept = []
     for text in texts:
         with contextlib.suppress(ConfigurationError):
-            Rules(read_rules([text], "test"))
+            ExclusionRules(parse_rules([text], "test"))
             kept.append(text)
     return kept
 
@@ -216,7 +216,7 @@ def test_git_decides_every_path_of_any_tree_by_the_same_line(
     (repository / "rules").write_text("".join(f"{text}\n" for text in texts))
     paths = dict(entries(bytes(top)))
     git = ask_git(repository, list(paths))
-    rules = Rules(read_rules(texts, "test"))
+    rules = ExclusionRules(parse_rules(texts, "test"))
     for path, directory in paths.items():
         _, rule = rules.trace(path, directory=directory)
         assert (rule.line if rule else 0) == git[path], (path, texts, rule)
@@ -227,4 +227,4 @@ def test_any_text_is_a_rule_or_a_configuration_error(texts: list[str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with contextlib.suppress(ConfigurationError):
-            Rules([Rule(text, "test", 1) for text in texts])
+            ExclusionRules([ExclusionRule(text, "test", 1) for text in texts])

@@ -4,21 +4,21 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from hashwacht.watch.directory_tree import Directories, Directory
+from hashwacht.watch.directory_tree import DirectoryTree, WatchedDirectory
 
 
-def tree(*paths: bytes) -> Directories:
+def tree(*paths: bytes) -> DirectoryTree:
     """Watch these directories below /srv, the outer ones first."""
-    made = Directories(b"/srv", Directory(1, 0, 1))
+    made = DirectoryTree(b"/srv", WatchedDirectory(1, 0, 1))
     for number, path in enumerate(paths, 2):
         above, _, name = path.rpartition(b"/")
         parent = made.find(above)
         assert parent is not None
-        made.put(parent, name, Directory(number, number, number))
+        made.attach(parent, name, WatchedDirectory(number, number, number))
     return made
 
 
-def at(directories: Directories, path: bytes) -> Directory:
+def at(directories: DirectoryTree, path: bytes) -> WatchedDirectory:
     found = directories.find(path)
     assert found is not None
     return found
@@ -27,23 +27,25 @@ def at(directories: Directories, path: bytes) -> Directory:
 def test_a_rename_moves_everything_below() -> None:
     made = tree(b"/srv/a", b"/srv/a/b", b"/srv/a/b/c", b"/srv/z")
     deep = at(made, b"/srv/a/b/c")
-    made.take_off(at(made, b"/srv/a/b"))
+    made.detach(at(made, b"/srv/a/b"))
     assert made.path(deep) is None
-    assert made.put(at(made, b"/srv/z"), b"y", Directory(3, 9, 3)) is at(made, b"/srv/z/y")
+    assert made.attach(at(made, b"/srv/z"), b"y", WatchedDirectory(3, 9, 3)) is at(
+        made, b"/srv/z/y"
+    )
     assert made.path(deep, b"file") == b"/srv/z/y/c/file"
-    assert not made.adrift()
+    assert not made.detached()
 
 
 def test_a_directory_is_never_below_itself() -> None:
     made = tree(b"/srv/a", b"/srv/a/b")
-    assert made.put(at(made, b"/srv/a/b"), b"loop", Directory(2, 9, 2)) is None
-    assert made.put(at(made, b"/srv/a/b"), b"root", Directory(1, 9, 1)) is None
+    assert made.attach(at(made, b"/srv/a/b"), b"loop", WatchedDirectory(2, 9, 2)) is None
+    assert made.attach(at(made, b"/srv/a/b"), b"root", WatchedDirectory(1, 9, 1)) is None
     assert made.path(at(made, b"/srv/a/b")) == b"/srv/a/b"
 
 
 def test_the_root_of_all_has_plain_paths() -> None:
-    made = Directories(b"/", Directory(1, 0, 1))
-    made.put(made.root, b"a", Directory(2, 0, 2))
+    made = DirectoryTree(b"/", WatchedDirectory(1, 0, 1))
+    made.attach(made.root, b"a", WatchedDirectory(2, 0, 2))
     assert made.path(made.root) == b"/"
     assert made.path(made.root, b"x") == b"/x"
     assert made.path(at(made, b"/a"), b"x") == b"/a/x"
@@ -56,7 +58,7 @@ class Model(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.real = Directories(b"/srv", Directory(1, 0, 1))
+        self.real = DirectoryTree(b"/srv", WatchedDirectory(1, 0, 1))
         self.above: dict[int, tuple[int, bytes] | None] = {}
         self.next = 2
 
@@ -93,7 +95,7 @@ class Model(RuleBasedStateMachine):
         above = self.pick(number)
         parent = self.real.get(above)
         assert parent is not None
-        assert self.real.put(parent, name, Directory(self.next, 0, 0)) is not None
+        assert self.real.attach(parent, name, WatchedDirectory(self.next, 0, 0)) is not None
         self.above[self.next] = None
         self.hang(self.next, above, name)
         self.next += 1
@@ -105,18 +107,18 @@ class Model(RuleBasedStateMachine):
         parent = self.real.get(above)
         assert parent is not None
         lay = self.above[wd]
-        given = self.real.put(parent, name, Directory(wd, 0, 0))
+        given = self.real.attach(parent, name, WatchedDirectory(wd, 0, 0))
         if not self.is_above(wd, above):
             self.hang(wd, above, name)
         assert given is (self.real.get(wd) if self.above[wd] != lay else None)
 
     @precondition(lambda self: self.above)
     @rule(what=st.integers(0, 50))
-    def take_off(self, what: int) -> None:
+    def detach(self, what: int) -> None:
         wd = self.pick(what, root=False)
         directory = self.real.get(wd)
         assert directory is not None
-        self.real.take_off(directory)
+        self.real.detach(directory)
         self.above[wd] = None
 
     @precondition(lambda self: self.above)
@@ -140,9 +142,9 @@ class Model(RuleBasedStateMachine):
             path = self.path(wd)
             assert self.real.path(directory) == path
             assert path is None or self.real.find(path) is directory
-        adrift = {each.wd for each in self.real.adrift()}
+        adrift = {each.wd for each in self.real.detached()}
         assert adrift == {wd for wd, place in self.above.items() if place is None}
-        reached = {each.wd for top in self.real.adrift() for each in self.real.under(top)}
+        reached = {each.wd for top in self.real.detached() for each in self.real.subtree(top)}
         assert reached == {wd for wd in self.above if self.path(wd) is None}
 
 

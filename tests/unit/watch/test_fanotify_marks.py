@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.core.watch_events import Cause, Missed, Root
+from hashwacht.core.watch_events import Cause, MissedEvents, Root
 from hashwacht.platform.mounts import Mounts
-from hashwacht.watch.fanotify_marks import LONGEST_PAUSE, Marks
+from hashwacht.watch.fanotify_marks import LONGEST_PAUSE, FanotifyMarks
 from support.clock import Clock
 
 
@@ -22,13 +22,13 @@ def mounts() -> Iterator[Mounts]:
 
 def test_the_last_file_that_has_no_path_is_made_up_for(mounts: Mounts, tmp_path: Path) -> None:
     clock = Clock()
-    marks = Marks([Root("web", bytes(tmp_path / "gone"))], -1, mounts, clock)
+    marks = FanotifyMarks([Root("web", bytes(tmp_path / "gone"))], -1, mounts, clock)
 
-    def unlisted() -> list[Missed]:
+    def unlisted() -> list[MissedEvents]:
         return [each for each in marks.look(mounts_changed=False) if each.cause is Cause.UNLISTED]
 
-    assert [each.detail for each in marks.unnamed({0: "too long"})] == ["too long"]
-    assert marks.unnamed({0: "too long"}) == []
+    assert [each.detail for each in marks.unresolved({0: "too long"})] == ["too long"]
+    assert marks.unresolved({0: "too long"}) == []
     clock.now += LONGEST_PAUSE - 1
     assert unlisted() == []
     clock.now += 1

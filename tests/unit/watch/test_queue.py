@@ -7,8 +7,8 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashwacht.core.watch_events import Announcement, Cause, Missed
-from hashwacht.watch.queue import MOST_GAPS, Announced
+from hashwacht.core.watch_events import Announcement, Cause, MissedEvents
+from hashwacht.watch.queue import MOST_GAPS, AnnouncementQueue
 
 
 def file(name: bytes, root: str = "root", **facts: bool) -> Announcement:
@@ -16,63 +16,63 @@ def file(name: bytes, root: str = "root", **facts: bool) -> Announcement:
 
 
 def test_a_path_is_taken_once_as_it_was_announced_last() -> None:
-    queue = Announced(10)
+    queue = AnnouncementQueue(10)
     for each in (file(b"a"), file(b"b"), file(b"a", closed=True)):
         queue.announce(each)
     assert len(queue) == 2
-    assert queue.take(10, 0) == ([file(b"a", closed=True), file(b"b")], [])
-    assert queue.take(10, 0) == ([], [])
+    assert queue.drain(10, 0) == ([file(b"a", closed=True), file(b"b")], [])
+    assert queue.drain(10, 0) == ([], [])
 
 
 def test_a_tree_stays_a_tree() -> None:
-    queue = Announced(10)
+    queue = AnnouncementQueue(10)
     queue.announce(file(b"a", tree=True))
     queue.announce(file(b"a", closed=True))
-    assert queue.take(10, 0)[0] == [file(b"a", tree=True)]
+    assert queue.drain(10, 0)[0] == [file(b"a", tree=True)]
 
 
 def test_what_does_not_fit_is_a_gap_of_its_root_only() -> None:
-    queue = Announced(2)
+    queue = AnnouncementQueue(2)
     for each in (file(b"a"), file(b"b"), file(b"c", "other"), file(b"a", closed=True)):
         queue.announce(each)
-    files, gaps = queue.take(10, 0)
+    files, gaps = queue.drain(10, 0)
     assert files == [file(b"a", closed=True), file(b"b")]
     assert [(each.root, each.cause) for each in gaps] == [("other", Cause.QUEUE_FULL)]
     queue.announce(file(b"d"))
-    assert queue.take(10, 0) == ([file(b"d")], [])
+    assert queue.drain(10, 0) == ([file(b"d")], [])
 
 
 def test_gaps_are_taken_whatever_number_of_files_is_asked_for() -> None:
-    queue = Announced(10)
+    queue = AnnouncementQueue(10)
     queue.announce(file(b"a"))
-    queue.missed(Missed("root", Cause.OVERFLOW))
-    assert queue.take(0, 0) == ([], [Missed("root", Cause.OVERFLOW)])
+    queue.report_missed(MissedEvents("root", Cause.OVERFLOW))
+    assert queue.drain(0, 0) == ([], [MissedEvents("root", Cause.OVERFLOW)])
     assert len(queue) == 1
 
 
 def test_too_many_gaps_become_one_of_the_whole_root() -> None:
-    queue = Announced(10)
+    queue = AnnouncementQueue(10)
     for number in range(MOST_GAPS + 500):
-        queue.missed(Missed("root", Cause.UNLISTED, "", b"/%d" % number))
-    _, gaps = queue.take(0, 0)
+        queue.report_missed(MissedEvents("root", Cause.UNLISTED, "", b"/%d" % number))
+    _, gaps = queue.drain(0, 0)
     assert len(gaps) == MOST_GAPS + 1
-    assert gaps[-1] == Missed("root", Cause.UNLISTED)
+    assert gaps[-1] == MissedEvents("root", Cause.UNLISTED)
 
 
 def test_whoever_takes_waits_for_the_first() -> None:
     for say in (
         lambda queue: queue.announce(file(b"a")),
-        lambda queue: queue.missed(Missed("root", Cause.OVERFLOW)),
+        lambda queue: queue.report_missed(MissedEvents("root", Cause.OVERFLOW)),
     ):
         waits(say)
     began = time.monotonic()
-    assert Announced(1).take(1, 0.05) == ([], [])
+    assert AnnouncementQueue(1).drain(1, 0.05) == ([], [])
     assert time.monotonic() - began >= 0.05
 
 
-def waits(say: Callable[[Announced], None]) -> None:
-    queue, taken = Announced(10), []
-    taker = threading.Thread(target=lambda: taken.append(queue.take(10, 10)))
+def waits(say: Callable[[AnnouncementQueue], None]) -> None:
+    queue, taken = AnnouncementQueue(10), []
+    taker = threading.Thread(target=lambda: taken.append(queue.drain(10, 10)))
     taker.start()
     say(queue)
     taker.join(5)
@@ -86,11 +86,11 @@ NAMES = st.tuples(st.sampled_from(["one", "two"]), st.integers(0, 30))
 @given(st.integers(1, 20), st.lists(st.one_of(NAMES, st.integers(0, 8)), max_size=120))
 def test_nothing_is_lost(limit: int, steps: list[tuple[str, int] | int]) -> None:
     """Whatever was announced is taken afterwards, or its root is said to be missed afterwards."""
-    queue = Announced(limit)
+    queue = AnnouncementQueue(limit)
     owed: set[tuple[str, bytes]] = set()
 
-    def take(number: int) -> None:
-        files, gaps = queue.take(number, 0)
+    def drain(number: int) -> None:
+        files, gaps = queue.drain(number, 0)
         assert len(files) <= number
         missed = {each.root for each in gaps}
         owed.difference_update((each.root, each.path) for each in files)
@@ -98,18 +98,18 @@ def test_nothing_is_lost(limit: int, steps: list[tuple[str, int] | int]) -> None
 
     for step in steps:
         if isinstance(step, int):
-            take(step)
+            drain(step)
         else:
             announced = file(b"%d" % step[1], step[0])
             queue.announce(announced)
             owed.add((announced.root, announced.path))
         assert len(queue) <= limit
-    take(limit)
+    drain(limit)
     assert not owed
 
 
 def test_nothing_is_lost_between_threads() -> None:
-    queue, names = Announced(500), 20_000
+    queue, names = AnnouncementQueue(500), 20_000
     found: set[bytes] = set()
     gaps = 0
 
@@ -121,9 +121,9 @@ def test_nothing_is_lost_between_threads() -> None:
     for each in threads:
         each.start()
     while any(each.is_alive() for each in threads) or len(queue):
-        files, missed = queue.take(100, 0.01)
+        files, missed = queue.drain(100, 0.01)
         found.update(each.path for each in files)
         gaps += len(missed)
-    gaps += len(queue.take(0, 0)[1])
+    gaps += len(queue.drain(0, 0)[1])
     assert gaps or len(found) == 2 * names
     assert len(found) <= 2 * names

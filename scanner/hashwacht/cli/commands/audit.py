@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hashwacht.cli.case_session import moment_option
+from hashwacht.cli.case_session import time_option
 from hashwacht.cli.click_ext import Example, Group, command
-from hashwacht.cli.options import this_call
-from hashwacht.cli.output import emit, harmless, line
-from hashwacht.cli.render.figures import many
+from hashwacht.cli.options import global_options
+from hashwacht.cli.output import emit, escape_text, line
+from hashwacht.cli.render.figures import plural
 from hashwacht.core.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from hashwacht.audit.entry import Entry
+    from hashwacht.audit.entry import AuditEntry
     from hashwacht.audit.log import AuditLog, Checkpoint
 
 
@@ -41,7 +41,7 @@ def audit_command() -> None:
 def _log() -> AuditLog:
     from hashwacht import bootstrap
 
-    return bootstrap.audit_log(this_call().configuration().settings)
+    return bootstrap.audit_log(global_options().configuration().settings)
 
 
 @command(
@@ -52,37 +52,37 @@ def _log() -> AuditLog:
 )
 @click.option("-n", "--number", type=click.IntRange(1), default=50, help="How many; default 50.")
 @click.option("--act", default="", metavar="ACT", help="Only this one, such as released.")
-@moment_option("--since", help="Only those since a date or a span before now.")
+@time_option("--since", help="Only those since a date or a span before now.")
 def show(*, number: int, act: str, since: float | None) -> None:
     """Show the latest entries, the newest last."""
     _must_be_known(act)
 
-    def wanted(entry: Entry) -> bool:
+    def wanted(entry: AuditEntry) -> bool:
         if act and entry.act != act:
             return False
         return since is None or datetime.fromisoformat(entry.at).timestamp() >= since
 
     entries = _log().latest(number, wanted)
     for entry in entries:
-        if this_call().as_json:
+        if global_options().as_json:
             emit("entry", _fields(entry))
         else:
             facts = json.dumps(entry.facts, ensure_ascii=False)
-            line(harmless(f"{entry.seq:>6}  {entry.at}  {entry.who}  {entry.act}  {facts}"))
-    if not entries and not this_call().as_json:
+            line(escape_text(f"{entry.seq:>6}  {entry.at}  {entry.who}  {entry.act}  {facts}"))
+    if not entries and not global_options().as_json:
         line("No such entry.")
 
 
 def _must_be_known(act: str) -> None:
     """Refuse a word that no entry has, or who looks for it would believe it never happened."""
-    from hashwacht.audit.log import Act
+    from hashwacht.audit.log import AuditEvent
 
-    acts = [*Act]
+    acts = [*AuditEvent]
     if act and act not in acts:
         raise UsageError(f"there is no act {act!r}", advice=f"Give one of {', '.join(acts)}.")
 
 
-def _fields(entry: Entry) -> dict[str, object]:
+def _fields(entry: AuditEntry) -> dict[str, object]:
     return {
         "seq": entry.seq,
         "at": entry.at,
@@ -117,16 +117,16 @@ def verify(checkpoint: Path | None) -> ExitCode:
         _tell({"intact": False, "broken": problem, "entries": None}, text)
         return ExitCode.ERROR
     head = log.head()
-    text = f"intact: {many(head.seq, 'entry', 'entries')}, the newest is {_text(head)}"
+    text = f"intact: {plural(head.seq, 'entry', 'entries')}, the newest is {_text(head)}"
     _tell({"intact": True, "broken": None, "entries": head.seq}, text)
     return ExitCode.OK
 
 
 def _tell(fields: Mapping[str, object], text: str) -> None:
-    if this_call().as_json:
+    if global_options().as_json:
         emit("audit", fields)
     else:
-        line(harmless(text))
+        line(escape_text(text))
 
 
 @command(
@@ -141,7 +141,7 @@ def _tell(fields: Mapping[str, object], text: str) -> None:
 def checkpoint_command() -> None:
     """Print a checkpoint: number and hash of the newest entry, to be kept elsewhere."""
     head = _log().head()
-    if this_call().as_json:
+    if global_options().as_json:
         emit("checkpoint", {"seq": head.seq, "hash": head.hash})
     else:
         line(_text(head))

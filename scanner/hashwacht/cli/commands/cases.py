@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import click
 
-from hashwacht.cli.case_session import case_command, case_of, moment_option, opened_room, room, said
+from hashwacht.cli.case_session import (
+    case_command,
+    case_session,
+    find_case,
+    optional_case_session,
+    require_text,
+    time_option,
+)
 from hashwacht.cli.click_ext import Example, Group, command
 from hashwacht.cli.commands.cases_decide import close, release, restore
 from hashwacht.cli.commands.cases_destroy import destroy
-from hashwacht.cli.options import this_call
+from hashwacht.cli.options import global_options
 from hashwacht.cli.output import emit, line
-from hashwacht.cli.render.case_text import in_full, in_one_line, tell_case
+from hashwacht.cli.render.case_text import case_details, case_summary, print_case
 
 STATES = ("open", "released", "closed", "suppressed")
 
@@ -40,7 +47,7 @@ def cases_command() -> None:
 )
 @click.option("--state", type=click.Choice(STATES), help="Only those that stand like this.")
 @click.option("--root", default="", metavar="NAME", help="Only those found in this root.")
-@moment_option("--since", help="Only those that changed since a date or a span before now.")
+@time_option("--since", help="Only those that changed since a date or a span before now.")
 @click.option(
     "--expired", is_flag=True, help="Only those whose sealed files were kept long enough."
 )
@@ -51,32 +58,32 @@ def list_cases(
     """List cases, newest first, each with what became of its files."""
     from hashwacht.storage.cases import CaseState
 
-    call = this_call()
-    with opened_room() as found:
+    call = global_options()
+    with optional_case_session() as found:
         if found is None:
             found_cases = []
         else:
-            keep = call.configuration().settings.quarantine.keep
-            found_cases = found.book.store.cases.latest(
+            keep = call.configuration().settings.quarantine.retention
+            found_cases = found.ledger.store.cases.latest(
                 number,
                 state=CaseState(state) if state else None,
                 root=root,
                 since=since or 0.0,
-                sealed_before=found.book.clock() - keep if expired else None,
+                sealed_before=found.ledger.clock() - keep if expired else None,
             )
         for case in found_cases:
             assert found is not None
             if call.as_json:
-                emit("case", found.book.file(case).to_json())
+                emit("case", found.ledger.case_file(case).to_json())
             else:
-                line(in_one_line(case, found.book.store.places.counts(case.key)))
+                line(case_summary(case, found.ledger.store.places.counts(case.key)))
     if not found_cases and not call.as_json:
         line("No such case.")
 
 
 @command(
     Example("hashwacht cases show 7", "Everything that is known, without any content."),
-    Example("hashwacht cases show 7 --json | jq .places", "The same for a program."),
+    Example("hashwacht cases show 7 --json | jq .files", "The same for a program."),
     json=True,
     name="show",
 )
@@ -87,26 +94,26 @@ def show(names: tuple[str, ...], number: int) -> None:
 
     CASE is the number of a case or the SHA-256 of its content.
     """
-    with room() as found:
+    with case_session() as found:
         for name in names:
-            file = found.book.file(case_of(found, name), number)
-            if this_call().as_json:
+            file = found.ledger.case_file(find_case(found, name), number)
+            if global_options().as_json:
                 emit("case", file.to_json())
             else:
-                for text in in_full(file):
+                for text in case_details(file):
                     line(text)
 
 
 @case_command(
     Example('hashwacht cases note 7 "Reported to the police, file 123/26."', "Write it down."),
 )
-@click.argument("text", callback=said)
+@click.argument("text", callback=require_text)
 def note(name: str, text: str) -> None:
     """Write a note about a case; it cannot be changed afterwards."""
-    with room() as found:
-        case = case_of(found, name)
-        found.desk().note(case, text)
-        tell_case(found, case, "noted")
+    with case_session() as found:
+        case = find_case(found, name)
+        found.decisions().note(case, text)
+        print_case(found, case, "noted")
 
 
 for each_command in (list_cases, show, note, restore, release, destroy, close):

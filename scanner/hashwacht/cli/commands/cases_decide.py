@@ -10,34 +10,34 @@ import click
 
 from hashwacht.cli.case_session import (
     case_command,
-    case_of,
-    chosen_places,
+    case_session,
+    file_option,
+    find_case,
     parents_option,
-    place_option,
     reason_option,
-    room,
+    select_files,
 )
 from hashwacht.cli.click_ext import Example
-from hashwacht.cli.options import identity_option, no_identity, read_identities, this_call
+from hashwacht.cli.options import global_options, identity_missing, identity_option, read_identities
 from hashwacht.cli.output import line
-from hashwacht.cli.render.case_text import tell_case, tell_outcomes
+from hashwacht.cli.render.case_text import print_case, print_outcomes
 from hashwacht.core.errors import ExitCode, UsageError
 
 
 @case_command(
     Example("hashwacht cases restore 7 --identity key.txt", "Put its sealed files back."),
     Example(
-        "hashwacht cases restore 7 --place 2 --identity key.txt --to /root/evidence/7-2.jpg",
+        "hashwacht cases restore 7 --file 2 --identity key.txt --to /root/evidence/7-2.jpg",
         "Put one of them elsewhere.",
     ),
 )
-@place_option()
+@file_option()
 @identity_option()
 @click.option(
     "--to",
     type=click.Path(path_type=bytes),
     metavar="PATH",
-    help="Put it at this path; needs --place.",
+    help="Put it at this path; needs --file.",
 )
 @parents_option()
 @reason_option(required=False)
@@ -54,25 +54,30 @@ def restore(
 
     They are left alone at these places from now on; other copies are acted upon as before.
     """
-    from hashwacht.cases.file_actions import Wish
-    from hashwacht.storage.locations import PlaceState
+    from hashwacht.cases.file_actions import RestoreRequest
+    from hashwacht.storage.locations import LocationState
 
     if to is not None and (len(numbers) != 1 or parents):
         raise UsageError(
             "--to is for one file and a directory that is there",
-            advice="Choose the file with --place, and leave --parents out.",
+            advice="Choose the file with --file, and leave --parents out.",
         )
-    with room() as found:
-        case = case_of(found, name)
-        places = chosen_places(
-            found, case, numbers, PlaceState.QUARANTINED, PlaceState.HELD, PlaceState.RESTORING
+    with case_session() as found:
+        case = find_case(found, name)
+        places = select_files(
+            found,
+            case,
+            numbers,
+            LocationState.QUARANTINED,
+            LocationState.HELD,
+            LocationState.RESTORING,
         )
         secrets = read_identities(identities)
-        if not secrets and any(place.state is not PlaceState.HELD for place in places):
-            raise no_identity()
+        if not secrets and any(place.state is not LocationState.HELD for place in places):
+            raise identity_missing()
         path = None if to is None else os.path.abspath(to)  # noqa: PTH100  # links stay as they are
-        wish, desk = Wish(reason, secrets, path, parents), found.desk()
-        return tell_outcomes(case, (desk.restore(place, wish) for place in places))
+        wish, decisions = RestoreRequest(reason, secrets, path, parents), found.decisions()
+        return print_outcomes(case, (decisions.restore(place, wish) for place in places))
 
 
 @case_command(
@@ -92,18 +97,20 @@ def release(
 
     `hashwacht cases close` takes that back.
     """
-    from hashwacht.cases.file_actions import Wish
-    from hashwacht.storage.locations import PlaceState
+    from hashwacht.cases.file_actions import RestoreRequest
+    from hashwacht.storage.locations import LocationState
 
-    with room() as found:
-        case = case_of(found, name)
+    with case_session() as found:
+        case = find_case(found, name)
         secrets = read_identities(identities)
-        sealed = found.book.store.places.counts(case.key).get(PlaceState.QUARANTINED, 0)
+        sealed = found.ledger.store.places.counts(case.key).get(LocationState.QUARANTINED, 0)
         if sealed and not secrets and not keep_sealed:
-            raise no_identity(" or --keep-sealed")
-        wish = Wish(reason, secrets, make_parents=parents)
-        ended = tell_outcomes(case, found.desk().release(case, wish, sealed_too=not keep_sealed))
-        if not this_call().as_json:
+            raise identity_missing(" or --keep-sealed")
+        wish = RestoreRequest(reason, secrets, make_parents=parents)
+        ended = print_outcomes(
+            case, found.decisions().release(case, wish, sealed_too=not keep_sealed)
+        )
+        if not global_options().as_json:
             line(f"case {case.id}: released; its content is left alone from now on")
         return ended
 
@@ -117,6 +124,6 @@ def close(name: str, reason: str) -> None:
 
     Found again, it is open again.  A released content is acted upon again.
     """
-    with room() as found:
-        closed = found.desk().close(case_of(found, name), reason)
-        tell_case(found, closed, "closed")
+    with case_session() as found:
+        closed = found.decisions().close(find_case(found, name), reason)
+        print_case(found, closed, "closed")

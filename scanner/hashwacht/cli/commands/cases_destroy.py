@@ -10,22 +10,22 @@ import click
 
 from hashwacht.cli.case_session import (
     case_command,
-    case_of,
-    chosen_places,
-    place_option,
+    case_session,
+    file_option,
+    find_case,
     reason_option,
-    room,
+    select_files,
 )
 from hashwacht.cli.click_ext import Example
-from hashwacht.cli.options import this_call
+from hashwacht.cli.options import global_options
 from hashwacht.cli.output import line
-from hashwacht.cli.render.case_text import tell_outcomes
-from hashwacht.cli.render.figures import many, moment
+from hashwacht.cli.render.case_text import print_outcomes
+from hashwacht.cli.render.figures import format_time, plural
 from hashwacht.core.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from hashwacht.storage.cases import Case
-    from hashwacht.storage.locations import Place
+    from hashwacht.storage.locations import FileLocation
 
 
 @case_command(
@@ -35,45 +35,49 @@ if TYPE_CHECKING:
     ),
 )
 @reason_option()
-@place_option()
+@file_option()
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--early", is_flag=True, help="Also those that should be kept longer.")
+@click.option(
+    "--ignore-retention", "early", is_flag=True, help="Also those that should be kept longer."
+)
 def destroy(name: str, reason: str, numbers: Sequence[int], *, yes: bool, early: bool) -> ExitCode:
     """Destroy sealed files of a case for good; what is told is the receipt.
 
-    Only those that were kept for quarantine.keep, unless --early is given.  The receipt stands in
-    the audit log as well and stays in the vault.
+    Only those that were kept for quarantine.retention, unless --ignore-retention is given.  The
+    receipt stands in the audit log as well and stays in the vault.
     """
-    from hashwacht.storage.locations import PlaceState
+    from hashwacht.storage.locations import LocationState
 
-    keep = this_call().configuration().settings.quarantine.keep
-    with room() as found:
-        case = case_of(found, name)
-        chosen = chosen_places(found, case, numbers, PlaceState.QUARANTINED, PlaceState.DESTROYING)
-        now = found.book.clock()
+    keep = global_options().configuration().settings.quarantine.retention
+    with case_session() as found:
+        case = find_case(found, name)
+        chosen = select_files(
+            found, case, numbers, LocationState.QUARANTINED, LocationState.DESTROYING
+        )
+        now = found.ledger.clock()
         kept = [place for place in chosen if not early and _until(place, keep) > now]
         doomed = [place for place in chosen if place not in kept]
         if not doomed:
             raise UsageError(
                 f"its sealed files are to be kept until {_earliest(kept, keep)} at least",
-                advice="Wait, or give --early if nobody needs them any more.",
+                advice="Wait, or give --ignore-retention if nobody needs them any more.",
             )
         _confirm(case, len(doomed), yes=yes)
-        desk = found.desk()
-        ended = tell_outcomes(case, (desk.destroy(place, reason) for place in doomed))
-        desk.close_if_done(case, reason)
-        if kept and not this_call().as_json:
-            line(f"{many(len(kept), 'more file')} to be kept until {_earliest(kept, keep)}")
+        decisions = found.decisions()
+        ended = print_outcomes(case, (decisions.destroy(place, reason) for place in doomed))
+        decisions.close_if_done(case, reason)
+        if kept and not global_options().as_json:
+            line(f"{plural(len(kept), 'more file')} to be kept until {_earliest(kept, keep)}")
         return ended
 
 
-def _until(place: Place, keep: float) -> float:
+def _until(place: FileLocation, keep: float) -> float:
     """Give the moment from which it may be destroyed."""
     return (place.acted or 0.0) + keep
 
 
-def _earliest(places: Sequence[Place], keep: float) -> str:
-    return moment(min(_until(place, keep) for place in places))
+def _earliest(places: Sequence[FileLocation], keep: float) -> str:
+    return format_time(min(_until(place, keep) for place in places))
 
 
 def _confirm(case: Case, number: int, *, yes: bool) -> None:
@@ -82,5 +86,5 @@ def _confirm(case: Case, number: int, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UsageError("destroying cannot be undone", advice="Give --yes to do it unasked.")
-    what = many(number, "sealed file")
+    what = plural(number, "sealed file")
     click.confirm(f"Destroy {what} of case {case.id} for good?", abort=True, err=True)

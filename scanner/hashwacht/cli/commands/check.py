@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from hashwacht.cli.click_ext import Example, command
-from hashwacht.cli.options import opened, shown_name, this_call
+from hashwacht.cli.options import display_name, global_options, open_input
 from hashwacht.cli.output import emit, line
-from hashwacht.cli.render.findings import kind_of, lines, to_fields
+from hashwacht.cli.render.findings import json_type, result_lines, to_fields
 from hashwacht.core.errors import ExitCode
-from hashwacht.core.paths import show
+from hashwacht.core.paths import escape_path
 from hashwacht.core.types import Answer, Outcome, Reason, Verdict
-from hashwacht.platform.safe_open import Changed
-from hashwacht.scan.progress import Result
+from hashwacht.platform.safe_open import FileChanged
+from hashwacht.scan.progress import ScanResult
 
 if TYPE_CHECKING:
     from hashwacht.pipeline import Pipeline
@@ -39,9 +39,9 @@ def check_command(files: Sequence[bytes]) -> ExitCode:
     """
     from hashwacht import bootstrap
 
-    call = this_call()
+    call = global_options()
     settings = call.configuration().settings
-    results: list[Result] = []
+    results: list[ScanResult] = []
     answers: list[Answer] = []
     with bootstrap.pipeline(settings, os.environ) as pipeline:
         for name in files:
@@ -52,37 +52,37 @@ def check_command(files: Sequence[bytes]) -> ExitCode:
     return _exit_code(results, answers)
 
 
-def _checked(pipeline: Pipeline, name: bytes) -> tuple[Result, tuple[Answer, ...]]:
+def _checked(pipeline: Pipeline, name: bytes) -> tuple[ScanResult, tuple[Answer, ...]]:
     """Take one file all the way; give as well what each matcher answered."""
-    path = shown_name(name)
+    path = display_name(name)
     try:
-        with opened(name) as fd:
+        with open_input(name) as fd:
             found = pipeline.check(fd)
     except OSError as error:
         return _unread(path, Reason.UNREADABLE, error.strerror or "cannot be read"), ()
-    except Changed as error:
+    except FileChanged as error:
         return _unread(path, Reason.CHANGED, error.message), ()
     content = found.fingerprint
-    result = Result((path,), found.verdict, content.kind, content.size, content.key)
+    result = ScanResult((path,), found.verdict, content.kind, content.size, content.key)
     return result, found.answers
 
 
-def _unread(path: bytes, reason: Reason, detail: str) -> Result:
-    return Result((path,), Verdict(Outcome.UNDETERMINED, reason=reason, detail=detail))
+def _unread(path: bytes, reason: Reason, detail: str) -> ScanResult:
+    return ScanResult((path,), Verdict(Outcome.UNDETERMINED, reason=reason, detail=detail))
 
 
-def _tell(result: Result, *, as_json: bool) -> None:
+def _tell(result: ScanResult, *, as_json: bool) -> None:
     if as_json:
-        emit(kind_of(result.verdict), to_fields(result))
+        emit(json_type(result.verdict), to_fields(result))
         return
-    told = list(lines(result))
+    told = list(result_lines(result))
     if result.verdict.outcome is Outcome.NO_MATCH:
-        told.append(f"{'no match':14}{show(result.paths[0])}")
+        told.append(f"{'no match':14}{escape_path(result.paths[0])}")
     for text in told:
         line(text)
 
 
-def _exit_code(results: Sequence[Result], answers: Sequence[Answer]) -> ExitCode:
+def _exit_code(results: Sequence[ScanResult], answers: Sequence[Answer]) -> ExitCode:
     """Give the worst that applies.  As in a scan, no matcher was reached if none answered once."""
     outcomes = {each.verdict.outcome for each in results}
     if Outcome.MATCH in outcomes:

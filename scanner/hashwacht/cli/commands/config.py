@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from hashwacht.cli.click_ext import Example, Group, command
-from hashwacht.cli.options import this_call
-from hashwacht.cli.output import emit, harmless, line
-from hashwacht.settings import Configuration, FaultyConfiguration
-from hashwacht.settings.faults import PlacedFault, dotted
-from hashwacht.settings.show import Row, rows, toml, toml_key
+from hashwacht.cli.options import global_options
+from hashwacht.cli.output import emit, escape_text, line
+from hashwacht.settings import Configuration, InvalidConfiguration
+from hashwacht.settings.faults import LocatedFault, dotted
+from hashwacht.settings.show import SettingRow, rows, toml, toml_key
 
 COLUMN = 44
 """Where the origins begin, unless a value is longer."""
@@ -32,7 +32,7 @@ def show() -> None:
     The output is a valid configuration.  There is nothing secret in it: credentials are never
     part of a configuration, only where to find them.
     """
-    call = this_call()
+    call = global_options()
     configuration = call.configuration()
     if call.as_json:
         for row in rows(configuration):
@@ -41,7 +41,7 @@ def show() -> None:
     _print_toml(configuration)
 
 
-def _fields(row: Row) -> dict[str, object]:
+def _fields(row: SettingRow) -> dict[str, object]:
     return {
         "key": ".".join(toml_key(part) for part in (*row.table, row.key)),
         "value": row.value,
@@ -51,14 +51,14 @@ def _fields(row: Row) -> dict[str, object]:
 
 
 def _print_toml(configuration: Configuration) -> None:
-    line(f"# {harmless(str(configuration.file or 'no file, defaults only'))}")
+    line(f"# {escape_text(str(configuration.file or 'no file, defaults only'))}")
     table: tuple[str, ...] = ()
     for row in rows(configuration):
         if row.table != table:
             table = row.table
             line(f"\n[{'.'.join(toml_key(part) for part in table)}]")
         text = f"{row.key} = {toml(row.value)}"
-        line(f"{text:{COLUMN}}  # {harmless(str(row.origin))}")
+        line(f"{text:{COLUMN}}  # {escape_text(str(row.origin))}")
 
 
 @command(
@@ -72,10 +72,10 @@ def check() -> None:
 
     Nothing is contacted and nothing is written: `hashwacht doctor` goes further.
     """
-    call = this_call()
+    call = global_options()
     try:
         configuration = call.configuration()
-    except FaultyConfiguration as error:
+    except InvalidConfiguration as error:
         if call.as_json:
             for placed in error.faults:
                 emit("fault", _fault_fields(placed))
@@ -86,10 +86,10 @@ def check() -> None:
     if call.as_json:
         emit("configuration", {"file": file, "faults": 0})
     else:
-        line(f"{harmless(file or 'no file, defaults only')}: no fault")
+        line(f"{escape_text(file or 'no file, defaults only')}: no fault")
 
 
-def _fault_fields(placed: PlacedFault) -> dict[str, object]:
+def _fault_fields(placed: LocatedFault) -> dict[str, object]:
     return {
         "key": dotted(placed.fault.path),
         "problem": placed.fault.problem,
@@ -100,9 +100,9 @@ def _fault_fields(placed: PlacedFault) -> dict[str, object]:
 
 
 def _check_rules(configuration: Configuration) -> None:
-    from hashwacht.walk.rules import Rules, read_rules
+    from hashwacht.walk.rules import ExclusionRules, parse_rules
 
-    Rules(read_rules(configuration.settings.scan.exclude, "scan.exclude"))
+    ExclusionRules(parse_rules(configuration.settings.scan.exclude, "scan.exclude"))
 
 
 def _check_signal_types(configuration: Configuration) -> None:
@@ -110,11 +110,9 @@ def _check_signal_types(configuration: Configuration) -> None:
     from hashwacht.settings import EokmSettings, HmaSettings
 
     settings = configuration.settings
-    names = [*settings.fingerprint.always]
+    names = [*settings.fingerprint.always_compute]
     for matcher in settings.matchers:
-        if isinstance(matcher, EokmSettings):
-            names += [name for name, _ in matcher.formats]
-        elif isinstance(matcher, HmaSettings):
+        if isinstance(matcher, EokmSettings | HmaSettings):
             names += [name for name, _ in matcher.signal_types]
     commands = {name for name, _ in settings.fingerprint.commands}
     signal_types(name for name in names if name not in commands)

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import click
 
 from hashwacht.cli.click_ext import Example, Group, command
-from hashwacht.cli.options import Call, this_call
-from hashwacht.cli.output import emit, harmless, line
+from hashwacht.cli.options import GlobalOptions, global_options
+from hashwacht.cli.output import emit, escape_text, line
 from hashwacht.core.errors import ExitCode, UsageError
-from hashwacht.secrets import Places, Sighting
+from hashwacht.secrets import CredentialStatus, SecretSources
 from hashwacht.settings import ServiceSettings
 
 
@@ -21,7 +21,7 @@ from hashwacht.settings import ServiceSettings
     examples=(Example("hashwacht credentials set eokm", "Ask for user and password, store both."),),
 )
 def credentials_command() -> None:
-    """Store, check and forget the credentials of matching services.
+    """Store, check and remove the credentials of matching services.
 
     They are looked for as a systemd credential, in the keyring that is configured, in a file of
     mode 0600, and in the environment; the first place that has the name counts.
@@ -42,7 +42,7 @@ def store(name: str) -> None:
     where every user of the machine could read them.
     """
     from hashwacht.secrets import Credential
-    from hashwacht.secrets import store as keep
+    from hashwacht.secrets import store_credential as keep
 
     if sys.stdin.isatty():
         user = click.prompt("User", err=True)
@@ -50,8 +50,8 @@ def store(name: str) -> None:
         credential = Credential.parse(f"{user}:{password}")
     else:
         credential = Credential.parse(sys.stdin.readline())
-    where = keep(name, credential, _places(this_call()))
-    line(harmless(f"{name}: stored in {where}"))
+    where = keep(name, credential, _places(global_options()))
+    line(escape_text(f"{name}: stored in {where}"))
 
 
 @command(
@@ -67,9 +67,9 @@ def check(names: Sequence[str]) -> ExitCode:
     Without NAME, all that the configured matchers need.  The exit code is 2 if one is missing
     or cannot be used.
     """
-    from hashwacht.secrets import check as look
+    from hashwacht.secrets import locate_credential as look
 
-    call = this_call()
+    call = global_options()
     places = _places(call)
     usable = [
         _tell(name, look(name, places), as_json=call.as_json) for name in names or _needed(call)
@@ -79,29 +79,29 @@ def check(names: Sequence[str]) -> ExitCode:
     return ExitCode.OK if all(usable) else ExitCode.ERROR
 
 
-def _tell(name: str, sightings: Sequence[Sighting], *, as_json: bool) -> bool:
+def _tell(name: str, statuses: Sequence[CredentialStatus], *, as_json: bool) -> bool:
     """Tell where one credential lies; True if the first place can be used."""
-    usable = bool(sightings) and not sightings[0].problem
+    usable = bool(statuses) and not statuses[0].problem
     if as_json:
         fields = [
-            {"place": each.place, "where": each.where, "problem": each.problem}
-            for each in sightings
+            {"source": each.source, "location": each.location, "problem": each.problem}
+            for each in statuses
         ]
-        emit("credential", {"name": name, "usable": usable, "sightings": fields})
+        emit("credential", {"name": name, "usable": usable, "sources": fields})
         return usable
-    if not sightings:
-        line(harmless(f"{name}: not found; give it with `hashwacht credentials set {name}`"))
-    for number, each in enumerate(sightings):
+    if not statuses:
+        line(escape_text(f"{name}: not found; give it with `hashwacht credentials set {name}`"))
+    for number, each in enumerate(statuses):
         state = each.problem or ("used" if number == 0 else "not used, found later")
-        line(harmless(f"{name}: {each.place}, {each.where}: {state}"))
+        line(escape_text(f"{name}: {each.source}, {each.location}: {state}"))
         if each.advice:
-            line(harmless(f"  {each.advice}"))
+            line(escape_text(f"  {each.advice}"))
     return usable
 
 
 @command(
-    Example("hashwacht credentials forget eokm", "Remove it from keyring and file."),
-    name="forget",
+    Example("hashwacht credentials remove eokm", "Remove it from keyring and file."),
+    name="remove",
 )
 @click.argument("name")
 def forget(name: str) -> None:
@@ -109,25 +109,25 @@ def forget(name: str) -> None:
 
     What systemd or the environment gives is not ours to remove; `credentials check` shows it.
     """
-    from hashwacht.secrets import forget as remove
+    from hashwacht.secrets import delete_credential as remove
 
-    gone = remove(name, _places(this_call()))
+    gone = remove(name, _places(global_options()))
     if not gone:
         raise UsageError(
             f"{name}: neither in the keyring nor in a file",
             advice=f"`hashwacht credentials check {name}` says where it lies, if anywhere.",
         )
     for where in gone:
-        line(harmless(f"{name}: removed from {where}"))
+        line(escape_text(f"{name}: removed from {where}"))
 
 
-def _places(call: Call) -> Places:
+def _places(call: GlobalOptions) -> SecretSources:
     from hashwacht import bootstrap
 
-    return bootstrap.places(call.configuration().settings, os.environ)
+    return bootstrap.secret_sources(call.configuration().settings, os.environ)
 
 
-def _needed(call: Call) -> list[str]:
+def _needed(call: GlobalOptions) -> list[str]:
     """Name what the configured matchers need, each once."""
     matchers = call.configuration().settings.matchers
     named = [each.credentials for each in matchers if isinstance(each, ServiceSettings)]

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from hashwacht.cli.click_ext import Example, command
-from hashwacht.cli.options import Call, this_call
-from hashwacht.cli.output import harmless, line
+from hashwacht.cli.options import GlobalOptions, global_options
+from hashwacht.cli.output import escape_text, line
 from hashwacht.core.errors import ExitCode, UsageError
 from hashwacht.settings import Configuration
 
@@ -44,18 +44,18 @@ def daemon_command(
 
     Three processes do it, which are started again if they end: the scanner, which reads files and
     has no network; the courier, which has a network and reads no files; and, with
-    daemon.watch = "fanotify", the watcher, which only learns names.  Under systemd each is a unit
-    of its own.  SIGHUP has them read the configuration anew.
+    daemon.watch_method = "fanotify", the watcher, which only learns names.  Under systemd each is
+    a unit of its own.  SIGHUP has them read the configuration anew.
     """
-    from hashwacht.daemon.entry_points import Running
-    from hashwacht.daemon.scanner.roots import given_roots
+    from hashwacht.daemon.entry_points import DaemonRunner
+    from hashwacht.daemon.scanner.roots import command_line_roots
 
-    call = this_call()
+    call = global_options()
 
     def configuration() -> Configuration:
-        return call.configuration(*given_roots(call.configuration().settings.roots, roots))
+        return call.configuration(*command_line_roots(call.configuration().settings.roots, roots))
 
-    running = Running(configuration, os.environ, verbose=call.verbose)
+    running = DaemonRunner(configuration, os.environ, verbose=call.verbose)
     if parent is not None:
         running.end_with(parent)
     match part:
@@ -76,7 +76,7 @@ def _insist(roots: tuple[Path, ...]) -> None:
             raise UsageError(f"there is no directory {root}", advice="Check how it is written.")
 
 
-def _again(call: Call, roots: tuple[Path, ...]) -> tuple[str, ...]:
+def _again(call: GlobalOptions, roots: tuple[Path, ...]) -> tuple[str, ...]:
     """Give the arguments by which a part is called as this was; its name is added."""
     given = ["daemon", *(f"--root={root.absolute()}" for root in roots)]
     if call.config is not None:
@@ -87,5 +87,5 @@ def _again(call: Call, roots: tuple[Path, ...]) -> tuple[str, ...]:
 
 
 def _say(text: str) -> None:
-    line(harmless(f"hashwacht: {text}"), to=sys.stderr)
+    line(escape_text(f"hashwacht: {text}"), to=sys.stderr)
     sys.stderr.flush()

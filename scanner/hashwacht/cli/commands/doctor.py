@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 
 from hashwacht.cli.click_ext import Example, command
-from hashwacht.cli.options import this_call
-from hashwacht.cli.output import emit, harmless, line
+from hashwacht.cli.options import global_options
+from hashwacht.cli.output import emit, escape_text, line
 from hashwacht.core.errors import ExitCode
-from hashwacht.core.types import Finding
+from hashwacht.core.types import Diagnostic
 
 
 @command(
@@ -22,11 +22,11 @@ def doctor_command() -> ExitCode:
     Each matcher is asked one harmless question.  Every finding that is not well says what to do
     next; the exit code is then 2.
     """
-    from hashwacht.cli.doctor_checks import examine
+    from hashwacht.cli.doctor_checks import run_checks
 
-    call = this_call()
+    call = global_options()
     wrong = 0
-    for finding in examine(call.configuration(), os.environ):
+    for finding in run_checks(call.configuration(), os.environ):
         wrong += not finding.ok
         if call.as_json:
             emit("finding", _fields(finding))
@@ -37,14 +37,14 @@ def doctor_command() -> ExitCode:
     return ExitCode.ERROR if wrong else ExitCode.OK
 
 
-def _print(finding: Finding) -> None:
+def _print(finding: Diagnostic) -> None:
     mark = "ok  " if finding.ok else "FAIL"
-    line(harmless(f"{mark}  {finding.subject:18}{finding.detail}"))
+    line(escape_text(f"{mark}  {finding.subject:18}{finding.detail}"))
     if finding.advice and not finding.ok:
-        line(harmless(f"{'':24}{finding.advice}"))
+        line(escape_text(f"{'':24}{finding.advice}"))
 
 
-def _fields(finding: Finding) -> dict[str, object]:
+def _fields(finding: Diagnostic) -> dict[str, object]:
     return {
         "subject": finding.subject,
         "ok": finding.ok,

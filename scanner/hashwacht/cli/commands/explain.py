@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import click
 
 from hashwacht.cli.click_ext import Example, command
-from hashwacht.cli.options import this_call
-from hashwacht.cli.output import emit, harmless, line
-from hashwacht.core.paths import show, to_json
+from hashwacht.cli.options import global_options
+from hashwacht.cli.output import emit, escape_text, line
+from hashwacht.core.paths import escape_path, to_json
 from hashwacht.settings import Configuration
 from hashwacht.walk.explain import Explanation
 
@@ -54,7 +54,7 @@ def explain_command(
     from hashwacht import bootstrap
     from hashwacht.walk.explain import explain
 
-    call = this_call()
+    call = global_options()
     configuration = call.configuration()
     settings = configuration.settings
     rules = bootstrap.rules(settings, exclude, _source(configuration))
@@ -79,9 +79,9 @@ def _source(configuration: Configuration) -> str:
 
 def _text(found: Explanation) -> str:
     word = "scanned" if found.scanned else "not scanned"
-    rule = harmless(f": {found.rule}") if found.rule else ""
-    where = f", at {show(found.at)}" if found.at != found.path else ""
-    return f"{word:13}{show(found.path)}\n{'':13}{found.why}{rule}{where}"
+    rule = escape_text(f": {found.rule}") if found.rule else ""
+    where = f", at {escape_path(found.at)}" if found.at != found.path else ""
+    return f"{word:13}{escape_path(found.path)}\n{'':13}{found.why}{rule}{where}"
 
 
 def _fields(found: Explanation) -> dict[str, object]:

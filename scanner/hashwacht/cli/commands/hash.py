@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 import click
 
 from hashwacht.cli.click_ext import Example, command
-from hashwacht.cli.options import opened, shown_name, this_call
-from hashwacht.cli.output import emit, harmless, line
+from hashwacht.cli.options import display_name, global_options, open_input
+from hashwacht.cli.output import emit, escape_text, line
 from hashwacht.core.errors import ExitCode
-from hashwacht.core.paths import show, to_json
+from hashwacht.core.paths import escape_path, to_json
 from hashwacht.core.ports import Fingerprinter
 from hashwacht.core.types import Fingerprint, Skip
 from hashwacht.storage.cases import signal_to_json
@@ -35,7 +35,7 @@ def hash_command(files: Sequence[bytes]) -> ExitCode:
     from hashwacht import bootstrap
     from hashwacht.core.signals import BUILT_IN
 
-    call = this_call()
+    call = global_options()
     settings = call.configuration().settings
     fingerprinter = bootstrap.fingerprinter(settings, BUILT_IN)
     try:
@@ -54,24 +54,24 @@ def _fingerprints(
     """Take the files one by one; one that cannot be read is told and left out."""
     for name in files:
         try:
-            with opened(name) as fd:
+            with open_input(name) as fd:
                 yield name, fingerprinter.fingerprint(fd)
         except OSError as error:
             why = error.strerror or "cannot be read"
             if as_json:
-                emit("unreadable", {**to_json(shown_name(name)), "detail": why}, to=sys.stderr)
+                emit("unreadable", {**to_json(display_name(name)), "detail": why}, to=sys.stderr)
             else:
-                line(f"hashwacht: {show(shown_name(name))}: {why}", to=sys.stderr)
+                line(f"hashwacht: {escape_path(display_name(name))}: {why}", to=sys.stderr)
 
 
 def _print(name: bytes, found: Fingerprint, *, as_json: bool) -> bool:
     """Print one file; True if a hash is missing that should be there."""
     missing = [skip for skip in found.skipped if skip.reason.undetermined]
     if as_json:
-        emit("fingerprint", {**to_json(shown_name(name)), **_fields(found)})
+        emit("fingerprint", {**to_json(display_name(name)), **_fields(found)})
     else:
         for text in _lines(found):
-            line(f"{text}  {show(shown_name(name))}")
+            line(f"{text}  {escape_path(display_name(name))}")
     return bool(missing)
 
 
@@ -81,14 +81,14 @@ def _lines(found: Fingerprint) -> Iterator[str]:
     for signal in found.signals:
         notes = [signal.variant] if signal.variant else []
         if signal.quality is not None:
-            notes.append(f"quality {signal.quality}{'' if signal.askable else ', never asked'}")
+            notes.append(f"quality {signal.quality}{'' if signal.matchable else ', never asked'}")
         yield f"{signal}  ({', '.join(notes)})" if notes else str(signal)
     for skip in found.skipped:
         yield f"{skip.type}:-  ({_why(skip)})"
 
 
 def _why(skip: Skip) -> str:
-    return harmless(f"{skip.reason}: {skip.detail}" if skip.detail else str(skip.reason))
+    return escape_text(f"{skip.reason}: {skip.detail}" if skip.detail else str(skip.reason))
 
 
 def _fields(found: Fingerprint) -> dict[str, object]:

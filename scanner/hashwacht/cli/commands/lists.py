@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hashwacht.audit.log import Act
-from hashwacht.cli.case_session import record
+from hashwacht.audit.log import AuditEvent
+from hashwacht.cli.case_session import record_audit
 from hashwacht.cli.click_ext import Example, Group, command
 from hashwacht.cli.commands.lists_import import import_list, list_facts
-from hashwacht.cli.options import this_call
-from hashwacht.cli.output import emit, harmless, harmless_lines, line
-from hashwacht.cli.render.figures import count, many, moment, size
+from hashwacht.cli.options import global_options
+from hashwacht.cli.output import emit, escape_lines, escape_text, line
+from hashwacht.cli.render.figures import count, format_time, plural, size
 from hashwacht.core.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ def lists_command() -> None:
 def _installed() -> HashLists:
     from hashwacht import bootstrap
 
-    return bootstrap.lists(this_call().configuration().settings)
+    return bootstrap.hash_lists(global_options().configuration().settings)
 
 
 def _recorded(act: str, changed: HashList) -> None:
     """Write a change of a list into the audit log, without any value of it."""
-    record(this_call().configuration().settings, act, list_facts(changed))
+    record_audit(global_options().configuration().settings, act, list_facts(changed))
 
 
 @command(
@@ -60,24 +60,24 @@ def show(names: Sequence[str]) -> None:
     lists = _installed()
     found = [lists.get(name) for name in names] or lists.all()
     for each in found:
-        if this_call().as_json:
+        if global_options().as_json:
             emit("list", _fields(each))
         else:
-            line(harmless_lines(_text(each)))
-    if not found and not this_call().as_json:
+            line(escape_lines(_text(each)))
+    if not found and not global_options().as_json:
         line("No list is installed: begin with `hashwacht lists import NAME FILE`.")
 
 
 def _text(each: HashList) -> str:
     kind = "suppresses matches" if each.known_good else f"category {each.category}"
     left_out = f", {count(each.malformed)} lines left out" if each.malformed else ""
-    imported = f"imported {moment(each.imported_at)} from {each.source or 'somewhere'}"
+    imported = f"imported {format_time(each.imported_at)} from {each.source or 'somewhere'}"
     rows = [
-        f"{each.name}: {many(each.entries, 'entry', 'entries')}, {kind}",
+        f"{each.name}: {plural(each.entries, 'entry', 'entries')}, {kind}",
         f"  {imported}{left_out}, {size(each.size)} on disk",
     ]
     for name, index in each.types.items():
-        near = f"up to {many(index.radius, 'bit')} off" if index.radius else "equal only"
+        near = f"up to {plural(index.radius, 'bit')} off" if index.radius else "equal only"
         rows.append(f"  {name:10}{count(index.count):>14}  {near}")
     return "\n".join(rows)
 
@@ -102,8 +102,10 @@ def _fields(each: HashList) -> dict[str, object]:
 
 
 @command(
-    Example("hashwacht lists radius police pdq 20", "Match pictures up to 20 bits off, from now."),
-    name="radius",
+    Example(
+        "hashwacht lists set-radius police pdq 20", "Match pictures up to 20 bits off, from now."
+    ),
+    name="set-radius",
 )
 @click.argument("name")
 @click.argument("signal_type", metavar="TYPE")
@@ -111,8 +113,8 @@ def _fields(each: HashList) -> dict[str, object]:
 def radius(name: str, signal_type: str, bits: int) -> None:
     """Change up to which Hamming distance values of a picture hash match."""
     changed = _installed().set_radius(name, signal_type, bits)
-    _recorded(Act.LIST_CHANGED, changed)
-    line(harmless_lines(_text(changed)))
+    _recorded(AuditEvent.LIST_CHANGED, changed)
+    line(escape_lines(_text(changed)))
 
 
 @command(
@@ -129,11 +131,11 @@ def remove(name: str, *, yes: bool) -> None:
     lists = _installed()
     found = lists.get(name)
     if sys.stdin.isatty() and not yes:
-        entries = many(found.entries, "entry", "entries")
+        entries = plural(found.entries, "entry", "entries")
         click.confirm(f"Remove {name} with {entries}?", abort=True, err=True)
     gone = lists.remove(name)
-    _recorded(Act.LIST_REMOVED, gone)
-    line(harmless(f"{gone.name}: removed, {many(gone.entries, 'entry', 'entries')}"))
+    _recorded(AuditEvent.LIST_REMOVED, gone)
+    line(escape_text(f"{gone.name}: removed, {plural(gone.entries, 'entry', 'entries')}"))
 
 
 @command(
@@ -146,13 +148,13 @@ def verify(names: Sequence[str]) -> ExitCode:
     """Read lists through and say whether they are intact and private; exit code 2 if not."""
     findings = _installed().verify(names)
     for each in findings:
-        if this_call().as_json:
+        if global_options().as_json:
             fields = {"ok": each.ok, "detail": each.detail, "advice": each.advice}
             emit("finding", {"subject": each.subject, **fields})
         else:
-            line(harmless(f"{'right' if each.ok else 'WRONG':7}{each.subject}: {each.detail}"))
+            line(escape_text(f"{'right' if each.ok else 'WRONG':7}{each.subject}: {each.detail}"))
             if each.advice:
-                line(harmless(f"{'':7}{each.advice}"))
+                line(escape_text(f"{'':7}{each.advice}"))
     return ExitCode.OK if all(each.ok for each in findings) else ExitCode.ERROR
 
 

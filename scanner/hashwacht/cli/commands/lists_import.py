@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
 import click
 
 from hashwacht.audit.entry import JSON
-from hashwacht.audit.log import Act
-from hashwacht.cli.case_session import record
+from hashwacht.audit.log import AuditEvent
+from hashwacht.cli.case_session import record_audit
 from hashwacht.cli.click_ext import Example, command
-from hashwacht.cli.options import this_call
-from hashwacht.cli.output import emit, harmless, line
-from hashwacht.cli.render.figures import count, many
+from hashwacht.cli.options import global_options
+from hashwacht.cli.output import emit, escape_text, line
+from hashwacht.cli.render.figures import count, plural
 from hashwacht.core.errors import UsageError
 
 if TYPE_CHECKING:
     from hashwacht.matching.hashlists.importer import ImportProgress
-    from hashwacht.matching.hashlists.manager import Imported
+    from hashwacht.matching.hashlists.manager import ImportResult
     from hashwacht.matching.hashlists.manifest import HashList
-    from hashwacht.matching.hashlists.parser import Reading
+    from hashwacht.matching.hashlists.parser import ParseOptions
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -137,18 +137,22 @@ def import_list(  # noqa: PLR0917  # click calls it by keyword
     that was ever scanned, without reading the disk.
     """
     from hashwacht import bootstrap
-    from hashwacht.matching.hashlists.manifest import ListTerms
+    from hashwacht.matching.hashlists.manifest import ListMetadata
 
-    call = this_call()
-    terms = ListTerms(name, category, known_good, _bits(radii), str(file))
+    call = global_options()
+    metadata = ListMetadata(name, category, known_good, _bits(radii), str(file))
     reading = _reading(written, default_type, columns, delimiter)
     settings = call.configuration().settings
-    lists = bootstrap.lists(settings)
+    lists = bootstrap.hash_lists(settings)
     with _source(file) as source, _Shown(live=not call.as_json and sys.stderr.isatty()) as shown:
         done = lists.import_list(
-            source, terms, reading, allow_malformed=allow_malformed, report=shown
+            source, metadata, reading, allow_malformed=allow_malformed, on_progress=shown
         )
-    record(settings, Act.LIST_IMPORTED, {**list_facts(done.list), "malformed": done.list.malformed})
+    record_audit(
+        settings,
+        AuditEvent.LIST_IMPORTED,
+        {**list_facts(done.list), "malformed": done.list.malformed},
+    )
     _tell(done, as_json=call.as_json)
 
 
@@ -176,19 +180,19 @@ def _bits(radii: dict[str, str]) -> dict[str, int]:
 
 def _reading(
     written: str | None, default_type: str, columns: dict[str, str], delimiter: str
-) -> Reading:
-    from hashwacht.matching.hashlists.list_formats import Columns
-    from hashwacht.matching.hashlists.parser import ListFormat, Reading
+) -> ParseOptions:
+    from hashwacht.matching.hashlists.list_formats import CsvColumns
+    from hashwacht.matching.hashlists.parser import ListFormat, ParseOptions
 
     if unknown := sorted(set(columns) - {"value", "type", "id", "category"}):
         raise UsageError(
             f"--column {unknown[0]}: no such meaning",
             advice="A column can be the value, type, id or category.",
         )
-    return Reading(
+    return ParseOptions(
         format=ListFormat(written) if written else None,
         default_type=default_type,
-        columns=Columns(**columns) if columns else None,
+        columns=CsvColumns(**columns) if columns else None,
         delimiter=delimiter,
     )
 
@@ -222,7 +226,7 @@ class _Shown:
             sys.stderr.write("\r\x1b[K")
 
 
-def _tell(done: Imported, *, as_json: bool) -> None:
+def _tell(done: ImportResult, *, as_json: bool) -> None:
     made = done.list
     if as_json:
         fields = {
@@ -231,15 +235,17 @@ def _tell(done: Imported, *, as_json: bool) -> None:
             "types": {name: index.count for name, index in made.types.items()},
             "replaced": done.replaced is not None,
             "malformed": made.malformed,
-            "named": [{"line": each.line, "reason": each.reason} for each in done.named],
+            "rejected": [
+                {"line": each.line, "reason": each.reason} for each in done.first_rejected
+            ],
         }
         emit("imported", fields)
         return
     types = ", ".join(f"{name} {count(index.count)}" for name, index in made.types.items())
     old = f", in place of {count(done.replaced.entries)}" if done.replaced else ""
-    line(f"{made.name}: {many(made.entries, 'entry', 'entries')} ({types}){old}")
-    for each in done.named:
-        line(harmless(f"  line {each.line} left out: {each.reason}"))
-    if made.malformed > len(done.named):
+    line(f"{made.name}: {plural(made.entries, 'entry', 'entries')} ({types}){old}")
+    for each in done.first_rejected:
+        line(escape_text(f"  line {each.line} left out: {each.reason}"))
+    if made.malformed > len(done.first_rejected):
         line(f"  {count(made.malformed)} malformed lines in all")
     line("`hashwacht recheck` asks it about everything that was scanned before.")

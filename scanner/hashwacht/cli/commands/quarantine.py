@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hashwacht.cli.case_session import reason_option, record
+from hashwacht.cli.case_session import reason_option, record_audit
 from hashwacht.cli.click_ext import Example, Group, command
-from hashwacht.cli.options import this_call
-from hashwacht.cli.output import emit, harmless, line
-from hashwacht.cli.render.figures import many, moment, size
+from hashwacht.cli.options import global_options
+from hashwacht.cli.output import emit, escape_text, line
+from hashwacht.cli.render.figures import format_time, plural, size
 from hashwacht.core.errors import CredentialError, ExitCode, UsageError
-from hashwacht.core.paths import show, to_json
+from hashwacht.core.paths import escape_path, to_json
 
 if TYPE_CHECKING:
-    from hashwacht.quarantine.record import Record
-    from hashwacht.quarantine.results import Refusal
+    from hashwacht.quarantine.record import EntryRecord
+    from hashwacht.quarantine.results import QuarantineFailure
     from hashwacht.quarantine.vault import Vault
-    from hashwacht.quarantine.verify_vault import Finding
+    from hashwacht.quarantine.verify_vault import VaultFinding
 
 
 @click.group(
     cls=Group,
     examples=(
-        Example("hashwacht quarantine key key.txt", "Make a pair of keys, on another machine."),
+        Example("hashwacht quarantine keygen key.txt", "Make a pair of keys, on another machine."),
         Example("hashwacht quarantine verify", "Look if every sealed file is whole."),
     ),
 )
@@ -43,16 +43,16 @@ def quarantine_command() -> None:
 def _vault() -> Vault:
     from hashwacht import bootstrap
 
-    return bootstrap.vault(this_call().configuration().settings)
+    return bootstrap.vault(global_options().configuration().settings)
 
 
 @command(
-    Example("hashwacht quarantine key key.txt", "Write both halves, print the public one."),
+    Example("hashwacht quarantine keygen key.txt", "Write both halves, print the public one."),
     Example(
-        "hashwacht quarantine key - | ssh safe 'cat > key.txt'", "Never have it on a disk here."
+        "hashwacht quarantine keygen - | ssh safe 'cat > key.txt'", "Never have it on a disk here."
     ),
     json=True,
-    name="key",
+    name="keygen",
 )
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 def key(file: Path) -> None:
@@ -62,20 +62,20 @@ def key(file: Path) -> None:
     ever be opened.  The public half belongs into quarantine.recipients.  A file that age-keygen
     has made will do as well.
     """
-    from hashwacht.quarantine.age import make_key_pair
+    from hashwacht.quarantine.age import generate_key_pair
 
-    pair = make_key_pair()
+    pair = generate_key_pair()
     text = pair.to_text(datetime.now(UTC).isoformat(timespec="seconds"))
     if str(file) == "-":
         line(f"public key: {pair.public}", to=sys.stderr)
         sys.stdout.write(text)
         return
     _write_new(file, text)
-    if this_call().as_json:
-        emit("key", {"public": pair.public, "file": str(file)})
+    if global_options().as_json:
+        emit("key", {"public_key": pair.public, "file": str(file)})
     else:
         line(f"public key: {pair.public}")
-        line(harmless(f"private key: in {file}; keep it on another machine"), to=sys.stderr)
+        line(escape_text(f"private key: in {file}; keep it on another machine"), to=sys.stderr)
 
 
 def _write_new(file: Path, text: str) -> None:
@@ -101,22 +101,23 @@ def list_sealed() -> None:
     """List what is in the vault; what was restored or destroyed has left its receipt there."""
     records = sorted(_vault().records(), key=lambda record: record.at)
     for each in records:
-        if this_call().as_json:
-            emit("sealed", _fields(each))
+        if global_options().as_json:
+            emit("vault-entry", _fields(each))
         else:
-            line(harmless(_text(each)) + show(each.path))
-    if not records and not this_call().as_json:
+            line(escape_text(_text(each)) + escape_path(each.path))
+    if not records and not global_options().as_json:
         line("Nothing was ever sealed.")
 
 
-def _text(record: Record) -> str:
+def _text(record: EntryRecord) -> str:
     return (
-        f"{record.id}  {record.state:<9}  {moment(record.at)}  {size(record.attributes.size):>8}"
+        f"{record.id}  {record.state:<9}  {format_time(record.at)} "
+        f" {size(record.attributes.size):>8}"
         f"  user {record.attributes.uid}  "
     )
 
 
-def _fields(record: Record) -> dict[str, object]:
+def _fields(record: EntryRecord) -> dict[str, object]:
     ending = record.ending
     return {
         "vault": record.id,
@@ -146,60 +147,60 @@ def verify() -> ExitCode:
         findings += 1
         wrong += each.fault is not None
         _tell(each)
-    if not this_call().as_json:
-        line(f"{many(findings, 'entry', 'entries')}, {wrong} wrong")
+    if not global_options().as_json:
+        line(f"{plural(findings, 'entry', 'entries')}, {wrong} wrong")
     return ExitCode.ERROR if wrong else ExitCode.OK
 
 
 @command(
     Example(
-        'hashwacht quarantine give-up 5b6c1f0e9a7d4c21 --reason "The account was deleted."',
+        'hashwacht quarantine abandon 5b6c1f0e9a7d4c21 --reason "The account was deleted."',
         "Look for it no more.",
     ),
-    name="give-up",
+    name="abandon",
 )
 @click.argument("entry", metavar="ENTRY")
 @reason_option()
-def give_up(entry: str, reason: str) -> ExitCode:
+def abandon(entry: str, reason: str) -> ExitCode:
     """Give up a file that an interrupted act has left where it cannot be found.
 
     Such an entry is unfinished for `hashwacht quarantine verify`: everything stopped while its
     file was being taken, and since then its directory was moved away or removed.  It is looked for
     once more before.  What is sealed stays so.
     """
-    from hashwacht.audit.log import Act
-    from hashwacht.quarantine.recovery import Outcome
-    from hashwacht.quarantine.results import Refusal
+    from hashwacht.audit.log import AuditEvent
+    from hashwacht.quarantine.recovery import RecoveryOutcome
+    from hashwacht.quarantine.results import QuarantineFailure
 
     done = _vault().give_up(entry)
-    if isinstance(done, Refusal):
+    if isinstance(done, QuarantineFailure):
         raise UsageError(f"{entry}: {done.detail or done.reason}", advice=_advice(done))
-    if done.outcome is not Outcome.STUCK:
+    if done.outcome is not RecoveryOutcome.STUCK:
         line(f"{entry}: found, and settled after all: {done.outcome}")
         return ExitCode.OK
     about = {} if done.record is None else {**to_json(done.record.path), "sha256": done.record.key}
     facts = {"vault": entry, "reason": reason, "detail": done.detail, **about}
-    record(this_call().configuration().settings, Act.GIVEN_UP, facts)
-    line(harmless(f"{entry}: given up; {done.detail}"))
+    record_audit(global_options().configuration().settings, AuditEvent.GIVEN_UP, facts)
+    line(escape_text(f"{entry}: given up; {done.detail}"))
     return ExitCode.OK
 
 
-def _advice(refusal: Refusal) -> str:
-    from hashwacht.quarantine.results import Obstacle
+def _advice(refusal: QuarantineFailure) -> str:
+    from hashwacht.quarantine.results import FailureReason
 
-    if refusal.reason is Obstacle.UNKNOWN:
+    if refusal.reason is FailureReason.UNKNOWN:
         return "`hashwacht quarantine verify` names what is unfinished."
     return refusal.reason.advice
 
 
-def _tell(found: Finding) -> None:
-    if this_call().as_json:
+def _tell(found: VaultFinding) -> None:
+    if global_options().as_json:
         state, fault = found.state, found.fault
         emit("finding", {"vault": found.id, "state": state, "fault": fault, "detail": found.detail})
     elif found.fault is not None:
         detail = f" ({found.detail})" if found.detail else ""
-        line(harmless(f"WRONG  {found.id or 'the vault'}: {found.fault}{detail}"))
+        line(escape_text(f"WRONG  {found.id or 'the vault'}: {found.fault}{detail}"))
 
 
-for each_command in (key, list_sealed, verify, give_up):
+for each_command in (key, list_sealed, verify, abandon):
     quarantine_command.add_command(each_command)

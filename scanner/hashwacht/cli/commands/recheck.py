@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 
 from hashwacht import bootstrap
-from hashwacht.cli.case_session import who
+from hashwacht.cli.case_session import invoking_user
 from hashwacht.cli.click_ext import Example, command
-from hashwacht.cli.options import this_call
-from hashwacht.cli.render.case_text import WithUploads
+from hashwacht.cli.options import global_options
+from hashwacht.cli.render.case_text import UploadContextObserver
 from hashwacht.cli.render.progress_lines import observer
-from hashwacht.cli.signals import exit_code, stoppable
+from hashwacht.cli.signals import exit_code, stop_on_signal
 from hashwacht.core.errors import ExitCode
-from hashwacht.platform.process import give_way
+from hashwacht.platform.process import lower_priority
 from hashwacht.scan.recheck import Recheck
 
 
@@ -30,19 +30,19 @@ def recheck_command() -> ExitCode:
     they were last scanned, and with what a web application told when it was uploaded; each of these
     becomes a case.
     """
-    call = this_call()
+    call = global_options()
     settings = call.configuration().settings
     uploads = bootstrap.uploads(settings)
-    if settings.scan.background:
-        give_way()
+    if settings.scan.low_priority:
+        lower_priority()
     with (
         bootstrap.store(settings) as store,
         bootstrap.panel(settings, os.environ) as panel,
-        stoppable() as stop,
+        stop_on_signal() as stop,
         observer(as_json=call.as_json) as watching,
     ):
-        telling = WithUploads(watching, uploads, call.as_json)
+        telling = UploadContextObserver(watching, uploads, call.as_json)
         summary = Recheck(store=store, panel=panel, observer=telling, stop=stop).run()
-        bootstrap.workroom(settings, store, who()).uploaded().settle_all()
-    telling.tell()
+        bootstrap.case_services(settings, store, invoking_user()).upload_cases().open_all()
+    telling.print_contexts()
     return exit_code(summary)

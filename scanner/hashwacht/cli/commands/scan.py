@@ -9,18 +9,18 @@ import click
 
 from hashwacht import bootstrap
 from hashwacht.cli.click_ext import Example, command
-from hashwacht.cli.options import this_call
+from hashwacht.cli.options import global_options
 from hashwacht.cli.render.html_report import report_file, write_report
 from hashwacht.cli.render.progress_lines import observer
-from hashwacht.cli.render.summary import show_profile
-from hashwacht.cli.signals import exit_code, stoppable
+from hashwacht.cli.render.summary import print_profile
+from hashwacht.cli.signals import exit_code, stop_on_signal
 from hashwacht.core.errors import ExitCode, UsageError
-from hashwacht.core.paths import show
-from hashwacht.platform.process import give_way
+from hashwacht.core.paths import escape_path
+from hashwacht.platform.process import lower_priority
 from hashwacht.scan.request import ScanRequest
-from hashwacht.scan.scan import Scan
-from hashwacht.scan.tally import report_of
-from hashwacht.settings import Given, Settings
+from hashwacht.scan.scan import ScanRun
+from hashwacht.scan.tally import build_report
+from hashwacht.settings import OptionValue, Settings
 
 
 @command(
@@ -44,7 +44,12 @@ from hashwacht.settings import Given, Settings
 @click.option("--all-file-systems", is_flag=True, help="Enter other file systems below PATH too.")
 @click.option("--jobs", type=int, metavar="N", help="Worker processes. [default: one per core]")
 @click.option("--max-rate", metavar="RATE", help='"200 files/s" or "20 MiB/s" at the most.')
-@click.option("--foreground", is_flag=True, help="Run at normal priority instead of the lowest.")
+@click.option(
+    "--normal-priority",
+    "foreground",
+    is_flag=True,
+    help="Run at normal priority instead of the lowest.",
+)
 @click.option("--profile", is_flag=True, help="Tell at the end where the time went.")
 @click.option(
     "--report",
@@ -71,14 +76,14 @@ def scan_command(
     directories, links are not followed, and no content leaves this machine: matchers are asked
     with hashes only.
     """
-    call = this_call()
+    call = global_options()
     options = (
         ("scan.jobs", jobs, "--jobs"),
         ("scan.max_rate", max_rate, "--max-rate"),
         ("scan.one_file_system", False if all_file_systems else None, "--all-file-systems"),
-        ("scan.background", False if foreground else None, "--foreground"),
+        ("scan.low_priority", False if foreground else None, "--normal-priority"),
     )
-    given = [Given(*option) for option in options if option[1] is not None]
+    given = [OptionValue(*option) for option in options if option[1] is not None]
     settings = call.configuration(*given).settings
     request = ScanRequest(
         roots=_roots(paths),
@@ -96,7 +101,7 @@ def _roots(paths: tuple[Path, ...]) -> tuple[bytes, ...]:
     """Resolve what was named, before a run begins: there would be nothing to go on with later."""
     for path in paths:
         if not path.exists():
-            message = f"there is no {show(bytes(path))}"
+            message = f"there is no {escape_path(bytes(path))}"
             raise UsageError(message, advice="Check how it is written.")
     return tuple(dict.fromkeys(bytes(path.resolve()) for path in paths))
 
@@ -110,22 +115,22 @@ def _run(
     profile: bool,
 ) -> ExitCode:
     target = report_file(report) if report else None
-    if settings.scan.background:
-        give_way()
+    if settings.scan.low_priority:
+        lower_priority()
     with (
         bootstrap.store(settings) as store,
-        bootstrap.pipeline(settings, os.environ, store.culprits) as pipeline,
-        stoppable() as stop,
+        bootstrap.pipeline(settings, os.environ, store.crash_log) as pipeline,
+        stop_on_signal() as stop,
     ):
         with observer(as_json=as_json) as watching:
-            scan = Scan(
+            scan = ScanRun(
                 store=store, pipeline=pipeline, request=request, observer=watching, stop=stop
             )
             summary = scan.run()
         if profile:
-            show_profile(scan.spent, as_json=as_json)
+            print_profile(scan.timings, as_json=as_json)
         if target:
             run = store.runs.list(1)[0]
             recipe = pipeline.fingerprinter.recipe
-            write_report(report_of(store, pipeline.panel, run, recipe), target)
+            write_report(build_report(store, pipeline.panel, run, recipe), target)
     return exit_code(summary)

@@ -7,11 +7,11 @@ from dataclasses import asdict
 import click
 
 from hashwacht.cli.click_ext import Example, command
-from hashwacht.cli.options import this_call
+from hashwacht.cli.options import global_options
 from hashwacht.cli.output import emit, line
-from hashwacht.cli.render.figures import count, many, moment, size, span
-from hashwacht.core.paths import show, to_json
-from hashwacht.scan.progress import Counts
+from hashwacht.cli.render.figures import count, format_duration, format_time, plural, size
+from hashwacht.core.paths import escape_path, to_json
+from hashwacht.scan.progress import RunCounts
 from hashwacht.storage.runs import Run, RunState
 
 
@@ -30,7 +30,7 @@ def scans_command(number: int) -> None:
     from hashwacht.scan.tally import Tally
     from hashwacht.storage.store import FILE_NAME
 
-    call = this_call()
+    call = global_options()
     settings = call.configuration().settings
     runs: list[Run] = []
     if (settings.state.path / FILE_NAME).exists():
@@ -46,28 +46,28 @@ def scans_command(number: int) -> None:
         line("No scan yet: begin with `hashwacht scan PATH`.")
 
 
-def _text(run: Run, counts: Counts, elapsed: float) -> str:
-    roots = ", ".join(show(root) for root in run.roots) or "stored fingerprints"
-    ended = f", ended {moment(run.finished)}" if run.finished else ""
+def _text(run: Run, counts: RunCounts, elapsed: float) -> str:
+    roots = ", ".join(escape_path(root) for root in run.roots) or "stored fingerprints"
+    ended = f", ended {format_time(run.finished)}" if run.finished else ""
     resume = "; the same command resumes it" if run.state is RunState.INTERRUPTED else ""
     return (
         f"{run.id:>5}  {run.kind}  {run.state}{resume}  {roots}\n"
-        f"{'':7}begun {moment(run.started)}{ended}, {span(elapsed)} of work\n"
-        f"{'':7}{many(counts.files, 'file')} ({size(counts.bytes)}),"
-        f" {many(counts.matches, 'match', 'matches')},"
+        f"{'':7}begun {format_time(run.started)}{ended}, {format_duration(elapsed)} of work\n"
+        f"{'':7}{plural(counts.files, 'file')} ({size(counts.bytes)}),"
+        f" {plural(counts.matches, 'match', 'matches')},"
         f" {count(counts.undetermined)} undetermined"
     )
 
 
-def _fields(run: Run, counts: Counts, elapsed: float) -> dict[str, object]:
+def _fields(run: Run, counts: RunCounts, elapsed: float) -> dict[str, object]:
     return {
         "run": str(run.id),
         "kind": run.kind,
         "state": run.state,
         "roots": [to_json(root) for root in run.roots],
-        "started": run.started,
-        "updated": run.updated,
-        "finished": run.finished,
-        "elapsed": round(elapsed, 3),
+        "started_at": run.started,
+        "updated_at": run.updated,
+        "finished_at": run.finished,
+        "elapsed_seconds": round(elapsed, 3),
         "counts": asdict(counts),
     }

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import click
 
 from hashwacht.cli.click_ext import Example, command
-from hashwacht.cli.options import this_call
+from hashwacht.cli.options import global_options
 from hashwacht.cli.output import emit, line
 from hashwacht.core.errors import ExitCode
 from hashwacht.daemon.status.assess import Protection
@@ -31,7 +31,7 @@ CLEAR = "\x1b[H\x1b[2J"
 @command(
     Example("hashwacht status", "Look at everything on one screen."),
     Example("hashwacht status --watch 2", "Look again every two seconds, until ^C."),
-    Example("hashwacht status --json | jq .remarks", "Only what is wrong, for a program."),
+    Example("hashwacht status --json | jq .problems", "Only what is wrong, for a program."),
     json=True,
     exit_status={
         0: "Protected.",
@@ -55,7 +55,7 @@ def status_command(every: float | None) -> ExitCode:
     from hashwacht.cli.render.status_text import text
     from hashwacht.daemon.status.status import status, to_fields
 
-    call = this_call()
+    call = global_options()
     while True:
         found = status(call.configuration().settings, time.time())
         if call.as_json:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from hashwacht.cli.click_ext import Example, command
-from hashwacht.cli.options import this_call
+from hashwacht.cli.options import global_options
 from hashwacht.cli.output import line
 from hashwacht.core.errors import ConfigurationError
 
@@ -35,7 +35,7 @@ def units_command(write: bool, directory: Path) -> None:
     """
     from hashwacht.daemon.systemd_units import NAME, drop_ins
 
-    made = drop_ins(this_call().configuration().settings)
+    made = drop_ins(global_options().configuration().settings)
     for name, text in made.items():
         if write:
             _write(directory / name, text)

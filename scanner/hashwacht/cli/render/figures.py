@@ -14,7 +14,7 @@ def count(number: float) -> str:
     return f"{number:,.0f}"
 
 
-def many(number: int, one: str, several: str = "") -> str:
+def plural(number: int, one: str, several: str = "") -> str:
     """Write ``1 file``, ``2 files``; *several* if it is not just one more letter."""
     return f"{count(number)} {one if number == 1 else several or one + 's'}"
 
@@ -29,7 +29,7 @@ def size(number: float) -> str:
     return f"{number:.0f} {unit}" if exact else f"{number:.1f} {unit}"
 
 
-def span(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Write a span of time with two units: ``850ms``, ``12.3s``, ``4m 05s``, ``2d 03h``."""
     if seconds == 0:
         return "0s"
@@ -45,12 +45,12 @@ def span(seconds: float) -> str:
     return f"{hours}h {minutes:02}m" if hours else f"{minutes}m {rest:02}s"
 
 
-def moment(unix: float) -> str:
+def format_time(unix: float) -> str:
     """Write a time of day with its zone: ``2026-11-23 18:05:00 +0100``."""
     return datetime.fromtimestamp(unix).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
 
 
-def share(part: float, whole: float) -> str:
+def percentage(part: float, whole: float) -> str:
     """Write a percentage that is 0 or 100 only if it is exactly that."""
     percent = 100 * part / whole if whole else 0.0
     if 0 < percent < 0.1:  # noqa: PLR2004  # what would round to none

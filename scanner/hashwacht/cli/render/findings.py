@@ -9,10 +9,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
-from hashwacht.cli.output import harmless
-from hashwacht.core.paths import show, to_json
+from hashwacht.cli.output import escape_text
+from hashwacht.core.paths import escape_path, to_json
 from hashwacht.core.types import QUICK, Match, Outcome, Reason, Verdict
-from hashwacht.scan.progress import Result
+from hashwacht.scan.progress import ScanResult
 from hashwacht.storage.cases import match_to_json
 
 MEANING: Mapping[Reason, str] = MappingProxyType(
@@ -23,7 +23,7 @@ MEANING: Mapping[Reason, str] = MappingProxyType(
         Reason.DAMAGED: "Too damaged to decode; a browser would show no picture either.",
         Reason.OVER_LIMIT: "More pixels, frames or bytes than the limits allow; see"
         " [fingerprint.limits].",
-        Reason.CLOSE_CALL: "A new list has something near it; the next scan reads it and decides.",
+        Reason.NEEDS_EXACT_HASH: "A new list has a similar entry; the next scan reads the file again.",
         Reason.TIMED_OUT: "It took more time than the limits allow; see [fingerprint.limits].",
         Reason.WORKER_DIED: "The process that decoded it died of it; it is not tried again.",
         Reason.NO_DECODER: "No decoder for this kind is installed; `hashwacht doctor` says which.",
@@ -47,7 +47,7 @@ MATCHER_WIDE = frozenset({Reason.UNANSWERED, Reason.REFUSED, Reason.NOT_JUDGED})
 """Reasons that say something about a matcher, not about the file that it could not judge."""
 
 
-def told_singly(result: Result) -> bool:
+def has_own_line(result: ScanResult) -> bool:
     """Tell if a reader wants a line of its own for it: not for each file that nobody answered.
 
     There may be millions of them when a service is out of reach; the summary counts them.
@@ -56,37 +56,37 @@ def told_singly(result: Result) -> bool:
     return verdict.outcome is not Outcome.UNDETERMINED or verdict.reason not in MATCHER_WIDE
 
 
-def lines(result: Result) -> Iterator[str]:
+def result_lines(result: ScanResult) -> Iterator[str]:
     """Say it in one line for each path and each list entry: easy to read, easy to grep.
 
     The path comes last, so that what stands before it cannot be forged by a file's name.
     """
     verdict = result.verdict
     for path in result.paths or (b"",):
-        shown = show(path) if path else f"(content {result.key}, no path today)"
-        for text in entries(verdict.matches):
+        shown = escape_path(path) if path else f"(content {result.key}, no path today)"
+        for text in match_lines(verdict.matches):
             yield f"{'match':{WORD_WIDTH}}{text}  {shown}"
-        for text in entries(verdict.suppressed):
+        for text in match_lines(verdict.suppressed):
             yield f"{'suppressed':{WORD_WIDTH}}{text}, {_set_aside(verdict)}  {shown}"
         if verdict.outcome is Outcome.UNDETERMINED:
-            yield f"{'undetermined':{WORD_WIDTH}}{why(verdict)}  {shown}"
+            yield f"{'undetermined':{WORD_WIDTH}}{describe_reason(verdict)}  {shown}"
         if result.before is Outcome.MATCH and verdict.outcome is not Outcome.MATCH:
             yield f"{'withdrawn':{WORD_WIDTH}}it matched before  {shown}"
 
 
-def entries(matches: Iterable[Match]) -> Iterator[str]:
+def match_lines(matches: Iterable[Match]) -> Iterator[str]:
     """Say of each entry who knows it, as what, and by which signals: never a value of a list."""
-    entries: defaultdict[tuple[str, str, str, str], list[Match]] = defaultdict(list)
+    match_lines: defaultdict[tuple[str, str, str, str], list[Match]] = defaultdict(list)
     for match in matches:
-        entries[match.category, match.matcher, match.list, match.id].append(match)
-    for (category, matcher, list_, id_), found in entries.items():
+        match_lines[match.category, match.matcher, match.list, match.id].append(match)
+    for (category, matcher, list_, id_), found in match_lines.items():
         where = f"{matcher}/{list_}" if list_ else matcher
         number = f" #{id_}" if id_ else ""
-        by = ", ".join(dict.fromkeys(map(nearness, found)))
-        yield harmless(f"{category}  {where}{number}  {by}")
+        by = ", ".join(dict.fromkeys(map(describe_distance, found)))
+        yield escape_text(f"{category}  {where}{number}  {by}")
 
 
-def nearness(match: Match) -> str:
+def describe_distance(match: Match) -> str:
     """Say by which signal, and how far off."""
     what = match.signal.variant.removesuffix(QUICK).removesuffix("/")
     variant = f" of {what}" if what else ""
@@ -98,18 +98,18 @@ def nearness(match: Match) -> str:
     return f"{match.signal.type}{variant} {match.distance} {unit} off"
 
 
-def why(verdict: Verdict) -> str:
+def describe_reason(verdict: Verdict) -> str:
     """Say why it is undetermined."""
     reason = str(verdict.reason or "unknown")
-    return harmless(f"{reason} ({verdict.detail})" if verdict.detail else reason)
+    return escape_text(f"{reason} ({verdict.detail})" if verdict.detail else reason)
 
 
 def _set_aside(verdict: Verdict) -> str:
     names = dict.fromkeys(f"{each.matcher}/{each.list}" for each in verdict.suppressed_by)
-    return harmless(f"set aside by {', '.join(names)}")
+    return escape_text(f"set aside by {', '.join(names)}")
 
 
-def to_fields(result: Result) -> dict[str, object]:
+def to_fields(result: ScanResult) -> dict[str, object]:
     """Give the fields of the JSON object; its type is the outcome, see :func:`kind_of`.
 
     The first path has the keys ``path`` (and ``path_b64``) as everywhere, all of them are in
@@ -125,7 +125,7 @@ def to_fields(result: Result) -> dict[str, object]:
     return fields
 
 
-def kind_of(verdict: Verdict) -> str:
+def json_type(verdict: Verdict) -> str:
     """Name the type of a result's JSON object."""
     if verdict.outcome is Outcome.NO_MATCH and verdict.suppressed:
         return "suppressed"

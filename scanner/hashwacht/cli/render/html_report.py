@@ -16,9 +16,9 @@ from math import ceil, floor, log10
 from pathlib import Path
 
 from hashwacht.cli.render import figures
-from hashwacht.cli.render.findings import MEANING, nearness, why
+from hashwacht.cli.render.findings import MEANING, describe_distance, describe_reason
 from hashwacht.core.errors import UsageError
-from hashwacht.core.paths import show
+from hashwacht.core.paths import escape_path
 from hashwacht.core.types import Outcome
 from hashwacht.scan.report import Report
 from hashwacht.secrets.private_file import write_private
@@ -49,7 +49,7 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class BarSegment:
     """A part of a whole: from where to where, in percent."""
 
     name: str
@@ -104,14 +104,14 @@ def _round_steps(base: int) -> list[float]:
     return [0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200]
 
 
-def stacked(values: Sequence[tuple[str, float]]) -> tuple[Part, ...]:
+def stacked(values: Sequence[tuple[str, float]]) -> tuple[BarSegment, ...]:
     """Divide a bar of 100 percent; nothing that is there is too small to be seen."""
     total = sum(value for _, value in values)
     shown = [(name, max(LEAST, 100 * value / total)) for name, value in values if value]
     scale = 100 / sum(width for _, width in shown) if shown else 0
     parts, at = [], 0.0
     for name, width in shown:
-        parts.append(Part(name, at, width * scale))
+        parts.append(BarSegment(name, at, width * scale))
         at += width * scale
     return tuple(parts)
 
@@ -152,13 +152,13 @@ def render(report: Report) -> str:
     )
     environment.filters.update(
         count=figures.count,
-        many=figures.many,
+        many=figures.plural,
         size=figures.size,
-        span=figures.span,
-        moment=figures.moment,
-        path=show,
-        near=nearness,
-        why=why,
+        span=figures.format_duration,
+        moment=figures.format_time,
+        path=escape_path,
+        near=describe_distance,
+        why=describe_reason,
     )
     templates = files("hashwacht.cli").joinpath("templates")
     page = environment.from_string(templates.joinpath("report.html").read_text("utf-8"))
@@ -184,7 +184,9 @@ def _verdicts(report: Report) -> list[tuple[str, int, str]]:
     order = (Outcome.MATCH, Outcome.UNDETERMINED, Outcome.NO_MATCH)
     numbers = [(outcome, report.verdicts.get(outcome, 0)) for outcome in order]
     total = sum(number for _, number in numbers)
-    return [(str(outcome), number, figures.share(number, total)) for outcome, number in numbers]
+    return [
+        (str(outcome), number, figures.percentage(number, total)) for outcome, number in numbers
+    ]
 
 
 def _kinds(report: Report) -> list[tuple[str, int, int, float]]:
@@ -207,11 +209,14 @@ def _reasons(report: Report) -> list[tuple[str, int, str, float]]:
 
 def _files_curve(report: Report) -> Curve | None:
     points = [(sample.at, sample.files_rate) for sample in report.throughput]
-    return curve(points, figures.span, figures.count)
+    return curve(points, figures.format_duration, figures.count)
 
 
 def _bytes_curve(report: Report) -> Curve | None:
     points = [(sample.at, sample.bytes_rate) for sample in report.throughput]
     return curve(
-        points, figures.span, lambda value: figures.size(value).replace(".0 ", " "), step_base=1024
+        points,
+        figures.format_duration,
+        lambda value: figures.size(value).replace(".0 ", " "),
+        step_base=1024,
     )

@@ -13,11 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from hashwacht.cli.output import line
-from hashwacht.cli.render.figures import count, share, size, span
-from hashwacht.cli.render.findings import lines, told_singly
+from hashwacht.cli.render.figures import count, format_duration, percentage, size
+from hashwacht.cli.render.findings import has_own_line, result_lines
 from hashwacht.cli.render.summary import started_line, summary_lines
-from hashwacht.core.paths import show
-from hashwacht.scan.progress import Counts, Progress, Result, Summary
+from hashwacht.core.paths import escape_path
+from hashwacht.scan.progress import Progress, RunCounts, ScanResult, Summary
 
 STYLES = {"match": "bold red", "undetermined": "yellow", "suppressed": "cyan"}
 
@@ -60,9 +60,9 @@ class LiveDisplay:
         """Draw where it stands."""
         self._live.update(self._drawn(snapshot), refresh=True)
 
-    def result(self, result: Result) -> None:
+    def result(self, result: ScanResult) -> None:
         """Let what was found scroll by above the display."""
-        for text in lines(result) if told_singly(result) else ():
+        for text in result_lines(result) if has_own_line(result) else ():
             if self._same_screen:
                 word = text.partition(" ")[0]
                 self._above(text, STYLES.get(word, ""), word)
@@ -86,8 +86,8 @@ class LiveDisplay:
         for _ in range(6):
             table.add_column(no_wrap=True)
         _add_rows(table, now)
-        self._spinner.update(text=Text(f"{now.phase} for {span(now.elapsed)}"))
-        where = show(now.directory) if now.directory else ""
+        self._spinner.update(text=Text(f"{now.phase} for {format_duration(now.elapsed)}"))
+        where = escape_path(now.directory) if now.directory else ""
         parts: list[RenderableType] = [
             self._spinner,
             table,
@@ -118,7 +118,7 @@ def _figure(text: str) -> Text:
     return Text(text, style="bold")
 
 
-def _found(counts: Counts) -> Text:
+def _found(counts: RunCounts) -> Text:
     found = _alert(counts.matches, "bold red")
     if counts.suppressed:
         found.append(f" ({count(counts.suppressed)} suppressed)", style="cyan")
@@ -129,17 +129,21 @@ def _alert(number: int, style: str) -> Text:
     return Text(count(number), style=style if number else "")
 
 
-def _errors(counts: Counts) -> str:
+def _errors(counts: RunCounts) -> str:
     return f"{count(counts.errors)} unlistable directories" if counts.errors else ""
 
 
 def _bar(now: Progress, expected: int) -> RenderableType:
     """Draw how far it is by the previous run's count, which is a guess and said to be one."""
     done = min(now.counts.files, expected)
-    left = f"about {span(now.remaining)} left" if now.remaining is not None else "almost done"
+    left = (
+        f"about {format_duration(now.remaining)} left"
+        if now.remaining is not None
+        else "almost done"
+    )
     row = Table.grid(padding=(0, 2))
     row.add_row(
-        " ", ProgressBar(total=expected, completed=done, width=40), share(done, expected), left
+        " ", ProgressBar(total=expected, completed=done, width=40), percentage(done, expected), left
     )
     return row
 

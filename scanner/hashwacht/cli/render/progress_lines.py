@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import IO
 
 from hashwacht.cli.output import emit, line
-from hashwacht.cli.render.findings import kind_of, lines, to_fields, told_singly
+from hashwacht.cli.render.findings import has_own_line, json_type, result_lines, to_fields
 from hashwacht.cli.render.summary import (
     progress_fields,
     progress_line,
@@ -21,7 +21,7 @@ from hashwacht.cli.render.summary import (
     summary_lines,
 )
 from hashwacht.core.paths import to_json
-from hashwacht.scan.progress import Observer, Progress, Result, Summary
+from hashwacht.scan.progress import Observer, Progress, ScanResult, Summary
 
 LOG_SECONDS = 60.0
 """Between two lines of a log: enough to see that it lives, not enough to fill the disk."""
@@ -33,16 +33,16 @@ JSON_SECONDS = 1.0
 def observer(*, as_json: bool) -> AbstractContextManager[Observer]:
     """Choose who watches: JSON lines if asked for, a live display on a terminal, else a log."""
     if as_json:
-        return nullcontext(JsonLines(sys.stdout, sys.stderr))
+        return nullcontext(JsonObserver(sys.stdout, sys.stderr))
     if sys.stderr.isatty():
         from hashwacht.cli.render.live import LiveDisplay, can_be_live
 
         if can_be_live(sys.stderr):
             return LiveDisplay(sys.stdout, sys.stderr)
-    return nullcontext(Log(sys.stdout, sys.stderr))
+    return nullcontext(LogObserver(sys.stdout, sys.stderr))
 
 
-class Log:
+class LogObserver:
     """Plain lines: one a minute, one for every result, and the summary."""
 
     def __init__(self, results: IO[str], log: IO[str]) -> None:
@@ -62,9 +62,9 @@ class Log:
             line(progress_line(snapshot), to=self._log)
             self._log.flush()
 
-    def result(self, result: Result) -> None:
+    def result(self, result: ScanResult) -> None:
         """Say what was found, at once."""
-        for text in lines(result) if told_singly(result) else ():
+        for text in result_lines(result) if has_own_line(result) else ():
             line(text, to=self._results)
         self._results.flush()
 
@@ -75,7 +75,7 @@ class Log:
         self._results.flush()
 
 
-class JsonLines:
+class JsonObserver:
     """One versioned object a line.
 
     ``started`` and ``progress`` go to standard error, outcomes and ``summary`` to standard output.
@@ -97,9 +97,9 @@ class JsonLines:
             self._next = snapshot.elapsed + JSON_SECONDS
             emit("progress", progress_fields(snapshot), to=self._log)
 
-    def result(self, result: Result) -> None:
+    def result(self, result: ScanResult) -> None:
         """Say what was found, at once."""
-        emit(kind_of(result.verdict), to_fields(result), to=self._results)
+        emit(json_type(result.verdict), to_fields(result), to=self._results)
 
     def finished(self, summary: Summary) -> None:
         """Say how it ended."""

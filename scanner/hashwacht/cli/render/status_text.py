@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hashwacht import __version__
-from hashwacht.cli.output import harmless
-from hashwacht.cli.render.figures import count, many, moment, size, span
-from hashwacht.core.paths import show
-from hashwacht.daemon.status.assess import Situation
+from hashwacht.cli.output import escape_text
+from hashwacht.cli.render.figures import count, format_duration, format_time, plural, size
+from hashwacht.core.paths import escape_path
+from hashwacht.daemon.status.assess import StorageStatus
 from hashwacht.daemon.status.health import Health, MatcherHealth, RootHealth
 from hashwacht.daemon.status.status import Status, lane_name
 from hashwacht.settings import RootSettings
 from hashwacht.storage.cases import CaseState
-from hashwacht.storage.locations import PlaceState
-from hashwacht.storage.reports import Pile
+from hashwacht.storage.locations import LocationState
+from hashwacht.storage.reports import Backlog
 
 _WIDTH = 14
 
@@ -22,19 +22,21 @@ _WIDTH = 14
 def text(status: Status) -> Iterator[str]:
     """Give the lines, each harmless to a terminal."""
     word = status.protection.value.upper().replace("-", " ")
-    yield f"{word}   hashwacht {__version__}, {moment(status.at)}"
-    for remark in status.remarks:
-        yield harmless(f"  {'!!' if remark.grave else '! '} {remark.subject}: {remark.detail}")
+    yield f"{word}   hashwacht {__version__}, {format_time(status.at)}"
+    for remark in status.problems:
+        yield escape_text(
+            f"  {'!!' if remark.critical else '! '} {remark.subject}: {remark.detail}"
+        )
         if remark.advice:
-            yield harmless(f"     {remark.advice}")
+            yield escape_text(f"     {remark.advice}")
     yield ""
     for head, lines in _parts(status):
         for number, each in enumerate(lines):
-            yield harmless(f"{head if not number else '':{_WIDTH}}{each}")
+            yield escape_text(f"{head if not number else '':{_WIDTH}}{each}")
 
 
 def _parts(status: Status) -> Iterator[tuple[str, Sequence[str]]]:
-    health, found, now = status.health, status.found, status.at
+    health, found, now = status.health, status.storage, status.at
     yield "Processes", _processes(health, status.courier, now)
     known = {} if health is None else {root.name: root for root in health.roots}
     roots = [
@@ -57,18 +59,19 @@ def _processes(health: Health | None, courier: str | None, now: float) -> list[s
         return ["no scanner since this machine started", *others]
     said = f"last heard of {_ago(health.at, now)}"
     scanner = (
-        f"scanner {health.stage}, process {health.pid}, up {span(health.at - health.started)},"
-        f" {size(health.memory)}, {many(health.workers, 'worker')}, {said}"
+        f"scanner {health.stage}, process {health.pid}, up"
+        f" {format_duration(health.at - health.started)},"
+        f" {size(health.memory_bytes)}, {plural(health.workers, 'worker')}, {said}"
     )
     return [scanner, *others]
 
 
 def _root(
-    root: RootSettings, known: RootHealth | None, found: Situation | None, now: float
+    root: RootSettings, known: RootHealth | None, found: StorageStatus | None, now: float
 ) -> Iterator[str]:
-    yield f"{root.name}: {show(bytes(root.directory))}"
+    yield f"{root.name}: {escape_path(bytes(root.directory))}"
     if known is not None:
-        seen = f"last file {_ago(known.event, now)}, canary {_ago(known.canary, now)}"
+        seen = f"last file {_ago(known.last_event, now)}, canary {_ago(known.last_canary, now)}"
         yield f"  {known.problem or 'watched'} by {known.watch}, {seen}"
     if found is not None:
         yield f"  wholly compared with the state {_ago(found.walked.get(root.name), now)}"
@@ -78,7 +81,7 @@ def _root(
 
 
 def _matcher(matcher: MatcherHealth, now: float) -> str:
-    told = f"{matcher.name}: last good answer {_ago(matcher.answered, now)}"
+    told = f"{matcher.name}: last good answer {_ago(matcher.last_answer, now)}"
     return f"{told}; {matcher.problem}" if matcher.problem else told
 
 
@@ -92,14 +95,14 @@ def _sandbox(health: Health) -> str:
 
 def _uploads(health: Health) -> str:
     """Say what web applications hand over."""
-    if health.applications is None:
+    if health.upload_connections is None:
         return "none are taken from web applications"
-    handed, refused = count(health.counts.handed), count(health.counts.refused)
-    held = many(health.applications, "connection")
+    handed, refused = count(health.counts.uploads), count(health.counts.refused_connections)
+    held = plural(health.upload_connections, "connection")
     return f"{held} of web applications, {handed} handed over, {refused} refused as too many"
 
 
-def _found(found: Situation, now: float) -> Iterator[tuple[str, Sequence[str]]]:
+def _found(found: StorageStatus, now: float) -> Iterator[tuple[str, Sequence[str]]]:
     yield (
         "Queue",
         [
@@ -116,10 +119,10 @@ def _found(found: Situation, now: float) -> Iterator[tuple[str, Sequence[str]]]:
     )
     yield "Cases", [_cases(found), _actions(found)]
     floods = [
-        f"number {flood.id}, {flood.subject.scope} {flood.subject.root}: {flood.ruling}"
+        f"number {flood.id}, {flood.subject.scope} {flood.subject.root}: {flood.decision}"
         for flood in found.floods
     ]
-    yield "Flood guard", floods or ["nothing held"]
+    yield "Action limits", floods or ["no action is paused"]
     yield (
         "Alerts",
         [
@@ -129,35 +132,35 @@ def _found(found: Situation, now: float) -> Iterator[tuple[str, Sequence[str]]]:
         ]
         or ["no channel is configured"],
     )
-    number = many(found.audit.seq, "entry", "entries")
+    number = plural(found.audit.seq, "entry", "entries")
     yield "Audit", [f"{number}, the last one {found.audit.hash}" if found.audit.seq else number]
 
 
-def _cases(found: Situation) -> str:
+def _cases(found: StorageStatus) -> str:
     waiting = found.cases.get(CaseState.OPEN, 0)
     others = [
         f"{count(number)} {state}"
         for state, number in found.cases.items()
         if state is not CaseState.OPEN
     ]
-    return ", ".join([f"{many(waiting, 'case')} waiting for a decision", *others])
+    return ", ".join([f"{plural(waiting, 'case')} waiting for a decision", *others])
 
 
-def _actions(found: Situation) -> str:
+def _actions(found: StorageStatus) -> str:
     shown = (
-        PlaceState.OBSERVED,
-        PlaceState.HELD,
-        PlaceState.QUARANTINED,
-        PlaceState.WAITING,
-        PlaceState.FAILED,
+        LocationState.OBSERVED,
+        LocationState.HELD,
+        LocationState.QUARANTINED,
+        LocationState.WAITING,
+        LocationState.FAILED,
     )
     return "files: " + ", ".join(f"{count(found.places.get(each, 0))} {each}" for each in shown)
 
 
-def _pile(pile: Pile, one: str, several: str, now: float) -> str:
-    number = many(pile.number, one, several)
+def _pile(pile: Backlog, one: str, several: str, now: float) -> str:
+    number = plural(pile.number, one, several)
     return number if pile.oldest is None else f"{number}, the oldest {_ago(pile.oldest, now)}"
 
 
 def _ago(then: float | None, now: float) -> str:
-    return "never" if then is None else f"{span(max(0.0, now - then))} ago"
+    return "never" if then is None else f"{format_duration(max(0.0, now - then))} ago"

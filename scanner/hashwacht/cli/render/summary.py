@@ -9,33 +9,33 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
-from hashwacht.cli.output import emit, harmless, line
-from hashwacht.cli.render.figures import count, size, span
+from hashwacht.cli.output import emit, escape_text, line
+from hashwacht.cli.render.figures import count, format_duration, size
 from hashwacht.cli.render.findings import MEANING
-from hashwacht.core.paths import show, to_json
+from hashwacht.core.paths import escape_path, to_json
 from hashwacht.scan.progress import Progress, Summary
-from hashwacht.scan.timings import Spent
+from hashwacht.scan.timings import Timings
 from hashwacht.storage.runs import RunState
 
 
-def show_profile(spent: Spent, *, as_json: bool) -> None:
+def print_profile(timings: Timings, *, as_json: bool) -> None:
     """Print one line a part, to standard error; or one object."""
-    rows = spent.rows()
+    rows = timings.rows()
     if as_json:
         parts = [{"part": part, "kind": kind, "seconds": round(s, 6)} for part, kind, s in rows]
         emit("profile", {"parts": parts})
         return
     line("Where the time went (all threads side by side, waiting included):", to=sys.stderr)
     for part, kind, seconds in rows:
-        of = f" of {harmless(kind)}" if kind else ""
-        line(f"  {span(seconds):>8}  {part}{of}", to=sys.stderr)
+        of = f" of {escape_text(kind)}" if kind else ""
+        line(f"  {format_duration(seconds):>8}  {part}{of}", to=sys.stderr)
 
 
 def summary_lines(summary: Summary) -> Iterator[str]:
     """Say how it ended: by verdict and reason."""
     counts = summary.counts
     yield (
-        f"{summary.state} after {span(summary.elapsed)}: {count(counts.files)} files"
+        f"{summary.state} after {format_duration(summary.elapsed)}: {count(counts.files)} files"
         f" ({size(counts.bytes)}), {count(counts.read)} read ({size(counts.read_bytes)}),"
         f" {count(counts.unchanged)} unchanged"
     )
@@ -64,7 +64,7 @@ def _row(name: str, number: int, remark: str = "") -> str:
 
 def _largest_first(parts: Mapping[str, int]) -> str:
     largest = sorted(parts.items(), key=lambda each: (-each[1], each[0]))
-    return ", ".join(f"{harmless(part)} {count(many)}" for part, many in largest)
+    return ", ".join(f"{escape_text(part)} {count(many)}" for part, many in largest)
 
 
 def summary_fields(summary: Summary) -> dict[str, object]:
@@ -72,7 +72,7 @@ def summary_fields(summary: Summary) -> dict[str, object]:
     return {
         "run": summary.run,
         "state": summary.state,
-        "elapsed": round(summary.elapsed, 3),
+        "elapsed_seconds": round(summary.elapsed, 3),
         "counts": asdict(summary.counts),
         "reasons": {str(reason): number for reason, number in summary.reasons.items()},
         "lists": dict(summary.lists),
@@ -82,10 +82,11 @@ def summary_fields(summary: Summary) -> dict[str, object]:
 def progress_line(now: Progress) -> str:
     """Say in one line where a run stands, for a log."""
     counts = now.counts
-    left = f", about {span(now.remaining)} left" if now.remaining is not None else ""
-    where = f", in {show(now.directory)}" if now.directory else ""
+    left = f", about {format_duration(now.remaining)} left" if now.remaining is not None else ""
+    where = f", in {escape_path(now.directory)}" if now.directory else ""
     return (
-        f"{now.phase} for {span(now.elapsed)}: {count(counts.files)} files ({size(counts.bytes)}),"
+        f"{now.phase} for {format_duration(now.elapsed)}: {count(counts.files)} files"
+        f" ({size(counts.bytes)}),"
         f" {count(now.files_rate)} files/s, {size(now.bytes_rate)}/s,"
         f" {count(counts.matches)} matches, {count(counts.undetermined)} undetermined{left}{where}"
     )
@@ -95,11 +96,11 @@ def progress_fields(now: Progress) -> dict[str, object]:
     """Give the fields of the JSON object; null where nobody can know."""
     return {
         "phase": now.phase,
-        "elapsed": round(now.elapsed, 3),
-        "files_rate": round(now.files_rate, 3),
-        "bytes_rate": round(now.bytes_rate, 3),
+        "elapsed_seconds": round(now.elapsed, 3),
+        "files_per_second": round(now.files_rate, 3),
+        "bytes_per_second": round(now.bytes_rate, 3),
         "expected": now.expected,
-        "remaining": None if now.remaining is None else round(now.remaining, 1),
+        "remaining_seconds": None if now.remaining is None else round(now.remaining, 1),
         "directory": to_json(now.directory) if now.directory else None,
         "counts": asdict(now.counts),
     }
@@ -107,5 +108,5 @@ def progress_fields(now: Progress) -> dict[str, object]:
 
 def started_line(run: str, roots: tuple[bytes, ...], *, resumed: bool) -> str:
     """Say that a run begins or goes on, and over what."""
-    over = ", ".join(show(root) for root in roots)
+    over = ", ".join(escape_path(root) for root in roots)
     return f"run {run} {'goes on' if resumed else 'begins'}" + (f": {over}" if over else "")

@@ -13,7 +13,7 @@ import socket
 import struct
 from collections.abc import Iterable, Mapping
 
-from hashwacht.daemon.logging.log_entry import Entry
+from hashwacht.daemon.logging.log_entry import LogEntry
 
 SOCKET = "/run/systemd/journal/socket"
 
@@ -21,7 +21,7 @@ _PRIORITY = ((logging.CRITICAL, "2"), (logging.ERROR, "3"), (logging.WARNING, "4
 _INFO, _DEBUG = "6", "7"
 
 
-def is_stderr_the_journal(environ: Mapping[str, str]) -> bool:
+def stderr_is_journal(environ: Mapping[str, str]) -> bool:
     """Tell if standard error goes to the journal (``$JOURNAL_STREAM``, systemd.exec(5))."""
     try:
         status = os.fstat(2)
@@ -30,7 +30,7 @@ def is_stderr_the_journal(environ: Mapping[str, str]) -> bool:
     return environ.get("JOURNAL_STREAM", "") == f"{status.st_dev}:{status.st_ino}"
 
 
-class Journal:
+class JournaldWriter:
     """The journal's socket.  Thread-safe: an entry is one datagram."""
 
     def __init__(self, identifier: str, address: str = SOCKET) -> None:
@@ -43,11 +43,11 @@ class Journal:
             self._socket.close()
             raise
 
-    def write(self, record: logging.LogRecord, entry: Entry) -> None:
+    def write(self, record: logging.LogRecord, entry: LogEntry) -> None:
         """Send one entry.  Raises OSError."""
         self._socket.send(encode(self._fields(record, entry)))
 
-    def _fields(self, record: logging.LogRecord, entry: Entry) -> Iterable[tuple[str, str]]:
+    def _fields(self, record: logging.LogRecord, entry: LogEntry) -> Iterable[tuple[str, str]]:
         yield "MESSAGE", entry.message
         yield "PRIORITY", priority(record.levelno)
         yield "SYSLOG_IDENTIFIER", self._identifier

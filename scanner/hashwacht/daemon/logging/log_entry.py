@@ -12,8 +12,8 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hashwacht.core.events import About, Event
-from hashwacht.core.paths import show, to_json
+from hashwacht.core.events import Event, EventFields
+from hashwacht.core.paths import escape_path, to_json
 
 BURST = 20
 """Entries of a kind that may follow one another at once."""
@@ -31,10 +31,10 @@ _OTHERS = "others"
 class _Bucket:
     left: float
     at: float
-    left_out: int = 0
+    suppressed: int = 0
 
 
-class LogLimit:
+class LogRateLimit:
     """A token bucket for each kind.  Thread-safe, bounded in memory."""
 
     def __init__(self, burst: int = BURST, every: float = EVERY) -> None:
@@ -53,11 +53,11 @@ class LogLimit:
             bucket.left = min(self._burst, bucket.left + (now - bucket.at) / self._every)
             bucket.at = now
             if bucket.left < 1:
-                bucket.left_out += 1
+                bucket.suppressed += 1
                 return None
             bucket.left -= 1
-            left_out, bucket.left_out = bucket.left_out, 0
-            return left_out
+            suppressed, bucket.suppressed = bucket.suppressed, 0
+            return suppressed
 
     def _bucket(self, kind: str, now: float) -> _Bucket:
         if kind not in self._buckets and len(self._buckets) >= KINDS:
@@ -72,7 +72,7 @@ class LogLimit:
         self._buckets = {
             kind: bucket
             for kind, bucket in self._buckets.items()
-            if bucket.left_out or now - bucket.at < full
+            if bucket.suppressed or now - bucket.at < full
         }
 
 
@@ -88,11 +88,11 @@ _SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LogEntry:
     """What is written of one record.  *about* is None for a mere text."""
 
     message: str
-    about: About | None
+    about: EventFields | None
     trace: str
 
     @property
@@ -103,7 +103,7 @@ class Entry:
         told = {
             "event": self.about.event.label,
             "root": self.about.root,
-            "path": show(self.about.path),
+            "path": escape_path(self.about.path),
             "case": self.about.case,
             "matcher": self.about.matcher,
             "cause": self.about.cause,
@@ -117,8 +117,8 @@ class Entry:
         return {**self.fields, **(to_json(path) if path else {})}
 
 
-def entry(record: logging.LogRecord, left_out: int = 0) -> Entry:
-    """Write a record down; *left_out* entries of its kind came before it and were not written.
+def format_record(record: logging.LogRecord, suppressed: int = 0) -> LogEntry:
+    """Write a record down; *suppressed* entries of its kind came before it and were not written.
 
     Never raises: a call of the log that is wrong is written as what it is.
     """
@@ -130,22 +130,24 @@ def entry(record: logging.LogRecord, left_out: int = 0) -> Entry:
     if record.exc_info and record.exc_info[1] is not None:
         lines = traceback.format_exception(record.exc_info[1])
         inner = "".join(lines)[-_LONGEST_TRACE:].splitlines()
-        trace = "\n".join(_line(redacted(each)) for each in inner)
+        trace = "\n".join(_line(redact(each)) for each in inner)
         text = f"{text}: {lines[-1].strip()}"
-    suffix = f" ({left_out} more like it were left out)" if left_out else ""
+    suffix = f" ({suppressed} more like it were left out)" if suppressed else ""
     told = getattr(record, "about", None)
-    return Entry(_line(redacted(text)) + suffix, told if isinstance(told, About) else None, trace)
+    return LogEntry(
+        _line(redact(text)) + suffix, told if isinstance(told, EventFields) else None, trace
+    )
 
 
-def kind(record: logging.LogRecord) -> str:
+def record_kind(record: logging.LogRecord) -> str:
     """Name the kind of a record: its event, else the text before anything is put into it."""
     told = getattr(record, "about", None)
-    if isinstance(told, About) and isinstance(told.event, Event):
+    if isinstance(told, EventFields) and isinstance(told.event, Event):
         return told.event.label
     return f"{record.name}:{str(record.msg)[:80]}"
 
 
-def redacted(text: str) -> str:
+def redact(text: str) -> str:
     """Cut every value of a hash down to its first digits; lists and matches are secrets."""
     return _HASH.sub(lambda found: f"{found[0][:_SHOWN]}…", text)
 

@@ -15,7 +15,7 @@ BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Delays:
+class LatencyHistogram:
     """How long files waited: how many fell below each bound, and their sum in seconds."""
 
     buckets: tuple[int, ...] = (0,) * (len(BOUNDS) + 1)
@@ -23,7 +23,7 @@ class Delays:
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class CounterValues:
     """Totals since the process started; they only grow.
 
     *announced* files and directories, *missed* times that something may have been missed,
@@ -32,18 +32,18 @@ class Counts:
     *handed* uploads that web applications handed over, *refused* connections of theirs.
     """
 
-    announced: int = 0
-    missed: int = 0
-    judged: Mapping[str, int] = field(default_factory=dict)
-    size: int = 0
-    acted: Mapping[str, int] = field(default_factory=dict)
-    failed: int = 0
-    delays: Delays = field(default_factory=Delays)
-    handed: int = 0
-    refused: int = 0
+    announced_files: int = 0
+    gap_reports: int = 0
+    verdicts: Mapping[str, int] = field(default_factory=dict)
+    checked_bytes: int = 0
+    actions: Mapping[str, int] = field(default_factory=dict)
+    action_failures: int = 0
+    verdict_latency: LatencyHistogram = field(default_factory=LatencyHistogram)
+    uploads: int = 0
+    refused_connections: int = 0
 
 
-class Counting:
+class Counters:
     """Counts.  Thread-safe, and never waits for more than another count."""
 
     def __init__(self) -> None:
@@ -56,13 +56,13 @@ class Counting:
         self._buckets = [0] * (len(BOUNDS) + 1)
         self._total = 0.0
 
-    def announced(self, files: int, missed: int = 0) -> None:
+    def count_announced(self, files: int, missed: int = 0) -> None:
         """Count what was taken from the watch."""
         with self._turn:
             self._announced += files
             self._missed += missed
 
-    def judged(self, outcome: Outcome, size: int, delay: float | None = None) -> None:
+    def count_verdict(self, outcome: Outcome, size: int, delay: float | None = None) -> None:
         """Count a verdict on a content of *size* bytes, *delay* seconds after the announcement.
 
         *delay* is None where nobody waits: in a walk, or when something is asked again.
@@ -74,7 +74,7 @@ class Counting:
                 self._buckets[bisect_left(BOUNDS, delay)] += 1
                 self._total += max(0.0, delay)
 
-    def acted(self, action: str, *, failed: bool = False) -> None:
+    def count_action(self, action: str, *, failed: bool = False) -> None:
         """Count an action that was taken, or that could not be."""
         with self._turn:
             if failed:
@@ -82,27 +82,27 @@ class Counting:
             else:
                 self._acted[action] += 1
 
-    def handed(self) -> None:
+    def count_upload(self) -> None:
         """Count an upload that a web application handed over, and that got its verdict."""
         with self._turn:
             self._handed += 1
 
-    def refused(self) -> None:
+    def count_refused_connection(self) -> None:
         """Count a connection of a web application that was one too many."""
         with self._turn:
             self._refused += 1
 
-    def counts(self) -> Counts:
+    def snapshot(self) -> CounterValues:
         """Give the totals as they are now."""
         with self._turn:
-            return Counts(
+            return CounterValues(
                 self._announced,
                 self._missed,
                 dict(self._judged),
                 self._size,
                 dict(self._acted),
                 self._failed,
-                Delays(tuple(self._buckets), self._total),
+                LatencyHistogram(tuple(self._buckets), self._total),
                 self._handed,
                 self._refused,
             )

@@ -19,18 +19,26 @@ from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 
 from hashwacht.core.watch_events import Lane
-from hashwacht.daemon.scanner.file_reader import OPEN_TIMES, Later, Look, Means, Seen, Task, pause
-from hashwacht.daemon.scanner.runtime import Current, Parts
-from hashwacht.daemon.scanner.threads import patiently
-from hashwacht.scan.freshness import wanted
-from hashwacht.storage.journal import Entry
+from hashwacht.daemon.scanner.file_reader import (
+    OPEN_TIMES,
+    ContentRead,
+    ReadContext,
+    ReadOutcome,
+    ReadPostponed,
+    ReadTask,
+    backoff_delay,
+)
+from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
+from hashwacht.daemon.scanner.threads import retry_until
+from hashwacht.scan.freshness import required_freshness
+from hashwacht.storage.journal import JournalEntry
 from hashwacht.storage.store import Store
 
 REMEMBERED = 10_000
 """Files at the most; 300 bytes each."""
 
 
-class Hot:
+class RereadBackoff:
     """Remembers when files were read last, and how often in short order.  Thread-safe."""
 
     def __init__(self) -> None:
@@ -38,23 +46,23 @@ class Hot:
         self._lock = threading.Lock()
         self._read: OrderedDict[bytes, tuple[float, int]] = OrderedDict()
 
-    def read(self, path: bytes, quiet: float, busy: float) -> None:
+    def record_read(self, path: bytes, quiet: float, busy: float) -> None:
         """Note that a file is read now; a quiet while makes it a fresh one."""
         now = time.monotonic()
         with self._lock:
             last, times = self._read.pop(path, (now, -1))
-            again = now - last <= 2 * pause(quiet, busy, max(times, 0))
+            again = now - last <= 2 * backoff_delay(quiet, busy, max(times, 0))
             self._read[path] = now, times + 1 if again else 0
             if len(self._read) > REMEMBERED:
                 self._read.popitem(last=False)
 
-    def left(self, path: bytes, quiet: float, busy: float) -> float:
+    def remaining(self, path: bytes, quiet: float, busy: float) -> float:
         """Say in how many seconds a file may be read once more; 0: now."""
         with self._lock:
             if path not in self._read:
                 return 0.0
             last, times = self._read[path]
-        return max(0.0, last + pause(quiet, busy, times) - time.monotonic())
+        return max(0.0, last + backoff_delay(quiet, busy, times) - time.monotonic())
 
 
 CAPACITY = 256
@@ -75,7 +83,7 @@ AHEAD = 2
 IDLE = 1.0
 """Seconds after which it is looked again without being told to."""
 
-Work = tuple[Task, Means, Parts]
+Work = tuple[ReadTask, ReadContext, Runtime]
 
 
 class Dispatcher:
@@ -84,98 +92,100 @@ class Dispatcher:
     def __init__(
         self,
         store: Store,
-        current: Current,
+        runtime: RuntimeHandle,
         stop: threading.Event,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Readers take their work from ``tasks``; None is the end."""
         self.tasks: SimpleQueue[Work | None] = SimpleQueue()
-        self.bell = threading.Event()
-        self._store, self._current, self._stop, self._clock = store, current, stop, clock
+        self.wakeup = threading.Event()
+        self._store, self._runtime, self._stop, self._clock = store, runtime, stop, clock
         self._lock = threading.Lock()
-        self._flying: dict[bytes, Entry] = {}
+        self._flying: dict[bytes, JournalEntry] = {}
         self._more = False
         self._reading: Counter[Lane] = Counter()
-        self._hot = Hot()
+        self._hot = RereadBackoff()
         self._looked_at = math.inf
         self._uploaded_at = -math.inf
-        self.round = self._done_at = time.monotonic()
+        self.last_round = self._done_at = time.monotonic()
         self._turns = 0
 
     @property
-    def flying(self) -> int:
+    def in_flight(self) -> int:
         """How many entries are on their way."""
         return len(self._flying)
 
     @property
-    def uploads(self) -> bool:
+    def has_uploads(self) -> bool:
         """True while an upload is on its way: whoever is in no hurry steps aside."""
         return self._reading[Lane.UPLOAD] > 0
 
     def run(self) -> None:
         """Hand out until the stop."""
         while not self._stop.is_set():
-            self.bell.clear()
-            if not patiently(self._hand_out, self._stop, self._alive):
-                self.bell.wait(patiently(self._pause, self._stop))
+            self.wakeup.clear()
+            if not retry_until(self._hand_out, self._stop, self._alive):
+                self.wakeup.wait(retry_until(self._pause, self._stop))
 
-    def hangs(self, seconds: float) -> bool:
+    def is_stuck(self, seconds: float) -> bool:
         """Say if for so long nothing has come back of what is on its way, or nobody looked."""
         now = time.monotonic()
         stuck = self._flying and now - self._done_at > seconds
-        return bool(stuck or now - self.round > seconds)
+        return bool(stuck or now - self.last_round > seconds)
 
     def _alive(self) -> None:
-        self.round = time.monotonic()
+        self.last_round = time.monotonic()
         if not self._flying:
-            self._done_at = self.round
+            self._done_at = self.last_round
 
-    def looked(self, look: Look) -> None:
+    def read_finished(self, look: ReadOutcome) -> None:
         """Say that a reader is done with an entry: another one may take its worker."""
-        entry, settings = look.task.entry, self._current.now.settings
+        entry, settings = look.task.entry, self._runtime.current.settings
         with self._lock:
             self._reading[entry.lane] -= 1
-        if isinstance(look, Seen) and look.fingerprint and entry.lane is Lane.UPLOAD:
-            self._hot.read(entry.path, settings.quiet, settings.busy)
+        if isinstance(look, ContentRead) and look.fingerprint and entry.lane is Lane.UPLOAD:
+            self._hot.record_read(entry.path, settings.settle_time, settings.max_settle_time)
         if entry.lane is Lane.RECONCILE:
-            self.bell.set()
+            self.wakeup.set()
 
-    def done(self, looks: Iterable[Look], parts: Parts) -> None:
+    def done(self, looks: Iterable[ReadOutcome], parts: Runtime) -> None:
         """Say that looks are recorded; what is still in the journal is due again, or later."""
         again = self._more
         for look in looks:
             with self._lock:
                 del self._flying[look.task.entry.path]
-            self._current.give_back(parts)
-            again = again or isinstance(look, Later)
+            self._runtime.release(parts)
+            again = again or isinstance(look, ReadPostponed)
         self._done_at = time.monotonic()
         if again:
-            self.bell.set()
+            self.wakeup.set()
 
     def _hand_out(self) -> bool:
         """Hand out what may be handed out now; False if that was nothing."""
-        with self._current.using() as parts:
+        with self._runtime.borrow() as parts:
             now = self._now(parts)
-            means: Means | None = None
+            means: ReadContext | None = None
             for entry in self._choose(parts, now):
-                root = parts.roots.wanted(entry.path)
+                root = parts.roots.scanned_root(entry.path)
                 if root is None:  # since it was announced, somebody changed the configuration
-                    self._store.journal.settle([entry])
+                    self._store.journal.remove_done([entry])
                     continue
-                means = means or Means(parts.pipeline, wanted(self._store, parts.pipeline, now))
+                means = means or ReadContext(
+                    parts.pipeline, required_freshness(self._store, parts.pipeline, now)
+                )
                 self._give(entry, root.name, means)
             return means is not None
 
-    def _now(self, parts: Parts) -> float:
+    def _now(self, parts: Runtime) -> float:
         """Look at the clock; if it was set back, let nobody wait until it is as late again."""
         now = self._clock()
         if now < self._looked_at:
-            longest = max(parts.settings.busy, OPEN_TIMES * parts.settings.quiet)
-            self._store.journal.hurry(now + longest, now)
+            longest = max(parts.settings.max_settle_time, OPEN_TIMES * parts.settings.settle_time)
+            self._store.journal.make_all_due(now + longest, now)
         self._looked_at = now
         return now
 
-    def _choose(self, parts: Parts, now: float) -> list[Entry]:
+    def _choose(self, parts: Runtime, now: float) -> list[JournalEntry]:
         room = CAPACITY - len(self._flying)
         self._more = room < CAPACITY // 4
         if self._more:
@@ -191,14 +201,14 @@ class Dispatcher:
             reconciled, self._turns = min(reconciled, 1), 0
         return [*uploads, *self._free(Lane.RECONCILE, now, max(0, reconciled))]
 
-    def _places(self, parts: Parts) -> int:
+    def _places(self, parts: Runtime) -> int:
         """Say how many of a walk's files may go: they leave a worker to uploads that may come."""
         calm = time.monotonic() - self._uploaded_at > CALM
         workers = AHEAD * parts.jobs if calm else max(1, parts.jobs - 1)
         flying = sum(each.lane is Lane.RECONCILE for each in list(self._flying.values()))
         return min(workers - self._reading[Lane.RECONCILE], RECONCILED - flying)
 
-    def _free(self, lane: Lane, now: float, limit: int) -> list[Entry]:
+    def _free(self, lane: Lane, now: float, limit: int) -> list[JournalEntry]:
         """Give what is due and not on its way, and note if something is left for later."""
         with self._lock:
             flying = dict(self._flying)
@@ -208,22 +218,22 @@ class Dispatcher:
         self._more = self._more or len(free) > limit or anew
         return free[:limit]
 
-    def _cool(self, entries: list[Entry], parts: Parts, now: float) -> list[Entry]:
+    def _cool(self, entries: list[JournalEntry], parts: Runtime, now: float) -> list[JournalEntry]:
         """Put off what was read a moment ago, and the moment before."""
-        quiet, busy = parts.settings.quiet, parts.settings.busy
-        left = {entry: self._hot.left(entry.path, quiet, busy) for entry in entries}
+        quiet, busy = parts.settings.settle_time, parts.settings.max_settle_time
+        left = {entry: self._hot.remaining(entry.path, quiet, busy) for entry in entries}
         hot = {entry: now + seconds for entry, seconds in left.items() if seconds}
         if hot:
             self._store.journal.postpone(hot)
         return [entry for entry in entries if entry not in hot]
 
-    def _give(self, entry: Entry, root: str, means: Means) -> None:
+    def _give(self, entry: JournalEntry, root: str, means: ReadContext) -> None:
         parent, name = os.path.split(entry.path)
-        task = Task(entry, root, self._store.files.find(parent, name))
+        task = ReadTask(entry, root, self._store.files.find(parent, name))
         with self._lock:
             self._flying[entry.path] = entry
             self._reading[entry.lane] += 1
-        self.tasks.put((task, means, self._current.take()))
+        self.tasks.put((task, means, self._runtime.acquire()))
 
     def _pause(self) -> float:
         """Say how long nothing becomes due by itself."""

@@ -28,20 +28,20 @@ from dataclasses import dataclass
 from hashwacht.core.errors import HashwachtError
 from hashwacht.core.types import FileId, Fingerprint, Reason
 from hashwacht.pipeline import Pipeline
-from hashwacht.platform.safe_open import Changed, OpenDirectory
-from hashwacht.scan.freshness import Wanted
-from hashwacht.scan.reader import taken
+from hashwacht.platform.safe_open import FileChanged, OpenDirectory
+from hashwacht.scan.freshness import Freshness
+from hashwacht.scan.reader import read_stable
 from hashwacht.settings import DaemonSettings
 from hashwacht.storage.files import KnownFile
-from hashwacht.storage.journal import Entry
+from hashwacht.storage.journal import JournalEntry
 from hashwacht.storage.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class ReadTask:
     """An entry to be looked at, and what the state knows of its path."""
 
-    entry: Entry
+    entry: JournalEntry
     root: str
     known: KnownFile | None
 
@@ -52,14 +52,14 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ContentRead:
     """A content was fingerprinted, or found unchanged: then *content* is its number.
 
     *fd* is open on exactly these bytes; whoever takes the look over closes it.  *kept*: the
     state has this name with this FileId already.
     """
 
-    task: Task
+    task: ReadTask
     fd: int
     id: FileId
     nlink: int
@@ -69,13 +69,13 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
+class ReadFailed:
     """The file is there and could not be read, or not twice the same.
 
     *again* is when (Unix time) to try once more; None: a walk will come by.
     """
 
-    task: Task
+    task: ReadTask
     id: FileId
     nlink: int
     reason: Reason
@@ -84,28 +84,28 @@ class Unread:
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class FileGone:
     """There is no such file, or none that is to be looked at."""
 
-    task: Task
+    task: ReadTask
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class ReadPostponed:
     """It has not come to rest, or we had a problem of our own: look again at *due*."""
 
-    task: Task
+    task: ReadTask
     due: float
 
 
-Look = Seen | Unread | Gone | Later
+ReadOutcome = ContentRead | ReadFailed | FileGone | ReadPostponed
 
 
 OPEN_TIMES = 10
 """How many times longer a file must rest that somebody keeps open: he may go on any time."""
 
 
-def pause(quiet: float, busy: float, attempts: int) -> float:
+def backoff_delay(quiet: float, busy: float, attempts: int) -> float:
     """Say how many seconds to wait before the next look at what was looked at so often."""
     return float(min(busy, quiet * 2 ** min(attempts, 30)))
 
@@ -125,7 +125,7 @@ def has_writer(fd: int) -> bool | None:
     return False
 
 
-def left(fd: int, *, closed: bool, quiet: float, now: float) -> float:
+def time_to_settle(fd: int, *, closed: bool, quiet: float, now: float) -> float:
     """Say in how many seconds the open file may be read if nothing happens; 0: now.
 
     *closed*: its writer has said so.  *quiet* is for how many seconds it must not have changed
@@ -162,14 +162,14 @@ NOWHERE = FileId(0, 0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class ReadContext:
     """With what a file is read, as it is configured now."""
 
     pipeline: Pipeline
-    wanted: Wanted
+    wanted: Freshness
 
 
-class Reader:
+class FileReader:
     """Looks at files.  Thread-safe: any number of threads may call at once."""
 
     def __init__(
@@ -181,72 +181,76 @@ class Reader:
         """*clock* gives Unix time."""
         self._store, self._settings, self._clock = store, settings, clock
 
-    def look(self, task: Task, means: Means) -> Look:
+    def read(self, task: ReadTask, means: ReadContext) -> ReadOutcome:
         """Take one look.  Never raises for anything that the file or its owner could cause."""
         try:
             fd = self._open(task)
-        except Changed:
+        except FileChanged:
             return self._later(task)
         except OSError as error:
             return self._refused(task, error)
         if fd is None:
-            return Gone(task)
-        look: Look | None = None
+            return FileGone(task)
+        look: ReadOutcome | None = None
         try:
             look = self._read(task, fd, means)
         except HashwachtError as error:  # no worker, no state: that passes
             _log.warning("a file could not be read now: %s", error.message)
             look = self._later(task)
         finally:
-            if not isinstance(look, Seen):
+            if not isinstance(look, ContentRead):
                 os.close(fd)
         return look
 
     @staticmethod
-    def _open(task: Task) -> int | None:
+    def _open(task: ReadTask) -> int | None:
         """Open it without following a link anywhere; None if it is no regular file."""
         parent, name = task.split
-        with OpenDirectory.at(parent, to_list=False) as directory:
+        with OpenDirectory.at(parent, listable=False) as directory:
             found = os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
             if not stat.S_ISREG(found.st_mode):
                 return None
             return directory.file(name, (found.st_dev, found.st_ino))
 
-    def _read(self, task: Task, fd: int, means: Means) -> Look:
-        now, quiet, patient = self._clock(), self._settings().quiet, task.entry.attempts < WAITS
-        remaining = left(fd, closed=task.entry.closed, quiet=quiet, now=now)
+    def _read(self, task: ReadTask, fd: int, means: ReadContext) -> ReadOutcome:
+        now, quiet, patient = (
+            self._clock(),
+            self._settings().settle_time,
+            task.entry.attempts < WAITS,
+        )
+        remaining = time_to_settle(fd, closed=task.entry.closed, quiet=quiet, now=now)
         if patient and remaining > 0:
-            return Later(task, max(now + remaining, self._later(task).due))
+            return ReadPostponed(task, max(now + remaining, self._later(task).due))
         found = os.fstat(fd)
-        at, nlink = FileId.of(found), found.st_nlink
-        if task.known and means.wanted.reusable(task.known, at):
-            return Seen(task, fd, at, nlink, content=task.known.content, kept=True)
+        at, nlink = FileId.from_stat(found), found.st_nlink
+        if task.known and means.wanted.is_reusable(task.known, at):
+            return ContentRead(task, fd, at, nlink, content=task.known.content, kept=True)
         if nlink > 1 and (content := self._linked(at, means.wanted)) is not None:
-            return Seen(task, fd, at, nlink, content=content)
+            return ContentRead(task, fd, at, nlink, content=content)
         try:
-            at, fingerprint = taken(fd, means.pipeline.fingerprint)
-        except Changed as error:
+            at, fingerprint = read_stable(fd, means.pipeline.fingerprint)
+        except FileChanged as error:
             again = self._later(task).due if patient else None
-            return Unread(task, at, nlink, Reason.CHANGED, error.message, again)
+            return ReadFailed(task, at, nlink, Reason.CHANGED, error.message, again)
         except OSError as error:
             return self._refused(task, error, at)
-        return Seen(task, fd, at, nlink, fingerprint)
+        return ContentRead(task, fd, at, nlink, fingerprint)
 
-    def _linked(self, file: FileId, wanted: Wanted) -> int | None:
+    def _linked(self, file: FileId, wanted: Freshness) -> int | None:
         """Find the content under another name of the same file, which costs no read."""
-        other = self._store.files.linked(file.dev, file.ino)
-        return other.content if other and wanted.reusable(other, file) else None
+        other = self._store.files.find_by_inode(file.dev, file.ino)
+        return other.content if other and wanted.is_reusable(other, file) else None
 
-    def _refused(self, task: Task, error: OSError, at: FileId = NOWHERE) -> Look:
+    def _refused(self, task: ReadTask, error: OSError, at: FileId = NOWHERE) -> ReadOutcome:
         if error.errno in GONE:
-            return Gone(task)
+            return FileGone(task)
         if error.errno in OURS:
             return self._later(task)
         passes = error.errno in PASSING and task.entry.attempts < TRIES
         again = self._later(task).due if passes else None
-        return Unread(task, at, 1, Reason.UNREADABLE, error.strerror or str(error), again)
+        return ReadFailed(task, at, 1, Reason.UNREADABLE, error.strerror or str(error), again)
 
-    def _later(self, task: Task) -> Later:
+    def _later(self, task: ReadTask) -> ReadPostponed:
         settings = self._settings()
-        wait = pause(settings.quiet, settings.busy, task.entry.attempts)
-        return Later(task, self._clock() + wait)
+        wait = backoff_delay(settings.settle_time, settings.max_settle_time, task.entry.attempts)
+        return ReadPostponed(task, self._clock() + wait)

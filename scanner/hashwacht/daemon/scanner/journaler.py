@@ -13,10 +13,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
-from hashwacht.core.watch_events import Announcement, Cause, Lane, Missed
-from hashwacht.daemon.scanner.counters import Counting
-from hashwacht.daemon.scanner.runtime import Current
-from hashwacht.daemon.scanner.threads import patiently
+from hashwacht.core.watch_events import Announcement, Cause, Lane, MissedEvents
+from hashwacht.daemon.scanner.counters import Counters
+from hashwacht.daemon.scanner.runtime import RuntimeHandle
+from hashwacht.daemon.scanner.threads import retry_until
 from hashwacht.storage.store import Store
 
 BATCH = 2000
@@ -29,22 +29,22 @@ LASTING = frozenset({Cause.UNMOUNTED, Cause.REMOTE, Cause.WATCH_LIMIT, Cause.DEA
 """Causes that go on: it is told when they are over."""
 
 
-class Queue(Protocol):
+class AnnouncementSource(Protocol):
     """What the watch fills."""
 
-    def take(self, at_most: int, timeout: float) -> tuple[list[Announcement], list[Missed]]:
+    def drain(self, at_most: int, timeout: float) -> tuple[list[Announcement], list[MissedEvents]]:
         """Wait for the first, then give what is there."""
 
     def __len__(self) -> int: ...
 
 
-class Ear(Protocol):
+class EventListener(Protocol):
     """Who looks after the watch, and so listens to what it says."""
 
-    def hear(self, announcement: Announcement) -> bool:
+    def on_event(self, announcement: Announcement) -> bool:
         """Say if an announcement is but a canary."""
 
-    def hear_missed(self, missed: Missed) -> None:
+    def on_gap(self, missed: MissedEvents) -> None:
         """Take note of a gap."""
 
 
@@ -57,22 +57,22 @@ class Journaler:
 
     def __init__(
         self,
-        queue: Queue,
+        queue: AnnouncementSource,
         store: Store,
-        current: Current,
+        runtime: RuntimeHandle,
         *,
-        counting: Counting,
+        counting: Counters,
         stop: threading.Event,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """*stop* makes ``run`` return when the queue is empty: end the watch before."""
-        self._queue, self._store, self._current = queue, store, current
+        self._queue, self._store, self._runtime = queue, store, runtime
         self._counting, self._stop, self._clock = counting, stop, clock
         self._never = threading.Event()
-        self.healthy = clock()
-        self.round = time.monotonic()
+        self.journaled_until = clock()
+        self.last_round = time.monotonic()
 
-    def run(self, ear: Ear, written: Callable[[bool, bool], None]) -> None:
+    def run(self, ear: EventListener, written: Callable[[bool, bool], None]) -> None:
         """Write until the stop.  *ear* keeps canaries back.
 
         *written* is called after each batch, and told if there were directories, and gaps.
@@ -81,35 +81,38 @@ class Journaler:
         while True:
             self._alive()
             before = self._clock()
-            announced, missed = self._queue.take(BATCH, WAIT)
+            announced, missed = self._queue.drain(BATCH, WAIT)
             if not announced and not missed:
-                self.healthy = before
+                self.journaled_until = before
                 if self._stop.is_set():
                     return
                 continue
-            heard = [each for each in announced if not ear.hear(each)]
+            heard = [each for each in announced if not ear.on_event(each)]
             for each in missed:
-                ear.hear_missed(each)
+                ear.on_gap(each)
             files = self._belonging(heard)
-            patiently(partial(self._write, files, missed), self._never, self._alive)
-            self._counting.announced(len(files), len(missed))
+            retry_until(partial(self._write, files, missed), self._never, self._alive)
+            self._counting.count_announced(len(files), len(missed))
             if not len(self._queue):
-                self.healthy = before
+                self.journaled_until = before
             written(any(each.tree for each in files), bool(missed))
 
     def _alive(self) -> None:
-        self.round = time.monotonic()
+        self.last_round = time.monotonic()
 
     def _belonging(self, announced: Iterable[Announcement]) -> list[Announcement]:
         """Give those that lie in a root and are wanted there, each to the innermost root."""
-        roots = self._current.now.roots
-        found = ((each, (roots.of if each.tree else roots.wanted)(each.path)) for each in announced)
+        roots = self._runtime.current.roots
+        found = (
+            (each, (roots.innermost if each.tree else roots.scanned_root)(each.path))
+            for each in announced
+        )
         return [replace(each, root=root.name) for each, root in found if root is not None]
 
-    def _write(self, files: Sequence[Announcement], missed: Sequence[Missed]) -> None:
+    def _write(self, files: Sequence[Announcement], missed: Sequence[MissedEvents]) -> None:
         now = self._clock()
         with self._store.transaction():
             self._store.journal.add(files, Lane.UPLOAD, now)
             for each in missed:
                 ended = None if each.cause in LASTING else now
-                self._store.gaps.open(each, min(self.healthy, now), ended)
+                self._store.gaps.open(each, min(self.journaled_until, now), ended)

@@ -11,17 +11,24 @@ from queue import Empty, SimpleQueue
 
 from hashwacht.core.errors import HashwachtError
 from hashwacht.daemon.scanner.dispatcher import Dispatcher
-from hashwacht.daemon.scanner.file_reader import Later, Look, Means, Reader, Seen, Task
-from hashwacht.daemon.scanner.result_recorder import AGAIN, Clerk
-from hashwacht.daemon.scanner.runtime import Parts
-from hashwacht.daemon.scanner.threads import Threads
+from hashwacht.daemon.scanner.file_reader import (
+    ContentRead,
+    FileReader,
+    ReadContext,
+    ReadOutcome,
+    ReadPostponed,
+    ReadTask,
+)
+from hashwacht.daemon.scanner.result_recorder import AGAIN, BatchRecorder
+from hashwacht.daemon.scanner.runtime import Runtime
+from hashwacht.daemon.scanner.threads import SupervisedThreads
 
 _log = logging.getLogger(__name__)
 
 READERS = 32
 """They mostly wait: for a worker, and for the tick of the kernel's clock after a write."""
 
-CLERKS = 4
+RECORDERS = 4
 """A service that is slow holds up one of them."""
 
 BATCH = 200
@@ -33,14 +40,18 @@ LINGER = 0.05
 MANY = 32
 """So many on their way are many."""
 
-Looked = tuple[Look, Parts]
+Looked = tuple[ReadOutcome, Runtime]
 
 
-class Reading:
+class ReaderThreads:
     """Readers and clerks, and the queue between them, bounded by what is handed out."""
 
     def __init__(
-        self, dispatcher: Dispatcher, reader: Reader, clerk: Clerk, stop: threading.Event
+        self,
+        dispatcher: Dispatcher,
+        reader: FileReader,
+        clerk: BatchRecorder,
+        stop: threading.Event,
     ) -> None:
         """Nothing runs yet."""
         self._dispatcher, self._reader, self._clerk = dispatcher, reader, clerk
@@ -48,11 +59,11 @@ class Reading:
         self._looks: SimpleQueue[Looked | None] = SimpleQueue()
         self._collecting = threading.Lock()
 
-    def start(self, threads: Threads) -> None:
+    def start(self, threads: SupervisedThreads) -> None:
         """Start all threads."""
         for number in range(READERS):
             threads.start(f"reader-{number}", self.read)
-        for number in range(CLERKS):
+        for number in range(RECORDERS):
             threads.start(f"clerk-{number}", self.record)
 
     def read(self) -> None:
@@ -63,27 +74,27 @@ class Reading:
                 continue
             task, means, parts = work
             look = self._look(task, means)
-            self._dispatcher.looked(look)
+            self._dispatcher.read_finished(look)
             self._looks.put((look, parts))
         tasks.put(None)
 
-    def _look(self, task: Task, means: Means) -> Look:
+    def _look(self, task: ReadTask, means: ReadContext) -> ReadOutcome:
         try:
-            return self._reader.look(task, means)
+            return self._reader.read(task, means)
         except Exception:  # noqa: BLE001  # the application's code; the upload is checked all the same
             _log.exception("a file could not be looked at")
-            return Later(task, time.time() + AGAIN)
+            return ReadPostponed(task, time.time() + AGAIN)
 
     def record(self) -> None:
         """Record what was looked at, until the end."""
         while batch := self._collect():
-            together: defaultdict[Parts, list[Look]] = defaultdict(list)
+            together: defaultdict[Runtime, list[ReadOutcome]] = defaultdict(list)
             for look, parts in batch:
                 together[parts].append(look)
             for parts, looks in together.items():
                 self._record(looks, parts)
 
-    def _record(self, looks: list[Look], parts: Parts) -> None:
+    def _record(self, looks: list[ReadOutcome], parts: Runtime) -> None:
         """Record some; if that fails they are still in the journal, and looked at once more."""
         try:
             self._clerk.record(looks, parts)
@@ -93,7 +104,7 @@ class Reading:
             _log.warning("%s; tried again", error.message)
         except Exception:  # noqa: BLE001  # the application's code; the upload is checked all the same
             _log.exception("what was found could not be recorded")
-            self._clerk.put_off(looks, parts)
+            self._clerk.postpone(looks, parts)
         finally:
             self._dispatcher.done(looks, parts)
 
@@ -102,7 +113,7 @@ class Reading:
         with self._collecting:
             first = self._looks.get()
             batch = [] if first is None else [first]
-            until = time.monotonic() + (LINGER if self._dispatcher.flying > MANY else 0.0)
+            until = time.monotonic() + (LINGER if self._dispatcher.in_flight > MANY else 0.0)
             while first is not None and len(batch) < BATCH:
                 try:
                     looked = self._looks.get(timeout=max(0.0, until - time.monotonic()))
@@ -125,5 +136,5 @@ class Reading:
         """Close what was never recorded; the journal has it still."""
         while not self._looks.empty():
             looked = self._looks.get()
-            if looked is not None and isinstance(looked[0], Seen):
+            if looked is not None and isinstance(looked[0], ContentRead):
                 os.close(looked[0].fd)

@@ -13,16 +13,16 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 
-from hashwacht.cases.case_opening import Found
+from hashwacht.cases.case_opening import JudgedFile
 from hashwacht.core.errors import Interrupted
 from hashwacht.core.types import Reason
 from hashwacht.core.watch_events import Announcement, Lane
 from hashwacht.daemon.scanner.file_reader import NOWHERE
-from hashwacht.daemon.scanner.judge import Verdicts, is_waiting
-from hashwacht.daemon.scanner.runtime import Current, Parts
-from hashwacht.daemon.scanner.threads import Gate, patiently
-from hashwacht.scan.judging import Judged, needed
-from hashwacht.storage.pending import Waiting
+from hashwacht.daemon.scanner.judge import VerdictProcessor, is_waiting
+from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
+from hashwacht.daemon.scanner.threads import Backpressure, retry_until
+from hashwacht.scan.judging import JudgedContent, answer_requirements
+from hashwacht.storage.pending import WaitingContent
 from hashwacht.storage.store import Store
 
 BATCH = 64
@@ -41,14 +41,14 @@ TICK = 1.0
 """Seconds between two looks if something is to do."""
 
 
-class Asker:
+class RecheckLoop:
     """Asks again.  ``run`` in a thread of its own."""
 
     def __init__(
         self,
         store: Store,
-        current: Current,
-        verdicts: Verdicts,
+        runtime: RuntimeHandle,
+        verdicts: VerdictProcessor,
         *,
         stop: threading.Event,
         cut: threading.Event,
@@ -56,9 +56,9 @@ class Asker:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Once *cut* is set no answer counts any more; *uploads*: some are on their way."""
-        self._store, self._current, self._verdicts = store, current, verdicts
+        self._store, self._runtime, self._verdicts = store, runtime, verdicts
         self._stop, self._cut, self._clock = stop, cut, clock
-        self._gate = Gate(store, Lane.RECONCILE, stop, uploads)
+        self._gate = Backpressure(store, Lane.RECONCILE, stop, uploads)
         self._pause, self._due = SHORTEST, 0.0
         self._epoch = ""
         self._swept = 0.0
@@ -67,20 +67,20 @@ class Asker:
     def run(self) -> None:
         """Go on until the stop."""
         while not self._stop.is_set():
-            self._verdicts.back.wait(TICK if self._after is None else 0.0)
-            with self._current.using() as parts:
+            self._verdicts.matcher_recovered.wait(TICK if self._after is None else 0.0)
+            with self._runtime.borrow() as parts:
                 if self._is_time():
-                    self._verdicts.back.clear()
+                    self._verdicts.matcher_recovered.clear()
                     self._ask_waiting(parts)
                 self._sweep(parts)
 
     def _is_time(self) -> bool:
         """Say if those who wait are to be asked about."""
-        return self._verdicts.back.is_set() or time.monotonic() >= self._due
+        return self._verdicts.matcher_recovered.is_set() or time.monotonic() >= self._due
 
-    def _ask_waiting(self, parts: Parts) -> None:
+    def _ask_waiting(self, parts: Runtime) -> None:
         """Go through all who wait, as long as somebody answers."""
-        after: Waiting | None = None
+        after: WaitingContent | None = None
         dry, size, again = 0, PROBE, True
         while dry < DRY and not self._stop.is_set():
             rows = self._store.unanswered.next(size, after)
@@ -91,60 +91,60 @@ class Asker:
             if answered and dry and again:  # it came back just now: those before are older
                 after, again = None, False
             dry, size = (0, BATCH) if answered else (dry + 1, PROBE)
-            self._gate.polite()
+            self._gate.yield_to_uploads()
         if not dry:
             self._pause = SHORTEST
         self._due = time.monotonic() + self._pause
         if dry:
             self._pause = min(LONGEST, 2 * self._pause)
 
-    def _sweep(self, parts: Parts) -> None:
+    def _sweep(self, parts: Runtime) -> None:
         """Go through all contents that lack a good answer, once for each change of the lists.
 
         Who is silent is not asked here, and who waits is passed over: that is done by age.
         """
-        epoch, now = parts.pipeline.panel.epoch, time.monotonic()
-        if epoch != self._epoch or now - self._swept > parts.settings.reconcile:
+        epoch, now = parts.pipeline.panel.knowledge_id, time.monotonic()
+        if epoch != self._epoch or now - self._swept > parts.settings.rescan_interval:
             self._epoch, self._swept, self._after = epoch, now, 0
         while self._after is not None and not (self._is_time() or self._stop.is_set()):
-            silent = self._verdicts.hearing.silent()
+            silent = self._verdicts.matcher_health.failing()
             stale = self._stale(parts, epoch)
-            waiting = self._store.unanswered.of(stale)
+            waiting = self._store.unanswered.find(stale)
             self._ask(
                 {each: waiting.get(each) for each in stale if silent or each not in waiting},
                 parts,
                 silent,
             )
             self._after = max(stale, default=None)
-            self._gate.polite()
+            self._gate.yield_to_uploads()
 
-    def _stale(self, parts: Parts, epoch: str) -> list[int]:
+    def _stale(self, parts: Runtime, epoch: str) -> list[int]:
         """Give the next contents that lack a good answer."""
         assert self._after is not None
         return self._store.answers.stale(
-            needed(parts.pipeline.panel, self._clock()),
+            answer_requirements(parts.pipeline.panel, self._clock()),
             self._after,
             BATCH,
-            epoch=self._store.epochs.of(epoch),
+            epoch=self._store.epochs.number_of(epoch),
         )
 
     def _ask(
         self,
-        contents: Mapping[int, Waiting | None],
-        parts: Parts,
-        muted: Collection[str] = (),
+        contents: Mapping[int, WaitingContent | None],
+        parts: Runtime,
+        unavailable: Collection[str] = (),
     ) -> int:
         """Ask about contents, and do what follows; say how many wait no more."""
-        judged = patiently(lambda: self._verdicts.judge(parts, contents, muted), self._stop)
+        judged = retry_until(lambda: self._verdicts.judge(parts, contents, unavailable), self._stop)
         if self._cut.is_set():
             raise Interrupted("the daemon was stopped while matchers were asked")
         rows = {
             number: contents[number] or self._anywhere(number, parts)
             for number, each in judged.items()
-            if contents[number] or each.is_new or is_waiting(each)
+            if contents[number] or each.outcome_changed or is_waiting(each)
         }
-        patiently(lambda: self._verdicts.keep(parts, judged, rows.values()), self._stop)
-        patiently(lambda: self._read_again(judged), self._stop)
+        retry_until(lambda: self._verdicts.record(parts, judged, rows.values()), self._stop)
+        retry_until(lambda: self._read_again(judged), self._stop)
         waiting = {number for number, each in judged.items() if is_waiting(each)}
         waiting |= {
             number
@@ -152,30 +152,32 @@ class Asker:
             if number not in waiting and not self._tell(judged[number], row, parts)
         }
         done = contents.keys() - waiting
-        patiently(lambda: self._store.unanswered.remove(done), self._stop)
+        retry_until(lambda: self._store.unanswered.remove(done), self._stop)
         return len(done)
 
-    def _anywhere(self, content: int, parts: Parts) -> Waiting:
+    def _anywhere(self, content: int, parts: Runtime) -> WaitingContent:
         """Make a row for a content that has not waited so far: with any place of it."""
         path = next(iter(self._store.files.paths_of(content, 1)), b"")
-        root = parts.roots.of(path)
+        root = parts.roots.innermost(path)
         name = root.name if root else ""
-        return Waiting(content, Lane.RECONCILE, self._clock(), name, path)
+        return WaitingContent(content, Lane.RECONCILE, self._clock(), name, path)
 
-    def _tell(self, judged: Judged, row: Waiting, parts: Parts) -> bool:
+    def _tell(self, judged: JudgedContent, row: WaitingContent, parts: Runtime) -> bool:
         """Do what follows at every place of a content; where it was, if it is nowhere any more."""
-        self._verdicts.tell_upload(parts, judged.now.fingerprint.key)
+        self._verdicts.apply_to_upload(parts, judged.now.fingerprint.key)
         places = self._store.files.paths_of(row.content) or [row.path]
         told = [self._tell_at(path, judged, row, parts) for path in places if path]
         return all(told)
 
-    def _tell_at(self, path: bytes, judged: Judged, row: Waiting, parts: Parts) -> bool:
-        root = parts.roots.of(path)
+    def _tell_at(
+        self, path: bytes, judged: JudgedContent, row: WaitingContent, parts: Runtime
+    ) -> bool:
+        root = parts.roots.innermost(path)
         if root is None:
             return True  # somebody scanned it elsewhere: there is no policy for it
         parent, name = os.path.split(path)
         known = self._store.files.find(parent, name)
-        found = Found(
+        found = JudgedFile(
             root=root.name,
             path=path,
             fd=None,
@@ -184,14 +186,14 @@ class Asker:
             answers=judged.now.answers,
             verdict=judged.now.verdict,
         )
-        return self._verdicts.tell(parts, found, None)
+        return self._verdicts.apply(parts, found, None)
 
-    def _read_again(self, judged: Mapping[int, Judged]) -> None:
+    def _read_again(self, judged: Mapping[int, JudgedContent]) -> None:
         """Announce what only its exact hashes can decide, which are not in the state."""
         near = [
             number
             for number, each in judged.items()
-            if each.now.verdict.reason is Reason.CLOSE_CALL
+            if each.now.verdict.reason is Reason.NEEDS_EXACT_HASH
         ]
         paths = [path for number in near for path in self._store.files.paths_of(number)]
         if paths:

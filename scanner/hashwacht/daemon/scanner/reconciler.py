@@ -14,14 +14,14 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 
-from hashwacht.core.watch_events import Cause, Lane, Missed
-from hashwacht.daemon.scanner.comparer import Comparison, Walked
+from hashwacht.core.watch_events import Cause, Lane, MissedEvents
+from hashwacht.daemon.scanner.comparer import CompareResult, Comparison
 from hashwacht.daemon.scanner.roots import WatchedRoot
-from hashwacht.daemon.scanner.runtime import Current, Parts
-from hashwacht.daemon.scanner.threads import Gate, patiently
-from hashwacht.daemon.scanner.watch_monitor import identity
-from hashwacht.scan.directory_skipper import Present
-from hashwacht.scan.freshness import wanted
+from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
+from hashwacht.daemon.scanner.threads import Backpressure, retry_until
+from hashwacht.daemon.scanner.watch_monitor import directory_id
+from hashwacht.scan.directory_skipper import StillThere
+from hashwacht.scan.freshness import required_freshness
 from hashwacht.storage.gaps import Gap
 from hashwacht.storage.store import Store
 
@@ -55,7 +55,7 @@ class Reconciler:
     def __init__(
         self,
         store: Store,
-        current: Current,
+        runtime: RuntimeHandle,
         stop: threading.Event,
         *,
         uploads: Callable[[], bool],
@@ -63,23 +63,23 @@ class Reconciler:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Take *uploads*, which says if some are on their way, and *found*, to tell of new work."""
-        self.bell = threading.Event()
-        self._store, self._current, self._stop = store, current, stop
+        self.wakeup = threading.Event()
+        self._store, self._runtime, self._stop = store, runtime, stop
         self._found, self._clock = found, clock
-        self._gate = Gate(store, Lane.RECONCILE, stop, uploads)
+        self._gate = Backpressure(store, Lane.RECONCILE, stop, uploads)
         self._not_before: dict[str, float] = {}
         self._unlisted: dict[str, float] = {}
 
     def run(self) -> None:
         """Go on until the stop."""
         while not self._stop.is_set():
-            self.bell.clear()
-            with self._current.using() as parts:
+            self.wakeup.clear()
+            with self._runtime.borrow() as parts:
                 walked = [self._turn(root, parts) for root in parts.roots.all]
             if not any(walked):
-                self.bell.wait(IDLE)
+                self.wakeup.wait(IDLE)
 
-    def _turn(self, root: WatchedRoot, parts: Parts) -> bool:
+    def _turn(self, root: WatchedRoot, parts: Runtime) -> bool:
         """Walk a root if it is time; say if it was."""
         began, now = time.monotonic(), self._clock()
         if began < self._not_before.get(root.name, 0.0):
@@ -91,9 +91,9 @@ class Reconciler:
             due += [gap for gap in gaps if gap.cause is Cause.UNLISTED]
         if not due:
             last = self._store.gaps.last_walk(root.name)
-            if last is not None and _within_time(last, now, parts.settings.reconcile):
+            if last is not None and _within_time(last, now, parts.settings.rescan_interval):
                 return False
-            self._store.gaps.open(Missed(root.name, Cause.PERIODIC), now, now)
+            self._store.gaps.open(MissedEvents(root.name, Cause.PERIODIC), now, now)
             return True
         paths = _outermost({gap.path for gap in due})
         whole = [self._walk(root, path, parts, gaps) for path in paths]
@@ -103,7 +103,7 @@ class Reconciler:
             self._not_before[root.name] = began + ABSENT_AGAIN
         return True
 
-    def _walk(self, root: WatchedRoot, below: bytes, parts: Parts, gaps: Sequence[Gap]) -> bool:
+    def _walk(self, root: WatchedRoot, below: bytes, parts: Runtime, gaps: Sequence[Gap]) -> bool:
         """Compare what is below a path, and close those of *gaps* that this makes up for.
 
         They were read before: of what is said while it is walked, nothing is known to be seen.
@@ -124,19 +124,19 @@ class Reconciler:
         )
         return True
 
-    def _compare(self, root: WatchedRoot, path: bytes, parts: Parts) -> Walked | None:
+    def _compare(self, root: WatchedRoot, path: bytes, parts: Runtime) -> CompareResult | None:
         """Walk; None if there is nothing to walk just now.  Below the root, it may be gone."""
 
         def step() -> None:
             self._found()
-            self._gate.step(parts.settings.backlog)
+            self._gate.step(parts.settings.max_backlog)
 
-        today = wanted(self._store, parts.pipeline, self._clock())
+        today = required_freshness(self._store, parts.pipeline, self._clock())
         comparison = Comparison(
             self._store,
             root,
             # Contents that a new list comes near to are found by asking about all of them.
-            replace(today, undecided=lambda _content: False),
+            replace(today, needs_exact_hash=lambda _content: False),
             lane=Lane.RECONCILE,
             clock=self._clock,
             stop=self._stop,
@@ -146,12 +146,12 @@ class Reconciler:
             walked = comparison.walk(path)
         except OSError as error:
             _log.warning("%s cannot be compared: %s", root.name, error.strerror)
-            return Walked(unlisted=[(path, str(error))]) if path != root.path else None
+            return CompareResult(unlisted=[(path, str(error))]) if path != root.path else None
         self._found()
-        return walked if walked.whole or path != root.path else None
+        return walked if walked.complete or path != root.path else None
 
     def _close(
-        self, root: WatchedRoot, covered: Sequence[Gap], walked: Walked, began: float
+        self, root: WatchedRoot, covered: Sequence[Gap], walked: CompareResult, began: float
     ) -> None:
         """Close what had ended, or was listed now; open one for each directory left out."""
         unlisted = {where for where, _ in walked.unlisted}
@@ -163,27 +163,29 @@ class Reconciler:
         with self._store.transaction():
             self._store.gaps.close(over, self._clock())
             for where, detail in walked.unlisted:
-                self._store.gaps.open(Missed(root.name, Cause.UNLISTED, detail, where), began, None)
+                self._store.gaps.open(
+                    MissedEvents(root.name, Cause.UNLISTED, detail, where), began, None
+                )
 
     def _forget_gone(self, root: WatchedRoot) -> None:
         """Forget directories that are no more; not if another directory is there than last time.
 
         The other one may be back tomorrow, or mounted again, and all in it would be read again.
         """
-        known, here = self._store.gaps.watched().get(root.name), identity(root.path)
+        known, here = self._store.gaps.load_heartbeats().get(root.name), directory_id(root.path)
         if known is None or here is None:
             return
         if (known.dev, known.ino) != here:
-            patiently(partial(self._store.gaps.compared, root.name, *here), self._stop)
+            retry_until(partial(self._store.gaps.record_comparison, root.name, *here), self._stop)
             return
-        present = Present()
+        present = StillThere()
         after = root.path
         while directories := self._store.files.directories(root.path, after, FORGOTTEN):
             gone = [path for path in directories if path not in present]
             if gone:
-                patiently(partial(self._store.files.forget_directories, gone), self._stop)
+                retry_until(partial(self._store.files.forget_directories, gone), self._stop)
             after = directories[-1]
-            self._gate.polite()
+            self._gate.yield_to_uploads()
 
 
 def _outermost(paths: Collection[bytes]) -> list[bytes]:

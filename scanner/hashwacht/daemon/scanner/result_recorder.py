@@ -15,17 +15,24 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from hashwacht.cases.case_opening import Found
+from hashwacht.cases.case_opening import JudgedFile
 from hashwacht.core.errors import Interrupted
 from hashwacht.core.watch_events import Lane
-from hashwacht.daemon.scanner.file_reader import Gone, Later, Look, Seen, Unread, pause
-from hashwacht.daemon.scanner.judge import Verdicts, is_waiting
-from hashwacht.daemon.scanner.runtime import Parts
-from hashwacht.daemon.scanner.threads import patiently
-from hashwacht.scan.judging import Judged
-from hashwacht.storage.files import Look as Row
-from hashwacht.storage.journal import Entry
-from hashwacht.storage.pending import Waiting
+from hashwacht.daemon.scanner.file_reader import (
+    ContentRead,
+    FileGone,
+    ReadFailed,
+    ReadOutcome,
+    ReadPostponed,
+    backoff_delay,
+)
+from hashwacht.daemon.scanner.judge import VerdictProcessor, is_waiting
+from hashwacht.daemon.scanner.runtime import Runtime
+from hashwacht.daemon.scanner.threads import retry_until
+from hashwacht.scan.judging import JudgedContent
+from hashwacht.storage.files import FileRow as Row
+from hashwacht.storage.journal import JournalEntry
+from hashwacht.storage.pending import WaitingContent
 from hashwacht.storage.store import Store
 
 _log = logging.getLogger(__name__)
@@ -37,13 +44,13 @@ AGAIN = 1.0
 """Seconds until what failed after a verdict is tried again, at first."""
 
 
-class Clerk:
+class BatchRecorder:
     """Records batches.  Thread-safe: a service that is slow holds up one batch, not all."""
 
     def __init__(
         self,
         store: Store,
-        verdicts: Verdicts,
+        verdicts: VerdictProcessor,
         stop: threading.Event,
         cut: threading.Event,
         clock: Callable[[], float] = time.time,
@@ -52,15 +59,15 @@ class Clerk:
         self._store, self._verdicts, self._clock = store, verdicts, clock
         self._stop, self._cut = stop, cut
 
-    def record(self, looks: Sequence[Look], parts: Parts) -> None:
+    def record(self, looks: Sequence[ReadOutcome], parts: Runtime) -> None:
         """Take a batch all the way; closes the descriptors in it.
 
         Raises Interrupted if it was cut off: the journal has all of it still.
         """
-        seen = [look for look in looks if isinstance(look, Seen)]
+        seen = [look for look in looks if isinstance(look, ContentRead)]
         try:
-            contents = patiently(lambda: self._keep(looks), self._stop)
-            judged = patiently(
+            contents = retry_until(lambda: self._keep(looks), self._stop)
+            judged = retry_until(
                 lambda: self._verdicts.judge_now(parts, dict.fromkeys(contents.values())),
                 self._stop,
             )
@@ -68,33 +75,33 @@ class Clerk:
                 raise Interrupted("the daemon was stopped while matchers were asked")
             places = {contents[look.task.entry]: self._place(look, contents) for look in seen}
             waiting = [places[number] for number, each in judged.items() if is_waiting(each)]
-            patiently(lambda: self._verdicts.keep(parts, judged, waiting), self._stop)
+            retry_until(lambda: self._verdicts.record(parts, judged, waiting), self._stop)
             failed = {
                 look.task.entry
                 for look in seen
                 if not self._tell(look, judged.get(contents[look.task.entry]), parts)
             }
-            patiently(lambda: self._settle(looks, failed, parts), self._stop)
+            retry_until(lambda: self._settle(looks, failed, parts), self._stop)
         finally:
             for look in seen:
                 os.close(look.fd)
 
-    def put_off(self, looks: Sequence[Look], parts: Parts) -> None:
+    def postpone(self, looks: Sequence[ReadOutcome], parts: Runtime) -> None:
         """Look at these again later, each time later, because something is wrong with one."""
         entries = {look.task.entry for look in looks}
-        patiently(lambda: self._store.journal.postpone(self._later(entries, parts)), self._stop)
+        retry_until(lambda: self._store.journal.postpone(self._later(entries, parts)), self._stop)
 
-    def _later(self, failed: set[Entry], parts: Parts) -> dict[Entry, float]:
-        busy, now = parts.settings.busy, self._clock()
-        return {entry: now + pause(AGAIN, busy, entry.attempts) for entry in failed}
+    def _later(self, failed: set[JournalEntry], parts: Runtime) -> dict[JournalEntry, float]:
+        busy, now = parts.settings.max_settle_time, self._clock()
+        return {entry: now + backoff_delay(AGAIN, busy, entry.attempts) for entry in failed}
 
-    def _keep(self, looks: Sequence[Look]) -> dict[Entry, int]:
+    def _keep(self, looks: Sequence[ReadOutcome]) -> dict[JournalEntry, int]:
         """Keep fingerprints and names before anybody is asked; say which content lies where."""
         rows: defaultdict[bytes, list[Row]] = defaultdict(list)
-        contents: dict[Entry, int] = {}
-        seen = [look for look in looks if isinstance(look, Seen)]
+        contents: dict[JournalEntry, int] = {}
+        seen = [look for look in looks if isinstance(look, ContentRead)]
         prints = {look.fingerprint.key: look.fingerprint for look in seen if look.fingerprint}
-        unread = [look for look in looks if isinstance(look, Unread)]
+        unread = [look for look in looks if isinstance(look, ReadFailed)]
         for look in seen:
             if look.content is not None:
                 contents[look.task.entry] = look.content
@@ -117,15 +124,17 @@ class Clerk:
                 self._store.files.put(parent, RUN, found)
         return contents
 
-    def _place(self, look: Seen, contents: dict[Entry, int]) -> Waiting:
+    def _place(self, look: ContentRead, contents: dict[JournalEntry, int]) -> WaitingContent:
         entry = look.task.entry
-        return Waiting(contents[entry], entry.lane, entry.announced, look.task.root, entry.path)
+        return WaitingContent(
+            contents[entry], entry.lane, entry.announced, look.task.root, entry.path
+        )
 
-    def _tell(self, look: Seen, judged: Judged | None, parts: Parts) -> bool:
+    def _tell(self, look: ContentRead, judged: JudgedContent | None, parts: Runtime) -> bool:
         if judged is None:
             return False  # its content was not there: the next look finds that out
         entry, now = look.task.entry, judged.now
-        found = Found(
+        found = JudgedFile(
             root=look.task.root,
             path=entry.path,
             fd=look.fd,
@@ -135,26 +144,28 @@ class Clerk:
             verdict=now.verdict,
         )
         delay = self._clock() - entry.announced if entry.lane is Lane.UPLOAD else None
-        return self._verdicts.tell(parts, found, delay)
+        return self._verdicts.apply(parts, found, delay)
 
-    def _settle(self, looks: Sequence[Look], failed: set[Entry], parts: Parts) -> None:
+    def _settle(
+        self, looks: Sequence[ReadOutcome], failed: set[JournalEntry], parts: Runtime
+    ) -> None:
         """Strike out what is done, and put off what is not."""
-        done: list[Entry] = []
+        done: list[JournalEntry] = []
         later = self._later(failed, parts)
         gone: defaultdict[bytes, list[bytes]] = defaultdict(list)
         for look in looks:
             entry = look.task.entry
-            if isinstance(look, Later):
+            if isinstance(look, ReadPostponed):
                 later[entry] = look.due
-            elif isinstance(look, Unread) and look.again is not None:
+            elif isinstance(look, ReadFailed) and look.again is not None:
                 later[entry] = look.again
             elif entry not in failed:
                 done.append(entry)
-            if isinstance(look, Gone):
+            if isinstance(look, FileGone):
                 parent, name = look.task.split
                 gone[parent].append(name)
         with self._store.transaction():
-            self._store.journal.settle(done)
+            self._store.journal.remove_done(done)
             self._store.journal.postpone(later)
             for parent, names in gone.items():
                 self._store.files.forget(parent, names)

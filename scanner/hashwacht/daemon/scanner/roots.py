@@ -13,8 +13,8 @@ from pathlib import Path
 
 from hashwacht.core.errors import UsageError
 from hashwacht.core.watch_events import Root
-from hashwacht.settings import Given, RootSettings
-from hashwacht.walk.rules import Rule, Rules, literally, read_rules
+from hashwacht.settings import OptionValue, RootSettings
+from hashwacht.walk.rules import ExclusionRule, ExclusionRules, literal_rule, parse_rules
 
 REMEMBERED = 4096
 """Directories of which is remembered what a rule leaves out; 400 bytes each."""
@@ -26,25 +26,27 @@ Test = Callable[[str], bool] | None
 class WatchedRoot:
     """A root with its policy and its rules.  *path* is real: no component of it is a link."""
 
-    def __init__(self, settings: RootSettings, path: bytes, rules: Rules, inner: Rules) -> None:
-        """*inner* are *rules* and those that keep a walk out of the roots inside this one."""
-        self.settings, self.path, self.rules, self.inner = settings, path, rules, inner
+    def __init__(
+        self, settings: RootSettings, path: bytes, rules: ExclusionRules, walk_rules: ExclusionRules
+    ) -> None:
+        """*walk_rules* are *rules* and those that keep a walk out of the roots inside this one."""
+        self.settings, self.path, self.rules, self.walk_rules = settings, path, rules, walk_rules
         self.name = settings.name
         self._tests: dict[bytes, tuple[bool, Test]] = {}
 
     @property
-    def watched(self) -> Root:
+    def watch_root(self) -> Root:
         """What the watch is told."""
         return Root(self.name, self.path)
 
-    def leaves_out(self, path: bytes) -> bool:
+    def is_excluded(self, path: bytes) -> bool:
         """Say if a rule excludes the file *path*, or a directory above it."""
         parent, name = os.path.split(path)
         known = self._tests.get(parent)
         if known is None:
             _, rule = self.rules.trace(parent, directory=True)
             excluded = rule is not None and not rule.includes
-            known = excluded, self.rules.excluder(parent, directories=False)
+            known = excluded, self.rules.exclusion_test(parent, directories=False)
             if len(self._tests) >= REMEMBERED:
                 self._tests.clear()
             self._tests[parent] = known
@@ -58,7 +60,7 @@ class Roots:
     def __init__(
         self,
         roots: Sequence[RootSettings],
-        rules: Sequence[Rule],
+        rules: Sequence[ExclusionRule],
         own: Sequence[bytes],
         in_hand: Callable[[bytes], bool] = lambda _: False,
     ) -> None:
@@ -78,7 +80,7 @@ class Roots:
                 "two roots are the same directory",
                 advice="Give it one name; of roots inside one another the innermost counts.",
             )
-        ours = [literally(os.path.realpath(path), "Hashwacht's own files") for path in own]
+        ours = [literal_rule(os.path.realpath(path), "Hashwacht's own files") for path in own]
         made = [self._root(each, paths, rules, ours) for each in roots]
         self.all = tuple(sorted(made, key=lambda root: -len(root.path)))
         self._by_path = {root.path: root for root in made}
@@ -87,21 +89,21 @@ class Roots:
     def _root(
         settings: RootSettings,
         paths: dict[str, bytes],
-        rules: Sequence[Rule],
-        ours: Sequence[Rule],
+        rules: Sequence[ExclusionRule],
+        ours: Sequence[ExclusionRule],
     ) -> WatchedRoot:
         path = paths[settings.name]
-        excluded = read_rules(settings.exclude, f"roots.{settings.name}.exclude")
+        excluded = parse_rules(settings.exclude, f"roots.{settings.name}.exclude")
         mine = [*rules, *excluded, *ours]
         prefix = path.rstrip(b"/") + b"/"
         inside = [
-            literally(other, f"the root {name}")
+            literal_rule(other, f"the root {name}")
             for name, other in paths.items()
             if other.startswith(prefix) and other != path
         ]
-        return WatchedRoot(settings, path, Rules(mine), Rules([*mine, *inside]))
+        return WatchedRoot(settings, path, ExclusionRules(mine), ExclusionRules([*mine, *inside]))
 
-    def of(self, path: bytes) -> WatchedRoot | None:
+    def innermost(self, path: bytes) -> WatchedRoot | None:
         """Give the innermost root that *path* lies in."""
         while (root := self._by_path.get(path)) is None:
             above = os.path.split(path)[0]
@@ -114,20 +116,20 @@ class Roots:
         """Give the root of this name."""
         return next((root for root in self.all if root.name == name), None)
 
-    def wanted(self, path: bytes) -> WatchedRoot | None:
+    def scanned_root(self, path: bytes) -> WatchedRoot | None:
         """Give the root of a file; None if it lies in none, a rule leaves it out, or we have it."""
-        root = self.of(path)
+        root = self.innermost(path)
         if root is None or self._in_hand(path):
             return None
         with self._lock:
-            return None if root.leaves_out(path) else root
+            return None if root.is_excluded(path) else root
 
-    def resolved(self) -> Roots:
+    def reresolve(self) -> Roots:
         """Give the same roots with the links in their paths followed anew."""
         return Roots(*self._given)
 
     @property
-    def moved(self) -> bool:
+    def has_moved(self) -> bool:
         """True if a link in the path of a root leads somewhere else than it did."""
         return any(os.path.realpath(self._configured[root.name]) != root.path for root in self.all)
 
@@ -136,7 +138,9 @@ _LONGEST = 40
 """Characters of a name; there is room for a number behind it."""
 
 
-def given_roots(configured: Sequence[RootSettings], paths: Sequence[Path]) -> tuple[Given, ...]:
+def command_line_roots(
+    configured: Sequence[RootSettings], paths: Sequence[Path]
+) -> tuple[OptionValue, ...]:
     """Give each directory that is not configured yet a root of its own, named after it."""
     known = {root.path for root in configured}
     names = {root.name for root in configured}
@@ -145,7 +149,7 @@ def given_roots(configured: Sequence[RootSettings], paths: Sequence[Path]) -> tu
         if path not in known:
             name = _free(_name(path), names)
             names.add(name)
-            given.append(Given(f"roots.{name}.path", str(path), "--root"))
+            given.append(OptionValue(f"roots.{name}.path", str(path), "--root"))
     return tuple(given)
 
 

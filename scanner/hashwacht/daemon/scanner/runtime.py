@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from hashwacht.cases.case_opening import Found
+from hashwacht.cases.case_opening import JudgedFile
 from hashwacht.core.types import Action, Answer, Outcome, Reason
 from hashwacht.daemon.scanner.roots import Roots
 from hashwacht.daemon.status.health import MatcherHealth
-from hashwacht.matching.matcher_set import MUTED
+from hashwacht.matching.matcher_set import NOT_ASKED_REASON
 from hashwacht.pipeline import Pipeline
 from hashwacht.settings import DaemonSettings
 
@@ -24,7 +24,7 @@ SILENT = frozenset({Reason.UNANSWERED, Reason.REFUSED})
 """Reasons that are the matcher's, and pass: the same question may be answered later."""
 
 
-class Hearing:
+class MatcherHealthTracker:
     """Remembers by matcher.  Thread-safe."""
 
     def __init__(self) -> None:
@@ -32,29 +32,29 @@ class Hearing:
         self._lock = threading.Lock()
         self._heard: dict[str, MatcherHealth] = {}
 
-    def note(self, answers: Iterable[Answer]) -> bool:
+    def record(self, answers: Iterable[Answer]) -> bool:
         """Take in what matchers said just now; True if one answers again that had not."""
         back = False
         with self._lock:
             for answer in answers:
-                if answer.detail == MUTED:
+                if answer.detail == NOT_ASKED_REASON:
                     continue
                 before = self._heard.get(answer.matcher, MatcherHealth(answer.matcher))
                 if answer.outcome is Outcome.UNDETERMINED and answer.reason in SILENT:
                     problem = answer.detail or answer.reason.value
-                    now = replace(before, failed=answer.asked_at, problem=problem)
+                    now = replace(before, last_failure=answer.asked_at, problem=problem)
                 else:
-                    now = replace(before, answered=answer.asked_at, problem="")
+                    now = replace(before, last_answer=answer.asked_at, problem="")
                     back = back or bool(before.problem)
                 self._heard[answer.matcher] = now
         return back
 
-    def silent(self) -> set[str]:
+    def failing(self) -> set[str]:
         """Name those whose last answer was none."""
         with self._lock:
             return {name for name, each in self._heard.items() if each.problem}
 
-    def of(self, matchers: Iterable[str]) -> tuple[MatcherHealth, ...]:
+    def get_all(self, matchers: Iterable[str]) -> tuple[MatcherHealth, ...]:
         """Say how these matchers answer."""
         with self._lock:
             return tuple(self._heard.get(name, MatcherHealth(name)) for name in matchers)
@@ -65,10 +65,10 @@ class Hearing:
             return tuple(self._heard.values())
 
 
-class Settling(Protocol):
+class CaseHandler(Protocol):
     """What follows from a verdict: cases, actions, alerts.  Thread-safe."""
 
-    def settle(self, found: Found) -> Action:
+    def settle(self, found: JudgedFile) -> Action:
         """Do what is to be done about a content at a place; doing it twice does no harm."""
 
     def settle_upload(self, key: str) -> None:
@@ -79,41 +79,41 @@ class Settling(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Parts:
+class Runtime:
     """*jobs* is how many files are fingerprinted at the same time."""
 
     roots: Roots
     pipeline: Pipeline
-    casework: Settling
+    casework: CaseHandler
     settings: DaemonSettings
     jobs: int
 
-    def resolved(self) -> Parts:
+    def reresolve(self) -> Runtime:
         """Give the same, with the links in the paths of the roots followed anew."""
-        return replace(self, roots=self.roots.resolved())
+        return replace(self, roots=self.roots.reresolve())
 
 
-class Current:
+class RuntimeHandle:
     """The parts that count now.  Those of before are closed when their last user is done."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Runtime) -> None:
         """Begin with these."""
         self._lock = threading.Lock()
         self._now = parts
-        self._users: Counter[Parts] = Counter()
+        self._users: Counter[Runtime] = Counter()
 
     @property
-    def now(self) -> Parts:
+    def current(self) -> Runtime:
         """To look something up; whoever works with them borrows them."""
         return self._now
 
-    def take(self) -> Parts:
+    def acquire(self) -> Runtime:
         """Borrow the present ones; ``give_back`` them."""
         with self._lock:
             self._users[self._now] += 1
             return self._now
 
-    def give_back(self, parts: Parts) -> None:
+    def release(self, parts: Runtime) -> None:
         """Say that one user is done."""
         with self._lock:
             self._users[parts] -= 1
@@ -124,15 +124,15 @@ class Current:
             parts.pipeline.close()
 
     @contextmanager
-    def using(self) -> Iterator[Parts]:
+    def borrow(self) -> Iterator[Runtime]:
         """Borrow them for a while."""
-        parts = self.take()
+        parts = self.acquire()
         try:
             yield parts
         finally:
-            self.give_back(parts)
+            self.release(parts)
 
-    def replace(self, parts: Parts) -> None:
+    def replace(self, parts: Runtime) -> None:
         """Let these count from now on."""
         with self._lock:
             former, self._now = self._now, parts

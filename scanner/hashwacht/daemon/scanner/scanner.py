@@ -24,19 +24,19 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from hashwacht.core.watch_events import Lane
-from hashwacht.daemon.scanner.counters import Counting
+from hashwacht.daemon.scanner.counters import Counters
 from hashwacht.daemon.scanner.dispatcher import Dispatcher
-from hashwacht.daemon.scanner.file_reader import Reader
-from hashwacht.daemon.scanner.journaler import Journaler, Queue
-from hashwacht.daemon.scanner.judge import Verdicts
-from hashwacht.daemon.scanner.reader_threads import Reading
-from hashwacht.daemon.scanner.recheck_loop import Asker
+from hashwacht.daemon.scanner.file_reader import FileReader
+from hashwacht.daemon.scanner.journaler import AnnouncementSource, Journaler
+from hashwacht.daemon.scanner.judge import VerdictProcessor
+from hashwacht.daemon.scanner.reader_threads import ReaderThreads
+from hashwacht.daemon.scanner.recheck_loop import RecheckLoop
 from hashwacht.daemon.scanner.reconciler import Reconciler
-from hashwacht.daemon.scanner.result_recorder import Clerk
-from hashwacht.daemon.scanner.runtime import Current, Parts
-from hashwacht.daemon.scanner.threads import Threads
-from hashwacht.daemon.scanner.trees import Trees
-from hashwacht.daemon.scanner.watch_monitor import Seeing
+from hashwacht.daemon.scanner.result_recorder import BatchRecorder
+from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
+from hashwacht.daemon.scanner.threads import SupervisedThreads
+from hashwacht.daemon.scanner.trees import TreeWalker
+from hashwacht.daemon.scanner.watch_monitor import WatchMonitor
 from hashwacht.storage.store import Store
 
 _log = logging.getLogger(__name__)
@@ -58,14 +58,14 @@ PATIENCE, GRACE = 0.6, 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
+class ScannerInternals:
     """What there is to see from outside while the scanner runs."""
 
-    counting: Counting
-    verdicts: Verdicts
-    seeing: Seeing
-    queue: Queue
-    current: Current
+    counting: Counters
+    verdicts: VerdictProcessor
+    seeing: WatchMonitor
+    queue: AnnouncementSource
+    runtime: RuntimeHandle
 
 
 class Scanner:
@@ -75,11 +75,11 @@ class Scanner:
         self,
         *,
         store: Store,
-        parts: Parts,
-        queue: Queue,
-        seeing: Seeing,
+        parts: Runtime,
+        queue: AnnouncementSource,
+        seeing: WatchMonitor,
         clock: Callable[[], float] = time.time,
-        tend: float = TEND,
+        tend_interval: float = TEND,
     ) -> None:
         """*queue* is what *seeing* fills, and looked after every *tend* seconds; *clock* is Unix's.
 
@@ -88,37 +88,40 @@ class Scanner:
         all threads have ended: as long as one has not, the state must stay open.
         """
         self._store, self._clock = store, clock
-        self._seeing, self._tend_every = seeing, tend
+        self._seeing, self._tend_every = seeing, tend_interval
         self._stop, self._cut = threading.Event(), threading.Event()
         self._last = threading.Event()
-        self._threads, self._journaling = Threads(self._stop), Threads(self._stop)
-        self._coming: SimpleQueue[Parts | None] = SimpleQueue()
-        self._current, counting = Current(parts), Counting()
-        self._verdicts = Verdicts(store, counting, clock)
-        self._journaler = Journaler(
-            queue, store, self._current, counting=counting, stop=self._last, clock=clock
+        self._threads, self._journaling = (
+            SupervisedThreads(self._stop),
+            SupervisedThreads(self._stop),
         )
-        self._dispatcher = Dispatcher(store, self._current, self._stop, clock)
+        self._coming: SimpleQueue[Runtime | None] = SimpleQueue()
+        self._runtime, counting = RuntimeHandle(parts), Counters()
+        self._verdicts = VerdictProcessor(store, counting, clock)
+        self._journaler = Journaler(
+            queue, store, self._runtime, counting=counting, stop=self._last, clock=clock
+        )
+        self._dispatcher = Dispatcher(store, self._runtime, self._stop, clock)
         self._build()
-        self.tended: Callable[[], None] = lambda: None
-        self.ending: Callable[[], None] = lambda: None
+        self.on_watch_checked: Callable[[], None] = lambda: None
+        self.on_stop: Callable[[], None] = lambda: None
         self.ended = False
-        self.observed = Observed(counting, self._verdicts, seeing, queue, self._current)
+        self.observed = ScannerInternals(counting, self._verdicts, seeing, queue, self._runtime)
 
     def _build(self) -> None:
         """Make what works behind the journal."""
         store, stop, clock = self._store, self._stop, self._clock
-        self._reading = Reading(
+        self._reading = ReaderThreads(
             self._dispatcher,
-            Reader(store, lambda: self._current.now.settings, clock),
-            Clerk(store, self._verdicts, stop, self._cut, clock),
+            FileReader(store, lambda: self._runtime.current.settings, clock),
+            BatchRecorder(store, self._verdicts, stop, self._cut, clock),
             stop,
         )
-        found = self._dispatcher.bell.set
+        found = self._dispatcher.wakeup.set
         self._trees = [
-            Trees(
+            TreeWalker(
                 store,
-                self._current,
+                self._runtime,
                 stop,
                 lane=lane,
                 uploads=self._uploads,
@@ -128,11 +131,11 @@ class Scanner:
             for lane in Lane
         ]
         self._reconciler = Reconciler(
-            store, self._current, stop, uploads=self._uploads, found=found, clock=clock
+            store, self._runtime, stop, uploads=self._uploads, found=found, clock=clock
         )
-        self._asker = Asker(
+        self._asker = RecheckLoop(
             store,
-            self._current,
+            self._runtime,
             self._verdicts,
             stop=stop,
             cut=self._cut,
@@ -140,7 +143,7 @@ class Scanner:
             clock=clock,
         )
 
-    def run(self, stop: threading.Event, each_round: Callable[[], Parts | None]) -> None:
+    def run(self, stop: threading.Event, each_round: Callable[[], Runtime | None]) -> None:
         """Run until *stop*; then end within two seconds.
 
         *each_round* is called some times a second; what it returns takes the place of the parts.
@@ -157,10 +160,10 @@ class Scanner:
             raise failure
 
     @property
-    def hangs(self) -> bool:
+    def is_stuck(self) -> bool:
         """True if some work should have come to its end long ago."""
-        stuck = time.monotonic() - self._journaler.round > HUNG
-        return stuck or self._dispatcher.hangs(HUNG)
+        stuck = time.monotonic() - self._journaler.last_round > HUNG
+        return stuck or self._dispatcher.is_stuck(HUNG)
 
     def _start(self) -> None:
         """Start the journaler first, so that nothing the watch says has to wait."""
@@ -168,7 +171,7 @@ class Scanner:
             "journaler", lambda: self._journaler.run(self._seeing, self._written), vital=True
         )
         try:
-            self._seeing.begin(self._current.now.roots)
+            self._seeing.begin(self._runtime.current.roots)
         except BaseException:
             self._end()
             raise
@@ -182,55 +185,57 @@ class Scanner:
         self._threads.start("retrier", self._retry)
 
     def _uploads(self) -> bool:
-        return self._dispatcher.uploads
+        return self._dispatcher.has_uploads
 
     def _written(self, trees: bool = True, gaps: bool = True) -> None:
         """Wake those who have something to do about what was announced."""
-        self._dispatcher.bell.set()
+        self._dispatcher.wakeup.set()
         if trees:
             for each in self._trees:
-                each.bell.set()
+                each.wakeup.set()
         if gaps:
-            self._reconciler.bell.set()
+            self._reconciler.wakeup.set()
 
     def _tend(self) -> None:
         """Look after the watch and the roots: the only thread that does."""
         while not self._stop.is_set():
-            if (parts := self._current.now).roots.moved:
+            if (parts := self._runtime.current).roots.has_moved:
                 _log.info("a link in the path of a root leads somewhere else now")
-                self._replace(parts.resolved())
-            self._seeing.begin(self._current.now.roots)
-            self._seeing.tend(self._journaler.healthy, self._current.now.settings.canary)
-            self.tended()
+                self._replace(parts.reresolve())
+            self._seeing.begin(self._runtime.current.roots)
+            self._seeing.maintain(
+                self._journaler.journaled_until, self._runtime.current.settings.canary_interval
+            )
+            self.on_watch_checked()
             with suppress(Empty):
                 if (coming := self._coming.get(timeout=self._tend_every)) is not None:
                     self._replace(coming)
 
-    def _replace(self, parts: Parts) -> None:
+    def _replace(self, parts: Runtime) -> None:
         """Work with other parts from now on."""
-        self._current.replace(parts)
+        self._runtime.replace(parts)
         self._written()
 
     def _retry(self) -> None:
         """Try again what failed of what follows from verdicts."""
         while not self._stop.wait(RETRY):
-            with self._current.using() as parts:
+            with self._runtime.borrow() as parts:
                 self._verdicts.retry(parts)
 
     def _end(self) -> None:
         """End in the order of the work; what does not end by itself is cut off."""
-        self.ending()
+        self.on_stop()
         self._seeing.close()
         self._last.set()
         self._stop.set()
-        self._dispatcher.bell.set()
+        self._dispatcher.wakeup.set()
         self._written()
-        self._verdicts.back.set()
+        self._verdicts.matcher_recovered.set()
         self._coming.put(None)
         self._reading.end()
         if not self._threads.join(PATIENCE):
             self._cut.set()
-            self._current.now.pipeline.close()
+            self._runtime.current.pipeline.close()
             self._threads.join(GRACE)
         journaled = self._journaling.join(GRACE)
         self.ended = self._threads.join(0.0) and journaled

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from hashwacht.core.errors import HashwachtError, Interrupted, StateError
+from hashwacht.core.errors import HashwachtError, Interrupted, StorageError
 from hashwacht.core.watch_events import Lane
 from hashwacht.storage.store import Store
 
@@ -26,7 +26,7 @@ SHORTEST, LONGEST = 0.1, 10.0
 """Seconds between two attempts: at first, and after some that failed."""
 
 
-def patiently(
+def retry_until(
     action: Callable[[], T], stop: threading.Event, alive: Callable[[], None] = lambda: None
 ) -> T:
     """Do *action* until it succeeds; what cannot be retried is raised.
@@ -50,14 +50,14 @@ def patiently(
         pause = min(LONGEST, 2 * pause)
 
 
-POLITE = 0.05
+YIELD = 0.05
 """Seconds that a step waits for uploads at the longest: it comes forward whatever happens."""
 
 LOOK = 0.1
 """Seconds between two looks at how much waits in the journal."""
 
 
-class Gate:
+class Backpressure:
     """Holds up a walk between two steps.  Used by one thread."""
 
     def __init__(
@@ -70,7 +70,7 @@ class Gate:
     def step(self, backlog: int) -> None:
         """Let uploads go first, and wait while a *backlog* of what was found is still to do."""
         if self._lane is not Lane.UPLOAD:
-            self.polite()
+            self.yield_to_uploads()
         if (now := time.monotonic()) < self._due:
             return
         while self._store.journal.depth_of(self._lane, backlog) >= backlog:
@@ -78,18 +78,18 @@ class Gate:
                 return
         self._due = now + LOOK
 
-    def polite(self) -> None:
+    def yield_to_uploads(self) -> None:
         """Wait until no upload is on its way, but never for long."""
-        until = time.monotonic() + POLITE
+        until = time.monotonic() + YIELD
         while self._uploads() and time.monotonic() < until and not self._stop.is_set():
-            time.sleep(POLITE / 10)
+            time.sleep(YIELD / 10)
 
 
 SHORTEST, LONGEST = 0.5, 60.0
 """Seconds until a thread begins anew that failed; longer each time it fails soon after."""
 
 
-class Threads:
+class SupervisedThreads:
     """Threads that run until *stop*."""
 
     def __init__(self, stop: threading.Event) -> None:
@@ -124,7 +124,7 @@ class Threads:
             except Interrupted:
                 return
             except Exception as error:  # noqa: BLE001  # law 2: unanswered is undetermined
-                if vital or (isinstance(error, StateError) and not error.retryable):
+                if vital or (isinstance(error, StorageError) and not error.retryable):
                     self._fail(error)
                     return
                 self._tell(name, error)

@@ -6,13 +6,13 @@ import threading
 import time
 from collections.abc import Callable
 
-from hashwacht.core.watch_events import Cause, Lane, Missed
-from hashwacht.daemon.scanner.comparer import Comparison, Walked
+from hashwacht.core.watch_events import Cause, Lane, MissedEvents
+from hashwacht.daemon.scanner.comparer import CompareResult, Comparison
 from hashwacht.daemon.scanner.roots import WatchedRoot
-from hashwacht.daemon.scanner.runtime import Current, Parts
-from hashwacht.daemon.scanner.threads import Gate, patiently
-from hashwacht.scan.freshness import wanted
-from hashwacht.storage.journal import Entry
+from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
+from hashwacht.daemon.scanner.threads import Backpressure, retry_until
+from hashwacht.scan.freshness import required_freshness
+from hashwacht.storage.journal import JournalEntry
 from hashwacht.storage.store import Store
 
 IDLE = 1.0
@@ -26,7 +26,7 @@ class _TooLarge(Exception):
     """A directory takes too long for an upload: no error, but a matter of whose turn it is."""
 
 
-class Trees:
+class TreeWalker:
     """Announces the files of announced directories of one lane.  ``run`` in a thread of its own.
 
     A directory of the upload lane that takes long is put into the other lane, with the files that
@@ -36,7 +36,7 @@ class Trees:
     def __init__(
         self,
         store: Store,
-        current: Current,
+        runtime: RuntimeHandle,
         stop: threading.Event,
         *,
         lane: Lane,
@@ -49,40 +49,40 @@ class Trees:
 
         Ring *bell* for a directory.
         """
-        self.bell = threading.Event()
-        self._store, self._current, self._stop = store, current, stop
+        self.wakeup = threading.Event()
+        self._store, self._runtime, self._stop = store, runtime, stop
         self._lane, self._found, self._clock, self._brief = lane, found, clock, brief
-        self._gate = Gate(store, lane, stop, uploads)
+        self._gate = Backpressure(store, lane, stop, uploads)
 
     def run(self) -> None:
         """Go on until the stop."""
         while not self._stop.is_set():
-            self.bell.clear()
-            entries = patiently(
+            self.wakeup.clear()
+            entries = retry_until(
                 lambda: self._store.journal.trees(self._lane, self._clock(), 1), self._stop
             )
             for entry in entries:
-                with self._current.using() as parts:
+                with self._runtime.borrow() as parts:
                     self._walk(entry, parts)
             if not entries:
-                self.bell.wait(IDLE)
+                self.wakeup.wait(IDLE)
 
-    def _walk(self, entry: Entry, parts: Parts) -> None:
+    def _walk(self, entry: JournalEntry, parts: Runtime) -> None:
         """Announce what is below a directory; strike it out when all of it is in the journal."""
-        root = parts.roots.of(entry.path)
-        walked = Walked()
+        root = parts.roots.innermost(entry.path)
+        walked = CompareResult()
         if root is not None:
             try:
                 walked = self._compare(entry, root, parts)
             except _TooLarge:
-                patiently(lambda: self._store.journal.defer(entry), self._stop)
+                retry_until(lambda: self._store.journal.defer(entry), self._stop)
                 return
             except OSError as error:
                 walked.unlisted.append((entry.path, error.strerror or str(error)))
-        patiently(lambda: self._settle(entry, walked), self._stop)
+        retry_until(lambda: self._settle(entry, walked), self._stop)
         self._found()
 
-    def _compare(self, entry: Entry, root: WatchedRoot, parts: Parts) -> Walked:
+    def _compare(self, entry: JournalEntry, root: WatchedRoot, parts: Runtime) -> CompareResult:
         """Walk.  Raises _TooLarge, OSError."""
         until = time.monotonic() + self._brief
 
@@ -92,13 +92,13 @@ class Trees:
             before = time.monotonic()
             if self._lane is Lane.UPLOAD and before > until:
                 raise _TooLarge
-            self._gate.step(parts.settings.backlog)
+            self._gate.step(parts.settings.max_backlog)
             until += time.monotonic() - before
 
         comparison = Comparison(
             self._store,
             root,
-            wanted(self._store, parts.pipeline, self._clock()),
+            required_freshness(self._store, parts.pipeline, self._clock()),
             lane=self._lane,
             clock=self._clock,
             stop=self._stop,
@@ -106,10 +106,10 @@ class Trees:
         )
         return comparison.walk(entry.path)
 
-    def _settle(self, entry: Entry, walked: Walked) -> None:
+    def _settle(self, entry: JournalEntry, walked: CompareResult) -> None:
         """Strike it out; what could not be listed becomes a gap."""
         with self._store.transaction():
             for path, detail in walked.unlisted:
-                missed = Missed(entry.root, Cause.UNLISTED, detail, path)
+                missed = MissedEvents(entry.root, Cause.UNLISTED, detail, path)
                 self._store.gaps.open(missed, entry.announced, None)
-            self._store.journal.settle([entry])
+            self._store.journal.remove_done([entry])

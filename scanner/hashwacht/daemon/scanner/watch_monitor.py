@@ -10,10 +10,17 @@ import time
 from collections.abc import Callable, Container, Sequence
 from typing import Protocol
 
-from hashwacht.core.watch_events import Announcement, Cause, Listener, Missed, Root, Watch
+from hashwacht.core.watch_events import (
+    Announcement,
+    Cause,
+    MissedEvents,
+    Root,
+    Watch,
+    WatchListener,
+)
 from hashwacht.daemon.scanner.roots import Roots
 from hashwacht.platform.mounts import is_remote
-from hashwacht.storage.gaps import Gap, Watched
+from hashwacht.storage.gaps import Gap, RootHeartbeat
 from hashwacht.storage.store import Store
 
 SILENCE = 3 * 3600.0
@@ -39,27 +46,27 @@ MOMENT = 0.5
 class Canaries(Protocol):
     """Writes a file into every root from time to time, and knows it when it is announced."""
 
-    def write_all(self) -> list[Missed]:
+    def write_all(self) -> list[MissedEvents]:
         """Write them; say where that was not possible."""
 
-    def seen(self, announcement: Announcement) -> bool:
+    def is_canary(self, announcement: Announcement) -> bool:
         """Say if this is one of them, and take note that it was announced."""
 
-    def overdue(self) -> list[Missed]:
+    def overdue(self) -> list[MissedEvents]:
         """Say which were written and not announced in time."""
 
     @property
-    def unproven(self) -> Container[str]:
+    def unwritable(self) -> Container[str]:
         """Name the roots that none can be written into."""
 
 
-class Seeing:
+class WatchMonitor:
     """The watch over all roots and the proof that it works.  ``hear`` is thread-safe."""
 
     def __init__(
         self,
         store: Store,
-        listener: Listener,
+        listener: WatchListener,
         watch: Watch,
         make_canaries: Callable[[Sequence[Root]], Canaries],
         *,
@@ -81,20 +88,20 @@ class Seeing:
         self._began = self._tended = steady()
         self._said: dict[tuple[str, Cause], float] = {}
         self._sung: dict[str, float] = {}
-        self.canary: dict[str, float] = {}
-        self.event: dict[str, float] = {}
+        self.last_canary: dict[str, float] = {}
+        self.last_event: dict[str, float] = {}
 
-    def hear(self, announcement: Announcement) -> bool:
+    def on_event(self, announcement: Announcement) -> bool:
         """Say if an announcement is but a canary."""
         now = self._clock()
-        if self._canaries is not None and self._canaries.seen(announcement):
-            self.canary[announcement.root] = now
+        if self._canaries is not None and self._canaries.is_canary(announcement):
+            self.last_canary[announcement.root] = now
             self._sung[announcement.root] = self._steady()
             return True
-        self.event[announcement.root] = now
+        self.last_event[announcement.root] = now
         return False
 
-    def hear_missed(self, missed: Missed) -> None:
+    def on_gap(self, missed: MissedEvents) -> None:
         """Take note of what the watch could not do."""
         self._said[missed.root, missed.cause] = self._steady()
 
@@ -106,7 +113,7 @@ class Seeing:
         """
         if self._roots is None or _places(self._roots) != _places(roots):
             self._end_lasting()
-            watched = tuple(root.watched for root in roots.all)
+            watched = tuple(root.watch_root for root in roots.all)
             self._watch.start(watched, self._listener)
             self._note(roots)
             self._canaries, self._canary_due = self._make_canaries(watched), -math.inf
@@ -116,21 +123,21 @@ class Seeing:
     def _note(self, roots: Roots) -> None:
         """Write down which roots are watched now, and what was missed of them before."""
         known = {} if self._roots is None else _places(self._roots)
-        now, last = self._clock(), self._store.gaps.watched()
+        now, last = self._clock(), self._store.gaps.load_heartbeats()
         with self._store.transaction():
             self._store.gaps.retire([root.name for root in roots.all], now)
             for root in roots.all:
                 if known.get(root.name) != root.path:
-                    self._open_first(root.watched, last.get(root.name), now)
+                    self._open_first(root.watch_root, last.get(root.name), now)
             self._beat(roots, now)
 
-    def _open_first(self, root: Root, last: Watched | None, now: float) -> None:
+    def _open_first(self, root: Root, last: RootHeartbeat | None, now: float) -> None:
         if last is None or last.path != root.path:
-            self._store.gaps.open(Missed(root.name, Cause.STARTED), now, now)
+            self._store.gaps.open(MissedEvents(root.name, Cause.STARTED), now, now)
         else:
-            self._store.gaps.open(Missed(root.name, Cause.DOWNTIME), min(last.at, now), now)
+            self._store.gaps.open(MissedEvents(root.name, Cause.DOWNTIME), min(last.at, now), now)
 
-    def tend(self, healthy: float, every: float) -> None:
+    def maintain(self, healthy: float, every: float) -> None:
         """Look after it; called every few seconds.
 
         *healthy* is until when (Unix time) all that was announced is in the journal, *every* how
@@ -143,15 +150,15 @@ class Seeing:
     def _look_after(self, healthy: float, every: float) -> None:
         assert self._canaries is not None
         assert self._roots is not None
-        self._watch.tend()
+        self._watch.maintain()
         if self._clock() - healthy <= BEHIND:
             for missed in self._canaries.overdue():
-                self._listener.missed(missed)
+                self._listener.report_missed(missed)
                 self._watch.renew(missed.root)
         if self._steady() >= self._canary_due:
             self._canary_due = self._steady() + every
             for missed in self._canaries.write_all():
-                self._listener.missed(missed)
+                self._listener.report_missed(missed)
         over = [gap.id for gap in self._store.gaps.list_open() if self._is_over(gap)]
         if over:
             self._store.gaps.end(over, self._clock())
@@ -180,7 +187,7 @@ class Seeing:
         return lasts and self._steady() - said > SILENCE
 
     def _is_unproven(self, root: str) -> bool:
-        return self._canaries is not None and root in self._canaries.unproven
+        return self._canaries is not None and root in self._canaries.unwritable
 
     def _end_lasting(self) -> None:
         """Take back what a watch of before said; the new one will say it again if it is so."""
@@ -198,11 +205,11 @@ class Seeing:
             for gap in self._store.gaps.list_open()
             if gap.ended is None and gap.cause not in {Cause.UNLISTED, Cause.REMOTE}
         }
-        self._store.gaps.beat(
+        self._store.gaps.record_heartbeats(
             [
-                Watched(root.name, root.path, at, *found)
+                RootHeartbeat(root.name, root.path, at, *found)
                 for root in roots.all
-                if root.name not in blind and (found := identity(root.path))
+                if root.name not in blind and (found := directory_id(root.path))
             ]
         )
 
@@ -223,10 +230,10 @@ def _places(roots: Roots) -> dict[str, bytes]:
 
 
 def _is_there(path: bytes) -> bool:
-    return identity(path) is not None
+    return directory_id(path) is not None
 
 
-def identity(path: bytes) -> tuple[int, int] | None:
+def directory_id(path: bytes) -> tuple[int, int] | None:
     """Give device and inode number of a directory; None if there is none."""
     try:
         found = os.lstat(path)

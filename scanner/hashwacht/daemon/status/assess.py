@@ -15,19 +15,19 @@ from enum import StrEnum
 from hashwacht.audit.log import AuditLog, Checkpoint
 from hashwacht.core.watch_events import Cause, Lane
 from hashwacht.daemon.status.health import Health, Stage
-from hashwacht.storage.action_limits import Flood, Ruling
+from hashwacht.storage.action_limits import ApprovalDecision, ReachedLimit
 from hashwacht.storage.cases import CaseState
 from hashwacht.storage.gaps import Gap
-from hashwacht.storage.locations import PlaceState
-from hashwacht.storage.outbox import Delivery
-from hashwacht.storage.reports import Pile
+from hashwacht.storage.locations import LocationState
+from hashwacht.storage.outbox import ChannelStatus
+from hashwacht.storage.reports import Backlog
 from hashwacht.storage.store import Store
 
 MOST_FLOODS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class StorageStatus:
     """Figures of one moment.  Times are Unix seconds, None where there is nothing.
 
     *lanes*: what waits to be looked at.  *unanswered*: contents that wait for a matcher,
@@ -35,35 +35,35 @@ class Situation:
     each root when it was last known to be watched, and last wholly compared with the state.
     """
 
-    lanes: Mapping[Lane, Pile]
-    unanswered: Pile
-    undetermined: Pile
+    lanes: Mapping[Lane, Backlog]
+    unanswered: Backlog
+    undetermined: Backlog
     gaps: tuple[Gap, ...]
     watched: Mapping[str, float]
     walked: Mapping[str, float | None]
     cases: Mapping[CaseState, int]
-    places: Mapping[PlaceState, int]
-    floods: tuple[Flood, ...]
-    alerts: tuple[Delivery, ...]
+    places: Mapping[LocationState, int]
+    floods: tuple[ReachedLimit, ...]
+    alerts: tuple[ChannelStatus, ...]
     audit: Checkpoint
 
 
-def situation(
+def read_storage_status(
     store: Store, audit: AuditLog, roots: Sequence[str], channels: Sequence[str]
-) -> Situation:
-    """Read how things stand for the configured roots and channels.  Raises StateError."""
+) -> StorageStatus:
+    """Read how things stand for the configured roots and channels.  Raises StorageError."""
     depth, oldest = store.journal.depth(), store.journal.oldest()
-    return Situation(
-        lanes={lane: Pile(depth[lane], oldest[lane]) for lane in Lane},
+    return StorageStatus(
+        lanes={lane: Backlog(depth[lane], oldest[lane]) for lane in Lane},
         unanswered=store.overview.unanswered(),
         undetermined=store.overview.undetermined(),
         gaps=tuple(store.gaps.list_open()),
-        watched={name: each.at for name, each in store.gaps.watched().items()},
+        watched={name: each.at for name, each in store.gaps.load_heartbeats().items()},
         walked={name: store.gaps.last_walk(name) for name in roots},
         cases=store.cases.counts(),
         places=store.overview.places(),
         floods=tuple(store.floods.latest(MOST_FLOODS)),
-        alerts=tuple(store.alerts.standing(channel) for channel in channels),
+        alerts=tuple(store.alerts.channel_status(channel) for channel in channels),
         audit=audit.head(),
     )
 
@@ -81,25 +81,25 @@ class Protection(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
+class HealthProblem:
     """Something that is not as it should be; *grave*: while it is so, nobody is protected."""
 
     subject: str
     detail: str
     advice: str
-    grave: bool = False
+    critical: bool = False
 
 
-def protection(remarks: Sequence[Remark]) -> Protection:
+def protection(problems: Sequence[HealthProblem]) -> Protection:
     """Draw the conclusion."""
-    if any(remark.grave for remark in remarks):
+    if any(remark.critical for remark in problems):
         return Protection.NOT_PROTECTED
-    return Protection.DEGRADED if remarks else Protection.PROTECTED
+    return Protection.DEGRADED if problems else Protection.PROTECTED
 
 
-def remarks(
-    roots: Sequence[str], health: Health | None, found: Situation | None, now: float
-) -> list[Remark]:
+def assess(
+    roots: Sequence[str], health: Health | None, found: StorageStatus | None, now: float
+) -> list[HealthProblem]:
     """Say what is wrong, the gravest first.
 
     *roots* are the configured ones; *found* is None if the state could not be read, which is a
@@ -110,51 +110,59 @@ def remarks(
         told += [*_watching(roots, health), *_matchers(health)]
     if found is not None:
         told += [*_gaps(found.gaps, now), *_delays(found, now), *_actions(found), *_alerts(found)]
-    return sorted(told, key=lambda remark: not remark.grave)
+    return sorted(told, key=lambda remark: not remark.critical)
 
 
-def _scanner(roots: Sequence[str], health: Health | None, now: float) -> Iterator[Remark]:
+def _scanner(roots: Sequence[str], health: Health | None, now: float) -> Iterator[HealthProblem]:
     start = "Start it: `systemctl start hashwacht.target`, or `hashwacht daemon`."
     if not roots:
         advice = "Name a directory in a table [roots.NAME] of the configuration."
-        yield Remark("roots", "no root is configured", advice, grave=True)
+        yield HealthProblem("roots", "no root is configured", advice, critical=True)
     if health is None:
-        yield Remark("scanner", "it is not running", start, grave=True)
+        yield HealthProblem("scanner", "it is not running", start, critical=True)
     elif health.stage is Stage.STOPPED:
-        yield Remark("scanner", f"it was stopped {_ago(health.at, now)}", start, grave=True)
-    elif health.silent(now):
+        yield HealthProblem(
+            "scanner", f"it was stopped {_ago(health.at, now)}", start, critical=True
+        )
+    elif health.is_stale(now):
         detail = f"no sign of life for {_ago(health.at, now).removesuffix(' ago')}"
         advice = "See `journalctl -u hashwacht-scanner`; the service manager restarts it."
-        yield Remark("scanner", detail, advice, grave=True)
+        yield HealthProblem("scanner", detail, advice, critical=True)
     elif health.stage is Stage.STARTING:
         advice = "Wait; it takes longest with many directories."
-        yield Remark("scanner", "it is starting and watches nothing yet", advice, grave=True)
+        yield HealthProblem(
+            "scanner", "it is starting and watches nothing yet", advice, critical=True
+        )
 
 
-def _watching(roots: Sequence[str], health: Health) -> Iterator[Remark]:
+def _watching(roots: Sequence[str], health: Health) -> Iterator[HealthProblem]:
     known = {root.name: root for root in health.roots}
     for name in roots:
         root = known.get(name)
         if root is None:
             advice = "Let the daemon read its configuration: `systemctl reload hashwacht-scanner`."
-            yield Remark(f"root {name}", "the running daemon does not know it", advice, grave=True)
+            yield HealthProblem(
+                f"root {name}", "the running daemon does not know it", advice, critical=True
+            )
         elif root.problem:
             advice = "Put it right; the daemon looks again by itself and makes up for the gap."
-            yield Remark(f"root {name}", f"not watched: {root.problem}", advice, grave=True)
+            yield HealthProblem(
+                f"root {name}", f"not watched: {root.problem}", advice, critical=True
+            )
 
 
-def _matchers(health: Health) -> Iterator[Remark]:
+def _matchers(health: Health) -> Iterator[HealthProblem]:
     failing = [matcher for matcher in health.matchers if matcher.problem]
     nobody = len(failing) == len(health.matchers)
     for matcher in failing:
         advice = "Run `hashwacht doctor`. What is undetermined meanwhile is asked again by itself."
-        yield Remark(f"matcher {matcher.name}", matcher.problem, advice, grave=nobody)
+        yield HealthProblem(f"matcher {matcher.name}", matcher.problem, advice, critical=nobody)
     if not health.matchers:
         advice = "Configure one in a table [matchers.NAME]."
-        yield Remark("matchers", "nobody is asked", advice, grave=True)
+        yield HealthProblem("matchers", "nobody is asked", advice, critical=True)
 
 
-def _gaps(gaps: Sequence[Gap], now: float) -> Iterator[Remark]:
+def _gaps(gaps: Sequence[Gap], now: float) -> Iterator[HealthProblem]:
     """Tell of each root's oldest gap, and how many; a comparison that is merely due is none."""
     missed = [gap for gap in gaps if gap.cause is not Cause.PERIODIC]
     advice = "A walk makes up for it by itself, unless the cause lasts; `hashwacht status` tells."
@@ -164,37 +172,37 @@ def _gaps(gaps: Sequence[Gap], now: float) -> Iterator[Remark]:
         lasting = "since" if gap.ended is None else "from"
         more = f", and {len(others)} more" if others else ""
         told = f"something may have been missed {lasting} {_ago(gap.began, now)} ({reason}){more}"
-        yield Remark(f"root {root}", told, advice)
+        yield HealthProblem(f"root {root}", told, advice)
 
 
-def _delays(found: Situation, now: float) -> Iterator[Remark]:
+def _delays(found: StorageStatus, now: float) -> Iterator[HealthProblem]:
     uploads = found.lanes[Lane.UPLOAD]
     if uploads.oldest is not None and now - uploads.oldest > LATE:
         detail = f"{uploads.number} wait, the oldest since {_ago(uploads.oldest, now)}"
         advice = "If this lasts, give the scanner more processor time (CPUWeight=) or cores."
-        yield Remark("uploads", detail, advice)
+        yield HealthProblem("uploads", detail, advice)
 
 
-def _actions(found: Situation) -> Iterator[Remark]:
+def _actions(found: StorageStatus) -> Iterator[HealthProblem]:
     for flood in found.floods:
         subject = f"{flood.subject.scope} {flood.subject.root}".rstrip()
-        held = "holds actions" if flood.ruling is Ruling.OPEN else "stands down"
-        advice = "Look at `hashwacht flood list`, then let go or stand down."
-        yield Remark("flood guard", f"{held} for one {subject}, number {flood.id}", advice)
-    if failed := found.places.get(PlaceState.FAILED, 0):
+        held = "holds actions" if flood.decision is ApprovalDecision.OPEN else "stands down"
+        advice = "Look at `hashwacht limits list`, then approve or discard them."
+        yield HealthProblem("flood guard", f"{held} for one {subject}, number {flood.id}", advice)
+    if failed := found.places.get(LocationState.FAILED, 0):
         advice = "See `hashwacht cases list`; they are tried again by themselves."
-        yield Remark("actions", f"{failed} failed", advice)
+        yield HealthProblem("actions", f"{failed} failed", advice)
 
 
-def _alerts(found: Situation) -> Iterator[Remark]:
+def _alerts(found: StorageStatus) -> Iterator[HealthProblem]:
     for channel in found.alerts:
         advice = f"Run `hashwacht alerts test`, and look at [alerts.{channel.channel}]."
         if channel.failures:
             detail = f"{channel.waiting} wait: {channel.problem}"
-            yield Remark(f"alerts by {channel.channel}", detail, advice)
+            yield HealthProblem(f"alerts by {channel.channel}", detail, advice)
         elif lost := channel.given_up + channel.left_out:
             detail = f"{lost} of the last 30 days reached nobody"
-            yield Remark(f"alerts by {channel.channel}", detail, advice)
+            yield HealthProblem(f"alerts by {channel.channel}", detail, advice)
 
 
 def _ago(then: float, now: float) -> str:

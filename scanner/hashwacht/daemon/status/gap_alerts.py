@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from hashwacht.audit.entry import JSON
-from hashwacht.audit.log import Act, AuditLog
-from hashwacht.core.events import Event, about
+from hashwacht.audit.log import AuditEvent, AuditLog
+from hashwacht.core.events import Event, event_fields
 from hashwacht.core.notice import Notice, NoticeKind
-from hashwacht.core.paths import show, to_json
+from hashwacht.core.paths import escape_path, to_json
 from hashwacht.core.watch_events import Cause
 from hashwacht.daemon.status.health import MatcherHealth
 from hashwacht.storage.gaps import Gap
@@ -27,10 +27,10 @@ LASTING = 300.0
 SILENT = 600.0
 """Seconds without a usable answer after which people are told that a matcher does not answer."""
 
-WHO = "daemon"
+AUDIT_ACTOR = "daemon"
 
 
-class GapKeeping:
+class GapAlerts:
     """Looks at the open gaps from time to time.  Used by one thread."""
 
     def __init__(
@@ -47,18 +47,22 @@ class GapKeeping:
         self._silent: dict[str, float] = {}
         self._missed: set[str] = set()
 
-    def look(self) -> None:
+    def check_gaps(self) -> None:
         """Write down what has come and gone since the last look; tell what has lasted too long.
 
         The comparisons that are made without a reason are no news.
         """
         now = self._clock()
         gaps = {gap.id: gap for gap in self._store.gaps.list_open()}
-        acts = [(Act.GAP_OPENED, gap) for number, gap in gaps.items() if number not in self._open]
-        acts += [(Act.GAP_CLOSED, gap) for number, gap in self._open.items() if number not in gaps]
+        acts = [
+            (AuditEvent.GAP_OPENED, gap) for number, gap in gaps.items() if number not in self._open
+        ]
+        acts += [
+            (AuditEvent.GAP_CLOSED, gap) for number, gap in self._open.items() if number not in gaps
+        ]
         for act, gap in acts:
             if gap.cause is not Cause.PERIODIC:
-                self._log.append(act, WHO, _facts(gap))
+                self._log.append(act, AUDIT_ACTOR, _facts(gap))
                 _note(act, gap)
         self._open = gaps
         self._told.intersection_update(gaps)
@@ -67,7 +71,7 @@ class GapKeeping:
                 self._told.add(number)
                 self._tell(Notice(NoticeKind.GAP, now, _summary(gap)))
 
-    def hear(self, matchers: Sequence[MatcherHealth]) -> None:
+    def check_matchers(self, matchers: Sequence[MatcherHealth]) -> None:
         """Tell once of each matcher that has been silent for long, and when it answers again."""
         now = self._clock()
         for each in matchers:
@@ -77,7 +81,7 @@ class GapKeeping:
                     self._missed.add(each.name)
                     text = f"matcher {each.name} has not answered for {SILENT / 60:.0f} minutes"
                     self._tell(Notice(NoticeKind.OUTAGE, now, f"{text}: {each.problem}"))
-                    extra = about(Event.OUTAGE, matcher=each.name)
+                    extra = event_fields(Event.MATCHER_DOWN, matcher=each.name)
                     _logger.warning("%s: %s", text, each.problem, extra=extra)
                 continue
             self._silent.pop(each.name, None)
@@ -85,13 +89,15 @@ class GapKeeping:
                 self._missed.remove(each.name)
                 text = f"matcher {each.name} answers again"
                 self._tell(Notice(NoticeKind.OUTAGE, now, text))
-                _logger.info("%s", text, extra=about(Event.ANSWERED_AGAIN, matcher=each.name))
+                _logger.info(
+                    "%s", text, extra=event_fields(Event.MATCHER_RECOVERED, matcher=each.name)
+                )
 
 
-def _note(act: Act, gap: Gap) -> None:
+def _note(act: AuditEvent, gap: Gap) -> None:
     """Write it into the process's log as well."""
-    event = Event.GAP_OPENED if act is Act.GAP_OPENED else Event.GAP_CLOSED
-    extra = about(event, root=gap.root, path=gap.path, cause=str(gap.cause))
+    event = Event.GAP_OPENED if act is AuditEvent.GAP_OPENED else Event.GAP_CLOSED
+    extra = event_fields(event, root=gap.root, path=gap.path, cause=str(gap.cause))
     if event is Event.GAP_OPENED:
         _logger.warning("%s", _summary(gap), extra=extra)
     else:
@@ -104,7 +110,7 @@ def _patience(gap: Gap) -> float:
 
 
 def _summary(gap: Gap) -> str:
-    where = f"root {gap.root}" + (f", {show(gap.path)}" if gap.path else "")
+    where = f"root {gap.root}" + (f", {escape_path(gap.path)}" if gap.path else "")
     detail = f" ({gap.detail})" if gap.detail else ""
     return f"files may have been missed in {where}: {gap.cause}{detail}"
 

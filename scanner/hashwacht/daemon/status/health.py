@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from hashwacht.core.paths import from_json, to_json
-from hashwacht.daemon.scanner.counters import Counts, Delays
+from hashwacht.daemon.scanner.counters import CounterValues, LatencyHistogram
 
 FILE_NAME = "status.json"
 VERSION = 1
@@ -25,7 +25,7 @@ VERSION = 1
 EVERY = 2.0
 """Seconds between two writings."""
 
-SILENT = 15.0
+STALE_AFTER = 15.0
 """Seconds after which a process that should write every two is called silent."""
 
 
@@ -50,8 +50,8 @@ class RootHealth:
     path: bytes
     watch: str
     problem: str = ""
-    event: float | None = None
-    canary: float | None = None
+    last_event: float | None = None
+    last_canary: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,8 @@ class MatcherHealth:
     """
 
     name: str
-    answered: float | None = None
-    failed: float | None = None
+    last_answer: float | None = None
+    last_failure: float | None = None
     problem: str = ""
 
 
@@ -82,18 +82,18 @@ class Health:
     started: float
     stage: Stage = Stage.STARTING
     at: float = 0.0
-    memory: int = 0
-    queue: int = 0
+    memory_bytes: int = 0
+    queued_announcements: int = 0
     workers: int = 0
     roots: tuple[RootHealth, ...] = ()
     matchers: tuple[MatcherHealth, ...] = ()
     sandbox: Mapping[str, str] = field(default_factory=dict)
-    counts: Counts = field(default_factory=Counts)
-    applications: int | None = None
+    counts: CounterValues = field(default_factory=CounterValues)
+    upload_connections: int | None = None
 
-    def silent(self, now: float) -> bool:
+    def is_stale(self, now: float) -> bool:
         """Tell if it should have written again by *now*; also if the clock has been set back."""
-        return abs(now - self.at) > SILENT
+        return abs(now - self.at) > STALE_AFTER
 
 
 class HealthFile:
@@ -153,7 +153,7 @@ def loads(text: bytes) -> Health | None:
             stage=Stage(fields.pop("stage")),
             roots=tuple(_root(each) for each in fields.pop("roots")),
             matchers=tuple(MatcherHealth(**each) for each in fields.pop("matchers")),
-            counts=Counts(delays=_delays(counts.pop("delays")), **counts),
+            counts=CounterValues(verdict_latency=_delays(counts.pop("verdict_latency")), **counts),
             **fields,
         )
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -166,5 +166,5 @@ def _root(fields: dict[str, Any]) -> RootHealth:
     return RootHealth(path=path, **rest)
 
 
-def _delays(fields: dict[str, Any]) -> Delays:
-    return Delays(tuple(fields["buckets"]), fields["total"])
+def _delays(fields: dict[str, Any]) -> LatencyHistogram:
+    return LatencyHistogram(tuple(fields["buckets"]), fields["total"])

@@ -11,11 +11,11 @@ from dataclasses import replace
 import psutil
 
 from hashwacht import __version__
-from hashwacht.core.errors import StateError
+from hashwacht.core.errors import StorageError
 from hashwacht.core.watch_events import Cause
 from hashwacht.daemon.scanner.scanner import Scanner
 from hashwacht.daemon.status.health import Health, HealthFile, RootHealth, Stage
-from hashwacht.platform.systemd import Notifier
+from hashwacht.platform.systemd import SystemdNotifier
 from hashwacht.storage.gaps import Gap
 from hashwacht.storage.store import Store
 
@@ -25,11 +25,16 @@ MEASURE = 30.0
 """Seconds between two looks at the memory: it means a look at every process of the machine."""
 
 
-class Reporting:
+class StatusWriter:
     """Says from time to time how the scanner is.  Used by one thread."""
 
     def __init__(
-        self, scanner: Scanner, store: Store, file: HealthFile, notifier: Notifier, watch: str
+        self,
+        scanner: Scanner,
+        store: Store,
+        file: HealthFile,
+        notifier: SystemdNotifier,
+        watch: str,
     ) -> None:
         """*watch* is what the kernel is asked with."""
         self._scanner, self._store = scanner, store
@@ -37,12 +42,12 @@ class Reporting:
         self._health = Health(os.getpid(), __version__, time.time())
         self._measured = float("-inf")
         self.sandbox: Mapping[str, str] = {}
-        self.applications: Callable[[], int | None] = lambda: None
+        self.upload_connections: Callable[[], int | None] = lambda: None
 
-    def round(self) -> None:
+    def run_once(self) -> None:
         """Feed the service manager's watchdog, and write if it is time."""
-        if not self._scanner.hangs:
-            self._notifier.alive()
+        if not self._scanner.is_stuck:
+            self._notifier.keep_alive()
         if self._file.due():
             self.write(Stage.WATCHING)
 
@@ -50,27 +55,27 @@ class Reporting:
         """Write how the scanner is.  What cannot be written is no reason to stop."""
         if time.monotonic() - self._measured > MEASURE:
             self._measured = time.monotonic()
-            self._health = replace(self._health, memory=_memory())
+            self._health = replace(self._health, memory_bytes=_memory())
         observed = self._scanner.observed
-        parts = observed.current.now
-        names = [seat.matcher.name for seat in parts.pipeline.panel.seats]
-        counts = observed.counting.counts()
+        parts = observed.runtime.current
+        names = [configured.matcher.name for configured in parts.pipeline.panel.matchers]
+        counts = observed.counting.snapshot()
         self._health = replace(
             self._health,
             stage=stage,
-            queue=len(observed.queue),
+            queued_announcements=len(observed.queue),
             workers=parts.jobs,
             roots=self._roots(),
-            matchers=observed.verdicts.hearing.of(names),
+            matchers=observed.verdicts.matcher_health.get_all(names),
             sandbox=self.sandbox,
             counts=counts,
-            applications=self.applications(),
+            upload_connections=self.upload_connections(),
         )
         try:
             self._file.write(self._health)
         except OSError as error:
             _log.warning("%s cannot be written: %s", self._file.path, error.strerror)
-        self._notifier.status(f"{stage.value}, {sum(counts.judged.values())} files judged")
+        self._notifier.status(f"{stage.value}, {sum(counts.verdicts.values())} files judged")
 
     def _roots(self) -> tuple[RootHealth, ...]:
         seeing = self._scanner.observed.seeing
@@ -81,17 +86,17 @@ class Reporting:
                 path=root.path,
                 watch=self._watch,
                 problem=problems.get(root.name, seeing.problem),
-                event=seeing.event.get(root.name),
-                canary=seeing.canary.get(root.name),
+                last_event=seeing.last_event.get(root.name),
+                last_canary=seeing.last_canary.get(root.name),
             )
-            for root in self._scanner.observed.current.now.roots.all
+            for root in self._scanner.observed.runtime.current.roots.all
         )
 
     def _problems(self) -> dict[str, str]:
         """Say why a root is not watched now: what keeps it from being so has no end yet."""
         try:
             gaps = self._store.gaps.list_open()
-        except StateError as error:
+        except StorageError as error:
             _log.warning("%s", error.message)
             return {}
         return {gap.root: _problem(gap) for gap in gaps if _is_blind(gap)}

@@ -9,25 +9,25 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from hashwacht import bootstrap
-from hashwacht.core.errors import StateError
+from hashwacht.core.errors import StorageError
 from hashwacht.core.paths import to_json
 from hashwacht.core.watch_events import Lane
-from hashwacht.courier.process import served
+from hashwacht.courier.process import service_names
 from hashwacht.daemon.status.assess import (
+    HealthProblem,
     Protection,
-    Remark,
-    Situation,
+    StorageStatus,
+    assess,
     protection,
-    remarks,
-    situation,
+    read_storage_status,
 )
 from hashwacht.daemon.status.health import Health, HealthFile, RootHealth, Stage
-from hashwacht.ipc.client import Link, Unreached
-from hashwacht.ipc.messages import Describe, Described
-from hashwacht.settings import Settings, Where
+from hashwacht.ipc.client import CourierUnreachable, IpcClient
+from hashwacht.ipc.messages import DescribeReply, DescribeRequest
+from hashwacht.settings import Settings, UploadMode
 from hashwacht.storage.cases import CaseState
 from hashwacht.storage.gaps import Gap
-from hashwacht.storage.locations import PlaceState
+from hashwacht.storage.locations import LocationState
 from hashwacht.storage.store import FILE_NAME, Store
 
 COURIER_SECONDS = 2.0
@@ -45,20 +45,20 @@ class Status:
 
     at: float
     settings: Settings
-    remarks: tuple[Remark, ...]
+    problems: tuple[HealthProblem, ...]
     health: Health | None
-    found: Situation | None
+    storage: StorageStatus | None
     courier: str | None = None
 
     @property
     def protection(self) -> Protection:
         """The conclusion."""
-        return protection(self.remarks)
+        return protection(self.problems)
 
     @property
     def alive(self) -> bool:
         """Tell if the scanner has said something lately."""
-        return self.health is not None and not self.health.silent(self.at)
+        return self.health is not None and not self.health.is_stale(self.at)
 
 
 def status(settings: Settings, now: float, store: Store | None = None) -> Status:
@@ -66,57 +66,67 @@ def status(settings: Settings, now: float, store: Store | None = None) -> Status
 
     *store* is the state if this process has it open already.
     """
-    told: list[Remark] = []
+    told: list[HealthProblem] = []
     health = _health(settings, told)
     found = _situation(settings, store, told)
     courier = _courier(settings, told)
     roots = [root.name for root in settings.roots]
-    told += remarks(roots, health, found, now)
+    told += assess(roots, health, found, now)
     told += _uploads(settings, health)
-    told.sort(key=lambda remark: not remark.grave)
+    told.sort(key=lambda remark: not remark.critical)
     return Status(now, settings, tuple(told), health, found, courier)
 
 
-def _health(settings: Settings, told: list[Remark]) -> Health | None:
+def _health(settings: Settings, told: list[HealthProblem]) -> Health | None:
     try:
-        return HealthFile(settings.daemon.sockets).read()
+        return HealthFile(settings.daemon.runtime_path).read()
     except OSError as error:
-        detail = f"{settings.daemon.sockets} cannot be read: {error.strerror}"
-        told.append(Remark("status", detail, "Ask as the user that runs the daemon.", grave=True))
+        detail = f"{settings.daemon.runtime_path} cannot be read: {error.strerror}"
+        told.append(
+            HealthProblem("status", detail, "Ask as the user that runs the daemon.", critical=True)
+        )
         return None
 
 
-def _uploads(settings: Settings, health: Health | None) -> Iterator[Remark]:
+def _uploads(settings: Settings, health: Health | None) -> Iterator[HealthProblem]:
     """Say if web applications are to hand over uploads to a scanner that takes none."""
-    if health is None or health.stage is not Stage.WATCHING or health.applications is not None:
+    if (
+        health is None
+        or health.stage is not Stage.WATCHING
+        or health.upload_connections is not None
+    ):
         return
-    if settings.uploads.where is Where.DAEMON:
+    if settings.uploads.mode is UploadMode.DAEMON:
         advice = "Start it anew, under systemd after `hashwacht units --write`."
-        yield Remark("uploads", "the running daemon takes none from web applications", advice)
+        yield HealthProblem(
+            "uploads", "the running daemon takes none from web applications", advice
+        )
 
 
-def _courier(settings: Settings, told: list[Remark]) -> str | None:
+def _courier(settings: Settings, told: list[HealthProblem]) -> str | None:
     """Ask the courier if it is there, and for the same services and channels as the scanner."""
-    wanted = served(settings)
+    wanted = service_names(settings)
     if not wanted:
         return None
-    link = Link(bootstrap.courier_socket(settings))
+    link = IpcClient(bootstrap.courier_socket(settings))
     try:
-        known = link.ask(Describe(), COURIER_SECONDS)
-    except Unreached as error:
+        known = link.call(DescribeRequest(), COURIER_SECONDS)
+    except CourierUnreachable as error:
         advice = "See `journalctl -u hashwacht-courier`; what it is asked waits."
-        told.append(Remark("courier", error.detail, advice))
+        told.append(HealthProblem("courier", error.detail, advice))
         return error.detail
     finally:
         link.close()
-    assert isinstance(known, Described), "decoding lets nothing else through"
+    assert isinstance(known, DescribeReply), "decoding lets nothing else through"
     if unknown := [name for name in wanted if name not in (*known.matchers, *known.channels)]:
         advice = "Let it read its configuration: `systemctl reload hashwacht-courier`."
-        told.append(Remark("courier", f"it does not know {', '.join(unknown)}", advice))
+        told.append(HealthProblem("courier", f"it does not know {', '.join(unknown)}", advice))
     return ""
 
 
-def _situation(settings: Settings, store: Store | None, told: list[Remark]) -> Situation | None:
+def _situation(
+    settings: Settings, store: Store | None, told: list[HealthProblem]
+) -> StorageStatus | None:
     try:
         if store is not None:
             return _read(settings, store)
@@ -124,25 +134,27 @@ def _situation(settings: Settings, store: Store | None, told: list[Remark]) -> S
             return None
         with bootstrap.store(settings) as opened:
             return _read(settings, opened)
-    except (StateError, OSError) as error:
-        detail = error.message if isinstance(error, StateError) else str(error.strerror)
-        advice = error.advice if isinstance(error, StateError) else ""
-        told.append(Remark("state", detail, advice, grave=True))
+    except (StorageError, OSError) as error:
+        detail = error.message if isinstance(error, StorageError) else str(error.strerror)
+        advice = error.advice if isinstance(error, StorageError) else ""
+        told.append(HealthProblem("state", detail, advice, critical=True))
         return None
 
 
-def _read(settings: Settings, store: Store) -> Situation:
+def _read(settings: Settings, store: Store) -> StorageStatus:
     names = [root.name for root in settings.roots]
-    return situation(store, bootstrap.audit_log(settings), names, settings.alerts.channels)
+    return read_storage_status(
+        store, bootstrap.audit_log(settings), names, settings.alerts.channels
+    )
 
 
 def to_fields(status: Status) -> dict[str, object]:
     """Write it as the fields of one JSON object; times are Unix seconds."""
-    health, found = status.health, status.found
+    health, found = status.health, status.storage
     return {
         "at": status.at,
         "protection": status.protection,
-        "remarks": [asdict(remark) for remark in status.remarks],
+        "problems": [asdict(remark) for remark in status.problems],
         "courier": status.courier,
         "scanner": None if health is None else _scanner(health, alive=status.alive),
         "roots": [_root(status, root.name) for root in status.settings.roots],
@@ -161,10 +173,10 @@ def _root(status: Status, name: str) -> dict[str, object]:
     known = {} if status.health is None else {root.name: root for root in status.health.roots}
     fields: dict[str, object] = {"name": name, **to_json(bytes(configured.directory))}
     fields.update(_watch(known.get(name)))
-    if status.found is not None:
-        fields["watched_until"] = status.found.watched.get(name)
-        fields["compared"] = status.found.walked.get(name)
-        fields["gaps"] = [_gap(gap) for gap in status.found.gaps if gap.root == name]
+    if status.storage is not None:
+        fields["watched_until"] = status.storage.watched.get(name)
+        fields["last_rescan"] = status.storage.walked.get(name)
+        fields["gaps"] = [_gap(gap) for gap in status.storage.gaps if gap.root == name]
     return fields
 
 
@@ -174,8 +186,8 @@ def _watch(root: RootHealth | None) -> dict[str, object]:
     return {
         "watch": root.watch,
         "problem": root.problem,
-        "event": root.event,
-        "canary": root.canary,
+        "last_event": root.last_event,
+        "last_canary": root.last_canary,
     }
 
 
@@ -191,20 +203,20 @@ def _gap(gap: Gap) -> dict[str, object]:
     }
 
 
-def _found(found: Situation) -> dict[str, object]:
+def _found(found: StorageStatus) -> dict[str, object]:
     return {
         "queue": {lane_name(lane): asdict(pile) for lane, pile in found.lanes.items()},
         "unanswered": asdict(found.unanswered),
         "undetermined": asdict(found.undetermined),
         "cases": _by_name(found.cases),
-        "places": _by_name(found.places),
-        "floods": [
+        "case_files": _by_name(found.places),
+        "action_limits": [
             {
                 "id": flood.id,
                 "scope": flood.subject.scope,
                 "root": flood.subject.root,
                 "began": flood.began,
-                "ruling": flood.ruling,
+                "decision": flood.decision,
             }
             for flood in found.floods
         ],
@@ -213,7 +225,7 @@ def _found(found: Situation) -> dict[str, object]:
     }
 
 
-def _by_name(counts: Mapping[CaseState, int] | Mapping[PlaceState, int]) -> dict[str, int]:
+def _by_name(counts: Mapping[CaseState, int] | Mapping[LocationState, int]) -> dict[str, int]:
     return {state.value: number for state, number in counts.items()}
 
 

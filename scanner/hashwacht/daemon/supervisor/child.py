@@ -16,7 +16,7 @@ from hashwacht.core.errors import ExitCode
 
 
 @dataclass(frozen=True, slots=True)
-class Pauses:
+class RestartBackoff:
     """Seconds before a part that ended is started again: the *first* time, doubling, at most.
 
     After *settled* seconds it counts as running well: the next pause is the first one again.
@@ -32,7 +32,7 @@ class Pauses:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ChildSpec:
     """What is run: ``hashwacht ARGUMENTS``, with the socket on which it serves, if it does."""
 
     name: str
@@ -43,7 +43,7 @@ class Part:
 class Child:
     """Runs one part as long as it is wanted.  For one thread: the supervisor's."""
 
-    def __init__(self, part: Part, environ: Mapping[str, str], pauses: Pauses) -> None:
+    def __init__(self, part: ChildSpec, environ: Mapping[str, str], pauses: RestartBackoff) -> None:
         """Start nothing yet: it is *due* at once (by the monotonic clock; None while it runs).
 
         *retired* says that it is not wanted any more once it has ended.
@@ -56,7 +56,7 @@ class Child:
         self._failures = 0
         self._renewed = False
         self.starts = 0
-        self.retired = False
+        self.stopping = False
         self.due: float | None = time.monotonic()
 
     @property
@@ -87,7 +87,7 @@ class Child:
         self._fd = os.pidfd_open(self._process.pid)
         self._started, self.due = time.monotonic(), None
 
-    def ended(self) -> tuple[int, float]:
+    def reap(self) -> tuple[int, float]:
         """Take note that it ended; give how, and in how many seconds it is to be started again."""
         assert self._process is not None
         code = self._process.wait()
@@ -116,7 +116,7 @@ class Child:
                 signal.pidfd_send_signal(self._fd, number)
 
 
-def described(code: int) -> str:
+def describe_exit(code: int) -> str:
     """Say how a process ended, for people."""
     if code < 0:
         with suppress(ValueError):

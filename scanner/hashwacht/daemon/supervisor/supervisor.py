@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from hashwacht.core.errors import ExitCode, HashwachtError
-from hashwacht.daemon.supervisor.child import Child, Part, Pauses, described
+from hashwacht.daemon.supervisor.child import Child, ChildSpec, RestartBackoff, describe_exit
 
 GRACE = 60.0
 """Seconds that a part gets to end in order before it is killed."""
@@ -24,7 +24,7 @@ GRACE = 60.0
 _HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-Parts = Callable[[], Sequence[Part]]
+ChildSpecs = Callable[[], Sequence[ChildSpec]]
 """Says which parts are wanted, in the order in which they start; the last one is the first to
 end.  Called again for a reload; then it may raise ConfigurationError."""
 
@@ -34,10 +34,10 @@ class Supervisor:
 
     def __init__(
         self,
-        parts: Parts,
+        parts: ChildSpecs,
         environ: Mapping[str, str],
         say: Callable[[str], None],
-        pauses: Pauses,
+        pauses: RestartBackoff,
     ) -> None:
         """*environ* is the environment of the parts; *say* tells people one line."""
         self._parts, self._environ, self._say = parts, environ, say
@@ -64,7 +64,7 @@ class Supervisor:
                     child.send(signal.SIGKILL)
         return self._code
 
-    def _want(self, parts: Sequence[Part]) -> None:
+    def _want(self, parts: Sequence[ChildSpec]) -> None:
         """Run just these from now on; those that run already read their configuration anew."""
         wanted = {part.name: part for part in parts}
         for name, child in [*self._children.items()]:
@@ -123,9 +123,9 @@ class Supervisor:
     def _bury(self, child: Child) -> None:
         """Take note of an end; unless it was wanted, the part is started again."""
         name = child.part.name
-        code, pause = child.ended()
-        if child.retired:
-            self._say(f"{name} {described(code)}")
+        code, pause = child.reap()
+        if child.stopping:
+            self._say(f"{name} {describe_exit(code)}")
             del self._children[name]
             if self._ending:
                 self._end()
@@ -135,7 +135,7 @@ class Supervisor:
             self._end()
         else:
             again = f"starts again in {pause:g} s" if pause else "starts again"
-            self._say(f"{name} {described(code)} and {again}")
+            self._say(f"{name} {describe_exit(code)} and {again}")
 
     def _end(self) -> None:
         """End the last part, and all others once it has: it may have something to tell."""
@@ -151,9 +151,9 @@ class Supervisor:
 
     def _retire(self, child: Child) -> None:
         """Let a part end and not start again."""
-        if child.retired:
+        if child.stopping:
             return
-        child.retired, child.due = True, None
+        child.stopping, child.due = True, None
         if child.fd is None:
             del self._children[child.part.name]
         else:

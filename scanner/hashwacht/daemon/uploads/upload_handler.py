@@ -17,22 +17,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from hashwacht import __version__
-from hashwacht.core.errors import Interrupted, StateError
+from hashwacht.core.errors import Interrupted, StorageError
 from hashwacht.core.types import Fingerprint, Outcome, Reason, Verdict
-from hashwacht.core.upload_context import Circumstances
+from hashwacht.core.upload_context import UploadContext
 from hashwacht.core.watch_events import Lane
-from hashwacht.daemon.scanner.counters import Counting
-from hashwacht.daemon.scanner.judge import Verdicts, is_waiting
-from hashwacht.daemon.scanner.runtime import Current, Parts
-from hashwacht.matching.matcher_set import Request
+from hashwacht.daemon.scanner.counters import Counters
+from hashwacht.daemon.scanner.judge import VerdictProcessor, is_waiting
+from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
+from hashwacht.matching.matcher_set import LookupRequest
 from hashwacht.pipeline import judge_all
-from hashwacht.platform.safe_open import stable, unchanged
-from hashwacht.storage.pending import Waiting
-from hashwacht.uploads.backend import Checked, undetermined
-from hashwacht.uploads.exchange import reopened
-from hashwacht.uploads.local import State, answered
-from hashwacht.uploads.partial import PartialUploads
-from hashwacht.uploads.protocol import Check, Described
+from hashwacht.platform.safe_open import read_consistent, read_once
+from hashwacht.storage.pending import WaitingContent
+from hashwacht.uploads.backend import CheckResult, undetermined_result
+from hashwacht.uploads.exchange import reopen_read_only
+from hashwacht.uploads.local import ResultStorage, undetermined_on_error
+from hashwacht.uploads.partial import PartialUploadLog
+from hashwacht.uploads.protocol import DescribeDaemonReply, UploadCheckRequest
 
 _log = logging.getLogger(__name__)
 
@@ -40,98 +40,102 @@ _READABLE = (os.O_RDONLY, os.O_RDWR)
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class UploadDeps:
     """What the desk works with; *most* says how many bytes (now) a file may have."""
 
-    state: State
-    partial: PartialUploads
-    current: Current
-    verdicts: Verdicts
-    counting: Counting
+    state: ResultStorage
+    partial: PartialUploadLog
+    runtime: RuntimeHandle
+    verdicts: VerdictProcessor
+    counting: Counters
     most: Callable[[], int]
 
 
-class ReceptionDesk:
+class UploadHandler:
     """Answers what applications ask.  Thread-safe."""
 
-    def __init__(self, means: Means, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, means: UploadDeps, clock: Callable[[], float] = time.time) -> None:
         """Once ``closing`` is set no answer counts any more.  *clock* gives Unix time."""
         self._means, self._clock = means, clock
         self.closing = threading.Event()
 
-    def describe(self) -> Described:
+    def describe(self) -> DescribeDaemonReply:
         """Say who is here."""
-        return Described(__version__, self._means.most())
+        return DescribeDaemonReply(__version__, self._means.most())
 
     def note(self, protocol: str) -> None:
-        """Note that files come in parts.  Raises StateError."""
-        self._means.partial.note(protocol)
+        """Note that files come in parts.  Raises StorageError."""
+        self._means.partial.record(protocol)
 
-    def check(self, given: int, question: Check, user: int) -> Checked:
+    def check(self, given: int, question: UploadCheckRequest, user: int) -> CheckResult:
         """Give the verdict on the open file *given* (it stays open), which *user* handed over.
 
         Raises Interrupted if the daemon is being stopped: whoever waits asks the next one.
         """
         came = self._clock()
-        told = question.told and replace(question.told, handed_by=user)
-        checked = answered(lambda: self._check(given, told, private=question.private))
+        context = question.context and replace(question.context, submitter_uid=user)
+        checked = undetermined_on_error(
+            lambda: self._check(given, context, private=question.private)
+        )
         if self.closing.is_set():
             raise Interrupted("the daemon was stopped while an upload was checked")
         delay = self._clock() - came
-        self._means.counting.judged(checked.outcome, checked.size, delay)
-        self._means.counting.handed()
+        self._means.counting.count_verdict(checked.outcome, checked.size, delay)
+        self._means.counting.count_upload()
         return checked
 
-    def settle(self, checked: Checked) -> None:
+    def settle(self, checked: CheckResult) -> None:
         """Let follow what follows from a verdict that was given: nobody waits for that."""
-        if checked.outcome is Outcome.MATCH and checked.kept:
-            with self._means.current.using() as parts:
-                self._means.verdicts.tell_upload(parts, checked.key)
+        if checked.outcome is Outcome.MATCH and checked.recorded:
+            with self._means.runtime.borrow() as parts:
+                self._means.verdicts.apply_to_upload(parts, checked.key)
 
-    def refuse(self, user: int) -> None:
+    def count_refused(self, user: int) -> None:
         """Note that *user* came once too often at a time."""
         _log.warning("user %d hands over too many uploads at once", user)
-        self._means.counting.refused()
+        self._means.counting.count_refused_connection()
 
-    def _check(self, given: int, told: Circumstances | None, *, private: bool) -> Checked:
+    def _check(self, given: int, context: UploadContext | None, *, private: bool) -> CheckResult:
         problem = self._refused(given)
         if problem is not None:
             return problem
-        fd = reopened(given)
+        fd = reopen_read_only(given)
         try:
-            with self._means.current.using() as parts:
+            with self._means.runtime.borrow() as parts:
                 found = _read(fd, parts, private=private)
-                verdict, kept = self._judged(parts, found, told)
+                verdict, kept = self._judged(parts, found, context)
         finally:
             os.close(fd)
-        return Checked(verdict, found.key, found.kind, found.size, kept)
+        return CheckResult(verdict, found.key, found.kind, found.size, kept)
 
-    def _refused(self, given: int) -> Checked | None:
+    def _refused(self, given: int) -> CheckResult | None:
         """Say why a descriptor is not read, if it is not."""
         flags: int = fcntl.fcntl(given, fcntl.F_GETFL)
         if flags & os.O_PATH or flags & os.O_ACCMODE not in _READABLE:
-            return undetermined(Reason.UNREADABLE, "it was not handed over for reading")
+            return undetermined_result(Reason.UNREADABLE, "it was not handed over for reading")
         seen, most = os.fstat(given), self._means.most()
         if not stat.S_ISREG(seen.st_mode):
-            return undetermined(Reason.UNREADABLE, "not a regular file")
+            return undetermined_result(Reason.UNREADABLE, "not a regular file")
         if seen.st_size > most:
-            return undetermined(Reason.OVER_LIMIT, f"more than {most} bytes")
+            return undetermined_result(Reason.OVER_LIMIT, f"more than {most} bytes")
         return None
 
     def _judged(
-        self, parts: Parts, found: Fingerprint, told: Circumstances | None
+        self, parts: Runtime, found: Fingerprint, context: UploadContext | None
     ) -> tuple[Verdict, bool]:
         """Give the verdict, and say if it is kept; a state that fails changes no verdict."""
         try:
-            return self._kept(parts, found, told)
-        except StateError as error:
+            return self._kept(parts, found, context)
+        except StorageError as error:
             _log.error("an upload cannot be kept: %s", error.message)
-        muted = self._means.verdicts.hearing.silent()
+        unavailable = self._means.verdicts.matcher_health.failing()
         panel = parts.pipeline.panel
-        return judge_all(panel, [Request(found)], self._clock(), muted)[0].verdict, False
+        return judge_all(panel, [LookupRequest(found)], self._clock(), unavailable)[
+            0
+        ].verdict, False
 
     def _kept(
-        self, parts: Parts, found: Fingerprint, told: Circumstances | None
+        self, parts: Runtime, found: Fingerprint, context: UploadContext | None
     ) -> tuple[Verdict, bool]:
         """Keep the fingerprint, ask, keep what was said; who does not answer is asked again.
 
@@ -146,16 +150,16 @@ class ReceptionDesk:
             raise Interrupted("the daemon was stopped while matchers were asked")
         verdict = judged[number].now.verdict
         counts = verdict.outcome is not Outcome.NO_MATCH
-        if counts and told is not None:
-            self._means.state.uploads.add(found.key, told)
+        if counts and context is not None:
+            self._means.state.uploads.record(found.key, context)
         waits = is_waiting(judged[number])
-        waiting = [Waiting(number, Lane.UPLOAD, now, "", b"")] if waits else []
-        verdicts.keep(parts, judged, waiting)
+        waiting = [WaitingContent(number, Lane.UPLOAD, now, "", b"")] if waits else []
+        verdicts.record(parts, judged, waiting)
         return verdict, counts
 
 
-def _read(fd: int, parts: Parts, *, private: bool) -> Fingerprint:
+def _read(fd: int, parts: Runtime, *, private: bool) -> Fingerprint:
     """Read a file, in the line of what was handed in.  Raises OSError, Changed, WorkerError."""
-    read = parts.pipeline.fingerprint_handed
-    taken = unchanged if private else stable
+    read = parts.pipeline.fingerprint_upload
+    taken = read_once if private else read_consistent
     return taken(fd, read)[1]

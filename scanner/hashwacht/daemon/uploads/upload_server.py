@@ -21,19 +21,19 @@ from contextlib import suppress
 from typing import Self
 
 from hashwacht.core.errors import HashwachtError, Interrupted
-from hashwacht.daemon.uploads.upload_handler import ReceptionDesk
-from hashwacht.ipc.frames import Nonsense
-from hashwacht.ipc.sockets import peer
-from hashwacht.uploads.exchange import Exchange, HungUp
+from hashwacht.daemon.uploads.upload_handler import UploadHandler
+from hashwacht.ipc.frames import ProtocolError
+from hashwacht.ipc.sockets import peer_uid
+from hashwacht.uploads.exchange import ConnectionClosed, UploadChannel
 from hashwacht.uploads.protocol import (
-    MOST_BODY,
-    Check,
-    Describe,
-    Failed,
-    Partial,
-    Reply,
-    Request,
-    Taken,
+    MAX_MESSAGE_SIZE,
+    AcceptedReply,
+    DescribeDaemonRequest,
+    PartialUploadsRequest,
+    UploadCheckRequest,
+    UploadFailureReply,
+    UploadReply,
+    UploadRequest,
     decode_request,
     encode_reply,
 )
@@ -53,10 +53,10 @@ _FULL = 0.1
 """Seconds to wait if this process has no descriptor left."""
 
 
-class Reception:
+class UploadServer:
     """Serves on *listeners*, which it closes, from ``with`` to its end."""
 
-    def __init__(self, listeners: Sequence[socket.socket], desk: ReceptionDesk) -> None:
+    def __init__(self, listeners: Sequence[socket.socket], desk: UploadHandler) -> None:
         self._listeners, self._desk = tuple(listeners), desk
         self._stop, self._stopped = socket.socketpair()
         self._accepting = threading.Thread(target=self._accept, name="reception", daemon=True)
@@ -65,7 +65,7 @@ class Reception:
         self._users: Counter[int] = Counter()
 
     @property
-    def under_way(self) -> int:
+    def connection_count(self) -> int:
         """How many connections there are."""
         return len(self._open)
 
@@ -120,7 +120,7 @@ class Reception:
             _log.warning("an upload cannot be taken: %s", error.strerror)
             self._desk.closing.wait(_FULL)
             return
-        user = peer(connection)
+        user = peer_uid(connection)
         thread = threading.Thread(
             target=self._serve, args=(connection, user), name="reception-desk", daemon=True
         )
@@ -130,7 +130,7 @@ class Reception:
                 self._open[connection] = thread
                 self._users[user] += 1
         if full:
-            self._desk.refuse(user)
+            self._desk.count_refused(user)
             _refuse(connection)
         else:
             thread.start()
@@ -138,13 +138,13 @@ class Reception:
     def _serve(self, connection: socket.socket, user: int) -> None:
         """Answer the one question of a connection."""
         files: list[int] = []
-        exchange = Exchange(connection)
+        exchange = UploadChannel(connection)
         try:
-            request = decode_request(exchange.receive_first(HEARING, MOST_BODY, files))
+            request = decode_request(exchange.receive_with_fd(HEARING, MAX_MESSAGE_SIZE, files))
             self._answer(exchange, request, files, user)
-        except Nonsense as error:
+        except ProtocolError as error:
             _log.warning("user %d says nonsense to the socket for uploads: %s", user, error)
-        except (HungUp, TimeoutError, Interrupted):
+        except (ConnectionClosed, TimeoutError, Interrupted):
             pass
         except Exception:  # noqa: BLE001  # the application's code; the upload is checked all the same
             _log.exception("an upload that was handed over could not be checked")
@@ -161,22 +161,26 @@ class Reception:
                 del self._users[user]
             connection.close()
 
-    def _answer(self, exchange: Exchange, request: Request, files: list[int], user: int) -> None:
-        reply: Reply
+    def _answer(
+        self, exchange: UploadChannel, request: UploadRequest, files: list[int], user: int
+    ) -> None:
+        reply: UploadReply
         match request:
-            case Check():
+            case UploadCheckRequest():
                 if not files:
-                    raise Nonsense("a question about a file, and no file")
-                exchange.send(encode_reply(Taken()), SAYING)
+                    raise ProtocolError("a question about a file, and no file")
+                exchange.send(encode_reply(AcceptedReply()), SAYING)
                 self._check(exchange, files[0], request, user)
                 return
-            case Partial(protocol):
+            case PartialUploadsRequest(protocol):
                 reply = self._noted(protocol)
-            case Describe():
+            case DescribeDaemonRequest():
                 reply = self._desk.describe()
         exchange.send(encode_reply(reply), SAYING)
 
-    def _check(self, exchange: Exchange, fd: int, question: Check, user: int) -> None:
+    def _check(
+        self, exchange: UploadChannel, fd: int, question: UploadCheckRequest, user: int
+    ) -> None:
         """Give the verdict first, then do what follows from it, whoever still waits."""
         checked = self._desk.check(fd, question, user)
         try:
@@ -184,15 +188,17 @@ class Reception:
         finally:
             self._desk.settle(checked)
 
-    def _noted(self, protocol: str) -> Reply:
+    def _noted(self, protocol: str) -> UploadReply:
         try:
             self._desk.note(protocol)
         except HashwachtError as error:
-            return Failed(error.message)
-        return Taken()
+            return UploadFailureReply(error.message)
+        return AcceptedReply()
 
 
 def _refuse(connection: socket.socket) -> None:
     """Say no to who is one too many, without waiting for anything."""
-    with connection, suppress(HungUp, TimeoutError):
-        Exchange(connection).send(encode_reply(Failed("too many uploads at once")), 0.0)
+    with connection, suppress(ConnectionClosed, TimeoutError):
+        UploadChannel(connection).send(
+            encode_reply(UploadFailureReply("too many uploads at once")), 0.0
+        )

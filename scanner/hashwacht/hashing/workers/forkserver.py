@@ -6,7 +6,7 @@ of its own, not by multiprocessing: forkserver and spawn import the caller's ``_
 (inside a web server that is the web server), fork copies the caller's threads and secrets.
 
 Control messages, one per packet, JSON: first the order (plan, maker, …) and its answer; then
-``["bear", attempt]`` → ``[pid]`` with the worker's socket beside it, and ``["bury", pid]`` →
+``["spawn", attempt]`` → ``[pid]`` with the worker's socket beside it, and ``["reap", pid]`` →
 ``[status]``.
 """
 
@@ -23,21 +23,21 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from hashwacht.hashing.in_process import InProcess, give_back
-from hashwacht.hashing.workers.preload import warm_up
-from hashwacht.hashing.workers.protocol import Attempt, plan_from_fields
-from hashwacht.hashing.workers.sandbox import Stamina, become_reaper, die_with
-from hashwacht.hashing.workers.tasks import Part, share
-from hashwacht.hashing.workers.worker import live
-from hashwacht.platform.process import give_way
+from hashwacht.hashing.in_process import InProcessFingerprinter, trim_memory
+from hashwacht.hashing.workers.preload import preload
+from hashwacht.hashing.workers.protocol import WorkerKind, plan_from_fields
+from hashwacht.hashing.workers.sandbox import WorkerLimits, become_subreaper, kill_with_parent
+from hashwacht.hashing.workers.tasks import WorkerTask, worker_plan
+from hashwacht.hashing.workers.worker import run_worker
+from hashwacht.platform.process import lower_priority
 
-LARGEST_ORDER = 64 << 10
+MAX_CONTROL_MESSAGE = 64 << 10
 """Bytes of one control message."""
 
 _GENERATIONS = 3
 """How deep the orphans of a dead worker are looked for."""
 
-LAST_WORDS_MS = 500
+KILL_TIMEOUT_MS = 500
 """How long a killed worker may take to die before the scanner is told that it hangs."""
 
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -48,23 +48,23 @@ def main(control_fd: int, parent: int) -> None:
     """Serve the scanner *parent* over the socket *control_fd* until either is gone."""
     for each in _IGNORED:
         signal.signal(each, signal.SIG_IGN)
-    become_reaper()
+    become_subreaper()
     control = socket.socket(fileno=control_fd)
-    order = json.loads(control.recv(LARGEST_ORDER))
+    order = json.loads(control.recv(MAX_CONTROL_MESSAGE))
     if order["background"]:
-        give_way()
+        lower_priority()
     watched = os.pidfd_open(parent)
     if os.getppid() != parent:
         return
-    nursery = Nursery(control, watched, order)
+    fork_server = ForkServer(control, watched, order)
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # decoders chatter
     try:
-        nursery.serve()
+        fork_server.serve()
     finally:
-        nursery.close()
+        fork_server.close()
 
 
-class Nursery:
+class ForkServer:
     """The prepared parts of the work and the workers that were forked with them."""
 
     def __init__(self, control: socket.socket, parent: int, order: dict[str, Any]) -> None:
@@ -73,17 +73,21 @@ class Nursery:
         self._parent = parent
         self._pid = os.getpid()
         self._plan = plan_from_fields(order["plan"])
-        self._stamina = Stamina(**order["stamina"])
-        self._room = int(order["room"])
+        self._worker_limits = WorkerLimits(**order["worker_limits"])
+        self._max_workers = int(order["max_workers"])
         self._workers: set[int] = set()
-        make = pkgutil.resolve_name(order["maker"])
-        wanted = [each for each in Attempt if self._plan.commands or each is not Attempt.COMMANDS]
-        self._parts: dict[Attempt, Part] = {each: make(self._plan, each) for each in wanted}
-        warm_up(self._parts[Attempt.DIGESTS], self._parts[Attempt.PICTURE])
-        digests = share(self._plan, Attempt.DIGESTS).types
-        self._answer(InProcess(self._plan).recipe, digests)
+        make = pkgutil.resolve_name(order["task_factory"])
+        wanted = [
+            each for each in WorkerKind if self._plan.commands or each is not WorkerKind.COMMANDS
+        ]
+        self._parts: dict[WorkerKind, WorkerTask] = {
+            each: make(self._plan, each) for each in wanted
+        }
+        preload(self._parts[WorkerKind.DIGESTS], self._parts[WorkerKind.PICTURE])
+        digests = worker_plan(self._plan, WorkerKind.DIGESTS).types
+        self._answer(InProcessFingerprinter(self._plan).recipe, digests)
         gc.collect()
-        give_back()  # a worker would have it from the beginning, and beside its pictures
+        trim_memory()  # a worker would have it from the beginning, and beside its pictures
         gc.freeze()  # a collection in a worker would copy every page it looks at
 
     def serve(self) -> None:
@@ -92,23 +96,23 @@ class Nursery:
         poll.register(self._control, select.POLLIN)
         poll.register(self._parent, select.POLLIN)
         while self._parent not in dict(poll.poll()):
-            message = self._control.recv(LARGEST_ORDER)
+            message = self._control.recv(MAX_CONTROL_MESSAGE)
             match json.loads(message or b"null"):
-                case ["bear", int(attempt)]:
-                    self._bear(Attempt(attempt))
-                case ["bury", int(pid)]:
-                    self._answer(self._bury(pid))
+                case ["spawn", int(worker_kind)]:
+                    self._spawn(WorkerKind(worker_kind))
+                case ["reap", int(pid)]:
+                    self._answer(self._reap(pid))
                 case _:
                     return
 
     def close(self) -> None:
         """Take everybody with us."""
         for pid in list(self._workers):
-            self._bury(pid)
+            self._reap(pid)
 
-    def _bear(self, attempt: Attempt) -> None:
+    def _spawn(self, worker_kind: WorkerKind) -> None:
         """Fork a worker for *attempt* and hand over the other end of its socket."""
-        if len(self._workers) >= self._room:
+        if len(self._workers) >= self._max_workers:
             self._answer("too many workers hang in the kernel and cannot be killed")
             return
         ours, theirs = socket.socketpair()
@@ -120,21 +124,21 @@ class Nursery:
                 return
             if pid == 0:
                 ours.close()
-                self._live(theirs, attempt)
+                self._run_worker(theirs, worker_kind)
             self._workers.add(pid)
             socket.send_fds(self._control, [json.dumps([pid]).encode()], [ours.fileno()])
 
-    def _live(self, link: socket.socket, attempt: Attempt) -> NoReturn:
+    def _run_worker(self, link: socket.socket, worker_kind: WorkerKind) -> NoReturn:
         """Be a worker.  Never returns into the nursery's own business."""
         try:
-            die_with(self._pid)
+            kill_with_parent(self._pid)
             self._control.close()
             os.close(self._parent)
-            live(link, self._plan, attempt, self._parts[attempt], self._stamina)
+            run_worker(link, self._plan, worker_kind, self._parts[worker_kind], self._worker_limits)
         finally:
             os._exit(0)
 
-    def _bury(self, pid: int) -> int | None:
+    def _reap(self, pid: int) -> int | None:
         """Kill a worker and what it started; give its wait status, None if it does not die."""
         status = _end(pid) if pid in self._workers else None
         if status is not None:
@@ -158,7 +162,7 @@ def _end(pid: int) -> int | None:
     try:
         poll = select.poll()
         poll.register(death, select.POLLIN)
-        poll.poll(LAST_WORDS_MS)
+        poll.poll(KILL_TIMEOUT_MS)
     finally:
         os.close(death)
     done, status = os.waitpid(pid, os.WNOHANG)

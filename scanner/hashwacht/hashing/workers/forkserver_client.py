@@ -15,9 +15,9 @@ from typing import Any
 
 from hashwacht.core.errors import WorkerError
 from hashwacht.hashing.plan import Plan
-from hashwacht.hashing.workers.protocol import Attempt, plan_to_fields
-from hashwacht.hashing.workers.sandbox import Stamina
-from hashwacht.hashing.workers.worker_client import WorkerLink
+from hashwacht.hashing.workers.protocol import WorkerKind, plan_to_fields
+from hashwacht.hashing.workers.sandbox import WorkerLimits
+from hashwacht.hashing.workers.worker_client import WorkerClient
 
 _PROGRAM = (
     "import sys; sys.path[:] = sys.argv[3:];"
@@ -43,7 +43,7 @@ every picture back and takes it anew: 555 page faults and 1.5 of 6 ms for a JPEG
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ForkServerConfig:
     """What a nursery is to prepare.
 
     *maker* (``module:callable``) turns a plan and an attempt into a Part, over there; *room* is
@@ -51,25 +51,25 @@ class Order:
     """
 
     plan: Plan
-    maker: str
-    room: int
+    task_factory: str
+    max_workers: int
     background: bool
-    stamina: Stamina
+    worker_limits: WorkerLimits
 
 
-class NurseryGone(WorkerError):
+class ForkServerDied(WorkerError):
     """The nursery died.  Its workers died with it."""
 
 
-class NurseryLink:
+class ForkServerClient:
     """One nursery process.  Thread-safe."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: ForkServerConfig) -> None:
         """Start it; it loads while we go on.  Raises WorkerError."""
         self._order = order
         self._lock = Lock()
         self._ready: list[Any] | None = None
-        self._failed: NurseryGone | None = None
+        self._failed: ForkServerDied | None = None
         self._control, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
         with theirs:
             try:
@@ -87,7 +87,8 @@ class NurseryLink:
     def ready(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Wait until it is loaded; give the recipe and the names of the digests.
 
-        Raises NurseryGone if it could not load, with the last it said, however often it is asked.
+        Raises ForkServerDied if it could not load, with the last it said, however often it is
+        asked.
         """
         with self._lock:
             if self._failed is not None:
@@ -111,29 +112,29 @@ class NurseryLink:
                 answer: list[Any] = json.loads(message)
                 return answer
             last = said.read().decode(errors="replace").strip().rpartition("\n")[2]
-        self._failed = NurseryGone(
+        self._failed = ForkServerDied(
             f"the worker processes cannot be started: {last or 'no answer'}",
             advice="Run `hashwacht doctor`; it tries every decoder and limit by itself.",
         )
         raise self._failed
 
-    def bear(self, attempt: Attempt) -> WorkerLink:
+    def spawn(self, worker_kind: WorkerKind) -> WorkerClient:
         """Have a worker for *attempt* born.
 
-        Raises NurseryGone, or WorkerError if the system refuses.
+        Raises ForkServerDied, or WorkerError if the system refuses.
         """
         self.ready()
         with self._lock:
-            message, descriptors = self._request("bear", attempt)
+            message, descriptors = self._request("spawn", worker_kind)
         match message:
             case [int(pid)]:
                 link = socket.socket(fileno=descriptors[0])
-                seconds = self._order.plan.limits.seconds
-                worker = WorkerLink(pid, link, seconds, attempt)
+                seconds = self._order.plan.limits.timeout
+                worker = WorkerClient(pid, link, seconds, worker_kind)
                 try:
-                    worker.wait_until_confined()
+                    worker.wait_ready()
                 except BaseException:
-                    self.bury(worker)
+                    self.reap(worker)
                     worker.close()
                     raise
                 return worker
@@ -142,12 +143,12 @@ class NurseryLink:
             advice="Check the limit of processes (ulimit -u, TasksMax=) and free memory.",
         )
 
-    def bury(self, worker: WorkerLink) -> int | None:
+    def reap(self, worker: WorkerClient) -> int | None:
         """Have a worker killed, if it is not dead yet; give its wait status, None if unknown."""
         try:
             with self._lock:
-                (status,), _ = self._request("bury", worker.pid)
-        except NurseryGone:
+                (status,), _ = self._request("reap", worker.pid)
+        except ForkServerDied:
             return None
         return int(status) if status is not None else None
 
@@ -177,8 +178,8 @@ class NurseryLink:
             self._process.stderr.close()
 
 
-def _gone() -> NurseryGone:
-    return NurseryGone(
+def _gone() -> ForkServerDied:
+    return ForkServerDied(
         "the process that starts workers has died",
         advice="Look in the system's log for what killed it, then start the command again.",
     )

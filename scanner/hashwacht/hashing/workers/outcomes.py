@@ -13,16 +13,23 @@ from collections.abc import Collection, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from threading import Lock
 
-from hashwacht.core.ports import CHANCES, SignalType
+from hashwacht.core.ports import MAX_CRASHES, SignalType
 from hashwacht.core.signals import BUILT_IN, TextSignalType, signal_types
 from hashwacht.core.types import Fingerprint, Reason
 from hashwacht.hashing.plan import Plan
-from hashwacht.hashing.workers.protocol import Attempt, Codec, Failed, Nonsense, Reply, Unreadable
-from hashwacht.hashing.workers.worker_client import Died, Late
+from hashwacht.hashing.workers.protocol import (
+    InvalidReply,
+    Reply,
+    ReplyDecoder,
+    TaskFailure,
+    Unreadable,
+    WorkerKind,
+)
+from hashwacht.hashing.workers.worker_client import WorkerDied, WorkerTimeout
 
-BLAMED = frozenset({Reason.WORKER_DIED, Reason.TIMED_OUT})
+CRASH_REASONS = frozenset({Reason.WORKER_DIED, Reason.TIMED_OUT})
 
-BARRED = "not decoded again: it did this before, to the same decoder"
+BLOCKED_DETAIL = "not decoded again: it did this before, to the same decoder"
 
 _DECODERS = ("pillow", "pillow-heif")
 
@@ -30,7 +37,7 @@ _DECODERS = ("pillow", "pillow-heif")
 def decoder(plan: Plan) -> str:
     """Name all that decides how decoding ends: versions of libraries and of ours, the budget."""
     versions = (f"{name}/{_version(name)}" for name in _DECODERS)
-    budget = f"{plan.limits.seconds:g}s/{plan.limits.memory_bytes >> 20}MiB"
+    budget = f"{plan.limits.timeout:g}s/{plan.limits.max_memory >> 20}MiB"
     return " ".join((f"hashwacht/{_version('hashwacht')}", *versions, budget))
 
 
@@ -41,7 +48,7 @@ def _version(package: str) -> str:
         return "none"
 
 
-class InMemory:
+class MemoryCrashLog:
     """Remembers for one process: where there is no state."""
 
     _MOST = 10_000
@@ -51,15 +58,15 @@ class InMemory:
         self._deeds: Counter[str] = Counter()
         self._reasons: dict[str, Reason] = {}
 
-    def use(self, decoder: str) -> None:
+    def set_decoder(self, decoder: str) -> None:
         """There is only one in a process."""
 
-    def barred(self, key: str) -> Reason | None:
+    def block_reason(self, key: str) -> Reason | None:
         """Say what it did, if it did it twice."""
         with self._lock:
-            return self._reasons.get(key) if self._deeds[key] >= CHANCES else None
+            return self._reasons.get(key) if self._deeds[key] >= MAX_CRASHES else None
 
-    def blame(self, key: str, reason: Reason) -> None:
+    def record_crash(self, key: str, reason: Reason) -> None:
         """Note it; of too many, all are forgotten rather than memory filled."""
         with self._lock:
             if len(self._reasons) >= self._MOST:
@@ -69,21 +76,21 @@ class InMemory:
             self._reasons[key] = reason
 
 
-def wanted_types(plan: Plan) -> dict[str, SignalType]:
+def planned_signal_types(plan: Plan) -> dict[str, SignalType]:
     """Find what judges the form of the values that workers send."""
     commands = {name for name, _ in plan.commands if name not in BUILT_IN}
     found = signal_types(name for name in plan.types if name not in commands)
     return {n: TextSignalType(n) if n in commands else found[n] for n in plan.types}
 
 
-def failed(reply: Reply) -> Failed:
+def as_failure(reply: Reply) -> TaskFailure:
     """Take what came in place of a look at a picture for a failure."""
     match reply:
-        case Failed():
+        case TaskFailure():
             return reply
         case Unreadable(errno=number):
-            return Failed(Reason.HASHER_FAILED, os.strerror(number))
-    return Failed(Reason.HASHER_FAILED)
+            return TaskFailure(Reason.HASHER_FAILED, os.strerror(number))
+    return TaskFailure(Reason.HASHER_FAILED)
 
 
 def read(reply: Reply) -> Fingerprint:
@@ -93,40 +100,42 @@ def read(reply: Reply) -> Fingerprint:
             return reply
         case Unreadable(errno=number):
             raise OSError(number, os.strerror(number))
-        case Failed(reason=Reason.TIMED_OUT):
+        case TaskFailure(reason=Reason.TIMED_OUT):
             raise OSError(errno.ETIMEDOUT, "the file system does not deliver")
-        case Failed(detail=detail):
+        case TaskFailure(detail=detail):
             raise OSError(errno.EIO, f"not even the digests could be computed: {detail}")
     raise OSError(errno.EIO, "not even the digests could be computed")
 
 
-def blame(error: Died | Late | Nonsense, status: int | None) -> Failed:
+def failure_from_crash(
+    error: WorkerDied | WorkerTimeout | InvalidReply, status: int | None
+) -> TaskFailure:
     """Say what a content did to its worker."""
-    if isinstance(error, Late):
-        return Failed(Reason.TIMED_OUT, "no progress within its time")
-    if isinstance(error, Nonsense):
-        return Failed(Reason.WORKER_DIED, f"nonsense from its worker: {error}")
+    if isinstance(error, WorkerTimeout):
+        return TaskFailure(Reason.TIMED_OUT, "no progress within its time")
+    if isinstance(error, InvalidReply):
+        return TaskFailure(Reason.WORKER_DIED, f"nonsense from its worker: {error}")
     if status is not None and os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         if number == signal.SIGPROF:
-            return Failed(Reason.TIMED_OUT, "its processor time is used up")
-        return Failed(Reason.WORKER_DIED, error.detail or f"signal {number}")
-    return Failed(Reason.WORKER_DIED, error.detail or "its worker ended")
+            return TaskFailure(Reason.TIMED_OUT, "its processor time is used up")
+        return TaskFailure(Reason.WORKER_DIED, error.detail or f"signal {number}")
+    return TaskFailure(Reason.WORKER_DIED, error.detail or "its worker ended")
 
 
-def codecs(
+def reply_decoders(
     plan: Plan,
     types: Mapping[str, SignalType],
     recipe: tuple[str, ...],
     digests: Collection[str],
-) -> Mapping[Attempt, Codec]:
+) -> Mapping[WorkerKind, ReplyDecoder]:
     """Give what decodes the answers to each kind of attempt."""
     programs = {name for name, _ in plan.commands}
     others = {name: each for name, each in types.items() if name not in digests}
     by_programs = {name: each for name, each in others.items() if name in programs}
     by_eye = {name: each for name, each in others.items() if name not in programs}
     return {
-        Attempt.DIGESTS: Codec({name: types[name] for name in digests}, recipe, others),
-        Attempt.COMMANDS: Codec(by_programs, None),
-        Attempt.PICTURE: Codec(by_eye, None),
+        WorkerKind.DIGESTS: ReplyDecoder({name: types[name] for name in digests}, recipe, others),
+        WorkerKind.COMMANDS: ReplyDecoder(by_programs, None),
+        WorkerKind.PICTURE: ReplyDecoder(by_eye, None),
     }

@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
 
-from hashwacht.hashing.workers.tasks import Part, Worked
+from hashwacht.hashing.workers.tasks import TaskResult, WorkerTask
 
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF")
 _TEXT = b"neither a picture nor anything that a signature tells\n"
 
 
-def warm_up(digesting: Part, looking: Part) -> None:
+def preload(digesting: WorkerTask, looking: WorkerTask) -> None:
     """Have them do one small content of each kind, whole and damaged.  Raises what they raise."""
     _one_thread_each()
     for sample in (_TEXT, *_pictures()):
@@ -28,17 +28,17 @@ def warm_up(digesting: Part, looking: Part) -> None:
             _, copy = _worked(digesting, content)
             if copy is not None:
                 try:
-                    looking.work(copy)
+                    looking.run(copy)
                 finally:
                     os.close(copy)
 
 
-def _worked(digesting: Part, content: bytes) -> Worked:
+def _worked(digesting: WorkerTask, content: bytes) -> TaskResult:
     fd = os.memfd_create("sample")
     try:
         os.write(fd, content)
         os.lseek(fd, 0, os.SEEK_SET)
-        return digesting.work(fd)
+        return digesting.run(fd)
     finally:
         os.close(fd)
 

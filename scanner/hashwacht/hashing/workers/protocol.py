@@ -1,6 +1,6 @@
 """What passes between the scanner and a worker, and the one place that distrusts it.
 
-A request is :data:`REQUEST` with up to :data:`TOGETHER` open descriptors beside it (SCM_RIGHTS,
+A request is :data:`REQUEST` with up to :data:`MAX_BATCH` open descriptors beside it (SCM_RIGHTS,
 unix(7)), one for each content; for each of them, in order, an answer comes back, all at once: it
 is :data:`ANSWER` followed by one JSON array in ASCII.  A worker that digests says one of the
 last three and adds the descriptor of a copy if the content is to be looked at; one that looks
@@ -12,7 +12,8 @@ at pictures says the first or one of the last two::
     ["unreadable", errno]
     ["failed", reason, detail]
 
-The worker may have been taken over by the picture it decoded, so :meth:`Codec.decode` believes
+The worker may have been taken over by the picture it decoded, so :meth:`ReplyDecoder.decode`
+believes
 nothing: it checks every type, length and form, and that every wanted signal type is either there
 or accounted for.  A decoder can still lie about how the content looks; it has no word to say
 about digests, and cannot crash the scanner, fill its memory, or smuggle in a value that nobody
@@ -40,10 +41,10 @@ REQUEST = struct.Struct("!I")
 ANSWER = struct.Struct("!IIB")
 """Length of what follows in bytes, number of the content, flags: OVER, COPIED."""
 
-OVER, COPIED = 1, 2
+EXITING, HAS_COPY = 1, 2
 """The worker ends after it; there is a copy of the content."""
 
-TOGETHER = 8
+MAX_BATCH = 8
 """Contents in one request.  With every change from one process to the other, caches are filled
 anew: 0.2 to 0.3 ms each time, beside 4 ms for a picture of 640x480."""
 
@@ -58,7 +59,7 @@ _KIND = re.compile(r"[ -~]{1,128}")
 _VARIANT = re.compile(r"[!-~]{0,64}")
 
 
-class Attempt(IntEnum):
+class WorkerKind(IntEnum):
     """What is asked of a worker, which never does anything else."""
 
     DIGESTS = 0
@@ -77,7 +78,7 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class TaskFailure:
     """No fingerprint came out of an attempt, and why."""
 
     reason: Reason
@@ -85,7 +86,7 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class PictureResult:
     """What was computed from a picture, and an account of what was not."""
 
     signals: tuple[Signal, ...]
@@ -93,10 +94,10 @@ class Seen:
     damaged: bool
 
 
-Reply = Fingerprint | Seen | Unreadable | Failed
+Reply = Fingerprint | PictureResult | Unreadable | TaskFailure
 
 
-class Nonsense(ValueError):
+class InvalidReply(ValueError):
     """Bytes that no worker of ours would send."""
 
 
@@ -105,9 +106,9 @@ def encode(reply: Reply) -> bytes:
     match reply:
         case Unreadable(errno=number):
             fields: list[object] = ["unreadable", number]
-        case Failed(reason=reason, detail=detail):
+        case TaskFailure(reason=reason, detail=detail):
             fields = ["failed", reason, shown(detail)]
-        case Fingerprint() | Seen():
+        case Fingerprint() | PictureResult():
             signals = [(s.type, s.value, s.quality, s.variant) for s in reply.signals]
             skipped = [(s.type, s.reason, shown(s.detail)) for s in reply.skipped]
             fields = ["seen", signals, skipped, reply.damaged]
@@ -115,7 +116,7 @@ def encode(reply: Reply) -> bytes:
                 fields[:1] = ["fingerprint", reply.key, reply.size, reply.kind]
     body = _WRITER.encode(fields).encode("ascii")
     if len(body) > MAX_ANSWER:
-        return encode(Failed(Reason.OVER_LIMIT, f"its signals take {len(body)} bytes"))
+        return encode(TaskFailure(Reason.OVER_LIMIT, f"its signals take {len(body)} bytes"))
     return body
 
 
@@ -124,7 +125,7 @@ def shown(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text[:MAX_DETAIL])
 
 
-class Codec:
+class ReplyDecoder:
     """Decodes the answers to one kind of attempt.
 
     *types* are wanted from it; *recipe* goes into fingerprints, None if it looks at pictures and
@@ -146,7 +147,7 @@ class Codec:
         try:
             fields = _READER.decode(body.decode("ascii"))
         except (ValueError, RecursionError) as error:
-            raise Nonsense("no JSON") from error
+            raise InvalidReply("no JSON") from error
         match fields:
             case ["fingerprint", key, size, kind, list(signals), list(skipped), bool(damaged)]:
                 if self._recipe is not None:
@@ -158,14 +159,14 @@ class Codec:
             case ["unreadable", number]:
                 return Unreadable(_number(number, 4096))
             case ["failed", reason, detail]:
-                return Failed(_reason(reason), _detail(detail))
-        raise Nonsense("no reply")
+                return TaskFailure(_reason(reason), _detail(detail))
+        raise InvalidReply("no reply")
 
-    def _whole(self, key: str, size: object, kind: object, seen: Seen) -> Fingerprint:
+    def _whole(self, key: str, size: object, kind: object, seen: PictureResult) -> Fingerprint:
         """Put a fingerprint together.  Raises Nonsense if it contradicts itself."""
         keys = {s.value for s in seen.signals if s.type == CONTENT_KEY_TYPE and not s.variant}
         if not keys <= {key}:
-            raise Nonsense("two keys")
+            raise InvalidReply("two keys")
         return Fingerprint(
             key=key,
             size=_number(size, 1 << 63),
@@ -182,13 +183,13 @@ class Codec:
             case [str(name), str(value), quality, variant] if name in self.types:
                 pass
             case _:
-                raise Nonsense("no signal")
+                raise InvalidReply("no signal")
         try:
             canonical = self.types[name].canonical(value)
         except SignalError as error:
-            raise Nonsense("no value of its type") from error
+            raise InvalidReply("no value of its type") from error
         if canonical != value:
-            raise Nonsense("not the canonical form")
+            raise InvalidReply("not the canonical form")
         known = None if quality is None else _number(quality, 101)
         return Signal(name, value, known, _text(variant, _VARIANT))
 
@@ -197,39 +198,43 @@ class Codec:
         match fields:
             case [str(name), reason, detail] if name in self._may_skip:
                 return Skip(name, _reason(reason), _detail(detail))
-        raise Nonsense("no skip")
+        raise InvalidReply("no skip")
 
-    def _seen(self, signals: list[object], skipped: list[object], *, damaged: bool) -> Seen:
+    def _seen(
+        self, signals: list[object], skipped: list[object], *, damaged: bool
+    ) -> PictureResult:
         """Refuse what leaves a wanted type out in silence, or repeats itself."""
-        seen = Seen(tuple(map(self._signal, signals)), tuple(map(self._skip, skipped)), damaged)
+        seen = PictureResult(
+            tuple(map(self._signal, signals)), tuple(map(self._skip, skipped)), damaged
+        )
         accounted = {*(s.type for s in seen.signals), *(s.type for s in seen.skipped)}
         if len({(s.value, s.type, s.variant) for s in seen.signals}) != len(seen.signals):
-            raise Nonsense("a signal twice")
+            raise InvalidReply("a signal twice")
         if not accounted >= self.types.keys():
-            raise Nonsense("a wanted signal type is not accounted for")
+            raise InvalidReply("a wanted signal type is not accounted for")
         return seen
 
 
 def _refuse(_text: str) -> NoReturn:
     """No number of ours has a fraction, is infinite or is none."""
-    raise Nonsense("not a whole number")
+    raise InvalidReply("not a whole number")
 
 
 def _number(value: object, below: int) -> int:
     if type(value) is not int or not 0 <= value < below:
-        raise Nonsense("not a number in range")
+        raise InvalidReply("not a number in range")
     return value
 
 
 def _text(value: object, form: re.Pattern[str]) -> str:
     if not isinstance(value, str) or form.fullmatch(value) is None:
-        raise Nonsense("not a text of that form")
+        raise InvalidReply("not a text of that form")
     return value
 
 
 def _detail(value: object) -> str:
     if not isinstance(value, str) or len(value) > MAX_DETAIL or not value.isprintable():
-        raise Nonsense("not an explanation")
+        raise InvalidReply("not an explanation")
     return value
 
 
@@ -237,7 +242,7 @@ def _reason(value: object) -> Reason:
     try:
         return Reason(value)  # type: ignore[arg-type]  # any value may be tried
     except ValueError as error:
-        raise Nonsense("no reason of ours") from error
+        raise InvalidReply("no reason of ours") from error
 
 
 _WRITER = json.JSONEncoder(separators=(",", ":"))

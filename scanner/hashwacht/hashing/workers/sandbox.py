@@ -23,10 +23,15 @@ from functools import partial
 from pathlib import Path
 
 from hashwacht.hashing.plan import Plan
-from hashwacht.hashing.workers.protocol import Attempt
-from hashwacht.hashing.workers.syscall_table import ALWAYS, ARCHITECTURES, Architecture, rules
+from hashwacht.hashing.workers.protocol import WorkerKind
+from hashwacht.hashing.workers.syscall_table import (
+    ALWAYS_ALLOWED,
+    ARCHITECTURES,
+    Architecture,
+    syscall_rules,
+)
 from hashwacht.platform import landlock
-from hashwacht.platform.process import Unsupported
+from hashwacht.platform.process import SandboxUnavailable
 from hashwacht.platform.seccomp import (
     ALLOW,
     AND,
@@ -41,11 +46,11 @@ from hashwacht.platform.seccomp import (
     RETURN,
     X32,
     Instruction,
-    apply,
+    install_filter,
 )
 
 
-def program(machine: Architecture, pid: int, *, may_copy: bool) -> list[Instruction]:
+def build_filter(machine: Architecture, pid: int, *, allow_memfd: bool) -> list[Instruction]:
     """Write the filter: allow what is listed, refuse everything else.
 
     A call of another architecture ends the process; ``clone3`` is refused as unknown, so that
@@ -59,10 +64,10 @@ def program(machine: Architecture, pid: int, *, may_copy: bool) -> list[Instruct
         (LOAD, 0, 0, NUMBER),
         (AT_LEAST, 0, 1, X32),
         (RETURN, 0, 0, REFUSE | errno.ENOSYS),
-        *_each(numbers, ALWAYS),
+        *_each(numbers, ALWAYS_ALLOWED),
         (EQUAL, 0, 1, numbers["clone3"]),
         (RETURN, 0, 0, REFUSE | errno.ENOSYS),
-        *_ruled(numbers, pid, may_copy=may_copy),
+        *_ruled(numbers, pid, allow_memfd=allow_memfd),
         (RETURN, 0, 0, REFUSE | errno.EPERM),
     ]
 
@@ -77,11 +82,11 @@ def _each(numbers: Mapping[str, int], names: tuple[str, ...]) -> list[Instructio
     ]
 
 
-def _ruled(numbers: Mapping[str, int], pid: int, *, may_copy: bool) -> list[Instruction]:
+def _ruled(numbers: Mapping[str, int], pid: int, *, allow_memfd: bool) -> list[Instruction]:
     """Allow calls with certain arguments; each rule starts from the number again."""
     return [
         instruction
-        for rule in rules(pid, may_copy=may_copy)
+        for rule in syscall_rules(pid, allow_memfd=allow_memfd)
         for instruction in (
             (LOAD, 0, 0, NUMBER),
             (EQUAL, 0, 4, numbers[rule.call]),
@@ -93,21 +98,21 @@ def _ruled(numbers: Mapping[str, int], pid: int, *, may_copy: bool) -> list[Inst
     ]
 
 
-def install_syscall_filter(*, may_copy: bool) -> None:
+def install_syscall_filter(*, allow_memfd: bool) -> None:
     """Put the filter on this process, for good; it must have given up new privileges.
 
     Raises Unsupported where the kernel or the architecture has none.
     """
     name = os.uname().machine
     if name not in ARCHITECTURES or sys.maxsize < 1 << 32:
-        raise Unsupported(f"no filter is written for {name}")
-    apply(program(ARCHITECTURES[name], os.getpid(), may_copy=may_copy))
+        raise SandboxUnavailable(f"no filter is written for {name}")
+    install_filter(build_filter(ARCHITECTURES[name], os.getpid(), allow_memfd=allow_memfd))
 
 
-MOST_DESCRIPTORS = 64
+MAX_OPEN_FILES = 64
 """Open files of one worker: its socket, a content, its copy, the pipes of an operator's command."""
 
-SLOWEST_DIGESTS = 16 << 20
+MIN_DIGEST_RATE = 16 << 20
 """Bytes per second of processor time in which any machine computes all digests (measured on
 one of 2015: 120 MiB/s).  A long video may take that much longer than a picture."""
 
@@ -119,11 +124,11 @@ _PR_SET_NO_NEW_PRIVS = 38
 _STATM_PAGES, _STATM_RESIDENT = 0, 1
 
 
-Layers = Mapping[str, str]
+SandboxLayers = Mapping[str, str]
 """The layers of the sandbox that depend on the kernel: why each is not active, "" if it is."""
 
 
-def confine(plan: Plan, attempt: Attempt) -> Layers:
+def confine(plan: Plan, worker_kind: WorkerKind) -> SandboxLayers:
     """Give up, for good, what this work does not need.  Called once, in a fresh worker.
 
     Raises OSError if the kernel does not grant one of the limits: then no worker may run.
@@ -131,23 +136,26 @@ def confine(plan: Plan, attempt: Attempt) -> Layers:
     The worker that runs operators' programs gets the limits, but no filter: what these programs
     have to open is for their operator to say.
     """
-    _prctl(_PR_SET_NAME, name_of(attempt).encode())
+    _prctl(_PR_SET_NAME, process_name(worker_kind).encode())
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_SET_DUMPABLE, 0)  # no core dump of a picture, no ptrace by the same user
     with suppress(OSError):  # /proc may not be mounted; then the default order holds
         Path("/proc/self/oom_score_adj").write_bytes(b"1000")  # if memory is short, us first
     with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123 - as in Upkeep
         idle = int(statm.read().split()[_STATM_PAGES]) * mmap.PAGESIZE
-    _limit(resource.RLIMIT_AS, idle + plan.limits.memory_bytes)
+    _limit(resource.RLIMIT_AS, idle + plan.limits.max_memory)
     _limit(resource.RLIMIT_CORE, 0)
-    _limit(resource.RLIMIT_FSIZE, 0 if attempt is Attempt.PICTURE else plan.limits.picture_bytes)
-    _limit(resource.RLIMIT_NOFILE, MOST_DESCRIPTORS)
-    if attempt is Attempt.COMMANDS:
+    _limit(
+        resource.RLIMIT_FSIZE,
+        0 if worker_kind is WorkerKind.PICTURE else plan.limits.max_picture_size,
+    )
+    _limit(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
+    if worker_kind is WorkerKind.COMMANDS:
         return {}
-    may_copy = attempt is Attempt.DIGESTS
+    allow_memfd = worker_kind is WorkerKind.DIGESTS
     return {
         "landlock": _problem(landlock.restrict),
-        "seccomp": _problem(partial(install_syscall_filter, may_copy=may_copy)),
+        "seccomp": _problem(partial(install_syscall_filter, allow_memfd=allow_memfd)),
     }
 
 
@@ -155,24 +163,24 @@ def _problem(restrict: Callable[[], None]) -> str:
     """Put on one layer; say why if the kernel has it not."""
     try:
         restrict()
-    except Unsupported as error:
+    except SandboxUnavailable as error:
         return str(error)
     return ""
 
 
-def name_of(attempt: Attempt) -> str:
+def process_name(worker_kind: WorkerKind) -> str:
     """Name the processes that do it, as ps(1) shows them: at most 15 letters."""
-    return f"hw-{attempt.name.lower()}"
+    return f"hw-{worker_kind.name.lower()}"
 
 
-def die_with(parent: int) -> None:
+def kill_with_parent(parent: int) -> None:
     """Have the kernel kill this process when its *parent*, of which it is a fork, is gone."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it went before we asked
         os._exit(1)
 
 
-def become_reaper() -> None:
+def become_subreaper() -> None:
     """Become the parent of every orphan among this process's descendants."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
@@ -193,15 +201,15 @@ def _prctl(option: int, argument: int | bytes) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Stamina:
+class WorkerLimits:
     """After what a worker makes room for a fresh one: its memory is given back at the latest."""
 
-    tasks: int = 10_000
-    grown_bytes: int = 96 << 20
+    max_tasks: int = 10_000
+    max_growth_bytes: int = 96 << 20
     """Resident memory beyond that of the idle worker, *between* two contents."""
 
 
-class Upkeep:
+class WorkerBudget:
     """What a worker does around every content: arm the timer, and look at its own size.
 
     RLIMIT_CPU counts the whole life of a process, so a worker that lives for thousands of
@@ -209,10 +217,10 @@ class Upkeep:
     decoder that never returns to Python.
     """
 
-    def __init__(self, seconds: float, stamina: Stamina) -> None:
+    def __init__(self, seconds: float, worker_limits: WorkerLimits) -> None:
         """Take the present size for that of an idle worker."""
         self._seconds = seconds
-        self._stamina = stamina
+        self._worker_limits = worker_limits
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._idle = self._resident()
         self._tasks = 0
@@ -220,14 +228,14 @@ class Upkeep:
     def begin(self, fd: int) -> None:
         """Grant processor time for one content."""
         size = os.fstat(fd).st_size
-        signal.setitimer(signal.ITIMER_PROF, self._seconds + size / SLOWEST_DIGESTS)
+        signal.setitimer(signal.ITIMER_PROF, self._seconds + size / MIN_DIGEST_RATE)
         self._tasks += 1
 
-    def over(self) -> bool:
+    def exhausted(self) -> bool:
         """Tell, after a content, if this worker should end."""
-        if self._tasks >= self._stamina.tasks:
+        if self._tasks >= self._worker_limits.max_tasks:
             return True
-        return self._resident() - self._idle > self._stamina.grown_bytes
+        return self._resident() - self._idle > self._worker_limits.max_growth_bytes
 
     def _resident(self) -> int:
         """Bytes of memory in use."""

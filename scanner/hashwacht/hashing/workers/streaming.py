@@ -11,33 +11,33 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from hashwacht.core.types import Fingerprint
-from hashwacht.hashing.reader import HEAD, Reading
-from hashwacht.hashing.workers.tasks import Digesting
+from hashwacht.hashing.reader import HEAD, ContentDigester
+from hashwacht.hashing.workers.tasks import DigestTask
 
-Look = Callable[[Fingerprint, int], Fingerprint]
+PictureStep = Callable[[Fingerprint, int], Fingerprint]
 """Adds what is seen in an open file to its digests."""
 
 
-class ReadAhead:
+class PoolStreamHasher:
     """One content.  For one thread at a time."""
 
-    def __init__(self, digesting: Digesting, recipe: tuple[str, ...], look: Look) -> None:
+    def __init__(self, digesting: DigestTask, recipe: tuple[str, ...], look: PictureStep) -> None:
         """Digest as *digesting* does; *recipe* is all that is attempted, *look* included."""
         self._digesting, self._recipe, self._look = digesting, recipe, look
         self._running = digesting.begin()
-        self._reading = Reading(self._running.values())
+        self._reading = ContentDigester(self._running.values())
         self._picture: bool | None = None
 
-    def take(self, chunk: bytes) -> bool | None:
+    def update(self, chunk: bytes) -> bool | None:
         """Take the next bytes; say if all bytes so far are to be kept, None: not known yet."""
-        self._reading.take(chunk)
+        self._reading.update(chunk)
         if self._picture is None and len(self._reading.head) == HEAD:
             self._picture = self._looked_at()
-        elif self._picture and self._reading.size > self._digesting.most:
+        elif self._picture and self._reading.size > self._digesting.max_picture_bytes:
             self._picture = False
         return self._picture
 
-    def end(self) -> bool:
+    def finish(self) -> bool:
         """Say that this was all; tell if it is to be kept until there is a fingerprint."""
         if self._picture is None:
             self._picture = self._looked_at()
@@ -49,8 +49,8 @@ class ReadAhead:
         Raises OSError, WorkerError.
         """
         content = self._reading.content()
-        look = self.end()
-        made = self._digesting.made(content, self._running, looked_at=look)
+        look = self.finish()
+        made = self._digesting.build_fingerprint(content, self._running, looked_at=look)
         digests = replace(made, recipe=self._recipe)
         if not look:
             return digests
@@ -62,4 +62,4 @@ class ReadAhead:
             os.close(copy)
 
     def _looked_at(self) -> bool:
-        return self._digesting.to_be_looked_at(self._reading.head, self._reading.size)
+        return self._digesting.needs_decoding(self._reading.head, self._reading.size)

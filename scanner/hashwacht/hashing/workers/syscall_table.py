@@ -12,7 +12,7 @@ import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-ALWAYS = (
+ALWAYS_ALLOWED = (
     # Bytes in and out of descriptors that are open already.
     *("read", "readv", "pread64", "preadv", "preadv2", "write", "writev", "lseek", "close"),
     *("recvfrom", "recvmsg", "sendto", "sendmsg", "fstat", "newfstatat", "fadvise64"),
@@ -38,7 +38,7 @@ _WHOLE_WORD = 0xFFFF_FFFF
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class SyscallRule:
     """A call that is allowed if ``argument & mask == value`` (low 32 bits of the argument)."""
 
     call: str
@@ -47,22 +47,22 @@ class Rule:
     value: int
 
 
-def rules(pid: int, *, may_copy: bool) -> list[Rule]:
+def syscall_rules(pid: int, *, allow_memfd: bool) -> list[SyscallRule]:
     """Give the calls that depend on an argument, for the process *pid*.
 
     *may_copy*: it may put bytes into a sealed memory file.
     """
     descriptors = (fcntl.F_GETFD, fcntl.F_SETFD, fcntl.F_GETFL, fcntl.F_DUPFD_CLOEXEC)
     return [
-        Rule("mmap", 2, mmap.PROT_EXEC, 0),
-        Rule("mprotect", 2, mmap.PROT_EXEC, 0),
-        Rule("clone", 0, _THREAD | _NEW_NAMESPACES, _THREAD),
-        Rule("prctl", 0, _WHOLE_WORD, _NAME_A_THREAD),
-        Rule("kill", 0, _WHOLE_WORD, pid),
-        Rule("tgkill", 0, _WHOLE_WORD, pid),
-        *(Rule("fcntl", 1, _WHOLE_WORD, each) for each in descriptors),
-        *([Rule("memfd_create", 1, 0, 0)] if may_copy else []),
-        *([Rule("fcntl", 1, _WHOLE_WORD, _ADD_SEALS)] if may_copy else []),
+        SyscallRule("mmap", 2, mmap.PROT_EXEC, 0),
+        SyscallRule("mprotect", 2, mmap.PROT_EXEC, 0),
+        SyscallRule("clone", 0, _THREAD | _NEW_NAMESPACES, _THREAD),
+        SyscallRule("prctl", 0, _WHOLE_WORD, _NAME_A_THREAD),
+        SyscallRule("kill", 0, _WHOLE_WORD, pid),
+        SyscallRule("tgkill", 0, _WHOLE_WORD, pid),
+        *(SyscallRule("fcntl", 1, _WHOLE_WORD, each) for each in descriptors),
+        *([SyscallRule("memfd_create", 1, 0, 0)] if allow_memfd else []),
+        *([SyscallRule("fcntl", 1, _WHOLE_WORD, _ADD_SEALS)] if allow_memfd else []),
     ]
 
 

@@ -16,48 +16,54 @@ from hashwacht.core.types import Reason
 from hashwacht.hashing.plan import Plan
 from hashwacht.hashing.workers.protocol import (
     ANSWER,
-    COPIED,
-    OVER,
+    EXITING,
+    HAS_COPY,
+    MAX_BATCH,
     REQUEST,
-    TOGETHER,
-    Attempt,
-    Failed,
     Reply,
+    TaskFailure,
     Unreadable,
+    WorkerKind,
     encode,
 )
-from hashwacht.hashing.workers.sandbox import Stamina, Upkeep, confine
-from hashwacht.hashing.workers.tasks import Part
+from hashwacht.hashing.workers.sandbox import WorkerBudget, WorkerLimits, confine
+from hashwacht.hashing.workers.tasks import WorkerTask
 
 _OUR_OWN_LIMITS = frozenset({errno.ENOMEM, errno.EMFILE, errno.EAGAIN, errno.EFBIG})
 """What the kernel says when :func:`confine` bites; the file system did not refuse anything."""
 
 
-BORN = b"+"
-"""What a worker says once it is confined, before the layers that are active (:data:`Layers`, in
+WORKER_READY = b"+"
+"""First bytes of a worker once it is sandboxed; the active layers follow (:data:`SandboxLayers`, in
 JSON); anything else is why it could not be."""
 
 
-def live(link: socket.socket, plan: Plan, attempt: Attempt, part: Part, stamina: Stamina) -> None:
+def run_worker(
+    link: socket.socket,
+    plan: Plan,
+    worker_kind: WorkerKind,
+    part: WorkerTask,
+    worker_limits: WorkerLimits,
+) -> None:
     """Be a worker: confine this process, say so and how far, and serve."""
     try:
-        upkeep = Upkeep(plan.limits.seconds, stamina)
-        layers = confine(plan, attempt)
+        budget = WorkerBudget(plan.limits.timeout, worker_limits)
+        layers = confine(plan, worker_kind)
     except OSError as error:
         link.sendall(str(error).encode())
         return
-    link.sendall(BORN + json.dumps(layers).encode())
-    serve(link, part, upkeep)
+    link.sendall(WORKER_READY + json.dumps(layers).encode())
+    serve(link, part, budget)
 
 
-def serve(link: socket.socket, part: Part, upkeep: Upkeep) -> None:
-    """Answer one request after the other; return at end of stream or when :class:`Upkeep` says.
+def serve(link: socket.socket, part: WorkerTask, budget: WorkerBudget) -> None:
+    """Answer requests until the stream ends or the :class:`WorkerBudget` is used up.
 
     Raises OSError if *link* breaks, ValueError if it brings something else than a request.
     """
     over = False
     while not over:
-        request, fds, _, _ = socket.recv_fds(link, REQUEST.size, TOGETHER, socket.MSG_CMSG_CLOEXEC)
+        request, fds, _, _ = socket.recv_fds(link, REQUEST.size, MAX_BATCH, socket.MSG_CMSG_CLOEXEC)
         if not request:
             return
         if len(request) != REQUEST.size or not fds:
@@ -66,13 +72,13 @@ def serve(link: socket.socket, part: Part, upkeep: Upkeep) -> None:
         answers, copies = bytearray(), list[int]()
         for fd in fds:
             try:
-                upkeep.begin(fd)
+                budget.begin(fd)
                 reply, copy = _work(part, fd)
             finally:
                 os.close(fd)
             copies += [] if copy is None else [copy]
-            over = upkeep.over() or over
-            body, flags = encode(reply), over * OVER | (copy is not None) * COPIED
+            over = budget.exhausted() or over
+            body, flags = encode(reply), over * EXITING | (copy is not None) * HAS_COPY
             answers += ANSWER.pack(len(body), number & 0xFFFFFFFF, flags) + body
             number += 1
         _answer(link, answers, copies)
@@ -89,15 +95,15 @@ def _answer(link: socket.socket, answers: bytearray, copies: list[int]) -> None:
         link.sendall(memoryview(answers)[sent:])
 
 
-def _work(part: Part, fd: int) -> tuple[Reply, int | None]:
+def _work(part: WorkerTask, fd: int) -> tuple[Reply, int | None]:
     """Do one content; an exception becomes a reason."""
     try:
-        return part.work(fd)
+        return part.run(fd)
     except MemoryError:
-        return Failed(Reason.OVER_LIMIT, "more memory than a worker may have"), None
+        return TaskFailure(Reason.OVER_LIMIT, "more memory than a worker may have"), None
     except OSError as error:
         if error.errno is None or error.errno in _OUR_OWN_LIMITS:
-            return Failed(Reason.OVER_LIMIT, str(error)), None
+            return TaskFailure(Reason.OVER_LIMIT, str(error)), None
         return Unreadable(error.errno), None
     except Exception as error:  # noqa: BLE001  # law 2: unanswered is undetermined
-        return Failed(Reason.HASHER_FAILED, f"{type(error).__name__}: {error}"), None
+        return TaskFailure(Reason.HASHER_FAILED, f"{type(error).__name__}: {error}"), None

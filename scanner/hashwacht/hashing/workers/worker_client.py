@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from hashwacht.core.errors import WorkerError
 from hashwacht.hashing.workers.protocol import (
     ANSWER,
-    COPIED,
+    EXITING,
+    HAS_COPY,
     MAX_ANSWER,
-    OVER,
+    MAX_BATCH,
     REQUEST,
-    TOGETHER,
-    Attempt,
+    WorkerKind,
 )
-from hashwacht.hashing.workers.sandbox import Layers
-from hashwacht.hashing.workers.worker import BORN
+from hashwacht.hashing.workers.sandbox import SandboxLayers
+from hashwacht.hashing.workers.worker import WORKER_READY
 
 GRACE = 0.5
 """Seconds beyond the budget before a worker is killed, so that its own limits come first."""
@@ -29,11 +29,11 @@ _LONGEST_TICK = 1.0
 _LONGEST_BIRTH = 30.0
 
 
-Answered = tuple[bytes, int | None]
+RawAnswer = tuple[bytes, int | None]
 """The body of an answer, and the copy of the content if one came with it."""
 
 
-class Died(Exception):
+class WorkerDied(Exception):
     """The worker is gone, or what it sends makes no sense; *detail* says which."""
 
     def __init__(self, detail: str = "") -> None:
@@ -41,44 +41,46 @@ class Died(Exception):
         self.detail = detail
 
 
-class Late(Exception):
+class WorkerTimeout(Exception):
     """The worker made no progress for longer than the budget allows."""
 
 
-class WorkerLink:
+class WorkerClient:
     """One worker process, used by one thread at a time."""
 
-    def __init__(self, pid: int, link: socket.socket, seconds: float, attempt: Attempt) -> None:
+    def __init__(
+        self, pid: int, link: socket.socket, seconds: float, worker_kind: WorkerKind
+    ) -> None:
         """*seconds* is the budget of one content; what it is born for is *attempt*."""
         self.pid = pid
-        self.attempt = attempt
-        self.layers: Layers = {}
+        self.worker_kind = worker_kind
+        self.layers: SandboxLayers = {}
         """Known once it is confined."""
-        self.over = False
+        self.exited = False
         """True if it has ended by its own decision, after its last answer."""
-        self.took = True
+        self.accepted = True
         """False if it was gone before it could take the last content: that bears no blame."""
-        self.buried = False
+        self.reaped = False
         self._link = link
         self._seconds = seconds + GRACE
         self._number = 1
 
-    def wait_until_confined(self) -> None:
+    def wait_ready(self) -> None:
         """Call this first.  Raises WorkerError if it cannot be confined."""
         self._link.settimeout(_LONGEST_BIRTH)
         try:
             said = self._link.recv(_PIECE)
         except (TimeoutError, ConnectionError) as error:
             said = str(error).encode()
-        if not said.startswith(BORN):
+        if not said.startswith(WORKER_READY):
             raise WorkerError(
                 f"a worker process cannot be confined: {said.decode(errors='replace')}",
                 advice="Look at the limits of this service or shell (ulimit -a).",
             )
-        self.layers = json.loads(said[len(BORN) :])
+        self.layers = json.loads(said[len(WORKER_READY) :])
         self._link.settimeout(min(_LONGEST_TICK, self._seconds / 4))
 
-    def ask(self, fds: Sequence[int]) -> list[Answered]:
+    def request(self, fds: Sequence[int]) -> list[RawAnswer]:
         """Have up to TOGETHER contents worked on; of several, none may take long.
 
         The caller closes the copies that come back.  Raises Died or Late; the worker must then be
@@ -88,14 +90,14 @@ class WorkerLink:
         try:
             socket.send_fds(self._link, [REQUEST.pack(first)], fds)
         except ConnectionError as error:
-            self.took = first == 1  # one that has never served is given no second chance
-            raise Died from error
-        reads = self.attempt is Attempt.DIGESTS
+            self.accepted = first == 1  # one that has never served is given no second chance
+            raise WorkerDied from error
+        reads = self.worker_kind is WorkerKind.DIGESTS
         patience = _Patience(fds[0] if reads and len(fds) == 1 else None, self._seconds)
         copies: list[int] = []
         try:
             received = bytearray(self._piece(copies))
-            while (answers := cut(received, first, len(fds))) is None:
+            while (answers := split_answers(received, first, len(fds))) is None:
                 patience.check()
                 received += self._piece(copies)
             return self._answered(answers, copies)
@@ -106,24 +108,24 @@ class WorkerLink:
 
     def _answered(
         self, answers: Sequence[tuple[int, bytes]], copies: Sequence[int]
-    ) -> list[Answered]:
+    ) -> list[RawAnswer]:
         """Put copies to their answers.  Raises Died if they are not as many as it says."""
-        if len(copies) != sum(bool(flags & COPIED) for flags, _ in answers):
-            raise Died("it answered what was not asked")
-        self.over = any(flags & OVER for flags, _ in answers)
+        if len(copies) != sum(bool(flags & HAS_COPY) for flags, _ in answers):
+            raise WorkerDied("it answered what was not asked")
+        self.exited = any(flags & EXITING for flags, _ in answers)
         left = iter(copies)
-        return [(body, next(left) if flags & COPIED else None) for flags, body in answers]
+        return [(body, next(left) if flags & HAS_COPY else None) for flags, body in answers]
 
     def _piece(self, copies: list[int]) -> bytes:
         """Receive what has come, nothing after a tick of waiting.  Raises Died.
 
         Descriptors are taken, once, from a worker that digests; the kernel drops all others.
         """
-        takes = self.attempt is Attempt.DIGESTS and not copies
+        takes = self.worker_kind is WorkerKind.DIGESTS and not copies
         try:
             if takes:
                 piece, found, _, _ = socket.recv_fds(
-                    self._link, _PIECE, TOGETHER, socket.MSG_CMSG_CLOEXEC
+                    self._link, _PIECE, MAX_BATCH, socket.MSG_CMSG_CLOEXEC
                 )
                 copies += found
             else:
@@ -131,12 +133,12 @@ class WorkerLink:
         except TimeoutError:
             return b""
         except ConnectionError as error:
-            raise Died from error
+            raise WorkerDied from error
         if not piece:
-            raise Died
+            raise WorkerDied
         return piece
 
-    def gone(self) -> bool:
+    def wait_closed(self) -> bool:
         """Wait for a killed worker's end of the socket to close: then it reads no file any more."""
         deadline = time.monotonic() + _LONGEST_TICK
         try:
@@ -154,7 +156,7 @@ class WorkerLink:
         self._link.close()
 
 
-def cut(received: bytearray, number: int, count: int) -> list[tuple[int, bytes]] | None:
+def split_answers(received: bytearray, number: int, count: int) -> list[tuple[int, bytes]] | None:
     """Give flags and body of exactly *count* answers; None if more has to come.
 
     Raises Died on whatever else it is.
@@ -166,12 +168,12 @@ def cut(received: bytearray, number: int, count: int) -> list[tuple[int, bytes]]
             return None
         length, said, flags = ANSWER.unpack_from(received, at)
         if said != (number + len(answers)) & 0xFFFFFFFF or length > MAX_ANSWER:
-            raise Died("it answered what was not asked")
+            raise WorkerDied("it answered what was not asked")
         at += ANSWER.size
         answers.append((flags, bytes(received[at : at + length])))
         at += length
     if len(received) > at:
-        raise Died("it answered what was not asked")
+        raise WorkerDied("it answered what was not asked")
     return answers if len(received) == at else None
 
 
@@ -196,4 +198,4 @@ class _Patience:
         if offset > self._seen:
             self._seen, self._since = offset, now
         elif now - self._since > self._seconds:
-            raise Late
+            raise WorkerTimeout

@@ -9,53 +9,57 @@ from contextlib import contextmanager
 from threading import Lock
 
 from hashwacht.core.errors import WorkerError
-from hashwacht.hashing.workers.forkserver_client import NurseryGone, NurseryLink, Order
-from hashwacht.hashing.workers.protocol import Attempt
-from hashwacht.hashing.workers.worker_client import WorkerLink
+from hashwacht.hashing.workers.forkserver_client import (
+    ForkServerClient,
+    ForkServerConfig,
+    ForkServerDied,
+)
+from hashwacht.hashing.workers.protocol import WorkerKind
+from hashwacht.hashing.workers.worker_client import WorkerClient
 
 
-class Staff:
+class WorkerRegistry:
     """Workers of every kind, born when first needed.  Thread-safe."""
 
-    def __init__(self, order: Order, *, require_sandbox: bool) -> None:
+    def __init__(self, order: ForkServerConfig, *, require_sandbox: bool) -> None:
         """Start the nursery.  Raises WorkerError."""
         self._order, self._required = order, require_sandbox
-        self._nursery = NurseryLink(order)
+        self._fork_server = ForkServerClient(order)
         self._known: tuple[tuple[str, ...], tuple[str, ...]] | None = None
         self._changing = Lock()
         self._owner = os.getpid()
         self._closed = False
-        self._idle: dict[Attempt, list[WorkerLink]] = {each: [] for each in Attempt}
+        self._idle: dict[WorkerKind, list[WorkerClient]] = {each: [] for each in WorkerKind}
 
     @contextmanager
-    def lend(self, attempt: Attempt) -> Iterator[WorkerLink]:
+    def checkout(self, worker_kind: WorkerKind) -> Iterator[WorkerClient]:
         """Lend a worker, and take it back unless it is over or its borrower was interrupted."""
         if os.getpid() != self._owner:
             raise WorkerError(
                 "the worker pool belongs to the process that this one was forked from",
                 advice="Create it after the fork, in each process that uses it.",
             )
-        worker: WorkerLink | None = None
+        worker: WorkerClient | None = None
         reusable = False
         try:
-            worker = self._take(attempt)
+            worker = self._take(worker_kind)
             yield worker
-            reusable = not (worker.over or worker.buried)
+            reusable = not (worker.exited or worker.reaped)
         finally:
             if worker is not None and not (reusable and self._give_back(worker)):
-                self.end(worker)
+                self.kill(worker)
 
-    def _take(self, attempt: Attempt) -> WorkerLink:
+    def _take(self, worker_kind: WorkerKind) -> WorkerClient:
         """Take the worker that was last at work, or have one born."""
         with self._changing:
             if self._closed:
                 raise _closed()
-            if self._idle[attempt]:
-                return self._idle[attempt].pop()
-        worker = self._bear(attempt)
+            if self._idle[worker_kind]:
+                return self._idle[worker_kind].pop()
+        worker = self._spawn(worker_kind)
         lacking = {name: why for name, why in worker.layers.items() if why}
         if self._required and lacking:
-            self.end(worker)
+            self.kill(worker)
             raise WorkerError(
                 f"the sandbox is incomplete: {'; '.join(map(': '.join, lacking.items()))}",
                 advice="Run it on a kernel that has these, or set fingerprint.require_sandbox to"
@@ -63,50 +67,50 @@ class Staff:
             )
         return worker
 
-    def _give_back(self, worker: WorkerLink) -> bool:
+    def _give_back(self, worker: WorkerClient) -> bool:
         with self._changing:
             if not self._closed:
-                self._idle[worker.attempt].append(worker)
+                self._idle[worker.worker_kind].append(worker)
             return not self._closed
 
-    def _bear(self, attempt: Attempt) -> WorkerLink:
+    def _spawn(self, worker_kind: WorkerKind) -> WorkerClient:
         """Have a worker born; if the nursery itself has died, by a new one."""
-        nursery = self._nursery
+        fork_server = self._fork_server
         try:
-            return nursery.bear(attempt)
-        except NurseryGone:
-            return self._instead_of(nursery).bear(attempt)
+            return fork_server.spawn(worker_kind)
+        except ForkServerDied:
+            return self._instead_of(fork_server).spawn(worker_kind)
 
-    def loaded(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def server_info(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Give recipe and digests, which any nursery of this pool would give."""
         if self._known is None:
-            nursery = self._nursery
+            fork_server = self._fork_server
             try:
-                self._known = nursery.ready()
-            except NurseryGone:
-                self._known = self._instead_of(nursery).ready()
+                self._known = fork_server.ready()
+            except ForkServerDied:
+                self._known = self._instead_of(fork_server).ready()
         return self._known
 
-    def _instead_of(self, nursery: NurseryLink) -> NurseryLink:
+    def _instead_of(self, fork_server: ForkServerClient) -> ForkServerClient:
         """Give the nursery that is there in place of one that has died."""
         with self._changing:
             if self._closed:
                 raise _closed()
-            if self._nursery is nursery:
-                nursery.close()
-                self._nursery = NurseryLink(self._order)
-            return self._nursery
+            if self._fork_server is fork_server:
+                fork_server.close()
+                self._fork_server = ForkServerClient(self._order)
+            return self._fork_server
 
-    def end(self, worker: WorkerLink) -> int | None:
+    def kill(self, worker: WorkerClient) -> int | None:
         """Make sure that a worker is dead; give its wait status if known.
 
         Raises OSError if it hangs in the kernel: it might still move the offset of the file.
         """
-        if worker.buried:
+        if worker.reaped:
             return None
-        worker.buried = True
-        status = self._nursery.bury(worker)
-        gone = worker.gone()
+        worker.reaped = True
+        status = self._fork_server.reap(worker)
+        gone = worker.wait_closed()
         worker.close()
         if not gone:
             raise OSError(errno.ETIMEDOUT, "the file system does not deliver")
@@ -123,7 +127,7 @@ class Staff:
             if self._closed or os.getpid() != self._owner:
                 return
             self._closed = True
-            self._nursery.close()
+            self._fork_server.close()
             for workers in self._idle.values():
                 while workers:
                     workers.pop().close()

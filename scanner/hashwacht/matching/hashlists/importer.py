@@ -18,14 +18,20 @@ import numpy as np
 
 from hashwacht.core.ports import SignalType
 from hashwacht.matching.hashlists.external_sort import RecordSorter
-from hashwacht.matching.hashlists.index_file import Records, Shape, write_records
-from hashwacht.matching.hashlists.list_formats import Entry
-from hashwacht.matching.hashlists.manifest import LABELS, FileMark, TypeIndex, index_name, refs_name
-from hashwacht.matching.hashlists.parser import ListFile, Malformed
+from hashwacht.matching.hashlists.index_file import IndexLayout, Records, write_records
+from hashwacht.matching.hashlists.list_formats import ListEntry
+from hashwacht.matching.hashlists.manifest import (
+    LABELS,
+    FileChecksum,
+    TypeIndex,
+    index_name,
+    refs_name,
+)
+from hashwacht.matching.hashlists.parser import ListFile, RejectedLine
 from hashwacht.matching.hashlists.radius_index import build_bands
 from hashwacht.platform.private_directory import PARTIAL, PrivateDirectory
 
-NAMED_LINES = 20
+MAX_REPORTED_LINES = 20
 """How many malformed lines are named; all are counted."""
 
 _FRESH_BYTES = 32 << 20
@@ -35,7 +41,7 @@ _REF = np.dtype("<u8")
 _DIGEST = 8
 
 
-class Stage(StrEnum):
+class ImportStage(StrEnum):
     """What an import is doing."""
 
     READING = "reading"
@@ -46,13 +52,13 @@ class Stage(StrEnum):
 class ImportProgress:
     """How far an import is: lines and bytes of the source read, lines left out so far."""
 
-    stage: Stage
+    stage: ImportStage
     lines: int
     bytes: int
     malformed: int
 
 
-Report = Callable[[ImportProgress], None]
+ProgressCallback = Callable[[ImportProgress], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +66,9 @@ class BuiltList:
     """What was built: per type, per file, how many lines were left out and the first of them."""
 
     types: Mapping[str, TypeIndex]
-    files: Mapping[str, FileMark]
+    files: Mapping[str, FileChecksum]
     malformed: int
-    named: tuple[Malformed, ...]
+    first_rejected: tuple[RejectedLine, ...]
 
 
 class ListBuilder:
@@ -74,24 +80,27 @@ class ListBuilder:
     """
 
     def __init__(
-        self, directory: PrivateDirectory, types: Mapping[str, SignalType], report: Report
+        self,
+        directory: PrivateDirectory,
+        types: Mapping[str, SignalType],
+        on_progress: ProgressCallback,
     ) -> None:
         self._directory = directory
         self._types = types
-        self._report = report
+        self._report = on_progress
         self._sorters: dict[str, RecordSorter] = {}
         self._spools: dict[str, BinaryIO] = {}
         self._labels = _Labels(directory)
         self._malformed = 0
-        self._named: list[Malformed] = []
+        self._named: list[RejectedLine] = []
 
     def read(self, source: ListFile) -> int:
         """Take all entries; give the number of malformed lines."""
         fresh = told = 0
         for each in source:
-            if isinstance(each, Malformed):
+            if isinstance(each, RejectedLine):
                 self._malformed += 1
-                if len(self._named) < NAMED_LINES:
+                if len(self._named) < MAX_REPORTED_LINES:
                     self._named.append(each)
             else:
                 record = each.value + self._labels.mark(each)
@@ -102,12 +111,12 @@ class ListBuilder:
                 fresh = sum(sorter.buffered for sorter in self._sorters.values())
             if source.lines - told >= _REPORT_EVERY:
                 told = source.lines
-                self._tell(Stage.READING, source)
-        self._tell(Stage.INDEXING, source)
+                self._tell(ImportStage.READING, source)
+        self._tell(ImportStage.INDEXING, source)
         return self._malformed
 
     @property
-    def named(self) -> tuple[Malformed, ...]:
+    def first_rejected(self) -> tuple[RejectedLine, ...]:
         """The first malformed lines."""
         return tuple(self._named)
 
@@ -122,7 +131,7 @@ class ListBuilder:
             types[name] = TypeIndex(shape.width * 8, perceptual, shape.count, radius, labelled)
         files = {name: self._finish(name) for name in self._directory.names()}
         self._directory.sync()
-        return BuiltList(types, files, self._malformed, self.named)
+        return BuiltList(types, files, self._malformed, self.first_rejected)
 
     def close(self) -> None:
         """Close what is open; the directory is the caller's to keep or discard."""
@@ -136,7 +145,7 @@ class ListBuilder:
             self._sorters[name] = RecordSorter(spool, width, width - _REF.itemsize)
         return self._sorters[name]
 
-    def _write_index(self, name: str, sorter: RecordSorter, *, labelled: bool) -> Shape:
+    def _write_index(self, name: str, sorter: RecordSorter, *, labelled: bool) -> IndexLayout:
         width = self._types[name].bits // 8
         with ExitStack() as files:
             index = files.enter_context(self._directory.create(index_name(name)))
@@ -151,14 +160,14 @@ class ListBuilder:
         self._directory.discard(name + PARTIAL)
         return shape
 
-    def _finish(self, name: str) -> FileMark:
+    def _finish(self, name: str) -> FileChecksum:
         """Bring a written file to the disk and take its checksum."""
         with self._directory.open(name) as file:
             os.fsync(file.fileno())
             digest = hashlib.file_digest(file, "sha256")
-            return FileMark(os.fstat(file.fileno()).st_size, digest.hexdigest())
+            return FileChecksum(os.fstat(file.fileno()).st_size, digest.hexdigest())
 
-    def _tell(self, stage: Stage, source: ListFile) -> None:
+    def _tell(self, stage: ImportStage, source: ListFile) -> None:
         self._report(ImportProgress(stage, source.lines, source.bytes, self._malformed))
 
 
@@ -171,7 +180,7 @@ class _Labels:
         self._recent: dict[str, bytes] = {}
         self._end = 0
 
-    def mark(self, entry: Entry) -> bytes:
+    def mark(self, entry: ListEntry) -> bytes:
         """Give the digest of an entry's label and where it stands; zeros if it has none."""
         if not entry.id and not entry.category:
             return bytes(_DIGEST + _REF.itemsize)

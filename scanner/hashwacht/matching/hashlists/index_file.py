@@ -57,7 +57,7 @@ NO_BANDS = Bands(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class IndexLayout:
     """How large the sections of an index file are: *width* in bytes, two kinds of bands or none."""
 
     width: int
@@ -102,7 +102,7 @@ class Shape:
         return _HEADER.pack(_MAGIC, *numbers).ljust(_ALIGN, b"\0")
 
     @classmethod
-    def read(cls, header: bytes) -> Shape:
+    def read(cls, header: bytes) -> IndexLayout:
         """Read it back.  Raises ListError."""
         if len(header) < _ALIGN or not header.startswith(_MAGIC):
             raise ListError("not an index file of this version")
@@ -122,7 +122,7 @@ class IndexFile:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             size = os.fstat(fd).st_size
-            self.shape = Shape.read(os.pread(fd, _ALIGN, 0))
+            self.shape = IndexLayout.read(os.pread(fd, _ALIGN, 0))
             if (size, width) != (self.shape.size, self.shape.width):
                 raise ListError("the index file has another size than its header says")
             self.bytes = mmap.mmap(fd, size, access=mmap.ACCESS_READ)
@@ -149,7 +149,9 @@ class IndexFile:
         return np.frombuffer(self.bytes, _NUMBER, count, at)
 
 
-def write_records(file: BinaryIO, blocks: Iterable[Records], width: int, at_most: int) -> Shape:
+def write_records(
+    file: BinaryIO, blocks: Iterable[Records], width: int, at_most: int
+) -> IndexLayout:
     """Write header, sorted records and fan-out to an empty file; *at_most* records come."""
     fan_bits = min(_MAX_FAN_BITS, width * 8, max(0, at_most.bit_length() - _PER_BUCKET))
     sizes = np.zeros(2**fan_bits + 1, np.int64)
@@ -162,14 +164,16 @@ def write_records(file: BinaryIO, blocks: Iterable[Records], width: int, at_most
         count += len(block)
     if count > MAX_COUNT:
         raise ListError(f"more than {MAX_COUNT} entries of one type", advice="Split the list.")
-    shape = Shape(width, count, fan_bits)
+    shape = IndexLayout(width, count, fan_bits)
     file.seek(shape.fan_out_at)
     file.write(np.cumsum(sizes).astype(_NUMBER).data)
     _finish(file, shape)
     return shape
 
 
-def write_bands(file: BinaryIO, shape: Shape, bands: Iterable[tuple[Numbers, Numbers]]) -> None:
+def write_bands(
+    file: BinaryIO, shape: IndexLayout, bands: Iterable[tuple[Numbers, Numbers]]
+) -> None:
     """Append the bands of *shape* (starts, rows) to a file that :func:`write_records` has written.
 
     The header comes last.
@@ -193,7 +197,7 @@ def _prefixes(records: Records, bits: int) -> NDArray[np.int64]:
     return first.view(">u4").reshape(-1).astype(np.int64) >> (32 - bits)
 
 
-def _finish(file: BinaryIO, shape: Shape) -> None:
+def _finish(file: BinaryIO, shape: IndexLayout) -> None:
     """Write the header and bring the file to its exact length."""
     file.seek(0)
     file.write(shape.header())

@@ -37,7 +37,7 @@ _SAFE_TO_QUOTE = re.compile(r"(?![0-9a-f]+$)[a-z][a-z0-9_]{1,15}")
 _COLUMNS = ("value", "type", "id", "category")
 
 
-class Entry(NamedTuple):
+class ListEntry(NamedTuple):
     """One signal of a list; *value* is the bytes of its hexadecimal digits."""
 
     type: str
@@ -51,7 +51,7 @@ class MalformedLine(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class CsvColumns:
     """Names of the columns of a CSV file; empty: there is none."""
 
     value: str = ""
@@ -60,18 +60,18 @@ class Columns:
     category: str = ""
 
 
-LineParser = Callable[[str], Sequence[Entry]]
+LineParser = Callable[[str], Sequence[ListEntry]]
 """Gives the entries of a line, none for a comment.  Raises MalformedLine."""
 
 
-class EntryMaker:
+class ListEntryBuilder:
     """Checks what a line says against the known signal types."""
 
     def __init__(self, types: Mapping[str, SignalType], default_type: str = "") -> None:
         self.types = types
         self._default = default_type
 
-    def __call__(self, kind: str, value: str, label: str = "", category: str = "") -> Entry:
+    def __call__(self, kind: str, value: str, label: str = "", category: str = "") -> ListEntry:
         """Make an entry of the parts of a line.  Raises MalformedLine."""
         name = kind.strip().lower() or self._default
         if not name:
@@ -87,14 +87,14 @@ class EntryMaker:
             digits = signal_type.bits // 4
             raise MalformedLine(f"not a value of type {name}: {digits} hexadecimal digits expected")
         if not label and not category:
-            return Entry(name, raw)
-        return Entry(name, raw, _text(label, "id", MAX_ID), _text(category, "category"))
+            return ListEntry(name, raw)
+        return ListEntry(name, raw, _text(label, "id", MAX_ID), _text(category, "category"))
 
 
-def text_parser(make: EntryMaker) -> LineParser:
+def text_parser(make: ListEntryBuilder) -> LineParser:
     """Parse ``type value``, ``type:value`` or a bare value."""
 
-    def parse(line: str) -> Sequence[Entry]:
+    def parse(line: str) -> Sequence[ListEntry]:
         text = line.partition("#")[0].strip()
         if not text:
             return ()
@@ -109,10 +109,10 @@ def text_parser(make: EntryMaker) -> LineParser:
     return parse
 
 
-def json_parser(make: EntryMaker) -> LineParser:
+def json_parser(make: ListEntryBuilder) -> LineParser:
     """Parse an object a line."""
 
-    def parse(line: str) -> Sequence[Entry]:
+    def parse(line: str) -> Sequence[ListEntry]:
         if not line.strip() or line.lstrip().startswith("#"):
             return ()
         try:
@@ -135,14 +135,14 @@ def json_parser(make: EntryMaker) -> LineParser:
 
 
 def csv_parser(
-    make: EntryMaker, header: str, columns: Columns | None, delimiter: str = ""
+    make: ListEntryBuilder, header: str, columns: CsvColumns | None, delimiter: str = ""
 ) -> LineParser:
     """Parse rows under this header.  Raises ListError if it lacks the columns."""
     comma = delimiter or csv_delimiter(header)
     titles = [each.strip() for each in _row(header, comma)]
     places = _places(titles, columns, make.types)
 
-    def parse(line: str) -> Sequence[Entry]:
+    def parse(line: str) -> Sequence[ListEntry]:
         if not line.strip():
             return ()
         row = _row(line, comma)
@@ -185,7 +185,7 @@ class _Places(NamedTuple):
     category: int | None
 
 
-def _places(titles: list[str], columns: Columns | None, types: Iterable[str]) -> _Places:
+def _places(titles: list[str], columns: CsvColumns | None, types: Iterable[str]) -> _Places:
     lower = [each.lower() for each in titles]
 
     def place(named: str, usual: str) -> int | None:
@@ -198,7 +198,7 @@ def _places(titles: list[str], columns: Columns | None, types: Iterable[str]) ->
             )
         return titles.index(named) if named else None
 
-    chosen = columns or Columns()
+    chosen = columns or CsvColumns()
     value = place(chosen.value, "value")
     values = [(name, lower.index(name)) for name in types if name in lower]
     if value is not None:

@@ -20,20 +20,20 @@ from typing import BinaryIO
 from hashwacht.core.errors import ListError
 from hashwacht.core.ports import SignalType
 from hashwacht.core.signals import BUILT_IN
-from hashwacht.core.types import Finding
-from hashwacht.matching.hashlists.importer import BuiltList, ListBuilder, Report
+from hashwacht.core.types import Diagnostic
+from hashwacht.matching.hashlists.importer import BuiltList, ListBuilder, ProgressCallback
 from hashwacht.matching.hashlists.manifest import (
     MANIFEST,
     HashList,
-    ListTerms,
+    ListMetadata,
     category,
-    check_radius,
-    check_terms,
     dump,
     load,
     radii,
+    validate_metadata,
+    validate_radius,
 )
-from hashwacht.matching.hashlists.parser import ListFile, Malformed, Reading
+from hashwacht.matching.hashlists.parser import ListFile, ParseOptions, RejectedLine
 from hashwacht.matching.hashlists.verify import verify_lists
 from hashwacht.platform.private_directory import PARTIAL, PrivateDirectory
 
@@ -41,7 +41,7 @@ _FRESH = re.compile(r".+@[0-9a-f]{8}")
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportResult:
     """What an import did: the list as it is installed now, and the one it replaced.
 
     *named* are the first of the malformed lines that were left out (``list.malformed`` counts
@@ -50,7 +50,7 @@ class Imported:
 
     list: HashList
     replaced: HashList | None
-    named: tuple[Malformed, ...]
+    first_rejected: tuple[RejectedLine, ...]
 
 
 class HashLists:
@@ -82,34 +82,34 @@ class HashLists:
     def import_list(
         self,
         source: BinaryIO,
-        terms: ListTerms,
-        reading: Reading = Reading(),  # noqa: B008  # frozen
+        metadata: ListMetadata,
+        reading: ParseOptions = ParseOptions(),  # noqa: B008  # frozen
         *,
         allow_malformed: bool = False,
-        report: Report = lambda _: None,
-    ) -> Imported:
+        on_progress: ProgressCallback = lambda _: None,
+    ) -> ImportResult:
         """Install a list, in place of one of that name.  *report* is told how far it is.
 
         Raises ListError if there are malformed lines that are not allowed, no entries at all,
         or no space; nothing has changed then.
         """
-        check_terms(terms, self._types)
+        validate_metadata(metadata, self._types)
         file = ListFile(source, reading, self._types)
-        with self._writing() as root, self._fresh(root, terms.name) as fresh:
-            builder = ListBuilder(fresh, self._types, report)
+        with self._writing() as root, self._fresh(root, metadata.name) as fresh:
+            builder = ListBuilder(fresh, self._types, on_progress)
             try:
                 malformed = builder.read(file)
                 if malformed and not allow_malformed:
-                    raise _malformed(malformed, builder.named)
-                built = builder.write(radii(terms))
+                    raise _malformed(malformed, builder.first_rejected)
+                built = builder.write(radii(metadata))
             finally:
                 builder.close()
             if not built.types:
                 raise ListError(
                     "there is no entry in the list", advice="Check that it is the right file."
                 )
-            made = self._hash_list(terms, fresh.path.name, file, built)
-            return Imported(made, self._install(root, made), built.named)
+            made = self._hash_list(metadata, fresh.path.name, file, built)
+            return ImportResult(made, self._install(root, made), built.first_rejected)
 
     def remove(self, name: str) -> HashList:
         """Uninstall a list and delete its files; give what it was."""
@@ -132,28 +132,28 @@ class HashLists:
                     advice="It holds " + ", ".join(sorted(old.types)) + ".",
                 )
             index = old.types[signal_type]
-            check_radius(signal_type, index, radius)
+            validate_radius(signal_type, index, radius)
             types = {**old.types, signal_type: replace(index, radius=radius)}
             installed[name] = replace(old, types=types)
             root.replace(MANIFEST, dump(installed))
         return installed[name]
 
-    def verify(self, names: Sequence[str] = ()) -> list[Finding]:
+    def verify(self, names: Sequence[str] = ()) -> list[Diagnostic]:
         """Read every file of these lists (default: all) and compare it with what it must be."""
         installed = load(self.directory)
         wanted = [_named(installed, name) for name in names] or self.all()
         return verify_lists(self.directory, wanted)
 
     def _hash_list(
-        self, terms: ListTerms, directory: str, file: ListFile, built: BuiltList
+        self, metadata: ListMetadata, directory: str, file: ListFile, built: BuiltList
     ) -> HashList:
         return HashList(
-            name=terms.name,
-            category=category(terms),
-            known_good=terms.known_good,
+            name=metadata.name,
+            category=category(metadata),
+            known_good=metadata.known_good,
             directory=directory,
             imported_at=self._clock(),
-            source=terms.source,
+            source=metadata.source,
             source_sha256=file.sha256,
             lines=file.lines,
             malformed=built.malformed,
@@ -175,8 +175,8 @@ class HashLists:
     def _writing(self) -> Iterator[PrivateDirectory]:
         """Open the directory, creating it if need be, and say plainly what the system refuses."""
         try:
-            with PrivateDirectory.at(self.directory) as root:
-                if root.others_may_write():
+            with PrivateDirectory.open_path(self.directory) as root:
+                if root.is_writable_by_others():
                     raise ListError(
                         f"others may write to the directory of hash lists {str(self.directory)!r}",
                         advice="Take that right away (chmod 700), or name another directory.",
@@ -193,7 +193,7 @@ class HashLists:
         """Make a directory for a new import; unless it gets installed, it is discarded."""
         with root.locked():
             self._sweep(root, load(self.directory))
-            fresh = root.make(f"{name}@{secrets.token_hex(4)}")
+            fresh = root.create_directory(f"{name}@{secrets.token_hex(4)}")
         with fresh:
             try:
                 yield fresh
@@ -220,7 +220,7 @@ def _named(installed: Mapping[str, HashList], name: str) -> HashList:
     return installed[name]
 
 
-def _malformed(count: int, named: Sequence[Malformed]) -> ListError:
+def _malformed(count: int, named: Sequence[RejectedLine]) -> ListError:
     first = "; ".join(f"line {each.line}: {each.reason}" for each in named)
     return ListError(
         f"malformed lines: {count}; nothing was imported ({first}{'; …' * (count > len(named))})",

@@ -39,7 +39,7 @@ _WIDEST = 4
 
 
 @dataclass(frozen=True, slots=True)
-class ListTerms:
+class ListMetadata:
     """What an import says of a list as a whole; what is left out takes its default.
 
     *radii* maps perceptual signal types to a radius in bits; the default is 0 for known-good
@@ -53,36 +53,36 @@ class ListTerms:
     source: str = ""
 
 
-def category(terms: ListTerms) -> str:
+def category(metadata: ListMetadata) -> str:
     """Give the category of entries that have none of their own."""
-    return terms.category or (KNOWN_GOOD if terms.known_good else CSAM)
+    return metadata.category or (KNOWN_GOOD if metadata.known_good else CSAM)
 
 
-def radii(terms: ListTerms) -> Mapping[str, int]:
+def radii(metadata: ListMetadata) -> Mapping[str, int]:
     """Give the radius of every perceptual type that has one."""
-    return {**({} if terms.known_good else DEFAULT_RADII), **terms.radii}
+    return {**({} if metadata.known_good else DEFAULT_RADII), **metadata.radii}
 
 
-def check_terms(terms: ListTerms, types: Mapping[str, SignalType]) -> None:
+def validate_metadata(metadata: ListMetadata, types: Mapping[str, SignalType]) -> None:
     """Raise ListError if a name, a text or a radius cannot be."""
-    if not _NAME.fullmatch(terms.name):
+    if not _NAME.fullmatch(metadata.name):
         raise ListError(
-            f"{terms.name!r} is no name for a list",
+            f"{metadata.name!r} is no name for a list",
             advice="Use up to 64 letters, digits, dots, dashes and underscores.",
         )
-    if not terms.category.isprintable() or len(terms.category) > MAX_CATEGORY:
+    if not metadata.category.isprintable() or len(metadata.category) > MAX_CATEGORY:
         raise ListError(
             "that is no category", advice=f"Use up to {MAX_CATEGORY} printable characters."
         )
-    for name, radius in terms.radii.items():
+    for name, radius in metadata.radii.items():
         if (known := types.get(name)) is None:
             raise ListError(
                 f"unknown signal type {name!r}", advice="Use one of " + ", ".join(sorted(types))
             )
-        check_radius(name, known, radius)
+        validate_radius(name, known, radius)
 
 
-def check_radius(name: str, signal_type: SignalType | TypeIndex, radius: int) -> None:
+def validate_radius(name: str, signal_type: SignalType | TypeIndex, radius: int) -> None:
     """Raise ListError if values of this type cannot match at this distance."""
     widest = signal_type.bits // _WIDEST if signal_type.perceptual else 0
     if not 0 <= radius <= widest:
@@ -116,7 +116,7 @@ class TypeIndex:
 
 
 @dataclass(frozen=True, slots=True)
-class FileMark:
+class FileChecksum:
     """What a file of a list must be: its length in bytes and SHA-256."""
 
     size: int
@@ -141,7 +141,7 @@ class HashList:
     lines: int
     malformed: int
     types: Mapping[str, TypeIndex] = field(default_factory=dict)
-    files: Mapping[str, FileMark] = field(default_factory=dict)
+    files: Mapping[str, FileChecksum] = field(default_factory=dict)
 
     @property
     def entries(self) -> int:
@@ -200,7 +200,7 @@ def load(directory: Path) -> dict[str, HashList]:
 
 def _hash_list(document: dict[str, Any]) -> HashList:
     types = {name: TypeIndex(**each) for name, each in document.pop("types").items()}
-    files = {name: FileMark(**each) for name, each in document.pop("files").items()}
+    files = {name: FileChecksum(**each) for name, each in document.pop("files").items()}
     return HashList(**document, types=types, files=files)
 
 

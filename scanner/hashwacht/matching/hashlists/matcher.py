@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from hashwacht.core.errors import ListError, UsageError
-from hashwacht.core.ports import Question
+from hashwacht.core.ports import Query
 from hashwacht.core.signals import BUILT_IN
-from hashwacht.core.types import Answer, Finding, Match, Reason, Signal
+from hashwacht.core.types import Answer, Diagnostic, Match, Reason, Signal
 from hashwacht.matching.hashlists.manifest import HashList
-from hashwacht.matching.hashlists.reader import Hit, InstalledLists, ListWatch, OpenList
-from hashwacht.matching.questions import NOTHING, Heard, combine
+from hashwacht.matching.hashlists.reader import InstalledLists, ListHit, ListReloader, MappedList
+from hashwacht.matching.questions import NOT_KNOWN, SignalAnswer, combine
 
 MAX_MATCHES = 32
 """Matches in the answer to one signal; the known-good ones are counted for themselves."""
@@ -21,11 +21,11 @@ MAX_MATCHES = 32
 NO_LIST = "no hash list is installed"
 TOO_NEAR = "computed quickly, and an entry is so near that only the exact hash can tell"
 
-REMEMBERED = 10_000
+MAX_REMEMBERED = 10_000
 """Quick values that are kept as far from all entries until they are asked about: 2 MB."""
 
 _Value = tuple[str, str]
-_Found = tuple[HashList, Hit]
+_Found = tuple[HashList, ListHit]
 _Known = tuple[list[_Found], str, bool]
 """What the lists say of one value: the entries that match, which lists could not say, and
 whether the value, being quick, is too near the radius of some entry to say."""
@@ -47,7 +47,7 @@ class HashListMatcher:
         self._directory = directory
         self._name = name
         self._clock = clock
-        self._watch = ListWatch(directory)
+        self._watch = ListReloader(directory)
         self._far: dict[_Value, str] = {}
         self._closed = False
 
@@ -66,7 +66,7 @@ class HashListMatcher:
         """16 hexadecimal digits over the terms and contents of all lists."""
         return self._watch.lists().revision
 
-    def lookup(self, questions: Sequence[Question]) -> list[Answer]:
+    def lookup(self, questions: Sequence[Query]) -> list[Answer]:
         """Search every list for every signal; equal values of a batch are searched once.
 
         A list that cannot be searched leaves what it might know UNDETERMINED(UNANSWERED).
@@ -85,39 +85,39 @@ class HashListMatcher:
             for question in questions
         ]
 
-    def close_call(self, question: Sequence[Signal]) -> bool:
+    def needs_exact_hash(self, question: Sequence[Signal]) -> bool:
         """Say if a quick signal is, or may be, near an entry; a damaged list says nothing here."""
         lists = self._watch.lists()
-        return any(self._is_near(lists, signal) for signal in question if signal.slack)
+        return any(self._is_near(lists, signal) for signal in question if signal.error_bits)
 
     def _is_near(self, lists: InstalledLists, signal: Signal) -> bool:
         """Search all lists, and remember what is far from every entry for the question to come."""
         near = any(_reaches(each, signal) for each in lists.open.values())
         if not near and not lists.damaged:
-            if len(self._far) >= REMEMBERED:
+            if len(self._far) >= MAX_REMEMBERED:
                 self._far.clear()
             self._far[signal.type, signal.value] = lists.revision
         return near
 
-    def check(self) -> Finding:
+    def check(self) -> Diagnostic:
         """Say which lists are installed and whether they can be searched."""
         lists = self._watch.lists()
         subject = f"matcher {self._name!r}"
         if lists.unusable:
-            return Finding(subject, False, lists.unusable, lists.advice)
+            return Diagnostic(subject, False, lists.unusable, lists.advice)
         if lists.damaged:
             faults = "; ".join(f"list {name!r}: {why}" for name, why in lists.damaged.items())
             advice = "Run 'hashwacht lists verify', then import the damaged lists again."
-            return Finding(subject, False, f"lists cannot be searched: {faults}", advice)
-        if not lists.judged:
+            return Diagnostic(subject, False, f"lists cannot be searched: {faults}", advice)
+        if not lists.judging_types:
             detail = "only known-good lists are installed" if lists.known else NO_LIST
             advice = "Run 'hashwacht lists import NAME FILE', or configure another matcher."
-            return Finding(subject, False, f"{detail}: it cannot judge anything", advice)
+            return Diagnostic(subject, False, f"{detail}: it cannot judge anything", advice)
         shown = ", ".join(
             f"{each.name} ({each.entries} {'known-good ' * each.known_good}entries)"
             for each in lists.known.values()
         )
-        return Finding(subject, True, f"lists: {shown}")
+        return Diagnostic(subject, True, f"lists: {shown}")
 
     def close(self) -> None:
         """Unmap the lists."""
@@ -134,32 +134,32 @@ class _Search:
         self._known: dict[tuple[str, str, int], _Known] = {}
         self._far = far
         self._accepts = frozenset(BUILT_IN) | lists.types
-        self._judged = lists.judged
+        self._judged = lists.judging_types
         self.revision = lists.revision
 
-    def heard(self, question: Question) -> list[Heard]:
+    def heard(self, question: Query) -> list[SignalAnswer]:
         """Give what is known of every signal of a content."""
         judged = not self._judged.isdisjoint(signal.type for signal in question)
         return [self._heard(signal, judged=judged) for signal in question]
 
-    def _heard(self, signal: Signal, *, judged: bool) -> Heard:
+    def _heard(self, signal: Signal, *, judged: bool) -> SignalAnswer:
         if self._lists.unusable:
-            return Heard(reason=Reason.UNANSWERED, detail=self._lists.unusable)
+            return SignalAnswer(reason=Reason.UNANSWERED, detail=self._lists.unusable)
         if signal.type not in self._accepts:
-            return Heard((), Reason.NOT_JUDGED, f"no hash list holds {signal.type}")
-        key = (signal.type, signal.value, signal.slack)
+            return SignalAnswer((), Reason.NOT_JUDGED, f"no hash list holds {signal.type}")
+        key = (signal.type, signal.value, signal.error_bits)
         if key not in self._known:
             self._known[key] = self._searched(*key)
         found, fault, near = self._known[key]
         matches = tuple(self._match(signal, *each) for each in found)
         if fault:
-            return Heard(matches, Reason.UNANSWERED, fault)
+            return SignalAnswer(matches, Reason.UNANSWERED, fault)
         if near:
-            return Heard(matches, Reason.CLOSE_CALL, f"{signal.type}: {TOO_NEAR}")
+            return SignalAnswer(matches, Reason.NEEDS_EXACT_HASH, f"{signal.type}: {TOO_NEAR}")
         if not judged:
             held = f"no hash list holds {signal.type}"
-            return Heard(matches, Reason.NOT_JUDGED, held if self._lists.known else NO_LIST)
-        return Heard(matches) if matches else NOTHING
+            return SignalAnswer(matches, Reason.NOT_JUDGED, held if self._lists.known else NO_LIST)
+        return SignalAnswer(matches) if matches else NOT_KNOWN
 
     def _searched(self, signal_type: str, value: str, slack: int) -> _Known:
         """Search every list; go on if one is damaged, for another may know the value.
@@ -191,7 +191,7 @@ class _Search:
             if signal_type in self._lists.known[name].types
         ]
 
-    def _match(self, signal: Signal, info: HashList, hit: Hit) -> Match:
+    def _match(self, signal: Signal, info: HashList, hit: ListHit) -> Match:
         return Match(
             self._matcher, signal, hit.distance, hit.category, info.name, hit.id, info.known_good
         )
@@ -206,10 +206,10 @@ def _sure(found: Sequence[_Found], signal_type: str, slack: int) -> list[_Found]
     return [] if any(info.known_good for info in unsure) else sure
 
 
-def _reaches(each: OpenList, signal: Signal) -> bool:
+def _reaches(each: MappedList, signal: Signal) -> bool:
     """Say if a list has an entry that the exact value of a quick signal may match."""
     try:
-        return bool(each.hits(signal.type, bytes.fromhex(signal.value), signal.slack))
+        return bool(each.hits(signal.type, bytes.fromhex(signal.value), signal.error_bits))
     except ListError:
         return False
 

@@ -17,10 +17,10 @@ from typing import BinaryIO, NamedTuple
 from hashwacht.core.errors import ListError
 from hashwacht.core.ports import SignalType
 from hashwacht.matching.hashlists.list_formats import (
-    Columns,
-    Entry,
-    EntryMaker,
+    CsvColumns,
     LineParser,
+    ListEntry,
+    ListEntryBuilder,
     MalformedLine,
     csv_parser,
     is_header,
@@ -43,16 +43,16 @@ class ListFormat(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ParseOptions:
     """How to read a file: *format* None sniffs it; *columns* and *delimiter* are for CSV."""
 
     format: ListFormat | None = None
     default_type: str = ""
-    columns: Columns | None = None
+    columns: CsvColumns | None = None
     delimiter: str = ""
 
 
-class Malformed(NamedTuple):
+class RejectedLine(NamedTuple):
     """A line that could not be taken: its number, from 1, and why."""
 
     line: int
@@ -65,7 +65,9 @@ class ListFile:
     *lines* and *bytes* say how far the reading is, *format* what it was found to be.
     """
 
-    def __init__(self, source: BinaryIO, reading: Reading, types: Mapping[str, SignalType]) -> None:
+    def __init__(
+        self, source: BinaryIO, reading: ParseOptions, types: Mapping[str, SignalType]
+    ) -> None:
         """Raise ListError if the default type is unknown."""
         if reading.default_type and reading.default_type not in types:
             raise ListError(
@@ -77,7 +79,7 @@ class ListFile:
         self.format: ListFormat | None = reading.format
         self._source = source
         self._reading = reading
-        self._make = EntryMaker(types, reading.default_type)
+        self._make = ListEntryBuilder(types, reading.default_type)
         self._digest = hashlib.sha256()
 
     @property
@@ -85,7 +87,7 @@ class ListFile:
         """Of what has been read so far, as 64 hexadecimal digits."""
         return self._digest.hexdigest()
 
-    def __iter__(self) -> Iterator[Entry | Malformed]:
+    def __iter__(self) -> Iterator[ListEntry | RejectedLine]:
         """Give what each line says.  Raises ListError: unreadable, a header without the columns."""
         parse: LineParser | None = None
         for raw in self._raw_lines():
@@ -97,7 +99,7 @@ class ListFile:
                 if parse is not None:
                     yield from parse(line)
             except MalformedLine as malformed:
-                yield Malformed(self.lines, str(malformed))
+                yield RejectedLine(self.lines, str(malformed))
 
     def _parser(self, line: str) -> tuple[LineParser | None, str]:
         """Choose by the first line that says something; give back what of it is an entry."""
@@ -107,7 +109,7 @@ class ListFile:
         if self.format is ListFormat.CSV:
             reading = self._reading
             return csv_parser(self._make, line, reading.columns, reading.delimiter), ""
-        by_format: dict[ListFormat, Callable[[EntryMaker], LineParser]] = {
+        by_format: dict[ListFormat, Callable[[ListEntryBuilder], LineParser]] = {
             ListFormat.TEXT: text_parser,
             ListFormat.JSONL: json_parser,
         }

@@ -38,9 +38,9 @@ from hashwacht.matching.hashlists.index_file import (
     NUMBER_BYTES,
     Bands,
     IndexFile,
+    IndexLayout,
     Numbers,
     Records,
-    Shape,
     write_bands,
 )
 
@@ -103,7 +103,7 @@ def _costs(bits: int, count: int) -> tuple[float, ...]:
     return tuple(each * math.comb(bits, flips) for flips in range(bits + 1))
 
 
-def allowances(shape: Shape, radius: int) -> Sequence[int] | None:
+def allowances(shape: IndexLayout, radius: int) -> Sequence[int] | None:
     """Deal radius + 1 out to the bands, one by one where it costs least; None if a scan is cheaper.
 
     0 means that a band need not be looked at.
@@ -237,7 +237,7 @@ class _Look(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def _look(shape: Shape, radius: int) -> _Look | None:
+def _look(shape: IndexLayout, radius: int) -> _Look | None:
     """Lay out the keys of all bands side by side, so that one value takes a few array steps."""
     dealt = allowances(shape, radius) if shape.keys else None
     if dealt is None:
@@ -252,7 +252,7 @@ def _look(shape: Shape, radius: int) -> _Look | None:
     return _Look(keys, np.concatenate(flips), np.repeat(starts, keys), np.repeat(rows, keys))
 
 
-def build_bands(file: BinaryIO, shape: Shape, scan_below: int = SCAN_BELOW) -> Shape:
+def build_bands(file: BinaryIO, shape: IndexLayout, scan_below: int = SCAN_BELOW) -> IndexLayout:
     """Append bands to a written index file, unless it is so short that a scan is as fast.
 
     Needs 12 bytes of memory an entry, for one band at a time.
@@ -274,7 +274,7 @@ def build_bands(file: BinaryIO, shape: Shape, scan_below: int = SCAN_BELOW) -> S
     return laid_out
 
 
-def band_keys(records: Records, shape: Shape, band: int) -> Numbers:
+def band_keys(records: Records, shape: IndexLayout, band: int) -> Numbers:
     """Give every record's key in a band."""
     keys = np.zeros(len(records), np.uint32)
     for place in places(shape.keys)[band]:
@@ -284,14 +284,14 @@ def band_keys(records: Records, shape: Shape, band: int) -> Numbers:
     return keys
 
 
-def value_keys(value: bytes, shape: Shape) -> NDArray[np.int64]:
+def value_keys(value: bytes, shape: IndexLayout) -> NDArray[np.int64]:
     """Give one value's keys in all bands."""
     bits = np.unpackbits(np.frombuffer(value, np.uint8)).astype(np.float64)
     return (bits @ _weights(shape)).astype(np.int64)
 
 
 @lru_cache(maxsize=64)
-def _weights(shape: Shape) -> NDArray[np.float64]:
+def _weights(shape: IndexLayout) -> NDArray[np.float64]:
     """(bits of a value, bands): what each bit counts in each key; their sums are exact."""
     weights = np.zeros((shape.width * 8, len(shape.keys)))
     for band, chosen in enumerate(places(shape.keys)):
@@ -299,7 +299,7 @@ def _weights(shape: Shape) -> NDArray[np.float64]:
     return weights
 
 
-def _sorted_bands(records: Records, shape: Shape) -> Iterator[tuple[Numbers, Numbers]]:
+def _sorted_bands(records: Records, shape: IndexLayout) -> Iterator[tuple[Numbers, Numbers]]:
     """Sort the row numbers by key, band after band."""
     for band, bits in enumerate(shape.keys):
         pairs = np.empty(shape.count, np.uint64)

@@ -43,7 +43,7 @@ MAX_HITS = 256
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Hit:
+class ListHit:
     """One entry that matches: distance in bits, its category and id (perhaps empty)."""
 
     distance: int
@@ -51,7 +51,7 @@ class Hit:
     id: str
 
 
-class OpenList:
+class MappedList:
     """A list whose files are mapped.  Thread-safe; freed with the last reference."""
 
     def __init__(self, root: Path, info: HashList) -> None:
@@ -67,7 +67,7 @@ class OpenList:
             for name, each in info.types.items()
         }
 
-    def hits(self, signal_type: str, value: bytes, slack: int = 0) -> list[Hit]:
+    def hits(self, signal_type: str, value: bytes, slack: int = 0) -> list[ListHit]:
         """Give the entries that match a value, nearest first, at most MAX_HITS.
 
         *slack* looks that many bits beyond the radius.  Raises ListError if the list turns out
@@ -97,7 +97,7 @@ class _OpenType:
         if index.labelled:
             self._refs = np.frombuffer(_mapped(root / refs_name(name)), "<u8", index.count)
 
-    def hits(self, value: bytes, slack: int) -> Iterator[Hit]:
+    def hits(self, value: bytes, slack: int) -> Iterator[ListHit]:
         if len(value) != self._bytes:
             raise ListError(f"a value of {self._bytes * 8} bits was expected")
         try:
@@ -112,15 +112,15 @@ class _OpenType:
         except (IndexError, UnicodeDecodeError) as error:
             raise ListError("the index file points to entries that are not there") from error
 
-    def _hit(self, row: int, distance: int) -> Hit:
+    def _hit(self, row: int, distance: int) -> ListHit:
         if self._refs is None or self._labels is None:
-            return Hit(distance, self._default, "")
+            return ListHit(distance, self._default, "")
         start = int(self._refs[row])
         end = self._labels.find(b"\n", start)
         category, tab, label = self._labels[start:end].decode().partition("\t")
         if end < 0 or not tab:
             raise IndexError
-        return Hit(distance, category or self._default, label)
+        return ListHit(distance, category or self._default, label)
 
 
 def _check(path: Path, size: int, sha256: str) -> None:
@@ -160,7 +160,7 @@ class InstalledLists:
 
     revision: str
 
-    open: Mapping[str, OpenList] = field(default_factory=dict)
+    open: Mapping[str, MappedList] = field(default_factory=dict)
     damaged: Mapping[str, str] = field(default_factory=dict)
     known: Mapping[str, HashList] = field(default_factory=dict)
     unusable: str = ""
@@ -172,13 +172,13 @@ class InstalledLists:
         return frozenset().union(*(each.types for each in self.known.values()))
 
     @property
-    def judged(self) -> frozenset[str]:
+    def judging_types(self) -> frozenset[str]:
         """The signal types that some list holds that accuses."""
         accusing = (each.types for each in self.known.values() if not each.known_good)
         return frozenset().union(*accusing)
 
 
-class ListWatch:
+class ListReloader:
     """Gives the lists of a directory as they are now.  Thread-safe."""
 
     def __init__(self, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
@@ -216,19 +216,19 @@ class ListWatch:
         self._now = (mark, until, lists)
         return lists
 
-    def _opened(self, before: Mapping[str, OpenList]) -> InstalledLists:
+    def _opened(self, before: Mapping[str, MappedList]) -> InstalledLists:
         try:
             known = load(self._directory)
         except ListError as error:
             return InstalledLists(
                 _revision({}, {"": ""}), unusable=error.message, advice=error.advice
             )
-        opened, damaged = dict[str, OpenList](), dict[str, str]()
+        opened, damaged = dict[str, MappedList](), dict[str, str]()
         for name, info in known.items():
             former = before.get(name)
             try:
                 same = former is not None and former.info == info
-                opened[name] = former if former and same else OpenList(self._directory, info)
+                opened[name] = former if former and same else MappedList(self._directory, info)
             except ListError as error:
                 damaged[name] = error.message
             except (OSError, ValueError) as error:

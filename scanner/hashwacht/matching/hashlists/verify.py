@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from hashwacht.core.errors import ListError
-from hashwacht.core.types import Finding
+from hashwacht.core.types import Diagnostic
 from hashwacht.matching.hashlists.index_file import IndexFile
 from hashwacht.matching.hashlists.manifest import MANIFEST, HashList, index_name
-from hashwacht.platform.private_directory import too_open
+from hashwacht.platform.private_directory import is_accessible_to_others
 
 _ROWS = 1 << 16
 _IMPORT_AGAIN = "Import the list again; until then its answers cannot be relied on."
 
 
-def verify_lists(root: Path, lists: Sequence[HashList]) -> list[Finding]:
+def verify_lists(root: Path, lists: Sequence[HashList]) -> list[Diagnostic]:
     """Give the faults of the directory and of every list, or one good finding for each."""
     subject = f"directory of hash lists {os.fsencode(root)!r}"
     findings = list(_open_to_others(subject, root, (root / MANIFEST,))) if lists else []
@@ -27,9 +27,9 @@ def verify_lists(root: Path, lists: Sequence[HashList]) -> list[Finding]:
         subject = f"hash list {each.name!r}"
         faults = [
             *_open_to_others(subject, root / each.directory, _paths(root, each)),
-            *(Finding(subject, False, fault, _IMPORT_AGAIN) for fault in _faults(root, each)),
+            *(Diagnostic(subject, False, fault, _IMPORT_AGAIN) for fault in _faults(root, each)),
         ]
-        good = Finding(subject, True, f"{each.entries} entries, all files intact and private")
+        good = Diagnostic(subject, True, f"{each.entries} entries, all files intact and private")
         findings += faults or [good]
     return findings
 
@@ -38,7 +38,7 @@ def _paths(root: Path, info: HashList) -> list[Path]:
     return [root / info.directory / name for name in sorted(info.files)]
 
 
-def _open_to_others(subject: str, directory: Path, files: Sequence[Path]) -> Iterator[Finding]:
+def _open_to_others(subject: str, directory: Path, files: Sequence[Path]) -> Iterator[Diagnostic]:
     """Find what others may read or change, or somebody else owns."""
     for path in (directory, *files):
         try:
@@ -46,13 +46,13 @@ def _open_to_others(subject: str, directory: Path, files: Sequence[Path]) -> Ite
         except OSError:
             continue  # said by _faults
         shown = repr(os.fsencode(path))
-        if too_open(stat):
+        if is_accessible_to_others(stat):
             mode = "700" if path == directory else "600"
             detail = f"{shown} has mode {stat.st_mode & 0o7777:o}: others could read or change it"
-            yield Finding(subject, False, detail, f"Run chmod {mode} {shown}.")
+            yield Diagnostic(subject, False, detail, f"Run chmod {mode} {shown}.")
         if stat.st_uid not in {0, os.geteuid()}:
             detail = f"{shown} belongs to user {stat.st_uid}, who could change it"
-            yield Finding(subject, False, detail, f"Run chown {os.geteuid()} {shown}.")
+            yield Diagnostic(subject, False, detail, f"Run chown {os.geteuid()} {shown}.")
 
 
 def _faults(root: Path, info: HashList) -> Iterator[str]:

@@ -21,36 +21,36 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hashwacht.ipc.messages import Hit, Key
-from hashwacht.matching.questions import Fault, Said
+from hashwacht.ipc.messages import ServiceHit, SignalKey
+from hashwacht.matching.questions import ServiceAnswer, ServiceFault
 from hashwacht.matching.services.base import ServiceMatcher
-from hashwacht.matching.services.client import Client
-from hashwacht.matching.services.http import Inquiry
-from hashwacht.matching.services.service_config import of_arachnid
+from hashwacht.matching.services.client import ServiceClient
+from hashwacht.matching.services.http import HttpRequest
+from hashwacht.matching.services.service_config import arachnid_revision
 
 PATH = "/v1/pdq/"
-BATCH = 30
+BATCH_SIZE = 30
 KNOWN = frozenset({"csam", "harmful-abusive-material", "test"})
 UNKNOWN = "no-known-match"
 
 _WORD = re.compile(r"[a-z0-9-]{1,40}")
-_GARBAGE = Fault("an answer that is no map of scanned hashes")
+_GARBAGE = ServiceFault("an answer that is no map of scanned hashes")
 
 
 class ArachnidMatcher(ServiceMatcher):
     """Asks Arachnid Shield.  Thread-safe."""
 
-    def __init__(self, name: str, client: Client, *, batch: int = BATCH) -> None:
-        """*batch* is the greatest number of hashes in one request."""
-        if batch < 1:
+    def __init__(self, name: str, client: ServiceClient, *, batch_size: int = BATCH_SIZE) -> None:
+        """*batch_size* is the greatest number of hashes in one request."""
+        if batch_size < 1:
             raise ValueError("a batch holds at least one hash")
-        super().__init__(name, client, {"pdq"}, of_arachnid(client.service.base_url))
-        self._batch = batch
+        super().__init__(name, client, {"pdq"}, arachnid_revision(client.service.base_url))
+        self._batch = batch_size
 
-    def _ask(self, keys: Sequence[Key]) -> dict[Key, Said]:
+    def _ask(self, keys: Sequence[SignalKey]) -> dict[SignalKey, ServiceAnswer]:
         batches = [keys[i : i + self._batch] for i in range(0, len(keys), self._batch)]
-        inquiries = [
-            Inquiry(
+        requests = [
+            HttpRequest(
                 "POST",
                 PATH,
                 "application/json",
@@ -58,9 +58,9 @@ class ArachnidMatcher(ServiceMatcher):
             )
             for batch in batches
         ]
-        heard = self._client.ask(inquiries, _read)
+        heard = self._client.request_all(requests, _read)
         return {
-            key: result if isinstance(result, Fault) else _said(result, key[1])
+            key: result if isinstance(result, ServiceFault) else _said(result, key[1])
             for batch, result in zip(batches, heard, strict=True)
             for key in batch
         }
@@ -70,7 +70,7 @@ def _encode(value: str) -> str:
     return base64.b64encode(bytes.fromhex(value)).decode("ascii")
 
 
-def _read(body: bytes) -> Mapping[str, Any] | Fault:
+def _read(body: bytes) -> Mapping[str, Any] | ServiceFault:
     try:
         scanned = json.loads(body)["scanned_hashes"]
     except (ValueError, TypeError, KeyError, RecursionError):
@@ -78,7 +78,7 @@ def _read(body: bytes) -> Mapping[str, Any] | Fault:
     return scanned if isinstance(scanned, dict) else _GARBAGE
 
 
-def _said(scanned: Mapping[str, Any], value: str) -> Said:
+def _said(scanned: Mapping[str, Any], value: str) -> ServiceAnswer:
     """Judge what is said of one hash; a hash that is not mentioned was not answered."""
     try:
         entry = scanned[_encode(value)]
@@ -89,11 +89,11 @@ def _said(scanned: Mapping[str, Any], value: str) -> Said:
             return ()
         if classification in KNOWN:
             distance = 0 if entry.get("match_type") == "exact" else None
-            return (Hit(classification, distance, id=_id(entry)),)
+            return (ServiceHit(classification, distance, id=_id(entry)),)
     except (TypeError, KeyError, AttributeError):
-        return Fault("an answer without a word about this hash")
+        return ServiceFault("an answer without a word about this hash")
     shown = classification if _WORD.fullmatch(str(classification)) else "not a word"
-    return Fault(f"an unknown classification ({shown})")
+    return ServiceFault(f"an unknown classification ({shown})")
 
 
 def _id(entry: Mapping[str, Any]) -> str:

@@ -23,10 +23,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from hashwacht.matching.questions import Fault
-from hashwacht.matching.services.http import Exchange, Inquiry
-from hashwacht.matching.services.retry import Admission, Breaker
-from hashwacht.matching.services.service_config import Service
+from hashwacht.matching.questions import ServiceFault
+from hashwacht.matching.services.http import HttpExchange, HttpRequest
+from hashwacht.matching.services.retry import Admission, CircuitBreaker
+from hashwacht.matching.services.service_config import ServiceConfig
 
 T = TypeVar("T")
 
@@ -112,34 +112,36 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
-Read = Callable[[bytes], T | Fault]
+Read = Callable[[bytes], T | ServiceFault]
 
 
-class Session:
+class ServiceSession:
     """Around every request, from the outside in: a slot, a deadline, the breaker, repetition."""
 
-    def __init__(self, service: Service, exchange: Exchange) -> None:
+    def __init__(self, service: ServiceConfig, exchange: HttpExchange) -> None:
         self._service = service
         self._exchange = exchange
         self._slots = asyncio.Semaphore(service.concurrency)
-        self._breaker = Breaker(service.breaking, time.monotonic)
+        self._breaker = CircuitBreaker(service.breaker_policy, time.monotonic)
         self._settled = asyncio.Event()  # set while no probe is on its way
         self._resume_at = 0.0  # the service asked all of us to wait until then
         self._asking: set[asyncio.Task[object]] = set()
         self._closed = False
         self.loop = asyncio.get_running_loop()
 
-    async def ask(self, inquiries: Sequence[Inquiry], read: Read[T]) -> list[T | Fault]:
+    async def request_all(
+        self, requests: Sequence[HttpRequest], read: Read[T]
+    ) -> list[T | ServiceFault]:
         """Make every request; what deadline or ``aclose`` cut off is a Fault like others."""
-        limit = self._service.patience.lookup
-        unreached = Fault(f"not answered before the end of the lookup (at most {limit:g} s)")
-        results: list[T | Fault] = [unreached] * len(inquiries)
+        limit = self._service.timeouts.lookup
+        unreached = ServiceFault(f"not answered before the end of the lookup (at most {limit:g} s)")
+        results: list[T | ServiceFault] = [unreached] * len(requests)
         task = asyncio.current_task()
         assert task is not None
         self._asking.add(task)
         try:
             async with asyncio.timeout(limit):
-                await self._ask_into(results, inquiries, read)
+                await self._ask_into(results, requests, read)
         except TimeoutError:
             pass
         except asyncio.CancelledError:
@@ -150,58 +152,60 @@ class Session:
         return results
 
     async def _ask_into(
-        self, results: list[T | Fault], inquiries: Sequence[Inquiry], read: Read[T]
+        self, results: list[T | ServiceFault], requests: Sequence[HttpRequest], read: Read[T]
     ) -> None:
         """Put every result into its place, as many at a time as there are slots."""
-        left = iter(enumerate(inquiries))
+        left = iter(enumerate(requests))
 
         async def work() -> None:
-            for index, inquiry in left:
+            for index, request in left:
                 async with self._slots:
-                    results[index] = await self._in_time(inquiry, read)
+                    results[index] = await self._in_time(request, read)
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(self._service.concurrency, len(inquiries))):
+            for _ in range(min(self._service.concurrency, len(requests))):
                 group.create_task(work())
 
-    async def _in_time(self, inquiry: Inquiry, read: Read[T]) -> T | Fault:
+    async def _in_time(self, request: HttpRequest, read: Read[T]) -> T | ServiceFault:
         """Ask with all repetitions before the deadline of one request."""
-        limit = self._service.patience.request
+        limit = self._service.timeouts.request
         deadline = time.monotonic() + limit
         try:
             async with asyncio.timeout(limit):
-                return await self._repeat(inquiry, read, deadline)
+                return await self._repeat(request, read, deadline)
         except TimeoutError:
-            late = Fault(f"not answered within {limit:g} s")
-            self._breaker.failed(late)
+            late = ServiceFault(f"not answered within {limit:g} s")
+            self._breaker.record_failure(late)
             return late
 
-    async def _repeat(self, inquiry: Inquiry, read: Read[T], deadline: float) -> T | Fault:
+    async def _repeat(
+        self, request: HttpRequest, read: Read[T], deadline: float
+    ) -> T | ServiceFault:
         """Ask until there is an answer, a lasting fault, or no attempt or time left."""
         attempt = 0
         while True:
             attempt += 1
             admission = await self._admission()
             if admission is Admission.STOP:
-                return self._breaker.stopped()
+                return self._breaker.open_fault()
             probe = admission is Admission.PROBE
-            result = await self._once(inquiry, read, probe=probe)
-            if not isinstance(result, Fault):
+            result = await self._once(request, read, probe=probe)
+            if not isinstance(result, ServiceFault):
                 return result
-            pause = self._service.retries.pause(attempt, result.wait)
+            pause = self._service.retries.delay(attempt, result.wait)
             if probe or not self._worth(result, attempt, pause, deadline):
                 if not probe:
-                    self._breaker.failed(result)
+                    self._breaker.record_failure(result)
                 return result
             if result.wait is not None:
                 self._resume_at = max(self._resume_at, time.monotonic() + result.wait)
             await asyncio.sleep(pause)
 
-    def _worth(self, fault: Fault, attempt: int, pause: float, deadline: float) -> bool:
+    def _worth(self, fault: ServiceFault, attempt: int, pause: float, deadline: float) -> bool:
         """Tell if the request should be made again after *pause* seconds."""
         retries = self._service.retries
-        in_time = pause <= retries.longest_pause and time.monotonic() + pause < deadline
-        return fault.retryable and attempt < retries.attempts and in_time
+        in_time = pause <= retries.max_delay and time.monotonic() + pause < deadline
+        return fault.retryable and attempt < retries.max_attempts and in_time
 
     async def _admission(self) -> Admission:
         """Wait for what the service asked and for a probe on its way, then ask the breaker."""
@@ -211,19 +215,19 @@ class Session:
             await self._settled.wait()
         return admission
 
-    async def _once(self, inquiry: Inquiry, read: Read[T], *, probe: bool) -> T | Fault:
+    async def _once(self, request: HttpRequest, read: Read[T], *, probe: bool) -> T | ServiceFault:
         """Make one exchange and tell the breaker of an answer, and of whatever a probe meets."""
         if probe:
             self._settled.clear()
-        result: T | Fault = Fault("the probe was given up")
+        result: T | ServiceFault = ServiceFault("the probe was given up")
         try:
-            heard = await self._exchange(inquiry)
-            result = heard if isinstance(heard, Fault) else read(heard)
+            heard = await self._exchange(request)
+            result = heard if isinstance(heard, ServiceFault) else read(heard)
         finally:
-            if not isinstance(result, Fault):
-                self._breaker.answered()
+            if not isinstance(result, ServiceFault):
+                self._breaker.record_success()
             elif probe:
-                self._breaker.failed(result, probe=True)
+                self._breaker.record_failure(result, probe=True)
             if probe:
                 self._settled.set()
         return result
@@ -238,20 +242,20 @@ class Session:
         await self._exchange.aclose()
 
 
-class Client:
+class ServiceClient:
     """Asks one service many things at once.  Thread-safe; no fault of the far side is raised."""
 
-    def __init__(self, service: Service, loop: LoopThread) -> None:
+    def __init__(self, service: ServiceConfig, loop: LoopThread) -> None:
         """Open nothing before the first request; *loop* belongs to the caller."""
         self.service = service
         self._loop = loop
-        self._session: Session | None = None
-        self._inherited: list[Session] = []
+        self._session: ServiceSession | None = None
+        self._inherited: list[ServiceSession] = []
         self._closed = False
 
-    def ask(
-        self, inquiries: Sequence[Inquiry], read: Callable[[bytes], T | Fault]
-    ) -> list[T | Fault]:
+    def request_all(
+        self, requests: Sequence[HttpRequest], read: Callable[[bytes], T | ServiceFault]
+    ) -> list[T | ServiceFault]:
         """Make every request and give, in order, what *read* makes of its answer, or a Fault.
 
         *read* gets the body of an answer with status 200 and gives a Fault for one it does
@@ -260,7 +264,7 @@ class Client:
         """
         if self._closed:
             raise RuntimeError("the client was closed")
-        return self._loop.run(self._ask(inquiries, read)) if inquiries else []
+        return self._loop.run(self._ask(requests, read)) if requests else []
 
     def close(self) -> None:
         """Close the connections.  Again: does nothing."""
@@ -270,11 +274,11 @@ class Client:
                 self._loop.run(self._hang_up(self._session))
 
     async def _ask(
-        self, inquiries: Sequence[Inquiry], read: Callable[[bytes], T | Fault]
-    ) -> list[T | Fault]:
-        return await self._session_here().ask(inquiries, read)
+        self, requests: Sequence[HttpRequest], read: Callable[[bytes], T | ServiceFault]
+    ) -> list[T | ServiceFault]:
+        return await self._session_here().request_all(requests, read)
 
-    def _session_here(self) -> Session:
+    def _session_here(self) -> ServiceSession:
         """Give the session of this loop.  One inherited over a fork is kept, never touched."""
         if self._session is not None and self._session.loop is not asyncio.get_running_loop():
             self._inherited.append(self._session)
@@ -282,11 +286,11 @@ class Client:
         if self._session is None:
             from hashwacht.matching.services.http import open_transport
 
-            self._session = Session(
-                self.service, Exchange(self.service, open_transport(self.service))
+            self._session = ServiceSession(
+                self.service, HttpExchange(self.service, open_transport(self.service))
             )
         return self._session
 
-    async def _hang_up(self, session: Session) -> None:
+    async def _hang_up(self, session: ServiceSession) -> None:
         if session.loop is asyncio.get_running_loop():
             await session.aclose()

@@ -14,19 +14,19 @@ from collections.abc import Mapping, Sequence
 
 from hashwacht.core.errors import ConfigurationError
 from hashwacht.core.types import CSAM
-from hashwacht.ipc.messages import Hit, Key
-from hashwacht.matching.questions import Fault, Said
+from hashwacht.ipc.messages import ServiceHit, SignalKey
+from hashwacht.matching.questions import ServiceAnswer, ServiceFault
 from hashwacht.matching.services.base import ServiceMatcher
-from hashwacht.matching.services.client import Client
-from hashwacht.matching.services.http import Inquiry
-from hashwacht.matching.services.service_config import of_eokm
+from hashwacht.matching.services.client import ServiceClient
+from hashwacht.matching.services.http import HttpRequest
+from hashwacht.matching.services.service_config import eokm_revision
 
-FORMATS: Mapping[str, str] = {"md5": "md5", "sha1": "sha1"}
+SIGNAL_TYPES: Mapping[str, str] = {"md5": "md5", "sha1": "sha1"}
 """Our signal types and the words the service has for them; md5 is what every client uses."""
 
 CONTENT_TYPE = "application/x-www-form-urlencoded"
 
-_LITERAL: Mapping[bytes, tuple[Hit, ...]] = {b"true": (Hit(CSAM, 0),), b"false": ()}
+_LITERAL: Mapping[bytes, tuple[ServiceHit, ...]] = {b"true": (ServiceHit(CSAM, 0),), b"false": ()}
 
 
 class EokmMatcher(ServiceMatcher):
@@ -35,25 +35,25 @@ class EokmMatcher(ServiceMatcher):
     def __init__(
         self,
         name: str,
-        client: Client,
+        client: ServiceClient,
         *,
-        formats: Mapping[str, str] = FORMATS,
+        signal_types: Mapping[str, str] = SIGNAL_TYPES,
         path: str = "/v1/check/{format}",
         test_path: str = "/v1/test/check/{format}",
-        test: bool = False,
+        use_test_list: bool = False,
     ) -> None:
-        """Map our signal types to path words by *formats*; *test* asks the test path instead.
+        """*signal_types* maps our types to path words; *use_test_list* selects the test path.
 
         Raises ConfigurationError for a path that is none or has no place for the format.
         """
-        self._formats = dict(formats)
-        self._path = _require_template(test_path if test else path)
-        revision = of_eokm(client.service.base_url, self._path, formats)
-        super().__init__(name, client, formats, revision)
+        self._formats = dict(signal_types)
+        self._path = _require_template(test_path if use_test_list else path)
+        revision = eokm_revision(client.service.base_url, self._path, signal_types)
+        super().__init__(name, client, signal_types, revision)
 
-    def _ask(self, keys: Sequence[Key]) -> dict[Key, Said]:
-        inquiries = [
-            Inquiry(
+    def _ask(self, keys: Sequence[SignalKey]) -> dict[SignalKey, ServiceAnswer]:
+        requests = [
+            HttpRequest(
                 "POST",
                 self._path.replace("{format}", self._formats[kind]),
                 CONTENT_TYPE,
@@ -61,7 +61,7 @@ class EokmMatcher(ServiceMatcher):
             )
             for kind, value in keys
         ]
-        return dict(zip(keys, self._client.ask(inquiries, _read), strict=True))
+        return dict(zip(keys, self._client.request_all(requests, _read), strict=True))
 
 
 def _require_template(path: str) -> str:
@@ -74,7 +74,7 @@ def _require_template(path: str) -> str:
     return path
 
 
-def _read(body: bytes) -> Said:
+def _read(body: bytes) -> ServiceAnswer:
     """Only the two literals are answers."""
     answer = _LITERAL.get(body.strip())
-    return Fault("an answer that is neither true nor false") if answer is None else answer
+    return ServiceFault("an answer that is neither true nor false") if answer is None else answer

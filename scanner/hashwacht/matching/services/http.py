@@ -45,20 +45,20 @@ from httpx_aiohttp import AiohttpTransport
 
 from hashwacht.core.errors import ConfigurationError
 from hashwacht.core.types import Reason
-from hashwacht.matching.questions import Fault
+from hashwacht.matching.questions import ServiceFault
 from hashwacht.matching.services.retry import retry_after
-from hashwacht.matching.services.service_config import USER_AGENT, Service, basic
+from hashwacht.matching.services.service_config import USER_AGENT, ServiceConfig, basic_auth
 
 
-def tls_context(service: Service) -> ssl.SSLContext:
+def tls_context(service: ServiceConfig) -> ssl.SSLContext:
     """Make the context for a service.  Raises ConfigurationError for unusable PEM files."""
-    context = trusting(service.ca_file)
+    context = context_trusting(service.ca_file)
     if service.client_cert is not None:
         _present(context, service)
     return context
 
 
-def trusting(ca_file: Path | None) -> ssl.SSLContext:
+def context_trusting(ca_file: Path | None) -> ssl.SSLContext:
     """Make a context that trusts the authorities in *ca_file*.  Raises ConfigurationError.
 
     Built from ``PROTOCOL_TLS_CLIENT``, which verifies certificate and host name; unlike
@@ -80,7 +80,7 @@ def trusting(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
-def _present(context: ssl.SSLContext, service: Service) -> None:
+def _present(context: ssl.SSLContext, service: ServiceConfig) -> None:
     """Load the client certificate; an encrypted key is refused instead of asked for."""
     assert service.client_cert is not None
     try:
@@ -96,7 +96,7 @@ KEEP_ALIVE = 30.0
 """Seconds an unused connection is kept; shorter than what servers usually allow."""
 
 
-def open_transport(service: Service) -> AiohttpTransport:
+def open_transport(service: ServiceConfig) -> AiohttpTransport:
     """Make the transport of a service; call it in the event loop that will use it.
 
     Raises ConfigurationError for unusable certificates.
@@ -118,12 +118,12 @@ def open_transport(service: Service) -> AiohttpTransport:
     return AiohttpTransport(verify=context, proxy=_proxy(service), client=session)
 
 
-def _proxy(service: Service) -> httpx.Proxy | None:
+def _proxy(service: ServiceConfig) -> httpx.Proxy | None:
     """Name the proxy; its credential goes as a header, to the proxy only."""
     if not service.proxy:
         return None
     known = service.proxy_credential
-    headers = {"Proxy-Authorization": basic(known)} if known is not None else {}
+    headers = {"Proxy-Authorization": basic_auth(known)} if known is not None else {}
     return httpx.Proxy(service.proxy, headers={"User-Agent": USER_AGENT, **headers})
 
 
@@ -138,43 +138,46 @@ TRANSPORT_ERRORS: tuple[type[Exception], ...] = (
 _REFUSING = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
-def of_status(status: int, wait: float | None = None) -> Fault:
+def fault_from_status(status: int, wait: float | None = None) -> ServiceFault:
     """Judge an HTTP status other than 200 (RFC 9110): 429 and 5xx pass, the others stay."""
     if status in _REFUSING:
-        return Fault(f"refused with HTTP status {status}", Reason.REFUSED)
+        return ServiceFault(f"refused with HTTP status {status}", Reason.REFUSED)
     if 300 <= status < 400:  # noqa: PLR2004  # the class of redirections, as in RFC 9110
-        return Fault(f"redirected with HTTP status {status}, not followed")
+        return ServiceFault(f"redirected with HTTP status {status}, not followed")
     passing = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    return Fault(f"HTTP status {status}", retryable=passing, wait=wait if passing else None)
+    return ServiceFault(f"HTTP status {status}", retryable=passing, wait=wait if passing else None)
 
 
-_FAULTS: tuple[tuple[tuple[type[BaseException], ...], Fault], ...] = (
+_FAULTS: tuple[tuple[tuple[type[BaseException], ...], ServiceFault], ...] = (
     (
         (ssl.SSLError,),
-        Fault("the TLS handshake failed or the connection broke inside TLS", retryable=True),
+        ServiceFault("the TLS handshake failed or the connection broke inside TLS", retryable=True),
     ),
     (
         (httpx.ProxyError, aiohttp.ClientHttpProxyError),
-        Fault("the proxy failed or refused", retryable=True),
+        ServiceFault("the proxy failed or refused", retryable=True),
     ),
-    ((ConnectionRefusedError,), Fault("connection refused", retryable=True)),
-    ((aiohttp.ClientConnectorDNSError,), Fault("its name cannot be resolved", retryable=True)),
-    ((TimeoutError, httpx.ReadTimeout), Fault("timed out", retryable=True)),
-    ((aiohttp.ClientResponseError,), Fault("what came back is no HTTP")),
+    ((ConnectionRefusedError,), ServiceFault("connection refused", retryable=True)),
+    (
+        (aiohttp.ClientConnectorDNSError,),
+        ServiceFault("its name cannot be resolved", retryable=True),
+    ),
+    ((TimeoutError, httpx.ReadTimeout), ServiceFault("timed out", retryable=True)),
+    ((aiohttp.ClientResponseError,), ServiceFault("what came back is no HTTP")),
 )
 """The first line one of whose kinds is in the chain of errors applies."""
 
 
-def of_error(error: BaseException) -> Fault:
+def fault_from_error(error: BaseException) -> ServiceFault:
     """Judge what a transport raised, by the class of the error and of those behind it."""
     chain = tuple(_chain(error))
     if any(isinstance(each, ssl.SSLCertVerificationError) for each in chain):
         why = next((words for each in chain if (words := getattr(each, "verify_message", ""))), "")
-        return Fault(f"its certificate is not accepted: {why}")
+        return ServiceFault(f"its certificate is not accepted: {why}")
     for kinds, fault in _FAULTS:
         if any(isinstance(each, kinds) for each in chain):
             return fault
-    return Fault("the connection broke", retryable=True)
+    return ServiceFault("the connection broke", retryable=True)
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:
@@ -187,7 +190,7 @@ def _chain(error: BaseException | None) -> list[BaseException]:
 
 
 @dataclass(frozen=True, slots=True)
-class Inquiry:
+class HttpRequest:
     """What to send: method, path with query (ready for the wire), content type and body."""
 
     method: str
@@ -196,55 +199,55 @@ class Inquiry:
     body: bytes = b""
 
 
-class Exchange:
+class HttpExchange:
     """Makes requests over one transport: the same few headers always, no redirect followed."""
 
-    def __init__(self, service: Service, transport: httpx.AsyncBaseTransport) -> None:
-        self._limit = service.max_answer
+    def __init__(self, service: ServiceConfig, transport: httpx.AsyncBaseTransport) -> None:
+        self._limit = service.max_response_bytes
         self._transport = transport
         base = service.base_url.rstrip("/")
         self._url = lru_cache(64)(lambda path: httpx.URL(base + path))  # parsing takes 15 µs
         always = [("User-Agent", USER_AGENT)]
         if service.credential is not None:
-            always.append(("Authorization", basic(service.credential)))
+            always.append(("Authorization", basic_auth(service.credential)))
         self._headers = lru_cache(8)(
             lambda kind: httpx.Headers(always + ([("Content-Type", kind)] if kind else []))
         )
-        patience = service.patience
-        timeout = {"connect": patience.connect, "read": patience.read, "write": patience.read}
+        timeouts = service.timeouts
+        timeout = {"connect": timeouts.connect, "read": timeouts.read, "write": timeouts.read}
         self._extensions = {"timeout": timeout}
 
-    async def __call__(self, inquiry: Inquiry) -> bytes | Fault:
+    async def __call__(self, request: HttpRequest) -> bytes | ServiceFault:
         """Give the body of an answer with status 200, at most so long as allowed, or a Fault."""
         try:
-            response = await self._transport.handle_async_request(self._request(inquiry))
+            response = await self._transport.handle_async_request(self._request(request))
             try:
                 if response.status_code != HTTPStatus.OK:
                     wait = retry_after(response.headers.get("retry-after"), time.time())
-                    return of_status(response.status_code, wait)
+                    return fault_from_status(response.status_code, wait)
                 return await self._body(response)
             finally:
                 await response.aclose()
         except TRANSPORT_ERRORS as error:
-            return of_error(error)
+            return fault_from_error(error)
 
-    def _request(self, inquiry: Inquiry) -> httpx.Request:
+    def _request(self, request: HttpRequest) -> httpx.Request:
         return httpx.Request(
-            inquiry.method,
-            self._url(inquiry.path),
-            headers=self._headers(inquiry.content_type),
-            content=inquiry.body,
+            request.method,
+            self._url(request.path),
+            headers=self._headers(request.content_type),
+            content=request.body,
             extensions=self._extensions,
         )
 
-    async def _body(self, response: httpx.Response) -> bytes | Fault:
+    async def _body(self, response: httpx.Response) -> bytes | ServiceFault:
         """Read as it comes, undecoded: whoever answers without end must not fill the memory."""
         body = b""
         assert isinstance(response.stream, httpx.AsyncByteStream)
         async for chunk in response.stream:
             body += chunk
             if len(body) > self._limit:
-                return Fault(f"an answer of more than {self._limit} bytes")
+                return ServiceFault(f"an answer of more than {self._limit} bytes")
         return body
 
     async def aclose(self) -> None:

@@ -22,24 +22,24 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 
-from hashwacht.matching.questions import Fault
+from hashwacht.matching.questions import ServiceFault
 
 
 @dataclass(frozen=True, slots=True)
-class Retries:
+class RetryPolicy:
     """How often a request is made at most, and the pauses between, in seconds."""
 
-    attempts: int = 4
-    first_pause: float = 0.5
-    longest_pause: float = 30.0
+    max_attempts: int = 4
+    first_delay: float = 0.5
+    max_delay: float = 30.0
 
-    def pause(self, attempt: int, wait: float | None = None) -> float:
+    def delay(self, attempt: int, wait: float | None = None) -> float:
         """Give the seconds to wait after failure number *attempt* (from 1).
 
         Doubling, with full jitter (Brooker, "Exponential Backoff And Jitter", AWS 2015), at
         most *longest_pause*; never less than the service asks for in *wait*.
         """
-        ceiling = min(self.longest_pause, self.first_pause * 2.0 ** min(attempt - 1, 60))
+        ceiling = min(self.max_delay, self.first_delay * 2.0 ** min(attempt - 1, 60))
         return max(random.uniform(0, ceiling), wait or 0.0)  # noqa: S311  # no secret in a pause
 
 
@@ -61,14 +61,14 @@ def retry_after(value: str | None, now: float) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Breaking:
+class BreakerPolicy:
     """When a breaker opens and for how long, in seconds.
 
     *longest* bounds what a service may ask for with Retry-After.
     """
 
     failures: int = 8
-    pause: float = 30.0
+    delay: float = 30.0
     longest: float = 900.0
 
 
@@ -81,17 +81,17 @@ class Admission(Enum):
     STOP = auto()
 
 
-class Breaker:
+class CircuitBreaker:
     """The state of one service: failures in a row, and whether and until when it is left alone."""
 
-    def __init__(self, rule: Breaking, clock: Callable[[], float]) -> None:
+    def __init__(self, rule: BreakerPolicy, clock: Callable[[], float]) -> None:
         """*clock* gives seconds that never run backwards."""
         self._rule = rule
         self._clock = clock
         self._failed = 0
         self._open_until: float | None = None
         self._probing = False
-        self._last = Fault("")
+        self._last = ServiceFault("")
 
     def admit(self) -> Admission:
         """Ask before every request; whoever is told PROBE must report an outcome."""
@@ -104,13 +104,13 @@ class Breaker:
         self._probing = True
         return Admission.PROBE
 
-    def answered(self) -> None:
+    def record_success(self) -> None:
         """Take note of a usable answer."""
         self._failed = 0
         self._open_until = None
         self._probing = False
 
-    def failed(self, fault: Fault, *, probe: bool = False) -> None:
+    def record_failure(self, fault: ServiceFault, *, probe: bool = False) -> None:
         """Take note of a request that will not be made again.
 
         A probe's failure opens again at once, and so does a service that asks to be left
@@ -122,15 +122,15 @@ class Breaker:
         if self._open_until is not None and not probe:
             return
         asked = min(fault.wait or 0.0, self._rule.longest)
-        if probe or asked > self._rule.pause or self._failed >= self._rule.failures:
-            pause = max(self._rule.pause, asked)
+        if probe or asked > self._rule.delay or self._failed >= self._rule.failures:
+            pause = max(self._rule.delay, asked)
             self._open_until = self._clock() + pause
         self._probing = False
 
-    def stopped(self) -> Fault:
+    def open_fault(self) -> ServiceFault:
         """Say why nothing is asked now; the reason is that of the last failure."""
         left = max(0.0, (self._open_until or 0.0) - self._clock())
-        return Fault(
+        return ServiceFault(
             f"not asked for another {left:.0f} s after {self._failed} failures in a row,"
             f" the last one: {self._last.detail}",
             self._last.reason,

@@ -22,16 +22,16 @@ import httpx
 
 from hashwacht import __version__
 from hashwacht.core.errors import ConfigurationError
-from hashwacht.matching.services.retry import Breaking, Retries
+from hashwacht.matching.services.retry import BreakerPolicy, RetryPolicy
 from hashwacht.secrets.credential import Credential
 
 
-def of_eokm(base_url: str, path: str, formats: Mapping[str, str]) -> str:
+def eokm_revision(base_url: str, path: str, formats: Mapping[str, str]) -> str:
     """Name an Instant Image Identifier; *path* is the template that is asked."""
     return f"eokm/1 {base_url} {path} {_pairs(formats)}"
 
 
-def of_hma(
+def hma_revision(
     base_url: str,
     signal_types: Mapping[str, str],
     banks: Collection[str],
@@ -43,7 +43,7 @@ def of_hma(
     return f"hma/2 {base_url} {_pairs(signal_types)} {asked} {category} {_pairs(categories)}"
 
 
-def of_arachnid(base_url: str) -> str:
+def arachnid_revision(base_url: str) -> str:
     """Name an Arachnid Shield."""
     return f"arachnid/1 {base_url}"
 
@@ -56,7 +56,7 @@ USER_AGENT = f"hashwacht/{__version__}"
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Timeouts:
     """How long to wait, in seconds.
 
     For a connection, for the next bytes, for one request with all its repetitions, and for a
@@ -70,7 +70,7 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ServiceConfig:
     """One service and how we talk to it.  Raises ConfigurationError for an address it refuses.
 
     *concurrency* is the greatest number of connections and of requests on their way.
@@ -82,15 +82,15 @@ class Service:
     base_url: str
     credential: Credential | None = field(default=None, repr=False)
     concurrency: int = 16
-    max_answer: int = 256 * 1024
+    max_response_bytes: int = 256 * 1024
     proxy: str = ""
     proxy_credential: Credential | None = field(default=None, repr=False)
     ca_file: Path | None = None
     client_cert: Path | None = None
     client_key: Path | None = None
-    patience: Patience = field(default_factory=Patience)
-    retries: Retries = field(default_factory=Retries)
-    breaking: Breaking = field(default_factory=Breaking)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    retries: RetryPolicy = field(default_factory=RetryPolicy)
+    breaker_policy: BreakerPolicy = field(default_factory=BreakerPolicy)
 
     def __post_init__(self) -> None:
         """Refuse what would send hashes or passwords where they do not belong."""
@@ -118,9 +118,9 @@ class Service:
             )
 
 
-def basic(credential: Credential) -> str:
+def basic_auth(credential: Credential) -> str:
     """Write a credential as the value of an HTTP Basic header (RFC 7617, UTF-8)."""
-    return "Basic " + base64.b64encode(credential.line().encode()).decode("ascii")
+    return "Basic " + base64.b64encode(credential.to_line().encode()).decode("ascii")
 
 
 def _address(text: str, what: str) -> httpx.URL:

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hashwacht.core.errors import StateError
-from hashwacht.storage.sqlite.encoding import Dictionary, Packer
+from hashwacht.core.errors import StorageError
+from hashwacht.storage.sqlite.encoding import Packer, TextTable
 from hashwacht.storage.sqlite.schema import STEPS, Step, migrate
-from hashwacht.storage.sqlite.state_directory import Reserve, told, unopened
+from hashwacht.storage.sqlite.state_directory import Reserve, open_error, translated_errors
 
 BUSY_SECONDS = 5.0
 """How long to wait for another process that writes before saying so."""
@@ -39,10 +39,10 @@ class Database:
         self.path = path
         self._patience = patience
         self.reserve = Reserve(path.with_suffix(".reserve"))
-        self.words = Dictionary("words")
-        self.recipes = Dictionary("recipes")
-        self.signal_sets = Dictionary("signal_sets")
-        self.epochs = Dictionary("epochs")
+        self.words = TextTable("words")
+        self.recipes = TextTable("recipes")
+        self.signal_sets = TextTable("signal_sets")
+        self.epochs = TextTable("epochs")
         self.packer = Packer(self.words)
         self._writer = writer
         self._turn = threading.RLock()
@@ -62,10 +62,10 @@ class Database:
         Brings an older schema up to date, fills the reserve, and opens all that this thread
         will need: nothing is opened later that a lack of descriptors could prevent.
         *patience* is how many seconds to wait for another process that writes.
-        Raises StateError (newer schema, other program's file, damage, permissions), StateFull,
-        StateBusy.
+        Raises StorageError (newer schema, other program's file, damage, permissions), StorageFull,
+        StorageBusy.
         """
-        with told(path):
+        with translated_errors(path):
             _create(path)
             writer = _connect(path, patience)
             with _closed_on_error(writer):
@@ -84,11 +84,11 @@ class Database:
         A transaction inside another one of the same thread is part of that one; if it fails,
         the outer one cannot be kept either.  A *durable* one, with all that was committed
         before it, survives a power cut once this returns; so it cannot be part of one that is
-        not.  Raises StateFull, StateBusy, StateError.
+        not.  Raises StorageFull, StorageBusy, StorageError.
         """
-        with self._turn, told(self.path):
+        with self._turn, translated_errors(self.path):
             if self._closed:
-                raise StateError(f"the state {self.path} is closed")
+                raise StorageError(f"the state {self.path} is closed")
             if self._owner is not None:
                 assert self._durable or not durable, "a durable part of what is not durable"
                 yield from self._inner()
@@ -115,7 +115,7 @@ class Database:
 
     def _commit(self) -> None:
         if self._broken:
-            raise StateError("part of a transaction had failed, so none of it was kept")
+            raise StorageError("part of a transaction had failed, so none of it was kept")
         self._writer.execute("COMMIT")
 
     def _inner(self) -> Iterator[sqlite3.Connection]:
@@ -135,13 +135,13 @@ class Database:
             return self._writer
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            with told(self.path):
+            with translated_errors(self.path):
                 connection = self._local.connection = self._open_reader()
         return connection
 
     def _open_reader(self) -> sqlite3.Connection:
         if self._closed:
-            raise StateError(f"the state {self.path} is closed")
+            raise StorageError(f"the state {self.path} is closed")
         connection = _connect(self.path, self._patience)
         with _closed_on_error(connection):
             _tune(connection, _READER_CACHE_KIB)
@@ -151,15 +151,15 @@ class Database:
         return connection
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """One statement on reader(), its failure told as StateError."""
-        with told(self.path):
+    def read_connection(self) -> Iterator[sqlite3.Connection]:
+        """One statement on reader(), its failure told as StorageError."""
+        with translated_errors(self.path):
             yield self.reader()
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """Several statements on reader() that all see the same state."""
-        with told(self.path):
+        with translated_errors(self.path):
             connection = self.reader()
             if connection.in_transaction:
                 yield connection
@@ -194,7 +194,7 @@ def _create(path: Path) -> None:
         if path.stat().st_mode & 0o077:
             path.chmod(0o600)
     except OSError as error:
-        raise unopened(error, path) from error
+        raise open_error(error, path) from error
 
 
 def _connect(path: Path, patience: float) -> sqlite3.Connection:
@@ -218,10 +218,10 @@ def _tune(connection: sqlite3.Connection, cache_kib: int) -> None:
 
 
 def _write_ahead(writer: sqlite3.Connection, path: Path) -> None:
-    """Switch to the write-ahead log, which lasts once set.  Raises StateError."""
+    """Switch to the write-ahead log, which lasts once set.  Raises StorageError."""
     (mode,) = writer.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
-        raise StateError(
+        raise StorageError(
             f"{path.parent} does not support SQLite's write-ahead log (got {mode!r})",
             advice="Put the state on a local file system; a network share cannot hold it.",
         )

@@ -65,7 +65,7 @@ _HEX_DIGITS = frozenset("0123456789abcdef")
 class Packer:
     """Writes and reads the blobs with the numbers of one database's words."""
 
-    def __init__(self, words: Dictionary) -> None:
+    def __init__(self, words: TextTable) -> None:
         self._words = words
 
     def signals(self, writer: sqlite3.Connection, signals: Iterable[Signal], key: str) -> bytes:
@@ -159,7 +159,7 @@ def _put_value(blob: bytearray, value: str, key: str = "") -> None:
     blob += raw
 
 
-class Dictionary:
+class TextTable:
     """One table (id, text) of the database, remembered in memory.
 
     Holds only texts whose number is bounded by the configuration and the software, never

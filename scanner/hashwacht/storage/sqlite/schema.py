@@ -19,7 +19,7 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from hashwacht.core.errors import StateError
+from hashwacht.core.errors import StorageError
 
 JOURNAL = (
     # Files that were announced and not yet looked at.  The generation grows with every further
@@ -272,7 +272,7 @@ STEPS: tuple[Step, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[Step]) -> None:
     """Take all missing steps in one transaction: a crash leaves the version that was.
 
-    Raises StateError if the database was written by a newer release, or is none of ours;
+    Raises StorageError if the database was written by a newer release, or is none of ours;
     sqlite3.Error if a statement fails.
     """
     if _version(connection, path, len(steps)) == len(steps):
@@ -293,17 +293,17 @@ def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[Step]) -
 
 
 def _version(connection: sqlite3.Connection, path: Path, newest: int) -> int:
-    """How many steps this database has taken.  Raises StateError."""
+    """How many steps this database has taken.  Raises StorageError."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application != APPLICATION_ID and (tables or version):
-        raise StateError(
+        raise StorageError(
             f"{path} is a database of another program",
             advice="Give Hashwacht a state directory of its own.",
         )
     if version > newest:
-        raise StateError(
+        raise StorageError(
             f"{path} was written by a newer Hashwacht (schema {version}, known up to {newest})",
             advice="Upgrade Hashwacht, or point it at another state directory.",
         )

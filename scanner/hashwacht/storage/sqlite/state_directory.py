@@ -24,19 +24,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from hashwacht.core.errors import StateBusy, StateError, StateFull
+from hashwacht.core.errors import StorageBusy, StorageError, StorageFull
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
-    """Turn an sqlite3.Error inside into the StateError, StateFull or StateBusy it means."""
+def translated_errors(path: Path) -> Iterator[None]:
+    """Turn an sqlite3.Error inside into the StorageError, StorageFull or StorageBusy it means."""
     try:
         yield
     except sqlite3.Error as error:
         raise failure(error, path) from error
 
 
-def failure(error: sqlite3.Error, path: Path) -> StateError:
+def failure(error: sqlite3.Error, path: Path) -> StorageError:
     """Choose by SQLite's result code (sqlite.org/rescode.html).
 
     A full disk is SQLITE_FULL; a file for shared memory that cannot grow is an I/O error of
@@ -47,26 +47,26 @@ def failure(error: sqlite3.Error, path: Path) -> StateError:
         return _full(path)
     primary = code & 0xFF  # the lower byte of an extended code
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return StateBusy(
+        return StorageBusy(
             f"another process holds the state {path}",
             advice="Wait for it to finish (`hashwacht scans` shows it), then try again.",
         )
-    return StateError(f"the state {path} cannot be used: {error}", advice=_advice(primary, path))
+    return StorageError(f"the state {path} cannot be used: {error}", advice=_advice(primary, path))
 
 
-def unopened(error: OSError, path: Path) -> StateError:
+def open_error(error: OSError, path: Path) -> StorageError:
     """Say why a file of the state cannot be made or opened."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return _full(path)
-    return StateError(
+    return StorageError(
         f"the state {path} cannot be opened: {error.strerror}",
         advice=f"Make {path.parent} writable for the user that runs this, or choose another"
         " state directory.",
     )
 
 
-def _full(path: Path) -> StateFull:
-    return StateFull(
+def _full(path: Path) -> StorageFull:
+    return StorageFull(
         f"no space left for the state in {path}",
         advice=f"Free space on the file system of {path.parent}, then start the same command"
         " again: it resumes.",
@@ -92,7 +92,7 @@ def _advice(primary: int, path: Path) -> str:
     return "Run `hashwacht doctor`; if it finds nothing, report this as a bug."
 
 
-def as_directory(fd: int, path: Path) -> None:
+def chown_like_directory(fd: int, path: Path) -> None:
     """Give a file to the owner of its directory, if we are root.
 
     A command that root types must not leave a file that the daemon's own user cannot write.
@@ -104,7 +104,7 @@ def as_directory(fd: int, path: Path) -> None:
             os.fchown(fd, owner.st_uid, owner.st_gid)
 
 
-def make_name_last(path: Path) -> None:
+def fsync_directory(path: Path) -> None:
     """Have the name of a new file on the disk itself.  Raises OSError."""
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -149,7 +149,7 @@ class Reserve:
         return True
 
 
-SCAN, DAEMON = ".lock", ".daemon"
+SCAN_LOCK, DAEMON_LOCK = ".lock", ".daemon"
 """Roles: what the name of their lock ends in."""
 
 _ATTEMPTS, _PAUSE_SECONDS = 10, 0.02
@@ -157,7 +157,7 @@ _ATTEMPTS, _PAUSE_SECONDS = 10, 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class LockHolder:
     """Who holds the lock: the process, and the run once it has one."""
 
     pid: int | None
@@ -177,16 +177,16 @@ class RunLock:
         os.register_at_fork(after_in_child=self.release)
 
     @classmethod
-    def acquire(cls, database: Path, role: str = SCAN) -> Self:
+    def acquire(cls, database: Path, role: str = SCAN_LOCK) -> Self:
         """Take the lock of the state in *database*, which is open, for one *role*.
 
-        Raises StateBusy, naming the holder; StateError if the file cannot be made.
+        Raises StorageBusy, naming the holder; StorageError if the file cannot be made.
         """
         path = lock_path(database, role)
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise unopened(error, path) from error
+            raise open_error(error, path) from error
         for _ in range(_ATTEMPTS):
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -194,12 +194,12 @@ class RunLock:
                 time.sleep(_PAUSE_SECONDS)
             else:
                 lock = cls(path, descriptor)
-                lock.name(None)
+                lock.set_run(None)
                 return lock
         os.close(descriptor)
         raise _busy(path, _read(path))
 
-    def name(self, run: int | None) -> None:
+    def set_run(self, run: int | None) -> None:
         """Say which run holds the lock."""
         assert self._descriptor is not None, "the lock was released"
         text = json.dumps({"pid": os.getpid(), "run": run}).encode()
@@ -219,12 +219,12 @@ class RunLock:
         self.release()
 
 
-def lock_path(database: Path, role: str = SCAN) -> Path:
+def lock_path(database: Path, role: str = SCAN_LOCK) -> Path:
     """Return the path of the lock that belongs to a database and a role."""
     return database.with_suffix(role)
 
 
-def holder(database: Path, role: str = SCAN) -> Holder | None:
+def lock_holder(database: Path, role: str = SCAN_LOCK) -> LockHolder | None:
     """Return who holds a lock of the state in *database*, None if nobody does."""
     path = lock_path(database, role)
     try:
@@ -240,19 +240,19 @@ def holder(database: Path, role: str = SCAN) -> Holder | None:
     return None
 
 
-def _read(path: Path) -> Holder:
+def _read(path: Path) -> LockHolder:
     """Read the holder's name; it may be just about to write it."""
     try:
         found = json.loads(path.read_bytes())
     except ValueError:
-        return Holder(None, None)
-    return Holder(found["pid"], found["run"])
+        return LockHolder(None, None)
+    return LockHolder(found["pid"], found["run"])
 
 
-def _busy(path: Path, found: Holder) -> StateBusy:
+def _busy(path: Path, found: LockHolder) -> StorageBusy:
     who = f"process {found.pid}" if found.pid else "another process"
     what = f" with run {found.run}" if found.run else ""
-    return StateBusy(
+    return StorageBusy(
         f"{who}{what} is working on the state {path.parent}",
         advice="Wait for it or stop it (`hashwacht scans` and `hashwacht status` show it), then try"
         " again.",
