@@ -21,7 +21,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from hashwacht.core.types import Outcome
 from hashwacht.core.watch_events import Announcement, Cause, Lane, MissedEvents
 from hashwacht.daemon.scanner.counters import Counters
-from hashwacht.daemon.status.health import Health, HealthFile, MatcherHealth, RootHealth, Stage
+from hashwacht.daemon.scanner.runtime import MatcherHealth
+from hashwacht.daemon.status.health import Health, HealthFile, RootHealth, Stage
 from hashwacht.daemon.status.metrics import render_metrics
 from hashwacht.daemon.status.metrics_server import CONTENT_TYPE, MetricsServer, write_file
 from hashwacht.daemon.status.status import status

@@ -14,11 +14,11 @@ import pytest
 from hashwacht.core.notice import Notice, NoticeKind
 from hashwacht.core.paths import from_json
 from hashwacht.core.watch_events import Announcement, Cause, Lane, MissedEvents
+from hashwacht.daemon.scanner.runtime import MatcherHealth
 from hashwacht.daemon.status.health import (
     STALE_AFTER,
     Health,
     HealthFile,
-    MatcherHealth,
     RootHealth,
     Stage,
 )

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from hashwacht.core.types import Outcome
 from hashwacht.daemon.scanner.counters import BOUNDS, Counters, CounterValues, LatencyHistogram
+from hashwacht.daemon.scanner.runtime import MatcherHealth
 from hashwacht.daemon.status.health import (
     EVERY,
     STALE_AFTER,
     Health,
     HealthFile,
-    MatcherHealth,
     RootHealth,
     Stage,
     dumps,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hashwacht.audit.log import Checkpoint
 from hashwacht.core.watch_events import Cause, Lane
+from hashwacht.daemon.scanner.runtime import MatcherHealth
 from hashwacht.daemon.status.assess import (
     LATE,
     HealthProblem,
@@ -22,7 +23,6 @@ from hashwacht.daemon.status.assess import (
 from hashwacht.daemon.status.health import (
     STALE_AFTER,
     Health,
-    MatcherHealth,
     RootHealth,
     Stage,
 )

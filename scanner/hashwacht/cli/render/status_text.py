@@ -8,8 +8,9 @@ from hashwacht import __version__
 from hashwacht.cli.output import escape_text
 from hashwacht.cli.render.figures import count, format_duration, format_time, plural, size
 from hashwacht.core.paths import escape_path
+from hashwacht.daemon.scanner.runtime import MatcherHealth
 from hashwacht.daemon.status.assess import StorageStatus
-from hashwacht.daemon.status.health import Health, MatcherHealth, RootHealth
+from hashwacht.daemon.status.health import Health, RootHealth
 from hashwacht.daemon.status.status import Status, lane_name
 from hashwacht.settings import RootSettings
 from hashwacht.storage.cases import CaseState

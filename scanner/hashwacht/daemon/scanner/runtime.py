@@ -15,13 +15,25 @@ from typing import Protocol
 from hashwacht.cases.case_opening import JudgedFile
 from hashwacht.core.types import Action, Answer, Outcome, Reason
 from hashwacht.daemon.scanner.roots import Roots
-from hashwacht.daemon.status.health import MatcherHealth
 from hashwacht.matching.matcher_set import NOT_ASKED_REASON
 from hashwacht.pipeline import Pipeline
 from hashwacht.settings import DaemonSettings
 
 SILENT = frozenset({Reason.UNANSWERED, Reason.REFUSED})
 """Reasons that are the matcher's, and pass: the same question may be answered later."""
+
+
+@dataclass(frozen=True, slots=True)
+class MatcherHealth:
+    """How a matcher answers: when (Unix time) it last gave a usable answer, and last none.
+
+    *problem* says why it gave none; empty if its last answer was a usable one.
+    """
+
+    name: str
+    last_answer: float | None = None
+    last_failure: float | None = None
+    problem: str = ""
 
 
 class MatcherHealthTracker:

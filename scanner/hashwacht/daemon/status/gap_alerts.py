@@ -12,7 +12,7 @@ from hashwacht.core.events import Event, event_fields
 from hashwacht.core.notice import Notice, NoticeKind
 from hashwacht.core.paths import escape_path, to_json
 from hashwacht.core.watch_events import Cause
-from hashwacht.daemon.status.health import MatcherHealth
+from hashwacht.daemon.scanner.runtime import MatcherHealth
 from hashwacht.storage.gaps import Gap
 from hashwacht.storage.store import Store
 

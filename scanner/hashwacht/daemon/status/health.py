@@ -18,6 +18,7 @@ from typing import Any
 
 from hashwacht.core.paths import from_json, to_json
 from hashwacht.daemon.scanner.counters import CounterValues, LatencyHistogram
+from hashwacht.daemon.scanner.runtime import MatcherHealth
 
 FILE_NAME = "status.json"
 VERSION = 1
@@ -52,19 +53,6 @@ class RootHealth:
     problem: str = ""
     last_event: float | None = None
     last_canary: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class MatcherHealth:
-    """How a matcher answers: when (Unix time) it last gave a usable answer, and last none.
-
-    *problem* says why it gave none; empty if its last answer was a usable one.
-    """
-
-    name: str
-    last_answer: float | None = None
-    last_failure: float | None = None
-    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
