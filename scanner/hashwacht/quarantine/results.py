@@ -75,7 +75,7 @@ _ADVICE: Mapping[FailureReason, str] = MappingProxyType(
         FailureReason.GONE: "Nothing: its owner or a program has removed it or given it another"
         " name.",
         FailureReason.TAKEN: "Name another path with --to, or move away what lies there.",
-        FailureReason.NO_PARENT: "Name another path with --to, or recreate the directory with --parents.",
+        FailureReason.NO_PARENT: "Give another path with --to, or add --parents.",
         FailureReason.NOT_PERMITTED: "Run as a user who may write to that directory, or give the"
         " service the capabilities that its unit names.",
         FailureReason.IMMUTABLE: "Run `chattr -i -a` on the file; somebody with root's rights"

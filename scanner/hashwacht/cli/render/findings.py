@@ -23,7 +23,7 @@ MEANING: Mapping[Reason, str] = MappingProxyType(
         Reason.DAMAGED: "Too damaged to decode; a browser would show no picture either.",
         Reason.OVER_LIMIT: "More pixels, frames or bytes than the limits allow; see"
         " [fingerprint.limits].",
-        Reason.NEEDS_EXACT_HASH: "A new list has a similar entry; the next scan reads the file again.",
+        Reason.NEEDS_EXACT_HASH: "A new list has a similar entry; the next scan reads it.",
         Reason.TIMED_OUT: "It took more time than the limits allow; see [fingerprint.limits].",
         Reason.WORKER_DIED: "The process that decoded it died of it; it is not tried again.",
         Reason.NO_DECODER: "No decoder for this kind is installed; `hashwacht doctor` says which.",
