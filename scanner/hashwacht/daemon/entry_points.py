@@ -52,7 +52,9 @@ class DaemonRunner:
         layers = leave_network()
         self._log_as("scanner")
         if all(layers.values()):
-            log.warning("the scanner keeps its network: %s", "; ".join(layers.values()))
+            log.warning(
+                "the scanner keeps its network: %s", "; ".join(map(": ".join, layers.items()))
+            )
         from hashwacht.daemon.scanner_process import scanner_process
 
         handed = self._for_uploads(listen_fd)

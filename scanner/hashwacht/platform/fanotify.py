@@ -1,7 +1,7 @@
-"""The kernel's fanotify interface, as far as it names files (fanotify(7)).
+"""The kernel's fanotify interface in the mode that reports names (fanotify(7)).
 
-Descriptors of directories and the names in them are reported (FAN_REPORT_DFID_NAME, Linux 5.9),
-never open files: nothing is held up, and nothing of a file is read.  Needs CAP_SYS_ADMIN.
+Events carry handles of directories and names in them (FAN_REPORT_DFID_NAME, Linux 5.9), never
+open files: no access is delayed, and no file is read.  Needs CAP_SYS_ADMIN.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import ctypes
 import os
 import struct
 from collections.abc import Iterator
-from functools import cache
 from typing import NamedTuple
+
+from hashwacht.platform.process import check_call, libc
 
 CLOSE_WRITE = 0x0000_0008
 MOVED_TO = 0x0000_0080
@@ -29,14 +30,14 @@ _INFO = struct.Struct("=BBHQIi")
 bytes in the handle, type of the handle."""
 
 READ = 256 * 1024
-"""Bytes taken at a time: some 3,000 events."""
+"""Bytes read at a time: about 3,000 events."""
 
 
 class FanotifyEvent(NamedTuple):
-    """Something happened to *name* in a directory.
+    """An event on *name* in a directory.
 
-    *fsid* is the file system's (statfs(2)), *handle* the directory's file handle with its type
-    before it.  On OVERFLOW, which belongs to no directory, both are empty.
+    *fsid* is that of the file system (statfs(2)), *handle* the type of the directory's file handle
+    followed by the handle.  OVERFLOW belongs to no directory: both are empty.
     """
 
     mask: int
@@ -46,22 +47,22 @@ class FanotifyEvent(NamedTuple):
 
 
 def open_group() -> int:
-    """Give a descriptor that events are read from, never waiting.  Raises OSError."""
+    """Open a descriptor to read events from, without blocking.  Raises OSError."""
     flags = _CLOEXEC | _NONBLOCK | _REPORT_DFID_NAME
-    return _checked(_libc().fanotify_init(flags, os.O_RDONLY | os.O_CLOEXEC), b"fanotify")
+    return check_call(libc().fanotify_init(flags, os.O_RDONLY | os.O_CLOEXEC), b"fanotify")
 
 
 def mark(group: int, path: bytes) -> None:
-    """Report what comes into the whole file system that *path* lies in.  Raises OSError."""
+    """Report events on the whole file system that contains *path*.  Raises OSError."""
     mask = ctypes.c_uint64(CLOSE_WRITE | MOVED_TO | CREATE | ON_DIRECTORY)
     flags = _MARK_ADD | _MARK_FILE_SYSTEM
-    _checked(_libc().fanotify_mark(group, flags, mask, -100, path), path)
+    check_call(libc().fanotify_mark(group, flags, mask, -100, path), path)
 
 
 def marked(group: int) -> set[int]:
-    """Give the file systems that are marked, by their numbers as the kernel writes them.
+    """Return the device numbers of the marked file systems, as proc_pid_fdinfo(5) shows them.
 
-    A file system that is unmounted loses its mark without a word (fdinfo: proc_pid_fdinfo(5)).
+    An unmounted file system loses its mark without an event.
     """
     with open(f"/proc/self/fdinfo/{group}", "rb") as file:  # noqa: PTH123  (one system call less)
         lines = file.read().splitlines()
@@ -74,19 +75,19 @@ def marked(group: int) -> set[int]:
     }
 
 
-def parse(read: bytes) -> Iterator[FanotifyEvent]:
-    """Take apart what was read from a group."""
+def parse(content: bytes) -> Iterator[FanotifyEvent]:
+    """Yield the events in bytes read from a group."""
     at = 0
-    while at + _HEAD.size <= len(read):
-        length, _, _, head, mask, _, _ = _HEAD.unpack_from(read, at)
+    while at + _HEAD.size <= len(content):
+        length, _, _, head, mask, _, _ = _HEAD.unpack_from(content, at)
         if mask & OVERFLOW:
             yield FanotifyEvent(mask, 0, b"", b"")
         elif length >= head + _INFO.size:
-            kind, _, _, fsid, size, _ = _INFO.unpack_from(read, at + head)
+            kind, _, _, fsid, size, _ = _INFO.unpack_from(content, at + head)
             start = at + head + _INFO.size
             if kind == _DFID_NAME:
-                name = read[start + size : read.index(b"\0", start + size)]
-                yield FanotifyEvent(mask, fsid, read[start - 4 : start + size], name)
+                name = content[start + size : content.index(b"\0", start + size)]
+                yield FanotifyEvent(mask, fsid, content[start - 4 : start + size], name)
         at += length
 
 
@@ -101,24 +102,13 @@ class _Handle(ctypes.Structure):
 
 
 def open_directory(mount: int, handle: bytes) -> int:
-    """Open a directory by its handle, for its path only; *mount* is open in its mount.
+    """Open a directory by its handle with O_PATH; *mount* is a descriptor in its mount.
 
-    Raises OSError: ESTALE if there is none any more.  Needs CAP_DAC_READ_SEARCH.
+    Raises OSError: ESTALE if the directory is gone.  Needs CAP_DAC_READ_SEARCH.
     """
-    given = _Handle(len(handle) - 4)
-    ctypes.memmove(ctypes.byref(given, 4), handle, len(handle))
+    file_handle = _Handle(len(handle) - 4)
+    ctypes.memmove(ctypes.byref(file_handle, 4), handle, len(handle))
     flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-    return _checked(_libc().open_by_handle_at(mount, ctypes.byref(given), flags), b"a directory")
-
-
-def _checked(result: int, what: bytes) -> int:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), what)
-    return result
-
-
-@cache
-def _libc() -> ctypes.CDLL:
-    """Load it once: that takes longer than a system call, and there are thousands a second."""
-    return ctypes.CDLL(None, use_errno=True)
+    return check_call(
+        libc().open_by_handle_at(mount, ctypes.byref(file_handle), flags), b"a directory"
+    )

@@ -1,8 +1,8 @@
-"""Landlock (landlock(7)): from here on, files can be opened only where it was said before.
+"""Landlock (landlock(7)): afterwards files can be opened only below the paths that were allowed.
 
-A lock made of other code in the kernel than ``seccomp``.  By ctypes, as PyPI has
-only a development release of a wrapper, and four calls are all it takes.  It holds for the calling
-thread and whatever that starts: call it before there is another thread.
+It is independent of ``seccomp``.  It is called through ctypes: PyPI has only a development release
+of a wrapper, and three system calls are enough.  It holds for the calling thread and what that
+starts, so there must be no other thread yet.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from hashwacht.platform.process import SandboxUnavailable
+from hashwacht.platform.process import SandboxUnavailable, check_call, libc
 
 _CREATE, _ADD_RULE, _RESTRICT = 444, 445, 446
 """landlock_create_ruleset, _add_rule, _restrict_self: the same number on every architecture."""
@@ -24,9 +24,9 @@ _RIGHTS = ((1, 13), (2, 14), (3, 15), (5, 16))
 """(version of the interface, number of file system rights it knows)."""
 _READ_FILE, _READ_DIRECTORY = 1 << 2, 1 << 3
 _NETWORK_SINCE, _BIND, _CONNECT = 4, 0b01, 0b10
-"""Binding and connecting TCP."""
+"""TCP."""
 _SCOPES_SINCE, _ABSTRACT_SOCKETS, _SIGNALS = 6, 0b01, 0b10
-"""Abstract UNIX sockets and signals stay inside."""
+"""Abstract Unix sockets, and signals to processes outside."""
 
 
 class _Ruleset(ctypes.Structure):
@@ -47,9 +47,9 @@ class _Beneath(ctypes.Structure):
 
 
 def restrict() -> None:
-    """Give up every right that this kernel's Landlock knows, for good, with no exception.
+    """Give up every right that this kernel's Landlock knows, for good and without exception.
 
-    This process must have given up new privileges.  Raises Unsupported.
+    The process must have given up new privileges.  Raises SandboxUnavailable.
     """
     _restrict((), network=_BIND | _CONNECT, scopes=_ABSTRACT_SOCKETS | _SIGNALS)
 
@@ -57,9 +57,9 @@ def restrict() -> None:
 def restrict_to(readable: Iterable[Path]) -> None:
     """Give up every file but those at and below *readable*, which can still be read.
 
-    Paths that do not exist are passed over.  Nothing can be written, no TCP port listened on, no
-    process outside signalled; connections can be made.  This process must have given up new
-    privileges.  Raises Unsupported.
+    Paths that do not exist are skipped.  The process can write no file, listen on no TCP port and
+    signal no process outside; it can make connections.  It must have given up new privileges.
+    Raises SandboxUnavailable.
     """
     _restrict(readable, network=_BIND, scopes=_SIGNALS)
 
@@ -84,20 +84,18 @@ def _restrict(readable: Iterable[Path], *, network: int, scopes: int) -> None:
 
 
 def _allow(ruleset: int, path: Path) -> None:
-    """Let what is at and below *path* be read.  Raises OSError if it is not there."""
-    found = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    """Allow reading *path* and what is below.  Raises OSError if it does not exist."""
+    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         rights = _READ_FILE | (_READ_DIRECTORY if path.is_dir() else 0)
-        _call(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.byref(_Beneath(rights, found)), 0)
+        _call(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.byref(_Beneath(rights, fd)), 0)
     finally:
-        os.close(found)
+        os.close(fd)
 
 
 def _call(number: int, *arguments: object) -> int:
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.syscall.restype = ctypes.c_long
-    given = (ctypes.c_long(each) if isinstance(each, int) else each for each in arguments)
-    result: int = libc.syscall(ctypes.c_long(number), *given)
-    if result < 0:
-        raise SandboxUnavailable(f"the kernel says: {os.strerror(ctypes.get_errno())}")
-    return result
+    values = (ctypes.c_long(value) if isinstance(value, int) else value for value in arguments)
+    try:
+        return check_call(libc().syscall(ctypes.c_long(number), *values))
+    except OSError as error:
+        raise SandboxUnavailable(error.strerror) from None

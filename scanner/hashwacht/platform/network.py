@@ -1,21 +1,27 @@
-"""Leaving the network: what reads customers' files cannot talk to anybody outside any more.
+"""Leaving the network: a process that reads customers' files cannot connect to anything outside.
 
-Two layers, whichever the kernel grants.  A network *namespace* of its own has no way out at all;
-it takes privileges, and as long as the process keeps them it could go back.  So there is also a
-*filter* that refuses every new socket but Unix ones, and io_uring, which could make others; it
-takes no privilege and can never be taken off.  Both hold for whatever the process starts.
+Two layers, each where the kernel grants it.  A network *namespace* of its own has no way out,
+but needs privileges, and a process that keeps CAP_SYS_ADMIN can return with setns(2).  A seccomp
+*filter* refuses every new socket except Unix sockets, and io_uring, which could create others; it
+needs no privilege and cannot be removed.  Child processes inherit both.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import socket
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from hashwacht.platform.process import SandboxUnavailable
+from hashwacht.platform.process import (
+    SandboxLayers,
+    SandboxUnavailable,
+    check_call,
+    forbid_new_privileges,
+    layer_status,
+    libc,
+)
 from hashwacht.platform.seccomp import (
     ALLOW,
     ARCHITECTURE,
@@ -31,52 +37,46 @@ from hashwacht.platform.seccomp import (
     install_filter,
 )
 
-_NEW_NETWORK = 0x4000_0000
-"""CLONE_NEWNET of linux/sched.h."""
-_PR_SET_NO_NEW_PRIVS = 38
+NAMESPACE, FILTER = "namespace", "filter"
+"""The names of the two layers."""
+
+_CLONE_NEWNET = 0x4000_0000
 
 _CALLS: Mapping[str, tuple[int, int]] = MappingProxyType(
     {"x86_64": (0xC000_003E, 41), "aarch64": (0xC000_00B7, 198)}
 )
-"""By the name that uname(2) gives: AUDIT_ARCH_* and the number of socket(2)."""
+"""By machine, as uname(2) names it: AUDIT_ARCH_* and the number of socket(2)."""
 _IO_URING_SETUP = 425
 """The same on every architecture."""
 
 
-def leave_network() -> dict[str, str]:
-    """Give up the network, for good; say of each layer why it is not active, "" if it is.
+def leave_network() -> SandboxLayers:
+    """Give up the network for good; return why each layer is not active, "" if it is.
 
-    Call it before there is another thread: one that is there already would keep its network.
+    There must be no other thread yet: it would keep its network.
     """
-    layers = {}
-    for name, leave in (("namespace", _unshare), ("filter", _filter)):
-        try:
-            leave()
-        except SandboxUnavailable as error:
-            layers[name] = str(error)
-        else:
-            layers[name] = ""
-    return layers
+    return {NAMESPACE: layer_status(_unshare), FILTER: layer_status(_refuse_sockets)}
 
 
 def _unshare() -> None:
-    """Move into a network without interfaces.  Raises Unsupported."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_NEW_NETWORK) != 0:
-        raise SandboxUnavailable(f"the kernel says: {os.strerror(ctypes.get_errno())}")
+    """Move into a network namespace without interfaces."""
+    try:
+        check_call(libc().unshare(_CLONE_NEWNET))
+    except OSError as error:
+        raise SandboxUnavailable(error.strerror) from None
 
 
-def _filter() -> None:
-    """Refuse sockets but Unix ones.  Raises Unsupported."""
+def _refuse_sockets() -> None:
+    """Refuse all sockets except Unix sockets."""
     machine = os.uname().machine
     if machine not in _CALLS:
-        raise SandboxUnavailable(f"no filter is written for {machine}")
-    ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), 0, 0, 0)
+        raise SandboxUnavailable(f"there is no seccomp filter for {machine}")
+    forbid_new_privileges()
     install_filter(build_filter(machine))
 
 
 def build_filter(machine: str) -> list[Instruction]:
-    """Write the filter; a call of another architecture finds nothing that it could call."""
+    """Return the filter; it refuses every system call of another architecture."""
     audit, socket_call = _CALLS[machine]
     return [
         (LOAD, 0, 0, ARCHITECTURE),
@@ -89,7 +89,7 @@ def build_filter(machine: str) -> list[Instruction]:
         (RETURN, 0, 0, REFUSE | errno.ENOSYS),
         (EQUAL, 1, 0, socket_call),
         (RETURN, 0, 0, ALLOW),
-        (LOAD, 0, 0, ARGUMENTS),  # the low half: both architectures are little-endian
+        (LOAD, 0, 0, ARGUMENTS),  # the low half: both machines are little-endian
         (EQUAL, 0, 1, socket.AF_UNIX),
         (RETURN, 0, 0, ALLOW),
         (RETURN, 0, 0, REFUSE | errno.EAFNOSUPPORT),

@@ -1,38 +1,108 @@
-"""Giving way: a run at the lowest processor and I/O priority is not noticed by a busy server.
-
-A layer that cannot be had here.
-
-Ending with the process that started this one (prctl(2)).
-"""
+"""Attributes that a process sets on itself, for good: prctl(2), priority, layers of a sandbox."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import signal
+from collections.abc import Callable, Mapping
+from functools import cache
+
+SandboxLayers = Mapping[str, str]
+"""The layers of a sandbox that depend on the kernel: why each is not active, "" if it is."""
+
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 4, 15, 36
+_PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 24, 38, 47
+_PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 
 class SandboxUnavailable(Exception):
-    """The layer cannot be had here, and why."""
+    """This kernel or machine lacks a layer of the sandbox; the message is the reason."""
 
 
-_PR_SET_PDEATHSIG = 1
+def layer_status(install: Callable[[], None]) -> str:
+    """Install one layer of a sandbox; return why it is not active, "" if it is."""
+    try:
+        install()
+    except SandboxUnavailable as error:
+        return str(error)
+    return ""
+
+
+@cache
+def libc() -> ctypes.CDLL:
+    """Return the C library; its calls keep errno for :func:`check_call`.
+
+    Loading takes longer than a system call, so it is done once.
+    """
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def check_call(result: int, subject: str | bytes | None = None) -> int:
+    """Return the result of a call of :func:`libc`.  Raises OSError if it is negative."""
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), subject)
+    return result
+
+
+def prctl(option: int, argument: int | bytes, pointer: object = 0) -> None:
+    """Set one attribute of this process.  Raises OSError."""
+    value = argument if isinstance(argument, bytes) else ctypes.c_ulong(argument)
+    check_call(libc().prctl(option, value, pointer, 0, 0), f"prctl {option}")
+
+
+def forbid_new_privileges() -> None:
+    """Make set-user-ID programs run without their privileges, for this process and its children."""
+    prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def forbid_dumps() -> None:
+    """Forbid core dumps, and access to the memory by other processes of the same user."""
+    prctl(_PR_SET_DUMPABLE, 0)
+
+
+def set_name(name: str) -> None:
+    """Set the name that ps(1) shows: at most 15 bytes."""
+    prctl(_PR_SET_NAME, name.encode())
+
+
+def become_subreaper() -> None:
+    """Become the parent of every orphan among this process's descendants."""
+    prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def drop_from_bounding_set(capability: int) -> None:
+    """Keep started programs from having a capability.  Raises OSError without CAP_SETPCAP."""
+    prctl(_PR_CAPBSET_DROP, capability)
+
+
+def clear_ambient_capabilities() -> None:
+    """Stop passing capabilities to started programs."""
+    prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
 
 
 def terminate_with_parent(parent: int) -> None:
-    """Have the kernel send SIGTERM when *parent*, which started this process, is gone."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGTERM), 0, 0, 0)
-    if os.getppid() != parent:  # it went before we asked
+    """Make the kernel send SIGTERM when *parent*, which started this process, has ended."""
+    prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it ended before the call
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def lower_priority() -> None:
-    """Lower this process to nice 19 and I/O class idle; what is started later inherits it.
+def kill_with_parent(parent: int) -> None:
+    """Make the kernel kill this process when *parent*, which forked it, has ended."""
+    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before the call
+        os._exit(1)
 
-    There is no way back without privileges.
+
+def lower_priority() -> None:
+    """Lower this process to nice 19 and I/O class idle; what it starts later inherits both.
+
+    Only a privileged process can raise them again.
     """
     import psutil
 
-    this = psutil.Process()
-    this.nice(19)
-    this.ionice(psutil.IOPRIO_CLASS_IDLE)
+    process = psutil.Process()
+    process.nice(19)
+    process.ionice(psutil.IOPRIO_CLASS_IDLE)

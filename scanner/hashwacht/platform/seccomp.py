@@ -1,17 +1,16 @@
-"""Filters of system calls (seccomp(2), classic BPF): the instructions, and how one is put on.
+"""Filters of system calls (seccomp(2), classic BPF): the instructions, and how to install one.
 
-Written here, because libseccomp is a shared library that a package from PyPI can neither bring
-along nor count on: with it, most installations would run without a filter.
+libseccomp is not used: a package from PyPI can neither contain that shared library nor rely on
+it, so most installations would run without a filter.
 """
 
 from __future__ import annotations
 
 import ctypes
-import os
 import struct
 from collections.abc import Sequence
 
-from hashwacht.platform.process import SandboxUnavailable
+from hashwacht.platform.process import SandboxUnavailable, prctl
 
 Instruction = tuple[int, int, int, int]
 """Code, jump if true, jump if false, operand: struct sock_filter of linux/filter.h."""
@@ -27,9 +26,9 @@ REFUSE = 0x0005_0000
 """SECCOMP_RET_ALLOW, _KILL_PROCESS, _ERRNO (plus the number)."""
 
 X32 = 0x4000_0000
-"""Numbers from here on are another calling convention of x86_64."""
+"""Numbers from here on belong to the x32 ABI of x86_64."""
 
-_PR_SET_SECCOMP, _FILTER = 22, 2
+_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 
 
 class _Program(ctypes.Structure):
@@ -38,14 +37,15 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
 
-def install_filter(made: Sequence[Instruction]) -> None:
-    """Put a filter on this process, for good; it must have given up new privileges.
+def install_filter(instructions: Sequence[Instruction]) -> None:
+    """Put a filter on this process for good; it must have given up new privileges.
 
-    Raises Unsupported.
+    Raises SandboxUnavailable.
     """
-    packed = b"".join(struct.pack("HBBI", *each) for each in made)
+    packed = b"".join(struct.pack("HBBI", *instruction) for instruction in instructions)
     buffer = ctypes.create_string_buffer(packed, len(packed))
-    filter_ = _Program(len(made), ctypes.addressof(buffer))
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_FILTER), ctypes.byref(filter_), 0, 0) != 0:
-        raise SandboxUnavailable(f"the kernel says: {os.strerror(ctypes.get_errno())}")
+    program = _Program(len(instructions), ctypes.addressof(buffer))
+    try:
+        prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program))
+    except OSError as error:
+        raise SandboxUnavailable(error.strerror) from None

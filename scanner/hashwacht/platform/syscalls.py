@@ -5,12 +5,13 @@ renameat2(2), two attributes of inodes (ioctl_iflags(2)) and read leases (F_SETL
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import os
 import signal
 from enum import StrEnum
+
+from hashwacht.platform.process import check_call, libc
 
 _NOREPLACE = 1
 """RENAME_NOREPLACE of include/uapi/linux/fs.h."""
@@ -41,12 +42,9 @@ def rename_no_replace(from_fd: int, old: bytes, to_fd: int, new: bytes) -> None:
     Raises OSError: EEXIST if *new* is taken; EINVAL if the file system cannot promise that
     (NFS, some FUSE), ENOSYS if the C library cannot ask for it.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if not hasattr(libc, "renameat2"):  # glibc before 2.28, musl
+    if not hasattr(libc(), "renameat2"):  # glibc before 2.28, musl
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    if libc.renameat2(from_fd, old, to_fd, new, _NOREPLACE):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), old)
+    check_call(libc().renameat2(from_fd, old, to_fd, new, _NOREPLACE), old)
 
 
 def is_immutable(fd: int) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable
@@ -19,9 +18,14 @@ from pathlib import Path
 
 from hashwacht.core.errors import ConfigurationError
 from hashwacht.ipc.frames import ProtocolError
-from hashwacht.ipc.sockets import listen
+from hashwacht.ipc.sockets import listen, peer_uid
 from hashwacht.platform import fanotify
-from hashwacht.platform.capabilities import NEEDED, drop_privileges
+from hashwacht.platform.capabilities import (
+    CAP_DAC_READ_SEARCH,
+    CAP_SYS_ADMIN,
+    limit_capabilities,
+)
+from hashwacht.platform.network import FILTER, leave_network
 from hashwacht.watch.fanotify_session import FanotifySession
 
 WAIT = 0.5
@@ -33,8 +37,8 @@ MOST = 4
 HUNG = 30.0
 """Seconds after which a thread that has not come round is taken to hang."""
 
-_PEER = struct.Struct("3i")
-"""struct ucred: process, user, group."""
+NEEDED = frozenset({CAP_DAC_READ_SEARCH, CAP_SYS_ADMIN})
+"""Capabilities: to find directories by their handles, and to use fanotify."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,11 +56,12 @@ def serve(
     where to make the socket, or the descriptor of one that listens already.  *ready* is called
     when it serves, *alive* about twice a second as long as all that it does goes on.  To be
     called by the first thread of a process of its own: it gives up privileges for good.  Raises
-    ConfigurationError without the two capabilities, OSError if there can be no socket.
+    ConfigurationError without the two capabilities or if it cannot leave the network, OSError
+    if there can be no socket.
     """
     listening = _listen(socket_path)
     with closing(listening):
-        _insist(drop_privileges())
+        _drop_privileges()
         ready()
         listening.settimeout(WAIT)
         served: list[_Served] = []
@@ -101,8 +106,17 @@ def _listen(where: Path | int) -> socket.socket:
     return socket.socket(fileno=where) if isinstance(where, int) else listen(where)
 
 
-def _insist(held: set[int]) -> None:
-    """See if whole file systems can be watched at all."""
+def _drop_privileges() -> None:
+    """Give up the network and all capabilities but two.  Raises ConfigurationError.
+
+    The filter has to be active: CAP_SYS_ADMIN, which remains, can leave a namespace again.
+    """
+    if problem := leave_network()[FILTER]:
+        raise ConfigurationError(
+            f"the watcher cannot give up the network: {problem}",
+            advice='Run it on a kernel with seccomp, or set daemon.watch_method to "inotify".',
+        )
+    held = limit_capabilities(NEEDED)
     problem = "" if held >= NEEDED else "the capabilities are missing"
     try:
         os.close(fanotify.open_group())
@@ -119,9 +133,7 @@ def _insist(held: set[int]) -> None:
 
 def _is_welcome(connected: socket.socket) -> bool:
     """Say if the other end is root, our own user, or owns the directory of the socket."""
-    raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-    _, user, _ = _PEER.unpack(raw)
     welcome = {0, os.geteuid()}
     with suppress(OSError):
         welcome.add(Path(connected.getsockname()).parent.stat().st_uid)
-    return user in welcome
+    return peer_uid(connected) in welcome

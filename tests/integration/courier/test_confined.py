@@ -23,7 +23,7 @@ from support.services.courier import courier
 COURIER = """
 import os, sys, threading
 from pathlib import Path
-from hashwacht.daemon import courier
+from hashwacht.courier.process import courier_process
 from hashwacht.platform.systemd import SystemdNotifier
 from hashwacht.settings import load
 from hashwacht.ipc.sockets import listen
@@ -61,7 +61,7 @@ class Tells(SystemdNotifier):
 stop = threading.Event()
 settings = load({}, uid=0, file=Path(sys.argv[1])).settings
 listening = listen(customer.parent / "courier.sock")
-courier.courier_process(settings, {}, listening, Tells(), stop)
+courier_process(settings, {}, listening, Tells(), stop)
 print("ended", flush=True)
 """
 

@@ -248,11 +248,11 @@ LOCKED = """
 import sys
 from pathlib import Path
 from hashwacht.core.watch_events import Cause
-from hashwacht.platform.capabilities import keep
+from hashwacht.platform.capabilities import limit_capabilities
 from hashwacht.watch.inotify import InotifyWatch
 from support.watch.watching import watching, write
 
-keep(())
+limit_capabilities(())
 top, now = Path(sys.argv[1]), [0.0]
 locked = top / "root/a/locked"
 (locked / "inner").mkdir(parents=True)

@@ -1,5 +1,6 @@
 """The watcher as a process: what it may do, and who waits for whom when one of them dies."""
 
+import errno
 import os
 import signal
 import socket
@@ -64,6 +65,63 @@ def test_it_holds_two_capabilities_and_has_no_network(
         assert network != Path("/proc/self/ns/net").readlink()
         interfaces = Path(f"/proc/{process.pid}/net/dev").read_text().splitlines()[2:]
         assert [line.split(":")[0].strip() for line in interfaces] == ["lo"]
+
+
+ESCAPES = """
+import ctypes, os, socket, sys, threading
+from pathlib import Path
+from hashwacht.watch.fanotify_daemon import serve
+
+path, port = Path(sys.argv[1]), int(sys.argv[2])
+host = os.open("/proc/self/ns/net", os.O_RDONLY)
+socket.create_connection(("127.0.0.1", port)).close()
+
+def connect():
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except OSError as error:
+        return error.strerror
+    return "connected"
+
+def attempt():
+    print(connect())
+    print("setns", ctypes.CDLL(None).setns(host, 0x4000_0000))
+    print(os.readlink("/proc/self/ns/net") == os.readlink(f"/proc/self/fd/{host}"))
+    print(connect())
+    stop.set()
+
+stop = threading.Event()
+serve(path, stop, ready=attempt)
+"""
+
+
+def test_it_cannot_connect_even_in_the_hosts_network_namespace(socket_path: Path) -> None:
+    """CAP_SYS_ADMIN allows setns(2): the filter refuses the socket there as well."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        command = [sys.executable, "-c", ESCAPES, str(socket_path), str(server.getsockname()[1])]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+    refused = os.strerror(errno.EAFNOSUPPORT)
+    assert done.stdout.splitlines() == [refused, "setns 0", "True", refused]
+
+
+def test_without_a_filter_it_refuses_to_run(socket_path: Path) -> None:
+    program = (
+        "import sys, threading\n"
+        "from pathlib import Path\n"
+        "from hashwacht.core.errors import ConfigurationError\n"
+        "from hashwacht.platform import network\n"
+        "from hashwacht.watch.fanotify_daemon import serve\n"
+        "network._CALLS = {}\n"
+        "try:\n"
+        "    serve(Path(sys.argv[1]), threading.Event(), ready=lambda: print('serves'))\n"
+        "except ConfigurationError as error:\n"
+        "    print(error.message, '|', error.advice)\n"
+    )
+    command = [sys.executable, "-c", program, str(socket_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    assert "cannot give up the network: there is no seccomp filter for" in done.stdout
+    assert "daemon.watch_method" in done.stdout
+    assert "serves" not in done.stdout
 
 
 def test_it_holds_no_directory_open(socket_path: Path, root: Path, watch: FanotifyWatch) -> None:
@@ -190,9 +248,9 @@ def test_without_the_capability_it_says_what_to_do(socket_path: Path) -> None:
         "import sys, threading\n"
         "from pathlib import Path\n"
         "from hashwacht.core.errors import ConfigurationError\n"
-        "from hashwacht.platform.capabilities import keep\n"
+        "from hashwacht.platform.capabilities import limit_capabilities\n"
         "from hashwacht.watch.fanotify_daemon import serve\n"
-        "keep(())\n"
+        "limit_capabilities(())\n"
         "try:\n"
         "    serve(Path(sys.argv[1]), threading.Event())\n"
         "except ConfigurationError as error:\n"

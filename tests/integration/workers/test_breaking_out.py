@@ -77,10 +77,10 @@ import ctypes, sys
 from hashwacht.core.errors import WorkerError
 from hashwacht.hashing.plan import Plan
 from hashwacht.hashing.workers.pool import WorkerPool
-from hashwacht.sandbox import bpf
+from hashwacht.platform import seccomp
 ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)
-absent = [(0x20, 0, 0, 0), (0x15, 0, 1, 444), (0x06, 0, 0, bpf.REFUSE | 38)]
-bpf.apply([*absent, (0x06, 0, 0, bpf.ALLOW)])
+absent = [(0x20, 0, 0, 0), (0x15, 0, 1, 444), (0x06, 0, 0, seccomp.REFUSE | 38)]
+seccomp.install_filter([*absent, (0x06, 0, 0, seccomp.ALLOW)])
 with WorkerPool(Plan(("md5", "pdq")), 1) as pool:
     print(pool.layers)
 with WorkerPool(Plan(("md5", "pdq")), 1, require_sandbox=True) as pool:
@@ -97,7 +97,7 @@ def test_a_required_layer_that_the_kernel_lacks_is_an_error_that_names_it() -> N
         [sys.executable, "-c", WITHOUT_LANDLOCK], check=True, capture_output=True, text=True
     )
     layers, error = ran.stdout.splitlines()
-    missing = "the kernel says: Function not implemented"
+    missing = "Function not implemented"
     assert layers == str({"landlock": missing, "seccomp": ""})
     assert f"the sandbox is incomplete: landlock: {missing}" in error
     assert "require_sandbox" in error

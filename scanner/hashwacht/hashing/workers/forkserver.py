@@ -26,10 +26,10 @@ from typing import Any, NoReturn
 from hashwacht.hashing.in_process import InProcessFingerprinter, trim_memory
 from hashwacht.hashing.workers.preload import preload
 from hashwacht.hashing.workers.protocol import WorkerKind, plan_from_fields
-from hashwacht.hashing.workers.sandbox import WorkerLimits, become_subreaper, kill_with_parent
+from hashwacht.hashing.workers.sandbox import WorkerLimits
 from hashwacht.hashing.workers.tasks import WorkerTask, worker_plan
 from hashwacht.hashing.workers.worker import run_worker
-from hashwacht.platform.process import lower_priority
+from hashwacht.platform.process import become_subreaper, kill_with_parent, lower_priority
 
 MAX_CONTROL_MESSAGE = 64 << 10
 """Bytes of one control message."""

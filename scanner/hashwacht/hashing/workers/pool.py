@@ -41,12 +41,13 @@ from hashwacht.hashing.workers.protocol import (
     TaskFailure,
     WorkerKind,
 )
-from hashwacht.hashing.workers.sandbox import SandboxLayers, WorkerLimits
+from hashwacht.hashing.workers.sandbox import WorkerLimits
 from hashwacht.hashing.workers.scheduler import FairScheduler, SchedulerLane
 from hashwacht.hashing.workers.streaming import PoolStreamHasher
 from hashwacht.hashing.workers.tasks import DigestTask
 from hashwacht.hashing.workers.worker_client import WorkerClient, WorkerDied, WorkerTimeout
 from hashwacht.hashing.workers.worker_registry import WorkerRegistry
+from hashwacht.platform.process import SandboxLayers
 
 TASK_FACTORY = "hashwacht.hashing.workers.tasks:make_task"
 """What makes the parts of a fingerprint in the workers."""

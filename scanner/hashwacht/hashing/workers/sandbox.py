@@ -9,14 +9,13 @@ The system call filter of a confined worker (seccomp(2), classic BPF).
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import mmap
 import os
 import resource
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -31,7 +30,14 @@ from hashwacht.hashing.workers.syscall_table import (
     syscall_rules,
 )
 from hashwacht.platform import landlock
-from hashwacht.platform.process import SandboxUnavailable
+from hashwacht.platform.process import (
+    SandboxLayers,
+    SandboxUnavailable,
+    forbid_dumps,
+    forbid_new_privileges,
+    layer_status,
+    set_name,
+)
 from hashwacht.platform.seccomp import (
     ALLOW,
     AND,
@@ -116,16 +122,7 @@ MIN_DIGEST_RATE = 16 << 20
 """Bytes per second of processor time in which any machine computes all digests (measured on
 one of 2015: 120 MiB/s).  A long video may take that much longer than a picture."""
 
-_PR_SET_PDEATHSIG = 1
-_PR_SET_DUMPABLE = 4
-_PR_SET_NAME = 15
-_PR_SET_CHILD_SUBREAPER = 36
-_PR_SET_NO_NEW_PRIVS = 38
 _STATM_PAGES, _STATM_RESIDENT = 0, 1
-
-
-SandboxLayers = Mapping[str, str]
-"""The layers of the sandbox that depend on the kernel: why each is not active, "" if it is."""
 
 
 def confine(plan: Plan, worker_kind: WorkerKind) -> SandboxLayers:
@@ -136,9 +133,9 @@ def confine(plan: Plan, worker_kind: WorkerKind) -> SandboxLayers:
     The worker that runs operators' programs gets the limits, but no filter: what these programs
     have to open is for their operator to say.
     """
-    _prctl(_PR_SET_NAME, process_name(worker_kind).encode())
-    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    _prctl(_PR_SET_DUMPABLE, 0)  # no core dump of a picture, no ptrace by the same user
+    set_name(process_name(worker_kind))
+    forbid_new_privileges()
+    forbid_dumps()
     with suppress(OSError):  # /proc may not be mounted; then the default order holds
         Path("/proc/self/oom_score_adj").write_bytes(b"1000")  # if memory is short, us first
     with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123 - as in Upkeep
@@ -154,18 +151,9 @@ def confine(plan: Plan, worker_kind: WorkerKind) -> SandboxLayers:
         return {}
     allow_memfd = worker_kind is WorkerKind.DIGESTS
     return {
-        "landlock": _problem(landlock.restrict),
-        "seccomp": _problem(partial(install_syscall_filter, allow_memfd=allow_memfd)),
+        "landlock": layer_status(landlock.restrict),
+        "seccomp": layer_status(partial(install_syscall_filter, allow_memfd=allow_memfd)),
     }
-
-
-def _problem(restrict: Callable[[], None]) -> str:
-    """Put on one layer; say why if the kernel has it not."""
-    try:
-        restrict()
-    except SandboxUnavailable as error:
-        return str(error)
-    return ""
 
 
 def process_name(worker_kind: WorkerKind) -> str:
@@ -173,31 +161,11 @@ def process_name(worker_kind: WorkerKind) -> str:
     return f"hw-{worker_kind.name.lower()}"
 
 
-def kill_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its *parent*, of which it is a fork, is gone."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it went before we asked
-        os._exit(1)
-
-
-def become_subreaper() -> None:
-    """Become the parent of every orphan among this process's descendants."""
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-
-
 def _limit(what: int, most: int) -> None:
     """Lower a limit to *most*, or to what is allowed already if that is less."""
     _, hard = resource.getrlimit(what)
     value = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(what, (value, value))
-
-
-def _prctl(option: int, argument: int | bytes) -> None:
-    """Call prctl(2).  Raises OSError."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    given = argument if isinstance(argument, bytes) else ctypes.c_ulong(argument)
-    if libc.prctl(option, given, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), f"prctl {option}")
 
 
 @dataclass(frozen=True, slots=True)

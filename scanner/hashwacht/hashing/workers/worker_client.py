@@ -18,8 +18,8 @@ from hashwacht.hashing.workers.protocol import (
     REQUEST,
     WorkerKind,
 )
-from hashwacht.hashing.workers.sandbox import SandboxLayers
 from hashwacht.hashing.workers.worker import WORKER_READY
+from hashwacht.platform.process import SandboxLayers
 
 GRACE = 0.5
 """Seconds beyond the budget before a worker is killed, so that its own limits come first."""
