@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 from hashwacht.audit.log import FILE_NAME as AUDIT_FILE_NAME
 from hashwacht.audit.log import AuditLog
 from hashwacht.core.notice import Notice
-from hashwacht.core.ports import CrashLog, Matcher, QuickHashMatcher, SignalType
+from hashwacht.core.ports import CrashLog, Matcher, SignalType
 from hashwacht.core.signals import BUILT_IN, ENTRY_POINT_GROUP, signal_types
-from hashwacht.core.types import QUICK_ERROR_BITS
 from hashwacht.core.upload_context import UploadContextStore
-from hashwacht.hashing.lazy import LazyFingerprinter
 from hashwacht.hashing.plan import Limits, Plan
+from hashwacht.hashing.quick_then_exact import QuickThenExact
 from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.matching.services.factory import (
     AnyService,
@@ -138,20 +137,6 @@ def rules(
     )
 
 
-def quick_hashes_allowed(settings: Settings, panel: MatcherSet) -> bool:
-    """Say if picture hashes may be a few bits off at first.
-
-    Local lists say what they need exactly; a service is told so only if the settings allow it.
-    """
-    chosen = settings.fingerprint
-    return chosen.quick and all(
-        chosen.quick_for_services
-        or isinstance(configured.matcher, QuickHashMatcher)
-        or not configured.matcher.accepts & QUICK_ERROR_BITS.keys()
-        for configured in panel.matchers
-    )
-
-
 def plan(settings: Settings, accepted: Collection[str], *, quick: bool = False) -> Plan:
     """Say what to compute: what some matcher accepts and we can, and what is always wanted.
 
@@ -249,11 +234,10 @@ def scanner_pipeline(settings: Settings, crash_log: CrashLog | None = None) -> P
 
 
 def _pipeline(settings: Settings, matchers: MatcherSet, crash_log: CrashLog | None) -> Pipeline:
-    quick = quick_hashes_allowed(settings, matchers)
-    exact = (
-        LazyFingerprinter(lambda: fingerprinter(settings, matchers.accepts, crash_log))
-        if quick
-        else None
-    )
-    first = fingerprinter(settings, matchers.accepts, crash_log, quick=quick)
-    return Pipeline(first, matchers, exact=exact)
+    start = partial(fingerprinter, settings, matchers.accepts, crash_log)
+    chosen = settings.fingerprint
+    if chosen.quick and (chosen.quick_for_services or matchers.supports_quick_hashes):
+        return Pipeline(
+            QuickThenExact(start(quick=True), start, matchers.needs_exact_hash), matchers
+        )
+    return Pipeline(start(), matchers)

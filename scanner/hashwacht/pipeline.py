@@ -1,9 +1,14 @@
-"""Fingerprint, match, decide: the one path that every content takes.
+"""Hash, match, decide: the path of every content.  Read this file first.
 
-Read this first.  A content comes in as an open descriptor; the *fingerprinter* turns it into
-signals (in a process that may die of it); the *panel* of matchers is asked with those signals
-and nothing else; :func:`hashwacht.core.verdict.judge` says what is known.  Whoever drives it (the
-scan, the recheck, later the daemon and the middleware) decides what to do about it.
+A content arrives as an open file descriptor.
+
+1. **Hash.** The *fingerprinter* computes the signals of the content, in worker processes that a
+   hostile file may crash (:mod:`hashwacht.hashing`).
+2. **Match.** The *matchers* answer for these signals; they see nothing else of the content
+   (:mod:`hashwacht.matching`).
+3. **Decide.** :func:`hashwacht.core.verdict.judge` combines the answers into a verdict.
+
+What follows from a verdict is up to the caller: scan, recheck, daemon or upload check.
 """
 
 from __future__ import annotations
@@ -11,10 +16,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
-from hashwacht.core.ports import Fingerprinter, StreamHasher, SupportsPriority, SupportsStreaming
+from hashwacht.core.ports import Fingerprinter, StreamHasher
 from hashwacht.core.types import Answer, Fingerprint, Verdict
 from hashwacht.core.verdict import judge
 from hashwacht.matching.matcher_set import LookupRequest, MatcherSet
@@ -23,10 +28,11 @@ from hashwacht.platform.safe_open import read_consistent
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What is known of one content now.
+    """A verdict and everything that it is based on.
 
-    *answers* are all that count, *fresh* what was said just now and belongs into the state;
-    *asked_at* is the date (Unix time) of the oldest answer that ages, infinity if none does.
+    *answers* are all that count, *new_answers* those that were obtained just now and are not
+    stored yet.  *asked_at* is the date (Unix time) of the oldest answer that expires, infinity if
+    none does.
     """
 
     fingerprint: Fingerprint
@@ -37,121 +43,87 @@ class Judgement:
 
 
 def judge_all(
-    panel: MatcherSet,
+    matcher_set: MatcherSet,
     contents: Sequence[LookupRequest],
     now: float,
     unavailable: Collection[str] = (),
 ) -> list[Judgement]:
-    """Ask what is not answered yet, and decide; in order.  *now* is Unix time.
+    """Return a judgement of every content, in order.  *now* is Unix time.
 
-    A stored answer that still holds is used; a service is never asked twice for it, and one that
-    is *muted* not at all.
+    Stored answers that are still valid are used; only what is missing is asked.  Matchers named
+    in *unavailable* are not asked, which leaves their questions undetermined.
     """
-    accepted = panel.accepts
-    replies = panel.lookup(contents, now, unavailable)
+    replies = matcher_set.lookup(contents, now, unavailable)
     return [
         Judgement(
             fingerprint=content.fingerprint,
             answers=reply.answers,
             new_answers=reply.new_answers,
-            verdict=judge(content.fingerprint, reply.answers, accepted),
+            verdict=judge(content.fingerprint, reply.answers, matcher_set.accepts),
             asked_at=reply.asked_at,
         )
         for content, reply in zip(contents, replies, strict=True)
     ]
 
 
-Read = Callable[[Fingerprinter, int], Fingerprint]
-
-
-def _found(fingerprinter: Fingerprinter, fd: int) -> Fingerprint:
-    return fingerprinter.fingerprint(fd)
-
-
-def _handed(fingerprinter: Fingerprinter, fd: int) -> Fingerprint:
-    if isinstance(fingerprinter, SupportsPriority):
-        return fingerprinter.fingerprint_upload(fd)
-    return fingerprinter.fingerprint(fd)
-
-
 class Pipeline:
-    """The parts, put together.  Thread-safe if they are, as their ports demand."""
+    """A fingerprinter and the matchers.  Thread-safe, as both of them are."""
 
     def __init__(
         self,
         fingerprinter: Fingerprinter,
-        panel: MatcherSet,
+        matcher_set: MatcherSet,
         clock: Callable[[], float] = time.time,
-        exact: Fingerprinter | None = None,
     ) -> None:
-        """Take the parts; ``close`` closes them.
-
-        *exact* is needed if *fingerprinter* is quick: it decides what is near an entry.
-        """
+        """Own both parts: ``close`` closes them."""
         self.fingerprinter = fingerprinter
-        self._exact = exact
-        self.panel = panel
+        self.matcher_set = matcher_set
         self._clock = clock
 
-    def fingerprint(self, fd: int) -> Fingerprint:
-        """Turn an open file, at offset 0, into its fingerprint.  Raises OSError.
+    def fingerprint(self, fd: int, *, upload: bool = False) -> Fingerprint:
+        """Return the fingerprint of an open file, read from offset 0.  Raises OSError, WorkerError.
 
-        A picture that a local list may know is read and hashed once more, exactly: verdicts
-        never depend on quick hashes.
+        *upload*: the content was handed in by another process; its turn does not depend on how
+        many files this process has found.
         """
-        return self._exactly(fd, self.fingerprinter.fingerprint(fd))
-
-    def fingerprint_upload(self, fd: int) -> Fingerprint:
-        """As ``fingerprint``, for what another process handed to this one."""
-        return self._exactly(fd, _handed(self.fingerprinter, fd), _handed)
-
-    def _exactly(self, fd: int, found: Fingerprint, read: Read = _found) -> Fingerprint:
-        if self._exact is None or not self.panel.needs_exact_hash(found):
-            return found
-        os.lseek(fd, 0, os.SEEK_SET)
-        again = read(self._exact, fd)
-        both = dict.fromkeys((*again.recipe, *found.recipe))  # exact stands for quick as well
-        return replace(again, recipe=tuple(both))
+        return self.fingerprinter.fingerprint(fd, upload=upload)
 
     def check(self, fd: int) -> Judgement:
-        """Take one open file all the way.
+        """Return the judgement of one open file.
 
-        Raises OSError if it cannot be read, Changed if it was written to during both attempts.
+        Raises OSError if it cannot be read, FileChanged if it was written to during both
+        attempts, WorkerError.
         """
         _, fingerprint = read_consistent(fd, self.fingerprint)
         return self._judge(fingerprint)
 
-    def open_stream(self) -> StreamHasher | None:
-        """Begin with a content that still comes in; None if it is read when it is complete."""
-        able = self.fingerprinter
-        return able.open_stream() if isinstance(able, SupportsStreaming) else None
-
     def check_private(self, fd: int) -> Judgement:
-        """Take a file all the way that nobody else can write to; so it is not watched for changes.
+        """Return the judgement of an open file that no other process can write to.
 
-        That saves the tick of the kernel's clock that :func:`stable` waits out after a write.
-        Raises OSError.
+        It is not checked for changes, which saves a wait of one tick of the kernel's clock.
+        Raises OSError, WorkerError.
         """
         os.lseek(fd, 0, os.SEEK_SET)
         return self._judge(self.fingerprint(fd))
 
-    def check_stream(self, ahead: StreamHasher, kept: int | None) -> Judgement:
-        """Take a content all the way that was read while it came in; *kept* if that was wanted.
+    def open_stream(self) -> StreamHasher | None:
+        """Return a hasher for a content that is still arriving, None if it must be complete."""
+        return self.fingerprinter.open_stream()
+
+    def check_stream(self, stream: StreamHasher, kept: int | None) -> Judgement:
+        """Return the judgement of a streamed content; *kept* is its file if that was wanted.
 
         Raises OSError, WorkerError.
         """
-        found = ahead.fingerprint(kept)
-        return self._judge(found if kept is None else self._exactly(kept, found))
+        return self._judge(stream.fingerprint(kept))
 
     def _judge(self, fingerprint: Fingerprint) -> Judgement:
-        return judge_all(self.panel, [LookupRequest(fingerprint)], self._clock())[0]
+        return judge_all(self.matcher_set, [LookupRequest(fingerprint)], self._clock())[0]
 
     def close(self) -> None:
-        """End the workers and close the matchers."""
+        """Stop the workers and close the matchers."""
         self.fingerprinter.close()
-        if self._exact is not None:
-            self._exact.close()
-        self.panel.close()
+        self.matcher_set.close()
 
     def __enter__(self) -> Self:
         return self

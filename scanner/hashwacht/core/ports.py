@@ -6,7 +6,7 @@ suites for them in :mod:`hashwacht.testing`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from hashwacht.core.types import Answer, Diagnostic, Fingerprint, Reason, Signal
@@ -81,18 +81,34 @@ class Matcher(Protocol):
 
 @runtime_checkable
 class QuickHashMatcher(Protocol):
-    """What a matcher can do on top that knows itself how near is near enough.
+    """A matcher that handles quick signals, because it knows its own radius.
 
-    It never says NO_MATCH to a quick signal that an entry may be near enough to, nor MATCH if
-    it may not: it says UNDETERMINED (close-call), and tells beforehand who that would happen to.
+    Where the error of a quick signal could change the answer, it returns UNDETERMINED
+    (close-call), and ``needs_exact_hash`` predicts that.
     """
 
     def needs_exact_hash(self, question: Sequence[Signal]) -> bool:
-        """Say if any quick signal is, or may be, near an entry: its exact value is needed."""
+        """Return whether any quick signal may be near an entry, so that its error matters."""
+
+
+class StreamHasher(Protocol):
+    """Hashes a content that is still arriving.  For one thread at a time."""
+
+    def update(self, chunk: bytes) -> bool | None:
+        """Hash the next bytes; return whether to keep all bytes so far, None if not known yet."""
+
+    def finish(self) -> bool:
+        """End the content; return whether to keep its bytes until ``fingerprint`` returns."""
+
+    def fingerprint(self, kept: int | None) -> Fingerprint:
+        """Return what a :class:`Fingerprinter` would; *kept* is the file if it was to be kept.
+
+        Raises OSError, WorkerError.
+        """
 
 
 class Fingerprinter(Protocol):
-    """Turns an open file into a fingerprint, in a worker process or in this one.
+    """Turns an open file into a fingerprint, in worker processes or in this one.
 
     Thread-safe: any number of threads may call at once.
     """
@@ -101,67 +117,47 @@ class Fingerprinter(Protocol):
     def recipe(self) -> tuple[str, ...]:
         """The signal types it attempts, each with its version: ``("md5/1", "pdq/1")``."""
 
-    def fingerprint(self, fd: int) -> Fingerprint:
+    @property
+    def layers(self) -> Mapping[str, str]:
+        """The sandbox layers around the decoders: why each is not active, "" if it is.
+
+        Empty if the decoders run in this process.  Raises WorkerError.
+        """
+
+    def fingerprint(self, fd: int, *, upload: bool = False) -> Fingerprint:
         """Read *fd* (open for reading, at offset 0) to its end, once.
 
-        Raises OSError if the file system refuses.  Everything else (damage, limits, a dead
-        worker) is part of the fingerprint.
+        Contents that another process handed in (*upload*) and those that this process found get
+        workers in turn, so that neither waits for all of the other.  Raises OSError if the file
+        system refuses.  Everything else (damage, limits, a dead worker) is part of the
+        fingerprint.
         """
-
-    def close(self) -> None:
-        """End the worker processes."""
-
-
-class StreamHasher(Protocol):
-    """A content that is still coming in.  For one thread at a time."""
-
-    def update(self, chunk: bytes) -> bool | None:
-        """Take the next bytes; say if all bytes so far are to be kept, None: not known yet."""
-
-    def finish(self) -> bool:
-        """Say that this was all; tell if it is to be kept until there is a fingerprint."""
-
-    def fingerprint(self, kept: int | None) -> Fingerprint:
-        """Give what :class:`Fingerprinter` would; *kept* is the file, if it was to be kept.
-
-        Raises OSError.
-        """
-
-
-@runtime_checkable
-class SupportsStreaming(Protocol):
-    """What a Fingerprinter can do on top that may begin before a content is complete."""
 
     def open_stream(self) -> StreamHasher | None:
-        """Begin with a content; None if it can only be read when it is complete."""
+        """Return a hasher for a content that is still arriving, None if it must be complete."""
 
-
-@runtime_checkable
-class SupportsPriority(Protocol):
-    """What a Fingerprinter can do on top that lets no one's contents starve another's."""
-
-    def fingerprint_upload(self, fd: int) -> Fingerprint:
-        """As ``fingerprint``, for what another process handed to this one."""
+    def close(self) -> None:
+        """Stop the worker processes."""
 
 
 MAX_CRASHES = 2
-"""Times that a content may end a worker: the first one may have been somebody else's fault."""
+"""Crashes of workers after which a content is blocked: the first may have had another cause."""
 
 
 class CrashLog(Protocol):
-    """Remembers contents that ended the workers that decoded them.  Thread-safe.
+    """Records contents that crashed the workers that decoded them.  Thread-safe.
 
     *key* is the SHA-256 of the content.
     """
 
     def set_decoder(self, decoder: str) -> None:
-        """Say which decoder is at work from now on: with another one, a content is innocent.
+        """Set which decoder runs from now on; crashes of other decoders do not count.
 
-        *decoder* names everything that decides if the same would happen again.
+        *decoder* names everything that decides whether a crash would happen again.
         """
 
     def block_reason(self, key: str) -> Reason | None:
-        """Say what it did if it did it so often that it is not to be tried again."""
+        """Return why a content must not be decoded again, None if it may be."""
 
     def record_crash(self, key: str, reason: Reason) -> None:
-        """Note that it did it, once more."""
+        """Record one crash of a content."""

@@ -216,12 +216,9 @@ class _Process:
 
 
 def _layers(pipeline: Pipeline) -> Mapping[str, str]:
-    """Say of each layer around the workers why it is not active, "" if it is."""
-    from hashwacht.hashing.workers.pool import WorkerPool
-
-    pool = pipeline.fingerprinter
+    """Return for each sandbox layer of the workers why it is not active, "" if it is."""
     try:
-        return pool.layers if isinstance(pool, WorkerPool) else {}
+        return pipeline.fingerprinter.layers
     except WorkerError as error:  # tried again with every file
         return {"workers": error.message}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -75,7 +76,15 @@ class InProcessFingerprinter:
         turned = (TURNED,) if plan.orientations and "pdq" in plan.types else ()
         self.recipe = (*(_attempt(each, plan) for each in found), *turned)
 
-    def fingerprint(self, fd: int) -> Fingerprint:
+    @property
+    def layers(self) -> Mapping[str, str]:
+        """Empty: there is no sandbox."""
+        return {}
+
+    def open_stream(self) -> None:
+        """Return no stream: a content must be complete."""
+
+    def fingerprint(self, fd: int, *, upload: bool = False) -> Fingerprint:  # noqa: ARG002 - no workers to wait for
         """Read *fd* to its end, once.  Raises OSError if the file system refuses; nothing else."""
         running = {d.name: GuardedDigest(d) for d in self._digests if d.name != CONTENT_KEY_TYPE}
         content = read(

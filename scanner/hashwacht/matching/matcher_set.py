@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from hashwacht.core.ports import Matcher, Query, QuickHashMatcher
-from hashwacht.core.types import Answer, Fingerprint, Outcome, Reason
+from hashwacht.core.types import QUICK_ERROR_BITS, Answer, Fingerprint, Outcome, Reason
 from hashwacht.core.verdict import effective_answer
 
 CALLERS = 8
@@ -116,8 +116,17 @@ class MatcherSet:
             for index in range(len(requests))
         ]
 
+    @property
+    def supports_quick_hashes(self) -> bool:
+        """Whether every matcher of picture hashes reports which of them it needs exactly."""
+        return all(
+            isinstance(configured.matcher, QuickHashMatcher)
+            or not configured.matcher.accepts & QUICK_ERROR_BITS.keys()
+            for configured in self.matchers
+        )
+
     def needs_exact_hash(self, fingerprint: Fingerprint) -> bool:
-        """Say if a quick hash is so near something that the exact one has to be computed."""
+        """Return whether a quick hash is so near an entry that its error matters."""
         return any(
             isinstance(configured.matcher, QuickHashMatcher)
             and configured.matcher.needs_exact_hash(

@@ -71,12 +71,12 @@ def required_freshness(
 
     def needs_exact_hash(content: int) -> bool:
         stored = store.contents.load([content]).values()
-        return any(pipeline.panel.needs_exact_hash(each.fingerprint) for each in stored)
+        return any(pipeline.matcher_set.needs_exact_hash(each.fingerprint) for each in stored)
 
     return Freshness(
         recipe=frozenset(pipeline.fingerprinter.recipe),
-        epoch=store.epochs.number_of(pipeline.panel.knowledge_id),
-        not_before=pipeline.panel.not_before(now),
+        epoch=store.epochs.number_of(pipeline.matcher_set.knowledge_id),
+        not_before=pipeline.matcher_set.not_before(now),
         full=full,
         run=run,
         is_blocked_content=store.crash_log.is_blocked_content,

@@ -105,7 +105,7 @@ class ScanRun:
     def _recorder(self, run: Run, tally: Tally) -> ScanRecorder:
         return ScanRecorder(
             store=self._store,
-            judging=ContentJudge(self._store, self._pipeline.panel, self._clock),
+            judging=ContentJudge(self._store, self._pipeline.matcher_set, self._clock),
             links=self._links,
             run=run,
             tally=tally,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,10 +59,18 @@ class CountingFingerprinter:
         self.read = 0
         self.recipe = inner.recipe
 
-    def fingerprint(self, fd: int) -> Fingerprint:
+    @property
+    def layers(self) -> Mapping[str, str]:
+        """The sandbox layers of the inner one."""
+        return self._inner.layers
+
+    def fingerprint(self, fd: int, *, upload: bool = False) -> Fingerprint:
         """Count, and read."""
         self.read += 1
-        return self._inner.fingerprint(fd)
+        return self._inner.fingerprint(fd, upload=upload)
+
+    def open_stream(self) -> None:
+        """Return no stream: every content is counted when it is complete."""
 
     def close(self) -> None:
         """Close the inner one."""
@@ -78,11 +86,11 @@ class HeldFingerprinter(CountingFingerprinter):
         self._but = but
         self.released = threading.Event()
 
-    def fingerprint(self, fd: int) -> Fingerprint:
+    def fingerprint(self, fd: int, *, upload: bool = False) -> Fingerprint:
         """Wait, and read."""
         if Path(f"/proc/self/fd/{fd}").readlink().name != self._but:
             assert self.released.wait(HELD), "nobody lets go"
-        return super().fingerprint(fd)
+        return super().fingerprint(fd, upload=upload)
 
 
 @dataclass

@@ -83,7 +83,7 @@ class LocalBackend:
         return True
 
     def _store(self, store: Store, found: Judgement) -> None:
-        epoch = store.epochs.number_of(self.pipeline.panel.knowledge_id)
+        epoch = store.epochs.number_of(self.pipeline.matcher_set.knowledge_id)
         key = found.fingerprint.key
         with store.transaction():
             number = store.contents.add([found.fingerprint], self.clock())[key]

@@ -13,6 +13,7 @@ import pytest
 from hashwacht.core.types import QUICK_ERROR_BITS, Match, Outcome, Reason, Signal
 from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.hashing.plan import Plan
+from hashwacht.hashing.quick_then_exact import QuickThenExact
 from hashwacht.matching.hashlists.manager import HashLists
 from hashwacht.matching.hashlists.manifest import DEFAULT_RADII, ListMetadata
 from hashwacht.matching.hashlists.matcher import HashListMatcher
@@ -92,7 +93,7 @@ def test_verdicts_at_every_distance_around_the_radius_equal_those_of_exact_hashe
 
     with MatcherSet([ConfiguredMatcher(matcher)]) as panel:
         sure = Pipeline(InProcessFingerprinter(Plan(TYPES)), panel)
-        fast = Pipeline(quick, panel, exact=again)
+        fast = Pipeline(QuickThenExact(quick, lambda: again, panel.needs_exact_hash), panel)
         expected = [verdict(sure, path) for path in paths]
         assert [verdict(fast, path) for path in paths] == expected
     outcomes = [outcome for outcome, _ in expected]
@@ -157,7 +158,11 @@ def test_a_list_that_comes_later_decides_by_exact_hashes_too(
     def scan(store: Store) -> RememberingObserver:
         observer = RememberingObserver()
         request = ScanRequest((bytes(tree),), ExclusionRules([]), jobs=2)
-        pipeline = Pipeline(counting, panel(), exact=InProcessFingerprinter(Plan(TYPES)))
+        matchers = panel()
+        both = QuickThenExact(
+            counting, lambda: InProcessFingerprinter(Plan(TYPES)), matchers.needs_exact_hash
+        )
+        pipeline = Pipeline(both, matchers)
         ScanRun(
             store=store, pipeline=pipeline, request=request, observer=observer, stop=never()
         ).run()

@@ -195,21 +195,16 @@ def test_unreadable_files_and_directories_are_told_and_the_rest_is_scanned() -> 
         assert (each.summary.counts.files, each.summary.counts.errors) == (2, 1)
 
 
-class Refusing:
+class Refusing(InProcessFingerprinter):
     """Cannot read one content, as a disk with a bad sector cannot."""
 
-    recipe = ("sha256/1",)
-
     def __init__(self) -> None:
-        self._inner = InProcessFingerprinter(Plan(("sha256",)))
+        super().__init__(Plan(("sha256",)))
 
-    def fingerprint(self, fd: int) -> Fingerprint:
+    def fingerprint(self, fd: int, *, upload: bool = False) -> Fingerprint:
         if os.pread(fd, 3, 0) == b"two":
             raise OSError(5, "Input/output error")
-        return self._inner.fingerprint(fd)
-
-    def close(self) -> None:
-        self._inner.close()
+        return super().fingerprint(fd, upload=upload)
 
 
 def test_a_file_that_cannot_be_read_is_undetermined_and_tried_again(
@@ -232,19 +227,17 @@ def test_all_links_of_an_unreadable_file_are_told(bench: ScanBench, root: Path) 
     assert set(heard.reasons()) == {bytes(root / "a/two"), bytes(root / "link")}
 
 
-class Writing:
-    """Has somebody write to the file while it is read, every time."""
+class Writing(InProcessFingerprinter):
+    """Writes to the file while it is read, every time."""
 
-    recipe = ("sha256/1",)
+    def __init__(self) -> None:
+        super().__init__(Plan(("sha256",)))
 
-    def fingerprint(self, fd: int) -> Fingerprint:
-        print_ = InProcessFingerprinter(Plan(("sha256",))).fingerprint(fd)
+    def fingerprint(self, fd: int, *, upload: bool = False) -> Fingerprint:
+        fingerprint = super().fingerprint(fd, upload=upload)
         with Path(f"/proc/self/fd/{fd}").open("ab") as file:
             file.write(b"more")
-        return print_
-
-    def close(self) -> None:
-        pass
+        return fingerprint
 
 
 def test_a_file_that_changes_twice_while_it_is_read_gets_no_verdict(

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.core.ports import SupportsStreaming
 from hashwacht.core.types import Fingerprint
 from hashwacht.hashing.plan import Limits, Plan
 from hashwacht.hashing.reader import HEAD
@@ -66,7 +65,6 @@ def test_the_fingerprint_is_the_same_however_the_content_comes_in(start: Start, 
 
 def test_what_is_no_picture_needs_no_worker(start: Start) -> None:
     pool = start(PLAN, task_factory=TASK_FACTORY)
-    assert isinstance(pool, SupportsStreaming)
     for name in ("nothing", "long", "over the limit"):
         piecewise(pool, CONTENTS[name], ())
     assert [workers(each) for each in WorkerKind] == [[], [], []]

@@ -132,5 +132,5 @@ def _run(
         if target:
             run = store.runs.list(1)[0]
             recipe = pipeline.fingerprinter.recipe
-            write_report(build_report(store, pipeline.panel, run, recipe), target)
+            write_report(build_report(store, pipeline.matcher_set, run, recipe), target)
     return exit_code(summary)

@@ -42,7 +42,7 @@ class VerdictProcessor:
         """As ``judge``, but never wait long: whoever is silent is asked later, by somebody else."""
         services = {
             configured.matcher.name
-            for configured in parts.pipeline.panel.matchers
+            for configured in parts.pipeline.matcher_set.matchers
             if configured.max_age is not None
         }
         unavailable = services & self.matcher_health.failing()
@@ -59,7 +59,7 @@ class VerdictProcessor:
         self, parts: Runtime, contents: Collection[int], unavailable: Collection[str] = ()
     ) -> dict[int, JudgedContent]:
         """Bring these contents up to date, by number.  Writes nothing."""
-        judging = ContentJudge(self._store, parts.pipeline.panel, self._clock)
+        judging = ContentJudge(self._store, parts.pipeline.matcher_set, self._clock)
         judged = judging.judge(contents, unavailable)
         fresh = [answer for each in judged.values() for answer in each.now.new_answers]
         if self.matcher_health.record(fresh):
@@ -71,7 +71,7 @@ class VerdictProcessor:
     ) -> None:
         """Keep answers and verdicts, and which contents are to be looked after; all or nothing."""
         with self._store.transaction():
-            ContentJudge(self._store, parts.pipeline.panel, self._clock).keep(judged)
+            ContentJudge(self._store, parts.pipeline.matcher_set, self._clock).keep(judged)
             self._store.unanswered.add(waiting)
 
     def apply(self, parts: Runtime, found: JudgedFile, delay: float | None) -> bool:

@@ -103,7 +103,7 @@ class RecheckLoop:
 
         Who is silent is not asked here, and who waits is passed over: that is done by age.
         """
-        epoch, now = parts.pipeline.panel.knowledge_id, time.monotonic()
+        epoch, now = parts.pipeline.matcher_set.knowledge_id, time.monotonic()
         if epoch != self._epoch or now - self._swept > parts.settings.rescan_interval:
             self._epoch, self._swept, self._after = epoch, now, 0
         while self._after is not None and not (self._is_time() or self._stop.is_set()):
@@ -122,7 +122,7 @@ class RecheckLoop:
         """Give the next contents that lack a good answer."""
         assert self._after is not None
         return self._store.answers.stale(
-            answer_requirements(parts.pipeline.panel, self._clock()),
+            answer_requirements(parts.pipeline.matcher_set, self._clock()),
             self._after,
             BATCH,
             epoch=self._store.epochs.number_of(epoch),

@@ -58,7 +58,7 @@ class StatusWriter:
             self._health = replace(self._health, memory_bytes=_memory())
         observed = self._scanner.observed
         parts = observed.runtime.current
-        names = [configured.matcher.name for configured in parts.pipeline.panel.matchers]
+        names = [configured.matcher.name for configured in parts.pipeline.matcher_set.matchers]
         counts = observed.counting.snapshot()
         self._health = replace(
             self._health,

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from hashwacht import __version__
 from hashwacht.core.errors import Interrupted, StorageError
@@ -129,7 +130,7 @@ class UploadHandler:
         except StorageError as error:
             _log.error("an upload cannot be kept: %s", error.message)
         unavailable = self._means.verdicts.matcher_health.failing()
-        panel = parts.pipeline.panel
+        panel = parts.pipeline.matcher_set
         return judge_all(panel, [LookupRequest(found)], self._clock(), unavailable)[
             0
         ].verdict, False
@@ -160,6 +161,6 @@ class UploadHandler:
 
 def _read(fd: int, parts: Runtime, *, private: bool) -> Fingerprint:
     """Read a file, in the line of what was handed in.  Raises OSError, Changed, WorkerError."""
-    read = parts.pipeline.fingerprint_upload
+    read = partial(parts.pipeline.fingerprint, upload=True)
     taken = read_once if private else read_consistent
     return taken(fd, read)[1]

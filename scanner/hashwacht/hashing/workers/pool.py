@@ -126,17 +126,14 @@ class WorkerPool:
         ):
             return worker.layers
 
-    def fingerprint_upload(self, fd: int) -> Fingerprint:
-        """As ``fingerprint``, in the line of what others hand in."""
-        return self.fingerprint(fd, SchedulerLane.UPLOAD)
-
-    def fingerprint(self, fd: int, lane: SchedulerLane = SchedulerLane.LOCAL) -> Fingerprint:
+    def fingerprint(self, fd: int, *, upload: bool = False) -> Fingerprint:
         """Read *fd* to its end in a worker; wait for one if all are busy.
 
         Raises OSError if the file system refuses (ETIMEDOUT: it does not deliver; EIO: not even
         the digests could be computed), WorkerError if no worker can be started or the pool is
         closed.
         """
+        lane = SchedulerLane.UPLOAD if upload else SchedulerLane.LOCAL
         if self._may_go_along(fd):
             for found in self._turns.run_batched(lane, fd, self._some):
                 return found
