@@ -1,19 +1,70 @@
-"""Following the chain of the audit log from line to line."""
+r"""The hash chain of the audit log: the encoding of an entry, and the check from line to line.
+
+A line is one JSON object in ASCII, ended by a line feed, with its keys in this order::
+
+    {"v":1,"seq":7,"at":"...","who":"...","act":"...","facts":{...},"prev":"...","hash":"..."}
+
+*hash* is the SHA-256 of the same line without its last member, that is of the bytes
+``{"v":1,...,"prev":"..."}``; *prev* is the hash of the previous entry, 64 zeros in the first one.
+A shell can check a line: ``sed 's/,"hash":"[0-9a-f]*"}$/}/' | tr -d '\n' | sha256sum``.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
 
-from hashwacht.audit.entry import GENESIS_HASH, JSON, decode_entry, parse_link
+JSON = None | bool | int | float | str | list["JSON"] | Mapping[str, "JSON"]
+"""The values that the facts of an entry may hold."""
+
+GENESIS_HASH = "0" * 64
+"""The *prev* of the first entry."""
+
+MAX_LINE_BYTES = 256 * 1024
+"""Bytes of a line, its line feed included."""
 
 TORN = "torn"
-"""The act of an entry that tells of part of a line before it."""
+"""The act of an entry that describes a partial line before it."""
+
+_MAX_TEXT_CHARS = 16 * 1024
+"""Characters of one text among the facts: a path can be of any length."""
+
+_FORM = re.compile(
+    rb'\{"v":1,"seq":([1-9][0-9]{0,17}),"at":"[^"]*","who":".*,'
+    rb'"prev":"([0-9a-f]{64})","hash":"([0-9a-f]{64})"\}\n'
+)
+_TAIL = len(',"hash":""}\n') + 64
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One act: *at* is ISO 8601 with zone, *who* a user of this machine or a part of Hashwacht."""
+
+    seq: int
+    at: str
+    who: str
+    act: str
+    facts: Mapping[str, JSON] = field(default_factory=dict)
+    prev: str = GENESIS_HASH
+    hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainLink:
+    """The position of a line in the chain; *genuine* if its hash is that of its bytes."""
+
+    seq: int
+    prev: str
+    hash: str
+    genuine: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The newest entry at some time: *seq* 0 if there was none."""
+    """The newest entry at some time; *seq* is 0 if there was none."""
 
     seq: int
     hash: str
@@ -21,76 +72,131 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class ChainBreak:
-    """The first line (counted from 1) at which the chain does not hold, and what is wrong."""
+    """The first line (counted from 1) at which the chain does not hold, and the problem."""
 
     line: int
     problem: str
 
 
-class ChainVerifier:
-    """Goes from line to line.  *suspect* is the line that a problem is at."""
+def encode_entry(entry: AuditEntry) -> bytes:
+    """Return an entry as its line; its *hash* is computed, whatever the field holds."""
+    facts = _truncated(entry.facts)
+    if len(body := _body(entry, facts)) > MAX_LINE_BYTES - _TAIL:
+        digest = sha256(_canonical(facts).encode()).hexdigest()
+        body = _body(entry, {"left_out": "too long", "sha256": digest})
+    return body[:-1] + b',"hash":"' + sha256(body).hexdigest().encode() + b'"}\n'
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        """Begin before the first line; the entry of *checkpoint* must come as it was."""
-        self._checkpoint = checkpoint
-        self._last = Checkpoint(0, GENESIS_HASH)
-        self._line = 0
-        self._junk = _Junk()
-        self.suspect = 0
 
-    def follow(self, line: bytes) -> str | None:
-        """Take the next line; say what is wrong."""
-        found = parse_link(line)
-        if found is None:
-            if not self._junk.size:
-                self.suspect = self._line + 1
-            self._junk.add(line)
-            self._line += line.endswith(b"\n")
-            return None
-        if self._junk.size:
-            if not self._junk.told_by(line):
-                return "is no entry, and the next one does not say that a crash has left it"
-            self._junk = _Junk()
-        self._line += 1
-        self.suspect = self._line
-        if not found.genuine:
-            return f"entry {found.seq} is not as it was written: its hash is another one"
-        if found.seq != self._last.seq + 1 or found.prev != self._last.hash:
-            return f"entry {found.seq} does not follow entry {self._last.seq}"
-        self._last = Checkpoint(found.seq, found.hash)
-        if found.seq == self._checkpoint.seq and found.hash != self._checkpoint.hash:
-            return f"entry {found.seq} is not the one of the checkpoint"
+def decode_entry(line: bytes) -> AuditEntry | None:
+    """Return the entry of a line; None if it is not one.  Its hash is not checked."""
+    if _FORM.fullmatch(line) is None:
         return None
-
-    def end(self) -> str | None:
-        """Say what is wrong when no line is left."""
-        if self._junk.size:
-            return "is no whole entry: a crash has left it, or somebody has cut it"
-        self.suspect = self._line + 1
-        if self._last.seq < self._checkpoint.seq:
-            first, last = self._last.seq + 1, self._checkpoint.seq
-            return f"entries {first} to {last} of the checkpoint are not there any more"
+    try:
+        fields = json.loads(line)
+        del fields["v"]
+        return AuditEntry(**fields)
+    except (ValueError, TypeError, RecursionError):
         return None
 
 
-class _Junk:
-    """What stands between two entries and is none."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._hash = sha256()
-
-    def add(self, piece: bytes) -> None:
-        self.size += len(piece)
-        self._hash.update(piece)
-
-    def told_by(self, line: bytes) -> bool:
-        """Say if an entry tells of exactly this."""
-        entry = decode_entry(line)
-        told = {"bytes": self.size, "sha256": self._hash.hexdigest()}
-        return entry is not None and entry.act == TORN and entry.facts == told
+def parse_link(line: bytes) -> ChainLink | None:
+    """Return the position of a line in the chain; None if it is not an entry."""
+    match = _FORM.fullmatch(line)
+    if match is None or not line.isascii():
+        return None
+    body = line[:-_TAIL] + b"}"
+    stated = match[3].decode()
+    return ChainLink(int(match[1]), match[2].decode(), stated, sha256(body).hexdigest() == stated)
 
 
 def describe_junk(junk: bytes) -> dict[str, JSON]:
-    """Describe junk, the line feed at its end included."""
+    """Return the facts of a ``torn`` entry about *junk*, its final line feed included."""
     return {"bytes": len(junk), "sha256": sha256(junk).hexdigest()}
+
+
+class ChainVerifier:
+    """Checks a chain line by line.  *suspect* is the line of the last problem."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        """Start before the first line; the entry of *checkpoint* must be found unchanged."""
+        self._checkpoint = checkpoint
+        self._last = Checkpoint(0, GENESIS_HASH)
+        self._line = 0
+        self._junk_bytes = 0
+        self._junk_hash = sha256()
+        self.suspect = 0
+
+    def check_line(self, line: bytes) -> str | None:
+        """Check the next line and return the problem, if there is one."""
+        link = parse_link(line)
+        if link is None:
+            self._add_junk(line)
+            return None
+        if self._junk_bytes:
+            if not self._describes_junk(line):
+                return "is not an entry, and the next entry does not report it as left by a crash"
+            self._junk_bytes, self._junk_hash = 0, sha256()
+        self._line += 1
+        self.suspect = self._line
+        return self._check_link(link)
+
+    def _check_link(self, link: ChainLink) -> str | None:
+        if not link.genuine:
+            return f"entry {link.seq} was changed: its hash does not match its content"
+        if link.seq != self._last.seq + 1 or link.prev != self._last.hash:
+            return f"entry {link.seq} does not follow entry {self._last.seq}"
+        self._last = Checkpoint(link.seq, link.hash)
+        if link.seq == self._checkpoint.seq and link.hash != self._checkpoint.hash:
+            return f"entry {link.seq} differs from the checkpoint"
+        return None
+
+    def check_end(self) -> str | None:
+        """Return the problem with the end of the log, if there is one."""
+        if self._junk_bytes:
+            return "is not a complete entry: a crash left it, or it was cut"
+        self.suspect = self._line + 1
+        if self._last.seq < self._checkpoint.seq:
+            first, last = self._last.seq + 1, self._checkpoint.seq
+            return f"entries {first} to {last} of the checkpoint are missing"
+        return None
+
+    def _add_junk(self, line: bytes) -> None:
+        if not self._junk_bytes:
+            self.suspect = self._line + 1
+        self._junk_bytes += len(line)
+        self._junk_hash.update(line)
+        self._line += line.endswith(b"\n")
+
+    def _describes_junk(self, line: bytes) -> bool:
+        entry = decode_entry(line)
+        facts = {"bytes": self._junk_bytes, "sha256": self._junk_hash.hexdigest()}
+        return entry is not None and entry.act == TORN and entry.facts == facts
+
+
+def _body(entry: AuditEntry, facts: JSON) -> bytes:
+    fields: dict[str, JSON] = {
+        "v": 1,
+        "seq": entry.seq,
+        "at": entry.at,
+        "who": entry.who[:_MAX_TEXT_CHARS],
+        "act": entry.act[:_MAX_TEXT_CHARS],
+        "facts": facts,
+        "prev": entry.prev,
+    }
+    return _canonical(fields).encode()
+
+
+def _canonical(value: JSON) -> str:
+    """Return compact ASCII JSON: lone surrogates survive, line feeds are escaped."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=True)
+
+
+def _truncated(value: JSON) -> JSON:
+    """Return *value* with overlong texts cut: their length is under an uploader's control."""
+    if isinstance(value, str):
+        return value if len(value) <= _MAX_TEXT_CHARS else value[:_MAX_TEXT_CHARS] + "…"
+    if isinstance(value, Mapping):
+        return {str(name): _truncated(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_truncated(item) for item in value]
+    return value

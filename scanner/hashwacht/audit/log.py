@@ -1,15 +1,15 @@
-"""The audit log: every act, each entry chained to the one before, in a file that only grows.
+"""The audit log: one entry for every act, chained to the previous one, in an append-only file.
 
-Any process of ours may append; they take turns by flock(2).  An entry is on the disk itself
-before ``append`` returns (fdatasync).  The file may be marked append-only (``chattr +a``).
+Any process may append; flock(2) serializes them.  An entry is on disk (fdatasync) before
+``append`` returns.  The file may be marked append-only (``chattr +a``).
 
-*What the chain shows*: any byte that was changed, any entry that was taken out, put in or moved.
-*What it cannot show by itself*: entries cut off at the end, and a chain that somebody with write
-access has written anew from some point on.  A checkpoint (number and hash of the newest entry),
-kept where that somebody cannot write, shows both.
+*What the chain shows*: any changed byte, and any entry that was removed, inserted or moved.
+*What it cannot show alone*: entries cut off at the end, and a chain that an attacker with write
+access has rewritten from some point on.  A checkpoint (number and hash of the newest entry), kept
+out of the attacker's reach, shows both.
 
-*A crash* while an entry is written may leave part of a line, whose act was not done yet.  It
-stays where it is; the next entry says that it is there, how long it is and what it hashes to.
+*A crash* during a write may leave a partial line; its act was not done yet.  The line stays, and
+the next entry (``torn``) records its length and hash.
 """
 
 from __future__ import annotations
@@ -23,15 +23,19 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from hashwacht.audit.chain import TORN, ChainBreak, ChainVerifier, Checkpoint, describe_junk
-from hashwacht.audit.entry import (
+from hashwacht.audit.chain import (
     GENESIS_HASH,
     JSON,
     MAX_LINE_BYTES,
+    TORN,
     AuditEntry,
+    ChainBreak,
+    ChainVerifier,
+    Checkpoint,
     decode_entry,
+    describe_junk,
+    encode_entry,
     parse_link,
-    write,
 )
 from hashwacht.core.errors import StorageError
 from hashwacht.storage.sqlite.state_directory import (
@@ -46,38 +50,38 @@ FILE_NAME = "audit.jsonl"
 """The log, in the state directory."""
 
 _SAFE = os.O_NOFOLLOW | os.O_CLOEXEC
-_WINDOW, _WIDEST = 16 * 1024, 8 * MAX_LINE_BYTES
+_FIRST_WINDOW, _MAX_WINDOW = 16 * 1024, 8 * MAX_LINE_BYTES
 
 
 class AuditEvent(StrEnum):
-    """What is written down."""
+    """The acts that are recorded."""
 
     CASE_OPENED = "case-opened"
     CASE_CHANGED = "case-changed"
-    """Its content is matched otherwise than before: more, less, or no longer."""
+    """The matches of its content changed."""
     CASE_CLOSED = "case-closed"
     SUPPRESSED = "suppressed"
-    """A content matched and a known-good list set that aside."""
+    """A known-good list suppressed a match."""
     FOUND = "found"
-    """A content of a case was found at a place; the state says if it is acted upon or waits."""
+    """The content of a case was found in a file."""
     HELD = "held"
     QUARANTINED = "quarantined"
     FAILED = "failed"
     WAITING = "waiting"
-    """The flood guard holds an action that had been tried, or was not asked for before."""
-    LEFT_ALONE = "let-be"
-    """An action that was waiting was dropped."""
+    """The action limit paused an action."""
+    LEFT_ALONE = "left-alone"
+    """A paused action was discarded."""
     GONE = "gone"
     RELEASED = "released"
     RESTORED = "restored"
     DESTROYED = "destroyed"
     GIVEN_UP = "given-up"
-    """A file was being taken when everything stopped, and is looked for no more."""
+    """A file whose action a crash interrupted was not found again; the search has ended."""
     NOTED = "noted"
-    LIMIT_REACHED = "flood-began"
-    LIMIT_APPROVED = "flood-let-go"
-    LIMIT_DISCARDED = "flood-stood-down"
-    LIMIT_REINSTATED = "flood-recalled"
+    LIMIT_REACHED = "limit-reached"
+    LIMIT_APPROVED = "limit-approved"
+    LIMIT_DISCARDED = "limit-discarded"
+    LIMIT_REINSTATED = "limit-reinstated"
     LIST_IMPORTED = "list-imported"
     LIST_CHANGED = "list-changed"
     LIST_REMOVED = "list-removed"
@@ -87,77 +91,78 @@ class AuditEvent(StrEnum):
     GAP_OPENED = "gap-opened"
     GAP_CLOSED = "gap-closed"
     TORN = TORN
-    """Part of a line that a crash has left stands before this entry."""
+    """A crash left a partial line before this entry."""
 
 
 class AuditLog:
-    """The audit log at *path*.  Thread-safe, also between processes; keeps nothing open."""
+    """The audit log at *path*.  Safe for threads and processes; keeps no file open."""
 
     def __init__(self, path: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        """Use the file at *path*; it is made (mode 0600) when first appended to."""
+        """Use the file at *path*; the first ``append`` creates it (mode 0600)."""
         self.path = path
         self._now = now
 
     def append(self, act: str, who: str, facts: Mapping[str, JSON]) -> None:
-        """Write down an act; it is on the disk when this returns.
+        """Record an act; it is on disk when this returns.
 
-        Raises StorageFull, StorageError; then nothing was written down.
+        Raises StorageFull, StorageError; then nothing was recorded.
         """
         self.append_all(who, [(act, facts)])
 
     def append_all(self, who: str, acts: Sequence[tuple[str, Mapping[str, JSON]]]) -> None:
-        """Write down several acts in one go, all or none of them."""
+        """Record several acts, all or none of them."""
         if not acts:
             return
         with self._writing() as fd:
             size = os.fstat(fd).st_size
-            last, junk, whole = _end(fd, size, self.path)
-            lines = b"" if whole else b"\n"
-            todo = [(AuditEvent.TORN, describe_junk(junk)), *acts] if junk else acts
-            for act, facts in todo:
-                line = write(AuditEntry(last.seq + 1, self._at(), who, act, facts, last.hash))
+            last, junk, is_complete = _read_end(fd, size, self.path)
+            lines = b"" if is_complete else b"\n"
+            pending = [(AuditEvent.TORN, describe_junk(junk)), *acts] if junk else acts
+            for act, facts in pending:
+                entry = AuditEntry(last.seq + 1, self._timestamp(), who, act, facts, last.hash)
+                line = encode_entry(entry)
                 last = _checkpoint(line)
                 lines += line
             _write_all(fd, size, lines)
 
     def entries(self) -> Iterator[AuditEntry]:
-        """Give what is there now, the oldest first; what is no entry is passed over."""
+        """Yield the present entries, oldest first; lines that are not entries are skipped."""
         yield from (entry for line in self._lines() if (entry := decode_entry(line)) is not None)
 
     def latest(
         self, number: int, wanted: Callable[[AuditEntry], bool] = lambda _: True
     ) -> list[AuditEntry]:
-        """Give the newest entries that are *wanted*, the oldest of them first."""
+        """Return the newest entries for which *wanted* is true, oldest first."""
         return [*deque((entry for entry in self.entries() if wanted(entry)), number)]
 
     def head(self) -> Checkpoint:
-        """Give the newest entry, to be kept elsewhere.  Raises StorageError."""
+        """Return a checkpoint of the newest entry.  Raises StorageError."""
         with self._reading() as (fd, size):
-            return _end(fd, size, self.path)[0] if size else Checkpoint(0, GENESIS_HASH)
+            return _read_end(fd, size, self.path)[0] if size else Checkpoint(0, GENESIS_HASH)
 
     def verify(self, checkpoint: Checkpoint | None = None) -> ChainBreak | None:
-        """Go through the whole chain; None if it holds.  Raises StorageError.
+        """Check the whole chain; return None if it is intact.  Raises StorageError.
 
-        With a *checkpoint*, its entry must be there as it was.
+        With a *checkpoint*, its entry must be present and unchanged.
         """
-        chain = ChainVerifier(checkpoint or Checkpoint(0, GENESIS_HASH))
+        verifier = ChainVerifier(checkpoint or Checkpoint(0, GENESIS_HASH))
         for line in self._lines():
-            if (problem := chain.follow(line)) is not None:
-                return ChainBreak(chain.suspect, problem)
-        problem = chain.end()
-        return None if problem is None else ChainBreak(chain.suspect, problem)
+            if (problem := verifier.check_line(line)) is not None:
+                return ChainBreak(verifier.suspect, problem)
+        problem = verifier.check_end()
+        return None if problem is None else ChainBreak(verifier.suspect, problem)
 
-    def _at(self) -> str:
+    def _timestamp(self) -> str:
         return self._now().isoformat(timespec="microseconds")
 
     def _lines(self) -> Iterator[bytes]:
-        """Give the lines of what is there now; one that is too long comes in pieces."""
+        """Yield the present lines; an overlong one is yielded in pieces."""
         with self._reading() as (fd, size):
             if not size:
                 return
             with open(fd, "rb", closefd=False) as file:
-                while (left := size - file.tell()) > 0:
-                    yield file.readline(min(left, MAX_LINE_BYTES))
+                while (remaining := size - file.tell()) > 0:
+                    yield file.readline(min(remaining, MAX_LINE_BYTES))
 
     @contextmanager
     def _writing(self) -> Iterator[int]:
@@ -179,7 +184,7 @@ class AuditLog:
 
     @contextmanager
     def _reading(self) -> Iterator[tuple[int, int]]:
-        """Open it, and give its size while nobody writes; (-1, 0) if there is none."""
+        """Open the file and yield its size between two writes; (-1, 0) if there is none."""
         try:
             fd = os.open(self.path, os.O_RDONLY | _SAFE)
         except FileNotFoundError:
@@ -197,51 +202,51 @@ class AuditLog:
 
 
 def _checkpoint(line: bytes) -> Checkpoint:
-    found = parse_link(line)
-    assert found is not None, "an entry"
-    return Checkpoint(found.seq, found.hash)
+    link = parse_link(line)
+    assert link is not None, "an entry"
+    return Checkpoint(link.seq, link.hash)
 
 
-def _end(fd: int, size: int, path: Path) -> tuple[Checkpoint, bytes, bool]:
-    """Give the last entry, what stands after it, and whether the last line is ended.
+def _read_end(fd: int, size: int, path: Path) -> tuple[Checkpoint, bytes, bool]:
+    """Return the last entry, the junk after it, and whether the last line has its line feed.
 
-    An entry that lacks nothing but its line feed is one.  Raises StorageError, OSError.
+    An entry that lacks only its line feed counts.  Raises StorageError, OSError.
     """
-    whole = not size or os.pread(fd, 1, size - 1) == b"\n"
-    window = _WINDOW
+    is_complete = not size or os.pread(fd, 1, size - 1) == b"\n"
+    window = _FIRST_WINDOW
     while True:
         start = max(0, size - window)
-        lines = _split(os.pread(fd, size - start, start))
+        lines = _split_lines(os.pread(fd, size - start, start))
         junk: list[bytes] = []
-        while len(lines) > (start > 0):  # the first one may begin in its middle
+        while len(lines) > (start > 0):  # the first one may be partial
             line = lines.pop()
             if parse_link(line) is not None:
-                return _checkpoint(line), b"".join(reversed(junk)), whole
+                return _checkpoint(line), b"".join(reversed(junk)), is_complete
             junk.append(line)
         if not start:
-            return Checkpoint(0, GENESIS_HASH), b"".join(reversed(junk)), whole
-        if window > _WIDEST:
+            return Checkpoint(0, GENESIS_HASH), b"".join(reversed(junk)), is_complete
+        if window > _MAX_WINDOW:
             raise StorageError(
-                f"the end of the audit log {path} is no entry",
-                advice="Run `hashwacht audit verify`; move the file aside to begin a new one.",
+                f"the audit log {path} does not end with an entry",
+                advice="Run `hashwacht audit verify`; move the file away to start a new log.",
             )
         window *= 2
 
 
-def _split(text: bytes) -> list[bytes]:
-    """Cut at each line feed, and nowhere else; the last line gets one if it has none."""
+def _split_lines(text: bytes) -> list[bytes]:
+    """Split at line feeds only; the last line gets one if it has none."""
     lines = text.removesuffix(b"\n").split(b"\n")
     return [line + b"\n" for line in lines] if text else []
 
 
 def _write_all(fd: int, size: int, lines: bytes) -> None:
-    """Write *lines* at the end and to the disk, or nothing.  Raises OSError."""
+    """Append *lines* and sync them to disk, or write nothing.  Raises OSError."""
     try:
-        left = memoryview(lines)
-        while left:
-            left = left[os.write(fd, left) :]
+        unwritten = memoryview(lines)
+        while unwritten:
+            unwritten = unwritten[os.write(fd, unwritten) :]
         os.fdatasync(fd)
     except OSError:
-        with suppress(OSError):  # an append-only file keeps it: the next entry tells of it
+        with suppress(OSError):  # an append-only file keeps it: the next entry records it
             os.ftruncate(fd, size)
         raise

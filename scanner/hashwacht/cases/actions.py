@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 
-from hashwacht.audit.entry import JSON
+from hashwacht.audit.chain import JSON
 from hashwacht.audit.log import AuditEvent
 from hashwacht.cases import wording
 from hashwacht.cases.case_locations import MAX_CASE_NOTICES, notify_location

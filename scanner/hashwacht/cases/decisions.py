@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from hashwacht.audit.entry import JSON
+from hashwacht.audit.chain import JSON
 from hashwacht.audit.log import AuditEvent
 from hashwacht.cases.actions import INTERRUPTED_STATES, ActionRunner
 from hashwacht.cases.case_lock import CaseLock

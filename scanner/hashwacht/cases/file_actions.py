@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol
 
-from hashwacht.audit.entry import JSON
+from hashwacht.audit.chain import JSON
 from hashwacht.core.paths import escape_path, to_json
 from hashwacht.quarantine.hold import FileHolder
 from hashwacht.quarantine.hold_methods import ReleasedMode

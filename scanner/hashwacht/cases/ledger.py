@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from hashwacht.audit.entry import JSON
+from hashwacht.audit.chain import JSON
 from hashwacht.audit.log import AuditLog
 from hashwacht.cases.case_json import CaseFile
 from hashwacht.core.notice import Notice, NoticeKind

@@ -17,7 +17,7 @@ from hashwacht.core.errors import UsageError
 from hashwacht.settings.units import read_duration
 
 if TYPE_CHECKING:
-    from hashwacht.audit.entry import JSON
+    from hashwacht.audit.chain import JSON
     from hashwacht.cases.factory import CaseServices
     from hashwacht.settings import Settings
     from hashwacht.storage.cases import Case

@@ -17,9 +17,8 @@ from types import FrameType
 from hashwacht import bootstrap
 from hashwacht.core.errors import ConfigurationError, ExitCode, StorageBusy
 from hashwacht.courier import process
-from hashwacht.daemon.logging.logs import configure_logging
-from hashwacht.daemon.supervisor.child import ChildSpec, RestartBackoff
-from hashwacht.daemon.supervisor.supervisor import Supervisor
+from hashwacht.daemon.logs import configure_logging
+from hashwacht.daemon.supervisor import ChildSpec, RestartBackoff, Supervisor
 from hashwacht.ipc.sockets import listen
 from hashwacht.platform.network import leave_network
 from hashwacht.platform.process import terminate_with_parent

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hashwacht import __version__, bootstrap
-from hashwacht.audit.entry import JSON
+from hashwacht.audit.chain import JSON
 from hashwacht.audit.log import AuditEvent
 from hashwacht.core.errors import ConfigurationError, HashwachtError, UsageError, WorkerError
 from hashwacht.core.events import Event, event_fields
@@ -29,8 +29,8 @@ from hashwacht.daemon.status.health_writer import StatusWriter
 from hashwacht.daemon.status.metrics import render_metrics
 from hashwacht.daemon.status.metrics_server import MetricsServer
 from hashwacht.daemon.status.status import status
-from hashwacht.daemon.uploads.upload_handler import UploadDeps, UploadHandler
-from hashwacht.daemon.uploads.upload_server import UploadServer
+from hashwacht.daemon.upload_handler import UploadDeps, UploadHandler
+from hashwacht.daemon.upload_server import UploadServer
 from hashwacht.ipc.sockets import listen
 from hashwacht.pipeline import Pipeline
 from hashwacht.platform.systemd import SystemdNotifier, inherited_sockets

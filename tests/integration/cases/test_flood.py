@@ -57,7 +57,7 @@ def test_of_a_thousand_equal_files_only_the_limit_is_acted_upon(tmp_path: Path) 
     assert "hashwacht limits discard 1" in flood.summary
     assert json.loads(flood.case)["case"] == 1
     assert len(office.notices) < 30, "one more copy is no news"
-    assert office.acts().count("flood-began") == 1
+    assert office.acts().count("limit-reached") == 1
     found = [entry.facts["state"] for entry in office.audit.entries() if entry.act == "found"]
     assert (found.count("pending"), found.count("waiting")) == (25, 975)
     office.casework.retry(office.clock.now + 10**6)
@@ -96,7 +96,7 @@ def test_let_go_carries_out_what_waits_and_lifts_the_limit_for_a_window(flooded:
     actions = [flooded.settle(flooded.file(f"late {number}.png")) for number in range(3)]
     assert actions == [Action.QUARANTINE, Action.QUARANTINE, Action.OBSERVE]
     assert len(flooded.store.floods.latest(9, past=True)) == 2
-    assert "flood-let-go" in flooded.acts()
+    assert "limit-approved" in flooded.acts()
 
 
 def test_what_was_observed_and_has_to_wait_now_is_in_the_log(flooded: Office) -> None:

@@ -90,7 +90,7 @@ def test_a_policy_that_only_observes_by_now_stops_what_is_tried_again(office: Of
     assert [(place.state, place.due) for place in office.places()] == [
         (LocationState.OBSERVED, None)
     ]
-    assert office.acts()[-1] == "let-be"
+    assert office.acts()[-1] == "left-alone"
 
 
 def test_a_policy_that_only_holds_by_now_does_not_seal_what_is_tried_again(office: Office) -> None:

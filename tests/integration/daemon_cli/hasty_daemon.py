@@ -6,7 +6,7 @@ import os
 import sys
 
 from hashwacht.daemon.entry_points import DaemonRunner
-from hashwacht.daemon.supervisor.child import RestartBackoff
+from hashwacht.daemon.supervisor import RestartBackoff
 from hashwacht.settings import load
 
 if __name__ == "__main__":

@@ -127,8 +127,8 @@ def test_each_part_is_killed_in_turn_and_nothing_is_lost(
             wait_for(lambda: len(cases(program)) == len(known), 60)
             code, said = running.stop()
     assert code == 0, said
-    assert said.count("courier was killed by SIGKILL and starts again") == 2
-    assert said.count("scanner was killed by SIGKILL and starts again") == 1
+    assert said.count("courier was killed by SIGKILL, restarting") == 2
+    assert said.count("scanner was killed by SIGKILL, restarting") == 1
     assert {each["sha256"] for each in cases(program)} == {
         hashlib.sha256(content).hexdigest() for content in known.values()
     }
@@ -172,7 +172,7 @@ def test_a_reload_changes_what_runs_and_a_faulty_one_nothing(
             good = program.configuration.read_text()
             program.configuration.write_text(good + "[nonsense]\n")
             running.process.send_signal(signal.SIGHUP)
-            running.hear("still running as before")
+            running.hear("configuration not reloaded")
             program.configuration.write_text(good)
             program.ask("hma", server.url)
             running.process.send_signal(signal.SIGHUP)

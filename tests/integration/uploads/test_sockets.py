@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from hashwacht import Checker, Outcome, Reason
-from hashwacht.daemon.uploads.upload_server import MOST_OF_ONE
+from hashwacht.daemon.upload_server import MOST_OF_ONE
 from hashwacht.ipc.sockets import listen
 from support.daemon.upload_daemon import UploadDaemon, known
 from support.program import PROGRAM

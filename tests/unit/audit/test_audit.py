@@ -14,7 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hashwacht.audit.entry import MAX_LINE_BYTES, AuditEntry, decode_entry, parse_link, write
+from hashwacht.audit.chain import (
+    MAX_LINE_BYTES,
+    AuditEntry,
+    decode_entry,
+    encode_entry,
+    parse_link,
+)
 from hashwacht.audit.log import AuditEvent, AuditLog, ChainBreak, Checkpoint
 from hashwacht.core.errors import StorageError
 
@@ -73,13 +79,13 @@ def test_a_shell_can_check_the_chain(log: AuditLog) -> None:
 def test_no_log_is_an_empty_one(log: AuditLog) -> None:
     assert (log.verify(), list(log.entries()), log.head().seq) == (None, [], 0)
     assert log.verify(Checkpoint(3, "0" * 64)) == ChainBreak(
-        1, "entries 1 to 3 of the checkpoint are not there any more"
+        1, "entries 1 to 3 of the checkpoint are missing"
     )
 
 
 @given(act=st.text(max_size=10), who=st.text(max_size=10), facts=st.dictionaries(st.text(), FACTS))
 def test_any_facts_survive_and_stay_one_line(act: str, who: str, facts: dict[str, object]) -> None:
-    line = write(AuditEntry(1, "2026", who, act, facts))  # type: ignore[arg-type]  # JSON all the same
+    line = encode_entry(AuditEntry(1, "2026", who, act, facts))  # type: ignore[arg-type]  # JSON all the same
     assert line.count(b"\n") == 1
     entry = decode_entry(line)
     assert entry is not None
@@ -152,7 +158,7 @@ def test_a_cut_is_found_with_a_checkpoint(
         log.append(AuditEvent.FOUND, "somebody", {})
     broken = log.verify(written[1])
     assert broken is not None
-    assert "is not the one of the checkpoint" in broken.problem
+    assert "differs from the checkpoint" in broken.problem
 
 
 def test_an_older_checkpoint_holds_for_a_log_that_has_grown(log: AuditLog) -> None:
@@ -169,7 +175,7 @@ def test_a_chain_written_anew_is_found_with_a_checkpoint(tmp_path: Path) -> None
             log.append(AuditEvent.DESTROYED, who, {})
     assert forged.verify() is None
     broken = forged.verify(real.head())
-    assert broken == ChainBreak(3, "entry 3 is not the one of the checkpoint")
+    assert broken == ChainBreak(3, "entry 3 differs from the checkpoint")
 
 
 @given(cuts=st.lists(st.floats(0.001, 0.999), min_size=1, max_size=3))
@@ -201,7 +207,7 @@ def test_a_torn_end_is_told_before_anybody_goes_on(log: AuditLog) -> None:
         file.write(b'{"v":1,"seq":2,"at')
     broken = log.verify()
     assert broken is not None
-    assert (broken.line, "no whole entry" in broken.problem) == (2, True)
+    assert (broken.line, "not a complete entry" in broken.problem) == (2, True)
 
 
 def test_what_is_no_entry_cannot_be_put_in_between(
@@ -210,7 +216,7 @@ def test_what_is_no_entry_cannot_be_put_in_between(
     lines = [*written[0][:3], b"hello\n", *written[0][3:]]
     broken = changed(tmp_path, b"".join(lines)).verify()
     assert broken is not None
-    assert (broken.line, "no entry" in broken.problem) == (4, True)
+    assert (broken.line, "not an entry" in broken.problem) == (4, True)
 
 
 def test_a_changed_last_entry_is_not_taken_for_a_crash(log: AuditLog) -> None:
@@ -226,7 +232,7 @@ def test_an_end_that_no_crash_leaves_is_refused(log: AuditLog) -> None:
     log.append(AuditEvent.FOUND, "scanner", {})
     with log.path.open("ab") as file:
         file.truncate(64 << 20)
-    with pytest.raises(StorageError, match="is no entry"):
+    with pytest.raises(StorageError, match="does not end with an entry"):
         log.append(AuditEvent.FOUND, "scanner", {})
 
 

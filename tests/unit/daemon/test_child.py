@@ -9,7 +9,7 @@ import time
 import pytest
 
 from hashwacht.core.errors import ExitCode
-from hashwacht.daemon.supervisor.child import Child, ChildSpec, RestartBackoff
+from hashwacht.daemon.supervisor import Child, ChildSpec, RestartBackoff
 
 BROKEN = ChildSpec("courier", ("daemon", "nonsense"))
 

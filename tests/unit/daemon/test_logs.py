@@ -18,9 +18,16 @@ from hypothesis import strategies as st
 
 from hashwacht.core.events import Event, event_fields
 from hashwacht.core.paths import from_json
-from hashwacht.daemon.logging.journald import JournaldWriter, encode, priority, stderr_is_journal
-from hashwacht.daemon.logging.log_entry import KINDS, LONGEST, LogRateLimit, format_record
-from hashwacht.daemon.logging.logs import LineWriter, LogHandler, configure_logging
+from hashwacht.daemon.log_entry import MAX_CHARS, MAX_KINDS, LogRateLimit, format_record
+from hashwacht.daemon.logs import (
+    JournaldWriter,
+    LineWriter,
+    LogHandler,
+    configure_logging,
+    encode_fields,
+    priority,
+    stderr_is_journal,
+)
 
 
 def record(
@@ -59,7 +66,7 @@ def decode(datagram: bytes) -> dict[str, str]:
     )
 )
 def test_whatever_a_field_holds_the_journal_reads_it_back(fields: dict[str, str]) -> None:
-    assert decode(encode(fields.items())) == fields
+    assert decode(encode_fields(fields.items())) == fields
 
 
 @pytest.fixture
@@ -190,11 +197,11 @@ def test_a_call_that_is_wrong_is_written_all_the_same() -> None:
 
 
 def test_no_entry_is_longer_than_it_may_be() -> None:
-    assert len(format_record(record("%s", "x" * 100_000)).message) <= LONGEST + 1
+    assert len(format_record(record("%s", "x" * 100_000)).message) <= MAX_CHARS + 1
 
 
 def test_a_flood_of_one_kind_leaves_the_others_their_say_and_is_counted() -> None:
-    limit = LogRateLimit(burst=3, every=10)
+    limit = LogRateLimit(burst=3, refill_seconds=10)
     admitted = [limit.admit("match", 0.0) for _ in range(1000)]
     assert admitted == [0, 0, 0] + [None] * 997
     assert limit.admit("gap", 0.0) == 0
@@ -205,29 +212,29 @@ def test_a_flood_of_one_kind_leaves_the_others_their_say_and_is_counted() -> Non
 
 def test_what_was_left_out_is_said_with_the_next_one() -> None:
     stream = io.StringIO()
-    handler = LogHandler(LineWriter("x", stream), LogRateLimit(burst=1, every=0.000_001))
+    handler = LogHandler(LineWriter("x", stream), LogRateLimit(burst=1, refill_seconds=0.000_001))
     handler.handle(record("first %s", 1))
-    assert "left out" not in stream.getvalue()
-    assert format_record(record("again"), 7).message == "again (7 more like it were left out)"
+    assert "suppressed" not in stream.getvalue()
+    assert format_record(record("again"), 7).message == "again (7 similar entries suppressed)"
 
 
 @given(st.lists(st.tuples(st.integers(0, 2000), st.floats(0, 100)), max_size=200))
 def test_the_limit_stays_small_and_never_admits_more_than_it_may(
     calls: list[tuple[int, float]],
 ) -> None:
-    limit, now, admitted = LogRateLimit(burst=2, every=5), 0.0, 0
+    limit, now, admitted = LogRateLimit(burst=2, refill_seconds=5), 0.0, 0
     for number, (kind, pause) in enumerate(calls):
         now += pause
         admitted += limit.admit(f"kind {kind % 3}", now) is not None
         limit.admit(f"other {number}{kind}", now)
     assert admitted <= 3 * (2 + now / 5)
-    assert len(limit._buckets) <= KINDS + 1
+    assert len(limit._buckets) <= MAX_KINDS + 1
 
 
 def test_more_kinds_than_are_told_apart_share_one_limit() -> None:
-    limit = LogRateLimit(burst=1, every=1000)
-    admitted = [limit.admit(f"kind {number}", 0.0) for number in range(KINDS + 50)]
-    assert admitted.count(0) == KINDS + 1
+    limit = LogRateLimit(burst=1, refill_seconds=1000)
+    admitted = [limit.admit(f"kind {number}", 0.0) for number in range(MAX_KINDS + 50)]
+    assert admitted.count(0) == MAX_KINDS + 1
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from hashwacht.cli.options import global_options
 from hashwacht.cli.output import emit, escape_text, line
 from hashwacht.cli.render.figures import format_time, plural
 from hashwacht.core.errors import ExitCode, UsageError
-from hashwacht.daemon.test_alert import ChannelTestResult
+from hashwacht.daemon.alert_test import ChannelTestResult
 from hashwacht.ipc.messages import DeliverReply
 from hashwacht.storage.outbox import Alert, AlertState
 
@@ -45,7 +45,7 @@ def test_channels() -> ExitCode:
     It goes through the running courier if there is one, as real alerts do, else from this
     command itself.  That a channel took it does not say that somebody reads it: look there.
     """
-    from hashwacht.daemon.test_alert import send_test_alerts
+    from hashwacht.daemon.alert_test import send_test_alerts
 
     call = global_options()
     settings = call.configuration().settings

@@ -18,7 +18,7 @@ from hashwacht.cli.render.figures import plural
 from hashwacht.core.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from hashwacht.audit.entry import AuditEntry
+    from hashwacht.audit.chain import AuditEntry
     from hashwacht.audit.log import AuditLog, Checkpoint
 
 

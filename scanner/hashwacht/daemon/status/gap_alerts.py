@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from hashwacht.audit.entry import JSON
+from hashwacht.audit.chain import JSON
 from hashwacht.audit.log import AuditEvent, AuditLog
 from hashwacht.core.events import Event, event_fields
 from hashwacht.core.notice import Notice, NoticeKind

@@ -1,1 +1,0 @@
-"""Log output of the daemon's processes."""

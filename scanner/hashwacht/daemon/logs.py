@@ -1,0 +1,183 @@
+"""Log output of the daemon's processes: the systemd journal with fields, or lines on stderr.
+
+Journal entries use its native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL): one datagram an
+entry; a field is ``NAME=value`` and a line feed, or, for a value with line feeds, ``NAME``, a line
+feed, the length in eight bytes (little endian), the value and a line feed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import struct
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import IO, Protocol
+
+from hashwacht.daemon.log_entry import LogEntry, LogRateLimit, format_record, record_kind
+
+JSON_VERSION = 1
+
+JOURNAL_SOCKET = "/run/systemd/journal/socket"
+
+_PRIORITY = ((logging.CRITICAL, "2"), (logging.ERROR, "3"), (logging.WARNING, "4"))
+_INFO, _DEBUG = "6", "7"
+
+
+class LogDestination(Protocol):
+    """Where log entries are written."""
+
+    def write(self, record: logging.LogRecord, entry: LogEntry) -> None:
+        """Write one entry.  Raises OSError."""
+
+
+class LineWriter:
+    """Lines of text on a stream, or one JSON object a line."""
+
+    def __init__(self, identifier: str, stream: IO[str], *, as_json: bool = False) -> None:
+        self._identifier, self._stream, self._as_json = identifier, stream, as_json
+
+    def write(self, record: logging.LogRecord, entry: LogEntry) -> None:
+        """Write one entry and flush the stream."""
+        text = self._json(record, entry) if self._as_json else self._text(record, entry)
+        self._stream.write(f"{text}\n")
+        self._stream.flush()
+
+    def _text(self, record: logging.LogRecord, entry: LogEntry) -> str:
+        at = datetime.fromtimestamp(record.created).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        fields = "".join(f" {name}={value}" for name, value in entry.fields.items())
+        head = f"{at} {self._identifier} {record.levelname.lower()}: {entry.message}{fields}"
+        return f"{head}\n{entry.trace}" if entry.trace else head
+
+    def _json(self, record: logging.LogRecord, entry: LogEntry) -> str:
+        fields: dict[str, object] = {
+            "v": JSON_VERSION,
+            "type": "log",
+            "at": record.created,
+            "level": record.levelname.lower(),
+            "process": self._identifier,
+            "message": entry.message,
+            **entry.json,
+        }
+        if entry.trace:
+            fields["trace"] = entry.trace
+        return json.dumps(fields, ensure_ascii=False)
+
+
+class JournaldWriter:
+    """The journal's socket.  Thread-safe: an entry is one datagram."""
+
+    def __init__(self, identifier: str, address: str = JOURNAL_SOCKET) -> None:
+        """Connect to the journal.  Raises OSError if there is none."""
+        self._identifier = identifier
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        try:
+            self._socket.connect(address)
+        except OSError:
+            self._socket.close()
+            raise
+
+    def write(self, record: logging.LogRecord, entry: LogEntry) -> None:
+        """Send one entry.  Raises OSError."""
+        self._socket.send(encode_fields(self._fields(record, entry)))
+
+    def _fields(self, record: logging.LogRecord, entry: LogEntry) -> Iterable[tuple[str, str]]:
+        yield "MESSAGE", entry.message
+        yield "PRIORITY", priority(record.levelno)
+        yield "SYSLOG_IDENTIFIER", self._identifier
+        if entry.about is not None:
+            yield "MESSAGE_ID", entry.about.event.value
+        for name, value in entry.fields.items():
+            yield f"HASHWACHT_{name.upper()}", value
+        yield "CODE_FILE", record.pathname
+        yield "CODE_LINE", str(record.lineno)
+        yield "CODE_FUNC", record.funcName or ""
+        yield "LOGGER", record.name
+        yield "THREAD_NAME", record.threadName or ""
+        if entry.trace:
+            yield "EXCEPTION", entry.trace
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+
+def encode_fields(fields: Iterable[tuple[str, str]]) -> bytes:
+    """Return fields as one journal datagram; a value may hold any text."""
+    return b"".join(
+        _encode_field(name.encode("ascii"), value.encode("utf-8", "replace"))
+        for name, value in fields
+    )
+
+
+def _encode_field(name: bytes, value: bytes) -> bytes:
+    if b"\n" in value:
+        return name + b"\n" + struct.pack("<Q", len(value)) + value + b"\n"
+    return name + b"=" + value + b"\n"
+
+
+def priority(level: int) -> str:
+    """Return the severity of syslog(3) for a level of the logging module."""
+    for minimum, severity in _PRIORITY:
+        if level >= minimum:
+            return severity
+    return _INFO if level >= logging.INFO else _DEBUG
+
+
+def stderr_is_journal(environ: Mapping[str, str]) -> bool:
+    """Return whether stderr is connected to the journal (``$JOURNAL_STREAM``, systemd.exec(5))."""
+    try:
+        status = os.fstat(2)
+    except OSError:
+        return False
+    return environ.get("JOURNAL_STREAM", "") == f"{status.st_dev}:{status.st_ino}"
+
+
+class LogHandler(logging.Handler):
+    """Writes the records that the rate limit admits; a failing destination is ignored."""
+
+    def __init__(self, destination: LogDestination, limit: LogRateLimit) -> None:
+        super().__init__()
+        self._destination, self._limit = destination, limit
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record, unless its kind has used up its limit."""
+        suppressed = self._limit.admit(record_kind(record), time.monotonic())
+        if suppressed is None:
+            return
+        try:
+            self._destination.write(record, format_record(record, suppressed))
+        except (OSError, ValueError):  # gone, full, or closed at interpreter exit
+            return
+
+
+def configure_logging(
+    identifier: str, environ: Mapping[str, str], *, verbose: bool = False, as_json: bool = False
+) -> LogHandler:
+    """Send this process's log records to the journal, or to stderr if that is not the journal.
+
+    *identifier* names the process: ``hashwacht-scanner``.  Third-party libraries log from level
+    warning only: at lower levels some of them log the URLs they request.
+    """
+    handler = LogHandler(_destination(identifier, environ, as_json), LogRateLimit())
+    root = logging.getLogger()
+    for former in [former for former in root.handlers if isinstance(former, LogHandler)]:
+        root.removeHandler(former)
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    logging.getLogger("hashwacht").setLevel(logging.DEBUG if verbose else logging.INFO)
+    logging.captureWarnings(capture=True)
+    return handler
+
+
+def _destination(identifier: str, environ: Mapping[str, str], as_json: bool) -> LogDestination:
+    if stderr_is_journal(environ):
+        try:
+            return JournaldWriter(identifier)
+        except OSError:
+            pass  # stderr reaches the journal as well, without fields
+    return LineWriter(identifier, sys.stderr, as_json=as_json)

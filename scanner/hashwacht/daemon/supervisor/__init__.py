@@ -1,1 +1,0 @@
-"""Runs all processes of the daemon under one command."""

@@ -1,1 +1,0 @@
-"""The socket on which web applications hand over uploads."""
