@@ -80,7 +80,7 @@ def case_services(
     from hashwacht.quarantine.hold import FileHolder
 
     held = FileHolder(settings.state.path / "holds", settings.hold.method, settings.hold.command)
-    told: Callable[[Notice], None] = partial(store.alerts.add, channels=settings.alerts.channels)
+    told: Callable[[Notice], None] = partial(store.outbox.record, channels=settings.alerts.channels)
     told = with_logging(told) if logs else told
     return CaseServices(
         ledger=Ledger(store, audit_log(settings), told, uploads(settings), time.time, who),

@@ -184,7 +184,7 @@ def bench_reconcile(table: Table, bench: DaemonBench, tmp_path: Path) -> None:
     bench.counting.read = 0
     with bench.running():
         bench.wait_until_done()
-    newest = bench.store.gaps.latest(1)[0]
+    newest = bench.store.gaps.load_latest(1)[0]
     assert newest.closed is not None
     assert newest.ended is not None
     assert bench.counting.read == 0
@@ -213,7 +213,7 @@ def bench_idle(table: Table, tmp_path: Path) -> None:
         for number in range(table.amount(100_000, 200)):
             (root / f"{number // 1000}" / f"{number}").mkdir(parents=True)
         with program.scanner() as process, program.state() as store:
-            program.wait_for(lambda: not store.gaps.list_open(), "compared", 300)
+            program.wait_for(lambda: not store.gaps.load_open(), "compared", 300)
             scanner = psutil.Process(process.pid)
             family = [scanner, *scanner.children(recursive=True)]
             before = sum(sum(each.cpu_times()[:2]) for each in family)
@@ -236,7 +236,7 @@ def bench_flood(table: Table, tmp_path: Path) -> None:
             (root / f"{number}").mkdir()
         highest = 0
         with program.scanner() as process, program.state() as store:
-            program.wait_for(lambda: not store.gaps.list_open(), "compared", 60)
+            program.wait_for(lambda: not store.gaps.load_open(), "compared", 60)
             scanner = psutil.Process(process.pid)
             files = table.amount(25_000, 200)
             began = time.monotonic()
@@ -250,8 +250,8 @@ def bench_flood(table: Table, tmp_path: Path) -> None:
             def done() -> bool:
                 nonlocal highest
                 highest = max(highest, scanner.memory_info().rss)
-                depth = sum(store.journal.depth().values())
-                return not depth and not store.gaps.list_open()
+                depth = sum(store.journal.count().values())
+                return not depth and not store.gaps.load_open()
 
             program.wait_for(done, "done", 600)
             took = time.monotonic() - began

@@ -59,7 +59,7 @@ def verdicts(program: Program, root: Path) -> Verdicts:
     found: Verdicts = {}
     with Store.open(program.home / "state") as store:
         for directory in root.iterdir():
-            for name, known in store.files.in_directory(bytes(directory)).items():
+            for name, known in store.files.load_directory(bytes(directory)).items():
                 found[bytes(directory) + b"/" + name] = (known.outcome, known.reason)
     return found
 

@@ -152,12 +152,12 @@ class Office:
 
     def case(self) -> Case:
         """Give the only case."""
-        (case,) = self.store.cases.latest(10)
+        (case,) = self.store.cases.load_latest(10)
         return case
 
     def places(self) -> list[FileLocation]:
         """Give all places of the only case, the oldest first."""
-        return self.store.places.of_content(self.case().key)[::-1]
+        return self.store.locations.load_by_content(self.case().key)[::-1]
 
     def acts(self) -> list[str]:
         """Give what the audit log tells, in order."""

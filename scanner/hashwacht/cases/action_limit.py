@@ -64,12 +64,12 @@ class ActionLimiter:
 
     def is_counted(self, place: FileLocation, now: float) -> bool:
         """Say if a place is counted already, so that doing the same again is no further one."""
-        return place.counted is not None and place.counted > now - self._settings.window
+        return place.counted_at is not None and place.counted_at > now - self._settings.window
 
     def check(self, place: FileLocation, now: float) -> ActionPermission:
         """Say if a file may be acted upon; opens a flood if a limit has just been reached."""
         limits = [*self._limits(place)]
-        in_force = [self._floods.find_active(subject) for subject, *_ in limits]
+        in_force = [self._floods.load_active(subject) for subject, *_ in limits]
         floods = [flood for flood in in_force if flood is not None]
         for flood in sorted(
             floods, key=lambda flood: flood.decision is not ApprovalDecision.DISCARDED
@@ -77,10 +77,10 @@ class ActionLimiter:
             return ActionPermission(flood)
         since = now - self._settings.window
         for subject, most, equal in limits:
-            if self._floods.approved_since(subject, since):
+            if self._floods.was_approved_since(subject, since):
                 continue
-            if self._places.counted(since, most, **equal) >= most:
-                return ActionPermission(self._floods.open(subject, most, now), new=True)
+            if self._places.count_acted(since, most, **equal) >= most:
+                return ActionPermission(self._floods.record(subject, most, now), new=True)
         return ActionPermission()
 
     def _limits(self, place: FileLocation) -> Iterator[tuple[LimitSubject, int, dict[str, Any]]]:
@@ -131,8 +131,10 @@ class LimitApprovals:
     ) -> int:
         with self._lock.acquire(), self._ledger.transaction() as transaction:
             flood = self._find(number, expected)
-            self._store.floods.rule(flood.id, ruling, transaction.now, self._ledger.who, why)
-            places = self._store.places
+            self._store.action_limits.record_decision(
+                flood.id, ruling, transaction.now, self._ledger.who, why
+            )
+            places = self._store.locations
             touched = {
                 ApprovalDecision.APPROVED: lambda: places.approve(flood.id, transaction.now),
                 ApprovalDecision.DISCARDED: lambda: places.discard(
@@ -144,7 +146,7 @@ class LimitApprovals:
         return touched
 
     def _find(self, number: int, expected: ApprovalDecision) -> ReachedLimit:
-        flood = self._store.floods.get(number)
+        flood = self._store.action_limits.load(number)
         if flood is None:
             raise UsageError(
                 f"there is no flood {number}", advice="`hashwacht limits list` names them."

@@ -59,9 +59,9 @@ class ActionRetrier:
         if now - self._asked >= UPLOAD_CHECK_INTERVAL:
             self._asked = now
             self._upload_cases.open_all()
-        for each in self._store.places.due(now, RETRY_BATCH):
+        for each in self._store.locations.load_due(now, RETRY_BATCH):
             with self._lock.acquire():
-                place = self._store.places.get(each.id)
+                place = self._store.locations.load(each.id)
                 if place is not None and place.due is not None and place.due <= now:
                     self._again(place)
 
@@ -81,7 +81,7 @@ class ActionRetrier:
     def _begin(self, now: float) -> None:
         """Make due what the policy of before held because nobody could answer."""
         with self._lock.acquire():
-            self._store.places.release_undetermined(
+            self._store.locations.release_undetermined(
                 self._policies.roots_holding_undetermined(), now
             )
         self._begun = True
@@ -103,7 +103,7 @@ class ActionRetrier:
 
     def _decided(self, place: FileLocation) -> PolicyDecision:
         """Decide by what is known now: lists, people and the policy may have changed their mind."""
-        policy, case = self._policies.for_root(place.root), self._store.cases.find(place.key)
+        policy, case = self._policies.for_root(place.root), self._store.cases.load_by_key(place.key)
         if place.rule == UNDETERMINED:
             return decide(Verdict(Outcome.UNDETERMINED, reason=Reason.UNANSWERED), policy)
         if case is None:

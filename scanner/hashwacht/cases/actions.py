@@ -144,7 +144,7 @@ class ActionRunner:
         changed = replace(
             place,
             state=state,
-            acted=transaction.now,
+            acted_at=transaction.now,
             due=None,
             vault=done.vault,
             held=done.held if state is LocationState.HELD else "",
@@ -166,7 +166,7 @@ class ActionRunner:
             state=LocationState.HELD if held else LocationState.FAILED,
             attempts=place.attempts + 1,
             due=transaction.now + pause,
-            counted=place.counted if held else None,
+            counted_at=place.counted_at if held else None,
             detail=str(why),
         )
         tried = "release" if place.action is Action.ALLOW else str(place.action)
@@ -174,7 +174,7 @@ class ActionRunner:
             changed, AuditEvent.FAILED, action=tried, detail=str(why)
         )
         if place.attempts == (_PATIENCE if why.transient else 0):
-            case = self._store.cases.find(place.key)
+            case = self._store.cases.load_by_key(place.key)
             transaction.notify(NoticeKind.TROUBLE, wording.failed(case, kept, tried, why), case)
         return kept
 
@@ -187,18 +187,18 @@ class ActionRunner:
         detail: str,
     ) -> FileLocation:
         """Record that there is nothing to be done any more; without a case nobody asks again."""
-        counted = place.counted if place.acted else None
+        counted = place.counted_at if place.acted_at else None
         known = replace(
-            place, state=state, due=None, held="", counted=counted, detail=detail, attempts=0
+            place, state=state, due=None, held="", counted_at=counted, detail=detail, attempts=0
         )
         kept = transaction.record_location(known, act, detail=detail)
-        if self._store.cases.find(place.key) is None:
-            self._store.places.remove(kept)
+        if self._store.cases.load_by_key(place.key) is None:
+            self._store.locations.remove(kept)
         return kept
 
     def _told(self, place: FileLocation) -> dict[str, JSON]:
         """Give the case for who acts, or what is known without one; the place goes with it."""
-        case = self._store.cases.find(place.key)
+        case = self._store.cases.load_by_key(place.key)
         told = (
             self._ledger.case_file(case, MAX_CASE_NOTICES).to_json()
             if case

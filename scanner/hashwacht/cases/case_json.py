@@ -54,7 +54,9 @@ class CaseFile:
             "files_by_state": {str(state): number for state, number in counts.items()},
             "files": [location_to_json(each) for each in self.places[:most]],
             "uploads": [upload_to_json(each) for each in self.uploads[:most]],
-            "notes": [asdict(each) for each in self.notes[:most]],
+            "notes": [
+                {"at": note.at, "who": note.author, "text": note.text} for note in self.notes[:most]
+            ],
         }
 
     def to_notice_text(self) -> str:
@@ -74,11 +76,11 @@ def location_to_json(place: FileLocation) -> dict[str, Any]:
         **to_json(place.path),
         "uid": place.uid,
         "account": place.account,
-        "found_at": place.found,
+        "found_at": place.found_at,
         "action": place.action,
         "rule": place.rule,
         "state": place.state,
-        "acted_at": place.acted,
+        "acted_at": place.acted_at,
         "vault": place.vault,
         "detail": place.detail,
     }

@@ -42,11 +42,11 @@ def notify_location(transaction: LedgerTransaction, place: FileLocation) -> None
 
     Told are the first ten, every account's first, and then the 16th, 32nd, 64th and so on.
     """
-    case = transaction.ledger.store.cases.find(place.key)
+    case = transaction.ledger.store.cases.load_by_key(place.key)
     if case is None:
         return
     news = place.number <= MAX_CASE_NOTICES or place.number & (place.number - 1) == 0
-    if news or transaction.ledger.store.places.first_of_account(place):
+    if news or transaction.ledger.store.locations.is_first_of_account(place):
         transaction.notify(NoticeKind.CASE, wording.found(case, place), case)
 
 
@@ -96,7 +96,7 @@ class LocationRecorder:
         if place == here:
             return place
         if fresh and case is not None:
-            transaction.ledger.store.cases.put(replace(case, updated=transaction.now))
+            transaction.ledger.store.cases.record(replace(case, updated=transaction.now))
         how = {"action": str(decision.action), "state": str(place.state)}
         kept = transaction.record_location(place, _act(place, fresh=fresh, before=here), **how)
         if fresh and kept.state is not LocationState.PENDING:  # else it is told when it is done
@@ -120,7 +120,7 @@ class LocationRecorder:
         )
         met = replace(_seen(place, found), state=LocationState.HELD, action=Action.HOLD, held=held)
         return transaction.record_location(
-            replace(met, due=None, flood=None), AuditEvent.FOUND, state=str(met.state)
+            replace(met, due=None, limit_id=None), AuditEvent.FOUND, state=str(met.state)
         )
 
     def record_dropped(
@@ -147,12 +147,12 @@ class LocationRecorder:
         if decision.action in (Action.ALLOW, Action.OBSERVE):
             if place.held:  # milder is not harmless
                 held = replace(place, state=LocationState.HELD, action=Action.HOLD)
-                return transaction.record_location(replace(held, due=None, flood=None))
+                return transaction.record_location(replace(held, due=None, limit_id=None))
             return _let_be(transaction, place)
         wanted = replace(place, action=decision.action, rule=decision.rule)
-        if place.flood is not None and place.state in _LET_GO:  # which is not counted
+        if place.limit_id is not None and place.state in _LET_GO:  # which is not counted
             return transaction.record_location(
-                replace(wanted, state=LocationState.PENDING, due=transaction.now, flood=None)
+                replace(wanted, state=LocationState.PENDING, due=transaction.now, limit_id=None)
             )
         asked = self._permitted(transaction, wanted)
         return transaction.record_location(
@@ -169,28 +169,28 @@ class LocationRecorder:
     ) -> FileLocation:
         """Record that the content was there, and is not any more."""
         place = here or _new(transaction, found, decision)
-        gone = replace(place, state=LocationState.GONE, due=None, counted=None, detail=detail)
+        gone = replace(place, state=LocationState.GONE, due=None, counted_at=None, detail=detail)
         kept = transaction.record_location(gone, AuditEvent.GONE, detail=detail)
         notify_location(transaction, kept)
         return kept
 
     def _permitted(self, transaction: LedgerTransaction, place: FileLocation) -> FileLocation:
         """Ask the flood guard; what it allows is counted and pending from now on."""
-        pending = replace(place, state=LocationState.PENDING, due=transaction.now, flood=None)
+        pending = replace(place, state=LocationState.PENDING, due=transaction.now, limit_id=None)
         if place.rule == UNDETERMINED or self._guard.is_counted(place, transaction.now):
             return pending
         permission = self._guard.check(place, transaction.now)
         if permission.flood is None:
-            return replace(pending, counted=transaction.now)
+            return replace(pending, counted_at=transaction.now)
         if permission.new:
             self._began(transaction, permission.flood, place)
         if place.state is LocationState.HELD:  # and stays so, waiting to be sealed
-            return replace(place, due=None, flood=permission.flood.id)
+            return replace(place, due=None, limit_id=permission.flood.id)
         if permission.is_discarded:
             detail = f"flood {permission.flood.id}: stood down"
             observed = _observed(place)
-            return replace(observed, flood=permission.flood.id, detail=detail)
-        return replace(place, state=LocationState.WAITING, due=None, flood=permission.flood.id)
+            return replace(observed, limit_id=permission.flood.id, detail=detail)
+        return replace(place, state=LocationState.WAITING, due=None, limit_id=permission.flood.id)
 
     def _due(
         self, transaction: LedgerTransaction, place: FileLocation, action: Action, *, same: bool
@@ -222,10 +222,10 @@ class LocationRecorder:
             flood=flood.id,
             scope=str(subject.scope),
             root=subject.root,
-            subject=subject.of,
-            most=flood.most,
+            subject=subject.value,
+            most=flood.max_actions,
         )
-        case = transaction.ledger.store.cases.find(place.key)
+        case = transaction.ledger.store.cases.load_by_key(place.key)
         transaction.notify(NoticeKind.FLOOD, wording.flood(flood, self._guard.window), case)
 
 
@@ -246,12 +246,12 @@ def _let_be(transaction: LedgerTransaction, place: FileLocation) -> FileLocation
     """Drop what was to be done; a place that belongs to no case is then forgotten."""
     kept = transaction.record_location(_observed(place), AuditEvent.LEFT_ALONE)
     if kept.rule == UNDETERMINED:
-        transaction.ledger.store.places.remove(kept)
+        transaction.ledger.store.locations.remove(kept)
     return kept
 
 
 def _observed(place: FileLocation) -> FileLocation:
-    return replace(place, state=LocationState.OBSERVED, due=None, counted=None, flood=None)
+    return replace(place, state=LocationState.OBSERVED, due=None, counted_at=None, limit_id=None)
 
 
 def _new(
@@ -266,7 +266,7 @@ def _new(
         file=found.id,
         uid=uid,
         account=account,
-        found=transaction.now,
+        found_at=transaction.now,
         action=decision.action,
         rule=decision.rule,
         state=LocationState.OBSERVED,

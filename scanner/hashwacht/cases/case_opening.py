@@ -106,7 +106,7 @@ def open_case(transaction: LedgerTransaction, found: JudgedFile) -> Case | None:
     A match opens one.  So does a match that a known-good list set aside: that one is only
     recorded.  What is undetermined changes nothing that was known.
     """
-    verdict, case = found.verdict, transaction.ledger.store.cases.find(found.key)
+    verdict, case = found.verdict, transaction.ledger.store.cases.load_by_key(found.key)
     if case is not None:
         return _changed(transaction, case, verdict)
     if verdict.outcome is Outcome.UNDETERMINED or not (verdict.matches or verdict.suppressed):

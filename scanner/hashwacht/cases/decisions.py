@@ -79,7 +79,7 @@ class CaseDecisions:
         """
         with self._lock.acquire():
             self._ruled(case, CaseState.RELEASED, AuditEvent.RELEASED, wish.why)
-        for place in self._store.places.of_content(case.key, -1, *UNFINISHED_STATES):
+        for place in self._store.locations.load_by_content(case.key, -1, *UNFINISHED_STATES):
             with self._lock.acquire():
                 fresh = self._fresh(place)
                 if fresh.held:
@@ -115,28 +115,30 @@ class CaseDecisions:
     def close_if_done(self, case: Case, why: str) -> None:
         """Close a case that is open if there is nothing left to be decided about its files."""
         with self._lock.acquire():
-            fresh = self._store.cases.get(case.id)
-            left = self._store.places.counts(case.key).keys() & set(UNFINISHED_STATES)
+            fresh = self._store.cases.load(case.id)
+            left = self._store.locations.count_by_state(case.key).keys() & set(UNFINISHED_STATES)
             if fresh is not None and fresh.state is CaseState.OPEN and not left:
                 self._ruled(fresh, CaseState.CLOSED, AuditEvent.CASE_CLOSED, why)
 
     def note(self, case: Case, text: str) -> None:
         """Write something about a case."""
         with self._ledger.transaction() as transaction:
-            self._store.cases.note(case.id, transaction.now, self._ledger.who, text)
+            self._store.cases.record_note(case.id, transaction.now, self._ledger.who, text)
             transaction.audit(AuditEvent.NOTED, case=case.id, sha256=case.key, text=text)
 
     def _ruled(self, case: Case, state: CaseState, act: AuditEvent, why: str) -> Case:
         with self._ledger.transaction() as transaction:
-            fresh = self._store.cases.get(case.id) or case
-            self._store.cases.note(case.id, transaction.now, self._ledger.who, f"{act}: {why}")
+            fresh = self._store.cases.load(case.id) or case
+            self._store.cases.record_note(
+                case.id, transaction.now, self._ledger.who, f"{act}: {why}"
+            )
             return transaction.record_case(
                 replace(fresh, state=state, updated=transaction.now), act, reason=why
             )
 
     def _fresh(self, place: FileLocation) -> FileLocation:
         """Give a place as it is now, an interrupted act cleared up."""
-        fresh = self._store.places.get(place.id) or place
+        fresh = self._store.locations.load(place.id) or place
         return (
             self._action_runner.resolve_interrupted(fresh)
             if fresh.state in INTERRUPTED_STATES
@@ -149,7 +151,7 @@ class CaseDecisions:
         if outcome.problem is not None:
             return outcome
         with self._ledger.transaction() as transaction:
-            for other in self._store.places.of_content(place.key, -1, LocationState.HELD):
+            for other in self._store.locations.load_by_content(place.key, -1, LocationState.HELD):
                 if other.is_same_file(place):
                     transaction.record_location(_left_alone(other), AuditEvent.RESTORED, reason=why)
             return DecisionResult(
@@ -164,7 +166,7 @@ class CaseDecisions:
             return self._back(
                 place, ActionFailure("taken", escape_path(target), _TAKEN), AuditEvent.RESTORED
             )
-        for other in map(self._fresh, self._store.places.live(target)):
+        for other in map(self._fresh, self._store.locations.load_live(target)):
             if other.state.live:
                 self._action_runner.record_gone(other, _RESTORED_HERE, rewritten=False)
         begun = replace(place, state=LocationState.RESTORING, path=target, due=self._ledger.clock())
@@ -194,7 +196,7 @@ class CaseDecisions:
     def _dropped(self, place: FileLocation) -> FileLocation:
         with self._ledger.transaction() as transaction:
             observed = replace(
-                place, state=LocationState.OBSERVED, due=None, counted=None, flood=None
+                place, state=LocationState.OBSERVED, due=None, counted_at=None, limit_id=None
             )
             return transaction.record_location(observed, AuditEvent.LEFT_ALONE)
 
@@ -208,4 +210,4 @@ def _shown(place: FileLocation) -> DecisionResult:
 
 
 def _left_alone(place: FileLocation) -> FileLocation:
-    return replace(place, state=LocationState.RESTORED, held="", due=None, flood=None)
+    return replace(place, state=LocationState.RESTORED, held="", due=None, limit_id=None)

@@ -254,7 +254,7 @@ class VaultFileActions:
 
 def _entry(place: FileLocation) -> str:
     """Name the entry of the vault that this attempt makes: after a crash it is found by that."""
-    attempt = f"{place.id} {place.number} {place.attempts} {place.found!r} {place.key}"
+    attempt = f"{place.id} {place.number} {place.attempts} {place.found_at!r} {place.key}"
     return hashlib.sha256(attempt.encode() + place.path).hexdigest()[:16]
 
 

@@ -40,9 +40,9 @@ class UploadCases:
         """
         store, uploads = self._ledger.store, self._ledger.uploads
         told = uploads.last_recorded_at(key)
-        if told is None or store.cases.find(key) is not None:
+        if told is None or store.cases.load_by_key(key) is not None:
             return False
-        for content in store.contents.load(store.contents.find([key]).values()).values():
+        for content in store.contents.load(store.contents.load_ids([key]).values()).values():
             if content.outcome is Outcome.MATCH:
                 with self._lock.acquire(), self._ledger.transaction() as transaction:
                     return _open(transaction, content)
@@ -63,7 +63,7 @@ def _is_unknown(content: StoredContent, told: float) -> bool:
 def _open(transaction: LedgerTransaction, content: StoredContent) -> bool:
     """Open one; False if somebody was faster or its answers no longer match."""
     of = content.fingerprint
-    if transaction.ledger.store.cases.find(of.key) is not None:
+    if transaction.ledger.store.cases.load_by_key(of.key) is not None:
         return False
     verdict = judge(of, content.answers, ())
     case = open_case(transaction, JudgedFile("", b"", None, _NOWHERE, of, content.answers, verdict))

@@ -40,13 +40,13 @@ class LedgerTransaction:
 
     def record_case(self, case: Case, act: str, **facts: JSON) -> Case:
         """Keep a case, with a line about it."""
-        kept = self.ledger.store.cases.put(case)
+        kept = self.ledger.store.cases.record(case)
         self.audit(act, case=kept.id, sha256=case.key, state=str(case.state), **facts)
         return kept
 
     def record_location(self, place: FileLocation, act: str = "", **facts: JSON) -> FileLocation:
         """Keep a place, with a line about it if *act* is not empty."""
-        kept = self.ledger.store.places.put(place)
+        kept = self.ledger.store.locations.record(place)
         if act:
             self.audit(act, **self.ledger.location_facts(kept), **facts)
         return kept
@@ -80,15 +80,15 @@ class Ledger:
         """Give everything about a case, with its newest places and notes."""
         return CaseFile(
             case,
-            self.store.places.of_content(case.key, most),
-            self.store.places.counts(case.key),
-            self.store.cases.notes(case.id, most),
+            self.store.locations.load_by_content(case.key, most),
+            self.store.locations.count_by_state(case.key),
+            self.store.cases.load_notes(case.id, most),
             self._told(case.key),
         )
 
     def location_facts(self, place: FileLocation) -> dict[str, JSON]:
         """Say which place it is, for the audit log."""
-        case = self.store.cases.find(place.key)
+        case = self.store.cases.load_by_key(place.key)
         return {
             "case": case.id if case else None,
             "file": place.number,

@@ -67,7 +67,7 @@ class CaseProcessor:
         )
         self._policies = RootPolicies(roots)
         self._location_recorder = LocationRecorder(
-            ActionLimiter(ledger.store.places, ledger.store.floods, guard)
+            ActionLimiter(ledger.store.locations, ledger.store.action_limits, guard)
         )
         self._action_runner = ActionRunner(ledger, file_actions)
         self._retrier = ActionRetrier(
@@ -136,7 +136,7 @@ class CaseProcessor:
         What is known of other contents there is history: they were replaced.
         """
         here = None
-        for place in self._store.places.live(found.path):
+        for place in self._store.locations.load_live(found.path):
             known = (
                 self._action_runner.resolve_interrupted(place)
                 if place.state in INTERRUPTED_STATES
@@ -160,7 +160,7 @@ class CaseProcessor:
         if not held or (here is not None and here.held and here.file == found.id):
             return here
         with self._ledger.transaction() as transaction:
-            case = self._store.cases.find(found.key)
+            case = self._store.cases.load_by_key(found.key)
             return self._location_recorder.record_held(transaction, case, here, found, held)
 
     def _is_nothing(self, found: JudgedFile) -> bool:
@@ -173,7 +173,9 @@ class CaseProcessor:
             return False
         if found.fd is not None and _is_shut(found.fd):  # it may be held, and moved here
             return False
-        return not self._store.places.live(found.path) and not self._store.cases.find(found.key)
+        return not self._store.locations.load_live(
+            found.path
+        ) and not self._store.cases.load_by_key(found.key)
 
 
 def _lifts(found: JudgedFile, place: FileLocation) -> bool:

@@ -77,9 +77,10 @@ def stuck(entry: str, detail: str) -> str:
 def flood(one: ReachedLimit, window: float) -> str:
     """Say what happened, and both ways out."""
     what = {
-        LimitScope.HASH: f"{one.most} files with the content {one.subject.of[:12]}…",
-        LimitScope.ACCOUNT: f"{one.most} files of user {one.subject.of} in root {one.subject.root}",
-        LimitScope.ROOT: f"{one.most} files in root {one.subject.root}",
+        LimitScope.HASH: f"{one.max_actions} files with the content {one.subject.value[:12]}…",
+        LimitScope.ACCOUNT: f"{one.max_actions} files of user {one.subject.value}"
+        f" in root {one.subject.root}",
+        LimitScope.ROOT: f"{one.max_actions} files in root {one.subject.root}",
     }[one.subject.scope]
     return (
         f"flood {one.id}: {what} were acted upon within {window / 60:.0f} minutes,"

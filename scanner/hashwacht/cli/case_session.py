@@ -83,7 +83,7 @@ def find_case(found: CaseServices, name: str) -> Case:
     cases = found.ledger.store.cases
     case = None
     with suppress(ValueError, OverflowError):
-        case = cases.find(name) if len(name) == _DIGEST else cases.get(int(name))
+        case = cases.load_by_key(name) if len(name) == _DIGEST else cases.load(int(name))
     if case is None:
         raise UsageError(
             f"there is no case {name}", advice="`hashwacht cases list` names all of them."
@@ -158,7 +158,7 @@ def select_files(
     """
     places = {
         place.number: place
-        for place in found.ledger.store.places.of_content(case.key, -1, *states)[::-1]
+        for place in found.ledger.store.locations.load_by_content(case.key, -1, *states)[::-1]
     }
     so, see = " or ".join(states), f"`hashwacht cases show {case.id}` says how its files stand."
     if not places:

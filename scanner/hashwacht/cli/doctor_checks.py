@@ -55,7 +55,9 @@ def _state(settings: Settings) -> Iterator[Diagnostic]:
     path = settings.state.path
     try:
         with bootstrap.store(settings) as store:
-            interrupted = [r for r in store.runs.list(100) if r.state is RunState.INTERRUPTED]
+            interrupted = [
+                r for r in store.runs.load_latest(100) if r.state is RunState.INTERRUPTED
+            ]
     except HashwachtError as error:
         yield Diagnostic("state", ok=False, detail=error.message, advice=error.advice)
         return

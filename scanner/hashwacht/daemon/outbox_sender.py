@@ -18,7 +18,7 @@ from hashwacht.core.events import Event, event_fields
 from hashwacht.core.notice import ChannelKind
 from hashwacht.ipc.client import CourierUnreachable, IpcClient
 from hashwacht.ipc.messages import DeliverReply, DeliverRequest, FailureReply, NoticeEnvelope
-from hashwacht.storage.outbox import AlertBatch, Alerts
+from hashwacht.storage.outbox import AlertBatch, Outbox
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class OutboxSender:
 
     def __init__(
         self,
-        alerts: Alerts,
+        alerts: Outbox,
         socket: Path,
         every: Callable[[], float],
         clock: Callable[[], float] = time.time,
@@ -78,7 +78,7 @@ class OutboxSender:
     def _round(self, channel: str) -> float:
         """Send what is due; give how many seconds there is nothing to do."""
         now = self._clock()
-        found = self._alerts.next(channel, self._every(), now)
+        found = self._alerts.load_next(channel, self._every(), now)
         if not isinstance(found, AlertBatch):
             return max(0.0, found - now)
         self._send(found)

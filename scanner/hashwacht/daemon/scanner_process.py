@@ -71,7 +71,7 @@ def scanner_process(
         store = bootstrap.store(settings)
         stack.callback(lambda: store.close() if process is None or process.ended else None)
         process: _Process | None = None
-        stack.enter_context(store.daemon_lock())
+        stack.enter_context(store.acquire_daemon_lock())
         process = _Process(settings, store, notifier)
         stack.enter_context(process.metrics(environ))
         stack.enter_context(process.telling())
@@ -156,7 +156,7 @@ class _Process:
         """Deliver what is added to the outbox."""
         courier = bootstrap.courier_socket(self._settings)
         return OutboxSender(
-            self._store.alerts, courier, lambda: self._settings.alerts.group_interval
+            self._store.outbox, courier, lambda: self._settings.alerts.group_interval
         )
 
     def run(
@@ -212,7 +212,7 @@ class _Process:
             self._notifier.ready()
 
     def _tell(self, notice: Notice) -> None:
-        self._store.alerts.add(notice, self._settings.alerts.channels)
+        self._store.outbox.record(notice, self._settings.alerts.channels)
 
 
 def _layers(pipeline: Pipeline) -> Mapping[str, str]:

@@ -28,7 +28,7 @@ from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
 from hashwacht.matching.matcher_set import LookupRequest
 from hashwacht.pipeline import judge_all
 from hashwacht.platform.safe_open import read_consistent, read_once
-from hashwacht.storage.pending import WaitingContent
+from hashwacht.storage.pending import PendingContent
 from hashwacht.uploads.backend import CheckResult, undetermined_result
 from hashwacht.uploads.exchange import reopen_read_only
 from hashwacht.uploads.local import ResultStorage, undetermined_on_error
@@ -145,7 +145,7 @@ class UploadHandler:
         """
         store, verdicts, now = self._means.state.store, self._means.verdicts, self._clock()
         with store.transaction():
-            number = store.contents.add([found], now)[found.key]
+            number = store.contents.record([found], now)[found.key]
         judged = verdicts.judge_now(parts, [number])
         if self.closing.is_set():  # matchers are being closed
             raise Interrupted("the daemon was stopped while matchers were asked")
@@ -154,7 +154,7 @@ class UploadHandler:
         if counts and context is not None:
             self._means.state.uploads.record(found.key, context)
         waits = is_waiting(judged[number])
-        waiting = [WaitingContent(number, Lane.UPLOAD, now, "", b"")] if waits else []
+        waiting = [PendingContent(number, Lane.UPLOAD, now, "", b"")] if waits else []
         verdicts.record(parts, judged, waiting)
         return verdict, counts
 

@@ -52,7 +52,7 @@ def vanished_names(files: Files, directory: ListedDirectory) -> list[bytes]:
     if not directory.last or directory.handle is None or unlisted:
         return []
     listed = {entry.name for entry in directory.files}
-    return files.missing(directory.path, StillThere(listed, directory.handle.fd))
+    return files.missing_names(directory.path, StillThere(listed, directory.handle.fd))
 
 
 FLUSH_INTERVAL = 0.2

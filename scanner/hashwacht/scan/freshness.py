@@ -51,14 +51,14 @@ class Freshness:
             and not (
                 known.reason in RETRYABLE_REASONS and not self.is_blocked_content(known.content)
             )
-            and not (known.epoch != self.epoch and self.needs_exact_hash(known.content))
+            and not (known.knowledge_id != self.epoch and self.needs_exact_hash(known.content))
         )
 
     def settled(self, known: KnownFile) -> bool:
         """Say if nobody has to be asked and nothing told: no match, and every answer holds."""
         return (
             known.outcome is Outcome.NO_MATCH
-            and known.epoch == self.epoch
+            and known.knowledge_id == self.epoch
             and known.asked_at is not None
             and known.asked_at >= self.not_before
         )
@@ -75,7 +75,7 @@ def required_freshness(
 
     return Freshness(
         recipe=frozenset(pipeline.fingerprinter.recipe),
-        epoch=store.epochs.number_of(pipeline.matcher_set.knowledge_id),
+        epoch=store.knowledge_ids.resolve(pipeline.matcher_set.knowledge_id),
         not_before=pipeline.matcher_set.not_before(now),
         full=full,
         run=run,

@@ -80,8 +80,10 @@ class ContentJudge:
         """Keep fresh answers and the verdicts; inside the caller's transaction."""
         if not judged:
             return
-        epochs = {each.epoch: self._store.epochs.number_of(each.epoch) for each in judged.values()}
-        self._store.answers.put(
+        epochs = {
+            each.epoch: self._store.knowledge_ids.resolve(each.epoch) for each in judged.values()
+        }
+        self._store.answers.record(
             [
                 (content, answer)
                 for content, each in judged.items()

@@ -52,13 +52,13 @@ class Recheck:
 
     def run(self) -> Summary:
         """Ask about everything that lacks a good answer.  Raises StorageError."""
-        with self._store.lock() as lock:
+        with self._store.acquire_lock() as lock:
             run, resumed = self._begin()
             lock.set_run(run.id)
             self._observer.started(str(run.id), (), resumed=resumed)
             wanted = answer_requirements(self._panel, self._clock())
-            epoch = self._store.epochs.number_of(self._panel.knowledge_id)
-            expected = self._store.answers.count_stale(wanted, epoch=epoch)
+            epoch = self._store.knowledge_ids.resolve(self._panel.knowledge_id)
+            expected = self._store.answers.count_stale(wanted, knowledge_id=epoch)
             watch = RunMonitor(self._observer, self, self._results, expected, phase=Phase.ASKING)
             thread = threading.Thread(
                 target=self._guarded, args=(run, wanted, epoch), name="recheck", daemon=True
@@ -69,7 +69,7 @@ class Recheck:
 
     def _begin(self) -> tuple[Run, bool]:
         runs, now = self._store.runs, self._clock()
-        found = runs.find_resumable("recheck", (), "")
+        found = runs.load_resumable("recheck", (), "")
         if found:
             self._tally = Tally.loads(found.tally)
             return runs.resume(found, now), True
@@ -92,7 +92,7 @@ class Recheck:
         """Go through the stale contents in the order of their numbers."""
         after = 0
         while not self._stop.is_set():
-            numbers = self._store.answers.stale(wanted, after, BATCH_SIZE, epoch=epoch)
+            numbers = self._store.answers.load_stale(wanted, after, BATCH_SIZE, knowledge_id=epoch)
             if not numbers:
                 return
             self._batch(run, numbers)
@@ -108,7 +108,7 @@ class Recheck:
         self._results.join()  # told before it is kept: a crash may repeat, but not swallow it
         with self._store.transaction():
             self._judging.keep(judged)
-            self._store.runs.save(run.id, self._tally.dumps(), self._clock())
+            self._store.runs.record_progress(run.id, self._tally.dumps(), self._clock())
         self.counts = self._tally.counts()
 
     def _count(self, number: int, judged: JudgedContent) -> None:
@@ -121,7 +121,7 @@ class Recheck:
         self._tally.new_matches += judged.outcome_changed and verdict.outcome is Outcome.MATCH
         if not judged.is_reportable:
             return
-        paths = tuple(self._store.files.paths_of(number))
+        paths = tuple(self._store.files.load_paths(number))
         self._results.put(
             ScanResult(
                 paths,

@@ -185,7 +185,7 @@ class ScanRecorder:
         with self._spent.measure(ScanStage.STATE), self._store.transaction():
             self._judging.keep(judged)
             for path, names in batch.gone.items():
-                self._store.files.forget(path, names)
+                self._store.files.remove(path, names)
             for work in done:
                 work.tally.directory(work.path)
                 self.tally.add(work.tally)
@@ -194,7 +194,7 @@ class ScanRecorder:
                 self.tally.add(each.tally)
                 self._store.files.mark_directories_done(each.numbers, self._run)
                 self.directory = each.path
-            self._store.runs.save(self._run, self.tally.dumps(), now)
+            self._store.runs.record_progress(self._run, self.tally.dumps(), now)
         self._open.difference_update(done)
         self.counts = self.total_tally().counts()
 
@@ -205,7 +205,7 @@ class ScanRecorder:
             return {}
         with self._store.transaction():
             prints = {each.fingerprint.key: each.fingerprint for each in batch.taken}
-            ids = self._store.contents.add(list(prints.values()), now)
+            ids = self._store.contents.record(list(prints.values()), now)
             for taken in batch.taken:
                 rows[taken.file.work.path].append(
                     _row(taken.file, ids[taken.fingerprint.key], at=taken.at)
@@ -216,7 +216,7 @@ class ScanRecorder:
             for unread in batch.unread:
                 rows[unread.file.work.path].append(_row(unread.file, None, reason=unread.reason))
             for path, files in rows.items():
-                self._store.files.put(path, self._run, files)
+                self._store.files.record(path, self._run, files)
         self._share(batch, ids)
         return ids
 

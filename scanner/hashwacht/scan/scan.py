@@ -75,7 +75,7 @@ class ScanRun:
         An interruption is an ending, not an error.  Raises StorageError (another scan runs, the
         disk is full); what was recorded until then is kept, and the next run resumes.
         """
-        with self._store.lock() as lock:
+        with self._store.acquire_lock() as lock:
             run, resumed = self._begin()
             lock.set_run(run.id)
             tally = Tally.loads(run.tally)
@@ -90,14 +90,14 @@ class ScanRun:
     def _begin(self) -> tuple[Run, bool]:
         """Find the run to go on with, or start one."""
         request, runs, now = self._request, self._store.runs, self._clock()
-        found = runs.find_resumable("scan", request.roots, request.options)
+        found = runs.load_resumable("scan", request.roots, request.options)
         if found and not request.restart:
             return runs.resume(found, now), True
         return runs.start("scan", request.roots, request.options, now), False
 
     def _expected(self) -> int | None:
         """Guess how many files will come by: as many as in the last finished run."""
-        for run in self._store.runs.list():
+        for run in self._store.runs.load_latest():
             if run.roots == self._request.roots and run.state is RunState.FINISHED:
                 return Tally.loads(run.tally).files or None
         return None
@@ -195,7 +195,7 @@ class ScanRun:
         tally.samples += watch.samples
         if state is RunState.FINISHED:
             for root in self._request.roots:
-                self._store.files.forget_below(root, run.id, StillThere())
+                self._store.files.remove_unlisted(root, run.id, StillThere())
         self._store.runs.finish(run.id, state, tally.dumps(), self._clock())
         if not self._failures.empty():
             raise self._failures.get()

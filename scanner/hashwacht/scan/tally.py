@@ -69,7 +69,7 @@ def _with(results: Iterable[ScanResult], outcome: Outcome) -> tuple[ScanResult, 
 
 def _kinds(store: Store, roots: Iterable[bytes]) -> tuple[KindRow, ...]:
     """Count the files below the roots by what they are, the most frequent first."""
-    rows = [KindRow(*row) for root in roots for row in store.overview.kinds(root)]
+    rows = [KindRow(*row) for root in roots for row in store.reports.count_kinds(root)]
     return tuple(sorted(rows, key=lambda row: -row.files))
 
 
@@ -80,7 +80,7 @@ def reportable_files(
     accepted = panel.accepts
     configured = {seat.matcher.name for seat in panel.matchers}
     for root in roots:
-        for seen in store.overview.reportable_files(root, MAX_ROWS):
+        for seen in store.reports.load_reportable_files(root, MAX_ROWS):
             if seen.content is None:
                 verdict = Verdict(Outcome.UNDETERMINED, reason=seen.reason)
                 yield ScanResult((seen.path,), verdict)

@@ -95,7 +95,9 @@ class ScanWalker:
         self._spent, self._asked = timings, 0.0
         self._store, self._wanted, self._links = store, freshness, links
         self._tasks, self._put, self._pace, self._stop = tasks, put, pace, stop
-        self._passing = DirectorySkipper(store.stretches(freshness.verdict_requirement), put)
+        self._passing = DirectorySkipper(
+            store.unchanged_directories(freshness.verdict_requirement), put
+        )
 
     def walk(self, walker: Walker) -> None:
         """Walk it all.  Raises Interrupted when asked to stop, UsageError for a wrong root."""
@@ -127,7 +129,7 @@ class ScanWalker:
         """Take a portion of a directory: what is known is counted, the rest handed out."""
         tally = Tally(excluded=directory.excluded)
         files = self._store.files
-        known = files.in_directory(work.path, [entry.name for entry in directory.files])
+        known = files.load_directory(work.path, [entry.name for entry in directory.files])
         expected = 0
         for entry in directory.files:
             self._check_stop()
@@ -176,7 +178,7 @@ class ScanWalker:
         """Find the content under another name of the same file, which costs no read."""
         if file.nlink == 1:
             return None
-        other = self._store.files.find_by_inode(file.id.dev, file.id.ino)
+        other = self._store.files.load_by_inode(file.id.dev, file.id.ino)
         return other.content if other and self._wanted.is_reusable(other, file.id) else None
 
     def _read(self, directory: ListedDirectory, entry: FileEntry, file: WalkedFile) -> None:

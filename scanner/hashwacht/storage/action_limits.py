@@ -40,7 +40,7 @@ class LimitSubject:
 
     scope: LimitScope
     root: str
-    of: str
+    value: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,11 @@ class ReachedLimit:
 
     id: int
     subject: LimitSubject
-    most: int
-    began: float
+    max_actions: int
+    reached_at: float
     decision: ApprovalDecision = ApprovalDecision.OPEN
     decided_at: float | None = None
-    who: str = ""
+    decided_by: str = ""
     reason: str = ""
 
 
@@ -66,48 +66,50 @@ class ReachedLimits:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def find_active(self, subject: LimitSubject) -> ReachedLimit | None:
+    def load_active(self, subject: LimitSubject) -> ReachedLimit | None:
         """Give the flood that nobody has ruled about yet, or in which we stand down."""
         found = self._read(
             "scope = ? AND root = ? AND subject = ? AND ruling IN ('open', 'stand-down')",
             subject.scope,
             subject.root,
-            subject.of,
+            subject.value,
         )
         return found[0] if found else None
 
-    def approved_since(self, subject: LimitSubject, since: float) -> bool:
+    def was_approved_since(self, subject: LimitSubject, since: float) -> bool:
         """Say if somebody has let go after a moment."""
         found = self._read(
             "scope = ? AND root = ? AND subject = ? AND ruled > ? AND ruling = 'let-go' LIMIT 1",
             subject.scope,
             subject.root,
-            subject.of,
+            subject.value,
             since,
         )
         return bool(found)
 
-    def get(self, number: int) -> ReachedLimit | None:
+    def load(self, number: int) -> ReachedLimit | None:
         """Give one by its number."""
         return next(iter(self._read("id = ?", number)), None)
 
-    def latest(self, limit: int, *, past: bool = False) -> list[ReachedLimit]:
+    def load_latest(self, limit: int, *, past: bool = False) -> list[ReachedLimit]:
         """Give those in force, the newest first; with *past* the others too."""
         which = "1" if past else "ruling IN ('open', 'stand-down')"
         return self._read(f"{which} ORDER BY id DESC LIMIT ?", limit)
 
-    def open(self, subject: LimitSubject, most: int, now: float) -> ReachedLimit:
+    def record(self, subject: LimitSubject, most: int, now: float) -> ReachedLimit:
         """Record that a limit was reached."""
         with self._database.transaction() as writer:
             number = writer.execute(
                 "INSERT INTO floods (scope, root, subject, most, began, ruling, who, reason)"
                 " VALUES (?, ?, ?, ?, ?, 'open', '', '')",
-                (subject.scope, subject.root, subject.of, most, now),
+                (subject.scope, subject.root, subject.value, most, now),
             ).lastrowid
         assert number is not None
         return ReachedLimit(number, subject, most, now)
 
-    def rule(self, flood: int, ruling: ApprovalDecision, now: float, who: str, reason: str) -> None:
+    def record_decision(
+        self, flood: int, ruling: ApprovalDecision, now: float, who: str, reason: str
+    ) -> None:
         """Record what somebody has ruled."""
         with self._database.transaction() as writer:
             writer.execute(

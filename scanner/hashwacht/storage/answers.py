@@ -1,6 +1,6 @@
 """Answers: what each matcher said of each content, and when.
 
-Epochs: small numbers for "what all configured matchers knew at that time".
+KnowledgeIds: small numbers for "what all configured matchers knew at that time".
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from hashwacht.storage.sqlite.encoding import (
 )
 
 
-class Epochs:
+class KnowledgeIds:
     """Numbers the texts that describe the revisions of all configured matchers."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def number_of(self, key: str) -> int:
+    def resolve(self, key: str) -> int:
         """Return the number of *key*, the same for ever; a new key gets a new one."""
         with self._database.read_connection() as connection:
-            known = self._database.epochs.find(connection, key)
+            known = self._database.knowledge_ids.find(connection, key)
         if known is not None:
             return known
         with self._database.transaction() as writer:
-            return self._database.epochs.number(writer, key)
+            return self._database.knowledge_ids.number(writer, key)
 
 
 _SUPERSEDED = "before further signals"
@@ -48,7 +48,7 @@ class StoredAnswers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, rows: Iterable[tuple[int, Answer]]) -> None:
+    def record(self, rows: Iterable[tuple[int, Answer]]) -> None:
         """Record answers about contents in place of the same matcher's former ones.
 
         The rule is that of :func:`hashwacht.core.verdict.standing`: an answer that is UNDETERMINED
@@ -105,25 +105,28 @@ class StoredAnswers:
             match.known_good,
         )
 
-    def stale(
+    def load_stale(
         self,
-        wanted: Mapping[str, AnswerRequirement],
+        requirements: Mapping[str, AnswerRequirement],
         after: int,
         limit: int,
-        epoch: int | None = None,
+        knowledge_id: int | None = None,
     ) -> list[int]:
         """Return up to *limit* contents above number *after* that must be asked, ascending.
 
-        Those that lack a good enough answer of at least one matcher in *wanted*.  Contents
-        decided NO_MATCH in *epoch*, the one that *wanted* describes, are passed over quickly.
+        A content is stale if it lacks a sufficient answer of a matcher in *requirements*.  One that
+        was decided NO_MATCH at *knowledge_id*, which *requirements* describes, is skipped quickly.
         """
-        return StaleQuery(wanted, epoch).numbers(self._database, after, limit)
+        return StaleQuery(requirements, knowledge_id).numbers(self._database, after, limit)
 
     def count_stale(
-        self, wanted: Mapping[str, AnswerRequirement], after: int = 0, epoch: int | None = None
+        self,
+        requirements: Mapping[str, AnswerRequirement],
+        after: int = 0,
+        knowledge_id: int | None = None,
     ) -> int:
-        """Return how many contents stale() would yield in all.  Reads the whole table."""
-        return StaleQuery(wanted, epoch).count(self._database, after)
+        """Return how many contents load_stale() would return in all.  Reads the whole table."""
+        return StaleQuery(requirements, knowledge_id).count(self._database, after)
 
 
 def load_answers(

@@ -140,7 +140,7 @@ class Note:
     """What somebody wrote, and when (Unix seconds)."""
 
     at: float
-    who: str
+    author: str
     text: str
 
 
@@ -153,15 +153,15 @@ class Cases:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def find(self, key: str) -> Case | None:
+    def load_by_key(self, key: str) -> Case | None:
         """Give the case of a content."""
         return next(self._read("key = ?", bytes.fromhex(key)), None)
 
-    def get(self, number: int) -> Case | None:
+    def load(self, number: int) -> Case | None:
         """Give one by its number."""
         return next(self._read("id = ?", number), None)
 
-    def latest(
+    def load_latest(
         self,
         limit: int,
         *,
@@ -190,13 +190,13 @@ class Cases:
             values.append(sealed_before)
         return [*self._read(f"{' AND '.join(which)} ORDER BY id DESC LIMIT ?", *values, limit)]
 
-    def counts(self) -> dict[CaseState, int]:
+    def count_by_state(self) -> dict[CaseState, int]:
         """Say how many there are in each state."""
         with self._database.read_connection() as connection:
             rows = connection.execute("SELECT state, count(*) FROM cases GROUP BY state")
             return {CaseState(state): number for state, number in rows.fetchall()}
 
-    def put(self, case: Case) -> Case:
+    def record(self, case: Case) -> Case:
         """Keep a case as it is now: state, evidence, time; add it if it has no number yet."""
         evidence = case.evidence.dumps()
         with self._database.transaction() as writer:
@@ -215,7 +215,7 @@ class Cases:
         assert number is not None
         return replace(case, id=number)
 
-    def note(self, case: int, now: float, who: str, text: str) -> None:
+    def record_note(self, case: int, now: float, who: str, text: str) -> None:
         """Add what somebody wrote."""
         with self._database.transaction() as writer:
             writer.execute(
@@ -224,7 +224,7 @@ class Cases:
             )
             writer.execute("UPDATE cases SET updated = ? WHERE id = ?", (now, case))
 
-    def notes(self, case: int, limit: int) -> list[Note]:
+    def load_notes(self, case: int, limit: int) -> list[Note]:
         """Give what was written about a case, the newest *limit*, the oldest of them first."""
         with self._database.read_connection() as connection:
             rows = connection.execute(

@@ -78,7 +78,7 @@ class StoredContent:
     first_match_at: float | None = None
     outcome: Outcome | None = None
     reason: Reason | None = None
-    epoch: int | None = None
+    knowledge_id: int | None = None
     asked_at: float | None = None
 
 
@@ -92,7 +92,7 @@ class StoredVerdict:
 
     content: int
     verdict: Verdict
-    epoch: int | None
+    knowledge_id: int | None
     asked_at: float | None
 
 
@@ -102,13 +102,13 @@ class Contents:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def find(self, keys: Iterable[str]) -> dict[str, int]:
+    def load_ids(self, keys: Iterable[str]) -> dict[str, int]:
         """Return the numbers of those contents that are known, by key."""
         with self._database.read_connection() as connection:
             found = ((key, _find(connection, key)) for key in keys)
             return {key: number for key, number in found if number is not None}
 
-    def add(self, fingerprints: Sequence[Fingerprint], now: float) -> dict[str, int]:
+    def record(self, fingerprints: Sequence[Fingerprint], now: float) -> dict[str, int]:
         """Record fingerprints and return the numbers of their contents, by key.
 
         A content that is known already is upgraded: see :func:`merging.merged`.  If that
@@ -238,7 +238,7 @@ class Contents:
                     (
                         OUTCOMES.index(each.verdict.outcome),
                         None if reason is None else self._database.words.number(writer, reason),
-                        each.epoch,
+                        each.knowledge_id,
                         each.asked_at,
                         each.content,
                     ),

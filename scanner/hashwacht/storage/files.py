@@ -45,7 +45,7 @@ class KnownFile:
     reason: Reason | None
     recipe: tuple[str, ...]
     outcome: Outcome | None
-    epoch: int | None
+    knowledge_id: int | None
     asked_at: float | None
     run: int
 
@@ -56,7 +56,7 @@ class Files:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def in_directory(
+    def load_directory(
         self, path: bytes, names: Collection[bytes] | None = None
     ) -> dict[bytes, KnownFile]:
         """Return what is known of the files directly in *path*, by name.
@@ -75,13 +75,13 @@ class Files:
                 rows = [row for row in found if row is not None]
             return {row[0]: self._known(connection, row[1:]) for row in rows}
 
-    def find(self, path: bytes, name: bytes) -> KnownFile | None:
+    def load(self, path: bytes, name: bytes) -> KnownFile | None:
         """Return what is known of one file directly in *path*."""
         with self._database.read_connection() as connection:
             row = connection.execute(_IN_DIRECTORY + " AND f.name = ?", (path, name)).fetchone()
             return None if row is None else self._known(connection, row[1:])
 
-    def missing(self, path: bytes, present: Container[bytes]) -> list[bytes]:
+    def missing_names(self, path: bytes, present: Container[bytes]) -> list[bytes]:
         """Return the names known directly in *path* that are not in *present*."""
         with self._database.read_connection() as connection:
             names = connection.execute(
@@ -91,7 +91,7 @@ class Files:
             )
             return [name for (name,) in names if name not in present]
 
-    def find_by_inode(self, dev: int, ino: int) -> KnownFile | None:
+    def load_by_inode(self, dev: int, ino: int) -> KnownFile | None:
         """Return what the latest look at another name of the same inode found.
 
         Only names are known here that had more than one link when they were looked at.
@@ -118,7 +118,7 @@ class Files:
             run,
         )
 
-    def put(self, directory: bytes, run: int, files: Iterable[FileRow]) -> None:
+    def record(self, directory: bytes, run: int, files: Iterable[FileRow]) -> None:
         """Record what this run found under names of one directory."""
         with self._database.transaction() as writer:
             number = _directory(writer, directory)
@@ -137,7 +137,7 @@ class Files:
         why = None if reason is None else self._database.words.number(writer, reason)
         return (name, *map(stored_int, numbers), content, why, run, nlink > 1)
 
-    def forget(self, directory: bytes, names: Iterable[bytes]) -> None:
+    def remove(self, directory: bytes, names: Iterable[bytes]) -> None:
         """Drop names that a listing of their directory no longer shows."""
         with self._database.transaction() as writer:
             writer.executemany(
@@ -146,7 +146,7 @@ class Files:
                 [(name, directory) for name in names],
             )
 
-    def forget_below(self, root: bytes, run: int, present: Container[bytes] = ()) -> int:
+    def remove_unlisted(self, root: bytes, run: int, present: Container[bytes] = ()) -> int:
         """Drop the directories under *root* that *run* has not listed; return how many.
 
         Those in *present* stay: they were excluded, not removed.  Forgets nothing if *root*
@@ -170,7 +170,7 @@ class Files:
                 return forgotten
             after = found[-1][0]
 
-    def directories(self, root: bytes, after: bytes, limit: int) -> list[bytes]:
+    def load_directories(self, root: bytes, after: bytes, limit: int) -> list[bytes]:
         """Return up to *limit* known directories below *root*, behind the path *after*."""
         first, end = path_bounds(root)
         with self._database.read_connection() as connection:
@@ -180,12 +180,12 @@ class Files:
             ).fetchall()
         return [path for (path,) in rows]
 
-    def forget_directories(self, paths: Iterable[bytes]) -> None:
+    def remove_directories(self, paths: Iterable[bytes]) -> None:
         """Drop directories that are gone, with all names that are known in them."""
         with self._database.transaction() as writer:
             writer.executemany("DELETE FROM directories WHERE path = ?", [(p,) for p in paths])
 
-    def paths_of(self, content: int, limit: int | None = None) -> list[bytes]:
+    def load_paths(self, content: int, limit: int | None = None) -> list[bytes]:
         """Return the absolute paths where this content lay when last looked at."""
         with self._database.read_connection() as connection:
             rows = connection.execute(

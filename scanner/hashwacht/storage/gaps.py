@@ -62,7 +62,7 @@ class Gaps:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def open(self, missed: MissedEvents, began: float, ended: float | None) -> int:
+    def record(self, missed: MissedEvents, began: float, ended: float | None) -> int:
         """Record a gap, or let it be part of an open one of the same place and cause.
 
         *ended* None: events are still being missed.  Returns its number.
@@ -91,7 +91,7 @@ class Gaps:
             )
             return int(number)
 
-    def end(self, numbers: Iterable[int], at: float) -> None:
+    def record_end(self, numbers: Iterable[int], at: float) -> None:
         """Say that from now on nothing is missed any more: a walk can make up for it."""
         with self._database.transaction() as writer:
             writer.executemany(
@@ -100,7 +100,7 @@ class Gaps:
                 [(at, number) for number in numbers],
             )
 
-    def close(self, gaps: Iterable[Gap], at: float) -> None:
+    def record_covered(self, gaps: Iterable[Gap], at: float) -> None:
         """Say that a walk has made up for these, which were read before it began.
 
         Those of which something was said meanwhile stay open.
@@ -117,16 +117,16 @@ class Gaps:
                 (MAX_CLOSED_GAPS,),
             )
 
-    def list_open(self, root: str | None = None) -> list[Gap]:
+    def load_open(self, root: str | None = None) -> list[Gap]:
         """Return the open gaps, of one root or of all, oldest first."""
         condition = "closed IS NULL AND (? IS NULL OR root = ?) ORDER BY began, id"
         return self._gaps(condition, (root, root))
 
-    def latest(self, limit: int) -> list[Gap]:
+    def load_latest(self, limit: int) -> list[Gap]:
         """Return the latest gaps, open or not, newest first."""
         return self._gaps("1 ORDER BY id DESC LIMIT ?", (limit,))
 
-    def last_walk(self, root: str) -> float | None:
+    def load_last_walk(self, root: str) -> float | None:
         """Say when the whole of a root was last compared with the state."""
         with self._database.read_connection() as connection:
             row = connection.execute(
@@ -175,7 +175,7 @@ class Gaps:
             for root, path, at, dev, ino in rows
         }
 
-    def retire(self, roots: Collection[str], at: float) -> None:
+    def retire_roots(self, roots: Collection[str], at: float) -> None:
         """Give up all roots but these: their gaps are closed, and if they come back, they are new.
 
         Nobody watches them any more, by decision of the operator.

@@ -54,7 +54,7 @@ class EventJournal:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, announcements: Iterable[Announcement], lane: Lane, now: float) -> None:
+    def record(self, announcements: Iterable[Announcement], lane: Lane, now: float) -> None:
         """Note that these were announced; they are due at once."""
         with self._database.transaction() as writer:
             writer.executemany(
@@ -62,13 +62,13 @@ class EventJournal:
                 [(a.path, a.root, a.tree, a.closed, lane, now, now) for a in announcements],
             )
 
-    def due(self, lane: Lane, now: float, limit: int) -> list[JournalEntry]:
+    def load_due(self, lane: Lane, now: float, limit: int) -> list[JournalEntry]:
         """Return up to *limit* files of a lane that are due, the longest due first."""
         return self._entries(
             "tree = 0 AND lane = ? AND due <= ? ORDER BY due, id LIMIT ?", (lane, now, limit)
         )
 
-    def trees(self, lane: Lane, now: float, limit: int) -> list[JournalEntry]:
+    def load_due_trees(self, lane: Lane, now: float, limit: int) -> list[JournalEntry]:
         """Return up to *limit* directories of a lane that are due, the longest due first."""
         return self._entries(
             "tree = 1 AND lane = ? AND due <= ? ORDER BY due, id LIMIT ?", (lane, now, limit)
@@ -105,7 +105,7 @@ class EventJournal:
             ).fetchone()
         return None if row is None else float(row[0])
 
-    def remove_done(self, entries: Iterable[JournalEntry]) -> None:
+    def remove(self, entries: Iterable[JournalEntry]) -> None:
         """Strike out what was done, unless it was announced anew meanwhile."""
         with self._database.transaction() as writer:
             writer.executemany(
@@ -130,11 +130,11 @@ class EventJournal:
                 [(now, tree, lane, latest) for tree in (0, 1) for lane in Lane],
             )
 
-    def depth(self) -> dict[Lane, int]:
+    def count(self) -> dict[Lane, int]:
         """Count the entries of every lane.  Reads an index wholly."""
-        return {lane: self.depth_of(lane) for lane in Lane}
+        return {lane: self.count_lane(lane) for lane in Lane}
 
-    def depth_of(self, lane: Lane, at_most: int = -1) -> int:
+    def count_lane(self, lane: Lane, at_most: int = -1) -> int:
         """Count the files and directories of a lane, but no further than *at_most*."""
         with self._database.read_connection() as connection:
             (files,) = connection.execute(
@@ -146,7 +146,7 @@ class EventJournal:
             ).fetchone()
         return int(files + trees)
 
-    def oldest(self) -> dict[Lane, float | None]:
+    def load_oldest(self) -> dict[Lane, float | None]:
         """Say for every lane since when its oldest entry waits.  Reads the table."""
         found: dict[Lane, float | None] = dict.fromkeys(Lane)
         with self._database.read_connection() as connection:

@@ -76,15 +76,15 @@ class FileLocation:
     file: FileId
     uid: int | None
     account: str
-    found: float
+    found_at: float
     action: Action
     rule: str
     state: LocationState
-    acted: float | None = None
-    counted: float | None = None
+    acted_at: float | None = None
+    counted_at: float | None = None
     attempts: int = 0
     due: float | None = None
-    flood: int | None = None
+    limit_id: int | None = None
     vault: str = ""
     held: str = ""
     detail: str = ""
@@ -95,7 +95,9 @@ class FileLocation:
         return (self.file.dev, self.file.ino) == (other.file.dev, other.file.ino)
 
 
-_COLUMNS = tuple(each.name for each in fields(FileLocation))
+_FIELDS = tuple(field.name for field in fields(FileLocation))
+_RENAMED = {"found_at": "found", "acted_at": "acted", "counted_at": "counted", "limit_id": "flood"}
+_COLUMNS = tuple(_RENAMED.get(name, name) for name in _FIELDS)
 _NAMES = (*_COLUMNS[1:], "live")
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM places "  # noqa: S608  # our own constants
 _INSERT = f"INSERT INTO places ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"  # noqa: S608  # our own constants
@@ -131,22 +133,24 @@ class FileLocations:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def live(self, path: bytes) -> list[FileLocation]:
+    def load_live(self, path: bytes) -> list[FileLocation]:
         """Give those at a path whose file may still be there; one for each content."""
         return self._read("WHERE path = ? AND live = 1 ORDER BY id", path)
 
-    def of_content(self, key: str, limit: int = -1, *states: LocationState) -> list[FileLocation]:
+    def load_by_content(
+        self, key: str, limit: int = -1, *states: LocationState
+    ) -> list[FileLocation]:
         """Give the places of a content, the newest first; only those in *states* if any."""
         which = f" AND state IN ({', '.join('?' * len(states))})" if states else ""
         return self._read(
             f"WHERE key = ?{which} ORDER BY id DESC LIMIT ?", bytes.fromhex(key), *states, limit
         )
 
-    def get(self, number: int) -> FileLocation | None:
+    def load(self, number: int) -> FileLocation | None:
         """Give one by its number."""
         return next(iter(self._read("WHERE id = ?", number)), None)
 
-    def due(self, now: float, limit: int) -> list[FileLocation]:
+    def load_due(self, now: float, limit: int) -> list[FileLocation]:
         """Give those that are to be tried now, the longest waiting first."""
         return self._read("WHERE due <= ? ORDER BY due, id LIMIT ?", now, limit)
 
@@ -158,7 +162,7 @@ class FileLocations:
             ).fetchone()
         return int(number)
 
-    def counts(self, key: str) -> dict[LocationState, int]:
+    def count_by_state(self, key: str) -> dict[LocationState, int]:
         """Say how many places of a content there are in each state."""
         with self._database.read_connection() as connection:
             rows = connection.execute(
@@ -167,7 +171,7 @@ class FileLocations:
             )
             return {LocationState(state): number for state, number in rows.fetchall()}
 
-    def first_of_account(self, place: FileLocation) -> bool:
+    def is_first_of_account(self, place: FileLocation) -> bool:
         """Say if this is the first place of its content with this owner in this root."""
         with self._database.read_connection() as connection:
             row = connection.execute(
@@ -176,7 +180,7 @@ class FileLocations:
             ).fetchone()
         return bool(row[0] == place.id)
 
-    def put(self, place: FileLocation) -> FileLocation:
+    def record(self, place: FileLocation) -> FileLocation:
         """Keep a place as it is now; add it if it has no number yet."""
         with self._database.transaction() as writer:
             if place.id:
@@ -196,7 +200,7 @@ class FileLocations:
         with self._database.transaction() as writer:
             writer.execute("DELETE FROM places WHERE id = ?", (place.id,))
 
-    def counted(self, since: float, most: int, **equal: Any) -> int:
+    def count_acted(self, since: float, most: int, **equal: Any) -> int:
         """Count what was acted upon since a moment, up to *most*, by root, key, uid."""
         which = "".join(f" AND {name} = ?" for name in equal)
         with self._database.read_connection() as connection:
@@ -249,7 +253,7 @@ class FileLocations:
                 (now, *but),
             )
 
-    def count_held_by(self, floods: Collection[int]) -> dict[int, int]:
+    def count_held(self, floods: Collection[int]) -> dict[int, int]:
         """Say how many actions each flood holds."""
         with self._database.read_connection() as connection:
             asked = (
@@ -271,12 +275,12 @@ class FileLocations:
 
 def _row(place: FileLocation) -> list[object]:
     """Give all columns but the number of the row."""
-    values: dict[str, Any] = {name: getattr(place, name) for name in _COLUMNS[1:]}
+    values: dict[str, Any] = {name: getattr(place, name) for name in _FIELDS[1:]}
     return [*(_WRITTEN.get(name, _same)(values[name]) for name in values), place.state.live]
 
 
 def _place(row: tuple[Any, ...]) -> FileLocation:
-    read = (_READ.get(name, _same)(value) for name, value in zip(_COLUMNS, row, strict=True))
+    read = (_READ.get(name, _same)(value) for name, value in zip(_FIELDS, row, strict=True))
     return FileLocation(*read)
 
 

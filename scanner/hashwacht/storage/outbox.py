@@ -132,7 +132,7 @@ KEEP, MOST_KEPT = 30 * 86_400.0, 1000
 """For how many seconds, and how many in a channel, delivered ones can be listed."""
 
 
-class Alerts:
+class Outbox:
     """The outbox.  Thread-safe."""
 
     def __init__(self, database: Database) -> None:
@@ -140,7 +140,7 @@ class Alerts:
         self._news = threading.Condition()
         self._generation = 0
 
-    def add(self, notice: Notice, channels: Sequence[str]) -> None:
+    def record(self, notice: Notice, channels: Sequence[str]) -> None:
         """Keep a notice for each of the channels, at once and durably; never waits for any."""
         fit, name = sanitize_notice(notice), secrets.token_hex(16)
         with self._database.transaction() as writer:
@@ -172,7 +172,7 @@ class Alerts:
             self._generation += 1
             self._news.notify_all()
 
-    def next(self, channel: str, every: float, now: float) -> AlertBatch | float:
+    def load_next(self, channel: str, every: float, now: float) -> AlertBatch | float:
         """Give what is to be sent now, or the moment to ask again (infinity: when added).
 
         *every* is how many seconds lie between two messages.  The batch stays the next one
@@ -225,7 +225,7 @@ class Alerts:
                 _end(writer, batch, AlertState.GIVEN_UP, now, problem)
         return due
 
-    def list(self, limit: int, *, waiting: bool = False) -> list[Alert]:
+    def load_latest(self, limit: int, *, waiting: bool = False) -> list[Alert]:
         """Give the latest, newest first; only those that *wait* or were given up, if wanted."""
         chosen = f"state != '{AlertState.DELIVERED}'" if waiting else "1"
         with self._database.read_connection() as connection:

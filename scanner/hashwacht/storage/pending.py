@@ -105,7 +105,7 @@ class StaleQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitingContent:
+class PendingContent:
     """A content by its number, since when (Unix seconds) it waits, and one place of it."""
 
     content: int
@@ -115,13 +115,13 @@ class WaitingContent:
     path: bytes
 
 
-class UnansweredContents:
+class PendingContents:
     """All contents that wait for an answer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, rows: Iterable[WaitingContent]) -> None:
+    def record(self, rows: Iterable[PendingContent]) -> None:
         """Let contents wait; one that waits already keeps its place, or gets a better lane."""
         with self._database.transaction() as writer:
             writer.executemany(
@@ -137,7 +137,7 @@ class UnansweredContents:
                 "DELETE FROM unanswered WHERE content = ?", [(each,) for each in contents]
             )
 
-    def next(self, limit: int, after: WaitingContent | None = None) -> list[WaitingContent]:
+    def load_next(self, limit: int, after: PendingContent | None = None) -> list[PendingContent]:
         """Return up to *limit* of those who wait, behind *after*: uploads first, then by age."""
         key = (after.lane, after.since, after.content) if after else (-1, 0.0, 0)
         with self._database.read_connection() as connection:
@@ -147,9 +147,9 @@ class UnansweredContents:
                 " ORDER BY lane, since, content LIMIT ?",
                 (*key, limit),
             ).fetchall()
-        return [WaitingContent(content, Lane(lane), *rest) for content, lane, *rest in rows]
+        return [PendingContent(content, Lane(lane), *rest) for content, lane, *rest in rows]
 
-    def find(self, contents: Collection[int]) -> dict[int, WaitingContent]:
+    def load(self, contents: Collection[int]) -> dict[int, PendingContent]:
         """Return those of these contents that wait, by number."""
         with self._database.snapshot() as connection:
             rows = [
@@ -159,7 +159,7 @@ class UnansweredContents:
                 ).fetchone()
                 for content in contents
             ]
-        found = [WaitingContent(row[0], Lane(row[1]), *row[2:]) for row in rows if row]
+        found = [PendingContent(row[0], Lane(row[1]), *row[2:]) for row in rows if row]
         return {each.content: each for each in found}
 
     def count(self) -> int:

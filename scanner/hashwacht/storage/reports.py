@@ -40,14 +40,14 @@ class Backlog:
     oldest: float | None
 
 
-class Overview:
+class StorageReports:
     """Figures and finds over many files at once; reads every row below the directory."""
 
     def __init__(self, database: Database) -> None:
         """Read from *database*."""
         self._database = database
 
-    def kinds(self, root: bytes) -> Iterator[tuple[str, int, int]]:
+    def count_kinds(self, root: bytes) -> Iterator[tuple[str, int, int]]:
         """Count files and bytes below *root* by MIME type."""
         with self._database.snapshot() as connection:
             rows = connection.execute(
@@ -60,7 +60,7 @@ class Overview:
             for kind, files, size in rows:
                 yield words.text(connection, kind), files, size
 
-    def reportable_files(self, root: bytes, limit: int) -> list[ReportableFile]:
+    def load_reportable_files(self, root: bytes, limit: int) -> list[ReportableFile]:
         """Give files below *root* that match, were set aside or are undetermined, as decided.
 
         At most *limit* of each of these, matches first.
@@ -87,15 +87,15 @@ class Overview:
                 ).fetchall()
             ]
 
-    def undetermined(self) -> Backlog:
+    def count_undetermined(self) -> Backlog:
         """Count contents whose last verdict was UNDETERMINED, for whatever reason."""
         return self._pile(_UNDETERMINED)
 
-    def unanswered(self) -> Backlog:
+    def count_pending(self) -> Backlog:
         """Count contents that wait for an answer."""
         return self._pile("SELECT count(*), min(since) FROM unanswered")
 
-    def places(self) -> dict[LocationState, int]:
+    def count_locations(self) -> dict[LocationState, int]:
         """Count the places of all cases by state."""
         with self._database.read_connection() as connection:
             rows = connection.execute("SELECT state, count(*) FROM places GROUP BY state")

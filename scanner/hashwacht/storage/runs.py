@@ -56,7 +56,7 @@ class Runs:
         assert number is not None
         return Run(number, kind, tuple(roots), options, RunState.RUNNING, now, now, None, "{}")
 
-    def find_resumable(self, kind: str, roots: Sequence[bytes], options: str) -> Run | None:
+    def load_resumable(self, kind: str, roots: Sequence[bytes], options: str) -> Run | None:
         """Return the latest run of this kind, roots and options, if it was not finished."""
         with self._database.read_connection() as connection:
             row = connection.execute(
@@ -85,7 +85,7 @@ class Runs:
             (tally,) = writer.execute("SELECT tally FROM runs WHERE id = ?", (run,)).fetchone()
         return str(tally)
 
-    def save(self, run: int, tally: str, now: float) -> None:
+    def record_progress(self, run: int, tally: str, now: float) -> None:
         """Record how far a run has come."""
         with self._database.transaction() as writer:
             writer.execute("UPDATE runs SET tally = ?, updated = ? WHERE id = ?", (tally, now, run))
@@ -106,7 +106,7 @@ class Runs:
                 (state, tally, now, now, run),
             )
 
-    def list(self, limit: int | None = None) -> list[Run]:
+    def load_latest(self, limit: int | None = None) -> list[Run]:
         """Return the latest runs, newest first."""
         with self._database.read_connection() as connection:
             rows = connection.execute(

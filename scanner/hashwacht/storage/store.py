@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from hashwacht.storage.action_limits import ReachedLimits
-from hashwacht.storage.answers import Epochs, StoredAnswers
+from hashwacht.storage.answers import KnowledgeIds, StoredAnswers
 from hashwacht.storage.cases import Cases
 from hashwacht.storage.contents import Contents
 from hashwacht.storage.crash_log import StoredCrashLog
@@ -16,9 +16,9 @@ from hashwacht.storage.files import Files
 from hashwacht.storage.gaps import Gaps
 from hashwacht.storage.journal import EventJournal
 from hashwacht.storage.locations import FileLocations
-from hashwacht.storage.outbox import Alerts
-from hashwacht.storage.pending import UnansweredContents
-from hashwacht.storage.reports import Overview
+from hashwacht.storage.outbox import Outbox
+from hashwacht.storage.pending import PendingContents
+from hashwacht.storage.reports import StorageReports
 from hashwacht.storage.runs import Runs
 from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.sqlite.state_directory import DAEMON_LOCK, RunLock
@@ -37,24 +37,24 @@ class Store:
         self.files = Files(database)
         self.contents = Contents(database)
         self.answers = StoredAnswers(database)
-        self.epochs = Epochs(database)
+        self.knowledge_ids = KnowledgeIds(database)
         self.runs = Runs(database)
-        self.overview = Overview(database)
+        self.reports = StorageReports(database)
         self.crash_log = StoredCrashLog(database)
-        self.alerts = Alerts(database)
+        self.outbox = Outbox(database)
         self.cases = Cases(database)
-        self.places = FileLocations(database)
-        self.floods = ReachedLimits(database)
+        self.locations = FileLocations(database)
+        self.action_limits = ReachedLimits(database)
         self.journal = EventJournal(database)
         self.gaps = Gaps(database)
-        self.unanswered = UnansweredContents(database)
+        self.pending = PendingContents(database)
 
     @classmethod
     def open(cls, directory: Path) -> Self:
         """Open the state in *directory*; make it if it is not there.  Raises StorageError."""
         return cls(Database.open(directory / FILE_NAME))
 
-    def stretches(self, settled: VerdictRequirement) -> UnchangedDirectories:
+    def unchanged_directories(self, settled: VerdictRequirement) -> UnchangedDirectories:
         """Read ahead for one walk: which directories are as they were, all files *settled*."""
         return UnchangedDirectories(self._database, settled)
 
@@ -65,11 +65,11 @@ class Store:
         """
         return self._database.transaction(durable=durable)
 
-    def lock(self) -> RunLock:
+    def acquire_lock(self) -> RunLock:
         """Be the only run on this state.  Raises StorageBusy, naming who is."""
         return RunLock.acquire(self._database.path)
 
-    def daemon_lock(self) -> RunLock:
+    def acquire_daemon_lock(self) -> RunLock:
         """Be the only daemon on this state; scans may run beside it.  Raises StorageBusy."""
         return RunLock.acquire(self._database.path, DAEMON_LOCK)
 

@@ -50,7 +50,7 @@ class VerdictRequirement(NamedTuple):
     """
 
     recipe: frozenset[str]
-    epoch: int
+    knowledge_id: int
     not_before: float
 
 
@@ -130,7 +130,7 @@ class UnchangedDirectories:
         with self._database.snapshot() as connection:
             seen = connection.execute(
                 _SEEN.format(", ".join("?" * len(self._recipes))),
-                (ask.epoch, ask.not_before, *self._recipes, first, last, MAX_FILES),
+                (ask.knowledge_id, ask.not_before, *self._recipes, first, last, MAX_FILES),
             ).fetchall()
             if len(seen) == MAX_FILES:  # cut off, perhaps within a directory
                 last = seen[-1][-1] - 1

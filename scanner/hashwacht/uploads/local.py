@@ -83,11 +83,11 @@ class LocalBackend:
         return True
 
     def _store(self, store: Store, found: Judgement) -> None:
-        epoch = store.epochs.number_of(self.pipeline.matcher_set.knowledge_id)
+        epoch = store.knowledge_ids.resolve(self.pipeline.matcher_set.knowledge_id)
         key = found.fingerprint.key
         with store.transaction():
-            number = store.contents.add([found.fingerprint], self.clock())[key]
-            store.answers.put((number, answer) for answer in found.new_answers)
+            number = store.contents.record([found.fingerprint], self.clock())[key]
+            store.answers.record((number, answer) for answer in found.new_answers)
             store.contents.record_verdicts(
                 [StoredVerdict(number, found.verdict, epoch, found.asked_at)]
             )

@@ -84,7 +84,7 @@ def test_an_action(tmp_path: Path, keys: KeyPair, act: str, when: str, again: st
         (place,) = office.places()
         assert place.state is (LocationState.HELD if act == "hold" else LocationState.QUARANTINED)
         assert at(path).exists() == (act == "hold")
-        assert place.counted is not None
+        assert place.counted_at is not None
         assert len(office.notices) == 1
         assert office.acts() == ["case-opened", "found", place.state]
         assert len([*office.vault.records()]) == (act == "quarantine")
@@ -218,13 +218,13 @@ def test_what_a_crash_left_at_the_place_of_a_restoring_is_not_lost_sight_of(
         office.file("a.png", b"other")
     killed(tmp_path, keys, ("quarantine", "after"), lambda office: office.settle(path))
     with opened(tmp_path, keys) as office:
-        other, case = office.store.cases.latest(9)
-        (place,) = office.store.places.of_content(case.key)
+        other, case = office.store.cases.load_latest(9)
+        (place,) = office.store.locations.load_by_content(case.key)
         assert (
             office.decisions().restore(place, RestoreRequest("why", (keys.secret,))).problem is None
         )
         office.retry()
-        (interrupted,) = office.store.places.of_content(other.key)
+        (interrupted,) = office.store.locations.load_by_content(other.key)
         assert interrupted.state is LocationState.QUARANTINED
 
 

@@ -55,10 +55,10 @@ def test_what_can_be_neither_sealed_nor_held_is_told_and_tried_again(office: Off
     with office.busy(path):
         assert office.settle(path) is Action.OBSERVE
     (place,) = office.places()
-    assert (place.state, place.counted) == (LocationState.FAILED, None)
+    assert (place.state, place.counted_at) == (LocationState.FAILED, None)
     office.retry(60)
     (place,) = office.places()
-    assert (place.state, place.counted) == (LocationState.HELD, office.clock.now)
+    assert (place.state, place.counted_at) == (LocationState.HELD, office.clock.now)
 
 
 @pytest.mark.parametrize("how", ["a file in its place", "swept away in the middle"])
@@ -133,4 +133,4 @@ def test_what_fails_and_is_gone_when_tried_again_is_gone(office: Office) -> None
     at(path).unlink()
     office.retry(3600)
     (place,) = office.places()
-    assert (place.state, place.due, place.counted) == (LocationState.GONE, None, None)
+    assert (place.state, place.due, place.counted_at) == (LocationState.GONE, None, None)

@@ -42,7 +42,10 @@ LOGO = b"the logo of a content management system"
 
 
 def states(office: Office) -> dict[str, int]:
-    return {str(state): n for state, n in office.store.places.counts(office.case().key).items()}
+    return {
+        str(state): n
+        for state, n in office.store.locations.count_by_state(office.case().key).items()
+    }
 
 
 def test_of_a_thousand_equal_files_only_the_limit_is_acted_upon(tmp_path: Path) -> None:
@@ -95,7 +98,7 @@ def test_let_go_carries_out_what_waits_and_lifts_the_limit_for_a_window(flooded:
     flooded.clock.now += flooded.guard.window + 1
     actions = [flooded.settle(flooded.file(f"late {number}.png")) for number in range(3)]
     assert actions == [Action.QUARANTINE, Action.QUARANTINE, Action.OBSERVE]
-    assert len(flooded.store.floods.latest(9, past=True)) == 2
+    assert len(flooded.store.action_limits.load_latest(9, past=True)) == 2
     assert "limit-approved" in flooded.acts()
 
 
@@ -105,7 +108,7 @@ def test_what_was_observed_and_has_to_wait_now_is_in_the_log(flooded: Office) ->
     for _ in range(2):
         assert flooded.settle(path) is Action.OBSERVE
     assert flooded.acts().count("waiting") == 1
-    assert flooded.store.places.live(path)[0].state is LocationState.WAITING
+    assert flooded.store.locations.load_live(path)[0].state is LocationState.WAITING
 
 
 def test_standing_down_drops_what_waits_until_it_is_recalled(flooded: Office) -> None:
@@ -134,14 +137,14 @@ def test_what_nobody_can_say_anything_about_is_held_beyond_any_limit(tmp_path: P
     for number in range(4):
         path = office.file(f"{number}.png")
         assert office.settle(path, UNANSWERED) is Action.HOLD
-    assert office.store.floods.latest(9) == []
+    assert office.store.action_limits.load_latest(9) == []
 
 
 def test_an_account_and_a_root_have_limits_of_their_own(tmp_path: Path) -> None:
     office = Office(tmp_path, guard=ActionLimitSettings(per_account=2, per_root=3)).open()
     for number in range(3):
         office.settle(office.file(f"{number}.png", b"content %d" % number))
-    (flood,) = office.store.floods.latest(9)
+    (flood,) = office.store.action_limits.load_latest(9)
     assert flood.subject.scope is LimitScope.ACCOUNT
     ruling(office).approve(1, "a collection")
     office.retry()
@@ -149,7 +152,7 @@ def test_an_account_and_a_root_have_limits_of_their_own(tmp_path: Path) -> None:
         office.settle(office.file(f"new {number}.png", b"other %d" % number)) for number in range(2)
     ]
     assert actions == [Action.QUARANTINE, Action.OBSERVE], "what was let go is not counted"
-    assert office.store.floods.latest(1)[0].subject.scope is LimitScope.ROOT
+    assert office.store.action_limits.load_latest(1)[0].subject.scope is LimitScope.ROOT
 
 
 def test_actions_that_fail_are_not_counted(tmp_path: Path) -> None:
@@ -157,7 +160,7 @@ def test_actions_that_fail_are_not_counted(tmp_path: Path) -> None:
     for number in range(5):
         office.settle(office.file(f"{number}.png"))
     assert states(office) == {"failed": 5}
-    assert office.store.floods.latest(9) == []
+    assert office.store.action_limits.load_latest(9) == []
 
 
 def test_a_held_file_that_waits_to_be_sealed_stays_held(tmp_path: Path) -> None:
@@ -225,11 +228,11 @@ def test_no_more_than_the_limits_are_ever_granted_within_the_window(
         )
         permission = guard.check(place, now)
         if permission.is_allowed:
-            places.put(replace(place, counted=now))
+            places.record(replace(place, counted_at=now))
             granted.append((letter, uid, now))
         elif permission.new and permission.flood is not None:
-            floods.rule(permission.flood.id, ApprovalDecision.DISCARDED, now, "", "")
-            floods.rule(permission.flood.id, ApprovalDecision.REINSTATED, now, "", "")
+            floods.record_decision(permission.flood.id, ApprovalDecision.DISCARDED, now, "", "")
+            floods.record_decision(permission.flood.id, ApprovalDecision.REINSTATED, now, "", "")
     database.close()
     for letter, uid, moment in granted:
         within = [each for each in granted if moment - 100 < each[2] <= moment]

@@ -55,10 +55,10 @@ def test_what_cannot_be_recorded_is_not_done(office: Office) -> None:
     done = 1 + observed(office, paths[1:])
     assert done < len(paths), "the disk was full"
     assert at(paths[done]).exists()
-    assert len(office.store.cases.latest(99)) == done, "the failed one left nothing behind"
+    assert len(office.store.cases.load_latest(99)) == done, "the failed one left nothing behind"
     filler.unlink()
     for path in paths[1:]:
         assert office.settle(path) is Action.QUARANTINE
     assert not any(os.path.lexists(path) for path in paths)
-    assert len(office.store.cases.latest(99)) == len(paths)
+    assert len(office.store.cases.load_latest(99)) == len(paths)
     assert office.audit.verify() is None

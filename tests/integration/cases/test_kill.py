@@ -56,9 +56,9 @@ def test_sixty_kills_leave_one_case_one_place_and_one_action_for_each(tmp_path: 
 
 def check(office: Office, uploaded: dict[Path, bytes]) -> None:
     """Compare what was uploaded with files, vault, state and audit log."""
-    cases = office.store.cases.latest(10)
+    cases = office.store.cases.load_latest(10)
     assert len(cases) == len(CONTENTS)
-    places = [place for case in cases for place in office.store.places.of_content(case.key)]
+    places = [place for case in cases for place in office.store.locations.load_by_content(case.key)]
     assert Counter(place.path for place in places) == Counter(map(bytes, uploaded))
     records = {record.id: record for record in office.vault.records()}
     assert Counter(record.path for record in records.values()) == Counter(

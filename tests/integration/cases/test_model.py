@@ -128,7 +128,7 @@ class Hosting(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 3), act=st.sampled_from(("restore", "release", "close", "destroy")))
     def decide(self, number: int, act: str) -> None:
-        cases = self.office.store.cases.latest(9)
+        cases = self.office.store.cases.load_latest(9)
         if not cases:
             return
         case = cases[number % len(cases)]
@@ -140,16 +140,16 @@ class Hosting(RuleBasedStateMachine):
                 pass
         else:
             states = (LocationState.QUARANTINED, LocationState.HELD)
-            for place in self.office.store.places.of_content(case.key, 1, *states):
+            for place in self.office.store.locations.load_by_content(case.key, 1, *states):
                 if act == "restore":
                     self.decisions.restore(place, RestoreRequest("why", secrets))
                 else:
                     self.decisions.destroy(place, "why")
 
-    @precondition(lambda self: bool(self.office.store.floods.latest(1)))
+    @precondition(lambda self: bool(self.office.store.action_limits.load_latest(1)))
     @rule(decision=st.sampled_from(("approve", "discard")))
     def rule_about_a_flood(self, ruling: str) -> None:
-        (flood,) = self.office.store.floods.latest(1)
+        (flood,) = self.office.store.action_limits.load_latest(1)
         if flood.decision is ApprovalDecision.DISCARDED:
             self.approvals.reinstate(flood.id, "why")
         else:
@@ -158,8 +158,8 @@ class Hosting(RuleBasedStateMachine):
     @invariant()
     def nothing_is_lost(self) -> None:
         """Whatever a live place says is held is held, and the vault has what is quarantined."""
-        for case in self.office.store.cases.latest(9):
-            for place in self.office.store.places.of_content(case.key):
+        for case in self.office.store.cases.load_latest(9):
+            for place in self.office.store.locations.load_by_content(case.key):
                 assert place.state is not LocationState.PENDING
                 if place.state is LocationState.QUARANTINED:
                     record = self.office.vault.find(place.vault)

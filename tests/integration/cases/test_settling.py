@@ -118,11 +118,11 @@ def test_what_is_undetermined_is_held_without_a_case_and_released(office: Office
     before = mode(path)
     assert office.settle(path, UNANSWERED, root=HOLD) is Action.HOLD
     assert mode(path) == 0
-    assert not office.store.cases.latest(9)
+    assert not office.store.cases.load_latest(9)
     assert not office.notices
     assert office.settle(path, NO_MATCH, root=HOLD) is Action.ALLOW
     assert mode(path) == before
-    assert office.store.places.live(path) == []
+    assert office.store.locations.load_live(path) == []
     assert office.acts() == ["found", "held", "released"]
 
 

@@ -66,12 +66,12 @@ def test_two_that_settle_the_same_files_act_once(tmp_path: Path) -> None:
     office.close()
     assert all_well([fork(lambda: settle_all(tmp_path, keys)) for _ in range(3)])
     office = Office(tmp_path, keys=keys).open()
-    assert len(office.store.cases.latest(9)) == 2
+    assert len(office.store.cases.load_latest(9)) == 2
     assert Counter(record.path for record in office.vault.records()) == Counter(paths)
     places = [
         each
-        for case in office.store.cases.latest(9)
-        for each in office.store.places.of_content(case.key)
+        for case in office.store.cases.load_latest(9)
+        for each in office.store.locations.load_by_content(case.key)
     ]
     quarantined = [each.path for each in places if each.state is LocationState.QUARANTINED]
     assert Counter(quarantined) == Counter(paths)

@@ -29,11 +29,11 @@ def keep(office: Office, content: bytes, outcome: Outcome, asked: float = LATER)
     office.uploads.record(key, TOLD)
     store = office.store
     with store.transaction():
-        number = store.contents.add([made], 1.0)[key]
-        store.answers.put([(number, Answer("hashlist", outcome, asked, "1", found, silent))])
+        number = store.contents.record([made], 1.0)[key]
+        store.answers.record([(number, Answer("hashlist", outcome, asked, "1", found, silent))])
         verdict = Verdict(outcome, found, silent)
         store.contents.record_verdicts(
-            [StoredVerdict(number, verdict, store.epochs.number_of("e"), 1.0)]
+            [StoredVerdict(number, verdict, store.knowledge_ids.resolve("e"), 1.0)]
         )
     return key
 
@@ -57,7 +57,7 @@ def test_a_match_becomes_one_case_with_what_the_request_told(office: Office) -> 
 def test_what_a_person_has_decided_about_it_stays(office: Office) -> None:
     keep(office, b"known", Outcome.MATCH)
     office.retry()
-    office.store.cases.put(replace(office.case(), state=CaseState.RELEASED))
+    office.store.cases.record(replace(office.case(), state=CaseState.RELEASED))
     office.retry(UPLOAD_CHECK_INTERVAL)
     assert office.case().state is CaseState.RELEASED
     assert len(office.notices) == 1
@@ -79,9 +79,9 @@ def test_what_was_told_is_forgotten_once_somebody_was_asked_since_and_nobody_kno
 def test_what_matched_once_stays_when_a_list_forgets_it(office: Office) -> None:
     key = keep(office, b"known", Outcome.MATCH)
     with office.store.transaction():
-        number = office.store.contents.find([key])[key]
-        office.store.answers.put([(number, Answer("hashlist", Outcome.NO_MATCH, LATER, "2"))])
-        epoch = office.store.epochs.number_of("f")
+        number = office.store.contents.load_ids([key])[key]
+        office.store.answers.record([(number, Answer("hashlist", Outcome.NO_MATCH, LATER, "2"))])
+        epoch = office.store.knowledge_ids.resolve("f")
         decision = StoredVerdict(number, Verdict(Outcome.NO_MATCH), epoch, LATER)
         office.store.contents.record_verdicts([decision])
     office.retry()
@@ -94,4 +94,4 @@ def test_one_upload_is_settled_at_once_and_no_other(office: Office) -> None:
     for each in (key, key, untold):
         office.casework.settle_upload(each)
     assert office.case().key == key
-    assert office.store.cases.find(other) is None
+    assert office.store.cases.load_by_key(other) is None

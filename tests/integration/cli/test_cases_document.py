@@ -47,7 +47,7 @@ def test_its_example_of_a_case_has_the_shape_of_a_real_one() -> None:
         Action.QUARANTINE,
         "on_exact_match",
         LocationState.QUARANTINED,
-        acted=1.0,
+        acted_at=1.0,
         number=1,
     )
     evidence = Evidence(Outcome.MATCH, (match,))

@@ -50,17 +50,17 @@ def test_a_channel_that_fails_waits_alone_and_gets_the_same_message_again(
             file.write(f'[alerts.command]\nprogram = ["{script}"]\n')
         with (
             courier(program) as running,
-            OutboxSender(store.alerts, running.socket, lambda: 60.0, lambda: now[0]),
+            OutboxSender(store.outbox, running.socket, lambda: 60.0, lambda: now[0]),
         ):
             notice = Notice(NoticeKind.CASE, now[0], "case 1", '{"case":1}')
-            store.alerts.add(notice, ["webhook", "command"])
-            wait_for(lambda: store.alerts.channel_status("command").delivered_at is not None, 20)
+            store.outbox.record(notice, ["webhook", "command"])
+            wait_for(lambda: store.outbox.channel_status("command").delivered_at is not None, 20)
             for failures in (1, 2):
-                wait_for(lambda: store.alerts.channel_status("webhook").failures == failures, 20)  # noqa: B023  # waited for in this round
-                assert "HTTP status 500" in store.alerts.channel_status("webhook").problem
+                wait_for(lambda: store.outbox.channel_status("webhook").failures == failures, 20)  # noqa: B023  # waited for in this round
+                assert "HTTP status 500" in store.outbox.channel_status("webhook").problem
                 now[0] += 3600
-                store.alerts.wake()
-            wait_for(lambda: store.alerts.channel_status("webhook").delivered_at is not None, 20)
+                store.outbox.wake()
+            wait_for(lambda: store.outbox.channel_status("webhook").delivered_at is not None, 20)
     bodies = [json.loads(each.body) for each in server.record.requests]
     assert len(bodies) == 3
     assert len({each["id"] for each in bodies}) == 1
@@ -96,15 +96,15 @@ def test_without_a_courier_nothing_is_lost_and_it_is_told_when_it_comes(
         with program.configuration.open("a") as file:
             file.write(f'[alerts.webhook]\nurl = "{server.url}"\n')
         path = program.home / "run" / "courier.sock"
-        with OutboxSender(store.alerts, path, lambda: 60.0, lambda: now[0]):
-            store.alerts.add(Notice(NoticeKind.GAP, now[0], "a gap"), ["webhook"])
-            wait_for(lambda: store.alerts.channel_status("webhook").failures == 1, 20)
-            assert "out of reach" in store.alerts.channel_status("webhook").problem
+        with OutboxSender(store.outbox, path, lambda: 60.0, lambda: now[0]):
+            store.outbox.record(Notice(NoticeKind.GAP, now[0], "a gap"), ["webhook"])
+            wait_for(lambda: store.outbox.channel_status("webhook").failures == 1, 20)
+            assert "out of reach" in store.outbox.channel_status("webhook").problem
             with courier(program):
                 now[0] += 31
-                store.alerts.wake()
+                store.outbox.wake()
                 wait_for(
-                    lambda: store.alerts.channel_status("webhook").delivered_at is not None, 20
+                    lambda: store.outbox.channel_status("webhook").delivered_at is not None, 20
                 )
     assert len(server.record.requests) == 1
 
@@ -119,10 +119,10 @@ from hashwacht.storage.store import Store
 
 with (
     Store.open(Path(sys.argv[1])) as store,
-    OutboxSender(store.alerts, Path(sys.argv[2]), lambda: 0.0),
+    OutboxSender(store.outbox, Path(sys.argv[2]), lambda: 0.0),
 ):
     for number in count(int(sys.argv[3])):
-        store.alerts.add(Notice(NoticeKind.CASE, time.time(), f"number {number}"), ["webhook"])
+        store.outbox.record(Notice(NoticeKind.CASE, time.time(), f"number {number}"), ["webhook"])
         print(number, flush=True)
         time.sleep(0.01)  # so that there are many messages
 """
@@ -152,8 +152,8 @@ def test_killed_at_any_instant_it_loses_no_alert_and_repeats_only_whole_messages
                     for _ in range(chance.randrange(5, 60)):
                         kept.add(f"number {int(telling.stdout.readline())}")
                     telling.kill()
-            with OutboxSender(store.alerts, running.socket, lambda: 0.0):
-                wait_for(lambda: not store.alerts.channel_status("webhook").waiting, 30)
+            with OutboxSender(store.outbox, running.socket, lambda: 0.0):
+                wait_for(lambda: not store.outbox.channel_status("webhook").waiting, 30)
     bodies = [json.loads(each.body) for each in server.record.requests]
     messages = {each["id"]: [one["summary"] for one in each["notices"]] for each in bodies}
     assert all(

@@ -46,7 +46,7 @@ def test_what_waits_in_the_journal_is_judged(
         bench.wait_until_done()
         for number in range(600):
             (root / f"{number}").write_bytes(b"%d" % number)
-        bench.wait_for(lambda: sum(bench.store.journal.depth().values()) == 600, "journaled")
+        bench.wait_for(lambda: sum(bench.store.journal.count().values()) == 600, "journaled")
         clock.ahead = by
         (root / "later").write_bytes(b"later")
         held.released.set()
@@ -63,7 +63,7 @@ def test_what_waited_before_a_restart_is_judged(
         bench.wait_until_done()
         for number in range(600):
             (root / f"{number}").write_bytes(b"%d" % number)
-        bench.wait_for(lambda: sum(bench.store.journal.depth().values()) == 600, "journaled")
+        bench.wait_for(lambda: sum(bench.store.journal.count().values()) == 600, "journaled")
     clock.ahead = 0.0
     held.released.set()
     with bench.running():
@@ -90,10 +90,10 @@ def test_a_flood_is_made_up_for(bench: DaemonBench, root: Path, clock: Clock, by
         bench.wait_until_done()
         for number in range(300):
             (root / f"{number}").write_bytes(b"%d" % number)
-        bench.wait_for(bench.store.gaps.list_open, "missed")
+        bench.wait_for(bench.store.gaps.load_open, "missed")
         clock.ahead = by
         bench.wait_for(lambda: not bench.unasked(root), "asked")
-        bench.wait_for(lambda: not bench.store.gaps.list_open(), "closed")
+        bench.wait_for(lambda: not bench.store.gaps.load_open(), "closed")
 
 
 @set_to
@@ -108,7 +108,7 @@ def test_a_deaf_watch_is_found_and_over_when_it_hears_again(
         (root / "unheard").write_bytes(b"unheard")
         bench.wait_for(lambda: Cause.DEAD_WATCH in bench.causes(), "found")
         clock.ahead = 0.0
-        bench.wait_for(lambda: not bench.store.gaps.list_open(), "over")
+        bench.wait_for(lambda: not bench.store.gaps.load_open(), "over")
         bench.wait_for(lambda: not bench.unasked(root), "asked")
 
 
@@ -121,7 +121,7 @@ def test_a_service_that_was_silent_is_asked_again(
     bench.matcher.known.add(digest(b"known"))
     with bench.running():
         (root / "a").write_bytes(b"known")
-        bench.wait_for(bench.store.unanswered.count, "waiting")
+        bench.wait_for(bench.store.pending.count, "waiting")
         clock.ahead = by
         bench.matcher.silent = False
         bench.wait_for(lambda: bench.casework.paths(Outcome.MATCH), "told")

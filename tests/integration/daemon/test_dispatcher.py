@@ -29,7 +29,7 @@ def test_what_was_put_off_is_handed_out_when_it_is_due(bench: DaemonBench, root:
     thread = threading.Thread(target=dispatcher.run)
     thread.start()
     try:
-        journal.add([Announcement("uploads", bytes(root / "a"))], Lane.UPLOAD, time.time())
+        journal.record([Announcement("uploads", bytes(root / "a"))], Lane.UPLOAD, time.time())
         dispatcher.wakeup.set()
         task, _, parts = handed_out(dispatcher, 5.0)
         time.sleep(IDLE / 10)  # by now the dispatcher waits: no event says so

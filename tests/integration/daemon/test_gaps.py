@@ -27,7 +27,7 @@ def test_a_root_that_was_never_watched_is_compared_once(bench: DaemonBench, root
         bench.wait_until_done()
     assert bench.casework.paths(Outcome.MATCH) == {bytes(root / "a")}
     assert bench.causes() == {Cause.STARTED}
-    assert bench.store.gaps.list_open() == []
+    assert bench.store.gaps.load_open() == []
 
 
 def test_what_came_while_nobody_watched_is_made_up_for(bench: DaemonBench, root: Path) -> None:
@@ -46,8 +46,8 @@ def test_what_came_while_nobody_watched_is_made_up_for(bench: DaemonBench, root:
         bench.wait_until_done()
     assert before >= 30
     assert bench.counting.read == 2, "what is unchanged costs no reading"
-    assert b"7" not in bench.store.files.in_directory(bytes(root))
-    gap = next(each for each in bench.store.gaps.latest(9) if each.cause is Cause.DOWNTIME)
+    assert b"7" not in bench.store.files.load_directory(bytes(root))
+    gap = next(each for each in bench.store.gaps.load_latest(9) if each.cause is Cause.DOWNTIME)
     assert gap.began == last
     assert gap.closed is not None
 
@@ -65,7 +65,7 @@ def test_a_flood_that_overflows_everything_leaves_nothing_unasked(
         bench.wait_for(lambda: not bench.unasked(root), "asked")
         bench.wait_until_done()
     assert Cause.QUEUE_FULL in bench.causes()
-    assert bench.store.gaps.list_open() == []
+    assert bench.store.gaps.load_open() == []
 
 
 def test_a_walk_keeps_its_findings_within_the_backlog(bench: DaemonBench, root: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_watch_that_has_gone_deaf_is_noticed_renewed_and_made_up_for(
         bench.wait_for(lambda: Cause.DEAD_WATCH in bench.causes(), "noticed")
         bench.wait_for(lambda: deaf.renewed, "renewed")
         bench.wait_for(lambda: not bench.unasked(root), "asked")
-        bench.wait_for(lambda: not bench.store.gaps.list_open(), "closed")
+        bench.wait_for(lambda: not bench.store.gaps.load_open(), "closed")
 
 
 def test_a_root_that_vanishes_and_comes_back_is_made_up_for(
@@ -128,18 +128,18 @@ def test_a_root_that_vanishes_and_comes_back_is_made_up_for(
         bench.wait_until_done()
         root.rename(tmp_path / "elsewhere")
         bench.wait_for(bench.blind, "noticed")
-        assert bench.store.files.find(bytes(root), b"a"), "nothing is forgotten meanwhile"
+        assert bench.store.files.load(bytes(root), b"a"), "nothing is forgotten meanwhile"
         root.mkdir()
         (root / "b").write_bytes(b"b")
         bench.wait_for(lambda: not bench.unasked(root), "asked")
-        bench.wait_for(lambda: not bench.store.gaps.list_open(), "closed")
+        bench.wait_for(lambda: not bench.store.gaps.load_open(), "closed")
         (root / "c").write_bytes(b"c")
         bench.wait_for(lambda: not bench.unasked(root), "watched again")
 
 
 def closed(bench: DaemonBench) -> int:
     """Count the gaps that were made up for."""
-    return sum(gap.closed is not None for gap in bench.store.gaps.latest(99))
+    return sum(gap.closed is not None for gap in bench.store.gaps.load_latest(99))
 
 
 def test_what_is_known_of_a_root_outlasts_another_one_in_its_place(
@@ -154,7 +154,7 @@ def test_what_is_known_of_a_root_outlasts_another_one_in_its_place(
         root.rename(tmp_path / "elsewhere")
         root.mkdir()
         bench.wait_for(lambda: closed(bench) > 1, "compared")
-        assert bench.store.files.find(bytes(root / "below"), b"a")
+        assert bench.store.files.load(bytes(root / "below"), b"a")
         before = closed(bench)
         root.rmdir()
         (tmp_path / "elsewhere").rename(root)
@@ -181,7 +181,7 @@ def test_a_root_on_a_file_system_that_is_unmounted_and_mounted_again(
             subprocess.run(mount, check=True)
             (root / "b").write_bytes(b"b")
             bench.wait_for(lambda: not bench.unasked(root), "asked")
-            bench.wait_for(lambda: not bench.store.gaps.list_open(), "closed")
+            bench.wait_for(lambda: not bench.store.gaps.load_open(), "closed")
     finally:
         subprocess.run(["umount", "--lazy", str(root)], check=True)
 
@@ -196,9 +196,9 @@ def test_directories_that_are_gone_are_forgotten(bench: DaemonBench, root: Path)
     shutil.rmtree(root / "goes")
     with bench.running():
         bench.wait_until_done()
-    assert bench.store.files.in_directory(bytes(root / "stays/below"))
-    assert not bench.store.files.in_directory(bytes(root / "goes/below"))
-    known = bench.store.files.directories(bytes(root), b"", 99)
+    assert bench.store.files.load_directory(bytes(root / "stays/below"))
+    assert not bench.store.files.load_directory(bytes(root / "goes/below"))
+    known = bench.store.files.load_directories(bytes(root), b"", 99)
     assert bytes(root / "goes/below") not in known
 
 
@@ -212,11 +212,11 @@ def test_a_directory_that_cannot_be_listed_stays_a_gap_until_it_can(
     (root / "locked").chmod(0)
     with bench.running():
         bench.wait_for(lambda: Cause.UNLISTED in bench.causes(), "recorded")
-        (gap,) = [each for each in bench.store.gaps.list_open() if each.cause is Cause.UNLISTED]
+        (gap,) = [each for each in bench.store.gaps.load_open() if each.cause is Cause.UNLISTED]
         assert gap.path == bytes(root / "locked")
     (root / "locked").chmod(0o700)
     with bench.running():
-        bench.wait_for(lambda: not bench.store.gaps.list_open(), "closed")
+        bench.wait_for(lambda: not bench.store.gaps.load_open(), "closed")
         bench.wait_for(lambda: not bench.unasked(root), "asked")
 
 

@@ -88,10 +88,10 @@ def test_a_scanner_killed_at_random_instants_leaves_nothing_unasked(tmp_path: Pa
         uploader.ended.set()
         uploader.join()
         program.wait_for(lambda: not unasked(store, root), "all asked", 30 + KILLS)
-        program.wait_for(lambda: not store.gaps.list_open(), "all gaps closed")
-        program.wait_for(lambda: not any(store.journal.depth().values()), "all settled")
+        program.wait_for(lambda: not store.gaps.load_open(), "all gaps closed")
+        program.wait_for(lambda: not any(store.journal.count().values()), "all settled")
         for path in uploader.known:
-            (place,) = store.places.live(path)
+            (place,) = store.locations.load_live(path)
             assert place.root == "uploads"
     assert uploader.files > 20 * KILLS
     assert len(uploader.known) > KILLS / 2

@@ -36,7 +36,7 @@ class Returning(Service):
 
 def keys(bench: DaemonBench) -> list[str]:
     """Give what waits for an answer, in its order."""
-    return [bench.key(each.content) for each in bench.store.unanswered.next(FILES + 99)]
+    return [bench.key(each.content) for each in bench.store.pending.load_next(FILES + 99)]
 
 
 def test_everything_is_asked_after_an_outage_uploads_first_and_in_order_of_age(
@@ -49,12 +49,12 @@ def test_everything_is_asked_after_an_outage_uploads_first_and_in_order_of_age(
     for number in range(5):
         (root / f"early{number}").write_bytes(b"early %d" % number)
     with bench.running():
-        bench.wait_for(lambda: bench.store.unanswered.count() == 5, "waiting")
+        bench.wait_for(lambda: bench.store.pending.count() == 5, "waiting")
         for number in range(FILES):
             (root / f"upload{number:03}").write_bytes(b"upload %d" % number)
             if number % 40 == 0:
                 time.sleep(0.05)  # they shall not all have come at the same time
-        bench.wait_for(lambda: bench.store.unanswered.count() == 5 + FILES, "waiting")
+        bench.wait_for(lambda: bench.store.pending.count() == 5 + FILES, "waiting")
         bench.wait_until_done()
         assert bench.casework.paths(Outcome.UNDETERMINED), "casework is told meanwhile"
         order = keys(bench)
@@ -64,7 +64,7 @@ def test_everything_is_asked_after_an_outage_uploads_first_and_in_order_of_age(
         (root / "early3").unlink()
         bench.counting.read = 0
         service.returns_for = order[0]
-        bench.wait_for(lambda: not bench.store.unanswered.count(), "asked")
+        bench.wait_for(lambda: not bench.store.pending.count(), "asked")
     assert asked < 20 * FILES, "while nobody answers, he is not asked all the time"
     answered = list(dict.fromkeys(bench.matcher.answered))
     assert answered == order
@@ -81,10 +81,10 @@ def wait_in_two_lanes(bench: DaemonBench, root: Path) -> None:
     for number in range(10):
         (root / f"early{number}").write_bytes(b"early %d" % number)
     with bench.running():
-        bench.wait_for(lambda: bench.store.unanswered.count() == 10, "waiting")
+        bench.wait_for(lambda: bench.store.pending.count() == 10, "waiting")
         for number in range(80):
             (root / f"upload{number:03}").write_bytes(b"upload %d" % number)
-        bench.wait_for(lambda: bench.store.unanswered.count() == 90, "waiting")
+        bench.wait_for(lambda: bench.store.pending.count() == 90, "waiting")
         bench.wait_until_done()
 
 
@@ -95,7 +95,7 @@ def test_after_a_restart_in_an_outage_the_order_is_the_same(bench: DaemonBench, 
     with bench.running():
         bench.wait_for(lambda: len(service.asked) > before, "asked in vain")
         service.returns_for = order[0]
-        bench.wait_for(lambda: not bench.store.unanswered.count(), "asked")
+        bench.wait_for(lambda: not bench.store.pending.count(), "asked")
     assert list(dict.fromkeys(service.answered)) == order
 
 
@@ -107,7 +107,7 @@ def test_who_comes_back_while_he_is_tried_is_asked_about_the_oldest_next(
     order = keys(bench)
     service.returns_for = order[PROBE]
     with bench.running():
-        bench.wait_for(lambda: not bench.store.unanswered.count(), "asked")
+        bench.wait_for(lambda: not bench.store.pending.count(), "asked")
     answered = list(dict.fromkeys(service.answered))
     assert answered == order[PROBE : 2 * PROBE] + order[:PROBE] + order[2 * PROBE :]
 
@@ -123,7 +123,7 @@ def test_while_a_service_is_silent_a_new_list_is_asked_about_all_contents(
         bench.local.known |= {digest(b"early 7"), digest(b"upload 77")}
         bench.local.revision = "2"
         bench.wait_for(lambda: len(bench.casework.paths(Outcome.MATCH)) == 2, "told")
-        bench.wait_for(lambda: bench.store.unanswered.count() == 88, "done")
+        bench.wait_for(lambda: bench.store.pending.count() == 88, "done")
     assert bench.casework.paths(Outcome.MATCH) == {
         bytes(root / "early7"),
         bytes(root / "upload077"),
@@ -192,16 +192,16 @@ def test_a_content_stays_waiting_until_what_follows_was_done(
 
     with bench.running():
         (root / "a").write_bytes(b"known")
-        bench.wait_for(bench.store.unanswered.count, "waiting")
+        bench.wait_for(bench.store.pending.count, "waiting")
         bench.wait_until_done()
         bench.casework.problem = fail
         bench.matcher.silent = False
         bench.wait_for(lambda: failures, "tried")
-    assert bench.store.unanswered.count() == 1
+    assert bench.store.pending.count() == 1
     bench.casework.problem = lambda _: None
     with bench.running():
         bench.wait_for(lambda: bench.casework.paths(Outcome.MATCH), "told")
-        bench.wait_for(lambda: not bench.store.unanswered.count(), "done")
+        bench.wait_for(lambda: not bench.store.pending.count(), "done")
 
 
 def test_scans_run_beside_the_daemon_and_neither_reads_what_the_other_knows(
@@ -211,7 +211,7 @@ def test_scans_run_beside_the_daemon_and_neither_reads_what_the_other_knows(
     scans = ScanBench(bench.state, matcher=bench.matcher)
     for number in range(400):
         (root / f"{number}").write_bytes(b"%d" % number)
-    with bench.running(), bench.store.daemon_lock():
+    with bench.running(), bench.store.acquire_daemon_lock():
         for round_ in range(5):
             for number in range(60):
                 (root / f"new {round_} {number}").write_bytes(b"%d %d" % (round_, number))

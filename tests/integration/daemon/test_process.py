@@ -31,13 +31,13 @@ def test_a_match_becomes_a_case_and_all_is_told_in_the_audit_log(
     with program.scanner(), closing(program.state()) as store:
         (tmp_path / "storage/a").write_bytes(b"known")
         (tmp_path / "storage/b").write_bytes(b"harmless")
-        program.wait_for(lambda: store.places.live(bytes(tmp_path / "storage/a")), "a case")
+        program.wait_for(lambda: store.locations.load_live(bytes(tmp_path / "storage/a")), "a case")
         program.wait_for(lambda: not unasked(store, tmp_path / "storage"), "asked")
-        program.wait_for(lambda: not store.gaps.list_open(), "compared")
+        program.wait_for(lambda: not store.gaps.load_open(), "compared")
         program.wait_for(
             lambda: (h := program.health()) and h.counts.verdicts["match"], "in the status"
         )
-        assert store.cases.counts()[CaseState.OPEN] == 1
+        assert store.cases.count_by_state()[CaseState.OPEN] == 1
     health = program.health()
     assert health is not None
     assert health.stage is Stage.STOPPED

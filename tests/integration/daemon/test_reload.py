@@ -28,7 +28,7 @@ def test_a_root_that_is_added_is_compared_and_watched(
         bench.wait_for(lambda: len(bench.casework.found) >= 3, "told")
         bench.wait_until_done()
     assert {each.root for each in bench.casework.found} == {"uploads", "other"}
-    started = [gap for gap in bench.store.gaps.latest(9) if gap.cause is Cause.STARTED]
+    started = [gap for gap in bench.store.gaps.load_latest(9) if gap.cause is Cause.STARTED]
     assert {gap.root for gap in started} == {"uploads", "other"}
 
 
@@ -47,7 +47,7 @@ def test_a_root_that_is_taken_out_is_watched_no_more_and_has_no_open_gaps(
         bench.wait_for(lambda: set(bench.store.gaps.load_heartbeats()) == {"uploads"}, "taken out")
         (root / "a").write_bytes(b"a")
         bench.wait_for(lambda: bench.casework.found, "told")
-    assert bench.store.gaps.list_open("other") == []
+    assert bench.store.gaps.load_open("other") == []
 
 
 def test_no_file_is_lost_while_everything_is_exchanged_over_and_over(

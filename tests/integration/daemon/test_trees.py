@@ -38,7 +38,7 @@ def walking(bench: DaemonBench, lane: Lane, brief: float) -> Iterator[None]:
 
 
 def waiting(bench: DaemonBench, lane: Lane) -> set[bytes]:
-    return {each.path for each in bench.store.journal.trees(lane, time.time(), 99)}
+    return {each.path for each in bench.store.journal.load_due_trees(lane, time.time(), 99)}
 
 
 def moved_in(bench: DaemonBench, root: Path) -> None:
@@ -46,7 +46,7 @@ def moved_in(bench: DaemonBench, root: Path) -> None:
         (root / "archive" / f"{number}").mkdir(parents=True)
         (root / "archive" / f"{number}" / "f").write_bytes(b"%d" % number)
     announced = [Announcement("uploads", bytes(root / "archive"), tree=True)]
-    bench.store.journal.add(announced, Lane.UPLOAD, time.time())
+    bench.store.journal.record(announced, Lane.UPLOAD, time.time())
 
 
 def test_a_directory_that_takes_long_is_no_upload_any_more(bench: DaemonBench, root: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_directory_that_takes_long_is_no_upload_any_more(bench: DaemonBench, r
     assert waiting(bench, Lane.RECONCILE) == {bytes(root / "archive")}
     with walking(bench, Lane.RECONCILE, brief=0.0):
         bench.wait_for(lambda: not waiting(bench, Lane.RECONCILE), "walked")
-    due = [bench.store.journal.due(lane, time.time(), 99) for lane in Lane]
+    due = [bench.store.journal.load_due(lane, time.time(), 99) for lane in Lane]
     assert {each.path for found in due for each in found} == {
         bytes(root / "archive" / f"{number}" / "f") for number in range(20)
     }

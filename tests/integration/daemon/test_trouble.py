@@ -110,6 +110,6 @@ def test_a_match_is_sealed_away_where_the_policy_says_so(
         (root / "a").write_bytes(b"known")
         (root / "b").write_bytes(b"harmless")
         program.wait_for(lambda: not (root / "a").exists(), "sealed")
-        program.wait_for(lambda: (p := store.places.get(1)) and p.state is SEALED, "recorded")
+        program.wait_for(lambda: (p := store.locations.load(1)) and p.state is SEALED, "recorded")
         program.wait_for(lambda: not unasked(store, root), "asked")
         assert (root / "b").read_bytes() == b"harmless"

@@ -109,7 +109,7 @@ def look(bench: DaemonBench, attempts: int) -> JournalEntry:
     """Wait for such a look at the only file, or a later one; give its entry then."""
 
     def entries() -> list[JournalEntry]:
-        return bench.store.journal.due(Lane.UPLOAD, time.time() + 9, 9)
+        return bench.store.journal.load_due(Lane.UPLOAD, time.time() + 9, 9)
 
     bench.wait_for(lambda: [e for e in entries() if e.attempts >= attempts], "looked at again")
     return entries()[0]

@@ -101,11 +101,11 @@ def in_the_end(state: Path, root: Path, known: set[bytes]) -> None:
     """Wait until everything is asked and made up for; every known file is a place of its case."""
     with closing(Store.open(state)) as store:
         wait_for(lambda: not unasked(store, root), 60 + KILLS)
-        wait_for(lambda: not store.unanswered.count(), 60 + KILLS)
-        wait_for(lambda: not store.gaps.list_open(), 60 + KILLS)
+        wait_for(lambda: not store.pending.count(), 60 + KILLS)
+        wait_for(lambda: not store.gaps.load_open(), 60 + KILLS)
         for path in known:
-            (place,) = store.places.live(path)
-            case = store.cases.find(place.key)
+            (place,) = store.locations.load_live(path)
+            case = store.cases.load_by_key(place.key)
             assert case is not None
             assert case.evidence.outcome is Outcome.MATCH
 

@@ -69,7 +69,7 @@ def held(pid: int) -> Iterator[None]:
 
 def settled(store: Store) -> bool:
     """Say if nothing is left to do."""
-    return not any(store.journal.depth().values()) and not store.gaps.list_open()
+    return not any(store.journal.count().values()) and not store.gaps.load_open()
 
 
 def test_a_flood_leaves_nothing_unasked_and_no_gap_open(
@@ -89,14 +89,14 @@ def test_a_flood_leaves_nothing_unasked_and_no_gap_open(
         try:
             wait_for((state / "state.db").exists, 60)
             with closing(Store.open(state)) as store:
-                wait_for(lambda: bool(store.gaps.last_walk("web")), 60)
+                wait_for(lambda: bool(store.gaps.load_last_walk("web")), 60)
                 began = time.monotonic()
                 subprocess.run([sys.executable, FLOOD, root, str(FILES)], check=True)
                 written = time.monotonic() - began
                 wait_for(lambda: settled(store) and not unasked(store, root), 60 + FILES / 200)
                 took = time.monotonic() - began
                 files = sum(len(names) for _, _, names in os.walk(root))
-                gaps = store.gaps.latest(9999)
+                gaps = store.gaps.load_latest(9999)
         finally:
             daemon.terminate()
     counts = Counter(gap.cause.value for gap in gaps)

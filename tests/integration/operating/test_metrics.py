@@ -75,8 +75,8 @@ def happened(settings: Settings) -> None:
     )
     HealthFile(settings.daemon.runtime_path).write(health)
     with Store.open(settings.state.path) as store:
-        store.gaps.open(MissedEvents("web", Cause.OVERFLOW), now - 100, now)
-        store.journal.add([Announcement("web", b"/x/\n\xff")], Lane.UPLOAD, now - 50)
+        store.gaps.record(MissedEvents("web", Cause.OVERFLOW), now - 100, now)
+        store.journal.record([Announcement("web", b"/x/\n\xff")], Lane.UPLOAD, now - 50)
 
 
 def drawn(settings: Settings) -> bytes:

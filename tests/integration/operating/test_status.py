@@ -95,10 +95,10 @@ def test_what_the_state_knows_is_told_with_its_age(program: Program) -> None:
     alive(program)
     now = time.time()
     with store(program) as state:
-        state.gaps.open(MissedEvents("web", Cause.OVERFLOW, "queue"), now - 300, now - 200)
+        state.gaps.record(MissedEvents("web", Cause.OVERFLOW, "queue"), now - 300, now - 200)
         paths = [b"/srv/a", b"/srv/\xff\n"]
-        state.journal.add([Announcement("web", path) for path in paths], Lane.UPLOAD, now - 400)
-        state.alerts.add(Notice(NoticeKind.TEST, now, "x"), ["mail"])
+        state.journal.record([Announcement("web", path) for path in paths], Lane.UPLOAD, now - 400)
+        state.outbox.record(Notice(NoticeKind.TEST, now, "x"), ["mail"])
     code, status = ask(program)
     assert (code, status["protection"]) == (1, "degraded")
     assert [remark["subject"] for remark in status["problems"]] == ["root web", "uploads"]
@@ -167,7 +167,7 @@ def test_hostile_words_cannot_draw_on_the_screen(program: Program) -> None:
         sandbox={evil: evil},
     )
     with store(program) as state:
-        state.gaps.open(MissedEvents("web", Cause.UNLISTED, evil, b"/srv/\n\x1b"), 1.0, 2.0)
+        state.gaps.record(MissedEvents("web", Cause.UNLISTED, evil, b"/srv/\n\x1b"), 1.0, 2.0)
     text = program.run("status").stdout.decode()
     assert all(line.isprintable() for line in text.splitlines())
     assert "\nPROTECTED" not in text

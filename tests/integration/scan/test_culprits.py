@@ -96,7 +96,7 @@ def test_its_copies_and_a_full_scan_do_not_try_it_either_but_ask_its_digests(
         map(bytes, (tree / "bad", tree / "copy")), Reason.WORKER_DIED
     )
     with Store.open(state) as store:
-        (number,) = store.contents.find([_key(b"die")]).values()
+        (number,) = store.contents.load_ids([_key(b"die")]).values()
         (content,) = store.contents.load([number]).values()
     assert "not decoded again" in content.fingerprint.skipped[0].detail
     assert content.answers[0].outcome is Outcome.NO_MATCH  # of the digests

@@ -324,7 +324,7 @@ def test_a_root_that_does_not_exist_is_an_error(bench: ScanBench, root: Path) ->
 
 
 def test_two_runs_at_once_are_refused(bench: ScanBench, root: Path) -> None:
-    with Store.open(bench.state) as store, store.lock(), pytest.raises(StorageBusy):
+    with Store.open(bench.state) as store, store.acquire_lock(), pytest.raises(StorageBusy):
         bench.scan(root)
 
 

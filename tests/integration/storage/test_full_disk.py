@@ -29,14 +29,14 @@ def write(database: Database, run: Run, batch: int) -> None:
         for number in range(FILES_IN_A_BATCH)
     ]
     with database.transaction():
-        numbers = Contents(database).add(prints, 1.0)
+        numbers = Contents(database).record(prints, 1.0)
         looks = [
             (key.encode(), FileId(1, number, 1, 1, 1), 1, number, None)
             for key, number in numbers.items()
         ]
-        Files(database).put(b"/srv/%d" % batch, run.id, looks)
+        Files(database).record(b"/srv/%d" % batch, run.id, looks)
         Files(database).mark_directory_done(b"/srv/%d" % batch, run.id)
-        Runs(database).save(run.id, str(batch), float(batch))
+        Runs(database).record_progress(run.id, str(batch), float(batch))
 
 
 def write_until_full(database: Database, run: Run, first: int) -> int:
@@ -60,7 +60,7 @@ def save_until_full(runs: Runs, run: Run, tally: str) -> None:
 
     def save_all() -> None:
         for time in range(100_000):
-            runs.save(run.id, tally, float(time))
+            runs.record_progress(run.id, tally, float(time))
 
     with pytest.raises(StorageFull):
         save_all()
@@ -86,9 +86,9 @@ def check(database: Database, run: Run, batches: int) -> None:
     files = Files(database)
     for batch in range(batches):
         assert files.is_directory_done(b"/srv/%d" % batch, run.id)
-    last = files.in_directory(b"/srv/%d" % (batches - 1))
+    last = files.load_directory(b"/srv/%d" % (batches - 1))
     assert len(last) == FILES_IN_A_BATCH
-    assert files.in_directory(b"/srv/%d" % batches) == {}
+    assert files.load_directory(b"/srv/%d" % batches) == {}
     assert database.reader().execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
@@ -108,7 +108,10 @@ def test_a_run_on_a_disk_that_fills_up_is_recorded_as_interrupted_and_resumes(
         save_until_full(runs, run, tally)
         check(database, run, full)
         runs.finish(run.id, RunState.INTERRUPTED, tally, 9.0)
-        assert (runs.list()[0].state, runs.list()[0].finished) == (RunState.INTERRUPTED, 9.0)
+        assert (runs.load_latest()[0].state, runs.load_latest()[0].finished) == (
+            RunState.INTERRUPTED,
+            9.0,
+        )
         # The same connection goes on when there is space again.
         (small_disk / "somebody else's").unlink()
         ballast.unlink()
@@ -116,7 +119,7 @@ def test_a_run_on_a_disk_that_fills_up_is_recorded_as_interrupted_and_resumes(
     os.sync()
     with closing(Database.open(path)) as database:
         assert database.reserve.path.stat().st_size == RESERVE_BYTES, "held again"
-        found = Runs(database).find_resumable("scan", [b"/srv"], "{}")
+        found = Runs(database).load_resumable("scan", [b"/srv"], "{}")
         assert found is not None
         assert found.tally == str(full)
         write(database, found, full + 1)

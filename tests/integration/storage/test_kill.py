@@ -27,7 +27,7 @@ def complete_batches(path: Path, batch: int) -> int:
     with closing(Database.open(path)) as database:
         assert lock_holder(path) is None, "the lock died with its process"
         files, contents = Files(database), Contents(database)
-        runs = Runs(database).list()
+        runs = Runs(database).load_latest()
         if not runs:
             return 0  # killed before it had begun
         (run,) = runs
@@ -37,8 +37,8 @@ def complete_batches(path: Path, batch: int) -> int:
         if batch == 0:
             return 0
         assert run.tally == str(batch - 1)
-        assert files.in_directory(b"/srv/%d" % batch) == {}
-        last = files.in_directory(b"/srv/%d" % (batch - 1))
+        assert files.load_directory(b"/srv/%d" % batch) == {}
+        last = files.load_directory(b"/srv/%d" % (batch - 1))
         assert len(last) == FILES_IN_A_BATCH
         assert {known.outcome for known in last.values()} == {Outcome.NO_MATCH}
         loaded = contents.load([known.content or 0 for known in last.values()])

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from hashwacht.storage.store import Store
 with Store.open(Path(sys.argv[1])) as store:
-    print(len(store.runs.list(10)))
+    print(len(store.runs.load_latest(10)))
 """
 
 
@@ -32,7 +32,7 @@ def test_what_is_written_after_a_second_opening_is_seen_by_others(tmp_path: Path
     with Store.open(tmp_path) as first:
         first.runs.start("scan", (), "", 1.0)
         with Store.open(tmp_path) as second:
-            assert len(second.runs.list(10)) == 1
+            assert len(second.runs.load_latest(10)) == 1
         assert elsewhere(tmp_path) == 1
         first.runs.start("scan", (), "", 2.0)
         assert elsewhere(tmp_path) == 2

@@ -36,8 +36,8 @@ try:
 except OSError:
     pass
 names = [b"%d" % number for number in range(20_000)]
-files.put(b"/srv", 1, [(n, FileId(1, 1, 1, 1, 1), 1, None, Reason.CHANGED) for n in names])
+files.record(b"/srv", 1, [(n, FileId(1, 1, 1, 1, 1), 1, None, Reason.CHANGED) for n in names])
 files.mark_directory_done(b"/srv", 1)
 exhausted.set()
 reader.join(10)
-sys.stdout.write(f"{found} {sorted(files.missing(b'/srv', ())) == sorted(names)}")
+sys.stdout.write(f"{found} {sorted(files.missing_names(b'/srv', ())) == sorted(names)}")

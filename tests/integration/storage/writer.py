@@ -17,7 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from hashwacht.core.types import Answer, FileId, Fingerprint, Outcome, Signal, Verdict
-from hashwacht.storage.answers import Epochs, StoredAnswers
+from hashwacht.storage.answers import KnowledgeIds, StoredAnswers
 from hashwacht.storage.contents import Contents, StoredVerdict
 from hashwacht.storage.files import Files
 from hashwacht.storage.runs import Runs
@@ -40,10 +40,10 @@ def write(database: Database, run: int, batch: int) -> None:
     contents, files = Contents(database), Files(database)
     directory = b"/srv/%d" % batch
     with database.transaction():
-        numbers = contents.add(prints, 1.0)
+        numbers = contents.record(prints, 1.0)
         answer = Answer("hashlist", Outcome.NO_MATCH, 1.0, "1")
-        StoredAnswers(database).put([(number, answer) for number in numbers.values()])
-        epoch = Epochs(database).number_of("hashlist 1")
+        StoredAnswers(database).record([(number, answer) for number in numbers.values()])
+        epoch = KnowledgeIds(database).resolve("hashlist 1")
         verdict = Verdict(Outcome.NO_MATCH)
         contents.record_verdicts(
             [StoredVerdict(number, verdict, epoch, 1.0) for number in numbers.values()]
@@ -52,9 +52,9 @@ def write(database: Database, run: int, batch: int) -> None:
             (b"%d.jpg" % each.size, FileId(1, batch, each.size, 1, 1), 1, numbers[each.key], None)
             for each in prints
         ]
-        files.put(directory, run, looks)
+        files.record(directory, run, looks)
         files.mark_directory_done(directory, run)
-        Runs(database).save(run, str(batch), float(batch))
+        Runs(database).record_progress(run, str(batch), float(batch))
 
 
 def write_on(path: Path) -> None:
@@ -62,7 +62,7 @@ def write_on(path: Path) -> None:
     database = Database.open(path)
     lock = RunLock.acquire(path)
     runs = Runs(database)
-    found = runs.find_resumable("scan", [b"/srv"], "{}")
+    found = runs.load_resumable("scan", [b"/srv"], "{}")
     run = found or runs.start("scan", [b"/srv"], "{}", 0.0)
     lock.set_run(run.id)
     batch = int(found.tally) + 1 if found and found.tally != "{}" else 0

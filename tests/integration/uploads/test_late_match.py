@@ -44,7 +44,7 @@ def uploads_of_case(program: UploadDaemon, content: bytes) -> list[dict[str, Any
     """Wait for the case of a content, and give what it says of its uploads."""
     key, began = hashlib.sha256(content).hexdigest(), time.monotonic()
     with closing(program.state()) as state:
-        program.wait_for(lambda: state.cases.find(key), "a case", PROMPT)
+        program.wait_for(lambda: state.cases.load_by_key(key), "a case", PROMPT)
     log.info("a case %.2f s after its match could be found", time.monotonic() - began)
     shown = program.run("cases", "show", key, "--json")
     told: list[dict[str, Any]] = objects(shown.stdout)[0]["uploads"]

@@ -190,8 +190,8 @@ class DaemonBench:
         """Wait until nothing waits in the journal, and no gap that can be closed is open."""
 
         def done() -> bool:
-            waiting = sum(self.store.journal.depth().values())
-            open_gaps = [gap for gap in self.store.gaps.list_open() if gap.ended is not None]
+            waiting = sum(self.store.journal.count().values())
+            open_gaps = [gap for gap in self.store.gaps.load_open() if gap.ended is not None]
             return not waiting and not (gaps and open_gaps)
 
         self.wait_for(done, "done")
@@ -202,15 +202,15 @@ class DaemonBench:
 
     def blind(self) -> bool:
         """Say if some root is not watched just now."""
-        return any(gap.ended is None for gap in self.store.gaps.list_open())
+        return any(gap.ended is None for gap in self.store.gaps.load_open())
 
     def causes(self) -> set[Cause]:
         """Give the causes of the latest gaps, open or not."""
-        return {gap.cause for gap in self.store.gaps.latest(999)}
+        return {gap.cause for gap in self.store.gaps.load_latest(999)}
 
     def waiting(self, lane: Lane) -> int:
         """Say how many entries of a lane wait."""
-        return self.store.journal.depth_of(lane)
+        return self.store.journal.count_lane(lane)
 
     def key(self, content: int) -> str:
         """Give the digest of a content by its number."""
@@ -229,7 +229,7 @@ def unasked(store: Store, root: Path) -> set[bytes]:
     """Name the files below *root* that a state does not know as they are, with a verdict."""
     left = set()
     for folder, _, names in os.walk(bytes(root)):
-        known = store.files.in_directory(folder)
+        known = store.files.load_directory(folder)
         for name in names:
             path = folder.rstrip(b"/") + b"/" + name
             try:

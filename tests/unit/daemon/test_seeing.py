@@ -65,13 +65,13 @@ def seeing(store: Store, clock: Clock, root: Path, *, can_be_written: bool) -> W
     made = WatchMonitor(store, Quiet(), Quiet(), lambda _: birds, clock=clock, steady=clock)
     made.begin(Roots([RootSettings("web", root)], (), ()))
     missed = MissedEvents("web", Cause.DEAD_WATCH)
-    store.gaps.open(missed, clock.now, None)
+    store.gaps.record(missed, clock.now, None)
     made.on_gap(missed)
     return made
 
 
 def lasting(store: Store) -> list[Cause]:
-    return [gap.cause for gap in store.gaps.list_open() if gap.ended is None]
+    return [gap.cause for gap in store.gaps.load_open() if gap.ended is None]
 
 
 def test_a_dead_watch_is_over_when_a_canary_sings_and_not_before(
@@ -137,7 +137,9 @@ def test_a_network_file_system_is_a_gap_as_long_as_it_is_mounted(
     birds = Birds(can_be_written=True)
     made = WatchMonitor(store, Quiet(), Quiet(), lambda _: birds, remote=mounted.__contains__)
     made.begin(Roots([RootSettings("web", tmp_path)], (), ()))
-    store.gaps.open(MissedEvents("web", Cause.REMOTE, "nfs4", bytes(tmp_path / "share")), 1.0, None)
+    store.gaps.record(
+        MissedEvents("web", Cause.REMOTE, "nfs4", bytes(tmp_path / "share")), 1.0, None
+    )
     made.maintain(0.0, 30.0)
     assert lasting(store) == [Cause.REMOTE]
     mounted.clear()
@@ -164,7 +166,7 @@ def test_other_roots_that_could_not_be_written_down_are_begun_again(
         writer.execute("DROP TRIGGER full")
     made.begin(more)
     made.begin(more)
-    assert {gap.root for gap in store.gaps.list_open()} == {"web", "other"}
+    assert {gap.root for gap in store.gaps.load_open()} == {"web", "other"}
     assert [len(roots) for roots in watch.started] == [1, 2, 2]
 
 

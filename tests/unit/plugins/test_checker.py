@@ -175,5 +175,5 @@ def test_the_store_stays_usable_for_others_while_the_checker_has_it_open(
 ) -> None:
     matcher.silent = True
     checker.scan_stream([KNOWN], TOLD)
-    with Store.open(tmp_path / "state") as store, store.lock():
+    with Store.open(tmp_path / "state") as store, store.acquire_lock():
         assert checker.scan_stream([b"another"], TOLD).recorded

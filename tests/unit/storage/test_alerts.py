@@ -17,8 +17,8 @@ from hashwacht.storage.outbox import (
     MAX_BATCH_ALERTS,
     MAX_WAITING,
     AlertBatch,
-    Alerts,
     AlertState,
+    Outbox,
 )
 from hashwacht.storage.sqlite.database import Database
 
@@ -26,16 +26,16 @@ EVERY = 60.0
 
 
 @pytest.fixture
-def alerts(database: Database) -> Alerts:
-    return Alerts(database)
+def alerts(database: Database) -> Outbox:
+    return Outbox(database)
 
 
 def notice(at: float, summary: str = "a match", case: str = "") -> Notice:
     return Notice(NoticeKind.CASE, at, summary, case)
 
 
-def taken(alerts: Alerts, now: float, channel: str = "mail") -> AlertBatch:
-    batch = alerts.next(channel, EVERY, now)
+def taken(alerts: Outbox, now: float, channel: str = "mail") -> AlertBatch:
+    batch = alerts.load_next(channel, EVERY, now)
     assert isinstance(batch, AlertBatch), batch
     return batch
 
@@ -44,61 +44,61 @@ def told(batch: AlertBatch) -> list[str]:
     return [alert.notice.summary for alert in batch.alerts]
 
 
-def test_the_first_goes_at_once_and_what_follows_is_collected(alerts: Alerts) -> None:
-    alerts.add(notice(1000, "first"), ["mail"])
+def test_the_first_goes_at_once_and_what_follows_is_collected(alerts: Outbox) -> None:
+    alerts.record(notice(1000, "first"), ["mail"])
     first = taken(alerts, 1000)
     assert told(first) == ["first"]
     alerts.record_delivery(first, 1001)
-    alerts.add(notice(1002, "second"), ["mail"])
-    alerts.add(notice(1030, "third"), ["mail"])
-    assert alerts.next("mail", EVERY, 1031) == 1061
+    alerts.record(notice(1002, "second"), ["mail"])
+    alerts.record(notice(1030, "third"), ["mail"])
+    assert alerts.load_next("mail", EVERY, 1031) == 1061
     assert told(taken(alerts, 1061)) == ["second", "third"]
 
 
-def test_after_a_quiet_time_the_next_goes_at_once_again(alerts: Alerts) -> None:
-    alerts.add(notice(1000), ["mail"])
+def test_after_a_quiet_time_the_next_goes_at_once_again(alerts: Outbox) -> None:
+    alerts.record(notice(1000), ["mail"])
     alerts.record_delivery(taken(alerts, 1000), 1000)
-    alerts.add(notice(5000, "late"), ["mail"])
+    alerts.record(notice(5000, "late"), ["mail"])
     assert told(taken(alerts, 5000)) == ["late"]
 
 
-def test_channels_do_not_wait_for_one_another(alerts: Alerts) -> None:
-    alerts.add(notice(1000), ["mail", "webhook"])
+def test_channels_do_not_wait_for_one_another(alerts: Outbox) -> None:
+    alerts.record(notice(1000), ["mail", "webhook"])
     alerts.record_failure(taken(alerts, 1000), 1000, "connection refused")
     assert taken(alerts, 1000, "webhook").alerts[0].notice_id
-    assert alerts.next("command", EVERY, 1000) == math.inf
+    assert alerts.load_next("command", EVERY, 1000) == math.inf
 
 
-def test_a_batch_stays_the_same_however_often_it_is_tried(alerts: Alerts) -> None:
-    alerts.add(notice(1000, "first"), ["mail"])
+def test_a_batch_stays_the_same_however_often_it_is_tried(alerts: Outbox) -> None:
+    alerts.record(notice(1000, "first"), ["mail"])
     first = taken(alerts, 1000)
     due = alerts.record_failure(first, 1000, "connection refused")
-    alerts.add(notice(1001, "second"), ["mail"])
-    assert alerts.next("mail", EVERY, due - 1) == due
+    alerts.record(notice(1001, "second"), ["mail"])
+    assert alerts.load_next("mail", EVERY, due - 1) == due
     again = taken(alerts, due)
     assert (again.name, told(again)) == (first.name, ["first"])
     assert again.alerts[0].attempts == 1
 
 
 def test_a_batch_that_was_begun_before_a_crash_is_sent_under_its_name(
-    alerts: Alerts, database: Database
+    alerts: Outbox, database: Database
 ) -> None:
-    alerts.add(notice(1000), ["mail"])
+    alerts.record(notice(1000), ["mail"])
     begun = taken(alerts, 1000)
-    assert taken(Alerts(database), 1001).name == begun.name
+    assert taken(Outbox(database), 1001).name == begun.name
 
 
 def test_a_clock_that_was_set_back_keeps_no_batch_waiting_for_longer_than_an_hour(
-    alerts: Alerts,
+    alerts: Outbox,
 ) -> None:
     future = 2_000_000_000.0
-    alerts.add(notice(future), ["mail"])
+    alerts.record(notice(future), ["mail"])
     alerts.record_failure(taken(alerts, future), future, "connection refused")
     assert told(taken(alerts, 1000)) == ["a match"]
 
 
-def test_pauses_grow_to_an_hour_and_after_a_week_it_is_given_up_visibly(alerts: Alerts) -> None:
-    alerts.add(notice(0), ["mail"])
+def test_pauses_grow_to_an_hour_and_after_a_week_it_is_given_up_visibly(alerts: Outbox) -> None:
+    alerts.record(notice(0), ["mail"])
     now, pauses = 0.0, []
     while alerts.channel_status("mail").waiting:
         due = alerts.record_failure(taken(alerts, now), now, "connection refused")
@@ -107,14 +107,14 @@ def test_pauses_grow_to_an_hour_and_after_a_week_it_is_given_up_visibly(alerts: 
     assert pauses[:3] == [30, 60, 120]
     assert max(pauses) == 3600
     assert now > GIVE_UP_AFTER
-    (alert,) = alerts.list(10, waiting=True)
+    (alert,) = alerts.load_latest(10, waiting=True)
     assert (alert.state, alert.problem) == (AlertState.GIVEN_UP, "connection refused")
     assert alerts.channel_status("mail").given_up == 1
 
 
-def test_a_failing_channel_says_since_when_and_why(alerts: Alerts) -> None:
-    alerts.add(notice(1000), ["mail"])
-    alerts.add(notice(1005), ["mail"])
+def test_a_failing_channel_says_since_when_and_why(alerts: Outbox) -> None:
+    alerts.record(notice(1000), ["mail"])
+    alerts.record(notice(1005), ["mail"])
     alerts.record_failure(taken(alerts, 1005), 1006, "connection refused")
     standing = alerts.channel_status("mail")
     assert (standing.waiting, standing.oldest, standing.failures) == (2, 1000, 1)
@@ -122,9 +122,9 @@ def test_a_failing_channel_says_since_when_and_why(alerts: Alerts) -> None:
     assert standing.delivered_at is None
 
 
-def test_beyond_the_limit_the_oldest_make_room_and_are_counted(alerts: Alerts) -> None:
+def test_beyond_the_limit_the_oldest_make_room_and_are_counted(alerts: Outbox) -> None:
     for number in range(MAX_WAITING + 7):
-        alerts.add(notice(number, f"number {number}"), ["mail"])
+        alerts.record(notice(number, f"number {number}"), ["mail"])
     standing = alerts.channel_status("mail")
     assert (standing.waiting, standing.left_out) == (MAX_WAITING, 7)
     batch = taken(alerts, 2000)
@@ -132,33 +132,33 @@ def test_beyond_the_limit_the_oldest_make_room_and_are_counted(alerts: Alerts) -
     assert (told(batch)[0], batch.alerts[0].left_out) == ("number 7", 7)
 
 
-def test_a_message_holds_no_more_than_fits(alerts: Alerts) -> None:
+def test_a_message_holds_no_more_than_fits(alerts: Outbox) -> None:
     long = '{"x": "' + "y" * (MAX_NOTICE_CHARS - 100) + '"}'
     for number in range(9):
-        alerts.add(notice(number, f"number {number}", long), ["mail"])
+        alerts.record(notice(number, f"number {number}", long), ["mail"])
     assert told(taken(alerts, 100)) == [f"number {number}" for number in range(4)]
 
 
-def test_who_waits_is_woken_by_news(alerts: Alerts) -> None:
+def test_who_waits_is_woken_by_news(alerts: Outbox) -> None:
     generation = alerts.generation
     waiter = threading.Thread(target=alerts.wait, args=(generation, 60))
     waiter.start()
-    alerts.add(notice(1), ["mail"])
+    alerts.record(notice(1), ["mail"])
     waiter.join(5)
     assert not waiter.is_alive()
 
 
 def test_what_was_added_in_a_transaction_that_failed_is_not_told(
-    alerts: Alerts, database: Database
+    alerts: Outbox, database: Database
 ) -> None:
     def add_and_fail() -> None:
         with database.transaction():
-            alerts.add(notice(1), ["mail"])
+            alerts.record(notice(1), ["mail"])
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         add_and_fail()
-    assert alerts.next("mail", EVERY, 10) == math.inf
+    assert alerts.load_next("mail", EVERY, 10) == math.inf
 
 
 @pytest.mark.parametrize(
@@ -181,14 +181,14 @@ def test_an_odd_notice_is_told_within_bounds(odd: Notice) -> None:
     assert sanitize_notice(fit) == fit
 
 
-class Outbox(RuleBasedStateMachine):
+class OutboxMachine(RuleBasedStateMachine):
     """Whatever happens in whatever order: each notice is delivered once, given up or counted."""
 
     database: Database
 
     def __init__(self) -> None:
         super().__init__()
-        self.alerts = Alerts(self.database)
+        self.alerts = Outbox(self.database)
         with self.database.transaction() as writer:
             writer.execute("DELETE FROM alerts")
         self.now = 1_000_000.0
@@ -204,7 +204,7 @@ class Outbox(RuleBasedStateMachine):
         self.left_out += max(0, waiting + times - MAX_WAITING)
         with self.database.transaction():
             for _ in range(times):
-                self.alerts.add(notice(self.now, f"number {self.added}"), ["mail"])
+                self.alerts.record(notice(self.now, f"number {self.added}"), ["mail"])
                 self.added += 1
 
     @rule(seconds=st.sampled_from([1.0, 59.0, 4000.0, GIVE_UP_AFTER]))
@@ -213,9 +213,11 @@ class Outbox(RuleBasedStateMachine):
 
     @rule()
     def crash(self) -> None:
-        self.alerts = Alerts(self.database)
+        self.alerts = Outbox(self.database)
 
-    @precondition(lambda self: isinstance(self.alerts.next("mail", EVERY, self.now), AlertBatch))
+    @precondition(
+        lambda self: isinstance(self.alerts.load_next("mail", EVERY, self.now), AlertBatch)
+    )
     @rule(arrives=st.booleans())
     def send(self, arrives: bool) -> None:
         batch = taken(self.alerts, self.now)
@@ -237,13 +239,13 @@ class Outbox(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def machine(database: Database) -> Iterator[type[Outbox]]:
-    Outbox.database = database
-    yield Outbox
-    del Outbox.database
+def machine(database: Database) -> Iterator[type[OutboxMachine]]:
+    OutboxMachine.database = database
+    yield OutboxMachine
+    del OutboxMachine.database
 
 
-def test_the_outbox_in_any_order(machine: type[Outbox]) -> None:
+def test_the_outbox_in_any_order(machine: type[OutboxMachine]) -> None:
     from hypothesis.stateful import run_state_machine_as_test
 
     run_state_machine_as_test(machine, settings=settings(max_examples=15, stateful_step_count=15))

@@ -115,73 +115,73 @@ def test_a_place_is_read_as_it_was_written(database: Database, given_place: File
     all_places = FileLocations(database)
     with database.transaction() as writer:
         writer.execute("DELETE FROM places")
-    kept = all_places.put(given_place)
-    assert all_places.get(kept.id) == replace(given_place, id=kept.id, number=1)
-    assert all_places.put(replace(kept, detail="changed")).id == kept.id
-    assert [each.detail for each in all_places.of_content(given_place.key)] == ["changed"]
-    assert bool(all_places.live(given_place.path)) == given_place.state.live
+    kept = all_places.record(given_place)
+    assert all_places.load(kept.id) == replace(given_place, id=kept.id, number=1)
+    assert all_places.record(replace(kept, detail="changed")).id == kept.id
+    assert [each.detail for each in all_places.load_by_content(given_place.key)] == ["changed"]
+    assert bool(all_places.load_live(given_place.path)) == given_place.state.live
 
 
 def test_a_path_has_one_live_place_for_each_content(database: Database) -> None:
     all_places = FileLocations(database)
-    first = all_places.put(place())
-    all_places.put(place(key=OTHER))
+    first = all_places.record(place())
+    all_places.record(place(key=OTHER))
     with pytest.raises(StorageError):
-        all_places.put(place())
-    all_places.put(replace(first, state=LocationState.QUARANTINED))
-    again = all_places.put(place())
-    assert (again.number, len(all_places.live(b"/a"))) == (2, 2)
+        all_places.record(place())
+    all_places.record(replace(first, state=LocationState.QUARANTINED))
+    again = all_places.record(place())
+    assert (again.number, len(all_places.load_live(b"/a"))) == (2, 2)
 
 
 def test_places_are_numbered_for_each_content(database: Database) -> None:
     all_places = FileLocations(database)
-    numbers = [all_places.put(place(b"/%d" % each)).number for each in range(3)]
+    numbers = [all_places.record(place(b"/%d" % each)).number for each in range(3)]
     assert numbers == [1, 2, 3]
-    assert all_places.put(place(key=OTHER)).number == 1
-    assert [each.number for each in all_places.of_content(KEY, 2)] == [3, 2]
-    assert all_places.counts(KEY) == {LocationState.OBSERVED: 3}
+    assert all_places.record(place(key=OTHER)).number == 1
+    assert [each.number for each in all_places.load_by_content(KEY, 2)] == [3, 2]
+    assert all_places.count_by_state(KEY) == {LocationState.OBSERVED: 3}
 
 
 def test_what_is_due_comes_in_order(database: Database) -> None:
     all_places = FileLocations(database)
     for number, due in enumerate((5.0, 3.0, None, 9.0)):
-        all_places.put(replace(place(b"/%d" % number, LocationState.FAILED), due=due))
-    assert [each.due for each in all_places.due(6.0, 10)] == [3.0, 5.0]
-    assert [each.due for each in all_places.due(10.0, 1)] == [3.0]
+        all_places.record(replace(place(b"/%d" % number, LocationState.FAILED), due=due))
+    assert [each.due for each in all_places.load_due(6.0, 10)] == [3.0, 5.0]
+    assert [each.due for each in all_places.load_due(10.0, 1)] == [3.0]
 
 
 def test_the_first_place_of_an_account_is_known(database: Database) -> None:
     all_places = FileLocations(database)
-    first = all_places.put(place(b"/1"))
-    second = all_places.put(place(b"/2"))
-    other = all_places.put(replace(place(b"/3"), uid=None))
-    assert all_places.first_of_account(first)
-    assert not all_places.first_of_account(second)
-    assert all_places.first_of_account(other)
+    first = all_places.record(place(b"/1"))
+    second = all_places.record(place(b"/2"))
+    other = all_places.record(replace(place(b"/3"), uid=None))
+    assert all_places.is_first_of_account(first)
+    assert not all_places.is_first_of_account(second)
+    assert all_places.is_first_of_account(other)
 
 
 def test_cases_are_found_by_content_state_root_and_time(database: Database) -> None:
     cases, all_places = Cases(database), FileLocations(database)
-    one, two = cases.put(case()), cases.put(case(OTHER))
-    cases.put(replace(two, state=CaseState.RELEASED, updated=9.0))
-    all_places.put(replace(place(state=LocationState.QUARANTINED), acted=4.0))
-    assert cases.find(KEY) == one
-    assert cases.get(99) is None
-    assert [each.id for each in cases.latest(9)] == [2, 1]
-    assert [each.id for each in cases.latest(9, state=CaseState.OPEN)] == [1]
-    assert [each.id for each in cases.latest(9, root="www")] == [1]
-    assert cases.latest(9, root="mail") == []
-    assert [each.id for each in cases.latest(9, since=5.0)] == [2]
-    assert [each.id for each in cases.latest(9, sealed_before=5.0)] == [1]
-    assert cases.latest(9, sealed_before=4.0) == []
-    assert cases.counts() == {CaseState.OPEN: 1, CaseState.RELEASED: 1}
+    one, two = cases.record(case()), cases.record(case(OTHER))
+    cases.record(replace(two, state=CaseState.RELEASED, updated=9.0))
+    all_places.record(replace(place(state=LocationState.QUARANTINED), acted_at=4.0))
+    assert cases.load_by_key(KEY) == one
+    assert cases.load(99) is None
+    assert [each.id for each in cases.load_latest(9)] == [2, 1]
+    assert [each.id for each in cases.load_latest(9, state=CaseState.OPEN)] == [1]
+    assert [each.id for each in cases.load_latest(9, root="www")] == [1]
+    assert cases.load_latest(9, root="mail") == []
+    assert [each.id for each in cases.load_latest(9, since=5.0)] == [2]
+    assert [each.id for each in cases.load_latest(9, sealed_before=5.0)] == [1]
+    assert cases.load_latest(9, sealed_before=4.0) == []
+    assert cases.count_by_state() == {CaseState.OPEN: 1, CaseState.RELEASED: 1}
 
 
 def test_a_content_has_one_case(database: Database) -> None:
     cases = Cases(database)
-    cases.put(case())
+    cases.record(case())
     with pytest.raises(StorageError):
-        cases.put(case())
+        cases.record(case())
 
 
 @settings(
@@ -193,27 +193,27 @@ def test_notes_stay_as_they_were_written(database: Database, texts: list[str]) -
     with database.transaction() as writer:
         writer.execute("DELETE FROM notes")
         writer.execute("DELETE FROM cases")
-    number = cases.put(case()).id
+    number = cases.record(case()).id
     for moment, text in enumerate(texts):
-        cases.note(number, float(moment), text, text)
-    assert [each.text for each in cases.notes(number, 9)] == texts
-    assert [each.text for each in cases.notes(number, 2)] == texts[-2:]
+        cases.record_note(number, float(moment), text, text)
+    assert [each.text for each in cases.load_notes(number, 9)] == texts
+    assert [each.text for each in cases.load_notes(number, 2)] == texts[-2:]
 
 
 def test_a_flood_is_in_force_until_it_is_ruled_about(database: Database) -> None:
     floods = ReachedLimits(database)
     subject = LimitSubject(LimitScope.ACCOUNT, "www", "1000")
-    flood = floods.open(subject, 25, 5.0)
-    assert floods.find_active(subject) == flood == floods.get(flood.id)
-    assert floods.find_active(LimitSubject(LimitScope.ACCOUNT, "mail", "1000")) is None
+    flood = floods.record(subject, 25, 5.0)
+    assert floods.load_active(subject) == flood == floods.load(flood.id)
+    assert floods.load_active(LimitSubject(LimitScope.ACCOUNT, "mail", "1000")) is None
     with pytest.raises(StorageError):
-        floods.open(subject, 25, 6.0)
-    floods.rule(flood.id, ApprovalDecision.APPROVED, 7.0, "anna", "it is real")
-    assert floods.find_active(subject) is None
-    assert floods.approved_since(subject, 6.0)
-    assert not floods.approved_since(subject, 7.0)
-    assert floods.latest(9) == []
-    assert [each.reason for each in floods.latest(9, past=True)] == ["it is real"]
+        floods.record(subject, 25, 6.0)
+    floods.record_decision(flood.id, ApprovalDecision.APPROVED, 7.0, "anna", "it is real")
+    assert floods.load_active(subject) is None
+    assert floods.was_approved_since(subject, 6.0)
+    assert not floods.was_approved_since(subject, 7.0)
+    assert floods.load_latest(9) == []
+    assert [each.reason for each in floods.load_latest(9, past=True)] == ["it is real"]
 
 
 @settings(max_examples=30, deadline=None)

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from hashwacht.core.types import Answer, Fingerprint, Match, Outcome, Reason, Signal, Skip, Verdict
 from hashwacht.core.verdict import effective_answer
-from hashwacht.storage.answers import Epochs, StoredAnswers
+from hashwacht.storage.answers import KnowledgeIds, StoredAnswers
 from hashwacht.storage.contents import Contents, StoredVerdict, merge_fingerprints
 from hashwacht.storage.sqlite.database import Database
 from support.strategies import answers, fingerprints
@@ -41,9 +41,9 @@ def said(outcome: Outcome, at: float, revision: str = "1") -> Answer:
 @pytest.fixture
 def number(database: Database) -> int:
     """One content with a NO_MATCH of 10 seconds past the epoch, decided."""
-    number = Contents(database).add([looked("sha1/1", SHA1)], 1.0)[KEYS[0]]
-    StoredAnswers(database).put([(number, said(Outcome.NO_MATCH, 10.0))])
-    epoch = Epochs(database).number_of("hashlist 1")
+    number = Contents(database).record([looked("sha1/1", SHA1)], 1.0)[KEYS[0]]
+    StoredAnswers(database).record([(number, said(Outcome.NO_MATCH, 10.0))])
+    epoch = KnowledgeIds(database).resolve("hashlist 1")
     Contents(database).record_verdicts(
         [StoredVerdict(number, Verdict(Outcome.NO_MATCH), epoch, 10.0)]
     )
@@ -55,7 +55,7 @@ def test_a_look_that_finds_the_same_keeps_verdict_and_answers(
 ) -> None:
     contents = Contents(database)
     before = contents.load([number])
-    assert contents.add([looked("sha1/1", SHA1)], 99.0) == {KEYS[0]: number}
+    assert contents.record([looked("sha1/1", SHA1)], 99.0) == {KEYS[0]: number}
     assert contents.load([number]) == before
     assert before[number].outcome is Outcome.NO_MATCH
 
@@ -63,10 +63,10 @@ def test_a_look_that_finds_the_same_keeps_verdict_and_answers(
 def test_new_signals_take_back_a_no_match_that_did_not_know_them(
     database: Database, number: int
 ) -> None:
-    Contents(database).add([looked("pdq/1", PDQ)], 99.0)
+    Contents(database).record([looked("pdq/1", PDQ)], 99.0)
     content = Contents(database).load([number])[number]
     assert content.outcome is None
-    assert content.epoch is None
+    assert content.knowledge_id is None
     assert content.first_seen == 1.0
     (answer,) = content.answers
     assert answer.outcome is Outcome.UNDETERMINED
@@ -76,8 +76,8 @@ def test_new_signals_take_back_a_no_match_that_did_not_know_them(
 def test_new_signals_leave_a_match_but_no_revision_is_in_it(
     database: Database, number: int
 ) -> None:
-    StoredAnswers(database).put([(number, said(Outcome.MATCH, 11.0))])
-    Contents(database).add([looked("pdq/1", PDQ)], 99.0)
+    StoredAnswers(database).record([(number, said(Outcome.MATCH, 11.0))])
+    Contents(database).record([looked("pdq/1", PDQ)], 99.0)
     (answer,) = Contents(database).load([number])[number].answers
     assert answer.matches == said(Outcome.MATCH, 11.0).matches
     assert answer.revision not in ("", "1")
@@ -94,7 +94,7 @@ def test_new_signals_leave_a_match_but_no_revision_is_in_it(
 def test_what_cannot_be_asked_takes_back_the_verdict_and_not_the_answers(
     database: Database, number: int, fresh: Fingerprint
 ) -> None:
-    Contents(database).add([fresh], 99.0)
+    Contents(database).record([fresh], 99.0)
     content = Contents(database).load([number])[number]
     assert content.outcome is None
     assert content.answers == (said(Outcome.NO_MATCH, 10.0),)
@@ -104,16 +104,16 @@ def test_a_match_is_not_forgotten_because_the_service_is_out(
     database: Database, number: int
 ) -> None:
     replies = StoredAnswers(database)
-    replies.put([(number, said(Outcome.MATCH, 11.0))])
-    replies.put([(number, said(Outcome.UNDETERMINED, 12.0))])
+    replies.record([(number, said(Outcome.MATCH, 11.0))])
+    replies.record([(number, said(Outcome.UNDETERMINED, 12.0))])
     content = Contents(database).load([number])[number]
     assert content.answers == (said(Outcome.MATCH, 11.0),)
 
 
 def test_a_match_that_becomes_a_no_match_leaves_its_date(database: Database, number: int) -> None:
     replies = StoredAnswers(database)
-    replies.put([(number, said(Outcome.MATCH, 11.0)), (number, said(Outcome.MATCH, 12.0))])
-    replies.put([(number, said(Outcome.NO_MATCH, 13.0))])
+    replies.record([(number, said(Outcome.MATCH, 11.0)), (number, said(Outcome.MATCH, 12.0))])
+    replies.record([(number, said(Outcome.NO_MATCH, 13.0))])
     content = Contents(database).load([number])[number]
     assert content.answers == (said(Outcome.NO_MATCH, 13.0),)
     assert content.first_match_at == 11.0
@@ -123,9 +123,9 @@ def test_keys_that_begin_alike_are_different_contents(database: Database) -> Non
     """The index holds eight bytes of the key; an attacker can make two that share them."""
     one, other = "ab" * 8 + "00" * 24, "ab" * 8 + "01" * 24
     prints = [Fingerprint(key, 1, "text/plain", (), ()) for key in (one, other)]
-    numbers = Contents(database).add(prints, 1.0)
+    numbers = Contents(database).record(prints, 1.0)
     assert len(set(numbers.values())) == 2
-    assert Contents(database).find([one, other, "ab" * 32]) == numbers
+    assert Contents(database).load_ids([one, other, "ab" * 32]) == numbers
 
 
 def test_a_number_that_is_not_known_is_left_out(database: Database, number: int) -> None:
@@ -158,7 +158,7 @@ class ContentsMachine(RuleBasedStateMachine):
 
     @rule(batch=st.lists(fingerprints(st.sampled_from(KEYS)), min_size=1, max_size=3))
     def add(self, batch: list[Fingerprint]) -> None:
-        numbers = Contents(self.database).add(batch, 1.0)
+        numbers = Contents(self.database).record(batch, 1.0)
         assert set(numbers) == {fresh.key for fresh in batch}
         for key, number in numbers.items():
             assert self.numbers.setdefault(key, number) == number
@@ -180,7 +180,7 @@ class ContentsMachine(RuleBasedStateMachine):
     @rule(data=st.data(), fresh=answers())
     def answer(self, data: st.DataObject, fresh: Answer) -> None:
         key = data.draw(st.sampled_from(sorted(self.numbers)))
-        StoredAnswers(self.database).put([(self.numbers[key], fresh)])
+        StoredAnswers(self.database).record([(self.numbers[key], fresh)])
         mine = self.answers.setdefault(key, {})
         mine[fresh.matcher] = effective_answer(mine.get(fresh.matcher), fresh)
         if fresh.outcome is Outcome.MATCH:
@@ -190,14 +190,14 @@ class ContentsMachine(RuleBasedStateMachine):
     @rule(batch=st.lists(fingerprints(st.sampled_from(KEYS)), min_size=1, max_size=3))
     def fail_in_the_middle(self, batch: list[Fingerprint]) -> None:
         with contextlib.suppress(ZeroDivisionError), self.database.transaction():
-            for number in Contents(self.database).add(batch, 2.0).values():
-                StoredAnswers(self.database).put([(number, said(Outcome.MATCH, 5.0, "new"))])
+            for number in Contents(self.database).record(batch, 2.0).values():
+                StoredAnswers(self.database).record([(number, said(Outcome.MATCH, 5.0, "new"))])
             raise ZeroDivisionError
 
     @invariant()
     def every_content_is_as_the_model_has_it(self) -> None:
         contents = Contents(self.database)
-        assert contents.find(KEYS) == self.numbers
+        assert contents.load_ids(KEYS) == self.numbers
         loaded = contents.load(self.numbers.values())
         for key, number in self.numbers.items():
             content = loaded[number]

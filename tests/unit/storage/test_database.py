@@ -13,7 +13,7 @@ from typing import TypeVar
 import pytest
 
 from hashwacht.core.errors import StorageBusy, StorageError, StorageFull
-from hashwacht.storage.answers import Epochs
+from hashwacht.storage.answers import KnowledgeIds
 from hashwacht.storage.files import Files
 from hashwacht.storage.sqlite.database import Database
 
@@ -96,14 +96,14 @@ def test_a_snapshot_does_not_change_while_somebody_writes(database: Database) ->
 
 
 def test_a_failed_transaction_leaves_nothing_behind(database: Database) -> None:
-    files, epochs = Files(database), Epochs(database)
+    files, epochs = Files(database), KnowledgeIds(database)
     with suppress(ZeroDivisionError), database.transaction():
         files.mark_directory_done(b"/srv", 1)
-        first = epochs.number_of("hashlist 1")
+        first = epochs.resolve("hashlist 1")
         raise ZeroDivisionError
     assert not files.is_directory_done(b"/srv", 1)
-    assert epochs.number_of("hashlist 2") == first, "the number was not taken"
-    assert epochs.number_of("hashlist 1") != first, "nor is it remembered for the wrong text"
+    assert epochs.resolve("hashlist 2") == first, "the number was not taken"
+    assert epochs.resolve("hashlist 1") != first, "nor is it remembered for the wrong text"
 
 
 def test_a_part_that_failed_fails_the_whole_even_if_somebody_caught_it(
@@ -219,10 +219,13 @@ def test_readers_cannot_write(database: Database) -> None:
 
 def test_an_epoch_keeps_its_number(path: Path) -> None:
     with closing(Database.open(path)) as database:
-        first, second = Epochs(database).number_of("a\t1"), Epochs(database).number_of("a\t2")
+        first, second = (
+            KnowledgeIds(database).resolve("a\t1"),
+            KnowledgeIds(database).resolve("a\t2"),
+        )
         assert first != second
     with closing(Database.open(path)) as database:
-        assert [Epochs(database).number_of(key) for key in ("a\t2", "a\t1")] == [second, first]
+        assert [KnowledgeIds(database).resolve(key) for key in ("a\t2", "a\t1")] == [second, first]
 
 
 def test_only_what_must_not_be_missing_waits_for_the_disk(database: Database) -> None:

@@ -12,7 +12,7 @@ from hashwacht.storage.sqlite.database import Database
 
 def fill(files: Files, directory: bytes, count: int, run: int = 1) -> list[bytes]:
     names = [b"%d.jpg" % number for number in range(count)]
-    files.put(
+    files.record(
         directory,
         run,
         [(name, FileId(1, n, 5, 1, 1), 1, None, Reason.UNREADABLE) for n, name in enumerate(names)],
@@ -26,7 +26,7 @@ def test_a_part_of_a_huge_directory_takes_only_the_memory_of_that_part(
     files = Files(database)
     names = fill(files, b"/srv", module._SPARE + 500)
     part = [*names[100:110], b"not there"]
-    found = files.in_directory(b"/srv", part)
+    found = files.load_directory(b"/srv", part)
     assert sorted(found) == sorted(names[100:110])
     assert found[names[100]].id.ino == 100
 
@@ -34,9 +34,9 @@ def test_a_part_of_a_huge_directory_takes_only_the_memory_of_that_part(
 def test_a_part_of_a_small_directory_is_found_with_one_question(database: Database) -> None:
     files = Files(database)
     names = fill(files, b"/srv", 50)
-    found = files.in_directory(b"/srv", names[:2])
+    found = files.load_directory(b"/srv", names[:2])
     assert set(names[:2]) <= set(found)
-    assert files.in_directory(b"/srv", []).keys() <= set(names)
+    assert files.load_directory(b"/srv", []).keys() <= set(names)
 
 
 def test_a_root_that_was_not_listed_keeps_everything_below_it(database: Database) -> None:
@@ -44,8 +44,8 @@ def test_a_root_that_was_not_listed_keeps_everything_below_it(database: Database
     files = Files(database)
     fill(files, b"/mnt/disk", 3)
     files.mark_directory_done(b"/mnt/disk", 1)
-    assert files.forget_below(b"/mnt", 2, ()) == 0
-    assert len(files.in_directory(b"/mnt/disk")) == 3
+    assert files.remove_unlisted(b"/mnt", 2, ()) == 0
+    assert len(files.load_directory(b"/mnt/disk")) == 3
 
 
 def test_only_what_lies_below_a_root_is_forgotten_with_it(database: Database) -> None:
@@ -55,11 +55,11 @@ def test_only_what_lies_below_a_root_is_forgotten_with_it(database: Database) ->
     for path in (*beside, *below):
         files.mark_directory_done(path, 1)
     files.mark_directory_done(b"/srv", 2)
-    assert files.forget_below(b"/srv", 2, ()) == len(below)
+    assert files.remove_unlisted(b"/srv", 2, ()) == len(below)
     assert all(files.is_directory_done(path, 1) for path in beside)
     files.mark_directory_done(b"/", 2)
-    assert files.forget_below(b"/", 3, ()) == 0
-    assert files.forget_below(b"/", 2, ()) == len(beside)
+    assert files.remove_unlisted(b"/", 3, ()) == 0
+    assert files.remove_unlisted(b"/", 2, ()) == len(beside)
     assert files.is_directory_done(b"/srv", 2)
 
 
@@ -72,7 +72,7 @@ def test_more_directories_than_fit_one_transaction_are_forgotten(
         fill(files, b"/srv/%d" % number, 1)
     files.mark_directory_done(b"/srv", 2)
     files.mark_directory_done(b"/srv/5", 2)
-    assert files.forget_below(b"/srv", 2, {b"/srv/7"}) == 28
-    assert len(files.in_directory(b"/srv/5")) == 1
-    assert len(files.in_directory(b"/srv/7")) == 1, "excluded, but there"
-    assert files.in_directory(b"/srv/6") == {}
+    assert files.remove_unlisted(b"/srv", 2, {b"/srv/7"}) == 28
+    assert len(files.load_directory(b"/srv/5")) == 1
+    assert len(files.load_directory(b"/srv/7")) == 1, "excluded, but there"
+    assert files.load_directory(b"/srv/6") == {}

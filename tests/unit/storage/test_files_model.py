@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from hashwacht.core.types import FileId, Fingerprint, Outcome, Reason, Verdict
-from hashwacht.storage.answers import Epochs
+from hashwacht.storage.answers import KnowledgeIds
 from hashwacht.storage.contents import Contents, StoredVerdict
 from hashwacht.storage.files import Files, KnownFile
 from hashwacht.storage.sqlite.database import Database
@@ -57,8 +57,8 @@ class FilesMachine(RuleBasedStateMachine):
         self.open()
         prints = [Fingerprint(key, 5, "image/jpeg", RECIPE, ()) for key in KEYS]
         contents = Contents(self.database)
-        self.numbers = contents.add(prints, 1.0)
-        self.epoch = Epochs(self.database).number_of("now")
+        self.numbers = contents.record(prints, 1.0)
+        self.epoch = KnowledgeIds(self.database).resolve("now")
         first, second, _ = self.numbers.values()
         undetermined = Verdict(Outcome.UNDETERMINED, reason=Reason.REFUSED)
         contents.record_verdicts(
@@ -91,14 +91,14 @@ class FilesMachine(RuleBasedStateMachine):
             rows.append((name, file, nlink, None if key is None else self.numbers[key], reason))
             known = self.files.setdefault(directory, {})
             known[name] = Look(file, nlink, key, reason, run)
-        self.tested.put(directory, run, rows)
+        self.tested.record(directory, run, rows)
         self.runs.setdefault(directory, 0)
 
     @rule(directory=directories, found=st.lists(some_names, max_size=3))
     def forget_names(self, directory: bytes, found: list[bytes]) -> None:
         known = self.files.get(directory, {})
         mine = [*found, *list(known)[:1]]
-        self.tested.forget(directory, mine)
+        self.tested.remove(directory, mine)
         for name in mine:
             known.pop(name, None)
 
@@ -117,7 +117,7 @@ class FilesMachine(RuleBasedStateMachine):
         ]
         if self.runs.get(root) != run:
             gone = []
-        assert self.tested.forget_below(root, run, present) == len(gone)
+        assert self.tested.remove_unlisted(root, run, present) == len(gone)
         for path in gone:
             del self.runs[path]
             self.files.pop(path, None)
@@ -125,7 +125,7 @@ class FilesMachine(RuleBasedStateMachine):
     @rule(directory=directories, run=runs)
     def fail_in_the_middle(self, directory: bytes, run: int) -> None:
         with contextlib.suppress(ZeroDivisionError), self.database.transaction():
-            self.tested.forget(directory, list(self.files.get(directory, {})))
+            self.tested.remove(directory, list(self.files.get(directory, {})))
             self.tested.mark_directory_done(directory, run + 1)
             raise ZeroDivisionError
 
@@ -148,9 +148,9 @@ class FilesMachine(RuleBasedStateMachine):
         for directory in DIRECTORIES:
             known = self.files.get(directory, {})
             expected = {name: self.expected(look) for name, look in known.items()}
-            assert self.tested.in_directory(directory) == expected
-            assert self.tested.missing(directory, ()) == sorted(known)
-            assert self.tested.missing(directory, known) == []
+            assert self.tested.load_directory(directory) == expected
+            assert self.tested.missing_names(directory, ()) == sorted(known)
+            assert self.tested.missing_names(directory, known) == []
             for run in range(4):
                 assert self.tested.is_directory_done(directory, run) == (
                     self.runs.get(directory) == run
@@ -165,10 +165,10 @@ class FilesMachine(RuleBasedStateMachine):
                 for name, look in known.items()
                 if look.key == key
             }
-            found = self.tested.paths_of(number)
+            found = self.tested.load_paths(number)
             assert len(found) == len(expected)
             assert set(found) == expected
-            assert self.tested.paths_of(number, 1) == found[:1]
+            assert self.tested.load_paths(number, 1) == found[:1]
 
     @invariant()
     def another_name_of_an_inode_is_found_if_it_had_several(self) -> None:
@@ -179,7 +179,7 @@ class FilesMachine(RuleBasedStateMachine):
                 for each in every
                 if (each.id.dev, each.id.ino) == (look.id.dev, look.id.ino) and each.nlink > 1
             ]
-            found = self.tested.find_by_inode(look.id.dev, look.id.ino)
+            found = self.tested.load_by_inode(look.id.dev, look.id.ino)
             if same:
                 assert found in [self.expected(each) for each in same]
                 assert found is not None

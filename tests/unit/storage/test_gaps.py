@@ -68,7 +68,7 @@ class GapsMachine(RuleBasedStateMachine):
     def miss(self, place: tuple[str, bytes], cause: Cause, lasts: bool, before: float) -> None:
         now = self.tick()
         ended = None if lasts else now
-        number = self.tested.open(
+        number = self.tested.record(
             MissedEvents(place[0], cause, "why", place[1]), now - before, ended
         )
         gap = self.known.get(number)
@@ -85,14 +85,14 @@ class GapsMachine(RuleBasedStateMachine):
     def end_what_lasts(self) -> None:
         now = self.tick()
         lasting = [n for n, gap in self.known.items() if gap.closed is None and gap.ended is None]
-        self.tested.end(lasting, now)
+        self.tested.record_end(lasting, now)
         for number in lasting:
             self.known[number].ended = now
             self.known[number].said += 1
 
     @rule(root=st.sampled_from(["one", "two"]))
     def begin_a_walk(self, root: str) -> None:
-        self.walks.append([gap for gap in self.tested.list_open(root) if gap.ended is not None])
+        self.walks.append([gap for gap in self.tested.load_open(root) if gap.ended is not None])
 
     @rule()
     def end_a_walk(self) -> None:
@@ -104,36 +104,36 @@ class GapsMachine(RuleBasedStateMachine):
             for gap in seen
             if (known := self.known[gap.id]).closed is None and known.said == gap.generation
         }
-        self.tested.close(seen, now)
+        self.tested.record_covered(seen, now)
         for number in due:
             self.known[number].closed = now
 
     @rule(kept=st.sets(st.sampled_from(["one", "two"])))
     def configure_other_roots(self, kept: set[str]) -> None:
         now = self.tick()
-        self.tested.retire(kept, now)
+        self.tested.retire_roots(kept, now)
         for gap in self.known.values():
             if gap.closed is None and gap.root not in kept:
                 gap.ended, gap.closed = gap.ended or now, now
 
     @invariant()
     def all_is_as_it_was_recorded(self) -> None:
-        found = {gap.id: gap for gap in self.tested.latest(999)}
+        found = {gap.id: gap for gap in self.tested.load_latest(999)}
         assert {
             n: Known(g.root, g.path, g.cause, g.began, g.ended, g.closed, g.generation)
             for n, g in found.items()
         } == self.known
         still = {n for n, gap in self.known.items() if gap.closed is None}
-        assert {gap.id for gap in self.tested.list_open()} == still
+        assert {gap.id for gap in self.tested.load_open()} == still
         for root in ("one", "two"):
             mine = {n for n in still if self.known[n].root == root}
-            assert {gap.id for gap in self.tested.list_open(root)} == mine
+            assert {gap.id for gap in self.tested.load_open(root)} == mine
             walked = [
                 gap.closed
                 for gap in self.known.values()
                 if gap.root == root and not gap.path and gap.closed
             ]
-            assert self.tested.last_walk(root) == (walked[-1] if walked else None)
+            assert self.tested.load_last_walk(root) == (walked[-1] if walked else None)
 
 
 TestGaps = GapsMachine.TestCase
@@ -143,8 +143,8 @@ TestGaps.settings = settings(max_examples=30, stateful_step_count=25, deadline=N
 def test_a_flood_of_the_same_complaint_is_one_gap(database: Database) -> None:
     gaps = Gaps(database)
     for second in range(1000):
-        gaps.open(MissedEvents("r", Cause.OVERFLOW), float(second), float(second))
-    (gap,) = gaps.list_open()
+        gaps.record(MissedEvents("r", Cause.OVERFLOW), float(second), float(second))
+    (gap,) = gaps.load_open()
     assert (gap.began, gap.ended) == (0.0, 999.0)
 
 
@@ -164,20 +164,20 @@ def test_a_heartbeat_says_where_and_until_when_a_root_was_watched(database: Data
     )
     gaps.record_comparison("r", 3, 4)
     assert gaps.load_heartbeats()["r"] == RootHeartbeat("r", b"/srv/b", 7.0, 3, 4)
-    gaps.retire(["s"], 7.0)
+    gaps.retire_roots(["s"], 7.0)
     assert set(gaps.load_heartbeats()) == {"s"}
 
 
 def test_only_so_many_closed_gaps_are_kept(database: Database) -> None:
     gaps = Gaps(database)
-    still = gaps.open(MissedEvents("r", Cause.REMOTE), 0.0, None)
+    still = gaps.record(MissedEvents("r", Cause.REMOTE), 0.0, None)
     with database.transaction() as writer:
         writer.executemany(
             "INSERT INTO gaps (root, path, cause, detail, began, ended, closed, generation)"
             " VALUES ('r', x'', 'overflow', '', 1, 1, 1, 0)",
             [()] * (gaps_module.MAX_CLOSED_GAPS + 10),
         )
-    gaps.open(MissedEvents("r", Cause.OVERFLOW), 2.0, 2.0)
-    gaps.close([gap for gap in gaps.list_open() if gap.ended], 4.0)
-    assert len(gaps.latest(99_999)) == gaps_module.MAX_CLOSED_GAPS + 1
-    assert [gap.id for gap in gaps.list_open()] == [still]
+    gaps.record(MissedEvents("r", Cause.OVERFLOW), 2.0, 2.0)
+    gaps.record_covered([gap for gap in gaps.load_open() if gap.ended], 4.0)
+    assert len(gaps.load_latest(99_999)) == gaps_module.MAX_CLOSED_GAPS + 1
+    assert [gap.id for gap in gaps.load_open()] == [still]

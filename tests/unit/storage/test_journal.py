@@ -15,7 +15,7 @@ from hashwacht.core.types import Fingerprint
 from hashwacht.core.watch_events import Announcement, Lane
 from hashwacht.storage.contents import Contents
 from hashwacht.storage.journal import EventJournal, JournalEntry
-from hashwacht.storage.pending import UnansweredContents, WaitingContent
+from hashwacht.storage.pending import PendingContent, PendingContents
 from hashwacht.storage.sqlite.database import Database
 
 PATHS = (b"/srv/a", b"/srv/\xff\n\x1b[2J", b"/srv/b")
@@ -76,7 +76,7 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(path=paths, lane=lanes, tree=st.booleans(), closed=st.booleans())
     def announce(self, path: bytes, lane: Lane, tree: bool, closed: bool) -> None:
         self.version += 1
-        self.tested.add([Announcement("r", path, tree, closed)], lane, self.now)
+        self.tested.record([Announcement("r", path, tree, closed)], lane, self.now)
         former = self.rows.get(path)
         if former is None:
             row = Row(self.version, tree, closed, lane, self.now, self.now)
@@ -94,7 +94,7 @@ class JournalMachine(RuleBasedStateMachine):
             for path, row in self.rows.items()
             if row.lane is lane and not row.tree and row.due <= self.now
         )
-        found = self.tested.due(lane, self.now, limit)
+        found = self.tested.load_due(lane, self.now, limit)
         assert sorted(entry.due for entry in found) == [each[0] for each in due[:limit]]
         self.at_work += [(entry, self.rows[entry.path].version) for entry in found]
 
@@ -114,7 +114,7 @@ class JournalMachine(RuleBasedStateMachine):
             return
         entry, version = self.at_work.pop()
         if settles:
-            self.tested.remove_done([entry])
+            self.tested.remove([entry])
         else:
             self.tested.postpone({entry: self.now + pause})
         row = self.rows.get(entry.path)
@@ -131,10 +131,10 @@ class JournalMachine(RuleBasedStateMachine):
         far = self.now + 1e6
         entries = []
         for lane in Lane:
-            trees = self.tested.trees(lane, far, 99)
+            trees = self.tested.load_due_trees(lane, far, 99)
             assert all(entry.lane is lane and entry.tree for entry in trees)
             entries += trees
-            files = self.tested.due(lane, far, 99)
+            files = self.tested.load_due(lane, far, 99)
             assert all(entry.lane is lane and not entry.tree for entry in files)
             entries += files
             later = [each.due for each in files if each.due > self.now]
@@ -151,8 +151,8 @@ class JournalMachine(RuleBasedStateMachine):
     def the_figures_are_right(self) -> None:
         for lane in Lane:
             since = [row.announced for row in self.rows.values() if row.lane is lane]
-            assert self.tested.depth()[lane] == len(since)
-            assert self.tested.oldest()[lane] == min(since, default=None)
+            assert self.tested.count()[lane] == len(since)
+            assert self.tested.load_oldest()[lane] == min(since, default=None)
 
 
 TestJournal = JournalMachine.TestCase
@@ -161,29 +161,29 @@ TestJournal.settings = settings(max_examples=40, stateful_step_count=30, deadlin
 
 def test_counting_a_lane_stops_at_what_is_asked_for(database: Database) -> None:
     journal = EventJournal(database)
-    journal.add([Announcement("r", b"/%d" % n) for n in range(50)], Lane.RECONCILE, 1.0)
-    assert journal.depth_of(Lane.RECONCILE, 10) == 10
-    assert journal.depth_of(Lane.RECONCILE, 100) == 50
-    assert journal.depth_of(Lane.UPLOAD, 10) == 0
+    journal.record([Announcement("r", b"/%d" % n) for n in range(50)], Lane.RECONCILE, 1.0)
+    assert journal.count_lane(Lane.RECONCILE, 10) == 10
+    assert journal.count_lane(Lane.RECONCILE, 100) == 50
+    assert journal.count_lane(Lane.UPLOAD, 10) == 0
 
 
 def test_who_waits_is_given_uploads_first_and_then_by_age(database: Database) -> None:
     prints = [Fingerprint(f"{n:02x}" * 32, 1, "", ("md5/1",), ()) for n in range(4)]
-    one, two, three, four = Contents(database).add(prints, 1.0).values()
-    waiting = UnansweredContents(database)
+    one, two, three, four = Contents(database).record(prints, 1.0).values()
+    waiting = PendingContents(database)
     rows = [
-        WaitingContent(one, Lane.RECONCILE, 1.0, "r", b"/1"),
-        WaitingContent(two, Lane.UPLOAD, 9.0, "r", b"/\xff"),
-        WaitingContent(three, Lane.UPLOAD, 3.0, "r", b"/3"),
-        WaitingContent(four, Lane.RECONCILE, 2.0, "r", b"/4"),
+        PendingContent(one, Lane.RECONCILE, 1.0, "r", b"/1"),
+        PendingContent(two, Lane.UPLOAD, 9.0, "r", b"/\xff"),
+        PendingContent(three, Lane.UPLOAD, 3.0, "r", b"/3"),
+        PendingContent(four, Lane.RECONCILE, 2.0, "r", b"/4"),
     ]
-    waiting.add(rows)
-    assert [each.content for each in waiting.next(9)] == [three, two, one, four]
-    waiting.add([WaitingContent(one, Lane.UPLOAD, 99.0, "x", b"/x")])
+    waiting.record(rows)
+    assert [each.content for each in waiting.load_next(9)] == [three, two, one, four]
+    waiting.record([PendingContent(one, Lane.UPLOAD, 99.0, "x", b"/x")])
     better = replace(rows[0], lane=Lane.UPLOAD)
-    assert waiting.next(9) == [better, rows[2], rows[1], rows[3]], "it keeps its age and place"
-    first, second = waiting.next(2)
-    assert waiting.next(9, second) == [rows[1], rows[3]]
+    assert waiting.load_next(9) == [better, rows[2], rows[1], rows[3]], "it keeps its age and place"
+    first, second = waiting.load_next(2)
+    assert waiting.load_next(9, second) == [rows[1], rows[3]]
     waiting.remove([first.content, 77])
-    assert waiting.find([one, two]) == {two: rows[1]}
+    assert waiting.load([one, two]) == {two: rows[1]}
     assert waiting.count() == 3

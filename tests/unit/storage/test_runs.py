@@ -18,11 +18,11 @@ ROOTS = (b"/srv/\xff\n", b"/var")
 def test_a_run_is_resumable_until_it_is_finished(database: Database) -> None:
     runs = Runs(database)
     run = runs.start("scan", ROOTS, "{}", 1.0)
-    found = runs.find_resumable("scan", ROOTS, "{}")
+    found = runs.load_resumable("scan", ROOTS, "{}")
     assert found is not None
     assert (found.id, found.state, found.roots) == (run.id, RunState.INTERRUPTED, ROOTS)
     runs.finish(run.id, RunState.FINISHED, '{"files": 3}', 2.0)
-    assert runs.find_resumable("scan", ROOTS, "{}") is None
+    assert runs.load_resumable("scan", ROOTS, "{}") is None
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_only_the_same_request_resumes_a_run(
     database: Database, kind: str, roots: tuple[bytes, ...], options: str
 ) -> None:
     Runs(database).start("scan", ROOTS, "{}", 1.0)
-    assert Runs(database).find_resumable(kind, roots, options) is None
+    assert Runs(database).load_resumable(kind, roots, options) is None
 
 
 def test_a_run_that_was_begun_anew_hides_the_interrupted_one(database: Database) -> None:
@@ -41,21 +41,21 @@ def test_a_run_that_was_begun_anew_hides_the_interrupted_one(database: Database)
     runs.start("scan", ROOTS, "{}", 1.0)
     again = runs.start("scan", ROOTS, "{}", 2.0)
     runs.finish(again.id, RunState.FINISHED, "{}", 3.0)
-    assert runs.find_resumable("scan", ROOTS, "{}") is None
+    assert runs.load_resumable("scan", ROOTS, "{}") is None
 
 
 def test_a_resumed_run_keeps_its_number_its_start_and_its_tally(database: Database) -> None:
     runs = Runs(database)
     run = runs.start("scan", ROOTS, "{}", 1.0)
-    runs.save(run.id, '{"files": 3}', 2.0)
+    runs.record_progress(run.id, '{"files": 3}', 2.0)
     runs.finish(run.id, RunState.INTERRUPTED, '{"files": 4}', 3.0)
-    found = runs.find_resumable("scan", ROOTS, "{}")
+    found = runs.load_resumable("scan", ROOTS, "{}")
     assert found is not None
     assert (found.tally, found.updated, found.finished) == ('{"files": 4}', 3.0, 3.0)
     with RunLock.acquire(database.path) as lock:
         resumed = runs.resume(found, 5.0)
         lock.set_run(resumed.id)
-        assert runs.list() == [resumed]
+        assert runs.load_latest() == [resumed]
     assert (resumed.id, resumed.started, resumed.finished) == (run.id, 1.0, None)
 
 
@@ -64,24 +64,24 @@ def test_a_run_is_running_only_while_its_own_process_holds_the_lock(database: Da
     first = runs.start("scan", ROOTS, "{}", 1.0)
     with RunLock.acquire(database.path) as lock:
         lock.set_run(first.id)
-        assert [run.state for run in runs.list()] == [RunState.RUNNING]
+        assert [run.state for run in runs.load_latest()] == [RunState.RUNNING]
         second = runs.start("recheck", (), "{}", 2.0)
         lock.set_run(second.id)
-        states = {run.id: run.state for run in runs.list()}
+        states = {run.id: run.state for run in runs.load_latest()}
         assert states == {first.id: RunState.INTERRUPTED, second.id: RunState.RUNNING}
-    assert {run.state for run in runs.list()} == {RunState.INTERRUPTED}
+    assert {run.state for run in runs.load_latest()} == {RunState.INTERRUPTED}
 
 
 def test_the_latest_runs_are_listed_first(database: Database) -> None:
     runs = Runs(database)
     started = [runs.start("scan", (b"/%d" % n,), "{}", float(n)).id for n in range(4)]
-    assert [run.id for run in runs.list()] == started[::-1]
-    assert [run.id for run in runs.list(2)] == started[:1:-1]
+    assert [run.id for run in runs.load_latest()] == started[::-1]
+    assert [run.id for run in runs.load_latest(2)] == started[:1:-1]
 
 
 def test_a_run_without_roots_has_none(database: Database) -> None:
     Runs(database).start("recheck", (), "{}", 1.0)
-    assert Runs(database).list()[0].roots == ()
+    assert Runs(database).load_latest()[0].roots == ()
 
 
 @pytest.mark.usefixtures("database")

@@ -63,7 +63,7 @@ def test_a_stored_database_of_every_schema_is_brought_up_to_date(path: Path, num
     fresh = path.with_name("fresh.db")
     Database.open(fresh).close()
     with closing(Database.open(path)) as database:
-        known = Files(database).in_directory(b"/srv/\xff")[b"one\n.jpg"]
+        known = Files(database).load_directory(b"/srv/\xff")[b"one\n.jpg"]
         assert known.id == FileId(64769, 2**64 - 1, 12, -1, 2**63)
         content = Contents(database).load([known.content or 0])[1]
         assert [str(signal)[:8] for signal in content.fingerprint.signals] == [
@@ -73,8 +73,8 @@ def test_a_stored_database_of_every_schema_is_brought_up_to_date(path: Path, num
         assert content.answers[0].matches[0].id == "entry 7"
         assert content.outcome is Outcome.MATCH
         wanted = {"hashlist": AnswerRequirement("2", 0.0)}
-        assert StoredAnswers(database).stale(wanted, after=0, limit=9) == [1, 2]
-        assert [run.state for run in Runs(database).list()] == [RunState.INTERRUPTED]
+        assert StoredAnswers(database).load_stale(wanted, after=0, limit=9) == [1, 2]
+        assert [run.state for run in Runs(database).load_latest()] == [RunState.INTERRUPTED]
     assert version(path) == len(STEPS)
     assert schema(path) == schema(fresh), "a step that was released must never be changed"
 

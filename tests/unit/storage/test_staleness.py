@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashwacht.core.types import Answer, Fingerprint, Outcome, Reason, Signal, Verdict
-from hashwacht.storage.answers import Epochs, StoredAnswers
+from hashwacht.storage.answers import KnowledgeIds, StoredAnswers
 from hashwacht.storage.contents import Contents, StoredVerdict, queryable_types
 from hashwacht.storage.pending import AnswerRequirement
 from hashwacht.storage.sqlite.database import Database
@@ -61,12 +61,12 @@ def test_stale_are_exactly_those_that_lack_an_answer_that_is_wanted(
 ) -> None:
     with TemporaryDirectory() as folder:
         database = Database.open(Path(folder) / "state.db")
-        numbers = Contents(database).add([each for each, _ in kept], 1.0)
+        numbers = Contents(database).record([each for each, _ in kept], 1.0)
         replies = StoredAnswers(database)
-        replies.put([(numbers[each.key], answer) for each, said in kept for answer in said])
+        replies.record([(numbers[each.key], answer) for each, said in kept for answer in said])
         expected = [numbers[each.key] for each, said in kept if is_stale(each, said, want)]
         found: list[int] = []
-        while part := replies.stale(want, found[-1] if found else 0, limit):
+        while part := replies.load_stale(want, found[-1] if found else 0, limit):
             assert len(part) <= limit
             found += part
         assert found == sorted(expected)
@@ -76,34 +76,39 @@ def test_stale_are_exactly_those_that_lack_an_answer_that_is_wanted(
 
 def decided(database: Database, outcome: Outcome, epoch: str, asked_at: float) -> int:
     """Keep a content without any answer, decided: only the shortcut can call it up to date."""
-    number = Contents(database).add([TEXT], 1.0)[TEXT.key]
+    number = Contents(database).record([TEXT], 1.0)[TEXT.key]
     reason = Reason.UNANSWERED if outcome is Outcome.UNDETERMINED else None
     verdict = Verdict(outcome, reason=reason)
     Contents(database).record_verdicts(
-        [StoredVerdict(number, verdict, Epochs(database).number_of(epoch), asked_at)]
+        [StoredVerdict(number, verdict, KnowledgeIds(database).resolve(epoch), asked_at)]
     )
     return number
 
 
 def test_a_content_decided_in_the_present_epoch_is_passed_over(database: Database) -> None:
     decided(database, Outcome.NO_MATCH, "now", 10.0)
-    epoch = Epochs(database).number_of("now")
+    epoch = KnowledgeIds(database).resolve("now")
     assert (
-        StoredAnswers(database).stale({"hashlist": AnswerRequirement("1", 10.0)}, 0, 9, epoch) == []
+        StoredAnswers(database).load_stale({"hashlist": AnswerRequirement("1", 10.0)}, 0, 9, epoch)
+        == []
     )
 
 
 def test_what_was_decided_in_another_epoch_or_too_long_ago_is_not(database: Database) -> None:
     number = decided(database, Outcome.NO_MATCH, "then", 10.0)
     want = {"hashlist": AnswerRequirement("1", 10.0)}
-    assert StoredAnswers(database).stale(want, 0, 9, Epochs(database).number_of("now")) == [number]
+    assert StoredAnswers(database).load_stale(
+        want, 0, 9, KnowledgeIds(database).resolve("now")
+    ) == [number]
     late = {"hashlist": AnswerRequirement("1", 10.5)}
-    assert StoredAnswers(database).stale(late, 0, 9, Epochs(database).number_of("then")) == [number]
+    assert StoredAnswers(database).load_stale(
+        late, 0, 9, KnowledgeIds(database).resolve("then")
+    ) == [number]
 
 
 def test_a_match_or_an_undetermined_content_is_always_looked_at(database: Database) -> None:
     """A match may rest on one matcher while another was never asked."""
-    want, epoch = {"hashlist": AnswerRequirement("1", 0.0)}, Epochs(database).number_of("now")
+    want, epoch = {"hashlist": AnswerRequirement("1", 0.0)}, KnowledgeIds(database).resolve("now")
     for outcome in (Outcome.MATCH, Outcome.UNDETERMINED):
         number = decided(database, outcome, "now", 10.0)
-        assert StoredAnswers(database).stale(want, 0, 9, epoch) == [number]
+        assert StoredAnswers(database).load_stale(want, 0, 9, epoch) == [number]

@@ -21,7 +21,7 @@ from hashwacht.storage.unchanged_directories import (
     VerdictRequirement,
 )
 
-SETTLED = VerdictRequirement(frozenset({"md5/1"}), epoch=1, not_before=10.0)
+SETTLED = VerdictRequirement(frozenset({"md5/1"}), knowledge_id=1, not_before=10.0)
 GOOD = (("md5/1", "pdq/1"), Outcome.NO_MATCH, 1, 10.0)
 
 
@@ -62,7 +62,7 @@ def keep(database: Database, tree: list[dict[bytes, tuple[int, Lying | None]]]) 
     files, contents = Files(database), Contents(database)
     kinds = {each for directory in tree for _, each in directory.values() if each}
     keys = {kind: f"{at:064x}" for at, kind in enumerate(sorted(kinds, key=repr))}
-    numbers = contents.add(
+    numbers = contents.record(
         [Fingerprint(key, 1, "text/plain", kind.recipe, ()) for kind, key in keys.items()], 0.0
     )
     contents.record_verdicts(
@@ -88,7 +88,7 @@ def keep(database: Database, tree: list[dict[bytes, tuple[int, Lying | None]]]) 
             )
             for name, (number, kind) in directory.items()
         ]
-        files.put(b"/%d" % at, 1, looks)
+        files.record(b"/%d" % at, 1, looks)
         files.mark_directory_done(b"/%d" % at, 1)
 
 

@@ -109,7 +109,7 @@ def list_alerts(number: int, waiting: bool) -> None:
     found: list[Alert] = []
     if (settings.state.path / FILE_NAME).exists():
         with bootstrap.store(settings) as store:
-            found = store.alerts.list(number, waiting=waiting)
+            found = store.outbox.load_latest(number, waiting=waiting)
     for alert in found:
         if call.as_json:
             emit("alert", _fields(alert))

@@ -64,7 +64,7 @@ def list_cases(
             found_cases = []
         else:
             keep = call.configuration().settings.quarantine.retention
-            found_cases = found.ledger.store.cases.latest(
+            found_cases = found.ledger.store.cases.load_latest(
                 number,
                 state=CaseState(state) if state else None,
                 root=root,
@@ -76,7 +76,7 @@ def list_cases(
             if call.as_json:
                 emit("case", found.ledger.case_file(case).to_json())
             else:
-                line(case_summary(case, found.ledger.store.places.counts(case.key)))
+                line(case_summary(case, found.ledger.store.locations.count_by_state(case.key)))
     if not found_cases and not call.as_json:
         line("No such case.")
 

@@ -103,7 +103,9 @@ def release(
     with case_session() as found:
         case = find_case(found, name)
         secrets = read_identities(identities)
-        sealed = found.ledger.store.places.counts(case.key).get(LocationState.QUARANTINED, 0)
+        sealed = found.ledger.store.locations.count_by_state(case.key).get(
+            LocationState.QUARANTINED, 0
+        )
         if sealed and not secrets and not keep_sealed:
             raise identity_missing(" or --keep-sealed")
         wish = RestoreRequest(reason, secrets, make_parents=parents)

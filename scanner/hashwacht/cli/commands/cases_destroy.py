@@ -73,7 +73,7 @@ def destroy(name: str, reason: str, numbers: Sequence[int], *, yes: bool, early:
 
 def _until(place: FileLocation, keep: float) -> float:
     """Give the moment from which it may be destroyed."""
-    return (place.acted or 0.0) + keep
+    return (place.acted_at or 0.0) + keep
 
 
 def _earliest(places: Sequence[FileLocation], keep: float) -> str:

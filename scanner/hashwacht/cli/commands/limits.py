@@ -45,8 +45,8 @@ def list_limits(*, past: bool, number: int) -> None:
     """List floods, newest first, with how many files wait."""
     with optional_case_session() as found:
         store = None if found is None else found.ledger.store
-        floods = [] if store is None else store.floods.latest(number, past=past)
-        waiting = {} if store is None else store.places.count_held_by([each.id for each in floods])
+        floods = [] if store is None else store.action_limits.load_latest(number, past=past)
+        waiting = {} if store is None else store.locations.count_held([each.id for each in floods])
     for each in floods:
         if global_options().as_json:
             emit("action-limit", _fields(each, waiting[each.id]))
@@ -104,9 +104,9 @@ def reinstate(number: int, reason: str) -> None:
 
 def _carry_out(found: CaseServices) -> int:
     """Do what is due now; say how much failed, and is due later."""
-    casework, places, now = found.casework(), found.ledger.store.places, time.time()
+    casework, places, now = found.casework(), found.ledger.store.locations, time.time()
     before = places.count_failed()
-    while places.due(now, 1):
+    while places.load_due(now, 1):
         casework.retry(now)
     return max(0, places.count_failed() - before)
 
@@ -126,13 +126,13 @@ def _tell(number: int, ruling: str, files: int, failed: int = 0) -> None:
 
 def _text(flood: ReachedLimit, waiting: int) -> str:
     subject = flood.subject
-    of = f" {subject.of}" if subject.of else ""
+    of = f" {subject.value}" if subject.value else ""
     root = f" in root {subject.root}" if subject.root else ""
-    ruled = f", {flood.who}: {flood.reason}" if flood.decided_at else ""
+    ruled = f", {flood.decided_by}: {flood.reason}" if flood.decided_at else ""
     return (
-        f"{flood.id:>5}  {flood.decision:<10}  {format_time(flood.began)} "
+        f"{flood.id:>5}  {flood.decision:<10}  {format_time(flood.reached_at)} "
         f" {subject.scope}{of}{root},"
-        f" limit {count(flood.most)}, {count(waiting)} waiting{ruled}"
+        f" limit {count(flood.max_actions)}, {count(waiting)} waiting{ruled}"
     )
 
 
@@ -142,13 +142,13 @@ def _fields(flood: ReachedLimit, waiting: int) -> dict[str, object]:
         "number": flood.id,
         "scope": subject.scope,
         "root": subject.root,
-        "subject": subject.of,
-        "max_actions": flood.most,
-        "reached_at": flood.began,
+        "subject": subject.value,
+        "max_actions": flood.max_actions,
+        "reached_at": flood.reached_at,
         "waiting": waiting,
         "decision": flood.decision,
         "decided_at": flood.decided_at,
-        "who": flood.who,
+        "who": flood.decided_by,
         "reason": flood.reason,
     }
 

@@ -130,7 +130,7 @@ def _run(
         if profile:
             print_profile(scan.timings, as_json=as_json)
         if target:
-            run = store.runs.list(1)[0]
+            run = store.runs.load_latest(1)[0]
             recipe = pipeline.fingerprinter.recipe
             write_report(build_report(store, pipeline.matcher_set, run, recipe), target)
     return exit_code(summary)

@@ -35,7 +35,7 @@ def scans_command(number: int) -> None:
     runs: list[Run] = []
     if (settings.state.path / FILE_NAME).exists():
         with bootstrap.store(settings) as store:
-            runs = store.runs.list(number)
+            runs = store.runs.load_latest(number)
     for run in runs:
         tally = Tally.loads(run.tally)
         if call.as_json:

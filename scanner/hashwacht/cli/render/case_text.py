@@ -118,18 +118,18 @@ def case_details(file: CaseFile) -> Iterator[str]:
     if (left := sum(counts.values()) - len(file.places)) > 0:
         yield _line("", f"and {plural(left, 'older file')}")
     for note in file.notes:
-        yield _line("note", f"{format_time(note.at)} {note.who}: {note.text}")
+        yield _line("note", f"{format_time(note.at)} {note.author}: {note.text}")
 
 
 def file_lines(place: FileLocation) -> Iterator[str]:
     """Say how a place stands; the path comes last, so that it can forge nothing before it."""
     account = place.account or ("?" if place.uid is None else str(place.uid))
-    acted = f" {format_time(place.acted)}" if place.acted else ""
+    acted = f" {format_time(place.acted_at)}" if place.acted_at else ""
     sealed = f", vault {place.vault}" if place.vault else ""
     yield _line(
         f"file {place.number}",
         f"{place.state}{acted} ({place.rule}: {place.action}){sealed}, found"
-        f" {format_time(place.found)}, account {account}, root {place.root}",
+        f" {format_time(place.found_at)}, account {account}, root {place.root}",
     )
     yield f"{'':{_WORD_WIDTH}}{escape_path(place.path)}"
     if place.detail:

@@ -73,7 +73,7 @@ class Comparison:
             self._walked.complete = False
             return self._walked
         walker = Walker(path, self._root.walk_rules, one_file_system=False)
-        stretches = self._store.stretches(self._wanted.verdict_requirement)
+        stretches = self._store.unchanged_directories(self._wanted.verdict_requirement)
         within = False
         try:
             with closing(walker.walk()) as directories:
@@ -108,7 +108,7 @@ class Comparison:
                 where = os.path.join(directory.path, problem.name)  # noqa: PTH118  # bytes
                 self._walked.unlisted.append((where.rstrip(b"/"), problem.detail))
         names = [entry.name for entry in directory.files]
-        known = self._store.files.in_directory(directory.path, names)
+        known = self._store.files.load_directory(directory.path, names)
         prefix = directory.path.rstrip(b"/") + b"/"
         differing = [
             Announcement(self._root.name, prefix + entry.name)
@@ -126,7 +126,7 @@ class Comparison:
 
         What lacks an answer is asked without the file; but it may have to be held meanwhile.
         """
-        if known is None or not self._wanted.is_reusable(known, file) or known.epoch is None:
+        if known is None or not self._wanted.is_reusable(known, file) or known.knowledge_id is None:
             return False
         if known.outcome is Outcome.UNDETERMINED:
             return self._root.settings.on_undetermined is not UndeterminedAction.HOLD
@@ -134,5 +134,5 @@ class Comparison:
 
     def _write(self, path: bytes, differing: list[Announcement], gone: list[bytes]) -> None:
         with self._store.transaction():
-            self._store.journal.add(differing, self._lane, self._clock())
-            self._store.files.forget(path, gone)
+            self._store.journal.record(differing, self._lane, self._clock())
+            self._store.files.remove(path, gone)

@@ -168,7 +168,7 @@ class Dispatcher:
             for entry in self._choose(parts, now):
                 root = parts.roots.scanned_root(entry.path)
                 if root is None:  # since it was announced, somebody changed the configuration
-                    self._store.journal.remove_done([entry])
+                    self._store.journal.remove([entry])
                     continue
                 means = means or ReadContext(
                     parts.pipeline, required_freshness(self._store, parts.pipeline, now)
@@ -212,7 +212,7 @@ class Dispatcher:
         """Give what is due and not on its way, and note if something is left for later."""
         with self._lock:
             flying = dict(self._flying)
-        due = self._store.journal.due(lane, now, limit + len(flying) + 1)
+        due = self._store.journal.load_due(lane, now, limit + len(flying) + 1)
         free = [entry for entry in due if entry.path not in flying]
         anew = any(entry != flying.get(entry.path, entry) for entry in due)
         self._more = self._more or len(free) > limit or anew
@@ -229,7 +229,7 @@ class Dispatcher:
 
     def _give(self, entry: JournalEntry, root: str, means: ReadContext) -> None:
         parent, name = os.path.split(entry.path)
-        task = ReadTask(entry, root, self._store.files.find(parent, name))
+        task = ReadTask(entry, root, self._store.files.load(parent, name))
         with self._lock:
             self._flying[entry.path] = entry
             self._reading[entry.lane] += 1

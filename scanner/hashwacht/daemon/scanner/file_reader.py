@@ -238,7 +238,7 @@ class FileReader:
 
     def _linked(self, file: FileId, wanted: Freshness) -> int | None:
         """Find the content under another name of the same file, which costs no read."""
-        other = self._store.files.find_by_inode(file.dev, file.ino)
+        other = self._store.files.load_by_inode(file.dev, file.ino)
         return other.content if other and wanted.is_reusable(other, file) else None
 
     def _refused(self, task: ReadTask, error: OSError, at: FileId = NOWHERE) -> ReadOutcome:

@@ -112,7 +112,7 @@ class Journaler:
     def _write(self, files: Sequence[Announcement], missed: Sequence[MissedEvents]) -> None:
         now = self._clock()
         with self._store.transaction():
-            self._store.journal.add(files, Lane.UPLOAD, now)
+            self._store.journal.record(files, Lane.UPLOAD, now)
             for each in missed:
                 ended = None if each.cause in LASTING else now
-                self._store.gaps.open(each, min(self.journaled_until, now), ended)
+                self._store.gaps.record(each, min(self.journaled_until, now), ended)

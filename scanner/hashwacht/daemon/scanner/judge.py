@@ -13,7 +13,7 @@ from hashwacht.core.types import Outcome
 from hashwacht.daemon.scanner.counters import Counters
 from hashwacht.daemon.scanner.runtime import SILENT, MatcherHealthTracker, Runtime
 from hashwacht.scan.judging import ContentJudge, JudgedContent
-from hashwacht.storage.pending import WaitingContent
+from hashwacht.storage.pending import PendingContent
 from hashwacht.storage.store import Store
 
 _log = logging.getLogger(__name__)
@@ -67,12 +67,12 @@ class VerdictProcessor:
         return judged
 
     def record(
-        self, parts: Runtime, judged: Mapping[int, JudgedContent], waiting: Iterable[WaitingContent]
+        self, parts: Runtime, judged: Mapping[int, JudgedContent], waiting: Iterable[PendingContent]
     ) -> None:
         """Keep answers and verdicts, and which contents are to be looked after; all or nothing."""
         with self._store.transaction():
             ContentJudge(self._store, parts.pipeline.matcher_set, self._clock).keep(judged)
-            self._store.unanswered.add(waiting)
+            self._store.pending.record(waiting)
 
     def apply(self, parts: Runtime, found: JudgedFile, delay: float | None) -> bool:
         """Let follow what follows from a verdict; False if it has to be tried again.

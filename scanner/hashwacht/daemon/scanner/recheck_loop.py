@@ -22,7 +22,7 @@ from hashwacht.daemon.scanner.judge import VerdictProcessor, is_waiting
 from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
 from hashwacht.daemon.scanner.threads import Backpressure, retry_until
 from hashwacht.scan.judging import JudgedContent, answer_requirements
-from hashwacht.storage.pending import WaitingContent
+from hashwacht.storage.pending import PendingContent
 from hashwacht.storage.store import Store
 
 BATCH = 64
@@ -80,10 +80,10 @@ class RecheckLoop:
 
     def _ask_waiting(self, parts: Runtime) -> None:
         """Go through all who wait, as long as somebody answers."""
-        after: WaitingContent | None = None
+        after: PendingContent | None = None
         dry, size, again = 0, PROBE, True
         while dry < DRY and not self._stop.is_set():
-            rows = self._store.unanswered.next(size, after)
+            rows = self._store.pending.load_next(size, after)
             if not rows:
                 break
             after = rows[-1]
@@ -109,7 +109,7 @@ class RecheckLoop:
         while self._after is not None and not (self._is_time() or self._stop.is_set()):
             silent = self._verdicts.matcher_health.failing()
             stale = self._stale(parts, epoch)
-            waiting = self._store.unanswered.find(stale)
+            waiting = self._store.pending.load(stale)
             self._ask(
                 {each: waiting.get(each) for each in stale if silent or each not in waiting},
                 parts,
@@ -121,16 +121,16 @@ class RecheckLoop:
     def _stale(self, parts: Runtime, epoch: str) -> list[int]:
         """Give the next contents that lack a good answer."""
         assert self._after is not None
-        return self._store.answers.stale(
+        return self._store.answers.load_stale(
             answer_requirements(parts.pipeline.matcher_set, self._clock()),
             self._after,
             BATCH,
-            epoch=self._store.epochs.number_of(epoch),
+            knowledge_id=self._store.knowledge_ids.resolve(epoch),
         )
 
     def _ask(
         self,
-        contents: Mapping[int, WaitingContent | None],
+        contents: Mapping[int, PendingContent | None],
         parts: Runtime,
         unavailable: Collection[str] = (),
     ) -> int:
@@ -152,31 +152,31 @@ class RecheckLoop:
             if number not in waiting and not self._tell(judged[number], row, parts)
         }
         done = contents.keys() - waiting
-        retry_until(lambda: self._store.unanswered.remove(done), self._stop)
+        retry_until(lambda: self._store.pending.remove(done), self._stop)
         return len(done)
 
-    def _anywhere(self, content: int, parts: Runtime) -> WaitingContent:
+    def _anywhere(self, content: int, parts: Runtime) -> PendingContent:
         """Make a row for a content that has not waited so far: with any place of it."""
-        path = next(iter(self._store.files.paths_of(content, 1)), b"")
+        path = next(iter(self._store.files.load_paths(content, 1)), b"")
         root = parts.roots.innermost(path)
         name = root.name if root else ""
-        return WaitingContent(content, Lane.RECONCILE, self._clock(), name, path)
+        return PendingContent(content, Lane.RECONCILE, self._clock(), name, path)
 
-    def _tell(self, judged: JudgedContent, row: WaitingContent, parts: Runtime) -> bool:
+    def _tell(self, judged: JudgedContent, row: PendingContent, parts: Runtime) -> bool:
         """Do what follows at every place of a content; where it was, if it is nowhere any more."""
         self._verdicts.apply_to_upload(parts, judged.now.fingerprint.key)
-        places = self._store.files.paths_of(row.content) or [row.path]
+        places = self._store.files.load_paths(row.content) or [row.path]
         told = [self._tell_at(path, judged, row, parts) for path in places if path]
         return all(told)
 
     def _tell_at(
-        self, path: bytes, judged: JudgedContent, row: WaitingContent, parts: Runtime
+        self, path: bytes, judged: JudgedContent, row: PendingContent, parts: Runtime
     ) -> bool:
         root = parts.roots.innermost(path)
         if root is None:
             return True  # somebody scanned it elsewhere: there is no policy for it
         parent, name = os.path.split(path)
-        known = self._store.files.find(parent, name)
+        known = self._store.files.load(parent, name)
         found = JudgedFile(
             root=root.name,
             path=path,
@@ -195,7 +195,7 @@ class RecheckLoop:
             for number, each in judged.items()
             if each.now.verdict.reason is Reason.NEEDS_EXACT_HASH
         ]
-        paths = [path for number in near for path in self._store.files.paths_of(number)]
+        paths = [path for number in near for path in self._store.files.load_paths(number)]
         if paths:
             announced = [Announcement("", path) for path in paths]
-            self._store.journal.add(announced, Lane.RECONCILE, self._clock())
+            self._store.journal.record(announced, Lane.RECONCILE, self._clock())

@@ -84,16 +84,16 @@ class Reconciler:
         began, now = time.monotonic(), self._clock()
         if began < self._not_before.get(root.name, 0.0):
             return False
-        gaps = self._store.gaps.list_open(root.name)
+        gaps = self._store.gaps.load_open(root.name)
         due = [gap for gap in gaps if _is_over(gap, now)]
         if began >= self._unlisted.setdefault(root.name, began + UNLISTED_AGAIN):
             self._unlisted[root.name] = began + UNLISTED_AGAIN
             due += [gap for gap in gaps if gap.cause is Cause.UNLISTED]
         if not due:
-            last = self._store.gaps.last_walk(root.name)
+            last = self._store.gaps.load_last_walk(root.name)
             if last is not None and _within_time(last, now, parts.settings.rescan_interval):
                 return False
-            self._store.gaps.open(MissedEvents(root.name, Cause.PERIODIC), now, now)
+            self._store.gaps.record(MissedEvents(root.name, Cause.PERIODIC), now, now)
             return True
         paths = _outermost({gap.path for gap in due})
         whole = [self._walk(root, path, parts, gaps) for path in paths]
@@ -161,9 +161,9 @@ class Reconciler:
             if gap.ended is not None or (gap.cause is Cause.UNLISTED and gap.path not in unlisted)
         ]
         with self._store.transaction():
-            self._store.gaps.close(over, self._clock())
+            self._store.gaps.record_covered(over, self._clock())
             for where, detail in walked.unlisted:
-                self._store.gaps.open(
+                self._store.gaps.record(
                     MissedEvents(root.name, Cause.UNLISTED, detail, where), began, None
                 )
 
@@ -180,10 +180,10 @@ class Reconciler:
             return
         present = StillThere()
         after = root.path
-        while directories := self._store.files.directories(root.path, after, FORGOTTEN):
+        while directories := self._store.files.load_directories(root.path, after, FORGOTTEN):
             gone = [path for path in directories if path not in present]
             if gone:
-                retry_until(partial(self._store.files.forget_directories, gone), self._stop)
+                retry_until(partial(self._store.files.remove_directories, gone), self._stop)
             after = directories[-1]
             self._gate.yield_to_uploads()
 

@@ -32,7 +32,7 @@ from hashwacht.daemon.scanner.threads import retry_until
 from hashwacht.scan.judging import JudgedContent
 from hashwacht.storage.files import FileRow as Row
 from hashwacht.storage.journal import JournalEntry
-from hashwacht.storage.pending import WaitingContent
+from hashwacht.storage.pending import PendingContent
 from hashwacht.storage.store import Store
 
 _log = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ class BatchRecorder:
         if not unread and all(look.kept for look in seen):
             return contents
         with self._store.transaction():
-            numbers = self._store.contents.add(list(prints.values()), self._clock())
+            numbers = self._store.contents.record(list(prints.values()), self._clock())
             for look in seen:
                 if look.fingerprint:
                     contents[look.task.entry] = numbers[look.fingerprint.key]
@@ -121,12 +121,12 @@ class BatchRecorder:
                 parent, name = each.task.split
                 rows[parent].append((name, each.id, each.nlink, None, each.reason))
             for parent, found in rows.items():
-                self._store.files.put(parent, RUN, found)
+                self._store.files.record(parent, RUN, found)
         return contents
 
-    def _place(self, look: ContentRead, contents: dict[JournalEntry, int]) -> WaitingContent:
+    def _place(self, look: ContentRead, contents: dict[JournalEntry, int]) -> PendingContent:
         entry = look.task.entry
-        return WaitingContent(
+        return PendingContent(
             contents[entry], entry.lane, entry.announced, look.task.root, entry.path
         )
 
@@ -165,7 +165,7 @@ class BatchRecorder:
                 parent, name = look.task.split
                 gone[parent].append(name)
         with self._store.transaction():
-            self._store.journal.remove_done(done)
+            self._store.journal.remove(done)
             self._store.journal.postpone(later)
             for parent, names in gone.items():
-                self._store.files.forget(parent, names)
+                self._store.files.remove(parent, names)

@@ -73,7 +73,7 @@ class Backpressure:
             self.yield_to_uploads()
         if (now := time.monotonic()) < self._due:
             return
-        while self._store.journal.depth_of(self._lane, backlog) >= backlog:
+        while self._store.journal.count_lane(self._lane, backlog) >= backlog:
             if self._stop.wait(LOOK):
                 return
         self._due = now + LOOK

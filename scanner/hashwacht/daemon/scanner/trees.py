@@ -59,7 +59,7 @@ class TreeWalker:
         while not self._stop.is_set():
             self.wakeup.clear()
             entries = retry_until(
-                lambda: self._store.journal.trees(self._lane, self._clock(), 1), self._stop
+                lambda: self._store.journal.load_due_trees(self._lane, self._clock(), 1), self._stop
             )
             for entry in entries:
                 with self._runtime.borrow() as parts:
@@ -111,5 +111,5 @@ class TreeWalker:
         with self._store.transaction():
             for path, detail in walked.unlisted:
                 missed = MissedEvents(entry.root, Cause.UNLISTED, detail, path)
-                self._store.gaps.open(missed, entry.announced, None)
-            self._store.journal.remove_done([entry])
+                self._store.gaps.record(missed, entry.announced, None)
+            self._store.journal.remove([entry])

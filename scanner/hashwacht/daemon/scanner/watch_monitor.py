@@ -125,7 +125,7 @@ class WatchMonitor:
         known = {} if self._roots is None else _places(self._roots)
         now, last = self._clock(), self._store.gaps.load_heartbeats()
         with self._store.transaction():
-            self._store.gaps.retire([root.name for root in roots.all], now)
+            self._store.gaps.retire_roots([root.name for root in roots.all], now)
             for root in roots.all:
                 if known.get(root.name) != root.path:
                     self._open_first(root.watch_root, last.get(root.name), now)
@@ -133,9 +133,9 @@ class WatchMonitor:
 
     def _open_first(self, root: Root, last: RootHeartbeat | None, now: float) -> None:
         if last is None or last.path != root.path:
-            self._store.gaps.open(MissedEvents(root.name, Cause.STARTED), now, now)
+            self._store.gaps.record(MissedEvents(root.name, Cause.STARTED), now, now)
         else:
-            self._store.gaps.open(MissedEvents(root.name, Cause.DOWNTIME), min(last.at, now), now)
+            self._store.gaps.record(MissedEvents(root.name, Cause.DOWNTIME), min(last.at, now), now)
 
     def maintain(self, healthy: float, every: float) -> None:
         """Look after it; called every few seconds.
@@ -159,9 +159,9 @@ class WatchMonitor:
             self._canary_due = self._steady() + every
             for missed in self._canaries.write_all():
                 self._listener.report_missed(missed)
-        over = [gap.id for gap in self._store.gaps.list_open() if self._is_over(gap)]
+        over = [gap.id for gap in self._store.gaps.load_open() if self._is_over(gap)]
         if over:
-            self._store.gaps.end(over, self._clock())
+            self._store.gaps.record_end(over, self._clock())
         self._beat(self._roots, healthy)
         self._tended = self._steady()
 
@@ -193,16 +193,16 @@ class WatchMonitor:
         """Take back what a watch of before said; the new one will say it again if it is so."""
         lasting = [
             gap.id
-            for gap in self._store.gaps.list_open()
+            for gap in self._store.gaps.load_open()
             if gap.ended is None and gap.cause is not Cause.UNLISTED
         ]
-        self._store.gaps.end(lasting, self._clock())
+        self._store.gaps.record_end(lasting, self._clock())
 
     def _beat(self, roots: Roots, at: float) -> None:
         """Note until when which roots were watched: all that miss nothing just now."""
         blind = {
             gap.root
-            for gap in self._store.gaps.list_open()
+            for gap in self._store.gaps.load_open()
             if gap.ended is None and gap.cause not in {Cause.UNLISTED, Cause.REMOTE}
         }
         self._store.gaps.record_heartbeats(

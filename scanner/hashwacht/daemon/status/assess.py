@@ -52,18 +52,18 @@ def read_storage_status(
     store: Store, audit: AuditLog, roots: Sequence[str], channels: Sequence[str]
 ) -> StorageStatus:
     """Read how things stand for the configured roots and channels.  Raises StorageError."""
-    depth, oldest = store.journal.depth(), store.journal.oldest()
+    depth, oldest = store.journal.count(), store.journal.load_oldest()
     return StorageStatus(
         lanes={lane: Backlog(depth[lane], oldest[lane]) for lane in Lane},
-        unanswered=store.overview.unanswered(),
-        undetermined=store.overview.undetermined(),
-        gaps=tuple(store.gaps.list_open()),
+        unanswered=store.reports.count_pending(),
+        undetermined=store.reports.count_undetermined(),
+        gaps=tuple(store.gaps.load_open()),
         watched={name: each.at for name, each in store.gaps.load_heartbeats().items()},
-        walked={name: store.gaps.last_walk(name) for name in roots},
-        cases=store.cases.counts(),
-        places=store.overview.places(),
-        floods=tuple(store.floods.latest(MOST_FLOODS)),
-        alerts=tuple(store.alerts.channel_status(channel) for channel in channels),
+        walked={name: store.gaps.load_last_walk(name) for name in roots},
+        cases=store.cases.count_by_state(),
+        places=store.reports.count_locations(),
+        floods=tuple(store.action_limits.load_latest(MOST_FLOODS)),
+        alerts=tuple(store.outbox.channel_status(channel) for channel in channels),
         audit=audit.head(),
     )
 

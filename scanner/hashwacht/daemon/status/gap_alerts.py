@@ -42,7 +42,7 @@ class GapAlerts:
     ) -> None:
         """Know of those that are open already: they were told when they came."""
         self._store, self._log, self._tell, self._clock = store, log, tell, clock
-        self._open = {gap.id: gap for gap in store.gaps.list_open()}
+        self._open = {gap.id: gap for gap in store.gaps.load_open()}
         self._told: set[int] = set()
         self._silent: dict[str, float] = {}
         self._missed: set[str] = set()
@@ -53,7 +53,7 @@ class GapAlerts:
         The comparisons that are made without a reason are no news.
         """
         now = self._clock()
-        gaps = {gap.id: gap for gap in self._store.gaps.list_open()}
+        gaps = {gap.id: gap for gap in self._store.gaps.load_open()}
         acts = [
             (AuditEvent.GAP_OPENED, gap) for number, gap in gaps.items() if number not in self._open
         ]

@@ -95,7 +95,7 @@ class StatusWriter:
     def _problems(self) -> dict[str, str]:
         """Say why a root is not watched now: what keeps it from being so has no end yet."""
         try:
-            gaps = self._store.gaps.list_open()
+            gaps = self._store.gaps.load_open()
         except StorageError as error:
             _log.warning("%s", error.message)
             return {}

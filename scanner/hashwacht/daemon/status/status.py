@@ -215,7 +215,7 @@ def _found(found: StorageStatus) -> dict[str, object]:
                 "id": flood.id,
                 "scope": flood.subject.scope,
                 "root": flood.subject.root,
-                "began": flood.began,
+                "began": flood.reached_at,
                 "decision": flood.decision,
             }
             for flood in found.floods

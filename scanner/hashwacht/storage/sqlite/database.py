@@ -42,7 +42,7 @@ class Database:
         self.words = TextTable("words")
         self.recipes = TextTable("recipes")
         self.signal_sets = TextTable("signal_sets")
-        self.epochs = TextTable("epochs")
+        self.knowledge_ids = TextTable("epochs")
         self.packer = Packer(self.words)
         self._writer = writer
         self._turn = threading.RLock()
@@ -107,7 +107,7 @@ class Database:
             # A full disk may have made SQLite roll back by itself.
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
-            for each in (self.words, self.recipes, self.signal_sets, self.epochs):
+            for each in (self.words, self.recipes, self.signal_sets, self.knowledge_ids):
                 each.forget()
             raise
         finally:
