@@ -1,8 +1,8 @@
-"""Hashwacht: known abuse material cannot sit unnoticed on a host, and no content leaves it.
+"""Hashwacht finds known child sexual abuse material by hash; no content leaves the machine.
 
-The names below are the public ones.  They are imported when first used, so that ``import
-hashwacht`` costs nothing in a program that never checks a file.  Their types are in
-``__init__.pyi``, where they make no edge in the graph of imports.
+The names below are the public API for applications, that of :mod:`hashwacht.checker`.  They are
+imported on first use, so that ``import hashwacht`` costs nothing in a program that never checks a
+file.  Extension points for signal types are in :mod:`hashwacht.signal_types`.
 """
 
 from __future__ import annotations
@@ -30,19 +30,10 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Import a public name when it is first used (PEP 562)."""
-    homes = {
-        "hashwacht.checker": ("Checker",),
-        "hashwacht.core.errors": ("ConfigurationError", "HashwachtError"),
-        "hashwacht.uploads.stream": ("UploadStream",),
-        "hashwacht.core.types": ("Match", "Outcome", "Reason", "Signal", "Verdict"),
-        "hashwacht.core.upload_context": ("UploadContext",),
-        "hashwacht.uploads.backend": ("CheckResult", "CheckBackend"),
-    }
-    for home, names in homes.items():
-        if name in names:
-            value = globals()[name] = getattr(import_module(home), name)
-            return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module("hashwacht.checker"), name)
+    return value
 
 
 def __dir__() -> list[str]:

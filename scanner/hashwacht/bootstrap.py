@@ -1,4 +1,4 @@
-"""The one place that builds the parts from the settings.  Whoever runs Hashwacht starts here."""
+"""The composition root: builds every part from the settings, for the command line and daemon."""
 
 from __future__ import annotations
 
@@ -40,38 +40,38 @@ if TYPE_CHECKING:
 
 
 def jobs(settings: Settings) -> int:
-    """How many contents to fingerprint at the same time: as configured, else one per core."""
+    """Return how many files to fingerprint in parallel: as configured, else one per core."""
     return settings.scan.jobs or len(os.sched_getaffinity(0))
 
 
 def store(settings: Settings) -> Store:
-    """Open the state.  Raises StorageError."""
+    """Open the storage.  Raises StorageError."""
     return Store.open(settings.state.path)
 
 
-def uploads(settings: Settings) -> UploadContextStore:
-    """Say where it is kept what requests told about uploads."""
+def upload_contexts(settings: Settings) -> UploadContextStore:
+    """Return the store of what requests carried about uploads."""
     return UploadContextStore(settings.state.path / "uploads")
 
 
 def audit_log(settings: Settings) -> AuditLog:
-    """Give the log of every act.  It need not be there."""
+    """Return the audit log; its file need not exist yet."""
     return AuditLog(settings.state.path / AUDIT_FILE_NAME)
 
 
 def vault(settings: Settings) -> Vault:
-    """Give the vault that files are sealed into.  It need not be there."""
+    """Return the vault of the quarantine; its directory need not exist yet."""
     from hashwacht.quarantine.vault import Vault
 
     return Vault(settings.quarantine.vault, settings.quarantine.recipients)
 
 
 def case_services(
-    settings: Settings, store: Store, who: str, *, logs: bool = False
+    settings: Settings, store: Store, actor: str, *, logs: bool = False
 ) -> CaseServices:
-    """Put together what follows from verdicts and decisions; *who* stands in the audit log.
+    """Build what acts on verdicts and decisions; *actor* is recorded in the audit log.
 
-    *logs*: notices stand in this process's log as well.
+    With *logs*, notices are written to this process's log as well.
     """
     from hashwacht.cases.case_lock import FILE_NAME, CaseLock
     from hashwacht.cases.factory import CaseServices, with_logging
@@ -79,12 +79,16 @@ def case_services(
     from hashwacht.cases.ledger import Ledger
     from hashwacht.quarantine.hold import FileHolder
 
-    held = FileHolder(settings.state.path / "holds", settings.hold.method, settings.hold.command)
-    told: Callable[[Notice], None] = partial(store.outbox.record, channels=settings.alerts.channels)
-    told = with_logging(told) if logs else told
+    holder = FileHolder(settings.state.path / "holds", settings.hold.method, settings.hold.command)
+    notify: Callable[[Notice], None] = partial(
+        store.outbox.record, channels=settings.alerts.channels
+    )
+    notify = with_logging(notify) if logs else notify
     return CaseServices(
-        ledger=Ledger(store, audit_log(settings), told, uploads(settings), time.time, who),
-        file_actions=VaultFileActions(vault(settings), held),
+        ledger=Ledger(
+            store, audit_log(settings), notify, upload_contexts(settings), time.time, actor
+        ),
+        file_actions=VaultFileActions(vault(settings), holder),
         lock=CaseLock(settings.state.path / FILE_NAME),
         roots={root.name: root for root in settings.roots},
         guard=settings.action_limits,
@@ -92,25 +96,25 @@ def case_services(
 
 
 def partial_uploads(settings: Settings) -> PartialUploadLog:
-    """Say where it is noted that files come in parts."""
+    """Return the log of protocols by which applications receive files in parts."""
     return PartialUploadLog(settings.state.path / "partial-uploads")
 
 
 def hash_lists(settings: Settings) -> HashLists:
-    """Give the hash lists that the first matcher of that kind answers from."""
+    """Return the hash lists of the first configured hash list matcher."""
     from hashwacht.matching.hashlists.manager import HashLists
 
     directories = [
-        each.directory
-        for each in settings.matchers
-        if isinstance(each, HashlistSettings) and each.directory
+        matcher.directory
+        for matcher in settings.matchers
+        if isinstance(matcher, HashlistSettings) and matcher.directory
     ]
     directory = directories[0] if directories else settings.state.path / "lists"
-    return HashLists(directory, _listable(settings))
+    return HashLists(directory, _listable_types(settings))
 
 
-def _listable(settings: Settings) -> dict[str, SignalType]:
-    """Say which signal types lists may hold: built-in ones and those of installed packages."""
+def _listable_types(settings: Settings) -> dict[str, SignalType]:
+    """Return the signal types that lists may hold: built-in and installed ones, not commands."""
     programs = {name for name, _ in settings.fingerprint.commands}
     return signal_types(
         {*BUILT_IN, *settings.fingerprint.always_compute} - (programs - {*BUILT_IN})
@@ -118,14 +122,14 @@ def _listable(settings: Settings) -> dict[str, SignalType]:
 
 
 def secret_sources(settings: Settings, environment: Mapping[str, str]) -> SecretSources:
-    """Say where credentials are looked for."""
+    """Return where credentials are looked up."""
     return SecretSources(settings.credentials.directory, settings.credentials.keyring, environment)
 
 
-def rules(
+def exclusion_rules(
     settings: Settings, options: Sequence[str] = (), source: str = "configuration"
 ) -> ExclusionRules:
-    """Put the rules together: built in, our own directories, configured, given with the command."""
+    """Return all exclusion rules: built-in, Hashwacht's own directory, configured, command line."""
     own = os.fsencode(settings.state.path.absolute())
     return ExclusionRules(
         [
@@ -138,10 +142,9 @@ def rules(
 
 
 def plan(settings: Settings, accepted: Collection[str], *, quick: bool = False) -> Plan:
-    """Say what to compute: what some matcher accepts and we can, and what is always wanted.
+    """Return what to compute: accepted by a matcher and computable, or always computed.
 
-    A type that a matcher accepts and nobody here can compute is left out: it is the business
-    of ``doctor`` to say so.
+    A type that a matcher accepts and nothing here computes is left out; ``doctor`` reports it.
     """
     chosen = settings.fingerprint
     commands = [name for name, _ in chosen.commands]
@@ -163,33 +166,35 @@ def plan(settings: Settings, accepted: Collection[str], *, quick: bool = False) 
     )
 
 
-def panel(settings: Settings, environment: Mapping[str, str]) -> MatcherSet:
+def matcher_set(settings: Settings, environment: Mapping[str, str]) -> MatcherSet:
     """Build all matchers.  Raises ConfigurationError, CredentialError."""
     services = ServiceMatcherFactory(secret_sources(settings, environment))
-    return MatcherSet([_seat(each, settings, services.build) for each in settings.matchers])
+    return MatcherSet(
+        [_matcher(matcher, settings, services.build) for matcher in settings.matchers]
+    )
 
 
-def scanner_panel(settings: Settings) -> MatcherSet:
-    """Build all matchers for a process without a network: the courier asks the services."""
-    ask = partial(build_courier_matcher, socket=courier_socket(settings))
-    return MatcherSet([_seat(each, settings, ask) for each in settings.matchers])
+def scanner_matcher_set(settings: Settings) -> MatcherSet:
+    """Build all matchers for a process without network access: services go through the courier."""
+    build = partial(build_courier_matcher, socket=courier_socket(settings))
+    return MatcherSet([_matcher(matcher, settings, build) for matcher in settings.matchers])
 
 
 def courier_socket(settings: Settings) -> Path:
-    """Say where the courier listens."""
+    """Return the path of the courier's socket."""
     return settings.daemon.runtime_path / "courier.sock"
 
 
-def _seat(
-    matcher: MatcherSettings, settings: Settings, ask: Callable[[AnyService], Matcher]
+def _matcher(
+    matcher: MatcherSettings, settings: Settings, build: Callable[[AnyService], Matcher]
 ) -> ConfiguredMatcher:
-    """Build one matcher and say how long its answers hold; *ask* builds those of services."""
+    """Build one matcher with the lifetime of its answers; *build* builds that of a service."""
     if isinstance(matcher, HashlistSettings):
         from hashwacht.matching.hashlists.matcher import HashListMatcher
 
         directory = matcher.directory or settings.state.path / "lists"
         return ConfiguredMatcher(HashListMatcher(directory, matcher.name))
-    return ConfiguredMatcher(ask(matcher), matcher.recheck_after)
+    return ConfiguredMatcher(build(matcher), matcher.recheck_after)
 
 
 def fingerprinter(
@@ -199,13 +204,13 @@ def fingerprinter(
     *,
     quick: bool = False,
 ) -> WorkerPool:
-    """Start the worker processes.  Raises WorkerError, also if a required sandbox has gaps.
+    """Start the worker processes.  Raises WorkerError, also for an incomplete required sandbox.
 
-    *culprits* remembers contents that end their workers; None: for this process only.
+    *crash_log* records contents that crash their worker; None keeps it for this process only.
     """
     from hashwacht.hashing.workers.pool import WorkerPool
 
-    made = WorkerPool(
+    pool = WorkerPool(
         plan(settings, accepted, quick=quick),
         jobs(settings),
         background=settings.scan.low_priority,
@@ -214,23 +219,23 @@ def fingerprinter(
     )
     if settings.fingerprint.require_sandbox:
         try:
-            _ = made.layers
+            _ = pool.layers
         except BaseException:
-            made.close()
+            pool.close()
             raise
-    return made
+    return pool
 
 
 def pipeline(
     settings: Settings, environment: Mapping[str, str], crash_log: CrashLog | None = None
 ) -> Pipeline:
-    """Build the whole path, workers included; the caller closes it."""
-    return _pipeline(settings, panel(settings, environment), crash_log)
+    """Build a pipeline and start its workers; the caller closes it."""
+    return _pipeline(settings, matcher_set(settings, environment), crash_log)
 
 
 def scanner_pipeline(settings: Settings, crash_log: CrashLog | None = None) -> Pipeline:
-    """Build the whole path for a process without a network, workers included."""
-    return _pipeline(settings, scanner_panel(settings), crash_log)
+    """Build the pipeline of a process without network access, and start its workers."""
+    return _pipeline(settings, scanner_matcher_set(settings), crash_log)
 
 
 def _pipeline(settings: Settings, matchers: MatcherSet, crash_log: CrashLog | None) -> Pipeline:

@@ -1,10 +1,10 @@
-"""The public face for other people's programs: give it a file or a stream, get what is known.
+"""The public API for applications: check a file or a stream, and get a verdict.
 
 ::
 
     checker = Checker.configured()
-    checked = checker.scan_file("/srv/incoming/upload.jpg")
-    if checked.outcome is Outcome.MATCH: ...
+    result = checker.scan_file("/srv/incoming/upload.jpg")
+    if result.outcome is Outcome.MATCH: ...
 """
 
 from __future__ import annotations
@@ -21,29 +21,45 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from hashwacht.core.errors import HashwachtError
+from hashwacht.core.errors import ConfigurationError, HashwachtError
+from hashwacht.core.types import Match, Outcome, Reason, Signal, Verdict
 from hashwacht.core.upload_context import UploadContext
 from hashwacht.settings import Settings, UploadMode, load
 from hashwacht.uploads.backend import CheckBackend, CheckResult
 from hashwacht.uploads.executor import BackendFactory, CheckExecutor
 from hashwacht.uploads.stream import UploadStream
 
+__all__ = [
+    "CheckBackend",
+    "CheckResult",
+    "Checker",
+    "ConfigurationError",
+    "HashwachtError",
+    "Match",
+    "Outcome",
+    "Reason",
+    "Signal",
+    "UploadContext",
+    "UploadStream",
+    "Verdict",
+]
+
 _log = logging.getLogger(__name__)
 
 MAX_PENDING = 64
-"""Contents that may wait for a thread: beyond that nobody would wait for them either."""
+"""Files that may wait for a thread; further ones are undetermined at once."""
 
 DAEMON_THREADS = 32
-"""Contents that may be with the daemon at a time: a thread that waits for it costs next to
-nothing, and the daemon bounds its own work."""
+"""Concurrent requests to the daemon: a waiting thread is cheap, and the daemon bounds its work."""
 
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class Checker:
-    """Gives verdicts on files.  Thread-safe; opens its workplace when first asked.
+    """Checks files against the configured matchers.  Thread-safe.
 
-    It may be made before a server forks: every process opens a workplace of its own.
+    The backend (worker processes, or a connection to the daemon) opens with the first file.  A
+    checker may be created before a server forks: each process opens a backend of its own.
     """
 
     def __init__(
@@ -54,59 +70,64 @@ class Checker:
         max_pending: int = MAX_PENDING,
         on_partial_upload: Callable[[str], None] | None = None,
     ) -> None:
-        """Work at the place that *opener* opens; *threads* at once (0: one per core).
+        """Check with the backend that *opener* opens, in *threads* threads (0: one per core).
 
-        Up to *waiting* further contents wait; what comes on top is undetermined at once.
-        *noting* takes the notes for ``hashwacht doctor``; it may raise HashwachtError.
+        Up to *max_pending* further files wait for a thread; any more are undetermined at once.
+        *on_partial_upload* records a protocol for ``hashwacht doctor``; it may raise
+        HashwachtError.
         """
-        self._noting = on_partial_upload
+        self._on_partial_upload = on_partial_upload
         self._opener = opener
         self._threads = threads or len(os.sched_getaffinity(0))
-        self._waiting = max_pending
+        self._max_pending = max_pending
         self._lock = threading.Lock()
-        self._shift: CheckExecutor | None = None
+        self._executor: CheckExecutor | None = None
         self._closed = False
-        itself = weakref.ref(self)
-        os.register_at_fork(after_in_child=lambda: _forked(itself))
+        reference = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _reset_in_child(reference))
 
     @classmethod
     def configured(cls, file: str | os.PathLike[str] | None = None, *, threads: int = 0) -> Self:
-        """Work where the configuration (*file*, else the usual place) says: ``uploads.mode``.
+        """Return a checker for the configuration in *file*, or in the default location.
 
-        Reads the configuration now, so that mistakes in it stop the application when it starts:
-        raises ConfigurationError.  Workers and matchers begin with the first content.
+        ``uploads.mode`` decides between this process and the daemon.  The configuration is read
+        now, so that a mistake stops the application at its start: raises ConfigurationError.
+        Workers and matchers start with the first file.
         """
-        chosen = None if file is None else Path(file)
-        settings = load(os.environ, uid=os.geteuid(), file=chosen).settings
+        path = None if file is None else Path(file)
+        settings = load(os.environ, uid=os.geteuid(), file=path).settings
         if settings.uploads.mode is UploadMode.DAEMON:
             socket = settings.uploads.path
-            note = partial(_note_at_daemon, socket)
             return cls(
-                lambda: _by_daemon(socket),
+                lambda: _open_daemon_backend(socket),
                 threads=threads or DAEMON_THREADS,
-                on_partial_upload=note,
+                on_partial_upload=partial(_report_to_daemon, socket),
             )
         from hashwacht import bootstrap
 
-        noted = bootstrap.partial_uploads(settings).record
-        return cls(lambda: _in_this_process(settings), threads=threads, on_partial_upload=noted)
+        return cls(
+            lambda: _open_local_backend(settings),
+            threads=threads,
+            on_partial_upload=bootstrap.partial_uploads(settings).record,
+        )
 
     def scan_file(
         self, file: str | bytes | os.PathLike[str] | int, context: UploadContext | None = None
     ) -> CheckResult:
-        """Give the verdict on a file: a path, or a descriptor open for reading (it stays open).
+        """Check a file: a path, or a descriptor open for reading, which stays open.
 
-        Raises OSError if there is no regular file to open; whatever happens later is a verdict.
+        Raises OSError if it cannot be opened or is not a regular file; any later failure is an
+        undetermined result.
         """
         if isinstance(file, int):
             return self._submit(os.dup(file), context, private=False).result()
         fd = os.open(file, _FLAGS)
         try:
-            regular = stat.S_ISREG(os.fstat(fd).st_mode)
+            is_regular = stat.S_ISREG(os.fstat(fd).st_mode)
         except BaseException:
             os.close(fd)
             raise
-        if not regular:
+        if not is_regular:
             os.close(fd)
             raise OSError(0, "not a regular file")
         return self._submit(fd, context, private=False).result()
@@ -114,70 +135,70 @@ class Checker:
     def scan_stream(
         self, chunks: Iterable[bytes], context: UploadContext | None = None
     ) -> CheckResult:
-        """Give the verdict on what *chunks* yields; it is spooled to an unlinked temporary file.
+        """Check the content that *chunks* yields, spooled to an unlinked temporary file.
 
-        Raises OSError if there is no room, and whatever *chunks* raises.
+        Raises OSError if the disk is full, and whatever *chunks* raises.
         """
-        with self.open_upload() as incoming:
+        with self.open_upload() as upload:
             for chunk in chunks:
-                incoming.write(chunk)
-            return incoming.finish(context).result()
+                upload.write(chunk)
+            return upload.finish(context).result()
 
     def open_upload(self, spool: str | os.PathLike[str] | None = None) -> UploadStream:
-        """Begin with a content that comes in by and by; close what you get on every path.
+        """Open a stream for a content that arrives in pieces; close it on every path.
 
-        *spool* is the directory for its unlinked temporary file; None: the system's.
+        *spool* is the directory of its unlinked temporary file, by default the system's.
         """
-        return UploadStream(self._on_shift(), spool)
+        return UploadStream(self._open_executor(), spool)
 
     def submit(self, fd: int, context: UploadContext | None = None) -> Future[CheckResult]:
-        """Begin with a file that nobody else can write to, such as an unlinked temporary one.
+        """Start the check of a file that no other process can write to, such as an unlinked one.
 
-        The descriptor is duplicated: close yours whenever you like.  To cancel the future takes
-        back what has not begun.  Raises OSError if there is no descriptor left.
+        The descriptor is duplicated and may be closed at any time.  Cancelling the future drops
+        a check that has not started.  Raises OSError if no descriptor is left.
         """
         return self._submit(os.dup(fd), context, private=True)
 
     def _submit(
         self, fd: int, context: UploadContext | None, *, private: bool
     ) -> Future[CheckResult]:
-        """Hand *fd* over to a thread, which closes it."""
+        """Pass *fd* to a thread, which closes it."""
         try:
-            shift = self._on_shift()
+            executor = self._open_executor()
         except BaseException:
             os.close(fd)
             raise
-        return shift.submit(fd, lambda place: place.check(fd, context, private=private))
+        return executor.submit(fd, lambda backend: backend.check(fd, context, private=private))
 
-    def _on_shift(self) -> CheckExecutor:
+    def _open_executor(self) -> CheckExecutor:
         with self._lock:
             if self._closed:
-                raise HashwachtError("the checker is closed", advice="Make a new one.")
-            if self._shift is None:
-                self._shift = CheckExecutor(self._opener, self._threads, self._waiting)
-            return self._shift
+                raise HashwachtError("the checker is closed", advice="Create a new one.")
+            if self._executor is None:
+                self._executor = CheckExecutor(self._opener, self._threads, self._max_pending)
+            return self._executor
 
     def record_partial_upload(self, protocol: str) -> None:
-        """Note that files come in parts by *protocol*, so that ``hashwacht doctor`` tells."""
-        if self._noting is None:
+        """Record that files arrive in parts by *protocol*, for ``hashwacht doctor``."""
+        if self._on_partial_upload is None:
             return
         try:
-            self._noting(protocol)
+            self._on_partial_upload(protocol)
         except HashwachtError as error:
-            _log.warning("it cannot be noted that files come in parts: %s", error.message)
+            _log.warning("cannot record that files arrive in parts: %s", error.message)
 
     def close(self) -> None:
-        """End the workers and close matchers and state.  Any number of calls."""
+        """Stop the workers and close the backend.  May be called more than once."""
         with self._lock:
             self._closed = True
-            shift, self._shift = self._shift, None
-        if shift is not None:
-            shift.close()
+            executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.close()
 
     def reset_after_fork(self) -> None:
-        """Begin anew in a forked child: threads and workers belong to the parent."""
+        """Forget threads and workers in a forked child: they belong to the parent."""
         self._lock = threading.Lock()
-        self._shift = None
+        self._executor = None
 
     def __enter__(self) -> Self:
         return self
@@ -186,45 +207,45 @@ class Checker:
         self.close()
 
 
-def _forked(itself: weakref.ref[Checker]) -> None:
-    checker = itself()
+def _reset_in_child(reference: weakref.ref[Checker]) -> None:
+    checker = reference()
     if checker is not None:
         checker.reset_after_fork()
 
 
-def _by_daemon(socket: Path) -> CheckBackend:
-    """Leave the work to the daemon: nothing that decodes or asks is imported."""
+def _open_daemon_backend(socket: Path) -> CheckBackend:
+    """Return the backend that sends files to the daemon; imports nothing that decodes."""
     from hashwacht.uploads.remote import DaemonBackend
 
     return DaemonBackend(socket)
 
 
-def _note_at_daemon(socket: Path, protocol: str) -> None:
-    """Tell the daemon, which may take its time, while the request that showed it goes on."""
+def _report_to_daemon(socket: Path, protocol: str) -> None:
+    """Report a partial upload to the daemon in a thread: the request need not wait for it."""
     from hashwacht.uploads.remote import DaemonBackend, DaemonUnreachable
 
-    def tell() -> None:
+    def report() -> None:
         try:
             DaemonBackend(socket).record_partial_upload(protocol)
         except DaemonUnreachable as error:
-            _log.warning("the daemon cannot note that files come in parts: %s", error.detail)
+            _log.warning("cannot report to the daemon that files arrive in parts: %s", error.detail)
 
-    threading.Thread(target=tell, name="hashwacht-note", daemon=True).start()
+    threading.Thread(target=report, name="hashwacht-report", daemon=True).start()
 
 
-def _in_this_process(settings: Settings) -> CheckBackend:
+def _open_local_backend(settings: Settings) -> CheckBackend:
     """Build everything in this process.  Raises HashwachtError.
 
-    Somebody waits for an upload: its workers do not give way to everybody as those of a scan do.
+    A request waits for the verdict, so the workers run at normal priority, unlike those of a scan.
     """
     from hashwacht import bootstrap
     from hashwacht.uploads.local import LocalBackend, ResultStorage
 
-    awaited = replace(settings, scan=replace(settings.scan, low_priority=False))
-    store = bootstrap.store(awaited)
+    foreground = replace(settings, scan=replace(settings.scan, low_priority=False))
+    store = bootstrap.store(foreground)
     try:
-        pipeline = bootstrap.pipeline(awaited, os.environ, store.crash_log)
+        pipeline = bootstrap.pipeline(foreground, os.environ, store.crash_log)
     except BaseException:
         store.close()
         raise
-    return LocalBackend(pipeline, ResultStorage(store, bootstrap.uploads(awaited)))
+    return LocalBackend(pipeline, ResultStorage(store, bootstrap.upload_contexts(foreground)))

@@ -167,7 +167,7 @@ class Demo:
 
         given = OptionValue("state.directory", str(self.place / "state"), "--state-dir")
         settings = load({}, uid=0, file=self._configuration(), options=(given,)).settings
-        with bootstrap.store(settings) as store, bootstrap.panel(settings, {}) as panel:
+        with bootstrap.store(settings) as store, bootstrap.matcher_set(settings, {}) as panel:
             found = reportable_files(store, panel, [bytes(self.storage)])
             return {path: each.verdict for each in found for path in each.paths}
 

@@ -147,7 +147,7 @@ def _credentials(settings: Settings, environment: Mapping[str, str]) -> Iterator
 def _matchers(settings: Settings, environment: Mapping[str, str]) -> Iterator[Diagnostic]:
     """Ask each matcher a harmless question, and see who takes what we can compute."""
     try:
-        panel = bootstrap.panel(settings, environment)
+        panel = bootstrap.matcher_set(settings, environment)
     except HashwachtError as error:
         yield Diagnostic("matchers", ok=False, detail=error.message, advice=error.advice)
         return

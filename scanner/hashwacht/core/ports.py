@@ -18,7 +18,7 @@ Query = tuple[Signal, ...]
 class SignalType(Protocol):
     """A kind of hash: its name, its canonical form, and how two values compare.
 
-    Found by entry point in the group ``hashwacht.core.signals``, used only if the
+    Found by entry point in the group ``hashwacht.signal_types``, used only if the
     configuration or a matcher names it.  What computes it is a capability on top of this
     one: see :mod:`hashwacht.hashing.registry`.
     """

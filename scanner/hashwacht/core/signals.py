@@ -14,7 +14,7 @@ from importlib.metadata import EntryPoint, entry_points
 from hashwacht.core.errors import ConfigurationError, SignalError
 from hashwacht.core.ports import SignalType
 
-ENTRY_POINT_GROUP = "hashwacht.core.signals"
+ENTRY_POINT_GROUP = "hashwacht.signal_types"
 
 MAX_TEXT_CHARS = 4096
 """Characters in a value of a type that we know nothing about."""
@@ -126,7 +126,7 @@ def _load(name: str, installed: Mapping[str, EntryPoint]) -> SignalType:
     made = found() if isinstance(found, type) else found
     if getattr(made, "name", None) != name:
         raise ConfigurationError(
-            f"the entry point {installed[name].value!r} gives no signal type named {name!r}",
-            advice=f"Its object must follow hashwacht.core.ports.SignalType and be named {name!r}.",
+            f"the entry point {installed[name].value!r} is not a signal type named {name!r}",
+            advice=f"It must implement hashwacht.signal_types.SignalType and be named {name!r}.",
         )
     return made  # type: ignore[no-any-return]  # structural: a Protocol with properties

@@ -139,7 +139,7 @@ class _Process:
         """Take uploads that web applications hand over."""
         observed = self._scanner.observed
         means = UploadDeps(
-            state=ResultStorage(self._store, bootstrap.uploads(self._settings)),
+            state=ResultStorage(self._store, bootstrap.upload_contexts(self._settings)),
             partial=bootstrap.partial_uploads(self._settings),
             runtime=observed.runtime,
             verdicts=observed.verdicts,
@@ -257,7 +257,7 @@ def build_roots(settings: Settings) -> Roots:
     own = [settings.state.path, settings.quarantine.vault, settings.daemon.runtime_path]
     return Roots(
         settings.roots,
-        bootstrap.rules(settings).rules,
+        bootstrap.exclusion_rules(settings).rules,
         [os.fsencode(path.absolute()) for path in own],
         bootstrap.vault(settings).is_staging_path,
     )

@@ -2,7 +2,7 @@
 
 What computes signals: three small capabilities on top of a signal type, and who has them.
 
-An operator's signal type (entry-point group ``hashwacht.core.signals``) follows
+An operator's signal type (entry-point group ``hashwacht.signal_types``) follows
 :class:`hashwacht.core.ports.SignalType` and one of these protocols; those that come with Hashwacht
 are found and called in no other way::
 
@@ -103,7 +103,7 @@ def _able(signal_type: SignalType) -> Hasher:
     raise ConfigurationError(
         f"the signal type {signal_type.name!r} can be compared but not computed",
         advice="Give its class new(), signals() or signals_from_bytes(): see"
-        " hashwacht.hashing.registry; or name a command that hashes.",
+        " hashwacht.signal_types; or configure a command in [fingerprint.commands].",
     )
 
 

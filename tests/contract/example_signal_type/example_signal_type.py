@@ -1,4 +1,4 @@
-"""Two signal types of one's own, complete: a picture hash and a digest.
+"""A complete package with two signal types: a picture hash and a digest.
 
 A real one would call its licensed library in ``signals`` and in ``update``.
 """
@@ -8,13 +8,11 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 
-from hashwacht.core.errors import SignalError
-from hashwacht.core.types import Signal
-from hashwacht.hashing.picture import Picture
+from hashwacht.signal_types import Picture, Signal, SignalError
 
 
 class _Hexadecimal:
-    """What both have in common: a value of a few hexadecimal digits."""
+    """The common part: a value is a fixed number of hexadecimal digits."""
 
     name = ""
     version = 1
@@ -53,12 +51,12 @@ class Adler32(_Hexadecimal):
     bits = 32
     perceptual = False
 
-    def new(self) -> Adler32Running:
-        return Adler32Running()
+    def new(self) -> Adler32State:
+        return Adler32State()
 
 
-class Adler32Running:
-    """One checksum under way."""
+class Adler32State:
+    """The state of one checksum."""
 
     def __init__(self) -> None:
         self.value = 1

@@ -100,7 +100,7 @@ def test_a_mistake_of_ours_is_confessed_briefly_and_in_full_if_asked(program: Pr
     (broken / "broken-1.dist-info").mkdir(parents=True)
     (broken / "broken-1.dist-info" / "METADATA").write_text("Name: broken\nVersion: 1\n")
     (broken / "broken-1.dist-info" / "entry_points.txt").write_text(
-        "[hashwacht.core.signals]\nbroken = broken:Broken\n"
+        "[hashwacht.signal_types]\nbroken = broken:Broken\n"
     )
     (broken / "broken.py").write_text("raise RuntimeError('\\x1b]0;oops')\n")
     program.configuration.write_text('fingerprint.always_compute = ["broken"]\n')

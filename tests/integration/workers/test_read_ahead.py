@@ -126,7 +126,7 @@ def test_an_operators_own_digest_runs_in_workers_only(
     about = tmp_path / "own_digest-1.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: own_digest\nVersion: 1\n")
-    (about / "entry_points.txt").write_text("[hashwacht.core.signals]\ncrc_own = own_digest:Crc\n")
+    (about / "entry_points.txt").write_text("[hashwacht.signal_types]\ncrc_own = own_digest:Crc\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     pool = start(Plan(("sha256", "crc_own")), task_factory=TASK_FACTORY)
     assert pool.open_stream() is None

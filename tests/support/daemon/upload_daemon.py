@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from demo.sample_storage import KNOWN, known_list
-from hashwacht.bootstrap import uploads
+from hashwacht.bootstrap import upload_contexts
 from hashwacht.core.upload_context import UploadContext
 from hashwacht.settings import load
 from hashwacht.testing.pictures import encode, photo
@@ -37,7 +37,7 @@ class UploadDaemon(DaemonProgram):
 
     def upload_contexts(self, key: str) -> list[UploadContext]:
         """Give what is kept of the uploads of a content."""
-        return uploads(load(self.environment, uid=os.geteuid()).settings).load(key)
+        return upload_contexts(load(self.environment, uid=os.geteuid()).settings).load(key)
 
 
 def known() -> bytes:

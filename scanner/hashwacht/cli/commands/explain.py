@@ -57,7 +57,7 @@ def explain_command(
     call = global_options()
     configuration = call.configuration()
     settings = configuration.settings
-    rules = bootstrap.rules(settings, exclude, _source(configuration))
+    rules = bootstrap.exclusion_rules(settings, exclude, _source(configuration))
     for path in paths:
         found = explain(
             path,

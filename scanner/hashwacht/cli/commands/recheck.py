@@ -32,12 +32,12 @@ def recheck_command() -> ExitCode:
     """
     call = global_options()
     settings = call.configuration().settings
-    uploads = bootstrap.uploads(settings)
+    uploads = bootstrap.upload_contexts(settings)
     if settings.scan.low_priority:
         lower_priority()
     with (
         bootstrap.store(settings) as store,
-        bootstrap.panel(settings, os.environ) as panel,
+        bootstrap.matcher_set(settings, os.environ) as panel,
         stop_on_signal() as stop,
         observer(as_json=call.as_json) as watching,
     ):

@@ -87,7 +87,7 @@ def scan_command(
     settings = call.configuration(*given).settings
     request = ScanRequest(
         roots=_roots(paths),
-        rules=bootstrap.rules(settings, exclude),
+        rules=bootstrap.exclusion_rules(settings, exclude),
         one_file_system=settings.scan.one_file_system,
         full=full,
         restart=restart,
