@@ -13,9 +13,9 @@ import pytest
 
 from benchmarks.measuring import Table, at_least, named
 from hashwacht.core.types import Outcome, Signal
-from hashwacht.matching.services.client import LoopThread, ServiceClient
-from hashwacht.matching.services.eokm import EokmMatcher
-from hashwacht.matching.services.service_config import ServiceConfig
+from hashwacht.matching.services.base import ServiceConfig
+from hashwacht.matching.services.client import LoopThread, ServiceMatcher
+from hashwacht.matching.services.eokm import EokmProtocol
 
 AT_ONCE = 16
 """Requests on their way at the same time, for both: the matcher's default is in this region."""
@@ -84,7 +84,7 @@ def bench_eokm(table: Table, url: str) -> None:
     count = table.amount(400, 50)
     values = [f"{number:032x}" for number in range(count)]
     loop = LoopThread()
-    matcher = EokmMatcher("eokm", ServiceClient(ServiceConfig(url, concurrency=AT_ONCE), loop))
+    matcher = ServiceMatcher("eokm", ServiceConfig(url, concurrency=AT_ONCE), EokmProtocol(), loop)
     questions = [(Signal("md5", value),) for value in values]
 
     def ours() -> None:

@@ -8,12 +8,12 @@ from functools import partial
 import pytest
 
 from hashwacht.core.types import Signal
-from hashwacht.matching.services.arachnid import ArachnidMatcher
-from hashwacht.matching.services.client import LoopThread, ServiceClient
-from hashwacht.matching.services.eokm import EokmMatcher
-from hashwacht.matching.services.hma import HmaMatcher
+from hashwacht.matching.services.arachnid import ArachnidProtocol
+from hashwacht.matching.services.base import ServiceConfig
+from hashwacht.matching.services.client import LoopThread, ServiceMatcher
+from hashwacht.matching.services.eokm import EokmProtocol
+from hashwacht.matching.services.hma import HmaProtocol
 from hashwacht.matching.services.retry import RetryPolicy
-from hashwacht.matching.services.service_config import ServiceConfig
 from hashwacht.secrets import Credential
 from hashwacht.testing.matcher_contract import MatcherCase, MatcherContract
 from support.services.http_server import Asked, HttpServer, Told
@@ -44,9 +44,9 @@ def broken_url() -> Iterator[str]:
 class TestEokm(MatcherContract):
     @pytest.fixture
     def case(self, loop: LoopThread, broken_url: str) -> Iterator[MatcherCase]:
-        def make(url: str) -> EokmMatcher:
+        def make(url: str) -> ServiceMatcher:
             service = ServiceConfig(url, credential=ACCOUNT, retries=QUICK)
-            return EokmMatcher("eokm", ServiceClient(service, loop))
+            return ServiceMatcher("eokm", service, EokmProtocol(), loop)
 
         responder = Eokm(frozenset({KNOWN_MD5}), ACCOUNT)
         with HttpServer(responder) as server:
@@ -63,11 +63,10 @@ class TestEokm(MatcherContract):
 class TestHma(MatcherContract):
     @pytest.fixture
     def case(self, loop: LoopThread, broken_url: str) -> Iterator[MatcherCase]:
-        def make(url: str) -> HmaMatcher:
+        def make(url: str) -> ServiceMatcher:
             service = ServiceConfig(url, retries=QUICK)
-            return HmaMatcher(
-                "hma", ServiceClient(service, loop), known_signal=Signal("pdq", KNOWN_PDQ)
-            )
+            protocol = HmaProtocol(known_signal=("pdq", KNOWN_PDQ))
+            return ServiceMatcher("hma", service, protocol, loop)
 
         responder = Hma({"BANK": {f"pdq:{KNOWN_PDQ}": 7}})
         with HttpServer(responder) as server:
@@ -86,9 +85,9 @@ class TestArachnid(MatcherContract):
     def case(
         self, loop: LoopThread, broken_url: str, request: pytest.FixtureRequest
     ) -> Iterator[MatcherCase]:
-        def make(url: str) -> ArachnidMatcher:
+        def make(url: str) -> ServiceMatcher:
             service = ServiceConfig(url, credential=ACCOUNT, retries=QUICK)
-            return ArachnidMatcher("arachnid", ServiceClient(service, loop))
+            return ServiceMatcher("arachnid", service, ArachnidProtocol(), loop)
 
         responder = Arachnid({KNOWN_PDQ: "csam"}, ACCOUNT, bare_null=request.param)
         with HttpServer(responder) as server:

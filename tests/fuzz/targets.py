@@ -5,7 +5,6 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
 
 from hashwacht.core.errors import ListError
 from hashwacht.core.notice import Notice, NoticeKind
@@ -30,11 +29,10 @@ from hashwacht.matching.hashlists.list_formats import (
     json_parser,
     text_parser,
 )
-from hashwacht.matching.services.arachnid import ArachnidMatcher
-from hashwacht.matching.services.eokm import EokmMatcher
-from hashwacht.matching.services.hma import HmaMatcher
-from hashwacht.matching.services.http import HttpRequest
-from hashwacht.matching.services.service_config import ServiceConfig
+from hashwacht.matching.services.arachnid import ArachnidProtocol
+from hashwacht.matching.services.base import ServiceProtocol
+from hashwacht.matching.services.eokm import EokmProtocol
+from hashwacht.matching.services.hma import HmaProtocol
 from hashwacht.settings.read import read
 from hashwacht_plugins.multipart.events import (
     BodyEvent,
@@ -44,6 +42,7 @@ from hashwacht_plugins.multipart.events import (
     MalformedBody,
 )
 from hashwacht_plugins.multipart.multipart_reader import MultipartReader
+from support.services.canned import CannedMatcher
 
 DIGESTS = ReplyDecoder({name: BUILT_IN[name] for name in ("md5", "sha256")}, ("md5/1",), ["pdq"])
 LOOKS = ReplyDecoder({"pdq": BUILT_IN["pdq"]}, None)
@@ -117,35 +116,19 @@ def _joined(events: Sequence[BodyEvent]) -> list[FileStart | bytes] | None:
     return files
 
 
-class _Parrot:
-    """A client whose service always says the same."""
-
-    def __init__(self, body: bytes) -> None:
-        self.service = ServiceConfig("https://parrot.example")
-        self.body = body
-
-    def request_all(
-        self, requests: Sequence[HttpRequest], read: Callable[[bytes], Any]
-    ) -> list[Any]:
-        return [read(self.body) for _ in requests]
-
-    def close(self) -> None:
-        pass
-
-
 def answers(content: bytes) -> None:
-    """Take what a service says: it gives an answer, and a match is of the signal asked."""
-    parrot: Any = _Parrot(content)
+    """Parse an answer of each service: a match is always one of the signal that was looked up."""
     md5, pdq = Signal("md5", "0" * 31 + "1"), Signal("pdq", "a5" * 32, 90)
-    told = [
-        (md5, EokmMatcher("eokm", parrot).lookup([(md5,)])),
-        (pdq, HmaMatcher("hma", parrot).lookup([(pdq,)])),
-        (pdq, ArachnidMatcher("shield", parrot).lookup([(pdq,)])),
+    cases: list[tuple[Signal, ServiceProtocol]] = [
+        (md5, EokmProtocol()),
+        (pdq, HmaProtocol()),
+        (pdq, ArachnidProtocol()),
     ]
-    for asked, (answer,) in told:
+    for signal, protocol in cases:
+        (answer,) = CannedMatcher("service", protocol, content).lookup([(signal,)])
         assert (answer.outcome is Outcome.MATCH) == any(not m.known_good for m in answer.matches)
         assert (answer.outcome is Outcome.UNDETERMINED) == (answer.reason is not None)
-        assert all(match.signal == asked for match in answer.matches)
+        assert all(match.signal == signal for match in answer.matches)
 
 
 def configuration(content: bytes) -> None:

@@ -21,7 +21,7 @@ from hashwacht.courier.handler import RequestHandler
 from hashwacht.courier.lazy_channel import LazyChannel, LazyMatcher
 from hashwacht.courier.sandbox import enter_sandbox
 from hashwacht.courier.server import CourierServer
-from hashwacht.matching.services.factory import AnyService, ServiceMatcherFactory, service_info
+from hashwacht.matching.services.factory import AnyService, ServiceMatcherFactory, build_protocol
 from hashwacht.platform.systemd import SystemdNotifier
 from hashwacht.settings import HashlistSettings, Settings
 
@@ -71,13 +71,14 @@ def build_handler(
     """
     services = ServiceMatcherFactory(bootstrap.secret_sources(settings, environ))
     matchers = {
-        each.name: LazyMatcher(
-            each.name,
-            service_info(each).accepts,
-            service_info(each).revision,
-            partial(services.build, each),
+        service.name: LazyMatcher(
+            service.name,
+            protocol.accepts,
+            protocol.revision(service.base_url),
+            partial(services.build, service),
         )
-        for each in _services(settings)
+        for service in _services(settings)
+        for protocol in [build_protocol(service)]
     }
     ways = {
         str(channel): LazyChannel(partial(build_channel, channel, settings, environ, lost))

@@ -1,8 +1,8 @@
-"""A service, asked through the courier: no network, no credential and no HTTP on this side.
+"""A matcher that asks a service through the courier: no network, credential or HTTP in here.
 
-Whoever asks sees no difference to the service's own matcher: same name, same revision, so that
-answers are shared.  A courier that is absent, slow, dead or talks nonsense makes answers
-UNDETERMINED (unanswered), never NO_MATCH and never an exception.
+It has the same name and revision as the service's own matcher, so that stored answers are shared.
+If the courier is missing, slow, stopped or replies with something invalid, answers are
+UNDETERMINED(UNANSWERED), never NO_MATCH, and no exception is raised.
 """
 
 from __future__ import annotations
@@ -25,16 +25,18 @@ from hashwacht.ipc.messages import (
     SignalReply,
     revision_digest,
 )
-from hashwacht.matching.questions import ServiceAnswer, ServiceFault, build_answers, lookup_keys
+from hashwacht.matching.lookup import ServiceAnswer, ServiceFault, build_answers, lookup_keys
 
 LOOKUP_TIMEOUT = 910.0
-"""Seconds for a whole lookup: the courier's own for the service is 900, and this for its answer."""
+"""Seconds for a whole lookup: the courier allows 900 for the service; 10 are for its reply."""
 
-_ADVICE = "See if the courier runs: `systemctl status hashwacht-courier`, or `hashwacht daemon`."
+_ADVICE = (
+    "Check that the courier runs: `systemctl status hashwacht-courier`, or `hashwacht daemon`."
+)
 
 
 class CourierMatcher:
-    """A matcher whose service the courier asks.  Thread-safe."""
+    """Looks signals up through the courier.  Implements the Matcher port; thread-safe."""
 
     def __init__(
         self,
@@ -45,66 +47,68 @@ class CourierMatcher:
         *,
         timeout: float = LOOKUP_TIMEOUT,
     ) -> None:
-        """Say what the service's own matcher would; the courier listens on *socket*."""
+        """Connect lazily to the courier that listens on *socket*."""
         self.name = name
         self.accepts = frozenset(accepts)
         self.revision = revision
         self._digest = revision_digest(revision)
         self._timeout = timeout
-        self._link = IpcClient(socket)
+        self._client = IpcClient(socket)
 
-    def lookup(self, questions: Sequence[Query]) -> list[Answer]:
-        """Ask every signal once; what is not answered in time is undetermined."""
+    def lookup(self, queries: Sequence[Query]) -> list[Answer]:
+        """Look up each signal once; one that is not answered in time is undetermined."""
         asked_at = time.time()
-        said = dict(self._said(lookup_keys(questions, self.accepts)))
+        answers = dict(self._answers(lookup_keys(queries, self.accepts)))
         return build_answers(
-            questions, said.get, matcher=self.name, asked_at=asked_at, revision=self.revision
+            queries, answers.get, matcher=self.name, asked_at=asked_at, revision=self.revision
         )
 
     def check(self) -> Diagnostic:
-        """Have the courier ask its harmless question."""
+        """Run the check of the service in the courier."""
         try:
-            reply = self._link.call(CheckRequest(self.name), self._timeout)
+            reply = self._client.call(CheckRequest(self.name), self._timeout)
         except CourierUnreachable as error:
             return Diagnostic(self.name, ok=False, detail=error.detail, advice=_ADVICE)
         if isinstance(reply, CheckReply):
             return reply.finding
-        problem, advice = (
-            (reply.problem, reply.advice) if isinstance(reply, FailureReply) else ("", "")
+        failure = reply if isinstance(reply, FailureReply) else FailureReply("unexpected reply")
+        return Diagnostic(
+            self.name, ok=False, detail=failure.problem, advice=failure.advice or _ADVICE
         )
-        return Diagnostic(self.name, ok=False, detail=problem, advice=advice or _ADVICE)
 
     def close(self) -> None:
-        """Hang up."""
-        self._link.close()
+        """Close the connection."""
+        self._client.close()
 
-    def _said(self, keys: Sequence[SignalKey]) -> Iterator[tuple[SignalKey, ServiceAnswer]]:
-        """Ask in portions; after a fault of the courier itself the rest is not asked any more."""
+    def _answers(self, signals: Sequence[SignalKey]) -> Iterator[tuple[SignalKey, ServiceAnswer]]:
+        """Ask in batches; after a fault of the courier itself the rest is not sent."""
         deadline = time.monotonic() + self._timeout
         fault: ServiceFault | None = None
-        for start in range(0, len(keys), MAX_SIGNALS):
-            portion = tuple(keys[start : start + MAX_SIGNALS])
-            heard = fault or self._ask(portion, max(0.0, deadline - time.monotonic()))
-            if isinstance(heard, ServiceFault):
-                fault = heard
-                yield from ((key, fault) for key in portion)
+        for start in range(0, len(signals), MAX_SIGNALS):
+            batch = tuple(signals[start : start + MAX_SIGNALS])
+            result = fault or self._ask(batch, max(0.0, deadline - time.monotonic()))
+            if isinstance(result, ServiceFault):
+                fault = result
+                yield from ((signal, fault) for signal in batch)
             else:
-                yield from zip(portion, map(_said, heard), strict=True)
+                yield from zip(batch, map(_service_answer, result), strict=True)
 
     def _ask(
-        self, signals: tuple[SignalKey, ...], seconds: float
+        self, signals: tuple[SignalKey, ...], timeout: float
     ) -> tuple[SignalReply, ...] | ServiceFault:
         try:
-            reply = self._link.call(SignalLookupRequest(self.name, signals), seconds)
+            reply = self._client.call(SignalLookupRequest(self.name, signals), timeout)
         except CourierUnreachable as error:
             return ServiceFault(error.detail)
         if isinstance(reply, FailureReply):
-            return ServiceFault(f"the courier says: {reply.problem}")
-        assert isinstance(reply, SignalLookupReply), "decoding lets nothing else through"
+            return ServiceFault(f"the courier reports: {reply.problem}")
+        assert isinstance(reply, SignalLookupReply), "the decoder refuses any other type"
         if reply.revision != self._digest:
-            return ServiceFault("the courier has another configuration of it: reload or restart it")
+            return ServiceFault(
+                "the courier uses another configuration of this matcher: reload or restart it"
+            )
         return reply.heard
 
 
-def _said(heard: SignalReply) -> ServiceAnswer:
-    return heard.hits if heard.reason is None else ServiceFault(heard.detail, heard.reason)
+def _service_answer(reply: SignalReply) -> ServiceAnswer:
+    return reply.hits if reply.reason is None else ServiceFault(reply.detail, reply.reason)

@@ -1,11 +1,11 @@
-"""Several matchers, side by side: who has to be asked about what, and all their answers."""
+"""All configured matchers: which of them are asked about a content, and their answers."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 from hashwacht.core.ports import Matcher, Query, QuickHashMatcher
@@ -13,25 +13,25 @@ from hashwacht.core.types import QUICK_ERROR_BITS, Answer, Fingerprint, Outcome,
 from hashwacht.core.verdict import effective_answer
 
 CALLERS = 8
-"""So many may ask at the same time without waiting for one another."""
+"""Callers that can look up at the same time without waiting for each other."""
 
-NOT_ASKED_REASON = "it has not answered lately, and is asked again later"
-"""Why somebody was not asked at all."""
+NOT_ASKED_REASON = "it did not answer recently and is asked again later"
+"""Detail of an answer for which the matcher was not asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredMatcher:
-    """A matcher and how long its answers hold, in seconds (None: until its revision changes)."""
+    """A matcher; its answers are valid for *max_age* seconds (None: until its revision changes)."""
 
     matcher: Matcher
     max_age: float | None = None
 
     def not_before(self, now: float) -> float:
-        """Give the oldest date at which an answer still holds; minus infinity: any."""
+        """Return the date of the oldest answer that is still valid; minus infinity: any."""
         return -math.inf if self.max_age is None else now - self.max_age
 
     def is_current(self, answer: Answer, revision: str, now: float) -> bool:
-        """Say whether a stored answer needs no asking again."""
+        """Return whether a stored answer can be used without asking again."""
         return (
             answer.outcome is not Outcome.UNDETERMINED
             and answer.revision == revision
@@ -41,7 +41,7 @@ class ConfiguredMatcher:
 
 @dataclass(frozen=True, slots=True)
 class LookupRequest:
-    """A content to ask about, with the answers that are already there."""
+    """A content to look up, with its stored answers."""
 
     fingerprint: Fingerprint
     answers: tuple[Answer, ...] = ()
@@ -49,9 +49,9 @@ class LookupRequest:
 
 @dataclass(frozen=True, slots=True)
 class LookupResult:
-    """All answers for one content: *answers* as they stand now, *fresh* the ones just given.
+    """The *answers* for one content that are valid now; *new_answers* are those not yet stored.
 
-    *asked_at* is the date (Unix time) of the oldest answer that ages; infinity if none does.
+    *asked_at* is the date (Unix time) of the oldest answer that expires; infinity if none does.
     """
 
     answers: tuple[Answer, ...]
@@ -60,27 +60,27 @@ class LookupResult:
 
 
 class MatcherSet:
-    """Asks only what is not known yet, every matcher at the same time.  Thread-safe."""
+    """Looks up only what is not known yet, at all matchers in parallel.  Thread-safe."""
 
     def __init__(self, matchers: Sequence[ConfiguredMatcher]) -> None:
-        """Take the matchers; ``close`` closes them."""
+        """Own *matchers*: ``close`` closes them."""
         self.matchers = tuple(matchers)
-        # More threads than matchers: one that is slow must not keep other callers from the rest.
-        most = CALLERS * max(1, len(self.matchers))
-        self._threads = ThreadPoolExecutor(most, thread_name_prefix="panel")
+        # More threads than matchers: a slow one must not keep other callers from the rest.
+        workers = CALLERS * max(1, len(self.matchers))
+        self._executor = ThreadPoolExecutor(workers, thread_name_prefix="matcher-set")
 
     @property
     def accepts(self) -> frozenset[str]:
-        """Every signal type that at least one matcher takes."""
+        """All signal types that at least one matcher accepts."""
         return frozenset().union(*(configured.matcher.accepts for configured in self.matchers))
 
     def not_before(self, now: float) -> float:
-        """Give the date before which some matcher's answers hold no more."""
+        """Return the date before which the answers of some matcher have expired."""
         return max((configured.not_before(now) for configured in self.matchers), default=-math.inf)
 
     @property
     def knowledge_id(self) -> str:
-        """Who answers, from what knowledge, for how long: equal text, equally valid answers."""
+        """All matchers, revisions and validity periods; while it is equal, answers stay valid."""
         return "\n".join(
             f"{configured.matcher.name}\t{configured.matcher.revision}\t{configured.max_age}\t"
             + ",".join(sorted(configured.matcher.accepts))
@@ -90,29 +90,29 @@ class MatcherSet:
     def lookup(
         self, requests: Sequence[LookupRequest], now: float, unavailable: Collection[str] = ()
     ) -> list[LookupResult]:
-        """Bring the answers of every request up to date, in order.
+        """Return the up-to-date answers for every request, in order.
 
         A matcher is asked about a content only if it accepts one of its signals and its stored
-        answer is missing, undetermined, out of date or from another revision.  Those that are
-        *muted* are not asked at all: what they would be asked is undetermined.
+        answer is missing, undetermined, expired or from another revision.  Those named in
+        *unavailable* are not asked: their answers are undetermined.
         """
 
-        def lookup(configured: ConfiguredMatcher) -> list[_Standing | None]:
-            return _ask_one(
+        def lookup(configured: ConfiguredMatcher) -> list[_CurrentAnswer | None]:
+            return _current_answers(
                 configured, requests, now, unavailable=configured.matcher.name in unavailable
             )
 
-        # Services are waited for side by side; a list is quicker than the way to a thread and back.
-        asked = [
-            None if configured.max_age is None else self._threads.submit(lookup, configured)
+        # Services are asked in parallel; a local list answers faster than a thread is started.
+        futures = [
+            None if configured.max_age is None else self._executor.submit(lookup, configured)
             for configured in self.matchers
         ]
         columns = [
-            lookup(configured) if service is None else service.result()
-            for configured, service in zip(self.matchers, asked, strict=True)
+            lookup(configured) if future is None else future.result()
+            for configured, future in zip(self.matchers, futures, strict=True)
         ]
         return [
-            _reply([column[index] for column in columns if column[index] is not None])
+            _result([answer for column in columns if (answer := column[index]) is not None])
             for index in range(len(requests))
         ]
 
@@ -129,15 +129,13 @@ class MatcherSet:
         """Return whether a quick hash is so near an entry that its error matters."""
         return any(
             isinstance(configured.matcher, QuickHashMatcher)
-            and configured.matcher.needs_exact_hash(
-                _question(fingerprint, configured.matcher.accepts)
-            )
+            and configured.matcher.needs_exact_hash(_query(fingerprint, configured.matcher.accepts))
             for configured in self.matchers
         )
 
     def close(self) -> None:
         """Close every matcher."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._executor.shutdown(wait=False, cancel_futures=True)
         for configured in self.matchers:
             configured.matcher.close()
 
@@ -149,65 +147,69 @@ class MatcherSet:
 
 
 @dataclass(frozen=True, slots=True)
-class _Standing:
-    """One matcher's answer to one content, and whether it was given just now."""
+class _CurrentAnswer:
+    """The valid answer of one matcher for one content, and the one it just gave, if any."""
 
     answer: Answer
-    fresh: Answer | None
-    ages: bool
+    new_answer: Answer | None
+    expires: bool
 
 
-def _ask_one(
+def _current_answers(
     configured: ConfiguredMatcher,
     requests: Sequence[LookupRequest],
     now: float,
     *,
     unavailable: bool,
-) -> list[_Standing | None]:
-    """Give one matcher's standing answers for all requests, asking for the ones that are due."""
+) -> list[_CurrentAnswer | None]:
+    """Return the answer of one matcher for every request; look up those that are due."""
     matcher, revision = configured.matcher, configured.matcher.revision
-    ages = configured.max_age is not None
-    column: list[_Standing | None] = [None] * len(requests)
+    expires = configured.max_age is not None
+    column: list[_CurrentAnswer | None] = [None] * len(requests)
+    stored: dict[int, Answer | None] = {}
     due: dict[int, Query] = {}
     for index, request in enumerate(requests):
-        question = _question(request.fingerprint, matcher.accepts)
-        if not question:
+        query = _query(request.fingerprint, matcher.accepts)
+        if not query:
             continue
-        stored = _by_matcher(request.answers).get(matcher.name)
-        if stored and configured.is_current(stored, revision, now):
-            column[index] = _Standing(stored, None, ages)
+        by_matcher = {answer.matcher: answer for answer in request.answers}
+        answer = stored[index] = by_matcher.get(matcher.name)
+        if answer and configured.is_current(answer, revision, now):
+            column[index] = _CurrentAnswer(answer, None, expires)
         else:
-            due[index] = question
+            due[index] = query
     if unavailable:
-        left = Answer(matcher.name, Outcome.UNDETERMINED, now, revision)
-        left = replace(left, reason=Reason.UNANSWERED, detail=NOT_ASKED_REASON)
-        answers = [left] * len(due)
+        undetermined = Answer(
+            matcher.name,
+            Outcome.UNDETERMINED,
+            now,
+            revision,
+            reason=Reason.UNANSWERED,
+            detail=NOT_ASKED_REASON,
+        )
+        answers = [undetermined] * len(due)
     else:
         answers = matcher.lookup(list(due.values()))
     for index, answer in zip(due, answers, strict=True):
-        stored = _by_matcher(requests[index].answers).get(matcher.name)
-        column[index] = _Standing(effective_answer(stored, answer), answer, ages)
+        column[index] = _CurrentAnswer(effective_answer(stored[index], answer), answer, expires)
     return column
 
 
-def _question(fingerprint: Fingerprint, accepts: frozenset[str]) -> Query:
-    """Pick the signals to ask: accepted, reliable, each value once."""
-    asked = {
+def _query(fingerprint: Fingerprint, accepts: frozenset[str]) -> Query:
+    """Return the signals to look up: accepted, reliable, each value once."""
+    signals = {
         (signal.type, signal.value): signal
         for signal in fingerprint.signals
         if signal.type in accepts and signal.matchable
     }
-    return tuple(asked.values())
+    return tuple(signals.values())
 
 
-def _by_matcher(answers: Sequence[Answer]) -> Mapping[str, Answer]:
-    return {answer.matcher: answer for answer in answers}
-
-
-def _reply(column: Sequence[_Standing | None]) -> LookupResult:
-    given = [each for each in column if each is not None]
+def _result(column: Sequence[_CurrentAnswer]) -> LookupResult:
     return LookupResult(
-        answers=tuple(each.answer for each in given),
-        new_answers=tuple(each.fresh for each in given if each.fresh),
-        asked_at=min((each.answer.asked_at for each in given if each.ages), default=math.inf),
+        answers=tuple(current.answer for current in column),
+        new_answers=tuple(current.new_answer for current in column if current.new_answer),
+        asked_at=min(
+            (current.answer.asked_at for current in column if current.expires), default=math.inf
+        ),
     )

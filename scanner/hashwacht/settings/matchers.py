@@ -29,6 +29,9 @@ OPTIONAL_NAME = String(
 SIGNAL_TYPE = String("[a-z0-9_]{1,64}", "a signal type such as pdq")
 REMOTE_NAME = String("[A-Za-z0-9._-]{1,64}", "a name as the service writes it")
 CATEGORY = String("[a-z0-9-]{1,64}", "a category such as csam")
+FORMAT_PATH = String(
+    r"/[\x21-\x7a|~]*\{format\}[\x21-\x7a|~]*", "a path that contains {format} once"
+)
 BANK = String("[^,]{1,255}", "a bank's name, without a comma")
 
 
@@ -128,12 +131,12 @@ class EokmSettings(ServiceSettings):
         " public client uses; add sha1 if your account has it.",
     )
     path: str = setting(
-        String(r"/[\x21-\x7e]*\{format\}[\x21-\x7e]*", "a path that contains {format}"),
+        FORMAT_PATH,
         "/v1/check/{format}",
         "Path of a check; {format} is replaced.",
     )
     test_path: str = setting(
-        String(r"/[\x21-\x7e]*\{format\}[\x21-\x7e]*", "a path that contains {format}"),
+        FORMAT_PATH,
         "/v1/test/check/{format}",
         "Path of a check against the test list.",
     )
@@ -173,7 +176,7 @@ class HmaSettings(ServiceSettings):
         "Banks whose matches mean something else, each with its category.",
     )
     known_signal: str = setting(
-        String("([a-z0-9_]+:[^\\s]+)?", "a signal such as pdq:f8f8..."),
+        String("([a-z0-9_]+:[0-9a-f]+)?", "a signal such as pdq:f8f8..."),
         "",
         "A signal that one of the banks is known to hold; `hashwacht doctor` asks it, because an"
         " empty or not yet loaded index answers no match to everything. Empty: not asked.",

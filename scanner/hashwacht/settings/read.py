@@ -19,6 +19,7 @@ from hashwacht.settings.kinds import describe_value
 from hashwacht.settings.matchers import (
     MATCHER_KINDS,
     NAME,
+    HmaSettings,
     MatcherSettings,
     ServiceSettings,
 )
@@ -165,7 +166,15 @@ class _Reader:
         made = self._named(MATCHER_KINDS[kind], path, table)
         if isinstance(made, ServiceSettings):
             self._check_service(made, path)
+        if isinstance(made, HmaSettings):
+            self._check_known_signal(made, path)
         return made
+
+    def _check_known_signal(self, service: HmaSettings, path: KeyPath) -> None:
+        signal_type = service.known_signal.partition(":")[0]
+        if signal_type and signal_type not in dict(service.signal_types):
+            problem = f"{signal_type} is not in signal_types of this matcher"
+            self.faults.append(ConfigurationFault((*path, "known_signal"), problem))
 
     def _check_service(self, service: ServiceSettings, path: KeyPath) -> None:
         """Find what no single key can tell."""

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from hashwacht.daemon.scanner.roots import command_line_roots
-from hashwacht.matching.services.factory import AnyService, ServiceMatcherFactory, service_info
+from hashwacht.matching.services.factory import (
+    AnyService,
+    ServiceMatcherFactory,
+    build_courier_matcher,
+)
 from hashwacht.secrets import Credential, SecretSources, store_credential
 from hashwacht.settings import (
     ArachnidSettings,
@@ -34,10 +38,11 @@ def test_a_scan_and_the_daemon_share_answers(service: AnyService, tmp_path: Path
     places = SecretSources(tmp_path / "credentials")
     for name in ("eokm", "arachnid"):
         store_credential(name, Credential("user", "password"), places)
-    with closing(ServiceMatcherFactory(places).build(service)) as direct:
-        known = service_info(service)
-        assert (direct.name, direct.accepts) == (service.name, known.accepts)
-        assert direct.revision == known.revision
+    through = build_courier_matcher(service, tmp_path / "courier.sock")
+    with closing(ServiceMatcherFactory(places).build(service)) as direct, closing(through):
+        assert direct.name == through.name == service.name
+        assert direct.accepts == through.accepts
+        assert direct.revision == through.revision
 
 
 def test_directories_on_the_command_line_get_names_of_their_own(tmp_path: Path) -> None:

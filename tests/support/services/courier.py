@@ -13,7 +13,7 @@ from pathlib import Path
 from hashwacht.ipc.client import CourierUnreachable, IpcClient
 from hashwacht.ipc.messages import DescribeReply, DescribeRequest
 from hashwacht.matching.courier_client import CourierMatcher
-from hashwacht.matching.services.factory import service_info
+from hashwacht.matching.services.factory import build_protocol
 from hashwacht.settings import HashlistSettings, Settings, load
 from support.processes import wait_for
 from support.program import Program
@@ -37,8 +37,10 @@ class RunningCourier:
         """Give a matcher that asks through it."""
         (found,) = (each for each in self.settings.matchers if each.name == name)
         assert not isinstance(found, HashlistSettings)
-        known = service_info(found)
-        return CourierMatcher(name, known.accepts, known.revision, self.socket)
+        protocol = build_protocol(found)
+        return CourierMatcher(
+            name, protocol.accepts, protocol.revision(found.base_url), self.socket
+        )
 
     def restart(self) -> None:
         """Kill it, and start it anew."""

@@ -13,7 +13,7 @@ from hashwacht.core.signals import BUILT_IN
 from hashwacht.core.types import Answer, Diagnostic, Match, Reason, Signal
 from hashwacht.matching.hashlists.manifest import HashList
 from hashwacht.matching.hashlists.reader import InstalledLists, ListHit, ListReloader, MappedList
-from hashwacht.matching.questions import NOT_KNOWN, SignalAnswer, combine
+from hashwacht.matching.lookup import NOT_KNOWN, SignalAnswer, combine
 
 MAX_MATCHES = 32
 """Matches in the answer to one signal; the known-good ones are counted for themselves."""

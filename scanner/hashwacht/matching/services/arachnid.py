@@ -6,11 +6,11 @@ answers ``{"scanned_hashes": {"<base64>": null | {"classification": ..., "match_
 package arachnid-shield-sdk 0.2.2.  The size of a batch is not documented; 30 is what a
 public client uses.  There is no lookup by digest.
 
-The classification becomes the category of the match, so that policy can tell them apart:
-``csam``; ``harmful-abusive-material``, which depends on context and need not be illegal where
-we are; ``test``, their fixture.  ``no-known-match`` and null are the negative answers.  More
-words "may be added": one we do not know is UNDETERMINED.  It may mean something grave, so it
-is not NO_MATCH; it may mean "withdrawn" or "pending", so it is no accusation either.
+The classification becomes the category of the match, so that the policy can distinguish them:
+``csam``; ``harmful-abusive-material``, which depends on context and may be legal in the
+operator's country; ``test``, their fixture.  ``no-known-match`` and null mean no match.  The
+documentation announces further classifications: an unknown one is UNDETERMINED.  It may be
+serious, so it is not NO_MATCH; it may mean "withdrawn" or "pending", so it is not a match either.
 """
 
 from __future__ import annotations
@@ -19,85 +19,87 @@ import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from hashwacht.core.errors import ConfigurationError
 from hashwacht.ipc.messages import ServiceHit, SignalKey
-from hashwacht.matching.questions import ServiceAnswer, ServiceFault
-from hashwacht.matching.services.base import ServiceMatcher
-from hashwacht.matching.services.client import ServiceClient
-from hashwacht.matching.services.http import HttpRequest
-from hashwacht.matching.services.service_config import arachnid_revision
+from hashwacht.matching.lookup import ServiceAnswer, ServiceFault
+from hashwacht.matching.services.base import HttpRequest, ServiceProtocol
 
-PATH = "/v1/pdq/"
-BATCH_SIZE = 30
-KNOWN = frozenset({"csam", "harmful-abusive-material", "test"})
-UNKNOWN = "no-known-match"
+CLASSIFICATIONS = frozenset({"csam", "harmful-abusive-material", "test"})
+NO_KNOWN_MATCH = "no-known-match"
 
-_WORD = re.compile(r"[a-z0-9-]{1,40}")
-_GARBAGE = ServiceFault("an answer that is no map of scanned hashes")
+_PRINTABLE_CLASSIFICATION = re.compile(r"[a-z0-9-]{1,40}")
+_MALFORMED = ServiceFault("the answer is not a map of scanned hashes")
 
 
-class ArachnidMatcher(ServiceMatcher):
-    """Asks Arachnid Shield.  Thread-safe."""
+@dataclass(frozen=True)
+class ArachnidProtocol(ServiceProtocol):
+    """Lookup of a batch of PDQ hashes at Arachnid Shield."""
 
-    def __init__(self, name: str, client: ServiceClient, *, batch_size: int = BATCH_SIZE) -> None:
-        """*batch_size* is the greatest number of hashes in one request."""
-        if batch_size < 1:
-            raise ValueError("a batch holds at least one hash")
-        super().__init__(name, client, {"pdq"}, arachnid_revision(client.service.base_url))
-        self._batch = batch_size
+    batch_size: int = 30
 
-    def _ask(self, keys: Sequence[SignalKey]) -> dict[SignalKey, ServiceAnswer]:
-        batches = [keys[i : i + self._batch] for i in range(0, len(keys), self._batch)]
-        requests = [
-            HttpRequest(
-                "POST",
-                PATH,
-                "application/json",
-                json.dumps({"hashes": [_encode(value) for _, value in batch]}).encode(),
+    def __post_init__(self) -> None:
+        """Check the size of a batch."""
+        if self.batch_size < 1:
+            raise ConfigurationError(
+                "the batch size must be at least 1", advice="Use the default of 30."
             )
-            for batch in batches
-        ]
-        heard = self._client.request_all(requests, _read)
-        return {
-            key: result if isinstance(result, ServiceFault) else _said(result, key[1])
-            for batch, result in zip(batches, heard, strict=True)
-            for key in batch
-        }
+
+    @property
+    def accepts(self) -> frozenset[str]:
+        """Return pdq, the only type."""
+        return frozenset({"pdq"})
+
+    def revision(self, base_url: str) -> str:
+        """Return the text for the address."""
+        return f"arachnid/1 {base_url}"
+
+    def request(self, signals: Sequence[SignalKey]) -> HttpRequest:
+        """Return a POST of all hashes in base64."""
+        body = json.dumps({"hashes": [_to_base64(value) for _, value in signals]})
+        return HttpRequest("POST", "/v1/pdq/", "application/json", body.encode())
+
+    def parse(
+        self, body: bytes, signals: Sequence[SignalKey]
+    ) -> Sequence[ServiceAnswer] | ServiceFault:
+        """Return the classification of every hash of the batch."""
+        try:
+            scanned = json.loads(body)["scanned_hashes"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return _MALFORMED
+        if not isinstance(scanned, dict):
+            return _MALFORMED
+        return [_answer(scanned, value) for _, value in signals]
 
 
-def _encode(value: str) -> str:
+def _to_base64(value: str) -> str:
     return base64.b64encode(bytes.fromhex(value)).decode("ascii")
 
 
-def _read(body: bytes) -> Mapping[str, Any] | ServiceFault:
+def _answer(scanned: Mapping[str, Any], value: str) -> ServiceAnswer:
+    """Return the answer for one hash; a hash that is not mentioned was not answered."""
     try:
-        scanned = json.loads(body)["scanned_hashes"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return _GARBAGE
-    return scanned if isinstance(scanned, dict) else _GARBAGE
-
-
-def _said(scanned: Mapping[str, Any], value: str) -> ServiceAnswer:
-    """Judge what is said of one hash; a hash that is not mentioned was not answered."""
-    try:
-        entry = scanned[_encode(value)]
+        entry = scanned[_to_base64(value)]
         if entry is None:
             return ()
         classification = entry["classification"]
-        if classification == UNKNOWN:
+        if classification == NO_KNOWN_MATCH:
             return ()
-        if classification in KNOWN:
+        if classification in CLASSIFICATIONS:
             distance = 0 if entry.get("match_type") == "exact" else None
-            return (ServiceHit(classification, distance, id=_id(entry)),)
+            return (ServiceHit(classification, distance, id=_near_match_id(entry)),)
     except (TypeError, KeyError, AttributeError):
-        return ServiceFault("an answer without a word about this hash")
-    shown = classification if _WORD.fullmatch(str(classification)) else "not a word"
-    return ServiceFault(f"an unknown classification ({shown})")
+        return ServiceFault("the answer contains nothing about this hash")
+    printable = _PRINTABLE_CLASSIFICATION.fullmatch(str(classification))
+    return ServiceFault(
+        f"unknown classification ({classification if printable else 'not printable'})"
+    )
 
 
-def _id(entry: Mapping[str, Any]) -> str:
-    """Give the SHA-256 of the first picture it is near to, if the service names it."""
+def _near_match_id(entry: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the first picture it is similar to, if the service names it."""
     near = entry.get("near_match_details")
     first = near[0] if isinstance(near, list) and near else near
     digest = first.get("sha256_hex") if isinstance(first, dict) else None

@@ -1,80 +1,69 @@
 """The Instant Image Identifier of EOKM/Offlimits, protocol v1 (formerly HashCheckService).
 
-``POST {base}/v1/check/{format}``, HTTP Basic, the body is the bare hash in lower-case hex, the
-answer the literal text ``true`` or ``false``: known or not, no list, no category, one hash a
-request.  ``/v1/test/check/{format}`` is the service's test path.  As two independent public
-clients speak it (SCART, ``scartHASHcheck.php``; Shimmie, ``ext/eokm``); the content type is
-the one that both, by PHP's cURL, put on the wire.  There is no public documentation, so paths
-and formats are arguments.  Anything but a literal answer with status 200 is undetermined.
+``POST {base}/v1/check/{format}`` with HTTP Basic; the body is the bare hash in lower-case hex, the
+answer the literal text ``true`` or ``false``: known or not, no list, no category, one hash per
+request.  ``/v1/test/check/{format}`` asks the service's test list.  This is how two independent
+public clients use it (SCART, ``scartHASHcheck.php``; Shimmie, ``ext/eokm``); the content type is
+the one that PHP's cURL sends for both.  There is no public documentation, so path and formats can
+be configured.  Anything but a literal answer with status 200 is undetermined.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from hashwacht.core.errors import ConfigurationError
 from hashwacht.core.types import CSAM
 from hashwacht.ipc.messages import ServiceHit, SignalKey
-from hashwacht.matching.questions import ServiceAnswer, ServiceFault
-from hashwacht.matching.services.base import ServiceMatcher
-from hashwacht.matching.services.client import ServiceClient
-from hashwacht.matching.services.http import HttpRequest
-from hashwacht.matching.services.service_config import eokm_revision
-
-SIGNAL_TYPES: Mapping[str, str] = {"md5": "md5", "sha1": "sha1"}
-"""Our signal types and the words the service has for them; md5 is what every client uses."""
+from hashwacht.matching.lookup import ServiceAnswer, ServiceFault
+from hashwacht.matching.services.base import HttpRequest, ServiceProtocol, word_pairs
 
 CONTENT_TYPE = "application/x-www-form-urlencoded"
 
-_LITERAL: Mapping[bytes, tuple[ServiceHit, ...]] = {b"true": (ServiceHit(CSAM, 0),), b"false": ()}
+_LITERALS: Mapping[bytes, tuple[ServiceHit, ...]] = {b"true": (ServiceHit(CSAM, 0),), b"false": ()}
 
 
-class EokmMatcher(ServiceMatcher):
-    """Asks an Instant Image Identifier.  Thread-safe."""
+@dataclass(frozen=True)
+class EokmProtocol(ServiceProtocol):
+    """Lookup of one digest at an Instant Image Identifier.
 
-    def __init__(
-        self,
-        name: str,
-        client: ServiceClient,
-        *,
-        signal_types: Mapping[str, str] = SIGNAL_TYPES,
-        path: str = "/v1/check/{format}",
-        test_path: str = "/v1/test/check/{format}",
-        use_test_list: bool = False,
-    ) -> None:
-        """*signal_types* maps our types to path words; *use_test_list* selects the test path.
+    *signal_types* maps our signal types to the formats in the path; md5 is what every public
+    client uses.  Raises ConfigurationError for a path without a place for the format.
+    """
 
-        Raises ConfigurationError for a path that is none or has no place for the format.
-        """
-        self._formats = dict(signal_types)
-        self._path = _require_template(test_path if use_test_list else path)
-        revision = eokm_revision(client.service.base_url, self._path, signal_types)
-        super().__init__(name, client, signal_types, revision)
+    signal_types: Mapping[str, str] = field(default_factory=lambda: {"md5": "md5"})
+    path: str = "/v1/check/{format}"
 
-    def _ask(self, keys: Sequence[SignalKey]) -> dict[SignalKey, ServiceAnswer]:
-        requests = [
-            HttpRequest(
-                "POST",
-                self._path.replace("{format}", self._formats[kind]),
-                CONTENT_TYPE,
-                value.encode(),
+    def __post_init__(self) -> None:
+        """Check the path: without the leading slash it would continue the host name."""
+        path = self.path
+        if not path.startswith("/") or path.count("{format}") != 1 or path.count("{") != 1:
+            raise ConfigurationError(
+                f"the path {path!r} is not a template for lookups",
+                advice="Begin it with a slash and include {format} once: /v1/check/{format}.",
             )
-            for kind, value in keys
-        ]
-        return dict(zip(keys, self._client.request_all(requests, _read), strict=True))
 
+    @property
+    def accepts(self) -> frozenset[str]:
+        """Return the configured signal types."""
+        return frozenset(self.signal_types)
 
-def _require_template(path: str) -> str:
-    """Let a path through that begins with a slash, else it would continue the host's name."""
-    if not path.startswith("/") or path.count("{format}") != 1 or path.count("{") != 1:
-        raise ConfigurationError(
-            f"the path {path!r} is no template for a check",
-            advice="It begins with a slash and has one {format}, as in /v1/check/{format}.",
-        )
-    return path
+    def revision(self, base_url: str) -> str:
+        """Return the text for address, path and formats."""
+        return f"eokm/1 {base_url} {self.path} {word_pairs(self.signal_types)}"
 
+    def request(self, signals: Sequence[SignalKey]) -> HttpRequest:
+        """Return a POST of the bare hash to the path of its format."""
+        [(signal_type, value)] = signals
+        path = self.path.replace("{format}", self.signal_types[signal_type])
+        return HttpRequest("POST", path, CONTENT_TYPE, value.encode())
 
-def _read(body: bytes) -> ServiceAnswer:
-    """Only the two literals are answers."""
-    answer = _LITERAL.get(body.strip())
-    return ServiceFault("an answer that is neither true nor false") if answer is None else answer
+    def parse(
+        self, body: bytes, signals: Sequence[SignalKey]
+    ) -> Sequence[ServiceAnswer] | ServiceFault:
+        """Accept only the two literals."""
+        hits = _LITERALS.get(body.strip())
+        if hits is None:
+            return ServiceFault("the answer is neither true nor false")
+        return [hits] * len(signals)

@@ -1,15 +1,11 @@
-"""One request to a service and its answer: bytes, or why there are none.
+"""HTTP to a matching service: TLS, the transport, one request and its answer or its fault.
 
-The one TLS context: verified, 1.2 at least, independent of the environment's key logging.
-
-The way to the network: httpx's requests over aiohttp's connections.
-
-Chosen by measurement: one client core, another for a bare asyncio server on loopback, one MD5
-a request, requests per second and core of the client (Python 3.11, httpx 0.28.1, aiohttp
-3.14, httpx-aiohttp 0.2; two runs, the lower figure):
+Requests are httpx's, over aiohttp's connections.  Chosen by measurement: one client core, another
+for a bare asyncio server on loopback, one MD5 a request, requests per second and core of the
+client (Python 3.11, httpx 0.28.1, aiohttp 3.14, httpx-aiohttp 0.2; two runs, the lower figure):
 
 ======================================================  =====  =====  =====
-requests on their way at once                               8     16     32
+requests in flight                                          8     16     32
 ======================================================  =====  =====  =====
 httpx.AsyncClient, its own pool                           957    457    249
 one httpx.AsyncClient per connection                      963    949    725
@@ -22,19 +18,15 @@ a whole eokm lookup: slots, deadlines, breaker, answers  4406   4804   4761
 ======================================================  =====  =====  =====
 
 ``AsyncClient`` adds redirects, cookies, proxies from the environment and a log line with the
-address at INFO: all unwanted here, so the transport is asked directly.
-
-Faults of HTTP and of the way to a service, judged by status and by the class of an error.
-
-Apart from ``questions``, because whoever asks through the courier needs no HTTP.
+address at INFO.  All of these are unwanted, so the transport is used directly.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
 import time
-from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
@@ -43,27 +35,42 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from hashwacht import __version__
 from hashwacht.core.errors import ConfigurationError
 from hashwacht.core.types import Reason
-from hashwacht.matching.questions import ServiceFault
+from hashwacht.matching.lookup import ServiceFault
+from hashwacht.matching.services.base import HttpRequest, ServiceConfig
 from hashwacht.matching.services.retry import retry_after
-from hashwacht.matching.services.service_config import USER_AGENT, ServiceConfig, basic_auth
+from hashwacht.secrets.credential import Credential
+
+USER_AGENT = f"hashwacht/{__version__}"
 
 
-def tls_context(service: ServiceConfig) -> ssl.SSLContext:
-    """Make the context for a service.  Raises ConfigurationError for unusable PEM files."""
-    context = context_trusting(service.ca_file)
-    if service.client_cert is not None:
-        _present(context, service)
+def tls_context(config: ServiceConfig) -> ssl.SSLContext:
+    """Return the TLS context of a service.  Raises ConfigurationError for unusable PEM files.
+
+    An encrypted key of the client certificate is refused: it would prompt for a password.
+    """
+    context = context_trusting(config.ca_file)
+    if config.client_cert is None:
+        return context
+    try:
+        context.load_cert_chain(config.client_cert, config.client_key, password=lambda: "")
+    except OSError as error:
+        raise ConfigurationError(
+            f"{config.client_cert}: unusable client certificate: {error.strerror or 'malformed'}",
+            advice="Use PEM files of the certificate and its unencrypted key, readable by this"
+            " user.",
+        ) from error
     return context
 
 
 def context_trusting(ca_file: Path | None) -> ssl.SSLContext:
-    """Make a context that trusts the authorities in *ca_file*.  Raises ConfigurationError.
+    """Return a context that trusts the authorities in *ca_file*.  Raises ConfigurationError.
 
-    Built from ``PROTOCOL_TLS_CLIENT``, which verifies certificate and host name; unlike
-    ``ssl.create_default_context`` it ignores ``SSLKEYLOGFILE``.  Without *ca_file* the
-    system's authorities are trusted, as its administrator has set them up.
+    Certificate and host name are verified, with TLS 1.2 or later.  ``PROTOCOL_TLS_CLIENT``,
+    unlike ``ssl.create_default_context``, ignores ``SSLKEYLOGFILE``.  Without *ca_file* the
+    system's authorities are trusted.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -74,39 +81,27 @@ def context_trusting(ca_file: Path | None) -> ssl.SSLContext:
             context.load_verify_locations(cafile=ca_file)
     except OSError as error:
         raise ConfigurationError(
-            f"{ca_file}: no usable certificates: {error.strerror or 'malformed'}",
-            advice="Give a readable PEM file with the authority's certificate.",
+            f"{ca_file}: unusable certificates: {error.strerror or 'malformed'}",
+            advice="Use a readable PEM file with the authority's certificate.",
         ) from error
     return context
 
 
-def _present(context: ssl.SSLContext, service: ServiceConfig) -> None:
-    """Load the client certificate; an encrypted key is refused instead of asked for."""
-    assert service.client_cert is not None
-    try:
-        context.load_cert_chain(service.client_cert, service.client_key, password=lambda: "")
-    except OSError as error:
-        raise ConfigurationError(
-            f"{service.client_cert}: no usable client certificate: {error.strerror or 'malformed'}",
-            advice="Give PEM files of certificate and unencrypted key, readable for this user.",
-        ) from error
-
-
 KEEP_ALIVE = 30.0
-"""Seconds an unused connection is kept; shorter than what servers usually allow."""
+"""Seconds for which an idle connection is kept; shorter than most servers allow."""
 
 
-def open_transport(service: ServiceConfig) -> AiohttpTransport:
-    """Make the transport of a service; call it in the event loop that will use it.
+def open_transport(config: ServiceConfig) -> AiohttpTransport:
+    """Open the transport of a service; call it in the event loop that will use it.
 
     Raises ConfigurationError for unusable certificates.
     """
-    context = tls_context(service)
+    context = tls_context(config)
 
     def session() -> aiohttp.ClientSession:
-        """No cookies, nothing from the environment, nothing added to our headers."""
+        """Open a session without cookies, environment and automatic headers."""
         connector = aiohttp.TCPConnector(
-            ssl=context, limit=service.concurrency, keepalive_timeout=KEEP_ALIVE
+            ssl=context, limit=config.concurrency, keepalive_timeout=KEEP_ALIVE
         )
         return aiohttp.ClientSession(
             connector=connector,
@@ -115,16 +110,22 @@ def open_transport(service: ServiceConfig) -> AiohttpTransport:
             skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
         )
 
-    return AiohttpTransport(verify=context, proxy=_proxy(service), client=session)
+    return AiohttpTransport(verify=context, proxy=_proxy(config), client=session)
 
 
-def _proxy(service: ServiceConfig) -> httpx.Proxy | None:
-    """Name the proxy; its credential goes as a header, to the proxy only."""
-    if not service.proxy:
+def _proxy(config: ServiceConfig) -> httpx.Proxy | None:
+    """Return the proxy; its credential is a header that only the proxy receives."""
+    if not config.proxy:
         return None
-    known = service.proxy_credential
-    headers = {"Proxy-Authorization": basic_auth(known)} if known is not None else {}
-    return httpx.Proxy(service.proxy, headers={"User-Agent": USER_AGENT, **headers})
+    headers = {"User-Agent": USER_AGENT}
+    if config.proxy_credential is not None:
+        headers["Proxy-Authorization"] = basic_auth(config.proxy_credential)
+    return httpx.Proxy(config.proxy, headers=headers)
+
+
+def basic_auth(credential: Credential) -> str:
+    """Return a credential as the value of an HTTP Basic header (RFC 7617, UTF-8)."""
+    return "Basic " + base64.b64encode(credential.to_line().encode()).decode("ascii")
 
 
 TRANSPORT_ERRORS: tuple[type[Exception], ...] = (
@@ -133,92 +134,90 @@ TRANSPORT_ERRORS: tuple[type[Exception], ...] = (
     asyncio.IncompleteReadError,
     OSError,
 )
-"""What a transport raises for a fault of the far side or the way to it."""
+"""What a transport raises for a fault of the service or of the network."""
 
-_REFUSING = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
 def fault_from_status(status: int, wait: float | None = None) -> ServiceFault:
-    """Judge an HTTP status other than 200 (RFC 9110): 429 and 5xx pass, the others stay."""
-    if status in _REFUSING:
+    """Return the fault for an HTTP status other than 200: 429 and 5xx are temporary."""
+    if status in _REFUSED:
         return ServiceFault(f"refused with HTTP status {status}", Reason.REFUSED)
     if 300 <= status < 400:  # noqa: PLR2004  # the class of redirections, as in RFC 9110
         return ServiceFault(f"redirected with HTTP status {status}, not followed")
-    passing = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    return ServiceFault(f"HTTP status {status}", retryable=passing, wait=wait if passing else None)
+    temporary = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return ServiceFault(
+        f"HTTP status {status}", retryable=temporary, wait=wait if temporary else None
+    )
 
 
 _FAULTS: tuple[tuple[tuple[type[BaseException], ...], ServiceFault], ...] = (
     (
         (ssl.SSLError,),
-        ServiceFault("the TLS handshake failed or the connection broke inside TLS", retryable=True),
+        ServiceFault("the TLS handshake failed or the TLS connection was closed", retryable=True),
     ),
     (
         (httpx.ProxyError, aiohttp.ClientHttpProxyError),
-        ServiceFault("the proxy failed or refused", retryable=True),
+        ServiceFault("the proxy failed or refused the connection", retryable=True),
     ),
     ((ConnectionRefusedError,), ServiceFault("connection refused", retryable=True)),
     (
         (aiohttp.ClientConnectorDNSError,),
-        ServiceFault("its name cannot be resolved", retryable=True),
+        ServiceFault("the host name cannot be resolved", retryable=True),
     ),
     ((TimeoutError, httpx.ReadTimeout), ServiceFault("timed out", retryable=True)),
-    ((aiohttp.ClientResponseError,), ServiceFault("what came back is no HTTP")),
+    ((aiohttp.ClientResponseError,), ServiceFault("the response is not HTTP")),
 )
-"""The first line one of whose kinds is in the chain of errors applies."""
+"""The first entry with a class from the chain of errors applies."""
 
 
 def fault_from_error(error: BaseException) -> ServiceFault:
-    """Judge what a transport raised, by the class of the error and of those behind it."""
-    chain = tuple(_chain(error))
-    if any(isinstance(each, ssl.SSLCertVerificationError) for each in chain):
-        why = next((words for each in chain if (words := getattr(each, "verify_message", ""))), "")
-        return ServiceFault(f"its certificate is not accepted: {why}")
-    for kinds, fault in _FAULTS:
-        if any(isinstance(each, kinds) for each in chain):
+    """Return the fault for an error of a transport, by its class and those of its causes."""
+    chain = _causes(error)
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in chain):
+        reasons = (getattr(cause, "verify_message", "") for cause in chain)
+        return ServiceFault(f"the certificate is not accepted: {next(filter(None, reasons), '')}")
+    for classes, fault in _FAULTS:
+        if any(isinstance(cause, classes) for cause in chain):
             return fault
-    return ServiceFault("the connection broke", retryable=True)
+    return ServiceFault("the connection was lost", retryable=True)
 
 
-def _chain(error: BaseException | None) -> list[BaseException]:
-    """Give the error and what caused it, at most ten deep."""
-    found: list[BaseException] = []
-    while error is not None and len(found) < 10:  # noqa: PLR2004  # against a cycle
-        found.append(error)
+def _causes(error: BaseException | None) -> list[BaseException]:
+    """Return the error and its causes, at most ten."""
+    causes: list[BaseException] = []
+    while error is not None and len(causes) < 10:  # noqa: PLR2004  # against a cycle
+        causes.append(error)
         error = error.__cause__ or error.__context__
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
-    """What to send: method, path with query (ready for the wire), content type and body."""
-
-    method: str
-    path: str
-    content_type: str = ""
-    body: bytes = b""
+    return causes
 
 
 class HttpExchange:
-    """Makes requests over one transport: the same few headers always, no redirect followed."""
+    """Makes requests over one transport: a fixed set of headers, no redirect followed."""
 
-    def __init__(self, service: ServiceConfig, transport: httpx.AsyncBaseTransport) -> None:
-        self._limit = service.max_response_bytes
+    def __init__(self, config: ServiceConfig, transport: httpx.AsyncBaseTransport) -> None:
+        self._limit = config.max_response_bytes
         self._transport = transport
-        base = service.base_url.rstrip("/")
+        base = config.base_url.rstrip("/")
+        try:
+            httpx.URL(base)
+        except httpx.InvalidURL as error:
+            raise ConfigurationError(
+                f"the base URL {base} is not valid", advice="Write it as https://host[:port]."
+            ) from error
         self._url = lru_cache(64)(lambda path: httpx.URL(base + path))  # parsing takes 15 µs
-        always = [("User-Agent", USER_AGENT)]
-        if service.credential is not None:
-            always.append(("Authorization", basic_auth(service.credential)))
+        fixed = [("User-Agent", USER_AGENT)]
+        if config.credential is not None:
+            fixed.append(("Authorization", basic_auth(config.credential)))
         self._headers = lru_cache(8)(
-            lambda kind: httpx.Headers(always + ([("Content-Type", kind)] if kind else []))
+            lambda kind: httpx.Headers(fixed + ([("Content-Type", kind)] if kind else []))
         )
-        timeouts = service.timeouts
+        timeouts = config.timeouts
         timeout = {"connect": timeouts.connect, "read": timeouts.read, "write": timeouts.read}
         self._extensions = {"timeout": timeout}
 
     async def __call__(self, request: HttpRequest) -> bytes | ServiceFault:
-        """Give the body of an answer with status 200, at most so long as allowed, or a Fault."""
+        """Return the body of an answer with status 200, of limited length, or a fault."""
         try:
             response = await self._transport.handle_async_request(self._request(request))
             try:
@@ -241,13 +240,13 @@ class HttpExchange:
         )
 
     async def _body(self, response: httpx.Response) -> bytes | ServiceFault:
-        """Read as it comes, undecoded: whoever answers without end must not fill the memory."""
+        """Read the body in chunks, undecoded: an endless answer must not fill the memory."""
         body = b""
         assert isinstance(response.stream, httpx.AsyncByteStream)
         async for chunk in response.stream:
             body += chunk
             if len(body) > self._limit:
-                return ServiceFault(f"an answer of more than {self._limit} bytes")
+                return ServiceFault(f"the answer has more than {self._limit} bytes")
         return body
 
     async def aclose(self) -> None:

@@ -1,16 +1,8 @@
-"""A breaker: stops asking a service that does not answer, and tries it again after a while.
+"""When a failed request is repeated, and the circuit breaker that stops asking a failing service.
 
-Closed, until *failures* requests in a row have failed for good (retries included).  Then open:
-nothing is asked for *pause* seconds.  Then half-open: one request, the probe, goes out while
-the others wait for its fate; its answer closes the breaker, its failure opens it again
-(Nygard, "Release It!", 2nd ed., chapter 5).  Not thread-safe: it lives in one event loop.
-
-How long to wait before asking again.  Pure, but for the dice.
-
-Ours, because the well-kept libraries do not fit: httpx-retries sits below the reading of the
-answer (a reset in the middle of a body is not retried), logs addresses at DEBUG and knows
-neither a deadline nor a breaker; tenacity and stamina would leave us just these two functions
-to write, Retry-After being known to neither.
+Why not a library: httpx-retries works below the parsing of the answer (a reset in the middle of a
+body is not retried), logs addresses at DEBUG and knows neither a deadline nor a breaker; tenacity
+and stamina do not know Retry-After and would leave exactly these functions to write.
 """
 
 from __future__ import annotations
@@ -22,31 +14,31 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 
-from hashwacht.matching.questions import ServiceFault
+from hashwacht.matching.lookup import ServiceFault
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often a request is made at most, and the pauses between, in seconds."""
+    """How often a request is made at most, and the pauses in between, in seconds."""
 
     max_attempts: int = 4
     first_delay: float = 0.5
     max_delay: float = 30.0
 
     def delay(self, attempt: int, wait: float | None = None) -> float:
-        """Give the seconds to wait after failure number *attempt* (from 1).
+        """Return the seconds to wait after failure number *attempt* (from 1).
 
-        Doubling, with full jitter (Brooker, "Exponential Backoff And Jitter", AWS 2015), at
-        most *longest_pause*; never less than the service asks for in *wait*.
+        They double up to *max_delay*, with full jitter (Brooker, "Exponential Backoff And
+        Jitter", AWS 2015), and are never less than the service asks for in *wait*.
         """
         ceiling = min(self.max_delay, self.first_delay * 2.0 ** min(attempt - 1, 60))
-        return max(random.uniform(0, ceiling), wait or 0.0)  # noqa: S311  # no secret in a pause
+        return max(random.uniform(0, ceiling), wait or 0.0)  # noqa: S311  # not a secret
 
 
 def retry_after(value: str | None, now: float) -> float | None:
-    """Read a Retry-After header (RFC 9110, 10.2.3): seconds, or a date seen from *now*.
+    """Parse a Retry-After header (RFC 9110, 10.2.3): seconds, or a date relative to *now*.
 
-    *now* is Unix time.  Gives seconds, never negative; None if it is absent or senseless.
+    *now* is Unix time.  Returns seconds, never negative; None if it is absent or malformed.
     """
     text = (value or "").strip()
     if text.isascii() and text.isdigit():
@@ -62,9 +54,9 @@ def retry_after(value: str | None, now: float) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class BreakerPolicy:
-    """When a breaker opens and for how long, in seconds.
+    """After how many failures in a row a breaker opens, and for how long, in seconds.
 
-    *longest* bounds what a service may ask for with Retry-After.
+    *longest* bounds what a service can ask for with Retry-After.
     """
 
     failures: int = 8
@@ -73,7 +65,7 @@ class BreakerPolicy:
 
 
 class Admission(Enum):
-    """What a request may do now."""
+    """What a request may do: GO, go as the PROBE, WAIT for the probe, or STOP."""
 
     GO = auto()
     PROBE = auto()
@@ -82,19 +74,25 @@ class Admission(Enum):
 
 
 class CircuitBreaker:
-    """The state of one service: failures in a row, and whether and until when it is left alone."""
+    """Closed, open or half-open (Nygard, "Release It!", 2nd ed., chapter 5).
 
-    def __init__(self, rule: BreakerPolicy, clock: Callable[[], float]) -> None:
-        """*clock* gives seconds that never run backwards."""
-        self._rule = rule
+    Closed until *failures* requests in a row have failed for good (retries included).  Then open:
+    no request is made for *delay* seconds.  Then half-open: one request, the probe, is made while
+    the others wait; its success closes the breaker, its failure opens it again.  Not thread-safe:
+    it belongs to one event loop.
+    """
+
+    def __init__(self, policy: BreakerPolicy, clock: Callable[[], float]) -> None:
+        """*clock* returns monotonic seconds."""
+        self._policy = policy
         self._clock = clock
-        self._failed = 0
+        self._failures = 0
         self._open_until: float | None = None
         self._probing = False
         self._last = ServiceFault("")
 
     def admit(self) -> Admission:
-        """Ask before every request; whoever is told PROBE must report an outcome."""
+        """Return whether a request may be made; after PROBE its outcome must be recorded."""
         if self._open_until is None:
             return Admission.GO
         if self._probing:
@@ -105,33 +103,32 @@ class CircuitBreaker:
         return Admission.PROBE
 
     def record_success(self) -> None:
-        """Take note of a usable answer."""
-        self._failed = 0
+        """Record a usable answer, which closes the breaker."""
+        self._failures = 0
         self._open_until = None
         self._probing = False
 
     def record_failure(self, fault: ServiceFault, *, probe: bool = False) -> None:
-        """Take note of a request that will not be made again.
+        """Record a request that failed for good.
 
-        A probe's failure opens again at once, and so does a service that asks to be left
-        alone for longer than our own pause.  Failures of requests that were already on their
-        way change nothing while the breaker is open.
+        The failure of a probe opens the breaker again, and so does a service that asks for a
+        longer pause than ours.  Failures of requests that were already in flight change nothing
+        while the breaker is open.
         """
-        self._failed += 1
+        self._failures += 1
         self._last = fault
         if self._open_until is not None and not probe:
             return
-        asked = min(fault.wait or 0.0, self._rule.longest)
-        if probe or asked > self._rule.delay or self._failed >= self._rule.failures:
-            pause = max(self._rule.delay, asked)
-            self._open_until = self._clock() + pause
+        wait = min(fault.wait or 0.0, self._policy.longest)
+        if probe or wait > self._policy.delay or self._failures >= self._policy.failures:
+            self._open_until = self._clock() + max(self._policy.delay, wait)
         self._probing = False
 
     def open_fault(self) -> ServiceFault:
-        """Say why nothing is asked now; the reason is that of the last failure."""
-        left = max(0.0, (self._open_until or 0.0) - self._clock())
+        """Return the fault of a request that is not made, with the reason of the last failure."""
+        remaining = max(0.0, (self._open_until or 0.0) - self._clock())
         return ServiceFault(
-            f"not asked for another {left:.0f} s after {self._failed} failures in a row,"
+            f"not asked for another {remaining:.0f} s after {self._failures} failures in a row,"
             f" the last one: {self._last.detail}",
             self._last.reason,
         )

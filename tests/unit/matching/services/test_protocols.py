@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -12,13 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashwacht.core.errors import ConfigurationError
-from hashwacht.core.types import Answer, Match, Outcome, Reason, Signal
-from hashwacht.matching.questions import ServiceFault
-from hashwacht.matching.services.arachnid import ArachnidMatcher
-from hashwacht.matching.services.eokm import EokmMatcher
-from hashwacht.matching.services.hma import HmaMatcher
-from hashwacht.matching.services.http import HttpRequest
-from hashwacht.matching.services.service_config import ServiceConfig
+from hashwacht.core.types import Answer, Diagnostic, Match, Outcome, Reason, Signal
+from hashwacht.ipc.messages import SignalKey
+from hashwacht.matching.lookup import ServiceFault
+from hashwacht.matching.services.arachnid import ArachnidProtocol
+from hashwacht.matching.services.eokm import EokmProtocol
+from hashwacht.matching.services.factory import build_protocol
+from hashwacht.matching.services.hma import HmaProtocol
+from hashwacht.settings import EokmSettings
+from support.services.canned import CannedMatcher
 
 MD5 = Signal("md5", "0" * 31 + "1")
 PDQ = Signal("pdq", "a5" * 32, 90)
@@ -26,42 +27,18 @@ PDQ64 = base64.b64encode(bytes.fromhex(PDQ.value)).decode()
 SHA256 = "ab" * 32
 
 
-class Parrot:
-    """A client whose service always says the same."""
-
-    def __init__(self, body: bytes | ServiceFault) -> None:
-        self.service = ServiceConfig("https://parrot.example")
-        self.asked: list[HttpRequest] = []
-        self.body = body
-
-    def request_all(
-        self, requests: Sequence[HttpRequest], read: Callable[[bytes], Any]
-    ) -> list[Any]:
-        self.asked += requests
-        return [
-            self.body if isinstance(self.body, ServiceFault) else read(self.body) for _ in requests
-        ]
-
-    def close(self) -> None:
-        pass
+def eokm(body: bytes) -> Answer:
+    return CannedMatcher("eokm", EokmProtocol(), body).lookup([(MD5,)])[0]
 
 
-def client(body: bytes | ServiceFault) -> Any:
-    return Parrot(body)
-
-
-def eokm(body: bytes, **more: Any) -> Answer:
-    return EokmMatcher("eokm", client(body), **more).lookup([(MD5,)])[0]
-
-
-def hma(said: object, **more: Any) -> Answer:
-    body = said if isinstance(said, bytes) else json.dumps(said).encode()
-    return HmaMatcher("hma", client(body), **more).lookup([(PDQ,)])[0]
+def hma(content: object, **options: Any) -> Answer:
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return CannedMatcher("hma", HmaProtocol(**options), body).lookup([(PDQ,)])[0]
 
 
 def shield(entry: object) -> Answer:
     body = json.dumps({"scanned_hashes": {PDQ64: entry}}).encode()
-    return ArachnidMatcher("shield", client(body)).lookup([(PDQ,)])[0]
+    return CannedMatcher("shield", ArachnidProtocol(), body).lookup([(PDQ,)])[0]
 
 
 @pytest.mark.parametrize("body", [b"true", b" true\r\n", b"\ttrue"])
@@ -75,39 +52,35 @@ def test_eokm_anything_but_the_two_words_is_undetermined(body: bytes) -> None:
     assert eokm(body).outcome is wanted.get(body.strip(), Outcome.UNDETERMINED)
 
 
-def test_eokm_formats_paths_and_test_switch_are_arguments() -> None:
-    parrot = client(b"false")
-    more: dict[str, Any] = {
-        "signal_types": {"md5": "MD5", "pdq": "pdqhash"},
-        "path": "/v2/{format}/x",
-    }
-    signals = ((MD5, PDQ),)
-    one = EokmMatcher("eokm", parrot, **more)
-    two = EokmMatcher("eokm", parrot, **more, use_test_list=True)
-    for matcher in (one, two):
-        assert matcher.lookup(signals)[0].outcome is Outcome.NO_MATCH
-    assert [each.path for each in parrot.asked] == [
-        "/v2/MD5/x",
-        "/v2/pdqhash/x",
-        "/v1/test/check/MD5",
-        "/v1/test/check/pdqhash",
+def test_eokm_formats_and_path_can_be_configured() -> None:
+    protocol = EokmProtocol({"md5": "MD5", "pdq": "pdqhash"}, "/v2/{format}/x")
+    matcher = CannedMatcher("eokm", protocol, b"false")
+    assert matcher.lookup([(MD5, PDQ)])[0].outcome is Outcome.NO_MATCH
+    assert [request.path for request in matcher.requests] == ["/v2/MD5/x", "/v2/pdqhash/x"]
+
+
+def test_eokm_the_test_list_has_a_path_and_revision_of_its_own() -> None:
+    real = build_protocol(EokmSettings("eokm"))
+    test = build_protocol(EokmSettings("eokm", use_test_list=True))
+    key = ("md5", MD5.value)
+    assert [protocol.request([key]).path for protocol in (real, test)] == [
+        "/v1/check/md5",
+        "/v1/test/check/md5",
     ]
-    assert one.revision != two.revision, "an answer of the test path says nothing of the other"
+    assert real.revision("https://x") != test.revision("https://x")
 
 
 @pytest.mark.parametrize("path", ["", "v1/{format}", ".evil.example/{format}", "/v1", "/{a}{b}"])
-def test_eokm_a_path_that_is_no_template_is_an_error_of_the_configuration(path: str) -> None:
+def test_eokm_a_path_that_is_not_a_template_is_refused(path: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
-        EokmMatcher("eokm", client(b"false"), path=path)
+        EokmProtocol(path=path)
     assert "{format}" in raised.value.advice
 
 
-@pytest.mark.parametrize("canary", [MD5, Signal("pdq", "A5" * 32), Signal("pdq", "")])
-def test_hma_a_canary_that_cannot_be_asked_is_an_error_of_the_configuration(
-    known_signal: Signal,
-) -> None:
+@pytest.mark.parametrize("signal", [("md5", MD5.value), ("pdq", "A5" * 32), ("pdq", "")])
+def test_hma_a_known_signal_that_cannot_be_asked_is_refused(signal: SignalKey) -> None:
     with pytest.raises(ConfigurationError) as raised:
-        HmaMatcher("hma", client(b"{}"), known_signal=known_signal)
+        HmaProtocol(known_signal=signal)
     assert raised.value.advice
 
 
@@ -130,10 +103,8 @@ def test_hma_a_bank_that_is_not_named_is_not_harmless() -> None:
 
 
 def test_hma_banks_are_asked_for_by_name() -> None:
-    parrot = client(b"{}")
-    HmaMatcher("hma", parrot, banks={"B&C", "A"}).lookup([(PDQ,)])
-    [asked] = parrot.asked
-    assert asked.path.endswith("&signal_type=pdq&banks=A%2CB%26C")
+    request = HmaProtocol(banks={"B&C", "A"}).request([("pdq", PDQ.value)])
+    assert request.path.endswith("&signal_type=pdq&banks=A%2CB%26C")
 
 
 @pytest.mark.parametrize(
@@ -162,15 +133,17 @@ def test_hma_an_answer_of_another_shape_is_undetermined(said: object) -> None:
     assert (answer.outcome, answer.reason) == (Outcome.UNDETERMINED, Reason.UNANSWERED)
 
 
-def test_hma_check_fails_if_the_canary_is_not_known() -> None:
-    unknown = HmaMatcher("hma", client(b"{}"), known_signal=PDQ).check()
-    assert (unknown.ok, "canary" in unknown.detail, bool(unknown.advice)) == (False, True, True)
-    known = b'{"B": [{"bank_content_id": 1, "distance": "0"}]}'
-    assert HmaMatcher("hma", client(known), known_signal=PDQ).check().ok
-    refused = HmaMatcher(
-        "hma", client(ServiceFault("no", Reason.REFUSED)), known_signal=PDQ
-    ).check()
-    assert "credential" in refused.advice
+def test_hma_check_fails_if_the_known_signal_does_not_match() -> None:
+    def check(body: bytes | ServiceFault) -> Diagnostic:
+        protocol = HmaProtocol(known_signal=("pdq", PDQ.value))
+        return CannedMatcher("hma", protocol, body).check()
+
+    unknown = check(b"{}")
+    assert not unknown.ok
+    assert "known_signal" in unknown.detail
+    assert unknown.advice
+    assert check(b'{"B": [{"bank_content_id": 1, "distance": "0"}]}').ok
+    assert "credential" in check(ServiceFault("no", Reason.REFUSED)).advice
 
 
 @pytest.mark.parametrize("classification", ["csam", "harmful-abusive-material", "test"])
@@ -226,22 +199,22 @@ def test_arachnid_names_a_new_word_but_repeats_nothing_else() -> None:
 def test_arachnid_a_hash_that_is_not_mentioned_was_not_answered() -> None:
     other = base64.b64encode(b"x" * 32).decode()
     body = json.dumps({"scanned_hashes": {other: None}}).encode()
-    answer = ArachnidMatcher("shield", client(body)).lookup([(PDQ,)])[0]
+    answer = CannedMatcher("shield", ArachnidProtocol(), body).lookup([(PDQ,)])[0]
     assert answer.outcome is Outcome.UNDETERMINED
 
 
 def test_arachnid_asks_in_batches_and_every_hash_once() -> None:
-    parrot = client(b'{"scanned_hashes": {}}')
+    matcher = CannedMatcher("shield", ArachnidProtocol(30), b'{"scanned_hashes": {}}')
     signals = [(Signal("pdq", f"{n:064x}"),) for n in range(70)]
-    ArachnidMatcher("shield", parrot, batch_size=30).lookup([*signals, *signals])
-    sizes = [len(json.loads(each.body)["hashes"]) for each in parrot.asked]
+    matcher.lookup([*signals, *signals])
+    sizes = [len(json.loads(request.body)["hashes"]) for request in matcher.requests]
     assert sizes == [30, 30, 10]
 
 
-def test_a_positive_answer_to_a_question_about_nothing_is_found_by_check() -> None:
-    finding = EokmMatcher("eokm", client(b"true")).check()
-    assert not finding.ok
-    assert "claims to know" in finding.detail
+def test_a_match_for_a_made_up_signal_fails_the_check() -> None:
+    diagnostic = CannedMatcher("eokm", EokmProtocol(), b"true").check()
+    assert not diagnostic.ok
+    assert "made-up" in diagnostic.detail
 
 
 JSON = st.recursive(
@@ -264,10 +237,6 @@ JSON = st.recursive(
 @settings(max_examples=200)
 def test_no_answer_whatsoever_raises(said: object) -> None:
     body = said if isinstance(said, bytes) else json.dumps(said).encode()
-    for matcher in (
-        HmaMatcher("hma", client(body)),
-        ArachnidMatcher("shield", client(body)),
-        EokmMatcher("eokm", client(body), signal_types={"pdq": "pdq"}),
-    ):
-        [answer] = matcher.lookup([(PDQ,)])
+    for protocol in (HmaProtocol(), ArachnidProtocol(), EokmProtocol({"pdq": "pdq"})):
+        [answer] = CannedMatcher("service", protocol, body).lookup([(PDQ,)])
         assert (answer.reason is None) == (answer.outcome is not Outcome.UNDETERMINED)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from hashwacht.core.types import Reason
-from hashwacht.matching.questions import ServiceFault
+from hashwacht.matching.lookup import ServiceFault
 from hashwacht.matching.services.retry import Admission, BreakerPolicy, CircuitBreaker
 from support.clock import Clock
 

@@ -16,13 +16,12 @@ import trustme
 
 from hashwacht import __version__
 from hashwacht.core.types import Outcome, Signal
-from hashwacht.matching.services.arachnid import ArachnidMatcher
-from hashwacht.matching.services.client import LoopThread, ServiceClient
-from hashwacht.matching.services.eokm import EokmMatcher
-from hashwacht.matching.services.hma import HmaMatcher
-from hashwacht.matching.services.http import HttpRequest
+from hashwacht.matching.services.arachnid import ArachnidProtocol
+from hashwacht.matching.services.base import ServiceConfig
+from hashwacht.matching.services.client import LoopThread, ServiceMatcher
+from hashwacht.matching.services.eokm import EokmProtocol
+from hashwacht.matching.services.hma import HmaProtocol
 from hashwacht.matching.services.retry import RetryPolicy
-from hashwacht.matching.services.service_config import ServiceConfig
 from hashwacht.secrets import Credential
 from support.services import faults
 from support.services.connect_proxy import ConnectProxy
@@ -43,7 +42,7 @@ def wire(port: int, first: str, *more: str, body: str = "") -> str:
 def test_eokm_sends_the_hash_and_a_fixed_set_of_headers(loop: LoopThread) -> None:
     with HttpServer(Eokm(frozenset(), ACCOUNT)) as server:
         service = ServiceConfig(server.url, credential=ACCOUNT)
-        with closing(EokmMatcher("eokm", ServiceClient(service, loop))) as matcher:
+        with closing(ServiceMatcher("eokm", service, EokmProtocol(), loop)) as matcher:
             matcher.lookup([(MD5,)])
     [asked] = server.record.requests
     assert asked.raw.decode("ascii") == wire(
@@ -59,7 +58,7 @@ def test_eokm_sends_the_hash_and_a_fixed_set_of_headers(loop: LoopThread) -> Non
 def test_hma_sends_the_hash_and_a_fixed_set_of_headers(loop: LoopThread) -> None:
     with (
         HttpServer(Hma({"B": {}})) as server,
-        closing(HmaMatcher("hma", ServiceClient(ServiceConfig(server.url), loop))) as matcher,
+        closing(ServiceMatcher("hma", ServiceConfig(server.url), HmaProtocol(), loop)) as matcher,
     ):
         matcher.lookup([(PDQ,)])
     [asked] = server.record.requests
@@ -70,7 +69,7 @@ def test_hma_sends_the_hash_and_a_fixed_set_of_headers(loop: LoopThread) -> None
 def test_arachnid_sends_the_hash_and_a_fixed_set_of_headers(loop: LoopThread) -> None:
     with HttpServer(Arachnid({}, ACCOUNT)) as server:
         service = ServiceConfig(server.url, credential=ACCOUNT)
-        with closing(ArachnidMatcher("shield", ServiceClient(service, loop))) as matcher:
+        with closing(ServiceMatcher("shield", service, ArachnidProtocol(), loop)) as matcher:
             matcher.lookup([(PDQ,)])
     [asked] = server.record.requests
     body = json.dumps({"hashes": [base64.b64encode(bytes.fromhex(PDQ.value)).decode()]})
@@ -89,7 +88,7 @@ def test_what_is_no_hash_is_not_sent(loop: LoopThread, value: str) -> None:
     with HttpServer(Eokm(frozenset(), ACCOUNT)) as server:
         service = ServiceConfig(server.url, credential=ACCOUNT)
         with (
-            closing(EokmMatcher("eokm", ServiceClient(service, loop))) as matcher,
+            closing(ServiceMatcher("eokm", service, EokmProtocol(), loop)) as matcher,
             pytest.raises(ValueError, match="not lower-case hexadecimal"),
         ):
             matcher.lookup([(MD5, Signal("md5", value))])
@@ -105,7 +104,7 @@ def test_a_proxy_of_the_environment_is_not_used(
         monkeypatch.delenv("NO_PROXY", raising=False)
         with HttpServer(Eokm(frozenset(), ACCOUNT)) as server:
             service = ServiceConfig(server.url, credential=ACCOUNT)
-            with closing(EokmMatcher("eokm", ServiceClient(service, loop))) as matcher:
+            with closing(ServiceMatcher("eokm", service, EokmProtocol(), loop)) as matcher:
                 assert matcher.lookup([(MD5,)])[0].outcome is Outcome.NO_MATCH
     assert proxy.record.connections == 0
 
@@ -128,7 +127,7 @@ def test_a_named_proxy_sees_neither_hash_nor_credential_of_the_service(
                 proxy_credential=credential,
                 retries=RetryPolicy(1),
             )
-            with closing(EokmMatcher("eokm", ServiceClient(service, loop))) as matcher:
+            with closing(ServiceMatcher("eokm", service, EokmProtocol(), loop)) as matcher:
                 [answer] = matcher.lookup([(MD5,)])
                 assert answer.outcome is outcome
     assert "the proxy failed or refused" in answer.detail
@@ -144,7 +143,7 @@ def test_a_cookie_is_not_kept(loop: LoopThread) -> None:
     cookie = (("Set-Cookie", "who=hoster"),)
     with (
         HttpServer(lambda _: Told(200, b"false", cookie)) as server,
-        closing(EokmMatcher("eokm", ServiceClient(ServiceConfig(server.url), loop))) as matcher,
+        closing(ServiceMatcher("eokm", ServiceConfig(server.url), EokmProtocol(), loop)) as matcher,
     ):
         matcher.lookup([(MD5,)])
         matcher.lookup([(MD5,)])
@@ -167,8 +166,8 @@ def test_no_secret_and_no_hash_is_logged_even_at_debug(
     with HttpServer(respond) as server:
         service = ServiceConfig(server.url, credential=ACCOUNT, retries=RetryPolicy(2, 0.01))
         matchers = (
-            EokmMatcher("eokm", ServiceClient(service, loop)),
-            HmaMatcher("hma", ServiceClient(service, loop)),
+            ServiceMatcher("eokm", service, EokmProtocol(), loop),
+            ServiceMatcher("hma", service, HmaProtocol(), loop),
         )
         for matcher in matchers:
             shown = repr(matcher.lookup([(MD5, PDQ)])) + repr(matcher.check())
@@ -181,19 +180,19 @@ def test_no_secret_and_no_hash_is_logged_even_at_debug(
 
 def test_no_secret_is_in_any_repr_or_traceback(loop: LoopThread) -> None:
     service = ServiceConfig("https://x.invalid", credential=ACCOUNT, proxy_credential=ACCOUNT)
-    client = ServiceClient(service, loop)
-    client.close()
+    matcher = ServiceMatcher("eokm", service, EokmProtocol(), loop)
+    matcher.close()
     with pytest.raises(RuntimeError) as raised:
-        client.request_all([HttpRequest("GET", "/")], lambda body: body)
+        matcher.lookup([(MD5,)])
     assert not leaks("".join(traceback.format_exception(raised.value)))
-    for shown in (repr(service), str(service), repr(client), repr(ACCOUNT), f"{ACCOUNT}"):
+    for shown in (repr(service), str(service), repr(matcher), repr(ACCOUNT), f"{ACCOUNT}"):
         assert not leaks(shown)
 
 
 def test_connections_are_kept_alive_and_bounded(loop: LoopThread) -> None:
     with HttpServer(Eokm(frozenset(), ACCOUNT)) as server:
         service = ServiceConfig(server.url, credential=ACCOUNT, concurrency=3)
-        with closing(EokmMatcher("eokm", ServiceClient(service, loop))) as matcher:
+        with closing(ServiceMatcher("eokm", service, EokmProtocol(), loop)) as matcher:
             matcher.lookup([(Signal("md5", f"{n:032x}"),) for n in range(200)])
     assert len(server.record.requests) == 200
     assert server.record.connections <= 3
@@ -202,7 +201,7 @@ def test_connections_are_kept_alive_and_bounded(loop: LoopThread) -> None:
 def test_a_duplicate_in_a_batch_is_asked_once(loop: LoopThread) -> None:
     with HttpServer(Eokm(frozenset({MD5.value}), ACCOUNT)) as server:
         service = ServiceConfig(server.url, credential=ACCOUNT)
-        with closing(EokmMatcher("eokm", ServiceClient(service, loop))) as matcher:
+        with closing(ServiceMatcher("eokm", service, EokmProtocol(), loop)) as matcher:
             plain = Signal("md5", MD5.value)
             answers = matcher.lookup([(MD5,), (plain,), (MD5, plain)])
     assert len(server.record.requests) == 1
@@ -216,7 +215,7 @@ def test_a_duplicate_in_a_batch_is_asked_once(loop: LoopThread) -> None:
 def test_nothing_is_left_open(loop: LoopThread) -> None:
     with faults.FaultServer(faults.reset()) as server:
         service = ServiceConfig(server.url, retries=RetryPolicy(2, 0.01))
-        with closing(EokmMatcher("eokm", ServiceClient(service, loop))) as matcher:
+        with closing(ServiceMatcher("eokm", service, EokmProtocol(), loop)) as matcher:
             matcher.lookup([(MD5,)])
     loop.close()
     gc.collect()  # an unclosed socket or session would warn, and warnings are errors

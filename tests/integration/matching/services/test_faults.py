@@ -11,10 +11,10 @@ import trustme
 
 from hashwacht.core.errors import ConfigurationError
 from hashwacht.core.types import Answer, Outcome, Reason, Signal
-from hashwacht.matching.services.client import LoopThread, ServiceClient
-from hashwacht.matching.services.eokm import EokmMatcher
+from hashwacht.matching.services.base import ServiceConfig, Timeouts
+from hashwacht.matching.services.client import LoopThread, ServiceMatcher
+from hashwacht.matching.services.eokm import EokmProtocol
 from hashwacht.matching.services.retry import BreakerPolicy, RetryPolicy
-from hashwacht.matching.services.service_config import ServiceConfig, Timeouts
 from hashwacht.secrets import Credential
 from support.services import faults
 from support.services.faults import FaultServer
@@ -28,16 +28,16 @@ DEADLINE = 3.0
 HTTP_OK = b"HTTP/1.1 200 OK\r\n"
 
 
-def matcher(loop: LoopThread, url: str, **more: object) -> EokmMatcher:
+def matcher(loop: LoopThread, url: str, **more: object) -> ServiceMatcher:
     chosen: dict[str, object] = {
         "retries": RetryPolicy(max_attempts=3, first_delay=0.01, max_delay=1.5),
-        "patience": Timeouts(connect=0.3, read=0.3, request=1.5, lookup=2.5),
-        "breaking": BreakerPolicy(failures=1000),
+        "timeouts": Timeouts(connect=0.3, read=0.3, request=1.5, lookup=2.5),
+        "breaker_policy": BreakerPolicy(failures=1000),
         "concurrency": 4,
-        "max_answer": 1024,
+        "max_response_bytes": 1024,
     }
     service = ServiceConfig(url, credential=ACCOUNT, **(chosen | more))  # type: ignore[arg-type]  # mixed
-    return EokmMatcher("eokm", ServiceClient(service, loop))
+    return ServiceMatcher("eokm", service, EokmProtocol(), loop)
 
 
 def ask(loop: LoopThread, url: str, **more: object) -> Answer:
@@ -59,15 +59,15 @@ def assert_undetermined(answer: Answer, reason: Reason = Reason.UNANSWERED) -> N
     ("fault", "words", "tries"),
     [
         (faults.black_hole(), "timed out", 3),
-        (faults.reset(), "broke", 3),
-        (faults.hang_up(), "broke", 3),
-        (faults.reset(HTTP_OK + b"Content-Length: 4\r\n\r\ntr"), "broke", 3),
-        (faults.hang_up(HTTP_OK + b"Content-Length: 4\r\n\r\ntr"), "broke", 3),
-        (faults.hang_up(HTTP_OK + b"Transfer-Encoding: chunked\r\n\r\n4\r\ntru"), "broke", 3),
+        (faults.reset(), "was lost", 3),
+        (faults.hang_up(), "was lost", 3),
+        (faults.reset(HTTP_OK + b"Content-Length: 4\r\n\r\ntr"), "was lost", 3),
+        (faults.hang_up(HTTP_OK + b"Content-Length: 4\r\n\r\ntr"), "was lost", 3),
+        (faults.hang_up(HTTP_OK + b"Transfer-Encoding: chunked\r\n\r\n4\r\ntru"), "was lost", 3),
         (faults.drip(HTTP_OK + b"Content-Length: 4\r\n\r\ntrue", 0.1), "not answered within", 1),
         (faults.delay(Told(200, b"true"), 0.6), "timed out", 3),
-        (faults.hang_up(b"\x00\xff garbage \r\n\r\n"), "no HTTP", 1),
-        (faults.hang_up(HTTP_OK + b"X: " + b"x" * 100_000 + b"\r\n\r\ntrue"), "no HTTP", 1),
+        (faults.hang_up(b"\x00\xff garbage \r\n\r\n"), "not HTTP", 1),
+        (faults.hang_up(HTTP_OK + b"X: " + b"x" * 100_000 + b"\r\n\r\ntrue"), "not HTTP", 1),
         (faults.answer(Told(200, b"<html>true</html>")), "neither true nor false", 1),
         (faults.answer(Told(200, b"TRUE")), "neither true nor false", 1),
         (faults.answer(Told(200, b"")), "neither true nor false", 1),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashwacht.core.types import Match, Outcome, Reason, Signal
-from hashwacht.matching.questions import SignalAnswer, combine
+from hashwacht.matching.lookup import SignalAnswer, combine
 
 BAD = Match("m", Signal("md5", "00" * 16), 0, "csam")
 GOOD = Match("m", Signal("md5", "11" * 16), 0, "good", known_good=True)

@@ -13,10 +13,10 @@ from contextlib import closing
 import pytest
 
 from hashwacht.core.types import Outcome, Signal
-from hashwacht.matching.services.client import LoopThread, ServiceClient
-from hashwacht.matching.services.eokm import EokmMatcher
-from hashwacht.matching.services.hma import HmaMatcher
-from hashwacht.matching.services.service_config import ServiceConfig
+from hashwacht.matching.services.base import ServiceConfig
+from hashwacht.matching.services.client import LoopThread, ServiceMatcher
+from hashwacht.matching.services.eokm import EokmProtocol
+from hashwacht.matching.services.hma import HmaProtocol
 from support.services import faults
 from support.services.http_server import HttpServer, Told
 from support.services.services import Hma
@@ -27,14 +27,14 @@ PDQ = Signal("pdq", "a5" * 32)
 
 def test_no_thread_is_started_before_the_first_lookup(loop: LoopThread) -> None:
     before = threading.active_count()
-    EokmMatcher("eokm", ServiceClient(ServiceConfig("https://x.invalid"), loop)).close()
+    ServiceMatcher("eokm", ServiceConfig("https://x.invalid"), EokmProtocol(), loop).close()
     assert threading.active_count() == before
 
 
 def test_a_lookup_works_inside_a_running_event_loop(loop: LoopThread) -> None:
     with (
         HttpServer(lambda _: Told(200, b"true")) as server,
-        closing(EokmMatcher("eokm", ServiceClient(ServiceConfig(server.url), loop))) as matcher,
+        closing(ServiceMatcher("eokm", ServiceConfig(server.url), EokmProtocol(), loop)) as matcher,
     ):
 
         async def program() -> list[Outcome]:
@@ -51,8 +51,8 @@ def test_several_services_share_the_thread_and_a_dead_one_does_not_hold_up_the_o
     with (
         faults.FaultServer(faults.black_hole()) as dead,
         HttpServer(Hma({"B": {f"pdq:{PDQ.value}": 1}})) as alive,
-        closing(EokmMatcher("eokm", ServiceClient(ServiceConfig(dead.url), loop))) as silent,
-        closing(HmaMatcher("hma", ServiceClient(ServiceConfig(alive.url), loop))) as talking,
+        closing(ServiceMatcher("eokm", ServiceConfig(dead.url), EokmProtocol(), loop)) as silent,
+        closing(ServiceMatcher("hma", ServiceConfig(alive.url), HmaProtocol(), loop)) as talking,
         ThreadPoolExecutor(1) as other,
     ):
         stuck = other.submit(silent.lookup, [(MD5,)])
@@ -66,27 +66,27 @@ def test_several_services_share_the_thread_and_a_dead_one_does_not_hold_up_the_o
 
 
 def test_a_lookup_after_close_is_a_mistake(loop: LoopThread) -> None:
-    matcher = EokmMatcher("eokm", ServiceClient(ServiceConfig("https://x.invalid"), loop))
+    matcher = ServiceMatcher("eokm", ServiceConfig("https://x.invalid"), EokmProtocol(), loop)
     matcher.close()
     with pytest.raises(RuntimeError, match="closed"):
         matcher.lookup([(MD5,)])
     loop.close()
     with pytest.raises(RuntimeError, match="closed"):
-        EokmMatcher("eokm", ServiceClient(ServiceConfig("https://x.invalid"), loop)).lookup(
+        ServiceMatcher("eokm", ServiceConfig("https://x.invalid"), EokmProtocol(), loop).lookup(
             [(MD5,)]
         )
 
 
 PROGRAM = """
 import os, signal, sys, threading
-from hashwacht.matching.services.client import ServiceClient
-from hashwacht.matching.services.eokm import EokmMatcher
+from hashwacht.matching.services.client import ServiceMatcher
+from hashwacht.matching.services.eokm import EokmProtocol
 from hashwacht.matching.services.client import LoopThread
-from hashwacht.matching.services.service_config import ServiceConfig
+from hashwacht.matching.services.base import ServiceConfig
 from hashwacht.core.types import Outcome, Signal
 
 loop = LoopThread()
-matcher = EokmMatcher("eokm", ServiceClient(ServiceConfig(sys.argv[1]), loop))
+matcher = ServiceMatcher("eokm", ServiceConfig(sys.argv[1]), EokmProtocol(), loop)
 
 def ask(first):
     batch = [(Signal("md5", f"{first + i:032x}"),) for i in range(40)]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from hashwacht.core.errors import ConfigurationError
-from hashwacht.matching.services.service_config import ServiceConfig
+from hashwacht.matching.services.base import ServiceConfig
 
 
 @pytest.mark.parametrize(
