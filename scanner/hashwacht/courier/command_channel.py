@@ -1,15 +1,21 @@
-"""Notices by an operator's program, run by a process of its own.
+"""Notices delivered by an operator's program, which a separate process runs.
 
-The courier cannot start programs itself: it has locked every file away from itself, and a program
-would inherit that.  So a *runner* is started first, which knows neither credentials nor network
-services nor the configuration: it can do nothing but run this one program, again and again.
+The courier cannot start programs itself: they would inherit its sandbox, which hides all files.
+So it starts a *runner* before it enters the sandbox.  The runner has neither credentials nor the
+configuration, and can do nothing but run this one program, again and again.
+
+Messages in both directions are :data:`_HEADER` and that many bytes.  The first one is the program
+and its arguments as a JSON array.  Each later one is its standard input; the reply is its exit
+code (negative: a signal) and the end of its standard error.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -17,92 +23,124 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from hashwacht.courier import rendering
-from hashwacht.courier.command_runner import NOT_STARTED, PIPE_HEADER, PROGRAM_TIMEOUT, TIMED_OUT
 from hashwacht.ipc.messages import DeliverReply, DeliverRequest, FailureReply
+from hashwacht.platform.subprocess import STDERR, run_program
 
-_PROGRAM = (
+PROGRAM_TIMEOUT = 60.0
+"""Seconds for one run."""
+
+_HEADER = struct.Struct("!iI")
+"""A code, and the number of bytes that follow."""
+
+_TIMED_OUT, _NOT_STARTED = 1 << 16, 1 << 17
+"""Codes with which no program ends."""
+
+_RUNNER = (
     "import sys; sys.path[:] = sys.argv[2:];"
-    "from hashwacht.courier.command_runner import main; main(int(sys.argv[1]))"
+    "from hashwacht.courier.command_channel import run_commands; run_commands(int(sys.argv[1]))"
 )
-"""With ``-I`` nothing of the environment or the working directory decides what is imported."""
+"""With ``-I`` neither the environment nor the working directory decides what is imported."""
 
-_PASSED_ON = frozenset({"PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ"})
-"""All of the environment that the program sees: it may hold credentials."""
+_ENVIRONMENT = frozenset({"PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ"})
+"""The variables that the program gets; others may hold credentials."""
 
 
 class CommandChannel:
-    """Hands notices to the runner, one batch at a time.  Thread-safe."""
+    """Sends notices to the runner, one batch at a time.  Thread-safe."""
 
     def __init__(
         self, program: Sequence[str], host: str, lost: Callable[[], None] = lambda: None
     ) -> None:
         """Start the runner of *program*; *host* is this machine's name.  Raises OSError.
 
-        *lost* is called when the runner is gone: it takes a courier that begins anew to have one.
+        *lost* is called when the runner has ended: only a new courier can start another one.
         """
         self._host = host
         self._lost = lost
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._runner, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-                [sys.executable, "-I", "-c", _PROGRAM, str(theirs.fileno()), *sys.path],
+                [sys.executable, "-I", "-c", _RUNNER, str(theirs.fileno()), *sys.path],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env={name: os.environ[name] for name in _PASSED_ON & os.environ.keys()},
+                env={name: os.environ[name] for name in _ENVIRONMENT & os.environ.keys()},
                 cwd="/",
             )
         self._runner.settimeout(PROGRAM_TIMEOUT + 10)
-        self._write(json.dumps([*program]).encode())
+        self._send(json.dumps([*program]).encode())
 
     def deliver(self, deliver: DeliverRequest) -> DeliverReply | FailureReply:
-        """Give it every notice as a line of JSON; exit code 0 means delivered."""
+        """Pass every notice as a line of JSON; exit code 0 means delivered."""
         body = "".join(f"{line}\n" for line in rendering.lines(deliver, self._host)).encode()
-        with self._turn:
+        with self._lock:
             try:
-                self._write(body)
-                code, length = PIPE_HEADER.unpack(self._read(PIPE_HEADER.size))
-                said = self._read(length).decode(errors="replace").strip()
+                self._send(body)
+                code, length = _HEADER.unpack(self._receive(_HEADER.size))
+                output = self._receive(length).decode(errors="replace").strip()
             except OSError:
                 self._runner.close()
                 self._lost()
-                problem = "the process that runs the command is gone"
                 return FailureReply(
-                    problem, "The courier begins anew by itself; then it is tried again."
+                    "the process that runs the command has ended",
+                    "Nothing to do: the courier restarts and delivers the alerts again.",
                 )
         if code == 0:
             return DeliverReply()
-        last = said.rpartition("\n")[2]
+        last_line = output.rpartition("\n")[2]
         return FailureReply(
-            f"the command {_ended(code)}" + (f": {last}" if last else ""),
+            f"the command {_describe(code)}" + (f": {last_line}" if last_line else ""),
             "Run it by hand with a line of JSON on standard input.",
         )
 
     def close(self) -> None:
-        """Let the runner end; it ends with us in any case."""
+        """End the runner."""
         with suppress(OSError):
             self._runner.shutdown(socket.SHUT_RDWR)
         self._runner.close()
         self._process.wait()
 
-    def _write(self, body: bytes) -> None:
-        """Hand one message over.  Raises OSError if the runner is gone."""
-        self._runner.sendall(PIPE_HEADER.pack(0, len(body)) + body)
+    def _send(self, body: bytes) -> None:
+        """Send one message.  Raises OSError if the runner has ended."""
+        self._runner.sendall(_HEADER.pack(0, len(body)) + body)
 
-    def _read(self, length: int) -> bytes:
-        """Read just so many bytes.  Raises OSError if the runner is gone."""
-        parts = b""
-        while len(parts) < length:
-            part = self._runner.recv(length - len(parts))
-            if not part:
-                raise OSError(0, "the runner is gone")
-            parts += part
-        return parts
+    def _receive(self, length: int) -> bytes:
+        """Read exactly *length* bytes.  Raises OSError if the runner has ended."""
+        content = b""
+        while len(content) < length:
+            piece = self._runner.recv(length - len(content))
+            if not piece:
+                raise OSError(0, "the runner has ended")
+            content += piece
+        return content
 
 
-def _ended(code: int) -> str:
-    if code == TIMED_OUT:
+def _describe(code: int) -> str:
+    if code == _TIMED_OUT:
         return f"was stopped after {PROGRAM_TIMEOUT:g} s"
-    if code == NOT_STARTED:
+    if code == _NOT_STARTED:
         return "cannot be started"
     return f"ended with exit code {code}" if code > 0 else f"was killed by signal {-code}"
+
+
+def run_commands(fd: int) -> None:
+    """Serve the courier over the socket *fd* until it closes the connection."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the courier ends it by closing the socket
+    with socket.socket(fileno=fd) as courier, courier.makefile("rb") as stream:
+        _, length = _HEADER.unpack(stream.read(_HEADER.size))
+        program: list[str] = json.loads(stream.read(length))
+        while len(header := stream.read(_HEADER.size)) == _HEADER.size:
+            _, length = _HEADER.unpack(header)
+            code, output = _run(program, stream.read(length))
+            courier.sendall(_HEADER.pack(code, len(output)) + output)
+
+
+def _run(program: list[str], stdin: bytes) -> tuple[int, bytes]:
+    try:
+        result = run_program(
+            program, stdin, PROGRAM_TIMEOUT, capture=(STDERR,), environment=os.environ
+        )
+    except OSError as error:
+        return _NOT_STARTED, (error.strerror or "").encode()
+    return (_TIMED_OUT if result.code is None else result.code), result.output

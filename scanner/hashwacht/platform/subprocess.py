@@ -1,4 +1,4 @@
-"""Calling a program of the operator's: no shell, no inherited descriptors, bounded in all."""
+"""Run an operator's program: no shell, no inherited descriptors, bounded time and output."""
 
 from __future__ import annotations
 
@@ -8,111 +8,142 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+
+from hashwacht.core.text import replace_unprintable
+
+STDOUT, STDERR, FILE = 1, 2, 3
+"""Descriptors of the program; the last one is the file that it gets, if any."""
 
 MAX_OUTPUT_BYTES = 2048
-"""Bytes of its output that are kept, the last ones; the rest is read and dropped."""
-
-LAST = 3
-"""The number of the file's descriptor, the last that the program gets."""
+"""Of the output that are kept by default."""
 
 _FREE = 10
-"""From here on no descriptor is in the way of 0 to 3, which the program gets."""
+"""Descriptors from here on do not collide with those that the program gets."""
 
-_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+_ENVIRONMENT = MappingProxyType(
+    {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+)
+
+_RESET_SIGNALS = (
+    *(signal.SIGPIPE, signal.SIGXFSZ),  # Python ignores these
+    *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP),  # some of our processes ignore these
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ProgramResult:
-    """*code* is its exit code, negative for a signal, None if its time was over."""
+    """How a program ended, and the last bytes that it wrote."""
 
     code: int | None
-    output: str
+    """Exit code, negative for a signal; None if it was stopped at one of its limits."""
+    output: bytes
+    timed_out: bool = False
+
+    @property
+    def end(self) -> str:
+        """How it ended, as the predicate of a sentence."""
+        if self.code is None:
+            return "did not end in time" if self.timed_out else "wrote too much"
+        if self.code < 0:
+            return f"was killed by signal {-self.code}"
+        return f"ended with exit code {self.code}"
 
     def __str__(self) -> str:
-        how = "its time was over" if self.code is None else f"it ended with {self.code}"
-        said = " ".join(self.output.split())
-        return f"{how}: {said}" if said else how
+        """Return the end and the output as one printable line."""
+        text = " ".join(replace_unprintable(self.output.decode(errors="replace")).split())
+        return f"{self.end}: {text}" if text else self.end
 
 
-def run_program(arguments: tuple[str, ...], stdin: bytes, fd: int, limit: float) -> ProgramResult:
-    """Run ``arguments[0]`` with *stdin* on standard input and the file *fd* as descriptor 3.
+def run_program(
+    arguments: Sequence[str],
+    stdin: bytes,
+    timeout: float,
+    *,
+    file: int | None = None,
+    capture: Collection[int] = (STDOUT, STDERR),
+    max_output: int = MAX_OUTPUT_BYTES,
+    stop_at_max_output: bool = False,
+    environment: Mapping[str, str] = _ENVIRONMENT,
+) -> ProgramResult:
+    """Run ``arguments[0]`` with *stdin* on standard input; return how it ended.
 
-    After *limit* seconds it is killed with all it has started (its process group).  What it
-    writes to standard output and error is kept in part.  Raises OSError if it cannot be started.
+    It gets the *file*, opened again for reading only, as descriptor 3.  Of what it writes to the
+    descriptors *capture* the last *max_output* bytes are kept.  After *timeout* seconds, or with
+    *stop_at_max_output* when it writes more, it is killed together with its process group.
+    Raises OSError if it cannot be started.
     """
     with contextlib.ExitStack() as stack:
-        case = stack.enter_context(_high(_memory(stdin)))
-        file = stack.enter_context(_high(_reopened(fd)))
-        out, into = os.pipe()
-        stack.callback(os.close, out)
-        with _high(into) as output:
-            pid = os.posix_spawn(
+        content = stack.enter_context(_moved_up(_memory_file(stdin)))
+        null = stack.enter_context(_moved_up(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)))
+        output, pipe = os.pipe()
+        stack.callback(os.close, output)
+        with _moved_up(pipe) as writable:
+            sources = [content, *(writable if fd in capture else null for fd in (STDOUT, STDERR))]
+            if file is not None:
+                sources.append(stack.enter_context(_moved_up(_reopen(file))))
+            spawn = os.posix_spawn if "/" in arguments[0] else os.posix_spawnp
+            pid = spawn(
                 arguments[0],
-                arguments,
-                _ENVIRONMENT,
+                tuple(arguments),
+                environment,
                 file_actions=[
-                    *((os.POSIX_SPAWN_CLOSE, leak) for leak in _leaks()),
-                    *(
-                        (os.POSIX_SPAWN_DUP2, source, target)
-                        for target, source in enumerate((case, output, output, file))
-                    ),
+                    *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable()),
+                    *((os.POSIX_SPAWN_DUP2, source, fd) for fd, source in enumerate(sources)),
                 ],
                 setpgroup=0,
-                setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores these
+                setsigdef=_RESET_SIGNALS,
                 setsigmask=[],
             )
-        return _wait(pid, out, limit)
+        most = max_output if stop_at_max_output else None
+        return _wait(pid, output, timeout, max_output, most)
 
 
-def _wait(pid: int, out: int, limit: float) -> ProgramResult:
-    """Read its output until it has ended or its time is over."""
-    deadline, tail = time.monotonic() + limit, b""
-    os.set_blocking(out, False)
+def _wait(pid: int, output: int, timeout: float, kept: int, most: int | None) -> ProgramResult:
+    """Read the output until the program has ended or one of its limits is reached."""
+    deadline, tail, length = time.monotonic() + timeout, b"", 0
+    os.set_blocking(output, False)
     ended = os.pidfd_open(pid)
-    waiting = select.poll()
-    for fd in (ended, out):
-        waiting.register(fd, select.POLLIN)
+    poll = select.poll()
+    for fd in (ended, output):
+        poll.register(fd, select.POLLIN)
     try:
-        while (left := deadline - time.monotonic()) > 0:
-            ready = [fd for fd, _ in waiting.poll(left * 1000)]
-            if out in ready:
-                piece = _read(out)
-                tail = (tail + piece)[-MAX_OUTPUT_BYTES:]
+        while (left := deadline - time.monotonic()) > 0 and (most is None or length <= most):
+            ready = [fd for fd, _ in poll.poll(left * 1000)]
+            if output in ready:
+                piece = _read(output)
+                length += len(piece)
+                tail = (tail + piece)[-kept:]
                 if not piece:
-                    waiting.unregister(out)
+                    poll.unregister(output)
             elif ended in ready:
-                return ProgramResult(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), _text(tail))
+                return ProgramResult(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), tail)
         os.killpg(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        return ProgramResult(None, _text(tail))
+        return ProgramResult(None, tail, timed_out=left <= 0)
     finally:
         os.close(ended)
 
 
-def _read(out: int) -> bytes:
+def _read(output: int) -> bytes:
     try:
-        return os.read(out, 65536)
+        return os.read(output, 65536)
     except BlockingIOError:
         return b""
 
 
-def _text(output: bytes) -> str:
-    text = output.decode("utf-8", "replace")
-    return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
-def _leaks() -> Iterator[int]:
-    """Give descriptors that a program would inherit: those that we were started with."""
+def _inheritable() -> Iterator[int]:
+    """Yield descriptors that this process was started with and would pass on."""
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208  # numbers, not paths
-        with contextlib.suppress(OSError):  # the one of this listing
-            if int(name) > LAST and os.get_inheritable(int(name)):
+        with contextlib.suppress(OSError):  # the descriptor of this listing
+            if int(name) > FILE and os.get_inheritable(int(name)):
                 yield int(name)
 
 
-def _memory(content: bytes) -> int:
-    fd = os.memfd_create("case", os.MFD_CLOEXEC)
+def _memory_file(content: bytes) -> int:
+    fd = os.memfd_create("stdin", os.MFD_CLOEXEC)
     view = memoryview(content)
     while view:
         view = view[os.write(fd, view) :]
@@ -120,19 +151,19 @@ def _memory(content: bytes) -> int:
     return fd
 
 
-def _reopened(fd: int) -> int:
-    """Open the same file once more: with an offset of its own, and for reading only."""
+def _reopen(fd: int) -> int:
+    """Open the same file again: with an offset of its own, and for reading only."""
     return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 @contextlib.contextmanager
-def _high(fd: int) -> Iterator[int]:
-    """Take over *fd* and give it under a number that is not in the way."""
+def _moved_up(fd: int) -> Iterator[int]:
+    """Take over *fd*; yield a duplicate that does not collide with those of the program."""
     try:
-        high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FREE)
+        duplicate = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FREE)
     finally:
         os.close(fd)
     try:
-        yield high
+        yield duplicate
     finally:
-        os.close(high)
+        os.close(duplicate)

@@ -196,13 +196,13 @@ class _ByCommand:
         if not self.command:
             return QuarantineFailure(FailureReason.COMMAND_FAILED, "hold.command names none")
         try:
-            ended = run_program((*self.command, verb), case.encode(), fd, self.limit)
+            ended = run_program((*self.command, verb), case.encode(), self.limit, file=fd)
         except OSError as error:
             return QuarantineFailure(FailureReason.COMMAND_FAILED, f"{verb}: {error.strerror}")
         return (
             None
             if ended.code == 0
-            else QuarantineFailure(FailureReason.COMMAND_FAILED, f"{verb}: {ended}")
+            else QuarantineFailure(FailureReason.COMMAND_FAILED, f"{verb}: the command {ended}")
         )
 
 

@@ -18,11 +18,11 @@ from pathlib import Path
 import pytest
 import trustme
 
-from hashwacht.courier import command_runner
 from hashwacht.courier.command_channel import CommandChannel
 from hashwacht.courier.webhook import WebhookChannel, signature
 from hashwacht.ipc.messages import DeliverReply
 from hashwacht.matching.services.http import context_trusting
+from hashwacht.platform.subprocess import run_program
 from support.processes import wait_for
 from support.services.faults import FaultServer, drip, endless, server_tls
 from support.services.http_server import Asked, HttpServer, Told
@@ -170,8 +170,8 @@ def test_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path)
         "time.sleep(600)",
     )
     begun = time.monotonic()
-    code, _ = command_runner.run(hanging, b"", seconds=1.0)
-    assert code == command_runner.TIMED_OUT
+    result = run_program(hanging, b"", 1.0)
+    assert (result.code, result.timed_out) == (None, True)
     assert time.monotonic() - begun < 5
     wait_for(lambda: not Path(f"/proc/{pid.read_text()}").exists())
 
@@ -179,5 +179,5 @@ def test_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path)
 def test_a_command_that_leaves_something_behind_is_not_waited_for(tmp_path: Path) -> None:
     leaving = program(tmp_path, "if os.fork() == 0:", "    time.sleep(3)", "    os._exit(0)")
     begun = time.monotonic()
-    assert command_runner.run(leaving, b"", seconds=60)[0] == 0
+    assert run_program(leaving, b"", 60).code == 0
     assert time.monotonic() - begun < 2.5
