@@ -11,6 +11,8 @@ import sys
 from collections.abc import Mapping
 from typing import IO
 
+from hashwacht.core.text import escape_text
+
 JSON_VERSION = 1
 
 
@@ -25,15 +27,6 @@ def emit(kind: str, fields: Mapping[str, object], *, to: IO[str] | None = None) 
     print(json.dumps(entry, ensure_ascii=False), file=to or sys.stdout, flush=True)
 
 
-def escape_text(text: str) -> str:
-    """Escape what a terminal would obey, line ends too: foreign texts may hold anything."""
-    if text.isprintable():
-        return text
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
-    )
-
-
 def escape_lines(text: str) -> str:
-    """Escape what a terminal would obey in a text that has lines of its own."""
+    """Escape what a terminal would interpret, except line ends."""
     return "\n".join(escape_text(each) for each in text.split("\n"))

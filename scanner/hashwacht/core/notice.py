@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from hashwacht.core.text import replace_unprintable, truncate
+
 MAX_NOTICE_CHARS = 64 * 1024
 """Characters of the JSON of a notice."""
 
@@ -59,10 +61,8 @@ def sanitize_notice(notice: Notice) -> Notice:
     """
     case = notice.case
     problem = "" if not case or _is_object(case) else " (its details could not be sent)"
-    shown = "".join(each if each.isprintable() else "?" for each in notice.summary)
-    room = MAX_SUMMARY_CHARS - len(problem)
-    cut = shown if len(shown) <= room else shown[: room - 1] + "…"
-    return replace(notice, summary=cut + problem, case="" if problem else case)
+    summary = truncate(replace_unprintable(notice.summary, "?"), MAX_SUMMARY_CHARS - len(problem))
+    return replace(notice, summary=summary + problem, case="" if problem else case)
 
 
 def _is_object(case: str) -> bool:

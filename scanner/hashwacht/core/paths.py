@@ -17,6 +17,8 @@ import base64
 import re
 from collections.abc import Mapping
 
+from hashwacht.core.text import escape_text
+
 _ESCAPE = re.compile(rb"\\(?:x([0-9a-f]{2})|\\)")
 
 
@@ -29,17 +31,7 @@ def escape_path(path: bytes) -> str:
     as they are: a terminal that reorders them does so for every program.
     """
     text = path.decode("utf-8", "surrogateescape")
-    if text.isprintable() and "\\" not in text:
-        return text
-    return "".join(_show_character(character) for character in text)
-
-
-def _show_character(character: str) -> str:
-    if character == "\\":
-        return "\\\\"
-    if character.isprintable():
-        return character
-    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
+    return escape_text(text.replace("\\", "\\\\"))
 
 
 def unescape_path(text: str) -> bytes:

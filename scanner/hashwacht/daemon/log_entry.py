@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from hashwacht.core.events import Event, EventFields
 from hashwacht.core.paths import escape_path, to_json
+from hashwacht.core.text import escape_text, truncate
 
 BURST = 20
 """Entries of one kind that are written without delay."""
@@ -152,11 +153,4 @@ def _event_fields(record: logging.LogRecord) -> EventFields | None:
 
 def _line(text: str) -> str:
     """Return *text* cut to one line's length, with everything unprintable escaped."""
-    cut = text if len(text) <= MAX_CHARS else f"{text[:MAX_CHARS]}…"
-    if cut.isprintable():
-        return cut
-    return "".join(char if char.isprintable() else _escape(char) for char in cut)
-
-
-def _escape(character: str) -> str:
-    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogatepass"))
+    return escape_text(truncate(text, MAX_CHARS + 1))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from hashwacht.core.text import escape_text
 from hashwacht.settings import ServiceSettings, Settings, UploadMode
 
 NAME = "50-configuration.conf"
@@ -132,8 +133,4 @@ def _quoted(path: Path, *, optional: bool) -> str:
 def _escaped(text: str) -> str:
     r"""Escape specifiers and, as in C, what would end a line or a word (systemd.syntax(7))."""
     safe = text.replace("%", "%%").replace("\\", "\\\\").replace('"', '\\"')
-    return "".join(each if each.isprintable() else _octets(each) for each in safe)
-
-
-def _octets(character: str) -> str:
-    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
+    return escape_text(safe)

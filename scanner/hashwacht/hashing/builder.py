@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from hashwacht.core.errors import SignalError
 from hashwacht.core.ports import SignalType
+from hashwacht.core.text import replace_unprintable
 from hashwacht.core.types import Reason, Signal, Skip
 from hashwacht.hashing.registry import Digest, DigestState, Hasher
 
@@ -47,8 +48,8 @@ class FingerprintBuilder:
 
     def skip(self, hasher: SignalType, reason: Reason, detail: str = "") -> None:
         """Record why a type is missing or incomplete; a detail may quote hostile bytes."""
-        shown = "".join(c if c.isprintable() else " " for c in detail[:_LONGEST_DETAIL]).strip()
-        self._skips.setdefault((hasher.name, reason), Skip(hasher.name, reason, shown))
+        text = replace_unprintable(detail[:_LONGEST_DETAIL]).strip()
+        self._skips.setdefault((hasher.name, reason), Skip(hasher.name, reason, text))
 
     def skip_all(self, hashers: Iterable[SignalType], reason: Reason, detail: str = "") -> None:
         """Record the same for several types."""

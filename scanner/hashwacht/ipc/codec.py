@@ -6,6 +6,7 @@ import json
 import re
 from typing import NoReturn, TypeVar
 
+from hashwacht.core.text import is_printable_line, replace_unprintable
 from hashwacht.ipc.frames import ProtocolError
 
 MAX_LINE_LENGTH = 400
@@ -32,7 +33,7 @@ def read(body: bytes) -> object:
 
 def printable(text: str, most: int = MAX_LINE_LENGTH) -> str:
     """Make a text short and printable."""
-    return "".join(c if c.isprintable() else "?" for c in text[:most])
+    return replace_unprintable(text[:most], "?")
 
 
 def text(value: object, form: re.Pattern[str]) -> str:
@@ -44,7 +45,7 @@ def text(value: object, form: re.Pattern[str]) -> str:
 
 def printable_line(value: object, most: int = MAX_LINE_LENGTH) -> str:
     """Take one printable line.  Raises Nonsense."""
-    if not isinstance(value, str) or len(value) > most or not value.isprintable():
+    if not isinstance(value, str) or not is_printable_line(value, most):
         raise ProtocolError("not words")
     return value
 

@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Self
 
+from hashwacht.core.text import replace_unprintable, truncate
+
 FIRST = 3
 
 
@@ -90,7 +92,7 @@ class SystemdNotifier:
 
     def status(self, text: str) -> None:
         """Say in one line what is going on; nothing is sent if that is known already."""
-        line = "".join(each if each.isprintable() else " " for each in text)[:_LONGEST_STATUS]
+        line = truncate(replace_unprintable(text), _LONGEST_STATUS)
         if line != self._status:
             self._status = line
             self._send(f"STATUS={line}")

@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import Any
 
 from hashwacht.core.errors import ConfigurationError
+from hashwacht.core.text import escape_text
 
 KeyPath = tuple[str | int, ...]
 """Keys from the top, with the index of each array element on the way."""
@@ -164,13 +165,8 @@ def dotted(path: KeyPath) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += f".{printable(part)}" if text else printable(part)
+            text += f".{escape_text(part)}" if text else escape_text(part)
     return text or "the file"
-
-
-def printable(key: str) -> str:
-    """Write a key without anything that a terminal would obey."""
-    return key if key.isprintable() else ascii(key)
 
 
 def unknown_key(

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashwacht.cli.render.figures import format_duration, size
 from hashwacht.cli.render.html_report import HEIGHT, WIDTH, bar, curve, stacked
+from hashwacht.core.text import format_duration, format_size
 
 values = st.floats(0, 1e15, allow_nan=False)
 
 
 @given(st.lists(values, min_size=2, max_size=50), st.sampled_from([10, 1024]))
 def test_every_point_of_a_curve_lies_inside_of_its_axes(heights: list[float], base: int) -> None:
-    drawn = curve(list(enumerate(heights)), format_duration, size, base)
+    drawn = curve(list(enumerate(heights)), format_duration, format_size, base)
     assert drawn is not None
     points = [(float(x), float(y)) for x, y in re.findall(r"([\d.]+),([\d.]+)", drawn.line)]
     assert len(points) == len(heights)
@@ -28,7 +28,7 @@ def test_every_point_of_a_curve_lies_inside_of_its_axes(heights: list[float], ba
 
 @pytest.mark.parametrize("points", [[], [(0.0, 1.0)], [(5.0, 1.0), (5.0, 2.0)]])
 def test_a_curve_without_a_stretch_of_time_is_not_drawn(points: list[tuple[float, float]]) -> None:
-    assert curve(points, format_duration, size) is None
+    assert curve(points, format_duration, format_size) is None
 
 
 def test_the_smallest_part_of_a_bar_is_seen_and_nothing_sticks_out() -> None:

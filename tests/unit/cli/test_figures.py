@@ -6,13 +6,13 @@ import time
 
 import pytest
 
-from hashwacht.cli.render.figures import (
+from hashwacht.core.text import (
     count,
     format_duration,
+    format_size,
     format_time,
     percentage,
     plural,
-    size,
 )
 
 
@@ -27,7 +27,7 @@ from hashwacht.cli.render.figures import (
     ],
 )
 def test_a_size_is_written_in_a_unit_that_leaves_few_digits(number: int, text: str) -> None:
-    assert size(number) == text
+    assert format_size(number) == text
 
 
 @pytest.mark.parametrize(

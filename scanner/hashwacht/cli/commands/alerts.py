@@ -8,9 +8,9 @@ import click
 
 from hashwacht.cli.click_ext import Example, Group, command
 from hashwacht.cli.options import global_options
-from hashwacht.cli.output import emit, escape_text, line
-from hashwacht.cli.render.figures import format_time, plural
+from hashwacht.cli.output import emit, line
 from hashwacht.core.errors import ExitCode, UsageError
+from hashwacht.core.text import escape_text, format_time, plural
 from hashwacht.daemon.alert_test import ChannelTestResult
 from hashwacht.ipc.messages import DeliverReply
 from hashwacht.storage.outbox import Alert, AlertState

@@ -13,9 +13,9 @@ import click
 from hashwacht.cli.case_session import time_option
 from hashwacht.cli.click_ext import Example, Group, command
 from hashwacht.cli.options import global_options
-from hashwacht.cli.output import emit, escape_text, line
-from hashwacht.cli.render.figures import plural
+from hashwacht.cli.output import emit, line
 from hashwacht.core.errors import ExitCode, UsageError
+from hashwacht.core.text import escape_text, plural
 
 if TYPE_CHECKING:
     from hashwacht.audit.chain import AuditEntry

@@ -20,8 +20,8 @@ from hashwacht.cli.click_ext import Example
 from hashwacht.cli.options import global_options
 from hashwacht.cli.output import line
 from hashwacht.cli.render.case_text import print_outcomes
-from hashwacht.cli.render.figures import format_time, plural
 from hashwacht.core.errors import ExitCode, UsageError
+from hashwacht.core.text import format_time, plural
 
 if TYPE_CHECKING:
     from hashwacht.storage.cases import Case

@@ -6,7 +6,8 @@ import click
 
 from hashwacht.cli.click_ext import Example, Group, command
 from hashwacht.cli.options import global_options
-from hashwacht.cli.output import emit, escape_text, line
+from hashwacht.cli.output import emit, line
+from hashwacht.core.text import escape_text
 from hashwacht.settings import Configuration, InvalidConfiguration
 from hashwacht.settings.faults import LocatedFault, dotted
 from hashwacht.settings.show import SettingRow, rows, toml, toml_key

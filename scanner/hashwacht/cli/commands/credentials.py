@@ -10,8 +10,9 @@ import click
 
 from hashwacht.cli.click_ext import Example, Group, command
 from hashwacht.cli.options import GlobalOptions, global_options
-from hashwacht.cli.output import emit, escape_text, line
+from hashwacht.cli.output import emit, line
 from hashwacht.core.errors import ExitCode, UsageError
+from hashwacht.core.text import escape_text
 from hashwacht.secrets import CredentialStatus, SecretSources
 from hashwacht.settings import ServiceSettings
 

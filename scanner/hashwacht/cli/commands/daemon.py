@@ -10,8 +10,9 @@ import click
 
 from hashwacht.cli.click_ext import Example, command
 from hashwacht.cli.options import GlobalOptions, global_options
-from hashwacht.cli.output import escape_text, line
+from hashwacht.cli.output import line
 from hashwacht.core.errors import ExitCode, UsageError
+from hashwacht.core.text import escape_text
 from hashwacht.settings import Configuration
 
 PARTS = ("scanner", "courier", "watcher")

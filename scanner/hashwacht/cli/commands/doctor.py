@@ -6,8 +6,9 @@ import os
 
 from hashwacht.cli.click_ext import Example, command
 from hashwacht.cli.options import global_options
-from hashwacht.cli.output import emit, escape_text, line
+from hashwacht.cli.output import emit, line
 from hashwacht.core.errors import ExitCode
+from hashwacht.core.text import escape_text
 from hashwacht.core.types import Diagnostic
 
 

@@ -8,8 +8,9 @@ import click
 
 from hashwacht.cli.click_ext import Example, command
 from hashwacht.cli.options import global_options
-from hashwacht.cli.output import emit, escape_text, line
+from hashwacht.cli.output import emit, line
 from hashwacht.core.paths import escape_path, to_json
+from hashwacht.core.text import escape_text
 from hashwacht.settings import Configuration
 from hashwacht.walk.explain import Explanation
 

@@ -9,10 +9,11 @@ import click
 
 from hashwacht.cli.click_ext import Example, command
 from hashwacht.cli.options import display_name, global_options, open_input
-from hashwacht.cli.output import emit, escape_text, line
+from hashwacht.cli.output import emit, line
 from hashwacht.core.errors import ExitCode
 from hashwacht.core.paths import escape_path, to_json
 from hashwacht.core.ports import Fingerprinter
+from hashwacht.core.text import escape_text
 from hashwacht.core.types import Fingerprint, Skip
 from hashwacht.storage.cases import signal_to_json
 

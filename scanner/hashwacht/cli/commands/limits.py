@@ -10,8 +10,8 @@ import click
 from hashwacht.cli.case_session import case_session, optional_case_session, reason_option
 from hashwacht.cli.click_ext import Example, Group, command
 from hashwacht.cli.options import global_options
-from hashwacht.cli.output import emit, escape_text, line
-from hashwacht.cli.render.figures import count, format_time, plural
+from hashwacht.cli.output import emit, line
+from hashwacht.core.text import count, escape_text, format_time, plural
 
 if TYPE_CHECKING:
     from hashwacht.cases.factory import CaseServices

@@ -13,9 +13,9 @@ from hashwacht.cli.case_session import record_audit
 from hashwacht.cli.click_ext import Example, Group, command
 from hashwacht.cli.commands.lists_import import import_list, list_facts
 from hashwacht.cli.options import global_options
-from hashwacht.cli.output import emit, escape_lines, escape_text, line
-from hashwacht.cli.render.figures import count, format_time, plural, size
+from hashwacht.cli.output import emit, escape_lines, line
 from hashwacht.core.errors import ExitCode
+from hashwacht.core.text import count, escape_text, format_size, format_time, plural
 
 if TYPE_CHECKING:
     from hashwacht.matching.hashlists.manager import HashLists
@@ -74,7 +74,7 @@ def _text(each: HashList) -> str:
     imported = f"imported {format_time(each.imported_at)} from {each.source or 'somewhere'}"
     rows = [
         f"{each.name}: {plural(each.entries, 'entry', 'entries')}, {kind}",
-        f"  {imported}{left_out}, {size(each.size)} on disk",
+        f"  {imported}{left_out}, {format_size(each.size)} on disk",
     ]
     for name, index in each.types.items():
         near = f"up to {plural(index.radius, 'bit')} off" if index.radius else "equal only"

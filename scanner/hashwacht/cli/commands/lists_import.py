@@ -15,9 +15,9 @@ from hashwacht.audit.log import AuditEvent
 from hashwacht.cli.case_session import record_audit
 from hashwacht.cli.click_ext import Example, command
 from hashwacht.cli.options import global_options
-from hashwacht.cli.output import emit, escape_text, line
-from hashwacht.cli.render.figures import count, plural
+from hashwacht.cli.output import emit, line
 from hashwacht.core.errors import UsageError
+from hashwacht.core.text import count, escape_text, plural
 
 if TYPE_CHECKING:
     from hashwacht.matching.hashlists.importer import ImportProgress

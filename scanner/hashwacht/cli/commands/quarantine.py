@@ -13,10 +13,10 @@ import click
 from hashwacht.cli.case_session import reason_option, record_audit
 from hashwacht.cli.click_ext import Example, Group, command
 from hashwacht.cli.options import global_options
-from hashwacht.cli.output import emit, escape_text, line
-from hashwacht.cli.render.figures import format_time, plural, size
+from hashwacht.cli.output import emit, line
 from hashwacht.core.errors import CredentialError, ExitCode, UsageError
 from hashwacht.core.paths import escape_path, to_json
+from hashwacht.core.text import escape_text, format_size, format_time, plural
 
 if TYPE_CHECKING:
     from hashwacht.quarantine.record import EntryRecord
@@ -112,7 +112,7 @@ def list_sealed() -> None:
 def _text(record: EntryRecord) -> str:
     return (
         f"{record.id}  {record.state:<9}  {format_time(record.at)} "
-        f" {size(record.attributes.size):>8}"
+        f" {format_size(record.attributes.size):>8}"
         f"  user {record.attributes.uid}  "
     )
 

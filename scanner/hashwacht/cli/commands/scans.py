@@ -9,8 +9,8 @@ import click
 from hashwacht.cli.click_ext import Example, command
 from hashwacht.cli.options import global_options
 from hashwacht.cli.output import emit, line
-from hashwacht.cli.render.figures import count, format_duration, format_time, plural, size
 from hashwacht.core.paths import escape_path, to_json
+from hashwacht.core.text import count, format_duration, format_size, format_time, plural
 from hashwacht.scan.progress import RunCounts
 from hashwacht.storage.runs import Run, RunState
 
@@ -53,7 +53,7 @@ def _text(run: Run, counts: RunCounts, elapsed: float) -> str:
     return (
         f"{run.id:>5}  {run.kind}  {run.state}{resume}  {roots}\n"
         f"{'':7}begun {format_time(run.started)}{ended}, {format_duration(elapsed)} of work\n"
-        f"{'':7}{plural(counts.files, 'file')} ({size(counts.bytes)}),"
+        f"{'':7}{plural(counts.files, 'file')} ({format_size(counts.bytes)}),"
         f" {plural(counts.matches, 'match', 'matches')},"
         f" {count(counts.undetermined)} undetermined"
     )

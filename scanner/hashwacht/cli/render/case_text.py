@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 from hashwacht.cases.case_json import upload_to_json
 from hashwacht.cases.wording import known
 from hashwacht.cli.options import global_options
-from hashwacht.cli.output import emit, escape_text, line
-from hashwacht.cli.render.figures import count, format_time, plural, size
+from hashwacht.cli.output import emit, line
 from hashwacht.cli.render.findings import WORD_WIDTH, match_lines
 from hashwacht.core.errors import ExitCode
 from hashwacht.core.paths import escape_path
+from hashwacht.core.text import count, escape_text, format_size, format_time, plural
 from hashwacht.core.types import Outcome
 from hashwacht.core.upload_context import UploadContext, UploadContextStore
 from hashwacht.scan.progress import Observer, Progress, ScanResult, Summary
@@ -104,7 +104,7 @@ def case_details(file: CaseFile) -> Iterator[str]:
     """Say everything about a case, a line for each thing."""
     case, counts = file.case, file.counts or {}
     yield f"case {case.id}: {case.state}"
-    yield _line("content", f"{case.kind}, {size(case.size)}, SHA-256 {case.key}")
+    yield _line("content", f"{case.kind}, {format_size(case.size)}, SHA-256 {case.key}")
     yield _line("opened", f"{format_time(case.opened)}, changed {format_time(case.updated)}")
     evidence = case.evidence
     yield from _matches("match", evidence.matches)

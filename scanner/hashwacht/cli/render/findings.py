@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
-from hashwacht.cli.output import escape_text
 from hashwacht.core.paths import escape_path, to_json
+from hashwacht.core.text import escape_text
 from hashwacht.core.types import QUICK, Match, Outcome, Reason, Verdict
 from hashwacht.scan.progress import ScanResult
 from hashwacht.storage.cases import match_to_json

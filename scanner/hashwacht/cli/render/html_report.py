@@ -15,8 +15,8 @@ from importlib.resources import files
 from math import ceil, floor, log10
 from pathlib import Path
 
-from hashwacht.cli.render import figures
 from hashwacht.cli.render.findings import MEANING, describe_distance, describe_reason
+from hashwacht.core import text
 from hashwacht.core.errors import UsageError
 from hashwacht.core.paths import escape_path
 from hashwacht.core.types import Outcome
@@ -151,11 +151,11 @@ def render(report: Report) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(
-        count=figures.count,
-        many=figures.plural,
-        size=figures.size,
-        span=figures.format_duration,
-        moment=figures.format_time,
+        count=text.count,
+        many=text.plural,
+        size=text.format_size,
+        span=text.format_duration,
+        moment=text.format_time,
         path=escape_path,
         near=describe_distance,
         why=describe_reason,
@@ -184,9 +184,7 @@ def _verdicts(report: Report) -> list[tuple[str, int, str]]:
     order = (Outcome.MATCH, Outcome.UNDETERMINED, Outcome.NO_MATCH)
     numbers = [(outcome, report.verdicts.get(outcome, 0)) for outcome in order]
     total = sum(number for _, number in numbers)
-    return [
-        (str(outcome), number, figures.percentage(number, total)) for outcome, number in numbers
-    ]
+    return [(str(outcome), number, text.percentage(number, total)) for outcome, number in numbers]
 
 
 def _kinds(report: Report) -> list[tuple[str, int, int, float]]:
@@ -209,14 +207,14 @@ def _reasons(report: Report) -> list[tuple[str, int, str, float]]:
 
 def _files_curve(report: Report) -> Curve | None:
     points = [(sample.at, sample.files_rate) for sample in report.throughput]
-    return curve(points, figures.format_duration, figures.count)
+    return curve(points, text.format_duration, text.count)
 
 
 def _bytes_curve(report: Report) -> Curve | None:
     points = [(sample.at, sample.bytes_rate) for sample in report.throughput]
     return curve(
         points,
-        figures.format_duration,
-        lambda value: figures.size(value).replace(".0 ", " "),
+        text.format_duration,
+        lambda value: text.format_size(value).replace(".0 ", " "),
         step_base=1024,
     )

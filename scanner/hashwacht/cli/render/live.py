@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from hashwacht.cli.output import line
-from hashwacht.cli.render.figures import count, format_duration, percentage, size
 from hashwacht.cli.render.findings import has_own_line, result_lines
 from hashwacht.cli.render.summary import started_line, summary_lines
 from hashwacht.core.paths import escape_path
+from hashwacht.core.text import count, format_duration, format_size, percentage
 from hashwacht.scan.progress import Progress, RunCounts, ScanResult, Summary
 
 STYLES = {"match": "bold red", "undetermined": "yellow", "suppressed": "cyan"}
@@ -102,10 +102,10 @@ def _add_rows(table: Table, now: Progress) -> None:
     counts = now.counts
     table.add_row(
         *("  files", _figure(count(counts.files)), f"{count(now.files_rate)}/s"),
-        *("read", count(counts.read), size(counts.read_bytes)),
+        *("read", count(counts.read), format_size(counts.read_bytes)),
     )
     table.add_row(
-        *("  bytes", _figure(size(counts.bytes)), f"{size(now.bytes_rate)}/s"),
+        *("  bytes", _figure(format_size(counts.bytes)), f"{format_size(now.bytes_rate)}/s"),
         *("unchanged", count(counts.unchanged), ""),
     )
     table.add_row(

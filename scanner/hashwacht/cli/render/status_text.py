@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hashwacht import __version__
-from hashwacht.cli.output import escape_text
-from hashwacht.cli.render.figures import count, format_duration, format_time, plural, size
 from hashwacht.core.paths import escape_path
+from hashwacht.core.text import (
+    count,
+    escape_text,
+    format_age,
+    format_duration,
+    format_size,
+    format_time,
+    plural,
+)
 from hashwacht.daemon.scanner.runtime import MatcherHealth
 from hashwacht.daemon.status.assess import StorageStatus
 from hashwacht.daemon.status.health import Health, RootHealth
@@ -58,11 +65,11 @@ def _processes(health: Health | None, courier: str | None, now: float) -> list[s
     others = [] if courier is None else [f"courier {courier or 'in reach'}"]
     if health is None:
         return ["no scanner since this machine started", *others]
-    said = f"last heard of {_ago(health.at, now)}"
+    said = f"last heard of {format_age(health.at, now)}"
     scanner = (
         f"scanner {health.stage}, process {health.pid}, up"
         f" {format_duration(health.at - health.started)},"
-        f" {size(health.memory_bytes)}, {plural(health.workers, 'worker')}, {said}"
+        f" {format_size(health.memory_bytes)}, {plural(health.workers, 'worker')}, {said}"
     )
     return [scanner, *others]
 
@@ -72,17 +79,17 @@ def _root(
 ) -> Iterator[str]:
     yield f"{root.name}: {escape_path(bytes(root.directory))}"
     if known is not None:
-        seen = f"last file {_ago(known.last_event, now)}, canary {_ago(known.last_canary, now)}"
-        yield f"  {known.problem or 'watched'} by {known.watch}, {seen}"
+        file, canary = (format_age(at, now) for at in (known.last_event, known.last_canary))
+        yield f"  {known.problem or 'watched'} by {known.watch}, last file {file}, canary {canary}"
     if found is not None:
-        yield f"  wholly compared with the state {_ago(found.walked.get(root.name), now)}"
+        yield f"  wholly compared with the state {format_age(found.walked.get(root.name), now)}"
         for gap in [gap for gap in found.gaps if gap.root == root.name][:3]:
-            until = "still open" if gap.ended is None else f"until {_ago(gap.ended, now)}"
-            yield f"  gap from {_ago(gap.began, now)} {until}: {gap.cause}"
+            until = "still open" if gap.ended is None else f"until {format_age(gap.ended, now)}"
+            yield f"  gap from {format_age(gap.began, now)} {until}: {gap.cause}"
 
 
 def _matcher(matcher: MatcherHealth, now: float) -> str:
-    told = f"{matcher.name}: last good answer {_ago(matcher.last_answer, now)}"
+    told = f"{matcher.name}: last good answer {format_age(matcher.last_answer, now)}"
     return f"{told}; {matcher.problem}" if matcher.problem else told
 
 
@@ -128,7 +135,7 @@ def _found(found: StorageStatus, now: float) -> Iterator[tuple[str, Sequence[str
         "Alerts",
         [
             f"{each.channel}: {count(each.waiting)} waiting, last delivered"
-            f" {_ago(each.delivered_at, now)}" + (f"; {each.problem}" if each.problem else "")
+            f" {format_age(each.delivered_at, now)}" + (f"; {each.problem}" if each.problem else "")
             for each in found.alerts
         ]
         or ["no channel is configured"],
@@ -160,8 +167,4 @@ def _actions(found: StorageStatus) -> str:
 
 def _pile(pile: Backlog, one: str, several: str, now: float) -> str:
     number = plural(pile.number, one, several)
-    return number if pile.oldest is None else f"{number}, the oldest {_ago(pile.oldest, now)}"
-
-
-def _ago(then: float | None, now: float) -> str:
-    return "never" if then is None else f"{format_duration(max(0.0, now - then))} ago"
+    return number if pile.oldest is None else f"{number}, the oldest {format_age(pile.oldest, now)}"

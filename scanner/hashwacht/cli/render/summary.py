@@ -9,10 +9,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
-from hashwacht.cli.output import emit, escape_text, line
-from hashwacht.cli.render.figures import count, format_duration, size
+from hashwacht.cli.output import emit, line
 from hashwacht.cli.render.findings import MEANING
 from hashwacht.core.paths import escape_path, to_json
+from hashwacht.core.text import count, escape_text, format_duration, format_size
 from hashwacht.scan.progress import Progress, Summary
 from hashwacht.scan.timings import Timings
 from hashwacht.storage.runs import RunState
@@ -36,8 +36,8 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     counts = summary.counts
     yield (
         f"{summary.state} after {format_duration(summary.elapsed)}: {count(counts.files)} files"
-        f" ({size(counts.bytes)}), {count(counts.read)} read ({size(counts.read_bytes)}),"
-        f" {count(counts.unchanged)} unchanged"
+        f" ({format_size(counts.bytes)}), {count(counts.read)} read"
+        f" ({format_size(counts.read_bytes)}), {count(counts.unchanged)} unchanged"
     )
     no_match = counts.files - counts.matches - counts.undetermined
     lists = _largest_first(summary.lists)
@@ -86,8 +86,8 @@ def progress_line(now: Progress) -> str:
     where = f", in {escape_path(now.directory)}" if now.directory else ""
     return (
         f"{now.phase} for {format_duration(now.elapsed)}: {count(counts.files)} files"
-        f" ({size(counts.bytes)}),"
-        f" {count(now.files_rate)} files/s, {size(now.bytes_rate)}/s,"
+        f" ({format_size(counts.bytes)}),"
+        f" {count(now.files_rate)} files/s, {format_size(now.bytes_rate)}/s,"
         f" {count(counts.matches)} matches, {count(counts.undetermined)} undetermined{left}{where}"
     )
 

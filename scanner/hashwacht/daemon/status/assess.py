@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hashwacht.audit.log import AuditLog, Checkpoint
+from hashwacht.core.text import format_age
 from hashwacht.core.watch_events import Cause, Lane
 from hashwacht.daemon.status.health import Health, Stage
 from hashwacht.storage.action_limits import ApprovalDecision, ReachedLimit
@@ -122,10 +123,10 @@ def _scanner(roots: Sequence[str], health: Health | None, now: float) -> Iterato
         yield HealthProblem("scanner", "it is not running", start, critical=True)
     elif health.stage is Stage.STOPPED:
         yield HealthProblem(
-            "scanner", f"it was stopped {_ago(health.at, now)}", start, critical=True
+            "scanner", f"it was stopped {format_age(health.at, now)}", start, critical=True
         )
     elif health.is_stale(now):
-        detail = f"no sign of life for {_ago(health.at, now).removesuffix(' ago')}"
+        detail = f"no sign of life for {format_age(health.at, now).removesuffix(' ago')}"
         advice = "See `journalctl -u hashwacht-scanner`; the service manager restarts it."
         yield HealthProblem("scanner", detail, advice, critical=True)
     elif health.stage is Stage.STARTING:
@@ -171,14 +172,15 @@ def _gaps(gaps: Sequence[Gap], now: float) -> Iterator[HealthProblem]:
         reason = f"{gap.cause}: {gap.detail}" if gap.detail else gap.cause.value
         lasting = "since" if gap.ended is None else "from"
         more = f", and {len(others)} more" if others else ""
-        told = f"something may have been missed {lasting} {_ago(gap.began, now)} ({reason}){more}"
-        yield HealthProblem(f"root {root}", told, advice)
+        age = format_age(gap.began, now)
+        detail = f"something may have been missed {lasting} {age} ({reason}){more}"
+        yield HealthProblem(f"root {root}", detail, advice)
 
 
 def _delays(found: StorageStatus, now: float) -> Iterator[HealthProblem]:
     uploads = found.lanes[Lane.UPLOAD]
     if uploads.oldest is not None and now - uploads.oldest > LATE:
-        detail = f"{uploads.number} wait, the oldest since {_ago(uploads.oldest, now)}"
+        detail = f"{uploads.number} wait, the oldest since {format_age(uploads.oldest, now)}"
         advice = "If this lasts, give the scanner more processor time (CPUWeight=) or cores."
         yield HealthProblem("uploads", detail, advice)
 
@@ -203,12 +205,3 @@ def _alerts(found: StorageStatus) -> Iterator[HealthProblem]:
         elif lost := channel.given_up + channel.left_out:
             detail = f"{lost} of the last 30 days reached nobody"
             yield HealthProblem(f"alerts by {channel.channel}", detail, advice)
-
-
-def _ago(then: float, now: float) -> str:
-    """Write how long ago that was, in its largest unit."""
-    seconds = max(0, int(now - then))
-    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds // length} {unit} ago"
-    return f"{seconds} s ago"

@@ -32,6 +32,7 @@ from typing import Any, NoReturn
 
 from hashwacht.core.errors import SignalError
 from hashwacht.core.ports import SignalType
+from hashwacht.core.text import is_printable_line, replace_unprintable
 from hashwacht.core.types import CONTENT_KEY_TYPE, Fingerprint, Reason, Signal, Skip
 from hashwacht.hashing.plan import Limits, Plan
 
@@ -121,8 +122,8 @@ def encode(reply: Reply) -> bytes:
 
 
 def shown(text: str) -> str:
-    """Make an explanation short and printable."""
-    return "".join(c if c.isprintable() else "?" for c in text[:MAX_DETAIL])
+    """Return an explanation short and printable."""
+    return replace_unprintable(text[:MAX_DETAIL], "?")
 
 
 class ReplyDecoder:
@@ -233,7 +234,7 @@ def _text(value: object, form: re.Pattern[str]) -> str:
 
 
 def _detail(value: object) -> str:
-    if not isinstance(value, str) or len(value) > MAX_DETAIL or not value.isprintable():
+    if not isinstance(value, str) or not is_printable_line(value, MAX_DETAIL):
         raise InvalidReply("not an explanation")
     return value
 

@@ -27,6 +27,7 @@ from typing import NamedTuple
 
 from hashwacht.core.errors import ListError
 from hashwacht.core.ports import SignalType
+from hashwacht.core.text import is_printable_line
 
 MAX_ID = 256
 MAX_CATEGORY = 64
@@ -235,6 +236,6 @@ def _scalar(value: object) -> str:
 
 def _text(text: str, what: str, longest: int = MAX_CATEGORY) -> str:
     """Refuse what could not be shown on a line of its own."""
-    if len(text) > longest or not text.isprintable():
+    if not is_printable_line(text, longest):
         raise MalformedLine(f"the {what} is longer than {longest} characters or not printable")
     return text

@@ -19,6 +19,7 @@ from typing import Any
 
 from hashwacht.core.errors import ListError
 from hashwacht.core.ports import SignalType
+from hashwacht.core.text import is_printable_line
 from hashwacht.core.types import CSAM
 from hashwacht.matching.hashlists.list_formats import MAX_CATEGORY
 
@@ -70,7 +71,7 @@ def validate_metadata(metadata: ListMetadata, types: Mapping[str, SignalType]) -
             f"{metadata.name!r} is no name for a list",
             advice="Use up to 64 letters, digits, dots, dashes and underscores.",
         )
-    if not metadata.category.isprintable() or len(metadata.category) > MAX_CATEGORY:
+    if not is_printable_line(metadata.category, MAX_CATEGORY):
         raise ListError(
             "that is no category", advice=f"Use up to {MAX_CATEGORY} printable characters."
         )
