@@ -96,7 +96,7 @@ class InProcessFingerprinter:
             key = Signal(CONTENT_KEY_TYPE, content.key)
             account.run_hasher(digest, made.signals if made else lambda: [key])  # noqa: B023 - called now
         kind = sniff(content.head, content.tail)
-        damaged = self._judge(content, kind, account)
+        damaged = self._hash_picture(content, kind, account)
         return Fingerprint(
             key=content.key,
             size=content.size,
@@ -116,7 +116,7 @@ class InProcessFingerprinter:
             return True
         return bool(self._pictures) and detect_format(head) is not None
 
-    def _judge(self, content: ContentInfo, kind: str, account: FingerprintBuilder) -> bool:
+    def _hash_picture(self, content: ContentInfo, kind: str, account: FingerprintBuilder) -> bool:
         """Add the perceptual signals, or why there are none.  True if the picture is damaged."""
         form = detect_format(content.head)
         perceptual: tuple[SignalType, ...] = (*self._pictures, *self._originals)

@@ -1,6 +1,6 @@
 """A part of the work that does to its process what the content says: for tests of worker pools.
 
-Runs where the real ones do (``WorkerPool(…, maker="support.hostile.culprits:Culprits")``).
+Runs where the real ones do (``WorkerPool(…, task_factory="support.hostile.culprits:Culprits")``).
 A content that begins with one of the words of :class:`Deed` is that deed, others are hashed.
 Deeds are done where a decoder would do them; ``always-`` deeds already where digests are made,
 and a program is left behind only where programs may be run.

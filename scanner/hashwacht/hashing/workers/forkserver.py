@@ -1,18 +1,19 @@
-"""The nursery: a small process that has everything loaded and forks workers on request.
+"""The fork server: a small process that has everything loaded and forks workers on request.
 
-A fork of it costs a few milliseconds, where a fresh interpreter would take a quarter of a
-second to import the decoders.  It never touches a content itself.  It is started as a program
-of its own, not by multiprocessing: forkserver and spawn import the caller's ``__main__`` again
-(inside a web server that is the web server), fork copies the caller's threads and secrets.
+A fork costs a few milliseconds, where a fresh interpreter needs a quarter of a second to import
+the decoders.  The fork server never reads a content.  It is a program of its own and not
+multiprocessing's: forkserver and spawn import the caller's ``__main__`` again (inside a web server
+that is the web server), fork copies the caller's threads and secrets.
 
-Control messages, one per packet, JSON: first the order (plan, maker, …) and its answer; then
-``["spawn", attempt]`` → ``[pid]`` with the worker's socket beside it, and ``["reap", pid]`` →
-``[status]``.
+Control messages, one per packet, JSON: first the configuration (plan, task factory, …), answered
+with recipe and digest names; then ``["spawn", worker kind]`` → ``[pid]`` with the worker's socket,
+and ``["reap", pid]`` → ``[status]``.
 """
 
 from __future__ import annotations
 
 import gc
+import io
 import json
 import os
 import pkgutil
@@ -20,44 +21,49 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
 from hashwacht.hashing.in_process import InProcessFingerprinter, trim_memory
-from hashwacht.hashing.workers.preload import preload
 from hashwacht.hashing.workers.protocol import WorkerKind, plan_from_fields
 from hashwacht.hashing.workers.sandbox import WorkerLimits
-from hashwacht.hashing.workers.tasks import WorkerTask, worker_plan
+from hashwacht.hashing.workers.tasks import TaskResult, WorkerTask, worker_plan
 from hashwacht.hashing.workers.worker import run_worker
 from hashwacht.platform.process import become_subreaper, kill_with_parent, lower_priority
 
 MAX_CONTROL_MESSAGE = 64 << 10
 """Bytes of one control message."""
 
-_GENERATIONS = 3
-"""How deep the orphans of a dead worker are looked for."""
-
 KILL_TIMEOUT_MS = 500
-"""How long a killed worker may take to die before the scanner is told that it hangs."""
+"""How long a killed worker may take to end before it counts as hanging."""
 
-_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-"""^C and a service stop are the scanner's to handle; it ends us by closing our socket."""
+_ORPHAN_GENERATIONS = 3
+"""How many levels of a dead worker's descendants are killed."""
+
+_IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""The scanner handles ^C and a service stop; it stops this process by closing the socket."""
+
+_SAMPLE_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF")
+_SAMPLE_TEXT = b"neither a picture nor anything that a signature tells\n"
 
 
 def main(control_fd: int, parent: int) -> None:
     """Serve the scanner *parent* over the socket *control_fd* until either is gone."""
-    for each in _IGNORED:
-        signal.signal(each, signal.SIG_IGN)
+    for number in _IGNORED_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     become_subreaper()
     control = socket.socket(fileno=control_fd)
-    order = json.loads(control.recv(MAX_CONTROL_MESSAGE))
-    if order["background"]:
+    config = json.loads(control.recv(MAX_CONTROL_MESSAGE))
+    if config["background"]:
         lower_priority()
-    watched = os.pidfd_open(parent)
+    scanner = os.pidfd_open(parent)
     if os.getppid() != parent:
         return
-    fork_server = ForkServer(control, watched, order)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # decoders chatter
+    fork_server = ForkServer(control, scanner, config)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # decoders print warnings
     try:
         fork_server.serve()
     finally:
@@ -65,30 +71,29 @@ def main(control_fd: int, parent: int) -> None:
 
 
 class ForkServer:
-    """The prepared parts of the work and the workers that were forked with them."""
+    """The loaded tasks and the workers that were forked with them."""
 
-    def __init__(self, control: socket.socket, parent: int, order: dict[str, Any]) -> None:
-        """Load everything and say so; *parent* is a pidfd of the scanner."""
+    def __init__(self, control: socket.socket, parent: int, config: dict[str, Any]) -> None:
+        """Load everything and report that; *parent* is a pidfd of the scanner."""
         self._control = control
         self._parent = parent
         self._pid = os.getpid()
-        self._plan = plan_from_fields(order["plan"])
-        self._worker_limits = WorkerLimits(**order["worker_limits"])
-        self._max_workers = int(order["max_workers"])
+        self._plan = plan_from_fields(config["plan"])
+        self._worker_limits = WorkerLimits(**config["worker_limits"])
+        self._max_workers = int(config["max_workers"])
         self._workers: set[int] = set()
-        make = pkgutil.resolve_name(order["task_factory"])
-        wanted = [
-            each for each in WorkerKind if self._plan.commands or each is not WorkerKind.COMMANDS
-        ]
-        self._parts: dict[WorkerKind, WorkerTask] = {
-            each: make(self._plan, each) for each in wanted
+        make_task = pkgutil.resolve_name(config["task_factory"])
+        self._tasks: dict[WorkerKind, WorkerTask] = {
+            kind: make_task(self._plan, kind)
+            for kind in WorkerKind
+            if self._plan.commands or kind is not WorkerKind.COMMANDS
         }
-        preload(self._parts[WorkerKind.DIGESTS], self._parts[WorkerKind.PICTURE])
+        preload(self._tasks[WorkerKind.DIGESTS], self._tasks[WorkerKind.PICTURE])
         digests = worker_plan(self._plan, WorkerKind.DIGESTS).types
         self._answer(InProcessFingerprinter(self._plan).recipe, digests)
         gc.collect()
-        trim_memory()  # a worker would have it from the beginning, and beside its pictures
-        gc.freeze()  # a collection in a worker would copy every page it looks at
+        trim_memory()  # every worker would start with it
+        gc.freeze()  # a collection in a worker would copy every page that it touches
 
     def serve(self) -> None:
         """Answer control messages until the scanner is gone."""
@@ -106,12 +111,12 @@ class ForkServer:
                     return
 
     def close(self) -> None:
-        """Take everybody with us."""
+        """Kill all workers."""
         for pid in list(self._workers):
             self._reap(pid)
 
     def _spawn(self, worker_kind: WorkerKind) -> None:
-        """Fork a worker for *attempt* and hand over the other end of its socket."""
+        """Fork a worker and answer with the other end of its socket."""
         if len(self._workers) >= self._max_workers:
             self._answer("too many workers hang in the kernel and cannot be killed")
             return
@@ -129,50 +134,101 @@ class ForkServer:
             socket.send_fds(self._control, [json.dumps([pid]).encode()], [ours.fileno()])
 
     def _run_worker(self, link: socket.socket, worker_kind: WorkerKind) -> NoReturn:
-        """Be a worker.  Never returns into the nursery's own business."""
+        """Run a worker in the forked process, which ends with it."""
         try:
             kill_with_parent(self._pid)
             self._control.close()
             os.close(self._parent)
-            run_worker(link, self._plan, worker_kind, self._parts[worker_kind], self._worker_limits)
+            run_worker(link, self._plan, worker_kind, self._tasks[worker_kind], self._worker_limits)
         finally:
             os._exit(0)
 
     def _reap(self, pid: int) -> int | None:
-        """Kill a worker and what it started; give its wait status, None if it does not die."""
-        status = _end(pid) if pid in self._workers else None
+        """Kill a worker and its descendants; return its wait status, None if it does not end."""
+        status = _kill_child(pid) if pid in self._workers else None
         if status is not None:
             self._workers.discard(pid)
-            for _ in range(_GENERATIONS):  # its orphans are our children now, then theirs
-                for stray in _children() - self._workers:
-                    _end(stray)
+            for _ in range(_ORPHAN_GENERATIONS):  # a subreaper adopts its orphans, then theirs
+                for orphan in _children() - self._workers:
+                    _kill_child(orphan)
         return status
 
     def _answer(self, *fields: object) -> None:
         self._control.send(json.dumps(fields).encode())
 
 
-def _end(pid: int) -> int | None:
-    """Kill a child and give its wait status; None if it hangs in the kernel.
+def _kill_child(pid: int) -> int | None:
+    """Kill a child process and return its wait status; None if it hangs in the kernel.
 
-    It cannot be a stranger: a child keeps its number until somebody has waited for it.
+    The number cannot belong to another process: it is free only after waitpid.
     """
     os.kill(pid, signal.SIGKILL)
-    death = os.pidfd_open(pid)
+    pidfd = os.pidfd_open(pid)
     try:
         poll = select.poll()
-        poll.register(death, select.POLLIN)
+        poll.register(pidfd, select.POLLIN)
         poll.poll(KILL_TIMEOUT_MS)
     finally:
-        os.close(death)
-    done, status = os.waitpid(pid, os.WNOHANG)
-    return status if done else None
+        os.close(pidfd)
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    return status if ended else None
 
 
 def _children() -> set[int]:
-    """Give the processes whose parent we are (proc(5); empty if the kernel does not list them)."""
-    listed = Path(f"/proc/self/task/{os.getpid()}/children")
+    """Return the children of this process (proc(5)); empty if the kernel does not list them."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
     try:
-        return {int(each) for each in listed.read_text().split()}
+        return {int(pid) for pid in children.read_text().split()}
     except OSError:
         return set()
+
+
+def preload(digest_task: WorkerTask, picture_task: WorkerTask) -> None:
+    """Load everything that decoding needs by processing one sample of each format.
+
+    Libraries import parts of themselves at the first picture of a format, and OpenBLAS maps its
+    working memory at the first matrix product (under a tight RLIMIT_AS it then retries for ever).
+    Workers that are forked afterwards start faster, share the memory, and open no file but the
+    content.  Each sample is also processed truncated.  Raises what the tasks raise.
+    """
+    _disable_decoder_threads()
+    for sample in (_SAMPLE_TEXT, *_sample_pictures()):
+        for content in (sample, sample[: len(sample) * 2 // 3]):
+            _, copy = _process_sample(digest_task, content)
+            if copy is not None:
+                try:
+                    picture_task.run(copy)
+                finally:
+                    os.close(copy)
+
+
+def _process_sample(task: WorkerTask, content: bytes) -> TaskResult:
+    fd = os.memfd_create("sample")
+    try:
+        os.write(fd, content)
+        os.lseek(fd, 0, os.SEEK_SET)
+        return task.run(fd)
+    finally:
+        os.close(fd)
+
+
+def _disable_decoder_threads() -> None:
+    """Keep decoders from starting threads: the workers already occupy all cores."""
+    from PIL import AvifImagePlugin
+
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    with suppress(ImportError):  # HEIC is an extra
+        import_module("pillow_heif").options.DECODE_THREADS = 1
+
+
+def _sample_pictures() -> Iterator[bytes]:
+    """Yield a gradient, large enough for every hash, in each format that this Pillow writes."""
+    from PIL import Image, features
+
+    gradient = Image.linear_gradient("L").resize((64, 64)).convert("RGB")
+    for name in _SAMPLE_FORMATS:
+        if name == "AVIF" and not features.check("avif"):
+            continue
+        file = io.BytesIO()
+        gradient.save(file, name, **({"speed": 10, "max_threads": 1} if name == "AVIF" else {}))
+        yield file.getvalue()

@@ -1,4 +1,4 @@
-"""The scanner's end of the nursery: start it, have workers born and buried."""
+"""The scanner's end of the fork server: starts it, and has it spawn and reap workers."""
 
 from __future__ import annotations
 
@@ -24,30 +24,32 @@ _PROGRAM = (
     "from hashwacht.hashing.workers.forkserver import main;"
     "main(int(sys.argv[1]), int(sys.argv[2]))"
 )
-"""With ``-I`` nothing of the environment or the working directory decides what is imported."""
+"""With ``-I`` neither the environment nor the working directory decides what is imported."""
 
-_SLOWEST_START = 60.0
-"""Seconds.  0.2 are usual; a cold disk at idle priority takes its time."""
+_START_TIMEOUT = 60.0
+"""Seconds.  0.2 are usual; a cold disk at idle priority takes longer."""
 
-_SLOWEST_END = 0.7
-_LARGEST_MESSAGE = 64 << 10
-_PASSED_ON = frozenset({"PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH"})
+_STOP_TIMEOUT = 0.7
+_MAX_MESSAGE = 64 << 10
+_INHERITED_VARIABLES = frozenset(
+    {"PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH"}
+)
 """All of the environment that decoders and operators' commands see: it may hold credentials."""
 
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-"""Workers are what uses the cores; and only a process with one thread may fork."""
+"""The workers already occupy all cores; and only a process with one thread may fork."""
 
 _KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(32 << 20), "MALLOC_MMAP_THRESHOLD_": str(16 << 20)}
-"""Bytes that glibc keeps between two contents (mallopt(3)).  By default it gives the memory of
-every picture back and takes it anew: 555 page faults and 1.5 of 6 ms for a JPEG of 640x480."""
+"""Bytes that glibc keeps between two contents (mallopt(3)).  By default it returns the memory of
+every picture to the kernel: 555 page faults and 1.5 of 6 ms for a JPEG of 640x480."""
 
 
 @dataclass(frozen=True, slots=True)
 class ForkServerConfig:
-    """What a nursery is to prepare.
+    """What a fork server loads and may do.
 
-    *maker* (``module:callable``) turns a plan and an attempt into a Part, over there; *room* is
-    the most workers that may exist; *background* asks for the lowest priorities.
+    *task_factory* (``module:callable``) turns a plan and a worker kind into a WorkerTask there;
+    *max_workers* may exist at the same time; *background* asks for the lowest priorities.
     """
 
     plan: Plan
@@ -58,18 +60,21 @@ class ForkServerConfig:
 
 
 class ForkServerDied(WorkerError):
-    """The nursery died.  Its workers died with it."""
+    """The fork server has ended, and its workers with it."""
 
 
 class ForkServerClient:
-    """One nursery process.  Thread-safe."""
+    """One fork server process.  Thread-safe."""
 
-    def __init__(self, order: ForkServerConfig) -> None:
-        """Start it; it loads while we go on.  Raises WorkerError."""
-        self._order = order
+    def __init__(self, config: ForkServerConfig) -> None:
+        """Start the process without waiting until it has loaded everything.
+
+        Raises WorkerError.
+        """
+        self._config = config
         self._lock = Lock()
-        self._ready: list[Any] | None = None
-        self._failed: ForkServerDied | None = None
+        self._server_info: list[Any] | None = None
+        self._failure: ForkServerDied | None = None
         self._control, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
         with theirs:
             try:
@@ -80,46 +85,45 @@ class ForkServerClient:
                     f"cannot start {sys.executable!r}: {error}",
                     advice="Check the limit of processes (ulimit -u) and free memory.",
                 ) from error
-        self._control.settimeout(_SLOWEST_START)
-        fields = asdict(order) | {"plan": plan_to_fields(order.plan)}
+        self._control.settimeout(_START_TIMEOUT)
+        fields = asdict(config) | {"plan": plan_to_fields(config.plan)}
         self._control.send(json.dumps(fields).encode())
 
     def ready(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Wait until it is loaded; give the recipe and the names of the digests.
+        """Wait until everything is loaded; return the recipe and the names of the digests.
 
-        Raises ForkServerDied if it could not load, with the last it said, however often it is
-        asked.
+        Raises ForkServerDied if loading failed, with the last line of its error output.
         """
         with self._lock:
-            if self._failed is not None:
-                raise self._failed
-            if self._ready is None:
-                self._ready = self._first_answer()
-            recipe, digests = self._ready
+            if self._failure is not None:
+                raise self._failure
+            if self._server_info is None:
+                self._server_info = self._receive_server_info()
+            recipe, digests = self._server_info
         return tuple(recipe), tuple(digests)
 
-    def _first_answer(self) -> list[Any]:
+    def _receive_server_info(self) -> list[Any]:
         try:
-            message = self._control.recv(_LARGEST_MESSAGE)
+            message = self._control.recv(_MAX_MESSAGE)
         except TimeoutError:
             message = b""
             self._process.kill()
         except OSError as error:  # closed by another thread
-            raise _gone() from error
+            raise _died() from error
         assert self._process.stderr is not None
-        with self._process.stderr as said:
+        with self._process.stderr as output:
             if message:
                 answer: list[Any] = json.loads(message)
                 return answer
-            last = said.read().decode(errors="replace").strip().rpartition("\n")[2]
-        self._failed = ForkServerDied(
-            f"the worker processes cannot be started: {last or 'no answer'}",
-            advice="Run `hashwacht doctor`; it tries every decoder and limit by itself.",
+            last_line = output.read().decode(errors="replace").strip().rpartition("\n")[2]
+        self._failure = ForkServerDied(
+            f"the worker processes cannot be started: {last_line or 'no answer'}",
+            advice="Run `hashwacht doctor`, which tests every decoder and limit separately.",
         )
-        raise self._failed
+        raise self._failure
 
     def spawn(self, worker_kind: WorkerKind) -> WorkerClient:
-        """Have a worker for *attempt* born.
+        """Fork a worker and return it when its sandbox is active.
 
         Raises ForkServerDied, or WorkerError if the system refuses.
         """
@@ -129,7 +133,7 @@ class ForkServerClient:
         match message:
             case [int(pid)]:
                 link = socket.socket(fileno=descriptors[0])
-                seconds = self._order.plan.limits.timeout
+                seconds = self._config.plan.limits.timeout
                 worker = WorkerClient(pid, link, seconds, worker_kind)
                 try:
                     worker.wait_ready()
@@ -144,7 +148,7 @@ class ForkServerClient:
         )
 
     def reap(self, worker: WorkerClient) -> int | None:
-        """Have a worker killed, if it is not dead yet; give its wait status, None if unknown."""
+        """Kill a worker unless it has ended; return its wait status, None if unknown."""
         try:
             with self._lock:
                 (status,), _ = self._request("reap", worker.pid)
@@ -156,19 +160,19 @@ class ForkServerClient:
         try:
             self._control.send(json.dumps(fields).encode())
             message, descriptors, _, _ = socket.recv_fds(
-                self._control, _LARGEST_MESSAGE, 1, socket.MSG_CMSG_CLOEXEC
+                self._control, _MAX_MESSAGE, 1, socket.MSG_CMSG_CLOEXEC
             )
         except OSError as error:
-            raise _gone() from error
+            raise _died() from error
         if not message:
-            raise _gone()
+            raise _died()
         return json.loads(message), descriptors
 
     def close(self) -> None:
-        """End it and all its workers, whatever they are doing, within a second."""
-        self._control.shutdown(socket.SHUT_RDWR)  # wakes whoever waits for an answer, too
+        """Stop the process and all its workers, whatever they are doing, within a second."""
+        self._control.shutdown(socket.SHUT_RDWR)  # also wakes threads that wait for an answer
         try:
-            self._process.wait(_SLOWEST_END)
+            self._process.wait(_STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -178,24 +182,24 @@ class ForkServerClient:
             self._process.stderr.close()
 
 
-def _gone() -> ForkServerDied:
+def _died() -> ForkServerDied:
     return ForkServerDied(
         "the process that starts workers has died",
-        advice="Look in the system's log for what killed it, then start the command again.",
+        advice="Look in the system log for what killed it, then start the command again.",
     )
 
 
 def _start(theirs: socket.socket) -> subprocess.Popen[bytes]:
-    """Run the nursery in a session of its own, so that no terminal's ^C reaches it."""
+    """Run the fork server in a session of its own, so that no terminal's ^C reaches it."""
     number = theirs.fileno()
-    absolute: Sequence[str] = [each for each in sys.path if Path(each).is_absolute()]
-    passed = {name: value for name, value in os.environ.items() if name in _PASSED_ON}
+    search_path: Sequence[str] = [entry for entry in sys.path if Path(entry).is_absolute()]
+    inherited = {name: value for name, value in os.environ.items() if name in _INHERITED_VARIABLES}
     return subprocess.Popen(  # noqa: S603 - our own interpreter, our own code
-        [sys.executable, "-I", "-c", _PROGRAM, str(number), str(os.getpid()), *absolute],
+        [sys.executable, "-I", "-c", _PROGRAM, str(number), str(os.getpid()), *search_path],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env=passed | _ONE_THREAD | _KEEP_MEMORY,
+        env=inherited | _ONE_THREAD | _KEEP_MEMORY,
         pass_fds=[number],
         start_new_session=True,
     )

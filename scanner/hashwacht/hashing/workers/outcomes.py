@@ -1,7 +1,4 @@
-"""What the answers of workers, or their deaths, mean for a content.
-
-Contents that ended their workers: what counts as that, and with what it would happen again.
-"""
+"""What the replies of workers, or their crashes, mean for a content; which contents are blocked."""
 
 from __future__ import annotations
 
@@ -31,12 +28,12 @@ CRASH_REASONS = frozenset({Reason.WORKER_DIED, Reason.TIMED_OUT})
 
 BLOCKED_DETAIL = "not decoded again: it did this before, to the same decoder"
 
-_DECODERS = ("pillow", "pillow-heif")
+_DECODER_PACKAGES = ("pillow", "pillow-heif")
 
 
-def decoder(plan: Plan) -> str:
-    """Name all that decides how decoding ends: versions of libraries and of ours, the budget."""
-    versions = (f"{name}/{_version(name)}" for name in _DECODERS)
+def decoder_id(plan: Plan) -> str:
+    """Return the versions and the budget that decide whether decoding crashes."""
+    versions = (f"{name}/{_version(name)}" for name in _DECODER_PACKAGES)
     budget = f"{plan.limits.timeout:g}s/{plan.limits.max_memory >> 20}MiB"
     return " ".join((f"hashwacht/{_version('hashwacht')}", *versions, budget))
 
@@ -49,42 +46,42 @@ def _version(package: str) -> str:
 
 
 class MemoryCrashLog:
-    """Remembers for one process: where there is no state."""
+    """A ``CrashLog`` without storage, for one process."""
 
-    _MOST = 10_000
+    _MAX_CONTENTS = 10_000
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._deeds: Counter[str] = Counter()
+        self._crashes: Counter[str] = Counter()
         self._reasons: dict[str, Reason] = {}
 
     def set_decoder(self, decoder: str) -> None:
-        """There is only one in a process."""
+        """Do nothing: a process has only one decoder."""
 
     def block_reason(self, key: str) -> Reason | None:
-        """Say what it did, if it did it twice."""
+        """Return the last reason of a content that has crashed too many workers."""
         with self._lock:
-            return self._reasons.get(key) if self._deeds[key] >= MAX_CRASHES else None
+            return self._reasons.get(key) if self._crashes[key] >= MAX_CRASHES else None
 
     def record_crash(self, key: str, reason: Reason) -> None:
-        """Note it; of too many, all are forgotten rather than memory filled."""
+        """Record one crash; when there are too many contents, forget all of them."""
         with self._lock:
-            if len(self._reasons) >= self._MOST:
-                self._deeds.clear()
+            if len(self._reasons) >= self._MAX_CONTENTS:
+                self._crashes.clear()
                 self._reasons.clear()
-            self._deeds[key] += 1
+            self._crashes[key] += 1
             self._reasons[key] = reason
 
 
 def planned_signal_types(plan: Plan) -> dict[str, SignalType]:
-    """Find what judges the form of the values that workers send."""
+    """Return the signal types of a plan, which check the values that workers send."""
     commands = {name for name, _ in plan.commands if name not in BUILT_IN}
-    found = signal_types(name for name in plan.types if name not in commands)
-    return {n: TextSignalType(n) if n in commands else found[n] for n in plan.types}
+    known = signal_types(name for name in plan.types if name not in commands)
+    return {n: TextSignalType(n) if n in commands else known[n] for n in plan.types}
 
 
-def as_failure(reply: Reply) -> TaskFailure:
-    """Take what came in place of a look at a picture for a failure."""
+def picture_failure(reply: Reply) -> TaskFailure:
+    """Return the failure in a reply that has no picture hashes."""
     match reply:
         case TaskFailure():
             return reply
@@ -93,28 +90,28 @@ def as_failure(reply: Reply) -> TaskFailure:
     return TaskFailure(Reason.HASHER_FAILED)
 
 
-def read(reply: Reply) -> Fingerprint:
-    """Give the fingerprint.  Raises OSError if there is none."""
+def fingerprint_from_reply(reply: Reply) -> Fingerprint:
+    """Return the fingerprint in a reply.  Raises OSError if there is none."""
     match reply:
         case Fingerprint():
             return reply
         case Unreadable(errno=number):
             raise OSError(number, os.strerror(number))
         case TaskFailure(reason=Reason.TIMED_OUT):
-            raise OSError(errno.ETIMEDOUT, "the file system does not deliver")
+            raise OSError(errno.ETIMEDOUT, "the file system does not respond")
         case TaskFailure(detail=detail):
             raise OSError(errno.EIO, f"not even the digests could be computed: {detail}")
     raise OSError(errno.EIO, "not even the digests could be computed")
 
 
-def failure_from_crash(
+def crash_failure(
     error: WorkerDied | WorkerTimeout | InvalidReply, status: int | None
 ) -> TaskFailure:
-    """Say what a content did to its worker."""
+    """Return what a content did to its worker, which ended with the wait status *status*."""
     if isinstance(error, WorkerTimeout):
-        return TaskFailure(Reason.TIMED_OUT, "no progress within its time")
+        return TaskFailure(Reason.TIMED_OUT, "no progress within the time limit")
     if isinstance(error, InvalidReply):
-        return TaskFailure(Reason.WORKER_DIED, f"nonsense from its worker: {error}")
+        return TaskFailure(Reason.WORKER_DIED, f"its worker sent an invalid reply: {error}")
     if status is not None and os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         if number == signal.SIGPROF:
@@ -129,13 +126,13 @@ def reply_decoders(
     recipe: tuple[str, ...],
     digests: Collection[str],
 ) -> Mapping[WorkerKind, ReplyDecoder]:
-    """Give what decodes the answers to each kind of attempt."""
-    programs = {name for name, _ in plan.commands}
-    others = {name: each for name, each in types.items() if name not in digests}
-    by_programs = {name: each for name, each in others.items() if name in programs}
-    by_eye = {name: each for name, each in others.items() if name not in programs}
+    """Return the decoder of each worker kind's replies."""
+    commands = {name for name, _ in plan.commands}
+    others = {name: kind for name, kind in types.items() if name not in digests}
+    by_commands = {name: kind for name, kind in others.items() if name in commands}
+    by_decoders = {name: kind for name, kind in others.items() if name not in commands}
     return {
         WorkerKind.DIGESTS: ReplyDecoder({name: types[name] for name in digests}, recipe, others),
-        WorkerKind.COMMANDS: ReplyDecoder(by_programs, None),
-        WorkerKind.PICTURE: ReplyDecoder(by_eye, None),
+        WorkerKind.COMMANDS: ReplyDecoder(by_commands, None),
+        WorkerKind.PICTURE: ReplyDecoder(by_decoders, None),
     }

@@ -1,12 +1,12 @@
-"""The worker pool: a Fingerprinter whose contents can hurt nobody but their own worker.
+"""The worker pool: a fingerprinter in which a content can harm only the worker that decodes it.
 
-The main path is :meth:`WorkerPool.fingerprint`.  Whatever a content does to the worker that
-decodes it, its digests are asked nevertheless: they come from another worker that decodes
-nothing, and the signals that are missing are accounted for (Law 2: unanswered is undetermined).
+The main path is :meth:`WorkerPool.fingerprint`.  Digests and picture hashes come from different
+workers.  Whatever a content does to the worker that decodes it, its digests are still matched,
+and the missing signals are recorded as skipped, which makes the content undetermined.
 
-No pool off the shelf would do: multiprocessing's and ProcessPoolExecutor lose half the queue
-with one dead worker (measured), pebble and loky cannot hand an open descriptor to a worker that
-may not open sockets, and all of them unpickle what a worker sends.
+No existing pool fits: multiprocessing's and ProcessPoolExecutor lose half the queue with one dead
+worker (measured), pebble and loky cannot pass an open descriptor to a worker that may not open
+sockets, and all of them unpickle what a worker sends.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from hashwacht.hashing.workers.outcomes import (
     BLOCKED_DETAIL,
     CRASH_REASONS,
     MemoryCrashLog,
-    as_failure,
-    decoder,
-    failure_from_crash,
+    crash_failure,
+    decoder_id,
+    fingerprint_from_reply,
+    picture_failure,
     planned_signal_types,
-    read,
     reply_decoders,
 )
 from hashwacht.hashing.workers.protocol import (
@@ -50,29 +50,30 @@ from hashwacht.hashing.workers.worker_registry import WorkerRegistry
 from hashwacht.platform.process import SandboxLayers
 
 TASK_FACTORY = "hashwacht.hashing.workers.tasks:make_task"
-"""What makes the parts of a fingerprint in the workers."""
+"""Creates the task of a worker, inside the worker."""
 
-_HUNG = 16
-"""Killed workers that may hang in the kernel (a dead file server) before no more are born."""
+MAX_HUNG_WORKERS = 16
+"""Killed workers that may hang in the kernel (a dead file server) before no more are started."""
 
 MAX_BATCHED_SIZE = 256 << 10
-"""Bytes up to which contents go to a worker several at a time: the others wait for the slowest."""
+"""Bytes up to which contents share a request: all of them wait for the slowest one."""
 
 UNBATCHED_AFTER_CRASH = 64
-"""So many contents go alone after one that ended a worker, or may have."""
+"""Contents that are processed one by one after a content may have crashed a worker."""
 
 
-class _Trouble(Exception):
-    """A worker was lost to one of several contents, nobody knows which."""
+class _BatchFailed(Exception):
+    """A worker was lost to one content of a batch; which one is unknown."""
 
 
 class WorkerPool:
-    """Up to *jobs* contents at a time, each in worker processes of its own.  Thread-safe.
+    """Processes up to *jobs* contents at a time in worker processes.  Thread-safe.
 
-    Workers are born when first needed: for each job one that reads and digests, one that
-    decodes, and one that runs operators' programs if the plan names any.  Small contents that
-    wait go together, as long as none makes trouble; then each goes alone, and is blamed alone.
-    Create it after any fork: a copy in a child process refuses to work.
+    Workers start when first needed: for each job one that reads and digests, one that decodes,
+    and one that runs operators' programs if the plan names any.  Small contents that wait share a
+    request.  If a worker is lost to one of them, each of them is processed alone, so that the
+    crash is recorded for the right content.  Create the pool after any fork: a copy in a child
+    process refuses to work.
     """
 
     def __init__(
@@ -86,28 +87,31 @@ class WorkerPool:
         crash_log: CrashLog | None = None,
         require_sandbox: bool = False,
     ) -> None:
-        """Start the nursery.  Raises WorkerError, ConfigurationError for an unknown type.
+        """Start the fork server.  Raises WorkerError, ConfigurationError for an unknown type.
 
-        *background*: lowest processor and I/O priority.  *maker*, ``module:callable``, gives
-        the Part that runs in a worker.  *culprits* remembers contents that end their workers.
-        *require_sandbox*: no worker may run without every layer of the sandbox.
+        *background*: lowest processor and I/O priority.  *task_factory*, ``module:callable``,
+        creates the WorkerTask that a worker runs.  *crash_log* records contents that crash their
+        workers.  *require_sandbox*: refuse workers that lack a layer of the sandbox.
         """
-        self._types = planned_signal_types(plan)
         self._plan = plan
-        self._looks = (
+        self._types = planned_signal_types(plan)
+        self._decoding_kinds = (
             (WorkerKind.COMMANDS, WorkerKind.PICTURE) if plan.commands else (WorkerKind.PICTURE,)
         )
         self._crash_log = crash_log or MemoryCrashLog()
-        self._crash_log.set_decoder(decoder(plan))
-        room = len(WorkerKind) * jobs + _HUNG
-        order = ForkServerConfig(
-            plan, task_factory, room, background, worker_limits or WorkerLimits()
+        self._crash_log.set_decoder(decoder_id(plan))
+        config = ForkServerConfig(
+            plan,
+            task_factory,
+            len(WorkerKind) * jobs + MAX_HUNG_WORKERS,
+            background,
+            worker_limits or WorkerLimits(),
         )
-        self._registry = WorkerRegistry(order, require_sandbox=require_sandbox)
-        self._codecs: Mapping[WorkerKind, ReplyDecoder] = {}
-        self._ahead: tuple[DigestTask | None, tuple[str, ...]] | None = None
-        self._turns: FairScheduler[int, Fingerprint] = FairScheduler(jobs, MAX_BATCH)
-        self._wary = 0
+        self._registry = WorkerRegistry(config, require_sandbox=require_sandbox)
+        self._decoders: Mapping[WorkerKind, ReplyDecoder] = {}
+        self._streaming: tuple[DigestTask | None, tuple[str, ...]] | None = None
+        self._scheduler: FairScheduler[int, Fingerprint] = FairScheduler(jobs, MAX_BATCH)
+        self._unbatched_left = 0
 
     @property
     def recipe(self) -> tuple[str, ...]:
@@ -116,12 +120,12 @@ class WorkerPool:
 
     @property
     def layers(self) -> SandboxLayers:
-        """The layers of the sandbox around a decoder: why each is not active, "" if it is.
+        """The sandbox layers around a decoder: why each is not active, "" if it is.
 
         Raises WorkerError.
         """
         with (
-            self._turns.slot(SchedulerLane.LOCAL),
+            self._scheduler.slot(SchedulerLane.LOCAL),
             self._registry.checkout(WorkerKind.PICTURE) as worker,
         ):
             return worker.layers
@@ -129,179 +133,185 @@ class WorkerPool:
     def fingerprint(self, fd: int, *, upload: bool = False) -> Fingerprint:
         """Read *fd* to its end in a worker; wait for one if all are busy.
 
-        Raises OSError if the file system refuses (ETIMEDOUT: it does not deliver; EIO: not even
+        Raises OSError if the file system refuses (ETIMEDOUT: it does not respond; EIO: not even
         the digests could be computed), WorkerError if no worker can be started or the pool is
         closed.
         """
         lane = SchedulerLane.UPLOAD if upload else SchedulerLane.LOCAL
-        if self._may_go_along(fd):
-            for found in self._turns.run_batched(lane, fd, self._some):
-                return found
-            return self._opened_anew(fd, lane)
-        with self._turns.slot(lane):
-            return self._alone(fd)
-
-    def _opened_anew(self, fd: int, lane: SchedulerLane) -> Fingerprint:
-        """Take one alone after its worker was lost, which may still move the offset of *fd*."""
-        again = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+        if not self._may_batch(fd):
+            with self._scheduler.slot(lane):
+                return self._fingerprint_one(fd)
+        for fingerprint in self._scheduler.run_batched(lane, fd, self._fingerprint_batch):
+            return fingerprint
+        # The batch failed, and its worker may still move the offset of *fd*.
+        reopened = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            with self._turns.slot(lane):
-                return self._alone(again)
+            with self._scheduler.slot(lane):
+                return self._fingerprint_one(reopened)
         finally:
-            os.close(again)
+            os.close(reopened)
 
-    def _may_go_along(self, fd: int) -> bool:
-        if self._wary:
-            self._wary = max(0, self._wary - 1)
+    def _may_batch(self, fd: int) -> bool:
+        """Return whether a content may share a request: it is small, and no crash was recent."""
+        if self._unbatched_left:
+            self._unbatched_left = max(0, self._unbatched_left - 1)
             return False
-        return len(self._looks) == 1 and os.fstat(fd).st_size <= MAX_BATCHED_SIZE
+        return len(self._decoding_kinds) == 1 and os.fstat(fd).st_size <= MAX_BATCHED_SIZE
 
-    def _alone(self, fd: int) -> Fingerprint:
-        """Take one content all the way."""
+    def _fingerprint_one(self, fd: int) -> Fingerprint:
         digests, copy = self._digest(fd)
         if copy is None:
             return digests
         try:
-            return self._looked_at(digests, copy)
+            return self._add_picture_results(digests, copy)
         finally:
             os.close(copy)
 
-    def _some(self, fds: Sequence[int]) -> Sequence[Fingerprint]:
-        """Take some contents all the way at once; nothing if any of them makes trouble."""
+    def _fingerprint_batch(self, fds: Sequence[int]) -> Sequence[Fingerprint]:
+        """Return the fingerprints of all contents, or none if any of them fails."""
         if len(fds) == 1:
-            return [self._alone(fds[0])]
+            return [self._fingerprint_one(fds[0])]
         copies: dict[int, int] = {}
         try:
-            return self._together(fds, copies)
-        except (_Trouble, OSError):
-            self._wary = UNBATCHED_AFTER_CRASH
+            return self._run_batch(fds, copies)
+        except (_BatchFailed, OSError):
+            self._unbatched_left = UNBATCHED_AFTER_CRASH
             return []
         finally:
-            for each in copies.values():
-                os.close(each)
+            for copy in copies.values():
+                os.close(copy)
 
-    def _together(self, fds: Sequence[int], copies: dict[int, int]) -> list[Fingerprint]:
-        """Do it; note the *copies*, to be closed.  Raises _Trouble, OSError, WorkerError."""
-        answers = self._ask(WorkerKind.DIGESTS, fds)
-        copies.update((at, copy) for at, (_, copy) in enumerate(answers) if copy is not None)
-        found = [reply for reply, _ in answers if isinstance(reply, Fingerprint)]
-        if len(found) < len(answers):
-            raise _Trouble
-        seen = {at: self._barred(found[at].key) for at in copies}
-        able = [at for at, barred in seen.items() if barred is None]
-        looks = self._ask(WorkerKind.PICTURE, [copies[at] for at in able])
-        for at, (reply, _) in zip(able, looks, strict=True):
-            seen[at] = self._seen(WorkerKind.PICTURE, reply, found[at].key)
+    def _run_batch(self, fds: Sequence[int], copies: dict[int, int]) -> list[Fingerprint]:
+        """Digest and decode; add to *copies* what the caller must close.
+
+        Raises _BatchFailed, OSError, WorkerError.
+        """
+        replies = self._request_batch(WorkerKind.DIGESTS, fds)
+        copies.update((at, copy) for at, (_, copy) in enumerate(replies) if copy is not None)
+        digests = [reply for reply, _ in replies if isinstance(reply, Fingerprint)]
+        if len(digests) < len(replies):
+            raise _BatchFailed
+        results = {at: self._blocked_result(digests[at].key) for at in copies}
+        allowed = [at for at, blocked in results.items() if blocked is None]
+        pictures = self._request_batch(WorkerKind.PICTURE, [copies[at] for at in allowed])
+        for at, (reply, _) in zip(allowed, pictures, strict=True):
+            results[at] = self._picture_result(WorkerKind.PICTURE, reply, digests[at].key)
         return [
-            _with(one, [look]) if (look := seen.get(at)) else one for at, one in enumerate(found)
+            _combine(digest, [result]) if (result := results.get(at)) else digest
+            for at, digest in enumerate(digests)
         ]
 
-    def _ask(self, worker_kind: WorkerKind, fds: Sequence[int]) -> list[tuple[Reply, int | None]]:
-        """Ask one worker about some contents.  Raises _Trouble, OSError, WorkerError."""
+    def _request_batch(
+        self, worker_kind: WorkerKind, fds: Sequence[int]
+    ) -> list[tuple[Reply, int | None]]:
+        """Send one request for all contents.  Raises _BatchFailed, OSError, WorkerError."""
         if not fds:
             return []
         with self._registry.checkout(worker_kind) as worker:
             try:
-                return self._answers(worker, fds)
+                return self._request(worker, fds)
             except (WorkerDied, WorkerTimeout, InvalidReply) as error:
                 self._registry.kill(worker)
                 self._registry.check_open(error)
-                raise _Trouble from error
+                raise _BatchFailed from error
 
-    def _answers(self, worker: WorkerClient, fds: Sequence[int]) -> list[tuple[Reply, int | None]]:
-        """Give the replies, and the copies, which are the caller's to close.
+    def _request(self, worker: WorkerClient, fds: Sequence[int]) -> list[tuple[Reply, int | None]]:
+        """Return the replies of *worker* and the copies, which the caller must close.
 
-        Raises Died, Late, Nonsense; the worker must then be ended.
+        Raises WorkerDied, WorkerTimeout, InvalidReply; the worker must then be killed.
         """
-        answered = worker.request(fds)
+        answers = worker.request(fds)
         try:
-            codec = self._codec(worker.worker_kind)
-            return [(codec.decode(body), copy) for body, copy in answered]
+            decoder = self._decoder(worker.worker_kind)
+            return [(decoder.decode(body), copy) for body, copy in answers]
         except BaseException:
-            for _, copy in answered:
+            for _, copy in answers:
                 if copy is not None:
                     os.close(copy)
             raise
 
     def open_stream(self) -> PoolStreamHasher | None:
-        """Begin a content that is still coming in; the first call waits for the nursery.
+        """Return a hasher for a content that is still arriving.  Raises WorkerError.
 
-        None if an operator's digest is wanted: its code runs in workers only.  Raises WorkerError.
+        None if the plan has an operator's digest, whose code runs in workers only.  The first
+        call waits until the fork server is ready.
         """
-        if self._ahead is None:
+        if self._streaming is None:
             recipe, digests = self._registry.server_info()
-            able = {each.name for each in DIGESTS}.issuperset(digests)
-            self._ahead = DigestTask(self._plan) if able else None, recipe
-        digesting, recipe = self._ahead
-        return PoolStreamHasher(digesting, recipe, self._in_turn) if digesting else None
+            built_in = {digest.name for digest in DIGESTS}.issuperset(digests)
+            self._streaming = DigestTask(self._plan) if built_in else None, recipe
+        task, recipe = self._streaming
+        return PoolStreamHasher(task, recipe, self._decode_streamed) if task else None
 
-    def _in_turn(self, digests: Fingerprint, copy: int) -> Fingerprint:
-        with self._turns.slot(SchedulerLane.LOCAL):
-            return self._looked_at(digests, copy)
+    def _decode_streamed(self, digests: Fingerprint, copy: int) -> Fingerprint:
+        with self._scheduler.slot(SchedulerLane.LOCAL):
+            return self._add_picture_results(digests, copy)
 
-    def _looked_at(self, digests: Fingerprint, copy: int) -> Fingerprint:
-        """Add what is seen in a copy of the content."""
-        return _with(digests, [self._look(each, copy, digests.key) for each in self._looks])
+    def _add_picture_results(self, digests: Fingerprint, copy: int) -> Fingerprint:
+        results = [self._decode(kind, copy, digests.key) for kind in self._decoding_kinds]
+        return _combine(digests, results)
 
     def _digest(self, fd: int) -> tuple[Fingerprint, int | None]:
-        """Have a content read; a worker that somebody killed is no reason to give it up."""
+        """Return the digests and a copy to decode, if any.
+
+        A dead worker may have had another cause than the content, so there is a second attempt.
+        """
         reply, copy = self._attempt(WorkerKind.DIGESTS, fd)
         if isinstance(reply, TaskFailure) and reply.reason is Reason.WORKER_DIED:
             os.lseek(fd, 0, os.SEEK_SET)
             reply, copy = self._attempt(WorkerKind.DIGESTS, fd)
-        return read(reply), copy
+        return fingerprint_from_reply(reply), copy
 
-    def _look(self, worker_kind: WorkerKind, copy: int, key: str) -> PictureResult:
-        """Have a copy looked at, unless the content has ended too many workers already."""
-        if worker_kind is WorkerKind.PICTURE and (barred := self._barred(key)) is not None:
-            return barred
+    def _decode(self, worker_kind: WorkerKind, copy: int, key: str) -> PictureResult:
+        """Return what a worker computes from a copy, unless the content is blocked."""
+        if worker_kind is WorkerKind.PICTURE and (blocked := self._blocked_result(key)) is not None:
+            return blocked
         reply, _ = self._attempt(worker_kind, copy)
-        return self._seen(worker_kind, reply, key)
+        return self._picture_result(worker_kind, reply, key)
 
-    def _barred(self, key: str) -> PictureResult | None:
-        """Say why a content is not decoded any more, if it is not."""
+    def _blocked_result(self, key: str) -> PictureResult | None:
+        """Return the result of a content that has crashed too many workers, None if it has not."""
         reason = self._crash_log.block_reason(key)
         if reason is None:
             return None
-        types = self._codec(WorkerKind.PICTURE).types
-        return PictureResult(
-            (), tuple(Skip(each, reason, BLOCKED_DETAIL) for each in types), damaged=False
-        )
+        return self._skipped_result(WorkerKind.PICTURE, TaskFailure(reason, BLOCKED_DETAIL))
 
-    def _seen(self, worker_kind: WorkerKind, reply: Reply, key: str) -> PictureResult:
-        """Take what came of a look; note whom to blame."""
+    def _skipped_result(self, worker_kind: WorkerKind, failure: TaskFailure) -> PictureResult:
+        types = self._decoder(worker_kind).types
+        skipped = tuple(Skip(name, failure.reason, failure.detail) for name in types)
+        return PictureResult((), skipped, damaged=False)
+
+    def _picture_result(self, worker_kind: WorkerKind, reply: Reply, key: str) -> PictureResult:
+        """Return the result in a reply, and record a crash of the decoder."""
         if not isinstance(reply, PictureResult):
-            why = as_failure(reply)
-            types = self._codec(worker_kind).types
-            skips = tuple(Skip(each, why.reason, why.detail) for each in types)
-            reply = PictureResult((), skips, damaged=False)
-        blamed = {each.reason for each in reply.skipped} & CRASH_REASONS
-        if worker_kind is WorkerKind.PICTURE and blamed:
-            self._wary = UNBATCHED_AFTER_CRASH
-            self._crash_log.record_crash(key, min(blamed))
+            reply = self._skipped_result(worker_kind, picture_failure(reply))
+        crashes = {skip.reason for skip in reply.skipped} & CRASH_REASONS
+        if worker_kind is WorkerKind.PICTURE and crashes:
+            self._unbatched_left = UNBATCHED_AFTER_CRASH
+            self._crash_log.record_crash(key, min(crashes))
         return reply
 
     def _attempt(self, worker_kind: WorkerKind, fd: int) -> tuple[Reply, int | None]:
-        """Have one worker try; the copy is the caller's to close."""
+        """Return the reply of one worker, or why it failed; the caller must close the copy."""
         while True:
             with self._registry.checkout(worker_kind) as worker:
                 try:
-                    return self._answers(worker, [fd])[0]
+                    return self._request(worker, [fd])[0]
                 except (WorkerDied, WorkerTimeout, InvalidReply) as error:
                     status = self._registry.kill(worker)
                     self._registry.check_open(error)
                     if worker.accepted:
-                        return failure_from_crash(error, status), None
+                        return crash_failure(error, status), None
 
-    def _codec(self, worker_kind: WorkerKind) -> ReplyDecoder:
-        """Give what decodes the answers to an attempt; known once the nursery is ready."""
-        if not self._codecs:
+    def _decoder(self, worker_kind: WorkerKind) -> ReplyDecoder:
+        """Return the decoder of a kind's replies; the first call waits for the fork server."""
+        if not self._decoders:
             recipe, digests = self._registry.server_info()
-            self._codecs = reply_decoders(self._plan, self._types, recipe, digests)
-        return self._codecs[worker_kind]
+            self._decoders = reply_decoders(self._plan, self._types, recipe, digests)
+        return self._decoders[worker_kind]
 
     def close(self) -> None:
-        """Kill the workers, whatever they are doing; who waits for one gets a WorkerError."""
+        """Kill the workers, whatever they are doing; pending calls raise WorkerError."""
         self._registry.close()
 
     def __enter__(self) -> Self:
@@ -311,11 +321,11 @@ class WorkerPool:
         self.close()
 
 
-def _with(digests: Fingerprint, seen: Sequence[PictureResult]) -> Fingerprint:
-    """Add what was seen in a copy of the content."""
+def _combine(digests: Fingerprint, results: Sequence[PictureResult]) -> Fingerprint:
+    """Add what was computed from the picture to the digests."""
     return replace(
         digests,
-        signals=(*digests.signals, *(s for each in seen for s in each.signals)),
-        skipped=(*digests.skipped, *(s for each in seen for s in each.skipped)),
-        damaged=any(each.damaged for each in seen),
+        signals=(*digests.signals, *(signal for result in results for signal in result.signals)),
+        skipped=(*digests.skipped, *(skip for result in results for skip in result.skipped)),
+        damaged=any(result.damaged for result in results),
     )

@@ -1,10 +1,8 @@
-"""What a worker gives up before it meets a stranger's content, and its budget for each one.
+"""The sandbox of a worker and its budget for each content.
 
-The one place where a worker is confined.  All of it is inherited by whatever the worker starts
-and none of it can be taken back by the worker, except the timer: against a worker that has been
-taken over, the scanner's own clock stands.
-
-The system call filter of a confined worker (seccomp(2), classic BPF).
+Limits, Landlock and the system call filter (seccomp(2), classic BPF) are inherited by everything
+that the worker starts, and the worker cannot lift them.  It could stop the timer of its budget;
+against a compromised worker the scanner has a timer of its own.
 """
 
 from __future__ import annotations
@@ -57,9 +55,9 @@ from hashwacht.platform.seccomp import (
 
 
 def build_filter(machine: Architecture, pid: int, *, allow_memfd: bool) -> list[Instruction]:
-    """Write the filter: allow what is listed, refuse everything else.
+    """Return the filter: it allows what is listed and refuses everything else.
 
-    A call of another architecture ends the process; ``clone3`` is refused as unknown, so that
+    A call of another architecture kills the process; ``clone3`` is refused as unknown, so that
     the C library falls back to ``clone``, whose arguments a filter can see.
     """
     numbers = machine.numbers
@@ -70,16 +68,16 @@ def build_filter(machine: Architecture, pid: int, *, allow_memfd: bool) -> list[
         (LOAD, 0, 0, NUMBER),
         (AT_LEAST, 0, 1, X32),
         (RETURN, 0, 0, REFUSE | errno.ENOSYS),
-        *_each(numbers, ALWAYS_ALLOWED),
+        *_unconditional(numbers, ALWAYS_ALLOWED),
         (EQUAL, 0, 1, numbers["clone3"]),
         (RETURN, 0, 0, REFUSE | errno.ENOSYS),
-        *_ruled(numbers, pid, allow_memfd=allow_memfd),
+        *_conditional(numbers, pid, allow_memfd=allow_memfd),
         (RETURN, 0, 0, REFUSE | errno.EPERM),
     ]
 
 
-def _each(numbers: Mapping[str, int], names: tuple[str, ...]) -> list[Instruction]:
-    """Allow calls whatever their arguments; some exist on one architecture only."""
+def _unconditional(numbers: Mapping[str, int], names: tuple[str, ...]) -> list[Instruction]:
+    """Allow calls with any arguments; some calls exist on one architecture only."""
     return [
         instruction
         for name in names
@@ -88,8 +86,8 @@ def _each(numbers: Mapping[str, int], names: tuple[str, ...]) -> list[Instructio
     ]
 
 
-def _ruled(numbers: Mapping[str, int], pid: int, *, allow_memfd: bool) -> list[Instruction]:
-    """Allow calls with certain arguments; each rule starts from the number again."""
+def _conditional(numbers: Mapping[str, int], pid: int, *, allow_memfd: bool) -> list[Instruction]:
+    """Allow calls with certain arguments; each rule loads the call number again."""
     return [
         instruction
         for rule in syscall_rules(pid, allow_memfd=allow_memfd)
@@ -105,13 +103,13 @@ def _ruled(numbers: Mapping[str, int], pid: int, *, allow_memfd: bool) -> list[I
 
 
 def install_syscall_filter(*, allow_memfd: bool) -> None:
-    """Put the filter on this process, for good; it must have given up new privileges.
+    """Install the filter on this process, irrevocably, after ``forbid_new_privileges``.
 
-    Raises Unsupported where the kernel or the architecture has none.
+    Raises SandboxUnavailable if the kernel or the architecture has none.
     """
     name = os.uname().machine
     if name not in ARCHITECTURES or sys.maxsize < 1 << 32:
-        raise SandboxUnavailable(f"no filter is written for {name}")
+        raise SandboxUnavailable(f"there is no filter for {name}")
     install_filter(build_filter(ARCHITECTURES[name], os.getpid(), allow_memfd=allow_memfd))
 
 
@@ -119,26 +117,25 @@ MAX_OPEN_FILES = 64
 """Open files of one worker: its socket, a content, its copy, the pipes of an operator's command."""
 
 MIN_DIGEST_RATE = 16 << 20
-"""Bytes per second of processor time in which any machine computes all digests (measured on
-one of 2015: 120 MiB/s).  A long video may take that much longer than a picture."""
+"""Bytes per second of processor time at which every machine computes all digests (a machine of
+2015: 120 MiB/s).  A long video may take that much longer than a picture."""
 
 _STATM_PAGES, _STATM_RESIDENT = 0, 1
 
 
 def confine(plan: Plan, worker_kind: WorkerKind) -> SandboxLayers:
-    """Give up, for good, what this work does not need.  Called once, in a fresh worker.
+    """Confine a new worker, irrevocably, to what its kind needs; return the active layers.
 
-    Raises OSError if the kernel does not grant one of the limits: then no worker may run.
-    RLIMIT_NPROC is none of them: it also counts threads, and the decoder of HEIC needs one.
-    The worker that runs operators' programs gets the limits, but no filter: what these programs
-    have to open is for their operator to say.
+    Raises OSError if the kernel refuses one of the limits: then no worker may run.  RLIMIT_NPROC
+    is not used: it also counts threads, and the HEIC decoder needs one.  The worker that runs
+    operators' programs gets the limits but no filter: these programs may open what they need.
     """
     set_name(process_name(worker_kind))
     forbid_new_privileges()
     forbid_dumps()
-    with suppress(OSError):  # /proc may not be mounted; then the default order holds
-        Path("/proc/self/oom_score_adj").write_bytes(b"1000")  # if memory is short, us first
-    with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123 - as in Upkeep
+    with suppress(OSError):  # /proc may not be mounted; then the kernel's order applies
+        Path("/proc/self/oom_score_adj").write_bytes(b"1000")  # killed first if memory is short
+    with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123 - no Path: this also runs between contents
         idle = int(statm.read().split()[_STATM_PAGES]) * mmap.PAGESIZE
     _limit(resource.RLIMIT_AS, idle + plan.limits.max_memory)
     _limit(resource.RLIMIT_CORE, 0)
@@ -157,12 +154,12 @@ def confine(plan: Plan, worker_kind: WorkerKind) -> SandboxLayers:
 
 
 def process_name(worker_kind: WorkerKind) -> str:
-    """Name the processes that do it, as ps(1) shows them: at most 15 letters."""
+    """Return the name of a worker process in ps(1): at most 15 characters."""
     return f"hw-{worker_kind.name.lower()}"
 
 
 def _limit(what: int, most: int) -> None:
-    """Lower a limit to *most*, or to what is allowed already if that is less."""
+    """Lower a limit to *most*; a lower limit stays."""
     _, hard = resource.getrlimit(what)
     value = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(what, (value, value))
@@ -170,23 +167,22 @@ def _limit(what: int, most: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLimits:
-    """After what a worker makes room for a fresh one: its memory is given back at the latest."""
+    """When a worker ends and a new one replaces it, which frees its memory."""
 
     max_tasks: int = 10_000
     max_growth_bytes: int = 96 << 20
-    """Resident memory beyond that of the idle worker, *between* two contents."""
+    """Resident memory above that of the idle worker, measured *between* two contents."""
 
 
 class WorkerBudget:
-    """What a worker does around every content: arm the timer, and look at its own size.
+    """Limits the processor time of each content and the size of the worker.
 
-    RLIMIT_CPU counts the whole life of a process, so a worker that lives for thousands of
-    contents is timed by an interval timer instead: its signal (SIGPROF) kills even inside a
-    decoder that never returns to Python.
+    RLIMIT_CPU counts all contents of a process, so an interval timer limits each one: its signal
+    (SIGPROF) kills even inside a decoder that never returns to Python.
     """
 
     def __init__(self, seconds: float, worker_limits: WorkerLimits) -> None:
-        """Take the present size for that of an idle worker."""
+        """Record the present size as that of an idle worker."""
         self._seconds = seconds
         self._worker_limits = worker_limits
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
@@ -194,17 +190,17 @@ class WorkerBudget:
         self._tasks = 0
 
     def begin(self, fd: int) -> None:
-        """Grant processor time for one content."""
+        """Start the timer for one content."""
         size = os.fstat(fd).st_size
         signal.setitimer(signal.ITIMER_PROF, self._seconds + size / MIN_DIGEST_RATE)
         self._tasks += 1
 
     def exhausted(self) -> bool:
-        """Tell, after a content, if this worker should end."""
+        """Return whether this worker should end after the present content."""
         if self._tasks >= self._worker_limits.max_tasks:
             return True
         return self._resident() - self._idle > self._worker_limits.max_growth_bytes
 
     def _resident(self) -> int:
-        """Bytes of memory in use."""
+        """Return the bytes of memory in use."""
         return int(os.pread(self._statm, 100, 0).split()[_STATM_RESIDENT]) * mmap.PAGESIZE

@@ -1,10 +1,10 @@
-"""Who may use a worker next: two lines of those who wait, served in turn.
+"""Fair scheduling of workers: two lanes whose contents are served in turn.
 
-What the scanner found by itself and what was handed to it must not starve one another: a burst in
-one line costs the other one turn's time.  Handed contents never take the last worker either, if
-there is more than one, because who hands them over may be slow on purpose.
+Contents that the scanner found and contents that were handed in as uploads must not starve each
+other: a burst in one lane delays the other by one turn.  Uploads never occupy the last worker if
+there is more than one, because a client may deliver slowly on purpose.
 
-Who has a turn may take others of the line along, whose contents then go the same way at once.
+The holder of a slot may take the contents that wait behind its own along as one batch.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ Output = TypeVar("Output")
 
 
 class SchedulerLane(IntEnum):
-    """Whose content it is: found by this process, or handed to it by another one."""
+    """Where a content comes from: found by this process, or handed in by another one."""
 
     LOCAL = 0
     UPLOAD = 1
 
 
-class _Waiting(Generic[Input, Output]):
-    """One who waits; *given* is what somebody else may do along with his own, if that is so."""
+class _Ticket(Generic[Input, Output]):
+    """A waiting thread.  *inputs* is what another slot may process with its own; often empty."""
 
-    __slots__ = ("given", "has_turn", "made", "woken")
+    __slots__ = ("event", "has_slot", "inputs", "outputs")
 
-    def __init__(self, given: tuple[Input, ...] = ()) -> None:
-        self.woken = threading.Event()
-        self.given = given
-        self.has_turn = False
-        self.made: tuple[Output, ...] = ()
+    def __init__(self, inputs: tuple[Input, ...] = ()) -> None:
+        self.event = threading.Event()
+        self.inputs = inputs
+        self.has_slot = False
+        self.outputs: tuple[Output, ...] = ()
 
 
 class FairScheduler(Generic[Input, Output]):
-    """Up to *number* at a time.  Thread-safe; within a line, first come, first served."""
+    """Grants up to *slots* slots at a time.  Thread-safe; within a lane, first in, first out."""
 
-    def __init__(self, number: int, batch_size: int = 1) -> None:
-        """Let one turn serve up to *together* of those who say that theirs may be taken along."""
-        self._number, self._free, self._together = number, number, batch_size
-        self._most = {SchedulerLane.LOCAL: number, SchedulerLane.UPLOAD: max(1, number - 1)}
-        self._taken = dict.fromkeys(SchedulerLane, 0)
-        self._waiting: dict[SchedulerLane, deque[_Waiting[Input, Output]]] = {
+    def __init__(self, slots: int, batch_size: int = 1) -> None:
+        """*batch_size* is the most inputs that one slot may process together."""
+        self._slots, self._free, self._batch_size = slots, slots, batch_size
+        self._limits = {SchedulerLane.LOCAL: slots, SchedulerLane.UPLOAD: max(1, slots - 1)}
+        self._used = dict.fromkeys(SchedulerLane, 0)
+        self._waiting: dict[SchedulerLane, deque[_Ticket[Input, Output]]] = {
             lane: deque() for lane in SchedulerLane
         }
         self._next = SchedulerLane.LOCAL
@@ -55,79 +55,83 @@ class FairScheduler(Generic[Input, Output]):
 
     @contextmanager
     def slot(self, lane: SchedulerLane) -> Iterator[None]:
-        """Wait for a turn, and have it until this is left."""
-        mine: _Waiting[Input, Output] = _Waiting()
+        """Wait for a slot and hold it until the context is left."""
+        ticket: _Ticket[Input, Output] = _Ticket()
         try:
-            self._wait(lane, mine)
+            self._wait(lane, ticket)
             yield
         finally:
-            self._leave(lane, mine)
+            self._leave(lane, ticket)
 
     def run_batched(
-        self, lane: SchedulerLane, given: Input, work: Callable[[Sequence[Input]], Sequence[Output]]
+        self,
+        lane: SchedulerLane,
+        item: Input,
+        work: Callable[[Sequence[Input]], Sequence[Output]],
     ) -> tuple[Output, ...]:
-        """Have *given* worked on, in a turn of ours or in somebody else's; give what was made.
+        """Process *item* in a slot of its own or with the batch of another; return its output.
 
-        *work* gives one for each, in order, or none at all.  Then, and if it raises in another
-        one's turn, this gives nothing.
+        *work* returns one output for each input, in order, or none at all.  The result is empty
+        if *work* returned none, or if it raised in the thread that holds the slot.
         """
-        mine: _Waiting[Input, Output] = _Waiting((given,))
-        others: list[_Waiting[Input, Output]] = []
+        ticket: _Ticket[Input, Output] = _Ticket((item,))
+        batch: list[_Ticket[Input, Output]] = []
         try:
-            self._wait(lane, mine)
-            if not mine.has_turn:
-                return mine.made
-            others += self._companions(lane)
-            made = work([given, *(one for each in others for one in each.given)])
-            for each, one in zip(others, made[1:], strict=False):
-                each.made = (one,)
-            return tuple(made[:1])
+            self._wait(lane, ticket)
+            if not ticket.has_slot:
+                return ticket.outputs
+            batch += self._take_batch(lane)
+            outputs = work([item, *(value for other in batch for value in other.inputs)])
+            for other, output in zip(batch, outputs[1:], strict=False):
+                other.outputs = (output,)
+            return tuple(outputs[:1])
         finally:
-            self._leave(lane, mine)
-            for each in others:
-                each.woken.set()
+            self._leave(lane, ticket)
+            for other in batch:
+                other.event.set()
 
-    def _wait(self, lane: SchedulerLane, mine: _Waiting[Input, Output]) -> None:
+    def _wait(self, lane: SchedulerLane, ticket: _Ticket[Input, Output]) -> None:
         with self._lock:
-            self._waiting[lane].append(mine)
-            self._give()
-        mine.woken.wait()
+            self._waiting[lane].append(ticket)
+            self._grant()
+        ticket.event.wait()
 
-    def _companions(self, lane: SchedulerLane) -> list[_Waiting[Input, Output]]:
-        """Take those out of the line who come next, as long as theirs may be taken along.
+    def _take_batch(self, lane: SchedulerLane) -> list[_Ticket[Input, Output]]:
+        """Remove the tickets that share this slot: the next ones, as long as they have inputs.
 
-        Of few who wait, some are left to who has the next turn.
+        If few are waiting, each slot takes its share only, so that no worker stays idle.
         """
-        found: list[_Waiting[Input, Output]] = []
+        batch: list[_Ticket[Input, Output]] = []
         with self._lock:
             waiting = self._waiting[lane]
-            share = min(self._together - 1, -(-len(waiting) // self._number))
-            while len(found) < share and waiting[0].given:
-                found.append(waiting.popleft())
-        return found
+            share = min(self._batch_size - 1, -(-len(waiting) // self._slots))
+            while len(batch) < share and waiting[0].inputs:
+                batch.append(waiting.popleft())
+        return batch
 
-    def _leave(self, lane: SchedulerLane, mine: _Waiting[Input, Output]) -> None:
-        """Give the turn back; who was interrupted before he had one leaves the line."""
+    def _leave(self, lane: SchedulerLane, ticket: _Ticket[Input, Output]) -> None:
+        """Release the slot; a thread that was interrupted before it had one stops waiting."""
         with self._lock:
-            if mine.has_turn:
+            if ticket.has_slot:
                 self._free += 1
-                self._taken[lane] -= 1
-                self._give()
-            elif mine in self._waiting[lane]:
-                self._waiting[lane].remove(mine)
+                self._used[lane] -= 1
+                self._grant()
+            elif ticket in self._waiting[lane]:
+                self._waiting[lane].remove(ticket)
 
-    def _give(self) -> None:
-        """Give away what is free, to the lines in turn."""
+    def _grant(self) -> None:
+        """Grant free slots to the lanes in turn."""
         while self._free:
-            able = [lane for lane in (self._next, SchedulerLane(1 - self._next)) if self._may(lane)]
-            if not able:
+            lanes = (self._next, SchedulerLane(1 - self._next))
+            lane = next((lane for lane in lanes if self._may_run(lane)), None)
+            if lane is None:
                 return
             self._free -= 1
-            self._taken[able[0]] += 1
-            self._next = SchedulerLane(1 - able[0])
-            first = self._waiting[able[0]].popleft()
-            first.has_turn = True
-            first.woken.set()
+            self._used[lane] += 1
+            self._next = SchedulerLane(1 - lane)
+            ticket = self._waiting[lane].popleft()
+            ticket.has_slot = True
+            ticket.event.set()
 
-    def _may(self, lane: SchedulerLane) -> bool:
-        return bool(self._waiting[lane]) and self._taken[lane] < self._most[lane]
+    def _may_run(self, lane: SchedulerLane) -> bool:
+        return bool(self._waiting[lane]) and self._used[lane] < self._limits[lane]

@@ -1,7 +1,8 @@
-"""A content that is still coming in: digested on the way, kept only if somebody is to look at it.
+"""Hashing a content while it is still arriving.
 
-Digests need no sandbox: nothing is decoded, and the code is the standard library's.  So what is
-no picture costs its digests and nothing else; a picture goes to its worker when it is complete.
+Digests need no sandbox: nothing is decoded, and the code is the standard library's.  A content
+that is no picture therefore costs its digests only and no copy; a picture goes to a worker when it
+is complete.
 """
 
 from __future__ import annotations
@@ -15,51 +16,51 @@ from hashwacht.hashing.reader import HEAD, ContentDigester
 from hashwacht.hashing.workers.tasks import DigestTask
 
 PictureStep = Callable[[Fingerprint, int], Fingerprint]
-"""Adds what is seen in an open file to its digests."""
+"""Adds the picture hashes of an open file to the digests."""
 
 
 class PoolStreamHasher:
-    """One content.  For one thread at a time."""
+    """A ``StreamHasher`` for one content.  For one thread at a time."""
 
-    def __init__(self, digesting: DigestTask, recipe: tuple[str, ...], look: PictureStep) -> None:
-        """Digest as *digesting* does; *recipe* is all that is attempted, *look* included."""
-        self._digesting, self._recipe, self._look = digesting, recipe, look
-        self._running = digesting.begin()
-        self._reading = ContentDigester(self._running.values())
+    def __init__(self, task: DigestTask, recipe: tuple[str, ...], decode: PictureStep) -> None:
+        """Digest as *task* does; *recipe* is everything that is attempted, *decode* included."""
+        self._task, self._recipe, self._decode = task, recipe, decode
+        self._running = task.begin()
+        self._digester = ContentDigester(self._running.values())
         self._picture: bool | None = None
 
     def update(self, chunk: bytes) -> bool | None:
-        """Take the next bytes; say if all bytes so far are to be kept, None: not known yet."""
-        self._reading.update(chunk)
-        if self._picture is None and len(self._reading.head) == HEAD:
-            self._picture = self._looked_at()
-        elif self._picture and self._reading.size > self._digesting.max_picture_bytes:
+        """Hash the next bytes; return whether to keep all bytes so far, None if not known yet."""
+        self._digester.update(chunk)
+        if self._picture is None and len(self._digester.head) == HEAD:
+            self._picture = self._needs_decoding()
+        elif self._picture and self._digester.size > self._task.max_picture_bytes:
             self._picture = False
         return self._picture
 
     def finish(self) -> bool:
-        """Say that this was all; tell if it is to be kept until there is a fingerprint."""
+        """End the content; return whether to keep its bytes until ``fingerprint`` returns."""
         if self._picture is None:
-            self._picture = self._looked_at()
+            self._picture = self._needs_decoding()
         return self._picture
 
     def fingerprint(self, kept: int | None) -> Fingerprint:
-        """Give it; what is *kept* (an open file) is looked at, read-only, if it was wanted.
+        """Return the fingerprint; *kept* is the open file if ``finish`` returned True.
 
-        Raises OSError, WorkerError.
+        The worker gets *kept* for reading only.  Raises OSError, WorkerError.
         """
-        content = self._reading.content()
-        look = self.finish()
-        made = self._digesting.build_fingerprint(content, self._running, looked_at=look)
-        digests = replace(made, recipe=self._recipe)
-        if not look:
+        content = self._digester.content()
+        picture = self.finish()
+        built = self._task.build_fingerprint(content, self._running, decoding=picture)
+        digests = replace(built, recipe=self._recipe)
+        if not picture:
             return digests
         assert kept is not None
         copy = os.open(f"/proc/self/fd/{kept}", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            return self._look(digests, copy)
+            return self._decode(digests, copy)
         finally:
             os.close(copy)
 
-    def _looked_at(self) -> bool:
-        return self._digesting.needs_decoding(self._reading.head, self._reading.size)
+    def _needs_decoding(self) -> bool:
+        return self._task.needs_decoding(self._digester.head, self._digester.size)

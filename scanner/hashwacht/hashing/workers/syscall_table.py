@@ -1,6 +1,6 @@
-"""What a confined worker may ask of the kernel: a list of system calls, and their numbers.
+"""The system calls that a confined worker may use, and their numbers.
 
-Everything that is not on it fails with EPERM: opening a file, a socket, a program, another
+Everything else fails with EPERM: opening a file, a socket, a program, another
 process, another process's memory.  Numbers are those of the kernel's own headers
 (``asm/unistd_64.h`` for x86_64, ``asm-generic/unistd.h`` for aarch64); a test compares them.
 """
@@ -13,21 +13,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 ALWAYS_ALLOWED = (
-    # Bytes in and out of descriptors that are open already.
+    # Reading and writing of descriptors that are already open.
     *("read", "readv", "pread64", "preadv", "preadv2", "write", "writev", "lseek", "close"),
     *("recvfrom", "recvmsg", "sendto", "sendmsg", "fstat", "newfstatat", "fadvise64"),
     *("poll", "ppoll", "pselect6"),
-    # Memory, but none that could be executed: see RULES.
+    # Memory, but none that could be executed: see syscall_rules.
     *("brk", "munmap", "mremap", "madvise", "mincore"),
-    # Threads of a decoder, time, chance, and what the C library asks of itself.
+    # Threads of a decoder, time, random numbers, and what the C library needs.
     *("futex", "set_robust_list", "rseq", "sched_yield", "sched_getaffinity", "membarrier"),
     *("gettid", "getpid", "getcpu", "sysinfo", "uname", "getrusage", "set_tid_address"),
     *("clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday"),
     *("setitimer", "getrandom", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack"),
     *("restart_syscall", "exit", "exit_group"),
 )
-"""Allowed whatever the arguments.  ``newfstatat`` is how the C library spells fstat; it can also
-ask if a name exists, which is all that a worker can learn of the file system."""
+"""Allowed with any arguments.  The C library implements fstat with ``newfstatat``, which can also
+test whether a name exists: all that a worker can learn of the file system."""
 
 _THREAD = 0x0001_0000
 _NEW_NAMESPACES = 0x7E02_0080
@@ -48,9 +48,9 @@ class SyscallRule:
 
 
 def syscall_rules(pid: int, *, allow_memfd: bool) -> list[SyscallRule]:
-    """Give the calls that depend on an argument, for the process *pid*.
+    """Return the rules for calls that depend on an argument, for the process *pid*.
 
-    *may_copy*: it may put bytes into a sealed memory file.
+    *allow_memfd*: it may write a sealed memory file.
     """
     descriptors = (fcntl.F_GETFD, fcntl.F_SETFD, fcntl.F_GETFL, fcntl.F_DUPFD_CLOEXEC)
     return [
@@ -60,7 +60,7 @@ def syscall_rules(pid: int, *, allow_memfd: bool) -> list[SyscallRule]:
         SyscallRule("prctl", 0, _WHOLE_WORD, _NAME_A_THREAD),
         SyscallRule("kill", 0, _WHOLE_WORD, pid),
         SyscallRule("tgkill", 0, _WHOLE_WORD, pid),
-        *(SyscallRule("fcntl", 1, _WHOLE_WORD, each) for each in descriptors),
+        *(SyscallRule("fcntl", 1, _WHOLE_WORD, command) for command in descriptors),
         *([SyscallRule("memfd_create", 1, 0, 0)] if allow_memfd else []),
         *([SyscallRule("fcntl", 1, _WHOLE_WORD, _ADD_SEALS)] if allow_memfd else []),
     ]
@@ -204,4 +204,4 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "x86_64": Architecture(0xC000_003E, _X86_64),
     "aarch64": Architecture(0xC000_00B7, _AARCH64),
 }
-"""By the name that uname(2) gives; on others there is no filter, and that is said."""
+"""By the name in uname(2).  Other architectures have no filter, which is reported as a gap."""

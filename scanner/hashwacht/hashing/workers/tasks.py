@@ -1,9 +1,9 @@
-"""The parts of a fingerprint, each made in a worker of its own kind.
+"""The tasks of the workers: each kind of worker computes one part of a fingerprint.
 
-Digests never come from a process that decodes: a decoder that was taken over could otherwise
-give the key of another content, and so poison what the state knows of that one.  The worker that
-digests reads the file, once, and puts what may be a picture into a sealed memory file; that is
-all the decoding worker ever gets.
+Digests never come from a process that decodes: a compromised decoder could otherwise return the
+key of another content and so poison what the storage knows about that one.  The worker that
+digests reads the file, once, and copies what may be a picture into a sealed memory file; that
+copy is all that the decoding worker gets.
 """
 
 from __future__ import annotations
@@ -24,124 +24,124 @@ from hashwacht.hashing.registry import Digest, EncodedPictureHash, Hasher, hashe
 from hashwacht.hashing.sniff import lacks_decoder, sniff
 from hashwacht.hashing.workers.protocol import PictureResult, WorkerKind
 
-_SEALED = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 TaskResult = tuple[Fingerprint | PictureResult, int | None]
-"""What came out, and a copy of the content to be looked at (the taker closes it) or None."""
+"""The result, and a copy of the content to decode (the caller closes it) or None."""
 
 RunningDigests = Mapping[str, GuardedDigest]
-"""The digests of one content under way, by name."""
+"""The digests in progress of one content, by name."""
 
 
 class WorkerTask(Protocol):
-    """What a worker of one kind does with a content."""
+    """What a worker of one kind does with every content."""
 
     def run(self, fd: int) -> TaskResult:
-        """Do it.  Raises OSError if the file system refuses."""
+        """Process one open content.  Raises OSError if the file system refuses."""
 
 
 def make_task(plan: Plan, worker_kind: WorkerKind) -> WorkerTask:
-    """Make what a worker for *attempt* does.  Raises ConfigurationError."""
-    return (
-        DigestTask(plan)
-        if worker_kind is WorkerKind.DIGESTS
-        else PictureTask(worker_plan(plan, worker_kind))
-    )
+    """Return the task of a worker kind.  Raises ConfigurationError."""
+    if worker_kind is WorkerKind.DIGESTS:
+        return DigestTask(plan)
+    return PictureTask(worker_plan(plan, worker_kind))
 
 
 def worker_plan(plan: Plan, worker_kind: WorkerKind) -> Plan:
-    """Give the part of *plan* that is done in one attempt."""
-    programs = dict(plan.commands)
-    digests = {each.name for each in hashers(plan) if isinstance(each, Digest)}
-    of = {
+    """Return the part of *plan* that workers of one kind compute."""
+    commands = dict(plan.commands)
+    digests = {hasher.name for hasher in hashers(plan) if isinstance(hasher, Digest)}
+    names = {
         WorkerKind.DIGESTS: digests,
-        WorkerKind.COMMANDS: programs.keys() - digests,
-        WorkerKind.PICTURE: set(plan.types) - digests - programs.keys(),
-    }
-    types = tuple(name for name in dict.fromkeys(plan.types) if name in of[worker_kind])
+        WorkerKind.COMMANDS: commands.keys() - digests,
+        WorkerKind.PICTURE: set(plan.types) - digests - commands.keys(),
+    }[worker_kind]
     return replace(
-        plan, types=types, commands=plan.commands if worker_kind is WorkerKind.COMMANDS else ()
+        plan,
+        types=tuple(name for name in dict.fromkeys(plan.types) if name in names),
+        commands=plan.commands if worker_kind is WorkerKind.COMMANDS else (),
     )
 
 
 class DigestTask:
-    """Reads a content to its end: all digests, its kind, and a copy if it is to be looked at."""
+    """Reads a content to its end: all digests, its kind, and a copy if it is to be decoded."""
 
     def __init__(self, plan: Plan) -> None:
-        """Take the whole plan: why a picture is not looked at is said here, too."""
-        found = hashers(plan)
+        """Take the whole plan: this task also records why a picture is not decoded."""
+        planned = hashers(plan)
         self.max_picture_bytes = plan.limits.max_picture_size
-        """Bytes of the largest picture that is looked at."""
-        self._digests = [each for each in found if isinstance(each, Digest)]
-        self._others = [each for each in found if not isinstance(each, Digest)]
-        self._has_originals = any(isinstance(each, EncodedPictureHash) for each in self._others)
-        self._recipe = tuple(f"{each.name}/{each.version}" for each in self._digests)
+        """Bytes of the largest picture that is decoded."""
+        self._digests = [hasher for hasher in planned if isinstance(hasher, Digest)]
+        self._others: Sequence[Hasher] = [
+            hasher for hasher in planned if not isinstance(hasher, Digest)
+        ]
+        self._uses_encoded = any(isinstance(hasher, EncodedPictureHash) for hasher in self._others)
+        self._recipe = tuple(f"{digest.name}/{digest.version}" for digest in self._digests)
 
     def run(self, fd: int) -> TaskResult:
         """Read *fd* once."""
         running = self.begin()
-        copy = _Copy(
-            self.max_picture_bytes if self._others else 0, has_originals=self._has_originals
+        copy = _PictureCopy(
+            self.max_picture_bytes if self._others else 0, uses_encoded=self._uses_encoded
         )
         try:
             content = read(fd, [*running.values(), copy], keep=lambda _: False, at_most=0)
-            made = self.build_fingerprint(content, running, looked_at=copy.begun)
-            return made, copy.sealed()
+            fingerprint = self.build_fingerprint(content, running, decoding=copy.exists)
+            return fingerprint, copy.seal()
         except BaseException:
             copy.drop()
             raise
 
     def begin(self) -> RunningDigests:
-        """Begin a content: all digests but the key, by name."""
+        """Return new states of all digests but the content key, by name."""
         return {d.name: GuardedDigest(d) for d in self._digests if d.name != CONTENT_KEY_TYPE}
 
     def build_fingerprint(
-        self, content: ContentInfo, running: RunningDigests, *, looked_at: bool
+        self, content: ContentInfo, running: RunningDigests, *, decoding: bool
     ) -> Fingerprint:
-        """Put together what is known; say why not, if nobody looks at it."""
-        account = FingerprintBuilder()
+        """Return the digests as a fingerprint; unless *decoding*, with the reasons why not."""
+        builder = FingerprintBuilder()
         key = [Signal(CONTENT_KEY_TYPE, content.key)]
-        for each in self._digests:
-            guarded = running.get(each.name)
-            account.run_hasher(each, guarded.signals if guarded else key.copy)
+        for digest in self._digests:
+            guarded = running.get(digest.name)
+            builder.run_hasher(digest, guarded.signals if guarded else key.copy)
         kind = sniff(content.head, content.tail)
-        if not looked_at:
-            self._account(account, content, kind)
+        if not decoding:
+            self._skip_pictures(builder, content, kind)
         return Fingerprint(
-            content.key, content.size, kind, self._recipe, account.signals, account.skipped
+            content.key, content.size, kind, self._recipe, builder.signals, builder.skipped
         )
 
     def needs_decoding(self, head: bytes, size: int) -> bool:
-        """Say if a content that begins so, and has *size* bytes, is for those who look."""
+        """Return whether a content with these first bytes and this size goes to a decoder."""
         if not self._others or size > self.max_picture_bytes:
             return False
-        return wanted(head, has_originals=self._has_originals)
+        return may_be_picture(head, uses_encoded=self._uses_encoded)
 
-    def _account(self, account: FingerprintBuilder, content: ContentInfo, kind: str) -> None:
-        """Say why nobody looks at it: as :class:`InProcessFingerprinter` does."""
-        others: Sequence[Hasher] = self._others
+    def _skip_pictures(self, builder: FingerprintBuilder, content: ContentInfo, kind: str) -> None:
+        """Record why the content is not decoded, as :class:`InProcessFingerprinter` does."""
         if detect_format(content.head) is None and not lacks_decoder(kind):
-            account.skip_all(others, Reason.OTHER_KIND)
+            builder.skip_all(self._others, Reason.OTHER_KIND)
         elif content.size > self.max_picture_bytes:
-            account.skip_all(others, Reason.OVER_LIMIT, f"{content.size} bytes")
+            builder.skip_all(self._others, Reason.OVER_LIMIT, f"{content.size} bytes")
         else:
-            account.skip_all(others, Reason.NO_DECODER, kind)
+            builder.skip_all(self._others, Reason.NO_DECODER, kind)
 
 
-class _Copy:
-    """Takes the bytes of what may be a picture, up to a limit, in a memory file."""
+class _PictureCopy:
+    """Copies what may be a picture into a memory file, up to a limit."""
 
-    def __init__(self, most: int, *, has_originals: bool) -> None:
-        self._left = most
-        self._has_originals = has_originals
+    def __init__(self, max_bytes: int, *, uses_encoded: bool) -> None:
+        self._left = max_bytes
+        self._uses_encoded = uses_encoded
         self._decided = False
         self._fd: int | None = None
 
     def update(self, chunk: bytes, /) -> None:
-        """Take the next bytes; the first ones decide."""
+        """Copy the next bytes; the first ones decide whether there is a copy."""
         if not self._decided:
             self._decided = True
-            if self._left and wanted(chunk, has_originals=self._has_originals):
+            if self._left and may_be_picture(chunk, uses_encoded=self._uses_encoded):
                 self._fd = os.memfd_create("picture", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         if self._fd is None:
             return
@@ -154,37 +154,35 @@ class _Copy:
             rest = rest[os.write(self._fd, rest) :]
 
     @property
-    def begun(self) -> bool:
-        """True if there is something to look at."""
+    def exists(self) -> bool:
         return self._fd is not None
 
-    def sealed(self) -> int | None:
-        """Give the file, which nobody can change any more; None if there is none."""
+    def seal(self) -> int | None:
+        """Return the file, from now on unchangeable; None if there is no copy."""
         if self._fd is not None:
-            fcntl.fcntl(self._fd, fcntl.F_ADD_SEALS, _SEALED)
+            fcntl.fcntl(self._fd, fcntl.F_ADD_SEALS, _SEALS)
         return self._fd
 
     def drop(self) -> None:
-        """Let go of what was taken."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
 
 
-def wanted(head: bytes, *, has_originals: bool) -> bool:
-    """Say from the first bytes of a content if anybody could look at it."""
+def may_be_picture(head: bytes, *, uses_encoded: bool) -> bool:
+    """Return whether any hasher could decode a content with these first bytes."""
     if detect_format(head) is not None:
         return True
-    return has_originals and lacks_decoder(sniff(head, b""))
+    return uses_encoded and lacks_decoder(sniff(head, b""))
 
 
 class PictureTask(InProcessFingerprinter):
-    """Everything that is computed from a picture; says nothing of digests, key, size or kind."""
+    """Computes everything that needs a decoder; returns no digests, key, size or kind."""
 
     def run(self, fd: int) -> TaskResult:
-        """Look at the sealed copy of a content."""
+        """Decode the sealed copy of a content."""
         size, original = os.fstat(fd).st_size, EncodedPicture(fd)
         content = ContentInfo("", size, original.read(HEAD), original.last(TAIL), original)
-        account = FingerprintBuilder()
-        damaged = self._judge(content, sniff(content.head, content.tail), account)
-        return PictureResult(account.signals, account.skipped, damaged), None
+        builder = FingerprintBuilder()
+        damaged = self._hash_picture(content, sniff(content.head, content.tail), builder)
+        return PictureResult(builder.signals, builder.skipped, damaged), None

@@ -1,8 +1,7 @@
-"""What runs in a worker: take an open content, give back what it is asked for, until told to end.
+"""The main loop of a worker: receives open contents, runs its task on each, sends the answers.
 
-Knows nothing of pictures: it is handed the part of the work that it is to do.  Nothing that
-goes wrong with a content is lost in silence: what can still be said is said in the reply, and
-whoever waits for a worker that died of it knows that too.
+The task (:mod:`hashwacht.hashing.workers.tasks`) decides what is computed.  No failure is silent:
+what a worker can still report is part of its reply, and a crash is visible to the scanner.
 """
 
 from __future__ import annotations
@@ -29,23 +28,22 @@ from hashwacht.hashing.workers.protocol import (
 from hashwacht.hashing.workers.sandbox import WorkerBudget, WorkerLimits, confine
 from hashwacht.hashing.workers.tasks import WorkerTask
 
-_OUR_OWN_LIMITS = frozenset({errno.ENOMEM, errno.EMFILE, errno.EAGAIN, errno.EFBIG})
-"""What the kernel says when :func:`confine` bites; the file system did not refuse anything."""
-
+_OWN_LIMIT_ERRORS = frozenset({errno.ENOMEM, errno.EMFILE, errno.EAGAIN, errno.EFBIG})
+"""Errors that the limits of :func:`confine` cause, not the file system."""
 
 WORKER_READY = b"+"
-"""First bytes of a worker once it is sandboxed; the active layers follow (:data:`SandboxLayers`, in
-JSON); anything else is why it could not be."""
+"""First byte of a worker's first message once it is sandboxed; the layers (:data:`SandboxLayers`,
+in JSON) follow.  Any other message is the error that prevented it."""
 
 
 def run_worker(
     link: socket.socket,
     plan: Plan,
     worker_kind: WorkerKind,
-    part: WorkerTask,
+    task: WorkerTask,
     worker_limits: WorkerLimits,
 ) -> None:
-    """Be a worker: confine this process, say so and how far, and serve."""
+    """Confine this process, report the active layers, and serve requests."""
     try:
         budget = WorkerBudget(plan.limits.timeout, worker_limits)
         layers = confine(plan, worker_kind)
@@ -53,16 +51,17 @@ def run_worker(
         link.sendall(str(error).encode())
         return
     link.sendall(WORKER_READY + json.dumps(layers).encode())
-    serve(link, part, budget)
+    serve(link, task, budget)
 
 
-def serve(link: socket.socket, part: WorkerTask, budget: WorkerBudget) -> None:
+def serve(link: socket.socket, task: WorkerTask, budget: WorkerBudget) -> None:
     """Answer requests until the stream ends or the :class:`WorkerBudget` is used up.
 
-    Raises OSError if *link* breaks, ValueError if it brings something else than a request.
+    A request is a batch of open contents; all its answers are sent at once.  Raises OSError if
+    *link* breaks, ValueError for anything but a request.
     """
-    over = False
-    while not over:
+    exiting = False
+    while not exiting:
         request, fds, _, _ = socket.recv_fds(link, REQUEST.size, MAX_BATCH, socket.MSG_CMSG_CLOEXEC)
         if not request:
             return
@@ -73,37 +72,37 @@ def serve(link: socket.socket, part: WorkerTask, budget: WorkerBudget) -> None:
         for fd in fds:
             try:
                 budget.begin(fd)
-                reply, copy = _work(part, fd)
+                reply, copy = _run_task(task, fd)
             finally:
                 os.close(fd)
             copies += [] if copy is None else [copy]
-            over = budget.exhausted() or over
-            body, flags = encode(reply), over * EXITING | (copy is not None) * HAS_COPY
+            exiting = budget.exhausted() or exiting
+            body, flags = encode(reply), exiting * EXITING | (copy is not None) * HAS_COPY
             answers += ANSWER.pack(len(body), number & 0xFFFFFFFF, flags) + body
             number += 1
-        _answer(link, answers, copies)
+        _send(link, answers, copies)
 
 
-def _answer(link: socket.socket, answers: bytearray, copies: list[int]) -> None:
-    """Send answers, and the copies beside their first byte."""
+def _send(link: socket.socket, answers: bytearray, copies: list[int]) -> None:
+    """Send the answers, with the copies attached to the first byte."""
     try:
         sent = socket.send_fds(link, [answers], copies) if copies else 0
     finally:
-        for each in copies:
-            os.close(each)
+        for copy in copies:
+            os.close(copy)
     if sent < len(answers):
         link.sendall(memoryview(answers)[sent:])
 
 
-def _work(part: WorkerTask, fd: int) -> tuple[Reply, int | None]:
-    """Do one content; an exception becomes a reason."""
+def _run_task(task: WorkerTask, fd: int) -> tuple[Reply, int | None]:
+    """Return the result of one content; an exception becomes a reason."""
     try:
-        return part.run(fd)
+        return task.run(fd)
     except MemoryError:
         return TaskFailure(Reason.OVER_LIMIT, "more memory than a worker may have"), None
     except OSError as error:
-        if error.errno is None or error.errno in _OUR_OWN_LIMITS:
+        if error.errno is None or error.errno in _OWN_LIMIT_ERRORS:
             return TaskFailure(Reason.OVER_LIMIT, str(error)), None
         return Unreadable(error.errno), None
-    except Exception as error:  # noqa: BLE001  # law 2: unanswered is undetermined
+    except Exception as error:  # noqa: BLE001 - every failure becomes undetermined, none is silent
         return TaskFailure(Reason.HASHER_FAILED, f"{type(error).__name__}: {error}"), None

@@ -1,4 +1,4 @@
-"""The scanner's end of one worker: send it an open file, wait as long as it makes progress."""
+"""The scanner's end of one worker: sends open files, waits as long as the worker makes progress."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ from hashwacht.hashing.workers.worker import WORKER_READY
 from hashwacht.platform.process import SandboxLayers
 
 GRACE = 0.5
-"""Seconds beyond the budget before a worker is killed, so that its own limits come first."""
+"""Seconds beyond the budget before a worker is killed, so that its own limits apply first."""
 
-_PIECE = 64 << 10
-_LONGEST_TICK = 1.0
-_LONGEST_BIRTH = 30.0
+_RECEIVE_BYTES = 64 << 10
+_MAX_TICK = 1.0
+_MAX_START = 30.0
 
+_UNEXPECTED = "it sent an unexpected answer"
 
 RawAnswer = tuple[bytes, int | None]
 """The body of an answer, and the copy of the content if one came with it."""
 
 
 class WorkerDied(Exception):
-    """The worker is gone, or what it sends makes no sense; *detail* says which."""
+    """The worker has ended, or sends invalid answers; *detail* says which."""
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail)
@@ -51,99 +52,98 @@ class WorkerClient:
     def __init__(
         self, pid: int, link: socket.socket, seconds: float, worker_kind: WorkerKind
     ) -> None:
-        """*seconds* is the budget of one content; what it is born for is *attempt*."""
+        """*seconds* is the time budget of one content."""
         self.pid = pid
         self.worker_kind = worker_kind
         self.layers: SandboxLayers = {}
-        """Known once it is confined."""
+        """Known after ``wait_ready``."""
         self.exited = False
-        """True if it has ended by its own decision, after its last answer."""
+        """True if the worker has ended as planned, after its last answer."""
         self.accepted = True
-        """False if it was gone before it could take the last content: that bears no blame."""
+        """False if it had ended before the last request arrived, which then is not the cause."""
         self.reaped = False
         self._link = link
         self._seconds = seconds + GRACE
         self._number = 1
 
     def wait_ready(self) -> None:
-        """Call this first.  Raises WorkerError if it cannot be confined."""
-        self._link.settimeout(_LONGEST_BIRTH)
+        """Wait for the sandbox; to be called first.  Raises WorkerError if it is impossible."""
+        self._link.settimeout(_MAX_START)
         try:
-            said = self._link.recv(_PIECE)
+            message = self._link.recv(_RECEIVE_BYTES)
         except (TimeoutError, ConnectionError) as error:
-            said = str(error).encode()
-        if not said.startswith(WORKER_READY):
+            message = str(error).encode()
+        if not message.startswith(WORKER_READY):
             raise WorkerError(
-                f"a worker process cannot be confined: {said.decode(errors='replace')}",
-                advice="Look at the limits of this service or shell (ulimit -a).",
+                f"a worker process cannot be confined: {message.decode(errors='replace')}",
+                advice="Check the resource limits of this service or shell (ulimit -a).",
             )
-        self.layers = json.loads(said[len(WORKER_READY) :])
-        self._link.settimeout(min(_LONGEST_TICK, self._seconds / 4))
+        self.layers = json.loads(message[len(WORKER_READY) :])
+        self._link.settimeout(min(_MAX_TICK, self._seconds / 4))
 
     def request(self, fds: Sequence[int]) -> list[RawAnswer]:
-        """Have up to TOGETHER contents worked on; of several, none may take long.
+        """Send up to MAX_BATCH open contents; return the answers.
 
-        The caller closes the copies that come back.  Raises Died or Late; the worker must then be
-        killed.
+        Several contents share the time budget of one.  The caller must close the copies.  Raises
+        WorkerDied or WorkerTimeout; the worker must then be killed.
         """
         first, self._number = self._number, (self._number + len(fds)) & 0xFFFFFFFF
         try:
             socket.send_fds(self._link, [REQUEST.pack(first)], fds)
         except ConnectionError as error:
-            self.accepted = first == 1  # one that has never served is given no second chance
+            self.accepted = first == 1  # a worker that fails its first request is not replaced
             raise WorkerDied from error
         reads = self.worker_kind is WorkerKind.DIGESTS
-        patience = _Patience(fds[0] if reads and len(fds) == 1 else None, self._seconds)
+        progress = _ProgressTimer(fds[0] if reads and len(fds) == 1 else None, self._seconds)
         copies: list[int] = []
         try:
-            received = bytearray(self._piece(copies))
+            received = bytearray(self._receive(copies))
             while (answers := split_answers(received, first, len(fds))) is None:
-                patience.check()
-                received += self._piece(copies)
-            return self._answered(answers, copies)
+                progress.check()
+                received += self._receive(copies)
+            return self._with_copies(answers, copies)
         except BaseException:
-            for each in copies:
-                os.close(each)
+            for copy in copies:
+                os.close(copy)
             raise
 
-    def _answered(
+    def _with_copies(
         self, answers: Sequence[tuple[int, bytes]], copies: Sequence[int]
     ) -> list[RawAnswer]:
-        """Put copies to their answers.  Raises Died if they are not as many as it says."""
+        """Assign the copies to their answers.  Raises WorkerDied if the numbers differ."""
         if len(copies) != sum(bool(flags & HAS_COPY) for flags, _ in answers):
-            raise WorkerDied("it answered what was not asked")
+            raise WorkerDied(_UNEXPECTED)
         self.exited = any(flags & EXITING for flags, _ in answers)
         left = iter(copies)
         return [(body, next(left) if flags & HAS_COPY else None) for flags, body in answers]
 
-    def _piece(self, copies: list[int]) -> bytes:
-        """Receive what has come, nothing after a tick of waiting.  Raises Died.
+    def _receive(self, copies: list[int]) -> bytes:
+        """Return what has arrived, nothing after a tick without bytes.  Raises WorkerDied.
 
-        Descriptors are taken, once, from a worker that digests; the kernel drops all others.
+        Descriptors are accepted, once, from a worker that digests; the kernel drops all others.
         """
-        takes = self.worker_kind is WorkerKind.DIGESTS and not copies
         try:
-            if takes:
-                piece, found, _, _ = socket.recv_fds(
-                    self._link, _PIECE, MAX_BATCH, socket.MSG_CMSG_CLOEXEC
+            if self.worker_kind is WorkerKind.DIGESTS and not copies:
+                received, fds, _, _ = socket.recv_fds(
+                    self._link, _RECEIVE_BYTES, MAX_BATCH, socket.MSG_CMSG_CLOEXEC
                 )
-                copies += found
+                copies += fds
             else:
-                piece = self._link.recv(_PIECE)
+                received = self._link.recv(_RECEIVE_BYTES)
         except TimeoutError:
             return b""
         except ConnectionError as error:
             raise WorkerDied from error
-        if not piece:
+        if not received:
             raise WorkerDied
-        return piece
+        return received
 
     def wait_closed(self) -> bool:
-        """Wait for a killed worker's end of the socket to close: then it reads no file any more."""
-        deadline = time.monotonic() + _LONGEST_TICK
+        """Return whether a killed worker's end of the socket closes: it then reads no file."""
+        deadline = time.monotonic() + _MAX_TICK
         try:
             while time.monotonic() < deadline:
-                if not self._link.recv(_PIECE):
+                if not self._link.recv(_RECEIVE_BYTES):
                     return True
         except TimeoutError:
             return False
@@ -152,50 +152,51 @@ class WorkerClient:
         return False
 
     def close(self) -> None:
-        """Close our end.  A worker that still waits for requests ends by itself."""
+        """Close this end; an idle worker then ends."""
         self._link.close()
 
 
 def split_answers(received: bytearray, number: int, count: int) -> list[tuple[int, bytes]] | None:
-    """Give flags and body of exactly *count* answers; None if more has to come.
+    """Return flags and body of exactly *count* answers; None if bytes are missing.
 
-    Raises Died on whatever else it is.
+    Raises WorkerDied if *received* cannot become that.
     """
     answers: list[tuple[int, bytes]] = []
     at = 0
     while len(answers) < count:
         if len(received) - at < ANSWER.size:
             return None
-        length, said, flags = ANSWER.unpack_from(received, at)
-        if said != (number + len(answers)) & 0xFFFFFFFF or length > MAX_ANSWER:
-            raise WorkerDied("it answered what was not asked")
+        length, answered, flags = ANSWER.unpack_from(received, at)
+        if answered != (number + len(answers)) & 0xFFFFFFFF or length > MAX_ANSWER:
+            raise WorkerDied(_UNEXPECTED)
         at += ANSWER.size
         answers.append((flags, bytes(received[at : at + length])))
         at += length
     if len(received) > at:
-        raise WorkerDied("it answered what was not asked")
+        raise WorkerDied(_UNEXPECTED)
     return answers if len(received) == at else None
 
 
-class _Patience:
-    """How long to wait: while the reading goes on, as long as it takes; then *seconds*.
+class _ProgressTimer:
+    """Limits the time without progress: while a worker reads, its time starts over.
 
-    The worker that digests reads through the very open file that we handed it, so its offset
-    tells us how far it is.  A long video on a slow disk at idle priority is not late; a server
-    that does not deliver is.  A decoder reads nothing, and could move an offset for ever.
+    The worker that digests reads through the same open file as the scanner holds, so the file
+    offset shows its progress.  A long video on a slow disk at idle priority is not late; a server
+    that does not respond is.  A decoder is timed without an offset: it reads nothing, and could
+    move an offset for ever.
     """
 
     def __init__(self, fd: int | None, seconds: float) -> None:
         self._fd = fd
         self._seconds = seconds
-        self._seen = 0
+        self._offset = 0
         self._since = time.monotonic()
 
     def check(self) -> None:
-        """Raise Late if nothing was read for too long."""
+        """Raise WorkerTimeout if nothing was read for too long."""
         offset = 0 if self._fd is None else os.lseek(self._fd, 0, os.SEEK_CUR)
         now = time.monotonic()
-        if offset > self._seen:
-            self._seen, self._since = offset, now
+        if offset > self._offset:
+            self._offset, self._since = offset, now
         elif now - self._since > self._seconds:
             raise WorkerTimeout

@@ -1,4 +1,4 @@
-"""The worker processes of a pool: lent one content at a time, taken back, ended, replaced."""
+"""The worker processes of a pool: checked out for one request, returned, killed, replaced."""
 
 from __future__ import annotations
 
@@ -19,21 +19,24 @@ from hashwacht.hashing.workers.worker_client import WorkerClient
 
 
 class WorkerRegistry:
-    """Workers of every kind, born when first needed.  Thread-safe."""
+    """The idle workers of every kind, started when first needed.  Thread-safe."""
 
-    def __init__(self, order: ForkServerConfig, *, require_sandbox: bool) -> None:
-        """Start the nursery.  Raises WorkerError."""
-        self._order, self._required = order, require_sandbox
-        self._fork_server = ForkServerClient(order)
-        self._known: tuple[tuple[str, ...], tuple[str, ...]] | None = None
-        self._changing = Lock()
+    def __init__(self, config: ForkServerConfig, *, require_sandbox: bool) -> None:
+        """Start the fork server.  Raises WorkerError."""
+        self._config, self._require_sandbox = config, require_sandbox
+        self._fork_server = ForkServerClient(config)
+        self._server_info: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+        self._lock = Lock()
         self._owner = os.getpid()
         self._closed = False
-        self._idle: dict[WorkerKind, list[WorkerClient]] = {each: [] for each in WorkerKind}
+        self._idle: dict[WorkerKind, list[WorkerClient]] = {kind: [] for kind in WorkerKind}
 
     @contextmanager
     def checkout(self, worker_kind: WorkerKind) -> Iterator[WorkerClient]:
-        """Lend a worker, and take it back unless it is over or its borrower was interrupted."""
+        """Yield a worker; afterwards keep it as idle, unless it has ended or the block raised.
+
+        Raises WorkerError.
+        """
         if os.getpid() != self._owner:
             raise WorkerError(
                 "the worker pool belongs to the process that this one was forked from",
@@ -50,59 +53,59 @@ class WorkerRegistry:
                 self.kill(worker)
 
     def _take(self, worker_kind: WorkerKind) -> WorkerClient:
-        """Take the worker that was last at work, or have one born."""
-        with self._changing:
+        """Return the worker that was used last, or a new one."""
+        with self._lock:
             if self._closed:
                 raise _closed()
             if self._idle[worker_kind]:
                 return self._idle[worker_kind].pop()
         worker = self._spawn(worker_kind)
-        lacking = {name: why for name, why in worker.layers.items() if why}
-        if self._required and lacking:
+        missing = {name: why for name, why in worker.layers.items() if why}
+        if self._require_sandbox and missing:
             self.kill(worker)
             raise WorkerError(
-                f"the sandbox is incomplete: {'; '.join(map(': '.join, lacking.items()))}",
-                advice="Run it on a kernel that has these, or set fingerprint.require_sandbox to"
+                f"the sandbox is incomplete: {'; '.join(map(': '.join, missing.items()))}",
+                advice="Use a kernel that has these layers, or set fingerprint.require_sandbox to"
                 " false.",
             )
         return worker
 
     def _give_back(self, worker: WorkerClient) -> bool:
-        with self._changing:
+        with self._lock:
             if not self._closed:
                 self._idle[worker.worker_kind].append(worker)
             return not self._closed
 
     def _spawn(self, worker_kind: WorkerKind) -> WorkerClient:
-        """Have a worker born; if the nursery itself has died, by a new one."""
+        """Return a new worker, from a new fork server if the present one has died."""
         fork_server = self._fork_server
         try:
             return fork_server.spawn(worker_kind)
         except ForkServerDied:
-            return self._instead_of(fork_server).spawn(worker_kind)
+            return self._replace(fork_server).spawn(worker_kind)
 
     def server_info(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Give recipe and digests, which any nursery of this pool would give."""
-        if self._known is None:
+        """Return recipe and digest names, which are the same for every fork server of this pool."""
+        if self._server_info is None:
             fork_server = self._fork_server
             try:
-                self._known = fork_server.ready()
+                self._server_info = fork_server.ready()
             except ForkServerDied:
-                self._known = self._instead_of(fork_server).ready()
-        return self._known
+                self._server_info = self._replace(fork_server).ready()
+        return self._server_info
 
-    def _instead_of(self, fork_server: ForkServerClient) -> ForkServerClient:
-        """Give the nursery that is there in place of one that has died."""
-        with self._changing:
+    def _replace(self, fork_server: ForkServerClient) -> ForkServerClient:
+        """Return the successor of a fork server that has died; several threads get the same."""
+        with self._lock:
             if self._closed:
                 raise _closed()
             if self._fork_server is fork_server:
                 fork_server.close()
-                self._fork_server = ForkServerClient(self._order)
+                self._fork_server = ForkServerClient(self._config)
             return self._fork_server
 
     def kill(self, worker: WorkerClient) -> int | None:
-        """Make sure that a worker is dead; give its wait status if known.
+        """Kill a worker if it is still running; return its wait status if known.
 
         Raises OSError if it hangs in the kernel: it might still move the offset of the file.
         """
@@ -113,17 +116,17 @@ class WorkerRegistry:
         gone = worker.wait_closed()
         worker.close()
         if not gone:
-            raise OSError(errno.ETIMEDOUT, "the file system does not deliver")
+            raise OSError(errno.ETIMEDOUT, "the file system does not respond")
         return status
 
     def check_open(self, cause: Exception) -> None:
-        """Raise WorkerError, because of *cause*, if all was closed."""
+        """Raise WorkerError, with *cause*, if the registry is closed."""
         if self._closed:
             raise _closed() from cause
 
     def close(self) -> None:
-        """Kill the workers, whatever they are doing; who waits for one gets a WorkerError."""
-        with self._changing:
+        """Kill the workers, whatever they are doing; pending calls raise WorkerError."""
+        with self._lock:
             if self._closed or os.getpid() != self._owner:
                 return
             self._closed = True

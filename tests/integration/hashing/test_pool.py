@@ -47,13 +47,17 @@ def test_a_good_content_is_fingerprinted(start: Start) -> None:
     ("deed", "reason", "detail"),
     [
         (b"die", Reason.WORKER_DIED, f"signal {signal.SIGSEGV.value}"),
-        (b"flood", Reason.WORKER_DIED, "it answered what was not asked"),
-        (b"lie", Reason.WORKER_DIED, "nonsense from its worker: no reply"),
-        (b"pretend", Reason.TIMED_OUT, "no progress within its time"),
-        (b"chatter", Reason.WORKER_DIED, "it answered what was not asked"),
-        (b"hang", Reason.TIMED_OUT, "no progress within its time"),
+        (b"flood", Reason.WORKER_DIED, "it sent an unexpected answer"),
+        (b"lie", Reason.WORKER_DIED, "its worker sent an invalid reply: no reply"),
+        (b"pretend", Reason.TIMED_OUT, "no progress within the time limit"),
+        (b"chatter", Reason.WORKER_DIED, "it sent an unexpected answer"),
+        (b"hang", Reason.TIMED_OUT, "no progress within the time limit"),
         # On a busy machine the scanner's clock may be faster than the timer of processor time.
-        (b"spin", Reason.TIMED_OUT, "its processor time is used up|no progress within its time"),
+        (
+            b"spin",
+            Reason.TIMED_OUT,
+            "its processor time is used up|no progress within the time limit",
+        ),
         (b"bloat", Reason.OVER_LIMIT, "more memory than a worker may have"),
         (b"raise", Reason.HASHER_FAILED, "RuntimeError: a decoder's surprise?"),
     ],
@@ -74,7 +78,7 @@ def test_a_culprit_loses_its_perceptual_signals_with_a_reason_but_not_its_digest
 def test_a_content_without_even_digests_is_an_unreadable_one(start: Start, deed: bytes) -> None:
     """An error of the file system, which callers handle anyway; it does not end a scan."""
     pool = start()
-    with pytest.raises(OSError, match=r"digests|deliver"):
+    with pytest.raises(OSError, match=r"digests|respond"):
         ask(pool, deed)
     assert is_whole(ask(pool, b"the next one"), b"the next one")
 

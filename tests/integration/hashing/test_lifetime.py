@@ -97,7 +97,7 @@ PROGRAM = """
 import os, sys, threading
 from hashwacht.hashing.plan import Plan, Limits
 from hashwacht.hashing.workers.pool import WorkerPool
-pool = WorkerPool(Plan(("md5", "pdq"), Limits(timeout=60)), 2, maker=sys.argv[1])
+pool = WorkerPool(Plan(("md5", "pdq"), Limits(timeout=60)), 2, task_factory=sys.argv[1])
 def work(deed):
     fd = os.memfd_create("content")
     os.write(fd, deed)

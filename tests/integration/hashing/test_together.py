@@ -107,8 +107,8 @@ def test_what_is_large_goes_alone(start: Start) -> None:
     """Nobody waits for the digests of somebody else's film."""
     pool = start()
     with opened(bytes(MAX_BATCHED_SIZE + 1), b"small") as (large, small):
-        assert not pool._may_go_along(large)
-        assert pool._may_go_along(small)
+        assert not pool._may_batch(large)
+        assert pool._may_batch(small)
 
 
 NUMBER = 0xFFFF_FFFE
