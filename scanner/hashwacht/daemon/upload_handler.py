@@ -145,7 +145,7 @@ class UploadHandler:
         """
         store, verdicts, now = self._means.state.store, self._means.verdicts, self._clock()
         with store.transaction():
-            number = store.contents.record([found], now)[found.key]
+            number = store.contents.record([found], now)[found.key].id
         judged = verdicts.judge_now(parts, [number])
         if self.closing.is_set():  # matchers are being closed
             raise Interrupted("the daemon was stopped while matchers were asked")

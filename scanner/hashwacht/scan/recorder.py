@@ -205,7 +205,8 @@ class ScanRecorder:
             return {}
         with self._store.transaction():
             prints = {each.fingerprint.key: each.fingerprint for each in batch.taken}
-            ids = self._store.contents.record(list(prints.values()), now)
+            stored = self._store.contents.record(prints.values(), now)
+            ids = {key: content.id for key, content in stored.items()}
             for taken in batch.taken:
                 rows[taken.file.work.path].append(
                     _row(taken.file, ids[taken.fingerprint.key], at=taken.at)

@@ -6,7 +6,8 @@ KnowledgeIds: small numbers for "what all configured matchers knew at that time"
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from hashwacht.core.types import Answer, Match, Outcome, Reason
@@ -42,6 +43,15 @@ _SUPERSEDED = "before further signals"
 """The revision of a match that was given before the content had all its present signals."""
 
 
+_UPSERT = f"""
+    INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (content, matcher) DO UPDATE SET outcome = excluded.outcome,
+    asked_at = excluded.asked_at, revision = excluded.revision,
+    reason = excluded.reason, detail = excluded.detail,
+    first_match_at = coalesce(first_match_at, excluded.first_match_at)
+    WHERE NOT (outcome = {MATCH} AND excluded.outcome = {UNDETERMINED})"""  # noqa: S608  # our own constants
+
+
 class StoredAnswers:
     """One answer per content and matcher, the latest that holds."""
 
@@ -54,43 +64,24 @@ class StoredAnswers:
         The rule is that of :func:`hashwacht.core.verdict.standing`: an answer that is UNDETERMINED
         does not replace a MATCH.  The time of the first MATCH is kept for ever.
         """
+        answers = list(rows)
         with self._database.transaction() as writer:
-            for content, answer in rows:
-                self._put(writer, content, answer)
-
-    def _put(self, writer: sqlite3.Connection, content: int, answer: Answer) -> None:
-        words = self._database.words
-        matcher = words.number(writer, answer.matcher)
-        matched_at = answer.asked_at if answer.outcome is Outcome.MATCH else None
-        changed = writer.execute(
-            "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT (content, matcher) DO UPDATE SET outcome = excluded.outcome,"
-            " asked_at = excluded.asked_at, revision = excluded.revision,"
-            " reason = excluded.reason, detail = excluded.detail,"
-            " first_match_at = coalesce(first_match_at, excluded.first_match_at)"
-            " WHERE NOT (outcome = ? AND excluded.outcome = ?)",
-            (
-                content,
-                matcher,
-                OUTCOMES.index(answer.outcome),
-                answer.asked_at,
-                words.number(writer, answer.revision),
-                None if answer.reason is None else words.number(writer, answer.reason),
-                stored_text(answer.detail) if answer.detail else None,
-                matched_at,
-                MATCH,
-                UNDETERMINED,
-            ),
-        ).rowcount
-        if changed:
-            writer.execute(
-                "DELETE FROM matches WHERE content = ? AND matcher = ?", (content, matcher)
+            number = partial(self._database.words.number, writer)
+            writer.executemany(
+                _UPSERT, [_answer_row(number, content, answer) for content, answer in answers]
             )
+            replaced = {
+                (content, number(answer.matcher)): answer.matches
+                for content, answer in answers
+                if answer.outcome is not Outcome.UNDETERMINED
+            }
+            writer.executemany("DELETE FROM matches WHERE content = ? AND matcher = ?", replaced)
             writer.executemany(
                 "INSERT INTO matches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
-                    (content, matcher, number, *self._match_row(writer, match))
-                    for number, match in enumerate(answer.matches)
+                    (*key, position, *self._match_row(writer, match))
+                    for key, matches in replaced.items()
+                    for position, match in enumerate(matches)
                 ],
             )
 
@@ -127,6 +118,21 @@ class StoredAnswers:
     ) -> int:
         """Return how many contents load_stale() would return in all.  Reads the whole table."""
         return StaleQuery(requirements, knowledge_id).count(self._database, after)
+
+
+def _answer_row(
+    number: Callable[[str], int], content: int, answer: Answer
+) -> tuple[int | float | str | bytes | None, ...]:
+    return (
+        content,
+        number(answer.matcher),
+        OUTCOMES.index(answer.outcome),
+        answer.asked_at,
+        number(answer.revision),
+        None if answer.reason is None else number(answer.reason),
+        stored_text(answer.detail) if answer.detail else None,
+        answer.asked_at if answer.outcome is Outcome.MATCH else None,
+    )
 
 
 def load_answers(

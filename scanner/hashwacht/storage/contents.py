@@ -1,12 +1,12 @@
-"""Contents: what was fingerprinted once, wherever it lies, and what is known of it.
+"""Contents: one row per distinct SHA-256, with its fingerprint and its last verdict.
 
-What two fingerprints of the same bytes say together.
+A file with known bytes adds no content: its new fingerprint is merged with the stored one.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from hashwacht.core.types import Answer, Fingerprint, Outcome, Reason, Verdict
@@ -16,15 +16,16 @@ from hashwacht.storage.sqlite.encoding import OUTCOMES
 
 
 def merge_fingerprints(former: Fingerprint, fresh: Fingerprint) -> Fingerprint:
-    """Bring a stored fingerprint up to date with a fresh one of the same content.
+    """Return a stored fingerprint updated with a fresh one of the same content.
 
-    What the fresh recipe covers is replaced, what it does not cover is kept.  One exception:
-    if a signal type failed wholly this time (a limit, a dead worker) and the same version of
-    it succeeded before, those signals are kept, for the bytes are the same.
+    Signals of the types in the fresh recipe are replaced, others are kept.  One exception: if a
+    signal type failed completely this time (a limit, a dead worker) and the same version of it
+    succeeded before, its former signals are kept, because the bytes are the same.
     """
     kept = _kept_types(former, fresh)
     return replace(
         fresh,
+        size=former.size,
         recipe=tuple(
             dict.fromkeys(
                 (*fresh.recipe, *(entry for entry in former.recipe if _type(entry) in kept))
@@ -42,12 +43,12 @@ def merge_fingerprints(former: Fingerprint, fresh: Fingerprint) -> Fingerprint:
 
 
 def queryable_types(fingerprint: Fingerprint) -> tuple[str, ...]:
-    """Return the types of which this fingerprint has a signal to ask, in order."""
+    """Return the signal types that a matcher can be asked about, sorted."""
     return tuple(sorted({signal.type for signal in fingerprint.signals if signal.matchable}))
 
 
 def _kept_types(former: Fingerprint, fresh: Fingerprint) -> frozenset[str]:
-    """Name the signal types for which the former fingerprint stays the better source."""
+    """Return the signal types that the former fingerprint keeps."""
     covered = {_type(entry) for entry in fresh.recipe}
     failed = {skip.type for skip in fresh.skipped if skip.reason.undetermined}
     failed -= {signal.type for signal in fresh.signals}
@@ -58,17 +59,17 @@ def _kept_types(former: Fingerprint, fresh: Fingerprint) -> frozenset[str]:
 
 
 def _type(entry: str) -> str:
-    """Take the signal type of a recipe's entry: ``pdq`` of ``pdq/1``."""
+    """Return the signal type of a recipe entry: ``pdq`` for ``pdq/1``."""
     return entry.partition("/")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class StoredContent:
-    """A content with its fingerprint, its dated answers and the verdict last decided.
+    """A content with its fingerprint, its dated answers and its last verdict.
 
-    *outcome* and *reason* are None until decided, and again when new signals came.  Times
-    are Unix seconds; *first_match_at* is when a matcher first said MATCH, and stays when it
-    later says otherwise.
+    *outcome* and *reason* are None until a verdict is recorded, and again when new signals are
+    added.  Times are Unix seconds; *first_match_at* is the time of the first MATCH and stays
+    when a later answer withdraws it.
     """
 
     id: int
@@ -84,10 +85,10 @@ class StoredContent:
 
 @dataclass(frozen=True, slots=True)
 class StoredVerdict:
-    """A verdict on a content, and how long it can stand unasked.
+    """A verdict on a content, and how long it holds without another lookup.
 
-    *epoch* is the one it was decided in; None if it shall be looked at again every time.
-    *asked_at* (Unix seconds) is the date of the oldest answer it rests on that ages.
+    *knowledge_id* identifies what the matchers knew; None if the content has to be judged again
+    in every run.  *asked_at* (Unix seconds) is the date of the oldest answer that can expire.
     """
 
     content: int
@@ -96,128 +97,123 @@ class StoredVerdict:
     asked_at: float | None
 
 
+_LOAD = """
+    SELECT f.key, f.size, f.kind, f.damaged, f.signals, f.skips, f.first_seen,
+    c.recipe, c.outcome, c.reason, c.epoch, c.asked_at,
+    (SELECT min(first_match_at) FROM answers WHERE content = c.id)
+    FROM contents AS c JOIN fingerprints AS f ON f.content = c.id WHERE c.id = ?"""
+
+
 class Contents:
-    """All contents ever fingerprinted."""
+    """All contents that have a fingerprint."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def load_ids(self, keys: Iterable[str]) -> dict[str, int]:
-        """Return the numbers of those contents that are known, by key."""
+        """Return the numbers of the known contents, by key."""
         with self._database.read_connection() as connection:
-            found = ((key, _find(connection, key)) for key in keys)
-            return {key: number for key, number in found if number is not None}
-
-    def record(self, fingerprints: Sequence[Fingerprint], now: float) -> dict[str, int]:
-        """Record fingerprints and return the numbers of their contents, by key.
-
-        A content that is known already is upgraded: see :func:`merging.merged`.  If that
-        brings signals to ask that were not there before, its former answers no longer hold:
-        it is undecided again, and stale.
-        """
-        numbers: dict[str, int] = {}
-        with self._database.transaction() as writer:
-            (following,) = writer.execute("SELECT ifnull(max(id), 0) + 1 FROM contents").fetchone()
-            for fresh in fingerprints:
-                number = _find(writer, fresh.key)
-                if number is None:
-                    number, following = following, following + 1
-                    self._insert(writer, number, fresh, now)
-                else:
-                    self._upgrade(writer, number, fresh)
-                numbers[fresh.key] = number
-        return numbers
-
-    def _insert(
-        self, writer: sqlite3.Connection, number: int, fresh: Fingerprint, now: float
-    ) -> None:
-        database = self._database
-        writer.execute(
-            "INSERT INTO contents (id, recipe, signal_set) VALUES (?, ?, ?)",
-            (
-                number,
-                database.recipes.number(writer, " ".join(fresh.recipe)),
-                database.signal_sets.number(writer, " ".join(queryable_types(fresh))),
-            ),
-        )
-        writer.execute(
-            "INSERT INTO fingerprints VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                number,
-                bytes.fromhex(fresh.key),
-                fresh.size,
-                database.words.number(writer, fresh.kind),
-                fresh.damaged,
-                now,
-                database.packer.signals(writer, fresh.signals, fresh.key),
-                database.packer.skips(writer, fresh.skipped),
-            ),
-        )
-
-    def _upgrade(self, writer: sqlite3.Connection, number: int, fresh: Fingerprint) -> None:
-        database = self._database
-        former = self._fingerprint(writer, number)
-        better = merge_fingerprints(former, fresh)
-        if better == former:
-            return
-        writer.execute(
-            "UPDATE contents SET recipe = ?, signal_set = ? WHERE id = ?",
-            (
-                database.recipes.number(writer, " ".join(better.recipe)),
-                database.signal_sets.number(writer, " ".join(queryable_types(better))),
-                number,
-            ),
-        )
-        writer.execute(
-            "UPDATE fingerprints SET kind = ?, damaged = ?, signals = ?, skips = ?"
-            " WHERE content = ?",
-            (
-                database.words.number(writer, better.kind),
-                better.damaged,
-                database.packer.signals(writer, better.signals, better.key),
-                database.packer.skips(writer, better.skipped),
-                number,
-            ),
-        )
-        _undecide(database, writer, number, former, better)
+            ids = ((key, _load_id(connection, key)) for key in keys)
+            return {key: number for key, number in ids if number is not None}
 
     def load(self, numbers: Iterable[int]) -> dict[int, StoredContent]:
         """Return these contents with their answers, by number; unknown numbers are left out."""
         with self._database.snapshot() as connection:
-            found = ((number, self._load(connection, number)) for number in numbers)
-            return {number: content for number, content in found if content is not None}
+            contents = (self._load(connection, number) for number in numbers)
+            return {content.id: content for content in contents if content is not None}
 
-    def _load(self, connection: sqlite3.Connection, number: int) -> StoredContent | None:
-        row = connection.execute(
-            "SELECT c.outcome, c.reason, c.epoch, c.asked_at, p.first_seen,"
-            " (SELECT min(first_match_at) FROM answers WHERE content = c.id)"
-            " FROM contents AS c JOIN fingerprints AS p ON p.content = c.id WHERE c.id = ?",
-            (number,),
-        ).fetchone()
-        if row is None:
-            return None
-        outcome, reason, epoch, asked_at, first_seen, first_match_at = row
-        return StoredContent(
-            number,
-            self._fingerprint(connection, number),
-            load_answers(self._database, connection, number),
-            first_seen,
-            first_match_at,
-            None if outcome is None else OUTCOMES[outcome],
-            None if reason is None else Reason(self._database.words.text(connection, reason)),
-            epoch,
-            asked_at,
+    def record(self, fingerprints: Iterable[Fingerprint], now: float) -> dict[str, StoredContent]:
+        """Record fingerprints and return their contents by key, so that none has to be loaded.
+
+        The fingerprint of a known content is merged with the stored one.  If that adds signals to
+        ask about, the former answers no longer cover the content: it has no verdict and is stale.
+        """
+        contents: dict[str, StoredContent] = {}
+        added: dict[str, StoredContent] = {}
+        with self._database.transaction() as writer:
+            (first,) = writer.execute("SELECT ifnull(max(id), 0) + 1 FROM contents").fetchone()
+            for fresh in fingerprints:
+                key = fresh.key
+                if (content := added.get(key)) is not None:
+                    merged = merge_fingerprints(content.fingerprint, fresh)
+                    added[key] = replace(content, fingerprint=merged)
+                elif (number := _load_id(writer, key)) is not None:
+                    contents[key] = self._merge(writer, number, fresh)
+                else:
+                    added[key] = StoredContent(first + len(added), fresh, (), now)
+            self._insert(writer, added.values())
+        return contents | added
+
+    def _insert(self, writer: sqlite3.Connection, contents: Collection[StoredContent]) -> None:
+        writer.executemany(
+            "INSERT INTO contents (id, recipe, signal_set) VALUES (?, ?, ?)",
+            [(content.id, *self._type_row(writer, content.fingerprint)) for content in contents],
+        )
+        writer.executemany(
+            "INSERT INTO fingerprints (content, key, size, first_seen, kind, damaged, signals,"
+            " skips) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    content.id,
+                    bytes.fromhex(content.fingerprint.key),
+                    content.fingerprint.size,
+                    content.first_seen,
+                    *self._signal_row(writer, content.fingerprint),
+                )
+                for content in contents
+            ],
         )
 
-    def _fingerprint(self, connection: sqlite3.Connection, number: int) -> Fingerprint:
-        database = self._database
-        raw, size, kind, damaged, signals, skips, recipe = connection.execute(
-            "SELECT p.key, p.size, p.kind, p.damaged, p.signals, p.skips, c.recipe"
-            " FROM fingerprints AS p JOIN contents AS c ON c.id = p.content WHERE c.id = ?",
-            (number,),
-        ).fetchone()
-        key = raw.hex()
-        return Fingerprint(
+    def _merge(self, writer: sqlite3.Connection, number: int, fresh: Fingerprint) -> StoredContent:
+        stored = self._load(writer, number)
+        assert stored is not None
+        former = stored.fingerprint
+        merged = merge_fingerprints(former, fresh)
+        if merged == former:
+            return stored
+        writer.execute(
+            "UPDATE contents SET recipe = ?, signal_set = ?,"
+            " outcome = NULL, reason = NULL, epoch = NULL, asked_at = NULL WHERE id = ?",
+            (*self._type_row(writer, merged), number),
+        )
+        writer.execute(
+            "UPDATE fingerprints SET kind = ?, damaged = ?, signals = ?, skips = ?"
+            " WHERE content = ?",
+            (*self._signal_row(writer, merged), number),
+        )
+        if {signal for signal in merged.signals if signal.matchable} - set(former.signals):
+            invalidate_answers(self._database, writer, number)
+        updated = self._load(writer, number)
+        assert updated is not None
+        return updated
+
+    def _type_row(self, writer: sqlite3.Connection, fingerprint: Fingerprint) -> tuple[int, int]:
+        """Return *recipe* and *signal_set*, columns of the narrow table."""
+        return (
+            self._database.recipes.number(writer, " ".join(fingerprint.recipe)),
+            self._database.signal_sets.number(writer, " ".join(queryable_types(fingerprint))),
+        )
+
+    def _signal_row(
+        self, writer: sqlite3.Connection, fingerprint: Fingerprint
+    ) -> tuple[int, bool, bytes, bytes | None]:
+        """Return *kind*, *damaged*, *signals* and *skips*, columns of the wide table."""
+        packer = self._database.packer
+        return (
+            self._database.words.number(writer, fingerprint.kind),
+            fingerprint.damaged,
+            packer.signals(writer, fingerprint.signals, fingerprint.key),
+            packer.skips(writer, fingerprint.skipped),
+        )
+
+    def _load(self, connection: sqlite3.Connection, number: int) -> StoredContent | None:
+        row = connection.execute(_LOAD, (number,)).fetchone()
+        if row is None:
+            return None
+        raw, size, kind, damaged, signals, skips, first_seen, recipe, *rest = row
+        outcome, reason, knowledge_id, asked_at, first_match_at = rest
+        database, key = self._database, raw.hex()
+        fingerprint = Fingerprint(
             key,
             size,
             database.words.text(connection, kind),
@@ -226,46 +222,43 @@ class Contents:
             database.packer.read_skips(connection, skips),
             bool(damaged),
         )
+        return StoredContent(
+            number,
+            fingerprint,
+            load_answers(database, connection, number),
+            first_seen,
+            first_match_at,
+            None if outcome is None else OUTCOMES[outcome],
+            None if reason is None else Reason(database.words.text(connection, reason)),
+            knowledge_id,
+            asked_at,
+        )
 
-    def record_verdicts(self, decisions: Iterable[StoredVerdict]) -> None:
-        """Keep verdicts where an unchanged file finds them without a further query."""
+    def record_verdicts(self, verdicts: Iterable[StoredVerdict]) -> None:
+        """Record verdicts in the narrow table, where an unchanged file is looked up."""
+        words = self._database.words
         with self._database.transaction() as writer:
-            for each in decisions:
-                reason = each.verdict.reason
-                writer.execute(
-                    "UPDATE contents SET outcome = ?, reason = ?, epoch = ?, asked_at = ?"
-                    " WHERE id = ?",
+            writer.executemany(
+                "UPDATE contents SET outcome = ?, reason = ?, epoch = ?, asked_at = ? WHERE id = ?",
+                [
                     (
-                        OUTCOMES.index(each.verdict.outcome),
-                        None if reason is None else self._database.words.number(writer, reason),
-                        each.knowledge_id,
-                        each.asked_at,
-                        each.content,
-                    ),
-                )
+                        OUTCOMES.index(stored.verdict.outcome),
+                        None
+                        if (why := stored.verdict.reason) is None
+                        else words.number(writer, why),
+                        stored.knowledge_id,
+                        stored.asked_at,
+                        stored.content,
+                    )
+                    for stored in verdicts
+                ],
+            )
 
 
-def _find(connection: sqlite3.Connection, key: str) -> int | None:
-    """Find a content by the index over the first bytes of its key."""
+def _load_id(connection: sqlite3.Connection, key: str) -> int | None:
+    """Return the number of a content, found by the index over the first bytes of its key."""
     raw = bytes.fromhex(key)
     row = connection.execute(
         "SELECT content FROM fingerprints WHERE substr(key, 1, 8) = ? AND key = ?", (raw[:8], raw)
     ).fetchone()
     return None if row is None else row[0]
-
-
-def _undecide(
-    database: Database,
-    writer: sqlite3.Connection,
-    number: int,
-    former: Fingerprint,
-    better: Fingerprint,
-) -> None:
-    """Take back the verdict; and the answers too, if there is now more to ask."""
-    writer.execute(
-        "UPDATE contents SET outcome = NULL, reason = NULL, epoch = NULL, asked_at = NULL"
-        " WHERE id = ?",
-        (number,),
-    )
-    if {s for s in better.signals if s.matchable} - set(former.signals):
-        invalidate_answers(database, writer, number)

@@ -86,7 +86,7 @@ class LocalBackend:
         epoch = store.knowledge_ids.resolve(self.pipeline.matcher_set.knowledge_id)
         key = found.fingerprint.key
         with store.transaction():
-            number = store.contents.record([found.fingerprint], self.clock())[key]
+            number = store.contents.record([found.fingerprint], self.clock())[key].id
             store.answers.record((number, answer) for answer in found.new_answers)
             store.contents.record_verdicts(
                 [StoredVerdict(number, found.verdict, epoch, found.asked_at)]

@@ -29,7 +29,7 @@ def keep(office: Office, content: bytes, outcome: Outcome, asked: float = LATER)
     office.uploads.record(key, TOLD)
     store = office.store
     with store.transaction():
-        number = store.contents.record([made], 1.0)[key]
+        number = store.contents.record([made], 1.0)[key].id
         store.answers.record([(number, Answer("hashlist", outcome, asked, "1", found, silent))])
         verdict = Verdict(outcome, found, silent)
         store.contents.record_verdicts(

@@ -12,11 +12,11 @@ import pytest
 
 from hashwacht.core.errors import StorageFull
 from hashwacht.core.types import FileId, Fingerprint
-from hashwacht.storage.contents import Contents
 from hashwacht.storage.files import Files
 from hashwacht.storage.runs import Run, Runs, RunState
 from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.sqlite.state_directory import RESERVE_BYTES
+from support.stored import record_contents
 
 MIB = 1024 * 1024
 FILES_IN_A_BATCH = 200
@@ -29,7 +29,7 @@ def write(database: Database, run: Run, batch: int) -> None:
         for number in range(FILES_IN_A_BATCH)
     ]
     with database.transaction():
-        numbers = Contents(database).record(prints, 1.0)
+        numbers = record_contents(database, prints, 1.0)
         looks = [
             (key.encode(), FileId(1, number, 1, 1, 1), 1, number, None)
             for key, number in numbers.items()

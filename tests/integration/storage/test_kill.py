@@ -57,19 +57,21 @@ def acknowledged(output: IO[bytes], before: int) -> int:
     raise AssertionError("the writers' parent has ended")
 
 
-def test_a_writer_killed_at_a_hundred_random_instants_loses_nothing_acknowledged(
+def test_killed_writers_lose_nothing_acknowledged(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "state" / "state.db"
     Database.open(path).close()
     chance = random.Random(20261123)
-    last, batches = -1, 0
+    last, batches, kills = -1, 0, 0
     with subprocess.Popen(
         [sys.executable, WRITER, path, "--killed"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as parent:
         assert parent.stdin is not None
         assert parent.stdout is not None
-        for _ in range(KILLS):
+        # On a busy machine many writers are killed before they write: more of them are started.
+        while kills < KILLS or batches <= KILLS:
+            kills += 1
             parent.stdin.write(b"%f\n" % chance.uniform(0.0, 0.06))
             parent.stdin.flush()
             last = acknowledged(parent.stdout, last)
@@ -78,7 +80,6 @@ def test_a_writer_killed_at_a_hundred_random_instants_loses_nothing_acknowledged
             assert last + 1 <= batches <= last + 2
             last = batches - 1
         parent.stdin.close()
-    assert batches > KILLS, "most writers wrote before they were killed"
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []

@@ -23,6 +23,7 @@ from hashwacht.storage.files import Files
 from hashwacht.storage.runs import Runs
 from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.sqlite.state_directory import RunLock
+from support.stored import record_contents
 
 FILES_IN_A_BATCH = 20
 
@@ -40,7 +41,7 @@ def write(database: Database, run: int, batch: int) -> None:
     contents, files = Contents(database), Files(database)
     directory = b"/srv/%d" % batch
     with database.transaction():
-        numbers = contents.record(prints, 1.0)
+        numbers = record_contents(database, prints, 1.0)
         answer = Answer("hashlist", Outcome.NO_MATCH, 1.0, "1")
         StoredAnswers(database).record([(number, answer) for number in numbers.values()])
         epoch = KnowledgeIds(database).resolve("hashlist 1")

@@ -18,6 +18,7 @@ from hashwacht.core.verdict import effective_answer
 from hashwacht.storage.answers import KnowledgeIds, StoredAnswers
 from hashwacht.storage.contents import Contents, StoredVerdict, merge_fingerprints
 from hashwacht.storage.sqlite.database import Database
+from support.stored import record_contents
 from support.strategies import answers, fingerprints
 
 KEYS = tuple(f"{number:02x}" * 32 for number in range(3))
@@ -41,7 +42,7 @@ def said(outcome: Outcome, at: float, revision: str = "1") -> Answer:
 @pytest.fixture
 def number(database: Database) -> int:
     """One content with a NO_MATCH of 10 seconds past the epoch, decided."""
-    number = Contents(database).record([looked("sha1/1", SHA1)], 1.0)[KEYS[0]]
+    number = record_contents(database, [looked("sha1/1", SHA1)], 1.0)[KEYS[0]]
     StoredAnswers(database).record([(number, said(Outcome.NO_MATCH, 10.0))])
     epoch = KnowledgeIds(database).resolve("hashlist 1")
     Contents(database).record_verdicts(
@@ -55,7 +56,7 @@ def test_a_look_that_finds_the_same_keeps_verdict_and_answers(
 ) -> None:
     contents = Contents(database)
     before = contents.load([number])
-    assert contents.record([looked("sha1/1", SHA1)], 99.0) == {KEYS[0]: number}
+    assert record_contents(database, [looked("sha1/1", SHA1)], 99.0) == {KEYS[0]: number}
     assert contents.load([number]) == before
     assert before[number].outcome is Outcome.NO_MATCH
 
@@ -123,7 +124,7 @@ def test_keys_that_begin_alike_are_different_contents(database: Database) -> Non
     """The index holds eight bytes of the key; an attacker can make two that share them."""
     one, other = "ab" * 8 + "00" * 24, "ab" * 8 + "01" * 24
     prints = [Fingerprint(key, 1, "text/plain", (), ()) for key in (one, other)]
-    numbers = Contents(database).record(prints, 1.0)
+    numbers = record_contents(database, prints, 1.0)
     assert len(set(numbers.values())) == 2
     assert Contents(database).load_ids([one, other, "ab" * 32]) == numbers
 
@@ -158,7 +159,7 @@ class ContentsMachine(RuleBasedStateMachine):
 
     @rule(batch=st.lists(fingerprints(st.sampled_from(KEYS)), min_size=1, max_size=3))
     def add(self, batch: list[Fingerprint]) -> None:
-        numbers = Contents(self.database).record(batch, 1.0)
+        numbers = record_contents(self.database, batch, 1.0)
         assert set(numbers) == {fresh.key for fresh in batch}
         for key, number in numbers.items():
             assert self.numbers.setdefault(key, number) == number
@@ -190,7 +191,7 @@ class ContentsMachine(RuleBasedStateMachine):
     @rule(batch=st.lists(fingerprints(st.sampled_from(KEYS)), min_size=1, max_size=3))
     def fail_in_the_middle(self, batch: list[Fingerprint]) -> None:
         with contextlib.suppress(ZeroDivisionError), self.database.transaction():
-            for number in Contents(self.database).record(batch, 2.0).values():
+            for number in record_contents(self.database, batch, 2.0).values():
                 StoredAnswers(self.database).record([(number, said(Outcome.MATCH, 5.0, "new"))])
             raise ZeroDivisionError
 

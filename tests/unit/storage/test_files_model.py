@@ -17,6 +17,7 @@ from hashwacht.storage.answers import KnowledgeIds
 from hashwacht.storage.contents import Contents, StoredVerdict
 from hashwacht.storage.files import Files, KnownFile
 from hashwacht.storage.sqlite.database import Database
+from support.stored import record_contents
 from support.strategies import file_ids, names
 
 KEYS = tuple(f"{number:02x}" * 32 for number in range(3))
@@ -57,7 +58,7 @@ class FilesMachine(RuleBasedStateMachine):
         self.open()
         prints = [Fingerprint(key, 5, "image/jpeg", RECIPE, ()) for key in KEYS]
         contents = Contents(self.database)
-        self.numbers = contents.record(prints, 1.0)
+        self.numbers = record_contents(self.database, prints, 1.0)
         self.epoch = KnowledgeIds(self.database).resolve("now")
         first, second, _ = self.numbers.values()
         undetermined = Verdict(Outcome.UNDETERMINED, reason=Reason.REFUSED)

@@ -13,10 +13,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from hashwacht.core.types import Fingerprint
 from hashwacht.core.watch_events import Announcement, Lane
-from hashwacht.storage.contents import Contents
 from hashwacht.storage.journal import EventJournal, JournalEntry
 from hashwacht.storage.pending import PendingContent, PendingContents
 from hashwacht.storage.sqlite.database import Database
+from support.stored import record_contents
 
 PATHS = (b"/srv/a", b"/srv/\xff\n\x1b[2J", b"/srv/b")
 
@@ -169,7 +169,7 @@ def test_counting_a_lane_stops_at_what_is_asked_for(database: Database) -> None:
 
 def test_who_waits_is_given_uploads_first_and_then_by_age(database: Database) -> None:
     prints = [Fingerprint(f"{n:02x}" * 32, 1, "", ("md5/1",), ()) for n in range(4)]
-    one, two, three, four = Contents(database).record(prints, 1.0).values()
+    one, two, three, four = record_contents(database, prints, 1.0).values()
     waiting = PendingContents(database)
     rows = [
         PendingContent(one, Lane.RECONCILE, 1.0, "r", b"/1"),

@@ -13,6 +13,7 @@ from hashwacht.storage.answers import KnowledgeIds, StoredAnswers
 from hashwacht.storage.contents import Contents, StoredVerdict, queryable_types
 from hashwacht.storage.pending import AnswerRequirement
 from hashwacht.storage.sqlite.database import Database
+from support.stored import record_contents
 from support.strategies import MATCHERS, answers, fingerprints
 
 TEXT = Fingerprint("00" * 32, 1, "text/plain", ("sha1/1",), (Signal("sha1", "00" * 20),))
@@ -61,7 +62,7 @@ def test_stale_are_exactly_those_that_lack_an_answer_that_is_wanted(
 ) -> None:
     with TemporaryDirectory() as folder:
         database = Database.open(Path(folder) / "state.db")
-        numbers = Contents(database).record([each for each, _ in kept], 1.0)
+        numbers = record_contents(database, [each for each, _ in kept], 1.0)
         replies = StoredAnswers(database)
         replies.record([(numbers[each.key], answer) for each, said in kept for answer in said])
         expected = [numbers[each.key] for each, said in kept if is_stale(each, said, want)]
@@ -76,7 +77,7 @@ def test_stale_are_exactly_those_that_lack_an_answer_that_is_wanted(
 
 def decided(database: Database, outcome: Outcome, epoch: str, asked_at: float) -> int:
     """Keep a content without any answer, decided: only the shortcut can call it up to date."""
-    number = Contents(database).record([TEXT], 1.0)[TEXT.key]
+    number = record_contents(database, [TEXT], 1.0)[TEXT.key]
     reason = Reason.UNANSWERED if outcome is Outcome.UNDETERMINED else None
     verdict = Verdict(outcome, reason=reason)
     Contents(database).record_verdicts(

@@ -20,6 +20,7 @@ from hashwacht.storage.unchanged_directories import (
     UnchangedDirectories,
     VerdictRequirement,
 )
+from support.stored import record_contents
 
 SETTLED = VerdictRequirement(frozenset({"md5/1"}), knowledge_id=1, not_before=10.0)
 GOOD = (("md5/1", "pdq/1"), Outcome.NO_MATCH, 1, 10.0)
@@ -62,8 +63,10 @@ def keep(database: Database, tree: list[dict[bytes, tuple[int, Lying | None]]]) 
     files, contents = Files(database), Contents(database)
     kinds = {each for directory in tree for _, each in directory.values() if each}
     keys = {kind: f"{at:064x}" for at, kind in enumerate(sorted(kinds, key=repr))}
-    numbers = contents.record(
-        [Fingerprint(key, 1, "text/plain", kind.recipe, ()) for kind, key in keys.items()], 0.0
+    numbers = record_contents(
+        database,
+        [Fingerprint(key, 1, "text/plain", kind.recipe, ()) for kind, key in keys.items()],
+        0.0,
     )
     contents.record_verdicts(
         StoredVerdict(

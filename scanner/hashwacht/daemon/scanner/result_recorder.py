@@ -108,10 +108,10 @@ class BatchRecorder:
         if not unread and all(look.kept for look in seen):
             return contents
         with self._store.transaction():
-            numbers = self._store.contents.record(list(prints.values()), self._clock())
+            stored = self._store.contents.record(prints.values(), self._clock())
             for look in seen:
                 if look.fingerprint:
-                    contents[look.task.entry] = numbers[look.fingerprint.key]
+                    contents[look.task.entry] = stored[look.fingerprint.key].id
                 if not look.kept:
                     parent, name = look.task.split
                     rows[parent].append(
