@@ -33,7 +33,7 @@ from hashwacht.matching.services.arachnid import ArachnidProtocol
 from hashwacht.matching.services.base import ServiceProtocol
 from hashwacht.matching.services.eokm import EokmProtocol
 from hashwacht.matching.services.hma import HmaProtocol
-from hashwacht.settings.read import read
+from hashwacht.settings.validate import validate
 from hashwacht_plugins.multipart.events import (
     BodyEvent,
     FileChunk,
@@ -137,7 +137,7 @@ def configuration(content: bytes) -> None:
         raw = tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError):
         return
-    _, faults = read(raw)
+    _, faults = validate(raw)
     assert all(isinstance(str(fault), str) for fault in faults)
 
 

@@ -14,7 +14,7 @@ import click
 from hashwacht.cli.click_ext import Command, Example, command
 from hashwacht.cli.options import global_options
 from hashwacht.core.errors import UsageError
-from hashwacht.settings.units import read_duration
+from hashwacht.settings.units import parse_duration
 
 if TYPE_CHECKING:
     from hashwacht.audit.chain import JSON
@@ -104,7 +104,7 @@ def _moment(_: click.Context, __: click.Parameter, text: str | None) -> float | 
     except ValueError:
         pass
     try:
-        return datetime.now().timestamp() - read_duration(text)  # noqa: DTZ005  # only a difference
+        return datetime.now().timestamp() - parse_duration(text)  # noqa: DTZ005  # only a difference
     except ValueError:
         raise click.BadParameter(f"{text!r} is neither a date nor a span like 12h or 7d") from None
 

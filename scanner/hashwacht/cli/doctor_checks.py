@@ -19,7 +19,7 @@ from hashwacht.core.ports import Fingerprinter
 from hashwacht.core.types import Diagnostic, Fingerprint, Skip
 from hashwacht.secrets import locate_credential
 from hashwacht.settings import Configuration, HashlistSettings, Settings, UploadMode
-from hashwacht.settings.units import show_size
+from hashwacht.settings.units import size_to_text
 from hashwacht.storage.runs import RunState
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _limits(settings: Settings) -> Iterator[Diagnostic]:
         "memory",
         ok=available >= wanted,
         detail=f"{available / GIB:.1f} GiB available; {jobs} workers may use"
-        f" {show_size(wanted)} at the worst",
+        f" {size_to_text(wanted)} at the worst",
         advice=""
         if available >= wanted
         else "Use fewer jobs, or lower fingerprint.limits.max_memory.",
@@ -198,7 +198,7 @@ def _by_daemon(settings: Settings) -> Diagnostic:
             " hashwacht.target`, or `hashwacht daemon`; who may connect says uploads.group."
         )
         return Diagnostic("uploads", ok=False, detail=f"{path}: {error.detail}", advice=advice)
-    detail = f"the daemon ({found.release}) takes them at {path}, up to {show_size(found.most)}"
+    detail = f"the daemon ({found.release}) takes them at {path}, up to {size_to_text(found.most)}"
     return Diagnostic("uploads", ok=True, detail=detail)
 
 

@@ -1,7 +1,7 @@
-"""The configuration: TOML to frozen sections; every value knows where it came from.
+"""The configuration: TOML to frozen sections, with the origin of every value.
 
-Unknown keys and wrong values are errors, all told at once with their lines.  Nothing here reads
-the process environment or asks who the user is: :func:`load` is given both.
+Unknown keys and wrong values are errors, reported all at once with their lines.  Nothing here
+reads the process environment or the user id: :func:`load` takes both as arguments.
 """
 
 from hashwacht.settings.alerts import AlertSettings
@@ -13,8 +13,9 @@ from hashwacht.settings.daemon import (
     QuarantineSettings,
     WatchKind,
 )
-from hashwacht.settings.faults import InvalidConfiguration, ValueOrigin, ValueSource
+from hashwacht.settings.faults import InvalidConfiguration
 from hashwacht.settings.load import Configuration, OptionValue, load
+from hashwacht.settings.locations import ValueOrigin, ValueSource
 from hashwacht.settings.matchers import (
     ArachnidSettings,
     EokmSettings,

@@ -1,4 +1,4 @@
-"""Whom to tell: mail, a webhook, a command."""
+"""The tables ``[alerts]``: mail, a webhook, a command."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ from enum import StrEnum
 from pathlib import Path
 
 from hashwacht.core.notice import ChannelKind
-from hashwacht.settings.fields import Choice, section, setting
-from hashwacht.settings.kinds import AbsolutePath, Duration, Integer, String, StringList, Url
-from hashwacht.settings.matchers import OPTIONAL_NAME
+from hashwacht.settings.fields import section, setting
+from hashwacht.settings.kinds import (
+    AbsolutePath,
+    Choice,
+    Duration,
+    Integer,
+    String,
+    StringList,
+    Url,
+)
+from hashwacht.settings.matchers import CA_FILE, OPTIONAL_NAME
 
 _ADDRESS = "[!-?A-~]+@[!-?A-~]+"
-_CA_FILE = (
-    "PEM file of the authorities to trust instead of the usual ones. Certificates are always"
-    " verified; there is no switch against it."
-)
 
 
 class MailSecurity(StrEnum):
-    """How a mail server is talked to."""
+    """How the connection to a mail server is encrypted."""
 
     STARTTLS = "starttls"
     TLS = "tls"
@@ -31,26 +35,26 @@ class MailSettings:
     """Alerts by mail."""
 
     to: tuple[str, ...] = setting(
-        StringList(String(_ADDRESS, "a mail address")), (), "Who gets them. Empty: no mail is sent."
+        StringList(String(_ADDRESS, "a mail address")), (), "Recipients. Empty: no mail is sent."
     )
     sender: str = setting(
         String(f"({_ADDRESS})?", "a mail address"),
         "",
-        "Who they come from. Empty: hashwacht@ and this machine's name.",
+        "Sender. Empty: hashwacht@ and the name of this machine.",
     )
     server: str = setting(
-        String("[A-Za-z0-9.:_-]+", "a host name or address"), "localhost", "The mail server."
+        String("[A-Za-z0-9.:_-]+", "a host name or address"), "localhost", "Mail server."
     )
-    port: int = setting(Integer(1, 65535), 25, "Its port.")
+    port: int = setting(Integer(1, 65535), 25, "Port of the mail server.")
     security: MailSecurity = setting(
         Choice(MailSecurity),
         MailSecurity.NONE,
-        'How it is talked to: "starttls", "tls" or "none". None: the server of this machine is'
-        " the usual one; any other must offer one of the two.",
+        'Encryption: "starttls", "tls" or "none". "none" is allowed for a mail server on this'
+        " machine only.",
     )
-    ca_file: Path | None = setting(AbsolutePath(), None, _CA_FILE)
+    ca_file: Path | None = setting(AbsolutePath(), None, CA_FILE)
     credentials: str = setting(
-        OPTIONAL_NAME, "", "Name of the credentials (user and password). Empty: without."
+        OPTIONAL_NAME, "", "Name of the credentials (user and password). Empty: no login."
     )
 
 
@@ -61,37 +65,37 @@ class WebhookSettings:
     url: str = setting(
         Url(optional=True),
         "",
-        "Where to: https, or http on this very machine. Empty: nowhere. No redirect is followed.",
+        "URL: https, or http on this machine. Empty: no webhook. Redirects are not followed.",
     )
-    ca_file: Path | None = setting(AbsolutePath(), None, _CA_FILE)
+    ca_file: Path | None = setting(AbsolutePath(), None, CA_FILE)
     credentials: str = setting(
         OPTIONAL_NAME,
         "",
         "Name of the credentials whose password signs the body (HMAC-SHA-256 in the header"
-        " Hashwacht-Signature). Empty: it is not signed.",
+        " Hashwacht-Signature). Empty: not signed.",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class CommandSettings:
-    """Alerts by a program of yours."""
+    """Alerts through a program of your own."""
 
     program: tuple[str, ...] = setting(
-        StringList(String("[^\\x00]+", "a program's absolute path or an argument")),
+        StringList(String("[^\\x00]+", "the absolute path of a program or an argument")),
         (),
-        "The program and its arguments; it gets every alert with its case as one JSON object a"
-        " line on standard input, and a minute. Exit code 0 means delivered. Empty: none.",
+        "Program and arguments. It receives alerts with their cases on standard input, one JSON"
+        " object per line, and has one minute. Exit code 0 means delivered. Empty: no command.",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class AlertSettings:
-    """Whom to tell of matches, gaps, floods and outages.  Never any content."""
+    """Where alerts about matches, gaps, action limits and outages go. They contain no content."""
 
     group_interval: float = setting(
         Duration(0, 86_400),
         60.0,
-        "How long to collect alerts before one message tells them all. The first one goes at once.",
+        "How long alerts are collected into one message. The first one is sent at once.",
     )
     mail: MailSettings = section(MailSettings)
     webhook: WebhookSettings = section(WebhookSettings)
@@ -99,10 +103,10 @@ class AlertSettings:
 
     @property
     def channels(self) -> tuple[ChannelKind, ...]:
-        """The channels that are configured, in the order in which they are tried."""
+        """The configured channels, in the order in which they are tried."""
         configured = {
-            ChannelKind.MAIL: bool(self.mail.to),
-            ChannelKind.WEBHOOK: bool(self.webhook.url),
-            ChannelKind.COMMAND: bool(self.command.program),
+            ChannelKind.MAIL: self.mail.to,
+            ChannelKind.WEBHOOK: self.webhook.url,
+            ChannelKind.COMMAND: self.command.program,
         }
-        return tuple(channel for channel, chosen in configured.items() if chosen)
+        return tuple(channel for channel, value in configured.items() if value)

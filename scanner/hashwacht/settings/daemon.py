@@ -1,4 +1,4 @@
-"""How the daemon works: watching, holding, quarantine, and when it stops itself from acting."""
+"""The tables ``[daemon]``, ``[hold]``, ``[quarantine]`` and ``[action_limits]``."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from hashwacht.settings.fields import Choice, setting
-from hashwacht.settings.kinds import AbsolutePath, Duration, Integer, String, StringList
+from hashwacht.settings.fields import setting
+from hashwacht.settings.kinds import AbsolutePath, Choice, Duration, Integer, String, StringList
 
 DAY = 86_400.0
 
 
 class WatchKind(StrEnum):
-    """What the kernel is asked with."""
+    """The kernel interface that reports changed files."""
 
     INOTIFY = "inotify"
     FANOTIFY = "fanotify"
 
 
 class HoldKind(StrEnum):
-    """How a file is kept from being served."""
+    """How access to a file is blocked."""
 
     MODE = "mode"
     COMMAND = "command"
@@ -33,123 +33,124 @@ class DaemonSettings:
     watch_method: WatchKind = setting(
         Choice(WatchKind),
         WatchKind.INOTIFY,
-        'How to learn of files: "inotify" needs no privilege and one kernel watch for'
-        ' each directory, "fanotify" needs two capabilities in a process of its own and knows no'
-        " such limit.",
+        'Kernel interface: "inotify" needs no privileges but one watch per directory; "fanotify"'
+        " needs two capabilities, in a process of its own, and has no such limit.",
     )
     runtime_directory: Path | None = setting(
         AbsolutePath(),
         None,
-        "Where sockets and the state of the running processes lie. Default: /run/hashwacht for"
-        " root, under systemd its RuntimeDirectory, for other users $XDG_RUNTIME_DIR/hashwacht.",
+        "Directory of the sockets and of the state of running processes. Empty: /run/hashwacht for"
+        " root, RuntimeDirectory under systemd, $XDG_RUNTIME_DIR/hashwacht for other users.",
     )
     max_queued_events: int = setting(
         Integer(256, 10_000_000),
         65_536,
-        "Announced files held in memory until they are in the journal, 300 bytes each. What does"
-        " not fit is a gap, which a walk closes.",
+        "Events held in memory until they are in the journal, 300 bytes each. If the queue"
+        " overflows, the loss is recorded as a gap, which a rescan covers.",
     )
     max_backlog: int = setting(
         Integer(100, 10_000_000),
         10_000,
-        "Files that a walk may have put into the journal and nobody has read yet; it waits"
-        " beyond that.",
+        "Unread files that a rescan may add to the journal before it waits.",
     )
     settle_time: float = setting(
         Duration(0.01, 60),
         0.2,
-        "How long a file must have been at rest if nobody said that it was closed.",
+        "How long a file must be unchanged before it is read if no event reported that it was"
+        " closed.",
     )
     max_settle_time: float = setting(
         Duration(1, 3600),
         60.0,
-        "The longest pause between two looks at a file that is written to all the time; the"
-        " first pauses are shorter.",
+        "Longest pause before a file that is written continuously is read again; the first pauses"
+        " are shorter.",
     )
     rescan_interval: float = setting(
         Duration(60, 365 * DAY),
         DAY,
-        "How often every root is compared with the state although nothing is known to be missed.",
+        "How often every root is compared with the state even if no gap is open.",
     )
     canary_interval: float = setting(
         Duration(1, 3600),
         15.0,
-        "How often a file is written into every root to see if it is announced; twice this time"
-        " without an announcement is a gap.",
+        "How often a canary file is written into every root to test that its event arrives. A gap"
+        " is opened if none arrives within twice this time.",
     )
     metrics_file: Path | None = setting(
         AbsolutePath(),
         None,
-        "File for node_exporter's textfile collector, such as"
-        " /var/lib/prometheus/node-exporter/hashwacht.prom. Empty: none; the socket always is.",
+        "Metrics file for the textfile collector of node_exporter, such as"
+        " /var/lib/prometheus/node-exporter/hashwacht.prom. Empty: metrics are available on the"
+        " socket only.",
     )
 
     @property
     def runtime_path(self) -> Path:
-        """The runtime directory; never None once the settings are read."""
+        """The runtime directory; never None once the settings are loaded."""
         assert self.runtime_directory is not None
         return self.runtime_directory
 
 
 @dataclass(frozen=True, slots=True)
 class HoldSettings:
-    """How a file is held."""
+    """How access to a held file is blocked."""
 
     method: HoldKind = setting(
         Choice(HoldKind),
         HoldKind.MODE,
-        'How: "mode" takes all permissions away, so that no web server of another user can read'
-        ' it, and gives them back; "command" calls a program of yours.',
+        'Method: "mode" removes all permissions, so that a web server that runs as another user'
+        ' cannot read the file, and restores them on release; "command" runs your own program.',
     )
     command: tuple[str, ...] = setting(
-        StringList(String("[^\\x00]+", "a program's absolute path or an argument")),
+        StringList(String("[^\\x00]+", "the absolute path of a program or an argument")),
         (),
-        'The program and its arguments. It gets "hold" or "release" as its last argument, the case'
-        " as JSON on standard input and the open file as descriptor 3; exit code 0 means done.",
+        'Program and arguments for the method "command". "hold" or "release" is added as the last'
+        " argument, the case is JSON on standard input, the open file is descriptor 3. Exit code 0"
+        " means done.",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class QuarantineSettings:
-    """Where files are sealed away."""
+    """Where and for whom files are encrypted."""
 
     directory: Path | None = setting(
         AbsolutePath(),
         None,
-        'Where they lie, with mode 0700. Empty: "quarantine" in the state directory.',
+        'Directory of the encrypted files, mode 0700. Empty: "quarantine" in the state directory.',
     )
     recipients: tuple[str, ...] = setting(
         StringList(String("age1[a-z0-9]{58}", "an age public key (age1...)")),
         (),
-        "age public keys that files are sealed for; `hashwacht quarantine keygen` makes a pair."
-        " The private half opens them again and belongs on another machine.",
+        "age public keys to encrypt for; `hashwacht quarantine keygen` creates a key pair. Keep the"
+        " private key, which decrypts the files, on another machine.",
     )
     retention: float = setting(
         Duration(DAY, 3650 * DAY),
         180 * DAY,
-        "How long a sealed file is kept at least; `hashwacht cases list --expired` names what may"
-        " be destroyed after that. Nothing is ever destroyed by itself.",
+        "Minimum time to keep a quarantined file; `hashwacht cases list --expired` lists those that"
+        " may be destroyed after it. Nothing is destroyed automatically.",
     )
 
     @property
     def vault(self) -> Path:
-        """The directory; never None once the settings are read."""
+        """The directory; never None once the settings are loaded."""
         assert self.directory is not None
         return self.directory
 
 
 @dataclass(frozen=True, slots=True)
 class ActionLimitSettings:
-    """When holding and quarantine stop by themselves, because a list must have gone wrong."""
+    """When holding and quarantine pause, because too many matches point to a faulty list."""
 
     window: float = setting(
-        Duration(60, 30 * DAY), 3600.0, "The time over which files acted upon are counted."
+        Duration(60, 30 * DAY), 3600.0, "Period in which files with an action are counted."
     )
     per_hash: int = setting(
         Integer(1, 1_000_000),
         25,
-        "Files with the same content. The logo of a content management system on a list would"
-        " otherwise empty every site.",
+        "Files with the same content. Without this limit, a list with the logo of a content"
+        " management system would empty every site.",
     )
     per_account: int = setting(
         Integer(1, 1_000_000), 50, "Files of the same owner in the same root."

@@ -1,7 +1,7 @@
-"""What the value of a key may be: read from TOML or an option, and shown back as TOML.
+"""The kinds of values: each parses a TOML value or the text of an option, and formats it again.
 
-A kind is a value: it reads what tomllib gave (or the text of an option) into the type of the
-section's field, and says in a sentence what it expected if that cannot be.
+A kind parses what tomllib returned into the type of the section's field.  A ValueError says in one
+sentence what was expected.
 """
 
 from __future__ import annotations
@@ -9,177 +9,174 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from hashwacht.settings.units import (
     RateLimit,
-    read_duration,
-    read_rate,
-    read_size,
-    show_duration,
-    show_size,
+    duration_to_text,
+    parse_duration,
+    parse_rate,
+    parse_size,
+    size_to_text,
 )
 
 Value = TypeVar("Value")
+Plain = TypeVar("Plain", bool, int, str)
+Word = TypeVar("Word", bound=StrEnum)
 TomlValue = bool | int | str | list[str] | dict[str, str] | dict[str, list[str]]
-"""What a value looks like in TOML and JSON."""
+"""A value as it appears in TOML and JSON."""
 
 
 class ValueKind(Protocol[Value]):
-    """Reads and shows the values of one key."""
+    """Parses and formats the values of one key."""
 
-    def read(self, raw: object) -> Value:
-        """Turn a raw TOML value into ours.  Raises ValueError, saying what was expected."""
+    def parse(self, raw: object) -> Value:
+        """Return the value for a raw TOML value.  Raises ValueError with what was expected."""
 
-    def show(self, value: Value) -> TomlValue:
-        """Turn it back: ``read(show(value)) == value``."""
+    def format(self, value: Value) -> TomlValue:
+        """Return the TOML value: ``parse(format(value)) == value``."""
 
 
 def describe_value(raw: object) -> str:
-    """Say what a raw value is, short enough for a message and without a control character."""
+    """Return a raw value as text, short enough for a message and without control characters."""
     names = {bool: "true or false", dict: "a table", list: "an array"}
     if type(raw) in names:
         return names[type(raw)]
     text = repr(raw) if isinstance(raw, str) else str(raw)
-    return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004  # a line's worth
+    return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004  # one line
 
 
-def _unfit(expected: str, raw: object) -> ValueError:
+def _mismatch(expected: str, raw: object) -> ValueError:
     return ValueError(f"expected {expected}, got {describe_value(raw)}")
 
 
 def _text(raw: object, expected: str) -> str:
     if not isinstance(raw, str):
-        raise _unfit(expected, raw)
-    if any(ord(each) < ord(" ") for each in raw):
+        raise _mismatch(expected, raw)
+    if any(ord(character) < ord(" ") for character in raw):
         raise ValueError(f"expected {expected}, got control characters")
     return raw
 
 
-@dataclass(frozen=True, slots=True)
-class Boolean:
-    """True or false."""
+class _Unchanged(Generic[Plain]):
+    """A kind whose values look the same in TOML."""
 
-    def read(self, raw: object) -> bool:
-        """Take a boolean and nothing that looks like one."""
-        if not isinstance(raw, bool):
-            raise _unfit("true or false", raw)
-        return raw
+    __slots__ = ()
 
-    def show(self, value: bool) -> TomlValue:
-        """As it is."""
+    def format(self, value: Plain) -> TomlValue:
+        """Return *value*."""
         return value
 
 
 @dataclass(frozen=True, slots=True)
-class Integer:
+class Boolean(_Unchanged[bool]):
+    """True or false."""
+
+    def parse(self, raw: object) -> bool:
+        """Accept booleans only."""
+        if not isinstance(raw, bool):
+            raise _mismatch("true or false", raw)
+        return raw
+
+
+@dataclass(frozen=True, slots=True)
+class Integer(_Unchanged[int]):
     """A whole number within bounds, both included."""
 
     low: int
     high: int
 
-    def read(self, raw: object) -> int:
-        """Take an integer of TOML."""
+    def parse(self, raw: object) -> int:
+        """Accept a TOML integer."""
         if isinstance(raw, bool) or not isinstance(raw, int):
-            raise _unfit("a whole number", raw)
+            raise _mismatch("a whole number", raw)
         if not self.low <= raw <= self.high:
             raise ValueError(f"expected {self.low} to {self.high}, got {raw}")
         return raw
 
-    def show(self, value: int) -> TomlValue:
-        """As it is."""
-        return value
-
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Bytes: a text with a unit, or a whole number of bytes."""
+    """Bytes: a string with a unit, or a whole number of bytes."""
 
     low: int
     high: int
 
-    def read(self, raw: object) -> int:
-        """Take ``"64 MiB"`` or ``67108864``."""
+    def parse(self, raw: object) -> int:
+        """Accept ``"64 MiB"`` or ``67108864``."""
         if isinstance(raw, int) and not isinstance(raw, bool):
             size = raw
         else:
-            size = read_size(_text(raw, 'a size such as "64 MiB"'))
+            size = parse_size(_text(raw, 'a size such as "64 MiB"'))
         if not self.low <= size <= self.high:
-            raise ValueError(
-                f"expected {show_size(self.low)} to {show_size(self.high)}, got {show_size(size)}"
-            )
+            low, high = size_to_text(self.low), size_to_text(self.high)
+            raise ValueError(f"expected {low} to {high}, got {size_to_text(size)}")
         return size
 
-    def show(self, value: int) -> TomlValue:
-        """With its unit."""
-        return show_size(value)
+    def format(self, value: int) -> TomlValue:
+        """Return the size with its unit."""
+        return size_to_text(value)
 
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """Seconds: a text with units, or a number of seconds.  Kept to the millisecond."""
+    """Seconds: a string with units, or a number of seconds.  Rounded to the millisecond."""
 
     low: float
     high: float
 
-    def read(self, raw: object) -> float:
-        """Take ``"7d"``, ``"1h30m"`` or ``2.5``."""
+    def parse(self, raw: object) -> float:
+        """Accept ``"7d"``, ``"1h30m"`` or ``2.5``."""
         if isinstance(raw, (int, float)) and not isinstance(raw, bool):
             seconds = float(raw)
         else:
-            seconds = read_duration(_text(raw, 'a duration such as "30s"'))
+            seconds = parse_duration(_text(raw, 'a duration such as "30s"'))
         if not self.low <= seconds <= self.high:
-            raise ValueError(
-                f"expected {show_duration(self.low)} to {show_duration(self.high)},"
-                f" got {describe_value(raw)}"
-            )
+            raise _mismatch(f"{duration_to_text(self.low)} to {duration_to_text(self.high)}", raw)
         return round(seconds, 3)
 
-    def show(self, value: float) -> TomlValue:
-        """With its unit."""
-        return show_duration(value)
+    def format(self, value: float) -> TomlValue:
+        """Return the duration with its unit."""
+        return duration_to_text(value)
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
     """Files or bytes per second, or no limit."""
 
-    def read(self, raw: object) -> RateLimit | None:
-        """Take ``"200 files/s"``, ``"20 MiB/s"`` or ``""``."""
-        return read_rate(_text(raw, 'a rate such as "20 MiB/s"'))
+    def parse(self, raw: object) -> RateLimit | None:
+        """Accept ``"200 files/s"``, ``"20 MiB/s"`` or ``""``."""
+        return parse_rate(_text(raw, 'a rate such as "20 MiB/s"'))
 
-    def show(self, value: RateLimit | None) -> TomlValue:
-        """Empty for no limit."""
+    def format(self, value: RateLimit | None) -> TomlValue:
+        """Return an empty string for no limit."""
         return "" if value is None else str(value)
 
 
 @dataclass(frozen=True, slots=True)
-class String:
-    """A text; *pattern* (a whole match) and *expected* describe a narrower one."""
+class String(_Unchanged[str]):
+    """A string; *pattern* (a full match) and *expected* describe a narrower one."""
 
     pattern: str = ".*"
-    expected: str = "a text"
+    expected: str = "a string"
 
-    def read(self, raw: object) -> str:
-        """Take a text that fits."""
+    def parse(self, raw: object) -> str:
+        """Accept a string that matches."""
         text = _text(raw, self.expected)
         if not re.fullmatch(self.pattern, text, re.ASCII):
-            raise ValueError(f"expected {self.expected}, got {describe_value(text)}")
+            raise _mismatch(self.expected, text)
         return text
-
-    def show(self, value: str) -> TomlValue:
-        """As it is."""
-        return value
 
 
 @dataclass(frozen=True, slots=True)
 class AbsolutePath:
     """An absolute path, ``~`` allowed; empty for none."""
 
-    def read(self, raw: object) -> Path | None:
-        """Take a path that means the same from every working directory."""
+    def parse(self, raw: object) -> Path | None:
+        """Accept a path that does not depend on the working directory."""
         text = _text(raw, "an absolute path")
         if not text:
             return None
@@ -188,83 +185,82 @@ class AbsolutePath:
         except RuntimeError as error:
             raise ValueError(f"{describe_value(text)}: {error}") from None
         if not path.is_absolute():
-            raise ValueError(f"expected an absolute path, got {describe_value(text)}")
+            raise _mismatch("an absolute path", text)
         return path
 
-    def show(self, value: Path | None) -> TomlValue:
-        """Empty for none."""
+    def format(self, value: Path | None) -> TomlValue:
+        """Return an empty string for none."""
         return "" if value is None else str(value)
 
 
 @dataclass(frozen=True, slots=True)
-class Url:
-    """An address ``https://host[:port][/path]``, or http; empty for none where *optional*."""
+class Url(_Unchanged[str]):
+    """A URL ``https://host[:port][/path]``, or http; empty for none where *optional*."""
 
     optional: bool = False
 
-    def read(self, raw: object) -> str:
-        """Take an address without user, password, query or fragment."""
-        text = _text(raw, "an address such as https://host")
+    def parse(self, raw: object) -> str:
+        """Accept a URL without user, password, query or fragment."""
+        text = _text(raw, "a URL such as https://host")
         if self.optional and not text:
             return text
         try:
             parts = urlsplit(text)
             port_fits = parts.port is None or parts.port > 0
         except ValueError as error:
-            raise ValueError(f"no address: {error}") from None
+            raise ValueError(f"not a valid URL: {error}") from None
         if parts.username or parts.password:
-            raise ValueError("an address must not hold a user or password")
+            raise ValueError("a URL must not contain a user name or password")
         if parts.scheme not in {"https", "http"} or not parts.hostname or not port_fits:
-            raise ValueError(
-                f"expected an address such as https://host, got {describe_value(text)}"
-            )
+            raise _mismatch("a URL such as https://host", text)
         if parts.query or parts.fragment:
-            raise ValueError("an address must end before any ? or #")
+            raise ValueError("a URL must not contain ? or #")
         return text.rstrip("/")
-
-    def show(self, value: str) -> TomlValue:
-        """As it is."""
-        return value
 
 
 @dataclass(frozen=True, slots=True)
 class StringList:
-    """An array of texts, each as *each* says."""
+    """An array of strings, each of the kind *item*."""
 
-    each: String = String()
-    at_least: int = 0
+    item: String = String()
+    min_length: int = 0
 
-    def read(self, raw: object) -> tuple[str, ...]:
-        """Take an array in its order."""
+    def parse(self, raw: object) -> tuple[str, ...]:
+        """Accept an array and keep its order."""
         if not isinstance(raw, list):
-            raise _unfit("an array of texts", raw)
-        if len(raw) < self.at_least:
-            raise ValueError(f"expected at least {self.at_least} element")
-        return tuple(self.each.read(item) for item in raw)
+            raise _mismatch("an array of strings", raw)
+        if len(raw) < self.min_length:
+            raise ValueError(f"expected at least {self.min_length} element")
+        return tuple(self.item.parse(item) for item in raw)
 
-    def show(self, value: Sequence[str]) -> TomlValue:
-        """As an array."""
+    def format(self, value: Sequence[str]) -> TomlValue:
+        """Return an array."""
         return list(value)
+
+
+def _table(raw: object, min_length: int = 0) -> dict[str, object]:
+    if not isinstance(raw, dict):
+        raise _mismatch("a table", raw)
+    if len(raw) < min_length:
+        raise ValueError(f"expected at least {min_length} entry")
+    return raw
 
 
 @dataclass(frozen=True, slots=True)
 class StringTable:
-    """A table from texts to texts, kept as pairs in their order."""
+    """A table from strings to strings, kept as pairs in their order."""
 
     key: String
     value: String
-    at_least: int = 0
+    min_length: int = 0
 
-    def read(self, raw: object) -> tuple[tuple[str, str], ...]:
-        """Take a table such as ``{ md5 = "md5" }``."""
-        if not isinstance(raw, dict):
-            raise _unfit("a table", raw)
-        if len(raw) < self.at_least:
-            raise ValueError(f"expected at least {self.at_least} entry")
-        return tuple((self.key.read(key), self.value.read(value)) for key, value in raw.items())
+    def parse(self, raw: object) -> tuple[tuple[str, str], ...]:
+        """Accept a table such as ``{ md5 = "md5" }``."""
+        table = _table(raw, self.min_length)
+        return tuple((self.key.parse(key), self.value.parse(item)) for key, item in table.items())
 
-    def show(self, value: tuple[tuple[str, str], ...]) -> TomlValue:
-        """As a table."""
+    def format(self, value: tuple[tuple[str, str], ...]) -> TomlValue:
+        """Return a table."""
         return dict(value)
 
 
@@ -274,19 +270,53 @@ class CommandTable:
 
     key: String
 
-    def read(self, raw: object) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """Take a table such as ``{ photodna = ["/opt/hasher", "--hex"] }``."""
-        if not isinstance(raw, dict):
-            raise _unfit("a table", raw)
-        return tuple((self.key.read(key), _program(value)) for key, value in raw.items())
+    def parse(self, raw: object) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Accept a table such as ``{ photodna = ["/opt/hasher", "--hex"] }``."""
+        return tuple((self.key.parse(key), _program(item)) for key, item in _table(raw).items())
 
-    def show(self, value: tuple[tuple[str, tuple[str, ...]], ...]) -> TomlValue:
-        """As a table of arrays."""
+    def format(self, value: tuple[tuple[str, tuple[str, ...]], ...]) -> TomlValue:
+        """Return a table of arrays."""
         return {name: list(program) for name, program in value}
 
 
 def _program(raw: object) -> tuple[str, ...]:
-    program = StringList(at_least=1).read(raw)
+    program = StringList(min_length=1).parse(raw)
     if not Path(program[0]).is_absolute():
-        raise ValueError(f"expected the program's absolute path, got {describe_value(program[0])}")
+        raise _mismatch("the absolute path of a program", program[0])
     return program
+
+
+@dataclass(frozen=True, slots=True)
+class Choice(Generic[Word]):
+    """One member of an enumeration, by its value."""
+
+    words: type[Word]
+
+    def parse(self, raw: object) -> Word:
+        """Accept one of the words."""
+        for word in self.words:
+            if word.value == raw:
+                return word
+        raise _mismatch("one of " + ", ".join(f'"{word}"' for word in self.words), raw)
+
+    def format(self, value: Word) -> TomlValue:
+        """Return the word."""
+        return value.value
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceTable(Generic[Word]):
+    """A table from strings to words, kept as pairs in their order."""
+
+    key: String
+    word: Choice[Word]
+
+    def parse(self, raw: object) -> tuple[tuple[str, Word], ...]:
+        """Accept a table such as ``{ csam = "quarantine" }``."""
+        return tuple(
+            (self.key.parse(key), self.word.parse(item)) for key, item in _table(raw).items()
+        )
+
+    def format(self, value: tuple[tuple[str, Word], ...]) -> TomlValue:
+        """Return a table."""
+        return {key: word.value for key, word in value}

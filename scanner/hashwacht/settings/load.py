@@ -1,4 +1,4 @@
-"""Putting the sources together: defaults, then the file, then the environment, then options."""
+"""Loading the configuration: options override the environment, this the file, this defaults."""
 
 from __future__ import annotations
 
@@ -10,18 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from hashwacht.core.errors import ConfigurationError
-from hashwacht.settings.faults import (
-    ConfigurationFault,
-    InvalidConfiguration,
-    KeyPath,
-    LocatedFault,
-    ValueOrigin,
-    ValueSource,
-    lines_of,
-)
+from hashwacht.settings.faults import ConfigurationFault, InvalidConfiguration, LocatedFault
+from hashwacht.settings.locations import KeyPath, ValueOrigin, ValueSource, lines_of
 from hashwacht.settings.matchers import HashlistSettings, MatcherSettings
-from hashwacht.settings.read import read
 from hashwacht.settings.sections import Settings
+from hashwacht.settings.validate import validate
 
 SYSTEM_FILE = Path("/etc/hashwacht/hashwacht.toml")
 SYSTEM_STATE = Path("/var/lib/hashwacht")
@@ -35,7 +28,7 @@ STATE_KEY = ("state", "directory")
 
 @dataclass(frozen=True, slots=True)
 class OptionValue:
-    """A value from an option of the command line: ``Given("scan.jobs", 4, "--jobs")``."""
+    """A value from the command line: ``OptionValue("scan.jobs", 4, "--jobs")``."""
 
     key: str
     value: object
@@ -44,14 +37,14 @@ class OptionValue:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """The settings, the file they were read from (None: there is none), and all origins."""
+    """The settings, their file (None: there is none), and the origin of every value."""
 
     settings: Settings
     file: Path | None
     origins: Mapping[KeyPath, ValueOrigin]
 
     def origin(self, path: KeyPath) -> ValueOrigin:
-        """Say where the value at *path* came from."""
+        """Return the origin of the value at *path*."""
         return self.origins.get(path, ValueOrigin())
 
 
@@ -62,72 +55,64 @@ def load(
     file: Path | None = None,
     options: tuple[OptionValue, ...] = (),
 ) -> Configuration:
-    """Read the configuration that counts for user *uid*.
+    """Load the configuration of user *uid*.
 
-    *file* is an option and beats ``$HASHWACHT_CONFIG``, which beats the usual place; only the
-    usual place may be empty.  Raises ConfigurationError; faults all at once.
+    *file* (an option) takes precedence over ``$HASHWACHT_CONFIG``, and this over the default
+    location; only there the file may be missing.  Raises ConfigurationError with all faults.
     """
-    chosen = _choose(environ, uid, file)
-    raw, origins = ({}, {}) if chosen is None else _read_file(chosen)
+    path = _select_file(environ, uid, file)
+    raw, origins = ({}, {}) if path is None else _read_file(path)
     _add_environment(raw, origins, environ, uid)
-    for each in options:
-        _put(
-            raw,
-            origins,
-            tuple(each.key.split(".")),
-            each.value,
-            ValueOrigin(ValueSource.OPTION, each.option),
-        )
-    settings, faults = read(raw)
+    for option in options:
+        origin = ValueOrigin(ValueSource.OPTION, option.option)
+        _put(raw, origins, tuple(option.key.split(".")), option.value, origin)
+    settings, faults = validate(raw)
     if faults:
-        raise InvalidConfiguration([_placed(each, origins, chosen) for each in faults])
-    beside = default_config_file(environ, uid).parent
-    completed = _completed(settings, beside, default_runtime_directory(environ, uid))
-    return Configuration(completed, chosen, origins)
+        raise InvalidConfiguration([_locate(fault, origins, path) for fault in faults])
+    return Configuration(_complete(settings, environ, uid), path, origins)
 
 
 def default_config_file(environ: Mapping[str, str], uid: int) -> Path:
-    """Where the configuration lies if nobody says otherwise."""
+    """Return the default location of the configuration."""
     if uid == 0:
         return SYSTEM_FILE
     return _xdg(environ, "XDG_CONFIG_HOME", ".config") / "hashwacht.toml"
 
 
 def default_state_directory(environ: Mapping[str, str], uid: int) -> Path:
-    """Where the state lies if nobody says otherwise."""
+    """Return the default directory of the state."""
     return SYSTEM_STATE if uid == 0 else _xdg(environ, "XDG_STATE_HOME", ".local/state")
 
 
 def default_runtime_directory(environ: Mapping[str, str], uid: int) -> Path:
-    """Where sockets lie if nobody says otherwise."""
-    by_systemd = environ.get(SYSTEMD_RUNTIME_VARIABLE, "").split(":")[0]
-    if by_systemd:
-        return Path(by_systemd)
+    """Return the default directory of the sockets."""
+    if systemd_directory := environ.get(SYSTEMD_RUNTIME_VARIABLE, "").split(":")[0]:
+        return Path(systemd_directory)
     if uid == 0:
         return SYSTEM_RUNTIME
-    given = Path(environ.get("XDG_RUNTIME_DIR", ""))
-    return (given if given.is_absolute() else Path(f"/run/user/{uid}")) / "hashwacht"
+    base = Path(environ.get("XDG_RUNTIME_DIR", ""))
+    return (base if base.is_absolute() else Path(f"/run/user/{uid}")) / "hashwacht"
 
 
 def _xdg(environ: Mapping[str, str], variable: str, below_home: str) -> Path:
-    """Follow the XDG base directory specification: a relative value counts as unset."""
+    """Return a directory of the XDG specification, where a relative value counts as unset."""
     base = Path(environ.get(variable, ""))
     if not base.is_absolute():
         base = Path(environ.get("HOME") or Path.home()) / below_home
     return base / "hashwacht"
 
 
-def _choose(environ: Mapping[str, str], uid: int, file: Path | None) -> Path | None:
+def _select_file(environ: Mapping[str, str], uid: int, file: Path | None) -> Path | None:
     if file is not None:
         return file
     if environ.get(CONFIG_VARIABLE):
         return Path(environ[CONFIG_VARIABLE])
-    usual = default_config_file(environ, uid)
-    return usual if usual.exists() else None
+    default = default_config_file(environ, uid)
+    return default if default.exists() else None
 
 
 def _read_file(file: Path) -> tuple[dict[str, Any], dict[KeyPath, ValueOrigin]]:
-    """Parse the file; every path in it gets its line.  Raises ConfigurationError."""
+    """Parse the file and locate every value.  Raises ConfigurationError."""
     try:
         text = file.read_bytes().decode()
         raw = tomllib.loads(text)
@@ -138,15 +123,15 @@ def _read_file(file: Path) -> tuple[dict[str, Any], dict[KeyPath, ValueOrigin]]:
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise ConfigurationError(
-            f"{file}:{line}: not UTF-8", advice="Save the file as UTF-8; TOML knows nothing else."
+            f"{file}:{line}: not UTF-8", advice="Save the file as UTF-8, as TOML requires."
         ) from error
     except tomllib.TOMLDecodeError as error:
-        found = re.search(r"at line (\d+)", str(error))
-        line = int(found[1]) if found else text.count("\n") + 1
+        position = re.search(r"at line (\d+)", str(error))
+        line = int(position[1]) if position else text.count("\n") + 1
         problem = re.sub(r" \(at .*\)$", "", str(error))
         raise ConfigurationError(
-            f"{file}:{line}: no valid TOML: {problem}",
-            advice="Put the syntax right; texts need quotation marks.",
+            f"{file}:{line}: invalid TOML: {problem}",
+            advice="Correct the syntax. Strings need quotation marks.",
         ) from error
     lines = lines_of(text)
     name = str(file)
@@ -156,24 +141,16 @@ def _read_file(file: Path) -> tuple[dict[str, Any], dict[KeyPath, ValueOrigin]]:
 def _add_environment(
     raw: dict[str, Any], origins: dict[KeyPath, ValueOrigin], environ: Mapping[str, str], uid: int
 ) -> None:
-    """Put the state directory in: by variable over the file, by systemd or by rule under it."""
+    """Add the state directory: a variable overrides the file, which overrides systemd."""
     if environ.get(STATE_VARIABLE):
         origin = ValueOrigin(ValueSource.ENVIRONMENT, STATE_VARIABLE)
         _put(raw, origins, STATE_KEY, environ[STATE_VARIABLE], origin)
     elif STATE_KEY not in origins:
-        by_systemd = environ.get(SYSTEMD_STATE_VARIABLE, "").split(":")[0]
-        origin = (
-            ValueOrigin(ValueSource.ENVIRONMENT, SYSTEMD_STATE_VARIABLE)
-            if by_systemd
-            else ValueOrigin()
-        )
-        _put(
-            raw,
-            origins,
-            STATE_KEY,
-            by_systemd or str(default_state_directory(environ, uid)),
-            origin,
-        )
+        origin, directory = ValueOrigin(), str(default_state_directory(environ, uid))
+        if systemd_directory := environ.get(SYSTEMD_STATE_VARIABLE, "").split(":")[0]:
+            origin = ValueOrigin(ValueSource.ENVIRONMENT, SYSTEMD_STATE_VARIABLE)
+            directory = systemd_directory
+        _put(raw, origins, STATE_KEY, directory, origin)
 
 
 def _put(
@@ -183,7 +160,7 @@ def _put(
     value: object,
     origin: ValueOrigin,
 ) -> None:
-    """Overlay one value.  Where the file has no table it stays: that is a fault of its own."""
+    """Override one value.  If the file has another value for its table, that is a fault itself."""
     table: Any = raw
     for part in path[:-1]:
         table = table.setdefault(part, {})
@@ -193,33 +170,33 @@ def _put(
     origins[path] = origin
 
 
-def _placed(
+def _locate(
     fault: ConfigurationFault, origins: Mapping[KeyPath, ValueOrigin], file: Path | None
 ) -> LocatedFault:
-    """Find the nearest place known for a fault."""
+    """Return the fault with the closest known origin."""
     for end in range(len(fault.path), 0, -1):
         if fault.path[:end] in origins:
             return LocatedFault(fault, origins[fault.path[:end]])
     return LocatedFault(fault, ValueOrigin(ValueSource.FILE, str(file or "")))
 
 
-def _completed(settings: Settings, beside: Path, runtime: Path) -> Settings:
-    """Fill in the defaults that depend on others: directories."""
-    lists = settings.state.path / "lists"
-    vault = settings.quarantine.directory or settings.state.path / "quarantine"
-    directory = settings.credentials.directory or beside / "credentials"
+def _complete(settings: Settings, environ: Mapping[str, str], uid: int) -> Settings:
+    """Fill in the directories whose defaults depend on other values."""
+    state = settings.state.path
+    runtime = settings.daemon.runtime_directory or default_runtime_directory(environ, uid)
+    vault = settings.quarantine.directory or state / "quarantine"
+    credentials = default_config_file(environ, uid).parent / "credentials"
+    credentials = settings.credentials.directory or credentials
     return replace(
         settings,
-        matchers=tuple(_with_lists(each, lists) for each in settings.matchers),
-        daemon=replace(
-            settings.daemon, runtime_directory=settings.daemon.runtime_directory or runtime
-        ),
+        matchers=tuple(_with_directory(matcher, state / "lists") for matcher in settings.matchers),
+        daemon=replace(settings.daemon, runtime_directory=runtime),
         quarantine=replace(settings.quarantine, directory=vault),
-        credentials=replace(settings.credentials, directory=directory),
+        credentials=replace(settings.credentials, directory=credentials),
     )
 
 
-def _with_lists(matcher: MatcherSettings, lists: Path) -> MatcherSettings:
+def _with_directory(matcher: MatcherSettings, lists: Path) -> MatcherSettings:
     if isinstance(matcher, HashlistSettings) and matcher.directory is None:
         return replace(matcher, directory=lists)
     return matcher

@@ -22,21 +22,30 @@ from hashwacht.settings.kinds import (
 )
 
 DAY = 86_400.0
-NAME = String("[a-z0-9][a-z0-9_-]{0,63}", "a name of lower-case letters, digits, - and _")
-OPTIONAL_NAME = String(
-    "([a-z0-9][a-z0-9_-]{0,63})?", "a name of lower-case letters, digits, - and _"
-)
+_NAME, _NAME_TEXT = "[a-z0-9][a-z0-9_-]{0,63}", "a name of lower-case letters, digits, - and _"
+NAME = String(_NAME, _NAME_TEXT)
+OPTIONAL_NAME = String(f"({_NAME})?", _NAME_TEXT)
 SIGNAL_TYPE = String("[a-z0-9_]{1,64}", "a signal type such as pdq")
-REMOTE_NAME = String("[A-Za-z0-9._-]{1,64}", "a name as the service writes it")
+REMOTE_NAME = String("[A-Za-z0-9._-]{1,64}", "the name that the service uses")
 CATEGORY = String("[a-z0-9-]{1,64}", "a category such as csam")
 FORMAT_PATH = String(
     r"/[\x21-\x7a|~]*\{format\}[\x21-\x7a|~]*", "a path that contains {format} once"
 )
-BANK = String("[^,]{1,255}", "a bank's name, without a comma")
+BANK = String("[^,]{1,255}", "the name of a bank, without a comma")
+
+CA_FILE = (
+    "PEM file of the certificate authorities to trust. Empty: those of the system. Certificates"
+    " are always verified."
+)
+BASE_URL = "Base URL of the service, without the path of the protocol."
+CREDENTIALS = (
+    "Name of the credentials (user and password) to log in with; `hashwacht credentials set"
+    " NAME` stores them. Empty: no login."
+)
 
 
 class MatcherKind(StrEnum):
-    """What a matcher speaks."""
+    """The kinds of matchers: the local lists, and a protocol for each service."""
 
     HASHLIST = "hashlist"
     EOKM = "eokm"
@@ -46,61 +55,51 @@ class MatcherKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HashlistSettings:
-    """Local hash lists, asked on this machine."""
+    """Hash lists on this machine."""
 
     kind: ClassVar[MatcherKind] = MatcherKind.HASHLIST
     name: str
     directory: Path | None = setting(
         AbsolutePath(),
         None,
-        'Where the lists lie. Empty: "lists" in the state directory, so that state and lists'
-        " move and are backed up together.",
+        'Directory of the imported lists. Empty: "lists" in the state directory, so that state and'
+        " lists are moved and backed up together.",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
-    """What every matching service has, whatever it speaks."""
+    """The keys of every matching service."""
 
     name: str
-    base_url: str = setting(Url(), "", "Address of the service, without a path of its protocol.")
-    credentials: str = setting(
-        OPTIONAL_NAME,
-        "",
-        "Name of the credentials (user and password) to log in with; `hashwacht credentials set"
-        " NAME` stores them. Empty: without.",
-    )
+    base_url: str = setting(Url(), "", BASE_URL)
+    credentials: str = setting(OPTIONAL_NAME, "", CREDENTIALS)
     timeout: float = setting(
         Duration(0.1, 600),
         10.0,
-        "How long one request may take. Ten seconds ride out a slow moment; what is not answered"
-        " by then is undetermined and asked again later.",
+        "Time to wait for an answer. Ten seconds allow for a slow moment; a file without an answer"
+        " is undetermined and asked about again later.",
     )
     concurrency: int = setting(
         Integer(1, 256),
         16,
-        "Requests under way at the same time. Sixteen keep one core busy towards a service with"
-        " 10 ms of latency, and are few enough not to be taken for an attack.",
+        "Number of requests in flight. Sixteen use one core fully with a service of 10 ms latency,"
+        " and are few enough not to look like an attack.",
     )
     retries: int = setting(
         Integer(0, 20),
         3,
-        "How often a failed request is tried again, with growing, jittered pauses.",
+        "How often a failed request is repeated, with increasing random delays.",
     )
     proxy: str = setting(
         Url(optional=True),
         "",
-        "HTTP proxy to go through. Empty: none; proxy variables of the environment are not read,"
-        " so that nobody redirects lookups unnoticed.",
+        "URL of an HTTP proxy. Empty: none; proxy variables of the environment are ignored, so that"
+        " lookups cannot be redirected unnoticed.",
     )
-    ca_file: Path | None = setting(
-        AbsolutePath(),
-        None,
-        "PEM file of the authorities to trust instead of the usual ones. Certificates are always"
-        " verified; there is no switch against it.",
-    )
+    ca_file: Path | None = setting(AbsolutePath(), None, CA_FILE)
     client_cert: Path | None = setting(
-        AbsolutePath(), None, "PEM file of the client certificate, if the service asks for one."
+        AbsolutePath(), None, "PEM file of the client certificate, if the service requires one."
     )
     client_key: Path | None = setting(
         AbsolutePath(), None, "PEM file of its private key. Empty: it is in the client_cert file."
@@ -108,8 +107,8 @@ class ServiceSettings:
     recheck_after: float = setting(
         Duration(60, 3650 * DAY),
         7 * DAY,
-        "How long an answer holds; `hashwacht recheck` asks again after that, because lists grow."
-        " A week keeps the load at a seventh of asking daily.",
+        "How long an answer is valid. After that `hashwacht recheck` asks again, because lists"
+        " grow. A week causes a seventh of the load of asking daily.",
     )
 
 
@@ -118,33 +117,25 @@ class EokmSettings(ServiceSettings):
     """The Instant Image Identifier of Offlimits (EOKM), protocol v1."""
 
     kind: ClassVar[MatcherKind] = MatcherKind.EOKM
-    base_url: str = setting(
-        Url(), "https://api.eokmhashdb.nl", "Address of the service, without the path."
-    )
-    credentials: str = setting(
-        OPTIONAL_NAME, "eokm", "Name of the credentials (user and password) to log in with."
-    )
+    base_url: str = setting(Url(), "https://api.eokmhashdb.nl", BASE_URL)
+    credentials: str = setting(OPTIONAL_NAME, "eokm", CREDENTIALS)
     signal_types: tuple[tuple[str, str], ...] = setting(
-        StringTable(SIGNAL_TYPE, REMOTE_NAME, at_least=1),
+        StringTable(SIGNAL_TYPE, REMOTE_NAME, min_length=1),
         (("md5", "md5"),),
-        "Signal types to ask, each with the name it has in the path. md5 is the one that every"
-        " public client uses; add sha1 if your account has it.",
+        "Signal types to look up, each with its name in the path. Every public client uses md5; add"
+        " sha1 if your account includes it.",
     )
     path: str = setting(
-        FORMAT_PATH,
-        "/v1/check/{format}",
-        "Path of a check; {format} is replaced.",
+        FORMAT_PATH, "/v1/check/{format}", "Path of a lookup; {format} is replaced by that name."
     )
     test_path: str = setting(
-        FORMAT_PATH,
-        "/v1/test/check/{format}",
-        "Path of a check against the test list.",
+        FORMAT_PATH, "/v1/test/check/{format}", "Path of a lookup in the test list."
     )
     use_test_list: bool = setting(
         Boolean(),
         False,
-        "Ask the test list instead of the real one. Off: a scanner that asks the test list by"
-        " mistake finds nothing and looks healthy.",
+        "Ask the test list instead of the real one. Only for tests: a scanner that asks the test"
+        " list finds nothing and looks healthy.",
     )
 
 
@@ -154,50 +145,46 @@ class HmaSettings(ServiceSettings):
 
     kind: ClassVar[MatcherKind] = MatcherKind.HMA
     base_url: str = setting(
-        Url(), "http://127.0.0.1:5100", "Address of the service; HMA listens on port 5100."
+        Url(), "http://127.0.0.1:5100", "Base URL of the service; HMA listens on port 5100."
     )
     signal_types: tuple[tuple[str, str], ...] = setting(
-        StringTable(SIGNAL_TYPE, REMOTE_NAME, at_least=1),
+        StringTable(SIGNAL_TYPE, REMOTE_NAME, min_length=1),
         (("pdq", "pdq"),),
-        "Signal types to ask, each with the name it has in HMA. pdq is the one for pictures.",
+        "Signal types to look up, each with its name in HMA. pdq is the type for pictures.",
     )
     banks: tuple[str, ...] = setting(
-        StringList(BANK), (), "Banks to ask. Empty: every bank that is enabled there."
+        StringList(BANK), (), "Banks to ask. Empty: all that are enabled there."
     )
     category: str = setting(
         CATEGORY,
         "csam",
-        "What a match means, unless categories says otherwise of its bank. csam: a bank that was"
-        " filled for this purpose and forgotten here must not lose its meaning.",
+        "Category of a match in a bank that is not in categories. csam: a bank that was added for"
+        " this purpose but is missing here must not lose its meaning.",
     )
     categories: tuple[tuple[str, str], ...] = setting(
         StringTable(BANK, CATEGORY),
         (),
-        "Banks whose matches mean something else, each with its category.",
+        "Banks with matches of another category, and that category.",
     )
     known_signal: str = setting(
         String("([a-z0-9_]+:[0-9a-f]+)?", "a signal such as pdq:f8f8..."),
         "",
-        "A signal that one of the banks is known to hold; `hashwacht doctor` asks it, because an"
-        " empty or not yet loaded index answers no match to everything. Empty: not asked.",
+        "A signal that one of the banks contains. `hashwacht doctor` looks it up, because an empty"
+        " or not yet loaded index finds no match for anything. Empty: not checked.",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class ArachnidSettings(ServiceSettings):
-    """Arachnid Shield of the Canadian Centre for Child Protection, PDQ lookup."""
+    """Arachnid Shield of the Canadian Centre for Child Protection: PDQ hashes."""
 
     kind: ClassVar[MatcherKind] = MatcherKind.ARACHNID
-    base_url: str = setting(
-        Url(), "https://shield.projectarachnid.com", "Address of the service, without the path."
-    )
-    credentials: str = setting(
-        OPTIONAL_NAME, "arachnid", "Name of the credentials (user and password) to log in with."
-    )
+    base_url: str = setting(Url(), "https://shield.projectarachnid.com", BASE_URL)
+    credentials: str = setting(OPTIONAL_NAME, "arachnid", CREDENTIALS)
     batch_size: int = setting(
         Integer(1, 1000),
         30,
-        "Hashes in one request. The service documents no limit; 30 is what a public client sends.",
+        "Hashes per request. The service documents no limit; 30 is what a public client sends.",
     )
 
 
@@ -205,7 +192,7 @@ MatcherSettings = HashlistSettings | EokmSettings | HmaSettings | ArachnidSettin
 
 MATCHER_KINDS: Mapping[str, type[MatcherSettings]] = MappingProxyType(
     {
-        each.kind.value: each
-        for each in (HashlistSettings, EokmSettings, HmaSettings, ArachnidSettings)
+        section.kind.value: section
+        for section in (HashlistSettings, EokmSettings, HmaSettings, ArachnidSettings)
     }
 )

@@ -1,6 +1,6 @@
-"""Sizes, durations and rates as people write them, and back.
+"""Sizes, durations and rates as text.
 
-Every ``show`` gives a text that its ``read`` turns into the same value again.
+Every ``parse`` function is the inverse of its ``to_text`` function.
 """
 
 from __future__ import annotations
@@ -20,52 +20,52 @@ _SIZES = {
     "GIB": 1 << 30,
     "TIB": 1 << 40,
 }
-_SHOWN_SIZES = (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1))
+_FORMAT_SIZES = (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1))
 _DURATIONS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_SHOWN_DURATIONS = tuple(reversed(_DURATIONS.items()))
+_FORMAT_DURATIONS = tuple(reversed(_DURATIONS.items()))
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", re.ASCII)
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)", re.ASCII)
 
 
-def read_size(text: str) -> int:
-    """Read ``64 MiB``, ``1.5 GB`` or ``512`` as bytes.  Raises ValueError."""
-    found = _SIZE.fullmatch(text)
-    unit = _SIZES.get(found[2].upper() or "B") if found else None
-    if found is None or unit is None:
+def parse_size(text: str) -> int:
+    """Parse ``64 MiB``, ``1.5 GB`` or ``512`` as bytes.  Raises ValueError."""
+    match = _SIZE.fullmatch(text)
+    unit = _SIZES.get(match[2].upper() or "B") if match else None
+    if match is None or unit is None:
         raise ValueError(f'expected a size such as "64 MiB", got "{text}"')
-    whole, _, part = found[1].partition(".")
-    # In whole numbers: a float would lose the last bytes of a large size.
+    whole, _, part = match[1].partition(".")
+    # Whole numbers, because a float would lose the last bytes of a large size.
     scale: int = 10 ** len(part)
     total, rest = divmod(int(whole + part) * unit, scale)
     if rest:
-        raise ValueError(f'"{text}" is no whole number of bytes')
+        raise ValueError(f'"{text}" is not a whole number of bytes')
     return total
 
 
-def show_size(count: int) -> str:
-    """Write bytes in the largest unit that divides them."""
-    for name, unit in _SHOWN_SIZES:
+def size_to_text(count: int) -> str:
+    """Return bytes in the largest unit that divides them."""
+    for name, unit in _FORMAT_SIZES:
         if count and count % unit == 0:
             return f"{count // unit} {name}"
     return "0 B"
 
 
-def read_duration(text: str) -> float:
-    """Read ``500ms``, ``30s``, ``1h30m`` or ``7d`` as seconds.  Raises ValueError."""
+def parse_duration(text: str) -> float:
+    """Parse ``500ms``, ``30s``, ``1h30m`` or ``7d`` as seconds.  Raises ValueError."""
     position, milliseconds = 0, 0.0
-    while found := _DURATION.match(text, position):
-        milliseconds += float(found[1]) * _DURATIONS[found[2]]
-        position = found.end()
+    while match := _DURATION.match(text, position):
+        milliseconds += float(match[1]) * _DURATIONS[match[2]]
+        position = match.end()
     if not position or text[position:].strip():
         raise ValueError(f'expected a duration such as "30s" or "7d", got "{text}"')
     return milliseconds / 1000
 
 
-def show_duration(seconds: float) -> str:
-    """Write seconds in the largest unit that divides them; precise to the millisecond."""
+def duration_to_text(seconds: float) -> str:
+    """Return seconds in the largest unit that divides them; precise to the millisecond."""
     milliseconds = round(seconds * 1000)
-    for name, unit in _SHOWN_DURATIONS:
+    for name, unit in _FORMAT_DURATIONS:
         if milliseconds and milliseconds % unit == 0:
             return f"{milliseconds // unit}{name}"
     return "0s"
@@ -88,27 +88,27 @@ class RateLimit:
     def __str__(self) -> str:
         if self.unit is RateUnit.FILES:
             return f"{self.amount} files/s"
-        return f"{show_size(self.amount)}/s"
+        return f"{size_to_text(self.amount)}/s"
 
 
-def read_rate(text: str) -> RateLimit | None:
-    """Read ``200 files/s`` or ``20 MiB/s``; empty is no limit.  Raises ValueError."""
+def parse_rate(text: str) -> RateLimit | None:
+    """Parse ``200 files/s`` or ``20 MiB/s``; empty is no limit.  Raises ValueError."""
     if not text.strip():
         return None
     amount, slash, second = text.strip().rpartition("/")
-    found = re.fullmatch(r"(\d+)\s*files?", amount, re.ASCII)
+    files = re.fullmatch(r"(\d+)\s*files?", amount, re.ASCII)
     try:
         if not slash or second.strip() not in {"s", "sec", "second"}:
-            raise ValueError  # noqa: TRY301  # joined with the size's own complaint below
+            raise ValueError  # noqa: TRY301  # handled below, like the error of the size
         rate = (
-            RateLimit(int(found[1]), RateUnit.FILES)
-            if found
-            else RateLimit(read_size(amount), RateUnit.BYTES)
+            RateLimit(int(files[1]), RateUnit.FILES)
+            if files
+            else RateLimit(parse_size(amount), RateUnit.BYTES)
         )
     except ValueError:
         raise ValueError(
             f'expected a rate such as "200 files/s" or "20 MiB/s", got "{text}"'
         ) from None
     if rate.amount < 1:
-        raise ValueError("a rate of zero would never end; leave it empty for no limit")
+        raise ValueError("the rate must be at least 1; leave it empty for no limit")
     return rate

@@ -10,11 +10,11 @@ from typing import Any
 
 from hashwacht.hashing.plan import Limits
 from hashwacht.settings import HashlistSettings, LimitSettings, load
-from hashwacht.settings.example import example
+from hashwacht.settings.example import example, shared_keys
 from hashwacht.settings.fields import keys_of
 from hashwacht.settings.matchers import MATCHER_KINDS
-from hashwacht.settings.read import read
 from hashwacht.settings.sections import RootSettings, Settings
+from hashwacht.settings.validate import validate
 
 FILE = Path(__file__).parents[3] / "config" / "hashwacht.toml"
 
@@ -35,7 +35,7 @@ def test_the_example_as_it_lies_there_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_every_uncommented_value_of_the_example_is_the_default() -> None:
-    settings, faults = read(uncommented())
+    settings, faults = validate(uncommented())
     assert faults == []
     plain = Settings()
     assert (settings.state, settings.scan) == (plain.state, plain.scan)
@@ -49,10 +49,21 @@ def test_every_uncommented_value_of_the_example_is_the_default() -> None:
     assert settings.roots == (RootSettings("web", Path("/srv/uploads")),)
 
 
-def test_every_key_of_every_kind_of_matcher_is_in_the_example() -> None:
+def test_every_key_of_every_matcher_is_in_the_example() -> None:
+    """Keys with the same meaning and default for every service are explained for eokm only."""
     tables = uncommented()["matchers"]
-    for kind, made in MATCHER_KINDS.items():
-        assert set(tables[kind]) == {"kind", *(key.name for key in keys_of(made))}
+    for kind, section in MATCHER_KINDS.items():
+        elsewhere = shared_keys() if kind in {"hma", "arachnid"} else ()
+        own = {key.name for key in keys_of(section) if key not in elsewhere}
+        assert set(tables[kind]) == {"kind", *own}
+    assert {key.name for key in shared_keys()} <= set(tables["eokm"])
+    assert "timeout" not in tables["arachnid"]
+
+
+def test_the_example_names_the_shared_keys_of_each_service() -> None:
+    names = ", ".join(key.name for key in shared_keys())
+    text = re.sub(r"\n# ", " ", FILE.read_text())
+    assert text.count(f"the same as those of eokm: {names}.") == 2
 
 
 def test_the_limits_are_those_of_the_fingerprinter() -> None:

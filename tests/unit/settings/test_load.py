@@ -167,20 +167,26 @@ base_url = "https://x"
         ("scan.jobs = true", "expected a whole number, got true or false"),
         ("scan.jobs = 1.0", "expected a whole number, got 1.0"),
         ("scan.low_priority = 1", "expected true or false, got 1"),
-        ('scan.exclude = "a"', "expected an array of texts, got 'a'"),
+        ('scan.exclude = "a"', "expected an array of strings, got 'a'"),
         ('state.directory = "relative"', "expected an absolute path, got 'relative'"),
         ('fingerprint.limits.timeout = "0s"', "expected 1s to 1h, got '0s'"),
         ("fingerprint.limits.timeout = nan", "expected 1s to 1h, got nan"),
-        ('fingerprint.commands.x = ["hasher"]', "expected the program's absolute path"),
+        ('fingerprint.commands.x = ["hasher"]', "expected the absolute path of a program"),
         ("fingerprint.commands.x = []", "expected at least 1 element"),
-        ('matchers.e = { kind = "eokm", path = "/v1" }', "expected a path that contains {format}"),
+        (
+            'matchers.e = { kind = "eokm", path = "/v1" }',
+            "expected a path that contains {format} once",
+        ),
         ('matchers.e = { kind = "eokm", signal_types = {} }', "expected at least 1 entry"),
-        ('matchers.e = { kind = "hma", base_url = "host" }', "expected an address such as"),
-        ('matchers.e = { kind = "hma", base_url = "https://u:p@h" }', "must not hold a user"),
-        ('matchers.e = { kind = "hma", base_url = "https://h:99999" }', "no address"),
-        ('matchers.e = { kind = "eokm", base_url = "http://h.example" }', "in the clear"),
-        ('matchers.e = { kind = "hma", client_key = "/k" }', "a key without client_cert"),
+        ('matchers.e = { kind = "hma", base_url = "host" }', "expected a URL such as"),
+        ('matchers.e = { kind = "hma", base_url = "https://u:p@h" }', "must not contain a user"),
+        ('matchers.e = { kind = "hma", base_url = "https://h:99999" }', "not a valid URL"),
+        ('matchers.e = { kind = "eokm", base_url = "http://h.example" }', "unencrypted"),
+        ('matchers.e = { kind = "hma", client_key = "/k" }', "client_key without client_cert"),
         ('credentials.password = "x"', "unknown key"),
+        ('matchers.e = { kind = "eokm", path = "/{format}/{x}" }', "contains {format} once"),
+        ('matchers.e = { kind = "hma", known_signal = "pdq:xy" }', "a signal such as pdq:"),
+        ('matchers.e = { kind = "hma", known_signal = "md5:00" }', "md5 is not in signal_types"),
     ],
 )
 def test_a_wrong_value_is_told_with_what_was_expected(
@@ -199,13 +205,13 @@ def test_a_service_on_this_machine_may_be_asked_in_the_clear(tmp_path: Path) -> 
 
 
 def test_broken_toml_is_told_with_its_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"hashwacht\.toml:2: no valid TOML") as caught:
+    with pytest.raises(ConfigurationError, match=r"hashwacht\.toml:2: invalid TOML") as caught:
         loaded(tmp_path, "\njobs = fast\n")
     assert caught.value.advice
 
 
 def test_a_file_that_ends_too_early_is_told_with_its_last_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"hashwacht\.toml:2: no valid TOML"):
+    with pytest.raises(ConfigurationError, match=r"hashwacht\.toml:2: invalid TOML"):
         loaded(tmp_path, '\nexclude = "')
 
 
@@ -233,5 +239,5 @@ def test_every_shown_value_tells_its_origin_and_is_json(tmp_path: Path) -> None:
     assert shown["scan", "max_rate"].origin.line == 2
     assert shown["scan", "jobs"].origin.source is ValueSource.DEFAULT
     assert shown["matchers", "e", "kind"].origin.line == 4
-    assert shown["matchers", "e", "test"].origin.line == 5
+    assert shown["matchers", "e", "use_test_list"].origin.line == 5
     json.dumps([row.value for row in shown.values()])

@@ -1,0 +1,209 @@
+"""From parsed TOML to settings: every fault is collected, none stops at the first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from hashwacht.settings.alerts import MailSecurity
+from hashwacht.settings.daemon import HoldKind
+from hashwacht.settings.faults import ConfigurationFault, unknown_key
+from hashwacht.settings.fields import keys_of, sections_of
+from hashwacht.settings.kinds import describe_value
+from hashwacht.settings.locations import KeyPath
+from hashwacht.settings.matchers import (
+    MATCHER_KINDS,
+    NAME,
+    HmaSettings,
+    MatcherSettings,
+    ServiceSettings,
+)
+from hashwacht.settings.sections import DEFAULT_MATCHERS, MatchAction, RootSettings, Settings
+
+Section = TypeVar("Section")
+Raw = Mapping[str, Any]
+
+
+def validate(raw: Raw) -> tuple[Settings, list[ConfigurationFault]]:
+    """Return the settings of a parsed file; they are valid only if there is no fault."""
+    validator = _Validator()
+    settings = validator.settings(raw)
+    return settings, validator.faults
+
+
+class _Validator:
+    """Collects the faults of one configuration."""
+
+    def __init__(self) -> None:
+        self.faults: list[ConfigurationFault] = []
+
+    def settings(self, raw: Raw) -> Settings:
+        matchers = tuple(
+            matcher
+            for name, table in self._table(raw.get("matchers", {}), ("matchers",)).items()
+            if (matcher := self._matcher(name, table)) is not None
+        )
+        roots = tuple(
+            self._named(RootSettings, ("roots", name), self._table(table, ("roots", name)))
+            for name, table in self._table(raw.get("roots", {}), ("roots",)).items()
+        )
+        rest = {name: value for name, value in raw.items() if name not in {"matchers", "roots"}}
+        settings = self._section(
+            Settings, rest, (), matchers=matchers or DEFAULT_MATCHERS, roots=roots
+        )
+        self.faults += check_consistency(settings)
+        return settings
+
+    def _section(
+        self, section_type: type[Section], raw: Raw, path: KeyPath, **more: Any
+    ) -> Section:
+        """Validate one table; *more* are fields that are not keys of it."""
+        keys = {key.name: key for key in keys_of(section_type)}
+        tables = dict(sections_of(section_type))
+        values = dict(more)
+        for name, value in raw.items():
+            here = (*path, name)
+            if name in keys:
+                try:
+                    values[name] = keys[name].kind.parse(value)
+                except ValueError as error:
+                    self.faults.append(ConfigurationFault(here, str(error)))
+            elif name in tables:
+                values[name] = self._section(tables[name], self._table(value, here), here)
+            else:
+                valid = {*keys, *tables, *_other_keys(section_type)}
+                self.faults.append(unknown_key(here, valid, _nested_keys(section_type)))
+        return section_type(**values)
+
+    def _table(self, raw: object, path: KeyPath) -> Raw:
+        if isinstance(raw, dict):
+            return raw
+        self.faults.append(ConfigurationFault(path, f"expected a table, got {describe_value(raw)}"))
+        return {}
+
+    def _named(self, section_type: type[Section], path: KeyPath, table: Raw) -> Section:
+        """Validate a table whose name the operator chooses."""
+        name = str(path[-1])
+        try:
+            NAME.parse(name)
+        except ValueError as error:
+            self.faults.append(ConfigurationFault(path, str(error)))
+        return self._section(section_type, table, path, name=name)
+
+    def _matcher(self, name: str, raw: object) -> MatcherSettings | None:
+        """Validate a matcher by its kind; without a kind its keys cannot be checked."""
+        path = ("matchers", name)
+        table = dict(self._table(raw, path))
+        kind = table.pop("kind", None)
+        if not isinstance(kind, str) or kind not in MATCHER_KINDS:
+            problem = "the key kind is missing"
+            at: KeyPath = path
+            if kind is not None:
+                problem, at = f"unknown kind {describe_value(kind)}", (*path, "kind")
+            advice = f"one of {', '.join(MATCHER_KINDS)}"
+            self.faults.append(ConfigurationFault(at, problem, advice))
+            return None
+        matcher = self._named(MATCHER_KINDS[kind], path, table)
+        if isinstance(matcher, ServiceSettings):
+            self.faults += _check_service(matcher, path)
+        return matcher
+
+
+def _other_keys(section_type: type[Any]) -> tuple[str, ...]:
+    """Return names that are valid in a table although its section does not declare them."""
+    if section_type is Settings:
+        return ("matchers", "roots")
+    return ("kind",) if section_type in MATCHER_KINDS.values() else ()
+
+
+def _nested_keys(section_type: type[Any]) -> Iterator[str]:
+    """Yield every key of the tables below a section, dotted."""
+    for name, table in sections_of(section_type):
+        yield from (f"{name}.{key.name}" for key in keys_of(table))
+        yield from (f"{name}.{key}" for key in _nested_keys(table))
+
+
+def check_consistency(settings: Settings) -> Iterator[ConfigurationFault]:
+    """Yield the faults of values that contradict each other."""
+    for root in settings.roots:
+        yield from _check_root(root, settings)
+    hold = settings.hold
+    if hold.method is HoldKind.COMMAND and not hold.command:
+        yield ConfigurationFault(
+            ("hold", "command"),
+            'the method is "command", but no program is configured',
+            "set hold.command",
+        )
+    for path, program in (
+        (("hold", "command"), hold.command),
+        (("alerts", "command", "program"), settings.alerts.command.program),
+    ):
+        if program and not Path(program[0]).is_absolute():
+            yield ConfigurationFault(path, "expected the absolute path of a program")
+    if settings.uploads.socket is None:
+        yield ConfigurationFault(
+            ("uploads", "socket"), "the path is empty", "remove the key to use the default"
+        )
+    mail = settings.alerts.mail
+    if mail.security is MailSecurity.NONE and mail.to and not _is_loopback(mail.server):
+        yield ConfigurationFault(
+            ("alerts", "mail", "security"),
+            "mail would cross the network unencrypted",
+            'use "starttls" or "tls", or a mail server on this machine',
+        )
+    if _is_unencrypted(settings.alerts.webhook.url):
+        yield ConfigurationFault(
+            ("alerts", "webhook", "url"),
+            "alerts would cross the network unencrypted",
+            "use https, or an address of this machine",
+        )
+
+
+def _check_root(root: RootSettings, settings: Settings) -> Iterator[ConfigurationFault]:
+    path = ("roots", root.name)
+    if root.path is None:
+        yield ConfigurationFault(
+            (*path, "path"), "the key path is missing", "set it to the directory to watch"
+        )
+    category_actions = (action for _, action in root.on_category)
+    actions = {root.on_exact_match, root.on_similar_match, *category_actions}
+    if MatchAction.QUARANTINE in actions and not settings.quarantine.recipients:
+        yield ConfigurationFault(
+            path,
+            "quarantine needs a key to encrypt for",
+            "create one with `hashwacht quarantine keygen` and add it to quarantine.recipients",
+        )
+
+
+def _check_service(service: ServiceSettings, path: KeyPath) -> Iterator[ConfigurationFault]:
+    if service.client_key and not service.client_cert:
+        yield ConfigurationFault(
+            (*path, "client_key"), "client_key without client_cert", "set both"
+        )
+    if _is_unencrypted(service.base_url) and service.credentials:
+        yield ConfigurationFault(
+            (*path, "base_url"),
+            "credentials would cross the network unencrypted",
+            "use https, or an address of this machine",
+        )
+    if isinstance(service, HmaSettings):
+        signal_type = service.known_signal.partition(":")[0]
+        if signal_type and signal_type not in dict(service.signal_types):
+            yield ConfigurationFault(
+                (*path, "known_signal"), f"{signal_type} is not in signal_types", "add it there"
+            )
+
+
+def _is_unencrypted(url: str) -> bool:
+    """Return whether *url* is plain HTTP to another machine."""
+    return url.startswith("http://") and not _is_loopback(urlsplit(url).hostname or "")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
