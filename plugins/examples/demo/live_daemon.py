@@ -101,12 +101,12 @@ class DaemonDemo:
 
     def _status(self) -> Status:
         """Ask the daemon's own status, as monitoring would."""
-        from hashwacht.daemon.status.status import status
+        from hashwacht.daemon.status.status import read_status
         from hashwacht.settings import OptionValue, load
 
         given = OptionValue("state.directory", str(self.place / "state"), "--state-dir")
         settings = load({}, uid=0, file=self.configuration, options=(given,)).settings
-        return status(settings, time.time())
+        return read_status(settings, time.time())
 
     def _protected(self) -> bool:
         from hashwacht.daemon.status.assess import Protection
@@ -119,7 +119,7 @@ class DaemonDemo:
 
         now = self._status()
         sealed = (
-            now.storage is not None and now.storage.places.get(LocationState.QUARANTINED, 0) > 0
+            now.storage is not None and now.storage.case_files.get(LocationState.QUARANTINED, 0) > 0
         )
         return sealed and now.health is not None and now.health.counts.verdicts.get("match", 0) > 0
 

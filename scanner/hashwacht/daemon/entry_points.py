@@ -64,7 +64,7 @@ class DaemonRunner:
                 self._notifier(),
                 stop,
                 reload,
-                handed=handed,
+                upload_listeners=handed,
             )
         return ExitCode.OK
 

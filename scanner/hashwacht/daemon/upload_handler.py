@@ -42,14 +42,14 @@ _READABLE = (os.O_RDONLY, os.O_RDWR)
 
 @dataclass(frozen=True, slots=True)
 class UploadDeps:
-    """What the desk works with; *most* says how many bytes (now) a file may have."""
+    """The parts that the handler uses; *max_file_size* returns the current limit in bytes."""
 
     state: ResultStorage
     partial: PartialUploadLog
     runtime: RuntimeHandle
     verdicts: VerdictProcessor
     counting: Counters
-    most: Callable[[], int]
+    max_file_size: Callable[[], int]
 
 
 class UploadHandler:
@@ -62,7 +62,7 @@ class UploadHandler:
 
     def describe(self) -> DescribeDaemonReply:
         """Say who is here."""
-        return DescribeDaemonReply(__version__, self._means.most())
+        return DescribeDaemonReply(__version__, self._means.max_file_size())
 
     def note(self, protocol: str) -> None:
         """Note that files come in parts.  Raises StorageError."""
@@ -114,7 +114,7 @@ class UploadHandler:
         flags: int = fcntl.fcntl(given, fcntl.F_GETFL)
         if flags & os.O_PATH or flags & os.O_ACCMODE not in _READABLE:
             return undetermined_result(Reason.UNREADABLE, "it was not handed over for reading")
-        seen, most = os.fstat(given), self._means.most()
+        seen, most = os.fstat(given), self._means.max_file_size()
         if not stat.S_ISREG(seen.st_mode):
             return undetermined_result(Reason.UNREADABLE, "not a regular file")
         if seen.st_size > most:

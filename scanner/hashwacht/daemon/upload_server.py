@@ -70,8 +70,8 @@ class UploadServer:
         return len(self._open)
 
     @property
-    def ended(self) -> bool:
-        """True if no thread of it is left: as long as one is, the state must stay open."""
+    def has_ended(self) -> bool:
+        """Return whether no thread is left; until then the storage must stay open."""
         return not self._accepting.is_alive() and not self._open
 
     def __enter__(self) -> Self:

@@ -25,7 +25,7 @@ from hashwacht.daemon.scanner.runtime import MatcherHealth
 from hashwacht.daemon.status.health import Health, HealthFile, RootHealth, Stage
 from hashwacht.daemon.status.metrics import render_metrics
 from hashwacht.daemon.status.metrics_server import CONTENT_TYPE, MetricsServer, write_file
-from hashwacht.daemon.status.status import status
+from hashwacht.daemon.status.status import read_status
 from hashwacht.ipc.sockets import listen
 from hashwacht.settings import Settings, load
 from hashwacht.storage.store import Store
@@ -80,7 +80,7 @@ def happened(settings: Settings) -> None:
 
 
 def drawn(settings: Settings) -> bytes:
-    return render_metrics(lambda: status(settings, time.time()))
+    return render_metrics(lambda: read_status(settings, time.time()))
 
 
 def test_they_say_what_status_says(settings: Settings) -> None:
@@ -225,7 +225,7 @@ def test_a_mistake_in_drawing_them_up_is_an_error_and_no_end(
     with MetricsServer([listen(tmp_path / "sock")], failing):
         for _ in range(2):
             assert b" 500 " in ask(tmp_path / "sock", b"GET /metrics HTTP/1.1\r\n\r\n")
-    assert "cannot be drawn up" in caplog.text
+    assert "cannot render" in caplog.text
 
 
 HAND_OVER = """
@@ -238,10 +238,10 @@ os.execv(sys.executable, [sys.executable, "-c", sys.argv[2]])
 
 SERVE = """
 import os, sys
-from hashwacht.platform.systemd import inherited
+from hashwacht.platform.systemd import inherited_sockets
 from hashwacht.daemon.status.metrics_server import MetricsServer
-listeners = inherited(os.environ, "metrics")
-assert not inherited(os.environ, "other")
+listeners = inherited_sockets(os.environ, "metrics")
+assert not inherited_sockets(os.environ, "other")
 with MetricsServer(listeners, lambda: b"inherited 1\\n"):
     print(len(listeners), flush=True)
     sys.stdin.read()
@@ -307,4 +307,4 @@ def test_a_file_that_cannot_be_written_is_said_and_stops_nothing(
     missing = tmp_path / "missing" / "hashwacht.prom"
     with MetricsServer([listen(tmp_path / "sock")], lambda: b"x", missing):
         assert b"200 OK" in ask(tmp_path / "sock", b"GET /metrics HTTP/1.1\r\n\r\n")
-    assert caplog.text.count("cannot be written") == 1
+    assert caplog.text.count("cannot write") == 1

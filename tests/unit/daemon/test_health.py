@@ -1,4 +1,4 @@
-"""What the scanner says of itself: counted, written at once, read back exactly."""
+"""The scanner's health: counted, written atomically, read back exactly."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from hashwacht.core.types import Outcome
 from hashwacht.daemon.scanner.counters import BOUNDS, Counters, CounterValues, LatencyHistogram
 from hashwacht.daemon.scanner.runtime import MatcherHealth
 from hashwacht.daemon.status.health import (
-    EVERY,
     STALE_AFTER,
+    WRITE_INTERVAL,
     Health,
     HealthFile,
     RootHealth,
     Stage,
-    dumps,
-    loads,
+    decode_health,
+    encode_health,
 )
 
 _times = st.none() | st.floats(0, 1e10)
@@ -62,68 +62,68 @@ _healths = st.builds(
 
 
 @given(_healths)
-def test_what_was_written_is_read_back_whatever_the_names_are(health: Health) -> None:
-    text = dumps(health)
+def test_health_survives_encoding_with_any_names(health: Health) -> None:
+    text = encode_health(health)
     assert "\n" not in text
-    assert loads(text.encode("utf-8", "surrogatepass")) == health
+    assert decode_health(text.encode("utf-8", "surrogatepass")) == health
 
 
 @given(
     st.binary()
     | st.recursive(st.none() | st.text(), st.lists).map(lambda j: json.dumps(j).encode())
 )
-def test_what_is_no_health_is_refused(text: bytes) -> None:
-    assert loads(text) is None
+def test_any_other_text_is_refused(text: bytes) -> None:
+    assert decode_health(text) is None
 
 
-def test_every_key_is_needed_and_no_other() -> None:
-    fields = json.loads(dumps(Health(1, "1.0", 2.0)))
+def test_missing_and_unknown_keys_are_refused() -> None:
+    fields = json.loads(encode_health(Health(1, "1.0", 2.0)))
     for key in ("v", "type", "pid", "stage", "roots", "counts"):
-        lacking = {name: value for name, value in fields.items() if name != key}
-        assert loads(json.dumps(lacking).encode()) is None
-    assert loads(json.dumps({**fields, "surprise": 1}).encode()) is None
+        incomplete = {name: value for name, value in fields.items() if name != key}
+        assert decode_health(json.dumps(incomplete).encode()) is None
+    assert decode_health(json.dumps({**fields, "surprise": 1}).encode()) is None
 
 
-def test_a_file_is_dated_private_and_replaced_at_once(tmp_path: Path) -> None:
+def test_the_file_is_dated_private_and_replaced_atomically(tmp_path: Path) -> None:
     now = [1000.0]
     file = HealthFile(tmp_path, lambda: now[0])
     assert file.read() is None
-    assert file.due()
+    assert file.is_due()
     file.write(Health(1, "1.0", 2.0))
     with file.path.open("rb") as before:
-        now[0] += EVERY
-        assert file.due()
+        now[0] += WRITE_INTERVAL
+        assert file.is_due()
         file.write(Health(1, "1.0", 2.0, Stage.WATCHING))
-        former = loads(before.read())
+        former = decode_health(before.read())
         assert former is not None
         assert former.stage is Stage.STARTING
-    found = file.read()
-    assert found is not None
-    assert (found.stage, found.at) == (Stage.WATCHING, 1000.0 + EVERY)
+    health = file.read()
+    assert health is not None
+    assert (health.stage, health.at) == (Stage.WATCHING, 1000.0 + WRITE_INTERVAL)
     assert file.path.stat().st_mode & 0o777 == 0o600
-    assert [each.name for each in tmp_path.iterdir()] == ["status.json"]
-    assert not file.due()
-    assert not found.is_stale(now[0] + STALE_AFTER)
-    assert found.is_stale(now[0] + STALE_AFTER + 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
+    assert not file.is_due()
+    assert not health.is_stale(now[0] + STALE_AFTER)
+    assert health.is_stale(now[0] + STALE_AFTER + 1)
 
 
-def test_a_clock_that_was_set_back_does_not_stop_the_writing(tmp_path: Path) -> None:
+def test_writes_continue_after_the_clock_is_set_back(tmp_path: Path) -> None:
     now = [1000.0]
     file = HealthFile(tmp_path, lambda: now[0])
     file.write(Health(1, "1.0", 2.0))
     now[0] = 10.0
-    assert file.due()
+    assert file.is_due()
 
 
-def test_who_died_before_the_clock_was_set_back_is_silent_too(tmp_path: Path) -> None:
+def test_health_from_before_a_clock_change_is_stale(tmp_path: Path) -> None:
     file = HealthFile(tmp_path, lambda: 100_000.0)
     file.write(Health(1, "1.0", 2.0, Stage.WATCHING))
-    found = file.read()
-    assert found is not None
-    assert found.is_stale(10.0)
+    health = file.read()
+    assert health is not None
+    assert health.is_stale(10.0)
 
 
-def test_threads_count_together() -> None:
+def test_counts_of_several_threads_add_up() -> None:
     counting = Counters()
 
     def work() -> None:
@@ -150,17 +150,17 @@ def test_threads_count_together() -> None:
 
 
 @given(st.lists(st.floats(0, 1e5), max_size=30))
-def test_every_delay_is_counted_below_the_first_bound_that_holds_it(waited: list[float]) -> None:
+def test_a_delay_is_counted_in_its_bucket(delays: list[float]) -> None:
     counting = Counters()
-    for each in waited:
-        counting.count_verdict(Outcome.NO_MATCH, 0, each)
+    for delay in delays:
+        counting.count_verdict(Outcome.NO_MATCH, 0, delay)
     buckets = counting.snapshot().verdict_latency.buckets
     for number, bound in enumerate(BOUNDS):
-        assert sum(buckets[: number + 1]) == sum(each <= bound for each in waited)
-    assert sum(buckets) == len(waited)
+        assert sum(buckets[: number + 1]) == sum(delay <= bound for delay in delays)
+    assert sum(buckets) == len(delays)
 
 
-def test_what_is_asked_again_counts_as_judged_but_not_as_waited_for() -> None:
+def test_a_recheck_counts_as_verdict_but_not_as_latency() -> None:
     counting = Counters()
     counting.count_verdict(Outcome.NO_MATCH, 5)
     counting.count_action("quarantine", failed=True)

@@ -77,9 +77,7 @@ def journal(tmp_path: Path) -> Iterator[socket.socket]:
         yield receiver
 
 
-def test_an_entry_carries_its_kind_and_what_it_is_about(
-    journal: socket.socket, tmp_path: Path
-) -> None:
+def test_an_entry_carries_its_event_and_fields(journal: socket.socket, tmp_path: Path) -> None:
     sender = JournaldWriter("hashwacht-scanner", str(tmp_path / "journal"))
     handler = LogHandler(sender, LogRateLimit())
     told = event_fields(Event.MATCH, root="web", path=b"/srv/a\n\xff", case="12", cause="why")

@@ -1,4 +1,4 @@
-"""``hashwacht status``: is this machine protected, and if not, why."""
+"""``hashwacht status``: whether this machine is protected, and if not, why."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ EXIT_CODES: Mapping[Protection, ExitCode] = MappingProxyType(
         Protection.NOT_PROTECTED: ExitCode.ERROR,
     }
 )
-"""As plug-ins of monitoring systems end (OK, WARNING, CRITICAL); what keeps this command from
-finding out ends with CRITICAL as well."""
+"""The exit codes of monitoring plug-ins: OK, WARNING, CRITICAL; an error of this command is
+CRITICAL as well."""
 
 CLEAR = "\x1b[H\x1b[2J"
-"""Puts the cursor home and empties the screen (ECMA-48: CUP, ED)."""
+"""Moves the cursor home and clears the screen (ECMA-48: CUP, ED)."""
 
 
 @command(
-    Example("hashwacht status", "Look at everything on one screen."),
-    Example("hashwacht status --watch 2", "Look again every two seconds, until ^C."),
-    Example("hashwacht status --json | jq .problems", "Only what is wrong, for a program."),
+    Example("hashwacht status", "Show everything on one screen."),
+    Example("hashwacht status --watch 2", "Refresh every two seconds, until ^C."),
+    Example("hashwacht status --json | jq .problems", "List the problems for a program."),
     json=True,
     exit_status={
         0: "Protected.",
-        1: "Degraded: something is late, was missed, or nobody is told.",
-        2: "Not protected, or it could not be found out.",
+        1: "Degraded: something is late or was missed, or alerts do not arrive.",
+        2: "Not protected, or the status is not available.",
     },
 )
 @click.option(
@@ -44,24 +44,24 @@ CLEAR = "\x1b[H\x1b[2J"
     "every",
     type=click.FloatRange(0.5),
     metavar="SECONDS",
-    help="Say it again and again, this often.",
+    help="Refresh the output every SECONDS.",
 )
 def status_command(every: float | None) -> ExitCode:
-    """Say if this machine is protected, and what the daemon is doing.
+    """Show whether this machine is protected, and what the daemon is doing.
 
-    It answers whether the daemon runs or not, from what the daemon last said of itself and from
-    the state.  The exit code is meant for monitoring: 0 protected, 1 degraded, 2 not protected.
+    Works whether the daemon runs or not, from the daemon's last heartbeat and the storage.  The
+    exit code is meant for monitoring: 0 protected, 1 degraded, 2 not protected.
     """
     from hashwacht.cli.render.status_text import text
-    from hashwacht.daemon.status.status import status, to_fields
+    from hashwacht.daemon.status.status import read_status, to_fields
 
     call = global_options()
     while True:
-        found = status(call.configuration().settings, time.time())
+        status = read_status(call.configuration().settings, time.time())
         if call.as_json:
-            emit("status", to_fields(found))
+            emit("status", to_fields(status))
         else:
-            line((CLEAR if every else "") + "\n".join(text(found)))
+            line((CLEAR if every else "") + "\n".join(text(status)))
         if every is None:
-            return EXIT_CODES[found.protection]
+            return EXIT_CODES[status.protection]
         time.sleep(every)

@@ -1,4 +1,4 @@
-"""The one screen of ``hashwacht status``."""
+"""The text of ``hashwacht status``: one screen."""
 
 from __future__ import annotations
 
@@ -28,143 +28,147 @@ _WIDTH = 14
 
 
 def text(status: Status) -> Iterator[str]:
-    """Give the lines, each harmless to a terminal."""
-    word = status.protection.value.upper().replace("-", " ")
-    yield f"{word}   hashwacht {__version__}, {format_time(status.at)}"
-    for remark in status.problems:
-        yield escape_text(
-            f"  {'!!' if remark.critical else '! '} {remark.subject}: {remark.detail}"
-        )
-        if remark.advice:
-            yield escape_text(f"     {remark.advice}")
+    """Yield the lines, escaped for a terminal."""
+    protection = status.protection.value.upper().replace("-", " ")
+    yield f"{protection}   hashwacht {__version__}, {format_time(status.at)}"
+    for problem in status.problems:
+        mark = "!!" if problem.critical else "! "
+        yield escape_text(f"  {mark} {problem.subject}: {problem.detail}")
+        if problem.advice:
+            yield escape_text(f"     {problem.advice}")
     yield ""
-    for head, lines in _parts(status):
-        for number, each in enumerate(lines):
-            yield escape_text(f"{head if not number else '':{_WIDTH}}{each}")
+    for heading, lines in _sections(status):
+        for number, line in enumerate(lines):
+            yield escape_text(f"{heading if not number else '':{_WIDTH}}{line}")
 
 
-def _parts(status: Status) -> Iterator[tuple[str, Sequence[str]]]:
-    health, found, now = status.health, status.storage, status.at
+def _sections(status: Status) -> Iterator[tuple[str, Sequence[str]]]:
+    health, storage, now = status.health, status.storage, status.at
     yield "Processes", _processes(health, status.courier, now)
     known = {} if health is None else {root.name: root for root in health.roots}
     roots = [
-        part
+        line
         for root in status.settings.roots
-        for part in _root(root, known.get(root.name), found, now)
+        for line in _root(root, known.get(root.name), storage, now)
     ]
-    yield "Roots", roots or ["none is configured"]
+    yield "Roots", roots or ["none configured"]
     if health is not None:
-        yield "Matchers", [_matcher(each, now) for each in health.matchers] or ["none"]
+        yield "Matchers", [_matcher(matcher, now) for matcher in health.matchers] or ["none"]
         yield "Sandbox", [_sandbox(health)]
         yield "Uploads", [_uploads(health)]
-    if found is not None:
-        yield from _found(found, now)
+    if storage is not None:
+        yield from _storage(storage, now)
 
 
 def _processes(health: Health | None, courier: str | None, now: float) -> list[str]:
-    others = [] if courier is None else [f"courier {courier or 'in reach'}"]
+    others = [] if courier is None else [f"courier: {courier or 'reachable'}"]
     if health is None:
-        return ["no scanner since this machine started", *others]
-    said = f"last heard of {format_age(health.at, now)}"
+        return ["scanner: not started since the machine booted", *others]
     scanner = (
-        f"scanner {health.stage}, process {health.pid}, up"
+        f"scanner: {health.stage}, pid {health.pid}, up"
         f" {format_duration(health.at - health.started)},"
-        f" {format_size(health.memory_bytes)}, {plural(health.workers, 'worker')}, {said}"
+        f" {format_size(health.memory_bytes)}, {plural(health.workers, 'worker')},"
+        f" last heartbeat {format_age(health.at, now)}"
     )
     return [scanner, *others]
 
 
 def _root(
-    root: RootSettings, known: RootHealth | None, found: StorageStatus | None, now: float
+    root: RootSettings, known: RootHealth | None, storage: StorageStatus | None, now: float
 ) -> Iterator[str]:
     yield f"{root.name}: {escape_path(bytes(root.directory))}"
     if known is not None:
-        file, canary = (format_age(at, now) for at in (known.last_event, known.last_canary))
-        yield f"  {known.problem or 'watched'} by {known.watch}, last file {file}, canary {canary}"
-    if found is not None:
-        yield f"  wholly compared with the state {format_age(found.walked.get(root.name), now)}"
-        for gap in [gap for gap in found.gaps if gap.root == root.name][:3]:
-            until = "still open" if gap.ended is None else f"until {format_age(gap.ended, now)}"
-            yield f"  gap from {format_age(gap.began, now)} {until}: {gap.cause}"
+        state = f"not watched ({known.problem})" if known.problem else "watched"
+        event, canary = (format_age(at, now) for at in (known.last_event, known.last_canary))
+        yield f"  {state}, {known.watch}, last file {event}, canary {canary}"
+    if storage is not None:
+        yield f"  last full rescan {format_age(storage.last_rescans.get(root.name), now)}"
+        for gap in [gap for gap in storage.gaps if gap.root == root.name][:3]:
+            ended = "still open" if gap.ended is None else f"ended {format_age(gap.ended, now)}"
+            yield f"  gap: {gap.cause}, began {format_age(gap.began, now)}, {ended}"
 
 
 def _matcher(matcher: MatcherHealth, now: float) -> str:
-    told = f"{matcher.name}: last good answer {format_age(matcher.last_answer, now)}"
-    return f"{told}; {matcher.problem}" if matcher.problem else told
+    answered = f"{matcher.name}: last answer {format_age(matcher.last_answer, now)}"
+    return f"{answered}; {matcher.problem}" if matcher.problem else answered
 
 
 def _sandbox(health: Health) -> str:
     layers = [
-        f"{name} missing ({problem})" if problem else f"{name} active"
+        f"{name} inactive ({problem})" if problem else f"{name} active"
         for name, problem in health.sandbox.items()
     ]
-    return "; ".join(layers) or "not known yet"
+    return "; ".join(layers) or "not yet known"
 
 
 def _uploads(health: Health) -> str:
-    """Say what web applications hand over."""
     if health.upload_connections is None:
-        return "none are taken from web applications"
-    handed, refused = count(health.counts.uploads), count(health.counts.refused_connections)
-    held = plural(health.upload_connections, "connection")
-    return f"{held} of web applications, {handed} handed over, {refused} refused as too many"
+        return "none accepted from web applications"
+    uploads, refused = count(health.counts.uploads), count(health.counts.refused_connections)
+    connections = plural(health.upload_connections, "connection")
+    return f"{connections}, {uploads} checked, {refused} connections refused (over the limit)"
 
 
-def _found(found: StorageStatus, now: float) -> Iterator[tuple[str, Sequence[str]]]:
+def _storage(storage: StorageStatus, now: float) -> Iterator[tuple[str, Sequence[str]]]:
     yield (
         "Queue",
         [
-            f"{lane_name(lane)}: {_pile(pile, 'file', 'files', now)}"
-            for lane, pile in found.lanes.items()
+            f"{lane_name(lane)}: {_backlog(backlog, 'file', 'files', now)}"
+            for lane, backlog in storage.queue.items()
         ],
     )
     yield (
         "Undetermined",
         [
-            _pile(found.undetermined, "content", "contents", now),
-            f"of these wait for an answer: {_pile(found.unanswered, 'content', 'contents', now)}",
+            _backlog(storage.undetermined, "content", "contents", now),
+            f"waiting for a matcher: {_backlog(storage.unanswered, 'content', 'contents', now)}",
         ],
     )
-    yield "Cases", [_cases(found), _actions(found)]
-    floods = [
-        f"number {flood.id}, {flood.subject.scope} {flood.subject.root}: {flood.decision}"
-        for flood in found.floods
+    yield "Cases", [_cases(storage), _case_files(storage)]
+    limits = [
+        f"limit {limit.id}, {limit.subject.scope} {limit.subject.root}: {limit.decision}"
+        for limit in storage.reached_limits
     ]
-    yield "Action limits", floods or ["no action is paused"]
+    yield "Action limits", limits or ["none reached"]
     yield (
         "Alerts",
         [
-            f"{each.channel}: {count(each.waiting)} waiting, last delivered"
-            f" {format_age(each.delivered_at, now)}" + (f"; {each.problem}" if each.problem else "")
-            for each in found.alerts
+            f"{channel.channel}: {count(channel.waiting)} waiting, last delivery"
+            f" {format_age(channel.delivered_at, now)}"
+            + (f"; {channel.problem}" if channel.problem else "")
+            for channel in storage.alerts
         ]
-        or ["no channel is configured"],
+        or ["no channel configured"],
     )
-    number = plural(found.audit.seq, "entry", "entries")
-    yield "Audit", [f"{number}, the last one {found.audit.hash}" if found.audit.seq else number]
+    entries = plural(storage.audit.seq, "entry", "entries")
+    newest = f"{entries}, newest {storage.audit.hash}" if storage.audit.seq else entries
+    yield "Audit log", [newest]
 
 
-def _cases(found: StorageStatus) -> str:
-    waiting = found.cases.get(CaseState.OPEN, 0)
+def _cases(storage: StorageStatus) -> str:
+    undecided = storage.cases.get(CaseState.OPEN, 0)
     others = [
         f"{count(number)} {state}"
-        for state, number in found.cases.items()
+        for state, number in storage.cases.items()
         if state is not CaseState.OPEN
     ]
-    return ", ".join([f"{plural(waiting, 'case')} waiting for a decision", *others])
+    return ", ".join([f"{plural(undecided, 'case')} waiting for a decision", *others])
 
 
-def _actions(found: StorageStatus) -> str:
-    shown = (
+def _case_files(storage: StorageStatus) -> str:
+    states = (
         LocationState.OBSERVED,
         LocationState.HELD,
         LocationState.QUARANTINED,
         LocationState.WAITING,
         LocationState.FAILED,
     )
-    return "files: " + ", ".join(f"{count(found.places.get(each, 0))} {each}" for each in shown)
+    counts = (f"{count(storage.case_files.get(state, 0))} {state}" for state in states)
+    return "files: " + ", ".join(counts)
 
 
-def _pile(pile: Backlog, one: str, several: str, now: float) -> str:
-    number = plural(pile.number, one, several)
-    return number if pile.oldest is None else f"{number}, the oldest {format_age(pile.oldest, now)}"
+def _backlog(backlog: Backlog, singular: str, plural_form: str, now: float) -> str:
+    number = plural(backlog.number, singular, plural_form)
+    return (
+        number if backlog.oldest is None else f"{number}, oldest {format_age(backlog.oldest, now)}"
+    )

@@ -1,9 +1,8 @@
-"""Is this machine protected?  Pure: from what is known, what is wrong and how badly.
+"""Assess the protection of this machine: what is wrong, how badly, and what to do about it.
 
-*Not protected*: a file that comes in now may stay unseen or unasked.  *Degraded*: it is seen and
-asked, but something is late, was missed and is being made up for, or nobody is told.
-
-What the state knows of how things stand: readable whether the daemon lives or not.
+*Not protected*: a new file may go unseen or unchecked.  *Degraded*: files are seen and checked,
+but something is late, a gap is being rescanned, or alerts do not arrive.  The storage can be read
+whether the daemon runs or not.
 """
 
 from __future__ import annotations
@@ -24,66 +23,30 @@ from hashwacht.storage.outbox import ChannelStatus
 from hashwacht.storage.reports import Backlog
 from hashwacht.storage.store import Store
 
-MOST_FLOODS = 100
+MAX_REACHED_LIMITS = 100
 
-
-@dataclass(frozen=True, slots=True)
-class StorageStatus:
-    """Figures of one moment.  Times are Unix seconds, None where there is nothing.
-
-    *lanes*: what waits to be looked at.  *unanswered*: contents that wait for a matcher,
-    *undetermined*: all contents of which nobody can say anything.  *watched* and *walked* say of
-    each root when it was last known to be watched, and last wholly compared with the state.
-    """
-
-    lanes: Mapping[Lane, Backlog]
-    unanswered: Backlog
-    undetermined: Backlog
-    gaps: tuple[Gap, ...]
-    watched: Mapping[str, float]
-    walked: Mapping[str, float | None]
-    cases: Mapping[CaseState, int]
-    places: Mapping[LocationState, int]
-    floods: tuple[ReachedLimit, ...]
-    alerts: tuple[ChannelStatus, ...]
-    audit: Checkpoint
-
-
-def read_storage_status(
-    store: Store, audit: AuditLog, roots: Sequence[str], channels: Sequence[str]
-) -> StorageStatus:
-    """Read how things stand for the configured roots and channels.  Raises StorageError."""
-    depth, oldest = store.journal.count(), store.journal.load_oldest()
-    return StorageStatus(
-        lanes={lane: Backlog(depth[lane], oldest[lane]) for lane in Lane},
-        unanswered=store.reports.count_pending(),
-        undetermined=store.reports.count_undetermined(),
-        gaps=tuple(store.gaps.load_open()),
-        watched={name: each.at for name, each in store.gaps.load_heartbeats().items()},
-        walked={name: store.gaps.load_last_walk(name) for name in roots},
-        cases=store.cases.count_by_state(),
-        places=store.reports.count_locations(),
-        floods=tuple(store.action_limits.load_latest(MOST_FLOODS)),
-        alerts=tuple(store.outbox.channel_status(channel) for channel in channels),
-        audit=audit.head(),
-    )
-
-
-LATE = 300.0
-"""Seconds that an upload may wait to be looked at before it is called late."""
+LATE_AFTER = 300.0
+"""Seconds that an upload may wait for its check before the daemon counts as degraded."""
 
 
 class Protection(StrEnum):
-    """How this machine is protected."""
+    """Whether this machine is protected."""
 
     PROTECTED = "protected"
     DEGRADED = "degraded"
     NOT_PROTECTED = "not-protected"
 
+    @classmethod
+    def from_problems(cls, problems: Sequence[HealthProblem]) -> Protection:
+        """Return the protection that is left with these problems."""
+        if any(problem.critical for problem in problems):
+            return cls.NOT_PROTECTED
+        return cls.DEGRADED if problems else cls.PROTECTED
+
 
 @dataclass(frozen=True, slots=True)
 class HealthProblem:
-    """Something that is not as it should be; *grave*: while it is so, nobody is protected."""
+    """Something that is wrong; while a *critical* problem lasts, the machine is not protected."""
 
     subject: str
     detail: str
@@ -91,117 +54,159 @@ class HealthProblem:
     critical: bool = False
 
 
-def protection(problems: Sequence[HealthProblem]) -> Protection:
-    """Draw the conclusion."""
-    if any(remark.critical for remark in problems):
-        return Protection.NOT_PROTECTED
-    return Protection.DEGRADED if problems else Protection.PROTECTED
+@dataclass(frozen=True, slots=True)
+class StorageStatus:
+    """Figures of one moment.  Times are Unix seconds, None where there is nothing.
+
+    *queue*: files waiting for their check.  *unanswered*: contents waiting for a matcher;
+    *undetermined*: all contents whose verdict is undetermined.  *watched_until* and
+    *last_rescans* map a root to when it was last known to be watched, and last fully rescanned.
+    """
+
+    queue: Mapping[Lane, Backlog]
+    unanswered: Backlog
+    undetermined: Backlog
+    gaps: tuple[Gap, ...]
+    watched_until: Mapping[str, float]
+    last_rescans: Mapping[str, float | None]
+    cases: Mapping[CaseState, int]
+    case_files: Mapping[LocationState, int]
+    reached_limits: tuple[ReachedLimit, ...]
+    alerts: tuple[ChannelStatus, ...]
+    audit: Checkpoint
+
+
+def read_storage_status(
+    store: Store, audit: AuditLog, roots: Sequence[str], channels: Sequence[str]
+) -> StorageStatus:
+    """Read the figures of the configured roots and channels.  Raises StorageError."""
+    depth, oldest = store.journal.count(), store.journal.load_oldest()
+    return StorageStatus(
+        queue={lane: Backlog(depth[lane], oldest[lane]) for lane in Lane},
+        unanswered=store.reports.count_pending(),
+        undetermined=store.reports.count_undetermined(),
+        gaps=tuple(store.gaps.load_open()),
+        watched_until={name: beat.at for name, beat in store.gaps.load_heartbeats().items()},
+        last_rescans={name: store.gaps.load_last_walk(name) for name in roots},
+        cases=store.cases.count_by_state(),
+        case_files=store.reports.count_locations(),
+        reached_limits=tuple(store.action_limits.load_latest(MAX_REACHED_LIMITS)),
+        alerts=tuple(store.outbox.channel_status(channel) for channel in channels),
+        audit=audit.head(),
+    )
 
 
 def assess(
-    roots: Sequence[str], health: Health | None, found: StorageStatus | None, now: float
+    roots: Sequence[str], health: Health | None, storage: StorageStatus | None, now: float
 ) -> list[HealthProblem]:
-    """Say what is wrong, the gravest first.
+    """Return the problems, critical ones first.
 
-    *roots* are the configured ones; *found* is None if the state could not be read, which is a
-    remark of whoever tried.  *now* is Unix time.
+    *roots* are the configured ones; *storage* is None if it could not be read, which the caller
+    reports.  *now* is Unix time.
     """
-    told = [*_scanner(roots, health, now)]
-    if health is not None and not told:
-        told += [*_watching(roots, health), *_matchers(health)]
-    if found is not None:
-        told += [*_gaps(found.gaps, now), *_delays(found, now), *_actions(found), *_alerts(found)]
-    return sorted(told, key=lambda remark: not remark.critical)
+    problems = [*_scanner_problems(roots, health, now)]
+    if health is not None and not problems:
+        problems += [*_root_problems(roots, health), *_matcher_problems(health)]
+    if storage is not None:
+        problems += [
+            *_gap_problems(storage.gaps, now),
+            *_queue_problems(storage, now),
+            *_action_problems(storage),
+            *_alert_problems(storage),
+        ]
+    return sorted(problems, key=lambda problem: not problem.critical)
 
 
-def _scanner(roots: Sequence[str], health: Health | None, now: float) -> Iterator[HealthProblem]:
-    start = "Start it: `systemctl start hashwacht.target`, or `hashwacht daemon`."
+def _scanner_problems(
+    roots: Sequence[str], health: Health | None, now: float
+) -> Iterator[HealthProblem]:
+    start = "Start it with `systemctl start hashwacht.target`, or run `hashwacht daemon`."
     if not roots:
-        advice = "Name a directory in a table [roots.NAME] of the configuration."
+        advice = "Configure a directory in a table [roots.NAME]."
         yield HealthProblem("roots", "no root is configured", advice, critical=True)
     if health is None:
-        yield HealthProblem("scanner", "it is not running", start, critical=True)
+        yield HealthProblem("scanner", "not running", start, critical=True)
     elif health.stage is Stage.STOPPED:
-        yield HealthProblem(
-            "scanner", f"it was stopped {format_age(health.at, now)}", start, critical=True
-        )
+        detail = f"stopped {format_age(health.at, now)}"
+        yield HealthProblem("scanner", detail, start, critical=True)
     elif health.is_stale(now):
-        detail = f"no sign of life for {format_age(health.at, now).removesuffix(' ago')}"
-        advice = "See `journalctl -u hashwacht-scanner`; the service manager restarts it."
+        advice = "See `journalctl -u hashwacht-scanner`; systemd restarts the scanner."
+        detail = f"last heartbeat {format_age(health.at, now)}"
         yield HealthProblem("scanner", detail, advice, critical=True)
     elif health.stage is Stage.STARTING:
-        advice = "Wait; it takes longest with many directories."
-        yield HealthProblem(
-            "scanner", "it is starting and watches nothing yet", advice, critical=True
-        )
+        advice = "Wait; with many directories the start takes minutes."
+        detail = "starting, no root is watched yet"
+        yield HealthProblem("scanner", detail, advice, critical=True)
 
 
-def _watching(roots: Sequence[str], health: Health) -> Iterator[HealthProblem]:
+def _root_problems(roots: Sequence[str], health: Health) -> Iterator[HealthProblem]:
     known = {root.name: root for root in health.roots}
     for name in roots:
         root = known.get(name)
         if root is None:
-            advice = "Let the daemon read its configuration: `systemctl reload hashwacht-scanner`."
-            yield HealthProblem(
-                f"root {name}", "the running daemon does not know it", advice, critical=True
-            )
+            detail = "not known to the running daemon"
+            advice = "Reload its configuration: `systemctl reload hashwacht-scanner`."
+            yield HealthProblem(f"root {name}", detail, advice, critical=True)
         elif root.problem:
-            advice = "Put it right; the daemon looks again by itself and makes up for the gap."
-            yield HealthProblem(
-                f"root {name}", f"not watched: {root.problem}", advice, critical=True
-            )
+            detail = f"not watched: {root.problem}"
+            advice = "Fix the cause; the daemon retries automatically and rescans the root."
+            yield HealthProblem(f"root {name}", detail, advice, critical=True)
 
 
-def _matchers(health: Health) -> Iterator[HealthProblem]:
+def _matcher_problems(health: Health) -> Iterator[HealthProblem]:
     failing = [matcher for matcher in health.matchers if matcher.problem]
-    nobody = len(failing) == len(health.matchers)
+    none_answers = len(failing) == len(health.matchers)
     for matcher in failing:
-        advice = "Run `hashwacht doctor`. What is undetermined meanwhile is asked again by itself."
-        yield HealthProblem(f"matcher {matcher.name}", matcher.problem, advice, critical=nobody)
+        advice = "Run `hashwacht doctor`. Undetermined files are checked again automatically."
+        yield HealthProblem(
+            f"matcher {matcher.name}", matcher.problem, advice, critical=none_answers
+        )
     if not health.matchers:
         advice = "Configure one in a table [matchers.NAME]."
-        yield HealthProblem("matchers", "nobody is asked", advice, critical=True)
+        yield HealthProblem("matchers", "no matcher is configured", advice, critical=True)
 
 
-def _gaps(gaps: Sequence[Gap], now: float) -> Iterator[HealthProblem]:
-    """Tell of each root's oldest gap, and how many; a comparison that is merely due is none."""
-    missed = [gap for gap in gaps if gap.cause is not Cause.PERIODIC]
-    advice = "A walk makes up for it by itself, unless the cause lasts; `hashwacht status` tells."
-    for root in dict.fromkeys(gap.root for gap in missed):
-        gap, *others = [gap for gap in missed if gap.root == root]
-        reason = f"{gap.cause}: {gap.detail}" if gap.detail else gap.cause.value
-        lasting = "since" if gap.ended is None else "from"
-        more = f", and {len(others)} more" if others else ""
+def _gap_problems(gaps: Sequence[Gap], now: float) -> Iterator[HealthProblem]:
+    """Yield each root's oldest gap, and how many more there are; a periodic rescan is no gap."""
+    relevant = [gap for gap in gaps if gap.cause is not Cause.PERIODIC]
+    advice = "A rescan closes the gap automatically, once its cause has ended."
+    for root in dict.fromkeys(gap.root for gap in relevant):
+        gap, *others = [gap for gap in relevant if gap.root == root]
+        cause = f"{gap.cause}: {gap.detail}" if gap.detail else gap.cause.value
         age = format_age(gap.began, now)
-        detail = f"something may have been missed {lasting} {age} ({reason}){more}"
+        missed = f"files may have been missed {age}"
+        text = missed if gap.ended is not None else f"not reliably watched, the gap began {age}"
+        detail = f"{text} ({cause})" + (f", and {len(others)} more" if others else "")
         yield HealthProblem(f"root {root}", detail, advice)
 
 
-def _delays(found: StorageStatus, now: float) -> Iterator[HealthProblem]:
-    uploads = found.lanes[Lane.UPLOAD]
-    if uploads.oldest is not None and now - uploads.oldest > LATE:
-        detail = f"{uploads.number} wait, the oldest since {format_age(uploads.oldest, now)}"
-        advice = "If this lasts, give the scanner more processor time (CPUWeight=) or cores."
+def _queue_problems(storage: StorageStatus, now: float) -> Iterator[HealthProblem]:
+    uploads = storage.queue[Lane.UPLOAD]
+    if uploads.oldest is not None and now - uploads.oldest > LATE_AFTER:
+        detail = f"{uploads.number} waiting, the oldest arrived {format_age(uploads.oldest, now)}"
+        advice = "If this persists, give the scanner more CPU time (CPUWeight=) or cores."
         yield HealthProblem("uploads", detail, advice)
 
 
-def _actions(found: StorageStatus) -> Iterator[HealthProblem]:
-    for flood in found.floods:
-        subject = f"{flood.subject.scope} {flood.subject.root}".rstrip()
-        held = "holds actions" if flood.decision is ApprovalDecision.OPEN else "stands down"
-        advice = "Look at `hashwacht limits list`, then approve or discard them."
-        yield HealthProblem("flood guard", f"{held} for one {subject}, number {flood.id}", advice)
-    if failed := found.places.get(LocationState.FAILED, 0):
-        advice = "See `hashwacht cases list`; they are tried again by themselves."
+def _action_problems(storage: StorageStatus) -> Iterator[HealthProblem]:
+    for limit in storage.reached_limits:
+        scope = f"{limit.subject.scope} {limit.subject.root}".rstrip()
+        effect = "paused" if limit.decision is ApprovalDecision.OPEN else "discarded"
+        advice = "See `hashwacht limits list`, then approve or discard them."
+        detail = f"actions are {effect} by limit {limit.id} ({scope})"
+        yield HealthProblem("action limit", detail, advice)
+    if failed := storage.case_files.get(LocationState.FAILED, 0):
+        advice = "See `hashwacht cases list`; they are retried automatically."
         yield HealthProblem("actions", f"{failed} failed", advice)
 
 
-def _alerts(found: StorageStatus) -> Iterator[HealthProblem]:
-    for channel in found.alerts:
-        advice = f"Run `hashwacht alerts test`, and look at [alerts.{channel.channel}]."
+def _alert_problems(storage: StorageStatus) -> Iterator[HealthProblem]:
+    for channel in storage.alerts:
+        subject = f"alerts by {channel.channel}"
+        advice = f"Run `hashwacht alerts test`, and check [alerts.{channel.channel}]."
         if channel.failures:
-            detail = f"{channel.waiting} wait: {channel.problem}"
-            yield HealthProblem(f"alerts by {channel.channel}", detail, advice)
+            detail = f"{channel.waiting} not delivered: {channel.problem}"
+            yield HealthProblem(subject, detail, advice)
         elif lost := channel.given_up + channel.left_out:
-            detail = f"{lost} of the last 30 days reached nobody"
-            yield HealthProblem(f"alerts by {channel.channel}", detail, advice)
+            detail = f"{lost} of the last 30 days were lost"
+            yield HealthProblem(subject, detail, advice)

@@ -1,8 +1,7 @@
-"""What only the living scanner process knows of itself, and the file in which it says so.
+"""The scanner's health, and ``status.json`` in the runtime directory, to which it is written.
 
-``status.json`` in the runtime directory is written anew every few seconds.  Whoever reads it
-needs neither the process nor the right to talk to it, and an old file is an answer too: since
-then the process has not come round.
+The scanner writes the file every few seconds.  Readers need neither the process nor permission to
+talk to it, and a stale file is informative too: its date is that of the last heartbeat.
 """
 
 from __future__ import annotations
@@ -23,28 +22,29 @@ from hashwacht.daemon.scanner.runtime import MatcherHealth
 FILE_NAME = "status.json"
 VERSION = 1
 
-EVERY = 2.0
-"""Seconds between two writings."""
+WRITE_INTERVAL = 2.0
+"""Seconds between two writes."""
 
 STALE_AFTER = 15.0
-"""Seconds after which a process that should write every two is called silent."""
+"""Seconds without a write after which the scanner counts as dead."""
 
 
 class Stage(StrEnum):
-    """Where in its life the scanner is."""
+    """The stage of the scanner's life."""
 
     STARTING = "starting"
     WATCHING = "watching"
     STOPPED = "stopped"
-    """It ended in order; nothing was left half done."""
+    """It exited in order; nothing was left half done."""
 
 
 @dataclass(frozen=True, slots=True)
 class RootHealth:
     """How a root is watched.
 
-    *watch* is what the kernel is asked with; *problem* says why it is not watched now, empty if
-    it is.  *event* and *canary* are when (Unix time) the last file and canary were announced.
+    *watch* is the watch method; *problem* the reason why the root is not watched now, empty if
+    it is.  *last_event* and *last_canary* are when (Unix time) the last file and canary were
+    announced.
     """
 
     name: str
@@ -57,12 +57,13 @@ class RootHealth:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How the scanner is.
+    """The health of the scanner process.
 
-    *started* and *at* are Unix time, *memory* the resident bytes of scanner and workers, *queue*
-    the announced files that are not in the journal yet.  *sandbox* maps the layers around the
-    processes that decode to why each is not active, "" if it is.  *applications* is how many
-    connections web applications hold to the socket for uploads; None if it is not served.
+    *started* and *at* are Unix time, *memory_bytes* the resident memory of scanner and workers,
+    *queued_announcements* the announced files that are not in the journal yet.  *sandbox* maps
+    the layers around the workers to the reason why each is inactive, "" if it is active.
+    *upload_connections* counts the open connections of web applications to the upload socket;
+    None if there is no such socket.
     """
 
     pid: int
@@ -80,30 +81,30 @@ class Health:
     upload_connections: int | None = None
 
     def is_stale(self, now: float) -> bool:
-        """Tell if it should have written again by *now*; also if the clock has been set back."""
+        """Return whether a write is overdue at *now*; also if the clock was set back."""
         return abs(now - self.at) > STALE_AFTER
 
 
 class HealthFile:
-    """The file; one process writes it."""
+    """``status.json``, written by one process."""
 
     def __init__(self, directory: Path, clock: Callable[[], float] = time.time) -> None:
-        """Write into, or read from, the runtime directory."""
+        """Use the file in *directory*, the runtime directory."""
         self.path = directory / FILE_NAME
         self._clock = clock
         self._written = float("-inf")
 
-    def due(self) -> bool:
-        """Tell if it is time to write again: what goes into it need not be gathered before."""
-        return abs(self._clock() - self._written) >= EVERY
+    def is_due(self) -> bool:
+        """Return whether the next write is due."""
+        return abs(self._clock() - self._written) >= WRITE_INTERVAL
 
     def write(self, health: Health) -> None:
-        """Write it at once, dated now.  Readers find the old file or the new one.
+        """Replace the file atomically, dated now.  Raises OSError.
 
-        Raises OSError.  Nothing is flushed to the disk: it tells of a living process.
+        Nothing is synced to disk: after a crash of the machine the file means nothing.
         """
         self._written = self._clock()
-        text = dumps(replace(health, at=self._written))
+        text = encode_health(replace(health, at=self._written))
         partial = self.path.with_suffix(f".{os.getpid()}.partial")
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -111,48 +112,45 @@ class HealthFile:
         partial.replace(self.path)
 
     def read(self) -> Health | None:
-        """Give what was last written; None if there is none that this version understands.
+        """Return what was last written; None if there is none that this version understands.
 
-        Raises OSError if it is there and cannot be read.
+        Raises OSError if the file exists but cannot be read.
         """
         try:
-            return loads(self.path.read_bytes())
+            return decode_health(self.path.read_bytes())
         except FileNotFoundError:
             return None
 
 
-def dumps(health: Health) -> str:
-    """Write it as one JSON object."""
+def encode_health(health: Health) -> str:
+    """Return *health* as one JSON object."""
     fields = asdict(health)
-    for root, shown in zip(health.roots, fields["roots"], strict=True):
-        del shown["path"]
-        shown.update(to_json(root.path))
+    for root, root_fields in zip(health.roots, fields["roots"], strict=True):
+        del root_fields["path"]
+        root_fields.update(to_json(root.path))
     return json.dumps({"v": VERSION, "type": "health", **fields}, ensure_ascii=False)
 
 
-def loads(text: bytes) -> Health | None:
-    """Read what ``dumps`` wrote; None if it is anything else."""
+def decode_health(text: bytes) -> Health | None:
+    """Return what ``encode_health`` encoded; None for anything else."""
     try:
         fields = json.loads(text)
         if (fields.pop("v"), fields.pop("type")) != (VERSION, "health"):
             return None
         counts = fields.pop("counts")
+        latency = counts.pop("verdict_latency")
+        histogram = LatencyHistogram(tuple(latency["buckets"]), latency["total"])
         return Health(
             stage=Stage(fields.pop("stage")),
-            roots=tuple(_root(each) for each in fields.pop("roots")),
-            matchers=tuple(MatcherHealth(**each) for each in fields.pop("matchers")),
-            counts=CounterValues(verdict_latency=_delays(counts.pop("verdict_latency")), **counts),
+            roots=tuple(_decode_root(root) for root in fields.pop("roots")),
+            matchers=tuple(MatcherHealth(**matcher) for matcher in fields.pop("matchers")),
+            counts=CounterValues(verdict_latency=histogram, **counts),
             **fields,
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
 
 
-def _root(fields: dict[str, Any]) -> RootHealth:
-    path = from_json(fields)
-    rest = {key: value for key, value in fields.items() if key not in {"path", "path_b64"}}
-    return RootHealth(path=path, **rest)
-
-
-def _delays(fields: dict[str, Any]) -> LatencyHistogram:
-    return LatencyHistogram(tuple(fields["buckets"]), fields["total"])
+def _decode_root(fields: dict[str, Any]) -> RootHealth:
+    others = {key: value for key, value in fields.items() if key not in {"path", "path_b64"}}
+    return RootHealth(path=from_json(fields), **others)

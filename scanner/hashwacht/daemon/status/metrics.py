@@ -1,6 +1,6 @@
-"""Everything that ``status`` knows as metrics: drawn up when somebody asks, never kept.
+"""The status as Prometheus metrics, rendered on request and never stored.
 
-Labels have few values: configured names, and words of ours.  No path, no hash, no account.
+Labels have few values: configured names and fixed words.  Never a path, a hash or an account.
 """
 
 from __future__ import annotations
@@ -32,190 +32,170 @@ Values = Mapping[str, float]
 
 
 def render_metrics(status: Callable[[], Status]) -> bytes:
-    """Write them in Prometheus's text format, as of now, without time stamps."""
+    """Return the metrics of now in Prometheus's text format, without time stamps."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Drawn(status))
+    registry.register(_StatusCollector(status))
     return generate_latest(registry)
 
 
-class _Drawn(Collector):
-    """Draws the metrics up from a status."""
-
+class _StatusCollector(Collector):
     def __init__(self, status: Callable[[], Status]) -> None:
         self._status = status
 
     def collect(self) -> Iterable[Metric]:
-        """Give every metric."""
+        """Yield all metrics."""
         status = self._status()
-        yield _gauge("build", "Which release this is.", {__version__: 1}, "version", "_info")
-        held = {each.value: float(each is status.protection) for each in Protection}
-        yield _gauge("protection", "1 for how this machine is protected.", held, "state")
+        yield _gauges("build", "Version of Hashwacht.", {__version__: 1}, "version", "_info")
+        states = {state.value: float(state is status.protection) for state in Protection}
+        yield _gauges("protection", "1 for the current protection state.", states, "state")
         if status.courier is not None:
-            yield _number("courier_up", "1 if it is in reach.", not status.courier)
+            yield _gauge("courier_up", "1 if the courier is reachable.", not status.courier)
         if status.health is not None:
-            yield from _living(status.health, alive=status.alive)
-            yield from _counted(status.health.counts)
+            yield from _process_metrics(status.health, alive=status.is_alive)
+            yield from _counter_metrics(status.health.counts)
         if status.storage is not None:
-            yield from _waiting(status.storage, status.at)
-            yield from _roots(status, status.storage)
-            yield from _cases(status.storage)
-            yield from _alerts(status.storage)
+            yield from _queue_metrics(status.storage, status.at)
+            yield from _root_metrics(status, status.storage)
+            yield from _case_metrics(status.storage)
+            yield from _alert_metrics(status.storage)
 
 
-def _living(health: Health, *, alive: bool) -> Iterator[Metric]:
-    """Give what only the living process knows."""
-    yield _number("scanner_up", "1 if the scanner has said something lately.", alive)
-    yield _number("scanner_start_time_seconds", "When it started.", health.started)
-    yield _number(
-        "scanner_last_heartbeat_timestamp_seconds", "When it last said something.", health.at
-    )
-    yield _number(
-        "scanner_resident_memory_bytes",
-        "Resident memory of the scanner and its workers.",
-        health.memory_bytes,
-    )
-    yield _number("workers", "Processes that decode.", health.workers)
-    yield _number(
-        "announcement_queue_length",
-        "Announced files not yet journaled.",
-        health.queued_announcements,
-    )
-    good = {each.name: float(not each.problem) for each in health.matchers}
-    yield _gauge("matcher_up", "1 if its last answer was a usable one.", good, "matcher")
-    answered = {
-        each.name: each.last_answer for each in health.matchers if each.last_answer is not None
-    }
-    about = "When it last gave a usable answer."
-    yield _gauge("matcher_last_answer_timestamp_seconds", about, answered, "matcher")
-    yield _number(
-        "upload_socket_up", "1 if uploads are taken.", health.upload_connections is not None
-    )
-    held = health.upload_connections or 0
-    yield _number("upload_connections", "Connections that applications hold.", held)
+def _process_metrics(health: Health, *, alive: bool) -> Iterator[Metric]:
+    """Yield what only the running scanner knows."""
+    memory, queued = health.memory_bytes, health.queued_announcements
+    for name, text, value in (
+        ("scanner_up", "1 if the scanner has sent a heartbeat lately.", alive),
+        ("scanner_start_time_seconds", "Start time of the scanner.", health.started),
+        ("scanner_last_heartbeat_timestamp_seconds", "Time of the last heartbeat.", health.at),
+        ("scanner_resident_memory_bytes", "Resident memory of scanner and workers.", memory),
+        ("workers", "Configured worker processes.", health.workers),
+        ("announcement_queue_length", "Announced files not yet in the journal.", queued),
+    ):
+        yield _gauge(name, text, value)
+    matchers = {matcher.name: float(not matcher.problem) for matcher in health.matchers}
+    yield _gauges("matcher_up", "1 if the last request was answered.", matchers, "matcher")
+    answers = {matcher.name: matcher.last_answer for matcher in health.matchers}
+    text = "Time of the last usable answer."
+    yield _timestamps("matcher_last_answer", text, answers, "matcher")
+    has_socket = health.upload_connections is not None
+    yield _gauge("upload_socket_up", "1 if web applications can send uploads.", has_socket)
+    connections = health.upload_connections or 0
+    yield _gauge("upload_connections", "Open connections to the upload socket.", connections)
     layers = {name: float(not problem) for name, problem in health.sandbox.items()}
-    yield _gauge("sandbox_layer_active", "1 if it confines the workers.", layers, "layer")
+    yield _gauges("sandbox_layer_active", "1 if the layer confines the workers.", layers, "layer")
 
 
-def _counted(counts: CounterValues) -> Iterator[Metric]:
-    """Give the totals since the scanner started."""
-    yield _total(
-        "announced_files", "Files and directories that were announced.", counts.announced_files
-    )
-    yield _total("gap_reports", "Times that something may have been missed.", counts.gap_reports)
-    judged = {each.value: counts.verdicts.get(each.value, 0) for each in Outcome}
-    yield _totals("verdicts", "Verdicts.", judged, "outcome")
-    yield _total("checked_bytes", "Size of the contents of these verdicts.", counts.checked_bytes)
-    acted = {each.value: counts.actions.get(each.value, 0) for each in Action}
-    yield _totals("actions", "Actions taken about files.", acted, "action")
-    yield _total("action_failures", "Actions that could not be taken.", counts.action_failures)
-    yield _histogram(counts.verdict_latency)
-    yield _total("uploads", "Uploads that applications handed over.", counts.uploads)
-    yield _total(
-        "upload_connections_refused",
-        "Applications' connections too many.",
-        counts.refused_connections,
-    )
+def _counter_metrics(counts: CounterValues) -> Iterator[Metric]:
+    """Yield the totals since the scanner started."""
+    verdicts = {outcome.value: counts.verdicts.get(outcome.value, 0) for outcome in Outcome}
+    actions = {action.value: counts.actions.get(action.value, 0) for action in Action}
+    refused = counts.refused_connections
+    yield _counter("announced_files", "Announced files and directories.", counts.announced_files)
+    yield _counter("gap_reports", "Reports of possibly missed events.", counts.gap_reports)
+    yield _counters("verdicts", "Verdicts by outcome.", verdicts, "outcome")
+    yield _counter("checked_bytes", "Size of the contents of all verdicts.", counts.checked_bytes)
+    yield _counters("actions", "Actions taken on files.", actions, "action")
+    yield _counter("action_failures", "Failed actions.", counts.action_failures)
+    yield _latency_histogram(counts.verdict_latency)
+    yield _counter("uploads", "Uploads of web applications with a verdict.", counts.uploads)
+    yield _counter("upload_connections_refused", "Connections over the limit.", refused)
 
 
-def _histogram(delays: LatencyHistogram) -> Metric:
+def _latency_histogram(latency: LatencyHistogram) -> Metric:
     bounds = [*map(str, BOUNDS), "+Inf"]
     return HistogramMetricFamily(
         "hashwacht_upload_verdict_latency_seconds",
-        "From an upload's announcement to its verdict.",
-        buckets=list(zip(bounds, accumulate(delays.buckets), strict=True)),
-        sum_value=delays.total,
+        "Time from the announcement of an upload to its verdict.",
+        buckets=list(zip(bounds, accumulate(latency.buckets), strict=True)),
+        sum_value=latency.total,
     )
 
 
-def _waiting(found: StorageStatus, now: float) -> Iterator[Metric]:
-    depth = {lane_name(lane): pile.number for lane, pile in found.lanes.items()}
-    yield _gauge("journal_pending_files", "Files that wait to be looked at.", depth, "lane")
-    ages = {lane_name(lane): _age(pile, now) for lane, pile in found.lanes.items()}
-    yield _gauge("journal_oldest_pending_age_seconds", "How long the oldest waits.", ages, "lane")
-    yield _number("unanswered_contents", "Waiting for a matcher.", found.unanswered.number)
-    oldest = _age(found.unanswered, now)
-    yield _number("unanswered_oldest_age_seconds", "How long the oldest waits.", oldest)
-    number = found.undetermined.number
-    yield _number("undetermined_contents", "Of which nobody can say anything.", number)
-    oldest = _age(found.undetermined, now)
-    yield _number("undetermined_oldest_age_seconds", "How old the oldest is.", oldest)
+def _queue_metrics(storage: StorageStatus, now: float) -> Iterator[Metric]:
+    queue = {lane_name(lane): backlog for lane, backlog in storage.queue.items()}
+    sizes = {name: backlog.number for name, backlog in queue.items()}
+    yield _gauges("journal_pending_files", "Files waiting for their check.", sizes, "lane")
+    ages = {name: _age(backlog, now) for name, backlog in queue.items()}
+    text = "Age of the oldest waiting file."
+    yield _gauges("journal_oldest_pending_age_seconds", text, ages, "lane")
+    for name, text, backlog in (
+        ("unanswered", "Contents waiting for a matcher.", storage.unanswered),
+        ("undetermined", "Contents whose verdict is undetermined.", storage.undetermined),
+    ):
+        yield _gauge(f"{name}_contents", text, backlog.number)
+        yield _gauge(f"{name}_oldest_age_seconds", "Age of the oldest.", _age(backlog, now))
 
 
-def _roots(status: Status, found: StorageStatus) -> Iterator[Metric]:
+def _root_metrics(status: Status, storage: StorageStatus) -> Iterator[Metric]:
     names = [root.name for root in status.settings.roots]
     known = {} if status.health is None else {root.name: root for root in status.health.roots}
     watched = {
-        name: float(status.alive and name in known and not known[name].problem) for name in names
+        name: float(status.is_alive and name in known and not known[name].problem) for name in names
     }
-    yield _gauge("root_watched", "1 if it is watched.", watched, "root")
-    for key, about, at in (
-        (
-            "last_event",
-            "When a file was last announced.",
-            {n: r.last_event for n, r in known.items()},
-        ),
-        (
-            "last_canary",
-            "When the canary was last announced.",
-            {n: r.last_canary for n, r in known.items()},
-        ),
-        ("last_rescan", "When it was last wholly compared with the state.", found.walked),
-    ):
-        moments = {name: each for name, each in at.items() if each is not None}
-        yield _gauge(f"root_{key}_timestamp_seconds", about, moments, "root")
-    gaps = {name: [gap.began for gap in found.gaps if gap.root == name] for name in names}
-    numbers = {name: len(began) for name, began in gaps.items()}
-    yield _gauge("open_gaps", "Times and places not yet made up for.", numbers, "root")
+    yield _gauges("root_watched", "1 if the root is watched.", watched, "root")
+    events = {name: root.last_event for name, root in known.items()}
+    yield _timestamps("root_last_event", "Time of the last announced file.", events, "root")
+    canaries = {name: root.last_canary for name, root in known.items()}
+    yield _timestamps("root_last_canary", "Time of the last canary event.", canaries, "root")
+    text = "Time of the last full rescan."
+    yield _timestamps("root_last_rescan", text, storage.last_rescans, "root")
+    gaps = {name: [gap.began for gap in storage.gaps if gap.root == name] for name in names}
+    counts = {name: len(began) for name, began in gaps.items()}
+    yield _gauges("open_gaps", "Gaps that no rescan has covered yet.", counts, "root")
     ages = {name: status.at - min(began, default=status.at) for name, began in gaps.items()}
-    yield _gauge("oldest_open_gap_age_seconds", "How old the oldest is.", ages, "root")
+    yield _gauges("oldest_open_gap_age_seconds", "Age of the oldest open gap.", ages, "root")
 
 
-def _cases(found: StorageStatus) -> Iterator[Metric]:
-    cases = {state.value: found.cases.get(state, 0) for state in CaseState}
-    yield _gauge("cases", "Cases, by what was decided.", cases, "state")
-    places = {state.value: found.places.get(state, 0) for state in LocationState}
-    yield _gauge("case_files", "Files of all cases, by what became of them.", places, "state")
-    yield _number(
-        "action_limits_active",
-        "Reasons for which the flood guard holds actions.",
-        len(found.floods),
-    )
-    yield _total("audit_entries", "Entries of the audit log.", found.audit.seq)
+def _case_metrics(storage: StorageStatus) -> Iterator[Metric]:
+    cases = {state.value: storage.cases.get(state, 0) for state in CaseState}
+    yield _gauges("cases", "Cases by state.", cases, "state")
+    files = {state.value: storage.case_files.get(state, 0) for state in LocationState}
+    yield _gauges("case_files", "Files of all cases by state.", files, "state")
+    text = "Reached action limits that pause or discard actions."
+    yield _gauge("action_limits_active", text, len(storage.reached_limits))
+    yield _counter("audit_entries", "Entries of the audit log.", storage.audit.seq)
 
 
-def _alerts(found: StorageStatus) -> Iterator[Metric]:
-    by = {each.channel: each for each in found.alerts}
-    waiting = {name: each.waiting for name, each in by.items()}
-    yield _gauge("alerts_pending", "Notices not yet delivered.", waiting, "channel")
-    failing = {name: each.failures for name, each in by.items()}
-    yield _gauge("alerts_consecutive_failures", "Failures in a row.", failing, "channel")
-    lost = {name: each.given_up + each.left_out for name, each in by.items()}
-    yield _gauge("alerts_lost", "Notices of 30 days that reached nobody.", lost, "channel")
-    at = {n: each.delivered_at for n, each in by.items() if each.delivered_at is not None}
-    yield _gauge("alerts_last_delivery_timestamp_seconds", "When it last worked.", at, "channel")
+def _alert_metrics(storage: StorageStatus) -> Iterator[Metric]:
+    channels = {channel.channel: channel for channel in storage.alerts}
+    waiting = {name: channel.waiting for name, channel in channels.items()}
+    yield _gauges("alerts_pending", "Undelivered alerts.", waiting, "channel")
+    failures = {name: channel.failures for name, channel in channels.items()}
+    text = "Failed deliveries since the last success."
+    yield _gauges("alerts_consecutive_failures", text, failures, "channel")
+    lost = {name: channel.given_up + channel.left_out for name, channel in channels.items()}
+    yield _gauges("alerts_lost", "Alerts of the last 30 days that were lost.", lost, "channel")
+    delivered = {name: channel.delivered_at for name, channel in channels.items()}
+    text = "Time of the last successful delivery."
+    yield _timestamps("alerts_last_delivery", text, delivered, "channel")
 
 
-def _age(pile: Backlog, now: float) -> float:
-    return 0.0 if pile.oldest is None else max(0.0, now - pile.oldest)
+def _age(backlog: Backlog, now: float) -> float:
+    return 0.0 if backlog.oldest is None else max(0.0, now - backlog.oldest)
 
 
-def _number(name: str, about: str, value: float) -> Metric:
-    return GaugeMetricFamily(f"hashwacht_{name}", about, value=float(value))
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"hashwacht_{name}", text, value=float(value))
 
 
-def _gauge(name: str, about: str, values: Values, label: str, suffix: str = "") -> Metric:
-    family = GaugeMetricFamily(f"hashwacht_{name}{suffix}", about, labels=[label])
-    for each, value in values.items():
-        family.add_metric([each], value)
+def _gauges(name: str, text: str, values: Values, label: str, suffix: str = "") -> Metric:
+    family = GaugeMetricFamily(f"hashwacht_{name}{suffix}", text, labels=[label])
+    for label_value, value in values.items():
+        family.add_metric([label_value], value)
     return family
 
 
-def _total(name: str, about: str, value: float) -> Metric:
-    return CounterMetricFamily(f"hashwacht_{name}", about, value=value)
+def _timestamps(name: str, text: str, times: Mapping[str, float | None], label: str) -> Metric:
+    values = {key: time for key, time in times.items() if time is not None}
+    return _gauges(f"{name}_timestamp_seconds", text, values, label)
 
 
-def _totals(name: str, about: str, values: Values, label: str) -> Metric:
-    family = CounterMetricFamily(f"hashwacht_{name}", about, labels=[label])
-    for each, value in values.items():
-        family.add_metric([each], value)
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(f"hashwacht_{name}", text, value=value)
+
+
+def _counters(name: str, text: str, values: Values, label: str) -> Metric:
+    family = CounterMetricFamily(f"hashwacht_{name}", text, labels=[label])
+    for label_value, value in values.items():
+        family.add_metric([label_value], value)
     return family

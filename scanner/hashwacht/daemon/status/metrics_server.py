@@ -1,9 +1,9 @@
-"""Metrics for whoever asks: over a Unix socket, an inherited one, and in a file.
+"""Serves the metrics over a Unix socket and inherited sockets, and writes them to a file.
 
-The handler is the standard library's; it answers ``GET /metrics`` and nothing else.  Who may ask is
-decided by the socket: the Unix one lies in a directory of mode 0700, the loopback interface is open
-to everybody on the machine.  So each socket has a thread of its own, which takes one request at a
-time, and no request takes longer than a moment: strangers can only keep one another waiting.
+The handler is the standard library's and answers only ``GET /metrics``.  The socket decides who may
+connect: the Unix socket is in a directory of mode 0700; the loopback interface is open to every
+user of the machine.  Each socket therefore has a thread of its own, which serves one request at a
+time within a short time limit: other users can delay only one another.
 """
 
 from __future__ import annotations
@@ -27,56 +27,56 @@ _log = logging.getLogger(__name__)
 PATH = "/metrics"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-FRESH = 2.0
-"""Seconds for which an answer is given again: drawing it up reads the state."""
+CACHE_SECONDS = 2.0
+"""Seconds for which a response is reused: rendering it reads the storage."""
 
-FILE_EVERY = 15.0
-"""Seconds between two writings of the file."""
+FILE_INTERVAL = 15.0
+"""Seconds between two writes of the file."""
 
-_PATIENCE = 2.0
-"""Seconds for one request, all of it, so that nobody keeps the others out."""
+_REQUEST_TIMEOUT = 2.0
+"""Seconds for a whole request."""
 
-Drawn = Callable[[], bytes]
+Render = Callable[[], bytes]
 
 
 class MetricsServer:
-    """Threads that answer on *listeners*, and one that keeps the file up to date."""
+    """Threads that serve *listeners*, and one that writes the file regularly."""
 
     def __init__(
-        self, listeners: Sequence[socket.socket], drawn: Drawn, file: Path | None = None
+        self, listeners: Sequence[socket.socket], render: Render, file: Path | None = None
     ) -> None:
-        """Begin; the listeners are closed by ``close``."""
+        """Start serving; ``close`` closes the listeners."""
         self._listeners = listeners
-        self._drawn = _Fresh(drawn)
+        self._render = _CachedRender(render)
         self._stop, self._stopped = socket.socketpair()
-        work = [partial(self._serve, each) for each in listeners]
+        targets = [partial(self._serve, listener) for listener in listeners]
         if file is not None:
-            work.append(partial(self._keep, _File(file, self._drawn)))
+            targets.append(partial(self._write_regularly, _MetricsFile(file, self._render)))
         self._threads = [
-            threading.Thread(target=each, name="metrics", daemon=True) for each in work
+            threading.Thread(target=target, name="metrics", daemon=True) for target in targets
         ]
-        for each in self._threads:
-            each.start()
+        for thread in self._threads:
+            thread.start()
 
     def _serve(self, listener: socket.socket) -> None:
         listener.setblocking(False)
         while self._stopped not in _ready([listener, self._stopped]):
-            with suppress(OSError):  # it went away, or was too slow
+            with suppress(OSError):  # the client disconnected or was too slow
                 connection, _ = listener.accept()
-                with connection, _cut_after(_PATIENCE, connection):
-                    _Handler(connection, self._drawn)
+                with connection, _shutdown_after(_REQUEST_TIMEOUT, connection):
+                    _Handler(connection, self._render)
 
-    def _keep(self, file: _File) -> None:
-        while not _ready([self._stopped], file.keep()):
+    def _write_regularly(self, file: _MetricsFile) -> None:
+        while not _ready([self._stopped], file.write_if_due()):
             pass
 
     def close(self) -> None:
-        """Answer no more."""
+        """Stop serving."""
         self._stop.send(b"x")
-        for each in self._threads:
-            each.join()
-        for one in (*self._listeners, self._stop, self._stopped):
-            one.close()
+        for thread in self._threads:
+            thread.join()
+        for sock in (*self._listeners, self._stop, self._stopped):
+            sock.close()
 
     def __enter__(self) -> Self:
         return self
@@ -85,24 +85,24 @@ class MetricsServer:
         self.close()
 
 
-def _ready(waited: Sequence[socket.socket], seconds: float | None = None) -> list[socket.socket]:
-    """Wait until something has come, *seconds* at most, and give where."""
+def _ready(sockets: Sequence[socket.socket], seconds: float | None = None) -> list[socket.socket]:
+    """Wait up to *seconds* and return the sockets that are readable."""
     poll = select.poll()
-    for each in waited:
-        poll.register(each, select.POLLIN)
-    found = {fd for fd, _ in poll.poll(None if seconds is None else seconds * 1000 + 1)}
-    return [each for each in waited if each.fileno() in found]
+    for sock in sockets:
+        poll.register(sock, select.POLLIN)
+    readable = {fd for fd, _ in poll.poll(None if seconds is None else seconds * 1000 + 1)}
+    return [sock for sock in sockets if sock.fileno() in readable]
 
 
 @contextmanager
-def _cut_after(seconds: float, connection: socket.socket) -> Iterator[None]:
-    """Cut the connection if what is done with it takes longer, however busy it looks."""
+def _shutdown_after(seconds: float, connection: socket.socket) -> Iterator[None]:
+    """Shut the connection down if the block takes longer, even if data still arrives."""
 
-    def cut() -> None:
+    def shutdown() -> None:
         with suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
 
-    timer = threading.Timer(seconds, cut)
+    timer = threading.Timer(seconds, shutdown)
     timer.daemon = True
     timer.start()
     try:
@@ -111,79 +111,79 @@ def _cut_after(seconds: float, connection: socket.socket) -> Iterator[None]:
         timer.cancel()
 
 
-class _Fresh:
-    """Gives what was drawn up lately, else draws it up anew; None if that fails.  Thread-safe."""
+class _CachedRender:
+    """Renders the metrics unless they were rendered just now.  Thread-safe."""
 
-    def __init__(self, drawn: Drawn) -> None:
-        self._drawn = drawn
-        self._turn = threading.Lock()
+    def __init__(self, render: Render) -> None:
+        self._render = render
+        self._lock = threading.Lock()
         self._text: bytes | None = None
         self._at = float("-inf")
 
     def __call__(self) -> bytes | None:
-        with self._turn:
-            if time.monotonic() - self._at > FRESH:
-                self._text = self._draw()
+        """Return the metrics; None if they cannot be rendered."""
+        with self._lock:
+            if time.monotonic() - self._at > CACHE_SECONDS:
+                self._text = self._render_or_log()
                 self._at = time.monotonic()
             return self._text
 
-    def _draw(self) -> bytes | None:
+    def _render_or_log(self) -> bytes | None:
         try:
-            return self._drawn()
-        except Exception:  # noqa: BLE001  # the application's code; the upload is checked all the same
-            _log.exception("the metrics cannot be drawn up")
+            return self._render()
+        except Exception:  # noqa: BLE001  # a defect here must not stop the scanner
+            _log.exception("cannot render the metrics")
             return None
 
 
-class _File:
-    """The file for node_exporter; a fault is told once, until it works again."""
+class _MetricsFile:
+    """The file for node_exporter; a failure is logged once until a write succeeds again."""
 
-    def __init__(self, path: Path, drawn: _Fresh) -> None:
-        self._path, self._drawn = path, drawn
+    def __init__(self, path: Path, render: _CachedRender) -> None:
+        self._path, self._render = path, render
         self._due = float("-inf")
         self._failing = False
 
-    def keep(self) -> float:
-        """Write it if it is time; give the seconds until it is time again."""
+    def write_if_due(self) -> float:
+        """Write the file if that is due; return the seconds until the next write."""
         now = time.monotonic()
         if now >= self._due:
-            self._due = now + FILE_EVERY
+            self._due = now + FILE_INTERVAL
             self._write()
         return max(0.0, self._due - now)
 
     def _write(self) -> None:
-        text = self._drawn()
+        text = self._render()
         if text is None:
             return
         try:
             write_file(self._path, text)
         except OSError as error:
             if not self._failing:
-                _log.warning("the metrics file %s cannot be written: %s", self._path, error)
+                _log.warning("cannot write the metrics file %s: %s", self._path, error)
             self._failing = True
         else:
             self._failing = False
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One request."""
+    """Handles one request in its constructor, as its base class does."""
 
     server_version = "hashwacht"
     sys_version = ""
-    timeout = _PATIENCE
+    timeout = _REQUEST_TIMEOUT
 
-    def __init__(self, connection: socket.socket, drawn: _Fresh) -> None:
-        """Answer it."""
-        self._drawn = drawn
-        nobody: Any = None  # there is no server object, and we never ask it for anything
-        super().__init__(connection, ("", 0), nobody)
+    def __init__(self, connection: socket.socket, render: _CachedRender) -> None:
+        self._render = render
+        no_server: Any = None  # the base class only stores it
+        super().__init__(connection, ("", 0), no_server)
 
     def do_GET(self) -> None:
-        """Answer."""
+        """Answer a GET request."""
         if self.path.partition("?")[0] != PATH:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
-        text = self._drawn()
+        text = self._render()
         if text is None:
             self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR)
             return
@@ -194,16 +194,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(text)
 
     def log_message(self, *_: Any) -> None:
-        """Write nothing: a scrape is no event."""
+        """Log nothing: a scrape is not an event."""
 
 
 def write_file(path: Path, text: bytes) -> None:
-    """Write so that node_exporter, another user, finds the old file or the new one whole."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")  # no .prom: not to be collected
+    """Replace the file atomically, readable by node_exporter, which runs as another user."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")  # no .prom: it is not collected
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), 0o644)  # whatever the umask says
+            os.fchmod(file.fileno(), 0o644)  # regardless of the umask
             file.write(text)
         partial.replace(path)
     except OSError:

@@ -1,6 +1,6 @@
-"""How the daemon is, put together from what it says of itself and what the state knows.
+"""The status of the daemon, from what it last wrote about itself and from the storage.
 
-It can be asked while the daemon is dead: then that is the answer, and since when.
+It is available whether the daemon runs or not.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from hashwacht.daemon.status.assess import (
     Protection,
     StorageStatus,
     assess,
-    protection,
     read_storage_status,
 )
 from hashwacht.daemon.status.health import Health, HealthFile, RootHealth, Stage
@@ -30,17 +29,17 @@ from hashwacht.storage.gaps import Gap
 from hashwacht.storage.locations import LocationState
 from hashwacht.storage.store import FILE_NAME, Store
 
-COURIER_SECONDS = 2.0
-"""How long to wait for a courier that is busy or hangs."""
+COURIER_TIMEOUT = 2.0
+"""Seconds to wait for a busy or hanging courier."""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Everything that there is to say at one moment (*at*, Unix time).
+    """Everything known at one moment (*at*, Unix time).
 
-    *health* is None if the daemon has not run since the machine started, *found* if there is no
-    state or it could not be read.  *courier* says why the courier is of no use, "" if it is in
-    reach, None if nothing needs it.
+    *health* is None if the daemon has not run since the machine started; *storage* if there is
+    none or it could not be read.  *courier* is the reason why the courier is of no use, "" if it
+    is reachable, None if nothing needs it.
     """
 
     at: float
@@ -52,96 +51,90 @@ class Status:
 
     @property
     def protection(self) -> Protection:
-        """The conclusion."""
-        return protection(self.problems)
+        """Whether this machine is protected."""
+        return Protection.from_problems(self.problems)
 
     @property
-    def alive(self) -> bool:
-        """Tell if the scanner has said something lately."""
+    def is_alive(self) -> bool:
+        """Return whether the scanner has written its health lately."""
         return self.health is not None and not self.health.is_stale(self.at)
 
 
-def status(settings: Settings, now: float, store: Store | None = None) -> Status:
-    """Look at everything.  Never raises for what it finds: that is part of the answer.
+def read_status(settings: Settings, now: float, store: Store | None = None) -> Status:
+    """Return the status; a part that cannot be read is one of its problems, never an error.
 
-    *store* is the state if this process has it open already.
+    *store* is the storage if this process has it open already.
     """
-    told: list[HealthProblem] = []
-    health = _health(settings, told)
-    found = _situation(settings, store, told)
-    courier = _courier(settings, told)
-    roots = [root.name for root in settings.roots]
-    told += assess(roots, health, found, now)
-    told += _uploads(settings, health)
-    told.sort(key=lambda remark: not remark.critical)
-    return Status(now, settings, tuple(told), health, found, courier)
+    problems: list[HealthProblem] = []
+    health = _read_health(settings, problems)
+    storage = _read_storage(settings, store, problems)
+    courier = _check_courier(settings, problems)
+    problems += assess([root.name for root in settings.roots], health, storage, now)
+    problems += _upload_problems(settings, health)
+    problems.sort(key=lambda problem: not problem.critical)
+    return Status(now, settings, tuple(problems), health, storage, courier)
 
 
-def _health(settings: Settings, told: list[HealthProblem]) -> Health | None:
+def _read_health(settings: Settings, problems: list[HealthProblem]) -> Health | None:
     try:
         return HealthFile(settings.daemon.runtime_path).read()
     except OSError as error:
-        detail = f"{settings.daemon.runtime_path} cannot be read: {error.strerror}"
-        told.append(
-            HealthProblem("status", detail, "Ask as the user that runs the daemon.", critical=True)
-        )
+        detail = f"cannot read {settings.daemon.runtime_path}: {error.strerror}"
+        advice = "Run this command as the user that runs the daemon."
+        problems.append(HealthProblem("status", detail, advice, critical=True))
         return None
 
 
-def _uploads(settings: Settings, health: Health | None) -> Iterator[HealthProblem]:
-    """Say if web applications are to hand over uploads to a scanner that takes none."""
-    if (
-        health is None
-        or health.stage is not Stage.WATCHING
-        or health.upload_connections is not None
-    ):
+def _upload_problems(settings: Settings, health: Health | None) -> Iterator[HealthProblem]:
+    """Report that web applications send uploads to a daemon without an upload socket."""
+    if health is None or health.stage is not Stage.WATCHING:
         return
-    if settings.uploads.mode is UploadMode.DAEMON:
-        advice = "Start it anew, under systemd after `hashwacht units --write`."
-        yield HealthProblem(
-            "uploads", "the running daemon takes none from web applications", advice
-        )
+    if settings.uploads.mode is UploadMode.DAEMON and health.upload_connections is None:
+        detail = "the running daemon accepts none from web applications"
+        advice = "Restart it; under systemd run `hashwacht units --write` first."
+        yield HealthProblem("uploads", detail, advice)
 
 
-def _courier(settings: Settings, told: list[HealthProblem]) -> str | None:
-    """Ask the courier if it is there, and for the same services and channels as the scanner."""
-    wanted = service_names(settings)
-    if not wanted:
+def _check_courier(settings: Settings, problems: list[HealthProblem]) -> str | None:
+    """Check that the courier is reachable and has the scanner's services and channels."""
+    names = service_names(settings)
+    if not names:
         return None
-    link = IpcClient(bootstrap.courier_socket(settings))
+    client = IpcClient(bootstrap.courier_socket(settings))
     try:
-        known = link.call(DescribeRequest(), COURIER_SECONDS)
+        reply = client.call(DescribeRequest(), COURIER_TIMEOUT)
     except CourierUnreachable as error:
-        advice = "See `journalctl -u hashwacht-courier`; what it is asked waits."
-        told.append(HealthProblem("courier", error.detail, advice))
+        advice = "See `journalctl -u hashwacht-courier`; pending requests are retried."
+        problems.append(HealthProblem("courier", error.detail, advice))
         return error.detail
     finally:
-        link.close()
-    assert isinstance(known, DescribeReply), "decoding lets nothing else through"
-    if unknown := [name for name in wanted if name not in (*known.matchers, *known.channels)]:
-        advice = "Let it read its configuration: `systemctl reload hashwacht-courier`."
-        told.append(HealthProblem("courier", f"it does not know {', '.join(unknown)}", advice))
+        client.close()
+    assert isinstance(reply, DescribeReply), "the decoder accepts no other reply"
+    if unknown := [name for name in names if name not in (*reply.matchers, *reply.channels)]:
+        detail = f"has no configuration for {', '.join(unknown)}"
+        advice = "Reload its configuration: `systemctl reload hashwacht-courier`."
+        problems.append(HealthProblem("courier", detail, advice))
     return ""
 
 
-def _situation(
-    settings: Settings, store: Store | None, told: list[HealthProblem]
+def _read_storage(
+    settings: Settings, store: Store | None, problems: list[HealthProblem]
 ) -> StorageStatus | None:
     try:
         if store is not None:
-            return _read(settings, store)
+            return _read_from_store(settings, store)
         if not (settings.state.path / FILE_NAME).exists():
             return None
         with bootstrap.store(settings) as opened:
-            return _read(settings, opened)
+            return _read_from_store(settings, opened)
     except (StorageError, OSError) as error:
         detail = error.message if isinstance(error, StorageError) else str(error.strerror)
         advice = error.advice if isinstance(error, StorageError) else ""
-        told.append(HealthProblem("state", detail, advice, critical=True))
+        problems.append(HealthProblem("storage", detail, advice, critical=True))
         return None
 
 
-def _read(settings: Settings, store: Store) -> StorageStatus:
+def _read_from_store(settings: Settings, store: Store) -> StorageStatus:
     names = [root.name for root in settings.roots]
     return read_storage_status(
         store, bootstrap.audit_log(settings), names, settings.alerts.channels
@@ -149,38 +142,38 @@ def _read(settings: Settings, store: Store) -> StorageStatus:
 
 
 def to_fields(status: Status) -> dict[str, object]:
-    """Write it as the fields of one JSON object; times are Unix seconds."""
-    health, found = status.health, status.storage
+    """Return the status as the fields of one JSON object; times are Unix seconds."""
+    health, storage = status.health, status.storage
     return {
         "at": status.at,
         "protection": status.protection,
-        "problems": [asdict(remark) for remark in status.problems],
+        "problems": [asdict(problem) for problem in status.problems],
         "courier": status.courier,
-        "scanner": None if health is None else _scanner(health, alive=status.alive),
-        "roots": [_root(status, root.name) for root in status.settings.roots],
-        **({} if found is None else _found(found)),
+        "scanner": None if health is None else _scanner_fields(health, alive=status.is_alive),
+        "roots": [_root_fields(status, root.name) for root in status.settings.roots],
+        **({} if storage is None else _storage_fields(storage)),
     }
 
 
-def _scanner(health: Health, *, alive: bool) -> dict[str, object]:
+def _scanner_fields(health: Health, *, alive: bool) -> dict[str, object]:
     fields = asdict(health)
     del fields["roots"]
     return {"alive": alive, **fields}
 
 
-def _root(status: Status, name: str) -> dict[str, object]:
+def _root_fields(status: Status, name: str) -> dict[str, object]:
     configured = next(root for root in status.settings.roots if root.name == name)
     known = {} if status.health is None else {root.name: root for root in status.health.roots}
     fields: dict[str, object] = {"name": name, **to_json(bytes(configured.directory))}
-    fields.update(_watch(known.get(name)))
+    fields.update(_watch_fields(known.get(name)))
     if status.storage is not None:
-        fields["watched_until"] = status.storage.watched.get(name)
-        fields["last_rescan"] = status.storage.walked.get(name)
-        fields["gaps"] = [_gap(gap) for gap in status.storage.gaps if gap.root == name]
+        fields["watched_until"] = status.storage.watched_until.get(name)
+        fields["last_rescan"] = status.storage.last_rescans.get(name)
+        fields["gaps"] = [_gap_fields(gap) for gap in status.storage.gaps if gap.root == name]
     return fields
 
 
-def _watch(root: RootHealth | None) -> dict[str, object]:
+def _watch_fields(root: RootHealth | None) -> dict[str, object]:
     if root is None:
         return {"watch": None}
     return {
@@ -191,37 +184,37 @@ def _watch(root: RootHealth | None) -> dict[str, object]:
     }
 
 
-def _gap(gap: Gap) -> dict[str, object]:
-    below = {"path": ""} if not gap.path else to_json(gap.path)
+def _gap_fields(gap: Gap) -> dict[str, object]:
+    path = {"path": ""} if not gap.path else to_json(gap.path)
     return {
         "id": gap.id,
         "cause": gap.cause,
         "detail": gap.detail,
         "began": gap.began,
         "ended": gap.ended,
-        **below,
+        **path,
     }
 
 
-def _found(found: StorageStatus) -> dict[str, object]:
+def _storage_fields(storage: StorageStatus) -> dict[str, object]:
     return {
-        "queue": {lane_name(lane): asdict(pile) for lane, pile in found.lanes.items()},
-        "unanswered": asdict(found.unanswered),
-        "undetermined": asdict(found.undetermined),
-        "cases": _by_name(found.cases),
-        "case_files": _by_name(found.places),
+        "queue": {lane_name(lane): asdict(backlog) for lane, backlog in storage.queue.items()},
+        "unanswered": asdict(storage.unanswered),
+        "undetermined": asdict(storage.undetermined),
+        "cases": _by_name(storage.cases),
+        "case_files": _by_name(storage.case_files),
         "action_limits": [
             {
-                "id": flood.id,
-                "scope": flood.subject.scope,
-                "root": flood.subject.root,
-                "began": flood.reached_at,
-                "decision": flood.decision,
+                "id": limit.id,
+                "scope": limit.subject.scope,
+                "root": limit.subject.root,
+                "began": limit.reached_at,
+                "decision": limit.decision,
             }
-            for flood in found.floods
+            for limit in storage.reached_limits
         ],
-        "alerts": [asdict(channel) for channel in found.alerts],
-        "audit": asdict(found.audit),
+        "alerts": [asdict(channel) for channel in storage.alerts],
+        "audit": asdict(storage.audit),
     }
 
 
@@ -230,5 +223,5 @@ def _by_name(counts: Mapping[CaseState, int] | Mapping[LocationState, int]) -> d
 
 
 def lane_name(lane: Lane) -> str:
-    """Name a lane as it is written everywhere: ``upload``."""
+    """Return the name of a lane in JSON and metrics: ``upload``."""
     return lane.name.lower()

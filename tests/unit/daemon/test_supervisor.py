@@ -1,4 +1,4 @@
-"""A part that ends is started again: soon at first, later if it ends again and again."""
+"""Restarts of a process that exits: soon at first, with growing delays if it keeps failing."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from hashwacht.daemon.supervisor import Child, ChildSpec, RestartBackoff
 BROKEN = ChildSpec("courier", ("daemon", "nonsense"))
 
 
-def end(child: Child) -> tuple[int, float]:
-    """Start it, wait until it has ended, and give how, and its pause."""
+def run_once(child: Child) -> tuple[int, float]:
+    """Start the process, wait for its exit, and return exit code and restart delay."""
     child.start()
     assert child.fd is not None
     assert child.due is None
@@ -25,23 +25,23 @@ def end(child: Child) -> tuple[int, float]:
     return child.reap()
 
 
-def test_the_pauses_of_a_part_that_ends_at_once_grow_to_the_longest() -> None:
+def test_restart_delays_grow_to_the_longest() -> None:
     child = Child(BROKEN, os.environ, RestartBackoff(first=0.5, longest=2.0, settled=60.0))
-    ended = [end(child) for _ in range(4)]
-    assert [pause for _, pause in ended] == [0.5, 1.0, 2.0, 2.0]
-    assert {code for code, _ in ended} == {ExitCode.ERROR}
+    exits = [run_once(child) for _ in range(4)]
+    assert [delay for _, delay in exits] == [0.5, 1.0, 2.0, 2.0]
+    assert {code for code, _ in exits} == {ExitCode.ERROR}
     assert child.due == pytest.approx(time.monotonic() + 2.0, abs=0.5)
 
 
-def test_a_part_that_ran_well_for_a_while_begins_with_the_first_pause() -> None:
+def test_a_healthy_run_resets_the_restart_delay() -> None:
     child = Child(BROKEN, os.environ, RestartBackoff(first=0.5, longest=2.0, settled=0.0))
-    assert [end(child)[1] for _ in range(2)] == [0.5, 0.5]
+    assert [run_once(child)[1] for _ in range(2)] == [0.5, 0.5]
 
 
-def test_a_part_that_waits_is_started_at_once_with_another_configuration() -> None:
+def test_a_reload_starts_a_waiting_process_at_once() -> None:
     child = Child(BROKEN, os.environ, RestartBackoff(first=30.0, longest=30.0, settled=60.0))
-    assert end(child)[1] == 30.0
+    assert run_once(child)[1] == 30.0
     child.reload()
     assert child.due is not None
     assert child.due <= time.monotonic()
-    assert end(child)[1] == 30.0, "it ended by itself, not for the reload"
+    assert run_once(child)[1] == 30.0, "it exited on its own, not for the reload"
