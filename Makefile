@@ -1,5 +1,5 @@
 # `make demo` and `make test` are all one needs to know; both install what they need into .venv.
-.PHONY: help demo test check lint types layers audit format bench fuzz man lock clean \
+.PHONY: help demo test check lint types layers audit shape format bench fuzz man lock clean \
 	install-systemd uninstall-systemd
 
 BIN := .venv/bin
@@ -26,6 +26,9 @@ layers: .venv/dev.stamp
 
 audit: .venv/dev.stamp
 	@$(BIN)/python packaging/check.py audit
+
+shape: .venv/dev.stamp ## Show sizes, shared names and second copies, for a reviewer
+	@$(BIN)/python packaging/check.py shape
 
 format: .venv/dev.stamp ## Bring the code into its form
 	@$(BIN)/ruff format .
