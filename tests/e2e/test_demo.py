@@ -47,14 +47,14 @@ def test_the_demo_shows_the_main_job_and_clears_up(program: Program) -> None:
         r"case 1: csam known to hashlist/police, quarantined, root web",
         r"\nPROTECTED ",
         r"\$ hashwacht cases show 1",
-        r"place 1 +quarantined .*\(exact: quarantine\)",
-        r"place 1: restored  .*uploads/holiday\.jpg",
+        r"file 1 +quarantined .*\(on_exact_match: quarantine\)",
+        r"file 1: restored  .*uploads/holiday\.jpg",
         r"intact: \d+ entries",
         r"hashwacht scan .*/",
         r"hashwacht doctor",
     ):
         assert re.search(promised, text), promised
-    assert "place 2" not in text, "the way into the vault is no place of its own"
+    assert "file 2" not in text, "the staging directory is not a location of its own"
     told = text.partition("What was there")[2]
     for name in ("alice/holiday.jpg", "bob/thumbs/a.png", "dave/site.zip", "erin/11.webp"):
         assert f"\n  {name} " in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -9,11 +10,12 @@ from pathlib import Path
 
 import click
 import pytest
-from packaging.man import EXIT_STATUS, pages
 
 from hashwacht.cli.app import COMMANDS, root
 from hashwacht.cli.click_ext import Command, Group
 from hashwacht.core.errors import ExitCode
+
+MAN = runpy.run_path(str(Path(__file__).parents[3] / "packaging" / "man.py"))
 
 
 def commands(context: click.Context) -> Iterator[tuple[str, click.Context]]:
@@ -78,16 +80,16 @@ def test_the_summary_in_the_help_is_the_commands_own(name: str) -> None:
 
 
 def test_every_exit_code_is_in_the_manual() -> None:
-    assert set(EXIT_STATUS) == set(ExitCode)
+    assert set(MAN["EXIT_STATUS"]) == set(ExitCode)
 
 
 def test_every_command_that_is_shown_has_a_page() -> None:
     shown = {f"{path.replace(' ', '-')}.1" for path, each in ALL.items() if not each.command.hidden}
-    assert {name for name, _ in pages()} == {*shown, "hashwacht.1", "hashwacht.toml.5"}
+    assert {name for name, _ in MAN["pages"]()} == {*shown, "hashwacht.1", "hashwacht.toml.5"}
 
 
 def test_every_page_tells_exit_status_environment_and_files() -> None:
-    for name, page in pages():
+    for name, page in MAN["pages"]():
         wanted = {"NAME", "DESCRIPTION", "FILES", "SEE ALSO"}
         if name.endswith(".1"):
             wanted |= {"SYNOPSIS", "OPTIONS", "EXAMPLES", "EXIT STATUS", "ENVIRONMENT"}
@@ -97,7 +99,7 @@ def test_every_page_tells_exit_status_environment_and_files() -> None:
 def test_a_strict_reader_finds_no_fault_in_the_pages(tmp_path: Path) -> None:
     if shutil.which("mandoc") is None:
         pytest.skip("mandoc is not installed")
-    for name, page in pages():
+    for name, page in MAN["pages"]():
         (tmp_path / name).write_text(page)
     read = subprocess.run(
         ["mandoc", "-T", "lint", "-W", "warning", *sorted(tmp_path.iterdir())],
