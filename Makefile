@@ -39,8 +39,8 @@ bench: .venv/bench.stamp ## Measure, against named peers in the same run
 
 fuzz: .venv/dev.stamp ## Fuzz our own parsers for five minutes (needs atheris)
 	@$(BIN)/python -c 'import atheris' || $(BIN)/pip install -q 'atheris>=3,<4'
-	@for target in wire courier lists rows forms answers configuration; do \
-	  $(BIN)/python tests/fuzz/fuzz.py $$target 43 || exit 1; done
+	@for target in wire courier uploads watcher lists rows forms answers configuration; do \
+	  $(BIN)/python tests/fuzz/fuzz.py $$target 33 || exit 1; done
 
 man: .venv/run.stamp ## Write the man pages into packaging/man
 	@$(BIN)/python packaging/man.py packaging/man

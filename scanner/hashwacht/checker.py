@@ -26,8 +26,7 @@ from hashwacht.core.types import Match, Outcome, Reason, Signal, Verdict
 from hashwacht.core.upload_context import UploadContext
 from hashwacht.settings import Settings, UploadMode, load
 from hashwacht.uploads.backend import CheckBackend, CheckResult
-from hashwacht.uploads.executor import BackendFactory, CheckExecutor
-from hashwacht.uploads.stream import UploadStream
+from hashwacht.uploads.executor import BackendFactory, CheckExecutor, UploadStream
 
 __all__ = [
     "CheckBackend",

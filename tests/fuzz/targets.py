@@ -11,8 +11,9 @@ from hashwacht.core.notice import Notice, NoticeKind
 from hashwacht.core.signals import BUILT_IN
 from hashwacht.core.types import Fingerprint, Outcome, Signal
 from hashwacht.hashing.workers.protocol import InvalidReply, PictureResult, ReplyDecoder, encode
-from hashwacht.ipc import frames
-from hashwacht.ipc.message_codec import decode_reply, decode_request, encode_reply, encode_request
+from hashwacht.ipc import messages
+from hashwacht.ipc.codec import encode as encode_message
+from hashwacht.ipc.frames import FrameSplitter, ProtocolError
 from hashwacht.ipc.messages import (
     CheckRequest,
     CourierRequest,
@@ -34,6 +35,8 @@ from hashwacht.matching.services.base import ServiceProtocol
 from hashwacht.matching.services.eokm import EokmProtocol
 from hashwacht.matching.services.hma import HmaProtocol
 from hashwacht.settings.validate import validate
+from hashwacht.uploads import protocol
+from hashwacht.watch import fanotify_protocol
 from hashwacht_plugins.multipart.events import (
     BodyEvent,
     FileChunk,
@@ -124,8 +127,8 @@ def answers(content: bytes) -> None:
         (pdq, HmaProtocol()),
         (pdq, ArachnidProtocol()),
     ]
-    for signal, protocol in cases:
-        (answer,) = CannedMatcher("service", protocol, content).lookup([(signal,)])
+    for signal, service in cases:
+        (answer,) = CannedMatcher("service", service, content).lookup([(signal,)])
         assert (answer.outcome is Outcome.MATCH) == any(not m.known_good for m in answer.matches)
         assert (answer.outcome is Outcome.UNDETERMINED) == (answer.reason is not None)
         assert all(match.signal == signal for match in answer.matches)
@@ -142,19 +145,45 @@ def configuration(content: bytes) -> None:
 
 
 def courier(content: bytes) -> None:
-    """Take what scanner and courier say: nonsense, or it comes out of our own writer the same."""
-    with suppress(frames.ProtocolError):
-        frames.parse_header(content[: frames.HEADER.size].ljust(frames.HEADER.size, b"\0"))
-    with suppress(frames.ProtocolError):
-        asked = decode_request(content)
-        assert decode_request(encode_request(asked)) == asked
-        assert not isinstance(asked, SignalLookupRequest) or all(
-            len(value) <= 4096 for _, value in asked.signals
+    """Take bytes between scanner and courier: refused, or our own encoding of a message."""
+    with suppress(ProtocolError):
+        list(FrameSplitter().feed(content))
+    with suppress(ProtocolError):
+        request = messages.decode_request(content)
+        assert encode_message(request) == content
+        assert not isinstance(request, SignalLookupRequest) or all(
+            len(value) <= 4096 for _, value in request.signals
         )
     for request in _REQUESTS:
-        with suppress(frames.ProtocolError):
-            told = decode_reply(content, request)
-            assert decode_reply(encode_reply(told), request) == told
+        with suppress(ProtocolError):
+            reply = messages.decode_reply(content, request)
+            assert messages.encode_reply(reply) == content
+
+
+def uploads(content: bytes) -> None:
+    """Take bytes between application and daemon: refused, or our own encoding of a message."""
+    for decode in (protocol.decode_request, protocol.decode_reply):
+        with suppress(ProtocolError):
+            message = decode(content)
+            assert encode_message(message) == content
+            if isinstance(message, protocol.UploadCheckReply):
+                assert protocol.UploadCheckReply.from_result(message.to_result()) == message
+            if isinstance(message, protocol.UploadCheckRequest) and message.context is not None:
+                context = protocol.WireContext.from_context(message.context)
+                assert context == message.wire_context
+
+
+def watcher(content: bytes) -> None:
+    """Take bytes between scanner and watcher: refused, or our own encoding of a message."""
+    with suppress(ProtocolError):
+        request = fanotify_protocol.decode_request(content)
+        assert encode_message(request) == content
+    with suppress(ProtocolError):
+        reply = fanotify_protocol.decode_reply(content, 3)
+        if isinstance(reply, list):
+            assert all(announcement.root < 3 for announcement in reply)
+        else:
+            assert encode_message(reply) == content
 
 
 _REQUESTS: Sequence[CourierRequest] = (
@@ -175,4 +204,6 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "answers": answers,
     "configuration": configuration,
     "courier": courier,
+    "uploads": uploads,
+    "watcher": watcher,
 }

@@ -198,7 +198,9 @@ def _by_daemon(settings: Settings) -> Diagnostic:
             " hashwacht.target`, or `hashwacht daemon`; who may connect says uploads.group."
         )
         return Diagnostic("uploads", ok=False, detail=f"{path}: {error.detail}", advice=advice)
-    detail = f"the daemon ({found.release}) takes them at {path}, up to {size_to_text(found.most)}"
+    detail = (
+        f"the daemon ({found.release}) takes them at {path}, up to {size_to_text(found.max_size)}"
+    )
     return Diagnostic("uploads", ok=True, detail=detail)
 
 

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from hashwacht.courier.handler import RequestHandler
 from hashwacht.ipc.client import MAX_CONCURRENT_REQUESTS
 from hashwacht.ipc.frames import HEADER, ProtocolError, pack_frame, parse_header
-from hashwacht.ipc.message_codec import decode_request, encode_reply
 from hashwacht.ipc.messages import (
     CourierReply,
     CourierRequest,
     DeliverRequest,
     DescribeRequest,
     FailureReply,
+    decode_request,
+    encode_reply,
 )
 from hashwacht.ipc.sockets import peer_uid
 

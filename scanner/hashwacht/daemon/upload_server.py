@@ -24,18 +24,19 @@ from hashwacht.core.errors import HashwachtError, Interrupted
 from hashwacht.daemon.upload_handler import UploadHandler
 from hashwacht.ipc.frames import ProtocolError
 from hashwacht.ipc.sockets import peer_uid
-from hashwacht.uploads.exchange import ConnectionClosed, UploadChannel
 from hashwacht.uploads.protocol import (
-    MAX_MESSAGE_SIZE,
+    MAX_REQUEST_SIZE,
     AcceptedReply,
+    ConnectionClosed,
     DescribeDaemonRequest,
     PartialUploadsRequest,
+    UploadChannel,
+    UploadCheckReply,
     UploadCheckRequest,
     UploadFailureReply,
     UploadReply,
     UploadRequest,
     decode_request,
-    encode_reply,
 )
 
 _log = logging.getLogger(__name__)
@@ -138,12 +139,12 @@ class UploadServer:
     def _serve(self, connection: socket.socket, user: int) -> None:
         """Answer the one question of a connection."""
         files: list[int] = []
-        exchange = UploadChannel(connection)
+        exchange = UploadChannel(connection, MAX_REQUEST_SIZE)
         try:
-            request = decode_request(exchange.receive_with_fd(HEARING, MAX_MESSAGE_SIZE, files))
+            request = decode_request(exchange.receive(HEARING, files))
             self._answer(exchange, request, files, user)
         except ProtocolError as error:
-            _log.warning("user %d says nonsense to the socket for uploads: %s", user, error)
+            _log.warning("invalid message of user %d on the socket for uploads: %s", user, error)
         except (ConnectionClosed, TimeoutError, Interrupted):
             pass
         except Exception:  # noqa: BLE001  # the application's code; the upload is checked all the same
@@ -168,15 +169,15 @@ class UploadServer:
         match request:
             case UploadCheckRequest():
                 if not files:
-                    raise ProtocolError("a question about a file, and no file")
-                exchange.send(encode_reply(AcceptedReply()), SAYING)
+                    raise ProtocolError("a request without a descriptor")
+                exchange.send(AcceptedReply(), SAYING)
                 self._check(exchange, files[0], request, user)
                 return
             case PartialUploadsRequest(protocol):
                 reply = self._noted(protocol)
             case DescribeDaemonRequest():
                 reply = self._desk.describe()
-        exchange.send(encode_reply(reply), SAYING)
+        exchange.send(reply, SAYING)
 
     def _check(
         self, exchange: UploadChannel, fd: int, question: UploadCheckRequest, user: int
@@ -184,7 +185,7 @@ class UploadServer:
         """Give the verdict first, then do what follows from it, whoever still waits."""
         checked = self._desk.check(fd, question, user)
         try:
-            exchange.send(encode_reply(checked), SAYING)
+            exchange.send(UploadCheckReply.from_result(checked), SAYING)
         finally:
             self._desk.settle(checked)
 
@@ -199,6 +200,5 @@ class UploadServer:
 def _refuse(connection: socket.socket) -> None:
     """Say no to who is one too many, without waiting for anything."""
     with connection, suppress(ConnectionClosed, TimeoutError):
-        UploadChannel(connection).send(
-            encode_reply(UploadFailureReply("too many uploads at once")), 0.0
-        )
+        channel = UploadChannel(connection, MAX_REQUEST_SIZE)
+        channel.send(UploadFailureReply("too many uploads at once"), 0.0)

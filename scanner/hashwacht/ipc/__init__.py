@@ -1,1 +1,1 @@
-"""Messages between our own processes: framing, encoding and Unix sockets."""
+"""Messages between the processes: frames, one strict message codec and Unix sockets."""

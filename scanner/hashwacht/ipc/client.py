@@ -1,27 +1,39 @@
-"""The scanner's way to the courier: connects when needed, again and again, and never raises late.
+"""The scanner's client of the courier: connects when needed and never raises late.
 
-In the :mod:`pauses <hashwacht.platform.backoff>` between two attempts everything is told at once
-that it could not be asked: local lists must not wait for an outage.
+During the back-off between two attempts every call fails at once: local lists must not wait for
+an outage.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
+import socket
 import threading
 import time
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from hashwacht.ipc.connection import HEARTBEAT_TIMEOUT, Connection, ConnectionBroken
-from hashwacht.ipc.messages import CourierReply, CourierRequest
+from hashwacht.ipc.codec import encode
+from hashwacht.ipc.frames import FrameSplitter, ProtocolError, pack_frame
+from hashwacht.ipc.messages import CourierReply, CourierRequest, DescribeRequest, decode_reply
 from hashwacht.ipc.sockets import connect
 from hashwacht.platform.backoff import ABSENT_DELAYS, UNRESPONSIVE_DELAYS, Backoff
 
 MAX_CONCURRENT_REQUESTS = 64
-"""Requests under way on one connection; more wait here."""
+"""Requests under way on one connection; more wait for a slot."""
+
+HEARTBEAT_TIMEOUT = 5.0
+"""Seconds of silence with a request under way until a heartbeat is requested, and as many until
+it must arrive.  The courier sends it at once, however slow its services are."""
+
+_PIECE = 64 << 10
 
 
 class CourierUnreachable(Exception):
-    """There is no answer, and why."""
+    """The courier gave no answer; *detail* says why."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -32,44 +44,46 @@ class IpcClient:
     """One connection at a time to the socket at *path*.  Thread-safe."""
 
     def __init__(self, path: Path, heartbeat_timeout: float = HEARTBEAT_TIMEOUT) -> None:
-        """Open nothing before the first request; *silence* in seconds, as for a Connection."""
+        """Open nothing before the first call; *heartbeat_timeout* in seconds."""
         self._path = path
         self._heartbeat_timeout = heartbeat_timeout
         self._lock = threading.Lock()
-        self._room = threading.BoundedSemaphore(MAX_CONCURRENT_REQUESTS)
+        self._slots = threading.BoundedSemaphore(MAX_CONCURRENT_REQUESTS)
         self._connection: Connection | None = None
         self._process = os.getpid()
         self._backoff = Backoff()
         self._closed = False
 
     def call(self, request: CourierRequest, seconds: float) -> CourierReply:
-        """Ask and wait, at most *seconds*.  Raises Unreached, RuntimeError after ``close``.
+        """Return the reply, within *seconds*.
 
-        A connection that ends under way is made anew once: a restart of the courier is not felt.
+        A connection that ends during the call is replaced once, so that a restart of the courier
+        goes unnoticed.  Raises CourierUnreachable, and RuntimeError after ``close``.
         """
         deadline = time.monotonic() + seconds
-        if not self._room.acquire(timeout=seconds):
-            raise CourierUnreachable("too much is being asked already")
+        if not self._slots.acquire(timeout=seconds):
+            raise CourierUnreachable("too many requests are under way")
         try:
             for attempt in (1, 2):
                 connection = self._connected()
                 try:
                     reply = connection.call(request, max(0.0, deadline - time.monotonic()))
                 except TimeoutError:
-                    raise CourierUnreachable(f"not answered within {seconds:g} s") from None
+                    raise CourierUnreachable(f"no answer within {seconds:g} s") from None
                 except ConnectionBroken as error:
-                    self._failed(connection, error)
+                    self._drop(connection, error)
                     if attempt > 1 or error.unresponsive or self._closed:
-                        raise CourierUnreachable(f"the courier broke off: {error.detail}") from None
+                        detail = f"the connection to the courier broke: {error.detail}"
+                        raise CourierUnreachable(detail) from None
                 else:
                     self._backoff.reset()
                     return reply
         finally:
-            self._room.release()
+            self._slots.release()
         raise AssertionError("the second attempt returns or raises")
 
     def close(self) -> None:
-        """Hang up.  Again: does nothing."""
+        """Close the connection.  Idempotent."""
         with self._lock:
             self._closed = True
             connection, self._connection = self._connection, None
@@ -77,10 +91,9 @@ class IpcClient:
             connection.close()
 
     def _connected(self) -> Connection:
-        """Give the connection, made anew if there is none.  Raises Unreached."""
         with self._lock:
             if self._closed:
-                raise RuntimeError("the link was closed")
+                raise RuntimeError("the client was closed")
             if self._process != os.getpid():  # inherited over a fork: left to the parent
                 self._process, self._connection = os.getpid(), None
             if self._connection is not None and self._connection.broken is None:
@@ -88,22 +101,163 @@ class IpcClient:
             if self._backoff.active:
                 raise CourierUnreachable(self._backoff.reason)
             try:
-                self._connection = Connection(
-                    connect(self._path, self._heartbeat_timeout), self._heartbeat_timeout
-                )
+                connected = connect(self._path, self._heartbeat_timeout)
             except OSError as error:
                 reason = error.strerror or str(error)
                 self._backoff.start(f"the courier is out of reach: {reason}", ABSENT_DELAYS)
                 raise CourierUnreachable(self._backoff.reason) from None
+            self._connection = Connection(connected, self._heartbeat_timeout)
             return self._connection
 
-    def _failed(self, connection: Connection, error: ConnectionBroken) -> None:
-        """Drop a broken connection, once for all who met it."""
+    def _drop(self, connection: Connection, error: ConnectionBroken) -> None:
+        """Drop a broken connection, once for all threads that use it."""
         with self._lock:
             if connection is not self._connection:
                 return
             self._connection = None
             if error.unresponsive:
-                self._backoff.start(
-                    f"the courier is of no use: {error.detail}", UNRESPONSIVE_DELAYS
-                )
+                reason = f"the courier does not work: {error.detail}"
+                self._backoff.start(reason, UNRESPONSIVE_DELAYS)
+
+
+class ConnectionBroken(Exception):
+    """The connection cannot be used any more.
+
+    *unresponsive*: the courier is there but silent, or sends what violates the protocol.
+    """
+
+    def __init__(self, detail: str, *, unresponsive: bool = False) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.unresponsive = unresponsive
+
+
+@dataclass(frozen=True, slots=True)
+class _PendingRequest:
+    request: CourierRequest
+    sent_at: float
+    reply: Future[CourierReply] = field(default_factory=Future)
+
+
+class Connection:
+    """Sends requests and receives replies, in any order.  Thread-safe; one thread reads."""
+
+    def __init__(
+        self, connected: socket.socket, heartbeat_timeout: float = HEARTBEAT_TIMEOUT
+    ) -> None:
+        """Take over a connected socket; ``close`` closes it."""
+        self._socket = connected
+        self._heartbeat_timeout = heartbeat_timeout
+        self._numbers = itertools.count(1)
+        self._pending: dict[int, _PendingRequest] = {}
+        self._last_number = 0
+        self._lock = threading.Lock()
+        self._send_lock = threading.Lock()
+        self._broken: ConnectionBroken | None = None
+        self._socket.settimeout(heartbeat_timeout)
+        self._received_at = time.monotonic()
+        self._reader = threading.Thread(target=self._receive, name="courier", daemon=True)
+        self._reader.start()
+
+    @property
+    def broken(self) -> ConnectionBroken | None:
+        """The reason why the connection cannot be used any more, if so."""
+        return self._broken
+
+    def call(self, request: CourierRequest, seconds: float) -> CourierReply:
+        """Return the reply.  Raises ConnectionBroken, TimeoutError."""
+        number, reply = self._send(request)
+        try:
+            return reply.result(seconds)
+        finally:
+            with self._lock:
+                self._pending.pop(number, None)
+
+    def close(self) -> None:
+        """Close the connection; calls under way raise ConnectionBroken."""
+        self._break(ConnectionBroken("the connection was closed"))
+        if threading.current_thread() is not self._reader:
+            self._reader.join()
+
+    def _send(self, request: CourierRequest) -> tuple[int, Future[CourierReply]]:
+        pending = _PendingRequest(request, time.monotonic())
+        with self._send_lock:
+            with self._lock:
+                if self._broken is not None:
+                    raise self._broken
+                number = self._last_number = next(self._numbers)
+                self._pending[number] = pending
+            try:
+                self._socket.sendall(pack_frame(number, encode(request)))
+            except TimeoutError:
+                self._break(ConnectionBroken("it does not read requests", unresponsive=True))
+            except OSError:
+                self._break(ConnectionBroken("it closed the connection"))
+        return number, pending.reply
+
+    def _receive(self) -> None:
+        """Resolve the futures of all replies until the connection ends."""
+        splitter = FrameSplitter()
+        try:
+            while piece := self._receive_piece():
+                for number, body in splitter.feed(piece):
+                    self._resolve(number, body)
+            self._break(ConnectionBroken("it closed the connection"))
+        except ConnectionBroken as error:
+            self._break(error)
+        except ProtocolError as error:
+            self._break(ConnectionBroken(f"an invalid reply: {error}", unresponsive=True))
+        except OSError:
+            self._break(ConnectionBroken("it closed the connection"))
+
+    def _receive_piece(self) -> bytes:
+        while True:
+            try:
+                piece = self._socket.recv(_PIECE)
+            except TimeoutError:
+                self._check_heartbeat()
+            else:
+                self._received_at = time.monotonic()
+                return piece
+
+    def _resolve(self, number: int, body: bytes) -> None:
+        """Resolve one reply; one whose call has timed out is dropped."""
+        with self._lock:
+            pending = self._pending.pop(number, None)
+            known = 0 < number <= self._last_number
+        if pending is None:
+            if not known:
+                raise ProtocolError("a reply without a request")
+            return
+        try:
+            pending.reply.set_result(decode_reply(body, pending.request))
+        except ProtocolError:
+            pending.reply.set_exception(ConnectionBroken("an invalid reply", unresponsive=True))
+            raise
+
+    def _check_heartbeat(self) -> None:
+        """Request a heartbeat after a long silence.  Raises ConnectionBroken if one is overdue."""
+        now = time.monotonic()
+        with self._lock:
+            pending = list(self._pending.values())
+        heartbeats = [p.sent_at for p in pending if isinstance(p.request, DescribeRequest)]
+        if heartbeats:
+            if now - max(self._received_at, min(heartbeats)) >= self._heartbeat_timeout:
+                raise ConnectionBroken("it does not answer", unresponsive=True)
+        elif pending:
+            silent_since = max(self._received_at, min(p.sent_at for p in pending))
+            if now - silent_since >= self._heartbeat_timeout:
+                self._send(DescribeRequest())
+
+    def _break(self, reason: ConnectionBroken) -> None:
+        """Mark the connection as broken and fail all calls under way."""
+        with self._lock:
+            self._broken = self._broken or reason
+            pending, self._pending = self._pending, {}
+        for each in pending.values():
+            if not each.reply.done():
+                each.reply.set_exception(reason)
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes the reader
+        if threading.current_thread() is self._reader:
+            self._socket.close()

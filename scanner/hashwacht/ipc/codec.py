@@ -1,74 +1,70 @@
-"""The forms that parts of a message may have; everything else is nonsense."""
+"""The encoding of every message between our processes: strict JSON arrays, by msgspec.
+
+A message is a frozen :class:`Message`, written as a JSON array that begins with its tag.
+:class:`MessageDecoder` accepts only the bytes that :func:`encode` writes: a field too many, a
+value of another type, out of range or in another spelling ends in :class:`ProtocolError`.
+"""
 
 from __future__ import annotations
 
-import json
-import re
-from typing import NoReturn, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from hashwacht.core.text import is_printable_line, replace_unprintable
+import msgspec
+from msgspec import Meta
+from msgspec.structs import force_setattr
+
+from hashwacht.core.text import replace_unprintable
 from hashwacht.ipc.frames import ProtocolError
 
 MAX_LINE_LENGTH = 400
 """Characters of an explanation."""
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-"""Of a matcher or channel, as the configuration has it."""
+Name = Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9_-]{0,63}\Z")]
+"""The name of a matcher or channel, as in the configuration."""
+
+TypeName = Annotated[str, Meta(pattern=r"\A[a-z0-9_]{1,64}\Z")]
+"""The name of a signal type."""
 
 T = TypeVar("T")
 
 
-def write(fields: list[object]) -> bytes:
-    """Write a message."""
-    return _WRITER.encode(fields).encode()
+class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Base of all messages and of their parts.
+
+    A part with free text shortens it and replaces what is not printable when it is created.  A
+    decoded message with other text then differs from the bytes it came from and is refused.
+    """
+
+    def _fit(self, most: int, *names: str) -> None:
+        for name in names:
+            force_setattr(self, name, printable(getattr(self, name), most))
 
 
-def read(body: bytes) -> object:
-    """Read what may be a message.  Raises Nonsense."""
-    try:
-        return _READER.decode(body.decode())
-    except (ValueError, RecursionError) as error:
-        raise ProtocolError("no JSON") from error
+class MessageDecoder(Generic[T]):
+    """Decodes the messages of one union of types."""
+
+    def __init__(self, messages: Any) -> None:
+        self._decoder = msgspec.json.Decoder(messages)
+
+    def decode(self, body: bytes) -> T:
+        """Return the message.  Raises ProtocolError, and nothing else, for all other bytes."""
+        try:
+            message: T = self._decoder.decode(body)
+        except (ValueError, RecursionError) as error:
+            raise ProtocolError(f"an invalid message: {printable(str(error))}") from error
+        if encode(message) != body:
+            raise ProtocolError("a message that is not in canonical form")
+        return message
+
+
+def encode(message: object) -> bytes:
+    """Return the bytes of a message."""
+    return _ENCODER.encode(message)
 
 
 def printable(text: str, most: int = MAX_LINE_LENGTH) -> str:
-    """Make a text short and printable."""
+    """Return a text cut to *most* characters, with "?" for each that is not printable."""
     return replace_unprintable(text[:most], "?")
 
 
-def text(value: object, form: re.Pattern[str]) -> str:
-    """Take a text of that form.  Raises Nonsense."""
-    if not isinstance(value, str) or form.fullmatch(value) is None:
-        raise ProtocolError("not a text of that form")
-    return value
-
-
-def printable_line(value: object, most: int = MAX_LINE_LENGTH) -> str:
-    """Take one printable line.  Raises Nonsense."""
-    if not isinstance(value, str) or not is_printable_line(value, most):
-        raise ProtocolError("not words")
-    return value
-
-
-def number(value: object, below: int) -> int:
-    """Take a whole number that is not negative.  Raises Nonsense."""
-    if type(value) is not int or not 0 <= value < below:
-        raise ProtocolError("not a number in range")
-    return value
-
-
-def enum_member(kind: type[T], value: object) -> T:
-    """Take a word of an enumeration.  Raises Nonsense."""
-    try:
-        return kind(value)  # type: ignore[call-arg]  # an enumeration, called by its value
-    except ValueError as error:
-        raise ProtocolError("no word of ours") from error
-
-
-def _refuse(_number: str) -> NoReturn:
-    """No number of ours is infinite or is none."""
-    raise ProtocolError("not a number")
-
-
-_WRITER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-_READER = json.JSONDecoder(parse_constant=_refuse)
+_ENCODER = msgspec.json.Encoder()

@@ -1,38 +1,63 @@
-"""How messages are cut out of a stream: a version, a number and a length before each.
+"""Frames: how messages are cut out of a byte stream.
 
-The number is the asker's: the reply bears it, so that many may be under way on one connection.
+Each message follows a header with the protocol version, a number and its length.  The number is
+the client's; the reply carries it, so that many requests can be under way on one connection.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
-VERSION = 1
-"""Raised with every change of a message.  Scanner and courier come from one installation."""
+VERSION = 2
+"""Raised with every change of a message."""
 
 HEADER = struct.Struct("!BxxxII")
-"""Version, number, length of what follows in bytes."""
+"""Version, number, length of the body in bytes."""
 
 MAX_BODY = 1 << 20
 """Bytes of one message."""
 
 
 class ProtocolError(ValueError):
-    """Bytes that no process of ours would send.  The connection is then of no use any more."""
+    """Bytes that violate the protocol.  The connection cannot be used any more."""
 
 
 def pack_frame(number: int, body: bytes) -> bytes:
-    """Put the head before a body.  Raises ValueError for one that is too long."""
+    """Return *body* with its header.  Raises ValueError if it is too long."""
     if len(body) > MAX_BODY:
-        raise ValueError(f"a message of {len(body)} bytes")
+        raise ValueError(f"a message of {len(body)} bytes is too long")
     return HEADER.pack(VERSION, number, len(body)) + body
 
 
-def parse_header(head: bytes) -> tuple[int, int]:
-    """Give number and length.  Raises Nonsense."""
-    version, number, length = HEADER.unpack(head)
-    if version != VERSION or head[1:4] != b"\0\0\0":
+def parse_header(header: bytes, max_body: int = MAX_BODY) -> tuple[int, int]:
+    """Return number and length of a body of at most *max_body* bytes.  Raises ProtocolError."""
+    version, number, length = HEADER.unpack(header)
+    if version != VERSION or header[1:4] != b"\0\0\0":
         raise ProtocolError("a message of another version: restart all parts of the daemon")
-    if length > MAX_BODY:
+    if length > max_body:
         raise ProtocolError("a message that is too long")
     return number, length
+
+
+class FrameSplitter:
+    """Cuts a byte stream, in whatever pieces it arrives, into messages."""
+
+    def __init__(self, max_body: int = MAX_BODY) -> None:
+        self._max_body = max_body
+        self._pending = bytearray()
+
+    def feed(self, piece: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield number and body of every complete message.  Raises ProtocolError.
+
+        A body that is too long is refused before it has arrived.
+        """
+        self._pending += piece
+        while len(self._pending) >= HEADER.size:
+            number, length = parse_header(bytes(self._pending[: HEADER.size]), self._max_body)
+            end = HEADER.size + length
+            if len(self._pending) < end:
+                return
+            body = bytes(self._pending[HEADER.size : end])
+            del self._pending[:end]
+            yield number, body

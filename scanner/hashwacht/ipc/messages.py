@@ -1,139 +1,232 @@
-"""What scanner and courier say to one another: every message there is, as frozen values.
+"""The messages between scanner and courier.
 
 The scanner reads customers' files and has no network; the courier has a network and sees no
-file.  So what may pass between them decides what can leave this machine, and **no message has
-a field that could carry content**: a question is a signal type and a value in the canonical form
-of that type and of its length (32 hexadecimal digits for an MD5, 64 for a PDQ), names are names
-of the configuration, and nothing of it is ever free text.  A service gets nothing but these.
+file.  What these messages can carry decides what can leave this machine, and **no message has a
+field that could carry content**: a lookup is a signal type and a value in the canonical form and
+length of that type (32 hexadecimal digits for an MD5, 64 for a PDQ); matchers and channels are
+names of the configuration.  A service receives nothing else.
 
-The one text is that of a notice, written for people and sent to nobody but those whom the
-configuration names: a summary of one line and a case as JSON, both bounded.  A scanner that was
-taken over could write lies into the administrator's mail; it could not address it to itself.
+The only text is that of a notice, which goes to the recipients in the configuration: a summary of
+one line and a case as JSON, both bounded.  A compromised scanner could put lies into the
+administrator's mail; it could not choose a recipient.
+
+A reply of a service or channel is free text.  It is shortened and made printable when the message
+is created, so that a service cannot end the connection by the names it chooses.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from typing import Annotated
 
-from hashwacht.core.notice import Notice
+from msgspec import Meta
+from msgspec.structs import force_setattr
+
+from hashwacht.core.errors import SignalError
+from hashwacht.core.notice import Notice, sanitize_notice
+from hashwacht.core.signals import BUILT_IN, TextSignalType
 from hashwacht.core.types import Diagnostic, Reason
-
-SignalKey = tuple[str, str]
-"""Type and value: what a service sees of a signal, whatever variant it was taken from."""
+from hashwacht.ipc.codec import (
+    MAX_LINE_LENGTH,
+    Message,
+    MessageDecoder,
+    Name,
+    TypeName,
+    encode,
+    printable,
+)
+from hashwacht.ipc.frames import MAX_BODY, ProtocolError
 
 MAX_SIGNALS = 256
-"""Signals in one question."""
+"""Signals in one lookup."""
 
 MAX_HITS = 16
-"""Entries that are told of one signal; a seventeenth would not change the verdict."""
+"""Hits in the reply for one signal; a seventeenth would not change the verdict."""
 
 MAX_NOTICES = 64
 """Notices in one message."""
 
+MAX_NAME = 128
+"""Characters of the name of a list or of an entry, as a service writes it."""
 
-@dataclass(frozen=True, slots=True)
-class SignalLookupRequest:
-    """What does *matcher* say of these signals?  Answered by Answers."""
+_MAX_DISTANCE = (1 << 16) - 1
 
-    matcher: str
-    signals: tuple[SignalKey, ...]
+SignalKey = tuple[TypeName, Annotated[str, Meta(pattern=r"\A[0-9a-f]+\Z")]]
+"""Type and value: all that a service sees of a signal."""
 
-
-@dataclass(frozen=True, slots=True)
-class CheckRequest:
-    """How does *matcher* do?  Answered by Checked."""
-
-    matcher: str
+Token = Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
 
 
-@dataclass(frozen=True, slots=True)
-class DescribeRequest:
-    """Who is there?  Answered by Described, at once: it also shows that the courier lives."""
+class SignalLookupRequest(Message, frozen=True, tag="ask"):
+    """Look up *signals* with *matcher*.  Answered by SignalLookupReply."""
+
+    matcher: Name
+    signals: Annotated[tuple[SignalKey, ...], Meta(min_length=1, max_length=MAX_SIGNALS)]
 
 
-@dataclass(frozen=True, slots=True)
-class NoticeEnvelope:
+class CheckRequest(Message, frozen=True, tag="check"):
+    """Check whether *matcher* works.  Answered by CheckReply."""
+
+    matcher: Name
+
+
+class DescribeRequest(Message, frozen=True, tag="describe"):
+    """List matchers and channels.  Answered at once, so it is the heartbeat as well."""
+
+
+class NoticeEnvelope(Message, frozen=True):
     """A notice in a message; *name* is the same in every attempt and channel.
 
-    *left_out* counts older ones that had to make room for it.
+    *left_out* counts older notices that were dropped to make room for it.
     """
 
-    name: str
+    name: Token
     notice: Notice
-    left_out: int = 0
+    left_out: Annotated[int, Meta(ge=0, lt=1 << 53)] = 0
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "notice", sanitize_notice(self.notice))
 
 
-@dataclass(frozen=True, slots=True)
-class DeliverRequest:
-    """Tell these by *channel*.  *batch* is the same in every attempt.  Answered by Delivered."""
+class DeliverRequest(Message, frozen=True, tag="deliver"):
+    """Deliver *notices* through *channel*.  *batch* is the same in every attempt."""
 
-    channel: str
-    batch: str
-    notices: tuple[NoticeEnvelope, ...]
+    channel: Name
+    batch: Token
+    notices: Annotated[tuple[NoticeEnvelope, ...], Meta(min_length=1, max_length=MAX_NOTICES)]
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceHit:
-    """What a service says of a signal that it knows; the terms are those of Match."""
+class ServiceHit(Message, frozen=True):
+    """An entry of a service that matches a signal; the terms are those of Match."""
 
-    category: str
-    distance: int | None
+    category: Annotated[str, Meta(pattern=r"\A[a-z0-9-]{1,64}\Z")]
+    distance: Annotated[int, Meta(ge=0, le=_MAX_DISTANCE)] | None
     list: str = ""
     id: str = ""
 
+    def __post_init__(self) -> None:
+        self._fit(MAX_NAME, "list", "id")
+        if self.distance is not None and self.distance > _MAX_DISTANCE:
+            force_setattr(self, "distance", _MAX_DISTANCE)
 
-@dataclass(frozen=True, slots=True)
-class SignalReply:
-    """What was heard of one signal: hits (none: not known), or with *reason* why nothing was."""
 
-    hits: tuple[ServiceHit, ...] = ()
+class SignalReply(Message, frozen=True):
+    """The answer for one signal: hits (none: not known), or the *reason* why there is none."""
+
+    hits: Annotated[tuple[ServiceHit, ...], Meta(max_length=MAX_HITS)] = ()
     reason: Reason | None = None
     detail: str = ""
 
-
-@dataclass(frozen=True, slots=True)
-class SignalLookupReply:
-    """One for each signal, in order; *revision* is the digest of the matcher's revision."""
-
-    revision: str
-    heard: tuple[SignalReply, ...]
+    def __post_init__(self) -> None:
+        answered = self.reason is None
+        force_setattr(self, "hits", self.hits[:MAX_HITS] if answered else ())
+        force_setattr(self, "detail", "" if answered else printable(self.detail))
 
 
-@dataclass(frozen=True, slots=True)
-class CheckReply:
-    """How a matcher does."""
+class SignalLookupReply(Message, frozen=True, tag="answers"):
+    """One reply for each signal, in order; *revision* is the digest of the matcher's revision."""
 
-    finding: Diagnostic
+    revision: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+    replies: Annotated[tuple[SignalReply, ...], Meta(max_length=MAX_SIGNALS)]
 
 
-@dataclass(frozen=True, slots=True)
-class DescribeReply:
+class CheckReply(Message, frozen=True, tag="checked"):
+    """The state of a matcher."""
+
+    diagnostic: Diagnostic
+
+    def __post_init__(self) -> None:
+        subject, detail, advice = map(
+            printable, (self.diagnostic.subject, self.diagnostic.detail, self.diagnostic.advice)
+        )
+        fitted = Diagnostic(subject, self.diagnostic.ok, detail, advice)
+        force_setattr(self, "diagnostic", fitted)
+
+
+class DescribeReply(Message, frozen=True, tag="described"):
     """The names of the matchers and channels that the courier serves."""
 
-    matchers: tuple[str, ...]
-    channels: tuple[str, ...]
+    matchers: Annotated[tuple[Name, ...], Meta(max_length=256)]
+    channels: Annotated[tuple[Name, ...], Meta(max_length=256)]
 
 
-@dataclass(frozen=True, slots=True)
-class DeliverReply:
-    """It arrived; *problem* is what went wrong all the same, such as one address of several."""
+class DeliverReply(Message, frozen=True, tag="delivered"):
+    """The notices arrived; *problem* is what failed nevertheless, such as one of the addresses."""
 
     problem: str = ""
 
+    def __post_init__(self) -> None:
+        self._fit(MAX_LINE_LENGTH, "problem")
 
-@dataclass(frozen=True, slots=True)
-class FailureReply:
-    """It could not be done."""
+
+class FailureReply(Message, frozen=True, tag="failed"):
+    """The request failed."""
 
     problem: str
     advice: str = ""
+
+    def __post_init__(self) -> None:
+        self._fit(MAX_LINE_LENGTH, "problem", "advice")
 
 
 CourierRequest = SignalLookupRequest | CheckRequest | DescribeRequest | DeliverRequest
 CourierReply = SignalLookupReply | CheckReply | DescribeReply | DeliverReply | FailureReply
 
+_REPLIES = {
+    SignalLookupRequest: SignalLookupReply,
+    CheckRequest: CheckReply,
+    DescribeRequest: DescribeReply,
+    DeliverRequest: DeliverReply,
+}
+"""The reply to each request, if it is no failure."""
+
+_request_decoder = MessageDecoder[CourierRequest](CourierRequest)
+_reply_decoder = MessageDecoder[CourierReply](CourierReply)
+
+
+def decode_request(body: bytes) -> CourierRequest:
+    """Return the request of a scanner.  Raises ProtocolError, and nothing else."""
+    request = _request_decoder.decode(body)
+    if isinstance(request, SignalLookupRequest):
+        if len(set(request.signals)) != len(request.signals):
+            raise ProtocolError("a signal occurs twice")
+        for kind, value in request.signals:
+            _require_canonical(kind, value)
+    return request
+
+
+def _require_canonical(kind: str, value: str) -> None:
+    try:
+        canonical = (BUILT_IN.get(kind) or TextSignalType(kind)).canonical(value)
+    except SignalError as error:
+        raise ProtocolError("a value that is not of its type") from error
+    if canonical != value:
+        raise ProtocolError("a value that is not in canonical form")
+
+
+def encode_reply(reply: CourierReply) -> bytes:
+    """Return the bytes of a reply; one that is too long keeps one hit for each signal."""
+    body = encode(reply)
+    if len(body) > MAX_BODY and isinstance(reply, SignalLookupReply):
+        first = (SignalReply(each.hits[:1], each.reason, each.detail) for each in reply.replies)
+        return encode_reply(SignalLookupReply(reply.revision, tuple(first)))
+    return body
+
+
+def decode_reply(body: bytes, request: CourierRequest) -> CourierReply:
+    """Return the courier's reply to *request*.  Raises ProtocolError, and nothing else."""
+    reply = _reply_decoder.decode(body)
+    if not isinstance(reply, _REPLIES[type(request)] | FailureReply):
+        raise ProtocolError("a reply to another request")
+    if (
+        isinstance(request, SignalLookupRequest)
+        and isinstance(reply, SignalLookupReply)
+        and len(reply.replies) != len(request.signals)
+    ):
+        raise ProtocolError("not one reply for each signal")
+    return reply
+
 
 def revision_digest(revision: str) -> str:
-    """Shorten a revision, which may be of any length and hold any text."""
+    """Return a digest of a revision, which can be of any length and hold any text."""
     return hashlib.sha256(revision.encode("utf-8", "surrogatepass")).hexdigest()

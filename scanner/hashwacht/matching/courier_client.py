@@ -70,7 +70,7 @@ class CourierMatcher:
         except CourierUnreachable as error:
             return Diagnostic(self.name, ok=False, detail=error.detail, advice=_ADVICE)
         if isinstance(reply, CheckReply):
-            return reply.finding
+            return reply.diagnostic
         failure = reply if isinstance(reply, FailureReply) else FailureReply("unexpected reply")
         return Diagnostic(
             self.name, ok=False, detail=failure.problem, advice=failure.advice or _ADVICE
@@ -107,7 +107,7 @@ class CourierMatcher:
             return ServiceFault(
                 "the courier uses another configuration of this matcher: reload or restart it"
             )
-        return reply.heard
+        return reply.replies
 
 
 def _service_answer(reply: SignalReply) -> ServiceAnswer:

@@ -161,6 +161,14 @@ def read_consistent(
     raise FileChanged("it was written to during both readings")
 
 
+def reopen_read_only(fd: int) -> int:
+    """Open the file of *fd* again, for reading only and with an offset of its own.
+
+    Raises OSError, also if this user may not read the file.
+    """
+    return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+
+
 def read_once(fd: int, read: Callable[[int], T]) -> tuple[FileId, T]:
     """As :func:`stable`, for a file whose writer says that he has finished: it is read once.
 

@@ -1,8 +1,8 @@
-"""Where the work on an upload is done: the port, and what comes back through it.
+"""The port between the public checker and where uploads are checked, and its result.
 
-A web application hands over an open file and what the request told.  Behind the port is a
-pipeline in the same process (:mod:`hashwacht.uploads.local`), or the daemon, to which the
-descriptor goes over a Unix socket (:mod:`hashwacht.uploads.remote`).
+A web application hands over an open file and what the request stated.  Behind the port is a
+pipeline in the same process (:mod:`hashwacht.uploads.local`), or the daemon, which receives the
+descriptor over a Unix socket (:mod:`hashwacht.uploads.remote`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class CheckResult:
     """What is known of one content: the public result.
 
     *key* is its SHA-256 (64 hex digits) and *kind* its sniffed MIME type, both empty if it could
-    not be read; *size* is in bytes.  *kept*: it is in the state, so that ``hashwacht recheck``
-    or the daemon asks again.
+    not be read; *size* is in bytes.  *recorded*: it is in the storage, so that ``hashwacht
+    recheck`` or the daemon asks again.
     """
 
     verdict: Verdict
@@ -37,7 +37,7 @@ class CheckResult:
 
     @property
     def matches(self) -> tuple[Match, ...]:
-        """Who knows it, and from which list."""
+        """The matches, with matcher and list."""
         return self.verdict.matches
 
     @property
@@ -47,33 +47,33 @@ class CheckResult:
 
 
 def undetermined_result(reason: Reason, detail: str) -> CheckResult:
-    """Make the result for a content that nobody could ask about."""
+    """Return the result for a content that could not be read or asked about."""
     return CheckResult(Verdict(Outcome.UNDETERMINED, reason=reason, detail=detail))
 
 
 class CheckBackend(Protocol):
-    """Takes an open file all the way.  Thread-safe."""
+    """Checks open files.  Thread-safe."""
 
     def check(self, fd: int, context: UploadContext | None, *, private: bool) -> CheckResult:
-        """Give the verdict on *fd*, a regular file open for reading at any offset.
+        """Return the verdict on *fd*, a regular file open for reading at any offset.
 
-        *private*: nobody else can write to it, so it need not be watched for changes.  What
+        *private*: no other process can write to it, so it need not be watched for changes.  What
         cannot be read or asked is UNDETERMINED, never an exception.  Matches and undetermined
-        contents are kept with what was *told*.
+        contents are recorded with *context*.
         """
 
     def close(self) -> None:
-        """Give everything back."""
+        """Release all resources."""
 
 
 @runtime_checkable
 class StreamingBackend(Protocol):
-    """What a Workplace can do on top that may begin with a content that is still coming in."""
+    """A CheckBackend that can begin with a content while it arrives."""
 
     def open_stream(self) -> StreamHasher | None:
-        """Begin with one; None if it is taken when it is complete.  Raises HashwachtError."""
+        """Return a hasher; None if the content must be complete.  Raises HashwachtError."""
 
     def check_stream(
         self, ahead: StreamHasher, kept: int | None, context: UploadContext | None
     ) -> CheckResult:
-        """Do what ``check`` does with one that was read *ahead*, and *kept* if that was wanted."""
+        """Return the verdict on what *ahead* has read; *kept* is its file if that was wanted."""

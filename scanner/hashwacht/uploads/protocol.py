@@ -1,272 +1,343 @@
-"""What may be said over the daemon's socket for uploads, as frozen values, as bytes and back.
+"""The messages on the daemon's socket for uploads, and one connection to it.
 
-Messages are JSON arrays that begin with their word, cut out of the stream as those to the courier
-are (:mod:`hashwacht.ipc.frames`).  From an application::
-
-    ["check", private, [received_at, address, port, user, path, field, file_name, declared_type]]
-    ["partial", protocol]
-    ["describe"]
-
-With "check" comes one open descriptor; the circumstances may be null.  From the daemon::
-
-    ["taken"]
-    ["checked", outcome, reason, detail, matches, suppressed, suppressed_by, key, kind, size, kept]
-    ["described", release, most]
-    ["failed", problem]
-
-"check" is answered twice: at once by "taken", which shows that the daemon lives, and by "checked".
-Everything else that could be written is nonsense, and ends the connection.
-
-Matches as fields of a message: ``[matcher, signal, distance, category, list, id, known_good]``.
-
-A signal is ``[type, value, quality, variant]``.
+An application sends one request on a connection.  An UploadCheckRequest comes with one open
+descriptor and has two replies: AcceptedReply at once, which shows that the daemon works, and
+UploadCheckReply with the verdict.  Everything else ends the connection.
 """
 
 from __future__ import annotations
 
-import json
-import re
+import socket
+import time
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Annotated, Self
+
+from msgspec import Meta
 
 from hashwacht.core.types import Match, Outcome, Reason, Signal, Verdict
 from hashwacht.core.upload_context import MAX_TEXT_CHARACTERS, UploadContext
-from hashwacht.ipc.codec import NAME, enum_member, number, printable, printable_line, read, text
-from hashwacht.ipc.frames import ProtocolError
+from hashwacht.ipc.codec import (
+    MAX_LINE_LENGTH,
+    Message,
+    MessageDecoder,
+    Name,
+    TypeName,
+    encode,
+    printable,
+)
+from hashwacht.ipc.frames import FrameSplitter, ProtocolError, pack_frame
 from hashwacht.uploads.backend import CheckResult
 
 MAX_MATCHES = 64
-"""Matches that are told of one content; one more would not change the verdict."""
+"""Matches in a verdict; one more would not change it."""
 
-_TYPE = re.compile(r"[a-z0-9_]{1,64}")
-_VALUE = re.compile(r"[!-~]{1,1024}")
-_VARIANT = re.compile(r"[a-z0-9:/_-]{0,64}")
-_WORDS = 200
-_FARTHEST = 1 << 16
-_BEST = 101
+MAX_REQUEST_SIZE = 128 << 10
+"""Bytes of a request: eight texts of the greatest length, in any alphabet."""
 
+_MAX_NAME = 200
 
-def encode_matches(matches: Sequence[Match]) -> list[object]:
-    """Write them."""
-    return [_to(each) for each in matches[:MAX_MATCHES]]
+ClientText = Annotated[bytes, Meta(max_length=4 * MAX_TEXT_CHARACTERS)]
+"""Text of the client, which need not be valid Unicode: UTF-8 with surrogates."""
 
+Size = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 
-def decode_matches(fields: list[object]) -> tuple[Match, ...]:
-    """Read them.  Raises Nonsense."""
-    if len(fields) > MAX_MATCHES:
-        raise ProtocolError("too many matches")
-    return tuple(_from(each) for each in fields)
-
-
-def _to(match: Match) -> list[object]:
-    of = match.signal
-    signal = [of.type, of.value, of.quality, of.variant]
-    names = [printable(each, _WORDS) for each in (match.category, match.list, match.id)]
-    return [match.matcher, signal, match.distance, *names, match.known_good]
+WireSignal = tuple[
+    TypeName,
+    Annotated[str, Meta(pattern=r"\A[!-~]{1,1024}\Z")],
+    Annotated[int, Meta(ge=0, le=100)] | None,
+    Annotated[str, Meta(pattern=r"\A[a-z0-9:/_-]{0,64}\Z")],
+]
+"""Type, value, quality and variant."""
 
 
-def _from(fields: object) -> Match:
-    match fields:
-        case [matcher, list(signal), distance, category, list_, id_, bool(known_good)]:
-            return Match(
-                text(matcher, NAME),
-                _signal(signal),
-                _optional(distance, _FARTHEST),
-                printable_line(category, _WORDS),
-                printable_line(list_, _WORDS),
-                printable_line(id_, _WORDS),
-                known_good,
-            )
-    raise ProtocolError("no match")
+class WireMatch(Message, frozen=True):
+    """A match, with its texts shortened and printable."""
+
+    matcher: Name
+    signal: WireSignal
+    distance: Annotated[int, Meta(ge=0, lt=1 << 16)] | None
+    category: str
+    list: str
+    id: str
+    known_good: bool
+
+    def __post_init__(self) -> None:
+        self._fit(_MAX_NAME, "category", "list", "id")
 
 
-def _signal(fields: list[object]) -> Signal:
-    match fields:
-        case [type_, value, quality, variant]:
-            named = (text(type_, _TYPE), text(value, _VALUE))
-            return Signal(*named, _optional(quality, _BEST), text(variant, _VARIANT))
-    raise ProtocolError("no signal")
+WireMatches = Annotated[tuple[WireMatch, ...], Meta(max_length=MAX_MATCHES)]
 
 
-def _optional(value: object, below: int) -> int | None:
-    return None if value is None else number(value, below)
+class WireContext(Message, frozen=True):
+    """What the application states about an upload; who submits it is the kernel's to say."""
+
+    received_at: Annotated[str, Meta(max_length=MAX_TEXT_CHARACTERS)]
+    address: ClientText
+    port: Annotated[int, Meta(ge=0, lt=1 << 16)] | None
+    user: ClientText
+    path: ClientText
+    field: ClientText
+    file_name: ClientText
+    declared_type: ClientText
+
+    @classmethod
+    def from_context(cls, context: UploadContext) -> Self:
+        """Return the context with its texts cut to what a daemon accepts."""
+        return cls(
+            printable(context.received_at),
+            _to_wire(context.address),
+            context.port,
+            _to_wire(context.user),
+            _to_wire(context.path),
+            _to_wire(context.field),
+            _to_wire(context.file_name),
+            _to_wire(context.declared_type),
+        )
+
+    def to_context(self) -> UploadContext:
+        """Return the context.  Raises ProtocolError for a bad text or a time without a zone."""
+        try:
+            zone = datetime.fromisoformat(self.received_at).tzinfo
+        except ValueError as error:
+            raise ProtocolError("an invalid time") from error
+        if zone is None:
+            raise ProtocolError("a time without a zone")
+        return UploadContext(
+            self.received_at,
+            _from_wire(self.address),
+            self.port,
+            _from_wire(self.user),
+            _from_wire(self.path),
+            _from_wire(self.field),
+            _from_wire(self.file_name),
+            _from_wire(self.declared_type),
+        )
 
 
-MAX_MESSAGE_SIZE = 128 << 10
-"""Bytes of a message from an application: eight texts of the longest, in any alphabet."""
-
-_KEY = re.compile(r"([0-9a-f]{64})?")
-_KIND = re.compile(r"[a-z0-9.+/_-]{0,128}")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 -]{0,40}")
-_PORTS = 1 << 16
-_LARGEST = 1 << 63
+def _to_wire(text: str) -> bytes:
+    return text[:MAX_TEXT_CHARACTERS].encode("utf-8", "surrogatepass")
 
 
-@dataclass(frozen=True, slots=True)
-class UploadCheckRequest:
-    """What is known of the file that comes with this?  As :class:`hashwacht.Workplace`."""
+def _from_wire(text: bytes) -> str:
+    try:
+        decoded = text.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise ProtocolError("a text that is not UTF-8") from error
+    if len(decoded) > MAX_TEXT_CHARACTERS:
+        raise ProtocolError("a text that is too long")
+    return decoded
+
+
+class UploadCheckRequest(Message, frozen=True, tag="check"):
+    """Check the file whose descriptor comes with this; *private* as for CheckBackend."""
 
     private: bool
-    context: UploadContext | None
+    wire_context: WireContext | None = None
+
+    @property
+    def context(self) -> UploadContext | None:
+        """The context of the upload."""
+        return None if self.wire_context is None else self.wire_context.to_context()
 
 
-@dataclass(frozen=True, slots=True)
-class PartialUploadsRequest:
-    """Files come in parts by this protocol."""
+class PartialUploadsRequest(Message, frozen=True, tag="partial"):
+    """Record that files arrive in parts by *protocol*."""
 
-    protocol: str
-
-
-@dataclass(frozen=True, slots=True)
-class DescribeDaemonRequest:
-    """Say who is there."""
+    protocol: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9 -]{0,40}\Z")]
 
 
-@dataclass(frozen=True, slots=True)
-class AcceptedReply:
-    """It has come."""
+class DescribeDaemonRequest(Message, frozen=True, tag="describe"):
+    """Describe the daemon."""
 
 
-@dataclass(frozen=True, slots=True)
-class DescribeDaemonReply:
-    """The daemon's *release*, and how large (bytes) a file it takes at most."""
+class AcceptedReply(Message, frozen=True, tag="accepted"):
+    """The request has arrived."""
+
+
+class UploadCheckReply(Message, frozen=True, tag="checked"):
+    """The verdict and what is known of the content."""
+
+    outcome: Outcome
+    reason: Reason | None
+    detail: str
+    matches: WireMatches
+    suppressed: WireMatches
+    suppressed_by: WireMatches
+    key: Annotated[str, Meta(pattern=r"\A([0-9a-f]{64})?\Z")]
+    kind: Annotated[str, Meta(pattern=r"\A[a-z0-9.+/_-]{0,128}\Z")]
+    size: Size
+    recorded: bool
+
+    def __post_init__(self) -> None:
+        self._fit(MAX_LINE_LENGTH, "detail")
+
+    @classmethod
+    def from_result(cls, result: CheckResult) -> Self:
+        """Return the reply with as many matches as fit."""
+        verdict = result.verdict
+        return cls(
+            verdict.outcome,
+            verdict.reason,
+            verdict.detail,
+            _wire_matches(verdict.matches),
+            _wire_matches(verdict.suppressed),
+            _wire_matches(verdict.suppressed_by),
+            result.key,
+            result.kind,
+            result.size,
+            result.recorded,
+        )
+
+    def to_result(self) -> CheckResult:
+        """Return the result."""
+        matches, suppressed, suppressed_by = (
+            tuple(map(_match, wire)) for wire in (self.matches, self.suppressed, self.suppressed_by)
+        )
+        verdict = Verdict(
+            self.outcome, matches, self.reason, self.detail, suppressed, suppressed_by
+        )
+        return CheckResult(verdict, self.key, self.kind, self.size, self.recorded)
+
+
+def _wire_matches(matches: Sequence[Match]) -> tuple[WireMatch, ...]:
+    return tuple(
+        WireMatch(
+            match.matcher,
+            (match.signal.type, match.signal.value, match.signal.quality, match.signal.variant),
+            match.distance,
+            match.category,
+            match.list,
+            match.id,
+            match.known_good,
+        )
+        for match in matches[:MAX_MATCHES]
+    )
+
+
+def _match(wire: WireMatch) -> Match:
+    signal = Signal(*wire.signal)
+    names = (wire.category, wire.list, wire.id)
+    return Match(wire.matcher, signal, wire.distance, *names, wire.known_good)
+
+
+class DescribeDaemonReply(Message, frozen=True, tag="described"):
+    """The daemon's *release*, and the size (bytes) of the largest file that it accepts."""
 
     release: str
-    most: int
+    max_size: Size
+
+    def __post_init__(self) -> None:
+        self._fit(MAX_LINE_LENGTH, "release")
 
 
-@dataclass(frozen=True, slots=True)
-class UploadFailureReply:
-    """It cannot be done."""
+class UploadFailureReply(Message, frozen=True, tag="failed"):
+    """The request failed."""
 
     problem: str
 
+    def __post_init__(self) -> None:
+        self._fit(MAX_LINE_LENGTH, "problem")
+
 
 UploadRequest = UploadCheckRequest | PartialUploadsRequest | DescribeDaemonRequest
-UploadReply = AcceptedReply | CheckResult | DescribeDaemonReply | UploadFailureReply
+UploadReply = AcceptedReply | UploadCheckReply | DescribeDaemonReply | UploadFailureReply
 
-Value = TypeVar("Value")
-
-
-def encode_request(request: UploadRequest) -> bytes:
-    """Write what an application says; texts are cut to what a daemon takes."""
-    match request:
-        case UploadCheckRequest(private, context):
-            return _write(["check", private, None if context is None else _told(context)])
-        case PartialUploadsRequest(protocol):
-            return _write(["partial", protocol])
-        case DescribeDaemonRequest():
-            return _write(["describe"])
+_request_decoder = MessageDecoder[UploadRequest](UploadRequest)
+_reply_decoder = MessageDecoder[UploadReply](UploadReply)
 
 
 def decode_request(body: bytes) -> UploadRequest:
-    """Read what an application says.  Raises Nonsense, and nothing else, whatever the bytes are."""
-    match read(body):
-        case ["check", bool(private), None]:
-            return UploadCheckRequest(private, None)
-        case ["check", bool(private), list(context)]:
-            return UploadCheckRequest(private, _circumstances(context))
-        case ["partial", protocol]:
-            return PartialUploadsRequest(text(protocol, _NAME))
-        case ["describe"]:
-            return DescribeDaemonRequest()
-    raise ProtocolError("no request")
-
-
-def encode_reply(reply: UploadReply) -> bytes:
-    """Write what the daemon says."""
-    match reply:
-        case AcceptedReply():
-            return _write(["taken"])
-        case CheckResult(verdict, key, kind, size, kept):
-            said = [verdict.outcome, verdict.reason, printable(verdict.detail)]
-            hits = (verdict.matches, verdict.suppressed, verdict.suppressed_by)
-            return _write(["checked", *said, *map(encode_matches, hits), key, kind, size, kept])
-        case DescribeDaemonReply(release, most):
-            return _write(["described", printable(release), most])
-        case UploadFailureReply(problem):
-            return _write(["failed", printable(problem)])
+    """Return the request of an application.  Raises ProtocolError, and nothing else."""
+    request = _request_decoder.decode(body)
+    if isinstance(request, UploadCheckRequest) and request.wire_context is not None:
+        request.wire_context.to_context()
+    return request
 
 
 def decode_reply(body: bytes) -> UploadReply:
-    """Read what the daemon says.  Raises Nonsense, and nothing else."""
-    match read(body):
-        case ["taken"]:
-            return AcceptedReply()
-        case ["checked", outcome, reason, detail, *hits, key, kind, size, bool(kept)]:
-            verdict = _verdict(outcome, reason, detail, hits)
-            return CheckResult(verdict, text(key, _KEY), text(kind, _KIND), _size(size), kept)
-        case ["described", release, most]:
-            return DescribeDaemonReply(printable_line(release), _size(most))
-        case ["failed", problem]:
-            return UploadFailureReply(printable_line(problem))
-    raise ProtocolError("no reply")
+    """Return the reply of the daemon.  Raises ProtocolError, and nothing else."""
+    return _reply_decoder.decode(body)
 
 
-def _write(fields: list[object]) -> bytes:
-    """Write in ASCII: what a client chose need not be any text that could be encoded."""
-    return json.dumps(fields, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
+_NUMBER = 1
+"""There is one request on a connection."""
+
+_PIECE = 64 << 10
 
 
-def _told(context: UploadContext) -> list[object]:
-    texts = (context.user, context.path, context.field, context.file_name, context.declared_type)
-    return [context.received_at, _cut(context.address), context.port, *map(_cut, texts)]
+class ConnectionClosed(Exception):
+    """The other end has closed the connection."""
 
 
-def _cut(chosen: str) -> str:
-    return chosen[:MAX_TEXT_CHARACTERS]
+class UploadChannel:
+    """One connection: messages, and a descriptor with the first.  Not thread-safe.
+
+    A descriptor belongs to the first byte of the message it was sent with (unix(7)); the kernel
+    closes those that come elsewhere, or beyond the number that is asked for.
+    """
+
+    def __init__(self, connected: socket.socket, max_body: int) -> None:
+        """Take over a connected socket; no message may be longer than *max_body* bytes."""
+        self._socket = connected
+        self._splitter = FrameSplitter(max_body)
+        self._messages: deque[tuple[int, bytes]] = deque()
+
+    def send(self, message: Message, seconds: float, fd: int | None = None) -> None:
+        """Send a message, with a descriptor.  Raises ConnectionClosed, TimeoutError."""
+        pending = memoryview(pack_frame(_NUMBER, encode(message)))
+        try:
+            self._socket.settimeout(seconds)
+            if fd is not None:
+                pending = pending[socket.send_fds(self._socket, [pending], [fd]) :]
+            if pending:  # an empty send fails as well if the other end has replied and gone
+                self._socket.sendall(pending)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise _closed(error) from error
+
+    def receive(self, seconds: float, fds: list[int] | None = None) -> bytes:
+        """Return the next message.  Raises ConnectionClosed, TimeoutError, ProtocolError.
+
+        A descriptor that comes with its first byte is appended to *fds*, for the caller to close
+        whatever is raised.
+        """
+        deadline = time.monotonic() + seconds
+        while not self._messages:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise TimeoutError
+            self._socket.settimeout(remaining)
+            self._messages += self._splitter.feed(self._receive_piece(fds))
+            fds = None
+        number, body = self._messages.popleft()
+        if number != _NUMBER:
+            raise ProtocolError("an unexpected message")
+        return body
+
+    def _receive_piece(self, fds: list[int] | None) -> bytes:
+        try:
+            if fds is None:
+                piece = self._socket.recv(_PIECE)
+            else:
+                piece, received, _, _ = socket.recv_fds(
+                    self._socket, _PIECE, 1, socket.MSG_CMSG_CLOEXEC
+                )
+                fds += received
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise _closed(error) from error
+        if not piece:
+            raise ConnectionClosed("the connection was closed")
+        return piece
+
+    def close(self) -> None:
+        """Close the connection.  Idempotent."""
+        self._socket.close()
 
 
-def _circumstances(fields: list[object]) -> UploadContext:
-    """Take what was told; who handed it over is not for him to say."""
-    match fields:
-        case [str(received_at), address, port, user, path, field, file_name, declared_type]:
-            return UploadContext(
-                _moment(received_at),
-                _any_text(address),
-                None if port is None else number(port, _PORTS),
-                user=_any_text(user),
-                path=_any_text(path),
-                field=_any_text(field),
-                file_name=_any_text(file_name),
-                declared_type=_any_text(declared_type),
-            )
-    raise ProtocolError("no circumstances")
-
-
-def _moment(received_at: str) -> str:
-    """Take a time with its zone."""
-    try:
-        zone = datetime.fromisoformat(received_at).tzinfo
-    except ValueError as error:
-        raise ProtocolError("no time") from error
-    if zone is None or len(received_at) > MAX_TEXT_CHARACTERS:
-        raise ProtocolError("a time without a zone")
-    return received_at
-
-
-def _any_text(value: object) -> str:
-    """Take a text that a client chose: any characters, but not endlessly many."""
-    if not isinstance(value, str) or len(value) > MAX_TEXT_CHARACTERS:
-        raise ProtocolError("not a text in bounds")
-    return value
-
-
-def _verdict(outcome: object, reason: object, detail: object, hits: list[object]) -> Verdict:
-    match hits:
-        case [list(matches), list(suppressed), list(suppressed_by)]:
-            return Verdict(
-                enum_member(Outcome, outcome),
-                decode_matches(matches),
-                None if reason is None else enum_member(Reason, reason),
-                printable_line(detail),
-                decode_matches(suppressed),
-                decode_matches(suppressed_by),
-            )
-    raise ProtocolError("no verdict")
-
-
-def _size(value: object) -> int:
-    return number(value, _LARGEST)
+def _closed(error: OSError) -> ConnectionClosed:
+    return ConnectionClosed(error.strerror or "the connection was closed")

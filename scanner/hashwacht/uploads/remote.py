@@ -1,8 +1,8 @@
-"""The workplace that is the daemon: an open descriptor goes to it, its verdict comes back.
+"""The backend that hands uploads to the daemon: an open descriptor goes there, a verdict returns.
 
-Nothing here decodes, asks a service or reads a credential.  A daemon that is not there, says
-nothing or nonsense is told as UNDETERMINED, and is not asked again for a moment: then that is told
-at once.  One that ends under way, as in a restart, is asked once more.
+Nothing here decodes, asks a service or reads a credential.  If the daemon is absent, silent or
+sends an invalid message, the verdict is UNDETERMINED, and so it is at once during the back-off
+that follows.  If the daemon ends during a request, as in a restart, the request is repeated once.
 """
 
 from __future__ import annotations
@@ -21,33 +21,36 @@ from hashwacht.core.upload_context import UploadContext
 from hashwacht.ipc.frames import MAX_BODY, ProtocolError
 from hashwacht.ipc.sockets import connect
 from hashwacht.platform.backoff import ABSENT_DELAYS, UNRESPONSIVE_DELAYS, Backoff
+from hashwacht.platform.safe_open import reopen_read_only
 from hashwacht.uploads.backend import CheckResult, undetermined_result
-from hashwacht.uploads.exchange import ConnectionClosed, UploadChannel, reopen_read_only
 from hashwacht.uploads.protocol import (
     AcceptedReply,
+    ConnectionClosed,
     DescribeDaemonReply,
     DescribeDaemonRequest,
     PartialUploadsRequest,
+    UploadChannel,
+    UploadCheckReply,
     UploadCheckRequest,
     UploadFailureReply,
     UploadReply,
     UploadRequest,
+    WireContext,
     decode_reply,
-    encode_request,
 )
 
 HEARTBEAT_TIMEOUT = 10.0
-"""Seconds until the daemon has said that it took a file: so long may its restart last."""
+"""Seconds until the daemon must have accepted a file: its restart may take that long."""
 
 ANSWER_TIMEOUT = 60.0
-"""Seconds for a verdict: the budget of a picture is 30, and it may have to wait its turn."""
+"""Seconds for a verdict: a picture has 30, and may have to wait for a worker."""
 
-_AGAIN = 0.05
-"""Seconds between two attempts to connect while the daemon is restarted or its queue is full."""
+_RETRY_DELAY = 0.05
+"""Seconds between two attempts to connect while the daemon restarts or its queue is full."""
 
 
 class DaemonUnreachable(Exception):
-    """The daemon gave no answer.  *slow*: it lives, and did not come to it in time."""
+    """The daemon gave no answer.  *timed_out*: it works, but took too long."""
 
     def __init__(self, detail: str, *, timed_out: bool = False) -> None:
         super().__init__(detail)
@@ -56,7 +59,7 @@ class DaemonUnreachable(Exception):
 
 
 class DaemonBackend:
-    """A Workplace whose work is done by the daemon that listens at *path*.  Thread-safe."""
+    """A CheckBackend whose work is done by the daemon that listens at *path*.  Thread-safe."""
 
     def __init__(
         self,
@@ -65,121 +68,110 @@ class DaemonBackend:
         heartbeat_timeout: float = HEARTBEAT_TIMEOUT,
         answer_timeout: float = ANSWER_TIMEOUT,
     ) -> None:
-        """Connect to nothing yet; *silence* and *patience* in seconds, as SILENCE and PATIENCE."""
-        self._path, self._heartbeat_timeout, self._answer_timeout = (
-            path,
-            heartbeat_timeout,
-            answer_timeout,
-        )
+        """Connect to nothing yet; the time limits are in seconds."""
+        self._path = path
+        self._heartbeat_timeout = heartbeat_timeout
+        self._answer_timeout = answer_timeout
         self._lock = threading.Lock()
         self._backoff = Backoff()
 
     def check(self, fd: int, context: UploadContext | None, *, private: bool) -> CheckResult:
-        """Hand *fd* over, read-only, and give what the daemon says."""
+        """Hand *fd* over, for reading only, and return the daemon's verdict."""
         try:
-            handed = _for_reading(fd)
+            read_only = _read_only(fd)
         except OSError as error:
             return undetermined_result(Reason.UNREADABLE, error.strerror or "cannot be read")
+        wire_context = None if context is None else WireContext.from_context(context)
         try:
-            reply = self._ask(UploadCheckRequest(private, context), handed)
+            reply = self._request(UploadCheckRequest(private, wire_context), read_only)
         except DaemonUnreachable as error:
             reason = Reason.TIMED_OUT if error.timed_out else Reason.UNANSWERED
             return undetermined_result(reason, error.detail)
         finally:
-            os.close(handed)
-        if isinstance(reply, CheckResult):
-            return reply
-        problem = (
-            reply.problem if isinstance(reply, UploadFailureReply) else "it answers something else"
-        )
-        return undetermined_result(Reason.UNANSWERED, f"the daemon says: {problem}")
+            os.close(read_only)
+        if isinstance(reply, UploadCheckReply):
+            return reply.to_result()
+        problem = reply.problem if isinstance(reply, UploadFailureReply) else "an unexpected reply"
+        return undetermined_result(Reason.UNANSWERED, f"from the daemon: {problem}")
 
     def record_partial_upload(self, protocol: str) -> None:
-        """Have it noted that files come in parts by *protocol*.  Raises Unreached."""
-        self._ask(PartialUploadsRequest(protocol))
+        """Have the daemon record that files arrive in parts.  Raises DaemonUnreachable."""
+        self._request(PartialUploadsRequest(protocol))
 
     def describe(self) -> DescribeDaemonReply:
-        """Ask the daemon who it is.  Raises Unreached."""
-        reply = self._ask(DescribeDaemonRequest())
+        """Return release and limit of the daemon.  Raises DaemonUnreachable."""
+        reply = self._request(DescribeDaemonRequest())
         if not isinstance(reply, DescribeDaemonReply):
-            raise DaemonUnreachable("it answers something else")
+            raise DaemonUnreachable("an unexpected reply of the daemon")
         return reply
 
     def close(self) -> None:
-        """Have nothing to give back: every question has a connection of its own."""
+        """Do nothing: every request has a connection of its own."""
 
-    def _ask(self, request: UploadRequest, fd: int | None = None) -> UploadReply:
-        """Ask; once more if the daemon ends under way.  Raises Unreached."""
+    def _request(self, request: UploadRequest, fd: int | None = None) -> UploadReply:
+        """Return the last reply; repeat the request once if the daemon ends during it."""
         with self._lock:
             if self._backoff.active:
                 raise DaemonUnreachable(self._backoff.reason)
-        body = encode_request(request)
+        with suppress(ConnectionClosed):
+            return self._attempt(request, fd, restarting=False)
         try:
-            return self._answer(body, fd, patient=False)
-        except ConnectionClosed:
-            try:
-                return self._answer(body, fd, patient=True)
-            except ConnectionClosed as error:
-                raise self._unreached(f"the daemon broke off: {error}", ABSENT_DELAYS) from None
+            return self._attempt(request, fd, restarting=True)
+        except ConnectionClosed as error:
+            raise self._back_off(f"the daemon: {error}", ABSENT_DELAYS) from None
 
-    def _answer(self, body: bytes, fd: int | None, *, patient: bool) -> UploadReply:
-        """Ask on a connection of its own.  Raises Unreached, ConnectionClosed."""
-        with self._connected(patient=patient) as exchange:
+    def _attempt(self, request: UploadRequest, fd: int | None, *, restarting: bool) -> UploadReply:
+        """Return the last reply.  Raises DaemonUnreachable, ConnectionClosed."""
+        accepted = False
+        with self._connected(restarting=restarting) as channel:
             try:
-                with suppress(
-                    ConnectionClosed
-                ):  # it may have said why before it went: we read that
-                    exchange.send(body, self._heartbeat_timeout, fd)
-                first = decode_reply(exchange.receive(self._heartbeat_timeout, MAX_BODY))
+                with suppress(ConnectionClosed):  # a refusal may already wait to be read
+                    channel.send(request, self._heartbeat_timeout, fd)
+                reply = decode_reply(channel.receive(self._heartbeat_timeout))
+                with self._lock:
+                    self._backoff.reset()
+                if fd is not None and isinstance(reply, AcceptedReply):
+                    accepted = True
+                    reply = decode_reply(channel.receive(self._answer_timeout))
             except TimeoutError:
-                raise self._unreached("the daemon says nothing", UNRESPONSIVE_DELAYS) from None
+                if accepted:
+                    detail = f"no verdict of the daemon within {self._answer_timeout:g} s"
+                    raise DaemonUnreachable(detail, timed_out=True) from None
+                detail = "the daemon does not answer"
+                raise self._back_off(detail, UNRESPONSIVE_DELAYS) from None
             except ProtocolError as error:
-                raise self._unreached(
-                    f"the daemon says nonsense: {error}", UNRESPONSIVE_DELAYS
-                ) from None
-            with self._lock:
-                self._backoff.reset()
-            if fd is None or not isinstance(first, AcceptedReply):
-                return first
-            try:
-                return decode_reply(exchange.receive(self._answer_timeout, MAX_BODY))
-            except TimeoutError:
-                detail = f"no verdict of the daemon within {self._answer_timeout:g} s"
-                raise DaemonUnreachable(detail, timed_out=True) from None
-            except ProtocolError as error:
-                raise self._unreached(
-                    f"the daemon says nonsense: {error}", UNRESPONSIVE_DELAYS
-                ) from None
+                detail = f"an invalid reply of the daemon: {error}"
+                raise self._back_off(detail, UNRESPONSIVE_DELAYS) from None
+        return reply
 
     @contextmanager
-    def _connected(self, *, patient: bool) -> Iterator[UploadChannel]:
-        """Give a connection; *patient*: it was there a moment ago.  Raises Unreached."""
-        until = time.monotonic() + self._heartbeat_timeout
+    def _connected(self, *, restarting: bool) -> Iterator[UploadChannel]:
+        """Open a connection; wait for a daemon that is *restarting*.  Raises DaemonUnreachable."""
+        deadline = time.monotonic() + self._heartbeat_timeout
         while True:
             try:
-                exchange = UploadChannel(connect(self._path, self._heartbeat_timeout))
+                connected = connect(self._path, self._heartbeat_timeout)
                 break
             except OSError as error:
-                waits = patient or error.errno == errno.EAGAIN  # its queue is full
-                if not waits or time.monotonic() > until:
-                    reason = error.strerror or str(error)
-                    raise self._unreached(
-                        f"the daemon is out of reach: {reason}", ABSENT_DELAYS
-                    ) from None
-                time.sleep(_AGAIN)
+                retryable = restarting or error.errno == errno.EAGAIN  # its queue is full
+                if not retryable or time.monotonic() > deadline:
+                    detail = f"the daemon is out of reach: {error.strerror or error}"
+                    raise self._back_off(detail, ABSENT_DELAYS) from None
+                time.sleep(_RETRY_DELAY)
+        channel = UploadChannel(connected, MAX_BODY)
         try:
-            yield exchange
+            yield channel
         finally:
-            exchange.close()
+            channel.close()
 
-    def _unreached(self, why: str, pauses: tuple[float, float]) -> DaemonUnreachable:
-        """Ask nothing for a while."""
+    def _back_off(self, reason: str, delays: tuple[float, float]) -> DaemonUnreachable:
+        """Send no request for a while."""
         with self._lock:
-            self._backoff.start(why, pauses)
-        return DaemonUnreachable(why)
+            self._backoff.start(reason, delays)
+        return DaemonUnreachable(reason)
 
 
-def _for_reading(fd: int) -> int:
-    """Give a descriptor of the same file through which nobody can write.  Raises OSError."""
+def _read_only(fd: int) -> int:
+    """Return a descriptor of the same file that cannot be written through.  Raises OSError."""
     mode: int = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
     return os.dup(fd) if mode == os.O_RDONLY else reopen_read_only(fd)

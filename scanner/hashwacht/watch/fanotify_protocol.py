@@ -1,38 +1,84 @@
-"""What the watcher and the scanner tell one another: roots there, names and gaps back.
+"""The messages between scanner and watcher: roots one way, announcements and gaps the other.
 
-Each message is framed by :mod:`hashwacht.ipc.frames`, and begins with a letter for its kind.
-Announcements are binary, as there may be 100,000 a second; all else is JSON.
+Announcements are packed, as there may be 100,000 a second; all other messages use the codec.
 """
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from enum import IntFlag
-from typing import NamedTuple
+from typing import Annotated, NamedTuple, Self
 
-from hashwacht.core import paths
+from msgspec import Meta
+
 from hashwacht.core.watch_events import Cause, MissedEvents, Root
-from hashwacht.ipc.frames import HEADER, ProtocolError, pack_frame, parse_header
+from hashwacht.ipc.codec import MAX_LINE_LENGTH, Message, MessageDecoder, encode
+from hashwacht.ipc.frames import ProtocolError, pack_frame
 
-WATCH = b"W"
-"""To the watcher: watch these roots, from now on and until we hang up or name others."""
-RENEW = b"N"
-"""To the watcher: watch this root anew."""
-PING = b"P"
-"""To the watcher, and back from it at once."""
-READY = b"R"
-"""From the watcher: everything is marked, or said to be missed.  What follows is of these roots."""
-NAMES = b"A"
-"""From the watcher: announcements."""
-MISSED = b"M"
-"""From the watcher: a gap."""
+MAX_ANNOUNCEMENTS_SIZE = 512 << 10
+"""Bytes of announcements after which a message is full."""
 
-MOST_BYTES = 512 * 1024
-"""Of announcements in one message."""
+_ANNOUNCEMENTS = b"A"
+"""The first byte of packed announcements; all other messages begin with a bracket."""
 
-_NAME = struct.Struct("!HBI")
+_ANNOUNCEMENT = struct.Struct("!HBI")
+"""Number of the root, flags, length of the path that follows."""
+
+AbsolutePath = Annotated[bytes, Meta(min_length=1)]
+
+
+class WatchRequest(Message, frozen=True, tag="watch"):
+    """Watch these roots (name, path) until the connection ends or other roots are named."""
+
+    roots: tuple[tuple[str, AbsolutePath], ...]
+
+    @classmethod
+    def from_roots(cls, roots: Sequence[Root]) -> Self:
+        """Return the request."""
+        return cls(tuple((root.name, root.path) for root in roots))
+
+    def to_roots(self) -> list[Root]:
+        """Return the roots.  Raises ProtocolError unless their paths are absolute."""
+        for _, path in self.roots:
+            if not path.startswith(b"/") or b"\0" in path:
+                raise ProtocolError("a root whose path is not absolute")
+        return [Root(name, path) for name, path in self.roots]
+
+
+class RenewRequest(Message, frozen=True, tag="renew"):
+    """Watch the root with this number anew."""
+
+    root: Annotated[int, Meta(ge=0)]
+
+
+class Ping(Message, frozen=True, tag="ping"):
+    """A request to the watcher, and its reply."""
+
+
+class ReadyReply(Message, frozen=True, tag="ready"):
+    """All roots are marked, or reported as missed.  What follows uses their numbers."""
+
+
+class MissedReply(Message, frozen=True, tag="missed"):
+    """A gap."""
+
+    root: str
+    cause: Cause
+    detail: str
+    path: bytes
+
+    def __post_init__(self) -> None:
+        self._fit(MAX_LINE_LENGTH, "detail")
+
+    @classmethod
+    def from_gap(cls, gap: MissedEvents) -> Self:
+        """Return the reply."""
+        return cls(gap.root, gap.cause, gap.detail, gap.path)
+
+    def to_gap(self) -> MissedEvents:
+        """Return the gap."""
+        return MissedEvents(self.root, self.cause, self.detail, self.path)
 
 
 class AnnouncementFlags(IntFlag):
@@ -43,100 +89,61 @@ class AnnouncementFlags(IntFlag):
 
 
 class WireAnnouncement(NamedTuple):
-    """An announcement on its way; *root* is its number in the order of the roots watched."""
+    """An announcement; *root* is a number in the order of the roots watched."""
 
     root: int
-    bits: int
+    flags: int
     path: bytes
 
 
-def watch(roots: Sequence[Root]) -> bytes:
-    """Write WATCH."""
-    named = [{"root": each.name, **paths.to_json(each.path)} for each in roots]
-    return pack_frame(0, WATCH + json.dumps(named).encode())
+WatcherRequest = WatchRequest | RenewRequest | Ping
+WatcherReply = ReadyReply | MissedReply | Ping
+
+_request_decoder = MessageDecoder[WatcherRequest](WatcherRequest)
+_reply_decoder = MessageDecoder[WatcherReply](WatcherReply)
 
 
-def decode_watch(body: bytes) -> list[Root]:
-    """Read WATCH.  Raises Nonsense."""
-    try:
-        found = [Root(str(each["root"]), paths.from_json(each)) for each in json.loads(body)]
-    except (ValueError, TypeError, KeyError) as error:
-        raise ProtocolError("no list of roots") from error
-    if not all(each.path.startswith(b"/") and b"\0" not in each.path for each in found):
-        raise ProtocolError("a root that is no absolute path")
-    return found
+def frame(message: WatcherRequest | WatcherReply) -> bytes:
+    """Return a message as a frame."""
+    return pack_frame(0, encode(message))
 
 
-def renew(root: int) -> bytes:
-    """Write RENEW."""
-    return pack_frame(0, RENEW + b"%d" % root)
+def decode_request(body: bytes) -> WatcherRequest:
+    """Return the request of a scanner.  Raises ProtocolError, and nothing else."""
+    request = _request_decoder.decode(body)
+    if isinstance(request, WatchRequest):
+        request.to_roots()
+    return request
 
 
-def decode_renew(body: bytes, roots: int) -> int:
-    """Read RENEW; there are so many roots.  Raises Nonsense."""
-    if not body.isdigit() or len(body) > len(str(roots)) or int(body) >= roots:
-        raise ProtocolError("no number of a root")
-    return int(body)
+def decode_reply(body: bytes, roots: int) -> WatcherReply | list[WireAnnouncement]:
+    """Return what a watcher of that many *roots* sends.  Raises ProtocolError."""
+    if body.startswith(_ANNOUNCEMENTS):
+        return list(_unpack(body, roots))
+    return _reply_decoder.decode(body)
 
 
-def missed(gap: MissedEvents) -> bytes:
-    """Write MISSED."""
-    fields = {"root": gap.root, "cause": gap.cause.value, "detail": gap.detail}
-    return pack_frame(0, MISSED + json.dumps({**fields, **paths.to_json(gap.path)}).encode())
-
-
-def decode_missed(body: bytes) -> MissedEvents:
-    """Read MISSED.  Raises Nonsense."""
-    try:
-        found = json.loads(body)
-        cause, path = Cause(found["cause"]), paths.from_json(found)
-        return MissedEvents(str(found["root"]), cause, str(found["detail"]), path)
-    except (ValueError, TypeError, KeyError) as error:
-        raise ProtocolError("no gap") from error
-
-
-def names(announced: Iterable[WireAnnouncement]) -> Iterator[bytes]:
-    """Write NAMES, in as many messages as it takes."""
-    parts, size = [NAMES], 0
-    for root, bits, path in announced:
-        parts += _NAME.pack(root, bits, len(path)), path
-        size += _NAME.size + len(path)
-        if size >= MOST_BYTES:
+def frame_announcements(announcements: Iterable[WireAnnouncement]) -> Iterator[bytes]:
+    """Yield announcements in as many frames as needed."""
+    parts, size = [_ANNOUNCEMENTS], 0
+    for root, flags, path in announcements:
+        parts += _ANNOUNCEMENT.pack(root, flags, len(path)), path
+        size += _ANNOUNCEMENT.size + len(path)
+        if size >= MAX_ANNOUNCEMENTS_SIZE:
             yield pack_frame(0, b"".join(parts))
-            parts, size = [NAMES], 0
+            parts, size = [_ANNOUNCEMENTS], 0
     if size:
         yield pack_frame(0, b"".join(parts))
 
 
-def decode_names(body: bytes, roots: int) -> Iterator[WireAnnouncement]:
-    """Read NAMES; there are so many roots.  Raises Nonsense."""
-    at = 0
-    while at < len(body):
-        if at + _NAME.size > len(body):
+def _unpack(body: bytes, roots: int) -> Iterator[WireAnnouncement]:
+    offset = len(_ANNOUNCEMENTS)
+    while offset < len(body):
+        if offset + _ANNOUNCEMENT.size > len(body):
             raise ProtocolError("an announcement that is cut off")
-        root, bits, length = _NAME.unpack_from(body, at)
-        at += _NAME.size
-        if root >= roots or at + length > len(body):
-            raise ProtocolError("an announcement that makes no sense")
-        yield WireAnnouncement(root, bits, body[at : at + length])
-        at += length
-
-
-class MessageSplitter:
-    """Cuts messages out of a stream of bytes."""
-
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self._rest = bytearray()
-
-    def feed(self, read: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Give the kind and the body of every message that is complete.  Raises Nonsense."""
-        self._rest += read
-        while len(self._rest) >= HEADER.size:
-            _, length = parse_header(bytes(self._rest[: HEADER.size]))
-            end = HEADER.size + length
-            if len(self._rest) < end:
-                return
-            message = bytes(self._rest[HEADER.size : end])
-            del self._rest[:end]
-            yield message[:1], message[1:]
+        root, flags, length = _ANNOUNCEMENT.unpack_from(body, offset)
+        offset += _ANNOUNCEMENT.size
+        if root >= roots or offset + length > len(body):
+            raise ProtocolError("an announcement out of range")
+        yield WireAnnouncement(root, flags, body[offset : offset + length])
+        offset += length

@@ -1,8 +1,8 @@
-"""One scanner that is connected to the watcher: its roots, its marks, and what it is told.
+"""A scanner connected to the watcher: its roots, its marks, and the messages to it.
 
-A loop in a thread of its own.  What the scanner does not take is held up to a bound; then the
-kernel's queue fills, and when that is full the kernel says so.  Every scanner begins with a queue
-of its own, so that nothing is heard of which it was not there for.
+The session is a loop in its own thread.  What the scanner does not receive is buffered up to a
+bound; then the kernel's queue fills, and when that is full the kernel reports an overflow.  Every
+scanner has its own queue, so that it receives no event from before it connected.
 """
 
 from __future__ import annotations
@@ -15,170 +15,175 @@ import time
 from collections.abc import Iterable
 
 from hashwacht.core.watch_events import Cause, MissedEvents, Root
-from hashwacht.ipc.frames import ProtocolError, pack_frame
+from hashwacht.ipc.frames import FrameSplitter, ProtocolError
 from hashwacht.platform import fanotify
 from hashwacht.platform.fanotify import FanotifyEvent
 from hashwacht.platform.mounts import Mounts
 from hashwacht.watch.fanotify_marks import FanotifyMarks
 from hashwacht.watch.fanotify_paths import HandlePath, HandleResolver, WatchedMount
 from hashwacht.watch.fanotify_protocol import (
-    PING,
-    READY,
-    RENEW,
-    WATCH,
     AnnouncementFlags,
-    MessageSplitter,
+    MissedReply,
+    Ping,
+    ReadyReply,
+    RenewRequest,
+    WatchRequest,
     WireAnnouncement,
-    decode_renew,
-    decode_watch,
-    missed,
-    names,
+    decode_request,
+    frame,
+    frame_announcements,
 )
 
 TICK = 1.0
-"""Seconds between two looks at the roots."""
+"""Seconds between two checks of the roots."""
 
 GATHER = 0.004
-"""Seconds that events wait: the kernel makes one of a file's making and closing, and hundreds
-cost little more than one."""
+"""Seconds that events wait: the kernel merges the creation and the closing of a file, and
+hundreds of events cost little more than one."""
 
-HELD = 4 << 20
-"""Bytes that wait to be taken, beyond which no events are read."""
+MAX_BUFFERED = 4 << 20
+"""Bytes to be sent, beyond which no events are read."""
 
 PATIENCE = 10.0
-"""Seconds that a scanner has to say what it wants watched."""
+"""Seconds for a scanner to name its roots."""
 
 _FULL = "the kernel's queue was full (fs.fanotify.max_queued_events)"
 
 
 class FanotifySession:
-    """Serves one scanner until it hangs up."""
+    """Serves one scanner until it disconnects."""
 
     def __init__(self, connected: socket.socket) -> None:
-        """Take a connected socket; the caller closes it."""
+        """Use a connected socket; the caller closes it."""
         self._socket = connected
         self.last_round = time.monotonic()
-        """When it last came round, in seconds from anywhere."""
-        self._cutter = MessageSplitter()
-        self._out = bytearray()
+        """The monotonic time of the last round of the loop."""
+        self._splitter = FrameSplitter()
+        self._buffer = bytearray()
         self._roots: list[Root] = []
 
     def run(self, stop: threading.Event) -> None:
-        """Serve until the scanner hangs up or *stop* is set.
+        """Serve until the scanner disconnects or *stop* is set.
 
-        Raises Nonsense if it says what no scanner says, OSError if the connection breaks.
+        Raises ProtocolError for an invalid message, OSError if the connection breaks.
         """
         self._socket.settimeout(PATIENCE)
         while not self._roots:
-            if not (read := self._socket.recv(1 << 16)):
+            if not (piece := self._socket.recv(1 << 16)):
                 return
-            for kind, body in self._cutter.feed(read):
-                if kind != WATCH:
-                    raise ProtocolError("roots were expected")
-                self._roots = decode_watch(body)
+            for _, body in self._splitter.feed(piece):
+                request = decode_request(body)
+                if not isinstance(request, WatchRequest):
+                    raise ProtocolError("a message before the roots")
+                self._roots = request.to_roots()
         self._socket.settimeout(0)
         self._group = fanotify.open_group()
         self._mounts = Mounts()
         try:
-            self._begin()
+            self._mark()
             self._serve(self._group, self._mounts, stop)
         finally:
             self._mounts.close()
             os.close(self._group)
 
-    def _begin(self) -> None:
-        """Mark what the roots stand on, and say that it is done."""
+    def _mark(self) -> None:
+        """Mark the file systems of the roots, and reply that it is done."""
         self._marks = FanotifyMarks(self._roots, self._group, self._mounts, time.monotonic)
-        self._tell(self._marks.begin())
-        self._out += pack_frame(0, READY)
+        self._report(self._marks.begin())
+        self._buffer += frame(ReadyReply())
 
     def _serve(self, group: int, mounts: Mounts, stop: threading.Event) -> None:
-        looked = time.monotonic()
+        checked_at = time.monotonic()
         poll = select.poll()
         poll.register(mounts.fileno(), select.POLLPRI)
         while not stop.is_set():
             self.last_round = time.monotonic()
-            poll.register(self._socket, select.POLLIN | (select.POLLOUT if self._out else 0))
-            poll.register(group, select.POLLIN if len(self._out) < HELD else 0)
+            poll.register(self._socket, select.POLLIN | (select.POLLOUT if self._buffer else 0))
+            poll.register(group, select.POLLIN if len(self._buffer) < MAX_BUFFERED else 0)
             ready = dict(poll.poll(TICK / 2 * 1000))
-            if ready.get(self._socket.fileno(), 0) & ~select.POLLOUT and not self._hear():
+            if ready.get(self._socket.fileno(), 0) & ~select.POLLOUT and not self._receive():
                 return
-            told = mounts.fileno() in ready
-            if told:
+            mounts_changed = mounts.fileno() in ready
+            if mounts_changed:
                 mounts.refresh(told=True)
-            if told or time.monotonic() >= looked + TICK:
-                looked = time.monotonic()
-                self._tell(self._marks.look(mounts_changed=told))
+            if mounts_changed or time.monotonic() >= checked_at + TICK:
+                checked_at = time.monotonic()
+                self._report(self._marks.look(mounts_changed=mounts_changed))
             if ready.get(group, 0) & select.POLLIN:
                 time.sleep(GATHER)
-                self._pass_on(os.read(group, fanotify.READ))
+                self._announce(os.read(group, fanotify.READ))
             self._send()
 
-    def _hear(self) -> bool:
-        """Do what the scanner asks for; say if it is still there."""
-        read = self._socket.recv(1 << 16)
-        for kind, body in self._cutter.feed(read):
-            if kind == PING:
-                self._out += pack_frame(0, PING)
-            elif kind == WATCH:
-                self._roots = decode_watch(body)
-                self._begin()
-            elif kind == RENEW:
-                self._tell(self._marks.mark_again(decode_renew(body, len(self._roots))))
-            else:
-                raise ProtocolError("a message that no scanner sends")
-        return bool(read)
+    def _receive(self) -> bool:
+        """Handle the scanner's requests; return whether it is still connected."""
+        piece = self._socket.recv(1 << 16)
+        for _, body in self._splitter.feed(piece):
+            match decode_request(body):
+                case Ping() as ping:
+                    self._buffer += frame(ping)
+                case WatchRequest() as request:
+                    self._roots = request.to_roots()
+                    self._mark()
+                case RenewRequest(root) if root < len(self._roots):
+                    self._report(self._marks.mark_again(root))
+                case _:
+                    raise ProtocolError("an unknown root")
+        return bool(piece)
 
     def _send(self) -> None:
-        if self._out:
+        if self._buffer:
             try:
-                sent = self._socket.send(self._out)
+                sent = self._socket.send(self._buffer)
             except BlockingIOError:
                 return
-            del self._out[:sent]
+            del self._buffer[:sent]
 
-    def _tell(self, gaps: Iterable[MissedEvents]) -> None:
-        for each in gaps:
-            self._out += missed(each)
+    def _report(self, gaps: Iterable[MissedEvents]) -> None:
+        for gap in gaps:
+            self._buffer += frame(MissedReply.from_gap(gap))
 
-    def _pass_on(self, read: bytes) -> None:
+    def _announce(self, events: bytes) -> None:
         """Turn a batch of events into announcements."""
-        finder = HandleResolver(self._marks.places)
-        announced: dict[WireAnnouncement, None] = {}
+        resolver = HandleResolver(self._marks.places)
+        announcements: dict[WireAnnouncement, None] = {}
         try:
-            for event in fanotify.parse(read):
+            for event in fanotify.parse(events):
                 if event.mask & fanotify.OVERFLOW:
-                    self._tell(
-                        MissedEvents(each.name, Cause.OVERFLOW, _FULL) for each in self._roots
+                    self._report(
+                        MissedEvents(root.name, Cause.OVERFLOW, _FULL) for root in self._roots
                     )
                     continue
-                for found in finder.resolve(event.fsid, event.handle):
-                    self._translate(event, found, announced)
+                for directory in resolver.resolve(event.fsid, event.handle):
+                    self._translate(event, directory, announcements)
         finally:
-            finder.close()
-        self._tell(self._marks.unresolved(finder.unresolved))
-        for message in names(announced):
-            self._out += message
+            resolver.close()
+        self._report(self._marks.unresolved(resolver.unresolved))
+        for message in frame_announcements(announcements):
+            self._buffer += message
 
     def _translate(
-        self, event: FanotifyEvent, found: HandlePath, announced: dict[WireAnnouncement, None]
+        self,
+        event: FanotifyEvent,
+        directory: HandlePath,
+        announcements: dict[WireAnnouncement, None],
     ) -> None:
-        path = found.path.rstrip(b"/") + b"/" + event.name
+        path = directory.path.rstrip(b"/") + b"/" + event.name
         moved = event.mask & fanotify.ON_DIRECTORY and event.mask & fanotify.MOVED_TO
         if moved:
-            self._came_back(path, found.places)
-        if found.place is None or (event.mask & fanotify.ON_DIRECTORY and not moved):
+            self._report_moved_roots(path, directory.places)
+        if directory.place is None or (event.mask & fanotify.ON_DIRECTORY and not moved):
             return
         closed = event.mask & fanotify.CLOSE_WRITE
-        bits = AnnouncementFlags.TREE if moved else AnnouncementFlags.CLOSED if closed else 0
-        announced[WireAnnouncement(found.place.root, int(bits), path)] = None
+        flags = AnnouncementFlags.TREE if moved else AnnouncementFlags.CLOSED if closed else 0
+        announcements[WireAnnouncement(directory.place.root, int(flags), path)] = None
 
-    def _came_back(self, path: bytes, places: list[WatchedMount]) -> None:
-        """Say of roots that were renamed, with or without the directories above them, what is so.
+    def _report_moved_roots(self, path: bytes, places: list[WatchedMount]) -> None:
+        """Report a gap in roots that have come back to *path*, alone or with a directory above.
 
-        While they were elsewhere nothing in them was known to be theirs.
+        While they were elsewhere, no event in them could be assigned to them.
         """
-        for each in places:
-            if each.path == path or each.path.startswith(path + b"/"):
-                root = self._roots[each.root]
-                self._tell([MissedEvents(root.name, Cause.REPLACED, "a directory was moved there")])
+        for place in places:
+            if place.path == path or place.path.startswith(path + b"/"):
+                root = self._roots[place.root]
+                gap = MissedEvents(root.name, Cause.REPLACED, "a directory was moved there")
+                self._report([gap])

@@ -12,11 +12,17 @@ from typing import Any
 
 import pytest
 
-from hashwacht import Checker, CheckResult, Outcome, Reason, UploadContext
+from hashwacht import Checker, Outcome, Reason, UploadContext
+from hashwacht.ipc.codec import Message
+from hashwacht.ipc.frames import pack_frame
 from hashwacht.ipc.sockets import listen
 from hashwacht.testing.pictures import encode, photo
-from hashwacht.uploads.exchange import UploadChannel
-from hashwacht.uploads.protocol import UploadCheckRequest, decode_reply, encode_request
+from hashwacht.uploads.protocol import (
+    UploadChannel,
+    UploadCheckReply,
+    UploadCheckRequest,
+    decode_reply,
+)
 from hashwacht.uploads.remote import DaemonBackend
 from support.daemon.upload_daemon import UploadDaemon, known
 
@@ -90,18 +96,21 @@ def test_a_daemon_that_is_killed_under_way_is_asked_again_when_it_is_back(
             assert future.result(30).outcome is Outcome.MATCH
 
 
-def ask(daemon: UploadDaemon, body: bytes, fd: int | None) -> Any:
-    """Say it as a hostile client would; give the last answer, None if there was none."""
+def ask(daemon: UploadDaemon, message: Message | bytes, fd: int | None) -> Any:
+    """Send it as a hostile client would; return the result, None if there was none."""
     with socket.socket(socket.AF_UNIX) as connected:
         connected.connect(str(daemon.socket))
-        exchange = UploadChannel(connected)
-        exchange.send(body, 5, fd)
+        channel = UploadChannel(connected, 1 << 20)
+        if isinstance(message, bytes):
+            connected.sendall(pack_frame(1, message))
+        else:
+            channel.send(message, 5, fd)
         try:
-            while not isinstance(reply := decode_reply(exchange.receive(20, 1 << 20)), CheckResult):
+            while not isinstance(reply := decode_reply(channel.receive(20)), UploadCheckReply):
                 continue
         except Exception:  # noqa: BLE001  # the application's code; the upload is checked all the same
             return None
-    return reply
+    return reply.to_result()
 
 
 def test_nobody_can_have_the_daemon_read_what_he_could_not_read_himself(
@@ -109,7 +118,7 @@ def test_nobody_can_have_the_daemon_read_what_he_could_not_read_himself(
 ) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(b"secret")
-    body = encode_request(UploadCheckRequest(private=True, context=None))
+    request = UploadCheckRequest(private=True)
     os.mkfifo(tmp_path / "fifo")
     for path, flags in (
         (secret, os.O_PATH),
@@ -120,7 +129,7 @@ def test_nobody_can_have_the_daemon_read_what_he_could_not_read_himself(
     ):
         fd = os.open(path, flags)
         try:
-            reply = ask(daemon, body, fd)
+            reply = ask(daemon, request, fd)
         finally:
             os.close(fd)
         assert (reply.outcome, reply.reason) == (Outcome.UNDETERMINED, Reason.UNREADABLE), path
@@ -130,8 +139,8 @@ def test_nobody_can_have_the_daemon_read_what_he_could_not_read_himself(
 def test_nonsense_vanishing_and_endless_files_end_one_connection_and_nothing_else(
     daemon: UploadDaemon, checker: Checker, tmp_path: Path
 ) -> None:
-    check = encode_request(UploadCheckRequest(private=True, context=None))
-    for body in (b"", b"[]", b'["check"]', check.replace(b"true", b"1"), b"\xff" * 999):
+    check = UploadCheckRequest(private=True)
+    for body in (b"", b"[]", b'["check"]', b'["check",1,null]', b"\xff" * 999):
         assert ask(daemon, body, None) is None
     assert ask(daemon, check, None) is None
     hanging = socket.socket(socket.AF_UNIX)

@@ -15,10 +15,19 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.watch_events import Cause, MissedEvents, Root
-from hashwacht.ipc.frames import pack_frame
-from hashwacht.watch import fanotify_protocol
+from hashwacht.ipc.frames import FrameSplitter
 from hashwacht.watch.fanotify_client import PATIENCE, FanotifyWatch
-from hashwacht.watch.fanotify_protocol import MessageSplitter
+from hashwacht.watch.fanotify_protocol import (
+    MissedReply,
+    Ping,
+    ReadyReply,
+    RenewRequest,
+    WatchRequest,
+    WireAnnouncement,
+    decode_reply,
+    frame,
+    frame_announcements,
+)
 from support.watch.watching import (
     OwnMounts,
     WatchRecorder,
@@ -263,7 +272,7 @@ def test_without_the_capability_it_says_what_to_do(socket_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "message",
-    [b"GET / HTTP/1.0\r\n\r\n", fanotify_protocol.renew(0), b"\xff" * 100, b""],
+    [b"GET / HTTP/1.0\r\n\r\n", frame(RenewRequest(0)), b"\xff" * 100, b""],
     ids=["other protocol", "too early", "any bytes", "nothing"],
 )
 def test_nonsense_ends_the_connection_and_nothing_else(
@@ -308,13 +317,11 @@ def test_a_watcher_that_talks_nonsense_is_a_gap(
     def talk() -> None:
         connected, _ = impostor.accept()
         with connected:
-            connected.sendall(pack_frame(0, fanotify_protocol.READY))
-            pinged = b""
-            while fanotify_protocol.PING not in pinged[-1:]:
-                pinged = connected.recv(1000)
-            connected.sendall(
-                b"".join(fanotify_protocol.names([fanotify_protocol.WireAnnouncement(7, 0, b"/x")]))
-            )
+            connected.sendall(frame(ReadyReply()))
+            received = b""
+            while not received.endswith(frame(Ping())):
+                received += connected.recv(1000)
+            connected.sendall(b"".join(frame_announcements([WireAnnouncement(7, 0, b"/x")])))
             while connected.recv(1000):
                 pass
 
@@ -344,13 +351,13 @@ def test_a_scanner_that_takes_nothing_costs_little_memory_and_is_told_of_its_gap
         client.connect(str(socket_path))
         setting.write_text("1000")
         try:
-            client.sendall(fanotify_protocol.watch([Root("root", bytes(root))]))
-            cutter, heard = MessageSplitter(), list[tuple[bytes, bytes]]()
-            while not heard:
-                heard += cutter.feed(client.recv(100_000))
+            client.sendall(frame(WatchRequest.from_roots([Root("root", bytes(root))])))
+            splitter, messages = FrameSplitter(), list[tuple[int, bytes]]()
+            while not messages:
+                messages += splitter.feed(client.recv(100_000))
         finally:
             setting.write_text(before)
-        assert heard == [(fanotify_protocol.READY, b"")]
+        assert [decode_reply(body, 1) for _, body in messages] == [ReadyReply()]
         directory = root.joinpath(*["d" * 200] * 15)
         directory.mkdir(parents=True)
         for number in range(6000):
@@ -359,8 +366,8 @@ def test_a_scanner_that_takes_nothing_costs_little_memory_and_is_told_of_its_gap
         assert used < 60_000, f"{used} kB"
         gaps: list[MissedEvents] = []
         while not gaps:
-            heard = list(cutter.feed(client.recv(100_000)))
-            gaps = [fanotify_protocol.decode_missed(body) for kind, body in heard if kind == b"M"]
+            replies = [decode_reply(body, 1) for _, body in splitter.feed(client.recv(100_000))]
+            gaps = [reply.to_gap() for reply in replies if isinstance(reply, MissedReply)]
         assert gaps[0].cause is Cause.OVERFLOW
 
 
@@ -380,7 +387,7 @@ def test_nobody_else_is_told_names(root: Path) -> None:
                     os.seteuid(0)
                 client.settimeout(5)
                 with suppress(ConnectionResetError, BrokenPipeError):
-                    client.sendall(fanotify_protocol.watch([Root("root", bytes(root))]))
+                    client.sendall(frame(WatchRequest.from_roots([Root("root", bytes(root))])))
                     assert client.recv(100) == b""
             ear, watch = WatchRecorder(), FanotifyWatch(path)
             watch.start([Root("root", bytes(root))], ear)

@@ -1,5 +1,8 @@
-"""Messages between watcher and scanner: what goes in comes out, and nonsense is refused."""
+"""Messages between watcher and scanner: they survive encoding, and invalid ones are refused."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
 from contextlib import suppress
 
 import pytest
@@ -7,86 +10,140 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashwacht.core.watch_events import Cause, MissedEvents, Root
-from hashwacht.ipc.frames import MAX_BODY, ProtocolError, pack_frame
-from hashwacht.watch import fanotify_protocol
-from hashwacht.watch.fanotify_protocol import AnnouncementFlags, MessageSplitter, WireAnnouncement
+from hashwacht.ipc.codec import encode, printable
+from hashwacht.ipc.frames import MAX_BODY, FrameSplitter, ProtocolError
+from hashwacht.watch.fanotify_protocol import (
+    AnnouncementFlags,
+    MissedReply,
+    Ping,
+    ReadyReply,
+    RenewRequest,
+    WatchRequest,
+    WireAnnouncement,
+    decode_reply,
+    decode_request,
+    frame,
+    frame_announcements,
+)
 
 PATHS = st.binary(max_size=40).map(lambda name: b"/" + name.replace(b"\0", b"/"))
-NAMED = st.builds(WireAnnouncement, st.integers(0, 4), st.integers(0, 3), PATHS)
+ANNOUNCEMENTS = st.builds(WireAnnouncement, st.integers(0, 4), st.integers(0, 3), PATHS)
+GAPS = st.builds(MissedEvents, st.text(), st.sampled_from(Cause), st.text(), st.binary())
 
 
-def cut(stream: bytes, step: int = 1 << 20) -> list[tuple[bytes, bytes]]:
-    cutter = MessageSplitter()
-    parts = [stream[at : at + step] for at in range(0, len(stream), step)]
-    return [message for part in parts for message in cutter.feed(part)]
+def bodies(frames: Iterable[bytes]) -> list[bytes]:
+    splitter = FrameSplitter()
+    return [body for each in frames for _, body in splitter.feed(each)]
 
 
 @given(st.lists(st.builds(Root, st.text(max_size=9), PATHS), max_size=5))
-def test_roots(roots: list[Root]) -> None:
-    ((kind, body),) = cut(fanotify_protocol.watch(roots))
-    assert kind == fanotify_protocol.WATCH
-    assert fanotify_protocol.decode_watch(body) == roots
+def test_roots_survive_encoding(roots: list[Root]) -> None:
+    (body,) = bodies([frame(WatchRequest.from_roots(roots))])
+    request = decode_request(body)
+    assert isinstance(request, WatchRequest)
+    assert request.to_roots() == roots
 
 
-@given(st.builds(MissedEvents, st.text(), st.sampled_from(Cause), st.text(), st.binary()))
-def test_gaps(missed: MissedEvents) -> None:
-    ((kind, body),) = cut(fanotify_protocol.missed(missed))
-    assert kind == fanotify_protocol.MISSED
-    assert fanotify_protocol.decode_missed(body) == missed
+@given(GAPS)
+def test_gaps_survive_encoding(gap: MissedEvents) -> None:
+    (body,) = bodies([frame(MissedReply.from_gap(gap))])
+    reply = decode_reply(body, 0)
+    assert isinstance(reply, MissedReply)
+    assert reply.to_gap() == MissedEvents(gap.root, gap.cause, printable(gap.detail), gap.path)
 
 
-@given(st.lists(NAMED, max_size=30), st.integers(1, 50))
-def test_announcements_in_whatever_pieces_they_arrive(
-    named: list[WireAnnouncement], step: int
-) -> None:
-    found: list[WireAnnouncement] = []
-    for kind, body in cut(b"".join(fanotify_protocol.names(named)), step):
-        assert kind == fanotify_protocol.NAMES
-        found += fanotify_protocol.decode_names(body, 5)
-    assert found == named
+@pytest.mark.parametrize("request_", [RenewRequest(3), Ping()])
+def test_other_requests_survive_encoding(request_: RenewRequest | Ping) -> None:
+    assert decode_request(encode(request_)) == request_
 
 
-def test_many_long_names_are_several_messages() -> None:
-    named = [WireAnnouncement(0, int(AnnouncementFlags.CLOSED), b"/" + b"n" * 4000)] * 1000
-    messages = list(fanotify_protocol.names(named))
-    assert len(messages) > 1
-    assert max(map(len, messages)) < MAX_BODY
-    assert [
-        each
-        for _, body in cut(b"".join(messages))
-        for each in fanotify_protocol.decode_names(body, 1)
-    ]
+@pytest.mark.parametrize("reply", [ReadyReply(), Ping()])
+def test_other_replies_survive_encoding(reply: ReadyReply | Ping) -> None:
+    assert decode_reply(encode(reply), 0) == reply
 
 
-def test_a_root_to_watch_anew_is_one_of_them() -> None:
-    ((kind, body),) = cut(fanotify_protocol.renew(3))
-    assert kind == fanotify_protocol.RENEW
-    assert fanotify_protocol.decode_renew(body, 4) == 3
-    for wrong in (b"", b"-1", b"4", b"x", b"9" * 5000):
+@given(st.lists(ANNOUNCEMENTS, max_size=30))
+def test_announcements_survive_packing(announcements: list[WireAnnouncement]) -> None:
+    unpacked: list[WireAnnouncement] = []
+    for body in bodies(frame_announcements(announcements)):
+        reply = decode_reply(body, 5)
+        assert isinstance(reply, list)
+        unpacked += reply
+    assert unpacked == announcements
+
+
+def test_many_long_paths_are_several_messages() -> None:
+    announcement = WireAnnouncement(0, int(AnnouncementFlags.CLOSED), b"/" + b"n" * 4000)
+    frames = list(frame_announcements([announcement] * 1000))
+    assert len(frames) > 1
+    assert max(map(len, frames)) < MAX_BODY
+    replies = [decode_reply(body, 1) for body in bodies(frames)]
+    assert [each for reply in replies if isinstance(reply, list) for each in reply] == [
+        announcement
+    ] * 1000
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ["watch"],
+        ["watch", [["a"]]],
+        ["watch", [["a", b""]]],
+        ["watch", [["a", b"relative"]]],
+        ["watch", [["a", b"/nul\0"]]],
+        ["watch", [["a", "/not Base64"]]],
+        ["watch", [["a", b"/"]], "more"],
+        ["renew", -1],
+        ["renew", "1"],
+        ["renew", True],
+        ["ready"],
+        ["ping", 1],
+        7,
+    ],
+    ids=str,
+)
+def test_a_refused_request(fields: object) -> None:
+    with pytest.raises(ProtocolError):
+        decode_request(encode(fields))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ["missed", "root", "bored", "", b""],
+        ["missed", "root", "overflow", "\x1b[31m", b""],
+        ["missed", "root", "overflow", "x" * 401, b""],
+        ["missed", "root", "overflow", "", "/not Base64"],
+        ["missed", "root", "overflow", ""],
+        ["watch", []],
+        ["ready", 1],
+    ],
+    ids=str,
+)
+def test_a_refused_reply(fields: object) -> None:
+    with pytest.raises(ProtocolError):
+        decode_reply(encode(fields), 9)
+
+
+def test_an_announcement_of_an_unknown_root_is_refused() -> None:
+    (body,) = bodies(frame_announcements([WireAnnouncement(3, 0, b"/x")]))
+    assert decode_reply(body, 4)
+    for roots, candidate in ((3, body), (4, body[:-1]), (4, body + b"\0")):
         with pytest.raises(ProtocolError):
-            fanotify_protocol.decode_renew(wrong, 4)
+            decode_reply(candidate, roots)
 
 
-@pytest.mark.parametrize("body", [b"[{}]", b"{", b'[{"root":"a","path":"no"}]', b"\xff", b"7"])
-def test_no_list_of_roots(body: bytes) -> None:
-    with pytest.raises(ProtocolError):
-        fanotify_protocol.decode_watch(body)
-
-
-@given(st.binary(max_size=60))
-def test_any_bytes_are_a_message_or_nonsense(body: bytes) -> None:
+@given(st.binary(max_size=60) | GAPS.map(lambda gap: encode(MissedReply.from_gap(gap))))
+def test_any_bytes_are_a_message_or_refused(body: bytes) -> None:
     with suppress(ProtocolError):
-        fanotify_protocol.decode_watch(body)
+        assert encode(decode_request(body)) == body
+    for candidate in (body, b"A" + body):
+        with suppress(ProtocolError):
+            reply = decode_reply(candidate, 3)
+            assert (
+                all(each.root < 3 for each in reply)
+                if isinstance(reply, list)
+                else encode(reply) == candidate
+            )
     with suppress(ProtocolError):
-        fanotify_protocol.decode_missed(body)
-    with suppress(ProtocolError):
-        assert all(each.root < 3 for each in fanotify_protocol.decode_names(body, 3))
-    with suppress(ProtocolError):
-        list(MessageSplitter().feed(body))
-
-
-def test_a_message_that_is_too_long_is_refused_before_it_has_come() -> None:
-    head = bytearray(pack_frame(0, b"")[:12])
-    head[-4:] = (MAX_BODY + 1).to_bytes(4, "big")
-    with pytest.raises(ProtocolError):
-        cut(bytes(head))
+        list(FrameSplitter().feed(body))
