@@ -14,7 +14,6 @@ the next entry (``torn``) records its length and hash.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,11 +37,9 @@ from hashwacht.audit.chain import (
     parse_link,
 )
 from hashwacht.core.errors import StorageError
-from hashwacht.storage.sqlite.state_directory import (
-    chown_like_directory,
-    fsync_directory,
-    open_error,
-)
+from hashwacht.platform.atomic import chown_like_directory, sync_directory
+from hashwacht.platform.locks import lock, unlock
+from hashwacht.storage.sqlite.state_directory import open_error
 
 __all__ = ["FILE_NAME", "AuditEvent", "AuditLog", "ChainBreak", "Checkpoint"]
 
@@ -172,10 +169,10 @@ class AuditLog:
         except OSError as error:
             raise open_error(error, self.path) from error
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            lock(fd)
             if not os.fstat(fd).st_size:
                 chown_like_directory(fd, self.path)
-                fsync_directory(self.path)
+                sync_directory(self.path.parent)
             yield fd
         except OSError as error:
             raise open_error(error, self.path) from error
@@ -193,9 +190,9 @@ class AuditLog:
         except OSError as error:
             raise open_error(error, self.path) from error
         try:
-            fcntl.flock(fd, fcntl.LOCK_SH)
+            lock(fd, shared=True)
             size = os.fstat(fd).st_size
-            fcntl.flock(fd, fcntl.LOCK_UN)
+            unlock(fd)
             yield fd, size
         finally:
             os.close(fd)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import grp
 import logging
 import os
@@ -20,6 +19,7 @@ from hashwacht.courier import process
 from hashwacht.daemon.logs import configure_logging
 from hashwacht.daemon.supervisor import ChildSpec, RestartBackoff, Supervisor
 from hashwacht.ipc.sockets import listen
+from hashwacht.platform.locks import FileLock
 from hashwacht.platform.network import leave_network
 from hashwacht.platform.process import terminate_with_parent
 from hashwacht.platform.systemd import SystemdNotifier, inherited_sockets
@@ -209,22 +209,19 @@ def _only_one(runtime: Path) -> Iterator[None]:
     """Be the only daemon with this runtime directory.  Raises StorageBusy, ConfigurationError."""
     try:
         runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(runtime / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = FileLock.acquire(runtime / "daemon.lock")
     except OSError as error:
         raise ConfigurationError(
             f"{runtime}: {error.strerror}",
             advice="Make daemon.runtime_directory a directory that this user may write to.",
         ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
+    if lock is None:
         raise StorageBusy(
-            f"another daemon runs already, with {runtime}",
+            f"another daemon is running with {runtime}",
             advice="Stop it first, or give this one another daemon.runtime_directory.",
-        ) from None
-    finally:
-        os.close(lock)
+        )
+    with lock:
+        yield
 
 
 @contextmanager

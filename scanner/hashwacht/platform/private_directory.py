@@ -8,7 +8,6 @@ user too: else a list imported by root could not be read by the service.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import shutil
@@ -17,6 +16,9 @@ from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Self
+
+from hashwacht.platform import atomic
+from hashwacht.platform.locks import lock
 
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
@@ -61,8 +63,8 @@ class PrivateDirectory:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(_LOCK, flags, FILE_MODE, dir_fd=self.fd)
         try:
-            self._give(fd)
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            self._chown(fd)
+            lock(fd)
             yield
         finally:
             os.close(fd)
@@ -70,27 +72,24 @@ class PrivateDirectory:
     def create_directory(self, name: str) -> PrivateDirectory:
         """Create a sub-directory, locked as being in use until it is closed."""
         os.mkdir(name, DIRECTORY_MODE, dir_fd=self.fd)
-        made = PrivateDirectory(self._open_directory(name), self.path / name, self._owner)
-        self._give(made.fd)
-        fcntl.flock(made.fd, fcntl.LOCK_EX)
-        return made
+        directory = PrivateDirectory(self._open_directory(name), self.path / name, self._owner)
+        self._chown(directory.fd)
+        lock(directory.fd)
+        return directory
 
     def in_use(self, name: str) -> bool:
         """Tell if the process that made this sub-directory is still at work in it."""
         fd = self._open_directory(name)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+            return not lock(fd, timeout=0)
         finally:
             os.close(fd)
-        return False
 
     def create(self, name: str) -> BinaryIO:
         """Create a file of mode 0600 for reading and writing; it must not exist."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(name, flags, FILE_MODE, dir_fd=self.fd)
-        self._give(fd)
+        self._chown(fd)
         return os.fdopen(fd, "w+b")
 
     def open(self, name: str) -> BufferedReader:
@@ -101,16 +100,7 @@ class PrivateDirectory:
     def replace(self, name: str, content: bytes) -> None:
         """Write a file so that readers, and a crash, find the old or the new content."""
         partial = f"{name}.{secrets.token_hex(4)}{PARTIAL}"
-        try:
-            with self.create(partial) as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, name, src_dir_fd=self.fd, dst_dir_fd=self.fd)
-        except BaseException:
-            self.discard(partial)
-            raise
-        self.sync()
+        atomic.write(Path(name), content, temporary=partial, dir_fd=self.fd, prepare=self._chown)
 
     def discard(self, name: str) -> None:
         """Remove a file or a sub-directory with all its files, if it is there."""
@@ -133,7 +123,7 @@ class PrivateDirectory:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(name, flags, dir_fd=self.fd)
 
-    def _give(self, fd: int) -> None:
+    def _chown(self, fd: int) -> None:
         """Hand what root created to the owner of the directory."""
         if os.geteuid() == 0 and self._owner.st_uid != 0:
             os.fchown(fd, self._owner.st_uid, self._owner.st_gid)

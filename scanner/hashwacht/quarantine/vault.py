@@ -173,7 +173,7 @@ class Vault:
 
         done = self._act_on(id_, act)
         if isinstance(done, QuarantineFailure) and done.reason is FailureReason.FULL:
-            self._shelf.release_reserve()
+            self._shelf.reserve.release()
             done = self._act_on(id_, act)
         return done
 

@@ -24,6 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hashwacht.platform import atomic
+from hashwacht.platform.atomic import Reserve
 from hashwacht.platform.locks import EntryLock
 from hashwacht.quarantine.record import EntryRecord
 
@@ -87,41 +88,20 @@ class VaultEntry:
 class VaultStore:
     """All entries."""
 
-    __slots__ = ("_entries", "_open", "_reserve", "path")
+    __slots__ = ("_entries", "_open", "path", "reserve")
 
     def __init__(self, path: Path) -> None:
         """*path* is made with the first entry."""
         self.path = path
         self._entries, self._open = path / "entries", path / "open"
-        self._reserve = path / "reserve"
+        self.reserve = Reserve(path / "reserve", RESERVE_SIZE)
 
     def prepare(self) -> None:
         """Make the directories, for us alone.  Raises OSError."""
         for path in (self.path, self._entries, self._open):
             atomic.make_directory(path)
         self.path.chmod(0o700)
-        self._keep_reserve()
-
-    def release_reserve(self) -> bool:
-        """Give the space back that was kept; False if none was."""
-        try:
-            self._reserve.unlink()
-        except OSError:
-            return False
-        return True
-
-    def _keep_reserve(self) -> None:
-        """Keep space back, if there is any and none is kept yet."""
-        if self._reserve.exists():
-            return
-        try:
-            fd = os.open(self._reserve, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                os.posix_fallocate(fd, 0, RESERVE_SIZE)
-            finally:
-                os.close(fd)
-        except OSError:
-            self.release_reserve()
+        self.reserve.fill()
 
     def acquire_new(self, id_: str) -> EntryLock | None:
         """Claim a new entry, durable; None if there is one of that id by now.  Raises OSError.
@@ -129,7 +109,7 @@ class VaultStore:
         A recovery may see the mark between its making and its locking, and hold it for an instant.
         """
         self.prepare()
-        claim = EntryLock.acquire(self._open / id_, wait=True)
+        claim = EntryLock.acquire(self._open / id_, timeout=None)
         assert claim is not None
         if self.has_entry(id_):
             with claim:
@@ -151,7 +131,7 @@ class VaultStore:
 
     def acquire_unfinished(self, id_: str) -> EntryLock | None:
         """Claim what is half done.  Raises FileNotFoundError if nothing is by now."""
-        return EntryLock.acquire(self._open / id_, make=False)
+        return EntryLock.acquire(self._open / id_, create=False)
 
     def entry(self, id_: str) -> VaultEntry:
         """Give the entry, which need not be there."""

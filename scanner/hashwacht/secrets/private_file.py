@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
-import tempfile
 from pathlib import Path
 
 from hashwacht.core.errors import CredentialError
+from hashwacht.platform import atomic
 
 MAX_BYTES = 64 * 1024
 """No credential is longer; whatever is, is some other file."""
@@ -64,15 +65,6 @@ def _decode(content: bytes) -> str:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write beside the target (mkstemp: mode 0600), flush to disk, rename over it."""
+    """Replace a file with mode 0600, making its directory if it is missing.  Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=".new-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    atomic.write(path, text.encode(), temporary=f".new-{secrets.token_hex(4)}")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
+from hashwacht.platform.atomic import Reserve
 from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.sqlite.state_directory import RESERVE_BYTES, Reserve
+from hashwacht.storage.sqlite.state_directory import RESERVE_BYTES
 
 
 def test_the_reserve_occupies_its_space(tmp_path: Path) -> None:
-    reserve = Reserve(tmp_path / "reserve")
+    reserve = Reserve(tmp_path / "reserve", RESERVE_BYTES)
     assert reserve.fill()
     assert reserve.path.stat().st_blocks * 512 >= RESERVE_BYTES
     assert reserve.fill(), "filled once is filled"

@@ -7,7 +7,6 @@ talk to it, and a stale file is informative too: its date is that of the last he
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -18,6 +17,7 @@ from typing import Any
 from hashwacht.core.paths import from_json, to_json
 from hashwacht.daemon.scanner.counters import CounterValues, LatencyHistogram
 from hashwacht.daemon.scanner.runtime import MatcherHealth
+from hashwacht.platform import atomic
 
 FILE_NAME = "status.json"
 VERSION = 1
@@ -104,12 +104,8 @@ class HealthFile:
         Nothing is synced to disk: after a crash of the machine the file means nothing.
         """
         self._written = self._clock()
-        text = encode_health(replace(health, at=self._written))
-        partial = self.path.with_suffix(f".{os.getpid()}.partial")
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        partial.replace(self.path)
+        content = encode_health(replace(health, at=self._written)).encode()
+        atomic.write(self.path, content, durable=False)
 
     def read(self) -> Health | None:
         """Return what was last written; None if there is none that this version understands.

@@ -9,7 +9,6 @@ time within a short time limit: other users can delay only one another.
 from __future__ import annotations
 
 import logging
-import os
 import select
 import socket
 import threading
@@ -21,6 +20,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Self
+
+from hashwacht.platform import atomic
 
 _log = logging.getLogger(__name__)
 
@@ -199,13 +200,5 @@ class _Handler(BaseHTTPRequestHandler):
 
 def write_file(path: Path, text: bytes) -> None:
     """Replace the file atomically, readable by node_exporter, which runs as another user."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")  # no .prom: it is not collected
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), 0o644)  # regardless of the umask
-            file.write(text)
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+    # The temporary file does not end in .prom, so it is not collected.
+    atomic.write(path, text, mode=0o644, durable=False)

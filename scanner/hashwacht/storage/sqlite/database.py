@@ -10,9 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hashwacht.core.errors import StorageError
+from hashwacht.platform.atomic import Reserve
 from hashwacht.storage.sqlite.encoding import Packer, TextTable
 from hashwacht.storage.sqlite.schema import STEPS, Step, migrate
-from hashwacht.storage.sqlite.state_directory import Reserve, open_error, translated_errors
+from hashwacht.storage.sqlite.state_directory import RESERVE_BYTES, open_error, translated_errors
 
 BUSY_SECONDS = 5.0
 """How long to wait for another process that writes before saying so."""
@@ -38,7 +39,7 @@ class Database:
     def __init__(self, path: Path, writer: sqlite3.Connection, patience: float) -> None:
         self.path = path
         self._patience = patience
-        self.reserve = Reserve(path.with_suffix(".reserve"))
+        self.reserve = Reserve(path.with_suffix(".reserve"), RESERVE_BYTES)
         self.words = TextTable("words")
         self.recipes = TextTable("recipes")
         self.signal_sets = TextTable("signal_sets")

@@ -1,23 +1,14 @@
-"""One scan at a time per state, and one daemon beside it, by locks that die with their process.
+"""The state directory: SQLite's errors with what to do next, and the locks of scan and daemon.
 
-SQLite's errors told as ours, each with what to do next.
-
-Files of the state belong to whom the state belongs to, whoever makes them.
-
-A little space kept back, so that a full disk can still be recorded.
-
-On a full disk SQLite can neither delete nor checkpoint (both write first), so nothing inside
-the database can make room for the note that the run was interrupted.  Deleting a file can.
+One scan at a time works on a state, and one daemon besides it.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from hashwacht.core.errors import StorageBusy, StorageError, StorageFull
+from hashwacht.platform.locks import FileLock
 
 
 @contextmanager
@@ -92,68 +84,15 @@ def _advice(primary: int, path: Path) -> str:
     return "Run `hashwacht doctor`; if it finds nothing, report this as a bug."
 
 
-def chown_like_directory(fd: int, path: Path) -> None:
-    """Give a file to the owner of its directory, if we are root.
-
-    A command that root types must not leave a file that the daemon's own user cannot write.
-    SQLite does the same with its log (robustFchown in os_unix.c).  Raises OSError.
-    """
-    if os.geteuid() == 0:
-        owner, found = path.parent.stat(), os.fstat(fd)
-        if found.st_uid != owner.st_uid:
-            os.fchown(fd, owner.st_uid, owner.st_gid)
-
-
-def fsync_directory(path: Path) -> None:
-    """Have the name of a new file on the disk itself.  Raises OSError."""
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
 RESERVE_BYTES = 4 * 1024 * 1024
-"""Enough for thousands of small transactions in the write-ahead log."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reserve:
-    """The file that holds the space; *path* lies on the file system of the database."""
-
-    path: Path
-    size: int = RESERVE_BYTES
-
-    def fill(self) -> bool:
-        """Hold the space; False if there is none to hold.  Does nothing if it is held."""
-        try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError:
-            return False
-        try:
-            if os.fstat(descriptor).st_blocks * 512 < self.size:
-                os.posix_fallocate(descriptor, 0, self.size)
-        except OSError:
-            self.release()
-            return False
-        finally:
-            os.close(descriptor)
-        return True
-
-    def release(self) -> bool:
-        """Give the space back to the file system; False if none was held."""
-        try:
-            self.path.unlink()
-        except OSError:
-            return False
-        return True
+"""Enough for thousands of small transactions in the write-ahead log (:class:`Reserve`)."""
 
 
 SCAN_LOCK, DAEMON_LOCK = ".lock", ".daemon"
 """Roles: what the name of their lock ends in."""
 
-_ATTEMPTS, _PAUSE_SECONDS = 10, 0.02
-"""Somebody who only looks who holds the lock takes it for an instant; that is waited out."""
+_TIMEOUT = 0.2
+"""Seconds: longer than :func:`lock_holder` holds the lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,15 +104,13 @@ class LockHolder:
 
 
 class RunLock:
-    """An exclusive flock(2) on a file next to the database, with its holder's name inside.
+    """An exclusive lock on a file next to the database, which contains its holder.
 
-    The kernel gives it back however the process ends.  A forked child would keep it alive
-    beyond that, so it drops its copy at once.
+    A forked child would keep it beyond the end of the process, so it closes its copy at once.
     """
 
-    def __init__(self, path: Path, descriptor: int) -> None:
-        self.path = path
-        self._descriptor: int | None = descriptor
+    def __init__(self, lock: FileLock) -> None:
+        self._lock = lock
         os.register_at_fork(after_in_child=self.release)
 
     @classmethod
@@ -184,33 +121,24 @@ class RunLock:
         """
         path = lock_path(database, role)
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            file_lock = FileLock.acquire(path, timeout=_TIMEOUT)
         except OSError as error:
             raise open_error(error, path) from error
-        for _ in range(_ATTEMPTS):
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(_PAUSE_SECONDS)
-            else:
-                lock = cls(path, descriptor)
-                lock.set_run(None)
-                return lock
-        os.close(descriptor)
-        raise _busy(path, _read(path))
+        if file_lock is None:
+            raise _busy(path, _read(path))
+        lock = cls(file_lock)
+        lock.set_run(None)
+        return lock
 
     def set_run(self, run: int | None) -> None:
         """Say which run holds the lock."""
-        assert self._descriptor is not None, "the lock was released"
         text = json.dumps({"pid": os.getpid(), "run": run}).encode()
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, text, 0)
+        os.ftruncate(self._lock.fd, 0)
+        os.pwrite(self._lock.fd, text, 0)
 
     def release(self) -> None:
         """Give the lock back.  The file stays: removing it would race with the next holder."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -228,15 +156,12 @@ def lock_holder(database: Path, role: str = SCAN_LOCK) -> LockHolder | None:
     """Return who holds a lock of the state in *database*, None if nobody does."""
     path = lock_path(database, role)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        lock = FileLock.acquire(path, shared=True, create=False)
     except FileNotFoundError:
         return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if lock is None:
         return _read(path)
-    finally:
-        os.close(descriptor)
+    lock.release()
     return None
 
 
