@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from hashwacht.core.types import Outcome
 from hashwacht.matching.matcher_set import LookupRequest, MatcherSet
 from hashwacht.pipeline import Judgement, judge_all
+from hashwacht.storage.answers import AnswerRequirement
 from hashwacht.storage.contents import StoredVerdict
-from hashwacht.storage.pending import AnswerRequirement
 from hashwacht.storage.store import Store
 
 

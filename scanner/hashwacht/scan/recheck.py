@@ -19,7 +19,7 @@ from hashwacht.scan.judging import ContentJudge, JudgedContent, answer_requireme
 from hashwacht.scan.observer_loop import RunMonitor
 from hashwacht.scan.progress import Observer, Phase, RunCounts, ScanResult, Summary
 from hashwacht.scan.tally import Tally
-from hashwacht.storage.pending import AnswerRequirement
+from hashwacht.storage.answers import AnswerRequirement
 from hashwacht.storage.runs import Run, RunState
 from hashwacht.storage.store import Store
 

@@ -1,6 +1,7 @@
-"""Answers: what each matcher said of each content, and when.
+"""Answers: what each matcher answered about each content, and when.
 
-KnowledgeIds: small numbers for "what all configured matchers knew at that time".
+There is one answer per content and matcher; a newer one replaces it.  An answer is *stale* once
+it no longer satisfies what is required of its matcher: another revision, too old, or undetermined.
 """
 
 from __future__ import annotations
@@ -8,40 +9,54 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from hashwacht.core.types import Answer, Match, Outcome, Reason
-from hashwacht.storage.pending import AnswerRequirement, StaleQuery
 from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.sqlite.encoding import (
     MATCH,
     NO_MATCH,
     OUTCOMES,
     UNDETERMINED,
-    stored_text,
-    text_of,
+    decode_text,
+    encode_text,
 )
 
 
+class AnswerRequirement(NamedTuple):
+    """What the answer of one matcher must satisfy to be used without another lookup.
+
+    *revision* is the matcher's present revision, *not_before* (Unix seconds) the oldest date that
+    counts, *accepts* the signal types it judges (None: all): a content without any of them needs
+    no answer from it.
+    """
+
+    revision: str
+    not_before: float
+    accepts: frozenset[str] | None = None
+
+
 class KnowledgeIds:
-    """Numbers the texts that describe the revisions of all configured matchers."""
+    """Small numbers for what all configured matchers know: the text of their revisions."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def resolve(self, key: str) -> int:
-        """Return the number of *key*, the same for ever; a new key gets a new one."""
+    def resolve(self, revisions: str) -> int:
+        """Return the permanent number of *revisions*; a new text gets a new number."""
         with self._database.read_connection() as connection:
-            known = self._database.knowledge_ids.find(connection, key)
+            known = self._database.knowledge_ids.find(connection, revisions)
         if known is not None:
             return known
         with self._database.transaction() as writer:
-            return self._database.knowledge_ids.number(writer, key)
+            return self._database.knowledge_ids.intern(writer, revisions)
 
 
 _SUPERSEDED = "before further signals"
-"""The revision of a match that was given before the content had all its present signals."""
+"""Revision of a match that was answered before the content had all its present signals."""
 
+_UNKNOWN = 0
+"""A number that no text has: of a matcher or revision that no answer names yet."""
 
 _UPSERT = f"""
     INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -51,27 +66,39 @@ _UPSERT = f"""
     first_match_at = coalesce(first_match_at, excluded.first_match_at)
     WHERE NOT (outcome = {MATCH} AND excluded.outcome = {UNDETERMINED})"""  # noqa: S608  # our own constants
 
+_STALE = f"""
+    WITH required (signal_set, matcher, revision, not_before) AS (VALUES {{rows}})
+    SELECT {{columns}} FROM contents AS c
+    WHERE c.id > ?
+    AND ifnull(c.epoch = ? AND c.outcome = {NO_MATCH} AND c.asked_at >= ?, 0) = 0
+    AND EXISTS (
+        SELECT 1 FROM required AS r WHERE r.signal_set = c.signal_set AND NOT EXISTS (
+            SELECT 1 FROM answers AS a
+            WHERE a.content = c.id AND a.matcher = r.matcher AND a.revision = r.revision
+            AND a.asked_at >= r.not_before AND a.outcome <> {UNDETERMINED}))
+    {{tail}}"""  # noqa: S608  # our own constants
+
 
 class StoredAnswers:
-    """One answer per content and matcher, the latest that holds."""
+    """All answers, with their matches."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def record(self, rows: Iterable[tuple[int, Answer]]) -> None:
-        """Record answers about contents in place of the same matcher's former ones.
+        """Record answers about contents; each replaces the former answer of its matcher.
 
-        The rule is that of :func:`hashwacht.core.verdict.standing`: an answer that is UNDETERMINED
-        does not replace a MATCH.  The time of the first MATCH is kept for ever.
+        The rule is that of :func:`hashwacht.core.verdict.effective_answer`: UNDETERMINED does not
+        replace a MATCH.  The time of the first MATCH is never changed.
         """
         answers = list(rows)
         with self._database.transaction() as writer:
-            number = partial(self._database.words.number, writer)
+            intern = partial(self._database.words.intern, writer)
             writer.executemany(
-                _UPSERT, [_answer_row(number, content, answer) for content, answer in answers]
+                _UPSERT, [_answer_row(intern, content, answer) for content, answer in answers]
             )
             replaced = {
-                (content, number(answer.matcher)): answer.matches
+                (content, intern(answer.matcher)): answer.matches
                 for content, answer in answers
                 if answer.outcome is not Outcome.UNDETERMINED
             }
@@ -88,11 +115,11 @@ class StoredAnswers:
     def _match_row(self, writer: sqlite3.Connection, match: Match) -> tuple[Any, ...]:
         words = self._database.words
         return (
-            self._database.packer.signals(writer, (match.signal,), key=""),
+            self._database.packer.pack_signals(writer, (match.signal,), key=""),
             match.distance,
-            words.number(writer, match.category),
-            words.number(writer, match.list),
-            stored_text(match.id),
+            words.intern(writer, match.category),
+            words.intern(writer, match.list),
+            encode_text(match.id),
             match.known_good,
         )
 
@@ -103,12 +130,15 @@ class StoredAnswers:
         limit: int,
         knowledge_id: int | None = None,
     ) -> list[int]:
-        """Return up to *limit* contents above number *after* that must be asked, ascending.
+        """Return up to *limit* contents above number *after* with a stale answer, ascending.
 
-        A content is stale if it lacks a sufficient answer of a matcher in *requirements*.  One that
-        was decided NO_MATCH at *knowledge_id*, which *requirements* describes, is skipped quickly.
+        *requirements* are by name of the matcher.  Contents decided NO_MATCH at *knowledge_id*,
+        which *requirements* describes, are skipped without looking at their answers.
         """
-        return StaleQuery(requirements, knowledge_id).numbers(self._database, after, limit)
+        rows = self._query_stale(
+            requirements, knowledge_id, after, "c.id", "ORDER BY c.id LIMIT ?", limit
+        )
+        return [number for (number,) in rows]
 
     def count_stale(
         self,
@@ -116,21 +146,68 @@ class StoredAnswers:
         after: int = 0,
         knowledge_id: int | None = None,
     ) -> int:
-        """Return how many contents load_stale() would return in all.  Reads the whole table."""
-        return StaleQuery(requirements, knowledge_id).count(self._database, after)
+        """Return how many contents load_stale() would return in all; reads the whole table."""
+        rows = self._query_stale(requirements, knowledge_id, after, "count(*)")
+        return int(rows[0][0]) if rows else 0
+
+    def _query_stale(
+        self,
+        requirements: Mapping[str, AnswerRequirement],
+        knowledge_id: int | None,
+        after: int,
+        columns: str,
+        tail: str = "",
+        *values: int,
+    ) -> list[tuple[int]]:
+        with self._database.snapshot() as connection:
+            required = self._required_rows(connection, requirements)
+            if not required:
+                return []
+            query = _STALE.format(
+                rows=", ".join(["(?, ?, ?, ?)"] * len(required)), columns=columns, tail=tail
+            )
+            oldest = max(requirement.not_before for requirement in requirements.values())
+            rows: list[tuple[int]] = connection.execute(
+                query,
+                (
+                    *(value for row in required for value in row),
+                    after,
+                    knowledge_id,
+                    oldest,
+                    *values,
+                ),
+            ).fetchall()
+            return rows
+
+    def _required_rows(
+        self, connection: sqlite3.Connection, requirements: Mapping[str, AnswerRequirement]
+    ) -> list[tuple[int, int, int, float]]:
+        """Return for each set of signal types, of which there are few, the answers it needs."""
+        words = self._database.words
+        return [
+            (
+                number,
+                words.find(connection, matcher) or _UNKNOWN,
+                words.find(connection, requirement.revision) or _UNKNOWN,
+                requirement.not_before,
+            )
+            for number, types in self._database.signal_sets.load_all(connection).items()
+            for matcher, requirement in requirements.items()
+            if types and (requirement.accepts is None or requirement.accepts & set(types.split()))
+        ]
 
 
 def _answer_row(
-    number: Callable[[str], int], content: int, answer: Answer
+    intern: Callable[[str], int], content: int, answer: Answer
 ) -> tuple[int | float | str | bytes | None, ...]:
     return (
         content,
-        number(answer.matcher),
+        intern(answer.matcher),
         OUTCOMES.index(answer.outcome),
         answer.asked_at,
-        number(answer.revision),
-        None if answer.reason is None else number(answer.reason),
-        stored_text(answer.detail) if answer.detail else None,
+        intern(answer.revision),
+        None if answer.reason is None else intern(answer.reason),
+        encode_text(answer.detail) if answer.detail else None,
         answer.asked_at if answer.outcome is Outcome.MATCH else None,
     )
 
@@ -145,24 +222,22 @@ def load_answers(
         " WHERE content = ?",
         (content,),
     ).fetchall()
-    answers = []
-    for matcher, outcome, asked_at, revision, reason, detail in rows:
-        name = words.text(connection, matcher)
-        answers.append(
-            Answer(
-                name,
-                OUTCOMES[outcome],
-                asked_at,
-                words.text(connection, revision),
-                _read_matches(database, connection, content, matcher) if outcome == MATCH else (),
-                None if reason is None else Reason(words.text(connection, reason)),
-                "" if detail is None else text_of(detail),
-            )
+    answers = [
+        Answer(
+            words.text(connection, matcher),
+            OUTCOMES[outcome],
+            asked_at,
+            words.text(connection, revision),
+            _load_matches(database, connection, content, matcher) if outcome == MATCH else (),
+            None if reason is None else Reason(words.text(connection, reason)),
+            "" if detail is None else decode_text(detail),
         )
+        for matcher, outcome, asked_at, revision, reason, detail in rows
+    ]
     return tuple(sorted(answers, key=lambda answer: answer.matcher))
 
 
-def _read_matches(
+def _load_matches(
     database: Database, connection: sqlite3.Connection, content: int, matcher: int
 ) -> tuple[Match, ...]:
     words = database.words
@@ -174,30 +249,30 @@ def _read_matches(
     return tuple(
         Match(
             words.text(connection, matcher),
-            database.packer.read_signals(connection, blob, "")[0],
+            database.packer.unpack_signals(connection, signal, "")[0],
             distance,
             words.text(connection, category),
-            words.text(connection, named),
-            text_of(entry),
+            words.text(connection, hash_list),
+            decode_text(entry),
             bool(known_good),
         )
-        for blob, distance, category, named, entry, known_good in rows
+        for signal, distance, category, hash_list, entry, known_good in rows
     )
 
 
 def invalidate_answers(database: Database, writer: sqlite3.Connection, content: int) -> None:
-    """Make all answers about a content too weak, because it has signals they do not cover.
+    """Make all answers about a content stale, because it has signals that they do not cover.
 
-    A NO_MATCH becomes UNDETERMINED; a match stays one, but with a revision that no matcher has.
+    A NO_MATCH becomes UNDETERMINED; a match remains, with a revision that no matcher has.
     """
     words = database.words
-    unanswered = words.number(writer, Reason.UNANSWERED)
-    why = "not yet asked about signals that were computed since"
+    unanswered = words.intern(writer, Reason.UNANSWERED)
+    detail = "not yet asked about signals that were computed since"
     writer.execute(
         "UPDATE answers SET outcome = ?, reason = ?, detail = ? WHERE content = ? AND outcome = ?",
-        (UNDETERMINED, unanswered, why, content, NO_MATCH),
+        (UNDETERMINED, unanswered, detail, content, NO_MATCH),
     )
     writer.execute(
         "UPDATE answers SET revision = ? WHERE content = ? AND outcome = ?",
-        (words.number(writer, _SUPERSEDED), content, MATCH),
+        (words.intern(writer, _SUPERSEDED), content, MATCH),
     )

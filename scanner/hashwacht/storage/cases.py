@@ -16,7 +16,7 @@ from typing import Any
 
 from hashwacht.core.types import Match, Outcome, Signal, Verdict
 from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.sqlite.encoding import stored_text, text_of
+from hashwacht.storage.sqlite.encoding import decode_text, encode_text
 
 MAX_MATCHES = 200
 """Matches kept of each sort: a service may answer with thousands."""
@@ -220,7 +220,7 @@ class Cases:
         with self._database.transaction() as writer:
             writer.execute(
                 'INSERT INTO notes ("case", at, who, text) VALUES (?, ?, ?, ?)',
-                (case, now, stored_text(who), stored_text(text)),
+                (case, now, encode_text(who), encode_text(text)),
             )
             writer.execute("UPDATE cases SET updated = ? WHERE id = ?", (now, case))
 
@@ -231,7 +231,7 @@ class Cases:
                 'SELECT at, who, text FROM notes WHERE "case" = ? ORDER BY id DESC LIMIT ?',
                 (case, limit),
             ).fetchall()
-        return [Note(at, text_of(who), text_of(text)) for at, who, text in reversed(rows)]
+        return [Note(at, decode_text(who), decode_text(text)) for at, who, text in reversed(rows)]
 
     def _read(self, which: str, *values: object) -> Iterator[Case]:
         with self._database.read_connection() as connection:

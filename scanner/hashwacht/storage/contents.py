@@ -190,8 +190,8 @@ class Contents:
     def _type_row(self, writer: sqlite3.Connection, fingerprint: Fingerprint) -> tuple[int, int]:
         """Return *recipe* and *signal_set*, columns of the narrow table."""
         return (
-            self._database.recipes.number(writer, " ".join(fingerprint.recipe)),
-            self._database.signal_sets.number(writer, " ".join(queryable_types(fingerprint))),
+            self._database.recipes.intern(writer, " ".join(fingerprint.recipe)),
+            self._database.signal_sets.intern(writer, " ".join(queryable_types(fingerprint))),
         )
 
     def _signal_row(
@@ -200,10 +200,10 @@ class Contents:
         """Return *kind*, *damaged*, *signals* and *skips*, columns of the wide table."""
         packer = self._database.packer
         return (
-            self._database.words.number(writer, fingerprint.kind),
+            self._database.words.intern(writer, fingerprint.kind),
             fingerprint.damaged,
-            packer.signals(writer, fingerprint.signals, fingerprint.key),
-            packer.skips(writer, fingerprint.skipped),
+            packer.pack_signals(writer, fingerprint.signals, fingerprint.key),
+            packer.pack_skips(writer, fingerprint.skipped),
         )
 
     def _load(self, connection: sqlite3.Connection, number: int) -> StoredContent | None:
@@ -218,8 +218,8 @@ class Contents:
             size,
             database.words.text(connection, kind),
             database.recipes.names(connection, recipe),
-            database.packer.read_signals(connection, signals, key),
-            database.packer.read_skips(connection, skips),
+            database.packer.unpack_signals(connection, signals, key),
+            database.packer.unpack_skips(connection, skips),
             bool(damaged),
         )
         return StoredContent(
@@ -245,7 +245,7 @@ class Contents:
                         OUTCOMES.index(stored.verdict.outcome),
                         None
                         if (why := stored.verdict.reason) is None
-                        else words.number(writer, why),
+                        else words.intern(writer, why),
                         stored.knowledge_id,
                         stored.asked_at,
                         stored.content,

@@ -51,8 +51,8 @@ class StoredCrashLog:
                 " SET times = times + 1, reason = excluded.reason, last = excluded.last",
                 (
                     bytes.fromhex(key),
-                    words.number(writer, self._decoder),
-                    words.number(writer, reason),
+                    words.intern(writer, self._decoder),
+                    words.intern(writer, reason),
                     self._clock(),
                 ),
             )

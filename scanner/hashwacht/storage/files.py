@@ -11,7 +11,7 @@ from typing import Any
 
 from hashwacht.core.types import FileId, Outcome, Reason
 from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.sqlite.encoding import OUTCOMES, stored_int
+from hashwacht.storage.sqlite.encoding import OUTCOMES, encode_int
 
 FileRow = tuple[bytes, FileId, int, int | None, Reason | None]
 """What was found under a name: (name, id, nlink, content, reason if it could not be read)."""
@@ -101,7 +101,7 @@ class Files:
                 f"SELECT {_KNOWN} FROM {_JOINED}"  # noqa: S608  # our own constants
                 " WHERE f.linked = 1 AND f.ino = ? AND f.dev = ?"
                 " ORDER BY f.run DESC, f.ctime_ns DESC LIMIT 1",
-                (stored_int(ino), stored_int(dev)),
+                (encode_int(ino), encode_int(dev)),
             ).fetchone()
             return self._known(connection, row) if row else None
 
@@ -134,8 +134,8 @@ class Files:
     def _row(self, writer: sqlite3.Connection, look: FileRow, run: int) -> tuple[Any, ...]:
         name, file, nlink, content, reason = look
         numbers = (file.dev, file.ino, file.size, file.mtime_ns, file.ctime_ns)
-        why = None if reason is None else self._database.words.number(writer, reason)
-        return (name, *map(stored_int, numbers), content, why, run, nlink > 1)
+        why = None if reason is None else self._database.words.intern(writer, reason)
+        return (name, *map(encode_int, numbers), content, why, run, nlink > 1)
 
     def remove(self, directory: bytes, names: Iterable[bytes]) -> None:
         """Drop names that a listing of their directory no longer shows."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from hashwacht.core.watch_events import Cause, MissedEvents
 from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.sqlite.encoding import stored_int
+from hashwacht.storage.sqlite.encoding import encode_int
 
 MAX_CLOSED_GAPS = 10_000
 """Closed gaps that are kept."""
@@ -155,7 +155,7 @@ class Gaps:
                 " path = excluded.path, at = excluded.at,"
                 " dev = iif(path = excluded.path, dev, excluded.dev),"
                 " ino = iif(path = excluded.path, ino, excluded.ino)",
-                [(w.root, w.path, w.at, stored_int(w.dev), stored_int(w.ino)) for w in watched],
+                [(w.root, w.path, w.at, encode_int(w.dev), encode_int(w.ino)) for w in watched],
             )
 
     def record_comparison(self, root: str, dev: int, ino: int) -> None:
@@ -163,7 +163,7 @@ class Gaps:
         with self._database.transaction() as writer:
             writer.execute(
                 "UPDATE watched SET dev = ?, ino = ? WHERE root = ?",
-                (stored_int(dev), stored_int(ino), root),
+                (encode_int(dev), encode_int(ino), root),
             )
 
     def load_heartbeats(self) -> dict[str, RootHeartbeat]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from hashwacht.core.types import Action, FileId
 from hashwacht.storage.sqlite.database import Database
-from hashwacht.storage.sqlite.encoding import stored_text, text_of
+from hashwacht.storage.sqlite.encoding import decode_text, encode_text
 
 
 class LocationState(StrEnum):
@@ -107,9 +107,9 @@ _WRITTEN: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
     {
         "key": bytes.fromhex,
         "file": lambda file: json.dumps(astuple(file)),
-        "account": stored_text,
-        "held": stored_text,
-        "detail": stored_text,
+        "account": encode_text,
+        "held": encode_text,
+        "detail": encode_text,
     }
 )
 """How fields are written that are not written as they are."""
@@ -118,11 +118,11 @@ _READ: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
     {
         "key": bytes.hex,
         "file": lambda text: FileId(*json.loads(text)),
-        "account": text_of,
+        "account": decode_text,
         "action": Action,
         "state": LocationState,
-        "held": text_of,
-        "detail": text_of,
+        "held": decode_text,
+        "detail": decode_text,
     }
 )
 

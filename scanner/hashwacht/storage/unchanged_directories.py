@@ -86,7 +86,7 @@ class UnchangedDirectories:
     def __init__(self, database: Database, settled: VerdictRequirement) -> None:
         self._database, self._settled = database, settled
         with database.read_connection() as connection:
-            known = database.recipes.all(connection).items()
+            known = database.recipes.load_all(connection).items()
         self._recipes = [
             number for number, names in known if settled.recipe.issubset(names.split())
         ]

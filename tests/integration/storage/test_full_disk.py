@@ -89,7 +89,7 @@ def check(database: Database, run: Run, batches: int) -> None:
     last = files.load_directory(b"/srv/%d" % (batches - 1))
     assert len(last) == FILES_IN_A_BATCH
     assert files.load_directory(b"/srv/%d" % batches) == {}
-    assert database.reader().execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert database.thread_connection().execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
 def test_a_run_on_a_disk_that_fills_up_is_recorded_as_interrupted_and_resumes(

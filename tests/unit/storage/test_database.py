@@ -194,7 +194,7 @@ def test_a_closed_state_says_so(path: Path) -> None:
     with pytest.raises(StorageError, match="closed"), database.transaction():
         pass
     with pytest.raises(StorageError, match="closed"):
-        in_thread_raising(database.reader)
+        in_thread_raising(database.thread_connection)
 
 
 def in_thread_raising(work: Callable[[], object]) -> None:
@@ -230,7 +230,7 @@ def test_an_epoch_keeps_its_number(path: Path) -> None:
 
 def test_only_what_must_not_be_missing_waits_for_the_disk(database: Database) -> None:
     def level() -> int:
-        (number,) = database.reader().execute("PRAGMA synchronous").fetchone()
+        (number,) = database.thread_connection().execute("PRAGMA synchronous").fetchone()
         return int(number)
 
     with database.transaction():

@@ -15,9 +15,9 @@ from hashwacht.storage.sqlite.encoding import (
     OUTCOMES,
     Packer,
     TextTable,
-    stored_int,
-    stored_text,
-    text_of,
+    decode_text,
+    encode_int,
+    encode_text,
 )
 from hashwacht.storage.sqlite.schema import STEPS
 from support.strategies import fingerprints
@@ -45,7 +45,7 @@ def through(connection: sqlite3.Connection, value: object) -> object:
 @SAME_DATABASE
 @given(number=st.integers(-(2**80), 2**80) | st.sampled_from((2**63 - 1, 2**63, -(2**63))))
 def test_an_integer_of_any_size_survives(connection: sqlite3.Connection, number: int) -> None:
-    found = through(connection, stored_int(number))
+    found = through(connection, encode_int(number))
     assert isinstance(found, int | str)
     assert int(found) == number
 
@@ -55,9 +55,9 @@ def test_an_integer_of_any_size_survives(connection: sqlite3.Connection, number:
 def test_a_text_with_lone_surrogates_and_nul_survives(
     connection: sqlite3.Connection, text: str
 ) -> None:
-    found = through(connection, stored_text(text))
+    found = through(connection, encode_text(text))
     assert isinstance(found, str | bytes)
-    assert text_of(found) == text
+    assert decode_text(found) == text
 
 
 @SAME_DATABASE
@@ -67,26 +67,28 @@ def test_packed_signals_and_skips_are_the_same_when_unpacked(
 ) -> None:
     key = fingerprint.key
     packer = Packer(TextTable("words"))
-    signals = packer.signals(connection, fingerprint.signals, key)
-    skips = packer.skips(connection, fingerprint.skipped)
+    signals = packer.pack_signals(connection, fingerprint.signals, key)
+    skips = packer.pack_skips(connection, fingerprint.skipped)
     other = Packer(TextTable("words"))
-    assert other.read_signals(connection, signals, key) == fingerprint.signals
-    assert other.read_skips(connection, skips) == fingerprint.skipped
+    assert other.unpack_signals(connection, signals, key) == fingerprint.signals
+    assert other.unpack_skips(connection, skips) == fingerprint.skipped
 
 
 def test_the_value_that_is_the_key_takes_no_space(connection: sqlite3.Connection) -> None:
     packer = Packer(TextTable("words"))
     key = "ab" * 32
-    packed = packer.signals(connection, [Signal("sha256", key)], key)
+    packed = packer.pack_signals(connection, [Signal("sha256", key)], key)
     assert len(packed) == 4
-    assert packer.read_signals(connection, packed, key) == (Signal("sha256", key),)
+    assert packer.unpack_signals(connection, packed, key) == (Signal("sha256", key),)
 
 
 def test_hexadecimal_takes_half_its_length(connection: sqlite3.Connection) -> None:
     packer = Packer(TextTable("words"))
     upper, lower = Signal("x", "AB" * 32), Signal("x", "ab" * 32)
-    assert len(packer.signals(connection, [lower], "")) == 37
-    assert packer.read_signals(connection, packer.signals(connection, [upper], ""), "") == (upper,)
+    assert len(packer.pack_signals(connection, [lower], "")) == 37
+    assert packer.unpack_signals(connection, packer.pack_signals(connection, [upper], ""), "") == (
+        upper,
+    )
 
 
 def test_every_outcome_has_its_number_and_none_has_moved() -> None:

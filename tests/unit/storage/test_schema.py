@@ -12,10 +12,9 @@ import pytest
 
 from hashwacht.core.errors import StorageError
 from hashwacht.core.types import FileId, Outcome
-from hashwacht.storage.answers import StoredAnswers
+from hashwacht.storage.answers import AnswerRequirement, StoredAnswers
 from hashwacht.storage.contents import Contents
 from hashwacht.storage.files import Files
-from hashwacht.storage.pending import AnswerRequirement
 from hashwacht.storage.runs import Runs, RunState
 from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.sqlite.schema import APPLICATION_ID, STEPS

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashwacht.core.types import Answer, Fingerprint, Outcome, Reason, Signal, Verdict
-from hashwacht.storage.answers import KnowledgeIds, StoredAnswers
+from hashwacht.storage.answers import AnswerRequirement, KnowledgeIds, StoredAnswers
 from hashwacht.storage.contents import Contents, StoredVerdict, queryable_types
-from hashwacht.storage.pending import AnswerRequirement
 from hashwacht.storage.sqlite.database import Database
 from support.stored import record_contents
 from support.strategies import MATCHERS, answers, fingerprints

@@ -75,7 +75,7 @@ class Database:
                 migrate(writer, path, steps)
         database = cls(path, writer, patience)
         database.reserve.fill()
-        database.reader()  # while descriptors are to be had
+        database.thread_connection()  # while descriptors are to be had
         return database
 
     @contextmanager
@@ -109,7 +109,7 @@ class Database:
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
             for each in (self.words, self.recipes, self.signal_sets, self.knowledge_ids):
-                each.forget()
+                each.clear_cache()
             raise
         finally:
             self._owner = None
@@ -126,7 +126,7 @@ class Database:
             self._broken = True
             raise
 
-    def reader(self) -> sqlite3.Connection:
+    def thread_connection(self) -> sqlite3.Connection:
         """Return this thread's own connection for reading.
 
         Inside a transaction of this thread it is the writing one, so that a writer sees what
@@ -155,13 +155,13 @@ class Database:
     def read_connection(self) -> Iterator[sqlite3.Connection]:
         """One statement on reader(), its failure told as StorageError."""
         with translated_errors(self.path):
-            yield self.reader()
+            yield self.thread_connection()
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """Several statements on reader() that all see the same state."""
         with translated_errors(self.path):
-            connection = self.reader()
+            connection = self.thread_connection()
             if connection.in_transaction:
                 yield connection
                 return

@@ -39,12 +39,12 @@ OUTCOMES = (Outcome.NO_MATCH, Outcome.MATCH, Outcome.UNDETERMINED)
 NO_MATCH, MATCH, UNDETERMINED = range(3)
 
 
-def stored_int(number: int) -> int | str:
+def encode_int(number: int) -> int | str:
     """Return an integer, or its decimal text if SQLite has no integer that large."""
     return number if _LOWEST <= number <= _HIGHEST else str(number)
 
 
-def stored_text(text: str) -> str | bytes:
+def encode_text(text: str) -> str | bytes:
     """Return a text, or its bytes if it is not encodable as UTF-8 (lone surrogates)."""
     try:
         text.encode()
@@ -53,8 +53,8 @@ def stored_text(text: str) -> str | bytes:
     return text
 
 
-def text_of(stored: str | bytes) -> str:
-    """Undo stored_text."""
+def decode_text(stored: str | bytes) -> str:
+    """Undo encode_text."""
     return stored if isinstance(stored, str) else stored.decode("utf-8", "surrogatepass")
 
 
@@ -68,26 +68,28 @@ class Packer:
     def __init__(self, words: TextTable) -> None:
         self._words = words
 
-    def signals(self, writer: sqlite3.Connection, signals: Iterable[Signal], key: str) -> bytes:
+    def pack_signals(
+        self, writer: sqlite3.Connection, signals: Iterable[Signal], key: str
+    ) -> bytes:
         """Pack signals; a value equal to *key* takes no space.  Inside a transaction."""
         blob = bytearray()
         for signal in signals:
-            _put_number(blob, self._words.number(writer, signal.type))
-            _put_number(blob, self._words.number(writer, signal.variant))
+            _put_number(blob, self._words.intern(writer, signal.type))
+            _put_number(blob, self._words.intern(writer, signal.variant))
             _put_number(blob, 0 if signal.quality is None else signal.quality + 1)
             _put_value(blob, signal.value, key)
         return bytes(blob)
 
-    def skips(self, writer: sqlite3.Connection, skips: Iterable[Skip]) -> bytes | None:
+    def pack_skips(self, writer: sqlite3.Connection, skips: Iterable[Skip]) -> bytes | None:
         """Pack skips; None for none.  Inside a transaction."""
         blob = bytearray()
         for skip in skips:
-            _put_number(blob, self._words.number(writer, skip.type))
-            _put_number(blob, self._words.number(writer, skip.reason))
+            _put_number(blob, self._words.intern(writer, skip.type))
+            _put_number(blob, self._words.intern(writer, skip.reason))
             _put_value(blob, skip.detail)
         return bytes(blob) or None
 
-    def read_signals(
+    def unpack_signals(
         self, connection: sqlite3.Connection, blob: bytes, key: str
     ) -> tuple[Signal, ...]:
         """Undo signals()."""
@@ -100,7 +102,7 @@ class Packer:
             found.append(Signal(name, value, None if quality < 0 else quality, variant))
         return tuple(found)
 
-    def read_skips(self, connection: sqlite3.Connection, blob: bytes | None) -> tuple[Skip, ...]:
+    def unpack_skips(self, connection: sqlite3.Connection, blob: bytes | None) -> tuple[Skip, ...]:
         """Undo skips()."""
         entries, found = _Entries(blob or b""), []
         while entries.left:
@@ -180,17 +182,17 @@ class TextTable:
         """Return the number of *text*, None if it has none yet."""
         known = self._ids.get(text)
         if known is None:
-            row = connection.execute(self._find, (stored_text(text),)).fetchone()
+            row = connection.execute(self._find, (encode_text(text),)).fetchone()
             if row is None:
                 return None
             known = self._ids[text] = row[0]
         return known
 
-    def number(self, writer: sqlite3.Connection, text: str) -> int:
+    def intern(self, writer: sqlite3.Connection, text: str) -> int:
         """Return the number of *text*; give it one if it is new.  Inside a transaction."""
         known = self.find(writer, text)
         if known is None:
-            known = writer.execute(self._add, (stored_text(text),)).lastrowid
+            known = writer.execute(self._add, (encode_text(text),)).lastrowid
             assert known is not None
             self._ids[text] = known
         return known
@@ -200,7 +202,7 @@ class TextTable:
         known = self._texts.get(number)
         if known is None:
             (stored,) = connection.execute(self._read, (number,)).fetchone()
-            known = self._texts[number] = text_of(stored)
+            known = self._texts[number] = decode_text(stored)
         return known
 
     def names(self, connection: sqlite3.Connection, number: int) -> tuple[str, ...]:
@@ -210,12 +212,12 @@ class TextTable:
             known = self._names[number] = tuple(self.text(connection, number).split())
         return known
 
-    def all(self, connection: sqlite3.Connection) -> dict[int, str]:
+    def load_all(self, connection: sqlite3.Connection) -> dict[int, str]:
         """Return every number with its text."""
         rows = connection.execute(self._list).fetchall()
-        return {number: text_of(stored) for number, stored in rows}
+        return {number: decode_text(stored) for number, stored in rows}
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Drop what is remembered: a rolled-back transaction may have numbered texts."""
         self._ids.clear()
         self._texts.clear()
