@@ -1,4 +1,7 @@
-"""Floods: why the guard holds actions, and what somebody has ruled about it."""
+"""Action limits that were reached, and the decisions about them.
+
+A reached limit pauses actions for its subject until a decision is recorded.  (Table ``floods``.)
+"""
 
 from __future__ import annotations
 
@@ -9,33 +12,34 @@ from hashwacht.storage.sqlite.database import Database
 
 
 class LimitScope(StrEnum):
-    """What so many files have in common."""
+    """What the counted files have in common."""
 
     HASH = "hash"
-    """The content."""
+    """The same content, in all roots."""
     ACCOUNT = "account"
-    """The owner, in one root."""
+    """The same owner, in one root."""
     ROOT = "root"
+    """The same root."""
 
 
 class ApprovalDecision(StrEnum):
-    """What somebody has said."""
+    """The decision about a reached limit."""
 
     OPEN = "open"
-    """Nothing yet: actions wait."""
+    """Not decided: actions wait."""
     APPROVED = "let-go"
-    """They are right: what waited is carried out, and for one window nothing is counted."""
+    """The matches are right: waiting actions are carried out; one window is not counted."""
     DISCARDED = "stand-down"
-    """They are wrong: what waited was dropped, and nothing is done until this is recalled."""
+    """The matches are wrong: waiting actions are dropped; no action until reinstated."""
     REINSTATED = "recalled"
-    """Standing down is over."""
+    """Discarding has ended: actions are taken again."""
 
 
 @dataclass(frozen=True, slots=True)
 class LimitSubject:
-    """What a limit is for: *of* is the SHA-256 of a content, a user id, or empty.
+    """What a limit applies to: *value* is the SHA-256 of a content, a user id, or empty.
 
-    *root* is empty for a content, which counts wherever it lies.
+    *root* is empty for a content, which is counted in all roots.
     """
 
     scope: LimitScope
@@ -45,7 +49,7 @@ class LimitSubject:
 
 @dataclass(frozen=True, slots=True)
 class ReachedLimit:
-    """A limit that was reached: *most* files.  Times are Unix seconds; *ruled* None: not yet."""
+    """A limit of *max_actions* that was reached.  Times are Unix seconds."""
 
     id: int
     subject: LimitSubject
@@ -57,44 +61,34 @@ class ReachedLimit:
     reason: str = ""
 
 
+_SUBJECT = "scope = ? AND root = ? AND subject = ?"
+_ACTIVE = "ruling IN ('open', 'stand-down')"
 _COLUMNS = "id, scope, root, subject, most, began, ruling, ruled, who, reason"
 
 
 class ReachedLimits:
-    """All floods ever."""
+    """All limits that were ever reached."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def load_active(self, subject: LimitSubject) -> ReachedLimit | None:
-        """Give the flood that nobody has ruled about yet, or in which we stand down."""
-        found = self._read(
-            "scope = ? AND root = ? AND subject = ? AND ruling IN ('open', 'stand-down')",
-            subject.scope,
-            subject.root,
-            subject.value,
-        )
-        return found[0] if found else None
+        """Return the reached limit of a subject that pauses or discards its actions."""
+        limits = self._load(f"{_SUBJECT} AND {_ACTIVE}", subject.scope, subject.root, subject.value)
+        return limits[0] if limits else None
 
     def was_approved_since(self, subject: LimitSubject, since: float) -> bool:
-        """Say if somebody has let go after a moment."""
-        found = self._read(
-            "scope = ? AND root = ? AND subject = ? AND ruled > ? AND ruling = 'let-go' LIMIT 1",
-            subject.scope,
-            subject.root,
-            subject.value,
-            since,
-        )
-        return bool(found)
+        """Return whether a limit of this subject was approved after a time."""
+        condition = f"{_SUBJECT} AND ruled > ? AND ruling = '{ApprovalDecision.APPROVED}' LIMIT 1"
+        return bool(self._load(condition, subject.scope, subject.root, subject.value, since))
 
     def load(self, number: int) -> ReachedLimit | None:
-        """Give one by its number."""
-        return next(iter(self._read("id = ?", number)), None)
+        """Return the reached limit with a number."""
+        return next(iter(self._load("id = ?", number)), None)
 
     def load_latest(self, limit: int, *, past: bool = False) -> list[ReachedLimit]:
-        """Give those in force, the newest first; with *past* the others too."""
-        which = "1" if past else "ruling IN ('open', 'stand-down')"
-        return self._read(f"{which} ORDER BY id DESC LIMIT ?", limit)
+        """Return the newest active limits first; with *past* also those that are over."""
+        return self._load(f"{'1' if past else _ACTIVE} ORDER BY id DESC LIMIT ?", limit)
 
     def record(self, subject: LimitSubject, most: int, now: float) -> ReachedLimit:
         """Record that a limit was reached."""
@@ -110,17 +104,17 @@ class ReachedLimits:
     def record_decision(
         self, flood: int, ruling: ApprovalDecision, now: float, who: str, reason: str
     ) -> None:
-        """Record what somebody has ruled."""
+        """Record a decision about a reached limit."""
         with self._database.transaction() as writer:
             writer.execute(
                 "UPDATE floods SET ruling = ?, ruled = ?, who = ?, reason = ? WHERE id = ?",
                 (ruling, now, who, reason, flood),
             )
 
-    def _read(self, which: str, *values: object) -> list[ReachedLimit]:
+    def _load(self, condition: str, *values: object) -> list[ReachedLimit]:
         with self._database.read_connection() as connection:
             rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM floods WHERE {which}",  # noqa: S608  # our own constants
+                f"SELECT {_COLUMNS} FROM floods WHERE {condition}",  # noqa: S608  # our own constants
                 values,
             ).fetchall()
         return [

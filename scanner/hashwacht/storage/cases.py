@@ -1,9 +1,7 @@
-"""Cases: one for each content that matched, and what people wrote about it.
+"""Cases: one for each content that matched, with its evidence and the notes about it.
 
-What speaks for a case: who knows the content, from where, by which signals, how near.
-
-Kept with the values of the signals, told without them: where a value is equal, it is an entry
-of a list that nobody may spread.  There is no content in it, and no way to one.
+Evidence is stored with the values of the matched signals and displayed without them: the value of
+an exact match is an entry of a list that must not be disclosed.  It never holds any content.
 """
 
 from __future__ import annotations
@@ -19,14 +17,16 @@ from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.sqlite.encoding import decode_text, encode_text
 
 MAX_MATCHES = 200
-"""Matches kept of each sort: a service may answer with thousands."""
+"""Most matches stored of each sort: a service may answer with thousands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """*matches* hold today, *withdrawn* held once; *suppressed* were set aside by known-good ones.
+    """The matches of a case.
 
-    *outcome* is what was last known; UNDETERMINED never replaces a match.
+    *matches* are current, *withdrawn* former ones; *suppressed* ones were set aside by the
+    known-good ones in *suppressed_by*.  *outcome* is the last one; UNDETERMINED never replaces a
+    match.
     """
 
     outcome: Outcome
@@ -37,7 +37,7 @@ class Evidence:
 
     @classmethod
     def from_verdict(cls, verdict: Verdict, former: Evidence | None = None) -> Evidence:
-        """Take in a verdict; what *former* knew is not forgotten."""
+        """Return the evidence of a verdict; matches of *former* are kept as withdrawn ones."""
         if former is not None and verdict.outcome is Outcome.UNDETERMINED:
             return former
         known = () if former is None else (*former.matches, *former.withdrawn)
@@ -51,30 +51,30 @@ class Evidence:
         )
 
     def dumps(self) -> str:
-        """Write it for the state, values and all."""
+        """Return the stored JSON, including the values of signals."""
         return json.dumps(asdict(self), separators=(",", ":"))
 
     @classmethod
     def loads(cls, text: str) -> Evidence:
-        """Read what ``dumps`` wrote."""
+        """Return the evidence in JSON written by :meth:`dumps`."""
         fields = json.loads(text)
         outcome = Outcome(fields.pop("outcome"))
-        return cls(outcome, **{name: _matches(each) for name, each in fields.items()})
+        return cls(outcome, **{name: _matches(rows) for name, rows in fields.items()})
 
     def to_json(self, most: int = MAX_MATCHES) -> dict[str, Any]:
-        """Tell it, without values; at most so many matches of each sort, with their number."""
+        """Return JSON fields without values of signals; at most *most* matches of each sort."""
         fields: dict[str, Any] = {"outcome": self.outcome}
         for name in ("matches", "withdrawn", "suppressed", "suppressed_by"):
-            found: tuple[Match, ...] = getattr(self, name)
-            if found or name == "matches":
-                fields[name] = [match_to_json(each) for each in found[:most]]
-            if len(found) > most:
-                fields[f"{name}_total"] = len(found)
+            matches: tuple[Match, ...] = getattr(self, name)
+            if matches or name == "matches":
+                fields[name] = [match_to_json(match) for match in matches[:most]]
+            if len(matches) > most:
+                fields[f"{name}_total"] = len(matches)
         return fields
 
 
 def match_to_json(match: Match) -> dict[str, Any]:
-    """Tell a match; *distance* is null if the matcher tells none.  Without the value."""
+    """Return JSON fields of a match without its value; *distance* may be null."""
     signal = signal_to_json(match.signal)
     del signal["value"]
     return {
@@ -88,7 +88,7 @@ def match_to_json(match: Match) -> dict[str, Any]:
 
 
 def signal_to_json(signal: Signal) -> dict[str, Any]:
-    """Tell a signal."""
+    """Return JSON fields of a signal."""
     fields: dict[str, Any] = {"type": signal.type, "value": signal.value}
     if signal.quality is not None:
         fields["quality"] = signal.quality
@@ -106,21 +106,21 @@ def _matches(rows: Iterable[Mapping[str, Any]]) -> tuple[Match, ...]:
 
 
 class CaseState(StrEnum):
-    """How a case stands."""
+    """The state of a case."""
 
     OPEN = "open"
-    """Somebody has to decide."""
+    """A decision is needed."""
     RELEASED = "released"
-    """Somebody decided that this content is left alone, wherever it is."""
+    """By decision, no action is taken on this content anywhere."""
     CLOSED = "closed"
-    """Somebody has dealt with it; found again, it is open again."""
+    """Dealt with; the case is opened again when the content is found again."""
     SUPPRESSED = "suppressed"
-    """A known-good list set the match aside: recorded, nothing is to be done."""
+    """A known-good list suppresses the match; nothing has to be done."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A case; *id* is 0 until it is added.
+    """A case.  *id* is 0 until it is recorded.
 
     *key* is the SHA-256 of the content; times are Unix seconds.
     """
@@ -137,7 +137,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What somebody wrote, and when (Unix seconds)."""
+    """A note about a case; *at* is in Unix seconds."""
 
     at: float
     author: str
@@ -154,12 +154,12 @@ class Cases:
         self._database = database
 
     def load_by_key(self, key: str) -> Case | None:
-        """Give the case of a content."""
-        return next(self._read("key = ?", bytes.fromhex(key)), None)
+        """Return the case of a content."""
+        return next(self._load("key = ?", bytes.fromhex(key)), None)
 
     def load(self, number: int) -> Case | None:
-        """Give one by its number."""
-        return next(self._read("id = ?", number), None)
+        """Return the case with a number."""
+        return next(self._load("id = ?", number), None)
 
     def load_latest(
         self,
@@ -170,34 +170,36 @@ class Cases:
         since: float = 0.0,
         sealed_before: float | None = None,
     ) -> list[Case]:
-        """Give cases, the newest first, that are as all of what is given says.
+        """Return the newest cases first that satisfy all conditions.
 
-        *root*: found there; *since*: changed since then; *sealed_before*: with a sealed file
-        that was acted upon before that moment.
+        *root*: found in this root; *since*: changed since this time; *sealed_before*: with a file
+        that was quarantined before this time.
         """
-        which: list[str] = ["updated >= ?"]
+        conditions: list[str] = ["updated >= ?"]
         values: list[object] = [since]
         if state is not None:
-            which.append("state = ?")
+            conditions.append("state = ?")
             values.append(state)
         if root:
-            which.append("EXISTS (SELECT 1 FROM places WHERE places.key = cases.key AND root = ?)")
+            conditions.append(
+                "EXISTS (SELECT 1 FROM places WHERE places.key = cases.key AND root = ?)"
+            )
             values.append(root)
         if sealed_before is not None:
-            which.append(
+            conditions.append(
                 "key IN (SELECT key FROM places WHERE state = 'quarantined' AND acted < ?)"
             )
             values.append(sealed_before)
-        return [*self._read(f"{' AND '.join(which)} ORDER BY id DESC LIMIT ?", *values, limit)]
+        return [*self._load(f"{' AND '.join(conditions)} ORDER BY id DESC LIMIT ?", *values, limit)]
 
     def count_by_state(self) -> dict[CaseState, int]:
-        """Say how many there are in each state."""
+        """Return how many cases there are in each state."""
         with self._database.read_connection() as connection:
             rows = connection.execute("SELECT state, count(*) FROM cases GROUP BY state")
             return {CaseState(state): number for state, number in rows.fetchall()}
 
     def record(self, case: Case) -> Case:
-        """Keep a case as it is now: state, evidence, time; add it if it has no number yet."""
+        """Record state, evidence and time of a case; a case without a number is added."""
         evidence = case.evidence.dumps()
         with self._database.transaction() as writer:
             if case.id:
@@ -216,7 +218,7 @@ class Cases:
         return replace(case, id=number)
 
     def record_note(self, case: int, now: float, who: str, text: str) -> None:
-        """Add what somebody wrote."""
+        """Record a note about a case."""
         with self._database.transaction() as writer:
             writer.execute(
                 'INSERT INTO notes ("case", at, who, text) VALUES (?, ?, ?, ?)',
@@ -225,7 +227,7 @@ class Cases:
             writer.execute("UPDATE cases SET updated = ? WHERE id = ?", (now, case))
 
     def load_notes(self, case: int, limit: int) -> list[Note]:
-        """Give what was written about a case, the newest *limit*, the oldest of them first."""
+        """Return the newest *limit* notes about a case, the oldest of them first."""
         with self._database.read_connection() as connection:
             rows = connection.execute(
                 'SELECT at, who, text FROM notes WHERE "case" = ? ORDER BY id DESC LIMIT ?',
@@ -233,10 +235,10 @@ class Cases:
             ).fetchall()
         return [Note(at, decode_text(who), decode_text(text)) for at, who, text in reversed(rows)]
 
-    def _read(self, which: str, *values: object) -> Iterator[Case]:
+    def _load(self, condition: str, *values: object) -> Iterator[Case]:
         with self._database.read_connection() as connection:
             rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM cases WHERE {which}",  # noqa: S608  # our own constants
+                f"SELECT {_COLUMNS} FROM cases WHERE {condition}",  # noqa: S608  # our own constants
                 values,
             ).fetchall()
         for number, key, size, kind, state, opened, updated, evidence in rows:

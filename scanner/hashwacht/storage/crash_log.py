@@ -1,4 +1,8 @@
-"""Contents that ended the workers that decoded them, so that they are not tried for ever."""
+"""Crash log: contents that ended the workers decoding them, so that retries are bounded.
+
+Crashes are counted for each decoder, that is, for each version of the libraries.  (Table
+``culprits``.)
+"""
 
 from __future__ import annotations
 
@@ -11,28 +15,28 @@ from hashwacht.storage.sqlite.database import Database
 
 
 class StoredCrashLog:
-    """A :class:`hashwacht.core.ports.StoredCrashLog` that survives restarts."""
+    """A :class:`hashwacht.core.ports.CrashLog` that survives restarts."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
-        """*clock* gives Unix time in seconds."""
+        """*clock* returns Unix time in seconds."""
         self._database = database
         self._clock = clock
         self._decoder = ""
 
     def set_decoder(self, decoder: str) -> None:
-        """Say which decoder is at work from now on; what others did to others is no matter."""
+        """Set the decoder in use; crashes of other decoders do not count."""
         self._decoder = decoder
 
     def block_reason(self, key: str) -> Reason | None:
-        """Say what the content did, if it did it too often to this decoder."""
-        return self._found("c.key = ?", bytes.fromhex(key))
+        """Return the reason if a content has crashed this decoder too often."""
+        return self._load("c.key = ?", bytes.fromhex(key))
 
     def is_blocked_content(self, content: int) -> bool:
-        """Tell the same of a content in the state, by its number."""
+        """Return whether a stored content, by number, is blocked."""
         where = "c.key = (SELECT key FROM fingerprints WHERE content = ?)"
-        return self._found(where, content) is not None
+        return self._load(where, content) is not None
 
-    def _found(self, where: str, value: bytes | int) -> Reason | None:
+    def _load(self, where: str, value: bytes | int) -> Reason | None:
         with self._database.read_connection() as connection:
             row = connection.execute(
                 "SELECT r.text FROM culprits AS c JOIN words AS d ON d.id = c.decoder"  # noqa: S608 - both are our own
@@ -43,7 +47,7 @@ class StoredCrashLog:
         return None if row is None else Reason(row[0])
 
     def record_crash(self, key: str, reason: Reason) -> None:
-        """Note that it did it, once more."""
+        """Record one more crash."""
         words = self._database.words
         with self._database.transaction() as writer:
             writer.execute(

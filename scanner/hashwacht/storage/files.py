@@ -1,4 +1,8 @@
-"""Names on disk: what the last look at each found, and which content lies there."""
+"""Files: every name that was listed, as it was last examined, and its content.
+
+Directories are numbered in the order in which they are first recorded; a name belongs to one.
+Names and paths are bytes, paths are absolute.
+"""
 
 from __future__ import annotations
 
@@ -14,30 +18,30 @@ from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.sqlite.encoding import OUTCOMES, encode_int
 
 FileRow = tuple[bytes, FileId, int, int | None, Reason | None]
-"""What was found under a name: (name, id, nlink, content, reason if it could not be read)."""
+"""A name as it was examined: (name, id, nlink, content, reason if it could not be read)."""
 
-_FORGET_CHUNK = 500
-"""Directories forgotten in one transaction, so that others get a turn."""
+_REMOVE_CHUNK = 500
+"""Directories removed in one transaction, so that other writers do not wait for long."""
 
-_KNOWN = """f.dev, f.ino, f.size, f.mtime_ns, f.ctime_ns, f.content,
+_KNOWN_COLUMNS = """f.dev, f.ino, f.size, f.mtime_ns, f.ctime_ns, f.content,
     coalesce(f.reason, c.reason), c.recipe, c.outcome, c.epoch, c.asked_at, f.run"""
 _JOINED = "files AS f LEFT JOIN contents AS c ON c.id = f.content"
 _IN_DIRECTORY = (
-    f"SELECT f.name, {_KNOWN} FROM {_JOINED}"  # noqa: S608  # our own constants
+    f"SELECT f.name, {_KNOWN_COLUMNS} FROM {_JOINED}"  # noqa: S608  # our own constants
     " WHERE f.directory = (SELECT id FROM directories WHERE path = ?)"
 )
-_SPARE = 1000
-"""A directory that knows so many files more than are asked for is asked name by name."""
+_MAX_EXCESS = 1000
+"""If a directory holds this many names more than requested, each name is queried separately."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownFile:
-    """What the last look at a name found.
+    """A name as it was last examined by *run*.
 
-    *content* is None if it could not be read.  *reason* says why it is undetermined: the
-    file itself could not be read, or its content lacks an answer.  *recipe*, *outcome*,
-    *epoch* and *asked_at* (Unix seconds) are those of the content: what its fingerprint
-    attempted, and the verdict with the epoch and the oldest answer it rests on.
+    *content* is None if the file could not be read.  *reason* explains an undetermined file: it
+    could not be read, or its content lacks an answer.  *recipe*, *outcome*, *knowledge_id* and
+    *asked_at* (Unix seconds) belong to the content: the signal types its fingerprint attempted,
+    and the verdict with what the matchers knew and the date of the oldest answer it depends on.
     """
 
     id: FileId
@@ -51,7 +55,7 @@ class KnownFile:
 
 
 class Files:
-    """The files of all directories ever listed.  Names and paths are bytes, paths absolute."""
+    """The files of all listed directories."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -59,24 +63,24 @@ class Files:
     def load_directory(
         self, path: bytes, names: Collection[bytes] | None = None
     ) -> dict[bytes, KnownFile]:
-        """Return what is known of the files directly in *path*, by name.
+        """Return the known files directly in *path*, by name.
 
-        With *names*, at least of those: the memory it takes is bounded by their number, not
-        by that of all files in the directory.
+        With *names*, those at least: memory is bounded by their number instead of the number of
+        all files in the directory.
         """
         with self._database.read_connection() as connection:
-            most = -1 if names is None else len(names) + _SPARE
+            most = -1 if names is None else len(names) + _MAX_EXCESS
             rows = connection.execute(_IN_DIRECTORY + " LIMIT ?", (path, most)).fetchall()
             if names is not None and len(rows) == most:
-                found = (
+                single = (
                     connection.execute(_IN_DIRECTORY + " AND f.name = ?", (path, name)).fetchone()
                     for name in names
                 )
-                rows = [row for row in found if row is not None]
+                rows = [row for row in single if row is not None]
             return {row[0]: self._known(connection, row[1:]) for row in rows}
 
     def load(self, path: bytes, name: bytes) -> KnownFile | None:
-        """Return what is known of one file directly in *path*."""
+        """Return one known file directly in *path*."""
         with self._database.read_connection() as connection:
             row = connection.execute(_IN_DIRECTORY + " AND f.name = ?", (path, name)).fetchone()
             return None if row is None else self._known(connection, row[1:])
@@ -92,13 +96,13 @@ class Files:
             return [name for (name,) in names if name not in present]
 
     def load_by_inode(self, dev: int, ino: int) -> KnownFile | None:
-        """Return what the latest look at another name of the same inode found.
+        """Return the most recently examined name of an inode.
 
-        Only names are known here that had more than one link when they were looked at.
+        Only names that had more than one hard link when they were examined are found.
         """
         with self._database.read_connection() as connection:
             row = connection.execute(
-                f"SELECT {_KNOWN} FROM {_JOINED}"  # noqa: S608  # our own constants
+                f"SELECT {_KNOWN_COLUMNS} FROM {_JOINED}"  # noqa: S608  # our own constants
                 " WHERE f.linked = 1 AND f.ino = ? AND f.dev = ?"
                 " ORDER BY f.run DESC, f.ctime_ns DESC LIMIT 1",
                 (encode_int(ino), encode_int(dev)),
@@ -106,20 +110,20 @@ class Files:
             return self._known(connection, row) if row else None
 
     def _known(self, connection: sqlite3.Connection, row: tuple[Any, ...]) -> KnownFile:
-        dev, ino, size, mtime, ctime, content, reason, recipe, outcome, epoch, asked, run = row
+        *identity, content, reason, recipe, outcome, knowledge_id, asked_at, run = row
         return KnownFile(
-            FileId(int(dev), int(ino), int(size), int(mtime), int(ctime)),
+            FileId(*map(int, identity)),
             content,
             None if reason is None else Reason(self._database.words.text(connection, reason)),
             () if recipe is None else self._database.recipes.names(connection, recipe),
             None if outcome is None else OUTCOMES[outcome],
-            epoch,
-            asked,
+            knowledge_id,
+            asked_at,
             run,
         )
 
     def record(self, directory: bytes, run: int, files: Iterable[FileRow]) -> None:
-        """Record what this run found under names of one directory."""
+        """Record names of one directory as *run* examined them."""
         with self._database.transaction() as writer:
             number = _directory(writer, directory)
             writer.executemany(
@@ -128,17 +132,17 @@ class Files:
                 " ino = excluded.ino, size = excluded.size, mtime_ns = excluded.mtime_ns,"
                 " ctime_ns = excluded.ctime_ns, content = excluded.content,"
                 " reason = excluded.reason, run = excluded.run, linked = excluded.linked",
-                [(number, *self._row(writer, look, run)) for look in files],
+                [(number, *self._row(writer, file, run)) for file in files],
             )
 
-    def _row(self, writer: sqlite3.Connection, look: FileRow, run: int) -> tuple[Any, ...]:
-        name, file, nlink, content, reason = look
-        numbers = (file.dev, file.ino, file.size, file.mtime_ns, file.ctime_ns)
-        why = None if reason is None else self._database.words.intern(writer, reason)
-        return (name, *map(encode_int, numbers), content, why, run, nlink > 1)
+    def _row(self, writer: sqlite3.Connection, file: FileRow, run: int) -> tuple[Any, ...]:
+        name, identity, nlink, content, reason = file
+        word = None if reason is None else self._database.words.intern(writer, reason)
+        numbers = (identity.dev, identity.ino, identity.size, identity.mtime_ns, identity.ctime_ns)
+        return (name, *map(encode_int, numbers), content, word, run, nlink > 1)
 
     def remove(self, directory: bytes, names: Iterable[bytes]) -> None:
-        """Drop names that a listing of their directory no longer shows."""
+        """Remove names that are no longer in *directory*."""
         with self._database.transaction() as writer:
             writer.executemany(
                 "DELETE FROM files WHERE name = ?"
@@ -147,31 +151,31 @@ class Files:
             )
 
     def remove_unlisted(self, root: bytes, run: int, present: Container[bytes] = ()) -> int:
-        """Drop the directories under *root* that *run* has not listed; return how many.
+        """Remove the directories below *root* that *run* has not listed, and return how many.
 
-        Those in *present* stay: they were excluded, not removed.  Forgets nothing if *root*
-        itself was not listed by *run*: it may be unmounted.
+        Those in *present* stay: they exist, but are excluded.  Nothing is removed if *run* has not
+        listed *root* itself: it may be unmounted.
         """
         if not self.is_directory_done(root, run):
             return 0
-        forgotten = 0
+        removed = 0
         after, end = path_bounds(root)
         while True:
             with self._database.transaction() as writer:
-                found = writer.execute(
+                unlisted = writer.execute(
                     "SELECT path, id FROM directories"
                     " WHERE path > ? AND path < ? AND run <> ? ORDER BY path LIMIT ?",
-                    (after, end, run, _FORGET_CHUNK),
+                    (after, end, run, _REMOVE_CHUNK),
                 ).fetchall()
-                gone = [(number,) for path, number in found if path not in present]
+                gone = [(number,) for path, number in unlisted if path not in present]
                 writer.executemany("DELETE FROM directories WHERE id = ?", gone)
-            forgotten += len(gone)
-            if len(found) < _FORGET_CHUNK:
-                return forgotten
-            after = found[-1][0]
+            removed += len(gone)
+            if len(unlisted) < _REMOVE_CHUNK:
+                return removed
+            after = unlisted[-1][0]
 
     def load_directories(self, root: bytes, after: bytes, limit: int) -> list[bytes]:
-        """Return up to *limit* known directories below *root*, behind the path *after*."""
+        """Return up to *limit* known directories below *root*, after the path *after*."""
         first, end = path_bounds(root)
         with self._database.read_connection() as connection:
             rows = connection.execute(
@@ -181,12 +185,14 @@ class Files:
         return [path for (path,) in rows]
 
     def remove_directories(self, paths: Iterable[bytes]) -> None:
-        """Drop directories that are gone, with all names that are known in them."""
+        """Remove directories with all names in them."""
         with self._database.transaction() as writer:
-            writer.executemany("DELETE FROM directories WHERE path = ?", [(p,) for p in paths])
+            writer.executemany(
+                "DELETE FROM directories WHERE path = ?", [(path,) for path in paths]
+            )
 
     def load_paths(self, content: int, limit: int | None = None) -> list[bytes]:
-        """Return the absolute paths where this content lay when last looked at."""
+        """Return the absolute paths at which this content was last examined."""
         with self._database.read_connection() as connection:
             rows = connection.execute(
                 "SELECT d.path, f.name FROM files AS f JOIN directories AS d"
@@ -196,14 +202,14 @@ class Files:
         return [os.path.join(path, name) for path, name in rows]  # noqa: PTH118  # bytes
 
     def mark_directory_done(self, path: bytes, run: int) -> None:
-        """Note that *run* has listed *path* and recorded all its files."""
+        """Record that *run* has listed *path* and recorded all its files."""
         with self._database.transaction() as writer:
             writer.execute(
                 "UPDATE directories SET run = ? WHERE id = ?", (run, _directory(writer, path))
             )
 
     def mark_directories_done(self, numbers: Iterable[int], run: int) -> None:
-        """Note the same of directories by their numbers, which are known for unchanged ones."""
+        """Record the same for directories by number, as it is known for unchanged ones."""
         with self._database.transaction() as writer:
             writer.executemany(
                 "UPDATE directories SET run = ? WHERE id BETWEEN ? AND ?",
@@ -211,7 +217,7 @@ class Files:
             )
 
     def is_directory_done(self, path: bytes, run: int) -> bool:
-        """Tell whether directory_done was called for *path* in *run*."""
+        """Return whether *run* has marked *path* as done."""
         with self._database.read_connection() as connection:
             row = connection.execute(
                 "SELECT run = ? FROM directories WHERE path = ?", (run, path)
@@ -220,7 +226,7 @@ class Files:
 
 
 def _directory(writer: sqlite3.Connection, path: bytes) -> int:
-    """Return the number of a directory; a new one gets one, and counts as not listed."""
+    """Return the number of a directory; a new one is added as not listed."""
     row = writer.execute("SELECT id FROM directories WHERE path = ?", (path,)).fetchone()
     if row is None:
         added = writer.execute("INSERT INTO directories (path, run) VALUES (?, 0)", (path,))
@@ -230,13 +236,13 @@ def _directory(writer: sqlite3.Connection, path: bytes) -> int:
 
 
 def _ranges(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Give the first and the last of each range of numbers that follow one another."""
-    for _, each in groupby(enumerate(sorted(numbers)), lambda pair: pair[1] - pair[0]):
-        places = [number for _, number in each]
-        yield places[0], places[-1]
+    """Yield the first and the last of each run of consecutive numbers."""
+    for _, pairs in groupby(enumerate(sorted(numbers)), lambda pair: pair[1] - pair[0]):
+        consecutive = [number for _, number in pairs]
+        yield consecutive[0], consecutive[-1]
 
 
 def path_bounds(root: bytes) -> tuple[bytes, bytes]:
-    """Bounds of all paths below *root*: from ``root/`` up to, not including, ``root0``."""
+    """Return the bounds of all paths below *root*: ``root/`` and, exclusive, ``root0``."""
     prefix = root.rstrip(b"/")
     return prefix + b"/", prefix + b"0"

@@ -1,9 +1,9 @@
-"""Gaps: where and when events may have been missed, until a walk has made up for it.
+"""Gaps: periods in which events of a root may have been missed, until a rescan covers them.
 
 A gap is *open* until a walk that began after its end has compared everything below its path with
-the state.  While it has no end yet, events may still be missed: it stays open however often it is
-walked.  What came before what is told by its *generation*, for clocks are set back; times are for
-people.  A root is *watched* as long as its heartbeat is written; from there on is downtime.
+the storage.  While a gap has no end, events may still be missed, and no walk closes it.  The order
+of changes is decided by a *generation* number, because clocks can be set back; times are only
+displayed.  A root counts as watched until its last heartbeat; the time after it is downtime.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.sqlite.encoding import encode_int
 
 MAX_CLOSED_GAPS = 10_000
-"""Closed gaps that are kept."""
+"""How many closed gaps are kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """*path* is where, with all that is below; empty: the whole root.  Times are Unix seconds.
+    """A gap at *path* and below it; an empty path is the whole root.  Times are Unix seconds.
 
-    *ended* is None while events may still be missed, *closed* until a walk has made up for it.
-    *generation* grows with everything that is said of it.
+    *ended* is None while events may still be missed, *closed* until a walk has covered the gap.
+    *generation* grows with every change.
     """
 
     id: int
@@ -41,9 +41,9 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class RootHeartbeat:
-    """Where a root was, and when it was last known to be watched.
+    """The path of a root, and the time at which it was last known to be watched.
 
-    *dev* and *ino* say which directory that was when it was last compared.
+    *dev* and *ino* identify its directory when it was last compared with the storage.
     """
 
     root: str
@@ -63,9 +63,9 @@ class Gaps:
         self._database = database
 
     def record(self, missed: MissedEvents, began: float, ended: float | None) -> int:
-        """Record a gap, or let it be part of an open one of the same place and cause.
+        """Record a gap and return its number; an open one of the same path and cause is extended.
 
-        *ended* None: events are still being missed.  Returns its number.
+        *ended* is None while events are still being missed.
         """
         where = (missed.root, missed.path, missed.cause)
         with self._database.transaction() as writer:
@@ -82,17 +82,17 @@ class Gaps:
                 )
                 assert added.lastrowid is not None
                 return added.lastrowid
-            number, first, last = row
-            until = None if ended is None or last is None else max(last, ended)
+            number, known_began, known_ended = row
+            until = None if ended is None or known_ended is None else max(known_ended, ended)
             writer.execute(
                 "UPDATE gaps SET began = ?, ended = ?, detail = ?, generation = generation + 1"
                 " WHERE id = ?",
-                (min(first, began), until, missed.detail, number),
+                (min(known_began, began), until, missed.detail, number),
             )
             return int(number)
 
     def record_end(self, numbers: Iterable[int], at: float) -> None:
-        """Say that from now on nothing is missed any more: a walk can make up for it."""
+        """Record that no events are missed any more, so that a walk can cover these gaps."""
         with self._database.transaction() as writer:
             writer.executemany(
                 "UPDATE gaps SET ended = ?, generation = generation + 1"
@@ -101,9 +101,9 @@ class Gaps:
             )
 
     def record_covered(self, gaps: Iterable[Gap], at: float) -> None:
-        """Say that a walk has made up for these, which were read before it began.
+        """Close gaps that a walk has covered; they were loaded before it began.
 
-        Those of which something was said meanwhile stay open.
+        Those that have changed since then stay open.
         """
         with self._database.transaction() as writer:
             writer.executemany(
@@ -127,7 +127,7 @@ class Gaps:
         return self._gaps("1 ORDER BY id DESC LIMIT ?", (limit,))
 
     def load_last_walk(self, root: str) -> float | None:
-        """Say when the whole of a root was last compared with the state."""
+        """Return when the whole root was last compared with the storage."""
         with self._database.read_connection() as connection:
             row = connection.execute(
                 "SELECT closed FROM gaps WHERE root = ? AND path = x'' AND closed NOT NULL"
@@ -148,7 +148,7 @@ class Gaps:
         ]
 
     def record_heartbeats(self, watched: Iterable[RootHeartbeat]) -> None:
-        """Note until when these roots were watched; a new one counts as compared."""
+        """Record until when these roots were watched; a new one counts as compared."""
         with self._database.transaction() as writer:
             writer.executemany(
                 "INSERT INTO watched VALUES (?, ?, ?, ?, ?) ON CONFLICT (root) DO UPDATE SET"
@@ -159,7 +159,7 @@ class Gaps:
             )
 
     def record_comparison(self, root: str, dev: int, ino: int) -> None:
-        """Note which directory a root was when the whole of it was compared."""
+        """Record the identity of a root's directory at a comparison of the whole root."""
         with self._database.transaction() as writer:
             writer.execute(
                 "UPDATE watched SET dev = ?, ino = ? WHERE root = ?",
@@ -176,9 +176,9 @@ class Gaps:
         }
 
     def retire_roots(self, roots: Collection[str], at: float) -> None:
-        """Give up all roots but these: their gaps are closed, and if they come back, they are new.
+        """Remove all roots but these, which the operator no longer watches, and close their gaps.
 
-        Nobody watches them any more, by decision of the operator.
+        A root that is configured again later is a new one.
         """
         with self._database.transaction() as writer:
             named = {name for (name,) in writer.execute("SELECT root FROM watched")}

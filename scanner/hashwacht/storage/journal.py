@@ -1,8 +1,8 @@
-"""The journal: files that were announced and not yet looked at, from before any work on them.
+"""The journal: announced files, recorded before any work on them begins.
 
-A path stands in it once.  Announced anew, its entry gets another *generation*, so that whoever
-was at work on the former one does not settle it.  A transaction of the database survives
-``kill -9``; of a power cut the gap that every start opens takes care (``gaps``).
+A path has one entry.  Each further announcement increments the entry's *generation*, so that work
+on an earlier announcement does not remove a later one.  A committed transaction survives
+``kill -9``; a power cut is covered by the gap that every start opens (``gaps``).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from hashwacht.storage.sqlite.database import Database
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """A path that is to be looked at.  Times are Unix seconds.
+    """A path to examine, a directory if *tree*.  Times are Unix seconds.
 
-    *closed*: whoever wrote it has closed it.  *attempts* counts how often it was postponed since
-    it was last announced.
+    *closed* is true if the writing process has closed the file.  *attempts* counts how often the
+    entry was postponed since it was last announced.
     """
 
     id: int
@@ -37,7 +37,7 @@ class JournalEntry:
 
 _COLUMNS = "id, generation, root, path, tree, closed, lane, announced, due, attempts"
 
-# A walk that comes by does not hurry what waits to come to rest; an upload does.
+# An upload makes an entry that waits for the file to settle due at once; a walk does not.
 _ADD = """
     INSERT INTO journal (generation, path, root, tree, closed, lane, announced, due, attempts)
     VALUES (0, ?, ?, ?, ?, ?, ?, ?, 0)
@@ -55,11 +55,14 @@ class EventJournal:
         self._database = database
 
     def record(self, announcements: Iterable[Announcement], lane: Lane, now: float) -> None:
-        """Note that these were announced; they are due at once."""
+        """Record announced paths; they are due at once."""
         with self._database.transaction() as writer:
             writer.executemany(
                 _ADD,
-                [(a.path, a.root, a.tree, a.closed, lane, now, now) for a in announcements],
+                [
+                    (event.path, event.root, event.tree, event.closed, lane, now, now)
+                    for event in announcements
+                ],
             )
 
     def load_due(self, lane: Lane, now: float, limit: int) -> list[JournalEntry]:
@@ -75,7 +78,7 @@ class EventJournal:
         )
 
     def defer(self, entry: JournalEntry) -> None:
-        """Move an upload into the other lane, unless it was announced anew meanwhile."""
+        """Move an upload to the reconcile lane, unless it has been announced again since."""
         with self._database.transaction() as writer:
             writer.execute(
                 "UPDATE journal SET lane = ? WHERE id = ? AND generation = ?",
@@ -96,7 +99,7 @@ class EventJournal:
         ]
 
     def next_due(self, lane: Lane, after: float) -> float | None:
-        """Say when the next file of a lane becomes due after a time; None if none waits."""
+        """Return when the next file of a lane becomes due after a time; None if none waits."""
         with self._database.read_connection() as connection:
             row = connection.execute(
                 "SELECT due FROM journal WHERE tree = 0 AND lane = ? AND due > ?"
@@ -106,7 +109,7 @@ class EventJournal:
         return None if row is None else float(row[0])
 
     def remove(self, entries: Iterable[JournalEntry]) -> None:
-        """Strike out what was done, unless it was announced anew meanwhile."""
+        """Remove finished entries, except those announced again since they were loaded."""
         with self._database.transaction() as writer:
             writer.executemany(
                 "DELETE FROM journal WHERE id = ? AND generation = ?",
@@ -114,7 +117,7 @@ class EventJournal:
             )
 
     def postpone(self, entries: Mapping[JournalEntry, float]) -> None:
-        """Look at these again when it is time, unless they were announced anew meanwhile."""
+        """Set when entries are due, except those announced again since they were loaded."""
         with self._database.transaction() as writer:
             writer.executemany(
                 "UPDATE journal SET due = ?, attempts = attempts + 1"
@@ -123,7 +126,7 @@ class EventJournal:
             )
 
     def make_all_due(self, latest: float, now: float) -> None:
-        """Let everything be due *now* that is due after *latest*: the clock was set back since."""
+        """Make entries due *now* that are due after *latest*: the clock was set back since."""
         with self._database.transaction() as writer:
             writer.executemany(
                 "UPDATE journal SET due = ? WHERE tree = ? AND lane = ? AND due > ?",
@@ -131,11 +134,11 @@ class EventJournal:
             )
 
     def count(self) -> dict[Lane, int]:
-        """Count the entries of every lane.  Reads an index wholly."""
+        """Count the entries of every lane.  Reads a whole index."""
         return {lane: self.count_lane(lane) for lane in Lane}
 
     def count_lane(self, lane: Lane, at_most: int = -1) -> int:
-        """Count the files and directories of a lane, but no further than *at_most*."""
+        """Count the files and directories of a lane; files up to *at_most*."""
         with self._database.read_connection() as connection:
             (files,) = connection.execute(
                 "SELECT count(*) FROM (SELECT 1 FROM journal WHERE tree = 0 AND lane = ? LIMIT ?)",
@@ -147,9 +150,9 @@ class EventJournal:
         return int(files + trees)
 
     def load_oldest(self) -> dict[Lane, float | None]:
-        """Say for every lane since when its oldest entry waits.  Reads the table."""
-        found: dict[Lane, float | None] = dict.fromkeys(Lane)
+        """Return for every lane when its oldest entry was announced.  Reads the whole table."""
+        oldest: dict[Lane, float | None] = dict.fromkeys(Lane)
         with self._database.read_connection() as connection:
             rows = connection.execute("SELECT lane, min(announced) FROM journal GROUP BY lane")
-            found.update({Lane(lane): since for lane, since in rows})
-        return found
+            oldest.update({Lane(lane): announced for lane, announced in rows})
+        return oldest

@@ -1,4 +1,8 @@
-"""Places: where the content of a case was found, and what became of the file there."""
+"""File locations: where the content of a case was found, and the state of each file there.
+
+A file that is held because its content is undetermined has a location and no case.  (Table
+``places``.)
+"""
 
 from __future__ import annotations
 
@@ -15,58 +19,54 @@ from hashwacht.storage.sqlite.encoding import decode_text, encode_text
 
 
 class LocationState(StrEnum):
-    """How the file of a place stands."""
+    """The state of the file at a location."""
 
     OBSERVED = "observed"
-    """Nothing was done."""
+    """Recorded only; no action was taken."""
     PENDING = "pending"
-    """About to be acted upon; after a crash it is not known how far that came."""
+    """An action is in progress; after a crash its outcome has to be checked."""
     WAITING = "waiting"
-    """The flood guard holds the action."""
+    """A reached action limit pauses the action."""
     FAILED = "failed"
-    """The action failed and is tried again."""
+    """The action failed and will be retried."""
     HELD = "held"
-    """It cannot be served."""
+    """Access to the file is blocked."""
     QUARANTINED = "quarantined"
-    """It is sealed away."""
+    """The file is sealed in quarantine."""
     RELEASED = "released"
-    """It was held and can be served again."""
+    """Access was blocked and is possible again."""
     RESTORING = "restoring"
-    """About to be put back; after a crash it is not known how far that came."""
+    """The file is being restored; after a crash the outcome has to be checked."""
     RESTORED = "restored"
-    """It was sealed and is back; left alone here from now on."""
+    """The file was restored from quarantine; no further action is taken here."""
     DESTROYING = "destroying"
-    """About to be destroyed; after a crash it is not known how far that came."""
+    """The file is being destroyed; after a crash the outcome has to be checked."""
     DESTROYED = "destroyed"
-    """The sealed file was destroyed by a human decision."""
+    """The quarantined file was destroyed by decision."""
     GONE = "gone"
-    """It was not there any more, or held something else, before it was acted upon."""
+    """The file was missing or had other content before an action was taken."""
 
     @property
     def live(self) -> bool:
-        """Say if the file is likely to be at its path."""
-        return self not in _ELSEWHERE
-
-
-_ELSEWHERE = frozenset(
-    {
-        LocationState.QUARANTINED,
-        LocationState.DESTROYING,
-        LocationState.DESTROYED,
-        LocationState.GONE,
-    }
-)
+        """True if the file is expected at its path."""
+        return self not in {
+            LocationState.QUARANTINED,
+            LocationState.DESTROYING,
+            LocationState.DESTROYED,
+            LocationState.GONE,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class FileLocation:
-    """A file with a certain content.  Times are Unix seconds; *id*, *number* 0 until it is added.
+    """A file with the content of a case.  Times are Unix seconds.
 
-    *key* is the SHA-256 of the content and *number* counts its places from 1; *file* is what was
-    hashed, *uid* and *account* are its owner (None and empty if nobody knows).  *action* was
-    decided by *rule*; *acted* is when it was carried out, *counted* when the flood guard counted
-    it, *due* when to try (again).  *flood* holds the action, *vault* names what was sealed, *held*
-    is what undoes the holding.
+    *id* and *number* are 0 until the location is recorded; *number* counts the locations of a
+    content from 1.  *key* is the SHA-256 of the content, *file* the identity that was hashed, *uid*
+    and *account* its owner (None and empty if unknown).  *rule* decided on *action*, which was
+    carried out at *acted_at*, counted by the action limits at *counted_at* and is (re)tried at
+    *due*.  *limit_id* is the reached limit that pauses it, *vault* the name of the quarantined
+    entry, *held* the record that is needed to unblock the file.
     """
 
     id: int
@@ -91,19 +91,24 @@ class FileLocation:
     number: int = 0
 
     def is_same_file(self, other: FileLocation) -> bool:
-        """Say if it is one file under two names, as far as is known."""
+        """Return whether both locations are hard links of one file."""
         return (self.file.dev, self.file.ino) == (other.file.dev, other.file.ino)
 
 
 _FIELDS = tuple(field.name for field in fields(FileLocation))
-_RENAMED = {"found_at": "found", "acted_at": "acted", "counted_at": "counted", "limit_id": "flood"}
-_COLUMNS = tuple(_RENAMED.get(name, name) for name in _FIELDS)
+_COLUMN_OF = {
+    "found_at": "found",
+    "acted_at": "acted",
+    "counted_at": "counted",
+    "limit_id": "flood",
+}
+_COLUMNS = tuple(_COLUMN_OF.get(name, name) for name in _FIELDS)
 _NAMES = (*_COLUMNS[1:], "live")
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM places "  # noqa: S608  # our own constants
 _INSERT = f"INSERT INTO places ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"  # noqa: S608  # our own constants
 _UPDATE = f"UPDATE places SET {', '.join(f'{name} = ?' for name in _NAMES)} WHERE id = ?"  # noqa: S608  # our own constants
 
-_WRITTEN: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
+_ENCODERS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
     {
         "key": bytes.fromhex,
         "file": lambda file: json.dumps(astuple(file)),
@@ -112,9 +117,8 @@ _WRITTEN: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "detail": encode_text,
     }
 )
-"""How fields are written that are not written as they are."""
 
-_READ: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
+_DECODERS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
     {
         "key": bytes.hex,
         "file": lambda text: FileId(*json.loads(text)),
@@ -128,34 +132,34 @@ _READ: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
 
 
 class FileLocations:
-    """All places ever, those that are history too."""
+    """All file locations, including those of files that are gone."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def load_live(self, path: bytes) -> list[FileLocation]:
-        """Give those at a path whose file may still be there; one for each content."""
-        return self._read("WHERE path = ? AND live = 1 ORDER BY id", path)
+        """Return the live locations at a path, one for each content."""
+        return self._load("WHERE path = ? AND live = 1 ORDER BY id", path)
 
     def load_by_content(
         self, key: str, limit: int = -1, *states: LocationState
     ) -> list[FileLocation]:
-        """Give the places of a content, the newest first; only those in *states* if any."""
-        which = f" AND state IN ({', '.join('?' * len(states))})" if states else ""
-        return self._read(
-            f"WHERE key = ?{which} ORDER BY id DESC LIMIT ?", bytes.fromhex(key), *states, limit
+        """Return the newest locations of a content first; only those in *states* if given."""
+        chosen = f" AND state IN ({', '.join('?' * len(states))})" if states else ""
+        return self._load(
+            f"WHERE key = ?{chosen} ORDER BY id DESC LIMIT ?", bytes.fromhex(key), *states, limit
         )
 
     def load(self, number: int) -> FileLocation | None:
-        """Give one by its number."""
-        return next(iter(self._read("WHERE id = ?", number)), None)
+        """Return the location with a number."""
+        return next(iter(self._load("WHERE id = ?", number)), None)
 
     def load_due(self, now: float, limit: int) -> list[FileLocation]:
-        """Give those that are to be tried now, the longest waiting first."""
-        return self._read("WHERE due <= ? ORDER BY due, id LIMIT ?", now, limit)
+        """Return locations whose action is due, the longest due first."""
+        return self._load("WHERE due <= ? ORDER BY due, id LIMIT ?", now, limit)
 
     def count_failed(self) -> int:
-        """Say about how many files something failed that is tried again, or holds instead."""
+        """Count the files whose action has failed and will be retried."""
         with self._database.read_connection() as connection:
             (number,) = connection.execute(
                 "SELECT count(*) FROM places WHERE due IS NOT NULL AND attempts > 0"
@@ -163,7 +167,7 @@ class FileLocations:
         return int(number)
 
     def count_by_state(self, key: str) -> dict[LocationState, int]:
-        """Say how many places of a content there are in each state."""
+        """Return how many locations of a content there are in each state."""
         with self._database.read_connection() as connection:
             rows = connection.execute(
                 "SELECT state, count(*) FROM places WHERE key = ? GROUP BY state ORDER BY state",
@@ -171,37 +175,37 @@ class FileLocations:
             )
             return {LocationState(state): number for state, number in rows.fetchall()}
 
-    def is_first_of_account(self, place: FileLocation) -> bool:
-        """Say if this is the first place of its content with this owner in this root."""
+    def is_first_of_account(self, location: FileLocation) -> bool:
+        """Return whether this is the first location of its content for its owner and root."""
         with self._database.read_connection() as connection:
             row = connection.execute(
                 "SELECT min(id) FROM places WHERE key = ? AND root = ? AND uid IS ?",
-                (bytes.fromhex(place.key), place.root, place.uid),
+                (bytes.fromhex(location.key), location.root, location.uid),
             ).fetchone()
-        return bool(row[0] == place.id)
+        return bool(row[0] == location.id)
 
-    def record(self, place: FileLocation) -> FileLocation:
-        """Keep a place as it is now; add it if it has no number yet."""
+    def record(self, location: FileLocation) -> FileLocation:
+        """Record a location; one without a number is added."""
         with self._database.transaction() as writer:
-            if place.id:
-                writer.execute(_UPDATE, (*_row(place), place.id))
-                return place
+            if location.id:
+                writer.execute(_UPDATE, (*_row(location), location.id))
+                return location
             (last,) = writer.execute(
                 "SELECT ifnull(max(number), 0) FROM places WHERE key = ?",
-                (bytes.fromhex(place.key),),
+                (bytes.fromhex(location.key),),
             ).fetchone()
-            new = replace(place, number=last + 1)
-            added = writer.execute(_INSERT, _row(new)).lastrowid
-        assert added is not None
-        return replace(new, id=added)
+            numbered = replace(location, number=last + 1)
+            row_id = writer.execute(_INSERT, _row(numbered)).lastrowid
+        assert row_id is not None
+        return replace(numbered, id=row_id)
 
-    def remove(self, place: FileLocation) -> None:
-        """Forget a place that belongs to no case."""
+    def remove(self, location: FileLocation) -> None:
+        """Remove a location that belongs to no case."""
         with self._database.transaction() as writer:
-            writer.execute("DELETE FROM places WHERE id = ?", (place.id,))
+            writer.execute("DELETE FROM places WHERE id = ?", (location.id,))
 
     def count_acted(self, since: float, most: int, **equal: Any) -> int:
-        """Count what was acted upon since a moment, up to *most*, by root, key, uid."""
+        """Count actions since a time, up to *most*, with *equal* root, key or uid."""
         which = "".join(f" AND {name} = ?" for name in equal)
         with self._database.read_connection() as connection:
             (number,) = connection.execute(
@@ -211,41 +215,41 @@ class FileLocations:
             ).fetchone()
         return int(number)
 
-    def approve(self, flood: int, now: float) -> int:
-        """Make everything due that a flood holds; say how much that is."""
+    def approve(self, limit_id: int, now: float) -> int:
+        """Make all actions due that a reached limit pauses; return their number."""
         with self._database.transaction() as writer:
             return writer.execute(
                 "UPDATE places SET due = ? WHERE flood = ? AND state IN ('waiting', 'held')",
-                (now, flood),
+                (now, limit_id),
             ).rowcount
 
-    def discard(self, flood: int, detail: str) -> int:
-        """Drop everything that a flood holds; say how much that was."""
+    def discard(self, limit_id: int, detail: str) -> int:
+        """Drop all actions that a reached limit pauses; return their number."""
         with self._database.transaction() as writer:
             return writer.execute(
                 "UPDATE places SET state = 'observed', due = NULL, detail = ?"
                 " WHERE flood = ? AND state = 'waiting'",
-                (detail, flood),
+                (detail, limit_id),
             ).rowcount
 
-    def reinstate(self, flood: int, now: float) -> int:
-        """Make everything due again that was dropped because of a flood; say how much that is.
+    def reinstate(self, limit_id: int, now: float) -> int:
+        """Make all actions due again that were dropped by a limit; return their number.
 
-        So is what lies held and was to be sealed; it is not let go, but asked about again.
+        Held files that were to be quarantined are due as well and are counted again.
         """
         with self._database.transaction() as writer:
             writer.execute(
                 "UPDATE places SET due = ?, flood = NULL WHERE flood = ? AND state = 'held'",
-                (now, flood),
+                (now, limit_id),
             )
             return writer.execute(
                 "UPDATE places SET state = 'failed', due = ?, attempts = 0"
                 " WHERE flood = ? AND state = 'observed'",
-                (now, flood),
+                (now, limit_id),
             ).rowcount
 
     def release_undetermined(self, but: Collection[str], now: float) -> None:
-        """Make due what is held because nobody could answer, in all roots *but* these."""
+        """Make files due that are held as undetermined, in all roots except *but*."""
         with self._database.transaction() as writer:
             writer.execute(
                 "UPDATE places SET due = ? WHERE state = 'held' AND rule = 'undetermined'"  # noqa: S608  # only marks
@@ -253,34 +257,27 @@ class FileLocations:
                 (now, *but),
             )
 
-    def count_held(self, floods: Collection[int]) -> dict[int, int]:
-        """Say how many actions each flood holds."""
+    def count_held(self, limits: Collection[int]) -> dict[int, int]:
+        """Return how many actions each of these reached limits pauses."""
         with self._database.read_connection() as connection:
-            asked = (
-                (
-                    flood,
-                    connection.execute(
-                        "SELECT count(*) FROM places WHERE flood = ? AND state = 'waiting'",
-                        (flood,),
-                    ).fetchone()[0],
-                )
-                for flood in floods
-            )
-            return dict(asked)
+            query = "SELECT count(*) FROM places WHERE flood = ? AND state = 'waiting'"
+            return {limit: connection.execute(query, (limit,)).fetchone()[0] for limit in limits}
 
-    def _read(self, rest: str, *values: object) -> list[FileLocation]:
+    def _load(self, condition: str, *values: object) -> list[FileLocation]:
         with self._database.read_connection() as connection:
-            return [_place(row) for row in connection.execute(_SELECT + rest, values).fetchall()]
+            return [
+                _location(row) for row in connection.execute(_SELECT + condition, values).fetchall()
+            ]
 
 
-def _row(place: FileLocation) -> list[object]:
-    """Give all columns but the number of the row."""
-    values: dict[str, Any] = {name: getattr(place, name) for name in _FIELDS[1:]}
-    return [*(_WRITTEN.get(name, _same)(values[name]) for name in values), place.state.live]
+def _row(location: FileLocation) -> list[object]:
+    """Return all columns except the number of the row."""
+    values: dict[str, Any] = {name: getattr(location, name) for name in _FIELDS[1:]}
+    return [*(_ENCODERS.get(name, _same)(values[name]) for name in values), location.state.live]
 
 
-def _place(row: tuple[Any, ...]) -> FileLocation:
-    read = (_READ.get(name, _same)(value) for name, value in zip(_FIELDS, row, strict=True))
+def _location(row: tuple[Any, ...]) -> FileLocation:
+    read = (_DECODERS.get(name, _same)(value) for name, value in zip(_FIELDS, row, strict=True))
     return FileLocation(*read)
 
 

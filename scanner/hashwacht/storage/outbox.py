@@ -1,11 +1,9 @@
-"""Notices on their way to people: kept until they are delivered, for each channel by itself.
+"""The outbox: notices that are kept until they are delivered, separately for each channel.
 
-What is added survives ``kill -9`` with the transaction that it is added in.  Notices are sent in
-*batches*; a batch has a name that stays the same however often it is tried, so that a receiver
-can tell a repetition from news.  A channel has one batch on its way at most: what comes while it
-fails is collected behind it.
-
-A notice on its way, as a value and as a row of the table ``alerts``.
+A recorded notice survives ``kill -9`` together with the transaction in which it is recorded.
+Notices are sent in *batches*.  The name of a batch is the same in every attempt, so that a receiver
+recognizes repetitions.  A channel has at most one batch in delivery; notices that arrive while it
+fails wait for the next one.  (Table ``alerts``, one row for each notice and channel.)
 """
 
 from __future__ import annotations
@@ -24,20 +22,20 @@ from hashwacht.storage.sqlite.database import Database
 
 
 class AlertState(StrEnum):
-    """How a notice stands in one channel."""
+    """The state of a notice in one channel."""
 
     WAITING = "waiting"
     DELIVERED = "delivered"
     GIVEN_UP = "given-up"
-    """Nobody took it for a week."""
+    """It could not be delivered for a week."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
     """A notice in one channel.  Times are Unix seconds.
 
-    *notice* is the name of the notice, the same in all channels; *left_out* counts older ones
-    that had to make room for it; *problem* says what went wrong the last time.
+    *notice_id* is the same in all channels; *left_out* counts older notices that were dropped to
+    make room; *problem* describes the last failure.
     """
 
     id: int
@@ -55,7 +53,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class AlertBatch:
-    """What is sent in one message."""
+    """The notices of one message."""
 
     name: str
     channel: str
@@ -64,11 +62,11 @@ class AlertBatch:
 
 @dataclass(frozen=True, slots=True)
 class ChannelStatus:
-    """How one channel stands, for status and metrics.  Times are Unix seconds.
+    """The state of one channel, for status and metrics.  Times are Unix seconds.
 
-    *failures* counts the attempts of the batch that fails now, *problem* is what its last one
-    met; both are 0 and empty while all is well.  *given_up* and *left_out* count notices of
-    the last 30 days that nobody was told.
+    *failures* counts the failed attempts of the present batch and *problem* describes the last
+    one; without failures they are 0 and empty.  *given_up* and *left_out* count notices of the last
+    30 days that were not delivered.
     """
 
     channel: str
@@ -88,13 +86,13 @@ _COLUMNS = (
 
 
 def load_alerts(connection: sqlite3.Connection, where: str, *values: str | int) -> list[Alert]:
-    """Read what the SQL *where* chooses, the oldest first if it gives no order."""
+    """Return the alerts that satisfy the SQL *where*, the oldest first unless it has an order."""
     order = "" if "ORDER BY" in where else " ORDER BY id"
-    found = connection.execute(
+    rows = connection.execute(
         f"SELECT {_COLUMNS} FROM alerts WHERE {where}{order}",  # noqa: S608  # our own words
         values,
     )
-    return [_alert(row) for row in found]
+    return [_alert(row) for row in rows]
 
 
 def _alert(row: tuple[Any, ...]) -> Alert:
@@ -116,33 +114,33 @@ def _alert(row: tuple[Any, ...]) -> Alert:
 
 
 MAX_WAITING = 1000
-"""Notices that wait in one channel; beyond that the oldest are left out, and counted."""
+"""Most notices that wait in one channel; beyond that the oldest are dropped and counted."""
 
 MAX_BATCH_ALERTS = 50
 MAX_BATCH_BYTES = 256 * 1024
-"""Notices, and characters of their cases, in one batch."""
+"""Most notices, and most characters of their cases, in one batch."""
 
 FIRST_RETRY_DELAY, MAX_RETRY_DELAY = 30.0, 3600.0
-"""Seconds before a failed batch is tried again: the first time, doubling, and at most."""
+"""Seconds before a failed batch is retried: the first delay, which doubles, and the longest."""
 
 GIVE_UP_AFTER = 7 * 86_400.0
-"""Seconds after which a notice that nobody took is given up.  Its case stays where it is."""
+"""Seconds after which an undelivered notice is given up.  Its case is not affected."""
 
-KEEP, MOST_KEPT = 30 * 86_400.0, 1000
-"""For how many seconds, and how many in a channel, delivered ones can be listed."""
+KEEP_DELIVERED, MAX_DELIVERED = 30 * 86_400.0, 1000
+"""How many seconds, and how many for each channel, delivered notices are kept."""
 
 
 class Outbox:
-    """The outbox.  Thread-safe."""
+    """All notices in all channels.  Thread-safe."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._generation = 0
 
     def record(self, notice: Notice, channels: Sequence[str]) -> None:
-        """Keep a notice for each of the channels, at once and durably; never waits for any."""
-        fit, name = sanitize_notice(notice), secrets.token_hex(16)
+        """Record a notice for each of these channels; never waits for a delivery."""
+        fit, notice_id = sanitize_notice(notice), secrets.token_hex(16)
         with self._database.transaction() as writer:
             for channel in channels:
                 _make_room(writer, channel)
@@ -150,69 +148,66 @@ class Outbox:
                     'INSERT INTO alerts (channel, notice, kind, at, due, summary, "case", left_out,'
                     " batch, state, attempts, problem)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?, 0, '', 'waiting', 0, '')",
-                    (channel, name, fit.kind, fit.at, fit.at, fit.summary, fit.case),
+                    (channel, notice_id, fit.kind, fit.at, fit.at, fit.summary, fit.case),
                 )
-        with self._news:
-            self._generation += 1
-            self._news.notify_all()
+        self.wake()
 
     @property
     def generation(self) -> int:
-        """A number that grows with every notice that this process adds."""
+        """A number that grows with every notice that this process records."""
         return self._generation
 
     def wait(self, generation: int, seconds: float) -> None:
-        """Wait until something was added since *generation*, or for so many seconds."""
-        with self._news:
-            self._news.wait_for(lambda: self._generation != generation, seconds)
+        """Wait until *generation* is outdated, or for *seconds* at most."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._generation != generation, seconds)
 
     def wake(self) -> None:
-        """Let everybody go on who waits."""
-        with self._news:
+        """End all waits."""
+        with self._changed:
             self._generation += 1
-            self._news.notify_all()
+            self._changed.notify_all()
 
-    def load_next(self, channel: str, every: float, now: float) -> AlertBatch | float:
-        """Give what is to be sent now, or the moment to ask again (infinity: when added).
+    def load_next(self, channel: str, interval: float, now: float) -> AlertBatch | float:
+        """Return the batch to send now, or when the next one is due (infinity if none waits).
 
-        *every* is how many seconds lie between two messages.  The batch stays the next one
-        until it is settled by :meth:`delivered` or :meth:`failed`.
+        *interval* is the number of seconds between two messages.  The batch remains the next one
+        until :meth:`record_delivery` or :meth:`record_failure` is called.
         """
         with self._database.transaction() as writer:
-            begun = load_alerts(
+            current = load_alerts(
                 writer, "channel = ? AND state = 'waiting' AND batch != ''", channel
             )
-            if begun:
-                soonest = min(begun, key=lambda alert: alert.due)
-                if now < soonest.due <= now + MAX_RETRY_DELAY:  # beyond: the clock was set back
-                    return soonest.due
-                return AlertBatch(soonest.batch, channel, tuple(begun))
-            fresh = load_alerts(writer, "channel = ? AND state = 'waiting'", channel)
-            if not fresh:
-                return math.inf
-            (last,) = writer.execute(
-                "SELECT max(ended) FROM alerts WHERE channel = ? AND ended IS NOT NULL", (channel,)
+            if current:
+                first = min(current, key=lambda alert: alert.due)
+                if now < first.due <= now + MAX_RETRY_DELAY:  # beyond: the clock was set back
+                    return first.due
+                return AlertBatch(first.batch, channel, tuple(current))
+            waiting, last = writer.execute(
+                "SELECT EXISTS (SELECT 1 FROM alerts WHERE channel = ?1 AND state = 'waiting'),"
+                " (SELECT max(ended) FROM alerts WHERE channel = ?1 AND ended IS NOT NULL)",
+                (channel,),
             ).fetchone()
-            ready = -math.inf if last is None else min(float(last), now) + every
-            if ready > now:
-                return ready
-            return _begin(writer, channel, fresh, now)
+            if not waiting:
+                return math.inf
+            ready = -math.inf if last is None else min(float(last), now) + interval
+            return ready if ready > now else _begin(writer, channel, now)
 
     def record_delivery(self, batch: AlertBatch, now: float, problem: str = "") -> None:
-        """Note that it arrived; *problem* is what the receiver did not like all the same."""
+        """Record that a batch was delivered; *problem* is a warning of the receiver."""
         with self._database.transaction() as writer:
             _end(writer, batch, AlertState.DELIVERED, now, problem)
             writer.execute(
                 "DELETE FROM alerts WHERE channel = ? AND ended IS NOT NULL AND (ended < ? OR id <="
                 " (SELECT id FROM alerts WHERE channel = ? AND ended IS NOT NULL"
                 " ORDER BY id DESC LIMIT 1 OFFSET ?))",
-                (batch.channel, now - KEEP, batch.channel, MOST_KEPT),
+                (batch.channel, now - KEEP_DELIVERED, batch.channel, MAX_DELIVERED),
             )
 
     def record_failure(
         self, batch: AlertBatch, now: float, problem: str, *, longest: float = MAX_RETRY_DELAY
     ) -> float:
-        """Note that it did not arrive; give when it is to be tried again: *longest* s at most."""
+        """Record a failed attempt; return when to retry, after *longest* seconds at most."""
         attempts = batch.alerts[0].attempts + 1
         due = now + min(longest, FIRST_RETRY_DELAY * 2.0 ** min(attempts - 1, 30))
         with self._database.transaction() as writer:
@@ -226,13 +221,13 @@ class Outbox:
         return due
 
     def load_latest(self, limit: int, *, waiting: bool = False) -> list[Alert]:
-        """Give the latest, newest first; only those that *wait* or were given up, if wanted."""
+        """Return the newest alerts first; with *waiting* only those not delivered."""
         chosen = f"state != '{AlertState.DELIVERED}'" if waiting else "1"
         with self._database.read_connection() as connection:
             return load_alerts(connection, f"{chosen} ORDER BY id DESC LIMIT ?", limit)
 
     def channel_status(self, channel: str) -> ChannelStatus:
-        """Say how one channel stands."""
+        """Return the state of one channel."""
         with self._database.snapshot() as connection:
             waiting, oldest, failures, problem = connection.execute(
                 "SELECT count(*), min(at), max(attempts), max(problem) FROM alerts"
@@ -249,40 +244,41 @@ class Outbox:
                 "SELECT coalesce(sum(left_out), 0) FROM alerts WHERE channel = ?", (channel,)
             ).fetchone()
         return ChannelStatus(
-            channel=channel,
-            waiting=waiting,
-            oldest=oldest,
-            failures=failures or 0,
-            problem=problem or "",
-            delivered_at=delivered_at,
-            given_up=given_up,
-            left_out=left_out,
+            channel,
+            waiting,
+            oldest,
+            failures or 0,
+            problem or "",
+            delivered_at,
+            given_up,
+            left_out,
         )
 
 
 def _make_room(writer: sqlite3.Connection, channel: str) -> None:
-    """Leave out the oldest that no message has taken yet; the next one says so for it."""
+    """Drop the oldest notice that is in no batch if the channel is full; the next one counts it."""
     (waiting,) = writer.execute(
         "SELECT count(*) FROM alerts WHERE channel = ? AND state = 'waiting'", (channel,)
     ).fetchone()
     if waiting < MAX_WAITING:
         return
-    (oldest, left_out), (heir, before) = writer.execute(
+    (oldest, left_out), (following, already) = writer.execute(
         "SELECT id, left_out FROM alerts WHERE channel = ? AND state = 'waiting' AND batch = ''"
         " ORDER BY id LIMIT 2",
         (channel,),
     )
     writer.execute("DELETE FROM alerts WHERE id = ?", (oldest,))
-    writer.execute("UPDATE alerts SET left_out = ? WHERE id = ?", (before + left_out + 1, heir))
+    writer.execute(
+        "UPDATE alerts SET left_out = ? WHERE id = ?", (already + left_out + 1, following)
+    )
 
 
-def _begin(
-    writer: sqlite3.Connection, channel: str, fresh: Sequence[Alert], now: float
-) -> AlertBatch:
-    """Put the oldest together under one name, as many as fit into a message."""
+def _begin(writer: sqlite3.Connection, channel: str, now: float) -> AlertBatch:
+    """Name a batch of the oldest notices, as many as fit into one message."""
     chosen: list[Alert] = []
     room = MAX_BATCH_BYTES
-    for alert in fresh[:MAX_BATCH_ALERTS]:
+    oldest = "channel = ? AND state = 'waiting' ORDER BY id LIMIT ?"
+    for alert in load_alerts(writer, oldest, channel, MAX_BATCH_ALERTS):
         room -= len(alert.notice.case)
         if room < 0 and chosen:
             break
@@ -299,7 +295,7 @@ def _begin(
 def _end(
     writer: sqlite3.Connection, batch: AlertBatch, state: AlertState, now: float, problem: str
 ) -> None:
-    """Settle a batch; what it said stands in its case, and is not kept twice."""
+    """End a batch; the text of its cases is removed, as the cases hold it."""
     writer.execute(
         "UPDATE alerts SET state = ?, ended = ?, problem = ?, \"case\" = ''"
         " WHERE channel = ? AND batch = ?",

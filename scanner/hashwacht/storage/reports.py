@@ -1,4 +1,7 @@
-"""What lies below a directory, by kind and by what somebody wants to know of."""
+"""Reports: counts over many files, and the files that a report lists.
+
+Each query reads all rows below a directory or of a table.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ _UNDETERMINED = f"""
 
 @dataclass(frozen=True, slots=True)
 class ReportableFile:
-    """A file: where, and its content or why it could not be read."""
+    """A file by its path, with its content or the reason why it could not be read."""
 
     path: bytes
     content: int | None
@@ -34,21 +37,20 @@ class ReportableFile:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """How many there are, and since when (Unix seconds) the oldest one is; None: there is none."""
+    """How many contents there are, and the Unix time of the oldest; None if there is none."""
 
     number: int
     oldest: float | None
 
 
 class StorageReports:
-    """Figures and finds over many files at once; reads every row below the directory."""
+    """Queries for reports, status and metrics."""
 
     def __init__(self, database: Database) -> None:
-        """Read from *database*."""
         self._database = database
 
     def count_kinds(self, root: bytes) -> Iterator[tuple[str, int, int]]:
-        """Count files and bytes below *root* by MIME type."""
+        """Yield the MIME types of files below *root* with their number and bytes."""
         with self._database.snapshot() as connection:
             rows = connection.execute(
                 f"SELECT p.kind, count(*), sum(p.size) FROM {_FILES}"  # noqa: S608  # ours
@@ -61,13 +63,13 @@ class StorageReports:
                 yield words.text(connection, kind), files, size
 
     def load_reportable_files(self, root: bytes, limit: int) -> list[ReportableFile]:
-        """Give files below *root* that match, were set aside or are undetermined, as decided.
+        """Return matching, suppressed and undetermined files below *root*, by their last verdict.
 
         At most *limit* of each of these, matches first.
         """
         conditions = (
             f"c.outcome = {MATCH}",
-            # A suppressed match is decided without an epoch, so that every run tells it.
+            # A suppressed match is recorded without a knowledge_id, so that every run reports it.
             "c.outcome IS NOT NULL AND c.epoch IS NULL",
             f"f.content IS NULL OR c.outcome = {UNDETERMINED}",
         )
@@ -88,19 +90,19 @@ class StorageReports:
             ]
 
     def count_undetermined(self) -> Backlog:
-        """Count contents whose last verdict was UNDETERMINED, for whatever reason."""
-        return self._pile(_UNDETERMINED)
+        """Count contents whose last verdict is UNDETERMINED, for any reason."""
+        return self._backlog(_UNDETERMINED)
 
     def count_pending(self) -> Backlog:
         """Count contents that wait for an answer."""
-        return self._pile("SELECT count(*), min(since) FROM unanswered")
+        return self._backlog("SELECT count(*), min(since) FROM unanswered")
 
     def count_locations(self) -> dict[LocationState, int]:
-        """Count the places of all cases by state."""
+        """Count the file locations of all cases by state."""
         with self._database.read_connection() as connection:
             rows = connection.execute("SELECT state, count(*) FROM places GROUP BY state")
             return {LocationState(state): number for state, number in rows.fetchall()}
 
-    def _pile(self, query: str) -> Backlog:
+    def _backlog(self, query: str) -> Backlog:
         with self._database.read_connection() as connection:
             return Backlog(*connection.execute(query).fetchone())

@@ -1,4 +1,4 @@
-"""Runs: which scans and rechecks there were, how far they came, and how they ended."""
+"""Runs: scans and rechecks with their progress and how they ended."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from hashwacht.storage.sqlite.state_directory import lock_holder
 
 
 class RunState(StrEnum):
-    """How a run stands."""
+    """The state of a run."""
 
     RUNNING = "running"
     INTERRUPTED = "interrupted"
-    """Stopped, killed or out of space; the next run of the same kind resumes it."""
+    """Stopped, killed or out of disk space; the next run of the same kind resumes it."""
     FINISHED = "finished"
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run.  Times are Unix seconds; *options* and *tally* are JSON of the driver."""
+    """One run.  Times are Unix seconds; *options* and *tally* are JSON written by the engine."""
 
     id: int
     kind: str
@@ -40,7 +40,7 @@ _COLUMNS = "id, kind, roots, options, state, started, updated, finished, tally"
 
 
 class Runs:
-    """All runs ever started with this state."""
+    """All runs that were started with this storage."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -64,7 +64,7 @@ class Runs:
                 " WHERE kind = ? AND roots = ? AND options = ? ORDER BY id DESC LIMIT 1",
                 (kind, b"\0".join(roots), options),
             ).fetchone()
-        run = None if row is None else self._shown(row)
+        run = None if row is None else self._run(row)
         return run if run is not None and run.state is RunState.INTERRUPTED else None
 
     def resume(self, run: Run, now: float) -> Run:
@@ -77,21 +77,21 @@ class Runs:
         return replace(run, state=RunState.RUNNING, updated=now, finished=None)
 
     def load_tally(self, run: int) -> str:
-        """Return the tally that a later run would go on from.
+        """Return the tally from which a resumed run continues.
 
-        Waits for a transaction that is just being committed: what it counts is kept.
+        Waits for a transaction that is being committed, because its counts are part of it.
         """
         with self._database.transaction() as writer:
             (tally,) = writer.execute("SELECT tally FROM runs WHERE id = ?", (run,)).fetchone()
         return str(tally)
 
     def record_progress(self, run: int, tally: str, now: float) -> None:
-        """Record how far a run has come."""
+        """Record the progress of a run."""
         with self._database.transaction() as writer:
             writer.execute("UPDATE runs SET tally = ?, updated = ? WHERE id = ?", (tally, now, run))
 
     def finish(self, run: int, state: RunState, tally: str, now: float) -> None:
-        """Record the end of a run, even on a full disk: the reserve is given up for it."""
+        """Record the end of a run; on a full disk the reserve is released for that."""
         try:
             self._finish(run, state, tally, now)
         except StorageFull:
@@ -113,14 +113,14 @@ class Runs:
                 f"SELECT {_COLUMNS} FROM runs ORDER BY id DESC LIMIT ?",  # noqa: S608  # ours
                 (-1 if limit is None else limit,),
             ).fetchall()
-        return [self._shown(row) for row in rows]
+        return [self._run(row) for row in rows]
 
-    def _shown(self, row: tuple[Any, ...]) -> Run:
-        """Read a row; a run that is running, but whose process is gone, was interrupted."""
+    def _run(self, row: tuple[Any, ...]) -> Run:
+        """Return a row as a Run; a running one whose process has ended was interrupted."""
         number, kind, roots, options, state, started, updated, finished, tally = row
         if state == RunState.RUNNING:
-            found = lock_holder(self._database.path)
-            if found is None or found.run != number:
+            holder = lock_holder(self._database.path)
+            if holder is None or holder.run != number:
                 state = RunState.INTERRUPTED
         return Run(
             number,

@@ -1,4 +1,4 @@
-"""The whole state behind one name: what the drivers are given."""
+"""The store: all tables of the storage over one database."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from hashwacht.storage.sqlite.state_directory import DAEMON_LOCK, RunLock
 from hashwacht.storage.unchanged_directories import UnchangedDirectories, VerdictRequirement
 
 FILE_NAME = "state.db"
-"""The database, in the state directory."""
+"""Name of the database in the state directory."""
 
 
 class Store:
-    """The nouns of the state, over one database."""
+    """Access to all tables; each attribute is one of them.  Thread-safe."""
 
     def __init__(self, database: Database) -> None:
-        """Take an open database; ``close`` closes it."""
+        """Use an open database; :meth:`close` closes it."""
         self._database = database
         self.files = Files(database)
         self.contents = Contents(database)
@@ -51,26 +51,26 @@ class Store:
 
     @classmethod
     def open(cls, directory: Path) -> Self:
-        """Open the state in *directory*; make it if it is not there.  Raises StorageError."""
+        """Open the database in *directory*; create it if it is missing.  Raises StorageError."""
         return cls(Database.open(directory / FILE_NAME))
 
-    def unchanged_directories(self, settled: VerdictRequirement) -> UnchangedDirectories:
-        """Read ahead for one walk: which directories are as they were, all files *settled*."""
-        return UnchangedDirectories(self._database, settled)
+    def unchanged_directories(self, requirement: VerdictRequirement) -> UnchangedDirectories:
+        """Return the reader of unchanged directories for one walk."""
+        return UnchangedDirectories(self._database, requirement)
 
     def transaction(self, *, durable: bool = False) -> AbstractContextManager[sqlite3.Connection]:
-        """Keep everything that is written inside together, or nothing of it.
+        """Commit everything written inside, or nothing.
 
-        *durable*: it survives a power cut, at the price of one write to the disk itself.
+        With *durable* the transaction survives a power cut, at the cost of one disk flush.
         """
         return self._database.transaction(durable=durable)
 
     def acquire_lock(self) -> RunLock:
-        """Be the only run on this state.  Raises StorageBusy, naming who is."""
+        """Lock the storage for one scan.  Raises StorageBusy, naming the holder."""
         return RunLock.acquire(self._database.path)
 
     def acquire_daemon_lock(self) -> RunLock:
-        """Be the only daemon on this state; scans may run beside it.  Raises StorageBusy."""
+        """Lock the storage for one daemon; scans may still run.  Raises StorageBusy."""
         return RunLock.acquire(self._database.path, DAEMON_LOCK)
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ def test_a_part_of_a_huge_directory_takes_only_the_memory_of_that_part(
     database: Database,
 ) -> None:
     files = Files(database)
-    names = fill(files, b"/srv", module._SPARE + 500)
+    names = fill(files, b"/srv", module._MAX_EXCESS + 500)
     part = [*names[100:110], b"not there"]
     found = files.load_directory(b"/srv", part)
     assert sorted(found) == sorted(names[100:110])
@@ -66,7 +66,7 @@ def test_only_what_lies_below_a_root_is_forgotten_with_it(database: Database) ->
 def test_more_directories_than_fit_one_transaction_are_forgotten(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_FORGET_CHUNK", 7)
+    monkeypatch.setattr(module, "_REMOVE_CHUNK", 7)
     files = Files(database)
     for number in range(30):
         fill(files, b"/srv/%d" % number, 1)
