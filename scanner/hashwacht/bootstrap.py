@@ -16,7 +16,7 @@ from hashwacht.core.notice import Notice
 from hashwacht.core.ports import CrashLog, Matcher, SignalType
 from hashwacht.core.signals import BUILT_IN, ENTRY_POINT_GROUP, signal_types
 from hashwacht.core.upload_context import UploadContextStore
-from hashwacht.hashing.plan import Limits, Plan
+from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.quick_then_exact import QuickThenExact
 from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.matching.services.factory import (

@@ -15,8 +15,8 @@ from PIL import Image
 
 from benchmarks.measuring import Table, at_least, at_most, named
 from hashwacht.core.types import PDQ_MIN_QUALITY, Signal
+from hashwacht.hashing import Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
-from hashwacht.hashing.plan import Plan
 from hashwacht.testing.pictures import cropped, encode, grainy, photo, resized
 
 PICTURES = 600

@@ -16,8 +16,8 @@ import pytest
 
 from benchmarks.measuring import Table, at_least, at_most, one_core
 from hashwacht.core.ports import Fingerprinter
+from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
-from hashwacht.hashing.plan import Limits, Plan
 from hashwacht.hashing.workers.pool import WorkerPool
 from hashwacht.hashing.workers.protocol import MAX_BATCH
 from hashwacht.hashing.workers.sandbox import WorkerLimits

@@ -17,7 +17,7 @@ import pytest
 from benchmarks.measuring import Table, Times, at_least, at_most
 from hashwacht.cases.case_opening import JudgedFile
 from hashwacht.core.types import Action
-from hashwacht.hashing.plan import Plan
+from hashwacht.hashing import Plan
 from hashwacht.hashing.workers.pool import WorkerPool
 from hashwacht.matching.hashlists.manager import HashLists
 from hashwacht.matching.hashlists.manifest import ListMetadata

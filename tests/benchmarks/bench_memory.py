@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from benchmarks.measuring import Table, at_most
-from hashwacht.hashing.plan import Plan
+from hashwacht.hashing import Plan
 from hashwacht.hashing.workers.pool import WorkerPool
 from hashwacht.testing.pictures import encode, grainy, photo
 

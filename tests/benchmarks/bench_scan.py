@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.measuring import Table, at_least, at_most, installed, named, one_core
 from benchmarks.peers import fingerprint as peers_fingerprint
-from hashwacht.hashing.plan import Plan
+from hashwacht.hashing import Plan
 from hashwacht.hashing.workers.pool import WorkerPool
 from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.pipeline import Pipeline

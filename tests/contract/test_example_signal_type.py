@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parent / "example_signal_type"
 FINGERPRINT = """
 import json, os, sys
 from hashwacht.hashing.in_process import InProcessFingerprinter
-from hashwacht.hashing.plan import Plan
+from hashwacht.hashing import Plan
 
 types, commands, path = json.loads(sys.argv[1])
 plan = Plan(types=tuple(types), commands=tuple((n, tuple(a)) for n, a in commands))

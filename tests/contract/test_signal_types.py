@@ -8,8 +8,7 @@ import sys
 import pytest
 
 from hashwacht.core.signals import BUILT_IN
-from hashwacht.hashing.command import CommandHash
-from hashwacht.hashing.registry import BUILT_IN_HASHERS, Digest, PictureHash
+from hashwacht.hashing.registry import BUILT_IN_HASHERS, CommandHash, Digest, PictureHash
 from hashwacht.testing.signal_type_contract import SignalTypeContract
 
 HEX_JUNK = (*SignalTypeContract.junk, "0123", "0" * 1000, "x" * 64, "0x" + "0" * 30)

@@ -99,8 +99,8 @@ def good_list() -> bytes:
 
 
 def _rows(seed: int, name: str) -> Iterator[str]:
+    from hashwacht.hashing import Plan
     from hashwacht.hashing.in_process import InProcessFingerprinter
-    from hashwacht.hashing.plan import Plan
 
     options = {"quality": 92} if seed == KNOWN else {}
     with tempfile.TemporaryFile() as file:

@@ -1,1 +1,52 @@
-"""From an open file to its signals: one read, one decode."""
+"""From an open file to its fingerprint: one read, one decode.
+
+:mod:`~hashwacht.hashing.in_process` is the path; :mod:`~hashwacht.hashing.workers` runs it in
+sandboxed processes.  What to compute, and how much it may cost, is a :class:`Plan`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The budget of one content.  Beyond it only the digests remain, the rest is undetermined.
+
+    By default 50 million pixels decode within the memory of one worker (without a limit, files of
+    a few kilobytes take gigabytes; measured).  *timeout* is the wall-clock time of one content in
+    seconds, *max_memory* the address space that a worker may add to that of an idle one.
+    """
+
+    max_pixels: int = 50_000_000
+    max_frames: int = 256
+    max_picture_size: int = 64 * MIB
+    timeout: float = 30.0
+    max_memory: int = 1024 * MIB
+
+    @property
+    def max_decoded_pixels(self) -> int:
+        """Pixels that decoding may touch in all; a pixel counts again in every scan of a JPEG.
+
+        As many as in twenty pictures of the largest size; a progressive photo has ten scans.
+        """
+        return 20 * self.max_pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to compute of every content.
+
+    *types*: names of the signal types.  *orientations*: PDQ also of the seven other rotations and
+    reflections.  *commands*: operators' hash programs, as (signal type, argument vector).
+    *quick*: compute picture hashes from less than the whole picture where that is much faster;
+    such a signal is marked, and at most ``QUICK_ERROR_BITS`` bits off.
+    """
+
+    types: tuple[str, ...]
+    limits: Limits = field(default_factory=Limits)
+    orientations: bool = False
+    commands: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    quick: bool = False

@@ -1,99 +1,229 @@
-"""Which way a picture is decoded.  The one place that chooses.
+"""From the bytes of a picture file to the stills that it shows, within a budget, damaged or not.
+
+How a picture is decoded is chosen here and nowhere else:
 
 ===========================  ===================================================================
-picture                      way
+picture                      decoded
 ===========================  ===================================================================
 JPEG, colour or grey         to grey, at 1/2, 1/4 or 1/8 as long as the short side keeps 512
                              pixels, else at full size: the colours are never computed
 progressive JPEG             the same; all its scans have to be read, so it gains less
-JPEG in inks (CMYK, YCCK)    in full: what it stores as brightness is not that of the colours
-JPEG not over 128 pixels     in full: there is nothing to be saved
+JPEG in inks (CMYK, YCCK)    in full: its stored brightness is not that of the colours
+JPEG up to 128 pixels        in full: there is nothing to be saved
 PNG, GIF, BMP, TIFF, WebP,   in full: their decoders, as Pillow offers them, cannot do less;
-AVIF, HEIC; 16 bits,         hashed a few rows at a time, so that nothing is copied whole
+AVIF, HEIC; 16 bits,         hashed a few rows at a time, so that no second copy is ever whole
 palettes; every frame
 ===========================  ===================================================================
 
-A plan that is not *quick*, an operator's own picture hash, and a quick hash that is in doubt take
-the full way whatever the picture.  512 pixels: at 256 some hashes were 14 bits off, at 512 it
-makes no difference to full size in grey (``docs/performance.md``).
+A plan that is not *quick*, an operator's own picture hash, and an uncertain quick hash always use
+the full decode.  512 pixels: at 256 some hashes were 14 bits off, at 512 there was no difference
+to full size in grey (``docs/performance.md``).
 
-How many scans a JPEG has, without decoding any.  Source: ITU-T T.81, annex B.
+Source for counting the scans of a JPEG: ITU-T T.81, annex B.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hashwacht.core.types import QUICK_ERROR_BITS
-from hashwacht.hashing.plan import Plan
-
-START_OF_SCAN = b"\xff\xda"
-
-_WORD = int.from_bytes(START_OF_SCAN, "little")
-
-_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
-"""What ends the coded bytes of a scan: any marker but a stuffed byte, a restart or a filler."""
-
-_END, _SCAN = 0xD9, 0xDA
-
-
-def count_scan_markers(original: bytes) -> int:
-    """Count the markers of scans wherever they stand, ten times as fast as ``bytes.count``.
-
-    As words of two bytes, from the first byte and from the second on.
-    """
-    import numpy as np
-
-    starts = 0
-    for at in range(min(2, len(original))):
-        words = np.frombuffer(original, "<u2", (len(original) - at) // 2, at)
-        starts += int(np.count_nonzero(words == _WORD))
-    return starts
-
-
-def count_scans(original: bytes) -> int:
-    """Count the scans up to the end of the picture; what is appended to it does not count.
-
-    Whatever the bytes are, it is at least as many as a decoder that passes over garbage between
-    segments would find before the end.
-    """
-    scans, at = 0, 2
-    while found := _MARKER.search(original, at):
-        marker = original[found.start() + 1]
-        if marker == _END:
-            break
-        scans += marker == _SCAN
-        length = int.from_bytes(original[found.end() : found.end() + 2], "big")
-        at = found.end() + max(length, 2)
-    return scans
-
+from hashwacht.core.signals import DIGESTS
+from hashwacht.core.types import QUICK_ERROR_BITS, Reason
+from hashwacht.hashing import Limits, Plan
+from hashwacht.hashing.formats import PictureFormat, declared_size
+from hashwacht.hashing.picture import Picture
+from hashwacht.hashing.reader import EncodedPicture
+from hashwacht.hashing.repair import repair_picture
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
     from hashwacht.hashing.grey import GreyImage
 
-LEAST_SIDE = 512
-"""Pixels that the short side keeps."""
+Clock = Callable[[], float]
 
-_TINY = 128
+MIN_REDUCED_SIDE = 512
+"""Pixels that the short side of a reduced picture keeps."""
+
+_MAX_FULL_SIDE = 128
 _PHOTO_MODES = frozenset({"RGB", "L"})
+
+_MIN_FRAME_PIXELS = 1 << 16
+"""Pixels that any frame counts for at least: the step to the next frame costs as much."""
+
+_FRAME_COST = 2
+"""A frame is composed, compared with the others and hashed; a scan is only read."""
+
+START_OF_SCAN = b"\xff\xda"
+_START_OF_SCAN_WORD = int.from_bytes(START_OF_SCAN, "little")
+_END_OF_IMAGE, _SCAN = 0xD9, 0xDA
+
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
+"""The end of the coded bytes of a scan: any marker but a stuffed byte, a restart or a filler."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeFault:
+    """Why a picture, or some of its frames, could not be decoded."""
+
+    reason: Reason
+    detail: str
+
+
+class _TooLarge(Exception):
+    """More pixels than the limits allow."""
+
+
+class FrameIterator:
+    """Iterates over the distinct stills of one picture file, as (name of the frame, picture).
+
+    Afterwards, *damaged* is True if something was decoded although the file is not intact, and
+    *fault* is the reason why something that a viewer may show was not decoded, or None.
+
+    Of an animation with more frames than the limit, evenly spread ones are decoded, the first and
+    the last among them, so that harmless frames at the beginning hide nothing; of one that is too
+    large for that only the first ones.  The frames left out are a fault.  Decoding the frames after
+    the first may take half of the time that a content has, so that the result is reported before
+    the worker is killed; a decoder inside one frame cannot be stopped otherwise.
+    """
+
+    def __init__(
+        self, original: EncodedPicture, picture_format: PictureFormat, plan: Plan, clock: Clock
+    ) -> None:
+        self.damaged = False
+        self.fault: DecodeFault | None = None
+        self._original = original
+        self._format = picture_format
+        self._limits = plan.limits
+        self._plan = plan
+        self._clock = clock
+        self._until = clock() + plan.limits.timeout / 2
+
+    def __iter__(self) -> Iterator[tuple[str, Picture]]:
+        """Yield the stills; an error ends the iteration and becomes the *fault*."""
+        try:
+            yield from self._frames()
+        except MemoryError:
+            self.fault = DecodeFault(Reason.OVER_LIMIT, "more memory than a worker may use")
+        except _TooLarge as error:
+            self.fault = DecodeFault(Reason.OVER_LIMIT, str(error))
+        except Exception as error:  # noqa: BLE001 - decoders raise anything; all of it is damage
+            self.fault = DecodeFault(Reason.DAMAGED, f"{type(error).__name__}: {error}")
+
+    def _frames(self) -> Iterator[tuple[str, Picture]]:
+        if may_reduce(self._plan) and (grey := self._reduced()) is not None:
+            yield "", self._picture(self._first_frame, grey)
+            return
+        image = self._first_frame()
+        count = getattr(image, "n_frames", 1) if self._format.multi_frame else 1
+        if count == 1:
+            yield "", self._picture(lambda: image)
+            return
+        indexes = self._choose_frames(count, image.size)
+        if len(indexes) < count:
+            self.fault = DecodeFault(Reason.OVER_LIMIT, f"decoded {len(indexes)} of {count} frames")
+        known = set()
+        for index in indexes:
+            if self._clock() > self._until:
+                self.fault = DecodeFault(
+                    Reason.TIMED_OUT, f"stopped before frame {index} of {count}"
+                )
+                return
+            if not self._seek(image, index):
+                return
+            picture = self._picture(lambda: image)
+            pixels = hashlib.sha256(picture.rgb.tobytes()).digest()
+            if pixels not in known:
+                known.add(pixels)
+                yield f"frame:{index}", picture
+
+    def _choose_frames(self, count: int, size: tuple[int, int]) -> Sequence[int]:
+        """Return the indexes to decode; the frames before each of them are decoded as well."""
+        pixels = max(_MIN_FRAME_PIXELS, size[0] * size[1])
+        affordable = max(1, self._limits.max_decoded_pixels // (_FRAME_COST * pixels))
+        if count > affordable:
+            return range(min(affordable, self._limits.max_frames))
+        return _spread(count, self._limits.max_frames)
+
+    def _reduced(self) -> GreyImage | None:
+        """Decode at a lower resolution; None if that is impossible, or the file is damaged."""
+        try:
+            return reduced(self._open(self._original))
+        except (MemoryError, _TooLarge):
+            raise
+        except Exception:  # noqa: BLE001 - decoders raise anything; the full decode follows
+            return None
+
+    def _first_frame(self) -> ImageFile:
+        """Open the file and decode the first frame: as it is, else repaired, else in part."""
+        try:
+            image = self._open(self._original)
+            image.load()
+        except (MemoryError, _TooLarge):
+            raise
+        except Exception:  # noqa: BLE001 - decoders raise anything; a browser would show a part
+            repaired = repair_picture(self._format.name, self._original.read())
+            image = self._open(EncodedPicture(repaired))
+            self._load_in_part(image)
+            self.damaged = True
+        return image
+
+    def _open(self, original: EncodedPicture) -> ImageFile:
+        """Open without decoding.  Raises _TooLarge because of the sizes in the header."""
+        _check_size(declared_size(self._format.name, original), self._limits)
+        assert self._format.opener is not None
+        image = self._format.opener(original.open())
+        _check_size(image.size, self._limits)
+        if self._format.name == "JPEG":
+            _check_scans(original.read(), image.size, self._limits)
+        return image
+
+    def _seek(self, image: ImageFile, index: int) -> bool:
+        """Decode a frame; return False if the file ends before it, so that no viewer shows it."""
+        try:
+            image.seek(index)
+        except EOFError:
+            self.damaged = True
+            return False
+        _check_size(image.size, self._limits)
+        self._load_in_part(image)
+        return True
+
+    def _load_in_part(self, image: ImageFile) -> None:
+        """Decode as far as possible.  Raises what the decoder raises if nothing is visible.
+
+        Pillow's decoders write into the picture as they proceed, and keep it when they fail.
+        """
+        try:
+            image.load()
+        except MemoryError:
+            raise
+        except Exception:
+            image.tile = []
+            image.load()
+            if self._picture(lambda: image).rgb.getbbox() is None:
+                raise
+            self.damaged = True
+
+    def _picture(self, decode: Callable[[], ImageFile], grey: GreyImage | None = None) -> Picture:
+        plan = self._plan
+        return Picture(decode, orientations=plan.orientations, quick=plan.quick, reduced=grey)
 
 
 def may_reduce(plan: Plan) -> bool:
-    """Tell if every picture hash of a plan is content with grey at a lower resolution."""
-    from hashwacht.core.signals import DIGESTS
-
-    digests = {each.name for each in DIGESTS}
-    commands = dict(plan.commands)
-    return plan.quick and not set(plan.types) - QUICK_ERROR_BITS.keys() - digests - commands.keys()
+    """Return whether every picture hash of a plan can use grey at a lower resolution."""
+    digests = {digest.name for digest in DIGESTS}
+    commands = {name for name, _ in plan.commands}
+    return plan.quick and not set(plan.types) - QUICK_ERROR_BITS.keys() - digests - commands
 
 
 def reduced(image: ImageFile) -> GreyImage | None:
-    """Decode an opened JPEG to grey, no larger than needed; None if another way is right for it.
+    """Decode an opened JPEG to grey, no larger than needed; None if it must be decoded in full.
 
-    Raises what Pillow raises of a damaged file.
+    Raises what Pillow raises for a damaged file.
     """
     import numpy as np
     from PIL.JpegImagePlugin import JpegImageFile
@@ -103,10 +233,61 @@ def reduced(image: ImageFile) -> GreyImage | None:
     width, height = image.size
     if not isinstance(image, JpegImageFile) or image.mode not in _PHOTO_MODES:
         return None
-    if min(width, height) <= _TINY:
+    if min(width, height) <= _MAX_FULL_SIDE:
         return None
-    drafted = image.draft("L", (LEAST_SIDE, LEAST_SIDE))
+    drafted = image.draft("L", (MIN_REDUCED_SIDE, MIN_REDUCED_SIDE))
     if drafted is None or drafted[0] != "L":
         return None
     image.load()
     return GreyImage(np.asarray(image), height, width, image.decoderconfig[0])
+
+
+def _check_size(size: tuple[int, int] | None, limits: Limits) -> None:
+    """Raise _TooLarge for a size in a header, before memory is allocated for it."""
+    if size is not None and size[0] * size[1] > limits.max_pixels:
+        raise _TooLarge(f"{size[0]}x{size[1]} pixels, {limits.max_pixels} allowed")
+
+
+def _check_scans(original: bytes, size: tuple[int, int], limits: Limits) -> None:
+    """Raise _TooLarge for too many scans: each of thousands may be short and touch every pixel."""
+    most = limits.max_decoded_pixels // max(1, size[0] * size[1])
+    if count_scan_markers(original) > most and (scans := count_scans(original)) > most:
+        raise _TooLarge(f"{scans} scans of {size[0]}x{size[1]} pixels, {most} allowed")
+
+
+def count_scan_markers(original: bytes) -> int:
+    """Count the scan markers anywhere in the bytes, ten times as fast as ``bytes.count``.
+
+    The bytes are compared as words of two, once from the first byte and once from the second.
+    """
+    import numpy as np
+
+    markers = 0
+    for at in range(min(2, len(original))):
+        words = np.frombuffer(original, "<u2", (len(original) - at) // 2, at)
+        markers += int(np.count_nonzero(words == _START_OF_SCAN_WORD))
+    return markers
+
+
+def count_scans(original: bytes) -> int:
+    """Count the scans up to the end of the picture, without what is appended to it.
+
+    For any bytes, it is at least as many as a decoder that skips garbage between segments would
+    find before the end.
+    """
+    scans, at = 0, 2
+    while marker := _MARKER.search(original, at):
+        code = original[marker.start() + 1]
+        if code == _END_OF_IMAGE:
+            break
+        scans += code == _SCAN
+        length = int.from_bytes(original[marker.end() : marker.end() + 2], "big")
+        at = marker.end() + max(length, 2)
+    return scans
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """Return at most *most* of *count* indexes, evenly spread, with the first and the last."""
+    if count <= most:
+        return list(range(count))
+    return sorted({round(i * (count - 1) / max(1, most - 1)) for i in range(most)})

@@ -1,9 +1,9 @@
-"""The picture formats we decode: the allow-list, how each is recognised and opened.
+"""The picture formats that are decoded: how each is recognised and opened.
 
-No other decoder is ever reached: ``PIL.Image.open`` is not used, because it would offer a
-hostile file every installed plug-in (EPS runs Ghostscript), emit warnings through filters that
-all threads share, and judge the number of pixels by a variable that the whole process shares.
-The classes used here are those that Pillow documents for each format.
+This is the complete list.  ``PIL.Image.open`` is not used: it would offer a hostile file to every
+installed plug-in (EPS runs Ghostscript), emit warnings through filters that all threads share, and
+limit the number of pixels by a variable of the whole process.  The classes used here are those that
+Pillow documents for each format.
 """
 
 from __future__ import annotations
@@ -44,23 +44,23 @@ class PictureFormat:
 
 
 def detect_format(head: bytes) -> PictureFormat | None:
-    """Tell from the first bytes of a file which decoder, if any, would show it.
+    """Return the format of a file by its first bytes, None if no decoder would show it.
 
     Signatures as in the WHATWG's MIME Sniffing Standard (what browsers do), plus TIFF (TIFF 6.0)
     and the brands of ISO 23008-12 (HEIF) and AVIF.
     """
-    for signatures, form in _SIGNATURES:
+    for signatures, picture_format in _SIGNATURES:
         if head.startswith(signatures):
-            return form
+            return picture_format
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return PictureFormat("WEBP", "image/webp", multi_frame=True, opener=_webp)
     if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
         return PictureFormat("BMP", "image/bmp", multi_frame=False, opener=_bmp)
-    return _recognise_heif(head)
+    return _detect_heif(head)
 
 
-def _recognise_heif(head: bytes) -> PictureFormat | None:
-    """Look at the brands in the first box of a file in the ISO base media format."""
+def _detect_heif(head: bytes) -> PictureFormat | None:
+    """Return the format by the brands in the first box of an ISO base media file."""
     if head[4:8] != b"ftyp":
         return None
     box = head[8 : min(int.from_bytes(head[:4], "big"), 1024)]
@@ -76,9 +76,9 @@ def _recognise_heif(head: bytes) -> PictureFormat | None:
 
 
 def declared_size(name: str, original: EncodedPicture) -> tuple[int, int] | None:
-    """Read (width, height) where the opened picture does not tell it before memory is taken.
+    """Return (width, height) of formats whose decoder allocates memory before it reports a size.
 
-    Those are WebP (RFC 9649, 2.5 to 2.7) and icons, whose directory need not tell the truth.
+    Those are WebP (RFC 9649, 2.5 to 2.7) and icons, whose directory may be wrong.
     """
     if name == "ICO":
         sizes = _icon_sizes(original.read())
@@ -103,7 +103,7 @@ def _webp_size(head: bytes) -> tuple[int, int] | None:
 
 
 def _icon_sizes(original: bytes) -> Iterator[tuple[int, int]]:
-    """Read the size of every picture in an icon: each is a PNG, or a bitmap without its header."""
+    """Yield the size of every picture in an icon: each is a PNG, or a bitmap without its header."""
     for entry in range(6, 6 + 16 * int.from_bytes(original[4:6], "little"), 16):
         at = int.from_bytes(original[entry + 12 : entry + 16], "little")
         if original[at : at + 4] == b"\x89PNG":
@@ -116,7 +116,7 @@ def _icon_sizes(original: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _jpeg(file: BinaryIO) -> ImageFile:
-    """Open the picture itself; what a multi-picture file (MPO) appends, no browser shows."""
+    """Open the first picture; no browser shows what a multi-picture file (MPO) appends."""
     from PIL.JpegImagePlugin import JpegImageFile
 
     return JpegImageFile(file)
@@ -147,7 +147,7 @@ def _tiff(file: BinaryIO) -> ImageFile:
 
 
 def _ico(file: BinaryIO) -> ImageFile:
-    """Open the largest of the pictures in an icon: what a browser shows where there is room."""
+    """Open the largest picture in an icon, as a browser shows it if there is room."""
     from PIL.IcoImagePlugin import IcoImageFile
 
     return IcoImageFile(file)
@@ -168,8 +168,8 @@ def _avif(file: BinaryIO) -> ImageFile:
 def _heif(file: BinaryIO) -> ImageFile:
     from pillow_heif import HeifImageFile
 
-    opened: ImageFile = HeifImageFile(file)  # type: ignore[no-untyped-call]  # it has no types
-    return opened
+    image: ImageFile = HeifImageFile(file)  # type: ignore[no-untyped-call]  # it has no types
+    return image
 
 
 _SIGNATURES: tuple[tuple[tuple[bytes, ...], PictureFormat], ...] = (

@@ -1,19 +1,17 @@
-"""A grey picture, perhaps decoded at a lower resolution, and what a linear filter makes of it.
+"""A grey picture, perhaps decoded at a lower resolution, and linear filters of it.
 
-A JPEG decoder can give every *step* x *step* block of pixels as one (*step* 1, 2, 4 or 8), in a
-fraction of the time and memory.  Such a pixel is the mean of its block, as near as matters here.
-A filter of the large picture that is linear and separable can therefore be applied to the small
-one, by summing its weights over the pixels that each small pixel stands for::
+A JPEG decoder can return every *step* x *step* block of pixels as one (*step* 1, 2, 4 or 8), in a
+fraction of the time and memory.  Such a pixel is the mean of its block, to within rounding.  A
+filter of the large picture that is linear and separable can therefore be applied to the small
+one, by summing its weights over the pixels that each small pixel represents::
 
     down (n, H) @ large (H, W) @ across (W, n)
         =  summed(down) (n, h) @ small (h, w) @ summed(across) (w, n)
 
-so that the result is that of the *large* picture, up to the rounding of the decoder; whereas
-scaling first and hashing then, as is usual, filters a picture that has been filtered already.
+The result is that of the *large* picture, up to the rounding of the decoder; whereas the usual way,
+scaling first and hashing then, filters a picture that has been filtered already.
 
 Source: libjpeg's scaled inverse transforms (libjpeg-turbo, ``jddctmgr.c``); the rest is algebra.
-
-The pixels of a Pillow image a few rows at a time, so that no second copy of it is ever whole.
 """
 
 from __future__ import annotations
@@ -28,38 +26,35 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Array = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
 
 
 class PixelRows:
-    """Looks like an array (H, W) for mode L or (H, W, 3) for RGB, and converts what is sliced.
+    """The pixels of a Pillow image, converted a few rows at a time: no second copy is ever whole.
 
-    ``numpy.asarray`` of it gives it whole.
+    Behaves like an array (H, W) for mode L or (H, W, 3) for RGB; ``numpy.asarray`` converts all.
     """
 
     def __init__(self, image: Image, mode: Literal["L", "RGB"]) -> None:
-        """Convert nothing yet."""
         self._image = image
         self._mode = mode
         self.shape = (image.height, image.width, *([3] if mode == "RGB" else []))
         self.ndim = len(self.shape)
 
     def __getitem__(self, rows: slice) -> Array:
-        """Give the rows from a first to a last, both positive."""
+        """Return the rows from a first to a last, both positive."""
         top, bottom, _ = rows.indices(self.shape[0])
         strip = self._image.crop((0, top, self.shape[1], bottom))
         return np.asarray(strip if strip.mode == self._mode else strip.convert(self._mode))
 
     def __array__(self, dtype: object = None, *, copy: bool | None = None) -> Array:
-        """Give all of it, always as a copy."""
+        """Return all rows, always as a copy."""
         del dtype, copy
         return self[:]
 
 
 Pixels = Array | PixelRows
 """Samples of 0 to 255: (H, W) grey or (H, W, 3) RGB."""
-
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +68,9 @@ class GreyImage:
 
 
 def sum_weights(operator: Floats, step: int) -> Floats:
-    """Sum the weights (n, length) over the pixels that one stands for: (n, length / step).
+    """Sum the weights (n, length) over the pixels of each sample: (n, length / step).
 
-    The last one may stand for fewer: the decoder fills its block beyond the edge of the picture.
+    The last sample may represent fewer pixels: the decoder fills its block beyond the edge.
     """
     if step == 1:
         return operator

@@ -1,19 +1,19 @@
-"""Fingerprints in this very process: one read, all digests; one decode, all perceptual signals.
+"""The fingerprint of a content, computed in this process.
 
-The worker processes wrap this class; a web application or a test may use it as it is.
-
-How much freed memory the C library keeps for the next picture.
+One read feeds all digests, one decode all picture hashes.  The worker processes wrap
+:class:`InProcessFingerprinter`; tests and web applications may use it directly.
 """
 
 from __future__ import annotations
 
-import ctypes
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
+from hashwacht.core.errors import SignalError
 from hashwacht.core.ports import SignalType
+from hashwacht.core.text import replace_unprintable
 from hashwacht.core.types import (
     CONTENT_KEY_TYPE,
     QUICK,
@@ -21,60 +21,154 @@ from hashwacht.core.types import (
     Fingerprint,
     Reason,
     Signal,
+    Skip,
 )
-from hashwacht.hashing.builder import FingerprintBuilder, GuardedDigest
+from hashwacht.hashing import Plan
+from hashwacht.hashing.decode import Clock, FrameIterator
 from hashwacht.hashing.formats import detect_format
-from hashwacht.hashing.plan import Plan
 from hashwacht.hashing.reader import ContentInfo, read
-from hashwacht.hashing.registry import Digest, EncodedPictureHash, PictureHash, hashers
+from hashwacht.hashing.registry import (
+    Digest,
+    DigestState,
+    EncodedPictureHash,
+    Hasher,
+    PictureHash,
+    hashers,
+)
 from hashwacht.hashing.sniff import lacks_decoder, sniff
-from hashwacht.hashing.stills import Clock, FrameIterator
+from hashwacht.platform.process import libc
 
-_LEARNT = 2 << 20
-"""Bytes of the block.  Twice as much may stay with the process."""
-
-
-def retain_freed_memory() -> None:
-    """Let glibc keep up to 4 MiB that were freed, instead of giving back every picture's pixels.
-
-    The kernel hands memory out in pages, and clears each of them at its first touch: measured
-    0.25 to 4 us a page, up to a third of the time of a picture of 640x480.  glibc maps blocks
-    from 128 KiB on by themselves, and trims its heap at twice that, until it learns better: by
-    the size of the largest mapped block (up to 32 MiB) that was ever freed (mallopt(3),
-    M_MMAP_THRESHOLD).  Decoding any larger picture has the same effect.  Other C libraries do
-    not mind.
-    """
-    bytearray(_LEARNT)
-
-
-def trim_memory() -> None:
-    """Give all of it back now, where the C library can (malloc_trim(3))."""
-    with suppress(AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-TURNED = "pdq_turned/1"
+ORIENTATIONS_RECIPE = "pdq_turned/1"
 """In a recipe: the seven other orientations of PDQ were attempted as well."""
+
+_MAX_VARIANT_CHARS = 64
+_MAX_DETAIL_CHARS = 200
+_PER_CENT = range(101)
+
+_RETAINED_BLOCK = 2 << 20
+"""Bytes.  Twice as much may remain with the process."""
+
+
+class FingerprintBuilder:
+    """Collects the signals of one content, and why others are missing.
+
+    Operators' hashers may raise or return anything; only valid signals are kept.
+    """
+
+    def __init__(self) -> None:
+        self._signals: dict[tuple[str, str], Signal] = {}
+        self._skips: dict[tuple[str, Reason], Skip] = {}
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        """Each value of a type once, with the first variant that had it."""
+        return tuple(self._signals.values())
+
+    @property
+    def skipped(self) -> tuple[Skip, ...]:
+        """Each reason of a type once."""
+        return tuple(self._skips.values())
+
+    def run_hasher(
+        self, hasher: Hasher, compute: Callable[[], Sequence[Signal]], frame: str = ""
+    ) -> None:
+        """Call *compute* and keep its signals if all of them are valid, else skip the type."""
+        try:
+            signals = _check_signals(hasher, compute(), frame)
+        except MemoryError:
+            self.skip(hasher, Reason.OVER_LIMIT, "more memory than a worker may use")
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - an operator's code raises anything
+            self.skip(hasher, Reason.HASHER_FAILED, f"{type(error).__name__}: {error}")
+        else:
+            for signal in signals:
+                self._signals.setdefault((signal.type, signal.value), signal)
+
+    def skip(self, hasher: SignalType, reason: Reason, detail: str = "") -> None:
+        """Record why a type is missing or incomplete; *detail* may quote hostile bytes."""
+        printable = replace_unprintable(detail[:_MAX_DETAIL_CHARS]).strip()
+        self._skips.setdefault((hasher.name, reason), Skip(hasher.name, reason, printable))
+
+    def skip_all(self, types: Iterable[SignalType], reason: Reason, detail: str = "") -> None:
+        """Record the same reason for several types."""
+        for signal_type in types:
+            self.skip(signal_type, reason, detail)
+
+
+class GuardedDigest:
+    """A digest in progress that raises only when its value is requested."""
+
+    def __init__(self, digest: Digest) -> None:
+        self.digest = digest
+        self._error: BaseException | None = None
+        self._state: DigestState | None = None
+        try:
+            self._state = digest.new()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - an operator's code raises anything
+            self._error = error
+
+    def update(self, chunk: bytes, /) -> None:
+        """Hash the next bytes, unless an earlier call failed."""
+        if self._state is None or self._error is not None:
+            return
+        try:
+            self._state.update(chunk)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - an operator's code raises anything
+            self._error = error
+
+    def signals(self) -> list[Signal]:
+        """Return the signal.  Raises what the digest raised earlier."""
+        if self._error is not None:
+            raise self._error
+        assert self._state is not None
+        return [Signal(self.digest.name, self._state.hexdigest())]
+
+
+def _check_signals(hasher: Hasher, signals: Sequence[object], frame: str) -> list[Signal]:
+    """Return the signals in canonical form.  Raises SignalError if there is none, or any is bad."""
+    checked = [_check_signal(hasher, signal, frame) for signal in signals]
+    if not checked:
+        raise SignalError("returned no signal")
+    return checked
+
+
+def _check_signal(hasher: Hasher, signal: object, frame: str) -> Signal:
+    if not isinstance(signal, Signal) or signal.type != hasher.name:
+        raise SignalError(f"returned {signal!r}, not a signal of its type")
+    quality: object = signal.quality
+    variant: object = signal.variant
+    if quality is not None and not (type(quality) is int and quality in _PER_CENT):
+        raise SignalError(f"returned the quality {quality!r}, not a number from 0 to 100")
+    if not isinstance(variant, str) or len(variant) > _MAX_VARIANT_CHARS:
+        raise SignalError(f"returned {variant!r} as the name of a variant")
+    value: object = hasher.canonical(signal.value)
+    if not isinstance(value, str):
+        raise SignalError(f"returned {value!r} as a canonical form")
+    return Signal(hasher.name, value, signal.quality, "/".join(filter(None, (frame, variant))))
 
 
 class InProcessFingerprinter:
-    """A ``Fingerprinter``.  Thread-safe: a call keeps to itself what it has.
+    """A ``Fingerprinter`` without worker processes.  Thread-safe.
 
     A type that cannot be computed for a content is a skip in its fingerprint, whatever an
     operator's hasher or a hostile file does.
     """
 
     def __init__(self, plan: Plan, *, clock: Clock = time.monotonic) -> None:
-        """Find what computes the plan's types.  Raises ConfigurationError if one is unknown."""
+        """Load the hashers of the plan's types.  Raises ConfigurationError if one is unknown."""
         retain_freed_memory()
         self._plan = plan
         self._clock = clock
-        found = hashers(plan)
-        self._digests = [each for each in found if isinstance(each, Digest)]
-        self._pictures = [each for each in found if isinstance(each, PictureHash)]
-        self._originals = [each for each in found if isinstance(each, EncodedPictureHash)]
-        turned = (TURNED,) if plan.orientations and "pdq" in plan.types else ()
-        self.recipe = (*(_attempt(each, plan) for each in found), *turned)
+        planned = hashers(plan)
+        self._digests = [hasher for hasher in planned if isinstance(hasher, Digest)]
+        self._picture_hashes = [hasher for hasher in planned if isinstance(hasher, PictureHash)]
+        self._encoded_hashes = [
+            hasher for hasher in planned if isinstance(hasher, EncodedPictureHash)
+        ]
+        orientations = plan.orientations and "pdq" in plan.types
+        self.recipe = (
+            *(_recipe_entry(hasher, plan) for hasher in planned),
+            *((ORIENTATIONS_RECIPE,) if orientations else ()),
+        )
 
     @property
     def layers(self) -> Mapping[str, str]:
@@ -88,68 +182,85 @@ class InProcessFingerprinter:
         """Read *fd* to its end, once.  Raises OSError if the file system refuses; nothing else."""
         running = {d.name: GuardedDigest(d) for d in self._digests if d.name != CONTENT_KEY_TYPE}
         content = read(
-            fd, running.values(), keep=self._keep, at_most=self._plan.limits.max_picture_size
+            fd, running.values(), keep=self._needs_bytes, at_most=self._plan.limits.max_picture_size
         )
-        account = FingerprintBuilder()
+        builder = FingerprintBuilder()
+        key = [Signal(CONTENT_KEY_TYPE, content.key)]
         for digest in self._digests:
-            made = running.get(digest.name)
-            key = Signal(CONTENT_KEY_TYPE, content.key)
-            account.run_hasher(digest, made.signals if made else lambda: [key])  # noqa: B023 - called now
+            guarded = running.get(digest.name)
+            builder.run_hasher(digest, guarded.signals if guarded else key.copy)
         kind = sniff(content.head, content.tail)
-        damaged = self._hash_picture(content, kind, account)
+        damaged = self._hash_picture(content, kind, builder)
         return Fingerprint(
             key=content.key,
             size=content.size,
             kind=kind,
             recipe=self.recipe,
-            signals=account.signals,
-            skipped=account.skipped,
+            signals=builder.signals,
+            skipped=builder.skipped,
             damaged=damaged,
         )
 
     def close(self) -> None:
-        """There is nothing to give back."""
+        """Do nothing: there are no workers."""
 
-    def _keep(self, head: bytes) -> bool:
-        """Tell from the first bytes if somebody here will want them all."""
-        if self._originals and lacks_decoder(sniff(head, b"")):
+    def _needs_bytes(self, head: bytes) -> bool:
+        """Return whether any hasher needs all bytes of a content that begins with *head*."""
+        if self._encoded_hashes and lacks_decoder(sniff(head, b"")):
             return True
-        return bool(self._pictures) and detect_format(head) is not None
+        return bool(self._picture_hashes) and detect_format(head) is not None
 
-    def _hash_picture(self, content: ContentInfo, kind: str, account: FingerprintBuilder) -> bool:
-        """Add the perceptual signals, or why there are none.  True if the picture is damaged."""
-        form = detect_format(content.head)
-        perceptual: tuple[SignalType, ...] = (*self._pictures, *self._originals)
-        if form is None and not lacks_decoder(kind):
-            account.skip_all(perceptual, Reason.OTHER_KIND)
+    def _hash_picture(self, content: ContentInfo, kind: str, builder: FingerprintBuilder) -> bool:
+        """Add the picture hashes, or why there are none; return whether it is damaged."""
+        picture_format = detect_format(content.head)
+        perceptual: tuple[SignalType, ...] = (*self._picture_hashes, *self._encoded_hashes)
+        if picture_format is None and not lacks_decoder(kind):
+            builder.skip_all(perceptual, Reason.OTHER_KIND)
             return False
         if content.size > self._plan.limits.max_picture_size:
-            account.skip_all(perceptual, Reason.OVER_LIMIT, f"{content.size} bytes")
+            builder.skip_all(perceptual, Reason.OVER_LIMIT, f"{content.size} bytes")
             return False
         if content.original is not None:
-            for each in self._originals:
-                account.run_hasher(
-                    each, partial(each.signals_from_bytes, content.original.read(), kind)
-                )
-        if form is None or form.opener is None:
-            account.skip_all(self._pictures, Reason.NO_DECODER, kind)
-        elif self._pictures and content.original is not None:
-            return self._look(
-                FrameIterator(content.original, form, self._plan, self._clock), account
-            )
+            for hasher in self._encoded_hashes:
+                original = content.original.read()
+                builder.run_hasher(hasher, partial(hasher.signals_from_bytes, original, kind))
+        if picture_format is None or picture_format.opener is None:
+            builder.skip_all(self._picture_hashes, Reason.NO_DECODER, kind)
+        elif self._picture_hashes and content.original is not None:
+            frames = FrameIterator(content.original, picture_format, self._plan, self._clock)
+            return self._hash_frames(frames, builder)
         return False
 
-    def _look(self, stills: FrameIterator, account: FingerprintBuilder) -> bool:
-        """Hash every distinct still.  True if the picture is damaged."""
-        for frame, picture in stills:
-            for each in self._pictures:
-                account.run_hasher(each, partial(each.signals, picture), frame)
-        if stills.fault is not None:
-            account.skip_all(self._pictures, stills.fault.reason, stills.fault.detail)
-        return stills.damaged
+    def _hash_frames(self, frames: FrameIterator, builder: FingerprintBuilder) -> bool:
+        """Hash every distinct frame; return whether the picture is damaged."""
+        for frame, picture in frames:
+            for hasher in self._picture_hashes:
+                builder.run_hasher(hasher, partial(hasher.signals, picture), frame)
+        if frames.fault is not None:
+            builder.skip_all(self._picture_hashes, frames.fault.reason, frames.fault.detail)
+        return frames.damaged
 
 
-def _attempt(hasher: SignalType, plan: Plan) -> str:
-    """Name what is attempted in a recipe; quick is another attempt than exact."""
+def _recipe_entry(hasher: SignalType, plan: Plan) -> str:
+    """Return the entry of a hasher in a recipe; a quick hash has another one than an exact hash."""
     quick = plan.quick and hasher.name in QUICK_ERROR_BITS
     return f"{hasher.name}/{hasher.version}" + f"/{QUICK}" * quick
+
+
+def retain_freed_memory() -> None:
+    """Make glibc keep up to 4 MiB that were freed instead of returning every picture's pixels.
+
+    The kernel hands memory out in pages, and clears each of them at its first use: measured
+    0.25 to 4 us a page, up to a third of the time of a picture of 640x480.  glibc maps blocks of
+    128 KiB and more separately, and trims its heap at twice that, but raises both thresholds to
+    the size of the largest mapped block (up to 32 MiB) that was ever freed (mallopt(3),
+    M_MMAP_THRESHOLD).  Decoding any larger picture has the same effect.  Other C libraries are
+    not affected.
+    """
+    bytearray(_RETAINED_BLOCK)
+
+
+def trim_memory() -> None:
+    """Return all freed memory to the kernel, where the C library can (malloc_trim(3))."""
+    with suppress(AttributeError):
+        libc().malloc_trim(0)

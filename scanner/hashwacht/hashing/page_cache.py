@@ -1,14 +1,15 @@
-"""Reading that leaves the page cache as it was: a scan must not push out a customer's hot pages.
+"""Reading that leaves the page cache unchanged: a scan must not evict a customer's hot pages.
 
-Pages that were cached before stay, pages that only we brought in go.  Two ways, best first:
+Pages that were cached before stay, pages that only this read cached are dropped.  Two ways, best
+first:
 
 1. ``RWF_DONTCACHE`` of preadv2(2), Linux 6.14 and later on ext4, XFS, Btrfs and others: the
-   kernel itself drops what this very read brought in.  No window in which we could be wrong.
+   kernel drops what this read has cached, without a race.
 2. Otherwise mincore(2) *before* a stretch is read and ``POSIX_FADV_DONTNEED`` after it, for the
-   pages that were not there.  Asked a whole window ahead, so that our own read-ahead is never
-   mistaken for somebody's hot page.  mincore tells only an owner or writer of the file the
-   truth (Linux 5.2, CVE-2019-5489); to others everything seems cached, so such an answer is
-   checked with ``RWF_NOWAIT``.
+   pages that were not there.  A whole window is queried ahead, so that our own read-ahead is not
+   mistaken for a hot page.  mincore is truthful only to an owner or writer of the file (Linux 5.2,
+   CVE-2019-5489); to others everything seems cached, so such an answer is checked with
+   ``RWF_NOWAIT``.
 
 Measured on ext4, Linux 6.18, cold files: 40 KB each at 8,600/s (plain read 8,500/s, way 2
 6,800/s), 3 MB each at 1,000 to 1,100 MB/s (plain 1,200 to 1,600, way 2 900 to 950).
@@ -25,28 +26,28 @@ from functools import cache
 from typing import Self
 
 RWF_DONTCACHE = 0x80
-"""include/uapi/linux/fs.h; Python's os module does not name it yet."""
+"""include/uapi/linux/fs.h; Python's os module does not define it yet."""
 
 WINDOW = 32 << 20
-"""Bytes asked about at once; more than any read-ahead, and 8 KiB of answer."""
+"""Bytes per mincore query; more than any read-ahead, and 8 KiB of answer."""
 
 _MAP_FAILED = ctypes.c_void_p(-1).value
 _ABSENT = re.compile(rb"\x00+")
 _LOW_BIT = bytes(value & 1 for value in range(256))
 
 ByteRange = tuple[int, int]
-"""Where pages start and how many bytes they are."""
+"""Offset of the first page and length in bytes."""
 
 
 class CacheNeutralReader:
-    """Reads an open file from its current offset, once, and forgets what it read.
+    """Reads an open file from its current offset, once, and drops what it has cached.
 
-    Moves the file offset as read(2) does.  Closing gives the page cache back; the descriptor
-    stays open.  Raises OSError as read(2) does.
+    Moves the file offset as read(2) does.  Closing drops the last pages; the descriptor stays
+    open.  Raises OSError as read(2) does.
     """
 
     def __init__(self, fd: int, *, dontcache: bool = True) -> None:
-        """*dontcache* False takes the second way even where the first is to be had."""
+        """*dontcache* False uses the second way even where the first is available."""
         self._fd = fd
         self._offset = os.lseek(fd, 0, os.SEEK_CUR)
         self._size = os.fstat(fd).st_size
@@ -54,7 +55,7 @@ class CacheNeutralReader:
         self._cold: dict[int, list[ByteRange]] = {}
 
     def readinto(self, buffer: bytearray | memoryview) -> int:
-        """Fill *buffer* with what comes next; return the number of bytes, 0 at the end."""
+        """Fill *buffer* with the next bytes; return their number, 0 at the end."""
         if self._dontcache:
             try:
                 count = os.preadv(self._fd, [buffer], -1, RWF_DONTCACHE)
@@ -66,33 +67,33 @@ class CacheNeutralReader:
                 self._offset += count
                 return count
         window = self._offset // WINDOW
-        self._look(window)
-        self._look(window + 1)
+        self._query(window)
+        self._query(window + 1)
         count = os.readv(self._fd, [buffer])
         self._offset += count
-        for done in [each for each in self._cold if each < self._offset // WINDOW]:
-            self._drop(done)
+        for passed in [number for number in self._cold if number < self._offset // WINDOW]:
+            self._drop(passed)
         return count
 
     def read(self, most: int) -> bytes:
-        """Read like os.read, but allocate no more than is left of the file."""
+        """Read as os.read does, but allocate no more than is left of the file."""
         left = self._size - self._offset + 1  # one more: most files end with the first read
         buffer = bytearray(min(most, max(left, mmap.PAGESIZE)))
         count = self.readinto(buffer)
         return bytes(memoryview(buffer)[:count])
 
-    def _look(self, window: int) -> None:
-        """Note which pages of a window are not cached yet."""
+    def _query(self, window: int) -> None:
+        """Record which pages of a window are not cached yet."""
         if window not in self._cold:
             self._cold[window] = uncached_ranges(self._fd, window * WINDOW, WINDOW)
 
     def _drop(self, window: int) -> None:
-        """Let the kernel forget the pages of a window that were not cached before."""
+        """Drop the pages of a window that were not cached before."""
         for start, length in self._cold.pop(window):
             os.posix_fadvise(self._fd, start, length, os.POSIX_FADV_DONTNEED)
 
     def close(self) -> None:
-        """Forget what the last windows brought in."""
+        """Drop the pages of the last windows."""
         for window in list(self._cold):
             self._drop(window)
 
@@ -104,10 +105,10 @@ class CacheNeutralReader:
 
 
 def uncached_ranges(fd: int, start: int, length: int) -> list[ByteRange]:
-    """Say which pages of the *length* bytes from *start* (page-aligned) are not in the cache.
+    """Return which pages of the *length* bytes from *start* (page-aligned) are not in the cache.
 
-    Nothing is read.  Where the kernel does not tell, pages count as cached: what may be
-    somebody's is not dropped.
+    Nothing is read.  Pages count as cached if the kernel does not answer, so that they are not
+    dropped.
     """
     size = os.fstat(fd).st_size
     length = min(length, size - start)
@@ -115,7 +116,7 @@ def uncached_ranges(fd: int, start: int, length: int) -> list[ByteRange]:
         return []
     pages = _mincore(fd, start, length)
     if b"\x00" not in pages:
-        return [(start, length)] if _claim_is_false(fd, start, length) else []
+        return [(start, length)] if _answer_is_false(fd, start, length) else []
     return [
         (start + run.start() * mmap.PAGESIZE, (run.end() - run.start()) * mmap.PAGESIZE)
         for run in _ABSENT.finditer(pages)
@@ -138,22 +139,22 @@ def _mincore(fd: int, start: int, length: int) -> bytes:
         libc.munmap(address, length)
 
 
-def _claim_is_false(fd: int, start: int, length: int) -> bool:
-    """Try first, middle and last byte without waiting for the disk: not cached if it would."""
+def _answer_is_false(fd: int, start: int, length: int) -> bool:
+    """Return whether reading the first, middle or last byte would wait for the disk."""
     byte = bytearray(1)
     for offset in {start, start + length // 2, start + length - 1}:
         try:
             os.preadv(fd, [byte], offset, os.RWF_NOWAIT)
         except BlockingIOError:
             return True
-        except OSError:  # a file system that cannot tell
+        except OSError:  # a file system without RWF_NOWAIT
             return False
     return False
 
 
 @cache
 def _libc() -> ctypes.CDLL:
-    """Give the C library with the three calls that Python has no wrapper for."""
+    """Return the C library with the three calls that Python has no wrapper for."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mmap.restype = ctypes.c_void_p
     libc.mmap.argtypes = [

@@ -1,19 +1,14 @@
-"""PDQ step by step, rounding exactly where Meta's C++ rounds: the judge of close calls.
+"""PDQ step by step, rounding exactly where Meta's C++ rounds, and its bits in all orientations.
 
 :mod:`hashwacht.hashing.pdq` computes the same hash several times faster, but in another
-order, so its frequencies differ from Meta's in the last digits; where those could decide a
-bit, this module decides it.  Meta's rounding is noticeable because a running sum in single
-precision collects an error at every pixel it passes.
+order, so its frequencies differ from Meta's in the last digits; where that could change a bit,
+this module computes the hash.  Meta's rounding is noticeable because a running sum in single
+precision accumulates an error at every pixel.
 
-Source: Meta, ThreatExchange, ``pdq/cpp/downscaling/downscaling.cpp`` and
-``pdq/cpp/hashing/pdqhashing.cpp``; luma as in the ``pdqhash`` package (double precision,
-rounded once).  Equal to the bit on machines whose compiler keeps the order of single-precision
-operations and fuses none of them (x86-64 as built for PyPI).
-
-From the 16x16 block of PDQ's frequencies to its 256 bits, as stored and turned.
-
-Source: Meta, ThreatExchange, ``pdq/cpp/hashing/pdqhashing.cpp`` and the PDQ paper
-(``hashing/hashing.pdf`` in the same repository).
+Source: Meta, ThreatExchange, ``pdq/cpp/downscaling/downscaling.cpp``,
+``pdq/cpp/hashing/pdqhashing.cpp`` and the PDQ paper (``hashing/hashing.pdf``); luma as in the
+``pdqhash`` package (double precision, rounded once).  Identical on machines whose compiler keeps
+the order of single-precision operations and fuses none of them (x86-64 as built for PyPI).
 """
 
 from __future__ import annotations
@@ -24,6 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+Pixels = npt.NDArray[np.uint8]
+
+SIDE = 64
+"""The blurred picture is sampled at 64x64 points."""
+
+_PASSES = 2
+_STRIP = 256
+"""Lines processed together: two buffers of this many lines stay in the processor's cache."""
 
 _MEDIAN = 127
 """Meta's median (Torben's) of an even number of values is the lower of the two in the middle."""
@@ -34,7 +37,7 @@ _COLUMN_SIGN = _ROW_SIGN.T
 
 
 def orientations(block: Floats) -> dict[str, Floats]:
-    """Turn and mirror the picture by turning and mirroring its frequencies; the empty name first.
+    """Return the frequencies of all rotations and reflections by name, as stored (``""``) first.
 
     Reversing a row of samples negates its odd cosine frequencies and keeps the even ones;
     entry 0 of the block holds frequency 1, so the signs alternate from minus.  Exchanging rows
@@ -58,7 +61,7 @@ def orientations(block: Floats) -> dict[str, Floats]:
 
 
 def margin(block: Floats) -> float:
-    """Distance between the median and the next larger frequency: how sure the bits are."""
+    """Return the distance from the median to the next frequency: how certain the bits are."""
     middle = np.partition(block.ravel(), (_MEDIAN, _MEDIAN + 1))
     return float(middle[_MEDIAN + 1] - middle[_MEDIAN])
 
@@ -70,34 +73,24 @@ def near_median(block: Floats, distance: float) -> int:
 
 
 def to_hex(block: Floats) -> str:
-    """Set a bit for each frequency above the median; most significant is the highest frequency."""
+    """Return a bit for each frequency above the median, that of the highest frequency first."""
     flat = block.ravel()
     bits = flat > np.partition(flat, _MEDIAN)[_MEDIAN]
     return np.packbits(bits[::-1]).tobytes().hex()
 
 
-Pixels = npt.NDArray[np.uint8]
-
-SIDE = 64
-"""The blurred picture is sampled at 64x64 points."""
-
-_PASSES = 2
-_STRIP = 256
-"""Lines worked on together: two buffers of this many lines stay in the processor's cache."""
-
-
 def window(length: int) -> int:
-    """Width of one box filter along an axis: half a sample, rounded up."""
+    """Return the width of one box filter along an axis: half a sample, rounded up."""
     return (length + 2 * SIDE - 1) // (2 * SIDE)
 
 
 def samples(length: int) -> list[int]:
-    """Give the 64 positions along an axis of *length* pixels at which the blur is read."""
+    """Return the 64 positions along an axis of *length* pixels at which the blur is read."""
     return [int(((i + 0.5) * length) / SIDE) for i in range(SIDE)]
 
 
 def luma(pixels: Pixels) -> Floats:
-    """Rec. 601 luma of an (H, W, 3) RGB picture; an (H, W) grey one is its own luma."""
+    """Return the Rec. 601 luma of an (H, W, 3) RGB picture; an (H, W) grey one is its own luma."""
     if pixels.ndim == 2:  # noqa: PLR2004 - two axes: no colour
         return pixels.astype(np.float32)
     full = np.empty(pixels.shape[:2], np.float32)
@@ -110,7 +103,7 @@ def luma(pixels: Pixels) -> Floats:
 
 
 def downsample(pixels: Pixels) -> Floats:
-    """Blur twice along rows and columns, read 64x64 samples; a 64x64 picture is taken as it is."""
+    """Return 64x64 samples of the picture blurred twice; a 64x64 picture is its own sample."""
     full = luma(pixels)
     if full.shape == (SIDE, SIDE):
         return full
@@ -128,7 +121,7 @@ def _blur_down(full: Floats) -> None:
 
 
 def _box(lines: Floats, width: int) -> Floats:
-    """Mean of the *width* neighbours down each column, fewer at the ends, as a running sum."""
+    """Return the mean of *width* neighbours in each column, fewer at the ends, by running sums."""
     blurred = np.empty_like(lines)
     ahead = (width + 2) // 2 - 1
     total = np.zeros(lines.shape[1], np.float32)
@@ -148,7 +141,7 @@ def _box(lines: Floats, width: int) -> Floats:
 
 
 def dct_matrix() -> Floats:
-    """Rows 1 to 16 of the orthonormal 64-point cosine transform, (16, 64)."""
+    """Return rows 1 to 16 of the orthonormal 64-point cosine transform, (16, 64)."""
     scale = float(np.float32(math.sqrt(2.0 / SIDE)))
     step = math.pi / 2.0 / SIDE
     return np.array(
@@ -158,7 +151,7 @@ def dct_matrix() -> Floats:
 
 
 def dct(square: Floats) -> Floats:
-    """Frequencies 1 to 16 of both axes, summed one product at a time."""
+    """Return the frequencies 1 to 16 of both axes, summed one product at a time."""
     matrix = dct_matrix()
     half = np.zeros((16, SIDE), np.float32)
     for k in range(SIDE):
@@ -170,7 +163,7 @@ def dct(square: Floats) -> Floats:
 
 
 def gradients(square: Floats) -> Floats:
-    """Differences of neighbours in per cent of full scale: 63x64 down, then 64x63 across."""
+    """Return differences of neighbours in per cent of full scale: 63x64 down, then 64x63 across."""
     down = (square[:-1] - square[1:]) * np.float32(100) / np.float32(255)
     across = (square[:, :-1] - square[:, 1:]) * np.float32(100) / np.float32(255)
     steps: Floats = np.abs(np.concatenate([down.ravel(), across.ravel()]))
@@ -178,5 +171,5 @@ def gradients(square: Floats) -> Floats:
 
 
 def quality(gradient_sum: int) -> int:
-    """How much structure the samples have, 0..100; Meta's heuristic and constant."""
+    """Return how much structure the samples have, 0..100; Meta's heuristic and constant."""
     return min(100, gradient_sum // 90)

@@ -1,4 +1,4 @@
-"""One decoded still picture, in the forms in which signal types want it, each made only once."""
+"""One decoded still picture in the forms that signal types need, each computed only once."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from hashwacht.hashing.grey import GreyImage, Pixels
     from hashwacht.hashing.quick64 import QuickHash
 
-_GREY = frozenset({"1", "L", "LA"})
-_DEEP = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
+_GREY_MODES = frozenset({"1", "L", "LA"})
+_16_BIT_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 
-_SMALL = 1 << 20
-"""Pixels up to which a second copy costs less than taking the picture row by row."""
+_MAX_COPIED_PIXELS = 1 << 20
+"""Pixels up to which a second copy costs less than converting the picture row by row."""
 
 
 class Picture:
     """A still picture as stored: not turned by its EXIF orientation, not blended on a background.
 
-    *orientations* says that the plan asks for the picture turned and mirrored as well, from
-    whoever can tell that without decoding again; *quick*, that hashes may be off by a few bits.
+    *orientations*: signal types that can do so without decoding again also hash the rotations and
+    reflections.  *quick*: hashes may be a few bits off.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Picture:
         quick: bool = False,
         reduced: GreyImage | None = None,
     ) -> None:
-        """*decode* gives the loaded image, when first wanted; *reduced* is there already."""
+        """*decode* returns the loaded image, when first needed; *reduced* is decoded already."""
         self._decode = decode
         self.orientations = orientations
         self.quick = quick
@@ -42,33 +42,34 @@ class Picture:
 
     @cached_property
     def image(self) -> Image:
-        """What Pillow decoded, in the mode of the file; of 16 bits of grey the upper 8."""
+        """What Pillow decoded, in the mode of the file; of 16-bit grey the upper 8 bits."""
         return _eight_bits(self._decode())
 
     @cached_property
     def rgb(self) -> Image:
-        """Mode RGB by Pillow's conversion: what pdqhash's users hash.  Transparency is dropped."""
+        """Mode RGB by Pillow's conversion, as users of pdqhash hash.  Transparency is dropped."""
         return self.image if self.image.mode == "RGB" else self.image.convert("RGB")
 
     @cached_property
     def grey(self) -> Image:
-        """Mode L by Pillow's conversion: what imagehash makes of every picture first."""
+        """Mode L by Pillow's conversion, as imagehash converts every picture first."""
         return self.image if self.image.mode == "L" else self.image.convert("L")
 
     @property
     def pixels(self) -> Pixels:
-        """Either RGB, or grey if there is no colour; the luma of both is the same."""
+        """RGB, or grey if there is no colour; the luma of both is the same."""
         import numpy as np
 
         from hashwacht.hashing.grey import PixelRows
 
-        if self.image.width * self.image.height <= _SMALL:
-            return np.asarray(self.grey if self.image.mode in _GREY else self.rgb)
-        return PixelRows(self.image, "L" if self.image.mode in _GREY else "RGB")
+        grey = self.image.mode in _GREY_MODES
+        if self.image.width * self.image.height <= _MAX_COPIED_PIXELS:
+            return np.asarray(self.grey if grey else self.rgb)
+        return PixelRows(self.image, "L" if grey else "RGB")
 
     @cached_property
     def quick64(self) -> tuple[QuickHash, QuickHash]:
-        """phash64 and dhash64 of as few samples as were decoded, each with its doubts."""
+        """phash64 and dhash64 of as few samples as were decoded, with their uncertain bits."""
         from hashwacht.hashing.grey import GreyImage, PixelRows
         from hashwacht.hashing.quick64 import quick64
 
@@ -78,8 +79,8 @@ class Picture:
 
 
 def _eight_bits(image: Image) -> Image:
-    """Cut 16-bit grey to its upper half, where Pillow itself would clip nearly all to white."""
-    if image.mode in _DEEP:
+    """Return the upper half of 16-bit grey, where Pillow itself would clip nearly all to white."""
+    if image.mode in _16_BIT_MODES:
         import numpy as np
         from PIL import Image as Pillow
 

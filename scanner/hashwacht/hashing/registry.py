@@ -1,43 +1,52 @@
-"""The signal types that come with Hashwacht, now able to compute themselves.
+"""What computes the signal types: the interfaces, the built-in hashers, operators' programs.
 
-What computes signals: three small capabilities on top of a signal type, and who has them.
-
-An operator's signal type (entry-point group ``hashwacht.signal_types``) follows
-:class:`hashwacht.core.ports.SignalType` and one of these protocols; those that come with Hashwacht
-are found and called in no other way::
-
-    class PhotoDNA:
-        name, version, bits, perceptual = "photodna", 1, 1152, False
-        def canonical(self, value): ...
-        def distance(self, one, other): ...
-        def examples(self): ...
-        def signals(self, picture):
-            return [Signal("photodna", licensed.hash(picture.rgb))]
+An operator's signal type is computed by one of three interfaces on top of
+:class:`hashwacht.core.ports.SignalType` (see :mod:`hashwacht.signal_types`).  The built-in types
+implement the same ones.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from hashwacht.core.errors import ConfigurationError
 from hashwacht.core.ports import SignalType
-from hashwacht.core.signals import BUILT_IN, DIGESTS, PICTURE_HASHES, HexSignalType, signal_types
+from hashwacht.core.signals import (
+    BUILT_IN,
+    DIGESTS,
+    PICTURE_HASHES,
+    HexSignalType,
+    TextSignalType,
+    signal_types,
+)
 from hashwacht.core.types import QUICK, QUICK_ERROR_BITS, Signal
+from hashwacht.hashing import Plan
 from hashwacht.hashing.picture import Picture
-from hashwacht.hashing.plan import Plan
+from hashwacht.platform.subprocess import STDOUT, run_program
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from hashwacht.hashing.quick64 import QuickHash
+
+HashFunction = Callable[[Picture], Sequence[Signal]]
+
+_MAX_COMMAND_OUTPUT = 64 * 1024
+"""Bytes; a program that prints more has not printed a hash."""
 
 
 class DigestState(Protocol):
-    """A digest under way; every object of :mod:`hashlib` is one."""
+    """A digest in progress; every object of :mod:`hashlib` is one."""
 
     def update(self, chunk: bytes, /) -> None:
-        """Take the next bytes of the content."""
+        """Hash the next bytes of the content."""
 
     def hexdigest(self) -> str:
-        """Give the digest of everything taken so far."""
+        """Return the digest of all bytes so far."""
 
 
 @runtime_checkable
@@ -45,7 +54,7 @@ class Digest(SignalType, Protocol):
     """A signal type computed from all bytes of a content, whatever its kind."""
 
     def new(self) -> DigestState:
-        """Begin a content.  Calls of several threads may overlap."""
+        """Return the state for a new content.  Calls of several threads may overlap."""
 
 
 @runtime_checkable
@@ -55,8 +64,8 @@ class PictureHash(SignalType, Protocol):
     def signals(self, picture: Picture) -> Sequence[Signal]:
         """Hash one still: usually one signal.  May raise: then the type counts as skipped.
 
-        Called for every distinct frame of an animation; Hashwacht itself adds ``frame:N`` to
-        the variant.  Calls of several threads may overlap.
+        Called for every distinct frame of an animation; Hashwacht adds ``frame:N`` to the
+        variant.  Calls of several threads may overlap.
         """
 
 
@@ -72,32 +81,31 @@ Hasher = Digest | PictureHash | EncodedPictureHash
 
 
 def hashers(plan: Plan) -> list[Hasher]:
-    """Give what computes the types of *plan*, in its order, each once.
+    """Return what computes the types of *plan*, in its order, each once.
 
-    Raises ConfigurationError for a type that is unknown, or that nobody here can compute, and
-    for a command under the name of a built-in type.
+    Raises ConfigurationError for a type that is unknown or cannot be computed, and for a command
+    with the name of a built-in type.
     """
-    from hashwacht.hashing.command import CommandHash
-
     commands = dict(plan.commands)
     for name in commands.keys() & BUILT_IN:
         raise ConfigurationError(
-            f"a command cannot stand for the built-in signal type {name!r}",
-            advice="Give what the command prints a name of its own.",
+            f"a command cannot replace the built-in signal type {name!r}",
+            advice="Use another name for what the command prints.",
         )
-    found: list[Hasher] = []
+    planned: list[Hasher] = []
     for name in dict.fromkeys(plan.types):
         if name in commands:
-            found.append(CommandHash(name, argv=commands[name], seconds=plan.limits.timeout / 2))
+            seconds = plan.limits.timeout / 2
+            planned.append(CommandHash(name, argv=commands[name], seconds=seconds))
         elif name in BUILT_IN_HASHERS:
-            found.append(BUILT_IN_HASHERS[name])
+            planned.append(BUILT_IN_HASHERS[name])
         else:
-            found.append(_able(signal_types([name])[name]))
-    return found
+            planned.append(_as_hasher(signal_types([name])[name]))
+    return planned
 
 
-def _able(signal_type: SignalType) -> Hasher:
-    """Check that an operator's type can be computed, not only compared."""
+def _as_hasher(signal_type: SignalType) -> Hasher:
+    """Return an operator's type if it can be computed, not only compared."""
     if isinstance(signal_type, Digest | PictureHash | EncodedPictureHash):
         return signal_type
     raise ConfigurationError(
@@ -107,13 +115,35 @@ def _able(signal_type: SignalType) -> Hasher:
     )
 
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
+class CommandFailed(Exception):
+    """The program did not print a hash."""
 
-HashFunction = Callable[[Picture], Sequence[Signal]]
 
-_MOST_DOUBTS = QUICK_ERROR_BITS
-"""Only bits in doubt were ever seen to be off; so no more may be in doubt than may be off."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandHash(TextSignalType):
+    """An operator's program, run once for each picture file; its standard output is the hash.
+
+    The program gets the file's bytes on standard input and nothing else about it.  It must end
+    with exit code 0 within *seconds*, or it is killed with its children.
+    """
+
+    argv: tuple[str, ...]
+    seconds: float
+
+    def signals_from_bytes(self, original: bytes, kind: str) -> Sequence[Signal]:  # noqa: ARG002 - a command reads the kind from the bytes
+        """Return the hash of one picture file.  Raises CommandFailed, OSError or ValueError."""
+        result = run_program(
+            self.argv,
+            original,
+            self.seconds,
+            capture=(STDOUT,),
+            max_output=_MAX_COMMAND_OUTPUT,
+            stop_at_max_output=True,
+            environment=os.environ,
+        )
+        if result.code != 0:
+            raise CommandFailed(f"{self.argv[0]!r} {result.end}")
+        return [Signal(self.name, self.canonical(result.output.decode("ascii")))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +151,7 @@ class HashlibDigest(HexSignalType):
     """A digest of the standard library."""
 
     def new(self) -> DigestState:
-        """Begin a content."""
+        """Return the state for a new content."""
         return hashlib.new(self.name, usedforsecurity=False)
 
 
@@ -137,62 +167,74 @@ class HexPictureHash(HexSignalType):
 
 
 def _pdq(picture: Picture) -> list[Signal]:
-    """PDQ, with its quality, and turned if the plan says so."""
+    """Return PDQ with its quality, and of all orientations if the plan asks for them."""
     from hashwacht.hashing.pdq import pdq, quick_pdq
 
-    all_orientations = picture.orientations
-    made = (
-        quick_pdq(picture.reduced, all_orientations=all_orientations) if picture.reduced else None
-    )
-    mark = QUICK if made else ""
-    made = made or pdq(picture.pixels, all_orientations=all_orientations)
+    orientations, quick = picture.orientations, None
+    if picture.reduced:
+        quick = quick_pdq(picture.reduced, all_orientations=orientations)
+    result = quick or pdq(picture.pixels, all_orientations=orientations)
+    mark = QUICK if quick else ""
     return [
-        Signal("pdq", value, made.quality, "/".join(filter(None, (variant, mark))))
-        for variant, value in made.hashes.items()
+        Signal("pdq", value, result.quality, "/".join(filter(None, (variant, mark))))
+        for variant, value in result.hashes.items()
     ]
 
 
 def _phash64(picture: Picture) -> list[Signal]:
-    """``imagehash.phash(image)``, from the shared grey picture."""
-    if picture.quick and (made := picture.quick64[0]).uncertain_bits <= _MOST_DOUBTS["phash64"]:
-        return [Signal("phash64", made.value, variant=QUICK)]
+    """Return ``imagehash.phash(image)``, from the shared grey picture."""
+    if signals := _certain("phash64", picture.quick64[0] if picture.quick else None):
+        return signals
     import imagehash
 
-    return [Signal("phash64", str(imagehash.phash(_grey_already(picture.grey))))]
+    return [Signal("phash64", str(imagehash.phash(_as_grey(picture.grey))))]
 
 
 def _dhash64(picture: Picture) -> list[Signal]:
-    """``imagehash.dhash(image)``, as above."""
-    if picture.quick and (made := picture.quick64[1]).uncertain_bits <= _MOST_DOUBTS["dhash64"]:
-        return [Signal("dhash64", made.value, variant=QUICK)]
+    """Return ``imagehash.dhash(image)``, from the shared grey picture."""
+    if signals := _certain("dhash64", picture.quick64[1] if picture.quick else None):
+        return signals
     import imagehash
 
-    return [Signal("dhash64", str(imagehash.dhash(_grey_already(picture.grey))))]
+    return [Signal("dhash64", str(imagehash.dhash(_as_grey(picture.grey))))]
 
 
-class _Grey:
-    """What imagehash needs of a picture: it converts it to grey first of all, then resizes that."""
+def _certain(name: str, quick: QuickHash | None) -> list[Signal]:
+    """Return a quick hash if it is certain enough, else nothing.
+
+    Only uncertain bits were ever seen to be off, so there may be as many as a hash may be off.
+    """
+    if quick is None or quick.uncertain_bits > QUICK_ERROR_BITS[name]:
+        return []
+    return [Signal(name, quick.value, variant=QUICK)]
+
+
+class _GreyImage:
+    """What imagehash needs of a picture: it converts it to grey first, then resizes that."""
 
     def __init__(self, image: Image) -> None:
         self._image = image
 
     def convert(self, mode: str) -> Image:
-        """Give the picture itself: Pillow would copy it whole."""
+        """Return the picture itself: Pillow would copy it whole."""
         assert mode == self._image.mode
         return self._image
 
 
-def _grey_already(image: Image) -> Image:
-    return cast("Image", _Grey(image))
+def _as_grey(image: Image) -> Image:
+    return cast("Image", _GreyImage(image))
 
 
-_HASHING: Mapping[str, HashFunction] = {"pdq": _pdq, "phash64": _phash64, "dhash64": _dhash64}
-
+_HASH_FUNCTIONS: Mapping[str, HashFunction] = {
+    "pdq": _pdq,
+    "phash64": _phash64,
+    "dhash64": _dhash64,
+}
 
 BUILT_IN_HASHERS: Mapping[str, Digest | PictureHash] = {
-    **{each.name: HashlibDigest(*astuple(each)) for each in DIGESTS},
+    **{digest.name: HashlibDigest(*astuple(digest)) for digest in DIGESTS},
     **{
-        each.name: HexPictureHash(*astuple(each), hash_function=_HASHING[each.name])
-        for each in PICTURE_HASHES
+        kind.name: HexPictureHash(*astuple(kind), hash_function=_HASH_FUNCTIONS[kind.name])
+        for kind in PICTURE_HASHES
     },
 }

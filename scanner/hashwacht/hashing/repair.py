@@ -1,9 +1,9 @@
-"""Make a damaged picture file into one that a strict decoder reads as a browser would.
+"""Repair of damaged picture files, so that a strict decoder shows what a browser would.
 
-Browsers show what there is: they ignore broken metadata and checksums and fill what is missing.
-Pillow has a switch for that, but it is one for the whole process (``LOAD_TRUNCATED_IMAGES``),
-which would change how everybody else in a web application reads pictures, and it does not help
-WebP.  Rewriting the bytes works for each picture alone.  Only what carries pixels is kept.
+Browsers ignore broken metadata and checksums and fill what is missing.  Pillow has a switch for
+that (``LOAD_TRUNCATED_IMAGES``), but it applies to the whole process, a web application included,
+and does not help WebP.  So the bytes of each picture are rewritten; only what carries pixels is
+kept.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from collections.abc import Iterator
 _JPEG_END = b"\xff\xd9"
 _JPEG_SCAN = 0xDA
 _JPEG_METADATA = frozenset({0xFE, *range(0xE1, 0xEE), 0xEF})
-"""Comments and application segments, but not JFIF and Adobe (E0, EE): these tell the colours."""
+"""Comments and application segments, but not JFIF and Adobe (E0, EE), which define the colours."""
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"acTL", b"fcTL", b"fdAT"})
 
-_MOST_PADDING = 64 << 20
-"""Bytes.  A header may promise four gigabytes."""
+_MAX_PADDING = 64 << 20
+"""Bytes.  A header may declare four gigabytes."""
 
 
 def repair_picture(name: str, original: bytes) -> bytes:
-    """Rewrite a file of Pillow's format *name*; other formats than these three come back as is."""
+    """Return the rewritten file of Pillow's format *name*; formats without a repair unchanged."""
     if name == "JPEG":
         return b"".join(_jpeg_pixels(original))
     if name == "PNG":
@@ -38,8 +38,8 @@ def repair_picture(name: str, original: bytes) -> bytes:
 def _jpeg_pixels(original: bytes) -> Iterator[bytes]:
     """Drop metadata before the first scan and add the end that may be missing (ITU T.81, B.1).
 
-    With an end, libjpeg fills what was not there with grey, and shows of a progressive picture
-    the scans it has.
+    With an end, libjpeg fills what is missing with grey, and shows the scans that a progressive
+    picture has.
     """
     yield original[:2]
     at = 2
@@ -75,7 +75,7 @@ def _png_chunk(name: bytes, body: bytes) -> bytes:
 
 
 def _webp_padded(original: bytes) -> bytes:
-    """Fill up with zeros to the length in the header, so that the decoder gets to what there is."""
-    promised = int.from_bytes(original[4:8], "little") + 8
-    missing = max(0, promised - len(original))
-    return original + bytes(min(missing, _MOST_PADDING))
+    """Append zeros up to the length in the header, so that the decoder accepts the file."""
+    declared = int.from_bytes(original[4:8], "little") + 8
+    missing = max(0, declared - len(original))
+    return original + bytes(min(missing, _MAX_PADDING))

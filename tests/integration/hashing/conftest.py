@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from hashwacht.hashing.plan import Limits, Plan
+from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.workers.pool import WorkerPool
 
 CULPRITS = "support.hostile.culprits:Culprits"

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from hashwacht.core.types import Reason
-from hashwacht.hashing.plan import Limits, Plan
+from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.workers.pool import TASK_FACTORY, WorkerPool
 from hashwacht.hashing.workers.protocol import WorkerKind
 from hashwacht.platform import landlock
@@ -75,7 +75,7 @@ def test_with_the_sandbox_required_it_works_where_it_is_complete(start: Start) -
 WITHOUT_LANDLOCK = """
 import ctypes, sys
 from hashwacht.core.errors import WorkerError
-from hashwacht.hashing.plan import Plan
+from hashwacht.hashing import Plan
 from hashwacht.hashing.workers.pool import WorkerPool
 from hashwacht.platform import seccomp
 ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)

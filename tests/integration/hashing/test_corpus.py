@@ -11,8 +11,8 @@ import pytest
 
 from hashwacht.core.signals import BUILT_IN
 from hashwacht.core.types import Fingerprint, Reason
+from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
-from hashwacht.hashing.plan import Limits, Plan
 from hashwacht.hashing.workers.pool import WorkerPool
 from hashwacht.testing.pictures import ENCODERS, encode, photo
 from support import asking

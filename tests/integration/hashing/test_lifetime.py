@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from hashwacht.core.errors import ConfigurationError, WorkerError
-from hashwacht.hashing.plan import Limits, Plan
+from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.workers.pool import WorkerPool
 from support.asking import ask
 from support.processes import family, wait_for, workers
@@ -95,7 +95,7 @@ def test_an_unknown_signal_type_or_fingerprinter_is_an_error_that_names_it(start
 
 PROGRAM = """
 import os, sys, threading
-from hashwacht.hashing.plan import Plan, Limits
+from hashwacht.hashing import Plan, Limits
 from hashwacht.hashing.workers.pool import WorkerPool
 pool = WorkerPool(Plan(("md5", "pdq"), Limits(timeout=60)), 2, task_factory=sys.argv[1])
 def work(deed):

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from hashwacht.core.types import Fingerprint, Reason, Skip
-from hashwacht.hashing.plan import Limits, Plan
+from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.workers.pool import WorkerPool
 from hashwacht.hashing.workers.sandbox import WorkerLimits
 from support.asking import ask

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.types import Fingerprint
-from hashwacht.hashing.plan import Limits, Plan
+from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.reader import HEAD
 from hashwacht.hashing.workers.pool import TASK_FACTORY, WorkerPool
 from hashwacht.hashing.workers.protocol import WorkerKind

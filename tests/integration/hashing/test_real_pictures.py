@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from hashwacht.core.types import Reason
+from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.hashing.page_cache import uncached_ranges
-from hashwacht.hashing.plan import Limits, Plan
 from hashwacht.hashing.workers.pool import TASK_FACTORY, WorkerPool
 from hashwacht.testing.pictures import animated, encode, grainy, photo
 from support.asking import ask

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashwacht.hashing.plan import Limits, Plan
+from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.workers.forkserver_client import ForkServerConfig
 from hashwacht.hashing.workers.pool import MAX_BATCHED_SIZE, WorkerPool
 from hashwacht.hashing.workers.protocol import ANSWER, MAX_BATCH, WorkerKind

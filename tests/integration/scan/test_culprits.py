@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.types import Outcome, Reason
-from hashwacht.hashing.plan import Limits, Plan
+from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.workers.pool import WorkerPool
 from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.pipeline import Pipeline

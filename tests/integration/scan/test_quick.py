@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.types import QUICK_ERROR_BITS, Match, Outcome, Reason, Signal
+from hashwacht.hashing import Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
-from hashwacht.hashing.plan import Plan
 from hashwacht.hashing.quick_then_exact import QuickThenExact
 from hashwacht.matching.hashlists.manager import HashLists
 from hashwacht.matching.hashlists.manifest import DEFAULT_RADII, ListMetadata

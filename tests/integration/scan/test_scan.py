@@ -16,8 +16,8 @@ import pytest
 
 from hashwacht.core.errors import StorageBusy, UsageError
 from hashwacht.core.types import Fingerprint, Outcome, Reason
+from hashwacht.hashing import Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
-from hashwacht.hashing.plan import Plan
 from hashwacht.scan.progress import Phase, ScanResult
 from hashwacht.settings.units import RateLimit, RateUnit
 from hashwacht.storage.runs import RunState

@@ -19,8 +19,8 @@ from hashwacht.daemon.scanner.roots import Roots
 from hashwacht.daemon.scanner.runtime import Runtime
 from hashwacht.daemon.scanner.scanner import Scanner
 from hashwacht.daemon.scanner.watch_monitor import WatchMonitor
+from hashwacht.hashing import Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
-from hashwacht.hashing.plan import Plan
 from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.pipeline import Pipeline
 from hashwacht.settings import DaemonSettings, RootSettings

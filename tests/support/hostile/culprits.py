@@ -24,7 +24,7 @@ from pathlib import Path
 from hashwacht.core.ports import SignalType
 from hashwacht.core.signals import BUILT_IN, TextSignalType
 from hashwacht.core.types import Fingerprint, Signal
-from hashwacht.hashing.plan import Plan
+from hashwacht.hashing import Plan
 from hashwacht.hashing.workers.protocol import ANSWER, PictureResult, WorkerKind
 from hashwacht.hashing.workers.tasks import TaskResult, worker_plan
 

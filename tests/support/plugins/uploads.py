@@ -13,8 +13,8 @@ from hashwacht.checker import Checker
 from hashwacht.core.types import Outcome as Known
 from hashwacht.core.types import Verdict
 from hashwacht.core.upload_context import UploadContext
+from hashwacht.hashing import Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
-from hashwacht.hashing.plan import Plan
 from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.pipeline import Pipeline
 from hashwacht.testing.fakes import KnowingMatcher

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from hashwacht.core.types import Fingerprint
+from hashwacht.hashing import Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
-from hashwacht.hashing.plan import Plan
 
 ALL = ("md5", "sha1", "sha256", "pdq", "phash64", "dhash64")
 

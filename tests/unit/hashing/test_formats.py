@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from hashwacht.core.types import Fingerprint, Reason, Skip
-from hashwacht.hashing.plan import Plan
+from hashwacht.hashing import Plan
 from hashwacht.testing.pictures import ENCODERS, encode, photo
 
 Hash = Callable[..., Fingerprint]

@@ -14,7 +14,7 @@ from hashwacht.testing.pictures import encode, photo
 COUNT = """
 import resource, sys
 from hashwacht.hashing.in_process import InProcessFingerprinter
-from hashwacht.hashing.plan import Plan
+from hashwacht.hashing import Plan
 
 here = InProcessFingerprinter(Plan(("md5", "pdq"), quick=sys.argv[2] == "quick"))
 

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashwacht.core.types import Fingerprint, Reason
+from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.decode import START_OF_SCAN, count_scan_markers, count_scans
 from hashwacht.hashing.in_process import InProcessFingerprinter
-from hashwacht.hashing.plan import Limits, Plan
 from hashwacht.testing.pictures import animated, encode, flat, photo
 from support.hostile.hostile_files import progressive
 
@@ -115,7 +115,7 @@ def test_frames_are_taken_evenly_with_the_first_and_the_last(form: str, fingerpr
     found = fingerprint(encoded, plan(max_frames=4))
     assert frames(found) == ["frame:0", "frame:3", "frame:6", "frame:9"]
     assert reasons(found) == OVER
-    assert found.skipped[0].detail == "looked at 4 of 10 frames"
+    assert found.skipped[0].detail == "decoded 4 of 10 frames"
     assert fingerprint(encoded, plan(max_frames=10)).skipped == ()
 
 
@@ -133,7 +133,7 @@ def test_of_an_animation_too_large_to_go_through_only_the_first_frames_are_looke
     found = fingerprint(encoded, plan(max_pixels=320 * 240))
     assert frames(found) == [f"frame:{number}" for number in range(10)]
     assert reasons(found) == OVER
-    assert found.skipped[0].detail == "looked at 10 of 15 frames"
+    assert found.skipped[0].detail == "decoded 10 of 15 frames"
     assert fingerprint(encoded, plan(max_pixels=2 * 320 * 240)).skipped == ()
 
 

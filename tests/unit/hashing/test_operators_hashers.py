@@ -13,12 +13,10 @@ import pytest
 from hashwacht.core.errors import ConfigurationError
 from hashwacht.core.signals import HexSignalType
 from hashwacht.core.types import Fingerprint, Reason, Signal
-from hashwacht.hashing.builder import FingerprintBuilder, GuardedDigest
-from hashwacht.hashing.command import CommandHash
-from hashwacht.hashing.in_process import InProcessFingerprinter
+from hashwacht.hashing import Limits, Plan
+from hashwacht.hashing.in_process import FingerprintBuilder, GuardedDigest, InProcessFingerprinter
 from hashwacht.hashing.picture import Picture
-from hashwacht.hashing.plan import Limits, Plan
-from hashwacht.hashing.registry import DigestState
+from hashwacht.hashing.registry import CommandHash, DigestState
 from hashwacht.testing.pictures import encode, photo
 
 Hash = Callable[..., Fingerprint]

@@ -15,11 +15,10 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from hashwacht.core.types import PDQ_MIN_QUALITY, QUICK_ERROR_BITS, Fingerprint
-from hashwacht.hashing import pdq_reference
+from hashwacht.hashing import Plan, pdq_reference
 from hashwacht.hashing.decode import may_reduce, reduced
 from hashwacht.hashing.grey import GreyImage, PixelRows, sum_weights
 from hashwacht.hashing.pdq import _operator, quick_pdq
-from hashwacht.hashing.plan import Plan
 from hashwacht.hashing.quick64 import quick64
 from hashwacht.testing.pictures import encode, flat, grainy, photo, truncated
 

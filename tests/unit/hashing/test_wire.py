@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hashwacht.core.signals import BUILT_IN
 from hashwacht.core.types import Fingerprint, Reason, Signal, Skip
-from hashwacht.hashing.plan import Limits, Plan
+from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.workers.protocol import (
     MAX_ANSWER,
     MAX_DETAIL,

@@ -7,8 +7,8 @@ import pytest
 
 from hashwacht import Checker
 from hashwacht.core.upload_context import UploadContextStore
+from hashwacht.hashing import Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
-from hashwacht.hashing.plan import Plan
 from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.pipeline import Pipeline
 from hashwacht.storage.store import Store

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hashwacht.hashing.plan import Limits
+from hashwacht.hashing import Limits
 from hashwacht.settings import HashlistSettings, LimitSettings, load
 from hashwacht.settings.example import example, shared_keys
 from hashwacht.settings.fields import keys_of

@@ -14,7 +14,7 @@ from threading import Lock
 from typing import Any
 
 from hashwacht.core.errors import WorkerError
-from hashwacht.hashing.plan import Plan
+from hashwacht.hashing import Plan
 from hashwacht.hashing.workers.protocol import WorkerKind, plan_to_fields
 from hashwacht.hashing.workers.sandbox import WorkerLimits
 from hashwacht.hashing.workers.worker_client import WorkerClient

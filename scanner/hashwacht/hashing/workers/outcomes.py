@@ -13,7 +13,7 @@ from threading import Lock
 from hashwacht.core.ports import MAX_CRASHES, SignalType
 from hashwacht.core.signals import BUILT_IN, TextSignalType, signal_types
 from hashwacht.core.types import Fingerprint, Reason
-from hashwacht.hashing.plan import Plan
+from hashwacht.hashing import Plan
 from hashwacht.hashing.workers.protocol import (
     InvalidReply,
     Reply,

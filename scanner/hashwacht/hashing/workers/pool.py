@@ -19,7 +19,7 @@ from typing import Self
 from hashwacht.core.ports import CrashLog
 from hashwacht.core.signals import DIGESTS
 from hashwacht.core.types import Fingerprint, Reason, Skip
-from hashwacht.hashing.plan import Plan
+from hashwacht.hashing import Plan
 from hashwacht.hashing.workers.forkserver_client import ForkServerConfig
 from hashwacht.hashing.workers.outcomes import (
     BLOCKED_DETAIL,

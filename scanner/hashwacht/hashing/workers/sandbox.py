@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from hashwacht.hashing.plan import Plan
+from hashwacht.hashing import Plan
 from hashwacht.hashing.workers.protocol import WorkerKind
 from hashwacht.hashing.workers.syscall_table import (
     ALWAYS_ALLOWED,

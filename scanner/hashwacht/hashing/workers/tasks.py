@@ -15,10 +15,9 @@ from dataclasses import replace
 from typing import Protocol
 
 from hashwacht.core.types import CONTENT_KEY_TYPE, Fingerprint, Reason, Signal
-from hashwacht.hashing.builder import FingerprintBuilder, GuardedDigest
+from hashwacht.hashing import Plan
 from hashwacht.hashing.formats import detect_format
-from hashwacht.hashing.in_process import InProcessFingerprinter
-from hashwacht.hashing.plan import Plan
+from hashwacht.hashing.in_process import FingerprintBuilder, GuardedDigest, InProcessFingerprinter
 from hashwacht.hashing.reader import HEAD, TAIL, ContentInfo, EncodedPicture, read
 from hashwacht.hashing.registry import Digest, EncodedPictureHash, Hasher, hashers
 from hashwacht.hashing.sniff import lacks_decoder, sniff

@@ -12,7 +12,7 @@ import os
 import socket
 
 from hashwacht.core.types import Reason
-from hashwacht.hashing.plan import Plan
+from hashwacht.hashing import Plan
 from hashwacht.hashing.workers.protocol import (
     ANSWER,
     EXITING,
