@@ -15,6 +15,7 @@ from hashwacht.cases.file_actions import ActionFailure, ActionResult, FileAction
 from hashwacht.cases.ledger import Ledger, LedgerTransaction
 from hashwacht.core.notice import NoticeKind
 from hashwacht.core.types import Action, FileId
+from hashwacht.platform.backoff import Backoff
 from hashwacht.storage.locations import FileLocation, LocationState
 
 INTERRUPTED_STATES = frozenset(
@@ -22,8 +23,8 @@ INTERRUPTED_STATES = frozenset(
 )
 """States in which only a crash can leave a place."""
 
-FIRST_RETRY_DELAY, MAX_RETRY_DELAY = 60.0, 6 * 3600.0
-"""Seconds before a failed act is tried again: the first time, doubling, and at most."""
+RETRY = Backoff(60.0, 6 * 3600.0)
+"""Between two attempts of an action."""
 
 _PATIENCE = 2
 """So many times what may pass by itself fails before people are told."""
@@ -159,7 +160,7 @@ class ActionRunner:
         self, transaction: LedgerTransaction, place: FileLocation, why: ActionFailure
     ) -> FileLocation:
         """Keep a place to be tried again; what is held stays held."""
-        pause = min(FIRST_RETRY_DELAY * 2**place.attempts, MAX_RETRY_DELAY)
+        pause = RETRY.delay(place.attempts + 1)
         held = bool(place.held)
         changed = replace(
             place,

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from hashwacht.core.errors import ExitCode, HashwachtError
+from hashwacht.platform.backoff import Backoff
 
 STOP_TIMEOUT = 60.0
 """Seconds that a process has to exit after SIGTERM before it is killed."""
@@ -28,8 +29,8 @@ _HANDLED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
-class RestartBackoff:
-    """Seconds before an exited process is restarted: *first*, then doubling up to *longest*.
+class RestartBackoff(Backoff):
+    """Delays before an exited process is restarted.
 
     A process that ran for *settled* seconds counts as healthy: its next delay is *first* again.
     """
@@ -37,10 +38,6 @@ class RestartBackoff:
     first: float = 0.5
     longest: float = 30.0
     settled: float = 30.0
-
-    def after(self, failures: int) -> float:
-        """Return the delay after this many failures in a row, counted from 1."""
-        return min(self.longest, self.first * 2.0 ** min(failures - 1, 30))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +113,7 @@ class Child:
         if not self._reloading:
             healthy = time.monotonic() - self._started >= self._backoff.settled
             self._failures = 1 if healthy else self._failures + 1
-            delay = self._backoff.after(self._failures)
+            delay = self._backoff.delay(self._failures)
         self._process, self._reloading = None, False
         self.due = time.monotonic() + delay
         return code, delay

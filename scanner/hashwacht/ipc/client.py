@@ -20,7 +20,7 @@ from hashwacht.ipc.codec import encode
 from hashwacht.ipc.frames import FrameSplitter, ProtocolError, pack_frame
 from hashwacht.ipc.messages import CourierReply, CourierRequest, DescribeRequest, decode_reply
 from hashwacht.ipc.sockets import connect
-from hashwacht.platform.backoff import ABSENT_DELAYS, UNRESPONSIVE_DELAYS, Backoff
+from hashwacht.platform.backoff import ABSENT, UNRESPONSIVE, Cooldown
 
 MAX_CONCURRENT_REQUESTS = 64
 """Requests under way on one connection; more wait for a slot."""
@@ -51,7 +51,7 @@ class IpcClient:
         self._slots = threading.BoundedSemaphore(MAX_CONCURRENT_REQUESTS)
         self._connection: Connection | None = None
         self._process = os.getpid()
-        self._backoff = Backoff()
+        self._cooldown = Cooldown()
         self._closed = False
 
     def call(self, request: CourierRequest, seconds: float) -> CourierReply:
@@ -76,7 +76,7 @@ class IpcClient:
                         detail = f"the connection to the courier broke: {error.detail}"
                         raise CourierUnreachable(detail) from None
                 else:
-                    self._backoff.reset()
+                    self._cooldown.reset()
                     return reply
         finally:
             self._slots.release()
@@ -98,14 +98,14 @@ class IpcClient:
                 self._process, self._connection = os.getpid(), None
             if self._connection is not None and self._connection.broken is None:
                 return self._connection
-            if self._backoff.active:
-                raise CourierUnreachable(self._backoff.reason)
+            if self._cooldown.active:
+                raise CourierUnreachable(self._cooldown.reason)
             try:
                 connected = connect(self._path, self._heartbeat_timeout)
             except OSError as error:
                 reason = error.strerror or str(error)
-                self._backoff.start(f"the courier is out of reach: {reason}", ABSENT_DELAYS)
-                raise CourierUnreachable(self._backoff.reason) from None
+                self._cooldown.start(f"the courier is out of reach: {reason}", ABSENT)
+                raise CourierUnreachable(self._cooldown.reason) from None
             self._connection = Connection(connected, self._heartbeat_timeout)
             return self._connection
 
@@ -117,7 +117,7 @@ class IpcClient:
             self._connection = None
             if error.unresponsive:
                 reason = f"the courier does not work: {error.detail}"
-                self._backoff.start(reason, UNRESPONSIVE_DELAYS)
+                self._cooldown.start(reason, UNRESPONSIVE)
 
 
 class ConnectionBroken(Exception):

@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import Any
 
 from hashwacht.core.notice import Notice, NoticeKind, sanitize_notice
+from hashwacht.platform.backoff import Backoff
 from hashwacht.storage.sqlite.database import Database
 
 
@@ -120,8 +121,8 @@ MAX_BATCH_ALERTS = 50
 MAX_BATCH_BYTES = 256 * 1024
 """Most notices, and most characters of their cases, in one batch."""
 
-FIRST_RETRY_DELAY, MAX_RETRY_DELAY = 30.0, 3600.0
-"""Seconds before a failed batch is retried: the first delay, which doubles, and the longest."""
+RETRY = Backoff(30.0, 3600.0)
+"""Between two attempts to deliver a batch."""
 
 GIVE_UP_AFTER = 7 * 86_400.0
 """Seconds after which an undelivered notice is given up.  Its case is not affected."""
@@ -180,7 +181,7 @@ class Outbox:
             )
             if current:
                 first = min(current, key=lambda alert: alert.due)
-                if now < first.due <= now + MAX_RETRY_DELAY:  # beyond: the clock was set back
+                if now < first.due <= now + RETRY.longest:  # beyond: the clock was set back
                     return first.due
                 return AlertBatch(first.batch, channel, tuple(current))
             waiting, last = writer.execute(
@@ -205,11 +206,11 @@ class Outbox:
             )
 
     def record_failure(
-        self, batch: AlertBatch, now: float, problem: str, *, longest: float = MAX_RETRY_DELAY
+        self, batch: AlertBatch, now: float, problem: str, *, longest: float = RETRY.longest
     ) -> float:
         """Record a failed attempt; return when to retry, after *longest* seconds at most."""
         attempts = batch.alerts[0].attempts + 1
-        due = now + min(longest, FIRST_RETRY_DELAY * 2.0 ** min(attempts - 1, 30))
+        due = now + min(longest, RETRY.delay(attempts))
         with self._database.transaction() as writer:
             writer.execute(
                 "UPDATE alerts SET attempts = ?, due = ?, problem = ?"

@@ -20,7 +20,7 @@ from hashwacht.core.types import Reason
 from hashwacht.core.upload_context import UploadContext
 from hashwacht.ipc.frames import MAX_BODY, ProtocolError
 from hashwacht.ipc.sockets import connect
-from hashwacht.platform.backoff import ABSENT_DELAYS, UNRESPONSIVE_DELAYS, Backoff
+from hashwacht.platform.backoff import ABSENT, UNRESPONSIVE, Backoff, Cooldown
 from hashwacht.platform.safe_open import reopen_read_only
 from hashwacht.uploads.backend import CheckResult, undetermined_result
 from hashwacht.uploads.protocol import (
@@ -73,7 +73,7 @@ class DaemonBackend:
         self._heartbeat_timeout = heartbeat_timeout
         self._answer_timeout = answer_timeout
         self._lock = threading.Lock()
-        self._backoff = Backoff()
+        self._cooldown = Cooldown()
 
     def check(self, fd: int, context: UploadContext | None, *, private: bool) -> CheckResult:
         """Hand *fd* over, for reading only, and return the daemon's verdict."""
@@ -111,14 +111,14 @@ class DaemonBackend:
     def _request(self, request: UploadRequest, fd: int | None = None) -> UploadReply:
         """Return the last reply; repeat the request once if the daemon ends during it."""
         with self._lock:
-            if self._backoff.active:
-                raise DaemonUnreachable(self._backoff.reason)
+            if self._cooldown.active:
+                raise DaemonUnreachable(self._cooldown.reason)
         with suppress(ConnectionClosed):
             return self._attempt(request, fd, restarting=False)
         try:
             return self._attempt(request, fd, restarting=True)
         except ConnectionClosed as error:
-            raise self._back_off(f"the daemon: {error}", ABSENT_DELAYS) from None
+            raise self._back_off(f"the daemon: {error}", ABSENT) from None
 
     def _attempt(self, request: UploadRequest, fd: int | None, *, restarting: bool) -> UploadReply:
         """Return the last reply.  Raises DaemonUnreachable, ConnectionClosed."""
@@ -129,7 +129,7 @@ class DaemonBackend:
                     channel.send(request, self._heartbeat_timeout, fd)
                 reply = decode_reply(channel.receive(self._heartbeat_timeout))
                 with self._lock:
-                    self._backoff.reset()
+                    self._cooldown.reset()
                 if fd is not None and isinstance(reply, AcceptedReply):
                     accepted = True
                     reply = decode_reply(channel.receive(self._answer_timeout))
@@ -138,10 +138,10 @@ class DaemonBackend:
                     detail = f"no verdict of the daemon within {self._answer_timeout:g} s"
                     raise DaemonUnreachable(detail, timed_out=True) from None
                 detail = "the daemon does not answer"
-                raise self._back_off(detail, UNRESPONSIVE_DELAYS) from None
+                raise self._back_off(detail, UNRESPONSIVE) from None
             except ProtocolError as error:
                 detail = f"an invalid reply of the daemon: {error}"
-                raise self._back_off(detail, UNRESPONSIVE_DELAYS) from None
+                raise self._back_off(detail, UNRESPONSIVE) from None
         return reply
 
     @contextmanager
@@ -156,7 +156,7 @@ class DaemonBackend:
                 retryable = restarting or error.errno == errno.EAGAIN  # its queue is full
                 if not retryable or time.monotonic() > deadline:
                     detail = f"the daemon is out of reach: {error.strerror or error}"
-                    raise self._back_off(detail, ABSENT_DELAYS) from None
+                    raise self._back_off(detail, ABSENT) from None
                 time.sleep(_RETRY_DELAY)
         channel = UploadChannel(connected, MAX_BODY)
         try:
@@ -164,10 +164,10 @@ class DaemonBackend:
         finally:
             channel.close()
 
-    def _back_off(self, reason: str, delays: tuple[float, float]) -> DaemonUnreachable:
+    def _back_off(self, reason: str, backoff: Backoff) -> DaemonUnreachable:
         """Send no request for a while."""
         with self._lock:
-            self._backoff.start(reason, delays)
+            self._cooldown.start(reason, backoff)
         return DaemonUnreachable(reason)
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from hashwacht.core.watch_events import Cause, MissedEvents, Root, WatchListener
+from hashwacht.platform.backoff import Backoff
 from hashwacht.platform.mounts import Mounts
 from hashwacht.watch.inotify_root import InotifyRoot
 from hashwacht.watch.root_state import RootState, network_mounts, read_root_state, root_change
@@ -14,8 +15,8 @@ from hashwacht.watch.root_state import RootState, network_mounts, read_root_stat
 REPEAT = 60.0
 """Seconds after which a root that cannot be watched is said to be missed again."""
 
-LONGEST_PAUSE = 3600.0
-"""Seconds between two attempts to watch directories for which the kernel had no watch left."""
+RETRY = Backoff(60.0, 3600.0)
+"""Between two attempts to watch directories for which the kernel had no watch left."""
 
 
 class _Watched:
@@ -27,7 +28,7 @@ class _Watched:
         self.watch: InotifyRoot | None = None
         self.said = 0.0
         self.retried = 0.0
-        self.pause = REPEAT
+        self.failures = 1
 
 
 class InotifyWatch:
@@ -108,7 +109,7 @@ class InotifyWatch:
         if each.watch is not None and now is not None:
             for one in network_mounts(each.root, now):
                 self._listener.report_missed(one)
-        each.said, each.retried, each.pause = self._clock(), self._clock(), REPEAT
+        each.said, each.retried, each.failures = self._clock(), self._clock(), 1
 
     def _look_after(self, each: _Watched, watch: InotifyRoot, now: RootState) -> None:
         """Follow mounts below the root, and try again what could not be watched."""
@@ -121,9 +122,9 @@ class InotifyWatch:
                 if one not in network_mounts(each.root, before):
                     self._listener.report_missed(one)
         watch.maintain()
-        if watch.incomplete and self._clock() >= each.retried + each.pause:
+        if watch.incomplete and self._clock() >= each.retried + RETRY.delay(each.failures):
             each.retried = self._clock()
-            each.pause = REPEAT if watch.retry() else min(2 * each.pause, LONGEST_PAUSE)
+            each.failures = 1 if watch.retry() else each.failures + 1
 
     def _end(self, each: _Watched) -> None:
         if each.watch is not None:

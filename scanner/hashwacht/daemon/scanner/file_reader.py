@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from hashwacht.core.errors import HashwachtError
 from hashwacht.core.types import FileId, Fingerprint, Reason
 from hashwacht.pipeline import Pipeline
+from hashwacht.platform.backoff import Backoff
 from hashwacht.platform.safe_open import FileChanged, OpenDirectory
 from hashwacht.scan.freshness import Freshness
 from hashwacht.scan.reader import read_stable
@@ -107,7 +108,7 @@ OPEN_TIMES = 10
 
 def backoff_delay(quiet: float, busy: float, attempts: int) -> float:
     """Say how many seconds to wait before the next look at what was looked at so often."""
-    return float(min(busy, quiet * 2 ** min(attempts, 30)))
+    return Backoff(quiet, busy).delay(attempts + 1)
 
 
 def has_writer(fd: int) -> bool | None:

@@ -21,6 +21,7 @@ from hashwacht.daemon.scanner.file_reader import NOWHERE
 from hashwacht.daemon.scanner.judge import VerdictProcessor, is_waiting
 from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
 from hashwacht.daemon.scanner.threads import Backpressure, retry_until
+from hashwacht.platform.backoff import Backoff
 from hashwacht.scan.judging import JudgedContent, answer_requirements
 from hashwacht.storage.pending import PendingContent
 from hashwacht.storage.store import Store
@@ -34,8 +35,8 @@ PROBE = 4
 DRY = 3
 """Batches in a row without any answer after which it is given up for now."""
 
-SHORTEST, LONGEST = 1.0, 60.0
-"""Seconds between two attempts while nobody answers."""
+RETRY = Backoff(1.0, 60.0)
+"""Between two attempts while no matcher answers."""
 
 TICK = 1.0
 """Seconds between two looks if something is to do."""
@@ -59,7 +60,7 @@ class RecheckLoop:
         self._store, self._runtime, self._verdicts = store, runtime, verdicts
         self._stop, self._cut, self._clock = stop, cut, clock
         self._gate = Backpressure(store, Lane.RECONCILE, stop, uploads)
-        self._pause, self._due = SHORTEST, 0.0
+        self._failures, self._due = 0, 0.0
         self._epoch = ""
         self._swept = 0.0
         self._after: int | None = None
@@ -92,11 +93,8 @@ class RecheckLoop:
                 after, again = None, False
             dry, size = (0, BATCH) if answered else (dry + 1, PROBE)
             self._gate.yield_to_uploads()
-        if not dry:
-            self._pause = SHORTEST
-        self._due = time.monotonic() + self._pause
-        if dry:
-            self._pause = min(LONGEST, 2 * self._pause)
+        self._failures = self._failures + 1 if dry else 0
+        self._due = time.monotonic() + RETRY.delay(max(1, self._failures))
 
     def _sweep(self, parts: Runtime) -> None:
         """Go through all contents that lack a good answer, once for each change of the lists.

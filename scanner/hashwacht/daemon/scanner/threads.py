@@ -16,14 +16,15 @@ from typing import TypeVar
 
 from hashwacht.core.errors import HashwachtError, Interrupted, StorageError
 from hashwacht.core.watch_events import Lane
+from hashwacht.platform.backoff import Backoff
 from hashwacht.storage.store import Store
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-SHORTEST, LONGEST = 0.1, 10.0
-"""Seconds between two attempts: at first, and after some that failed."""
+RETRY = Backoff(0.1, 10.0)
+"""Between two attempts of an operation that failed for now."""
 
 
 def retry_until(
@@ -35,7 +36,7 @@ def retry_until(
     Raises Interrupted if *stop* is set meanwhile.  *action* is repeated as a whole, so it is one
     transaction or changes nothing when it is done twice.
     """
-    pause = SHORTEST
+    failures = 0
     while True:
         alive()
         try:
@@ -43,11 +44,11 @@ def retry_until(
         except HashwachtError as error:
             if not error.retryable or isinstance(error, Interrupted):
                 raise
-            if pause == SHORTEST:
+            failures += 1
+            if failures == 1:
                 _log.warning("%s; tried again until it works", error.message)
-        if stop.wait(pause):
+        if stop.wait(RETRY.delay(failures)):
             raise Interrupted("the daemon was stopped")
-        pause = min(LONGEST, 2 * pause)
 
 
 YIELD = 0.05
@@ -85,8 +86,8 @@ class Backpressure:
             time.sleep(YIELD / 10)
 
 
-SHORTEST, LONGEST = 0.5, 60.0
-"""Seconds until a thread begins anew that failed; longer each time it fails soon after."""
+RESTART = Backoff(0.5, 60.0)
+"""Before a failed thread is restarted; one that ran for longer is healthy."""
 
 
 class SupervisedThreads:
@@ -116,7 +117,7 @@ class SupervisedThreads:
         return not any(thread.is_alive() for thread in self._all)
 
     def _guarded(self, name: str, run: Callable[[], None], *, vital: bool) -> None:
-        pause = SHORTEST
+        failures = 0
         while True:
             began = time.monotonic()
             try:
@@ -133,8 +134,8 @@ class SupervisedThreads:
                 return
             else:
                 return
-            pause = SHORTEST if time.monotonic() - began > LONGEST else min(LONGEST, 2 * pause)
-            if self._stop.wait(pause):
+            failures = 1 if time.monotonic() - began > RESTART.longest else failures + 1
+            if self._stop.wait(RESTART.delay(failures)):
                 return
 
     @staticmethod

@@ -7,7 +7,6 @@ and stamina do not know Retry-After and would leave exactly these functions to w
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 
 from hashwacht.matching.lookup import ServiceFault
+from hashwacht.platform.backoff import Backoff
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,10 @@ class RetryPolicy:
     def delay(self, attempt: int, wait: float | None = None) -> float:
         """Return the seconds to wait after failure number *attempt* (from 1).
 
-        They double up to *max_delay*, with full jitter (Brooker, "Exponential Backoff And
-        Jitter", AWS 2015), and are never less than the service asks for in *wait*.
+        They double up to *max_delay*, with jitter, and are never less than the service asks for
+        in *wait*.
         """
-        ceiling = min(self.max_delay, self.first_delay * 2.0 ** min(attempt - 1, 60))
-        return max(random.uniform(0, ceiling), wait or 0.0)  # noqa: S311  # not a secret
+        return max(Backoff(self.first_delay, self.max_delay).jittered(attempt), wait or 0.0)
 
 
 def retry_after(value: str | None, now: float) -> float | None:
