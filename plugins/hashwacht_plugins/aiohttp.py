@@ -104,7 +104,7 @@ class ScannedReader:
         self._taking, self._policy, self._told, self._chunks = taking, policy, context, chunks
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Give chunks.  Raises UploadRefused, and whatever reading raises."""
+        """Yield chunks.  Raises UploadRefused, and whatever reading raises."""
         held = ByteQueue()
         async for chunk in self._chunks:
             self._taking.write(chunk)
@@ -116,7 +116,7 @@ class ScannedReader:
             yield rest
 
     async def read(self) -> bytes:
-        """Give all of it.  Raises UploadRefused, and whatever reading raises."""
+        """Return the whole content.  Raises UploadRefused, and whatever reading raises."""
         return b"".join([chunk async for chunk in self])
 
     async def _conclude(self) -> None:
@@ -151,6 +151,6 @@ def parse_request(request: web.BaseRequest) -> RequestHead:
 
 
 def client_address(request: web.BaseRequest) -> Peer:
-    """Say who is connected."""
+    """Return the address of the peer."""
     peer = request.transport.get_extra_info("peername") if request.transport else None
     return (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else ("", None)

@@ -88,7 +88,7 @@ class _Responder:
             _log.debug("the application ended with its upload", exc_info=True)
 
     async def receive(self) -> Message:
-        """Give the application its next message: bytes that may be passed on, or the end.
+        """Return the application's next message: bytes that may be passed on, or the end.
 
         An application may cancel this at any ``await`` and call it again: nothing is lost.
         """
@@ -176,6 +176,6 @@ def parse_request(scope: Scope) -> RequestHead:
 
 
 def client_address(scope: Scope) -> Peer:
-    """Say who is connected."""
+    """Return the address of the peer."""
     address, port = scope.get("client") or ("", None)
     return str(address), port

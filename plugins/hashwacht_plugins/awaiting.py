@@ -31,7 +31,7 @@ async def with_timeout(seconds: float, act: Callable[[], Awaitable[object]]) -> 
 
 
 def _alarm() -> tuple[Any, Callable[[object], None]]:
-    """Give an event to wait for, and what sets it from any thread."""
+    """Return an event to wait for, and the function that sets it from any thread."""
     trio = _trio()
     if trio is None:
         woken: Any = asyncio.Event()
@@ -55,7 +55,7 @@ def lock() -> AbstractAsyncContextManager[Any]:
 
 
 def _trio() -> Any:
-    """Give trio if it runs us, None for asyncio.  Raises RuntimeError if neither does."""
+    """Return trio if it runs this task, None for asyncio.  Raises RuntimeError if neither does."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -91,7 +91,7 @@ class ClientInfo:
         return "" if user is None else str(user)
 
     def _forwarded(self, request: RequestHead) -> Peer:
-        """Give the last address that no trusted proxy has, as trusted ones tell; else nothing."""
+        """Return the last address that is not a trusted proxy's, as trusted proxies report it."""
         hops = request.headers.get("x-forwarded-for", "").split(",")
         for hop in reversed(hops):
             address, port = _hop(hop.strip())
@@ -111,7 +111,7 @@ class ClientInfo:
 
 
 def file_context(file: FileStart) -> UploadContext:
-    """Say what is known without a request: what the file is called, and when."""
+    """Return what is known without a request: the file's name and the time."""
     return UploadContext(
         received_at=datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
         field=file.field,

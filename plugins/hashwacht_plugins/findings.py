@@ -34,7 +34,7 @@ class Findings:
 
 
 def log_result(checked: CheckResult) -> None:
-    """Tell the log of a verdict, without anything that the client wrote."""
+    """Log a verdict, without any text chosen by the client."""
     if checked.outcome is Outcome.MATCH:
         known = ", ".join(_known_to(each) for each in checked.matches)
         _log.warning("an upload matches: %s, content %s", ascii(known), checked.key)
@@ -44,14 +44,14 @@ def log_result(checked: CheckResult) -> None:
 
 
 def _known_to(match: Match) -> str:
-    """Say who knows it, in the words of ``hashwacht scan``."""
+    """Return the matcher and list, in the words of ``hashwacht scan``."""
     place = f"{match.matcher}/{match.list}" if match.list else match.matcher
     number = f" #{match.id}" if match.id else ""
     return f"{match.category} {place}{number} {match.signal.type}"
 
 
 def result_or_undetermined(future: Future[CheckResult]) -> CheckResult:
-    """Give the verdict; whatever went wrong, there is none then."""
+    """Return the verdict, or an undetermined one if checking failed."""
     if not future.done():
         future.add_done_callback(_tell_late)
         verdict = Verdict(

@@ -56,7 +56,7 @@ class PartialUploadFilter:
         self._lock = threading.Lock()
 
     def passes(self, request: RequestHead) -> bool:
-        """Say if *request* is to be passed on unchecked; tell each protocol once in the log."""
+        """Return whether *request* is passed on unchecked; log each such protocol once."""
         protocol = partial_protocol(request)
         if not protocol:
             return False

@@ -15,7 +15,7 @@ from hashwacht import CheckResult, Outcome
 
 
 def ensure_collection(given: Collection[str]) -> tuple[str, ...]:
-    """Give them; one text alone is refused with a TypeError, as each of its letters would count."""
+    """Return the texts.  Raises TypeError for a single text, whose letters would count as texts."""
     if isinstance(given, str):
         raise TypeError(f"{given!r} is one text where several are wanted: put it in brackets")
     return tuple(given)
@@ -138,7 +138,7 @@ class Policy:
     def decide(
         self, found: Iterable[CheckResult], *, malformed: bool
     ) -> tuple[UploadAction, RefusalResponse]:
-        """Say what is done with a request in which this was *found*, and the answer if refused.
+        """Return the action for a request with this result, and the response if it is refused.
 
         The strictest that applies; of two alike a match, then a malformed body.
         """

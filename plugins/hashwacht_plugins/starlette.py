@@ -61,7 +61,7 @@ class ScanUpload:
         self._facts = client_info or ClientInfo()
 
     async def __call__(self, request: Request) -> AsyncIterator[ScannedUpload]:
-        """Give the upload and its verdict, for as long as the request lasts.
+        """Yield the upload and its verdict for the lifetime of the request.
 
         Raises HTTPException 422 if no file was sent.
         """

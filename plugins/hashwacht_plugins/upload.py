@@ -56,7 +56,7 @@ class ByteQueue:
             self.size += len(piece)
 
     def take(self, keep: int) -> bytes:
-        """Give as much as comes in whole pieces, and leave at least the last *keep* bytes."""
+        """Return whole pieces, leaving at least the last *keep* bytes."""
         taken = []
         while self._pieces and self.size - len(self._pieces[0]) >= keep:
             taken.append(self._pieces.popleft())
@@ -100,7 +100,7 @@ class FileCheck:
             self._give_up(Reason.UNANSWERED, error.message)
 
     def finish(self, context: UploadContext) -> Future[CheckResult]:
-        """Say that this was all; an empty file has nothing that anybody could know."""
+        """End the file; an empty one has nothing to look up."""
         if self._incoming is None and self.fault is None:
             return _known(CheckResult(Verdict(Outcome.NO_MATCH)))
         if self._incoming is not None:
@@ -125,7 +125,7 @@ class FileCheck:
 
 
 def spool_problem(policy: Policy) -> str:
-    """Say why no temporary file can be made; nothing if one can."""
+    """Return why no temporary file can be created, or an empty text."""
     try:
         with tempfile.TemporaryFile(dir=policy.spool):
             return ""
@@ -218,7 +218,7 @@ class UploadInspection:
             self._decide()
 
     def passable(self) -> bytes:
-        """Give what may be passed on now; all of it once everything is decided."""
+        """Return what may be passed on now; everything once all files are decided."""
         if self.pending or self.refusal is not None:
             return b""
         return self._held.take(0 if self.complete else TAIL)

@@ -86,7 +86,7 @@ class _Guarded(io.BufferedIOBase):
         return True
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Give *size* bytes, fewer at the end only; or all.  Raises UploadRefused, OSError."""
+        """Return *size* bytes, fewer at the end only; or all.  Raises UploadRefused, OSError."""
         left = _at_most(size)
         pieces = []
         while left and (piece := self.read1(left)):
@@ -95,14 +95,14 @@ class _Guarded(io.BufferedIOBase):
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def read1(self, size: int | None = -1, /) -> bytes:
-        """Give up to *size* bytes that are there; none at the end.  Raises as ``read``."""
+        """Return up to *size* bytes that are available; none at the end.  Raises as ``read``."""
         if not self._fill():
             return b""
         begin, self._given = self._given, min(len(self._ready), self._given + _at_most(size))
         return self._ready[begin : self._given]  # all of it is no copy
 
     def readline(self, size: int | None = -1, /) -> bytes:
-        """Give one line, or its first *size* bytes.  Raises as ``read``."""
+        """Return one line, or its first *size* bytes.  Raises as ``read``."""
         left = _at_most(size)
         pieces: list[bytes] = []
         while left and not (pieces and pieces[-1].endswith(b"\n")) and self._fill():
@@ -224,7 +224,7 @@ class _Responder:
 
 
 def _length(environ: Environ) -> int | None:
-    """Say how long the body is; None: as long as it comes.
+    """Return the length of the body, or None if it is unknown.
 
     Where nothing is said an application should not read (PEP 3333), but some do, and under HTTP/2
     there may be a body.
@@ -250,6 +250,6 @@ def parse_request(environ: Environ) -> RequestHead:
 
 
 def client_address(environ: Environ) -> Peer:
-    """Say who is connected."""
+    """Return the address of the peer."""
     port = environ.get("REMOTE_PORT", "")
     return environ.get("REMOTE_ADDR", ""), int(port) if str(port).isdigit() else None

@@ -57,7 +57,7 @@ def demo_command(*, keep: Path | None) -> ExitCode:
 
 @contextmanager
 def _place(keep: Path | None) -> Iterator[Path]:
-    """Give a directory for it, which is cleared up unless it is to be kept."""
+    """Yield the directory of the demo, and remove it afterwards unless it is to be kept."""
     if keep is None:
         with tempfile.TemporaryDirectory(prefix="hashwacht-demo-") as made:
             yield Path(made)
@@ -106,7 +106,7 @@ class Demo:
         self._run("scan", str(self.storage))
 
     def explain(self, written: Mapping[bytes, str]) -> None:
-        """Say of every file what it is, and what was found."""
+        """Print what every file is, and its verdict."""
         _say("What was there, and what was found:")
         verdicts = self._verdicts()
         rows = [
@@ -148,7 +148,7 @@ class Demo:
             raise UsageError("the demo failed", advice="The lines above say why.")
 
     def _options(self) -> Sequence[str]:
-        """Say what every command of the demo is given."""
+        """Return the options of every command of the demo."""
         state = str(self.place / "state")
         return ("--state-dir", state, "--config", str(self._configuration()))
 
@@ -173,7 +173,7 @@ class Demo:
 
 
 def _told(verdict: Verdict) -> str:
-    """Say a verdict in a few words."""
+    """Return a verdict in a few words."""
     if verdict.outcome is Outcome.UNDETERMINED:
         return f"undetermined: {describe_reason(verdict)}"
     if verdict.suppressed:

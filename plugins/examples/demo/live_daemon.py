@@ -114,7 +114,7 @@ class DaemonDemo:
         return self._status().protection is Protection.PROTECTED
 
     def _sealed(self) -> bool:
-        """Tell if it is sealed, and if the daemon has said of itself that it saw it."""
+        """Return whether the file is in quarantine and the daemon has reported the match."""
         from hashwacht.storage.locations import LocationState
 
         now = self._status()

@@ -32,7 +32,7 @@ class HashwachtConfig(AppConfig):  # type: ignore[misc]  # as above
         setting_changed.connect(self._forget, dispatch_uid=LABEL)
 
     def configured(self) -> DjangoSettings:
-        """Give what the settings say; made once.  Raises ImproperlyConfigured."""
+        """Return the objects built from the settings, built once.  Raises ImproperlyConfigured."""
         with self._lock:
             if self._configured is None:
                 self._configured = make()

@@ -38,7 +38,7 @@ class DjangoSettings:
 
 
 def configured() -> DjangoSettings:
-    """Give what the settings say; made once, by the app.  Raises ImproperlyConfigured."""
+    """Return the objects that the app built from the settings.  Raises ImproperlyConfigured."""
     if not apps.is_installed("hashwacht_plugins.django"):
         raise ImproperlyConfigured("add 'hashwacht_plugins.django' to INSTALLED_APPS")
     made = apps.get_app_config(LABEL).configured()
@@ -47,7 +47,7 @@ def configured() -> DjangoSettings:
 
 
 def settings_problem() -> list[str]:
-    """Say what is wrong with the form of the dict."""
+    """Return what is wrong with the dict, or an empty text."""
     given = getattr(settings, NAME, {})
     if not isinstance(given, Mapping):
         return [f"settings.{NAME} is no dict"]

@@ -65,7 +65,7 @@ class HashwachtStorage(Storage):  # type: ignore[misc]  # as above
     is_name_available = _passed_on("is_name_available")
 
     def __getattr__(self, name: str) -> Any:
-        """Give what only the inner storage has."""
+        """Return attributes that only the inner storage has."""
         if name == "inner":
             raise AttributeError(name)
         return getattr(self.inner, name)

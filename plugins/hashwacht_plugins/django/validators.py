@@ -22,7 +22,7 @@ class HashwachtValidator:
     code = "hashwacht"
 
     def __init__(self, message: str | None = None, code: str | None = None) -> None:
-        """Say *message* in place of a text that names no list."""
+        """Use *message* instead of the default, which names no list."""
         self.message = self.message if message is None else message
         self.code = self.code if code is None else code
 

@@ -36,7 +36,7 @@ def wait_for_result(taking: FileCheck, context: UploadContext, timeout: float) -
 def enforce_policy(
     sender: type, file: FileStart, checked: CheckResult, request: Any = None
 ) -> FileResult:
-    """Tell log and receivers what is known.  Raises UploadRefused if the policy refuses it."""
+    """Log the result and notify receivers.  Raises UploadRefused if the policy refuses it."""
     known = FileResult(file.field, file.file_name, file.declared_type, checked)
     log_result(checked)
     if checked.outcome is Outcome.MATCH:

@@ -49,6 +49,6 @@ class Base64Decoder:
         self._sink.write(decoded)
 
     def finish(self) -> None:
-        """Say that this was all."""
+        """Decode what is left at the end of the input."""
         if self._rest:
             raise FormParserError("base64 ends in the middle")

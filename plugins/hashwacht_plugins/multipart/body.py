@@ -57,7 +57,7 @@ class RawBody:
         object.__setattr__(self, "types", tuple(t.lower() for t in ensure_collection(self.types)))
 
     def applies(self, request: RequestHead) -> bool:
-        """Say if the body of *request* is one file."""
+        """Return whether the body of *request* is one file."""
         return (
             request.method in self.methods
             and any(fnmatchcase(request.path, each) for each in self.paths)
@@ -72,7 +72,7 @@ class BodyReader(Protocol):
         """Take the next bytes of the body, as they came over the wire."""
 
     def finish(self) -> list[BodyEvent]:
-        """Say that there are no more."""
+        """Yield the last events at the end of the body."""
 
 
 def body_reader_for(

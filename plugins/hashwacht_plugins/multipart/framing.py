@@ -29,7 +29,7 @@ class StreamSearch:
         self.seam = b""
 
     def remainder_after(self, piece: bytes) -> bytes | None:
-        """Give what of *piece* comes behind the first *wanted*; None if it does not end here."""
+        """Return the part of *piece* after the first *wanted*; None if it does not end here."""
         if self._wanted in self.seam + piece[: self._keep]:
             piece = self.seam + piece
         _, found, rest = piece.partition(self._wanted)
@@ -123,7 +123,7 @@ class BoundaryScanner:
             self._parse(chunk)
 
     def _is_inside(self, chunk: bytes) -> bool:
-        """Say if *chunk* is of the part alone, so that the parser need not search it again."""
+        """Return whether *chunk* is wholly inside the part and needs no second search."""
         at = chunk.rfind(b"\r", -len(self._on_a_line) - 1)
         may_be_cut = at >= 0 and self._on_a_line.startswith(chunk[at:])
         return not may_be_cut and self._strays.remainder_after(chunk) is None
@@ -176,6 +176,6 @@ class BoundaryScanner:
 
 
 def plain_boundary(options: Mapping[bytes, bytes]) -> bytes:
-    """Give the boundary among the *options* of a content type; none if not all read it alike."""
+    """Return the boundary in a content type's *options*; empty if parsers disagree about it."""
     boundary = options.get(b"boundary", b"")
     return boundary if _BOUNDARY.fullmatch(boundary) else b""

@@ -21,24 +21,24 @@ from hashwacht.core.errors import ExitCode, HashwachtError
 
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
-        "daemon": "Watch directories: ask about every file that comes in, and act upon the answer.",
-        "status": "Say if this machine is protected, and what the daemon is doing.",
+        "daemon": "Watch directories, check every new file, and act on matches.",
+        "status": "Show whether this machine is protected, and what the daemon is doing.",
         "scan": "Scan existing storage against the configured matchers.",
-        "recheck": "Ask again about stored fingerprints whose answers are no longer good enough.",
-        "scans": "List scans and rechecks with their state and figures.",
-        "check": "Give the verdict on files, for scripts.",
+        "recheck": "Look up stored fingerprints again; no disk is read.",
+        "scans": "List scans and rechecks with state and figures.",
+        "check": "Print the verdict on files, for scripts.",
         "hash": "Print the signals of files: digests, and picture hashes with their quality.",
-        "explain": "Say whether paths would be scanned, and which rule decides it.",
-        "cases": "List and show cases, restore, release and destroy their files, and write notes.",
+        "explain": "Show whether paths would be scanned, and which rule decides.",
+        "cases": "List and show cases; restore, release or destroy their files; add notes.",
         "limits": "List actions paused by the action limit; approve or discard them.",
         "quarantine": "Make the key for quarantine, list and verify what is sealed.",
         "audit": "Show and verify the audit log, and make checkpoints to keep elsewhere.",
-        "alerts": "Try if alerts arrive, and list which did.",
+        "alerts": "Send a test alert; list recent deliveries.",
         "lists": "Import, show, change, remove and verify local hash lists.",
         "credentials": "Store, check and remove the credentials of matching services.",
         "config": "Show, check and explain the configuration.",
-        "units": "Say which systemd drop-ins the configuration needs, and write them.",
-        "doctor": "Look at configuration, permissions, limits, lists, matchers and decoders.",
+        "units": "Show the systemd drop-ins that the configuration needs, and write them.",
+        "doctor": "Check configuration, permissions, limits, lists, matchers and decoders.",
         "completion": "Print the completion script of a shell.",
     }
 )
@@ -61,7 +61,7 @@ help nor a completion has to import all of them.  NAME is ``NAME_command`` in
 )
 @click.version_option(__version__, prog_name="hashwacht", message="%(prog)s %(version)s")
 def root() -> None:
-    """Find known child sexual abuse material on a host, without any content leaving it."""
+    """Find known child sexual abuse material (CSAM) on this host; only hashes leave it."""
 
 
 NAME = "hashwacht"
@@ -109,7 +109,7 @@ def _invoke(command: click.Command, arguments: Sequence[str]) -> int:
 
 
 def _tell(message: str, advice: str, code: ExitCode, *, as_json: bool) -> ExitCode:
-    """Say on standard error what went wrong and what to do next."""
+    """Print the error and its advice on standard error."""
     if as_json:
         fields = {"message": message, "advice": advice, "exit_code": int(code)}
         emit("error", fields, to=sys.stderr)

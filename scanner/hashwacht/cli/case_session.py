@@ -152,7 +152,7 @@ def parents_option() -> Callable[[Any], Any]:
 def select_files(
     found: CaseServices, case: Case, numbers: Sequence[int], *states: LocationState
 ) -> list[FileLocation]:
-    """Give the places of a case in one of *states*, the oldest first; all if none is chosen.
+    """Return the files of a case in one of *states*, the oldest first; all if none is selected.
 
     Raises UsageError if there is none, or one was chosen that is not so.
     """

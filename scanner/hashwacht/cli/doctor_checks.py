@@ -172,7 +172,7 @@ def _matchers(settings: Settings, environment: Mapping[str, str]) -> Iterator[Di
 
 
 def _uploads(settings: Settings) -> Iterator[Diagnostic]:
-    """Tell if the daemon takes uploads, and of applications that get files in parts."""
+    """Check that the daemon accepts uploads; report uploads that arrive in parts."""
     if settings.uploads.mode is UploadMode.DAEMON:
         yield _by_daemon(settings)
     for each in bootstrap.partial_uploads(settings).load():
@@ -229,7 +229,7 @@ def _sample(name: str) -> bytes:
 
 
 def _sandbox(pool: WorkerPool) -> Iterator[Diagnostic]:
-    """Say which layers around a decoder are active, besides its limits and its own process."""
+    """Report which sandbox layers are active around a decoder."""
     try:
         layers = pool.layers
     except HashwachtError as error:

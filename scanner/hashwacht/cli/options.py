@@ -77,7 +77,7 @@ def read_identities(files: Iterable[Path]) -> tuple[str, ...]:
 
 
 def identity_missing(other: str = "") -> UsageError:
-    """Say that a key is needed, or *other* than that."""
+    """Return the error for a missing private key, or for *other* problems with it."""
     return UsageError(
         "some of its files are sealed",
         advice=f"Give --identity with the private key that opens them{other}.",
@@ -115,7 +115,7 @@ class GlobalOptions:
 
 
 def global_options() -> GlobalOptions:
-    """Give the call that is being answered."""
+    """Return the global options of the running command."""
     meta = click.get_current_context().meta
     return GlobalOptions(**meta.get(__name__, {}))
 

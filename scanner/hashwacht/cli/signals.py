@@ -15,7 +15,7 @@ from hashwacht.storage.runs import RunState
 
 @contextmanager
 def stop_on_signal() -> Iterator[threading.Event]:
-    """Give the event that the first SIGINT or SIGTERM sets; a second one ends the process."""
+    """Yield the event that the first SIGINT or SIGTERM sets; a second one ends the process."""
     stop = threading.Event()
     former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
@@ -33,7 +33,7 @@ def stop_on_signal() -> Iterator[threading.Event]:
 
 
 def exit_code(summary: Summary) -> ExitCode:
-    """Say by the exit code how a run ended; see the table in :mod:`hashwacht.core.errors`."""
+    """Return the exit code of a run; see the table in :mod:`hashwacht.core.errors`."""
     counts = summary.counts
     if summary.state is RunState.INTERRUPTED:
         return ExitCode.INTERRUPTED

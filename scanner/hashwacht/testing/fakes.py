@@ -43,7 +43,7 @@ class KnowingMatcher:
         return Answer(self.name, outcome, self.now, self.revision, matches)
 
     def check(self) -> Diagnostic:
-        """Say that all is well, or that nothing is heard."""
+        """Report that the matcher works, or that it does not answer."""
         return Diagnostic(self.name, ok=not self.silent, detail="")
 
     def close(self) -> None:
@@ -125,11 +125,11 @@ class RememberingObserver:
         return self.ended
 
     def paths(self, outcome: Outcome) -> set[bytes]:
-        """Give the paths that were told with this outcome."""
+        """Return the paths reported with this outcome."""
         return {p for each in self.results if each.verdict.outcome is outcome for p in each.paths}
 
     def reasons(self) -> dict[bytes, Reason | None]:
-        """Give the paths that were told to be undetermined, with the reason."""
+        """Return the undetermined paths with their reasons."""
         return {
             path: each.verdict.reason
             for each in self.results

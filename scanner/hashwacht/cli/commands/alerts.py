@@ -24,7 +24,7 @@ from hashwacht.storage.outbox import Alert, AlertState
     ),
 )
 def alerts_command() -> None:
-    """Try if alerts arrive, and list which did.
+    """Send a test alert; list recent deliveries.
 
     Alerts go by mail, webhook or command, as the configuration says under [alerts].
     """

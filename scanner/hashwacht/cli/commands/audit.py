@@ -107,7 +107,7 @@ def _fields(entry: AuditEntry) -> dict[str, object]:
     help="What `hashwacht audit checkpoint` printed; its last line counts.",
 )
 def verify(checkpoint: Path | None) -> ExitCode:
-    """Say whether the log is as it was written, or at which line not; exit code 2 if not."""
+    """Check that the log is unchanged; exit code 2 and the first broken line if it is not."""
     log = _log()
     kept = None if checkpoint is None else _kept(checkpoint)
     broken = log.verify(kept)

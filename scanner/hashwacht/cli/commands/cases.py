@@ -30,7 +30,7 @@ STATES = ("open", "released", "closed", "suppressed")
     ),
 )
 def cases_command() -> None:
-    """List and show cases, restore, release and destroy their files, and write notes.
+    """List and show cases; restore, release or destroy their files; add notes.
 
     A case is one content that matched, with all places where it was found.  Nothing here ever
     shows or opens a content.  The commands work beside a running daemon and without one: both

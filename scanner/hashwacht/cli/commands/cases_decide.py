@@ -122,7 +122,7 @@ def release(
 )
 @reason_option()
 def close(name: str, reason: str) -> None:
-    """Say that a case is dealt with; nothing is done to its files.
+    """Close a case; its files stay as they are.
 
     Found again, it is open again.  A released content is acted upon again.
     """

@@ -72,7 +72,7 @@ def destroy(name: str, reason: str, numbers: Sequence[int], *, yes: bool, early:
 
 
 def _until(place: FileLocation, keep: float) -> float:
-    """Give the moment from which it may be destroyed."""
+    """Return the time from which it may be destroyed."""
     return (place.acted_at or 0.0) + keep
 
 

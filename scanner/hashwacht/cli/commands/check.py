@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=bytes)
 )
 def check_command(files: Sequence[bytes]) -> ExitCode:
-    """Give the verdict on files, for scripts.
+    """Print the verdict on files, for scripts.
 
     Nothing is stored.  - is standard input.  The exit code is 1 if a file matches, else 4 if no
     matcher could be reached, else 3 if one is undetermined, else 0.
@@ -83,7 +83,7 @@ def _tell(result: ScanResult, *, as_json: bool) -> None:
 
 
 def _exit_code(results: Sequence[ScanResult], answers: Sequence[Answer]) -> ExitCode:
-    """Give the worst that applies.  As in a scan, no matcher was reached if none answered once."""
+    """Return the worst exit code; a matcher counts as reached if it answered once."""
     outcomes = {each.verdict.outcome for each in results}
     if Outcome.MATCH in outcomes:
         return ExitCode.MATCH

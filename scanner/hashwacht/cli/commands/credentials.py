@@ -63,7 +63,7 @@ def store(name: str) -> None:
 )
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 def check(names: Sequence[str]) -> ExitCode:
-    """Say where credentials lie and whether they can be used; ask no service.
+    """Show where credentials are stored and whether they are usable; no service is asked.
 
     Without NAME, all that the configured matchers need.  The exit code is 2 if one is missing
     or cannot be used.
@@ -81,7 +81,7 @@ def check(names: Sequence[str]) -> ExitCode:
 
 
 def _tell(name: str, statuses: Sequence[CredentialStatus], *, as_json: bool) -> bool:
-    """Tell where one credential lies; True if the first place can be used."""
+    """Print where one credential is stored; return whether the first source is usable."""
     usable = bool(statuses) and not statuses[0].problem
     if as_json:
         fields = [

@@ -41,7 +41,7 @@ PARTS = ("scanner", "courier", "watcher")
 def daemon_command(
     part: str | None, roots: tuple[Path, ...], listen_fd: int | None, parent: int | None
 ) -> ExitCode:
-    """Watch directories: ask about every file that comes in, and act upon the answer.
+    """Watch directories, check every new file, and act on matches.
 
     Three processes do it, which are started again if they end: the scanner, which reads files and
     has no network; the courier, which has a network and reads no files; and, with
@@ -78,7 +78,7 @@ def _insist(roots: tuple[Path, ...]) -> None:
 
 
 def _again(call: GlobalOptions, roots: tuple[Path, ...]) -> tuple[str, ...]:
-    """Give the arguments by which a part is called as this was; its name is added."""
+    """Return the arguments that start a part like this process; its name is appended."""
     given = ["daemon", *(f"--root={root.absolute()}" for root in roots)]
     if call.config is not None:
         given.append(f"--config={call.config.absolute()}")

@@ -18,7 +18,7 @@ from hashwacht.core.types import Diagnostic
     json=True,
 )
 def doctor_command() -> ExitCode:
-    """Look at configuration, permissions, limits, lists, matchers and decoders.
+    """Check configuration, permissions, limits, lists, matchers and decoders.
 
     Each matcher is asked one harmless question.  Every finding that is not well says what to do
     next; the exit code is then 2.

@@ -47,7 +47,7 @@ def explain_command(
     exclude: Sequence[str],
     all_file_systems: bool,
 ) -> None:
-    """Say whether paths would be scanned, and which rule decides it.
+    """Show whether paths would be scanned, and which rule decides.
 
     Nothing is opened.  A path that would not be scanned is told with the rule, where it is
     written, and the directory above the path at which it was decided.
@@ -73,7 +73,7 @@ def explain_command(
 
 
 def _source(configuration: Configuration) -> str:
-    """Say where the configured rules stand; their number in the array is told with each."""
+    """Return where the configured rules are, for use with a rule's number in the array."""
     name = configuration.origin(("scan", "exclude")).name
     return f"{name}, scan.exclude" if name else "scan.exclude"
 

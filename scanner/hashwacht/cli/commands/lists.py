@@ -56,7 +56,7 @@ def _recorded(act: str, changed: HashList) -> None:
 )
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 def show(names: Sequence[str]) -> None:
-    """Say which lists are installed: types, numbers, radii, where from and when."""
+    """Show installed lists: types, counts, radii, source and date."""
     lists = _installed()
     found = [lists.get(name) for name in names] or lists.all()
     for each in found:

@@ -157,7 +157,7 @@ def import_list(  # noqa: PLR0917  # click calls it by keyword
 
 
 def list_facts(each: HashList) -> dict[str, JSON]:
-    """Say which list it is, for the audit log, without any value of it."""
+    """Return the facts about a list for the audit log, without any of its values."""
     return {
         "list": each.name,
         "category": each.category,

@@ -162,7 +162,7 @@ def verify() -> ExitCode:
 @click.argument("entry", metavar="ENTRY")
 @reason_option()
 def abandon(entry: str, reason: str) -> ExitCode:
-    """Give up a file that an interrupted act has left where it cannot be found.
+    """Abandon an entry whose file cannot be found after an interrupted operation.
 
     Such an entry is unfinished for `hashwacht quarantine verify`: everything stopped while its
     file was being taken, and since then its directory was moved away or removed.  It is looked for

@@ -22,7 +22,7 @@ from hashwacht.scan.recheck import Recheck
     json=True,
 )
 def recheck_command() -> ExitCode:
-    """Ask again about stored fingerprints whose answers are no longer good enough.
+    """Look up stored fingerprints again; no disk is read.
 
     That is: undetermined ones, ones older than the matcher's recheck_after, and everything that
     a newly imported list or newly configured matcher has never seen.  The storage is not

@@ -22,7 +22,7 @@ from hashwacht.storage.runs import Run, RunState
 )
 @click.option("-n", "--number", type=click.IntRange(1), default=20, help="How many; default 20.")
 def scans_command(number: int) -> None:
-    """List scans and rechecks with their state and figures.
+    """List scans and rechecks with state and figures.
 
     An interrupted one goes on where it was when the same command is given again.
     """

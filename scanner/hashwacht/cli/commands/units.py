@@ -27,7 +27,7 @@ from hashwacht.core.errors import ConfigurationError
     help="Where to write them; default /etc/systemd/system.",
 )
 def units_command(write: bool, directory: Path) -> None:
-    """Say which systemd drop-ins the configuration needs, and write them.
+    """Show the systemd drop-ins that the configuration needs, and write them.
 
     Under systemd the scanner can write to nothing but its own directories and what a drop-in
     opens for it: the directories that hold the roots, and quarantine, state and metrics if they

@@ -65,12 +65,12 @@ class UploadContextObserver:
 
 
 def upload_line(key: str, context: UploadContext) -> str:
-    """Say what a request told about an upload of the content *key*."""
+    """Return one line about an upload of the content *key*."""
     return f"{'uploaded':{WORD_WIDTH}}{escape_text(', '.join(_parts(context)))}  (content {key})"
 
 
 def _parts(context: UploadContext) -> Iterator[str]:
-    """Say it in words, what a client chose last."""
+    """Yield the facts in words; those chosen by the client come last."""
     port = f" port {context.port}" if context.port is not None else ""
     yield f"{context.received_at} from {context.address or 'an unknown address'}{port}"
     if context.user:
@@ -92,7 +92,7 @@ _WORD_WIDTH = 12
 
 
 def case_summary(case: Case, counts: dict[LocationState, int]) -> str:
-    """Say which case it is and how its places stand."""
+    """Return the case in one line, with the states of its files."""
     states = ", ".join(f"{count(number)} {state}" for state, number in counts.items())
     return escape_text(
         f"{case.id:>5}  {case.state:<10}  {format_time(case.updated)}  {known(case)}"
@@ -101,7 +101,7 @@ def case_summary(case: Case, counts: dict[LocationState, int]) -> str:
 
 
 def case_details(file: CaseFile) -> Iterator[str]:
-    """Say everything about a case, a line for each thing."""
+    """Yield the lines that describe a case."""
     case, counts = file.case, file.counts or {}
     yield f"case {case.id}: {case.state}"
     yield _line("content", f"{case.kind}, {format_size(case.size)}, SHA-256 {case.key}")
@@ -122,7 +122,7 @@ def case_details(file: CaseFile) -> Iterator[str]:
 
 
 def file_lines(place: FileLocation) -> Iterator[str]:
-    """Say how a place stands; the path comes last, so that it can forge nothing before it."""
+    """Yield the lines about one file; its path comes last, so that it cannot forge the others."""
     account = place.account or ("?" if place.uid is None else str(place.uid))
     acted = f" {format_time(place.acted_at)}" if place.acted_at else ""
     sealed = f", vault {place.vault}" if place.vault else ""
@@ -154,7 +154,7 @@ _INDENT = " " * 9
 
 
 def print_case(found: CaseServices, case: Case, done: str) -> None:
-    """Tell in a word what was *done*, or the whole case for a program."""
+    """Print what was *done* in a word, or the whole case as JSON."""
     if global_options().as_json:
         emit("case", found.ledger.case_file(case).to_json())
     else:
@@ -162,7 +162,7 @@ def print_case(found: CaseServices, case: Case, done: str) -> None:
 
 
 def print_outcomes(case: Case, outcomes: Iterable[DecisionResult]) -> ExitCode:
-    """Tell what came of each place as soon as it is known; exit code 2 if one was not done."""
+    """Print the result for each file as it is known; exit code 2 if one failed."""
     ended = ExitCode.OK
     for each in outcomes:
         if each.problem is not None:

@@ -48,7 +48,7 @@ MATCHER_WIDE = frozenset({Reason.UNANSWERED, Reason.REFUSED, Reason.NOT_JUDGED})
 
 
 def has_own_line(result: ScanResult) -> bool:
-    """Tell if a reader wants a line of its own for it: not for each file that nobody answered.
+    """Return whether the result is worth a line of its own; unanswered files are only counted.
 
     There may be millions of them when a service is out of reach; the summary counts them.
     """
@@ -57,7 +57,7 @@ def has_own_line(result: ScanResult) -> bool:
 
 
 def result_lines(result: ScanResult) -> Iterator[str]:
-    """Say it in one line for each path and each list entry: easy to read, easy to grep.
+    """Yield one line for each path and list entry: easy to read, easy to grep.
 
     The path comes last, so that what stands before it cannot be forged by a file's name.
     """
@@ -75,7 +75,7 @@ def result_lines(result: ScanResult) -> Iterator[str]:
 
 
 def match_lines(matches: Iterable[Match]) -> Iterator[str]:
-    """Say of each entry who knows it, as what, and by which signals: never a value of a list."""
+    """Yield a line for each entry: matcher, category and signal types, never a value of a list."""
     match_lines: defaultdict[tuple[str, str, str, str], list[Match]] = defaultdict(list)
     for match in matches:
         match_lines[match.category, match.matcher, match.list, match.id].append(match)
@@ -87,7 +87,7 @@ def match_lines(matches: Iterable[Match]) -> Iterator[str]:
 
 
 def describe_distance(match: Match) -> str:
-    """Say by which signal, and how far off."""
+    """Return the signal type and the distance."""
     what = match.signal.variant.removesuffix(QUICK).removesuffix("/")
     variant = f" of {what}" if what else ""
     if match.distance is None:
@@ -99,7 +99,7 @@ def describe_distance(match: Match) -> str:
 
 
 def describe_reason(verdict: Verdict) -> str:
-    """Say why it is undetermined."""
+    """Return why the verdict is undetermined."""
     reason = str(verdict.reason or "unknown")
     return escape_text(f"{reason} ({verdict.detail})" if verdict.detail else reason)
 
@@ -110,7 +110,7 @@ def _set_aside(verdict: Verdict) -> str:
 
 
 def to_fields(result: ScanResult) -> dict[str, object]:
-    """Give the fields of the JSON object; its type is the outcome, see :func:`kind_of`.
+    """Return the fields of the JSON object; its type is the outcome, see :func:`kind_of`.
 
     The first path has the keys ``path`` (and ``path_b64``) as everywhere, all of them are in
     ``paths``, each an object of its own.
@@ -133,7 +133,7 @@ def json_type(verdict: Verdict) -> str:
 
 
 def verdict_fields(verdict: Verdict) -> dict[str, object]:
-    """Give what a verdict says, as JSON."""
+    """Return the verdict as JSON fields."""
     fields: dict[str, object] = {
         "outcome": verdict.outcome,
         "matches": [match_to_json(each) for each in verdict.matches],

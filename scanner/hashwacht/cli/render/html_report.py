@@ -91,7 +91,7 @@ def curve(
 
 
 def _ticks(highest: float, base: int) -> Iterator[float]:
-    """Give three to six round numbers from 0 to at least *highest*."""
+    """Return three to six round numbers from 0 to at least *highest*."""
     unit = float(base) ** floor(log10(highest) / log10(base))
     steps = [unit * each for each in _round_steps(base)]
     step = next((each for each in steps if highest / each <= 5), unit * base)  # noqa: PLR2004  # six ticks
@@ -117,7 +117,7 @@ def stacked(values: Sequence[tuple[str, float]]) -> tuple[BarSegment, ...]:
 
 
 def bar(value: float, longest: float) -> float:
-    """Give the length of a bar in percent of the longest one."""
+    """Return the length of a bar in percent of the longest one."""
     return max(LEAST, 100 * value / longest) if value and longest else 0.0
 
 
@@ -180,7 +180,7 @@ def render(report: Report) -> str:
 
 
 def _verdicts(report: Report) -> list[tuple[str, int, str]]:
-    """Give (outcome, files, share), what needs attention first."""
+    """Yield (outcome, files, share), those that need attention first."""
     order = (Outcome.MATCH, Outcome.UNDETERMINED, Outcome.NO_MATCH)
     numbers = [(outcome, report.verdicts.get(outcome, 0)) for outcome in order]
     total = sum(number for _, number in numbers)
@@ -188,7 +188,7 @@ def _verdicts(report: Report) -> list[tuple[str, int, str]]:
 
 
 def _kinds(report: Report) -> list[tuple[str, int, int, float]]:
-    """Give (kind, files, bytes, length of its bar), the rest in one row."""
+    """Yield (kind, files, bytes, length of its bar), the rest in one row."""
     rows = sorted(report.kinds, key=lambda row: (-row.files, row.kind))
     shown = [(row.kind or "unknown", row.files, row.bytes) for row in rows[:SHOWN_KINDS]]
     if rest := rows[SHOWN_KINDS:]:
@@ -199,7 +199,7 @@ def _kinds(report: Report) -> list[tuple[str, int, int, float]]:
 
 
 def _reasons(report: Report) -> list[tuple[str, int, str, float]]:
-    """Give (reason, files, meaning, length of its bar)."""
+    """Yield (reason, files, meaning, length of its bar)."""
     rows = sorted(report.reasons.items(), key=lambda row: (-row[1], row[0]))
     longest = rows[0][1] if rows else 0
     return [(reason, number, MEANING[reason], bar(number, longest)) for reason, number in rows]

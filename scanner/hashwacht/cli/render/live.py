@@ -23,7 +23,7 @@ STYLES = {"match": "bold red", "undetermined": "yellow", "suppressed": "cyan"}
 
 
 def can_be_live(stream: IO[str]) -> bool:
-    """Tell if the terminal can move its cursor."""
+    """Return whether the terminal can move its cursor."""
     console = Console(file=stream)
     return console.is_terminal and not console.is_dumb_terminal
 
@@ -52,7 +52,7 @@ class LiveDisplay:
         self._live.stop()
 
     def started(self, run: str, roots: tuple[bytes, ...], *, resumed: bool) -> None:
-        """Say that it begins."""
+        """Print that the run starts."""
         self._above(started_line(run, roots, resumed=resumed))
         self._live.start()
 

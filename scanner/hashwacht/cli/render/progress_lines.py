@@ -51,25 +51,25 @@ class LogObserver:
         self._next = LOG_SECONDS
 
     def started(self, run: str, roots: tuple[bytes, ...], *, resumed: bool) -> None:
-        """Say that it begins."""
+        """Print that the run starts."""
         line(started_line(run, roots, resumed=resumed), to=self._log)
         self._log.flush()
 
     def progress(self, snapshot: Progress) -> None:
-        """Say where it stands, once a minute."""
+        """Print the progress once a minute."""
         if snapshot.elapsed >= self._next:
             self._next = snapshot.elapsed + LOG_SECONDS
             line(progress_line(snapshot), to=self._log)
             self._log.flush()
 
     def result(self, result: ScanResult) -> None:
-        """Say what was found, at once."""
+        """Print a result at once."""
         for text in result_lines(result) if has_own_line(result) else ():
             line(text, to=self._results)
         self._results.flush()
 
     def finished(self, summary: Summary) -> None:
-        """Say how it ended."""
+        """Print the summary."""
         for text in summary_lines(summary):
             line(text, to=self._results)
         self._results.flush()
@@ -87,20 +87,20 @@ class JsonObserver:
         self._next = 0.0
 
     def started(self, run: str, roots: tuple[bytes, ...], *, resumed: bool) -> None:
-        """Say that it begins."""
+        """Print that the run starts."""
         fields = {"run": run, "resumed": resumed, "roots": [to_json(root) for root in roots]}
         emit("started", fields, to=self._log)
 
     def progress(self, snapshot: Progress) -> None:
-        """Say where it stands, once a second."""
+        """Print the progress once a second."""
         if snapshot.elapsed >= self._next:
             self._next = snapshot.elapsed + JSON_SECONDS
             emit("progress", progress_fields(snapshot), to=self._log)
 
     def result(self, result: ScanResult) -> None:
-        """Say what was found, at once."""
+        """Print a result at once."""
         emit(json_type(result.verdict), to_fields(result), to=self._results)
 
     def finished(self, summary: Summary) -> None:
-        """Say how it ended."""
+        """Print the summary."""
         emit("summary", summary_fields(summary), to=self._results)

@@ -32,7 +32,7 @@ def print_profile(timings: Timings, *, as_json: bool) -> None:
 
 
 def summary_lines(summary: Summary) -> Iterator[str]:
-    """Say how it ended: by verdict and reason."""
+    """Yield the summary of a run, by verdict and reason."""
     counts = summary.counts
     yield (
         f"{summary.state} after {format_duration(summary.elapsed)}: {count(counts.files)} files"
@@ -68,7 +68,7 @@ def _largest_first(parts: Mapping[str, int]) -> str:
 
 
 def summary_fields(summary: Summary) -> dict[str, object]:
-    """Give the fields of the JSON object."""
+    """Return the fields of the JSON object."""
     return {
         "run": summary.run,
         "state": summary.state,
@@ -80,7 +80,7 @@ def summary_fields(summary: Summary) -> dict[str, object]:
 
 
 def progress_line(now: Progress) -> str:
-    """Say in one line where a run stands, for a log."""
+    """Return the progress of a run in one line for a log."""
     counts = now.counts
     left = f", about {format_duration(now.remaining)} left" if now.remaining is not None else ""
     where = f", in {escape_path(now.directory)}" if now.directory else ""
@@ -93,7 +93,7 @@ def progress_line(now: Progress) -> str:
 
 
 def progress_fields(now: Progress) -> dict[str, object]:
-    """Give the fields of the JSON object; null where nobody can know."""
+    """Return the fields of the JSON object; null where the value is unknown."""
     return {
         "phase": now.phase,
         "elapsed_seconds": round(now.elapsed, 3),
@@ -107,6 +107,6 @@ def progress_fields(now: Progress) -> dict[str, object]:
 
 
 def started_line(run: str, roots: tuple[bytes, ...], *, resumed: bool) -> str:
-    """Say that a run begins or goes on, and over what."""
+    """Return the line that announces a new or resumed run and its roots."""
     over = ", ".join(escape_path(root) for root in roots)
     return f"run {run} {'goes on' if resumed else 'begins'}" + (f": {over}" if over else "")
