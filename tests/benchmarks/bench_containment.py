@@ -1,4 +1,4 @@
-"""What it costs to decode in processes that can hurt nobody, and what bombs cost there."""
+"""The cost of decoding in sandboxed workers, and of decompression bombs there."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ BUDGET = 3.0
 
 @contextmanager
 def opened(content: bytes) -> Iterator[int]:
-    """Put it into a real file: in memory there is no page cache to be careful with."""
+    """Yield a descriptor of a file on disk: a memory file has no page cache to preserve."""
     with tempfile.TemporaryFile(buffering=0) as file:
         file.write(content)
         yield file.fileno()
 
 
 def ask(fingerprinter: Fingerprinter, content: bytes) -> Callable[[], None]:
-    def asked() -> None:
+    def fingerprint() -> None:
         with opened(content) as fd:
             os.lseek(fd, 0, os.SEEK_SET)
             fingerprinter.fingerprint(fd)
 
-    return asked
+    return fingerprint
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -75,7 +75,7 @@ def _apart(contents: list[bytes]) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def bench_throughput(size: str, table: Table) -> None:
-    """As many as two cores can: the product's pool against bare processes that share nothing."""
+    """The throughput of two cores: the pool against bare processes that share nothing."""
     content = encode(grainy(photo(1, SIZES[size])), quality=85)
     many, fork = table.amount(64, 4), multiprocessing.get_context("fork")
     with (
@@ -94,7 +94,7 @@ def bench_throughput(size: str, table: Table) -> None:
 
 
 def bench_restart(table: Table) -> None:
-    """Every content by a fresh worker, against the same by one that lives on."""
+    """A new worker for every content, against one that is reused."""
     content = encode(photo(1, (64, 64)), "png")
     with (
         WorkerPool(Plan(TYPES), 1, worker_limits=WorkerLimits(max_tasks=1)) as fresh,
@@ -102,14 +102,14 @@ def bench_restart(table: Table) -> None:
     ):
         times = table.race(ours=ask(fresh, content), peer=ask(kept, content), rounds=21)
     figure = 1e3 * (statistics.median(times.ours) - statistics.median(times.peer)) / 2
-    remark = "two workers end and are born again for each content; the figure is for one"
+    remark = "two workers end and are started for each content; the figure is for one"
     table.note("Restart of a worker", figure, remark, target=at_most(20, "ms"))
 
 
 def _peak() -> float:
-    """Give the most memory that the decoder that is alive ever had resident, in MB."""
-    for each in workers():
-        for line in Path(f"/proc/{each.pid}/status").read_text().splitlines():
+    """Return the peak resident memory of the running decoder, in MB."""
+    for worker in workers():
+        for line in Path(f"/proc/{worker.pid}/status").read_text().splitlines():
             if line.startswith("VmHWM"):
                 return int(line.split()[1]) / 1e3
     return 0.0
@@ -134,13 +134,13 @@ def bench_bombs(table: Table) -> None:
 
 
 def _distinct(bombs: list[Hostile], count: int) -> list[bytes]:
-    """Make each again and again, with other bytes at the end: nobody has seen it before."""
-    made = [each.make() for each in bombs]
-    return [made[n % len(made)] + str(n).encode() for n in range(count)]
+    """Return *count* bombs that all differ in their last bytes, so that each content is new."""
+    contents = [bomb.make() for bomb in bombs]
+    return [contents[n % len(contents)] + str(n).encode() for n in range(count)]
 
 
 def bench_flood(table: Table) -> None:
-    """One bomb among ten good pictures; those that take time are two, sent again and again."""
+    """One bomb among ten good pictures; the two slow bombs are repeated."""
     good = encode(grainy(photo(1)), quality=85)
     many = table.amount(1000, 20)
     of_size = [b for b in corpus()[:14] if not b.expected & (TOO_SLOW | {HASHED})]

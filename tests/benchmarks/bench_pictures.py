@@ -1,4 +1,4 @@
-"""One picture at a time, on one core: against what a user would write with the usual packages."""
+"""One picture at a time, on one core, against code with the usual packages."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ SMALL = (
     " only a second decoder for hostile bytes is faster at it (docs/performance.md)"
 )
 ROUNDS = {"12 MP": (9, 1), "640x480": (30, 20)}
-"""How often, and how many in a row."""
+"""Rounds, and calls per round."""
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory, table: Table) -> dict[str, Path]:
-    """Photo-like JPEGs with the grain of a camera, so that their entropy is that of photos."""
+    """Return JPEGs with the grain of a camera, whose entropy is that of photos."""
     folder = tmp_path_factory.mktemp("pictures")
-    made = {}
+    paths = {}
     for name, size in SIZES.items():
         small = (800, 600) if table.smoke and name == "12 MP" else size
-        made[name] = folder / f"{name}.jpg"
-        made[name].write_bytes(encode(grainy(photo(1, small)), "jpeg", quality=85))
-    return made
+        paths[name] = folder / f"{name}.jpg"
+        paths[name].write_bytes(encode(grainy(photo(1, small)), "jpeg", quality=85))
+    return paths
 
 
 def threatexchange(*, with_imagehash: bool) -> Peer:
-    """Give the usual code: hashlib thrice, Meta's PdqSignal, imagehash on the opened picture."""
+    """Return the usual code: hashlib three times, Meta's PdqSignal, imagehash on the picture."""
     from threatexchange.signal_type.pdq.signal import PdqSignal
 
     def fingerprint(path: Path) -> None:
@@ -61,7 +61,7 @@ def threatexchange(*, with_imagehash: bool) -> Peer:
 
 
 def ours(types: tuple[str, ...]) -> Peer:
-    """Give the product's own path from an open file to a fingerprint, without a worker."""
+    """Return the product's path from an open file to a fingerprint, without a worker."""
     hasher = InProcessFingerprinter(Plan(types, quick=True))
 
     def fingerprint(path: Path) -> None:
@@ -72,7 +72,7 @@ def ours(types: tuple[str, ...]) -> Peer:
 
 
 def floor(path: Path) -> None:
-    """Do what cannot be left out: read, the needed digests, and a decode to an eighth in grey."""
+    """Do the minimum: read, the digests, and a decode to an eighth in grey."""
     content = path.read_bytes()
     for name in DIGESTS:
         hashlib.new(name, content).hexdigest()

@@ -85,7 +85,7 @@ def test_good_pictures_are_as_good_after_all_of_it(pool: WorkerPool) -> None:
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_a_mutated_picture_harms_nobody_and_matches_nothing(
+def test_a_mutated_picture_is_harmless_and_matches_nothing(
     pool: WorkerPool, listed: list[str], name: str
 ) -> None:
     """No crash reaches the scanner, nothing is late, no picture hash comes near a listed one."""

@@ -62,7 +62,7 @@ def test_closing_takes_less_than_a_second_whatever_workers_do(start: Start) -> N
     assert not any(each.is_running() for each in left)
 
 
-def test_a_pool_that_is_closed_says_so(start: Start) -> None:
+def test_a_closed_pool_raises_an_error(start: Start) -> None:
     pool = start()
     pool.close()
     pool.close()
@@ -86,7 +86,7 @@ def test_a_copy_of_a_pool_in_a_forked_process_refuses_to_work(start: Start) -> N
     assert not ask(pool, b"the owner").skipped
 
 
-def test_an_unknown_signal_type_or_fingerprinter_is_an_error_that_names_it(start: Start) -> None:
+def test_an_unknown_signal_type_or_task_is_an_error_naming_it(start: Start) -> None:
     with pytest.raises(ConfigurationError, match="nonesuch"):
         start(Plan(("nonesuch",)))
     with pytest.raises(WorkerError, match="nonesuch"):
@@ -129,7 +129,7 @@ def busy_scanner() -> tuple[subprocess.Popen[str], list[psutil.Process]]:
     return scanner, this.children(recursive=True)
 
 
-def test_nobody_outlives_a_scanner_that_is_killed() -> None:
+def test_no_process_outlives_a_killed_scanner() -> None:
     scanner, left = busy_scanner()
     with scanner:
         scanner.kill()

@@ -112,7 +112,7 @@ def test_a_large_file_never_holds_more_than_two_windows(content: Path) -> None:
     assert cached_pages(content) == 0
 
 
-def test_a_reader_who_may_not_write_is_not_fooled_by_the_kernels_discretion(
+def test_a_reader_without_write_permission_detects_cold_pages(
     content: Path,
 ) -> None:
     """To somebody who neither owns nor may write a file, mincore calls every page cached."""

@@ -62,7 +62,7 @@ def test_a_good_content_is_fingerprinted(start: Start) -> None:
         (b"raise", Reason.HASHER_FAILED, "RuntimeError: a decoder's surprise?"),
     ],
 )
-def test_a_culprit_loses_its_perceptual_signals_with_a_reason_but_not_its_digests(
+def test_a_crashing_content_keeps_its_digests(
     start: Start, deed: bytes, reason: Reason, detail: str
 ) -> None:
     pool = start()
@@ -83,7 +83,7 @@ def test_a_content_without_even_digests_is_an_unreadable_one(start: Start, deed:
     assert is_whole(ask(pool, b"the next one"), b"the next one")
 
 
-def test_what_the_file_system_says_is_raised_as_it_was(start: Start) -> None:
+def test_errors_of_the_file_system_are_raised_unchanged(start: Start) -> None:
     with pytest.raises(OSError, match="Input/output error") as caught:
         ask(start(), b"refuse")
     assert caught.value.errno == 5
@@ -96,7 +96,7 @@ def test_a_closed_descriptor_is_the_callers_error(start: Start) -> None:
     assert is_whole(ask(pool, b"the next one"), b"the next one")
 
 
-def test_of_200_contents_from_8_threads_exactly_the_5_culprits_are_affected(start: Start) -> None:
+def test_exactly_5_crashing_contents_of_200_are_affected(start: Start) -> None:
     pool = start(jobs=2)
     contents = [f"good {number}".encode() for number in range(195)]
     for place, deed in enumerate([b"die", b"bloat", b"hang", b"chatter", b"raise"]):

@@ -64,7 +64,7 @@ def test_a_worker_answers_as_the_same_code_in_this_process(
 
 
 @pytest.mark.parametrize("form", ["png", "bmp", "tiff", "jpeg", "webp"])
-def test_of_a_file_too_large_to_be_held_a_worker_says_the_same(start: Start, form: str) -> None:
+def test_a_worker_hashes_a_file_too_large_for_memory_alike(start: Start, form: str) -> None:
     """Whole and damaged; its decoder reads such a file itself, piece by piece."""
     whole = encode(grainy(photo(1, (1500, 1100)), 40), form, **EXACT.get(form, {}))
     assert len(whole) > 3 << 20
@@ -75,7 +75,7 @@ def test_of_a_file_too_large_to_be_held_a_worker_says_the_same(start: Start, for
         assert made.damaged == (content is not whole) or made.skipped
 
 
-def test_a_progressive_bomb_costs_its_budget_and_keeps_its_digests(start: Start) -> None:
+def test_a_progressive_bomb_stays_in_budget_and_keeps_digests(start: Start) -> None:
     enough = replace(PLAN.limits, max_pixels=1_000_000_000)  # else it is not even begun
     pool = start(replace(PLAN, limits=enough), task_factory=TASK_FACTORY)
     bomb = progressive_bomb(2000)
@@ -90,7 +90,7 @@ def test_a_progressive_bomb_costs_its_budget_and_keeps_its_digests(start: Start)
     assert not ask(pool, CONTENTS["photo"]).skipped
 
 
-def test_a_picture_that_needs_more_memory_than_allowed_is_over_the_limit(start: Start) -> None:
+def test_a_picture_that_needs_too_much_memory_is_over_limit(start: Start) -> None:
     limits = Limits(timeout=30, max_memory=64 << 20)
     pool = start(Plan(PLAN.types, limits), task_factory=TASK_FACTORY)
     made = ask(pool, encode(Image.new("RGB", (7000, 7000)), "png"))
@@ -99,9 +99,7 @@ def test_a_picture_that_needs_more_memory_than_allowed_is_over_the_limit(start: 
     assert not ask(pool, CONTENTS["photo"]).skipped
 
 
-def test_reading_in_a_worker_leaves_hot_files_hot_and_cold_files_cold(
-    start: Start, tmp_path: Path
-) -> None:
+def test_reading_in_a_worker_keeps_the_page_cache(start: Start, tmp_path: Path) -> None:
     pool = start(PLAN, task_factory=TASK_FACTORY)
     size = 1 << 20
     for name in ("hot", "cold"):

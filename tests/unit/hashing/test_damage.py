@@ -33,9 +33,7 @@ def distance_to_the_whole(fingerprint: Hash, name: str, damaged: bytes) -> int:
 
 
 @pytest.mark.parametrize("name", SHOWN_IN_PART)
-def test_a_picture_cut_in_the_middle_is_hashed_as_shown_and_marked(
-    name: str, fingerprint: Hash
-) -> None:
+def test_a_truncated_picture_is_hashed_as_shown_and_marked(name: str, fingerprint: Hash) -> None:
     found = fingerprint(truncated(ENCODED[name], 0.6))
     assert found.damaged
     assert {each.type for each in found.signals} >= PERCEPTUAL
@@ -43,9 +41,7 @@ def test_a_picture_cut_in_the_middle_is_hashed_as_shown_and_marked(
 
 
 @pytest.mark.parametrize("name", ["jpeg", "jpeg-progressive", "png", "gif", "webp", "bmp"])
-def test_cutting_off_the_last_hundredth_does_not_hide_a_known_picture(
-    name: str, fingerprint: Hash
-) -> None:
+def test_cutting_off_the_end_does_not_hide_a_known_picture(name: str, fingerprint: Hash) -> None:
     assert distance_to_the_whole(fingerprint, name, truncated(ENCODED[name], 0.99)) <= 31
 
 
@@ -54,7 +50,7 @@ def test_cutting_off_the_last_hundredth_does_not_hide_a_known_picture(
 )
 @given(name=st.sampled_from(sorted(ENCODERS)), share=st.floats(0, 1))
 @pytest.mark.filterwarnings("ignore")
-def test_cut_anywhere_each_type_is_either_hashed_or_accounted_for(
+def test_truncated_anywhere_each_type_is_hashed_or_skipped(
     name: str, share: float, fingerprint: Hash
 ) -> None:
     """Never an exception, and never a picture that silently counts as something else."""
@@ -98,14 +94,14 @@ def test_a_wrong_checksum_in_metadata_of_a_png_hides_nothing(fingerprint: Hash) 
     assert fingerprint(broken).damaged
 
 
-def test_a_wrong_checksum_in_an_animated_png_hides_none_of_its_frames(fingerprint: Hash) -> None:
+def test_a_wrong_checksum_in_an_animated_png_hides_no_frame(fingerprint: Hash) -> None:
     whole = ENCODED["png-animated"]
     broken = whole[:33] + png_chunk(b"tEXt", b"a\0b", checksum=1) + whole[33:]
     assert fingerprint(broken).signals[3:] == fingerprint(whole).signals[3:]
     assert fingerprint(broken).damaged
 
 
-def test_promising_frames_that_do_not_exist_is_no_way_to_hide_those_that_do(
+def test_declaring_missing_frames_does_not_hide_the_others(
     fingerprint: Hash,
 ) -> None:
     """Frames are spread over those promised, so the ones that exist may fall between."""

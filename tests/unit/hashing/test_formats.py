@@ -103,7 +103,7 @@ def test_a_palette_with_transparency_does_not_warn(fingerprint: Hash) -> None:
     assert fingerprint(file.getvalue()).skipped == ()
 
 
-def test_a_picture_is_hashed_as_stored_not_as_its_orientation_turns_it(fingerprint: Hash) -> None:
+def test_a_picture_is_hashed_without_its_exif_orientation(fingerprint: Hash) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     turned = by_type(fingerprint(encode(SOURCE, "jpeg", exif=exif.tobytes())))
@@ -142,9 +142,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("kind", OTHERS)
-def test_other_kinds_get_digests_and_say_that_picture_hashes_do_not_apply(
-    kind: str, fingerprint: Hash
-) -> None:
+def test_other_kinds_get_digests_and_skip_picture_hashes(kind: str, fingerprint: Hash) -> None:
     found = fingerprint(OTHERS[kind])
     assert found.kind == kind
     assert [each.type for each in found.signals] == list(DIGESTS)
@@ -159,7 +157,7 @@ def test_other_kinds_get_digests_and_say_that_picture_hashes_do_not_apply(
         ("image/vnd.adobe.photoshop", b"8BPS\0\1" + bytes(200)),
     ],
 )
-def test_a_picture_that_nobody_here_decodes_is_not_passed_off_as_another_kind(
+def test_a_picture_without_a_decoder_is_not_another_kind(
     kind: str, content: bytes, fingerprint: Hash
 ) -> None:
     found = fingerprint(content)
@@ -167,7 +165,7 @@ def test_a_picture_that_nobody_here_decodes_is_not_passed_off_as_another_kind(
     assert {each.reason for each in found.skipped} == {Reason.NO_DECODER}
 
 
-def test_heic_without_the_extra_is_a_picture_that_nobody_here_decodes(
+def test_heic_without_the_extra_is_a_picture_without_a_decoder(
     fingerprint: Hash, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded = encode(SOURCE, "heic")
@@ -203,7 +201,7 @@ def test_digests_alone_decode_nothing(fingerprint: Hash) -> None:
     assert (found.kind, found.skipped, found.damaged) == ("image/jpeg", (), False)
 
 
-def test_orientations_are_variants_of_pdq_alone_and_stand_in_the_recipe(fingerprint: Hash) -> None:
+def test_orientations_are_variants_of_pdq_and_in_the_recipe(fingerprint: Hash) -> None:
     found = fingerprint(encode(SOURCE), Plan(types=("pdq", "dhash64"), orientations=True))
     assert found.recipe == ("pdq/1", "dhash64/1", "pdq_turned/1")
     assert [each.variant for each in found.signals if each.type == "pdq"] == [

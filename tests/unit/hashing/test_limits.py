@@ -83,7 +83,7 @@ def test_a_header_that_promises_gigapixels_takes_no_memory(name: str, fingerprin
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
 
 
-def test_a_webp_canvas_is_refused_before_the_decoder_takes_memory_for_it(
+def test_a_large_webp_canvas_is_refused_before_decoding(
     fingerprint: Hash,
 ) -> None:
     encoded = bytearray(encode(photo(1, (64, 64)), "webp-animated"))
@@ -92,7 +92,7 @@ def test_a_webp_canvas_is_refused_before_the_decoder_takes_memory_for_it(
     assert reasons(fingerprint(bytes(encoded), plan())) == OVER
 
 
-def test_an_icon_is_refused_by_what_is_in_it_not_by_its_directory(fingerprint: Hash) -> None:
+def test_an_icon_is_refused_by_its_content_not_its_directory(fingerprint: Hash) -> None:
     inside = huge("png")
     directory = struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(inside), 22)
     found = fingerprint(directory + inside, plan())
@@ -126,7 +126,7 @@ def test_harmless_frames_in_front_do_not_hide_the_last_one(fingerprint: Hash) ->
     assert last in {each.value for each in fingerprint(encoded, plan(max_frames=3)).signals}
 
 
-def test_of_an_animation_too_large_to_go_through_only_the_first_frames_are_looked_at(
+def test_only_the_first_frames_of_a_very_large_animation(
     fingerprint: Hash,
 ) -> None:
     encoded = animated([photo(i, (320, 240)) for i in range(15)], "gif")
@@ -137,7 +137,7 @@ def test_of_an_animation_too_large_to_go_through_only_the_first_frames_are_looke
     assert fingerprint(encoded, plan(max_pixels=2 * 320 * 240)).skipped == ()
 
 
-def test_a_progressive_picture_of_thousands_of_scans_is_not_even_begun(fingerprint: Hash) -> None:
+def test_a_picture_of_thousands_of_scans_is_not_decoded(fingerprint: Hash) -> None:
     found = fingerprint(progressive(7000, 3000), plan())
     assert reasons(found) == OVER
     assert "3005 scans of 7000x7000 pixels" in found.skipped[0].detail

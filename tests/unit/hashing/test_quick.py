@@ -63,7 +63,7 @@ def test_quick_hashes_are_off_by_no_more_than_they_say(
 
 @settings(max_examples=30, deadline=None)
 @given(length=st.integers(5, 3000), step=st.sampled_from([2, 4, 8]))
-def test_an_operator_is_the_blur_and_sampling_of_the_specification(length: int, step: int) -> None:
+def test_an_operator_equals_blur_and_sampling_of_the_standard(length: int, step: int) -> None:
     """Of an axis of any length; summed, it gives a picture of even blocks the same samples."""
     line = np.random.default_rng(length).uniform(0, 255, (length, 1)).astype(np.float32)
     blurred = line.copy()
@@ -112,7 +112,7 @@ def test_tiny_pictures_are_hashed_as_ever(size: tuple[int, int], fingerprint: Ha
     assert quick[0] == exact[0]
 
 
-def test_a_picture_with_many_bits_in_doubt_is_hashed_exactly_at_once(fingerprint: Hash) -> None:
+def test_a_picture_with_many_uncertain_bits_is_hashed_exactly(fingerprint: Hash) -> None:
     """Mirrored in both axes: half of its frequencies vanish, and rounding alone orders them."""
     quarter = np.asarray(photo(1, (300, 250)))
     half = np.concatenate([quarter, quarter[:, ::-1]], axis=1)
@@ -142,7 +142,7 @@ def test_turned_hashes_are_quick_too(fingerprint: Hash) -> None:
         assert (int(one.value, 16) ^ int(other.value, 16)).bit_count() <= one.error_bits == 10
 
 
-def test_an_operators_picture_hash_has_the_picture_decoded_once_and_in_full() -> None:
+def test_an_operators_hash_needs_one_full_decode() -> None:
     assert may_reduce(QUICK)
     assert may_reduce(Plan(("md5", "pdq", "own"), quick=True, commands=(("own", ("/bin/true",)),)))
     assert not may_reduce(Plan(("pdq", "photodna"), quick=True))

@@ -1,4 +1,4 @@
-"""Two lines for the workers: neither starves the other, and small contents go together."""
+"""The scheduler: neither lane starves the other, and small contents share a slot."""
 
 from __future__ import annotations
 
@@ -12,135 +12,137 @@ from hashwacht.hashing.workers.scheduler import FairScheduler, SchedulerLane
 Work = Callable[[Sequence[int]], Sequence[int]]
 
 
-def test_a_burst_in_one_line_costs_the_other_one_turn() -> None:
-    turns, order = FairScheduler[int, int](1), SimpleQueue[SchedulerLane]()
+def test_a_burst_in_one_lane_delays_the_other_by_one_turn() -> None:
+    scheduler, order = FairScheduler[int, int](1), SimpleQueue[SchedulerLane]()
     entered = threading.Semaphore(0)
 
     def work(lane: SchedulerLane) -> None:
         entered.release()
-        with turns.slot(lane):
+        with scheduler.slot(lane):
             order.put(lane)
 
-    with turns.slot(SchedulerLane.LOCAL):
+    with scheduler.slot(SchedulerLane.LOCAL):
         threads = [threading.Thread(target=work, args=(SchedulerLane.LOCAL,)) for _ in range(6)]
         threads.append(threading.Thread(target=work, args=(SchedulerLane.UPLOAD,)))
-        for each in threads:
-            each.start()
+        for thread in threads:
+            thread.start()
             entered.acquire()
-        while sum(map(len, turns._waiting.values())) < len(threads):
+        while sum(map(len, scheduler._waiting.values())) < len(threads):
             pass
-    for each in threads:
-        each.join()
+    for thread in threads:
+        thread.join()
     assert SchedulerLane.UPLOAD in [order.get() for _ in range(2)]
 
 
-def test_what_was_handed_in_never_has_all_workers() -> None:
-    turns = FairScheduler[int, int](2)
-    with turns.slot(SchedulerLane.UPLOAD):
+def test_uploads_never_occupy_all_slots() -> None:
+    scheduler = FairScheduler[int, int](2)
+    with scheduler.slot(SchedulerLane.UPLOAD):
         second = threading.Thread(
-            target=lambda: turns.slot(SchedulerLane.UPLOAD).__enter__(), daemon=True
+            target=lambda: scheduler.slot(SchedulerLane.UPLOAD).__enter__(), daemon=True
         )
         second.start()
         second.join(0.2)
         assert second.is_alive()
-        with turns.slot(SchedulerLane.LOCAL):
+        with scheduler.slot(SchedulerLane.LOCAL):
             assert second.is_alive()
     second.join()
 
 
-class Row:
-    """Some who wait, one behind the other, while others have all the turns."""
+class WaitingThreads:
+    """Threads that wait one behind the other while all slots are occupied."""
 
-    def __init__(self, turns: FairScheduler[int, int], work: Work) -> None:
-        self._turns, self._work = turns, work
-        self.made: dict[int, tuple[int, ...] | Exception] = {}
+    def __init__(self, scheduler: FairScheduler[int, int], work: Work) -> None:
+        self._scheduler, self._work = scheduler, work
+        self.outputs: dict[int, tuple[int, ...] | Exception] = {}
         self.threads: list[threading.Thread] = []
 
-    def joins(self, given: int | None) -> None:
-        """Let one more wait, with something that may be taken along or not."""
-        self.threads.append(threading.Thread(target=lambda: self._wait(given)))
+    def add(self, inputs: int | None) -> None:
+        """Start one more thread, with an input that may be batched or None."""
+        self.threads.append(threading.Thread(target=lambda: self._wait(inputs)))
         self.threads[-1].start()
-        while sum(map(len, self._turns._waiting.values())) < len(self.threads):
+        while sum(map(len, self._scheduler._waiting.values())) < len(self.threads):
             pass
 
-    def _wait(self, given: int | None) -> None:
-        if given is None:
-            with self._turns.slot(SchedulerLane.LOCAL):
+    def _wait(self, inputs: int | None) -> None:
+        if inputs is None:
+            with self._scheduler.slot(SchedulerLane.LOCAL):
                 return
         try:
-            self.made[given] = self._turns.run_batched(SchedulerLane.LOCAL, given, self._work)
+            self.outputs[inputs] = self._scheduler.run_batched(
+                SchedulerLane.LOCAL, inputs, self._work
+            )
         except ValueError as error:
-            self.made[given] = error
+            self.outputs[inputs] = error
 
 
 @contextmanager
 def waiting(
-    turns: FairScheduler[int, int], *given: int | None, work: Work, held: int = 1
-) -> Iterator[Row]:
-    """Have them wait until this is left; then all have been served."""
-    row = Row(turns, work)
-    with ExitStack() as all_turns:
+    scheduler: FairScheduler[int, int], *inputs: int | None, work: Work, held: int = 1
+) -> Iterator[WaitingThreads]:
+    """Occupy *held* slots while the threads start; afterwards wait until all have ended."""
+    waiting_threads = WaitingThreads(scheduler, work)
+    with ExitStack() as slots:
         for _ in range(held):
-            all_turns.enter_context(turns.slot(SchedulerLane.LOCAL))
-        for each in given:
-            row.joins(each)
-    yield row
-    for thread in row.threads:
+            slots.enter_context(scheduler.slot(SchedulerLane.LOCAL))
+        for value in inputs:
+            waiting_threads.add(value)
+    yield waiting_threads
+    for thread in waiting_threads.threads:
         thread.join(10)
         assert not thread.is_alive()
 
 
-def test_who_has_a_turn_takes_along_what_waits_behind_him() -> None:
-    served: list[list[int]] = []
+def test_a_slot_takes_the_waiting_inputs_as_a_batch() -> None:
+    batches: list[list[int]] = []
 
-    def squares(given: Sequence[int]) -> list[int]:
-        served.append(list(given))
-        return [each * each for each in given]
+    def squares(inputs: Sequence[int]) -> list[int]:
+        batches.append(list(inputs))
+        return [value * value for value in inputs]
 
-    with waiting(FairScheduler(1, batch_size=4), *range(6), work=squares) as row:
+    with waiting(FairScheduler(1, batch_size=4), *range(6), work=squares) as waiting_threads:
         pass
-    assert served == [[0, 1, 2, 3], [4, 5]]
-    assert row.made == {each: (each * each,) for each in range(6)}
+    assert batches == [[0, 1, 2, 3], [4, 5]]
+    assert waiting_threads.outputs == {value: (value * value,) for value in range(6)}
 
 
-def test_who_cannot_be_taken_along_is_not_overtaken() -> None:
-    served: list[list[int]] = []
+def test_a_ticket_without_input_is_not_overtaken() -> None:
+    batches: list[list[int]] = []
 
-    def work(given: Sequence[int]) -> list[int]:
-        served.append(list(given))
-        return list(given)
+    def work(inputs: Sequence[int]) -> list[int]:
+        batches.append(list(inputs))
+        return list(inputs)
 
     with waiting(FairScheduler(1, batch_size=4), 0, 1, None, 2, 3, work=work):
         pass
-    assert served == [[0, 1], [2, 3]]
+    assert batches == [[0, 1], [2, 3]]
 
 
-def test_of_few_who_wait_some_are_left_to_the_next_turn() -> None:
+def test_few_waiting_inputs_are_shared_between_slots() -> None:
     """Or one worker would do everything while another has nothing to do."""
     sizes: list[int] = []
     both = threading.Barrier(2, timeout=10)
 
-    def work(given: Sequence[int]) -> list[int]:
-        sizes.append(len(given))
+    def work(inputs: Sequence[int]) -> list[int]:
+        sizes.append(len(inputs))
         both.wait()
-        return list(given)
+        return list(inputs)
 
     with waiting(FairScheduler(2, batch_size=8), *range(4), work=work, held=2):
         pass
     assert sorted(sizes) == [2, 2]
 
 
-def test_if_nothing_is_made_of_several_each_of_them_is_told() -> None:
-    with waiting(FairScheduler(1, batch_size=4), *range(3), work=lambda _: []) as row:
+def test_a_batch_without_outputs_returns_nothing_to_each() -> None:
+    with waiting(FairScheduler(1, batch_size=4), *range(3), work=lambda _: []) as waiting_threads:
         pass
-    assert row.made == dict.fromkeys(range(3), ())
+    assert waiting_threads.outputs == dict.fromkeys(range(3), ())
 
 
-def test_an_error_is_raised_where_the_turn_was_and_the_others_are_told() -> None:
-    def fails(given: Sequence[int]) -> list[int]:
-        raise ValueError(*given)
+def test_an_error_is_raised_in_the_slot_and_ends_the_batch() -> None:
+    def fails(inputs: Sequence[int]) -> list[int]:
+        raise ValueError(*inputs)
 
-    with waiting(FairScheduler(1, batch_size=4), *range(3), work=fails) as row:
+    with waiting(FairScheduler(1, batch_size=4), *range(3), work=fails) as waiting_threads:
         pass
-    assert isinstance(row.made.pop(0), ValueError)
-    assert row.made == {1: (), 2: ()}
+    assert isinstance(waiting_threads.outputs.pop(0), ValueError)
+    assert waiting_threads.outputs == {1: (), 2: ()}

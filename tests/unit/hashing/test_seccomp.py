@@ -111,7 +111,7 @@ def test_what_would_reach_anything_else_is_refused(machine: str, there: Architec
     assert all(ask(there, n) == EPERM for n in range(600) if n not in allowed)
 
 
-def test_another_architecture_or_calling_convention_is_no_way_round(there: Architecture) -> None:
+def test_another_architecture_or_convention_is_refused(there: Architecture) -> None:
     assert run(build_filter(there, PID, allow_memfd=True), 0x40000003, 11) == KILL  # i386: execve
     assert ask(there, 0x40000000 | 2) == ENOSYS  # x32: open
 
@@ -147,7 +147,7 @@ def test_arguments_decide(
     assert ask(there, there.numbers[call], *arguments) == verdict
 
 
-def test_only_who_copies_may_make_and_seal_a_memory_file(there: Architecture) -> None:
+def test_only_digest_workers_may_create_a_memory_file(there: Architecture) -> None:
     assert ask(there, there.numbers["memfd_create"], 0, 3, allow_memfd=True) == ALLOW
     assert ask(there, there.numbers["fcntl"], 3, 1033, allow_memfd=True) == ALLOW
 

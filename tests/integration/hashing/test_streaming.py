@@ -51,7 +51,7 @@ def piecewise(pool: WorkerPool, content: bytes, places: Sequence[int]) -> Finger
 
 
 @pytest.mark.parametrize("name", CONTENTS)
-def test_the_fingerprint_is_the_same_however_the_content_comes_in(start: Start, name: str) -> None:
+def test_the_fingerprint_is_the_same_for_any_chunks(start: Start, name: str) -> None:
     pool = start(PLAN, task_factory=TASK_FACTORY)
     content = CONTENTS[name]
     expected = ask(pool, content)
@@ -63,7 +63,7 @@ def test_the_fingerprint_is_the_same_however_the_content_comes_in(start: Start, 
     assert expected.recipe == pool.recipe
 
 
-def test_what_is_no_picture_needs_no_worker(start: Start) -> None:
+def test_a_content_that_is_no_picture_needs_no_worker(start: Start) -> None:
     pool = start(PLAN, task_factory=TASK_FACTORY)
     for name in ("nothing", "long", "over the limit"):
         piecewise(pool, CONTENTS[name], ())
@@ -72,7 +72,7 @@ def test_what_is_no_picture_needs_no_worker(start: Start) -> None:
     assert [len(workers(each)) for each in (WorkerKind.DIGESTS, WorkerKind.PICTURE)] == [0, 1]
 
 
-def test_who_looks_at_a_picture_gets_it_to_read_only() -> None:
+def test_the_decoder_gets_a_read_only_descriptor() -> None:
     modes = []
 
     def look(digests: Fingerprint, copy: int) -> Fingerprint:
@@ -101,7 +101,7 @@ class Crc:
 """
 
 
-def test_what_can_be_no_picture_need_not_be_kept() -> None:
+def test_a_content_that_cannot_be_a_picture_is_not_kept() -> None:
     kept = {}
     for name, content in CONTENTS.items():
         ahead = PoolStreamHasher(DigestTask(PLAN), (), lambda digests, _: digests)

@@ -91,7 +91,7 @@ with WorkerPool(Plan(("md5", "pdq")), 1, require_sandbox=True) as pool:
 """
 
 
-def test_a_required_layer_that_the_kernel_lacks_is_an_error_that_names_it() -> None:
+def test_a_missing_required_layer_is_an_error_that_names_it() -> None:
     """A kernel without Landlock is had by a filter around a whole scanner."""
     ran = subprocess.run(
         [sys.executable, "-c", WITHOUT_LANDLOCK], check=True, capture_output=True, text=True
