@@ -75,7 +75,7 @@ def _apart(contents: list[bytes]) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def bench_throughput(size: str, table: Table) -> None:
-    """The throughput of two cores: the pool against bare processes that share nothing."""
+    """Compare the throughput of two cores: the pool against processes that share nothing."""
     content = encode(grainy(photo(1, SIZES[size])), quality=85)
     many, fork = table.amount(64, 4), multiprocessing.get_context("fork")
     with (
@@ -94,7 +94,7 @@ def bench_throughput(size: str, table: Table) -> None:
 
 
 def bench_restart(table: Table) -> None:
-    """A new worker for every content, against one that is reused."""
+    """Compare a new worker for every content with one that is reused."""
     content = encode(photo(1, (64, 64)), "png")
     with (
         WorkerPool(Plan(TYPES), 1, worker_limits=WorkerLimits(max_tasks=1)) as fresh,
