@@ -43,9 +43,9 @@ def index_of(path: Path, values: Hashes, *, bands: bool = False) -> IndexFile:
     """Write an index file as an import does, without its text."""
     ordered = values[np.lexsort(values[:, 7::-1].T)]
     with path.open("w+b") as file:
-        shape = write_records(file, [ordered], values.shape[1], len(values))
+        layout = write_records(file, [ordered], values.shape[1], len(values))
         if bands:
-            build_bands(file, shape)
+            build_bands(file, layout)
     return IndexFile(path, values.shape[1])
 
 

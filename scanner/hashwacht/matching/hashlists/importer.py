@@ -1,7 +1,13 @@
-"""Building the files of one list out of its entries, in bounded memory.
+"""Builds the files of one list from its entries, in bounded memory.
 
-Memory: 32 MiB of fresh records, as much again while they are sorted or merged, and for
-perceptual types 12 bytes an entry while a band is sorted.
+::
+
+    TYPE.index    the sorted values of one signal type (see ``index_file``)
+    TYPE.refs     per value the offset of its label, 64 bits little-endian; only with labels
+    labels        a line per label: category, tab, id
+
+Memory: 32 MiB of new records, as much again while they are sorted or merged, and for perceptual
+types 12 bytes per entry while a band is sorted.
 """
 
 from __future__ import annotations
@@ -32,17 +38,17 @@ from hashwacht.matching.hashlists.radius_index import build_bands
 from hashwacht.platform.private_directory import PARTIAL, PrivateDirectory
 
 MAX_REPORTED_LINES = 20
-"""How many malformed lines are named; all are counted."""
+"""Malformed lines that are reported individually; all are counted."""
 
-_FRESH_BYTES = 32 << 20
-_REPORT_EVERY = 1 << 16
+_BUFFER_BYTES = 32 << 20
+_LINES_PER_REPORT = 1 << 16
 _RECENT_LABELS = 4096
 _REF = np.dtype("<u8")
 _DIGEST = 8
 
 
 class ImportStage(StrEnum):
-    """What an import is doing."""
+    """The stage of an import."""
 
     READING = "reading"
     INDEXING = "indexing"
@@ -50,7 +56,7 @@ class ImportStage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ImportProgress:
-    """How far an import is: lines and bytes of the source read, lines left out so far."""
+    """Lines and bytes of the source read so far, and lines skipped."""
 
     stage: ImportStage
     lines: int
@@ -63,7 +69,7 @@ ProgressCallback = Callable[[ImportProgress], None]
 
 @dataclass(frozen=True, slots=True)
 class BuiltList:
-    """What was built: per type, per file, how many lines were left out and the first of them."""
+    """The indexes by type, all files, the number of skipped lines and the first of them."""
 
     types: Mapping[str, TypeIndex]
     files: Mapping[str, FileChecksum]
@@ -74,9 +80,8 @@ class BuiltList:
 class ListBuilder:
     """Turns entries into index files in a directory of their own.  Methods may raise OSError.
 
-    What is sorted is the value, a digest of its label (the entry's own category and id) and
-    where the label stands: so the same value under two labels is two entries, and under one
-    label one.
+    A record is the value, a digest of its label (the entry's own category and id) and the offset
+    of the label: the same value with two labels is two entries, with one label it is one.
     """
 
     def __init__(
@@ -87,54 +92,54 @@ class ListBuilder:
     ) -> None:
         self._directory = directory
         self._types = types
-        self._report = on_progress
+        self._on_progress = on_progress
         self._sorters: dict[str, RecordSorter] = {}
         self._spools: dict[str, BinaryIO] = {}
         self._labels = _Labels(directory)
         self._malformed = 0
-        self._named: list[RejectedLine] = []
+        self._first_rejected: list[RejectedLine] = []
 
     def read(self, source: ListFile) -> int:
-        """Take all entries; give the number of malformed lines."""
-        fresh = told = 0
-        for each in source:
-            if isinstance(each, RejectedLine):
+        """Read all entries and return the number of malformed lines."""
+        buffered = reported = 0
+        for item in source:
+            if isinstance(item, RejectedLine):
                 self._malformed += 1
-                if len(self._named) < MAX_REPORTED_LINES:
-                    self._named.append(each)
+                if len(self._first_rejected) < MAX_REPORTED_LINES:
+                    self._first_rejected.append(item)
             else:
-                record = each.value + self._labels.mark(each)
-                self._sorter(each.type, len(record)).add(record)
-                fresh += len(record)
-            if fresh > _FRESH_BYTES:
+                record = item.value + self._labels.add(item)
+                self._sorter(item.type, len(record)).add(record)
+                buffered += len(record)
+            if buffered > _BUFFER_BYTES:
                 max(self._sorters.values(), key=lambda sorter: sorter.buffered).spill()
-                fresh = sum(sorter.buffered for sorter in self._sorters.values())
-            if source.lines - told >= _REPORT_EVERY:
-                told = source.lines
-                self._tell(ImportStage.READING, source)
-        self._tell(ImportStage.INDEXING, source)
+                buffered = sum(sorter.buffered for sorter in self._sorters.values())
+            if source.lines - reported >= _LINES_PER_REPORT:
+                reported = source.lines
+                self._report(ImportStage.READING, source)
+        self._report(ImportStage.INDEXING, source)
         return self._malformed
 
     @property
     def first_rejected(self) -> tuple[RejectedLine, ...]:
-        """The first malformed lines."""
-        return tuple(self._named)
+        """The first malformed lines, at most MAX_REPORTED_LINES."""
+        return tuple(self._first_rejected)
 
     def write(self, radii: Mapping[str, int]) -> BuiltList:
-        """Write the index of each type, durably; *radii* are those of the perceptual types."""
+        """Write the index of each type and flush it; *radii* are those of the perceptual types."""
         labelled = self._labels.close()
         types = {}
         for name, sorter in self._sorters.items():
-            shape = self._write_index(name, sorter, labelled=labelled)
+            layout = self._write_index(name, sorter, labelled=labelled)
             perceptual = self._types[name].perceptual
             radius = radii.get(name, 0) if perceptual else 0
-            types[name] = TypeIndex(shape.width * 8, perceptual, shape.count, radius, labelled)
+            types[name] = TypeIndex(layout.width * 8, perceptual, layout.count, radius, labelled)
         files = {name: self._finish(name) for name in self._directory.names()}
         self._directory.sync()
         return BuiltList(types, files, self._malformed, self.first_rejected)
 
     def close(self) -> None:
-        """Close what is open; the directory is the caller's to keep or discard."""
+        """Close all files; the caller keeps or discards the directory."""
         self._labels.close()
         for spool in self._spools.values():
             spool.close()
@@ -153,26 +158,26 @@ class ListBuilder:
             if labelled:
                 refs = files.enter_context(self._directory.create(refs_name(name)))
             blocks = _values(sorter.blocks(), width, refs)
-            shape = write_records(index, blocks, width, sorter.count)
+            layout = write_records(index, blocks, width, sorter.count)
             if self._types[name].perceptual:
-                shape = build_bands(index, shape)
+                layout = build_bands(index, layout)
         self._spools.pop(name).close()
         self._directory.discard(name + PARTIAL)
-        return shape
+        return layout
 
     def _finish(self, name: str) -> FileChecksum:
-        """Bring a written file to the disk and take its checksum."""
+        """Flush a written file to disk and return its checksum."""
         with self._directory.open(name) as file:
             os.fsync(file.fileno())
             digest = hashlib.file_digest(file, "sha256")
             return FileChecksum(os.fstat(file.fileno()).st_size, digest.hexdigest())
 
-    def _tell(self, stage: ImportStage, source: ListFile) -> None:
-        self._report(ImportProgress(stage, source.lines, source.bytes, self._malformed))
+    def _report(self, stage: ImportStage, source: ListFile) -> None:
+        self._on_progress(ImportProgress(stage, source.lines, source.bytes, self._malformed))
 
 
 class _Labels:
-    """The file of the entries' own categories and ids; made when the first entry has one."""
+    """The file of the entries' own categories and ids, created for the first such entry."""
 
     def __init__(self, directory: PrivateDirectory) -> None:
         self._directory = directory
@@ -180,8 +185,8 @@ class _Labels:
         self._recent: dict[str, bytes] = {}
         self._end = 0
 
-    def mark(self, entry: ListEntry) -> bytes:
-        """Give the digest of an entry's label and where it stands; zeros if it has none."""
+    def add(self, entry: ListEntry) -> bytes:
+        """Return digest and offset of an entry's label, zeros if it has none."""
         if not entry.id and not entry.category:
             return bytes(_DIGEST + _REF.itemsize)
         label = f"{entry.category}\t{entry.id}\n"
@@ -192,7 +197,7 @@ class _Labels:
         return self._recent[label]
 
     def close(self) -> bool:
-        """Close the file; tell if there is one."""
+        """Close the file and return whether there is one."""
         if self._file is not None:
             self._file.close()
         return self._file is not None
@@ -201,16 +206,16 @@ class _Labels:
         if self._file is None:
             self._file = self._directory.create(LABELS)
             self._end = self._file.write(b"\t\n")
-        at = self._end
+        offset = self._end
         self._end += self._file.write(label)
         digest = hashlib.blake2b(label, digest_size=_DIGEST).digest()
-        return digest + at.to_bytes(_REF.itemsize, "big")
+        return digest + offset.to_bytes(_REF.itemsize, "big")
 
 
 def _values(blocks: Iterable[Records], width: int, refs: BinaryIO | None) -> Iterator[Records]:
-    """Give the values of sorted records; write down on the side where their labels stand."""
+    """Yield the values of sorted records, and write the offsets of their labels to *refs*."""
     for block in blocks:
         if refs is not None:
-            places = np.ascontiguousarray(block[:, -_REF.itemsize :]).view(">u8")
-            refs.write(places.astype(_REF).data)
+            offsets = np.ascontiguousarray(block[:, -_REF.itemsize :]).view(">u8")
+            refs.write(offsets.astype(_REF).data)
         yield block[:, :width]

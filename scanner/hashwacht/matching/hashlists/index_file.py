@@ -1,15 +1,15 @@
-"""The file that holds the sorted values of one signal type, mapped by every process.
+"""The file ``TYPE.index``: the sorted values of one signal type, mapped by every process.
 
 ::
 
     header    64 bytes
     records   count x width bytes, sorted, each in big-endian (the order of its hex digits)
-    fan-out   2**fan_bits + 1 numbers: where the records with each prefix begin
+    fan-out   2**fan_bits + 1 numbers: the first record of each prefix
     bands     for perceptual types: per band 2**bits + 1 numbers, then count row numbers
 
 All numbers are little-endian and 32 bits wide; sections begin at multiples of 64.  Files are
-written once, under a name of their own, and never changed: a mapping stays valid when the list
-is replaced or removed.
+written once, in a new directory, and never changed: a mapping stays valid when the list is replaced
+or removed.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ _MAX_FAN_BITS = 24
 
 
 class Bands(NamedTuple):
-    """So many bands, each with a key of so many bits."""
+    """*number* bands, each with a key of *bits* bits."""
 
     number: int
     bits: int
 
     @property
     def all_bits(self) -> int:
-        """Bits of all their keys."""
+        """Bits of all keys together."""
         return self.number * self.bits
 
 
@@ -58,7 +58,7 @@ NO_BANDS = Bands(0, 0)
 
 @dataclass(frozen=True, slots=True)
 class IndexLayout:
-    """How large the sections of an index file are: *width* in bytes, two kinds of bands or none."""
+    """The sections of an index file: *width* of a record in bytes, two kinds of bands or none."""
 
     width: int
     count: int
@@ -68,27 +68,27 @@ class IndexLayout:
 
     @property
     def keys(self) -> tuple[int, ...]:
-        """Bits of the key of every band, the wide ones first."""
+        """Bits of the key of every band, wide ones first."""
         return (self.wide.bits,) * self.wide.number + (self.narrow.bits,) * self.narrow.number
 
     @property
     def records_at(self) -> int:
-        """Where the records begin."""
+        """Offset of the records."""
         return _ALIGN
 
     @property
     def fan_out_at(self) -> int:
-        """Where the fan-out table begins."""
+        """Offset of the fan-out table."""
         return _aligned(self.records_at + self.count * self.width)
 
     def band_at(self, band: int) -> int:
-        """Where the numbers of a band begin."""
+        """Return the offset of the numbers of a band."""
         first = _aligned(self.fan_out_at + _NUMBER.itemsize * (2**self.fan_bits + 1))
         wide = min(band, self.wide.number)
         return first + wide * self._size(self.wide) + (band - wide) * self._size(self.narrow)
 
     def _size(self, kind: Bands) -> int:
-        """Bytes that a band of this kind takes."""
+        """Return the bytes of a band of this kind."""
         return _aligned(_NUMBER.itemsize * (2**kind.bits + 1 + self.count))
 
     @property
@@ -97,20 +97,20 @@ class IndexLayout:
         return self.band_at(self.wide.number + self.narrow.number)
 
     def header(self) -> bytes:
-        """Write it down, as the first bytes of the file."""
+        """Return the header, the first bytes of the file."""
         numbers = (self.width, self.fan_bits, self.count, *self.wide, *self.narrow)
         return _HEADER.pack(_MAGIC, *numbers).ljust(_ALIGN, b"\0")
 
     @classmethod
-    def read(cls, header: bytes) -> IndexLayout:
-        """Read it back.  Raises ListError."""
+    def parse(cls, header: bytes) -> IndexLayout:
+        """Parse a header.  Raises ListError."""
         if len(header) < _ALIGN or not header.startswith(_MAGIC):
             raise ListError("not an index file of this version")
         _, width, fan_bits, count, *bands = _HEADER.unpack_from(header)
         wide, narrow = Bands(*bands[:2]), Bands(*bands[2:])
-        sane = 0 < count <= MAX_COUNT and width and wide.all_bits + narrow.all_bits <= width * 8
-        if not sane or max(fan_bits, wide.bits, narrow.bits) > _ALIGN // 2:
-            raise ListError("the header of the index file makes no sense")
+        valid = 0 < count <= MAX_COUNT and width and wide.all_bits + narrow.all_bits <= width * 8
+        if not valid or max(fan_bits, wide.bits, narrow.bits) > _ALIGN // 2:
+            raise ListError("the header of the index file is invalid")
         return cls(width, count, fan_bits, wide, narrow)
 
 
@@ -118,90 +118,89 @@ class IndexFile:
     """An index file, mapped read-only."""
 
     def __init__(self, path: Path, width: int) -> None:
-        """Map the file.  Raises ListError if it is no whole index of this width, OSError."""
+        """Map the file.  Raises OSError, or ListError for an incomplete index or another width."""
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             size = os.fstat(fd).st_size
-            self.shape = IndexLayout.read(os.pread(fd, _ALIGN, 0))
-            if (size, width) != (self.shape.size, self.shape.width):
-                raise ListError("the index file has another size than its header says")
+            self.layout = IndexLayout.parse(os.pread(fd, _ALIGN, 0))
+            if (size, width) != (self.layout.size, self.layout.width):
+                raise ListError("the size of the index file differs from its header")
             self.bytes = mmap.mmap(fd, size, access=mmap.ACCESS_READ)
         finally:
             os.close(fd)
-        self.fan_out = self._numbers(self.shape.fan_out_at, 2**self.shape.fan_bits + 1)
-        covered = self.fan_out[0] == 0 and self.fan_out[-1] == self.shape.count
-        if not covered or (self.fan_out[1:] < self.fan_out[:-1]).any():
+        self.fan_out = self._numbers(self.layout.fan_out_at, 2**self.layout.fan_bits + 1)
+        complete = self.fan_out[0] == 0 and self.fan_out[-1] == self.layout.count
+        if not complete or (self.fan_out[1:] < self.fan_out[:-1]).any():
             raise ListError("the fan-out table of the index file does not cover its records")
 
     @property
     def records(self) -> Records:
         """All values, sorted; shape (count, width)."""
         return np.frombuffer(
-            self.bytes, np.uint8, self.shape.count * self.shape.width, self.shape.records_at
-        ).reshape(self.shape.count, self.shape.width)
+            self.bytes, np.uint8, self.layout.count * self.layout.width, self.layout.records_at
+        ).reshape(self.layout.count, self.layout.width)
 
     @property
     def numbers(self) -> Numbers:
-        """The whole file as numbers: for the bands, whose places the shape tells."""
-        return self._numbers(0, self.shape.size // NUMBER_BYTES)
+        """The whole file as numbers, for the bands; the layout has their offsets."""
+        return self._numbers(0, self.layout.size // NUMBER_BYTES)
 
-    def _numbers(self, at: int, count: int) -> Numbers:
-        return np.frombuffer(self.bytes, _NUMBER, count, at)
+    def _numbers(self, offset: int, count: int) -> Numbers:
+        return np.frombuffer(self.bytes, _NUMBER, count, offset)
 
 
 def write_records(
-    file: BinaryIO, blocks: Iterable[Records], width: int, at_most: int
+    file: BinaryIO, blocks: Iterable[Records], width: int, max_count: int
 ) -> IndexLayout:
-    """Write header, sorted records and fan-out to an empty file; *at_most* records come."""
-    fan_bits = min(_MAX_FAN_BITS, width * 8, max(0, at_most.bit_length() - _PER_BUCKET))
+    """Write header, at most *max_count* sorted records and fan-out to an empty file."""
+    fan_bits = min(_MAX_FAN_BITS, width * 8, max(0, max_count.bit_length() - _PER_BUCKET))
     sizes = np.zeros(2**fan_bits + 1, np.int64)
     count = 0
     file.seek(_ALIGN)
     for block in blocks:
         file.write(np.ascontiguousarray(block).data)
-        prefixes, found = np.unique(_prefixes(block, fan_bits), return_counts=True)
-        sizes[prefixes + 1] += found
+        prefixes, counts = np.unique(_prefixes(block, fan_bits), return_counts=True)
+        sizes[prefixes + 1] += counts
         count += len(block)
     if count > MAX_COUNT:
-        raise ListError(f"more than {MAX_COUNT} entries of one type", advice="Split the list.")
-    shape = IndexLayout(width, count, fan_bits)
-    file.seek(shape.fan_out_at)
+        raise ListError(
+            f"more than {MAX_COUNT} entries of one type",
+            advice="Split the list and import the parts.",
+        )
+    layout = IndexLayout(width, count, fan_bits)
+    file.seek(layout.fan_out_at)
     file.write(np.cumsum(sizes).astype(_NUMBER).data)
-    _finish(file, shape)
-    return shape
+    _finish(file, layout)
+    return layout
 
 
 def write_bands(
-    file: BinaryIO, shape: IndexLayout, bands: Iterable[tuple[Numbers, Numbers]]
+    file: BinaryIO, layout: IndexLayout, bands: Iterable[tuple[Numbers, Numbers]]
 ) -> None:
-    """Append the bands of *shape* (starts, rows) to a file that :func:`write_records` has written.
-
-    The header comes last.
-    """
+    """Append the bands of *layout* (starts, rows) after :func:`write_records`, then the header."""
     for number, (starts, rows) in enumerate(bands):
-        file.seek(shape.band_at(number))
+        file.seek(layout.band_at(number))
         file.write(starts.astype(_NUMBER).data)
         file.write(rows.astype(_NUMBER).data)
-    _finish(file, shape)
+    _finish(file, layout)
 
 
 def prefix(value: bytes, bits: int) -> int:
-    """Give the first bits of a value as a number (at most 32)."""
+    """Return the first *bits* bits of a value as a number (at most 32)."""
     return int.from_bytes(value[:4].ljust(4, b"\0"), "big") >> (32 - bits)
 
 
 def _prefixes(records: Records, bits: int) -> NDArray[np.int64]:
-    """:func:`prefix` for many."""
     first = np.zeros((len(records), 4), np.uint8)
     first[:, : records.shape[1]] = records[:, :4]
     return first.view(">u4").reshape(-1).astype(np.int64) >> (32 - bits)
 
 
-def _finish(file: BinaryIO, shape: IndexLayout) -> None:
-    """Write the header and bring the file to its exact length."""
+def _finish(file: BinaryIO, layout: IndexLayout) -> None:
+    """Write the header and truncate the file to its exact length."""
     file.seek(0)
-    file.write(shape.header())
-    file.truncate(shape.size)
+    file.write(layout.header())
+    file.truncate(layout.size)
 
 
 def _aligned(offset: int) -> int:

@@ -1,19 +1,18 @@
-"""What one line of a hash list says, in each of the formats.
+"""The formats of a hash list to import, and the parser of one line of each.
 
 text
-    ``type value`` or ``type:value``, or a bare value if the caller gives a default type; blank
-    lines and whatever follows a ``#`` are passed over.
+    ``type value`` or ``type:value``, or a bare value if there is a default type; blank lines and
+    comments from a ``#`` are skipped.
 csv
-    The first line names the columns.  Either one column holds the value (and perhaps others the
-    type, an id, a category), or every column named after a signal type holds values of it.
+    The first line names the columns.  Either one column contains the value (and others the type,
+    an id, a category), or every column named after a signal type contains values of it.
     One line is one row: no line breaks in quoted fields.
 jsonl
-    An object a line: either ``{"type": ..., "value": ..., "id": ..., "category": ...}`` (the last
-    two optional, other keys passed over) or signal types as keys, ``{"md5": ..., "pdq": ...,
-    "id": ...}``.
+    One object per line: ``{"type": ..., "value": ..., "id": ..., "category": ...}`` (the last two
+    optional, other keys ignored) or signal types as keys, ``{"md5": ..., "pdq": ..., "id": ...}``.
 
-A line is taken whole or not at all.  What is wrong with it is said without quoting it: hash
-lists are secret.
+A line is accepted completely or not at all.  Reasons for rejecting one do not quote it: hash lists
+are secret.
 """
 
 from __future__ import annotations
@@ -48,12 +47,12 @@ class ListEntry(NamedTuple):
 
 
 class MalformedLine(ValueError):
-    """A line that is none of its format; the message is the reason."""
+    """A line that does not have the format; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class CsvColumns:
-    """Names of the columns of a CSV file; empty: there is none."""
+    """Names of the columns of a CSV file; empty: none."""
 
     value: str = ""
     type: str = ""
@@ -62,24 +61,24 @@ class CsvColumns:
 
 
 LineParser = Callable[[str], Sequence[ListEntry]]
-"""Gives the entries of a line, none for a comment.  Raises MalformedLine."""
+"""Returns the entries of a line, none for a comment.  Raises MalformedLine."""
 
 
 class ListEntryBuilder:
-    """Checks what a line says against the known signal types."""
+    """Validates the parts of a line against the known signal types."""
 
     def __init__(self, types: Mapping[str, SignalType], default_type: str = "") -> None:
         self.types = types
         self._default = default_type
 
     def __call__(self, kind: str, value: str, label: str = "", category: str = "") -> ListEntry:
-        """Make an entry of the parts of a line.  Raises MalformedLine."""
+        """Build an entry from the parts of a line.  Raises MalformedLine."""
         name = kind.strip().lower() or self._default
         if not name:
-            raise MalformedLine("names no signal type, and no default type was given")
+            raise MalformedLine("names no signal type, and there is no default type")
         if (signal_type := self.types.get(name)) is None:
-            shown = f" {name!r}" if _SAFE_TO_QUOTE.fullmatch(name) else ""
-            raise MalformedLine(f"unknown signal type{shown}")
+            quoted = f" {name!r}" if _SAFE_TO_QUOTE.fullmatch(name) else ""
+            raise MalformedLine(f"unknown signal type{quoted}")
         try:
             raw = bytes.fromhex(signal_type.canonical(value))
         except ValueError:
@@ -92,8 +91,8 @@ class ListEntryBuilder:
         return ListEntry(name, raw, _text(label, "id", MAX_ID), _text(category, "category"))
 
 
-def text_parser(make: ListEntryBuilder) -> LineParser:
-    """Parse ``type value``, ``type:value`` or a bare value."""
+def text_parser(build: ListEntryBuilder) -> LineParser:
+    """Return a parser of ``type value``, ``type:value`` or a bare value."""
 
     def parse(line: str) -> Sequence[ListEntry]:
         text = line.partition("#")[0].strip()
@@ -102,16 +101,16 @@ def text_parser(make: ListEntryBuilder) -> LineParser:
         parts = _SEPARATOR.split(text)
         match parts:
             case [value]:
-                return (make("", value),)
+                return (build("", value),)
             case [kind, value]:
-                return (make(kind, value),)
+                return (build(kind, value),)
         raise MalformedLine(f"one type and one value expected, found {len(parts)} words")
 
     return parse
 
 
-def json_parser(make: ListEntryBuilder) -> LineParser:
-    """Parse an object a line."""
+def json_parser(build: ListEntryBuilder) -> LineParser:
+    """Return a parser of one object per line."""
 
     def parse(line: str) -> Sequence[ListEntry]:
         if not line.strip() or line.lstrip().startswith("#"):
@@ -127,58 +126,58 @@ def json_parser(make: ListEntryBuilder) -> LineParser:
             pairs = [(_scalar(row.get("type")), row["value"])]
         else:
             pairs = [(key, row[key]) for key in row if key not in _COLUMNS]
-        wanted = [(key, _scalar(value)) for key, value in pairs if value is not None]
-        if not wanted:
-            raise MalformedLine("holds no value")
-        return tuple(make(key, value, label, category) for key, value in wanted)
+        values = [(key, _scalar(value)) for key, value in pairs if value is not None]
+        if not values:
+            raise MalformedLine("contains no value")
+        return tuple(build(key, value, label, category) for key, value in values)
 
     return parse
 
 
 def csv_parser(
-    make: ListEntryBuilder, header: str, columns: CsvColumns | None, delimiter: str = ""
+    build: ListEntryBuilder, header: str, columns: CsvColumns | None, delimiter: str = ""
 ) -> LineParser:
-    """Parse rows under this header.  Raises ListError if it lacks the columns."""
-    comma = delimiter or csv_delimiter(header)
-    titles = [each.strip() for each in _row(header, comma)]
-    places = _places(titles, columns, make.types)
+    """Return a parser of rows with this header.  Raises ListError if it lacks the columns."""
+    delimiter = delimiter or csv_delimiter(header)
+    titles = [title.strip() for title in _row(header, delimiter)]
+    indexes = _column_indexes(titles, columns, build.types)
 
     def parse(line: str) -> Sequence[ListEntry]:
         if not line.strip():
             return ()
-        row = _row(line, comma)
+        row = _row(line, delimiter)
         if len(row) != len(titles):
             raise MalformedLine(f"{len(row)} fields where the header names {len(titles)}")
         kind, label, category = (
-            "" if at is None else row[at].strip()
-            for at in (places.type, places.id, places.category)
+            "" if index is None else row[index].strip()
+            for index in (indexes.type, indexes.id, indexes.category)
         )
-        pairs = [(name or kind, row[at]) for name, at in places.values if row[at].strip()]
+        pairs = [(name or kind, row[index]) for name, index in indexes.values if row[index].strip()]
         if not pairs:
-            raise MalformedLine("holds no value")
-        return tuple(make(name, value, label, category) for name, value in pairs)
+            raise MalformedLine("contains no value")
+        return tuple(build(name, value, label, category) for name, value in pairs)
 
     return parse
 
 
 def csv_delimiter(header: str) -> str:
-    """Guess the delimiter from the header: the commonest of comma, semicolon, tab."""
+    """Return the most frequent of comma, semicolon and tab in the header."""
     return max(",;\t", key=header.count)
 
 
 def is_header(line: str, types: Iterable[str]) -> bool:
-    """Tell if a line could be the header of a CSV file: names only, one of which we know."""
+    """Return whether a line could be a CSV header: names only, at least one of them known."""
     try:
         row = _row(line, csv_delimiter(line))
     except MalformedLine:
         return False
-    titles = {each.strip().lower() for each in row}
-    values = any(re.fullmatch("[0-9a-f]{8,}", each) for each in titles)
+    titles = {title.strip().lower() for title in row}
+    values = any(re.fullmatch("[0-9a-f]{8,}", title) for title in titles)
     return not values and not titles.isdisjoint({*types, "value"})
 
 
-class _Places(NamedTuple):
-    """Where the columns stand; *values*: the type that the title names ("" if none), and where."""
+class _ColumnIndexes(NamedTuple):
+    """Indexes of the columns; *values*: pairs of the type named by the title and the index."""
 
     values: Sequence[tuple[str, int]]
     type: int | None
@@ -186,56 +185,56 @@ class _Places(NamedTuple):
     category: int | None
 
 
-def _places(titles: list[str], columns: CsvColumns | None, types: Iterable[str]) -> _Places:
-    lower = [each.lower() for each in titles]
+def _column_indexes(
+    titles: list[str], columns: CsvColumns | None, types: Iterable[str]
+) -> _ColumnIndexes:
+    lower = [title.lower() for title in titles]
 
-    def place(named: str, usual: str) -> int | None:
+    def index_of(name: str, default: str) -> int | None:
         if columns is None:
-            return lower.index(usual) if usual in lower else None
-        if named and named not in titles:
+            return lower.index(default) if default in lower else None
+        if name and name not in titles:
             raise ListError(
-                f"the header has no column {named!r}",
-                advice="Look at the first line of the file; upper and lower case matter.",
+                f"the header has no column {name!r}",
+                advice="Compare with the first line of the file; column names are case-sensitive.",
             )
-        return titles.index(named) if named else None
+        return titles.index(name) if name else None
 
-    chosen = columns or CsvColumns()
-    value = place(chosen.value, "value")
+    names = columns or CsvColumns()
+    value = index_of(names.value, "value")
     values = [(name, lower.index(name)) for name in types if name in lower]
     if value is not None:
         values = [("", value)]
     if not values:
         raise ListError(
-            "no column of the header holds values",
-            advice="Say which one does, or name columns after signal types: md5, sha1, pdq.",
+            "no column of the header contains values",
+            advice="Name that column, or call columns after signal types: md5, sha1, pdq.",
         )
     others = [
-        place(named, usual)
-        for named, usual in zip(
-            (chosen.type, chosen.id, chosen.category), _COLUMNS[1:], strict=True
-        )
+        index_of(name, default)
+        for name, default in zip((names.type, names.id, names.category), _COLUMNS[1:], strict=True)
     ]
-    return _Places(values, *others)
+    return _ColumnIndexes(values, *others)
 
 
 def _row(line: str, delimiter: str) -> list[str]:
     try:
         return next(csv.reader([line], delimiter=delimiter, strict=True), [])
     except csv.Error:
-        raise MalformedLine("not a row of CSV on one line") from None
+        raise MalformedLine("not a CSV row on one line") from None
 
 
 def _scalar(value: object) -> str:
-    """Give text and whole numbers as text; ids are often numbers."""
+    """Return strings and whole numbers as text; ids are often numbers."""
     if value is None:
         return ""
     if isinstance(value, (str, int)) and not isinstance(value, bool):
         return str(value)
-    raise MalformedLine("a field is neither text nor a number")
+    raise MalformedLine("a field is neither a string nor a number")
 
 
-def _text(text: str, what: str, longest: int = MAX_CATEGORY) -> str:
-    """Refuse what could not be shown on a line of its own."""
-    if not is_printable_line(text, longest):
-        raise MalformedLine(f"the {what} is longer than {longest} characters or not printable")
+def _text(text: str, name: str, max_length: int = MAX_CATEGORY) -> str:
+    """Return a text that is printable on one line; refuse others."""
+    if not is_printable_line(text, max_length):
+        raise MalformedLine(f"the {name} is longer than {max_length} characters or not printable")
     return text

@@ -1,9 +1,14 @@
 """The hash lists installed in a directory: import, show, change, remove, verify.
 
-Lists are secrets: the directory has mode 0700 and its files 0600 from the moment they exist, and
-nothing here ever gives back a value.  Every change takes effect by the replacement of one file
-(see ``manifest``): killed at any instant, an import leaves the old list or
-the new one, and processes that are reading go on with the files they have mapped.
+::
+
+    lists.json          the manifest: which lists are installed
+    lock                held while the manifest changes
+    NAME@1f2e3d4c/      the files of one list, new with every import, never changed
+
+Lists are secrets: the directory has mode 0700 and its files 0600 from their creation, and no
+method returns a value.  Every change takes effect when the manifest is replaced: an import killed
+at any moment leaves the old list or the new one, and readers keep the files they have mapped.
 """
 
 from __future__ import annotations
@@ -37,15 +42,14 @@ from hashwacht.matching.hashlists.parser import ListFile, ParseOptions, Rejected
 from hashwacht.matching.hashlists.verify import verify_lists
 from hashwacht.platform.private_directory import PARTIAL, PrivateDirectory
 
-_FRESH = re.compile(r".+@[0-9a-f]{8}")
+_LIST_DIRECTORY = re.compile(r".+@[0-9a-f]{8}")
 
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """What an import did: the list as it is installed now, and the one it replaced.
+    """The installed list, the one it replaced, and the first malformed lines that were skipped.
 
-    *named* are the first of the malformed lines that were left out (``list.malformed`` counts
-    them all).
+    ``list.malformed`` counts all of them.
     """
 
     list: HashList
@@ -54,9 +58,9 @@ class ImportResult:
 
 
 class HashLists:
-    """The lists in one directory, which is created by the first import.
+    """The lists in one directory, which the first import creates.
 
-    Any number of processes may use it at once.  Methods raise ListError.
+    Any number of processes may use it at the same time.  Methods raise ListError.
     """
 
     def __init__(
@@ -65,38 +69,38 @@ class HashLists:
         types: Mapping[str, SignalType] = BUILT_IN,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take the signal types that lists may hold: built-in and operators' own."""
+        """*types* are the signal types that lists may contain: built-in and operators' own."""
         self.directory = directory
         self._types = types
         self._clock = clock
 
     def all(self) -> list[HashList]:
-        """Give the installed lists by name."""
+        """Return the installed lists, sorted by name."""
         installed = load(self.directory)
         return [installed[name] for name in sorted(installed)]
 
     def get(self, name: str) -> HashList:
-        """Give the list of this name."""
-        return _named(load(self.directory), name)
+        """Return the list of this name."""
+        return _find(load(self.directory), name)
 
     def import_list(
         self,
         source: BinaryIO,
         metadata: ListMetadata,
-        reading: ParseOptions = ParseOptions(),  # noqa: B008  # frozen
+        options: ParseOptions = ParseOptions(),  # noqa: B008  # frozen
         *,
         allow_malformed: bool = False,
         on_progress: ProgressCallback = lambda _: None,
     ) -> ImportResult:
-        """Install a list, in place of one of that name.  *report* is told how far it is.
+        """Install a list, replacing one of the same name.  *on_progress* is called regularly.
 
         Raises ListError if there are malformed lines that are not allowed, no entries at all,
-        or no space; nothing has changed then.
+        or no space; nothing is changed then.
         """
         validate_metadata(metadata, self._types)
-        file = ListFile(source, reading, self._types)
-        with self._writing() as root, self._fresh(root, metadata.name) as fresh:
-            builder = ListBuilder(fresh, self._types, on_progress)
+        file = ListFile(source, options, self._types)
+        with self._writable() as root, self._new_directory(root, metadata.name) as directory:
+            builder = ListBuilder(directory, self._types, on_progress)
             try:
                 malformed = builder.read(file)
                 if malformed and not allow_malformed:
@@ -106,30 +110,30 @@ class HashLists:
                 builder.close()
             if not built.types:
                 raise ListError(
-                    "there is no entry in the list", advice="Check that it is the right file."
+                    "the list has no entries", advice="Check that this is the right file."
                 )
-            made = self._hash_list(metadata, fresh.path.name, file, built)
-            return ImportResult(made, self._install(root, made), built.first_rejected)
+            installed = self._hash_list(metadata, directory.path.name, file, built)
+            return ImportResult(installed, self._install(root, installed), built.first_rejected)
 
     def remove(self, name: str) -> HashList:
-        """Uninstall a list and delete its files; give what it was."""
-        with self._writing() as root, root.locked():
+        """Uninstall a list, delete its files and return it."""
+        with self._writable() as root, root.locked():
             installed = load(self.directory)
-            gone = _named(installed, name)
+            removed = _find(installed, name)
             del installed[name]
             root.replace(MANIFEST, dump(installed))
             self._sweep(root, installed)
-        return gone
+        return removed
 
     def set_radius(self, name: str, signal_type: str, radius: int) -> HashList:
-        """Change up to which Hamming distance values of a type match; give the changed list."""
-        with self._writing() as root, root.locked():
+        """Change the Hamming distance up to which values of a type match; return the list."""
+        with self._writable() as root, root.locked():
             installed = load(self.directory)
-            old = _named(installed, name)
+            old = _find(installed, name)
             if signal_type not in old.types:
                 raise ListError(
-                    f"list {name!r} holds no {signal_type}",
-                    advice="It holds " + ", ".join(sorted(old.types)) + ".",
+                    f"list {name!r} contains no {signal_type}",
+                    advice="It contains " + ", ".join(sorted(old.types)) + ".",
                 )
             index = old.types[signal_type]
             validate_radius(signal_type, index, radius)
@@ -139,10 +143,10 @@ class HashLists:
         return installed[name]
 
     def verify(self, names: Sequence[str] = ()) -> list[Diagnostic]:
-        """Read every file of these lists (default: all) and compare it with what it must be."""
+        """Verify every file of these lists (default: all) against the manifest."""
         installed = load(self.directory)
-        wanted = [_named(installed, name) for name in names] or self.all()
-        return verify_lists(self.directory, wanted)
+        selected = [_find(installed, name) for name in names] or self.all()
+        return verify_lists(self.directory, selected)
 
     def _hash_list(
         self, metadata: ListMetadata, directory: str, file: ListFile, built: BuiltList
@@ -161,68 +165,68 @@ class HashLists:
             files=built.files,
         )
 
-    def _install(self, root: PrivateDirectory, made: HashList) -> HashList | None:
-        """Let the list become the one of its name, in one instant."""
+    def _install(self, root: PrivateDirectory, new: HashList) -> HashList | None:
+        """Replace the list of the same name; return that one."""
         with root.locked():
             installed = load(self.directory)
-            replaced = installed.get(made.name)
-            installed[made.name] = made
+            replaced = installed.get(new.name)
+            installed[new.name] = new
             root.replace(MANIFEST, dump(installed))
             self._sweep(root, installed)
         return replaced
 
     @contextmanager
-    def _writing(self) -> Iterator[PrivateDirectory]:
-        """Open the directory, creating it if need be, and say plainly what the system refuses."""
+    def _writable(self) -> Iterator[PrivateDirectory]:
+        """Open the directory, creating it if necessary, and turn OSError into ListError."""
         try:
             with PrivateDirectory.open_path(self.directory) as root:
                 if root.is_writable_by_others():
                     raise ListError(
                         f"others may write to the directory of hash lists {str(self.directory)!r}",
-                        advice="Take that right away (chmod 700), or name another directory.",
+                        advice="Run chmod 700 on it, or configure another directory.",
                     )
                 yield root
         except OSError as error:
             raise ListError(
                 f"the hash lists cannot be changed: {error.strerror or error}",
-                advice=f"Check space on, and permissions of, {str(self.directory)!r}.",
+                advice=f"Check free space and permissions of {str(self.directory)!r}.",
             ) from error
 
     @contextmanager
-    def _fresh(self, root: PrivateDirectory, name: str) -> Iterator[PrivateDirectory]:
-        """Make a directory for a new import; unless it gets installed, it is discarded."""
+    def _new_directory(self, root: PrivateDirectory, name: str) -> Iterator[PrivateDirectory]:
+        """Create a directory for an import; it is discarded unless it gets installed."""
         with root.locked():
             self._sweep(root, load(self.directory))
-            fresh = root.create_directory(f"{name}@{secrets.token_hex(4)}")
-        with fresh:
+            directory = root.create_directory(f"{name}@{secrets.token_hex(4)}")
+        with directory:
             try:
-                yield fresh
+                yield directory
             except BaseException:
-                # It may have been installed an instant before: then it stays.
-                if fresh.path.name not in {each.directory for each in self.all()}:
-                    root.discard(fresh.path.name)
+                # It may have been installed just before the error: then it stays.
+                if directory.path.name not in {info.directory for info in self.all()}:
+                    root.discard(directory.path.name)
                 raise
 
     @staticmethod
     def _sweep(root: PrivateDirectory, installed: Mapping[str, HashList]) -> None:
-        """Delete what replaced lists and killed processes have left; call it locked."""
-        kept = {each.directory for each in installed.values()}
+        """Delete files of replaced lists and killed processes; the caller holds the lock."""
+        kept = {hash_list.directory for hash_list in installed.values()}
         for name in root.names():
-            fresh = _FRESH.fullmatch(name) and name not in kept
-            if name.endswith(PARTIAL) or (fresh and not root.in_use(name)):
+            unused = _LIST_DIRECTORY.fullmatch(name) and name not in kept
+            if name.endswith(PARTIAL) or (unused and not root.in_use(name)):
                 root.discard(name)
 
 
-def _named(installed: Mapping[str, HashList], name: str) -> HashList:
+def _find(installed: Mapping[str, HashList], name: str) -> HashList:
     if name not in installed:
-        known = ", ".join(sorted(installed)) or "none"
-        raise ListError(f"no hash list named {name!r}", advice=f"Installed are: {known}.")
+        names = ", ".join(sorted(installed)) or "none"
+        raise ListError(f"no hash list named {name!r}", advice=f"Installed lists: {names}.")
     return installed[name]
 
 
-def _malformed(count: int, named: Sequence[RejectedLine]) -> ListError:
-    first = "; ".join(f"line {each.line}: {each.reason}" for each in named)
+def _malformed(count: int, first: Sequence[RejectedLine]) -> ListError:
+    lines = "; ".join(f"line {rejected.line}: {rejected.reason}" for rejected in first)
     return ListError(
-        f"malformed lines: {count}; nothing was imported ({first}{'; …' * (count > len(named))})",
+        f"malformed lines: {count}; nothing was imported ({lines}{'; …' * (count > len(first))})",
         advice="Correct them, or allow malformed lines to import the others.",
     )

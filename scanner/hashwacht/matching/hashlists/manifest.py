@@ -1,9 +1,12 @@
-"""Which hash lists are installed: one small file, replaced as a whole, is the truth.
+"""The manifest ``lists.json``: which hash lists are installed, as values and as a file.
 
-A list is installed the moment the manifest names its directory, and gone the moment it no longer
-does; whatever else lies beside it is the left-over of a process that was killed.
+::
 
-What an import says of a list as a whole, and what holds if it says nothing.
+    {"version": 1, "lists": [{"name": ..., "directory": "NAME@1f2e3d4c", "types": {"md5": ...},
+                              "files": {"md5.index": {"size": ..., "sha256": ...}}, ...}]}
+
+The file is replaced as a whole.  A list is installed as soon as the manifest names its directory,
+and removed as soon as it does not; other directories were left by killed processes.
 """
 
 from __future__ import annotations
@@ -24,27 +27,27 @@ from hashwacht.core.types import CSAM
 from hashwacht.matching.hashlists.list_formats import MAX_CATEGORY
 
 DEFAULT_RADII: Mapping[str, int] = {"pdq": 31, "phash64": 4, "dhash64": 4}
-"""Up to which Hamming distance a perceptual hash matches, unless a list says otherwise.
+"""Hamming distance up to which a perceptual hash matches, unless a list sets another.
 
-PDQ: Meta's confident-match threshold.  64 bits: by chance alone, a radius of 8 would match one in
-3,600 unrelated pictures against a million entries (the 5.1e9 values within 8 bits are 2.8e-10 of
-all), a radius of 4 one in 27 million.  Types not named here match when equal.
+PDQ: Meta's confident-match threshold.  64 bits: by chance, a radius of 8 would match one in 3,600
+unrelated pictures against a million entries (the 5.1e9 values within 8 bits are 2.8e-10 of all), a
+radius of 4 one in 27 million.  Other types match only if equal.
 """
 
 KNOWN_GOOD = "known-good"
-"""The category of a known-good list that names none."""
+"""The default category of a known-good list."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_WIDEST = 4
-"""A radius may be at most the bits divided by this: beyond, unrelated pictures match."""
+_MIN_BITS_PER_RADIUS = 4
+"""A radius is at most the bits divided by this: beyond, unrelated pictures match."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListMetadata:
-    """What an import says of a list as a whole; what is left out takes its default.
+    """The properties of a list as a whole, set by an import.
 
     *radii* maps perceptual signal types to a radius in bits; the default is 0 for known-good
-    lists (they excuse one picture, not its neighbours), else :data:`DEFAULT_RADII`.
+    lists (they suppress one picture, not similar ones), else :data:`DEFAULT_RADII`.
     """
 
     name: str
@@ -55,47 +58,47 @@ class ListMetadata:
 
 
 def category(metadata: ListMetadata) -> str:
-    """Give the category of entries that have none of their own."""
+    """Return the category of entries without one of their own."""
     return metadata.category or (KNOWN_GOOD if metadata.known_good else CSAM)
 
 
 def radii(metadata: ListMetadata) -> Mapping[str, int]:
-    """Give the radius of every perceptual type that has one."""
+    """Return the radius of every perceptual type that has one."""
     return {**({} if metadata.known_good else DEFAULT_RADII), **metadata.radii}
 
 
 def validate_metadata(metadata: ListMetadata, types: Mapping[str, SignalType]) -> None:
-    """Raise ListError if a name, a text or a radius cannot be."""
+    """Raise ListError for an invalid name, category or radius."""
     if not _NAME.fullmatch(metadata.name):
         raise ListError(
-            f"{metadata.name!r} is no name for a list",
+            f"{metadata.name!r} is not a valid name for a list",
             advice="Use up to 64 letters, digits, dots, dashes and underscores.",
         )
     if not is_printable_line(metadata.category, MAX_CATEGORY):
         raise ListError(
-            "that is no category", advice=f"Use up to {MAX_CATEGORY} printable characters."
+            "invalid category", advice=f"Use up to {MAX_CATEGORY} printable characters."
         )
     for name, radius in metadata.radii.items():
-        if (known := types.get(name)) is None:
+        if (signal_type := types.get(name)) is None:
             raise ListError(
                 f"unknown signal type {name!r}", advice="Use one of " + ", ".join(sorted(types))
             )
-        validate_radius(name, known, radius)
+        validate_radius(name, signal_type, radius)
 
 
 def validate_radius(name: str, signal_type: SignalType | TypeIndex, radius: int) -> None:
-    """Raise ListError if values of this type cannot match at this distance."""
-    widest = signal_type.bits // _WIDEST if signal_type.perceptual else 0
-    if not 0 <= radius <= widest:
-        advice = f"Use 0 to {widest}: beyond, unrelated pictures match."
+    """Raise ListError for a radius that is too wide for this type."""
+    max_radius = signal_type.bits // _MIN_BITS_PER_RADIUS if signal_type.perceptual else 0
+    if not 0 <= radius <= max_radius:
+        advice = f"Use 0 to {max_radius}: beyond, unrelated pictures match."
         if not signal_type.perceptual:
-            advice = "Use 0: it is a digest, only equal values match."
-        raise ListError(f"{radius} is no radius for {name}", advice=advice)
+            advice = "Use 0: digests match only if equal."
+        raise ListError(f"{radius} is not a valid radius for {name}", advice=advice)
 
 
 MANIFEST = "lists.json"
 LABELS = "labels"
-"""The file with the entries' own ids and categories, a line each: category, tab, id."""
+"""The file with the entries' own categories and ids."""
 
 _VERSION = 1
 
@@ -104,9 +107,8 @@ _VERSION = 1
 class TypeIndex:
     """The values of one signal type in a list.
 
-    *bits* is the length of a value, *radius* the Hamming distance up to which it matches
-    (always 0 unless *perceptual*), *labelled* whether entries have ids or categories of their
-    own.
+    *bits* is the length of a value, *radius* the Hamming distance up to which it matches (0
+    unless *perceptual*); *labelled* if entries have ids or categories of their own.
     """
 
     bits: int
@@ -118,7 +120,7 @@ class TypeIndex:
 
 @dataclass(frozen=True, slots=True)
 class FileChecksum:
-    """What a file of a list must be: its length in bytes and SHA-256."""
+    """Length in bytes and SHA-256 of a file of a list."""
 
     size: int
     sha256: str
@@ -128,8 +130,8 @@ class FileChecksum:
 class HashList:
     """An installed list, without its values.
 
-    *directory* is where its files are, new with every import.  *imported_at* is Unix time,
-    *source* what the importer called the file, *malformed* the number of lines left out.
+    *directory* contains its files and is new with every import.  *imported_at* is Unix time,
+    *source* the name of the imported file, *malformed* the number of skipped lines.
     """
 
     name: str
@@ -147,66 +149,68 @@ class HashList:
     @property
     def entries(self) -> int:
         """Number of values of all types."""
-        return sum(each.count for each in self.types.values())
+        return sum(index.count for index in self.types.values())
 
     @property
     def size(self) -> int:
         """Bytes of its files."""
-        return sum(each.size for each in self.files.values())
+        return sum(checksum.size for checksum in self.files.values())
 
     @property
     def revision(self) -> str:
-        """16 hexadecimal digits that change with whatever could change an answer."""
-        known = asdict(self)
-        matters = {key: known[key] for key in ("name", "category", "known_good", "types", "files")}
-        return hashlib.sha256(json.dumps(matters, sort_keys=True).encode()).hexdigest()[:16]
+        """16 hexadecimal digits that change with everything that affects answers."""
+        fields = asdict(self)
+        relevant = {
+            key: fields[key] for key in ("name", "category", "known_good", "types", "files")
+        }
+        return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def index_name(signal_type: str) -> str:
-    """Name the file that holds the sorted values of a type."""
+    """Return the name of the file with the sorted values of a type."""
     return f"{signal_type}.index"
 
 
 def refs_name(signal_type: str) -> str:
-    """Name the file that says where in the labels each value's own begins."""
+    """Return the name of the file with the offsets of the labels of a type."""
     return f"{signal_type}.refs"
 
 
 def dump(lists: Mapping[str, HashList]) -> bytes:
-    """Write a manifest."""
+    """Return the manifest as bytes."""
     document = {"version": _VERSION, "lists": [asdict(lists[name]) for name in sorted(lists)]}
     return json.dumps(document, indent=1).encode() + b"\n"
 
 
 def load(directory: Path) -> dict[str, HashList]:
-    """Read the manifest of a directory; none installed if there is none.
+    """Load the manifest of a directory; no list is installed if it is missing.
 
-    Raises ListError if it cannot be read or understood.
+    Raises ListError if it cannot be read or is damaged.
     """
     try:
         fd = os.open(directory / MANIFEST, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         with os.fdopen(fd, "rb") as file:
             document = json.load(file)
         if document["version"] != _VERSION:
-            raise _unusable(directory, f"it is of version {document['version']!r}")
-        lists = [_hash_list(each) for each in document["lists"]]
+            raise _unusable(directory, f"it has version {document['version']!r}")
+        lists = [_hash_list(fields) for fields in document["lists"]]
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise _unusable(directory, error.strerror or "it cannot be read") from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise _unusable(directory, "it is damaged") from error
-    return {each.name: each for each in lists}
+    return {hash_list.name: hash_list for hash_list in lists}
 
 
-def _hash_list(document: dict[str, Any]) -> HashList:
-    types = {name: TypeIndex(**each) for name, each in document.pop("types").items()}
-    files = {name: FileChecksum(**each) for name, each in document.pop("files").items()}
-    return HashList(**document, types=types, files=files)
+def _hash_list(fields: dict[str, Any]) -> HashList:
+    types = {name: TypeIndex(**index) for name, index in fields.pop("types").items()}
+    files = {name: FileChecksum(**checksum) for name, checksum in fields.pop("files").items()}
+    return HashList(**fields, types=types, files=files)
 
 
-def _unusable(directory: Path, why: str) -> ListError:
+def _unusable(directory: Path, reason: str) -> ListError:
     return ListError(
-        f"the index of hash lists in {os.fsencode(directory)!r} cannot be used: {why}",
-        advice="Check who owns the directory; if it is damaged, remove it and import again.",
+        f"the index of hash lists in {os.fsencode(directory)!r} cannot be used: {reason}",
+        advice="Check the owner of the directory. If it is damaged, remove it and import again.",
     )

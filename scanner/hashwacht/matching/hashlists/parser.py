@@ -1,8 +1,7 @@
-"""Reading a hash list somebody hands us: which format it is, and its entries, line by line.
+"""Reads a hash list to import: detects its format and yields its entries line by line.
 
-The whole file passes once, in bounded memory; formats are those of
-``list_formats``.  Lines end in LF or CRLF, the encoding is UTF-8 with or without
-a byte order mark; a line that is not UTF-8 is malformed.
+The file is read once, in bounded memory; ``list_formats`` describes the formats.  Lines end in LF
+or CRLF, the encoding is UTF-8 with or without a byte order mark; other lines are malformed.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ from hashwacht.matching.hashlists.list_formats import (
 )
 
 MAX_LINE = 1 << 16
-"""Bytes in a line; what is longer is malformed, and never held in memory."""
+"""Bytes in a line; a longer one is malformed and never held in memory."""
 
 _BLOCK = 1 << 18
 
 
 class ListFormat(StrEnum):
-    """How the lines of a list are written."""
+    """The format of the lines of a list."""
 
     TEXT = "text"
     CSV = "csv"
@@ -44,7 +43,7 @@ class ListFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ParseOptions:
-    """How to read a file: *format* None sniffs it; *columns* and *delimiter* are for CSV."""
+    """How to read a file: *format* None detects it; *columns* and *delimiter* are for CSV."""
 
     format: ListFormat | None = None
     default_type: str = ""
@@ -53,42 +52,42 @@ class ParseOptions:
 
 
 class RejectedLine(NamedTuple):
-    """A line that could not be taken: its number, from 1, and why."""
+    """A malformed line: its number, from 1, and the reason."""
 
     line: int
     reason: str
 
 
 class ListFile:
-    """The entries and malformed lines of one source, in order; read once.
+    """The entries and malformed lines of one source, in order; it is read once.
 
-    *lines* and *bytes* say how far the reading is, *format* what it was found to be.
+    *lines* and *bytes* count what was read so far; *format* is the detected format.
     """
 
     def __init__(
-        self, source: BinaryIO, reading: ParseOptions, types: Mapping[str, SignalType]
+        self, source: BinaryIO, options: ParseOptions, types: Mapping[str, SignalType]
     ) -> None:
         """Raise ListError if the default type is unknown."""
-        if reading.default_type and reading.default_type not in types:
+        if options.default_type and options.default_type not in types:
             raise ListError(
-                f"unknown signal type {reading.default_type!r}",
+                f"unknown signal type {options.default_type!r}",
                 advice="Use one of " + ", ".join(sorted(types)) + ".",
             )
         self.lines = 0
         self.bytes = 0
-        self.format: ListFormat | None = reading.format
+        self.format: ListFormat | None = options.format
         self._source = source
-        self._reading = reading
-        self._make = ListEntryBuilder(types, reading.default_type)
+        self._options = options
+        self._build = ListEntryBuilder(types, options.default_type)
         self._digest = hashlib.sha256()
 
     @property
     def sha256(self) -> str:
-        """Of what has been read so far, as 64 hexadecimal digits."""
+        """SHA-256 of what was read so far, as 64 hexadecimal digits."""
         return self._digest.hexdigest()
 
     def __iter__(self) -> Iterator[ListEntry | RejectedLine]:
-        """Give what each line says.  Raises ListError: unreadable, a header without the columns."""
+        """Yield all entries.  Raises ListError: unreadable, or a header without the columns."""
         parse: LineParser | None = None
         for raw in self._raw_lines():
             self.lines += 1
@@ -102,35 +101,35 @@ class ListFile:
                 yield RejectedLine(self.lines, str(malformed))
 
     def _parser(self, line: str) -> tuple[LineParser | None, str]:
-        """Choose by the first line that says something; give back what of it is an entry."""
+        """Select the parser by the first line with content; return what of it is an entry."""
         if not line.strip() or line.lstrip().startswith("#"):
             return None, ""
-        self.format = self.format or self._sniffed(line)
+        self.format = self.format or self._detect_format(line)
         if self.format is ListFormat.CSV:
-            reading = self._reading
-            return csv_parser(self._make, line, reading.columns, reading.delimiter), ""
+            columns, delimiter = self._options.columns, self._options.delimiter
+            return csv_parser(self._build, line, columns, delimiter), ""
         by_format: dict[ListFormat, Callable[[ListEntryBuilder], LineParser]] = {
             ListFormat.TEXT: text_parser,
             ListFormat.JSONL: json_parser,
         }
-        return by_format[self.format](self._make), line
+        return by_format[self.format](self._build), line
 
-    def _sniffed(self, line: str) -> ListFormat:
+    def _detect_format(self, line: str) -> ListFormat:
         if line.lstrip().startswith("{"):
             return ListFormat.JSONL
-        given = self._reading.columns is not None or bool(self._reading.delimiter)
-        if given or is_header(line, self._make.types):
+        configured = self._options.columns is not None or bool(self._options.delimiter)
+        if configured or is_header(line, self._build.types):
             return ListFormat.CSV
         return ListFormat.TEXT
 
     def _raw_lines(self) -> Iterator[bytes]:
-        """Cut the source into lines; of an endless one only the beginning is kept."""
+        """Yield the lines of the source; of an endless one only the beginning is kept."""
         rest = b""
         while block := self._read():
             self.bytes += len(block)
             self._digest.update(block)
-            *whole, rest = (rest + block).split(b"\n")
-            yield from whole
+            *complete, rest = (rest + block).split(b"\n")
+            yield from complete
             rest = rest[: MAX_LINE + 2]
         if rest:
             yield rest
@@ -140,7 +139,7 @@ class ListFile:
             return self._source.read(_BLOCK)
         except OSError as error:
             raise ListError(
-                f"the list cannot be read: {error.strerror}", advice="Check the file or its disk."
+                f"the list cannot be read: {error.strerror}", advice="Check the file and its disk."
             ) from error
 
 

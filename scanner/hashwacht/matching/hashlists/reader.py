@@ -1,9 +1,7 @@
-"""The installed lists, opened, and opened anew when somebody changes them.
+"""The installed lists, mapped for searching and reloaded when the manifest changes.
 
-What is noticed costs one stat: lists change only by replacing the manifest.  Whoever is
-still searching the former lists goes on with the files it has mapped.
-
-One installed list, mapped and ready to be searched.
+A check for changes costs one stat, because lists change only when the manifest is replaced.  A
+search in progress keeps the files it has mapped.
 """
 
 from __future__ import annotations
@@ -26,6 +24,7 @@ from hashwacht.matching.hashlists.index_file import IndexFile
 from hashwacht.matching.hashlists.manifest import (
     LABELS,
     MANIFEST,
+    FileChecksum,
     HashList,
     TypeIndex,
     index_name,
@@ -35,16 +34,16 @@ from hashwacht.matching.hashlists.manifest import (
 from hashwacht.matching.hashlists.radius_index import RadiusIndex
 
 CHECKED_BYTES = 16 << 20
-"""Files up to this size are compared with their checksum when opened (about 15 ms); the
-larger ones by ``verify`` only, or every command would wait seconds for its lists."""
+"""Files up to this size are compared with their checksum when opened (about 15 ms); larger ones
+only by ``lists verify``, or every command would wait seconds for its lists."""
 
 MAX_HITS = 256
-"""Hits per value that are looked at further; the nearest ones."""
+"""Hits per value, the nearest ones."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class ListHit:
-    """One entry that matches: distance in bits, its category and id (perhaps empty)."""
+    """A matching entry: distance in bits, category and id (may be empty)."""
 
     distance: int
     category: str
@@ -52,41 +51,41 @@ class ListHit:
 
 
 class MappedList:
-    """A list whose files are mapped.  Thread-safe; freed with the last reference."""
+    """A list whose files are mapped.  Thread-safe; unmapped with the last reference."""
 
     def __init__(self, root: Path, info: HashList) -> None:
         """Map all files.  Raises ListError if one is damaged, OSError if it cannot be read."""
         self.info = info
         directory = root / info.directory
-        for name, mark in info.files.items():
-            _check(directory / name, mark.size, mark.sha256)
-        labelled = any(each.labelled for each in info.types.values())
-        labels = _mapped(directory / LABELS) if labelled else None
+        for name, checksum in info.files.items():
+            _check(directory / name, checksum)
+        labelled = any(index.labelled for index in info.types.values())
+        labels = _map(directory / LABELS) if labelled else None
         self._types = {
-            name: _OpenType(directory, name, each, info, labels)
-            for name, each in info.types.items()
+            name: _MappedType(directory, name, index, info, labels)
+            for name, index in info.types.items()
         }
 
     def hits(self, signal_type: str, value: bytes, slack: int = 0) -> list[ListHit]:
-        """Give the entries that match a value, nearest first, at most MAX_HITS.
+        """Return the entries that match a value, nearest first, at most MAX_HITS.
 
-        *slack* looks that many bits beyond the radius.  Raises ListError if the list turns out
-        to be damaged, or the value is of another length.
+        *slack* extends the radius by that many bits.  Raises ListError if the list is damaged or
+        the value has another length.
         """
         if signal_type not in self._types:
             return []
         return list(self._types[signal_type].hits(value, slack))
 
 
-class _OpenType:
+class _MappedType:
     """The values of one signal type of a list."""
 
     def __init__(
         self, root: Path, name: str, index: TypeIndex, info: HashList, labels: mmap.mmap | None
     ) -> None:
         file = IndexFile(root / index_name(name), index.bits // 8)
-        if file.shape.count != index.count:
-            raise ListError("the index file has another number of entries than the list")
+        if file.layout.count != index.count:
+            raise ListError("the number of entries in the index file differs from the manifest")
         self._bytes = index.bits // 8
         self._radius = index.radius
         self._default = info.category
@@ -95,11 +94,11 @@ class _OpenType:
         self._labels = labels
         self._refs: NDArray[np.uint64] | None = None
         if index.labelled:
-            self._refs = np.frombuffer(_mapped(root / refs_name(name)), "<u8", index.count)
+            self._refs = np.frombuffer(_map(root / refs_name(name)), "<u8", index.count)
 
     def hits(self, value: bytes, slack: int) -> Iterator[ListHit]:
         if len(value) != self._bytes:
-            raise ListError(f"a value of {self._bytes * 8} bits was expected")
+            raise ListError(f"expected a value of {self._bytes * 8} bits")
         try:
             if not self._radius + slack:
                 for row in self._exact.rows(value)[:MAX_HITS]:
@@ -110,7 +109,7 @@ class _OpenType:
             for row, distance in pairs:
                 yield self._hit(row, distance)
         except (IndexError, UnicodeDecodeError) as error:
-            raise ListError("the index file points to entries that are not there") from error
+            raise ListError("the index file refers to entries that do not exist") from error
 
     def _hit(self, row: int, distance: int) -> ListHit:
         if self._refs is None or self._labels is None:
@@ -123,16 +122,18 @@ class _OpenType:
         return ListHit(distance, category or self._default, label)
 
 
-def _check(path: Path, size: int, sha256: str) -> None:
+def _check(path: Path, checksum: FileChecksum) -> None:
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     with os.fdopen(fd, "rb") as file:
-        if os.fstat(fd).st_size != size:
-            raise ListError(f"{path.name} has another length than when it was written")
-        if size <= CHECKED_BYTES and hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-            raise ListError(f"{path.name} has another checksum than when it was written")
+        if os.fstat(fd).st_size != checksum.size:
+            raise ListError(f"the length of {path.name} has changed")
+        if checksum.size > CHECKED_BYTES:
+            return
+        if hashlib.file_digest(file, "sha256").hexdigest() != checksum.sha256:
+            raise ListError(f"the checksum of {path.name} has changed")
 
 
-def _mapped(path: Path) -> mmap.mmap:
+def _map(path: Path) -> mmap.mmap:
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         return mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
@@ -141,25 +142,23 @@ def _mapped(path: Path) -> mmap.mmap:
 
 
 RETRY_AFTER = 5.0
-"""Seconds after which a list that could not be opened is tried again."""
+"""Seconds after which a list that could not be opened is opened again."""
 
-_RACES = 10
-"""How often lists may be replaced while we open them before we answer with what we have."""
+_MAX_RACES = 10
+"""How often lists may be replaced while they are opened before the result is used anyway."""
 
-_Mark = tuple[int, ...]
+_ManifestStat = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class InstalledLists:
-    """The lists of one moment, those that can be searched and those that cannot.
+    """The lists at one moment, those that can be searched and those that cannot.
 
-    *damaged* maps names to the reason, *unusable* says why not even their names are known.
-    *revision* is 16 hexadecimal digits over all lists and over what keeps some from being
-    searched.
+    *damaged* maps names to the reason; *unusable* is the reason why the manifest cannot be read.
+    *revision* is 16 hexadecimal digits over all lists and the names of the damaged ones.
     """
 
     revision: str
-
     open: Mapping[str, MappedList] = field(default_factory=dict)
     damaged: Mapping[str, str] = field(default_factory=dict)
     known: Mapping[str, HashList] = field(default_factory=dict)
@@ -168,55 +167,58 @@ class InstalledLists:
 
     @property
     def types(self) -> frozenset[str]:
-        """The signal types that some list holds."""
-        return frozenset().union(*(each.types for each in self.known.values()))
+        """The signal types of all lists."""
+        return frozenset().union(*(info.types for info in self.known.values()))
 
     @property
     def judging_types(self) -> frozenset[str]:
-        """The signal types that some list holds that accuses."""
-        accusing = (each.types for each in self.known.values() if not each.known_good)
-        return frozenset().union(*accusing)
+        """The signal types of all lists that are not known-good."""
+        types = (info.types for info in self.known.values() if not info.known_good)
+        return frozenset().union(*types)
 
 
 class ListReloader:
-    """Gives the lists of a directory as they are now.  Thread-safe."""
+    """Returns the current lists of a directory.  Thread-safe."""
 
     def __init__(self, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        """Look at nothing yet; *clock* gives seconds."""
+        """Open nothing yet; *clock* returns seconds."""
         self._directory = directory
-        self._manifest = str(directory / MANIFEST)  # looked at for every question
+        self._manifest = str(directory / MANIFEST)  # a string, because every query needs it
         self._clock = clock
         self._lock = threading.Lock()
-        self._now: tuple[_Mark, float, InstalledLists] | None = None
+        self._current: tuple[_ManifestStat, float, InstalledLists] | None = None
 
     def lists(self) -> InstalledLists:
-        """Give the lists, opened again if they have changed since.  Raises nothing."""
-        now = self._now
-        if now is not None and now[0] == self._mark() and self._clock() < now[1]:
-            return now[2]
+        """Return the lists, reopened if they have changed.  Raises nothing."""
+        if (lists := self._unchanged()) is not None:
+            return lists
         with self._lock:
-            return self._reopened()
+            return self._unchanged() or self._reopen()
 
     def forget(self) -> None:
-        """Let go of the files; a search still under way keeps its own."""
+        """Unmap the files; a search in progress keeps its own."""
         with self._lock:
-            self._now = None
+            self._current = None
 
-    def _reopened(self) -> InstalledLists:
-        """Open what the manifest names; what vanishes meanwhile has been replaced: look again."""
-        if self._now is not None and self._now[0] == self._mark() and self._clock() < self._now[1]:
-            return self._now[2]
-        for _ in range(_RACES):
-            mark = self._mark()
-            lists = self._opened(self._now[2].open if self._now else {})
-            if mark == self._mark():
+    def _unchanged(self) -> InstalledLists | None:
+        current = self._current
+        if current and current[0] == self._manifest_stat() and self._clock() < current[1]:
+            return current[2]
+        return None
+
+    def _reopen(self) -> InstalledLists:
+        """Open the lists of the manifest; repeat if it is replaced at the same time."""
+        for _ in range(_MAX_RACES):
+            stat = self._manifest_stat()
+            lists = self._open(self._current[2].open if self._current else {})
+            if stat == self._manifest_stat():
                 break
-        flawed = bool(lists.damaged or lists.unusable)
-        until = self._clock() + RETRY_AFTER if flawed else float("inf")
-        self._now = (mark, until, lists)
+        faulty = bool(lists.damaged or lists.unusable)
+        valid_until = self._clock() + RETRY_AFTER if faulty else float("inf")
+        self._current = (stat, valid_until, lists)
         return lists
 
-    def _opened(self, before: Mapping[str, MappedList]) -> InstalledLists:
+    def _open(self, previous: Mapping[str, MappedList]) -> InstalledLists:
         try:
             known = load(self._directory)
         except ListError as error:
@@ -225,18 +227,18 @@ class ListReloader:
             )
         opened, damaged = dict[str, MappedList](), dict[str, str]()
         for name, info in known.items():
-            former = before.get(name)
+            mapped = previous.get(name)
             try:
-                same = former is not None and former.info == info
-                opened[name] = former if former and same else MappedList(self._directory, info)
+                unchanged = mapped is not None and mapped.info == info
+                opened[name] = mapped if mapped and unchanged else MappedList(self._directory, info)
             except ListError as error:
                 damaged[name] = error.message
             except (OSError, ValueError) as error:
                 damaged[name] = getattr(error, "strerror", None) or "its files are damaged"
         return InstalledLists(_revision(known, damaged), opened, damaged, known)
 
-    def _mark(self) -> _Mark:
-        """Give what differs whenever the manifest is another file."""
+    def _manifest_stat(self) -> _ManifestStat:
+        """Return values that change whenever the manifest is replaced."""
         try:
             stat = os.lstat(self._manifest)
         except OSError as error:
@@ -245,5 +247,5 @@ class ListReloader:
 
 
 def _revision(known: Mapping[str, HashList], damaged: Mapping[str, str]) -> str:
-    state = repr((sorted(each.revision for each in known.values()), sorted(damaged)))
+    state = repr((sorted(info.revision for info in known.values()), sorted(damaged)))
     return hashlib.sha256(state.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Reading installed lists through and saying what is not as it must be."""
+"""Verifies all files of installed lists: checksums, order, permissions."""
 
 from __future__ import annotations
 
@@ -16,48 +16,49 @@ from hashwacht.matching.hashlists.manifest import MANIFEST, HashList, index_name
 from hashwacht.platform.private_directory import is_accessible_to_others
 
 _ROWS = 1 << 16
-_IMPORT_AGAIN = "Import the list again; until then its answers cannot be relied on."
+_IMPORT_AGAIN = "Import the list again; until then its answers are not reliable."
 
 
 def verify_lists(root: Path, lists: Sequence[HashList]) -> list[Diagnostic]:
-    """Give the faults of the directory and of every list, or one good finding for each."""
+    """Return the faults of the directory and of every list, or one success for each list."""
     subject = f"directory of hash lists {os.fsencode(root)!r}"
-    findings = list(_open_to_others(subject, root, (root / MANIFEST,))) if lists else []
-    for each in lists:
-        subject = f"hash list {each.name!r}"
+    findings = list(_permission_faults(subject, root, (root / MANIFEST,))) if lists else []
+    for info in lists:
+        subject, directory = f"hash list {info.name!r}", root / info.directory
+        paths = [directory / name for name in sorted(info.files)]
         faults = [
-            *_open_to_others(subject, root / each.directory, _paths(root, each)),
-            *(Diagnostic(subject, False, fault, _IMPORT_AGAIN) for fault in _faults(root, each)),
+            *_permission_faults(subject, directory, paths),
+            *(Diagnostic(subject, False, fault, _IMPORT_AGAIN) for fault in _faults(root, info)),
         ]
-        good = Diagnostic(subject, True, f"{each.entries} entries, all files intact and private")
-        findings += faults or [good]
+        success = Diagnostic(subject, True, f"{info.entries} entries, all files intact and private")
+        findings += faults or [success]
     return findings
 
 
-def _paths(root: Path, info: HashList) -> list[Path]:
-    return [root / info.directory / name for name in sorted(info.files)]
-
-
-def _open_to_others(subject: str, directory: Path, files: Sequence[Path]) -> Iterator[Diagnostic]:
-    """Find what others may read or change, or somebody else owns."""
+def _permission_faults(
+    subject: str, directory: Path, files: Sequence[Path]
+) -> Iterator[Diagnostic]:
+    """Yield the files that other users can read or change, or that have another owner."""
     for path in (directory, *files):
         try:
             stat = path.lstat()
         except OSError:
-            continue  # said by _faults
-        shown = repr(os.fsencode(path))
+            continue  # reported by _faults
+        quoted = repr(os.fsencode(path))
         if is_accessible_to_others(stat):
             mode = "700" if path == directory else "600"
-            detail = f"{shown} has mode {stat.st_mode & 0o7777:o}: others could read or change it"
-            yield Diagnostic(subject, False, detail, f"Run chmod {mode} {shown}.")
+            detail = (
+                f"{quoted} has mode {stat.st_mode & 0o7777:o}: other users can read or change it"
+            )
+            yield Diagnostic(subject, False, detail, f"Run chmod {mode} {quoted}.")
         if stat.st_uid not in {0, os.geteuid()}:
-            detail = f"{shown} belongs to user {stat.st_uid}, who could change it"
-            yield Diagnostic(subject, False, detail, f"Run chown {os.geteuid()} {shown}.")
+            detail = f"{quoted} belongs to user {stat.st_uid}, who can change it"
+            yield Diagnostic(subject, False, detail, f"Run chown {os.geteuid()} {quoted}.")
 
 
 def _faults(root: Path, info: HashList) -> Iterator[str]:
-    """Find what is missing, changed, not sorted or of another number."""
-    for name, mark in sorted(info.files.items()):
+    """Yield what is missing, changed, unsorted or of another length."""
+    for name, checksum in sorted(info.files.items()):
         path = root / info.directory / name
         try:
             with path.open("rb") as file:
@@ -66,19 +67,19 @@ def _faults(root: Path, info: HashList) -> Iterator[str]:
         except OSError as error:
             yield f"{name} cannot be read: {error.strerror}"
             continue
-        if (size, digest) != (mark.size, mark.sha256):
-            yield f"{name} is not what was written: length or checksum differ"
+        if (size, digest) != (checksum.size, checksum.sha256):
+            yield f"{name} has changed: its length or checksum differs"
     for name, index in sorted(info.types.items()):
         try:
-            yield from _disorder(root / info.directory, name, index.bits // 8, index.count)
+            yield from _order_faults(root / info.directory, name, index.bits // 8, index.count)
         except (ListError, OSError) as error:
             yield f"{index_name(name)} cannot be used: {error}"
 
 
-def _disorder(directory: Path, name: str, width: int, count: int) -> Iterator[str]:
+def _order_faults(directory: Path, name: str, width: int, count: int) -> Iterator[str]:
     file = IndexFile(directory / index_name(name), width)
-    if file.shape.count != count:
-        yield f"{index_name(name)} holds {file.shape.count} entries instead of {count}"
+    if file.layout.count != count:
+        yield f"{index_name(name)} contains {file.layout.count} entries instead of {count}"
     records = file.records.view(f"S{width}").reshape(-1)
     for start in range(0, len(records), _ROWS):
         block = records[start : start + _ROWS + 1]

@@ -19,9 +19,9 @@ from hashwacht.matching.hashlists.radius_index import (
     RadiusIndex,
     allowances,
     band_keys,
+    bit_positions,
     build_bands,
-    layout,
-    places,
+    choose_bands,
     value_keys,
 )
 
@@ -34,8 +34,8 @@ def _index(directory: Path, values: Rows, scan_below: int = 1) -> IndexFile:
     width = values.shape[1]
     with path.open("w+b") as file:
         blocks = np.array_split(np.unique(values, axis=0), 3)
-        shape = write_records(file, [each for each in blocks if len(each)], width, len(values))
-        build_bands(file, shape, scan_below)
+        layout = write_records(file, [each for each in blocks if len(each)], width, len(values))
+        build_bands(file, layout, scan_below)
     return IndexFile(path, width)
 
 
@@ -128,14 +128,14 @@ def test_bands_share_no_bit_and_their_allowances_exceed_any_radius(
 ) -> None:
     """Both are all that the pigeonholes need, whatever the layout."""
     radius = width * 8 * per_mille // 1000
-    shape = IndexLayout(width, count, 8, *layout(width, count, radius))
-    used = [place for band in places(shape.keys) for place in band]
-    assert len(set(used)) == len(used) == sum(shape.keys)
+    layout = IndexLayout(width, count, 8, *choose_bands(width, count, radius))
+    used = [place for band in bit_positions(layout.keys) for place in band]
+    assert len(set(used)) == len(used) == sum(layout.keys)
     assert set(used) <= set(range(width * 8))
     for asked in (radius, radius + more):
-        dealt = allowances(shape, asked)
+        dealt = allowances(layout, asked)
         assert dealt is None or sum(dealt) == asked + 1
-    assert IndexLayout.read(shape.header()) == shape
+    assert IndexLayout.parse(layout.header()) == layout
 
 
 @pytest.mark.parametrize("radius", [31, 41])
@@ -144,7 +144,7 @@ def test_mixed_bands_have_full_recall(directory: Path, radius: int) -> None:
     rng = _from(12)
     values = np.unique(_random(300_000, 32, rng), axis=0)
     file = _index(directory, values)
-    assert file.shape.wide.number > 0 < file.shape.narrow.number
+    assert file.layout.wide.number > 0 < file.layout.narrow.number
     index = RadiusIndex(file)
     for distance in range(radius + 1):
         row = int(rng.integers(len(values)))
@@ -157,9 +157,9 @@ def test_mixed_bands_have_full_recall(directory: Path, radius: int) -> None:
 @pytest.mark.parametrize("width", [3, 8, 32])
 def test_keys_of_one_value_are_those_of_many(directory: Path, width: int) -> None:
     values = _random(300, width, _from(2))
-    shape = _index(directory, values).shape
-    many = np.stack([band_keys(values, shape, band) for band in range(len(shape.keys))], axis=1)
-    assert many.tolist() == [value_keys(value.tobytes(), shape).tolist() for value in values]
+    layout = _index(directory, values).layout
+    many = np.stack([band_keys(values, layout, band) for band in range(len(layout.keys))], axis=1)
+    assert many.tolist() == [value_keys(value.tobytes(), layout).tolist() for value in values]
 
 
 @given(
@@ -203,16 +203,16 @@ def test_exact_search_bisects_a_crowded_bucket(directory: Path) -> None:
 
 def test_sha1_costs_less_than_25_bytes_an_entry(directory: Path) -> None:
     file = _index(directory, _random(20_000, 20, _from(1)), scan_below=10**9)
-    assert file.shape.size / file.shape.count < 25
+    assert file.layout.size / file.layout.count < 25
 
 
 def test_short_list_has_no_bands(directory: Path) -> None:
-    assert _index(directory, _random(1_000, 32, _from(1)), 16_384).shape.keys == ()
+    assert _index(directory, _random(1_000, 32, _from(1)), 16_384).layout.keys == ()
 
 
 @pytest.mark.parametrize("damage", ["cut", "longer", "magic", "count", "fan-out", "empty"])
 def test_damaged_index_file_is_refused(tmp_path: Path, damage: str) -> None:
-    shape = _index(tmp_path, _random(1_000, 20, _from(1)), 10**9).shape
+    layout = _index(tmp_path, _random(1_000, 20, _from(1)), 10**9).layout
     path = tmp_path / "x.index"
     whole = path.read_bytes()
     broken = {
@@ -220,7 +220,7 @@ def test_damaged_index_file_is_refused(tmp_path: Path, damage: str) -> None:
         "longer": whole + b"\0",
         "magic": b"x" + whole[1:],
         "count": whole[:16] + b"\xff" * 8 + whole[24:],
-        "fan-out": whole[: shape.fan_out_at] + b"\xff" * 8 + whole[shape.fan_out_at + 8 :],
+        "fan-out": whole[: layout.fan_out_at] + b"\xff" * 8 + whole[layout.fan_out_at + 8 :],
         "empty": b"",
     }
     path.write_bytes(broken[damage])
@@ -231,4 +231,4 @@ def test_damaged_index_file_is_refused(tmp_path: Path, damage: str) -> None:
 @given(header=st.binary(min_size=0, max_size=64))
 def test_header_of_other_bytes_is_refused(header: bytes) -> None:
     with pytest.raises(ListError):
-        IndexLayout.read(header)
+        IndexLayout.parse(header)
