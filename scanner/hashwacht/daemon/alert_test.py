@@ -1,4 +1,4 @@
-"""Trying if alerts arrive: a harmless notice through every configured channel."""
+"""Test alerts: a harmless notice through every configured channel."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from hashwacht import bootstrap
 from hashwacht.core.notice import ChannelKind, Notice, NoticeKind
 from hashwacht.courier.channels import build_channel
 from hashwacht.courier.lazy_channel import LazyChannel
-from hashwacht.daemon.outbox_sender import PATIENCE
+from hashwacht.daemon.outbox_sender import DELIVERY_TIMEOUT
 from hashwacht.ipc.client import CourierUnreachable, IpcClient
 from hashwacht.ipc.messages import DeliverReply, DeliverRequest, FailureReply, NoticeEnvelope
 from hashwacht.settings import Settings
 
-_SUMMARY = "This is a test: somebody tries if alerts arrive. Nothing was found."
+_SUMMARY = "This is a test alert from Hashwacht. Nothing was found."
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelTestResult:
-    """How a channel did; *by_courier* is False if this process itself had to do it."""
+    """The result of a channel; *by_courier* is False if this process delivered the alert itself."""
 
     channel: ChannelKind
     by_courier: bool
@@ -30,38 +30,38 @@ class ChannelTestResult:
 
 
 def send_test_alerts(settings: Settings, environ: Mapping[str, str]) -> Iterator[ChannelTestResult]:
-    """Try each: through the courier if one is within reach, else from this process."""
-    link = IpcClient(bootstrap.courier_socket(settings))
+    """Send a test alert to each channel, through the courier if it is reachable."""
+    client = IpcClient(bootstrap.courier_socket(settings))
     try:
         for channel in settings.alerts.channels:
             notice = Notice(NoticeKind.TEST, time.time(), _SUMMARY)
-            enclosed = NoticeEnvelope(secrets.token_hex(16), notice)
-            deliver = DeliverRequest(channel, secrets.token_hex(16), (enclosed,))
-            reply = _by_courier(link, deliver)
-            if reply is not None:
-                yield ChannelTestResult(channel, by_courier=True, result=reply)
-            else:
-                result = _from_here(channel, settings, environ, deliver)
-                yield ChannelTestResult(channel, by_courier=False, result=result)
+            envelope = NoticeEnvelope(secrets.token_hex(16), notice)
+            request = DeliverRequest(channel, secrets.token_hex(16), (envelope,))
+            reply = _send_by_courier(client, request)
+            by_courier = reply is not None
+            result = reply or _send_directly(channel, settings, environ, request)
+            yield ChannelTestResult(channel, by_courier=by_courier, result=result)
     finally:
-        link.close()
+        client.close()
 
 
-def _by_courier(link: IpcClient, deliver: DeliverRequest) -> DeliverReply | FailureReply | None:
-    """None: there is no courier that would hear us."""
+def _send_by_courier(
+    client: IpcClient, request: DeliverRequest
+) -> DeliverReply | FailureReply | None:
+    """Return the courier's reply; None if it is unreachable."""
     try:
-        reply = link.call(deliver, PATIENCE)
+        reply = client.call(request, DELIVERY_TIMEOUT)
     except CourierUnreachable:
         return None
-    assert isinstance(reply, (DeliverReply, FailureReply)), "decoding lets nothing else through"
+    assert isinstance(reply, (DeliverReply, FailureReply)), "the decoder accepts no other reply"
     return reply
 
 
-def _from_here(
-    channel: ChannelKind, settings: Settings, environ: Mapping[str, str], deliver: DeliverRequest
+def _send_directly(
+    channel: ChannelKind, settings: Settings, environ: Mapping[str, str], request: DeliverRequest
 ) -> DeliverReply | FailureReply:
-    way = LazyChannel(partial(build_channel, channel, settings, environ))
+    delivery = LazyChannel(partial(build_channel, channel, settings, environ))
     try:
-        return way.deliver(deliver)
+        return delivery.deliver(request)
     finally:
-        way.close()
+        delivery.close()

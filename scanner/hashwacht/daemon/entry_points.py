@@ -1,4 +1,4 @@
-"""How each part of the daemon is run, and how all of them are run at once."""
+"""The entry points of the daemon's processes, and of the supervisor that runs all of them."""
 
 from __future__ import annotations
 
@@ -15,229 +15,219 @@ from types import FrameType
 
 from hashwacht import bootstrap
 from hashwacht.core.errors import ConfigurationError, ExitCode, StorageBusy
-from hashwacht.courier import process
+from hashwacht.courier.process import courier_process, is_needed
 from hashwacht.daemon.logs import configure_logging
 from hashwacht.daemon.supervisor import ChildSpec, RestartBackoff, Supervisor
 from hashwacht.ipc.sockets import listen
 from hashwacht.platform.locks import FileLock
 from hashwacht.platform.network import leave_network
-from hashwacht.platform.process import terminate_with_parent
 from hashwacht.platform.systemd import SystemdNotifier, inherited_sockets
 from hashwacht.settings import Configuration, UploadMode, WatchKind
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
-PAUSES = RestartBackoff()
-"""What a part that fails over and over has to wait for."""
+RESTART_BACKOFF = RestartBackoff()
+
+_RUNTIME_ADVICE = "Set daemon.runtime_directory to a directory that this user may write to."
+_UPLOADS_ADVICE = (
+    "Under systemd run `hashwacht units --write`; elsewhere set uploads.socket to a path where this"
+    " user may create a socket, and uploads.group to one of the user's groups."
+)
 
 
 class DaemonRunner:
-    """Runs parts with the configuration that *configuration* reads, each time anew."""
+    """Runs one process of the daemon, or all of them.
+
+    *load* returns the configuration and is called again for each reload.
+    """
 
     def __init__(
         self,
-        configuration: Callable[[], Configuration],
+        load: Callable[[], Configuration],
         environ: Mapping[str, str],
         *,
         verbose: bool = False,
     ) -> None:
-        """*environ* is that of this process."""
-        self._configuration = configuration
+        self._load = load
         self._environ = environ
         self._verbose = verbose
 
-    def scanner(self, listen_fd: int | None = None) -> ExitCode:
-        """Run the scanner, which gives up the network before it does anything else."""
+    def run_scanner(self, listen_fd: int | None = None) -> ExitCode:
+        """Run the scanner; it gives up its network access before anything else."""
         layers = leave_network()
-        self._log_as("scanner")
+        self._configure_logging("scanner")
         if all(layers.values()):
-            log.warning(
-                "the scanner keeps its network: %s", "; ".join(map(": ".join, layers.items()))
-            )
+            problems = "; ".join(map(": ".join, layers.items()))
+            _log.warning("the scanner keeps its network access: %s", problems)
         from hashwacht.daemon.scanner_process import scanner_process
 
-        handed = self._for_uploads(listen_fd)
-        with _wishes() as (stop, reload):
+        listeners = self._upload_listeners(listen_fd)
+        with _signal_events() as (stop, reload):
             scanner_process(
-                self._configuration,
+                self._load,
                 self._environ,
                 self._notifier(),
                 stop,
                 reload,
-                upload_listeners=handed,
+                upload_listeners=listeners,
             )
         return ExitCode.OK
 
-    def courier(self, listen_fd: int | None) -> ExitCode:
-        """Run the courier.  A reload is an end: it is started anew."""
-        self._log_as("courier")
-        settings = self._configuration().settings
-        listening = self._listening("courier", listen_fd, bootstrap.courier_socket(settings))
-        with listening, _wishes(reload_is_stop=True) as (stop, _):
-            process.courier_process(settings, self._environ, listening, self._notifier(), stop)
-        # What is still under way, such as a mail server that says nothing, was told to wait.
+    def run_courier(self, listen_fd: int | None) -> ExitCode:
+        """Run the courier.  It exits for a reload, and is restarted."""
+        self._configure_logging("courier")
+        settings = self._load().settings
+        listener = self._listener("courier", listen_fd, bootstrap.courier_socket(settings))
+        with listener, _signal_events(reload_is_stop=True) as (stop, _):
+            courier_process(settings, self._environ, listener, self._notifier(), stop)
+        # Pending requests, such as one to a mail server that does not answer, are retried later.
         logging.shutdown()
         os._exit(ExitCode.OK)
 
-    def watcher(self, listen_fd: int | None) -> ExitCode:
+    def run_watcher(self, listen_fd: int | None) -> ExitCode:
         """Run the watcher."""
-        self._log_as("watcher")
+        self._configure_logging("watcher")
         from hashwacht.watch.fanotify_daemon import serve
 
-        settings = self._configuration().settings
-        path = settings.daemon.runtime_path / "watcher.sock"
-        with self._listening("watcher", listen_fd, path) as listening, _wishes() as (stop, _):
+        path = self._load().settings.daemon.runtime_path / "watcher.sock"
+        with self._listener("watcher", listen_fd, path) as listener, _signal_events() as (stop, _):
             notifier = self._notifier()
-            serve(listening.detach(), stop, ready=notifier.ready, alive=notifier.keep_alive)
+            serve(listener.detach(), stop, ready=notifier.ready, alive=notifier.keep_alive)
         return ExitCode.OK
 
-    def all(
+    def run_all(
         self,
         arguments: tuple[str, ...],
-        say: Callable[[str], None],
-        pauses: RestartBackoff = PAUSES,
+        report: Callable[[str], None],
+        backoff: RestartBackoff = RESTART_BACKOFF,
     ) -> ExitCode:
-        """Run all parts that the configuration needs, as children that are called by *arguments*.
+        """Run all processes that the configuration needs as children, with *arguments*.
 
-        Raises ConfigurationError without a root, StorageBusy if it is running already.
+        *report* prints one line for the user.  Raises ConfigurationError without a root,
+        StorageBusy if another daemon runs.
         """
-        settings = self._configuration().settings
+        settings = self._load().settings
         if not settings.roots:
             raise ConfigurationError(
                 "there is no directory to watch",
                 advice="Give --root DIRECTORY, or configure one as [roots.NAME].",
             )
+        runtime, uploads = settings.daemon.runtime_path, settings.uploads
         with ExitStack() as stack:
-            runtime = settings.daemon.runtime_path
-            stack.enter_context(_only_one(runtime))
-            sockets: dict[str, socket.socket] = {}
-            uploads = settings.uploads
-            of_scanner: socket.socket | None = None
+            stack.enter_context(_single_instance(runtime))
+            upload_listener: socket.socket | None = None
             if uploads.mode is UploadMode.DAEMON:
-                of_scanner = stack.enter_context(_socket(uploads.path, _group(uploads.group)))
+                group = _group_id(uploads.group)
+                upload_listener = stack.enter_context(_temporary_socket(uploads.path, group))
+            listeners: dict[str, socket.socket] = {}
 
-            def parts() -> list[ChildSpec]:
-                chosen = self._configuration().settings
-                wanted = {
-                    "courier": process.is_needed(chosen),
-                    "watcher": chosen.daemon.watch_method is WatchKind.FANOTIFY,
+            def specs() -> list[ChildSpec]:
+                current = self._load().settings
+                needed = {
+                    "courier": is_needed(current),
+                    "watcher": current.daemon.watch_method is WatchKind.FANOTIFY,
                 }
-                made = []
-                for name in (name for name, is_wanted in wanted.items() if is_wanted):
-                    if name not in sockets:
-                        sockets[name] = stack.enter_context(_socket(runtime / f"{name}.sock"))
-                    made.append(ChildSpec(name, (*arguments, name), sockets[name]))
-                return [*made, ChildSpec("scanner", (*arguments, "scanner"), of_scanner)]
+                children = []
+                for name in (name for name, required in needed.items() if required):
+                    if name not in listeners:
+                        path = runtime / f"{name}.sock"
+                        listeners[name] = stack.enter_context(_temporary_socket(path))
+                    children.append(ChildSpec(name, (*arguments, name), listeners[name]))
+                return [*children, ChildSpec("scanner", (*arguments, "scanner"), upload_listener)]
 
-            names = ", ".join(root.name for root in settings.roots)
-            say(f"watching {names}; ^C stops")
-            return Supervisor(parts, self._environ, say, pauses).run()
+            report(f"watching {', '.join(root.name for root in settings.roots)}; press ^C to stop")
+            return Supervisor(specs, self._environ, report, backoff).run()
 
-    @staticmethod
-    def end_with(parent: int) -> None:
-        """Be told to stop when the supervisor is gone, however that happened."""
-        terminate_with_parent(parent)
+    def _listener(self, name: str, fd: int | None, path: Path) -> socket.socket:
+        """Return a process's socket: from the supervisor, from systemd, or a new one at *path*."""
+        if fd is not None:
+            return _adopt(fd)
+        inherited = inherited_sockets(self._environ, name)
+        return inherited[0] if inherited else _listen(path)
 
-    def _listening(self, name: str, given: int | None, path: Path) -> socket.socket:
-        """Give the socket of a part: from the supervisor, from systemd, or made here."""
-        if given is not None:
-            os.set_inheritable(given, False)
-            return socket.socket(fileno=given)
-        handed = inherited_sockets(self._environ, name)
-        return handed[0] if handed else _listen(path)
+    def _upload_listeners(self, fd: int | None) -> list[socket.socket]:
+        """Return the sockets on which web applications send uploads."""
+        if fd is not None:
+            return [_adopt(fd)]
+        inherited = inherited_sockets(self._environ, "uploads")
+        uploads = self._load().settings.uploads
+        if inherited or uploads.mode is UploadMode.PROCESS:
+            return inherited
+        return [_listen(uploads.path, _group_id(uploads.group), _UPLOADS_ADVICE)]
 
-    def _for_uploads(self, given: int | None) -> list[socket.socket]:
-        """Give the sockets on which web applications hand uploads over."""
-        if given is not None:
-            os.set_inheritable(given, False)
-            return [socket.socket(fileno=given)]
-        uploads = self._configuration().settings.uploads
-        handed = inherited_sockets(self._environ, "uploads")
-        if handed or uploads.mode is UploadMode.PROCESS:
-            return handed
-        return [_listen(uploads.path, _group(uploads.group), _FOR_UPLOADS)]
-
-    def _log_as(self, name: str) -> None:
+    def _configure_logging(self, name: str) -> None:
         configure_logging(f"hashwacht-{name}", self._environ, verbose=self._verbose)
 
     def _notifier(self) -> SystemdNotifier:
         return SystemdNotifier.from_environment(self._environ)
 
 
-_FOR_UPLOADS = (
-    "Under systemd run `hashwacht units --write`; elsewhere make uploads.socket a path where this"
-    " user may make a socket, and uploads.group one of its groups."
-)
+def _adopt(fd: int) -> socket.socket:
+    os.set_inheritable(fd, False)
+    return socket.socket(fileno=fd)
 
 
-def _group(name: str) -> int | None:
-    """Give the number of a group; None for no name.  Raises ConfigurationError."""
+def _group_id(name: str) -> int | None:
+    """Return the id of a group, None for an empty name.  Raises ConfigurationError."""
     try:
         return grp.getgrnam(name).gr_gid if name else None
     except KeyError:
         raise ConfigurationError(
             f"uploads.group: there is no group {name}",
-            advice="Name the group of the web application, such as www-data.",
+            advice="Set it to the group of the web application, such as www-data.",
         ) from None
 
 
-def _listen(
-    path: Path,
-    group: int | None = None,
-    advice: str = "Make daemon.runtime_directory a directory that this user may write to.",
-) -> socket.socket:
+def _listen(path: Path, group: int | None = None, advice: str = _RUNTIME_ADVICE) -> socket.socket:
     try:
         return listen(path, group)
     except OSError as error:
         raise ConfigurationError(
-            f"{path}: cannot listen: {error.strerror or error}",
-            advice=advice,
+            f"cannot listen at {path}: {error.strerror or error}", advice=advice
         ) from error
 
 
 @contextmanager
-def _socket(path: Path, group: int | None = None) -> Iterator[socket.socket]:
-    """Listen at *path*, which goes in the end."""
-    with _listen(path, group) as listening:
-        yield listening
+def _temporary_socket(path: Path, group: int | None = None) -> Iterator[socket.socket]:
+    """Yield a listening socket at *path*, which is removed at the end."""
+    with _listen(path, group) as listener:
+        yield listener
         with suppress(OSError):
             path.unlink()
 
 
 @contextmanager
-def _only_one(runtime: Path) -> Iterator[None]:
-    """Be the only daemon with this runtime directory.  Raises StorageBusy, ConfigurationError."""
+def _single_instance(runtime: Path) -> Iterator[None]:
+    """Hold the lock of this runtime directory.  Raises StorageBusy, ConfigurationError."""
     try:
         runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = FileLock.acquire(runtime / "daemon.lock")
     except OSError as error:
-        raise ConfigurationError(
-            f"{runtime}: {error.strerror}",
-            advice="Make daemon.runtime_directory a directory that this user may write to.",
-        ) from error
+        raise ConfigurationError(f"{runtime}: {error.strerror}", advice=_RUNTIME_ADVICE) from error
     if lock is None:
         raise StorageBusy(
             f"another daemon is running with {runtime}",
-            advice="Stop it first, or give this one another daemon.runtime_directory.",
+            advice="Stop it first, or set another daemon.runtime_directory for this one.",
         )
     with lock:
         yield
 
 
 @contextmanager
-def _wishes(*, reload_is_stop: bool = False) -> Iterator[tuple[threading.Event, threading.Event]]:
-    """Give the events that SIGTERM or SIGINT, and SIGHUP, set."""
+def _signal_events(
+    *, reload_is_stop: bool = False
+) -> Iterator[tuple[threading.Event, threading.Event]]:
+    """Yield an event that SIGTERM and SIGINT set, and one that SIGHUP sets."""
     stop, reload = threading.Event(), threading.Event()
-    events = {signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: reload}
-    if reload_is_stop:
-        events[signal.SIGHUP] = stop
+    events = {signal.SIGTERM: stop, signal.SIGINT: stop}
+    events[signal.SIGHUP] = stop if reload_is_stop else reload
 
-    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # as signal calls it
+    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # signal's interface
         events[signal.Signals(number)].set()
 
-    former = {number: signal.signal(number, handle) for number in events}
+    handlers = {number: signal.signal(number, handle) for number in events}
     try:
         yield stop, reload
     finally:
-        for number, handler in former.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -1,7 +1,7 @@
-"""Out of the outbox, through the courier, to people: one thread for each channel.
+"""Sends alerts from the outbox to the courier: one thread for each channel.
 
-A channel that fails waits by itself; nobody else waits for it.  What was handed over just before
-a crash is handed over again, under the same name.
+A failing channel delays only itself.  An alert that was sent just before a crash is sent again,
+under the same id.
 """
 
 from __future__ import annotations
@@ -20,92 +20,95 @@ from hashwacht.ipc.client import CourierUnreachable, IpcClient
 from hashwacht.ipc.messages import DeliverReply, DeliverRequest, FailureReply, NoticeEnvelope
 from hashwacht.storage.outbox import AlertBatch, Outbox
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
-PATIENCE = 180.0
-"""Seconds for one message: a mail server that thinks about each step."""
+DELIVERY_TIMEOUT = 180.0
+"""Seconds for one delivery: a mail server may be slow at each step."""
 
-LOOK_AGAIN = 60.0
-"""Seconds after which the outbox is looked into although nothing was added by this process."""
+POLL_INTERVAL = 60.0
+"""Seconds after which the outbox is read again: another process may have added an alert."""
 
-COURIER_AWAY = 30.0
-"""Seconds between attempts while the courier is out of reach; it comes back all at once."""
+COURIER_RETRY = 30.0
+"""Seconds between attempts, at most, while the courier is unreachable."""
 
 
 class OutboxSender:
-    """Delivers what is added to the outbox, from ``with`` to its end."""
+    """Sends the alerts in the outbox while its ``with`` block runs."""
 
     def __init__(
         self,
-        alerts: Outbox,
+        outbox: Outbox,
         socket: Path,
-        every: Callable[[], float],
+        group_interval: Callable[[], float],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """*socket* is the courier's, *every* says how many seconds lie between two messages."""
-        self._alerts, self._every, self._clock = alerts, every, clock
-        self._link = IpcClient(socket)
+        """*socket* is the courier's; *group_interval* returns the seconds between two batches."""
+        self._outbox, self._group_interval, self._clock = outbox, group_interval, clock
+        self._client = IpcClient(socket)
         self._stop = threading.Event()
         self._threads = [
-            threading.Thread(target=self._run, args=(each,), name=f"telling-{each}")
-            for each in ChannelKind
+            threading.Thread(target=self._run, args=(channel,), name=f"alerts-{channel}")
+            for channel in ChannelKind
         ]
 
     def __enter__(self) -> Self:
-        for each in self._threads:
-            each.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._stop.set()
-        self._alerts.wake()
-        self._link.close()
-        for each in self._threads:
-            each.join()
+        self._outbox.wake()
+        self._client.close()
+        for thread in self._threads:
+            thread.join()
 
     def _run(self, channel: str) -> None:
-        """Serve one channel until the end; a state that is busy or full is tried again."""
+        """Serve one channel until the end; a storage that is busy or full is retried."""
         while not self._stop.is_set():
-            generation = self._alerts.generation
+            generation = self._outbox.generation
             try:
-                wait = self._round(channel)
+                delay = self._send_next(channel)
             except HashwachtError as error:
-                log.warning("alerts by %s wait: %s", channel, error.message)
-                wait = LOOK_AGAIN
-            if wait > 0 and not self._stop.is_set():
-                self._alerts.wait(generation, min(wait, LOOK_AGAIN))
+                _log.warning("alerts by %s are delayed: %s", channel, error.message)
+                delay = POLL_INTERVAL
+            if delay > 0 and not self._stop.is_set():
+                self._outbox.wait(generation, min(delay, POLL_INTERVAL))
 
-    def _round(self, channel: str) -> float:
-        """Send what is due; give how many seconds there is nothing to do."""
+    def _send_next(self, channel: str) -> float:
+        """Send the batch that is due; return the seconds until the next one is."""
         now = self._clock()
-        found = self._alerts.load_next(channel, self._every(), now)
-        if not isinstance(found, AlertBatch):
-            return max(0.0, found - now)
-        self._send(found)
+        batch = self._outbox.load_next(channel, self._group_interval(), now)
+        if not isinstance(batch, AlertBatch):
+            return max(0.0, batch - now)
+        self._send(batch)
         return 0.0
 
     def _send(self, batch: AlertBatch) -> None:
         try:
-            reply = self._link.call(_letter(batch), PATIENCE)
+            reply = self._client.call(_request(batch), DELIVERY_TIMEOUT)
         except (CourierUnreachable, RuntimeError) as error:
             if not self._stop.is_set():
-                self._failed(batch, str(error), longest=COURIER_AWAY)
+                self._record_failure(batch, str(error), longest=COURIER_RETRY)
             return
         if isinstance(reply, DeliverReply):
-            self._alerts.record_delivery(batch, self._clock(), reply.problem)
+            self._outbox.record_delivery(batch, self._clock(), reply.problem)
             if reply.problem:
-                log.warning("an alert by %s arrived, but %s", batch.channel, reply.problem)
+                _log.warning("an alert by %s was delivered, but %s", batch.channel, reply.problem)
             return
-        assert isinstance(reply, FailureReply), "decoding lets nothing else through"
-        self._failed(batch, f"{reply.problem}. {reply.advice}".removesuffix(". "))
+        assert isinstance(reply, FailureReply), "the decoder accepts no other reply"
+        self._record_failure(batch, f"{reply.problem}. {reply.advice}".removesuffix(". "))
 
-    def _failed(self, batch: AlertBatch, problem: str, **longest: float) -> None:
-        told = (len(batch.alerts), batch.channel, problem)
-        extra = event_fields(Event.ALERT_FAILED)
-        log.warning("%d alerts by %s did not arrive: %s", *told, extra=extra)
-        self._alerts.record_failure(batch, self._clock(), problem, **longest)
+    def _record_failure(self, batch: AlertBatch, problem: str, **longest: float) -> None:
+        number, extra = len(batch.alerts), event_fields(Event.ALERT_FAILED)
+        _log.warning(
+            "%d alerts by %s were not delivered: %s", number, batch.channel, problem, extra=extra
+        )
+        self._outbox.record_failure(batch, self._clock(), problem, **longest)
 
 
-def _letter(batch: AlertBatch) -> DeliverRequest:
-    enclosed = (NoticeEnvelope(each.notice_id, each.notice, each.left_out) for each in batch.alerts)
-    return DeliverRequest(batch.channel, batch.name, tuple(enclosed))
+def _request(batch: AlertBatch) -> DeliverRequest:
+    notices = (
+        NoticeEnvelope(alert.notice_id, alert.notice, alert.left_out) for alert in batch.alerts
+    )
+    return DeliverRequest(batch.channel, batch.name, tuple(notices))

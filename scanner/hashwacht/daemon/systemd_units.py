@@ -1,8 +1,7 @@
-"""What systemd's units have to be told beyond what is the same on every machine.
+"""Drop-ins for the systemd units, made from the configuration (systemd.unit(5)).
 
-The units that we bring shut everything off.  The configuration says which directories the scanner
-has to write to, and which files the courier has to see: that becomes one drop-in for each of them
-(systemd.unit(5)).  Pure: settings in, texts out.
+The shipped units deny access to everything.  The drop-ins open the directories that the scanner
+writes to and the files that the courier reads.
 """
 
 from __future__ import annotations
@@ -14,24 +13,23 @@ from hashwacht.core.text import escape_text
 from hashwacht.settings import ServiceSettings, Settings, UploadMode
 
 NAME = "50-configuration.conf"
-"""The file of each drop-in; an administrator's own ones have other names."""
+"""The file name of each drop-in; administrators give their own ones other names."""
 
 STATE = Path("/var/lib/hashwacht")
 CREDENTIALS = Path("/etc/hashwacht/credentials")
 
 _HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
 _TEMPORARY = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108  # what PrivateTmp= replaces
-_SEEN = (Path("/usr"), Path("/etc"), Path("/opt/hashwacht"))
-"""What the courier sees anyway."""
+_VISIBLE_TO_COURIER = (Path("/usr"), Path("/etc"), Path("/opt/hashwacht"))
 
 _HEAD = """\
-# Made from the configuration by `hashwacht units --write`: run it again when directories change.
+# Generated from the configuration by `hashwacht units --write`; run it again after changes.
 """
 
 
 def drop_ins(settings: Settings) -> Mapping[str, str]:
-    """Give the drop-ins that say something, by their path below a directory of units."""
-    told = {
+    """Return the text of each drop-in that is needed, by its path below a unit directory."""
+    drop_in_lines = {
         "hashwacht-scanner.service": [*_scanner(settings)],
         "hashwacht-courier.service": [*_courier(settings)],
         "hashwacht-uploads.socket": [*_uploads(settings)],
@@ -39,7 +37,7 @@ def drop_ins(settings: Settings) -> Mapping[str, str]:
     }
     return {
         f"{unit}.d/{NAME}": f"{_HEAD}[{_section(unit)}]\n" + "".join(f"{line}\n" for line in lines)
-        for unit, lines in told.items()
+        for unit, lines in drop_in_lines.items()
         if lines
     }
 
@@ -50,13 +48,13 @@ def _section(unit: str) -> str:
 
 
 def _target(settings: Settings) -> Iterator[str]:
-    """Have the socket for uploads be there with all the rest, if applications use it."""
+    """Start the upload socket with the target, if applications use it."""
     if settings.uploads.mode is UploadMode.DAEMON:
         yield "Wants=hashwacht-uploads.socket"
 
 
 def _uploads(settings: Settings) -> Iterator[str]:
-    """Say where web applications hand uploads over, and which group may."""
+    """Set the path and group of the upload socket."""
     if settings.uploads.mode is UploadMode.PROCESS:
         return
     yield "ListenStream="
@@ -67,26 +65,26 @@ def _uploads(settings: Settings) -> Iterator[str]:
 
 
 def _scanner(settings: Settings) -> Iterator[str]:
-    """Open the directories that it writes to: canaries, holding, quarantine, state, metrics."""
-    written = sorted({*_around_roots(settings), *_own(settings)})
-    for path in written:
+    """Open the directories that the scanner writes to: roots, state, vault, metrics."""
+    writable = sorted({*_parents_of_roots(settings), *_own(settings)})
+    for path in writable:
         yield f"ReadWritePaths={_quoted(path, optional=True)}"
-    if any(path in _HOMES for path in written):
-        # Of two rules for one directory the stricter counts; ProtectSystem=strict stays.
+    if any(path in _HOMES for path in writable):
+        # ProtectHome= would override ReadWritePaths= for the same directory.
         yield "ProtectHome=no"
-    if any(path.is_relative_to(each) for path in written for each in _TEMPORARY):
+    if any(path.is_relative_to(top) for path in writable for top in _TEMPORARY):
         yield "PrivateTmp=no"
 
 
-def _around_roots(settings: Settings) -> Iterator[Path]:
-    """Give the directory above each root.
+def _parents_of_roots(settings: Settings) -> Iterator[Path]:
+    """Yield the parent directory of each root.
 
-    systemd mounts what may be written over itself.  Were that the root, the scanner would go on
-    seeing it when somebody renames it or mounts another file system over it.
+    systemd bind-mounts a writable path onto itself.  If that were the root, the scanner would keep
+    seeing the old directory after the root is renamed, replaced or mounted over.
     """
     for root in settings.roots:
-        above = root.directory.parent
-        yield root.directory if above == Path("/") else above
+        parent = root.directory.parent
+        yield root.directory if parent == Path("/") else parent
 
 
 def _own(settings: Settings) -> Iterator[Path]:
@@ -98,8 +96,8 @@ def _own(settings: Settings) -> Iterator[Path]:
 
 
 def _courier(settings: Settings) -> Iterator[str]:
-    """Show it the files that the configuration names for it, and nothing around them."""
-    for path in sorted({each for each in _named(settings) if not _is_seen(each)}):
+    """Show the courier the configured files that it cannot see otherwise."""
+    for path in sorted({path for path in _courier_files(settings) if not _is_visible(path)}):
         yield f"BindReadOnlyPaths={_quoted(path, optional=True)}"
     directory = settings.credentials.directory
     if directory not in {None, CREDENTIALS}:
@@ -108,25 +106,27 @@ def _courier(settings: Settings) -> Iterator[str]:
         yield f"LoadCredential=hashwacht:{_escaped(str(directory))}"
 
 
-def _named(settings: Settings) -> Iterator[Path]:
+def _courier_files(settings: Settings) -> Iterator[Path]:
     alerts = settings.alerts
-    services = [each for each in settings.matchers if isinstance(each, ServiceSettings)]
+    services = [matcher for matcher in settings.matchers if isinstance(matcher, ServiceSettings)]
     files: Iterable[Path | None] = (
         alerts.mail.ca_file,
         alerts.webhook.ca_file,
-        *(path for each in services for path in (each.ca_file, each.client_cert, each.client_key)),
+        *(service.ca_file for service in services),
+        *(service.client_cert for service in services),
+        *(service.client_key for service in services),
     )
     yield from (path for path in files if path is not None)
     if alerts.command.program:
         yield Path(alerts.command.program[0])
 
 
-def _is_seen(path: Path) -> bool:
-    return any(path.is_relative_to(each) for each in _SEEN)
+def _is_visible(path: Path) -> bool:
+    return any(path.is_relative_to(top) for top in _VISIBLE_TO_COURIER)
 
 
 def _quoted(path: Path, *, optional: bool) -> str:
-    """Write a path as one word of a list; an *optional* one need not exist."""
+    """Return a path as one word of a list; an *optional* one need not exist."""
     return f'"{"-" if optional else ""}{_escaped(str(path))}"'
 
 

@@ -10,5 +10,5 @@ from hashwacht.daemon.supervisor import RestartBackoff
 from hashwacht.settings import load
 
 if __name__ == "__main__":
-    running = DaemonRunner(lambda: load(os.environ, uid=os.geteuid()), os.environ)
-    sys.exit(running.all(("daemon",), print, RestartBackoff(first=0.05, longest=0.05)))
+    runner = DaemonRunner(lambda: load(os.environ, uid=os.geteuid()), os.environ)
+    sys.exit(runner.run_all(("daemon",), print, RestartBackoff(first=0.05, longest=0.05)))

@@ -189,12 +189,12 @@ def test_a_second_daemon_is_refused_and_one_without_a_directory_too(
     assert b"--root DIRECTORY" in alone.stderr
     missing = program.run("daemon", "--root", storage / "missing")
     assert missing.returncode == 2
-    assert b"there is no directory" in missing.stderr
+    assert b"is not a directory" in missing.stderr
     with daemon(program, "--root", storage):
         wait_for(lambda: is_scanning(program), 30)
         second = program.run("daemon", "--root", storage)
         assert second.returncode == 2
-        assert b"another daemon runs already" in second.stderr
+        assert b"another daemon is running" in second.stderr
 
 
 def test_alerts_of_cases_arrive_through_the_courier(
