@@ -10,7 +10,7 @@ from hashwacht.core.errors import ListError
 from hashwacht.core.notice import Notice, NoticeKind
 from hashwacht.core.signals import BUILT_IN
 from hashwacht.core.types import Fingerprint, Outcome, Signal
-from hashwacht.hashing.workers.protocol import InvalidReply, PictureResult, ReplyDecoder, encode
+from hashwacht.hashing.workers.protocol import PictureResult, ReplyDecoder, encode
 from hashwacht.ipc import messages
 from hashwacht.ipc.codec import encode as encode_message
 from hashwacht.ipc.frames import FrameSplitter, ProtocolError
@@ -48,20 +48,21 @@ from hashwacht_plugins.multipart.multipart_reader import MultipartReader
 from support.services.canned import CannedMatcher
 
 DIGESTS = ReplyDecoder({name: BUILT_IN[name] for name in ("md5", "sha256")}, ("md5/1",), ["pdq"])
-LOOKS = ReplyDecoder({"pdq": BUILT_IN["pdq"]}, None)
+PICTURES = ReplyDecoder({"pdq": BUILT_IN["pdq"]}, None)
 MAKE = ListEntryBuilder(BUILT_IN)
 
 
 def wire(content: bytes) -> None:
-    """Take what a worker says: nonsense, or it comes out of our own writer as it went in."""
-    for codec in (DIGESTS, LOOKS):
-        try:
-            reply = codec.decode(content)
-        except InvalidReply:
-            continue
-        assert codec.decode(encode(reply)) == reply
-        assert not (codec is LOOKS and isinstance(reply, Fingerprint))
-        assert not (codec is DIGESTS and isinstance(reply, PictureResult))
+    """Take the answer of a worker: refused, or replies that survive encoding."""
+    for decoder in (DIGESTS, PICTURES):
+        for count in (1, 2):
+            try:
+                replies = decoder.decode(content, count)
+            except ProtocolError:
+                continue
+            assert decoder.decode(encode(replies), count) == replies
+            other = PictureResult if decoder is DIGESTS else Fingerprint
+            assert not any(isinstance(reply, other) for reply in replies)
 
 
 def lists(content: bytes) -> None:

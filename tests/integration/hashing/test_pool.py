@@ -48,7 +48,7 @@ def test_a_good_content_is_fingerprinted(start: Start) -> None:
     [
         (b"die", Reason.WORKER_DIED, f"signal {signal.SIGSEGV.value}"),
         (b"flood", Reason.WORKER_DIED, "it sent an unexpected answer"),
-        (b"lie", Reason.WORKER_DIED, "its worker sent an invalid reply: no reply"),
+        (b"lie", Reason.WORKER_DIED, "its worker sent an invalid reply: an unknown reply"),
         (b"pretend", Reason.TIMED_OUT, "no progress within the time limit"),
         (b"chatter", Reason.WORKER_DIED, "it sent an unexpected answer"),
         (b"hang", Reason.TIMED_OUT, "no progress within the time limit"),

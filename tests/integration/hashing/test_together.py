@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+import socket
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from tempfile import TemporaryFile
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hashwacht.hashing import Limits, Plan
-from hashwacht.hashing.workers.forkserver_client import ForkServerConfig
+from hashwacht.hashing.workers.forkserver_protocol import ForkServerConfig
 from hashwacht.hashing.workers.pool import MAX_BATCHED_SIZE, WorkerPool
-from hashwacht.hashing.workers.protocol import ANSWER, MAX_BATCH, WorkerKind
+from hashwacht.hashing.workers.protocol import ANSWER, MAX_BATCH, WorkerKind, max_answer
 from hashwacht.hashing.workers.sandbox import WorkerLimits
-from hashwacht.hashing.workers.worker_client import WorkerDied, split_answers
+from hashwacht.hashing.workers.worker_client import WorkerClient, WorkerDied, answer_complete
 from hashwacht.hashing.workers.worker_registry import WorkerRegistry
 from support.asking import ask
 from support.hostile.culprits import Deed
@@ -52,15 +54,14 @@ def test_a_worker_answers_all_in_order_each_with_its_copy(staff: WorkerRegistry)
         for _ in range(3):
             for fd in fds:
                 os.lseek(fd, 0, os.SEEK_SET)
-            answers = worker.request(fds)
-            copies = [copy for _, copy in answers if copy is not None]
+            answer = worker.request(fds)
+            copies = [copy for copy in answer.copies if copy is not None]
             try:
                 assert [os.pread(copy, 100, 0) for copy in copies] == contents
             finally:
-                for each in copies:
-                    os.close(each)
-            keys = [hashlib.sha256(content).hexdigest().encode() for content in contents]
-            assert all(key in body for key, (body, _) in zip(keys, answers, strict=True))
+                answer.close()
+            keys = [hashlib.sha256(content).hexdigest() for content in contents]
+            assert [fields[1] for fields in json.loads(answer.body)] == keys
 
 
 def test_a_worker_that_dies_of_one_of_several_dies_of_all(staff: WorkerRegistry) -> None:
@@ -112,31 +113,39 @@ def test_what_is_large_goes_alone(start: Start) -> None:
 
 
 NUMBER = 0xFFFF_FFFE
-"""Numbers go on from zero after the last one."""
 
 
-def answers(bodies: Sequence[bytes], first: int = NUMBER) -> bytes:
-    return b"".join(
-        ANSWER.pack(len(body), (first + at) & 0xFFFFFFFF, at % 4) + body
-        for at, body in enumerate(bodies)
-    )
+def answer(body: bytes, number: int = NUMBER) -> bytearray:
+    return bytearray(ANSWER.pack(len(body), number, 0, 0) + body)
 
 
-@given(st.lists(st.binary(max_size=50), min_size=1, max_size=MAX_BATCH), st.data())
-@settings(max_examples=200)
-def test_answers_are_complete_when_the_last_byte_is_there(
-    bodies: list[bytes], data: st.DataObject
-) -> None:
-    whole = answers(bodies)
+@given(st.binary(max_size=200), st.data())
+def test_an_answer_is_complete_with_its_last_byte(body: bytes, data: st.DataObject) -> None:
+    whole = answer(body)
     part = whole[: data.draw(st.integers(0, len(whole) - 1))]
-    assert split_answers(bytearray(part), NUMBER, len(bodies)) is None
-    assert split_answers(bytearray(whole), NUMBER, len(bodies)) == [
-        (at % 4, body) for at, body in enumerate(bodies)
-    ]
+    assert not answer_complete(part, NUMBER, 8)
+    assert answer_complete(whole, NUMBER, 8)
 
 
-@given(st.lists(st.binary(max_size=50), min_size=2, max_size=MAX_BATCH))
-def test_an_answer_too_many_or_out_of_order_is_what_was_not_asked(bodies: list[bytes]) -> None:
-    for wrong in (answers([*bodies, b""]), answers(bodies, NUMBER + 1), answers(bodies) + b"x"):
+@pytest.mark.parametrize(
+    "received",
+    [
+        pytest.param(answer(b"[]") + b"x", id="a byte too many"),
+        pytest.param(answer(b"[]", NUMBER + 1), id="an answer to another request"),
+        pytest.param(
+            ANSWER.pack(max_answer(2) + 1, NUMBER, 0, 0), id="too long, before it has arrived"
+        ),
+    ],
+)
+def test_an_unexpected_answer_counts_as_death(received: bytes) -> None:
+    with pytest.raises(WorkerDied):
+        answer_complete(bytearray(received), NUMBER, 2)
+
+
+@pytest.mark.parametrize("copied", [0b01, 0b11, 0b100])
+def test_copies_that_are_announced_must_be_there(copied: int) -> None:
+    client, worker = socket.socketpair()
+    with client, worker, opened(b"one", b"two") as fds:
+        worker.sendall(ANSWER.pack(2, 1, 0, copied) + b"[]")
         with pytest.raises(WorkerDied):
-            split_answers(bytearray(wrong), NUMBER, len(bodies))
+            WorkerClient(0, client, 1.0, WorkerKind.DIGESTS).request(fds)

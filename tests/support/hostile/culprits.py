@@ -163,7 +163,7 @@ def _pretend(fd: int) -> None:
 def _flood() -> None:
     """Answer without end."""
     for fd in _sockets():
-        os.write(fd, ANSWER.pack(200_000, 1, 0))
+        os.write(fd, ANSWER.pack(200_000, 1, 0, 0))
         while True:
             os.write(fd, b" " * (1 << 20))
 
@@ -171,9 +171,9 @@ def _flood() -> None:
 def _lie() -> None:
     """Answer, well formed, with the digests of another content."""
     key, md5 = b"a" * 64, b"b" * 32
-    body = b'["fingerprint","%s",3,"text/plain",[["md5","%s",null,""]],[],false]' % (key, md5)
+    body = b'[["fingerprint","%s",3,"text/plain",[["md5","%s",null,""]],[],false]]' % (key, md5)
     for fd in _sockets():
-        os.write(fd, ANSWER.pack(len(body), 1, 0) + body)
+        os.write(fd, ANSWER.pack(len(body), 1, 0, 0) + body)
     time.sleep(3600)
 
 

@@ -4,17 +4,12 @@ A fork costs a few milliseconds, where a fresh interpreter needs a quarter of a 
 the decoders.  The fork server never reads a content.  It is a program of its own and not
 multiprocessing's: forkserver and spawn import the caller's ``__main__`` again (inside a web server
 that is the web server), fork copies the caller's threads and secrets.
-
-Control messages, one per packet, JSON: first the configuration (plan, task factory, …), answered
-with recipe and digest names; then ``["spawn", worker kind]`` → ``[pid]`` with the worker's socket,
-and ``["reap", pid]`` → ``[status]``.
 """
 
 from __future__ import annotations
 
 import gc
 import io
-import json
 import os
 import pkgutil
 import select
@@ -25,17 +20,26 @@ from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from hashwacht.hashing.in_process import InProcessFingerprinter, trim_memory
-from hashwacht.hashing.workers.protocol import WorkerKind, plan_from_fields
-from hashwacht.hashing.workers.sandbox import WorkerLimits
+from hashwacht.hashing.workers.forkserver_protocol import (
+    MAX_CONTROL_MESSAGE,
+    ControlReply,
+    ForkServerConfig,
+    LoadedReply,
+    ReapReply,
+    SpawnFailureReply,
+    SpawnReply,
+    SpawnRequest,
+    config_decoder,
+    request_decoder,
+)
+from hashwacht.hashing.workers.protocol import WorkerKind
 from hashwacht.hashing.workers.tasks import TaskResult, WorkerTask, worker_plan
 from hashwacht.hashing.workers.worker import run_worker
+from hashwacht.ipc.codec import encode
 from hashwacht.platform.process import become_subreaper, kill_with_parent, lower_priority
-
-MAX_CONTROL_MESSAGE = 64 << 10
-"""Bytes of one control message."""
 
 KILL_TIMEOUT_MS = 500
 """How long a killed worker may take to end before it counts as hanging."""
@@ -56,8 +60,8 @@ def main(control_fd: int, parent: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     become_subreaper()
     control = socket.socket(fileno=control_fd)
-    config = json.loads(control.recv(MAX_CONTROL_MESSAGE))
-    if config["background"]:
+    config = config_decoder.decode(control.recv(MAX_CONTROL_MESSAGE))
+    if config.background:
         lower_priority()
     scanner = os.pidfd_open(parent)
     if os.getppid() != parent:
@@ -73,16 +77,16 @@ def main(control_fd: int, parent: int) -> None:
 class ForkServer:
     """The loaded tasks and the workers that were forked with them."""
 
-    def __init__(self, control: socket.socket, parent: int, config: dict[str, Any]) -> None:
+    def __init__(self, control: socket.socket, parent: int, config: ForkServerConfig) -> None:
         """Load everything and report that; *parent* is a pidfd of the scanner."""
         self._control = control
         self._parent = parent
         self._pid = os.getpid()
-        self._plan = plan_from_fields(config["plan"])
-        self._worker_limits = WorkerLimits(**config["worker_limits"])
-        self._max_workers = int(config["max_workers"])
+        self._plan = config.plan
+        self._worker_limits = config.worker_limits
+        self._max_workers = config.max_workers
         self._workers: set[int] = set()
-        make_task = pkgutil.resolve_name(config["task_factory"])
+        make_task = pkgutil.resolve_name(config.task_factory)
         self._tasks: dict[WorkerKind, WorkerTask] = {
             kind: make_task(self._plan, kind)
             for kind in WorkerKind
@@ -90,7 +94,7 @@ class ForkServer:
         }
         preload(self._tasks[WorkerKind.DIGESTS], self._tasks[WorkerKind.PICTURE])
         digests = worker_plan(self._plan, WorkerKind.DIGESTS).types
-        self._answer(InProcessFingerprinter(self._plan).recipe, digests)
+        self._reply(LoadedReply(InProcessFingerprinter(self._plan).recipe, digests))
         gc.collect()
         trim_memory()  # every worker would start with it
         gc.freeze()  # a collection in a worker would copy every page that it touches
@@ -102,13 +106,13 @@ class ForkServer:
         poll.register(self._parent, select.POLLIN)
         while self._parent not in dict(poll.poll()):
             message = self._control.recv(MAX_CONTROL_MESSAGE)
-            match json.loads(message or b"null"):
-                case ["spawn", int(worker_kind)]:
-                    self._spawn(WorkerKind(worker_kind))
-                case ["reap", int(pid)]:
-                    self._answer(self._reap(pid))
-                case _:
-                    return
+            if not message:
+                return
+            request = request_decoder.decode(message)
+            if isinstance(request, SpawnRequest):
+                self._spawn(request.kind)
+            else:
+                self._reply(ReapReply(self._reap(request.pid)))
 
     def close(self) -> None:
         """Kill all workers."""
@@ -118,20 +122,21 @@ class ForkServer:
     def _spawn(self, worker_kind: WorkerKind) -> None:
         """Fork a worker and answer with the other end of its socket."""
         if len(self._workers) >= self._max_workers:
-            self._answer("too many workers hang in the kernel and cannot be killed")
+            problem = "too many workers hang in the kernel and cannot be killed"
+            self._reply(SpawnFailureReply(problem))
             return
         ours, theirs = socket.socketpair()
         with ours, theirs:
             try:
                 pid = os.fork()
             except OSError as error:
-                self._answer(str(error))
+                self._reply(SpawnFailureReply(str(error)))
                 return
             if pid == 0:
                 ours.close()
                 self._run_worker(theirs, worker_kind)
             self._workers.add(pid)
-            socket.send_fds(self._control, [json.dumps([pid]).encode()], [ours.fileno()])
+            socket.send_fds(self._control, [encode(SpawnReply(pid))], [ours.fileno()])
 
     def _run_worker(self, link: socket.socket, worker_kind: WorkerKind) -> NoReturn:
         """Run a worker in the forked process, which ends with it."""
@@ -153,8 +158,8 @@ class ForkServer:
                     _kill_child(orphan)
         return status
 
-    def _answer(self, *fields: object) -> None:
-        self._control.send(json.dumps(fields).encode())
+    def _reply(self, reply: ControlReply) -> None:
+        self._control.send(encode(reply))
 
 
 def _kill_child(pid: int) -> int | None:

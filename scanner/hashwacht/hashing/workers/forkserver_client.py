@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 from hashwacht.core.errors import WorkerError
-from hashwacht.hashing import Plan
-from hashwacht.hashing.workers.protocol import WorkerKind, plan_to_fields
-from hashwacht.hashing.workers.sandbox import WorkerLimits
+from hashwacht.hashing.workers.forkserver_protocol import (
+    MAX_CONTROL_MESSAGE,
+    ControlReply,
+    ControlRequest,
+    ForkServerConfig,
+    LoadedReply,
+    ReapReply,
+    ReapRequest,
+    SpawnFailureReply,
+    SpawnReply,
+    SpawnRequest,
+    reply_decoder,
+)
+from hashwacht.hashing.workers.protocol import WorkerKind
 from hashwacht.hashing.workers.worker_client import WorkerClient
+from hashwacht.ipc.codec import encode
+from hashwacht.ipc.frames import ProtocolError
 
 _PROGRAM = (
     "import sys; sys.path[:] = sys.argv[3:];"
@@ -30,7 +40,6 @@ _START_TIMEOUT = 60.0
 """Seconds.  0.2 are usual; a cold disk at idle priority takes longer."""
 
 _STOP_TIMEOUT = 0.7
-_MAX_MESSAGE = 64 << 10
 _INHERITED_VARIABLES = frozenset(
     {"PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH"}
 )
@@ -42,21 +51,6 @@ _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THR
 _KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(32 << 20), "MALLOC_MMAP_THRESHOLD_": str(16 << 20)}
 """Bytes that glibc keeps between two contents (mallopt(3)).  By default it returns the memory of
 every picture to the kernel: 555 page faults and 1.5 of 6 ms for a JPEG of 640x480."""
-
-
-@dataclass(frozen=True, slots=True)
-class ForkServerConfig:
-    """What a fork server loads and may do.
-
-    *task_factory* (``module:callable``) turns a plan and a worker kind into a WorkerTask there;
-    *max_workers* may exist at the same time; *background* asks for the lowest priorities.
-    """
-
-    plan: Plan
-    task_factory: str
-    max_workers: int
-    background: bool
-    worker_limits: WorkerLimits
 
 
 class ForkServerDied(WorkerError):
@@ -73,7 +67,7 @@ class ForkServerClient:
         """
         self._config = config
         self._lock = Lock()
-        self._server_info: list[Any] | None = None
+        self._server_info: LoadedReply | None = None
         self._failure: ForkServerDied | None = None
         self._control, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
         with theirs:
@@ -86,8 +80,7 @@ class ForkServerClient:
                     advice="Check the limit of processes (ulimit -u) and free memory.",
                 ) from error
         self._control.settimeout(_START_TIMEOUT)
-        fields = asdict(config) | {"plan": plan_to_fields(config.plan)}
-        self._control.send(json.dumps(fields).encode())
+        self._control.send(encode(config))
 
     def ready(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Wait until everything is loaded; return the recipe and the names of the digests.
@@ -99,12 +92,11 @@ class ForkServerClient:
                 raise self._failure
             if self._server_info is None:
                 self._server_info = self._receive_server_info()
-            recipe, digests = self._server_info
-        return tuple(recipe), tuple(digests)
+            return self._server_info.recipe, self._server_info.digests
 
-    def _receive_server_info(self) -> list[Any]:
+    def _receive_server_info(self) -> LoadedReply:
         try:
-            message = self._control.recv(_MAX_MESSAGE)
+            message = self._control.recv(MAX_CONTROL_MESSAGE)
         except TimeoutError:
             message = b""
             self._process.kill()
@@ -113,8 +105,9 @@ class ForkServerClient:
         assert self._process.stderr is not None
         with self._process.stderr as output:
             if message:
-                answer: list[Any] = json.loads(message)
-                return answer
+                reply = reply_decoder.decode(message)
+                assert isinstance(reply, LoadedReply)
+                return reply
             last_line = output.read().decode(errors="replace").strip().rpartition("\n")[2]
         self._failure = ForkServerDied(
             f"the worker processes cannot be started: {last_line or 'no answer'}",
@@ -129,44 +122,42 @@ class ForkServerClient:
         """
         self.ready()
         with self._lock:
-            message, descriptors = self._request("spawn", worker_kind)
-        match message:
-            case [int(pid)]:
-                link = socket.socket(fileno=descriptors[0])
-                seconds = self._config.plan.limits.timeout
-                worker = WorkerClient(pid, link, seconds, worker_kind)
-                try:
-                    worker.wait_ready()
-                except BaseException:
-                    self.reap(worker)
-                    worker.close()
-                    raise
-                return worker
-        raise WorkerError(
-            f"no worker process can be started: {message[0]}",
-            advice="Check the limit of processes (ulimit -u, TasksMax=) and free memory.",
-        )
+            reply, descriptors = self._request(SpawnRequest(worker_kind))
+        if isinstance(reply, SpawnFailureReply):
+            raise WorkerError(
+                f"no worker process can be started: {reply.problem}",
+                advice="Check the limit of processes (ulimit -u, TasksMax=) and free memory.",
+            )
+        assert isinstance(reply, SpawnReply)
+        link = socket.socket(fileno=descriptors[0])
+        worker = WorkerClient(reply.pid, link, self._config.plan.limits.timeout, worker_kind)
+        try:
+            worker.wait_ready()
+        except BaseException:
+            self.reap(worker)
+            worker.close()
+            raise
+        return worker
 
     def reap(self, worker: WorkerClient) -> int | None:
         """Kill a worker unless it has ended; return its wait status, None if unknown."""
         try:
             with self._lock:
-                (status,), _ = self._request("reap", worker.pid)
+                reply, _ = self._request(ReapRequest(worker.pid))
         except ForkServerDied:
             return None
-        return int(status) if status is not None else None
+        assert isinstance(reply, ReapReply)
+        return reply.status
 
-    def _request(self, *fields: object) -> tuple[list[Any], list[int]]:
+    def _request(self, request: ControlRequest) -> tuple[ControlReply, list[int]]:
         try:
-            self._control.send(json.dumps(fields).encode())
+            self._control.send(encode(request))
             message, descriptors, _, _ = socket.recv_fds(
-                self._control, _MAX_MESSAGE, 1, socket.MSG_CMSG_CLOEXEC
+                self._control, MAX_CONTROL_MESSAGE, 1, socket.MSG_CMSG_CLOEXEC
             )
-        except OSError as error:
+            return reply_decoder.decode(message), descriptors
+        except (OSError, ProtocolError) as error:  # a closed socket delivers an empty message
             raise _died() from error
-        if not message:
-            raise _died()
-        return json.loads(message), descriptors
 
     def close(self) -> None:
         """Stop the process and all its workers, whatever they are doing, within a second."""

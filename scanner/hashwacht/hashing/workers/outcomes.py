@@ -15,7 +15,6 @@ from hashwacht.core.signals import BUILT_IN, TextSignalType, signal_types
 from hashwacht.core.types import Fingerprint, Reason
 from hashwacht.hashing import Plan
 from hashwacht.hashing.workers.protocol import (
-    InvalidReply,
     Reply,
     ReplyDecoder,
     TaskFailure,
@@ -23,6 +22,7 @@ from hashwacht.hashing.workers.protocol import (
     WorkerKind,
 )
 from hashwacht.hashing.workers.worker_client import WorkerDied, WorkerTimeout
+from hashwacht.ipc.frames import ProtocolError
 
 CRASH_REASONS = frozenset({Reason.WORKER_DIED, Reason.TIMED_OUT})
 
@@ -105,12 +105,12 @@ def fingerprint_from_reply(reply: Reply) -> Fingerprint:
 
 
 def crash_failure(
-    error: WorkerDied | WorkerTimeout | InvalidReply, status: int | None
+    error: WorkerDied | WorkerTimeout | ProtocolError, status: int | None
 ) -> TaskFailure:
     """Return what a content did to its worker, which ended with the wait status *status*."""
     if isinstance(error, WorkerTimeout):
         return TaskFailure(Reason.TIMED_OUT, "no progress within the time limit")
-    if isinstance(error, InvalidReply):
+    if isinstance(error, ProtocolError):
         return TaskFailure(Reason.WORKER_DIED, f"its worker sent an invalid reply: {error}")
     if status is not None and os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)

@@ -20,7 +20,7 @@ from hashwacht.core.ports import CrashLog
 from hashwacht.core.signals import DIGESTS
 from hashwacht.core.types import Fingerprint, Reason, Skip
 from hashwacht.hashing import Plan
-from hashwacht.hashing.workers.forkserver_client import ForkServerConfig
+from hashwacht.hashing.workers.forkserver_protocol import ForkServerConfig
 from hashwacht.hashing.workers.outcomes import (
     BLOCKED_DETAIL,
     CRASH_REASONS,
@@ -34,7 +34,6 @@ from hashwacht.hashing.workers.outcomes import (
 )
 from hashwacht.hashing.workers.protocol import (
     MAX_BATCH,
-    InvalidReply,
     PictureResult,
     Reply,
     ReplyDecoder,
@@ -47,6 +46,7 @@ from hashwacht.hashing.workers.streaming import PoolStreamHasher
 from hashwacht.hashing.workers.tasks import DigestTask
 from hashwacht.hashing.workers.worker_client import WorkerClient, WorkerDied, WorkerTimeout
 from hashwacht.hashing.workers.worker_registry import WorkerRegistry
+from hashwacht.ipc.frames import ProtocolError
 from hashwacht.platform.process import SandboxLayers
 
 TASK_FACTORY = "hashwacht.hashing.workers.tasks:make_task"
@@ -210,7 +210,7 @@ class WorkerPool:
         with self._registry.checkout(worker_kind) as worker:
             try:
                 return self._request(worker, fds)
-            except (WorkerDied, WorkerTimeout, InvalidReply) as error:
+            except (WorkerDied, WorkerTimeout, ProtocolError) as error:
                 self._registry.kill(worker)
                 self._registry.check_open(error)
                 raise _BatchFailed from error
@@ -218,16 +218,14 @@ class WorkerPool:
     def _request(self, worker: WorkerClient, fds: Sequence[int]) -> list[tuple[Reply, int | None]]:
         """Return the replies of *worker* and the copies, which the caller must close.
 
-        Raises WorkerDied, WorkerTimeout, InvalidReply; the worker must then be killed.
+        Raises WorkerDied, WorkerTimeout, ProtocolError; the worker must then be killed.
         """
-        answers = worker.request(fds)
+        answer = worker.request(fds)
         try:
-            decoder = self._decoder(worker.worker_kind)
-            return [(decoder.decode(body), copy) for body, copy in answers]
+            replies = self._decoder(worker.worker_kind).decode(answer.body, len(fds))
+            return list(zip(replies, answer.copies, strict=True))
         except BaseException:
-            for _, copy in answers:
-                if copy is not None:
-                    os.close(copy)
+            answer.close()
             raise
 
     def open_stream(self) -> PoolStreamHasher | None:
@@ -297,7 +295,7 @@ class WorkerPool:
             with self._registry.checkout(worker_kind) as worker:
                 try:
                     return self._request(worker, [fd])[0]
-                except (WorkerDied, WorkerTimeout, InvalidReply) as error:
+                except (WorkerDied, WorkerTimeout, ProtocolError) as error:
                     status = self._registry.kill(worker)
                     self._registry.check_open(error)
                     if worker.accepted:

@@ -1,23 +1,23 @@
-"""What passes between the scanner and a worker, and the one place that distrusts it.
+"""The exchange between the scanner and a worker; its decoder is where workers are distrusted.
 
-A request is :data:`REQUEST` with up to :data:`MAX_BATCH` open descriptors beside it (SCM_RIGHTS,
-unix(7)), one for each content; for each of them, in order, an answer comes back, all at once: it
-is :data:`ANSWER` followed by one JSON array in ASCII.  A worker that digests says one of the
-last three and adds the descriptor of a copy if the content is to be looked at; one that looks
-at pictures says the first or one of the last two::
+A batch is the unit.  A request is :data:`REQUEST` with one to :data:`MAX_BATCH` open descriptors
+attached (SCM_RIGHTS, unix(7)), one for each content.  Its answer is :data:`ANSWER`, with the
+descriptors of the copies that are to be decoded, followed by a JSON array in ASCII with one reply
+for each content, in order::
 
-    ["seen", [[type, value, quality, variant], …], [[type, reason, detail], …], damaged]
     ["fingerprint", key, size, kind, [[type, value, quality, variant], …],
                                      [[type, reason, detail], …], damaged]
+    ["picture", [[type, value, quality, variant], …], [[type, reason, detail], …], damaged]
     ["unreadable", errno]
     ["failed", reason, detail]
 
+A worker for digests sends no "picture", and the others no "fingerprint".
+
 The worker may have been taken over by the picture it decoded, so :meth:`ReplyDecoder.decode`
-believes
-nothing: it checks every type, length and form, and that every wanted signal type is either there
-or accounted for.  A decoder can still lie about how the content looks; it has no word to say
-about digests, and cannot crash the scanner, fill its memory, or smuggle in a value that nobody
-asked for.
+trusts nothing: it checks every type, length and form, and that every requested signal type has
+either a value or a reason.  A decoder can still lie about the picture; it cannot lie about
+digests, crash the scanner, fill its memory, or insert a value of another type.  The parser is
+that of Python's standard library (see SECURITY.md).
 """
 
 from __future__ import annotations
@@ -25,32 +25,33 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from hashwacht.core.errors import SignalError
 from hashwacht.core.ports import SignalType
 from hashwacht.core.text import is_printable_line, replace_unprintable
 from hashwacht.core.types import CONTENT_KEY_TYPE, Fingerprint, Reason, Signal, Skip
-from hashwacht.hashing import Limits, Plan
+from hashwacht.ipc.frames import ProtocolError
 
 REQUEST = struct.Struct("!I")
-"""Number of the first content; the others count on from there."""
+"""Number of the request."""
 
-ANSWER = struct.Struct("!IIB")
-"""Length of what follows in bytes, number of the content, flags: OVER, COPIED."""
+ANSWER = struct.Struct("!IIBI")
+"""Length of the body in bytes, number of the request, flags, and a set of bits: bit n for a copy of
+the n-th content."""
 
-EXITING, HAS_COPY = 1, 2
-"""The worker ends after it; there is a copy of the content."""
+EXITING = 1
+"""Flag: the worker ends after this answer."""
 
 MAX_BATCH = 8
-"""Contents in one request.  With every change from one process to the other, caches are filled
-anew: 0.2 to 0.3 ms each time, beside 4 ms for a picture of 640x480."""
+"""Contents in one request.  Every change from one process to the other refills the caches: 0.2 to
+0.3 ms each time, compared with 4 ms for a picture of 640x480."""
 
-MAX_ANSWER = 256 << 10
-"""Bytes.  64 frames with all eight orientations of PDQ are about 70 KiB."""
+MAX_REPLY = 256 << 10
+"""Bytes of one reply.  64 frames with all eight orientations of PDQ are about 70 KiB."""
 
 MAX_DETAIL = 200
 """Characters of an explanation."""
@@ -61,26 +62,26 @@ _VARIANT = re.compile(r"[!-~]{0,64}")
 
 
 class WorkerKind(IntEnum):
-    """What is asked of a worker, which never does anything else."""
+    """The one task of a worker."""
 
     DIGESTS = 0
     """Read the file: digests, size, kind, a copy of what may be a picture.  Decodes nothing."""
     PICTURE = 1
     """Decode the copy."""
     COMMANDS = 2
-    """Hand the copy to an operator's programs.  The one kind of worker that may run some."""
+    """Pass the copy to an operator's programs.  Only these workers may run programs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """The file system refused while the content was read."""
+    """The file system refused to read the content."""
 
     errno: int
 
 
 @dataclass(frozen=True, slots=True)
 class TaskFailure:
-    """No fingerprint came out of an attempt, and why."""
+    """A task without a result, and why."""
 
     reason: Reason
     detail: str = ""
@@ -88,7 +89,7 @@ class TaskFailure:
 
 @dataclass(frozen=True, slots=True)
 class PictureResult:
-    """What was computed from a picture, and an account of what was not."""
+    """The signals of a picture, and the reasons for those that are missing."""
 
     signals: tuple[Signal, ...]
     skipped: tuple[Skip, ...]
@@ -98,40 +99,42 @@ class PictureResult:
 Reply = Fingerprint | PictureResult | Unreadable | TaskFailure
 
 
-class InvalidReply(ValueError):
-    """Bytes that no worker of ours would send."""
+def max_answer(count: int) -> int:
+    """Return the greatest length (bytes) of the answer for *count* contents."""
+    return count * (MAX_REPLY + 1) + 1
 
 
-def encode(reply: Reply) -> bytes:
-    """Write a reply; one that is too long becomes a failure that says so."""
+def encode(replies: Sequence[Reply]) -> bytes:
+    """Return the body of an answer; a reply that is too long becomes a TaskFailure."""
+    return ("[" + ",".join(map(_encode_reply, replies)) + "]").encode("ascii")
+
+
+def _encode_reply(reply: Reply) -> str:
     match reply:
         case Unreadable(errno=number):
             fields: list[object] = ["unreadable", number]
         case TaskFailure(reason=reason, detail=detail):
-            fields = ["failed", reason, shown(detail)]
+            fields = ["failed", reason, _fit(detail)]
         case Fingerprint() | PictureResult():
             signals = [(s.type, s.value, s.quality, s.variant) for s in reply.signals]
-            skipped = [(s.type, s.reason, shown(s.detail)) for s in reply.skipped]
-            fields = ["seen", signals, skipped, reply.damaged]
+            skipped = [(s.type, s.reason, _fit(s.detail)) for s in reply.skipped]
+            fields = ["picture", signals, skipped, reply.damaged]
             if isinstance(reply, Fingerprint):
                 fields[:1] = ["fingerprint", reply.key, reply.size, reply.kind]
-    body = _WRITER.encode(fields).encode("ascii")
-    if len(body) > MAX_ANSWER:
-        return encode(TaskFailure(Reason.OVER_LIMIT, f"its signals take {len(body)} bytes"))
-    return body
+    encoded = _ENCODER.encode(fields)
+    if len(encoded) > MAX_REPLY:
+        return _encode_reply(
+            TaskFailure(Reason.OVER_LIMIT, f"its signals take {len(encoded)} bytes")
+        )
+    return encoded
 
 
-def shown(text: str) -> str:
-    """Return an explanation short and printable."""
-    return replace_unprintable(text[:MAX_DETAIL], "?")
+def _fit(detail: str) -> str:
+    return replace_unprintable(detail[:MAX_DETAIL], "?")
 
 
 class ReplyDecoder:
-    """Decodes the answers to one kind of attempt.
-
-    *types* are wanted from it; *recipe* goes into fingerprints, None if it looks at pictures and
-    must give none.  It may account for *others* although it does not compute them.
-    """
+    """Decodes the answers of one kind of worker."""
 
     def __init__(
         self,
@@ -139,103 +142,111 @@ class ReplyDecoder:
         recipe: tuple[str, ...] | None,
         others: Collection[str] = (),
     ) -> None:
+        """Require *types*; accept reasons for *others* too, which this kind does not compute.
+
+        *recipe* becomes part of the fingerprints; None for workers that send none.
+        """
         self.types = types
         self._recipe = recipe
         self._may_skip = {*types, *others}
 
-    def decode(self, body: bytes) -> Reply:
-        """Read an answer.  Raises Nonsense, and nothing else, whatever the bytes are."""
+    def decode(self, body: bytes, count: int) -> list[Reply]:
+        """Return *count* replies.  Raises ProtocolError, and nothing else, for other bytes."""
         try:
-            fields = _READER.decode(body.decode("ascii"))
+            replies = _DECODER.decode(body.decode("ascii"))
         except (ValueError, RecursionError) as error:
-            raise InvalidReply("no JSON") from error
+            raise ProtocolError("not JSON") from error
+        if not isinstance(replies, list) or len(replies) != count:
+            raise ProtocolError("not one reply for each content")
+        return [self._reply(fields) for fields in replies]
+
+    def _reply(self, fields: object) -> Reply:
         match fields:
             case ["fingerprint", key, size, kind, list(signals), list(skipped), bool(damaged)]:
                 if self._recipe is not None:
-                    seen = self._seen(signals, skipped, damaged=damaged)
-                    return self._whole(_text(key, _KEY), size, kind, seen)
-            case ["seen", list(signals), list(skipped), bool(damaged)]:
+                    result = self._result(signals, skipped, damaged=damaged)
+                    return self._fingerprint(_text(key, _KEY), size, kind, result)
+            case ["picture", list(signals), list(skipped), bool(damaged)]:
                 if self._recipe is None:
-                    return self._seen(signals, skipped, damaged=damaged)
+                    return self._result(signals, skipped, damaged=damaged)
             case ["unreadable", number]:
                 return Unreadable(_number(number, 4096))
             case ["failed", reason, detail]:
                 return TaskFailure(_reason(reason), _detail(detail))
-        raise InvalidReply("no reply")
+        raise ProtocolError("an unknown reply")
 
-    def _whole(self, key: str, size: object, kind: object, seen: PictureResult) -> Fingerprint:
-        """Put a fingerprint together.  Raises Nonsense if it contradicts itself."""
-        keys = {s.value for s in seen.signals if s.type == CONTENT_KEY_TYPE and not s.variant}
+    def _fingerprint(
+        self, key: str, size: object, kind: object, result: PictureResult
+    ) -> Fingerprint:
+        keys = {s.value for s in result.signals if s.type == CONTENT_KEY_TYPE and not s.variant}
         if not keys <= {key}:
-            raise InvalidReply("two keys")
+            raise ProtocolError("two keys")
         return Fingerprint(
             key=key,
             size=_number(size, 1 << 63),
             kind=_text(kind, _KIND),
             recipe=self._recipe or (),
-            signals=seen.signals,
-            skipped=seen.skipped,
-            damaged=seen.damaged,
+            signals=result.signals,
+            skipped=result.skipped,
+            damaged=result.damaged,
         )
 
     def _signal(self, fields: object) -> Signal:
-        """Check one signal: a wanted type, a value in canonical form, a possible quality."""
+        """Return a signal of a required type, in canonical form, with a possible quality."""
         match fields:
             case [str(name), str(value), quality, variant] if name in self.types:
                 pass
             case _:
-                raise InvalidReply("no signal")
+                raise ProtocolError("an unexpected signal")
         try:
             canonical = self.types[name].canonical(value)
         except SignalError as error:
-            raise InvalidReply("no value of its type") from error
+            raise ProtocolError("a value that is not of its type") from error
         if canonical != value:
-            raise InvalidReply("not the canonical form")
-        known = None if quality is None else _number(quality, 101)
-        return Signal(name, value, known, _text(variant, _VARIANT))
+            raise ProtocolError("a value that is not in canonical form")
+        checked_quality = None if quality is None else _number(quality, 101)
+        return Signal(name, value, checked_quality, _text(variant, _VARIANT))
 
     def _skip(self, fields: object) -> Skip:
-        """Check one account of a signal that is missing."""
         match fields:
             case [str(name), reason, detail] if name in self._may_skip:
                 return Skip(name, _reason(reason), _detail(detail))
-        raise InvalidReply("no skip")
+        raise ProtocolError("an unexpected reason")
 
-    def _seen(
+    def _result(
         self, signals: list[object], skipped: list[object], *, damaged: bool
     ) -> PictureResult:
-        """Refuse what leaves a wanted type out in silence, or repeats itself."""
-        seen = PictureResult(
+        """Return the result unless it repeats a signal or omits a required type."""
+        result = PictureResult(
             tuple(map(self._signal, signals)), tuple(map(self._skip, skipped)), damaged
         )
-        accounted = {*(s.type for s in seen.signals), *(s.type for s in seen.skipped)}
-        if len({(s.value, s.type, s.variant) for s in seen.signals}) != len(seen.signals):
-            raise InvalidReply("a signal twice")
-        if not accounted >= self.types.keys():
-            raise InvalidReply("a wanted signal type is not accounted for")
-        return seen
+        types = {*(s.type for s in result.signals), *(s.type for s in result.skipped)}
+        if len({(s.value, s.type, s.variant) for s in result.signals}) != len(result.signals):
+            raise ProtocolError("a signal twice")
+        if not types >= self.types.keys():
+            raise ProtocolError("a required signal type has neither a value nor a reason")
+        return result
 
 
-def _refuse(_text: str) -> NoReturn:
-    """No number of ours has a fraction, is infinite or is none."""
-    raise InvalidReply("not a whole number")
+def _refuse(_number: str) -> NoReturn:
+    raise ProtocolError("a number that is not an integer")
 
 
 def _number(value: object, below: int) -> int:
     if type(value) is not int or not 0 <= value < below:
-        raise InvalidReply("not a number in range")
+        raise ProtocolError("a number out of range")
     return value
 
 
 def _text(value: object, form: re.Pattern[str]) -> str:
     if not isinstance(value, str) or form.fullmatch(value) is None:
-        raise InvalidReply("not a text of that form")
+        raise ProtocolError("a text of another form")
     return value
 
 
 def _detail(value: object) -> str:
     if not isinstance(value, str) or not is_printable_line(value, MAX_DETAIL):
-        raise InvalidReply("not an explanation")
+        raise ProtocolError("a detail that is not a short line")
     return value
 
 
@@ -243,24 +254,8 @@ def _reason(value: object) -> Reason:
     try:
         return Reason(value)  # type: ignore[arg-type]  # any value may be tried
     except ValueError as error:
-        raise InvalidReply("no reason of ours") from error
+        raise ProtocolError("an unknown reason") from error
 
 
-_WRITER = json.JSONEncoder(separators=(",", ":"))
-_READER = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse)
-
-
-def plan_to_fields(plan: Plan) -> dict[str, Any]:
-    """Give a plan as what JSON can carry, for the way from the scanner to its nursery."""
-    return asdict(plan)
-
-
-def plan_from_fields(fields: dict[str, Any]) -> Plan:
-    """Take a plan back out of it."""
-    limits = Limits(**fields.pop("limits"))
-    return Plan(**{name: _frozen(value) for name, value in fields.items()}, limits=limits)
-
-
-def _frozen(value: Any) -> Any:
-    """Turn lists into the tuples they were."""
-    return tuple(_frozen(each) for each in value) if isinstance(value, list) else value
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+_DECODER = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse)

@@ -7,7 +7,6 @@ what a worker can still report is part of its reply, and a crash is visible to t
 from __future__ import annotations
 
 import errno
-import json
 import os
 import socket
 
@@ -16,7 +15,6 @@ from hashwacht.hashing import Plan
 from hashwacht.hashing.workers.protocol import (
     ANSWER,
     EXITING,
-    HAS_COPY,
     MAX_BATCH,
     REQUEST,
     Reply,
@@ -27,13 +25,14 @@ from hashwacht.hashing.workers.protocol import (
 )
 from hashwacht.hashing.workers.sandbox import WorkerBudget, WorkerLimits, confine
 from hashwacht.hashing.workers.tasks import WorkerTask
+from hashwacht.ipc.codec import encode as encode_message
 
 _OWN_LIMIT_ERRORS = frozenset({errno.ENOMEM, errno.EMFILE, errno.EAGAIN, errno.EFBIG})
 """Errors that the limits of :func:`confine` cause, not the file system."""
 
 WORKER_READY = b"+"
 """First byte of a worker's first message once it is sandboxed; the layers (:data:`SandboxLayers`,
-in JSON) follow.  Any other message is the error that prevented it."""
+encoded) follow.  Any other message is the error that prevented it."""
 
 
 def run_worker(
@@ -50,14 +49,14 @@ def run_worker(
     except OSError as error:
         link.sendall(str(error).encode())
         return
-    link.sendall(WORKER_READY + json.dumps(layers).encode())
+    link.sendall(WORKER_READY + encode_message(dict(layers)))
     serve(link, task, budget)
 
 
 def serve(link: socket.socket, task: WorkerTask, budget: WorkerBudget) -> None:
     """Answer requests until the stream ends or the :class:`WorkerBudget` is used up.
 
-    A request is a batch of open contents; all its answers are sent at once.  Raises OSError if
+    A request is a batch of open contents and has one answer.  Raises OSError if
     *link* breaks, ValueError for anything but a request.
     """
     exiting = False
@@ -68,30 +67,31 @@ def serve(link: socket.socket, task: WorkerTask, budget: WorkerBudget) -> None:
         if len(request) != REQUEST.size or not fds:
             raise ValueError("not a request with open files")
         (number,) = REQUEST.unpack(request)
-        answers, copies = bytearray(), list[int]()
-        for fd in fds:
+        replies, copies, copied = list[Reply](), list[int](), 0
+        for at, fd in enumerate(fds):
             try:
                 budget.begin(fd)
                 reply, copy = _run_task(task, fd)
             finally:
                 os.close(fd)
-            copies += [] if copy is None else [copy]
+            replies.append(reply)
+            if copy is not None:
+                copies.append(copy)
+                copied |= 1 << at
             exiting = budget.exhausted() or exiting
-            body, flags = encode(reply), exiting * EXITING | (copy is not None) * HAS_COPY
-            answers += ANSWER.pack(len(body), number & 0xFFFFFFFF, flags) + body
-            number += 1
-        _send(link, answers, copies)
+        body = encode(replies)
+        _send(link, ANSWER.pack(len(body), number, exiting * EXITING, copied) + body, copies)
 
 
-def _send(link: socket.socket, answers: bytearray, copies: list[int]) -> None:
-    """Send the answers, with the copies attached to the first byte."""
+def _send(link: socket.socket, answer: bytes, copies: list[int]) -> None:
+    """Send an answer, with the copies attached to its first byte."""
     try:
-        sent = socket.send_fds(link, [answers], copies) if copies else 0
+        sent = socket.send_fds(link, [answer], copies) if copies else 0
     finally:
         for copy in copies:
             os.close(copy)
-    if sent < len(answers):
-        link.sendall(memoryview(answers)[sent:])
+    if sent < len(answer):
+        link.sendall(memoryview(answer)[sent:])
 
 
 def _run_task(task: WorkerTask, fd: int) -> tuple[Reply, int | None]:

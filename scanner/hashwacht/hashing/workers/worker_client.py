@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from hashwacht.core.errors import WorkerError
 from hashwacht.hashing.workers.protocol import (
     ANSWER,
     EXITING,
-    HAS_COPY,
-    MAX_ANSWER,
     MAX_BATCH,
     REQUEST,
     WorkerKind,
+    max_answer,
 )
 from hashwacht.hashing.workers.worker import WORKER_READY
+from hashwacht.ipc.codec import MessageDecoder
 from hashwacht.platform.process import SandboxLayers
 
 GRACE = 0.5
@@ -30,8 +30,21 @@ _MAX_START = 30.0
 
 _UNEXPECTED = "it sent an unexpected answer"
 
-RawAnswer = tuple[bytes, int | None]
-"""The body of an answer, and the copy of the content if one came with it."""
+_layers_decoder = MessageDecoder[dict[str, str]](dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class RawAnswer:
+    """The body of an answer, not decoded yet, and a copy (or None) of each content."""
+
+    body: bytes
+    copies: list[int | None]
+
+    def close(self) -> None:
+        """Close the copies."""
+        for copy in self.copies:
+            if copy is not None:
+                os.close(copy)
 
 
 class WorkerDied(Exception):
@@ -78,44 +91,44 @@ class WorkerClient:
                 f"a worker process cannot be confined: {message.decode(errors='replace')}",
                 advice="Check the resource limits of this service or shell (ulimit -a).",
             )
-        self.layers = json.loads(message[len(WORKER_READY) :])
+        self.layers = _layers_decoder.decode(message[len(WORKER_READY) :])
         self._link.settimeout(min(_MAX_TICK, self._seconds / 4))
 
-    def request(self, fds: Sequence[int]) -> list[RawAnswer]:
-        """Send up to MAX_BATCH open contents; return the answers.
+    def request(self, fds: Sequence[int]) -> RawAnswer:
+        """Send up to MAX_BATCH open contents; return their answer.
 
         Several contents share the time budget of one.  The caller must close the copies.  Raises
         WorkerDied or WorkerTimeout; the worker must then be killed.
         """
-        first, self._number = self._number, (self._number + len(fds)) & 0xFFFFFFFF
+        number, self._number = self._number, (self._number + 1) & 0xFFFFFFFF
         try:
-            socket.send_fds(self._link, [REQUEST.pack(first)], fds)
+            socket.send_fds(self._link, [REQUEST.pack(number)], fds)
         except ConnectionError as error:
-            self.accepted = first == 1  # a worker that fails its first request is not replaced
+            self.accepted = number == 1  # a worker that fails its first request is not replaced
             raise WorkerDied from error
         reads = self.worker_kind is WorkerKind.DIGESTS
         progress = _ProgressTimer(fds[0] if reads and len(fds) == 1 else None, self._seconds)
         copies: list[int] = []
         try:
             received = bytearray(self._receive(copies))
-            while (answers := split_answers(received, first, len(fds))) is None:
+            while not answer_complete(received, number, len(fds)):
                 progress.check()
                 received += self._receive(copies)
-            return self._with_copies(answers, copies)
+            return self._answer(received, copies, len(fds))
         except BaseException:
             for copy in copies:
                 os.close(copy)
             raise
 
-    def _with_copies(
-        self, answers: Sequence[tuple[int, bytes]], copies: Sequence[int]
-    ) -> list[RawAnswer]:
-        """Assign the copies to their answers.  Raises WorkerDied if the numbers differ."""
-        if len(copies) != sum(bool(flags & HAS_COPY) for flags, _ in answers):
+    def _answer(self, received: bytearray, copies: Sequence[int], count: int) -> RawAnswer:
+        """Assign the copies to their contents.  Raises WorkerDied if their number differs."""
+        _, _, flags, copied = ANSWER.unpack_from(received)
+        if copied >> count or copied.bit_count() != len(copies):
             raise WorkerDied(_UNEXPECTED)
-        self.exited = any(flags & EXITING for flags, _ in answers)
+        self.exited = bool(flags & EXITING)
         left = iter(copies)
-        return [(body, next(left) if flags & HAS_COPY else None) for flags, body in answers]
+        assigned = [next(left) if copied >> at & 1 else None for at in range(count)]
+        return RawAnswer(bytes(received[ANSWER.size :]), assigned)
 
     def _receive(self, copies: list[int]) -> bytes:
         """Return what has arrived, nothing after a tick without bytes.  Raises WorkerDied.
@@ -156,25 +169,18 @@ class WorkerClient:
         self._link.close()
 
 
-def split_answers(received: bytearray, number: int, count: int) -> list[tuple[int, bytes]] | None:
-    """Return flags and body of exactly *count* answers; None if bytes are missing.
+def answer_complete(received: bytearray, number: int, count: int) -> bool:
+    """Return whether *received* is the answer to a request for *count* contents.
 
-    Raises WorkerDied if *received* cannot become that.
+    Raises WorkerDied if it cannot become that.
     """
-    answers: list[tuple[int, bytes]] = []
-    at = 0
-    while len(answers) < count:
-        if len(received) - at < ANSWER.size:
-            return None
-        length, answered, flags = ANSWER.unpack_from(received, at)
-        if answered != (number + len(answers)) & 0xFFFFFFFF or length > MAX_ANSWER:
-            raise WorkerDied(_UNEXPECTED)
-        at += ANSWER.size
-        answers.append((flags, bytes(received[at : at + length])))
-        at += length
-    if len(received) > at:
+    if len(received) < ANSWER.size:
+        return False
+    length, answered, _, _ = ANSWER.unpack_from(received)
+    missing: int = ANSWER.size + length - len(received)
+    if answered != number or length > max_answer(count) or missing < 0:
         raise WorkerDied(_UNEXPECTED)
-    return answers if len(received) == at else None
+    return missing == 0
 
 
 class _ProgressTimer:

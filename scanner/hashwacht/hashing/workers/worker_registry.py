@@ -11,9 +11,9 @@ from threading import Lock
 from hashwacht.core.errors import WorkerError
 from hashwacht.hashing.workers.forkserver_client import (
     ForkServerClient,
-    ForkServerConfig,
     ForkServerDied,
 )
+from hashwacht.hashing.workers.forkserver_protocol import ForkServerConfig
 from hashwacht.hashing.workers.protocol import WorkerKind
 from hashwacht.hashing.workers.worker_client import WorkerClient
 
