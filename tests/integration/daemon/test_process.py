@@ -76,7 +76,7 @@ def test_a_second_scanner_on_the_same_state_is_refused(program: DaemonProgram) -
     with program.scanner():
         done = program.run("daemon", "scanner")
     assert done.returncode == 2
-    assert b"is working on the state" in done.stderr
+    assert b"is using the state directory" in done.stderr
 
 
 def test_the_scanner_stops_within_two_seconds(program: DaemonProgram, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_the_lock_ends_with_its_process_even_if_a_forked_child_lives_on(tmp_path
         child = int(process.stdout.readline())
         try:
             assert lock_holder(path) == LockHolder(process.pid, 7)
-            with pytest.raises(StorageBusy, match=f"process {process.pid} with run 7"):
+            with pytest.raises(StorageBusy, match=f"process {process.pid} \\(run 7\\)"):
                 RunLock.acquire(path)
             process.kill()
             process.wait(10)

@@ -17,6 +17,6 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def database(path: Path) -> Iterator[Database]:
-    opened = Database.open(path, patience=0.1)
+    opened = Database.open(path, busy_timeout=0.1)
     yield opened
     opened.close()

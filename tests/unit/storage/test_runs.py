@@ -87,10 +87,10 @@ def test_a_run_without_roots_has_none(database: Database) -> None:
 @pytest.mark.usefixtures("database")
 def test_the_second_to_ask_for_the_lock_is_told_who_has_it(path: Path) -> None:
     with RunLock.acquire(path) as lock:
-        with pytest.raises(StorageBusy, match=f"process {os.getpid()} is working"):
+        with pytest.raises(StorageBusy, match=f"process {os.getpid()} is using"):
             RunLock.acquire(path)
         lock.set_run(7)
-        with pytest.raises(StorageBusy, match=f"process {os.getpid()} with run 7 ") as caught:
+        with pytest.raises(StorageBusy, match=f"process {os.getpid()} \\(run 7\\) ") as caught:
             RunLock.acquire(path)
         assert "hashwacht scans" in caught.value.advice
         assert lock_holder(path) == LockHolder(os.getpid(), 7)
@@ -107,7 +107,7 @@ def test_a_holder_who_has_not_yet_written_its_name_still_holds_the_lock(path: Pa
     with RunLock.acquire(path):
         lock_path(path).write_bytes(b"")
         assert lock_holder(path) == LockHolder(None, None)
-        with pytest.raises(StorageBusy, match="another process is working"):
+        with pytest.raises(StorageBusy, match="another process is using"):
             RunLock.acquire(path)
 
 

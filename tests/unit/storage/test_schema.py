@@ -109,7 +109,7 @@ def test_a_process_killed_in_the_middle_of_a_step_leaves_the_version_that_was(pa
 
 def test_a_newer_database_is_refused_untouched(path: Path) -> None:
     Database.open(path, steps=(STEPS[0], NEXT)).close()
-    with pytest.raises(StorageError, match="newer Hashwacht") as caught:
+    with pytest.raises(StorageError, match="newer version of Hashwacht") as caught:
         Database.open(path, steps=STEPS[:1])
     assert "Upgrade" in caught.value.advice
     assert version(path) == 2
@@ -119,7 +119,7 @@ def test_a_database_of_another_program_is_refused_untouched(path: Path) -> None:
     path.parent.mkdir()
     with closing(plain(path)) as connection:
         connection.execute("CREATE TABLE bookmarks (url)")
-    with pytest.raises(StorageError, match="another program") as caught:
+    with pytest.raises(StorageError, match="not a Hashwacht database") as caught:
         Database.open(path)
     assert "of its own" in caught.value.advice
     assert schema(path) == {"CREATE TABLE bookmarks (url)"}

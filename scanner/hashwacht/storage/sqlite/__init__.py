@@ -1,1 +1,1 @@
-"""How the SQLite database is opened, locked, migrated and encoded."""
+"""The SQLite database: connections, locks, schema and encoding."""

@@ -1,4 +1,4 @@
-"""The one SQLite file of the state: how it is opened, written by one and read by many."""
+"""The SQLite database of the storage: one writing connection, one for each reading thread."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from hashwacht.storage.sqlite.schema import STEPS, Step, migrate
 from hashwacht.storage.sqlite.state_directory import RESERVE_BYTES, open_error, translated_errors
 
 BUSY_SECONDS = 5.0
-"""How long to wait for another process that writes before saying so."""
+"""How long to wait for another process that writes before StorageBusy is raised."""
 
 _WRITER_CACHE_KIB = 64 * 1024
 _READER_CACHE_KIB = 8 * 1024
 _CHECKPOINT_PAGES = 8192
-"""32 MiB of write-ahead log between checkpoints: keys of contents arrive in random order,
-and the longer the log, the more of them share a page before it is written in place."""
+"""32 MiB of write-ahead log between checkpoints: keys of contents arrive in random order, and in a
+longer log more of them share a page before it is written in place."""
 
 
 class Database:
-    """An open state.  Thread-safe; one transaction at a time, readers never wait for it.
+    """An open database.  Thread-safe; one transaction at a time, and readers never wait for it.
 
-    Every committed transaction survives ``kill -9`` (write-ahead log).  After a power cut
-    the database is whole, but the last transactions may be missing (``synchronous=NORMAL``,
-    sqlite.org/pragma.html#pragma_synchronous); a scan then looks at those files again.  What
-    must not be missing then is written in a *durable* transaction (``synchronous=FULL``).
+    Every committed transaction survives ``kill -9`` (write-ahead log).  After a power cut the
+    database is consistent, but the last transactions may be missing (``synchronous=NORMAL``,
+    sqlite.org/pragma.html#pragma_synchronous); a scan then examines those files again.  Records
+    that must survive a power cut need a *durable* transaction (``synchronous=FULL``).
 
-    Not to be used in a process forked from the one that opened it.
+    A process that was forked from the one that opened it must not use it.
     """
 
-    def __init__(self, path: Path, writer: sqlite3.Connection, patience: float) -> None:
+    def __init__(self, path: Path, writer: sqlite3.Connection, busy_timeout: float) -> None:
         self.path = path
-        self._patience = patience
+        self._busy_timeout = busy_timeout
         self.reserve = Reserve(path.with_suffix(".reserve"), RESERVE_BYTES)
         self.words = TextTable("words")
         self.recipes = TextTable("recipes")
@@ -46,7 +46,7 @@ class Database:
         self.knowledge_ids = TextTable("epochs")
         self.packer = Packer(self.words)
         self._writer = writer
-        self._turn = threading.RLock()
+        self._lock = threading.RLock()
         self._owner: int | None = None
         self._durable = False
         self._broken = False
@@ -56,42 +56,43 @@ class Database:
 
     @classmethod
     def open(
-        cls, path: Path, *, steps: Sequence[Step] = STEPS, patience: float = BUSY_SECONDS
+        cls, path: Path, *, steps: Sequence[Step] = STEPS, busy_timeout: float = BUSY_SECONDS
     ) -> Database:
         """Open the database at *path*; create it (0600, its directories 0700) if missing.
 
-        Brings an older schema up to date, fills the reserve, and opens all that this thread
-        will need: nothing is opened later that a lack of descriptors could prevent.
-        *patience* is how many seconds to wait for another process that writes.
-        Raises StorageError (newer schema, other program's file, damage, permissions), StorageFull,
-        StorageBusy.
+        Migrates an older schema, fills the reserve, and opens all files that this thread needs, so
+        that a later lack of descriptors does no harm.  *busy_timeout* is how many seconds to wait
+        for another process that writes.  Raises StorageError (newer schema, file of another
+        program, damage, permissions), StorageFull, StorageBusy.
         """
         with translated_errors(path):
             _create(path)
-            writer = _connect(path, patience)
+            writer = _connect(path, busy_timeout)
             with _closed_on_error(writer):
                 _tune(writer, _WRITER_CACHE_KIB)
                 _write_ahead(writer, path)
                 migrate(writer, path, steps)
-        database = cls(path, writer, patience)
+        database = cls(path, writer, busy_timeout)
         database.reserve.fill()
-        database.thread_connection()  # while descriptors are to be had
+        database.thread_connection()  # while descriptors are available
         return database
 
     @contextmanager
     def transaction(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
-        """All that is written inside is kept together, or not at all.
+        """Commit everything written inside, or nothing.
 
-        A transaction inside another one of the same thread is part of that one; if it fails,
-        the outer one cannot be kept either.  A *durable* one, with all that was committed
-        before it, survives a power cut once this returns; so it cannot be part of one that is
-        not.  Raises StorageFull, StorageBusy, StorageError.
+        A transaction inside another one of the same thread is part of it; if it fails, the outer
+        one fails as well.  A *durable* transaction survives a power cut once this returns, with
+        all that was committed before it; it cannot be part of one that is not durable.  Raises
+        StorageFull, StorageBusy, StorageError.
         """
-        with self._turn, translated_errors(self.path):
+        with self._lock, translated_errors(self.path):
             if self._closed:
-                raise StorageError(f"the state {self.path} is closed")
+                raise StorageError(f"the database {self.path} is closed")
             if self._owner is not None:
-                assert self._durable or not durable, "a durable part of what is not durable"
+                assert self._durable or not durable, (
+                    "a durable transaction inside one that is not durable"
+                )
                 yield from self._inner()
             else:
                 yield from self._outer(durable=durable)
@@ -105,18 +106,18 @@ class Database:
             yield self._writer
             self._commit()
         except BaseException:
-            # A full disk may have made SQLite roll back by itself.
+            # On a full disk SQLite may have rolled back already.
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
-            for each in (self.words, self.recipes, self.signal_sets, self.knowledge_ids):
-                each.clear_cache()
+            for table in (self.words, self.recipes, self.signal_sets, self.knowledge_ids):
+                table.clear_cache()
             raise
         finally:
             self._owner = None
 
     def _commit(self) -> None:
         if self._broken:
-            raise StorageError("part of a transaction had failed, so none of it was kept")
+            raise StorageError("part of the transaction failed, so all of it was rolled back")
         self._writer.execute("COMMIT")
 
     def _inner(self) -> Iterator[sqlite3.Connection]:
@@ -127,10 +128,10 @@ class Database:
             raise
 
     def thread_connection(self) -> sqlite3.Connection:
-        """Return this thread's own connection for reading.
+        """Return the connection of this thread for reading.
 
-        Inside a transaction of this thread it is the writing one, so that a writer sees what
-        it has just written.  The first call in a thread opens two files: make it early.
+        Inside a transaction of this thread it is the writing connection, so that a writer sees its
+        own changes.  The first call in a thread opens two files and should be made early.
         """
         if self._owner == threading.get_ident():
             return self._writer
@@ -142,8 +143,8 @@ class Database:
 
     def _open_reader(self) -> sqlite3.Connection:
         if self._closed:
-            raise StorageError(f"the state {self.path} is closed")
-        connection = _connect(self.path, self._patience)
+            raise StorageError(f"the database {self.path} is closed")
+        connection = _connect(self.path, self._busy_timeout)
         with _closed_on_error(connection):
             _tune(connection, _READER_CACHE_KIB)
             connection.execute("PRAGMA query_only = ON")
@@ -153,13 +154,13 @@ class Database:
 
     @contextmanager
     def read_connection(self) -> Iterator[sqlite3.Connection]:
-        """One statement on reader(), its failure told as StorageError."""
+        """Yield thread_connection() for one statement; its errors are raised as StorageError."""
         with translated_errors(self.path):
             yield self.thread_connection()
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
-        """Several statements on reader() that all see the same state."""
+        """Yield thread_connection() for several statements that all see the same data."""
         with translated_errors(self.path):
             connection = self.thread_connection()
             if connection.in_transaction:
@@ -173,8 +174,8 @@ class Database:
                     connection.execute("ROLLBACK")
 
     def close(self) -> None:
-        """Close all connections.  Call it when no other thread reads any more."""
-        with self._turn:
+        """Close all connections, once no other thread reads any more."""
+        with self._lock:
             self._closed = True
             for connection in (*self._readers, self._writer):
                 connection.close()
@@ -182,11 +183,11 @@ class Database:
 
 
 def _create(path: Path) -> None:
-    """Make an empty file that only its owner may read; the log inherits the mode.
+    """Create an empty file that only its owner may read; the log inherits its mode.
 
-    One that is there is not opened: this process may have it open already, and to close any
-    descriptor of it would give up the locks of all (fcntl(2)).  Others would then take
-    themselves for the last one and remove the log (sqlite.org/howtocorrupt.html, 2.2).
+    An existing file is not opened: this process may have it open already, and closing any
+    descriptor of it releases the locks of all (fcntl(2)).  Another process would then assume that
+    it is the last one and remove the log (sqlite.org/howtocorrupt.html, 2.2).
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -198,9 +199,11 @@ def _create(path: Path) -> None:
         raise open_error(error, path) from error
 
 
-def _connect(path: Path, patience: float) -> sqlite3.Connection:
-    """Open one connection in autocommit mode: transactions are begun explicitly."""
-    return sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
+def _connect(path: Path, busy_timeout: float) -> sqlite3.Connection:
+    """Open a connection in autocommit mode; transactions begin explicitly."""
+    return sqlite3.connect(
+        path, timeout=busy_timeout, isolation_level=None, check_same_thread=False
+    )
 
 
 @contextmanager
@@ -215,16 +218,17 @@ def _closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
 def _tune(connection: sqlite3.Connection, cache_kib: int) -> None:
     connection.execute(f"PRAGMA cache_size = -{cache_kib}")
     connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA temp_store = MEMORY")  # no further file to open later
+    connection.execute("PRAGMA temp_store = MEMORY")  # no further file is opened later
 
 
 def _write_ahead(writer: sqlite3.Connection, path: Path) -> None:
-    """Switch to the write-ahead log, which lasts once set.  Raises StorageError."""
+    """Switch to the write-ahead log, which is permanent.  Raises StorageError."""
     (mode,) = writer.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise StorageError(
-            f"{path.parent} does not support SQLite's write-ahead log (got {mode!r})",
-            advice="Put the state on a local file system; a network share cannot hold it.",
+            f"the file system of {path.parent} does not support SQLite's write-ahead log"
+            f" (journal mode {mode!r})",
+            advice="Put the state directory on a local file system, not on a network share.",
         )
     writer.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
     writer.execute(f"PRAGMA journal_size_limit = {2 * _CHECKPOINT_PAGES * 4096}")

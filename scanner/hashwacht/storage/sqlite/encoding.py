@@ -1,21 +1,19 @@
-"""Small numbers for texts that repeat: matchers, signal types, kinds, recipes, revisions.
+"""Encoding of values in columns: integers, texts, interned texts, and blobs of signals.
 
-How values are written into columns: exactly, whatever strangers put into them.
+*Integers and texts* are stored exactly.  SQLite's integers have 64 bits with a sign and its texts
+are UTF-8, but an inode number can use the 64th bit, a time stamp of the year 2400 exceeds 64 bits
+when counted in nanoseconds (the years 1678 to 2262 fit), and a text from a service's JSON can hold
+a lone surrogate.  Such a value is stored as another type in the same column, so that nothing is
+rounded and nothing raises.
 
-SQLite's integers have 64 bits with a sign and its texts are UTF-8, but an inode number may
-use the 64th bit, a time stamp of the year 2400 exceeds 64 bits when counted in nanoseconds
-(the years 1678 to 2262 fit), and a text from a service's JSON may carry a lone surrogate.
-What does not fit is stored as another type of the same column, so nothing is rounded and
-nothing raises.
+*Texts that repeat* (matchers, signal types, kinds, recipes, revisions) are interned as small
+numbers, each sort in a table of its own.
 
-Signals and skips of one content as one compact blob.
-
-A row per signal would cost about three times the space and six times the inserts, and nobody
-asks for a single signal: a matcher is always asked about all signals of a content.
-
-A blob is a sequence of entries.  Numbers are LEB128 varints (DWARF 5, section 7.6); types,
-variants and reasons are numbers of the ``words`` table.  A value is its bytes after
-``length * 4 + form``:
+*Signals and skips* of a content are one compact blob.  A row for each signal would take about three
+times the space and six times the inserts, and single signals are never queried: a matcher is
+always asked about all signals of a content.  A blob is a sequence of entries.  Numbers are LEB128
+varints (DWARF 5, section 7.6); types, variants and reasons are numbers of the ``words`` table.  A
+value is its bytes after ``length * 4 + form``:
 
 ========  ==============================================================
 signal    type, variant, quality + 1 (0: none), value
@@ -34,7 +32,7 @@ from hashwacht.core.types import Outcome, Reason, Signal, Skip
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 
 OUTCOMES = (Outcome.NO_MATCH, Outcome.MATCH, Outcome.UNDETERMINED)
-"""An outcome is stored as its place here; never reordered."""
+"""An outcome is stored as its index in this tuple, which is never reordered."""
 
 NO_MATCH, MATCH, UNDETERMINED = range(3)
 
@@ -54,7 +52,7 @@ def encode_text(text: str) -> str | bytes:
 
 
 def decode_text(stored: str | bytes) -> str:
-    """Undo encode_text."""
+    """Return the text that encode_text() stored."""
     return stored if isinstance(stored, str) else stored.decode("utf-8", "surrogatepass")
 
 
@@ -63,7 +61,7 @@ _HEX_DIGITS = frozenset("0123456789abcdef")
 
 
 class Packer:
-    """Writes and reads the blobs with the numbers of one database's words."""
+    """Packs and unpacks blobs with the interned words of one database."""
 
     def __init__(self, words: TextTable) -> None:
         self._words = words
@@ -71,7 +69,7 @@ class Packer:
     def pack_signals(
         self, writer: sqlite3.Connection, signals: Iterable[Signal], key: str
     ) -> bytes:
-        """Pack signals; a value equal to *key* takes no space.  Inside a transaction."""
+        """Return signals as a blob, inside a transaction; a value equal to *key* takes no space."""
         blob = bytearray()
         for signal in signals:
             _put_number(blob, self._words.intern(writer, signal.type))
@@ -81,7 +79,7 @@ class Packer:
         return bytes(blob)
 
     def pack_skips(self, writer: sqlite3.Connection, skips: Iterable[Skip]) -> bytes | None:
-        """Pack skips; None for none.  Inside a transaction."""
+        """Return skips as a blob, inside a transaction; None if there are none."""
         blob = bytearray()
         for skip in skips:
             _put_number(blob, self._words.intern(writer, skip.type))
@@ -92,27 +90,27 @@ class Packer:
     def unpack_signals(
         self, connection: sqlite3.Connection, blob: bytes, key: str
     ) -> tuple[Signal, ...]:
-        """Undo signals()."""
-        entries, found = _Entries(blob), []
-        while entries.left:
-            name = self._words.text(connection, entries.number())
-            variant = self._words.text(connection, entries.number())
-            quality = entries.number() - 1
-            value = entries.value(key)
-            found.append(Signal(name, value, None if quality < 0 else quality, variant))
-        return tuple(found)
+        """Return the signals in a blob."""
+        reader, signals = _BlobReader(blob), []
+        while reader.remaining:
+            name = self._words.text(connection, reader.number())
+            variant = self._words.text(connection, reader.number())
+            quality = reader.number() - 1
+            value = reader.value(key)
+            signals.append(Signal(name, value, None if quality < 0 else quality, variant))
+        return tuple(signals)
 
     def unpack_skips(self, connection: sqlite3.Connection, blob: bytes | None) -> tuple[Skip, ...]:
-        """Undo skips()."""
-        entries, found = _Entries(blob or b""), []
-        while entries.left:
-            name = self._words.text(connection, entries.number())
-            reason = Reason(self._words.text(connection, entries.number()))
-            found.append(Skip(name, reason, entries.value()))
-        return tuple(found)
+        """Return the skips in a blob."""
+        reader, skips = _BlobReader(blob or b""), []
+        while reader.remaining:
+            name = self._words.text(connection, reader.number())
+            reason = Reason(self._words.text(connection, reader.number()))
+            skips.append(Skip(name, reason, reader.value()))
+        return tuple(skips)
 
 
-class _Entries:
+class _BlobReader:
     """Reads a blob from its beginning to its end."""
 
     def __init__(self, blob: bytes) -> None:
@@ -120,7 +118,7 @@ class _Entries:
         self._at = 0
 
     @property
-    def left(self) -> bool:
+    def remaining(self) -> bool:
         return self._at < len(self._blob)
 
     def number(self) -> int:
@@ -162,11 +160,11 @@ def _put_value(blob: bytearray, value: str, key: str = "") -> None:
 
 
 class TextTable:
-    """One table (id, text) of the database, remembered in memory.
+    """One table (id, text) of interned texts, cached in memory.
 
-    Holds only texts whose number is bounded by the configuration and the software, never
-    names of files.  Safe for many readers and one writer; what a transaction has added is
-    forgotten when it is rolled back.
+    It holds only texts whose number is bounded by the configuration and the software, never names
+    of files.  Safe for many readers and one writer; a transaction that is rolled back has to clear
+    the cache, because it may have added texts.
     """
 
     def __init__(self, table: str) -> None:
@@ -189,7 +187,7 @@ class TextTable:
         return known
 
     def intern(self, writer: sqlite3.Connection, text: str) -> int:
-        """Return the number of *text*; give it one if it is new.  Inside a transaction."""
+        """Return the number of *text*, which is added if it is new.  Inside a transaction."""
         known = self.find(writer, text)
         if known is None:
             known = writer.execute(self._add, (encode_text(text),)).lastrowid
@@ -198,7 +196,7 @@ class TextTable:
         return known
 
     def text(self, connection: sqlite3.Connection, number: int) -> str:
-        """Return the text of a number that the database holds."""
+        """Return the text of a stored number."""
         known = self._texts.get(number)
         if known is None:
             (stored,) = connection.execute(self._read, (number,)).fetchone()
@@ -206,19 +204,19 @@ class TextTable:
         return known
 
     def names(self, connection: sqlite3.Connection, number: int) -> tuple[str, ...]:
-        """Return a text that is a list of names separated by blanks, as a tuple."""
+        """Return the names in a text that is a list of names separated by blanks."""
         known = self._names.get(number)
         if known is None:
             known = self._names[number] = tuple(self.text(connection, number).split())
         return known
 
     def load_all(self, connection: sqlite3.Connection) -> dict[int, str]:
-        """Return every number with its text."""
+        """Return every text by its number."""
         rows = connection.execute(self._list).fetchall()
         return {number: decode_text(stored) for number, stored in rows}
 
     def clear_cache(self) -> None:
-        """Drop what is remembered: a rolled-back transaction may have numbered texts."""
+        """Clear the cache after a rollback."""
         self._ids.clear()
         self._texts.clear()
         self._names.clear()

@@ -1,16 +1,16 @@
-"""The tables of the state, as numbered steps from an empty file to today's form.
+"""The schema, as numbered steps from an empty file to the present version.
 
-Words of the model: a *file* name maps to a content; a *content* has one fingerprint; a
-(content, matcher) pair has one dated *answer* with its *matches*.  ``contents`` is narrow
-and holds what an unchanged file is judged by, so that asking for it stays cheap;
-``fingerprints`` is wide and read only when somebody asks again.  ``words``, ``recipes``,
-``signal_sets`` and ``epochs`` give small numbers to texts that repeat.
+A *file* name maps to a content; a *content* has one fingerprint; a pair of content and matcher has
+one dated *answer* with its *matches*.  ``contents`` is narrow and holds what decides about an
+unchanged file, so that this query stays cheap; ``fingerprints`` is wide and read only for another
+lookup.  ``words``, ``recipes``, ``signal_sets`` and ``epochs`` intern texts that repeat.
 
-A step is never changed once released: a new need is a new step at the end.
-
-The tables that the daemon brought, in version 3 of the schema.
-
-Once released they are never changed: see :mod:`hashwacht.storage.sqlite.schema`.
+A released step is never changed; every change is a new step at the end.  Some tables and columns
+therefore have other names than in Python: ``epochs`` and ``contents.epoch`` are knowledge ids,
+``places`` file locations (``found``, ``acted``, ``counted`` with ``_at``; ``flood`` is the id of
+the reached limit), ``floods`` reached action limits (``ruling``, ``ruled`` and ``who`` are the
+decision; ``most`` is the limit, ``began`` when it was reached), ``alerts`` the outbox,
+``unanswered`` pending contents, ``culprits`` the crash log, and ``watched`` heartbeats.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from pathlib import Path
 from hashwacht.core.errors import StorageError
 
 JOURNAL = (
-    # Files that were announced and not yet looked at.  The generation grows with every further
-    # announcement, so that work on an older one does not settle a newer one.
+    # Files that were announced and not yet examined.  The generation grows with every further
+    # announcement, so that work on an earlier one does not remove a later one.
     """CREATE TABLE journal (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         generation INTEGER NOT NULL,
@@ -37,7 +37,7 @@ JOURNAL = (
         attempts INTEGER NOT NULL)""",
     "CREATE INDEX journal_files ON journal (lane, due, id) WHERE tree = 0",
     "CREATE INDEX journal_trees ON journal (lane, due, id) WHERE tree = 1",
-    # Contents that nobody has answered for, with one place where each was found.
+    # Contents that wait for an unavailable matcher, with one path of each.
     """CREATE TABLE unanswered (
         content INTEGER PRIMARY KEY REFERENCES contents (id),
         lane INTEGER NOT NULL,
@@ -49,7 +49,7 @@ JOURNAL = (
 
 GAPS = (
     # Open until a walk has closed it; ended is NULL while events may still be missed.  The
-    # generation grows with everything that is said of it, so that no walk closes what came later.
+    # generation grows with every change, so that no walk closes a gap that has changed since.
     """CREATE TABLE gaps (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         root TEXT NOT NULL,
@@ -61,7 +61,7 @@ GAPS = (
         closed REAL,
         generation INTEGER NOT NULL)""",
     "CREATE INDEX gaps_open ON gaps (root) WHERE closed IS NULL",
-    # When each root was last known to be watched: from there on is downtime.
+    # When each root was last known to be watched; the time after it is downtime.
     """CREATE TABLE watched (
         root TEXT PRIMARY KEY,
         path BLOB NOT NULL,
@@ -82,9 +82,9 @@ CASES = (
         updated REAL NOT NULL,
         evidence TEXT NOT NULL)""",
     "CREATE INDEX cases_by_state ON cases (state, id)",
-    # Where the content of a case was found, and what became of the file there.  A file that is
-    # held because nobody can say anything about it has a place and no case.  While the file may
-    # still be there (live), a path has one place for each content.
+    # Where the content of a case was found, and the state of the file there.  A file that is held
+    # as undetermined has a location and no case.  While the file may still be there (live), a
+    # path has one location for each content.
     """CREATE TABLE places (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         key BLOB NOT NULL,
@@ -122,7 +122,7 @@ CASES = (
         who TEXT NOT NULL,
         text TEXT NOT NULL)""",
     'CREATE INDEX notes_by_case ON notes ("case", id)',
-    # Why the flood guard holds actions, and what somebody has ruled.
+    # Action limits that were reached, and the decisions about them.
     """CREATE TABLE floods (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         scope TEXT NOT NULL,
@@ -140,8 +140,8 @@ CASES = (
 )
 
 ALERTS = (
-    # Notices on their way, one row for each channel.  All rows of one message have its name
-    # as their batch, which stays the same however often it is tried.
+    # Notices to deliver, one row for each channel.  All rows of one message have its name as
+    # their batch, which is the same in every attempt.
     """CREATE TABLE alerts (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         channel TEXT NOT NULL,
@@ -162,16 +162,16 @@ ALERTS = (
 )
 
 STATUS = (
-    # How many contents nobody can say anything about, asked every few seconds.
+    # The number of undetermined contents is queried every few seconds.
     "CREATE INDEX contents_undetermined ON contents (id) WHERE outcome = 2",
 )
 
 
 Step = tuple[str, ...]
-"""The SQL statements that lead from one version to the next."""
+"""The SQL statements that migrate one version to the next."""
 
 APPLICATION_ID = 0x48575354
-"""``HWST``: tells our file from another SQLite database (``PRAGMA application_id``)."""
+"""``HWST``, which identifies our databases (``PRAGMA application_id``)."""
 
 _VERSION_1: Step = (
     "CREATE TABLE words (id INTEGER PRIMARY KEY, text NOT NULL UNIQUE)",
@@ -195,13 +195,13 @@ _VERSION_1: Step = (
         first_seen REAL NOT NULL,
         signals BLOB NOT NULL,
         skips BLOB)""",
-    # Eight bytes of the key find it; the whole key is compared in the row itself.
+    # The index holds eight bytes of the key; the whole key is compared in the row itself.
     "CREATE INDEX fingerprints_by_key ON fingerprints (substr(key, 1, 8))",
     """CREATE TABLE directories (
         id INTEGER PRIMARY KEY,
         path BLOB NOT NULL UNIQUE,
         run INTEGER NOT NULL)""",
-    # The five numbers of a FileId have no type: what exceeds 64 bits is stored as text.
+    # The five numbers of a FileId have no type: a number beyond 64 bits is stored as text.
     """CREATE TABLE files (
         directory INTEGER NOT NULL REFERENCES directories (id) ON DELETE CASCADE,
         name BLOB NOT NULL,
@@ -253,7 +253,7 @@ _VERSION_1: Step = (
 )
 
 _VERSION_2: Step = (
-    # Contents that ended the workers that decoded them, by key: they may have no row above.
+    # Contents that ended the workers decoding them, by key: they may have no row in contents.
     """CREATE TABLE culprits (
         key BLOB NOT NULL,
         decoder INTEGER NOT NULL,
@@ -266,20 +266,20 @@ _VERSION_2: Step = (
 _VERSION_3: Step = (*JOURNAL, *GAPS, *CASES, *ALERTS, *STATUS)
 
 STEPS: tuple[Step, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
-"""All steps in order; the version of a database is the number of steps it has taken."""
+"""All steps in order; the version of a database is the number of its steps."""
 
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[Step]) -> None:
-    """Take all missing steps in one transaction: a crash leaves the version that was.
+    """Run all missing steps in one transaction; a crash leaves the previous version.
 
-    Raises StorageError if the database was written by a newer release, or is none of ours;
+    Raises StorageError if the database was written by a newer release or another program,
     sqlite3.Error if a statement fails.
     """
     if _version(connection, path, len(steps)) == len(steps):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        # Asked again under the lock: another process may have been faster.
+        # Queried again under the lock: another process may have migrated meanwhile.
         for step in steps[_version(connection, path, len(steps)) :]:
             for statement in step:
                 connection.execute(statement)
@@ -293,18 +293,19 @@ def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[Step]) -
 
 
 def _version(connection: sqlite3.Connection, path: Path, newest: int) -> int:
-    """How many steps this database has taken.  Raises StorageError."""
+    """Return the number of steps of this database.  Raises StorageError."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application != APPLICATION_ID and (tables or version):
         raise StorageError(
-            f"{path} is a database of another program",
+            f"{path} is not a Hashwacht database",
             advice="Give Hashwacht a state directory of its own.",
         )
     if version > newest:
         raise StorageError(
-            f"{path} was written by a newer Hashwacht (schema {version}, known up to {newest})",
-            advice="Upgrade Hashwacht, or point it at another state directory.",
+            f"{path} was written by a newer version of Hashwacht (schema {version}; this version"
+            f" supports up to {newest})",
+            advice="Upgrade Hashwacht, or use another state directory.",
         )
     return int(version)

@@ -1,6 +1,6 @@
-"""The state directory: SQLite's errors with what to do next, and the locks of scan and daemon.
+"""The state directory: errors of the database with advice, and the locks of scans and the daemon.
 
-One scan at a time works on a state, and one daemon besides it.
+One scan and one daemon at a time may use a state directory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hashwacht.platform.locks import FileLock
 
 @contextmanager
 def translated_errors(path: Path) -> Iterator[None]:
-    """Turn an sqlite3.Error inside into the StorageError, StorageFull or StorageBusy it means."""
+    """Raise an sqlite3.Error inside as StorageError, StorageFull or StorageBusy."""
     try:
         yield
     except sqlite3.Error as error:
@@ -29,10 +29,9 @@ def translated_errors(path: Path) -> Iterator[None]:
 
 
 def failure(error: sqlite3.Error, path: Path) -> StorageError:
-    """Choose by SQLite's result code (sqlite.org/rescode.html).
+    """Return the error for SQLite's result code (sqlite.org/rescode.html).
 
-    A full disk is SQLITE_FULL; a file for shared memory that cannot grow is an I/O error of
-    its own, with the same cause.
+    A full disk is SQLITE_FULL, or a separate I/O error if the file for shared memory cannot grow.
     """
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE):
@@ -40,48 +39,47 @@ def failure(error: sqlite3.Error, path: Path) -> StorageError:
     primary = code & 0xFF  # the lower byte of an extended code
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StorageBusy(
-            f"another process holds the state {path}",
+            f"another process is using the database {path}",
             advice="Wait for it to finish (`hashwacht scans` shows it), then try again.",
         )
-    return StorageError(f"the state {path} cannot be used: {error}", advice=_advice(primary, path))
+    return StorageError(f"cannot use the database {path}: {error}", advice=_advice(primary, path))
 
 
 def open_error(error: OSError, path: Path) -> StorageError:
-    """Say why a file of the state cannot be made or opened."""
+    """Return the error for a file that cannot be created or opened."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return _full(path)
     return StorageError(
-        f"the state {path} cannot be opened: {error.strerror}",
-        advice=f"Make {path.parent} writable for the user that runs this, or choose another"
+        f"cannot open {path}: {error.strerror}",
+        advice=f"Make {path.parent} writable for the user that runs Hashwacht, or choose another"
         " state directory.",
     )
 
 
 def _full(path: Path) -> StorageFull:
     return StorageFull(
-        f"no space left for the state in {path}",
-        advice=f"Free space on the file system of {path.parent}, then start the same command"
-        " again: it resumes.",
+        f"no space left on the file system of {path}",
+        advice=f"Free space in {path.parent}, then run the same command again: it resumes.",
     )
 
 
 def _advice(primary: int, path: Path) -> str:
-    """One sentence for the faults that need a human."""
+    """Return one sentence of advice for a primary result code."""
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return (
             f"Check the disk, then move {path} and its -wal file aside or restore them from a"
-            " backup; a new scan rebuilds the state."
+            " backup; a new scan rebuilds it."
         )
     if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
-        return f"Make {path.parent} and the files in it writable for the user that runs this."
+        return f"Make {path.parent} and the files in it writable for the user that runs Hashwacht."
     if primary == sqlite3.SQLITE_CANTOPEN:
         return (
-            f"Make {path.parent} readable and writable for the user that runs this, and allow"
-            " enough open files (`ulimit -n`)."
+            f"Make {path.parent} readable and writable for the user that runs Hashwacht, and allow"
+            " more open files (`ulimit -n`)."
         )
     if primary == sqlite3.SQLITE_IOERR:
-        return f"Look for disk errors, quotas and network trouble below {path.parent}."
-    return "Run `hashwacht doctor`; if it finds nothing, report this as a bug."
+        return f"Check {path.parent} for disk errors, quotas and network problems."
+    return "Run `hashwacht doctor`; if it finds no problem, report this as a bug."
 
 
 RESERVE_BYTES = 4 * 1024 * 1024
@@ -89,7 +87,7 @@ RESERVE_BYTES = 4 * 1024 * 1024
 
 
 SCAN_LOCK, DAEMON_LOCK = ".lock", ".daemon"
-"""Roles: what the name of their lock ends in."""
+"""The roles of locks, which are the suffixes of their files."""
 
 _TIMEOUT = 0.2
 """Seconds: longer than :func:`lock_holder` holds the lock."""
@@ -97,16 +95,16 @@ _TIMEOUT = 0.2
 
 @dataclass(frozen=True, slots=True)
 class LockHolder:
-    """Who holds the lock: the process, and the run once it has one."""
+    """The process that holds a lock, and its run once it has one."""
 
     pid: int | None
     run: int | None
 
 
 class RunLock:
-    """An exclusive lock on a file next to the database, which contains its holder.
+    """An exclusive lock on a file next to the database that names its holder.
 
-    A forked child would keep it beyond the end of the process, so it closes its copy at once.
+    A forked child closes its copy at once, or the lock would outlast the process.
     """
 
     def __init__(self, lock: FileLock) -> None:
@@ -115,9 +113,9 @@ class RunLock:
 
     @classmethod
     def acquire(cls, database: Path, role: str = SCAN_LOCK) -> Self:
-        """Take the lock of the state in *database*, which is open, for one *role*.
+        """Lock the state directory of an open *database* for one *role*.
 
-        Raises StorageBusy, naming the holder; StorageError if the file cannot be made.
+        Raises StorageBusy, naming the holder; StorageError if the file cannot be created.
         """
         path = lock_path(database, role)
         try:
@@ -131,13 +129,13 @@ class RunLock:
         return lock
 
     def set_run(self, run: int | None) -> None:
-        """Say which run holds the lock."""
+        """Write the number of the run that holds the lock."""
         text = json.dumps({"pid": os.getpid(), "run": run}).encode()
         os.ftruncate(self._lock.fd, 0)
         os.pwrite(self._lock.fd, text, 0)
 
     def release(self) -> None:
-        """Give the lock back.  The file stays: removing it would race with the next holder."""
+        """Release the lock.  The file stays: removing it would race with the next holder."""
         self._lock.release()
 
     def __enter__(self) -> Self:
@@ -148,12 +146,12 @@ class RunLock:
 
 
 def lock_path(database: Path, role: str = SCAN_LOCK) -> Path:
-    """Return the path of the lock that belongs to a database and a role."""
+    """Return the path of the lock of a database for a role."""
     return database.with_suffix(role)
 
 
 def lock_holder(database: Path, role: str = SCAN_LOCK) -> LockHolder | None:
-    """Return who holds a lock of the state in *database*, None if nobody does."""
+    """Return the holder of the lock of a *database* for a role; None if it is not locked."""
     path = lock_path(database, role)
     try:
         lock = FileLock.acquire(path, shared=True, create=False)
@@ -166,19 +164,19 @@ def lock_holder(database: Path, role: str = SCAN_LOCK) -> LockHolder | None:
 
 
 def _read(path: Path) -> LockHolder:
-    """Read the holder's name; it may be just about to write it."""
+    """Read the holder, which may not have been written yet."""
     try:
-        found = json.loads(path.read_bytes())
+        fields = json.loads(path.read_bytes())
     except ValueError:
         return LockHolder(None, None)
-    return LockHolder(found["pid"], found["run"])
+    return LockHolder(fields["pid"], fields["run"])
 
 
-def _busy(path: Path, found: LockHolder) -> StorageBusy:
-    who = f"process {found.pid}" if found.pid else "another process"
-    what = f" with run {found.run}" if found.run else ""
+def _busy(path: Path, holder: LockHolder) -> StorageBusy:
+    process = f"process {holder.pid}" if holder.pid else "another process"
+    run = f" (run {holder.run})" if holder.run else ""
     return StorageBusy(
-        f"{who}{what} is working on the state {path.parent}",
-        advice="Wait for it or stop it (`hashwacht scans` and `hashwacht status` show it), then try"
-        " again.",
+        f"{process}{run} is using the state directory {path.parent}",
+        advice="Wait until it has finished or stop it (`hashwacht scans` and `hashwacht status`"
+        " show it), then try again.",
     )
