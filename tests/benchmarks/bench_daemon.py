@@ -25,8 +25,7 @@ from hashwacht.matching.hashlists.matcher import HashListMatcher
 from hashwacht.matching.hashlists.parser import ParseOptions
 from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.pipeline import Pipeline
-from hashwacht.scan.request import ScanRequest
-from hashwacht.scan.scan import ScanRun
+from hashwacht.scan.scan import ScanRequest, ScanRun
 from hashwacht.settings import DaemonSettings, RootSettings
 from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import RememberingObserver

@@ -19,8 +19,7 @@ from hashwacht.hashing import Plan
 from hashwacht.hashing.workers.pool import WorkerPool
 from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.pipeline import Pipeline
-from hashwacht.scan.request import ScanRequest
-from hashwacht.scan.scan import ScanRun
+from hashwacht.scan.scan import ScanRequest, ScanRun
 from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import KnowingMatcher, RememberingObserver
 from hashwacht.testing.pictures import encode, grainy, photo

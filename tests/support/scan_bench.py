@@ -14,8 +14,7 @@ from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.pipeline import Pipeline
 from hashwacht.scan.recheck import Recheck
-from hashwacht.scan.request import ScanRequest
-from hashwacht.scan.scan import ScanRun
+from hashwacht.scan.scan import ScanRequest, ScanRun
 from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import CountingFingerprinter, KnowingMatcher, RememberingObserver
 from hashwacht.walk.rules import ExclusionRules
@@ -67,7 +66,7 @@ class ScanBench:
         with Store.open(self.state) as store:
             Recheck(
                 store=store,
-                panel=self._panel(),
+                matcher_set=self._panel(),
                 observer=observer,
                 stop=stop or threading.Event(),
                 clock=self.clock,

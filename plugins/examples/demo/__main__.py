@@ -162,7 +162,7 @@ class Demo:
     def _verdicts(self) -> Mapping[bytes, Verdict]:
         """Read what the scan has recorded of every file that somebody wants to know of."""
         from hashwacht import bootstrap
-        from hashwacht.scan.tally import reportable_files
+        from hashwacht.scan.report import reportable_files
         from hashwacht.settings import OptionValue, load
 
         given = OptionValue("state.directory", str(self.place / "state"), "--state-dir")

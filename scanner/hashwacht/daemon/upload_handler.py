@@ -23,7 +23,7 @@ from hashwacht.core.types import Fingerprint, Outcome, Reason, Verdict
 from hashwacht.core.upload_context import UploadContext
 from hashwacht.core.watch_events import Lane
 from hashwacht.daemon.scanner.counters import Counters
-from hashwacht.daemon.scanner.judge import VerdictProcessor, is_waiting
+from hashwacht.daemon.scanner.recorder import VerdictProcessor
 from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
 from hashwacht.matching.matcher_set import LookupRequest
 from hashwacht.pipeline import judge_all
@@ -143,18 +143,16 @@ class UploadHandler:
         which nobody knows whose it is.
         """
         store, verdicts, now = self._means.state.store, self._means.verdicts, self._clock()
-        with store.transaction():
-            number = store.contents.record([found], now)[found.key].id
-        judged = verdicts.judge_now(parts, [number])
-        if self.closing.is_set():  # matchers are being closed
+        content = store.contents.record([found], now)[found.key]
+        judged = verdicts.judge_now(parts, [content.id], {content.id: content})
+        if self.closing.is_set():  # the matchers are being closed
             raise Interrupted("the daemon was stopped while matchers were asked")
-        verdict = judged[number].now.verdict
+        verdict = judged[content.id].now.verdict
         counts = verdict.outcome is not Outcome.NO_MATCH
         if counts and context is not None:
             self._means.state.uploads.record(found.key, context)
-        waits = is_waiting(judged[number])
-        waiting = [PendingContent(number, Lane.UPLOAD, now, "", b"")] if waits else []
-        verdicts.record(parts, judged, waiting)
+        pending = [PendingContent(content.id, Lane.UPLOAD, now, "", b"")]
+        verdicts.record(judged, pending if judged[content.id].is_pending else [])
         return verdict, counts
 
 

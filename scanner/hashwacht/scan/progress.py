@@ -1,11 +1,14 @@
-"""What a running scan or recheck tells those who watch it: frozen values, and the port for them.
+"""What a run reports: progress, results and a summary, and the loop that informs an observer.
 
-The scan never prints.  It calls an :class:`Observer`; the command line has one for terminals,
-one for log files and one for machines, the report is drawn from the same values.
+A scan never prints.  It calls an :class:`Observer`; the command line has one for terminals, one
+for log files and one for JSON.  The report is built from the same values.
 """
 
 from __future__ import annotations
 
+import queue
+import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,11 +19,26 @@ from hashwacht.core.types import Outcome, Reason, Verdict
 from hashwacht.storage.runs import RunState
 
 SMOOTHING_SECONDS = 10.0
-"""Time constant of the shown rates: steady to the eye, and honest within half a minute."""
+"""Time constant of the displayed rates."""
+
+TICK = 0.1
+"""Seconds between two calls of ``Observer.progress``."""
+
+WAKE = 0.02
+"""Seconds between two checks whether the last thread has ended."""
+
+SAMPLE_SECONDS = 1.0
+"""Seconds between two points of the throughput curve."""
+
+STOP_SECONDS = 0.4
+"""Seconds that work in progress has to end after a stop, before it is aborted."""
+
+ABANDON_SECONDS = 0.4
+"""Seconds after that until a thread that hangs is abandoned."""
 
 
 class Phase(StrEnum):
-    """What the run is busy with."""
+    """The kind of work that a run is doing."""
 
     WALKING = "scanning"
     ASKING = "asking"
@@ -28,14 +46,13 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunCounts:
-    """What a run has counted so far.
+    """The figures of a run so far.
 
-    *files* and *bytes* are what came by, *read* and *read_bytes* what had to be read,
-    *unchanged* what cost one stat.  *matches*, *suppressed*, *undetermined* count files with
-    such a verdict, *new_matches* (in a recheck) those that had another one before; a suppressed
-    file counts as its verdict says, too.  *errors* are directories that could not be listed.
-    *excluded* counts what a rule left out, *lookups* how often a matcher was asked about a
-    content.
+    *files* and *bytes* count everything seen, *read* and *read_bytes* what was read, *unchanged*
+    what needed only a stat(2).  *matches*, *suppressed* and *undetermined* count files with such a
+    verdict; a suppressed file also counts by its verdict.  *new_matches* counts files that did not
+    match before.  *errors* are directories that could not be listed, *excluded* what a rule
+    excluded, *lookups* the questions to matchers.
     """
 
     files: int = 0
@@ -54,10 +71,10 @@ class RunCounts:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A run at one moment.  Seconds, files and bytes per second; None where nobody can know.
+    """A run at one moment: seconds, files and bytes per second; None if not known.
 
     *expected* is the number of files of the previous run over the same roots, *remaining* the
-    seconds left by the overall rate of this one.
+    seconds left at the average rate of this one.
     """
 
     counts: RunCounts
@@ -72,9 +89,9 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class ScanResult:
-    """One content with its verdict, and the paths that hold it (one, in a scan).
+    """A content with its verdict and its paths (one path in a scan).
 
-    *before* is the outcome it had before, in a run that tells changes.
+    *before* is the previous outcome, in a run that reports changes.
     """
 
     paths: tuple[bytes, ...]
@@ -87,7 +104,7 @@ class ScanResult:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How a run ended.  *reasons* counts undetermined files, *lists* matched ones by list.
+    """The end of a run.  *reasons* counts undetermined files, *lists* matched ones by list.
 
     *reachable* is False if matchers were asked and none of them answered even once.
     """
@@ -102,33 +119,38 @@ class Summary:
 
 
 class Observer(Protocol):
-    """Somebody who watches a run.  Called from one thread at a time, never after finished().
-
-    *result* comes for every file that matched, was suppressed or is undetermined, as soon as
-    that is known, and for no other; *progress* a few times a second.
-    """
+    """Receives the events of a run, from one thread at a time and never after ``finished``."""
 
     def started(self, run: str, roots: tuple[bytes, ...], *, resumed: bool) -> None:
-        """Say that a run begins, or goes on where it was interrupted."""
+        """Receive the start of a run; *resumed* if it continues an interrupted one."""
 
     def progress(self, snapshot: Progress) -> None:
-        """Show where it stands."""
+        """Receive the figures, several times a second."""
 
     def result(self, result: ScanResult) -> None:
-        """Show one file that somebody wants to know of."""
+        """Receive a file that matched, was suppressed or is undetermined, as soon as known."""
 
     def finished(self, summary: Summary) -> None:
-        """Show how it ended.  Called once, after an interruption as well."""
+        """Receive the summary, once, also after an interruption."""
+
+
+class HasCounts(Protocol):
+    """A part of a run whose figures are displayed."""
+
+    @property
+    def counts(self) -> RunCounts:
+        """Everything counted so far."""
+
+    @property
+    def directory(self) -> bytes:
+        """The directory that was worked on last."""
 
 
 class Meter:
-    """Makes progress snapshots out of counts: smoothed rates and the time that is left.
-
-    Not thread-safe: the thread that drives the run owns it.
-    """
+    """Computes smoothed rates and the remaining time from counts.  Not thread-safe."""
 
     def __init__(self, clock: Callable[[], float], expected: int | None = None) -> None:
-        """Start now.  *clock* gives monotonic seconds."""
+        """Start the measurement.  *clock* returns monotonic seconds."""
         self._clock = clock
         self._expected = expected
         self._began = self._last = clock()
@@ -136,7 +158,7 @@ class Meter:
         self._files_rate = self._bytes_rate = 0.0
 
     def snapshot(self, counts: RunCounts, phase: Phase, directory: bytes = b"") -> Progress:
-        """Take the counts of this moment into the rates, and show all of it."""
+        """Return the progress now, after including *counts* in the rates."""
         now = self._clock()
         self._smooth(counts, now - self._last)
         self._last, self._counts = now, counts
@@ -165,7 +187,76 @@ class Meter:
         self._bytes_rate += weight * (size - self._bytes_rate)
 
     def _remaining(self, counts: RunCounts, elapsed: float) -> float | None:
-        """Estimate by the whole run so far: the smoothed rate of a moment swings too much."""
+        """Estimate by the average of the whole run: the smoothed rate varies too much."""
         if not self._expected or not counts.files or counts.files > self._expected:
             return None
         return (self._expected - counts.files) * elapsed / counts.files
+
+
+class RunMonitor:
+    """Informs an observer, in the caller's thread, until the last thread of a run has ended."""
+
+    def __init__(
+        self,
+        observer: Observer,
+        counted: HasCounts,
+        results: queue.Queue[ScanResult],
+        expected: int | None,
+        *,
+        phase: Phase = Phase.WALKING,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Start the clock.  *expected* is the number of files, if known."""
+        self._phase = phase
+        self.samples: list[tuple[float, float, float]] = []
+        self._observer, self._counted, self._results = observer, counted, results
+        self._clock = clock
+        self._began = clock()
+        self._meter = Meter(clock, expected)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return self._clock() - self._began
+
+    def wait(
+        self, last: threading.Thread, stop: threading.Event, abort: Callable[[], None]
+    ) -> None:
+        """Return when *last* has ended.
+
+        After *stop*, work in progress has a moment to end; then *abort* is called, and a thread
+        that still hangs is abandoned: the storage is consistent at any time.
+        """
+        stopped_at: float | None = None
+        aborted = False
+        while last.is_alive() or not self._results.empty():
+            self._report(last)
+            if not stop.is_set():
+                continue
+            stopped_at = stopped_at or self._clock()
+            waited = self._clock() - stopped_at
+            if waited > STOP_SECONDS and not aborted:
+                aborted = True
+                abort()
+            if waited > STOP_SECONDS + ABANDON_SECONDS and self._results.empty():
+                return
+        self._show()
+
+    def _report(self, last: threading.Thread) -> None:
+        """Pass on results for one tick, or until the end; then show the figures."""
+        until = self._clock() + TICK
+        while (left := until - self._clock()) > 0:
+            try:
+                self._observer.result(self._results.get(timeout=min(left, WAKE)))
+                self._results.task_done()
+            except queue.Empty:
+                if not last.is_alive():
+                    break
+        self._show()
+
+    def _show(self) -> None:
+        progress = self._meter.snapshot(self._counted.counts, self._phase, self._counted.directory)
+        self._observer.progress(progress)
+        last = self.samples[-1][0] if self.samples else 0.0
+        if progress.elapsed - last >= SAMPLE_SECONDS:
+            self.samples.append((progress.elapsed, progress.files_rate, progress.bytes_rate))

@@ -1,8 +1,6 @@
-"""Asking again with stored signals: no disk is read, the storage may even be unmounted.
+"""The ``recheck`` run: ask again about stored contents.  No file is read.
 
-Lists grow, matchers are added, services were out of reach: every stored content that lacks an
-answer which is good enough today is asked about again.  What is answered is kept at once, so an
-interrupted recheck goes on by itself where it was.
+Answers are recorded batch by batch, so an interrupted recheck continues where it stopped.
 """
 
 from __future__ import annotations
@@ -12,131 +10,115 @@ import threading
 import time
 from collections.abc import Callable
 
-from hashwacht.core.errors import Interrupted
 from hashwacht.core.types import Outcome
+from hashwacht.engine.judge import ContentJudge, JudgedContent
+from hashwacht.engine.recheck import StaleContents
 from hashwacht.matching.matcher_set import MatcherSet
-from hashwacht.scan.judging import ContentJudge, JudgedContent, answer_requirements
-from hashwacht.scan.observer_loop import RunMonitor
-from hashwacht.scan.progress import Observer, Phase, RunCounts, ScanResult, Summary
+from hashwacht.scan.progress import Observer, Phase, RunCounts, RunMonitor, ScanResult, Summary
 from hashwacht.scan.tally import Tally
-from hashwacht.storage.answers import AnswerRequirement
 from hashwacht.storage.runs import Run, RunState
 from hashwacht.storage.store import Store
 
 BATCH_SIZE = 500
-"""Contents asked about at a time."""
+"""Contents in one batch."""
 
 
 class Recheck:
-    """One recheck.  ``run`` once; set *stop* from anywhere to interrupt it."""
+    """One recheck.  ``run`` once; set *stop* from any thread to interrupt it."""
 
     def __init__(
         self,
         *,
         store: Store,
-        panel: MatcherSet,
+        matcher_set: MatcherSet,
         observer: Observer,
         stop: threading.Event,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take the parts; the caller closes them."""
-        self._store, self._panel = store, panel
-        self._judging = ContentJudge(store, panel, clock)
+        """*clock* returns Unix time; the caller closes *store* and *matchers*."""
+        self._store, self._matcher_set = store, matcher_set
+        self._closing = threading.Event()
+        self._judge = ContentJudge(store, clock, self._closing)
         self._observer, self._stop, self._clock = observer, stop, clock
         self._results: queue.Queue[ScanResult] = queue.Queue(10_000)
         self._tally = Tally()
         self._failure: BaseException | None = None
-        self._cut = threading.Event()
         self.counts = RunCounts()
         self.directory = b""
 
     def run(self) -> Summary:
-        """Ask about everything that lacks a good answer.  Raises StorageError."""
+        """Ask about every content that lacks a valid answer.  Raises StorageError."""
         with self._store.acquire_lock() as lock:
             run, resumed = self._begin()
             lock.set_run(run.id)
             self._observer.started(str(run.id), (), resumed=resumed)
-            wanted = answer_requirements(self._panel, self._clock())
-            epoch = self._store.knowledge_ids.resolve(self._panel.knowledge_id)
-            expected = self._store.answers.count_stale(wanted, knowledge_id=epoch)
-            watch = RunMonitor(self._observer, self, self._results, expected, phase=Phase.ASKING)
+            stale = StaleContents(self._store, self._matcher_set, self._clock)
+            monitor = RunMonitor(
+                self._observer, self, self._results, stale.count(), phase=Phase.ASKING
+            )
             thread = threading.Thread(
-                target=self._guarded, args=(run, wanted, epoch), name="recheck", daemon=True
+                target=self._run_thread, args=(run, stale), name="recheck", daemon=True
             )
             thread.start()
-            watch.wait(thread, self._stop, self._hurry)
-            return self._end(run, watch)
+            monitor.wait(thread, self._stop, self._abort)
+            return self._end(run, monitor)
 
     def _begin(self) -> tuple[Run, bool]:
         runs, now = self._store.runs, self._clock()
-        found = runs.load_resumable("recheck", (), "")
-        if found:
-            self._tally = Tally.loads(found.tally)
-            return runs.resume(found, now), True
+        interrupted = runs.load_resumable("recheck", (), "")
+        if interrupted:
+            self._tally = Tally.loads(interrupted.tally)
+            return runs.resume(interrupted, now), True
         return runs.start("recheck", (), "", now), False
 
-    def _guarded(self, run: Run, wanted: dict[str, AnswerRequirement], epoch: int) -> None:
+    def _run_thread(self, run: Run, stale: StaleContents) -> None:
         try:
-            self._ask(run, wanted, epoch)
+            for numbers in stale.batches(BATCH_SIZE):
+                if self._stop.is_set():
+                    return
+                self._ask(run, numbers)
         except BaseException as failure:  # noqa: BLE001  # raised again by ``run``
-            if not self._cut.is_set():  # else it stumbled over what was closed under it
+            if not self._closing.is_set():  # otherwise the closed matchers caused it
                 self._failure = failure
             self._stop.set()
 
-    def _hurry(self) -> None:
-        """End what does not end by itself: a service that is slow."""
-        self._cut.set()
-        self._panel.close()
+    def _abort(self) -> None:
+        self._closing.set()
+        self._matcher_set.close()
 
-    def _ask(self, run: Run, wanted: dict[str, AnswerRequirement], epoch: int) -> None:
-        """Go through the stale contents in the order of their numbers."""
-        after = 0
-        while not self._stop.is_set():
-            numbers = self._store.answers.load_stale(wanted, after, BATCH_SIZE, knowledge_id=epoch)
-            if not numbers:
-                return
-            self._batch(run, numbers)
-            after = numbers[-1]
-
-    def _batch(self, run: Run, numbers: list[int]) -> None:
-        judged = self._judging.judge(numbers)
-        if self._cut.is_set():
-            # Answers that came while the matchers were being closed say nothing.
-            raise Interrupted("the recheck was stopped while matchers were asked")
-        for number, each in judged.items():
-            self._count(number, each)
-        self._results.join()  # told before it is kept: a crash may repeat, but not swallow it
+    def _ask(self, run: Run, numbers: list[int]) -> None:
+        judged = self._judge.judge(self._matcher_set, numbers)
+        for number, content in judged.items():
+            self._count(number, content)
+        self._results.join()  # reported before it is recorded: a crash may repeat, never lose one
         with self._store.transaction():
-            self._judging.keep(judged)
+            self._judge.record(judged)
             self._store.runs.record_progress(run.id, self._tally.dumps(), self._clock())
         self.counts = self._tally.counts()
 
     def _count(self, number: int, judged: JudgedContent) -> None:
-        """Count one content; if its outcome is a new one, tell it with the places where it lies."""
+        """Count one content; report it with its paths if its outcome is new."""
         verdict, fingerprint = judged.now.verdict, judged.now.fingerprint
         self._tally.files += 1
         self._tally.size += fingerprint.size
         self._tally.count_verdict(verdict)
         self._tally.count_answers(judged.now)
         self._tally.new_matches += judged.outcome_changed and verdict.outcome is Outcome.MATCH
-        if not judged.is_reportable:
-            return
-        paths = tuple(self._store.files.load_paths(number))
-        self._results.put(
-            ScanResult(
-                paths,
+        if judged.is_reportable:
+            result = ScanResult(
+                tuple(self._store.files.load_paths(number)),
                 verdict,
                 fingerprint.kind,
                 fingerprint.size,
                 fingerprint.key,
                 judged.before,
             )
-        )
+            self._results.put(result)
 
-    def _end(self, run: Run, watch: RunMonitor) -> Summary:
+    def _end(self, run: Run, monitor: RunMonitor) -> Summary:
         state = RunState.INTERRUPTED if self._stop.is_set() else RunState.FINISHED
         tally = Tally.loads(self._store.runs.load_tally(run.id))
-        tally.elapsed += watch.elapsed
+        tally.elapsed += monitor.elapsed
         self._store.runs.finish(run.id, state, tally.dumps(), self._clock())
         if self._failure:
             raise self._failure

@@ -1,144 +1,124 @@
-"""The recording side of a scan: one thread that asks, decides, writes and reports.
+"""The recording side of a scan: one thread that records, asks, reports and counts in batches.
 
-Everything that reading produced arrives here in one bounded queue and leaves in batches: one
-transaction keeps the fingerprints (a crash from here on costs no second read), the matchers
-are asked about what is not answered yet, what was found is told, and a second transaction keeps
-answers, verdicts, the directories that are done and the tally that includes them.  A crash may
-so repeat a message, but never swallow one.
-
-A batch of messages, sorted by what the recorder has to do about them.
+The order of the steps decides what a crash costs.  The first transaction records fingerprints, so
+that nothing is read twice.  Then matchers are asked and results are reported.  The second
+transaction records answers, verdicts, finished directories and the tally that includes them.  A
+crash may repeat a report but never lose one.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from queue import Empty, Queue
-from threading import Event
 from typing import Self
 
-from hashwacht.core.errors import Interrupted
-from hashwacht.core.types import FileId, Outcome, Reason, Verdict
-from hashwacht.scan.judging import ContentJudge, JudgedContent
-from hashwacht.scan.messages import (
+from hashwacht.core.types import Outcome, Reason, Verdict
+from hashwacht.engine.judge import ContentJudge, JudgedContent
+from hashwacht.engine.read import FileContent, FileUnreadable, FileVanished
+from hashwacht.engine.record import RecordedFiles, record_files, remove_vanished
+from hashwacht.matching.matcher_set import MatcherSet
+from hashwacht.scan.progress import ScanResult
+from hashwacht.scan.tally import ScanStage, Tally, Timings
+from hashwacht.scan.walker import (
     DirectoriesUnchanged,
     DirectoryListed,
     DirectoryProgress,
     DirectoryUnreadable,
-    FileKnown,
-    FileRead,
-    FileUnreadable,
-    FileVanished,
+    HardLinks,
     ScanMessage,
     WalkedFile,
 )
-from hashwacht.scan.progress import ScanResult
-from hashwacht.scan.tally import Tally
-from hashwacht.scan.timings import ScanStage, Timings
-from hashwacht.scan.walker import HardLinks
-from hashwacht.storage.files import FileRow
 from hashwacht.storage.runs import Run
 from hashwacht.storage.store import Store
+
+BATCH_SIZE = 500
+"""Messages in one batch at most: the lookups that a crash can cost."""
+
+MAX_BATCH_DELAY = 0.2
+"""Seconds to wait for more messages before a smaller batch is recorded."""
 
 
 @dataclass(slots=True)
 class MessageBatch:
-    """*settled* counts by directory how many announced files are accounted for.
+    """The messages of a batch by kind; *settled* counts the results of each directory."""
 
-    *gone* are names by directory path that are there no more.
-    """
-
-    taken: list[FileRead] = field(default_factory=list)
-    known: list[FileKnown] = field(default_factory=list)
-    unread: list[FileUnreadable] = field(default_factory=list)
+    contents: list[FileContent[WalkedFile]] = field(default_factory=list)
+    failures: list[FileUnreadable[WalkedFile]] = field(default_factory=list)
+    vanished: list[FileVanished[WalkedFile]] = field(default_factory=list)
     listed: list[DirectoryListed] = field(default_factory=list)
     unchanged: list[DirectoriesUnchanged] = field(default_factory=list)
-    refused: list[ScanResult] = field(default_factory=list)
-    gone: dict[bytes, list[bytes]] = field(default_factory=dict)
+    unlisted: list[ScanResult] = field(default_factory=list)
     settled: Counter[DirectoryProgress] = field(default_factory=Counter)
 
     @classmethod
     def from_messages(cls, messages: Sequence[ScanMessage]) -> Self:
-        """Sort *messages*."""
+        """Sort *messages* by kind."""
         batch = cls()
         for message in messages:
-            batch._sort(message)
+            match message:
+                case FileContent():
+                    batch.contents.append(message)
+                case FileUnreadable():
+                    batch.failures.append(message)
+                case FileVanished():
+                    batch.vanished.append(message)
+                case DirectoryListed():
+                    batch.listed.append(message)
+                    continue
+                case DirectoriesUnchanged():
+                    batch.unchanged.append(message)
+                    continue
+                case DirectoryUnreadable(path, detail):
+                    batch.unlisted.append(ScanResult((path,), _unreadable(detail)))
+                    continue
+            batch.settled[message.file.work] += 1
         return batch
-
-    def _sort(self, message: ScanMessage) -> None:
-        match message:
-            case FileRead():
-                self.taken.append(message)
-            case FileKnown():
-                self.known.append(message)
-            case FileUnreadable():
-                self.unread.append(message)
-            case FileVanished(file):
-                self.gone.setdefault(file.work.path, []).append(file.name)
-            case DirectoryListed(work=work, gone=gone):
-                self.listed.append(message)
-                self.gone.setdefault(work.path, []).extend(gone)
-            case DirectoriesUnchanged():
-                self.unchanged.append(message)
-            case DirectoryUnreadable(path, detail):
-                verdict = Verdict(Outcome.UNDETERMINED, reason=Reason.UNREADABLE, detail=detail)
-                self.refused.append(ScanResult((path,), verdict))
-        if isinstance(message, FileRead | FileKnown | FileUnreadable | FileVanished):
-            self.settled[message.file.work] += 1
-
-
-BATCH_SIZE = 500
-"""Messages in one batch at the most: what one crash can cost in lookups."""
-
-MAX_BATCH_DELAY = 0.2
-"""Seconds to wait for more before a smaller batch is recorded."""
 
 
 class ScanRecorder:
-    """Records what one run finds.  ``put`` from any thread, ``run`` in its own."""
+    """Records the results of one run.  ``put`` from any thread, ``run`` in one of its own."""
 
     def __init__(
         self,
         *,
         store: Store,
-        judging: ContentJudge,
-        links: HardLinks[WalkedFile],
+        judge: ContentJudge,
+        matcher_set: MatcherSet,
+        links: HardLinks,
         run: Run,
         tally: Tally,
         results: Queue[ScanResult],
         timings: Timings,
-        cut: Event,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Go on from *tally*; *results* takes every file that somebody wants to know of.
+        """Continue from *tally*; *results* receives every file that is reported.
 
-        Whoever gets them says ``task_done``: only what was told is kept as known.  Once *cut*
-        is set, no answer counts any more.
+        The consumer calls ``task_done``: only what was reported is recorded as known.
         """
         self.tally = tally
         self.counts = tally.counts()
         self.directory = b""
-        self._refused = Tally()
+        self._unlisted = Tally()
         self._open: set[DirectoryProgress] = set()
-        self._store, self._judging, self._links = store, judging, links
+        self._store, self._judge, self._matcher_set, self._links = store, judge, matcher_set, links
         self._run, self._began = run.id, run.started
-        self._results, self._clock = results, clock
-        self._cut, self._spent = cut, timings
+        self._results, self._clock, self._timings = results, clock, timings
         self._queue: Queue[ScanMessage | None] = Queue(4 * BATCH_SIZE)
         self._pending: list[ScanMessage] = []
 
     def put(self, message: ScanMessage) -> None:
-        """Hand over one message; waits while the recorder is behind."""
+        """Add a message; blocks while the recorder is behind."""
         self._queue.put(message)
 
     def end(self) -> None:
-        """Say that nothing more will come; ``run`` returns when all is recorded."""
+        """Announce the end; ``run`` returns when everything is recorded."""
         self._queue.put(None)
 
     def run(self) -> None:
-        """Record until the end.  Raises StorageError if the state cannot be written."""
+        """Record until the end.  Raises StorageError if the storage cannot be written."""
         more = True
         while more or self._pending:
             messages, self._pending = self._pending, []
@@ -146,14 +126,14 @@ class ScanRecorder:
             self._record(MessageBatch.from_messages(messages))
 
     def total_tally(self) -> Tally:
-        """Everything that was counted; complete after ``run`` has returned."""
+        """Return everything counted so far; complete after ``run`` has returned."""
         total = Tally()
-        for part in (self.tally, self._refused, *(work.tally for work in self._open)):
+        for part in (self.tally, self._unlisted, *(work.tally for work in self._open)):
             total.add(part)
         return total
 
     def _collect(self, messages: list[ScanMessage]) -> bool:
-        """Fill up a batch; False if the end has come."""
+        """Fill up a batch; return False at the end."""
         until = time.monotonic() + MAX_BATCH_DELAY
         while len(messages) < BATCH_SIZE:
             wait = max(0.0, until - time.monotonic()) if messages else None
@@ -167,93 +147,79 @@ class ScanRecorder:
         return True
 
     def _record(self, batch: MessageBatch) -> None:
-        """Keep, ask, count, tell, keep: the order matters, see the module's first lines."""
+        """Take a batch through all steps, in the order that the module describes."""
         now = self._clock()
-        with self._spent.measure(ScanStage.STATE):
-            ids = self._keep(batch, now)
-        known = {*ids.values(), *(message.content for message in batch.known)}
-        with self._spent.measure(ScanStage.MATCH):
-            judged = self._judging.judge(sorted(known))
-        if self._cut.is_set():
-            # Answers that came while the matchers were being closed say nothing about the files.
-            raise Interrupted("the scan was stopped while matchers were asked")
-        results = self._count(batch, ids, judged)
-        for result in results:
+        with self._timings.measure(ScanStage.STATE):
+            recorded = record_files(self._store, self._run, batch.contents, batch.failures, now)
+            self._share(batch, recorded)
+        with self._timings.measure(ScanStage.MATCH):
+            numbers = sorted({recorded.content_of(result) for result in batch.contents})
+            judged = self._judge.judge(self._matcher_set, numbers, recorded.contents)
+        for result in self._count(batch, recorded, judged):
             self._results.put(result)
         self._results.join()
-        done = self._list(batch)
-        with self._spent.measure(ScanStage.STATE), self._store.transaction():
-            self._judging.keep(judged)
-            for path, names in batch.gone.items():
-                self._store.files.remove(path, names)
-            for work in done:
-                work.tally.directory(work.path)
-                self.tally.add(work.tally)
-                self._store.files.mark_directory_done(work.path, self._run)
-            for each in batch.unchanged:
-                self.tally.add(each.tally)
-                self._store.files.mark_directories_done(each.numbers, self._run)
-                self.directory = each.path
+        done = self._settle(batch)
+        with self._timings.measure(ScanStage.STATE), self._store.transaction():
+            self._judge.record(judged)
+            remove_vanished(self._store, batch.vanished)
+            self._record_directories(batch, done)
             self._store.runs.record_progress(self._run, self.tally.dumps(), now)
         self._open.difference_update(done)
         self.counts = self.total_tally().counts()
 
-    def _keep(self, batch: MessageBatch, now: float) -> dict[str, int]:
-        """Keep fingerprints and names before anybody is asked; give content keys their ids."""
-        rows: defaultdict[bytes, list[FileRow]] = defaultdict(list)
-        if not (batch.taken or batch.known or batch.unread):
-            return {}
-        with self._store.transaction():
-            prints = {each.fingerprint.key: each.fingerprint for each in batch.taken}
-            stored = self._store.contents.record(prints.values(), now)
-            ids = {key: content.id for key, content in stored.items()}
-            for taken in batch.taken:
-                rows[taken.file.work.path].append(
-                    _row(taken.file, ids[taken.fingerprint.key], at=taken.at)
-                )
-            for known in batch.known:
-                if known.new:
-                    rows[known.file.work.path].append(_row(known.file, known.content))
-            for unread in batch.unread:
-                rows[unread.file.work.path].append(_row(unread.file, None, reason=unread.reason))
-            for path, files in rows.items():
-                self._store.files.record(path, self._run, files)
-        self._share(batch, ids)
-        return ids
+    def _record_directories(self, batch: MessageBatch, done: list[DirectoryProgress]) -> None:
+        files = self._store.files
+        for listed in batch.listed:
+            if listed.vanished:
+                files.remove(listed.work.path, listed.vanished)
+        for work in done:
+            work.tally.end_directory(work.path)
+            self.tally.add(work.tally)
+            files.mark_directory_done(work.path, self._run)
+        for unchanged in batch.unchanged:
+            self.tally.add(unchanged.tally)
+            files.mark_directories_done(unchanged.numbers, self._run)
+            self.directory = unchanged.path
 
-    def _share(self, batch: MessageBatch, ids: dict[str, int]) -> None:
-        """Give what was found to the other names of the same file that waited for it."""
-        for taken in batch.taken:
-            for other in self._links.release(taken.file.id):
-                self._pending.append(FileKnown(other, ids[taken.fingerprint.key], new=True))
-        for unread in batch.unread:
-            for other in self._links.release(unread.file.id):
-                self._pending.append(FileUnreadable(other, unread.reason, unread.detail))
+    def _share(self, batch: MessageBatch, recorded: RecordedFiles) -> None:
+        """Pass results on to the hard links that waited for them."""
+        for result in batch.contents:
+            if result.fingerprint is not None:
+                content = recorded.content_of(result)
+                self._pending += [
+                    FileContent(name, name.id, name.nlink, content=content)
+                    for name in self._links.release(result.file)
+                ]
+        for failure in batch.failures:
+            self._pending += [
+                FileUnreadable(name, name.id, name.nlink, failure.reason, failure.detail)
+                for name in self._links.release(failure.file)
+            ]
 
     def _count(
-        self, batch: MessageBatch, ids: dict[str, int], judged: dict[int, JudgedContent]
+        self, batch: MessageBatch, recorded: RecordedFiles, judged: dict[int, JudgedContent]
     ) -> list[ScanResult]:
-        """Count every file with its verdict; give those that somebody wants to know of."""
-        results = list(batch.refused)
-        for each in judged.values():
-            self.tally.count_answers(each.now)
-        for taken in batch.taken:
-            taken.file.work.tally.count_read(taken.fingerprint.size, taken.seconds)
-            self._spent.add(ScanStage.FINGERPRINT, taken.seconds, taken.fingerprint.kind)
-            results += self._settle(taken.file, judged[ids[taken.fingerprint.key]])
-        for known in batch.known:
-            known.file.work.tally.unchanged += not known.new
-            results += self._settle(known.file, judged[known.content])
-        for unread in batch.unread:
-            verdict = Verdict(Outcome.UNDETERMINED, reason=unread.reason, detail=unread.detail)
-            results.append(ScanResult((unread.file.path,), verdict, size=unread.file.id.size))
-            unread.file.work.tally.count_verdict(verdict)
-        for _ in batch.refused:
-            self._refused.errors += 1
+        """Count every file with its verdict, and return those to report."""
+        results = list(batch.unlisted)
+        self._unlisted.errors += len(batch.unlisted)
+        for content in judged.values():
+            self.tally.count_answers(content.now)
+        for result in batch.contents:
+            tally, fingerprint = result.file.work.tally, result.fingerprint
+            if fingerprint is not None:
+                tally.count_read(fingerprint.size, result.seconds)
+                self._timings.add(ScanStage.FINGERPRINT, result.seconds, fingerprint.kind)
+            else:
+                tally.unchanged += result.recorded
+            results += self._count_verdict(result.file, judged[recorded.content_of(result)])
+        for failure in batch.failures:
+            file = failure.file
+            verdict = Verdict(Outcome.UNDETERMINED, reason=failure.reason, detail=failure.detail)
+            results.append(ScanResult((file.path,), verdict, size=file.id.size))
+            file.work.tally.count_verdict(verdict)
         return results
 
-    def _settle(self, file: WalkedFile, judged: JudgedContent) -> list[ScanResult]:
-        """Count one file in its directory; give it back if somebody wants to know of it."""
+    def _count_verdict(self, file: WalkedFile, judged: JudgedContent) -> list[ScanResult]:
         verdict, fingerprint = judged.now.verdict, judged.now.fingerprint
         file.work.tally.count_verdict(verdict)
         file.work.tally.new_matches += judged.matches_since(self._began)
@@ -263,8 +229,8 @@ class ScanRecorder:
             ScanResult((file.path,), verdict, fingerprint.kind, fingerprint.size, fingerprint.key)
         ]
 
-    def _list(self, batch: MessageBatch) -> list[DirectoryProgress]:
-        """Take in what the walker listed; give the directories that are done."""
+    def _settle(self, batch: MessageBatch) -> list[DirectoryProgress]:
+        """Update the directories of a batch, and return those that are done."""
         touched = set(batch.settled)
         for work, settled in batch.settled.items():
             work.settled += settled
@@ -279,7 +245,5 @@ class ScanRecorder:
         return [work for work in touched if work.done]
 
 
-def _row(
-    file: WalkedFile, content: int | None, *, at: FileId | None = None, reason: Reason | None = None
-) -> FileRow:
-    return (file.name, at or file.id, file.nlink, content, reason)
+def _unreadable(detail: str) -> Verdict:
+    return Verdict(Outcome.UNDETERMINED, reason=Reason.UNREADABLE, detail=detail)

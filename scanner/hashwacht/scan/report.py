@@ -1,24 +1,29 @@
-"""The input of a report: what one run found and how it went, as one frozen value.
+"""The report of a run as one frozen value: figures, paths and answers, never content.
 
-No content, no picture: figures, names and answers.  The page is drawn in :mod:`hashwacht.cli`.
+It is built from the storage, so it includes what an interrupted run found before it was resumed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from hashwacht.core.types import Outcome, Reason
+from hashwacht import __version__
+from hashwacht.core.types import Outcome, Reason, Verdict
+from hashwacht.core.verdict import judge
+from hashwacht.matching.matcher_set import MatcherSet
 from hashwacht.scan.progress import RunCounts, ScanResult
-from hashwacht.storage.runs import RunState
+from hashwacht.scan.tally import Tally
+from hashwacht.storage.runs import Run, RunState
+from hashwacht.storage.store import Store
 
 MAX_ROWS = 1000
-"""Rows that a report carries of each table; the summary counts the rest."""
+"""Rows of each table in a report; the summary counts the rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """Which run this was.  Times are Unix seconds; *finished_at* is None while it runs."""
+    """The run.  Times are Unix seconds; *finished_at* is None while it runs."""
 
     id: str
     state: RunState
@@ -34,7 +39,7 @@ class RunInfo:
 
 @dataclass(frozen=True, slots=True)
 class KindRow:
-    """The files of one sniffed MIME type."""
+    """The files of one detected MIME type."""
 
     kind: str
     files: int
@@ -43,7 +48,7 @@ class KindRow:
 
 @dataclass(frozen=True, slots=True)
 class ThroughputSample:
-    """How fast it went in one stretch: seconds since the start, and what was done per second."""
+    """Files and bytes per second, *at* so many seconds after the start."""
 
     at: float
     files_rate: float
@@ -52,7 +57,7 @@ class ThroughputSample:
 
 @dataclass(frozen=True, slots=True)
 class DirectoryRow:
-    """What one directory (without those below) cost: *seconds* of work on its files."""
+    """The *seconds* of work on the files of one directory, without those below it."""
 
     path: bytes
     files: int
@@ -62,7 +67,7 @@ class DirectoryRow:
 
 @dataclass(frozen=True, slots=True)
 class MatcherRow:
-    """What one matcher was asked in this run, in contents."""
+    """The number of contents that one matcher was asked about in this run."""
 
     name: str
     revision: str
@@ -73,10 +78,10 @@ class MatcherRow:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything the page shows.  Tables hold at most MAX_ROWS rows, the largest first.
+    """The contents of a report.  Tables hold at most MAX_ROWS rows, the largest first.
 
-    *matches* holds results whose verdict is MATCH, *suppressed* those set aside by a known-good
-    entry, *undetermined* the others.
+    *matches* holds results with the verdict MATCH, *suppressed* those that a known-good list set
+    aside, *undetermined* the undetermined ones.
     """
 
     run: RunInfo
@@ -90,3 +95,84 @@ class Report:
     matches: tuple[ScanResult, ...] = ()
     suppressed: tuple[ScanResult, ...] = ()
     undetermined: tuple[ScanResult, ...] = ()
+
+
+def build_report(
+    store: Store, matcher_set: MatcherSet, run: Run, recipe: tuple[str, ...]
+) -> Report:
+    """Return the report of a run that has ended.  Reads the storage and asks no matcher."""
+    tally = Tally.loads(run.tally)
+    results = list(reportable_files(store, matcher_set, run.roots))
+    return Report(
+        run=RunInfo(
+            id=str(run.id),
+            state=run.state,
+            roots=run.roots,
+            started_at=run.started,
+            finished_at=run.finished,
+            elapsed=tally.elapsed,
+            version=__version__,
+            resumed=tally.resumed,
+            recipe=recipe,
+        ),
+        counts=tally.counts(),
+        verdicts=tally.verdicts(),
+        reasons=tally.reason_counts(),
+        kinds=_kind_rows(store, run.roots),
+        throughput=tuple(ThroughputSample(*sample) for sample in tally.samples),
+        directories=_directory_rows(tally),
+        matchers=_matcher_rows(tally, matcher_set),
+        matches=_with_outcome(results, Outcome.MATCH),
+        suppressed=tuple(result for result in results if result.verdict.suppressed),
+        undetermined=_with_outcome(results, Outcome.UNDETERMINED),
+    )
+
+
+def _with_outcome(results: Iterable[ScanResult], outcome: Outcome) -> tuple[ScanResult, ...]:
+    return tuple(result for result in results if result.verdict.outcome is outcome)
+
+
+def _kind_rows(store: Store, roots: Iterable[bytes]) -> tuple[KindRow, ...]:
+    rows = [KindRow(*row) for root in roots for row in store.reports.count_kinds(root)]
+    return tuple(sorted(rows, key=lambda row: -row.files))
+
+
+def _directory_rows(tally: Tally) -> tuple[DirectoryRow, ...]:
+    return tuple(
+        DirectoryRow(path.encode("utf-8", "surrogateescape"), files, size, seconds)
+        for seconds, path, files, size in tally.slowest
+    )
+
+
+def _matcher_rows(tally: Tally, matcher_set: MatcherSet) -> tuple[MatcherRow, ...]:
+    return tuple(
+        MatcherRow(
+            name := configured.matcher.name,
+            configured.matcher.revision,
+            tally.asked[name],
+            tally.matched[name],
+            tally.unanswered[name],
+        )
+        for configured in matcher_set.matchers
+    )
+
+
+def reportable_files(
+    store: Store, matcher_set: MatcherSet, roots: Iterable[bytes]
+) -> Iterator[ScanResult]:
+    """Yield every file below *roots* that matches, was suppressed or is undetermined now."""
+    accepted = matcher_set.accepts
+    names = {configured.matcher.name for configured in matcher_set.matchers}
+    for root in roots:
+        for file in store.reports.load_reportable_files(root, MAX_ROWS):
+            if file.content is None:
+                verdict = Verdict(Outcome.UNDETERMINED, reason=file.reason)
+                yield ScanResult((file.path,), verdict)
+                continue
+            content = store.contents.load([file.content])[file.content]
+            answers = [answer for answer in content.answers if answer.matcher in names]
+            fingerprint = content.fingerprint
+            verdict = judge(fingerprint, answers, accepted)
+            yield ScanResult(
+                (file.path,), verdict, fingerprint.kind, fingerprint.size, fingerprint.key
+            )

@@ -1,52 +1,79 @@
-"""A scan of existing storage: walk, read, record.
+"""A scan of existing files: walk, read, record.
 
-Three kinds of threads around two bounded queues::
+Threads around two bounded queues::
 
-    walker ──tasks──▶ readers (one per worker) ──┐
-       └───────────── known, listed ─────────────┴──▶ recorder ──▶ state, results
+    walker ──open files──▶ readers ──results──┐
+       └──────────── stored, listed ──────────┴──▶ recorder ──▶ storage, reported results
 
-The walker looks at every name once; what the state knows needs no reading.  The readers wait
-for the workers that decode.  The recorder is the only one that writes.  The caller's thread
-tells the observer, and is the one that can be interrupted.
+The walker compares every name with the storage and opens what has to be read.  The readers wait
+for the worker processes.  Only the recorder writes.  The caller's thread informs the observer and
+can be interrupted.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from hashwacht.core.errors import Interrupted
+from hashwacht.core.errors import Interrupted, WorkerError
+from hashwacht.engine.compare import StillPresent
+from hashwacht.engine.freshness import required_freshness
+from hashwacht.engine.judge import ContentJudge
+from hashwacht.engine.read import read_files
 from hashwacht.pipeline import Pipeline
-from hashwacht.scan.directory_skipper import StillThere
-from hashwacht.scan.freshness import required_freshness
-from hashwacht.scan.judging import ContentJudge
-from hashwacht.scan.messages import WalkedFile
-from hashwacht.scan.observer_loop import RunMonitor
-from hashwacht.scan.progress import Observer, ScanResult, Summary
-from hashwacht.scan.reader import ScanReader
+from hashwacht.scan.progress import Observer, RunMonitor, ScanResult, Summary
 from hashwacht.scan.recorder import ScanRecorder
-from hashwacht.scan.request import RateLimiter, ScanRequest
-from hashwacht.scan.tally import Tally
-from hashwacht.scan.timings import Timings
-from hashwacht.scan.walker import HardLinks, ReadTask, ScanWalker
+from hashwacht.scan.tally import Tally, Timings
+from hashwacht.scan.walker import HardLinks, RateLimiter, ReadBatch, ScanWalker
+from hashwacht.settings.units import RateLimit
 from hashwacht.storage.runs import Run, RunState
 from hashwacht.storage.store import Store
+from hashwacht.walk.rules import ExclusionRules
 from hashwacht.walk.walk import Walker, never_listed
 
 QUEUED = 4
-"""Open files for each job that no reader has yet: enough to keep all busy, few descriptors."""
+"""Batches of open files that wait for each job: enough to keep all busy, few descriptors."""
 
-READERS, MOST_WAITING = 16, 48
-"""Readers for each job, and how many more there are than jobs at most.  They only wait, and small
-files that wait go to a worker several at a time."""
+READERS, MAX_EXTRA_READERS = 16, 48
+"""Reader threads for each job, and the most beyond one a job.  They only wait; the worker pool
+sends small files that wait at the same time to a worker together."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRequest:
+    """What to scan.  *roots* are absolute paths; *rate* limits the reading.
+
+    *full* reads unchanged files too, *restart* starts over where an interrupted run of the same
+    request would be resumed; *jobs* is the number of worker processes.
+    """
+
+    roots: tuple[bytes, ...]
+    rules: ExclusionRules
+    one_file_system: bool = True
+    full: bool = False
+    restart: bool = False
+    jobs: int = 1
+    rate: RateLimit | None = None
+
+    @property
+    def options(self) -> str:
+        """The options that make two scans of the same roots the same scan, as canonical JSON."""
+        rules = [str(rule) for rule in self.rules.rules]
+        return json.dumps(
+            {"full": self.full, "one_file_system": self.one_file_system, "rules": rules},
+            sort_keys=True,
+        )
 
 
 class ScanRun:
-    """One run of one request.  ``run`` once; set *stop* from anywhere to interrupt it.
+    """One run of a request.  ``run`` once; set *stop* from any thread to interrupt it.
 
-    *spent* says then where the time went.
+    Afterwards *timings* holds where the time went.
     """
 
     def __init__(
@@ -59,21 +86,21 @@ class ScanRun:
         stop: threading.Event,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take the parts; the caller closes them."""
+        """*clock* returns Unix time; the caller closes *store* and *pipeline*."""
         self._store, self._pipeline, self._request = store, pipeline, request
         self._observer, self._stop, self._clock = observer, stop, clock
         self._results: queue.Queue[ScanResult] = queue.Queue(10_000)
-        self._tasks: queue.Queue[ReadTask | None] = queue.Queue(QUEUED * request.jobs)
-        self._links: HardLinks[WalkedFile] = HardLinks()
+        self._tasks: queue.Queue[ReadBatch | None] = queue.Queue(QUEUED * request.jobs)
+        self._links = HardLinks()
         self._failures: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
-        self._cut = threading.Event()
+        self._closing = threading.Event()
         self.timings = Timings()
 
     def run(self) -> Summary:
-        """Scan, or go on with the same scan where it was interrupted.
+        """Scan, or resume the same scan where it was interrupted.
 
-        An interruption is an ending, not an error.  Raises StorageError (another scan runs, the
-        disk is full); what was recorded until then is kept, and the next run resumes.
+        An interruption is a result, not an error.  Raises StorageError if another scan is running
+        or the storage cannot be written; what was recorded is kept, and the next run resumes.
         """
         with self._store.acquire_lock() as lock:
             run, resumed = self._begin()
@@ -82,21 +109,20 @@ class ScanRun:
             tally.resumed += resumed
             self._observer.started(str(run.id), self._request.roots, resumed=resumed)
             recorder = self._recorder(run, tally)
-            watch = RunMonitor(self._observer, recorder, self._results, self._expected())
+            monitor = RunMonitor(self._observer, recorder, self._results, self._expected_files())
             last = self._start(run, recorder)
-            watch.wait(last, self._stop, self._hurry)
-            return self._end(run, recorder, watch)
+            monitor.wait(last, self._stop, self._abort)
+            return self._end(run, recorder, monitor)
 
     def _begin(self) -> tuple[Run, bool]:
-        """Find the run to go on with, or start one."""
         request, runs, now = self._request, self._store.runs, self._clock()
-        found = runs.load_resumable("scan", request.roots, request.options)
-        if found and not request.restart:
-            return runs.resume(found, now), True
+        interrupted = runs.load_resumable("scan", request.roots, request.options)
+        if interrupted and not request.restart:
+            return runs.resume(interrupted, now), True
         return runs.start("scan", request.roots, request.options, now), False
 
-    def _expected(self) -> int | None:
-        """Guess how many files will come by: as many as in the last finished run."""
+    def _expected_files(self) -> int | None:
+        """Return the number of files of the last finished run over the same roots."""
         for run in self._store.runs.load_latest():
             if run.roots == self._request.roots and run.state is RunState.FINISHED:
                 return Tally.loads(run.tally).files or None
@@ -105,68 +131,83 @@ class ScanRun:
     def _recorder(self, run: Run, tally: Tally) -> ScanRecorder:
         return ScanRecorder(
             store=self._store,
-            judging=ContentJudge(self._store, self._pipeline.matcher_set, self._clock),
+            judge=ContentJudge(self._store, self._clock, self._closing),
+            matcher_set=self._pipeline.matcher_set,
             links=self._links,
             run=run,
             tally=tally,
             results=self._results,
             timings=self.timings,
-            cut=self._cut,
             clock=self._clock,
         )
 
-    def _feed(self, run: Run, recorder: ScanRecorder) -> ScanWalker:
-        request, now = self._request, self._clock()
+    def _walker(self, run: Run, recorder: ScanRecorder) -> ScanWalker:
+        request = self._request
         return ScanWalker(
             store=self._store,
             freshness=required_freshness(
-                self._store, self._pipeline, now, full=request.full, run=run.id
+                self._store, self._pipeline, self._clock(), full=request.full, run=run.id
             ),
             tasks=self._tasks,
             put=recorder.put,
             links=self._links,
-            pace=RateLimiter(request.rate, self._stop.wait) if request.rate else None,
+            limiter=RateLimiter(request.rate, self._stop.wait) if request.rate else None,
             stop=self._stop,
             timings=self.timings,
         )
 
     def _start(self, run: Run, recorder: ScanRecorder) -> threading.Thread:
-        """Start all threads; the one that is returned ends last."""
-        feed = self._feed(run, recorder)
-        reader = ScanReader(self._tasks, self._pipeline, recorder.put, self._stop)
-        many = min(READERS * self._request.jobs, MOST_WAITING + self._request.jobs)
-        readers = [self._thread(f"reader-{n}", reader.run) for n in range(many)]
+        """Start all threads and return the one that ends last."""
+        walker, jobs = self._walker(run, recorder), self._request.jobs
+        readers = [
+            self._thread(f"reader-{number}", lambda: self._read(recorder))
+            for number in range(min(READERS * jobs, MAX_EXTRA_READERS + jobs))
+        ]
         last = self._thread("recorder", recorder.run)
-
-        again = recorder.tally.resumed > 0 or len(self._request.roots) > 1
+        continued = recorder.tally.resumed > 0 or len(self._request.roots) > 1
 
         def walk() -> None:
             try:
                 for root in self._request.roots:
-                    feed.walk(self._walker(root, run, again=again))
+                    walker.walk(self._root_walker(root, run, continued=continued))
             finally:
                 self._tasks.put(None)
-                for each in readers:
-                    each.join()
+                for reader in readers:
+                    reader.join()
                 recorder.end()
 
         for thread in (last, *readers, self._thread("walker", walk)):
             thread.start()
         return last
 
-    def _walker(self, root: bytes, run: Run, *, again: bool) -> Walker:
-        """Walk one root; *again*: some of it may have been listed in this run before."""
+    def _root_walker(self, root: bytes, run: Run, *, continued: bool) -> Walker:
+        """Return a walk of one root; *continued*: parts of it may be done in this run already."""
         return Walker(
             root,
             self._request.rules,
             one_file_system=self._request.one_file_system,
             listed=(lambda path: self._store.files.is_directory_done(path, run.id))
-            if again
+            if continued
             else never_listed,
         )
 
+    def _read(self, recorder: ScanRecorder) -> None:
+        """Read batches until None comes, which stays in the queue for the other readers."""
+        while (batch := self._tasks.get()) is not None:
+            try:
+                if not self._stop.is_set():
+                    for result in read_files(batch, self._pipeline.fingerprint):
+                        recorder.put(result)
+            except WorkerError:
+                if not self._stop.is_set():
+                    raise
+            finally:
+                for file in batch:
+                    os.close(file.fd)
+        self._tasks.put(None)
+
     def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
-        """Make a thread whose failure stops the others and is raised by ``run``."""
+        """Return a thread whose failure stops the others and is raised by ``run``."""
 
         def guarded() -> None:
             try:
@@ -174,33 +215,33 @@ class ScanRun:
             except Interrupted:
                 pass
             except BaseException as failure:  # noqa: BLE001  # raised again by ``run``
-                if not self._cut.is_set():  # else it stumbled over what was closed under it
+                if not self._closing.is_set():  # otherwise the closed pipeline caused it
                     self._failures.put(failure)
                 self._stop.set()
 
         return threading.Thread(target=guarded, name=name, daemon=True)
 
-    def _hurry(self) -> None:
-        """End what does not end by itself: a decoder at work, a service that is slow."""
-        self._cut.set()
+    def _abort(self) -> None:
+        """End a decoder that is at work, or a service that is slow."""
+        self._closing.set()
         self._pipeline.close()
 
-    def _end(self, run: Run, recorder: ScanRecorder, watch: RunMonitor) -> Summary:
-        """Write how the run ended, and tell; raise what made it fail."""
+    def _end(self, run: Run, recorder: ScanRecorder, monitor: RunMonitor) -> Summary:
+        """Record how the run ended, inform the observer, and raise what made it fail."""
         state = RunState.INTERRUPTED if self._stop.is_set() else RunState.FINISHED
-        tally = recorder.total_tally()
+        total = recorder.total_tally()
+        tally = total
         if state is RunState.INTERRUPTED:
             tally = Tally.loads(self._store.runs.load_tally(run.id))
-        tally.elapsed += watch.elapsed
-        tally.samples += watch.samples
+        tally.elapsed += monitor.elapsed
+        tally.add_samples(monitor.samples)
         if state is RunState.FINISHED:
             for root in self._request.roots:
-                self._store.files.remove_unlisted(root, run.id, StillThere())
+                self._store.files.remove_unlisted(root, run.id, StillPresent())
         self._store.runs.finish(run.id, state, tally.dumps(), self._clock())
         if not self._failures.empty():
             raise self._failures.get()
-        shown = recorder.total_tally()
-        shown.elapsed = tally.elapsed
-        summary = shown.summary(str(run.id), state)
+        total.elapsed = tally.elapsed
+        summary = total.summary(str(run.id), state)
         self._observer.finished(summary)
         return summary

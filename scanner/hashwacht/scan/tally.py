@@ -1,109 +1,42 @@
-"""Counting a run: figures that add up, and that survive an interruption as JSON.
+"""Counting a run: figures that add up and survive an interruption as JSON, and where time went.
 
-A directory is counted on its own and added to the run in the transaction that marks it as
-done, so that a run that was killed and resumed counts every file exactly once.
-
-Filling the report of a run from the state: what a resumed run found earlier is there too.
+A directory has a tally of its own, which is added to the run's in the transaction that marks the
+directory as done.  A run that was killed and resumed therefore counts every file exactly once.
 """
 
 from __future__ import annotations
 
 import heapq
 import json
-from collections import Counter
+import threading
+import time
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from enum import StrEnum
+from typing import Any, Self, TypeVar
 
-from hashwacht import __version__
 from hashwacht.core.types import Match, Outcome, Reason, Verdict
-from hashwacht.core.verdict import judge
-from hashwacht.matching.matcher_set import MatcherSet
 from hashwacht.pipeline import Judgement
-from hashwacht.scan.progress import RunCounts, ScanResult, Summary
-from hashwacht.scan.report import (
-    MAX_ROWS,
-    DirectoryRow,
-    KindRow,
-    MatcherRow,
-    Report,
-    RunInfo,
-    ThroughputSample,
-)
-from hashwacht.storage.runs import Run, RunState
-from hashwacht.storage.store import Store
+from hashwacht.scan.progress import RunCounts, Summary
+from hashwacht.storage.runs import RunState
 
-
-def build_report(store: Store, panel: MatcherSet, run: Run, recipe: tuple[str, ...]) -> Report:
-    """Draw up the report of a run that has ended.  Reads the state, asks nobody."""
-    tally = Tally.loads(run.tally)
-    results = list(reportable_files(store, panel, run.roots))
-    return Report(
-        run=RunInfo(
-            id=str(run.id),
-            state=run.state,
-            roots=run.roots,
-            started_at=run.started,
-            finished_at=run.finished,
-            elapsed=tally.elapsed,
-            version=__version__,
-            resumed=tally.resumed,
-            recipe=recipe,
-        ),
-        counts=tally.counts(),
-        verdicts=tally.verdicts(),
-        reasons=tally.reason_counts(),
-        kinds=_kinds(store, run.roots),
-        throughput=tally.throughput(),
-        directories=tally.directory_rows(),
-        matchers=tally.matcher_rows({s.matcher.name: s.matcher.revision for s in panel.matchers}),
-        matches=_with(results, Outcome.MATCH),
-        suppressed=tuple(each for each in results if each.verdict.suppressed),
-        undetermined=_with(results, Outcome.UNDETERMINED),
-    )
-
-
-def _with(results: Iterable[ScanResult], outcome: Outcome) -> tuple[ScanResult, ...]:
-    return tuple(each for each in results if each.verdict.outcome is outcome)
-
-
-def _kinds(store: Store, roots: Iterable[bytes]) -> tuple[KindRow, ...]:
-    """Count the files below the roots by what they are, the most frequent first."""
-    rows = [KindRow(*row) for root in roots for row in store.reports.count_kinds(root)]
-    return tuple(sorted(rows, key=lambda row: -row.files))
-
-
-def reportable_files(
-    store: Store, panel: MatcherSet, roots: Iterable[bytes]
-) -> Iterator[ScanResult]:
-    """Give every file below the roots that somebody wants to know of, as it is known now."""
-    accepted = panel.accepts
-    configured = {seat.matcher.name for seat in panel.matchers}
-    for root in roots:
-        for seen in store.reports.load_reportable_files(root, MAX_ROWS):
-            if seen.content is None:
-                verdict = Verdict(Outcome.UNDETERMINED, reason=seen.reason)
-                yield ScanResult((seen.path,), verdict)
-                continue
-            content = store.contents.load([seen.content])[seen.content]
-            answers = [each for each in content.answers if each.matcher in configured]
-            fingerprint = content.fingerprint
-            verdict = judge(fingerprint, answers, accepted)
-            yield ScanResult(
-                (seen.path,), verdict, fingerprint.kind, fingerprint.size, fingerprint.key
-            )
-
+T = TypeVar("T")
 
 SLOWEST = 20
 """Directories that a run remembers as the slowest."""
 
 SAMPLES = 240
-"""Points of the throughput curve; beyond that every second one is given up."""
+"""Points of the throughput curve; when there are more, every second one is dropped."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """The figures of a run, or of a part of it.  Mutable; one thread owns it."""
+    """The figures of a run, or of a part of it.  Mutable; not thread-safe.
+
+    The field names are those of the stored JSON.
+    """
 
     files: int = 0
     size: int = 0
@@ -142,7 +75,7 @@ class Tally:
         self.seconds += seconds
 
     def count_answers(self, judgement: Judgement) -> None:
-        """Count what matchers said just now about one content."""
+        """Count the new answers about one content."""
         for answer in judgement.new_answers:
             self.asked[answer.matcher] += 1
             self.matched[answer.matcher] += answer.outcome is Outcome.MATCH
@@ -157,20 +90,20 @@ class Tally:
             getattr(self, name).update(getattr(other, name))
         self.slowest = heapq.nlargest(SLOWEST, [*self.slowest, *other.slowest])
 
-    def directory(self, path: bytes) -> None:
-        """Remember what this part, one directory, cost."""
+    def end_directory(self, path: bytes) -> None:
+        """Remember the time that this part, one directory, took."""
         if self.seconds:
-            shown = path.decode("utf-8", "surrogateescape")
-            self.slowest = [(self.seconds, shown, self.read, self.read_bytes)]
+            text = path.decode("utf-8", "surrogateescape")
+            self.slowest = [(self.seconds, text, self.read, self.read_bytes)]
 
-    def sample(self, at: float, files_rate: float, bytes_rate: float) -> None:
-        """Put a point on the throughput curve; thin it out when it grows long."""
-        self.samples.append((at, files_rate, bytes_rate))
-        if len(self.samples) > SAMPLES:
+    def add_samples(self, samples: Iterable[tuple[float, float, float]]) -> None:
+        """Continue the throughput curve, and thin it out when it grows long."""
+        self.samples += samples
+        while len(self.samples) > SAMPLES:
             self.samples = self.samples[::2]
 
     def counts(self) -> RunCounts:
-        """Give the figures that a display shows."""
+        """Return the figures that are displayed."""
         return RunCounts(
             files=self.files,
             bytes=self.size,
@@ -187,7 +120,7 @@ class Tally:
         )
 
     def summary(self, run: str, state: RunState) -> Summary:
-        """Say how the run ended."""
+        """Return the summary of a run that has ended."""
         asked, unanswered = self.asked.total(), self.unanswered.total()
         return Summary(
             run=run,
@@ -200,71 +133,94 @@ class Tally:
         )
 
     def verdicts(self) -> dict[Outcome, int]:
-        """Files by verdict."""
+        """Return the number of files by verdict."""
         return {outcome: self.outcomes[outcome] for outcome in Outcome}
 
     def reason_counts(self) -> dict[Reason, int]:
-        """Undetermined files by reason, the most frequent first."""
+        """Return the number of undetermined files by reason, the most frequent first."""
         return {Reason(name): count for name, count in self.reasons.most_common()}
 
-    def directory_rows(self) -> tuple[DirectoryRow, ...]:
-        """Give the slowest directories, slowest first."""
-        return tuple(
-            DirectoryRow(path.encode("utf-8", "surrogateescape"), files, size, seconds)
-            for seconds, path, files, size in self.slowest
-        )
-
-    def throughput(self) -> tuple[ThroughputSample, ...]:
-        """Give the curve, in the order of time."""
-        return tuple(ThroughputSample(*each) for each in self.samples)
-
-    def matcher_rows(self, revisions: dict[str, str]) -> tuple[MatcherRow, ...]:
-        """Give what each matcher was asked; *revisions* maps them to their state of knowledge."""
-        return tuple(
-            MatcherRow(name, revision, self.asked[name], self.matched[name], self.unanswered[name])
-            for name, revision in revisions.items()
-        )
-
     def dumps(self) -> str:
-        """Write as JSON."""
-        figures = {each.name: getattr(self, each.name) for each in fields(self)}
+        """Return the tally as JSON."""
+        figures = {attribute.name: getattr(self, attribute.name) for attribute in fields(self)}
         return json.dumps(figures, separators=(",", ":"))
 
     @classmethod
     def loads(cls, text: str) -> Self:
-        """Read what dumps wrote; an empty object is a tally of nothing."""
+        """Return the tally that ``dumps`` wrote; an empty object is an empty tally."""
         stored: dict[str, Any] = json.loads(text)
         for name, value in stored.items():
             if name in _COUNTERS:
                 stored[name] = Counter(value)
             elif isinstance(value, list):
-                stored[name] = [tuple(each) for each in value]
+                stored[name] = [tuple(row) for row in value]
         return cls(**stored)
 
 
 def _source(match: Match) -> str:
-    """Name who knows it: a matcher, and its list if it tells one."""
     return f"{match.matcher}/{match.list}" if match.list else match.matcher
 
 
-_COUNTERS = (
-    "outcomes",
-    "reasons",
-    "lists",
-    "asked",
-    "matched",
-    "unanswered",
-)
+_COUNTERS = ("outcomes", "reasons", "lists", "asked", "matched", "unanswered")
 _NUMBERS = (
-    "files",
-    "size",
-    "read",
-    "read_bytes",
-    "unchanged",
-    "errors",
-    "excluded",
-    "lookups",
-    "new_matches",
-    "suppressed",
-    "seconds",
+    *("files", "size", "read", "read_bytes", "unchanged", "errors", "excluded"),
+    *("lookups", "new_matches", "suppressed", "seconds"),
 )
+
+
+class ScanStage(StrEnum):
+    """A part of the work of a scan, as ``scan --profile`` names it."""
+
+    WALK = "walk"
+    """Listing directories and calling stat(2) for every file."""
+    LOOKUP = "state, asked"
+    """Finding unchanged directories in the storage."""
+    FINGERPRINT = "read, digest, decode, hash"
+    """Waiting for a worker, and its work; also counted by kind."""
+    MATCH = "match"
+    """Loading stored answers and asking the matchers."""
+    STATE = "state, written"
+    """Recording fingerprints, answers, verdicts and progress."""
+
+
+class Timings:
+    """Adds up wall-clock seconds by stage and kind of content.  Thread-safe.
+
+    Waiting counts, and stages overlap: their sum exceeds the duration of the scan.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seconds: defaultdict[tuple[ScanStage, str], float] = defaultdict(float)
+
+    def add(self, stage: ScanStage, seconds: float, kind: str = "") -> None:
+        """Add seconds to a stage; *kind* is the MIME type of the content, if any."""
+        with self._lock:
+            self._seconds[stage, kind] += seconds
+
+    @contextmanager
+    def measure(self, stage: ScanStage) -> Iterator[None]:
+        """Add the duration of the block to a stage."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(stage, time.perf_counter() - began)
+
+    def measure_iteration(self, stage: ScanStage, items: Iterable[T]) -> Iterator[T]:
+        """Yield the items, and add at the end the time that it took to get them."""
+        seconds, began = 0.0, time.perf_counter()
+        try:
+            for item in items:
+                seconds += time.perf_counter() - began
+                yield item
+                began = time.perf_counter()
+        finally:
+            self.add(stage, seconds)
+
+    def rows(self) -> list[tuple[ScanStage, str, float]]:
+        """Return stage, kind and seconds, in the order of the work, the longest kind first."""
+        with self._lock:
+            rows = [(stage, kind, seconds) for (stage, kind), seconds in self._seconds.items()]
+        order = list(ScanStage)
+        return sorted(rows, key=lambda row: (order.index(row[0]), -row[2]))

@@ -1,213 +1,323 @@
-"""The walking side of a scan: look at every name once, and read only what has to be read.
+"""The walking side of a scan: compare every file with the storage, open what has to be read.
 
-Hard links: several names, one file, read once.
+A file with several hard links is read once.
 """
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass, field
+from operator import attrgetter
 
 from hashwacht.core.errors import Interrupted
 from hashwacht.core.types import FileId, Outcome, Reason, Verdict
+from hashwacht.engine.compare import DirectoryComparer, unscanned
+from hashwacht.engine.freshness import Freshness
+from hashwacht.engine.read import FileContent, FileUnreadable, FileVanished, OpenFile, unreadable
 from hashwacht.platform.safe_open import FileChanged
-from hashwacht.scan.directory_skipper import DirectorySkipper, vanished_names
-from hashwacht.scan.freshness import Freshness
-from hashwacht.scan.messages import (
-    DirectoryListed,
-    DirectoryProgress,
-    DirectoryUnreadable,
-    FileKnown,
-    FileUnreadable,
-    FileVanished,
-    ScanMessage,
-    WalkedFile,
-)
-from hashwacht.scan.request import RateLimiter
-from hashwacht.scan.tally import Tally
-from hashwacht.scan.timings import ScanStage, Timings
+from hashwacht.scan.tally import ScanStage, Tally, Timings
+from hashwacht.settings.units import RateLimit, RateUnit
 from hashwacht.storage.files import KnownFile
 from hashwacht.storage.store import Store
 from hashwacht.walk.listing import FileEntry, ListedDirectory
 from hashwacht.walk.walk import Walker
 
-Name = TypeVar("Name")
+FLUSH_INTERVAL = 0.2
+"""Seconds between two messages about unchanged directories; one each costs more than the check."""
+
+_NO_MATCH = Verdict(Outcome.NO_MATCH)
+_SIZE = attrgetter("size")
 
 
-class HardLinks(Generic[Name]):
-    """Which files with several names are being read at this moment.  Thread-safe, bounded.
+@dataclass(slots=True, eq=False)
+class DirectoryProgress:
+    """The state of one directory in a scan; changed by the recorder's thread only.
 
-    Whoever meets such a file first claims it and reads it; names met while it is being read
-    wait for that result.  *released* must be called after the result was committed, so that a
-    later claim finds it in the state.
+    The directory is done when the walker has *listed* all of it and as many files are *settled*
+    as were *expected*.
     """
 
-    def __init__(self) -> None:
-        """Begin with nothing being read."""
-        self._lock = threading.Lock()
-        self._waiting: dict[FileId, list[Name]] = {}
+    path: bytes
+    tally: Tally = field(default_factory=Tally)
+    settled: int = 0
+    expected: int = 0
+    listed: bool = False
 
-    def claim(self, file: FileId, name: Name) -> bool:
-        """Ask for a file: True, read it; False, *name* will share the read that is running."""
-        with self._lock:
-            if file in self._waiting:
-                self._waiting[file].append(name)
-                return False
-            self._waiting[file] = []
-            return True
-
-    def release(self, file: FileId) -> list[Name]:
-        """End the claim; give all names that waited."""
-        with self._lock:
-            return self._waiting.pop(file, [])
+    @property
+    def done(self) -> bool:
+        """True when no result of this directory is outstanding."""
+        return self.listed and self.settled == self.expected
 
 
 @dataclass(frozen=True, slots=True)
-class ReadTask:
-    """A file to be read: the reader owns the open descriptor and closes it."""
+class WalkedFile:
+    """A name in a directory, and the file behind it when the directory was listed."""
 
-    file: WalkedFile
-    fd: int
+    work: DirectoryProgress
+    name: bytes
+    id: FileId
+    nlink: int
+
+    @property
+    def directory(self) -> bytes:
+        """Absolute path of the directory."""
+        return self.work.path
+
+    @property
+    def path(self) -> bytes:
+        """Absolute path, as walked."""
+        return self.work.path.rstrip(b"/") + b"/" + self.name
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryListed:
+    """A part of a directory was listed, and *expected* results of its files will follow.
+
+    *tally* counts the files that need no result, *vanished* are stored names that no longer
+    exist, *last* marks the final part.
+    """
+
+    work: DirectoryProgress
+    tally: Tally
+    expected: int
+    vanished: tuple[bytes, ...]
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoriesUnchanged:
+    """Whole directories, by their *numbers* in the storage, in which nothing has changed.
+
+    *tally* counts all their files, *path* is the last one.
+    """
+
+    numbers: tuple[int, ...]
+    tally: Tally
+    path: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryUnreadable:
+    """A directory, or a part of the tree, that could not be listed."""
+
+    path: bytes
+    detail: str
+
+
+FileResult = FileContent[WalkedFile] | FileUnreadable[WalkedFile] | FileVanished[WalkedFile]
+ScanMessage = FileResult | DirectoryListed | DirectoriesUnchanged | DirectoryUnreadable
+ReadBatch = Sequence[OpenFile[WalkedFile]]
+"""Files that one reader takes at once; it closes their descriptors."""
+
+
+class HardLinks:
+    """The files with several hard links that are being read.  Thread-safe, bounded.
+
+    The first name of a file claims it; further names wait for the result.  Release a file after
+    its result was committed, so that a later claim finds it in the storage.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[FileId, list[WalkedFile]] = {}
+
+    def claim(self, file: WalkedFile) -> bool:
+        """Return True if *file* must be read; otherwise it shares the result of another name."""
+        with self._lock:
+            if file.id in self._waiting:
+                self._waiting[file.id].append(file)
+                return False
+            self._waiting[file.id] = []
+            return True
+
+    def release(self, file: WalkedFile) -> list[WalkedFile]:
+        """End the claim and return the names that waited."""
+        with self._lock:
+            return self._waiting.pop(file.id, [])
+
+
+class RateLimiter:
+    """Limits reading to a number of files or bytes per second.  Not thread-safe.
+
+    A pause does not allow a burst afterwards.  *wait* is called with the seconds to pass and may
+    return early when the scan is stopped.
+    """
+
+    def __init__(
+        self,
+        limit: RateLimit,
+        wait: Callable[[float], object],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limit, self._wait, self._clock = limit, wait, clock
+        self._free_at = clock()
+
+    def take(self, size: int) -> None:
+        """Wait until one more file of *size* bytes may be read."""
+        now = self._clock()
+        if self._free_at > now:
+            self._wait(self._free_at - now)
+        cost = (1 if self._limit.unit is RateUnit.FILES else size) / self._limit.amount
+        self._free_at = max(self._free_at, now) + cost
+
+
+class SkippedDirectories:
+    """Collects unchanged directories and passes them to the recorder from time to time."""
+
+    def __init__(self, put: Callable[[DirectoriesUnchanged], None]) -> None:
+        self._put = put
+        self._start()
+
+    def _start(self) -> None:
+        self._numbers: list[int] = []
+        self._files = self._size = self._excluded = 0
+        self._path = b""
+        self._due = time.monotonic() + FLUSH_INTERVAL
+
+    def add(self, number: int, directory: ListedDirectory) -> None:
+        """Count an unchanged directory."""
+        files = directory.files
+        self._numbers.append(number)
+        self._path = directory.path
+        self._files += len(files)
+        self._size += sum(map(_SIZE, files))
+        self._excluded += directory.excluded
+        if time.monotonic() > self._due:
+            self.flush()
+
+    def flush(self) -> None:
+        """Pass on what was counted since the last time."""
+        if self._numbers:
+            files = self._files
+            tally = Tally(files=files, size=self._size, unchanged=files, excluded=self._excluded)
+            tally.outcomes[Outcome.NO_MATCH] += files
+            self._put(DirectoriesUnchanged(tuple(self._numbers), tally, self._path))
+        self._start()
 
 
 class ScanWalker:
-    """Walks one root and hands out what is to be done.  Used by one thread."""
+    """Walks the roots of a scan and passes on what has to be done.  Used by one thread."""
 
     def __init__(
         self,
         *,
         store: Store,
         freshness: Freshness,
-        tasks: queue.Queue[ReadTask | None],
+        tasks: queue.Queue[ReadBatch | None],
         put: Callable[[ScanMessage], None],
-        links: HardLinks[WalkedFile],
-        pace: RateLimiter | None,
+        links: HardLinks,
+        limiter: RateLimiter | None,
         stop: threading.Event,
         timings: Timings,
     ) -> None:
-        """Take the two queues: *tasks* for the readers, *put* for the recorder."""
-        self._spent, self._asked = timings, 0.0
-        self._store, self._wanted, self._links = store, freshness, links
-        self._tasks, self._put, self._pace, self._stop = tasks, put, pace, stop
-        self._passing = DirectorySkipper(
-            store.unchanged_directories(freshness.verdict_requirement), put
-        )
+        """Put open files into *tasks* for the readers, and messages to the recorder by *put*."""
+        self._store, self._freshness, self._links = store, freshness, links
+        self._tasks, self._put, self._limiter, self._stop = tasks, put, limiter, stop
+        self._timings, self._lookup_seconds = timings, 0.0
+        self._comparer = DirectoryComparer(store, freshness)
+        self._skipped = SkippedDirectories(put)
 
     def walk(self, walker: Walker) -> None:
-        """Walk it all.  Raises Interrupted when asked to stop, UsageError for a wrong root."""
+        """Walk one root.  Raises Interrupted when stopped, UsageError for an invalid root."""
         work: DirectoryProgress | None = None
         with closing(walker.walk()) as directories:
-            for directory in self._spent.measure_iteration(ScanStage.WALK, directories):
+            for directory in self._timings.measure_iteration(ScanStage.WALK, directories):
                 self._check_stop()
-                if work is None and directory.last and self._passes(directory):
+                if self._skip(directory):
                     continue
                 if work is None or work.path != directory.path:
                     work = DirectoryProgress(directory.path)
-                self._portion(directory, work)
+                self._compare(directory, work)
                 if directory.last:
                     work = None
-        self._passing.flush()
-        self._spent.add(ScanStage.LOOKUP, self._asked)
-        self._asked = 0.0
+        self._skipped.flush()
+        self._timings.add(ScanStage.LOOKUP, self._lookup_seconds)
+        self._lookup_seconds = 0.0
 
-    def _passes(self, directory: ListedDirectory) -> bool:
-        """Say if a whole directory needs nothing; a full scan reads it all the same."""
-        if self._wanted.full:
+    def _skip(self, directory: ListedDirectory) -> bool:
+        """Skip a whole directory if nothing in it has changed."""
+        if self._freshness.full:
             return False
         began = time.perf_counter()
-        passed = self._passing.skip_if_unchanged(directory)
-        self._asked += time.perf_counter() - began
-        return passed
+        number = self._comparer.find_unchanged(directory)
+        if number is not None:
+            self._skipped.add(number, directory)
+        self._lookup_seconds += time.perf_counter() - began
+        return number is not None
 
-    def _portion(self, directory: ListedDirectory, work: DirectoryProgress) -> None:
-        """Take a portion of a directory: what is known is counted, the rest handed out."""
+    def _compare(self, directory: ListedDirectory, work: DirectoryProgress) -> None:
+        """Count the unchanged files of a directory and pass on the others."""
         tally = Tally(excluded=directory.excluded)
-        files = self._store.files
-        known = files.load_directory(work.path, [entry.name for entry in directory.files])
+        known, vanished = self._comparer.compare(directory)
         expected = 0
         for entry in directory.files:
             self._check_stop()
             tally.files += 1
             tally.size += entry.size
-            before, id_ = known.get(entry.name), entry.id
-            if before and self._wanted.is_reusable(before, id_) and self._wanted.settled(before):
+            file, stored = (
+                WalkedFile(work, entry.name, entry.id, entry.nlink),
+                known.get(entry.name),
+            )
+            reusable = stored is not None and self._freshness.is_reusable(stored, file.id)
+            if stored and reusable and self._freshness.is_settled(stored):
                 tally.unchanged += 1
                 tally.count_verdict(_NO_MATCH)
             else:
                 expected += 1
-                self._hand_out(
-                    directory, entry, WalkedFile(work, entry.name, id_, entry.nlink), before
-                )
-        for problem in directory.problems:
-            if problem.skip_reason.loses_files:
-                self._put(
-                    DirectoryUnreadable(
-                        _path(directory, problem.name), f"{problem.skip_reason}: {problem.detail}"
-                    )
-                )
-            else:
-                tally.excluded += 1
-        gone = vanished_names(files, directory)
-        self._put(DirectoryListed(work, tally, expected, tuple(gone), directory.last))
+                self._pass_on(directory, entry, file, stored if reusable else None)
+        for path, problem in unscanned(directory):
+            self._put(DirectoryUnreadable(path, f"{problem.skip_reason}: {problem.detail}"))
+        tally.excluded += sum(not problem.skip_reason.loses_files for problem in directory.problems)
+        self._put(DirectoryListed(work, tally, expected, vanished, directory.last))
 
-    def _hand_out(
+    def _pass_on(
         self,
         directory: ListedDirectory,
         entry: FileEntry,
         file: WalkedFile,
-        before: KnownFile | None,
+        known: KnownFile | None,
     ) -> None:
-        """Send one file where it belongs: to the recorder if its content is known, else read."""
-        if before and before.content is not None and self._wanted.is_reusable(before, file.id):
-            self._put(FileKnown(file, before.content, new=False))
-        elif file.nlink == 1 or self._links.claim(file.id, file):
-            linked = self._linked(file)
+        """Pass a file to the recorder if its content is stored, otherwise to the readers."""
+        if known is not None:
+            self._put(_stored(file, known.content, recorded=True))
+        elif file.nlink == 1 or self._links.claim(file):
+            linked = self._freshness.find_linked_content(self._store.files, file.id, file.nlink)
             if linked is None:
-                self._read(directory, entry, file)
+                self._open(directory, entry, file)
                 return
-            for each in (file, *self._links.release(file.id)):
-                self._put(FileKnown(each, linked, new=True))
+            for name in (file, *self._links.release(file)):
+                self._put(_stored(name, linked, recorded=False))
 
-    def _linked(self, file: WalkedFile) -> int | None:
-        """Find the content under another name of the same file, which costs no read."""
-        if file.nlink == 1:
-            return None
-        other = self._store.files.load_by_inode(file.id.dev, file.id.ino)
-        return other.content if other and self._wanted.is_reusable(other, file.id) else None
-
-    def _read(self, directory: ListedDirectory, entry: FileEntry, file: WalkedFile) -> None:
-        """Open one file and queue it for the readers, at the allowed pace."""
-        if self._pace:
-            self._pace.take(file.id.size)
+    def _open(self, directory: ListedDirectory, entry: FileEntry, file: WalkedFile) -> None:
+        """Open a file for the readers, at the permitted rate."""
+        if self._limiter:
+            self._limiter.take(file.id.size)
             self._check_stop()
         try:
             fd = directory.open(entry)
         except FileNotFoundError:
             self._put(FileVanished(file))
-            for other in self._links.release(file.id):
-                self._put(
-                    FileUnreadable(other, Reason.CHANGED, "another name of it vanished unread")
-                )
+            for other in self._links.release(file):
+                self._put(_changed(other, "another hard link of it vanished before it was read"))
         except OSError as error:
-            self._put(FileUnreadable(file, Reason.UNREADABLE, error.strerror or str(error)))
+            self._put(unreadable(file, file.id, file.nlink, error))
         except FileChanged as error:
-            self._put(FileUnreadable(file, Reason.CHANGED, error.message))
+            self._put(_changed(file, error.message))
         else:
-            self._tasks.put(ReadTask(file, fd))
+            self._tasks.put((OpenFile(file, fd, file.id, file.nlink),))
 
     def _check_stop(self) -> None:
         if self._stop.is_set():
             raise Interrupted("the scan was stopped")
 
 
-_NO_MATCH = Verdict(Outcome.NO_MATCH)
+def _stored(file: WalkedFile, content: int | None, *, recorded: bool) -> FileContent[WalkedFile]:
+    return FileContent(file, file.id, file.nlink, content=content, recorded=recorded)
 
 
-def _path(directory: ListedDirectory, name: bytes) -> bytes:
-    return os.path.join(directory.path, name) if name else directory.path  # noqa: PTH118  # bytes
+def _changed(file: WalkedFile, detail: str) -> FileUnreadable[WalkedFile]:
+    return FileUnreadable(file, file.id, file.nlink, Reason.CHANGED, detail)

@@ -11,9 +11,9 @@ from hashwacht.core.errors import StorageError, WorkerError
 from hashwacht.core.ports import StreamHasher
 from hashwacht.core.types import Outcome, Reason
 from hashwacht.core.upload_context import UploadContext, UploadContextStore
+from hashwacht.engine.judge import ContentJudge
 from hashwacht.pipeline import Judgement, Pipeline
 from hashwacht.platform.safe_open import FileChanged
-from hashwacht.storage.contents import StoredVerdict
 from hashwacht.storage.store import Store
 from hashwacht.uploads.backend import CheckResult, undetermined_result
 
@@ -76,21 +76,12 @@ class LocalBackend:
         try:
             if context is not None:
                 self.state.uploads.record(found.fingerprint.key, context)
-            self._store(self.state.store, found)
+            judge = ContentJudge(self.state.store, self.clock)
+            judge.record_new(found, self.pipeline.matcher_set.knowledge_id)
         except StorageError as error:
             _log.error("a content cannot be kept for a recheck: %s", error.message)
             return False
         return True
-
-    def _store(self, store: Store, found: Judgement) -> None:
-        epoch = store.knowledge_ids.resolve(self.pipeline.matcher_set.knowledge_id)
-        key = found.fingerprint.key
-        with store.transaction():
-            number = store.contents.record([found.fingerprint], self.clock())[key].id
-            store.answers.record((number, answer) for answer in found.new_answers)
-            store.contents.record_verdicts(
-                [StoredVerdict(number, found.verdict, epoch, found.asked_at)]
-            )
 
     def close(self) -> None:
         """End the workers, close matchers and state."""

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 from hashwacht.core.watch_events import Lane
-from hashwacht.daemon.scanner.comparer import Comparison
-from hashwacht.scan.freshness import required_freshness
+from hashwacht.daemon.scanner.trees import Comparison
+from hashwacht.engine.freshness import required_freshness
 from support.daemon.daemon_bench import DaemonBench
 
 

@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.watch_events import Announcement, Lane
-from hashwacht.daemon.scanner.dispatcher import IDLE, Dispatcher, Work
-from hashwacht.daemon.scanner.file_reader import ReadPostponed
+from hashwacht.daemon.scanner.dispatcher import IDLE, Dispatcher, FilePostponed, ReadTask
 from hashwacht.daemon.scanner.runtime import RuntimeHandle
 from support.daemon.daemon_bench import DaemonBench
 
 
-def handed_out(dispatcher: Dispatcher, seconds: float) -> Work:
+def handed_out(dispatcher: Dispatcher, seconds: float) -> ReadTask:
     work = dispatcher.tasks.get(timeout=seconds)
     assert work is not None
     return work
@@ -35,8 +34,8 @@ def test_what_was_put_off_is_handed_out_when_it_is_due(bench: DaemonBench, root:
         time.sleep(IDLE / 10)  # by now the dispatcher waits: no event says so
         due = time.time() + IDLE / 10
         journal.postpone({task.entry: due})
-        dispatcher.read_finished(ReadPostponed(task, due))
-        dispatcher.done([ReadPostponed(task, due)], parts)
+        dispatcher.read_finished(FilePostponed(task, due))
+        dispatcher.done([FilePostponed(task, due)], parts)
         again, _, _ = handed_out(dispatcher, IDLE / 2)
         assert (again.entry.path, again.entry.attempts) == (task.entry.path, 1)
     finally:

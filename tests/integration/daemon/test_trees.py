@@ -23,9 +23,9 @@ def walking(bench: DaemonBench, lane: Lane, brief: float) -> Iterator[None]:
         RuntimeHandle(bench.parts()),
         stop,
         lane=lane,
-        uploads=lambda: False,
-        found=lambda: None,
-        brief=brief,
+        has_uploads=lambda: False,
+        on_work=lambda: None,
+        max_upload_seconds=brief,
     )
     thread = threading.Thread(target=trees.run)
     thread.start()

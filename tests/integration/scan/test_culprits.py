@@ -16,8 +16,7 @@ from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.workers.pool import WorkerPool
 from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.pipeline import Pipeline
-from hashwacht.scan.request import ScanRequest
-from hashwacht.scan.scan import ScanRun
+from hashwacht.scan.scan import ScanRequest, ScanRun
 from hashwacht.storage.crash_log import StoredCrashLog
 from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.store import Store

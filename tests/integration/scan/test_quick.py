@@ -20,8 +20,7 @@ from hashwacht.matching.hashlists.matcher import HashListMatcher
 from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.pipeline import Pipeline
 from hashwacht.scan.recheck import Recheck
-from hashwacht.scan.request import ScanRequest
-from hashwacht.scan.scan import ScanRun
+from hashwacht.scan.scan import ScanRequest, ScanRun
 from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import CountingFingerprinter, RememberingObserver
 from hashwacht.testing.pictures import encode, grainy, photo
@@ -170,7 +169,7 @@ def test_a_list_that_comes_later_decides_by_exact_hashes_too(
 
     def recheck(store: Store) -> RememberingObserver:
         observer = RememberingObserver()
-        Recheck(store=store, panel=panel(), observer=observer, stop=never()).run()
+        Recheck(store=store, matcher_set=panel(), observer=observer, stop=never()).run()
         return observer
 
     with Store.open(tmp_path / "state") as store:

@@ -42,7 +42,7 @@ def recheck_command() -> ExitCode:
         observer(as_json=call.as_json) as watching,
     ):
         telling = UploadContextObserver(watching, uploads, call.as_json)
-        summary = Recheck(store=store, panel=panel, observer=telling, stop=stop).run()
+        summary = Recheck(store=store, matcher_set=panel, observer=telling, stop=stop).run()
         bootstrap.case_services(settings, store, invoking_user()).upload_cases().open_all()
     telling.print_contexts()
     return exit_code(summary)

@@ -17,9 +17,8 @@ from hashwacht.cli.signals import exit_code, stop_on_signal
 from hashwacht.core.errors import ExitCode, UsageError
 from hashwacht.core.paths import escape_path
 from hashwacht.platform.process import lower_priority
-from hashwacht.scan.request import ScanRequest
-from hashwacht.scan.scan import ScanRun
-from hashwacht.scan.tally import build_report
+from hashwacht.scan.report import build_report
+from hashwacht.scan.scan import ScanRequest, ScanRun
 from hashwacht.settings import OptionValue, Settings
 
 

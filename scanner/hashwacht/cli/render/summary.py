@@ -14,7 +14,7 @@ from hashwacht.cli.render.findings import MEANING
 from hashwacht.core.paths import escape_path, to_json
 from hashwacht.core.text import count, escape_text, format_duration, format_size
 from hashwacht.scan.progress import Progress, Summary
-from hashwacht.scan.timings import Timings
+from hashwacht.scan.tally import Timings
 from hashwacht.storage.runs import RunState
 
 

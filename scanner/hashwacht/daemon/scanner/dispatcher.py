@@ -1,11 +1,8 @@
-"""Who is read next: uploads before everything else, and what a walk found beside them.
+"""Choosing what is read next: uploads first, and files that a walk found in the time that is left.
 
-The journal is the queue.  What is handed out stays in it until all is done; a path is never
-handed out twice at a time.
-
-Files that are written and closed over and over: each further reading has to wait longer.
-
-A log that is appended to every second would otherwise be read wholly every second.
+The journal is the queue.  An entry stays in it until everything is done, and a path is never handed
+out twice at the same time.  A file that is written and closed over and over is read at growing
+intervals: a log that grows every second would otherwise be read in full every second.
 """
 
 from __future__ import annotations
@@ -16,78 +13,123 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from queue import SimpleQueue
+from typing import NamedTuple
 
 from hashwacht.core.watch_events import Lane
-from hashwacht.daemon.scanner.file_reader import (
-    OPEN_TIMES,
-    ContentRead,
-    ReadContext,
-    ReadOutcome,
-    ReadPostponed,
-    ReadTask,
-    backoff_delay,
-)
 from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
 from hashwacht.daemon.scanner.threads import retry_until
-from hashwacht.scan.freshness import required_freshness
+from hashwacht.engine.freshness import Freshness, required_freshness
+from hashwacht.engine.read import FileContent, FileUnreadable, FileVanished
+from hashwacht.pipeline import Pipeline
+from hashwacht.platform.backoff import Backoff
+from hashwacht.settings import DaemonSettings
+from hashwacht.storage.files import KnownFile
 from hashwacht.storage.journal import JournalEntry
 from hashwacht.storage.store import Store
 
 REMEMBERED = 10_000
-"""Files at the most; 300 bytes each."""
+"""Recently read files that are remembered; 300 bytes each."""
+
+CAPACITY = 256
+"""Entries in progress at a time, and so open descriptors."""
+
+MAX_RECONCILED = 64
+"""The most of them that may come from a walk."""
+
+UPLOAD_SHARE = 16
+"""While uploads wait, one file of a walk is read after so many of them."""
+
+CALM = 10.0
+"""Seconds without an upload after which files of a walk may occupy all workers."""
+
+AHEAD = 2
+"""Files of a walk per worker then: one in progress, one waiting."""
+
+OPEN_FACTOR = 10
+"""How many times longer a file must be unchanged while a process has it open for writing."""
+
+IDLE = 1.0
+"""Seconds after which the journal is queried without a signal."""
+
+
+def settle_backoff(settings: DaemonSettings) -> Backoff:
+    """Return the delays between two readings of a file that keeps changing."""
+    return Backoff(settings.settle_time, settings.max_settle_time)
+
+
+@dataclass(frozen=True, slots=True)
+class JournaledFile:
+    """An entry of the journal that is to be read, and what the storage knows of its path."""
+
+    entry: JournalEntry
+    root: str
+    directory: bytes
+    name: bytes
+    known: KnownFile | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FilePostponed:
+    """A file that is not settled, or that could not be read now; *due* is in Unix time."""
+
+    file: JournaledFile
+    due: float
+
+
+ReadResult = (
+    FileContent[JournaledFile]
+    | FileUnreadable[JournaledFile]
+    | FileVanished[JournaledFile]
+    | FilePostponed
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadContext:
+    """The pipeline and the requirements on stored results that apply now."""
+
+    pipeline: Pipeline
+    freshness: Freshness
+
+
+class ReadTask(NamedTuple):
+    """A file for a reader; *runtime* is released when the result is recorded."""
+
+    file: JournaledFile
+    context: ReadContext
+    runtime: Runtime
 
 
 class RereadBackoff:
-    """Remembers when files were read last, and how often in short order.  Thread-safe."""
+    """Remembers when files were read, and how often in a row.  Thread-safe."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
         self._lock = threading.Lock()
-        self._read: OrderedDict[bytes, tuple[float, int]] = OrderedDict()
+        self._reads: OrderedDict[bytes, tuple[float, int]] = OrderedDict()
 
-    def record_read(self, path: bytes, quiet: float, busy: float) -> None:
-        """Note that a file is read now; a quiet while makes it a fresh one."""
+    def record_read(self, path: bytes, backoff: Backoff) -> None:
+        """Record that a file is read now; after a long enough pause the count starts over."""
         now = time.monotonic()
         with self._lock:
-            last, times = self._read.pop(path, (now, -1))
-            again = now - last <= 2 * backoff_delay(quiet, busy, max(times, 0))
-            self._read[path] = now, times + 1 if again else 0
-            if len(self._read) > REMEMBERED:
-                self._read.popitem(last=False)
+            last, times = self._reads.pop(path, (now, 0))
+            again = now - last <= 2 * backoff.delay(max(times, 1))
+            self._reads[path] = now, times + 1 if again else 1
+            if len(self._reads) > REMEMBERED:
+                self._reads.popitem(last=False)
 
-    def remaining(self, path: bytes, quiet: float, busy: float) -> float:
-        """Say in how many seconds a file may be read once more; 0: now."""
+    def remaining(self, path: bytes, backoff: Backoff) -> float:
+        """Return the seconds until a file may be read again, 0 for now."""
         with self._lock:
-            if path not in self._read:
+            if path not in self._reads:
                 return 0.0
-            last, times = self._read[path]
-        return max(0.0, last + backoff_delay(quiet, busy, times) - time.monotonic())
-
-
-CAPACITY = 256
-"""Entries on their way at a time, and so descriptors that are open."""
-
-RECONCILED = 64
-"""How many of them may come from a walk."""
-
-SHARE = 16
-"""While uploads wait, a walk's file is read after so many of them."""
-
-CALM = 10.0
-"""Seconds without an upload after which a walk's files may occupy all workers."""
-
-AHEAD = 2
-"""Files of a walk for each worker then: one in its hands, one that waits for it."""
-
-IDLE = 1.0
-"""Seconds after which it is looked again without being told to."""
-
-Work = tuple[ReadTask, ReadContext, Runtime]
+            last, times = self._reads[path]
+        return max(0.0, last + backoff.delay(times) - time.monotonic())
 
 
 class Dispatcher:
-    """Hands out what is due.  ``run`` in a thread of its own; the rest from any thread."""
+    """Hands out entries that are due.  ``run`` in a thread of its own; the rest from any thread."""
 
     def __init__(
         self,
@@ -96,147 +138,153 @@ class Dispatcher:
         stop: threading.Event,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Readers take their work from ``tasks``; None is the end."""
-        self.tasks: SimpleQueue[Work | None] = SimpleQueue()
+        """Readers get their work from ``tasks``; None is the end.  *clock* returns Unix time."""
+        self.tasks: SimpleQueue[ReadTask | None] = SimpleQueue()
         self.wakeup = threading.Event()
         self._store, self._runtime, self._stop, self._clock = store, runtime, stop, clock
         self._lock = threading.Lock()
-        self._flying: dict[bytes, JournalEntry] = {}
+        self._in_progress: dict[bytes, JournalEntry] = {}
         self._more = False
         self._reading: Counter[Lane] = Counter()
-        self._hot = RereadBackoff()
-        self._looked_at = math.inf
+        self._rereads = RereadBackoff()
+        self._checked_at = math.inf
         self._uploaded_at = -math.inf
         self.last_round = self._done_at = time.monotonic()
-        self._turns = 0
+        self._uploads_in_a_row = 0
 
     @property
     def in_flight(self) -> int:
-        """How many entries are on their way."""
-        return len(self._flying)
+        """The number of entries in progress."""
+        return len(self._in_progress)
 
     @property
     def has_uploads(self) -> bool:
-        """True while an upload is on its way: whoever is in no hurry steps aside."""
+        """True while an upload is being read: other work waits."""
         return self._reading[Lane.UPLOAD] > 0
 
     def run(self) -> None:
-        """Hand out until the stop."""
+        """Hand out entries until the stop."""
         while not self._stop.is_set():
             self.wakeup.clear()
-            if not retry_until(self._hand_out, self._stop, self._alive):
-                self.wakeup.wait(retry_until(self._pause, self._stop))
+            if not retry_until(self._hand_out, self._stop, self._mark_alive):
+                self.wakeup.wait(retry_until(self._idle_seconds, self._stop))
 
     def is_stuck(self, seconds: float) -> bool:
-        """Say if for so long nothing has come back of what is on its way, or nobody looked."""
+        """Return whether for so long no entry was finished, or the journal was not queried."""
         now = time.monotonic()
-        stuck = self._flying and now - self._done_at > seconds
+        stuck = self._in_progress and now - self._done_at > seconds
         return bool(stuck or now - self.last_round > seconds)
 
-    def _alive(self) -> None:
+    def _mark_alive(self) -> None:
         self.last_round = time.monotonic()
-        if not self._flying:
+        if not self._in_progress:
             self._done_at = self.last_round
 
-    def read_finished(self, look: ReadOutcome) -> None:
-        """Say that a reader is done with an entry: another one may take its worker."""
-        entry, settings = look.task.entry, self._runtime.current.settings
+    def read_finished(self, result: ReadResult) -> None:
+        """Free the worker of an entry that was read."""
+        entry, settings = result.file.entry, self._runtime.current.settings
         with self._lock:
             self._reading[entry.lane] -= 1
-        if isinstance(look, ContentRead) and look.fingerprint and entry.lane is Lane.UPLOAD:
-            self._hot.record_read(entry.path, settings.settle_time, settings.max_settle_time)
+        was_read = isinstance(result, FileContent) and result.fingerprint is not None
+        if was_read and entry.lane is Lane.UPLOAD:
+            self._rereads.record_read(entry.path, settle_backoff(settings))
         if entry.lane is Lane.RECONCILE:
             self.wakeup.set()
 
-    def done(self, looks: Iterable[ReadOutcome], parts: Runtime) -> None:
-        """Say that looks are recorded; what is still in the journal is due again, or later."""
+    def done(self, results: Iterable[ReadResult], runtime: Runtime) -> None:
+        """Finish entries whose results are recorded; those still in the journal are due again."""
         again = self._more
-        for look in looks:
+        for result in results:
             with self._lock:
-                del self._flying[look.task.entry.path]
-            self._runtime.release(parts)
-            again = again or isinstance(look, ReadPostponed)
+                del self._in_progress[result.file.entry.path]
+            self._runtime.release(runtime)
+            again = again or isinstance(result, FilePostponed)
         self._done_at = time.monotonic()
         if again:
             self.wakeup.set()
 
     def _hand_out(self) -> bool:
-        """Hand out what may be handed out now; False if that was nothing."""
-        with self._runtime.borrow() as parts:
-            now = self._now(parts)
-            means: ReadContext | None = None
-            for entry in self._choose(parts, now):
-                root = parts.roots.scanned_root(entry.path)
-                if root is None:  # since it was announced, somebody changed the configuration
+        """Hand out what may be read now; return False if that was nothing."""
+        with self._runtime.borrow() as runtime:
+            now = self._check_clock(runtime)
+            context: ReadContext | None = None
+            for entry in self._choose(runtime, now):
+                root = runtime.roots.scanned_root(entry.path)
+                if root is None:  # the configuration has changed since the announcement
                     self._store.journal.remove([entry])
                     continue
-                means = means or ReadContext(
-                    parts.pipeline, required_freshness(self._store, parts.pipeline, now)
+                context = context or ReadContext(
+                    runtime.pipeline, required_freshness(self._store, runtime.pipeline, now)
                 )
-                self._give(entry, root.name, means)
-            return means is not None
+                self._put(entry, root.name, context)
+            return context is not None
 
-    def _now(self, parts: Runtime) -> float:
-        """Look at the clock; if it was set back, let nobody wait until it is as late again."""
+    def _check_clock(self, runtime: Runtime) -> float:
+        """Return the time; if the clock was set back, entries do not wait for the old time."""
         now = self._clock()
-        if now < self._looked_at:
-            longest = max(parts.settings.max_settle_time, OPEN_TIMES * parts.settings.settle_time)
+        if now < self._checked_at:
+            settings = runtime.settings
+            longest = max(settings.max_settle_time, OPEN_FACTOR * settings.settle_time)
             self._store.journal.make_all_due(now + longest, now)
-        self._looked_at = now
+        self._checked_at = now
         return now
 
-    def _choose(self, parts: Runtime, now: float) -> list[JournalEntry]:
-        room = CAPACITY - len(self._flying)
+    def _choose(self, runtime: Runtime, now: float) -> list[JournalEntry]:
+        room = CAPACITY - len(self._in_progress)
         self._more = room < CAPACITY // 4
         if self._more:
             return []
-        uploads = self._cool(self._free(Lane.UPLOAD, now, room), parts, now)
+        uploads = self._postpone_rereads(self._load_free(Lane.UPLOAD, now, room), runtime, now)
         if uploads:
             self._uploaded_at = time.monotonic()
-            self._turns += len(uploads)
-        reconciled = min(self._places(parts), room - len(uploads))
-        if uploads and self._turns < SHARE:
+            self._uploads_in_a_row += len(uploads)
+        reconciled = min(self._reconcile_slots(runtime), room - len(uploads))
+        if uploads and self._uploads_in_a_row < UPLOAD_SHARE:
             reconciled = 0
         elif uploads:
-            reconciled, self._turns = min(reconciled, 1), 0
-        return [*uploads, *self._free(Lane.RECONCILE, now, max(0, reconciled))]
+            reconciled, self._uploads_in_a_row = min(reconciled, 1), 0
+        return [*uploads, *self._load_free(Lane.RECONCILE, now, max(0, reconciled))]
 
-    def _places(self, parts: Runtime) -> int:
-        """Say how many of a walk's files may go: they leave a worker to uploads that may come."""
+    def _reconcile_slots(self, runtime: Runtime) -> int:
+        """Return how many files of a walk may start; one worker stays free for uploads."""
         calm = time.monotonic() - self._uploaded_at > CALM
-        workers = AHEAD * parts.jobs if calm else max(1, parts.jobs - 1)
-        flying = sum(each.lane is Lane.RECONCILE for each in list(self._flying.values()))
-        return min(workers - self._reading[Lane.RECONCILE], RECONCILED - flying)
+        workers = AHEAD * runtime.jobs if calm else max(1, runtime.jobs - 1)
+        entries = list(self._in_progress.values())
+        in_progress = sum(entry.lane is Lane.RECONCILE for entry in entries)
+        return min(workers - self._reading[Lane.RECONCILE], MAX_RECONCILED - in_progress)
 
-    def _free(self, lane: Lane, now: float, limit: int) -> list[JournalEntry]:
-        """Give what is due and not on its way, and note if something is left for later."""
+    def _load_free(self, lane: Lane, now: float, limit: int) -> list[JournalEntry]:
+        """Return entries that are due and not in progress, and note whether more are left."""
         with self._lock:
-            flying = dict(self._flying)
-        due = self._store.journal.load_due(lane, now, limit + len(flying) + 1)
-        free = [entry for entry in due if entry.path not in flying]
-        anew = any(entry != flying.get(entry.path, entry) for entry in due)
-        self._more = self._more or len(free) > limit or anew
+            in_progress = dict(self._in_progress)
+        due = self._store.journal.load_due(lane, now, limit + len(in_progress) + 1)
+        free = [entry for entry in due if entry.path not in in_progress]
+        changed = any(entry != in_progress.get(entry.path, entry) for entry in due)
+        self._more = self._more or len(free) > limit or changed
         return free[:limit]
 
-    def _cool(self, entries: list[JournalEntry], parts: Runtime, now: float) -> list[JournalEntry]:
-        """Put off what was read a moment ago, and the moment before."""
-        quiet, busy = parts.settings.settle_time, parts.settings.max_settle_time
-        left = {entry: self._hot.remaining(entry.path, quiet, busy) for entry in entries}
-        hot = {entry: now + seconds for entry, seconds in left.items() if seconds}
-        if hot:
-            self._store.journal.postpone(hot)
-        return [entry for entry in entries if entry not in hot]
+    def _postpone_rereads(
+        self, entries: list[JournalEntry], runtime: Runtime, now: float
+    ) -> list[JournalEntry]:
+        """Postpone files that were read a moment ago, and return the others."""
+        backoff = settle_backoff(runtime.settings)
+        remaining = {entry: self._rereads.remaining(entry.path, backoff) for entry in entries}
+        postponed = {entry: now + seconds for entry, seconds in remaining.items() if seconds}
+        if postponed:
+            self._store.journal.postpone(postponed)
+        return [entry for entry in entries if entry not in postponed]
 
-    def _give(self, entry: JournalEntry, root: str, means: ReadContext) -> None:
-        parent, name = os.path.split(entry.path)
-        task = ReadTask(entry, root, self._store.files.load(parent, name))
+    def _put(self, entry: JournalEntry, root: str, context: ReadContext) -> None:
+        directory, name = os.path.split(entry.path)
+        known = self._store.files.load(directory, name)
+        file = JournaledFile(entry, root, directory, name, known)
         with self._lock:
-            self._flying[entry.path] = entry
+            self._in_progress[entry.path] = entry
             self._reading[entry.lane] += 1
-        self.tasks.put((task, means, self._runtime.acquire()))
+        self.tasks.put(ReadTask(file, context, self._runtime.acquire()))
 
-    def _pause(self) -> float:
-        """Say how long nothing becomes due by itself."""
+    def _idle_seconds(self) -> float:
+        """Return the seconds until the next entry is due."""
         now = self._clock()
         due = [self._store.journal.next_due(lane, now) for lane in Lane]
         return max(0.0, min([IDLE, *(at - now for at in due if at is not None)]))

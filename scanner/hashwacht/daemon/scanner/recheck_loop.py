@@ -1,9 +1,10 @@
-"""Asking again without reading: contents that wait for an answer, and all of them for a new list.
+"""Asking again without reading: pending contents, and all contents after a list has changed.
 
-Who waits is asked by the stored signals, uploads first and the oldest of them first; while nobody
-answers, only some are asked, after growing pauses.  When a list or a matcher changes, every content
-whose answers do not cover that is asked once.  What follows from a verdict that came late is done
-for every place where the content lies; until then it counts as waiting, so that no crash loses it.
+Pending contents are asked about by their stored signals, uploads first, then by age; while no
+matcher answers, only a few are tried, at growing intervals.  When a list or a matcher changes,
+every content without an answer from the new knowledge is asked about once.  What a late verdict
+requires is done for every path of the content; until then the content stays pending, so that a
+crash does not lose it.
 """
 
 from __future__ import annotations
@@ -14,32 +15,32 @@ import time
 from collections.abc import Callable, Collection, Mapping
 
 from hashwacht.cases.case_opening import JudgedFile
-from hashwacht.core.errors import Interrupted
 from hashwacht.core.types import Reason
 from hashwacht.core.watch_events import Announcement, Lane
-from hashwacht.daemon.scanner.file_reader import NOWHERE
-from hashwacht.daemon.scanner.judge import VerdictProcessor, is_waiting
+from hashwacht.daemon.scanner.readers import NOT_OPENED
+from hashwacht.daemon.scanner.recorder import VerdictProcessor
 from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
 from hashwacht.daemon.scanner.threads import Backpressure, retry_until
+from hashwacht.engine.judge import JudgedContent
+from hashwacht.engine.recheck import StaleContents
 from hashwacht.platform.backoff import Backoff
-from hashwacht.scan.judging import JudgedContent, answer_requirements
 from hashwacht.storage.pending import PendingContent
 from hashwacht.storage.store import Store
 
 BATCH = 64
-"""Contents asked about at a time."""
+"""Contents in one lookup."""
 
 PROBE = 4
-"""Contents asked about at a time while nobody has answered."""
+"""Contents in one lookup while no matcher has answered."""
 
-DRY = 3
-"""Batches in a row without any answer after which it is given up for now."""
+MAX_UNANSWERED = 3
+"""Batches in a row without any answer after which the rest has to wait."""
 
 RETRY = Backoff(1.0, 60.0)
 """Between two attempts while no matcher answers."""
 
 TICK = 1.0
-"""Seconds between two looks if something is to do."""
+"""Seconds between two checks whether something has to be asked."""
 
 
 class RecheckLoop:
@@ -52,148 +53,142 @@ class RecheckLoop:
         verdicts: VerdictProcessor,
         *,
         stop: threading.Event,
-        cut: threading.Event,
-        uploads: Callable[[], bool],
+        has_uploads: Callable[[], bool],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Once *cut* is set no answer counts any more; *uploads*: some are on their way."""
+        """*has_uploads* returns whether uploads are in progress; *clock* returns Unix time."""
         self._store, self._runtime, self._verdicts = store, runtime, verdicts
-        self._stop, self._cut, self._clock = stop, cut, clock
-        self._gate = Backpressure(store, Lane.RECONCILE, stop, uploads)
+        self._stop, self._clock = stop, clock
+        self._backpressure = Backpressure(store, Lane.RECONCILE, stop, has_uploads)
         self._failures, self._due = 0, 0.0
-        self._epoch = ""
+        self._knowledge_id = ""
         self._swept = 0.0
         self._after: int | None = None
 
     def run(self) -> None:
-        """Go on until the stop."""
+        """Ask until the stop."""
         while not self._stop.is_set():
             self._verdicts.matcher_recovered.wait(TICK if self._after is None else 0.0)
-            with self._runtime.borrow() as parts:
-                if self._is_time():
+            with self._runtime.borrow() as runtime:
+                if self._pending_due():
                     self._verdicts.matcher_recovered.clear()
-                    self._ask_waiting(parts)
-                self._sweep(parts)
+                    self._ask_pending(runtime)
+                self._sweep(runtime)
 
-    def _is_time(self) -> bool:
-        """Say if those who wait are to be asked about."""
+    def _pending_due(self) -> bool:
         return self._verdicts.matcher_recovered.is_set() or time.monotonic() >= self._due
 
-    def _ask_waiting(self, parts: Runtime) -> None:
-        """Go through all who wait, as long as somebody answers."""
+    def _ask_pending(self, runtime: Runtime) -> None:
+        """Ask about all pending contents, as long as a matcher answers."""
         after: PendingContent | None = None
-        dry, size, again = 0, PROBE, True
-        while dry < DRY and not self._stop.is_set():
+        unanswered, size, restart = 0, PROBE, True
+        while unanswered < MAX_UNANSWERED and not self._stop.is_set():
             rows = self._store.pending.load_next(size, after)
             if not rows:
                 break
             after = rows[-1]
-            answered = self._ask({each.content: each for each in rows}, parts)
-            if answered and dry and again:  # it came back just now: those before are older
-                after, again = None, False
-            dry, size = (0, BATCH) if answered else (dry + 1, PROBE)
-            self._gate.yield_to_uploads()
-        self._failures = self._failures + 1 if dry else 0
+            answered = self._ask({row.content: row for row in rows}, runtime)
+            if answered and unanswered and restart:  # it has just recovered: older ones first
+                after, restart = None, False
+            unanswered, size = (0, BATCH) if answered else (unanswered + 1, PROBE)
+            self._backpressure.yield_to_uploads()
+        self._failures = self._failures + 1 if unanswered else 0
         self._due = time.monotonic() + RETRY.delay(max(1, self._failures))
 
-    def _sweep(self, parts: Runtime) -> None:
-        """Go through all contents that lack a good answer, once for each change of the lists.
+    def _sweep(self, runtime: Runtime) -> None:
+        """Ask about all contents without a valid answer, once for each change of a list.
 
-        Who is silent is not asked here, and who waits is passed over: that is done by age.
+        Matchers that fail are not asked here, and pending contents are left to ``_ask_pending``.
         """
-        epoch, now = parts.pipeline.matcher_set.knowledge_id, time.monotonic()
-        if epoch != self._epoch or now - self._swept > parts.settings.rescan_interval:
-            self._epoch, self._swept, self._after = epoch, now, 0
-        while self._after is not None and not (self._is_time() or self._stop.is_set()):
-            silent = self._verdicts.matcher_health.failing()
-            stale = self._stale(parts, epoch)
-            waiting = self._store.pending.load(stale)
+        knowledge_id, now = runtime.pipeline.matcher_set.knowledge_id, time.monotonic()
+        overdue = now - self._swept > runtime.settings.rescan_interval
+        if knowledge_id != self._knowledge_id or overdue:
+            self._knowledge_id, self._swept, self._after = knowledge_id, now, 0
+        while self._after is not None and not (self._pending_due() or self._stop.is_set()):
+            failing = self._verdicts.matcher_health.failing()
+            stale = StaleContents(self._store, runtime.pipeline.matcher_set, self._clock)
+            numbers = stale.load(self._after, BATCH)
+            pending = self._store.pending.load(numbers)
             self._ask(
-                {each: waiting.get(each) for each in stale if silent or each not in waiting},
-                parts,
-                silent,
+                {
+                    number: pending.get(number)
+                    for number in numbers
+                    if failing or number not in pending
+                },
+                runtime,
+                failing,
             )
-            self._after = max(stale, default=None)
-            self._gate.yield_to_uploads()
-
-    def _stale(self, parts: Runtime, epoch: str) -> list[int]:
-        """Give the next contents that lack a good answer."""
-        assert self._after is not None
-        return self._store.answers.load_stale(
-            answer_requirements(parts.pipeline.matcher_set, self._clock()),
-            self._after,
-            BATCH,
-            knowledge_id=self._store.knowledge_ids.resolve(epoch),
-        )
+            self._after = max(numbers, default=None)
+            self._backpressure.yield_to_uploads()
 
     def _ask(
         self,
         contents: Mapping[int, PendingContent | None],
-        parts: Runtime,
+        runtime: Runtime,
         unavailable: Collection[str] = (),
     ) -> int:
-        """Ask about contents, and do what follows; say how many wait no more."""
-        judged = retry_until(lambda: self._verdicts.judge(parts, contents, unavailable), self._stop)
-        if self._cut.is_set():
-            raise Interrupted("the daemon was stopped while matchers were asked")
+        """Ask about contents and act on the verdicts; return how many are not pending now."""
+        judged = retry_until(
+            lambda: self._verdicts.judge(runtime, contents, unavailable=unavailable), self._stop
+        )
         rows = {
-            number: contents[number] or self._anywhere(number, parts)
-            for number, each in judged.items()
-            if contents[number] or each.outcome_changed or is_waiting(each)
+            number: contents[number] or self._pending_row(number, runtime)
+            for number, content in judged.items()
+            if contents[number] or content.outcome_changed or content.is_pending
         }
-        retry_until(lambda: self._verdicts.record(parts, judged, rows.values()), self._stop)
-        retry_until(lambda: self._read_again(judged), self._stop)
-        waiting = {number for number, each in judged.items() if is_waiting(each)}
-        waiting |= {
+        retry_until(lambda: self._verdicts.record(judged, rows.values()), self._stop)
+        retry_until(lambda: self._announce_inexact(judged), self._stop)
+        pending = {number for number, content in judged.items() if content.is_pending}
+        pending |= {
             number
             for number, row in rows.items()
-            if number not in waiting and not self._tell(judged[number], row, parts)
+            if number not in pending and not self._apply(judged[number], row, runtime)
         }
-        done = contents.keys() - waiting
+        done = contents.keys() - pending
         retry_until(lambda: self._store.pending.remove(done), self._stop)
         return len(done)
 
-    def _anywhere(self, content: int, parts: Runtime) -> PendingContent:
-        """Make a row for a content that has not waited so far: with any place of it."""
+    def _pending_row(self, content: int, runtime: Runtime) -> PendingContent:
+        """Return a row, with any of its paths, for a content that was not pending."""
         path = next(iter(self._store.files.load_paths(content, 1)), b"")
-        root = parts.roots.innermost(path)
+        root = runtime.roots.innermost(path)
         name = root.name if root else ""
         return PendingContent(content, Lane.RECONCILE, self._clock(), name, path)
 
-    def _tell(self, judged: JudgedContent, row: PendingContent, parts: Runtime) -> bool:
-        """Do what follows at every place of a content; where it was, if it is nowhere any more."""
-        self._verdicts.apply_to_upload(parts, judged.now.fingerprint.key)
-        places = self._store.files.load_paths(row.content) or [row.path]
-        told = [self._tell_at(path, judged, row, parts) for path in places if path]
-        return all(told)
+    def _apply(self, judged: JudgedContent, row: PendingContent, runtime: Runtime) -> bool:
+        """Act at every path of a content, or at its last known path; return False to retry."""
+        self._verdicts.apply_to_upload(runtime, judged.now.fingerprint.key)
+        paths = self._store.files.load_paths(row.content) or [row.path]
+        applied = [self._apply_at(path, judged, row, runtime) for path in paths if path]
+        return all(applied)
 
-    def _tell_at(
-        self, path: bytes, judged: JudgedContent, row: PendingContent, parts: Runtime
+    def _apply_at(
+        self, path: bytes, judged: JudgedContent, row: PendingContent, runtime: Runtime
     ) -> bool:
-        root = parts.roots.innermost(path)
+        root = runtime.roots.innermost(path)
         if root is None:
-            return True  # somebody scanned it elsewhere: there is no policy for it
+            return True  # scanned outside of all roots: no policy applies
         parent, name = os.path.split(path)
         known = self._store.files.load(parent, name)
-        found = JudgedFile(
+        file = JudgedFile(
             root=root.name,
             path=path,
             fd=None,
-            id=known.id if known and known.content == row.content else NOWHERE,
+            id=known.id if known and known.content == row.content else NOT_OPENED,
             fingerprint=judged.now.fingerprint,
             answers=judged.now.answers,
             verdict=judged.now.verdict,
         )
-        return self._verdicts.apply(parts, found, None)
+        return self._verdicts.apply(runtime, file, None)
 
-    def _read_again(self, judged: Mapping[int, JudgedContent]) -> None:
-        """Announce what only its exact hashes can decide, which are not in the state."""
-        near = [
-            number
-            for number, each in judged.items()
-            if each.now.verdict.reason is Reason.NEEDS_EXACT_HASH
+    def _announce_inexact(self, judged: Mapping[int, JudgedContent]) -> None:
+        """Announce the files of contents that only exact hashes can decide: read them again."""
+        paths = [
+            path
+            for number, content in judged.items()
+            if content.now.verdict.reason is Reason.NEEDS_EXACT_HASH
+            for path in self._store.files.load_paths(number)
         ]
-        paths = [path for number in near for path in self._store.files.load_paths(number)]
         if paths:
-            announced = [Announcement("", path) for path in paths]
-            self._store.journal.record(announced, Lane.RECONCILE, self._clock())
+            announcements = [Announcement("", path) for path in paths]
+            self._store.journal.record(announcements, Lane.RECONCILE, self._clock())

@@ -15,13 +15,13 @@ from dataclasses import replace
 from functools import partial
 
 from hashwacht.core.watch_events import Cause, Lane, MissedEvents
-from hashwacht.daemon.scanner.comparer import CompareResult, Comparison
 from hashwacht.daemon.scanner.roots import WatchedRoot
 from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
 from hashwacht.daemon.scanner.threads import Backpressure, retry_until
+from hashwacht.daemon.scanner.trees import CompareResult, Comparison
 from hashwacht.daemon.scanner.watch_monitor import directory_id
-from hashwacht.scan.directory_skipper import StillThere
-from hashwacht.scan.freshness import required_freshness
+from hashwacht.engine.compare import StillPresent
+from hashwacht.engine.freshness import required_freshness
 from hashwacht.storage.gaps import Gap
 from hashwacht.storage.store import Store
 
@@ -58,15 +58,15 @@ class Reconciler:
         runtime: RuntimeHandle,
         stop: threading.Event,
         *,
-        uploads: Callable[[], bool],
-        found: Callable[[], None],
+        has_uploads: Callable[[], bool],
+        on_work: Callable[[], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Take *uploads*, which says if some are on their way, and *found*, to tell of new work."""
         self.wakeup = threading.Event()
         self._store, self._runtime, self._stop = store, runtime, stop
-        self._found, self._clock = found, clock
-        self._gate = Backpressure(store, Lane.RECONCILE, stop, uploads)
+        self._on_work, self._clock = on_work, clock
+        self._gate = Backpressure(store, Lane.RECONCILE, stop, has_uploads)
         self._not_before: dict[str, float] = {}
         self._unlisted: dict[str, float] = {}
 
@@ -128,7 +128,7 @@ class Reconciler:
         """Walk; None if there is nothing to walk just now.  Below the root, it may be gone."""
 
         def step() -> None:
-            self._found()
+            self._on_work()
             self._gate.step(parts.settings.max_backlog)
 
         today = required_freshness(self._store, parts.pipeline, self._clock())
@@ -147,7 +147,7 @@ class Reconciler:
         except OSError as error:
             _log.warning("%s cannot be compared: %s", root.name, error.strerror)
             return CompareResult(unlisted=[(path, str(error))]) if path != root.path else None
-        self._found()
+        self._on_work()
         return walked if walked.complete or path != root.path else None
 
     def _close(
@@ -178,7 +178,7 @@ class Reconciler:
         if (known.dev, known.ino) != here:
             retry_until(partial(self._store.gaps.record_comparison, root.name, *here), self._stop)
             return
-        present = StillThere()
+        present = StillPresent()
         after = root.path
         while directories := self._store.files.load_directories(root.path, after, FORGOTTEN):
             gone = [path for path in directories if path not in present]

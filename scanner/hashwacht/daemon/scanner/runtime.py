@@ -13,14 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from hashwacht.cases.case_opening import JudgedFile
-from hashwacht.core.types import Action, Answer, Outcome, Reason
+from hashwacht.core.types import Action, Answer, Outcome
 from hashwacht.daemon.scanner.roots import Roots
+from hashwacht.engine.judge import UNAVAILABLE_REASONS
 from hashwacht.matching.matcher_set import NOT_ASKED_REASON
 from hashwacht.pipeline import Pipeline
 from hashwacht.settings import DaemonSettings
-
-SILENT = frozenset({Reason.UNANSWERED, Reason.REFUSED})
-"""Reasons that are the matcher's, and pass: the same question may be answered later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ class MatcherHealthTracker:
                 if answer.detail == NOT_ASKED_REASON:
                     continue
                 before = self._heard.get(answer.matcher, MatcherHealth(answer.matcher))
-                if answer.outcome is Outcome.UNDETERMINED and answer.reason in SILENT:
+                if answer.outcome is Outcome.UNDETERMINED and answer.reason in UNAVAILABLE_REASONS:
                     problem = answer.detail or answer.reason.value
                     now = replace(before, last_failure=answer.asked_at, problem=problem)
                 else:

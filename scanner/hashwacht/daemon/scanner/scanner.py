@@ -26,13 +26,11 @@ from queue import Empty, SimpleQueue
 from hashwacht.core.watch_events import Lane
 from hashwacht.daemon.scanner.counters import Counters
 from hashwacht.daemon.scanner.dispatcher import Dispatcher
-from hashwacht.daemon.scanner.file_reader import FileReader
 from hashwacht.daemon.scanner.journaler import AnnouncementSource, Journaler
-from hashwacht.daemon.scanner.judge import VerdictProcessor
-from hashwacht.daemon.scanner.reader_threads import ReaderThreads
+from hashwacht.daemon.scanner.readers import FileReader, ReaderThreads
 from hashwacht.daemon.scanner.recheck_loop import RecheckLoop
 from hashwacht.daemon.scanner.reconciler import Reconciler
-from hashwacht.daemon.scanner.result_recorder import BatchRecorder
+from hashwacht.daemon.scanner.recorder import BatchRecorder, VerdictProcessor
 from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
 from hashwacht.daemon.scanner.threads import SupervisedThreads
 from hashwacht.daemon.scanner.trees import TreeWalker
@@ -97,7 +95,7 @@ class Scanner:
         )
         self._coming: SimpleQueue[Runtime | None] = SimpleQueue()
         self._runtime, counting = RuntimeHandle(parts), Counters()
-        self._verdicts = VerdictProcessor(store, counting, clock)
+        self._verdicts = VerdictProcessor(store, counting, self._cut, clock)
         self._journaler = Journaler(
             queue, store, self._runtime, counting=counting, stop=self._last, clock=clock
         )
@@ -114,7 +112,7 @@ class Scanner:
         self._reading = ReaderThreads(
             self._dispatcher,
             FileReader(store, lambda: self._runtime.current.settings, clock),
-            BatchRecorder(store, self._verdicts, stop, self._cut, clock),
+            BatchRecorder(store, self._verdicts, stop, clock),
             stop,
         )
         found = self._dispatcher.wakeup.set
@@ -124,22 +122,21 @@ class Scanner:
                 self._runtime,
                 stop,
                 lane=lane,
-                uploads=self._uploads,
-                found=found,
+                has_uploads=self._uploads,
+                on_work=found,
                 clock=clock,
             )
             for lane in Lane
         ]
         self._reconciler = Reconciler(
-            store, self._runtime, stop, uploads=self._uploads, found=found, clock=clock
+            store, self._runtime, stop, has_uploads=self._uploads, on_work=found, clock=clock
         )
         self._asker = RecheckLoop(
             store,
             self._runtime,
             self._verdicts,
             stop=stop,
-            cut=self._cut,
-            uploads=self._uploads,
+            has_uploads=self._uploads,
             clock=clock,
         )
 

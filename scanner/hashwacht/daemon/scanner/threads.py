@@ -1,9 +1,4 @@
-"""The scanner's threads: who fails begins anew, unless what he had in hand would be lost.
-
-Waiting out what passes: a full disk, another process that holds the state.
-
-Stepping aside: what is in no hurry waits while uploads are on their way.
-"""
+"""Supervised threads, waiting for a storage that cannot be written, and yielding to uploads."""
 
 from __future__ import annotations
 
@@ -24,21 +19,30 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 RETRY = Backoff(0.1, 10.0)
-"""Between two attempts of an operation that failed for now."""
+"""Between two attempts of an operation that fails for now."""
+
+RESTART = Backoff(0.5, 60.0)
+"""Before a failed thread is restarted; a thread that ran longer is healthy."""
+
+YIELD_SECONDS = 0.05
+"""The longest that one step waits for uploads: background work always makes progress."""
+
+BACKLOG_INTERVAL = 0.1
+"""Seconds between two queries for the backlog of the journal."""
 
 
 def retry_until(
-    action: Callable[[], T], stop: threading.Event, alive: Callable[[], None] = lambda: None
+    action: Callable[[], T], stop: threading.Event, on_attempt: Callable[[], None] = lambda: None
 ) -> T:
-    """Do *action* until it succeeds; what cannot be retried is raised.
+    """Return the result of *action*, which is repeated while it fails with a retryable error.
 
-    *alive* is called before each attempt: who waits out a full disk does not hang.
-    Raises Interrupted if *stop* is set meanwhile.  *action* is repeated as a whole, so it is one
-    transaction or changes nothing when it is done twice.
+    *action* is one transaction, or changes nothing when it is repeated.  *on_attempt* is called
+    before each attempt: waiting for a full disk is not a hang.  Raises Interrupted if *stop* is set
+    in between, and any error that is not retryable.
     """
     failures = 0
     while True:
-        alive()
+        on_attempt()
         try:
             return action()
         except HashwachtError as error:
@@ -46,77 +50,67 @@ def retry_until(
                 raise
             failures += 1
             if failures == 1:
-                _log.warning("%s; tried again until it works", error.message)
+                _log.warning("%s; trying again until it works", error.message)
         if stop.wait(RETRY.delay(failures)):
             raise Interrupted("the daemon was stopped")
 
 
-YIELD = 0.05
-"""Seconds that a step waits for uploads at the longest: it comes forward whatever happens."""
-
-LOOK = 0.1
-"""Seconds between two looks at how much waits in the journal."""
-
-
 class Backpressure:
-    """Holds up a walk between two steps.  Used by one thread."""
+    """Slows background work down, between two steps of it.  Used by one thread."""
 
     def __init__(
-        self, store: Store, lane: Lane, stop: threading.Event, uploads: Callable[[], bool]
+        self, store: Store, lane: Lane, stop: threading.Event, has_uploads: Callable[[], bool]
     ) -> None:
-        """Take *uploads*, which says if some are on their way."""
-        self._store, self._lane, self._stop, self._uploads = store, lane, stop, uploads
+        """*has_uploads* returns whether uploads are in progress."""
+        self._store, self._lane, self._stop, self._has_uploads = store, lane, stop, has_uploads
         self._due = 0.0
 
-    def step(self, backlog: int) -> None:
-        """Let uploads go first, and wait while a *backlog* of what was found is still to do."""
+    def step(self, max_backlog: int) -> None:
+        """Yield to uploads, and wait while *max_backlog* entries of the lane are not done."""
         if self._lane is not Lane.UPLOAD:
             self.yield_to_uploads()
         if (now := time.monotonic()) < self._due:
             return
-        while self._store.journal.count_lane(self._lane, backlog) >= backlog:
-            if self._stop.wait(LOOK):
+        while self._store.journal.count_lane(self._lane, max_backlog) >= max_backlog:
+            if self._stop.wait(BACKLOG_INTERVAL):
                 return
-        self._due = now + LOOK
+        self._due = now + BACKLOG_INTERVAL
 
     def yield_to_uploads(self) -> None:
-        """Wait until no upload is on its way, but never for long."""
-        until = time.monotonic() + YIELD
-        while self._uploads() and time.monotonic() < until and not self._stop.is_set():
-            time.sleep(YIELD / 10)
-
-
-RESTART = Backoff(0.5, 60.0)
-"""Before a failed thread is restarted; one that ran for longer is healthy."""
+        """Wait a moment at most while uploads are in progress."""
+        until = time.monotonic() + YIELD_SECONDS
+        while self._has_uploads() and time.monotonic() < until and not self._stop.is_set():
+            time.sleep(YIELD_SECONDS / 10)
 
 
 class SupervisedThreads:
-    """Threads that run until *stop*."""
+    """Threads that run until *stop*; a failed one is restarted unless work would be lost."""
 
     def __init__(self, stop: threading.Event) -> None:
-        """Have *stop*, which is set too if one of them fails for good."""
+        """Set *stop* if a thread fails for good; ``failure`` holds its error then."""
         self._stop = stop
-        self._all: list[threading.Thread] = []
+        self._threads: list[threading.Thread] = []
         self.failure: BaseException | None = None
 
     def start(self, name: str, run: Callable[[], None], *, vital: bool = False) -> None:
-        """Run in a thread of its own; if a *vital* one fails, all end, and nothing is lost.
+        """Run a function in a thread.
 
-        The others begin anew: what they were at is in the journal, or found again.
+        If a *vital* thread fails, all end.  The others are restarted: their work is in the
+        journal, or is found again.
         """
-        work = partial(self._guarded, name, run, vital=vital)
+        work = partial(self._supervise, name, run, vital=vital)
         thread = threading.Thread(target=work, name=name, daemon=True)
-        self._all.append(thread)
+        self._threads.append(thread)
         thread.start()
 
     def join(self, seconds: float) -> bool:
-        """Wait for all of them; False if some have not ended by then."""
+        """Return whether all threads have ended within so many seconds."""
         until = time.monotonic() + seconds
-        for thread in self._all:
+        for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._all)
+        return not any(thread.is_alive() for thread in self._threads)
 
-    def _guarded(self, name: str, run: Callable[[], None], *, vital: bool) -> None:
+    def _supervise(self, name: str, run: Callable[[], None], *, vital: bool) -> None:
         failures = 0
         while True:
             began = time.monotonic()
@@ -124,11 +118,11 @@ class SupervisedThreads:
                 run()
             except Interrupted:
                 return
-            except Exception as error:  # noqa: BLE001  # law 2: unanswered is undetermined
+            except Exception as error:  # noqa: BLE001  # restarted, or raised by the scanner
                 if vital or (isinstance(error, StorageError) and not error.retryable):
                     self._fail(error)
                     return
-                self._tell(name, error)
+                _log_restart(name, error)
             except BaseException as error:  # noqa: BLE001  # raised again by the scanner
                 self._fail(error)
                 return
@@ -138,14 +132,14 @@ class SupervisedThreads:
             if self._stop.wait(RESTART.delay(failures)):
                 return
 
-    @staticmethod
-    def _tell(name: str, error: Exception) -> None:
-        if isinstance(error, HashwachtError) and error.retryable:
-            _log.warning("%s: %s; begun anew", name, error.message)
-        else:
-            _log.error("%s failed and is begun anew", name, exc_info=error)
-
     def _fail(self, error: BaseException) -> None:
-        if not self._stop.is_set():  # else it stumbled over what was closed under it
+        if not self._stop.is_set():  # otherwise what was closed at the stop caused it
             self.failure = error
         self._stop.set()
+
+
+def _log_restart(name: str, error: Exception) -> None:
+    if isinstance(error, HashwachtError) and error.retryable:
+        _log.warning("%s: %s; restarting it", name, error.message)
+    else:
+        _log.error("%s failed, restarting it", name, exc_info=error)

@@ -1,36 +1,147 @@
-"""Whole directories that came in at once: moved here, or made and filled before anybody looked."""
+"""Walking directories and journaling what differs from the storage.  No file is read here.
+
+A walk is needed for a directory that was announced as a whole, because it was moved here or filled
+before it was watched, and by the reconciler.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
 
-from hashwacht.core.watch_events import Cause, Lane, MissedEvents
-from hashwacht.daemon.scanner.comparer import CompareResult, Comparison
+from hashwacht.core.errors import Interrupted, UsageError
+from hashwacht.core.types import FileId, Outcome
+from hashwacht.core.watch_events import Announcement, Cause, Lane, MissedEvents
 from hashwacht.daemon.scanner.roots import WatchedRoot
 from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
 from hashwacht.daemon.scanner.threads import Backpressure, retry_until
-from hashwacht.scan.freshness import required_freshness
+from hashwacht.engine.compare import DirectoryComparer, unscanned
+from hashwacht.engine.freshness import Freshness, required_freshness
+from hashwacht.settings import UndeterminedAction
+from hashwacht.storage.files import KnownFile
 from hashwacht.storage.journal import JournalEntry
 from hashwacht.storage.store import Store
+from hashwacht.walk.listing import ListedDirectory
+from hashwacht.walk.trail import GONE_ERRNOS
+from hashwacht.walk.walk import Walker
+
+MAX_UNLISTED = 100
+"""Directories that are named one by one if they could not be listed."""
 
 IDLE = 1.0
-"""Seconds after which it is looked again without being told to."""
+"""Seconds after which the journal is queried without a signal."""
 
-BRIEF = 2.0
-"""Seconds of walking after which an upload is none any more, but a bulk: others are waiting."""
+MAX_UPLOAD_SECONDS = 2.0
+"""Seconds of walking after which a directory no longer counts as an upload."""
+
+
+@dataclass(slots=True)
+class CompareResult:
+    """The files that a walk met and announced, and the directories that it could not list.
+
+    *complete* is False if the directory does not exist, or a symbolic link is in its path.
+    """
+
+    files: int = 0
+    announced: int = 0
+    unlisted: list[tuple[bytes, str]] = field(default_factory=list)
+    complete: bool = True
+
+
+class Comparison:
+    """Compares one directory of a root with the storage.  ``walk`` once, in one thread."""
+
+    def __init__(
+        self,
+        store: Store,
+        root: WatchedRoot,
+        freshness: Freshness,
+        *,
+        lane: Lane,
+        clock: Callable[[], float],
+        stop: threading.Event,
+        step: Callable[[], None],
+    ) -> None:
+        """*step* is called after each directory and may block, to let other work go first."""
+        self._store, self._root, self._freshness, self._lane = store, root, freshness, lane
+        self._clock, self._stop, self._step = clock, stop, step
+        self._comparer = DirectoryComparer(store, freshness)
+        self._result = CompareResult()
+
+    def walk(self, path: bytes) -> CompareResult:
+        """Walk the directory.  Raises Interrupted, OSError if it cannot be opened."""
+        if os.path.realpath(path) != path:
+            self._result.complete = False
+            return self._result
+        walker = Walker(path, self._root.walk_rules, one_file_system=False)
+        try:
+            with closing(walker.walk()) as directories:
+                for directory in directories:
+                    self._compare(directory)
+                    self._step()
+                    if self._stop.is_set():
+                        raise Interrupted("the daemon was stopped")
+        except UsageError:
+            self._result.complete = False
+        except OSError as error:
+            if error.errno not in GONE_ERRNOS:
+                raise
+            self._result.complete = False
+        return self._result
+
+    def _compare(self, directory: ListedDirectory) -> None:
+        """Journal the files that differ, and remove those that are gone."""
+        self._result.files += len(directory.files)
+        if self._comparer.find_unchanged(directory) is not None:
+            return
+        for path, problem in unscanned(directory):
+            if len(self._result.unlisted) < MAX_UNLISTED:
+                self._result.unlisted.append((path, problem.detail))
+        known, vanished = self._comparer.compare(directory)
+        prefix = directory.path.rstrip(b"/") + b"/"
+        differing = [
+            Announcement(self._root.name, prefix + entry.name)
+            for entry in directory.files
+            if not self._is_done(known.get(entry.name), entry.id)
+        ]
+        self._result.announced += len(differing)
+        if differing or vanished:
+            retry_until(lambda: self._record(directory.path, differing, vanished), self._stop)
+
+    def _is_done(self, known: KnownFile | None, file: FileId) -> bool:
+        """Return whether a file is unchanged and everything its verdict requires was done.
+
+        A pending content is rechecked without the file, but the file may have to be held meanwhile.
+        """
+        if known is None or known.knowledge_id is None:
+            return False
+        if not self._freshness.is_reusable(known, file):
+            return False
+        if known.outcome is Outcome.UNDETERMINED:
+            return self._root.settings.on_undetermined is not UndeterminedAction.HOLD
+        return known.outcome is Outcome.NO_MATCH
+
+    def _record(
+        self, path: bytes, differing: list[Announcement], vanished: tuple[bytes, ...]
+    ) -> None:
+        with self._store.transaction():
+            self._store.journal.record(differing, self._lane, self._clock())
+            self._store.files.remove(path, vanished)
 
 
 class _TooLarge(Exception):
-    """A directory takes too long for an upload: no error, but a matter of whose turn it is."""
+    """A directory takes too long to count as an upload."""
 
 
 class TreeWalker:
-    """Announces the files of announced directories of one lane.  ``run`` in a thread of its own.
+    """Walks the announced directories of one lane.  ``run`` in a thread of its own.
 
-    A directory of the upload lane that takes long is put into the other lane, with the files that
-    are found in it from then on: so nobody waits for somebody who moves in a whole archive.
+    A directory of the upload lane that takes too long moves to the other lane, so that a large
+    archive that is moved in does not delay uploads.
     """
 
     def __init__(
@@ -40,65 +151,67 @@ class TreeWalker:
         stop: threading.Event,
         *,
         lane: Lane,
-        uploads: Callable[[], bool],
-        found: Callable[[], None],
+        has_uploads: Callable[[], bool],
+        on_work: Callable[[], None],
         clock: Callable[[], float] = time.time,
-        brief: float = BRIEF,
+        max_upload_seconds: float = MAX_UPLOAD_SECONDS,
     ) -> None:
-        """Take *uploads*, which says if some are on their way, and *found*, to tell of new work.
+        """*on_work* is called when the journal may have new entries.
 
-        Ring *bell* for a directory.
+        Set ``wakeup`` when a directory was announced.
         """
         self.wakeup = threading.Event()
         self._store, self._runtime, self._stop = store, runtime, stop
-        self._lane, self._found, self._clock, self._brief = lane, found, clock, brief
-        self._gate = Backpressure(store, lane, stop, uploads)
+        self._lane, self._on_work, self._clock = lane, on_work, clock
+        self._max_upload_seconds = max_upload_seconds
+        self._backpressure = Backpressure(store, lane, stop, has_uploads)
 
     def run(self) -> None:
-        """Go on until the stop."""
+        """Walk directories until the stop."""
         while not self._stop.is_set():
             self.wakeup.clear()
             entries = retry_until(
-                lambda: self._store.journal.load_due_trees(self._lane, self._clock(), 1), self._stop
+                lambda: self._store.journal.load_due_trees(self._lane, self._clock(), 1),
+                self._stop,
             )
             for entry in entries:
-                with self._runtime.borrow() as parts:
-                    self._walk(entry, parts)
+                with self._runtime.borrow() as runtime:
+                    self._walk(entry, runtime)
             if not entries:
                 self.wakeup.wait(IDLE)
 
-    def _walk(self, entry: JournalEntry, parts: Runtime) -> None:
-        """Announce what is below a directory; strike it out when all of it is in the journal."""
-        root = parts.roots.innermost(entry.path)
-        walked = CompareResult()
+    def _walk(self, entry: JournalEntry, runtime: Runtime) -> None:
+        """Walk a directory, and remove its entry when all its files are in the journal."""
+        root = runtime.roots.innermost(entry.path)
+        result = CompareResult()
         if root is not None:
             try:
-                walked = self._compare(entry, root, parts)
+                result = self._compare(entry, root, runtime)
             except _TooLarge:
                 retry_until(lambda: self._store.journal.defer(entry), self._stop)
                 return
             except OSError as error:
-                walked.unlisted.append((entry.path, error.strerror or str(error)))
-        retry_until(lambda: self._settle(entry, walked), self._stop)
-        self._found()
+                result.unlisted.append((entry.path, error.strerror or str(error)))
+        retry_until(lambda: self._settle(entry, result), self._stop)
+        self._on_work()
 
-    def _compare(self, entry: JournalEntry, root: WatchedRoot, parts: Runtime) -> CompareResult:
+    def _compare(self, entry: JournalEntry, root: WatchedRoot, runtime: Runtime) -> CompareResult:
         """Walk.  Raises _TooLarge, OSError."""
-        until = time.monotonic() + self._brief
+        until = time.monotonic() + self._max_upload_seconds
 
         def step() -> None:
             nonlocal until
-            self._found()
+            self._on_work()
             before = time.monotonic()
             if self._lane is Lane.UPLOAD and before > until:
                 raise _TooLarge
-            self._gate.step(parts.settings.max_backlog)
+            self._backpressure.step(runtime.settings.max_backlog)
             until += time.monotonic() - before
 
         comparison = Comparison(
             self._store,
             root,
-            required_freshness(self._store, parts.pipeline, self._clock()),
+            required_freshness(self._store, runtime.pipeline, self._clock()),
             lane=self._lane,
             clock=self._clock,
             stop=self._stop,
@@ -106,10 +219,10 @@ class TreeWalker:
         )
         return comparison.walk(entry.path)
 
-    def _settle(self, entry: JournalEntry, walked: CompareResult) -> None:
-        """Strike it out; what could not be listed becomes a gap."""
+    def _settle(self, entry: JournalEntry, result: CompareResult) -> None:
+        """Remove the entry and open a gap for each directory that could not be listed."""
         with self._store.transaction():
-            for path, detail in walked.unlisted:
+            for path, detail in result.unlisted:
                 missed = MissedEvents(entry.root, Cause.UNLISTED, detail, path)
                 self._store.gaps.record(missed, entry.announced, None)
             self._store.journal.remove([entry])

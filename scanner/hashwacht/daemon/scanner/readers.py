@@ -1,0 +1,312 @@
+"""Reading announced files: open them safely, wait until they are settled, fingerprint them.
+
+The descriptor that was read stays open until everything that follows from the verdict is done:
+the verdict is about these bytes only.
+
+A file that is still being written would be read too early.  The kernel grants a read lease only on
+a file that no process has open for writing (fcntl(2), F_SETLEASE); the lease is returned at once,
+so no writer waits.  Without leases (a file of another user without CAP_LEASE, some file systems),
+and for a file that is never closed, the change time decides: only the kernel sets it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import signal
+import stat
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
+
+from hashwacht.core.errors import HashwachtError
+from hashwacht.core.types import FileId, Reason
+from hashwacht.daemon.scanner.dispatcher import (
+    OPEN_FACTOR,
+    Dispatcher,
+    FilePostponed,
+    JournaledFile,
+    ReadContext,
+    ReadResult,
+    settle_backoff,
+)
+from hashwacht.daemon.scanner.recorder import RETRY_DELAY, BatchRecorder
+from hashwacht.daemon.scanner.runtime import Runtime
+from hashwacht.daemon.scanner.threads import SupervisedThreads
+from hashwacht.engine.read import (
+    FileContent,
+    FileUnreadable,
+    FileVanished,
+    OpenFile,
+    read_files,
+    unreadable,
+)
+from hashwacht.platform.safe_open import FileChanged, OpenDirectory
+from hashwacht.settings import DaemonSettings
+from hashwacht.storage.store import Store
+
+_log = logging.getLogger(__name__)
+
+SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN})
+"""Errors of this process that are not about the file."""
+
+GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG})
+"""The path no longer leads to a file, or only through a symbolic link."""
+
+TRANSIENT = frozenset({errno.EIO, errno.ETIMEDOUT, errno.ESTALE})
+"""A disk or a server failed; another attempt may succeed."""
+
+MAX_TRIES = 8
+"""Attempts after a transient error, about a minute in all; then the next walk tries again."""
+
+MAX_WAITS = 12
+"""Waits for a file that does not settle, minutes in all.  Then it is read as it is: nobody can
+keep a file from being checked by writing to it for ever."""
+
+NOT_OPENED = FileId(0, 0, 0, 0, 0)
+"""The state of a file that could not be opened."""
+
+READERS = 32
+"""Reader threads.  They mostly wait: for a worker, or for the kernel's clock after a write."""
+
+RECORDERS = 4
+"""Recorder threads.  A slow service occupies one of them."""
+
+BATCH = 200
+"""Results that are recorded together."""
+
+LINGER = 0.05
+"""Seconds to wait for more results while many files are in progress: large batches are cheaper."""
+
+MANY = 32
+"""The number of files in progress from which on it pays to wait."""
+
+
+def has_writer(fd: int) -> bool | None:
+    """Return whether a process has this file open for writing; None if it is not known."""
+    try:
+        # A writer that opens the file during the lease triggers this signal, which is ignored by
+        # default; the usual one, SIGIO, would end the process.
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False
+
+
+def time_to_settle(fd: int, *, closed: bool, settle_time: float, now: float) -> float:
+    """Return the seconds until the open file may be read, 0 for now.
+
+    A file whose writer has *closed* it may be read at once.  Otherwise it must be unchanged for
+    *settle_time* seconds, or OPEN_FACTOR times as long while a process has it open for writing.
+    A change in the future, made before the clock was set back, does not count.
+    """
+    writer = has_writer(fd)
+    if writer is False or (writer is None and closed):
+        return 0.0
+    needed = OPEN_FACTOR * settle_time if writer else settle_time
+    age = now - os.fstat(fd).st_ctime
+    return 0.0 if age >= needed or age < -needed else needed - age
+
+
+class FileReader:
+    """Reads announced files.  Thread-safe."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Callable[[], DaemonSettings],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Take *settings*, which returns those that apply now, and a *clock* of Unix time."""
+        self._store, self._settings, self._clock = store, settings, clock
+
+    def read(self, file: JournaledFile, context: ReadContext) -> ReadResult:
+        """Read a file once.  Never raises for anything that the file or its owner can cause."""
+        try:
+            fd = _open(file)
+        except FileChanged:
+            return self._postpone(file)
+        except OSError as error:
+            return self._failure(unreadable(file, NOT_OPENED, 1, error), patient=True)
+        if fd is None:
+            return FileVanished(file)
+        result: ReadResult | None = None
+        try:
+            result = self._read_open(file, fd, context)
+        except HashwachtError as error:  # no worker or no storage, for the time being
+            _log.warning("a file cannot be read now, it is tried again: %s", error.message)
+            result = self._postpone(file)
+        finally:
+            if not isinstance(result, FileContent):
+                os.close(fd)
+        return result
+
+    def _read_open(self, file: JournaledFile, fd: int, context: ReadContext) -> ReadResult:
+        now, patient = self._clock(), file.entry.attempts < MAX_WAITS
+        remaining = time_to_settle(
+            fd, closed=file.entry.closed, settle_time=self._settings().settle_time, now=now
+        )
+        if patient and remaining > 0:
+            return FilePostponed(file, max(now + remaining, self._postpone(file).due))
+        status = os.fstat(fd)
+        opened = OpenFile(file, fd, FileId.from_stat(status), status.st_nlink)
+        stored = self._find_stored(opened, context)
+        if stored is not None:
+            return stored
+        (result,) = read_files((opened,), context.pipeline.fingerprint)
+        if isinstance(result, FileUnreadable):
+            return self._failure(result, patient=patient)
+        return replace(result, fd=fd)
+
+    def _find_stored(
+        self, opened: OpenFile[JournaledFile], context: ReadContext
+    ) -> FileContent[JournaledFile] | None:
+        """Return the stored content of a file that is unchanged, or known by another name."""
+        file, known, freshness = opened.file, opened.file.known, context.freshness
+        if known and freshness.is_reusable(known, opened.id):
+            content, recorded = known.content, True
+        else:
+            content = freshness.find_linked_content(self._store.files, opened.id, opened.nlink)
+            recorded = False
+        if content is None:
+            return None
+        return FileContent(
+            file, opened.id, opened.nlink, content=content, recorded=recorded, fd=opened.fd
+        )
+
+    def _failure(self, failure: FileUnreadable[JournaledFile], *, patient: bool) -> ReadResult:
+        """Return what becomes of a failed attempt; *patient*: a changing file may still settle."""
+        file = failure.file
+        if failure.errno in GONE:
+            return FileVanished(file)
+        if failure.errno in SHORTAGES:
+            return self._postpone(file)
+        if failure.reason is Reason.CHANGED:
+            retry = patient
+        else:
+            retry = failure.errno in TRANSIENT and file.entry.attempts < MAX_TRIES
+        return replace(failure, retry_at=self._postpone(file).due) if retry else failure
+
+    def _postpone(self, file: JournaledFile) -> FilePostponed:
+        delay = settle_backoff(self._settings()).delay(file.entry.attempts + 1)
+        return FilePostponed(file, self._clock() + delay)
+
+
+def _open(file: JournaledFile) -> int | None:
+    """Open a file without following a symbolic link; return None if it is not a regular one."""
+    with OpenDirectory.at(file.directory, listable=False) as directory:
+        status = os.stat(file.name, dir_fd=directory.fd, follow_symlinks=False)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        return directory.file(file.name, (status.st_dev, status.st_ino))
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    result: ReadResult
+    runtime: Runtime
+
+
+class ReaderThreads:
+    """Reader and recorder threads.  The queue between them is bounded by the dispatcher."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        reader: FileReader,
+        recorder: BatchRecorder,
+        stop: threading.Event,
+    ) -> None:
+        self._dispatcher, self._reader, self._recorder = dispatcher, reader, recorder
+        self._stop = stop
+        self._finished: SimpleQueue[_Finished | None] = SimpleQueue()
+        self._collecting = threading.Lock()
+
+    def start(self, threads: SupervisedThreads) -> None:
+        """Start all threads."""
+        for number in range(READERS):
+            threads.start(f"reader-{number}", self.read)
+        for number in range(RECORDERS):
+            threads.start(f"recorder-{number}", self.record)
+
+    def read(self) -> None:
+        """Read what the dispatcher hands out, until the end."""
+        tasks = self._dispatcher.tasks
+        while (task := tasks.get()) is not None:
+            if self._stop.is_set():
+                continue
+            result = self._read(task.file, task.context)
+            self._dispatcher.read_finished(result)
+            self._finished.put(_Finished(result, task.runtime))
+        tasks.put(None)
+
+    def _read(self, file: JournaledFile, context: ReadContext) -> ReadResult:
+        try:
+            return self._reader.read(file, context)
+        except Exception:  # noqa: BLE001  # a defect must not end the thread: the file is retried
+            _log.exception("a file cannot be read, it is tried again")
+            return FilePostponed(file, time.time() + RETRY_DELAY)
+
+    def record(self) -> None:
+        """Record results in batches, until the end."""
+        while batch := self._collect():
+            by_runtime: defaultdict[Runtime, list[ReadResult]] = defaultdict(list)
+            for finished in batch:
+                by_runtime[finished.runtime].append(finished.result)
+            for runtime, results in by_runtime.items():
+                self._record(results, runtime)
+
+    def _record(self, results: list[ReadResult], runtime: Runtime) -> None:
+        """Record a batch; if that fails, the journal still has it and it is read again."""
+        try:
+            self._recorder.record(results, runtime)
+        except HashwachtError as error:
+            if not error.retryable:
+                raise
+            _log.warning("%s; trying again", error.message)
+        except Exception:  # noqa: BLE001  # a defect must not end the thread: the files are retried
+            _log.exception("results cannot be recorded, the files are read again")
+            self._recorder.postpone(results, runtime)
+        finally:
+            self._dispatcher.done(results, runtime)
+
+    def _collect(self) -> list[_Finished]:
+        """Wait for a result and return it with those that are there; nothing at the end."""
+        with self._collecting:
+            first = self._finished.get()
+            batch = [] if first is None else [first]
+            until = time.monotonic() + (LINGER if self._dispatcher.in_flight > MANY else 0.0)
+            while first is not None and len(batch) < BATCH:
+                try:
+                    finished = self._finished.get(timeout=max(0.0, until - time.monotonic()))
+                except Empty:
+                    break
+                if finished is None:
+                    first = None
+                else:
+                    batch.append(finished)
+            if first is None:
+                self._finished.put(None)
+        return batch
+
+    def end(self) -> None:
+        """Announce that no further work will come."""
+        self._dispatcher.tasks.put(None)
+        self._finished.put(None)
+
+    def drop(self) -> None:
+        """Close the descriptors of results that were not recorded; the journal still has them."""
+        while not self._finished.empty():
+            finished = self._finished.get()
+            if finished is not None and isinstance(finished.result, FileContent):
+                assert finished.result.fd is not None
+                os.close(finished.result.fd)

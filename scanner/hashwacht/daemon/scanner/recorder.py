@@ -1,0 +1,250 @@
+"""Recording results in batches, in an order that survives a crash at any point.
+
+Fingerprints and names are recorded, matchers are asked, answers and verdicts are recorded, actions
+are taken, and only then the entries of the journal are removed.  After a crash in between the rest
+is done again from the journal: nothing is lost, a known file is not read twice, and actions know
+what has been done already.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+from hashwacht.cases.case_opening import JudgedFile
+from hashwacht.core.errors import HashwachtError
+from hashwacht.core.watch_events import Lane
+from hashwacht.daemon.scanner.counters import Counters
+from hashwacht.daemon.scanner.dispatcher import (
+    FilePostponed,
+    JournaledFile,
+    ReadResult,
+)
+from hashwacht.daemon.scanner.runtime import MatcherHealthTracker, Runtime
+from hashwacht.daemon.scanner.threads import retry_until
+from hashwacht.engine.judge import ContentJudge, JudgedContent
+from hashwacht.engine.read import FileContent, FileUnreadable, FileVanished
+from hashwacht.engine.record import record_files, remove_vanished
+from hashwacht.platform.backoff import Backoff
+from hashwacht.storage.contents import StoredContent
+from hashwacht.storage.journal import JournalEntry
+from hashwacht.storage.pending import PendingContent
+from hashwacht.storage.store import Store
+
+_log = logging.getLogger(__name__)
+
+RUN = 0
+"""Stored instead of the number of a scan for files that the daemon has read."""
+
+RETRY_DELAY = 1.0
+"""Seconds until a failed action is retried, at first."""
+
+MAX_CONCURRENT_LOOKUPS = 2
+"""Batches for which services are asked at the same time, so that other recorders stay free."""
+
+LOOKUP_WAIT = 2.0
+"""Seconds to wait until one of these lookups has ended."""
+
+
+class VerdictProcessor:
+    """Judges contents for the daemon and triggers what follows from the verdict.  Thread-safe."""
+
+    def __init__(
+        self,
+        store: Store,
+        counters: Counters,
+        closing: threading.Event,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Set *closing* before the matchers are closed; *clock* returns Unix time.
+
+        ``matcher_recovered`` is set when a matcher answers again.
+        """
+        self._judge = ContentJudge(store, clock, closing)
+        self._counters, self._clock = counters, clock
+        self.matcher_health = MatcherHealthTracker()
+        self.matcher_recovered = threading.Event()
+        self._lookups = threading.Semaphore(MAX_CONCURRENT_LOOKUPS)
+
+    def judge(
+        self,
+        runtime: Runtime,
+        contents: Collection[int],
+        loaded: Mapping[int, StoredContent] | None = None,
+        unavailable: Collection[str] = (),
+    ) -> dict[int, JudgedContent]:
+        """Return the judgements of these contents by number; see :meth:`ContentJudge.judge`."""
+        judged = self._judge.judge(runtime.pipeline.matcher_set, contents, loaded, unavailable)
+        answers = [answer for content in judged.values() for answer in content.now.new_answers]
+        if self.matcher_health.record(answers):
+            self.matcher_recovered.set()
+        return judged
+
+    def judge_now(
+        self,
+        runtime: Runtime,
+        contents: Collection[int],
+        loaded: Mapping[int, StoredContent] | None = None,
+    ) -> dict[int, JudgedContent]:
+        """Judge without a long wait: services that fail or are busy are asked later."""
+        services = {
+            configured.matcher.name
+            for configured in runtime.pipeline.matcher_set.matchers
+            if configured.max_age is not None
+        }
+        unavailable = services & self.matcher_health.failing()
+        if unavailable == services:
+            return self.judge(runtime, contents, loaded, unavailable)
+        if not self._lookups.acquire(timeout=LOOKUP_WAIT):
+            return self.judge(runtime, contents, loaded, services)
+        try:
+            return self.judge(runtime, contents, loaded, unavailable)
+        finally:
+            self._lookups.release()
+
+    def record(
+        self, judged: Mapping[int, JudgedContent], pending: Iterable[PendingContent]
+    ) -> None:
+        """Record answers, verdicts and contents to ask about later, in one transaction."""
+        self._judge.record(judged, pending)
+
+    def apply(self, runtime: Runtime, file: JudgedFile, delay: float | None) -> bool:
+        """Open a case and act, as the policy says; return False if this must be retried.
+
+        *delay* is how many seconds an upload has waited for the verdict, None for other files.
+        """
+        try:
+            action = runtime.casework.settle(file)
+        except HashwachtError as error:
+            _log.warning("an action cannot be taken now, it is tried again: %s", error.message)
+            self._counters.count_action("", failed=True)
+            return False
+        except Exception:  # noqa: BLE001  # a defect must not end the thread: it is retried
+            _log.exception("an action failed, it is tried again")
+            self._counters.count_action("", failed=True)
+            return False
+        self._counters.count_verdict(file.verdict.outcome, file.fingerprint.size, delay)
+        self._counters.count_action(action.value)
+        return True
+
+    def apply_to_upload(self, runtime: Runtime, key: str) -> None:
+        """Act on an upload that a web application described; ``retry`` repeats what fails."""
+        try:
+            runtime.casework.settle_upload(key)
+        except (HashwachtError, OSError) as error:
+            _log.warning("an action on an upload cannot be taken now: %s", error)
+
+    def retry(self, runtime: Runtime) -> None:
+        """Repeat the actions that failed."""
+        runtime.casework.retry(self._clock())
+
+
+class BatchRecorder:
+    """Records batches of results.  Thread-safe: a slow service delays one batch, not all."""
+
+    def __init__(
+        self,
+        store: Store,
+        verdicts: VerdictProcessor,
+        stop: threading.Event,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """*clock* returns Unix time."""
+        self._store, self._verdicts, self._stop, self._clock = store, verdicts, stop, clock
+
+    def record(self, results: Sequence[ReadResult], runtime: Runtime) -> None:
+        """Take a batch through all steps and close its descriptors.
+
+        Raises Interrupted at a stop: the journal still has the whole batch.
+        """
+        contents = [result for result in results if isinstance(result, FileContent)]
+        failures = [result for result in results if isinstance(result, FileUnreadable)]
+        try:
+            recorded = retry_until(
+                lambda: record_files(self._store, RUN, contents, failures, self._clock()),
+                self._stop,
+            )
+            numbers = {content: recorded.content_of(content) for content in contents}
+            judged = retry_until(
+                lambda: self._verdicts.judge_now(
+                    runtime, dict.fromkeys(numbers.values()), recorded.contents
+                ),
+                self._stop,
+            )
+            pending = {
+                number: _pending(number, content.file)
+                for content, number in numbers.items()
+                if number in judged and judged[number].is_pending
+            }
+            retry_until(lambda: self._verdicts.record(judged, pending.values()), self._stop)
+            failed = {
+                content.file.entry
+                for content, number in numbers.items()
+                if not self._apply(content, judged.get(number), runtime)
+            }
+            retry_until(lambda: self._settle(results, failed, runtime), self._stop)
+        finally:
+            for content in contents:
+                assert content.fd is not None
+                os.close(content.fd)
+
+    def postpone(self, results: Sequence[ReadResult], runtime: Runtime) -> None:
+        """Read all files of a batch again later, each time later."""
+        entries = {result.file.entry for result in results}
+        retry_until(
+            lambda: self._store.journal.postpone(self._retry_times(entries, runtime)), self._stop
+        )
+
+    def _retry_times(
+        self, entries: Collection[JournalEntry], runtime: Runtime
+    ) -> dict[JournalEntry, float]:
+        backoff = Backoff(RETRY_DELAY, runtime.settings.max_settle_time)
+        now = self._clock()
+        return {entry: now + backoff.delay(entry.attempts + 1) for entry in entries}
+
+    def _apply(
+        self, content: FileContent[JournaledFile], judged: JudgedContent | None, runtime: Runtime
+    ) -> bool:
+        if judged is None:
+            return False  # the content has left the storage: the next attempt reads it again
+        entry, now = content.file.entry, judged.now
+        file = JudgedFile(
+            root=content.file.root,
+            path=entry.path,
+            fd=content.fd,
+            id=content.id,
+            fingerprint=now.fingerprint,
+            answers=now.answers,
+            verdict=now.verdict,
+        )
+        delay = self._clock() - entry.announced if entry.lane is Lane.UPLOAD else None
+        return self._verdicts.apply(runtime, file, delay)
+
+    def _settle(
+        self, results: Sequence[ReadResult], failed: set[JournalEntry], runtime: Runtime
+    ) -> None:
+        """Remove finished entries from the journal and postpone the others."""
+        done: list[JournalEntry] = []
+        postponed = self._retry_times(failed, runtime)
+        for result in results:
+            entry = result.file.entry
+            if isinstance(result, FilePostponed):
+                postponed[entry] = result.due
+            elif isinstance(result, FileUnreadable) and result.retry_at is not None:
+                postponed[entry] = result.retry_at
+            elif entry not in failed:
+                done.append(entry)
+        with self._store.transaction():
+            self._store.journal.remove(done)
+            self._store.journal.postpone(postponed)
+            remove_vanished(
+                self._store, [result for result in results if isinstance(result, FileVanished)]
+            )
+
+
+def _pending(number: int, file: JournaledFile) -> PendingContent:
+    entry = file.entry
+    return PendingContent(number, entry.lane, entry.announced, file.root, entry.path)

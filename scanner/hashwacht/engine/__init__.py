@@ -1,0 +1,1 @@
+"""The steps that scan, daemon, uploads and recheck share: compare, read, record, judge, recheck."""

@@ -1,0 +1,142 @@
+"""Judging contents: use stored answers, ask for the missing ones, record answers and verdicts.
+
+Every driver decides through this module: the scan, the daemon, uploads and the recheck.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from hashwacht.core.errors import Interrupted
+from hashwacht.core.types import Outcome, Reason
+from hashwacht.matching.matcher_set import LookupRequest, MatcherSet
+from hashwacht.pipeline import Judgement, judge_all
+from hashwacht.storage.contents import StoredContent, StoredVerdict
+from hashwacht.storage.pending import PendingContent
+from hashwacht.storage.store import Store
+
+UNAVAILABLE_REASONS = frozenset({Reason.UNANSWERED, Reason.REFUSED})
+"""Reasons of a matcher that pass: the same question may be answered later."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedContent:
+    """The judgement of a content *now*, and the outcome it had *before* (None if it had none).
+
+    *knowledge_id* describes the matchers that were asked.  *first_match_at* is the Unix time at
+    which the content was first found to match before this judgement, None if it was not.
+    """
+
+    now: Judgement
+    before: Outcome | None
+    knowledge_id: str
+    first_match_at: float | None = None
+
+    @property
+    def outcome_changed(self) -> bool:
+        """True if the outcome differs from the previous one."""
+        return self.now.verdict.outcome is not self.before
+
+    @property
+    def is_reportable(self) -> bool:
+        """True for a changed outcome, except from undetermined or none to NO_MATCH."""
+        no_match = self.now.verdict.outcome is Outcome.NO_MATCH
+        return self.outcome_changed and not (no_match and self.before is not Outcome.MATCH)
+
+    @property
+    def is_pending(self) -> bool:
+        """True if the content is undetermined because a matcher was not available."""
+        return self.now.verdict.outcome is Outcome.UNDETERMINED and any(
+            answer.outcome is Outcome.UNDETERMINED and answer.reason in UNAVAILABLE_REASONS
+            for answer in self.now.answers
+        )
+
+    def matches_since(self, began: float) -> bool:
+        """Return whether the content matches and did not when a run *began*."""
+        if self.now.verdict.outcome is not Outcome.MATCH:
+            return False
+        return self.outcome_changed or (
+            self.first_match_at is not None and self.first_match_at >= began
+        )
+
+
+class ContentJudge:
+    """Judges stored contents by number.  Thread-safe."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], float] = time.time,
+        closing: threading.Event | None = None,
+    ) -> None:
+        """*clock* returns Unix time.  Set *closing* before the matchers are closed."""
+        self._store, self._clock = store, clock
+        self._closing = closing or threading.Event()
+
+    def judge(
+        self,
+        matcher_set: MatcherSet,
+        contents: Collection[int],
+        loaded: Mapping[int, StoredContent] | None = None,
+        unavailable: Collection[str] = (),
+    ) -> dict[int, JudgedContent]:
+        """Return the judgements of these contents by number; writes nothing.
+
+        Contents in *loaded* are not read from the storage; unknown numbers are left out.
+        Matchers in *unavailable* are not asked.  Raises Interrupted if the matchers are being
+        closed: their answers would be wrong.
+        """
+        if not contents:
+            return {}
+        stored = dict(loaded or {})
+        stored |= self._store.contents.load([number for number in contents if number not in stored])
+        known = [stored[number] for number in contents if number in stored]
+        # Taken before the lookup: answers from before a list arrives must count as outdated.
+        knowledge_id = matcher_set.knowledge_id
+        requests = [LookupRequest(content.fingerprint, content.answers) for content in known]
+        judgements = judge_all(matcher_set, requests, self._clock(), unavailable)
+        if self._closing.is_set():
+            raise Interrupted("stopped while matchers were asked")
+        return {
+            content.id: JudgedContent(now, content.outcome, knowledge_id, content.first_match_at)
+            for content, now in zip(known, judgements, strict=True)
+        }
+
+    def record(
+        self, judged: Mapping[int, JudgedContent], pending: Iterable[PendingContent] = ()
+    ) -> None:
+        """Record new answers, verdicts and *pending* contents in one transaction."""
+        with self._store.transaction():
+            _record(self._store, judged)
+            self._store.pending.record(pending)
+
+    def record_new(self, judgement: Judgement, knowledge_id: str) -> None:
+        """Record a content that was judged without looking at the storage."""
+        fingerprint = judgement.fingerprint
+        with self._store.transaction():
+            content = self._store.contents.record([fingerprint], self._clock())[fingerprint.key]
+            judged = JudgedContent(judgement, content.outcome, knowledge_id)
+            _record(self._store, {content.id: judged})
+
+
+def _record(store: Store, judged: Mapping[int, JudgedContent]) -> None:
+    if not judged:
+        return
+    ids = {content.knowledge_id for content in judged.values()}
+    numbers = {knowledge_id: store.knowledge_ids.resolve(knowledge_id) for knowledge_id in ids}
+    store.answers.record(
+        (number, answer) for number, content in judged.items() for answer in content.now.new_answers
+    )
+    store.contents.record_verdicts(
+        # A suppressed match is reported by every run: it must never be skipped as unchanged.
+        StoredVerdict(
+            number,
+            content.now.verdict,
+            None if content.now.verdict.suppressed else numbers[content.knowledge_id],
+            content.now.asked_at,
+        )
+        for number, content in judged.items()
+    )

@@ -1,0 +1,132 @@
+"""Reading open files: from a batch of descriptors to fingerprints that are safe to store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Generic, Protocol, TypeVar
+
+from hashwacht.core.types import FileId, Fingerprint, Reason
+from hashwacht.platform.safe_open import FileChanged, read_consistent, timestamps_settled
+
+UNSETTLED_CTIME = -1
+"""Stored instead of a change time that is too recent to prove anything: no file has it."""
+
+
+class NamedFile(Protocol):
+    """A name in a directory: what a walk has met, or an entry of the journal."""
+
+    @property
+    def directory(self) -> bytes:
+        """Absolute path of the directory."""
+
+    @property
+    def name(self) -> bytes:
+        """Name in the directory."""
+
+
+F = TypeVar("F", bound=NamedFile)
+F_co = TypeVar("F_co", bound=NamedFile, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile(Generic[F_co]):
+    """A file that is open for reading, and its state when it was opened or listed."""
+
+    file: F_co
+    fd: int
+    id: FileId
+    nlink: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FileContent(Generic[F_co]):
+    """The content of a file: a *fingerprint* that was computed now, or a stored *content*.
+
+    *id* is the state of the file that the content belongs to.  *recorded* means that the storage
+    already has this name with this id.  *fd*, if any, is open on exactly these bytes.
+    *seconds* is how long the reading took.
+    """
+
+    file: F_co
+    id: FileId
+    nlink: int
+    fingerprint: Fingerprint | None = None
+    content: int | None = None
+    recorded: bool = False
+    fd: int | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FileUnreadable(Generic[F_co]):
+    """A file that exists and could not be read, or that changed during both attempts.
+
+    *errno* is 0 if no system call failed.  *retry_at* is the Unix time of the next attempt; None
+    leaves it to the next walk.
+    """
+
+    file: F_co
+    id: FileId
+    nlink: int
+    reason: Reason
+    detail: str
+    errno: int = 0
+    retry_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FileVanished(Generic[F_co]):
+    """A file that no longer exists under its name."""
+
+    file: F_co
+
+
+def unreadable(file: F, state: FileId, nlink: int, error: OSError) -> FileUnreadable[F]:
+    """Return the outcome for a file on which a system call failed."""
+    detail = error.strerror or str(error)
+    return FileUnreadable(file, state, nlink, Reason.UNREADABLE, detail, error.errno or 0)
+
+
+def read_files(
+    batch: Iterable[OpenFile[F]], fingerprint: Callable[[int], Fingerprint]
+) -> Iterator[FileContent[F] | FileUnreadable[F]]:
+    """Yield an outcome for each open file; the descriptors stay open.  Raises WorkerError."""
+    for opened in batch:
+        began = time.perf_counter()
+        try:
+            state, result = _read_stable(opened.fd, fingerprint)
+        except OSError as error:
+            yield unreadable(opened.file, opened.id, opened.nlink, error)
+        except FileChanged as error:
+            yield FileUnreadable(
+                opened.file, opened.id, opened.nlink, Reason.CHANGED, error.message
+            )
+        else:
+            yield FileContent(
+                opened.file,
+                state,
+                opened.nlink,
+                result,
+                fd=opened.fd,
+                seconds=time.perf_counter() - began,
+            )
+
+
+def _read_stable(fd: int, fingerprint: Callable[[int], Fingerprint]) -> tuple[FileId, Fingerprint]:
+    """Read a file, twice if it changes meanwhile, and return the state that was read.
+
+    A file with an equal FileId later has not been written to since.
+    """
+    began = 0
+
+    def read(fd: int) -> Fingerprint:
+        nonlocal began
+        began = time.time_ns()
+        return fingerprint(fd)
+
+    state, result = read_consistent(fd, read)
+    if not timestamps_settled(state, began):
+        state = replace(state, ctime_ns=UNSETTLED_CTIME)
+    return state, result
