@@ -11,6 +11,7 @@ from hashwacht.settings.fields import section, setting
 from hashwacht.settings.kinds import (
     AbsolutePath,
     Choice,
+    Command,
     Duration,
     Integer,
     String,
@@ -81,7 +82,7 @@ class CommandSettings:
     """Alerts through a program of your own."""
 
     program: tuple[str, ...] = setting(
-        StringList(String("[^\\x00]+", "the absolute path of a program or an argument")),
+        Command(optional=True),
         (),
         "Program and arguments. It receives alerts with their cases on standard input, one JSON"
         " object per line, and has one minute. Exit code 0 means delivered. Empty: no command.",

@@ -7,7 +7,15 @@ from enum import StrEnum
 from pathlib import Path
 
 from hashwacht.settings.fields import setting
-from hashwacht.settings.kinds import AbsolutePath, Choice, Duration, Integer, String, StringList
+from hashwacht.settings.kinds import (
+    AbsolutePath,
+    Choice,
+    Command,
+    Duration,
+    Integer,
+    String,
+    StringList,
+)
 
 DAY = 86_400.0
 
@@ -102,7 +110,7 @@ class HoldSettings:
         ' cannot read the file, and restores them on release; "command" runs your own program.',
     )
     command: tuple[str, ...] = setting(
-        StringList(String("[^\\x00]+", "the absolute path of a program or an argument")),
+        Command(optional=True),
         (),
         'Program and arguments for the method "command". "hold" or "release" is added as the last'
         " argument, the case is JSON on standard input, the open file is descriptor 3. Exit code 0"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from hashwacht.settings.units import (
@@ -238,52 +238,22 @@ class StringList:
         return list(value)
 
 
-def _table(raw: object, min_length: int = 0) -> dict[str, object]:
-    if not isinstance(raw, dict):
-        raise _mismatch("a table", raw)
-    if len(raw) < min_length:
-        raise ValueError(f"expected at least {min_length} entry")
-    return raw
-
-
 @dataclass(frozen=True, slots=True)
-class StringTable:
-    """A table from strings to strings, kept as pairs in their order."""
+class Command:
+    """A program and its arguments, as an array; empty for none where *optional*."""
 
-    key: String
-    value: String
-    min_length: int = 0
+    optional: bool = False
 
-    def parse(self, raw: object) -> tuple[tuple[str, str], ...]:
-        """Accept a table such as ``{ md5 = "md5" }``."""
-        table = _table(raw, self.min_length)
-        return tuple((self.key.parse(key), self.value.parse(item)) for key, item in table.items())
+    def parse(self, raw: object) -> tuple[str, ...]:
+        """Accept an array whose first element is an absolute path."""
+        program = StringList(min_length=0 if self.optional else 1).parse(raw)
+        if program and not Path(program[0]).is_absolute():
+            raise _mismatch("the absolute path of a program", program[0])
+        return program
 
-    def format(self, value: tuple[tuple[str, str], ...]) -> TomlValue:
-        """Return a table."""
-        return dict(value)
-
-
-@dataclass(frozen=True, slots=True)
-class CommandTable:
-    """A table from names to argument vectors, the first element an absolute path."""
-
-    key: String
-
-    def parse(self, raw: object) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """Accept a table such as ``{ photodna = ["/opt/hasher", "--hex"] }``."""
-        return tuple((self.key.parse(key), _program(item)) for key, item in _table(raw).items())
-
-    def format(self, value: tuple[tuple[str, tuple[str, ...]], ...]) -> TomlValue:
-        """Return a table of arrays."""
-        return {name: list(program) for name, program in value}
-
-
-def _program(raw: object) -> tuple[str, ...]:
-    program = StringList(min_length=1).parse(raw)
-    if not Path(program[0]).is_absolute():
-        raise _mismatch("the absolute path of a program", program[0])
-    return program
+    def format(self, value: Sequence[str]) -> list[str]:
+        """Return an array."""
+        return list(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,18 +275,23 @@ class Choice(Generic[Word]):
 
 
 @dataclass(frozen=True, slots=True)
-class ChoiceTable(Generic[Word]):
-    """A table from strings to words, kept as pairs in their order."""
+class Table(Generic[Value]):
+    """A table from strings to values of one kind, kept as pairs in their order."""
 
     key: String
-    word: Choice[Word]
+    item: ValueKind[Value]
+    min_length: int = 0
 
-    def parse(self, raw: object) -> tuple[tuple[str, Word], ...]:
-        """Accept a table such as ``{ csam = "quarantine" }``."""
-        return tuple(
-            (self.key.parse(key), self.word.parse(item)) for key, item in _table(raw).items()
-        )
+    def parse(self, raw: object) -> tuple[tuple[str, Value], ...]:
+        """Accept a table such as ``{ md5 = "md5" }``."""
+        if not isinstance(raw, dict):
+            raise _mismatch("a table", raw)
+        if len(raw) < self.min_length:
+            raise ValueError(f"expected at least {self.min_length} entry")
+        return tuple((self.key.parse(key), self.item.parse(item)) for key, item in raw.items())
 
-    def format(self, value: tuple[tuple[str, Word], ...]) -> TomlValue:
+    def format(self, value: tuple[tuple[str, Value], ...]) -> TomlValue:
         """Return a table."""
-        return {key: word.value for key, word in value}
+        table: Any = {key: self.item.format(item) for key, item in value}
+        checked: TomlValue = table
+        return checked

@@ -17,7 +17,7 @@ from hashwacht.settings.kinds import (
     Integer,
     String,
     StringList,
-    StringTable,
+    Table,
     Url,
 )
 
@@ -120,7 +120,7 @@ class EokmSettings(ServiceSettings):
     base_url: str = setting(Url(), "https://api.eokmhashdb.nl", BASE_URL)
     credentials: str = setting(OPTIONAL_NAME, "eokm", CREDENTIALS)
     signal_types: tuple[tuple[str, str], ...] = setting(
-        StringTable(SIGNAL_TYPE, REMOTE_NAME, min_length=1),
+        Table(SIGNAL_TYPE, REMOTE_NAME, min_length=1),
         (("md5", "md5"),),
         "Signal types to look up, each with its name in the path. Every public client uses md5; add"
         " sha1 if your account includes it.",
@@ -148,7 +148,7 @@ class HmaSettings(ServiceSettings):
         Url(), "http://127.0.0.1:5100", "Base URL of the service; HMA listens on port 5100."
     )
     signal_types: tuple[tuple[str, str], ...] = setting(
-        StringTable(SIGNAL_TYPE, REMOTE_NAME, min_length=1),
+        Table(SIGNAL_TYPE, REMOTE_NAME, min_length=1),
         (("pdq", "pdq"),),
         "Signal types to look up, each with its name in HMA. pdq is the type for pictures.",
     )
@@ -162,7 +162,7 @@ class HmaSettings(ServiceSettings):
         " this purpose but is missing here must not lose its meaning.",
     )
     categories: tuple[tuple[str, str], ...] = setting(
-        StringTable(BANK, CATEGORY),
+        Table(BANK, CATEGORY),
         (),
         "Banks with matches of another category, and that category.",
     )

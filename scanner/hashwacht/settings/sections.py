@@ -18,14 +18,14 @@ from hashwacht.settings.kinds import (
     AbsolutePath,
     Boolean,
     Choice,
-    ChoiceTable,
-    CommandTable,
+    Command,
     Duration,
     Integer,
     Rate,
     Size,
     String,
     StringList,
+    Table,
 )
 from hashwacht.settings.matchers import CATEGORY, SIGNAL_TYPE, HashlistSettings, MatcherSettings
 from hashwacht.settings.units import RateLimit
@@ -112,7 +112,7 @@ class RootSettings:
         "Action if only a picture hash matches. Such a match can, rarely, be wrong.",
     )
     on_category: tuple[tuple[str, MatchAction], ...] = setting(
-        ChoiceTable(CATEGORY, Choice(MatchAction)),
+        Table(CATEGORY, Choice(MatchAction)),
         (),
         "Actions for matches of certain categories; they override the two keys above.",
     )
@@ -245,7 +245,7 @@ class FingerprintSettings:
         " differ by some bits (PDQ: at most 10), and a service cannot request the exact one.",
     )
     commands: tuple[tuple[str, tuple[str, ...]], ...] = setting(
-        CommandTable(SIGNAL_TYPE),
+        Table(SIGNAL_TYPE, Command()),
         (),
         "Hash programs of your own: signal type, absolute path, arguments. They read the picture"
         " from standard input and write the hash to standard output.",

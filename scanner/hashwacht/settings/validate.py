@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -137,12 +136,6 @@ def check_consistency(settings: Settings) -> Iterator[ConfigurationFault]:
             'the method is "command", but no program is configured',
             "set hold.command",
         )
-    for path, program in (
-        (("hold", "command"), hold.command),
-        (("alerts", "command", "program"), settings.alerts.command.program),
-    ):
-        if program and not Path(program[0]).is_absolute():
-            yield ConfigurationFault(path, "expected the absolute path of a program")
     if settings.uploads.socket is None:
         yield ConfigurationFault(
             ("uploads", "socket"), "the path is empty", "remove the key to use the default"

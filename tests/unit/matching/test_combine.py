@@ -24,7 +24,7 @@ heard = st.lists(
 
 
 @given(heard)
-def test_no_match_is_said_only_if_every_signal_was_answered_with_nothing(
+def test_no_match_requires_an_answer_for_every_signal(
     said: list[SignalAnswer],
 ) -> None:
     answer = combine("m", said, asked_at=1.0)
@@ -49,7 +49,7 @@ def test_a_match_outweighs_an_unanswered_signal() -> None:
     assert (answer.outcome, answer.reason, answer.matches) == (Outcome.MATCH, None, (BAD,))
 
 
-def test_a_known_good_match_does_not_outweigh_an_unanswered_signal() -> None:
+def test_a_known_good_match_leaves_it_undetermined() -> None:
     answer = combine("m", [SignalAnswer((GOOD,)), SILENCE], asked_at=1.0, revision="r")
     assert (answer.outcome, answer.reason) == (Outcome.UNDETERMINED, Reason.UNANSWERED)
     assert (answer.detail, answer.matches, answer.revision) == ("timed out", (GOOD,), "r")

@@ -78,7 +78,7 @@ def test_an_answer_that_holds_is_not_asked_for_again() -> None:
     assert (reply.answers, reply.new_answers, reply.asked_at) == ((stored,), (), NOW - 10)
 
 
-def test_an_answer_is_asked_for_again_when_old_undetermined_or_of_another_revision() -> None:
+def test_old_undetermined_or_outdated_answers_are_renewed() -> None:
     for stored in (
         Answer("a", Outcome.NO_MATCH, NOW - 61, "1"),
         Answer("a", Outcome.UNDETERMINED, NOW - 1, "1"),
@@ -100,7 +100,7 @@ def test_the_oldest_answer_that_ages_dates_the_reply() -> None:
     assert reply.asked_at == NOW
 
 
-def test_a_match_is_not_forgotten_because_its_service_is_out_of_reach() -> None:
+def test_a_match_is_kept_while_its_service_is_unreachable() -> None:
     matcher = Listed("a", frozenset({"md5"}), Outcome.UNDETERMINED)
     stored = Answer("a", Outcome.MATCH, NOW - 100, "1")
     (reply,) = MatcherSet([ConfiguredMatcher(matcher, 60)]).lookup(
@@ -110,7 +110,7 @@ def test_a_match_is_not_forgotten_because_its_service_is_out_of_reach() -> None:
     assert [answer.outcome for answer in reply.new_answers] == [Outcome.UNDETERMINED]
 
 
-def test_a_stored_answer_of_a_matcher_that_is_no_longer_configured_does_not_count() -> None:
+def test_answers_of_removed_matchers_are_ignored() -> None:
     old = Answer("gone", Outcome.MATCH, NOW, "1")
     panel = MatcherSet([ConfiguredMatcher(Listed("a", frozenset({"md5"})))])
     (reply,) = panel.lookup([LookupRequest(fingerprint(MD5), (old,))], NOW)
@@ -135,7 +135,7 @@ def test_services_are_asked_at_the_same_time() -> None:
     assert len(reply.answers) == 2
 
 
-def test_the_epoch_changes_with_everything_that_can_change_a_verdict() -> None:
+def test_knowledge_id_changes_with_every_relevant_change() -> None:
     def epoch(**changed: object) -> str:
         seat = {"name": "a", "accepts": frozenset({"md5"}), "revision": "1", "age": None, **changed}
         age = seat.pop("age")

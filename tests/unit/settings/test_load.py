@@ -68,7 +68,7 @@ def test_the_file_in_the_usual_place_is_read(tmp_path: Path) -> None:
     assert found.file == tmp_path / "hashwacht/hashwacht.toml"
 
 
-def test_an_option_beats_the_environment_beats_the_file_beats_systemd_beats_the_default(
+def test_option_environment_file_systemd_default_in_this_order(
     tmp_path: Path,
 ) -> None:
     key = ("state", "directory")
@@ -131,7 +131,7 @@ def test_every_kind_of_matcher_keeps_its_name_and_order(tmp_path: Path) -> None:
     ]
 
 
-def test_all_faults_are_told_at_once_with_line_and_nearest_key(tmp_path: Path) -> None:
+def test_all_faults_are_reported_with_line_and_closest_key(tmp_path: Path) -> None:
     text = """\
 jobs = 3
 [scann]
@@ -189,7 +189,7 @@ base_url = "https://x"
         ('matchers.e = { kind = "hma", known_signal = "md5:00" }', "md5 is not in signal_types"),
     ],
 )
-def test_a_wrong_value_is_told_with_what_was_expected(
+def test_a_wrong_value_is_reported_with_what_was_expected(
     tmp_path: Path, line: str, complaint: str
 ) -> None:
     (only,) = faults(tmp_path, f"\n{line}\n")
@@ -204,18 +204,18 @@ def test_a_service_on_this_machine_may_be_asked_in_the_clear(tmp_path: Path) -> 
     assert matcher.base_url == "http://127.0.0.1:8080/x"
 
 
-def test_broken_toml_is_told_with_its_line(tmp_path: Path) -> None:
+def test_invalid_toml_is_reported_with_its_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"hashwacht\.toml:2: invalid TOML") as caught:
         loaded(tmp_path, "\njobs = fast\n")
     assert caught.value.advice
 
 
-def test_a_file_that_ends_too_early_is_told_with_its_last_line(tmp_path: Path) -> None:
+def test_a_truncated_file_is_reported_with_its_last_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"hashwacht\.toml:2: invalid TOML"):
         loaded(tmp_path, '\nexclude = "')
 
 
-def test_a_file_that_is_not_utf8_is_told_with_its_line(tmp_path: Path) -> None:
+def test_a_file_that_is_not_utf8_is_reported_with_its_line(tmp_path: Path) -> None:
     file = tmp_path / "x.toml"
     file.write_bytes(b'\nx = "\xff"')
     with pytest.raises(ConfigurationError, match=r"x\.toml:2: not UTF-8"):
@@ -232,7 +232,7 @@ def test_a_hostile_key_cannot_write_to_the_terminal(tmp_path: Path) -> None:
     assert only.isprintable()
 
 
-def test_every_shown_value_tells_its_origin_and_is_json(tmp_path: Path) -> None:
+def test_every_row_has_its_origin_and_is_json(tmp_path: Path) -> None:
     text = '[scan]\nmax_rate = "5 files/s"\n[matchers.e]\nkind = "eokm"\nuse_test_list = true\n'
     shown = {(*row.table, row.key): row for row in rows(loaded(tmp_path, text))}
     assert shown["scan", "max_rate"].value == "5 files/s"

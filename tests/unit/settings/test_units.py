@@ -58,7 +58,7 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 
 
 @given(st.integers(min_value=0, max_value=10**12))
-def test_every_duration_of_whole_milliseconds_survives_being_shown(milliseconds: int) -> None:
+def test_every_duration_of_milliseconds_round_trips(milliseconds: int) -> None:
     assert parse_duration(duration_to_text(milliseconds / 1000)) == milliseconds / 1000
 
 

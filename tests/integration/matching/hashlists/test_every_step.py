@@ -59,7 +59,7 @@ print(json.dumps(states))
 """
 
 
-def test_death_before_any_step_of_an_import_leaves_one_whole_list(tmp_path: Path) -> None:
+def test_death_before_any_step_leaves_one_complete_list(tmp_path: Path) -> None:
     """First the old list always, then the new one always; the next import tidies up."""
     command = [sys.executable, "-c", DRIVER, str(tmp_path / "lists")]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}

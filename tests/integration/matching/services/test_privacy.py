@@ -109,7 +109,7 @@ def test_a_proxy_of_the_environment_is_not_used(
     assert proxy.record.connections == 0
 
 
-def test_a_named_proxy_sees_neither_hash_nor_credential_of_the_service(
+def test_a_proxy_sees_neither_hash_nor_credential(
     loop: LoopThread, authority: trustme.CA, tmp_path: Path
 ) -> None:
     trust = tmp_path / "ca.pem"

@@ -123,7 +123,7 @@ def test_bands_alone_have_full_recall(directory: Path, width: int, radius: int) 
     more=st.integers(0, 40),
 )
 @settings(max_examples=60, deadline=None)
-def test_bands_share_no_bit_and_their_allowances_exceed_any_radius(
+def test_bands_are_disjoint_and_allowances_exceed_the_radius(
     width: int, count: int, per_mille: int, more: int
 ) -> None:
     """Both are all that the pigeonholes need, whatever the layout."""

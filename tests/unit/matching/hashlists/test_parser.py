@@ -115,7 +115,7 @@ def test_types_of_operators_are_read_too() -> None:
         (b"x" * (MAX_LINE + 1), f"longer than {MAX_LINE} bytes"),
     ],
 )
-def test_malformed_line_is_named_by_number_and_reason(line: bytes, reason: str) -> None:
+def test_a_malformed_line_has_number_and_reason(line: bytes, reason: str) -> None:
     content = f"sha1 {SHA1}\n".encode() + line + f"\nmd5 {MD5}\n".encode()
     entries, malformed = _read(content)
     assert entries == [_entry("sha1", SHA1), _entry("md5", MD5)]
@@ -137,7 +137,7 @@ def test_malformed_line_is_named_by_number_and_reason(line: bytes, reason: str) 
         (json.dumps({"md5": MD5, "sha1": "1"}), "not a value of type sha1"),
     ],
 )
-def test_malformed_json_line_is_taken_not_even_in_part(line: str, reason: str) -> None:
+def test_a_malformed_json_line_is_rejected_completely(line: str, reason: str) -> None:
     entries, malformed = _read(line.encode(), ParseOptions(format=ListFormat.JSONL))
     assert entries == []
     assert [(each.line, each.reason[: len(reason)]) for each in malformed] == [(1, reason)]

@@ -119,7 +119,7 @@ def test_a_failed_probe_opens_for_another_pause() -> None:
     assert breaker.admit() is Admission.PROBE
 
 
-def test_a_straggler_does_not_lengthen_the_pause_nor_stand_for_the_probe() -> None:
+def test_a_late_failure_changes_neither_pause_nor_probe() -> None:
     breaker, clock = failing(3)
     clock.now += RULE.delay
     assert breaker.admit() is Admission.PROBE
@@ -139,7 +139,7 @@ def test_a_short_retry_after_counts_as_any_failure() -> None:
     assert failing(2, ServiceFault("HTTP status 429", wait=1.0))[0].admit() is Admission.GO
 
 
-def test_it_says_how_long_why_and_with_the_reason_of_the_last_failure() -> None:
+def test_open_fault_has_remaining_time_and_last_reason() -> None:
     breaker, clock = failing(3, ServiceFault("refused with HTTP status 401", Reason.REFUSED))
     clock.now += 4
     said = breaker.open_fault()

@@ -84,7 +84,7 @@ def test_hma_a_known_signal_that_cannot_be_asked_is_refused(signal: SignalKey) -
     assert raised.value.advice
 
 
-def test_hma_names_bank_content_and_distance_and_the_category_of_the_bank() -> None:
+def test_hma_match_has_bank_content_distance_and_category() -> None:
     said = {
         "TERROR": [{"bank_content_id": 9, "distance": "31"}],
         "CSAM": [{"bank_content_id": 7, "distance": "0"}, {"bank_content_id": 8, "distance": "-"}],

@@ -12,7 +12,7 @@ NOW = 1_800_000_000.0
 
 
 @given(st.integers(1, 10_000))
-def test_a_pause_is_jittered_between_nothing_and_a_doubling_ceiling(attempt: int) -> None:
+def test_delay_is_random_up_to_a_doubling_maximum(attempt: int) -> None:
     retries = RetryPolicy(first_delay=0.5, max_delay=30.0)
     ceiling = min(30.0, 0.5 * 2 ** min(attempt - 1, 20))
     assert 0 <= retries.delay(attempt) <= ceiling
@@ -33,7 +33,7 @@ def test_retry_after_in_seconds_is_read(seconds: int) -> None:
 
 
 @given(st.integers(-(10**6), 10**6))
-def test_retry_after_as_a_date_is_seen_from_now_and_never_negative(offset: int) -> None:
+def test_retry_after_as_a_date_is_relative_and_never_negative(offset: int) -> None:
     assert retry_after(formatdate(NOW + offset, usegmt=True), NOW) == max(0, offset)
 
 

@@ -42,7 +42,7 @@ def test_an_encrypted_or_local_address_is_taken(url: str) -> None:
         "https://a\nb",
     ],
 )
-def test_another_address_is_refused_with_advice_and_without_its_password(url: str) -> None:
+def test_a_refused_address_is_reported_without_its_password(url: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         ServiceConfig(url)
     assert raised.value.advice
