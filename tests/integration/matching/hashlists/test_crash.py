@@ -37,9 +37,7 @@ def _is_known(directory: Path, signal: Signal) -> bool:
     return answer.outcome is Outcome.MATCH
 
 
-def test_a_killed_import_leaves_the_old_or_the_new_list(
-    tmp_path: Path, importer: Importer
-) -> None:
+def test_a_killed_import_leaves_the_old_or_the_new_list(tmp_path: Path, importer: Importer) -> None:
     directory, document = tmp_path / "lists", tmp_path / "new.txt"
     lists = HashLists(directory)
     new = _document(document, 2)

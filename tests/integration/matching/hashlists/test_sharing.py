@@ -60,9 +60,7 @@ def test_readers_never_lose_a_list_that_is_replaced_under_them(tmp_path: Path) -
     assert len(revisions) > 1
 
 
-def test_an_import_by_another_process_is_used_at_once(
-    tmp_path: Path, importer: Importer
-) -> None:
+def test_an_import_by_another_process_is_used_at_once(tmp_path: Path, importer: Importer) -> None:
     lists = HashLists(tmp_path / "lists")
     _install(lists, "police", KEPT)
     matcher = HashListMatcher(lists.directory)

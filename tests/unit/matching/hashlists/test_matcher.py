@@ -67,9 +67,7 @@ def test_content_is_judged_by_the_types_that_some_list_holds(
     assert (alone.outcome, alone.reason) == (Outcome.UNDETERMINED, Reason.NOT_JUDGED)
 
 
-def test_a_known_good_list_alone_judges_nothing(
-    lists: HashLists, matcher: HashListMatcher
-) -> None:
+def test_a_known_good_list_alone_judges_nothing(lists: HashLists, matcher: HashListMatcher) -> None:
     _install(lists, ListMetadata("themes", known_good=True), str(MD5), str(PDQ))
     assert _ask(matcher, SHA1).reason is Reason.NOT_JUDGED
     known = _ask(matcher, MD5)
