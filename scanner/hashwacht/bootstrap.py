@@ -73,10 +73,9 @@ def case_services(
 
     With *logs*, notices are written to this process's log as well.
     """
-    from hashwacht.cases.case_lock import FILE_NAME, CaseLock
     from hashwacht.cases.factory import CaseServices, with_logging
-    from hashwacht.cases.file_actions import VaultFileActions
-    from hashwacht.cases.ledger import Ledger
+    from hashwacht.cases.file_actions import FileActions
+    from hashwacht.cases.ledger import LOCK_FILE_NAME, CaseLock, Ledger
     from hashwacht.quarantine.hold import FileHolder
 
     holder = FileHolder(settings.state.path / "holds", settings.hold.method, settings.hold.command)
@@ -88,10 +87,10 @@ def case_services(
         ledger=Ledger(
             store, audit_log(settings), notify, upload_contexts(settings), time.time, actor
         ),
-        file_actions=VaultFileActions(vault(settings), holder),
-        lock=CaseLock(settings.state.path / FILE_NAME),
+        file_actions=FileActions(vault(settings), holder),
+        lock=CaseLock(settings.state.path / LOCK_FILE_NAME),
         roots={root.name: root for root in settings.roots},
-        guard=settings.action_limits,
+        limits=settings.action_limits,
     )
 
 

@@ -45,11 +45,11 @@ class Clocked:
 
     at: dict[bytes, float] = field(default_factory=dict)
 
-    def settle(self, found: JudgedFile) -> Action:
+    def apply_verdict(self, found: JudgedFile) -> Action:
         self.at.setdefault(found.path, time.monotonic())
         return Action.ALLOW
 
-    def retry(self, now: float) -> None:
+    def retry_due(self, now: float) -> None:
         pass
 
 

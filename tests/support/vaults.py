@@ -6,11 +6,14 @@ import hashlib
 import os
 import stat
 import struct
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from hashwacht.quarantine.sealing import SealResult
+from hashwacht.quarantine.failures import ActionFailure
+from hashwacht.quarantine.record import EntryRecord
+from hashwacht.quarantine.restore import RestoreRequest
 from hashwacht.quarantine.vault import Vault
 
 _NOBODY_IN_PARTICULAR = 0xFFFF_FFFF
@@ -88,15 +91,29 @@ def key_of(fd: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def seal(vault: Vault, path: Path | bytes) -> SealResult:
+def seal(vault: Vault, path: Path | bytes) -> EntryRecord:
     """Quarantine the file at *path*, which must succeed."""
     fd, key = judge(path)
     try:
         sealed = vault.quarantine(fd, os.fsencode(path), key, {"case": 7})
     finally:
         os.close(fd)
-    assert isinstance(sealed, SealResult), sealed
+    assert isinstance(sealed, EntryRecord), sealed
     return sealed
+
+
+def restore(
+    vault: Vault,
+    id_: str,
+    secrets: Sequence[str],
+    *,
+    who: str,
+    why: str = "",
+    to: bytes | None = None,
+    make_parents: bool = False,
+) -> EntryRecord | ActionFailure:
+    """Restore a sealed file, to its path or *to* another."""
+    return vault.restore(id_, RestoreRequest(why, secrets, to, make_parents), who)
 
 
 def names(directory: Path) -> list[str]:

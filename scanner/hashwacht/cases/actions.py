@@ -1,4 +1,9 @@
-"""Doing what was decided, and recording what came of it.  Only who has the turn comes here."""
+"""Carrying out actions that are recorded as pending, and retrying those that failed.
+
+``ActionRunner`` acts on one location at a time and records the result; ``ActionRetrier`` returns
+to locations that are due: the action failed, it was approved, or a crash interrupted it.  The
+caller of the runner holds the case lock.
+"""
 
 from __future__ import annotations
 
@@ -8,216 +13,316 @@ from dataclasses import replace
 
 from hashwacht.audit.chain import JSON
 from hashwacht.audit.log import AuditEvent
-from hashwacht.cases import wording
-from hashwacht.cases.case_locations import MAX_CASE_NOTICES, notify_location
+from hashwacht.cases.case_locations import (
+    MAX_CASE_NOTICES,
+    UNDETERMINED,
+    LocationRecorder,
+    notify_location,
+)
 from hashwacht.cases.case_opening import reopen
-from hashwacht.cases.file_actions import ActionFailure, ActionResult, FileActions, InterruptedResult
-from hashwacht.cases.ledger import Ledger, LedgerTransaction
+from hashwacht.cases.case_rendering import failure_summary, stuck_summary
+from hashwacht.cases.file_actions import ActionResult, FileActions
+from hashwacht.cases.ledger import CaseLock, Ledger, LedgerTransaction
+from hashwacht.cases.policy import PolicyDecision, RootPolicies, decide
 from hashwacht.core.notice import NoticeKind
-from hashwacht.core.types import Action, FileId
+from hashwacht.core.types import Action, FileId, Outcome, Reason, Verdict
 from hashwacht.platform.backoff import Backoff
+from hashwacht.quarantine.failures import ActionFailure, FailureReason
+from hashwacht.storage.cases import CaseState
 from hashwacht.storage.locations import FileLocation, LocationState
 
 INTERRUPTED_STATES = frozenset(
     {LocationState.PENDING, LocationState.RESTORING, LocationState.DESTROYING}
 )
-"""States in which only a crash can leave a place."""
+"""States in which only a crash can leave a location."""
 
 RETRY = Backoff(60.0, 6 * 3600.0)
 """Between two attempts of an action."""
 
-_PATIENCE = 2
-"""So many times what may pass by itself fails before people are told."""
+RETRY_BATCH = 100
+"""Locations that one call of ``retry_due`` tries at most."""
 
-_DONE = {
-    Action.HOLD: (LocationState.HELD, AuditEvent.HELD),
-    Action.QUARANTINE: (LocationState.QUARANTINED, AuditEvent.QUARANTINED),
+_QUIET_RETRIES = 2
+"""Retries of a transient failure before a notice is sent."""
+
+_EVENTS = {
+    LocationState.HELD: AuditEvent.HELD,
+    LocationState.QUARANTINED: AuditEvent.QUARANTINED,
+    LocationState.RELEASED: AuditEvent.RELEASED,
+    LocationState.RESTORED: AuditEvent.RESTORED,
+    LocationState.DESTROYED: AuditEvent.DESTROYED,
+    LocationState.GONE: AuditEvent.GONE,
 }
 
 
 class ActionRunner:
-    """Acts upon one place at a time."""
+    """Acts on one location at a time and records the result."""
 
     def __init__(self, ledger: Ledger, file_actions: FileActions) -> None:
-        """Write into *book* what *hands* do."""
         self._ledger, self._file_actions = ledger, file_actions
         self._store = ledger.store
 
-    def run(self, place: FileLocation, fd: int | None) -> FileLocation:
-        """Hold or quarantine a place that is recorded as pending; *fd* is its file if open."""
-        mine = reopen(place.path, place.key, place.file) if fd is None else None
-        if isinstance(mine, ActionFailure):
-            return self._record(place, mine)
+    def run(self, location: FileLocation, fd: int | None) -> FileLocation:
+        """Hold or seal the file of a pending location; *fd* is that file if it is open."""
+        if fd is not None:
+            return self._act(location, fd)
+        opened = reopen(location.path, location.key, location.file)
+        if isinstance(opened, ActionFailure):
+            return self._record(location, opened)
         try:
-            return self._act(place, fd if mine is None else mine)
+            return self._act(location, opened)
         finally:
-            if mine is not None:
-                os.close(mine)
+            os.close(opened)
 
-    def _act(self, place: FileLocation, fd: int | None) -> FileLocation:
-        assert fd is not None, "given or opened"
-        case = self._told(place)
-        if place.action is Action.QUARANTINE:
-            done = self._file_actions.quarantine(fd, place, case)
-            if isinstance(done, ActionResult) or not done.holdable:
-                return self._record(place, done)
-            return self._record(self._held_meanwhile(place, fd, case), done)
-        done = self._file_actions.hold(fd, place, case)
-        return self._record(place if isinstance(done, ActionFailure) else _touched(place, fd), done)
+    def _act(self, location: FileLocation, fd: int) -> FileLocation:
+        case = self._case_json(location)
+        if location.action is not Action.QUARANTINE:
+            result = self._file_actions.hold(fd, location, case)
+            failed = isinstance(result, ActionFailure)
+            return self._record(location if failed else _with_times(location, fd), result)
+        result = self._file_actions.quarantine(fd, location, case)
+        if isinstance(result, ActionFailure) and result.holdable:
+            location = self._hold_meanwhile(location, fd, case)
+        return self._record(location, result)
 
-    def _held_meanwhile(
-        self, place: FileLocation, fd: int, case: Mapping[str, JSON]
+    def _hold_meanwhile(
+        self, location: FileLocation, fd: int, case: Mapping[str, JSON]
     ) -> FileLocation:
-        """Hold what should be sealed and cannot be now: that is less, and better than nothing."""
-        done = self._file_actions.hold(fd, place, case)
-        if isinstance(done, ActionFailure):
-            return place
-        return replace(_touched(place, fd), held=done.held)
+        """Hold a file that cannot be sealed now, if possible."""
+        result = self._file_actions.hold(fd, location, case)
+        if isinstance(result, ActionFailure):
+            return location
+        return replace(_with_times(location, fd), held=result.held)
 
-    def release(self, place: FileLocation, why: str) -> FileLocation:
-        """Let a held file be served again; *why* goes into the log.
+    def release(self, location: FileLocation, why: str) -> FileLocation:
+        """Release a held file; *why* appears in the audit log.
 
-        If that fails it stays held, with the action *allow*, and is due to be tried again.
+        If that fails, the file stays held with the action *allow*, and the release is retried.
         """
-        done = self._file_actions.release(place, self._told(place))
+        result = self._file_actions.release(location, self._case_json(location))
         with self._ledger.transaction() as transaction:
-            if isinstance(done, ActionFailure) and not done.lost:
-                return self._failed(transaction, replace(place, action=Action.ALLOW), done)
-            if isinstance(done, ActionFailure):
-                return self._ended(
-                    transaction, place, LocationState.GONE, AuditEvent.GONE, str(done)
-                )
-            detail = f"{why}; {done.detail}" if done.detail else why
-            return self._ended(
-                transaction, place, LocationState.RELEASED, AuditEvent.RELEASED, detail
+            if isinstance(result, ActionResult):
+                detail = f"{why}; {result.detail}" if result.detail else why
+                return self._end(transaction, location, LocationState.RELEASED, detail)
+            if result.lost:
+                return self._end(transaction, location, LocationState.GONE, str(result))
+            return self._record_failure(transaction, replace(location, action=Action.ALLOW), result)
+
+    def record_gone(self, location: FileLocation, detail: str, *, rewritten: bool) -> FileLocation:
+        """Record that a content is no longer at its path.
+
+        *rewritten*: the same file has another content now, which must not stay held.  A held file
+        that was moved stays held: its new path is found later.
+        """
+        if location.held and rewritten:
+            location = self.release(location, detail)
+            if location.held or not location.state.live:
+                return location
+        with self._ledger.transaction() as transaction:
+            return self._end(transaction, location, LocationState.GONE, detail)
+
+    def resolve_interrupted(self, location: FileLocation) -> FileLocation:
+        """Record how far an interrupted action came; a pending location may stay pending."""
+        result = self._file_actions.inspect_interrupted(location)
+        if location.state is LocationState.PENDING:
+            if result is not None and result.state is LocationState.QUARANTINED:
+                return self._record(replace(location, action=Action.QUARANTINE), result)
+            if result is not None and result.state is LocationState.HELD:
+                return self._record_held(location, result)
+            return location
+        result = result or ActionResult(LocationState.QUARANTINED)
+        undone = result.state is LocationState.QUARANTINED
+        event = AuditEvent.FAILED if undone else _EVENTS[result.state]
+        resolved = replace(
+            location,
+            state=result.state,
+            due=None,
+            path=result.path or location.path,
+            detail=result.detail,
+        )
+        with self._ledger.transaction() as transaction:
+            return transaction.record_location(
+                resolved, event, detail=result.detail, **result.facts
             )
 
-    def record_gone(self, place: FileLocation, detail: str, *, rewritten: bool) -> FileLocation:
-        """Record that the content of a place is not there any more.
-
-        *rewritten*: its very file holds another one now, and that one is not to be held.  A held
-        file that is elsewhere stays held: it is met there.
-        """
-        if place.held and rewritten:
-            place = self.release(place, detail)
-            if place.held or not place.state.live:
-                return place
+    def _record_held(self, location: FileLocation, result: ActionResult) -> FileLocation:
+        """Record a hold; if the file is to be sealed, that is only the beginning."""
+        if location.action is Action.HOLD:
+            return self._record(replace(location, file=_current_id(location)), result)
         with self._ledger.transaction() as transaction:
-            return self._ended(transaction, place, LocationState.GONE, AuditEvent.GONE, detail)
+            return transaction.record_location(replace(location, held=result.held))
 
-    def resolve_interrupted(self, place: FileLocation) -> FileLocation:
-        """Find out how far an interrupted act came; a pending place stays so if it came nowhere."""
-        fate, done = self._file_actions.inspect_interrupted(place)
-        if fate is InterruptedResult.SEALED and place.state is LocationState.PENDING:
-            return self._record(replace(place, action=Action.QUARANTINE), done)
-        if fate is InterruptedResult.HELD and place.state is LocationState.PENDING:
-            return self._hold_again(place, done)
-        if place.state is LocationState.PENDING:
-            return place
-        state, act = {
-            InterruptedResult.RESTORED: (LocationState.RESTORED, AuditEvent.RESTORED),
-            InterruptedResult.DESTROYED: (LocationState.DESTROYED, AuditEvent.DESTROYED),
-        }.get(fate, (LocationState.QUARANTINED, AuditEvent.FAILED))
+    def _record(self, location: FileLocation, result: ActionResult | ActionFailure) -> FileLocation:
+        if isinstance(result, ActionFailure) and result.lost:
+            rewritten = result.reason is FailureReason.REWRITTEN
+            return self.record_gone(location, str(result), rewritten=rewritten)
         with self._ledger.transaction() as transaction:
-            path = done.path or place.path
-            known = replace(place, state=state, due=None, path=path, detail=done.detail)
-            return transaction.record_location(known, act, detail=done.detail, **done.facts)
+            if isinstance(result, ActionFailure):
+                return self._record_failure(transaction, location, result)
+            return self._record_success(transaction, location, result)
 
-    def _hold_again(self, place: FileLocation, done: ActionResult) -> FileLocation:
-        """Record a holding; if it is to be quarantined, that has only begun."""
-        if place.action is Action.HOLD:
-            return self._record(replace(place, file=_as_it_is(place)), done)
-        with self._ledger.transaction() as transaction:
-            return transaction.record_location(replace(place, held=done.held))
-
-    def _record(self, place: FileLocation, done: ActionResult | ActionFailure) -> FileLocation:
-        with self._ledger.transaction() as transaction:
-            if isinstance(done, ActionResult):
-                return self._succeeded(transaction, place, done)
-            if not done.lost:
-                return self._failed(transaction, place, done)
-        return self.record_gone(place, str(done), rewritten=done.rewritten)
-
-    def _succeeded(
-        self, transaction: LedgerTransaction, place: FileLocation, done: ActionResult
+    def _record_success(
+        self, transaction: LedgerTransaction, location: FileLocation, result: ActionResult
     ) -> FileLocation:
-        state, act = _DONE[place.action]
         changed = replace(
-            place,
-            state=state,
+            location,
+            state=result.state,
             acted_at=transaction.now,
             due=None,
-            vault=done.vault,
-            held=done.held if state is LocationState.HELD else "",
-            detail=done.detail,
+            vault=result.vault,
+            held=result.held,
+            detail=result.detail,
         )
-        facts = {"vault": done.vault} if done.vault else {}
-        kept = transaction.record_location(changed, act, detail=done.detail, **facts, **done.facts)
-        notify_location(transaction, kept)
-        return kept
+        facts = {"vault": result.vault} if result.vault else {}
+        stored = transaction.record_location(
+            changed, _EVENTS[result.state], detail=result.detail, **facts, **result.facts
+        )
+        notify_location(transaction, stored)
+        return stored
 
-    def _failed(
-        self, transaction: LedgerTransaction, place: FileLocation, why: ActionFailure
+    def _record_failure(
+        self, transaction: LedgerTransaction, location: FileLocation, failure: ActionFailure
     ) -> FileLocation:
-        """Keep a place to be tried again; what is held stays held."""
-        pause = RETRY.delay(place.attempts + 1)
-        held = bool(place.held)
+        """Schedule a retry; a held file stays held."""
+        delay = RETRY.delay(location.attempts + 1)
+        held = bool(location.held)
         changed = replace(
-            place,
+            location,
             state=LocationState.HELD if held else LocationState.FAILED,
-            attempts=place.attempts + 1,
-            due=transaction.now + pause,
-            counted_at=place.counted_at if held else None,
-            detail=str(why),
+            attempts=location.attempts + 1,
+            due=transaction.now + delay,
+            counted_at=location.counted_at if held else None,
+            detail=str(failure),
         )
-        tried = "release" if place.action is Action.ALLOW else str(place.action)
-        kept = transaction.record_location(
-            changed, AuditEvent.FAILED, action=tried, detail=str(why)
+        action = "release" if location.action is Action.ALLOW else str(location.action)
+        stored = transaction.record_location(
+            changed, AuditEvent.FAILED, action=action, detail=str(failure)
         )
-        if place.attempts == (_PATIENCE if why.transient else 0):
-            case = self._store.cases.load_by_key(place.key)
-            transaction.notify(NoticeKind.TROUBLE, wording.failed(case, kept, tried, why), case)
-        return kept
+        if location.attempts == (_QUIET_RETRIES if failure.transient else 0):
+            case = self._store.cases.load_by_key(location.key)
+            summary = failure_summary(case, stored, action, failure)
+            transaction.notify(NoticeKind.TROUBLE, summary, case)
+        return stored
 
-    def _ended(
+    def _end(
         self,
         transaction: LedgerTransaction,
-        place: FileLocation,
+        location: FileLocation,
         state: LocationState,
-        act: AuditEvent,
         detail: str,
     ) -> FileLocation:
-        """Record that there is nothing to be done any more; without a case nobody asks again."""
-        counted = place.counted_at if place.acted_at else None
-        known = replace(
-            place, state=state, due=None, held="", counted_at=counted, detail=detail, attempts=0
+        """Record that the file is released or gone; without a case the location is removed."""
+        ended = replace(
+            location,
+            state=state,
+            due=None,
+            held="",
+            counted_at=location.counted_at if location.acted_at else None,
+            detail=detail,
+            attempts=0,
         )
-        kept = transaction.record_location(known, act, detail=detail)
-        if self._store.cases.load_by_key(place.key) is None:
-            self._store.locations.remove(kept)
-        return kept
+        stored = transaction.record_location(ended, _EVENTS[state], detail=detail)
+        if self._store.cases.load_by_key(location.key) is None:
+            self._store.locations.remove(stored)
+        return stored
 
-    def _told(self, place: FileLocation) -> dict[str, JSON]:
-        """Give the case for who acts, or what is known without one; the place goes with it."""
-        case = self._store.cases.load_by_key(place.key)
-        told = (
+    def _case_json(self, location: FileLocation) -> dict[str, JSON]:
+        """Return the case, or what is known without one, with the location added."""
+        case = self._store.cases.load_by_key(location.key)
+        fields: dict[str, JSON] = (
             self._ledger.case_file(case, MAX_CASE_NOTICES).to_json()
             if case
             else {"v": 1, "type": "case"}
         )
-        return {**told, "sha256": place.key, "file": self._ledger.location_facts(place)}
+        return {**fields, "sha256": location.key, "file": self._ledger.location_facts(location)}
 
 
-def _touched(place: FileLocation, fd: int) -> FileLocation:
-    """Take in the times that holding has given the file, or it would be taken for another one."""
-    return replace(place, file=FileId.from_stat(os.fstat(fd)))
+class ActionRetrier:
+    """Retries what is due, after a new decision by the current policy.
+
+    There is one for each configuration, because a reload may change a policy.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        file_actions: FileActions,
+        lock: CaseLock,
+        policies: RootPolicies,
+        recorder: LocationRecorder,
+        runner: ActionRunner,
+    ) -> None:
+        self._ledger, self._store, self._file_actions = ledger, ledger.store, file_actions
+        self._lock, self._policies = lock, policies
+        self._recorder, self._runner = recorder, runner
+        self._policy_applied = False
+        self._stuck: set[str] = set()
+
+    def retry_due(self, now: float) -> None:
+        """Act on at most RETRY_BATCH locations that are due.  Raises StorageError."""
+        self._recover()
+        if not self._policy_applied:
+            self._apply_policy(now)
+        for due in self._store.locations.load_due(now, RETRY_BATCH):
+            with self._lock.acquire():
+                location = self._store.locations.load(due.id)
+                if location is not None and location.due is not None and location.due <= now:
+                    self._retry(location)
+
+    def _recover(self) -> None:
+        """Recover interrupted actions; send one notice for each that is stuck."""
+        stuck = self._file_actions.recover()
+        if new := stuck.keys() - self._stuck:
+            with self._ledger.transaction() as transaction:
+                for entry in sorted(new):
+                    summary = stuck_summary(entry, stuck[entry])
+                    transaction.notify(NoticeKind.TROUBLE, summary, None)
+            self._stuck |= new
+
+    def _apply_policy(self, now: float) -> None:
+        """Make undetermined files due that an earlier policy held and this one does not."""
+        roots = self._policies.roots_holding_undetermined()
+        with self._lock.acquire():
+            self._store.locations.release_undetermined(roots, now)
+        self._policy_applied = True
+
+    def _retry(self, location: FileLocation) -> None:
+        if location.state in INTERRUPTED_STATES:
+            location = self._runner.resolve_interrupted(location)
+        if location.due is None:
+            return
+        decision = self._decide(location)
+        if location.held and Action.ALLOW in (location.action, decision.action):
+            self._runner.release(location, decision.rule)
+            return
+        with self._ledger.transaction() as transaction:
+            location = self._recorder.record_due(transaction, location, decision)
+        if location.state is LocationState.PENDING:
+            self._runner.run(location, None)
+
+    def _decide(self, location: FileLocation) -> PolicyDecision:
+        """Decide by what is known now: lists, cases and the policy may have changed."""
+        policy = self._policies.for_root(location.root)
+        if location.rule == UNDETERMINED:
+            return decide(Verdict(Outcome.UNDETERMINED, reason=Reason.UNANSWERED), policy)
+        case = self._store.cases.load_by_key(location.key)
+        if case is None:
+            return decide(Verdict(Outcome.NO_MATCH), policy)
+        verdict = Verdict(case.evidence.outcome, case.evidence.matches)
+        return decide(verdict, policy, released=case.state is CaseState.RELEASED)
 
 
-def _as_it_is(place: FileLocation) -> FileId:
-    """Give the file with the times that holding has given it, if it is still at its path."""
+def _with_times(location: FileLocation, fd: int) -> FileLocation:
+    """Record the times that a hold has changed; otherwise it would count as another file."""
+    return replace(location, file=FileId.from_stat(os.fstat(fd)))
+
+
+def _current_id(location: FileLocation) -> FileId:
+    """Return the file with the times that a hold has changed, if it is still at its path."""
     try:
-        now = FileId.from_stat(os.lstat(place.path))
+        current = FileId.from_stat(os.lstat(location.path))
     except OSError:
-        return place.file
-    same = (now.dev, now.ino) == (place.file.dev, place.file.ino)
-    return now if same else place.file
+        return location.file
+    same = (current.dev, current.ino) == (location.file.dev, location.file.ino)
+    return current if same else location.file

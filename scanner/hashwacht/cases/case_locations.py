@@ -1,8 +1,7 @@
-"""Recording where a content was found, and what is to be done about it there.
+"""Recording where a content was found, and which action is to follow there.
 
-Whose file it is: the user of this machine that owns it.
-
-Which place of a case is news.
+``LocationRecorder`` is the only writer of new states: it applies the action limit, and what it
+leaves *pending* is carried out at once.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ import pwd
 from dataclasses import replace
 
 from hashwacht.audit.log import AuditEvent
-from hashwacht.cases import wording
 from hashwacht.cases.action_limit import ActionLimiter
 from hashwacht.cases.case_opening import JudgedFile
+from hashwacht.cases.case_rendering import found_summary, limit_summary
 from hashwacht.cases.ledger import LedgerTransaction
 from hashwacht.cases.policy import PolicyDecision
 from hashwacht.core.notice import NoticeKind
@@ -23,9 +22,24 @@ from hashwacht.storage.action_limits import ReachedLimit
 from hashwacht.storage.cases import Case
 from hashwacht.storage.locations import FileLocation, LocationState
 
+MAX_CASE_NOTICES = 10
+"""Locations of a content that get a notice each."""
+
+UNDETERMINED = "undetermined"
+"""The rule by which an undetermined file is held."""
+
+MOVED = "moved"
+"""The rule of a held file that was moved unobserved."""
+
+_OPEN_STATES = frozenset({LocationState.WAITING, LocationState.FAILED, LocationState.PENDING})
+_DECIDED_STATES = _OPEN_STATES | {LocationState.HELD}
+_RETRIED_STATES = frozenset({LocationState.FAILED, LocationState.HELD})
+_PAUSED_STATES = frozenset({LocationState.WAITING, LocationState.HELD})
+"""States of locations that are due although a limit pauses them: that limit was approved."""
+
 
 def owner_of(fd: int) -> tuple[int, str]:
-    """Give user id and name of an open file's owner; the name is empty if nobody has the id."""
+    """Return user id and name of an open file's owner; the name is empty if there is no user."""
     uid = os.fstat(fd).st_uid
     try:
         return uid, pwd.getpwuid(uid).pw_name
@@ -33,237 +47,236 @@ def owner_of(fd: int) -> tuple[int, str]:
         return uid, ""
 
 
-MAX_CASE_NOTICES = 10
-"""So many places of a content are told one by one."""
+def notify_location(transaction: LedgerTransaction, location: FileLocation) -> None:
+    """Send a notice about a location, unless its content has very many.
 
-
-def notify_location(transaction: LedgerTransaction, place: FileLocation) -> None:
-    """Tell of a place, unless there are so many of its content that one more is no news.
-
-    Told are the first ten, every account's first, and then the 16th, 32nd, 64th and so on.
+    The first ten get one, the first of every account, and then the 16th, 32nd, 64th and so on.
     """
-    case = transaction.ledger.store.cases.load_by_key(place.key)
+    store, number = transaction.ledger.store, location.number
+    case = store.cases.load_by_key(location.key)
     if case is None:
         return
-    news = place.number <= MAX_CASE_NOTICES or place.number & (place.number - 1) == 0
-    if news or transaction.ledger.store.locations.is_first_of_account(place):
-        transaction.notify(NoticeKind.CASE, wording.found(case, place), case)
-
-
-UNDETERMINED = "undetermined"
-"""The rule by which a file is held that nobody can say anything about."""
-
-MOVED = "moved"
-"""The rule of a held file that was moved while nobody watched."""
-
-_UNDONE = frozenset({LocationState.WAITING, LocationState.FAILED, LocationState.PENDING})
-_DECIDED = _UNDONE | {LocationState.HELD}
-_TRIED_AGAIN = frozenset({LocationState.FAILED, LocationState.HELD})
-_LET_GO = frozenset({LocationState.WAITING, LocationState.HELD})
-"""States of what is due although a flood holds it: somebody has ruled so."""
+    is_news = number <= MAX_CASE_NOTICES or number & (number - 1) == 0
+    if is_news or store.locations.is_first_of_account(location):
+        transaction.notify(NoticeKind.CASE, found_summary(case, location), case)
 
 
 def effective_decision(
-    here: FileLocation | None, found: JudgedFile, decision: PolicyDecision
+    known: FileLocation | None, judged: JudgedFile, decision: PolicyDecision
 ) -> PolicyDecision:
-    """Say which decision holds: an answer that is missing takes nothing back that was decided."""
-    missing = found.verdict.outcome is Outcome.UNDETERMINED
-    if missing and here is not None and here.rule != UNDETERMINED and here.state in _DECIDED:
-        return PolicyDecision(here.action, here.rule)
+    """Return the decision that applies: an undetermined verdict revokes no earlier one."""
+    if known is None or judged.verdict.outcome is not Outcome.UNDETERMINED:
+        return decision
+    if known.rule != UNDETERMINED and known.state in _DECIDED_STATES:
+        return PolicyDecision(known.action, known.rule)
     return decision
 
 
 class LocationRecorder:
-    """Writes places into a page.  What is *pending* afterwards is to be done at once."""
+    """Records locations in a transaction.  *limiter* checks every action."""
 
-    def __init__(self, guard: ActionLimiter) -> None:
-        """Ask *guard* before every action."""
-        self._guard = guard
+    def __init__(self, limiter: ActionLimiter) -> None:
+        self._limiter = limiter
 
     def record(
         self,
         transaction: LedgerTransaction,
         case: Case | None,
-        here: FileLocation | None,
-        found: JudgedFile,
+        known: FileLocation | None,
+        judged: JudgedFile,
         decision: PolicyDecision,
     ) -> FileLocation:
-        """Record a file about which something is to be done, be it only observing it."""
-        fresh = here is None or here.rule == UNDETERMINED != decision.rule
-        place = here or _new(transaction, found, decision)
-        seen = replace(_seen(place, found), rule=decision.rule)
-        place = self._due(transaction, seen, decision.action, same=seen.file == place.file)
-        if place == here:
-            return place
-        if fresh and case is not None:
+        """Record a file for which the decision is an action or to observe it."""
+        is_new = known is None or known.rule == UNDETERMINED != decision.rule
+        before = known or _new(transaction, judged, decision)
+        seen = replace(_with_file(before, judged), rule=decision.rule)
+        location = self._next(
+            transaction, seen, decision.action, same_file=seen.file == before.file
+        )
+        if location == known:
+            return location
+        if is_new and case is not None:
             transaction.ledger.store.cases.record(replace(case, updated=transaction.now))
-        how = {"action": str(decision.action), "state": str(place.state)}
-        kept = transaction.record_location(place, _act(place, fresh=fresh, before=here), **how)
-        if fresh and kept.state is not LocationState.PENDING:  # else it is told when it is done
-            notify_location(transaction, kept)
-        return kept
+        facts = {"action": str(decision.action), "state": str(location.state)}
+        stored = transaction.record_location(
+            location, _event(location, is_new=is_new, known=known), **facts
+        )
+        if is_new and stored.state is not LocationState.PENDING:  # else after the action
+            notify_location(transaction, stored)
+        return stored
 
     def record_held(
         self,
         transaction: LedgerTransaction,
         case: Case | None,
-        here: FileLocation | None,
-        found: JudgedFile,
+        known: FileLocation | None,
+        judged: JudgedFile,
         held: str,
     ) -> FileLocation:
-        """Record that the file at a place is held.  If it was not, it was moved there unseen."""
-        if here is not None and here.held:
-            return transaction.record_location(_seen(here, found))
+        """Record a file that is held; if it was not held here, it was moved here unobserved."""
+        if known is not None and known.held:
+            return transaction.record_location(_with_file(known, judged))
         rule = UNDETERMINED if case is None else MOVED
-        place = (
-            _new(transaction, found, PolicyDecision(Action.HOLD, rule)) if here is None else here
+        location = known or _new(transaction, judged, PolicyDecision(Action.HOLD, rule))
+        moved = replace(
+            _with_file(location, judged),
+            state=LocationState.HELD,
+            action=Action.HOLD,
+            held=held,
+            due=None,
+            limit_id=None,
         )
-        met = replace(_seen(place, found), state=LocationState.HELD, action=Action.HOLD, held=held)
-        return transaction.record_location(
-            replace(met, due=None, limit_id=None), AuditEvent.FOUND, state=str(met.state)
-        )
+        return transaction.record_location(moved, AuditEvent.FOUND, state=str(moved.state))
 
-    def record_dropped(
-        self, transaction: LedgerTransaction, here: FileLocation | None, found: JudgedFile
+    def record_allowed(
+        self, transaction: LedgerTransaction, known: FileLocation | None, judged: JudgedFile
     ) -> FileLocation | None:
-        """Record that nothing is to be done about a file; what is held is left to be released.
+        """Record that a file needs no action; a held one is returned, to be released.
 
-        An answer that is missing takes back only what was done because it was missing.
+        An undetermined verdict revokes only what an undetermined verdict caused.
         """
-        missing = found.verdict.outcome is Outcome.UNDETERMINED
-        if here is None or (missing and here.rule != UNDETERMINED):
-            return here
-        place = _seen(here, found)
-        if here.held:
-            return place  # to be released, which records it
-        if here.state in _UNDONE:
-            return _let_be(transaction, place)
-        return transaction.record_location(place) if place != here else here
+        is_undetermined = judged.verdict.outcome is Outcome.UNDETERMINED
+        if known is None or (is_undetermined and known.rule != UNDETERMINED):
+            return known
+        location = _with_file(known, judged)
+        if known.held:
+            return location  # its release is recorded
+        if known.state in _OPEN_STATES:
+            return _drop_action(transaction, location)
+        return transaction.record_location(location) if location != known else known
 
     def record_due(
-        self, transaction: LedgerTransaction, place: FileLocation, decision: PolicyDecision
+        self, transaction: LedgerTransaction, location: FileLocation, decision: PolicyDecision
     ) -> FileLocation:
-        """Record what is to be done about a place that is due: it failed, or was let go."""
+        """Record the next step for a location that is due: its action failed or was approved."""
         if decision.action in (Action.ALLOW, Action.OBSERVE):
-            if place.held:  # milder is not harmless
-                held = replace(place, state=LocationState.HELD, action=Action.HOLD)
+            if location.held:  # a milder policy does not make it harmless
+                held = replace(location, state=LocationState.HELD, action=Action.HOLD)
                 return transaction.record_location(replace(held, due=None, limit_id=None))
-            return _let_be(transaction, place)
-        wanted = replace(place, action=decision.action, rule=decision.rule)
-        if place.limit_id is not None and place.state in _LET_GO:  # which is not counted
-            return transaction.record_location(
-                replace(wanted, state=LocationState.PENDING, due=transaction.now, limit_id=None)
-            )
-        asked = self._permitted(transaction, wanted)
-        return transaction.record_location(
-            asked, AuditEvent.WAITING if asked.state is LocationState.WAITING else ""
-        )
+            return _drop_action(transaction, location)
+        decided = replace(location, action=decision.action, rule=decision.rule)
+        if location.limit_id is not None and location.state in _PAUSED_STATES:  # not counted
+            return transaction.record_location(_pending(transaction, decided))
+        checked = self._check_limit(transaction, decided)
+        is_waiting = checked.state is LocationState.WAITING
+        return transaction.record_location(checked, AuditEvent.WAITING if is_waiting else "")
 
     def record_lost(
         self,
         transaction: LedgerTransaction,
-        here: FileLocation | None,
-        found: JudgedFile,
+        known: FileLocation | None,
+        judged: JudgedFile,
         decision: PolicyDecision,
         detail: str,
     ) -> FileLocation:
-        """Record that the content was there, and is not any more."""
-        place = here or _new(transaction, found, decision)
-        gone = replace(place, state=LocationState.GONE, due=None, counted_at=None, detail=detail)
-        kept = transaction.record_location(gone, AuditEvent.GONE, detail=detail)
-        notify_location(transaction, kept)
-        return kept
+        """Record that the content was there and is gone."""
+        location = known or _new(transaction, judged, decision)
+        gone = replace(location, state=LocationState.GONE, due=None, counted_at=None, detail=detail)
+        stored = transaction.record_location(gone, AuditEvent.GONE, detail=detail)
+        notify_location(transaction, stored)
+        return stored
 
-    def _permitted(self, transaction: LedgerTransaction, place: FileLocation) -> FileLocation:
-        """Ask the flood guard; what it allows is counted and pending from now on."""
-        pending = replace(place, state=LocationState.PENDING, due=transaction.now, limit_id=None)
-        if place.rule == UNDETERMINED or self._guard.is_counted(place, transaction.now):
+    def _check_limit(self, transaction: LedgerTransaction, location: FileLocation) -> FileLocation:
+        """Apply the action limit; an allowed action is counted and pending from now on."""
+        pending = _pending(transaction, location)
+        if location.rule == UNDETERMINED or self._limiter.is_counted(location, transaction.now):
             return pending
-        permission = self._guard.check(place, transaction.now)
-        if permission.flood is None:
+        permission = self._limiter.check(location, transaction.now)
+        limit = permission.limit
+        if limit is None:
             return replace(pending, counted_at=transaction.now)
         if permission.new:
-            self._began(transaction, permission.flood, place)
-        if place.state is LocationState.HELD:  # and stays so, waiting to be sealed
-            return replace(place, due=None, limit_id=permission.flood.id)
+            self._record_limit(transaction, limit, location)
+        if location.state is LocationState.HELD:  # stays held until it may be sealed
+            return replace(location, due=None, limit_id=limit.id)
         if permission.is_discarded:
-            detail = f"flood {permission.flood.id}: stood down"
-            observed = _observed(place)
-            return replace(observed, limit_id=permission.flood.id, detail=detail)
-        return replace(place, state=LocationState.WAITING, due=None, limit_id=permission.flood.id)
+            detail = f"action limit {limit.id}: discarded"
+            return replace(_observed(location), limit_id=limit.id, detail=detail)
+        return replace(location, state=LocationState.WAITING, due=None, limit_id=limit.id)
 
-    def _due(
-        self, transaction: LedgerTransaction, place: FileLocation, action: Action, *, same: bool
+    def _next(
+        self,
+        transaction: LedgerTransaction,
+        location: FileLocation,
+        action: Action,
+        *,
+        same_file: bool,
     ) -> FileLocation:
-        """Say what is to be done; a file that is held or sealed is never let go by this."""
-        if place.state is LocationState.HELD and action is Action.OBSERVE:
-            action = Action.HOLD  # what was held stays held until somebody or no match releases it
-        if place.state is LocationState.HELD and not same:
-            # Its owner has given it permissions, or put the same content there once more.
-            place = replace(place, state=LocationState.OBSERVED, due=None)
-        state = place.state
+        """Return the location with its next step; this never releases a held or sealed file."""
+        if location.state is LocationState.HELD and action is Action.OBSERVE:
+            action = Action.HOLD  # only a decision or a verdict without match releases it
+        if location.state is LocationState.HELD and not same_file:
+            # The owner has restored permissions, or stored the same content again.
+            location = replace(location, state=LocationState.OBSERVED, due=None)
+        state = location.state
         if action is Action.OBSERVE:
-            return _observed(place) if state in _UNDONE else place
-        if state is LocationState.HELD and place.action is Action.ALLOW:  # its release has failed
-            place = replace(place, action=Action.HOLD, due=None)
-        if state is LocationState.HELD and place.action is action is Action.HOLD:
-            return place
-        if state in _TRIED_AGAIN and place.due is not None and place.due > transaction.now:
-            return place
-        return self._permitted(transaction, replace(place, action=action))
+            return _observed(location) if state in _OPEN_STATES else location
+        if state is LocationState.HELD and location.action is Action.ALLOW:  # its release failed
+            location = replace(location, action=Action.HOLD, due=None)
+        if state is LocationState.HELD and location.action is action is Action.HOLD:
+            return location
+        waits = location.due is not None and location.due > transaction.now
+        if state in _RETRIED_STATES and waits:
+            return location
+        return self._check_limit(transaction, replace(location, action=action))
 
-    def _began(
-        self, transaction: LedgerTransaction, flood: ReachedLimit, place: FileLocation
+    def _record_limit(
+        self, transaction: LedgerTransaction, limit: ReachedLimit, location: FileLocation
     ) -> None:
-        """Say that actions wait from now on, and how to go on."""
-        subject = flood.subject
+        """Record that a limit is reached, and send a notice with the possible decisions."""
+        subject = limit.subject
         transaction.audit(
             AuditEvent.LIMIT_REACHED,
-            flood=flood.id,
+            limit=limit.id,
             scope=str(subject.scope),
             root=subject.root,
             subject=subject.value,
-            most=flood.max_actions,
+            max_actions=limit.max_actions,
         )
-        case = transaction.ledger.store.cases.load_by_key(place.key)
-        transaction.notify(NoticeKind.FLOOD, wording.flood(flood, self._guard.window), case)
+        case = transaction.ledger.store.cases.load_by_key(location.key)
+        summary = limit_summary(limit, self._limiter.window)
+        transaction.notify(NoticeKind.FLOOD, summary, case)
 
 
-def _act(place: FileLocation, *, fresh: bool, before: FileLocation | None) -> str:
-    """Name what is written into the audit log; nothing if only times have changed."""
-    if fresh:
+def _event(location: FileLocation, *, is_new: bool, known: FileLocation | None) -> str:
+    """Return the audit event; none if only times have changed."""
+    if is_new:
         return AuditEvent.FOUND
-    waits = place.state is LocationState.WAITING
-    return AuditEvent.WAITING if waits and before and before.state is not place.state else ""
+    waits = location.state is LocationState.WAITING
+    return AuditEvent.WAITING if waits and known and known.state is not location.state else ""
 
 
-def _seen(place: FileLocation, found: JudgedFile) -> FileLocation:
-    """Take in which file it is now; what was not opened may be another one than is known of it."""
-    return place if found.fd is None else replace(place, file=found.id)
+def _with_file(location: FileLocation, judged: JudgedFile) -> FileLocation:
+    """Record the identity of an opened file; one that was not opened may be another by now."""
+    return location if judged.fd is None else replace(location, file=judged.id)
 
 
-def _let_be(transaction: LedgerTransaction, place: FileLocation) -> FileLocation:
-    """Drop what was to be done; a place that belongs to no case is then forgotten."""
-    kept = transaction.record_location(_observed(place), AuditEvent.LEFT_ALONE)
-    if kept.rule == UNDETERMINED:
-        transaction.ledger.store.locations.remove(kept)
-    return kept
+def _drop_action(transaction: LedgerTransaction, location: FileLocation) -> FileLocation:
+    """Drop the action; a location without a case is then removed."""
+    stored = transaction.record_location(_observed(location), AuditEvent.LEFT_ALONE)
+    if stored.rule == UNDETERMINED:
+        transaction.ledger.store.locations.remove(stored)
+    return stored
 
 
-def _observed(place: FileLocation) -> FileLocation:
-    return replace(place, state=LocationState.OBSERVED, due=None, counted_at=None, limit_id=None)
+def _observed(location: FileLocation) -> FileLocation:
+    return replace(location, state=LocationState.OBSERVED, due=None, counted_at=None, limit_id=None)
+
+
+def _pending(transaction: LedgerTransaction, location: FileLocation) -> FileLocation:
+    return replace(location, state=LocationState.PENDING, due=transaction.now, limit_id=None)
 
 
 def _new(
-    transaction: LedgerTransaction, found: JudgedFile, decision: PolicyDecision
+    transaction: LedgerTransaction, judged: JudgedFile, decision: PolicyDecision
 ) -> FileLocation:
-    uid, account = (None, "") if found.fd is None else owner_of(found.fd)
+    uid, account = (None, "") if judged.fd is None else owner_of(judged.fd)
     return FileLocation(
         id=0,
-        key=found.key,
-        root=found.root,
-        path=found.path,
-        file=found.id,
+        key=judged.key,
+        root=judged.root,
+        path=judged.path,
+        file=judged.id,
         uid=uid,
         account=account,
         found_at=transaction.now,

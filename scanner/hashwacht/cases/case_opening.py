@@ -1,8 +1,6 @@
-"""Opening a case, and taking in what is known of its content since.
+"""Opening a case for a judged file, and updating it with later verdicts.
 
-What the daemon has learned about one file.
-
-Opening a file again that was judged some time ago: the same content, or not at all.
+``reopen`` opens a file that was judged some time ago, and only if its content is the same.
 """
 
 from __future__ import annotations
@@ -12,22 +10,25 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from hashwacht.audit.log import AuditEvent
-from hashwacht.cases import wording
-from hashwacht.cases.file_actions import ActionFailure
+from hashwacht.cases.case_rendering import withdrawal_summary
 from hashwacht.cases.ledger import LedgerTransaction
 from hashwacht.core.notice import NoticeKind
 from hashwacht.core.types import Answer, FileId, Fingerprint, Outcome, Verdict
 from hashwacht.platform.safe_open import FileChanged, OpenDirectory, read_consistent
+from hashwacht.quarantine.failures import ActionFailure, FailureReason
+from hashwacht.quarantine.staging import file_id
 from hashwacht.storage.cases import Case, CaseState, Evidence
+
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedFile:
     """One file and the verdict on its content.
 
-    *root* is the configured name, *path* absolute bytes.  *fd* is the descriptor that was
-    hashed, still open; None if only stored signals were asked again: then the file is opened by
-    its path, and must be the one that *id* names or have the same content.
+    *root* is the configured name, *path* absolute bytes.  *fd* is the open descriptor that was
+    hashed; None after a recheck of stored signals: then the file is opened by its path, and must
+    be the one that *id* identifies or have the same content.
     """
 
     root: str
@@ -44,103 +45,102 @@ class JudgedFile:
         return self.fingerprint.key
 
 
-_PIECE = 1 << 20
-_NOT_THERE = "it is not there any more"
-
-
 def reopen(path: bytes, key: str, file: FileId) -> int | ActionFailure:
-    """Give a descriptor of the file at *path* if it is *file* as it was, or has that content.
+    """Open the file at *path* if it is the unchanged *file*, or has the content *key* (SHA-256).
 
-    *key* is the SHA-256 of the content.  Whoever gets the descriptor closes it.
+    The caller closes the descriptor.
     """
     directory, _, name = path.rpartition(b"/")
     try:
         with OpenDirectory.at(directory or b"/", listable=False) as parent:
-            fd = parent.file(name, _named(parent.fd, name))
+            if (current := file_id(parent, name)) is None:
+                return ActionFailure(FailureReason.GONE)
+            fd = parent.file(name, current)
     except (FileNotFoundError, NotADirectoryError):
-        return ActionFailure("gone", _NOT_THERE, lost=True)
+        return ActionFailure(FailureReason.GONE)
     except FileChanged as error:
-        return ActionFailure("changed", error.message, lost=True)
+        return ActionFailure(FailureReason.REPLACED, error.message)
     except OSError as error:
-        return ActionFailure("unreadable", error.strerror or "it cannot be opened")
-    if (problem := _other(fd, key, file)) is not None:
+        return ActionFailure(FailureReason.UNREADABLE, error.strerror or type(error).__name__)
+    if (failure := _check_content(fd, key, file)) is not None:
         os.close(fd)
-        return problem
+        return failure
     return fd
 
 
-def _named(directory: int, name: bytes) -> tuple[int, int]:
-    found = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    return found.st_dev, found.st_ino
-
-
-def _other(fd: int, key: str, file: FileId) -> ActionFailure | None:
-    """Say if the content is another one.  Whoever only touched the file does not escape."""
-    now = FileId.from_stat(os.fstat(fd))
-    if now == file:
+def _check_content(fd: int, key: str, file: FileId) -> ActionFailure | None:
+    """Return a failure if the content is another one; new times alone do not matter."""
+    current = FileId.from_stat(os.fstat(fd))
+    if current == file:
         return None
     try:
         _, digest = read_consistent(fd, _digest)
     except FileChanged as error:
-        return ActionFailure("changed", error.message)
+        return ActionFailure(FailureReason.CHANGED, error.message)
     except OSError as error:
-        return ActionFailure("unreadable", error.strerror or "it cannot be read")
-    if digest != key:
-        rewritten = (now.dev, now.ino) == (file.dev, file.ino)
-        return ActionFailure(
-            "changed", "it holds another content now", lost=True, rewritten=rewritten
-        )
-    return None
+        return ActionFailure(FailureReason.UNREADABLE, error.strerror or type(error).__name__)
+    if digest == key:
+        return None
+    same_file = (current.dev, current.ino) == (file.dev, file.ino)
+    reason = FailureReason.REWRITTEN if same_file else FailureReason.REPLACED
+    return ActionFailure(reason, "it has another content now")
 
 
 def _digest(fd: int) -> str:
-    found = sha256()
-    while piece := os.read(fd, _PIECE):
-        found.update(piece)
-    return found.hexdigest()
+    digest = sha256()
+    while chunk := os.read(fd, _CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
-def open_case(transaction: LedgerTransaction, found: JudgedFile) -> Case | None:
-    """Give the case of a content as it is with this verdict; None if there is none.
+def open_case(transaction: LedgerTransaction, judged: JudgedFile) -> Case | None:
+    """Record the verdict in the case of its content and return the case; None if there is none.
 
-    A match opens one.  So does a match that a known-good list set aside: that one is only
-    recorded.  What is undetermined changes nothing that was known.
+    A match opens a case.  A match that a known-good list suppressed opens one too, which is only
+    recorded.  An undetermined verdict changes nothing.
     """
-    verdict, case = found.verdict, transaction.ledger.store.cases.load_by_key(found.key)
+    verdict, case = judged.verdict, transaction.ledger.store.cases.load_by_key(judged.key)
     if case is not None:
-        return _changed(transaction, case, verdict)
+        return _update(transaction, case, verdict)
     if verdict.outcome is Outcome.UNDETERMINED or not (verdict.matches or verdict.suppressed):
         return None
-    return _first(transaction, found)
+    fingerprint, is_match = judged.fingerprint, verdict.outcome is Outcome.MATCH
+    evidence, now = Evidence.from_verdict(verdict), transaction.now
+    return transaction.record_case(
+        Case(
+            id=0,
+            key=fingerprint.key,
+            size=fingerprint.size,
+            kind=fingerprint.kind,
+            state=CaseState.OPEN if is_match else CaseState.SUPPRESSED,
+            opened=now,
+            updated=now,
+            evidence=evidence,
+        ),
+        AuditEvent.CASE_OPENED if is_match else AuditEvent.SUPPRESSED,
+        evidence=evidence.to_json(),
+    )
 
 
-def _first(transaction: LedgerTransaction, found: JudgedFile) -> Case:
-    verdict, of = found.verdict, found.fingerprint
-    matched = verdict.outcome is Outcome.MATCH
-    state = CaseState.OPEN if matched else CaseState.SUPPRESSED
-    evidence = Evidence.from_verdict(verdict)
-    case = Case(0, of.key, of.size, of.kind, state, transaction.now, transaction.now, evidence)
-    act = AuditEvent.CASE_OPENED if matched else AuditEvent.SUPPRESSED
-    return transaction.record_case(case, act, evidence=evidence.to_json())
-
-
-def _changed(transaction: LedgerTransaction, case: Case, verdict: Verdict) -> Case:
-    """Take in a further verdict: more or other matches, or none that counts any more."""
+def _update(transaction: LedgerTransaction, case: Case, verdict: Verdict) -> Case:
+    """Record a further verdict: more or other matches, or none any more."""
     evidence, state = Evidence.from_verdict(verdict, case.evidence), case.state
     if verdict.outcome is Outcome.MATCH and state is not CaseState.RELEASED:
         state = CaseState.OPEN
     if (evidence, state) == (case.evidence, case.state):
         return case
-    known = replace(case, state=state, evidence=evidence, updated=transaction.now)
-    kept = transaction.record_case(known, _act(case, known), evidence=evidence.to_json())
+    updated = replace(case, state=state, evidence=evidence, updated=transaction.now)
+    stored = transaction.record_case(
+        updated, _update_event(case, updated), evidence=evidence.to_json()
+    )
     withdrawn = case.evidence.outcome is Outcome.MATCH and evidence.outcome is not Outcome.MATCH
     if case.state is CaseState.OPEN and withdrawn:
-        transaction.notify(NoticeKind.CASE, wording.withdrawn(kept), kept)
-    return kept
+        transaction.notify(NoticeKind.CASE, withdrawal_summary(stored), stored)
+    return stored
 
 
-def _act(before: Case, now: Case) -> AuditEvent:
-    if now.state is not before.state:
+def _update_event(before: Case, after: Case) -> AuditEvent:
+    if after.state is not before.state:
         return AuditEvent.CASE_OPENED
-    set_aside = now.evidence.outcome is not Outcome.MATCH and now.evidence.suppressed
-    return AuditEvent.SUPPRESSED if set_aside else AuditEvent.CASE_CHANGED
+    suppressed = after.evidence.outcome is not Outcome.MATCH and after.evidence.suppressed
+    return AuditEvent.SUPPRESSED if suppressed else AuditEvent.CASE_CHANGED

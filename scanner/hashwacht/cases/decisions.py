@@ -1,7 +1,7 @@
-"""What people decide about cases: restore, release, destroy, close, note.
+"""Decisions about cases: restore, release, destroy, close, note.
 
-Every decision takes the turn for one file at a time, so it works beside a running daemon and
-without one, and neither ever sees the other's half-done work.
+Every decision takes the case lock for one file at a time, so it works with or without a running
+daemon, and neither ever sees the other's unfinished work.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from hashwacht.audit.chain import JSON
 from hashwacht.audit.log import AuditEvent
 from hashwacht.cases.actions import INTERRUPTED_STATES, ActionRunner
-from hashwacht.cases.case_lock import CaseLock
-from hashwacht.cases.file_actions import ActionFailure, FileActions, RestoreRequest
-from hashwacht.cases.ledger import Ledger
+from hashwacht.cases.file_actions import FileActions
+from hashwacht.cases.ledger import CaseLock, Ledger
 from hashwacht.core.paths import escape_path
+from hashwacht.quarantine.failures import ActionFailure, FailureReason
+from hashwacht.quarantine.restore import RestoreRequest
 from hashwacht.storage.cases import Case, CaseState
 from hashwacht.storage.locations import FileLocation, LocationState
 
@@ -29,185 +30,185 @@ UNFINISHED_STATES = (
     LocationState.RESTORING,
     LocationState.DESTROYING,
 )
-"""States of places about which something can still be decided."""
+"""States of locations that still allow a decision."""
 
-_SEE = "`hashwacht cases show` says what became of it, `hashwacht audit show` who decided that."
-_NOT_HELD = ActionFailure("not-sealed", "it is neither held nor sealed", _SEE)
-_NOT_SEALED = ActionFailure("not-sealed", "only what is sealed can be destroyed", _SEE)
-_TAKEN = "Name another path with --to, or move away what lies there."
-_RESTORED_HERE = "another file was restored to its path"
+_NOT_HELD = ActionFailure(FailureReason.NOT_SEALED, "it is neither held nor sealed")
+_NOT_SEALED = ActionFailure(FailureReason.NOT_SEALED, "only sealed files can be destroyed")
+_REPLACED = "another file was restored to its path"
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionResult:
-    """What came of a decision about one place."""
+    """The result of a decision about one location."""
 
-    place: FileLocation
-    problem: ActionFailure | None = None
+    location: FileLocation
+    failure: ActionFailure | None = None
     receipt: JSON = None
-    """Of a file that was destroyed."""
+    """That of a destroyed file."""
 
 
 class CaseDecisions:
-    """Carries decisions out, with a reason for each."""
+    """Carries out decisions, each with a reason."""
 
     def __init__(self, ledger: Ledger, file_actions: FileActions, lock: CaseLock) -> None:
-        """Write who decides into *book*."""
         self._ledger, self._file_actions, self._lock = ledger, file_actions, lock
         self._store = ledger.store
-        self._action_runner = ActionRunner(ledger, file_actions)
+        self._runner = ActionRunner(ledger, file_actions)
 
-    def restore(self, place: FileLocation, wish: RestoreRequest) -> DecisionResult:
-        """Put a sealed file back, or let a held one be served; it is left alone there from now on.
+    def restore(self, location: FileLocation, request: RestoreRequest) -> DecisionResult:
+        """Restore a sealed file or release a held one; at that path it is left alone from now on.
 
         Raises StorageError.
         """
         with self._lock.acquire():
-            fresh = self._fresh(place)
-            if fresh.state is LocationState.HELD:
-                return self._unhold(fresh, wish.why)
-            if fresh.state is not LocationState.QUARANTINED:
-                return DecisionResult(fresh, _NOT_HELD)
-            return self._restore(fresh, wish)
+            current = self._current(location)
+            if current.state is LocationState.HELD:
+                return self._release_held(current, request.why)
+            if current.state is not LocationState.QUARANTINED:
+                return DecisionResult(current, _NOT_HELD)
+            return self._restore(current, request)
 
     def release(
-        self, case: Case, wish: RestoreRequest, *, sealed_too: bool = True
+        self, case: Case, request: RestoreRequest, *, sealed_too: bool = True
     ) -> Iterator[DecisionResult]:
-        """Leave a content alone from now on, wherever it is, and give back all files of it.
+        """Leave a content alone everywhere from now on, and restore all its files.
 
-        *sealed_too*: those in the vault as well.  Raises StorageError.
+        *sealed_too*: also those in the vault.  Raises StorageError.
         """
         with self._lock.acquire():
-            self._ruled(case, CaseState.RELEASED, AuditEvent.RELEASED, wish.why)
-        for place in self._store.locations.load_by_content(case.key, -1, *UNFINISHED_STATES):
+            self._record_state(case, CaseState.RELEASED, AuditEvent.RELEASED, request.why)
+        for location in self._store.locations.load_by_content(case.key, -1, *UNFINISHED_STATES):
             with self._lock.acquire():
-                fresh = self._fresh(place)
-                if fresh.held:
-                    yield _shown(self._action_runner.release(fresh, wish.why))
-                elif fresh.state is LocationState.QUARANTINED:
+                current = self._current(location)
+                if current.held:
+                    yield _release_result(self._runner.release(current, request.why))
+                elif current.state is LocationState.QUARANTINED:
                     if sealed_too:
-                        yield self._restore(fresh, wish)
-                elif fresh.state in UNFINISHED_STATES:
-                    yield DecisionResult(self._dropped(fresh))
+                        yield self._restore(current, request)
+                elif current.state in UNFINISHED_STATES:
+                    yield DecisionResult(self._drop_action(current))
 
-    def destroy(self, place: FileLocation, why: str) -> DecisionResult:
+    def destroy(self, location: FileLocation, why: str) -> DecisionResult:
         """Destroy a sealed file for good; the receipt is in the vault and in the audit log."""
         with self._lock.acquire():
-            fresh = self._fresh(place)
-            if fresh.state is not LocationState.QUARANTINED:
-                return DecisionResult(fresh, _NOT_SEALED)
-            begun = replace(fresh, state=LocationState.DESTROYING, due=self._ledger.clock())
+            current = self._current(location)
+            if current.state is not LocationState.QUARANTINED:
+                return DecisionResult(current, _NOT_SEALED)
+            begun = replace(current, state=LocationState.DESTROYING, due=self._ledger.clock())
             with self._ledger.transaction() as transaction:
                 transaction.record_location(begun)
-            done = self._file_actions.destroy(fresh, who=self._ledger.who, why=why)
-            if isinstance(done, ActionFailure):
-                return self._back(fresh, done, AuditEvent.DESTROYED)
+            result = self._file_actions.destroy(current, who=self._ledger.who, why=why)
+            if isinstance(result, ActionFailure):
+                return self._record_failure(current, result, AuditEvent.DESTROYED)
             with self._ledger.transaction() as transaction:
-                ended = replace(begun, state=LocationState.DESTROYED, due=None, detail=done.detail)
-                kept = transaction.record_location(ended, AuditEvent.DESTROYED, **done.facts)
-                return DecisionResult(kept, receipt=done.facts.get("receipt"))
+                ended = replace(begun, state=result.state, due=None, detail=result.detail)
+                stored = transaction.record_location(ended, AuditEvent.DESTROYED, **result.facts)
+                return DecisionResult(stored, receipt=result.facts.get("receipt"))
 
     def close(self, case: Case, why: str) -> Case:
-        """Say that a case is dealt with; found again, it is open again."""
+        """Close a case; a new match of its content opens it again."""
         with self._lock.acquire():
-            return self._ruled(case, CaseState.CLOSED, AuditEvent.CASE_CLOSED, why)
+            return self._record_state(case, CaseState.CLOSED, AuditEvent.CASE_CLOSED, why)
 
     def close_if_done(self, case: Case, why: str) -> None:
-        """Close a case that is open if there is nothing left to be decided about its files."""
+        """Close an open case if none of its files needs a decision any more."""
         with self._lock.acquire():
-            fresh = self._store.cases.load(case.id)
-            left = self._store.locations.count_by_state(case.key).keys() & set(UNFINISHED_STATES)
-            if fresh is not None and fresh.state is CaseState.OPEN and not left:
-                self._ruled(fresh, CaseState.CLOSED, AuditEvent.CASE_CLOSED, why)
+            current = self._store.cases.load(case.id)
+            states = self._store.locations.count_by_state(case.key).keys()
+            done = not states & set(UNFINISHED_STATES)
+            if current is not None and current.state is CaseState.OPEN and done:
+                self._record_state(current, CaseState.CLOSED, AuditEvent.CASE_CLOSED, why)
 
     def note(self, case: Case, text: str) -> None:
-        """Write something about a case."""
+        """Add a note to a case."""
         with self._ledger.transaction() as transaction:
             self._store.cases.record_note(case.id, transaction.now, self._ledger.who, text)
             transaction.audit(AuditEvent.NOTED, case=case.id, sha256=case.key, text=text)
 
-    def _ruled(self, case: Case, state: CaseState, act: AuditEvent, why: str) -> Case:
+    def _record_state(self, case: Case, state: CaseState, event: AuditEvent, why: str) -> Case:
         with self._ledger.transaction() as transaction:
-            fresh = self._store.cases.load(case.id) or case
+            current = self._store.cases.load(case.id) or case
             self._store.cases.record_note(
-                case.id, transaction.now, self._ledger.who, f"{act}: {why}"
+                case.id, transaction.now, self._ledger.who, f"{event}: {why}"
             )
             return transaction.record_case(
-                replace(fresh, state=state, updated=transaction.now), act, reason=why
+                replace(current, state=state, updated=transaction.now), event, reason=why
             )
 
-    def _fresh(self, place: FileLocation) -> FileLocation:
-        """Give a place as it is now, an interrupted act cleared up."""
-        fresh = self._store.locations.load(place.id) or place
-        return (
-            self._action_runner.resolve_interrupted(fresh)
-            if fresh.state in INTERRUPTED_STATES
-            else fresh
-        )
+    def _current(self, location: FileLocation) -> FileLocation:
+        """Return a location as it is now, an interrupted action resolved."""
+        current = self._store.locations.load(location.id) or location
+        if current.state in INTERRUPTED_STATES:
+            return self._runner.resolve_interrupted(current)
+        return current
 
-    def _unhold(self, place: FileLocation, why: str) -> DecisionResult:
-        """Let a held file be served, under all its names: they are one file (hard links)."""
-        outcome = _shown(self._action_runner.release(place, why))
-        if outcome.problem is not None:
-            return outcome
+    def _release_held(self, location: FileLocation, why: str) -> DecisionResult:
+        """Release a held file under all its names, which are one file (hard links)."""
+        result = _release_result(self._runner.release(location, why))
+        if result.failure is not None:
+            return result
         with self._ledger.transaction() as transaction:
-            for other in self._store.locations.load_by_content(place.key, -1, LocationState.HELD):
-                if other.is_same_file(place):
-                    transaction.record_location(_left_alone(other), AuditEvent.RESTORED, reason=why)
+            for other in self._store.locations.load_by_content(
+                location.key, -1, LocationState.HELD
+            ):
+                if other.is_same_file(location):
+                    transaction.record_location(_restored(other), AuditEvent.RESTORED, reason=why)
             return DecisionResult(
                 transaction.record_location(
-                    _left_alone(outcome.place), AuditEvent.RESTORED, reason=why
+                    _restored(result.location), AuditEvent.RESTORED, reason=why
                 )
             )
 
-    def _restore(self, place: FileLocation, wish: RestoreRequest) -> DecisionResult:
-        target = wish.to or place.path
-        if os.path.lexists(target):
-            return self._back(
-                place, ActionFailure("taken", escape_path(target), _TAKEN), AuditEvent.RESTORED
-            )
-        for other in map(self._fresh, self._store.locations.load_live(target)):
+    def _restore(self, location: FileLocation, request: RestoreRequest) -> DecisionResult:
+        path = request.to or location.path
+        if os.path.lexists(path):
+            failure = ActionFailure(FailureReason.TAKEN, escape_path(path))
+            return self._record_failure(location, failure, AuditEvent.RESTORED)
+        for other in map(self._current, self._store.locations.load_live(path)):
             if other.state.live:
-                self._action_runner.record_gone(other, _RESTORED_HERE, rewritten=False)
-        begun = replace(place, state=LocationState.RESTORING, path=target, due=self._ledger.clock())
+                self._runner.record_gone(other, _REPLACED, rewritten=False)
+        begun = replace(
+            location, state=LocationState.RESTORING, path=path, due=self._ledger.clock()
+        )
         with self._ledger.transaction() as transaction:
             transaction.record_location(begun)
-        done = self._file_actions.restore(place, wish, self._ledger.who)
-        if isinstance(done, ActionFailure):
-            return self._back(place, done, AuditEvent.RESTORED)
+        result = self._file_actions.restore(location, request, self._ledger.who)
+        if isinstance(result, ActionFailure):
+            return self._record_failure(location, result, AuditEvent.RESTORED)
+        restored = replace(begun, state=result.state, due=None, detail=result.detail)
         with self._ledger.transaction() as transaction:
-            restored = replace(begun, state=LocationState.RESTORED, due=None, detail=done.detail)
             return DecisionResult(
                 transaction.record_location(
-                    restored, AuditEvent.RESTORED, detail=done.detail, **done.facts
+                    restored, AuditEvent.RESTORED, detail=result.detail, **result.facts
                 )
             )
 
-    def _back(
-        self, place: FileLocation, problem: ActionFailure, tried: AuditEvent
+    def _record_failure(
+        self, location: FileLocation, failure: ActionFailure, tried: AuditEvent
     ) -> DecisionResult:
         """Record that a sealed file stays sealed."""
         with self._ledger.transaction() as transaction:
-            kept = transaction.record_location(
-                place, AuditEvent.FAILED, tried=str(tried), detail=str(problem)
+            stored = transaction.record_location(
+                location, AuditEvent.FAILED, tried=str(tried), detail=str(failure)
             )
-        return DecisionResult(kept, problem)
+        return DecisionResult(stored, failure)
 
-    def _dropped(self, place: FileLocation) -> FileLocation:
+    def _drop_action(self, location: FileLocation) -> FileLocation:
         with self._ledger.transaction() as transaction:
             observed = replace(
-                place, state=LocationState.OBSERVED, due=None, counted_at=None, limit_id=None
+                location, state=LocationState.OBSERVED, due=None, counted_at=None, limit_id=None
             )
             return transaction.record_location(observed, AuditEvent.LEFT_ALONE)
 
 
-def _shown(place: FileLocation) -> DecisionResult:
-    """Say whether a holding has ended."""
-    ended = place.state is LocationState.RELEASED
-    return DecisionResult(
-        place, None if ended else ActionFailure(str(place.state), place.detail, _SEE)
-    )
+def _release_result(location: FileLocation) -> DecisionResult:
+    """Return the result of a release: a failure if the file is still held, or gone."""
+    if location.state is LocationState.RELEASED:
+        return DecisionResult(location)
+    held = location.state is LocationState.HELD
+    reason = FailureReason.HELD if held else FailureReason.GONE
+    return DecisionResult(location, ActionFailure(reason, location.detail))
 
 
-def _left_alone(place: FileLocation) -> FileLocation:
-    return replace(place, state=LocationState.RESTORED, held="", due=None, limit_id=None)
+def _restored(location: FileLocation) -> FileLocation:
+    return replace(location, state=LocationState.RESTORED, held="", due=None, limit_id=None)

@@ -1,7 +1,4 @@
-"""Everything that casework is made of, put together once for each process.
-
-Every notice stands in the log as well, whether anybody has configured an alert or not.
-"""
+"""The parts that keep cases, built once per process; notices also go to the log."""
 
 from __future__ import annotations
 
@@ -12,12 +9,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from hashwacht.cases.action_limit import LimitApprovals
-from hashwacht.cases.case_lock import CaseLock
 from hashwacht.cases.decisions import CaseDecisions
 from hashwacht.cases.file_actions import FileActions
-from hashwacht.cases.late_uploads import UploadCases
-from hashwacht.cases.ledger import Ledger
+from hashwacht.cases.ledger import CaseLock, Ledger
 from hashwacht.cases.service import CaseProcessor
+from hashwacht.cases.upload_cases import UploadCases
 from hashwacht.core.events import Event, event_fields
 from hashwacht.core.notice import Notice, NoticeKind
 from hashwacht.settings import ActionLimitSettings, RootSettings
@@ -35,50 +31,45 @@ _EVENTS: Mapping[NoticeKind, Event] = MappingProxyType(
 )
 
 
-def with_logging(tell: Callable[[Notice], None]) -> Callable[[Notice], None]:
-    """Give what writes a notice into the log and then tells it."""
+def with_logging(notify: Callable[[Notice], None]) -> Callable[[Notice], None]:
+    """Return a function that logs a notice and then passes it to *notify*."""
 
-    def told(notice: Notice) -> None:
-        extra = event_fields(_EVENTS[notice.kind], case=_number(notice.case))
-        _log.warning("%s", notice.summary, extra=extra)
-        tell(notice)
+    def log_and_notify(notice: Notice) -> None:
+        number = str(json.loads(notice.case)["case"]) if notice.case else ""
+        _log.warning("%s", notice.summary, extra=event_fields(_EVENTS[notice.kind], case=number))
+        notify(notice)
 
-    return told
-
-
-def _number(case: str) -> str:
-    """Give the number of the case that a notice is about."""
-    return str(json.loads(case)["case"]) if case else ""
+    return log_and_notify
 
 
 @dataclass(frozen=True)
 class CaseServices:
-    """The parts; *roots* by name."""
+    """Everything that acts on cases; *roots* are given by name."""
 
     ledger: Ledger
     file_actions: FileActions
     lock: CaseLock
     roots: Mapping[str, RootSettings]
-    guard: ActionLimitSettings
+    limits: ActionLimitSettings
 
-    def casework(self) -> CaseProcessor:
-        """Give what follows from verdicts."""
+    def processor(self) -> CaseProcessor:
+        """Build what applies verdicts."""
         return CaseProcessor(
             ledger=self.ledger,
             file_actions=self.file_actions,
             lock=self.lock,
             roots=self.roots,
-            guard=self.guard,
+            limits=self.limits,
         )
 
     def decisions(self) -> CaseDecisions:
-        """Give what people decide with."""
+        """Build what carries out decisions about cases."""
         return CaseDecisions(self.ledger, self.file_actions, self.lock)
 
     def upload_cases(self) -> UploadCases:
-        """Give what opens the cases of uploads that web applications have told about."""
+        """Build what opens the cases of uploads that web applications reported."""
         return UploadCases(self.ledger, self.lock)
 
     def approvals(self) -> LimitApprovals:
-        """Give what people rule about floods with."""
+        """Build what carries out decisions about action limits."""
         return LimitApprovals(self.ledger, self.lock)

@@ -1,38 +1,39 @@
-"""The real hands: the vault and the hold, in the words of casework.
+"""The actions on files of cases: seal, hold, release, restore, destroy.  They decide nothing.
 
-The hands: what can be done to a file, as casework sees it.
-
-The real ones are in :mod:`hashwacht.cases.file_actions`; they decide nothing.
+Maps the locations of cases to vault entries and holds, and their records to facts for the audit
+log.  An action that a crash interrupts is found again, because the vault entry of each attempt
+has a name derived from its location.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum, auto
-from typing import Protocol
 
 from hashwacht.audit.chain import JSON
 from hashwacht.core.paths import escape_path, to_json
+from hashwacht.quarantine.failures import ActionFailure, FailureReason
 from hashwacht.quarantine.hold import FileHolder
-from hashwacht.quarantine.hold_methods import ReleasedMode
+from hashwacht.quarantine.hold_methods import HoldRecord, ReleasedMode
 from hashwacht.quarantine.record import Disposition, EntryRecord, EntryState
 from hashwacht.quarantine.recovery import RecoveryOutcome
-from hashwacht.quarantine.results import FailureReason, QuarantineFailure
+from hashwacht.quarantine.restore import RestoreRequest
 from hashwacht.quarantine.vault import Vault
 from hashwacht.storage.locations import FileLocation, LocationState
 
 
 @dataclass(frozen=True, slots=True)
 class ActionResult:
-    """It was done.  *vault* names what was sealed, *held* is what undoes a holding.
+    """A completed action and the state in which it leaves the location.
 
-    *detail* is one printable line; *facts* belong into the audit log; *path* is where the file
-    lies, or lay when it was sealed, if the vault knows.
+    *vault* is the id of the vault entry, *held* the hold that is in force.  *detail* is one
+    printable line; *facts* belong in the audit log; *path* is that of the file, or its last one
+    if it is sealed; empty if only the caller knows it.
     """
 
+    state: LocationState
     vault: str = ""
     held: str = ""
     detail: str = ""
@@ -40,264 +41,152 @@ class ActionResult:
     path: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class ActionFailure:
-    """It was not done, and everything is as it was.
+class FileActions:
+    """Acts on files with *vault* and *holder*.  Thread-safe, also between processes."""
 
-    *problem* is a word, *detail* one printable line, *advice* what to do next.  *lost*: the file
-    is not there any more, or holds another content, so there is nothing to be tried again.
-    *rewritten*: it is lost because that very file holds another content.  *passing*: it may
-    succeed by itself when tried again.  *holdable*: what cannot be sealed can perhaps be held
-    where it is.
-    """
-
-    problem: str
-    detail: str = ""
-    advice: str = ""
-    lost: bool = False
-    rewritten: bool = False
-    transient: bool = False
-    holdable: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.problem}: {self.detail}" if self.detail else self.problem
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreRequest:
-    """How somebody wants a file back: *why*, and if it is sealed, with which private keys.
-
-    *to*: at another absolute path.  *make_parents*: directories that are missing are made.
-    """
-
-    why: str
-    secrets: Sequence[str] = field(default=(), repr=False)
-    to: bytes | None = None
-    make_parents: bool = False
-
-
-class InterruptedResult(Enum):
-    """What became of a file that was about to be acted upon when everything stopped."""
-
-    NOTHING = auto()
-    """It is where it was."""
-    HELD = auto()
-    SEALED = auto()
-    RESTORED = auto()
-    DESTROYED = auto()
-
-
-class FileActions(Protocol):
-    """Acts upon files.  A failure is an answer, never an exception."""
+    def __init__(self, vault: Vault, holder: FileHolder) -> None:
+        self._vault, self._holder = vault, holder
 
     def quarantine(
-        self, fd: int, place: FileLocation, case: Mapping[str, JSON]
+        self, fd: int, location: FileLocation, case: Mapping[str, JSON]
     ) -> ActionResult | ActionFailure:
-        """Seal away the file that is open as *fd*, a held one too; *case* goes with it."""
+        """Seal the file that is open as *fd*, with the permissions from before its hold if any.
 
-    def hold(
-        self, fd: int, place: FileLocation, case: Mapping[str, JSON]
-    ) -> ActionResult | ActionFailure:
-        """Keep it from being served."""
-
-    def is_staging_path(self, path: bytes) -> bool:
-        """Say if a path is one that a file has for moments, while it is sealed or put back."""
-
-    def hold_token(self, fd: int) -> str:
-        """Give what undoes the holding of an open file; empty if it is not held."""
-
-    def release(
-        self, place: FileLocation, case: Mapping[str, JSON]
-    ) -> ActionResult | ActionFailure:
-        """Let it be served again."""
-
-    def restore(
-        self, place: FileLocation, wish: RestoreRequest, who: str
-    ) -> ActionResult | ActionFailure:
-        """Put back what is sealed."""
-
-    def destroy(self, place: FileLocation, *, who: str, why: str) -> ActionResult | ActionFailure:
-        """Destroy what is sealed; the facts have the receipt."""
-
-    def inspect_interrupted(self, place: FileLocation) -> tuple[InterruptedResult, ActionResult]:
-        """Say, after a crash, what became of the file of a place."""
-
-    def recover(self) -> Mapping[str, str]:
-        """Settle what a crash has left half done; costs nothing if there is nothing.
-
-        Gives what could not be settled, by its name in the vault, with the reason: it is tried
-        again, and not given again before that.
+        *case* becomes part of the record.
         """
-
-
-_FATES = {
-    EntryState.SEALED: InterruptedResult.SEALED,
-    EntryState.RESTORED: InterruptedResult.RESTORED,
-    EntryState.DESTROYED: InterruptedResult.DESTROYED,
-}
-_HOLDABLE = frozenset(
-    {
-        FailureReason.IMMUTABLE,
-        FailureReason.MOUNTED,
-        FailureReason.NO_RECIPIENTS,
-        FailureReason.NOT_PERMITTED,
-        FailureReason.READ_ONLY,
-        FailureReason.FULL,
-        FailureReason.FAILED,
-    }
-)
-"""Obstacles to sealing after which the file is certainly still where it was."""
-
-_GIVEN = {
-    ReleasedMode.ORIGINAL: "",
-    ReleasedMode.ALREADY_CHANGED: "permissions that it had got meanwhile stay",
-    ReleasedMode.REDUCED: "without set-user-id or set-group-id, which the service may not give",
-}
-
-
-class VaultFileActions:
-    """Acts upon real files.  Thread-safe, also between processes."""
-
-    def __init__(self, vault: Vault, hold: FileHolder) -> None:
-        """Seal into *vault*, hold with *hold*."""
-        self._vault, self._hold = vault, hold
-
-    def quarantine(
-        self, fd: int, place: FileLocation, case: Mapping[str, JSON]
-    ) -> ActionResult | ActionFailure:
-        """Seal it away with the permissions that it had before it was held."""
-        mode = self._hold.mode_before_hold(fd)
-        entry = _entry(place)
-        done = self._vault.quarantine(fd, place.path, place.key, case, mode=mode, id_=entry)
-        if isinstance(done, QuarantineFailure):
-            return _undone(done)
-        if not done.other_names:  # they stay held
-            self._hold.remove_record(_file(place))
-        return _sealed(done.record)
+        mode = self._holder.mode_before_hold(fd)
+        id_ = _entry_id(location)
+        record = self._vault.quarantine(fd, location.path, location.key, case, mode=mode, id_=id_)
+        if isinstance(record, ActionFailure):
+            return record
+        if not record.other_names:  # otherwise they stay held
+            self._holder.remove_record(_inode(location))
+        return _from_record(record)
 
     def hold(
-        self, fd: int, place: FileLocation, case: Mapping[str, JSON]
+        self, fd: int, location: FileLocation, case: Mapping[str, JSON]
     ) -> ActionResult | ActionFailure:
-        """Hold it; again, if its owner has given it permissions."""
-        done = self._hold.hold(fd, place.path, json.dumps(case))
-        if isinstance(done, QuarantineFailure):
-            return _undone(done)
-        detail = "its owner had given it permissions again" if done.again else ""
-        return ActionResult(held=str(done.by), detail=detail)
+        """Hold the file that is open as *fd*; again if its owner has restored permissions."""
+        hold = self._holder.hold(fd, location.path, json.dumps(case))
+        return hold if isinstance(hold, ActionFailure) else _from_hold(hold)
 
     def is_staging_path(self, path: bytes) -> bool:
-        """Ask the vault: it knows its own directories."""
+        """Return True for a path that a file has only while it is sealed or restored."""
         return self._vault.is_staging_path(path)
 
     def hold_token(self, fd: int) -> str:
-        """Look it up by the file itself, whatever its name is now."""
-        held = self._hold.find_open(fd)
-        return "" if held is None else str(held.by)
+        """Return the hold of an open file, whatever its name is now; empty if it is not held."""
+        hold = self._holder.find_open(fd)
+        return "" if hold is None else str(hold.by)
 
     def release(
-        self, place: FileLocation, case: Mapping[str, JSON]
+        self, location: FileLocation, case: Mapping[str, JSON]
     ) -> ActionResult | ActionFailure:
-        """Give back what holding took."""
-        done = self._hold.release(place.path, _file(place), json.dumps(case))
-        if isinstance(done, QuarantineFailure):
-            if done.reason is FailureReason.UNKNOWN:  # a crash came between releasing and recording
-                return ActionResult()
-            return _undone(done)
-        return ActionResult(detail=_GIVEN[done.released_mode])
+        """Release a held file, so that it can be served again."""
+        result = self._holder.release(location.path, _inode(location), json.dumps(case))
+        if isinstance(result, ActionFailure):
+            if result.reason is FailureReason.UNKNOWN:  # released before a crash, not recorded
+                return ActionResult(LocationState.RELEASED)
+            return result
+        return ActionResult(LocationState.RELEASED, detail=_MODE_DETAILS[result.released_mode])
 
     def restore(
-        self, place: FileLocation, wish: RestoreRequest, who: str
+        self, location: FileLocation, request: RestoreRequest, who: str
     ) -> ActionResult | ActionFailure:
-        """Put it back with all it had."""
-        done = self._vault.restore(
-            place.vault,
-            wish.secrets,
-            who=who,
-            why=wish.why,
-            to=wish.to,
-            make_parents=wish.make_parents,
-        )
-        return _undone(done) if isinstance(done, QuarantineFailure) else _restored(done.record)
+        """Restore a sealed file with all its attributes."""
+        record = self._vault.restore(location.vault, request, who)
+        return record if isinstance(record, ActionFailure) else _from_record(record)
 
-    def destroy(self, place: FileLocation, *, who: str, why: str) -> ActionResult | ActionFailure:
-        """Destroy it; the record stays in the vault as the receipt."""
-        done = self._vault.destroy(place.vault, who=who, why=why)
-        return _undone(done) if isinstance(done, QuarantineFailure) else _destroyed(done.record)
+    def destroy(
+        self, location: FileLocation, *, who: str, why: str
+    ) -> ActionResult | ActionFailure:
+        """Destroy a sealed file; the facts contain the receipt."""
+        record = self._vault.destroy(location.vault, who=who, why=why)
+        return record if isinstance(record, ActionFailure) else _from_record(record)
 
-    def inspect_interrupted(self, place: FileLocation) -> tuple[InterruptedResult, ActionResult]:
-        """Settle what was interrupted, then look."""
+    def inspect_interrupted(self, location: FileLocation) -> ActionResult | None:
+        """Return how far an interrupted action came; None if the file was not touched."""
         self.recover()
-        record = self._vault.find(place.vault or _entry(place))
-        if record is not None and record.state in _FATES:
-            fate = _FATES[record.state]
-            tell = {
-                InterruptedResult.SEALED: _sealed,
-                InterruptedResult.RESTORED: _restored,
-                InterruptedResult.DESTROYED: _destroyed,
-            }
-            return fate, tell[fate](record)
-        if place.state is LocationState.PENDING:
-            held = self._hold.active_hold(place.path, _file(place))
-            if held is not None:
-                return InterruptedResult.HELD, ActionResult(held=str(held.by))
-        return InterruptedResult.NOTHING, ActionResult()
+        record = self._vault.find(location.vault or _entry_id(location))
+        if record is not None and record.state in _STATES:
+            return _from_record(record)
+        if location.state is LocationState.PENDING:
+            hold = self._holder.active_hold(location.path, _inode(location))
+            if hold is not None:
+                return _from_hold(hold)
+        return None
 
     def recover(self) -> Mapping[str, str]:
-        """Settle what was interrupted, and name what could not be."""
+        """Recover what a crash interrupted; return why, by entry, where that is impossible now.
+
+        Costs nothing if there is nothing to recover.  A stuck entry is tried again later, and is
+        not returned before that.
+        """
         try:
-            recovered = self._vault.recover()
+            results = self._vault.recover()
         except OSError as error:
-            return {"vault": f"it cannot be read: {error.strerror}"}
-        stuck = [each for each in recovered if each.outcome is RecoveryOutcome.STUCK]
-        return {each.id: f"interrupted, and cannot be settled: {each.detail}" for each in stuck}
+            return {"vault": f"cannot be read: {error.strerror}"}
+        return {
+            result.id: f"an interrupted action cannot be recovered: {result.detail}"
+            for result in results
+            if result.outcome is RecoveryOutcome.STUCK
+        }
 
 
-def _entry(place: FileLocation) -> str:
-    """Name the entry of the vault that this attempt makes: after a crash it is found by that."""
-    attempt = f"{place.id} {place.number} {place.attempts} {place.found_at!r} {place.key}"
-    return hashlib.sha256(attempt.encode() + place.path).hexdigest()[:16]
-
-
-def _file(place: FileLocation) -> tuple[int, int]:
-    return place.file.dev, place.file.ino
-
-
-def _undone(refusal: QuarantineFailure) -> ActionFailure:
-    return ActionFailure(
-        refusal.reason,
-        refusal.detail,
-        refusal.reason.advice,
-        lost=refusal.reason is FailureReason.GONE,
-        transient=refusal.reason.transient,
-        holdable=refusal.reason in _HOLDABLE,
+def _entry_id(location: FileLocation) -> str:
+    """Return the id of the vault entry for this attempt, by which it is found after a crash."""
+    attempt = (
+        f"{location.id} {location.number} {location.attempts} {location.found_at!r} {location.key}"
     )
+    return hashlib.sha256(attempt.encode() + location.path).hexdigest()[:16]
 
 
-def _sealed(record: EntryRecord) -> ActionResult:
-    others = record.other_names
-    detail = f"{others} other names (hard links) still have the content" if others else ""
-    return ActionResult(vault=record.id, detail=detail, path=record.path)
+def _inode(location: FileLocation) -> tuple[int, int]:
+    return location.file.dev, location.file.ino
 
 
-def _restored(record: EntryRecord) -> ActionResult:
-    ending = _ending(record)
-    told = []
+_MODE_DETAILS = {
+    ReleasedMode.ORIGINAL: "",
+    ReleasedMode.ALREADY_CHANGED: "permissions that were set in the meantime stay",
+    ReleasedMode.REDUCED: "without set-user-id or set-group-id, which the service may not set",
+}
+
+_STATES = {
+    EntryState.SEALED: LocationState.QUARANTINED,
+    EntryState.RESTORED: LocationState.RESTORED,
+    EntryState.DESTROYED: LocationState.DESTROYED,
+}
+
+
+def _from_hold(hold: HoldRecord) -> ActionResult:
+    detail = "its owner had restored permissions" if hold.again else ""
+    return ActionResult(LocationState.HELD, held=str(hold.by), detail=detail)
+
+
+def _from_record(record: EntryRecord) -> ActionResult:
+    """Return the result that the record of a vault entry describes."""
+    state, ending = _STATES[record.state], record.ending
+    if ending is None:
+        links = record.other_names
+        detail = f"{links} other names (hard links) still have the content" if links else ""
+        return ActionResult(state, record.id, detail=detail, path=record.path)
+    # After a crash the audit entry is written by another process than that of the decision.
+    facts: dict[str, JSON] = {"decided_by": ending.who, "reason": ending.why}
+    if state is LocationState.DESTROYED:
+        facts["receipt"] = _receipt(record, ending)
+        return ActionResult(state, record.id, detail=ending.why, facts=facts)
+    notes = []
     if ending.path != record.path:
-        told.append(f"it was found at {escape_path(record.path)}")
+        notes.append(f"it was found at {escape_path(record.path)}")
     if ending.missing:
-        told.append(f"it came back without {', '.join(ending.missing)}")
-    return ActionResult(
-        vault=record.id,
-        detail="; ".join(told) or ending.why,
-        facts=_decided(ending),
-        path=ending.path,
-    )
+        notes.append(f"it was restored without {', '.join(ending.missing)}")
+    detail = "; ".join(notes) or ending.why
+    return ActionResult(state, record.id, detail=detail, facts=facts, path=ending.path)
 
 
-def _destroyed(record: EntryRecord) -> ActionResult:
-    """Give the receipt."""
-    ending, sealing = _ending(record), record.sealing
-    receipt: dict[str, JSON] = {
+def _receipt(record: EntryRecord, ending: Disposition) -> dict[str, JSON]:
+    sealing = record.sealing
+    return {
         "vault": record.id,
         "sha256": record.key,
         "size": record.attributes.size,
@@ -306,16 +195,3 @@ def _destroyed(record: EntryRecord) -> ActionResult:
         "sealed_sha256": sealing.sha256 if sealing else None,
         "destroyed_at": ending.at,
     }
-    return ActionResult(
-        vault=record.id, detail=ending.why, facts={**_decided(ending), "receipt": receipt}
-    )
-
-
-def _ending(record: EntryRecord) -> Disposition:
-    assert record.ending is not None, "what was restored or destroyed says when and by whom"
-    return record.ending
-
-
-def _decided(ending: Disposition) -> dict[str, JSON]:
-    """Say who decided, and why: whoever clears up after a crash is not who did."""
-    return {"decided_by": ending.who, "reason": ending.why}

@@ -1,9 +1,13 @@
-"""The book of cases: what is written together, durably, or not at all.
+"""The ledger of cases: what is recorded together, durably, or not at all.
 
-A *page* is one transaction of the state that waits for the disk, with its lines in the audit log
-and its notices.  The lines are on the disk before the transaction is committed, so nothing is
-ever recorded that the log does not tell; a crash between the two can make the log tell it twice,
-with the same numbers of case and place.
+``CaseLock`` admits one action at a time, whichever process performs it, so that the daemon and
+commands never race.  Its holder reads a case, decides, acts and records; hence a location that it
+finds *pending* was left so by a crash.  The lock ends with its process (flock(2)).
+
+A ``LedgerTransaction`` is one durable transaction of the storage, with its audit entries and
+notices.  The entries are on disk before the transaction is committed, so nothing is recorded that
+the audit log lacks; a crash between the two can repeat entries, with the same case and file
+numbers.
 """
 
 from __future__ import annotations
@@ -11,55 +15,97 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from hashwacht.audit.chain import JSON
 from hashwacht.audit.log import AuditLog
-from hashwacht.cases.case_json import CaseFile
+from hashwacht.cases.case_rendering import CaseFile
+from hashwacht.core.errors import StorageBusy
 from hashwacht.core.notice import Notice, NoticeKind
 from hashwacht.core.paths import to_json
 from hashwacht.core.upload_context import UploadContext, UploadContextStore
+from hashwacht.platform.atomic import chown_like_directory
+from hashwacht.platform.locks import FileLock
 from hashwacht.storage.cases import Case
 from hashwacht.storage.locations import FileLocation
+from hashwacht.storage.sqlite.state_directory import open_error
 from hashwacht.storage.store import Store
 
+LOCK_FILE_NAME = "cases.lock"
+"""The lock file, in the state directory."""
+
+LOCK_TIMEOUT = 300.0
+"""Seconds to wait for another process: sealing some gigabytes takes a minute."""
+
 MAX_LISTED = 100
-"""Places and notes of a case that are looked at when it is told."""
+"""Locations and notes of a case that are loaded to describe it."""
+
+
+class CaseLock:
+    """The lock for actions on files, at *path*; waits *timeout* seconds.
+
+    Thread-safe; not reentrant.
+    """
+
+    def __init__(self, path: Path, timeout: float = LOCK_TIMEOUT) -> None:
+        self._path, self._timeout = path, timeout
+
+    @contextmanager
+    def acquire(self) -> Iterator[None]:
+        """Hold the lock.  Raises StorageBusy if another process keeps it too long, StorageError."""
+        try:
+            lock = FileLock.acquire(self._path, timeout=self._timeout)
+        except OSError as error:
+            raise open_error(error, self._path) from error
+        if lock is None:
+            raise StorageBusy(
+                f"another process has been acting on a file for {self._timeout:g} s",
+                advice="Check the daemon with `hashwacht status`, then try again.",
+            )
+        with lock:
+            try:
+                chown_like_directory(lock.fd, self._path)
+            except OSError as error:
+                raise open_error(error, self._path) from error
+            yield
 
 
 @dataclass
 class LedgerTransaction:
-    """What is being written, at *now* (Unix seconds)."""
+    """What is recorded at *now* (Unix seconds)."""
 
     ledger: Ledger
     now: float
-    lines: list[tuple[str, Mapping[str, JSON]]] = field(default_factory=list)
+    entries: list[tuple[str, Mapping[str, JSON]]] = field(default_factory=list)
 
-    def audit(self, act: str, **facts: JSON) -> None:
-        """Have a line in the audit log."""
-        self.lines.append((act, facts))
+    def audit(self, event: str, **facts: JSON) -> None:
+        """Add an entry to the audit log."""
+        self.entries.append((event, facts))
 
-    def record_case(self, case: Case, act: str, **facts: JSON) -> Case:
-        """Keep a case, with a line about it."""
-        kept = self.ledger.store.cases.record(case)
-        self.audit(act, case=kept.id, sha256=case.key, state=str(case.state), **facts)
-        return kept
+    def record_case(self, case: Case, event: str, **facts: JSON) -> Case:
+        """Record a case, with an audit entry."""
+        stored = self.ledger.store.cases.record(case)
+        self.audit(event, case=stored.id, sha256=case.key, state=str(case.state), **facts)
+        return stored
 
-    def record_location(self, place: FileLocation, act: str = "", **facts: JSON) -> FileLocation:
-        """Keep a place, with a line about it if *act* is not empty."""
-        kept = self.ledger.store.locations.record(place)
-        if act:
-            self.audit(act, **self.ledger.location_facts(kept), **facts)
-        return kept
+    def record_location(
+        self, location: FileLocation, event: str = "", **facts: JSON
+    ) -> FileLocation:
+        """Record a location, with an audit entry if *event* is not empty."""
+        stored = self.ledger.store.locations.record(location)
+        if event:
+            self.audit(event, **self.ledger.location_facts(stored), **facts)
+        return stored
 
     def notify(self, kind: NoticeKind, summary: str, case: Case | None) -> None:
-        """Have people told."""
+        """Queue a notice."""
         text = self.ledger.case_file(case).to_notice_text() if case is not None else ""
         self.ledger.notify(Notice(kind, self.now, summary, text))
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """The state, the audit log and the outbox as one.  *who* is written into the log."""
+    """The storage, the audit log and the outbox as one; *who* appears in the audit log."""
 
     store: Store
     log: AuditLog
@@ -70,38 +116,38 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Iterator[LedgerTransaction]:
-        """Write a page.  Raises StorageError; then nothing of it is kept."""
+        """Open a transaction.  Raises StorageError; then nothing of it is recorded."""
         with self.store.transaction(durable=True):
             transaction = LedgerTransaction(self, self.clock())
             yield transaction
-            self.log.append_all(self.who, transaction.lines)
+            self.log.append_all(self.who, transaction.entries)
 
-    def case_file(self, case: Case, most: int = MAX_LISTED) -> CaseFile:
-        """Give everything about a case, with its newest places and notes."""
+    def case_file(self, case: Case, limit: int = MAX_LISTED) -> CaseFile:
+        """Return everything about a case, with its newest locations and notes."""
         return CaseFile(
             case,
-            self.store.locations.load_by_content(case.key, most),
+            self.store.locations.load_by_content(case.key, limit),
             self.store.locations.count_by_state(case.key),
-            self.store.cases.load_notes(case.id, most),
-            self._told(case.key),
+            self.store.cases.load_notes(case.id, limit),
+            self._upload_contexts(case.key),
         )
 
-    def location_facts(self, place: FileLocation) -> dict[str, JSON]:
-        """Say which place it is, for the audit log."""
-        case = self.store.cases.load_by_key(place.key)
+    def location_facts(self, location: FileLocation) -> dict[str, JSON]:
+        """Return the facts that identify a location in the audit log."""
+        case = self.store.cases.load_by_key(location.key)
         return {
             "case": case.id if case else None,
-            "file": place.number,
-            "sha256": place.key,
-            "root": place.root,
-            **to_json(place.path),
-            "uid": place.uid,
-            "account": place.account,
-            "rule": place.rule,
+            "file": location.number,
+            "sha256": location.key,
+            "root": location.root,
+            **to_json(location.path),
+            "uid": location.uid,
+            "account": location.account,
+            "rule": location.rule,
         }
 
-    def _told(self, key: str) -> list[UploadContext]:
-        """Give what requests told; a file that cannot be read stops no case."""
+    def _upload_contexts(self, key: str) -> list[UploadContext]:
+        """Return what requests reported about a content; none if that cannot be read."""
         try:
             return self.uploads.load(key)
         except (OSError, ValueError, TypeError):

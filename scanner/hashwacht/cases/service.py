@@ -1,13 +1,13 @@
-"""What follows from a verdict: a case, an action, its trace in the audit log, an alert.
+"""What follows from a verdict: a case, an action, audit entries and notices.
 
-Read ``settle`` first.  The order is what makes it survive ``kill -9`` at any instant:
+Read ``CaseProcessor.apply_verdict`` first.  Its order survives ``kill -9`` at any instant:
 
-1. The case and what is about to be done are recorded, durably (the place is *pending*).
-2. It is done.
-3. What was done is recorded, durably.
+1. The case and the intended action are recorded durably (the location is *pending*).
+2. The action is carried out.
+3. Its result is recorded durably.
 
-Who finds a place pending later, with the turn in hand, knows that it was interrupted, and asks
-the hands what became of the file.  So settling the same file again changes nothing.
+A location that is still pending under the case lock was interrupted; the file actions then find
+out how far it came.  So applying the same verdict again changes nothing.
 """
 
 from __future__ import annotations
@@ -19,21 +19,24 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from hashwacht.cases.action_limit import ActionLimiter
-from hashwacht.cases.action_retry import ActionRetrier
-from hashwacht.cases.actions import INTERRUPTED_STATES, ActionRunner
+from hashwacht.cases.actions import INTERRUPTED_STATES, ActionRetrier, ActionRunner
 from hashwacht.cases.case_locations import UNDETERMINED, LocationRecorder, effective_decision
-from hashwacht.cases.case_lock import CaseLock
 from hashwacht.cases.case_opening import JudgedFile, open_case, reopen
-from hashwacht.cases.file_actions import ActionFailure, FileActions
-from hashwacht.cases.ledger import Ledger
+from hashwacht.cases.file_actions import FileActions
+from hashwacht.cases.ledger import CaseLock, Ledger
 from hashwacht.cases.policy import RootPolicies, decide
+from hashwacht.cases.upload_cases import UploadCases
 from hashwacht.core.types import Action, FileId, Outcome
+from hashwacht.quarantine.failures import ActionFailure
 from hashwacht.settings import ActionLimitSettings, RootSettings
 from hashwacht.storage.cases import CaseState
 from hashwacht.storage.locations import FileLocation, LocationState
 
-_OTHER = "it holds another content now"
-_ONLY_KNOWN = (Action.ALLOW, Action.OBSERVE)
+UPLOAD_CHECK_INTERVAL = 60.0
+"""Seconds between two checks of the uploads that web applications reported."""
+
+_OTHER_CONTENT = "it has another content now"
+_OBSERVED_ONLY = (Action.ALLOW, Action.OBSERVE)
 _IN_FORCE = {
     LocationState.OBSERVED: Action.OBSERVE,
     LocationState.WAITING: Action.OBSERVE,
@@ -44,9 +47,9 @@ _IN_FORCE = {
 
 
 class CaseProcessor:
-    """Decides about files, acts upon them and keeps cases.
+    """Applies verdicts: decides, acts on files and keeps cases.  *roots* are given by name.
 
-    Thread-safe; commands may act at the same time, see :mod:`hashwacht.cases.case_lock`.
+    Thread-safe; commands may act at the same time, see :class:`~hashwacht.cases.ledger.CaseLock`.
     """
 
     def __init__(
@@ -56,150 +59,146 @@ class CaseProcessor:
         file_actions: FileActions,
         lock: CaseLock,
         roots: Mapping[str, RootSettings],
-        guard: ActionLimitSettings,
+        limits: ActionLimitSettings,
     ) -> None:
-        """Take the parts; *roots* by name."""
-        self._ledger, self._store, self._file_actions, self._lock = (
-            ledger,
-            ledger.store,
-            file_actions,
-            lock,
-        )
+        store = ledger.store
+        self._ledger, self._store, self._lock = ledger, store, lock
+        self._file_actions = file_actions
         self._policies = RootPolicies(roots)
-        self._location_recorder = LocationRecorder(
-            ActionLimiter(ledger.store.locations, ledger.store.action_limits, guard)
-        )
-        self._action_runner = ActionRunner(ledger, file_actions)
+        limiter = ActionLimiter(store.locations, store.action_limits, limits)
+        self._recorder = LocationRecorder(limiter)
+        self._runner = ActionRunner(ledger, file_actions)
         self._retrier = ActionRetrier(
             ledger=ledger,
             file_actions=file_actions,
             lock=lock,
             policies=self._policies,
-            location_recorder=self._location_recorder,
-            action_runner=self._action_runner,
+            recorder=self._recorder,
+            runner=self._runner,
         )
+        self._upload_cases, self._uploads_checked_at = UploadCases(ledger, lock), 0.0
 
-    def settle(self, found: JudgedFile) -> Action:
-        """Do what a verdict asks for, and give what is in force now.
+    def apply_verdict(self, judged: JudgedFile) -> Action:
+        """Carry out what a verdict demands, and return the action in force now.
 
-        Any number of times for the same file.  An action that fails is recorded, told and tried
-        again by ``retry``.  Raises StorageError if nothing can be recorded; then do it again.
+        May be repeated for the same file.  An action that fails is recorded, reported and retried
+        by ``retry_due``.  Raises StorageError if nothing can be recorded; then call it again.
         """
-        if self._is_nothing(found):
+        if self._is_irrelevant(judged):
             return Action.ALLOW
-        with self._lock.acquire(), _open(found) as (present, problem):
-            if self._file_actions.is_staging_path(found.path):
-                return Action.ALLOW  # it is told of where it comes to rest
-            wanted, place = self._settled(present, problem)
-        in_force = Action.ALLOW if place is None else _IN_FORCE.get(place.state, Action.ALLOW)
-        return wanted if (wanted, in_force) == _ONLY_KNOWN else in_force
+        with self._lock.acquire(), _opened(judged) as (opened, failure):
+            if self._file_actions.is_staging_path(judged.path):
+                return Action.ALLOW  # it is reported again at its next path
+            decided, location = self._apply(opened, failure)
+        in_force = Action.ALLOW if location is None else _IN_FORCE.get(location.state, Action.ALLOW)
+        return decided if (decided, in_force) == _OBSERVED_ONLY else in_force
 
-    def retry(self, now: float) -> None:
-        """Do what is due; to be called every few seconds.  Raises StorageError."""
-        self._retrier.retry(now)
+    def retry_due(self, now: float) -> None:
+        """Carry out what is due; call it every few seconds.  Raises StorageError."""
+        if now - self._uploads_checked_at >= UPLOAD_CHECK_INTERVAL:
+            self._uploads_checked_at = now
+            self._upload_cases.open_all()
+        self._retrier.retry_due(now)
 
-    def settle_upload(self, key: str) -> None:
-        """Open the case of a content that web applications told about, or forget what they told.
+    def open_upload_case(self, key: str) -> None:
+        """Open the case of a reported upload if it matches, else remove the report if unknown.
 
-        ``retry`` does so too, once a minute for all of them.  Raises StorageError.
+        ``retry_due`` does so too, once a minute for all uploads.  Raises StorageError.
         """
-        self._retrier.settle_upload(key)
+        self._upload_cases.open_one(key)
 
-    def _settled(
-        self, found: JudgedFile, problem: ActionFailure | None
+    def _apply(
+        self, judged: JudgedFile, failure: ActionFailure | None
     ) -> tuple[Action, FileLocation | None]:
-        """Record, act, record; the turn is ours.  *problem*: why its file could not be opened."""
-        here = self._arrived(found)
+        """Record, act, record, under the lock.  *failure*: why the file could not be opened."""
+        known = self._find_location(judged)
         with self._ledger.transaction() as transaction:
-            case = open_case(transaction, found)
+            case = open_case(transaction, judged)
             released = case is not None and case.state is CaseState.RELEASED
-            decision = decide(found.verdict, self._policies.for_root(found.root), released=released)
-            decision = effective_decision(here, found, decision)
-            restored = here is not None and here.state is LocationState.RESTORED
+            policy = self._policies.for_root(judged.root)
+            decision = decide(judged.verdict, policy, released=released)
+            decision = effective_decision(known, judged, decision)
+            restored = known is not None and known.state is LocationState.RESTORED
             if decision.action is Action.ALLOW or restored:
-                place = self._location_recorder.record_dropped(transaction, here, found)
-            elif problem is not None and problem.lost:
-                place = self._location_recorder.record_lost(
-                    transaction, here, found, decision, str(problem)
+                location = self._recorder.record_allowed(transaction, known, judged)
+            elif failure is not None and failure.lost:
+                location = self._recorder.record_lost(
+                    transaction, known, judged, decision, str(failure)
                 )
             else:
-                place = self._location_recorder.record(transaction, case, here, found, decision)
-        if place is not None and place.state is LocationState.PENDING:
-            place = self._action_runner.run(place, found.fd)
-        if place is not None and decision.action is Action.ALLOW and _lifts(found, place):
-            place = self._action_runner.release(place, decision.rule)
-        return decision.action, place
+                location = self._recorder.record(transaction, case, known, judged, decision)
+        if location is not None and location.state is LocationState.PENDING:
+            location = self._runner.run(location, judged.fd)
+        is_allowed = decision.action is Action.ALLOW
+        if location is not None and is_allowed and _ends_hold(judged, location):
+            location = self._runner.release(location, decision.rule)
+        return decision.action, location
 
-    def _arrived(self, found: JudgedFile) -> FileLocation | None:
-        """Give what is known of this content at this path, interrupted acts cleared up.
+    def _find_location(self, judged: JudgedFile) -> FileLocation | None:
+        """Return the known location of this content at this path, interrupted actions resolved.
 
-        What is known of other contents there is history: they were replaced.
+        Other contents known at this path have been replaced, which is recorded.
         """
-        here = None
-        for place in self._store.locations.load_live(found.path):
-            known = (
-                self._action_runner.resolve_interrupted(place)
-                if place.state in INTERRUPTED_STATES
-                else place
-            )
-            if known.key == found.key and known.state.live:
-                here = known
-                continue
-            if known.state.live:
-                same_file = (known.file.dev, known.file.ino) == (found.id.dev, found.id.ino)
-                self._action_runner.record_gone(known, _OTHER, rewritten=same_file)
-        return self._met(here, found)
+        known = None
+        for location in self._store.locations.load_live(judged.path):
+            if location.state in INTERRUPTED_STATES:
+                location = self._runner.resolve_interrupted(location)  # noqa: PLW2901
+            if location.key == judged.key and location.state.live:
+                known = location
+            elif location.state.live:
+                file = location.file
+                same_file = (file.dev, file.ino) == (judged.id.dev, judged.id.ino)
+                self._runner.record_gone(location, _OTHER_CONTENT, rewritten=same_file)
+        return self._detect_hold(known, judged)
 
-    def _met(self, here: FileLocation | None, found: JudgedFile) -> FileLocation | None:
-        """Take in that the file is held already, whatever is known: it may have been moved here."""
-        held = (
-            self._file_actions.hold_token(found.fd)
-            if found.fd is not None and _is_shut(found.fd)
-            else ""
-        )
-        if not held or (here is not None and here.held and here.file == found.id):
-            return here
+    def _detect_hold(self, known: FileLocation | None, judged: JudgedFile) -> FileLocation | None:
+        """Record that the file is held, whatever is known: it may have been moved here."""
+        if judged.fd is None or not _has_no_mode(judged.fd):
+            return known
+        held = self._file_actions.hold_token(judged.fd)
+        if not held or (known is not None and known.held and known.file == judged.id):
+            return known
         with self._ledger.transaction() as transaction:
-            case = self._store.cases.load_by_key(found.key)
-            return self._location_recorder.record_held(transaction, case, here, found, held)
+            case = self._store.cases.load_by_key(judged.key)
+            return self._recorder.record_held(transaction, case, known, judged, held)
 
-    def _is_nothing(self, found: JudgedFile) -> bool:
-        """Say, with two cheap questions, if this file is like almost all others."""
-        verdict = found.verdict
+    def _is_irrelevant(self, judged: JudgedFile) -> bool:
+        """Return True, after two cheap look-ups, for a file like almost all others."""
+        verdict = judged.verdict
         if verdict.outcome is Outcome.MATCH or verdict.suppressed:
             return False
-        missing = verdict.outcome is Outcome.UNDETERMINED
-        if missing and self._policies.holds_undetermined(found.root):
+        is_undetermined = verdict.outcome is Outcome.UNDETERMINED
+        if is_undetermined and self._policies.holds_undetermined(judged.root):
             return False
-        if found.fd is not None and _is_shut(found.fd):  # it may be held, and moved here
+        if judged.fd is not None and _has_no_mode(judged.fd):  # it may be held, and moved here
             return False
-        return not self._store.locations.load_live(
-            found.path
-        ) and not self._store.cases.load_by_key(found.key)
+        if self._store.locations.load_live(judged.path):
+            return False
+        return self._store.cases.load_by_key(judged.key) is None
 
 
-def _lifts(found: JudgedFile, place: FileLocation) -> bool:
-    """Say if a verdict ends a holding: not if an answer is missing that once was a match."""
-    missing = found.verdict.outcome is Outcome.UNDETERMINED
-    return bool(place.held) and (not missing or place.rule == UNDETERMINED)
+def _ends_hold(judged: JudgedFile, location: FileLocation) -> bool:
+    """Return True if a verdict ends a hold; an undetermined one only ends its own."""
+    is_undetermined = judged.verdict.outcome is Outcome.UNDETERMINED
+    return bool(location.held) and (not is_undetermined or location.rule == UNDETERMINED)
 
 
-def _is_shut(fd: int) -> bool:
-    """Say if nobody may open a file, as if it were held.  Costs as little as can be."""
+def _has_no_mode(fd: int) -> bool:
+    """Return True if a file has no permissions, as if it were held.  Costs one fstat(2)."""
     return stat.S_IMODE(os.fstat(fd).st_mode) == 0
 
 
 @contextmanager
-def _open(found: JudgedFile) -> Iterator[tuple[JudgedFile, ActionFailure | None]]:
-    """Give it with its descriptor; or say why it has none."""
-    if found.fd is not None:
-        yield found, None
+def _opened(judged: JudgedFile) -> Iterator[tuple[JudgedFile, ActionFailure | None]]:
+    """Yield the file with an open descriptor, or why it cannot be opened."""
+    if judged.fd is not None:
+        yield judged, None
         return
-    fd = reopen(found.path, found.key, found.id)
+    fd = reopen(judged.path, judged.key, judged.id)
     if isinstance(fd, ActionFailure):
-        yield found, fd
+        yield judged, fd
         return
     try:
-        yield replace(found, fd=fd, id=FileId.from_stat(os.fstat(fd))), None
+        yield replace(judged, fd=fd, id=FileId.from_stat(os.fstat(fd))), None
     finally:
         os.close(fd)

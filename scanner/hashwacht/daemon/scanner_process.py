@@ -113,7 +113,7 @@ class _Process:
             pipeline=bootstrap.scanner_pipeline(foreground, self._store.crash_log),
             casework=bootstrap.case_services(
                 settings, self._store, AUDIT_ACTOR, logs=True
-            ).casework(),
+            ).processor(),
             settings=settings.daemon,
             jobs=bootstrap.jobs(settings),
         )

@@ -1,9 +1,7 @@
-"""The two ends of sealing and of opening: open files, with a digest taken on the way.
+"""Encryption with age (age-encryption.org/v1, by pyrage), and files that hash what they transfer.
 
-Sealing for public keys with age (age-encryption.org/v1), by pyrage.
-
-Who seals cannot open: the private half need not be on this machine.  Content goes through in
-pieces of 64 KiB, whatever its size; age authenticates each of them, and the last one as the last.
+Sealing needs public keys only: the private keys need not be on this machine.  Content of any size
+is streamed in chunks of 64 KiB; age authenticates each chunk and the end of the stream.
 """
 
 from __future__ import annotations
@@ -22,41 +20,41 @@ _NO_KEY_FITS = "No matching keys found"
 
 
 class WrongKey(HashwachtError):
-    """None of the private keys opens it."""
+    """None of the private keys opens the content."""
 
 
 class CorruptContent(HashwachtError):
-    """It is not what was sealed, or not all of it."""
+    """The content is not what was sealed, or incomplete."""
 
 
 class ReadableStream(Protocol):
-    """What is read from."""
+    """A source of bytes."""
 
     def read(self, size: int) -> bytes:
-        """Give at most *size* bytes; none at the end."""
+        """Return at most *size* bytes; none at the end."""
 
 
 class WritableStream(Protocol):
-    """What is written to."""
+    """A destination for bytes."""
 
     def write(self, piece: bytes) -> int:
-        """Take all of *piece* and give its length."""
+        """Write all of *piece* and return its length."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """*public* goes into the configuration, *secret* to another machine."""
+    """Two keys: *public* belongs in the configuration, *secret* on another machine."""
 
     public: str
     secret: str = field(repr=False)
 
-    def to_text(self, made: str) -> str:
-        """Write it as age-keygen does; *made* is the date.  Holds the secret."""
-        return f"# created: {made}\n# public key: {self.public}\n{self.secret}\n"
+    def to_text(self, created: str) -> str:
+        """Return a key file like that of age-keygen, with the date *created* and the secret."""
+        return f"# created: {created}\n# public key: {self.public}\n{self.secret}\n"
 
 
 def generate_key_pair() -> KeyPair:
-    """Make a new pair of X25519 keys."""
+    """Return a new pair of X25519 keys."""
     from pyrage import x25519  # type: ignore[import-untyped]  # it ships no types
 
     identity = x25519.Identity.generate()
@@ -64,62 +62,63 @@ def generate_key_pair() -> KeyPair:
 
 
 def parse_secret_keys(text: str) -> tuple[str, ...]:
-    """Find the private keys in a file as age-keygen writes it.  Raises CredentialError."""
-    if found := tuple(each.strip() for each in _SECRET.findall(text)):
-        return found
+    """Return the private keys in the text of an age-keygen file.  Raises CredentialError."""
+    if secrets := tuple(key.strip() for key in _SECRET.findall(text)):
+        return secrets
     raise CredentialError(
-        "no private key of age in it",
-        advice="Give the file that `hashwacht quarantine keygen` wrote (AGE-SECRET-KEY-1...).",
+        "the file contains no age private key",
+        advice="Use the file that `hashwacht quarantine keygen` wrote (AGE-SECRET-KEY-1...).",
     )
 
 
 def seal(source: ReadableStream, sink: WritableStream, recipients: Sequence[str]) -> None:
     """Encrypt everything from *source* into *sink*, for each of the *recipients*.
 
-    Raises ConfigurationError if one of them is no key, and whatever *source* and *sink* raise.
+    Raises ConfigurationError for an invalid key, and whatever *source* and *sink* raise.
     """
     import pyrage
 
-    through = _Through(source.read, sink.write)
+    stream = _Pipe(source.read, sink.write)
     try:
-        keys = [pyrage.x25519.Recipient.from_str(each) for each in recipients]
+        keys = [pyrage.x25519.Recipient.from_str(key) for key in recipients]
     except pyrage.RecipientError as error:
         raise ConfigurationError(
-            f"not a public key of age: {error}", advice="Correct quarantine.recipients."
+            f"not an age public key: {error}", advice="Correct quarantine.recipients."
         ) from error
     try:
-        pyrage.encrypt_io(through, through, keys)
+        pyrage.encrypt_io(stream, stream, keys)
     except (pyrage.EncryptError, OSError):
-        through.fail_as_it_did()
+        stream.reraise()
         raise
 
 
 def unseal(source: ReadableStream, sink: WritableStream, secrets: Sequence[str]) -> None:
     """Decrypt everything from *source* into *sink* with one of the private keys.
 
-    Raises CredentialError for a text that is no key, WrongKey, Damaged, and whatever *source* and
-    *sink* raise.  What *sink* got is only worth anything if nothing was raised.
+    Raises CredentialError for an invalid key, WrongKey, CorruptContent, and whatever *source* and
+    *sink* raise.  The output is valid only if nothing is raised.
     """
     import pyrage
 
-    through = _Through(source.read, sink.write)
+    stream = _Pipe(source.read, sink.write)
     try:
-        keys = [pyrage.x25519.Identity.from_str(each) for each in secrets]
+        keys = [pyrage.x25519.Identity.from_str(key) for key in secrets]
     except pyrage.IdentityError as error:
         raise CredentialError(
-            "not a private key of age", advice="Give one as `hashwacht quarantine keygen` wrote it."
+            "not an age private key",
+            advice="Use a key file that `hashwacht quarantine keygen` wrote.",
         ) from error
     try:
-        pyrage.decrypt_io(through, through, keys)
+        pyrage.decrypt_io(stream, stream, keys)
     except (pyrage.DecryptError, OSError) as error:
-        through.fail_as_it_did()
+        stream.reraise()
         if str(error) == _NO_KEY_FITS:
-            raise WrongKey("none of the private keys opens it") from error
-        raise CorruptContent(f"it cannot be opened: {error}") from error
+            raise WrongKey("none of the private keys opens the content") from error
+        raise CorruptContent(f"the content cannot be decrypted: {error}") from error
 
 
-class _Through:
-    """Both ends as pyrage wants them; keeps the error that it would turn into a text."""
+class _Pipe:
+    """Source and sink for pyrage, which would turn their errors into text; keeps the error."""
 
     __slots__ = ("_failure", "_read", "_write")
 
@@ -142,39 +141,38 @@ class _Through:
             raise
 
     def flush(self) -> None:
-        """Nothing is kept back."""
+        """Do nothing: writes are not buffered."""
 
-    def fail_as_it_did(self) -> None:
+    def reraise(self) -> None:
         if self._failure is not None:
             raise self._failure
 
 
 _PIECE = 1 << 20
-"""Bytes read at once.  age asks for 8 KiB at a time, which would be as many system calls."""
+"""Bytes per read.  age asks for 8 KiB at a time, which would be too many system calls."""
 
 _HOLE = 4096
-"""What a file system can leave out: a block of zeros."""
+"""Size of a block of zeros that becomes a hole."""
 
 
 class FileGrew(Exception):
-    """The file has become longer than it was when its reading began."""
+    """The file has grown since the read began."""
 
 
 class HashingReader:
-    """A file from its beginning to *size*, by its descriptor; moves no file offset.
+    """Reads and hashes an open file up to *size*, without moving its file offset.
 
-    Raises OSError, and Grown as soon as there is a byte too many: a writer who is faster than we
-    are must not keep us reading for ever.
+    Raises OSError, and FileGrew as soon as there is a byte too many: a fast writer must not make
+    the read endless.
     """
 
     def __init__(self, fd: int, size: int) -> None:
-        """Begin at the beginning."""
         self._fd, self._size, self._at = fd, size, 0
         self._piece, self._used = b"", 0
         self._digest = hashlib.sha256()
 
     def read(self, size: int) -> bytes:
-        """Give the next bytes, at most *size*."""
+        """Return the next bytes, at most *size*."""
         if self._used == len(self._piece):
             self._piece, self._used = os.pread(self._fd, _PIECE, self._at), 0
             self._at += len(self._piece)
@@ -186,24 +184,20 @@ class HashingReader:
         return piece
 
     def sha256(self) -> str:
-        """Give the digest of all that was read."""
+        """Return the digest of everything read."""
         return self._digest.hexdigest()
 
 
 class HashingWriter:
-    """A new file, written from its beginning.  Raises OSError.
-
-    With *sparse*, blocks of zeros become holes.
-    """
+    """Writes and hashes a new file; *sparse* turns blocks of zeros into holes.  Raises OSError."""
 
     def __init__(self, fd: int, *, sparse: bool = False) -> None:
-        """Begin at the beginning of an empty file."""
         self._fd, self._sparse = fd, sparse
         self.size = 0
         self._digest = hashlib.sha256()
 
     def write(self, piece: bytes) -> int:
-        """Write all of it."""
+        """Append *piece*."""
         self._digest.update(piece)
         if self._sparse:
             self._write_sparsely(piece)
@@ -213,13 +207,13 @@ class HashingWriter:
         return len(piece)
 
     def finish(self) -> None:
-        """Give the file its whole length and flush it to the disk."""
+        """Set the final length and flush the file to disk."""
         if self._sparse:
             os.ftruncate(self._fd, self.size)
         os.fsync(self._fd)
 
     def sha256(self) -> str:
-        """Give the digest of all that was written."""
+        """Return the digest of everything written."""
         return self._digest.hexdigest()
 
     def _write_sparsely(self, piece: bytes) -> None:
@@ -235,8 +229,8 @@ class HashingWriter:
 
 
 def sha256_of(fd: int, size: int) -> str:
-    """Read an open file from its beginning to *size*.  Raises OSError, Grown."""
-    reading = HashingReader(fd, size)
-    while reading.read(_PIECE):
+    """Return the SHA-256 of an open file up to *size*.  Raises OSError, FileGrew."""
+    reader = HashingReader(fd, size)
+    while reader.read(_PIECE):
         pass
-    return reading.sha256()
+    return reader.sha256()

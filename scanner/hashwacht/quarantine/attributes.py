@@ -1,10 +1,10 @@
-"""All that a file has beside its content and its name: owner, mode, times, extended attributes.
+"""File attributes (owner, mode, times, extended attributes) and the strict reader of our JSON.
 
 Access control lists are extended attributes (``system.posix_acl_access``), and so are file
-capabilities and labels (``security.*``).  What cannot be set by anybody (the change time, the
-inode number) is recorded elsewhere as evidence and not here.
+capabilities and labels (``security.*``).  Attributes that cannot be set, such as the change time
+and the inode number, are recorded elsewhere as evidence.
 
-Reading our own JSON back without believing it: every value has its type, or it is damage.
+``JsonFields`` reads stored JSON back: every value must have the expected type.
 """
 
 from __future__ import annotations
@@ -15,99 +15,98 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
-T = TypeVar("T", int, str)
+T = TypeVar("T")
 
 
 class JsonFields:
-    """The fields of an object of JSON.  Every reading raises ValueError if it is not as said."""
+    """The fields of a JSON object.  Every method raises ValueError for a value of another type."""
 
-    __slots__ = ("_of",)
+    __slots__ = ("_fields",)
 
-    def __init__(self, of: object) -> None:
-        """Take over what json.loads gave."""
-        if not isinstance(of, dict):
+    def __init__(self, value: object) -> None:
+        """Wrap a value from json.loads, which must be an object."""
+        if not isinstance(value, dict):
             raise ValueError("expected an object")  # noqa: TRY004  # damage, not a wrong call
-        self._of: Mapping[str, object] = of
+        self._fields: Mapping[str, object] = value
 
     @classmethod
     def parse(cls, text: bytes) -> JsonFields:
-        """Read a whole document."""
+        """Parse a whole document."""
         try:
             return cls(json.loads(text))
         except RecursionError as error:
             raise ValueError("nested too deep") from error
 
     def has(self, name: str) -> bool:
-        """Tell if the field is there and not null."""
-        return self._of.get(name) is not None
+        """Return True if the field exists and is not null."""
+        return self._fields.get(name) is not None
 
     def all(self) -> Mapping[str, object]:
-        """Give them as they are."""
-        return self._of
+        """Return all fields unchecked."""
+        return self._fields
 
     def integer(self, name: str) -> int:
-        """Read a whole number."""
+        """Return an integer."""
         return self._typed(name, int)
 
     def string(self, name: str) -> str:
-        """Read a text."""
+        """Return a string."""
         return self._typed(name, str)
 
     def boolean(self, name: str) -> bool:
-        """Read true or false."""
-        value = self._of.get(name)
-        if not isinstance(value, bool):
-            raise ValueError(f"{name}: expected true or false")  # noqa: TRY004  # damage
-        return value
+        """Return a boolean."""
+        return self._typed(name, bool)
 
     def number(self, name: str) -> float:
-        """Read a number."""
-        value = self._of.get(name)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"{name}: expected a number")  # noqa: TRY004  # damage
-        return float(value)
+        """Return an integer or float as a float."""
+        try:
+            return float(self._typed(name, int, float))
+        except OverflowError as error:
+            raise ValueError(f"{name}: too large") from error
+
+    def mode(self, name: str) -> int:
+        """Return permission bits, stored as an octal string."""
+        return int(self.string(name), 8)
 
     def base64_bytes(self, name: str) -> bytes:
-        """Read bytes in Base64 (RFC 4648, section 4)."""
+        """Return bytes stored in Base64 (RFC 4648, section 4)."""
         return base64.b64decode(self.string(name), validate=True)
 
     def object_at(self, name: str) -> JsonFields:
-        """Read an object."""
-        return JsonFields(self._of.get(name))
+        """Return a nested object."""
+        return JsonFields(self._fields.get(name))
+
+    def optional_object(self, name: str) -> JsonFields | None:
+        """Return a nested object; None if it is missing or null."""
+        return self.object_at(name) if self.has(name) else None
 
     def objects(self, name: str) -> Iterator[JsonFields]:
-        """Read a list of objects."""
-        for value in self._list(name):
-            yield JsonFields(value)
+        """Yield the objects in a list."""
+        return map(JsonFields, self._typed(name, list))
 
     def strings(self, name: str) -> tuple[str, ...]:
-        """Read a list of texts."""
-        values = self._list(name)
+        """Return the strings in a list."""
+        values = self._typed(name, list)
         if not all(isinstance(value, str) for value in values):
-            raise ValueError(f"{name}: expected texts")
-        return tuple(str(value) for value in values)
+            raise ValueError(f"{name}: expected strings")
+        return tuple(values)
 
-    def _list(self, name: str) -> list[object]:
-        value = self._of.get(name)
-        if not isinstance(value, list):
-            raise ValueError(f"{name}: expected a list")  # noqa: TRY004  # damage
-        return value
-
-    def _typed(self, name: str, kind: type[T]) -> T:
-        value = self._of.get(name)
-        if isinstance(value, bool) or not isinstance(value, kind):
-            raise ValueError(f"{name}: expected {kind.__name__}")  # noqa: TRY004  # damage
+    def _typed(self, name: str, *types: type[T]) -> T:
+        value = self._fields.get(name)
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            expected = " or ".join(each.__name__ for each in types)
+            raise ValueError(f"{name}: expected {expected}")
         return value
 
 
 MAX_XATTR_BYTES = 8 * 1024 * 1024
-"""Bytes of extended attributes kept of one file, so that nobody can make a record of gigabytes.
-ext4 allows 64 KiB or less in all; others allow 64 KiB for each of thousands."""
+"""Limit for the extended attributes of one file, so that no record grows to gigabytes.
+ext4 allows 64 KiB or less in total; other file systems allow 64 KiB for each of thousands."""
 
-_NOT_HERE = frozenset({errno.ENOTSUP, errno.EPERM, errno.EACCES, errno.ENODATA, errno.ENOSYS})
+_UNSUPPORTED = frozenset({errno.ENOTSUP, errno.EPERM, errno.EACCES, errno.ENODATA, errno.ENOSYS})
 _ACCESS_LIST = b"system.posix_acl_access"
 
 
@@ -115,8 +114,8 @@ _ACCESS_LIST = b"system.posix_acl_access"
 class FileAttributes:
     """*mode* are the permission bits with set-user-id and the like; times are ns since the epoch.
 
-    *unread* names extended attributes that could not be read or are beyond MOST_XATTRS.
-    *sparse*: the file took less room than its size.
+    *unread* names extended attributes that could not be read or exceed MAX_XATTR_BYTES.
+    *sparse*: the file took less disk space than its size.
     """
 
     size: int
@@ -131,40 +130,36 @@ class FileAttributes:
 
     @classmethod
     def from_fd(cls, fd: int) -> FileAttributes:
-        """Read them off an open file.  Raises OSError only if it cannot even be asked for."""
-        found = os.fstat(fd)
+        """Return the attributes of an open file.  Raises OSError."""
+        status = os.fstat(fd)
         xattrs, unread = _xattrs(fd)
         return cls(
-            size=found.st_size,
-            mode=stat.S_IMODE(found.st_mode),
-            uid=found.st_uid,
-            gid=found.st_gid,
-            atime_ns=found.st_atime_ns,
-            mtime_ns=found.st_mtime_ns,
-            sparse=found.st_blocks * 512 < found.st_size,
+            size=status.st_size,
+            mode=stat.S_IMODE(status.st_mode),
+            uid=status.st_uid,
+            gid=status.st_gid,
+            atime_ns=status.st_atime_ns,
+            mtime_ns=status.st_mtime_ns,
+            sparse=status.st_blocks * 512 < status.st_size,
             xattrs=tuple(xattrs),
             unread=tuple(unread),
         )
 
     def apply(self, fd: int) -> tuple[bytes, ...]:
-        """Give them to an open file of ours; names the extended attributes that it cannot have.
+        """Set them on an open file; return the names of extended attributes that failed.
 
-        In the order in which one does not undo another: a change of owner drops set-user-id and
-        capabilities, a list changes the group's bits, and everything touches the times.
-        Raises OSError if owner, mode or times cannot be set.
+        The order matters: a change of owner drops set-user-id and capabilities, an access list
+        changes the group bits, and everything changes the times.  Raises OSError if owner, mode
+        or times cannot be set.
         """
         os.fchown(fd, self.uid, self.gid)
-        missing = _put_xattrs(fd, dict(self.xattrs))
+        missing = _set_xattrs(fd, dict(self.xattrs))
         os.fchmod(fd, self.mode)
         os.utime(fd, ns=(self.atime_ns, self.mtime_ns))
         return missing
 
-    def with_mode(self, mode: int) -> FileAttributes:
-        """Give the same with another mode."""
-        return replace(self, mode=mode)
-
     def to_json(self) -> dict[str, object]:
-        """Write them."""
+        """Return them as a JSON object."""
         return {
             "size": self.size,
             "mode": f"{self.mode:04o}",
@@ -179,35 +174,36 @@ class FileAttributes:
 
     @classmethod
     def from_json(cls, fields: JsonFields) -> FileAttributes:
-        """Read them.  Raises ValueError."""
+        """Return the attributes in *fields*.  Raises ValueError."""
         return cls(
             size=fields.integer("size"),
-            mode=int(fields.string("mode"), 8),
+            mode=fields.mode("mode"),
             uid=fields.integer("uid"),
             gid=fields.integer("gid"),
             atime_ns=fields.integer("atime_ns"),
             mtime_ns=fields.integer("mtime_ns"),
             sparse=fields.boolean("sparse"),
             xattrs=tuple(
-                (_read_name(each), each.base64_bytes("value")) for each in fields.objects("xattrs")
+                (_read_name(xattr), xattr.base64_bytes("value"))
+                for xattr in fields.objects("xattrs")
             ),
-            unread=tuple(_read_name(each) for each in fields.objects("unread")),
+            unread=tuple(map(_read_name, fields.objects("unread"))),
         )
 
 
 def _xattrs(fd: int) -> tuple[list[tuple[bytes, bytes]], list[bytes]]:
-    """Read the extended attributes, and name those that could not be."""
+    """Return the extended attributes, and the names of those that could not be read."""
     read: list[tuple[bytes, bytes]] = []
     unread: list[bytes] = []
-    room = MAX_XATTR_BYTES
+    remaining = MAX_XATTR_BYTES
     for name in _names(fd):
         try:
             value = os.getxattr(fd, name)
         except OSError:
             unread.append(name)
             continue
-        room -= len(value)
-        if room < 0:
+        remaining -= len(value)
+        if remaining < 0:
             unread.append(name)
         else:
             read.append((name, value))
@@ -218,17 +214,17 @@ def _names(fd: int) -> list[bytes]:
     try:
         return [os.fsencode(name) for name in os.listxattr(fd)]
     except OSError as error:
-        if error.errno in _NOT_HERE:
+        if error.errno in _UNSUPPORTED:
             return []
         raise
 
 
-def _put_xattrs(fd: int, wanted: Mapping[bytes, bytes]) -> tuple[bytes, ...]:
-    """Set those and remove an access list that the new file inherited from its directory."""
-    if _ACCESS_LIST not in wanted and _ACCESS_LIST in _names(fd):
+def _set_xattrs(fd: int, xattrs: Mapping[bytes, bytes]) -> tuple[bytes, ...]:
+    """Set them, and remove an access list that the new file inherited from its directory."""
+    if _ACCESS_LIST not in xattrs and _ACCESS_LIST in _names(fd):
         os.removexattr(fd, _ACCESS_LIST)
     missing = []
-    for name, value in wanted.items():
+    for name, value in xattrs.items():
         try:
             os.setxattr(fd, name, value)
         except OSError:
@@ -241,7 +237,7 @@ def _base64(value: bytes) -> str:
 
 
 def _name(name: bytes) -> dict[str, object]:
-    """Any bytes are a name; almost always they are letters."""
+    """Encode a name, which may be any bytes but is almost always ASCII."""
     try:
         return {"name": name.decode("ascii")}
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Finding a file or a directory again that may have got another name since."""
+"""Finding a file or a directory that may have been renamed since its path was recorded."""
 
 from __future__ import annotations
 
@@ -8,65 +8,60 @@ from contextlib import suppress
 
 from hashwacht.platform.safe_open import OpenDirectory
 
-_PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-"""Works for a file whose permissions are all taken away (open(2))."""
+_PATH_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+"""Works for a file without any permissions (open(2))."""
+
+_MISSING = (FileNotFoundError, NotADirectoryError)
 
 
-def find_file(file: tuple[int, int], *where: bytes) -> int | None:
-    """Give a descriptor (O_PATH) of *file* (device, inode).
+def find_file(file: tuple[int, int], *paths: bytes) -> int | None:
+    """Return a descriptor (O_PATH) of *file* (device, inode), None if it is not found.
 
-    It has one of the absolute paths *where*, or another name in the directory of one of them.
-    None if it has not.  Raises OSError if that cannot be found out.
+    Looks at the absolute *paths*, then at every name in their directories.  Raises OSError if
+    that is impossible.
     """
-    for path in dict.fromkeys(where):
+    for path in dict.fromkeys(paths):
         directory, _, name = path.rpartition(b"/")
-        try:
-            with OpenDirectory.at(directory or b"/", listable=False) as parent:
-                if (fd := _open(parent, name, file)) is not None:
-                    return fd
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-    for directory in dict.fromkeys(path.rpartition(b"/")[0] for path in where):
+        with (
+            suppress(*_MISSING),
+            OpenDirectory.at(directory or b"/", listable=False) as parent,
+        ):
+            if (fd := _open(parent, name, file)) is not None:
+                return fd
+    for directory in dict.fromkeys(path.rpartition(b"/")[0] for path in paths):
         if (fd := _search(directory or b"/", file)) is not None:
             return fd
     return None
 
 
-def find_directory(path: bytes, wanted: tuple[int, int]) -> OpenDirectory | None:
-    """Give the directory *wanted* (device, inode), that had the absolute *path*, to pass through.
+def find_directory(path: bytes, directory: tuple[int, int]) -> OpenDirectory | None:
+    """Return the *directory* (device, inode) that had the absolute *path*, to pass through only.
 
-    It has that path still, or another name beside it; None if it has not.  Raises OSError if
-    that cannot be found out.
+    It may have another name in the same parent now.  None if it is not found.  Raises OSError if
+    that cannot be determined.
     """
-    with suppress(FileNotFoundError, NotADirectoryError):
-        found = OpenDirectory.at(path or b"/", listable=False)
-        if found.id == wanted:
-            return found
-        found.close()
-    above, _, _ = path.rpartition(b"/")
-    with (
-        suppress(FileNotFoundError, NotADirectoryError, PermissionError),
-        OpenDirectory.at(above or b"/") as parent,
-    ):
-        for name in _with_number(parent, wanted[1]):
-            if (fd := _open(parent, name, wanted)) is not None:
-                return OpenDirectory(fd)
-    return None
+    with suppress(*_MISSING):
+        current = OpenDirectory.at(path or b"/", listable=False)
+        if current.id == directory:
+            return current
+        current.close()
+    fd = _search(path.rpartition(b"/")[0] or b"/", directory)
+    return None if fd is None else OpenDirectory(fd)
 
 
 def _search(directory: bytes, file: tuple[int, int]) -> int | None:
     """Look for the inode number among all names of a directory."""
-    try:
-        with OpenDirectory.at(directory) as parent:
-            for name in _with_number(parent, file[1]):
-                if (fd := _open(parent, name, file)) is not None:
-                    return fd
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return None
+    with (
+        suppress(*_MISSING, PermissionError),
+        OpenDirectory.at(directory) as parent,
+    ):
+        for name in _names_of_inode(parent, file[1]):
+            if (fd := _open(parent, name, file)) is not None:
+                return fd
     return None
 
 
-def _with_number(parent: OpenDirectory, ino: int) -> Iterator[bytes]:
+def _names_of_inode(parent: OpenDirectory, ino: int) -> Iterator[bytes]:
     with os.scandir(parent.fd) as entries:
         for entry in entries:
             if entry.inode() == ino:
@@ -75,11 +70,11 @@ def _with_number(parent: OpenDirectory, ino: int) -> Iterator[bytes]:
 
 def _open(parent: OpenDirectory, name: bytes, file: tuple[int, int]) -> int | None:
     try:
-        fd = os.open(name, _PLACE, dir_fd=parent.fd)
+        fd = os.open(name, _PATH_FLAGS, dir_fd=parent.fd)
     except FileNotFoundError:
         return None
-    found = os.fstat(fd)
-    if (found.st_dev, found.st_ino) == file:
+    status = os.fstat(fd)
+    if (status.st_dev, status.st_ino) == file:
         return fd
     os.close(fd)
     return None

@@ -1,12 +1,11 @@
-"""Keeping a file from being served where it lies, and letting it go exactly as it was.
+"""Holding a file in place so that it cannot be served, and releasing it exactly as it was.
 
-*By mode*: all permissions are taken away through the descriptor that was judged, so that no
-other user, and not even its owner, can open it; programs that run as root, and those that have it
-open, still can.  *By command*: a program of the operator's does whatever keeps it from being
-served.
+*By mode*: all permissions are removed through the descriptor that was judged, so that no other
+user, and not even the owner, can open the file; programs that run as root, and those that have it
+open, still can.  *By command*: a program of the operator's keeps the file from being served.
 
-What holding takes away is written down, durable, before it is taken.  Both acts may be repeated,
-and end as a value: what was done, or a refusal, after which everything is as it was before.
+What a hold removes is recorded durably first.  Both actions may be repeated, and end as a value:
+the result, or a failure after which everything is as it was before.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hashwacht.platform.syscalls import inode_generation, is_immutable
+from hashwacht.quarantine.failures import ActionFailure, FailureReason
 from hashwacht.quarantine.find import find_file
 from hashwacht.quarantine.hold_methods import (
     COMMAND_TIMEOUT,
@@ -30,7 +30,6 @@ from hashwacht.quarantine.hold_methods import (
     ReleasedMode,
     hold_method,
 )
-from hashwacht.quarantine.results import FailureReason, QuarantineFailure
 from hashwacht.settings import HoldKind
 
 Result = TypeVar("Result")
@@ -38,85 +37,84 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class ReleaseResult:
-    """A file can be served again, with the permissions that it has been *given*."""
+    """The file of *hold* can be served again; *released_mode* says with which permissions."""
 
-    held: HoldRecord
+    hold: HoldRecord
     released_mode: ReleasedMode = ReleasedMode.ORIGINAL
 
 
 class FileHolder:
-    """Holds files one *by* one, with a small record for each in *directory* (made, 0700).
+    """Holds files by *kind*, with a small record for each in *directory* (created, mode 0700).
 
-    *command* is the operator's program with its arguments; it has *limit* seconds.  What was held
-    in one way is released in the same, whatever *by* is now.
+    *command* is the operator's program with its arguments; it has *limit* seconds.  A file is
+    released by the method that held it, whatever *kind* is now.
     """
 
     def __init__(
         self,
         directory: Path,
-        by: HoldKind,
+        kind: HoldKind,
         command: Sequence[str] = (),
         *,
         limit: float = COMMAND_TIMEOUT,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Open nothing yet."""
-        self._records, self._by, self._clock = HoldRecords(directory), by, clock
+        self._records, self._kind, self._clock = HoldRecords(directory), kind, clock
         self._command, self._limit = tuple(command), limit
 
-    def hold(self, fd: int, path: bytes, case: str) -> HoldRecord | QuarantineFailure:
-        """Hold the file that is open as *fd*, for reading, and has the name *path*.
+    def hold(self, fd: int, path: bytes, case: str) -> HoldRecord | ActionFailure:
+        """Hold the file that is open for reading as *fd* and has the name *path*.
 
-        *case* is the JSON that the operator's program gets.  A file that is held already stays
-        so; one whose owner has given it permissions again is held again, and the result says so.
+        *case* is JSON for the operator's program.  A file that is held already stays so; one
+        whose owner has restored permissions is held again, and the record says so.
         """
-        found = os.fstat(fd)
+        status = os.fstat(fd)
 
-        def act(file: tuple[int, int]) -> HoldRecord | QuarantineFailure:
+        def act(file: tuple[int, int]) -> HoldRecord | ActionFailure:
             known = self._records.load(file)
             if known is not None and known.inode_generation != inode_generation(fd):
-                known = None  # its number was used again: that is another file
-            if known is not None and _in_force(known, found):
-                return self._keep(replace(known, path=path, done=True))
-            return self._hold(fd, self._about(fd, path, found, known), known, case)
+                known = None  # the inode number was reused by another file
+            if known is not None and _in_force(known, status):
+                return self._record(replace(known, path=path, done=True))
+            return self._hold(fd, self._intent(fd, path, status, known), known, case)
 
-        return self._claimed((found.st_dev, found.st_ino), act)
+        return self._with_lock((status.st_dev, status.st_ino), act)
 
     def release(
         self, path: bytes, file: tuple[int, int], case: str
-    ) -> ReleaseResult | QuarantineFailure:
-        """Release the held *file* (device, inode), at *path* or wherever it is near its old place.
+    ) -> ReleaseResult | ActionFailure:
+        """Release the held *file* (device, inode), at *path* or in the directory of its hold.
 
-        Permissions that somebody gave it in the meantime stay.
+        Permissions that were set in the meantime stay.
         """
 
-        def act(file: tuple[int, int]) -> ReleaseResult | QuarantineFailure:
-            held = self._records.load(file)
-            if held is None:
-                return QuarantineFailure(FailureReason.UNKNOWN, "it is not held")
-            fd = find_file(file, path, held.path)
+        def act(file: tuple[int, int]) -> ReleaseResult | ActionFailure:
+            hold = self._records.load(file)
+            if hold is None:
+                return ActionFailure(FailureReason.UNKNOWN, "it is not held")
+            fd = find_file(file, path, hold.path)
             if fd is None:
-                return QuarantineFailure(FailureReason.GONE, "it is not where it was held")
+                return ActionFailure(FailureReason.GONE, "it was moved or removed while held")
             try:
-                if _is_another(fd, held):
+                if _is_reused(fd, hold):
                     self._records.remove(file)
-                    return QuarantineFailure(
-                        FailureReason.GONE, "its number belongs to another file by now"
+                    return ActionFailure(
+                        FailureReason.GONE, "another file has its inode number now"
                     )
-                given = self._way(held.by).release(fd, held, case)
+                mode = self._method(hold.by).release(fd, hold, case)
             finally:
                 os.close(fd)
-            if isinstance(given, QuarantineFailure):
-                return given
+            if isinstance(mode, ActionFailure):
+                return mode
             self._records.remove(file)
-            return ReleaseResult(held, given)
+            return ReleaseResult(hold, mode)
 
-        return self._claimed(file, act)
+        return self._with_lock(file, act)
 
     def find(self, file: tuple[int, int]) -> HoldRecord | None:
-        """Give what is written down of a file (device, inode); None if nothing is.
+        """Return the record of a file (device, inode), None if there is none.
 
-        That may be of a file that had its number before: see :meth:`in_force`.
+        It may describe an earlier file with the same inode number: see :meth:`active_hold`.
         """
         try:
             return self._records.load(file)
@@ -124,9 +122,9 @@ class FileHolder:
             return None
 
     def active_hold(self, path: bytes, file: tuple[int, int]) -> HoldRecord | None:
-        """Give the hold of the *file* at *path* or near it; None if it is not kept from anybody."""
-        held = self.find(file)
-        if held is None or not held.done:
+        """Return the hold of the *file* at *path* or near it; None if it is not in force."""
+        hold = self.find(file)
+        if hold is None or not hold.done:
             return None
         try:
             fd = find_file(file, path)
@@ -135,107 +133,101 @@ class FileHolder:
         if fd is None:
             return None
         try:
-            kept = _in_force(held, os.fstat(fd)) and not _is_another(fd, held)
+            in_force = _in_force(hold, os.fstat(fd)) and not _is_reused(fd, hold)
         finally:
             os.close(fd)
-        return held if kept else None
+        return hold if in_force else None
 
     def find_open(self, fd: int) -> HoldRecord | None:
-        """Give the hold of an open file; None if it is not kept from anybody now."""
-        found = os.fstat(fd)
-        held = self.find((found.st_dev, found.st_ino))
-        if (
-            held is None
-            or held.inode_generation != inode_generation(fd)
-            or not _in_force(held, found)
-        ):
+        """Return the hold of an open file; None if none is in force."""
+        status = os.fstat(fd)
+        hold = self.find((status.st_dev, status.st_ino))
+        if hold is None or hold.inode_generation != inode_generation(fd):
             return None
-        return held
+        return hold if _in_force(hold, status) else None
 
     def mode_before_hold(self, fd: int) -> int | None:
-        """Give the permissions that the open file gets back; None if none are taken away now."""
-        held = self.find_open(fd)
-        return held.mode if held is not None and held.by is HoldKind.MODE else None
+        """Return the permissions that a hold has removed from an open file; None if none are."""
+        hold = self.find_open(fd)
+        return hold.mode if hold is not None and hold.by is HoldKind.MODE else None
 
     def remove_record(self, file: tuple[int, int]) -> None:
-        """Remove the record of a file that exists no more, under no name: sealed or deleted."""
+        """Remove the record of a file that no longer exists: it was sealed or deleted."""
         with suppress(OSError):
             self._records.remove(file)
 
-    def _about(
-        self, fd: int, path: bytes, found: os.stat_result, known: HoldRecord | None
+    def _intent(
+        self, fd: int, path: bytes, status: os.stat_result, known: HoldRecord | None
     ) -> HoldRecord:
         return HoldRecord(
             path=path,
-            dev=found.st_dev,
-            ino=found.st_ino,
+            dev=status.st_dev,
+            ino=status.st_ino,
             inode_generation=inode_generation(fd),
-            mode=stat.S_IMODE(found.st_mode),
-            by=self._by,
+            mode=stat.S_IMODE(status.st_mode),
+            by=self._kind,
             at=self._clock(),
             again=known is not None and known.done,
         )
 
     def _hold(
-        self, fd: int, held: HoldRecord, known: HoldRecord | None, case: str
-    ) -> HoldRecord | QuarantineFailure:
-        """Write it down, do it, write down that it is done.  Raises OSError."""
-        self._records.save(held)
-        refusal = self._way(held.by).hold(fd, case)
-        if refusal is None:
-            return self._keep(replace(held, done=True))
+        self, fd: int, hold: HoldRecord, known: HoldRecord | None, case: str
+    ) -> HoldRecord | ActionFailure:
+        """Record the intent, hold the file, record that it is held.  Raises OSError."""
+        self._records.save(hold)
+        failure = self._method(hold.by).hold(fd, case)
+        if failure is None:
+            return self._record(replace(hold, done=True))
         if known is None:
-            self._records.remove(held.file)
+            self._records.remove(hold.file)
         else:
             self._records.save(known)
-        if refusal.reason is FailureReason.NOT_PERMITTED and is_immutable(fd):
-            return QuarantineFailure(FailureReason.IMMUTABLE)
-        return refusal
+        if failure.reason is FailureReason.NOT_PERMITTED and is_immutable(fd):
+            return ActionFailure(FailureReason.IMMUTABLE)
+        return failure
 
-    def _keep(self, held: HoldRecord) -> HoldRecord:
-        """Write down what is so; if the disk is full, what is written already is enough."""
+    def _record(self, hold: HoldRecord) -> HoldRecord:
+        """Save the hold; on a full disk the record that exists already is enough."""
         with suppress(OSError):
-            self._records.save(held)
-        return held
+            self._records.save(hold)
+        return hold
 
-    def _way(self, by: HoldKind) -> HoldMethod:
-        return hold_method(by, self._command, self._limit)
+    def _method(self, kind: HoldKind) -> HoldMethod:
+        return hold_method(kind, self._command, self._limit)
 
-    def _claimed(
-        self, file: tuple[int, int], act: Callable[[tuple[int, int]], Result | QuarantineFailure]
-    ) -> Result | QuarantineFailure:
-        """Act while no other process holds or releases the same file."""
+    def _with_lock(
+        self, file: tuple[int, int], action: Callable[[tuple[int, int]], Result | ActionFailure]
+    ) -> Result | ActionFailure:
+        """Act under the lock of one file, and turn errors into failures."""
         try:
-            claim = self._records.acquire(file)
-            if claim is None:
-                return QuarantineFailure(FailureReason.BUSY, "another process acts on it")
-            with claim:
+            lock = self._records.acquire(file)
+            if lock is None:
+                return ActionFailure(FailureReason.BUSY, "another process holds or releases it")
+            with lock:
                 try:
-                    return act(file)
+                    return action(file)
                 finally:
-                    claim.clear()
+                    lock.clear()
         except OSError as error:
-            return QuarantineFailure.from_internal_error(error, "holding or releasing it")
+            return ActionFailure.from_internal_error(error, "holding or releasing it")
         except ValueError as error:
-            return QuarantineFailure(FailureReason.DAMAGED, f"the record of its hold: {error}")
+            return ActionFailure(FailureReason.DAMAGED, f"the record of its hold: {error}")
 
 
-def _is_another(fd: int, held: HoldRecord) -> bool:
-    """Say if an inode number was used again; *fd* is only a place (O_PATH).
+def _is_reused(fd: int, hold: HoldRecord) -> bool:
+    """Return True if the inode number belongs to another file now; *fd* is O_PATH.
 
-    Who may not open the file does not know, nor does anybody where the file system does not count.
+    False if this process may not open the file, or the file system has no inode generations.
     """
     try:
         opened = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:
-        return inode_generation(opened) != held.inode_generation
+        return inode_generation(opened) != hold.inode_generation
     finally:
         os.close(opened)
 
 
-def _in_force(known: HoldRecord, found: os.stat_result) -> bool:
-    if known.by is HoldKind.MODE:
-        return stat.S_IMODE(found.st_mode) == 0
-    return known.done
+def _in_force(hold: HoldRecord, status: os.stat_result) -> bool:
+    return stat.S_IMODE(status.st_mode) == 0 if hold.by is HoldKind.MODE else hold.done

@@ -1,6 +1,6 @@
-"""The two ways of holding a file.
+"""The two methods of holding a file, by mode or by command, and the record of a hold.
 
-What is known of a held file, so that releasing it gives back exactly what holding took.
+The record describes a held file so that its release restores exactly what the hold removed.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from hashwacht.platform import atomic
 from hashwacht.platform.locks import EntryLock
 from hashwacht.platform.subprocess import run_program
 from hashwacht.quarantine.attributes import JsonFields
-from hashwacht.quarantine.results import FailureReason, QuarantineFailure
+from hashwacht.quarantine.failures import ActionFailure, FailureReason
 from hashwacht.settings import HoldKind
 
-_LONGEST = 64 * 1024
+_MAX_RECORD_SIZE = 64 * 1024
 _VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
 class HoldRecord:
-    """A file, known by device and inode number, that cannot be served.
+    """A held file, identified by device and inode number.
 
-    *mode* are the permission bits that it gets back.  *generation* tells it from another file
-    that got the same number later; None where the file system does not count.  *done* is False
-    while it is only about to be held.  *again*: it was held before, and its owner had given it
-    permissions again, which then are *mode*.
+    *mode* are the permission bits to restore.  *inode_generation* distinguishes it from a later
+    file with the same inode number; None where the file system has none.  *done* is False until
+    the file is held.  *again*: it was held before, and its owner had restored permissions, which
+    are *mode* then.
     """
 
     path: bytes
@@ -53,7 +53,7 @@ class HoldRecord:
         return self.dev, self.ino
 
     def to_json(self) -> bytes:
-        """Write it."""
+        """Return the content of the record file."""
         fields = {
             "version": _VERSION,
             **paths.to_json(self.path),
@@ -70,10 +70,10 @@ class HoldRecord:
 
     @classmethod
     def from_json(cls, text: bytes) -> HoldRecord:
-        """Read it.  Raises ValueError if that is none."""
+        """Return the hold in *text*.  Raises ValueError if it is damaged."""
         fields = JsonFields.parse(text)
         if (version := fields.integer("version")) != _VERSION:
-            raise ValueError(f"version {version} of a hold is not known here")
+            raise ValueError(f"unsupported hold version {version}")
         try:
             path = paths.from_json(fields.all())
         except (KeyError, TypeError) as error:
@@ -83,7 +83,7 @@ class HoldRecord:
             dev=fields.integer("dev"),
             ino=fields.integer("ino"),
             inode_generation=fields.integer("generation") if fields.has("generation") else None,
-            mode=int(fields.string("mode"), 8),
+            mode=fields.mode("mode"),
             by=HoldKind(fields.string("by")),
             at=fields.number("at"),
             done=fields.boolean("done"),
@@ -92,33 +92,32 @@ class HoldRecord:
 
 
 class HoldRecords:
-    """All holds, one small file for each in a directory of its own, 0700."""
+    """All holds: a small file for each in *directory*, which the first hold creates, mode 0700."""
 
     __slots__ = ("_directory",)
 
     def __init__(self, directory: Path) -> None:
-        """*directory* is made with the first hold."""
         self._directory = directory
 
     def acquire(self, file: tuple[int, int]) -> EntryLock | None:
-        """Claim the hold of *file* for this process; None if another has.  Raises OSError."""
+        """Lock the hold of *file*; None if another process has locked it.  Raises OSError."""
         atomic.make_directory(self._directory)
         return EntryLock.acquire(self._path(file).with_suffix(".lock"))
 
     def load(self, file: tuple[int, int]) -> HoldRecord | None:
-        """Give the hold of *file*; None if there is none.  Raises OSError, ValueError."""
+        """Return the hold of *file*; None if there is none.  Raises OSError, ValueError."""
         try:
             with self._path(file).open("rb") as source:
-                return HoldRecord.from_json(source.read(_LONGEST))
+                return HoldRecord.from_json(source.read(_MAX_RECORD_SIZE))
         except FileNotFoundError:
             return None
 
-    def save(self, held: HoldRecord) -> None:
-        """Write or replace a hold, durable.  Raises OSError."""
-        atomic.write(self._path(held.file), held.to_json())
+    def save(self, hold: HoldRecord) -> None:
+        """Write or replace a hold durably.  Raises OSError."""
+        atomic.write(self._path(hold.file), hold.to_json())
 
     def remove(self, file: tuple[int, int]) -> None:
-        """Forget a hold.  Raises OSError."""
+        """Remove the hold of *file* if there is one.  Raises OSError."""
         if self._directory.is_dir():
             atomic.remove(self._path(file))
 
@@ -128,56 +127,56 @@ class HoldRecords:
 
 
 COMMAND_TIMEOUT = 30.0
-"""How long the operator's program may take."""
+"""Seconds that the operator's program may take."""
 
 _SET_ID = stat.S_ISUID | stat.S_ISGID
 
 
 class ReleasedMode(StrEnum):
-    """With which permissions a file was released."""
+    """The permissions with which a file was released."""
 
     ORIGINAL = "its-own"
-    """Those that holding had taken away."""
+    """Those that the hold had removed."""
     ALREADY_CHANGED = "others"
-    """Somebody had given it other ones already, and those were left."""
+    """Others that were set in the meantime, and stay."""
     REDUCED = "less"
-    """Its own without set-user-id or set-group-id, which this process may not give."""
+    """The original ones without set-user-id or set-group-id, which this process may not set."""
 
 
 class HoldMethod(Protocol):
-    """How.  Only releasing raises OSError, if nothing was done."""
+    """A method of holding files.  Only ``release`` raises OSError, and then has no effect."""
 
-    def hold(self, fd: int, case: str) -> QuarantineFailure | None:
-        """Hold the file open as *fd*; a refusal if it could not be held."""
+    def hold(self, fd: int, case: str) -> ActionFailure | None:
+        """Hold the file open as *fd*, or return why that failed."""
 
-    def release(self, fd: int, held: HoldRecord, case: str) -> ReleasedMode | QuarantineFailure:
-        """Release it; *fd* is only a place (O_PATH)."""
+    def release(self, fd: int, hold: HoldRecord, case: str) -> ReleasedMode | ActionFailure:
+        """Release the file of *fd* (O_PATH), or return why that failed."""
 
 
-def hold_method(by: HoldKind, command: Sequence[str], limit: float) -> HoldMethod:
-    """Give the way for a kind."""
-    return _ByMode() if by is HoldKind.MODE else _ByCommand(tuple(command), limit)
+def hold_method(kind: HoldKind, command: Sequence[str], limit: float) -> HoldMethod:
+    """Return the method for a kind."""
+    return _ByMode() if kind is HoldKind.MODE else _ByCommand(tuple(command), limit)
 
 
 class _ByMode:
-    def hold(self, fd: int, case: str) -> QuarantineFailure | None:
+    def hold(self, fd: int, case: str) -> ActionFailure | None:
         del case
         try:
             os.fchmod(fd, 0)
             os.fsync(fd)
         except OSError as error:
-            return QuarantineFailure.from_error(error, "taking its permissions away")
+            return ActionFailure.from_error(error, "removing its permissions")
         return None
 
-    def release(self, fd: int, held: HoldRecord, case: str) -> ReleasedMode | QuarantineFailure:
+    def release(self, fd: int, hold: HoldRecord, case: str) -> ReleasedMode | ActionFailure:
         del case
-        found = _mode(fd)
-        if found not in (0, held.mode):
+        mode = _mode(fd)
+        if mode not in (0, hold.mode):
             return ReleasedMode.ALREADY_CHANGED
-        if found != held.mode:
-            _set_mode(fd, held.mode)
+        if mode != hold.mode:
+            _set_mode(fd, hold.mode)
             _sync(fd)
-        return ReleasedMode.ORIGINAL if _mode(fd) == held.mode else ReleasedMode.REDUCED
+        return ReleasedMode.ORIGINAL if _mode(fd) == hold.mode else ReleasedMode.REDUCED
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,25 +184,23 @@ class _ByCommand:
     command: tuple[str, ...]
     limit: float
 
-    def hold(self, fd: int, case: str) -> QuarantineFailure | None:
+    def hold(self, fd: int, case: str) -> ActionFailure | None:
         return self._call("hold", fd, case)
 
-    def release(self, fd: int, held: HoldRecord, case: str) -> ReleasedMode | QuarantineFailure:
-        del held
+    def release(self, fd: int, hold: HoldRecord, case: str) -> ReleasedMode | ActionFailure:
+        del hold
         return self._call("release", fd, case) or ReleasedMode.ORIGINAL
 
-    def _call(self, verb: str, fd: int, case: str) -> QuarantineFailure | None:
+    def _call(self, verb: str, fd: int, case: str) -> ActionFailure | None:
         if not self.command:
-            return QuarantineFailure(FailureReason.COMMAND_FAILED, "hold.command names none")
+            return ActionFailure(FailureReason.COMMAND_FAILED, "hold.command is not set")
         try:
-            ended = run_program((*self.command, verb), case.encode(), self.limit, file=fd)
+            exit_status = run_program((*self.command, verb), case.encode(), self.limit, file=fd)
         except OSError as error:
-            return QuarantineFailure(FailureReason.COMMAND_FAILED, f"{verb}: {error.strerror}")
-        return (
-            None
-            if ended.code == 0
-            else QuarantineFailure(FailureReason.COMMAND_FAILED, f"{verb}: the command {ended}")
-        )
+            return ActionFailure(FailureReason.COMMAND_FAILED, f"{verb}: {error.strerror}")
+        if exit_status.code != 0:
+            return ActionFailure(FailureReason.COMMAND_FAILED, f"{verb}: the command {exit_status}")
+        return None
 
 
 def _mode(fd: int) -> int:
@@ -211,22 +208,22 @@ def _mode(fd: int) -> int:
 
 
 def _set_mode(fd: int, mode: int) -> None:
-    """Give a file its permissions, or at least those of them that let it be served.
+    """Restore the permissions of a file, if need be without set-user-id and set-group-id.
 
-    RestrictSUIDSGID= (systemd.exec(5)) forbids to set the other two, and without CAP_FSETID the
-    kernel leaves out set-group-id without saying so (chmod(2)).
+    RestrictSUIDSGID= (systemd.exec(5)) forbids setting these two, and without CAP_FSETID the
+    kernel silently drops set-group-id (chmod(2)).
     """
-    path = f"/proc/self/fd/{fd}"  # fchmod(2) refuses O_PATH
+    path = f"/proc/self/fd/{fd}"
     try:
-        os.chmod(path, mode)  # noqa: PTH101  # no path of ours
+        os.chmod(path, mode)  # noqa: PTH101  # fchmod refuses O_PATH
     except PermissionError:
         if not mode & _SET_ID:
             raise
-        os.chmod(path, mode & ~_SET_ID)  # noqa: PTH101  # the same
+        os.chmod(path, mode & ~_SET_ID)  # noqa: PTH101  # as above
 
 
 def _sync(fd: int) -> None:
-    """Make the mode durable before the record of the hold goes, if we may open the file."""
+    """Make the mode durable before the hold is removed, if this process may open the file."""
     with suppress(OSError):
         opened = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:

@@ -1,7 +1,7 @@
-"""What the vault knows of one file: from where, with which attributes, why, and what became of it.
+"""The record of a vault entry: the file's origin, attributes and evidence, and what became of it.
 
-Written as one object of JSON, ``record.json``, and never removed once something was sealed: after
-restoring or destroying it is the receipt.  Paths are written as :mod:`hashwacht.core.paths` says.
+Stored as one JSON object, ``record.json``, and never removed once a file was sealed: after a
+restore or a destruction it is the receipt.  Paths are encoded as in :mod:`hashwacht.core.paths`.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ VERSION = 1
 
 
 class EntryState(StrEnum):
-    """How far an entry is.  Those in -ing are half done: see ``recovery``."""
+    """The progress of an entry; ``recovery`` finishes interrupted states."""
 
-    TAKING = "taking"
-    """The file is at its place or in the holding directory beside it; it is not sealed yet."""
+    SEALING = "taking"
+    """The file is at its path or in the staging directory next to it; it is not sealed yet."""
     SEALED = "sealed"
-    """The sealed content is whole and durable; from here on the original is to be removed."""
+    """The sealed content is complete and durable; the original is removed next."""
     RESTORING = "restoring"
-    """The content was opened and is about to get its name; it is still sealed here as well."""
+    """A new file is about to get its name; the content is still sealed as well."""
     RESTORED = "restored"
     DESTROYING = "destroying"
-    """It was decided to destroy it; the sealed content may be gone or not."""
+    """The destruction is decided; the sealed content may exist or not."""
     DESTROYED = "destroyed"
 
     @property
     def is_unfinished(self) -> bool:
-        """True while a crash would leave something to settle."""
-        return self in (EntryState.TAKING, EntryState.RESTORING, EntryState.DESTROYING)
+        """True for the states that a crash leaves to recovery."""
+        return self in (EntryState.SEALING, EntryState.RESTORING, EntryState.DESTROYING)
 
 
 @dataclass(frozen=True, slots=True)
 class OriginalFile:
-    """Which file it was: device, inode number, number of names (links)."""
+    """Identity of the original file: device, inode number, number of names (hard links)."""
 
     dev: int
     ino: int
@@ -54,7 +54,7 @@ class OriginalFile:
 
 @dataclass(frozen=True, slots=True)
 class ParentDirectory:
-    """The directory it lay in; owner and mode are there to make it again if it is gone."""
+    """The original directory; owner and mode serve to create it again if it is gone."""
 
     dev: int
     ino: int
@@ -70,7 +70,7 @@ class ParentDirectory:
 
 @dataclass(frozen=True, slots=True)
 class SealedContent:
-    """The sealed content: when, its own SHA-256 and size, for whom, and if it had writers."""
+    """The sealed content: time, its own SHA-256 and size, recipients, and open writers."""
 
     at: float
     sha256: str
@@ -81,7 +81,7 @@ class SealedContent:
 
 @dataclass(frozen=True, slots=True)
 class Disposition:
-    """Who let it go, when and why; where it went and as which file, if it was restored."""
+    """Who decided to restore or destroy the file, when and why; path and inode if restored."""
 
     at: float
     who: str
@@ -90,15 +90,15 @@ class Disposition:
     dev: int = 0
     ino: int = 0
     missing: tuple[str, ...] = ()
-    """Extended attributes that its new place does not take, or that could not be kept."""
+    """Extended attributes that could not be read at sealing time or set when restored."""
 
 
 @dataclass(frozen=True, slots=True)
 class EntryRecord:
-    """One entry.  *key* is the SHA-256 of the content; *evidence* is the caller's, in JSON.
+    """One entry.  *key* is the SHA-256 of the content; *evidence* is the caller's JSON.
 
-    *mode_found* are the permission bits that the file had when it was taken; those in
-    *attributes* are to be restored, and differ if the file was held before.
+    *original_mode* are the permission bits that the file had when it was sealed; those in
+    *attributes* are restored, and differ if the file was held before.
     """
 
     id: str
@@ -116,21 +116,21 @@ class EntryRecord:
 
     @property
     def directory(self) -> bytes:
-        """The directory it lay in; empty for the topmost."""
+        """Its directory; empty for the root directory."""
         return self.path.rpartition(b"/")[0]
 
     @property
     def name(self) -> bytes:
-        """Its name there."""
+        """Its name in that directory."""
         return self.path.rpartition(b"/")[2]
 
     @property
     def other_names(self) -> int:
-        """How many other names (hard links) the file had; they go on serving it."""
+        """The number of other names (hard links), which still give access to the content."""
         return self.origin.nlink - 1
 
     def to_json(self) -> bytes:
-        """Write it, for people too."""
+        """Return the content of ``record.json``, indented for human readers."""
         fields = {
             "version": VERSION,
             "id": self.id,
@@ -156,13 +156,13 @@ class EntryRecord:
 
     @classmethod
     def from_json(cls, text: bytes) -> EntryRecord:
-        """Read it.  Raises ValueError if that is no whole record."""
+        """Return the record in *text*.  Raises ValueError if it is damaged."""
         fields = JsonFields.parse(text)
         if (version := fields.integer("version")) != VERSION:
-            raise ValueError(f"version {version} of a record is not known here")
+            raise ValueError(f"unsupported record version {version}")
         try:
             return cls._read(fields)
-        except (KeyError, TypeError) as error:  # a path that is none
+        except (KeyError, TypeError) as error:  # not a path
             raise ValueError(str(error)) from error
 
     @classmethod
@@ -177,7 +177,7 @@ class EntryRecord:
             origin=OriginalFile(file.integer("dev"), file.integer("ino"), file.integer("nlink")),
             parent=_read_parent(fields.object_at("parent")),
             attributes=FileAttributes.from_json(fields.object_at("attributes")),
-            original_mode=int(fields.string("mode_found"), 8),
+            original_mode=fields.mode("mode_found"),
             evidence=fields.object_at("evidence").all(),
             sealing=_read_sealing(fields.object_at("sealing")) if fields.has("sealing") else None,
             ending=_read_ending(fields.object_at("ending")) if fields.has("ending") else None,
@@ -188,7 +188,7 @@ def _read_parent(fields: JsonFields) -> ParentDirectory:
     return ParentDirectory(
         dev=fields.integer("dev"),
         ino=fields.integer("ino"),
-        mode=int(fields.string("mode"), 8),
+        mode=fields.mode("mode"),
         uid=fields.integer("uid"),
         gid=fields.integer("gid"),
     )

@@ -1,12 +1,12 @@
-"""A directory of ours beside a file, 0700, for the moments between its taking and its sealing.
+"""The staging directory: a private directory next to a file while it is sealed or restored.
 
-Why there: only within one directory is a rename certain to work.  Between two it may cross a
-mount, a subvolume or a quota project (EXDEV), and whoever may rename the file may also make a
-directory beside it.  What its owner sees for these moments is ``.hashwacht-`` and an id, which
-he can neither enter nor empty; he can rename it, so we hold it by its descriptor, and look for
-it by what it contains when we come back after a crash.  Programs that list the directory see
-one hidden name more.  The name alone proves nothing: anybody may make a directory of that name,
-and what is in it is judged as everything else.
+It is in the same directory as the file because only there a rename is certain to work; between
+two directories it may cross a mount, a subvolume or a quota project (EXDEV), and permission to
+rename the file implies permission to create a directory next to it.  The owner sees
+``.hashwacht-`` and an id for a moment, mode 0700, which only the owner of the parent can rename.
+Therefore the directory is held by its descriptor, and found by its content after a crash.
+Programs that list the directory see one more hidden name.  The name alone proves nothing, because
+anyone may create a directory of that name; files in such a decoy are checked like all others.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from hashwacht.platform.syscalls import rename_no_replace
 
 STAGING_PREFIX = b".hashwacht-"
 
-_ROOM = 200
-"""Bytes of a name that leave room for PREFIX and an id in the 255 that file systems allow."""
+_NAME_BYTES = 200
+"""Bytes of a file's name that leave room for the prefix and an id within 255 bytes."""
 
-_NO_SUCH_PROMISE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
-"""What rename_no_replace gives where the file system cannot do it."""
+_UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+"""Errors of rename_no_replace on file systems that do not support it."""
 
 
 class StagingDirectory:
-    """The directory for the entry *id*; the one file in it has that id as its name."""
+    """The staging directory of the entry *id*; the one file in it has that id as its name."""
 
     def __init__(self, parent: OpenDirectory, here: OpenDirectory, name: bytes, id_: str) -> None:
-        """Take over *here*, which is open and has *name* in *parent*."""
+        """Take ownership of *here*, which is open and has *name* in *parent*."""
         self._parent, self.here, self.name = parent, here, name
         self.inside = id_.encode("ascii")
 
     @classmethod
     def create(cls, parent: OpenDirectory, id_: str) -> StagingDirectory:
-        """Make it.  Raises OSError; ESTALE if somebody has put another directory in its place."""
+        """Create and open it.  Raises OSError; ESTALE if it was swapped for another directory."""
         name = STAGING_PREFIX + id_.encode("ascii")
         return cls(parent, make_directory(parent, name), name, id_)
 
@@ -45,26 +45,26 @@ class StagingDirectory:
     def find(
         cls, parent: OpenDirectory, id_: str, file: tuple[int, int]
     ) -> StagingDirectory | None:
-        """Find it again, under its own name or whatever name it was given since.
+        """Find it after a crash, even if it was renamed.
 
-        It is the one with *file* in it.  If none has that: one that belongs to us, as nobody else
-        can make one, with another file in it or, under its own name, empty.
+        The one with *file* in it wins.  Failing that, one that this user owns and nobody else can
+        have made: with another file in it or, under its own name, empty.
         """
-        own, second = STAGING_PREFIX + id_.encode("ascii"), None
+        own, fallback = STAGING_PREFIX + id_.encode("ascii"), None
         for name in (own, *_directories(parent)):
-            if (found := cls._open(parent, name, id_)) is None:
+            if (candidate := cls._open(parent, name, id_)) is None:
                 continue
-            inside = found.file_id()
-            if inside == file:
-                if second is not None:
-                    second.close()
-                return found
-            ours = os.fstat(found.here.fd).st_uid == os.geteuid()
-            if second is None and ours and (inside is not None or name == own):
-                second = found
+            content = candidate.file_id()
+            if content == file:
+                if fallback is not None:
+                    fallback.close()
+                return candidate
+            is_ours = os.fstat(candidate.here.fd).st_uid == os.geteuid()
+            if fallback is None and is_ours and (content is not None or name == own):
+                fallback = candidate
             else:
-                found.close()
-        return second
+                candidate.close()
+        return fallback
 
     @classmethod
     def _open(cls, parent: OpenDirectory, name: bytes, id_: str) -> StagingDirectory | None:
@@ -74,31 +74,31 @@ class StagingDirectory:
             return None
 
     def file_id(self) -> tuple[int, int] | None:
-        """Give device and inode number of the file in it; None if it is empty."""
+        """Return device and inode number of the file in it; None if it is empty."""
         return file_id(self.here, self.inside)
 
     def move_in(self, name: bytes) -> None:
-        """Move the file *name* of the parent in here.  Raises OSError; then nothing has moved.
+        """Move the file *name* of the parent in here.  Raises OSError if nothing was moved.
 
-        Without the promise not to replace it is as good here: nobody else can put anything in.
+        A plain rename is as safe here: nobody else can put a file into this directory.
         """
         try:
             rename_no_replace(self._parent.fd, name, self.here.fd, self.inside)
         except OSError as error:
-            if error.errno not in _NO_SUCH_PROMISE:
+            if error.errno not in _UNSUPPORTED:
                 raise
             os.rename(name, self.inside, src_dir_fd=self._parent.fd, dst_dir_fd=self.here.fd)
 
     def move_out(self, name: bytes) -> None:
-        """Move the file from here to *name* in the parent, never over anything.
+        """Move the file from here to *name* in the parent, never replacing anything.
 
-        Raises OSError; FileExistsError if the name is taken.  A file system that cannot promise
-        not to replace can at least make a link only where nothing is.
+        Raises OSError; FileExistsError if the name is taken.  On a file system without
+        rename_no_replace, a hard link gives the same guarantee.
         """
         try:
             rename_no_replace(self.here.fd, self.inside, self._parent.fd, name)
         except OSError as error:
-            if error.errno not in _NO_SUCH_PROMISE:
+            if error.errno not in _UNSUPPORTED:
                 raise
             os.link(
                 self.inside,
@@ -110,36 +110,36 @@ class StagingDirectory:
             os.unlink(self.inside, dir_fd=self.here.fd)
 
     def move_back(self, name: bytes) -> bytes:
-        """Move the file to *name*, or if that is taken to a name made of it; gives the name.
+        """Move the file to *name*, or to a name derived from it if that is taken.
 
-        Raises OSError; then it is still here.
+        Returns the name.  Raises OSError if the file is still here.
         """
         try:
             self.move_out(name)
         except FileExistsError:
-            name = name[:_ROOM] + STAGING_PREFIX + self.inside
+            name = name[:_NAME_BYTES] + STAGING_PREFIX + self.inside
             self.move_out(name)
         return name
 
     def create_file(self) -> int:
-        """Make a new, empty file in it, 0600, open for reading and writing."""
+        """Create the file in it, empty, mode 0600, open for reading and writing."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(self.inside, flags, 0o600, dir_fd=self.here.fd)
 
     def remove_file(self) -> None:
-        """Remove the file in it; it may be gone already.  Raises OSError."""
+        """Remove the file in it, if there is one.  Raises OSError."""
         try:
             os.unlink(self.inside, dir_fd=self.here.fd)
         except FileNotFoundError:
             return
 
     def sync(self) -> None:
-        """Make what was moved in or out durable on both sides."""
+        """Make renames durable in both directories."""
         sync_directory_fd(self.here.fd)
         sync_directory_fd(self._parent.fd)
 
     def remove(self) -> None:
-        """Remove the empty directory.  If its owner's parent renamed it, an empty name stays."""
+        """Remove the empty directory; it stays if the owner of the parent has renamed it."""
         if file_id(self._parent, self.name) != self.here.id:
             return
         try:
@@ -149,38 +149,39 @@ class StagingDirectory:
         sync_directory_fd(self._parent.fd)
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the descriptor."""
         self.here.close()
 
 
 def make_directory(parent: OpenDirectory, name: bytes) -> OpenDirectory:
-    """Make and open a directory, 0700 whatever the umask and the parent's default access list.
+    """Create and open a directory, 0700 whatever the umask and the parent's default ACL.
 
-    Raises OSError; ESTALE if somebody has put another directory in its place.
+    Raises OSError; ESTALE if it was swapped for another directory.
     """
     os.mkdir(name, 0o700, dir_fd=parent.fd)
-    made = parent.directory(name)
-    if os.fstat(made.fd).st_uid != os.geteuid() or os.listdir(made.fd):  # noqa: PTH208  # a descriptor
-        made.close()
+    directory = parent.directory(name)
+    if os.fstat(directory.fd).st_uid != os.geteuid() or os.listdir(directory.fd):  # noqa: PTH208  # a descriptor
+        directory.close()
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
-    os.fchmod(made.fd, 0o700)
-    return made
+    os.fchmod(directory.fd, 0o700)
+    return directory
 
 
 def file_id(directory: OpenDirectory, name: bytes) -> tuple[int, int] | None:
-    """Give device and inode number of what has *name* there; None if nothing has."""
+    """Return device and inode number of *name* in *directory*; None if there is no such name."""
     try:
-        found = os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
+        status = os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
     except FileNotFoundError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _directories(parent: OpenDirectory) -> list[bytes]:
-    """Name the directories in *parent*; none if it cannot be listed."""
+    """Return the names of the directories in *parent*; none if it cannot be listed."""
     try:
         with parent.directory(b".") as listed, os.scandir(listed.fd) as entries:
-            found = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+            return [
+                os.fsencode(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False)
+            ]
     except OSError:
         return []
-    return [os.fsencode(name) for name in found]

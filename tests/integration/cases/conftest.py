@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from support.casework import Office
+from support.cases import CaseBench
 
 
 @pytest.fixture
-def office(tmp_path: Path) -> Iterator[Office]:
-    opened = Office(tmp_path).open()
+def bench(tmp_path: Path) -> Iterator[CaseBench]:
+    opened = CaseBench(tmp_path).open()
     yield opened
     opened.close()

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from hashwacht.cases.file_actions import FileActions, RestoreRequest
+from hashwacht.cases.file_actions import FileActions
 from hashwacht.core.notice import NoticeKind
 from hashwacht.core.types import Action
 from hashwacht.quarantine.age import KeyPair, generate_key_pair
+from hashwacht.quarantine.restore import RestoreRequest
 from hashwacht.storage.locations import LocationState
-from support.casework import HOLD, NO_MATCH, QUARANTINE, Office, at
+from support.cases import HOLD, NO_MATCH, QUARANTINE, CaseBench, at
 
 Step = tuple[str, str]
 
@@ -49,18 +50,18 @@ def keys() -> KeyPair:
 
 
 @contextmanager
-def opened(home: Path, keys: KeyPair) -> Iterator[Office]:
-    office = Office(home, keys=keys).open()
-    yield office
-    office.close()
+def opened(home: Path, keys: KeyPair) -> Iterator[CaseBench]:
+    bench = CaseBench(home, keys=keys).open()
+    yield bench
+    bench.close()
 
 
-def killed(home: Path, keys: KeyPair, step: Step, work: Callable[[Office], object]) -> None:
+def killed(home: Path, keys: KeyPair, step: Step, work: Callable[[CaseBench], object]) -> None:
     """Do *work* in a process that does not survive the step."""
     child = os.fork()
     if not child:
         try:
-            work(Office(home, keys=keys, wrap=lambda hands: Mortal(hands, step)).open())
+            work(CaseBench(home, keys=keys, wrap=lambda hands: Mortal(hands, step)).open())
         finally:
             os._exit(1)
     _, status = os.waitpid(child, 0)
@@ -72,35 +73,37 @@ def killed(home: Path, keys: KeyPair, step: Step, work: Callable[[Office], objec
 @pytest.mark.parametrize("act", ["hold", "quarantine"])
 def test_an_action(tmp_path: Path, keys: KeyPair, act: str, when: str, again: str) -> None:
     root = HOLD if act == "hold" else QUARANTINE
-    with opened(tmp_path, keys) as office:
-        path = office.file("a.png")
-    killed(tmp_path, keys, (act, when), lambda office: office.settle(path, root=root))
-    with opened(tmp_path, keys) as office:
-        (place,) = office.places()
-        assert place.state is LocationState.PENDING
+    with opened(tmp_path, keys) as bench:
+        path = bench.file("a.png")
+    killed(tmp_path, keys, (act, when), lambda bench: bench.apply(path, root=root))
+    with opened(tmp_path, keys) as bench:
+        (location,) = bench.locations()
+        assert location.state is LocationState.PENDING
         if again == "settle" and at(path).exists():
-            office.settle(path, root=root)
-        office.retry(root=root)
-        (place,) = office.places()
-        assert place.state is (LocationState.HELD if act == "hold" else LocationState.QUARANTINED)
+            bench.apply(path, root=root)
+        bench.retry(root=root)
+        (location,) = bench.locations()
+        assert location.state is (
+            LocationState.HELD if act == "hold" else LocationState.QUARANTINED
+        )
         assert at(path).exists() == (act == "hold")
-        assert place.counted_at is not None
-        assert len(office.notices) == 1
-        assert office.acts() == ["case-opened", "found", place.state]
-        assert len([*office.vault.records()]) == (act == "quarantine")
+        assert location.counted_at is not None
+        assert len(bench.notices) == 1
+        assert bench.events() == ["case-opened", "found", location.state]
+        assert len([*bench.vault.records()]) == (act == "quarantine")
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_releasing_by_itself(tmp_path: Path, keys: KeyPair, when: str) -> None:
-    with opened(tmp_path, keys) as office:
-        path = office.file("a.png")
+    with opened(tmp_path, keys) as bench:
+        path = bench.file("a.png")
         before = at(path).stat().st_mode
-        office.settle(path, root=HOLD)
-    killed(tmp_path, keys, ("release", when), lambda office: office.settle(path, NO_MATCH))
-    with opened(tmp_path, keys) as office:
-        assert office.settle(path, NO_MATCH) is Action.ALLOW
-        (place,) = office.places()
-        assert place.state is LocationState.RELEASED
+        bench.apply(path, root=HOLD)
+    killed(tmp_path, keys, ("release", when), lambda bench: bench.apply(path, NO_MATCH))
+    with opened(tmp_path, keys) as bench:
+        assert bench.apply(path, NO_MATCH) is Action.ALLOW
+        (location,) = bench.locations()
+        assert location.state is LocationState.RELEASED
         assert at(path).stat().st_mode == before
 
 
@@ -108,101 +111,101 @@ def test_a_file_that_got_the_number_of_a_held_one_is_not_taken_for_it(
     tmp_path: Path, keys: KeyPair
 ) -> None:
     """The held one was deleted since; holding the other one was interrupted before it began."""
-    with opened(tmp_path, keys) as office:
+    with opened(tmp_path, keys) as bench:
         for turn in range(50):  # others may be faster
-            path = office.file(f"a{turn}.png")
-            office.settle(path, root=HOLD)
+            path = bench.file(f"a{turn}.png")
+            bench.apply(path, root=HOLD)
             number = at(path).stat().st_ino
             at(path).unlink()
-            path = office.file(f"b{turn}.png", b"other")
+            path = bench.file(f"b{turn}.png", b"other")
             if at(path).stat().st_ino == number:
                 break
         else:
             pytest.skip("this file system does not use the number again")
-    killed(tmp_path, keys, ("hold", "before"), lambda office: office.settle(path, root=HOLD))
-    with opened(tmp_path, keys) as office:
-        office.retry(root=HOLD)
+    killed(tmp_path, keys, ("hold", "before"), lambda bench: bench.apply(path, root=HOLD))
+    with opened(tmp_path, keys) as bench:
+        bench.retry(root=HOLD)
         assert at(path).stat().st_mode & 0o777 == 0
 
 
 def test_what_cannot_be_settled_after_a_crash_is_told_once(tmp_path: Path, keys: KeyPair) -> None:
-    with opened(tmp_path, keys) as office:
-        path = office.file("a.png")
+    with opened(tmp_path, keys) as bench:
+        path = bench.file("a.png")
 
     def die(event: str, arguments: tuple[object, ...]) -> None:
         if event == "open" and "content.age" in str(arguments[0]):
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def work(office: Office) -> None:
+    def work(bench: CaseBench) -> None:
         sys.addaudithook(die)
-        office.settle(path)
+        bench.apply(path)
 
     killed(tmp_path, keys, ("", ""), work)
-    with opened(tmp_path, keys) as office:
+    with opened(tmp_path, keys) as bench:
         (tmp_path / "far").mkdir()
-        moved = office.files.rename(tmp_path / "far/files")
+        moved = bench.files.rename(tmp_path / "far/files")
         for _ in range(3):
-            office.retry()
-            office.clock.now += 601
-        (notice,) = [each for each in office.notices if each.kind is NoticeKind.TROUBLE]
+            bench.retry()
+            bench.clock.now += 601
+        (notice,) = [each for each in bench.notices if each.kind is NoticeKind.TROUBLE]
         assert str(at(path).parent) in notice.summary
-        moved.rename(office.files)
-        office.retry()
+        moved.rename(bench.files)
+        bench.retry()
         assert at(path).read_bytes() == b"known"
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_restoring(tmp_path: Path, keys: KeyPair, when: str) -> None:
-    with opened(tmp_path, keys) as office:
-        path = office.file("a.png")
-        office.settle(path)
-    killed(tmp_path, keys, ("restore", when), lambda office: restore(office, keys))
-    with opened(tmp_path, keys) as office:
-        office.retry()
-        (place,) = office.places()
+    with opened(tmp_path, keys) as bench:
+        path = bench.file("a.png")
+        bench.apply(path)
+    killed(tmp_path, keys, ("restore", when), lambda bench: restore(bench, keys))
+    with opened(tmp_path, keys) as bench:
+        bench.retry()
+        (location,) = bench.locations()
         back = when == "after"
-        assert place.state is (LocationState.RESTORED if back else LocationState.QUARANTINED)
+        assert location.state is (LocationState.RESTORED if back else LocationState.QUARANTINED)
         assert at(path).exists() == back
-        assert ("restored" in office.acts()) == back
+        assert ("restored" in bench.events()) == back
         if back:
-            assert office.settle(path) is Action.ALLOW
+            assert bench.apply(path) is Action.ALLOW
         else:
-            assert restore(office, keys).problem is None
+            assert restore(bench, keys).failure is None
         assert at(path).read_bytes() == b"known"
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_restoring_elsewhere(tmp_path: Path, keys: KeyPair, when: str) -> None:
-    with opened(tmp_path, keys) as office:
-        path = office.file("a.png")
-        office.settle(path)
+    with opened(tmp_path, keys) as bench:
+        path = bench.file("a.png")
+        bench.apply(path)
     elsewhere = bytes(tmp_path / "elsewhere.png")
-    killed(tmp_path, keys, ("restore", when), lambda office: restore(office, keys, elsewhere))
-    with opened(tmp_path, keys) as office:
-        office.retry()
-        (place,) = office.places()
+    killed(tmp_path, keys, ("restore", when), lambda bench: restore(bench, keys, elsewhere))
+    with opened(tmp_path, keys) as bench:
+        bench.retry()
+        (location,) = bench.locations()
         back = when == "after"
-        assert place.state is (LocationState.RESTORED if back else LocationState.QUARANTINED)
-        assert place.path == (elsewhere if back else path)
+        assert location.state is (LocationState.RESTORED if back else LocationState.QUARANTINED)
+        assert location.path == (elsewhere if back else path)
         if not back:
-            assert restore(office, keys).problem is None
-            assert office.settle(path) is Action.ALLOW, "it is left alone where it was restored"
+            assert restore(bench, keys).failure is None
+            assert bench.apply(path) is Action.ALLOW, "it is left alone where it was restored"
             assert at(path).exists()
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_destroying(tmp_path: Path, keys: KeyPair, when: str) -> None:
-    with opened(tmp_path, keys) as office:
-        office.settle(office.file("a.png"))
+    with opened(tmp_path, keys) as bench:
+        bench.apply(bench.file("a.png"))
     killed(tmp_path, keys, ("destroy", when), destroy)
-    with opened(tmp_path, keys) as office:
-        office.retry()
-        (place,) = office.places()
+    with opened(tmp_path, keys) as bench:
+        bench.retry()
+        (location,) = bench.locations()
         gone = when == "after"
-        assert place.state is (LocationState.DESTROYED if gone else LocationState.QUARANTINED)
+        assert location.state is (LocationState.DESTROYED if gone else LocationState.QUARANTINED)
         if not gone:
-            destroy(office)
-        (entry,) = [entry for entry in office.audit.entries() if entry.act == "destroyed"]
+            destroy(bench)
+        (entry,) = [entry for entry in bench.audit.entries() if entry.act == "destroyed"]
         assert entry.facts["receipt"]
         assert entry.facts["reason"] == "why"
         assert entry.facts["decided_by"] == "daemon"
@@ -212,40 +215,41 @@ def test_what_a_crash_left_at_the_place_of_a_restoring_is_not_lost_sight_of(
     tmp_path: Path, keys: KeyPair
 ) -> None:
     """Another content was sealed there, which could not be recorded, when a person comes."""
-    with opened(tmp_path, keys) as office:
-        path = office.file("a.png")
-        office.settle(path)
-        office.file("a.png", b"other")
-    killed(tmp_path, keys, ("quarantine", "after"), lambda office: office.settle(path))
-    with opened(tmp_path, keys) as office:
-        other, case = office.store.cases.load_latest(9)
-        (place,) = office.store.locations.load_by_content(case.key)
+    with opened(tmp_path, keys) as bench:
+        path = bench.file("a.png")
+        bench.apply(path)
+        bench.file("a.png", b"other")
+    killed(tmp_path, keys, ("quarantine", "after"), lambda bench: bench.apply(path))
+    with opened(tmp_path, keys) as bench:
+        other, case = bench.store.cases.load_latest(9)
+        (location,) = bench.store.locations.load_by_content(case.key)
         assert (
-            office.decisions().restore(place, RestoreRequest("why", (keys.secret,))).problem is None
+            bench.decisions().restore(location, RestoreRequest("why", (keys.secret,))).failure
+            is None
         )
-        office.retry()
-        (interrupted,) = office.store.locations.load_by_content(other.key)
+        bench.retry()
+        (interrupted,) = bench.store.locations.load_by_content(other.key)
         assert interrupted.state is LocationState.QUARANTINED
 
 
 def test_a_new_file_at_the_path_does_not_hide_what_was_sealed(
     tmp_path: Path, keys: KeyPair
 ) -> None:
-    with opened(tmp_path, keys) as office:
-        path = office.file("a.png")
-    killed(tmp_path, keys, ("quarantine", "after"), lambda office: office.settle(path))
-    with opened(tmp_path, keys) as office:
-        office.file("a.png")
-        assert office.settle(path) is Action.QUARANTINE
-        assert [place.state for place in office.places()] == [LocationState.QUARANTINED] * 2
-        assert len({place.vault for place in office.places()}) == 2
+    with opened(tmp_path, keys) as bench:
+        path = bench.file("a.png")
+    killed(tmp_path, keys, ("quarantine", "after"), lambda bench: bench.apply(path))
+    with opened(tmp_path, keys) as bench:
+        bench.file("a.png")
+        assert bench.apply(path) is Action.QUARANTINE
+        assert [location.state for location in bench.locations()] == [LocationState.QUARANTINED] * 2
+        assert len({location.vault for location in bench.locations()}) == 2
 
 
-def restore(office: Office, keys: KeyPair, to: bytes | None = None) -> Any:
-    (place,) = office.places()
-    return office.decisions().restore(place, RestoreRequest("why", (keys.secret,), to))
+def restore(bench: CaseBench, keys: KeyPair, to: bytes | None = None) -> Any:
+    (location,) = bench.locations()
+    return bench.decisions().restore(location, RestoreRequest("why", (keys.secret,), to))
 
 
-def destroy(office: Office) -> Any:
-    (place,) = office.places()
-    return office.decisions().destroy(place, "why")
+def destroy(bench: CaseBench) -> Any:
+    (location,) = bench.locations()
+    return bench.decisions().destroy(location, "why")

@@ -12,9 +12,9 @@ from pathlib import Path
 from hashwacht.quarantine.age import generate_key_pair
 from hashwacht.quarantine.record import EntryState
 from hashwacht.storage.locations import LocationState
-from support.casework import Office
+from support.cases import CaseBench
 
-SETTLER = Path(__file__).parent / "settler.py"
+PROCESSOR = Path(__file__).parent / "apply_verdicts.py"
 KILLS = 60
 FILES = 6
 """New ones before every kill."""
@@ -34,53 +34,55 @@ def test_sixty_kills_leave_one_case_one_place_and_one_action_for_each(tmp_path: 
     keys = generate_key_pair()
     chance = random.Random(20261123)
     (tmp_path / "files").mkdir()
-    Office(tmp_path, keys=keys).open().close()
+    CaseBench(tmp_path, keys=keys).open().close()
     uploaded: dict[Path, bytes] = {}
     with subprocess.Popen(
-        [sys.executable, SETTLER, tmp_path, keys.public],
+        [sys.executable, PROCESSOR, tmp_path, keys.public],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-    ) as settler:
-        assert settler.stdin is not None
-        assert settler.stdout is not None
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
         for number in range(KILLS):
             uploaded |= arrive(tmp_path / "files", number)
-            settler.stdin.write(b"%f\n" % chance.uniform(0.0, 0.12))
-            settler.stdin.flush()
-            assert settler.stdout.readline() == b"killed\n"
-        settler.stdin.close()
-    assert settler.returncode == 0
-    with closing(Office(tmp_path, keys=keys).open()) as office:
-        check(office, uploaded)
+            process.stdin.write(b"%f\n" % chance.uniform(0.0, 0.12))
+            process.stdin.flush()
+            assert process.stdout.readline() == b"killed\n"
+        process.stdin.close()
+    assert process.returncode == 0
+    with closing(CaseBench(tmp_path, keys=keys).open()) as bench:
+        check(bench, uploaded)
 
 
-def check(office: Office, uploaded: dict[Path, bytes]) -> None:
+def check(bench: CaseBench, uploaded: dict[Path, bytes]) -> None:
     """Compare what was uploaded with files, vault, state and audit log."""
-    cases = office.store.cases.load_latest(10)
+    cases = bench.store.cases.load_latest(10)
     assert len(cases) == len(CONTENTS)
-    places = [place for case in cases for place in office.store.locations.load_by_content(case.key)]
-    assert Counter(place.path for place in places) == Counter(map(bytes, uploaded))
-    records = {record.id: record for record in office.vault.records()}
+    locations = [
+        location for case in cases for location in bench.store.locations.load_by_content(case.key)
+    ]
+    assert Counter(location.path for location in locations) == Counter(map(bytes, uploaded))
+    records = {record.id: record for record in bench.vault.records()}
     assert Counter(record.path for record in records.values()) == Counter(
         bytes(path) for path, content in uploaded.items() if content != b"near"
     )
-    for place in places:
-        path = Path(place.path.decode())
+    for location in locations:
+        path = Path(location.path.decode())
         if uploaded[path] == b"near":
-            assert place.state is LocationState.HELD
+            assert location.state is LocationState.HELD
             assert path.stat().st_mode & 0o777 == 0
             assert path.read_bytes() == b"near"
         else:
-            assert place.state is LocationState.QUARANTINED
+            assert location.state is LocationState.QUARANTINED
             assert not path.exists()
-            assert records[place.vault].path == place.path
-            assert records[place.vault].state is EntryState.SEALED
-            assert records[place.vault].attributes.mode == 0o644
-    assert [*office.files.glob(".hashwacht-*")] == []
-    assert office.audit.verify() is None
+            assert records[location.vault].path == location.path
+            assert records[location.vault].state is EntryState.SEALED
+            assert records[location.vault].attributes.mode == 0o644
+    assert [*bench.files.glob(".hashwacht-*")] == []
+    assert bench.audit.verify() is None
     told = Counter(
         (entry.facts["case"], entry.facts["file"])
-        for entry in office.audit.entries()
+        for entry in bench.audit.entries()
         if entry.act in {"held", "quarantined"}
     )
     assert len(told) == len(uploaded), "every action is in the log"

@@ -21,12 +21,12 @@ from hypothesis.stateful import (
 
 from hashwacht.cases.action_limit import LimitApprovals
 from hashwacht.cases.decisions import CaseDecisions
-from hashwacht.cases.file_actions import RestoreRequest
 from hashwacht.core.types import Action, Verdict
+from hashwacht.quarantine.restore import RestoreRequest
 from hashwacht.settings import ActionLimitSettings, MatchAction, RootSettings, UndeterminedAction
 from hashwacht.storage.action_limits import ApprovalDecision
 from hashwacht.storage.locations import LocationState
-from support.casework import NEAR, NO_MATCH, NOWHERE, UNANSWERED, Office
+from support.cases import NEAR, NO_MATCH, NOWHERE, UNANSWERED, CaseBench
 
 NAMES = st.sampled_from(("a", "b", "c", "d"))
 CONTENTS = st.sampled_from((b"one", b"two"))
@@ -48,58 +48,58 @@ class Hosting(RuleBasedStateMachine):
     def begin(self) -> None:
         self.home = Path(tempfile.mkdtemp())
         guard = ActionLimitSettings(per_hash=2, per_root=3)
-        self.office = Office(self.home, guard=guard).open()
+        self.bench = CaseBench(self.home, limits=guard).open()
         self.policy = RootSettings("www")
 
     @property
     def decisions(self) -> CaseDecisions:
-        return self.office.decisions()
+        return self.bench.decisions()
 
     @property
     def approvals(self) -> LimitApprovals:
-        return LimitApprovals(self.office.ledger, self.office.lock)
+        return LimitApprovals(self.bench.ledger, self.bench.lock)
 
     @rule(name=NAMES, content=CONTENTS, verdict=VERDICTS)
     def upload(self, name: str, content: bytes, verdict: Verdict | None) -> None:
         """Upload a file, in place of what has the name, and judge it."""
-        path = self.office.files / name
+        path = self.bench.files / name
         path.unlink(missing_ok=True)
         path.write_bytes(content)
         path.chmod(MODE)
         self.settle(path, verdict)
 
-    @precondition(lambda self: any(self.office.files.iterdir()))
+    @precondition(lambda self: any(self.bench.files.iterdir()))
     @rule(number=st.integers(0, 9), verdict=VERDICTS, touched=st.booleans())
     def look_again(self, number: int, verdict: Verdict | None, touched: bool) -> None:
         """Judge a file anew, perhaps because its owner has given it permissions."""
-        files = sorted(self.office.files.iterdir())
+        files = sorted(self.bench.files.iterdir())
         path = files[number % len(files)]
         if touched:
             path.chmod(MODE)
         self.settle(path, verdict)
 
-    @precondition(lambda self: any(self.office.files.iterdir()))
+    @precondition(lambda self: any(self.bench.files.iterdir()))
     @rule(number=st.integers(0, 9), name=NAMES, verdict=VERDICTS, seen=st.booleans())
     def rename(self, number: int, name: str, verdict: Verdict | None, seen: bool) -> None:
         """Give a file another name, perhaps another's, and judge it unless nobody watches."""
-        files = sorted(self.office.files.iterdir())
-        path = files[number % len(files)].rename(self.office.files / name)
+        files = sorted(self.bench.files.iterdir())
+        path = files[number % len(files)].rename(self.bench.files / name)
         if seen:
             self.settle(path, verdict)
 
-    @precondition(lambda self: any(self.office.files.iterdir()))
+    @precondition(lambda self: any(self.bench.files.iterdir()))
     @rule(number=st.integers(0, 9), verdict=VERDICTS)
     def recheck(self, number: int, verdict: Verdict | None) -> None:
         """Judge a content anew by what is stored, where it lies now."""
-        files = sorted(self.office.files.iterdir())
+        files = sorted(self.bench.files.iterdir())
         path = files[number % len(files)]
         fd = os.open(path, os.O_RDONLY)
-        found = replace(self.office.found(bytes(path), fd, verdict), fd=None, id=NOWHERE)
+        found = replace(self.bench.judged(bytes(path), fd, verdict), fd=None, id=NOWHERE)
         os.close(fd)
-        self.agrees(path, verdict, self.office.casework.settle(found))
+        self.agrees(path, verdict, self.bench.processor.apply_verdict(found))
 
     def settle(self, path: Path, verdict: Verdict | None) -> None:
-        self.agrees(path, verdict, self.office.settle(bytes(path), verdict, root=self.policy))
+        self.agrees(path, verdict, self.bench.apply(bytes(path), verdict, root=self.policy))
 
     def agrees(self, path: Path, verdict: Verdict | None, action: Action) -> None:
         """Compare what is said to be in force with the file."""
@@ -113,26 +113,26 @@ class Hosting(RuleBasedStateMachine):
     @rule(policy=POLICIES)
     def configure(self, policy: RootSettings) -> None:
         self.policy = policy
-        self.office.root = policy
-        self.office.casework = self.office.with_root(policy)
+        self.bench.root = policy
+        self.bench.processor = self.bench.with_root(policy)
 
     @rule(seconds=st.sampled_from((1.0, 61.0, 4000.0)))
     def wait(self, seconds: float) -> None:
-        self.office.retry(seconds)
+        self.bench.retry(seconds)
 
     @rule(able=st.booleans())
     def configure_the_key(self, able: bool) -> None:
         """Without it nothing can be sealed."""
-        recipients = (self.office.keys.public,) if able else ()
-        self.office.seal_for(*recipients)
+        recipients = (self.bench.keys.public,) if able else ()
+        self.bench.seal_for(*recipients)
 
     @rule(number=st.integers(0, 3), act=st.sampled_from(("restore", "release", "close", "destroy")))
     def decide(self, number: int, act: str) -> None:
-        cases = self.office.store.cases.load_latest(9)
+        cases = self.bench.store.cases.load_latest(9)
         if not cases:
             return
         case = cases[number % len(cases)]
-        secrets = (self.office.keys.secret,)
+        secrets = (self.bench.keys.secret,)
         if act == "close":
             self.decisions.close(case, "why")
         elif act == "release":
@@ -140,40 +140,40 @@ class Hosting(RuleBasedStateMachine):
                 pass
         else:
             states = (LocationState.QUARANTINED, LocationState.HELD)
-            for place in self.office.store.locations.load_by_content(case.key, 1, *states):
+            for location in self.bench.store.locations.load_by_content(case.key, 1, *states):
                 if act == "restore":
-                    self.decisions.restore(place, RestoreRequest("why", secrets))
+                    self.decisions.restore(location, RestoreRequest("why", secrets))
                 else:
-                    self.decisions.destroy(place, "why")
+                    self.decisions.destroy(location, "why")
 
-    @precondition(lambda self: bool(self.office.store.action_limits.load_latest(1)))
+    @precondition(lambda self: bool(self.bench.store.action_limits.load_latest(1)))
     @rule(decision=st.sampled_from(("approve", "discard")))
-    def rule_about_a_flood(self, ruling: str) -> None:
-        (flood,) = self.office.store.action_limits.load_latest(1)
-        if flood.decision is ApprovalDecision.DISCARDED:
-            self.approvals.reinstate(flood.id, "why")
+    def decide_about_a_limit(self, decision: str) -> None:
+        (limit,) = self.bench.store.action_limits.load_latest(1)
+        if limit.decision is ApprovalDecision.DISCARDED:
+            self.approvals.reinstate(limit.id, "why")
         else:
-            getattr(self.approvals, ruling)(flood.id, "why")
+            getattr(self.approvals, decision)(limit.id, "why")
 
     @invariant()
     def nothing_is_lost(self) -> None:
         """Whatever a live place says is held is held, and the vault has what is quarantined."""
-        for case in self.office.store.cases.load_latest(9):
-            for place in self.office.store.locations.load_by_content(case.key):
-                assert place.state is not LocationState.PENDING
-                if place.state is LocationState.QUARANTINED:
-                    record = self.office.vault.find(place.vault)
+        for case in self.bench.store.cases.load_latest(9):
+            for location in self.bench.store.locations.load_by_content(case.key):
+                assert location.state is not LocationState.PENDING
+                if location.state is LocationState.QUARANTINED:
+                    record = self.bench.vault.find(location.vault)
                     assert record is not None
                     assert record.state == "sealed"
                     assert record.attributes.mode == MODE, "not the one that holding gave it"
 
     def teardown(self) -> None:
         """Nobody knows anything any more: everything that is still there can be served again."""
-        for path in self.office.files.iterdir():
-            self.office.settle(bytes(path), NO_MATCH, root=RootSettings("www"))
+        for path in self.bench.files.iterdir():
+            self.bench.apply(bytes(path), NO_MATCH, root=RootSettings("www"))
             assert stat.S_IMODE(path.stat().st_mode) == MODE
-        assert self.office.audit.verify() is None
-        self.office.close()
+        assert self.bench.audit.verify() is None
+        self.bench.close()
         shutil.rmtree(self.home)
 
 

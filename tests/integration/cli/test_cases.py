@@ -9,39 +9,39 @@ from pathlib import Path
 
 import pytest
 
-from support.casework import Office, at
+from support.cases import CaseBench, at
 from support.program import Program, objects
 
 REASON = ("--reason", "because it is a test")
 
 
 def test_a_sealed_file_is_listed_shown_and_restored(
-    program: Program, office: Office, key: Path
+    program: Program, bench: CaseBench, key: Path
 ) -> None:
-    path = office.file(b"a\xff\x1b.png", b"known content")
+    path = bench.file(b"a\xff\x1b.png", b"known content")
     at(path).chmod(0o640)
-    office.settle(path)
+    bench.apply(path)
     (listed,) = objects(program.run("cases", "list", "--state", "open", "--json").stdout)
     assert (listed["type"], listed["case"], listed["files_total"]) == ("case", 1, 1)
     shown = program.run("cases", "show", "1").stdout.decode()
     assert "csam  hashlist/police #17  sha256 equal" in shown
     assert "a\\xff\\x1b.png" in shown
     assert "known content" not in shown
-    assert program.run("cases", "show", office.case().key, "--json").returncode == 0
+    assert program.run("cases", "show", bench.case().key, "--json").returncode == 0
     done = program.run("cases", "restore", "1")
     assert (done.returncode, b"--identity" in done.stderr) == (2, True)
     done = program.run("cases", "restore", "1", "--identity", key)
     assert (done.returncode, done.stderr) == (0, b"")
     assert at(path).read_bytes() == b"known content"
     assert stat.S_IMODE(at(path).stat().st_mode) == 0o640
-    assert office.settle(path).value == "allow", "it is left alone there"
+    assert bench.apply(path).value == "allow", "it is left alone there"
     assert at(path).exists()
     assert program.run("cases", "restore", "1", "--identity", key).returncode == 2
 
 
-def test_a_file_is_restored_to_another_path(program: Program, office: Office, key: Path) -> None:
+def test_a_file_is_restored_to_another_path(program: Program, bench: CaseBench, key: Path) -> None:
     for name in ("a.png", "b.png"):
-        office.settle(office.file(name))
+        bench.apply(bench.file(name))
     words = ("cases", "restore", "1", "--identity", key, "--to", "elsewhere")
     assert program.run(*words).returncode == 2
     done = program.run(*words, "--file", "2", "--json")
@@ -51,23 +51,23 @@ def test_a_file_is_restored_to_another_path(program: Program, office: Office, ke
     assert (program.home / "elsewhere").read_bytes() == b"known"
 
 
-def test_a_wrong_key_restores_nothing(program: Program, office: Office) -> None:
-    office.settle(office.file("a.png"))
+def test_a_wrong_key_restores_nothing(program: Program, bench: CaseBench) -> None:
+    bench.apply(bench.file("a.png"))
     program.run("quarantine", "keygen", "other.txt")
     done = program.run("cases", "restore", "1", "--identity", "other.txt")
     assert done.returncode == 2
     assert b"NOT DONE, wrong-key" in done.stdout
-    (place,) = office.places()
+    (place,) = bench.locations()
     assert place.state == "quarantined"
     assert program.run("quarantine", "verify").returncode == 0
 
 
 def test_a_directory_that_is_gone_is_made_again_if_that_is_wanted(
-    program: Program, office: Office, key: Path
+    program: Program, bench: CaseBench, key: Path
 ) -> None:
-    (office.files / "album").mkdir(mode=0o750)
-    path = office.file("album/a.png")
-    office.settle(path)
+    (bench.files / "album").mkdir(mode=0o750)
+    path = bench.file("album/a.png")
+    bench.apply(path)
     at(path).parent.rmdir()
     done = program.run("cases", "restore", "1", "--identity", key)
     assert (done.returncode, b"NOT DONE, no-parent" in done.stdout) == (2, True)
@@ -78,17 +78,17 @@ def test_a_directory_that_is_gone_is_made_again_if_that_is_wanted(
 
 
 def test_files_that_are_sealed_for_different_keys_come_back_together(
-    program: Program, office: Office, key: Path
+    program: Program, bench: CaseBench, key: Path
 ) -> None:
     """The key was changed in between: what was sealed before needs the old one."""
-    old, new = office.file("a.png"), office.file("b.png")
-    office.settle(old)
+    old, new = bench.file("a.png"), bench.file("b.png")
+    bench.apply(old)
     program.run("quarantine", "keygen", "new.txt")
     public = (program.home / "new.txt").read_text().split("public key: ")[1].split()[0]
-    office.seal_for(public)
-    office.settle(new)
+    bench.seal_for(public)
+    bench.apply(new)
     listed = objects(program.run("quarantine", "list", "--json").stdout)
-    assert {each["recipients"][0] for each in listed} == {office.keys.public, public}
+    assert {each["recipients"][0] for each in listed} == {bench.keys.public, public}
     done = program.run("cases", "restore", "1", "--identity", "new.txt")
     assert (done.returncode, b"NOT DONE, wrong-key" in done.stdout) == (2, True)
     assert (at(old).exists(), at(new).exists()) == (False, True)
@@ -98,15 +98,15 @@ def test_files_that_are_sealed_for_different_keys_come_back_together(
 
 @pytest.mark.parametrize("number", ["9", "3"])
 def test_a_place_that_is_not_so_is_named(
-    program: Program, office: Office, key: Path, number: str
+    program: Program, bench: CaseBench, key: Path, number: str
 ) -> None:
     """It is not passed over in silence; and nothing is done to the others."""
     for name in ("a.png", "b.png", "c.png"):
-        office.settle(office.file(name))
+        bench.apply(bench.file(name))
     words = ("cases", "restore", "1", "--identity", key, "--file", "1", "--file", number)
     done = program.run(*words)
     assert (done.returncode, f"file {number} of case 1".encode() in done.stderr) == (2, True)
-    assert office.places()[0].state == "quarantined"
+    assert bench.locations()[0].state == "quarantined"
 
 
 @pytest.mark.parametrize(
@@ -114,82 +114,82 @@ def test_a_place_that_is_not_so_is_named(
     [("note", "1", " "), ("close", "1", "--reason", ""), ("destroy", "1", "--yes", "--reason", "")],
 )
 def test_a_reason_that_says_nothing_is_none(
-    program: Program, office: Office, words: tuple[str, ...]
+    program: Program, bench: CaseBench, words: tuple[str, ...]
 ) -> None:
-    office.settle(office.file("a.png"))
+    bench.apply(bench.file("a.png"))
     done = program.run("cases", *words)
     assert (done.returncode, b"says nothing" in done.stderr) == (2, True)
-    assert [place.state for place in office.places()] == ["quarantined"]
+    assert [place.state for place in bench.locations()] == ["quarantined"]
 
 
-def test_what_is_destroyed_before_the_rest_says_so(program: Program, office: Office) -> None:
-    office.settle(office.file("a.png"))
-    office.clock.now = 4_000_000_000.0
-    office.settle(office.file("b.png"))
+def test_what_is_destroyed_before_the_rest_says_so(program: Program, bench: CaseBench) -> None:
+    bench.apply(bench.file("a.png"))
+    bench.clock.now = 4_000_000_000.0
+    bench.apply(bench.file("b.png"))
     done = program.run("cases", "destroy", "1", *REASON, "--yes")
     assert (done.returncode, b"1 more file to be kept until" in done.stdout) == (0, True)
-    assert [place.state for place in office.places()] == ["destroyed", "quarantined"]
-    assert office.case().state == "open"
+    assert [place.state for place in bench.locations()] == ["destroyed", "quarantined"]
+    assert bench.case().state == "open"
 
 
 def test_destroying_what_was_kept_sealed_does_not_take_a_release_back(
-    program: Program, office: Office
+    program: Program, bench: CaseBench
 ) -> None:
-    office.settle(office.file("a.png"))
+    bench.apply(bench.file("a.png"))
     assert program.run("cases", "release", "1", *REASON, "--keep-sealed").returncode == 0
     assert program.run("cases", "destroy", "1", *REASON, "--yes").returncode == 0
-    assert office.case().state == "released"
-    assert office.settle(office.file("b.png")).value == "allow"
+    assert bench.case().state == "released"
+    assert bench.apply(bench.file("b.png")).value == "allow"
 
 
 def test_what_lies_at_the_path_by_now_is_never_overwritten(
-    program: Program, office: Office, key: Path
+    program: Program, bench: CaseBench, key: Path
 ) -> None:
-    path = office.file("a.png")
-    office.settle(path)
-    office.file("a.png", b"new and harmless")
+    path = bench.file("a.png")
+    bench.apply(path)
+    bench.file("a.png", b"new and harmless")
     done = program.run("cases", "restore", "1", "--identity", key)
     assert (done.returncode, b"NOT DONE, taken" in done.stdout) == (2, True)
     assert at(path).read_bytes() == b"new and harmless"
 
 
 def test_released_means_everything_is_back_and_left_alone(
-    program: Program, office: Office, key: Path
+    program: Program, bench: CaseBench, key: Path
 ) -> None:
-    paths = [office.file(f"{number}.png") for number in range(4)]
+    paths = [bench.file(f"{number}.png") for number in range(4)]
     for path in paths:
-        office.settle(path)
-    assert [each.state for each in office.places()] == [*["quarantined"] * 2, *["waiting"] * 2]
+        bench.apply(path)
+    assert [each.state for each in bench.locations()] == [*["quarantined"] * 2, *["waiting"] * 2]
     assert program.run("cases", "release", "1", "--identity", key).returncode == 2, "a reason"
     done = program.run("cases", "release", "1", "--identity", key, *REASON)
     assert done.returncode == 0, done.stdout
     assert all(at(path).exists() for path in paths)
     for path in paths:
-        assert office.settle(path).value == "allow"
-    assert office.settle(office.file("new.png")).value == "allow"
+        assert bench.apply(path).value == "allow"
+    assert bench.apply(bench.file("new.png")).value == "allow"
     (shown,) = objects(program.run("cases", "show", "1", "--json").stdout)
     assert shown["state"] == "released"
     assert "because it is a test" in shown["notes"][0]["text"]
     assert program.run("cases", "close", "1", *REASON).returncode == 0
-    assert office.settle(office.file("newer.png")).value == "observe", "the guard still holds"
-    assert office.case().state == "open"
+    assert bench.apply(bench.file("newer.png")).value == "observe", "the guard still holds"
+    assert bench.case().state == "open"
 
 
 def test_destruction_asks_keeps_its_time_and_leaves_a_receipt(
-    program: Program, office: Office
+    program: Program, bench: CaseBench
 ) -> None:
-    office.settle(office.file("a.png"))
-    (place,) = office.places()
-    office.clock.now += 1
+    bench.apply(bench.file("a.png"))
+    (place,) = bench.locations()
+    bench.clock.now += 1
     done = program.run("cases", "destroy", "1", *REASON)
     assert (done.returncode, b"--yes" in done.stderr) == (2, True)
     done = program.run("cases", "destroy", "1", *REASON, "--yes", "--json")
     assert done.returncode == 0, done.stderr
     (told,) = objects(done.stdout)
     assert (told["state"], told["receipt"]["vault"]) == ("destroyed", place.vault)
-    assert told["receipt"]["sha256"] == office.case().key
-    assert office.case().state == "closed"
-    entry = [each for each in office.audit.entries() if each.act == "destroyed"][-1]
+    assert told["receipt"]["sha256"] == bench.case().key
+    assert bench.case().state == "closed"
+    entry = [each for each in bench.audit.entries() if each.act == "destroyed"][-1]
     assert entry.facts["receipt"] == told["receipt"]
     assert entry.facts["reason"] == "because it is a test"
     (sealed,) = objects(program.run("quarantine", "list", "--json").stdout)
@@ -199,10 +199,10 @@ def test_destruction_asks_keeps_its_time_and_leaves_a_receipt(
 
 
 def test_what_is_to_be_kept_is_not_destroyed_before_its_time(
-    program: Program, office: Office
+    program: Program, bench: CaseBench
 ) -> None:
-    office.clock.now = 4_000_000_000.0
-    office.settle(office.file("a.png"))
+    bench.clock.now = 4_000_000_000.0
+    bench.apply(bench.file("a.png"))
     assert program.run("cases", "list", "--expired", "--json").stdout == b""
     done = program.run("cases", "destroy", "1", *REASON, "--yes")
     assert (done.returncode, b"to be kept until" in done.stderr) == (2, True)
@@ -211,8 +211,8 @@ def test_what_is_to_be_kept_is_not_destroyed_before_its_time(
     )
 
 
-def test_expired_names_what_may_be_destroyed(program: Program, office: Office) -> None:
-    office.settle(office.file("a.png"))
+def test_expired_names_what_may_be_destroyed(program: Program, bench: CaseBench) -> None:
+    bench.apply(bench.file("a.png"))
     (listed,) = objects(program.run("cases", "list", "--expired", "--json").stdout)
     assert listed["case"] == 1
     assert program.run("cases", "list", "--since", "1d", "--json").stdout == b""
@@ -222,8 +222,8 @@ def test_expired_names_what_may_be_destroyed(program: Program, office: Office) -
     assert program.run("cases", "list", "--root", "www", "--json").stdout != b""
 
 
-def test_notes_are_kept_with_who_wrote_them(program: Program, office: Office) -> None:
-    office.settle(office.file("a.png"))
+def test_notes_are_kept_with_who_wrote_them(program: Program, bench: CaseBench) -> None:
+    bench.apply(bench.file("a.png"))
     done = program.run("cases", "note", "1", "reported \x1b[31m", SUDO_USER="anna")
     assert done.returncode == 0
     shown = program.run("cases", "show", "1").stdout
@@ -232,9 +232,9 @@ def test_notes_are_kept_with_who_wrote_them(program: Program, office: Office) ->
 
 
 def test_what_is_written_about_a_case_is_told_to_programs_too(
-    program: Program, office: Office
+    program: Program, bench: CaseBench
 ) -> None:
-    office.settle(office.file("a.png"))
+    bench.apply(bench.file("a.png"))
     (noted,) = objects(program.run("cases", "note", "1", "reported", "--json").stdout)
     (closed,) = objects(program.run("cases", "close", "1", *REASON, "--json").stdout)
     assert [noted["state"], closed["state"]] == ["open", "closed"]
@@ -244,8 +244,8 @@ def test_what_is_written_about_a_case_is_told_to_programs_too(
     ]
 
 
-def test_a_case_that_is_not_there_is_an_error(program: Program, office: Office) -> None:
-    office.settle(office.file("a.png"))
+def test_a_case_that_is_not_there_is_an_error(program: Program, bench: CaseBench) -> None:
+    bench.apply(bench.file("a.png"))
     for name in ("2", "x", "0" * 64, "9" * 63):
         assert program.run("cases", "show", name).returncode == 2
 
@@ -260,20 +260,20 @@ def test_without_a_state_there_is_nothing_to_list(program: Program) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_what_root_types_leaves_the_state_to_its_owner(program: Program, office: Office) -> None:
+def test_what_root_types_leaves_the_state_to_its_owner(program: Program, bench: CaseBench) -> None:
     state = program.home / "state"
     for each in (state, *state.iterdir()):
         os.chown(each, 65534, 65534)
-    office.audit.path.unlink(missing_ok=True)
-    (state / "casework.lock").unlink(missing_ok=True)
-    office.settle(office.file("a.png"))
+    bench.audit.path.unlink(missing_ok=True)
+    (state / "cases.lock").unlink(missing_ok=True)
+    bench.apply(bench.file("a.png"))
     program.run("cases", "close", "1", *REASON)
-    for name in ("audit.jsonl", "casework.lock", "state.db-wal"):
+    for name in ("audit.jsonl", "cases.lock", "state.db-wal"):
         assert (state / name).stat().st_uid == 65534, name
 
 
-def test_json_of_a_case_has_one_shape(program: Program, office: Office) -> None:
-    office.settle(office.file("a.png"))
+def test_json_of_a_case_has_one_shape(program: Program, bench: CaseBench) -> None:
+    bench.apply(bench.file("a.png"))
     (shown,) = objects(program.run("cases", "show", "1", "--json").stdout)
-    (notice,) = office.notices
+    (notice,) = bench.notices
     assert json.loads(notice.case) == shown

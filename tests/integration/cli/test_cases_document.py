@@ -11,7 +11,7 @@ from typing import Any
 import click
 import pytest
 
-from hashwacht.cases.case_json import CaseFile
+from hashwacht.cases.case_rendering import CaseFile
 from hashwacht.cli.app import root
 from hashwacht.core.types import Action, FileId, Match, Outcome, Signal
 from hashwacht.core.upload_context import UploadContext

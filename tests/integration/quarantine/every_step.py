@@ -19,10 +19,9 @@ import sys
 from pathlib import Path
 
 from hashwacht.quarantine.age import generate_key_pair
-from hashwacht.quarantine.record import EntryState
-from hashwacht.quarantine.restore import RestoreResult
-from hashwacht.quarantine.vault import DestructionReceipt, Vault
-from support.vaults import Look, dress, judge, names, seal
+from hashwacht.quarantine.record import EntryRecord, EntryState
+from hashwacht.quarantine.vault import Vault
+from support.vaults import Look, dress, judge, names, restore, seal
 
 STEPS = ("open", "os.", "fcntl.", "ctypes.dlsym")
 KEYS = generate_key_pair()
@@ -56,10 +55,10 @@ class Scene:
         """Do it.  The swapper, if any, strikes at the last moment: see take_another."""
         if self.act.startswith("restore"):
             to = bytes(self.elsewhere) if self.act == "restore elsewhere" else None
-            done = self.vault.restore(self.id, [KEYS.secret], who="me", to=to)
-            assert isinstance(done, RestoreResult), done
+            done = restore(self.vault, self.id, [KEYS.secret], who="me", to=to)
+            assert isinstance(done, EntryRecord), done
         elif self.act == "destroy":
-            assert isinstance(self.vault.destroy(self.id, who="me"), DestructionReceipt)
+            assert isinstance(self.vault.destroy(self.id, who="me"), EntryRecord)
         else:
             self.vault.quarantine(self.fd, bytes(self.path), self.key, {}, id_=ID)
 
@@ -94,7 +93,7 @@ def where(scene: Scene) -> str:
     assert not [name for name in around if name.startswith(".")], around
     states = {record.state for record in scene.vault.records()}
     assert all(finding.fault is None for finding in scene.vault.verify())
-    assert not list((scene.vault._shelf.path / "open").glob("*"))
+    assert not list((scene.vault._store.path / "open").glob("*"))
     if scene.linked.exists():
         assert Look.at(scene.linked) == scene.look
     if scene.act == "swapped" and scene.linked.exists():
@@ -110,8 +109,8 @@ def where(scene: Scene) -> str:
     [state] = states
     if state is EntryState.SEALED:
         to = scene.site / "restored"
-        done = scene.vault.restore(scene.id, [KEYS.secret], who="me", to=bytes(to))
-        assert isinstance(done, RestoreResult), done
+        done = restore(scene.vault, scene.id, [KEYS.secret], who="me", to=bytes(to))
+        assert isinstance(done, EntryRecord), done
         assert Look.at(to) == scene.look
         return "vault"
     assert state is EntryState.DESTROYED

@@ -17,10 +17,9 @@ from collections import Counter
 from pathlib import Path
 
 from hashwacht.quarantine.age import generate_key_pair
-from hashwacht.quarantine.record import EntryState
-from hashwacht.quarantine.restore import RestoreResult
+from hashwacht.quarantine.record import EntryRecord, EntryState
 from hashwacht.quarantine.vault import Vault
-from support.vaults import Look, dress, names, seal
+from support.vaults import Look, dress, names, restore, seal
 
 KEYS = generate_key_pair()
 FILES = 6
@@ -34,7 +33,7 @@ def work(vault: Vault, paths: list[Path], chance: random.Random) -> None:
             seal(vault, path)
         else:
             [id_] = sealed(vault, path)
-            assert isinstance(vault.restore(id_, [KEYS.secret], who="me"), RestoreResult)
+            assert isinstance(restore(vault, id_, [KEYS.secret], who="me"), EntryRecord)
 
 
 def sealed(vault: Vault, path: Path) -> list[str]:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from hashwacht.platform.syscalls import rename_no_replace
 from hashwacht.quarantine.age import generate_key_pair
-from hashwacht.quarantine.restore import RestoreResult
-from hashwacht.quarantine.results import QuarantineFailure
+from hashwacht.quarantine.failures import ActionFailure
+from hashwacht.quarantine.record import EntryRecord
 from hashwacht.quarantine.vault import Vault
 from support.hostile.refused_calls import refuse_renameat2
-from support.vaults import Look, dress, judge, names, seal
+from support.vaults import Look, dress, judge, names, restore, seal
 
 
 def main(home: Path) -> dict[str, object]:
@@ -36,18 +36,18 @@ def main(home: Path) -> dict[str, object]:
     sealed = seal(vault, path)
     gone = not path.exists()
     path.write_bytes(b"taken")
-    taken = vault.restore(sealed.id, [keys.secret], who="me")
+    taken = restore(vault, sealed.id, [keys.secret], who="me")
     path.unlink()
-    restored = vault.restore(sealed.id, [keys.secret], who="me")
+    restored = restore(vault, sealed.id, [keys.secret], who="me")
     same = Look.at(path) == before
     fd, _ = judge(path)
     back = vault.quarantine(fd, bytes(path), "0" * 64, {})
     os.close(fd)
     return {
         "gone": gone,
-        "taken": taken.reason if isinstance(taken, QuarantineFailure) else None,
-        "restored": isinstance(restored, RestoreResult) and same,
-        "back": isinstance(back, QuarantineFailure) and Look.at(path) == before,
+        "taken": taken.reason if isinstance(taken, ActionFailure) else None,
+        "restored": isinstance(restored, EntryRecord) and same,
+        "back": isinstance(back, ActionFailure) and Look.at(path) == before,
         "names": names(site),
     }
 

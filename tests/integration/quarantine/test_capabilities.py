@@ -15,22 +15,22 @@ from pathlib import Path
 import pytest
 
 from hashwacht.quarantine.age import KeyPair
-from hashwacht.quarantine.restore import RestoreResult
+from hashwacht.quarantine.record import EntryRecord
 from hashwacht.quarantine.vault import Vault
-from support.vaults import Look, dress, names
+from support.vaults import Look, dress, names, restore
 
 UNIT = Path(__file__).parents[3] / "packaging/systemd/hashwacht-scanner.service"
 
 ACTS = """
 import json, os, stat, sys
 from pathlib import Path
-from hashwacht.quarantine.hold import Hold
+from hashwacht.quarantine.hold import FileHolder
 from hashwacht.quarantine.vault import Vault
 from hashwacht.settings import HoldKind
 from support.vaults import judge
 
 site, vault = Path(sys.argv[1]), Vault(Path(sys.argv[2]), [sys.argv[3]])
-hold = Hold(Path(sys.argv[2]) / "../holds", HoldKind.MODE)
+hold = FileHolder(Path(sys.argv[2]) / "../holds", HoldKind.MODE)
 said = []
 for name in ("back", "held", "sealed"):
     path = site / name
@@ -43,7 +43,7 @@ for name in ("back", "held", "sealed"):
         said.append(type(hold.release(bytes(path), held.file, "{}")).__name__)
     else:
         sealed = vault.quarantine(fd, bytes(path), key, {})
-        said.append([sealed.id, sealed.writers, sealed.finished])
+        said.append([sealed.id, sealed.sealing.writers, len(vault.recover())])
 print(json.dumps(said))
 """
 
@@ -51,17 +51,17 @@ print(json.dumps(said))
 HOLDS = """
 import os, stat, sys
 from pathlib import Path
-from hashwacht.quarantine.hold import Hold
+from hashwacht.quarantine.hold import FileHolder
 from hashwacht.settings import HoldKind
 from support.hostile.refused_calls import refuse_set_id_bits
 
 if sys.argv[3] == "refused":
     refuse_set_id_bits()
-path, hold = Path(sys.argv[1]), Hold(Path(sys.argv[2]), HoldKind.MODE)
+path, hold = Path(sys.argv[1]), FileHolder(Path(sys.argv[2]), HoldKind.MODE)
 fd = os.open(path, os.O_RDONLY)
 held = hold.hold(fd, bytes(path), "{}")
 assert stat.S_IMODE(os.fstat(fd).st_mode) == 0
-print(hold.release(bytes(path), held.file, "{}").given)
+print(hold.release(bytes(path), held.file, "{}").released_mode)
 """
 
 
@@ -87,12 +87,12 @@ def test_in_a_directory_of_somebody_else(tmp_path: Path, site: Path, keys: KeyPa
     site.chmod(0o700)
     done = limited(ACTS, site, tmp_path / "vault", keys.public)
     assert done.returncode == 0, done.stderr
-    [back, held, released, [id_, writers, finished]] = json.loads(done.stdout)
-    assert (back, held, released, finished) == ("changed", 0, "Released", True)
+    [back, held, released, [id_, writers, unfinished]] = json.loads(done.stdout)
+    assert (back, held, released, unfinished) == ("changed", 0, "ReleaseResult", 0)
     assert writers == "none"
     assert names(site) == ["back", "held"]
     vault = Vault(tmp_path / "vault")
-    assert isinstance(vault.restore(id_, [keys.secret], who="me"), RestoreResult)
+    assert isinstance(restore(vault, id_, [keys.secret], who="me"), EntryRecord)
     assert {name: Look.at(site / name) for name in names(site)} == looks
 
 

@@ -11,12 +11,10 @@ from pathlib import Path
 import pytest
 
 from hashwacht.quarantine.age import KeyPair
-from hashwacht.quarantine.record import EntryState
-from hashwacht.quarantine.restore import RestoreResult
-from hashwacht.quarantine.results import FailureReason, QuarantineFailure
-from hashwacht.quarantine.sealing import SealResult
-from hashwacht.quarantine.vault import DestructionReceipt, Vault
-from support.vaults import Look, dress, judge, names, seal
+from hashwacht.quarantine.failures import ActionFailure, FailureReason
+from hashwacht.quarantine.record import EntryRecord, EntryState
+from hashwacht.quarantine.vault import Vault
+from support.vaults import Look, dress, judge, names, restore, seal
 
 KIB = 1024
 
@@ -43,7 +41,7 @@ def fill(disk: Path, leave: int) -> Path:
     return ballast
 
 
-def attempt(vault: Vault, path: Path) -> SealResult | QuarantineFailure:
+def attempt(vault: Vault, path: Path) -> EntryRecord | ActionFailure:
     fd, key = judge(path)
     try:
         return vault.quarantine(fd, bytes(path), key, {})
@@ -57,13 +55,13 @@ def test_a_vault_without_room_is_known_before_anything_moves(
     vault, before = Vault(small_disk / "vault", [keys.public]), Look.at(picture)
     ballast = fill(small_disk, 64 * KIB)
     refusal = attempt(vault, picture)
-    assert isinstance(refusal, QuarantineFailure)
+    assert isinstance(refusal, ActionFailure)
     assert refusal.reason is FailureReason.FULL
-    assert refusal.reason.transient
+    assert refusal.transient
     assert Look.at(picture) == before
     assert list(vault.records()) == []
     ballast.unlink()
-    assert isinstance(attempt(vault, picture), SealResult)
+    assert isinstance(attempt(vault, picture), EntryRecord)
 
 
 @contextmanager
@@ -82,12 +80,12 @@ def test_a_write_that_fails_puts_everything_back(vault: Vault, picture: Path, si
     before = Look.at(picture)
     with largest_file(size):
         refusal = attempt(vault, picture)
-    assert isinstance(refusal, QuarantineFailure)
+    assert isinstance(refusal, ActionFailure)
     assert Look.at(picture) == before
     assert names(picture.parent) == ["picture"]
     assert list(vault.records()) == []
     assert vault.recover() == []
-    assert isinstance(attempt(vault, picture), SealResult)
+    assert isinstance(attempt(vault, picture), EntryRecord)
 
 
 @pytest.mark.parametrize("size", [0, 1, 500, 50_000, 109_000])
@@ -97,12 +95,12 @@ def test_a_restore_that_fails_leaves_it_sealed(
     before = Look.at(picture)
     sealed = seal(vault, picture)
     with largest_file(size):
-        refusal = vault.restore(sealed.id, [keys.secret], who="me")
-    assert isinstance(refusal, QuarantineFailure)
+        refusal = restore(vault, sealed.id, [keys.secret], who="me")
+    assert isinstance(refusal, ActionFailure)
     assert names(picture.parent) == []
     vault.recover()
-    assert vault.find(sealed.id) == sealed.record
-    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), RestoreResult)
+    assert vault.find(sealed.id) == sealed
+    assert isinstance(restore(vault, sealed.id, [keys.secret], who="me"), EntryRecord)
     assert Look.at(picture) == before
 
 
@@ -128,17 +126,17 @@ def test_wherever_the_space_ends_it_is_in_exactly_one_place(
         else:
             assert states == [EntryState.SEALED]
             [record] = vault.records()
-            assert isinstance(vault.restore(record.id, [keys.secret], who="me"), RestoreResult)
+            assert isinstance(restore(vault, record.id, [keys.secret], who="me"), EntryRecord)
             assert Look.at(picture) == before
             outcomes.add("sealed")
-        assert isinstance(done, SealResult | QuarantineFailure)
+        assert isinstance(done, EntryRecord | ActionFailure)
         assert names(site) == ["picture"]
     assert outcomes == {"back", "sealed"}
 
 
 def _with_space_taken_away(
     vault: Vault, picture: Path, disk: Path, leave: int
-) -> SealResult | QuarantineFailure:
+) -> EntryRecord | ActionFailure:
     """Fill the disk when the act has looked for space and before it writes."""
 
     class Clock:
@@ -152,7 +150,7 @@ def _with_space_taken_away(
                 fill(disk, leave)
             return 1_800_000_000.0
 
-    vault = Vault(vault._shelf.path, vault._quarantine._recipients, Clock())
+    vault = Vault(vault._store.path, vault._sealer._recipients, Clock())
     return attempt(vault, picture)
 
 
@@ -164,5 +162,5 @@ def test_what_is_sealed_can_be_destroyed_on_a_full_disk(
     sealed = seal(vault, picture)
     fill(small_disk, 0)
     receipt = vault.destroy(sealed.id, who="me")
-    assert isinstance(receipt, DestructionReceipt), receipt
-    assert receipt.record.state is EntryState.DESTROYED
+    assert isinstance(receipt, EntryRecord), receipt
+    assert receipt.state is EntryState.DESTROYED

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from hashwacht.platform.subprocess import MAX_OUTPUT_BYTES
+from hashwacht.quarantine.failures import ActionFailure, FailureReason
 from hashwacht.quarantine.hold import FileHolder, ReleaseResult
 from hashwacht.quarantine.hold_methods import HoldRecord, ReleasedMode
-from hashwacht.quarantine.results import FailureReason, QuarantineFailure
 from hashwacht.settings import HoldKind
 from support.processes import wait_for
 from support.vaults import Look, dress, names
@@ -38,7 +38,7 @@ def by_mode(tmp_path: Path) -> FileHolder:
     return FileHolder(tmp_path / "holds", HoldKind.MODE)
 
 
-def hold(holds: FileHolder, path: Path) -> HoldRecord | QuarantineFailure:
+def hold(holds: FileHolder, path: Path) -> HoldRecord | ActionFailure:
     fd = os.open(path, os.O_RDONLY)
     try:
         return holds.hold(fd, bytes(path), CASE)
@@ -87,7 +87,7 @@ def test_both_may_be_repeated(by_mode: FileHolder, picture: Path, tmp_path: Path
     assert isinstance(first, HoldRecord)
     assert isinstance(by_mode.release(bytes(picture), first.file, CASE), ReleaseResult)
     again = by_mode.release(bytes(picture), first.file, CASE)
-    assert isinstance(again, QuarantineFailure)
+    assert isinstance(again, ActionFailure)
     assert again.reason is FailureReason.UNKNOWN
     assert Look.at(picture) == before
     assert names(tmp_path / "holds") == []
@@ -146,7 +146,7 @@ def test_in_another_directory_it_is_found_if_somebody_says_where(
     (tmp_path / "far").mkdir()
     moved = picture.rename(tmp_path / "far/moved")
     gone = by_mode.release(bytes(picture), number(moved), CASE)
-    assert isinstance(gone, QuarantineFailure)
+    assert isinstance(gone, ActionFailure)
     assert gone.reason is FailureReason.GONE
     assert mode(moved) == 0
     assert isinstance(by_mode.release(bytes(moved), number(moved), CASE), ReleaseResult)
@@ -177,7 +177,7 @@ def test_what_cannot_be_held_is_refused_and_not_remembered(
     holds = FileHolder(open_tree / "own/holds", HoldKind.MODE)
     with as_nobody():
         refusal = hold(holds, path)
-    assert isinstance(refusal, QuarantineFailure)
+    assert isinstance(refusal, ActionFailure)
     assert refusal.reason is FailureReason.NOT_PERMITTED
     assert mode(path) == 0o644
     assert names(open_tree / "own/holds") == []
@@ -193,7 +193,7 @@ def test_an_immutable_file_is_refused_by_name_of_the_cause(
         refusal = hold(by_mode, picture)
     finally:
         subprocess.run(["chattr", "-i", picture], check=True)
-    assert isinstance(refusal, QuarantineFailure)
+    assert isinstance(refusal, ActionFailure)
     assert refusal.reason is FailureReason.IMMUTABLE
 
 
@@ -204,7 +204,7 @@ def test_a_damaged_record_is_said_not_guessed_at(
     [record] = (tmp_path / "holds").glob("*.json")
     record.write_bytes(b"{")
     refusal = by_mode.release(bytes(picture), number(picture), CASE)
-    assert isinstance(refusal, QuarantineFailure)
+    assert isinstance(refusal, ActionFailure)
     assert refusal.reason is FailureReason.DAMAGED
     assert mode(picture) == 0
 
@@ -212,10 +212,10 @@ def test_a_damaged_record_is_said_not_guessed_at(
 CRASHES = """
 import json, os, signal, sys
 from pathlib import Path
-from hashwacht.quarantine.hold import Hold
+from hashwacht.quarantine.hold import FileHolder
 from hashwacht.settings import HoldKind
 
-path, holds = Path(sys.argv[1]), Hold(Path(sys.argv[2]), HoldKind.MODE)
+path, holds = Path(sys.argv[1]), FileHolder(Path(sys.argv[2]), HoldKind.MODE)
 found, seen = path.stat(), []
 fd = os.open(path, os.O_RDONLY)
 
@@ -242,7 +242,7 @@ while status:
     died_with = path.stat().st_mode & 0o7777
     held = holds.hold(fd, bytes(path), "{}")
     released = holds.release(bytes(path), held.file, "{}")
-    seen.append((died_with, held.mode, released.given, path.stat().st_mode & 0o7777))
+    seen.append((died_with, held.mode, released.released_mode, path.stat().st_mode & 0o7777))
 print(json.dumps([seen, len(list(Path(sys.argv[2]).glob("*.json")))]))
 """
 
@@ -307,7 +307,7 @@ def test_a_program_gets_the_verb_the_case_and_the_open_file(tmp_path: Path, pict
 def test_a_program_that_fails_has_not_held(tmp_path: Path, picture: Path) -> None:
     holds = Program(tmp_path, "sys.exit('no such\\nthing')").holds(tmp_path)
     refusal = hold(holds, picture)
-    assert refusal == QuarantineFailure(
+    assert refusal == ActionFailure(
         FailureReason.COMMAND_FAILED, "hold: the command ended with exit code 1: no such thing"
     )
     assert names(tmp_path / "holds") == []
@@ -317,7 +317,7 @@ def test_a_program_that_fails_to_release_may_be_called_again(tmp_path: Path, pic
     held = hold(Program(tmp_path).holds(tmp_path), picture)
     assert isinstance(held, HoldRecord)
     holds = Program(tmp_path, "sys.exit(3)").holds(tmp_path)
-    assert isinstance(holds.release(bytes(picture), held.file, CASE), QuarantineFailure)
+    assert isinstance(holds.release(bytes(picture), held.file, CASE), ActionFailure)
     holds = Program(tmp_path).holds(tmp_path)
     assert isinstance(holds.release(bytes(picture), held.file, CASE), ReleaseResult)
 
@@ -334,8 +334,8 @@ time.sleep(1000)
 """
     begun = time.monotonic()
     refusal = hold(Program(tmp_path, more).holds(tmp_path, limit=1), picture)
-    assert isinstance(refusal, QuarantineFailure)
-    assert (refusal.reason, refusal.reason.transient) == (FailureReason.COMMAND_FAILED, True)
+    assert isinstance(refusal, ActionFailure)
+    assert (refusal.reason, refusal.transient) == (FailureReason.COMMAND_FAILED, True)
     assert "did not end in time" in refusal.detail
     assert time.monotonic() - begun < 10
     wait_for(lambda: not _runs(int(child.read_text())))
@@ -355,7 +355,7 @@ for number in range(100_000):
 sys.exit(1)
 """
     refusal = hold(Program(tmp_path, more).holds(tmp_path), picture)
-    assert isinstance(refusal, QuarantineFailure)
+    assert isinstance(refusal, ActionFailure)
     assert refusal.detail.isprintable()
     assert len(refusal.detail) < MAX_OUTPUT_BYTES + 100
     assert "line 99999" in refusal.detail
@@ -372,9 +372,9 @@ def test_a_child_that_keeps_the_output_open_is_not_waited_for(
 
 def test_a_program_that_is_not_there_is_a_refusal(tmp_path: Path, picture: Path) -> None:
     holds = FileHolder(tmp_path / "holds", HoldKind.COMMAND, ("/nowhere",))
-    assert isinstance(hold(holds, picture), QuarantineFailure)
+    assert isinstance(hold(holds, picture), ActionFailure)
     assert isinstance(
-        hold(FileHolder(tmp_path / "holds", HoldKind.COMMAND), picture), QuarantineFailure
+        hold(FileHolder(tmp_path / "holds", HoldKind.COMMAND), picture), ActionFailure
     )
     assert names(tmp_path / "holds") == []
 

@@ -17,22 +17,20 @@ import pytest
 from hashwacht.platform.syscalls import WriterStatus
 from hashwacht.quarantine.age import KeyPair, generate_key_pair
 from hashwacht.quarantine.attributes import MAX_XATTR_BYTES
+from hashwacht.quarantine.failures import ActionFailure, FailureReason
 from hashwacht.quarantine.hold import FileHolder
 from hashwacht.quarantine.hold_methods import HoldRecord
-from hashwacht.quarantine.record import EntryState
-from hashwacht.quarantine.restore import RestoreResult
-from hashwacht.quarantine.results import FailureReason, QuarantineFailure
-from hashwacht.quarantine.sealing import SealResult
+from hashwacht.quarantine.record import EntryRecord, EntryState
 from hashwacht.quarantine.vault import Vault
 from hashwacht.quarantine.vault_store import new_id
 from hashwacht.settings import HoldKind
 from support.deep import NAME, deepened
-from support.vaults import Look, dress, judge, key_of, names, seal
+from support.vaults import Look, dress, judge, key_of, names, restore, seal
 
 Unprivileged = Callable[[], AbstractContextManager[None]]
 
 
-def attempt(vault: Vault, path: Path | bytes) -> SealResult | QuarantineFailure:
+def attempt(vault: Vault, path: Path | bytes) -> EntryRecord | ActionFailure:
     fd, key = judge(path)
     try:
         return vault.quarantine(fd, os.fsencode(path), key, {"case": 7})
@@ -44,7 +42,7 @@ def refused(vault: Vault, path: Path) -> FailureReason:
     """Attempt it in vain; everything must be as before."""
     before, around = Look.at(path), names(path.parent)
     refusal = attempt(vault, path)
-    assert isinstance(refusal, QuarantineFailure)
+    assert isinstance(refusal, ActionFailure)
     assert Look.at(path) == before
     assert names(path.parent) == around
     assert list(vault.records()) == []
@@ -58,9 +56,9 @@ def test_a_file_is_gone_from_its_place_and_whole_in_the_vault(vault: Vault, site
     (site / "other").write_bytes(b"another")
     sealed = seal(vault, site / "picture")
     assert names(site) == ["other"]
-    assert sealed.finished
+    assert vault.recover() == []
     [record] = vault.records()
-    assert record == sealed.record
+    assert record == sealed
     assert (record.state, record.path) == (EntryState.SEALED, bytes(site / "picture"))
     assert record.evidence == {"case": 7}
     [finding] = vault.verify()
@@ -86,7 +84,7 @@ def test_files_of_any_size_come_back(vault: Vault, site: Path, keys: KeyPair, si
     dress(path)
     before = Look.at(path)
     sealed = seal(vault, path)
-    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), RestoreResult)
+    assert isinstance(restore(vault, sealed.id, [keys.secret], who="me"), EntryRecord)
     assert Look.at(path) == before
 
 
@@ -101,7 +99,7 @@ def test_a_sparse_file_stays_sparse(vault: Vault, site: Path, keys: KeyPair) -> 
     if room * 512 >= before.size:
         pytest.skip("this file system keeps no holes")
     sealed = seal(vault, path)
-    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), RestoreResult)
+    assert isinstance(restore(vault, sealed.id, [keys.secret], who="me"), EntryRecord)
     assert Look.at(path) == before
     assert path.stat().st_blocks <= 2 * room + 64
 
@@ -115,7 +113,7 @@ def test_names_are_bytes(vault: Vault, site: Path, keys: KeyPair, name: bytes) -
     path.write_bytes(b"content")
     sealed = seal(vault, path)
     assert names(site) == []
-    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), RestoreResult)
+    assert isinstance(restore(vault, sealed.id, [keys.secret], who="me"), EntryRecord)
     assert [os.fsencode(entry.name) for entry in site.iterdir()] == [name]
 
 
@@ -126,7 +124,7 @@ def test_a_path_may_be_longer_than_the_kernel_takes_at_once(vault: Vault, site: 
     reading = os.open("picture", os.O_RDONLY, dir_fd=here)
     os.close(fd)
     sealed = vault.quarantine(reading, path + b"/picture", key_of(reading), {})
-    assert isinstance(sealed, SealResult), sealed
+    assert isinstance(sealed, EntryRecord), sealed
     assert os.listdir(here) == []  # noqa: PTH208  # a descriptor
     os.close(reading)
     os.close(here)
@@ -138,13 +136,13 @@ def test_a_file_that_was_replaced_is_left_alone(vault: Vault, site: Path) -> Non
     (site / "new").write_bytes(b"not judged")
     (site / "new").replace(site / "picture")
     refusal = vault.quarantine(fd, bytes(site / "picture"), key, {})
-    assert isinstance(refusal, QuarantineFailure)
+    assert isinstance(refusal, ActionFailure)
     assert refusal.reason is FailureReason.CHANGED
     assert (site / "picture").read_bytes() == b"not judged"
     (site / "picture").unlink()
     refusal = vault.quarantine(fd, bytes(site / "picture"), key, {})
     os.close(fd)
-    assert isinstance(refusal, QuarantineFailure)
+    assert isinstance(refusal, ActionFailure)
     assert refusal.reason is FailureReason.GONE
     assert list(vault.records()) == []
 
@@ -162,7 +160,7 @@ def test_links_are_never_followed(vault: Vault, site: Path, parent: bool) -> Non
     fd, key = judge(site / "real/picture")
     refusal = vault.quarantine(fd, bytes(path), key, {})
     os.close(fd)
-    assert isinstance(refusal, QuarantineFailure)
+    assert isinstance(refusal, ActionFailure)
     assert refusal.reason in (FailureReason.CHANGED, FailureReason.GONE)
     assert (site / "real/picture").read_bytes() == b"judged"
     assert (site / "link").is_symlink()
@@ -178,13 +176,13 @@ def test_other_names_are_counted_keep_their_mode_and_are_taken_one_by_one(
     (site / "two").hardlink_to(path)
     first = seal(vault, path)
     assert first.other_names == 1
-    assert first.record.origin.ino == (site / "two").stat().st_ino, "by which it is found"
+    assert first.origin.ino == (site / "two").stat().st_ino, "by which it is found"
     assert Look.at(site / "two") == before
     second = seal(vault, site / "two")
     assert second.other_names == 0
     assert names(site) == []
     for sealed in (first, second):
-        assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), RestoreResult)
+        assert isinstance(restore(vault, sealed.id, [keys.secret], who="me"), EntryRecord)
     assert Look.at(path) == Look.at(site / "two") == before
 
 
@@ -201,7 +199,7 @@ def test_what_an_open_writer_changed_after_the_verdict_is_not_sealed(
         refusal = vault.quarantine(fd, bytes(path), key, {})
         writer.write(b"ent")
     os.close(fd)
-    assert isinstance(refusal, QuarantineFailure)
+    assert isinstance(refusal, ActionFailure)
     assert refusal.reason is FailureReason.CHANGED
     assert path.read_bytes() == b"different"
     assert path.stat().st_mode & 0o7777 == mode
@@ -213,15 +211,18 @@ def test_an_idle_writer_does_not_save_a_file(vault: Vault, site: Path, keys: Key
     path.write_bytes(b"judged")
     with path.open("r+b", buffering=0) as writer:
         sealed = seal(vault, path)
-        assert sealed.writers is WriterStatus.SOME
+        assert sealed.sealing is not None
+        assert sealed.sealing.writers is WriterStatus.SOME
         writer.write(b"differ")
-    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), RestoreResult)
+    assert isinstance(restore(vault, sealed.id, [keys.secret], who="me"), EntryRecord)
     assert path.read_bytes() == b"judged"
 
 
 def test_without_a_writer_that_is_known(vault: Vault, site: Path) -> None:
     (site / "picture").write_bytes(b"judged")
-    assert seal(vault, site / "picture").writers in (WriterStatus.NONE, WriterStatus.UNKNOWN)
+    sealing = seal(vault, site / "picture").sealing
+    assert sealing is not None
+    assert sealing.writers in (WriterStatus.NONE, WriterStatus.UNKNOWN)
 
 
 WRITER = """
@@ -259,9 +260,9 @@ def test_who_only_touches_the_times_does_not_keep_it_from_being_sealed(
 ) -> None:
     (site / "picture").write_bytes(b"judged" * 500_000)
     with writer(site / "picture", "touch"):
-        sealed = seal(vault, site / "picture")
-    assert sealed.finished
+        seal(vault, site / "picture")
     assert names(site) == []
+    assert vault.recover() == []
 
 
 @pytest.mark.parametrize("how", ["append", "write"])
@@ -273,7 +274,7 @@ def test_who_goes_on_writing_gets_it_back_with_all_he_wrote(
     inode = path.stat().st_ino
     with writer(path, how):
         refusal = attempt(vault, path)
-    assert isinstance(refusal, QuarantineFailure)
+    assert isinstance(refusal, ActionFailure)
     assert refusal.reason is FailureReason.CHANGED
     assert path.stat().st_ino == inode
     assert names(site) == ["picture"]
@@ -288,7 +289,7 @@ def test_the_vault_may_lie_on_another_file_system(memory: Path, site: Path, keys
     dress(path)
     before = Look.at(path)
     sealed = seal(vault, path)
-    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), RestoreResult)
+    assert isinstance(restore(vault, sealed.id, [keys.secret], who="me"), EntryRecord)
     assert Look.at(path) == before
 
 
@@ -305,7 +306,7 @@ def test_it_is_sealed_for_every_recipient(tmp_path: Path, site: Path) -> None:
     for pair in pairs:
         (site / "picture").write_bytes(b"content")
         sealed = seal(vault, site / "picture")
-        assert isinstance(vault.restore(sealed.id, [pair.secret], who="me"), RestoreResult)
+        assert isinstance(restore(vault, sealed.id, [pair.secret], who="me"), EntryRecord)
 
 
 def test_an_immutable_file_is_refused_by_name_of_the_cause(vault: Vault, site: Path) -> None:
@@ -318,7 +319,7 @@ def test_an_immutable_file_is_refused_by_name_of_the_cause(vault: Vault, site: P
         assert refused(vault, path) is FailureReason.IMMUTABLE
     finally:
         subprocess.run(["chattr", "-i", path], check=True)
-    assert isinstance(attempt(vault, path), SealResult)
+    assert isinstance(attempt(vault, path), EntryRecord)
 
 
 def test_an_immutable_directory_is_refused(vault: Vault, site: Path) -> None:
@@ -369,7 +370,7 @@ def test_an_ordinary_user_can_do_it_all_with_his_own_files(
         before = Look.at(path)
         sealed = seal(vault, path)
         assert names(open_tree / "own/vault/open") == []
-        assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), RestoreResult)
+        assert isinstance(restore(vault, sealed.id, [keys.secret], who="me"), EntryRecord)
         assert Look.at(path) == before
 
 
@@ -392,7 +393,7 @@ def test_a_directory_may_be_seen_through_another_mount(
     before = Look.at(site / "picture")
     sealed = seal(vault, mount("view", "--bind", str(site)) / "picture")
     assert names(site) == []
-    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), RestoreResult)
+    assert isinstance(restore(vault, sealed.id, [keys.secret], who="me"), EntryRecord)
     assert Look.at(site / "picture") == before
 
 
@@ -410,7 +411,7 @@ def test_a_file_larger_than_the_vault_is_refused_before_a_byte_of_it_is_read(
     fd = os.open(path, os.O_RDONLY)
     refusal = vault.quarantine(fd, bytes(path), "0" * 64, {})
     os.close(fd)
-    assert isinstance(refusal, QuarantineFailure)
+    assert isinstance(refusal, ActionFailure)
     assert refusal.reason is FailureReason.FULL
     assert names(site) == ["picture"]
 
@@ -431,7 +432,7 @@ def test_the_same_id_is_sealed_once(vault: Vault, site: Path) -> None:
     path.write_bytes(b"content")
     fd, key = judge(path)
     first = vault.quarantine(fd, bytes(path), key, {}, id_=id_)
-    assert isinstance(first, SealResult)
+    assert isinstance(first, EntryRecord)
     assert vault.quarantine(fd, bytes(path), key, {}, id_=id_) == first
     assert len(list(vault.records())) == 1
     os.close(fd)
@@ -449,12 +450,12 @@ def test_of_many_who_want_the_same_file_one_gets_it(
             tasks = [threads.submit(attempt, vaults[turn % 2], path) for turn in range(6)]
             recovering = [threads.submit(vault.recover) for vault in vaults]
             outcomes = [each.exception() or each.result() for each in tasks]
-            [_] = [each for each in outcomes if isinstance(each, SealResult)]
-            reasons = {each.reason for each in outcomes if isinstance(each, QuarantineFailure)}
+            [_] = [each for each in outcomes if isinstance(each, EntryRecord)]
+            reasons = {each.reason for each in outcomes if isinstance(each, ActionFailure)}
             assert reasons <= {FailureReason.GONE, FailureReason.CHANGED}
             assert {type(each) for each in outcomes} <= {
-                SealResult,
-                QuarantineFailure,
+                EntryRecord,
+                ActionFailure,
                 FileNotFoundError,
             }
             assert [each.result() for each in recovering] == [[], []]
@@ -474,9 +475,9 @@ def test_many_who_ask_with_the_same_id_at_once_get_one_entry(
             ask = partial(vault.quarantine, fd, bytes(path), key, {}, id_=id_)
             answers = [each.result() for each in [threads.submit(ask) for _ in range(6)]]
             os.close(fd)
-            assert [each for each in answers if isinstance(each, SealResult)]
+            assert [each for each in answers if isinstance(each, EntryRecord)]
             assert vault.recover() == []
-            assert isinstance(vault.restore(id_, [keys.secret], who="me"), RestoreResult)
+            assert isinstance(restore(vault, id_, [keys.secret], who="me"), EntryRecord)
             assert path.read_bytes() == b"content %d" % number
 
 
@@ -492,12 +493,12 @@ def test_a_held_file_is_restored_with_the_mode_it_had_before(
     assert isinstance(holds.hold(fd, bytes(path), "{}"), HoldRecord)
     assert holds.mode_before_hold(fd) == 0o644
     changed = vault.quarantine(fd, bytes(path), "0" * 64, {}, mode=holds.mode_before_hold(fd))
-    assert isinstance(changed, QuarantineFailure)
+    assert isinstance(changed, ActionFailure)
     assert path.stat().st_mode & 0o7777 == 0, "it went back, and it is still held"
     sealed = vault.quarantine(fd, bytes(path), key, {}, mode=holds.mode_before_hold(fd))
     os.close(fd)
-    assert isinstance(sealed, SealResult)
-    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), RestoreResult)
+    assert isinstance(sealed, EntryRecord)
+    assert isinstance(restore(vault, sealed.id, [keys.secret], who="me"), EntryRecord)
     assert path.stat().st_mode & 0o7777 == 0o644
 
 
@@ -513,11 +514,11 @@ def test_more_attributes_than_anybody_needs_do_not_save_a_file(
     except OSError as error:
         pytest.skip(f"not on this kernel: {errno.errorcode[error.errno or 0]}")
     sealed = seal(vault, path)
-    attributes = sealed.record.attributes
+    attributes = sealed.attributes
     assert sum(len(value) for _, value in attributes.xattrs) <= MAX_XATTR_BYTES
     assert len(attributes.xattrs) + len(attributes.unread) == 200
-    assert vault.find(sealed.id) == sealed.record
-    restored = vault.restore(sealed.id, [keys.secret], who="me")
-    assert isinstance(restored, RestoreResult)
-    assert restored.record.ending is not None
-    assert len(restored.record.ending.missing) == len(attributes.unread), "and that is said again"
+    assert vault.find(sealed.id) == sealed
+    restored = restore(vault, sealed.id, [keys.secret], who="me")
+    assert isinstance(restored, EntryRecord)
+    assert restored.ending is not None
+    assert len(restored.ending.missing) == len(attributes.unread), "and that is said again"

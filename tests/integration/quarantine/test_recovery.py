@@ -13,18 +13,17 @@ import pytest
 
 from hashwacht.platform.locks import EntryLock
 from hashwacht.quarantine.age import KeyPair
-from hashwacht.quarantine.record import EntryState
+from hashwacht.quarantine.failures import ActionFailure, FailureReason
+from hashwacht.quarantine.record import EntryRecord, EntryState
 from hashwacht.quarantine.recovery import RecoveryOutcome
-from hashwacht.quarantine.restore import RestoreResult
-from hashwacht.quarantine.results import FailureReason, QuarantineFailure
-from hashwacht.quarantine.vault import STUCK_SECONDS, DestructionReceipt, Vault
+from hashwacht.quarantine.vault import STUCK_SECONDS, Vault
 from hashwacht.quarantine.verify_vault import VaultFault
-from support.vaults import Look, dress, judge, names, seal
+from support.vaults import Look, dress, judge, names, restore, seal
 
 CRASH = """
 import os, signal, sys
 from pathlib import Path
-from hashwacht.quarantine.vault import STUCK_SECONDS, Receipt, Vault
+from hashwacht.quarantine.vault import STUCK_SECONDS, Vault
 from support.vaults import seal
 
 def die(event, arguments):
@@ -98,8 +97,8 @@ def test_what_was_sealed_is_removed(
     [recovered] = vault.recover()
     assert recovered.outcome is RecoveryOutcome.SEALED
     assert names(picture.parent) == []
-    done = vault.restore(recovered.id, [keys.secret], who="me")
-    assert isinstance(done, RestoreResult)
+    done = restore(vault, recovered.id, [keys.secret], who="me")
+    assert isinstance(done, EntryRecord)
     assert Look.at(picture) == before
 
 
@@ -109,7 +108,7 @@ def test_restoring_settles_what_was_interrupted_before(
     before = Look.at(picture)
     crash(SEALED)
     [record] = vault.records()
-    assert isinstance(vault.restore(record.id, [keys.secret], who="me"), RestoreResult)
+    assert isinstance(restore(vault, record.id, [keys.secret], who="me"), EntryRecord)
     assert Look.at(picture) == before
     assert names(picture.parent) == ["picture"]
     assert vault.recover() == []
@@ -121,12 +120,12 @@ def test_asking_again_with_the_same_id_begins_anew(
     crash(TAKEN)
     [record] = vault.records()
     destroyed = vault.destroy(record.id, who="me")
-    assert isinstance(destroyed, QuarantineFailure)
+    assert isinstance(destroyed, ActionFailure)
     assert destroyed.reason is FailureReason.UNKNOWN, "it was put back"
     fd, key = judge(picture)
     done = vault.quarantine(fd, bytes(picture), key, {}, id_=record.id)
     os.close(fd)
-    assert not isinstance(done, QuarantineFailure)
+    assert not isinstance(done, ActionFailure)
     assert [each.state for each in vault.records()] == [EntryState.SEALED]
 
 
@@ -229,13 +228,13 @@ def test_what_is_gone_for_good_is_given_up_by_a_person(
     vault = Vault(tmp_path / "vault")
     [recovered] = vault.recover()
     assert recovered.outcome is RecoveryOutcome.STUCK
-    given_up = vault.give_up(recovered.id)
+    given_up = vault.abandon(recovered.id)
     assert given_up == recovered
     assert [finding.fault for finding in vault.verify()] == [None] * (step == SEALED)
     assert [record.state for record in vault.records()] == [EntryState.SEALED] * (step == SEALED)
     assert names(tmp_path / "vault/open") == []
-    again = vault.give_up(recovered.id)
-    assert isinstance(again, QuarantineFailure)
+    again = vault.abandon(recovered.id)
+    assert isinstance(again, ActionFailure)
     assert again.reason is FailureReason.UNKNOWN
 
 
@@ -245,8 +244,8 @@ def test_what_can_be_found_is_not_given_up(
     before = Look.at(picture)
     crash(TAKEN)
     [record] = vault.records()
-    settled = vault.give_up(record.id)
-    assert not isinstance(settled, QuarantineFailure)
+    settled = vault.abandon(record.id)
+    assert not isinstance(settled, ActionFailure)
     assert settled.outcome is RecoveryOutcome.PUT_BACK
     assert Look.at(picture) == before
     assert names(tmp_path / "vault/open") == []
@@ -263,7 +262,7 @@ def test_what_another_process_works_on_is_left_to_it(
         assert vault.recover() == []
         assert list(vault.verify()) == []
         refusal = vault.destroy(record.id, who="me")
-        assert isinstance(refusal, QuarantineFailure)
+        assert isinstance(refusal, ActionFailure)
         assert refusal.reason is FailureReason.BUSY
     [recovered] = vault.recover()
     assert recovered.outcome is RecoveryOutcome.PUT_BACK
@@ -308,7 +307,7 @@ def test_an_original_that_is_out_of_sight_is_looked_for_even_after_destroying(
     (tmp_path / "far").mkdir()
     moved = picture.parent.rename(tmp_path / "far/moved")
     [record] = Vault(tmp_path / "vault").records()
-    assert isinstance(Vault(tmp_path / "vault").destroy(record.id, who="me"), DestructionReceipt)
+    assert isinstance(Vault(tmp_path / "vault").destroy(record.id, who="me"), EntryRecord)
     [finding] = Vault(tmp_path / "vault").verify()
     assert finding.fault is VaultFault.UNFINISHED
     moved.rename(picture.parent)
@@ -328,7 +327,7 @@ def test_our_own_directory_is_known_as_such_while_it_is_needed(
     assert vault.is_staging_path(bytes(inside))
     refusal = vault.quarantine(fd, bytes(inside), key, {})
     os.close(fd)
-    assert isinstance(refusal, QuarantineFailure)
+    assert isinstance(refusal, ActionFailure)
     assert refusal.reason is FailureReason.BUSY
     if os.geteuid() == 0:
         holding.rename(holding.with_name("away"))

@@ -12,12 +12,11 @@ import pytest
 
 from hashwacht.core.errors import CredentialError
 from hashwacht.quarantine.age import KeyPair, generate_key_pair, parse_secret_keys
-from hashwacht.quarantine.record import EntryState
-from hashwacht.quarantine.restore import RestoreResult
-from hashwacht.quarantine.results import FailureReason, QuarantineFailure
-from hashwacht.quarantine.vault import DestructionReceipt, Vault
+from hashwacht.quarantine.failures import ActionFailure, FailureReason
+from hashwacht.quarantine.record import EntryRecord, EntryState
+from hashwacht.quarantine.vault import Vault
 from hashwacht.quarantine.verify_vault import VaultFault
-from support.vaults import Look, access_list, dress, names, seal
+from support.vaults import Look, access_list, dress, names, restore, seal
 
 Restore = Callable[..., FailureReason]
 
@@ -37,8 +36,8 @@ def refused(vault: Vault, keys: KeyPair, tmp_path: Path) -> Restore:
     def run(id_: str, *secrets: str, to: Path | None = None) -> FailureReason:
         around, record = names(tmp_path), vault.find(id_)
         target = bytes(to) if to else None
-        refusal = vault.restore(id_, secrets or [keys.secret], who="me", to=target)
-        assert isinstance(refusal, QuarantineFailure)
+        refusal = restore(vault, id_, secrets or [keys.secret], who="me", to=target)
+        assert isinstance(refusal, ActionFailure)
         assert names(tmp_path) == around
         assert vault.find(id_) == record
         return refusal.reason
@@ -51,24 +50,24 @@ def test_everything_comes_back_and_the_sealed_copy_goes(
 ) -> None:
     before, atime = Look.at(picture), picture.stat().st_atime_ns
     sealed = seal(vault, picture)
-    restored = vault.restore(sealed.id, [keys.secret], who="jo", why="a cat")
-    assert isinstance(restored, RestoreResult)
-    assert restored.record.ending is not None
-    assert restored.record.ending.missing == ()
+    restored = restore(vault, sealed.id, [keys.secret], who="jo", why="a cat")
+    assert isinstance(restored, EntryRecord)
+    assert restored.ending is not None
+    assert restored.ending.missing == ()
     assert picture.stat().st_atime_ns >= atime
     assert Look.at(picture) == before
     assert names(picture.parent) == ["picture"]
     assert names(tmp_path / "vault/entries" / sealed.id) == ["record.json"]
     record = vault.find(sealed.id)
-    assert record == restored.record
+    assert record == restored
     assert record.ending is not None
     assert (record.state, record.ending.who, record.ending.why) == (
         EntryState.RESTORED,
         "jo",
         "a cat",
     )
-    again = vault.restore(sealed.id, [keys.secret], who="jo")
-    assert isinstance(again, QuarantineFailure)
+    again = restore(vault, sealed.id, [keys.secret], who="jo")
+    assert isinstance(again, ActionFailure)
     assert again.reason is FailureReason.NOT_SEALED
 
 
@@ -87,7 +86,7 @@ def test_an_access_list_comes_back_and_an_inherited_one_does_not(
         before = Look.at(path)
         assert (path == listed) == ("system.posix_acl_access" in dict(before.xattrs))
         sealed = seal(vault, path)
-        assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), RestoreResult)
+        assert isinstance(restore(vault, sealed.id, [keys.secret], who="me"), EntryRecord)
         assert Look.at(path) == before
 
 
@@ -106,7 +105,7 @@ def test_capabilities_of_a_file_come_back(vault: Vault, site: Path, keys: KeyPai
     before = Look.at(path)
     assert dict(before.xattrs)["security.capability"]
     sealed = seal(vault, path)
-    assert isinstance(vault.restore(sealed.id, [keys.secret], who="me"), RestoreResult)
+    assert isinstance(restore(vault, sealed.id, [keys.secret], who="me"), EntryRecord)
     assert Look.at(path) == before
 
 
@@ -121,8 +120,8 @@ def test_a_name_that_is_taken_is_not_overwritten(
     picture.symlink_to("nowhere")
     assert refused(sealed.id) is FailureReason.TAKEN
     elsewhere = picture.with_name("elsewhere")
-    done = vault.restore(sealed.id, [keys.secret], who="me", to=bytes(elsewhere))
-    assert isinstance(done, RestoreResult)
+    done = restore(vault, sealed.id, [keys.secret], who="me", to=bytes(elsewhere))
+    assert isinstance(done, EntryRecord)
     assert Look.at(elsewhere) == before
     assert picture.is_symlink()
 
@@ -142,8 +141,8 @@ def test_a_directory_that_is_gone_is_made_only_if_that_is_wanted(
     path.parent.rmdir()
     (site / "a").rmdir()
     assert refused(sealed.id) is FailureReason.NO_PARENT
-    done = vault.restore(sealed.id, [keys.secret], who="me", make_parents=True)
-    assert isinstance(done, RestoreResult)
+    done = restore(vault, sealed.id, [keys.secret], who="me", make_parents=True)
+    assert isinstance(done, EntryRecord)
     assert Look.at(path) == before
     for made in (path.parent, site / "a"):
         assert made.stat().st_mode == above.st_mode
@@ -160,8 +159,8 @@ def test_links_on_the_way_are_not_followed(
     (site / "a").rmdir()
     (site / "a").symlink_to("other")
     assert refused(sealed.id) is FailureReason.NO_PARENT
-    made = vault.restore(sealed.id, [keys.secret], who="me", make_parents=True)
-    assert isinstance(made, QuarantineFailure)
+    made = restore(vault, sealed.id, [keys.secret], who="me", make_parents=True)
+    assert isinstance(made, ActionFailure)
     assert names(site) == ["a", "other"]
 
 
@@ -222,10 +221,10 @@ def test_a_sealed_file_that_was_exchanged_is_not_restored(
 def test_what_is_no_entry_is_unknown(vault: Vault, picture: Path, id_: str, keys: KeyPair) -> None:
     seal(vault, picture)
     for refusal in (
-        vault.restore(id_, [keys.secret], who="me"),
+        restore(vault, id_, [keys.secret], who="me"),
         vault.destroy(id_, who="me"),
     ):
-        assert isinstance(refusal, QuarantineFailure)
+        assert isinstance(refusal, ActionFailure)
         assert refusal.reason is FailureReason.UNKNOWN
     assert vault.find(id_) is None
 
@@ -235,20 +234,20 @@ def test_destroying_leaves_a_receipt_and_nothing_else(
 ) -> None:
     sealed = seal(vault, picture)
     receipt = vault.destroy(sealed.id, who="jo", why="reported, kept half a year")
-    assert isinstance(receipt, DestructionReceipt)
+    assert isinstance(receipt, EntryRecord)
     record = vault.find(sealed.id)
-    assert record == receipt.record
+    assert record == receipt
     assert record.state is EntryState.DESTROYED
-    assert record.sealing == sealed.record.sealing
-    assert record.key == sealed.record.key
+    assert record.sealing == sealed.sealing
+    assert record.key == sealed.key
     assert record.ending is not None
     assert (record.ending.who, record.ending.why) == ("jo", "reported, kept half a year")
     assert names(tmp_path / "vault/entries" / sealed.id) == ["record.json"]
     again = vault.destroy(sealed.id, who="jo")
-    assert isinstance(again, QuarantineFailure)
+    assert isinstance(again, ActionFailure)
     assert again.reason is FailureReason.NOT_SEALED
-    restored = vault.restore(sealed.id, [keys.secret], who="me")
-    assert isinstance(restored, QuarantineFailure)
+    restored = restore(vault, sealed.id, [keys.secret], who="me")
+    assert isinstance(restored, ActionFailure)
     assert restored.reason is FailureReason.NOT_SEALED
     [finding] = vault.verify()
     assert finding.fault is None
@@ -303,8 +302,8 @@ def test_who_may_not_give_files_away_restores_nothing_of_others(
         os.chown(entry, 65534, 65534)
     os.chown(open_tree / "own/vault", 65534, 65534)
     with as_nobody():
-        refusal = vault.restore(sealed.id, [keys.secret], who="me")
-    assert isinstance(refusal, QuarantineFailure)
+        refusal = restore(vault, sealed.id, [keys.secret], who="me")
+    assert isinstance(refusal, ActionFailure)
     assert refusal.reason is FailureReason.NOT_PERMITTED
     assert names(open_tree / "own/vault/open") == []
     assert [entry.name for entry in (open_tree / "own").iterdir()] == ["vault"]

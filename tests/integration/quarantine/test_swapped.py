@@ -13,12 +13,11 @@ from pathlib import Path
 import pytest
 
 from hashwacht.quarantine.age import KeyPair
-from hashwacht.quarantine.restore import RestoreResult
-from hashwacht.quarantine.results import FailureReason
-from hashwacht.quarantine.sealing import SealResult
+from hashwacht.quarantine.failures import FailureReason
+from hashwacht.quarantine.record import EntryRecord
 from hashwacht.quarantine.vault import Vault
 from support.attacker import attack
-from support.vaults import judge, names
+from support.vaults import judge, names, restore
 
 LIMIT = 20.0
 """Seconds until a race that ought to happen hundreds of times must have happened."""
@@ -57,14 +56,14 @@ def judged(path: Path) -> Iterator[tuple[int, str] | None]:
         os.close(fd)
 
 
-def quarantine(vault: Vault, path: Path, seen: Counter[str]) -> SealResult | None:
+def quarantine(vault: Vault, path: Path, seen: Counter[str]) -> EntryRecord | None:
     """Take what has the name if it is bad, and count what came of it."""
     with judged(path) as bad:
         if bad is None:
             return None
         done = vault.quarantine(bad[0], bytes(path), bad[1], {})
     seen["attempts"] += 1
-    if isinstance(done, SealResult):
+    if isinstance(done, EntryRecord):
         seen["sealed"] += 1
         return done
     assert done.reason in (FailureReason.CHANGED, FailureReason.GONE), done
@@ -73,10 +72,10 @@ def quarantine(vault: Vault, path: Path, seen: Counter[str]) -> SealResult | Non
     return None
 
 
-def put_back(vault: Vault, secret: str, sealed: SealResult, *free: Path) -> None:
+def put_back(vault: Vault, secret: str, sealed: EntryRecord, *free: Path) -> None:
     """Restore to the one name of a pair that is free."""
-    answers = [vault.restore(sealed.id, [secret], who="me", to=bytes(path)) for path in free]
-    [_] = [answer for answer in answers if isinstance(answer, RestoreResult)]
+    answers = [restore(vault, sealed.id, [secret], who="me", to=bytes(path)) for path in free]
+    [_] = [answer for answer in answers if isinstance(answer, EntryRecord)]
 
 
 def test_never_the_wrong_file_and_never_a_lost_one(vault: Vault, site: Path, keys: KeyPair) -> None:

@@ -50,16 +50,16 @@ class RememberingCasework:
     found: list[JudgedFile] = field(default_factory=list)
     problem: Callable[[JudgedFile], None] = lambda _found: None
 
-    def settle(self, found: JudgedFile) -> Action:
+    def apply_verdict(self, found: JudgedFile) -> Action:
         """Remember, unless there is a problem."""
         self.problem(found)
         self.found.append(found)
         return Action.OBSERVE if found.verdict.outcome is Outcome.MATCH else Action.ALLOW
 
-    def settle_upload(self, key: str) -> None:
+    def open_upload_case(self, key: str) -> None:
         """Know of no uploads."""
 
-    def retry(self, now: float) -> None:
+    def retry_due(self, now: float) -> None:
         """Have nothing to try again."""
 
     @staticmethod

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hashwacht.cases.case_json import CaseFile
+from hashwacht.cases.case_rendering import CaseFile
 from hashwacht.core.errors import StorageError
 from hashwacht.core.notice import MAX_NOTICE_CHARS
 from hashwacht.core.types import Action, FileId, Match, Outcome, Reason, Signal, Verdict

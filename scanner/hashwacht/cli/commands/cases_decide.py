@@ -54,7 +54,7 @@ def restore(
 
     They are left alone at these places from now on; other copies are acted upon as before.
     """
-    from hashwacht.cases.file_actions import RestoreRequest
+    from hashwacht.quarantine.restore import RestoreRequest
     from hashwacht.storage.locations import LocationState
 
     if to is not None and (len(numbers) != 1 or parents):
@@ -97,7 +97,7 @@ def release(
 
     `hashwacht cases close` takes that back.
     """
-    from hashwacht.cases.file_actions import RestoreRequest
+    from hashwacht.quarantine.restore import RestoreRequest
     from hashwacht.storage.locations import LocationState
 
     with case_session() as found:

@@ -1,4 +1,4 @@
-"""``hashwacht flood``: what to do when so much matches that a list must have gone wrong."""
+"""``hashwacht limits``: actions that the action limit has paused."""
 
 from __future__ import annotations
 
@@ -104,10 +104,10 @@ def reinstate(number: int, reason: str) -> None:
 
 def _carry_out(found: CaseServices) -> int:
     """Do what is due now; say how much failed, and is due later."""
-    casework, places, now = found.casework(), found.ledger.store.locations, time.time()
+    processor, places, now = found.processor(), found.ledger.store.locations, time.time()
     before = places.count_failed()
     while places.load_due(now, 1):
-        casework.retry(now)
+        processor.retry_due(now)
     return max(0, places.count_failed() - before)
 
 

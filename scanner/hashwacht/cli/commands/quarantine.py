@@ -19,8 +19,8 @@ from hashwacht.core.paths import escape_path, to_json
 from hashwacht.core.text import escape_text, format_size, format_time, plural
 
 if TYPE_CHECKING:
+    from hashwacht.quarantine.failures import ActionFailure
     from hashwacht.quarantine.record import EntryRecord
-    from hashwacht.quarantine.results import QuarantineFailure
     from hashwacht.quarantine.vault import Vault
     from hashwacht.quarantine.verify_vault import VaultFinding
 
@@ -169,11 +169,11 @@ def abandon(entry: str, reason: str) -> ExitCode:
     once more before.  What is sealed stays so.
     """
     from hashwacht.audit.log import AuditEvent
+    from hashwacht.quarantine.failures import ActionFailure
     from hashwacht.quarantine.recovery import RecoveryOutcome
-    from hashwacht.quarantine.results import QuarantineFailure
 
-    done = _vault().give_up(entry)
-    if isinstance(done, QuarantineFailure):
+    done = _vault().abandon(entry)
+    if isinstance(done, ActionFailure):
         raise UsageError(f"{entry}: {done.detail or done.reason}", advice=_advice(done))
     if done.outcome is not RecoveryOutcome.STUCK:
         line(f"{entry}: found, and settled after all: {done.outcome}")
@@ -185,8 +185,8 @@ def abandon(entry: str, reason: str) -> ExitCode:
     return ExitCode.OK
 
 
-def _advice(refusal: QuarantineFailure) -> str:
-    from hashwacht.quarantine.results import FailureReason
+def _advice(refusal: ActionFailure) -> str:
+    from hashwacht.quarantine.failures import FailureReason
 
     if refusal.reason is FailureReason.UNKNOWN:
         return "`hashwacht quarantine verify` names what is unfinished."

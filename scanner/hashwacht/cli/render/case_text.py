@@ -12,8 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hashwacht.cases.case_json import upload_to_json
-from hashwacht.cases.wording import known
+from hashwacht.cases.case_rendering import match_summary, upload_to_json
 from hashwacht.cli.options import global_options
 from hashwacht.cli.output import emit, line
 from hashwacht.cli.render.findings import WORD_WIDTH, match_lines
@@ -83,7 +82,7 @@ def _parts(context: UploadContext) -> Iterator[str]:
 
 
 if TYPE_CHECKING:
-    from hashwacht.cases.case_json import CaseFile
+    from hashwacht.cases.case_rendering import CaseFile
     from hashwacht.core.types import Match
     from hashwacht.storage.cases import Case
     from hashwacht.storage.locations import FileLocation, LocationState
@@ -95,7 +94,7 @@ def case_summary(case: Case, counts: dict[LocationState, int]) -> str:
     """Return the case in one line, with the states of its files."""
     states = ", ".join(f"{count(number)} {state}" for state, number in counts.items())
     return escape_text(
-        f"{case.id:>5}  {case.state:<10}  {format_time(case.updated)}  {known(case)}"
+        f"{case.id:>5}  {case.state:<10}  {format_time(case.updated)}  {match_summary(case)}"
         f"  {states or 'no file'}"
     )
 
@@ -113,9 +112,9 @@ def case_details(file: CaseFile) -> Iterator[str]:
     yield from _matches("known good", evidence.suppressed_by)
     for context in file.uploads:
         yield upload_line(case.key, context)
-    for place in reversed(file.places):
+    for place in reversed(file.locations):
         yield from file_lines(place)
-    if (left := sum(counts.values()) - len(file.places)) > 0:
+    if (left := sum(counts.values()) - len(file.locations)) > 0:
         yield _line("", f"and {plural(left, 'older file')}")
     for note in file.notes:
         yield _line("note", f"{format_time(note.at)} {note.author}: {note.text}")
@@ -165,7 +164,7 @@ def print_outcomes(case: Case, outcomes: Iterable[DecisionResult]) -> ExitCode:
     """Print the result for each file as it is known; exit code 2 if one failed."""
     ended = ExitCode.OK
     for each in outcomes:
-        if each.problem is not None:
+        if each.failure is not None:
             ended = ExitCode.ERROR
         if global_options().as_json:
             _emit(case, each)
@@ -175,7 +174,7 @@ def print_outcomes(case: Case, outcomes: Iterable[DecisionResult]) -> ExitCode:
 
 
 def _write(outcome: DecisionResult) -> None:
-    place, problem = outcome.place, outcome.problem
+    place, problem = outcome.location, outcome.failure
     how = place.state if problem is None else f"NOT DONE, {problem}"
     line(escape_text(f"file {place.number}: {how}  ") + escape_path(place.path))
     if problem is not None:
@@ -185,12 +184,12 @@ def _write(outcome: DecisionResult) -> None:
 
 
 def _emit(case: Case, outcome: DecisionResult) -> None:
-    from hashwacht.cases.case_json import location_to_json
+    from hashwacht.cases.case_rendering import location_to_json
 
-    problem = outcome.problem
+    problem = outcome.failure
     fields: dict[str, object] = {"case": case.id, "sha256": case.key}
-    fields |= location_to_json(outcome.place)
+    fields |= location_to_json(outcome.location)
     fields |= {"done": problem is None, "receipt": outcome.receipt}
     if problem is not None:
-        fields |= {"problem": problem.problem, "advice": problem.advice}
+        fields |= {"problem": problem.reason, "advice": problem.advice}
     emit("file", fields)

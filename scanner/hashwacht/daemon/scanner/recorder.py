@@ -117,7 +117,7 @@ class VerdictProcessor:
         *delay* is how many seconds an upload has waited for the verdict, None for other files.
         """
         try:
-            action = runtime.casework.settle(file)
+            action = runtime.casework.apply_verdict(file)
         except HashwachtError as error:
             _log.warning("an action cannot be taken now, it is tried again: %s", error.message)
             self._counters.count_action("", failed=True)
@@ -133,13 +133,13 @@ class VerdictProcessor:
     def apply_to_upload(self, runtime: Runtime, key: str) -> None:
         """Act on an upload that a web application described; ``retry`` repeats what fails."""
         try:
-            runtime.casework.settle_upload(key)
+            runtime.casework.open_upload_case(key)
         except (HashwachtError, OSError) as error:
             _log.warning("an action on an upload cannot be taken now: %s", error)
 
     def retry(self, runtime: Runtime) -> None:
         """Repeat the actions that failed."""
-        runtime.casework.retry(self._clock())
+        runtime.casework.retry_due(self._clock())
 
 
 class BatchRecorder:

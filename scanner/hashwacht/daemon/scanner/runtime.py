@@ -78,14 +78,14 @@ class MatcherHealthTracker:
 class CaseHandler(Protocol):
     """What follows from a verdict: cases, actions, alerts.  Thread-safe."""
 
-    def settle(self, found: JudgedFile) -> Action:
-        """Do what is to be done about a content at a place; doing it twice does no harm."""
+    def apply_verdict(self, judged: JudgedFile) -> Action:
+        """Carry out what a verdict demands and return the action in force; may be repeated."""
 
-    def settle_upload(self, key: str) -> None:
-        """Do what is to be done about a content that web applications told about."""
+    def open_upload_case(self, key: str) -> None:
+        """Open the case of an upload that a web application reported, if it matches."""
 
-    def retry(self, now: float) -> None:
-        """Try again what failed, and do what was held back and has been let go."""
+    def retry_due(self, now: float) -> None:
+        """Retry failed actions and carry out those that were approved."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,7 @@ from pathlib import Path
 from hashwacht.core.types import Signal
 from hashwacht.quarantine.age import KeyPair
 from hashwacht.settings import ActionLimitSettings
-from support.casework import Office, match
+from support.cases import CaseBench, match
 
 NEAR = b"near"
 """Contents that begin so match by a picture hash only, and are held; others are quarantined."""
@@ -25,16 +25,16 @@ MANY = ActionLimitSettings(per_hash=10**6, per_account=10**6, per_root=10**6)
 
 def settle_all(home: Path, public: str) -> None:
     """Begin as the daemon does, then settle what lies there."""
-    office = Office(home, keys=KeyPair(public, ""), guard=MANY).open()
-    office.clock.now = time.time()
-    office.casework.retry(office.clock.now)
-    for path in sorted(office.files.iterdir()):
+    bench = CaseBench(home, keys=KeyPair(public, ""), limits=MANY).open()
+    bench.clock.now = time.time()
+    bench.processor.retry_due(bench.clock.now)
+    for path in sorted(bench.files.iterdir()):
         if not path.is_file():  # what is being taken at this moment lies in a directory
             continue
         name = os.fsencode(path)
         near = path.read_bytes().startswith(NEAR)
-        office.settle(name, match(Signal("pdq", "0" * 64, 100)) if near else None)
-    office.close()
+        bench.apply(name, match(Signal("pdq", "0" * 64, 100)) if near else None)
+    bench.close()
 
 
 def kill_after(seconds: float, home: Path, public: str) -> None:

@@ -1,4 +1,4 @@
-"""A whole casework below one directory: real state, vault and files; our verdicts and clock."""
+"""Everything that keeps cases, in one directory: real storage, vault and files; a set clock."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
-from hashwacht.audit.log import FILE_NAME as AUDIT_NAME
+from hashwacht.audit.log import FILE_NAME as AUDIT_FILE_NAME
 from hashwacht.audit.log import AuditLog
-from hashwacht.cases.case_lock import FILE_NAME as TURN_NAME
-from hashwacht.cases.case_lock import CaseLock
 from hashwacht.cases.case_opening import JudgedFile
 from hashwacht.cases.decisions import CaseDecisions
-from hashwacht.cases.file_actions import FileActions, VaultFileActions
-from hashwacht.cases.ledger import Ledger
+from hashwacht.cases.file_actions import FileActions
+from hashwacht.cases.ledger import LOCK_FILE_NAME, CaseLock, Ledger
 from hashwacht.cases.service import CaseProcessor
 from hashwacht.core.notice import Notice
 from hashwacht.core.types import (
@@ -58,27 +57,27 @@ NO_MATCH = Verdict(Outcome.NO_MATCH)
 
 
 @dataclass
-class Office:
-    """Everything below *home*; ``open`` it, and ``close`` it at the end."""
+class CaseBench:
+    """Everything below *home*; call ``open`` first and ``close`` at the end."""
 
     home: Path
     root: RootSettings = QUARANTINE
-    guard: ActionLimitSettings = field(default_factory=ActionLimitSettings)
+    limits: ActionLimitSettings = field(default_factory=ActionLimitSettings)
     keys: KeyPair = field(default_factory=generate_key_pair)
     clock: Clock = field(default_factory=Clock)
     notices: list[Notice] = field(default_factory=list)
-    wrap: Callable[[FileActions], FileActions] = lambda file_actions: file_actions
+    wrap: Callable[[FileActions], Any] = lambda file_actions: file_actions
 
-    def open(self) -> Office:
-        """Open the state, and build the parts."""
+    def open(self) -> CaseBench:
+        """Open the storage and build the parts."""
         state = self.home / "state"
         self.files = self.home / "files"
         self.files.mkdir(exist_ok=True)
         self.store = Store.open(state)
-        self.audit = AuditLog(state / AUDIT_NAME)
+        self.audit = AuditLog(state / AUDIT_FILE_NAME)
         self.uploads = UploadContextStore(state / "uploads")
-        self.held = FileHolder(state / "holds", HoldKind.MODE)
-        self.lock = CaseLock(state / TURN_NAME)
+        self.holder = FileHolder(state / "holds", HoldKind.MODE)
+        self.lock = CaseLock(state / LOCK_FILE_NAME)
         self.ledger = Ledger(
             self.store, self.audit, self.notices.append, self.uploads, self.clock, "daemon"
         )
@@ -86,108 +85,107 @@ class Office:
         return self
 
     def seal_for(self, *recipients: str) -> None:
-        """Seal for these public keys from now on; none: nothing can be sealed."""
+        """Seal for these public keys from now on; without any, sealing fails."""
         self.vault = Vault(self.home / "state" / "quarantine", recipients, self.clock)
-        self.file_actions = self.wrap(VaultFileActions(self.vault, self.held))
-        self.casework = self.with_root(self.root)
+        self.file_actions: FileActions = self.wrap(FileActions(self.vault, self.holder))
+        self.processor = self.with_root(self.root)
 
     def with_root(self, root: RootSettings) -> CaseProcessor:
-        """Build it with another policy."""
+        """Return a processor with another policy."""
         return CaseProcessor(
             ledger=self.ledger,
             file_actions=self.file_actions,
             lock=self.lock,
             roots={root.name: root},
-            guard=self.guard,
+            limits=self.limits,
         )
 
     def file(self, name: str | bytes, content: bytes = b"known") -> bytes:
-        """Write a file and give its path."""
+        """Write a file and return its path."""
         path = self.files / os.fsdecode(name)
         path.write_bytes(content)
         return bytes(path)
 
-    def settle(
+    def apply(
         self, path: bytes, verdict: Verdict | None = None, *, root: RootSettings | None = None
     ) -> Action:
-        """Settle what lies at a path as the daemon does, with its descriptor."""
+        """Apply a verdict to the file at *path* as the daemon does, with its descriptor."""
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         try:
-            found = self.found(path, fd, verdict)
-            return (self.with_root(root) if root else self.casework).settle(found)
+            judged = self.judged(path, fd, verdict)
+            return (self.with_root(root) if root else self.processor).apply_verdict(judged)
         finally:
             os.close(fd)
 
-    def found(self, path: bytes, fd: int, verdict: Verdict | None = None) -> JudgedFile:
-        """Say what was found out about an open file; a match if nothing else is said."""
+    def judged(self, path: bytes, fd: int, verdict: Verdict | None = None) -> JudgedFile:
+        """Return an open file with a verdict; by default its SHA-256 matches."""
         content = os.pread(fd, 1 << 20, 0)
         key = sha256(content).hexdigest()
         signal = Signal("sha256", key)
-        print_ = Fingerprint(key, len(content), "image/png", ("sha256/1",), (signal,))
-        return JudgedFile(
-            "www", path, fd, FileId.from_stat(os.fstat(fd)), print_, (), verdict or match(signal)
-        )
+        fingerprint = Fingerprint(key, len(content), "image/png", ("sha256/1",), (signal,))
+        file_id = FileId.from_stat(os.fstat(fd))
+        return JudgedFile("www", path, fd, file_id, fingerprint, (), verdict or match(signal))
 
-    def again(self, path: bytes, found: JudgedFile, verdict: Verdict) -> Action:
-        """Settle as a recheck does: with what is stored, without a descriptor."""
-        return self.casework.settle(replace(found, path=path, fd=None, verdict=verdict))
+    def recheck(self, path: bytes, judged: JudgedFile, verdict: Verdict) -> Action:
+        """Apply a verdict as a recheck does: from stored signals, without a descriptor."""
+        return self.processor.apply_verdict(replace(judged, path=path, fd=None, verdict=verdict))
 
     def retry(self, after: float = 0, *, root: RootSettings | None = None) -> None:
-        """Do what is due when so many seconds have gone by, with another policy if one is given."""
+        """Do what is due *after* so many seconds, perhaps with another policy."""
         self.clock.now += after
-        (self.with_root(root) if root else self.casework).retry(self.clock.now)
+        (self.with_root(root) if root else self.processor).retry_due(self.clock.now)
 
     def decisions(self) -> CaseDecisions:
-        """Give the desk at which people decide."""
+        """Return what carries out decisions."""
         return CaseDecisions(self.ledger, self.file_actions, self.lock)
 
     @contextmanager
     def busy(self, path: bytes) -> Iterator[None]:
-        """Have another process hold or release a file at this moment."""
-        found = at(path).stat()
-        claim = HoldRecords(self.home / "state" / "holds").acquire((found.st_dev, found.st_ino))
-        assert claim is not None
-        with claim:
+        """Lock the hold of a file, as another process does while it acts on it."""
+        status = at(path).stat()
+        lock = HoldRecords(self.home / "state" / "holds").acquire((status.st_dev, status.st_ino))
+        assert lock is not None
+        with lock:
             yield
 
     def case(self) -> Case:
-        """Give the only case."""
+        """Return the only case."""
         (case,) = self.store.cases.load_latest(10)
         return case
 
-    def places(self) -> list[FileLocation]:
-        """Give all places of the only case, the oldest first."""
+    def locations(self) -> list[FileLocation]:
+        """Return all locations of the only case, the oldest first."""
         return self.store.locations.load_by_content(self.case().key)[::-1]
 
-    def acts(self) -> list[str]:
-        """Give what the audit log tells, in order."""
+    def events(self) -> list[str]:
+        """Return the events in the audit log, in order."""
         assert self.audit.verify() is None
         return [entry.act for entry in self.audit.entries()]
 
     def close(self) -> None:
-        """Close the state."""
+        """Close the storage."""
         self.store.close()
 
 
 def at(path: bytes) -> Path:
-    """Give a path as a Path."""
+    """Return a path as a Path."""
     return Path(os.fsdecode(path))
 
 
 def mode(path: bytes) -> int:
-    """Give the permissions of a file."""
+    """Return the permissions of a file."""
     return stat.S_IMODE(at(path).stat().st_mode)
 
 
 def match(*signals: Signal, known_good: Iterable[Match] = ()) -> Verdict:
-    """Make the verdict that a list knows these signals."""
-    found = tuple(Match("hashlist", each, 0, "csam", "police", "17") for each in signals)
+    """Return the verdict that a list knows these signals."""
+    matches = tuple(Match("hashlist", signal, 0, "csam", "police", "17") for signal in signals)
     good = tuple(known_good)
     if good:
-        return Verdict(Outcome.NO_MATCH, suppressed=found, suppressed_by=good)
-    return Verdict(Outcome.MATCH, found)
+        return Verdict(Outcome.NO_MATCH, suppressed=matches, suppressed_by=good)
+    return Verdict(Outcome.MATCH, matches)
 
 
 NEAR = match(Signal("pdq", "0" * 64, 100))
 NOWHERE = FileId(0, 0, 0, 0, 0)
-"""What the daemon says of a path that its own table of files has lost sight of."""
+"""The identity of a path that the table of files no longer knows."""

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.cases.case_lock import CaseLock
 from hashwacht.cases.decisions import CaseDecisions
-from hashwacht.cases.file_actions import RestoreRequest
+from hashwacht.cases.ledger import CaseLock
 from hashwacht.core.errors import StorageBusy
 from hashwacht.quarantine.age import KeyPair, generate_key_pair
+from hashwacht.quarantine.restore import RestoreRequest
 from hashwacht.storage.locations import FileLocation, LocationState
-from support.casework import Office, at
+from support.cases import CaseBench, at
 
 
 def fork(work: Callable[[], object]) -> int:
@@ -40,96 +40,98 @@ def all_well(children: list[int]) -> bool:
 
 
 def settle_all(home: Path, keys: KeyPair) -> None:
-    office = Office(home, keys=keys).open()
-    for path in sorted(office.files.iterdir()):
+    bench = CaseBench(home, keys=keys).open()
+    for path in sorted(bench.files.iterdir()):
         if not path.is_file():
             continue  # another one was faster, or puts it together in a directory of its own
         with suppress(FileNotFoundError):
             fd = os.open(path, os.O_RDONLY)
-            office.casework.settle(office.found(bytes(path), fd))
+            bench.processor.apply_verdict(bench.judged(bytes(path), fd))
             os.close(fd)
-    office.close()
+    bench.close()
 
 
 def sealed(home: Path, keys: KeyPair) -> list[FileLocation]:
     """Have ten files with the same content sealed."""
-    with closing(Office(home, keys=keys).open()) as office:
+    with closing(CaseBench(home, keys=keys).open()) as bench:
         for number in range(10):
-            office.settle(office.file(f"{number}.png"))
-        return office.places()
+            bench.apply(bench.file(f"{number}.png"))
+        return bench.locations()
 
 
 def test_two_that_settle_the_same_files_act_once(tmp_path: Path) -> None:
     keys = generate_key_pair()
-    office = Office(tmp_path, keys=keys).open()
-    paths = [office.file(f"{number}.png", b"%d" % (number % 2)) for number in range(20)]
-    office.close()
+    bench = CaseBench(tmp_path, keys=keys).open()
+    paths = [bench.file(f"{number}.png", b"%d" % (number % 2)) for number in range(20)]
+    bench.close()
     assert all_well([fork(lambda: settle_all(tmp_path, keys)) for _ in range(3)])
-    office = Office(tmp_path, keys=keys).open()
-    assert len(office.store.cases.load_latest(9)) == 2
-    assert Counter(record.path for record in office.vault.records()) == Counter(paths)
-    places = [
+    bench = CaseBench(tmp_path, keys=keys).open()
+    assert len(bench.store.cases.load_latest(9)) == 2
+    assert Counter(record.path for record in bench.vault.records()) == Counter(paths)
+    locations = [
         each
-        for case in office.store.cases.load_latest(9)
-        for each in office.store.locations.load_by_content(case.key)
+        for case in bench.store.cases.load_latest(9)
+        for each in bench.store.locations.load_by_content(case.key)
     ]
-    quarantined = [each.path for each in places if each.state is LocationState.QUARANTINED]
+    quarantined = [each.path for each in locations if each.state is LocationState.QUARANTINED]
     assert Counter(quarantined) == Counter(paths)
-    assert {each.state for each in places} <= {LocationState.QUARANTINED, LocationState.GONE}
-    assert office.audit.verify() is None
-    office.close()
+    assert {each.state for each in locations} <= {LocationState.QUARANTINED, LocationState.GONE}
+    assert bench.audit.verify() is None
+    bench.close()
 
 
 def test_what_a_person_restores_is_not_taken_again_at_once(tmp_path: Path) -> None:
     """The file is back before that is recorded: who sees it then has to wait for the turn."""
     keys = generate_key_pair()
-    paths = [place.path for place in sealed(tmp_path, keys)]
+    paths = [location.path for location in sealed(tmp_path, keys)]
 
     def watch() -> None:
         while not all(at(path).exists() for path in paths):
             settle_all(tmp_path, keys)
 
     child = fork(watch)
-    office = Office(tmp_path, keys=keys).open()
-    decisions = office.decisions()
-    for place in office.places():
-        assert decisions.restore(place, RestoreRequest("a mistake", (keys.secret,))).problem is None
+    bench = CaseBench(tmp_path, keys=keys).open()
+    decisions = bench.decisions()
+    for location in bench.locations():
+        assert (
+            decisions.restore(location, RestoreRequest("a mistake", (keys.secret,))).failure is None
+        )
     assert all_well([child])
-    assert [place.state for place in office.places()] == [LocationState.RESTORED] * 10
+    assert [location.state for location in bench.locations()] == [LocationState.RESTORED] * 10
     assert all(at(path).exists() for path in paths)
-    office.close()
+    bench.close()
 
 
 def test_of_two_people_who_decide_at_once_one_decides(tmp_path: Path) -> None:
     """One destroys and one restores the same files; each file has one fate, and the log that."""
     keys = generate_key_pair()
-    places = sealed(tmp_path, keys)
+    locations = sealed(tmp_path, keys)
 
     def decide(who: str) -> None:
-        mine = Office(tmp_path, keys=keys).open()
+        mine = CaseBench(tmp_path, keys=keys).open()
         decisions = CaseDecisions(replace(mine.ledger, who=who), mine.file_actions, mine.lock)
-        for place in places:
+        for location in locations:
             if who == "anna":
-                decisions.restore(place, RestoreRequest("why", (keys.secret,)))
+                decisions.restore(location, RestoreRequest("why", (keys.secret,)))
             else:
-                decisions.destroy(place, "why")
+                decisions.destroy(location, "why")
         mine.close()
 
     assert all_well([fork(partial(decide, who)) for who in ("anna", "bea")])
-    office = Office(tmp_path, keys=keys).open()
-    for place in office.places():
-        record = office.vault.find(place.vault)
+    bench = CaseBench(tmp_path, keys=keys).open()
+    for location in bench.locations():
+        record = bench.vault.find(location.vault)
         assert record is not None
-        assert str(record.state) == str(place.state)
-        assert at(place.path).exists() == (place.state is LocationState.RESTORED)
+        assert str(record.state) == str(location.state)
+        assert at(location.path).exists() == (location.state is LocationState.RESTORED)
         (decided,) = [
             (entry.who, entry.act)
-            for entry in office.audit.entries()
-            if entry.facts.get("file") == place.number and entry.act in ("restored", "destroyed")
+            for entry in bench.audit.entries()
+            if entry.facts.get("file") == location.number and entry.act in ("restored", "destroyed")
         ]
         assert decided in (("anna", "restored"), ("bea", "destroyed"))
-        assert decided[1] == place.state
-    office.close()
+        assert decided[1] == location.state
+    bench.close()
 
 
 def test_who_waits_too_long_for_the_turn_is_told(tmp_path: Path) -> None:

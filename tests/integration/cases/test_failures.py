@@ -1,0 +1,136 @@
+"""What cannot be done is told, tried again ever more seldom, and done when it can be."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from hashwacht.core.notice import NoticeKind
+from hashwacht.core.types import Action
+from hashwacht.storage.locations import LocationState
+from support.cases import HOLD, NEAR, NO_MATCH, UNANSWERED, CaseBench, at, mode
+
+
+def test_what_cannot_be_sealed_is_held_told_and_tried_again_ever_more_seldom(
+    bench: CaseBench,
+) -> None:
+    bench.seal_for()
+    path = bench.file("a.png")
+    before = mode(path)
+    assert bench.apply(path) is Action.HOLD
+    assert mode(path) == 0
+    assert [notice.kind for notice in bench.notices] == [NoticeKind.TROUBLE]
+    assert "no-recipients" in bench.notices[0].summary
+    assert "held meanwhile" in bench.notices[0].summary
+    pauses = []
+    for _ in range(4):
+        (location,) = bench.locations()
+        assert location.due is not None
+        pauses.append(location.due - bench.clock.now)
+        bench.processor.retry_due(location.due - 1)  # too early: nothing is tried
+        assert bench.locations() == [location]
+        bench.clock.now = location.due
+        bench.retry()
+    assert pauses == [60, 120, 240, 480]
+    assert len(bench.notices) == 1
+    bench.seal_for(bench.keys.public)
+    bench.retry(3600)
+    (location,) = bench.locations()
+    assert (location.state, location.due) == (LocationState.QUARANTINED, None)
+    assert not at(path).exists()
+    record = bench.vault.find(location.vault)
+    assert record is not None
+    assert record.attributes.mode == before
+    assert bench.notices[-1].kind is NoticeKind.CASE
+
+
+def test_what_can_be_neither_sealed_nor_held_is_told_and_tried_again(bench: CaseBench) -> None:
+    bench.seal_for()
+    path = bench.file("a.png")
+    with bench.busy(path):
+        assert bench.apply(path) is Action.OBSERVE
+    (location,) = bench.locations()
+    assert (location.state, location.counted_at) == (LocationState.FAILED, None)
+    bench.retry(60)
+    (location,) = bench.locations()
+    assert (location.state, location.counted_at) == (LocationState.HELD, bench.clock.now)
+
+
+@pytest.mark.parametrize("how", ["a file in its place", "swept away in the middle"])
+def test_a_vault_that_is_not_there_makes_no_file_a_lost_one(bench: CaseBench, how: str) -> None:
+    """What is missing is ours: the customer's file goes on being there, and is held."""
+    vault = bench.home / "state/quarantine"
+    if how == "a file in its place":
+        vault.touch()
+    else:
+        bench.vault._sealer._clock = partial(_sweep, vault, bench.clock)
+    path = bench.file("a.png")
+    assert bench.apply(path) is Action.HOLD
+    assert mode(path) == 0
+    (location,) = bench.locations()
+    assert (location.state, location.due) == (LocationState.HELD, bench.clock.now + 60)
+
+
+def _sweep(vault: Path, clock: Callable[[], float]) -> float:
+    """Remove everything when the time is asked for, just before the intent is written."""
+    shutil.rmtree(vault, ignore_errors=True)
+    return clock()
+
+
+@pytest.mark.alone
+def test_a_file_that_is_mounted_upon_another_is_held_at_least(bench: CaseBench) -> None:
+    path, behind = bench.file("a.png", b"below"), bench.file("b.png")
+    done = subprocess.run(["mount", "--bind", behind, path], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip(f"cannot mount: {done.stderr.decode()}")
+    try:
+        assert bench.apply(path) is Action.HOLD
+        assert mode(path) == 0
+        assert "mounted" in bench.notices[0].summary
+    finally:
+        subprocess.run(["umount", "--lazy", path], check=True)
+
+
+def test_a_held_file_stays_held_while_sealing_it_fails(bench: CaseBench) -> None:
+    bench.seal_for()
+    path = bench.file("a.png")
+    bench.apply(path, UNANSWERED, root=HOLD)
+    for _ in range(3):
+        assert bench.apply(path) is Action.HOLD
+    assert mode(path) == 0
+    assert bench.events().count("failed") == 1, "it is tried again when that is due, not before"
+    bench.seal_for(bench.keys.public)
+    bench.retry(3600)
+    assert [location.state for location in bench.locations()] == [LocationState.QUARANTINED]
+
+
+def test_a_release_that_fails_is_tried_again_unless_it_matches_again(bench: CaseBench) -> None:
+    path = bench.file("a.png")
+    bench.apply(path, NEAR)
+    with bench.busy(path):
+        assert bench.apply(path, NO_MATCH) is Action.HOLD
+    (location,) = bench.locations()
+    assert (location.state, location.due) == (LocationState.HELD, bench.clock.now + 60)
+    assert bench.apply(path, NEAR) is Action.HOLD
+    bench.retry(3600)
+    assert mode(path) == 0
+    with bench.busy(path):
+        bench.apply(path, NO_MATCH)
+    bench.retry(3600)
+    assert mode(path) != 0
+    assert [location.state for location in bench.locations()] == [LocationState.RELEASED]
+
+
+def test_what_fails_and_is_gone_when_tried_again_is_gone(bench: CaseBench) -> None:
+    bench.seal_for()
+    path = bench.file("a.png")
+    bench.apply(path)
+    at(path).unlink()
+    bench.retry(3600)
+    (location,) = bench.locations()
+    assert (location.state, location.due, location.counted_at) == (LocationState.GONE, None, None)

@@ -1,0 +1,236 @@
+"""What follows from a verdict, with a real state, a real vault and real files."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+
+import pytest
+
+from hashwacht.core.notice import NoticeKind
+from hashwacht.core.types import Action, Match, Outcome, Reason, Signal, Verdict
+from hashwacht.core.upload_context import UploadContext
+from hashwacht.storage.cases import CaseState
+from hashwacht.storage.locations import LocationState
+from support.cases import (
+    HOLD,
+    NEAR,
+    NO_MATCH,
+    OBSERVE,
+    UNANSWERED,
+    CaseBench,
+    at,
+    match,
+    mode,
+)
+
+
+def test_a_match_is_a_case_and_its_file_is_sealed_away(bench: CaseBench) -> None:
+    path = bench.file("a.png")
+    assert bench.apply(path) is Action.QUARANTINE
+    assert not os.path.lexists(path)
+    case, (location,) = bench.case(), bench.locations()
+    assert (case.state, case.kind, case.size) == (CaseState.OPEN, "image/png", 5)
+    assert (location.state, location.rule, location.path) == (
+        LocationState.QUARANTINED,
+        "on_exact_match",
+        path,
+    )
+    assert (location.uid, location.account) == (
+        os.geteuid(),
+        "root" if not os.geteuid() else location.account,
+    )
+    sealed = bench.vault.find(location.vault)
+    assert sealed is not None
+    assert sealed.path == path
+    assert bench.events() == ["case-opened", "found", "quarantined"]
+    (notice,) = bench.notices
+    assert notice.kind is NoticeKind.CASE
+    assert notice.summary.endswith(f"account {location.account}: {os.fsdecode(path)}")
+    told = json.loads(notice.case)
+    assert (told["type"], told["v"], told["files"][0]["state"]) == ("case", 1, "quarantined")
+
+
+def test_settling_the_same_again_changes_nothing(bench: CaseBench) -> None:
+    path = bench.file("a.png")
+    for _ in range(3):
+        assert bench.apply(path, root=OBSERVE) is Action.OBSERVE
+    assert bench.events() == ["case-opened", "found"]
+    assert len(bench.locations()) == len(bench.notices) == 1
+    assert bench.apply(path, root=HOLD) is Action.HOLD
+    for _ in range(3):
+        assert bench.apply(path, root=HOLD) is Action.HOLD
+    assert bench.events() == ["case-opened", "found", "held"]
+    assert len(bench.locations()) == 1
+
+
+def test_a_case_without_a_value_and_without_a_content(bench: CaseBench) -> None:
+    path = bench.file("a.png", b"secret content")
+    bench.apply(path, match(Signal("md5", "0123456789abcdef" * 2)))
+    (notice,) = bench.notices
+    assert "0123456789abcdef" not in notice.case + notice.summary
+    assert "secret content" not in notice.case
+    log = bench.audit.path.read_text()
+    assert "0123456789abcdef" not in log
+
+
+def test_every_copy_is_a_place_of_the_same_case(bench: CaseBench) -> None:
+    for name in ("a.png", "b.png", b"c\xff\n.png"):
+        bench.apply(bench.file(name))
+    assert [location.number for location in bench.locations()] == [1, 2, 3]
+    assert {location.state for location in bench.locations()} == {LocationState.QUARANTINED}
+
+
+def test_the_same_file_uploaded_again_is_a_new_place(bench: CaseBench) -> None:
+    for _ in range(2):
+        assert bench.apply(bench.file("a.png")) is Action.QUARANTINE
+    assert len({location.vault for location in bench.locations()}) == 2
+
+
+def test_a_file_is_held_and_goes_on_being_so_when_its_owner_opens_it(bench: CaseBench) -> None:
+    path = bench.file("a.png")
+    assert bench.apply(path, NEAR) is Action.HOLD
+    assert mode(path) == 0
+    at(path).chmod(0o644)
+    assert bench.apply(path, NEAR) is Action.HOLD
+    assert mode(path) == 0
+    (location,) = bench.locations()
+    assert location.state is LocationState.HELD
+
+
+def test_a_held_file_is_released_by_itself_when_nobody_knows_it_any_more(bench: CaseBench) -> None:
+    path = bench.file("a.png")
+    before = mode(path)
+    bench.apply(path, NEAR)
+    assert bench.apply(path, NO_MATCH) is Action.ALLOW
+    assert mode(path) == before
+    (location,) = bench.locations()
+    assert location.state is LocationState.RELEASED
+    assert bench.case().evidence.outcome is Outcome.NO_MATCH
+    assert [each.list for each in bench.case().evidence.withdrawn] == ["police"]
+    assert "no longer matches" in bench.notices[-1].summary
+    assert bench.events()[-2:] == ["case-changed", "released"]
+
+
+def test_what_is_undetermined_is_held_without_a_case_and_released(bench: CaseBench) -> None:
+    path = bench.file("a.png")
+    before = mode(path)
+    assert bench.apply(path, UNANSWERED, root=HOLD) is Action.HOLD
+    assert mode(path) == 0
+    assert not bench.store.cases.load_latest(9)
+    assert not bench.notices
+    assert bench.apply(path, NO_MATCH, root=HOLD) is Action.ALLOW
+    assert mode(path) == before
+    assert bench.store.locations.load_live(path) == []
+    assert bench.events() == ["found", "held", "released"]
+
+
+def test_what_was_undetermined_and_matches_is_quarantined_with_its_own_mode(
+    bench: CaseBench,
+) -> None:
+    path = bench.file("a.png")
+    at(path).chmod(0o640)
+    bench.apply(path, UNANSWERED, root=HOLD)
+    assert bench.apply(path) is Action.QUARANTINE
+    (location,) = bench.locations()
+    record = bench.vault.find(location.vault)
+    assert record is not None
+    assert record.attributes.mode == 0o640
+    assert bench.events() == ["found", "held", "case-opened", "found", "quarantined"]
+    assert len(bench.notices) == 1
+
+
+def test_a_missing_answer_does_not_release_what_once_matched(bench: CaseBench) -> None:
+    path = bench.file("a.png")
+    bench.apply(path, NEAR)
+    assert bench.apply(path, UNANSWERED) is Action.HOLD
+    assert mode(path) == 0
+    assert bench.case().evidence.outcome is Outcome.MATCH
+
+
+def test_another_content_at_the_path_is_not_held_for_what_was_there(bench: CaseBench) -> None:
+    path = bench.file("a.png")
+    bench.apply(path, NEAR)
+    bench.file("a.png", b"harmless")  # the very same file, written to by somebody who may
+    assert mode(path) == 0
+    assert bench.apply(path, NO_MATCH) is Action.ALLOW
+    assert mode(path) != 0
+    (location,) = bench.locations()
+    assert not location.state.live or location.state is LocationState.RELEASED
+
+
+def test_a_known_good_match_is_recorded_once_and_nothing_is_done(bench: CaseBench) -> None:
+    good = Match("hashlist", Signal("md5", "0" * 32), 0, "", "wordpress", "", known_good=True)
+    verdict = match(Signal("pdq", "1" * 64, 90), known_good=[good])
+    for name in ("a.png", "b.png", "a.png"):
+        assert bench.apply(bench.file(name), verdict) is Action.ALLOW
+    assert bench.case().state is CaseState.SUPPRESSED
+    assert bench.events() == ["suppressed"]
+    assert not bench.locations()
+    assert not bench.notices
+    assert bench.apply(bench.file("a.png")) is Action.QUARANTINE
+    assert bench.case().state is CaseState.OPEN
+
+
+def test_what_a_recheck_matches_is_found_by_its_path(bench: CaseBench) -> None:
+    path = bench.file("a.png")
+    fd = os.open(path, os.O_RDONLY)
+    found = bench.judged(path, fd)
+    os.close(fd)
+    at(path).chmod(0o600)  # touched since, the same content
+    assert bench.recheck(path, found, found.verdict) is Action.QUARANTINE
+    assert not os.path.lexists(path)
+
+
+def test_what_a_recheck_matches_and_is_gone_or_another_is_recorded_so(bench: CaseBench) -> None:
+    first, second = bench.file("a.png"), bench.file("b.png")
+    fd = os.open(first, os.O_RDONLY)
+    found = bench.judged(first, fd)
+    os.close(fd)
+    at(first).unlink()
+    bench.file("b.png", b"harmless")
+    for path in (first, second):
+        assert bench.recheck(path, found, found.verdict) is Action.ALLOW
+    assert [location.state for location in bench.locations()] == [
+        LocationState.GONE,
+        LocationState.GONE,
+    ]
+    assert os.path.lexists(second)
+    assert len(bench.notices) == 2
+
+
+def test_what_a_request_told_is_told_with_the_case(bench: CaseBench) -> None:
+    path = bench.file("a.png")
+    fd = os.open(path, os.O_RDONLY)
+    key = bench.judged(path, fd).key
+    os.close(fd)
+    bench.uploads.record(key, UploadContext("2026-11-23T18:05:00+01:00", "192.0.2.7", 4711, "anna"))
+    bench.apply(path)
+    (upload,) = json.loads(bench.notices[0].case)["uploads"]
+    assert (upload["address"], upload["user"]) == ("192.0.2.7", "anna")
+
+
+def test_more_evidence_extends_the_case(bench: CaseBench) -> None:
+    path = bench.file("a.png")
+    bench.apply(path, root=OBSERVE)
+    signal = bench.case().evidence.matches[0].signal
+    more = match(signal)
+    more = replace(more, matches=(*more.matches, Match("eokm", signal, None, "csam")))
+    bench.apply(path, more, root=OBSERVE)
+    assert {each.matcher for each in bench.case().evidence.matches} == {"hashlist", "eokm"}
+    assert bench.events() == ["case-opened", "found", "case-changed"]
+
+
+def test_an_undetermined_verdict_with_a_reason_of_its_own_opens_no_case(bench: CaseBench) -> None:
+    path = bench.file("a.png")
+    verdict = Verdict(Outcome.UNDETERMINED, reason=Reason.DAMAGED)
+    assert bench.apply(path, verdict) is Action.ALLOW
+    assert not bench.audit.path.exists()
+
+
+@pytest.mark.parametrize("verdict", [NO_MATCH, UNANSWERED])
+def test_a_file_like_almost_all_others_writes_nothing(bench: CaseBench, verdict: Verdict) -> None:
+    path = bench.file("a.png")
+    assert bench.apply(path, verdict) is Action.ALLOW
+    assert not (bench.home / "state" / "cases.lock").exists()
