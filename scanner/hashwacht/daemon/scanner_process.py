@@ -37,8 +37,8 @@ from hashwacht.settings import Configuration, Settings
 from hashwacht.settings.show import digest
 from hashwacht.storage.store import Store
 from hashwacht.uploads.local import ResultStorage
+from hashwacht.watch import build_watch
 from hashwacht.watch.canary import Canary
-from hashwacht.watch.factory import build_watch
 from hashwacht.watch.queue import AnnouncementQueue
 
 _log = logging.getLogger(__name__)

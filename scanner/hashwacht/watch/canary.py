@@ -1,8 +1,8 @@
-"""The canary: a file written into every root from time to time, to see if it is announced.
+"""The canary: a file created in every root from time to time, which the watch must announce.
 
-It is called ``.hashwacht-canary``, is empty, and exists for an instant only: it is made anew,
-never opened if it exists, and unlinked at once.  So nothing that somebody put there under this
-name is written to, followed, or taken for ours: it is announced and looked at like any file.
+It is called ``.hashwacht-canary``, is empty, and exists for an instant only: it is created, never
+opened if it exists, and unlinked at once.  A file of this name that a customer created is neither
+written to, followed, nor taken for a canary: it is announced and checked like any file.
 """
 
 from __future__ import annotations
@@ -27,113 +27,115 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class _Bird:
-    """The canary of one root.  *since* is when it was written and not yet announced, if so."""
+class _RootCanary:
+    """The canary of one root; *pending_since* is when it was created, None once announced."""
 
     root: Root
-    since: float | None = None
+    pending_since: float | None = None
     problem: str = ""
 
 
 class Canary:
-    """Writes canaries and knows which announcements are theirs.  Thread-safe."""
+    """Creates canaries and recognizes their announcements.  Thread-safe."""
 
     def __init__(
         self, roots: Sequence[Root], patience: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Wait *patience* seconds for each; *clock* gives seconds from anywhere."""
+        """Expect each announcement within *patience* seconds; *clock* returns monotonic seconds."""
         self._patience, self._clock = patience, clock
         self._lock = threading.Lock()
-        self._birds = {each.path.rstrip(b"/") + b"/" + NAME: _Bird(each) for each in roots}
+        self._canaries = {each.path.rstrip(b"/") + b"/" + NAME: _RootCanary(each) for each in roots}
 
     def write_all(self) -> list[MissedEvents]:
-        """Write one into every root; give the roots that are not there.
+        """Create one in every root; return gaps for roots that do not exist.
 
-        A root that takes none, because it is read-only, say, is watched without proof: that is
-        logged once, and stands in :attr:`unproven`.
+        A root where none can be created, for example a read-only one, is watched without proof:
+        that is logged once and listed in :attr:`unwritable`.
         """
-        written = (self._write(each) for each in self._birds.values())
+        written = (self._write(each) for each in self._canaries.values())
         return [missed for missed in written if missed is not None]
 
     def is_canary(self, announcement: Announcement) -> bool:
-        """Say if an announcement is that of a canary, and note that its root is watched.
+        """Return whether an announcement is that of a canary, which proves that the watch works.
 
-        False if a file of somebody else has that name: it is to be looked at.
+        False if another file has that name: it must be checked.
         """
-        bird = self._birds.get(announcement.path)
-        if bird is None:
+        canary = self._canaries.get(announcement.path)
+        if canary is None:
             return False
-        with self._lock:  # ours exists only while the lock is held
-            bird.since = None
-            return not _exists(announcement.path)
+        with self._lock:  # a canary exists only while the lock is held
+            canary.pending_since = None
+            return not _is_foreign(announcement.path)
 
     def overdue(self) -> list[MissedEvents]:
-        """Give the roots whose canary should have been announced by now, each once in a while."""
+        """Return gaps for roots whose canary is overdue, again after another *patience* seconds."""
         now, late = self._clock(), []
         with self._lock:
-            for each in self._birds.values():
-                if each.since is not None and now - each.since > self._patience:
-                    each.since = now
-                    detail = "a file that was written into it was not announced"
+            for each in self._canaries.values():
+                if each.pending_since is not None and now - each.pending_since > self._patience:
+                    each.pending_since = now
+                    detail = "a canary file was not announced"
                     late.append(MissedEvents(each.root.name, Cause.DEAD_WATCH, detail))
         return late
 
     @property
     def unwritable(self) -> dict[str, str]:
-        """Why no canary can be written, by root."""
-        return {each.root.name: each.problem for each in self._birds.values() if each.problem}
+        """Why no canary can be created, by root."""
+        return {each.root.name: each.problem for each in self._canaries.values() if each.problem}
 
-    def _write(self, bird: _Bird) -> MissedEvents | None:
+    def _write(self, canary: _RootCanary) -> MissedEvents | None:
         with self._lock:
-            bird.since = self._clock() if bird.since is None else bird.since
+            canary.pending_since = (
+                self._clock() if canary.pending_since is None else canary.pending_since
+            )
         try:
             with self._lock:
-                _make(bird.root.path)
+                _create(canary.root.path)
         except OSError as error:
             with self._lock:
-                bird.since = None
+                canary.pending_since = None
             if error.errno in {errno.ENOENT, errno.ENOTDIR}:
-                return MissedEvents(bird.root.name, Cause.UNMOUNTED, "the directory is not there")
-            self._tell(bird, error.strerror or str(error))
+                return MissedEvents(canary.root.name, Cause.UNMOUNTED, "the directory is not there")
+            self._report(canary, error.strerror or str(error))
         else:
-            bird.problem = ""
+            canary.problem = ""
         return None
 
-    def _tell(self, bird: _Bird, problem: str) -> None:
-        if problem != bird.problem:
+    def _report(self, canary: _RootCanary, problem: str) -> None:
+        if problem != canary.problem:
             _log.warning(
-                "root %s is watched without proof: no canary can be written into %s: %s",
-                bird.root.name,
-                escape_path(bird.root.path),
+                "root %s is watched without proof: no canary can be created in %s: %s",
+                canary.root.name,
+                escape_path(canary.root.path),
                 problem,
             )
-        bird.problem = problem
+        canary.problem = problem
 
 
-def _make(directory: bytes) -> None:
-    """Make and unlink an empty file.  Raises OSError; FileExistsError if somebody's is there."""
-    where = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+def _create(directory: bytes) -> None:
+    """Create and unlink an empty file.  Raises OSError; FileExistsError if one is there."""
+    fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        _sweep(where)
-        os.close(os.open(NAME, _NEW, 0o600, dir_fd=where))
-        os.unlink(NAME, dir_fd=where)
+        _remove_leftover(fd)
+        os.close(os.open(NAME, _NEW, 0o600, dir_fd=fd))
+        os.unlink(NAME, dir_fd=fd)
     finally:
-        os.close(where)
+        os.close(fd)
 
 
-def _sweep(where: int) -> None:
-    """Unlink what we left behind when we were killed: an empty file of ours."""
+def _remove_leftover(directory: int) -> None:
+    """Unlink the canary of a process that was killed: an empty file of this user."""
     with suppress(FileNotFoundError):
-        found = os.stat(NAME, dir_fd=where, follow_symlinks=False)
-        ours = stat.S_ISREG(found.st_mode) and found.st_size == 0 and found.st_uid == os.geteuid()
-        if ours and found.st_nlink == 1:
-            os.unlink(NAME, dir_fd=where)
+        status = os.stat(NAME, dir_fd=directory, follow_symlinks=False)
+        empty = stat.S_ISREG(status.st_mode) and status.st_size == 0 and status.st_nlink == 1
+        if empty and status.st_uid == os.geteuid():
+            os.unlink(NAME, dir_fd=directory)
 
 
-def _exists(path: bytes) -> bool:
-    """Say if anything is there that is not an empty file, as ours would be."""
+def _is_foreign(path: bytes) -> bool:
+    """Return whether there is something that is not an empty file, as a canary would be."""
     try:
-        found = os.lstat(path)
+        status = os.lstat(path)
     except OSError:
         return False
-    return not stat.S_ISREG(found.st_mode) or found.st_size > 0
+    return not stat.S_ISREG(status.st_mode) or status.st_size > 0

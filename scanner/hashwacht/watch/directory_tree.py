@@ -1,8 +1,8 @@
-"""The directories below one root that are watched, as a tree: what is where, by its number.
+"""The watched directories of one root, as a tree.
 
-Inotify knows a watched directory by a number only (the *watch descriptor*, wd) and never tells
-where it is now.  Here every directory knows the one above it, so a rename is one step however
-much lies below.
+Inotify identifies a watched directory by a number (the *watch descriptor*, wd) and does not report
+its path.  Here every directory refers to the one above it, so a rename is one step however many
+directories are below.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from collections.abc import Iterator
 
 
 class WatchedDirectory:
-    """A watched directory; *above* is None for the root, and for what has been moved away."""
+    """A watched directory; *above* is None for the root, and for detached directories."""
 
-    __slots__ = ("above", "below", "identity", "key", "latest", "looks", "name", "wd")
+    __slots__ = ("above", "below", "identity", "key", "last_moved_in", "name", "searches", "wd")
 
     def __init__(self, wd: int, key: int, identity: int) -> None:
-        """Lie nowhere yet; *key* is what the watch was asked for under.
+        """Create a detached directory whose watch was added under *key*.
 
-        *identity* tells it from all other directories that there are at the same time.
+        *identity* differs from that of all other directories that exist at the same time.
         """
         self.wd, self.key, self.identity = wd, key, identity
         self.name = b""
-        self.latest = b""
-        """Which of the directories in it was moved there last."""
-        self.looks = 0
-        """Times that it was looked for where it should be, since it was last found there."""
+        self.last_moved_in = b""
+        """The name of the directory that was moved into it last."""
+        self.searches = 0
+        """How often it was searched for at its place since it was last found there."""
         self.above: WatchedDirectory | None = None
         self.below: dict[bytes, WatchedDirectory] | None = None
 
@@ -34,46 +34,46 @@ class DirectoryTree:
     """All watched directories of one root.  Not thread-safe."""
 
     def __init__(self, path: bytes, root: WatchedDirectory) -> None:
-        """Begin with the root, which is at *path*."""
+        """Create a tree of the root only, which is at *path*."""
         self._path = path.rstrip(b"/")
         self.root = root
         self._all = {root.wd: root}
-        self._adrift: dict[int, WatchedDirectory] = {}
+        self._detached: dict[int, WatchedDirectory] = {}
 
     def __len__(self) -> int:
         return len(self._all)
 
     def get(self, wd: int) -> WatchedDirectory | None:
-        """Give the directory that is watched as *wd*."""
+        """Return the directory with this watch descriptor."""
         return self._all.get(wd)
 
     def path(self, directory: WatchedDirectory, name: bytes = b"") -> bytes | None:
-        """Give the path of *name* in a directory (or its own); None if it was moved away."""
+        """Return the path of *name* in a directory, or its own; None if it is detached."""
         names = [name] if name else []
-        here: WatchedDirectory | None = directory
-        while here is not None and here is not self.root:
-            names.append(here.name)
-            here = here.above
-        if here is None:
+        current: WatchedDirectory | None = directory
+        while current is not None and current is not self.root:
+            names.append(current.name)
+            current = current.above
+        if current is None:
             return None
         return b"/".join([self._path, *reversed(names)]) or b"/"
 
     def find(self, path: bytes) -> WatchedDirectory | None:
-        """Give the watched directory at *path*, which is the root's or below it."""
-        here: WatchedDirectory | None = self.root
+        """Return the watched directory at *path*, which is the root's or below it."""
+        current: WatchedDirectory | None = self.root
         for name in path[len(self._path) :].split(b"/"):
-            if name and here is not None:
-                here = self.child(here, name)
-        return here
+            if name and current is not None:
+                current = self.child(current, name)
+        return current
 
     def attach(
         self, above: WatchedDirectory, name: bytes, watched: WatchedDirectory
     ) -> WatchedDirectory | None:
-        """Note that *watched* is *name* in *above*; give it if it is new or lay elsewhere.
+        """Attach *watched* as *name* in *above*; return it if it is new or was elsewhere.
 
-        One that is known by the same wd is given in its stead.  Whatever else had that name is
-        taken off.  A directory that would come to lie below itself stays where it is: it is a
-        mount of one that is above it.
+        A directory with the same wd takes its place, and another directory of that name is
+        detached.  A directory that would be below itself stays where it is: it is a bind mount of
+        one above it.
         """
         known = self._all.setdefault(watched.wd, watched)
         if known is not watched:
@@ -82,44 +82,44 @@ class DirectoryTree:
             if self.child(above, name) is known:
                 return None
             self.detach(known)
-        self._hang(above, name, known)
+        self._put(above, name, known)
         return known
 
     def child(self, above: WatchedDirectory, name: bytes) -> WatchedDirectory | None:
-        """Give the watched directory *name* in *above*."""
+        """Return the watched directory *name* in *above*."""
         return above.below.get(name) if above.below else None
 
     def detach(self, directory: WatchedDirectory) -> None:
-        """Note that a directory is not where it was; all below stays with it."""
+        """Detach a directory that is not where it was; all below stays with it."""
         above, directory.above = directory.above, None
-        self._adrift[directory.wd] = directory
+        self._detached[directory.wd] = directory
         if above is not None and above.below is not None:
             if above.below.get(directory.name) is directory:
                 del above.below[directory.name]
             if not above.below:
                 above.below = None
 
-    def forget(self, directory: WatchedDirectory) -> None:
-        """Forget one directory that is not watched any more; what was below is adrift."""
-        for each in list((directory.below or {}).values()):
-            self.detach(each)
+    def remove(self, directory: WatchedDirectory) -> None:
+        """Remove a directory that is not watched any more; those in it become detached."""
+        for child in list((directory.below or {}).values()):
+            self.detach(child)
         self.detach(directory)
-        del self._adrift[directory.wd]
+        del self._detached[directory.wd]
         self._all.pop(directory.wd, None)
 
     def subtree(self, directory: WatchedDirectory) -> Iterator[WatchedDirectory]:
-        """Give a directory and all that is watched below it, the outer ones first."""
-        waiting = [directory]
-        while waiting:
-            here = waiting.pop()
-            yield here
-            waiting.extend((here.below or {}).values())
+        """Yield a directory and all directories below it, the outer ones first."""
+        pending = [directory]
+        while pending:
+            current = pending.pop()
+            yield current
+            pending.extend((current.below or {}).values())
 
     def detached(self) -> list[WatchedDirectory]:
-        """Give the directories that were moved away, without those below them."""
-        return list(self._adrift.values())
+        """Return the detached directories, without those below them."""
+        return list(self._detached.values())
 
-    def _hang(self, above: WatchedDirectory, name: bytes, directory: WatchedDirectory) -> None:
+    def _put(self, above: WatchedDirectory, name: bytes, directory: WatchedDirectory) -> None:
         replaced = self.child(above, name)
         if replaced is not None:
             self.detach(replaced)
@@ -127,10 +127,10 @@ class DirectoryTree:
             above.below = {}
         above.below[name] = directory
         directory.above, directory.name = above, name
-        self._adrift.pop(directory.wd, None)
+        self._detached.pop(directory.wd, None)
 
     def _is_above(self, directory: WatchedDirectory, other: WatchedDirectory) -> bool:
-        here: WatchedDirectory | None = other
-        while here is not None and here is not directory:
-            here = here.above
-        return here is directory
+        current: WatchedDirectory | None = other
+        while current is not None and current is not directory:
+            current = current.above
+        return current is directory

@@ -1,8 +1,8 @@
-"""The watcher: a process of its own that may watch whole file systems, and can do little else.
+"""The watcher: a separate process that watches whole file systems and can do little else.
 
-It holds two capabilities, one to use fanotify and one to find directories by their handles, and
-has no network.  It reads no file and writes none.  Names go to whoever connects to its socket:
-root, its own user, or the owner of the directory that the socket lies in.
+It holds two capabilities, one to use fanotify and one to open directories by their handles, and
+has no network.  It neither reads nor writes files.  Its socket accepts root, its own user, and
+the owner of the directory of the socket; they receive the names of files.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from hashwacht.platform.capabilities import (
 from hashwacht.platform.network import FILTER, leave_network
 from hashwacht.watch.fanotify_session import FanotifySession
 
-WAIT = 0.5
-"""Seconds after which a wish to stop is noticed at the latest."""
+STOP_DELAY = 0.5
+"""Seconds until a request to stop is noticed at the latest."""
 
-MOST = 4
-"""Scanners at a time: there is one, and another one while it begins anew."""
+MAX_SCANNERS = 4
+"""Connections at a time: there is one scanner, and a second one during a restart."""
 
-HUNG = 30.0
-"""Seconds after which a thread that has not come round is taken to hang."""
+HANG_TIMEOUT = 30.0
+"""Seconds without a round after which a session counts as hanging."""
 
-NEEDED = frozenset({CAP_DAC_READ_SEARCH, CAP_SYS_ADMIN})
-"""Capabilities: to find directories by their handles, and to use fanotify."""
+CAPABILITIES = frozenset({CAP_DAC_READ_SEARCH, CAP_SYS_ADMIN})
+"""To open directories by their handles, and to use fanotify."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,36 +52,35 @@ def serve(
 ) -> None:
     """Serve every scanner that connects until *stop* is set.
 
-    There are two for a while when a scanner begins anew.  *socket_path* is
-    where to make the socket, or the descriptor of one that listens already.  *ready* is called
-    when it serves, *alive* about twice a second as long as all that it does goes on.  To be
-    called by the first thread of a process of its own: it gives up privileges for good.  Raises
+    *socket_path* is the path of the socket, or the descriptor of one that listens already.
+    *ready* is called once it listens, *alive* about twice a second while no session hangs.  Must
+    run in the main thread of a separate process, because it gives up privileges.  Raises
     ConfigurationError without the two capabilities or if it cannot leave the network, OSError
-    if there can be no socket.
+    if the socket cannot be created.
     """
     listening = _listen(socket_path)
     with closing(listening):
         _drop_privileges()
         ready()
-        listening.settimeout(WAIT)
-        served: list[_Served] = []
+        listening.settimeout(STOP_DELAY)
+        sessions: list[_SessionThread] = []
         while not stop.is_set():
-            served = [each for each in served if each.thread.is_alive()]
-            if all(each.goes_on for each in served):
+            sessions = [session for session in sessions if session.thread.is_alive()]
+            if not any(session.hangs for session in sessions):
                 alive()
             with suppress(TimeoutError):
                 connected, _ = listening.accept()
-                if len(served) < MOST and _is_welcome(connected):
-                    served.append(_Served(connected, stop))
+                if len(sessions) < MAX_SCANNERS and _is_permitted(connected):
+                    sessions.append(_SessionThread(connected, stop))
                 else:
-                    _log.warning("refused to tell somebody names: not the scanner, or too often")
+                    _log.warning("a connection was refused: not the scanner, or too many")
                     connected.close()
-        for each in served:
-            each.thread.join(WAIT * 4)
+        for session in sessions:
+            session.thread.join(STOP_DELAY * 4)
 
 
-class _Served:
-    """A scanner that is served by a thread."""
+class _SessionThread:
+    """The session of one scanner, in a thread."""
 
     def __init__(self, connected: socket.socket, stop: threading.Event) -> None:
         self._connected, self._stop = connected, stop
@@ -90,9 +89,9 @@ class _Served:
         self.thread.start()
 
     @property
-    def goes_on(self) -> bool:
-        """False if its thread hangs somewhere."""
-        return time.monotonic() - self._session.last_round < HUNG
+    def hangs(self) -> bool:
+        """True if the session makes no progress."""
+        return time.monotonic() - self._session.last_round >= HANG_TIMEOUT
 
     def _run(self) -> None:
         with self._connected:
@@ -116,8 +115,8 @@ def _drop_privileges() -> None:
             f"the watcher cannot give up the network: {problem}",
             advice='Run it on a kernel with seccomp, or set daemon.watch_method to "inotify".',
         )
-    held = limit_capabilities(NEEDED)
-    problem = "" if held >= NEEDED else "the capabilities are missing"
+    held = limit_capabilities(CAPABILITIES)
+    problem = "" if held >= CAPABILITIES else "the capabilities are missing"
     try:
         os.close(fanotify.open_group())
     except OSError as error:
@@ -126,14 +125,13 @@ def _drop_privileges() -> None:
         raise ConfigurationError(
             f"fanotify cannot be used: {problem}",
             advice="Give the watcher CAP_SYS_ADMIN and CAP_DAC_READ_SEARCH, or set"
-            " daemon.watch_method"
-            ' to "inotify".',
+            ' daemon.watch_method to "inotify".',
         )
 
 
-def _is_welcome(connected: socket.socket) -> bool:
-    """Say if the other end is root, our own user, or owns the directory of the socket."""
-    welcome = {0, os.geteuid()}
+def _is_permitted(connected: socket.socket) -> bool:
+    """Return whether the peer is root, this user, or the owner of the socket's directory."""
+    permitted = {0, os.geteuid()}
     with suppress(OSError):
-        welcome.add(Path(connected.getsockname()).parent.stat().st_uid)
-    return peer_uid(connected) in welcome
+        permitted.add(Path(connected.getsockname()).parent.stat().st_uid)
+    return peer_uid(connected) in permitted

@@ -1,4 +1,4 @@
-"""The file systems that the watcher has marked for the roots, and what happened to the roots."""
+"""The file systems that the watcher marks for the roots, and the changes of the roots."""
 
 from __future__ import annotations
 
@@ -13,49 +13,49 @@ from hashwacht.watch.fanotify_paths import WatchedMount
 from hashwacht.watch.root_state import RootState, network_mounts, read_root_state, root_change
 
 REPEAT = 60.0
-"""Seconds after which a root that is not there is said to be missed again."""
+"""Seconds after which a root that does not exist is reported as missed again."""
 
-LONGEST_PAUSE = 3600.0
+MARK_REPEAT = 3600.0
 """The same for a file system that cannot be marked."""
 
 
 class FanotifyMarks:
-    """All roots of one client."""
+    """The marks for all roots of one scanner."""
 
     def __init__(
         self, roots: Sequence[Root], group: int, mounts: Mounts, clock: Callable[[], float]
     ) -> None:
-        """Mark nothing yet; *group* is one of fanotify's."""
+        """Mark nothing before ``begin``; *group* is a fanotify group."""
         self._roots, self._group, self._mounts, self._clock = roots, group, mounts, clock
-        self._footings: list[RootState | None] = [None] * len(roots)
-        self._quiet_until: dict[tuple[str, Cause, bytes], float] = {}
-        self._unnamed: dict[int, str] = {}
+        self._states: list[RootState | None] = [None] * len(roots)
+        self._repeat_at: dict[tuple[str, Cause, bytes], float] = {}
+        self._unresolved: dict[int, str] = {}
         self._marked: set[int] = set()
         self.places: list[WatchedMount] = []
 
     def begin(self) -> list[MissedEvents]:
-        """Mark the file systems of all roots; say what cannot be watched."""
+        """Mark the file systems of all roots; return what cannot be watched."""
         missed: list[MissedEvents] = []
         for number, root in enumerate(self._roots):
-            now = self._footings[number] = read_root_state(root, self._mounts)
+            now = self._states[number] = read_root_state(root, self._mounts)
             if now is None:
-                missed += self._lasting(root_change(root, None, None), REPEAT)
+                missed += self._repeated(root_change(root, None, None), REPEAT)
             else:
                 missed += network_mounts(root, now)
         return missed + self._mark()
 
     def look(self, *, mounts_changed: bool) -> list[MissedEvents]:
-        """Compare the roots with what they were, and mark what is new; say what was missed."""
+        """Compare the roots with their last state and mark what is new; return what was missed."""
         missed: list[MissedEvents] = []
-        stale = self._lost() if mounts_changed else set()
+        stale = self._pop_lost_marks() if mounts_changed else set()
         for number, root in enumerate(self._roots):
-            before = self._footings[number]
-            now = self._footings[number] = read_root_state(root, self._mounts)
+            before = self._states[number]
+            now = self._states[number] = read_root_state(root, self._mounts)
             change = root_change(root, before, now)
             if change is None and now is not None and now.mount.dev in stale:
                 change = MissedEvents(root.name, Cause.UNMOUNTED, "it was unmounted for a while")
             if now is None and before is None:
-                missed += self._lasting(change, REPEAT)
+                missed += self._repeated(change, REPEAT)
             elif change is not None:
                 missed.append(change)
             if now is not None and now != before:
@@ -63,29 +63,29 @@ class FanotifyMarks:
         return missed + self._mark() + self.unresolved({})
 
     def mark_again(self, number: int) -> list[MissedEvents]:
-        """Mark everything again, because the root *number* did not announce its canary."""
-        for each in self.places:
-            if each.root == number:
-                fanotify.mark(self._group, each.path)
+        """Mark the root *number* again, because its canary was not announced."""
+        for place in self.places:
+            if place.root == number:
+                fanotify.mark(self._group, place.path)
         return [MissedEvents(self._roots[number].name, Cause.DEAD_WATCH, "it is watched anew")]
 
     def unresolved(self, roots: Mapping[int, str]) -> list[MissedEvents]:
-        """Say of roots that files came into them whose paths cannot be had.
+        """Return gaps for roots with new files whose paths cannot be resolved.
 
-        A walk of the whole root makes up for that, so it is said at most once an hour, and then
-        once more if there were others since.
+        A walk of the whole root covers them, so a gap is reported at most once an hour, and once
+        more if there were others since.
         """
-        self._unnamed.update(roots)
-        said: list[MissedEvents] = []
-        for number, why in [*self._unnamed.items()]:
-            missed = MissedEvents(self._roots[number].name, Cause.UNLISTED, why)
-            if one := self._lasting(missed, LONGEST_PAUSE):
-                said += one
-                del self._unnamed[number]
-        return said
+        self._unresolved.update(roots)
+        due: list[MissedEvents] = []
+        for number, detail in [*self._unresolved.items()]:
+            missed = MissedEvents(self._roots[number].name, Cause.UNLISTED, detail)
+            if gaps := self._repeated(missed, MARK_REPEAT):
+                due += gaps
+                del self._unresolved[number]
+        return due
 
-    def _lost(self) -> set[int]:
-        """Give the file systems whose marks went with them when they were unmounted."""
+    def _pop_lost_marks(self) -> set[int]:
+        """Return the file systems whose marks ended when they were unmounted."""
         lost = self._marked - fanotify.marked(self._group)
         self._marked -= lost
         return lost
@@ -110,7 +110,7 @@ class FanotifyMarks:
     def _mark(self) -> list[MissedEvents]:
         """Mark the file systems that have no mark yet."""
         self.places, missed = [], []
-        for number, now in enumerate(self._footings):
+        for number, now in enumerate(self._states):
             if now is None:
                 continue
             path = self._roots[number].path
@@ -127,22 +127,22 @@ class FanotifyMarks:
         except OSError as error:
             where = b"" if path == self._roots[number].path else path
             refused = _refused(self._roots[number], mount, where, error)
-            return self._lasting(refused, LONGEST_PAUSE)
+            return self._repeated(refused, MARK_REPEAT)
         return []
 
-    def _lasting(self, missed: MissedEvents | None, pause: float) -> list[MissedEvents]:
-        """Say something that lasts, at most once in *pause* seconds."""
+    def _repeated(self, missed: MissedEvents | None, pause: float) -> list[MissedEvents]:
+        """Return a gap that lasts, at most once in *pause* seconds."""
         if missed is None:
             return []
         now, key = self._clock(), (missed.root, missed.cause, missed.path)
-        if now < self._quiet_until.get(key, now):
+        if now < self._repeat_at.get(key, now):
             return []
-        self._quiet_until[key] = now + pause
+        self._repeat_at[key] = now + pause
         return [missed]
 
 
 def _refused(root: Root, mount: Mount, path: bytes, error: OSError) -> MissedEvents:
-    """Say why a file system cannot be marked."""
+    """Return why a file system cannot be marked."""
     if error.errno == errno.ENOSPC:
         detail = "no mark left (fs.fanotify.max_user_marks)"
         return MissedEvents(root.name, Cause.WATCH_LIMIT, detail, path)

@@ -1,4 +1,4 @@
-"""From a directory's handle to its path below a root, as it is now."""
+"""The current path of a directory below a root, resolved from its file handle."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from hashwacht.platform.mounts import Mount
 
 _DELETED = b" (deleted)"
 _GONE = frozenset({errno.ESTALE, errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
-"""What is said of a directory that was deleted, or has made room for something else."""
+"""Errors for a directory that was deleted or replaced."""
 _LONG = "a path of more than 4096 bytes"
 
-_CLIMB = 10_000
-"""Directories that are gone through in one batch, some 10 ms, to see which root a path that is too
-long for the kernel is in: whoever makes them must not keep the watcher busy."""
+_MAX_PARENTS = 10_000
+"""Parent directories that are opened in one batch, about 10 ms, to find the root of a path that is
+too long for the kernel: an attacker must not keep the watcher busy with them."""
 
 
 @dataclass(frozen=True, slots=True)
 class WatchedMount:
     """A root, or a mount below one: *path* and everything below it in this mount.
 
-    *root* is the number of the root in the order in which they were asked for.
+    *root* is the number of the root in the scanner's order.
     """
 
     root: int
@@ -34,12 +34,12 @@ class WatchedMount:
     fsid: int
 
     def contains(self, path: bytes) -> bool:
-        """Say if *path* is this place or below it."""
+        """Return whether *path* is this place or below it."""
         return path == self.path or path.startswith(self.path.rstrip(b"/") + b"/")
 
 
 class HandlePath(NamedTuple):
-    """Where a directory is: its path in a mount, all places there, and the one that it is in."""
+    """The path of a directory in a mount, all watched places there, and the one it is in."""
 
     path: bytes
     places: list[WatchedMount]
@@ -47,38 +47,38 @@ class HandlePath(NamedTuple):
 
 
 class HandleResolver:
-    """Finds directories; to be used for one batch of events and closed.
+    """Resolves the directories of one batch of events.
 
-    Within a batch every directory is looked for once.  If one is renamed after that, its own
-    event is still to come, so nothing is lost; kept for longer, paths would be wrong.
+    Within a batch every directory is resolved once.  If it is renamed after that, the event of
+    the rename is still to come, so nothing is lost; a longer cache would return wrong paths.
     """
 
     def __init__(self, places: Sequence[WatchedMount]) -> None:
-        """Find directories in *places*."""
+        """Resolve directories in *places*."""
         self._places: dict[int, dict[int, list[WatchedMount]]] = {}
         for each in sorted(places, key=lambda place: -len(place.path)):
             self._places.setdefault(each.fsid, {}).setdefault(each.mount.id, []).append(each)
         self._anchors: dict[int, int] = {}
-        self._climbed = 0
+        self._parents_opened = 0
         self.unresolved: dict[int, str] = {}
-        """Roots that a directory is in, or may be in, whose path cannot be had; and why."""
-        self._found: dict[tuple[int, bytes], list[HandlePath]] = {}
+        """Roots that contain, or may contain, a directory without a known path; and why."""
+        self._resolved: dict[tuple[int, bytes], list[HandlePath]] = {}
 
     def resolve(self, fsid: int, handle: bytes) -> list[HandlePath]:
-        """Say where a directory is in each mount."""
-        found = self._found.get((fsid, handle))
-        if found is None:
-            found = self._found[fsid, handle] = [
+        """Return the path of a directory in each mount."""
+        paths = self._resolved.get((fsid, handle))
+        if paths is None:
+            paths = self._resolved[fsid, handle] = [
                 HandlePath(
                     path, places, next((each for each in places if each.contains(path)), None)
                 )
                 for places in self._places.get(fsid, {}).values()
                 if (path := self._path(places, handle)) is not None
             ]
-        return found
+        return paths
 
     def close(self) -> None:
-        """Let go of the mounts, so that they can be unmounted."""
+        """Close the mounts, so that they can be unmounted."""
         for fd in self._anchors.values():
             if fd >= 0:
                 os.close(fd)
@@ -98,55 +98,55 @@ class HandleResolver:
             path = os.readlink(b"/proc/self/fd/%d" % fd)  # noqa: PTH115  (names are bytes)
             gone = path.endswith(_DELETED) and os.fstat(fd).st_nlink == 0
         except OSError as error:  # PATH_MAX is 4096
-            self._note(self._above(fd, places), error)
+            self._note(self._containing(fd, places), error)
             return None
         finally:
             os.close(fd)
         return None if gone else path
 
-    def _above(self, fd: int, places: list[WatchedMount]) -> list[WatchedMount]:
-        """Climb from a directory; give the places passed, or all if that cannot be told."""
+    def _containing(self, fd: int, places: list[WatchedMount]) -> list[WatchedMount]:
+        """Return the places that contain a directory, or all if that cannot be found out."""
         try:
-            known = {_number(os.stat(each.path)): each for each in places}  # noqa: PTH116  (bytes)
-            return [known[each] for each in self._upwards(fd) if each in known]
+            known = {_identity(os.stat(each.path)): each for each in places}  # noqa: PTH116  (bytes)
+            return [known[each] for each in self._with_parents(fd) if each in known]
         except OSError:
             return places
 
-    def _upwards(self, fd: int) -> Iterator[tuple[int, int]]:
-        """Give the numbers of a directory and of all above it.  Raises OSError."""
-        above, number = os.dup(fd), _number(os.fstat(fd))
+    def _with_parents(self, fd: int) -> Iterator[tuple[int, int]]:
+        """Yield the identities of a directory and of all above it.  Raises OSError."""
+        above, number = os.dup(fd), _identity(os.fstat(fd))
         try:
             while True:
                 yield number
-                self._climbed += 1
-                if self._climbed > _CLIMB:
+                self._parents_opened += 1
+                if self._parents_opened > _MAX_PARENTS:
                     raise OSError(errno.E2BIG, _LONG)
                 below, above = above, os.open("..", os.O_PATH | os.O_CLOEXEC, dir_fd=above)
                 os.close(below)
-                last, number = number, _number(os.fstat(above))
+                last, number = number, _identity(os.fstat(above))
                 if last == number:
                     return
         finally:
             os.close(above)
 
     def _note(self, places: list[WatchedMount], error: OSError) -> None:
-        why = _LONG if error.errno == errno.ENAMETOOLONG else error.strerror or str(error)
-        self.unresolved.update((each.root, why) for each in places)
+        detail = _LONG if error.errno == errno.ENAMETOOLONG else error.strerror or str(error)
+        self.unresolved.update((place.root, detail) for place in places)
 
     def _anchor(self, places: list[WatchedMount]) -> int:
-        """Open any directory in the mount of these places; -1 if none is there.  Raises OSError."""
+        """Open any of these places, which share a mount; -1 if none exists.  Raises OSError."""
         mount = places[0].mount.id
         if mount not in self._anchors:
             self._anchors[mount] = next((fd for each in places if (fd := _open(each)) >= 0), -1)
         return self._anchors[mount]
 
 
-def _number(found: os.stat_result) -> tuple[int, int]:
-    return found.st_dev, found.st_ino
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _open(place: WatchedMount) -> int:
-    """Open a place; -1 if something else is there now.  Raises OSError."""
+    """Open a place; -1 if it has been replaced.  Raises OSError."""
     try:
         fd = os.open(place.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:

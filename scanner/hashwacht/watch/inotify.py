@@ -1,4 +1,4 @@
-"""The Watch that needs no privilege: inotify, through watchdog, one kernel watch per directory."""
+"""The Watch that needs no privilege: inotify, with one kernel watch for each directory."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from hashwacht.watch.inotify_root import InotifyRoot
 from hashwacht.watch.root_state import RootState, network_mounts, read_root_state, root_change
 
 REPEAT = 60.0
-"""Seconds after which a root that cannot be watched is said to be missed again."""
+"""Seconds after which a root that cannot be watched is reported as missed again."""
 
 RETRY = Backoff(60.0, 3600.0)
 """Between two attempts to watch directories for which the kernel had no watch left."""
 
 
 class _Watched:
-    """A root, how it was when its watch began, and the watch, if there is one."""
+    """A root, its state when its watch began, and the watch, if there is one."""
 
     def __init__(self, root: Root) -> None:
         self.root = root
-        self.footing: RootState | None = None
+        self.state: RootState | None = None
         self.watch: InotifyRoot | None = None
-        self.said = 0.0
-        self.retried = 0.0
+        self.reported_at = 0.0
+        self.retried_at = 0.0
         self.failures = 1
 
 
 class InotifyWatch:
-    """Watches each root on its own: what happens to one leaves the others alone."""
+    """Watches each root separately, so that the end of one watch does not affect the others."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """*clock* gives seconds from anywhere."""
+        """*clock* returns monotonic seconds."""
         self._clock = clock
         self._roots: dict[str, _Watched] = {}
 
@@ -53,27 +53,27 @@ class InotifyWatch:
                 self._begin(self._roots[root.name], None)
 
     def maintain(self) -> None:
-        """Begin anew with what came back, died or was replaced; look after the others."""
+        """Restart watches that ended or whose root was replaced; maintain the others."""
         self._mounts.refresh()
         for each in self._roots.values():
             now = read_root_state(each.root, self._mounts)
             if each.watch is None:
-                if now is not None or self._clock() >= each.said + REPEAT:
-                    self._begin(each, root_change(each.root, each.footing, now))
+                if now is not None or self._clock() >= each.reported_at + REPEAT:
+                    self._begin(each, root_change(each.root, each.state, now))
             elif (change := self._change(each, now)) is not None:
                 self._end(each)
                 self._begin(each, change)
             elif now is not None:
-                self._look_after(each, each.watch, now)
+                self._maintain(each, each.watch, now)
 
     def renew(self, root: str) -> None:
-        """Watch a root anew; what was missed until now is said once more afterwards."""
+        """Restart the watch of a root; what was missed until now is reported again afterwards."""
         each = self._roots[root]
         self._end(each)
         self._begin(each, MissedEvents(root, Cause.DEAD_WATCH, "it is watched anew"))
 
     def close(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         for each in self._roots.values():
             self._end(each)
         if self._roots:
@@ -81,8 +81,8 @@ class InotifyWatch:
         self._roots = {}
 
     def _change(self, each: _Watched, now: RootState | None) -> MissedEvents | None:
-        """Say what has happened to a root that was watched."""
-        change = root_change(each.root, each.footing, now)
+        """Return what has happened to a root that was watched."""
+        change = root_change(each.root, each.state, now)
         if change is not None or each.watch is None:
             return change
         if each.watch.gone:
@@ -94,36 +94,37 @@ class InotifyWatch:
         return None
 
     def _begin(self, each: _Watched, change: MissedEvents | None) -> None:
-        """Watch a root if it is there; say afterwards what was missed before."""
+        """Watch a root if it exists; report afterwards what was missed before."""
         now = read_root_state(each.root, self._mounts)
         if now is None:
-            change = root_change(each.root, each.footing, None)
+            change = root_change(each.root, each.state, None)
         else:
             try:
                 each.watch = InotifyRoot(each.root, now, self._listener)
             except OSError as error:
                 change = _refused(each.root, error)
-        each.footing = now
+        each.state = now
         if change is not None:
             self._listener.report_missed(change)
         if each.watch is not None and now is not None:
             for one in network_mounts(each.root, now):
                 self._listener.report_missed(one)
-        each.said, each.retried, each.failures = self._clock(), self._clock(), 1
+        each.reported_at = each.retried_at = self._clock()
+        each.failures = 1
 
-    def _look_after(self, each: _Watched, watch: InotifyRoot, now: RootState) -> None:
-        """Follow mounts below the root, and try again what could not be watched."""
-        if each.footing is not None and now != each.footing:
-            before = each.footing
-            each.footing = now
+    def _maintain(self, each: _Watched, watch: InotifyRoot, now: RootState) -> None:
+        """Follow mounts below the root, and retry what could not be watched."""
+        if each.state is not None and now != each.state:
+            before = each.state
+            each.state = now
             changed = set(before.below) ^ set(now.below)
-            watch.remounted(now, sorted({mount.point for mount in changed}))
+            watch.update_mounts(now, sorted({mount.point for mount in changed}))
             for one in network_mounts(each.root, now):
                 if one not in network_mounts(each.root, before):
                     self._listener.report_missed(one)
         watch.maintain()
-        if watch.incomplete and self._clock() >= each.retried + RETRY.delay(each.failures):
-            each.retried = self._clock()
+        if watch.incomplete and self._clock() >= each.retried_at + RETRY.delay(each.failures):
+            each.retried_at = self._clock()
             each.failures = 1 if watch.retry() else each.failures + 1
 
     def _end(self, each: _Watched) -> None:
@@ -133,7 +134,7 @@ class InotifyWatch:
 
 
 def _refused(root: Root, error: OSError) -> MissedEvents:
-    """Say why a root could not be watched at all."""
+    """Return why a root cannot be watched at all."""
     if error.errno in {errno.ENOSPC, errno.EMFILE, errno.ENOMEM}:
         limit = "fs.inotify.max_user_watches or max_user_instances"
         return MissedEvents(root.name, Cause.WATCH_LIMIT, f"the root itself has no watch ({limit})")

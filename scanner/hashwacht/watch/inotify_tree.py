@@ -1,16 +1,16 @@
-"""Putting a watch on every directory of a tree, while its owners change it.
+"""Watches on every directory of a tree, while other processes change it.
 
-What the kernel tells is heard late: when it says that a directory was made, that one, or one above
-it, may long have another name, and another directory have that one's.  So three things hold.
+Events arrive late: when the kernel reports that a directory was created, it or one above it may
+have been renamed, and another directory may have its name.  Hence three rules.
 
-A directory is watched before it is listed, so whatever comes into it is either on the list or
-announced.
+A directory is watched before it is listed, so that everything in it is either listed or announced.
 
-A directory is noted as being in another one only if it was opened *relative to that one*, which was
-compared with the directory that is watched.  No path, and no link on the way, can lead astray.
+A directory becomes a child of another one only if it was opened *relative to that one*, which was
+compared with the directory that is watched.  Paths and links cannot mislead this.
 
-Opening and noting are one step as far as events go: whatever happens to that name afterwards is
-heard of after it was noted.  Otherwise a rename could be dealt with in between, and be undone.
+Opening a directory and attaching it to the tree are one step with respect to events: what happens
+to its name afterwards is processed after it.  Otherwise a rename could be processed in between,
+and undone.
 """
 
 from __future__ import annotations
@@ -21,81 +21,59 @@ import os
 import threading
 from typing import NamedTuple
 
-from watchdog.observers.inotify_c import (
-    CallbackId,
-    InotifyConstants,
-    InotifyFD,
-    Mask,
-    WatchCallback,
-    WatchDescriptor,
-)
-
 from hashwacht.core.paths import escape_path
 from hashwacht.core.watch_events import Cause, MissedEvents, Root, WatchListener
 from hashwacht.platform.safe_open import OpenDirectory
 from hashwacht.watch.directory_tree import DirectoryTree, WatchedDirectory
-
-MASK = Mask(
-    InotifyConstants.IN_CREATE
-    | InotifyConstants.IN_CLOSE_WRITE
-    | InotifyConstants.IN_MOVED_FROM
-    | InotifyConstants.IN_MOVED_TO
-    | InotifyConstants.IN_MASK_ADD
-    | InotifyConstants.IN_EXCL_UNLINK
-)
-"""Reading makes no events: with watchdog's own mask, walking 100,000 directories overflows the
-queue, and making up for the overflow walks them again, for ever."""
+from hashwacht.watch.inotify_api import DIRECTORY_EVENTS, MOVE_SELF, InotifyInstance
 
 _LIMITS = frozenset({errno.ENOSPC, errno.ENOMEM})
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
-_CHANCES = 3
-"""Times that a directory which is not where it should be is looked for."""
+_MAX_SEARCHES = 3
+"""How often a directory that is not where it should be is searched for."""
 
-_PASSING = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_SEARCH_ONLY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LISTING = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Branch(NamedTuple):
-    """A directory that has just been watched, or that lay elsewhere before."""
+    """A directory that is new in the tree, or at a new place."""
 
     directory: WatchedDirectory
     names: list[bytes]
-    """The directories in it that are to be watched."""
+    """The directories in it that must be watched."""
     empty: bool
-    """True if nothing was in it when it was watched."""
+    """True if it was empty when it was watched."""
 
 
 class InotifyTree:
     """The watches below one root.  Two threads use it; *lock* guards *directories*."""
 
-    def __init__(
-        self, root: Root, inotify: InotifyFD, callback: WatchCallback, listener: WatchListener
-    ) -> None:
-        """Watch nothing yet."""
-        self._root, self._inotify, self._callback = root, inotify, callback
-        self._listener = listener
+    def __init__(self, root: Root, inotify: InotifyInstance, listener: WatchListener) -> None:
+        """Watch nothing before ``watch_root``."""
+        self._root, self._inotify, self._listener = root, inotify, listener
         self._keys = itertools.count()
-        self._adrift: set[int] = set()
+        self._detached_before: set[int] = set()
         self.lock = threading.Lock()
-        self.doubts: set[int] = set()
-        """Directories in which something may not be as it was noted."""
+        self.uncertain: set[int] = set()
+        """Directories whose children may differ from the tree."""
         self.refused: set[int] = set()
         """Directories in which something could not be watched."""
         self.pseudo: frozenset[bytes] = frozenset()
-        """Mount points of file systems that hold nobody's files."""
+        """Mount points of pseudo file systems."""
         self.directories: DirectoryTree
 
-    def begin(self) -> None:
+    def watch_root(self) -> None:
         """Watch the root and everything below it.  Raises OSError for the root's own directory."""
-        with self.lock, OpenDirectory(os.open(self._root.path, _PASSING)) as opened:
-            mask = Mask(MASK | InotifyConstants.IN_MOVE_SELF)
-            made = self._watch(opened.fd, _identity(opened.fd), mask)
-            self.directories = DirectoryTree(self._root.path, made)
+        with self.lock, OpenDirectory(os.open(self._root.path, _SEARCH_ONLY)) as opened:
+            events = DIRECTORY_EVENTS | MOVE_SELF
+            top = self._watch(opened.fd, _identity(opened.fd), events)
+            self.directories = DirectoryTree(self._root.path, top)
         self.watch_children(self.directories.root)
 
     def add(self, above: WatchedDirectory, name: bytes) -> Branch | None:
-        """Watch the directory *name* in *above* and all below; None if that changed nothing."""
-        opened = self._reach(above)
+        """Watch the directory *name* in *above* and all below it; None if nothing changed."""
+        opened = self._open(above)
         if opened is None:
             return None
         with opened:
@@ -105,128 +83,129 @@ class InotifyTree:
         return branch
 
     def watch_children(self, directory: WatchedDirectory) -> list[Branch]:
-        """Watch what is in a directory, and give what is new there, with all that is below."""
-        opened = self._reach(directory, _LISTING)
+        """Watch all below a directory; return those of its children that are new."""
+        opened = self._open(directory, _LISTING)
         if opened is None:
             return []
         with opened:
             names, _ = self._list(directory, opened.fd)
-            inside = [self._add(directory, opened, name) for name in names]
-        branches = [each for each in inside if each is not None]
+            children = [self._add(directory, opened, name) for name in names]
+        branches = [branch for branch in children if branch is not None]
         self._explore(branches.copy())
         return branches
 
-    def pop_doubtful(self) -> list[WatchedDirectory]:
-        """Give the directories to look at once more; those that lie nowhere now stay in doubt.
+    def pop_uncertain(self) -> list[WatchedDirectory]:
+        """Return the directories to compare; detached ones stay uncertain.
 
-        One that was not found for long is taken off instead, and the one above it in doubt: if it
-        is there after all, it is found there.
+        One that was not found several times is detached, and the one above it becomes uncertain:
+        if it is there after all, it is found there.
         """
-        found = []
+        directories = []
         with self.lock:
-            for wd in list(self.doubts):
+            for wd in list(self.uncertain):
                 directory = self.directories.get(wd)
                 if directory is None:
-                    self.doubts.discard(wd)
+                    self.uncertain.discard(wd)
                 elif self.directories.path(directory) is not None:
-                    directory.looks += 1
-                    if directory.looks <= _CHANCES or directory.above is None:
-                        self.doubts.discard(wd)
-                        found.append(directory)
+                    directory.searches += 1
+                    if directory.searches <= _MAX_SEARCHES or directory.above is None:
+                        self.uncertain.discard(wd)
+                        directories.append(directory)
                     else:
-                        directory.looks = 0
-                        self.doubts.add(directory.above.wd)
+                        directory.searches = 0
+                        self.uncertain.add(directory.above.wd)
                         self.directories.detach(directory)
-        return found
+        return directories
 
     def pop_refused(self) -> list[WatchedDirectory]:
-        """Give the directories in which something could not be watched, and forget that."""
+        """Return and clear the directories in which something could not be watched."""
         refused = list(self.refused)
         self.refused.difference_update(refused)
         with self.lock:
-            found = [self.directories.get(wd) for wd in refused]
-        return [each for each in found if each is not None]
+            directories = [self.directories.get(wd) for wd in refused]
+        return [directory for directory in directories if directory is not None]
 
     def drop_detached(self) -> None:
-        """Give back the watches of what had left the root last time, and has not come back."""
+        """Remove the watches of directories that were detached at the last call already."""
         with self.lock:
-            adrift = self.directories.detached()
-            left = [each for each in adrift if each.wd in self._adrift]
-            gone = [each for top in left for each in self.directories.subtree(top)]
-            for each in gone:
-                self.directories.forget(each)
-            self._adrift = {each.wd for each in adrift}.difference(each.wd for each in gone)
-        self._inotify.remove_callbacks(
-            [(WatchDescriptor(each.wd), CallbackId(each.key)) for each in gone]
-        )
+            detached = self.directories.detached()
+            tops = [top for top in detached if top.wd in self._detached_before]
+            dropped = [each for top in tops for each in self.directories.subtree(top)]
+            for directory in dropped:
+                self.directories.remove(directory)
+            self._detached_before = {directory.wd for directory in detached}.difference(
+                directory.wd for directory in dropped
+            )
+        self._inotify.remove_watches((directory.wd, directory.key) for directory in dropped)
 
-    def _reach(self, directory: WatchedDirectory, how: int = _PASSING) -> OpenDirectory | None:
-        """Open a watched directory; None, and in doubt, if it is not where it should be."""
+    def _open(self, directory: WatchedDirectory, flags: int = _SEARCH_ONLY) -> OpenDirectory | None:
+        """Open a watched directory; None, and uncertain, if it is not where it should be."""
         with self.lock:
             path = self.directories.path(directory)
         try:
             if path is not None:
-                opened = OpenDirectory(os.open(path, how))
+                opened = OpenDirectory(os.open(path, flags))
                 if opened.dev << 64 | opened.ino == directory.identity:
-                    directory.looks = 0
+                    directory.searches = 0
                     return opened
                 opened.close()
         except OSError as error:
             if error.errno not in _GONE:
-                self._note(directory, path or b"", error)
+                self._report(directory, path or b"", error)
                 return None
-        self.doubts.add(directory.wd)
+        self.uncertain.add(directory.wd)
         return None
 
-    def _explore(self, waiting: list[Branch]) -> None:
-        """Watch all that is below these."""
-        while waiting:
-            here, names, _ = waiting.pop()
-            opened = self._reach(here) if names else None
+    def _explore(self, pending: list[Branch]) -> None:
+        """Watch everything below these."""
+        while pending:
+            directory, names, _ = pending.pop()
+            opened = self._open(directory) if names else None
             if opened is not None:
                 with opened:
-                    inside = (self._add(here, opened, name) for name in names)
-                    waiting.extend(each for each in inside if each is not None and each.names)
+                    branches = (self._add(directory, opened, name) for name in names)
+                    pending.extend(b for b in branches if b is not None and b.names)
 
     def _add(self, above: WatchedDirectory, opened: OpenDirectory, name: bytes) -> Branch | None:
-        """Watch the directory *name* in one that is *opened*; give it if it is new there."""
-        inner = -1
+        """Watch the directory *name* in one that is *opened*; return it if it is new there."""
+        fd = -1
         try:
             with self.lock:
-                inner = os.open(name, _LISTING, dir_fd=opened.fd)
-                made, new = self._hang(above, name, inner)
-            if made is None:
+                fd = os.open(name, _LISTING, dir_fd=opened.fd)
+                directory, new = self._attach(above, name, fd)
+            if directory is None:
                 return None
-            return Branch(made, *self._list(made, inner)) if new else Branch(made, [], empty=False)
+            names, empty = self._list(directory, fd) if new else ([], False)
+            return Branch(directory, names, empty)
         except OSError as error:
-            if error.errno not in _GONE:  # what has another name now is announced under that
-                self._note(above, self._path(above, name), error)
+            if error.errno not in _GONE:  # after a rename, the new name is announced
+                self._report(above, self._path(above, name), error)
             return None
         finally:
-            if inner >= 0:
-                os.close(inner)
+            if fd >= 0:
+                os.close(fd)
 
-    def _hang(
+    def _attach(
         self, above: WatchedDirectory, name: bytes, fd: int
     ) -> tuple[WatchedDirectory | None, bool]:
-        """Watch a directory and note where it is; give it if it was not there, and if it is new.
+        """Watch a directory and attach it; return it if it was not there, and whether it is new.
 
-        The lock is held.  Raises OSError.
+        The caller holds the lock.  Raises OSError.
         """
         directories, identity = self.directories, _identity(fd)
         known = directories.child(above, name)
         if known is not None and known.identity == identity:
             return None, False
-        if directories.get(above.wd) is not above:  # it was given up
+        if directories.get(above.wd) is not above:  # it was dropped
             return None, False
         watched = self._watch(fd, identity)
-        made = directories.attach(above, name, watched)
-        if made is not watched:  # it has a watch already, and needs no second one
-            self._inotify.remove_callbacks([(WatchDescriptor(watched.wd), CallbackId(watched.key))])
-        return made, made is watched
+        attached = directories.attach(above, name, watched)
+        if attached is not watched:  # it already has a watch
+            self._inotify.remove_watches([(watched.wd, watched.key)])
+        return attached, attached is watched
 
     def _list(self, directory: WatchedDirectory, fd: int) -> tuple[list[bytes], bool]:
-        """List the directories in one; say also if nothing at all is in it."""
+        """Return the directories in *directory*, and whether it is empty."""
         empty, names = True, []
         try:
             with os.scandir(fd) as entries:
@@ -235,30 +214,24 @@ class InotifyTree:
                     if entry.is_dir(follow_symlinks=False):
                         names.append(os.fsencode(entry.name))
         except OSError as error:
-            self._note(directory, self._path(directory), error)
+            self._report(directory, self._path(directory), error)
             return [], False
         if self.pseudo and names:
-            inside = self._path(directory).rstrip(b"/") + b"/"
-            names = [name for name in names if inside + name not in self.pseudo]
+            prefix = self._path(directory).rstrip(b"/") + b"/"
+            names = [name for name in names if prefix + name not in self.pseudo]
         return names, empty
 
-    def _watch(self, fd: int, identity: int, mask: Mask = MASK) -> WatchedDirectory:
-        """Ask the kernel to watch an open directory.  Raises OSError."""
+    def _watch(self, fd: int, identity: int, events: int = DIRECTORY_EVENTS) -> WatchedDirectory:
         key = next(self._keys)
-        path = b"/proc/self/fd/%d" % fd
-        wd = self._inotify.add_callback(path, mask, self._callback, CallbackId(key))
-        if wd < 0:  # how watchdog says EACCES
-            self._inotify.remove_callbacks([(wd, CallbackId(key))])
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        return WatchedDirectory(wd, key, identity)
+        return WatchedDirectory(self._inotify.add_watch(fd, events, key), key, identity)
 
     def _path(self, directory: WatchedDirectory, name: bytes = b"") -> bytes:
-        """Give the path of something, to speak of it; empty if it lies nowhere."""
+        """Return a path for messages; empty if the directory is detached."""
         with self.lock:
             return self.directories.path(directory, name) or b""
 
-    def _note(self, directory: WatchedDirectory, path: bytes, error: OSError) -> None:
-        """Remember that something in *directory* could not be watched, and say what it means."""
+    def _report(self, directory: WatchedDirectory, path: bytes, error: OSError) -> None:
+        """Report that something in *directory* could not be watched, and record it for a retry."""
         self.refused.add(directory.wd)
         if error.errno in _LIMITS:
             detail = f"no watch left for {escape_path(path)} (fs.inotify.max_user_watches)"
@@ -271,6 +244,6 @@ class InotifyTree:
 
 
 def _identity(fd: int) -> int:
-    """Give device and inode number in one: there is one of these for every watched directory."""
-    found = os.fstat(fd)
-    return found.st_dev << 64 | found.st_ino
+    """Return device and inode number as one integer: one object for each watched directory."""
+    status = os.fstat(fd)
+    return status.st_dev << 64 | status.st_ino

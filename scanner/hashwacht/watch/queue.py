@@ -1,4 +1,4 @@
-"""The bounded queue between those who watch and the one who keeps the journal."""
+"""The bounded queue between the watch and the journaler."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections import OrderedDict
 
 from hashwacht.core.watch_events import Announcement, Cause, MissedEvents
 
-MOST_GAPS = 1024
-"""Gaps held at a time; beyond that, one of a part of a root becomes one of the whole root."""
+MAX_GAPS = 1024
+"""Gaps held at a time; beyond that, a gap of a part of a root becomes one of the whole root."""
 
 
 class AnnouncementQueue:
-    """Takes announcements from any number of threads, each path once, the oldest first.
+    """Announcements from any number of threads, each path once, the oldest first.
 
-    Whoever announces never waits.  What does not fit is forgotten, and its root is missed from
-    (QUEUE_FULL): whatever was announced is taken by somebody or covered by a gap of its root.
+    Announcing never waits.  What does not fit is dropped and reported as a gap of its root
+    (QUEUE_FULL), so every announcement is either drained or covered by a gap.
     """
 
     def __init__(self, limit: int) -> None:
@@ -28,7 +28,7 @@ class AnnouncementQueue:
         self._gaps: dict[tuple[str, Cause, bytes], MissedEvents] = {}
 
     def announce(self, announcement: Announcement) -> None:
-        """Take note of a file; of two announcements of a path the later counts."""
+        """Add a file; of two announcements of a path the later one counts."""
         with self._filled:
             before = self._files.get(announcement.path)
             if before is not None:
@@ -38,31 +38,31 @@ class AnnouncementQueue:
             elif len(self._files) < self._limit:
                 self._files[announcement.path] = announcement
             else:
-                self._note(
+                self._add_gap(
                     MissedEvents(announcement.root, Cause.QUEUE_FULL, "too many files at a time")
                 )
             if self._waiting:
                 self._filled.notify()
 
     def report_missed(self, missed: MissedEvents) -> None:
-        """Take note of a gap."""
+        """Add a gap."""
         with self._filled:
-            self._note(missed)
+            self._add_gap(missed)
             if self._waiting:
                 self._filled.notify()
 
     def drain(self, at_most: int, timeout: float) -> tuple[list[Announcement], list[MissedEvents]]:
-        """Take away what is there, at most *at_most* announcements, the oldest first.
+        """Remove and return at most *at_most* announcements, the oldest first, and all gaps.
 
-        Waits *timeout* seconds for the first announcement or gap.
+        Waits up to *timeout* seconds for the first announcement or gap.
         """
         deadline = time.monotonic() + timeout
         with self._filled:
             self._waiting += 1
             try:
                 while not self._files and not self._gaps:
-                    left = deadline - time.monotonic()
-                    if left <= 0 or not self._filled.wait(left):
+                    remaining = deadline - time.monotonic()
+                    if remaining <= 0 or not self._filled.wait(remaining):
                         break
             finally:
                 self._waiting -= 1
@@ -74,9 +74,9 @@ class AnnouncementQueue:
     def __len__(self) -> int:
         return len(self._files)
 
-    def _note(self, missed: MissedEvents) -> None:
+    def _add_gap(self, missed: MissedEvents) -> None:
         key = missed.root, missed.cause, missed.path
-        if key not in self._gaps and len(self._gaps) >= MOST_GAPS:
+        if key not in self._gaps and len(self._gaps) >= MAX_GAPS:
             key = missed.root, missed.cause, b""
             missed = MissedEvents(missed.root, missed.cause, missed.detail)
         self._gaps[key] = missed

@@ -1,7 +1,7 @@
-"""What a root stands on: which directory it is, and what is mounted at and below it.
+"""The state of a root: which directory it is, and what is mounted at and below it.
 
-Two looks at it tell if the watch still watches what has the root's name.  No descriptor is kept:
-it would keep an administrator from unmounting the file system.
+Comparing two states shows whether the watch still covers the directory at the root's path.  No
+descriptor is kept open: it would keep an administrator from unmounting the file system.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from hashwacht.platform.mounts import Mount, Mounts
 
 @dataclass(frozen=True, slots=True)
 class RootState:
-    """A root as it was at one time.
+    """A root at one time.
 
-    *dev* and *ino* are the directory's, *mount* is the one it lies in, *below* are the mounts
-    below it, the outer ones first; *pseudo* are the points of those that hold nobody's files.
+    *dev* and *ino* are those of the directory, *mount* contains it, *below* are the mounts below
+    it, the outer ones first; *pseudo* are the mount points of pseudo file systems.
     """
 
     dev: int
@@ -30,19 +30,19 @@ class RootState:
 
 
 def read_root_state(root: Root, mounts: Mounts) -> RootState | None:
-    """Look at *root*; None if there is no directory, or a link leads there."""
+    """Return the state of *root*; None if it is not a directory, or reached through a link."""
     try:
         if os.path.realpath(root.path) != root.path:
             return None
-        found = os.lstat(root.path)
+        status = os.lstat(root.path)
     except OSError:
         return None
     here, below = mounts.at(root.path), mounts.below(root.path)
-    if here is None or not stat.S_ISDIR(found.st_mode):
+    if here is None or not stat.S_ISDIR(status.st_mode):
         return None
     return RootState(
-        found.st_dev,
-        found.st_ino,
+        status.st_dev,
+        status.st_ino,
         here,
         tuple(each for each in below if not each.pseudo),
         frozenset(each.point for each in below if each.pseudo),
@@ -50,7 +50,7 @@ def read_root_state(root: Root, mounts: Mounts) -> RootState | None:
 
 
 def root_change(root: Root, before: RootState | None, now: RootState | None) -> MissedEvents | None:
-    """Say if another directory has the root's name now, or none; None if it is the same."""
+    """Return a gap if another directory, or none, is at the root's path; None if it is the same."""
     if now is None:
         return MissedEvents(root.name, Cause.UNMOUNTED, "the directory is not there")
     if before is None:
@@ -63,7 +63,7 @@ def root_change(root: Root, before: RootState | None, now: RootState | None) -> 
 
 
 def network_mounts(root: Root, now: RootState) -> list[MissedEvents]:
-    """Name the network file systems at and below *root*: nothing there is sure to be announced."""
+    """Return a gap for each network file system at and below *root*: other machines' writes."""
     places = [(now.mount, b""), *((each, each.point) for each in now.below)]
     return [
         MissedEvents(

@@ -5,16 +5,16 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from watchdog.observers.inotify_c import CallbackId, InotifyFD, Mask, WatchCallback, WatchDescriptor
 
 from hashwacht.core.watch_events import Announcement, Root
 from hashwacht.platform.mounts import Mounts
 from hashwacht.watch.inotify import InotifyWatch
+from hashwacht.watch.inotify_api import InotifyInstance
 from hashwacht.watch.inotify_root import InotifyRoot
 from hashwacht.watch.root_state import read_root_state
 from support.watch.watch_chaos import Chaos
@@ -177,22 +177,20 @@ def test_what_is_mounted_in_a_directory_whose_rename_is_not_read_yet_is_watched(
         is_announced(here, top / "after/point/inner/file")
 
 
-class Slow:
-    """watchdog's inotify, and something that is done once, right after a watch was asked for."""
+class SlowInotify:
+    """An inotify instance, and an action that runs once, right after a watch was added."""
 
-    def __init__(self, real: InotifyFD, then: Callable[[], None]) -> None:
-        self._real, self._then = real, [then]
+    def __init__(self, inotify: InotifyInstance, action: Callable[[], None]) -> None:
+        self._inotify, self._actions = inotify, [action]
 
-    def add_callback(
-        self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId
-    ) -> WatchDescriptor:
-        wd = self._real.add_callback(path, mask, callback, id_)
-        if self._then:
-            self._then.pop()()
+    def add_watch(self, fd: int, events: int, key: int) -> int:
+        wd = self._inotify.add_watch(fd, events, key)
+        if self._actions:
+            self._actions.pop()()
         return wd
 
-    def remove_callbacks(self, callbacks: list[tuple[WatchDescriptor, CallbackId]]) -> None:
-        self._real.remove_callbacks(callbacks)
+    def remove_watches(self, watches: Iterable[tuple[int, int]]) -> None:
+        self._inotify.remove_watches(watches)
 
 
 def test_a_directory_that_is_renamed_while_it_is_placed_is_where_it_was_renamed_to(
@@ -215,8 +213,8 @@ def test_a_directory_that_is_renamed_while_it_is_placed_is_where_it_was_renamed_
 
         with nothing_read(here, ear):
             (top / "from/inner").mkdir()
-            tree._inotify = Slow(tree._inotify, rename)  # type: ignore[assignment]  # its likeness
-            tree.doubts.add(tree.directories.find(bytes(top / "from")).wd)  # type: ignore[union-attr]  # it is there
+            tree._inotify = SlowInotify(tree._inotify, rename)  # type: ignore[assignment]  # its likeness
+            tree.uncertain.add(tree.directories.find(bytes(top / "from")).wd)  # type: ignore[union-attr]  # it is there
             here.watch.maintain()
         is_announced(here, top / "to/renamed/file")
         assert ear.named(top / "to/renamed/file")

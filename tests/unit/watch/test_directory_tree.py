@@ -127,7 +127,7 @@ class Model(RuleBasedStateMachine):
         wd = self.pick(what, root=False)
         directory = self.real.get(wd)
         assert directory is not None
-        self.real.forget(directory)
+        self.real.remove(directory)
         del self.above[wd]
         for each, place in self.above.items():
             if place is not None and place[0] == wd:

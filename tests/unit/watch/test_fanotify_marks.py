@@ -10,7 +10,7 @@ import pytest
 
 from hashwacht.core.watch_events import Cause, MissedEvents, Root
 from hashwacht.platform.mounts import Mounts
-from hashwacht.watch.fanotify_marks import LONGEST_PAUSE, FanotifyMarks
+from hashwacht.watch.fanotify_marks import MARK_REPEAT, FanotifyMarks
 from support.clock import Clock
 
 
@@ -29,9 +29,9 @@ def test_the_last_file_that_has_no_path_is_made_up_for(mounts: Mounts, tmp_path:
 
     assert [each.detail for each in marks.unresolved({0: "too long"})] == ["too long"]
     assert marks.unresolved({0: "too long"}) == []
-    clock.now += LONGEST_PAUSE - 1
+    clock.now += MARK_REPEAT - 1
     assert unlisted() == []
     clock.now += 1
     assert [each.root for each in unlisted()] == ["web"]
-    clock.now += LONGEST_PAUSE
+    clock.now += MARK_REPEAT
     assert unlisted() == [], "there was no other one since"

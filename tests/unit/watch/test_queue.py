@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashwacht.core.watch_events import Announcement, Cause, MissedEvents
-from hashwacht.watch.queue import MOST_GAPS, AnnouncementQueue
+from hashwacht.watch.queue import MAX_GAPS, AnnouncementQueue
 
 
 def file(name: bytes, root: str = "root", **facts: bool) -> Announcement:
@@ -52,10 +52,10 @@ def test_gaps_are_taken_whatever_number_of_files_is_asked_for() -> None:
 
 def test_too_many_gaps_become_one_of_the_whole_root() -> None:
     queue = AnnouncementQueue(10)
-    for number in range(MOST_GAPS + 500):
+    for number in range(MAX_GAPS + 500):
         queue.report_missed(MissedEvents("root", Cause.UNLISTED, "", b"/%d" % number))
     _, gaps = queue.drain(0, 0)
-    assert len(gaps) == MOST_GAPS + 1
+    assert len(gaps) == MAX_GAPS + 1
     assert gaps[-1] == MissedEvents("root", Cause.UNLISTED)
 
 
