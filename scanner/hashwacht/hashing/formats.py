@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -43,6 +44,42 @@ class PictureFormat:
     opener: Opener | None
 
 
+def _opener(module: str, plugin: str) -> Opener:
+    """Return a function that opens files with one plug-in, which is imported for the first one."""
+
+    def open_picture(file: BinaryIO) -> ImageFile:
+        return cast("ImageFile", getattr(import_module(module), plugin)(file))
+
+    return open_picture
+
+
+def _pillow(name: str) -> Opener:
+    return _opener(f"PIL.{name}ImagePlugin", f"{name}ImageFile")
+
+
+_JPEG = PictureFormat("JPEG", "image/jpeg", multi_frame=False, opener=_pillow("Jpeg"))
+"""Only the first picture: no browser shows what a multi-picture file (MPO) appends."""
+_ICO = PictureFormat("ICO", "image/vnd.microsoft.icon", multi_frame=False, opener=_pillow("Ico"))
+"""The largest of its pictures, as a browser shows it if there is room."""
+_BMP = PictureFormat("BMP", "image/bmp", multi_frame=False, opener=_pillow("Bmp"))
+_PNG = PictureFormat("PNG", "image/png", multi_frame=True, opener=_pillow("Png"))
+_GIF = PictureFormat("GIF", "image/gif", multi_frame=True, opener=_pillow("Gif"))
+_TIFF = PictureFormat("TIFF", "image/tiff", multi_frame=True, opener=_pillow("Tiff"))
+_WEBP = PictureFormat("WEBP", "image/webp", multi_frame=True, opener=_pillow("WebP"))
+_AVIF = PictureFormat("AVIF", "image/avif", multi_frame=True, opener=_pillow("Avif"))
+_HEIF = PictureFormat(
+    "HEIF", "image/heic", multi_frame=True, opener=_opener("pillow_heif", "HeifImageFile")
+)
+
+_SIGNATURES: tuple[tuple[tuple[bytes, ...], PictureFormat], ...] = (
+    ((b"\xff\xd8\xff",), _JPEG),
+    ((b"\x89PNG\r\n\x1a\n",), _PNG),
+    ((b"GIF87a", b"GIF89a"), _GIF),
+    ((b"\0\0\1\0",), _ICO),
+    ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), _TIFF),
+)
+
+
 def detect_format(head: bytes) -> PictureFormat | None:
     """Return the format of a file by its first bytes, None if no decoder would show it.
 
@@ -53,9 +90,9 @@ def detect_format(head: bytes) -> PictureFormat | None:
         if head.startswith(signatures):
             return picture_format
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return PictureFormat("WEBP", "image/webp", multi_frame=True, opener=_webp)
+        return _WEBP
     if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
-        return PictureFormat("BMP", "image/bmp", multi_frame=False, opener=_bmp)
+        return _BMP
     return _detect_heif(head)
 
 
@@ -66,12 +103,9 @@ def _detect_heif(head: bytes) -> PictureFormat | None:
     box = head[8 : min(int.from_bytes(head[:4], "big"), 1024)]
     brands = {box[:4], *(box[i : i + 4] for i in range(8, len(box), 4))}
     if brands & _AVIF_BRANDS:
-        return PictureFormat("AVIF", "image/avif", multi_frame=True, opener=_avif)
+        return _AVIF
     if brands & _HEIC_BRANDS or box[:4] in {b"mif1", b"msf1"}:
-        installed = find_spec("pillow_heif") is not None
-        return PictureFormat(
-            "HEIF", "image/heic", multi_frame=True, opener=_heif if installed else None
-        )
+        return _HEIF if find_spec("pillow_heif") is not None else replace(_HEIF, opener=None)
     return None
 
 
@@ -113,75 +147,3 @@ def _icon_sizes(original: bytes) -> Iterator[tuple[int, int]]:
         if len(sides) == 8:  # noqa: PLR2004 - two numbers of four bytes
             width, height = struct.unpack(order, sides)
             yield abs(width), abs(height)
-
-
-def _jpeg(file: BinaryIO) -> ImageFile:
-    """Open the first picture; no browser shows what a multi-picture file (MPO) appends."""
-    from PIL.JpegImagePlugin import JpegImageFile
-
-    return JpegImageFile(file)
-
-
-def _png(file: BinaryIO) -> ImageFile:
-    from PIL.PngImagePlugin import PngImageFile
-
-    return PngImageFile(file)
-
-
-def _gif(file: BinaryIO) -> ImageFile:
-    from PIL.GifImagePlugin import GifImageFile
-
-    return GifImageFile(file)
-
-
-def _webp(file: BinaryIO) -> ImageFile:
-    from PIL.WebPImagePlugin import WebPImageFile
-
-    return WebPImageFile(file)
-
-
-def _tiff(file: BinaryIO) -> ImageFile:
-    from PIL.TiffImagePlugin import TiffImageFile
-
-    return TiffImageFile(file)
-
-
-def _ico(file: BinaryIO) -> ImageFile:
-    """Open the largest picture in an icon, as a browser shows it if there is room."""
-    from PIL.IcoImagePlugin import IcoImageFile
-
-    return IcoImageFile(file)
-
-
-def _bmp(file: BinaryIO) -> ImageFile:
-    from PIL.BmpImagePlugin import BmpImageFile
-
-    return BmpImageFile(file)
-
-
-def _avif(file: BinaryIO) -> ImageFile:
-    from PIL.AvifImagePlugin import AvifImageFile
-
-    return AvifImageFile(file)
-
-
-def _heif(file: BinaryIO) -> ImageFile:
-    from pillow_heif import HeifImageFile
-
-    image: ImageFile = HeifImageFile(file)  # type: ignore[no-untyped-call]  # it has no types
-    return image
-
-
-_SIGNATURES: tuple[tuple[tuple[bytes, ...], PictureFormat], ...] = (
-    ((b"\xff\xd8\xff",), PictureFormat("JPEG", "image/jpeg", multi_frame=False, opener=_jpeg)),
-    ((b"\x89PNG\r\n\x1a\n",), PictureFormat("PNG", "image/png", multi_frame=True, opener=_png)),
-    ((b"GIF87a", b"GIF89a"), PictureFormat("GIF", "image/gif", multi_frame=True, opener=_gif)),
-    (
-        (b"\0\0\1\0",),
-        PictureFormat("ICO", "image/vnd.microsoft.icon", multi_frame=False, opener=_ico),
-    ),
-    (
-        (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-        PictureFormat("TIFF", "image/tiff", multi_frame=True, opener=_tiff),
-    ),
-)

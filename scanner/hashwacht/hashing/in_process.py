@@ -83,6 +83,12 @@ class FingerprintBuilder:
             for signal in signals:
                 self._signals.setdefault((signal.type, signal.value), signal)
 
+    def add_digests(self, digests: Iterable[Digest], running: RunningDigests, key: str) -> None:
+        """Add the values of all digests; *key* is that of the content key type."""
+        for digest in digests:
+            guarded = running.get(digest.name)
+            self.run_hasher(digest, guarded.signals if guarded else [Signal(digest.name, key)].copy)
+
     def skip(self, hasher: SignalType, reason: Reason, detail: str = "") -> None:
         """Record why a type is missing or incomplete; *detail* may quote hostile bytes."""
         printable = replace_unprintable(detail[:_MAX_DETAIL_CHARS]).strip()
@@ -121,6 +127,25 @@ class GuardedDigest:
             raise self._error
         assert self._state is not None
         return [Signal(self.digest.name, self._state.hexdigest())]
+
+
+RunningDigests = Mapping[str, GuardedDigest]
+"""The digests in progress of one content, by name."""
+
+
+def start_digests(digests: Iterable[Digest]) -> RunningDigests:
+    """Return new states of all digests but the content key, which every read computes anyway."""
+    return {d.name: GuardedDigest(d) for d in digests if d.name != CONTENT_KEY_TYPE}
+
+
+def may_be_picture(head: bytes, *, uses_encoded: bool) -> bool:
+    """Return whether any picture hash can be computed of a content with these first bytes.
+
+    *uses_encoded*: there are hashers with a decoder of their own.
+    """
+    if detect_format(head) is not None:
+        return True
+    return uses_encoded and lacks_decoder(sniff(head, b""))
 
 
 def _check_signals(hasher: Hasher, signals: Sequence[object], frame: str) -> list[Signal]:
@@ -180,15 +205,12 @@ class InProcessFingerprinter:
 
     def fingerprint(self, fd: int, *, upload: bool = False) -> Fingerprint:  # noqa: ARG002 - no workers to wait for
         """Read *fd* to its end, once.  Raises OSError if the file system refuses; nothing else."""
-        running = {d.name: GuardedDigest(d) for d in self._digests if d.name != CONTENT_KEY_TYPE}
+        running = start_digests(self._digests)
         content = read(
             fd, running.values(), keep=self._needs_bytes, at_most=self._plan.limits.max_picture_size
         )
         builder = FingerprintBuilder()
-        key = [Signal(CONTENT_KEY_TYPE, content.key)]
-        for digest in self._digests:
-            guarded = running.get(digest.name)
-            builder.run_hasher(digest, guarded.signals if guarded else key.copy)
+        builder.add_digests(self._digests, running, content.key)
         kind = sniff(content.head, content.tail)
         damaged = self._hash_picture(content, kind, builder)
         return Fingerprint(
@@ -206,9 +228,8 @@ class InProcessFingerprinter:
 
     def _needs_bytes(self, head: bytes) -> bool:
         """Return whether any hasher needs all bytes of a content that begins with *head*."""
-        if self._encoded_hashes and lacks_decoder(sniff(head, b"")):
-            return True
-        return bool(self._picture_hashes) and detect_format(head) is not None
+        hashes = self._picture_hashes or self._encoded_hashes
+        return bool(hashes) and may_be_picture(head, uses_encoded=bool(self._encoded_hashes))
 
     def _hash_picture(self, content: ContentInfo, kind: str, builder: FingerprintBuilder) -> bool:
         """Add the picture hashes, or why there are none; return whether it is damaged."""

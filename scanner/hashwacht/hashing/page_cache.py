@@ -155,16 +155,10 @@ def _answer_is_false(fd: int, start: int, length: int) -> bool:
 @cache
 def _libc() -> ctypes.CDLL:
     """Return the C library with the three calls that Python has no wrapper for."""
+    pointer, size, number = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.mmap.restype = ctypes.c_void_p
-    libc.mmap.argtypes = [
-        ctypes.c_void_p,
-        ctypes.c_size_t,
-        ctypes.c_int,
-        ctypes.c_int,
-        ctypes.c_int,
-        ctypes.c_long,
-    ]
-    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-    libc.mincore.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p]
+    libc.mmap.restype = pointer
+    libc.mmap.argtypes = [pointer, size, number, number, number, ctypes.c_long]
+    libc.munmap.argtypes = [pointer, size]
+    libc.mincore.argtypes = [pointer, size, ctypes.c_char_p]
     return libc

@@ -11,6 +11,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from hashwacht.core.errors import ConfigurationError
@@ -30,8 +31,6 @@ from hashwacht.platform.subprocess import STDOUT, run_program
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-    from hashwacht.hashing.quick64 import QuickHash
 
 HashFunction = Callable[[Picture], Sequence[Signal]]
 
@@ -181,32 +180,19 @@ def _pdq(picture: Picture) -> list[Signal]:
     ]
 
 
-def _phash64(picture: Picture) -> list[Signal]:
-    """Return ``imagehash.phash(image)``, from the shared grey picture."""
-    if signals := _certain("phash64", picture.quick64[0] if picture.quick else None):
-        return signals
-    import imagehash
-
-    return [Signal("phash64", str(imagehash.phash(_as_grey(picture.grey))))]
-
-
-def _dhash64(picture: Picture) -> list[Signal]:
-    """Return ``imagehash.dhash(image)``, from the shared grey picture."""
-    if signals := _certain("dhash64", picture.quick64[1] if picture.quick else None):
-        return signals
-    import imagehash
-
-    return [Signal("dhash64", str(imagehash.dhash(_as_grey(picture.grey))))]
-
-
-def _certain(name: str, quick: QuickHash | None) -> list[Signal]:
-    """Return a quick hash if it is certain enough, else nothing.
+def _hash64(name: str, picture: Picture) -> list[Signal]:
+    """Return ``imagehash.phash(image)`` or ``dhash``, quick if that is certain enough.
 
     Only uncertain bits were ever seen to be off, so there may be as many as a hash may be off.
     """
-    if quick is None or quick.uncertain_bits > QUICK_ERROR_BITS[name]:
-        return []
-    return [Signal(name, quick.value, variant=QUICK)]
+    if picture.quick:
+        quick = picture.quick64[0 if name == "phash64" else 1]
+        if quick.uncertain_bits <= QUICK_ERROR_BITS[name]:
+            return [Signal(name, quick.value, variant=QUICK)]
+    import imagehash
+
+    exact = imagehash.phash if name == "phash64" else imagehash.dhash
+    return [Signal(name, str(exact(cast("Image", _GreyImage(picture.grey)))))]
 
 
 class _GreyImage:
@@ -221,14 +207,10 @@ class _GreyImage:
         return self._image
 
 
-def _as_grey(image: Image) -> Image:
-    return cast("Image", _GreyImage(image))
-
-
 _HASH_FUNCTIONS: Mapping[str, HashFunction] = {
     "pdq": _pdq,
-    "phash64": _phash64,
-    "dhash64": _dhash64,
+    "phash64": partial(_hash64, "phash64"),
+    "dhash64": partial(_hash64, "dhash64"),
 }
 
 BUILT_IN_HASHERS: Mapping[str, Digest | PictureHash] = {

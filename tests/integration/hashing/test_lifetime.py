@@ -38,6 +38,7 @@ def test_nothing_is_left_behind(start: Start) -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
+@pytest.mark.alone  # measures time
 def test_closing_takes_less_than_a_second_whatever_workers_do(start: Start) -> None:
     pool = start(Plan(("md5", "pdq"), Limits(timeout=60)), jobs=2)
     errors: list[Exception] = []
@@ -137,6 +138,7 @@ def test_no_process_outlives_a_killed_scanner() -> None:
     assert not alive
 
 
+@pytest.mark.alone  # measures time
 def test_workers_leave_an_interrupt_to_the_scanner() -> None:
     scanner, left = busy_scanner()
     with scanner:

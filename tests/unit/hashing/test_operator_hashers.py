@@ -161,6 +161,7 @@ def test_a_command_that_prints_no_hash_is_a_skip(script: str, fingerprint: Hash)
     assert [(each.type, each.reason) for each in found.skipped] == [("own", Reason.HASHER_FAILED)]
 
 
+@pytest.mark.alone  # measures time
 def test_a_command_that_hangs_is_killed_with_its_children(fingerprint: Hash) -> None:
     script = "import subprocess; subprocess.run(['sleep', '60'])"
     started = time.monotonic()

@@ -8,8 +8,12 @@ import errno
 
 import pytest
 
-from hashwacht.hashing.workers.sandbox import build_filter
-from hashwacht.hashing.workers.syscall_table import ALWAYS_ALLOWED, ARCHITECTURES, Architecture
+from hashwacht.hashing.workers.syscall_filter import (
+    ALWAYS_ALLOWED,
+    ARCHITECTURES,
+    Architecture,
+    build_filter,
+)
 from hashwacht.platform.seccomp import ALLOW, KILL, REFUSE, Instruction
 
 MACHINES = list(ARCHITECTURES)

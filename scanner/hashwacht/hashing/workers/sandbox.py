@@ -1,19 +1,16 @@
 """The sandbox of a worker and its budget for each content.
 
-Limits, Landlock and the system call filter (seccomp(2), classic BPF) are inherited by everything
-that the worker starts, and the worker cannot lift them.  It could stop the timer of its budget;
+Limits, Landlock and the system call filter are inherited by everything that the worker starts, and
+the worker cannot lift them.  It could stop the timer of its budget;
 against a compromised worker the scanner has a timer of its own.
 """
 
 from __future__ import annotations
 
-import errno
 import mmap
 import os
 import resource
 import signal
-import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -21,97 +18,15 @@ from pathlib import Path
 
 from hashwacht.hashing import Plan
 from hashwacht.hashing.workers.protocol import WorkerKind
-from hashwacht.hashing.workers.syscall_table import (
-    ALWAYS_ALLOWED,
-    ARCHITECTURES,
-    Architecture,
-    syscall_rules,
-)
+from hashwacht.hashing.workers.syscall_filter import install_syscall_filter
 from hashwacht.platform import landlock
 from hashwacht.platform.process import (
     SandboxLayers,
-    SandboxUnavailable,
     forbid_dumps,
     forbid_new_privileges,
     layer_status,
     set_name,
 )
-from hashwacht.platform.seccomp import (
-    ALLOW,
-    AND,
-    ARCHITECTURE,
-    ARGUMENTS,
-    AT_LEAST,
-    EQUAL,
-    KILL,
-    LOAD,
-    NUMBER,
-    REFUSE,
-    RETURN,
-    X32,
-    Instruction,
-    install_filter,
-)
-
-
-def build_filter(machine: Architecture, pid: int, *, allow_memfd: bool) -> list[Instruction]:
-    """Return the filter: it allows what is listed and refuses everything else.
-
-    A call of another architecture kills the process; ``clone3`` is refused as unknown, so that
-    the C library falls back to ``clone``, whose arguments a filter can see.
-    """
-    numbers = machine.numbers
-    return [
-        (LOAD, 0, 0, ARCHITECTURE),
-        (EQUAL, 1, 0, machine.audit),
-        (RETURN, 0, 0, KILL),
-        (LOAD, 0, 0, NUMBER),
-        (AT_LEAST, 0, 1, X32),
-        (RETURN, 0, 0, REFUSE | errno.ENOSYS),
-        *_unconditional(numbers, ALWAYS_ALLOWED),
-        (EQUAL, 0, 1, numbers["clone3"]),
-        (RETURN, 0, 0, REFUSE | errno.ENOSYS),
-        *_conditional(numbers, pid, allow_memfd=allow_memfd),
-        (RETURN, 0, 0, REFUSE | errno.EPERM),
-    ]
-
-
-def _unconditional(numbers: Mapping[str, int], names: tuple[str, ...]) -> list[Instruction]:
-    """Allow calls with any arguments; some calls exist on one architecture only."""
-    return [
-        instruction
-        for name in names
-        if name in numbers
-        for instruction in ((EQUAL, 0, 1, numbers[name]), (RETURN, 0, 0, ALLOW))
-    ]
-
-
-def _conditional(numbers: Mapping[str, int], pid: int, *, allow_memfd: bool) -> list[Instruction]:
-    """Allow calls with certain arguments; each rule loads the call number again."""
-    return [
-        instruction
-        for rule in syscall_rules(pid, allow_memfd=allow_memfd)
-        for instruction in (
-            (LOAD, 0, 0, NUMBER),
-            (EQUAL, 0, 4, numbers[rule.call]),
-            (LOAD, 0, 0, ARGUMENTS + 8 * rule.argument),  # the low half: both are little-endian
-            (AND, 0, 0, rule.mask),
-            (EQUAL, 0, 1, rule.value),
-            (RETURN, 0, 0, ALLOW),
-        )
-    ]
-
-
-def install_syscall_filter(*, allow_memfd: bool) -> None:
-    """Install the filter on this process, irrevocably, after ``forbid_new_privileges``.
-
-    Raises SandboxUnavailable if the kernel or the architecture has none.
-    """
-    name = os.uname().machine
-    if name not in ARCHITECTURES or sys.maxsize < 1 << 32:
-        raise SandboxUnavailable(f"there is no filter for {name}")
-    install_filter(build_filter(ARCHITECTURES[name], os.getpid(), allow_memfd=allow_memfd))
-
 
 MAX_OPEN_FILES = 64
 """Open files of one worker: its socket, a content, its copy, the pipes of an operator's command."""

@@ -10,14 +10,20 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from hashwacht.core.types import CONTENT_KEY_TYPE, Fingerprint, Reason, Signal
+from hashwacht.core.types import Fingerprint, Reason
 from hashwacht.hashing import Plan
 from hashwacht.hashing.formats import detect_format
-from hashwacht.hashing.in_process import FingerprintBuilder, GuardedDigest, InProcessFingerprinter
+from hashwacht.hashing.in_process import (
+    FingerprintBuilder,
+    InProcessFingerprinter,
+    RunningDigests,
+    may_be_picture,
+    start_digests,
+)
 from hashwacht.hashing.reader import HEAD, TAIL, ContentInfo, EncodedPicture, read
 from hashwacht.hashing.registry import Digest, EncodedPictureHash, Hasher, hashers
 from hashwacht.hashing.sniff import lacks_decoder, sniff
@@ -27,9 +33,6 @@ _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_S
 
 TaskResult = tuple[Fingerprint | PictureResult, int | None]
 """The result, and a copy of the content to decode (the caller closes it) or None."""
-
-RunningDigests = Mapping[str, GuardedDigest]
-"""The digests in progress of one content, by name."""
 
 
 class WorkerTask(Protocol):
@@ -93,17 +96,14 @@ class DigestTask:
 
     def begin(self) -> RunningDigests:
         """Return new states of all digests but the content key, by name."""
-        return {d.name: GuardedDigest(d) for d in self._digests if d.name != CONTENT_KEY_TYPE}
+        return start_digests(self._digests)
 
     def build_fingerprint(
         self, content: ContentInfo, running: RunningDigests, *, decoding: bool
     ) -> Fingerprint:
         """Return the digests as a fingerprint; unless *decoding*, with the reasons why not."""
         builder = FingerprintBuilder()
-        key = [Signal(CONTENT_KEY_TYPE, content.key)]
-        for digest in self._digests:
-            guarded = running.get(digest.name)
-            builder.run_hasher(digest, guarded.signals if guarded else key.copy)
+        builder.add_digests(self._digests, running, content.key)
         kind = sniff(content.head, content.tail)
         if not decoding:
             self._skip_pictures(builder, content, kind)
@@ -166,13 +166,6 @@ class _PictureCopy:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
-
-
-def may_be_picture(head: bytes, *, uses_encoded: bool) -> bool:
-    """Return whether any hasher could decode a content with these first bytes."""
-    if detect_format(head) is not None:
-        return True
-    return uses_encoded and lacks_decoder(sniff(head, b""))
 
 
 class PictureTask(InProcessFingerprinter):
