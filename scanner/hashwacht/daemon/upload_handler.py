@@ -1,8 +1,9 @@
-"""An upload that a web application handed over: read, judged, kept, and the verdict given at once.
+"""Checks an upload that a web application sent: read, match, record, and reply at once.
 
-The application is not trusted with more than its own upload.  What it hands over is opened once
-more, only for reading, with an offset of our own; it must be a regular file that the application
-itself may read, or it could have us read what it may not.  Size and content are what is read.
+An application is trusted with its own upload only.  The descriptor that it sends is reopened
+read-only, with a file offset of the daemon's own.  It must be a regular file that the application
+opened for reading; otherwise the application could have the daemon read a file that it may not.
+Size and content are those of the bytes read.
 """
 
 from __future__ import annotations
@@ -52,112 +53,108 @@ class UploadDeps:
 
 
 class UploadHandler:
-    """Answers what applications ask.  Thread-safe."""
+    """Handles the requests of web applications.  Thread-safe."""
 
-    def __init__(self, means: UploadDeps, clock: Callable[[], float] = time.time) -> None:
-        """Once ``closing`` is set no answer counts any more.  *clock* gives Unix time."""
-        self._means, self._clock = means, clock
+    def __init__(self, deps: UploadDeps, clock: Callable[[], float] = time.time) -> None:
+        """After ``closing`` is set no result counts any more.  *clock* returns Unix time."""
+        self._deps, self._clock = deps, clock
         self.closing = threading.Event()
 
     def describe(self) -> DescribeDaemonReply:
-        """Say who is here."""
-        return DescribeDaemonReply(__version__, self._means.max_file_size())
+        """Return the daemon's version and limit."""
+        return DescribeDaemonReply(__version__, self._deps.max_file_size())
 
-    def note(self, protocol: str) -> None:
-        """Note that files come in parts.  Raises StorageError."""
-        self._means.partial.record(protocol)
+    def record_partial_upload(self, protocol: str) -> None:
+        """Record that files arrive in parts by *protocol*.  Raises StorageError."""
+        self._deps.partial.record(protocol)
 
-    def check(self, given: int, question: UploadCheckRequest, user: int) -> CheckResult:
-        """Give the verdict on the open file *given* (it stays open), which *user* handed over.
+    def check(self, fd: int, request: UploadCheckRequest, uid: int) -> CheckResult:
+        """Check the open file *fd* (it stays open) that the user *uid* sent.
 
-        Raises Interrupted if the daemon is being stopped: whoever waits asks the next one.
+        Raises Interrupted if the daemon is stopping: the application asks the next one.
         """
-        came = self._clock()
-        context = question.context and replace(question.context, submitter_uid=user)
-        checked = undetermined_on_error(
-            lambda: self._check(given, context, private=question.private)
-        )
+        started = self._clock()
+        context = request.context and replace(request.context, submitter_uid=uid)
+        result = undetermined_on_error(lambda: self._check(fd, context, private=request.private))
         if self.closing.is_set():
             raise Interrupted("the daemon was stopped while an upload was checked")
-        delay = self._clock() - came
-        self._means.counting.count_verdict(checked.outcome, checked.size, delay)
-        self._means.counting.count_upload()
-        return checked
+        self._deps.counting.count_verdict(result.outcome, result.size, self._clock() - started)
+        self._deps.counting.count_upload()
+        return result
 
-    def settle(self, checked: CheckResult) -> None:
-        """Let follow what follows from a verdict that was given: nobody waits for that."""
-        if checked.outcome is Outcome.MATCH and checked.recorded:
-            with self._means.runtime.borrow() as parts:
-                self._means.verdicts.apply_to_upload(parts, checked.key)
+    def apply(self, result: CheckResult) -> None:
+        """Open a case for a match; the application has its reply already."""
+        if result.outcome is Outcome.MATCH and result.recorded:
+            with self._deps.runtime.borrow() as runtime:
+                self._deps.verdicts.apply_to_upload(runtime, result.key)
 
-    def count_refused(self, user: int) -> None:
-        """Note that *user* came once too often at a time."""
-        _log.warning("user %d hands over too many uploads at once", user)
-        self._means.counting.count_refused_connection()
+    def count_refused(self, uid: int) -> None:
+        """Count a connection over the limit."""
+        _log.warning("user %d has too many connections to the upload socket", uid)
+        self._deps.counting.count_refused_connection()
 
-    def _check(self, given: int, context: UploadContext | None, *, private: bool) -> CheckResult:
-        problem = self._refused(given)
-        if problem is not None:
-            return problem
-        fd = reopen_read_only(given)
+    def _check(self, fd: int, context: UploadContext | None, *, private: bool) -> CheckResult:
+        refusal = self._refuse(fd)
+        if refusal is not None:
+            return refusal
+        own_fd = reopen_read_only(fd)
         try:
-            with self._means.runtime.borrow() as parts:
-                found = _read(fd, parts, private=private)
-                verdict, kept = self._judged(parts, found, context)
+            with self._deps.runtime.borrow() as runtime:
+                fingerprint = _read(own_fd, runtime, private=private)
+                verdict, recorded = self._judge(runtime, fingerprint, context)
         finally:
-            os.close(fd)
-        return CheckResult(verdict, found.key, found.kind, found.size, kept)
+            os.close(own_fd)
+        return CheckResult(verdict, fingerprint.key, fingerprint.kind, fingerprint.size, recorded)
 
-    def _refused(self, given: int) -> CheckResult | None:
-        """Say why a descriptor is not read, if it is not."""
-        flags: int = fcntl.fcntl(given, fcntl.F_GETFL)
+    def _refuse(self, fd: int) -> CheckResult | None:
+        """Return the result for a descriptor that must not be read, None if it may."""
+        flags: int = fcntl.fcntl(fd, fcntl.F_GETFL)
         if flags & os.O_PATH or flags & os.O_ACCMODE not in _READABLE:
-            return undetermined_result(Reason.UNREADABLE, "it was not handed over for reading")
-        seen, most = os.fstat(given), self._means.max_file_size()
-        if not stat.S_ISREG(seen.st_mode):
+            return undetermined_result(Reason.UNREADABLE, "the file was not opened for reading")
+        status, limit = os.fstat(fd), self._deps.max_file_size()
+        if not stat.S_ISREG(status.st_mode):
             return undetermined_result(Reason.UNREADABLE, "not a regular file")
-        if seen.st_size > most:
-            return undetermined_result(Reason.OVER_LIMIT, f"more than {most} bytes")
+        if status.st_size > limit:
+            return undetermined_result(Reason.OVER_LIMIT, f"more than {limit} bytes")
         return None
 
-    def _judged(
-        self, parts: Runtime, found: Fingerprint, context: UploadContext | None
+    def _judge(
+        self, runtime: Runtime, fingerprint: Fingerprint, context: UploadContext | None
     ) -> tuple[Verdict, bool]:
-        """Give the verdict, and say if it is kept; a state that fails changes no verdict."""
+        """Return the verdict and whether it is recorded; a storage error changes no verdict."""
         try:
-            return self._kept(parts, found, context)
+            return self._record(runtime, fingerprint, context)
         except StorageError as error:
-            _log.error("an upload cannot be kept: %s", error.message)
-        unavailable = self._means.verdicts.matcher_health.failing()
-        panel = parts.pipeline.matcher_set
-        return judge_all(panel, [LookupRequest(found)], self._clock(), unavailable)[
-            0
-        ].verdict, False
+            _log.error("cannot record an upload: %s", error.message)
+        unavailable = self._deps.verdicts.matcher_health.failing()
+        requests = [LookupRequest(fingerprint)]
+        (judgement,) = judge_all(runtime.pipeline.matcher_set, requests, self._clock(), unavailable)
+        return judgement.verdict, False
 
-    def _kept(
-        self, parts: Runtime, found: Fingerprint, context: UploadContext | None
+    def _record(
+        self, runtime: Runtime, fingerprint: Fingerprint, context: UploadContext | None
     ) -> tuple[Verdict, bool]:
-        """Keep the fingerprint, ask, keep what was said; who does not answer is asked again.
+        """Record the fingerprint, judge it, record the answers; pending ones are retried.
 
-        What was told is written down before the verdict, so that no crash leaves a match of
-        which nobody knows whose it is.
+        The context is recorded before the verdict, so that no crash leaves a match without the
+        data of its upload.
         """
-        store, verdicts, now = self._means.state.store, self._means.verdicts, self._clock()
-        content = store.contents.record([found], now)[found.key]
-        judged = verdicts.judge_now(parts, [content.id], {content.id: content})
+        store, verdicts, now = self._deps.state.store, self._deps.verdicts, self._clock()
+        content = store.contents.record([fingerprint], now)[fingerprint.key]
+        judged = verdicts.judge_now(runtime, [content.id], {content.id: content})
         if self.closing.is_set():  # the matchers are being closed
             raise Interrupted("the daemon was stopped while matchers were asked")
         verdict = judged[content.id].now.verdict
-        counts = verdict.outcome is not Outcome.NO_MATCH
-        if counts and context is not None:
-            self._means.state.uploads.record(found.key, context)
+        keeps_context = verdict.outcome is not Outcome.NO_MATCH
+        if keeps_context and context is not None:
+            self._deps.state.uploads.record(fingerprint.key, context)
         pending = [PendingContent(content.id, Lane.UPLOAD, now, "", b"")]
         verdicts.record(judged, pending if judged[content.id].is_pending else [])
-        return verdict, counts
+        return verdict, keeps_context
 
 
-def _read(fd: int, parts: Runtime, *, private: bool) -> Fingerprint:
-    """Read a file, in the line of what was handed in.  Raises OSError, Changed, WorkerError."""
-    read = partial(parts.pipeline.fingerprint, upload=True)
-    taken = read_once if private else read_consistent
-    return taken(fd, read)[1]
+def _read(fd: int, runtime: Runtime, *, private: bool) -> Fingerprint:
+    """Hash a file in the workers' upload lane.  Raises OSError, Changed, WorkerError."""
+    fingerprint = partial(runtime.pipeline.fingerprint, upload=True)
+    read = read_once if private else read_consistent
+    return read(fd, fingerprint)[1]

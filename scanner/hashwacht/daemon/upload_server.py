@@ -1,10 +1,9 @@
-"""The socket for uploads: web applications hand over open files here and wait for the verdict.
+"""The upload socket: web applications send open files and wait for the verdict.
 
-Who may connect is decided by the kernel: the socket's owner, group and mode.  One connection is
-one question and has a thread of its own, which mostly waits for a worker.  Whatever comes that no
-application of ours would send ends its connection and nothing else; one user cannot take all
-places.  At the end nobody gets half an answer: connections are closed, and the applications ask
-the next daemon.
+The kernel decides who may connect, by the socket's owner, group and mode.  A connection carries
+one request and has a thread of its own, which mostly waits for a worker.  An invalid message ends
+its connection and nothing else, and one user cannot occupy all connections.  When the daemon stops
+it closes the connections without a partial reply, and the applications ask the next daemon.
 """
 
 from __future__ import annotations
@@ -41,33 +40,32 @@ from hashwacht.uploads.protocol import (
 
 _log = logging.getLogger(__name__)
 
-MOST, MOST_OF_ONE = 256, 128
-"""Connections at a time: of all users, and of each."""
+MAX_CONNECTIONS, MAX_CONNECTIONS_PER_USER = 256, 128
 
-HEARING, SAYING = 10.0, 5.0
-"""Seconds for a whole question to come, and for an answer to be taken."""
+RECEIVE_TIMEOUT, SEND_TIMEOUT = 10.0, 5.0
+"""Seconds for a whole request, and for a whole reply."""
 
-_GRACE = 0.8
-"""Seconds that what is under way gets to notice the end."""
+_CLOSE_TIMEOUT = 0.8
+"""Seconds that ``close`` waits for running requests."""
 
-_FULL = 0.1
+_ACCEPT_RETRY = 0.1
 """Seconds to wait if this process has no descriptor left."""
 
 
 class UploadServer:
-    """Serves on *listeners*, which it closes, from ``with`` to its end."""
+    """Serves *listeners* while its ``with`` block runs, then closes them."""
 
-    def __init__(self, listeners: Sequence[socket.socket], desk: UploadHandler) -> None:
-        self._listeners, self._desk = tuple(listeners), desk
+    def __init__(self, listeners: Sequence[socket.socket], handler: UploadHandler) -> None:
+        self._listeners, self._handler = tuple(listeners), handler
         self._stop, self._stopped = socket.socketpair()
-        self._accepting = threading.Thread(target=self._accept, name="reception", daemon=True)
+        self._accepting = threading.Thread(target=self._accept, name="upload-accept", daemon=True)
         self._lock = threading.Lock()
         self._open: dict[socket.socket, threading.Thread] = {}
         self._users: Counter[int] = Counter()
 
     @property
     def connection_count(self) -> int:
-        """How many connections there are."""
+        """The number of open connections."""
         return len(self._open)
 
     @property
@@ -83,18 +81,18 @@ class UploadServer:
         self.close()
 
     def close(self) -> None:
-        """Answer no more.  Any number of calls."""
-        self._desk.closing.set()
+        """Stop serving.  May be called more than once."""
+        self._handler.closing.set()
         self._stop.close()
         self._accepting.join()
         with self._lock:
             threads = [*self._open.values()]
-            for each in self._open:
+            for connection in self._open:
                 with suppress(OSError):
-                    each.shutdown(socket.SHUT_RDWR)
-        until = time.monotonic() + _GRACE
+                    connection.shutdown(socket.SHUT_RDWR)
+        deadline = time.monotonic() + _CLOSE_TIMEOUT
         for thread in threads:
-            thread.join(max(0.0, until - time.monotonic()))
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _accept(self) -> None:
         with selectors.DefaultSelector() as selector:
@@ -107,98 +105,99 @@ class UploadServer:
                 if None in ready:
                     break
                 for listener in ready:
-                    self._take(listener)
-        for each in (*self._listeners, self._stopped):
-            each.close()
+                    self._accept_one(listener)
+        for sock in (*self._listeners, self._stopped):
+            sock.close()
 
-    def _take(self, listener: socket.socket) -> None:
-        """Take one connection, unless there are too many."""
+    def _accept_one(self, listener: socket.socket) -> None:
+        """Accept a connection, and refuse it if there are too many."""
         try:
             connection, _ = listener.accept()
         except BlockingIOError:
             return
         except OSError as error:
-            _log.warning("an upload cannot be taken: %s", error.strerror)
-            self._desk.closing.wait(_FULL)
+            _log.warning("cannot accept an upload connection: %s", error.strerror)
+            self._handler.closing.wait(_ACCEPT_RETRY)
             return
-        user = peer_uid(connection)
+        uid = peer_uid(connection)
         thread = threading.Thread(
-            target=self._serve, args=(connection, user), name="reception-desk", daemon=True
+            target=self._serve, args=(connection, uid), name="upload", daemon=True
         )
         with self._lock:
-            full = len(self._open) >= MOST or self._users[user] >= MOST_OF_ONE
-            if not full:
+            has_room = len(self._open) < MAX_CONNECTIONS
+            accepted = has_room and self._users[uid] < MAX_CONNECTIONS_PER_USER
+            if accepted:
                 self._open[connection] = thread
-                self._users[user] += 1
-        if full:
-            self._desk.count_refused(user)
-            _refuse(connection)
-        else:
+                self._users[uid] += 1
+        if accepted:
             thread.start()
+        else:
+            self._handler.count_refused(uid)
+            _refuse(connection)
 
-    def _serve(self, connection: socket.socket, user: int) -> None:
-        """Answer the one question of a connection."""
-        files: list[int] = []
-        exchange = UploadChannel(connection, MAX_REQUEST_SIZE)
+    def _serve(self, connection: socket.socket, uid: int) -> None:
+        """Answer the one request of a connection."""
+        fds: list[int] = []
+        channel = UploadChannel(connection, MAX_REQUEST_SIZE)
         try:
-            request = decode_request(exchange.receive(HEARING, files))
-            self._answer(exchange, request, files, user)
+            request = decode_request(channel.receive(RECEIVE_TIMEOUT, fds))
+            self._answer(channel, request, fds, uid)
         except ProtocolError as error:
-            _log.warning("invalid message of user %d on the socket for uploads: %s", user, error)
+            _log.warning("invalid message from user %d on the upload socket: %s", uid, error)
         except (ConnectionClosed, TimeoutError, Interrupted):
             pass
-        except Exception:  # noqa: BLE001  # the application's code; the upload is checked all the same
-            _log.exception("an upload that was handed over could not be checked")
+        except Exception:  # noqa: BLE001  # a defect here must not end the server
+            _log.exception("an upload could not be checked")
         finally:
-            for each in files:
-                os.close(each)
-            self._end(connection, user)
+            for fd in fds:
+                os.close(fd)
+            self._close_connection(connection, uid)
 
-    def _end(self, connection: socket.socket, user: int) -> None:
+    def _close_connection(self, connection: socket.socket, uid: int) -> None:
         with self._lock:
             del self._open[connection]
-            self._users[user] -= 1
-            if not self._users[user]:
-                del self._users[user]
+            self._users[uid] -= 1
+            if not self._users[uid]:
+                del self._users[uid]
             connection.close()
 
     def _answer(
-        self, exchange: UploadChannel, request: UploadRequest, files: list[int], user: int
+        self, channel: UploadChannel, request: UploadRequest, fds: list[int], uid: int
     ) -> None:
         reply: UploadReply
         match request:
             case UploadCheckRequest():
-                if not files:
+                if not fds:
                     raise ProtocolError("a request without a descriptor")
-                exchange.send(AcceptedReply(), SAYING)
-                self._check(exchange, files[0], request, user)
+                channel.send(AcceptedReply(), SEND_TIMEOUT)
+                self._check(channel, fds[0], request, uid)
                 return
             case PartialUploadsRequest(protocol):
-                reply = self._noted(protocol)
+                reply = self._record_partial_upload(protocol)
             case DescribeDaemonRequest():
-                reply = self._desk.describe()
-        exchange.send(reply, SAYING)
+                reply = self._handler.describe()
+        channel.send(reply, SEND_TIMEOUT)
 
     def _check(
-        self, exchange: UploadChannel, fd: int, question: UploadCheckRequest, user: int
+        self, channel: UploadChannel, fd: int, request: UploadCheckRequest, uid: int
     ) -> None:
-        """Give the verdict first, then do what follows from it, whoever still waits."""
-        checked = self._desk.check(fd, question, user)
+        """Reply first, then apply the verdict, even if the application has disconnected."""
+        result = self._handler.check(fd, request, uid)
         try:
-            exchange.send(UploadCheckReply.from_result(checked), SAYING)
+            channel.send(UploadCheckReply.from_result(result), SEND_TIMEOUT)
         finally:
-            self._desk.settle(checked)
+            self._handler.apply(result)
 
-    def _noted(self, protocol: str) -> UploadReply:
+    def _record_partial_upload(self, protocol: str) -> UploadReply:
         try:
-            self._desk.note(protocol)
+            self._handler.record_partial_upload(protocol)
         except HashwachtError as error:
             return UploadFailureReply(error.message)
         return AcceptedReply()
 
 
 def _refuse(connection: socket.socket) -> None:
-    """Say no to who is one too many, without waiting for anything."""
+    """Close a connection over the limit with a reply, without waiting."""
     with connection, suppress(ConnectionClosed, TimeoutError):
         channel = UploadChannel(connection, MAX_REQUEST_SIZE)
         channel.send(UploadFailureReply("too many uploads at once"), 0.0)

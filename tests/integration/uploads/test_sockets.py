@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from hashwacht import Checker, Outcome, Reason
-from hashwacht.daemon.upload_server import MOST_OF_ONE
+from hashwacht.daemon.upload_server import MAX_CONNECTIONS_PER_USER
 from hashwacht.ipc.sockets import listen
 from support.daemon.upload_daemon import UploadDaemon, known
 from support.program import PROGRAM
@@ -88,25 +88,27 @@ def test_a_group_may_connect_and_nobody_else_and_one_user_cannot_keep_out_the_ot
         assert (stat.S_IMODE(found.st_mode), found.st_gid) == (0o660, NOBODY)
         stranger = connecting(program, NOBODY, NOBODY - 1, 1)
         assert b"PermissionError" in stranger.communicate()[1]
-        with connecting(program, NOBODY, NOBODY, MOST_OF_ONE + 20) as greedy:
+        with connecting(program, NOBODY, NOBODY, MAX_CONNECTIONS_PER_USER + 20) as greedy:
             assert greedy.stdout is not None
             assert greedy.stdout.readline() == b"connected\n"
             assert checker.scan_stream([known()]).outcome is Outcome.MATCH
-            program.wait_for(lambda: counted(program) == (MOST_OF_ONE, 1, 20), "told by status")
+            program.wait_for(
+                lambda: counted(program) == (MAX_CONNECTIONS_PER_USER, 1, 20), "told by status"
+            )
             greedy.communicate()
         program.wait_for(lambda: counted(program)[0] == 0, "let go")
     text = program.run("status").stdout.decode()
-    assert "Uploads       0 connections of web applications, 1 handed over, 20 refused" in text
+    assert "Uploads       0 connections, 1 checked, 20 connections refused" in text
 
 
 def test_who_holds_too_many_connections_is_told_so_and_served_when_they_are_gone(
     daemon: UploadDaemon, checker: Checker
 ) -> None:
     with ExitStack() as stack:
-        for _ in range(MOST_OF_ONE):
+        for _ in range(MAX_CONNECTIONS_PER_USER):
             connected = stack.enter_context(socket.socket(socket.AF_UNIX))
             connected.connect(str(daemon.socket))
-        daemon.wait_for(lambda: counted(daemon)[0] == MOST_OF_ONE, "all taken")
+        daemon.wait_for(lambda: counted(daemon)[0] == MAX_CONNECTIONS_PER_USER, "all taken")
         refused = checker.scan_stream([b"one more"])
         assert (refused.outcome, refused.reason) == (Outcome.UNDETERMINED, Reason.UNANSWERED)
         assert "too many uploads" in refused.verdict.detail
@@ -140,7 +142,7 @@ def test_without_a_socket_status_says_that_none_are_taken(tmp_path: Path) -> Non
     program.configuration.write_text(here)
     with program.scanner():
         assert counted(program)[0] is None
-        assert b"none are taken from web applications" in program.run("status").stdout
+        assert b"none accepted from web applications" in program.run("status").stdout
         program.configuration.write_text(configured)
         remarks = json.loads(program.run("status", "--json").stdout)["problems"]
     (told,) = [each for each in remarks if each["subject"] == "uploads"]
