@@ -1,4 +1,4 @@
-"""Would this path be scanned, and what decides it?  The walker's decisions, one path at a time."""
+"""Explanation for one path: whether a walk includes it, and the rule or reason for that."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from hashwacht.core.errors import UsageError
 from hashwacht.core.paths import escape_path
 from hashwacht.walk.rules import ExclusionRule, ExclusionRules
 
-EXCLUDED = "a rule excludes it"
-NO_RULE = "no rule speaks of it"
+EXCLUDED = "excluded by a rule"
+INCLUDED = "included by a rule"
+NO_RULE = "no rule matches"
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The answer for one path.
+    """Whether one path is scanned.
 
-    *path* is the resolved path that was judged, *at* the entry at which it was decided (itself
-    or a directory above it), *rule* the last rule that matched there, if any did.
+    *path* is resolved; *at* is the entry that decides (the path itself or a directory above it),
+    *rule* the last rule that matches there, if any.
     """
 
     path: bytes
     scanned: bool
-    why: str
+    reason: str
     at: bytes
     rule: ExclusionRule | None = None
 
@@ -34,42 +35,41 @@ class Explanation:
 def explain(
     path: bytes, rules: ExclusionRules, *, root: bytes | None = None, one_file_system: bool = True
 ) -> Explanation:
-    """Say if a walk from *root* would come to *path* and let it through.
+    """Return whether a walk of *root* includes *path*.
 
-    Without *root* the path itself is taken for the root, as ``hashwacht scan PATH`` would do.
-    Raises UsageError if the path does not exist or does not lie below the root, OSError if it
-    cannot be examined.
+    Without *root* the path itself is the root, as for ``hashwacht scan PATH``.  Raises UsageError
+    if the path does not exist or is not below the root, OSError if it cannot be examined.
     """
     base = os.path.realpath(path if root is None else root)
     parts = [] if root is None else _parts_below(path, root, base)
-    found = [(here, _examine(here)) for here in _steps(base, parts)]
-    whole = found[-1][0]
-    at, rule = rules.trace(base, directory=stat.S_ISDIR(found[0][1].st_mode))
+    steps = [(step, _examine(step)) for step in _steps(base, parts)]
+    whole, last_status = steps[-1]
+    at, rule = rules.trace(base, directory=stat.S_ISDIR(steps[0][1].st_mode))
     if rule and not rule.includes:
         return Explanation(whole, False, EXCLUDED, at, rule)
-    above = [found[0][1]]
-    for here, status in found[1:]:
+    above = [steps[0][1]]
+    for step, status in steps[1:]:
         if stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode):
-            rule = rules.decide(here, directory=stat.S_ISDIR(status.st_mode))
+            rule = rules.decide(step, directory=stat.S_ISDIR(status.st_mode))
             if rule and not rule.includes:
-                return Explanation(whole, False, EXCLUDED, here, rule)
-        if why := _obstacle(status, above, one_file_system=one_file_system):
-            return Explanation(whole, False, why, here)
+                return Explanation(whole, False, EXCLUDED, step, rule)
+        if reason := _obstacle(status, above, one_file_system=one_file_system):
+            return Explanation(whole, False, reason, step)
         above.append(status)
-    if why := _obstacle(found[-1][1], [], one_file_system=False):
-        return Explanation(whole, False, why, whole)
-    return Explanation(whole, True, "a rule takes it back" if rule else NO_RULE, whole, rule)
+    if reason := _obstacle(last_status, [], one_file_system=False):
+        return Explanation(whole, False, reason, whole)
+    return Explanation(whole, True, INCLUDED if rule else NO_RULE, whole, rule)
 
 
 def _parts_below(path: bytes, root: bytes, base: bytes) -> list[bytes]:
-    """Split what leads from the root, as written or as resolved, to *path*."""
+    """Return the components of *path* below the root, as given or as resolved."""
     whole, written = map(os.path.abspath, (path, root))
     for start in (written, base):
         if whole == start or whole.startswith(start.rstrip(b"/") + b"/"):
             return [part for part in whole[len(start) :].split(b"/") if part]
     raise UsageError(
-        f"{escape_path(path)} does not lie below {escape_path(root)}",
-        advice="Name the root that is scanned and a path in it.",
+        f"{escape_path(path)} is not below {escape_path(root)}",
+        advice="Specify the scanned root and a path below it.",
     )
 
 
@@ -82,20 +82,20 @@ def _examine(path: bytes) -> os.stat_result:
         return os.lstat(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(
-            f"there is no {escape_path(path)}", advice="Check how it is written."
+            f"{escape_path(path)} does not exist", advice="Check the spelling of the path."
         ) from error
 
 
 def _obstacle(
     status: os.stat_result, above: list[os.stat_result], *, one_file_system: bool
 ) -> str | None:
-    """Say what but a rule keeps the walker from an entry below the directories *above*."""
+    """Return what keeps the walk from an entry below the directories *above*, except rules."""
     if stat.S_ISLNK(status.st_mode):
         return "symbolic links are not followed"
     if not stat.S_ISDIR(status.st_mode):
-        return None if stat.S_ISREG(status.st_mode) else "special files are never opened"
+        return None if stat.S_ISREG(status.st_mode) else "special files are not opened"
     if one_file_system and status.st_dev != above[0].st_dev:
-        return "another file system is mounted there"
-    if any((status.st_dev, status.st_ino) == (each.st_dev, each.st_ino) for each in above):
-        return "a directory above it is mounted there"
+        return "another file system is mounted here"
+    if any((status.st_dev, status.st_ino) == (parent.st_dev, parent.st_ino) for parent in above):
+        return "one of its parent directories is mounted here"
     return None

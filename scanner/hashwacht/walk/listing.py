@@ -1,11 +1,9 @@
-"""Listing one open directory in bounded memory: its files by portions, its subdirectories.
+"""Listing of one open directory in bounded memory: files in portions, subdirectories in batches.
 
-A directory may hold millions of names.  They stream through: a chunk of names is held, put
-into the order of their inode numbers (on ext4 and XFS the order on the disk, where the names
-come in the order of their hash), examined, and handed out at least every quarter of a second, so
-that a consumer who wants to stop is never far from his turn.
-
-The next subdirectories to go to, however many there are.
+A directory may hold millions of names.  One chunk of them is held at a time, sorted by inode number
+(on ext4 and XFS the order on the disk; names come in the order of their hash), examined, and
+yielded at least every quarter of a second, so that a consumer can stop soon.  Subdirectories are
+collected in a batch of the next ones in that order, however many there are.
 """
 
 from __future__ import annotations
@@ -27,26 +25,25 @@ from hashwacht.platform.safe_open import OpenDirectory
 from hashwacht.walk.rules import ExclusionRules
 
 Key = tuple[int, bytes]
-"""How the subdirectories of a directory are ordered: inode number, name."""
+"""Order of the subdirectories of a directory: inode number, name."""
 
 
-class Window:
+class SubdirectoryBatch:
     """The next *limit* subdirectories after the key *after*, however many are offered."""
 
     def __init__(self, after: Key | None, limit: int) -> None:
-        """Start empty."""
         self._after, self._limit = after, limit
         self._keys: list[Key] = []
         self.more = False
 
     def offer(self, key: Key) -> None:
-        """Keep *key* if it is one of the next."""
+        """Add *key* if it is one of the next."""
         if self._after is None or key > self._after:
             self._keys.append(key)
             if len(self._keys) >= 2 * self._limit:
-                self._cut()
+                self._trim()
 
-    def _cut(self) -> None:
+    def _trim(self) -> None:
         if not self._keys:
             return
         self._keys.sort()
@@ -54,33 +51,33 @@ class Window:
         del self._keys[self._limit :]
 
     def keys(self) -> list[Key]:
-        """Return them in descending order, so that ``pop()`` gives the next."""
-        self._cut()
+        """Return the keys in descending order, so that ``pop()`` returns the next one."""
+        self._trim()
         return self._keys[::-1]
 
 
-_BATCH = 64
-"""Files between two looks at the clock."""
+_CLOCK_INTERVAL = 64
+"""Files between two readings of the clock."""
 
 _FIELDS = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns", "st_nlink")
 _entry = tuple.__new__
-"""Without the detour over keywords: half the time, and there is one for every file."""
+"""Skips keyword handling, which takes half the time, for every file."""
 _INO = attrgetter("ino")
 _INODE = methodcaller("inode")
 _is_regular = stat.S_ISREG
 _bytes = methodcaller("encode", sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
-"""What os.fsencode does, at half its time."""
+"""The same as os.fsencode in half the time."""
 _UTF8 = sys.getfilesystemencoding() == "utf-8"
 
 
 @dataclass(frozen=True, slots=True)
 class WalkLimits:
-    """What a walk may hold at a time; the defaults cost some 20 MB at the very worst.
+    """Limits of a walk; with the defaults it needs 20 MB in the worst case.
 
-    *chunk* is in files of one directory, *portion* in seconds until a portion is handed out,
-    *pending* in names of subdirectories still to go to, *kept* in open directories besides the
-    root.  *path* is in bytes, four times what the kernel takes in one call: a directory below
-    that is a problem, since the time for a chain of them grows with the square of its depth.
+    *chunk* counts files of one directory, *portion* seconds until a portion is yielded, *pending*
+    names of subdirectories to walk, *kept* open directories besides the root.  *path* is in bytes,
+    four times the limit of one system call: deeper directories are not walked, because the time
+    for a chain of them grows with the square of its depth.
     """
 
     chunk: int = 10_000
@@ -93,8 +90,8 @@ class WalkLimits:
 class FileEntry(NamedTuple):
     """A regular file in a directory, as it was when it was listed.
 
-    A tuple of plain values, since there is one for every file of a server; *id* makes a FileId
-    of them.  *nlink* is the number of its names (hard links).
+    A tuple of plain values, because there is one for every file of a server.  *nlink* is the number
+    of hard links.
     """
 
     name: bytes
@@ -107,38 +104,38 @@ class FileEntry(NamedTuple):
 
     @property
     def id(self) -> FileId:
-        """What must be equal for the file to be called unchanged."""
+        """The identity that is equal as long as the file is unchanged."""
         return FileId(self.dev, self.ino, self.size, self.mtime_ns, self.ctime_ns)
 
     @classmethod
-    def from_stat(cls, name: bytes, found: os.stat_result) -> FileEntry:
-        """Take over what lstat(2) says of *name*."""
-        return _entry(cls, (name, *_FIELDS(found)))
+    def from_stat(cls, name: bytes, status: os.stat_result) -> FileEntry:
+        """Return the entry for *name* and its lstat(2)."""
+        return _entry(cls, (name, *_FIELDS(status)))
 
 
 class SkipReason(StrEnum):
-    """Why something in the tree was not listed."""
+    """Why an entry of the tree was not listed."""
 
     UNREADABLE = "unreadable"
-    """The file system refused."""
+    """The file system returned an error."""
     CHANGED = "changed-while-walked"
-    """The directory was moved away before all below it had been listed."""
+    """The directory was moved away before everything below it was listed."""
     TOO_DEEP = "too-deep"
-    """The path has become longer than the walker follows."""
+    """The path is longer than the limit of the walk."""
     OTHER_FILE_SYSTEM = "other-file-system"
-    """A mount point, and other file systems were not asked for."""
+    """A mount point of a file system that is not to be walked."""
     LOOP = "loop"
-    """A mount of one of the directories above it: it has been listed already."""
+    """A mount of one of its parent directories, which has been listed already."""
 
     @property
     def loses_files(self) -> bool:
-        """True if files that should have been scanned may lie behind it."""
+        """True if files that should be scanned may be missed."""
         return self in {SkipReason.UNREADABLE, SkipReason.CHANGED, SkipReason.TOO_DEEP}
 
 
 @dataclass(frozen=True, slots=True)
 class ListingProblem:
-    """Something that was not listed: an entry of the directory, or (*name* empty) itself."""
+    """An entry of a directory that was not listed; with an empty *name* the directory itself."""
 
     name: bytes
     skip_reason: SkipReason
@@ -146,17 +143,17 @@ class ListingProblem:
 
     @classmethod
     def from_os_error(cls, error: OSError, name: bytes = b"") -> ListingProblem:
-        """Make one of what the file system said."""
+        """Return the problem for an error of the file system."""
         return cls(name, SkipReason.UNREADABLE, error.strerror or str(error))
 
 
 class ListedDirectory(NamedTuple):
-    """A portion of one directory; the whole of it unless *last* is False.
+    """A portion of one directory; more follow if *last* is False.
 
-    *path* is absolute, its parts are as they were walked; *files* are the regular files that the
-    rules let through, by ascending inode number.  The numbers count what this portion passed
-    over: names (files and directories) that a rule excludes, symbolic links, and special files
-    (FIFOs, sockets, devices).  Files can be opened until the walker is asked for the next value.
+    *path* is absolute; *files* are the regular files that no rule excludes, by ascending inode
+    number.  The numbers count skipped names: files and directories that a rule excludes, symbolic
+    links, and special files (FIFOs, sockets, devices).  Files can be opened until the next portion
+    is requested.
     """
 
     path: bytes
@@ -179,113 +176,118 @@ class ListedDirectory(NamedTuple):
 
 
 class ScandirIterator(Protocol):
-    """What os.scandir gives."""
+    """The type of os.scandir()."""
 
     def __iter__(self) -> Iterator[os.DirEntry[str]]:
-        """Go on."""
+        """Return itself."""
 
     def close(self) -> None:
-        """Close it."""
+        """Close the directory."""
 
 
 class Listing:
-    """One pass over one open directory."""
+    """One reading of one open directory."""
 
     def __init__(
-        self, path: bytes, handle: OpenDirectory, rules: ExclusionRules, bounds: WalkLimits
+        self, path: bytes, handle: OpenDirectory, rules: ExclusionRules, limits: WalkLimits
     ) -> None:
-        """Nothing is read yet."""
-        self._path, self._handle, self._bounds, self._rules = path, handle, bounds, rules
-        self._no_file = rules.exclusion_test(path, directories=False)
+        self._path, self._handle, self._limits, self._rules = path, handle, limits, rules
+        self._excludes_file = rules.exclusion_test(path, directories=False)
         self._problems: list[ListingProblem] = []
         self._excluded = self._symlinks = self._special = 0
 
     @cached_property
-    def _no_directory(self) -> Callable[[str], bool] | None:
-        """Made when first needed: most directories have none in them."""
+    def _excludes_directory(self) -> Callable[[str], bool] | None:
+        """Created when first needed: most directories have no subdirectory."""
         return self._rules.exclusion_test(self._path, directories=True)
 
-    def subdirectories(self, window: Window) -> None:
-        """Offer all subdirectories to *window*, leave the files alone.  Raises OSError."""
+    def subdirectories(self, batch: SubdirectoryBatch) -> None:
+        """Offer all subdirectories to *batch*, without the files.  Raises OSError."""
         with os.scandir(self._handle.fd) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
-                    self._offer(entry, window)
+                    self._offer(entry, batch)
 
-    def portions(self, window: Window) -> tuple[ListedDirectory, ...] | Iterator[ListedDirectory]:
-        """List the files, and offer the subdirectories to *window* on the way.
+    def portions(
+        self, batch: SubdirectoryBatch
+    ) -> tuple[ListedDirectory, ...] | Iterator[ListedDirectory]:
+        """Return or yield the files in portions, and offer the subdirectories to *batch*.
 
-        A tuple, and read to the end on return, if there are few files, as in most directories.
+        A directory with few files, like most, is read completely and returned as a tuple.
         """
         try:
             entries = os.scandir(self._handle.fd)
         except OSError as error:
             self._problems.append(ListingProblem.from_os_error(error))
             return (self._portion([], last=True),)
-        found = self._wanted(entries, window)
-        if len(found) > _BATCH or len(found) >= self._bounds.chunk:
-            return self._chunks(entries, found, window)
+        chunk = self._read_chunk(entries, batch)
+        if len(chunk) > _CLOCK_INTERVAL or len(chunk) >= self._limits.chunk:
+            return self._chunks(entries, chunk, batch)
         entries.close()
-        found.sort(key=_INODE)
-        return (self._portion(self._stat(found), last=True),)
+        chunk.sort(key=_INODE)
+        return (self._portion(self._stat(chunk), last=True),)
 
     def _chunks(
-        self, entries: ScandirIterator, found: list[os.DirEntry[str]], window: Window
+        self, entries: ScandirIterator, chunk: list[os.DirEntry[str]], batch: SubdirectoryBatch
     ) -> Iterator[ListedDirectory]:
         with closing(entries):
-            while len(found) >= self._bounds.chunk:
-                yield from self._examine(found, last=False)
-                found = self._wanted(entries, window)
-        yield from self._examine(found, last=True)
+            while len(chunk) >= self._limits.chunk:
+                yield from self._examine(chunk, last=False)
+                chunk = self._read_chunk(entries, batch)
+        yield from self._examine(chunk, last=True)
 
-    def _wanted(self, entries: ScandirIterator, window: Window) -> list[os.DirEntry[str]]:
-        """Take files that no rule excludes until the chunk is full; count or offer the others."""
-        found: list[os.DirEntry[str]] = []
-        most, no_file = self._bounds.chunk, self._no_file
+    def _read_chunk(
+        self, entries: ScandirIterator, batch: SubdirectoryBatch
+    ) -> list[os.DirEntry[str]]:
+        """Read a chunk of files that no rule excludes; count or offer the other entries."""
+        chunk: list[os.DirEntry[str]] = []
+        most, excludes_file = self._limits.chunk, self._excludes_file
         try:
             for entry in entries:
                 try:
                     if not entry.is_file(follow_symlinks=False):
-                        self._take_other(entry, window)
-                    elif no_file and no_file(_text(entry.name)):
+                        self._count_other(entry, batch)
+                    elif excludes_file and excludes_file(_text(entry.name)):
                         self._excluded += 1
                     else:
-                        found.append(entry)
-                        if len(found) >= most:
+                        chunk.append(entry)
+                        if len(chunk) >= most:
                             break
-                except OSError as error:  # a file system that gives no types, and refuses to
+                except (
+                    OSError
+                ) as error:  # a file system that needs stat(2) for the type, which fails
                     self._problems.append(
                         ListingProblem.from_os_error(error, os.fsencode(entry.name))
                     )
         except OSError as error:
             self._problems.append(ListingProblem.from_os_error(error))
-        return found
+        return chunk
 
-    def _take_other(self, entry: os.DirEntry[str], window: Window) -> None:
+    def _count_other(self, entry: os.DirEntry[str], batch: SubdirectoryBatch) -> None:
         if entry.is_dir(follow_symlinks=False):
-            self._offer(entry, window)
+            self._offer(entry, batch)
         elif entry.is_symlink():
             self._symlinks += 1
         else:
             self._special += 1
 
-    def _offer(self, entry: os.DirEntry[str], window: Window) -> None:
-        no_directory = self._no_directory
-        if no_directory and no_directory(_text(entry.name)):
+    def _offer(self, entry: os.DirEntry[str], batch: SubdirectoryBatch) -> None:
+        excludes_directory = self._excludes_directory
+        if excludes_directory and excludes_directory(_text(entry.name)):
             self._excluded += 1
         else:
-            window.offer((entry.inode(), _bytes(entry.name)))
+            batch.offer((entry.inode(), _bytes(entry.name)))
 
-    def _examine(self, found: list[os.DirEntry[str]], *, last: bool) -> Iterator[ListedDirectory]:
-        found.sort(key=_INODE)
-        due = time.monotonic() + self._bounds.portion
+    def _examine(self, chunk: list[os.DirEntry[str]], *, last: bool) -> Iterator[ListedDirectory]:
+        chunk.sort(key=_INODE)
+        due = time.monotonic() + self._limits.portion
         files: list[FileEntry] = []
-        for start in range(0, len(found), _BATCH):
-            files += self._stat(found[start : start + _BATCH])
-            if time.monotonic() > due and start + _BATCH < len(found):
+        for start in range(0, len(chunk), _CLOCK_INTERVAL):
+            files += self._stat(chunk[start : start + _CLOCK_INTERVAL])
+            if time.monotonic() > due and start + _CLOCK_INTERVAL < len(chunk):
                 yield self._portion(files, last=False)
                 files = []
-                due = time.monotonic() + self._bounds.portion
+                due = time.monotonic() + self._limits.portion
         yield self._portion(files, last=last)
 
     def _stat(self, entries: list[os.DirEntry[str]]) -> list[FileEntry]:
@@ -320,5 +322,5 @@ class Listing:
 
 
 def _text(name: str) -> str:
-    """Bring a name, as Python decoded it in this locale, into the form in which rules match."""
+    """Return a name that Python decoded in this locale in the form that rules match."""
     return name if _UTF8 else os.fsencode(name).decode("utf-8", "surrogateescape")

@@ -1,10 +1,10 @@
-"""Walking a tree that its owners change while we walk it.
+"""The walk of a directory tree that its owners may change at the same time.
 
-Depth first, without recursion, in memory and descriptors that do not depend on the tree (see
-:mod:`hashwacht.walk.listing` and :mod:`hashwacht.walk.trail`).  Every directory is opened by
-one name relative to the one above, never through a link, so that nothing outside the root can be
-reached, whatever is renamed meanwhile.  What the walk could not list is a value like everything
-else: a :class:`~hashwacht.walk.listing.ListingProblem` of a Directory.  What vanished is just gone.
+It goes depth first, without recursion, and its memory and descriptors do not depend on the tree
+(see :mod:`hashwacht.walk.listing` and :mod:`hashwacht.walk.walk_stack`).  Every directory is opened
+by one name relative to its parent and never through a link, so that nothing outside the root can
+be reached, whatever is renamed meanwhile.  A directory that cannot be listed is reported as a
+:class:`~hashwacht.walk.listing.ListingProblem`; one that was removed is ignored.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from hashwacht.walk.listing import (
     Listing,
     ListingProblem,
     SkipReason,
+    SubdirectoryBatch,
     WalkLimits,
-    Window,
 )
 from hashwacht.walk.rules import ExclusionRules
-from hashwacht.walk.trail import GONE_ERRNOS, WalkStack
+from hashwacht.walk.walk_stack import GONE_ERRNOS, WalkStack
 
 
 def never_listed(_path: bytes) -> bool:
-    """Say of every directory that it is still to be listed."""
+    """Return False: no directory has been listed before."""
     return False
 
 
 class Walker:
-    """Walks the tree under one root, which may also be a single file.
+    """Walks the tree below one root, which may also be a single file.
 
-    *root* is resolved once, links in it included, when the walk begins: it is the caller's own
-    word.  Rules hold for the root and the directories above it as well.  With *one_file_system*
-    directories of other file systems are named as problems and not entered (files are always
-    taken: on overlays their device differs from their directory's).  *listed* tells of
-    directories, by path, whose files an earlier run has done: only what is below is walked.
+    *root* is trusted: links in it are resolved once, when the walk begins.  Rules apply to the root
+    and the directories above it as well.  With *one_file_system* directories of other file systems
+    are reported as problems and not entered (files are always included: on overlays their device
+    differs from that of their directory).  *listed* returns whether an earlier run has recorded
+    the files of a directory, by path: then only its subdirectories are walked.
     """
 
     def __init__(
@@ -51,92 +51,94 @@ class Walker:
         *,
         one_file_system: bool = True,
         listed: Callable[[bytes], bool] = never_listed,
-        bounds: WalkLimits = WalkLimits(),  # noqa: B008  (it is frozen)
+        limits: WalkLimits = WalkLimits(),  # noqa: B008  (it is frozen)
     ) -> None:
-        """Nothing is opened yet."""
         self._root, self._rules = root, rules
         self._one_file_system, self._listed = one_file_system, listed
-        self._bounds, self._device = bounds, -1
+        self._limits, self._device = limits, -1
 
     def walk(self) -> Generator[ListedDirectory, None, None]:
         """Yield all directories, each before those below it, in one or more portions.
 
-        Close the generator if you leave it early: it holds descriptors.  The order within a
-        directory is that of inode numbers.  Raises UsageError if there is no such root or a
-        rule excludes it, OSError if the file system refuses to open it.
+        A caller that stops early has to close the generator, which holds descriptors.  The order
+        within a directory is that of inode numbers.  Raises UsageError if the root does not exist
+        or a rule excludes it, OSError if it cannot be opened.
         """
         path = os.path.realpath(self._root)
         try:
             kind = os.lstat(path).st_mode
         except (FileNotFoundError, NotADirectoryError) as error:
-            advice = "Check how it is written."
-            raise UsageError(f"there is no {escape_path(self._root)}", advice=advice) from error
-        self._insist(path, directory=stat.S_ISDIR(kind))
+            raise UsageError(
+                f"{escape_path(self._root)} does not exist",
+                advice="Check the spelling of the path.",
+            ) from error
+        self._check_included(path, directory=stat.S_ISDIR(kind))
         if stat.S_ISDIR(kind):
             yield from self._tree(path)
         else:
             yield from self._single(path)
 
-    def _insist(self, path: bytes, *, directory: bool) -> None:
-        where, rule = self._rules.trace(path, directory=directory)
+    def _check_included(self, path: bytes, *, directory: bool) -> None:
+        excluded, rule = self._rules.trace(path, directory=directory)
         if rule and not rule.includes:
             raise UsageError(
-                f"nothing in {escape_path(self._root)} is scanned: the rule {rule} excludes"
-                f" {escape_path(where)}",
-                advice="Remove that rule, or take it back with one that begins with !.",
+                f"{escape_path(self._root)} is not scanned: rule {rule} excludes"
+                f" {escape_path(excluded)}",
+                advice="Remove the rule, or add an including rule that begins with !.",
             )
 
     def _single(self, path: bytes) -> Iterator[ListedDirectory]:
         parent, name = os.path.split(path)
         with OpenDirectory.at(parent, listable=False) as handle:
-            found = os.stat(name, dir_fd=handle.fd, follow_symlinks=False)
-            if stat.S_ISREG(found.st_mode):
-                yield ListedDirectory(parent, [FileEntry.from_stat(name, found)], [], handle=handle)
+            status = os.stat(name, dir_fd=handle.fd, follow_symlinks=False)
+            if stat.S_ISREG(status.st_mode):
+                file = FileEntry.from_stat(name, status)
+                yield ListedDirectory(parent, [file], [], handle=handle)
             else:
                 yield ListedDirectory(parent, [], [], special=1)
 
     def _tree(self, path: bytes) -> Iterator[ListedDirectory]:
         root = OpenDirectory.at(path)
         self._device = root.dev
-        trail = WalkStack(path, root, self._bounds)
+        stack = WalkStack(path, root, self._limits)
         try:
-            yield from self._list(trail, root)
-            while not trail.deepest.done or len(trail.levels) > 1:
-                if trail.deepest.done:
-                    trail.pop_level()
+            yield from self._list(stack, root)
+            while not stack.deepest.done or len(stack.levels) > 1:
+                if stack.deepest.done:
+                    stack.pop_level()
                 else:
-                    yield from self._step(trail)
+                    yield from self._step(stack)
         finally:
-            trail.close()
+            stack.close()
 
-    def _step(self, trail: WalkStack) -> Iterable[ListedDirectory]:
-        """Go to the next subdirectory of the deepest directory, which has some left."""
+    def _step(self, stack: WalkStack) -> Iterable[ListedDirectory]:
+        """Enter the next subdirectory of the deepest directory, which has pending ones."""
         try:
-            handle = trail.handle()
-            if handle and not trail.deepest.pending:
-                self._look_again(trail, handle)
+            handle = stack.handle()
+            if handle and not stack.deepest.pending:
+                self._list_again(stack, handle)
         except OSError as error:
-            return self._lost(trail, ListingProblem.from_os_error(error))
+            return self._unlisted(stack, ListingProblem.from_os_error(error))
         if handle is None:
-            detail = "it was moved away while it was walked"
-            return self._lost(trail, ListingProblem(b"", SkipReason.CHANGED, detail))
-        return self._visit(trail, handle, trail.next()) if trail.deepest.pending else ()
+            detail = "it was moved away during the walk"
+            return self._unlisted(stack, ListingProblem(b"", SkipReason.CHANGED, detail))
+        return self._visit(stack, handle, stack.next()) if stack.deepest.pending else ()
 
-    def _look_again(self, trail: WalkStack, handle: OpenDirectory) -> None:
-        window = Window(trail.deepest.after, self._bounds.pending)
-        Listing(trail.path, handle, self._rules, self._bounds).subdirectories(window)
-        trail.set_pending(window)
+    def _list_again(self, stack: WalkStack, handle: OpenDirectory) -> None:
+        batch = SubdirectoryBatch(stack.deepest.after, self._limits.pending)
+        Listing(stack.path, handle, self._rules, self._limits).subdirectories(batch)
+        stack.set_pending(batch)
 
     @staticmethod
-    def _lost(trail: WalkStack, problem: ListingProblem) -> Iterable[ListedDirectory]:
-        """Give up what is left below the deepest directory."""
-        trail.drop_pending()
-        return (ListedDirectory(trail.path, [], [problem]),)
+    def _unlisted(stack: WalkStack, problem: ListingProblem) -> Iterable[ListedDirectory]:
+        """Drop the pending subdirectories of the deepest directory and report the problem."""
+        stack.drop_pending()
+        return (ListedDirectory(stack.path, [], [problem]),)
 
     def _visit(
-        self, trail: WalkStack, parent: OpenDirectory, name: bytes
+        self, stack: WalkStack, parent: OpenDirectory, name: bytes
     ) -> Iterable[ListedDirectory]:
-        path = trail.below(name)
+        path = stack.below(name)
         try:
             directory = parent.directory(name)
         except OSError as error:
@@ -145,49 +147,53 @@ class Walker:
                 if error.errno in GONE_ERRNOS
                 else (ListedDirectory(path, [], [ListingProblem.from_os_error(error)]),)
             )
-        if problem := self._refusal(trail, path, directory):
+        if problem := self._refusal(stack, path, directory):
             directory.close()
             return (ListedDirectory(path, [], [problem]),)
-        trail.push(name, path, directory)
-        return self._list(trail, directory)
+        stack.push(name, path, directory)
+        return self._list(stack, directory)
 
     def _refusal(
-        self, trail: WalkStack, path: bytes, directory: OpenDirectory
+        self, stack: WalkStack, path: bytes, directory: OpenDirectory
     ) -> ListingProblem | None:
-        """Say why *directory* is not to be entered, if so."""
+        """Return the problem if *directory* must not be entered."""
         if self._one_file_system and directory.dev != self._device:
             return ListingProblem(
                 b"", SkipReason.OTHER_FILE_SYSTEM, "another file system is mounted here"
             )
-        if trail.contains(directory):
-            return ListingProblem(b"", SkipReason.LOOP, "a directory above it is mounted here")
-        if len(path) > self._bounds.path:
-            detail = f"its path is longer than {self._bounds.path} bytes"
+        if stack.contains(directory):
+            return ListingProblem(
+                b"", SkipReason.LOOP, "one of its parent directories is mounted here"
+            )
+        if len(path) > self._limits.path:
+            detail = f"its path is longer than {self._limits.path} bytes"
             return ListingProblem(b"", SkipReason.TOO_DEEP, detail)
         return None
 
-    def _list(self, trail: WalkStack, handle: OpenDirectory) -> Iterable[ListedDirectory]:
-        """List the deepest directory, which was just entered."""
-        window = Window(None, self._bounds.pending)
-        listing = Listing(trail.path, handle, self._rules, self._bounds)
-        listed = self._listed(trail.path)
-        found = self._passed(trail, listing, window) if listed else listing.portions(window)
-        if not isinstance(found, tuple):
-            return self._at_length(trail, found, window)
-        trail.set_pending(window)  # it is small, so all of it was listed already
-        return found
+    def _list(self, stack: WalkStack, handle: OpenDirectory) -> Iterable[ListedDirectory]:
+        """List the deepest directory, which has just been entered."""
+        batch = SubdirectoryBatch(None, self._limits.pending)
+        listing = Listing(stack.path, handle, self._rules, self._limits)
+        done = self._listed(stack.path)
+        portions = self._skip_files(stack, listing, batch) if done else listing.portions(batch)
+        if not isinstance(portions, tuple):
+            return self._list_portions(stack, portions, batch)
+        stack.set_pending(batch)  # a small directory, which has been listed completely
+        return portions
 
     @staticmethod
-    def _passed(trail: WalkStack, listing: Listing, window: Window) -> tuple[ListedDirectory, ...]:
+    def _skip_files(
+        stack: WalkStack, listing: Listing, batch: SubdirectoryBatch
+    ) -> tuple[ListedDirectory, ...]:
         try:
-            listing.subdirectories(window)
+            listing.subdirectories(batch)
         except OSError as error:
-            return (ListedDirectory(trail.path, [], [ListingProblem.from_os_error(error)]),)
+            return (ListedDirectory(stack.path, [], [ListingProblem.from_os_error(error)]),)
         return ()
 
     @staticmethod
-    def _at_length(
-        trail: WalkStack, portions: Iterator[ListedDirectory], window: Window
+    def _list_portions(
+        stack: WalkStack, portions: Iterator[ListedDirectory], batch: SubdirectoryBatch
     ) -> Iterator[ListedDirectory]:
         yield from portions
-        trail.set_pending(window)
+        stack.set_pending(batch)

@@ -125,7 +125,7 @@ def test_explain_names_the_rule_and_where_it_stands(program: Program, picture: P
     assert done.returncode == 0
     assert done.stdout.decode() == (
         f"not scanned  {picture}\n"
-        f"             a rule excludes it: *.png  ({program.configuration}, scan.exclude:2)\n"
+        f"             excluded by a rule: *.png  ({program.configuration}, scan.exclude:2)\n"
     )
     (told,) = objects(program.run("explain", "--json", "--exclude", "!*.png", picture).stdout)
     assert told["scanned"]

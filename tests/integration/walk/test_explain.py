@@ -92,19 +92,19 @@ RULES = ExclusionRules(parse_rules(["*.log", "cache/", "!keep.log"], "settings.t
 @pytest.mark.parametrize(
     ("name", "scanned", "why", "line", "at"),
     [
-        ("www/a.jpg", True, "no rule speaks of it", None, "www/a.jpg"),
-        ("www/cache/b.jpg", False, "a rule excludes it", 2, "www/cache"),
-        ("www/keep.log", True, "a rule takes it back", 3, "www/keep.log"),
+        ("www/a.jpg", True, "no rule matches", None, "www/a.jpg"),
+        ("www/cache/b.jpg", False, "excluded by a rule", 2, "www/cache"),
+        ("www/keep.log", True, "included by a rule", 3, "www/keep.log"),
         ("link", False, "symbolic links are not followed", None, "link"),
         ("link/a.jpg", False, "symbolic links are not followed", None, "link"),
-        ("www/fifo", False, "special files are never opened", None, "www/fifo"),
+        ("www/fifo", False, "special files are not opened", None, "www/fifo"),
     ],
 )
 def test_the_rule_and_the_place_that_decided_are_named(
     tree: Path, name: str, *, scanned: bool, why: str, line: int | None, at: str
 ) -> None:
     said = explain(bytes(tree / name), RULES, root=bytes(tree))
-    assert (said.scanned, said.why) == (scanned, why)
+    assert (said.scanned, said.reason) == (scanned, why)
     assert (said.rule.line if said.rule else None) == line
     assert said.at == bytes(tree / at)
 

@@ -17,7 +17,13 @@ from hypothesis import strategies as st
 
 from hashwacht.core.errors import UsageError
 from hashwacht.platform.safe_open import FileChanged
-from hashwacht.walk.listing import ListedDirectory, ListingProblem, SkipReason, WalkLimits, Window
+from hashwacht.walk.listing import (
+    ListedDirectory,
+    ListingProblem,
+    SkipReason,
+    SubdirectoryBatch,
+    WalkLimits,
+)
 from hashwacht.walk.rules import ExclusionRules, parse_rules
 from hashwacht.walk.walk import Walker
 
@@ -111,7 +117,7 @@ def test_the_root_may_be_a_file_or_a_link_and_must_exist(walk: Walk, tmp_path: P
     os.mkfifo(tmp_path / "fifo")
     assert [each.special for each in walk(tmp_path / "fifo")] == [1]
     for missing in ("nothing", "d/a/below"):
-        with pytest.raises(UsageError, match="there is no"):
+        with pytest.raises(UsageError, match="does not exist"):
             walk(tmp_path / missing)
 
 
@@ -148,7 +154,7 @@ def test_a_large_directory_comes_in_portions_in_the_order_of_inodes(
     names = {f"{number:04}".encode() for number in range(1000)}
     for name in names:
         (tmp_path / name.decode()).touch()
-    walked = walk(tmp_path, bounds=WalkLimits(chunk=300, portion=60))
+    walked = walk(tmp_path, limits=WalkLimits(chunk=300, portion=60))
     assert [each.last for each in walked] == [False, False, False, True]
     assert [len(each.files) for each in walked] == [300, 300, 300, 100]
     assert {entry.name for each in walked for entry in each.files} == names
@@ -159,7 +165,7 @@ def test_a_large_directory_comes_in_portions_in_the_order_of_inodes(
 def test_a_slow_directory_is_handed_out_in_time(walk: Walk, tmp_path: Path) -> None:
     for number in range(200):
         (tmp_path / str(number)).touch()
-    walked = walk(tmp_path, bounds=WalkLimits(portion=0))
+    walked = walk(tmp_path, limits=WalkLimits(portion=0))
     assert [each.last for each in walked] == [False, False, False, True]
     assert sum(len(each.files) for each in walked) == 200
 
@@ -174,12 +180,12 @@ def test_windows_give_every_subdirectory_once_whatever_their_size(
     seen: list[tuple[int, bytes]] = []
     more = True
     while more:
-        window = Window(seen[-1] if seen else None, limit)
+        batch = SubdirectoryBatch(seen[-1] if seen else None, limit)
         for key in keys:
-            window.offer(key)
-        seen += window.keys()[::-1]
-        more = window.more
-        assert len(window.keys()) <= limit
+            batch.offer(key)
+        seen += batch.keys()[::-1]
+        more = batch.more
+        assert len(batch.keys()) <= limit
     assert seen == sorted(keys)
 
 
@@ -200,7 +206,7 @@ def test_the_bounds_change_nothing_but_the_portions(
             (directory / "f").touch()
             (directory / "g").touch()
         bounds = WalkLimits(pending=pending, kept=kept, chunk=chunk)
-        walked = list(Walker(bytes(top), rules(), bounds=bounds).walk())
+        walked = list(Walker(bytes(top), rules(), limits=bounds).walk())
         found = list(os.walk(bytes(top)))
         expected = {here + b"/" + each for here, _, names in found for each in names}
         assert sum(len(each.files) for each in walked) == len(expected)
@@ -351,7 +357,7 @@ def show(one_file_system):
     walker = Walker(os.fsencode(root), ExclusionRules([]), one_file_system=one_file_system)
     return sorted([d.path.decode()[len(root):], [e.name.decode() for e in d.files],
                    [p.skip_reason for p in d.problems]] for d in walker.walk())
-asked = [explain(f"{root}/{name}".encode(), ExclusionRules([]), root=root.encode()).why
+asked = [explain(f"{root}/{name}".encode(), ExclusionRules([]), root=root.encode()).reason
          for name in ("other/b", "loop/source", "bound/c")]
 print(json.dumps([show(True), show(False), asked]))
 """
@@ -373,7 +379,7 @@ def test_other_file_systems_and_loops_are_named_and_not_entered(tmp_path: Path) 
     assert one == sorted([*rest, ["/other", [], ["other-file-system"]]])
     assert all_of_them == sorted([*rest, ["/other", ["b"], []]])
     assert asked == [
-        "another file system is mounted there",
-        "a directory above it is mounted there",
-        "no rule speaks of it",
+        "another file system is mounted here",
+        "one of its parent directories is mounted here",
+        "no rule matches",
     ]

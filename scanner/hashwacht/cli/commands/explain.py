@@ -82,7 +82,7 @@ def _text(found: Explanation) -> str:
     word = "scanned" if found.scanned else "not scanned"
     rule = escape_text(f": {found.rule}") if found.rule else ""
     where = f", at {escape_path(found.at)}" if found.at != found.path else ""
-    return f"{word:13}{escape_path(found.path)}\n{'':13}{found.why}{rule}{where}"
+    return f"{word:13}{escape_path(found.path)}\n{'':13}{found.reason}{rule}{where}"
 
 
 def _fields(found: Explanation) -> dict[str, object]:
@@ -91,7 +91,7 @@ def _fields(found: Explanation) -> dict[str, object]:
     return {
         **to_json(found.path),
         "scanned": found.scanned,
-        "why": found.why,
+        "why": found.reason,
         "at": to_json(found.at),
         "rule": told,
     }

@@ -26,8 +26,8 @@ from hashwacht.storage.files import KnownFile
 from hashwacht.storage.journal import JournalEntry
 from hashwacht.storage.store import Store
 from hashwacht.walk.listing import ListedDirectory
-from hashwacht.walk.trail import GONE_ERRNOS
 from hashwacht.walk.walk import Walker
+from hashwacht.walk.walk_stack import GONE_ERRNOS
 
 MAX_UNLISTED = 100
 """Directories that are named one by one if they could not be listed."""

@@ -1,14 +1,14 @@
-"""Where a walk is: the directories from its root down to the one it is in, and what is left.
+"""The stack of a walk: the directories from its root to the present one, and what is pending.
 
-Depth costs neither recursion nor descriptors: the root and the deepest few directories are held
-open, the others are opened again on the way back, first by ``..`` from below, else by name from
-the root; either way only if it is the same directory still, by device and inode number.
+Depth needs neither recursion nor descriptors.  The root and the deepest few directories are held
+open; the others are reopened on the way back, by ``..`` from below or else by name from the root,
+and in both cases only if device and inode number are still the same.
 
-Width costs no memory: a bounded number of names of subdirectories waits in all levels together.
-Beyond that, the shallowest level forgets its names and remembers only how far it got, in the
-order of inode numbers; it is listed again when the walk is back there.  So a directory with n
-subdirectories is listed once more for every 50,000 of them, and an attacker who wants a list
-dropped has to let as many directories be walked in between.
+Width needs no memory.  All levels together hold a bounded number of pending subdirectories.  Beyond
+that the shallowest level drops its names and keeps only its position in the order of inode numbers;
+it is listed again when the walk returns to it.  A directory with n subdirectories is therefore
+listed once more for every 50,000 of them, and an attacker has to let as many directories be walked
+for each list that is dropped.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from hashwacht.platform.safe_open import OpenDirectory
-from hashwacht.walk.listing import Key, WalkLimits, Window
+from hashwacht.walk.listing import Key, SubdirectoryBatch, WalkLimits
 
 GONE_ERRNOS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
-"""What open(2) says if a directory vanished, or a file or a link has taken its name."""
+"""Errors of open(2) for a directory that was removed or replaced by a file or a link."""
 
 
 @dataclass(slots=True)
 class Level:
-    """One directory of the trail; *pending* are the subdirectories to go to, next one last."""
+    """One directory of the stack; *pending* are the subdirectories to walk, the next one last."""
 
     name: bytes
     id: tuple[int, int]
@@ -37,16 +37,16 @@ class Level:
 
     @property
     def done(self) -> bool:
-        """True if no subdirectory is left to go to."""
+        """True if no subdirectory is pending."""
         return not self.pending and not self.more
 
 
 class WalkStack:
     """The levels of a walk, root first, *deepest* last.  Owns all their descriptors."""
 
-    def __init__(self, path: bytes, root: OpenDirectory, bounds: WalkLimits) -> None:
+    def __init__(self, path: bytes, root: OpenDirectory, limits: WalkLimits) -> None:
         """Start in *root*, which was opened at *path*."""
-        self._bounds = bounds
+        self._limits = limits
         self._prefix = path.rstrip(b"/")
         self.path = path
         self.deepest = Level(path, root.id, root)
@@ -55,25 +55,25 @@ class WalkStack:
         self._pending = 0
 
     def below(self, name: bytes) -> bytes:
-        """Give the path of *name* in the deepest directory."""
+        """Return the path of *name* in the deepest directory."""
         return (self.path if len(self.levels) > 1 else self._prefix) + b"/" + name
 
     def contains(self, directory: OpenDirectory) -> bool:
-        """Tell if the trail goes through *directory* already."""
+        """Return whether *directory* is on the stack."""
         return directory.id in self._ids
 
     def push(self, name: bytes, path: bytes, directory: OpenDirectory) -> None:
-        """Go down into *directory*, *path* being :meth:`below` it; the trail will close it."""
+        """Enter *directory* at *path*, which :meth:`below` returned; the stack will close it."""
         self.path = path
         self.deepest = Level(name, directory.id, directory)
         self.levels.append(self.deepest)
         self._ids.add(directory.id)
-        kept = self._bounds.kept
+        kept = self._limits.kept
         if len(self.levels) > kept + 1:
             self._close(self.levels[-kept - 1])
 
     def pop_level(self) -> None:
-        """Go up.  The last level cannot be left, only closed."""
+        """Leave the deepest directory, which is not the root."""
         left = self.levels.pop()
         self.deepest = self.levels[-1]
         self._pending -= len(left.pending)
@@ -88,7 +88,7 @@ class WalkStack:
             left.handle.close()
 
     def handle(self) -> OpenDirectory | None:
-        """Give the deepest directory, opened again if need be; None if it was moved away.
+        """Return the deepest directory, reopened if necessary; None if it was moved away.
 
         Raises OSError.
         """
@@ -113,39 +113,39 @@ class WalkStack:
             here = below
         return _same(here, self.deepest.id)
 
-    def set_pending(self, window: Window) -> None:
-        """Take over what is to do below the deepest directory."""
+    def set_pending(self, batch: SubdirectoryBatch) -> None:
+        """Set the pending subdirectories of the deepest directory."""
         level = self.deepest
-        level.pending, level.more = window.keys(), window.more
+        level.pending, level.more = batch.keys(), batch.more
         if not level.pending:
             return
         self._pending += len(level.pending)
-        if self._pending > self._bounds.pending:
-            self._forget_the_shallow()
+        if self._pending > self._limits.pending:
+            self._drop_shallow_names()
 
-    def _forget_the_shallow(self) -> None:
+    def _drop_shallow_names(self) -> None:
         for level in self.levels[:-1]:
             if level.pending:
                 self._pending -= len(level.pending)
                 level.pending, level.more = [], True
-                if self._pending <= self._bounds.pending:
+                if self._pending <= self._limits.pending:
                     return
 
     def next(self) -> bytes:
-        """Take the next subdirectory of the deepest directory off its list."""
+        """Remove and return the next pending subdirectory of the deepest directory."""
         level = self.deepest
         level.after = level.pending.pop()
         self._pending -= 1
         return level.after[1]
 
     def drop_pending(self) -> None:
-        """Give up what is left below the deepest directory."""
+        """Drop the pending subdirectories of the deepest directory."""
         level = self.deepest
         self._pending -= len(level.pending)
         level.pending, level.more = [], False
 
     def close(self) -> None:
-        """Give all descriptors back."""
+        """Close all descriptors."""
         for level in self.levels:
             self._close(level)
 
@@ -157,7 +157,7 @@ class WalkStack:
 
 
 def _same(directory: OpenDirectory, expected: tuple[int, int]) -> OpenDirectory | None:
-    """Keep *directory* if it is the expected one, else close it."""
+    """Return *directory* if it is the expected one, else close it."""
     if directory.id == expected:
         return directory
     directory.close()
