@@ -13,7 +13,7 @@ from hashwacht.secrets import Credential
 from hashwacht.testing.matcher_contract import MatcherCase, MatcherContract
 from support.program import Program
 from support.services.courier import RunningCourier, courier
-from support.services.http_server import Asked, HttpServer, Told
+from support.services.http_server import HttpServer, Request, Response
 from support.services.services import Arachnid, Eokm, Hma
 
 ACCOUNT = Credential("hoster", "correct horse: battery staple")
@@ -48,8 +48,8 @@ class Running:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    def out_of_order(_: Asked) -> Told:
-        return Told(503)
+    def out_of_order(_: Request) -> Response:
+        return Response(503)
 
     home: Path = tmp_path_factory.mktemp("courier")
     program = Program(home)

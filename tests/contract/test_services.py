@@ -16,7 +16,7 @@ from hashwacht.matching.services.hma import HmaProtocol
 from hashwacht.matching.services.retry import RetryPolicy
 from hashwacht.secrets import Credential
 from hashwacht.testing.matcher_contract import MatcherCase, MatcherContract
-from support.services.http_server import Asked, HttpServer, Told
+from support.services.http_server import HttpServer, Request, Response
 from support.services.services import Arachnid, Eokm, Hma
 
 ACCOUNT = Credential("hoster", "correct horse: battery staple")
@@ -34,8 +34,8 @@ def loop() -> Iterator[LoopThread]:
 
 @pytest.fixture
 def broken_url() -> Iterator[str]:
-    def out_of_order(_: Asked) -> Told:
-        return Told(503)
+    def out_of_order(_: Request) -> Response:
+        return Response(503)
 
     with HttpServer(out_of_order) as server:
         yield server.url

@@ -19,7 +19,7 @@ from hashwacht.storage.store import Store
 from hashwacht.testing.pictures import encode, photo
 from support.program import Program, objects
 from support.services.faults import Fault, FaultServer, black_hole
-from support.services.http_server import Asked, HttpServer
+from support.services.http_server import HttpServer, Request
 from support.services.services import Eokm
 
 FEWEST_KILLS, MOST_KILLS = 5, 60
@@ -157,7 +157,7 @@ def heard(asked: threading.Event) -> Fault:
     """Behave like a service that takes a question and never answers."""
     silence = black_hole()
 
-    async def fault(request: Asked, writer: asyncio.StreamWriter) -> None:
+    async def fault(request: Request, writer: asyncio.StreamWriter) -> None:
         asked.set()
         await silence(request, writer)
 

@@ -14,7 +14,7 @@ import pytest
 
 from support.program import Program, objects, verdicts
 from support.services.faults import FaultServer, behave, reset
-from support.services.http_server import Asked, HttpServer
+from support.services.http_server import HttpServer, Request
 from support.services.service_storage import ACCOUNT, KNOWN, NOTE, NOTHING, furnish, md5
 from support.services.services import Eokm, Hma
 
@@ -104,7 +104,7 @@ class Dying:
     def __init__(self, service: Eokm, answers: int) -> None:
         self._behave, self._left = behave(service), answers
 
-    async def __call__(self, asked: Asked, writer: asyncio.StreamWriter) -> None:
+    async def __call__(self, asked: Request, writer: asyncio.StreamWriter) -> None:
         self._left -= 1
         await (self._behave if self._left >= 0 else reset())(asked, writer)
 

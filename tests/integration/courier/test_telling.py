@@ -21,7 +21,7 @@ from hashwacht.storage.store import Store
 from support.processes import wait_for
 from support.program import Program
 from support.services.courier import courier
-from support.services.http_server import Asked, HttpServer, Told
+from support.services.http_server import HttpServer, Request, Response
 from support.told import message
 
 
@@ -37,8 +37,8 @@ def test_a_channel_that_fails_waits_alone_and_gets_the_same_message_again(
     answers = iter((500, 500))
     now = [1_000_000.0]
 
-    def hook(_: Asked) -> Told:
-        return Told(next(answers, 200))
+    def hook(_: Request) -> Response:
+        return Response(next(answers, 200))
 
     out = program.home / "told"
     script = program.home / "tell"
@@ -89,8 +89,8 @@ def test_without_a_courier_nothing_is_lost_and_it_is_told_when_it_comes(
 ) -> None:
     now = [1_000_000.0]
 
-    def hook(_: Asked) -> Told:
-        return Told(200)
+    def hook(_: Request) -> Response:
+        return Response(200)
 
     with HttpServer(hook) as server:
         with program.configuration.open("a") as file:
@@ -135,8 +135,8 @@ def test_killed_at_any_instant_it_loses_no_alert_and_repeats_only_whole_messages
     kept: set[str] = set()
     chance = random.Random(20261124)
 
-    def hook(_: Asked) -> Told:
-        return Told(200)
+    def hook(_: Request) -> Response:
+        return Response(200)
 
     with HttpServer(hook) as server:
         with program.configuration.open("a") as file:

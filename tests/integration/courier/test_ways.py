@@ -25,7 +25,7 @@ from hashwacht.matching.services.http import context_trusting
 from hashwacht.platform.subprocess import run_program
 from support.processes import wait_for
 from support.services.faults import FaultServer, drip, endless, server_tls
-from support.services.http_server import Asked, HttpServer, Told
+from support.services.http_server import HttpServer, Request, Response
 from support.told import BATCH, CASE, NAME, message, problem
 
 
@@ -38,8 +38,8 @@ def webhook(
 
 
 def test_a_webhook_is_posted_signed_and_named(authority: trustme.CA, ca_file: Path) -> None:
-    def taken(_: Asked) -> Told:
-        return Told(204)
+    def taken(_: Request) -> Response:
+        return Response(204)
 
     with HttpServer(taken, tls=server_tls(authority)) as server:
         way = webhook(f"{server.url}/hook", context_trusting(ca_file), "s3cret")
@@ -73,18 +73,18 @@ def test_who_receives_it_can_check_the_signature_as_the_document_says(tmp_path: 
 
 
 def test_a_webhook_that_redirects_refuses_or_is_gone_has_not_taken_it(ca_file: Path) -> None:
-    elsewhere: list[Asked] = []
+    elsewhere: list[Request] = []
 
-    def other(asked: Asked) -> Told:
+    def other(asked: Request) -> Response:
         elsewhere.append(asked)
-        return Told(200)
+        return Response(200)
 
     with HttpServer(other) as target:
         headers = (("Location", target.url),)
         for status, word in ((307, "307"), (500, "500"), (403, "403")):
 
-            def refuse(_: Asked, status: int = status) -> Told:
-                return Told(status, b"", headers)
+            def refuse(_: Request, status: int = status) -> Response:
+                return Response(status, b"", headers)
 
             with (
                 HttpServer(refuse) as server,
@@ -97,8 +97,8 @@ def test_a_webhook_that_redirects_refuses_or_is_gone_has_not_taken_it(ca_file: P
 
 
 def test_a_webhook_that_nobody_vouches_for_gets_nothing(ca_file: Path) -> None:
-    def taken(_: Asked) -> Told:
-        return Told(200)
+    def taken(_: Request) -> Response:
+        return Response(200)
 
     with HttpServer(taken, tls=server_tls(trustme.CA())) as server:
         with closing(webhook(server.url, context_trusting(ca_file))) as way:

@@ -17,7 +17,7 @@ import pytest
 
 from support.processes import wait_for
 from support.program import Program, objects
-from support.services.http_server import Asked, HttpServer, Told
+from support.services.http_server import HttpServer, Request, Response
 from support.services.services import Hma
 
 Start = Callable[..., "Daemon"]
@@ -200,8 +200,8 @@ def test_a_second_daemon_is_refused_and_one_without_a_directory_too(
 def test_alerts_of_cases_arrive_through_the_courier(
     program: Program, storage: Path, service: Hma, known: dict[str, bytes]
 ) -> None:
-    def taken(_: Asked) -> Told:
-        return Told(200)
+    def taken(_: Request) -> Response:
+        return Response(200)
 
     with HttpServer(service) as server, HttpServer(taken) as hook:
         configure(program, server.url, storage, f'[alerts.webhook]\nurl = "{hook.url}"')

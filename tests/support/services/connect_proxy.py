@@ -6,7 +6,7 @@ import asyncio
 import base64
 
 from hashwacht.secrets import Credential
-from support.services.http_server import Record, Served, Told, read_request
+from support.services.http_server import Record, Response, Served, read_request
 
 
 class ConnectProxy(Served):
@@ -25,9 +25,9 @@ class ConnectProxy(Served):
             return
         self.record.requests.append(asked)
         if asked.method != "CONNECT":
-            writer.write(Told(405).wire())
+            writer.write(Response(405).wire())
         elif asked.headers.get("proxy-authorization") != self._expected:
-            writer.write(Told(407, b"", (("Proxy-Authenticate", "Basic"),)).wire())
+            writer.write(Response(407, b"", (("Proxy-Authenticate", "Basic"),)).wire())
         else:
             host, _, port = asked.target.rpartition(":")
             far_reader, far_writer = await asyncio.open_connection(host, int(port))

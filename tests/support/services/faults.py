@@ -19,9 +19,9 @@ from datetime import UTC, datetime
 
 import trustme
 
-from support.services.http_server import Asked, Record, Respond, Served, Told, read_request
+from support.services.http_server import Record, Request, Respond, Response, Served, read_request
 
-Fault = Callable[[Asked, asyncio.StreamWriter], Awaitable[None]]
+Fault = Callable[[Request, asyncio.StreamWriter], Awaitable[None]]
 
 
 class FaultServer(Served):
@@ -42,7 +42,7 @@ class FaultServer(Served):
                 return
 
 
-def answer(told: Told) -> Fault:
+def answer(told: Response) -> Fault:
     """Behave, with this response: a status, a redirect, an answer that means nothing."""
     return send(told.wire())
 
@@ -50,7 +50,7 @@ def answer(told: Told) -> Fault:
 def behave(respond: Respond) -> Fault:
     """Behave as a service does."""
 
-    async def act(asked: Asked, writer: asyncio.StreamWriter) -> None:
+    async def act(asked: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(respond(asked).wire())
         await writer.drain()
 
@@ -60,7 +60,7 @@ def behave(respond: Respond) -> Fault:
 def send(raw: bytes) -> Fault:
     """Send these bytes, HTTP or not, and keep the connection."""
 
-    async def act(_: Asked, writer: asyncio.StreamWriter) -> None:
+    async def act(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(raw)
         await writer.drain()
 
@@ -70,7 +70,7 @@ def send(raw: bytes) -> Fault:
 def hang_up(raw: bytes = b"") -> Fault:
     """Send these bytes, then end the connection in an orderly way."""
 
-    async def act(_: Asked, writer: asyncio.StreamWriter) -> None:
+    async def act(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(raw)
         await writer.drain()
         writer.close()
@@ -81,7 +81,7 @@ def hang_up(raw: bytes = b"") -> Fault:
 def reset(raw: bytes = b"") -> Fault:
     """Send these bytes, then reset the connection (SO_LINGER 0 sends RST)."""
 
-    async def act(_: Asked, writer: asyncio.StreamWriter) -> None:
+    async def act(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(raw)
         await writer.drain()
         linger = struct.pack("ii", 1, 0)
@@ -94,7 +94,7 @@ def reset(raw: bytes = b"") -> Fault:
 def black_hole() -> Fault:
     """Accept, and never say anything."""
 
-    async def act(_: Asked, __: asyncio.StreamWriter) -> None:
+    async def act(_: Request, __: asyncio.StreamWriter) -> None:
         await asyncio.Event().wait()
 
     return act
@@ -103,7 +103,7 @@ def black_hole() -> Fault:
 def drip(raw: bytes, pause: float) -> Fault:
     """Send one byte every *pause* seconds."""
 
-    async def act(_: Asked, writer: asyncio.StreamWriter) -> None:
+    async def act(_: Request, writer: asyncio.StreamWriter) -> None:
         for position in range(len(raw)):
             writer.write(raw[position : position + 1])
             await writer.drain()
@@ -112,10 +112,10 @@ def drip(raw: bytes, pause: float) -> Fault:
     return act
 
 
-def delay(told: Told, pause: float) -> Fault:
+def delay(told: Response, pause: float) -> Fault:
     """Answer rightly, but late."""
 
-    async def act(_: Asked, writer: asyncio.StreamWriter) -> None:
+    async def act(_: Request, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(pause)
         writer.write(told.wire())
         await writer.drain()
@@ -126,7 +126,7 @@ def delay(told: Told, pause: float) -> Fault:
 def endless(sent: list[int]) -> Fault:
     """Answer 200 and a body without end; *sent* gets the sizes that went out."""
 
-    async def act(_: Asked, writer: asyncio.StreamWriter) -> None:
+    async def act(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n")
         while True:
             writer.write(b"t" * 65536)

@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 server on loopback that keeps every byte it receives.
+"""A small HTTP/1.1 server on loopback that records every byte it receives.
 
 Strict and slow enough to read: asyncio streams in a thread of its own, keep-alive, TLS on
 request.  What to answer is a function from request to response; see
@@ -19,8 +19,8 @@ MAX_HEAD = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request as it came: *raw* is every byte of it; header names are in lower case."""
+class Request:
+    """A received request: *raw* is every byte of it; header names are in lower case."""
 
     method: str
     target: str
@@ -30,7 +30,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Response:
     """A response; *headers* beyond Content-Length."""
 
     status: int = 200
@@ -38,21 +38,21 @@ class Told:
     headers: tuple[tuple[str, str], ...] = ()
 
     def wire(self) -> bytes:
-        """Write it as it goes over the wire."""
+        """Return the bytes on the wire."""
         lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}"]
         lines += [f"{name}: {value}" for name, value in self.headers]
         lines += [f"Content-Length: {len(self.body)}", "", ""]
         return "\r\n".join(lines).encode() + self.body
 
 
-Respond = Callable[[Asked], Told]
+Respond = Callable[[Request], Response]
 
 
 @dataclass(slots=True)
 class Record:
-    """What a server has seen: requests in order of arrival, and the number of connections."""
+    """The requests received, in order of arrival, and the number of connections."""
 
-    requests: list[Asked] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     connections: int = 0
 
 
@@ -132,7 +132,7 @@ class HttpServer(Served):
             await writer.drain()
 
 
-async def read_request(reader: asyncio.StreamReader) -> Asked | None:
+async def read_request(reader: asyncio.StreamReader) -> Request | None:
     """Read one request; None at the end of the connection.  Content-Length only."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -144,4 +144,4 @@ async def read_request(reader: asyncio.StreamReader) -> Asked | None:
     method, target, _ = first.split(" ")
     headers = {name.lower(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Asked(method, target, headers, body, head + body)
+    return Request(method, target, headers, body, head + body)

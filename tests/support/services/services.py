@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
 from hashwacht.secrets import Credential
-from support.services.http_server import Asked, Told
+from support.services.http_server import Request, Response
 
 DIGITS = {"md5": 32, "sha1": 40, "pdq": 64, "video_md5": 32}
 """Length of a hash by the services' names for its type, in hexadecimal digits."""
@@ -33,21 +33,23 @@ class Eokm:
     known_test: frozenset[str] = frozenset()
     asked: list[str] = field(default_factory=list)
 
-    def __call__(self, asked: Asked) -> Told:
+    def __call__(self, asked: Request) -> Response:
         """Answer ``true`` or ``false``, or refuse."""
         path = re.fullmatch(r"/v1/(test/)?check/(md5|sha1)", asked.target)
         if path is None:
-            return Told(404)
+            return Response(404)
         if (fault := _common_fault(asked, "POST", self.credential)) is not None:
             return fault
         if asked.headers.get("content-type") != "application/x-www-form-urlencoded":
-            return Told(415)
+            return Response(415)
         text = asked.body.decode("latin-1")
         if not _is_hash(text, path[2]):
-            return Told(400)
+            return Response(400)
         self.asked.append(text)
         known = self.known_test if path[1] else self.known
-        return Told(200, b"true" if text in known else b"false", (("Content-Type", "text/html"),))
+        return Response(
+            200, b"true" if text in known else b"false", (("Content-Type", "text/html"),)
+        )
 
 
 @dataclass(slots=True)
@@ -61,7 +63,7 @@ class Hma:
     ready: bool = True
     asked: list[str] = field(default_factory=list)
 
-    def __call__(self, asked: Asked) -> Told:
+    def __call__(self, asked: Request) -> Response:
         """Answer ``GET /m/lookup`` with matches by bank, or refuse."""
         url = urlsplit(asked.target)
         if url.path != "/m/lookup":
@@ -81,7 +83,7 @@ class Hma:
             for name in self.banks
             if name in banks and (hits := _bank_hits(self.banks[name], kind, value))
         }
-        return Told(200, json.dumps(found).encode(), (("Content-Type", "application/json"),))
+        return Response(200, json.dumps(found).encode(), (("Content-Type", "application/json"),))
 
 
 @dataclass(slots=True)
@@ -97,7 +99,7 @@ class Arachnid:
     batch: int = 30
     asked: list[str] = field(default_factory=list)
 
-    def __call__(self, asked: Asked) -> Told:
+    def __call__(self, asked: Request) -> Response:
         """Answer ``POST /v1/pdq/`` with one entry for each hash, or refuse."""
         if asked.target != "/v1/pdq/":
             return _detail(404, "not found")
@@ -115,7 +117,7 @@ class Arachnid:
         entries = {
             text: self._entry(value) for text, value in zip(sent["hashes"], values, strict=True)
         }
-        return Told(200, json.dumps({"scanned_hashes": entries}).encode())
+        return Response(200, json.dumps({"scanned_hashes": entries}).encode())
 
     def _entry(self, value: str) -> dict[str, object] | None:
         classification = self.known.get(value)
@@ -138,22 +140,22 @@ class Interruptible:
     inner: Hma
     silent: bool = True
 
-    def __call__(self, asked: Asked) -> Told:
+    def __call__(self, asked: Request) -> Response:
         """Answer as the service does, or fail."""
-        return Told(500) if self.silent else self.inner(asked)
+        return Response(500) if self.silent else self.inner(asked)
 
 
-def _common_fault(asked: Asked, method: str, credential: Credential | None) -> Told | None:
+def _common_fault(asked: Request, method: str, credential: Credential | None) -> Response | None:
     """Refuse a wrong method, wrong or missing authentication, and any header too many."""
     if asked.method != method:
-        return Told(405)
+        return Response(405)
     expected = None
     if credential is not None:
         expected = "Basic " + base64.b64encode(credential.to_line().encode()).decode()
     if asked.headers.get("authorization") != expected:
-        return Told(401, b"", (("WWW-Authenticate", "Basic"),))
+        return Response(401, b"", (("WWW-Authenticate", "Basic"),))
     allowed = ALLOWED_HEADERS | ({"content-length"} if method == "POST" else set())
-    return None if set(asked.headers) <= allowed else Told(400, b"a header too many")
+    return None if set(asked.headers) <= allowed else Response(400, b"a header too many")
 
 
 def _is_hash(text: str, kind: str) -> bool:
@@ -173,9 +175,9 @@ def _bank_hits(bank: Mapping[str, int], kind: str, value: str) -> Sequence[dict[
     return hits
 
 
-def _message(status: int, text: str) -> Told:
-    return Told(status, json.dumps({"message": text}).encode())
+def _message(status: int, text: str) -> Response:
+    return Response(status, json.dumps({"message": text}).encode())
 
 
-def _detail(status: int, text: str) -> Told:
-    return Told(status, json.dumps({"detail": text}).encode())
+def _detail(status: int, text: str) -> Response:
+    return Response(status, json.dumps({"detail": text}).encode())

@@ -18,7 +18,7 @@ from hashwacht.matching.services.retry import BreakerPolicy, RetryPolicy
 from hashwacht.secrets import Credential
 from support.services import faults
 from support.services.faults import FaultServer
-from support.services.http_server import HttpServer, Told
+from support.services.http_server import HttpServer, Response
 from support.services.services import Eokm
 
 ACCOUNT = Credential("hoster", "s3cret")
@@ -62,21 +62,21 @@ def assert_undetermined(answer: Answer, reason: Reason = Reason.UNANSWERED) -> N
         (faults.hang_up(HTTP_OK + b"Content-Length: 4\r\n\r\ntr"), "was lost", 3),
         (faults.hang_up(HTTP_OK + b"Transfer-Encoding: chunked\r\n\r\n4\r\ntru"), "was lost", 3),
         (faults.drip(HTTP_OK + b"Content-Length: 4\r\n\r\ntrue", 0.1), "not answered within", 1),
-        (faults.delay(Told(200, b"true"), 0.6), "timed out", 3),
+        (faults.delay(Response(200, b"true"), 0.6), "timed out", 3),
         (faults.hang_up(b"\x00\xff garbage \r\n\r\n"), "not HTTP", 1),
         (faults.hang_up(HTTP_OK + b"X: " + b"x" * 100_000 + b"\r\n\r\ntrue"), "not HTTP", 1),
-        (faults.answer(Told(200, b"<html>true</html>")), "neither true nor false", 1),
-        (faults.answer(Told(200, b"TRUE")), "neither true nor false", 1),
-        (faults.answer(Told(200, b"")), "neither true nor false", 1),
-        (faults.answer(Told(200, b"truefalse")), "neither true nor false", 1),
-        (faults.answer(Told(200, b"t" * 4096)), "more than 1024 bytes", 1),
-        (faults.answer(Told(201, b"true")), "HTTP status 201", 1),
-        (faults.answer(Told(204)), "HTTP status 204", 1),
-        (faults.answer(Told(400, b"false")), "HTTP status 400", 1),
-        (faults.answer(Told(404, b"false")), "HTTP status 404", 1),
-        (faults.answer(Told(429, b"false")), "HTTP status 429", 3),
-        (faults.answer(Told(500, b"false")), "HTTP status 500", 3),
-        (faults.answer(Told(503)), "HTTP status 503", 3),
+        (faults.answer(Response(200, b"<html>true</html>")), "neither true nor false", 1),
+        (faults.answer(Response(200, b"TRUE")), "neither true nor false", 1),
+        (faults.answer(Response(200, b"")), "neither true nor false", 1),
+        (faults.answer(Response(200, b"truefalse")), "neither true nor false", 1),
+        (faults.answer(Response(200, b"t" * 4096)), "more than 1024 bytes", 1),
+        (faults.answer(Response(201, b"true")), "HTTP status 201", 1),
+        (faults.answer(Response(204)), "HTTP status 204", 1),
+        (faults.answer(Response(400, b"false")), "HTTP status 400", 1),
+        (faults.answer(Response(404, b"false")), "HTTP status 404", 1),
+        (faults.answer(Response(429, b"false")), "HTTP status 429", 3),
+        (faults.answer(Response(500, b"false")), "HTTP status 500", 3),
+        (faults.answer(Response(503)), "HTTP status 503", 3),
     ],
 )
 def test_a_fault_is_undetermined_and_retried_only_if_temporary(
@@ -91,7 +91,7 @@ def test_a_fault_is_undetermined_and_retried_only_if_temporary(
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refusal_is_reported_and_not_repeated(loop: LoopThread, status: int) -> None:
-    with FaultServer(faults.answer(Told(status))) as server:
+    with FaultServer(faults.answer(Response(status))) as server:
         answer = ask(loop, server.url)
     assert_undetermined(answer, Reason.REFUSED)
     assert len(server.record.requests) == 1
@@ -101,7 +101,7 @@ def test_a_refusal_is_reported_and_not_repeated(loop: LoopThread, status: int) -
 def test_a_redirect_is_no_answer_and_not_followed(loop: LoopThread, status: int) -> None:
     with HttpServer(Eokm(frozenset({KNOWN.value}), ACCOUNT)) as elsewhere:
         target = (("Location", f"{elsewhere.url}/v1/check/md5"),)
-        with FaultServer(faults.answer(Told(status, b"true", target))) as server:
+        with FaultServer(faults.answer(Response(status, b"true", target))) as server:
             answer = ask(loop, server.url)
     assert_undetermined(answer)
     assert elsewhere.record.connections == 0
@@ -115,7 +115,7 @@ def test_an_endless_answer_is_cut_off(loop: LoopThread) -> None:
 
 
 def test_a_closed_port(loop: LoopThread) -> None:
-    with HttpServer(lambda _: Told()) as server:
+    with HttpServer(lambda _: Response()) as server:
         pass
     answer = ask(loop, server.url)
     assert_undetermined(answer)
@@ -130,7 +130,7 @@ def test_a_name_that_does_not_exist(loop: LoopThread) -> None:
 @pytest.mark.parametrize("wait", ["1", "Fri, 31 Dec 1999 23:59:59 GMT"])
 def test_retry_after_is_honoured(loop: LoopThread, wait: str) -> None:
     service = Eokm(frozenset({KNOWN.value}), ACCOUNT)
-    with FaultServer(faults.answer(Told(429, b"", (("Retry-After", wait),)))) as server:
+    with FaultServer(faults.answer(Response(429, b"", (("Retry-After", wait),)))) as server:
         busy = server.fault
 
         async def once(asked: object, writer: object) -> None:
@@ -148,7 +148,7 @@ def test_retry_after_is_honoured(loop: LoopThread, wait: str) -> None:
 
 def test_a_long_retry_after_opens_the_breaker(loop: LoopThread) -> None:
     with (
-        FaultServer(faults.answer(Told(503, b"", (("Retry-After", "86400"),)))) as server,
+        FaultServer(faults.answer(Response(503, b"", (("Retry-After", "86400"),)))) as server,
         closing(matcher(loop, server.url, breaker_policy=BreakerPolicy(1000, 1.0, 900))) as asked,
     ):
         [first] = asked.lookup([(KNOWN,)])
@@ -164,7 +164,7 @@ def test_the_breaker_stops_requests_and_recovers(loop: LoopThread) -> None:
     batch = [(KNOWN,), (UNKNOWN,)] + [(Signal("md5", f"{n:032x}"),) for n in range(16, 216)]
     rule = BreakerPolicy(failures=3, delay=0.5)
     with (
-        FaultServer(faults.answer(Told(500))) as server,
+        FaultServer(faults.answer(Response(500))) as server,
         closing(matcher(loop, server.url, breaker_policy=rule)) as asked,
     ):
         during = asked.lookup(batch)
@@ -183,7 +183,7 @@ def test_the_breaker_stops_requests_and_recovers(loop: LoopThread) -> None:
 
 def test_an_open_breaker_keeps_the_reason_of_a_refusal(loop: LoopThread) -> None:
     with (
-        FaultServer(faults.answer(Told(401))) as server,
+        FaultServer(faults.answer(Response(401))) as server,
         closing(matcher(loop, server.url, breaker_policy=BreakerPolicy(failures=1))) as asked,
     ):
         answers = asked.lookup([(KNOWN,), (UNKNOWN,)] * 20)
@@ -191,7 +191,7 @@ def test_an_open_breaker_keeps_the_reason_of_a_refusal(loop: LoopThread) -> None
 
 
 def test_a_failed_probe_opens_the_breaker_again(loop: LoopThread) -> None:
-    with FaultServer(faults.answer(Told(500))) as server:
+    with FaultServer(faults.answer(Response(500))) as server:
         rule = BreakerPolicy(failures=1, delay=0.2)
         with closing(matcher(loop, server.url, breaker_policy=rule, concurrency=1)) as asked:
             asked.lookup([(KNOWN,)])

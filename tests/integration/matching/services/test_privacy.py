@@ -25,7 +25,7 @@ from hashwacht.matching.services.retry import RetryPolicy
 from hashwacht.secrets import Credential
 from support.services import faults
 from support.services.connect_proxy import ConnectProxy
-from support.services.http_server import Asked, HttpServer, Told
+from support.services.http_server import HttpServer, Request, Response
 from support.services.services import Arachnid, Eokm, Hma
 
 ACCOUNT = Credential("account-name", "pass:word")
@@ -98,7 +98,7 @@ def test_what_is_no_hash_is_not_sent(loop: LoopThread, value: str) -> None:
 def test_a_proxy_of_the_environment_is_not_used(
     loop: LoopThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with HttpServer(lambda _: Told(200, b"true")) as proxy:
+    with HttpServer(lambda _: Response(200, b"true")) as proxy:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
             monkeypatch.setenv(name, proxy.url)
         monkeypatch.delenv("NO_PROXY", raising=False)
@@ -142,7 +142,7 @@ def test_a_proxy_sees_neither_hash_nor_credential(
 def test_a_cookie_is_not_kept(loop: LoopThread) -> None:
     cookie = (("Set-Cookie", "who=hoster"),)
     with (
-        HttpServer(lambda _: Told(200, b"false", cookie)) as server,
+        HttpServer(lambda _: Response(200, b"false", cookie)) as server,
         closing(ServiceMatcher("eokm", ServiceConfig(server.url), EokmProtocol(), loop)) as matcher,
     ):
         matcher.lookup([(MD5,)])
@@ -150,17 +150,17 @@ def test_a_cookie_is_not_kept(loop: LoopThread) -> None:
     assert [set(each.headers) & {"cookie"} for each in server.record.requests] == [set(), set()]
 
 
-RESPONSES: list[Callable[[Asked], Told]] = [
-    lambda _: Told(200, b"false"),
-    lambda _: Told(401),
-    lambda _: Told(500),
-    lambda _: Told(302, b"", (("Location", "http://account-name:pass:word@x/"),)),
+RESPONSES: list[Callable[[Request], Response]] = [
+    lambda _: Response(200, b"false"),
+    lambda _: Response(401),
+    lambda _: Response(500),
+    lambda _: Response(302, b"", (("Location", "http://account-name:pass:word@x/"),)),
 ]
 
 
 @pytest.mark.parametrize("respond", RESPONSES)
 def test_no_secret_and_no_hash_is_logged_even_at_debug(
-    loop: LoopThread, caplog: pytest.LogCaptureFixture, respond: Callable[[Asked], Told]
+    loop: LoopThread, caplog: pytest.LogCaptureFixture, respond: Callable[[Request], Response]
 ) -> None:
     caplog.set_level(logging.DEBUG)
     with HttpServer(respond) as server:

@@ -18,7 +18,7 @@ from hashwacht.matching.services.client import LoopThread, ServiceMatcher
 from hashwacht.matching.services.eokm import EokmProtocol
 from hashwacht.matching.services.hma import HmaProtocol
 from support.services import faults
-from support.services.http_server import HttpServer, Told
+from support.services.http_server import HttpServer, Response
 from support.services.services import Hma
 
 MD5 = Signal("md5", "0" * 31 + "1")
@@ -33,7 +33,7 @@ def test_no_thread_is_started_before_the_first_lookup(loop: LoopThread) -> None:
 
 def test_a_lookup_works_inside_a_running_event_loop(loop: LoopThread) -> None:
     with (
-        HttpServer(lambda _: Told(200, b"true")) as server,
+        HttpServer(lambda _: Response(200, b"true")) as server,
         closing(ServiceMatcher("eokm", ServiceConfig(server.url), EokmProtocol(), loop)) as matcher,
     ):
 
@@ -121,7 +121,7 @@ except KeyboardInterrupt:
 
 
 def test_parent_and_child_of_a_fork_both_go_on_asking() -> None:
-    with HttpServer(lambda _: Told(200, b"true")) as server:
+    with HttpServer(lambda _: Response(200, b"true")) as server:
         done = subprocess.run(
             [sys.executable, "-c", FORK, server.url],
             capture_output=True,
