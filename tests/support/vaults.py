@@ -1,4 +1,4 @@
-"""Files with everything that a file can have, and all that can be seen of them, to compare."""
+"""Files with all kinds of attributes, and snapshots of them to compare."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from hashwacht.quarantine.record import EntryRecord
 from hashwacht.quarantine.restore import RestoreRequest
 from hashwacht.quarantine.vault import Vault
 
-_NOBODY_IN_PARTICULAR = 0xFFFF_FFFF
+_UNDEFINED_ID = 0xFFFF_FFFF
 _OWNER, _USER, _GROUP, _MASK, _OTHER = 1, 2, 4, 16, 32
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What restoring must give back.  The access time is left out: reading moves it."""
+class Snapshot:
+    """What a restore must reproduce, except the access time, which reading changes."""
 
     content: str
     size: int
@@ -32,8 +32,8 @@ class Look:
     xattrs: tuple[tuple[str, bytes], ...]
 
     @classmethod
-    def at(cls, path: Path | bytes) -> Look:
-        """Look at the file *path*, which is no link.  Reading does not move its times."""
+    def of(cls, path: Path | bytes) -> Snapshot:
+        """Return the snapshot of a regular file."""
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         try:
             found = os.fstat(fd)
@@ -47,22 +47,22 @@ class Look:
 
 
 def access_list(user: int = 1000) -> bytes:
-    """Give an access list as the kernel keeps it: the owner may read and write, *user* read.
+    """Return an access list as the kernel stores it: the owner may read and write, *user* read.
 
     The form is that of include/uapi/linux/posix_acl_xattr.h; its mode is 0640.
     """
     entries = [
-        (_OWNER, 6, _NOBODY_IN_PARTICULAR),
+        (_OWNER, 6, _UNDEFINED_ID),
         (_USER, 4, user),
-        (_GROUP, 4, _NOBODY_IN_PARTICULAR),
-        (_MASK, 4, _NOBODY_IN_PARTICULAR),
-        (_OTHER, 0, _NOBODY_IN_PARTICULAR),
+        (_GROUP, 4, _UNDEFINED_ID),
+        (_MASK, 4, _UNDEFINED_ID),
+        (_OTHER, 0, _UNDEFINED_ID),
     ]
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 
 
 def dress(path: Path | bytes, mode: int = 0o640) -> None:
-    """Give a file an owner, a mode, times and attributes as strange as this user may."""
+    """Set an owner, a mode, times and attributes as unusual as this user may."""
     for name, value in (
         ("user.\xe4\n", b"\x00\xff"),
         ("user.empty", b""),
@@ -79,20 +79,20 @@ def dress(path: Path | bytes, mode: int = 0o640) -> None:
 
 
 def judge(path: Path | bytes) -> tuple[int, str]:
-    """Open a file and hash it, as the pipeline does; whoever gets the descriptor closes it."""
+    """Open a file and hash it, as the pipeline does; the caller closes the descriptor."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     return fd, key_of(fd)
 
 
 def key_of(fd: int) -> str:
-    """Give the SHA-256 of an open file."""
+    """Return the SHA-256 of an open file."""
     with os.fdopen(os.dup(fd), "rb") as file:
         file.seek(0)
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def seal(vault: Vault, path: Path | bytes) -> EntryRecord:
-    """Quarantine the file at *path*, which must succeed."""
+    """Seal the file at *path*, which must succeed."""
     fd, key = judge(path)
     try:
         sealed = vault.quarantine(fd, os.fsencode(path), key, {"case": 7})
@@ -117,5 +117,5 @@ def restore(
 
 
 def names(directory: Path) -> list[str]:
-    """Give all names below a directory, sorted."""
+    """Return all names below a directory, sorted."""
     return sorted(str(path.relative_to(directory)) for path in directory.rglob("*"))

@@ -1,7 +1,8 @@
-"""Settles every file below a directory as the daemon does, until it is killed.
+"""Applies a verdict to every file below a directory as the daemon does, until it is killed.
 
-For each line of seconds on standard input it forks such a settler, kills it after so many
-seconds and writes ``killed`` to standard output; at the end of the input one settles undisturbed.
+For each line of seconds on standard input, it forks a process that does so, kills that after so
+many seconds and writes ``killed`` to standard output; at the end of the input, the last one runs
+undisturbed.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ NEAR = b"near"
 MANY = ActionLimitSettings(per_hash=10**6, per_account=10**6, per_root=10**6)
 
 
-def settle_all(home: Path, public: str) -> None:
-    """Begin as the daemon does, then settle what lies there."""
+def apply_all(home: Path, public: str) -> None:
+    """Start as the daemon does, then apply a verdict to every file."""
     bench = CaseBench(home, keys=KeyPair(public, ""), limits=MANY).open()
     bench.clock.now = time.time()
     bench.processor.retry_due(bench.clock.now)
     for path in sorted(bench.files.iterdir()):
-        if not path.is_file():  # what is being taken at this moment lies in a directory
+        if not path.is_file():  # a staging directory
             continue
         name = os.fsencode(path)
         near = path.read_bytes().startswith(NEAR)
@@ -38,12 +39,12 @@ def settle_all(home: Path, public: str) -> None:
 
 
 def kill_after(seconds: float, home: Path, public: str) -> None:
-    """Let a forked settler live for some seconds at the most."""
+    """Fork a process and kill it after so many seconds."""
     child = os.fork()
     if not child:
-        settle_all(home, public)
+        apply_all(home, public)
         os._exit(0)
-    time.sleep(seconds)  # no event to wait for: the instant shall be any
+    time.sleep(seconds)  # no event to wait for: any instant counts
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     os.write(1, b"killed\n")
@@ -52,4 +53,4 @@ def kill_after(seconds: float, home: Path, public: str) -> None:
 if __name__ == "__main__":
     for line in sys.stdin:
         kill_after(float(line), Path(sys.argv[1]), sys.argv[2])
-    settle_all(Path(sys.argv[1]), sys.argv[2])
+    apply_all(Path(sys.argv[1]), sys.argv[2])

@@ -48,7 +48,7 @@ def states(bench: CaseBench) -> dict[str, int]:
     }
 
 
-def test_of_a_thousand_equal_files_only_the_limit_is_acted_upon(tmp_path: Path) -> None:
+def test_only_the_limit_of_a_thousand_equal_files_is_acted_on(tmp_path: Path) -> None:
     bench = CaseBench(tmp_path).open()
     paths = [bench.file(f"{number}.png", LOGO) for number in range(1000)]
     for path in paths:
@@ -77,11 +77,11 @@ def limited(tmp_path: Path) -> CaseBench:
     return bench
 
 
-def ruling(bench: CaseBench) -> LimitApprovals:
+def approvals(bench: CaseBench) -> LimitApprovals:
     return LimitApprovals(bench.ledger, bench.lock)
 
 
-def test_what_waits_survives_a_restart(limited: CaseBench) -> None:
+def test_paused_actions_survive_a_restart(limited: CaseBench) -> None:
     limited.close()
     bench = CaseBench(limited.home, limits=limited.limits, keys=limited.keys).open()
     bench.apply(bench.file("more.png"))
@@ -89,8 +89,8 @@ def test_what_waits_survives_a_restart(limited: CaseBench) -> None:
     assert [notice.kind for notice in bench.notices] == [NoticeKind.CASE]
 
 
-def test_let_go_carries_out_what_waits_and_lifts_the_limit_for_a_window(limited: CaseBench) -> None:
-    assert ruling(limited).approve(1, "it is real") == 3
+def test_approve_carries_out_actions_and_suspends_the_limit(limited: CaseBench) -> None:
+    assert approvals(limited).approve(1, "it is real") == 3
     limited.retry()
     assert states(limited) == {"quarantined": 5}
     for number in range(4):
@@ -102,7 +102,7 @@ def test_let_go_carries_out_what_waits_and_lifts_the_limit_for_a_window(limited:
     assert "limit-approved" in limited.events()
 
 
-def test_what_was_observed_and_has_to_wait_now_is_in_the_log(limited: CaseBench) -> None:
+def test_a_pause_after_observing_is_in_the_audit_log(limited: CaseBench) -> None:
     path = limited.file("old.png")
     limited.apply(path, root=OBSERVE)
     for _ in range(2):
@@ -111,28 +111,32 @@ def test_what_was_observed_and_has_to_wait_now_is_in_the_log(limited: CaseBench)
     assert limited.store.locations.load_live(path)[0].state is LocationState.WAITING
 
 
-def test_standing_down_drops_what_waits_until_it_is_recalled(limited: CaseBench) -> None:
-    assert ruling(limited).discard(1, "a logo was listed") == 3
+def test_discard_drops_paused_actions_until_reinstated(limited: CaseBench) -> None:
+    assert approvals(limited).discard(1, "a logo was listed") == 3
     assert states(limited) == {"observed": 3, "quarantined": 2}
     limited.clock.now += 10 * limited.limits.window
     assert limited.apply(limited.file("new.png")) is Action.OBSERVE
     limited.retry()
     assert states(limited) == {"observed": 4, "quarantined": 2}
-    assert ruling(limited).reinstate(1, "the list is right") == 4
+    assert approvals(limited).reinstate(1, "the list is right") == 4
     limited.retry()
     assert states(limited) == {"quarantined": 4, "waiting": 2}
 
 
-def test_a_ruling_is_made_once(limited: CaseBench) -> None:
-    ruling(limited).approve(1, "it is real")
-    for act in (ruling(limited).approve, ruling(limited).discard, ruling(limited).reinstate):
+def test_a_limit_is_decided_once(limited: CaseBench) -> None:
+    approvals(limited).approve(1, "it is real")
+    for act in (
+        approvals(limited).approve,
+        approvals(limited).discard,
+        approvals(limited).reinstate,
+    ):
         with pytest.raises(UsageError):
             act(1, "again")
     with pytest.raises(UsageError):
-        ruling(limited).approve(2, "unknown")
+        approvals(limited).approve(2, "unknown")
 
 
-def test_what_nobody_can_say_anything_about_is_held_beyond_any_limit(tmp_path: Path) -> None:
+def test_undetermined_files_are_held_beyond_any_limit(tmp_path: Path) -> None:
     bench = CaseBench(
         tmp_path, root=HOLD, limits=ActionLimitSettings(per_hash=1, per_root=1)
     ).open()
@@ -148,12 +152,12 @@ def test_an_account_and_a_root_have_limits_of_their_own(tmp_path: Path) -> None:
         bench.apply(bench.file(f"{number}.png", b"content %d" % number))
     (limit,) = bench.store.action_limits.load_latest(9)
     assert limit.subject.scope is LimitScope.ACCOUNT
-    ruling(bench).approve(1, "a collection")
+    approvals(bench).approve(1, "a collection")
     bench.retry()
     actions = [
         bench.apply(bench.file(f"new {number}.png", b"other %d" % number)) for number in range(2)
     ]
-    assert actions == [Action.QUARANTINE, Action.OBSERVE], "what was let go is not counted"
+    assert actions == [Action.QUARANTINE, Action.OBSERVE], "approved actions are not counted"
     assert bench.store.action_limits.load_latest(1)[0].subject.scope is LimitScope.ROOT
 
 
@@ -165,7 +169,7 @@ def test_actions_that_fail_are_not_counted(tmp_path: Path) -> None:
     assert bench.store.action_limits.load_latest(9) == []
 
 
-def test_a_held_file_that_waits_to_be_sealed_stays_held(tmp_path: Path) -> None:
+def test_a_held_file_stays_held_while_sealing_is_paused(tmp_path: Path) -> None:
     bench = CaseBench(tmp_path, limits=ActionLimitSettings(per_hash=2)).open()
     paths = [bench.file(f"{number}.png") for number in range(3)]
     for path in paths:
@@ -174,21 +178,21 @@ def test_a_held_file_that_waits_to_be_sealed_stays_held(tmp_path: Path) -> None:
     bench.retry()
     assert states(bench) == {"held": 1, "quarantined": 2}
     assert at(paths[2]).stat().st_mode & 0o777 == 0
-    ruling(bench).approve(1, "it is real")
+    approvals(bench).approve(1, "it is real")
     bench.retry()
     assert states(bench) == {"quarantined": 3}
 
 
-def test_a_held_file_that_waited_to_be_sealed_is_sealed_after_a_recall(tmp_path: Path) -> None:
+def test_a_held_file_is_sealed_after_the_limit_is_reinstated(tmp_path: Path) -> None:
     bench = CaseBench(tmp_path, limits=ActionLimitSettings(per_hash=1, window=60)).open()
     paths = [bench.file(f"{number}.png") for number in range(2)]
     for path in paths:
         bench.apply(path, UNANSWERED, root=HOLD)
         bench.apply(path)
     assert states(bench) == {"held": 1, "quarantined": 1}
-    ruling(bench).discard(1, "a logo was listed")
+    approvals(bench).discard(1, "a logo was listed")
     bench.clock.now += 61
-    ruling(bench).reinstate(1, "the list is right")
+    approvals(bench).reinstate(1, "the list is right")
     bench.retry()
     assert states(bench) == {"quarantined": 2}
 
@@ -202,7 +206,7 @@ def test_a_held_file_that_waited_to_be_sealed_is_sealed_after_a_recall(tmp_path:
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_no_more_than_the_limits_are_ever_granted_within_the_window(
+def test_no_more_actions_than_the_limits_within_a_window(
     tmp_path: Path, asked: list[tuple[str, int, float]], limits: tuple[int, int, int]
 ) -> None:
     path = tmp_path / "state.db"

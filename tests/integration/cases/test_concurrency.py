@@ -1,4 +1,4 @@
-"""Several processes at work on the same cases: the daemon, another daemon, people's commands."""
+"""Several processes that work on the same cases: two daemons and commands."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def all_well(children: list[int]) -> bool:
     return all(os.waitpid(child, 0)[1] == 0 for child in children)
 
 
-def settle_all(home: Path, keys: KeyPair) -> None:
+def apply_all(home: Path, keys: KeyPair) -> None:
     bench = CaseBench(home, keys=keys).open()
     for path in sorted(bench.files.iterdir()):
         if not path.is_file():
@@ -59,12 +59,12 @@ def sealed(home: Path, keys: KeyPair) -> list[FileLocation]:
         return bench.locations()
 
 
-def test_two_that_settle_the_same_files_act_once(tmp_path: Path) -> None:
+def test_parallel_processors_act_once_per_file(tmp_path: Path) -> None:
     keys = generate_key_pair()
     bench = CaseBench(tmp_path, keys=keys).open()
     paths = [bench.file(f"{number}.png", b"%d" % (number % 2)) for number in range(20)]
     bench.close()
-    assert all_well([fork(lambda: settle_all(tmp_path, keys)) for _ in range(3)])
+    assert all_well([fork(lambda: apply_all(tmp_path, keys)) for _ in range(3)])
     bench = CaseBench(tmp_path, keys=keys).open()
     assert len(bench.store.cases.load_latest(9)) == 2
     assert Counter(record.path for record in bench.vault.records()) == Counter(paths)
@@ -80,14 +80,14 @@ def test_two_that_settle_the_same_files_act_once(tmp_path: Path) -> None:
     bench.close()
 
 
-def test_what_a_person_restores_is_not_taken_again_at_once(tmp_path: Path) -> None:
-    """The file is back before that is recorded: who sees it then has to wait for the turn."""
+def test_a_restored_file_is_not_sealed_again(tmp_path: Path) -> None:
+    """The file is back before that is recorded: the other process has to wait for the lock."""
     keys = generate_key_pair()
     paths = [location.path for location in sealed(tmp_path, keys)]
 
     def watch() -> None:
         while not all(at(path).exists() for path in paths):
-            settle_all(tmp_path, keys)
+            apply_all(tmp_path, keys)
 
     child = fork(watch)
     bench = CaseBench(tmp_path, keys=keys).open()
@@ -102,7 +102,7 @@ def test_what_a_person_restores_is_not_taken_again_at_once(tmp_path: Path) -> No
     bench.close()
 
 
-def test_of_two_people_who_decide_at_once_one_decides(tmp_path: Path) -> None:
+def test_one_of_two_simultaneous_decisions_wins(tmp_path: Path) -> None:
     """One destroys and one restores the same files; each file has one fate, and the log that."""
     keys = generate_key_pair()
     locations = sealed(tmp_path, keys)
@@ -134,13 +134,13 @@ def test_of_two_people_who_decide_at_once_one_decides(tmp_path: Path) -> None:
     bench.close()
 
 
-def test_who_waits_too_long_for_the_turn_is_told(tmp_path: Path) -> None:
+def test_waiting_too_long_for_the_case_lock_fails(tmp_path: Path) -> None:
     lock = CaseLock(tmp_path / "lock", timeout=0.05)
     with lock.acquire(), pytest.raises(StorageBusy), lock.acquire():
-        pytest.fail("the turn was taken twice")
+        pytest.fail("the lock was acquired twice")
 
 
-def test_the_turn_of_who_was_killed_is_free(tmp_path: Path) -> None:
+def test_the_case_lock_ends_with_its_process(tmp_path: Path) -> None:
     lock = CaseLock(tmp_path / "lock", timeout=0.05)
 
     def die() -> None:

@@ -1,4 +1,4 @@
-"""Decisions of people, and what each of them leaves alone."""
+"""Decisions, and what each of them leaves unchanged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def decisions(bench: CaseBench) -> CaseDecisions:
     return bench.decisions()
 
 
-def test_a_file_that_was_restored_elsewhere_still_says_where_it_was_found(
+def test_a_file_restored_elsewhere_shows_its_original_path(
     bench: CaseBench, decisions: CaseDecisions
 ) -> None:
     path = bench.file("a.png")
@@ -32,7 +32,7 @@ def test_a_file_that_was_restored_elsewhere_still_says_where_it_was_found(
     assert str(at(path)) in location.detail
 
 
-def test_a_case_is_closed_by_itself_only_when_nothing_of_it_is_left(
+def test_a_case_closes_automatically_when_no_file_is_left(
     bench: CaseBench, decisions: CaseDecisions
 ) -> None:
     for name in ("a.png", "b.png"):
@@ -43,9 +43,7 @@ def test_a_case_is_closed_by_itself_only_when_nothing_of_it_is_left(
         assert bench.case().state is state
 
 
-def test_a_held_file_that_a_person_restored_stays_so_when_it_is_looked_at_again(
-    bench: CaseBench, decisions: CaseDecisions
-) -> None:
+def test_a_restored_held_file_is_not_held_again(bench: CaseBench, decisions: CaseDecisions) -> None:
     path = bench.file("a.png")
     before = at(path).stat().st_mode
     bench.apply(path, root=HOLD)
@@ -58,7 +56,7 @@ def test_a_held_file_that_a_person_restored_stays_so_when_it_is_looked_at_again(
     assert at(path).stat().st_mode == before
 
 
-def test_a_restored_file_is_not_held_because_it_was_seen_on_its_way(
+def test_a_restored_file_is_not_held_by_its_staging_path(
     bench: CaseBench, decisions: CaseDecisions
 ) -> None:
     """It was read in the directory in which it was put together, and judged after that."""
@@ -122,7 +120,7 @@ def test_what_was_restored_or_destroyed_cannot_be_so_once_more(
     assert at(restored.path).read_bytes() == b"known"
 
 
-def test_two_people_who_decide_at_once_each_learn_what_came_of_it(
+def test_the_second_of_two_decisions_fails_with_the_state(
     bench: CaseBench, decisions: CaseDecisions
 ) -> None:
     """The second one still has in hand how the file stood before the first decided."""

@@ -1,4 +1,4 @@
-"""Killed right before and right after every act, everything is cleared up by who comes next."""
+"""A kill right before or after any action: the next process resolves it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from support.cases import HOLD, NO_MATCH, QUARANTINE, CaseBench, at
 Step = tuple[str, str]
 
 
-class Mortal:
-    """Hands that are killed, with their process, right *before* or *after* one kind of act."""
+class KilledActions:
+    """File actions that kill their process right *before* or *after* one kind of action."""
 
     def __init__(self, inner: FileActions, step: Step) -> None:
         self._inner, (self._act, self._when) = inner, step
@@ -57,11 +57,11 @@ def opened(home: Path, keys: KeyPair) -> Iterator[CaseBench]:
 
 
 def killed(home: Path, keys: KeyPair, step: Step, work: Callable[[CaseBench], object]) -> None:
-    """Do *work* in a process that does not survive the step."""
+    """Run *work* in a process that is killed at the step."""
     child = os.fork()
     if not child:
         try:
-            work(CaseBench(home, keys=keys, wrap=lambda hands: Mortal(hands, step)).open())
+            work(CaseBench(home, keys=keys, wrap=lambda inner: KilledActions(inner, step)).open())
         finally:
             os._exit(1)
     _, status = os.waitpid(child, 0)
@@ -69,7 +69,7 @@ def killed(home: Path, keys: KeyPair, step: Step, work: Callable[[CaseBench], ob
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("again", ["retry", "settle"])
+@pytest.mark.parametrize("again", ["retry", "apply"])
 @pytest.mark.parametrize("act", ["hold", "quarantine"])
 def test_an_action(tmp_path: Path, keys: KeyPair, act: str, when: str, again: str) -> None:
     root = HOLD if act == "hold" else QUARANTINE
@@ -79,7 +79,7 @@ def test_an_action(tmp_path: Path, keys: KeyPair, act: str, when: str, again: st
     with opened(tmp_path, keys) as bench:
         (location,) = bench.locations()
         assert location.state is LocationState.PENDING
-        if again == "settle" and at(path).exists():
+        if again == "apply" and at(path).exists():
             bench.apply(path, root=root)
         bench.retry(root=root)
         (location,) = bench.locations()
@@ -94,7 +94,7 @@ def test_an_action(tmp_path: Path, keys: KeyPair, act: str, when: str, again: st
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_releasing_by_itself(tmp_path: Path, keys: KeyPair, when: str) -> None:
+def test_an_automatic_release(tmp_path: Path, keys: KeyPair, when: str) -> None:
     with opened(tmp_path, keys) as bench:
         path = bench.file("a.png")
         before = at(path).stat().st_mode
@@ -107,9 +107,7 @@ def test_releasing_by_itself(tmp_path: Path, keys: KeyPair, when: str) -> None:
         assert at(path).stat().st_mode == before
 
 
-def test_a_file_that_got_the_number_of_a_held_one_is_not_taken_for_it(
-    tmp_path: Path, keys: KeyPair
-) -> None:
+def test_a_reused_inode_number_is_not_taken_for_a_held_file(tmp_path: Path, keys: KeyPair) -> None:
     """The held one was deleted since; holding the other one was interrupted before it began."""
     with opened(tmp_path, keys) as bench:
         for turn in range(50):  # others may be faster
@@ -128,7 +126,7 @@ def test_a_file_that_got_the_number_of_a_held_one_is_not_taken_for_it(
         assert at(path).stat().st_mode & 0o777 == 0
 
 
-def test_what_cannot_be_settled_after_a_crash_is_told_once(tmp_path: Path, keys: KeyPair) -> None:
+def test_a_stuck_recovery_sends_one_notice(tmp_path: Path, keys: KeyPair) -> None:
     with opened(tmp_path, keys) as bench:
         path = bench.file("a.png")
 
@@ -211,7 +209,7 @@ def test_destroying(tmp_path: Path, keys: KeyPair, when: str) -> None:
         assert entry.facts["decided_by"] == "daemon"
 
 
-def test_what_a_crash_left_at_the_place_of_a_restoring_is_not_lost_sight_of(
+def test_a_restore_resolves_an_interrupted_action_at_its_path(
     tmp_path: Path, keys: KeyPair
 ) -> None:
     """Another content was sealed there, which could not be recorded, when a person comes."""
@@ -232,9 +230,7 @@ def test_what_a_crash_left_at_the_place_of_a_restoring_is_not_lost_sight_of(
         assert interrupted.state is LocationState.QUARANTINED
 
 
-def test_a_new_file_at_the_path_does_not_hide_what_was_sealed(
-    tmp_path: Path, keys: KeyPair
-) -> None:
+def test_a_new_file_at_the_path_does_not_hide_a_sealed_one(tmp_path: Path, keys: KeyPair) -> None:
     with opened(tmp_path, keys) as bench:
         path = bench.file("a.png")
     killed(tmp_path, keys, ("quarantine", "after"), lambda bench: bench.apply(path))

@@ -1,4 +1,4 @@
-"""What cannot be done is told, tried again ever more seldom, and done when it can be."""
+"""Failed actions are reported, retried at growing intervals, and carried out at last."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hashwacht.storage.locations import LocationState
 from support.cases import HOLD, NEAR, NO_MATCH, UNANSWERED, CaseBench, at, mode
 
 
-def test_what_cannot_be_sealed_is_held_told_and_tried_again_ever_more_seldom(
+def test_a_failed_sealing_is_held_reported_and_retried(
     bench: CaseBench,
 ) -> None:
     bench.seal_for()
@@ -49,7 +49,7 @@ def test_what_cannot_be_sealed_is_held_told_and_tried_again_ever_more_seldom(
     assert bench.notices[-1].kind is NoticeKind.CASE
 
 
-def test_what_can_be_neither_sealed_nor_held_is_told_and_tried_again(bench: CaseBench) -> None:
+def test_a_failed_sealing_and_hold_is_retried(bench: CaseBench) -> None:
     bench.seal_for()
     path = bench.file("a.png")
     with bench.busy(path):
@@ -62,7 +62,7 @@ def test_what_can_be_neither_sealed_nor_held_is_told_and_tried_again(bench: Case
 
 
 @pytest.mark.parametrize("how", ["a file in its place", "swept away in the middle"])
-def test_a_vault_that_is_not_there_makes_no_file_a_lost_one(bench: CaseBench, how: str) -> None:
+def test_a_missing_vault_does_not_make_a_file_lost(bench: CaseBench, how: str) -> None:
     """What is missing is ours: the customer's file goes on being there, and is held."""
     vault = bench.home / "state/quarantine"
     if how == "a file in its place":
@@ -83,7 +83,7 @@ def _sweep(vault: Path, clock: Callable[[], float]) -> float:
 
 
 @pytest.mark.alone
-def test_a_file_that_is_mounted_upon_another_is_held_at_least(bench: CaseBench) -> None:
+def test_a_file_with_a_mount_on_top_is_held(bench: CaseBench) -> None:
     path, behind = bench.file("a.png", b"below"), bench.file("b.png")
     done = subprocess.run(["mount", "--bind", behind, path], capture_output=True, check=False)
     if done.returncode:
@@ -109,7 +109,7 @@ def test_a_held_file_stays_held_while_sealing_it_fails(bench: CaseBench) -> None
     assert [location.state for location in bench.locations()] == [LocationState.QUARANTINED]
 
 
-def test_a_release_that_fails_is_tried_again_unless_it_matches_again(bench: CaseBench) -> None:
+def test_a_failed_release_is_retried_unless_it_matches_again(bench: CaseBench) -> None:
     path = bench.file("a.png")
     bench.apply(path, NEAR)
     with bench.busy(path):
@@ -126,7 +126,7 @@ def test_a_release_that_fails_is_tried_again_unless_it_matches_again(bench: Case
     assert [location.state for location in bench.locations()] == [LocationState.RELEASED]
 
 
-def test_what_fails_and_is_gone_when_tried_again_is_gone(bench: CaseBench) -> None:
+def test_a_failed_file_that_is_gone_at_the_retry_is_gone(bench: CaseBench) -> None:
     bench.seal_for()
     path = bench.file("a.png")
     bench.apply(path)

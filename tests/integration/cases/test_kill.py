@@ -1,4 +1,4 @@
-"""Killed at random instants, casework loses no file, opens no case twice, acts once."""
+"""Kills at random instants: no file is lost, no case opened twice, each action done once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def arrive(files: Path, number: int) -> dict[Path, bytes]:
     return arrived
 
 
-def test_sixty_kills_leave_one_case_one_place_and_one_action_for_each(tmp_path: Path) -> None:
+def test_sixty_kills_leave_one_action_for_each_file(tmp_path: Path) -> None:
     keys = generate_key_pair()
     chance = random.Random(20261123)
     (tmp_path / "files").mkdir()

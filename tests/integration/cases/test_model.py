@@ -42,7 +42,7 @@ MODE = 0o640
 
 
 class Hosting(RuleBasedStateMachine):
-    """A hoster's day.  Whatever happens, files and what is recorded agree."""
+    """Random events at a hoster: the files always agree with what is recorded."""
 
     @initialize()
     def begin(self) -> None:
@@ -66,7 +66,7 @@ class Hosting(RuleBasedStateMachine):
         path.unlink(missing_ok=True)
         path.write_bytes(content)
         path.chmod(MODE)
-        self.settle(path, verdict)
+        self.apply(path, verdict)
 
     @precondition(lambda self: any(self.bench.files.iterdir()))
     @rule(number=st.integers(0, 9), verdict=VERDICTS, touched=st.booleans())
@@ -76,7 +76,7 @@ class Hosting(RuleBasedStateMachine):
         path = files[number % len(files)]
         if touched:
             path.chmod(MODE)
-        self.settle(path, verdict)
+        self.apply(path, verdict)
 
     @precondition(lambda self: any(self.bench.files.iterdir()))
     @rule(number=st.integers(0, 9), name=NAMES, verdict=VERDICTS, seen=st.booleans())
@@ -85,7 +85,7 @@ class Hosting(RuleBasedStateMachine):
         files = sorted(self.bench.files.iterdir())
         path = files[number % len(files)].rename(self.bench.files / name)
         if seen:
-            self.settle(path, verdict)
+            self.apply(path, verdict)
 
     @precondition(lambda self: any(self.bench.files.iterdir()))
     @rule(number=st.integers(0, 9), verdict=VERDICTS)
@@ -98,7 +98,7 @@ class Hosting(RuleBasedStateMachine):
         os.close(fd)
         self.agrees(path, verdict, self.bench.processor.apply_verdict(found))
 
-    def settle(self, path: Path, verdict: Verdict | None) -> None:
+    def apply(self, path: Path, verdict: Verdict | None) -> None:
         self.agrees(path, verdict, self.bench.apply(bytes(path), verdict, root=self.policy))
 
     def agrees(self, path: Path, verdict: Verdict | None, action: Action) -> None:
@@ -165,7 +165,7 @@ class Hosting(RuleBasedStateMachine):
                     record = self.bench.vault.find(location.vault)
                     assert record is not None
                     assert record.state == "sealed"
-                    assert record.attributes.mode == MODE, "not the one that holding gave it"
+                    assert record.attributes.mode == MODE, "the mode from before the hold"
 
     def teardown(self) -> None:
         """Nobody knows anything any more: everything that is still there can be served again."""

@@ -1,4 +1,4 @@
-"""What is held is let go when its reason is gone, whichever way that becomes known."""
+"""Held files are released when the reason is gone, however that becomes known."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def stored(bench: CaseBench, path: bytes) -> JudgedFile:
         os.close(fd)
 
 
-def test_a_recheck_releases_a_file_that_it_only_knows_by_its_path(bench: CaseBench) -> None:
+def test_a_recheck_releases_a_file_known_by_path_only(bench: CaseBench) -> None:
     path = bench.file("a.png")
     before = mode(path)
     known = replace(stored(bench, path), id=NOWHERE)
@@ -56,7 +56,7 @@ def test_a_recheck_releases_a_file_that_has_got_another_name(bench: CaseBench) -
     assert mode(bytes(moved)) == before
 
 
-def test_a_recheck_that_matches_again_does_not_hold_again_what_is_held(bench: CaseBench) -> None:
+def test_a_recheck_that_matches_does_not_hold_twice(bench: CaseBench) -> None:
     path = bench.file("a.png")
     known = stored(bench, path)
     bench.apply(path, NEAR)
@@ -66,7 +66,7 @@ def test_a_recheck_that_matches_again_does_not_hold_again_what_is_held(bench: Ca
     assert bench.events() == acts
 
 
-def test_what_waits_held_to_be_sealed_is_released_when_another_copy_matches_no_more(
+def test_a_held_file_is_released_when_its_copy_stops_matching(
     bench: CaseBench,
 ) -> None:
     bench.seal_for()
@@ -79,7 +79,7 @@ def test_what_waits_held_to_be_sealed_is_released_when_another_copy_matches_no_m
     assert [location.state for location in bench.locations()] == [LocationState.RELEASED]
 
 
-def test_a_policy_that_only_observes_by_now_stops_what_is_tried_again(bench: CaseBench) -> None:
+def test_an_observing_policy_stops_retries(bench: CaseBench) -> None:
     bench.seal_for()
     bench.holder._records._directory.touch()  # so that it cannot be held either
     path = bench.file("a.png")
@@ -93,7 +93,7 @@ def test_a_policy_that_only_observes_by_now_stops_what_is_tried_again(bench: Cas
     assert bench.events()[-1] == "left-alone"
 
 
-def test_a_policy_that_only_holds_by_now_does_not_seal_what_is_tried_again(
+def test_a_holding_policy_does_not_seal_at_a_retry(
     bench: CaseBench,
 ) -> None:
     bench.seal_for()
@@ -107,7 +107,7 @@ def test_a_policy_that_only_holds_by_now_does_not_seal_what_is_tried_again(
     ]
 
 
-def test_what_a_person_released_is_not_held_because_nobody_answers(bench: CaseBench) -> None:
+def test_a_released_content_is_not_held_when_undetermined(bench: CaseBench) -> None:
     path = bench.file("a.png")
     bench.apply(path, root=HOLD)
     list(bench.decisions().release(bench.case(), RestoreRequest("a logo")))
@@ -117,7 +117,7 @@ def test_what_a_person_released_is_not_held_because_nobody_answers(bench: CaseBe
     assert mode(path) == before != 0
 
 
-def test_a_release_that_failed_is_not_forgotten_because_nobody_answers(bench: CaseBench) -> None:
+def test_a_failed_release_survives_an_undetermined_verdict(bench: CaseBench) -> None:
     path = bench.file("a.png")
     before = mode(path)
     bench.apply(path, NEAR)
@@ -129,7 +129,7 @@ def test_a_release_that_failed_is_not_forgotten_because_nobody_answers(bench: Ca
     assert mode(path) == before
 
 
-def test_a_known_good_list_that_comes_later_releases_what_is_held_and_tells(
+def test_a_later_known_good_list_releases_and_notifies(
     bench: CaseBench,
 ) -> None:
     held, sealed = bench.file("a.png"), bench.file("b.png", b"other")
@@ -148,7 +148,7 @@ def test_a_known_good_list_that_comes_later_releases_what_is_held_and_tells(
     assert "no longer matches" in notice.summary
 
 
-def test_a_category_that_is_observed_by_now_does_not_open_what_is_held(bench: CaseBench) -> None:
+def test_a_milder_category_does_not_release_a_held_file(bench: CaseBench) -> None:
     """Milder is not harmless: only a person, or no match, gives it back."""
     path = bench.file("a.png")
     bench.apply(path, NEAR)
@@ -157,7 +157,7 @@ def test_a_category_that_is_observed_by_now_does_not_open_what_is_held(bench: Ca
     assert mode(path) == 0
 
 
-def test_something_harmless_under_the_old_name_does_not_open_what_is_held(bench: CaseBench) -> None:
+def test_a_harmless_file_at_the_old_path_releases_nothing(bench: CaseBench) -> None:
     """Its owner gives the held file another name, and its name to another file."""
     path = bench.file("a.png")
     bench.apply(path, NEAR)
@@ -169,7 +169,7 @@ def test_something_harmless_under_the_old_name_does_not_open_what_is_held(bench:
     assert mode(path) != 0
 
 
-def test_what_was_moved_away_from_a_place_that_is_tried_again_stays_held(bench: CaseBench) -> None:
+def test_a_held_file_moved_before_a_retry_stays_held(bench: CaseBench) -> None:
     bench.seal_for()
     path = bench.file("a.png")
     assert bench.apply(path) is Action.HOLD
@@ -179,7 +179,7 @@ def test_what_was_moved_away_from_a_place_that_is_tried_again_stays_held(bench: 
     assert mode(moved) == 0
 
 
-def test_a_held_file_that_is_written_anew_is_released_when_it_is_tried_again(
+def test_a_rewritten_held_file_is_released_at_the_retry(
     bench: CaseBench,
 ) -> None:
     bench.seal_for()
@@ -191,7 +191,7 @@ def test_a_held_file_that_is_written_anew_is_released_when_it_is_tried_again(
     assert mode(path) == before
 
 
-def test_another_content_is_released_even_if_that_fails_at_first(bench: CaseBench) -> None:
+def test_another_content_is_released_at_the_second_attempt(bench: CaseBench) -> None:
     path = bench.file("a.png")
     before = mode(path)
     bench.apply(path, NEAR)
@@ -203,7 +203,7 @@ def test_another_content_is_released_even_if_that_fails_at_first(bench: CaseBenc
     assert mode(path) == before
 
 
-def test_a_file_that_could_not_be_held_again_is_held_when_that_is_tried_again(
+def test_a_failed_second_hold_is_retried(
     bench: CaseBench,
 ) -> None:
     path = bench.file("a.png")
@@ -218,9 +218,7 @@ def test_a_file_that_could_not_be_held_again_is_held_when_that_is_tried_again(
 
 
 @pytest.mark.parametrize("verdict", [NEAR, UNANSWERED])
-def test_a_held_file_that_was_moved_unseen_is_released_where_it_is_met(
-    bench: CaseBench, verdict: Verdict
-) -> None:
+def test_a_held_file_moved_unobserved_is_released_there(bench: CaseBench, verdict: Verdict) -> None:
     """Say while the daemon was down: nothing is known of it at its new place."""
     path = bench.file("a.png")
     before = mode(path)
@@ -234,7 +232,7 @@ def test_a_held_file_that_was_moved_unseen_is_released_where_it_is_met(
     assert bench.events()[-1] == "released"
 
 
-def test_a_file_without_permissions_that_nobody_held_is_left_as_it_is(bench: CaseBench) -> None:
+def test_a_file_without_permissions_or_hold_is_left_alone(bench: CaseBench) -> None:
     path = bench.file("a.png")
     at(path).chmod(0)
     assert bench.apply(path, NO_MATCH) is Action.ALLOW
@@ -242,7 +240,7 @@ def test_a_file_without_permissions_that_nobody_held_is_left_as_it_is(bench: Cas
     assert bench.events() == []
 
 
-def test_a_policy_that_no_longer_holds_what_is_undetermined_releases_it(bench: CaseBench) -> None:
+def test_a_policy_change_releases_undetermined_files(bench: CaseBench) -> None:
     """An outage that takes sites down is ended by changing the policy, not by its end."""
     path, other = bench.file("a.png"), bench.file("b.png")
     before = mode(path)

@@ -1,4 +1,4 @@
-"""What web applications have told about becomes a case, whenever it matches."""
+"""An upload that a web application reported becomes a case, whenever it matches."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def keep(bench: CaseBench, content: bytes, outcome: Outcome, asked: float = LATE
     return key
 
 
-def test_a_match_becomes_one_case_with_what_the_request_told(bench: CaseBench) -> None:
+def test_a_match_opens_one_case_with_the_upload_request(bench: CaseBench) -> None:
     key = keep(bench, b"known", Outcome.MATCH)
     keep(bench, b"unknown", Outcome.NO_MATCH)
     for _ in range(3):
@@ -54,7 +54,7 @@ def test_a_match_becomes_one_case_with_what_the_request_told(bench: CaseBench) -
     assert bench.locations() == []
 
 
-def test_what_a_person_has_decided_about_it_stays(bench: CaseBench) -> None:
+def test_a_decision_about_an_upload_stays(bench: CaseBench) -> None:
     keep(bench, b"known", Outcome.MATCH)
     bench.retry()
     bench.store.cases.record(replace(bench.case(), state=CaseState.RELEASED))
@@ -63,7 +63,7 @@ def test_what_a_person_has_decided_about_it_stays(bench: CaseBench) -> None:
     assert len(bench.notices) == 1
 
 
-def test_what_was_told_is_forgotten_once_somebody_was_asked_since_and_nobody_knows_it(
+def test_reports_are_removed_once_the_content_is_unknown(
     bench: CaseBench,
 ) -> None:
     known = keep(bench, b"known", Outcome.MATCH)
@@ -76,7 +76,7 @@ def test_what_was_told_is_forgotten_once_somebody_was_asked_since_and_nobody_kno
     assert set(bench.uploads.keys()) == {known, silent, uploading, elsewhere}
 
 
-def test_what_matched_once_stays_when_a_list_forgets_it(bench: CaseBench) -> None:
+def test_reports_of_a_former_match_stay(bench: CaseBench) -> None:
     key = keep(bench, b"known", Outcome.MATCH)
     with bench.store.transaction():
         number = bench.store.contents.load_ids([key])[key]
@@ -88,7 +88,7 @@ def test_what_matched_once_stays_when_a_list_forgets_it(bench: CaseBench) -> Non
     assert list(bench.uploads.keys()) == [key]
 
 
-def test_one_upload_is_settled_at_once_and_no_other(bench: CaseBench) -> None:
+def test_one_upload_case_is_opened_at_once(bench: CaseBench) -> None:
     key, other = (keep(bench, each, Outcome.MATCH) for each in (b"known", b"other"))
     untold = sha256(b"nobody told about it").hexdigest()
     for each in (key, key, untold):

@@ -1,4 +1,4 @@
-"""What follows from a verdict, with a real state, a real vault and real files."""
+"""Applying verdicts, with real storage, a real vault and real files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from support.cases import (
 )
 
 
-def test_a_match_is_a_case_and_its_file_is_sealed_away(bench: CaseBench) -> None:
+def test_a_match_opens_a_case_and_seals_its_file(bench: CaseBench) -> None:
     path = bench.file("a.png")
     assert bench.apply(path) is Action.QUARANTINE
     assert not os.path.lexists(path)
@@ -52,7 +52,7 @@ def test_a_match_is_a_case_and_its_file_is_sealed_away(bench: CaseBench) -> None
     assert (told["type"], told["v"], told["files"][0]["state"]) == ("case", 1, "quarantined")
 
 
-def test_settling_the_same_again_changes_nothing(bench: CaseBench) -> None:
+def test_applying_the_same_verdict_again_changes_nothing(bench: CaseBench) -> None:
     path = bench.file("a.png")
     for _ in range(3):
         assert bench.apply(path, root=OBSERVE) is Action.OBSERVE
@@ -88,7 +88,7 @@ def test_the_same_file_uploaded_again_is_a_new_place(bench: CaseBench) -> None:
     assert len({location.vault for location in bench.locations()}) == 2
 
 
-def test_a_file_is_held_and_goes_on_being_so_when_its_owner_opens_it(bench: CaseBench) -> None:
+def test_a_file_is_held_again_after_its_owner_opens_it(bench: CaseBench) -> None:
     path = bench.file("a.png")
     assert bench.apply(path, NEAR) is Action.HOLD
     assert mode(path) == 0
@@ -99,7 +99,7 @@ def test_a_file_is_held_and_goes_on_being_so_when_its_owner_opens_it(bench: Case
     assert location.state is LocationState.HELD
 
 
-def test_a_held_file_is_released_by_itself_when_nobody_knows_it_any_more(bench: CaseBench) -> None:
+def test_a_held_file_is_released_when_it_stops_matching(bench: CaseBench) -> None:
     path = bench.file("a.png")
     before = mode(path)
     bench.apply(path, NEAR)
@@ -113,7 +113,7 @@ def test_a_held_file_is_released_by_itself_when_nobody_knows_it_any_more(bench: 
     assert bench.events()[-2:] == ["case-changed", "released"]
 
 
-def test_what_is_undetermined_is_held_without_a_case_and_released(bench: CaseBench) -> None:
+def test_an_undetermined_file_is_held_without_a_case(bench: CaseBench) -> None:
     path = bench.file("a.png")
     before = mode(path)
     assert bench.apply(path, UNANSWERED, root=HOLD) is Action.HOLD
@@ -126,7 +126,7 @@ def test_what_is_undetermined_is_held_without_a_case_and_released(bench: CaseBen
     assert bench.events() == ["found", "held", "released"]
 
 
-def test_what_was_undetermined_and_matches_is_quarantined_with_its_own_mode(
+def test_a_held_undetermined_file_is_sealed_with_its_own_mode(
     bench: CaseBench,
 ) -> None:
     path = bench.file("a.png")
@@ -149,7 +149,7 @@ def test_a_missing_answer_does_not_release_what_once_matched(bench: CaseBench) -
     assert bench.case().evidence.outcome is Outcome.MATCH
 
 
-def test_another_content_at_the_path_is_not_held_for_what_was_there(bench: CaseBench) -> None:
+def test_a_new_content_at_the_path_is_released(bench: CaseBench) -> None:
     path = bench.file("a.png")
     bench.apply(path, NEAR)
     bench.file("a.png", b"harmless")  # the very same file, written to by somebody who may
@@ -160,7 +160,7 @@ def test_another_content_at_the_path_is_not_held_for_what_was_there(bench: CaseB
     assert not location.state.live or location.state is LocationState.RELEASED
 
 
-def test_a_known_good_match_is_recorded_once_and_nothing_is_done(bench: CaseBench) -> None:
+def test_a_suppressed_match_is_recorded_once_without_action(bench: CaseBench) -> None:
     good = Match("hashlist", Signal("md5", "0" * 32), 0, "", "wordpress", "", known_good=True)
     verdict = match(Signal("pdq", "1" * 64, 90), known_good=[good])
     for name in ("a.png", "b.png", "a.png"):
@@ -173,7 +173,7 @@ def test_a_known_good_match_is_recorded_once_and_nothing_is_done(bench: CaseBenc
     assert bench.case().state is CaseState.OPEN
 
 
-def test_what_a_recheck_matches_is_found_by_its_path(bench: CaseBench) -> None:
+def test_a_recheck_finds_a_matching_file_by_its_path(bench: CaseBench) -> None:
     path = bench.file("a.png")
     fd = os.open(path, os.O_RDONLY)
     found = bench.judged(path, fd)
@@ -183,7 +183,7 @@ def test_what_a_recheck_matches_is_found_by_its_path(bench: CaseBench) -> None:
     assert not os.path.lexists(path)
 
 
-def test_what_a_recheck_matches_and_is_gone_or_another_is_recorded_so(bench: CaseBench) -> None:
+def test_a_recheck_records_files_that_are_gone_or_replaced(bench: CaseBench) -> None:
     first, second = bench.file("a.png"), bench.file("b.png")
     fd = os.open(first, os.O_RDONLY)
     found = bench.judged(first, fd)
@@ -200,7 +200,7 @@ def test_what_a_recheck_matches_and_is_gone_or_another_is_recorded_so(bench: Cas
     assert len(bench.notices) == 2
 
 
-def test_what_a_request_told_is_told_with_the_case(bench: CaseBench) -> None:
+def test_a_notice_contains_the_upload_request(bench: CaseBench) -> None:
     path = bench.file("a.png")
     fd = os.open(path, os.O_RDONLY)
     key = bench.judged(path, fd).key
@@ -222,7 +222,7 @@ def test_more_evidence_extends_the_case(bench: CaseBench) -> None:
     assert bench.events() == ["case-opened", "found", "case-changed"]
 
 
-def test_an_undetermined_verdict_with_a_reason_of_its_own_opens_no_case(bench: CaseBench) -> None:
+def test_a_damaged_file_opens_no_case(bench: CaseBench) -> None:
     path = bench.file("a.png")
     verdict = Verdict(Outcome.UNDETERMINED, reason=Reason.DAMAGED)
     assert bench.apply(path, verdict) is Action.ALLOW
@@ -230,7 +230,7 @@ def test_an_undetermined_verdict_with_a_reason_of_its_own_opens_no_case(bench: C
 
 
 @pytest.mark.parametrize("verdict", [NO_MATCH, UNANSWERED])
-def test_a_file_like_almost_all_others_writes_nothing(bench: CaseBench, verdict: Verdict) -> None:
+def test_an_irrelevant_file_writes_nothing(bench: CaseBench, verdict: Verdict) -> None:
     path = bench.file("a.png")
     assert bench.apply(path, verdict) is Action.ALLOW
     assert not (bench.home / "state" / "cases.lock").exists()

@@ -1,4 +1,4 @@
-"""``flood``, ``quarantine`` and ``audit``, as people type them."""
+"""The commands ``limits``, ``quarantine`` and ``audit``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of acting on files share."""
+"""Fixtures of the quarantine tests."""
 
 from __future__ import annotations
 

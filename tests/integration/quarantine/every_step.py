@@ -21,7 +21,7 @@ from pathlib import Path
 from hashwacht.quarantine.age import generate_key_pair
 from hashwacht.quarantine.record import EntryRecord, EntryState
 from hashwacht.quarantine.vault import Vault
-from support.vaults import Look, dress, judge, names, restore, seal
+from support.vaults import Snapshot, dress, judge, names, restore, seal
 
 STEPS = ("open", "os.", "fcntl.", "ctypes.dlsym")
 KEYS = generate_key_pair()
@@ -38,7 +38,7 @@ class Scene:
         self.path, self.linked = self.site / "picture", self.site / "linked"
         self.path.write_bytes(b"the picture" * 20_000)
         dress(self.path)
-        self.look = Look.at(self.path)
+        self.look = Snapshot.of(self.path)
         self.vault = Vault(home / "vault", [KEYS.public])
         self.fd, self.key = judge(self.path)
         if act == "linked":
@@ -95,7 +95,7 @@ def where(scene: Scene) -> str:
     assert all(finding.fault is None for finding in scene.vault.verify())
     assert not list((scene.vault._store.path / "open").glob("*"))
     if scene.linked.exists():
-        assert Look.at(scene.linked) == scene.look
+        assert Snapshot.of(scene.linked) == scene.look
     if scene.act == "swapped" and scene.linked.exists():
         assert scene.path.read_bytes() == b"innocent"
         assert not states
@@ -103,7 +103,7 @@ def where(scene: Scene) -> str:
     if scene.path.exists() or scene.elsewhere.exists():
         assert scene.path.exists() != scene.elsewhere.exists()
         found = scene.path if scene.path.exists() else scene.elsewhere
-        assert Look.at(found) == scene.look
+        assert Snapshot.of(found) == scene.look
         assert not states & {EntryState.SEALED, EntryState.DESTROYED}
         return "place"
     [state] = states
@@ -111,7 +111,7 @@ def where(scene: Scene) -> str:
         to = scene.site / "restored"
         done = restore(scene.vault, scene.id, [KEYS.secret], who="me", to=bytes(to))
         assert isinstance(done, EntryRecord), done
-        assert Look.at(to) == scene.look
+        assert Snapshot.of(to) == scene.look
         return "vault"
     assert state is EntryState.DESTROYED
     return "destroyed"

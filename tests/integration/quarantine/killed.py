@@ -19,7 +19,7 @@ from pathlib import Path
 from hashwacht.quarantine.age import generate_key_pair
 from hashwacht.quarantine.record import EntryRecord, EntryState
 from hashwacht.quarantine.vault import Vault
-from support.vaults import Look, dress, names, restore, seal
+from support.vaults import Snapshot, dress, names, restore, seal
 
 KEYS = generate_key_pair()
 FILES = 6
@@ -42,13 +42,13 @@ def sealed(vault: Vault, path: Path) -> list[str]:
     return [each.id for each in records if each.path == bytes(path)]
 
 
-def look(vault: Vault, looks: dict[Path, Look]) -> set[Path]:
+def look(vault: Vault, looks: dict[Path, Snapshot]) -> set[Path]:
     """Find every file in exactly one place, whole; gives those that are in the vault."""
     away = set()
     for path, before in looks.items():
         entries = sealed(vault, path)
         if path.exists():
-            assert Look.at(path) == before
+            assert Snapshot.of(path) == before
             assert entries == []
         else:
             assert len(entries) == 1, (path, entries)
@@ -68,7 +68,7 @@ def main(home: Path, kills: int, life: float) -> dict[str, int]:
         path = site / f"picture{number}"
         path.write_bytes(b"%d" % number * 10**number)
         dress(path)
-        looks[path] = Look.at(path)
+        looks[path] = Snapshot.of(path)
     away: set[Path] = set()
     while seen["kills"] < kills or min(seen["back"], seen["sealed"]) < kills / 20:
         assert seen["kills"] < 5 * kills, seen

@@ -17,7 +17,7 @@ from hashwacht.quarantine.failures import ActionFailure
 from hashwacht.quarantine.record import EntryRecord
 from hashwacht.quarantine.vault import Vault
 from support.hostile.refused_calls import refuse_renameat2
-from support.vaults import Look, dress, judge, names, restore, seal
+from support.vaults import Snapshot, dress, judge, names, restore, seal
 
 
 def main(home: Path) -> dict[str, object]:
@@ -27,7 +27,7 @@ def main(home: Path) -> dict[str, object]:
     vault, path = Vault(home / "vault", [keys.public]), site / "picture"
     path.write_bytes(b"content")
     dress(path)
-    before = Look.at(path)
+    before = Snapshot.of(path)
     refuse_renameat2()
     try:
         rename_no_replace(-1, b"a", -1, b"b")
@@ -39,7 +39,7 @@ def main(home: Path) -> dict[str, object]:
     taken = restore(vault, sealed.id, [keys.secret], who="me")
     path.unlink()
     restored = restore(vault, sealed.id, [keys.secret], who="me")
-    same = Look.at(path) == before
+    same = Snapshot.of(path) == before
     fd, _ = judge(path)
     back = vault.quarantine(fd, bytes(path), "0" * 64, {})
     os.close(fd)
@@ -47,7 +47,7 @@ def main(home: Path) -> dict[str, object]:
         "gone": gone,
         "taken": taken.reason if isinstance(taken, ActionFailure) else None,
         "restored": isinstance(restored, EntryRecord) and same,
-        "back": isinstance(back, ActionFailure) and Look.at(path) == before,
+        "back": isinstance(back, ActionFailure) and Snapshot.of(path) == before,
         "names": names(site),
     }
 

@@ -17,7 +17,7 @@ import pytest
 from hashwacht.quarantine.age import KeyPair
 from hashwacht.quarantine.record import EntryRecord
 from hashwacht.quarantine.vault import Vault
-from support.vaults import Look, dress, names, restore
+from support.vaults import Snapshot, dress, names, restore
 
 UNIT = Path(__file__).parents[3] / "packaging/systemd/hashwacht-scanner.service"
 
@@ -81,7 +81,7 @@ def test_in_a_directory_of_somebody_else(tmp_path: Path, site: Path, keys: KeyPa
         dress(site / name)
         with suppress(OSError):  # it is seen with CAP_SYS_ADMIN only
             os.removexattr(site / name, "trusted.hashwacht")
-    looks = {name: Look.at(site / name) for name in names(site)}
+    looks = {name: Snapshot.of(site / name) for name in names(site)}
     if os.geteuid() == 0:
         os.chown(site, 12345, 54321)
     site.chmod(0o700)
@@ -93,7 +93,7 @@ def test_in_a_directory_of_somebody_else(tmp_path: Path, site: Path, keys: KeyPa
     assert names(site) == ["back", "held"]
     vault = Vault(tmp_path / "vault")
     assert isinstance(restore(vault, id_, [keys.secret], who="me"), EntryRecord)
-    assert {name: Look.at(site / name) for name in names(site)} == looks
+    assert {name: Snapshot.of(site / name) for name in names(site)} == looks
 
 
 @pytest.mark.parametrize("how", ["refused", "left out in silence"])

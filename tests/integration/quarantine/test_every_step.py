@@ -34,7 +34,7 @@ def die_at_every_step(home: Path, act: str) -> list[str]:
         ("destroy", "vault", "destroyed"),
     ],
 )
-def test_there_is_one_instant_before_which_nothing_and_after_which_all_has_happened(
+def test_an_action_takes_effect_at_one_instant(
     tmp_path: Path, act: str, before: str, after: str
 ) -> None:
     places = die_at_every_step(tmp_path, act)
@@ -42,5 +42,5 @@ def test_there_is_one_instant_before_which_nothing_and_after_which_all_has_happe
     assert [pair for pair in pairwise(places) if pair[0] != pair[1]] == [(before, after)]
 
 
-def test_what_goes_back_is_back_whenever_it_is_interrupted(tmp_path: Path) -> None:
+def test_an_interrupted_put_back_is_completed(tmp_path: Path) -> None:
     assert set(die_at_every_step(tmp_path, "changed")) == {"place"}

@@ -14,7 +14,7 @@ from hashwacht.quarantine.age import KeyPair
 from hashwacht.quarantine.failures import ActionFailure, FailureReason
 from hashwacht.quarantine.record import EntryRecord, EntryState
 from hashwacht.quarantine.vault import Vault
-from support.vaults import Look, dress, judge, names, restore, seal
+from support.vaults import Snapshot, dress, judge, names, restore, seal
 
 KIB = 1024
 
@@ -52,13 +52,13 @@ def attempt(vault: Vault, path: Path) -> EntryRecord | ActionFailure:
 def test_a_vault_without_room_is_known_before_anything_moves(
     small_disk: Path, keys: KeyPair, picture: Path
 ) -> None:
-    vault, before = Vault(small_disk / "vault", [keys.public]), Look.at(picture)
+    vault, before = Vault(small_disk / "vault", [keys.public]), Snapshot.of(picture)
     ballast = fill(small_disk, 64 * KIB)
     refusal = attempt(vault, picture)
     assert isinstance(refusal, ActionFailure)
     assert refusal.reason is FailureReason.FULL
     assert refusal.transient
-    assert Look.at(picture) == before
+    assert Snapshot.of(picture) == before
     assert list(vault.records()) == []
     ballast.unlink()
     assert isinstance(attempt(vault, picture), EntryRecord)
@@ -77,11 +77,11 @@ def largest_file(size: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("size", [0, 1, 500, 1500, 4096, 50_000, 110_000])
 def test_a_write_that_fails_puts_everything_back(vault: Vault, picture: Path, size: int) -> None:
-    before = Look.at(picture)
+    before = Snapshot.of(picture)
     with largest_file(size):
         refusal = attempt(vault, picture)
     assert isinstance(refusal, ActionFailure)
-    assert Look.at(picture) == before
+    assert Snapshot.of(picture) == before
     assert names(picture.parent) == ["picture"]
     assert list(vault.records()) == []
     assert vault.recover() == []
@@ -92,7 +92,7 @@ def test_a_write_that_fails_puts_everything_back(vault: Vault, picture: Path, si
 def test_a_restore_that_fails_leaves_it_sealed(
     vault: Vault, picture: Path, keys: KeyPair, size: int
 ) -> None:
-    before = Look.at(picture)
+    before = Snapshot.of(picture)
     sealed = seal(vault, picture)
     with largest_file(size):
         refusal = restore(vault, sealed.id, [keys.secret], who="me")
@@ -101,7 +101,7 @@ def test_a_restore_that_fails_leaves_it_sealed(
     vault.recover()
     assert vault.find(sealed.id) == sealed
     assert isinstance(restore(vault, sealed.id, [keys.secret], who="me"), EntryRecord)
-    assert Look.at(picture) == before
+    assert Snapshot.of(picture) == before
 
 
 def test_wherever_the_space_ends_it_is_in_exactly_one_place(
@@ -111,7 +111,7 @@ def test_wherever_the_space_ends_it_is_in_exactly_one_place(
     site = small_disk / "site"
     site.mkdir()
     picture = furnish(site)
-    before, outcomes = Look.at(picture), set()
+    before, outcomes = Snapshot.of(picture), set()
     for pages in range(80):
         vault = Vault(small_disk / f"vault{pages}", [keys.public])
         # The check beforehand wants a reserve; the space is taken away after it.
@@ -120,14 +120,14 @@ def test_wherever_the_space_ends_it_is_in_exactly_one_place(
         vault.recover()
         states = [record.state for record in vault.records()]
         if picture.exists():
-            assert Look.at(picture) == before
+            assert Snapshot.of(picture) == before
             assert states == []
             outcomes.add("back")
         else:
             assert states == [EntryState.SEALED]
             [record] = vault.records()
             assert isinstance(restore(vault, record.id, [keys.secret], who="me"), EntryRecord)
-            assert Look.at(picture) == before
+            assert Snapshot.of(picture) == before
             outcomes.add("sealed")
         assert isinstance(done, EntryRecord | ActionFailure)
         assert names(site) == ["picture"]

@@ -20,7 +20,7 @@ from hashwacht.quarantine.hold import FileHolder, ReleaseResult
 from hashwacht.quarantine.hold_methods import HoldRecord, ReleasedMode
 from hashwacht.settings import HoldKind
 from support.processes import wait_for
-from support.vaults import Look, dress, names
+from support.vaults import Snapshot, dress, names
 
 CASE = json.dumps({"case": 7})
 
@@ -55,7 +55,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_nobody_else_can_open_it_and_then_everything_is_as_it_was(
+def test_no_other_user_can_open_a_held_file_until_released(
     by_mode: FileHolder, open_tree: Path, as_nobody: Callable[[], AbstractContextManager[None]]
 ) -> None:
     path = open_tree / "own/picture"
@@ -63,7 +63,7 @@ def test_nobody_else_can_open_it_and_then_everything_is_as_it_was(
     dress(path)
     os.chown(path, 65534, 65534)
     path.chmod(0o644)
-    before = Look.at(path)
+    before = Snapshot.of(path)
     held = hold(by_mode, path)
     assert isinstance(held, HoldRecord)
     assert (held.mode, held.again) == (0o644, False)
@@ -73,12 +73,12 @@ def test_nobody_else_can_open_it_and_then_everything_is_as_it_was(
     assert released == ReleaseResult(held)
     with as_nobody():
         assert path.read_bytes() == b"content"
-    assert Look.at(path) == before
+    assert Snapshot.of(path) == before
     assert by_mode.find(held.file) is None
 
 
 def test_both_may_be_repeated(by_mode: FileHolder, picture: Path, tmp_path: Path) -> None:
-    before = Look.at(picture)
+    before = Snapshot.of(picture)
     fd = os.open(picture, os.O_RDONLY)
     first = by_mode.hold(fd, bytes(picture), CASE)
     assert by_mode.hold(fd, bytes(picture), CASE) == first
@@ -89,13 +89,11 @@ def test_both_may_be_repeated(by_mode: FileHolder, picture: Path, tmp_path: Path
     again = by_mode.release(bytes(picture), first.file, CASE)
     assert isinstance(again, ActionFailure)
     assert again.reason is FailureReason.UNKNOWN
-    assert Look.at(picture) == before
+    assert Snapshot.of(picture) == before
     assert names(tmp_path / "holds") == []
 
 
-def test_permissions_that_the_owner_gave_back_are_noticed_and_kept_for_the_release(
-    by_mode: FileHolder, picture: Path
-) -> None:
+def test_permissions_restored_by_the_owner_are_kept(by_mode: FileHolder, picture: Path) -> None:
     hold(by_mode, picture)
     picture.chmod(0o604)
     again = hold(by_mode, picture)
@@ -129,19 +127,19 @@ def test_a_file_that_had_no_permissions_has_none_afterwards(
 
 
 def test_it_is_found_under_another_name(by_mode: FileHolder, picture: Path, site: Path) -> None:
-    before = Look.at(picture)
+    before = Snapshot.of(picture)
     hold(by_mode, picture)
     moved = picture.rename(site / "moved")
     picture.write_bytes(b"another file")
-    other = Look.at(picture)
+    other = Snapshot.of(picture)
     assert isinstance(by_mode.release(bytes(picture), number(moved), CASE), ReleaseResult)
-    assert (Look.at(moved), Look.at(picture)) == (before, other)
+    assert (Snapshot.of(moved), Snapshot.of(picture)) == (before, other)
 
 
 def test_in_another_directory_it_is_found_if_somebody_says_where(
     by_mode: FileHolder, picture: Path, tmp_path: Path
 ) -> None:
-    before = Look.at(picture)
+    before = Snapshot.of(picture)
     hold(by_mode, picture)
     (tmp_path / "far").mkdir()
     moved = picture.rename(tmp_path / "far/moved")
@@ -150,7 +148,7 @@ def test_in_another_directory_it_is_found_if_somebody_says_where(
     assert gone.reason is FailureReason.GONE
     assert mode(moved) == 0
     assert isinstance(by_mode.release(bytes(moved), number(moved), CASE), ReleaseResult)
-    assert Look.at(moved) == before
+    assert Snapshot.of(moved) == before
 
 
 def test_an_inode_number_that_was_used_again_is_another_file(
@@ -288,7 +286,7 @@ class Program:
 
 def test_a_program_gets_the_verb_the_case_and_the_open_file(tmp_path: Path, picture: Path) -> None:
     program = Program(tmp_path)
-    holds, before = program.holds(tmp_path), Look.at(picture)
+    holds, before = program.holds(tmp_path), Snapshot.of(picture)
     held = hold(holds, picture)
     assert isinstance(held, HoldRecord)
     assert hold(holds, picture) == held, "it is not called again"
@@ -301,7 +299,7 @@ def test_a_program_gets_the_verb_the_case_and_the_open_file(tmp_path: Path, pict
         assert len(descriptors) <= 6, "0 to 3, the log and the directory itself"
         assert isinstance(environment, list)
         assert set(environment) <= {"PATH", "LC_CTYPE"}
-    assert Look.at(picture) == before
+    assert Snapshot.of(picture) == before
 
 
 def test_a_program_that_fails_has_not_held(tmp_path: Path, picture: Path) -> None:
@@ -322,7 +320,7 @@ def test_a_program_that_fails_to_release_may_be_called_again(tmp_path: Path, pic
     assert isinstance(holds.release(bytes(picture), held.file, CASE), ReleaseResult)
 
 
-def test_a_program_that_does_not_end_is_ended_with_all_it_started(
+def test_a_program_that_times_out_is_killed_with_its_children(
     tmp_path: Path, picture: Path
 ) -> None:
     child = tmp_path / "child"
@@ -380,8 +378,8 @@ def test_a_program_that_is_not_there_is_a_refusal(tmp_path: Path, picture: Path)
 
 
 def test_it_is_released_in_the_way_it_was_held(tmp_path: Path, picture: Path) -> None:
-    before = Look.at(picture)
+    before = Snapshot.of(picture)
     hold(FileHolder(tmp_path / "holds", HoldKind.MODE), picture)
     now = Program(tmp_path).holds(tmp_path)
     assert isinstance(now.release(bytes(picture), number(picture), CASE), ReleaseResult)
-    assert Look.at(picture) == before
+    assert Snapshot.of(picture) == before

@@ -1,4 +1,4 @@
-"""Taking files away: what is sealed, what is refused, and that nothing is lost either way."""
+"""Sealing files: what is sealed, what is refused, and that nothing is lost either way."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from hashwacht.quarantine.vault import Vault
 from hashwacht.quarantine.vault_store import new_id
 from hashwacht.settings import HoldKind
 from support.deep import NAME, deepened
-from support.vaults import Look, dress, judge, key_of, names, restore, seal
+from support.vaults import Snapshot, dress, judge, key_of, names, restore, seal
 
 Unprivileged = Callable[[], AbstractContextManager[None]]
 
@@ -40,10 +40,10 @@ def attempt(vault: Vault, path: Path | bytes) -> EntryRecord | ActionFailure:
 
 def refused(vault: Vault, path: Path) -> FailureReason:
     """Attempt it in vain; everything must be as before."""
-    before, around = Look.at(path), names(path.parent)
+    before, around = Snapshot.of(path), names(path.parent)
     refusal = attempt(vault, path)
     assert isinstance(refusal, ActionFailure)
-    assert Look.at(path) == before
+    assert Snapshot.of(path) == before
     assert names(path.parent) == around
     assert list(vault.records()) == []
     assert vault.recover() == []
@@ -82,10 +82,10 @@ def test_files_of_any_size_come_back(vault: Vault, site: Path, keys: KeyPair, si
     path = site / "picture"
     path.write_bytes(os.urandom(size))
     dress(path)
-    before = Look.at(path)
+    before = Snapshot.of(path)
     sealed = seal(vault, path)
     assert isinstance(restore(vault, sealed.id, [keys.secret], who="me"), EntryRecord)
-    assert Look.at(path) == before
+    assert Snapshot.of(path) == before
 
 
 def test_a_sparse_file_stays_sparse(vault: Vault, site: Path, keys: KeyPair) -> None:
@@ -95,12 +95,12 @@ def test_a_sparse_file_stays_sparse(vault: Vault, site: Path, keys: KeyPair) -> 
         file.seek(20_000_000)
         file.write(b"middle")
         file.truncate(40_000_000)
-    before, room = Look.at(path), path.stat().st_blocks
+    before, room = Snapshot.of(path), path.stat().st_blocks
     if room * 512 >= before.size:
         pytest.skip("this file system keeps no holes")
     sealed = seal(vault, path)
     assert isinstance(restore(vault, sealed.id, [keys.secret], who="me"), EntryRecord)
-    assert Look.at(path) == before
+    assert Snapshot.of(path) == before
     assert path.stat().st_blocks <= 2 * room + 64
 
 
@@ -166,28 +166,28 @@ def test_links_are_never_followed(vault: Vault, site: Path, parent: bool) -> Non
     assert (site / "link").is_symlink()
 
 
-def test_other_names_are_counted_keep_their_mode_and_are_taken_one_by_one(
+def test_hard_links_are_counted_and_sealed_one_by_one(
     vault: Vault, site: Path, keys: KeyPair
 ) -> None:
     path = site / "one"
     path.write_bytes(b"linked")
     dress(path)
-    before = Look.at(path)
+    before = Snapshot.of(path)
     (site / "two").hardlink_to(path)
     first = seal(vault, path)
     assert first.other_names == 1
     assert first.origin.ino == (site / "two").stat().st_ino, "by which it is found"
-    assert Look.at(site / "two") == before
+    assert Snapshot.of(site / "two") == before
     second = seal(vault, site / "two")
     assert second.other_names == 0
     assert names(site) == []
     for sealed in (first, second):
         assert isinstance(restore(vault, sealed.id, [keys.secret], who="me"), EntryRecord)
-    assert Look.at(path) == Look.at(site / "two") == before
+    assert Snapshot.of(path) == Snapshot.of(site / "two") == before
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o1751])
-def test_what_an_open_writer_changed_after_the_verdict_is_not_sealed(
+def test_a_content_changed_after_the_verdict_is_not_sealed(
     vault: Vault, site: Path, mode: int
 ) -> None:
     path = site / "picture"
@@ -255,9 +255,7 @@ def writer(path: Path, how: str) -> Iterator[None]:
             process.kill()
 
 
-def test_who_only_touches_the_times_does_not_keep_it_from_being_sealed(
-    vault: Vault, site: Path
-) -> None:
+def test_touching_the_times_does_not_prevent_sealing(vault: Vault, site: Path) -> None:
     (site / "picture").write_bytes(b"judged" * 500_000)
     with writer(site / "picture", "touch"):
         seal(vault, site / "picture")
@@ -266,7 +264,7 @@ def test_who_only_touches_the_times_does_not_keep_it_from_being_sealed(
 
 
 @pytest.mark.parametrize("how", ["append", "write"])
-def test_who_goes_on_writing_gets_it_back_with_all_he_wrote(
+def test_a_file_being_written_is_put_back_with_all_writes(
     vault: Vault, site: Path, how: str
 ) -> None:
     path = site / "picture"
@@ -287,10 +285,10 @@ def test_the_vault_may_lie_on_another_file_system(memory: Path, site: Path, keys
     path = site / "picture"
     path.write_bytes(b"content")
     dress(path)
-    before = Look.at(path)
+    before = Snapshot.of(path)
     sealed = seal(vault, path)
     assert isinstance(restore(vault, sealed.id, [keys.secret], who="me"), EntryRecord)
-    assert Look.at(path) == before
+    assert Snapshot.of(path) == before
 
 
 def test_without_recipients_nothing_is_touched(tmp_path: Path, site: Path) -> None:
@@ -367,11 +365,11 @@ def test_an_ordinary_user_can_do_it_all_with_his_own_files(
         path.write_bytes(b"content")
         os.setxattr(path, "user.a", b"b")
         path.chmod(0o600)
-        before = Look.at(path)
+        before = Snapshot.of(path)
         sealed = seal(vault, path)
         assert names(open_tree / "own/vault/open") == []
         assert isinstance(restore(vault, sealed.id, [keys.secret], who="me"), EntryRecord)
-        assert Look.at(path) == before
+        assert Snapshot.of(path) == before
 
 
 @pytest.mark.alone
@@ -390,16 +388,14 @@ def test_a_directory_may_be_seen_through_another_mount(
 ) -> None:
     (site / "picture").write_bytes(b"content")
     dress(site / "picture")
-    before = Look.at(site / "picture")
+    before = Snapshot.of(site / "picture")
     sealed = seal(vault, mount("view", "--bind", str(site)) / "picture")
     assert names(site) == []
     assert isinstance(restore(vault, sealed.id, [keys.secret], who="me"), EntryRecord)
-    assert Look.at(site / "picture") == before
+    assert Snapshot.of(site / "picture") == before
 
 
-def test_a_file_larger_than_the_vault_is_refused_before_a_byte_of_it_is_read(
-    vault: Vault, site: Path
-) -> None:
+def test_a_file_larger_than_the_vault_is_refused_unread(vault: Vault, site: Path) -> None:
     """A hole of any size costs its owner nothing; reading it would cost us hours."""
     path = site / "picture"
     path.write_bytes(b"content")

@@ -1,4 +1,4 @@
-"""Coming back after a crash, in directories whose owner did not wait for that."""
+"""Recovery after a crash, in directories that their owner has changed meanwhile."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hashwacht.quarantine.record import EntryRecord, EntryState
 from hashwacht.quarantine.recovery import RecoveryOutcome
 from hashwacht.quarantine.vault import STUCK_SECONDS, Vault
 from hashwacht.quarantine.verify_vault import VaultFault
-from support.vaults import Look, dress, judge, names, restore, seal
+from support.vaults import Snapshot, dress, judge, names, restore, seal
 
 CRASH = """
 import os, signal, sys
@@ -41,7 +41,7 @@ Crash = Callable[[Step], Path]
 TAKEN = ("open", "content.age")
 """The step after the file was moved and its mode set to 0."""
 SEALED = ("os.remove", "b'")
-"""The step at which the original is removed from the holding directory."""
+"""The step at which the original is removed from the staging directory."""
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def step(request: pytest.FixtureRequest) -> Step:
 
 @pytest.fixture
 def crash(tmp_path: Path, keys: KeyPair, picture: Path) -> Crash:
-    """Give a way to kill a process that takes the picture; it gives the holding directory."""
+    """Give a way to kill a process that takes the picture; it gives the staging directory."""
 
     def at(step: Step) -> Path:
         arguments = [str(tmp_path / "vault"), keys.public, str(picture), *step]
@@ -76,7 +76,7 @@ def crash(tmp_path: Path, keys: KeyPair, picture: Path) -> Crash:
 
 
 def test_what_was_half_taken_is_back(vault: Vault, picture: Path, crash: Crash) -> None:
-    before = Look.at(picture)
+    before = Snapshot.of(picture)
     crash(TAKEN)
     [finding] = vault.verify()
     assert finding.fault is VaultFault.UNFINISHED
@@ -84,7 +84,7 @@ def test_what_was_half_taken_is_back(vault: Vault, picture: Path, crash: Crash) 
     assert recovered.outcome is RecoveryOutcome.PUT_BACK
     assert recovered.record is not None
     assert recovered.record.path == bytes(picture)
-    assert Look.at(picture) == before
+    assert Snapshot.of(picture) == before
     assert names(picture.parent) == ["picture"]
     assert list(vault.verify()) == []
 
@@ -92,24 +92,24 @@ def test_what_was_half_taken_is_back(vault: Vault, picture: Path, crash: Crash) 
 def test_what_was_sealed_is_removed(
     keys: KeyPair, vault: Vault, picture: Path, crash: Crash
 ) -> None:
-    before = Look.at(picture)
+    before = Snapshot.of(picture)
     crash(SEALED)
     [recovered] = vault.recover()
     assert recovered.outcome is RecoveryOutcome.SEALED
     assert names(picture.parent) == []
     done = restore(vault, recovered.id, [keys.secret], who="me")
     assert isinstance(done, EntryRecord)
-    assert Look.at(picture) == before
+    assert Snapshot.of(picture) == before
 
 
-def test_restoring_settles_what_was_interrupted_before(
+def test_a_restore_recovers_an_interrupted_entry_first(
     keys: KeyPair, vault: Vault, picture: Path, crash: Crash
 ) -> None:
-    before = Look.at(picture)
+    before = Snapshot.of(picture)
     crash(SEALED)
     [record] = vault.records()
     assert isinstance(restore(vault, record.id, [keys.secret], who="me"), EntryRecord)
-    assert Look.at(picture) == before
+    assert Snapshot.of(picture) == before
     assert names(picture.parent) == ["picture"]
     assert vault.recover() == []
 
@@ -129,10 +129,10 @@ def test_asking_again_with_the_same_id_begins_anew(
     assert [each.state for each in vault.records()] == [EntryState.SEALED]
 
 
-def test_it_is_found_under_whatever_name_its_owner_gave_the_directory(
+def test_a_renamed_staging_directory_is_found(
     vault: Vault, picture: Path, step: Step, crash: Crash
 ) -> None:
-    before = Look.at(picture)
+    before = Snapshot.of(picture)
     holding = crash(step)
     holding.rename(holding.with_name("what is this"))
     for number in range(5):
@@ -140,7 +140,7 @@ def test_it_is_found_under_whatever_name_its_owner_gave_the_directory(
     [recovered] = vault.recover()
     if step == TAKEN:
         assert recovered.outcome is RecoveryOutcome.PUT_BACK
-        assert Look.at(picture) == before
+        assert Snapshot.of(picture) == before
     else:
         assert recovered.outcome is RecoveryOutcome.SEALED
         assert not picture.exists()
@@ -148,7 +148,7 @@ def test_it_is_found_under_whatever_name_its_owner_gave_the_directory(
 
 
 def test_a_decoy_is_not_taken_for_it(vault: Vault, picture: Path, step: Step, crash: Crash) -> None:
-    before = Look.at(picture)
+    before = Snapshot.of(picture)
     holding = crash(step)
     [inside] = holding.iterdir()
     holding.rename(holding.with_name("away"))
@@ -159,7 +159,7 @@ def test_a_decoy_is_not_taken_for_it(vault: Vault, picture: Path, step: Step, cr
     vault.recover()
     assert (holding / inside.name).read_bytes() == b"decoy"
     if step == TAKEN:
-        assert Look.at(picture) == before
+        assert Snapshot.of(picture) == before
     else:
         assert not picture.exists()
     assert not (picture.parent / "away").exists()
@@ -168,28 +168,28 @@ def test_a_decoy_is_not_taken_for_it(vault: Vault, picture: Path, step: Step, cr
 def test_a_name_that_is_taken_meanwhile_is_left_to_its_new_file(
     vault: Vault, picture: Path, crash: Crash
 ) -> None:
-    before = Look.at(picture)
+    before = Snapshot.of(picture)
     crash(TAKEN)
     picture.write_bytes(b"uploaded again")
     [recovered] = vault.recover()
     assert recovered.outcome is RecoveryOutcome.PUT_BACK
     beside = picture.with_name(f"picture.hashwacht-{recovered.id}")
     assert beside.name in recovered.detail
-    assert Look.at(beside) == before
+    assert Snapshot.of(beside) == before
     assert picture.read_bytes() == b"uploaded again"
 
 
 def test_a_directory_that_got_another_name_is_found_beside(
     tmp_path: Path, vault: Vault, picture: Path, step: Step, crash: Crash
 ) -> None:
-    before = Look.at(picture)
+    before = Snapshot.of(picture)
     crash(step)
     moved = picture.parent.rename(tmp_path / "moved")
     picture.parent.mkdir()
     [recovered] = vault.recover()
     if step == TAKEN:
         assert recovered.outcome is RecoveryOutcome.PUT_BACK
-        assert Look.at(moved / "picture") == before
+        assert Snapshot.of(moved / "picture") == before
     else:
         assert recovered.outcome is RecoveryOutcome.SEALED
         assert names(moved) == []
@@ -241,13 +241,13 @@ def test_what_is_gone_for_good_is_given_up_by_a_person(
 def test_what_can_be_found_is_not_given_up(
     tmp_path: Path, vault: Vault, picture: Path, crash: Crash
 ) -> None:
-    before = Look.at(picture)
+    before = Snapshot.of(picture)
     crash(TAKEN)
     [record] = vault.records()
     settled = vault.abandon(record.id)
     assert not isinstance(settled, ActionFailure)
     assert settled.outcome is RecoveryOutcome.PUT_BACK
-    assert Look.at(picture) == before
+    assert Snapshot.of(picture) == before
     assert names(tmp_path / "vault/open") == []
 
 
@@ -287,7 +287,7 @@ def test_a_move_that_a_power_cut_has_undone_is_done_again(
     assert finding.fault is None
 
 
-def test_whoever_was_killed_before_restoring_did_not_disturb_anything(
+def test_a_kill_before_a_restore_changes_nothing(
     tmp_path: Path, vault: Vault, picture: Path
 ) -> None:
     """Its directory may be gone long since: that is nothing to wait for."""
@@ -300,7 +300,7 @@ def test_whoever_was_killed_before_restoring_did_not_disturb_anything(
     assert finding.fault is None
 
 
-def test_an_original_that_is_out_of_sight_is_looked_for_even_after_destroying(
+def test_a_missing_original_is_searched_for_after_destruction(
     tmp_path: Path, picture: Path, crash: Crash
 ) -> None:
     crash(SEALED)

@@ -1,4 +1,4 @@
-"""Giving back, destroying, verifying: what each needs, and what it leaves."""
+"""Restoring, destroying and verifying: what each needs, and what it leaves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hashwacht.quarantine.failures import ActionFailure, FailureReason
 from hashwacht.quarantine.record import EntryRecord, EntryState
 from hashwacht.quarantine.vault import Vault
 from hashwacht.quarantine.verify_vault import VaultFault
-from support.vaults import Look, access_list, dress, names, restore, seal
+from support.vaults import Snapshot, access_list, dress, names, restore, seal
 
 Restore = Callable[..., FailureReason]
 
@@ -48,14 +48,14 @@ def refused(vault: Vault, keys: KeyPair, tmp_path: Path) -> Restore:
 def test_everything_comes_back_and_the_sealed_copy_goes(
     vault: Vault, picture: Path, keys: KeyPair, tmp_path: Path
 ) -> None:
-    before, atime = Look.at(picture), picture.stat().st_atime_ns
+    before, atime = Snapshot.of(picture), picture.stat().st_atime_ns
     sealed = seal(vault, picture)
     restored = restore(vault, sealed.id, [keys.secret], who="jo", why="a cat")
     assert isinstance(restored, EntryRecord)
     assert restored.ending is not None
     assert restored.ending.missing == ()
     assert picture.stat().st_atime_ns >= atime
-    assert Look.at(picture) == before
+    assert Snapshot.of(picture) == before
     assert names(picture.parent) == ["picture"]
     assert names(tmp_path / "vault/entries" / sealed.id) == ["record.json"]
     record = vault.find(sealed.id)
@@ -83,11 +83,11 @@ def test_an_access_list_comes_back_and_an_inherited_one_does_not(
     except OSError as error:
         pytest.skip(f"no access lists here: {error}")
     for path in (plain, listed):
-        before = Look.at(path)
+        before = Snapshot.of(path)
         assert (path == listed) == ("system.posix_acl_access" in dict(before.xattrs))
         sealed = seal(vault, path)
         assert isinstance(restore(vault, sealed.id, [keys.secret], who="me"), EntryRecord)
-        assert Look.at(path) == before
+        assert Snapshot.of(path) == before
 
 
 def test_capabilities_of_a_file_come_back(vault: Vault, site: Path, keys: KeyPair) -> None:
@@ -102,17 +102,17 @@ def test_capabilities_of_a_file_come_back(vault: Vault, site: Path, keys: KeyPai
     except OSError as error:
         pytest.skip(f"cannot give a file capabilities: {error}")
     path.chmod(0o4755)
-    before = Look.at(path)
+    before = Snapshot.of(path)
     assert dict(before.xattrs)["security.capability"]
     sealed = seal(vault, path)
     assert isinstance(restore(vault, sealed.id, [keys.secret], who="me"), EntryRecord)
-    assert Look.at(path) == before
+    assert Snapshot.of(path) == before
 
 
 def test_a_name_that_is_taken_is_not_overwritten(
     vault: Vault, picture: Path, keys: KeyPair, refused: Restore
 ) -> None:
-    before = Look.at(picture)
+    before = Snapshot.of(picture)
     sealed = seal(vault, picture)
     picture.write_bytes(b"a new file of the same name")
     assert refused(sealed.id) is FailureReason.TAKEN
@@ -122,7 +122,7 @@ def test_a_name_that_is_taken_is_not_overwritten(
     elsewhere = picture.with_name("elsewhere")
     done = restore(vault, sealed.id, [keys.secret], who="me", to=bytes(elsewhere))
     assert isinstance(done, EntryRecord)
-    assert Look.at(elsewhere) == before
+    assert Snapshot.of(elsewhere) == before
     assert picture.is_symlink()
 
 
@@ -136,14 +136,14 @@ def test_a_directory_that_is_gone_is_made_only_if_that_is_wanted(
         os.chown(path.parent, 12345, 54321)
     path.write_bytes(b"content")
     dress(path)
-    before, above = Look.at(path), path.parent.stat()
+    before, above = Snapshot.of(path), path.parent.stat()
     sealed = seal(vault, path)
     path.parent.rmdir()
     (site / "a").rmdir()
     assert refused(sealed.id) is FailureReason.NO_PARENT
     done = restore(vault, sealed.id, [keys.secret], who="me", make_parents=True)
     assert isinstance(done, EntryRecord)
-    assert Look.at(path) == before
+    assert Snapshot.of(path) == before
     for made in (path.parent, site / "a"):
         assert made.stat().st_mode == above.st_mode
         assert (made.stat().st_uid, made.stat().st_gid) == (above.st_uid, above.st_gid)
@@ -197,7 +197,7 @@ def test_a_sealed_file_that_was_changed_is_not_restored(
         assert finding.fault is VaultFault.WRONG_CHECKSUM
 
 
-def test_a_sealed_file_that_is_missing_is_not_said_to_be_its_owners_doing(
+def test_missing_sealed_content_is_damage(
     vault: Vault, picture: Path, tmp_path: Path, refused: Restore
 ) -> None:
     sealed = seal(vault, picture)

@@ -38,7 +38,7 @@ def pair(site: Path, number: int) -> Path:
 
 
 def contents(site: Path) -> Counter[bytes]:
-    """Count every content below, in holding directories too."""
+    """Count every content below, in staging directories too."""
     return Counter(path.read_bytes() for path in site.rglob("*") if path.is_file())
 
 

@@ -104,7 +104,7 @@ def test_the_same_words_give_the_same_action(
 
 
 @given(verdict=matched, policy=roots)
-def test_a_match_is_at_least_observed_unless_a_person_released_it(
+def test_a_match_is_at_least_observed_unless_released(
     verdict: Verdict, policy: RootSettings
 ) -> None:
     assert decide(verdict, policy).action is not Action.ALLOW
