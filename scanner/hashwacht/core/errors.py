@@ -1,16 +1,16 @@
-"""One tree of errors.  Whatever cannot be a value (an undetermined verdict is one) ends here.
+"""All errors.  What can be a value, as an undetermined verdict is, is not an error.
 
 ::
 
     HashwachtError                 exit code 2
-    ├── UsageError                 the call makes no sense
+    ├── UsageError                 invalid arguments
     ├── ConfigurationError         a key, value or file of the configuration
-    ├── CredentialError            a secret is missing, unreadable or too readable
-    ├── SignalError                a value that is no signal of its type
+    ├── CredentialError            a secret is missing, unreadable or exposed
+    ├── SignalError                a value that is not a signal of its type
     ├── ListError                  a hash list that cannot be read, found or trusted
-    ├── StorageError                 the state database
-    │   ├── StorageFull              no space left; retryable
-    │   └── StorageBusy              another process holds it; retryable
+    ├── StorageError               the state database
+    │   ├── StorageFull            no space left; retryable
+    │   └── StorageBusy            another process holds it; retryable
     ├── WorkerError                the worker processes cannot be started at all
     └── Interrupted                exit code 130; resumable
 
@@ -25,7 +25,7 @@ from typing import ClassVar
 
 
 class ExitCode(IntEnum):
-    """How every command ends.  The worst that applies, in the order 2, 130, 1, 4, 3, 0."""
+    """Exit code of every command: the first that applies of 2, 130, 1, 4, 3, 0."""
 
     OK = 0
     MATCH = 1
@@ -42,14 +42,13 @@ class HashwachtError(Exception):
     retryable: ClassVar[bool] = False
 
     def __init__(self, message: str, *, advice: str = "") -> None:
-        """Say what went wrong and, in *advice*, what the reader can do about it."""
         super().__init__(message)
         self.message = message
         self.advice = advice
 
 
 class UsageError(HashwachtError):
-    """The call makes no sense: unknown name, missing path, options that exclude each other."""
+    """Invalid arguments: unknown name, missing path, options that exclude each other."""
 
 
 class ConfigurationError(HashwachtError):
@@ -57,11 +56,11 @@ class ConfigurationError(HashwachtError):
 
 
 class CredentialError(HashwachtError):
-    """A secret is missing, unreadable, or readable by too many."""
+    """A secret is missing, unreadable, or readable by other users."""
 
 
 class SignalError(HashwachtError, ValueError):
-    """A text that is no value of its signal type."""
+    """A text that is not a value of its signal type."""
 
 
 class ListError(HashwachtError):
@@ -89,7 +88,7 @@ class WorkerError(HashwachtError):
 
 
 class Interrupted(HashwachtError):
-    """The user or the system asked us to stop; everything done so far is kept."""
+    """The user or the system requested a stop; everything done so far is kept."""
 
     exit_code = ExitCode.INTERRUPTED
     retryable = True

@@ -1,7 +1,7 @@
-"""What the log tells about: kinds of events with a number each, and what an entry is about.
+"""Events in the log: a fixed ID for each kind, and fields for what an entry is about.
 
-Whoever logs passes it along: ``_log.warning("…", extra=about(Event.GAP_OPENED, root="web"))``.
-Without it an entry is merely text.  There is no field for a hash, a password or a content.
+``_log.warning("…", extra=event_fields(Event.GAP_OPENED, root="web"))``; without them an entry is
+plain text.  There is no field for a hash, a password or content.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class Event(Enum):
 
     @property
     def label(self) -> str:
-        """Its name as it is written in the log: ``gap-opened``."""
+        """Its name in the log: ``gap-opened``."""
         return self.name.lower().replace("_", "-")
 
 
 @dataclass(frozen=True, slots=True)
 class EventFields:
-    """What an entry is about; empty is not said.  *case* is a case's number."""
+    """What an entry is about; empty fields are left out.  *case* is the number of a case."""
 
     event: Event
     root: str = ""
@@ -56,5 +56,5 @@ def event_fields(
     matcher: str = "",
     cause: str = "",
 ) -> dict[str, Any]:
-    """Make the *extra* of a call of the standard library's loggers."""
+    """Return the *extra* argument for a call of a standard library logger."""
     return {"about": EventFields(event, root, path, case, matcher, cause)}

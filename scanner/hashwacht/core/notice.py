@@ -1,4 +1,4 @@
-"""A notice: something that people outside have to be told.  It has no field for content."""
+"""A notice: a message to the administrators.  It has no field for content."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ MAX_NOTICE_CHARS = 64 * 1024
 """Characters of the JSON of a notice."""
 
 MAX_SUMMARY_CHARS = 400
-"""Characters of the line that says what happened."""
+"""Characters of the summary."""
 
 
 class NoticeKind(StrEnum):
     """What happened."""
 
     CASE = "case"
-    """A content matched, at a new place or for the first time."""
+    """A content matched, for the first time or in another file."""
     FLOOD = "flood"
-    """The flood guard holds actions."""
+    """The action limit has paused actions."""
     GAP = "gap"
-    """Something may have been missed and has not been made up for within its time."""
+    """A gap has not been closed by a rescan in time."""
     OUTAGE = "outage"
     """A matcher has not answered for a while."""
     TROUBLE = "trouble"
-    """An action failed, a part does not run, the disk is full."""
+    """An action failed, a process does not run, the disk is full."""
     TEST = "test"
-    """Somebody tries if alerts arrive."""
+    """A test alert."""
 
 
 class ChannelKind(StrEnum):
-    """By which way people are told."""
+    """How notices are delivered."""
 
     MAIL = "mail"
     WEBHOOK = "webhook"
@@ -44,7 +44,7 @@ class ChannelKind(StrEnum):
 class Notice:
     """*summary* is one printable line; *case* the JSON of the case, empty if there is none.
 
-    *at* is Unix time.  Paths in it are written as :mod:`hashwacht.core.paths` says.
+    *at* is Unix time.  Paths are escaped as in :mod:`hashwacht.core.paths`.
     """
 
     kind: NoticeKind
@@ -54,10 +54,10 @@ class Notice:
 
 
 def sanitize_notice(notice: Notice) -> Notice:
-    """Make a notice fit to be sent: no alert is lost because its text is odd.
+    """Return a notice that can be sent: no alert is lost because of its text.
 
-    What cannot be shown in the summary becomes a question mark; a case that is too long, or no
-    JSON object, is left out, and the summary says so.
+    Unprintable characters of the summary become question marks; a case that is too long or not a
+    JSON object is left out, with a remark in the summary.
     """
     case = notice.case
     problem = "" if not case or _is_object(case) else " (its details could not be sent)"

@@ -1,14 +1,14 @@
-r"""Paths for people and for machines: names are bytes, and anybody may have chosen them.
+r"""Paths for people and for machines: names are bytes, and an attacker may have chosen them.
 
-*For people*, :func:`show` escapes every byte that a terminal, a log or a page could take for
-something else than a letter of the name.  It can be undone: backslash is written ``\\``, every
-other byte that is not shown is written ``\xNN``, as in the shell's ``$'...'``.
+*For people*, :func:`escape_path` escapes every byte that a terminal, a log or a page could
+interpret.  It can be undone: a backslash is written ``\\``, every other escaped byte ``\xNN``, as
+in the shell's ``$'...'``.
 
-*For machines*, :func:`to_json` gives one or two keys.  ``path`` is always a string.  If it
-stands alone, the bytes are exactly its UTF-8 form.  If the bytes are not UTF-8, ``path`` is only
-for reading (it is what :func:`show` says) and ``path_b64`` holds the bytes in Base64 (RFC 4648,
-section 4).  JSON has no form of its own for such names (RFC 8259, section 8.1), and lone
-surrogates, the usual way out, break half of all parsers.
+*For machines*, :func:`to_json` returns one or two keys.  ``path`` is always a string.  Without
+another key, the bytes are its UTF-8 encoding.  If the bytes are not UTF-8, ``path`` is the escaped
+form, for reading only, and ``path_b64`` contains the bytes in Base64 (RFC 4648, section 4).  JSON
+cannot represent such names (RFC 8259, section 8.1), and lone surrogates, the usual workaround,
+break half of all parsers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ESCAPE = re.compile(rb"\\(?:x([0-9a-f]{2})|\\)")
 
 
 def escape_path(path: bytes) -> str:
-    r"""Write *path* so that it is one line, harmless to a terminal, and can be read back.
+    r"""Return *path* as one line that is harmless to a terminal and can be read back.
 
     Letters, digits, marks, signs and plain spaces of any script stay.  Control characters, bytes
     that are no UTF-8, and invisible or direction-changing characters (Unicode's groups ``C`` and
@@ -35,15 +35,15 @@ def escape_path(path: bytes) -> str:
 
 
 def unescape_path(text: str) -> bytes:
-    """Give back the bytes that :func:`show` was given."""
+    """Return the bytes of an escaped path."""
     return _ESCAPE.sub(
-        lambda found: bytes.fromhex(found[1].decode()) if found[1] else b"\\",
+        lambda match: bytes.fromhex(match[1].decode()) if match[1] else b"\\",
         text.encode("utf-8"),
     )
 
 
 def to_json(path: bytes) -> dict[str, str]:
-    """Give the keys that stand for *path* in an object of our JSON; see the head of the module."""
+    """Return the keys for *path* in a JSON object, as the module describes."""
     try:
         return {"path": path.decode("utf-8")}
     except UnicodeDecodeError:
@@ -51,9 +51,9 @@ def to_json(path: bytes) -> dict[str, str]:
 
 
 def from_json(fields: Mapping[str, object]) -> bytes:
-    """Read the bytes of a path out of an object of our JSON.
+    """Return the bytes of the path in a JSON object.
 
-    Raises KeyError if it has no path, TypeError or ValueError if what it has is none.
+    Raises KeyError if there is none, TypeError or ValueError if it is malformed.
     """
     if (encoded := fields.get("path_b64")) is not None:
         return base64.b64decode(_string(encoded), validate=True)

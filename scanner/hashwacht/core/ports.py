@@ -1,7 +1,7 @@
-"""The ports: what the rooms expect of one another, so that none has to import another.
+"""The ports: interfaces between packages, so that they need not import each other.
 
-Implementations live in ``fingerprint/``, ``match/`` and in operators' own packages; contract
-suites for them in :mod:`hashwacht.testing`.
+Implementations are in ``hashing/``, ``matching/`` and operators' packages; contract suites for them
+are in :mod:`hashwacht.testing`.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ Query = tuple[Signal, ...]
 class SignalType(Protocol):
     """A kind of hash: its name, its canonical form, and how two values compare.
 
-    Found by entry point in the group ``hashwacht.signal_types``, used only if the
-    configuration or a matcher names it.  What computes it is a capability on top of this
-    one: see :mod:`hashwacht.hashing.registry`.
+    It is found by an entry point in the group ``hashwacht.signal_types`` and used only if the
+    configuration or a matcher names it.  Computing it is a separate capability: see
+    :mod:`hashwacht.hashing.registry`.
     """
 
     @property
     def name(self) -> str:
-        """Lower-case ``[a-z0-9_]+``, as written in lists, in the state and to services."""
+        """Lower-case ``[a-z0-9_]+``, as in lists, in storage and in requests to services."""
 
     @property
     def version(self) -> int:
-        """Raised when the same content may give another value than before."""
+        """Increased when the same content may have another value than before."""
 
     @property
     def bits(self) -> int:
@@ -40,26 +40,26 @@ class SignalType(Protocol):
         """True if values are compared by Hamming distance, False if only equality counts."""
 
     def canonical(self, value: str) -> str:
-        """Bring a value into its one written form.  Raises SignalError if it is none."""
+        """Return a value in its canonical form.  Raises SignalError if it is malformed."""
 
     def distance(self, one: str, other: str) -> int:
-        """Bits in which two canonical values differ.  The reference; indexes may be faster."""
+        """Return in how many bits two canonical values differ; indexes may be faster."""
 
     def examples(self) -> Sequence[tuple[str, str]]:
-        """Pairs of (value as somebody may write it, its canonical form)."""
+        """Return pairs of (value as a list may contain it, its canonical form)."""
 
 
 @runtime_checkable
 class Matcher(Protocol):
     """Something that answers for signals: a service, or the local hash lists.
 
-    Thread-safe.  A fault of the far side is an answer (UNDETERMINED with a reason), never an
+    Thread-safe.  A fault of the service is an answer (UNDETERMINED with a reason), never an
     exception; only a mistake of the caller raises.
     """
 
     @property
     def name(self) -> str:
-        """The name the configuration gives it, as it stands in answers and in the state."""
+        """Its name in the configuration, in answers and in storage."""
 
     @property
     def accepts(self) -> frozenset[str]:
@@ -67,16 +67,16 @@ class Matcher(Protocol):
 
     @property
     def revision(self) -> str:
-        """Its state of knowledge; differs whenever an old NO_MATCH may no longer hold."""
+        """The version of its knowledge; differs whenever an old NO_MATCH may no longer hold."""
 
     def lookup(self, questions: Sequence[Query]) -> list[Answer]:
         """Answer every question, in order.  Any number of questions, bounded memory."""
 
     def check(self) -> Diagnostic:
-        """Ask one harmless question and say how that went, for ``hashwacht doctor``."""
+        """Return the result of one harmless lookup, for ``hashwacht doctor``."""
 
     def close(self) -> None:
-        """Give back connections and files.  Further calls are mistakes."""
+        """Close connections and files.  Further calls are mistakes."""
 
 
 @runtime_checkable

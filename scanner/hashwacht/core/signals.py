@@ -1,7 +1,7 @@
-"""The signal types that come with Hashwacht, and how others are found.
+"""The built-in signal types, and how installed ones are found.
 
-What a signal type *is* (name, canonical form, distance) stands here, where lists, the state
-and the services can see it; what *computes* it stands in :mod:`hashwacht.fingerprint`.
+This is what a signal type *is* (name, canonical form, distance), for lists, storage and services;
+:mod:`hashwacht.hashing` *computes* it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hashwacht.core.ports import SignalType
 ENTRY_POINT_GROUP = "hashwacht.signal_types"
 
 MAX_TEXT_CHARS = 4096
-"""Characters in a value of a type that we know nothing about."""
+"""Characters in a value of an unknown type."""
 
 _HEX = frozenset(string.hexdigits)
 _PRINTABLE = frozenset(string.ascii_letters + string.digits + string.punctuation)
@@ -33,7 +33,7 @@ class HexSignalType:
     version: int = 1
 
     def canonical(self, value: str) -> str:
-        """Lower-case and check length and alphabet.  Raises SignalError."""
+        """Return it in lower case.  Raises SignalError for another length or alphabet."""
         text = value.strip()
         if len(text) * 4 != self.bits or not _HEX.issuperset(text):
             raise SignalError(
@@ -47,17 +47,17 @@ class HexSignalType:
         return (int(one, 16) ^ int(other, 16)).bit_count()
 
     def examples(self) -> Sequence[tuple[str, str]]:
-        """Upper case and surrounding blanks are what people paste."""
+        """Return upper case and surrounding blanks, as lists contain them."""
         digits = ("0123456789abcdef" * 16)[: self.bits // 4]
         return [(digits, digits), (f"  {digits.upper()}\n", digits)]
 
 
 @dataclass(frozen=True, slots=True)
 class TextSignalType:
-    """A signal type of which we know nothing but its name: what an operator's command prints.
+    """A signal type of which only the name is known: the output of an operator's command.
 
-    Any printable ASCII text without blanks, compared for equality; *bits* is 0 as its length is
-    not known.  Hexadecimal is brought to lower case, everything else stays as it was printed.
+    Values are printable ASCII without blanks, compared for equality; *bits* is 0, as the length is
+    unknown.  Hexadecimal is converted to lower case, everything else is kept as it is.
     """
 
     name: str
@@ -66,7 +66,7 @@ class TextSignalType:
     version: int = 1
 
     def canonical(self, value: str) -> str:
-        """Strip white space around it.  Raises SignalError for anything that is no one word."""
+        """Return it without surrounding white space.  Raises SignalError unless it is one word."""
         text = value.strip()
         if not 0 < len(text) <= MAX_TEXT_CHARS or not _PRINTABLE.issuperset(text):
             raise SignalError(
@@ -76,11 +76,11 @@ class TextSignalType:
         return text.lower() if _HEX.issuperset(text) else text
 
     def distance(self, one: str, other: str) -> int:
-        """Give 0 if they are equal, else the bits of the longer one: nothing in between."""
+        """Return 0 if they are equal, else the bits of the longer one."""
         return 0 if one == other else 8 * max(len(one), len(other))
 
     def examples(self) -> Sequence[tuple[str, str]]:
-        """Hexadecimal and anything else."""
+        """Return hexadecimal and other values."""
         return [(" 00FFaa\n", "00ffaa"), ("Base64+/==", "Base64+/==")]
 
 
@@ -96,18 +96,18 @@ PICTURE_HASHES: tuple[HexSignalType, ...] = (
     HexSignalType("dhash64", 64, perceptual=True),
 )
 
-BUILT_IN: Mapping[str, SignalType] = {each.name: each for each in (*DIGESTS, *PICTURE_HASHES)}
+BUILT_IN: Mapping[str, SignalType] = {kind.name: kind for kind in (*DIGESTS, *PICTURE_HASHES)}
 
 
 def signal_types(names: Iterable[str]) -> dict[str, SignalType]:
-    """Find the signal types of these names: built in, or installed by an operator.
+    """Return the signal types of these names: built in, or installed by an operator.
 
-    Raises ConfigurationError if one is unknown, or if what an entry point gives is no
-    signal type of that name.
+    Raises ConfigurationError if one is unknown, or if an entry point does not provide a signal
+    type of that name.
     """
     wanted = list(names)
     known: dict[str, SignalType] = {n: BUILT_IN[n] for n in wanted if n in BUILT_IN}
-    installed = {each.name: each for each in entry_points(group=ENTRY_POINT_GROUP)}
+    installed = {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
     for name in wanted:
         if name not in known:
             known[name] = _load(name, installed)
@@ -122,11 +122,11 @@ def _load(name: str, installed: Mapping[str, EntryPoint]) -> SignalType:
             f"unknown signal type {name!r}",
             advice=f"Use one of {available}, or install the package that provides it.",
         )
-    found = installed[name].load()
-    made = found() if isinstance(found, type) else found
-    if getattr(made, "name", None) != name:
+    provided = installed[name].load()
+    signal_type = provided() if isinstance(provided, type) else provided
+    if getattr(signal_type, "name", None) != name:
         raise ConfigurationError(
             f"the entry point {installed[name].value!r} is not a signal type named {name!r}",
             advice=f"It must implement hashwacht.signal_types.SignalType and be named {name!r}.",
         )
-    return made  # type: ignore[no-any-return]  # structural: a Protocol with properties
+    return signal_type  # type: ignore[no-any-return]  # structural: a Protocol with properties

@@ -14,7 +14,7 @@ _THREE_DIGITS = 100
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
-def is_printable_line(text: str, max_length: int) -> bool:
+def is_printable_line(text: str, max_length: int = 1 << 16) -> bool:
     """Return whether *text* has at most *max_length* characters and all of them are printable."""
     return len(text) <= max_length and text.isprintable()
 

@@ -1,8 +1,7 @@
-"""The words of Hashwacht as frozen values: signals, fingerprints, answers, verdicts.
+"""The frozen values of Hashwacht: signals, fingerprints, answers, verdicts.
 
-Standard library only, no behaviour beyond reading and writing themselves, so that every
-other room can import this one.  The vocabulary is that of the field (Meta's ThreatExchange:
-*signal type*, *signal*, *bank*, *match*, *distance*); *no match* is never called anything kinder.
+The vocabulary is that of Meta's ThreatExchange (*signal type*, *signal*, *match*, *distance*); *no
+match* is never called clean.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ from enum import StrEnum
 from types import MappingProxyType
 
 CONTENT_KEY_TYPE = "sha256"
-"""The digest that identifies a content in the state; computed for every content."""
+"""The digest that identifies a content in storage; computed for every content."""
 
 PDQ_MIN_QUALITY = 50
-"""Below this a PDQ hash is recorded but never asked (Meta, pdq/README: discard quality <= 49)."""
+"""A PDQ hash below this is recorded but not looked up (Meta, pdq/README: discard quality <= 49)."""
 
 QUICK = "quick"
 """Variant of a picture hash that was computed from less than the whole picture."""
@@ -30,7 +29,7 @@ CSAM = "csam"
 
 
 class Outcome(StrEnum):
-    """What can be said of a content.  There is no fourth word."""
+    """What is known of a content; there is no fourth outcome."""
 
     MATCH = "match"
     NO_MATCH = "no-match"
@@ -40,7 +39,7 @@ class Outcome(StrEnum):
 class Reason(StrEnum):
     """Why a signal was not computed, or why a verdict is undetermined."""
 
-    # The content itself was out of reach.
+    # The content could not be read.
     UNREADABLE = "unreadable"
     """The file system refused: permissions, I/O error."""
     CHANGED = "changed-while-read"
@@ -53,23 +52,23 @@ class Reason(StrEnum):
     TIMED_OUT = "timed-out"
     """More processor or wall-clock time than the budget allows."""
     WORKER_DIED = "worker-died"
-    """The process that decoded it died of it."""
+    """It crashed the process that decoded it."""
     NO_DECODER = "no-decoder"
     """A picture of a kind for which no decoder is installed (HEIC without the extra)."""
     HASHER_FAILED = "hasher-failed"
-    """An operator's own signal type raised or answered nonsense."""
+    """An operator's signal type raised an error or returned an invalid value."""
     # A matcher gave no usable answer.
     UNANSWERED = "unanswered"
-    """Unreachable, timed out, reset, overloaded, or an answer nobody understands."""
+    """Unreachable, timed out, reset, overloaded, or an invalid answer."""
     REFUSED = "refused"
-    """The service refused our credentials or our question."""
+    """The service refused the credentials or the request."""
     NOT_JUDGED = "not-judged"
     """No configured matcher accepts any signal that this content has."""
     NEEDS_EXACT_HASH = "close-call"
     """A quick hash is so near an entry of a list that only the exact hash can tell."""
     # Not a fault: this signal type does not apply to this kind of content.
     OTHER_KIND = "other-kind"
-    """A perceptual picture hash does not apply to something that is no picture."""
+    """A perceptual picture hash applies to pictures only."""
 
     @property
     def undetermined(self) -> bool:
@@ -82,9 +81,9 @@ class Signal:
     """One hash of one content, written ``type:value``.
 
     *value* is in the canonical form of its type (lower-case hex for every built-in type).
-    *quality* (0..100) is what the hasher itself says of a perceptual hash; None for digests.
-    *variant* says what was hashed if not the content as stored: ``frame:12``, ``rotate90``;
-    its last part is ``quick`` if the value may be off the exact one by up to *slack* bits.
+    *quality* (0..100) is how reliable its hasher considers a perceptual hash; None for digests.
+    *variant* is what was hashed if not the content as stored: ``frame:12``, ``rotate90``; its last
+    part is ``quick`` if the value may differ from the exact one in up to *error_bits* bits.
     """
 
     type: str
@@ -97,12 +96,12 @@ class Signal:
 
     @property
     def matchable(self) -> bool:
-        """False for a hash that its own hasher calls unreliable; recorded, never asked."""
+        """False for a hash that its hasher considers unreliable: recorded, not looked up."""
         return self.quality is None or self.quality >= PDQ_MIN_QUALITY
 
     @property
     def error_bits(self) -> int:
-        """Bits by which the value may be off the exact one; 0 if it is the exact one."""
+        """In how many bits the value may differ from the exact one; 0 if it is exact."""
         quick = self.variant.rpartition("/")[2] == QUICK
         return QUICK_ERROR_BITS.get(self.type, 0) if quick else 0
 
@@ -119,7 +118,7 @@ class FileId:
 
     @classmethod
     def from_stat(cls, stat: os.stat_result) -> FileId:
-        """Take the identity out of a stat result."""
+        """Return the identity in a stat result."""
         return cls(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
@@ -134,11 +133,11 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """All signals of one content, and an account of those that are missing.
+    """All signals of one content, and the reasons for those that are missing.
 
     *key* is the SHA-256 of the bytes (64 hex digits), *kind* the sniffed MIME type, *recipe*
     the signal types that were attempted, each with its version (``pdq/1``), so that a later
-    run can tell "was not there" from "was not looked for".
+    run can distinguish "absent" from "not attempted".
     """
 
     key: str
@@ -154,10 +153,10 @@ class Fingerprint:
 class Match:
     """A matcher's positive answer to one signal.
 
-    *distance* is in bits (0 = equal; None: the matcher does not say, and only it knows its
-    threshold); *category* is the matcher's own (``csam``, ...); *list* and *id* are its names
-    for where it knows the signal from, empty when it does not say.
-    *known_good* marks an entry of a known-good list: it suppresses, it does not accuse.
+    *distance* is in bits (0 = equal; None: the matcher does not return it, and only it knows its
+    threshold); *category* is the matcher's own (``csam``, ...); *list* and *id* are its names for
+    the entry, empty if it does not return them.  *known_good* marks an entry of a known-good list,
+    which suppresses matches.
     """
 
     matcher: str
@@ -171,11 +170,11 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one matcher said of all the signals of one content that it accepts.
+    """The answer of one matcher for all signals of one content that it accepts.
 
-    MATCH carries matches (known-good ones too); UNDETERMINED carries a reason.  NO_MATCH is
-    given only if every single signal was answered.  *asked_at* is Unix time in seconds,
-    *revision* the matcher's state of knowledge at that moment.
+    MATCH has matches (known-good ones too); UNDETERMINED has a reason.  NO_MATCH requires that
+    every single signal was answered.  *asked_at* is Unix time in seconds, *revision* the version
+    of the matcher's knowledge at that time.
     """
 
     matcher: str
@@ -191,7 +190,7 @@ class Answer:
 class Verdict:
     """What is known of one content, from all its answers.
 
-    *suppressed* are matches that a known-good entry (*suppressed_by*) set aside.
+    *suppressed* are matches that known-good entries (*suppressed_by*) suppress.
     """
 
     outcome: Outcome
@@ -204,7 +203,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """A doctor's remark: what was looked at, whether it is right, and what to do if not."""
+    """A finding of ``hashwacht doctor``: what was checked, the result, and advice."""
 
     subject: str
     ok: bool
@@ -213,13 +212,13 @@ class Diagnostic:
 
 
 class Action(StrEnum):
-    """What is done about one file, from the mildest to the gravest."""
+    """What is done with one file, from the mildest to the most severe."""
 
     ALLOW = "allow"
     """Nothing."""
     OBSERVE = "observe"
-    """A case is opened and told; the file stays as it is."""
+    """A case is opened and alerts are sent; the file stays as it is."""
     HOLD = "hold"
-    """The file stays where it is and cannot be served."""
+    """The file stays in place and cannot be served."""
     QUARANTINE = "quarantine"
-    """The file is sealed away."""
+    """The file is moved to the encrypted quarantine."""

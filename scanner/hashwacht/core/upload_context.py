@@ -1,10 +1,10 @@
-"""What a request told about an upload, kept on this machine for the day its content matches.
+"""The circumstances of uploads, kept on this machine in case their content matches.
 
-A hoster that learns of a match has to say what it knows (Regulation (EU) 2022/2065, article 18):
-who sent which file when, from where.  The web application knows it only during the request, and
-a match may come weeks later, when a list has grown.  So it is written down beside the state, one
-file (mode 0600) for each content, one JSON object a line, until the content is found unknown.
-None of it is a signal: no matcher has a parameter that could carry it.
+A hoster that learns of a match has to report what it knows (Regulation (EU) 2022/2065, article
+18): the user, the file, the time and the address.  The web application knows them only during the
+request, and a match may come weeks later, when a list has grown.  So they are stored next to the
+state, one file (mode 0600) for each content, one JSON object a line, until the content is found to
+have no match.  They are not signals: no matcher has a parameter for them.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from hashwacht.core.errors import StorageError
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 _AT_MOST = 1 << 20
-"""Bytes kept for one content: thousands of uploads of the same bytes tell nothing new."""
+"""Bytes kept for one content, enough for thousands of uploads of it."""
 
 MAX_TEXT_CHARACTERS = 1024
-"""Characters kept of one text that a client chose."""
+"""Characters kept of a text chosen by the client."""
 
 
 @dataclass(frozen=True, slots=True)
 class UploadContext:
-    """What a request told about one file; empty or None is what it did not tell.
+    """What a request contains about one file; empty or None if it does not.
 
     *received_at* is ISO 8601 with seconds and zone.  *address* and *port* are the client's;
-    *user* is what the application calls its user; *path* is the one asked for, *field* and
-    *file_name* are from the form, *declared_type* is what the client says the file is.
-    *handed_by* is the (numeric) user whose application handed it to the daemon, as the kernel
-    says; None if the application checked it itself.
+    *user* is the application's name for its user; *path* is that of the request, *field* and
+    *file_name* are from the form, *declared_type* is the media type that the client declares.
+    *submitter_uid* is the user ID of the application that passed it to the daemon, from the
+    kernel; None if the application checked it itself.
     """
 
     received_at: str
@@ -52,16 +52,16 @@ class UploadContextStore:
     """The circumstances of uploads, by content.  Thread-safe, also between processes."""
 
     def __init__(self, directory: Path) -> None:
-        """Keep them in *directory*, which is made when first needed."""
+        """Store them in *directory*, which is created when first needed."""
         self._directory = directory
 
-    def record(self, key: str, circumstances: UploadContext) -> None:
-        """Write down one upload of the content *key* (SHA-256, hex).
+    def record(self, key: str, context: UploadContext) -> None:
+        """Record one upload of the content *key* (SHA-256, hex).
 
         It survives the end of the process; a power cut may lose the last ones.  Raises
         StorageError.
         """
-        line = json.dumps(_bounded(circumstances), ensure_ascii=True) + "\n"
+        line = json.dumps(_bounded(context), ensure_ascii=True) + "\n"
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             fd = os.open(self._file(key), os.O_WRONLY | os.O_APPEND | os.O_CREAT | _SAFE, 0o600)
@@ -77,7 +77,7 @@ class UploadContextStore:
             ) from error
 
     def load(self, key: str) -> list[UploadContext]:
-        """Give all uploads of a content, the oldest first.  Raises OSError."""
+        """Return all uploads of a content, the oldest first.  Raises OSError."""
         try:
             text = self._file(key).read_text("ascii")
         except FileNotFoundError:
@@ -85,19 +85,19 @@ class UploadContextStore:
         return [UploadContext(**json.loads(line)) for line in text.splitlines()]
 
     def keys(self) -> Iterator[str]:
-        """Give the contents that something is written down about, in no order."""
+        """Yield the contents with recorded uploads, in no order."""
         if self._directory.is_dir():
-            yield from (each.name for each in self._directory.iterdir() if _is_key(each.name))
+            yield from (path.name for path in self._directory.iterdir() if _is_key(path.name))
 
     def last_recorded_at(self, key: str) -> float | None:
-        """Say when (Unix seconds) a content was last told about; None if never.  Raises OSError."""
+        """Return the Unix time of the last recorded upload; None if never.  Raises OSError."""
         try:
             return self._file(key).stat().st_mtime
         except FileNotFoundError:
             return None
 
     def remove(self, key: str) -> None:
-        """Remove what is written down about a content."""
+        """Remove the recorded uploads of a content."""
         self._file(key).unlink(missing_ok=True)
 
     def _file(self, key: str) -> Path:
@@ -113,9 +113,9 @@ def _is_key(name: str) -> bool:
     return _KEY.fullmatch(name) is not None
 
 
-def _bounded(circumstances: UploadContext) -> dict[str, object]:
-    """Cut what a client could make endless."""
+def _bounded(context: UploadContext) -> dict[str, object]:
+    """Truncate what a client can make arbitrarily long."""
     return {
         name: value[:MAX_TEXT_CHARACTERS] if isinstance(value, str) else value
-        for name, value in asdict(circumstances).items()
+        for name, value in asdict(context).items()
     }

@@ -1,6 +1,6 @@
-"""What watching says: this file came in, here something may have been missed.  And to whom.
+"""The events of a watch: an announced file, or missed events.  And its interfaces.
 
-Paths are absolute bytes as the kernel spells them; *root* is the configured name of a root.
+Paths are absolute bytes as the kernel reports them; *root* is the configured name of a root.
 """
 
 from __future__ import annotations
@@ -12,31 +12,31 @@ from typing import Protocol
 
 
 class Lane(IntEnum):
-    """Who is served first."""
+    """The order of service."""
 
     UPLOAD = 0
-    """Somebody has just put it there."""
+    """The file has just been written."""
     RECONCILE = 1
-    """A walk found that the state does not know it as it is."""
+    """A walk found that it differs from storage."""
 
 
 class Cause(StrEnum):
     """Why events may have been missed."""
 
     STARTED = "started"
-    """Nobody had ever watched this root before."""
+    """The root was never watched before."""
     DOWNTIME = "downtime"
     """The daemon was not running."""
     OVERFLOW = "overflow"
     """The kernel's event queue was full."""
     QUEUE_FULL = "queue-full"
-    """Our own queue was full."""
+    """The daemon's queue was full."""
     WATCH_LIMIT = "watch-limit"
-    """The kernel would not give more watches (fs.inotify.max_user_watches)."""
+    """The kernel's limit of watches was reached (fs.inotify.max_user_watches)."""
     DEAD_WATCH = "dead-watch"
-    """The canary was not announced, or the watch ended by itself."""
+    """The canary was not announced, or the watch ended."""
     UNMOUNTED = "unmounted"
-    """The root was not there, or another file system was."""
+    """The root was missing, or on another file system."""
     REPLACED = "replaced"
     """The root was deleted or renamed; another directory has its name."""
     REMOTE = "remote"
@@ -44,7 +44,7 @@ class Cause(StrEnum):
     UNLISTED = "unlisted"
     """A walk could not list part of the root."""
     PERIODIC = "periodic"
-    """Nothing is known to be missed; it is compared from time to time all the same."""
+    """No known miss: a periodic comparison."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,9 @@ class Root:
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """A file that came in or was written to; with *tree*, a directory with all that is below.
+    """A file that was created, moved in or written to; with *tree*, a directory and all below.
 
-    *closed*: its writer has closed it, so it need not be waited for.
+    *closed*: its writer has closed it, so there is no need to wait.
     """
 
     root: str
@@ -70,10 +70,10 @@ class Announcement:
 
 @dataclass(frozen=True, slots=True)
 class MissedEvents:
-    """Something may have been missed in *root*, at *path* and below (empty: everywhere).
+    """Events may have been missed in *root*, at *path* and below (empty: everywhere), until now.
 
-    It speaks of the time until now.  What lasts is said again from time to time, and once more
-    when it is over; only REMOTE is said once, and lasts as long as that is mounted there.
+    A lasting cause is reported again from time to time, and once more when it ends; only REMOTE is
+    reported once, and lasts as long as the mount.
     """
 
     root: str
@@ -83,32 +83,32 @@ class MissedEvents:
 
 
 class WatchListener(Protocol):
-    """Who is told.  Called by the thread that reads events, so it never waits."""
+    """Receives events from the thread that reads them, so it must not block."""
 
     def announce(self, announcement: Announcement) -> None:
-        """Take note of a file."""
+        """Record a file."""
 
     def report_missed(self, missed: MissedEvents) -> None:
-        """Take note of a gap."""
+        """Record a gap."""
 
 
 class Watch(Protocol):
-    """Watches roots.  What it cannot watch it says by ``missed``; it raises only at its start."""
+    """Watches roots.  It reports what it cannot watch as missed, and raises only in ``start``."""
 
     def start(self, roots: Sequence[Root], listener: WatchListener) -> None:
-        """Watch from now on: what happens after this returned is announced or missed.
+        """Watch from now on: every later event is announced or reported as missed.
 
-        Called again with other roots, those that are watched already go on being watched.
+        Another call with other roots leaves the roots that are already watched alone.
         """
 
     def maintain(self) -> None:
-        """Look after the watches: roots that came back, died, or were replaced.
+        """Check the watches: roots that came back, ended, or were replaced.
 
-        Called every few seconds by the daemon's own thread; cheap if nothing happened.
+        Called by the daemon every few seconds; cheap if nothing happened.
         """
 
     def renew(self, root: str) -> None:
-        """Watch a root anew, because it did not announce its canary."""
+        """Replace the watch of a root that did not announce its canary."""
 
     def close(self) -> None:
-        """Watch no more."""
+        """End all watches."""

@@ -1,4 +1,4 @@
-"""The channels of the settings as the ways by which the courier tells people."""
+"""Build the alert channels that the settings name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hashwacht.settings import Settings
 from hashwacht.settings.alerts import MailSecurity, MailSettings, WebhookSettings
 
 if TYPE_CHECKING:
-    from hashwacht.courier.channel import AlertChannel
+    from hashwacht.courier.lazy_channel import AlertChannel
 
 
 def build_channel(
@@ -23,7 +23,7 @@ def build_channel(
     environment: Mapping[str, str],
     lost: Callable[[], None] = lambda: None,
 ) -> AlertChannel:
-    """Build one; it calls *lost* when only a new process helps.
+    """Build one channel; it calls *lost* when only a new courier can deliver again.
 
     Raises ConfigurationError, CredentialError.
     """
@@ -42,7 +42,7 @@ def _mail(mail: MailSettings, sources: SecretSources, host: str) -> AlertChannel
     from hashwacht.matching.services.http import context_trusting
 
     encrypted = mail.security is not MailSecurity.NONE
-    mailbox = MailServer(
+    mail_server = MailServer(
         server=mail.server,
         port=mail.port,
         sender=mail.sender or f"hashwacht@{host}",
@@ -51,15 +51,15 @@ def _mail(mail: MailSettings, sources: SecretSources, host: str) -> AlertChannel
         implicit_tls=mail.security is MailSecurity.TLS,
         credential=_credential("alerts.mail", mail.credentials, sources),
     )
-    return MailChannel(mailbox, host)
+    return MailChannel(mail_server, host)
 
 
 def _webhook(webhook: WebhookSettings, sources: SecretSources, host: str) -> AlertChannel:
     from hashwacht.courier.webhook import WebhookChannel
     from hashwacht.matching.services.http import context_trusting
 
-    known = _credential("alerts.webhook", webhook.credentials, sources)
-    secret = known.password if known is not None else ""
+    credential = _credential("alerts.webhook", webhook.credentials, sources)
+    secret = credential.password if credential is not None else ""
     return WebhookChannel(webhook.url, host, context_trusting(webhook.ca_file), secret)
 
 
@@ -70,8 +70,8 @@ def _command(program: tuple[str, ...], host: str, lost: Callable[[], None]) -> A
         return CommandChannel(program, host, lost)
     except OSError as error:
         raise ConfigurationError(
-            f"alerts.command: no process for it: {error.strerror}",
-            advice="Check the limit of processes (ulimit -u) and free memory.",
+            f"alerts.command: cannot start its process: {error.strerror}",
+            advice="Check the process limit (ulimit -u) and free memory.",
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""What the courier does about a request, in the thread that it is given."""
+"""Answer one request of the scanner: a lookup, a check, or a delivery."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from hashwacht.core.errors import HashwachtError
 from hashwacht.core.ports import Matcher
 from hashwacht.core.types import Answer, Signal
-from hashwacht.courier.channel import AlertChannel
+from hashwacht.courier.lazy_channel import AlertChannel
 from hashwacht.ipc.messages import (
     CheckReply,
     CheckRequest,
@@ -31,35 +31,37 @@ _RELOAD = "Reload or restart the courier, so that it reads the same configuratio
 
 
 class RequestHandler:
-    """The matchers and ways that the courier serves.  Thread-safe, as their ports demand."""
+    """The matchers and channels of the courier.  Thread-safe, as they are."""
 
     def __init__(
         self, matchers: Mapping[str, Matcher], channels: Mapping[str, AlertChannel]
     ) -> None:
-        """Take them by the names of the configuration; ``close`` closes them."""
+        """Take over both, by their names in the configuration; ``close`` closes them."""
         self._matchers = matchers
         self._channels = channels
 
     def answer(self, request: CourierRequest) -> CourierReply:
-        """Do it.  Whatever goes wrong is told in the reply."""
+        """Return the reply; every failure is a reply."""
         try:
             return self._answer(request)
         except HashwachtError as error:
             return FailureReply(error.message, error.advice)
         except Exception as error:
-            log.exception("a request could not be answered")
-            return FailureReply(f"a mistake in Hashwacht: {type(error).__name__}", "See the log.")
+            log.exception("cannot answer a request")
+            return FailureReply(
+                f"a bug in Hashwacht: {type(error).__name__}", "See the courier's log."
+            )
 
     def describe(self) -> DescribeReply:
-        """Say who is there."""
+        """Return the names of matchers and channels."""
         return DescribeReply(tuple(self._matchers), tuple(self._channels))
 
     def close(self) -> None:
-        """Close matchers and ways; what is under way is cut off."""
+        """Close matchers and channels; running requests fail."""
         for matcher in self._matchers.values():
             matcher.close()
-        for way in self._channels.values():
-            way.close()
+        for channel in self._channels.values():
+            channel.close()
 
     def _answer(self, request: CourierRequest) -> CourierReply:
         match request:
@@ -71,24 +73,25 @@ class RequestHandler:
                     return FailureReply(f"no matcher named {name} is configured here", _RELOAD)
                 if isinstance(request, CheckRequest):
                     return CheckReply(matcher.check())
-                return _asked(matcher, request)
-            case DeliverRequest(channel):
-                way = self._channels.get(channel)
-                if way is None:
-                    return FailureReply(f"no channel named {channel} is configured here", _RELOAD)
-                return way.deliver(request)
+                return _look_up(matcher, request)
+            case DeliverRequest(name):
+                channel = self._channels.get(name)
+                if channel is None:
+                    return FailureReply(f"no channel named {name} is configured here", _RELOAD)
+                return channel.deliver(request)
 
 
-def _asked(matcher: Matcher, ask: SignalLookupRequest) -> SignalLookupReply:
-    """Ask one question for each signal: whoever asked puts them together."""
-    questions = [(Signal(kind, value),) for kind, value in ask.signals]
+def _look_up(matcher: Matcher, request: SignalLookupRequest) -> SignalLookupReply:
+    """Look up each signal by itself: the scanner combines the answers."""
+    questions = [(Signal(kind, value),) for kind, value in request.signals]
     answers = matcher.lookup(questions)
     return SignalLookupReply(
-        revision_digest(matcher.revision), tuple(_heard(matcher.name, each) for each in answers)
+        revision_digest(matcher.revision),
+        tuple(_signal_reply(matcher.name, answer) for answer in answers),
     )
 
 
-def _heard(name: str, answer: Answer) -> SignalReply:
+def _signal_reply(name: str, answer: Answer) -> SignalReply:
     if answer.reason is not None:
         return SignalReply((), answer.reason, answer.detail.removeprefix(f"{name}: "))
     return SignalReply(

@@ -1,7 +1,7 @@
-"""A service or channel that cannot be used yet: a credential is missing, a file unreadable.
+"""The interface of alert channels, and services and channels that cannot be used yet.
 
-The courier serves the others all the same, says of this one what is wrong, and tries again from
-time to time, so that a credential that is stored later counts without a restart.
+If a credential is missing or a file unreadable, the courier serves all others, reports the problem
+for this one and tries again from time to time: a credential stored later is used without a restart.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from hashwacht.core.errors import HashwachtError
 from hashwacht.core.ports import Matcher, Query
 from hashwacht.core.types import Answer, Diagnostic, Outcome, Reason
-from hashwacht.courier.channel import AlertChannel
 from hashwacht.ipc.messages import DeliverReply, DeliverRequest, FailureReply
 
 RETRY_DELAY = 10.0
@@ -24,19 +23,29 @@ RETRY_DELAY = 10.0
 T = TypeVar("T")
 
 
+class AlertChannel(Protocol):
+    """Delivers notices by mail, webhook or command.  Thread-safe; a failure is a value."""
+
+    def deliver(self, deliver: DeliverRequest) -> DeliverReply | FailureReply:
+        """Deliver all notices in one message, or none; takes two minutes at most."""
+
+    def close(self) -> None:
+        """Close what is open."""
+
+
 class _Lazy(Generic[T]):
-    """Builds something as soon as it can be built.  Thread-safe."""
+    """Builds a value as soon as that succeeds.  Thread-safe."""
 
     def __init__(self, build: Callable[[], T], clock: Callable[[], float]) -> None:
         self._build, self._clock = build, clock
         self._lock = threading.Lock()
         self._next = clock()
         self.built: T | None = None
-        self.error = HashwachtError("not tried yet")
+        self.error = HashwachtError("not built yet")
         self.get()
 
     def get(self) -> T | None:
-        """Give it, or None; *error* then says why."""
+        """Return the value; None if it cannot be built, with the reason in *error*."""
         with self._lock:
             if self.built is None and self._clock() >= self._next:
                 try:
@@ -47,7 +56,7 @@ class _Lazy(Generic[T]):
 
 
 class LazyMatcher:
-    """A matcher that is built as soon as it can be.  Thread-safe."""
+    """A matcher that is built as soon as that succeeds.  Thread-safe."""
 
     def __init__(
         self,
@@ -57,12 +66,12 @@ class LazyMatcher:
         build: Callable[[], Matcher],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Try at once; what *build* raises is told in the answers.  *clock* gives seconds."""
+        """Try to build it; the error of *build* is in the answers.  *clock* returns seconds."""
         self.name, self.accepts, self.revision = name, accepts, revision
         self._lazy = _Lazy(build, clock)
 
     def lookup(self, questions: Sequence[Query]) -> list[Answer]:
-        """Ask it, or say why it cannot be asked."""
+        """Return the answers of the matcher, or the reason why it cannot be used."""
         if (matcher := self._lazy.get()) is not None:
             return matcher.lookup(questions)
         answer = Answer(
@@ -76,34 +85,34 @@ class LazyMatcher:
         return [answer] * len(questions)
 
     def check(self) -> Diagnostic:
-        """Check it, or say what to do so that it can be asked."""
+        """Return the result of its check, or how to make it usable."""
         if (matcher := self._lazy.get()) is not None:
             return matcher.check()
         error = self._lazy.error
         return Diagnostic(self.name, ok=False, detail=error.message, advice=error.advice)
 
     def close(self) -> None:
-        """Close it."""
+        """Close it if it was built."""
         if self._lazy.built is not None:
             self._lazy.built.close()
 
 
 class LazyChannel:
-    """A way that is built as soon as it can be.  Thread-safe."""
+    """A channel that is built as soon as that succeeds.  Thread-safe."""
 
     def __init__(
         self, build: Callable[[], AlertChannel], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Try at once; what *build* raises is told whenever something is to be delivered."""
+        """Try to build it; the error of *build* is the reply to each delivery."""
         self._lazy = _Lazy(build, clock)
 
     def deliver(self, deliver: DeliverRequest) -> DeliverReply | FailureReply:
-        """Deliver by it, or say why not."""
-        if (way := self._lazy.get()) is not None:
-            return way.deliver(deliver)
+        """Deliver by the channel, or return why it cannot be used."""
+        if (channel := self._lazy.get()) is not None:
+            return channel.deliver(deliver)
         return FailureReply(self._lazy.error.message, self._lazy.error.advice)
 
     def close(self) -> None:
-        """Close it."""
+        """Close it if it was built."""
         if self._lazy.built is not None:
             self._lazy.built.close()

@@ -1,13 +1,9 @@
 """Notices by mail: one plain text for each batch, over SMTP (RFC 5321).
 
-TLS is always verified, whether from the first byte or by STARTTLS (RFC 3207), which is required
-once it is configured: a server that does not offer it gets nothing.  The message says that a
-program wrote it (``Auto-Submitted``, RFC 3834), so that nobody's holiday answers it, and bears a
-Message-ID that is the same in every attempt, so that a mail server can tell a repetition.
-
-What a mail server has against us, in our words: its own may hold anything.
-
-Talking to a mail server: connected, encrypted, logged in, and never for ever (RFC 5321).
+TLS is always verified, from the first byte or by STARTTLS (RFC 3207), which is required if it is
+configured.  ``Auto-Submitted`` (RFC 3834) prevents automatic replies, and the Message-ID is the
+same in every attempt, so that a mail server can recognize a repetition.  Errors are described in
+our own words, as those of a server may contain anything.
 """
 
 from __future__ import annotations
@@ -36,7 +32,7 @@ _FAULTS: tuple[tuple[type[Exception], str, str], ...] = (
     ),
     (
         smtplib.SMTPNotSupportedError,
-        "the mail server does not offer what is configured (STARTTLS, login)",
+        "the mail server does not support what is configured (STARTTLS, login)",
         'Choose another alerts.mail.security; "tls" is usual for port 465.',
     ),
     (
@@ -46,7 +42,7 @@ _FAULTS: tuple[tuple[type[Exception], str, str], ...] = (
     ),
     (
         smtplib.SMTPServerDisconnected,
-        "the mail server hung up",
+        "the mail server closed the connection",
         "Check alerts.mail.security and port.",
     ),
     (
@@ -54,23 +50,34 @@ _FAULTS: tuple[tuple[type[Exception], str, str], ...] = (
         "the mail server's certificate is not accepted",
         "Use the name in its certificate, or name its authority in alerts.mail.ca_file.",
     ),
-    (ssl.SSLError, "no TLS with the mail server", "Check alerts.mail.security and port."),
-    (smtplib.SMTPResponseException, "the mail server refused the message", "See its log."),
+    (
+        ssl.SSLError,
+        "TLS with the mail server failed",
+        "Check alerts.mail.security and port.",
+    ),
+    (
+        smtplib.SMTPResponseException,
+        "the mail server refused the message",
+        "See the mail server's log.",
+    ),
     (OSError, "the mail server is out of reach", "Check alerts.mail.server and port."),
 )
-"""The first line whose kind it is applies."""
+"""The first entry whose type matches applies."""
 
 
 def describe_error(error: Exception) -> tuple[str, str]:
-    """Give problem and advice."""
+    """Return problem and advice."""
     for kind, problem, advice in _FAULTS:
         if isinstance(error, kind):
             return problem + _detail(error), advice
-    return "the mail server says nonsense", "See if it is one."
+    return (
+        "the mail server sent an invalid reply",
+        "Check that alerts.mail.server and port belong to an SMTP server.",
+    )
 
 
 def _detail(error: Exception) -> str:
-    """Add what is ours or the system's to say: a code, the name of an error."""
+    """Return what can safely be added: a code, or the system's name of the error."""
     match error:
         case smtplib.SMTPResponseException(smtp_code=code):
             return f" (code {code})"
@@ -86,18 +93,17 @@ def _detail(error: Exception) -> str:
 
 
 SOCKET_TIMEOUT, TOTAL_TIMEOUT = 30.0, 120.0
-"""Seconds for each step of the conversation, and for all of it: a server that says a letter from
-time to time keeps nobody waiting for ever."""
+"""Seconds for each step of the SMTP session, and in total."""
 
 _WELCOME = 220
 
 
 @dataclass(frozen=True, slots=True)
 class MailServer:
-    """A mail server, how it is talked to, and whom the mail is from and for.
+    """A mail server, how to connect to it, and the sender and recipients of the mail.
 
-    *tls* is the context of an encrypted connection, None without; *at_once*: encrypted from the
-    first byte, else by STARTTLS.
+    *tls* is the context of an encrypted connection, or None; it is encrypted from the first byte
+    if *implicit_tls*, else by STARTTLS.
     """
 
     server: str
@@ -111,30 +117,30 @@ class MailServer:
 
 @contextmanager
 def smtp_session(
-    box: MailServer, host: str, total_timeout: float = TOTAL_TIMEOUT
+    mail_server: MailServer, host: str, total_timeout: float = TOTAL_TIMEOUT
 ) -> Iterator[smtplib.SMTP]:
-    """Give a server that takes mail; *host* is this machine's name, *whole* is in seconds.
+    """Yield a session that accepts mail; *host* is this machine's name.
 
-    Raises OSError, smtplib.SMTPException, until the end of the ``with``; how the server says
-    goodbye does not count: by then the mail is its own.
+    Raises OSError, smtplib.SMTPException, also at the end of the ``with``; a failure of QUIT does
+    not count, as the server has accepted the mail by then.
     """
-    encrypted = box.tls is not None and box.implicit_tls
+    encrypted = mail_server.tls is not None and mail_server.implicit_tls
     server: smtplib.SMTP = (
-        smtplib.SMTP_SSL(local_hostname=host, timeout=SOCKET_TIMEOUT, context=box.tls)
+        smtplib.SMTP_SSL(local_hostname=host, timeout=SOCKET_TIMEOUT, context=mail_server.tls)
         if encrypted
         else smtplib.SMTP(local_hostname=host, timeout=SOCKET_TIMEOUT)
     )
-    # Whom the certificate must name: smtplib learns it only where it connects at once.
-    server._host = box.server  # type: ignore[attr-defined]  # noqa: SLF001  # no other way
-    with _at_most(total_timeout, server):
+    # The name in the certificate: smtplib sets it only when the constructor connects.
+    server._host = mail_server.server  # type: ignore[attr-defined]  # noqa: SLF001  # no other way
+    with _time_limit(total_timeout, server):
         try:
-            code, said = server.connect(box.server, box.port)
+            code, reply = server.connect(mail_server.server, mail_server.port)
             if code != _WELCOME:
-                raise smtplib.SMTPConnectError(code, said)
-            if box.tls is not None and not encrypted:
-                server.starttls(context=box.tls)
-            if box.credential is not None:
-                server.login(box.credential.user, box.credential.password)
+                raise smtplib.SMTPConnectError(code, reply)
+            if mail_server.tls is not None and not encrypted:
+                server.starttls(context=mail_server.tls)
+            if mail_server.credential is not None:
+                server.login(mail_server.credential.user, mail_server.credential.password)
             yield server
             with suppress(smtplib.SMTPException, OSError):
                 server.quit()
@@ -143,14 +149,14 @@ def smtp_session(
 
 
 @contextmanager
-def _at_most(seconds: float, server: smtplib.SMTP) -> Iterator[None]:
-    """Cut the connection if what is done with it takes longer; smtplib then raises."""
+def _time_limit(seconds: float, server: smtplib.SMTP) -> Iterator[None]:
+    """Shut the connection down after *seconds*; smtplib then raises."""
     done = threading.Event()
 
     def watch() -> None:
         pause = seconds
         while not done.wait(pause):
-            pause = 1.0  # it may not have been connected yet
+            pause = 1.0  # it may not be connected yet
             if server.sock is not None:
                 with suppress(OSError):
                     server.sock.shutdown(socket.SHUT_RDWR)
@@ -162,11 +168,11 @@ def _at_most(seconds: float, server: smtplib.SMTP) -> Iterator[None]:
         done.set()
 
 
-_FOR_GOOD = 500
-"""Codes from here on say that it is of no use to try again (RFC 5321 section 4.2.1)."""
+_PERMANENT = 500
+"""Codes from here on are permanent failures (RFC 5321 section 4.2.1)."""
 
-_REMEMBERED = 64
-"""Batches of which is known who has got them already."""
+_MAX_PARTIAL_BATCHES = 64
+"""Batches for which the recipients that have received them are remembered."""
 
 
 class MailChannel:
@@ -174,67 +180,66 @@ class MailChannel:
 
     def __init__(
         self,
-        mailbox: MailServer,
+        mail_server: MailServer,
         host: str,
         clock: Callable[[], float] = time.time,
         *,
         total_timeout: float = TOTAL_TIMEOUT,
     ) -> None:
-        """*host* is this machine's name, for the greeting and the text; *whole* in seconds."""
-        self._mailbox = mailbox
+        """*host* is this machine's name, for the greeting and the text."""
+        self._mail_server = mail_server
         self._host = host
         self._clock = clock
         self._total_timeout = total_timeout
-        self._got: dict[str, frozenset[str]] = {}
+        self._delivered: dict[str, frozenset[str]] = {}
 
     def deliver(self, deliver: DeliverRequest) -> DeliverReply | FailureReply:
-        """Hand the mail over, also if the server refuses some recipients for good.
+        """Send the mail; recipients that the server refuses permanently are no failure.
 
-        While it puts some of them off, as greylisting does, the mail has not arrived; the next
-        attempt goes to those who have not got it yet.
+        If it defers some of them, as greylisting does, the delivery fails; the next attempt goes
+        to the remaining recipients.
         """
-        got = self._got.get(deliver.batch, frozenset())
-        wanted = [each for each in self._mailbox.to if each not in got]
+        delivered = self._delivered.get(deliver.batch, frozenset())
+        pending = [address for address in self._mail_server.to if address not in delivered]
         try:
-            with smtp_session(self._mailbox, self._host, self._total_timeout) as server:
-                refused = server.send_message(self._message(deliver), to_addrs=wanted)
-            got = got.union(wanted) - refused.keys()
+            with smtp_session(self._mail_server, self._host, self._total_timeout) as server:
+                refused = server.send_message(self._message(deliver), to_addrs=pending)
+            delivered = delivered.union(pending) - refused.keys()
         except smtplib.SMTPRecipientsRefused as error:
             refused = error.recipients
         except (OSError, smtplib.SMTPException) as error:
             return FailureReply(*describe_error(error))
-        late = sorted(name for name, (code, _) in refused.items() if code < _FOR_GOOD)
-        if late or not got:
-            self._remember(deliver.batch, got)
-            return _refusal(late)
-        self._got.pop(deliver.batch, None)
+        deferred = sorted(name for name, (code, _) in refused.items() if code < _PERMANENT)
+        if deferred or not delivered:
+            self._remember(deliver.batch, delivered)
+            return _refusal(deferred)
+        self._delivered.pop(deliver.batch, None)
         return DeliverReply(f"the server refused {', '.join(sorted(refused))}" if refused else "")
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no connection is kept."""
 
-    def _remember(self, batch: str, got: frozenset[str]) -> None:
-        """Remember who has got a batch that will be tried again; a restart forgets it."""
-        self._got[batch] = got
-        for oldest in [*self._got][:-_REMEMBERED]:
-            self._got.pop(oldest, None)
+    def _remember(self, batch: str, delivered: frozenset[str]) -> None:
+        """Remember, until a restart, who has received a batch that will be retried."""
+        self._delivered[batch] = delivered
+        for oldest in [*self._delivered][:-_MAX_PARTIAL_BATCHES]:
+            self._delivered.pop(oldest, None)
 
     def _message(self, deliver: DeliverRequest) -> EmailMessage:
         message = EmailMessage(policy=SMTP)
-        message["From"] = self._mailbox.sender
-        message["To"] = ", ".join(self._mailbox.to)
+        message["From"] = self._mail_server.sender
+        message["To"] = ", ".join(self._mail_server.to)
         message["Subject"] = rendering.subject(deliver, self._host)
         message["Date"] = formatdate(self._clock())
-        domain = self._mailbox.sender.rpartition("@")[2]
+        domain = self._mail_server.sender.rpartition("@")[2]
         message["Message-ID"] = f"<{deliver.batch}.hashwacht@{domain}>"
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(rendering.text(deliver, self._host), cte="quoted-printable")
         return message
 
 
-def _refusal(late: Sequence[str]) -> FailureReply:
-    """Say who is put off, or that everybody is refused for good."""
-    if late:
-        told = f"the mail server puts off {', '.join(late)}"
-        return FailureReply(told, "They are tried again by themselves.")
+def _refusal(deferred: Sequence[str]) -> FailureReply:
+    if deferred:
+        problem = f"the mail server deferred {', '.join(deferred)}"
+        return FailureReply(problem, "Nothing to do: delivery is retried.")
     return FailureReply("the mail server refused every recipient", "Check alerts.mail.to.")

@@ -1,7 +1,7 @@
-"""The courier's process: credentials, services and channels on one side, a socket on the other.
+"""The courier process: it holds credentials, calls services, and sends alerts for the scanner.
 
-It reads its configuration once.  A reload is an end: whoever started it starts it anew, and the
-socket, which is theirs, keeps what is asked meanwhile.
+It reads its configuration once.  A reload ends it: the supervisor starts it again, and the
+supervisor's socket queues the requests in between.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ log = logging.getLogger(__name__)
 
 
 def is_needed(settings: Settings) -> bool:
-    """Say if there is anything for a courier to do."""
+    """Return whether the settings need a courier."""
     return bool(service_names(settings))
 
 
 def service_names(settings: Settings) -> list[str]:
-    """Name the services and channels that it is there for."""
-    return [*(each.name for each in _services(settings)), *settings.alerts.channels]
+    """Return the names of its services and channels."""
+    return [*(service.name for service in _services(settings)), *settings.alerts.channels]
 
 
 def courier_process(
@@ -45,29 +45,29 @@ def courier_process(
     notifier: SystemdNotifier,
     stop: threading.Event,
 ) -> None:
-    """Serve those who may connect to *listening*, until *stop*.
+    """Serve permitted users on *listening* until *stop*.
 
-    Everything that needs a file is built first; then all files of customers are locked away,
-    before there is a second thread that could keep them, and before anybody is heard.
+    Everything that needs a file is built first.  Then the sandbox hides all customers' files,
+    before there is a second thread that would keep them, and before the first request.
     """
-    desk = build_handler(settings, environ, stop.set)
+    handler = build_handler(settings, environ, stop.set)
     try:
         problem = enter_sandbox(_own(settings, environ))
         if problem:
-            log.warning("the courier's files are not locked away by Landlock: %s", problem)
+            log.warning("Landlock is not active for the courier: %s", problem)
         notifier.ready()
-        CourierServer(desk, allowed_users(listening)).serve(listening, stop, notifier.keep_alive)
+        CourierServer(handler, allowed_users(listening)).serve(listening, stop, notifier.keep_alive)
         notifier.stopping()
     finally:
-        desk.close()
+        handler.close()
 
 
 def build_handler(
     settings: Settings, environ: Mapping[str, str], lost: Callable[[], None] = lambda: None
 ) -> RequestHandler:
-    """Build all services and channels; what cannot be built says so when it is used.
+    """Build all services and channels; one that cannot be built reports that in its replies.
 
-    *lost* is called when one of them can go on in a new process only.
+    *lost* is called when one of them needs a new process to continue.
     """
     services = ServiceMatcherFactory(bootstrap.secret_sources(settings, environ))
     matchers = {
@@ -80,31 +80,31 @@ def build_handler(
         for service in _services(settings)
         for protocol in [build_protocol(service)]
     }
-    ways = {
+    channels = {
         str(channel): LazyChannel(partial(build_channel, channel, settings, environ, lost))
         for channel in settings.alerts.channels
     }
-    return RequestHandler(matchers, ways)
+    return RequestHandler(matchers, channels)
 
 
 def allowed_users(listening: socket.socket) -> frozenset[int]:
-    """Say who may connect: ourselves, root, and the owner of the socket, which is the scanner."""
+    """Return who may connect: this user, root, and the socket's owner, which is the scanner."""
     users = {0, os.geteuid()}
-    with suppress(OSError, ValueError):  # it may be out of our sight: then root is the scanner
+    with suppress(OSError, ValueError):  # it may be invisible here: then root is the scanner
         users.add(Path(listening.getsockname()).stat().st_uid)
     return frozenset(users)
 
 
 def _services(settings: Settings) -> list[AnyService]:
-    return [each for each in settings.matchers if not isinstance(each, HashlistSettings)]
+    return [matcher for matcher in settings.matchers if not isinstance(matcher, HashlistSettings)]
 
 
 def _own(settings: Settings, environ: Mapping[str, str]) -> list[Path]:
-    """Name the files of our own that may be read later: credentials and certificates."""
+    """Return the courier's files that may be read later: credentials and certificates."""
     alerts = settings.alerts
-    found = [settings.credentials.directory, alerts.mail.ca_file, alerts.webhook.ca_file]
-    for each in _services(settings):
-        found += (each.ca_file, each.client_cert, each.client_key)
-    if given := environ.get("CREDENTIALS_DIRECTORY"):
-        found.append(Path(given))
-    return [each for each in found if each is not None]
+    paths = [settings.credentials.directory, alerts.mail.ca_file, alerts.webhook.ca_file]
+    for service in _services(settings):
+        paths += (service.ca_file, service.client_cert, service.client_key)
+    if directory := environ.get("CREDENTIALS_DIRECTORY"):
+        paths.append(Path(directory))
+    return [path for path in paths if path is not None]

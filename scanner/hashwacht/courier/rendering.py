@@ -1,4 +1,4 @@
-"""What a message says: plain words for people, JSON for programs.  Pure."""
+"""The text of alerts: plain text for people, JSON for programs.  Pure."""
 
 from __future__ import annotations
 
@@ -6,79 +6,78 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from hashwacht.core.text import plural, truncate
 from hashwacht.ipc.messages import DeliverRequest, NoticeEnvelope
 
 VERSION = 1
-"""Of the shape of the JSON; keys are only ever added within one version."""
+"""Version of the JSON; within one version keys are only added."""
 
-_LONGEST_SUBJECT = 120
+_MAX_SUBJECT_CHARS = 120
 
 
 def subject(deliver: DeliverRequest, host: str) -> str:
-    """Say in one line what it is about."""
+    """Return the subject line of a message."""
     first, more = deliver.notices[0].notice.summary, len(deliver.notices) - 1
-    line = f"[hashwacht {host}] {first}"
-    if len(line) > _LONGEST_SUBJECT:
-        line = line[: _LONGEST_SUBJECT - 1] + "…"
+    line = truncate(f"[hashwacht {host}] {first}", _MAX_SUBJECT_CHARS)
     return f"{line} (and {more} more)" if more else line
 
 
 def text(deliver: DeliverRequest, host: str) -> str:
-    """Say all of it, one paragraph for each notice."""
+    """Return the plain text of a message, one paragraph for each notice."""
     count = len(deliver.notices)
-    head = f"Hashwacht on {host} tells {'this' if count == 1 else f'of {count} things'}:"
+    head = f"{plural(count, 'alert')} from Hashwacht on {host}:"
     return "\n\n".join((head, *map(_paragraph, deliver.notices), _tail(deliver, host))) + "\n"
 
 
-def _paragraph(enclosed: NoticeEnvelope) -> str:
-    notice = enclosed.notice
+def _paragraph(envelope: NoticeEnvelope) -> str:
+    notice = envelope.notice
     moment = datetime.fromtimestamp(notice.at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     lines = [f"{moment}  {notice.kind}", f"  {notice.summary}"]
     number = json.loads(notice.case).get("case") if notice.case else None
     if isinstance(number, int):
-        lines.append(f"  More about it: hashwacht cases show {number}")
+        lines.append(f"  Details: hashwacht cases show {number}")
     return "\n".join(lines)
 
 
 def _tail(deliver: DeliverRequest, host: str) -> str:
-    left_out = sum(each.left_out for each in deliver.notices)
+    left_out = sum(envelope.left_out for envelope in deliver.notices)
     lines = []
     if left_out:
         lines.append(
-            f"{left_out} older notices were left out because nothing could be delivered for long."
+            f"{left_out} older alerts were dropped because delivery failed for a long time."
         )
     lines.append(
-        f"`hashwacht cases list` on {host} lists everything. No picture and no part of one is ever"
-        " sent; nobody has to look at anything."
+        f"`hashwacht cases list` on {host} lists all cases. Alerts never contain a picture or any"
+        " part of one."
     )
     return "\n".join(lines)
 
 
 def document(deliver: DeliverRequest, host: str) -> dict[str, object]:
-    """Give the whole message as one JSON object."""
+    """Return the message as one JSON object."""
     return {
         "v": VERSION,
         "type": "alerts",
         "id": deliver.batch,
         "host": host,
-        "notices": [_fields(each) for each in deliver.notices],
+        "notices": [_fields(envelope) for envelope in deliver.notices],
     }
 
 
 def lines(deliver: DeliverRequest, host: str) -> Iterator[str]:
-    """Give every notice as one JSON object on a line of its own."""
-    for each in deliver.notices:
-        entry = {"v": VERSION, "type": "alert", "host": host, **_fields(each)}
+    """Yield each notice as one line of JSON."""
+    for envelope in deliver.notices:
+        entry = {"v": VERSION, "type": "alert", "host": host, **_fields(envelope)}
         yield json.dumps(entry, ensure_ascii=False)
 
 
-def _fields(enclosed: NoticeEnvelope) -> dict[str, object]:
-    notice = enclosed.notice
+def _fields(envelope: NoticeEnvelope) -> dict[str, object]:
+    notice = envelope.notice
     return {
-        "id": enclosed.name,
+        "id": envelope.name,
         "kind": notice.kind,
         "at": notice.at,
         "summary": notice.summary,
-        "left_out": enclosed.left_out,
+        "left_out": envelope.left_out,
         "case": json.loads(notice.case) if notice.case else None,
     }

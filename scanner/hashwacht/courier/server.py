@@ -1,4 +1,4 @@
-"""The courier's socket: who may speak, how much at a time, and many requests at once."""
+"""The courier's socket: access control, limits, and concurrent requests."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ from hashwacht.ipc.sockets import peer_uid
 log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 32
-_ASKING, _TELLING = 64, 8
-"""Threads: lookups never wait for a mail server."""
+_LOOKUP_THREADS, _DELIVERY_THREADS = 64, 8
+"""Separate pools: lookups never wait for a mail server."""
 
-_SLOWEST_MESSAGE = 30.0
-"""Seconds for the rest of a message, either way."""
+_MESSAGE_TIMEOUT = 30.0
+"""Seconds for the rest of a message, in both directions."""
 
-_PULSE = 5.0
-"""Seconds between two signs of life to a service manager."""
+_ALIVE_INTERVAL = 5.0
+"""Seconds between two calls of *alive*."""
 
-_LAST_WORDS = 3.0
-"""Seconds for what is under way when the courier is told to stop."""
+_STOP_TIMEOUT = 3.0
+"""Seconds for running requests when the courier stops."""
 
 
 @dataclass(eq=False, slots=True)
-class _Caller:
-    """One connection and how many of its requests are under way."""
+class _Client:
+    """One connection and its running requests."""
 
     writer: asyncio.StreamWriter
-    work: set[asyncio.Task[None]] = field(default_factory=set)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
 
 class CourierServer:
-    """Serves whoever is permitted, until it is told to stop."""
+    """Serves permitted users until it is stopped."""
 
     def __init__(self, handler: RequestHandler, permitted: Collection[int]) -> None:
-        """*permitted* are the users who may connect; the kernel says who does."""
+        """*permitted* are the user IDs that may connect; the kernel reports each peer's."""
         self._handler = handler
         self._permitted = frozenset(permitted)
-        self._callers: set[_Caller] = set()
-        self._asking = ThreadPoolExecutor(_ASKING, thread_name_prefix="asking")
-        self._telling = ThreadPoolExecutor(_TELLING, thread_name_prefix="telling")
+        self._clients: set[_Client] = set()
+        self._lookups = ThreadPoolExecutor(_LOOKUP_THREADS, thread_name_prefix="lookup")
+        self._deliveries = ThreadPoolExecutor(_DELIVERY_THREADS, thread_name_prefix="delivery")
 
     def serve(
         self,
@@ -66,88 +66,90 @@ class CourierServer:
         stop: threading.Event,
         alive: Callable[[], None] = lambda: None,
     ) -> None:
-        """Answer until *stop*; then finish what takes no longer than a moment.
+        """Answer until *stop*; then wait a few seconds for running requests.
 
-        *alive* is called every few seconds by what does the work.
+        The event loop calls *alive* every few seconds.
         """
         asyncio.run(self._serve(listening, stop, alive))
-        for each in (self._asking, self._telling):
-            each.shutdown(wait=False, cancel_futures=True)
+        for executor in (self._lookups, self._deliveries):
+            executor.shutdown(wait=False, cancel_futures=True)
 
     async def _serve(
         self, listening: socket.socket, stop: threading.Event, alive: Callable[[], None]
     ) -> None:
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
-        threading.Thread(target=_tell, args=(stop, loop, ended), daemon=True).start()
+        threading.Thread(target=_forward_stop, args=(stop, loop, ended), daemon=True).start()
         server = await asyncio.start_unix_server(self._accept, sock=listening)
         while not ended.is_set():
             alive()
             with suppress(TimeoutError):
-                await asyncio.wait_for(ended.wait(), _PULSE)
+                await asyncio.wait_for(ended.wait(), _ALIVE_INTERVAL)
         server.close()
-        work = {task for caller in self._callers for task in caller.work}
-        if work:
-            await asyncio.wait(work, timeout=_LAST_WORDS)
-        for caller in self._callers:
-            caller.writer.transport.abort()
+        tasks = {task for client in self._clients for task in client.tasks}
+        if tasks:
+            await asyncio.wait(tasks, timeout=_STOP_TIMEOUT)
+        for client in self._clients:
+            client.writer.transport.abort()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection; nonsense ends it."""
-        caller = _Caller(writer)
+        """Serve one connection; an invalid message ends it."""
+        client = _Client(writer)
         if not self._admit(writer):
             writer.close()
             return
-        self._callers.add(caller)
+        self._clients.add(client)
         try:
             while True:
-                await self._take(caller, reader)
+                await self._serve_request(client, reader)
         except ProtocolError as error:
-            log.warning("a connection was refused: %s", error)
+            log.warning("closed a connection: %s", error)
         except (OSError, EOFError, TimeoutError):
             pass
         finally:
-            self._callers.discard(caller)
+            self._clients.discard(client)
             writer.transport.abort()
 
     def _admit(self, writer: asyncio.StreamWriter) -> bool:
         user = peer_uid(writer.get_extra_info("socket"))
         if user not in self._permitted:
-            log.warning("user %d tried to connect and may not", user)
+            log.warning("refused a connection of user %d, who is not permitted", user)
             return False
-        return len(self._callers) < MAX_CONNECTIONS
+        return len(self._clients) < MAX_CONNECTIONS
 
-    async def _take(self, caller: _Caller, reader: asyncio.StreamReader) -> None:
-        """Read one request and see to it; a sign of life is given at once."""
+    async def _serve_request(self, client: _Client, reader: asyncio.StreamReader) -> None:
+        """Read one request and start it; DescribeRequest, the heartbeat, is answered at once."""
         number, length = parse_header(await reader.readexactly(HEADER.size))
-        async with asyncio.timeout(_SLOWEST_MESSAGE):
+        async with asyncio.timeout(_MESSAGE_TIMEOUT):
             request = decode_request(await reader.readexactly(length))
         if isinstance(request, DescribeRequest):
-            await _send(caller, number, self._handler.describe())
-        elif len(caller.work) >= MAX_CONCURRENT_REQUESTS:
-            await _send(caller, number, FailureReply("too much is being asked at once"))
+            await _send(client, number, self._handler.describe())
+        elif len(client.tasks) >= MAX_CONCURRENT_REQUESTS:
+            await _send(client, number, FailureReply("too many requests at once"))
         else:
-            task = asyncio.create_task(self._work(caller, number, request))
-            caller.work.add(task)
-            task.add_done_callback(caller.work.discard)
+            task = asyncio.create_task(self._work(client, number, request))
+            client.tasks.add(task)
+            task.add_done_callback(client.tasks.discard)
 
-    async def _work(self, caller: _Caller, number: int, request: CourierRequest) -> None:
-        threads = self._telling if isinstance(request, DeliverRequest) else self._asking
+    async def _work(self, client: _Client, number: int, request: CourierRequest) -> None:
+        executor = self._deliveries if isinstance(request, DeliverRequest) else self._lookups
         loop = asyncio.get_running_loop()
-        reply = await loop.run_in_executor(threads, self._handler.answer, request)
+        reply = await loop.run_in_executor(executor, self._handler.answer, request)
         try:
-            await _send(caller, number, reply)
-        except OSError:  # it has gone; it will ask again
-            caller.writer.transport.abort()
+            await _send(client, number, reply)
+        except OSError:  # the client is gone; it repeats the request
+            client.writer.transport.abort()
 
 
-async def _send(caller: _Caller, number: int, reply: CourierReply) -> None:
-    """Send one reply.  Raises OSError, also if nobody takes it."""
-    caller.writer.write(pack_frame(number, encode_reply(reply)))
-    async with asyncio.timeout(_SLOWEST_MESSAGE):
-        await caller.writer.drain()
+async def _send(client: _Client, number: int, reply: CourierReply) -> None:
+    """Send one reply.  Raises OSError, also if the client does not read it in time."""
+    client.writer.write(pack_frame(number, encode_reply(reply)))
+    async with asyncio.timeout(_MESSAGE_TIMEOUT):
+        await client.writer.drain()
 
 
-def _tell(stop: threading.Event, loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
+def _forward_stop(
+    stop: threading.Event, loop: asyncio.AbstractEventLoop, ended: asyncio.Event
+) -> None:
     stop.wait()
     loop.call_soon_threadsafe(ended.set)

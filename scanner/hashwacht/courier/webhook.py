@@ -7,10 +7,10 @@
     Hashwacht-Id: <name of the batch, the same in every attempt>
     Hashwacht-Signature: t=<Unix time in seconds>,v1=<HMAC-SHA-256, hexadecimal>
 
-What is signed is the time as it stands there, a dot, and the body (as Stripe does it, and Svix
-and GitHub nearly): whoever checks it compares in constant time and refuses a time that is more
-than five minutes off, so that nobody can send an old message again.  Any status 2xx means that
-it arrived; a redirect is not followed, for it would lead the alert to somebody else.
+The signature covers the time, a dot, and the body, as Stripe does it.  A receiver compares it in
+constant time and refuses a time that is more than five minutes off, so that old messages cannot be
+replayed.  Any status 2xx means delivered; redirects are not followed, as they could send the alert
+to another host.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ from hashwacht.courier import rendering
 from hashwacht.ipc.messages import DeliverReply, DeliverRequest, FailureReply
 
 CONNECT_TIMEOUT, READ_TIMEOUT, TOTAL_TIMEOUT = 10.0, 30.0, 120.0
-"""Seconds for a connection, for the next bytes, and for all of it: a receiver that says a letter
-from time to time keeps nobody waiting for ever."""
+"""Seconds for a connection, for the next bytes, and in total."""
 
 
 class WebhookChannel:
@@ -47,7 +46,7 @@ class WebhookChannel:
         *,
         total_timeout: float = TOTAL_TIMEOUT,
     ) -> None:
-        """*host* is this machine's name, *secret* signs (empty: unsigned); *whole* in seconds."""
+        """*host* is this machine's name, *secret* is the signing key, empty for none."""
         self._url = url
         self._host = host
         self._secret = secret.encode()
@@ -56,26 +55,26 @@ class WebhookChannel:
         self._total_timeout = total_timeout
 
     def deliver(self, deliver: DeliverRequest) -> DeliverReply | FailureReply:
-        """Post it; what the receiver says beyond the status is not read."""
+        """Post it; only the status of the response is read."""
         body = json.dumps(rendering.document(deliver, self._host), ensure_ascii=False).encode()
         try:
             status = asyncio.run(self._post(self._headers(deliver.batch, body), body))
         except (aiohttp.ClientError, OSError) as error:
-            return FailureReply(*_judged(error))
+            return FailureReply(*_describe(error))
         match status // 100:
             case 2:
                 return DeliverReply()
             case 3:
-                advice = "It is not followed: give the final address."
+                advice = "Redirects are not followed: configure the final address."
             case _:
-                advice = "See its log."
-        return FailureReply(f"the webhook said HTTP status {status}", advice)
+                advice = "See the log of the receiver."
+        return FailureReply(f"the webhook returned HTTP status {status}", advice)
 
     def close(self) -> None:
-        """Nothing is held open: there is a message a minute at most."""
+        """Do nothing: no connection is kept."""
 
     async def _post(self, headers: Mapping[str, str], body: bytes) -> int:
-        """Give the status.  Raises aiohttp.ClientError, OSError (TimeoutError among them)."""
+        """Return the status.  Raises aiohttp.ClientError, OSError (TimeoutError among them)."""
         timeout = aiohttp.ClientTimeout(
             self._total_timeout, sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT
         )
@@ -101,13 +100,13 @@ class WebhookChannel:
 
 
 def signature(secret: bytes, now: int, body: bytes) -> str:
-    """Sign *body* at the Unix time *now*; gives the value of the header."""
-    made = hmac.new(secret, b"%d.%s" % (now, body), hashlib.sha256).hexdigest()
-    return f"t={now},v1={made}"
+    """Return the signature header for *body* at the Unix time *now*."""
+    digest = hmac.new(secret, b"%d.%s" % (now, body), hashlib.sha256).hexdigest()
+    return f"t={now},v1={digest}"
 
 
-def _judged(error: Exception) -> tuple[str, str]:
-    """Say in our words what went wrong: the library's own may quote an address with a secret."""
+def _describe(error: Exception) -> tuple[str, str]:
+    """Return problem and advice; the library's messages may quote a URL with a secret."""
     match error:
         case aiohttp.ClientConnectorCertificateError(
             certificate_error=ssl.SSLCertVerificationError(verify_message=why)
@@ -117,5 +116,5 @@ def _judged(error: Exception) -> tuple[str, str]:
                 "Use the name in its certificate, or name its authority in alerts.webhook.ca_file.",
             )
         case TimeoutError():
-            return "the webhook does not answer in time", "See if it runs."
+            return "the webhook does not answer in time", "Check that the receiver is running."
     return "the webhook is out of reach", "Check alerts.webhook.url, name resolution, firewall."

@@ -25,6 +25,8 @@ import re
 from functools import cache
 from typing import Self
 
+from hashwacht.platform import process
+
 RWF_DONTCACHE = 0x80
 """include/uapi/linux/fs.h; Python's os module does not define it yet."""
 
@@ -156,7 +158,7 @@ def _answer_is_false(fd: int, start: int, length: int) -> bool:
 def _libc() -> ctypes.CDLL:
     """Return the C library with the three calls that Python has no wrapper for."""
     pointer, size, number = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
-    libc = ctypes.CDLL(None, use_errno=True)
+    libc = process.libc()
     libc.mmap.restype = pointer
     libc.mmap.argtypes = [pointer, size, number, number, number, ctypes.c_long]
     libc.munmap.argtypes = [pointer, size]

@@ -1,4 +1,4 @@
-"""What is mounted where, as /proc/self/mountinfo tells it (proc_pid_mountinfo(5))."""
+"""The mounts of this process, from /proc/self/mountinfo (proc_pid_mountinfo(5))."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _REMOTE = frozenset(
         *("smbfs", "vboxsf", "virtiofs", "vmhgfs"),
     )
 )
-"""Kinds on which somebody else than this machine's kernel may write.  Of a FUSE file system
-nobody knows what is behind it; those that are known to be local are named below."""
+"""File systems that other machines may write to.  What is behind FUSE is unknown, except for the
+local ones below."""
 
 _LOCAL_FUSE = frozenset({"fuse.bindfs", "fuse.fuse-overlayfs", "fuse.mergerfs", "fuse.ntfs-3g"})
 
@@ -27,17 +27,17 @@ _PSEUDO = frozenset(
         *("rpc_pipefs", "securityfs", "selinuxfs", "sysfs", "tracefs"),
     )
 )
-"""Kinds that hold no files of anybody."""
+"""File systems without users' files."""
 
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One mount: its number (never the same for two at a time), where it is, and its kind.
+    """One mount: its unique number, its mount point, and the type of its file system.
 
-    *dev* is the number of its file system as the kernel writes it: the major one shifted by 20
-    bits, and the minor one.
+    *dev* is the device number as the kernel stores it: the major number shifted by 20 bits, and
+    the minor number.
     """
 
     id: int
@@ -47,29 +47,29 @@ class Mount:
 
     @property
     def remote(self) -> bool:
-        """True if what other machines write is never announced here."""
+        """True if the kernel does not announce what other machines write."""
         family = self.kind.partition(".")[0]
         return family in _REMOTE and self.kind not in _LOCAL_FUSE
 
     @property
     def pseudo(self) -> bool:
-        """True if it holds no files of anybody (proc, sysfs, ...)."""
+        """True if it contains no users' files (proc, sysfs, ...)."""
         return self.kind in _PSEUDO
 
 
 def parse(text: bytes) -> Iterator[Mount]:
-    """Read the lines of mountinfo; later ones are mounted over earlier ones."""
+    """Yield the mounts of mountinfo; later ones are mounted over earlier ones."""
     for line in text.splitlines():
         before, _, after = line.partition(b" - ")
         fields = before.split(b" ")
-        point = _OCTAL.sub(lambda found: bytes([int(found[1], 8)]), fields[4])
+        point = _OCTAL.sub(lambda match: bytes([int(match[1], 8)]), fields[4])
         major, _, minor = fields[2].partition(b":")
         dev = int(major) << 20 | int(minor)
         yield Mount(int(fields[0]), dev, point, after.split(b" ")[0].decode("ascii", "replace"))
 
 
 class Mounts:
-    """The mounts of this process; asks the kernel again only after something has changed."""
+    """The mounts of this process; reads them again only after a change."""
 
     def __init__(self, path: str = "/proc/self/mountinfo") -> None:
         """Open *path* and read it for the first time.  Raises OSError."""
@@ -80,25 +80,25 @@ class Mounts:
         self.refresh()
 
     def fileno(self) -> int:
-        """Give the descriptor, which has urgent input (POLLPRI) after a change."""
+        """Return the descriptor, which has urgent input (POLLPRI) after a change."""
         return self._fd
 
-    def refresh(self, *, told: bool = False) -> bool:
-        """Read anew if something may have changed; say if it has.
+    def refresh(self, *, changed: bool = False) -> bool:
+        """Read again if something may have changed; return whether it has.
 
-        *told*: whoever polled the descriptor was told so, and the kernel tells it only once.
+        *changed*: a poll of the descriptor has reported a change, which the kernel does only once.
         """
-        if self._all and not told and not self._poll.poll(0):
+        if self._all and not changed and not self._poll.poll(0):
             return False
         with open(self._fd, "rb", closefd=False) as file:
             file.seek(0)
-            found = {each.point: each for each in parse(file.read())}
-        changed = found != self._all
-        self._all = found
-        return changed
+            mounts = {mount.point: mount for mount in parse(file.read())}
+        differs = mounts != self._all
+        self._all = mounts
+        return differs
 
     def at(self, path: bytes) -> Mount | None:
-        """Give the mount in which *path* lies."""
+        """Return the mount that contains *path*."""
         while path not in self._all:
             if path in {b"/", b""}:
                 return None
@@ -106,18 +106,18 @@ class Mounts:
         return self._all[path]
 
     def below(self, path: bytes) -> list[Mount]:
-        """Give the mounts whose points lie below *path*, the outer ones first."""
+        """Return the mounts below *path*, outer ones first."""
         prefix = path.rstrip(b"/") + b"/"
-        inside = (each for point, each in self._all.items() if point.startswith(prefix))
-        return sorted((each for each in inside if each.point != path), key=lambda each: each.point)
+        inside = (mount for point, mount in self._all.items() if point.startswith(prefix))
+        return sorted((m for m in inside if m.point != path), key=lambda mount: mount.point)
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the descriptor."""
         os.close(self._fd)
 
 
 def is_remote(path: bytes) -> bool:
-    """Say if *path* lies on a file system of which not everything is announced here."""
+    """Return whether *path* is on a file system whose changes are not all announced here."""
     mounts = Mounts()
     try:
         here = mounts.at(path)

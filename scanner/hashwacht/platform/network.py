@@ -24,16 +24,13 @@ from hashwacht.platform.process import (
 )
 from hashwacht.platform.seccomp import (
     ALLOW,
-    ARCHITECTURE,
     ARGUMENTS,
-    AT_LEAST,
     EQUAL,
     LOAD,
-    NUMBER,
     REFUSE,
     RETURN,
-    X32,
     Instruction,
+    filter_prologue,
     install_filter,
 )
 
@@ -79,12 +76,7 @@ def build_filter(machine: str) -> list[Instruction]:
     """Return the filter; it refuses every system call of another architecture."""
     audit, socket_call = _CALLS[machine]
     return [
-        (LOAD, 0, 0, ARCHITECTURE),
-        (EQUAL, 1, 0, audit),
-        (RETURN, 0, 0, REFUSE | errno.ENOSYS),
-        (LOAD, 0, 0, NUMBER),
-        (AT_LEAST, 0, 1, X32),
-        (RETURN, 0, 0, REFUSE | errno.ENOSYS),
+        *filter_prologue(audit, REFUSE | errno.ENOSYS),
         (EQUAL, 0, 1, _IO_URING_SETUP),
         (RETURN, 0, 0, REFUSE | errno.ENOSYS),
         (EQUAL, 1, 0, socket_call),

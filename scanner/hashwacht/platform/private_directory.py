@@ -1,9 +1,8 @@
-"""A directory that only its owner can read, and files that never were readable by others.
+"""A directory that only its owner can read, and files that were never readable by others.
 
-Everything is reached by descriptor and created with its final mode, so that there is no
-moment in which a hash list lies open, and no name that somebody could swap for a symlink.
-Run by root on a directory that belongs to the scanner's user, what is created belongs to that
-user too: else a list imported by root could not be read by the service.
+Everything is reached by descriptor and created with its final mode: a hash list is readable at no
+time, and no name can be replaced by a symbolic link.  Files created by root in a directory of the
+scanner's user belong to that user, or the service could not read a list imported by root.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from hashwacht.platform.locks import lock
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 PARTIAL = ".partial"
-"""The end of the name of a file that is being written and may be removed if found later."""
+"""Suffix of a file that is being written; a later process may remove it."""
 
 _NOBODY_ELSE = 0o077
 _OTHERS_WRITE = 0o022
@@ -34,7 +33,7 @@ class PrivateDirectory:
     """One directory of mode 0700, held open.  Every method may raise OSError."""
 
     def __init__(self, fd: int, path: Path, owner: os.stat_result) -> None:
-        """Take over *fd*; *path* is only shown; what is created goes to *owner*."""
+        """Take over *fd*; *path* is for messages; new files belong to *owner*."""
         self.fd = fd
         self.path = path
         self._owner = owner
@@ -42,8 +41,8 @@ class PrivateDirectory:
     @classmethod
     def open_path(cls, path: Path) -> PrivateDirectory:
         """Open a directory, creating it and its parents if they are missing."""
-        for each in (*reversed(path.parents), path):
-            each.mkdir(DIRECTORY_MODE, exist_ok=True)
+        for directory in (*reversed(path.parents), path):
+            directory.mkdir(DIRECTORY_MODE, exist_ok=True)
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         return cls(fd, path, os.fstat(fd))
 
@@ -54,12 +53,12 @@ class PrivateDirectory:
         os.close(self.fd)
 
     def is_writable_by_others(self) -> bool:
-        """Tell if others, who could then swap what is in it, may change the directory."""
+        """Return whether others may write to the directory, and so replace its files."""
         return bool(self._owner.st_mode & _OTHERS_WRITE)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes out of the same block; the lock dies with its process."""
+        """Hold the lock of the directory; it ends with the process."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(_LOCK, flags, FILE_MODE, dir_fd=self.fd)
         try:
@@ -78,7 +77,7 @@ class PrivateDirectory:
         return directory
 
     def in_use(self, name: str) -> bool:
-        """Tell if the process that made this sub-directory is still at work in it."""
+        """Return whether the process that created this sub-directory still uses it."""
         fd = self._open_directory(name)
         try:
             return not lock(fd, timeout=0)
@@ -112,11 +111,11 @@ class PrivateDirectory:
             shutil.rmtree(name, dir_fd=self.fd)
 
     def names(self) -> list[str]:
-        """List what lies in the directory, sorted."""
+        """Return the names in the directory, sorted."""
         return sorted(os.listdir(self.fd))  # noqa: PTH208  # a path has no descriptor
 
     def sync(self) -> None:
-        """Make the names in the directory survive a power cut."""
+        """Flush the names in the directory to the disk."""
         os.fsync(self.fd)
 
     def _open_directory(self, name: str) -> int:
@@ -124,11 +123,11 @@ class PrivateDirectory:
         return os.open(name, flags, dir_fd=self.fd)
 
     def _chown(self, fd: int) -> None:
-        """Hand what root created to the owner of the directory."""
+        """Change the owner of a file created by root to that of the directory."""
         if os.geteuid() == 0 and self._owner.st_uid != 0:
             os.fchown(fd, self._owner.st_uid, self._owner.st_gid)
 
 
 def is_accessible_to_others(stat: os.stat_result) -> bool:
-    """Tell if anybody but the owner may read or change it."""
+    """Return whether anyone but the owner may read or change it."""
     return bool(stat.st_mode & _NOBODY_ELSE)

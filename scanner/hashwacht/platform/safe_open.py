@@ -1,14 +1,14 @@
 """Opening and reading files in directories that attackers own.
 
-Whoever can write to a directory can exchange a name for a link, a device or another file between
-any two of our system calls.  So names are only ever resolved one at a time, relative to an open
-directory, without following links, and what was opened is compared with what was meant.  From
-then on only the descriptor counts.  The sequence is that of Borg (``stat_update_check``) and
+A user who can write to a directory can replace a name by a link, a device or another file between
+any two of our system calls.  So names are resolved one at a time, relative to an open directory,
+without following links, and what was opened is compared with what was expected.  From then on
+only the descriptor counts.  The sequence is that of Borg (``stat_update_check``) and
 restic (``archiver.Save``).
 
 Times are compared too: a content may only get a verdict if nothing was written to it while it
 was read.  The kernel stamps files with a clock that ticks every 1 to 10 ms, so two writes within
-one tick look like one; :func:`stable` waits such a tick out before it reads.  What remains: a
+one tick look like one; :func:`read_consistent` waits one tick before it reads.  What remains: a
 program that writes through a shared memory map moves the times only when the kernel next cleans
 the page (mmap(2)), and network file systems show times as late as their caches allow.
 """
@@ -29,10 +29,10 @@ T = TypeVar("T")
 
 _ALWAYS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _PASSING = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-"""To go through a directory: needs the permission to search it, not to read it (open(2))."""
+"""For passing through a directory: needs permission to search, not to read it (open(2))."""
 
 _NO_LONGER = frozenset({errno.ELOOP, errno.ENXIO})
-"""What open(2) says of a symbolic link, and of a socket or a device without a driver."""
+"""Errors of open(2) for a symbolic link, and for a socket or a device without a driver."""
 
 _TICK_NS = 10_000_000
 """The coarsest kernel clock that stamps files: CONFIG_HZ=100."""
@@ -42,31 +42,30 @@ _COARSE_NS = 2_000_000_000
 
 
 class FileChanged(HashwachtError):
-    """The file was exchanged before it could be opened, or written to during both readings."""
+    """The file was replaced before it was opened, or written to during both attempts to read it."""
 
     retryable = True
 
     def __init__(self, message: str) -> None:
-        """Say what was seen."""
-        super().__init__(message, advice="It is asked again when it has come to rest.")
+        super().__init__(message, advice="It is checked again once it no longer changes.")
 
 
 class OpenDirectory:
-    """A directory held by its descriptor: renaming or replacing its name does not move us."""
+    """A directory held by its descriptor: renaming or replacing its name has no effect."""
 
     __slots__ = ("dev", "fd", "ino")
 
     def __init__(self, fd: int) -> None:
         """Take over *fd*, which is open on a directory."""
-        found = os.fstat(fd)
-        self.fd, self.dev, self.ino = fd, found.st_dev, found.st_ino
+        status = os.fstat(fd)
+        self.fd, self.dev, self.ino = fd, status.st_dev, status.st_ino
 
     @classmethod
     def at(cls, path: bytes, *, listable: bool = True) -> OpenDirectory:
         """Open the absolute *path*, component by component, following no link at any of them.
 
-        There is no limit to its length.  Without *to_list* it need not be readable, as the
-        directories above it never need to be: files in it can be opened, its names not listed.
+        Its length is not limited.  If it need not be *listable*, permission to search it is
+        enough, as for the directories above it: files in it can be opened, but not listed.
         Raises OSError; ENOTDIR also for a symbolic link.
         """
         if not path.startswith(b"/"):
@@ -91,29 +90,29 @@ class OpenDirectory:
         return OpenDirectory(_open(name, os.O_DIRECTORY, self.fd))
 
     def parent(self) -> OpenDirectory:
-        """Open what is above this directory now.  Raises OSError."""
+        """Open the directory that is its parent now.  Raises OSError."""
         return self.directory(b"..")
 
     def file(self, name: bytes, expected: tuple[int, int]) -> int:
         """Open the regular file *name* for reading and return the descriptor; it never blocks.
 
-        *expected* is the (device, inode) that was seen under that name.  Raises Changed if
-        something else is there now, OSError if it cannot be opened or is gone.
+        *expected* is the (device, inode) that was seen under that name.  Raises FileChanged if it
+        is another file now, OSError if it cannot be opened or is gone.
         """
         try:
             fd = _open(name, 0, self.fd)
         except OSError as error:
             if error.errno in _NO_LONGER:
-                raise FileChanged("it is no regular file any more") from error
+                raise FileChanged("it is no longer a regular file") from error
             raise
-        found = os.fstat(fd)
-        if (found.st_dev, found.st_ino) != expected or not stat.S_ISREG(found.st_mode):
+        status = os.fstat(fd)
+        if (status.st_dev, status.st_ino) != expected or not stat.S_ISREG(status.st_mode):
             os.close(fd)
-            raise FileChanged("another file was put in its place")
+            raise FileChanged("it was replaced by another file")
         return fd
 
     def close(self) -> None:
-        """Give the descriptor back.  Any number of calls."""
+        """Close the descriptor.  Again: does nothing."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)
@@ -126,7 +125,7 @@ class OpenDirectory:
 
 
 def _open(name: bytes, flags: int, directory: int | None) -> int:
-    """Open for reading, leaving the access time alone where the kernel lets us (open(2))."""
+    """Open for reading, without changing the access time where that is permitted (open(2))."""
     try:
         return os.open(name, _ALWAYS | flags | os.O_NOATIME, dir_fd=directory)
     except PermissionError as error:
@@ -142,12 +141,12 @@ def read_consistent(
     now: Callable[[], int] = time.time_ns,
     pause: Callable[[float], None] = time.sleep,
 ) -> tuple[FileId, T]:
-    """Let *read* take in *fd* from the start, and vouch that nothing was written meanwhile.
+    """Call *read* with *fd* at offset 0, and verify that nothing was written meanwhile.
 
-    Returns the identity of exactly the bytes that were read, and what *read* made of them.  If
-    the file changed it is read once more; then Changed is raised.  OSError and whatever *read*
-    raises pass through.  A file that was unlinked or replaced by name is still read to its end:
-    it is the descriptor that counts.
+    Returns the identity of exactly the bytes that were read, and the result of *read*.  If the
+    file changed it is read once more; then FileChanged is raised.  OSError and the errors of
+    *read* pass through.  A file that is unlinked or replaced by name is still read to its end:
+    only the descriptor counts.
     """
     for _ in range(2):
         before = _identity(fd)
@@ -158,7 +157,7 @@ def read_consistent(
         value = read(fd)
         if _identity(fd) == before:
             return before, value
-    raise FileChanged("it was written to during both readings")
+    raise FileChanged("it was written to during both attempts to read it")
 
 
 def reopen_read_only(fd: int) -> int:
@@ -170,10 +169,9 @@ def reopen_read_only(fd: int) -> int:
 
 
 def read_once(fd: int, read: Callable[[int], T]) -> tuple[FileId, T]:
-    """As :func:`stable`, for a file whose writer says that he has finished: it is read once.
+    """As :func:`read_consistent`, for a file that its writer has finished: it is read once.
 
-    A writer who lies within one tick of the kernel's clock is not seen; he deceives only himself.
-    Raises Changed.
+    A later write within one tick of the kernel's clock goes unnoticed.  Raises FileChanged.
     """
     before = _identity(fd)
     os.lseek(fd, 0, os.SEEK_SET)
@@ -188,12 +186,12 @@ def _identity(fd: int) -> FileId:
 
 
 def timestamps_settled(file: FileId, read_at_ns: int) -> bool:
-    """Tell if an equal FileId seen later proves that nothing was written since.
+    """Return whether an equal FileId seen later proves that nothing was written since.
 
-    *read_at_ns* is the wall-clock time at which the reading began, in ns since the epoch.  False
-    for a file whose last change is so recent that a further one could carry the same time stamp
-    (Git calls such an entry racy: Documentation/technical/racy-git): read it again next time.
-    A time in whole seconds may come from a file system that keeps no finer ones.
+    *read_at_ns* is when reading began, in ns since the epoch.  False for a file that changed so
+    recently that another change could have the same time stamp (Git calls such an entry racy:
+    Documentation/technical/racy-git): read it again next time.  A time in whole seconds may come
+    from a file system with coarse time stamps.
     """
     coarse = file.ctime_ns % 1_000_000_000 == 0
     return file.ctime_ns < read_at_ns - (_COARSE_NS if coarse else _TICK_NS)

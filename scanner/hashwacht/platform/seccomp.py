@@ -7,6 +7,7 @@ it, so most installations would run without a filter.
 from __future__ import annotations
 
 import ctypes
+import errno
 import struct
 from collections.abc import Sequence
 
@@ -35,6 +36,22 @@ class _Program(ctypes.Structure):
     """Struct sock_fprog."""
 
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+
+def filter_prologue(audit_architecture: int, other_architecture: int) -> list[Instruction]:
+    """Return the start of a filter, which leaves the number of the system call loaded.
+
+    *other_architecture* is the result of calls of any other architecture; those of x32 fail as
+    unknown.
+    """
+    return [
+        (LOAD, 0, 0, ARCHITECTURE),
+        (EQUAL, 1, 0, audit_architecture),
+        (RETURN, 0, 0, other_architecture),
+        (LOAD, 0, 0, NUMBER),
+        (AT_LEAST, 0, 1, X32),
+        (RETURN, 0, 0, REFUSE | errno.ENOSYS),
+    ]
 
 
 def install_filter(instructions: Sequence[Instruction]) -> None:

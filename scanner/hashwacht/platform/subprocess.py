@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from hashwacht.core.text import replace_unprintable
+from hashwacht.platform.safe_open import reopen_read_only
 
 STDOUT, STDERR, FILE = 1, 2, 3
 """Descriptors of the program; the last one is the file that it gets, if any."""
@@ -83,7 +84,7 @@ def run_program(
         with _moved_up(pipe) as writable:
             sources = [content, *(writable if fd in capture else null for fd in (STDOUT, STDERR))]
             if file is not None:
-                sources.append(stack.enter_context(_moved_up(_reopen(file))))
+                sources.append(stack.enter_context(_moved_up(reopen_read_only(file))))
             spawn = os.posix_spawn if "/" in arguments[0] else os.posix_spawnp
             pid = spawn(
                 arguments[0],
@@ -149,11 +150,6 @@ def _memory_file(content: bytes) -> int:
         view = view[os.write(fd, view) :]
     os.lseek(fd, 0, os.SEEK_SET)
     return fd
-
-
-def _reopen(fd: int) -> int:
-    """Open the same file again: with an offset of its own, and for reading only."""
-    return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 @contextlib.contextmanager

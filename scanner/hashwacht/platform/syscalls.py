@@ -1,6 +1,6 @@
-"""What the kernel offers for moving files safely and Python has no name for.
+"""System calls for moving files safely that Python does not provide.
 
-renameat2(2), two attributes of inodes (ioctl_iflags(2)) and read leases (F_SETLEASE, fcntl(2)).
+renameat2(2), inode attributes (ioctl_iflags(2)) and read leases (F_SETLEASE, fcntl(2)).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _IMMUTABLE = 0x10
 _APPEND_ONLY = 0x20
 
 _IGNORED = signal.SIGURG
-"""What the kernel sends when somebody wants to write: SIGIO, its default, would end us."""
+"""Sent when another process wants to write; the default, SIGIO, would end this process."""
 
 
 class WriterStatus(StrEnum):
@@ -37,7 +37,7 @@ class WriterStatus(StrEnum):
 
 
 def rename_no_replace(from_fd: int, old: bytes, to_fd: int, new: bytes) -> None:
-    """Rename relative to open directories; never over something that is there.
+    """Rename relative to open directories, but never over an existing file.
 
     Raises OSError: EEXIST if *new* is taken; EINVAL if the file system cannot promise that
     (NFS, some FUSE), ENOSYS if the C library cannot ask for it.
@@ -48,28 +48,28 @@ def rename_no_replace(from_fd: int, old: bytes, to_fd: int, new: bytes) -> None:
 
 
 def is_immutable(fd: int) -> bool:
-    """Tell if the file may not be renamed because of its attributes i or a."""
-    flags = _ask(fd, _GET_FLAGS)
+    """Return whether attribute i or a forbids renaming the file."""
+    flags = _inode_attribute(fd, _GET_FLAGS)
     return flags is not None and bool(flags & (_IMMUTABLE | _APPEND_ONLY))
 
 
 def inode_generation(fd: int) -> int | None:
-    """Give the number that differs when an inode number is used again; None if there is none."""
-    return _ask(fd, _GET_GENERATION)
+    """Return the number that tells reused inode numbers apart; None if there is none."""
+    return _inode_attribute(fd, _GET_GENERATION)
 
 
-def _ask(fd: int, what: int) -> int | None:
+def _inode_attribute(fd: int, request: int) -> int | None:
     try:
-        return int.from_bytes(fcntl.ioctl(fd, what, bytes(8))[:4], "little")
+        return int.from_bytes(fcntl.ioctl(fd, request, bytes(8))[:4], "little")
     except OSError:
         return None
 
 
 def acquire_lease(fd: int) -> WriterStatus:
-    """Ask to be told before anybody opens the file for writing; *fd* is open for reading only.
+    """Take a read lease on the file of *fd*, which is open for reading only.
 
-    NONE means that nobody has it open for writing or mapped so, and that whoever tries from now
-    on waits until :func:`end_lease` (at most /proc/sys/fs/lease-break-time seconds).
+    NONE means that no process has it open or mapped for writing, and that a process that tries
+    waits until :func:`release_lease` (at most /proc/sys/fs/lease-break-time seconds).
     """
     try:
         fcntl.fcntl(fd, fcntl.F_SETSIG, _IGNORED)
@@ -80,7 +80,7 @@ def acquire_lease(fd: int) -> WriterStatus:
 
 
 def release_lease(fd: int) -> None:
-    """Let writers go on.  Does nothing if there is no lease."""
+    """Release the lease, if there is one."""
     try:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     except OSError:

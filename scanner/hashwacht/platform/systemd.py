@@ -1,9 +1,7 @@
-"""Telling the service manager how it goes: the protocol of sd_notify(3), over a plain socket.
+"""systemd's two protocols: status messages (sd_notify(3)) and inherited sockets.
 
-Without ``NOTIFY_SOCKET`` in the environment nothing is told to anybody, so that callers need not
-ask where they run.
-
-Sockets that the service manager opened for us (sd_listen_fds_with_names(3)).
+Without ``NOTIFY_SOCKET`` in the environment no message is sent, so callers need not check whether
+they run under systemd.
 """
 
 from __future__ import annotations
@@ -21,19 +19,19 @@ FIRST = 3
 
 
 def inherited_sockets(environ: Mapping[str, str], name: str) -> list[socket.socket]:
-    """Give the listening sockets that were handed to this process under *name*.
+    """Return the listening sockets that systemd passed under *name* (sd_listen_fds_with_names(3)).
 
-    The caller owns them.  Ask once for each name: a descriptor becomes one socket.
+    The caller owns them, so it must be called once for each name.
     """
     if environ.get("LISTEN_PID") != str(os.getpid()):
         return []
     number = environ.get("LISTEN_FDS", "")
     names = environ.get("LISTEN_FDNAMES", "").split(":")
-    found = range(FIRST, FIRST + (int(number) if number.isdecimal() else 0))
+    descriptors = range(FIRST, FIRST + (int(number) if number.isdecimal() else 0))
     return [
         _listening(descriptor)
-        for descriptor, each in zip(found, names, strict=False)
-        if each == name
+        for descriptor, label in zip(descriptors, names, strict=False)
+        if label == name
     ]
 
 
@@ -45,16 +43,16 @@ def _listening(descriptor: int) -> socket.socket:
 _log = logging.getLogger(__name__)
 
 PATIENCE = 5.0
-"""Seconds to wait for a manager that does not take what it must know."""
+"""Seconds to wait for a service manager that does not read."""
 
 _LONGEST_STATUS = 200
 
 
 class SystemdNotifier:
-    """Sends what the manager wants to know.  Thread-safe; never raises, never waits for long.
+    """Sends status messages.  Thread-safe; never raises and never waits for long.
 
-    ``alive`` belongs into the loop that does the work, once for each round: a watchdog that is
-    fed by a thread of its own proves only that this thread lives.  It may be called at any rate.
+    ``keep_alive`` belongs in the loop that does the work, once for each round: a watchdog fed by
+    a separate thread proves only that this thread runs.  It may be called at any rate.
     """
 
     def __init__(
@@ -63,9 +61,9 @@ class SystemdNotifier:
         watchdog: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Send to the Unix datagram socket *address* (``@``: abstract); empty: to nobody.
+        """Send to the Unix datagram socket *address* (``@``: abstract); empty: send nothing.
 
-        *watchdog* is after how many seconds of silence the manager kills this process.
+        *watchdog* is the number of seconds without a sign of life after which systemd kills us.
         """
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         self._every = None if watchdog is None else watchdog / 4
@@ -79,7 +77,7 @@ class SystemdNotifier:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Self:
-        """Take what systemd gives: where to, and how often (sd_watchdog_enabled(3))."""
+        """Return a notifier as systemd asks for (sd_watchdog_enabled(3))."""
         address = environ.get("NOTIFY_SOCKET", "")
         meant = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         microseconds = environ.get("WATCHDOG_USEC", "") if meant else ""
@@ -87,34 +85,34 @@ class SystemdNotifier:
         return cls(address, watchdog or None)
 
     def ready(self) -> None:
-        """Say that everything is up; also the end of a reload."""
+        """Report that the service is up, or that a reload has ended."""
         self._send("READY=1")
 
     def status(self, text: str) -> None:
-        """Say in one line what is going on; nothing is sent if that is known already."""
+        """Report the state in one line, unless it is unchanged."""
         line = truncate(replace_unprintable(text), _LONGEST_STATUS)
         if line != self._status:
             self._status = line
             self._send(f"STATUS={line}")
 
     def keep_alive(self) -> None:
-        """Say that the work goes on."""
+        """Feed the watchdog."""
         now = self._clock()
         if self._every is not None and now - self._fed >= self._every:
             self._fed = now
             self._send("WATCHDOG=1")
 
     def reloading(self) -> None:
-        """Say that the configuration is read anew; ``ready`` says that it is done."""
+        """Report that a reload has begun; ``ready`` reports its end."""
         microseconds = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._send(f"RELOADING=1\nMONOTONIC_USEC={microseconds}")
 
     def stopping(self) -> None:
-        """Say that the work is coming to its end."""
+        """Report that the service is stopping."""
         self._send("STOPPING=1")
 
     def close(self) -> None:
-        """Tell no more."""
+        """Close the socket."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -126,4 +124,4 @@ class SystemdNotifier:
             self._socket.sendto(message.encode(), self._address)
         except OSError as error:
             name = message.partition("=")[0]
-            _log.warning("the service manager was not told %s: %s", name, error)
+            _log.warning("cannot send %s to systemd: %s", name, error)

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from hashwacht.platform.safe_open import reopen_read_only
 from hashwacht.platform.syscalls import inode_generation, is_immutable
 from hashwacht.quarantine.failures import ActionFailure, FailureReason
 from hashwacht.quarantine.find import find_file
@@ -220,7 +221,7 @@ def _is_reused(fd: int, hold: HoldRecord) -> bool:
     False if this process may not open the file, or the file system has no inode generations.
     """
     try:
-        opened = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        opened = reopen_read_only(fd)
     except OSError:
         return False
     try:

@@ -18,6 +18,7 @@ from typing import Protocol
 from hashwacht.core import paths
 from hashwacht.platform import atomic
 from hashwacht.platform.locks import EntryLock
+from hashwacht.platform.safe_open import reopen_read_only
 from hashwacht.platform.subprocess import run_program
 from hashwacht.quarantine.attributes import JsonFields
 from hashwacht.quarantine.failures import ActionFailure, FailureReason
@@ -225,7 +226,7 @@ def _set_mode(fd: int, mode: int) -> None:
 def _sync(fd: int) -> None:
     """Make the mode durable before the hold is removed, if this process may open the file."""
     with suppress(OSError):
-        opened = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        opened = reopen_read_only(fd)
         try:
             os.fsync(opened)
         finally:

@@ -87,7 +87,9 @@ class StagingDirectory:
         except OSError as error:
             if error.errno not in _UNSUPPORTED:
                 raise
-            os.rename(name, self.inside, src_dir_fd=self._parent.fd, dst_dir_fd=self.here.fd)
+            os.rename(  # the customer's file itself: no atomic write
+                name, self.inside, src_dir_fd=self._parent.fd, dst_dir_fd=self.here.fd
+            )
 
     def move_out(self, name: bytes) -> None:
         """Move the file from here to *name* in the parent, never replacing anything.

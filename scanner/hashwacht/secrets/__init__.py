@@ -1,7 +1,7 @@
-"""Secrets: looked up by name, never shown.  See :mod:`hashwacht.secrets.sources`."""
+"""Secrets, by name, never shown.  See :mod:`hashwacht.secrets.sources`."""
 
-from hashwacht.secrets.credential import Credential
 from hashwacht.secrets.sources import (
+    Credential,
     CredentialStatus,
     SecretSource,
     SecretSources,

@@ -1,8 +1,8 @@
-"""Credentials in a keyring whose backend the settings name; the only place that knows keyring.
+"""Credentials in a keyring whose backend the settings name; the only module that uses keyring.
 
-Written for keyring 25: without a desktop its default backend raises NoKeyringError, and
-installing another package changes the default without a word, hence never the default.
-Backends raise whatever their own libraries raise, so everything they raise is caught here.
+The default backend of keyring 25 is never used: without a desktop it raises NoKeyringError, and
+installing a package changes it silently.  Backends raise the errors of their libraries, so every
+exception is caught here.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ SERVICE = "hashwacht"
 
 
 def describe(backend: str, name: str) -> str:
-    """Say where an entry is, in the terms of keyring's own command line."""
+    """Return the location of an entry, in the terms of keyring's command line."""
     return f"{backend}, service {SERVICE}, user {name}"
 
 
 def read(backend: str, name: str) -> str | None:
-    """Give the entry, or None if there is none or the backend cannot be used here."""
+    """Return the entry; None if there is none or the backend cannot be used."""
     try:
         return _load(backend).get_password(SERVICE, name)
     except Exception:  # noqa: BLE001  # the application's code; the upload is checked all the same
@@ -37,13 +37,13 @@ def write(backend: str, name: str, text: str) -> None:
         _load(backend).set_password(SERVICE, name, text)
     except Exception as error:  # noqa: BLE001  # law 2: unanswered is undetermined
         raise CredentialError(
-            f"the keyring {backend} did not take it ({type(error).__name__})",
-            advice="See `keyring --list-backends`, or name none and use a file.",
+            f"the keyring {backend} did not store it ({type(error).__name__})",
+            advice="Choose one of `keyring --list-backends`, or none to use a file.",
         ) from None
 
 
 def remove(backend: str, name: str) -> bool:
-    """Remove the entry; False if there was none or the backend cannot be used here."""
+    """Remove the entry; return False if there was none or the backend cannot be used."""
     try:
         _load(backend).delete_password(SERVICE, name)
     except Exception:  # noqa: BLE001  # the application's code; the upload is checked all the same

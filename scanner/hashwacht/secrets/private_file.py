@@ -1,4 +1,4 @@
-"""Files that hold a secret: read only if nobody else could, written at once or not at all."""
+"""Files that contain a secret: refused if others may read them, written atomically."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from hashwacht.core.errors import CredentialError
 from hashwacht.platform import atomic
 
 MAX_BYTES = 64 * 1024
-"""No credential is longer; whatever is, is some other file."""
+"""A longer file is not a credential."""
 
 
 def read_systemd_credential(path: Path) -> str:
-    """Read what systemd has put there; it has seen to mode and owner itself."""
+    """Read a file of systemd, which controls its mode and owner."""
     try:
         with path.open("rb") as file:
             return _decode(file.read(MAX_BYTES + 1))
@@ -24,7 +24,7 @@ def read_systemd_credential(path: Path) -> str:
 
 
 def read_private(path: Path) -> str:
-    """Read a file that only we and root may touch; judged on the descriptor that is read."""
+    """Read a file that only this user and root may access, as checked on its descriptor."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         with os.fdopen(os.open(path, flags), "rb") as file:
@@ -36,28 +36,28 @@ def read_private(path: Path) -> str:
 
 def _require_private(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise CredentialError("not a regular file", advice="Put a regular file in its place.")
+        raise CredentialError("not a regular file", advice="Replace it by a regular file.")
     if status.st_uid not in {os.geteuid(), 0}:
         raise CredentialError(
-            f"owned by user {status.st_uid}, who could change it",
-            advice=f"Run `chown root {path}`, and change the password if it was not you.",
+            f"owned by user {status.st_uid}, who can change it",
+            advice=f"Run `chown root {path}`, and change the password if that is unexpected.",
         )
     if status.st_mode & 0o077:
         raise CredentialError(
             f"readable or writable by others (mode {stat.S_IMODE(status.st_mode):04o})",
-            advice=f"Run `chmod 600 {path}`, and consider the password known.",
+            advice=f"Run `chmod 600 {path}`, and change the password.",
         )
 
 
 def _unreadable(error: OSError) -> CredentialError:
     return CredentialError(
         f"cannot be read: {error.strerror}",
-        advice="Make it a regular file, no link, readable for the user that runs Hashwacht.",
+        advice="Make it a regular file, not a link, readable by the user that runs Hashwacht.",
     )
 
 
 def _decode(content: bytes) -> str:
-    """Not UTF-8 or too long is malformed; the decoder's own message would quote the secret."""
+    """Return "" for what is too long or not UTF-8: the decoder's message would quote the secret."""
     try:
         return content.decode() if len(content) <= MAX_BYTES else ""
     except UnicodeDecodeError:

@@ -1,18 +1,16 @@
-"""Credentials by name: where they are looked up, written and removed.
+"""Credentials by name: a value that does not reveal itself, and where it is stored.
 
-In this order, the first one wins:
+The first source in this order wins:
 
 1. systemd: ``$CREDENTIALS_DIRECTORY/NAME``, or ``hashwacht_NAME`` there if a whole directory was
    loaded under the ID ``hashwacht`` (``LoadCredential=``, systemd.exec(5))
-2. keyring, only if the settings name a backend; never one that was merely found installed,
-   because the default changes silently with what is installed
-3. file: ``DIRECTORY/NAME``, of mode 0600, owned by us or by root
+2. keyring, only if the settings name a backend: its default changes with what is installed
+3. file: ``DIRECTORY/NAME``, mode 0600, owned by this user or root
 4. environment: ``HASHWACHT_CREDENTIAL_NAME``, in capitals, ``-`` written ``_``
 
-Written the same everywhere, as in HTTP Basic (RFC 7617): one line ``user:password``, the user
-without a colon, no control characters.  A place that has the name but holds something
-malformed or too readable is an error, not passed over: the next place might hold an old
-secret.  No secret is ever part of a message.
+The format is that of HTTP Basic (RFC 7617): one line ``user:password``, the user without a colon,
+no control characters.  A source with a malformed or exposed credential is an error and not skipped:
+the next source might have an old secret.  No secret is ever part of a message.
 """
 
 from __future__ import annotations
@@ -27,17 +25,44 @@ from pathlib import Path
 
 from hashwacht.core.errors import CredentialError
 from hashwacht.secrets import keyring
-from hashwacht.secrets.credential import Credential
 from hashwacht.secrets.private_file import read_private, read_systemd_credential, write_private
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 _LOADED_AS = "hashwacht"
-"""The ID under which our units load a directory."""
+"""The ID under which the systemd units load a directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A user and a password; neither is in its ``repr`` or ``str``."""
+
+    user: str = field(repr=False)
+    password: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return "Credential(...)"
+
+    @classmethod
+    def parse(cls, text: str) -> Credential:
+        """Parse ``user:password``.  Raises CredentialError, whose message does not quote it."""
+        line = text.removesuffix("\n").removesuffix("\r")
+        user, colon, password = line.partition(":")
+        if not (user and colon and password) or _CONTROL.search(line):
+            raise CredentialError(
+                "a credential must be one line user:password",
+                advice="Store it again with `hashwacht credentials set`.",
+            )
+        return cls(user, password)
+
+    def to_line(self) -> str:
+        """Return the secret itself, for storing and for HTTP Basic only."""
+        return f"{self.user}:{self.password}"
 
 
 class SecretSource(StrEnum):
-    """Where a credential may lie, in the order in which they are asked."""
+    """Where a credential may be stored, in order of precedence."""
 
     SYSTEMD = "systemd credential"
     KEYRING = "keyring"
@@ -47,7 +72,7 @@ class SecretSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SecretSources:
-    """What the settings and the process say of where to look.
+    """Where the settings and the environment say to look.
 
     *directory* holds one file per name; *keyring* is the full name of a backend class, as
     ``keyring --list-backends`` prints it, empty for none; *environment* is ``os.environ``.
@@ -60,7 +85,7 @@ class SecretSources:
 
 @dataclass(frozen=True, slots=True)
 class CredentialStatus:
-    """A place that has the name: which, where exactly, and what is wrong with it, if anything."""
+    """A source that has the name, the exact location, and its problem, if any."""
 
     source: SecretSource
     location: str
@@ -69,9 +94,9 @@ class CredentialStatus:
 
 
 def load_credential(name: str, sources: SecretSources) -> Credential:
-    """Give the credential of that name from the first place that has it.
+    """Return the credential of that name from the first source that has it.
 
-    Raises CredentialError if no place has it, or the first that does has an unusable one.
+    Raises CredentialError if no source has it, or if the first one that does is unusable.
     """
     for _, location, text in _texts(name, sources):
         try:
@@ -82,25 +107,25 @@ def load_credential(name: str, sources: SecretSources) -> Credential:
             ) from None
     raise CredentialError(
         f"no credential named {name!r} was found",
-        advice=f"Give it with `hashwacht credentials set {name}`.",
+        advice=f"Store it with `hashwacht credentials set {name}`.",
     )
 
 
 def locate_credential(name: str, sources: SecretSources) -> list[CredentialStatus]:
-    """Say which places have that name, in order: the first is used, the others are shadowed."""
-    return [_sighting(source, location, text) for source, location, text in _texts(name, sources)]
+    """Return the sources that have that name, in order: only the first one is used."""
+    return [_status(source, location, text) for source, location, text in _texts(name, sources)]
 
 
 def store_credential(name: str, credential: Credential, sources: SecretSources) -> str:
-    """Write it to the keyring if one is named, else to its file, at once or not at all.
+    """Store it in the keyring if one is configured, else in its file; return where.
 
-    Gives back where it went.  Raises CredentialError.
+    Raises CredentialError.
     """
     _require_name(name)
     if Credential.parse(credential.to_line()) != credential:
         raise CredentialError(
             "a user with a colon, or a line end in the password, cannot be stored",
-            advice="HTTP Basic cannot carry it either (RFC 7617): choose another.",
+            advice="HTTP Basic (RFC 7617) does not allow it either: choose another one.",
         )
     if sources.keyring:
         keyring.write(sources.keyring, name, credential.to_line())
@@ -108,7 +133,7 @@ def store_credential(name: str, credential: Credential, sources: SecretSources) 
     if sources.directory is None:
         raise CredentialError(
             "neither a keyring nor a directory for credentials is configured",
-            advice="Name one of them in the settings.",
+            advice="Configure one of them in the settings.",
         )
     path = sources.directory / name
     try:
@@ -121,30 +146,30 @@ def store_credential(name: str, credential: Credential, sources: SecretSources) 
 
 
 def delete_credential(name: str, sources: SecretSources) -> list[str]:
-    """Remove it from keyring and file, and say from where; the other places are not ours.
+    """Remove it from keyring and file, and return from where; the other sources are not writable.
 
     Raises CredentialError if the file cannot be removed.
     """
     _require_name(name)
-    gone = []
+    locations = []
     if sources.keyring and keyring.remove(sources.keyring, name):
-        gone.append(keyring.describe(sources.keyring, name))
+        locations.append(keyring.describe(sources.keyring, name))
     if sources.directory is not None:
         path = sources.directory / name
         try:
             path.unlink()
-            gone.append(str(path))
+            locations.append(str(path))
         except FileNotFoundError:
             pass
         except OSError as error:
             raise CredentialError(
                 f"{path}: {error.strerror}", advice="Remove it as the user who owns the directory."
             ) from error
-    return gone
+    return locations
 
 
 def environment_variable(name: str) -> str:
-    """Name the environment variable of a credential."""
+    """Return the name of the environment variable of a credential."""
     return "HASHWACHT_CREDENTIAL_" + name.upper().replace("-", "_")
 
 
@@ -152,7 +177,7 @@ _Text = tuple[SecretSource, str, Callable[[], str]]
 
 
 def _texts(name: str, sources: SecretSources) -> Iterator[_Text]:
-    """Give every place that has the name, with what reads it (CredentialError if unusable)."""
+    """Yield every source that has the name, with a function that reads it (CredentialError)."""
     _require_name(name)
     if directory := sources.environment.get("CREDENTIALS_DIRECTORY"):
         for path in (Path(directory, name), Path(directory, f"{_LOADED_AS}_{name}")):
@@ -170,7 +195,7 @@ def _texts(name: str, sources: SecretSources) -> Iterator[_Text]:
         yield SecretSource.ENVIRONMENT, environment_variable(name), lambda: value
 
 
-def _sighting(source: SecretSource, location: str, text: Callable[[], str]) -> CredentialStatus:
+def _status(source: SecretSource, location: str, text: Callable[[], str]) -> CredentialStatus:
     try:
         Credential.parse(text())
     except CredentialError as error:
@@ -179,9 +204,9 @@ def _sighting(source: SecretSource, location: str, text: Callable[[], str]) -> C
 
 
 def _require_name(name: str) -> None:
-    """Names become file names and variables: nothing that could leave the directory."""
+    """Refuse names that could leave the directory: they become file names and variables."""
     if not _NAME.fullmatch(name):
         raise CredentialError(
-            f"{name!r} is no name for a credential",
-            advice="Use lower-case letters, digits, - and _, at most 64, beginning with no sign.",
+            f"{name!r} is not a valid name of a credential",
+            advice="Use up to 64 lower-case letters, digits, - and _, with no sign in front.",
         )

@@ -105,7 +105,7 @@ class FanotifySession:
                 return
             mounts_changed = mounts.fileno() in ready
             if mounts_changed:
-                mounts.refresh(told=True)
+                mounts.refresh(changed=True)
             if mounts_changed or time.monotonic() >= checked_at + TICK:
                 checked_at = time.monotonic()
                 self._report(self._marks.look(mounts_changed=mounts_changed))

@@ -139,7 +139,7 @@ def test_a_mail_is_plain_text_dated_named_and_marked_as_automatic() -> None:
     assert letter.get_content_type() == "text/plain"
     text = letter.get_content()
     assert "hashwacht cases show 7" in text
-    assert "6 older notices were left out" in text
+    assert "6 older alerts were dropped" in text
 
 
 def test_with_starttls_it_is_encrypted_and_logged_in(authority: trustme.CA, ca_file: Path) -> None:
@@ -175,7 +175,7 @@ def test_a_server_that_nobody_vouches_for_or_without_starttls_gets_nothing(
         assert "certificate is not accepted" in problem(sender.deliver(message()))
     with mail_server(letters) as port:
         result = mail(port, "a@web.example", tls=context_trusting(ca_file)).deliver(message())
-        assert "does not offer" in problem(result)
+        assert "does not support" in problem(result)
     assert not letters.taken
 
 
@@ -197,8 +197,8 @@ def test_who_is_put_off_gets_it_later_and_nobody_gets_it_twice() -> None:
     letters = Letters(busy=True)
     with mail_server(letters) as port:
         sender = mail(port, "a@web.example", "b@late.example", "c@refused.example")
-        assert problem(sender.deliver(message())) == "the mail server puts off b@late.example"
-        assert problem(sender.deliver(message())) == "the mail server puts off b@late.example"
+        assert problem(sender.deliver(message())) == "the mail server deferred b@late.example"
+        assert problem(sender.deliver(message())) == "the mail server deferred b@late.example"
         letters.busy = False
         assert sender.deliver(message()) == DeliverReply("the server refused c@refused.example")
     assert [each.rcpt_tos for each in letters.taken] == [["a@web.example"], ["b@late.example"]]

@@ -78,7 +78,7 @@ def test_a_courier_whose_runner_of_the_command_is_killed_begins_anew(program: Pr
         psutil.wait_procs([runner], 10)
         reply = link.call(message("command"), 10)
         assert isinstance(reply, FailureReply)
-        assert "is gone" in reply.problem
+        assert "has ended" in reply.problem
         assert running.process.wait(10) == 0
         running.restart()
         assert link.call(message("command"), 10) == DeliverReply()

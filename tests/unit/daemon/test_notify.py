@@ -127,4 +127,4 @@ def test_a_manager_that_is_gone_is_said_and_harms_nobody(
     notifier = SystemdNotifier(str(tmp_path / "gone"))
     notifier.ready()
     notifier.close()
-    assert "was not told READY" in caplog.text
+    assert "cannot send READY" in caplog.text

@@ -58,10 +58,10 @@ def test_network_file_systems_are_told_from_others(table: Mounts) -> None:
 
 
 def test_a_change_is_noticed(table: Mounts, tmp_path: Path) -> None:
-    assert not table.refresh(told=True)
+    assert not table.refresh(changed=True)
     with (tmp_path / "mountinfo").open("a") as file:
         file.write("37 22 0:32 / /new rw - tmpfs none rw\n")
-    assert table.refresh(told=True)
+    assert table.refresh(changed=True)
     mount = table.at(b"/new/x")
     assert mount is not None
     assert (mount.id, mount.dev, mount.kind) == (37, 32, "tmpfs")

@@ -198,9 +198,9 @@ def test_bytes_that_are_no_utf8_are_not_quoted(tmp_path: Path) -> None:
 def test_a_name_cannot_lead_out_of_the_directory(tmp_path: Path, name: str) -> None:
     sources = SecretSources(tmp_path)
     for act in (lambda: load_credential(name, sources), lambda: delete_credential(name, sources)):
-        with pytest.raises(CredentialError, match="no name"):
+        with pytest.raises(CredentialError, match="not a valid name"):
             act()
-    with pytest.raises(CredentialError, match="no name"):
+    with pytest.raises(CredentialError, match="not a valid name"):
         store_credential(name, Credential("a", "b"), sources)
 
 

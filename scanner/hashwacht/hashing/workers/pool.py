@@ -48,6 +48,7 @@ from hashwacht.hashing.workers.worker_client import WorkerClient, WorkerDied, Wo
 from hashwacht.hashing.workers.worker_registry import WorkerRegistry
 from hashwacht.ipc.frames import ProtocolError
 from hashwacht.platform.process import SandboxLayers
+from hashwacht.platform.safe_open import reopen_read_only
 
 TASK_FACTORY = "hashwacht.hashing.workers.tasks:make_task"
 """Creates the task of a worker, inside the worker."""
@@ -144,7 +145,7 @@ class WorkerPool:
         for fingerprint in self._scheduler.run_batched(lane, fd, self._fingerprint_batch):
             return fingerprint
         # The batch failed, and its worker may still move the offset of *fd*.
-        reopened = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+        reopened = reopen_read_only(fd)
         try:
             with self._scheduler.slot(lane):
                 return self._fingerprint_one(reopened)

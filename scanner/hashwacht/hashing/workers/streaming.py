@@ -14,6 +14,7 @@ from dataclasses import replace
 from hashwacht.core.types import Fingerprint
 from hashwacht.hashing.reader import HEAD, ContentDigester
 from hashwacht.hashing.workers.tasks import DigestTask
+from hashwacht.platform.safe_open import reopen_read_only
 
 PictureStep = Callable[[Fingerprint, int], Fingerprint]
 """Adds the picture hashes of an open file to the digests."""
@@ -56,7 +57,7 @@ class PoolStreamHasher:
         if not picture:
             return digests
         assert kept is not None
-        copy = os.open(f"/proc/self/fd/{kept}", os.O_RDONLY | os.O_CLOEXEC)
+        copy = reopen_read_only(kept)
         try:
             return self._decode(digests, copy)
         finally:

@@ -19,17 +19,15 @@ from hashwacht.platform.process import SandboxUnavailable
 from hashwacht.platform.seccomp import (
     ALLOW,
     AND,
-    ARCHITECTURE,
     ARGUMENTS,
-    AT_LEAST,
     EQUAL,
     KILL,
     LOAD,
     NUMBER,
     REFUSE,
     RETURN,
-    X32,
     Instruction,
+    filter_prologue,
     install_filter,
 )
 
@@ -177,12 +175,7 @@ def build_filter(machine: Architecture, pid: int, *, allow_memfd: bool) -> list[
     """
     numbers = machine.numbers
     return [
-        (LOAD, 0, 0, ARCHITECTURE),
-        (EQUAL, 1, 0, machine.audit),
-        (RETURN, 0, 0, KILL),
-        (LOAD, 0, 0, NUMBER),
-        (AT_LEAST, 0, 1, X32),
-        (RETURN, 0, 0, REFUSE | errno.ENOSYS),
+        *filter_prologue(machine.audit, KILL),
         *_unconditional(numbers, ALWAYS_ALLOWED),
         (EQUAL, 0, 1, numbers["clone3"]),
         (RETURN, 0, 0, REFUSE | errno.ENOSYS),

@@ -20,11 +20,12 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from hashwacht.core.errors import ConfigurationError
+from hashwacht.core.text import is_printable_line
 from hashwacht.core.types import Diagnostic, Reason
 from hashwacht.ipc.messages import SignalKey
 from hashwacht.matching.lookup import ServiceAnswer, ServiceFault
 from hashwacht.matching.services.retry import BreakerPolicy, RetryPolicy
-from hashwacht.secrets.credential import Credential
+from hashwacht.secrets import Credential
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ def _parse_url(text: str, name: str) -> SplitResult:
             f"the {name} contains a user name or password",
             advice="Remove it, and store it with `hashwacht credentials set NAME` instead.",
         )
-    if not valid or not text.isprintable() or " " in text:
+    if not valid or not is_printable_line(text) or " " in text:
         raise ConfigurationError(
             f"the {name} is not an http or https URL", advice="Write it as https://host[:port]."
         )

@@ -41,7 +41,7 @@ from hashwacht.core.types import Reason
 from hashwacht.matching.lookup import ServiceFault
 from hashwacht.matching.services.base import HttpRequest, ServiceConfig
 from hashwacht.matching.services.retry import retry_after
-from hashwacht.secrets.credential import Credential
+from hashwacht.secrets import Credential
 
 USER_AGENT = f"hashwacht/{__version__}"
 
