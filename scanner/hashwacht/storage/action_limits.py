@@ -102,13 +102,13 @@ class ReachedLimits:
         return ReachedLimit(number, subject, most, now)
 
     def record_decision(
-        self, flood: int, ruling: ApprovalDecision, now: float, who: str, reason: str
+        self, limit_id: int, decision: ApprovalDecision, now: float, who: str, reason: str
     ) -> None:
         """Record a decision about a reached limit."""
         with self._database.transaction() as writer:
             writer.execute(
                 "UPDATE floods SET ruling = ?, ruled = ?, who = ?, reason = ? WHERE id = ?",
-                (ruling, now, who, reason, flood),
+                (decision, now, who, reason, limit_id),
             )
 
     def _load(self, condition: str, *values: object) -> list[ReachedLimit]:

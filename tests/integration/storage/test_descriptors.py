@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 
-def test_writing_and_reading_go_on_when_no_file_can_be_opened(tmp_path: Path) -> None:
+def test_open_connections_work_without_free_descriptors(tmp_path: Path) -> None:
     program = Path(__file__).parent / "use_up_descriptors.py"
     done = subprocess.run(
         [sys.executable, program, tmp_path / "state.db"],

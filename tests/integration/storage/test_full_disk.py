@@ -92,7 +92,7 @@ def check(database: Database, run: Run, batches: int) -> None:
     assert database.thread_connection().execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-def test_a_run_on_a_disk_that_fills_up_is_recorded_as_interrupted_and_resumes(
+def test_a_run_interrupted_by_a_full_disk_is_recorded_and_resumed(
     small_disk: Path,
 ) -> None:
     path, ballast = small_disk / "state" / "state.db", small_disk / "ballast"
@@ -128,7 +128,7 @@ def test_a_run_on_a_disk_that_fills_up_is_recorded_as_interrupted_and_resumes(
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
-def test_a_state_cannot_be_made_on_a_full_disk_and_can_be_afterwards(small_disk: Path) -> None:
+def test_a_database_is_created_once_a_full_disk_has_space(small_disk: Path) -> None:
     (small_disk / "state").mkdir()
     fill(small_disk / "ballast")
     with pytest.raises(StorageFull) as caught:

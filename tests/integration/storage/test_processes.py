@@ -19,7 +19,7 @@ from hashwacht.storage.sqlite.state_directory import LockHolder, RunLock, lock_h
 HERE = Path(__file__).parent
 
 
-def test_the_lock_ends_with_its_process_even_if_a_forked_child_lives_on(tmp_path: Path) -> None:
+def test_the_lock_ends_with_its_process_despite_a_forked_child(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     with subprocess.Popen(
         [sys.executable, HERE / "hold_lock.py", path], stdout=subprocess.PIPE

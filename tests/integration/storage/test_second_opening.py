@@ -28,7 +28,7 @@ def elsewhere(directory: Path) -> int:
     return int(subprocess.run(command, capture_output=True, check=True).stdout)
 
 
-def test_what_is_written_after_a_second_opening_is_seen_by_others(tmp_path: Path) -> None:
+def test_other_processes_see_writes_after_a_second_opening(tmp_path: Path) -> None:
     with Store.open(tmp_path) as first:
         first.runs.start("scan", (), "", 1.0)
         with Store.open(tmp_path) as second:

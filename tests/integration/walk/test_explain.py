@@ -48,7 +48,7 @@ def plant(top: Path, tree: list[tuple[list[str], str]]) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(trees, st.lists(patterns, max_size=6))
-def test_a_path_is_explained_as_scanned_exactly_if_the_walker_comes_to_it(
+def test_a_path_is_explained_as_scanned_exactly_if_it_is_walked(
     tree: list[tuple[list[str], str]], lines: list[tuple[str, str, str]]
 ) -> None:
     with tempfile.TemporaryDirectory() as name:
@@ -100,7 +100,7 @@ RULES = ExclusionRules(parse_rules(["*.log", "cache/", "!keep.log"], "settings.t
         ("www/fifo", False, "special files are not opened", None, "www/fifo"),
     ],
 )
-def test_the_rule_and_the_place_that_decided_are_named(
+def test_the_deciding_rule_and_path_are_reported(
     tree: Path, name: str, *, scanned: bool, why: str, line: int | None, at: str
 ) -> None:
     said = explain(bytes(tree / name), RULES, root=bytes(tree))
@@ -116,7 +116,7 @@ def test_without_a_root_the_path_itself_is_the_root(tree: Path) -> None:
     assert not explain(bytes(tree / "www/fifo"), RULES).scanned
 
 
-def test_a_path_that_is_not_there_or_not_below_is_a_mistake(tree: Path) -> None:
+def test_a_path_that_is_missing_or_outside_is_a_usage_error(tree: Path) -> None:
     for path, root in ((tree / "none", None), (tree / "www/a.jpg/x", tree), (tree, tree / "www")):
         with pytest.raises(UsageError, match=re.escape(str(tree))):
             explain(bytes(path), RULES, root=bytes(root) if root else None)

@@ -99,7 +99,7 @@ def test_the_same_attack_catches_whoever_goes_by_path(scene: Path) -> None:
     pytest.fail("the attack is harmless")
 
 
-def test_a_directory_moved_away_on_the_way_back_is_a_problem(tmp_path: Path) -> None:
+def test_a_directory_moved_away_during_the_walk_is_a_problem(tmp_path: Path) -> None:
     """Deep enough that the walker no longer holds the directory that is moved."""
     top = tmp_path / "root/top"
     deep = top.joinpath(*["d"] * 40)

@@ -148,9 +148,7 @@ def test_a_run_resumed_does_not_list_again_what_was_listed(walk: Walk, tmp_path:
     assert done.isdisjoint(each.path for each in walked)
 
 
-def test_a_large_directory_comes_in_portions_in_the_order_of_inodes(
-    walk: Walk, tmp_path: Path
-) -> None:
+def test_a_large_directory_is_listed_in_portions_by_inode(walk: Walk, tmp_path: Path) -> None:
     names = {f"{number:04}".encode() for number in range(1000)}
     for name in names:
         (tmp_path / name.decode()).touch()
@@ -162,7 +160,7 @@ def test_a_large_directory_comes_in_portions_in_the_order_of_inodes(
         assert each.files == sorted(each.files, key=lambda entry: entry.ino)
 
 
-def test_a_slow_directory_is_handed_out_in_time(walk: Walk, tmp_path: Path) -> None:
+def test_a_slow_directory_is_yielded_in_time(walk: Walk, tmp_path: Path) -> None:
     for number in range(200):
         (tmp_path / str(number)).touch()
     walked = walk(tmp_path, limits=WalkLimits(portion=0))
@@ -174,7 +172,7 @@ def test_a_slow_directory_is_handed_out_in_time(walk: Walk, tmp_path: Path) -> N
     st.lists(st.tuples(st.integers(0, 9), st.binary(max_size=2)), unique=True),
     st.integers(1, 5),
 )
-def test_windows_give_every_subdirectory_once_whatever_their_size(
+def test_batches_of_any_size_hold_every_subdirectory_once(
     keys: list[tuple[int, bytes]], limit: int
 ) -> None:
     seen: list[tuple[int, bytes]] = []
@@ -195,7 +193,7 @@ trees = st.lists(st.lists(components, min_size=1, max_size=7), max_size=25)
 
 @settings(max_examples=60, deadline=None)
 @given(trees, st.integers(1, 4), st.integers(1, 3), st.integers(1, 4))
-def test_the_bounds_change_nothing_but_the_portions(
+def test_limits_change_nothing_but_the_portions(
     tree: list[list[str]], pending: int, kept: int, chunk: int
 ) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -80,7 +80,7 @@ def test_evidence_is_read_as_it_was_written(evidence: Evidence) -> None:
 
 
 @given(evidence=evidences)
-def test_evidence_is_told_without_values(evidence: Evidence) -> None:
+def test_evidence_in_json_has_no_values(evidence: Evidence) -> None:
     told = json.dumps(evidence.to_json())
     for match in (*evidence.matches, *evidence.withdrawn):
         if len(match.signal.value) >= 32:
@@ -88,9 +88,7 @@ def test_evidence_is_told_without_values(evidence: Evidence) -> None:
 
 
 @given(first=found, second=found)
-def test_what_once_matched_is_not_forgotten(
-    first: tuple[Match, ...], second: tuple[Match, ...]
-) -> None:
+def test_withdrawn_matches_are_kept(first: tuple[Match, ...], second: tuple[Match, ...]) -> None:
     before = Evidence.from_verdict(Verdict(Outcome.MATCH, first))
     after = Evidence.from_verdict(Verdict(Outcome.MATCH, second), before)
     assert set(after.matches) | set(after.withdrawn) == {*first, *second}
@@ -111,7 +109,9 @@ def test_evidence_is_bounded_whatever_a_service_answers() -> None:
     deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60
 )
 @given(given_place=places())
-def test_a_place_is_read_as_it_was_written(database: Database, given_place: FileLocation) -> None:
+def test_a_location_is_loaded_as_it_was_recorded(
+    database: Database, given_place: FileLocation
+) -> None:
     all_places = FileLocations(database)
     with database.transaction() as writer:
         writer.execute("DELETE FROM places")
@@ -122,7 +122,7 @@ def test_a_place_is_read_as_it_was_written(database: Database, given_place: File
     assert bool(all_places.load_live(given_place.path)) == given_place.state.live
 
 
-def test_a_path_has_one_live_place_for_each_content(database: Database) -> None:
+def test_a_path_has_one_live_location_for_each_content(database: Database) -> None:
     all_places = FileLocations(database)
     first = all_places.record(place())
     all_places.record(place(key=OTHER))
@@ -133,7 +133,7 @@ def test_a_path_has_one_live_place_for_each_content(database: Database) -> None:
     assert (again.number, len(all_places.load_live(b"/a"))) == (2, 2)
 
 
-def test_places_are_numbered_for_each_content(database: Database) -> None:
+def test_locations_are_numbered_for_each_content(database: Database) -> None:
     all_places = FileLocations(database)
     numbers = [all_places.record(place(b"/%d" % each)).number for each in range(3)]
     assert numbers == [1, 2, 3]
@@ -150,7 +150,7 @@ def test_what_is_due_comes_in_order(database: Database) -> None:
     assert [each.due for each in all_places.load_due(10.0, 1)] == [3.0]
 
 
-def test_the_first_place_of_an_account_is_known(database: Database) -> None:
+def test_the_first_location_of_an_account_is_recognized(database: Database) -> None:
     all_places = FileLocations(database)
     first = all_places.record(place(b"/1"))
     second = all_places.record(place(b"/2"))
@@ -200,7 +200,7 @@ def test_notes_stay_as_they_were_written(database: Database, texts: list[str]) -
     assert [each.text for each in cases.load_notes(number, 2)] == texts[-2:]
 
 
-def test_a_flood_is_in_force_until_it_is_ruled_about(database: Database) -> None:
+def test_a_reached_limit_is_active_until_it_is_decided(database: Database) -> None:
     floods = ReachedLimits(database)
     subject = LimitSubject(LimitScope.ACCOUNT, "www", "1000")
     flood = floods.record(subject, 25, 5.0)

@@ -51,9 +51,7 @@ def number(database: Database) -> int:
     return number
 
 
-def test_a_look_that_finds_the_same_keeps_verdict_and_answers(
-    database: Database, number: int
-) -> None:
+def test_an_equal_fingerprint_keeps_verdict_and_answers(database: Database, number: int) -> None:
     contents = Contents(database)
     before = contents.load([number])
     assert record_contents(database, [looked("sha1/1", SHA1)], 99.0) == {KEYS[0]: number}
@@ -61,9 +59,7 @@ def test_a_look_that_finds_the_same_keeps_verdict_and_answers(
     assert before[number].outcome is Outcome.NO_MATCH
 
 
-def test_new_signals_take_back_a_no_match_that_did_not_know_them(
-    database: Database, number: int
-) -> None:
+def test_new_signals_reset_a_no_match(database: Database, number: int) -> None:
     Contents(database).record([looked("pdq/1", PDQ)], 99.0)
     content = Contents(database).load([number])[number]
     assert content.outcome is None
@@ -74,9 +70,7 @@ def test_new_signals_take_back_a_no_match_that_did_not_know_them(
     assert answer.reason is Reason.UNANSWERED
 
 
-def test_new_signals_leave_a_match_but_no_revision_is_in_it(
-    database: Database, number: int
-) -> None:
+def test_new_signals_keep_a_match_without_a_revision(database: Database, number: int) -> None:
     StoredAnswers(database).record([(number, said(Outcome.MATCH, 11.0))])
     Contents(database).record([looked("pdq/1", PDQ)], 99.0)
     (answer,) = Contents(database).load([number])[number].answers
@@ -92,7 +86,7 @@ def test_new_signals_leave_a_match_but_no_revision_is_in_it(
         looked("sha1/2", skipped=(Skip("sha1", Reason.NO_DECODER),)),
     ],
 )
-def test_what_cannot_be_asked_takes_back_the_verdict_and_not_the_answers(
+def test_signals_that_cannot_be_asked_reset_only_the_verdict(
     database: Database, number: int, fresh: Fingerprint
 ) -> None:
     Contents(database).record([fresh], 99.0)
@@ -101,9 +95,7 @@ def test_what_cannot_be_asked_takes_back_the_verdict_and_not_the_answers(
     assert content.answers == (said(Outcome.NO_MATCH, 10.0),)
 
 
-def test_a_match_is_not_forgotten_because_the_service_is_out(
-    database: Database, number: int
-) -> None:
+def test_a_match_is_kept_while_its_service_is_unavailable(database: Database, number: int) -> None:
     replies = StoredAnswers(database)
     replies.record([(number, said(Outcome.MATCH, 11.0))])
     replies.record([(number, said(Outcome.UNDETERMINED, 12.0))])

@@ -86,7 +86,7 @@ def test_a_second_writing_thread_waits_for_the_first(database: Database) -> None
     assert files.is_directory_done(b"/srv", 2)
 
 
-def test_a_snapshot_does_not_change_while_somebody_writes(database: Database) -> None:
+def test_a_snapshot_does_not_change_during_a_write(database: Database) -> None:
     files = Files(database)
     with database.snapshot():
         assert not files.is_directory_done(b"/srv", 1)
@@ -106,7 +106,7 @@ def test_a_failed_transaction_leaves_nothing_behind(database: Database) -> None:
     assert epochs.resolve("hashlist 1") != first, "nor is it remembered for the wrong text"
 
 
-def test_a_part_that_failed_fails_the_whole_even_if_somebody_caught_it(
+def test_a_failed_inner_transaction_fails_the_outer_one(
     database: Database,
 ) -> None:
     files = Files(database)
@@ -123,7 +123,7 @@ def test_a_part_that_failed_fails_the_whole_even_if_somebody_caught_it(
     files.mark_directory_done(b"/srv", 1)
 
 
-def test_another_process_that_writes_is_named_as_the_fault(database: Database, path: Path) -> None:
+def test_another_writing_process_is_reported_as_busy(database: Database, path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageBusy) as caught, database.transaction():
@@ -134,7 +134,7 @@ def test_another_process_that_writes_is_named_as_the_fault(database: Database, p
         pass
 
 
-def test_a_full_database_says_so_and_goes_on_when_there_is_room(database: Database) -> None:
+def test_a_full_database_raises_and_continues_with_space(database: Database) -> None:
     files = Files(database)
     with database.transaction() as writer:
         (pages,) = writer.execute("PRAGMA page_count").fetchone()
@@ -228,7 +228,7 @@ def test_an_epoch_keeps_its_number(path: Path) -> None:
         assert [KnowledgeIds(database).resolve(key) for key in ("a\t2", "a\t1")] == [second, first]
 
 
-def test_only_what_must_not_be_missing_waits_for_the_disk(database: Database) -> None:
+def test_only_a_durable_transaction_is_flushed_to_the_disk(database: Database) -> None:
     def level() -> int:
         (number,) = database.thread_connection().execute("PRAGMA synchronous").fetchone()
         return int(number)
@@ -243,6 +243,6 @@ def test_only_what_must_not_be_missing_waits_for_the_disk(database: Database) ->
         assert level() == 1, "and back"
 
 
-def test_what_must_last_cannot_be_part_of_what_need_not(database: Database) -> None:
+def test_a_durable_transaction_cannot_be_nested_in_another(database: Database) -> None:
     with pytest.raises(AssertionError), database.transaction(), database.transaction(durable=True):
         pytest.fail("never inside")

@@ -20,7 +20,7 @@ def fill(files: Files, directory: bytes, count: int, run: int = 1) -> list[bytes
     return names
 
 
-def test_a_part_of_a_huge_directory_takes_only_the_memory_of_that_part(
+def test_part_of_a_huge_directory_needs_little_memory(
     database: Database,
 ) -> None:
     files = Files(database)
@@ -31,7 +31,7 @@ def test_a_part_of_a_huge_directory_takes_only_the_memory_of_that_part(
     assert found[names[100]].id.ino == 100
 
 
-def test_a_part_of_a_small_directory_is_found_with_one_question(database: Database) -> None:
+def test_part_of_a_small_directory_is_loaded_with_one_query(database: Database) -> None:
     files = Files(database)
     names = fill(files, b"/srv", 50)
     found = files.load_directory(b"/srv", names[:2])
@@ -39,7 +39,7 @@ def test_a_part_of_a_small_directory_is_found_with_one_question(database: Databa
     assert files.load_directory(b"/srv", []).keys() <= set(names)
 
 
-def test_a_root_that_was_not_listed_keeps_everything_below_it(database: Database) -> None:
+def test_an_unlisted_root_keeps_all_its_directories(database: Database) -> None:
     """An unmounted file system looks like a directory in which nothing is left."""
     files = Files(database)
     fill(files, b"/mnt/disk", 3)
@@ -48,7 +48,7 @@ def test_a_root_that_was_not_listed_keeps_everything_below_it(database: Database
     assert len(files.load_directory(b"/mnt/disk")) == 3
 
 
-def test_only_what_lies_below_a_root_is_forgotten_with_it(database: Database) -> None:
+def test_only_directories_below_a_root_are_removed_with_it(database: Database) -> None:
     files = Files(database)
     beside = (b"/srv0", b"/srv0/a", b"/srv-a", b"/srv.", b"/sr", b"/srva/b")
     below = (b"/srv/\x00", b"/srv/\xff\xff", b"/srv/a/b", b"/srv//")
@@ -63,7 +63,7 @@ def test_only_what_lies_below_a_root_is_forgotten_with_it(database: Database) ->
     assert files.is_directory_done(b"/srv", 2)
 
 
-def test_more_directories_than_fit_one_transaction_are_forgotten(
+def test_more_directories_than_one_chunk_are_removed(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_REMOVE_CHUNK", 7)

@@ -140,7 +140,7 @@ TestGaps = GapsMachine.TestCase
 TestGaps.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
 
 
-def test_a_flood_of_the_same_complaint_is_one_gap(database: Database) -> None:
+def test_repeated_reports_of_one_cause_are_one_gap(database: Database) -> None:
     gaps = Gaps(database)
     for second in range(1000):
         gaps.record(MissedEvents("r", Cause.OVERFLOW), float(second), float(second))
@@ -148,7 +148,7 @@ def test_a_flood_of_the_same_complaint_is_one_gap(database: Database) -> None:
     assert (gap.began, gap.ended) == (0.0, 999.0)
 
 
-def test_a_heartbeat_says_where_and_until_when_a_root_was_watched(database: Database) -> None:
+def test_a_heartbeat_records_path_and_time_of_a_root(database: Database) -> None:
     gaps = Gaps(database)
     gaps.record_heartbeats([RootHeartbeat("r", b"/srv/\xff", 5.0, 2**64 - 1, 7)])
     gaps.record_heartbeats(

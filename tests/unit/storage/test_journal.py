@@ -159,7 +159,7 @@ TestJournal = JournalMachine.TestCase
 TestJournal.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 
 
-def test_counting_a_lane_stops_at_what_is_asked_for(database: Database) -> None:
+def test_counting_a_lane_stops_at_the_limit(database: Database) -> None:
     journal = EventJournal(database)
     journal.record([Announcement("r", b"/%d" % n) for n in range(50)], Lane.RECONCILE, 1.0)
     assert journal.count_lane(Lane.RECONCILE, 10) == 10
@@ -167,7 +167,7 @@ def test_counting_a_lane_stops_at_what_is_asked_for(database: Database) -> None:
     assert journal.count_lane(Lane.UPLOAD, 10) == 0
 
 
-def test_who_waits_is_given_uploads_first_and_then_by_age(database: Database) -> None:
+def test_pending_contents_are_ordered_by_lane_and_age(database: Database) -> None:
     prints = [Fingerprint(f"{n:02x}" * 32, 1, "", ("md5/1",), ()) for n in range(4)]
     one, two, three, four = record_contents(database, prints, 1.0).values()
     waiting = PendingContents(database)

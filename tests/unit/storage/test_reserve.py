@@ -20,14 +20,14 @@ def test_the_reserve_occupies_its_space(tmp_path: Path) -> None:
     assert not reserve.release()
 
 
-def test_a_reserve_that_was_given_up_is_filled_again_when_the_state_is_opened(path: Path) -> None:
+def test_opening_the_database_refills_a_released_reserve(path: Path) -> None:
     with closing(Database.open(path)) as database:
         assert database.reserve.release()
     with closing(Database.open(path)) as database:
         assert database.reserve.path.stat().st_size == RESERVE_BYTES
 
 
-def test_where_there_is_no_space_nothing_is_held(tmp_path: Path) -> None:
+def test_without_space_there_is_no_reserve(tmp_path: Path) -> None:
     reserve = Reserve(tmp_path / "reserve", size=2**62)
     assert not reserve.fill()
     assert not reserve.path.exists()

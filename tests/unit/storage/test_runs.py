@@ -36,7 +36,7 @@ def test_only_the_same_request_resumes_a_run(
     assert Runs(database).load_resumable(kind, roots, options) is None
 
 
-def test_a_run_that_was_begun_anew_hides_the_interrupted_one(database: Database) -> None:
+def test_a_restarted_run_hides_the_interrupted_one(database: Database) -> None:
     runs = Runs(database)
     runs.start("scan", ROOTS, "{}", 1.0)
     again = runs.start("scan", ROOTS, "{}", 2.0)
@@ -59,7 +59,7 @@ def test_a_resumed_run_keeps_its_number_its_start_and_its_tally(database: Databa
     assert (resumed.id, resumed.started, resumed.finished) == (run.id, 1.0, None)
 
 
-def test_a_run_is_running_only_while_its_own_process_holds_the_lock(database: Database) -> None:
+def test_a_run_is_running_while_its_process_holds_the_lock(database: Database) -> None:
     runs = Runs(database)
     first = runs.start("scan", ROOTS, "{}", 1.0)
     with RunLock.acquire(database.path) as lock:
@@ -85,7 +85,7 @@ def test_a_run_without_roots_has_none(database: Database) -> None:
 
 
 @pytest.mark.usefixtures("database")
-def test_the_second_to_ask_for_the_lock_is_told_who_has_it(path: Path) -> None:
+def test_a_second_lock_attempt_names_the_holder(path: Path) -> None:
     with RunLock.acquire(path) as lock:
         with pytest.raises(StorageBusy, match=f"process {os.getpid()} is using"):
             RunLock.acquire(path)
@@ -98,12 +98,12 @@ def test_the_second_to_ask_for_the_lock_is_told_who_has_it(path: Path) -> None:
     RunLock.acquire(path).release()
 
 
-def test_nobody_holds_a_lock_that_was_never_taken(path: Path) -> None:
+def test_a_lock_that_was_never_acquired_has_no_holder(path: Path) -> None:
     assert lock_holder(path) is None
 
 
 @pytest.mark.usefixtures("database")
-def test_a_holder_who_has_not_yet_written_its_name_still_holds_the_lock(path: Path) -> None:
+def test_a_holder_that_has_not_written_its_name_holds_the_lock(path: Path) -> None:
     with RunLock.acquire(path):
         lock_path(path).write_bytes(b"")
         assert lock_holder(path) == LockHolder(None, None)

@@ -57,7 +57,7 @@ def test_there_is_a_stored_database_for_every_schema() -> None:
 
 
 @pytest.mark.parametrize("number", range(1, len(STEPS) + 1))
-def test_a_stored_database_of_every_schema_is_brought_up_to_date(path: Path, number: int) -> None:
+def test_a_stored_database_of_every_schema_is_migrated(path: Path, number: int) -> None:
     stored(path, number)
     fresh = path.with_name("fresh.db")
     Database.open(fresh).close()
@@ -78,7 +78,7 @@ def test_a_stored_database_of_every_schema_is_brought_up_to_date(path: Path, num
     assert schema(path) == schema(fresh), "a step that was released must never be changed"
 
 
-def test_an_older_database_takes_the_missing_steps_and_keeps_its_rows(path: Path) -> None:
+def test_an_older_database_is_migrated_and_keeps_its_rows(path: Path) -> None:
     stored(path, 1)
     Database.open(path, steps=(STEPS[0], NEXT)).close()
     assert version(path) == 2
@@ -86,7 +86,7 @@ def test_an_older_database_takes_the_missing_steps_and_keeps_its_rows(path: Path
         assert connection.execute("SELECT * FROM cases").fetchall() == [(1, 1)]
 
 
-def test_a_step_that_fails_leaves_the_version_that_was(path: Path) -> None:
+def test_a_failed_step_leaves_the_old_version(path: Path) -> None:
     stored(path, 1)
     before = schema(path)
     with pytest.raises(StorageError):
@@ -95,7 +95,7 @@ def test_a_step_that_fails_leaves_the_version_that_was(path: Path) -> None:
     assert schema(path) == before
 
 
-def test_a_process_killed_in_the_middle_of_a_step_leaves_the_version_that_was(path: Path) -> None:
+def test_a_process_killed_during_a_migration_leaves_the_old_version(path: Path) -> None:
     stored(path, 1)
     before = schema(path)
     program = Path(__file__).parent / "die_while_migrating.py"

@@ -90,9 +90,7 @@ def test_a_file_of_rules_is_read_as_git_reads_it() -> None:
         ("/***", "stars"),
     ],
 )
-def test_a_rule_that_would_do_something_else_than_meant_is_refused_by_name(
-    text: str, why: str
-) -> None:
+def test_an_ambiguous_rule_is_refused_with_its_source(text: str, why: str) -> None:
     with pytest.raises(ConfigurationError, match=why) as caught:
         ExclusionRules(parse_rules(["fine", text], "settings.toml"))
     assert "settings.toml:2" in caught.value.message

@@ -56,7 +56,7 @@ def is_stale(
 
 @settings(max_examples=60, deadline=None)
 @given(kept=kept, want=wanted, limit=st.integers(1, 4))
-def test_stale_are_exactly_those_that_lack_an_answer_that_is_wanted(
+def test_exactly_the_contents_without_a_required_answer_are_stale(
     kept: list[tuple[Fingerprint, list[Answer]]], want: dict[str, AnswerRequirement], limit: int
 ) -> None:
     with TemporaryDirectory() as folder:
@@ -85,7 +85,7 @@ def decided(database: Database, outcome: Outcome, epoch: str, asked_at: float) -
     return number
 
 
-def test_a_content_decided_in_the_present_epoch_is_passed_over(database: Database) -> None:
+def test_a_content_decided_at_the_present_knowledge_is_skipped(database: Database) -> None:
     decided(database, Outcome.NO_MATCH, "now", 10.0)
     epoch = KnowledgeIds(database).resolve("now")
     assert (
@@ -94,7 +94,7 @@ def test_a_content_decided_in_the_present_epoch_is_passed_over(database: Databas
     )
 
 
-def test_what_was_decided_in_another_epoch_or_too_long_ago_is_not(database: Database) -> None:
+def test_an_outdated_verdict_is_not_skipped(database: Database) -> None:
     number = decided(database, Outcome.NO_MATCH, "then", 10.0)
     want = {"hashlist": AnswerRequirement("1", 10.0)}
     assert StoredAnswers(database).load_stale(
@@ -106,7 +106,7 @@ def test_what_was_decided_in_another_epoch_or_too_long_ago_is_not(database: Data
     ) == [number]
 
 
-def test_a_match_or_an_undetermined_content_is_always_looked_at(database: Database) -> None:
+def test_a_match_or_undetermined_content_is_never_skipped(database: Database) -> None:
     """A match may rest on one matcher while another was never asked."""
     want, epoch = {"hashlist": AnswerRequirement("1", 0.0)}, KnowledgeIds(database).resolve("now")
     for outcome in (Outcome.MATCH, Outcome.UNDETERMINED):

@@ -44,7 +44,7 @@ def told(batch: AlertBatch) -> list[str]:
     return [alert.notice.summary for alert in batch.alerts]
 
 
-def test_the_first_goes_at_once_and_what_follows_is_collected(alerts: Outbox) -> None:
+def test_the_first_notice_is_sent_at_once_and_later_ones_batched(alerts: Outbox) -> None:
     alerts.record(notice(1000, "first"), ["mail"])
     first = taken(alerts, 1000)
     assert told(first) == ["first"]
@@ -80,15 +80,13 @@ def test_a_batch_stays_the_same_however_often_it_is_tried(alerts: Outbox) -> Non
     assert again.alerts[0].attempts == 1
 
 
-def test_a_batch_that_was_begun_before_a_crash_is_sent_under_its_name(
-    alerts: Outbox, database: Database
-) -> None:
+def test_a_batch_keeps_its_name_after_a_crash(alerts: Outbox, database: Database) -> None:
     alerts.record(notice(1000), ["mail"])
     begun = taken(alerts, 1000)
     assert taken(Outbox(database), 1001).name == begun.name
 
 
-def test_a_clock_that_was_set_back_keeps_no_batch_waiting_for_longer_than_an_hour(
+def test_a_clock_set_back_delays_a_batch_by_an_hour_at_most(
     alerts: Outbox,
 ) -> None:
     future = 2_000_000_000.0
@@ -97,7 +95,7 @@ def test_a_clock_that_was_set_back_keeps_no_batch_waiting_for_longer_than_an_hou
     assert told(taken(alerts, 1000)) == ["a match"]
 
 
-def test_pauses_grow_to_an_hour_and_after_a_week_it_is_given_up_visibly(alerts: Outbox) -> None:
+def test_delays_grow_to_an_hour_and_end_after_a_week(alerts: Outbox) -> None:
     alerts.record(notice(0), ["mail"])
     now, pauses = 0.0, []
     while alerts.channel_status("mail").waiting:
@@ -122,7 +120,7 @@ def test_a_failing_channel_says_since_when_and_why(alerts: Outbox) -> None:
     assert standing.delivered_at is None
 
 
-def test_beyond_the_limit_the_oldest_make_room_and_are_counted(alerts: Outbox) -> None:
+def test_beyond_the_limit_the_oldest_are_dropped_and_counted(alerts: Outbox) -> None:
     for number in range(MAX_WAITING + 7):
         alerts.record(notice(number, f"number {number}"), ["mail"])
     standing = alerts.channel_status("mail")
@@ -148,7 +146,7 @@ def test_who_waits_is_woken_by_news(alerts: Outbox) -> None:
     assert not waiter.is_alive()
 
 
-def test_what_was_added_in_a_transaction_that_failed_is_not_told(
+def test_a_notice_of_a_failed_transaction_is_not_delivered(
     alerts: Outbox, database: Database
 ) -> None:
     def add_and_fail() -> None:
@@ -173,7 +171,7 @@ def test_what_was_added_in_a_transaction_that_failed_is_not_told(
         notice(1, "x", "[" * 60_000),
     ],
 )
-def test_an_odd_notice_is_told_within_bounds(odd: Notice) -> None:
+def test_an_unusual_notice_is_delivered_within_limits(odd: Notice) -> None:
     fit = sanitize_notice(odd)
     assert fit.summary.isprintable()
     assert len(fit.summary) <= 400

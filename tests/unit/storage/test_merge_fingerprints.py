@@ -19,7 +19,7 @@ def looked(recipe: str, *signals: Signal, skipped: tuple[Skip, ...] = ()) -> Fin
     return Fingerprint(KEY, 5, "image/jpeg", tuple(recipe.split()), signals, skipped)
 
 
-def test_a_signal_type_that_was_not_looked_for_before_is_added() -> None:
+def test_a_signal_type_not_attempted_before_is_added() -> None:
     better = merge_fingerprints(looked("sha1/1", SHA1), looked("pdq/1", PDQ))
     assert set(better.recipe) == {"sha1/1", "pdq/1"}
     assert set(better.signals) == {SHA1, PDQ}
@@ -36,30 +36,30 @@ def test_a_signal_replaces_the_reason_why_it_was_missing() -> None:
     assert merge_fingerprints(missing, looked("pdq/1", PDQ)) == looked("pdq/1", PDQ)
 
 
-def test_a_failure_this_time_does_not_lose_what_the_same_version_found_before() -> None:
+def test_a_failure_keeps_former_signals_of_the_same_version() -> None:
     failed = looked("pdq/1", skipped=(Skip("pdq", Reason.WORKER_DIED),))
     assert merge_fingerprints(looked("pdq/1", PDQ), failed) == looked("pdq/1", PDQ)
 
 
-def test_a_fresh_look_that_found_a_part_replaces_the_former_one() -> None:
+def test_a_partial_fresh_result_replaces_the_former_one() -> None:
     part = looked("pdq/1", OTHER_PDQ, skipped=(Skip("pdq", Reason.OVER_LIMIT, "frames"),))
     assert merge_fingerprints(looked("pdq/1", PDQ), part) == part
     assert merge_fingerprints(part, part) == part
 
 
-def test_what_an_older_version_found_does_not_stand_for_a_newer_one() -> None:
+def test_signals_of_an_older_version_do_not_replace_a_failure() -> None:
     failed = looked("pdq/2", skipped=(Skip("pdq", Reason.WORKER_DIED),))
     assert merge_fingerprints(looked("pdq/1", PDQ), failed) == failed
 
 
-def test_a_kind_that_a_newer_look_tells_better_replaces_the_signal() -> None:
+def test_a_newer_kind_replaces_the_signals_of_the_former() -> None:
     """``other-kind`` is no failure: what was hashed as a picture was none."""
     other = looked("pdq/1", skipped=(Skip("pdq", Reason.OTHER_KIND),))
     assert merge_fingerprints(looked("pdq/1", PDQ), other) == other
 
 
 @given(fingerprints(st.just(KEY)))
-def test_the_same_look_twice_changes_nothing(fingerprint: Fingerprint) -> None:
+def test_the_same_fingerprint_twice_changes_nothing(fingerprint: Fingerprint) -> None:
     assert merge_fingerprints(fingerprint, fingerprint) == fingerprint
 
 

@@ -101,7 +101,7 @@ def listed(directory: dict[bytes, tuple[int, Lying | None]]) -> list[FileIdentit
 
 @settings(max_examples=50, deadline=None)
 @given(tree=trees, order=st.randoms(use_true_random=False), most=st.integers(1, 12))
-def test_unchanged_are_exactly_the_directories_whose_files_are_all_known_and_settled(
+def test_exactly_the_directories_without_changes_are_unchanged(
     tree: list[dict[bytes, tuple[int, Lying | None]]], order: object, most: int
 ) -> None:
     """Whatever the order of the walk; but a directory that is cut off may be asked by itself."""
@@ -153,7 +153,7 @@ def test_a_path_that_was_never_recorded_is_changed(database: Database) -> None:
 
 
 @pytest.mark.parametrize("left", [0, module.MAX_FILES])
-def test_a_directory_too_large_to_be_read_ahead_is_never_passed_over(
+def test_a_directory_too_large_to_read_ahead_is_never_unchanged(
     database: Database, left: int
 ) -> None:
     """Not even if just those files are left in it that were read ahead, or none at all."""
