@@ -1,4 +1,4 @@
-"""What the configuration asks of systemd: directories to write to, files to be shown."""
+"""The drop-ins made from the configuration: writable directories, visible files, sockets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashwacht.daemon.systemd_units import NAME, drop_ins
-from hashwacht.settings import EokmSettings, RootSettings, Settings, load
+from hashwacht.settings import (
+    EokmSettings,
+    RootSettings,
+    Settings,
+    UploadMode,
+    UploadSettings,
+    load,
+)
 
 SCANNER = f"hashwacht-scanner.service.d/{NAME}"
 COURIER = f"hashwacht-courier.service.d/{NAME}"
@@ -29,30 +36,30 @@ def lines(settings: Settings, name: str = SCANNER) -> list[str]:
     return [line for line in text.splitlines() if not line.startswith(("#", "[Service]"))]
 
 
-def test_without_roots_there_is_nothing_to_say() -> None:
+def test_without_roots_there_are_no_drop_ins() -> None:
     assert drop_ins(USUAL) == {}
 
 
-def test_the_directory_above_each_root_may_be_written_once() -> None:
+def test_the_parent_of_each_root_is_writable_once() -> None:
     settings = watching("/srv/www/a", "/srv/www/b", "/data")
     assert lines(settings) == ['ReadWritePaths="-/data"', 'ReadWritePaths="-/srv/www"']
 
 
 @pytest.mark.parametrize("root", ["/home", "/home/alice", "/root", "/run/user/1000"])
-def test_homes_are_opened_where_they_are_what_is_watched(root: str) -> None:
+def test_watched_homes_are_opened(root: str) -> None:
     assert "ProtectHome=no" in lines(watching(root))
 
 
-def test_a_root_inside_a_home_leaves_the_other_homes_shut() -> None:
+def test_a_root_inside_a_home_opens_no_other_home() -> None:
     assert lines(watching("/home/alice/www")) == ['ReadWritePaths="-/home/alice"']
 
 
-def test_a_root_in_tmp_is_the_tmp_that_others_write_to() -> None:
+def test_a_root_in_tmp_disables_the_private_tmp() -> None:
     assert "PrivateTmp=no" in lines(watching("/var/tmp/uploads/new"))
     assert "PrivateTmp=no" not in lines(watching("/srv/tmp/uploads"))
 
 
-def test_state_quarantine_and_metrics_elsewhere_may_be_written() -> None:
+def test_storage_vault_and_metrics_elsewhere_are_writable() -> None:
     settings = replace(
         USUAL,
         state=replace(USUAL.state, directory=Path("/big/state")),
@@ -64,7 +71,7 @@ def test_state_quarantine_and_metrics_elsewhere_may_be_written() -> None:
     ]
 
 
-def test_the_courier_is_shown_the_files_that_are_named_for_it() -> None:
+def test_the_courier_sees_its_configured_files() -> None:
     eokm = EokmSettings("eokm", ca_file=Path("/ca/eokm.pem"), client_cert=Path("/etc/ssl/own.pem"))
     alerts = replace(
         USUAL.alerts, command=replace(USUAL.alerts.command, program=("/root/bin/tell", "--now"))
@@ -79,8 +86,20 @@ def test_the_courier_is_shown_the_files_that_are_named_for_it() -> None:
     ]
 
 
+def test_the_upload_socket_is_enabled_for_its_group_if_configured() -> None:
+    base = replace(Settings(), state=replace(Settings().state, directory=Path("/s")))
+    base = replace(base, quarantine=replace(base.quarantine, directory=Path("/q")))
+    assert not {name for name in drop_ins(base) if "uploads" in name or "target" in name}
+    uploads = UploadSettings(UploadMode.DAEMON, Path("/run/a b/u.sock"), "www-data")
+    texts = drop_ins(replace(base, uploads=uploads))
+    socket = texts[f"hashwacht-uploads.socket.d/{NAME}"]
+    assert "[Socket]\nListenStream=\nListenStream=/run/a b/u.sock\n" in socket
+    assert "SocketGroup=www-data\nSocketMode=0660\n" in socket
+    assert "[Unit]\nWants=hashwacht-uploads.socket\n" in texts[f"hashwacht.target.d/{NAME}"]
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/"), min_size=1))
-def test_whatever_a_directory_is_called_it_is_one_word_in_one_line(name: str) -> None:
+def test_any_directory_name_is_one_word_in_one_line(name: str) -> None:
     (line, *_) = lines(watching(f"/{name}x/root"))
     found = re.fullmatch(r'ReadWritePaths="-/((?:[^"\\]|\\.)*)"', line)
     assert found is not None

@@ -32,7 +32,7 @@ from hashwacht.storage.store import Store
 from support.processes import wait_for
 from support.program import Program
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "daemon.md"
+DOCUMENT = Path(__file__).parents[4] / "docs" / "daemon.md"
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -83,7 +83,7 @@ def drawn(settings: Settings) -> bytes:
     return render_metrics(lambda: read_status(settings, time.time()))
 
 
-def test_they_say_what_status_says(settings: Settings) -> None:
+def test_metrics_agree_with_the_status(settings: Settings) -> None:
     happened(settings)
     found = read(drawn(settings))
     assert found["hashwacht_protection", (("state", "degraded"),)] == 1
@@ -110,7 +110,7 @@ def test_they_say_what_status_says(settings: Settings) -> None:
     assert found["hashwacht_matcher_up", (("matcher", "eokm"),)] == 0
 
 
-def test_a_dead_daemon_still_has_metrics_of_its_state(settings: Settings) -> None:
+def test_a_dead_daemon_has_metrics_of_its_storage(settings: Settings) -> None:
     with Store.open(settings.state.path):
         pass
     found = read(drawn(settings))
@@ -171,7 +171,7 @@ def test_the_unix_socket_answers_its_owner(server: Path) -> None:
         (b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\n\r\n", b" 414 "),
     ],
 )
-def test_whatever_else_is_asked_is_refused(server: Path, request_: bytes, code: bytes) -> None:
+def test_any_other_request_is_refused(server: Path, request_: bytes, code: bytes) -> None:
     try:
         answer = ask(server, request_)
     except ConnectionResetError:  # refused before it was read to its end
@@ -180,7 +180,8 @@ def test_whatever_else_is_asked_is_refused(server: Path, request_: bytes, code: 
     assert b"200 OK" in ask(server, b"GET /metrics HTTP/1.1\r\n\r\n")
 
 
-def test_who_says_nothing_keeps_others_waiting_for_a_moment_only(server: Path) -> None:
+@pytest.mark.alone
+def test_a_silent_client_delays_others_only_briefly(server: Path) -> None:
     with socket.socket(socket.AF_UNIX) as silent:
         silent.connect(str(server))
         begun = time.monotonic()
@@ -188,7 +189,8 @@ def test_who_says_nothing_keeps_others_waiting_for_a_moment_only(server: Path) -
         assert time.monotonic() - begun < 4
 
 
-def test_who_says_a_letter_from_time_to_time_is_cut_off(server: Path) -> None:
+@pytest.mark.alone
+def test_a_slow_client_is_disconnected(server: Path) -> None:
     with socket.socket(socket.AF_UNIX) as slow:
         slow.connect(str(server))
         begun = time.monotonic()
@@ -199,7 +201,8 @@ def test_who_says_a_letter_from_time_to_time_is_cut_off(server: Path) -> None:
         assert time.monotonic() - begun < 5
 
 
-def test_strangers_at_one_socket_keep_nobody_waiting_at_the_others(tmp_path: Path) -> None:
+@pytest.mark.alone
+def test_clients_of_one_socket_do_not_delay_another(tmp_path: Path) -> None:
     public, private = (listen(tmp_path / name) for name in ("public", "private"))
     with MetricsServer([public, private], lambda: b"hashwacht_up 1\n"), ExitStack() as strangers:
         for _ in range(20):
@@ -216,7 +219,7 @@ def test_a_socket_that_a_killed_daemon_left_over_is_replaced(tmp_path: Path) -> 
         assert b"200 OK" in ask(tmp_path / "metrics.sock", b"GET /metrics HTTP/1.1\r\n\r\n")
 
 
-def test_a_mistake_in_drawing_them_up_is_an_error_and_no_end(
+def test_a_rendering_error_is_a_500_and_serving_continues(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def failing() -> bytes:
@@ -248,7 +251,7 @@ with MetricsServer(listeners, lambda: b"inherited 1\\n"):
 """
 
 
-def test_a_socket_of_the_service_manager_is_served_without_a_network_of_ones_own() -> None:
+def test_an_inherited_socket_is_served() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         process = subprocess.Popen(
             [sys.executable, "-c", HAND_OVER, str(listener.fileno()), SERVE],
@@ -269,7 +272,7 @@ def test_a_socket_of_the_service_manager_is_served_without_a_network_of_ones_own
         assert process.returncode == 0
 
 
-def test_the_file_is_replaced_at_once_and_readable_by_node_exporter(tmp_path: Path) -> None:
+def test_the_file_is_replaced_atomically_and_world_readable(tmp_path: Path) -> None:
     path = tmp_path / "hashwacht.prom"
     before = os.umask(0o077)
     try:
@@ -284,7 +287,7 @@ def test_the_file_is_replaced_at_once_and_readable_by_node_exporter(tmp_path: Pa
     assert [each.name for each in tmp_path.iterdir()] == ["hashwacht.prom"]
 
 
-def test_the_file_is_written_at_the_start_and_not_at_every_question(tmp_path: Path) -> None:
+def test_the_file_is_written_at_start_and_not_per_request(tmp_path: Path) -> None:
     path = tmp_path / "hashwacht.prom"
     drawn_up = threading.Event()
 
@@ -301,7 +304,7 @@ def test_the_file_is_written_at_the_start_and_not_at_every_question(tmp_path: Pa
         assert path.stat().st_ino == written
 
 
-def test_a_file_that_cannot_be_written_is_said_and_stops_nothing(
+def test_an_unwritable_file_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     missing = tmp_path / "missing" / "hashwacht.prom"

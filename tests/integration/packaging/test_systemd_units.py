@@ -69,7 +69,7 @@ def test_systemd_does_find_what_is_wrong(verifiable: Path) -> None:
 
 @needs_systemd
 @pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.stem)
-def test_every_service_is_exposed_to_no_more_than_two_of_ten(unit: Path) -> None:
+def test_every_service_has_an_exposure_of_two_or_less(unit: Path) -> None:
     done = subprocess.run(
         [str(analyze), "security", "--offline=yes", "--threshold=20", str(unit)],
         capture_output=True,
@@ -81,7 +81,7 @@ def test_every_service_is_exposed_to_no_more_than_two_of_ten(unit: Path) -> None
     assert done.returncode == 0, done.stdout.splitlines()[-1]
 
 
-def test_every_service_has_a_watchdog_is_started_again_and_never_given_up() -> None:
+def test_every_service_has_a_watchdog_and_always_restarts() -> None:
     assert len(SERVICES) == 3
     for unit in SERVICES:
         found = read(unit)
@@ -107,7 +107,7 @@ def test_what_opens_customers_files_has_no_network() -> None:
         assert read(unit)["IPAddressDeny"] == ["any"]
 
 
-def test_what_has_a_network_has_no_privilege_and_no_file_system() -> None:
+def test_the_courier_has_no_privilege_and_no_file_system() -> None:
     found = read(COURIER)
     assert found["CapabilityBoundingSet"] == [""]
     assert found["DynamicUser"] == found["PrivateUsers"] == ["yes"]

@@ -13,7 +13,7 @@ from hashwacht.cli.commands.status import EXIT_CODES
 from hashwacht.core.events import Event
 from hashwacht.settings.example import example
 
-CHECKOUT = Path(__file__).parents[3]
+CHECKOUT = Path(__file__).parents[4]
 TEXT = (CHECKOUT / "docs" / "daemon.md").read_text()
 
 COMMANDS = sorted(

@@ -60,7 +60,7 @@ def ask(program: Program) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(line)
 
 
-def test_before_anything_has_run_nothing_is_protected(program: Program) -> None:
+def test_before_the_first_start_nothing_is_protected(program: Program) -> None:
     done = program.run("status")
     assert done.returncode == 2
     assert done.stdout.startswith(b"NOT PROTECTED")
@@ -69,7 +69,7 @@ def test_before_anything_has_run_nothing_is_protected(program: Program) -> None:
     assert not (program.home / "state").exists()
 
 
-def test_a_daemon_that_is_well_protects_and_everything_is_on_one_screen(program: Program) -> None:
+def test_a_healthy_daemon_protects_and_fits_on_one_screen(program: Program) -> None:
     alive(program)
     store(program).close()
     done = program.run("status")
@@ -91,7 +91,7 @@ def test_a_daemon_that_is_well_protects_and_everything_is_on_one_screen(program:
     assert len(text.splitlines()) <= 24
 
 
-def test_what_the_state_knows_is_told_with_its_age(program: Program) -> None:
+def test_figures_of_the_storage_have_their_age(program: Program) -> None:
     alive(program)
     now = time.time()
     with store(program) as state:
@@ -113,7 +113,7 @@ def test_what_the_state_knows_is_told_with_its_age(program: Program) -> None:
     assert "gap: overflow, began 5 min ago" in text
 
 
-def test_a_daemon_that_was_killed_is_missed_after_a_moment(program: Program) -> None:
+def test_a_killed_daemon_is_noticed_by_its_heartbeat(program: Program) -> None:
     health = alive(program)
     path = program.home / "run" / "status.json"
     fields = json.loads(path.read_text())
@@ -127,20 +127,20 @@ def test_a_daemon_that_was_killed_is_missed_after_a_moment(program: Program) -> 
     assert status["scanner"]["pid"] == health.pid
 
 
-def test_a_daemon_that_was_stopped_says_so(program: Program) -> None:
+def test_a_stopped_daemon_is_reported(program: Program) -> None:
     alive(program, stage=Stage.STOPPED)
     code, status = ask(program)
     assert code == 2
     assert "stopped" in status["problems"][0]["detail"]
 
 
-def test_a_half_written_file_is_no_reason_to_fail(program: Program) -> None:
+def test_a_partial_status_file_is_not_an_error(program: Program) -> None:
     (program.home / "run" / "status.json").write_bytes(b'{"v": 1, "ty')
     code, status = ask(program)
     assert (code, status["scanner"]) == (2, None)
 
 
-def test_a_damaged_state_is_an_answer_too(program: Program) -> None:
+def test_a_damaged_storage_is_a_problem(program: Program) -> None:
     alive(program)
     (program.home / "state").mkdir()
     (program.home / "state" / "state.db").write_bytes(b"no database at all" * 100)
@@ -152,13 +152,13 @@ def test_a_damaged_state_is_an_answer_too(program: Program) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_runtime_directory_of_somebody_else_is_an_answer_too(program: Program) -> None:
+def test_a_foreign_runtime_directory_is_a_problem(program: Program) -> None:
     (program.home / "run").chmod(0)
     code, status = ask(program)
     assert (code, status["problems"][0]["subject"]) == (2, "status")
 
 
-def test_hostile_words_cannot_draw_on_the_screen(program: Program) -> None:
+def test_hostile_texts_are_escaped(program: Program) -> None:
     evil = "\x1b[2J\nPROTECTED\u202e"
     alive(
         program,
@@ -173,14 +173,14 @@ def test_hostile_words_cannot_draw_on_the_screen(program: Program) -> None:
     assert "\nPROTECTED" not in text
 
 
-def test_every_remark_says_what_to_do(program: Program) -> None:
+def test_every_problem_has_advice(program: Program) -> None:
     alive(program, roots=(), matchers=())
     _, status = ask(program)
     assert len(status["problems"]) == 2
     assert all(remark["advice"] for remark in status["problems"])
 
 
-def test_a_courier_that_is_needed_and_out_of_reach_is_told(program: Program) -> None:
+def test_an_unreachable_courier_is_a_problem(program: Program) -> None:
     with program.configuration.open("a") as file:
         file.write('[alerts.webhook]\nurl = "https://127.0.0.1:1"\n')
     alive(program)
@@ -192,7 +192,7 @@ def test_a_courier_that_is_needed_and_out_of_reach_is_told(program: Program) -> 
     assert "courier: the courier is out of reach" in program.run("status").stdout.decode()
 
 
-def test_a_courier_that_has_not_read_the_configuration_is_told(program: Program) -> None:
+def test_a_courier_without_the_configuration_is_a_problem(program: Program) -> None:
     with program.configuration.open("a") as file:
         file.write('[alerts.command]\nprogram = ["/bin/true"]\n')
     alive(program)
@@ -205,7 +205,7 @@ def test_a_courier_that_has_not_read_the_configuration_is_told(program: Program)
     assert (code, remark["detail"]) == (1, "has no configuration for webhook")
 
 
-def test_it_can_be_watched(program: Program, tmp_path: Path) -> None:
+def test_watch_repeats_the_status(program: Program, tmp_path: Path) -> None:
     import subprocess
 
     from support.program import PROGRAM
