@@ -15,7 +15,6 @@ from hashwacht.settings.daemon import (
 )
 from hashwacht.settings.faults import InvalidConfiguration
 from hashwacht.settings.load import Configuration, OptionValue, load
-from hashwacht.settings.locations import ValueOrigin, ValueSource
 from hashwacht.settings.matchers import (
     ArachnidSettings,
     EokmSettings,
@@ -25,6 +24,7 @@ from hashwacht.settings.matchers import (
     MatcherSettings,
     ServiceSettings,
 )
+from hashwacht.settings.origins import ValueOrigin, ValueSource
 from hashwacht.settings.sections import (
     CredentialSettings,
     FingerprintSettings,

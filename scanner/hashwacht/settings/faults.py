@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from hashwacht.core.errors import ConfigurationError
 from hashwacht.core.text import escape_text
-from hashwacht.settings.locations import KeyPath, ValueOrigin
+from hashwacht.settings.origins import KeyPath, ValueOrigin
 
 
 @dataclass(frozen=True, slots=True)

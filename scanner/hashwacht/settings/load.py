@@ -11,8 +11,8 @@ from typing import Any
 
 from hashwacht.core.errors import ConfigurationError
 from hashwacht.settings.faults import ConfigurationFault, InvalidConfiguration, LocatedFault
-from hashwacht.settings.locations import KeyPath, ValueOrigin, ValueSource, lines_of
 from hashwacht.settings.matchers import HashlistSettings, MatcherSettings
+from hashwacht.settings.origins import KeyPath, ValueOrigin, ValueSource, lines_of
 from hashwacht.settings.sections import Settings
 from hashwacht.settings.validate import validate
 

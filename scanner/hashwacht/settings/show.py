@@ -15,7 +15,7 @@ from typing import Any
 from hashwacht.settings.fields import keys_of, sections_of
 from hashwacht.settings.kinds import TomlValue
 from hashwacht.settings.load import Configuration
-from hashwacht.settings.locations import ValueOrigin
+from hashwacht.settings.origins import ValueOrigin
 from hashwacht.settings.sections import Settings
 
 

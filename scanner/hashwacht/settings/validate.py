@@ -12,7 +12,6 @@ from hashwacht.settings.daemon import HoldKind
 from hashwacht.settings.faults import ConfigurationFault, unknown_key
 from hashwacht.settings.fields import keys_of, sections_of
 from hashwacht.settings.kinds import describe_value
-from hashwacht.settings.locations import KeyPath
 from hashwacht.settings.matchers import (
     MATCHER_KINDS,
     NAME,
@@ -20,6 +19,7 @@ from hashwacht.settings.matchers import (
     MatcherSettings,
     ServiceSettings,
 )
+from hashwacht.settings.origins import KeyPath
 from hashwacht.settings.sections import DEFAULT_MATCHERS, MatchAction, RootSettings, Settings
 
 Section = TypeVar("Section")

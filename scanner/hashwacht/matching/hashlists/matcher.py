@@ -11,7 +11,12 @@ from hashwacht.core.ports import Query
 from hashwacht.core.signals import BUILT_IN
 from hashwacht.core.types import Answer, Diagnostic, Match, Reason, Signal
 from hashwacht.matching.hashlists.manifest import HashList
-from hashwacht.matching.hashlists.reader import InstalledLists, ListHit, ListReloader, MappedList
+from hashwacht.matching.hashlists.mapped_lists import (
+    InstalledLists,
+    ListHit,
+    ListReloader,
+    MappedList,
+)
 from hashwacht.matching.lookup import NOT_KNOWN, SignalAnswer, combine
 
 MAX_MATCHES = 32

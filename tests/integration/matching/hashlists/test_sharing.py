@@ -15,7 +15,7 @@ import pytest
 
 from hashwacht.core.errors import ListError
 from hashwacht.core.types import Outcome, Reason, Signal
-from hashwacht.matching.hashlists import reader
+from hashwacht.matching.hashlists import mapped_lists
 from hashwacht.matching.hashlists.importer import ImportProgress
 from hashwacht.matching.hashlists.manager import HashLists
 from hashwacht.matching.hashlists.manifest import ListMetadata
@@ -186,11 +186,11 @@ def test_list_that_becomes_readable_again_is_read_again(tmp_path: Path) -> None:
     index = lists.directory / lists.get("police").directory / "sha1.index"
     away = tmp_path / "away"
     index.rename(away)
-    watch = reader.ListReloader(lists.directory, lambda: now[0])
+    watch = mapped_lists.ListReloader(lists.directory, lambda: now[0])
     assert watch.lists().damaged
     away.rename(index)
     assert watch.lists().damaged
-    now[0] += reader.RETRY_AFTER
+    now[0] += mapped_lists.RETRY_AFTER
     assert not watch.lists().damaged
 
 

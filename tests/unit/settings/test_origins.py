@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashwacht.settings.locations import KeyPath, lines_of
+from hashwacht.settings.origins import KeyPath, lines_of
 
 HARD = '''\
 # a comment with [brackets] and """
