@@ -7,12 +7,15 @@ descriptor over a Unix socket (:mod:`hashwacht.uploads.remote`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from hashwacht.core.errors import WorkerError
 from hashwacht.core.ports import StreamHasher
 from hashwacht.core.types import Match, Outcome, Reason, Verdict
 from hashwacht.core.upload_context import UploadContext
+from hashwacht.platform.safe_open import FileChanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,18 @@ class CheckResult:
 def undetermined_result(reason: Reason, detail: str) -> CheckResult:
     """Return the result for a content that could not be read or asked about."""
     return CheckResult(Verdict(Outcome.UNDETERMINED, reason=reason, detail=detail))
+
+
+def undetermined_on_error(check: Callable[[], CheckResult]) -> CheckResult:
+    """Return the result of *check*; an error that prevents one makes it undetermined."""
+    try:
+        return check()
+    except FileChanged as error:
+        return undetermined_result(Reason.CHANGED, error.message)
+    except WorkerError as error:
+        return undetermined_result(Reason.WORKER_DIED, error.message)
+    except OSError as error:
+        return undetermined_result(Reason.UNREADABLE, error.strerror or "cannot be read")
 
 
 class CheckBackend(Protocol):

@@ -1,6 +1,6 @@
-"""By which protocols files come in parts here: no list knows parts, so somebody has to be told.
+"""A record of protocols by which files arrive in parts: parts match no list.
 
-One empty file for each protocol in the state directory; its time is when it was last noted.
+One empty file for each protocol in the state directory; its time is that of the last upload.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 -]{0,40}")
 
 @dataclass(frozen=True, slots=True)
 class PartialProtocol:
-    """A protocol, and the Unix time when it was last noted."""
+    """A protocol, and the Unix time of its last upload."""
 
     protocol: str
     at: float
 
 
 class PartialUploadLog:
-    """Notes them for ``hashwacht doctor``.  Thread-safe, also between processes."""
+    """Records protocols for ``hashwacht doctor``.  Thread-safe, also between processes."""
 
     def __init__(self, directory: Path) -> None:
-        """Keep them in *directory*, which is made when first needed."""
+        """Use *directory*, which is created when first needed."""
         self._directory = directory
 
     def record(self, protocol: str) -> None:
-        """Note that files come by *protocol*, a plain name.  Raises StorageError, ValueError."""
+        """Record an upload by *protocol*, a plain name.  Raises StorageError, ValueError."""
         if not _NAME.fullmatch(protocol):
-            raise ValueError(f"no plain name of a protocol: {protocol!r}")
+            raise ValueError(f"not a plain name of a protocol: {protocol!r}")
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             (self._directory / protocol).touch(mode=0o600)
@@ -43,8 +43,8 @@ class PartialUploadLog:
             ) from error
 
     def load(self) -> list[PartialProtocol]:
-        """Give all that were noted, in the order of their names.  Raises OSError."""
+        """Return all protocols in the order of their names.  Raises OSError."""
         if not self._directory.is_dir():
             return []
-        files = sorted(each for each in self._directory.iterdir() if _NAME.fullmatch(each.name))
-        return [PartialProtocol(each.name, each.stat().st_mtime) for each in files]
+        files = sorted(file for file in self._directory.iterdir() if _NAME.fullmatch(file.name))
+        return [PartialProtocol(file.name, file.stat().st_mtime) for file in files]
