@@ -1,4 +1,4 @@
-"""Figures for people."""
+"""Text that is safe to show, and figures."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import pytest
 
 from hashwacht.core.text import (
     count,
+    escape_text,
+    format_age,
     format_duration,
     format_size,
     format_time,
     percentage,
     plural,
+    replace_unprintable,
+    truncate,
 )
 
 
@@ -69,3 +73,32 @@ def test_a_moment_names_its_zone(monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("plain ü", "plain ü"),
+        ("a\nb\x1b[31m", "a\\x0ab\\x1b[31m"),
+        ("\udcff", "\\xff"),
+        ("\ud800", "\\xed\\xa0\\x80"),
+        ("\u202e", "\\xe2\\x80\\xae"),
+    ],
+)
+def test_unprintable_characters_are_escaped_as_bytes(text: str, escaped: str) -> None:
+    assert escape_text(text) == escaped
+    assert replace_unprintable(text, "?").isprintable()
+    assert len(replace_unprintable(text, "?")) == len(text)
+
+
+def test_a_long_text_ends_with_an_ellipsis() -> None:
+    assert truncate("abc", 3) == "abc"
+    assert truncate("abcd", 3) == "ab…"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "age"), [(0, "0 s ago"), (119, "119 s ago"), (120, "2 min ago"), (7200, "2 h ago")]
+)
+def test_an_age_has_its_largest_unit(seconds: int, age: str) -> None:
+    assert format_age(1000.0, 1000.0 + seconds) == age
+    assert format_age(None, 1000.0) == "never"
