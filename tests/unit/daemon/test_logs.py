@@ -198,7 +198,7 @@ def test_no_entry_is_longer_than_it_may_be() -> None:
     assert len(format_record(record("%s", "x" * 100_000)).message) <= MAX_CHARS + 1
 
 
-def test_a_flood_of_one_kind_leaves_the_others_their_say_and_is_counted() -> None:
+def test_one_kind_does_not_use_up_the_limit_of_another() -> None:
     limit = LogRateLimit(burst=3, refill_seconds=10)
     admitted = [limit.admit("match", 0.0) for _ in range(1000)]
     assert admitted == [0, 0, 0] + [None] * 997

@@ -181,7 +181,7 @@ def test_a_reload_changes_what_runs_and_a_faulty_one_nothing(
             assert running.stop()[0] == 0
 
 
-def test_a_second_daemon_is_refused_and_one_without_a_directory_too(
+def test_a_second_daemon_and_a_missing_root_are_refused(
     program: Program, storage: Path
 ) -> None:
     alone = program.run("daemon")
