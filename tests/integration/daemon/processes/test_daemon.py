@@ -181,9 +181,7 @@ def test_a_reload_changes_what_runs_and_a_faulty_one_nothing(
             assert running.stop()[0] == 0
 
 
-def test_a_second_daemon_and_a_missing_root_are_refused(
-    program: Program, storage: Path
-) -> None:
+def test_a_second_daemon_and_a_missing_root_are_refused(program: Program, storage: Path) -> None:
     alone = program.run("daemon")
     assert alone.returncode == 2
     assert b"--root DIRECTORY" in alone.stderr
