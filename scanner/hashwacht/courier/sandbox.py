@@ -26,7 +26,7 @@ SYSTEM_PATHS = (
 
 
 def enter_sandbox(own: Iterable[Path]) -> str:
-    """Give up all files but the system's and *own*; return why not, "" if that succeeded.
+    """Make all files inaccessible but the system's and *own*; return why not, "" if that succeeded.
 
     There must be no other thread yet.  Afterwards other processes of the same user cannot read
     the memory, which holds credentials.

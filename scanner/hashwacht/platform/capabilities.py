@@ -38,7 +38,7 @@ class _Sets(ctypes.Structure):
 
 
 def limit_capabilities(capabilities: Iterable[int]) -> set[int]:
-    """Give up all capabilities but these; return those of them that the process holds.
+    """Drop all capabilities but these; return those of them that the process holds.
 
     The others also leave the bounding set where that is permitted (CAP_SETPCAP), so that no
     started program can have them.  Raises OSError.

@@ -47,7 +47,7 @@ class _Beneath(ctypes.Structure):
 
 
 def restrict() -> None:
-    """Give up every right that this kernel's Landlock knows, for good and without exception.
+    """Drop every right that this kernel's Landlock knows, for good and without exception.
 
     The process must have given up new privileges.  Raises SandboxUnavailable.
     """
@@ -55,7 +55,7 @@ def restrict() -> None:
 
 
 def restrict_to(readable: Iterable[Path]) -> None:
-    """Give up every file but those at and below *readable*, which can still be read.
+    """Make every file inaccessible but those at and below *readable*, which can still be read.
 
     Paths that do not exist are skipped.  The process can write no file, listen on no TCP port and
     signal no process outside; it can make connections.  It must have given up new privileges.

@@ -48,7 +48,7 @@ _IO_URING_SETUP = 425
 
 
 def leave_network() -> SandboxLayers:
-    """Give up the network for good; return why each layer is not active, "" if it is.
+    """Leave the network for good; return why each layer is not active, "" if it is.
 
     There must be no other thread yet: it would keep its network.
     """
