@@ -93,7 +93,7 @@ class _Process:
         )
         self._upload_server: UploadServer | None = None
         runtime = self._build_runtime(settings)
-        self._scanner = Scanner(store=store, parts=runtime, queue=queue, seeing=monitor)
+        self._scanner = Scanner(store=store, runtime=runtime, queue=queue, monitor=monitor)
         self._health_reporter = HealthReporter(
             self._scanner,
             store,
@@ -135,13 +135,13 @@ class _Process:
 
     def upload_server(self, listeners: Sequence[socket.socket]) -> UploadServer:
         """Return the server of the uploads that web applications send."""
-        observed = self._scanner.observed
+        internals = self._scanner.internals
         deps = UploadDeps(
             state=ResultStorage(self._store, bootstrap.upload_contexts(self._settings)),
             partial=bootstrap.partial_uploads(self._settings),
-            runtime=observed.runtime,
-            verdicts=observed.verdicts,
-            counting=observed.counting,
+            runtime=internals.runtime,
+            verdicts=internals.verdicts,
+            counters=internals.counters,
             max_file_size=lambda: self._settings.uploads.max_file_size,
         )
         self._upload_server = server = UploadServer(listeners, UploadHandler(deps))
@@ -162,12 +162,12 @@ class _Process:
     ) -> None:
         """Run the scanner until *stop* is set, and report its health."""
         gap_reporter = GapReporter(self._store, self._audit_log, self._notify)
-        observed = self._scanner.observed
+        internals = self._scanner.internals
         ready = False
 
         def on_watch_checked() -> None:
             gap_reporter.check_gaps()
-            gap_reporter.check_matchers(observed.verdicts.matcher_health.all())
+            gap_reporter.check_matchers(internals.verdicts.matcher_health.all())
 
         def on_round() -> Runtime | None:
             nonlocal ready
@@ -188,7 +188,7 @@ class _Process:
         finally:
             self._notifier.stopping()
             self._health_reporter.write(Stage.STOPPED)
-            observed.runtime.current.pipeline.close()
+            internals.runtime.current.pipeline.close()
         self._audit_log.append(AuditEvent.STOPPED, AUDIT_ACTOR, {"pid": os.getpid()})
         _log.info("stopped", extra=event_fields(Event.STOPPED))
 

@@ -48,7 +48,7 @@ class UploadDeps:
     partial: PartialUploadLog
     runtime: RuntimeHandle
     verdicts: VerdictProcessor
-    counting: Counters
+    counters: Counters
     max_file_size: Callable[[], int]
 
 
@@ -78,8 +78,8 @@ class UploadHandler:
         result = undetermined_on_error(lambda: self._check(fd, context, private=request.private))
         if self.closing.is_set():
             raise Interrupted("the daemon was stopped while an upload was checked")
-        self._deps.counting.count_verdict(result.outcome, result.size, self._clock() - started)
-        self._deps.counting.count_upload()
+        self._deps.counters.count_verdict(result.outcome, result.size, self._clock() - started)
+        self._deps.counters.count_upload()
         return result
 
     def apply(self, result: CheckResult) -> None:
@@ -91,7 +91,7 @@ class UploadHandler:
     def count_refused(self, uid: int) -> None:
         """Count a connection over the limit."""
         _log.warning("user %d has too many connections to the upload socket", uid)
-        self._deps.counting.count_refused_connection()
+        self._deps.counters.count_refused_connection()
 
     def _check(self, fd: int, context: UploadContext | None, *, private: bool) -> CheckResult:
         refusal = self._refuse(fd)

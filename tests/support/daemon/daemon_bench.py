@@ -36,7 +36,7 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-TEND = 0.25
+MAINTENANCE_INTERVAL = 0.25
 """Seconds between two looks after the watch."""
 
 PATIENCE = 20.0
@@ -139,7 +139,7 @@ class DaemonBench:
     def running(self) -> Iterator[Scanner]:
         """Run a scanner; it has ended in order, and quickly, when this is left."""
         queue = AnnouncementQueue(self.settings.max_queued_events)
-        seeing = WatchMonitor(
+        monitor = WatchMonitor(
             self.store,
             queue,
             self.watch(),
@@ -148,11 +148,11 @@ class DaemonBench:
         )
         scanner = Scanner(
             store=self.store,
-            parts=self.parts(),
+            runtime=self.parts(),
             queue=queue,
-            seeing=seeing,
+            monitor=monitor,
             clock=self.clock,
-            tend_interval=TEND,
+            maintenance_interval=MAINTENANCE_INTERVAL,
         )
         stop, failures = threading.Event(), list[BaseException]()
 

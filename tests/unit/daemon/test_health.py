@@ -128,7 +128,7 @@ def test_counts_of_several_threads_add_up() -> None:
 
     def work() -> None:
         for _ in range(500):
-            counting.count_announced(2, missed=1)
+            counting.count_announced(2, gap_reports=1)
             counting.count_verdict(Outcome.MATCH, 10, 0.2)
             counting.count_action("hold")
 

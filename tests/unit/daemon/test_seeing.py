@@ -11,7 +11,7 @@ import pytest
 from hashwacht.core.errors import StorageError
 from hashwacht.core.watch_events import Announcement, Cause, MissedEvents, Root, WatchListener
 from hashwacht.daemon.scanner.roots import Roots
-from hashwacht.daemon.scanner.watch_monitor import BEHIND, SILENCE, UNATTENDED, WatchMonitor
+from hashwacht.daemon.scanner.watch_monitor import MAX_LAG, MAX_SILENCE, MAX_UNCHECKED, WatchMonitor
 from hashwacht.settings import RootSettings
 from hashwacht.storage.store import Store
 from support.clock import Clock
@@ -62,7 +62,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def seeing(store: Store, clock: Clock, root: Path, *, can_be_written: bool) -> WatchMonitor:
     birds = Birds(can_be_written=can_be_written)
-    made = WatchMonitor(store, Quiet(), Quiet(), lambda _: birds, clock=clock, steady=clock)
+    made = WatchMonitor(store, Quiet(), Quiet(), lambda _: birds, clock=clock, monotonic=clock)
     made.begin(Roots([RootSettings("web", root)], (), ()))
     missed = MissedEvents("web", Cause.DEAD_WATCH)
     store.gaps.record(missed, clock.now, None)
@@ -79,7 +79,7 @@ def test_a_dead_watch_is_over_when_a_canary_sings_and_not_before(
 ) -> None:
     clock = Clock()
     made = seeing(store, clock, tmp_path, can_be_written=True)
-    clock.now += 2 * SILENCE
+    clock.now += 2 * MAX_SILENCE
     made.maintain(clock.now, 30.0)
     assert lasting(store) == [Cause.DEAD_WATCH]
     made.on_event(Announcement("web", b"canary"))
@@ -92,11 +92,11 @@ def test_where_no_canary_can_be_written_it_is_over_after_long_silence(
 ) -> None:
     clock = Clock()
     made = seeing(store, clock, tmp_path, can_be_written=False)
-    clock.now += SILENCE - 1
+    clock.now += MAX_SILENCE - 1
     made.maintain(clock.now, 30.0)
     assert lasting(store) == [Cause.DEAD_WATCH]
     made.on_gap(MissedEvents("web", Cause.DEAD_WATCH))
-    clock.now += SILENCE - 1
+    clock.now += MAX_SILENCE - 1
     made.maintain(clock.now, 30.0)
     assert lasting(store) == [Cause.DEAD_WATCH]
     clock.now += 2
@@ -111,7 +111,7 @@ def test_no_canary_is_missed_while_what_is_announced_waits_for_the_state(
     made = WatchMonitor(store, Quiet(), watch, lambda _: birds, clock=clock)
     made.begin(Roots([RootSettings("web", tmp_path)], (), ()))
     birds.late = [MissedEvents("web", Cause.DEAD_WATCH)]
-    made.maintain(clock.now - BEHIND - 1, 30.0)
+    made.maintain(clock.now - MAX_LAG - 1, 30.0)
     assert watch.renewed == []
     made.maintain(clock.now, 30.0)
     assert watch.renewed == ["web"]
@@ -120,12 +120,12 @@ def test_no_canary_is_missed_while_what_is_announced_waits_for_the_state(
 def test_roots_that_nobody_looks_after_are_a_problem(store: Store, tmp_path: Path) -> None:
     """A network file system that does not answer keeps whoever looks at it waiting."""
     clock, birds = Clock(), Birds(can_be_written=True)
-    made = WatchMonitor(store, Quiet(), Quiet(), lambda _: birds, steady=clock)
+    made = WatchMonitor(store, Quiet(), Quiet(), lambda _: birds, monotonic=clock)
     made.begin(Roots([RootSettings("web", tmp_path)], (), ()))
-    clock.now += UNATTENDED
+    clock.now += MAX_UNCHECKED
     assert made.problem == ""
     clock.now += 1
-    assert made.problem == "nobody looked after it for 61 s"
+    assert made.problem == "the watch has not been checked for 61 s"
     made.maintain(0.0, 30.0)
     assert made.problem == ""
 
@@ -192,7 +192,7 @@ def test_no_watch_is_closed_under_who_looks_after_it_nor_looked_after_when_it_is
 ) -> None:
     watch, clock = Slow(), Clock()
     birds = Birds(can_be_written=True)
-    made = WatchMonitor(store, Quiet(), watch, lambda _: birds, clock=clock, steady=clock)
+    made = WatchMonitor(store, Quiet(), watch, lambda _: birds, clock=clock, monotonic=clock)
     made.begin(Roots([RootSettings("web", tmp_path)], (), ()))
     tending = threading.Thread(target=lambda: made.maintain(clock.now, 30.0))
     tending.start()

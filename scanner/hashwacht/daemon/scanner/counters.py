@@ -1,4 +1,4 @@
-"""What the scanner has done since it started, counted where it is done."""
+"""Counters of the scanner since it started."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from hashwacht.core.types import Outcome
 
 BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0)
-"""Upper bounds, in seconds, by which delays are counted; above the last there is one more."""
+"""Upper bounds, in seconds, of the latency buckets; one more bucket is above the last."""
 
 
 @dataclass(frozen=True, slots=True)
 class LatencyHistogram:
-    """How long files waited: how many fell below each bound, and their sum in seconds."""
+    """The number of latencies in each bucket, and their sum in seconds."""
 
     buckets: tuple[int, ...] = (0,) * (len(BOUNDS) + 1)
     total: float = 0.0
@@ -26,10 +26,8 @@ class LatencyHistogram:
 class CounterValues:
     """Totals since the process started; they only grow.
 
-    *announced* files and directories, *missed* times that something may have been missed,
-    *judged* contents by outcome, *size* their bytes, *acted* files by action, *failed* actions.
-    *delays* are the times from a file's announcement to its verdict, in the upload lane.
-    *handed* uploads that web applications handed over, *refused* connections of theirs.
+    *verdicts* counts contents by outcome, *actions* files by action.  *verdict_latency* is the time
+    between the announcement of an upload and its verdict.  *uploads* were sent by web applications.
     """
 
     announced_files: int = 0
@@ -44,65 +42,64 @@ class CounterValues:
 
 
 class Counters:
-    """Counts.  Thread-safe, and never waits for more than another count."""
+    """Counts.  Thread-safe."""
 
     def __init__(self) -> None:
-        """Begin at nothing."""
-        self._turn = threading.Lock()
-        self._announced = self._missed = self._size = self._failed = 0
-        self._handed = self._refused = 0
-        self._judged: Counter[str] = Counter({outcome.value: 0 for outcome in Outcome})
-        self._acted: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._announced = self._gap_reports = self._bytes = self._action_failures = 0
+        self._uploads = self._refused = 0
+        self._verdicts: Counter[str] = Counter({outcome.value: 0 for outcome in Outcome})
+        self._actions: Counter[str] = Counter()
         self._buckets = [0] * (len(BOUNDS) + 1)
-        self._total = 0.0
+        self._latency = 0.0
 
-    def count_announced(self, files: int, missed: int = 0) -> None:
-        """Count what was taken from the watch."""
-        with self._turn:
+    def count_announced(self, files: int, gap_reports: int = 0) -> None:
+        """Count files and reports of missed events from the watch."""
+        with self._lock:
             self._announced += files
-            self._missed += missed
+            self._gap_reports += gap_reports
 
     def count_verdict(self, outcome: Outcome, size: int, delay: float | None = None) -> None:
-        """Count a verdict on a content of *size* bytes, *delay* seconds after the announcement.
+        """Count a verdict on a content of *size* bytes.
 
-        *delay* is None where nobody waits: in a walk, or when something is asked again.
+        *delay* is the number of seconds since the announcement, None if the file is no upload.
         """
-        with self._turn:
-            self._judged[outcome.value] += 1
-            self._size += size
+        with self._lock:
+            self._verdicts[outcome.value] += 1
+            self._bytes += size
             if delay is not None:
                 self._buckets[bisect_left(BOUNDS, delay)] += 1
-                self._total += max(0.0, delay)
+                self._latency += max(0.0, delay)
 
     def count_action(self, action: str, *, failed: bool = False) -> None:
-        """Count an action that was taken, or that could not be."""
-        with self._turn:
+        """Count an action, or a failure of one."""
+        with self._lock:
             if failed:
-                self._failed += 1
+                self._action_failures += 1
             else:
-                self._acted[action] += 1
+                self._actions[action] += 1
 
     def count_upload(self) -> None:
-        """Count an upload that a web application handed over, and that got its verdict."""
-        with self._turn:
-            self._handed += 1
+        """Count an upload from a web application that got its verdict."""
+        with self._lock:
+            self._uploads += 1
 
     def count_refused_connection(self) -> None:
-        """Count a connection of a web application that was one too many."""
-        with self._turn:
+        """Count a connection of a web application that exceeded the limit."""
+        with self._lock:
             self._refused += 1
 
     def snapshot(self) -> CounterValues:
-        """Give the totals as they are now."""
-        with self._turn:
+        """Return the totals."""
+        with self._lock:
             return CounterValues(
                 self._announced,
-                self._missed,
-                dict(self._judged),
-                self._size,
-                dict(self._acted),
-                self._failed,
-                LatencyHistogram(tuple(self._buckets), self._total),
-                self._handed,
+                self._gap_reports,
+                dict(self._verdicts),
+                self._bytes,
+                dict(self._actions),
+                self._action_failures,
+                LatencyHistogram(tuple(self._buckets), self._latency),
+                self._uploads,
                 self._refused,
             )

@@ -1,7 +1,8 @@
-"""From the watch into the journal: the first thing that happens to an announcement.
+"""Recording announcements in the journal: the first thing that happens to an event.
 
-What was taken from the watch's queue is in the journal, or is a gap, before anything else is
-taken.  While the state cannot be written the queue fills, and what does not fit becomes a gap.
+Events that were taken from the watch's queue are in the journal, or are a gap, before further ones
+are taken.  While the storage cannot be written the queue fills up, and what does not fit becomes a
+gap.
 """
 
 from __future__ import annotations
@@ -23,36 +24,36 @@ BATCH = 2000
 """Announcements in one transaction."""
 
 WAIT = 0.5
-"""Seconds to wait for an announcement before it is looked if all shall end."""
+"""Seconds to wait for an announcement before the stop is checked."""
 
 LASTING = frozenset({Cause.UNMOUNTED, Cause.REMOTE, Cause.WATCH_LIMIT, Cause.DEAD_WATCH})
-"""Causes that go on: it is told when they are over."""
+"""Causes that continue: the watch monitor finds their end."""
 
 
 class AnnouncementSource(Protocol):
-    """What the watch fills."""
+    """The queue that the watch fills."""
 
     def drain(self, at_most: int, timeout: float) -> tuple[list[Announcement], list[MissedEvents]]:
-        """Wait for the first, then give what is there."""
+        """Wait for the first event, then return all that are there."""
 
     def __len__(self) -> int: ...
 
 
 class EventListener(Protocol):
-    """Who looks after the watch, and so listens to what it says."""
+    """Receives every event before it is recorded."""
 
     def on_event(self, announcement: Announcement) -> bool:
-        """Say if an announcement is but a canary."""
+        """Return whether an announcement is a canary, which is not recorded."""
 
     def on_gap(self, missed: MissedEvents) -> None:
-        """Take note of a gap."""
+        """Receive a report of missed events."""
 
 
 class Journaler:
-    """Writes down what is announced.  ``run`` in a thread of its own.
+    """Records what is announced.  ``run`` in a thread of its own.
 
-    *healthy* is until when (Unix time) all that was announced is known to be written down,
-    *round* when (monotonic seconds) it last came round.
+    All events up to the Unix time ``journaled_until`` are recorded; ``last_round`` is when, in
+    monotonic seconds, the thread was last alive.
     """
 
     def __init__(
@@ -61,58 +62,58 @@ class Journaler:
         store: Store,
         runtime: RuntimeHandle,
         *,
-        counting: Counters,
+        counters: Counters,
         stop: threading.Event,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """*stop* makes ``run`` return when the queue is empty: end the watch before."""
+        """Return from ``run`` after *stop* when the queue is empty: close the watch first."""
         self._queue, self._store, self._runtime = queue, store, runtime
-        self._counting, self._stop, self._clock = counting, stop, clock
+        self._counters, self._stop, self._clock = counters, stop, clock
         self._never = threading.Event()
         self.journaled_until = clock()
         self.last_round = time.monotonic()
 
-    def run(self, ear: EventListener, written: Callable[[bool, bool], None]) -> None:
-        """Write until the stop.  *ear* keeps canaries back.
+    def run(self, listener: EventListener, on_recorded: Callable[[bool, bool], None]) -> None:
+        """Record until the stop.
 
-        *written* is called after each batch, and told if there were directories, and gaps.
-        A stop does not interrupt what waits for the state: what was taken must be written.
+        *on_recorded* is called after each batch with whether it held directories, and gaps.  A stop
+        does not interrupt a wait for the storage: what was taken must be recorded.
         """
         while True:
-            self._alive()
+            self._mark_alive()
             before = self._clock()
-            announced, missed = self._queue.drain(BATCH, WAIT)
-            if not announced and not missed:
+            announcements, missed = self._queue.drain(BATCH, WAIT)
+            if not announcements and not missed:
                 self.journaled_until = before
                 if self._stop.is_set():
                     return
                 continue
-            heard = [each for each in announced if not ear.on_event(each)]
-            for each in missed:
-                ear.on_gap(each)
-            files = self._belonging(heard)
-            retry_until(partial(self._write, files, missed), self._never, self._alive)
-            self._counting.count_announced(len(files), len(missed))
+            events = [event for event in announcements if not listener.on_event(event)]
+            for report in missed:
+                listener.on_gap(report)
+            files = self._in_roots(events)
+            retry_until(partial(self._record, files, missed), self._never, self._mark_alive)
+            self._counters.count_announced(len(files), len(missed))
             if not len(self._queue):
                 self.journaled_until = before
-            written(any(each.tree for each in files), bool(missed))
+            on_recorded(any(file.tree for file in files), bool(missed))
 
-    def _alive(self) -> None:
+    def _mark_alive(self) -> None:
         self.last_round = time.monotonic()
 
-    def _belonging(self, announced: Iterable[Announcement]) -> list[Announcement]:
-        """Give those that lie in a root and are wanted there, each to the innermost root."""
+    def _in_roots(self, announcements: Iterable[Announcement]) -> list[Announcement]:
+        """Return those that a root includes, each with its innermost root."""
         roots = self._runtime.current.roots
-        found = (
-            (each, (roots.innermost if each.tree else roots.scanned_root)(each.path))
-            for each in announced
+        pairs = (
+            (event, (roots.innermost if event.tree else roots.scanned_root)(event.path))
+            for event in announcements
         )
-        return [replace(each, root=root.name) for each, root in found if root is not None]
+        return [replace(event, root=root.name) for event, root in pairs if root is not None]
 
-    def _write(self, files: Sequence[Announcement], missed: Sequence[MissedEvents]) -> None:
+    def _record(self, files: Sequence[Announcement], missed: Sequence[MissedEvents]) -> None:
         now = self._clock()
         with self._store.transaction():
             self._store.journal.record(files, Lane.UPLOAD, now)
-            for each in missed:
-                ended = None if each.cause in LASTING else now
-                self._store.gaps.record(each, min(self.journaled_until, now), ended)
+            for report in missed:
+                ended = None if report.cause in LASTING else now
+                self._store.gaps.record(report, min(self.journaled_until, now), ended)

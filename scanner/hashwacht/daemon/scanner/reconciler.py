@@ -1,8 +1,8 @@
-"""Closing gaps: a walk compares the root with the state and announces what differs.
+"""Covering gaps: a walk compares the root with the storage and announces what differs.
 
-A gap that has ended is closed by a walk that began after its end.  One that lasts (a network file
-system, too few watches) is walked from time to time and stays open.  Without any gap every root is
-compared from time to time all the same.
+A gap that has ended is covered by a walk that began after its end.  One that lasts (a network file
+system, too few watches) is walked from time to time and stays open.  Every root is also compared at
+a regular interval, without any gap.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ from hashwacht.storage.store import Store
 _log = logging.getLogger(__name__)
 
 IDLE = 1.0
-"""Seconds after which it is looked again without being told to."""
+"""Seconds after which gaps are queried without a signal."""
 
-FLOODS = frozenset({Cause.OVERFLOW, Cause.QUEUE_FULL})
-"""Causes that come again and again in short order."""
+BURSTS = frozenset({Cause.OVERFLOW, Cause.QUEUE_FULL})
+"""Causes that recur in quick succession."""
 
-CALM, IMPATIENT = 1.0, 30.0
-"""Seconds after its end until a flood is made up for; after its beginning at the latest."""
+CALM, MAX_POSTPONED = 1.0, 30.0
+"""Seconds after the end of a burst until it is covered; at most so long after its beginning."""
 
-REST = 60.0
-"""Seconds between two walks of a root at the longest; at least as long as the walk took."""
+MAX_REST = 60.0
+"""Most seconds between two walks of a root; otherwise as long as the walk took."""
 
-UNLISTED_AGAIN = 900.0
+UNLISTED_RETRY = 900.0
 """Seconds until a directory that could not be listed is tried again."""
 
-ABSENT_AGAIN = 30.0
-"""Seconds until a root is looked for again that was not there."""
+ABSENT_RETRY = 30.0
+"""Seconds until a root that does not exist is tried again."""
 
-FORGOTTEN = 500
-"""Directories that are looked for at a time, to forget those that are gone."""
+REMOVE_BATCH = 500
+"""Directories whose existence is checked together."""
 
 
 class Reconciler:
-    """Walks where something may have been missed.  ``run`` in a thread of its own."""
+    """Walks where events may have been missed.  ``run`` in a thread of its own."""
 
     def __init__(
         self,
@@ -62,99 +62,99 @@ class Reconciler:
         on_work: Callable[[], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take *uploads*, which says if some are on their way, and *found*, to tell of new work."""
+        """Call *on_work* when the journal may have new entries; *clock* returns Unix time."""
         self.wakeup = threading.Event()
         self._store, self._runtime, self._stop = store, runtime, stop
         self._on_work, self._clock = on_work, clock
-        self._gate = Backpressure(store, Lane.RECONCILE, stop, has_uploads)
+        self._backpressure = Backpressure(store, Lane.RECONCILE, stop, has_uploads)
         self._not_before: dict[str, float] = {}
-        self._unlisted: dict[str, float] = {}
+        self._unlisted_due: dict[str, float] = {}
 
     def run(self) -> None:
-        """Go on until the stop."""
+        """Walk until the stop."""
         while not self._stop.is_set():
             self.wakeup.clear()
-            with self._runtime.borrow() as parts:
-                walked = [self._turn(root, parts) for root in parts.roots.all]
+            with self._runtime.borrow() as runtime:
+                walked = [self._reconcile(root, runtime) for root in runtime.roots.all]
             if not any(walked):
                 self.wakeup.wait(IDLE)
 
-    def _turn(self, root: WatchedRoot, parts: Runtime) -> bool:
-        """Walk a root if it is time; say if it was."""
+    def _reconcile(self, root: WatchedRoot, runtime: Runtime) -> bool:
+        """Walk a root if that is due; return whether there was anything to do."""
         began, now = time.monotonic(), self._clock()
         if began < self._not_before.get(root.name, 0.0):
             return False
         gaps = self._store.gaps.load_open(root.name)
-        due = [gap for gap in gaps if _is_over(gap, now)]
-        if began >= self._unlisted.setdefault(root.name, began + UNLISTED_AGAIN):
-            self._unlisted[root.name] = began + UNLISTED_AGAIN
+        due = [gap for gap in gaps if _is_due(gap, now)]
+        if began >= self._unlisted_due.setdefault(root.name, began + UNLISTED_RETRY):
+            self._unlisted_due[root.name] = began + UNLISTED_RETRY
             due += [gap for gap in gaps if gap.cause is Cause.UNLISTED]
         if not due:
             last = self._store.gaps.load_last_walk(root.name)
-            if last is not None and _within_time(last, now, parts.settings.rescan_interval):
+            if last is not None and _is_recent(last, now, runtime.settings.rescan_interval):
                 return False
             self._store.gaps.record(MissedEvents(root.name, Cause.PERIODIC), now, now)
             return True
         paths = _outermost({gap.path for gap in due})
-        whole = [self._walk(root, path, parts, gaps) for path in paths]
+        complete = [self._walk(root, path, runtime, gaps) for path in paths]
         ended = time.monotonic()
-        self._not_before[root.name] = ended + min(REST, ended - began)
-        if not all(whole):
-            self._not_before[root.name] = began + ABSENT_AGAIN
+        self._not_before[root.name] = ended + min(MAX_REST, ended - began)
+        if not all(complete):
+            self._not_before[root.name] = began + ABSENT_RETRY
         return True
 
-    def _walk(self, root: WatchedRoot, below: bytes, parts: Runtime, gaps: Sequence[Gap]) -> bool:
-        """Compare what is below a path, and close those of *gaps* that this makes up for.
+    def _walk(self, root: WatchedRoot, below: bytes, runtime: Runtime, gaps: Sequence[Gap]) -> bool:
+        """Compare a directory and close those of *gaps* that this covers.
 
-        They were read before: of what is said while it is walked, nothing is known to be seen.
+        *gaps* were loaded before: a gap that is reported during the walk may not be covered by it.
         """
         path, began = below or root.path, self._clock()
-        walked = self._compare(root, path, parts)
-        if walked is None:
+        result = self._compare(root, path, runtime)
+        if result is None:
             return False
         if path == root.path:
-            self._forget_gone(root)
-        covered = [gap for gap in gaps if _within(gap.path or root.path, path)]
-        self._close(root, covered, walked, began)
+            self._remove_vanished(root)
+        covered = [gap for gap in gaps if _is_within(gap.path or root.path, path)]
+        self._close(root, covered, result, began)
         _log.info(
             "compared %s: %d files, %d of them new or changed",
             root.name,
-            walked.files,
-            walked.announced,
+            result.files,
+            result.announced,
         )
         return True
 
-    def _compare(self, root: WatchedRoot, path: bytes, parts: Runtime) -> CompareResult | None:
-        """Walk; None if there is nothing to walk just now.  Below the root, it may be gone."""
+    def _compare(self, root: WatchedRoot, path: bytes, runtime: Runtime) -> CompareResult | None:
+        """Walk; return None if the root does not exist now.  A directory below it may be gone."""
 
         def step() -> None:
             self._on_work()
-            self._gate.step(parts.settings.max_backlog)
+            self._backpressure.step(runtime.settings.max_backlog)
 
-        today = required_freshness(self._store, parts.pipeline, self._clock())
+        freshness = required_freshness(self._store, runtime.pipeline, self._clock())
         comparison = Comparison(
             self._store,
             root,
-            # Contents that a new list comes near to are found by asking about all of them.
-            replace(today, needs_exact_hash=lambda _content: False),
+            # The recheck of all contents finds those that a new list has made ambiguous.
+            replace(freshness, needs_exact_hash=lambda _content: False),
             lane=Lane.RECONCILE,
             clock=self._clock,
             stop=self._stop,
             step=step,
         )
         try:
-            walked = comparison.walk(path)
+            result = comparison.walk(path)
         except OSError as error:
             _log.warning("%s cannot be compared: %s", root.name, error.strerror)
             return CompareResult(unlisted=[(path, str(error))]) if path != root.path else None
         self._on_work()
-        return walked if walked.complete or path != root.path else None
+        return result if result.complete or path != root.path else None
 
     def _close(
-        self, root: WatchedRoot, covered: Sequence[Gap], walked: CompareResult, began: float
+        self, root: WatchedRoot, covered: Sequence[Gap], result: CompareResult, began: float
     ) -> None:
-        """Close what had ended, or was listed now; open one for each directory left out."""
-        unlisted = {where for where, _ in walked.unlisted}
+        """Close gaps that had ended or were listed now; open one for each unlisted directory."""
+        unlisted = {path for path, _ in result.unlisted}
         over = [
             gap
             for gap in covered
@@ -162,51 +162,51 @@ class Reconciler:
         ]
         with self._store.transaction():
             self._store.gaps.record_covered(over, self._clock())
-            for where, detail in walked.unlisted:
-                self._store.gaps.record(
-                    MissedEvents(root.name, Cause.UNLISTED, detail, where), began, None
-                )
+            for path, detail in result.unlisted:
+                missed = MissedEvents(root.name, Cause.UNLISTED, detail, path)
+                self._store.gaps.record(missed, began, None)
 
-    def _forget_gone(self, root: WatchedRoot) -> None:
-        """Forget directories that are no more; not if another directory is there than last time.
+    def _remove_vanished(self, root: WatchedRoot) -> None:
+        """Remove directories that no longer exist, unless the root is another directory now.
 
-        The other one may be back tomorrow, or mounted again, and all in it would be read again.
+        The former one may be mounted again later, and all its files would be read again.
         """
-        known, here = self._store.gaps.load_heartbeats().get(root.name), directory_id(root.path)
-        if known is None or here is None:
+        known, current = self._store.gaps.load_heartbeats().get(root.name), directory_id(root.path)
+        if known is None or current is None:
             return
-        if (known.dev, known.ino) != here:
-            retry_until(partial(self._store.gaps.record_comparison, root.name, *here), self._stop)
+        if (known.dev, known.ino) != current:
+            record = partial(self._store.gaps.record_comparison, root.name, *current)
+            retry_until(record, self._stop)
             return
         present = StillPresent()
         after = root.path
-        while directories := self._store.files.load_directories(root.path, after, FORGOTTEN):
-            gone = [path for path in directories if path not in present]
-            if gone:
-                retry_until(partial(self._store.files.remove_directories, gone), self._stop)
+        while directories := self._store.files.load_directories(root.path, after, REMOVE_BATCH):
+            vanished = [path for path in directories if path not in present]
+            if vanished:
+                retry_until(partial(self._store.files.remove_directories, vanished), self._stop)
             after = directories[-1]
-            self._gate.yield_to_uploads()
+            self._backpressure.yield_to_uploads()
 
 
 def _outermost(paths: Collection[bytes]) -> list[bytes]:
-    """Leave out what lies below others of them; empty stands for the whole root."""
+    """Return the paths that are not below another one; empty is the whole root."""
     if b"" in paths:
         return [b""]
-    return [path for path in paths if not any(o != path and _within(path, o) for o in paths)]
+    return [path for path in paths if not any(o != path and _is_within(path, o) for o in paths)]
 
 
-def _is_over(gap: Gap, now: float) -> bool:
-    """Say if a gap has ended, and a flood has calmed down."""
-    if gap.ended is None or gap.cause not in FLOODS:
+def _is_due(gap: Gap, now: float) -> bool:
+    """Return whether a gap has ended, and no further gaps of a burst are to be expected."""
+    if gap.ended is None or gap.cause not in BURSTS:
         return gap.ended is not None
-    calming = _within_time(gap.ended, now, CALM)
-    return not (calming and _within_time(gap.began, now, IMPATIENT))
+    continues = _is_recent(gap.ended, now, CALM)
+    return not (continues and _is_recent(gap.began, now, MAX_POSTPONED))
 
 
-def _within_time(past: float, now: float, seconds: float) -> bool:
-    """Say if that was less than so long ago; a time in the future, by another clock, was not."""
+def _is_recent(past: float, now: float, seconds: float) -> bool:
+    """Return whether a time is less than so many seconds ago, and not in the future."""
     return 0.0 <= now - past < seconds
 
 
-def _within(path: bytes, above: bytes) -> bool:
+def _is_within(path: bytes, above: bytes) -> bool:
     return path == above or path.startswith(above.rstrip(b"/") + b"/")

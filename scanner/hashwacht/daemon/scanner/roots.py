@@ -1,7 +1,4 @@
-"""Directories that were named on the command line, as roots of the configuration.
-
-Where a path belongs: to the innermost root it lies in, unless a rule leaves it out.
-"""
+"""The watched roots: which root a path belongs to, and which paths the rules exclude."""
 
 from __future__ import annotations
 
@@ -17,33 +14,37 @@ from hashwacht.settings import OptionValue, RootSettings
 from hashwacht.walk.rules import ExclusionRule, ExclusionRules, literal_rule, parse_rules
 
 REMEMBERED = 4096
-"""Directories of which is remembered what a rule leaves out; 400 bytes each."""
+"""Directories whose exclusions are cached; 400 bytes each."""
 
-Test = Callable[[str], bool] | None
-"""Says of names in a directory if a rule excludes them; None if no rule could."""
+MAX_NAME = 40
+"""Characters of a generated name; a number may follow."""
+
+NameTest = Callable[[str], bool] | None
+"""Returns whether a rule excludes a name in a directory; None if no rule can."""
 
 
 class WatchedRoot:
-    """A root with its policy and its rules.  *path* is real: no component of it is a link."""
+    """A root with its policy and rules.  No component of *path* is a symbolic link.
+
+    *walk_rules* also exclude the roots inside this one.
+    """
 
     def __init__(
         self, settings: RootSettings, path: bytes, rules: ExclusionRules, walk_rules: ExclusionRules
     ) -> None:
-        """*walk_rules* are *rules* and those that keep a walk out of the roots inside this one."""
         self.settings, self.path, self.rules, self.walk_rules = settings, path, rules, walk_rules
         self.name = settings.name
-        self._tests: dict[bytes, tuple[bool, Test]] = {}
+        self._tests: dict[bytes, tuple[bool, NameTest]] = {}
 
     @property
     def watch_root(self) -> Root:
-        """What the watch is told."""
+        """The root as the watch needs it."""
         return Root(self.name, self.path)
 
     def is_excluded(self, path: bytes) -> bool:
-        """Say if a rule excludes the file *path*, or a directory above it."""
+        """Return whether a rule excludes the file *path*, or a directory above it."""
         parent, name = os.path.split(path)
-        known = self._tests.get(parent)
-        if known is None:
+        if (known := self._tests.get(parent)) is None:
             _, rule = self.rules.trace(parent, directory=True)
             excluded = rule is not None and not rule.includes
             known = excluded, self.rules.exclusion_test(parent, directories=False)
@@ -64,47 +65,29 @@ class Roots:
         own: Sequence[bytes],
         in_hand: Callable[[bytes], bool] = lambda _: False,
     ) -> None:
-        """Resolve the links in their paths once; *own* are directories of ours, never looked at.
+        """Resolve the symbolic links in the paths of the roots once.
 
-        *in_hand* says of a path if we ourselves are just moving a file there.
-
-        Raises UsageError if two roots are the same directory, ConfigurationError for a rule.
+        *own* are directories of this program, which are never scanned; *in_hand* returns whether
+        this program is restoring a file to a path right now.  Raises UsageError if two roots are
+        the same directory, ConfigurationError for an invalid rule.
         """
-        self._given = roots, rules, own, in_hand
+        self._arguments = roots, rules, own, in_hand
         self._in_hand = in_hand
-        self._configured = {each.name: os.fsencode(each.directory) for each in roots}
+        self._configured = {root.name: os.fsencode(root.directory) for root in roots}
         self._lock = threading.Lock()
-        paths = {each.name: os.path.realpath(self._configured[each.name]) for each in roots}
+        paths = {name: os.path.realpath(path) for name, path in self._configured.items()}
         if len(set(paths.values())) < len(paths):
             raise UsageError(
                 "two roots are the same directory",
                 advice="Give it one name; of roots inside one another the innermost counts.",
             )
-        ours = [literal_rule(os.path.realpath(path), "Hashwacht's own files") for path in own]
-        made = [self._root(each, paths, rules, ours) for each in roots]
-        self.all = tuple(sorted(made, key=lambda root: -len(root.path)))
-        self._by_path = {root.path: root for root in made}
-
-    @staticmethod
-    def _root(
-        settings: RootSettings,
-        paths: dict[str, bytes],
-        rules: Sequence[ExclusionRule],
-        ours: Sequence[ExclusionRule],
-    ) -> WatchedRoot:
-        path = paths[settings.name]
-        excluded = parse_rules(settings.exclude, f"roots.{settings.name}.exclude")
-        mine = [*rules, *excluded, *ours]
-        prefix = path.rstrip(b"/") + b"/"
-        inside = [
-            literal_rule(other, f"the root {name}")
-            for name, other in paths.items()
-            if other.startswith(prefix) and other != path
-        ]
-        return WatchedRoot(settings, path, ExclusionRules(mine), ExclusionRules([*mine, *inside]))
+        own_rules = [literal_rule(os.path.realpath(path), "Hashwacht's own files") for path in own]
+        resolved = [_resolve(root, paths, rules, own_rules) for root in roots]
+        self.all = tuple(sorted(resolved, key=lambda root: -len(root.path)))
+        self._by_path = {root.path: root for root in resolved}
 
     def innermost(self, path: bytes) -> WatchedRoot | None:
-        """Give the innermost root that *path* lies in."""
+        """Return the innermost root that contains *path*."""
         while (root := self._by_path.get(path)) is None:
             above = os.path.split(path)[0]
             if above == path:
@@ -113,11 +96,11 @@ class Roots:
         return root
 
     def get(self, name: str) -> WatchedRoot | None:
-        """Give the root of this name."""
+        """Return the root of this name."""
         return next((root for root in self.all if root.name == name), None)
 
     def scanned_root(self, path: bytes) -> WatchedRoot | None:
-        """Give the root of a file; None if it lies in none, a rule leaves it out, or we have it."""
+        """Return the root of a file; None outside of all roots, or if the file is not scanned."""
         root = self.innermost(path)
         if root is None or self._in_hand(path):
             return None
@@ -125,41 +108,54 @@ class Roots:
             return None if root.is_excluded(path) else root
 
     def reresolve(self) -> Roots:
-        """Give the same roots with the links in their paths followed anew."""
-        return Roots(*self._given)
+        """Return the same roots with the symbolic links in their paths resolved again."""
+        return Roots(*self._arguments)
 
     @property
     def has_moved(self) -> bool:
-        """True if a link in the path of a root leads somewhere else than it did."""
+        """True if a symbolic link in the path of a root leads to another directory now."""
         return any(os.path.realpath(self._configured[root.name]) != root.path for root in self.all)
 
 
-_LONGEST = 40
-"""Characters of a name; there is room for a number behind it."""
+def _resolve(
+    settings: RootSettings,
+    paths: dict[str, bytes],
+    common_rules: Sequence[ExclusionRule],
+    own_rules: Sequence[ExclusionRule],
+) -> WatchedRoot:
+    """Return a root with its rules; no configured rule can include this program's own files."""
+    path = paths[settings.name]
+    excluded = parse_rules(settings.exclude, f"roots.{settings.name}.exclude")
+    rules = [*common_rules, *excluded, *own_rules]
+    prefix = path.rstrip(b"/") + b"/"
+    inner = [
+        literal_rule(other, f"the root {name}")
+        for name, other in paths.items()
+        if other.startswith(prefix) and other != path
+    ]
+    return WatchedRoot(settings, path, ExclusionRules(rules), ExclusionRules([*rules, *inner]))
 
 
 def command_line_roots(
     configured: Sequence[RootSettings], paths: Sequence[Path]
 ) -> tuple[OptionValue, ...]:
-    """Give each directory that is not configured yet a root of its own, named after it."""
+    """Return settings that make a root, named after it, of each directory that is not one yet."""
     known = {root.path for root in configured}
     names = {root.name for root in configured}
-    given = []
-    for path in dict.fromkeys(Path(os.path.normpath(each.absolute())) for each in paths):
+    options = []
+    for path in dict.fromkeys(Path(os.path.normpath(path.absolute())) for path in paths):
         if path not in known:
-            name = _free(_name(path), names)
+            name = _unused(_name(path), names)
             names.add(name)
-            given.append(OptionValue(f"roots.{name}.path", str(path), "--root"))
-    return tuple(given)
+            options.append(OptionValue(f"roots.{name}.path", str(path), "--root"))
+    return tuple(options)
 
 
 def _name(path: Path) -> str:
-    """Make a name of the last part of a path; ``root`` if nothing of it will do."""
     words = re.findall("[a-z0-9]+", path.name.lower())
-    return "-".join(words)[:_LONGEST].strip("-") or "root"
+    return "-".join(words)[:MAX_NAME].strip("-") or "root"
 
 
-def _free(name: str, taken: set[str]) -> str:
-    """Give the name, with a number if it is taken."""
+def _unused(name: str, taken: set[str]) -> str:
     numbered = (f"{name}-{number}" for number in range(2, len(taken) + 3))
-    return next(each for each in (name, *numbered) if each not in taken)
+    return next(candidate for candidate in (name, *numbered) if candidate not in taken)

@@ -1,7 +1,4 @@
-"""What the scanner works with as it is configured now; a reload puts another one in its place.
-
-When each matcher last gave a usable answer, and why it last gave none.
-"""
+"""The parts of the scanner that depend on the configuration; a reload replaces them."""
 
 from __future__ import annotations
 
@@ -23,9 +20,9 @@ from hashwacht.settings import DaemonSettings
 
 @dataclass(frozen=True, slots=True)
 class MatcherHealth:
-    """How a matcher answers: when (Unix time) it last gave a usable answer, and last none.
+    """The Unix times of a matcher's last answer and last failure.
 
-    *problem* says why it gave none; empty if its last answer was a usable one.
+    *problem* is why its last lookup failed; empty if it answered.
     """
 
     name: str
@@ -35,48 +32,47 @@ class MatcherHealth:
 
 
 class MatcherHealthTracker:
-    """Remembers by matcher.  Thread-safe."""
+    """Tracks the health of all matchers that were asked.  Thread-safe."""
 
     def __init__(self) -> None:
-        """Begin without having heard of anybody."""
         self._lock = threading.Lock()
-        self._heard: dict[str, MatcherHealth] = {}
+        self._health: dict[str, MatcherHealth] = {}
 
     def record(self, answers: Iterable[Answer]) -> bool:
-        """Take in what matchers said just now; True if one answers again that had not."""
-        back = False
+        """Record new answers; return True if a matcher that had failed answers again."""
+        recovered = False
         with self._lock:
             for answer in answers:
                 if answer.detail == NOT_ASKED_REASON:
                     continue
-                before = self._heard.get(answer.matcher, MatcherHealth(answer.matcher))
+                before = self._health.get(answer.matcher, MatcherHealth(answer.matcher))
                 if answer.outcome is Outcome.UNDETERMINED and answer.reason in UNAVAILABLE_REASONS:
                     problem = answer.detail or answer.reason.value
                     now = replace(before, last_failure=answer.asked_at, problem=problem)
                 else:
                     now = replace(before, last_answer=answer.asked_at, problem="")
-                    back = back or bool(before.problem)
-                self._heard[answer.matcher] = now
-        return back
+                    recovered = recovered or bool(before.problem)
+                self._health[answer.matcher] = now
+        return recovered
 
     def failing(self) -> set[str]:
-        """Name those whose last answer was none."""
+        """Return the names of matchers whose last lookup failed."""
         with self._lock:
-            return {name for name, each in self._heard.items() if each.problem}
+            return {name for name, health in self._health.items() if health.problem}
 
     def get_all(self, matchers: Iterable[str]) -> tuple[MatcherHealth, ...]:
-        """Say how these matchers answer."""
+        """Return the health of these matchers."""
         with self._lock:
-            return tuple(self._heard.get(name, MatcherHealth(name)) for name in matchers)
+            return tuple(self._health.get(name, MatcherHealth(name)) for name in matchers)
 
     def all(self) -> tuple[MatcherHealth, ...]:
-        """Say how everybody answers who was ever asked."""
+        """Return the health of every matcher that was asked."""
         with self._lock:
-            return tuple(self._heard.values())
+            return tuple(self._health.values())
 
 
 class CaseHandler(Protocol):
-    """What follows from a verdict: cases, actions, alerts.  Thread-safe."""
+    """Opens cases, acts and alerts, as the policy says.  Thread-safe."""
 
     def apply_verdict(self, judged: JudgedFile) -> Action:
         """Carry out what a verdict demands and return the action in force; may be repeated."""
@@ -90,7 +86,7 @@ class CaseHandler(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Runtime:
-    """*jobs* is how many files are fingerprinted at the same time."""
+    """The configured parts.  *jobs* is the number of worker processes."""
 
     roots: Roots
     pipeline: Pipeline
@@ -99,53 +95,53 @@ class Runtime:
     jobs: int
 
     def reresolve(self) -> Runtime:
-        """Give the same, with the links in the paths of the roots followed anew."""
+        """Return the same parts, with the symbolic links in the roots' paths resolved again."""
         return replace(self, roots=self.roots.reresolve())
 
 
 class RuntimeHandle:
-    """The parts that count now.  Those of before are closed when their last user is done."""
+    """The current runtime.  A former one is closed when its last user has released it."""
 
-    def __init__(self, parts: Runtime) -> None:
-        """Begin with these."""
+    def __init__(self, runtime: Runtime) -> None:
         self._lock = threading.Lock()
-        self._now = parts
+        self._current = runtime
         self._users: Counter[Runtime] = Counter()
 
     @property
     def current(self) -> Runtime:
-        """To look something up; whoever works with them borrows them."""
-        return self._now
+        """The current runtime, to look something up; acquire it to use its pipeline."""
+        return self._current
 
     def acquire(self) -> Runtime:
-        """Borrow the present ones; ``give_back`` them."""
+        """Return the current runtime, which stays open until it is released."""
         with self._lock:
-            self._users[self._now] += 1
-            return self._now
+            self._users[self._current] += 1
+            return self._current
 
-    def release(self, parts: Runtime) -> None:
-        """Say that one user is done."""
+    def release(self, runtime: Runtime) -> None:
+        """Release an acquired runtime, and close it if it is a former one without users."""
         with self._lock:
-            self._users[parts] -= 1
-            over = not self._users[parts] and parts.pipeline is not self._now.pipeline
-            if not self._users[parts]:
-                del self._users[parts]
-        if over:
-            parts.pipeline.close()
+            self._users[runtime] -= 1
+            unused = not self._users[runtime]
+            if unused:
+                del self._users[runtime]
+            unused = unused and runtime.pipeline is not self._current.pipeline
+        if unused:
+            runtime.pipeline.close()
 
     @contextmanager
     def borrow(self) -> Iterator[Runtime]:
-        """Borrow them for a while."""
-        parts = self.acquire()
+        """Acquire the current runtime for the block."""
+        runtime = self.acquire()
         try:
-            yield parts
+            yield runtime
         finally:
-            self.release(parts)
+            self.release(runtime)
 
-    def replace(self, parts: Runtime) -> None:
-        """Let these count from now on."""
+    def replace(self, runtime: Runtime) -> None:
+        """Make another runtime the current one."""
         with self._lock:
-            former, self._now = self._now, parts
-            over = not self._users[former] and former.pipeline is not parts.pipeline
-        if over:
+            former, self._current = self._current, runtime
+            unused = not self._users[former] and former.pipeline is not runtime.pipeline
+        if unused:
             former.pipeline.close()

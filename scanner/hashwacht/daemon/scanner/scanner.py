@@ -1,16 +1,16 @@
-"""The scanner: every announced file is journaled, read, judged and settled; gaps are closed.
+"""The scanner: every announced file is journaled, read, judged and acted on; gaps are covered.
 
 ::
 
-    watch ──▶ Announced ──▶ journaler ──▶ journal ──▶ dispatcher ──▶ readers ──▶ clerks
-                               │  gaps ──▶ reconciler ──▲ (walks)       │          │
-                               └─ trees ────────────────┘          worker pool   matchers,
-                                                                                 casework
-    contents that wait for an answer ──▶ asker ──▶ matchers, casework
+    watch ──▶ queue ──▶ journaler ──▶ journal ──▶ dispatcher ──▶ readers ──▶ recorders
+                           │  gaps ──▶ reconciler ──▲ (walks)       │            │
+                           └─ trees ────────────────┘          worker pool   matchers, cases
 
-The journal stands in the middle: what is in front of it is quick and does nothing but write it,
-what is behind it can be killed at any instant and begins anew from it.  All threads wait for
-events; without any, one look a second is all that happens.
+    pending contents ──▶ recheck loop ──▶ matchers, cases
+
+The journal is the centre.  Everything before it is fast and only writes it; everything after it can
+be killed at any time and continues from it.  All threads wait for events; an idle scanner only
+checks its queues once a second.
 """
 
 from __future__ import annotations
@@ -40,200 +40,197 @@ from hashwacht.storage.store import Store
 _log = logging.getLogger(__name__)
 
 TICK = 0.25
-"""Seconds between two rounds."""
+"""Seconds between two calls of ``on_tick``."""
 
-TEND = 2.0
-"""Seconds between two looks after the watch."""
+MAINTENANCE_INTERVAL = 2.0
+"""Seconds between two checks of the watch."""
 
-RETRY = 5.0
-"""Seconds between two looks at actions that failed."""
+RETRY_INTERVAL = 5.0
+"""Seconds between two attempts of failed actions."""
 
-HUNG = 1200.0
-"""Seconds without any progress after which the scanner hangs: no content may take so long."""
+MAX_IDLE = 1200.0
+"""Seconds without progress after which the scanner is stuck: no content may take so long."""
 
-PATIENCE, GRACE = 0.6, 0.8
-"""Seconds that work under way gets to end by itself, and then to notice that it was cut off."""
+STOP_SECONDS, ABORT_SECONDS = 0.6, 0.8
+"""Seconds that work in progress has to end after a stop, and then after it was aborted."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScannerInternals:
-    """What there is to see from outside while the scanner runs."""
+    """The parts of a running scanner that status and uploads use."""
 
-    counting: Counters
+    counters: Counters
     verdicts: VerdictProcessor
-    seeing: WatchMonitor
+    monitor: WatchMonitor
     queue: AnnouncementSource
     runtime: RuntimeHandle
 
 
 class Scanner:
-    """Runs once.  The caller closes the pipeline afterwards, and the store if it has ``ended``."""
+    """Runs once.  The caller closes the pipeline afterwards, and the storage if ``ended``."""
 
     def __init__(
         self,
         *,
         store: Store,
-        parts: Runtime,
+        runtime: Runtime,
         queue: AnnouncementSource,
-        seeing: WatchMonitor,
+        monitor: WatchMonitor,
         clock: Callable[[], float] = time.time,
-        tend_interval: float = TEND,
+        maintenance_interval: float = MAINTENANCE_INTERVAL,
     ) -> None:
-        """*queue* is what *seeing* fills, and looked after every *tend* seconds; *clock* is Unix's.
+        """Take events from *queue*, which the watch behind *monitor* fills; *clock* is Unix time.
 
-        Set ``tended`` to be called after each look after the watch, and ``ending`` before anything
-        that others may still use is closed.  ``ended`` says at last if
-        all threads have ended: as long as one has not, the state must stay open.
+        ``on_watch_checked`` is called after each check of the watch, ``on_stop`` before anything is
+        closed that other parts may use.  ``ended`` is set at the end if all threads have ended:
+        otherwise the storage must stay open.
         """
         self._store, self._clock = store, clock
-        self._seeing, self._tend_every = seeing, tend_interval
-        self._stop, self._cut = threading.Event(), threading.Event()
-        self._last = threading.Event()
-        self._threads, self._journaling = (
-            SupervisedThreads(self._stop),
-            SupervisedThreads(self._stop),
-        )
-        self._coming: SimpleQueue[Runtime | None] = SimpleQueue()
-        self._runtime, counting = RuntimeHandle(parts), Counters()
-        self._verdicts = VerdictProcessor(store, counting, self._cut, clock)
+        self._monitor, self._maintenance_interval = monitor, maintenance_interval
+        self._stop, self._closing = threading.Event(), threading.Event()
+        self._watch_closed = threading.Event()
+        self._threads = SupervisedThreads(self._stop)
+        self._journal_thread = SupervisedThreads(self._stop)
+        self._replacements: SimpleQueue[Runtime | None] = SimpleQueue()
+        self._runtime, counters = RuntimeHandle(runtime), Counters()
+        self._verdicts = VerdictProcessor(store, counters, self._closing, clock)
         self._journaler = Journaler(
-            queue, store, self._runtime, counting=counting, stop=self._last, clock=clock
+            queue, store, self._runtime, counters=counters, stop=self._watch_closed, clock=clock
         )
         self._dispatcher = Dispatcher(store, self._runtime, self._stop, clock)
-        self._build()
+        self._readers = ReaderThreads(
+            self._dispatcher,
+            FileReader(store, lambda: self._runtime.current.settings, clock),
+            BatchRecorder(store, self._verdicts, self._stop, clock),
+            self._stop,
+        )
+        self._build_background()
         self.on_watch_checked: Callable[[], None] = lambda: None
         self.on_stop: Callable[[], None] = lambda: None
         self.ended = False
-        self.observed = ScannerInternals(counting, self._verdicts, seeing, queue, self._runtime)
+        self.internals = ScannerInternals(counters, self._verdicts, monitor, queue, self._runtime)
 
-    def _build(self) -> None:
-        """Make what works behind the journal."""
+    def _build_background(self) -> None:
+        """Build the parts that make way for uploads."""
         store, stop, clock = self._store, self._stop, self._clock
-        self._reading = ReaderThreads(
-            self._dispatcher,
-            FileReader(store, lambda: self._runtime.current.settings, clock),
-            BatchRecorder(store, self._verdicts, stop, clock),
-            stop,
-        )
-        found = self._dispatcher.wakeup.set
+        on_work = self._dispatcher.wakeup.set
         self._trees = [
             TreeWalker(
                 store,
                 self._runtime,
                 stop,
                 lane=lane,
-                has_uploads=self._uploads,
-                on_work=found,
+                has_uploads=self._has_uploads,
+                on_work=on_work,
                 clock=clock,
             )
             for lane in Lane
         ]
         self._reconciler = Reconciler(
-            store, self._runtime, stop, has_uploads=self._uploads, on_work=found, clock=clock
+            store, self._runtime, stop, has_uploads=self._has_uploads, on_work=on_work, clock=clock
         )
-        self._asker = RecheckLoop(
+        self._recheck = RecheckLoop(
             store,
             self._runtime,
             self._verdicts,
             stop=stop,
-            has_uploads=self._uploads,
+            has_uploads=self._has_uploads,
             clock=clock,
         )
 
-    def run(self, stop: threading.Event, each_round: Callable[[], Runtime | None]) -> None:
-        """Run until *stop*; then end within two seconds.
+    def run(self, stop: threading.Event, on_tick: Callable[[], Runtime | None]) -> None:
+        """Run until *stop*, then end within two seconds.
 
-        *each_round* is called some times a second; what it returns takes the place of the parts.
-        Raises what ended a thread that cannot go on, and what the watch says at its start.
+        *on_tick* is called several times a second; what it returns replaces the runtime.  Raises
+        the error of a thread that cannot continue, and what the watch raises at the start.
         """
         self._start()
         try:
             while not (stop.wait(TICK) or self._stop.is_set()):
-                if (parts := each_round()) is not None:
-                    self._coming.put(parts)
+                if (runtime := on_tick()) is not None:
+                    self._replacements.put(runtime)
         finally:
             self._end()
-        if failure := self._threads.failure or self._journaling.failure:
+        if failure := self._threads.failure or self._journal_thread.failure:
             raise failure
 
     @property
     def is_stuck(self) -> bool:
-        """True if some work should have come to its end long ago."""
-        stuck = time.monotonic() - self._journaler.last_round > HUNG
-        return stuck or self._dispatcher.is_stuck(HUNG)
+        """True if no progress was made for a long time."""
+        stuck = time.monotonic() - self._journaler.last_round > MAX_IDLE
+        return stuck or self._dispatcher.is_stuck(MAX_IDLE)
 
     def _start(self) -> None:
-        """Start the journaler first, so that nothing the watch says has to wait."""
-        self._journaling.start(
-            "journaler", lambda: self._journaler.run(self._seeing, self._written), vital=True
+        """Start the journaler before the watch, so that no event has to wait."""
+        self._journal_thread.start(
+            "journaler", lambda: self._journaler.run(self._monitor, self._wake), vital=True
         )
         try:
-            self._seeing.begin(self._runtime.current.roots)
+            self._monitor.begin(self._runtime.current.roots)
         except BaseException:
             self._end()
             raise
-        self._reading.start(self._threads)
+        self._readers.start(self._threads)
         self._threads.start("dispatcher", self._dispatcher.run)
         for number, trees in enumerate(self._trees):
             self._threads.start(f"trees-{number}", trees.run)
         self._threads.start("reconciler", self._reconciler.run)
-        self._threads.start("asker", self._asker.run)
-        self._threads.start("tender", self._tend)
-        self._threads.start("retrier", self._retry)
+        self._threads.start("recheck", self._recheck.run)
+        self._threads.start("watch-maintenance", self._maintain)
+        self._threads.start("action-retry", self._retry)
 
-    def _uploads(self) -> bool:
+    def _has_uploads(self) -> bool:
         return self._dispatcher.has_uploads
 
-    def _written(self, trees: bool = True, gaps: bool = True) -> None:
-        """Wake those who have something to do about what was announced."""
+    def _wake(self, trees: bool = True, gaps: bool = True) -> None:
+        """Wake the threads that have something to do about new entries."""
         self._dispatcher.wakeup.set()
         if trees:
-            for each in self._trees:
-                each.wakeup.set()
+            for walker in self._trees:
+                walker.wakeup.set()
         if gaps:
             self._reconciler.wakeup.set()
 
-    def _tend(self) -> None:
-        """Look after the watch and the roots: the only thread that does."""
+    def _maintain(self) -> None:
+        """Check the watch and the roots, and replace the runtime: no other thread does."""
         while not self._stop.is_set():
-            if (parts := self._runtime.current).roots.has_moved:
-                _log.info("a link in the path of a root leads somewhere else now")
-                self._replace(parts.reresolve())
-            self._seeing.begin(self._runtime.current.roots)
-            self._seeing.maintain(
+            if (runtime := self._runtime.current).roots.has_moved:
+                _log.info("a symbolic link in the path of a root leads to another directory now")
+                self._replace(runtime.reresolve())
+            self._monitor.begin(self._runtime.current.roots)
+            self._monitor.maintain(
                 self._journaler.journaled_until, self._runtime.current.settings.canary_interval
             )
             self.on_watch_checked()
             with suppress(Empty):
-                if (coming := self._coming.get(timeout=self._tend_every)) is not None:
-                    self._replace(coming)
+                replacement = self._replacements.get(timeout=self._maintenance_interval)
+                if replacement is not None:
+                    self._replace(replacement)
 
-    def _replace(self, parts: Runtime) -> None:
-        """Work with other parts from now on."""
-        self._runtime.replace(parts)
-        self._written()
+    def _replace(self, runtime: Runtime) -> None:
+        self._runtime.replace(runtime)
+        self._wake()
 
     def _retry(self) -> None:
-        """Try again what failed of what follows from verdicts."""
-        while not self._stop.wait(RETRY):
-            with self._runtime.borrow() as parts:
-                self._verdicts.retry(parts)
+        while not self._stop.wait(RETRY_INTERVAL):
+            with self._runtime.borrow() as runtime:
+                self._verdicts.retry(runtime)
 
     def _end(self) -> None:
-        """End in the order of the work; what does not end by itself is cut off."""
+        """End in the order of the work, and abort what does not end."""
         self.on_stop()
-        self._seeing.close()
-        self._last.set()
+        self._monitor.close()
+        self._watch_closed.set()
         self._stop.set()
         self._dispatcher.wakeup.set()
-        self._written()
+        self._wake()
         self._verdicts.matcher_recovered.set()
-        self._coming.put(None)
-        self._reading.end()
-        if not self._threads.join(PATIENCE):
-            self._cut.set()
+        self._replacements.put(None)
+        self._readers.end()
+        if not self._threads.join(STOP_SECONDS):
+            self._closing.set()
             self._runtime.current.pipeline.close()
-            self._threads.join(GRACE)
-        journaled = self._journaling.join(GRACE)
+            self._threads.join(ABORT_SECONDS)
+        journaled = self._journal_thread.join(ABORT_SECONDS)
         self.ended = self._threads.join(0.0) and journaled
-        self._reading.drop()
+        self._readers.drop()

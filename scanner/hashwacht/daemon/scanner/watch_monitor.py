@@ -1,4 +1,4 @@
-"""Looking after the watch: canaries, heartbeats, and gaps that are over."""
+"""Monitoring the watch: canaries, heartbeats, and the end of gaps that last."""
 
 from __future__ import annotations
 
@@ -23,45 +23,44 @@ from hashwacht.platform.mounts import is_remote
 from hashwacht.storage.gaps import Gap, RootHeartbeat
 from hashwacht.storage.store import Store
 
-SILENCE = 3 * 3600.0
-"""Seconds without another word of it after which what no canary can disprove is over.
+MAX_SILENCE = 3 * 3600.0
+"""Seconds without another report after which a gap that no canary can disprove is over.
 
-That is a lack of watches, and a dead watch of a root that takes no canary.  The watch tries again
-at least every hour, and says so if it fails.
+These are a lack of watches, and a dead watch of a root that no canary can be written to.  The watch
+tries again at least every hour and reports every failure.
 """
 
-BEHIND = 2.0
-"""Seconds that announcements may wait for the journal; longer, and a canary may have been announced
-that nobody has heard yet, so none is missed."""
+MAX_LAG = 2.0
+"""Seconds that events may wait for the journal.  With a longer lag a canary may have been announced
+but not yet recorded, so none counts as missed."""
 
-UNATTENDED = 60.0
-"""Seconds without a look after the watches beyond which they are not relied on: a network file
-system that does not answer keeps whoever looks at it waiting."""
+MAX_UNCHECKED = 60.0
+"""Seconds without a check after which the watches are not relied on: a network file system that
+does not respond blocks the check."""
 
-
-MOMENT = 0.5
-"""Seconds for a look after the watches to end when they are closed."""
+CLOSE_WAIT = 0.5
+"""Seconds for a check in progress to end before the watch is closed."""
 
 
 class Canaries(Protocol):
-    """Writes a file into every root from time to time, and knows it when it is announced."""
+    """Writes a file into every root from time to time and recognizes its announcement."""
 
     def write_all(self) -> list[MissedEvents]:
-        """Write them; say where that was not possible."""
+        """Write the files; return a report for each root where that failed."""
 
     def is_canary(self, announcement: Announcement) -> bool:
-        """Say if this is one of them, and take note that it was announced."""
+        """Return whether an announcement is a canary, and note that it arrived."""
 
     def overdue(self) -> list[MissedEvents]:
-        """Say which were written and not announced in time."""
+        """Return a report for each canary that was written and not announced in time."""
 
     @property
     def unwritable(self) -> Container[str]:
-        """Name the roots that none can be written into."""
+        """The names of the roots that no canary can be written to."""
 
 
 class WatchMonitor:
-    """The watch over all roots and the proof that it works.  ``hear`` is thread-safe."""
+    """Runs the watch over all roots and proves that it works.  ``on_event`` is thread-safe."""
 
     def __init__(
         self,
@@ -71,126 +70,125 @@ class WatchMonitor:
         make_canaries: Callable[[Sequence[Root]], Canaries],
         *,
         clock: Callable[[], float] = time.time,
-        steady: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = time.monotonic,
         remote: Callable[[bytes], bool] = is_remote,
     ) -> None:
-        """Watch nothing yet.  *steady* gives seconds from anywhere, and is never set.
-
-        *remote* says if a path lies on a network file system.
-        """
+        """Watch nothing yet.  *remote* returns whether a path is on a network file system."""
         self._store, self._listener = store, listener
-        self._clock, self._steady, self._remote = clock, steady, remote
+        self._clock, self._monotonic, self._remote = clock, monotonic, remote
         self._watch, self._make_canaries = watch, make_canaries
         self._canaries: Canaries | None = None
         self._roots: Roots | None = None
         self._canary_due = -math.inf
-        self._looking, self._closed = threading.Lock(), False
-        self._began = self._tended = steady()
-        self._said: dict[tuple[str, Cause], float] = {}
-        self._sung: dict[str, float] = {}
+        self._checking, self._closed = threading.Lock(), False
+        self._began = self._checked = monotonic()
+        self._reported: dict[tuple[str, Cause], float] = {}
+        self._canary_received: dict[str, float] = {}
         self.last_canary: dict[str, float] = {}
         self.last_event: dict[str, float] = {}
 
     def on_event(self, announcement: Announcement) -> bool:
-        """Say if an announcement is but a canary."""
+        """Return whether an announcement is a canary."""
         now = self._clock()
         if self._canaries is not None and self._canaries.is_canary(announcement):
             self.last_canary[announcement.root] = now
-            self._sung[announcement.root] = self._steady()
+            self._canary_received[announcement.root] = self._monotonic()
             return True
         self.last_event[announcement.root] = now
         return False
 
     def on_gap(self, missed: MissedEvents) -> None:
-        """Take note of what the watch could not do."""
-        self._said[missed.root, missed.cause] = self._steady()
+        """Note a report of missed events."""
+        self._reported[missed.root, missed.cause] = self._monotonic()
 
     def begin(self, roots: Roots) -> None:
-        """Watch these from now on; if they are watched already, nothing changes.
+        """Watch these roots from now on; does nothing if they are watched already.
 
-        What was written before is a gap of every root that was not watched already.  May be called
-        again if it fails.
+        Changes before now are a gap of every root that was not watched.  May be called again if it
+        fails.
         """
-        if self._roots is None or _places(self._roots) != _places(roots):
+        if self._roots is None or _paths(self._roots) != _paths(roots):
             self._end_lasting()
             watched = tuple(root.watch_root for root in roots.all)
             self._watch.start(watched, self._listener)
-            self._note(roots)
+            self._record_start(roots)
             self._canaries, self._canary_due = self._make_canaries(watched), -math.inf
-            self._began = self._tended = self._steady()
+            self._began = self._checked = self._monotonic()
         self._roots = roots
 
-    def _note(self, roots: Roots) -> None:
-        """Write down which roots are watched now, and what was missed of them before."""
-        known = {} if self._roots is None else _places(self._roots)
-        now, last = self._clock(), self._store.gaps.load_heartbeats()
+    def _record_start(self, roots: Roots) -> None:
+        """Record which roots are watched now, and a gap for each new one."""
+        known = {} if self._roots is None else _paths(self._roots)
+        now, heartbeats = self._clock(), self._store.gaps.load_heartbeats()
         with self._store.transaction():
             self._store.gaps.retire_roots([root.name for root in roots.all], now)
             for root in roots.all:
                 if known.get(root.name) != root.path:
-                    self._open_first(root.watch_root, last.get(root.name), now)
-            self._beat(roots, now)
+                    self._record_gap(root.watch_root, heartbeats.get(root.name), now)
+            self._record_heartbeats(roots, now)
 
-    def _open_first(self, root: Root, last: RootHeartbeat | None, now: float) -> None:
+    def _record_gap(self, root: Root, last: RootHeartbeat | None, now: float) -> None:
         if last is None or last.path != root.path:
             self._store.gaps.record(MissedEvents(root.name, Cause.STARTED), now, now)
         else:
-            self._store.gaps.record(MissedEvents(root.name, Cause.DOWNTIME), min(last.at, now), now)
+            missed = MissedEvents(root.name, Cause.DOWNTIME)
+            self._store.gaps.record(missed, min(last.at, now), now)
 
-    def maintain(self, healthy: float, every: float) -> None:
-        """Look after it; called every few seconds.
+    def maintain(self, journaled_until: float, canary_interval: float) -> None:
+        """Check the watch; called every few seconds.
 
-        *healthy* is until when (Unix time) all that was announced is in the journal, *every* how
-        many seconds lie between two canaries.
+        All events up to the Unix time *journaled_until* are in the journal.
         """
-        with self._looking:
+        with self._checking:
             if not self._closed:
-                self._look_after(healthy, every)
+                self._check(journaled_until, canary_interval)
 
-    def _look_after(self, healthy: float, every: float) -> None:
+    def _check(self, journaled_until: float, canary_interval: float) -> None:
         assert self._canaries is not None
         assert self._roots is not None
         self._watch.maintain()
-        if self._clock() - healthy <= BEHIND:
+        if self._clock() - journaled_until <= MAX_LAG:
             for missed in self._canaries.overdue():
                 self._listener.report_missed(missed)
                 self._watch.renew(missed.root)
-        if self._steady() >= self._canary_due:
-            self._canary_due = self._steady() + every
+        if self._monotonic() >= self._canary_due:
+            self._canary_due = self._monotonic() + canary_interval
             for missed in self._canaries.write_all():
                 self._listener.report_missed(missed)
         over = [gap.id for gap in self._store.gaps.load_open() if self._is_over(gap)]
         if over:
             self._store.gaps.record_end(over, self._clock())
-        self._beat(self._roots, healthy)
-        self._tended = self._steady()
+        self._record_heartbeats(self._roots, journaled_until)
+        self._checked = self._monotonic()
 
     @property
     def problem(self) -> str:
-        """Why no root can be relied on to be watched, if so."""
-        silent = self._steady() - self._tended
-        return f"nobody looked after it for {silent:.0f} s" if silent > UNATTENDED else ""
+        """The reason why no root can be relied on to be watched, if there is one."""
+        unchecked = self._monotonic() - self._checked
+        if unchecked <= MAX_UNCHECKED:
+            return ""
+        return f"the watch has not been checked for {unchecked:.0f} s"
 
     def _is_over(self, gap: Gap) -> bool:
-        """Say if what lasted is over: the root is there again, its canary sings, or the like."""
+        """Return whether the cause of a gap has ended: root back, canary received, and so on."""
         root = self._roots.get(gap.root) if self._roots else None
         if gap.ended is not None or root is None:
             return False
         if gap.cause is Cause.UNMOUNTED:
-            return _is_there(gap.path or root.path)
+            return directory_id(gap.path or root.path) is not None
         if gap.cause is Cause.REMOTE:
             return not self._remote(gap.path or root.path)
-        said = self._said.get((gap.root, gap.cause), self._began)
-        if gap.cause is Cause.DEAD_WATCH and not self._is_unproven(gap.root):
-            return self._sung.get(gap.root, -math.inf) > said
+        reported = self._reported.get((gap.root, gap.cause), self._began)
+        if gap.cause is Cause.DEAD_WATCH and not self._is_unwritable(gap.root):
+            return self._canary_received.get(gap.root, -math.inf) > reported
         lasts = gap.cause in {Cause.DEAD_WATCH, Cause.WATCH_LIMIT}
-        return lasts and self._steady() - said > SILENCE
+        return lasts and self._monotonic() - reported > MAX_SILENCE
 
-    def _is_unproven(self, root: str) -> bool:
+    def _is_unwritable(self, root: str) -> bool:
         return self._canaries is not None and root in self._canaries.unwritable
 
     def _end_lasting(self) -> None:
-        """Take back what a watch of before said; the new one will say it again if it is so."""
+        """End the gaps that a former watch has reported; the new one reports them again."""
         lasting = [
             gap.id
             for gap in self._store.gaps.load_open()
@@ -198,45 +196,41 @@ class WatchMonitor:
         ]
         self._store.gaps.record_end(lasting, self._clock())
 
-    def _beat(self, roots: Roots, at: float) -> None:
-        """Note until when which roots were watched: all that miss nothing just now."""
-        blind = {
+    def _record_heartbeats(self, roots: Roots, at: float) -> None:
+        """Record that all roots without a lasting gap were watched until then."""
+        unwatched = {
             gap.root
             for gap in self._store.gaps.load_open()
             if gap.ended is None and gap.cause not in {Cause.UNLISTED, Cause.REMOTE}
         }
         self._store.gaps.record_heartbeats(
             [
-                RootHeartbeat(root.name, root.path, at, *found)
+                RootHeartbeat(root.name, root.path, at, *identity)
                 for root in roots.all
-                if root.name not in blind and (found := directory_id(root.path))
+                if root.name not in unwatched and (identity := directory_id(root.path))
             ]
         )
 
     def close(self) -> None:
-        """Watch no more.  From any thread.
+        """Close the watch.  Thread-safe.
 
-        A look under way gets a moment to end: it would take what is closed for what has died.
+        A check in progress gets a moment to end: it would take a closed watch for a dead one.
         """
         self._closed = True
-        waited = self._looking.acquire(timeout=MOMENT)
+        waited = self._checking.acquire(timeout=CLOSE_WAIT)
         self._watch.close()
         if waited:
-            self._looking.release()
+            self._checking.release()
 
 
-def _places(roots: Roots) -> dict[str, bytes]:
+def _paths(roots: Roots) -> dict[str, bytes]:
     return {root.name: root.path for root in roots.all}
 
 
-def _is_there(path: bytes) -> bool:
-    return directory_id(path) is not None
-
-
 def directory_id(path: bytes) -> tuple[int, int] | None:
-    """Give device and inode number of a directory; None if there is none."""
+    """Return device and inode number of a directory, None if there is none."""
     try:
-        found = os.lstat(path)
+        status = os.lstat(path)
     except OSError:
         return None
-    return (found.st_dev, found.st_ino) if stat.S_ISDIR(found.st_mode) else None
+    return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None

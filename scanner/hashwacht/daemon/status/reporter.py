@@ -77,17 +77,17 @@ class HealthReporter:
         if time.monotonic() - self._measured > MEMORY_INTERVAL:
             self._measured = time.monotonic()
             self._health = replace(self._health, memory_bytes=_resident_memory())
-        observed = self._scanner.observed
-        runtime = observed.runtime.current
+        internals = self._scanner.internals
+        runtime = internals.runtime.current
         names = [configured.matcher.name for configured in runtime.pipeline.matcher_set.matchers]
-        counts = observed.counting.snapshot()
+        counts = internals.counters.snapshot()
         self._health = replace(
             self._health,
             stage=stage,
-            queued_announcements=len(observed.queue),
+            queued_announcements=len(internals.queue),
             workers=runtime.jobs,
             roots=self._root_health(),
-            matchers=observed.verdicts.matcher_health.get_all(names),
+            matchers=internals.verdicts.matcher_health.get_all(names),
             sandbox=self.sandbox,
             counts=counts,
             upload_connections=self.upload_connections(),
@@ -99,7 +99,7 @@ class HealthReporter:
         self._notifier.status(f"{stage.value}, {sum(counts.verdicts.values())} files checked")
 
     def _root_health(self) -> tuple[RootHealth, ...]:
-        monitor = self._scanner.observed.seeing
+        monitor = self._scanner.internals.monitor
         problems = self._watch_problems()
         return tuple(
             RootHealth(
@@ -110,7 +110,7 @@ class HealthReporter:
                 last_event=monitor.last_event.get(root.name),
                 last_canary=monitor.last_canary.get(root.name),
             )
-            for root in self._scanner.observed.runtime.current.roots.all
+            for root in self._scanner.internals.runtime.current.roots.all
         )
 
     def _watch_problems(self) -> dict[str, str]:

@@ -57,7 +57,7 @@ def happened(settings: Settings) -> None:
     """Let there be something of every kind."""
     now = time.time()
     counting = Counters()
-    counting.count_announced(3, missed=1)
+    counting.count_announced(3, gap_reports=1)
     counting.count_verdict(Outcome.MATCH, 1000, 0.2)
     counting.count_verdict(Outcome.NO_MATCH, 1, 7.0)
     counting.count_action("hold")
