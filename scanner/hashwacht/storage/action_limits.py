@@ -105,18 +105,13 @@ class ReachedLimits:
         self, limit_id: int, decision: ApprovalDecision, now: float, who: str, reason: str
     ) -> None:
         """Record a decision about a reached limit."""
-        with self._database.transaction() as writer:
-            writer.execute(
-                "UPDATE floods SET ruling = ?, ruled = ?, who = ?, reason = ? WHERE id = ?",
-                (decision, now, who, reason, limit_id),
-            )
+        self._database.execute(
+            "UPDATE floods SET ruling = ?, ruled = ?, who = ?, reason = ? WHERE id = ?",
+            (decision, now, who, reason, limit_id),
+        )
 
     def _load(self, condition: str, *values: object) -> list[ReachedLimit]:
-        with self._database.read_connection() as connection:
-            rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM floods WHERE {condition}",  # noqa: S608  # our own constants
-                values,
-            ).fetchall()
+        rows = self._database.fetch_all(f"SELECT {_COLUMNS} FROM floods WHERE {condition}", values)  # noqa: S608  # our own constants
         return [
             ReachedLimit(
                 number,

@@ -228,19 +228,14 @@ class Cases:
 
     def load_notes(self, case: int, limit: int) -> list[Note]:
         """Return the newest *limit* notes about a case, the oldest of them first."""
-        with self._database.read_connection() as connection:
-            rows = connection.execute(
-                'SELECT at, who, text FROM notes WHERE "case" = ? ORDER BY id DESC LIMIT ?',
-                (case, limit),
-            ).fetchall()
+        rows = self._database.fetch_all(
+            'SELECT at, who, text FROM notes WHERE "case" = ? ORDER BY id DESC LIMIT ?',
+            (case, limit),
+        )
         return [Note(at, decode_text(who), decode_text(text)) for at, who, text in reversed(rows)]
 
     def _load(self, condition: str, *values: object) -> Iterator[Case]:
-        with self._database.read_connection() as connection:
-            rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM cases WHERE {condition}",  # noqa: S608  # our own constants
-                values,
-            ).fetchall()
+        rows = self._database.fetch_all(f"SELECT {_COLUMNS} FROM cases WHERE {condition}", values)  # noqa: S608  # our own constants
         for number, key, size, kind, state, opened, updated, evidence in rows:
             yield Case(
                 number,

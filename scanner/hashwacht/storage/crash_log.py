@@ -37,13 +37,12 @@ class StoredCrashLog:
         return self._load(where, content) is not None
 
     def _load(self, where: str, value: bytes | int) -> Reason | None:
-        with self._database.read_connection() as connection:
-            row = connection.execute(
-                "SELECT r.text FROM culprits AS c JOIN words AS d ON d.id = c.decoder"  # noqa: S608 - both are our own
-                " JOIN words AS r ON r.id = c.reason"
-                f" WHERE {where} AND d.text = ? AND c.times >= ?",
-                (value, self._decoder, MAX_CRASHES),
-            ).fetchone()
+        row = self._database.fetch_one(
+            "SELECT r.text FROM culprits AS c JOIN words AS d ON d.id = c.decoder"  # noqa: S608 - both are our own
+            " JOIN words AS r ON r.id = c.reason"
+            f" WHERE {where} AND d.text = ? AND c.times >= ?",
+            (value, self._decoder, MAX_CRASHES),
+        )
         return None if row is None else Reason(row[0])
 
     def record_crash(self, key: str, reason: Reason) -> None:

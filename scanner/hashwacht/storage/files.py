@@ -143,12 +143,11 @@ class Files:
 
     def remove(self, directory: bytes, names: Iterable[bytes]) -> None:
         """Remove names that are no longer in *directory*."""
-        with self._database.transaction() as writer:
-            writer.executemany(
-                "DELETE FROM files WHERE name = ?"
-                " AND directory = (SELECT id FROM directories WHERE path = ?)",
-                [(name, directory) for name in names],
-            )
+        self._database.executemany(
+            "DELETE FROM files WHERE name = ?"
+            " AND directory = (SELECT id FROM directories WHERE path = ?)",
+            [(name, directory) for name in names],
+        )
 
     def remove_unlisted(self, root: bytes, run: int, present: Container[bytes] = ()) -> int:
         """Remove the directories below *root* that *run* has not listed, and return how many.
@@ -177,28 +176,25 @@ class Files:
     def load_directories(self, root: bytes, after: bytes, limit: int) -> list[bytes]:
         """Return up to *limit* known directories below *root*, after the path *after*."""
         first, end = path_bounds(root)
-        with self._database.read_connection() as connection:
-            rows = connection.execute(
-                "SELECT path FROM directories WHERE path > ? AND path < ? ORDER BY path LIMIT ?",
-                (max(first, after), end, limit),
-            ).fetchall()
+        rows = self._database.fetch_all(
+            "SELECT path FROM directories WHERE path > ? AND path < ? ORDER BY path LIMIT ?",
+            (max(first, after), end, limit),
+        )
         return [path for (path,) in rows]
 
     def remove_directories(self, paths: Iterable[bytes]) -> None:
         """Remove directories with all names in them."""
-        with self._database.transaction() as writer:
-            writer.executemany(
-                "DELETE FROM directories WHERE path = ?", [(path,) for path in paths]
-            )
+        self._database.executemany(
+            "DELETE FROM directories WHERE path = ?", [(path,) for path in paths]
+        )
 
     def load_paths(self, content: int, limit: int | None = None) -> list[bytes]:
         """Return the absolute paths at which this content was last examined."""
-        with self._database.read_connection() as connection:
-            rows = connection.execute(
-                "SELECT d.path, f.name FROM files AS f JOIN directories AS d"
-                " ON d.id = f.directory WHERE f.content = ? ORDER BY f.directory, f.name LIMIT ?",
-                (content, -1 if limit is None else limit),
-            ).fetchall()
+        rows = self._database.fetch_all(
+            "SELECT d.path, f.name FROM files AS f JOIN directories AS d"
+            " ON d.id = f.directory WHERE f.content = ? ORDER BY f.directory, f.name LIMIT ?",
+            (content, -1 if limit is None else limit),
+        )
         return [os.path.join(path, name) for path, name in rows]  # noqa: PTH118  # bytes
 
     def mark_directory_done(self, path: bytes, run: int) -> None:
@@ -210,18 +206,16 @@ class Files:
 
     def mark_directories_done(self, numbers: Iterable[int], run: int) -> None:
         """Record the same for directories by number, as it is known for unchanged ones."""
-        with self._database.transaction() as writer:
-            writer.executemany(
-                "UPDATE directories SET run = ? WHERE id BETWEEN ? AND ?",
-                [(run, first, last) for first, last in _ranges(numbers)],
-            )
+        self._database.executemany(
+            "UPDATE directories SET run = ? WHERE id BETWEEN ? AND ?",
+            [(run, first, last) for first, last in _ranges(numbers)],
+        )
 
     def is_directory_done(self, path: bytes, run: int) -> bool:
         """Return whether *run* has marked *path* as done."""
-        with self._database.read_connection() as connection:
-            row = connection.execute(
-                "SELECT run = ? FROM directories WHERE path = ?", (run, path)
-            ).fetchone()
+        row = self._database.fetch_one(
+            "SELECT run = ? FROM directories WHERE path = ?", (run, path)
+        )
         return bool(row and row[0])
 
 

@@ -93,12 +93,10 @@ class Gaps:
 
     def record_end(self, numbers: Iterable[int], at: float) -> None:
         """Record that no events are missed any more, so that a walk can cover these gaps."""
-        with self._database.transaction() as writer:
-            writer.executemany(
-                "UPDATE gaps SET ended = ?, generation = generation + 1"
-                " WHERE id = ? AND ended IS NULL",
-                [(at, number) for number in numbers],
-            )
+        self._database.executemany(
+            "UPDATE gaps SET ended = ?, generation = generation + 1 WHERE id = ? AND ended IS NULL",
+            [(at, number) for number in numbers],
+        )
 
     def record_covered(self, gaps: Iterable[Gap], at: float) -> None:
         """Close gaps that a walk has covered; they were loaded before it began.
@@ -128,20 +126,15 @@ class Gaps:
 
     def load_last_walk(self, root: str) -> float | None:
         """Return when the whole root was last compared with the storage."""
-        with self._database.read_connection() as connection:
-            row = connection.execute(
-                "SELECT closed FROM gaps WHERE root = ? AND path = x'' AND closed NOT NULL"
-                " ORDER BY id DESC LIMIT 1",
-                (root,),
-            ).fetchone()
+        row = self._database.fetch_one(
+            "SELECT closed FROM gaps WHERE root = ? AND path = x'' AND closed NOT NULL"
+            " ORDER BY id DESC LIMIT 1",
+            (root,),
+        )
         return None if row is None else float(row[0])
 
     def _gaps(self, condition: str, values: tuple[Any, ...]) -> list[Gap]:
-        with self._database.read_connection() as connection:
-            rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM gaps WHERE {condition}",  # noqa: S608  # ours
-                values,
-            ).fetchall()
+        rows = self._database.fetch_all(f"SELECT {_COLUMNS} FROM gaps WHERE {condition}", values)  # noqa: S608  # ours
         return [
             Gap(number, root, path, Cause(cause), *rest)
             for number, root, path, cause, *rest in rows
@@ -149,27 +142,24 @@ class Gaps:
 
     def record_heartbeats(self, watched: Iterable[RootHeartbeat]) -> None:
         """Record until when these roots were watched; a new one counts as compared."""
-        with self._database.transaction() as writer:
-            writer.executemany(
-                "INSERT INTO watched VALUES (?, ?, ?, ?, ?) ON CONFLICT (root) DO UPDATE SET"
-                " path = excluded.path, at = excluded.at,"
-                " dev = iif(path = excluded.path, dev, excluded.dev),"
-                " ino = iif(path = excluded.path, ino, excluded.ino)",
-                [(w.root, w.path, w.at, encode_int(w.dev), encode_int(w.ino)) for w in watched],
-            )
+        self._database.executemany(
+            "INSERT INTO watched VALUES (?, ?, ?, ?, ?) ON CONFLICT (root) DO UPDATE SET"
+            " path = excluded.path, at = excluded.at,"
+            " dev = iif(path = excluded.path, dev, excluded.dev),"
+            " ino = iif(path = excluded.path, ino, excluded.ino)",
+            [(w.root, w.path, w.at, encode_int(w.dev), encode_int(w.ino)) for w in watched],
+        )
 
     def record_comparison(self, root: str, dev: int, ino: int) -> None:
         """Record the identity of a root's directory at a comparison of the whole root."""
-        with self._database.transaction() as writer:
-            writer.execute(
-                "UPDATE watched SET dev = ?, ino = ? WHERE root = ?",
-                (encode_int(dev), encode_int(ino), root),
-            )
+        self._database.execute(
+            "UPDATE watched SET dev = ?, ino = ? WHERE root = ?",
+            (encode_int(dev), encode_int(ino), root),
+        )
 
     def load_heartbeats(self) -> dict[str, RootHeartbeat]:
         """Return the last heartbeat of every root, by name."""
-        with self._database.read_connection() as connection:
-            rows = connection.execute("SELECT root, path, at, dev, ino FROM watched").fetchall()
+        rows = self._database.fetch_all("SELECT root, path, at, dev, ino FROM watched")
         return {
             root: RootHeartbeat(root, path, at, int(dev), int(ino))
             for root, path, at, dev, ino in rows

@@ -56,14 +56,13 @@ class EventJournal:
 
     def record(self, announcements: Iterable[Announcement], lane: Lane, now: float) -> None:
         """Record announced paths; they are due at once."""
-        with self._database.transaction() as writer:
-            writer.executemany(
-                _ADD,
-                [
-                    (event.path, event.root, event.tree, event.closed, lane, now, now)
-                    for event in announcements
-                ],
-            )
+        self._database.executemany(
+            _ADD,
+            [
+                (event.path, event.root, event.tree, event.closed, lane, now, now)
+                for event in announcements
+            ],
+        )
 
     def load_due(self, lane: Lane, now: float, limit: int) -> list[JournalEntry]:
         """Return up to *limit* files of a lane that are due, the longest due first."""
@@ -79,18 +78,13 @@ class EventJournal:
 
     def defer(self, entry: JournalEntry) -> None:
         """Move an upload to the reconcile lane, unless it has been announced again since."""
-        with self._database.transaction() as writer:
-            writer.execute(
-                "UPDATE journal SET lane = ? WHERE id = ? AND generation = ?",
-                (Lane.RECONCILE, entry.id, entry.generation),
-            )
+        self._database.execute(
+            "UPDATE journal SET lane = ? WHERE id = ? AND generation = ?",
+            (Lane.RECONCILE, entry.id, entry.generation),
+        )
 
     def _entries(self, condition: str, values: tuple[Any, ...]) -> list[JournalEntry]:
-        with self._database.read_connection() as connection:
-            rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM journal WHERE {condition}",  # noqa: S608  # ours
-                values,
-            ).fetchall()
+        rows = self._database.fetch_all(f"SELECT {_COLUMNS} FROM journal WHERE {condition}", values)  # noqa: S608  # ours
         return [
             JournalEntry(
                 number, generation, root, path, bool(tree), bool(closed), Lane(lane), *rest
@@ -100,38 +94,32 @@ class EventJournal:
 
     def next_due(self, lane: Lane, after: float) -> float | None:
         """Return when the next file of a lane becomes due after a time; None if none waits."""
-        with self._database.read_connection() as connection:
-            row = connection.execute(
-                "SELECT due FROM journal WHERE tree = 0 AND lane = ? AND due > ?"
-                " ORDER BY due LIMIT 1",
-                (lane, after),
-            ).fetchone()
+        row = self._database.fetch_one(
+            "SELECT due FROM journal WHERE tree = 0 AND lane = ? AND due > ? ORDER BY due LIMIT 1",
+            (lane, after),
+        )
         return None if row is None else float(row[0])
 
     def remove(self, entries: Iterable[JournalEntry]) -> None:
         """Remove finished entries, except those announced again since they were loaded."""
-        with self._database.transaction() as writer:
-            writer.executemany(
-                "DELETE FROM journal WHERE id = ? AND generation = ?",
-                [(entry.id, entry.generation) for entry in entries],
-            )
+        self._database.executemany(
+            "DELETE FROM journal WHERE id = ? AND generation = ?",
+            [(entry.id, entry.generation) for entry in entries],
+        )
 
     def postpone(self, entries: Mapping[JournalEntry, float]) -> None:
         """Set when entries are due, except those announced again since they were loaded."""
-        with self._database.transaction() as writer:
-            writer.executemany(
-                "UPDATE journal SET due = ?, attempts = attempts + 1"
-                " WHERE id = ? AND generation = ?",
-                [(due, entry.id, entry.generation) for entry, due in entries.items()],
-            )
+        self._database.executemany(
+            "UPDATE journal SET due = ?, attempts = attempts + 1 WHERE id = ? AND generation = ?",
+            [(due, entry.id, entry.generation) for entry, due in entries.items()],
+        )
 
     def make_all_due(self, latest: float, now: float) -> None:
         """Make entries due *now* that are due after *latest*: the clock was set back since."""
-        with self._database.transaction() as writer:
-            writer.executemany(
-                "UPDATE journal SET due = ? WHERE tree = ? AND lane = ? AND due > ?",
-                [(now, tree, lane, latest) for tree in (0, 1) for lane in Lane],
-            )
+        self._database.executemany(
+            "UPDATE journal SET due = ? WHERE tree = ? AND lane = ? AND due > ?",
+            [(now, tree, lane, latest) for tree in (0, 1) for lane in Lane],
+        )
 
     def count(self) -> dict[Lane, int]:
         """Count the entries of every lane.  Reads a whole index."""

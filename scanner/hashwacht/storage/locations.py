@@ -160,10 +160,9 @@ class FileLocations:
 
     def count_failed(self) -> int:
         """Count the files whose action has failed and will be retried."""
-        with self._database.read_connection() as connection:
-            (number,) = connection.execute(
-                "SELECT count(*) FROM places WHERE due IS NOT NULL AND attempts > 0"
-            ).fetchone()
+        (number,) = self._database.fetch_one(
+            "SELECT count(*) FROM places WHERE due IS NOT NULL AND attempts > 0"
+        )
         return int(number)
 
     def count_by_state(self, key: str) -> dict[LocationState, int]:
@@ -177,11 +176,10 @@ class FileLocations:
 
     def is_first_of_account(self, location: FileLocation) -> bool:
         """Return whether this is the first location of its content for its owner and root."""
-        with self._database.read_connection() as connection:
-            row = connection.execute(
-                "SELECT min(id) FROM places WHERE key = ? AND root = ? AND uid IS ?",
-                (bytes.fromhex(location.key), location.root, location.uid),
-            ).fetchone()
+        row = self._database.fetch_one(
+            "SELECT min(id) FROM places WHERE key = ? AND root = ? AND uid IS ?",
+            (bytes.fromhex(location.key), location.root, location.uid),
+        )
         return bool(row[0] == location.id)
 
     def record(self, location: FileLocation) -> FileLocation:
@@ -201,18 +199,16 @@ class FileLocations:
 
     def remove(self, location: FileLocation) -> None:
         """Remove a location that belongs to no case."""
-        with self._database.transaction() as writer:
-            writer.execute("DELETE FROM places WHERE id = ?", (location.id,))
+        self._database.execute("DELETE FROM places WHERE id = ?", (location.id,))
 
     def count_acted(self, since: float, most: int, **equal: Any) -> int:
         """Count actions since a time, up to *most*, with *equal* root, key or uid."""
         which = "".join(f" AND {name} = ?" for name in equal)
-        with self._database.read_connection() as connection:
-            (number,) = connection.execute(
-                "SELECT count(*) FROM (SELECT 1 FROM places"  # noqa: S608  # our own names
-                f" WHERE counted > ?{which} LIMIT ?)",
-                (since, *equal.values(), most),
-            ).fetchone()
+        (number,) = self._database.fetch_one(
+            "SELECT count(*) FROM (SELECT 1 FROM places"  # noqa: S608  # our own names
+            f" WHERE counted > ?{which} LIMIT ?)",
+            (since, *equal.values(), most),
+        )
         return int(number)
 
     def approve(self, limit_id: int, now: float) -> int:
@@ -250,12 +246,11 @@ class FileLocations:
 
     def release_undetermined(self, but: Collection[str], now: float) -> None:
         """Make files due that are held as undetermined, in all roots except *but*."""
-        with self._database.transaction() as writer:
-            writer.execute(
-                "UPDATE places SET due = ? WHERE state = 'held' AND rule = 'undetermined'"  # noqa: S608  # only marks
-                f" AND root NOT IN ({', '.join('?' * len(but))})",
-                (now, *but),
-            )
+        self._database.execute(
+            "UPDATE places SET due = ? WHERE state = 'held' AND rule = 'undetermined'"  # noqa: S608  # only marks
+            f" AND root NOT IN ({', '.join('?' * len(but))})",
+            (now, *but),
+        )
 
     def count_held(self, limits: Collection[int]) -> dict[int, int]:
         """Return how many actions each of these reached limits pauses."""

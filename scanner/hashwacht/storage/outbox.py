@@ -245,14 +245,7 @@ class Outbox:
                 "SELECT coalesce(sum(left_out), 0) FROM alerts WHERE channel = ?", (channel,)
             ).fetchone()
         return ChannelStatus(
-            channel,
-            waiting,
-            oldest,
-            failures or 0,
-            problem or "",
-            delivered_at,
-            given_up,
-            left_out,
+            channel, waiting, oldest, failures or 0, problem or "", delivered_at, given_up, left_out
         )
 
 

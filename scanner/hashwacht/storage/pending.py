@@ -34,32 +34,29 @@ class PendingContents:
 
     def record(self, contents: Iterable[PendingContent]) -> None:
         """Add contents; one that waits already keeps its age and path, and the better lane."""
-        with self._database.transaction() as writer:
-            writer.executemany(
-                "INSERT INTO unanswered VALUES (?, ?, ?, ?, ?)"
-                " ON CONFLICT (content) DO UPDATE SET lane = min(lane, excluded.lane)",
-                [
-                    (pending.content, pending.lane, pending.since, pending.root, pending.path)
-                    for pending in contents
-                ],
-            )
+        self._database.executemany(
+            "INSERT INTO unanswered VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (content) DO UPDATE SET lane = min(lane, excluded.lane)",
+            [
+                (pending.content, pending.lane, pending.since, pending.root, pending.path)
+                for pending in contents
+            ],
+        )
 
     def remove(self, contents: Iterable[int]) -> None:
         """Remove contents, by number."""
-        with self._database.transaction() as writer:
-            writer.executemany(
-                "DELETE FROM unanswered WHERE content = ?", [(content,) for content in contents]
-            )
+        self._database.executemany(
+            "DELETE FROM unanswered WHERE content = ?", [(content,) for content in contents]
+        )
 
     def load_next(self, limit: int, after: PendingContent | None = None) -> list[PendingContent]:
         """Return up to *limit* contents behind *after*: uploads first, then by age."""
         key = (after.lane, after.since, after.content) if after else (-1, 0.0, 0)
-        with self._database.read_connection() as connection:
-            rows = connection.execute(
-                f"{_SELECT} WHERE (lane, since, content) > (?, ?, ?)"
-                " ORDER BY lane, since, content LIMIT ?",
-                (*key, limit),
-            ).fetchall()
+        rows = self._database.fetch_all(
+            f"{_SELECT} WHERE (lane, since, content) > (?, ?, ?)"
+            " ORDER BY lane, since, content LIMIT ?",
+            (*key, limit),
+        )
         return [PendingContent(content, Lane(lane), *rest) for content, lane, *rest in rows]
 
     def load(self, contents: Collection[int]) -> dict[int, PendingContent]:
@@ -73,6 +70,5 @@ class PendingContents:
 
     def count(self) -> int:
         """Return how many contents wait."""
-        with self._database.read_connection() as connection:
-            (number,) = connection.execute("SELECT count(*) FROM unanswered").fetchone()
+        (number,) = self._database.fetch_one("SELECT count(*) FROM unanswered")
         return int(number)

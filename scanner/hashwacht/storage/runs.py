@@ -58,22 +58,20 @@ class Runs:
 
     def load_resumable(self, kind: str, roots: Sequence[bytes], options: str) -> Run | None:
         """Return the latest run of this kind, roots and options, if it was not finished."""
-        with self._database.read_connection() as connection:
-            row = connection.execute(
-                f"SELECT {_COLUMNS} FROM runs"  # noqa: S608  # our own constants
-                " WHERE kind = ? AND roots = ? AND options = ? ORDER BY id DESC LIMIT 1",
-                (kind, b"\0".join(roots), options),
-            ).fetchone()
+        row = self._database.fetch_one(
+            f"SELECT {_COLUMNS} FROM runs"  # noqa: S608  # our own constants
+            " WHERE kind = ? AND roots = ? AND options = ? ORDER BY id DESC LIMIT 1",
+            (kind, b"\0".join(roots), options),
+        )
         run = None if row is None else self._run(row)
         return run if run is not None and run.state is RunState.INTERRUPTED else None
 
     def resume(self, run: Run, now: float) -> Run:
         """Record an interrupted run as running again."""
-        with self._database.transaction() as writer:
-            writer.execute(
-                "UPDATE runs SET state = ?, updated = ?, finished = NULL WHERE id = ?",
-                (RunState.RUNNING, now, run.id),
-            )
+        self._database.execute(
+            "UPDATE runs SET state = ?, updated = ?, finished = NULL WHERE id = ?",
+            (RunState.RUNNING, now, run.id),
+        )
         return replace(run, state=RunState.RUNNING, updated=now, finished=None)
 
     def load_tally(self, run: int) -> str:
@@ -87,8 +85,9 @@ class Runs:
 
     def record_progress(self, run: int, tally: str, now: float) -> None:
         """Record the progress of a run."""
-        with self._database.transaction() as writer:
-            writer.execute("UPDATE runs SET tally = ?, updated = ? WHERE id = ?", (tally, now, run))
+        self._database.execute(
+            "UPDATE runs SET tally = ?, updated = ? WHERE id = ?", (tally, now, run)
+        )
 
     def finish(self, run: int, state: RunState, tally: str, now: float) -> None:
         """Record the end of a run; on a full disk the reserve is released for that."""
@@ -100,19 +99,17 @@ class Runs:
             self._finish(run, state, tally, now)
 
     def _finish(self, run: int, state: RunState, tally: str, now: float) -> None:
-        with self._database.transaction() as writer:
-            writer.execute(
-                "UPDATE runs SET state = ?, tally = ?, updated = ?, finished = ? WHERE id = ?",
-                (state, tally, now, now, run),
-            )
+        self._database.execute(
+            "UPDATE runs SET state = ?, tally = ?, updated = ?, finished = ? WHERE id = ?",
+            (state, tally, now, now, run),
+        )
 
     def load_latest(self, limit: int | None = None) -> list[Run]:
         """Return the latest runs, newest first."""
-        with self._database.read_connection() as connection:
-            rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM runs ORDER BY id DESC LIMIT ?",  # noqa: S608  # ours
-                (-1 if limit is None else limit,),
-            ).fetchall()
+        rows = self._database.fetch_all(
+            f"SELECT {_COLUMNS} FROM runs ORDER BY id DESC LIMIT ?",  # noqa: S608  # ours
+            (-1 if limit is None else limit,),
+        )
         return [self._run(row) for row in rows]
 
     def _run(self, row: tuple[Any, ...]) -> Run:

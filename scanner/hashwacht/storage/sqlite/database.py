@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from hashwacht.core.errors import StorageError
 from hashwacht.platform.atomic import Reserve
@@ -157,6 +158,26 @@ class Database:
         """Yield thread_connection() for one statement; its errors are raised as StorageError."""
         with translated_errors(self.path):
             yield self.thread_connection()
+
+    def fetch_all(self, query: str, values: Sequence[object] = ()) -> list[Any]:
+        """Return all rows of one query."""
+        with self.read_connection() as connection:
+            return connection.execute(query, values).fetchall()
+
+    def fetch_one(self, query: str, values: Sequence[object] = ()) -> Any:
+        """Return the first row of one query, None if there is none."""
+        with self.read_connection() as connection:
+            return connection.execute(query, values).fetchone()
+
+    def execute(self, statement: str, values: Sequence[object]) -> sqlite3.Cursor:
+        """Execute one statement in a transaction."""
+        with self.transaction() as writer:
+            return writer.execute(statement, values)
+
+    def executemany(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
+        """Execute one statement for many rows in a transaction."""
+        with self.transaction() as writer:
+            writer.executemany(statement, rows)
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
