@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 from benchmarks.measuring import Table, at_least, at_most, named
+from demo.pictures import cropped, encode, grainy, photo, resized
 from hashwacht.core.types import PDQ_MIN_QUALITY, Signal
 from hashwacht.hashing import Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
-from hashwacht.testing.pictures import cropped, encode, grainy, photo, resized
 
 PICTURES = 600
 PICTURE_HASHES = ("pdq", "phash64", "dhash64")

@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks.measuring import Table, at_least, at_most, one_core
+from demo.pictures import encode, grainy, photo
 from hashwacht.core.ports import Fingerprinter
 from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.hashing.workers.pool import WorkerPool
 from hashwacht.hashing.workers.protocol import MAX_BATCH
 from hashwacht.hashing.workers.sandbox import WorkerLimits
-from hashwacht.testing.pictures import encode, grainy, photo
 from support.hostile.hostile import HASHED, TOO_SLOW, Hostile, corpus
 from support.processes import workers
 

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from benchmarks.measuring import Table, Times, at_least, at_most
+from demo.pictures import encode, photo
 from hashwacht.cases.case_opening import JudgedFile
 from hashwacht.core.types import Action
 from hashwacht.hashing import Plan
@@ -29,7 +30,6 @@ from hashwacht.scan.scan import ScanRequest, ScanRun
 from hashwacht.settings import DaemonSettings, RootSettings
 from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import RememberingObserver
-from hashwacht.testing.pictures import encode, photo
 from hashwacht.walk.rules import ExclusionRules
 from support.daemon.daemon_bench import DaemonBench, digest
 from support.daemon.daemon_program import DaemonProgram

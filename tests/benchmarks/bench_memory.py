@@ -9,9 +9,9 @@ import psutil
 import pytest
 
 from benchmarks.measuring import Table, at_most
+from demo.pictures import encode, grainy, photo
 from hashwacht.hashing import Plan
 from hashwacht.hashing.workers.pool import WorkerPool
-from hashwacht.testing.pictures import encode, grainy, photo
 
 ALL = ("md5", "sha1", "sha256", "pdq", "phash64", "dhash64")
 

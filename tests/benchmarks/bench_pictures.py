@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from benchmarks.measuring import Table, Times, at_least, at_most, installed, named
+from demo.pictures import encode, grainy, photo
 from hashwacht.hashing import Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
-from hashwacht.testing.pictures import encode, grainy, photo
 
 Peer = Callable[[Path], object]
 

@@ -15,6 +15,7 @@ import pytest
 
 from benchmarks.measuring import Table, at_least, at_most, installed, named, one_core
 from benchmarks.peers import fingerprint as peers_fingerprint
+from demo.pictures import encode, grainy, photo
 from hashwacht.hashing import Plan
 from hashwacht.hashing.workers.pool import WorkerPool
 from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
@@ -22,7 +23,6 @@ from hashwacht.pipeline import Pipeline
 from hashwacht.scan.scan import ScanRequest, ScanRun
 from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import KnowingMatcher, RememberingObserver
-from hashwacht.testing.pictures import encode, grainy, photo
 from hashwacht.walk.rules import ExclusionRules
 from support.scan_bench import ScanBench
 

@@ -24,9 +24,9 @@ from benchmarks.measuring import (
     named,
 )
 from benchmarks.peers import fingerprint as by_hand
+from demo.pictures import encode, grainy, photo
 from hashwacht import Checker, UploadContext
 from hashwacht.hashing.in_process import trim_memory
-from hashwacht.testing.pictures import encode, grainy, photo
 from hashwacht_plugins import asgi, wsgi
 from hashwacht_plugins.middleware_settings import CHUNK
 from hashwacht_plugins.multipart.body import body_reader_for

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from hashwacht.testing.pictures import photo
+from demo.pictures import photo
 
 Hashes = NDArray[np.uint8]
 """Shape (count, bytes a hash)."""
@@ -35,7 +35,7 @@ def random_hashes(count: int, width: int, seed: int = 0) -> Hashes:
 def of_pictures(count: int, scenes: int, seed: int = 0) -> Hashes:
     """Give the PDQ hashes of *count* random crops of *scenes* painted, photograph-like scenes.
 
-    Scenes are those of :func:`hashwacht.testing.pictures.photo` (a natural spectrum, light that
+    Scenes are those of :func:`demo.pictures.photo` (a natural spectrum, light that
     falls off, objects with edges), seen whole or in part, a third of them mirrored; crops of one
     scene overlap, many lie within the radius of each other.  PDQ's own reduction (two tent
     filters) is replaced by one box filter, which changes some bits, not how they depend on

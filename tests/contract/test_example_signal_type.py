@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.testing.pictures import encode, photo
+from demo.pictures import encode, photo
 
 PACKAGE = Path(__file__).parent / "example_signal_type"
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from demo.pictures import encode, photo
 from hashwacht.secrets import Credential
 from hashwacht.storage.store import Store
-from hashwacht.testing.pictures import encode, photo
 from support.program import Program, objects
 from support.services.faults import Fault, FaultServer, black_hole
 from support.services.http_server import HttpServer, Request

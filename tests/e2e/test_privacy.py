@@ -19,9 +19,9 @@ from urllib.parse import quote_from_bytes
 import psutil
 import pytest
 
+from demo.pictures import encode, photo
 from hashwacht import __version__
 from hashwacht.secrets import Credential
-from hashwacht.testing.pictures import encode, photo
 from support.processes import wait_for
 from support.program import Program, objects
 from support.services.capture import Capture, Packet, private_network

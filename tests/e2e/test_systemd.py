@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from demo.pictures import encode, photo
 from hashwacht.core.events import Event
-from hashwacht.testing.pictures import encode, photo
 from support.machine import Machine, tree
 
 CHECKOUT = Path(__file__).parents[2]

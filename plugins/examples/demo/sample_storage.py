@@ -17,7 +17,7 @@ from pathlib import Path
 
 from PIL.Image import Quantize
 
-from hashwacht.testing.pictures import animated, cropped, encode, flat, photo, resized, truncated
+from demo.pictures import animated, cropped, encode, flat, photo, resized, truncated
 
 KNOWN, LATER, GOOD = 101, 102, 103
 """Seeds: on the list from the beginning, on a list that comes later, and on a known-good list."""

@@ -1,4 +1,4 @@
-"""What every signal type must do, ours and operators' own: a contract suite to subclass.
+"""Contract suite for signal types, built-in and operators' own: subclass it in a test.
 
 ::
 
@@ -6,22 +6,28 @@
         signal_type = PhotoDNA()
         junk = ("", "not base64 at all!")
 
-Nothing here imports pytest or Pillow by itself; the tests of what computes signals run only for
-a type that can.
+The module imports neither pytest nor Pillow. The tests of computed signals run only for a type
+that computes them.
 """
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
 
 from hashwacht.core.errors import SignalError
 from hashwacht.core.ports import SignalType
 from hashwacht.core.types import Signal
 from hashwacht.hashing.picture import Picture
 from hashwacht.hashing.registry import Digest, EncodedPictureHash, PictureHash
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _CONTENT = bytes(range(256)) * 40
 
@@ -31,7 +37,7 @@ class SignalTypeContract:
 
     signal_type: ClassVar[SignalType]
     junk: ClassVar[Sequence[str]] = ("", " ", "two words", "käse", "\0", "\x1b[31m")
-    """Texts that are no value of the type; add the ones that are peculiar to it."""
+    """Texts that are not values of the type; add those specific to it."""
 
     def test_has_a_name_that_lists_and_services_can_write(self) -> None:
         """Lower-case letters, digits and underscores; version and length are counts."""
@@ -45,12 +51,12 @@ class SignalTypeContract:
         assert self.signal_type.examples()
 
     def test_examples_have_the_canonical_form_they_name(self) -> None:
-        """What somebody may write comes out in the one form that is stored and compared."""
+        """Every accepted spelling is normalized to the one form that is stored and compared."""
         for written, canonical in self.signal_type.examples():
             assert self.signal_type.canonical(written) == canonical
 
-    def test_the_canonical_form_is_its_own(self) -> None:
-        """Bringing it into form again changes nothing."""
+    def test_the_canonical_form_is_stable(self) -> None:
+        """Normalizing it again changes nothing."""
         for _, canonical in self.signal_type.examples():
             assert self.signal_type.canonical(canonical) == canonical
 
@@ -62,14 +68,14 @@ class SignalTypeContract:
             assert len(canonical.split()) == 1
 
     def test_junk_is_refused(self) -> None:
-        """A text that is no value raises SignalError, which names the type."""
-        for each in self.junk:
+        """An invalid text raises SignalError, whose message names the type."""
+        for text in self.junk:
             try:
-                accepted = self.signal_type.canonical(each)
+                accepted = self.signal_type.canonical(text)
             except SignalError as error:
                 assert self.signal_type.name in str(error)  # noqa: PT017 - pytest is not imported here
             else:
-                raise AssertionError(f"{each!r} was taken for {accepted!r}")
+                raise AssertionError(f"{text!r} was accepted as {accepted!r}")
 
     def test_the_distance_of_a_value_to_itself_is_zero(self) -> None:
         """Equal values are equal content, as far as this type can tell."""
@@ -88,33 +94,40 @@ class SignalTypeContract:
         """The same content gives the same signals, in canonical form, under the type's name."""
         first, second = self._computed(), self._computed()
         assert first == second
-        for each in first:
-            assert each.type == self.signal_type.name
-            assert self.signal_type.canonical(each.value) == each.value
-            assert each.quality is None or each.quality in range(101)
+        for signal in first:
+            assert signal.type == self.signal_type.name
+            assert self.signal_type.canonical(signal.value) == signal.value
+            assert signal.quality is None or signal.quality in range(101)
 
     def test_what_is_computed_depends_on_the_content(self) -> None:
-        """A hasher that answers the same for everything matches everything."""
+        """A hasher that returns one value for every content would match everything."""
         one, other = self._computed(seed=1), self._computed(seed=2)
-        assert not one or {each.value for each in one} != {each.value for each in other}
+        assert not one or {signal.value for signal in one} != {signal.value for signal in other}
 
     def _computed(self, seed: int = 1) -> list[Signal]:
-        """Compute by every capability the type has; nothing if it is only compared."""
-        from hashwacht.testing.pictures import encode, photo
-
-        made: list[Signal] = []
+        """Compute signals in every way the type supports; none if it only compares."""
+        signals: list[Signal] = []
         if isinstance(self.signal_type, Digest):
-            made += _digested(self.signal_type, _CONTENT + bytes([seed]))
+            signals += _digested(self.signal_type, _CONTENT + bytes([seed]))
         if isinstance(self.signal_type, PictureHash):
-            made += self.signal_type.signals(Picture(partial(photo, seed)))
+            signals += self.signal_type.signals(Picture(partial(_sample, seed)))
         if isinstance(self.signal_type, EncodedPictureHash):
-            encoded = encode(photo(seed), "jpeg")
-            made += self.signal_type.signals_from_bytes(encoded, "image/jpeg")
-        return made
+            encoded = io.BytesIO()
+            _sample(seed).save(encoded, "JPEG")
+            signals += self.signal_type.signals_from_bytes(encoded.getvalue(), "image/jpeg")
+        return signals
+
+
+def _sample(seed: int) -> Image:
+    """Return smooth coloured noise, 256 pixels square; other seeds give other pictures."""
+    from PIL import Image as Pillow
+
+    noise = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), np.uint8)
+    return Pillow.fromarray(noise).resize((256, 256), Pillow.Resampling.BICUBIC)
 
 
 def _digested(digest: Digest, content: bytes) -> list[Signal]:
-    """Digest in chunks of several sizes, as they come from a file."""
+    """Digest in chunks of several sizes, as a file is read."""
     running = digest.new()
     running.update(content[:1])
     running.update(content[1:1000])

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from demo.pictures import ENCODERS, encode, photo
 from hashwacht.core.signals import BUILT_IN
 from hashwacht.core.types import Fingerprint, Reason
 from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.hashing.workers.pool import WorkerPool
-from hashwacht.testing.pictures import ENCODERS, encode, photo
 from support import asking
 from support.hostile.hostile import HASHED, Hostile, corpus, mutations
 

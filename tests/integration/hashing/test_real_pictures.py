@@ -14,12 +14,12 @@ from typing import BinaryIO
 import pytest
 from PIL import Image
 
+from demo.pictures import animated, encode, grainy, photo
 from hashwacht.core.types import Reason
 from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.hashing.page_cache import uncached_ranges
 from hashwacht.hashing.workers.pool import TASK_FACTORY, WorkerPool
-from hashwacht.testing.pictures import animated, encode, grainy, photo
 from support.asking import ask
 
 Start = Callable[..., WorkerPool]

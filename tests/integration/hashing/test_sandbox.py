@@ -138,7 +138,7 @@ def test_operators_programs_run_in_a_worker_of_their_own(start: Start) -> None:
         Plan(("md5", "pdq", "mine"), Limits(timeout=5), commands=programs),
         task_factory=TASK_FACTORY,
     )
-    from hashwacht.testing.pictures import encode, photo
+    from demo.pictures import encode, photo
 
     made = ask(pool, encode(photo(1, (96, 96))))
     assert {(s.type, s.value) for s in made.signals} > {("mine", "abc")}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from demo.pictures import encode, grainy, photo, truncated
 from hashwacht.core.types import Fingerprint
 from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.reader import HEAD
@@ -18,7 +19,6 @@ from hashwacht.hashing.workers.pool import TASK_FACTORY, WorkerPool
 from hashwacht.hashing.workers.protocol import WorkerKind
 from hashwacht.hashing.workers.streaming import PoolStreamHasher
 from hashwacht.hashing.workers.tasks import DigestTask
-from hashwacht.testing.pictures import encode, grainy, photo, truncated
 from support.asking import ask
 from support.processes import workers
 

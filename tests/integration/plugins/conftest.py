@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from demo.pictures import encode, photo
 from demo.sample_storage import KNOWN as KNOWN_SEED
 from demo.sample_storage import known_list
 from hashwacht import Checker
-from hashwacht.testing.pictures import encode, photo
 from support.plugins.uploads import KNOWN, knowing
 from support.program import Program
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from demo.pictures import encode, photo
 from demo.sample_storage import KNOWN
 from hashwacht import Checker, CheckResult, Outcome, UploadStream
-from hashwacht.testing.pictures import encode, photo
 from support.plugins.uploads import opened
 from support.program import Program
 

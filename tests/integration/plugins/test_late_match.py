@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hashwacht.testing.pictures import encode, photo
+from demo.pictures import encode, photo
 from support.plugins.uploads import pdq
 from support.program import Program, objects
 from support.services.http_server import HttpServer

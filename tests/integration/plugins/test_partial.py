@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from demo.pictures import encode, photo
 from demo.sample_storage import KNOWN
-from hashwacht.testing.pictures import encode, photo
 from support.program import Program, objects
 
 SITE = """

@@ -23,8 +23,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from demo.pictures import encode, photo
 from hashwacht import Checker, Outcome
-from hashwacht.testing.pictures import encode, photo
 from hashwacht_plugins.aiohttp import UploadScanner
 from hashwacht_plugins.asgi import HashwachtMiddleware
 from hashwacht_plugins.context import ClientInfo

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from demo.pictures import encode, grainy, photo
 from hashwacht.core.types import QUICK_ERROR_BITS, Match, Outcome, Reason, Signal
 from hashwacht.hashing import Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
@@ -23,7 +24,6 @@ from hashwacht.scan.recheck import Recheck
 from hashwacht.scan.scan import ScanRequest, ScanRun
 from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import CountingFingerprinter, RememberingObserver
-from hashwacht.testing.pictures import encode, grainy, photo
 from hashwacht.walk.rules import ExclusionRules
 
 TYPES = ("md5", "pdq", "phash64", "dhash64")

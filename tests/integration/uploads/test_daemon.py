@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from demo.pictures import encode, photo
 from hashwacht import Checker, Outcome, Reason, UploadContext
 from hashwacht.ipc.codec import Message
 from hashwacht.ipc.frames import pack_frame
 from hashwacht.ipc.sockets import listen
-from hashwacht.testing.pictures import encode, photo
 from hashwacht.uploads.protocol import (
     UploadChannel,
     UploadCheckReply,

@@ -10,9 +10,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from demo.pictures import encode, photo
 from demo.sample_storage import KNOWN
 from hashwacht import Checker
-from hashwacht.testing.pictures import encode, photo
 from hashwacht_plugins.context import ClientInfo
 from hashwacht_plugins.wsgi import HashwachtMiddleware
 from support.daemon.upload_daemon import UploadDaemon, known

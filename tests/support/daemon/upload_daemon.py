@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from demo.pictures import encode, photo
 from demo.sample_storage import KNOWN, known_list
 from hashwacht.bootstrap import upload_contexts
 from hashwacht.core.upload_context import UploadContext
 from hashwacht.settings import load
-from hashwacht.testing.pictures import encode, photo
 from support.daemon.daemon_program import DaemonProgram
 
 

@@ -12,8 +12,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from demo.pictures import encode, photo
 from hashwacht.core.types import Reason
-from hashwacht.testing.pictures import encode, photo
 from support.hostile.hostile_files import (
     bmp,
     circle,

@@ -8,7 +8,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 
-from hashwacht.testing.pictures import encode, flat
+from demo.pictures import encode, flat
 
 
 def small(name: str) -> bytes:

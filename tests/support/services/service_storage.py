@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from demo.pictures import encode, photo
 from hashwacht.secrets import Credential
-from hashwacht.testing.pictures import encode, photo
 
 ACCOUNT = Credential("hoster", "correct horse: battery staple")
 KNOWN = encode(photo(1), "jpeg", quality=92)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from demo.pictures import ENCODERS, encode, photo, truncated
 from hashwacht.core.types import Fingerprint, Reason
-from hashwacht.testing.pictures import ENCODERS, encode, photo, truncated
 
 Hash = Callable[..., Fingerprint]
 

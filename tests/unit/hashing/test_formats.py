@@ -14,9 +14,9 @@ import pdqhash
 import pytest
 from PIL import Image
 
+from demo.pictures import ENCODERS, encode, photo
 from hashwacht.core.types import Fingerprint, Reason, Skip
 from hashwacht.hashing import Plan
-from hashwacht.testing.pictures import ENCODERS, encode, photo
 
 Hash = Callable[..., Fingerprint]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.testing.pictures import encode, photo
+from demo.pictures import encode, photo
 
 COUNT = """
 import resource, sys

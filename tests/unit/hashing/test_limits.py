@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from demo.pictures import animated, encode, flat, photo
 from hashwacht.core.types import Fingerprint, Reason
 from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.decode import START_OF_SCAN, count_scan_markers, count_scans
 from hashwacht.hashing.in_process import InProcessFingerprinter
-from hashwacht.testing.pictures import animated, encode, flat, photo
 from support.hostile.hostile_files import progressive
 
 Hash = Callable[..., Fingerprint]

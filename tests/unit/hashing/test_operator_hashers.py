@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from demo.pictures import encode, photo
 from hashwacht.core.errors import ConfigurationError
 from hashwacht.core.signals import HexSignalType
 from hashwacht.core.types import Fingerprint, Reason, Signal
@@ -17,7 +18,6 @@ from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.in_process import FingerprintBuilder, GuardedDigest, InProcessFingerprinter
 from hashwacht.hashing.picture import Picture
 from hashwacht.hashing.registry import CommandHash, DigestState
-from hashwacht.testing.pictures import encode, photo
 
 Hash = Callable[..., Fingerprint]
 

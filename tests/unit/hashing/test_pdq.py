@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from demo.pictures import flat, photo, resized
 from hashwacht.core.types import PDQ_MIN_QUALITY
 from hashwacht.hashing import pdq_reference
 from hashwacht.hashing.pdq import pdq
 from hashwacht.hashing.pdq_reference import orientations, to_hex
-from hashwacht.testing.pictures import flat, photo, resized
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
+from demo.pictures import encode, flat, grainy, photo, truncated
 from hashwacht.core.types import PDQ_MIN_QUALITY, QUICK_ERROR_BITS, Fingerprint
 from hashwacht.hashing import Plan, pdq_reference
 from hashwacht.hashing.decode import may_reduce, reduced
 from hashwacht.hashing.grey import GreyImage, PixelRows, sum_weights
 from hashwacht.hashing.pdq import _operator, quick_pdq
 from hashwacht.hashing.quick64 import quick64
-from hashwacht.testing.pictures import encode, flat, grainy, photo, truncated
 
 Hash = Callable[..., Fingerprint]
 

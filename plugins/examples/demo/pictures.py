@@ -1,15 +1,14 @@
-"""Harmless pictures by code alone: the same seed gives the same picture, today and elsewhere.
+"""Harmless generated pictures: the same seed gives the same picture on every machine.
 
 ::
 
     original = photo(seed=7)                      # a Pillow image, 640x480, photograph-like
-    as_jpeg = encode(original, "jpeg")            # bytes; every name of ENCODERS will do
+    as_jpeg = encode(original, "jpeg")            # bytes; any name of ENCODERS works
     smaller = encode(resized(original, 0.5), "webp")
     broken = truncated(as_jpeg, 0.6)              # the first six tenths
 
-Photograph-like means: a spectrum that falls with frequency as that of natural scenes does,
-light that falls off across the picture, and a few objects with edges.  PDQ gives them quality
-100, and two of different seeds are about 128 bits apart.
+Photograph-like means: the spectrum of natural scenes, a brightness gradient and a few objects
+with edges. Their PDQ quality is 100, and two seeds are about 128 bits apart.
 """
 
 from __future__ import annotations
@@ -24,22 +23,22 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _CANVAS = 256
-"""Scenes are painted on a square of this many pixels, then brought to the size wanted."""
+"""Scenes are painted on a square of this many pixels, then resized."""
 
 
 def photo(seed: int = 0, size: tuple[int, int] = (640, 480)) -> Image:
-    """Paint the scene of *seed*, mode RGB; at another *size* (width, height) it is the same one."""
+    """Paint the scene of *seed*, mode RGB; it is the same scene at every *size*."""
     from PIL import Image as Pillow
 
-    chance = np.random.default_rng(seed)
+    random = np.random.default_rng(seed)
     across, down = np.meshgrid(np.linspace(-1, 1, _CANVAS), np.linspace(-1, 1, _CANVAS))
-    scene = np.stack([_clouds(chance) for _ in range(3)], axis=-1)
+    scene = np.stack([_clouds(random) for _ in range(3)], axis=-1)
     scene = 0.5 * scene + 0.9 * scene.mean(axis=-1, keepdims=True)
-    slope = chance.uniform(-1, 1, 2)
+    slope = random.uniform(-1, 1, 2)
     scene += (slope[0] * across + slope[1] * down)[:, :, None]
     for _ in range(6):
-        centre, radius = chance.uniform(-0.9, 0.9, 2), chance.uniform(0.1, 0.45)
-        stretch, colour = chance.uniform(0.5, 2.0), chance.normal(0, 1.2, 3)
+        centre, radius = random.uniform(-0.9, 0.9, 2), random.uniform(0.1, 0.45)
+        stretch, colour = random.uniform(0.5, 2.0), random.normal(0, 1.2, 3)
         inside = (across - centre[0]) ** 2 * stretch + (down - centre[1]) ** 2 < radius**2
         scene[inside] = 0.4 * scene[inside] + colour
     light = 128 + 40 * scene
@@ -48,29 +47,29 @@ def photo(seed: int = 0, size: tuple[int, int] = (640, 480)) -> Image:
 
 
 def grainy(image: Image, amount: float = 4.0, seed: int = 0) -> Image:
-    """Add the grain of a camera, *amount* levels strong, so that files get as large as photos'."""
+    """Add camera grain, *amount* levels strong, so that files are as large as photographs."""
     from PIL import Image as Pillow
 
-    chance = np.random.default_rng(seed)
+    random = np.random.default_rng(seed)
     pixels = np.asarray(image).astype(np.float32)
-    pixels += amount * chance.standard_normal(pixels.shape, np.float32)
+    pixels += amount * random.standard_normal(pixels.shape, np.float32)
     return Pillow.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
 def flat(colour: int = 128, size: tuple[int, int] = (640, 480)) -> Image:
-    """Paint one grey all over: nothing that a perceptual hash could hold on to."""
+    """Paint one grey: a picture without features for a perceptual hash."""
     from PIL import Image as Pillow
 
     return Pillow.new("RGB", size, (colour, colour, colour))
 
 
 def resized(image: Image, factor: float) -> Image:
-    """Scale both sides by *factor*, as a web site that makes thumbnails does."""
+    """Scale both sides by *factor*."""
     from PIL import Image as Pillow
 
     width, height = image.size
-    wanted = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return image.resize(wanted, Pillow.Resampling.LANCZOS)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return image.resize(size, Pillow.Resampling.LANCZOS)
 
 
 def cropped(image: Image, share: float = 0.05) -> Image:
@@ -88,7 +87,7 @@ def truncated(encoded: bytes, share: float) -> bytes:
 def encode(image: Image, name: str = "jpeg", **options: object) -> bytes:
     """Encode as *name*, a key of ENCODERS; *options* go to Pillow (``quality=30``).
 
-    The animated and paged ones get three frames: the picture, a mirrored one, the first again.
+    Animations and paged files get three frames: the picture, its mirror image, the picture.
     """
     return ENCODERS[name](image, options)
 
@@ -101,12 +100,12 @@ def animated(frames: Sequence[Image], name: str = "gif", **options: object) -> b
     return _saved(frames[0], name.upper(), chosen)
 
 
-def _clouds(chance: np.random.Generator) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Noise whose amplitude falls with frequency, standard deviation 1."""
+def _clouds(random: np.random.Generator) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """Return noise whose amplitude falls with frequency, standard deviation 1."""
     frequency = np.fft.fftfreq(_CANVAS)
     radius = np.hypot(frequency[:, None], frequency[None, :])
     radius[0, 0] = 1.0
-    spectrum = np.fft.fft2(chance.normal(size=(_CANVAS, _CANVAS))) / radius**1.7
+    spectrum = np.fft.fft2(random.normal(size=(_CANVAS, _CANVAS))) / radius**1.7
     spectrum[0, 0] = 0.0
     noise = np.fft.ifft2(spectrum).real
     scaled: np.ndarray[tuple[int, int], np.dtype[np.float64]] = noise / noise.std()
@@ -129,7 +128,7 @@ def _plain(form: str, mode: str = "RGB", **always: object) -> _Encoder:
 
 
 def _moving(name: str) -> _Encoder:
-    """Save three frames of which two are equal."""
+    """Save three frames, two of them equal."""
 
     def encoder(image: Image, options: _Options) -> bytes:
         from PIL import ImageOps
@@ -140,7 +139,7 @@ def _moving(name: str) -> _Encoder:
 
 
 def _deep(image: Image, options: _Options) -> bytes:
-    """Grey with 16 bits; the lower eight are noise that no screen shows."""
+    """Save 16-bit grey whose lower eight bits are noise."""
     from PIL import Image as Pillow
 
     grey = np.asarray(image.convert("L"), np.uint16)
@@ -156,7 +155,7 @@ def _palette(form: str) -> _Encoder:
 
 
 def _see_through(form: str, **always: object) -> _Encoder:
-    """With a transparency that rises from left to right."""
+    """Save with transparency that rises from left to right."""
 
     def encoder(image: Image, options: _Options) -> bytes:
         from PIL import Image as Pillow
@@ -170,7 +169,7 @@ def _see_through(form: str, **always: object) -> _Encoder:
 
 
 def _heic(image: Image, options: _Options) -> bytes:
-    """Needs the extra ``heic``."""
+    """Save as HEIC, which needs the extra ``heic``."""
     import pillow_heif
 
     file = io.BytesIO()
