@@ -143,7 +143,7 @@ def test_every_root_is_compared_in_its_time_and_no_more_often(
     assert len(caplog.records) <= 2
 
 
-def test_what_cannot_be_listed_is_tried_again_but_not_all_the_time(
+def test_an_unlistable_directory_is_retried_at_intervals(
     bench: DaemonBench, root: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A path of more bytes than are followed stands for whatever cannot be listed."""

@@ -21,7 +21,7 @@ def handed_out(dispatcher: Dispatcher, seconds: float) -> ReadTask:
 
 
 @pytest.mark.alone
-def test_what_was_put_off_is_handed_out_when_it_is_due(bench: DaemonBench, root: Path) -> None:
+def test_a_postponed_entry_is_handed_out_when_it_is_due(bench: DaemonBench, root: Path) -> None:
     """Not when the dispatcher next looks by himself."""
     stop, journal = threading.Event(), bench.store.journal
     dispatcher = Dispatcher(bench.store, RuntimeHandle(bench.parts()), stop)

@@ -52,9 +52,7 @@ def test_what_came_while_nobody_watched_is_made_up_for(bench: DaemonBench, root:
     assert gap.closed is not None
 
 
-def test_a_flood_that_overflows_everything_leaves_nothing_unasked(
-    bench: DaemonBench, root: Path
-) -> None:
+def test_a_burst_that_overflows_every_queue_is_covered(bench: DaemonBench, root: Path) -> None:
     bench.change(max_queued_events=4, max_backlog=200)
     for number in range(10):
         (root / f"{number}").mkdir()
@@ -104,9 +102,7 @@ def test_an_upload_is_served_before_what_a_walk_has_found(bench: DaemonBench, ro
 
 
 @pytest.mark.alone
-def test_a_watch_that_has_gone_deaf_is_noticed_renewed_and_made_up_for(
-    bench: DaemonBench, root: Path
-) -> None:
+def test_a_dead_watch_is_detected_renewed_and_covered(bench: DaemonBench, root: Path) -> None:
     deaf = DeafWatch()
     bench.watch = lambda: deaf
     bench.change(canary_interval=0.2)
@@ -142,7 +138,7 @@ def closed(bench: DaemonBench) -> int:
     return sum(gap.closed is not None for gap in bench.store.gaps.load_latest(99))
 
 
-def test_what_is_known_of_a_root_outlasts_another_one_in_its_place(
+def test_stored_files_survive_another_directory_at_the_root(
     bench: DaemonBench, root: Path, tmp_path: Path
 ) -> None:
     """As when a file system is unmounted for a while: nothing in it is read again."""
@@ -164,9 +160,7 @@ def test_what_is_known_of_a_root_outlasts_another_one_in_its_place(
 
 
 @pytest.mark.alone
-def test_a_root_on_a_file_system_that_is_unmounted_and_mounted_again(
-    bench: DaemonBench, root: Path
-) -> None:
+def test_a_root_is_unmounted_and_mounted_again(bench: DaemonBench, root: Path) -> None:
     mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(root)]
     try:
         subprocess.run(mount, check=True, capture_output=True, text=True)
@@ -202,7 +196,7 @@ def test_directories_that_are_gone_are_forgotten(bench: DaemonBench, root: Path)
     assert bytes(root / "goes/below") not in known
 
 
-def test_a_directory_that_cannot_be_listed_stays_a_gap_until_it_can(
+def test_an_unlistable_directory_stays_a_gap_until_it_is_listed(
     bench: DaemonBench, root: Path
 ) -> None:
     if os.geteuid() == 0:

@@ -59,7 +59,7 @@ class Uploader(threading.Thread):
                 }
 
 
-def test_a_scanner_killed_at_random_instants_leaves_nothing_unasked(tmp_path: Path) -> None:
+def test_a_scanner_killed_at_random_instants_misses_no_file(tmp_path: Path) -> None:
     root = tmp_path / "storage"
     root.mkdir()
     program = DaemonProgram(tmp_path)

@@ -39,9 +39,7 @@ def keys(bench: DaemonBench) -> list[str]:
     return [bench.key(each.content) for each in bench.store.pending.load_next(FILES + 99)]
 
 
-def test_everything_is_asked_after_an_outage_uploads_first_and_in_order_of_age(
-    bench: DaemonBench, root: Path
-) -> None:
+def test_after_an_outage_uploads_are_asked_first_by_age(bench: DaemonBench, root: Path) -> None:
     bench.max_age = 1e9  # as of a service
     bench.patience += FILES / 50
     bench.matcher = service = Returning(now=time.time(), silent=True)
@@ -99,7 +97,7 @@ def test_after_a_restart_in_an_outage_the_order_is_the_same(bench: DaemonBench, 
     assert list(dict.fromkeys(service.answered)) == order
 
 
-def test_who_comes_back_while_he_is_tried_is_asked_about_the_oldest_next(
+def test_a_recovered_matcher_is_asked_about_the_oldest_first(
     bench: DaemonBench, root: Path
 ) -> None:
     bench.matcher = service = Returning(now=time.time(), silent=True)
@@ -112,9 +110,7 @@ def test_who_comes_back_while_he_is_tried_is_asked_about_the_oldest_next(
     assert answered == order[PROBE : 2 * PROBE] + order[:PROBE] + order[2 * PROBE :]
 
 
-def test_while_a_service_is_silent_a_new_list_is_asked_about_all_contents(
-    bench: DaemonBench, root: Path
-) -> None:
+def test_a_new_list_is_asked_while_a_service_fails(bench: DaemonBench, root: Path) -> None:
     bench.matcher.silent = True
     wait_in_two_lanes(bench, root)
     (root / "early7").unlink()
@@ -204,9 +200,7 @@ def test_a_content_stays_waiting_until_what_follows_was_done(
         bench.wait_for(lambda: not bench.store.pending.count(), "done")
 
 
-def test_scans_run_beside_the_daemon_and_neither_reads_what_the_other_knows(
-    bench: DaemonBench, root: Path
-) -> None:
+def test_scan_and_daemon_share_what_they_have_read(bench: DaemonBench, root: Path) -> None:
     bench.matcher.known.add(digest(b"17"))
     scans = ScanBench(bench.state, matcher=bench.matcher)
     for number in range(400):

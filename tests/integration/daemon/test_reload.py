@@ -32,7 +32,7 @@ def test_a_root_that_is_added_is_compared_and_watched(
     assert {gap.root for gap in started} == {"uploads", "other"}
 
 
-def test_a_root_that_is_taken_out_is_watched_no_more_and_has_no_open_gaps(
+def test_a_removed_root_is_not_watched_and_has_no_open_gaps(
     bench: DaemonBench, root: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other"
@@ -50,9 +50,7 @@ def test_a_root_that_is_taken_out_is_watched_no_more_and_has_no_open_gaps(
     assert bench.store.gaps.load_open("other") == []
 
 
-def test_no_file_is_lost_while_everything_is_exchanged_over_and_over(
-    bench: DaemonBench, root: Path
-) -> None:
+def test_no_file_is_lost_during_repeated_reloads(bench: DaemonBench, root: Path) -> None:
     ended = threading.Event()
 
     def upload() -> None:
@@ -76,7 +74,7 @@ def test_no_file_is_lost_while_everything_is_exchanged_over_and_over(
         bench.wait_until_done()
 
 
-def test_a_link_in_the_path_of_a_root_is_followed_when_it_leads_elsewhere(
+def test_a_changed_link_in_the_path_of_a_root_is_followed(
     bench: DaemonBench, tmp_path: Path
 ) -> None:
     for name in ("one", "two"):

@@ -49,7 +49,7 @@ def moved_in(bench: DaemonBench, root: Path) -> None:
     bench.store.journal.record(announced, Lane.UPLOAD, time.time())
 
 
-def test_a_directory_that_takes_long_is_no_upload_any_more(bench: DaemonBench, root: Path) -> None:
+def test_a_directory_that_takes_long_leaves_the_upload_lane(bench: DaemonBench, root: Path) -> None:
     moved_in(bench, root)
     with walking(bench, Lane.UPLOAD, brief=0.0):
         bench.wait_for(lambda: not waiting(bench, Lane.UPLOAD), "put off")
@@ -62,7 +62,7 @@ def test_a_directory_that_takes_long_is_no_upload_any_more(bench: DaemonBench, r
     }
 
 
-def test_one_that_does_not_is_walked_at_once(bench: DaemonBench, root: Path) -> None:
+def test_a_small_directory_is_walked_in_the_upload_lane(bench: DaemonBench, root: Path) -> None:
     moved_in(bench, root)
     with walking(bench, Lane.UPLOAD, brief=60.0):
         bench.wait_for(lambda: not waiting(bench, Lane.UPLOAD), "walked")

@@ -49,7 +49,7 @@ def test_casework_gets_the_very_bytes_that_were_hashed(bench: DaemonBench, root:
     assert bench.unasked(root) == set()
 
 
-def test_many_files_in_new_directories_under_hostile_names_are_judged(
+def test_files_with_hostile_names_in_new_directories_are_judged(
     bench: DaemonBench, root: Path
 ) -> None:
     with bench.running():
@@ -93,7 +93,7 @@ def test_a_file_is_not_read_before_its_writer_is_done(bench: DaemonBench, root: 
     assert bench.counting.read == 1
 
 
-def test_a_file_that_is_kept_open_for_writing_is_read_once_it_rests(
+def test_a_file_open_for_writing_is_read_when_it_has_settled(
     bench: DaemonBench, root: Path
 ) -> None:
     with bench.running(), (root / "open").open("wb", buffering=0) as file:
@@ -134,7 +134,7 @@ def written_to(path: Path, pause: float) -> Iterator[None]:
         writer.join()
 
 
-def test_a_file_that_is_written_to_all_the_time_is_looked_at_ever_more_rarely(
+def test_a_file_under_constant_writing_is_read_ever_more_rarely(
     bench: DaemonBench, root: Path
 ) -> None:
     bench.change(settle_time=0.05, max_settle_time=1.0)
@@ -148,9 +148,7 @@ def test_a_file_that_is_written_to_all_the_time_is_looked_at_ever_more_rarely(
         assert next_one.due - one.due >= sum(pauses)
 
 
-def test_nobody_keeps_a_file_from_being_read_by_writing_to_it_for_ever(
-    bench: DaemonBench, root: Path
-) -> None:
+def test_constant_writing_does_not_prevent_reading(bench: DaemonBench, root: Path) -> None:
     """And then nobody polls it any more: it is announced again when it is closed."""
     bench.change(settle_time=0.02, max_settle_time=0.1)
     with bench.running():
@@ -162,9 +160,7 @@ def test_nobody_keeps_a_file_from_being_read_by_writing_to_it_for_ever(
     assert read <= 2
 
 
-def test_a_file_that_is_rewritten_over_and_over_is_not_read_each_time(
-    bench: DaemonBench, root: Path
-) -> None:
+def test_a_file_rewritten_repeatedly_is_not_read_each_time(bench: DaemonBench, root: Path) -> None:
     with bench.running():
         until = time.monotonic() + 2.0
         while time.monotonic() < until:
@@ -188,9 +184,7 @@ def drop_in(bench: DaemonBench, path: Path) -> None:
     bench.wait_for(lambda: len(bench.casework.found) == 1, "told")
 
 
-def test_an_unchanged_file_that_is_announced_again_is_not_read_again(
-    bench: DaemonBench, root: Path
-) -> None:
+def test_an_unchanged_file_announced_again_is_not_read(bench: DaemonBench, root: Path) -> None:
     with bench.running():
         drop_in(bench, root / "a")
         with (root / "a").open("r+b"):

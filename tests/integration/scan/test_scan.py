@@ -52,9 +52,7 @@ def test_an_unchanged_file_is_neither_read_nor_asked_again(bench: ScanBench, roo
     assert (heard.summary.counts.files, heard.summary.counts.unchanged) == (3, 3)
 
 
-def test_a_changed_file_is_read_again_even_if_its_times_are_put_back(
-    bench: ScanBench, root: Path
-) -> None:
+def test_a_changed_file_with_restored_times_is_read_again(bench: ScanBench, root: Path) -> None:
     bench.scan(root)
     path = root / "a/one"
     before = path.stat()
@@ -126,7 +124,7 @@ def test_a_new_signal_type_makes_old_contents_be_read_again(bench: ScanBench, ro
     assert bench.read == 0
 
 
-def test_a_silent_matcher_leaves_files_undetermined_and_is_asked_again(
+def test_a_failing_matcher_leaves_files_undetermined_until_later(
     bench: ScanBench, root: Path
 ) -> None:
     bench.matcher.silent = True
@@ -173,7 +171,7 @@ def as_nobody(place: Path) -> Iterator[None]:
         os.seteuid(0)
 
 
-def test_unreadable_files_and_directories_are_told_and_the_rest_is_scanned() -> None:
+def test_unreadable_paths_are_reported_and_the_rest_is_scanned() -> None:
     with tempfile.TemporaryDirectory() as made:
         place = Path(made)
         root = place / "storage"
@@ -207,9 +205,7 @@ class Refusing(InProcessFingerprinter):
         return super().fingerprint(fd, upload=upload)
 
 
-def test_a_file_that_cannot_be_read_is_undetermined_and_tried_again(
-    bench: ScanBench, root: Path
-) -> None:
+def test_an_unreadable_file_is_undetermined_and_read_again(bench: ScanBench, root: Path) -> None:
     bench.fingerprinter = Refusing
     for _ in range(2):
         heard = bench.scan(root)
@@ -240,9 +236,7 @@ class Writing(InProcessFingerprinter):
         return fingerprint
 
 
-def test_a_file_that_changes_twice_while_it_is_read_gets_no_verdict(
-    bench: ScanBench, root: Path
-) -> None:
+def test_a_file_that_changes_in_both_attempts_is_undetermined(bench: ScanBench, root: Path) -> None:
     shutil.rmtree(root / "b")
     bench.fingerprinter = Writing
     heard = bench.scan(root)
@@ -268,7 +262,7 @@ def test_what_is_gone_is_forgotten_and_what_is_excluded_is_not(
     assert bench.recheck().paths(Outcome.NO_MATCH) == {bytes(root / "a/two")}
 
 
-def test_recheck_finds_a_newly_known_content_with_the_storage_gone(
+def test_recheck_finds_a_newly_listed_content_without_its_file(
     bench: ScanBench, root: Path
 ) -> None:
     bench.scan(root)
@@ -296,9 +290,7 @@ def test_recheck_tells_only_what_is_new(bench: ScanBench, root: Path) -> None:
     assert (heard.summary.counts.matches, heard.summary.counts.new_matches) == (2, 1)
 
 
-def test_recheck_tells_of_a_withdrawn_match_and_not_of_every_answer_that_came(
-    bench: ScanBench, root: Path
-) -> None:
+def test_recheck_reports_a_withdrawn_match(bench: ScanBench, root: Path) -> None:
     bench.matcher.known = {sha256(b"one")}
     bench.scan(root)
     bench.matcher.known, bench.matcher.revision = set(), "2"
@@ -340,9 +332,7 @@ class StopAt(RememberingObserver):
         self._stop.set()
 
 
-def test_an_interrupted_scan_is_resumed_and_counts_every_file_once(
-    bench: ScanBench, root: Path
-) -> None:
+def test_a_resumed_scan_counts_every_file_once(bench: ScanBench, root: Path) -> None:
     for number in range(30):
         (root / f"dir{number}").mkdir()
         for name in range(20):

@@ -28,7 +28,7 @@ def test_an_even_run_shows_its_rate_from_the_first_second() -> None:
     assert shown.directory == b"/srv"
 
 
-def test_a_rate_follows_a_change_within_half_a_minute_and_not_at_once() -> None:
+def test_a_rate_follows_a_change_within_half_a_minute() -> None:
     clock = Clock()
     meter = Meter(clock)
     run(meter, clock, 60, 200)
@@ -44,7 +44,7 @@ def test_the_time_left_is_estimated_by_the_whole_run_so_far() -> None:
 
 
 @pytest.mark.parametrize("expected", [None, 0, 500])
-def test_nobody_guesses_without_a_previous_run_or_beyond_its_count(expected: int | None) -> None:
+def test_no_remaining_time_without_a_usable_previous_count(expected: int | None) -> None:
     clock = Clock()
     assert run(Meter(clock, expected), clock, 10, 100).remaining is None
 

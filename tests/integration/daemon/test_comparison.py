@@ -12,9 +12,7 @@ from hashwacht.engine.freshness import required_freshness
 from support.daemon.daemon_bench import DaemonBench
 
 
-def test_a_directory_that_vanishes_is_none_that_cannot_be_listed(
-    bench: DaemonBench, root: Path
-) -> None:
+def test_a_vanished_directory_is_not_an_unlisted_one(bench: DaemonBench, root: Path) -> None:
     """It comes and goes as fast as it can; a gap would be open for a quarter of an hour."""
     parts, folder, ended = bench.parts(), root / "folder", threading.Event()
     today = required_freshness(bench.store, parts.pipeline, time.time())

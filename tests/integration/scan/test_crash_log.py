@@ -69,9 +69,7 @@ def tree(tmp_path: Path) -> Path:
     return root
 
 
-def test_a_culprit_is_tried_in_two_scans_and_not_even_read_in_the_third(
-    tmp_path: Path, tree: Path
-) -> None:
+def test_a_file_that_crashes_workers_is_decoded_in_two_scans(tmp_path: Path, tree: Path) -> None:
     """Each scan is a restart: a new pool over the same state."""
     state = tmp_path / "state"
     culprit = {bytes(tree / "bad"): Reason.WORKER_DIED}
@@ -82,9 +80,7 @@ def test_a_culprit_is_tried_in_two_scans_and_not_even_read_in_the_third(
         assert ran.heard.summary.counts.undetermined == 1
 
 
-def test_its_copies_and_a_full_scan_do_not_try_it_either_but_ask_its_digests(
-    tmp_path: Path, tree: Path
-) -> None:
+def test_copies_of_a_blocked_content_are_only_asked_by_digest(tmp_path: Path, tree: Path) -> None:
     state = tmp_path / "state"
     scan(state, tree)
     scan(state, tree)

@@ -70,7 +70,7 @@ def picture(tmp_path: Path) -> Callable[[int], Path]:
     return written
 
 
-def test_verdicts_at_every_distance_around_the_radius_equal_those_of_exact_hashes(
+def test_quick_and_exact_verdicts_agree_at_every_distance(
     tmp_path: Path, picture: Callable[[int], Path]
 ) -> None:
     """Same outcome, same entries, same distances; and most pictures are hashed only once."""
@@ -127,7 +127,7 @@ def test_what_was_far_from_one_list_is_searched_again_in_another(tmp_path: Path)
     assert matcher.lookup([(signal,)])[0].outcome is Outcome.MATCH
 
 
-def test_an_entry_that_may_be_known_good_lets_no_quick_match_stand(tmp_path: Path) -> None:
+def test_a_possible_known_good_entry_requires_exact_hashes(tmp_path: Path) -> None:
     matcher = install(tmp_path / "lists", [("pdq", "ab" * 32)])
     good = f"pdq {moved('ab' * 32, 5, random.Random(2))}".encode()
     HashLists(tmp_path / "lists").import_list(
