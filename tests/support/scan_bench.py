@@ -13,7 +13,7 @@ from hashwacht.hashing import Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.pipeline import Pipeline
-from hashwacht.scan.recheck import Recheck
+from hashwacht.scan.recheck_run import Recheck
 from hashwacht.scan.scan import ScanRequest, ScanRun
 from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import CountingFingerprinter, KnowingMatcher, RememberingObserver

@@ -23,8 +23,8 @@ from hashwacht.core.errors import Interrupted, StorageError
 from hashwacht.core.types import Fingerprint, Outcome, Reason, Verdict
 from hashwacht.core.upload_context import UploadContext
 from hashwacht.core.watch_events import Lane
+from hashwacht.daemon.scanner.batch_recorder import VerdictProcessor
 from hashwacht.daemon.scanner.counters import Counters
-from hashwacht.daemon.scanner.recorder import VerdictProcessor
 from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
 from hashwacht.matching.matcher_set import LookupRequest
 from hashwacht.pipeline import judge_all

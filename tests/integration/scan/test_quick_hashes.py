@@ -20,7 +20,7 @@ from hashwacht.matching.hashlists.manifest import DEFAULT_RADII, ListMetadata
 from hashwacht.matching.hashlists.matcher import HashListMatcher
 from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.pipeline import Pipeline
-from hashwacht.scan.recheck import Recheck
+from hashwacht.scan.recheck_run import Recheck
 from hashwacht.scan.scan import ScanRequest, ScanRun
 from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import CountingFingerprinter, RememberingObserver

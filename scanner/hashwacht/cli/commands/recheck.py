@@ -13,7 +13,7 @@ from hashwacht.cli.render.progress_lines import observer
 from hashwacht.cli.signals import exit_code, stop_on_signal
 from hashwacht.core.errors import ExitCode
 from hashwacht.platform.process import lower_priority
-from hashwacht.scan.recheck import Recheck
+from hashwacht.scan.recheck_run import Recheck
 
 
 @command(

@@ -26,6 +26,7 @@ from queue import Empty, SimpleQueue
 
 from hashwacht.core.errors import HashwachtError
 from hashwacht.core.types import FileId, Reason
+from hashwacht.daemon.scanner.batch_recorder import RETRY_DELAY, BatchRecorder
 from hashwacht.daemon.scanner.dispatcher import (
     OPEN_FACTOR,
     Dispatcher,
@@ -35,7 +36,6 @@ from hashwacht.daemon.scanner.dispatcher import (
     ReadResult,
     settle_backoff,
 )
-from hashwacht.daemon.scanner.recorder import RETRY_DELAY, BatchRecorder
 from hashwacht.daemon.scanner.runtime import Runtime
 from hashwacht.daemon.scanner.threads import SupervisedThreads
 from hashwacht.engine.read import (
@@ -65,8 +65,8 @@ MAX_TRIES = 8
 """Attempts after a transient error, about a minute in all; then the next walk tries again."""
 
 MAX_WAITS = 12
-"""Waits for a file that does not settle, minutes in all.  Then it is read as it is: nobody can
-keep a file from being checked by writing to it for ever."""
+"""Waits for a file that does not settle, minutes in all.  Then it is read as it is: constant
+writing does not keep a file from being checked."""
 
 NOT_OPENED = FileId(0, 0, 0, 0, 0)
 """The state of a file that could not be opened."""

@@ -17,8 +17,8 @@ from collections.abc import Callable, Collection, Mapping
 from hashwacht.cases.case_opening import JudgedFile
 from hashwacht.core.types import Reason
 from hashwacht.core.watch_events import Announcement, Lane
+from hashwacht.daemon.scanner.batch_recorder import VerdictProcessor
 from hashwacht.daemon.scanner.readers import NOT_OPENED
-from hashwacht.daemon.scanner.recorder import VerdictProcessor
 from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
 from hashwacht.daemon.scanner.threads import Backpressure, retry_until
 from hashwacht.engine.judge import JudgedContent

@@ -24,13 +24,13 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from hashwacht.core.watch_events import Lane
+from hashwacht.daemon.scanner.batch_recorder import BatchRecorder, VerdictProcessor
 from hashwacht.daemon.scanner.counters import Counters
 from hashwacht.daemon.scanner.dispatcher import Dispatcher
 from hashwacht.daemon.scanner.journaler import AnnouncementSource, Journaler
 from hashwacht.daemon.scanner.readers import FileReader, ReaderThreads
 from hashwacht.daemon.scanner.recheck_loop import RecheckLoop
 from hashwacht.daemon.scanner.reconciler import Reconciler
-from hashwacht.daemon.scanner.recorder import BatchRecorder, VerdictProcessor
 from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
 from hashwacht.daemon.scanner.threads import SupervisedThreads
 from hashwacht.daemon.scanner.trees import TreeWalker
