@@ -103,7 +103,6 @@ class FrameIterator:
         self._until = clock() + plan.limits.timeout / 2
 
     def __iter__(self) -> Iterator[tuple[str, Picture]]:
-        """Yield the stills; an error ends the iteration and becomes the *fault*."""
         try:
             yield from self._frames()
         except MemoryError:
@@ -287,7 +286,6 @@ def count_scans(original: bytes) -> int:
 
 
 def _spread(count: int, most: int) -> list[int]:
-    """Return at most *most* of *count* indexes, evenly spread, with the first and the last."""
     if count <= most:
         return list(range(count))
     return sorted({round(i * (count - 1) / max(1, most - 1)) for i in range(most)})

@@ -97,7 +97,6 @@ def detect_format(head: bytes) -> PictureFormat | None:
 
 
 def _detect_heif(head: bytes) -> PictureFormat | None:
-    """Return the format by the brands in the first box of an ISO base media file."""
     if head[4:8] != b"ftyp":
         return None
     box = head[8 : min(int.from_bytes(head[:4], "big"), 1024)]

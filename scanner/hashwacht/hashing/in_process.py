@@ -227,7 +227,6 @@ class InProcessFingerprinter:
         """Do nothing: there are no workers."""
 
     def _needs_bytes(self, head: bytes) -> bool:
-        """Return whether any hasher needs all bytes of a content that begins with *head*."""
         hashes = self._picture_hashes or self._encoded_hashes
         return bool(hashes) and may_be_picture(head, uses_encoded=bool(self._encoded_hashes))
 
@@ -253,7 +252,6 @@ class InProcessFingerprinter:
         return False
 
     def _hash_frames(self, frames: FrameIterator, builder: FingerprintBuilder) -> bool:
-        """Hash every distinct frame; return whether the picture is damaged."""
         for frame, picture in frames:
             for hasher in self._picture_hashes:
                 builder.run_hasher(hasher, partial(hasher.signals, picture), frame)
@@ -263,7 +261,6 @@ class InProcessFingerprinter:
 
 
 def _recipe_entry(hasher: SignalType, plan: Plan) -> str:
-    """Return the entry of a hasher in a recipe; a quick hash has another one than an exact hash."""
     quick = plan.quick and hasher.name in QUICK_ERROR_BITS
     return f"{hasher.name}/{hasher.version}" + f"/{QUICK}" * quick
 

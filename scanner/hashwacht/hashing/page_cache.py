@@ -85,12 +85,10 @@ class CacheNeutralReader:
         return bytes(memoryview(buffer)[:count])
 
     def _query(self, window: int) -> None:
-        """Record which pages of a window are not cached yet."""
         if window not in self._cold:
             self._cold[window] = uncached_ranges(self._fd, window * WINDOW, WINDOW)
 
     def _drop(self, window: int) -> None:
-        """Drop the pages of a window that were not cached before."""
         for start, length in self._cold.pop(window):
             os.posix_fadvise(self._fd, start, length, os.POSIX_FADV_DONTNEED)
 
@@ -156,7 +154,6 @@ def _answer_is_false(fd: int, start: int, length: int) -> bool:
 
 @cache
 def _libc() -> ctypes.CDLL:
-    """Return the C library with the three calls that Python has no wrapper for."""
     pointer, size, number = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
     libc = process.libc()
     libc.mmap.restype = pointer

@@ -144,7 +144,6 @@ def quick_pdq(grey: GreyImage, *, all_orientations: bool = False) -> PdqResult |
 
 
 def _downsample(pixels: Pixels) -> Floats:
-    """Blur and sample a picture of full size."""
     height, width = pixels.shape[:2]
     if (height, width) == (SIDE, SIDE):
         return pdq_reference.luma(np.asarray(pixels))
@@ -215,7 +214,6 @@ def _operator(length: int, step: int = 1) -> Floats:
 def _box_range(
     centres: npt.NDArray[np.int64], ahead: int, width: int, length: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the first and the last pixel of the box filter around each centre."""
     return np.maximum(centres + ahead - width + 1, 0), np.minimum(centres + ahead, length - 1)
 
 

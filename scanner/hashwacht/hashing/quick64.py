@@ -80,7 +80,6 @@ def _dhash(samples: Floats) -> QuickHash:
 
 
 def _clip(samples: Floats) -> Floats:
-    """Clip to 0 to 255, in place."""
     np.maximum(samples, 0, out=samples)
     return np.minimum(samples, 255, out=samples)
 

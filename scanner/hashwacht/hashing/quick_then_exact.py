@@ -85,8 +85,6 @@ class QuickThenExact:
 
 
 class _QuickThenExactStream:
-    """A stream of the quick fingerprinter whose result is refined."""
-
     def __init__(self, stream: StreamHasher, both: QuickThenExact) -> None:
         self._stream = stream
         self._both = both

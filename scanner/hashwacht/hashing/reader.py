@@ -74,7 +74,6 @@ class ContentDigester:
     """Passes the bytes of one content to sinks, without keeping them."""
 
     def __init__(self, sinks: Iterable[ByteSink]) -> None:
-        """Feed *sinks* and the digest that becomes the key."""
         self._key = hashlib.sha256(usedforsecurity=False)
         self._sinks: tuple[ByteSink, ...] = (self._key, *sinks)
         self._tail = b""

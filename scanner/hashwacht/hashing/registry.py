@@ -104,7 +104,6 @@ def hashers(plan: Plan) -> list[Hasher]:
 
 
 def _as_hasher(signal_type: SignalType) -> Hasher:
-    """Return an operator's type if it can be computed, not only compared."""
     if isinstance(signal_type, Digest | PictureHash | EncodedPictureHash):
         return signal_type
     raise ConfigurationError(
@@ -166,7 +165,6 @@ class HexPictureHash(HexSignalType):
 
 
 def _pdq(picture: Picture) -> list[Signal]:
-    """Return PDQ with its quality, and of all orientations if the plan asks for them."""
     from hashwacht.hashing.pdq import pdq, quick_pdq
 
     orientations, quick = picture.orientations, None

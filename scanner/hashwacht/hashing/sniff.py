@@ -79,7 +79,6 @@ def may_have_signature(content: bytes) -> bool:
 
 @cache
 def _signatures() -> tuple[HeadSignatures, tuple[tuple[int, bytes], ...]]:
-    """Group puremagic's signatures of first bytes; those of last bytes are few."""
     from puremagic import magic_footer_array, magic_header_array
 
     places: defaultdict[tuple[int, int], set[bytes]] = defaultdict(set)
@@ -90,7 +89,6 @@ def _signatures() -> tuple[HeadSignatures, tuple[tuple[int, bytes], ...]]:
 
 
 def _puremagic(head: bytes, tail: bytes) -> str:
-    """Return puremagic's MIME type; the empty string if it has none, or only a guess."""
     import puremagic
 
     content = head + tail

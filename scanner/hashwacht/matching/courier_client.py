@@ -47,7 +47,6 @@ class CourierMatcher:
         *,
         timeout: float = LOOKUP_TIMEOUT,
     ) -> None:
-        """Connect lazily to the courier that listens on *socket*."""
         self.name = name
         self.accepts = frozenset(accepts)
         self.revision = revision

@@ -162,7 +162,6 @@ def _current_answers(
     *,
     unavailable: bool,
 ) -> list[_CurrentAnswer | None]:
-    """Return the answer of one matcher for every request; look up those that are due."""
     matcher, revision = configured.matcher, configured.matcher.revision
     expires = configured.max_age is not None
     column: list[_CurrentAnswer | None] = [None] * len(requests)

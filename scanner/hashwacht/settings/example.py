@@ -90,7 +90,6 @@ def _table(
 
 
 def _comment(text: str) -> str:
-    """Return prose as comment lines; a single line is wrapped."""
     lines = text.splitlines()
     if len(lines) == 1:
         lines = textwrap.wrap(text, WIDTH, break_on_hyphens=False)

@@ -67,7 +67,6 @@ class _Unchanged(Generic[Plain]):
     __slots__ = ()
 
     def format(self, value: Plain) -> TomlValue:
-        """Return *value*."""
         return value
 
 

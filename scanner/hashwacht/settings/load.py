@@ -112,7 +112,6 @@ def _select_file(environ: Mapping[str, str], uid: int, file: Path | None) -> Pat
 
 
 def _read_file(file: Path) -> tuple[dict[str, Any], dict[KeyPath, ValueOrigin]]:
-    """Parse the file and locate every value.  Raises ConfigurationError."""
     try:
         text = file.read_bytes().decode()
         raw = tomllib.loads(text)
@@ -173,7 +172,6 @@ def _put(
 def _locate(
     fault: ConfigurationFault, origins: Mapping[KeyPath, ValueOrigin], file: Path | None
 ) -> LocatedFault:
-    """Return the fault with the closest known origin."""
     for end in range(len(fault.path), 0, -1):
         if fault.path[:end] in origins:
             return LocatedFault(fault, origins[fault.path[:end]])
@@ -181,7 +179,6 @@ def _locate(
 
 
 def _complete(settings: Settings, environ: Mapping[str, str], uid: int) -> Settings:
-    """Fill in the directories whose defaults depend on other values."""
     state = settings.state.path
     runtime = settings.daemon.runtime_directory or default_runtime_directory(environ, uid)
     vault = settings.quarantine.directory or state / "quarantine"

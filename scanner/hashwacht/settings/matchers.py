@@ -87,9 +87,7 @@ class ServiceSettings:
         " and are few enough not to look like an attack.",
     )
     retries: int = setting(
-        Integer(0, 20),
-        3,
-        "How often a failed request is repeated, with increasing random delays.",
+        Integer(0, 20), 3, "How often a failed request is repeated, with increasing random delays."
     )
     proxy: str = setting(
         Url(optional=True),
@@ -162,9 +160,7 @@ class HmaSettings(ServiceSettings):
         " this purpose but is missing here must not lose its meaning.",
     )
     categories: tuple[tuple[str, str], ...] = setting(
-        Table(BANK, CATEGORY),
-        (),
-        "Banks with matches of another category, and that category.",
+        Table(BANK, CATEGORY), (), "Banks with matches of another category, and that category."
     )
     known_signal: str = setting(
         String("([a-z0-9_]+:[0-9a-f]+)?", "a signal such as pdq:f8f8..."),

@@ -105,7 +105,6 @@ def _open_table(header: Mapping[str, Any], lengths: dict[KeyPath, int]) -> KeyPa
 
 
 def _paths(content: Any, parent: KeyPath) -> Iterator[KeyPath]:
-    """Yield every path in a parsed value, outer ones first."""
     entries: Any = ()
     if isinstance(content, dict):
         entries = content.items()

@@ -34,8 +34,6 @@ def validate(raw: Raw) -> tuple[Settings, list[ConfigurationFault]]:
 
 
 class _Validator:
-    """Collects the faults of one configuration."""
-
     def __init__(self) -> None:
         self.faults: list[ConfigurationFault] = []
 
@@ -59,7 +57,6 @@ class _Validator:
     def _section(
         self, section_type: type[Section], raw: Raw, path: KeyPath, **more: Any
     ) -> Section:
-        """Validate one table; *more* are fields that are not keys of it."""
         keys = {key.name: key for key in keys_of(section_type)}
         tables = dict(sections_of(section_type))
         values = dict(more)
@@ -119,7 +116,6 @@ def _other_keys(section_type: type[Any]) -> tuple[str, ...]:
 
 
 def _nested_keys(section_type: type[Any]) -> Iterator[str]:
-    """Yield every key of the tables below a section, dotted."""
     for name, table in sections_of(section_type):
         yield from (f"{name}.{key.name}" for key in keys_of(table))
         yield from (f"{name}.{key}" for key in _nested_keys(table))

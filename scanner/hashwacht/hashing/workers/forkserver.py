@@ -120,7 +120,6 @@ class ForkServer:
             self._reap(pid)
 
     def _spawn(self, worker_kind: WorkerKind) -> None:
-        """Fork a worker and answer with the other end of its socket."""
         if len(self._workers) >= self._max_workers:
             problem = "too many workers hang in the kernel and cannot be killed"
             self._reply(SpawnFailureReply(problem))
@@ -139,7 +138,6 @@ class ForkServer:
             socket.send_fds(self._control, [encode(SpawnReply(pid))], [ours.fileno()])
 
     def _run_worker(self, link: socket.socket, worker_kind: WorkerKind) -> NoReturn:
-        """Run a worker in the forked process, which ends with it."""
         try:
             kill_with_parent(self._pid)
             self._control.close()

@@ -121,10 +121,7 @@ def crash_failure(
 
 
 def reply_decoders(
-    plan: Plan,
-    types: Mapping[str, SignalType],
-    recipe: tuple[str, ...],
-    digests: Collection[str],
+    plan: Plan, types: Mapping[str, SignalType], recipe: tuple[str, ...], digests: Collection[str]
 ) -> Mapping[WorkerKind, ReplyDecoder]:
     """Return the decoder of each worker kind's replies."""
     commands = {name for name, _ in plan.commands}

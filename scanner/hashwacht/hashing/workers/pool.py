@@ -153,7 +153,6 @@ class WorkerPool:
             os.close(reopened)
 
     def _may_batch(self, fd: int) -> bool:
-        """Return whether a content may share a request: it is small, and no crash was recent."""
         if self._unbatched_left:
             self._unbatched_left = max(0, self._unbatched_left - 1)
             return False
@@ -262,14 +261,12 @@ class WorkerPool:
         return fingerprint_from_reply(reply), copy
 
     def _decode(self, worker_kind: WorkerKind, copy: int, key: str) -> PictureResult:
-        """Return what a worker computes from a copy, unless the content is blocked."""
         if worker_kind is WorkerKind.PICTURE and (blocked := self._blocked_result(key)) is not None:
             return blocked
         reply, _ = self._attempt(worker_kind, copy)
         return self._picture_result(worker_kind, reply, key)
 
     def _blocked_result(self, key: str) -> PictureResult | None:
-        """Return the result of a content that has crashed too many workers, None if it has not."""
         reason = self._crash_log.block_reason(key)
         if reason is None:
             return None
@@ -281,7 +278,6 @@ class WorkerPool:
         return PictureResult((), skipped, damaged=False)
 
     def _picture_result(self, worker_kind: WorkerKind, reply: Reply, key: str) -> PictureResult:
-        """Return the result in a reply, and record a crash of the decoder."""
         if not isinstance(reply, PictureResult):
             reply = self._skipped_result(worker_kind, picture_failure(reply))
         crashes = {skip.reason for skip in reply.skipped} & CRASH_REASONS
@@ -321,7 +317,6 @@ class WorkerPool:
 
 
 def _combine(digests: Fingerprint, results: Sequence[PictureResult]) -> Fingerprint:
-    """Add what was computed from the picture to the digests."""
     return replace(
         digests,
         signals=(*digests.signals, *(signal for result in results for signal in result.signals)),

@@ -117,5 +117,4 @@ class WorkerBudget:
         return self._resident() - self._idle > self._worker_limits.max_growth_bytes
 
     def _resident(self) -> int:
-        """Return the bytes of memory in use."""
         return int(os.pread(self._statm, 100, 0).split()[_STATM_RESIDENT]) * mmap.PAGESIZE

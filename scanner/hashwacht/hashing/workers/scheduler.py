@@ -64,10 +64,7 @@ class FairScheduler(Generic[Input, Output]):
             self._leave(lane, ticket)
 
     def run_batched(
-        self,
-        lane: SchedulerLane,
-        item: Input,
-        work: Callable[[Sequence[Input]], Sequence[Output]],
+        self, lane: SchedulerLane, item: Input, work: Callable[[Sequence[Input]], Sequence[Output]]
     ) -> tuple[Output, ...]:
         """Process *item* in a slot of its own or with the batch of another; return its output.
 
@@ -120,7 +117,6 @@ class FairScheduler(Generic[Input, Output]):
                 self._waiting[lane].remove(ticket)
 
     def _grant(self) -> None:
-        """Grant free slots to the lanes in turn."""
         while self._free:
             lanes = (self._next, SchedulerLane(1 - self._next))
             lane = next((lane for lane in lanes if self._may_run(lane)), None)

@@ -137,7 +137,6 @@ class _PictureCopy:
         self._fd: int | None = None
 
     def update(self, chunk: bytes, /) -> None:
-        """Copy the next bytes; the first ones decide whether there is a copy."""
         if not self._decided:
             self._decided = True
             if self._left and may_be_picture(chunk, uses_encoded=self._uses_encoded):

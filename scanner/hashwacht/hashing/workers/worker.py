@@ -84,7 +84,6 @@ def serve(link: socket.socket, task: WorkerTask, budget: WorkerBudget) -> None:
 
 
 def _send(link: socket.socket, answer: bytes, copies: list[int]) -> None:
-    """Send an answer, with the copies attached to its first byte."""
     try:
         sent = socket.send_fds(link, [answer], copies) if copies else 0
     finally:
@@ -95,7 +94,6 @@ def _send(link: socket.socket, answer: bytes, copies: list[int]) -> None:
 
 
 def _run_task(task: WorkerTask, fd: int) -> tuple[Reply, int | None]:
-    """Return the result of one content; an exception becomes a reason."""
     try:
         return task.run(fd)
     except MemoryError:

@@ -199,7 +199,6 @@ class _ProgressTimer:
         self._since = time.monotonic()
 
     def check(self) -> None:
-        """Raise WorkerTimeout if nothing was read for too long."""
         offset = 0 if self._fd is None else os.lseek(self._fd, 0, os.SEEK_CUR)
         now = time.monotonic()
         if offset > self._offset:

@@ -9,10 +9,7 @@ from contextlib import contextmanager
 from threading import Lock
 
 from hashwacht.core.errors import WorkerError
-from hashwacht.hashing.workers.forkserver_client import (
-    ForkServerClient,
-    ForkServerDied,
-)
+from hashwacht.hashing.workers.forkserver_client import ForkServerClient, ForkServerDied
 from hashwacht.hashing.workers.forkserver_protocol import ForkServerConfig
 from hashwacht.hashing.workers.protocol import WorkerKind
 from hashwacht.hashing.workers.worker_client import WorkerClient
@@ -22,7 +19,6 @@ class WorkerRegistry:
     """The idle workers of every kind, started when first needed.  Thread-safe."""
 
     def __init__(self, config: ForkServerConfig, *, require_sandbox: bool) -> None:
-        """Start the fork server.  Raises WorkerError."""
         self._config, self._require_sandbox = config, require_sandbox
         self._fork_server = ForkServerClient(config)
         self._server_info: tuple[tuple[str, ...], tuple[str, ...]] | None = None
@@ -53,7 +49,6 @@ class WorkerRegistry:
                 self.kill(worker)
 
     def _take(self, worker_kind: WorkerKind) -> WorkerClient:
-        """Return the worker that was used last, or a new one."""
         with self._lock:
             if self._closed:
                 raise _closed()

@@ -54,7 +54,6 @@ class ExactIndex:
         return low
 
     def _end_of(self, value: bytes, row: int, high: int) -> int:
-        """Return the end of the run of records equal to *value* that begins at *row*."""
         while row < high and self._record(row) == value:
             row += 1
         return row

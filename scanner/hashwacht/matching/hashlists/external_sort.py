@@ -101,7 +101,6 @@ class _Run:
         self.remaining -= count
 
     def take(self, bound: NDArray[np.bytes_] | None) -> NDArray[np.bytes_]:
-        """Remove the records up to *bound* from the block and return them."""
         end = len(self.block)
         if bound is not None:
             end = int(np.searchsorted(self.block, bound, side="right")[0])

@@ -166,7 +166,6 @@ class ListBuilder:
         return layout
 
     def _finish(self, name: str) -> FileChecksum:
-        """Flush a written file to disk and return its checksum."""
         with self._directory.open(name) as file:
             os.fsync(file.fileno())
             digest = hashlib.file_digest(file, "sha256")

@@ -88,7 +88,6 @@ class IndexLayout:
         return first + wide * self._size(self.wide) + (band - wide) * self._size(self.narrow)
 
     def _size(self, kind: Bands) -> int:
-        """Return the bytes of a band of this kind."""
         return _aligned(_NUMBER.itemsize * (2**kind.bits + 1 + self.count))
 
     @property
@@ -197,7 +196,6 @@ def _prefixes(records: Records, bits: int) -> NDArray[np.int64]:
 
 
 def _finish(file: BinaryIO, layout: IndexLayout) -> None:
-    """Write the header and truncate the file to its exact length."""
     file.seek(0)
     file.write(layout.header())
     file.truncate(layout.size)

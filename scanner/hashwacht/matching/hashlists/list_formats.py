@@ -234,7 +234,6 @@ def _scalar(value: object) -> str:
 
 
 def _text(text: str, name: str, max_length: int = MAX_CATEGORY) -> str:
-    """Return a text that is printable on one line; refuse others."""
     if not is_printable_line(text, max_length):
         raise MalformedLine(f"the {name} is longer than {max_length} characters or not printable")
     return text

@@ -166,7 +166,6 @@ class HashLists:
         )
 
     def _install(self, root: PrivateDirectory, new: HashList) -> HashList | None:
-        """Replace the list of the same name; return that one."""
         with root.locked():
             installed = load(self.directory)
             replaced = installed.get(new.name)

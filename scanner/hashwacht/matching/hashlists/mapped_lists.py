@@ -78,8 +78,6 @@ class MappedList:
 
 
 class _MappedType:
-    """The values of one signal type of a list."""
-
     def __init__(
         self, root: Path, name: str, index: TypeIndex, info: HashList, labels: mmap.mmap | None
     ) -> None:
@@ -181,7 +179,6 @@ class ListReloader:
     """Returns the current lists of a directory.  Thread-safe."""
 
     def __init__(self, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        """Open nothing yet; *clock* returns seconds."""
         self._directory = directory
         self._manifest = str(directory / MANIFEST)  # a string, because every query needs it
         self._clock = clock

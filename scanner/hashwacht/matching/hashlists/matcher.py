@@ -47,7 +47,6 @@ class HashListMatcher:
     def __init__(
         self, directory: Path, name: str = "hashlist", clock: Callable[[], float] = time.time
     ) -> None:
-        """Answer from the lists in *directory*, which need not exist yet."""
         self._directory = directory
         self._name = name
         self._clock = clock
@@ -81,10 +80,7 @@ class HashListMatcher:
         search = _Search(self._name, self._reloader.lists(), self._far)
         return [
             combine(
-                self._name,
-                search.answers(query),
-                asked_at=self._clock(),
-                revision=search.revision,
+                self._name, search.answers(query), asked_at=self._clock(), revision=search.revision
             )
             for query in queries
         ]
@@ -130,8 +126,6 @@ class HashListMatcher:
 
 
 class _Search:
-    """The lookup of one batch of queries in the lists of one moment."""
-
     def __init__(self, matcher: str, lists: InstalledLists, far: dict[_Value, str]) -> None:
         self._matcher = matcher
         self._lists = lists
@@ -142,7 +136,6 @@ class _Search:
         self.revision = lists.revision
 
     def answers(self, query: Query) -> list[SignalAnswer]:
-        """Return the answer for every signal of a content."""
         judged = not self._judged.isdisjoint(signal.type for signal in query)
         return [self._answer(signal, judged=judged) for signal in query]
 
@@ -188,7 +181,6 @@ class _Search:
         return _bounded(certain), "; ".join(faults), len(certain) < len(hits)
 
     def _faults(self, signal_type: str) -> list[str]:
-        """Return the faults of the lists of this type that cannot be searched."""
         return [
             f"hash list {name!r}: {reason}"
             for name, reason in self._lists.damaged.items()

@@ -67,7 +67,6 @@ class ListFile:
     def __init__(
         self, source: BinaryIO, options: ParseOptions, types: Mapping[str, SignalType]
     ) -> None:
-        """Raise ListError if the default type is unknown."""
         if options.default_type and options.default_type not in types:
             raise ListError(
                 f"unknown signal type {options.default_type!r}",

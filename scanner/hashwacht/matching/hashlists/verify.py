@@ -38,7 +38,6 @@ def verify_lists(root: Path, lists: Sequence[HashList]) -> list[Diagnostic]:
 def _permission_faults(
     subject: str, directory: Path, files: Sequence[Path]
 ) -> Iterator[Diagnostic]:
-    """Yield the files that other users can read or change, or that have another owner."""
     for path in (directory, *files):
         try:
             stat = path.lstat()
@@ -57,7 +56,6 @@ def _permission_faults(
 
 
 def _faults(root: Path, info: HashList) -> Iterator[str]:
-    """Yield what is missing, changed, unsorted or of another length."""
     for name, checksum in sorted(info.files.items()):
         path = root / info.directory / name
         try:

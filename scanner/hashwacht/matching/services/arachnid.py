@@ -41,7 +41,6 @@ class ArachnidProtocol(ServiceProtocol):
     batch_size: int = 30
 
     def __post_init__(self) -> None:
-        """Check the size of a batch."""
         if self.batch_size < 1:
             raise ConfigurationError(
                 "the batch size must be at least 1", advice="Use the default of 30."

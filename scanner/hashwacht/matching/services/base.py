@@ -106,7 +106,6 @@ class ServiceConfig:
     breaker_policy: BreakerPolicy = field(default_factory=BreakerPolicy)
 
     def __post_init__(self) -> None:
-        """Refuse addresses that would expose hashes or passwords."""
         url = _parse_url(self.base_url, "base URL")
         if url.query or url.fragment:
             raise ConfigurationError(

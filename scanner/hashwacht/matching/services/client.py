@@ -150,7 +150,6 @@ class ServiceSession:
         return results
 
     async def _lookup_into(self, results: list[BatchResult], batches: Sequence[Batch]) -> None:
-        """Store every result at the index of its batch, as many at a time as there are slots."""
         pending = iter(enumerate(batches))
 
         async def work() -> None:
@@ -163,7 +162,6 @@ class ServiceSession:
                 group.create_task(work())
 
     async def _lookup_in_time(self, batch: Batch) -> BatchResult:
-        """Look up one batch with all retries before the deadline of one request."""
         limit = self._config.timeouts.request
         deadline = time.monotonic() + limit
         try:
@@ -275,7 +273,6 @@ class LoopThread:
         running.thread.join()
 
     def _start(self, work: Coroutine[Any, Any, T]) -> _RunningLoop:
-        """Return the loop of this process, started if necessary."""
         running = self._running
         if running is not None and running.pid == os.getpid():
             return running
@@ -301,7 +298,6 @@ class LoopThread:
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """Run until stopped, then cancel the remaining tasks and close the loop."""
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()

@@ -52,7 +52,6 @@ class ServiceMatcherFactory:
     """Builds matchers that ask from this process; they share one thread, started on first use."""
 
     def __init__(self, sources: SecretSources) -> None:
-        """Look up credentials in *sources*."""
         self._sources = sources
         self._loop: LoopThread | None = None
 
@@ -77,7 +76,6 @@ class ServiceMatcherFactory:
         return ServiceMatcher(settings.name, config, build_protocol(settings), self._loop)
 
     def _credential(self, settings: ServiceSettings) -> Credential | None:
-        """Load the credential; a matcher that names one cannot be built without it."""
         if not settings.credentials:
             return None
         try:

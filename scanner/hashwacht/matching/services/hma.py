@@ -48,7 +48,6 @@ class HmaProtocol(ServiceProtocol):
     known_signal: SignalKey | None = None
 
     def __post_init__(self) -> None:
-        """Check the known signal."""
         if self.known_signal is None:
             return
         signal_type, value = self.known_signal

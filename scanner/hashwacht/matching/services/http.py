@@ -184,7 +184,6 @@ def fault_from_error(error: BaseException) -> ServiceFault:
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:
-    """Return the error and its causes, at most ten."""
     causes: list[BaseException] = []
     while error is not None and len(causes) < 10:  # noqa: PLR2004  # against a cycle
         causes.append(error)
