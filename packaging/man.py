@@ -146,7 +146,7 @@ def _see_also(context: click.Context) -> str:
 
 
 def _configuration_page() -> str:
-    from hashwacht.settings.example import example
+    from hashwacht.settings.show import example
 
     body = "\n".join(roff_text(each) or "" for each in example().splitlines())
     sections = [

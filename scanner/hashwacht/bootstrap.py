@@ -26,7 +26,8 @@ from hashwacht.matching.services.factory import (
 )
 from hashwacht.pipeline import Pipeline
 from hashwacht.secrets import SecretSources
-from hashwacht.settings import HashlistSettings, MatcherSettings, Settings
+from hashwacht.settings import HashlistSettings, Settings
+from hashwacht.settings.matchers import MatcherSettings
 from hashwacht.storage.store import Store
 from hashwacht.uploads.partial import PartialUploadLog
 from hashwacht.walk.rules import BUILT_IN as BUILT_IN_RULES

@@ -7,7 +7,6 @@ from enum import StrEnum
 from pathlib import Path
 
 from hashwacht.core.notice import ChannelKind
-from hashwacht.settings.fields import section, setting
 from hashwacht.settings.kinds import (
     AbsolutePath,
     Choice,
@@ -17,6 +16,8 @@ from hashwacht.settings.kinds import (
     String,
     StringList,
     Url,
+    section,
+    setting,
 )
 from hashwacht.settings.matchers import CA_FILE, OPTIONAL_NAME
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from hashwacht.settings.fields import setting
 from hashwacht.settings.kinds import (
     AbsolutePath,
     Choice,
@@ -15,9 +14,9 @@ from hashwacht.settings.kinds import (
     Integer,
     String,
     StringList,
+    setting,
 )
-
-DAY = 86_400.0
+from hashwacht.settings.units import DAY
 
 
 class WatchKind(StrEnum):

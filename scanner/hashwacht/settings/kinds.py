@@ -1,17 +1,18 @@
-"""The kinds of values: each parses a TOML value or the text of an option, and formats it again.
+"""The declaration of keys, and the kinds of their values.
 
-A kind parses what tomllib returned into the type of the section's field.  A ValueError says in one
-sentence what was expected.
+A dataclass field carries the kind, the default and the description of its key.  A kind parses what
+tomllib returned, or the text of an option, into the type of the field, and formats it again.  A
+ValueError contains in one sentence what was expected.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 
 from hashwacht.settings.units import (
@@ -24,6 +25,7 @@ from hashwacht.settings.units import (
 )
 
 Value = TypeVar("Value")
+Section = TypeVar("Section")
 Plain = TypeVar("Plain", bool, int, str)
 Word = TypeVar("Word", bound=StrEnum)
 TomlValue = bool | int | str | list[str] | dict[str, str] | dict[str, list[str]]
@@ -68,6 +70,15 @@ class _Unchanged(Generic[Plain]):
 
     def format(self, value: Plain) -> TomlValue:
         return value
+
+
+class _AsText:
+    """A kind whose values are strings in TOML; none is the empty one."""
+
+    __slots__ = ()
+
+    def format(self, value: object) -> TomlValue:
+        return "" if value is None else str(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,16 +154,12 @@ class Duration:
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(_AsText):
     """Files or bytes per second, or no limit."""
 
     def parse(self, raw: object) -> RateLimit | None:
         """Accept ``"200 files/s"``, ``"20 MiB/s"`` or ``""``."""
         return parse_rate(_text(raw, 'a rate such as "20 MiB/s"'))
-
-    def format(self, value: RateLimit | None) -> TomlValue:
-        """Return an empty string for no limit."""
-        return "" if value is None else str(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +178,7 @@ class String(_Unchanged[str]):
 
 
 @dataclass(frozen=True, slots=True)
-class AbsolutePath:
+class AbsolutePath(_AsText):
     """An absolute path, ``~`` allowed; empty for none."""
 
     def parse(self, raw: object) -> Path | None:
@@ -186,10 +193,6 @@ class AbsolutePath:
         if not path.is_absolute():
             raise _mismatch("an absolute path", text)
         return path
-
-    def format(self, value: Path | None) -> TomlValue:
-        """Return an empty string for none."""
-        return "" if value is None else str(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +259,7 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice(Generic[Word]):
+class Choice(_AsText, Generic[Word]):
     """One member of an enumeration, by its value."""
 
     words: type[Word]
@@ -267,10 +270,6 @@ class Choice(Generic[Word]):
             if word.value == raw:
                 return word
         raise _mismatch("one of " + ", ".join(f'"{word}"' for word in self.words), raw)
-
-    def format(self, value: Word) -> TomlValue:
-        """Return the word."""
-        return value.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +290,38 @@ class Table(Generic[Value]):
 
     def format(self, value: tuple[tuple[str, Value], ...]) -> TomlValue:
         """Return a table."""
-        table: Any = {key: self.item.format(item) for key, item in value}
-        checked: TomlValue = table
-        return checked
+        return cast(TomlValue, {key: self.item.format(item) for key, item in value})
+
+
+@dataclass(frozen=True, slots=True)
+class SettingKey:
+    """One key of a section; *description* is its text in the example and the manual."""
+
+    name: str
+    kind: ValueKind[Any]
+    default: Any
+    description: str
+
+
+def setting(kind: ValueKind[Value], default: Value, description: str) -> Value:
+    """Declare a key; *description* is its meaning and the reason for its default."""
+    return field(default=default, metadata={"kind": kind, "description": description})
+
+
+def section(section_type: type[Section]) -> Section:
+    """Declare a table below a section."""
+    return field(default_factory=section_type, metadata={"section": section_type})
+
+
+def keys_of(section_type: type[Any]) -> Iterator[SettingKey]:
+    """Yield every key that a section declares, in order."""
+    for field_ in fields(section_type):
+        if "kind" in field_.metadata:
+            yield SettingKey(field_.name, default=field_.default, **field_.metadata)
+
+
+def sections_of(section_type: type[Any]) -> Iterator[tuple[str, type[Any]]]:
+    """Yield name and type of every table below a section, in order."""
+    for field_ in fields(section_type):
+        if "section" in field_.metadata:
+            yield field_.name, field_.metadata["section"]

@@ -10,20 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from hashwacht.core.errors import ConfigurationError
-from hashwacht.settings.faults import ConfigurationFault, InvalidConfiguration, LocatedFault
 from hashwacht.settings.matchers import HashlistSettings, MatcherSettings
 from hashwacht.settings.origins import KeyPath, ValueOrigin, ValueSource, lines_of
 from hashwacht.settings.sections import Settings
-from hashwacht.settings.validate import validate
+from hashwacht.settings.validate import (
+    ConfigurationFault,
+    InvalidConfiguration,
+    LocatedFault,
+    validate,
+)
 
-SYSTEM_FILE = Path("/etc/hashwacht/hashwacht.toml")
-SYSTEM_STATE = Path("/var/lib/hashwacht")
 CONFIG_VARIABLE = "HASHWACHT_CONFIG"
 STATE_VARIABLE = "HASHWACHT_STATE_DIR"
 SYSTEMD_STATE_VARIABLE = "STATE_DIRECTORY"
-SYSTEM_RUNTIME = Path("/run/hashwacht")
-SYSTEMD_RUNTIME_VARIABLE = "RUNTIME_DIRECTORY"
 STATE_KEY = ("state", "directory")
+
+Origins = dict[KeyPath, ValueOrigin]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +77,23 @@ def load(
 def default_config_file(environ: Mapping[str, str], uid: int) -> Path:
     """Return the default location of the configuration."""
     if uid == 0:
-        return SYSTEM_FILE
+        return Path("/etc/hashwacht/hashwacht.toml")
     return _xdg(environ, "XDG_CONFIG_HOME", ".config") / "hashwacht.toml"
 
 
 def default_state_directory(environ: Mapping[str, str], uid: int) -> Path:
     """Return the default directory of the state."""
-    return SYSTEM_STATE if uid == 0 else _xdg(environ, "XDG_STATE_HOME", ".local/state")
+    if uid == 0:
+        return Path("/var/lib/hashwacht")
+    return _xdg(environ, "XDG_STATE_HOME", ".local/state")
 
 
 def default_runtime_directory(environ: Mapping[str, str], uid: int) -> Path:
     """Return the default directory of the sockets."""
-    if systemd_directory := environ.get(SYSTEMD_RUNTIME_VARIABLE, "").split(":")[0]:
+    if systemd_directory := environ.get("RUNTIME_DIRECTORY", "").split(":")[0]:
         return Path(systemd_directory)
     if uid == 0:
-        return SYSTEM_RUNTIME
+        return Path("/run/hashwacht")
     base = Path(environ.get("XDG_RUNTIME_DIR", ""))
     return (base if base.is_absolute() else Path(f"/run/user/{uid}")) / "hashwacht"
 
@@ -111,7 +115,7 @@ def _select_file(environ: Mapping[str, str], uid: int, file: Path | None) -> Pat
     return default if default.exists() else None
 
 
-def _read_file(file: Path) -> tuple[dict[str, Any], dict[KeyPath, ValueOrigin]]:
+def _read_file(file: Path) -> tuple[dict[str, Any], Origins]:
     try:
         text = file.read_bytes().decode()
         raw = tomllib.loads(text)
@@ -132,13 +136,12 @@ def _read_file(file: Path) -> tuple[dict[str, Any], dict[KeyPath, ValueOrigin]]:
             f"{file}:{line}: invalid TOML: {problem}",
             advice="Correct the syntax. Strings need quotation marks.",
         ) from error
-    lines = lines_of(text)
-    name = str(file)
-    return raw, {path: ValueOrigin(ValueSource.FILE, name, line) for path, line in lines.items()}
+    source, name, lines = ValueSource.FILE, str(file), lines_of(text)
+    return raw, {path: ValueOrigin(source, name, line) for path, line in lines.items()}
 
 
 def _add_environment(
-    raw: dict[str, Any], origins: dict[KeyPath, ValueOrigin], environ: Mapping[str, str], uid: int
+    raw: dict[str, Any], origins: Origins, environ: Mapping[str, str], uid: int
 ) -> None:
     """Add the state directory: a variable overrides the file, which overrides systemd."""
     if environ.get(STATE_VARIABLE):
@@ -153,11 +156,7 @@ def _add_environment(
 
 
 def _put(
-    raw: dict[str, Any],
-    origins: dict[KeyPath, ValueOrigin],
-    path: tuple[str, ...],
-    value: object,
-    origin: ValueOrigin,
+    raw: dict[str, Any], origins: Origins, path: tuple[str, ...], value: object, origin: ValueOrigin
 ) -> None:
     """Override one value.  If the file has another value for its table, that is a fault itself."""
     table: Any = raw

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar
 
-from hashwacht.settings.fields import setting
 from hashwacht.settings.kinds import (
     AbsolutePath,
     Boolean,
@@ -19,9 +18,10 @@ from hashwacht.settings.kinds import (
     StringList,
     Table,
     Url,
+    setting,
 )
+from hashwacht.settings.units import DAY
 
-DAY = 86_400.0
 _NAME, _NAME_TEXT = "[a-z0-9][a-z0-9_-]{0,63}", "a name of lower-case letters, digits, - and _"
 NAME = String(_NAME, _NAME_TEXT)
 OPTIONAL_NAME = String(f"({_NAME})?", _NAME_TEXT)

@@ -13,7 +13,6 @@ from hashwacht.settings.daemon import (
     HoldSettings,
     QuarantineSettings,
 )
-from hashwacht.settings.fields import section, setting
 from hashwacht.settings.kinds import (
     AbsolutePath,
     Boolean,
@@ -26,6 +25,8 @@ from hashwacht.settings.kinds import (
     String,
     StringList,
     Table,
+    section,
+    setting,
 )
 from hashwacht.settings.matchers import CATEGORY, SIGNAL_TYPE, HashlistSettings, MatcherSettings
 from hashwacht.settings.units import RateLimit

@@ -1,7 +1,4 @@
-"""Sizes, durations and rates as text.
-
-Every ``parse`` function is the inverse of its ``to_text`` function.
-"""
+"""Sizes, durations and rates as text; every ``parse`` function has an inverse."""
 
 from __future__ import annotations
 
@@ -9,18 +6,11 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-_SIZES = {
-    "B": 1,
-    "KB": 10**3,
-    "MB": 10**6,
-    "GB": 10**9,
-    "TB": 10**12,
-    "KIB": 1 << 10,
-    "MIB": 1 << 20,
-    "GIB": 1 << 30,
-    "TIB": 1 << 40,
-}
+DAY = 86_400.0
+
 _FORMAT_SIZES = (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1))
+_SIZES = {name.upper(): unit for name, unit in _FORMAT_SIZES}
+_SIZES |= {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _DURATIONS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _FORMAT_DURATIONS = tuple(reversed(_DURATIONS.items()))
 
@@ -86,29 +76,24 @@ class RateLimit:
     unit: RateUnit
 
     def __str__(self) -> str:
-        if self.unit is RateUnit.FILES:
-            return f"{self.amount} files/s"
-        return f"{size_to_text(self.amount)}/s"
+        files = self.unit is RateUnit.FILES
+        return f"{self.amount} files/s" if files else f"{size_to_text(self.amount)}/s"
 
 
 def parse_rate(text: str) -> RateLimit | None:
     """Parse ``200 files/s`` or ``20 MiB/s``; empty is no limit.  Raises ValueError."""
     if not text.strip():
         return None
-    amount, slash, second = text.strip().rpartition("/")
+    amount, _, second = text.strip().rpartition("/")
     files = re.fullmatch(r"(\d+)\s*files?", amount, re.ASCII)
     try:
-        if not slash or second.strip() not in {"s", "sec", "second"}:
+        if second.strip() not in {"s", "sec", "second"}:
             raise ValueError  # noqa: TRY301  # handled below, like the error of the size
-        rate = (
-            RateLimit(int(files[1]), RateUnit.FILES)
-            if files
-            else RateLimit(parse_size(amount), RateUnit.BYTES)
-        )
+        count = int(files[1]) if files else parse_size(amount)
     except ValueError:
         raise ValueError(
             f'expected a rate such as "200 files/s" or "20 MiB/s", got "{text}"'
         ) from None
-    if rate.amount < 1:
+    if count < 1:
         raise ValueError("the rate must be at least 1; leave it empty for no limit")
-    return rate
+    return RateLimit(count, RateUnit.FILES if files else RateUnit.BYTES)

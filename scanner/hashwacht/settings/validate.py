@@ -1,17 +1,19 @@
-"""From parsed TOML to settings: every fault is collected, none stops at the first."""
+"""From parsed TOML to settings: every fault is collected, with what is wrong, where, and advice."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from hashwacht.core.errors import ConfigurationError
+from hashwacht.core.text import escape_text
 from hashwacht.settings.alerts import MailSecurity
 from hashwacht.settings.daemon import HoldKind
-from hashwacht.settings.faults import ConfigurationFault, unknown_key
-from hashwacht.settings.fields import keys_of, sections_of
-from hashwacht.settings.kinds import describe_value
+from hashwacht.settings.kinds import describe_value, keys_of, sections_of
 from hashwacht.settings.matchers import (
     MATCHER_KINDS,
     NAME,
@@ -19,18 +21,73 @@ from hashwacht.settings.matchers import (
     MatcherSettings,
     ServiceSettings,
 )
-from hashwacht.settings.origins import KeyPath
+from hashwacht.settings.origins import KeyPath, ValueOrigin
 from hashwacht.settings.sections import DEFAULT_MATCHERS, MatchAction, RootSettings, Settings
 
 Section = TypeVar("Section")
 Raw = Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class ConfigurationFault:
+    """One wrong key or value."""
+
+    path: KeyPath
+    problem: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedFault:
+    """A fault and the origin of the value that has to be corrected."""
+
+    fault: ConfigurationFault
+    origin: ValueOrigin
+
+    def __str__(self) -> str:
+        advice = f" ({self.fault.advice})" if self.fault.advice else ""
+        return f"{self.origin}: {dotted(self.fault.path)}: {self.fault.problem}{advice}"
+
+
+class InvalidConfiguration(ConfigurationError):
+    """A configuration with faults, all of them in ``faults`` in the order of the file."""
+
+    def __init__(self, faults: Sequence[LocatedFault]) -> None:
+        ordered = tuple(sorted(faults, key=lambda located: located.origin.line or 0))
+        count = f"{len(ordered)} errors" if len(ordered) > 1 else "1 error"
+        lines = "".join(f"\n  {located}" for located in ordered)
+        super().__init__(
+            f"the configuration has {count}:{lines}",
+            advice="Correct them, then check again with `hashwacht config check`.",
+        )
+        self.faults = ordered
+
+
+def dotted(path: KeyPath) -> str:
+    """Return a path as text: ``matchers.eokm.timeout``, ``scan.exclude[2]``."""
+    parts = (f"[{p}]" if isinstance(p, int) else f".{escape_text(p)}" for p in path)
+    return "".join(parts).removeprefix(".") or "the file"
+
+
+def unknown_key(
+    path: KeyPath, valid: Iterable[str], nested: Iterable[str] = ()
+) -> ConfigurationFault:
+    """Return the fault of an unknown key, with the closest valid one.
+
+    *valid* are keys of the same table; *nested* are dotted keys of the tables below it, for a key
+    whose table header is missing.
+    """
+    name, names = str(path[-1]), sorted(valid)
+    misplaced = [key for key in nested if key.rpartition(".")[2] == name]
+    closest = misplaced or get_close_matches(name, names, n=1, cutoff=0.5)
+    advice = f"did you mean {closest[0]}?" if closest else f"valid keys: {', '.join(names)}"
+    return ConfigurationFault(path, "unknown key", advice)
+
+
 def validate(raw: Raw) -> tuple[Settings, list[ConfigurationFault]]:
     """Return the settings of a parsed file; they are valid only if there is no fault."""
     validator = _Validator()
-    settings = validator.settings(raw)
-    return settings, validator.faults
+    return validator.settings(raw), validator.faults
 
 
 class _Validator:

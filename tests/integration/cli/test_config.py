@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hashwacht.settings.example import example
+from hashwacht.settings.show import example
 from support.program import Program, objects
 
 

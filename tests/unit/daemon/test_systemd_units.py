@@ -11,14 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashwacht.daemon.systemd_units import NAME, drop_ins
-from hashwacht.settings import (
-    EokmSettings,
-    RootSettings,
-    Settings,
-    UploadMode,
-    UploadSettings,
-    load,
-)
+from hashwacht.settings import EokmSettings, RootSettings, Settings, UploadMode, load
+from hashwacht.settings.sections import UploadSettings
 
 SCANNER = f"hashwacht-scanner.service.d/{NAME}"
 COURIER = f"hashwacht-courier.service.d/{NAME}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from hashwacht.settings import ActionLimitSettings, Settings, StateSettings
+from hashwacht.settings import ActionLimitSettings, Settings
+from hashwacht.settings.sections import StateSettings
 from hashwacht.settings.show import digest
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from hashwacht.hashing import Limits
-from hashwacht.settings import HashlistSettings, LimitSettings, load
-from hashwacht.settings.example import example, shared_keys
-from hashwacht.settings.fields import keys_of
+from hashwacht.settings import HashlistSettings, load
+from hashwacht.settings.kinds import keys_of
 from hashwacht.settings.matchers import MATCHER_KINDS
-from hashwacht.settings.sections import RootSettings, Settings
+from hashwacht.settings.sections import LimitSettings, RootSettings, Settings
+from hashwacht.settings.show import example, shared_keys
 from hashwacht.settings.validate import validate
 
 FILE = Path(__file__).parents[3] / "config" / "hashwacht.toml"

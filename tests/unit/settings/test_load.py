@@ -15,13 +15,12 @@ from hashwacht.settings import (
     HmaSettings,
     InvalidConfiguration,
     OptionValue,
-    RateLimit,
-    RateUnit,
-    ValueSource,
     load,
 )
 from hashwacht.settings.load import default_config_file, default_state_directory
+from hashwacht.settings.origins import ValueSource
 from hashwacht.settings.show import rows
+from hashwacht.settings.units import RateLimit, RateUnit
 
 USER = 1000
 

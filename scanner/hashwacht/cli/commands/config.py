@@ -9,8 +9,8 @@ from hashwacht.cli.options import global_options
 from hashwacht.cli.output import emit, line
 from hashwacht.core.text import escape_text
 from hashwacht.settings import Configuration, InvalidConfiguration
-from hashwacht.settings.faults import LocatedFault, dotted
 from hashwacht.settings.show import SettingRow, rows, toml, toml_key
+from hashwacht.settings.validate import LocatedFault, dotted
 
 COLUMN = 44
 """Where the origins begin, unless a value is longer."""
@@ -125,7 +125,7 @@ def _check_signal_types(configuration: Configuration) -> None:
 )
 def example() -> None:
     """Print the annotated example: every key, its meaning, its default and the reason."""
-    from hashwacht.settings.example import example as annotated
+    from hashwacht.settings.show import example as annotated
 
     line(annotated().removesuffix("\n"))
 

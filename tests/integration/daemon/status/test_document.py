@@ -11,7 +11,7 @@ import pytest
 from hashwacht.cli.app import root
 from hashwacht.cli.commands.status import EXIT_CODES
 from hashwacht.core.events import Event
-from hashwacht.settings.example import example
+from hashwacht.settings.show import example
 
 CHECKOUT = Path(__file__).parents[4]
 TEXT = (CHECKOUT / "docs" / "daemon.md").read_text()
