@@ -19,7 +19,7 @@ from hashwacht.core.upload_context import UploadContextStore
 from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.quick_then_exact import QuickThenExact
 from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
-from hashwacht.matching.services.factory import (
+from hashwacht.matching.services.service_matchers import (
     AnyService,
     ServiceMatcherFactory,
     build_courier_matcher,

@@ -22,8 +22,7 @@ import pytest
 from benchmarks.measuring import Table, at_least, at_most, duration, installed, named
 from benchmarks.random_hashes import Hashes, flipped, of_pictures, random_hashes
 from hashwacht.core.types import Signal
-from hashwacht.matching.hashlists.exact_index import ExactIndex
-from hashwacht.matching.hashlists.index_file import IndexFile, write_records
+from hashwacht.matching.hashlists.index_file import ExactIndex, IndexFile, write_records
 from hashwacht.matching.hashlists.manager import HashLists
 from hashwacht.matching.hashlists.manifest import ListMetadata
 from hashwacht.matching.hashlists.matcher import HashListMatcher

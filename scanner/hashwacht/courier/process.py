@@ -21,7 +21,11 @@ from hashwacht.courier.handler import RequestHandler
 from hashwacht.courier.lazy_channel import LazyChannel, LazyMatcher
 from hashwacht.courier.sandbox import enter_sandbox
 from hashwacht.courier.server import CourierServer
-from hashwacht.matching.services.factory import AnyService, ServiceMatcherFactory, build_protocol
+from hashwacht.matching.services.service_matchers import (
+    AnyService,
+    ServiceMatcherFactory,
+    build_protocol,
+)
 from hashwacht.platform.systemd import SystemdNotifier
 from hashwacht.settings import HashlistSettings, Settings
 

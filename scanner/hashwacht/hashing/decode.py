@@ -33,10 +33,9 @@ from typing import TYPE_CHECKING
 from hashwacht.core.signals import DIGESTS
 from hashwacht.core.types import QUICK_ERROR_BITS, Reason
 from hashwacht.hashing import Limits, Plan
-from hashwacht.hashing.formats import PictureFormat, declared_size
+from hashwacht.hashing.content_reader import EncodedPicture
+from hashwacht.hashing.formats import PictureFormat, declared_size, repair_picture
 from hashwacht.hashing.picture import Picture
-from hashwacht.hashing.reader import EncodedPicture
-from hashwacht.hashing.repair import repair_picture
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile

@@ -24,9 +24,9 @@ from hashwacht.core.types import (
     Skip,
 )
 from hashwacht.hashing import Plan
+from hashwacht.hashing.content_reader import ContentInfo, read
 from hashwacht.hashing.decode import Clock, FrameIterator
 from hashwacht.hashing.formats import detect_format
-from hashwacht.hashing.reader import ContentInfo, read
 from hashwacht.hashing.registry import (
     Digest,
     DigestState,

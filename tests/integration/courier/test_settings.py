@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hashwacht.daemon.scanner.roots import command_line_roots
-from hashwacht.matching.services.factory import (
+from hashwacht.matching.services.service_matchers import (
     AnyService,
     ServiceMatcherFactory,
     build_courier_matcher,

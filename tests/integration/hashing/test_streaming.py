@@ -14,11 +14,10 @@ import pytest
 from demo.pictures import encode, grainy, photo, truncated
 from hashwacht.core.types import Fingerprint
 from hashwacht.hashing import Limits, Plan
-from hashwacht.hashing.reader import HEAD
+from hashwacht.hashing.content_reader import HEAD
 from hashwacht.hashing.workers.pool import TASK_FACTORY, WorkerPool
 from hashwacht.hashing.workers.protocol import WorkerKind
-from hashwacht.hashing.workers.streaming import PoolStreamHasher
-from hashwacht.hashing.workers.tasks import DigestTask
+from hashwacht.hashing.workers.tasks import DigestTask, PoolStreamHasher
 from support.asking import ask
 from support.processes import workers
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from hashwacht.ipc.client import CourierUnreachable, IpcClient
 from hashwacht.ipc.messages import DescribeReply, DescribeRequest
 from hashwacht.matching.courier_client import CourierMatcher
-from hashwacht.matching.services.factory import build_protocol
+from hashwacht.matching.services.service_matchers import build_protocol
 from hashwacht.settings import HashlistSettings, Settings, load
 from support.processes import wait_for
 from support.program import Program

@@ -42,8 +42,7 @@ from hashwacht.hashing.workers.protocol import (
 )
 from hashwacht.hashing.workers.sandbox import WorkerLimits
 from hashwacht.hashing.workers.scheduler import FairScheduler, SchedulerLane
-from hashwacht.hashing.workers.streaming import PoolStreamHasher
-from hashwacht.hashing.workers.tasks import DigestTask
+from hashwacht.hashing.workers.tasks import DigestTask, PoolStreamHasher
 from hashwacht.hashing.workers.worker_client import WorkerClient, WorkerDied, WorkerTimeout
 from hashwacht.hashing.workers.worker_registry import WorkerRegistry
 from hashwacht.ipc.frames import ProtocolError

@@ -4,18 +4,30 @@ Digests never come from a process that decodes: a compromised decoder could othe
 key of another content and so poison what the storage knows about that one.  The worker that
 digests reads the file, once, and copies what may be a picture into a sealed memory file; that
 copy is all that the decoding worker gets.
+
+A content that is still arriving is digested in the scanner: digests need no sandbox, because
+nothing is decoded and the code is the standard library's.  If it is no picture it costs its digests
+only and no copy; a picture goes to a worker when it is complete.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from hashwacht.core.types import Fingerprint, Reason
 from hashwacht.hashing import Plan
+from hashwacht.hashing.content_reader import (
+    HEAD,
+    TAIL,
+    ContentDigester,
+    ContentInfo,
+    EncodedPicture,
+    read,
+)
 from hashwacht.hashing.formats import detect_format
 from hashwacht.hashing.in_process import (
     FingerprintBuilder,
@@ -24,10 +36,10 @@ from hashwacht.hashing.in_process import (
     may_be_picture,
     start_digests,
 )
-from hashwacht.hashing.reader import HEAD, TAIL, ContentInfo, EncodedPicture, read
 from hashwacht.hashing.registry import Digest, EncodedPictureHash, Hasher, hashers
 from hashwacht.hashing.sniff import lacks_decoder, sniff
 from hashwacht.hashing.workers.protocol import PictureResult, WorkerKind
+from hashwacht.platform.safe_open import reopen_read_only
 
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
@@ -177,3 +189,54 @@ class PictureTask(InProcessFingerprinter):
         builder = FingerprintBuilder()
         damaged = self._hash_picture(content, sniff(content.head, content.tail), builder)
         return PictureResult(builder.signals, builder.skipped, damaged), None
+
+
+PictureStep = Callable[[Fingerprint, int], Fingerprint]
+"""Adds the picture hashes of an open file to the digests."""
+
+
+class PoolStreamHasher:
+    """A ``StreamHasher`` for one content.  For one thread at a time."""
+
+    def __init__(self, task: DigestTask, recipe: tuple[str, ...], decode: PictureStep) -> None:
+        """Digest as *task* does; *recipe* is everything that is attempted, *decode* included."""
+        self._task, self._recipe, self._decode = task, recipe, decode
+        self._running = task.begin()
+        self._digester = ContentDigester(self._running.values())
+        self._picture: bool | None = None
+
+    def update(self, chunk: bytes) -> bool | None:
+        """Hash the next bytes; return whether to keep all bytes so far, None if not known yet."""
+        self._digester.update(chunk)
+        if self._picture is None and len(self._digester.head) == HEAD:
+            self._picture = self._needs_decoding()
+        elif self._picture and self._digester.size > self._task.max_picture_bytes:
+            self._picture = False
+        return self._picture
+
+    def finish(self) -> bool:
+        """End the content; return whether to keep its bytes until ``fingerprint`` returns."""
+        if self._picture is None:
+            self._picture = self._needs_decoding()
+        return self._picture
+
+    def fingerprint(self, kept: int | None) -> Fingerprint:
+        """Return the fingerprint; *kept* is the open file if ``finish`` returned True.
+
+        The worker gets *kept* for reading only.  Raises OSError, WorkerError.
+        """
+        content = self._digester.content()
+        picture = self.finish()
+        built = self._task.build_fingerprint(content, self._running, decoding=picture)
+        digests = replace(built, recipe=self._recipe)
+        if not picture:
+            return digests
+        assert kept is not None
+        copy = reopen_read_only(kept)
+        try:
+            return self._decode(digests, copy)
+        finally:
+            os.close(copy)
+
+    def _needs_decoding(self) -> bool:
+        return self._task.needs_decoding(self._digester.head, self._digester.size)

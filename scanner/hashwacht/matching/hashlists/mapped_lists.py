@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashwacht.core.errors import ListError
-from hashwacht.matching.hashlists.exact_index import ExactIndex
-from hashwacht.matching.hashlists.index_file import IndexFile
+from hashwacht.matching.hashlists.index_file import ExactIndex, IndexFile
 from hashwacht.matching.hashlists.manifest import (
     LABELS,
     MANIFEST,

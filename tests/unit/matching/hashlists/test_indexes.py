@@ -13,8 +13,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hashwacht.core.errors import ListError
-from hashwacht.matching.hashlists.exact_index import ExactIndex
-from hashwacht.matching.hashlists.index_file import IndexFile, IndexLayout, write_records
+from hashwacht.matching.hashlists.index_file import (
+    ExactIndex,
+    IndexFile,
+    IndexLayout,
+    write_records,
+)
 from hashwacht.matching.hashlists.radius_index import (
     RadiusIndex,
     allowances,

@@ -16,8 +16,8 @@ from hashwacht.ipc.messages import SignalKey
 from hashwacht.matching.lookup import ServiceFault
 from hashwacht.matching.services.arachnid import ArachnidProtocol
 from hashwacht.matching.services.eokm import EokmProtocol
-from hashwacht.matching.services.factory import build_protocol
 from hashwacht.matching.services.hma import HmaProtocol
+from hashwacht.matching.services.service_matchers import build_protocol
 from hashwacht.settings import EokmSettings
 from support.services.canned import CannedMatcher
 
