@@ -1,27 +1,44 @@
-"""What all tests share: one machine, on which two of them run at a time."""
+"""Fixtures and hooks for all tests: the lock on the machine, the signals, the expected skips."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
-_TURN = "HASHWACHT_TESTS_TURN"
+from support.expected_skips import SkipCheck, load_expected_skips
+
+_LOCKED = "HASHWACHT_TESTS_LOCKED"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Check the skips, and restore the signals that a shell ignores for background jobs.
+
+    Child processes inherit an ignored signal, and a test that interrupts one would wait for ever.
+    """
+    expected = load_expected_skips(Path(__file__).with_name("expected-skips.toml"))
+    if not hasattr(config, "workerinput"):  # workers of xdist report to the process that decides
+        config.pluginmanager.register(SkipCheck(expected))
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Let a test that is marked ``alone`` have the machine for itself.
 
-    Such a test changes a setting of the kernel, mounts something, or measures time.  Who comes to
-    the gate is let in before who comes later, so nobody waits for ever.  A run of pytest that a
-    test starts has that test's turn: at the gate it would wait for somebody who waits for it.
+    Such a test changes a setting of the kernel, mounts something, or measures time.  The gate
+    keeps the order of arrival, so no test waits for ever.  A pytest that a test starts runs under
+    the lock of that test.
     """
-    if _TURN in os.environ:
+    if _LOCKED in os.environ:
         return (yield)
     kind = fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH
     name = f"{tempfile.gettempdir()}/hashwacht-tests-{os.getuid()}"
@@ -29,9 +46,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         fcntl.flock(gate, fcntl.LOCK_EX)
         fcntl.flock(turn, kind)
         fcntl.flock(gate, fcntl.LOCK_UN)
-        os.environ[_TURN] = "taken"
+        os.environ[_LOCKED] = "1"
         try:
             return (yield)
         finally:
-            del os.environ[_TURN]
-            fcntl.flock(turn, fcntl.LOCK_UN)  # a child that the test forgot would keep it
+            del os.environ[_LOCKED]
+            fcntl.flock(turn, fcntl.LOCK_UN)  # a child that the test left running would keep it

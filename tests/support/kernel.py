@@ -1,10 +1,20 @@
-"""Settings of the kernel that tests change for a while."""
+"""What the kernel permits this process, and settings that tests change for a while."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+CAP_SYS_ADMIN = 21
+
+
+def may_use_fanotify() -> bool:
+    """Return whether this process may watch whole file systems, which takes CAP_SYS_ADMIN."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> CAP_SYS_ADMIN & 1)
+    return False
 
 
 @contextmanager

@@ -9,7 +9,8 @@ import pytest
 from hashwacht.core.watch_events import Cause
 from hashwacht.watch.fanotify_client import FanotifyWatch
 from support.deep import deepened
-from support.watch.watching import may_use_fanotify, watcher_process, watching
+from support.kernel import may_use_fanotify
+from support.watch.watching import watcher_process, watching
 
 pytestmark = pytest.mark.skipif(not may_use_fanotify(), reason="fanotify needs CAP_SYS_ADMIN")
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from hashwacht.watch.fanotify_client import FanotifyWatch
+from support.kernel import may_use_fanotify
 from support.watch.watch_chaos import WatchChaosContract
 from support.watch.watch_contract import WatchCase, WatchContract
 from support.watch.watch_roots_contract import WatchRootsContract
-from support.watch.watching import may_use_fanotify, watcher_process
+from support.watch.watching import watcher_process
 
 pytestmark = pytest.mark.skipif(not may_use_fanotify(), reason="fanotify needs CAP_SYS_ADMIN")
 

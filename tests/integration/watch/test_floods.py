@@ -16,11 +16,10 @@ from hashwacht.core.watch_events import Announcement, Cause, Root, Watch
 from hashwacht.watch.fanotify_client import FanotifyWatch
 from hashwacht.watch.inotify import InotifyWatch
 from hashwacht.watch.queue import AnnouncementQueue
-from support.kernel import small_queue
+from support.kernel import may_use_fanotify, small_queue
 from support.watch.watching import (
     Watching,
     WatchRecorder,
-    may_use_fanotify,
     watcher_process,
     watching,
     write,

@@ -28,10 +28,10 @@ from hashwacht.watch.fanotify_protocol import (
     frame,
     frame_announcements,
 )
+from support.kernel import may_use_fanotify
 from support.watch.watching import (
     OwnMounts,
     WatchRecorder,
-    may_use_fanotify,
     watcher_process,
     watching,
     write,

@@ -26,7 +26,6 @@ from hashwacht.watch.canary import NAME
 PATIENCE = 8.0
 """Seconds in which everything that is waited for must have happened."""
 
-CAP_SYS_ADMIN = 21
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE, MNT_DETACH = 1, 32, 4096, 16384, 1 << 18, 2
 CLONE_FS, CLONE_NEWNS = 0x200, 0x2_0000
 """mount(2), umount2(2), unshare(2)."""
@@ -132,14 +131,6 @@ def watching(watch: Watch, places: Sequence[Path]) -> Iterator[Watching]:
 def write(path: Path, content: bytes = b"x") -> None:
     """Write a file and close it."""
     path.write_bytes(content)
-
-
-def may_use_fanotify() -> bool:
-    """Say if this process may watch whole file systems."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("CapEff:"):
-            return bool(int(line.split()[1], 16) >> CAP_SYS_ADMIN & 1)
-    return False
 
 
 class DeafWatch:

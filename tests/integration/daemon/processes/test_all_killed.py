@@ -24,11 +24,11 @@ from hashwacht.audit.log import FILE_NAME, AuditLog
 from hashwacht.core.types import Outcome
 from hashwacht.storage.store import Store
 from support.daemon.daemon_bench import unasked
+from support.kernel import may_use_fanotify
 from support.processes import wait_for
 from support.program import Program
 from support.services.http_server import HttpServer
 from support.services.services import Hma
-from support.watch.watching import may_use_fanotify
 
 DAEMON = Path(__file__).parent / "hasty_daemon.py"
 KILLS = int(os.environ.get("HASHWACHT_KILLS", "9"))

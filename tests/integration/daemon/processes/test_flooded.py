@@ -24,10 +24,9 @@ from hashwacht.audit.log import FILE_NAME, AuditLog
 from hashwacht.core.watch_events import Cause
 from hashwacht.storage.store import Store
 from support.daemon.daemon_bench import unasked
-from support.kernel import small_queue
+from support.kernel import may_use_fanotify, small_queue
 from support.processes import wait_for
 from support.program import Program
-from support.watch.watching import may_use_fanotify
 
 FLOOD = Path(__file__).parent / "flood.py"
 FILES = int(os.environ.get("HASHWACHT_FLOOD", "4000"))
