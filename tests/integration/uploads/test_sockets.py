@@ -146,7 +146,7 @@ def test_without_a_socket_status_says_that_none_are_taken(tmp_path: Path) -> Non
         program.configuration.write_text(configured)
         remarks = json.loads(program.run("status", "--json").stdout)["problems"]
     (told,) = [each for each in remarks if each["subject"] == "uploads"]
-    assert "takes none" in told["detail"]
+    assert "accepts none" in told["detail"]
 
 
 def test_a_file_that_never_stands_still_while_it_is_read_is_undetermined(
