@@ -1,1 +1,1 @@
-"""Hashwacht inside other people's programs; imports only the public names of hashwacht."""
+"""Hashwacht for web applications; imports only the public names of hashwacht."""

@@ -1,8 +1,8 @@
-"""A reader for aiohttp: the file of a part or of a body, whose end waits for the verdict.
+"""A reader for aiohttp: the file in a part or body; its last chunk waits for the verdict.
 
 ::
 
-    scan = Scan(Checker.configured())
+    scan = UploadScanner(Checker.configured())
 
     async def upload(request):
         async for part in await request.multipart():
@@ -10,8 +10,8 @@
                 async for chunk in picture:
                     file.write(chunk)
 
-The last chunk (4 KiB or more) comes when the verdict is there; if the policy refuses,
-:class:`UploadRefused` is raised in its place, which aiohttp turns into the answer.
+The last chunk (4 KiB or more) is returned when the verdict is known. If the policy refuses the
+file, :class:`UploadRefused` is raised instead, which aiohttp turns into the response.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from typing import Self
 
 from aiohttp import BodyPartReader, MultipartReader, web
 
-from hashwacht import Checker, UploadContext
+from hashwacht import Checker, CheckResult, UploadContext
 from hashwacht_plugins.awaiting import wait_any
 from hashwacht_plugins.context import ClientInfo, Peer
-from hashwacht_plugins.findings import FileResult, log_result, result_or_undetermined
+from hashwacht_plugins.file_check import FileCheck, log_result, result_or_undetermined
 from hashwacht_plugins.middleware_settings import CHUNK
 from hashwacht_plugins.multipart.events import FileStart, RequestHead
 from hashwacht_plugins.policy import Policy, RefusalResponse, UploadAction
-from hashwacht_plugins.upload import TAIL, ByteQueue, FileCheck
+from hashwacht_plugins.upload import TAIL, ByteQueue
 
 
 class UploadRefused(web.HTTPException):
-    """The policy refuses an upload: the answer that the client gets."""
+    """The policy refuses an upload: the response for the client."""
 
     def __init__(self, refusal: RefusalResponse) -> None:
         self.status_code = refusal.status
@@ -41,7 +41,7 @@ class UploadRefused(web.HTTPException):
 
 
 class UploadScanner:
-    """Makes readers.  One for the application."""
+    """Creates readers; one object serves the whole application."""
 
     def __init__(
         self,
@@ -50,26 +50,26 @@ class UploadScanner:
         policy: Policy | None = None,
         client_info: ClientInfo | None = None,
     ) -> None:
-        """Check with *checker*; *policy* counts for each file by itself."""
+        """Check with *checker*; *policy* applies to each file separately."""
         self._checker = checker
         self._policy = policy or Policy()
-        self._facts = client_info or ClientInfo()
+        self._client_info = client_info or ClientInfo()
 
     def part(
         self, request: web.BaseRequest, part: BodyPartReader | MultipartReader | None
     ) -> ScannedReader:
-        """Read a part of a multipart body.
+        """Return a reader for a part of a multipart body.
 
-        Raises HTTPBadRequest for a multipart in a multipart: no browser sends one, and its parts
-        would not have been checked.
+        Raises HTTPBadRequest for a nested multipart: no browser sends one, and its parts would not
+        be checked.
         """
         if not isinstance(part, BodyPartReader):
-            raise web.HTTPBadRequest(text="A multipart in a multipart is not accepted.\n")
+            raise web.HTTPBadRequest(text="Nested multiparts are not accepted.\n")
         file = FileStart(part.name or "", part.filename or "", part.headers.get("Content-Type", ""))
         return self._reader(request, file, _chunks_of_part(part))
 
     def body(self, request: web.BaseRequest) -> ScannedReader:
-        """Read a body that is one file."""
+        """Return a reader for a body that is one file."""
         name = request.path.rpartition("/")[2]
         chunks = request.content.iter_chunked(CHUNK)
         return self._reader(request, FileStart("", name, request.content_type), chunks)
@@ -77,7 +77,7 @@ class UploadScanner:
     def _reader(
         self, request: web.BaseRequest, file: FileStart, chunks: AsyncIterator[bytes]
     ) -> ScannedReader:
-        context = self._facts.upload_context(
+        context = self._client_info.upload_context(
             parse_request(request), client_address(request), file, request
         )
         return ScannedReader(
@@ -86,28 +86,28 @@ class UploadScanner:
 
 
 class ScannedReader:
-    """``async with`` it, and iterate: bytes as they come, the last ones with the verdict.
+    """Iterates over the chunks of a file inside ``async with``; the last waits for the verdict.
 
-    *known* is what is known of the file, None until all of it was read.
+    *file* describes it; *result* is None until all of it has been read.
     """
 
     def __init__(
         self,
-        taking: FileCheck,
+        check: FileCheck,
         policy: Policy,
         file: FileStart,
         context: UploadContext,
         chunks: AsyncIterator[bytes],
     ) -> None:
         self.file = file
-        self.known: FileResult | None = None
-        self._taking, self._policy, self._told, self._chunks = taking, policy, context, chunks
+        self.result: CheckResult | None = None
+        self._check, self._policy, self._context, self._chunks = check, policy, context, chunks
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield chunks.  Raises UploadRefused, and whatever reading raises."""
+        """Yield chunks.  Raises UploadRefused, and any error of reading."""
         held = ByteQueue()
         async for chunk in self._chunks:
-            self._taking.write(chunk)
+            self._check.write(chunk)
             held.add(chunk)
             if passable := held.take(TAIL):
                 yield passable
@@ -116,17 +116,15 @@ class ScannedReader:
             yield rest
 
     async def read(self) -> bytes:
-        """Return the whole content.  Raises UploadRefused, and whatever reading raises."""
+        """Return the whole content.  Raises UploadRefused, and any error of reading."""
         return b"".join([chunk async for chunk in self])
 
     async def _conclude(self) -> None:
-        future = self._taking.finish(self._told)
+        future = self._check.finish(self._context)
         await wait_any([future], self._policy.timeout)
-        checked = result_or_undetermined(future)
-        log_result(checked)
-        file = self.file
-        self.known = FileResult(file.field, file.file_name, file.declared_type, checked)
-        action, refusal = self._policy.decide([checked], malformed=False)
+        self.result = result_or_undetermined(future)
+        log_result(self.result)
+        action, refusal = self._policy.decide([self.result], malformed=False)
         if action is UploadAction.REJECT:
             raise UploadRefused(refusal)
 
@@ -134,23 +132,23 @@ class ScannedReader:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        self._taking.close()
+        self._check.close()
 
 
 async def _chunks_of_part(part: BodyPartReader) -> AsyncIterator[bytes]:
-    """Read a part, its transfer encoding decoded."""
+    """Yield the chunks of a part, its transfer encoding decoded."""
     while chunk := await part.read_chunk(CHUNK):
         yield bytes(part.decode(chunk))
 
 
 def parse_request(request: web.BaseRequest) -> RequestHead:
-    """Read the head of a request; headers that come twice are joined, as RFC 9110, 5.3 says."""
+    """Return the head of a request; repeated headers are joined (RFC 9110, 5.3)."""
     names = {name.lower() for name in request.headers}
     headers = {name: ", ".join(request.headers.getall(name)) for name in names}
     return RequestHead(request.method, request.path, request.query_string, headers)
 
 
 def client_address(request: web.BaseRequest) -> Peer:
-    """Return the address of the peer."""
+    """Return address and port of the peer."""
     peer = request.transport.get_extra_info("peername") if request.transport else None
     return (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else ("", None)

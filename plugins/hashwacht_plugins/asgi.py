@@ -1,4 +1,4 @@
-"""The middleware for ASGI applications: Starlette, FastAPI, Django, Quart, Litestar, ...
+"""Middleware for ASGI applications: Starlette, FastAPI, Django, Quart, Litestar, ...
 
 ::
 
@@ -34,26 +34,26 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 KEY = "hashwacht"
-"""Where the application finds its :class:`hashwacht_plugins.upload.Findings` in the scope."""
+"""Key of the :class:`hashwacht_plugins.upload.Findings` in the scope."""
 
 
 class HashwachtMiddleware:
     """Stops uploads that match before the application has them.
 
-    Requests without files, websockets and lifespan go through untouched.
+    Requests without files, websockets and lifespan events are passed on unchanged.
     """
 
     def __init__(self, app: App, /, **settings: Unpack[MiddlewareOptions]) -> None:
-        """Stand before *app*; for the *settings* see ``UploadInspector``."""
+        """Wrap *app*; for the *settings* see ``UploadInspector``."""
         self._app = app
-        self._intake = UploadInspector(**settings)
+        self._inspector = UploadInspector(**settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        upload = self._intake.upload(parse_request(scope), lambda: client_address(scope), scope)
+        upload = self._inspector.inspect(parse_request(scope), lambda: client_address(scope), scope)
         if upload is None:
             await self._app(scope, receive, send)
             return
@@ -62,16 +62,16 @@ class HashwachtMiddleware:
 
 
 class _Responder:
-    """One request.  The application gets its ``receive`` and ``send``."""
+    """Handles one request; the application is given its ``receive`` and ``send``."""
 
     def __init__(self, app: App, upload: UploadInspection, receive: Receive, send: Send) -> None:
         self._app, self._upload = app, upload
         self._receive, self._send = receive, send
-        self._turn = lock()
-        self._started = self._answered = self._passed = False
+        self._lock = lock()
+        self._started = self._answered = self._ended = False
 
     async def run(self, scope: Scope) -> None:
-        """Let the application run, and see to it that a refused client is answered."""
+        """Run the application, and answer the client if its upload is refused."""
         try:
             await self._application(scope)
             if self._upload.refusal is not None:
@@ -85,22 +85,22 @@ class _Responder:
         except Exception:
             if self._upload.refusal is None:
                 raise
-            _log.debug("the application ended with its upload", exc_info=True)
+            _log.debug("the application failed because its upload was refused", exc_info=True)
 
     async def receive(self) -> Message:
-        """Return the application's next message: bytes that may be passed on, or the end.
+        """Return the next message for the application: bytes that may be passed on, or the end.
 
-        An application may cancel this at any ``await`` and call it again: nothing is lost.
+        The application may cancel this at any ``await`` and call it again without losing data.
         """
-        async with self._turn:
-            if self._passed:
+        async with self._lock:
+            if self._ended:
                 return await self._receive()
             message = await self._next()
-            self._passed = not message.get("more_body", True)
+            self._ended = not message.get("more_body", True)
             return message
 
     async def _next(self) -> Message:
-        """Read until something may be passed on."""
+        """Read until bytes may be passed on or the request ends."""
         upload = self._upload
         while not upload.closed:
             if upload.unsettled:
@@ -108,14 +108,14 @@ class _Responder:
             if upload.refusal is not None:
                 await self._answer(upload.refusal)
                 break
-            passed = upload.passable()
-            if passed or upload.complete:
-                return {"type": "http.request", "body": passed, "more_body": not upload.complete}
+            body = upload.passable()
+            if body or upload.complete:
+                return {"type": "http.request", "body": body, "more_body": not upload.complete}
             await self._read()
         return {"type": "http.disconnect"}
 
     async def _read(self) -> None:
-        """Take the next message of the server."""
+        """Inspect the next message of the server."""
         message = await self._receive()
         if message["type"] != "http.request":
             self._upload.close()
@@ -125,31 +125,33 @@ class _Responder:
             self._upload.finish()
 
     async def _settle(self) -> None:
-        """Wait for verdicts if nothing else can be done; the work is done in threads."""
+        """Wait for verdicts if nothing more may be read or passed on; threads do the work."""
         upload = self._upload
         upload.settle(0.0)
         while upload.must_wait:
             began = time.monotonic()
             try:
-                await wait_any(upload.pending, upload.patience)
+                await wait_any(upload.pending, upload.time_left)
             finally:
                 upload.settle(time.monotonic() - began)
 
     async def _answer(self, refusal: RefusalResponse) -> None:
-        """Answer in place of the application, once, if it has not begun to."""
+        """Send the refusal, once, unless the application has started its response."""
         if self._answered:
             return
         await with_timeout(self._upload.timeout, self._drain)
         self._answered = True
         if self._started:
-            _log.warning("an upload is refused, but the application has answered already")
+            _log.warning(
+                "an upload is refused, but the application has already started its response"
+            )
             return
         head = [(name.lower().encode("latin-1"), v.encode("latin-1")) for name, v in refusal.head]
         await self._send({"type": "http.response.start", "status": refusal.status, "headers": head})
         await self._send({"type": "http.response.body", "body": refusal.body})
 
     async def _drain(self) -> None:
-        """Read what a refused client still sends."""
+        """Read and discard the rest of a refused body, up to a limit."""
         left = MAX_DRAIN_BYTES
         while left > 0 and not (self._upload.complete or self._upload.closed):
             message = await self._receive()
@@ -158,7 +160,7 @@ class _Responder:
                 self._upload.finish()
 
     async def send(self, message: Message) -> None:
-        """Pass the application's answer on, unless another is given."""
+        """Pass the application's response on unless the upload is refused."""
         if self._upload.refusal is not None and not self._started:
             return
         self._started = self._started or message["type"] == "http.response.start"
@@ -166,7 +168,7 @@ class _Responder:
 
 
 def parse_request(scope: Scope) -> RequestHead:
-    """Read the head of a request; headers that come twice are joined, as RFC 9110, 5.3 says."""
+    """Return the head of a request; repeated headers are joined (RFC 9110, 5.3)."""
     headers: dict[str, str] = {}
     for name, value in scope["headers"]:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
@@ -176,6 +178,6 @@ def parse_request(scope: Scope) -> RequestHead:
 
 
 def client_address(scope: Scope) -> Peer:
-    """Return the address of the peer."""
+    """Return address and port of the peer."""
     address, port = scope.get("client") or ("", None)
     return str(address), port

@@ -1,6 +1,6 @@
-"""What a request tells about an upload, for the case that it may become one.
+"""Where an upload comes from: client address, user, path, as recorded for a possible case.
 
-It goes to the state on this machine and nowhere else.
+It is stored on this machine and sent nowhere.
 """
 
 from __future__ import annotations
@@ -21,55 +21,51 @@ from hashwacht_plugins.policy import ensure_collection
 _log = logging.getLogger(__name__)
 
 UserCallback = Callable[[Any], object]
-"""Given what stands for the request (ASGI scope, WSGI environ, Django's or aiohttp's request),
-says what the application calls its user; None: nobody."""
+"""Returns the user, or None, for a scope (ASGI), environ (WSGI) or request (Django, aiohttp)."""
 
 Peer = tuple[str, int | None]
-"""The address and port of who is connected; an empty one over a Unix socket."""
+"""Address and port of the peer; the address is empty for a Unix socket."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 UNIX = "unix"
-"""Stands among the trusted proxies for whoever connects over a Unix socket."""
+"""Entry of *trusted_proxies* for peers connected over a Unix socket."""
 
 _HOP = re.compile(r"\[(?P<v6>[^]]*)](:(?P<port6>\d{1,5}))?|(?P<v4>[\d.]*):(?P<port4>\d{1,5})")
-"""A forwarded address with port, as some proxies write it."""
+"""A forwarded address with an optional port, as some proxies write it."""
 
 
 def no_user(_: object) -> None:
-    """Know no user."""
+    """Return no user."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientInfo:
-    """How to find out who sends.
+    """How to determine the client and the user of a request.
 
     *trusted_proxies*: networks (``"10.0.0.0/8"``) whose ``X-Forwarded-For`` is believed, and
-    ``"unix"`` for a proxy that connects over a Unix socket.  None by default: anybody can write
-    that header, and a wrong address in a report accuses a wrong person.  *user* is asked when a
-    file has ended, so that a middleware inside can have set it.
+    ``"unix"`` for a proxy that connects over a Unix socket.  None by default: any client can send
+    that header, and a wrong address in a report accuses a wrong person.  *user* is called at the
+    end of a file, when an inner middleware may have set the user.
     """
 
     trusted_proxies: Collection[str] = ()
     user: UserCallback = no_user
 
     def __post_init__(self) -> None:
-        """Refuse what is no network, and a callback that would have to be awaited.
-
-        Raises ValueError, TypeError.
-        """
-        for each in ensure_collection(self.trusted_proxies):
-            if each != UNIX:
-                ipaddress.ip_network(each)
+        """Raise ValueError for an invalid network, TypeError for an asynchronous callback."""
+        for network in ensure_collection(self.trusted_proxies):
+            if network != UNIX:
+                ipaddress.ip_network(network)
         if inspect.iscoroutinefunction(self.user):
-            raise TypeError("the callback for the user is no coroutine: nobody awaits it")
+            raise TypeError("the user callback must be a plain function, not a coroutine function")
 
     def upload_context(
         self, request: RequestHead, peer: Peer, file: FileStart, surroundings: object
     ) -> UploadContext:
-        """Put together what is known; *surroundings* is what the callback for the user is given.
+        """Return the origin of *file*; *surroundings* is passed to the user callback.
 
-        A client behind a trusted proxy has only the port that the proxy tells, and few do.
+        The port of a client behind a trusted proxy is known only if the proxy sends it; few do.
         """
         address, port = self._forwarded(request) if self._trusts(peer[0]) else ("", None)
         if not address:
@@ -77,7 +73,7 @@ class ClientInfo:
         return replace(
             file_context(file),
             address=address,
-            port=port or None,  # uvicorn says 0 where it does not know
+            port=port or None,  # uvicorn sets 0 if it is unknown
             user=self._user(surroundings),
             path=request.path,
         )
@@ -85,13 +81,13 @@ class ClientInfo:
     def _user(self, surroundings: object) -> str:
         try:
             user = self.user(surroundings)
-        except Exception:  # noqa: BLE001  # the application's code; the upload is checked all the same
-            _log.exception("the user of an upload could not be found out")
+        except Exception:  # noqa: BLE001  # the application's code; the upload is checked anyway
+            _log.exception("the user callback failed; the upload is recorded without a user")
             user = None
         return "" if user is None else str(user)
 
     def _forwarded(self, request: RequestHead) -> Peer:
-        """Return the last address that is not a trusted proxy's, as trusted proxies report it."""
+        """Return the last forwarded address that is not itself a trusted proxy."""
         hops = request.headers.get("x-forwarded-for", "").split(",")
         for hop in reversed(hops):
             address, port = _hop(hop.strip())
@@ -106,12 +102,14 @@ class ClientInfo:
             return UNIX in self.trusted_proxies
         address = _address(peer)
         return address is not None and any(
-            address in ipaddress.ip_network(each) for each in self.trusted_proxies if each != UNIX
+            address in ipaddress.ip_network(network)
+            for network in self.trusted_proxies
+            if network != UNIX
         )
 
 
 def file_context(file: FileStart) -> UploadContext:
-    """Return what is known without a request: the file's name and the time."""
+    """Return what is known without a request: time, names and declared type."""
     return UploadContext(
         received_at=datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
         field=file.field,
@@ -121,16 +119,16 @@ def file_context(file: FileStart) -> UploadContext:
 
 
 def _hop(text: str) -> tuple[Address | None, int | None]:
-    """Read an address, with or without a port."""
-    found = _HOP.fullmatch(text)
-    if found is None:
+    """Parse an address with or without a port."""
+    hop = _HOP.fullmatch(text)
+    if hop is None:
         return _address(text), None
-    port = int(found["port6"] or found["port4"] or 0)
-    return _address(found["v6"] or found["v4"] or ""), port or None
+    port = int(hop["port6"] or hop["port4"] or 0)
+    return _address(hop["v6"] or hop["v4"] or ""), port or None
 
 
 def _address(text: str) -> Address | None:
-    """Read an address; IPv4 that came over an IPv6 socket is IPv4.  None if it is none."""
+    """Parse an address, or return None; an IPv4-mapped IPv6 address becomes IPv4."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

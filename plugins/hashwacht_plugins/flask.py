@@ -1,4 +1,4 @@
-"""An extension for Flask.
+"""A Flask extension.
 
 ::
 
@@ -6,8 +6,7 @@
     hashwacht = Hashwacht(app, policy=Policy(timeout=5))
 
 or, with an application factory, ``hashwacht = Hashwacht()`` and ``hashwacht.init_app(app)``.
-What ``app.config["HASHWACHT"]`` says, a dict of the same settings, comes before what the code
-says.
+``app.config["HASHWACHT"]``, a dict of the same settings, overrides those in the code.
 """
 
 from __future__ import annotations
@@ -16,49 +15,49 @@ from typing import Unpack
 
 from flask import Flask, request
 
-from hashwacht_plugins.findings import Findings
 from hashwacht_plugins.middleware_settings import MiddlewareOptions
+from hashwacht_plugins.upload import Findings
 from hashwacht_plugins.wsgi import KEY, HashwachtMiddleware, UploadRefused
 
 NAME = "hashwacht"
-"""Where Flask lists the extension."""
+"""Key in ``app.extensions``."""
 
 
 class Hashwacht:
-    """Puts the middleware before an application, and tells its views what is known."""
+    """Wraps an application in the middleware and provides its views with the findings."""
 
     def __init__(self, app: Flask | None = None, **settings: Unpack[MiddlewareOptions]) -> None:
-        """Stand before *app*, if it is there already, as ``init_app`` does.
+        """Call ``init_app`` if *app* is given.
 
-        For the *settings* see :class:`hashwacht_plugins.middleware_settings.Intake`.
+        For the *settings* see :class:`hashwacht_plugins.middleware_settings.UploadInspector`.
         """
         self._settings = settings
         if app is not None:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Stand before *app*.  Raises ConfigurationError, RuntimeError if something does already.
+        """Wrap *app*.  Raises ConfigurationError, and RuntimeError if *app* is already wrapped.
 
-        One object may stand before any number of applications.
+        One object may wrap any number of applications.
         """
         if NAME in app.extensions:
-            raise RuntimeError("Hashwacht stands before this application already")
+            raise RuntimeError("Hashwacht is already initialized for this application")
         settings: MiddlewareOptions = {**self._settings, **app.config.get("HASHWACHT", {})}
         app.wsgi_app = HashwachtMiddleware(app.wsgi_app, **settings)  # type: ignore[method-assign]  # Flask's own way
         # Otherwise Flask logs every refusal as an error of the view.
-        app.register_error_handler(UploadRefused, _ended)
+        app.register_error_handler(UploadRefused, _empty_response)
         app.extensions[NAME] = self
 
     @property
     def findings(self) -> Findings | None:
-        """What is known of the files of the present request; None if nobody looked.
+        """Findings for the current request, or None if it was not inspected.
 
-        Complete as soon as the view has touched ``request.files`` or ``request.data``.
+        Complete once the view has read ``request.files`` or ``request.data``.
         """
-        found = request.environ.get(KEY)
-        return found if isinstance(found, Findings) else None
+        findings = request.environ.get(KEY)
+        return findings if isinstance(findings, Findings) else None
 
 
-def _ended(_: UploadRefused) -> str:
-    """End a view whose upload is refused: the middleware answers in its place."""
+def _empty_response(_: UploadRefused) -> str:
+    """End a view whose upload is refused: the middleware sends the response."""
     return ""

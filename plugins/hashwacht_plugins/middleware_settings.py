@@ -1,9 +1,8 @@
-"""What the ASGI and the WSGI middleware have in common: the settings, and which bodies count.
+"""The settings that ASGI and WSGI middleware share, and the choice of bodies to inspect.
 
-Protocols that send a file in several requests: each shows a part, and no list knows parts.
-
-They are recognised, told once in the log, and left to their finish step, where the whole file is
-there: give it to ``Checker.scan_file``.
+Protocols such as tus send a file in several requests, and lists do not contain hashes of parts.
+The middleware recognizes these protocols and logs each once; the application checks the assembled
+file with ``Checker.scan_file``.
 """
 
 from __future__ import annotations
@@ -17,16 +16,17 @@ from urllib.parse import parse_qs
 
 from hashwacht import Checker, ConfigurationError
 from hashwacht_plugins.context import ClientInfo, Peer
+from hashwacht_plugins.file_check import spool_problem
 from hashwacht_plugins.multipart.body import RawBody, body_reader_for
 from hashwacht_plugins.multipart.events import RequestHead
 from hashwacht_plugins.policy import Policy, ensure_collection
-from hashwacht_plugins.upload import UploadInspection, spool_problem
+from hashwacht_plugins.upload import UploadInspection
 
 _log = logging.getLogger(__name__)
 
 
 def partial_protocol(request: RequestHead) -> str:
-    """Name the protocol by which *request* sends a part of a file; empty if it sends none."""
+    """Return the protocol by which *request* sends part of a file, or an empty text."""
     headers = request.headers
     if "tus-resumable" in headers or request.content_type == "application/offset+octet-stream":
         return "tus"
@@ -40,51 +40,51 @@ def partial_protocol(request: RequestHead) -> str:
 
 
 class PartialUploadFilter:
-    """Decides whether a request is passed on because it only shows a part.  Thread-safe.
+    """Decides which requests are passed on because they contain only part of a file.  Thread-safe.
 
-    Only on *paths* (shell patterns) that the developer named: a client can write any header, and
-    none may switch the check off.  Elsewhere the part is checked as if it were a file.
+    It does so only on *paths* (shell patterns) set by the developer, because no header of a client
+    may disable the check.  On other paths a part is checked like a file.
     """
 
-    def __init__(self, paths: Sequence[str], note: Callable[[str], None]) -> None:
-        """Pass parts on *paths*; *note* takes the name of a protocol when it is first seen.
+    def __init__(self, paths: Sequence[str], record: Callable[[str], None]) -> None:
+        """Pass parts on *paths*; call *record* with each protocol when it is first seen.
 
         Raises TypeError.
         """
-        self._paths, self._note = ensure_collection(paths), note
-        self._told: set[str] = set()
+        self._paths, self._record = ensure_collection(paths), record
+        self._seen: set[str] = set()
         self._lock = threading.Lock()
 
     def passes(self, request: RequestHead) -> bool:
-        """Return whether *request* is passed on unchecked; log each such protocol once."""
+        """Return whether *request* is passed on unchecked; record each protocol once."""
         protocol = partial_protocol(request)
         if not protocol:
             return False
         with self._lock:
-            first = protocol not in self._told
-            self._told.add(protocol)
+            first = protocol not in self._seen
+            self._seen.add(protocol)
         if first:
-            self._note(protocol)
+            self._record(protocol)
             _log.warning(
-                "uploads come in parts (%s): only the assembled file can be known; check it in"
-                " your finish step with Checker.scan_file",
+                "uploads arrive in parts (%s), which lists do not contain; check the assembled file"
+                " with Checker.scan_file",
                 protocol,
             )
-        return any(fnmatchcase(request.path, each) for each in self._paths)
+        return any(fnmatchcase(request.path, pattern) for pattern in self._paths)
 
 
 CHUNK = 128 << 10
-"""Bytes read at a time where the reader chooses."""
+"""Bytes read at a time, where the reader chooses."""
 
 MAX_DRAIN_BYTES = 16 << 20
-"""Bytes of a refused body that are still read and forgotten: a client that is cut off while it
-sends shows "connection reset" instead of the answer."""
+"""Bytes of a refused body that are still read and discarded: a client that is disconnected while
+it sends shows "connection reset" instead of the response."""
 
 DEFAULT_RAW_BODIES = (RawBody(),)
 
 
 class MiddlewareOptions(TypedDict, total=False):
-    """The settings of a middleware, as :class:`UploadInspector` explains them."""
+    """The settings of a middleware; see :class:`UploadInspector`."""
 
     checker: Checker | None
     policy: Policy | None
@@ -94,7 +94,7 @@ class MiddlewareOptions(TypedDict, total=False):
 
 
 class UploadInspector:
-    """The settings of one middleware.  Frozen in practice; per-request state is in Upload."""
+    """Starts inspections with the settings of one middleware.  Thread-safe."""
 
     def __init__(
         self,
@@ -105,26 +105,25 @@ class UploadInspector:
         partial_paths: Sequence[str] = (),
         client_info: ClientInfo | None = None,
     ) -> None:
-        """Check with *checker*; None: one as the configuration says.
+        """Check with *checker*, by default ``Checker.configured()``.
 
-        *raw* are the requests whose whole body is a file, *partial_paths* those where tus, S3
-        multipart, Content-Range or WebDAV chunks arrive, *facts* how to know who sends.  Raises
-        ConfigurationError.
+        *raw* are the requests whose whole body is a file, *partial_paths* the paths at which tus,
+        S3 multipart, Content-Range or WebDAV chunks arrive, *client_info* how to determine the
+        client.  Raises ConfigurationError.
         """
         self._checker = Checker.configured() if checker is None else checker
         self._policy = policy or Policy()
-        if fault := spool_problem(self._policy):
-            raise ConfigurationError(
-                fault, advice="Make it writable, or name another in the Policy."
-            )
+        if problem := spool_problem(self._policy):
+            advice = "Make it writable, or set another spool directory in the Policy."
+            raise ConfigurationError(problem, advice=advice)
         self._raw = tuple(raw)
         self._partial = PartialUploadFilter(partial_paths, self._checker.record_partial_upload)
-        self._facts = client_info or ClientInfo()
+        self._client_info = client_info or ClientInfo()
 
-    def upload(
+    def inspect(
         self, request: RequestHead, peer: Callable[[], Peer], surroundings: object
     ) -> UploadInspection | None:
-        """Begin to look into the body of *request*; None: it is of no interest."""
+        """Return an inspection of the body of *request*, or None if there is nothing to inspect."""
         body = body_reader_for(request, self._raw, self._policy.max_decoded)
         if self._partial.passes(request) or body is None:
             return None
@@ -132,5 +131,5 @@ class UploadInspector:
             body,
             self._policy,
             self._checker,
-            lambda file: self._facts.upload_context(request, peer(), file, surroundings),
+            lambda file: self._client_info.upload_context(request, peer(), file, surroundings),
         )

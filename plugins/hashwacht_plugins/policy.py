@@ -1,7 +1,4 @@
-"""What becomes of an upload: pure, frozen, every default with its reason.
-
-Settings that take several texts.
-"""
+"""The policy for uploads: which action and response follow from the results of a request."""
 
 from __future__ import annotations
 
@@ -13,19 +10,18 @@ from enum import StrEnum
 
 from hashwacht import CheckResult, Outcome
 
-
-def ensure_collection(given: Collection[str]) -> tuple[str, ...]:
-    """Return the texts.  Raises TypeError for a single text, whose letters would count as texts."""
-    if isinstance(given, str):
-        raise TypeError(f"{given!r} is one text where several are wanted: put it in brackets")
-    return tuple(given)
-
-
 _LINE_END = re.compile(r"[\r\n]")
 
 
+def ensure_collection(values: Collection[str]) -> tuple[str, ...]:
+    """Return *values* as a tuple.  Raises TypeError for a single string."""
+    if isinstance(values, str):
+        raise TypeError(f"{values!r} is a string where a list of strings is expected")
+    return tuple(values)
+
+
 class OnMatch(StrEnum):
-    """What to do with an upload that matches."""
+    """Action for an upload that matches."""
 
     REJECT = "reject"
     HOLD = "hold"
@@ -33,7 +29,7 @@ class OnMatch(StrEnum):
 
 
 class OnUndetermined(StrEnum):
-    """What to do with an upload for which there is no verdict."""
+    """Action for an upload without a verdict."""
 
     ALLOW = "allow"
     HOLD = "hold"
@@ -41,7 +37,7 @@ class OnUndetermined(StrEnum):
 
 
 class UploadAction(StrEnum):
-    """What is done with a request: the application gets it, gets it marked, or does not."""
+    """Action for a request: pass it on, pass it on marked, or refuse it."""
 
     ALLOW = "allow"
     HOLD = "hold"
@@ -50,7 +46,7 @@ class UploadAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RefusalResponse:
-    """An answer that is given in place of the application's."""
+    """A response that is sent instead of the application's."""
 
     status: int
     body: bytes
@@ -58,17 +54,17 @@ class RefusalResponse:
     headers: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what could not be sent.  Raises TypeError, ValueError."""
+        """Raise TypeError or ValueError for a response that cannot be sent."""
         if not isinstance(self.body, bytes):
-            raise TypeError("the body of a refusal is bytes")
+            raise TypeError("the body of a RefusalResponse must be bytes")
         if not 200 <= self.status <= 599:  # noqa: PLR2004  # RFC 9110, 15: final statuses
-            raise ValueError(f"{self.status} is no status of an answer")
+            raise ValueError(f"{self.status} is not the status of a final response")
         if any(_LINE_END.search(name + value) for name, value in self.head):
-            raise ValueError("a header of a refusal has more than one line")
+            raise ValueError("a header of a RefusalResponse contains a line break")
 
     @property
     def head(self) -> list[tuple[str, str]]:
-        """The headers that go with the body, and those that were asked for."""
+        """All headers: those of the body and the additional ones."""
         return [
             ("Content-Type", self.content_type),
             ("Content-Length", str(len(self.body))),
@@ -77,40 +73,39 @@ class RefusalResponse:
 
     @classmethod
     def problem(cls, status: int, title: str, **more: str) -> RefusalResponse:
-        """Write the answer as problem+json (RFC 9457), for clients that are programs."""
+        """Return a problem+json response (RFC 9457), for clients that are programs."""
         body = json.dumps({"type": "about:blank", "title": title, "status": status, **more})
         return cls(status, body.encode(), "application/problem+json")
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What happens at this intake.
+    """What happens to uploads of one application.
 
-    *on_match* REJECT: the best moment to stop a file is before it is stored.  HOLD: the
-    application gets it and is told, in ``scope["hashwacht"]`` or ``environ["hashwacht"]``.
-    OBSERVE: it is only recorded and logged, to try it out.
+    *on_match* REJECT: the best moment to stop a file is before it is stored.  HOLD: the application
+    gets it, marked in ``scope["hashwacht"]`` or ``environ["hashwacht"]``.  OBSERVE: the match is
+    only recorded and logged, for a trial.
 
-    *on_undetermined* ALLOW: a service that is out of reach must not close a web site; the
-    fingerprint is kept and ``hashwacht recheck`` asks again.
+    *on_undetermined* ALLOW: an unreachable service must not take a web site down; the fingerprint
+    is stored and ``hashwacht recheck`` queries it again.
 
-    *on_malformed* REJECT: of a body that does not parse nothing could be kept to ask again, and
-    no browser sends one.  Otherwise a broken form would be the way around every check.
+    *on_malformed* REJECT: a body that does not parse has no fingerprint to check later, and no
+    browser sends one.  Otherwise a broken form would bypass every check.
 
-    *refused* is a 403 with a text that names neither list nor reason: whoever uploads is not to
-    learn from us what is known.  *unavailable* is a 503 that may be tried again.
+    *refused* is a 403 whose text names neither list nor reason: the client must not learn which
+    files are known.  *unavailable* is a 503 that may be retried.
 
-    *seconds* 10: all waiting for verdicts in one request.  Measured decisions take below 0.1 s
-    with a list on this machine; 10 s is what people wait for an upload, and less than the 30 s
-    after which reverse proxies give up.  A client that is refused has as long again to send the
-    rest; who sends on slower than that is cut off.
+    *timeout* 10: seconds of waiting for verdicts in one request.  A decision with a local list was
+    measured to take less than 0.1 s; 10 s is acceptable for an upload and below the 30 s after
+    which reverse proxies give up.  A refused client has the same time again to send the rest of
+    the body; after that the connection is closed.
 
-    *max_bytes* 1 GiB: what one file may take on the disk while it is checked.  *max_files*
-    1000: of one request; frameworks stop there too.  *max_decoded* 256 MiB: what a compressed body
-    may decode to, since zlib makes 1032 times the bytes sent.  What is above one of them is
-    undetermined.
+    *max_bytes* 1 GiB: disk space for one file while it is checked.  *max_files* 1000: in one
+    request, as in frameworks.  *max_decoded* 256 MiB: decoded size of a compressed body, since zlib
+    can expand the bytes sent 1032 times.  Files above a limit are undetermined.
 
-    *spool*: directory for the unlinked temporary files.  None: the system's; if that is a tmpfs,
-    files lie in memory, so name one on a disk where uploads are large.
+    *spool*: directory for the unlinked temporary files.  None is the system's; if that is a tmpfs,
+    the files use memory, so set a directory on a disk if uploads are large.
     """
 
     on_match: OnMatch = OnMatch.REJECT
@@ -128,26 +123,28 @@ class Policy:
     spool: str | None = None
 
     def __post_init__(self) -> None:
-        """Take the words of the enums as well.  Raises ValueError, so that no match comes first."""
+        """Convert strings to the enums.  Raises ValueError at start, not at the first match."""
         object.__setattr__(self, "on_match", OnMatch(self.on_match))
         for name in ("on_undetermined", "on_malformed"):
             object.__setattr__(self, name, OnUndetermined(getattr(self, name)))
         if self.timeout < 0 or min(self.max_bytes, self.max_files, self.max_decoded) < 1:
-            raise ValueError("a limit of a policy is less than nothing")
+            raise ValueError(
+                "timeout must not be negative, and the other limits must be at least 1"
+            )
 
     def decide(
-        self, found: Iterable[CheckResult], *, malformed: bool
+        self, results: Iterable[CheckResult], *, malformed: bool
     ) -> tuple[UploadAction, RefusalResponse]:
-        """Return the action for a request with this result, and the response if it is refused.
+        """Return the action for a request with these results, and the response if it is refused.
 
-        The strictest that applies; of two alike a match, then a malformed body.
+        The strictest action applies; among equals that for a match, then for a malformed body.
         """
-        outcomes = {each.outcome for each in found}
-        applying = [(UploadAction.ALLOW, self.refused)]
+        outcomes = {result.outcome for result in results}
+        actions = [(UploadAction.ALLOW, self.refused)]
         if Outcome.MATCH in outcomes and self.on_match is not OnMatch.OBSERVE:
-            applying.append((UploadAction(self.on_match), self.refused))
+            actions.append((UploadAction(self.on_match), self.refused))
         if malformed:
-            applying.append((UploadAction(self.on_malformed), self.malformed))
+            actions.append((UploadAction(self.on_malformed), self.malformed))
         if Outcome.UNDETERMINED in outcomes:
-            applying.append((UploadAction(self.on_undetermined), self.unavailable))
-        return max(applying, key=lambda each: [*UploadAction].index(each[0]))
+            actions.append((UploadAction(self.on_undetermined), self.unavailable))
+        return max(actions, key=lambda action: [*UploadAction].index(action[0]))

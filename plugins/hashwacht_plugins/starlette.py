@@ -1,4 +1,4 @@
-"""A dependency for FastAPI and Starlette: the endpoint gets an upload with its verdict.
+"""A dependency for FastAPI and Starlette: an upload together with its result.
 
 ::
 
@@ -11,8 +11,8 @@
 In Starlette: ``scan = asynccontextmanager(ScanUpload(checker, "picture"))``, and in the endpoint
 ``async with scan(request) as picture``.
 
-For endpoints that decide themselves.  The form was taken before, into Starlette's own temporary
-file: what shall not even get that far is for :class:`hashwacht_plugins.asgi.HashwachtMiddleware`.
+For endpoints that decide what to do with a match. Starlette has stored the upload in a temporary
+file by then; :class:`hashwacht_plugins.asgi.HashwachtMiddleware` stops it earlier.
 """
 
 # No deferred annotations here: older FastAPIs cannot resolve those of a callable object.
@@ -30,16 +30,15 @@ from hashwacht import Checker, CheckResult, UploadContext
 from hashwacht_plugins.asgi import client_address, parse_request
 from hashwacht_plugins.awaiting import wait_any
 from hashwacht_plugins.context import ClientInfo
-from hashwacht_plugins.findings import log_result, result_or_undetermined
+from hashwacht_plugins.file_check import FileCheck, log_result, result_or_undetermined
 from hashwacht_plugins.middleware_settings import CHUNK
 from hashwacht_plugins.multipart.events import FileStart
 from hashwacht_plugins.policy import Policy
-from hashwacht_plugins.upload import FileCheck
 
 
 @dataclass(frozen=True, slots=True)
 class ScannedUpload:
-    """An upload, at its beginning, and what is known of it."""
+    """An upload, positioned at its beginning, and its result."""
 
     upload: UploadFile
     result: CheckResult
@@ -56,14 +55,14 @@ class ScanUpload:
         timeout: float = 10.0,
         client_info: ClientInfo | None = None,
     ) -> None:
-        """Look at *field*; after *seconds* the file is undetermined."""
+        """Check the file in *field*; it is undetermined after *timeout* seconds."""
         self._checker, self._field, self._policy = checker, field, Policy(timeout=timeout)
-        self._facts = client_info or ClientInfo()
+        self._client_info = client_info or ClientInfo()
 
     async def __call__(self, request: Request) -> AsyncIterator[ScannedUpload]:
-        """Yield the upload and its verdict for the lifetime of the request.
+        """Yield the upload with its result for the duration of the request.
 
-        Raises HTTPException 422 if no file was sent.
+        Raises HTTPException 422 if the form has no file.
         """
         async with request.form() as form:
             yield await self._scanned(request, form.get(self._field))
@@ -72,20 +71,20 @@ class ScanUpload:
         if not isinstance(upload, UploadFile):
             raise HTTPException(422, f"the form has no file {self._field!r}")
         file = FileStart(self._field, upload.filename or "", upload.content_type or "")
-        context = self._facts.upload_context(
+        context = self._client_info.upload_context(
             parse_request(request.scope), client_address(request.scope), file, request.scope
         )
-        future = await run_in_threadpool(self._begin, upload, context)
+        future = await run_in_threadpool(self._start, upload, context)
         await wait_any([future], self._policy.timeout)
-        checked = result_or_undetermined(future)
-        log_result(checked)
-        return ScannedUpload(upload, checked)
+        result = result_or_undetermined(future)
+        log_result(result)
+        return ScannedUpload(upload, result)
 
-    def _begin(self, upload: UploadFile, context: UploadContext) -> Future[CheckResult]:
-        """Copy the file: the endpoint may read or close its own as soon as the time is over."""
-        with closing(FileCheck(self._checker, self._policy)) as taking:
+    def _start(self, upload: UploadFile, context: UploadContext) -> Future[CheckResult]:
+        """Check a copy: the endpoint may read or close its own file after the timeout."""
+        with closing(FileCheck(self._checker, self._policy)) as check:
             upload.file.seek(0)
             while chunk := upload.file.read(CHUNK):
-                taking.write(chunk)
+                check.write(chunk)
             upload.file.seek(0)
-            return taking.finish(context)
+            return check.finish(context)

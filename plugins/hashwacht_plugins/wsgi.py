@@ -1,4 +1,4 @@
-"""The middleware for WSGI applications: Flask, Django, Pyramid, Bottle, ...
+"""Middleware for WSGI applications: Flask, Django, Pyramid, Bottle, ...
 
 ::
 
@@ -34,59 +34,58 @@ StartResponse = Callable[..., Callable[[bytes], object]]
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 KEY = "hashwacht"
-"""Where the application finds its :class:`hashwacht_plugins.upload.Findings` in the environ."""
+"""Key of the :class:`hashwacht_plugins.upload.Findings` in the environ."""
 
-
-_PHRASES = {int(each): each.phrase for each in HTTPStatus}
+_PHRASES = {int(status): status.phrase for status in HTTPStatus}
 
 
 class UploadRefused(OSError):
-    """Raised where the application reads a body that it will not get; frameworks know OSError."""
+    """Raised when the application reads a refused body; frameworks handle OSError."""
 
 
 class WsgiInput(Protocol):
-    """What ``wsgi.input`` is for us."""
+    """The part of ``wsgi.input`` that the middleware uses."""
 
     def read(self, size: int, /) -> bytes:
-        """Read up to *size* bytes; none at the end."""
+        """Return up to *size* bytes; none at the end."""
 
 
 class HashwachtMiddleware:
-    """Stops uploads that match before the application has them; the rest goes through."""
+    """Stops uploads that match before the application has them."""
 
     def __init__(self, app: App, /, **settings: Unpack[MiddlewareOptions]) -> None:
-        """Stand before *app*; for the *settings* see ``UploadInspector``."""
+        """Wrap *app*; for the *settings* see ``UploadInspector``."""
         self._app = app
-        self._intake = UploadInspector(**settings)
+        self._inspector = UploadInspector(**settings)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Handle one request."""
         length = _length(environ)
         if length == 0:
             return self._app(environ, start_response)
-        upload = self._intake.upload(
+        upload = self._inspector.inspect(
             parse_request(environ), lambda: client_address(environ), environ
         )
         if upload is None:
             return self._app(environ, start_response)
         environ[KEY] = upload.findings
-        environ["wsgi.input"] = _Guarded(environ["wsgi.input"], length, upload)
+        environ["wsgi.input"] = _InspectedInput(environ["wsgi.input"], length, upload)
         return _Responder(self._app, upload, start_response).run(environ)
 
 
-class _Guarded(io.BufferedIOBase):
-    """The body as the application may read it; uncopied where it takes what is there at once."""
+class _InspectedInput(io.BufferedIOBase):
+    """The ``wsgi.input`` of the application: it returns only bytes that may be passed on."""
 
     def __init__(self, source: WsgiInput, length: int | None, upload: UploadInspection) -> None:
-        """Read *length* bytes from *source*; None: until it ends."""
+        """Read *length* bytes from *source*, or to its end if *length* is None."""
         self._source, self._left, self._upload = source, length, upload
-        self._ready, self._given = b"", 0
+        self._ready, self._position = b"", 0
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Return *size* bytes, fewer at the end only; or all.  Raises UploadRefused, OSError."""
+        """Return *size* bytes, fewer only at the end, or all.  Raises UploadRefused, OSError."""
         left = _at_most(size)
         pieces = []
         while left and (piece := self.read1(left)):
@@ -95,48 +94,51 @@ class _Guarded(io.BufferedIOBase):
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def read1(self, size: int | None = -1, /) -> bytes:
-        """Return up to *size* bytes that are available; none at the end.  Raises as ``read``."""
+        """Return up to *size* available bytes; none at the end.  Raises as ``read``."""
         if not self._fill():
             return b""
-        begin, self._given = self._given, min(len(self._ready), self._given + _at_most(size))
-        return self._ready[begin : self._given]  # all of it is no copy
+        begin, self._position = (
+            self._position,
+            min(len(self._ready), self._position + _at_most(size)),
+        )
+        return self._ready[begin : self._position]  # a full slice is not copied
 
     def readline(self, size: int | None = -1, /) -> bytes:
         """Return one line, or its first *size* bytes.  Raises as ``read``."""
         left = _at_most(size)
         pieces: list[bytes] = []
         while left and not (pieces and pieces[-1].endswith(b"\n")) and self._fill():
-            end = self._ready.find(b"\n", self._given, self._given + left) + 1
-            pieces.append(self.read1(end - self._given if end else left))
+            end = self._ready.find(b"\n", self._position, self._position + left) + 1
+            pieces.append(self.read1(end - self._position if end else left))
             left -= len(pieces[-1])
         return b"".join(pieces)
 
     def _fill(self) -> bool:
-        """Wait for bytes that may be passed on; False at the end."""
-        while self._given == len(self._ready):
+        """Wait for bytes that may be passed on; return False at the end."""
+        while self._position == len(self._ready):
             if self._upload.refusal is not None:
                 raise UploadRefused("the upload is refused")
             if self._upload.closed:
-                raise UploadRefused("the request is over")
+                raise UploadRefused("the request has ended")
             if self._upload.complete:
                 return False
             self._pull()
         return True
 
     def _pull(self) -> None:
-        """Read on and see what may be passed on."""
+        """Read a chunk and settle the verdicts for it."""
         upload = self._upload
         self._read()
         if upload.unsettled:
             _settle(upload)
         if upload.refusal is not None:
             self._drain()
-        self._ready, self._given = upload.passable(), 0
+        self._ready, self._position = upload.passable(), 0
 
     def _read(self) -> int:
-        """Take the next chunk of the server; give its length."""
-        wanted = CHUNK if self._left is None else min(CHUNK, self._left)
-        chunk = self._source.read(wanted) if wanted else b""
+        """Inspect the next chunk of the server; return its length."""
+        size = CHUNK if self._left is None else min(CHUNK, self._left)
+        chunk = self._source.read(size) if size else b""
         if self._left is not None:
             self._left -= len(chunk)
         if chunk:
@@ -146,9 +148,9 @@ class _Guarded(io.BufferedIOBase):
         return len(chunk)
 
     def _drain(self) -> None:
-        """Read what a refused client still sends."""
-        left, until = MAX_DRAIN_BYTES, time.monotonic() + self._upload.timeout
-        while not self._upload.complete and left > 0 and time.monotonic() < until:
+        """Read and discard the rest of a refused body, up to a limit."""
+        left, deadline = MAX_DRAIN_BYTES, time.monotonic() + self._upload.timeout
+        while not self._upload.complete and left > 0 and time.monotonic() < deadline:
             left -= self._read()
 
 
@@ -157,24 +159,24 @@ def _at_most(size: int | None) -> int:
 
 
 def _settle(upload: UploadInspection) -> None:
-    """Wait for verdicts if nothing else can be done."""
+    """Wait for verdicts if nothing more may be read or passed on."""
     upload.settle(0.0)
     while upload.must_wait:
         began = time.monotonic()
-        wait(upload.pending, upload.patience, FIRST_COMPLETED)
+        wait(upload.pending, upload.time_left, FIRST_COMPLETED)
         upload.settle(time.monotonic() - began)
 
 
 class _Responder:
-    """One request."""
+    """Handles one request."""
 
     def __init__(self, app: App, upload: UploadInspection, start_response: StartResponse) -> None:
         self._app, self._upload, self._start_response = app, upload, start_response
-        self._begun = self._sent = False
+        self._started = self._sent = False
         self._answer: Iterable[bytes] = ()
 
     def run(self, environ: Environ) -> Iterator[bytes]:
-        """Let the application run, and answer in its place if its upload is refused."""
+        """Run the application, and answer the client if its upload is refused."""
         try:
             yield from self._application(environ)
             if self._upload.refusal is not None and not self._sent:
@@ -196,29 +198,29 @@ class _Responder:
         except Exception:
             if self._upload.refusal is None or self._sent:
                 raise
-            _log.debug("the application ended with its upload", exc_info=True)
+            _log.debug("the application failed because its upload was refused", exc_info=True)
 
     def _start(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
     ) -> Callable[[bytes], object]:
-        """Begin the application's answer, unless another will be given."""
+        """Start the application's response unless the upload is refused."""
         if self._upload.refusal is not None and not self._sent:
             return lambda _: None
-        self._begun = True
+        self._started = True
         more = () if exc_info is None else (exc_info,)
         write = self._start_response(status, headers, *more)
 
-        def noted(chunk: bytes) -> object:
+        def write_and_mark(chunk: bytes) -> object:
             self._sent = True
             return write(chunk)
 
-        return noted
+        return write_and_mark
 
     def _refuse(self, refusal: RefusalResponse) -> bytes:
-        """Begin our answer; where the application had begun one, PEP 3333 wants a reason."""
-        status = f"{refusal.status} {_PHRASES.get(refusal.status, 'DirectoryUnreadable')}"
-        reason = (UploadRefused, UploadRefused("the upload is refused"), None)
-        more = (reason,) if self._begun else ()
+        """Start the refusal; PEP 3333 requires exc_info after another response was started."""
+        status = f"{refusal.status} {_PHRASES.get(refusal.status, 'Refused')}"
+        exc_info = (UploadRefused, UploadRefused("the upload is refused"), None)
+        more = (exc_info,) if self._started else ()
         self._start_response(status, refusal.head, *more)
         return refusal.body
 
@@ -226,17 +228,17 @@ class _Responder:
 def _length(environ: Environ) -> int | None:
     """Return the length of the body, or None if it is unknown.
 
-    Where nothing is said an application should not read (PEP 3333), but some do, and under HTTP/2
-    there may be a body.
+    Without a length an application should not read (PEP 3333), but some do, and under HTTP/2 there
+    may be a body.
     """
     chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
     text = environ.get("CONTENT_LENGTH") or ""
-    stated = text.isascii() and text.isdigit()
-    return int(text) if stated and not (chunked or environ.get("wsgi.input_terminated")) else None
+    valid = text.isascii() and text.isdigit()
+    return int(text) if valid and not (chunked or environ.get("wsgi.input_terminated")) else None
 
 
 def parse_request(environ: Environ) -> RequestHead:
-    """Read the head of a request."""
+    """Return the head of a request."""
     headers = {
         name[5:].replace("_", "-").lower(): value
         for name, value in environ.items()
@@ -250,6 +252,6 @@ def parse_request(environ: Environ) -> RequestHead:
 
 
 def client_address(environ: Environ) -> Peer:
-    """Return the address of the peer."""
+    """Return address and port of the peer."""
     port = environ.get("REMOTE_PORT", "")
     return environ.get("REMOTE_ADDR", ""), int(port) if str(port).isdigit() else None

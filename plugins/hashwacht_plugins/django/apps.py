@@ -1,4 +1,4 @@
-"""The app: keeps what the settings say, and has ``manage.py check`` look at it."""
+"""The Django app: builds the objects from the settings once and registers the system checks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from django.apps import AppConfig  # type: ignore[import-untyped]  # Django ship
 from django.core import checks  # type: ignore[import-untyped]  # as above
 from django.core.signals import setting_changed  # type: ignore[import-untyped]  # as above
 
-from hashwacht_plugins.django.checks import check_settings
-from hashwacht_plugins.django.conf import LABEL, NAME, DjangoSettings, make
+from hashwacht_plugins.django.conf import LABEL, NAME, DjangoSettings, check_settings
 
 
 class HashwachtConfig(AppConfig):  # type: ignore[misc]  # as above
@@ -21,24 +20,24 @@ class HashwachtConfig(AppConfig):  # type: ignore[misc]  # as above
     verbose_name = "Hashwacht"
 
     def __init__(self, *arguments: Any) -> None:
-        """Read no settings yet: ``manage.py check`` is to tell what is wrong with them."""
+        """Read no settings yet, so that ``manage.py check`` can report what is wrong with them."""
         super().__init__(*arguments)
         self._lock = threading.Lock()
         self._configured: DjangoSettings | None = None
 
     def ready(self) -> None:
-        """Register the checks; settings that a test overrides are read anew."""
+        """Register the checks, and read the settings again when a test overrides them."""
         checks.register(check_settings, LABEL)
-        setting_changed.connect(self._forget, dispatch_uid=LABEL)
+        setting_changed.connect(self._reset, dispatch_uid=LABEL)
 
     def configured(self) -> DjangoSettings:
         """Return the objects built from the settings, built once.  Raises ImproperlyConfigured."""
         with self._lock:
             if self._configured is None:
-                self._configured = make()
+                self._configured = DjangoSettings.from_settings()
             return self._configured
 
-    def _forget(self, *, setting: str, **_: Any) -> None:
+    def _reset(self, *, setting: str, **_: Any) -> None:
         if setting == NAME:
             with self._lock:
                 self._configured = None

@@ -1,13 +1,13 @@
-"""What a project may listen to."""
+"""Signals for Django projects."""
 
 from __future__ import annotations
 
 from django.dispatch import Signal  # type: ignore[import-untyped]  # Django ships no types
 
 upload_matched = Signal()
-"""An upload matches.  Sent by the upload handler, the validator and the storage (the sender is
-their class) whatever the policy does about it, with *file*, a
-:class:`hashwacht_plugins.findings.CheckedFile`, and *request*, None where there is none.
+"""Sent for every match by the upload handler, the validator and the storage.
 
-A receiver that raises changes nothing: the error is logged by Django.
+The sender is their class, *file* a :class:`hashwacht_plugins.file_check.FileResult`, and *request*
+None for validator and storage. The policy does not affect the signal. If a receiver raises, Django
+logs the error and the upload is handled as before.
 """

@@ -1,4 +1,4 @@
-"""From the bytes of a request body to the files in it.  No I/O: chunks in, events out."""
+"""Find the files in a request body, multipart, raw or compressed: chunks in, events out, no I/O."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _STEP = 256 << 10
 """Bytes decoded at a time."""
 
 _BOUNDARY = re.compile(r";\s*boundary([^=;]*)=", re.IGNORECASE)
-"""Each boundary of a content type, and what makes it an extended one (RFC 2231)."""
+"""A boundary parameter of a content type; the group is not blank if it is extended (RFC 2231)."""
 
 _GZIP = frozenset({"gzip", "x-gzip", "deflate"})
 
@@ -38,10 +38,10 @@ _GZIP = frozenset({"gzip", "x-gzip", "deflate"})
 class RawBody:
     """Requests whose whole body is one file: methods, and shell patterns of paths and types.
 
-    Defaults: what a browser's ``fetch(url, {body: file})`` and ``curl -T`` send for pictures and
-    videos, and what clients send that know no type.  JSON and form posts are no files.  A client
-    chooses the type it declares: where your application takes any body as a file, say so with
-    ``types=("*",)`` and its paths.
+    The defaults are what a browser's ``fetch(url, {body: file})`` and ``curl -T`` send for pictures
+    and videos, and bodies without a type.  JSON and form posts are not files.  A client chooses the
+    type that it declares: where your application accepts any body as a file, set ``types=("*",)``
+    and the paths.
     """
 
     methods: Collection[str] = ("PUT", "POST", "PATCH")
@@ -49,7 +49,7 @@ class RawBody:
     types: Collection[str] = ("image/*", "video/*", "application/octet-stream", "")
 
     def __post_init__(self) -> None:
-        """Take methods and types as they come over the wire.  Raises TypeError."""
+        """Normalize methods and types as they are sent.  Raises TypeError."""
         object.__setattr__(
             self, "methods", tuple(m.upper() for m in ensure_collection(self.methods))
         )
@@ -60,29 +60,29 @@ class RawBody:
         """Return whether the body of *request* is one file."""
         return (
             request.method in self.methods
-            and any(fnmatchcase(request.path, each) for each in self.paths)
-            and any(fnmatchcase(request.content_type, each) for each in self.types)
+            and any(fnmatchcase(request.path, pattern) for pattern in self.paths)
+            and any(fnmatchcase(request.content_type, pattern) for pattern in self.types)
         )
 
 
 class BodyReader(Protocol):
-    """Turns chunks into events."""
+    """Turns chunks of a body into events."""
 
     def receive(self, chunk: bytes) -> list[BodyEvent]:
-        """Take the next bytes of the body, as they came over the wire."""
+        """Return the events for the next bytes of the body, as they were sent."""
 
     def finish(self) -> list[BodyEvent]:
-        """Yield the last events at the end of the body."""
+        """Return the last events at the end of the body."""
 
 
 def body_reader_for(
     request: RequestHead, raw: Sequence[RawBody], max_decoded: int
 ) -> BodyReader | None:
-    """Find how to look for files in the body of *request*; None: it is of no interest.
+    """Return a reader for the body of *request*, or None if it cannot contain files.
 
-    A compressed one is decoded to *max_decoded* bytes.  Most applications do not decode at all, so
-    that it must not be a form for them as it came; what else a client calls its encoding would be a
-    way around every check.
+    A compressed body is decoded up to *max_decoded* bytes.  Most applications do not decode at all,
+    so the compressed bytes must not be a form themselves.  An unknown encoding is malformed:
+    otherwise a client could avoid every check by inventing one.
     """
     plain: BodyReader
     boundary = b""
@@ -91,9 +91,9 @@ def body_reader_for(
         plain = (
             MultipartReader(boundary)
             if boundary
-            else _Wrong("a multipart without one plain boundary")
+            else _Malformed("a multipart without one plain boundary")
         )
-    elif any(each.applies(request) for each in raw):
+    elif any(rule.applies(request) for rule in raw):
         plain = _Whole(request)
     else:
         return None
@@ -101,45 +101,45 @@ def body_reader_for(
     if encoding in ("", "identity"):
         return plain
     if encoding in _GZIP:
-        return _Inflated(plain, max_decoded, b"--" + boundary if boundary else b"")
-    return _Wrong(f"content encoding {encoding[:40]!r}")
+        return _Compressed(plain, max_decoded, b"--" + boundary if boundary else b"")
+    return _Malformed(f"content encoding {encoding[:40]!r}")
 
 
 def _boundary(request: RequestHead) -> bytes:
-    """Find the boundary; none if there is more than one way to read the header."""
+    """Return the boundary, or nothing if the header can be read in more than one way."""
     header = request.headers["content-type"]
     _, options = parse_options_header(header)
-    named = _BOUNDARY.findall(header)
+    parameters = _BOUNDARY.findall(header)
     plain = request.content_type.startswith("multipart/") and header.lower().count("multipart") == 1
-    once = len(named) == 1 and not named[0].strip()
+    once = len(parameters) == 1 and not parameters[0].strip()
     return plain_boundary(options) if plain and once else b""
 
 
 class _Whole:
-    """The body is one file; an empty one is none."""
+    """A body that is one file; an empty body is no file."""
 
     def __init__(self, request: RequestHead) -> None:
         name = request.path.rpartition("/")[2]
-        self._begins: list[BodyEvent] = [FileStart("", name, request.content_type)]
+        self._start: list[BodyEvent] = [FileStart("", name, request.content_type)]
         self._any = False
 
     def receive(self, chunk: bytes) -> list[BodyEvent]:
         if not chunk:
             return []
-        begins, self._begins, self._any = self._begins, [], True
-        return [*begins, FileChunk(chunk)]
+        start, self._start, self._any = self._start, [], True
+        return [*start, FileChunk(chunk)]
 
     def finish(self) -> list[BodyEvent]:
         return [FileEnd()] if self._any else []
 
 
-class _Inflated:
-    """A body with Content-Encoding gzip or deflate: the files are in what it decodes to."""
+class _Compressed:
+    """A body with Content-Encoding gzip or deflate: its decoded bytes contain the files."""
 
-    def __init__(self, plain: BodyReader, at_most: int, never: bytes) -> None:
-        """Refuse what has *never* in it before it is decoded, if that is given."""
-        self._plain, self._at_most = plain, at_most
-        self._never = StreamSearch(never) if never else None
+    def __init__(self, plain: BodyReader, max_decoded: int, forbidden: bytes) -> None:
+        """Refuse a body that contains *forbidden*, unless empty, before it is decoded."""
+        self._plain, self._max_decoded = plain, max_decoded
+        self._forbidden = StreamSearch(forbidden) if forbidden else None
         self._decoder = _decoder()
         self._decoded = 0
         self._over = False
@@ -147,23 +147,23 @@ class _Inflated:
     def receive(self, chunk: bytes) -> list[BodyEvent]:
         if self._over:
             return []
-        if self._never is not None:
-            if self._never.remainder_after(chunk) is not None:
+        if self._forbidden is not None:
+            if self._forbidden.remainder_after(chunk) is not None:
                 self._over = True
-                return [MalformedBody("a form in a compressed body, beside what it decodes to")]
-            self._never.advance(chunk)
+                return [MalformedBody("the compressed bytes contain a form themselves")]
+            self._forbidden.advance(chunk)
         events: list[BodyEvent] = []
         try:
-            for part in self._decode(chunk):
-                self._decoded += len(part)
-                if self._decoded > self._at_most:
+            for piece in self._decode(chunk):
+                self._decoded += len(piece)
+                if self._decoded > self._max_decoded:
                     self._over = True
-                    detail = f"a compressed body of more than {self._at_most} bytes"
+                    detail = f"a compressed body of more than {self._max_decoded} bytes"
                     return [*events, Unchecked(Reason.OVER_LIMIT, detail)]
-                events += self._plain.receive(part)
+                events += self._plain.receive(piece)
         except zlib.error:
             self._over = True
-            events.append(MalformedBody("the body is not compressed as it says"))
+            events.append(MalformedBody("the body is not compressed as declared"))
         return events
 
     def _decode(self, chunk: bytes) -> Iterator[bytes]:
@@ -180,8 +180,8 @@ class _Inflated:
         return [*self._plain.receive(self._decoder.flush()), *self._plain.finish()]
 
 
-class _Wrong:
-    """A body whose head already is malformed."""
+class _Malformed:
+    """A body with malformed headers."""
 
     def __init__(self, detail: str) -> None:
         self._events: list[BodyEvent] = [MalformedBody(detail)]
@@ -195,5 +195,5 @@ class _Wrong:
 
 
 def _decoder() -> zlib._Decompress:
-    """Decode gzip as well as zlib's own form."""
+    """Return a decoder for gzip and zlib streams."""
     return zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)

@@ -1,4 +1,4 @@
-"""What a request body turns out to hold, as values; and what a request says of itself."""
+"""The head of a request, and the events that a body reader returns."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RequestHead:
 
 @dataclass(frozen=True, slots=True)
 class FileStart:
-    """A file comes.  What the client says of it, empty where it says nothing."""
+    """A file starts.  Described as the client does, empty where it does not."""
 
     field: str = ""
     file_name: str = ""
@@ -41,12 +41,12 @@ class FileChunk:
 
 @dataclass(frozen=True, slots=True)
 class FileEnd:
-    """All of the file was seen."""
+    """The file is complete."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unchecked:
-    """Files from here on cannot be seen; a file that had begun is void."""
+    """The rest of the body cannot be checked; an open file is discarded."""
 
     reason: Reason
     detail: str
@@ -54,7 +54,7 @@ class Unchecked:
 
 @dataclass(frozen=True, slots=True)
 class MalformedBody:
-    """The body is not what it says it is; a file that had begun is void."""
+    """The body does not conform to its headers; an open file is discarded."""
 
     detail: str
 

@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from hashwacht import Checker, Outcome
 from hashwacht_plugins.aiohttp import ScannedReader, UploadScanner
-from hashwacht_plugins.findings import FileResult
+from hashwacht_plugins.multipart.events import FileStart
 from hashwacht_plugins.policy import OnMatch, OnUndetermined, Policy, RefusalResponse
 from support.plugins.uploads import KNOWN, knowing, opened
 
@@ -32,7 +32,7 @@ class Site:
     def __init__(self, scan: UploadScanner) -> None:
         self.scan = scan
         self.received: list[bytes] = []
-        self.known: list[FileResult | None] = []
+        self.readers: list[ScannedReader] = []
 
     async def form(self, request: web.Request) -> web.Response:
         async for part in await request.multipart():
@@ -51,7 +51,7 @@ class Site:
                     received += chunk
         finally:
             self.received.append(bytes(received))
-            self.known.append(reader.known)
+            self.readers.append(reader)
 
     def run(self, ask: Callable[[Client], Awaitable[Any]]) -> Any:
         async def running() -> Any:
@@ -91,18 +91,18 @@ def test_files_of_a_form_arrive_whole_with_their_verdicts(checker: Checker, cont
     site = Site(UploadScanner(checker))
     assert site.run(post(content, b"", b"second")) == (200, "stored")
     assert site.received == [content, b"", b"second"]
-    assert [each and each.result.outcome for each in site.known] == [Outcome.NO_MATCH] * 3
-    assert {(f.field, f.file_name, f.declared_type) for f in site.known if f} == {
-        ("picture", "a.jpg", "image/jpeg")
-    }
+    assert [reader.result and reader.result.outcome for reader in site.readers] == [
+        Outcome.NO_MATCH
+    ] * 3
+    assert {reader.file for reader in site.readers} == {FileStart("picture", "a.jpg", "image/jpeg")}
 
 
 def test_of_a_match_the_last_chunk_never_arrives(checker: Checker) -> None:
     site = Site(UploadScanner(checker))
     assert site.run(post(b"other", KNOWN, b"third")) == (403, "This upload cannot be accepted.\n")
     assert site.received == [b"other", b""]
-    assert site.known[1] is not None
-    assert site.known[1].result.outcome is Outcome.MATCH
+    assert site.readers[1].result is not None
+    assert site.readers[1].result.outcome is Outcome.MATCH
 
 
 def test_however_small_the_last_chunk_is_the_end_of_a_match_is_held_back(tmp_path: Path) -> None:
@@ -180,4 +180,4 @@ def test_a_client_that_vanishes_leaves_no_file_open(checker: Checker, tmp_path: 
 
     site.run(vanish)
     assert not spooled()
-    assert site.known == [None]
+    assert [reader.result for reader in site.readers] == [None]

@@ -215,7 +215,7 @@ def test_the_view_for_what_is_denied_answers_as_the_policy_says(
     with having(checker, refused=problem):
         assert post(client, KNOWN).status_code == 403  # Django's own page
         with override_settings(
-            ROOT_URLCONF=urls(handler403="hashwacht_plugins.django.views.denied")
+            ROOT_URLCONF=urls(handler403="hashwacht_plugins.django.verdicts.permission_denied")
         ):
             refused, other = post(client, KNOWN), client.get("/denied")
     assert (refused.status_code, refused.content) == (451, problem.body)

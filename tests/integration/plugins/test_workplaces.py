@@ -156,7 +156,7 @@ def _urls() -> Any:
 
     made: Any = ModuleType("urls")
     made.urlpatterns = [path("up", lambda asked: HttpResponse(str(len(asked.FILES))))]
-    made.handler403 = "hashwacht_plugins.django.views.denied"
+    made.handler403 = "hashwacht_plugins.django.verdicts.permission_denied"
     return made
 
 

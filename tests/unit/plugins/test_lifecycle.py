@@ -193,7 +193,7 @@ def test_an_answer_that_has_begun_is_not_disturbed_but_the_file_stays_incomplete
         return server.statuses
 
     assert asyncio.run(main()) == [202]
-    assert "has answered already" in caplog.text
+    assert "has already started its response" in caplog.text
 
 
 def test_an_application_that_reads_nothing_answers_as_it_likes(checker: Checker) -> None:
@@ -425,7 +425,7 @@ def test_an_application_may_read_in_another_thread_but_not_after_the_end(
         "200 OK"
     ]
     before = descriptors()
-    with pytest.raises(OSError, match="over"):
+    with pytest.raises(OSError, match="has ended"):
         inputs[0].read()
     assert descriptors() == before
 
@@ -461,13 +461,13 @@ def test_a_policy_takes_the_words_and_refuses_what_it_does_not_know_at_once() ->
     policy = Policy(on_match="hold", on_undetermined="reject")  # type: ignore[arg-type]  # the words
     assert (policy.on_match, policy.on_undetermined) == (OnMatch.HOLD, OnUndetermined.REJECT)
     for wrong in ({"on_match": "block"}, {"on_malformed": "observe"}, {"timeout": -1}):
-        with pytest.raises(ValueError, match=r"not a valid|less than"):
+        with pytest.raises(ValueError, match=r"not a valid|must not be negative"):
             Policy(**wrong)
 
 
 def test_a_refusal_that_could_not_be_sent_is_refused_at_once() -> None:
     for status, header in ((100, ""), (600, ""), (403, "a\r\nSet-Cookie: b")):
-        with pytest.raises(ValueError, match=r"no status|more than one line"):
+        with pytest.raises(ValueError, match=r"not the status|contains a line break"):
             RefusalResponse(status, b"", headers=(("X", header),))
     with pytest.raises(TypeError, match="bytes"):
         RefusalResponse(403, "text")  # type: ignore[arg-type]  # what is wrong with it
