@@ -15,7 +15,7 @@ from hashwacht.core.types import Outcome, Reason
 from hashwacht.matching.matcher_set import LookupRequest, MatcherSet
 from hashwacht.pipeline import Judgement, judge_all
 from hashwacht.storage.contents import StoredContent, StoredVerdict
-from hashwacht.storage.pending import PendingContent
+from hashwacht.storage.journal import PendingContent
 from hashwacht.storage.store import Store
 
 UNAVAILABLE_REASONS = frozenset({Reason.UNANSWERED, Reason.REFUSED})

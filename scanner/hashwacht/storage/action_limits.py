@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.sqlite.database import Table
 
 
 class LimitScope(StrEnum):
@@ -66,11 +66,8 @@ _ACTIVE = "ruling IN ('open', 'stand-down')"
 _COLUMNS = "id, scope, root, subject, most, began, ruling, ruled, who, reason"
 
 
-class ReachedLimits:
+class ReachedLimits(Table):
     """All limits that were ever reached."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def load_active(self, subject: LimitSubject) -> ReachedLimit | None:
         """Return the reached limit of a subject that pauses or discards its actions."""
@@ -92,13 +89,11 @@ class ReachedLimits:
 
     def record(self, subject: LimitSubject, most: int, now: float) -> ReachedLimit:
         """Record that a limit was reached."""
-        with self._database.transaction() as writer:
-            number = writer.execute(
-                "INSERT INTO floods (scope, root, subject, most, began, ruling, who, reason)"
-                " VALUES (?, ?, ?, ?, ?, 'open', '', '')",
-                (subject.scope, subject.root, subject.value, most, now),
-            ).lastrowid
-        assert number is not None
+        number = self._database.insert(
+            "INSERT INTO floods (scope, root, subject, most, began, ruling, who, reason)"
+            " VALUES (?, ?, ?, ?, ?, 'open', '', '')",
+            (subject.scope, subject.root, subject.value, most, now),
+        )
         return ReachedLimit(number, subject, most, now)
 
     def record_decision(
@@ -112,14 +107,9 @@ class ReachedLimits:
 
     def _load(self, condition: str, *values: object) -> list[ReachedLimit]:
         rows = self._database.fetch_all(f"SELECT {_COLUMNS} FROM floods WHERE {condition}", values)  # noqa: S608  # our own constants
-        return [
-            ReachedLimit(
-                number,
-                LimitSubject(LimitScope(scope), root, of),
-                most,
-                began,
-                ApprovalDecision(ruling),
-                *rest,
-            )
-            for number, scope, root, of, most, began, ruling, *rest in rows
-        ]
+        limits = []
+        for number, scope, root, value, most, began, ruling, *rest in rows:
+            subject = LimitSubject(LimitScope(scope), root, value)
+            decision = ApprovalDecision(ruling)
+            limits.append(ReachedLimit(number, subject, most, began, decision, *rest))
+        return limits

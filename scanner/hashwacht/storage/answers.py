@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from hashwacht.core.types import Answer, Match, Outcome, Reason
-from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.sqlite.database import Database, Table
 from hashwacht.storage.sqlite.encoding import (
     MATCH,
     NO_MATCH,
@@ -36,27 +36,22 @@ class AnswerRequirement(NamedTuple):
     accepts: frozenset[str] | None = None
 
 
-class KnowledgeIds:
+class KnowledgeIds(Table):
     """Small numbers for what all configured matchers know: the text of their revisions."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def resolve(self, revisions: str) -> int:
         """Return the permanent number of *revisions*; a new text gets a new number."""
+        numbers = self._database.knowledge_ids
         with self._database.read_connection() as connection:
-            known = self._database.knowledge_ids.find(connection, revisions)
+            known = numbers.find(connection, revisions)
         if known is not None:
             return known
         with self._database.transaction() as writer:
-            return self._database.knowledge_ids.intern(writer, revisions)
+            return numbers.intern(writer, revisions)
 
 
 _SUPERSEDED = "before further signals"
 """Revision of a match that was answered before the content had all its present signals."""
-
-_UNKNOWN = 0
-"""A number that no text has: of a matcher or revision that no answer names yet."""
 
 _UPSERT = f"""
     INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -79,11 +74,8 @@ _STALE = f"""
     {{tail}}"""  # noqa: S608  # our own constants
 
 
-class StoredAnswers:
+class StoredAnswers(Table):
     """All answers, with their matches."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def record(self, rows: Iterable[tuple[int, Answer]]) -> None:
         """Record answers about contents; each replaces the former answer of its matcher.
@@ -163,34 +155,22 @@ class StoredAnswers:
             required = self._required_rows(connection, requirements)
             if not required:
                 return []
-            query = _STALE.format(
-                rows=", ".join(["(?, ?, ?, ?)"] * len(required)), columns=columns, tail=tail
-            )
+            marks = ", ".join(["(?, ?, ?, ?)"] * len(required))
+            query = _STALE.format(rows=marks, columns=columns, tail=tail)
             oldest = max(requirement.not_before for requirement in requirements.values())
-            rows: list[tuple[int]] = connection.execute(
-                query,
-                (
-                    *(value for row in required for value in row),
-                    after,
-                    knowledge_id,
-                    oldest,
-                    *values,
-                ),
+            requirement_values = (value for row in required for value in row)
+            return connection.execute(
+                query, (*requirement_values, after, knowledge_id, oldest, *values)
             ).fetchall()
-            return rows
 
     def _required_rows(
         self, connection: sqlite3.Connection, requirements: Mapping[str, AnswerRequirement]
     ) -> list[tuple[int, int, int, float]]:
         """Return for each set of signal types, of which there are few, the answers it needs."""
-        words = self._database.words
+        # 0, which no text has, is the number of a matcher or revision that no answer names yet.
+        find = partial(self._database.words.find, connection)
         return [
-            (
-                number,
-                words.find(connection, matcher) or _UNKNOWN,
-                words.find(connection, requirement.revision) or _UNKNOWN,
-                requirement.not_before,
-            )
+            (number, find(matcher) or 0, find(requirement.revision) or 0, requirement.not_before)
             for number, types in self._database.signal_sets.load_all(connection).items()
             for matcher, requirement in requirements.items()
             if types and (requirement.accepts is None or requirement.accepts & set(types.split()))

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from hashwacht.core.types import Match, Outcome, Signal, Verdict
-from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.sqlite.database import Table
 from hashwacht.storage.sqlite.encoding import decode_text, encode_text
 
 MAX_MATCHES = 200
@@ -147,11 +147,8 @@ class Note:
 _COLUMNS = "id, key, size, kind, state, opened, updated, evidence"
 
 
-class Cases:
+class Cases(Table):
     """All cases."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def load_by_key(self, key: str) -> Case | None:
         """Return the case of a content."""
@@ -181,40 +178,35 @@ class Cases:
             conditions.append("state = ?")
             values.append(state)
         if root:
-            conditions.append(
-                "EXISTS (SELECT 1 FROM places WHERE places.key = cases.key AND root = ?)"
-            )
+            in_root = "EXISTS (SELECT 1 FROM places WHERE places.key = cases.key AND root = ?)"
+            conditions.append(in_root)
             values.append(root)
         if sealed_before is not None:
-            conditions.append(
-                "key IN (SELECT key FROM places WHERE state = 'quarantined' AND acted < ?)"
-            )
+            sealed = "key IN (SELECT key FROM places WHERE state = 'quarantined' AND acted < ?)"
+            conditions.append(sealed)
             values.append(sealed_before)
         return [*self._load(f"{' AND '.join(conditions)} ORDER BY id DESC LIMIT ?", *values, limit)]
 
     def count_by_state(self) -> dict[CaseState, int]:
         """Return how many cases there are in each state."""
-        with self._database.read_connection() as connection:
-            rows = connection.execute("SELECT state, count(*) FROM cases GROUP BY state")
-            return {CaseState(state): number for state, number in rows.fetchall()}
+        rows = self._database.fetch_all("SELECT state, count(*) FROM cases GROUP BY state")
+        return {CaseState(state): number for state, number in rows}
 
     def record(self, case: Case) -> Case:
         """Record state, evidence and time of a case; a case without a number is added."""
         evidence = case.evidence.dumps()
-        with self._database.transaction() as writer:
-            if case.id:
-                writer.execute(
-                    "UPDATE cases SET state = ?, updated = ?, evidence = ? WHERE id = ?",
-                    (case.state, case.updated, evidence, case.id),
-                )
-                return case
-            row = (case.size, case.kind, case.state, case.opened, case.updated, evidence)
-            number = writer.execute(
-                "INSERT INTO cases (key, size, kind, state, opened, updated, evidence)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (bytes.fromhex(case.key), *row),
-            ).lastrowid
-        assert number is not None
+        if case.id:
+            self._database.execute(
+                "UPDATE cases SET state = ?, updated = ?, evidence = ? WHERE id = ?",
+                (case.state, case.updated, evidence, case.id),
+            )
+            return case
+        row = (case.size, case.kind, case.state, case.opened, case.updated, evidence)
+        number = self._database.insert(
+            "INSERT INTO cases (key, size, kind, state, opened, updated, evidence)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (bytes.fromhex(case.key), *row),
+        )
         return replace(case, id=number)
 
     def record_note(self, case: int, now: float, who: str, text: str) -> None:
@@ -236,14 +228,6 @@ class Cases:
 
     def _load(self, condition: str, *values: object) -> Iterator[Case]:
         rows = self._database.fetch_all(f"SELECT {_COLUMNS} FROM cases WHERE {condition}", values)  # noqa: S608  # our own constants
-        for number, key, size, kind, state, opened, updated, evidence in rows:
-            yield Case(
-                number,
-                key.hex(),
-                size,
-                kind,
-                CaseState(state),
-                opened,
-                updated,
-                Evidence.loads(evidence),
-            )
+        for number, key, size, kind, state, opened, updated, text in rows:
+            evidence = Evidence.loads(text)
+            yield Case(number, key.hex(), size, kind, CaseState(state), opened, updated, evidence)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from hashwacht.core.types import Answer, Fingerprint, Outcome, Reason, Verdict
 from hashwacht.storage.answers import invalidate_answers, load_answers
-from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.sqlite.database import Table
 from hashwacht.storage.sqlite.encoding import OUTCOMES
 
 
@@ -23,14 +23,11 @@ def merge_fingerprints(former: Fingerprint, fresh: Fingerprint) -> Fingerprint:
     succeeded before, its former signals are kept, because the bytes are the same.
     """
     kept = _kept_types(former, fresh)
+    recipe = (*fresh.recipe, *(entry for entry in former.recipe if _type(entry) in kept))
     return replace(
         fresh,
         size=former.size,
-        recipe=tuple(
-            dict.fromkeys(
-                (*fresh.recipe, *(entry for entry in former.recipe if _type(entry) in kept))
-            )
-        ),
+        recipe=tuple(dict.fromkeys(recipe)),
         signals=(
             *(signal for signal in fresh.signals if signal.type not in kept),
             *(signal for signal in former.signals if signal.type in kept),
@@ -99,16 +96,13 @@ class StoredVerdict:
 
 _LOAD = """
     SELECT f.key, f.size, f.kind, f.damaged, f.signals, f.skips, f.first_seen,
-    c.recipe, c.outcome, c.reason, c.epoch, c.asked_at,
-    (SELECT min(first_match_at) FROM answers WHERE content = c.id)
+    (SELECT min(first_match_at) FROM answers WHERE content = c.id),
+    c.recipe, c.outcome, c.reason, c.epoch, c.asked_at
     FROM contents AS c JOIN fingerprints AS f ON f.content = c.id WHERE c.id = ?"""
 
 
-class Contents:
+class Contents(Table):
     """All contents that have a fingerprint."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def load_ids(self, keys: Iterable[str]) -> dict[str, int]:
         """Return the numbers of the known contents, by key."""
@@ -150,16 +144,10 @@ class Contents:
             [(content.id, *self._type_row(writer, content.fingerprint)) for content in contents],
         )
         writer.executemany(
-            "INSERT INTO fingerprints (content, key, size, first_seen, kind, damaged, signals,"
-            " skips) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO fingerprints (content, key, size, kind, damaged, signals, skips,"
+            " first_seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (
-                    content.id,
-                    bytes.fromhex(content.fingerprint.key),
-                    content.fingerprint.size,
-                    content.first_seen,
-                    *self._signal_row(writer, content.fingerprint),
-                )
+                (content.id, *self._signal_row(writer, content.fingerprint), content.first_seen)
                 for content in contents
             ],
         )
@@ -179,7 +167,7 @@ class Contents:
         writer.execute(
             "UPDATE fingerprints SET kind = ?, damaged = ?, signals = ?, skips = ?"
             " WHERE content = ?",
-            (*self._signal_row(writer, merged), number),
+            (*self._signal_row(writer, merged)[2:], number),  # key and size stay
         )
         if {signal for signal in merged.signals if signal.matchable} - set(former.signals):
             invalidate_answers(self._database, writer, number)
@@ -196,10 +184,12 @@ class Contents:
 
     def _signal_row(
         self, writer: sqlite3.Connection, fingerprint: Fingerprint
-    ) -> tuple[int, bool, bytes, bytes | None]:
-        """Return *kind*, *damaged*, *signals* and *skips*, columns of the wide table."""
+    ) -> tuple[bytes, int, int, bool, bytes, bytes | None]:
+        """Return key, size, kind, damaged, signals and skips, columns of the wide table."""
         packer = self._database.packer
         return (
+            bytes.fromhex(fingerprint.key),
+            fingerprint.size,
             self._database.words.intern(writer, fingerprint.kind),
             fingerprint.damaged,
             packer.pack_signals(writer, fingerprint.signals, fingerprint.key),
@@ -210,8 +200,8 @@ class Contents:
         row = connection.execute(_LOAD, (number,)).fetchone()
         if row is None:
             return None
-        raw, size, kind, damaged, signals, skips, first_seen, recipe, *rest = row
-        outcome, reason, knowledge_id, asked_at, first_match_at = rest
+        raw, size, kind, damaged, signals, skips, first_seen, first_match_at, *verdict = row
+        recipe, outcome, reason, knowledge_id, asked_at = verdict
         database, key = self._database, raw.hex()
         fingerprint = Fingerprint(
             key,
@@ -238,20 +228,14 @@ class Contents:
         """Record verdicts in the narrow table, where an unchanged file is looked up."""
         words = self._database.words
         with self._database.transaction() as writer:
+            rows = []
+            for stored in verdicts:
+                outcome, reason = OUTCOMES.index(stored.verdict.outcome), stored.verdict.reason
+                word = None if reason is None else words.intern(writer, reason)
+                rows.append((outcome, word, stored.knowledge_id, stored.asked_at, stored.content))
             writer.executemany(
                 "UPDATE contents SET outcome = ?, reason = ?, epoch = ?, asked_at = ? WHERE id = ?",
-                [
-                    (
-                        OUTCOMES.index(stored.verdict.outcome),
-                        None
-                        if (why := stored.verdict.reason) is None
-                        else words.intern(writer, why),
-                        stored.knowledge_id,
-                        stored.asked_at,
-                        stored.content,
-                    )
-                    for stored in verdicts
-                ],
+                rows,
             )
 
 

@@ -19,9 +19,7 @@ class StoredCrashLog:
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
         """*clock* returns Unix time in seconds."""
-        self._database = database
-        self._clock = clock
-        self._decoder = ""
+        self._database, self._clock, self._decoder = database, clock, ""
 
     def set_decoder(self, decoder: str) -> None:
         """Set the decoder in use; crashes of other decoders do not count."""
@@ -49,13 +47,9 @@ class StoredCrashLog:
         """Record one more crash."""
         words = self._database.words
         with self._database.transaction() as writer:
+            decoder = words.intern(writer, self._decoder)
             writer.execute(
                 "INSERT INTO culprits VALUES (?, ?, 1, ?, ?) ON CONFLICT (key, decoder) DO UPDATE"
                 " SET times = times + 1, reason = excluded.reason, last = excluded.last",
-                (
-                    bytes.fromhex(key),
-                    words.intern(writer, self._decoder),
-                    words.intern(writer, reason),
-                    self._clock(),
-                ),
+                (bytes.fromhex(key), decoder, words.intern(writer, reason), self._clock()),
             )

@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Any
 
 from hashwacht.core.types import FileId, Outcome, Reason
-from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.sqlite.database import Table
 from hashwacht.storage.sqlite.encoding import OUTCOMES, encode_int
 
 FileRow = tuple[bytes, FileId, int, int | None, Reason | None]
@@ -54,11 +54,8 @@ class KnownFile:
     run: int
 
 
-class Files:
+class Files(Table):
     """The files of all listed directories."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def load_directory(
         self, path: bytes, names: Collection[bytes] | None = None
@@ -87,13 +84,11 @@ class Files:
 
     def missing_names(self, path: bytes, present: Container[bytes]) -> list[bytes]:
         """Return the names known directly in *path* that are not in *present*."""
+        query = (
+            "SELECT name FROM files WHERE directory = (SELECT id FROM directories WHERE path = ?)"
+        )
         with self._database.read_connection() as connection:
-            names = connection.execute(
-                "SELECT name FROM files"
-                " WHERE directory = (SELECT id FROM directories WHERE path = ?)",
-                (path,),
-            )
-            return [name for (name,) in names if name not in present]
+            return [name for (name,) in connection.execute(query, (path,)) if name not in present]
 
     def load_by_inode(self, dev: int, ino: int) -> KnownFile | None:
         """Return the most recently examined name of an inode.
@@ -199,10 +194,9 @@ class Files:
 
     def mark_directory_done(self, path: bytes, run: int) -> None:
         """Record that *run* has listed *path* and recorded all its files."""
+        query = "UPDATE directories SET run = ? WHERE id = ?"
         with self._database.transaction() as writer:
-            writer.execute(
-                "UPDATE directories SET run = ? WHERE id = ?", (run, _directory(writer, path))
-            )
+            writer.execute(query, (run, _directory(writer, path)))
 
     def mark_directories_done(self, numbers: Iterable[int], run: int) -> None:
         """Record the same for directories by number, as it is known for unchanged ones."""
@@ -213,10 +207,8 @@ class Files:
 
     def is_directory_done(self, path: bytes, run: int) -> bool:
         """Return whether *run* has marked *path* as done."""
-        row = self._database.fetch_one(
-            "SELECT run = ? FROM directories WHERE path = ?", (run, path)
-        )
-        return bool(row and row[0])
+        query = "SELECT 1 FROM directories WHERE path = ? AND run = ?"
+        return self._database.fetch_one(query, (path, run)) is not None
 
 
 def _directory(writer: sqlite3.Connection, path: bytes) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hashwacht.core.watch_events import Cause, MissedEvents
-from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.sqlite.database import Table
 from hashwacht.storage.sqlite.encoding import encode_int
 
 MAX_CLOSED_GAPS = 10_000
@@ -56,11 +56,8 @@ class RootHeartbeat:
 _COLUMNS = "id, root, path, cause, detail, began, ended, closed, generation"
 
 
-class Gaps:
+class Gaps(Table):
     """All gaps, and the heartbeats of all roots."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def record(self, missed: MissedEvents, began: float, ended: float | None) -> int:
         """Record a gap and return its number; an open one of the same path and cause is extended.
@@ -75,13 +72,11 @@ class Gaps:
                 where,
             ).fetchone()
             if row is None:
-                added = writer.execute(
+                return self._database.insert(
                     "INSERT INTO gaps (root, path, cause, detail, began, ended, generation)"
                     " VALUES (?, ?, ?, ?, ?, ?, 0)",
                     (*where, missed.detail, began, ended),
                 )
-                assert added.lastrowid is not None
-                return added.lastrowid
             number, known_began, known_ended = row
             until = None if ended is None or known_ended is None else max(known_ended, ended)
             writer.execute(
@@ -171,11 +166,10 @@ class Gaps:
         A root that is configured again later is a new one.
         """
         with self._database.transaction() as writer:
-            named = {name for (name,) in writer.execute("SELECT root FROM watched")}
-            named |= {
-                name for (name,) in writer.execute("SELECT root FROM gaps WHERE closed IS NULL")
-            }
-            for name in named.difference(roots):
+            names = writer.execute(
+                "SELECT root FROM watched UNION SELECT root FROM gaps WHERE closed IS NULL"
+            ).fetchall()
+            for name in {name for (name,) in names}.difference(roots):
                 writer.execute("DELETE FROM watched WHERE root = ?", (name,))
                 writer.execute(
                     "UPDATE gaps SET ended = coalesce(ended, ?), closed = ?"

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hashwacht.core.types import Action, FileId
-from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.sqlite.database import Table
 from hashwacht.storage.sqlite.encoding import decode_text, encode_text
 
 
@@ -131,11 +131,8 @@ _DECODERS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
 )
 
 
-class FileLocations:
+class FileLocations(Table):
     """All file locations, including those of files that are gone."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def load_live(self, path: bytes) -> list[FileLocation]:
         """Return the live locations at a path, one for each content."""
@@ -167,12 +164,11 @@ class FileLocations:
 
     def count_by_state(self, key: str) -> dict[LocationState, int]:
         """Return how many locations of a content there are in each state."""
-        with self._database.read_connection() as connection:
-            rows = connection.execute(
-                "SELECT state, count(*) FROM places WHERE key = ? GROUP BY state ORDER BY state",
-                (bytes.fromhex(key),),
-            )
-            return {LocationState(state): number for state, number in rows.fetchall()}
+        rows = self._database.fetch_all(
+            "SELECT state, count(*) FROM places WHERE key = ? GROUP BY state ORDER BY state",
+            (bytes.fromhex(key),),
+        )
+        return {LocationState(state): number for state, number in rows}
 
     def is_first_of_account(self, location: FileLocation) -> bool:
         """Return whether this is the first location of its content for its owner and root."""
@@ -193,9 +189,7 @@ class FileLocations:
                 (bytes.fromhex(location.key),),
             ).fetchone()
             numbered = replace(location, number=last + 1)
-            row_id = writer.execute(_INSERT, _row(numbered)).lastrowid
-        assert row_id is not None
-        return replace(numbered, id=row_id)
+            return replace(numbered, id=self._database.insert(_INSERT, _row(numbered)))
 
     def remove(self, location: FileLocation) -> None:
         """Remove a location that belongs to no case."""
@@ -213,20 +207,18 @@ class FileLocations:
 
     def approve(self, limit_id: int, now: float) -> int:
         """Make all actions due that a reached limit pauses; return their number."""
-        with self._database.transaction() as writer:
-            return writer.execute(
-                "UPDATE places SET due = ? WHERE flood = ? AND state IN ('waiting', 'held')",
-                (now, limit_id),
-            ).rowcount
+        return self._database.execute(
+            "UPDATE places SET due = ? WHERE flood = ? AND state IN ('waiting', 'held')",
+            (now, limit_id),
+        ).rowcount
 
     def discard(self, limit_id: int, detail: str) -> int:
         """Drop all actions that a reached limit pauses; return their number."""
-        with self._database.transaction() as writer:
-            return writer.execute(
-                "UPDATE places SET state = 'observed', due = NULL, detail = ?"
-                " WHERE flood = ? AND state = 'waiting'",
-                (detail, limit_id),
-            ).rowcount
+        return self._database.execute(
+            "UPDATE places SET state = 'observed', due = NULL, detail = ?"
+            " WHERE flood = ? AND state = 'waiting'",
+            (detail, limit_id),
+        ).rowcount
 
     def reinstate(self, limit_id: int, now: float) -> int:
         """Make all actions due again that were dropped by a limit; return their number.
@@ -259,21 +251,18 @@ class FileLocations:
             return {limit: connection.execute(query, (limit,)).fetchone()[0] for limit in limits}
 
     def _load(self, condition: str, *values: object) -> list[FileLocation]:
-        with self._database.read_connection() as connection:
-            return [
-                _location(row) for row in connection.execute(_SELECT + condition, values).fetchall()
-            ]
+        return [_location(row) for row in self._database.fetch_all(_SELECT + condition, values)]
 
 
 def _row(location: FileLocation) -> list[object]:
     """Return all columns except the number of the row."""
-    values: dict[str, Any] = {name: getattr(location, name) for name in _FIELDS[1:]}
-    return [*(_ENCODERS.get(name, _same)(values[name]) for name in values), location.state.live]
+    encoded = (_ENCODERS.get(name, _same)(getattr(location, name)) for name in _FIELDS[1:])
+    return [*encoded, location.state.live]
 
 
 def _location(row: tuple[Any, ...]) -> FileLocation:
-    read = (_DECODERS.get(name, _same)(value) for name, value in zip(_FIELDS, row, strict=True))
-    return FileLocation(*read)
+    values = zip(_FIELDS, row, strict=True)
+    return FileLocation(*(_DECODERS.get(name, _same)(value) for name, value in values))
 
 
 def _same(value: Any) -> Any:

@@ -97,21 +97,9 @@ def load_alerts(connection: sqlite3.Connection, where: str, *values: str | int) 
 
 
 def _alert(row: tuple[Any, ...]) -> Alert:
-    number, channel, notice, kind, at, summary, case, left_out, batch, *rest = row
-    state, attempts, due, ended, problem = rest
-    return Alert(
-        id=number,
-        channel=channel,
-        notice_id=notice,
-        notice=Notice(NoticeKind(kind), at, summary, case),
-        left_out=left_out,
-        batch=batch,
-        state=AlertState(state),
-        attempts=attempts,
-        due=due,
-        ended=ended,
-        problem=problem,
-    )
+    number, channel, notice_id, kind, at, summary, case, left_out, batch, state, *rest = row
+    notice = Notice(NoticeKind(kind), at, summary, case)
+    return Alert(number, channel, notice_id, notice, left_out, batch, AlertState(state), *rest)
 
 
 MAX_WAITING = 1000
@@ -176,10 +164,8 @@ class Outbox:
         until :meth:`record_delivery` or :meth:`record_failure` is called.
         """
         with self._database.transaction() as writer:
-            current = load_alerts(
-                writer, "channel = ? AND state = 'waiting' AND batch != ''", channel
-            )
-            if current:
+            in_delivery = "channel = ? AND state = 'waiting' AND batch != ''"
+            if current := load_alerts(writer, in_delivery, channel):
                 first = min(current, key=lambda alert: alert.due)
                 if now < first.due <= now + RETRY.longest:  # beyond: the clock was set back
                     return first.due

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashwacht.core.types import Reason
 from hashwacht.storage.files import path_bounds
 from hashwacht.storage.locations import LocationState
-from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.sqlite.database import Table
 from hashwacht.storage.sqlite.encoding import MATCH, UNDETERMINED
 
 _FILES = (
@@ -43,11 +43,8 @@ class Backlog:
     oldest: float | None
 
 
-class StorageReports:
+class StorageReports(Table):
     """Queries for reports, status and metrics."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def count_kinds(self, root: bytes) -> Iterator[tuple[str, int, int]]:
         """Yield the MIME types of files below *root* with their number and bytes."""
@@ -91,18 +88,14 @@ class StorageReports:
 
     def count_undetermined(self) -> Backlog:
         """Count contents whose last verdict is UNDETERMINED, for any reason."""
-        return self._backlog(_UNDETERMINED)
+        return Backlog(*self._database.fetch_one(_UNDETERMINED))
 
     def count_pending(self) -> Backlog:
         """Count contents that wait for an answer."""
-        return self._backlog("SELECT count(*), min(since) FROM unanswered")
+        query = "SELECT count(*), min(since) FROM unanswered"
+        return Backlog(*self._database.fetch_one(query))
 
     def count_locations(self) -> dict[LocationState, int]:
         """Count the file locations of all cases by state."""
-        with self._database.read_connection() as connection:
-            rows = connection.execute("SELECT state, count(*) FROM places GROUP BY state")
-            return {LocationState(state): number for state, number in rows.fetchall()}
-
-    def _backlog(self, query: str) -> Backlog:
-        with self._database.read_connection() as connection:
-            return Backlog(*connection.execute(query).fetchone())
+        rows = self._database.fetch_all("SELECT state, count(*) FROM places GROUP BY state")
+        return {LocationState(state): number for state, number in rows}

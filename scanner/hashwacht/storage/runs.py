@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from hashwacht.core.errors import StorageFull
-from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.sqlite.database import Table
 from hashwacht.storage.sqlite.state_directory import lock_holder
 
 
@@ -39,21 +39,16 @@ class Run:
 _COLUMNS = "id, kind, roots, options, state, started, updated, finished, tally"
 
 
-class Runs:
+class Runs(Table):
     """All runs that were started with this storage."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def start(self, kind: str, roots: Sequence[bytes], options: str, now: float) -> Run:
         """Record a new run as running."""
-        with self._database.transaction() as writer:
-            number = writer.execute(
-                "INSERT INTO runs (kind, roots, options, state, started, updated, tally)"
-                " VALUES (?, ?, ?, ?, ?, ?, '{}')",
-                (kind, b"\0".join(roots), options, RunState.RUNNING, now, now),
-            ).lastrowid
-        assert number is not None
+        number = self._database.insert(
+            "INSERT INTO runs (kind, roots, options, state, started, updated, tally)"
+            " VALUES (?, ?, ?, ?, ?, ?, '{}')",
+            (kind, b"\0".join(roots), options, RunState.RUNNING, now, now),
+        )
         return Run(number, kind, tuple(roots), options, RunState.RUNNING, now, now, None, "{}")
 
     def load_resumable(self, kind: str, roots: Sequence[bytes], options: str) -> Run | None:
@@ -114,19 +109,10 @@ class Runs:
 
     def _run(self, row: tuple[Any, ...]) -> Run:
         """Return a row as a Run; a running one whose process has ended was interrupted."""
-        number, kind, roots, options, state, started, updated, finished, tally = row
+        number, kind, joined, options, state, *rest = row
         if state == RunState.RUNNING:
             holder = lock_holder(self._database.path)
             if holder is None or holder.run != number:
                 state = RunState.INTERRUPTED
-        return Run(
-            number,
-            kind,
-            tuple(roots.split(b"\0")) if roots else (),
-            options,
-            RunState(state),
-            started,
-            updated,
-            finished,
-            tally,
-        )
+        roots = tuple(joined.split(b"\0")) if joined else ()
+        return Run(number, kind, roots, options, RunState(state), *rest)

@@ -14,10 +14,9 @@ from hashwacht.storage.contents import Contents
 from hashwacht.storage.crash_log import StoredCrashLog
 from hashwacht.storage.files import Files
 from hashwacht.storage.gaps import Gaps
-from hashwacht.storage.journal import EventJournal
+from hashwacht.storage.journal import EventJournal, PendingContents
 from hashwacht.storage.locations import FileLocations
 from hashwacht.storage.outbox import Outbox
-from hashwacht.storage.pending import PendingContents
 from hashwacht.storage.reports import StorageReports
 from hashwacht.storage.runs import Runs
 from hashwacht.storage.sqlite.database import Database

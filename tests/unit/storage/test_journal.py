@@ -13,8 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from hashwacht.core.types import Fingerprint
 from hashwacht.core.watch_events import Announcement, Lane
-from hashwacht.storage.journal import EventJournal, JournalEntry
-from hashwacht.storage.pending import PendingContent, PendingContents
+from hashwacht.storage.journal import EventJournal, JournalEntry, PendingContent, PendingContents
 from hashwacht.storage.sqlite.database import Database
 from support.stored import record_contents
 

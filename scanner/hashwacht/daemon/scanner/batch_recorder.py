@@ -30,8 +30,7 @@ from hashwacht.engine.read import FileContent, FileUnreadable, FileVanished
 from hashwacht.engine.record import record_files, remove_vanished
 from hashwacht.platform.backoff import Backoff
 from hashwacht.storage.contents import StoredContent
-from hashwacht.storage.journal import JournalEntry
-from hashwacht.storage.pending import PendingContent
+from hashwacht.storage.journal import JournalEntry, PendingContent
 from hashwacht.storage.store import Store
 
 _log = logging.getLogger(__name__)

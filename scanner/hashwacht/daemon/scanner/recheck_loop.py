@@ -24,7 +24,7 @@ from hashwacht.daemon.scanner.threads import Backpressure, retry_until
 from hashwacht.engine.judge import JudgedContent
 from hashwacht.engine.recheck import StaleContents
 from hashwacht.platform.backoff import Backoff
-from hashwacht.storage.pending import PendingContent
+from hashwacht.storage.journal import PendingContent
 from hashwacht.storage.store import Store
 
 BATCH = 64

@@ -90,13 +90,15 @@ class Database:
         with self._lock, translated_errors(self.path):
             if self._closed:
                 raise StorageError(f"the database {self.path} is closed")
-            if self._owner is not None:
-                assert self._durable or not durable, (
-                    "a durable transaction inside one that is not durable"
-                )
-                yield from self._inner()
-            else:
+            if self._owner is None:
                 yield from self._outer(durable=durable)
+                return
+            assert self._durable or not durable, "durable, inside one that is not durable"
+            try:
+                yield self._writer
+            except BaseException:
+                self._broken = True
+                raise
 
     def _outer(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
         # Outside of any transaction, for inside one the pragma changes nothing.
@@ -120,13 +122,6 @@ class Database:
         if self._broken:
             raise StorageError("part of the transaction failed, so all of it was rolled back")
         self._writer.execute("COMMIT")
-
-    def _inner(self) -> Iterator[sqlite3.Connection]:
-        try:
-            yield self._writer
-        except BaseException:
-            self._broken = True
-            raise
 
     def thread_connection(self) -> sqlite3.Connection:
         """Return the connection of this thread for reading.
@@ -174,6 +169,12 @@ class Database:
         with self.transaction() as writer:
             return writer.execute(statement, values)
 
+    def insert(self, statement: str, values: Sequence[object]) -> int:
+        """Insert one row in a transaction; return its number."""
+        number = self.execute(statement, values).lastrowid
+        assert number is not None
+        return number
+
     def executemany(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
         """Execute one statement for many rows in a transaction."""
         with self.transaction() as writer:
@@ -201,6 +202,13 @@ class Database:
             for connection in (*self._readers, self._writer):
                 connection.close()
             self._readers.clear()
+
+
+class Table:
+    """Base of the classes that read and write tables of a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
 
 def _create(path: Path) -> None:
