@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
 from hashwacht.core.errors import UsageError
 from hashwacht.core.paths import escape_path
 from hashwacht.walk.rules import ExclusionRule, ExclusionRules
+from hashwacht.walk.walk import OTHER_FILE_SYSTEM, PARENT_MOUNTED, examine
 
 EXCLUDED = "excluded by a rule"
 INCLUDED = "included by a rule"
@@ -42,7 +42,8 @@ def explain(
     """
     base = os.path.realpath(path if root is None else root)
     parts = [] if root is None else _parts_below(path, root, base)
-    steps = [(step, _examine(step)) for step in _steps(base, parts)]
+    paths = accumulate(parts, os.path.join, initial=base)
+    steps = [(step, examine(step, step)) for step in paths]
     whole, last_status = steps[-1]
     at, rule = rules.trace(base, directory=stat.S_ISDIR(steps[0][1].st_mode))
     if rule and not rule.includes:
@@ -73,19 +74,6 @@ def _parts_below(path: bytes, root: bytes, base: bytes) -> list[bytes]:
     )
 
 
-def _steps(base: bytes, parts: list[bytes]) -> Iterator[bytes]:
-    return accumulate(parts, os.path.join, initial=base)
-
-
-def _examine(path: bytes) -> os.stat_result:
-    try:
-        return os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise UsageError(
-            f"{escape_path(path)} does not exist", advice="Check the spelling of the path."
-        ) from error
-
-
 def _obstacle(
     status: os.stat_result, above: list[os.stat_result], *, one_file_system: bool
 ) -> str | None:
@@ -95,7 +83,7 @@ def _obstacle(
     if not stat.S_ISDIR(status.st_mode):
         return None if stat.S_ISREG(status.st_mode) else "special files are not opened"
     if one_file_system and status.st_dev != above[0].st_dev:
-        return "another file system is mounted here"
+        return OTHER_FILE_SYSTEM
     if any((status.st_dev, status.st_ino) == (parent.st_dev, parent.st_ino) for parent in above):
-        return "one of its parent directories is mounted here"
+        return PARENT_MOUNTED
     return None

@@ -44,8 +44,6 @@ class SubdirectoryBatch:
                 self._trim()
 
     def _trim(self) -> None:
-        if not self._keys:
-            return
         self._keys.sort()
         self.more = self.more or len(self._keys) > self._limit
         del self._keys[self._limit :]
@@ -218,7 +216,7 @@ class Listing:
         try:
             entries = os.scandir(self._handle.fd)
         except OSError as error:
-            self._problems.append(ListingProblem.from_os_error(error))
+            self._add_problem(error)
             return (self._portion([], last=True),)
         chunk = self._read_chunk(entries, batch)
         if len(chunk) > _CLOCK_INTERVAL or len(chunk) >= self._limits.chunk:
@@ -253,14 +251,10 @@ class Listing:
                         chunk.append(entry)
                         if len(chunk) >= most:
                             break
-                except (
-                    OSError
-                ) as error:  # a file system that needs stat(2) for the type, which fails
-                    self._problems.append(
-                        ListingProblem.from_os_error(error, os.fsencode(entry.name))
-                    )
+                except OSError as error:  # the file system needs stat(2) for the type
+                    self._add_problem(error, entry.name)
         except OSError as error:
-            self._problems.append(ListingProblem.from_os_error(error))
+            self._add_problem(error)
         return chunk
 
     def _count_other(self, entry: os.DirEntry[str], batch: SubdirectoryBatch) -> None:
@@ -298,24 +292,19 @@ class Listing:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                self._problems.append(ListingProblem.from_os_error(error, os.fsencode(entry.name)))
+                self._add_problem(error, entry.name)
                 continue
             if _is_regular(now.st_mode):
                 files.append(_entry(FileEntry, (_bytes(entry.name), *_FIELDS(now))))
         return files
 
+    def _add_problem(self, error: OSError, name: str = "") -> None:
+        self._problems.append(ListingProblem.from_os_error(error, os.fsencode(name)))
+
     def _portion(self, files: list[FileEntry], *, last: bool) -> ListedDirectory:
         files.sort(key=_INO)
-        portion = ListedDirectory(
-            self._path,
-            files,
-            self._problems,
-            self._excluded,
-            self._symlinks,
-            self._special,
-            last,
-            self._handle,
-        )
+        counts = self._excluded, self._symlinks, self._special
+        portion = ListedDirectory(self._path, files, self._problems, *counts, last, self._handle)
         self._problems = []
         self._excluded = self._symlinks = self._special = 0
         return portion

@@ -35,6 +35,8 @@ _ANYWHERE = "^(?:.+/)?"
 _PARTS = re.compile(r"\\.|(\[\^?\]?[^\]]*\])", re.DOTALL)
 _ODD_BRACKET = re.compile(r"\\|\[[:.=]|--|&&|~~|\|\|")
 
+_Match = Callable[[str], re.Match[str] | None]
+
 
 @dataclass(frozen=True, slots=True)
 class ExclusionRule:
@@ -67,9 +69,8 @@ def parse_rules(lines: Iterable[str], source: str) -> list[ExclusionRule]:
     Trailing spaces are removed unless escaped, as in git.
     """
     texts = ((number, _trim(line)) for number, line in enumerate(lines, 1))
-    return [
-        ExclusionRule(text, source, at) for at, text in texts if text and not text.startswith("#")
-    ]
+    rules = (ExclusionRule(text, source, number) for number, text in texts)
+    return [rule for rule in rules if rule.text and not rule.text.startswith("#")]
 
 
 def _trim(line: str) -> str:
@@ -112,9 +113,8 @@ def _compile(rule: ExclusionRule) -> _Compiled:
 def _check(rule: ExclusionRule, glob: str) -> None:
     comment = glob.startswith("#") and not rule.includes
     if comment or glob in {"", "/"} or "//" in glob:
-        raise _wrong(
-            rule, "it matches nothing", "Write a name, a path that begins with /, or **/name."
-        )
+        advice = "Write a name, a path that begins with /, or **/name."
+        raise _wrong(rule, "it matches nothing", advice)
     if "/" in glob and not glob.startswith(("/", "**/")):
         advice = f"Write /{glob} for the root of the file system, or **/{glob} for any directory."
         raise _wrong(rule, "it contains a slash but does not begin with one", advice)
@@ -160,14 +160,11 @@ def _wrong(rule: ExclusionRule, reason: str, advice: str) -> ConfigurationError:
     return ConfigurationError(f"invalid rule {rule}: {reason}", advice=advice)
 
 
-class _Test:
-    """Rules combined into one expression, the last one first."""
-
-    def __init__(self, rules: Iterable[tuple[int, _Compiled]]) -> None:
-        last_first = list(rules)[::-1]
-        self.numbers = [-1, *(number for number, _ in last_first)]
-        alternatives = "|".join(f"({compiled.regex})" for _, compiled in last_first)
-        self.match = re.compile(alternatives, re.DOTALL).match if last_first else None
+def _combine(rules: list[tuple[int, _Compiled]]) -> tuple[_Match | None, list[int]]:
+    """Combine rules into one expression, the last one first; return the index of each group."""
+    alternatives = "|".join(f"({compiled.regex})" for _, compiled in reversed(rules))
+    match = re.compile(alternatives, re.DOTALL).match if rules else None
+    return match, [-1, *(number for number, _ in reversed(rules))]
 
 
 class _Tests:
@@ -175,8 +172,8 @@ class _Tests:
 
     def __init__(self, rules: list[tuple[int, _Compiled]]) -> None:
         self.can_exclude = any(not compiled.rule.includes for _, compiled in rules)
-        self._by_name = _Test(pair for pair in rules if pair[1].by_name)
-        self._by_path = _Test(pair for pair in rules if not pair[1].by_name)
+        self._by_name = _combine([pair for pair in rules if pair[1].by_name])
+        self._by_path = _combine([pair for pair in rules if not pair[1].by_name])
 
     def within(self, parent: str) -> Callable[[str], int]:
         """Return a function from a name in *parent* to the index of its last matching rule, or -1.
@@ -184,8 +181,8 @@ class _Tests:
         It is called once for every file of a walk and therefore calls no other function.
         """
         prefix = f"{parent}/" if parent else ""
-        match_name, name_numbers = self._by_name.match, self._by_name.numbers
-        match_path, path_numbers = self._by_path.match, self._by_path.numbers
+        match_name, name_numbers = self._by_name
+        match_path, path_numbers = self._by_path
 
         def last(name: str) -> int:
             number = -1

@@ -28,6 +28,19 @@ from hashwacht.walk.listing import (
 from hashwacht.walk.rules import ExclusionRules
 from hashwacht.walk.walk_stack import GONE_ERRNOS, WalkStack
 
+OTHER_FILE_SYSTEM = "another file system is mounted here"
+PARENT_MOUNTED = "one of its parent directories is mounted here"
+
+
+def examine(path: bytes, name: bytes) -> os.stat_result:
+    """Return the lstat(2) of *path*.  Raises UsageError about *name* if it does not exist."""
+    try:
+        return os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UsageError(
+            f"{escape_path(name)} does not exist", advice="Check the spelling of the path."
+        ) from error
+
 
 def never_listed(_path: bytes) -> bool:
     """Return False: no directory has been listed before."""
@@ -65,27 +78,15 @@ class Walker:
         or a rule excludes it, OSError if it cannot be opened.
         """
         path = os.path.realpath(self._root)
-        try:
-            kind = os.lstat(path).st_mode
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise UsageError(
-                f"{escape_path(self._root)} does not exist",
-                advice="Check the spelling of the path.",
-            ) from error
-        self._check_included(path, directory=stat.S_ISDIR(kind))
-        if stat.S_ISDIR(kind):
-            yield from self._tree(path)
-        else:
-            yield from self._single(path)
-
-    def _check_included(self, path: bytes, *, directory: bool) -> None:
-        excluded, rule = self._rules.trace(path, directory=directory)
+        is_directory = stat.S_ISDIR(examine(path, self._root).st_mode)
+        excluded, rule = self._rules.trace(path, directory=is_directory)
         if rule and not rule.includes:
             raise UsageError(
                 f"{escape_path(self._root)} is not scanned: rule {rule} excludes"
                 f" {escape_path(excluded)}",
                 advice="Remove the rule, or add an including rule that begins with !.",
             )
+        yield from self._tree(path) if is_directory else self._single(path)
 
     def _single(self, path: bytes) -> Iterator[ListedDirectory]:
         parent, name = os.path.split(path)
@@ -142,11 +143,9 @@ class Walker:
         try:
             directory = parent.directory(name)
         except OSError as error:
-            return (
-                ()
-                if error.errno in GONE_ERRNOS
-                else (ListedDirectory(path, [], [ListingProblem.from_os_error(error)]),)
-            )
+            if error.errno in GONE_ERRNOS:
+                return ()
+            return (ListedDirectory(path, [], [ListingProblem.from_os_error(error)]),)
         if problem := self._refusal(stack, path, directory):
             directory.close()
             return (ListedDirectory(path, [], [problem]),)
@@ -158,13 +157,9 @@ class Walker:
     ) -> ListingProblem | None:
         """Return the problem if *directory* must not be entered."""
         if self._one_file_system and directory.dev != self._device:
-            return ListingProblem(
-                b"", SkipReason.OTHER_FILE_SYSTEM, "another file system is mounted here"
-            )
+            return ListingProblem(b"", SkipReason.OTHER_FILE_SYSTEM, OTHER_FILE_SYSTEM)
         if stack.contains(directory):
-            return ListingProblem(
-                b"", SkipReason.LOOP, "one of its parent directories is mounted here"
-            )
+            return ListingProblem(b"", SkipReason.LOOP, PARENT_MOUNTED)
         if len(path) > self._limits.path:
             detail = f"its path is longer than {self._limits.path} bytes"
             return ListingProblem(b"", SkipReason.TOO_DEEP, detail)

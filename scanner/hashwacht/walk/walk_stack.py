@@ -78,9 +78,8 @@ class WalkStack:
         self.deepest = self.levels[-1]
         self._pending -= len(left.pending)
         self._ids.discard(left.id)
-        self.path = (
-            self.path[: -len(left.name) - 1] if len(self.levels) > 1 else self.levels[0].name
-        )
+        below_root = len(self.levels) > 1
+        self.path = self.path[: -len(left.name) - 1] if below_root else self.levels[0].name
         if left.handle is not None:
             if self.deepest.handle is None:
                 with suppress(OSError):
@@ -117,8 +116,6 @@ class WalkStack:
         """Set the pending subdirectories of the deepest directory."""
         level = self.deepest
         level.pending, level.more = batch.keys(), batch.more
-        if not level.pending:
-            return
         self._pending += len(level.pending)
         if self._pending > self._limits.pending:
             self._drop_shallow_names()

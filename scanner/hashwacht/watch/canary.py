@@ -84,12 +84,10 @@ class Canary:
         return {each.root.name: each.problem for each in self._canaries.values() if each.problem}
 
     def _write(self, canary: _RootCanary) -> MissedEvents | None:
-        with self._lock:
-            canary.pending_since = (
-                self._clock() if canary.pending_since is None else canary.pending_since
-            )
         try:
             with self._lock:
+                if canary.pending_since is None:
+                    canary.pending_since = self._clock()
                 _create(canary.root.path)
         except OSError as error:
             with self._lock:
@@ -103,12 +101,9 @@ class Canary:
 
     def _report(self, canary: _RootCanary, problem: str) -> None:
         if problem != canary.problem:
-            _log.warning(
-                "root %s is watched without proof: no canary can be created in %s: %s",
-                canary.root.name,
-                escape_path(canary.root.path),
-                problem,
-            )
+            name, path = canary.root.name, escape_path(canary.root.path)
+            message = "root %s is watched without proof: no canary can be created in %s: %s"
+            _log.warning(message, name, path, problem)
         canary.problem = problem
 
 

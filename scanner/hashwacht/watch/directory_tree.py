@@ -77,12 +77,18 @@ class DirectoryTree:
         """
         known = self._all.setdefault(watched.wd, watched)
         if known is not watched:
-            if known is self.root or self._is_above(known, above):
-                return None
-            if self.child(above, name) is known:
+            is_above = known is self.root or self._is_above(known, above)
+            if is_above or self.child(above, name) is known:
                 return None
             self.detach(known)
-        self._put(above, name, known)
+        replaced = self.child(above, name)
+        if replaced is not None:
+            self.detach(replaced)
+        if above.below is None:
+            above.below = {}
+        above.below[name] = known
+        known.above, known.name = above, name
+        self._detached.pop(known.wd, None)
         return known
 
     def child(self, above: WatchedDirectory, name: bytes) -> WatchedDirectory | None:
@@ -118,16 +124,6 @@ class DirectoryTree:
     def detached(self) -> list[WatchedDirectory]:
         """Return the detached directories, without those below them."""
         return list(self._detached.values())
-
-    def _put(self, above: WatchedDirectory, name: bytes, directory: WatchedDirectory) -> None:
-        replaced = self.child(above, name)
-        if replaced is not None:
-            self.detach(replaced)
-        if above.below is None:
-            above.below = {}
-        above.below[name] = directory
-        directory.above, directory.name = above, name
-        self._detached.pop(directory.wd, None)
 
     def _is_above(self, directory: WatchedDirectory, other: WatchedDirectory) -> bool:
         current: WatchedDirectory | None = other

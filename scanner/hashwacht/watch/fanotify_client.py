@@ -167,13 +167,10 @@ class FanotifyWatch:
 
     def maintain(self) -> None:
         """Check that the watcher answers; connect again if it is back."""
-        connection = self._connection
-        if connection is not None and not connection.broken:
-            connection.ping(self._clock())
+        if self._connection is not None and not self._connection.broken:
+            self._connection.ping(self._clock())
             return
-        if connection is not None:
-            connection.close()
-            self._connection = None
+        self.close()
         if time.monotonic() < self._retry_at:
             return
         problem = self._connect()

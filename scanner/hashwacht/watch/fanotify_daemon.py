@@ -58,7 +58,10 @@ def serve(
     ConfigurationError without the two capabilities or if it cannot leave the network, OSError
     if the socket cannot be created.
     """
-    listening = _listen(socket_path)
+    if isinstance(socket_path, int):
+        listening = socket.socket(fileno=socket_path)
+    else:
+        listening = listen(socket_path)
     with closing(listening):
         _drop_privileges()
         ready()
@@ -99,10 +102,6 @@ class _SessionThread:
                 self._session.run(self._stop)
             except (ProtocolError, OSError) as error:
                 _log.warning("the connection to the scanner ended: %s", error)
-
-
-def _listen(where: Path | int) -> socket.socket:
-    return socket.socket(fileno=where) if isinstance(where, int) else listen(where)
 
 
 def _drop_privileges() -> None:

@@ -93,18 +93,13 @@ class FanotifyMarks:
     def _new_mounts(
         self, root: Root, before: RootState | None, now: RootState
     ) -> list[MissedEvents]:
-        known = set(before.below) if before else set()
-        changed = known ^ set(now.below)
-        old = network_mounts(root, before) if before else []
+        if before is None:
+            return network_mounts(root, now)
+        points = sorted({mount.point for mount in set(before.below) ^ set(now.below)})
+        detail, old = "a file system was mounted or unmounted", network_mounts(root, before)
         return [
-            *(
-                MissedEvents(
-                    root.name, Cause.UNMOUNTED, "a file system was mounted or unmounted", point
-                )
-                for point in sorted({each.point for each in changed})
-                if before is not None
-            ),
-            *(each for each in network_mounts(root, now) if each not in old),
+            *(MissedEvents(root.name, Cause.UNMOUNTED, detail, point) for point in points),
+            *(missed for missed in network_mounts(root, now) if missed not in old),
         ]
 
     def _mark(self) -> list[MissedEvents]:

@@ -68,13 +68,11 @@ class HandleResolver:
         """Return the path of a directory in each mount."""
         paths = self._resolved.get((fsid, handle))
         if paths is None:
-            paths = self._resolved[fsid, handle] = [
-                HandlePath(
-                    path, places, next((each for each in places if each.contains(path)), None)
-                )
-                for places in self._places.get(fsid, {}).values()
-                if (path := self._path(places, handle)) is not None
-            ]
+            paths = self._resolved[fsid, handle] = []
+            for places in self._places.get(fsid, {}).values():
+                if (path := self._path(places, handle)) is not None:
+                    place = next((place for place in places if place.contains(path)), None)
+                    paths.append(HandlePath(path, places, place))
         return paths
 
     def close(self) -> None:

@@ -149,9 +149,8 @@ class FanotifySession:
         try:
             for event in fanotify.parse(events):
                 if event.mask & fanotify.OVERFLOW:
-                    self._report(
-                        MissedEvents(root.name, Cause.OVERFLOW, _FULL) for root in self._roots
-                    )
+                    gaps = (MissedEvents(root.name, Cause.OVERFLOW, _FULL) for root in self._roots)
+                    self._report(gaps)
                     continue
                 for directory in resolver.resolve(event.fsid, event.handle):
                     self._translate(event, directory, announcements)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from hashwacht.core.watch_events import Cause, MissedEvents, Root, WatchListener
 from hashwacht.platform.backoff import Backoff
@@ -19,16 +20,16 @@ RETRY = Backoff(60.0, 3600.0)
 """Between two attempts to watch directories for which the kernel had no watch left."""
 
 
+@dataclass(slots=True)
 class _Watched:
     """A root, its state when its watch began, and the watch, if there is one."""
 
-    def __init__(self, root: Root) -> None:
-        self.root = root
-        self.state: RootState | None = None
-        self.watch: InotifyRoot | None = None
-        self.reported_at = 0.0
-        self.retried_at = 0.0
-        self.failures = 1
+    root: Root
+    state: RootState | None = None
+    watch: InotifyRoot | None = None
+    reported_at: float = 0.0
+    retried_at: float = 0.0
+    failures: int = 1
 
 
 class InotifyWatch:
@@ -86,9 +87,8 @@ class InotifyWatch:
         if change is not None or each.watch is None:
             return change
         if each.watch.gone:
-            return MissedEvents(
-                each.root.name, Cause.REPLACED, "it was deleted, moved or unmounted"
-            )
+            detail = "it was deleted, moved or unmounted"
+            return MissedEvents(each.root.name, Cause.REPLACED, detail)
         if not each.watch.alive:
             return MissedEvents(each.root.name, Cause.DEAD_WATCH, "the watch had ended")
         return None
@@ -114,9 +114,8 @@ class InotifyWatch:
 
     def _maintain(self, each: _Watched, watch: InotifyRoot, now: RootState) -> None:
         """Follow mounts below the root, and retry what could not be watched."""
-        if each.state is not None and now != each.state:
-            before = each.state
-            each.state = now
+        before, each.state = each.state, now
+        if before is not None and now != before:
             changed = set(before.below) ^ set(now.below)
             watch.update_mounts(now, sorted({mount.point for mount in changed}))
             for one in network_mounts(each.root, now):

@@ -34,7 +34,9 @@ class InotifyRoot:
     def __init__(self, root: Root, state: RootState, listener: WatchListener) -> None:
         """Watch all directories of *root* from now on.  Raises OSError."""
         self._root, self._listener = root, listener
-        self._overflowed = self._gone = False
+        self._overflowed = False
+        self.gone = False
+        """True if the root is not where it was, so that events at its path are not announced."""
         self._compare_at = 0.0
         self._changed_points: set[bytes] = set()
         self._inotify = InotifyInstance(self)
@@ -55,18 +57,13 @@ class InotifyRoot:
         return self._inotify.alive
 
     @property
-    def gone(self) -> bool:
-        """True if the root is not where it was, so that events at its path are not announced."""
-        return self._gone
-
-    @property
     def incomplete(self) -> bool:
         """True if some directories could not be watched; :meth:`retry` tries again."""
         return bool(self._tree.refused)
 
     def close(self) -> None:
         """Stop watching."""
-        self._gone = True
+        self.gone = True
         self._inotify.close()
 
     # Called by the thread that reads events.
@@ -77,7 +74,7 @@ class InotifyRoot:
         with tree.lock:
             above = tree.directories.get(event.wd)
             if above is None or not name:
-                self._gone = self._gone or event.is_move_self
+                self.gone = self.gone or event.is_move_self
                 return
             if mask & MOVED_FROM and not (mask & IS_DIRECTORY and self._detach(above, name)):
                 return
@@ -94,13 +91,13 @@ class InotifyRoot:
 
     def on_watch_deleted(self, wd: WatchDescriptor) -> None:
         """Remove a directory that was deleted, or whose file system was unmounted."""
-        if self._gone:
+        if self.gone:
             return
         with self._tree.lock:
             directories = self._tree.directories
             directory = directories.get(wd)
             if directory is directories.root:
-                self._gone = True
+                self.gone = True
             elif directory is not None:
                 directories.remove(directory)
 

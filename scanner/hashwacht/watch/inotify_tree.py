@@ -73,11 +73,10 @@ class InotifyTree:
 
     def add(self, above: WatchedDirectory, name: bytes) -> Branch | None:
         """Watch the directory *name* in *above* and all below it; None if nothing changed."""
-        opened = self._open(above)
-        if opened is None:
-            return None
-        with opened:
-            branch = self._add(above, opened, name)
+        branch = None
+        if opened := self._open(above):
+            with opened:
+                branch = self._add(above, opened, name)
         if branch is not None:
             self._explore([branch])
         return branch
@@ -133,9 +132,8 @@ class InotifyTree:
             dropped = [each for top in tops for each in self.directories.subtree(top)]
             for directory in dropped:
                 self.directories.remove(directory)
-            self._detached_before = {directory.wd for directory in detached}.difference(
-                directory.wd for directory in dropped
-            )
+            detached_wds = {directory.wd for directory in detached}
+            self._detached_before = detached_wds - {directory.wd for directory in dropped}
         self._inotify.remove_watches((directory.wd, directory.key) for directory in dropped)
 
     def _open(self, directory: WatchedDirectory, flags: int = _SEARCH_ONLY) -> OpenDirectory | None:
@@ -160,8 +158,7 @@ class InotifyTree:
         """Watch everything below these."""
         while pending:
             directory, names, _ = pending.pop()
-            opened = self._open(directory) if names else None
-            if opened is not None:
+            if names and (opened := self._open(directory)):
                 with opened:
                     branches = (self._add(directory, opened, name) for name in names)
                     pending.extend(b for b in branches if b is not None and b.names)
@@ -194,9 +191,8 @@ class InotifyTree:
         """
         directories, identity = self.directories, _identity(fd)
         known = directories.child(above, name)
-        if known is not None and known.identity == identity:
-            return None, False
-        if directories.get(above.wd) is not above:  # it was dropped
+        dropped = directories.get(above.wd) is not above
+        if dropped or (known is not None and known.identity == identity):
             return None, False
         watched = self._watch(fd, identity)
         attached = directories.attach(above, name, watched)
@@ -233,14 +229,13 @@ class InotifyTree:
     def _report(self, directory: WatchedDirectory, path: bytes, error: OSError) -> None:
         """Report that something in *directory* could not be watched, and record it for a retry."""
         self.refused.add(directory.wd)
+        name = self._root.name
         if error.errno in _LIMITS:
             detail = f"no watch left for {escape_path(path)} (fs.inotify.max_user_watches)"
-            self._listener.report_missed(MissedEvents(self._root.name, Cause.WATCH_LIMIT, detail))
+            missed = MissedEvents(name, Cause.WATCH_LIMIT, detail)
         else:
-            detail = error.strerror or str(error)
-            self._listener.report_missed(
-                MissedEvents(self._root.name, Cause.UNLISTED, detail, path)
-            )
+            missed = MissedEvents(name, Cause.UNLISTED, error.strerror or str(error), path)
+        self._listener.report_missed(missed)
 
 
 def _identity(fd: int) -> int:

@@ -30,17 +30,12 @@ class AnnouncementQueue:
     def announce(self, announcement: Announcement) -> None:
         """Add a file; of two announcements of a path the later one counts."""
         with self._filled:
-            before = self._files.get(announcement.path)
-            if before is not None:
-                if before.tree and not announcement.tree:
-                    announcement = before
-                self._files[announcement.path] = announcement
-            elif len(self._files) < self._limit:
-                self._files[announcement.path] = announcement
-            else:
-                self._add_gap(
-                    MissedEvents(announcement.root, Cause.QUEUE_FULL, "too many files at a time")
-                )
+            path, root = announcement.path, announcement.root
+            before = self._files.get(path)
+            if before is None and len(self._files) >= self._limit:
+                self._add_gap(MissedEvents(root, Cause.QUEUE_FULL, "too many files at a time"))
+            elif before is None or announcement.tree or not before.tree:
+                self._files[path] = announcement
             if self._waiting:
                 self._filled.notify()
 

@@ -64,11 +64,9 @@ def root_change(root: Root, before: RootState | None, now: RootState | None) -> 
 
 def network_mounts(root: Root, now: RootState) -> list[MissedEvents]:
     """Return a gap for each network file system at and below *root*: other machines' writes."""
-    places = [(now.mount, b""), *((each, each.point) for each in now.below)]
-    return [
-        MissedEvents(
-            root.name, Cause.REMOTE, f"{each.kind}: what others write is not announced", path
-        )
-        for each, path in places
-        if each.remote
-    ]
+    missed = []
+    for mount, path in [(now.mount, b""), *((mount, mount.point) for mount in now.below)]:
+        if mount.remote:
+            detail = f"{mount.kind}: what others write is not announced"
+            missed.append(MissedEvents(root.name, Cause.REMOTE, detail, path))
+    return missed
