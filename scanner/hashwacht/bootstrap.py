@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hashwacht.audit.log import FILE_NAME as AUDIT_FILE_NAME
 from hashwacht.audit.log import AuditLog
 from hashwacht.core.notice import Notice
-from hashwacht.core.ports import CrashLog, Matcher, SignalType
+from hashwacht.core.ports import CrashLog, Matcher
 from hashwacht.core.signals import BUILT_IN, ENTRY_POINT_GROUP, signal_types
 from hashwacht.core.upload_context import UploadContextStore
 from hashwacht.hashing import Limits, Plan
@@ -27,7 +27,6 @@ from hashwacht.matching.services.service_matchers import (
 from hashwacht.pipeline import Pipeline
 from hashwacht.secrets import SecretSources
 from hashwacht.settings import HashlistSettings, Settings
-from hashwacht.settings.matchers import MatcherSettings
 from hashwacht.storage.store import Store
 from hashwacht.uploads.partial import PartialUploadLog
 from hashwacht.walk.rules import BUILT_IN as BUILT_IN_RULES
@@ -80,14 +79,12 @@ def case_services(
     from hashwacht.quarantine.hold import FileHolder
 
     holder = FileHolder(settings.state.path / "holds", settings.hold.method, settings.hold.command)
-    notify: Callable[[Notice], None] = partial(
-        store.outbox.record, channels=settings.alerts.channels
-    )
+    channels = settings.alerts.channels
+    notify: Callable[[Notice], None] = partial(store.outbox.record, channels=channels)
     notify = with_logging(notify) if logs else notify
+    audit, uploads = audit_log(settings), upload_contexts(settings)
     return CaseServices(
-        ledger=Ledger(
-            store, audit_log(settings), notify, upload_contexts(settings), time.time, actor
-        ),
+        ledger=Ledger(store, audit, notify, uploads, time.time, actor),
         file_actions=FileActions(vault(settings), holder),
         lock=CaseLock(settings.state.path / LOCK_FILE_NAME),
         roots={root.name: root for root in settings.roots},
@@ -104,21 +101,13 @@ def hash_lists(settings: Settings) -> HashLists:
     """Return the hash lists of the first configured hash list matcher."""
     from hashwacht.matching.hashlists.manager import HashLists
 
-    directories = [
-        matcher.directory
-        for matcher in settings.matchers
-        if isinstance(matcher, HashlistSettings) and matcher.directory
-    ]
-    directory = directories[0] if directories else settings.state.path / "lists"
-    return HashLists(directory, _listable_types(settings))
-
-
-def _listable_types(settings: Settings) -> dict[str, SignalType]:
-    """Return the signal types that lists may hold: built-in and installed ones, not commands."""
-    programs = {name for name, _ in settings.fingerprint.commands}
-    return signal_types(
-        {*BUILT_IN, *settings.fingerprint.always_compute} - (programs - {*BUILT_IN})
-    )
+    matchers = (each for each in settings.matchers if isinstance(each, HashlistSettings))
+    directories = (matcher.directory for matcher in matchers if matcher.directory)
+    directory = next(directories, settings.state.path / "lists")
+    # Lists hold built-in and installed signal types, not those of commands.
+    commands = {name for name, _ in settings.fingerprint.commands}
+    installed = {*settings.fingerprint.always_compute} - commands
+    return HashLists(directory, signal_types({*BUILT_IN, *installed}))
 
 
 def secret_sources(settings: Settings, environment: Mapping[str, str]) -> SecretSources:
@@ -131,14 +120,9 @@ def exclusion_rules(
 ) -> ExclusionRules:
     """Return all exclusion rules: built-in, Hashwacht's own directory, configured, command line."""
     own = os.fsencode(settings.state.path.absolute())
-    return ExclusionRules(
-        [
-            *BUILT_IN_RULES,
-            literal_rule(own, "Hashwacht's own state"),
-            *parse_rules(settings.scan.exclude, source),
-            *parse_rules(options, "--exclude"),
-        ]
-    )
+    built_in = [*BUILT_IN_RULES, literal_rule(own, "Hashwacht's own state")]
+    configured = parse_rules(settings.scan.exclude, source)
+    return ExclusionRules([*built_in, *configured, *parse_rules(options, "--exclude")])
 
 
 def plan(settings: Settings, accepted: Collection[str], *, quick: bool = False) -> Plan:
@@ -169,15 +153,13 @@ def plan(settings: Settings, accepted: Collection[str], *, quick: bool = False) 
 def matcher_set(settings: Settings, environment: Mapping[str, str]) -> MatcherSet:
     """Build all matchers.  Raises ConfigurationError, CredentialError."""
     services = ServiceMatcherFactory(secret_sources(settings, environment))
-    return MatcherSet(
-        [_matcher(matcher, settings, services.build) for matcher in settings.matchers]
-    )
+    return _matcher_set(settings, services.build)
 
 
 def scanner_matcher_set(settings: Settings) -> MatcherSet:
     """Build all matchers for a process without network access: services go through the courier."""
     build = partial(build_courier_matcher, socket=courier_socket(settings))
-    return MatcherSet([_matcher(matcher, settings, build) for matcher in settings.matchers])
+    return _matcher_set(settings, build)
 
 
 def courier_socket(settings: Settings) -> Path:
@@ -185,16 +167,18 @@ def courier_socket(settings: Settings) -> Path:
     return settings.daemon.runtime_path / "courier.sock"
 
 
-def _matcher(
-    matcher: MatcherSettings, settings: Settings, build: Callable[[AnyService], Matcher]
-) -> ConfiguredMatcher:
-    """Build one matcher with the lifetime of its answers; *build* builds that of a service."""
-    if isinstance(matcher, HashlistSettings):
-        from hashwacht.matching.hashlists.matcher import HashListMatcher
+def _matcher_set(settings: Settings, build: Callable[[AnyService], Matcher]) -> MatcherSet:
+    """Build all matchers with the lifetimes of their answers; *build* builds that of a service."""
+    matchers = []
+    for matcher in settings.matchers:
+        if isinstance(matcher, HashlistSettings):
+            from hashwacht.matching.hashlists.matcher import HashListMatcher
 
-        directory = matcher.directory or settings.state.path / "lists"
-        return ConfiguredMatcher(HashListMatcher(directory, matcher.name))
-    return ConfiguredMatcher(build(matcher), matcher.recheck_after)
+            directory = matcher.directory or settings.state.path / "lists"
+            matchers.append(ConfiguredMatcher(HashListMatcher(directory, matcher.name)))
+        else:
+            matchers.append(ConfiguredMatcher(build(matcher), matcher.recheck_after))
+    return MatcherSet(matchers)
 
 
 def fingerprinter(
@@ -242,7 +226,6 @@ def _pipeline(settings: Settings, matchers: MatcherSet, crash_log: CrashLog | No
     start = partial(fingerprinter, settings, matchers.accepts, crash_log)
     chosen = settings.fingerprint
     if chosen.quick and (chosen.quick_for_services or matchers.supports_quick_hashes):
-        return Pipeline(
-            QuickThenExact(start(quick=True), start, matchers.needs_exact_hash), matchers
-        )
+        quick = QuickThenExact(start(quick=True), start, matchers.needs_exact_hash)
+        return Pipeline(quick, matchers)
     return Pipeline(start(), matchers)

@@ -51,8 +51,6 @@ MAX_PENDING = 64
 DAEMON_THREADS = 32
 """Concurrent requests to the daemon: a waiting thread is cheap, and the daemon bounds its work."""
 
-_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-
 
 class Checker:
     """Checks files against the configured matchers.  Thread-safe.
@@ -120,13 +118,8 @@ class Checker:
         """
         if isinstance(file, int):
             return self._submit(os.dup(file), context, private=False).result()
-        fd = os.open(file, _FLAGS)
-        try:
-            is_regular = stat.S_ISREG(os.fstat(fd).st_mode)
-        except BaseException:
-            os.close(fd)
-            raise
-        if not is_regular:
+        fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
             raise OSError(0, "not a regular file")
         return self._submit(fd, context, private=False).result()
@@ -179,10 +172,9 @@ class Checker:
 
     def record_partial_upload(self, protocol: str) -> None:
         """Record that files arrive in parts by *protocol*, for ``hashwacht doctor``."""
-        if self._on_partial_upload is None:
-            return
         try:
-            self._on_partial_upload(protocol)
+            if self._on_partial_upload is not None:
+                self._on_partial_upload(protocol)
         except HashwachtError as error:
             _log.warning("cannot record that files arrive in parts: %s", error.message)
 

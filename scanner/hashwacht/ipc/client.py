@@ -103,8 +103,8 @@ class IpcClient:
             try:
                 connected = connect(self._path, self._heartbeat_timeout)
             except OSError as error:
-                reason = error.strerror or str(error)
-                self._cooldown.start(f"the courier is out of reach: {reason}", ABSENT)
+                reason = f"the courier is out of reach: {error.strerror or error}"
+                self._cooldown.start(reason, ABSENT)
                 raise CourierUnreachable(self._cooldown.reason) from None
             self._connection = Connection(connected, self._heartbeat_timeout)
             return self._connection
@@ -112,12 +112,11 @@ class IpcClient:
     def _drop(self, connection: Connection, error: ConnectionBroken) -> None:
         """Drop a broken connection, once for all threads that use it."""
         with self._lock:
-            if connection is not self._connection:
-                return
-            self._connection = None
-            if error.unresponsive:
-                reason = f"the courier does not work: {error.detail}"
-                self._cooldown.start(reason, UNRESPONSIVE)
+            if connection is self._connection:
+                self._connection = None
+                if error.unresponsive:
+                    reason = f"the courier does not work: {error.detail}"
+                    self._cooldown.start(reason, UNRESPONSIVE)
 
 
 class ConnectionBroken(Exception):
@@ -153,16 +152,11 @@ class Connection:
         self._last_number = 0
         self._lock = threading.Lock()
         self._send_lock = threading.Lock()
-        self._broken: ConnectionBroken | None = None
+        self.broken: ConnectionBroken | None = None
         self._socket.settimeout(heartbeat_timeout)
         self._received_at = time.monotonic()
         self._reader = threading.Thread(target=self._receive, name="courier", daemon=True)
         self._reader.start()
-
-    @property
-    def broken(self) -> ConnectionBroken | None:
-        """The reason why the connection cannot be used any more, if so."""
-        return self._broken
 
     def call(self, request: CourierRequest, seconds: float) -> CourierReply:
         """Return the reply.  Raises ConnectionBroken, TimeoutError."""
@@ -183,8 +177,8 @@ class Connection:
         pending = _PendingRequest(request, time.monotonic())
         with self._send_lock:
             with self._lock:
-                if self._broken is not None:
-                    raise self._broken
+                if self.broken is not None:
+                    raise self.broken
                 number = self._last_number = next(self._numbers)
                 self._pending[number] = pending
             try:
@@ -225,9 +219,9 @@ class Connection:
         with self._lock:
             pending = self._pending.pop(number, None)
             known = 0 < number <= self._last_number
+        if not known:
+            raise ProtocolError("a reply without a request")
         if pending is None:
-            if not known:
-                raise ProtocolError("a reply without a request")
             return
         try:
             pending.reply.set_result(decode_reply(body, pending.request))
@@ -252,7 +246,7 @@ class Connection:
     def _break(self, reason: ConnectionBroken) -> None:
         """Mark the connection as broken and fail all calls under way."""
         with self._lock:
-            self._broken = self._broken or reason
+            self.broken = self.broken or reason
             pending, self._pending = self._pending, {}
         for each in pending.values():
             if not each.reply.done():

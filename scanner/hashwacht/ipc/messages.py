@@ -136,11 +136,9 @@ class CheckReply(Message, frozen=True, tag="checked"):
     diagnostic: Diagnostic
 
     def __post_init__(self) -> None:
-        subject, detail, advice = map(
-            printable, (self.diagnostic.subject, self.diagnostic.detail, self.diagnostic.advice)
-        )
-        fitted = Diagnostic(subject, self.diagnostic.ok, detail, advice)
-        force_setattr(self, "diagnostic", fitted)
+        state = self.diagnostic
+        subject, detail, advice = map(printable, (state.subject, state.detail, state.advice))
+        force_setattr(self, "diagnostic", Diagnostic(subject, state.ok, detail, advice))
 
 
 class DescribeReply(Message, frozen=True, tag="described"):

@@ -157,17 +157,15 @@ class UploadStream:
         hasher = self._hasher
         self._keep(b"", keep=True if hasher is None else hasher.finish())
         fd = None if self._file is None else os.dup(self._file.fileno())
-        if hasher is None:
-            assert fd is not None
-            return self._executor.submit(
-                fd, lambda backend: backend.check(fd, context, private=True)
-            )
 
-        def check_stream(backend: CheckBackend) -> CheckResult:
+        def check(backend: CheckBackend) -> CheckResult:
+            if hasher is None:
+                assert fd is not None
+                return backend.check(fd, context, private=True)
             assert isinstance(backend, StreamingBackend)  # it opened the stream
             return backend.check_stream(hasher, fd, context)
 
-        return self._executor.submit(fd, check_stream)
+        return self._executor.submit(fd, check)
 
     def close(self) -> None:
         """Release the file.  Idempotent."""

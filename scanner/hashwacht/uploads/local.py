@@ -48,9 +48,8 @@ class LocalBackend:
         self, ahead: StreamHasher, kept: int | None, context: UploadContext | None
     ) -> CheckResult:
         """Return the verdict on what *ahead* has read, as ``check`` does."""
-        return undetermined_on_error(
-            lambda: self._result(self.pipeline.check_stream(ahead, kept), context)
-        )
+        check = self.pipeline.check_stream
+        return undetermined_on_error(lambda: self._result(check(ahead, kept), context))
 
     def _result(self, judgement: Judgement, context: UploadContext | None) -> CheckResult:
         content = judgement.fingerprint

@@ -85,16 +85,10 @@ class WireContext(Message, frozen=True):
     @classmethod
     def from_context(cls, context: UploadContext) -> Self:
         """Return the context with its texts cut to what a daemon accepts."""
-        return cls(
-            printable(context.received_at),
-            _to_wire(context.address),
-            context.port,
-            _to_wire(context.user),
-            _to_wire(context.path),
-            _to_wire(context.field),
-            _to_wire(context.file_name),
-            _to_wire(context.declared_type),
-        )
+        received_at, address = printable(context.received_at), _to_wire(context.address)
+        names = (context.path, context.field, context.file_name, context.declared_type)
+        texts = map(_to_wire, (context.user, *names))
+        return cls(received_at, address, context.port, *texts)
 
     def to_context(self) -> UploadContext:
         """Return the context.  Raises ProtocolError for a bad text or a time without a zone."""
@@ -104,15 +98,10 @@ class WireContext(Message, frozen=True):
             raise ProtocolError("an invalid time") from error
         if zone is None:
             raise ProtocolError("a time without a zone")
+        texts = self.address, self.user, self.path, self.field, self.file_name, self.declared_type
+        address, user, path, field, file_name, declared = map(_from_wire, texts)
         return UploadContext(
-            self.received_at,
-            _from_wire(self.address),
-            self.port,
-            _from_wire(self.user),
-            _from_wire(self.path),
-            _from_wire(self.field),
-            _from_wire(self.file_name),
-            _from_wire(self.declared_type),
+            self.received_at, address, self.port, user, path, field, file_name, declared
         )
 
 
@@ -192,28 +181,20 @@ class UploadCheckReply(Message, frozen=True, tag="checked"):
 
     def to_result(self) -> CheckResult:
         """Return the result."""
-        matches, suppressed, suppressed_by = (
-            tuple(map(_match, wire)) for wire in (self.matches, self.suppressed, self.suppressed_by)
-        )
-        verdict = Verdict(
-            self.outcome, matches, self.reason, self.detail, suppressed, suppressed_by
-        )
+        matches = tuple(map(_match, self.matches))
+        suppressed = (tuple(map(_match, wire)) for wire in (self.suppressed, self.suppressed_by))
+        verdict = Verdict(self.outcome, matches, self.reason, self.detail, *suppressed)
         return CheckResult(verdict, self.key, self.kind, self.size, self.recorded)
 
 
 def _wire_matches(matches: Sequence[Match]) -> tuple[WireMatch, ...]:
-    return tuple(
-        WireMatch(
-            match.matcher,
-            (match.signal.type, match.signal.value, match.signal.quality, match.signal.variant),
-            match.distance,
-            match.category,
-            match.list,
-            match.id,
-            match.known_good,
-        )
-        for match in matches[:MAX_MATCHES]
-    )
+    return tuple(map(_wire_match, matches[:MAX_MATCHES]))
+
+
+def _wire_match(match: Match) -> WireMatch:
+    signal = match.signal.type, match.signal.value, match.signal.quality, match.signal.variant
+    names = match.category, match.list, match.id
+    return WireMatch(match.matcher, signal, match.distance, *names, match.known_good)
 
 
 def _match(wire: WireMatch) -> Match:
@@ -322,9 +303,8 @@ class UploadChannel:
             if fds is None:
                 piece = self._socket.recv(_PIECE)
             else:
-                piece, received, _, _ = socket.recv_fds(
-                    self._socket, _PIECE, 1, socket.MSG_CMSG_CLOEXEC
-                )
+                flags = socket.MSG_CMSG_CLOEXEC
+                piece, received, _, _ = socket.recv_fds(self._socket, _PIECE, 1, flags)
                 fds += received
         except TimeoutError:
             raise

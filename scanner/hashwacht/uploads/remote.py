@@ -137,8 +137,7 @@ class DaemonBackend:
                 if accepted:
                     detail = f"no verdict of the daemon within {self._answer_timeout:g} s"
                     raise DaemonUnreachable(detail, timed_out=True) from None
-                detail = "the daemon does not answer"
-                raise self._back_off(detail, UNRESPONSIVE) from None
+                raise self._back_off("the daemon does not answer", UNRESPONSIVE) from None
             except ProtocolError as error:
                 detail = f"an invalid reply of the daemon: {error}"
                 raise self._back_off(detail, UNRESPONSIVE) from None
