@@ -28,7 +28,7 @@ from hashwacht.pipeline import Pipeline
 from hashwacht.secrets import SecretSources
 from hashwacht.settings import HashlistSettings, Settings
 from hashwacht.storage.store import Store
-from hashwacht.uploads.partial import PartialUploadLog
+from hashwacht.uploads.backend import PartialUploadLog
 from hashwacht.walk.rules import BUILT_IN as BUILT_IN_RULES
 from hashwacht.walk.rules import ExclusionRules, literal_rule, parse_rules
 

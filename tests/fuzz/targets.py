@@ -12,8 +12,8 @@ from hashwacht.core.signals import BUILT_IN
 from hashwacht.core.types import Fingerprint, Outcome, Signal
 from hashwacht.hashing.workers.protocol import PictureResult, ReplyDecoder, encode
 from hashwacht.ipc import messages
+from hashwacht.ipc.codec import FrameSplitter, ProtocolError
 from hashwacht.ipc.codec import encode as encode_message
-from hashwacht.ipc.frames import FrameSplitter, ProtocolError
 from hashwacht.ipc.messages import (
     CheckRequest,
     CourierRequest,

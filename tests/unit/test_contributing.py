@@ -35,7 +35,7 @@ def test_the_where_is_table_names_existing_files(subject: str, path: str) -> Non
     [
         ("scanner/hashwacht/matching/services/eokm.py", r"neither true nor false"),
         ("scanner/hashwacht/quarantine/sealing.py", r"def move_in\(|def seal\("),
-        ("scanner/hashwacht/watch/inotify_root.py", r"OVERFLOW"),
+        ("scanner/hashwacht/watch/inotify.py", r"OVERFLOW"),
         ("plugins/hashwacht_plugins/upload.py", r"Refusal"),
     ],
 )

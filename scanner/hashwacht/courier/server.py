@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from hashwacht.courier.handler import RequestHandler
 from hashwacht.ipc.client import MAX_CONCURRENT_REQUESTS
-from hashwacht.ipc.frames import HEADER, ProtocolError, pack_frame, parse_header
+from hashwacht.ipc.codec import HEADER, ProtocolError, pack_frame, parse_header
 from hashwacht.ipc.messages import (
     CourierReply,
     CourierRequest,

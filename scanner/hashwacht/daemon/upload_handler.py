@@ -30,9 +30,13 @@ from hashwacht.matching.matcher_set import LookupRequest
 from hashwacht.pipeline import judge_all
 from hashwacht.platform.safe_open import read_consistent, read_once, reopen_read_only
 from hashwacht.storage.journal import PendingContent
-from hashwacht.uploads.backend import CheckResult, undetermined_on_error, undetermined_result
+from hashwacht.uploads.backend import (
+    CheckResult,
+    PartialUploadLog,
+    undetermined_on_error,
+    undetermined_result,
+)
 from hashwacht.uploads.local import ResultStorage
-from hashwacht.uploads.partial import PartialUploadLog
 from hashwacht.uploads.protocol import DescribeDaemonReply, UploadCheckRequest
 
 _log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from typing import Self
 
 from hashwacht.core.errors import HashwachtError, Interrupted
 from hashwacht.daemon.upload_handler import UploadHandler
-from hashwacht.ipc.frames import ProtocolError
+from hashwacht.ipc.codec import ProtocolError
 from hashwacht.ipc.sockets import peer_uid
 from hashwacht.uploads.protocol import (
     MAX_REQUEST_SIZE,

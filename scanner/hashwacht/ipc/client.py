@@ -16,8 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hashwacht.ipc.codec import encode
-from hashwacht.ipc.frames import FrameSplitter, ProtocolError, pack_frame
+from hashwacht.ipc.codec import FrameSplitter, ProtocolError, encode, pack_frame
 from hashwacht.ipc.messages import CourierReply, CourierRequest, DescribeRequest, decode_reply
 from hashwacht.ipc.sockets import connect
 from hashwacht.platform.backoff import ABSENT, UNRESPONSIVE, Cooldown

@@ -27,15 +27,16 @@ from hashwacht.core.notice import Notice, sanitize_notice
 from hashwacht.core.signals import BUILT_IN, TextSignalType
 from hashwacht.core.types import Diagnostic, Reason
 from hashwacht.ipc.codec import (
+    MAX_BODY,
     MAX_LINE_LENGTH,
     Message,
     MessageDecoder,
     Name,
+    ProtocolError,
     TypeName,
     encode,
     printable,
 )
-from hashwacht.ipc.frames import MAX_BODY, ProtocolError
 
 MAX_SIGNALS = 256
 """Signals in one lookup."""

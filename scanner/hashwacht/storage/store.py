@@ -10,8 +10,7 @@ from typing import Self
 from hashwacht.storage.action_limits import ReachedLimits
 from hashwacht.storage.answers import KnowledgeIds, StoredAnswers
 from hashwacht.storage.cases import Cases
-from hashwacht.storage.contents import Contents
-from hashwacht.storage.crash_log import StoredCrashLog
+from hashwacht.storage.contents import Contents, StoredCrashLog
 from hashwacht.storage.files import Files
 from hashwacht.storage.gaps import Gaps
 from hashwacht.storage.journal import EventJournal, PendingContents

@@ -2,16 +2,19 @@
 
 A web application hands over an open file and what the request stated.  Behind the port is a
 pipeline in the same process (:mod:`hashwacht.uploads.local`), or the daemon, which receives the
-descriptor over a Unix socket (:mod:`hashwacht.uploads.remote`).
+descriptor over a Unix socket (:mod:`hashwacht.uploads.remote`).  Files that arrive in parts cannot
+be checked, because parts match no list: a log names the protocols by which they arrive.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from hashwacht.core.errors import WorkerError
+from hashwacht.core.errors import StorageError, WorkerError
 from hashwacht.core.ports import StreamHasher
 from hashwacht.core.types import Match, Outcome, Reason, Verdict
 from hashwacht.core.upload_context import UploadContext
@@ -92,3 +95,42 @@ class StreamingBackend(Protocol):
         self, ahead: StreamHasher, kept: int | None, context: UploadContext | None
     ) -> CheckResult:
         """Return the verdict on what *ahead* has read; *kept* is its file if that was wanted."""
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 -]{0,40}")
+
+
+@dataclass(frozen=True, slots=True)
+class PartialProtocol:
+    """A protocol, and the Unix time of its last upload."""
+
+    protocol: str
+    at: float
+
+
+class PartialUploadLog:
+    """Records protocols for ``hashwacht doctor``.  Thread-safe, also between processes."""
+
+    def __init__(self, directory: Path) -> None:
+        """Use *directory*, which is created when first needed."""
+        self._directory = directory
+
+    def record(self, protocol: str) -> None:
+        """Record an upload by *protocol*, a plain name.  Raises StorageError, ValueError."""
+        if not _NAME.fullmatch(protocol):
+            raise ValueError(f"not a plain name of a protocol: {protocol!r}")
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self._directory / protocol).touch(mode=0o600)
+        except OSError as error:
+            raise StorageError(
+                f"{self._directory}: {error.strerror}",
+                advice="Make the state directory writable for the web application's user.",
+            ) from error
+
+    def load(self) -> list[PartialProtocol]:
+        """Return all protocols in the order of their names.  Raises OSError."""
+        if not self._directory.is_dir():
+            return []
+        files = sorted(file for file in self._directory.iterdir() if _NAME.fullmatch(file.name))
+        return [PartialProtocol(file.name, file.stat().st_mtime) for file in files]

@@ -20,14 +20,16 @@ from hashwacht.core.types import Match, Outcome, Reason, Signal, Verdict
 from hashwacht.core.upload_context import MAX_TEXT_CHARACTERS, UploadContext
 from hashwacht.ipc.codec import (
     MAX_LINE_LENGTH,
+    FrameSplitter,
     Message,
     MessageDecoder,
     Name,
+    ProtocolError,
     TypeName,
     encode,
+    pack_frame,
     printable,
 )
-from hashwacht.ipc.frames import FrameSplitter, ProtocolError, pack_frame
 from hashwacht.uploads.backend import CheckResult
 
 MAX_MATCHES = 64

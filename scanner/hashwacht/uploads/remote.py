@@ -18,7 +18,7 @@ from pathlib import Path
 
 from hashwacht.core.types import Reason
 from hashwacht.core.upload_context import UploadContext
-from hashwacht.ipc.frames import MAX_BODY, ProtocolError
+from hashwacht.ipc.codec import MAX_BODY, ProtocolError
 from hashwacht.ipc.sockets import connect
 from hashwacht.platform.backoff import ABSENT, UNRESPONSIVE, Backoff, Cooldown
 from hashwacht.platform.safe_open import reopen_read_only

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hashwacht.core.watch_events import Announcement, Cause, MissedEvents, Root, WatchListener
-from hashwacht.ipc.frames import FrameSplitter, ProtocolError
+from hashwacht.ipc.codec import FrameSplitter, ProtocolError
 from hashwacht.ipc.sockets import connect
 from hashwacht.watch.fanotify_protocol import (
     AnnouncementFlags,

@@ -3,21 +3,27 @@
 It holds two capabilities, one to use fanotify and one to open directories by their handles, and
 has no network.  It neither reads nor writes files.  Its socket accepts root, its own user, and
 the owner of the directory of the socket; they receive the names of files.
+
+The session of a scanner is a loop in its own thread.  What the scanner does not receive is buffered
+up to a bound; then the kernel's queue fills, and when that is full the kernel reports an overflow.
+Every scanner has its own queue, so that it receives no event from before it connected.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import select
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from pathlib import Path
 
 from hashwacht.core.errors import ConfigurationError
-from hashwacht.ipc.frames import ProtocolError
+from hashwacht.core.watch_events import Cause, MissedEvents, Root
+from hashwacht.ipc.codec import FrameSplitter, ProtocolError
 from hashwacht.ipc.sockets import listen, peer_uid
 from hashwacht.platform import fanotify
 from hashwacht.platform.capabilities import (
@@ -25,8 +31,177 @@ from hashwacht.platform.capabilities import (
     CAP_SYS_ADMIN,
     limit_capabilities,
 )
+from hashwacht.platform.fanotify import FanotifyEvent
+from hashwacht.platform.mounts import Mounts
 from hashwacht.platform.network import FILTER, leave_network
-from hashwacht.watch.fanotify_session import FanotifySession
+from hashwacht.watch.fanotify_marks import FanotifyMarks
+from hashwacht.watch.fanotify_paths import HandlePath, HandleResolver, WatchedMount
+from hashwacht.watch.fanotify_protocol import (
+    AnnouncementFlags,
+    MissedReply,
+    Ping,
+    ReadyReply,
+    RenewRequest,
+    WatchRequest,
+    WireAnnouncement,
+    decode_request,
+    frame,
+    frame_announcements,
+)
+
+TICK = 1.0
+"""Seconds between two checks of the roots."""
+
+GATHER = 0.004
+"""Seconds that events wait: the kernel merges the creation and the closing of a file, and
+hundreds of events cost little more than one."""
+
+MAX_BUFFERED = 4 << 20
+"""Bytes to be sent, beyond which no events are read."""
+
+PATIENCE = 10.0
+"""Seconds for a scanner to name its roots."""
+
+_FULL = "the kernel's queue was full (fs.fanotify.max_queued_events)"
+
+
+class FanotifySession:
+    """Serves one scanner until it disconnects."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        """Use a connected socket; the caller closes it."""
+        self._socket = connected
+        self.last_round = time.monotonic()
+        """The monotonic time of the last round of the loop."""
+        self._splitter = FrameSplitter()
+        self._buffer = bytearray()
+        self._roots: list[Root] = []
+
+    def run(self, stop: threading.Event) -> None:
+        """Serve until the scanner disconnects or *stop* is set.
+
+        Raises ProtocolError for an invalid message, OSError if the connection breaks.
+        """
+        self._socket.settimeout(PATIENCE)
+        while not self._roots:
+            if not (piece := self._socket.recv(1 << 16)):
+                return
+            for _, body in self._splitter.feed(piece):
+                request = decode_request(body)
+                if not isinstance(request, WatchRequest):
+                    raise ProtocolError("a message before the roots")
+                self._roots = request.to_roots()
+        self._socket.settimeout(0)
+        self._group = fanotify.open_group()
+        self._mounts = Mounts()
+        try:
+            self._mark()
+            self._serve(self._group, self._mounts, stop)
+        finally:
+            self._mounts.close()
+            os.close(self._group)
+
+    def _mark(self) -> None:
+        """Mark the file systems of the roots, and reply that it is done."""
+        self._marks = FanotifyMarks(self._roots, self._group, self._mounts, time.monotonic)
+        self._report(self._marks.begin())
+        self._buffer += frame(ReadyReply())
+
+    def _serve(self, group: int, mounts: Mounts, stop: threading.Event) -> None:
+        checked_at = time.monotonic()
+        poll = select.poll()
+        poll.register(mounts.fileno(), select.POLLPRI)
+        while not stop.is_set():
+            self.last_round = time.monotonic()
+            poll.register(self._socket, select.POLLIN | (select.POLLOUT if self._buffer else 0))
+            poll.register(group, select.POLLIN if len(self._buffer) < MAX_BUFFERED else 0)
+            ready = dict(poll.poll(TICK / 2 * 1000))
+            if ready.get(self._socket.fileno(), 0) & ~select.POLLOUT and not self._receive():
+                return
+            mounts_changed = mounts.fileno() in ready
+            if mounts_changed:
+                mounts.refresh(changed=True)
+            if mounts_changed or time.monotonic() >= checked_at + TICK:
+                checked_at = time.monotonic()
+                self._report(self._marks.look(mounts_changed=mounts_changed))
+            if ready.get(group, 0) & select.POLLIN:
+                time.sleep(GATHER)
+                self._announce(os.read(group, fanotify.READ))
+            self._send()
+
+    def _receive(self) -> bool:
+        """Handle the scanner's requests; return whether it is still connected."""
+        piece = self._socket.recv(1 << 16)
+        for _, body in self._splitter.feed(piece):
+            match decode_request(body):
+                case Ping() as ping:
+                    self._buffer += frame(ping)
+                case WatchRequest() as request:
+                    self._roots = request.to_roots()
+                    self._mark()
+                case RenewRequest(root) if root < len(self._roots):
+                    self._report(self._marks.mark_again(root))
+                case _:
+                    raise ProtocolError("an unknown root")
+        return bool(piece)
+
+    def _send(self) -> None:
+        if self._buffer:
+            try:
+                sent = self._socket.send(self._buffer)
+            except BlockingIOError:
+                return
+            del self._buffer[:sent]
+
+    def _report(self, gaps: Iterable[MissedEvents]) -> None:
+        for gap in gaps:
+            self._buffer += frame(MissedReply.from_gap(gap))
+
+    def _announce(self, events: bytes) -> None:
+        """Turn a batch of events into announcements."""
+        resolver = HandleResolver(self._marks.places)
+        announcements: dict[WireAnnouncement, None] = {}
+        try:
+            for event in fanotify.parse(events):
+                if event.mask & fanotify.OVERFLOW:
+                    gaps = (MissedEvents(root.name, Cause.OVERFLOW, _FULL) for root in self._roots)
+                    self._report(gaps)
+                    continue
+                for directory in resolver.resolve(event.fsid, event.handle):
+                    self._translate(event, directory, announcements)
+        finally:
+            resolver.close()
+        self._report(self._marks.unresolved(resolver.unresolved))
+        for message in frame_announcements(announcements):
+            self._buffer += message
+
+    def _translate(
+        self,
+        event: FanotifyEvent,
+        directory: HandlePath,
+        announcements: dict[WireAnnouncement, None],
+    ) -> None:
+        path = directory.path.rstrip(b"/") + b"/" + event.name
+        moved = event.mask & fanotify.ON_DIRECTORY and event.mask & fanotify.MOVED_TO
+        if moved:
+            self._report_moved_roots(path, directory.places)
+        if directory.place is None or (event.mask & fanotify.ON_DIRECTORY and not moved):
+            return
+        closed = event.mask & fanotify.CLOSE_WRITE
+        flags = AnnouncementFlags.TREE if moved else AnnouncementFlags.CLOSED if closed else 0
+        announcements[WireAnnouncement(directory.place.root, int(flags), path)] = None
+
+    def _report_moved_roots(self, path: bytes, places: list[WatchedMount]) -> None:
+        """Report a gap in roots that have come back to *path*, alone or with a directory above.
+
+        While they were elsewhere, no event in them could be assigned to them.
+        """
+        for place in places:
+            if place.path == path or place.path.startswith(path + b"/"):
+                root = self._roots[place.root]
+                gap = MissedEvents(root.name, Cause.REPLACED, "a directory was moved there")
+                self._report([gap])
+
 
 STOP_DELAY = 0.5
 """Seconds until a request to stop is noticed at the latest."""

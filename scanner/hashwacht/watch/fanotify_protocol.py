@@ -13,8 +13,14 @@ from typing import Annotated, NamedTuple, Self
 from msgspec import Meta
 
 from hashwacht.core.watch_events import Cause, MissedEvents, Root
-from hashwacht.ipc.codec import MAX_LINE_LENGTH, Message, MessageDecoder, encode
-from hashwacht.ipc.frames import ProtocolError, pack_frame
+from hashwacht.ipc.codec import (
+    MAX_LINE_LENGTH,
+    Message,
+    MessageDecoder,
+    ProtocolError,
+    encode,
+    pack_frame,
+)
 
 MAX_ANNOUNCEMENTS_SIZE = 512 << 10
 """Bytes of announcements after which a message is full."""

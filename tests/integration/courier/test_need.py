@@ -19,7 +19,7 @@ import pytest
 
 from hashwacht.core.types import Answer, Outcome, Reason, Signal
 from hashwacht.ipc.client import CourierUnreachable, IpcClient
-from hashwacht.ipc.frames import HEADER, VERSION, pack_frame
+from hashwacht.ipc.codec import HEADER, VERSION, pack_frame
 from hashwacht.ipc.messages import (
     DescribeRequest,
     SignalLookupReply,

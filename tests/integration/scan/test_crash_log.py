@@ -17,7 +17,7 @@ from hashwacht.hashing.workers.pool import WorkerPool
 from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.pipeline import Pipeline
 from hashwacht.scan.scan import ScanRequest, ScanRun
-from hashwacht.storage.crash_log import StoredCrashLog
+from hashwacht.storage.contents import StoredCrashLog
 from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import CountingFingerprinter, KnowingMatcher, RememberingObserver

@@ -14,8 +14,7 @@ import pytest
 
 from demo.pictures import encode, photo
 from hashwacht import Checker, Outcome, Reason, UploadContext
-from hashwacht.ipc.codec import Message
-from hashwacht.ipc.frames import pack_frame
+from hashwacht.ipc.codec import Message, pack_frame
 from hashwacht.ipc.sockets import listen
 from hashwacht.uploads.protocol import (
     UploadChannel,

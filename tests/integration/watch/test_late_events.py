@@ -13,9 +13,8 @@ import pytest
 
 from hashwacht.core.watch_events import Announcement, Root
 from hashwacht.platform.mounts import Mounts
-from hashwacht.watch.inotify import InotifyWatch
+from hashwacht.watch.inotify import InotifyRoot, InotifyWatch
 from hashwacht.watch.inotify_api import InotifyInstance
-from hashwacht.watch.inotify_root import InotifyRoot
 from hashwacht.watch.root_state import read_root_state
 from support.watch.watch_chaos import Chaos
 from support.watch.watching import PATIENCE, OwnMounts, Watching, WatchRecorder, write

@@ -7,8 +7,7 @@ import pytest
 
 from hashwacht.core.watch_events import Root
 from hashwacht.platform.mounts import Mounts
-from hashwacht.watch.inotify import InotifyWatch
-from hashwacht.watch.inotify_root import InotifyRoot
+from hashwacht.watch.inotify import InotifyRoot, InotifyWatch
 from hashwacht.watch.root_state import read_root_state
 from support.watch.watch_chaos import Chaos, WatchChaosContract
 from support.watch.watch_contract import WatchCase, WatchContract

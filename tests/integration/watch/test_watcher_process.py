@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.watch_events import Cause, MissedEvents, Root
-from hashwacht.ipc.frames import FrameSplitter
+from hashwacht.ipc.codec import FrameSplitter
 from hashwacht.watch.fanotify_client import PATIENCE, FanotifyWatch
 from hashwacht.watch.fanotify_protocol import (
     MissedReply,

@@ -39,8 +39,8 @@ from hashwacht.hashing.workers.protocol import (
     max_answer,
 )
 from hashwacht.hashing.workers.sandbox import WorkerLimits
+from hashwacht.ipc.codec import ProtocolError
 from hashwacht.ipc.codec import encode as encode_message
-from hashwacht.ipc.frames import ProtocolError
 
 TYPES = {name: BUILT_IN[name] for name in ("md5", "sha256", "pdq")}
 RECIPE = ("md5/1", "sha256/1", "pdq/1")

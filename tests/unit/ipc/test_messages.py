@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from hashwacht.core.notice import MAX_NOTICE_CHARS, Notice, NoticeKind
 from hashwacht.core.types import Diagnostic, Reason
-from hashwacht.ipc.codec import MAX_LINE_LENGTH, encode
-from hashwacht.ipc.frames import (
+from hashwacht.ipc.codec import (
     HEADER,
     MAX_BODY,
+    MAX_LINE_LENGTH,
     VERSION,
     FrameSplitter,
     ProtocolError,
+    encode,
     pack_frame,
     parse_header,
 )

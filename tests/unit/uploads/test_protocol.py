@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from hashwacht import CheckResult, Match, Outcome, Reason, Signal, UploadContext, Verdict
 from hashwacht.core.upload_context import MAX_TEXT_CHARACTERS
-from hashwacht.ipc.codec import encode
-from hashwacht.ipc.frames import MAX_BODY, ProtocolError
+from hashwacht.ipc.codec import MAX_BODY, ProtocolError, encode
 from hashwacht.uploads.protocol import (
     MAX_REQUEST_SIZE,
     AcceptedReply,

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashwacht.core.watch_events import Cause, MissedEvents, Root
-from hashwacht.ipc.codec import encode, printable
-from hashwacht.ipc.frames import MAX_BODY, FrameSplitter, ProtocolError
+from hashwacht.ipc.codec import MAX_BODY, FrameSplitter, ProtocolError, encode, printable
 from hashwacht.watch.fanotify_protocol import (
     AnnouncementFlags,
     MissedReply,

@@ -26,8 +26,7 @@ from hashwacht.hashing.workers.forkserver_protocol import (
 )
 from hashwacht.hashing.workers.protocol import WorkerKind
 from hashwacht.hashing.workers.worker_client import WorkerClient
-from hashwacht.ipc.codec import encode
-from hashwacht.ipc.frames import ProtocolError
+from hashwacht.ipc.codec import ProtocolError, encode
 
 _PROGRAM = (
     "import sys; sys.path[:] = sys.argv[3:];"

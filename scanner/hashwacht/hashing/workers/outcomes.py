@@ -22,7 +22,7 @@ from hashwacht.hashing.workers.protocol import (
     WorkerKind,
 )
 from hashwacht.hashing.workers.worker_client import WorkerDied, WorkerTimeout
-from hashwacht.ipc.frames import ProtocolError
+from hashwacht.ipc.codec import ProtocolError
 
 CRASH_REASONS = frozenset({Reason.WORKER_DIED, Reason.TIMED_OUT})
 

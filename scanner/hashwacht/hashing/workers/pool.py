@@ -45,7 +45,7 @@ from hashwacht.hashing.workers.scheduler import FairScheduler, SchedulerLane
 from hashwacht.hashing.workers.tasks import DigestTask, PoolStreamHasher
 from hashwacht.hashing.workers.worker_client import WorkerClient, WorkerDied, WorkerTimeout
 from hashwacht.hashing.workers.worker_registry import WorkerRegistry
-from hashwacht.ipc.frames import ProtocolError
+from hashwacht.ipc.codec import ProtocolError
 from hashwacht.platform.process import SandboxLayers
 from hashwacht.platform.safe_open import reopen_read_only
 

@@ -34,7 +34,7 @@ from hashwacht.core.errors import SignalError
 from hashwacht.core.ports import SignalType
 from hashwacht.core.text import is_printable_line, replace_unprintable
 from hashwacht.core.types import CONTENT_KEY_TYPE, Fingerprint, Reason, Signal, Skip
-from hashwacht.ipc.frames import ProtocolError
+from hashwacht.ipc.codec import ProtocolError
 
 REQUEST = struct.Struct("!I")
 """Number of the request."""
