@@ -94,9 +94,11 @@ class Checker:
         path = None if file is None else Path(file)
         settings = load(os.environ, uid=os.geteuid(), file=path).settings
         if settings.uploads.mode is UploadMode.DAEMON:
+            from hashwacht.uploads.remote import DaemonBackend  # imports nothing that decodes
+
             socket = settings.uploads.path
             return cls(
-                lambda: _open_daemon_backend(socket),
+                lambda: DaemonBackend(socket),
                 threads=threads or DAEMON_THREADS,
                 on_partial_upload=partial(_report_to_daemon, socket),
             )
@@ -202,13 +204,6 @@ def _reset_in_child(reference: weakref.ref[Checker]) -> None:
     checker = reference()
     if checker is not None:
         checker.reset_after_fork()
-
-
-def _open_daemon_backend(socket: Path) -> CheckBackend:
-    """Return the backend that sends files to the daemon; imports nothing that decodes."""
-    from hashwacht.uploads.remote import DaemonBackend
-
-    return DaemonBackend(socket)
 
 
 def _report_to_daemon(socket: Path, protocol: str) -> None:

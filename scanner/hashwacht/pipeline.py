@@ -75,7 +75,6 @@ class Pipeline:
         matcher_set: MatcherSet,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Own both parts: ``close`` closes them."""
         self.fingerprinter = fingerprinter
         self.matcher_set = matcher_set
         self._clock = clock

@@ -43,7 +43,6 @@ class IpcClient:
     """One connection at a time to the socket at *path*.  Thread-safe."""
 
     def __init__(self, path: Path, heartbeat_timeout: float = HEARTBEAT_TIMEOUT) -> None:
-        """Open nothing before the first call; *heartbeat_timeout* in seconds."""
         self._path = path
         self._heartbeat_timeout = heartbeat_timeout
         self._lock = threading.Lock()
@@ -189,7 +188,6 @@ class Connection:
         return number, pending.reply
 
     def _receive(self) -> None:
-        """Resolve the futures of all replies until the connection ends."""
         splitter = FrameSplitter()
         try:
             while piece := self._receive_piece():
@@ -243,7 +241,6 @@ class Connection:
                 self._send(DescribeRequest())
 
     def _break(self, reason: ConnectionBroken) -> None:
-        """Mark the connection as broken and fail all calls under way."""
         with self._lock:
             self.broken = self.broken or reason
             pending, self._pending = self._pending, {}

@@ -51,7 +51,6 @@ def queryable_types(fingerprint: Fingerprint) -> tuple[str, ...]:
 
 
 def _kept_types(former: Fingerprint, fresh: Fingerprint) -> frozenset[str]:
-    """Return the signal types that the former fingerprint keeps."""
     covered = {_type(entry) for entry in fresh.recipe}
     failed = {skip.type for skip in fresh.skipped if skip.reason.undetermined}
     failed -= {signal.type for signal in fresh.signals}
@@ -258,7 +257,6 @@ class StoredCrashLog:
     """A :class:`hashwacht.core.ports.CrashLog` that survives restarts."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
-        """*clock* returns Unix time in seconds."""
         self._database, self._clock, self._decoder = database, clock, ""
 
     def set_decoder(self, decoder: str) -> None:

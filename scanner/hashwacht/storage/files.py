@@ -69,10 +69,8 @@ class Files(Table):
             most = -1 if names is None else len(names) + _MAX_EXCESS
             rows = connection.execute(_IN_DIRECTORY + " LIMIT ?", (path, most)).fetchall()
             if names is not None and len(rows) == most:
-                single = (
-                    connection.execute(_IN_DIRECTORY + " AND f.name = ?", (path, name)).fetchone()
-                    for name in names
-                )
+                one = _IN_DIRECTORY + " AND f.name = ?"
+                single = (connection.execute(one, (path, name)).fetchone() for name in names)
                 rows = [row for row in single if row is not None]
             return {row[0]: self._known(connection, row[1:]) for row in rows}
 
@@ -214,11 +212,11 @@ class Files(Table):
 def _directory(writer: sqlite3.Connection, path: bytes) -> int:
     """Return the number of a directory; a new one is added as not listed."""
     row = writer.execute("SELECT id FROM directories WHERE path = ?", (path,)).fetchone()
-    if row is None:
-        added = writer.execute("INSERT INTO directories (path, run) VALUES (?, 0)", (path,))
-        assert added.lastrowid is not None
-        return added.lastrowid
-    return int(row[0])
+    if row is not None:
+        return int(row[0])
+    number = writer.execute("INSERT INTO directories (path, run) VALUES (?, 0)", (path,)).lastrowid
+    assert number is not None
+    return number
 
 
 def _ranges(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:

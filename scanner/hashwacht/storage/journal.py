@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from hashwacht.core.watch_events import Announcement, Lane
 from hashwacht.storage.sqlite.database import Table
@@ -58,25 +57,16 @@ class EventJournal(Table):
 
     def record(self, announcements: Iterable[Announcement], lane: Lane, now: float) -> None:
         """Record announced paths; they are due at once."""
-        self._database.executemany(
-            _ADD,
-            [
-                (event.path, event.root, event.tree, event.closed, lane, now, now)
-                for event in announcements
-            ],
-        )
+        rows = [(new.path, new.root, new.tree, new.closed, lane, now, now) for new in announcements]
+        self._database.executemany(_ADD, rows)
 
     def load_due(self, lane: Lane, now: float, limit: int) -> list[JournalEntry]:
         """Return up to *limit* files of a lane that are due, the longest due first."""
-        return self._entries(
-            "tree = 0 AND lane = ? AND due <= ? ORDER BY due, id LIMIT ?", (lane, now, limit)
-        )
+        return self._load_due("tree = 0", lane, now, limit)
 
     def load_due_trees(self, lane: Lane, now: float, limit: int) -> list[JournalEntry]:
         """Return up to *limit* directories of a lane that are due, the longest due first."""
-        return self._entries(
-            "tree = 1 AND lane = ? AND due <= ? ORDER BY due, id LIMIT ?", (lane, now, limit)
-        )
+        return self._load_due("tree = 1", lane, now, limit)
 
     def defer(self, entry: JournalEntry) -> None:
         """Move an upload to the reconcile lane, unless it has been announced again since."""
@@ -85,8 +75,12 @@ class EventJournal(Table):
             (Lane.RECONCILE, entry.id, entry.generation),
         )
 
-    def _entries(self, condition: str, values: tuple[Any, ...]) -> list[JournalEntry]:
-        rows = self._database.fetch_all(f"SELECT {_COLUMNS} FROM journal WHERE {condition}", values)  # noqa: S608  # ours
+    def _load_due(self, kind: str, lane: Lane, now: float, limit: int) -> list[JournalEntry]:
+        rows = self._database.fetch_all(
+            f"SELECT {_COLUMNS} FROM journal WHERE {kind} AND lane = ? AND due <= ?"  # noqa: S608  # ours
+            " ORDER BY due, id LIMIT ?",
+            (lane, now, limit),
+        )
         return [
             JournalEntry(
                 number, generation, root, path, bool(tree), bool(closed), Lane(lane), *rest
@@ -141,11 +135,10 @@ class EventJournal(Table):
 
     def load_oldest(self) -> dict[Lane, float | None]:
         """Return for every lane when its oldest entry was announced.  Reads the whole table."""
-        oldest: dict[Lane, float | None] = dict.fromkeys(Lane)
-        with self._database.read_connection() as connection:
-            rows = connection.execute("SELECT lane, min(announced) FROM journal GROUP BY lane")
-            oldest.update({Lane(lane): announced for lane, announced in rows})
-        return oldest
+        query = "SELECT lane, min(announced) FROM journal GROUP BY lane"
+        return dict.fromkeys(Lane) | {
+            Lane(lane): at for lane, at in self._database.fetch_all(query)
+        }
 
 
 _SELECT_PENDING = "SELECT content, lane, since, root, path FROM unanswered"
@@ -170,10 +163,7 @@ class PendingContents(Table):
         self._database.executemany(
             "INSERT INTO unanswered VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (content) DO UPDATE SET lane = min(lane, excluded.lane)",
-            [
-                (pending.content, pending.lane, pending.since, pending.root, pending.path)
-                for pending in contents
-            ],
+            [(row.content, row.lane, row.since, row.root, row.path) for row in contents],
         )
 
     def remove(self, contents: Iterable[int]) -> None:

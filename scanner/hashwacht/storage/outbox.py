@@ -15,7 +15,6 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from hashwacht.core.notice import Notice, NoticeKind, sanitize_notice
 from hashwacht.platform.backoff import Backoff
@@ -89,17 +88,16 @@ _COLUMNS = (
 def load_alerts(connection: sqlite3.Connection, where: str, *values: str | int) -> list[Alert]:
     """Return the alerts that satisfy the SQL *where*, the oldest first unless it has an order."""
     order = "" if "ORDER BY" in where else " ORDER BY id"
-    rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM alerts WHERE {where}{order}",  # noqa: S608  # our own words
-        values,
-    )
-    return [_alert(row) for row in rows]
-
-
-def _alert(row: tuple[Any, ...]) -> Alert:
-    number, channel, notice_id, kind, at, summary, case, left_out, batch, state, *rest = row
-    notice = Notice(NoticeKind(kind), at, summary, case)
-    return Alert(number, channel, notice_id, notice, left_out, batch, AlertState(state), *rest)
+    query = f"SELECT {_COLUMNS} FROM alerts WHERE {where}{order}"  # noqa: S608  # our own words
+    alerts = []
+    for row in connection.execute(query, values):
+        number, channel, notice_id, kind, at, summary, case, left_out, batch, state, *rest = row
+        notice = Notice(NoticeKind(kind), at, summary, case)
+        alert_state = AlertState(state)
+        alerts.append(
+            Alert(number, channel, notice_id, notice, left_out, batch, alert_state, *rest)
+        )
+    return alerts
 
 
 MAX_WAITING = 1000
@@ -247,10 +245,9 @@ def _make_room(writer: sqlite3.Connection, channel: str) -> None:
         " ORDER BY id LIMIT 2",
         (channel,),
     )
+    left_out += already + 1
     writer.execute("DELETE FROM alerts WHERE id = ?", (oldest,))
-    writer.execute(
-        "UPDATE alerts SET left_out = ? WHERE id = ?", (already + left_out + 1, following)
-    )
+    writer.execute("UPDATE alerts SET left_out = ? WHERE id = ?", (left_out, following))
 
 
 def _begin(writer: sqlite3.Connection, channel: str, now: float) -> AlertBatch:

@@ -30,7 +30,6 @@ class Store:
     """Access to all tables; each attribute is one of them.  Thread-safe."""
 
     def __init__(self, database: Database) -> None:
-        """Use an open database; :meth:`close` closes it."""
         self._database = database
         self.files = Files(database)
         self.contents = Contents(database)

@@ -102,14 +102,12 @@ class UnchangedDirectories:
         return self._read_and_compare(path, files)
 
     def _read_and_compare(self, path: bytes, files: Iterable[FileIdentity]) -> int | None:
-        with self._database.read_connection() as connection:
-            query = "SELECT id FROM directories WHERE path = ?"
-            row: tuple[int] | None = connection.execute(query, (path,)).fetchone()
+        row = self._database.fetch_one("SELECT id FROM directories WHERE path = ?", (path,))
         if row is None or not self._recipes:
             return None
         if len(self._ranges) == _MAX_RANGES:
             self._adapt(self._ranges.pop())
-        (number,) = row
+        number = int(row[0])
         directories = self._read(number)
         self._ranges.insert(0, directories)
         directories.used = 1
@@ -127,19 +125,11 @@ class UnchangedDirectories:
         """Read the directories with numbers near *number*, which the walk mostly enters next."""
         first = number - number % self._length
         last = first + self._length - 1
-        requirement = self._requirement
+        needed = self._requirement.knowledge_id, self._requirement.not_before
+        query = _FILES_OF_RANGE.format(", ".join("?" * len(self._recipes)))
         with self._database.snapshot() as connection:
-            rows = connection.execute(
-                _FILES_OF_RANGE.format(", ".join("?" * len(self._recipes))),
-                (
-                    requirement.knowledge_id,
-                    requirement.not_before,
-                    *self._recipes,
-                    first,
-                    last,
-                    MAX_FILES,
-                ),
-            ).fetchall()
+            values = (*needed, *self._recipes, first, last, MAX_FILES)
+            rows = connection.execute(query, values).fetchall()
             if len(rows) == MAX_FILES:  # truncated, perhaps within a directory
                 last = rows[-1][-1] - 1
             numbers = connection.execute(

@@ -112,7 +112,6 @@ class PartialUploadLog:
     """Records protocols for ``hashwacht doctor``.  Thread-safe, also between processes."""
 
     def __init__(self, directory: Path) -> None:
-        """Use *directory*, which is created when first needed."""
         self._directory = directory
 
     def record(self, protocol: str) -> None:

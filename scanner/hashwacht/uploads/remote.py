@@ -68,7 +68,6 @@ class DaemonBackend:
         heartbeat_timeout: float = HEARTBEAT_TIMEOUT,
         answer_timeout: float = ANSWER_TIMEOUT,
     ) -> None:
-        """Connect to nothing yet; the time limits are in seconds."""
         self._path = path
         self._heartbeat_timeout = heartbeat_timeout
         self._answer_timeout = answer_timeout
@@ -164,7 +163,6 @@ class DaemonBackend:
             channel.close()
 
     def _back_off(self, reason: str, backoff: Backoff) -> DaemonUnreachable:
-        """Send no request for a while."""
         with self._lock:
             self._cooldown.start(reason, backoff)
         return DaemonUnreachable(reason)

@@ -94,7 +94,6 @@ class _Compiled:
 
 
 def _compile(rule: ExclusionRule) -> _Compiled:
-    """Compile one rule.  Raises ConfigurationError."""
     glob = rule.text.removeprefix("!")
     directories_only = glob.endswith("/")
     glob = glob.removesuffix("/")
@@ -199,7 +198,6 @@ class ExclusionRules:
     """All rules in their order, compiled once.  Thread-safe."""
 
     def __init__(self, rules: Iterable[ExclusionRule] = BUILT_IN) -> None:
-        """Compile the rules.  Raises ConfigurationError with the invalid one."""
         compiled = [_compile(rule) for rule in rules]
         self.rules = tuple(rule.rule for rule in compiled)
         self._excludes = [*(not rule.includes for rule in self.rules), False]  # -1: no rule

@@ -155,7 +155,6 @@ class Walker:
     def _refusal(
         self, stack: WalkStack, path: bytes, directory: OpenDirectory
     ) -> ListingProblem | None:
-        """Return the problem if *directory* must not be entered."""
         if self._one_file_system and directory.dev != self._device:
             return ListingProblem(b"", SkipReason.OTHER_FILE_SYSTEM, OTHER_FILE_SYSTEM)
         if stack.contains(directory):
@@ -166,7 +165,6 @@ class Walker:
         return None
 
     def _list(self, stack: WalkStack, handle: OpenDirectory) -> Iterable[ListedDirectory]:
-        """List the deepest directory, which has just been entered."""
         batch = SubdirectoryBatch(None, self._limits.pending)
         listing = Listing(stack.path, handle, self._rules, self._limits)
         done = self._listed(stack.path)

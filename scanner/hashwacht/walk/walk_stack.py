@@ -45,7 +45,6 @@ class WalkStack:
     """The levels of a walk, root first, *deepest* last.  Owns all their descriptors."""
 
     def __init__(self, path: bytes, root: OpenDirectory, limits: WalkLimits) -> None:
-        """Start in *root*, which was opened at *path*."""
         self._limits = limits
         self._prefix = path.rstrip(b"/")
         self.path = path

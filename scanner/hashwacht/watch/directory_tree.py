@@ -34,7 +34,6 @@ class DirectoryTree:
     """All watched directories of one root.  Not thread-safe."""
 
     def __init__(self, path: bytes, root: WatchedDirectory) -> None:
-        """Create a tree of the root only, which is at *path*."""
         self._path = path.rstrip(b"/")
         self.root = root
         self._all = {root.wd: root}

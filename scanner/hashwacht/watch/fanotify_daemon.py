@@ -69,7 +69,6 @@ class FanotifySession:
     """Serves one scanner until it disconnects."""
 
     def __init__(self, connected: socket.socket) -> None:
-        """Use a connected socket; the caller closes it."""
         self._socket = connected
         self.last_round = time.monotonic()
         """The monotonic time of the last round of the loop."""
@@ -158,7 +157,6 @@ class FanotifySession:
             self._buffer += frame(MissedReply.from_gap(gap))
 
     def _announce(self, events: bytes) -> None:
-        """Turn a batch of events into announcements."""
         resolver = HandleResolver(self._marks.places)
         announcements: dict[WireAnnouncement, None] = {}
         try:

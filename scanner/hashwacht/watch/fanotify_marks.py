@@ -25,7 +25,6 @@ class FanotifyMarks:
     def __init__(
         self, roots: Sequence[Root], group: int, mounts: Mounts, clock: Callable[[], float]
     ) -> None:
-        """Mark nothing before ``begin``; *group* is a fanotify group."""
         self._roots, self._group, self._mounts, self._clock = roots, group, mounts, clock
         self._states: list[RootState | None] = [None] * len(roots)
         self._repeat_at: dict[tuple[str, Cause, bytes], float] = {}
@@ -103,7 +102,6 @@ class FanotifyMarks:
         ]
 
     def _mark(self) -> list[MissedEvents]:
-        """Mark the file systems that have no mark yet."""
         self.places, missed = [], []
         for number, now in enumerate(self._states):
             if now is None:
@@ -137,7 +135,6 @@ class FanotifyMarks:
 
 
 def _refused(root: Root, mount: Mount, path: bytes, error: OSError) -> MissedEvents:
-    """Return why a file system cannot be marked."""
     if error.errno == errno.ENOSPC:
         detail = "no mark left (fs.fanotify.max_user_marks)"
         return MissedEvents(root.name, Cause.WATCH_LIMIT, detail, path)

@@ -54,7 +54,6 @@ class HandleResolver:
     """
 
     def __init__(self, places: Sequence[WatchedMount]) -> None:
-        """Resolve directories in *places*."""
         self._places: dict[int, dict[int, list[WatchedMount]]] = {}
         for each in sorted(places, key=lambda place: -len(place.path)):
             self._places.setdefault(each.fsid, {}).setdefault(each.mount.id, []).append(each)

@@ -211,7 +211,6 @@ class InotifyWatch:
     """Watches each root separately, so that the end of one watch does not affect the others."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """*clock* returns monotonic seconds."""
         self._clock = clock
         self._roots: dict[str, _Watched] = {}
 
@@ -257,7 +256,6 @@ class InotifyWatch:
         self._roots = {}
 
     def _change(self, each: _Watched, now: RootState | None) -> MissedEvents | None:
-        """Return what has happened to a root that was watched."""
         change = root_change(each.root, each.state, now)
         if change is not None or each.watch is None:
             return change
@@ -308,7 +306,6 @@ class InotifyWatch:
 
 
 def _refused(root: Root, error: OSError) -> MissedEvents:
-    """Return why a root cannot be watched at all."""
     if error.errno in {errno.ENOSPC, errno.EMFILE, errno.ENOMEM}:
         limit = "fs.inotify.max_user_watches or max_user_instances"
         return MissedEvents(root.name, Cause.WATCH_LIMIT, f"the root itself has no watch ({limit})")

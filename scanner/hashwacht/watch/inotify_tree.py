@@ -50,7 +50,6 @@ class InotifyTree:
     """The watches below one root.  Two threads use it; *lock* guards *directories*."""
 
     def __init__(self, root: Root, inotify: InotifyInstance, listener: WatchListener) -> None:
-        """Watch nothing before ``watch_root``."""
         self._root, self._inotify, self._listener = root, inotify, listener
         self._keys = itertools.count()
         self._detached_before: set[int] = set()
@@ -155,7 +154,6 @@ class InotifyTree:
         return None
 
     def _explore(self, pending: list[Branch]) -> None:
-        """Watch everything below these."""
         while pending:
             directory, names, _ = pending.pop()
             if names and (opened := self._open(directory)):
@@ -201,7 +199,6 @@ class InotifyTree:
         return attached, attached is watched
 
     def _list(self, directory: WatchedDirectory, fd: int) -> tuple[list[bytes], bool]:
-        """Return the directories in *directory*, and whether it is empty."""
         empty, names = True, []
         try:
             with os.scandir(fd) as entries:

@@ -278,7 +278,6 @@ def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[Step]) -
 
 
 def _version(connection: sqlite3.Connection, path: Path, newest: int) -> int:
-    """Return the number of steps of this database.  Raises StorageError."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

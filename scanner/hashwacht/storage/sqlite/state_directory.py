@@ -64,7 +64,6 @@ def _full(path: Path) -> StorageFull:
 
 
 def _advice(primary: int, path: Path) -> str:
-    """Return one sentence of advice for a primary result code."""
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return (
             f"Check the disk, then move {path} and its -wal file aside or restore them from a"
