@@ -22,7 +22,7 @@ EXIT_STATUS: Mapping[ExitCode, str] = MappingProxyType(
         ExitCode.ERROR: "The call or the configuration is wrong, or it could not be finished.",
         ExitCode.UNDETERMINED: "No match, but some files are undetermined.",
         ExitCode.UNREACHABLE: "No match, but no matcher could be reached.",
-        ExitCode.INTERRUPTED: "Interrupted; the same command goes on where it was.",
+        ExitCode.INTERRUPTED: "Interrupted; run the same command again to resume.",
     }
 )
 

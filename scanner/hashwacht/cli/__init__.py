@@ -1,4 +1,4 @@
-"""The command line: one file per command; :func:`main` is the only door."""
+"""The command line: one file per command; :func:`main` is the entry point."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import sys
 
 
 def main() -> None:
-    """Run the command that was typed and end the process with its exit code."""
+    """Run the command line and exit with the exit code of the command."""
     if sys.argv[1:] == ["--version"]:
-        # Asked by every script and package test: without the 50 ms that click takes to import.
+        # Scripts and package tests use it often: avoids the 50 ms to import click.
         from hashwacht import __version__
 
         sys.stdout.write(f"hashwacht {__version__}\n")

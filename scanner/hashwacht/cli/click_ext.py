@@ -1,4 +1,4 @@
-"""How commands are made: with examples, the common options, and imported only when they are run."""
+"""Extensions of click: examples in the help, common options, and lazily imported commands."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from hashwacht.cli.options import common_options, json_option
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A command line as somebody may type it, and what it does."""
+    """A command line for the help, and what it does."""
 
     command_line: str
     description: str
 
 
 class Command(click.Command):
-    """A command with examples in its help, and the options that every command has."""
+    """A command with examples in its help and the common options."""
 
     def __init__(
         self,
@@ -33,10 +33,7 @@ class Command(click.Command):
         exit_status: Mapping[int, str] = MappingProxyType({}),
         **rest: Any,
     ) -> None:
-        """Take what click takes, the examples, and whether it has results to give as JSON.
-
-        *exit_status* says what the exit codes mean, if not what they mean everywhere.
-        """
+        """Extend click's arguments; *json* adds ``--json``, *exit_status* documents exit codes."""
         super().__init__(*arguments, **rest)
         self.examples = tuple(examples)
         self.exit_status = exit_status
@@ -49,10 +46,10 @@ class Command(click.Command):
 
 
 class Group(click.Group):
-    """Commands below a command, imported when they are run.
+    """A group of commands that are imported when they run.
 
-    *lazy* maps their names to ``module:attribute``, *summaries* the names that are shown to the
-    first sentence of their help.
+    *lazy* maps their names to ``module:attribute``, *summaries* maps the names in the help to the
+    first sentence of their own help.
     """
 
     command_class = Command
@@ -65,36 +62,35 @@ class Group(click.Group):
         examples: Sequence[Example] = (),
         **rest: Any,
     ) -> None:
-        """Take what click takes, where the commands are, what they do, and the examples."""
         super().__init__(*arguments, **rest)
         self.lazy, self.summaries = lazy, summaries
         self.examples = tuple(examples)
         self.params += common_options()
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
-        """Name all commands in the order in which they were declared."""
+        """Return the names of all commands in the order of their declaration."""
         return [*self.lazy, *self.commands]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command's file, if it is one of ours."""
+        """Return a command, importing its module if it is lazy."""
         if cmd_name not in self.lazy:
             return super().get_command(ctx, cmd_name)
         module, _, attribute = self.lazy[cmd_name].partition(":")
-        found: click.Command = getattr(import_module(module), attribute)
-        return found
+        imported: click.Command = getattr(import_module(module), attribute)
+        return imported
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; for an unknown one name the nearest."""
+        """Return the command; suggest the nearest for an unknown name."""
         from difflib import get_close_matches
 
         name = args[0]
         known = self.list_commands(ctx)
         if name not in known and not name.startswith("-"):
             near = get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            raise click.UsageError(f"no command {name!r}; {hint}", ctx)
+            hint = f"did you mean {near[0]}?" if near else f"commands are {', '.join(known)}"
+            raise click.UsageError(f"unknown command {name!r}; {hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -132,5 +128,5 @@ def _write_examples(examples: Sequence[Example], formatter: click.HelpFormatter)
 def command(
     *examples: Example, json: bool = False, **rest: Any
 ) -> Callable[[Callable[..., Any]], Command]:
-    """Make a function into a command: first sentence of its docstring and options as in click."""
+    """Return a decorator for a command with examples; everything else is as in click."""
     return click.command(cls=Command, examples=examples, json=json, **rest)

@@ -1,7 +1,7 @@
-"""What is printed: results on standard output, everything else on standard error.
+"""What commands print: results on standard output, everything else on standard error.
 
-The JSON of every command is one object a line, with the version of its shape in ``v`` and what
-it is in ``type``; keys are only ever added within one version.
+With ``--json`` every result is one object on a line of its own, with the version of its format in
+``v`` and its kind in ``type``.  Within one version, keys are only added.
 """
 
 from __future__ import annotations
@@ -11,22 +11,47 @@ import sys
 from collections.abc import Mapping
 from typing import IO
 
+from hashwacht.cli.options import global_options
 from hashwacht.core.text import escape_text
+from hashwacht.core.types import Diagnostic
 
 JSON_VERSION = 1
 
 
 def line(text: str = "", *, to: IO[str] | None = None) -> None:
-    """Print one line of text, to standard output if nothing is said."""
+    """Print one line of text, by default on standard output."""
     print(text, file=to or sys.stdout)
 
 
 def emit(kind: str, fields: Mapping[str, object], *, to: IO[str] | None = None) -> None:
-    """Print one versioned object, at once: whoever reads along must not wait for a buffer."""
+    """Print one versioned JSON object and flush it, so that a reader gets it at once."""
     entry = {"v": JSON_VERSION, "type": kind, **fields}
     print(json.dumps(entry, ensure_ascii=False), file=to or sys.stdout, flush=True)
 
 
+def print_result(kind: str, fields: Mapping[str, object], *lines: str) -> None:
+    """Print one result: *fields* with ``--json``, else *lines*, escaped for a terminal."""
+    if global_options().as_json:
+        emit(kind, fields)
+    else:
+        print_text(*lines)
+
+
+def print_text(*lines: str) -> None:
+    """Print lines that are not part of the JSON output, escaped for a terminal."""
+    if not global_options().as_json:
+        for text in lines:
+            line(escape_text(text))
+
+
+def print_diagnostic(diagnostic: Diagnostic) -> None:
+    """Print the result of one check, with advice if it failed."""
+    advice = [] if diagnostic.ok or not diagnostic.advice else [f"{'':24}{diagnostic.advice}"]
+    mark = "ok  " if diagnostic.ok else "FAIL"
+    fields = {name: getattr(diagnostic, name) for name in ("subject", "ok", "detail", "advice")}
+    print_result("finding", fields, f"{mark}  {diagnostic.subject:18}{diagnostic.detail}", *advice)
+
+
 def escape_lines(text: str) -> str:
     """Escape what a terminal would interpret, except line ends."""
-    return "\n".join(escape_text(each) for each in text.split("\n"))
+    return "\n".join(escape_text(row) for row in text.split("\n"))

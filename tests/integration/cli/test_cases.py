@@ -118,7 +118,7 @@ def test_a_reason_that_says_nothing_is_none(
 ) -> None:
     bench.apply(bench.file("a.png"))
     done = program.run("cases", *words)
-    assert (done.returncode, b"says nothing" in done.stderr) == (2, True)
+    assert (done.returncode, b"is empty" in done.stderr) == (2, True)
     assert [place.state for place in bench.locations()] == ["quarantined"]
 
 
@@ -251,9 +251,9 @@ def test_a_case_that_is_not_there_is_an_error(program: Program, bench: CaseBench
 
 
 def test_without_a_state_there_is_nothing_to_list(program: Program) -> None:
-    assert program.run("cases", "list").stdout == b"No such case.\n"
+    assert program.run("cases", "list").stdout == b"No matching cases.\n"
     assert program.run("limits", "list").stdout == b"No action is paused.\n"
-    assert program.run("quarantine", "list").stdout == b"Nothing was ever sealed.\n"
+    assert program.run("quarantine", "list").stdout == b"The vault is empty.\n"
     assert program.run("audit", "verify").returncode == 0
     assert program.run("cases", "show", "1").returncode == 2
     assert not (program.home / "state").exists()

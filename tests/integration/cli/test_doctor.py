@@ -38,7 +38,7 @@ def test_all_is_well_with_a_list(program: Program) -> None:
     assert {"configuration", "state", "space", "open files", "memory"} <= subjects
     assert {f"decoder {name}" for name in ("jpeg", "png", "gif", "webp", "avif")} <= subjects
     told = program.run("doctor").stdout.decode()
-    assert told.endswith("All is well.\n")
+    assert told.endswith("All checks passed.\n")
 
 
 def test_nothing_can_match_without_a_list(program: Program) -> None:
@@ -62,5 +62,5 @@ def test_a_service_that_answers_is_well_and_one_that_does_not_is_told(program: P
 def test_a_missing_credential_is_told_with_the_command_that_sets_it(program: Program) -> None:
     program.configuration.write_text(EOKM.format(url="http://127.0.0.1:9"))
     found = findings(program, code=2)
-    assert wrong(found)["credentials eokm"] == "not found anywhere"
+    assert wrong(found)["credentials eokm"] == "not found in any source"
     assert any("hashwacht credentials set eokm" in each["advice"] for each in found)

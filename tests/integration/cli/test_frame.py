@@ -94,7 +94,7 @@ def test_common_options_count_before_and_after_the_command(
         assert b"jobs = 3" in program.run(*words).stdout
 
 
-def test_a_mistake_of_ours_is_confessed_briefly_and_in_full_if_asked(program: Program) -> None:
+def test_an_internal_error_has_a_traceback_only_with_verbose(program: Program) -> None:
     """An operator's signal type that cannot be imported is as unexpected as it gets."""
     broken = program.home / "broken"
     (broken / "broken-1.dist-info").mkdir(parents=True)
@@ -107,7 +107,7 @@ def test_a_mistake_of_ours_is_confessed_briefly_and_in_full_if_asked(program: Pr
     brief = program.run("config", "check", PYTHONPATH=str(broken))
     full = program.run("config", "check", "-v", PYTHONPATH=str(broken))
     assert (brief.returncode, full.returncode) == (2, 2)
-    assert b"unexpected error: RuntimeError" in brief.stderr
+    assert b"internal error: RuntimeError" in brief.stderr
     assert b"report it at https://" in brief.stderr
     assert b"Traceback" not in brief.stderr
     assert b"Traceback" in full.stderr

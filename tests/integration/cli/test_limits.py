@@ -31,7 +31,7 @@ def test_what_fails_when_a_flood_is_let_go_is_said(program: Program, bench: Case
     (program.home / "state/quarantine").rename(program.home / "away")
     (program.home / "state/quarantine").touch()  # where the vault was, nothing can be written
     done = program.run("limits", "approve", "1", *REASON)
-    assert b"limit 1: 3 files approved\n3 files could not be acted upon" in done.stdout
+    assert b"limit 1: 3 files approved\n3 actions failed" in done.stdout
     assert [location.state for location in bench.locations()][2:] == ["held"] * 3
 
 
@@ -75,7 +75,7 @@ def test_an_entry_that_is_out_of_sight_is_given_up_with_a_reason(
     done = program.run("quarantine", "abandon", "0" * 16, *REASON)
     assert (done.returncode, b"verify" in done.stderr) == (2, True)
     done = program.run("quarantine", "abandon", location.vault, *REASON)
-    assert (done.returncode, b"given up" in done.stdout) == (0, True), done
+    assert (done.returncode, b"abandoned" in done.stdout) == (0, True), done
     assert program.run("quarantine", "verify").returncode == 0
     (entry,) = [each for each in bench.audit.entries() if each.act == "given-up"]
     assert (entry.facts["vault"], entry.facts["reason"]) == (location.vault, "because it is a test")
@@ -107,7 +107,7 @@ def test_the_audit_log_is_shown_verified_and_compared(program: Program, bench: C
     assert noted["facts"]["text"] == "x"
     done = program.run("audit", "show", "--act", "note")
     assert (done.returncode, b"noted" in done.stderr) == (2, True), "no silence for a wrong word"
-    assert program.run("audit", "show", "--act", "destroyed").stdout == b"No such entry.\n"
+    assert program.run("audit", "show", "--act", "destroyed").stdout == b"No matching entries.\n"
     log = program.home / "state" / "audit.jsonl"
     lines = log.read_bytes().splitlines(keepends=True)
     log.write_bytes(b"".join(lines[:-1]))

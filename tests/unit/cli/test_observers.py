@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from hashwacht.cli.render.findings import MEANING, result_lines
-from hashwacht.cli.render.progress_lines import JsonObserver, LogObserver
 from hashwacht.cli.render.summary import summary_lines
+from hashwacht.cli.run_session import JsonObserver, LogObserver
 from hashwacht.core.paths import from_json
 from hashwacht.core.types import Match, Outcome, Reason, Signal, Verdict
 from hashwacht.scan.progress import Observer, Progress, ScanResult, Summary

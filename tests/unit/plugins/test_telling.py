@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.cli.render.case_text import UploadContextObserver
+from hashwacht.cli.commands.recheck import UploadContextObserver
 from hashwacht.core.types import Outcome, Verdict
 from hashwacht.core.upload_context import UploadContext, UploadContextStore
 from hashwacht.scan.progress import ScanResult

@@ -1,16 +1,18 @@
-"""``hashwacht alerts``: try if they arrive, and see which did."""
+"""``hashwacht alerts``: send test alerts, and list deliveries."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import click
 
+from hashwacht.cli.case_session import existing_store
 from hashwacht.cli.click_ext import Example, Group, command
-from hashwacht.cli.options import global_options
-from hashwacht.cli.output import emit, line
+from hashwacht.cli.options import global_options, number_option
+from hashwacht.cli.output import print_result, print_text
 from hashwacht.core.errors import ExitCode, UsageError
-from hashwacht.core.text import escape_text, format_time, plural
+from hashwacht.core.text import format_time, plural
 from hashwacht.daemon.alert_test import ChannelTestResult
 from hashwacht.ipc.messages import DeliverReply
 from hashwacht.storage.outbox import Alert, AlertState
@@ -20,114 +22,100 @@ from hashwacht.storage.outbox import Alert, AlertState
     cls=Group,
     examples=(
         Example("hashwacht alerts test", "Send a test by mail, webhook and command."),
-        Example("hashwacht alerts list --pending", "See what nobody could be told yet."),
+        Example("hashwacht alerts list --pending", "List alerts that are not delivered yet."),
     ),
 )
 def alerts_command() -> None:
     """Send a test alert; list recent deliveries.
 
-    Alerts go by mail, webhook or command, as the configuration says under [alerts].
+    Alerts are sent by mail, webhook or command, as configured in [alerts].
     """
 
 
 @command(
-    Example("hashwacht alerts test", "Send a harmless alert through every configured channel."),
+    Example("hashwacht alerts test", "Send a test alert through every configured channel."),
     json=True,
     name="test",
     exit_status={
-        ExitCode.OK: "Every channel took it.",
-        ExitCode.ERROR: "A channel did not take it, or none is configured.",
+        ExitCode.OK: "Every channel accepted the alert.",
+        ExitCode.ERROR: "A channel did not accept it, or no channel is configured.",
     },
 )
 def test_channels() -> ExitCode:
-    """Send a harmless alert through every configured channel and say how that went.
+    """Send a test alert through every configured channel.
 
-    It goes through the running courier if there is one, as real alerts do, else from this
-    command itself.  That a channel took it does not say that somebody reads it: look there.
+    Uses the running courier, as real alerts do, or sends from this command if no courier is
+    running.  Check that the alert has arrived: a channel that accepts it may still lose it.
     """
     from hashwacht.daemon.alert_test import send_test_alerts
 
-    call = global_options()
-    settings = call.configuration().settings
+    settings = global_options().configuration().settings
     if not settings.alerts.channels:
         raise UsageError(
-            "no channel for alerts is configured",
+            "no alert channel is configured",
             advice="Set alerts.mail.to, alerts.webhook.url or alerts.command.program.",
         )
-    wrong = 0
-    for tried in send_test_alerts(settings, os.environ):
-        wrong += not isinstance(tried.result, DeliverReply)
-        if call.as_json:
-            emit("alert-test", _tried_fields(tried))
-        else:
-            _tell(tried)
-    return ExitCode.ERROR if wrong else ExitCode.OK
+    failed = 0
+    for test in send_test_alerts(settings, os.environ):
+        failed += not isinstance(test.result, DeliverReply)
+        print_result("alert-test", _test_fields(test), *_test_lines(test))
+    return ExitCode.ERROR if failed else ExitCode.OK
 
 
-def _tell(tried: ChannelTestResult) -> None:
-    way = "through the running courier" if tried.by_courier else "from this command: no courier"
-    result = tried.result
+def _test_lines(test: ChannelTestResult) -> Iterator[str]:
+    sender = "by the running courier" if test.by_courier else "by this command; no courier running"
+    result = test.result
     if isinstance(result, DeliverReply):
-        line(escape_text(f"ok    {tried.channel:10}taken, {way}"))
+        yield f"ok    {test.channel:10}accepted, sent {sender}"
         if result.problem:
-            line(escape_text(f"{'':16}but {result.problem}"))
+            yield f"{'':16}warning: {result.problem}"
         return
-    line(escape_text(f"FAIL  {tried.channel:10}{result.problem} ({way})"))
+    yield f"FAIL  {test.channel:10}{result.problem} (sent {sender})"
     if result.advice:
-        line(escape_text(f"{'':16}{result.advice}"))
+        yield f"{'':16}{result.advice}"
 
 
-def _tried_fields(tried: ChannelTestResult) -> dict[str, object]:
-    delivered = isinstance(tried.result, DeliverReply)
+def _test_fields(test: ChannelTestResult) -> dict[str, object]:
+    delivered = isinstance(test.result, DeliverReply)
     return {
-        "channel": tried.channel,
+        "channel": test.channel,
         "ok": delivered,
-        "by_courier": tried.by_courier,
-        "problem": tried.result.problem,
-        "advice": "" if isinstance(tried.result, DeliverReply) else tried.result.advice,
+        "by_courier": test.by_courier,
+        "problem": test.result.problem,
+        "advice": "" if isinstance(test.result, DeliverReply) else test.result.advice,
     }
 
 
 @command(
-    Example("hashwacht alerts list", "List the latest, newest first."),
-    Example("hashwacht alerts list --pending", "Only those that nobody took."),
+    Example("hashwacht alerts list", "List the latest alerts, newest first."),
+    Example("hashwacht alerts list --pending", "List alerts that are not delivered yet."),
     json=True,
     name="list",
 )
-@click.option("-n", "--number", type=click.IntRange(1), default=20, help="How many; default 20.")
-@click.option("--pending", "waiting", is_flag=True, help="Only those that wait or were given up.")
-def list_alerts(number: int, waiting: bool) -> None:
-    """List alerts with what became of them in each channel.
+@number_option(20, "alerts")
+@click.option("--pending", is_flag=True, help="Only alerts that are waiting or were given up.")
+def list_alerts(number: int, pending: bool) -> None:
+    """List alerts with their delivery state in each channel, newest first.
 
-    What nobody takes is tried again for a week.  Delivered ones are kept for 30 days.
+    Failed deliveries are retried for a week.  Delivered alerts are kept for 30 days.
     """
-    from hashwacht import bootstrap
-    from hashwacht.storage.store import FILE_NAME
-
-    call = global_options()
-    settings = call.configuration().settings
-    found: list[Alert] = []
-    if (settings.state.path / FILE_NAME).exists():
-        with bootstrap.store(settings) as store:
-            found = store.outbox.load_latest(number, waiting=waiting)
-    for alert in found:
-        if call.as_json:
-            emit("alert", _fields(alert))
-        else:
-            line(escape_text(_text(alert)))
-            if alert.problem:
-                line(escape_text(f"{'':27}{alert.problem}"))
-    if not found and not call.as_json:
-        line("No alerts." if not waiting else "No alert waits.")
+    with existing_store() as store:
+        alerts = [] if store is None else store.outbox.load_latest(number, waiting=pending)
+    for alert in alerts:
+        print_result("alert", _fields(alert), *_lines(alert))
+    if not alerts:
+        print_text("No pending alerts." if pending else "No alerts.")
 
 
-def _text(alert: Alert) -> str:
+def _lines(alert: Alert) -> Iterator[str]:
     state = str(alert.state)
     if alert.state is AlertState.WAITING and alert.attempts:
-        state = f"failed {plural(alert.attempts, 'time')}, next {format_time(alert.due)}"
-    left_out = f" (and {alert.left_out} older ones left out)" if alert.left_out else ""
+        state = f"failed {plural(alert.attempts, 'time')}, next attempt {format_time(alert.due)}"
+    left_out = f" (and {alert.left_out} older ones omitted)" if alert.left_out else ""
     head = f"{format_time(alert.notice.at)}  {alert.channel}: {state}"
-    return f"{head}: {alert.notice.summary}{left_out}"
+    yield f"{head}: {alert.notice.summary}{left_out}"
+    if alert.problem:
+        yield f"{'':27}{alert.problem}"
 
 
 def _fields(alert: Alert) -> dict[str, object]:
@@ -146,5 +134,5 @@ def _fields(alert: Alert) -> dict[str, object]:
     }
 
 
-for each_command in (test_channels, list_alerts):
-    alerts_command.add_command(each_command)
+for subcommand in (test_channels, list_alerts):
+    alerts_command.add_command(subcommand)

@@ -1,4 +1,4 @@
-"""``hashwacht completion``: the script that teaches a shell our commands and options."""
+"""``hashwacht completion``: shell completion for commands and options."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from hashwacht.cli.output import line
 
 @command(
     Example(
-        'eval "$(hashwacht completion bash)"', "Complete in this bash; or put it in ~/.bashrc."
+        'eval "$(hashwacht completion bash)"',
+        "Enable completion in this bash; add the line to ~/.bashrc to keep it.",
     ),
     Example(
         "hashwacht completion fish > ~/.config/fish/completions/hashwacht.fish",
-        "Complete in every fish from now on.",
+        "Enable completion in fish.",
     ),
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion_command(shell: str) -> None:
-    """Print the completion script of a shell."""
+    """Print the completion script for a shell."""
     from click.shell_completion import get_completion_class
 
     from hashwacht.cli.app import root
 
-    made = get_completion_class(shell)
-    assert made is not None
-    script = made(root, {}, NAME, COMPLETION).source()
+    completion = get_completion_class(shell)
+    assert completion is not None
+    script = completion(root, {}, NAME, COMPLETION).source()
     line(script.removesuffix("\n"))

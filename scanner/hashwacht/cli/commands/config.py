@@ -1,4 +1,4 @@
-"""``hashwacht config``: what counts, where it came from, and whether it is right."""
+"""``hashwacht config``: the effective settings, their origins, and the check for errors."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from hashwacht.settings.show import SettingRow, rows, toml, toml_key
 from hashwacht.settings.validate import LocatedFault, dotted
 
 COLUMN = 44
-"""Where the origins begin, unless a value is longer."""
+"""Column of the origins, unless a value is longer."""
 
 
-@click.group(cls=Group, examples=(Example("hashwacht config check", "Look for faults."),))
+@click.group(
+    cls=Group, examples=(Example("hashwacht config check", "Check the configuration for errors."),)
+)
 def config_command() -> None:
     """Show, check and explain the configuration."""
 
 
 @command(
     Example("hashwacht config show", "Print every effective value with its origin, as TOML."),
-    Example("hashwacht config show --json | jq .", "The same for a program."),
+    Example("hashwacht config show --json | jq .", "Print them as JSON."),
     json=True,
     name="show",
 )
 def show() -> None:
     """Print every effective value and where it came from.
 
-    The output is a valid configuration.  There is nothing secret in it: credentials are never
-    part of a configuration, only where to find them.
+    The output is a valid configuration without secrets: a configuration only names credentials.
     """
     call = global_options()
     configuration = call.configuration()
@@ -63,23 +64,23 @@ def _print_toml(configuration: Configuration) -> None:
 
 
 @command(
-    Example("hashwacht config check", "Check the configuration that would be used."),
-    Example("hashwacht config check --config new.toml", "Check a file before it is put in place."),
+    Example("hashwacht config check", "Check the configuration in use."),
+    Example("hashwacht config check --config new.toml", "Check a file before installing it."),
     json=True,
     name="check",
 )
 def check() -> None:
-    """Look for faults, and tell all of them with line and nearest valid key.
+    """Check the configuration and print all errors with line and nearest valid key.
 
-    Nothing is contacted and nothing is written: `hashwacht doctor` goes further.
+    Contacts no service and writes nothing; `hashwacht doctor` checks more.
     """
     call = global_options()
     try:
         configuration = call.configuration()
     except InvalidConfiguration as error:
         if call.as_json:
-            for placed in error.faults:
-                emit("fault", _fault_fields(placed))
+            for fault in error.faults:
+                emit("fault", _fault_fields(fault))
         raise
     _check_rules(configuration)
     _check_signal_types(configuration)
@@ -120,15 +121,15 @@ def _check_signal_types(configuration: Configuration) -> None:
 
 
 @command(
-    Example("hashwacht config example > hashwacht.toml", "Begin a configuration of your own."),
+    Example("hashwacht config example > hashwacht.toml", "Start a new configuration."),
     name="example",
 )
 def example() -> None:
-    """Print the annotated example: every key, its meaning, its default and the reason."""
+    """Print an annotated example with every key, its meaning and its default."""
     from hashwacht.settings.show import example as annotated
 
     line(annotated().removesuffix("\n"))
 
 
-for each_command in (show, check, example):
-    config_command.add_command(each_command)
+for subcommand in (show, check, example):
+    config_command.add_command(subcommand)

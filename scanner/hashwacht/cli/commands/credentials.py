@@ -1,49 +1,50 @@
-"""``hashwacht credentials``: store, look for and forget secrets, never showing one."""
+"""``hashwacht credentials``: store, check and remove credentials without printing them."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 
 from hashwacht.cli.click_ext import Example, Group, command
 from hashwacht.cli.options import GlobalOptions, global_options
-from hashwacht.cli.output import emit, line
+from hashwacht.cli.output import print_result, print_text
 from hashwacht.core.errors import ExitCode, UsageError
-from hashwacht.core.text import escape_text
 from hashwacht.secrets import CredentialStatus, SecretSources
 from hashwacht.settings import ServiceSettings
 
 
 @click.group(
     cls=Group,
-    examples=(Example("hashwacht credentials set eokm", "Ask for user and password, store both."),),
+    examples=(
+        Example(
+            "hashwacht credentials set eokm", "Store a user name and password, entered at a prompt."
+        ),
+    ),
 )
 def credentials_command() -> None:
     """Store, check and remove the credentials of matching services.
 
-    They are looked for as a systemd credential, in the keyring that is configured, in a file of
-    mode 0600, and in the environment; the first place that has the name counts.
+    Sources are, in this order: systemd credentials, the configured keyring, a file of mode 0600,
+    and the environment.  The first source that has the name is used.
     """
 
 
 @command(
-    Example("hashwacht credentials set eokm", "Ask for user and password."),
-    Example("pass show eokm | hashwacht credentials set eokm", "Take one line user:password."),
+    Example("hashwacht credentials set eokm", "Prompt for the user name and password."),
+    Example("pass show eokm | hashwacht credentials set eokm", "Read user:password from a pipe."),
     name="set",
 )
 @click.argument("name")
 def store(name: str) -> None:
-    """Store the credentials NAME in the keyring if one is configured, else in a file.
+    """Store the credentials NAME in the configured keyring, or in a file if there is none.
 
-    On a terminal both parts are asked for, the password unseen; otherwise one line
-    user:password is read from standard input.  They are never taken from the command line,
-    where every user of the machine could read them.
+    Prompts for the user name and password on a terminal, else reads one line user:password from
+    standard input.  Credentials on the command line would be visible to all users.
     """
-    from hashwacht.secrets import Credential
-    from hashwacht.secrets import store_credential as keep
+    from hashwacht.secrets import Credential, store_credential
 
     if sys.stdin.isatty():
         user = click.prompt("User", err=True)
@@ -51,89 +52,92 @@ def store(name: str) -> None:
         credential = Credential.parse(f"{user}:{password}")
     else:
         credential = Credential.parse(sys.stdin.readline())
-    where = keep(name, credential, _places(global_options()))
-    line(escape_text(f"{name}: stored in {where}"))
+    location = store_credential(name, credential, _sources(global_options()))
+    print_text(f"{name}: stored in {location}")
 
 
 @command(
-    Example("hashwacht credentials check", "Look for all that configured matchers need."),
-    Example("hashwacht credentials check eokm", "Say where it lies, and what is wrong with it."),
+    Example("hashwacht credentials check", "Check the credentials of all configured matchers."),
+    Example(
+        "hashwacht credentials check eokm", "Show where one is stored and what is wrong with it."
+    ),
     json=True,
     name="check",
 )
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME...]", nargs=-1)
 def check(names: Sequence[str]) -> ExitCode:
-    """Show where credentials are stored and whether they are usable; no service is asked.
+    """Show where credentials are stored and whether they are usable.
 
-    Without NAME, all that the configured matchers need.  The exit code is 2 if one is missing
-    or cannot be used.
+    Without NAME, checks the credentials of all configured matchers.  Contacts no service.  The
+    exit code is 2 if credentials are missing or unusable.
     """
-    from hashwacht.secrets import locate_credential as look
+    from hashwacht.secrets import locate_credential
 
     call = global_options()
-    places = _places(call)
+    sources = _sources(call)
     usable = [
-        _tell(name, look(name, places), as_json=call.as_json) for name in names or _needed(call)
+        _print_statuses(name, locate_credential(name, sources)) for name in names or _needed(call)
     ]
-    if not usable and not call.as_json:
-        line("No configured matcher needs credentials.")
+    if not usable:
+        print_text("No configured matcher needs credentials.")
     return ExitCode.OK if all(usable) else ExitCode.ERROR
 
 
-def _tell(name: str, statuses: Sequence[CredentialStatus], *, as_json: bool) -> bool:
+def _print_statuses(name: str, statuses: Sequence[CredentialStatus]) -> bool:
     """Print where one credential is stored; return whether the first source is usable."""
     usable = bool(statuses) and not statuses[0].problem
-    if as_json:
-        fields = [
-            {"source": each.source, "location": each.location, "problem": each.problem}
-            for each in statuses
-        ]
-        emit("credential", {"name": name, "usable": usable, "sources": fields})
-        return usable
-    if not statuses:
-        line(escape_text(f"{name}: not found; give it with `hashwacht credentials set {name}`"))
-    for number, each in enumerate(statuses):
-        state = each.problem or ("used" if number == 0 else "not used, found later")
-        line(escape_text(f"{name}: {each.source}, {each.location}: {state}"))
-        if each.advice:
-            line(escape_text(f"  {each.advice}"))
+    sources = [
+        {"source": status.source, "location": status.location, "problem": status.problem}
+        for status in statuses
+    ]
+    fields = {"name": name, "usable": usable, "sources": sources}
+    print_result("credential", fields, *_status_lines(name, statuses))
     return usable
 
 
+def _status_lines(name: str, statuses: Sequence[CredentialStatus]) -> Iterator[str]:
+    if not statuses:
+        yield f"{name}: not found; run `hashwacht credentials set {name}`"
+    for position, status in enumerate(statuses):
+        state = status.problem or ("used" if position == 0 else "shadowed by the source above")
+        yield f"{name}: {status.source}, {status.location}: {state}"
+        if status.advice:
+            yield f"  {status.advice}"
+
+
 @command(
-    Example("hashwacht credentials remove eokm", "Remove it from keyring and file."),
+    Example("hashwacht credentials remove eokm", "Remove them from the keyring and the file."),
     name="remove",
 )
 @click.argument("name")
-def forget(name: str) -> None:
-    """Remove the credentials NAME from keyring and file.
+def remove(name: str) -> None:
+    """Remove the credentials NAME from the keyring and from their file.
 
-    What systemd or the environment gives is not ours to remove; `credentials check` shows it.
+    Does not remove systemd credentials or environment variables; `credentials check` lists them.
     """
-    from hashwacht.secrets import delete_credential as remove
+    from hashwacht.secrets import delete_credential
 
-    gone = remove(name, _places(global_options()))
-    if not gone:
+    locations = delete_credential(name, _sources(global_options()))
+    if not locations:
         raise UsageError(
             f"{name}: neither in the keyring nor in a file",
-            advice=f"`hashwacht credentials check {name}` says where it lies, if anywhere.",
+            advice=f"Run `hashwacht credentials check {name}` to see where they are stored.",
         )
-    for where in gone:
-        line(escape_text(f"{name}: removed from {where}"))
+    print_text(*(f"{name}: removed from {location}" for location in locations))
 
 
-def _places(call: GlobalOptions) -> SecretSources:
+def _sources(call: GlobalOptions) -> SecretSources:
     from hashwacht import bootstrap
 
     return bootstrap.secret_sources(call.configuration().settings, os.environ)
 
 
 def _needed(call: GlobalOptions) -> list[str]:
-    """Name what the configured matchers need, each once."""
+    """Return the names of the credentials that the configured matchers need, without repeats."""
     matchers = call.configuration().settings.matchers
-    named = [each.credentials for each in matchers if isinstance(each, ServiceSettings)]
+    named = [matcher.credentials for matcher in matchers if isinstance(matcher, ServiceSettings)]
     return [name for name in dict.fromkeys(named) if name]
 
 
-for each_command in (store, check, forget):
-    credentials_command.add_command(each_command)
+for subcommand in (store, check, remove):
+    credentials_command.add_command(subcommand)

@@ -1,4 +1,4 @@
-"""``hashwacht daemon``: run all its processes, or a single one for a service manager."""
+"""``hashwacht daemon``: run all its processes, or one of them for a service manager."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROCESSES = ("scanner", "courier", "watcher")
 
 
 @command(
-    Example("hashwacht daemon", "Watch the configured roots until ^C."),
+    Example("hashwacht daemon", "Watch the configured roots until interrupted."),
     Example("hashwacht daemon --root /srv/uploads", "Watch a directory without a configuration."),
     Example("hashwacht daemon courier", "Run a single process, as its systemd unit does."),
     exit_status={
@@ -41,12 +41,12 @@ PROCESSES = ("scanner", "courier", "watcher")
 def daemon_command(
     process: str | None, roots: tuple[Path, ...], listen_fd: int | None, parent: int | None
 ) -> ExitCode:
-    """Watch directories: check every new file, and act on matches as configured.
+    """Watch directories, check every new file, and act on matches.
 
     Runs up to three processes and restarts them when they exit: the scanner reads files and has no
     network access; the courier has network access and reads no files; with
     daemon.watch_method = "fanotify" the watcher receives the names of new files.  Under systemd
-    each has a unit of its own.  SIGHUP reloads the configuration.
+    each has its own unit.  SIGHUP reloads the configuration.
     """
     from hashwacht.daemon.entry_points import DaemonRunner
     from hashwacht.daemon.scanner.roots import command_line_roots

@@ -1,54 +1,292 @@
-"""``hashwacht doctor``: is everything set up well, and what to do where it is not."""
+"""``hashwacht doctor``: check the installation, and advise on each problem.
+
+Nothing is changed; matchers only receive a harmless test query.
+"""
 
 from __future__ import annotations
 
+import io
 import os
+import resource
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
+from hashwacht import bootstrap
 from hashwacht.cli.click_ext import Example, command
 from hashwacht.cli.options import global_options
-from hashwacht.cli.output import emit, line
-from hashwacht.core.errors import ExitCode
-from hashwacht.core.text import escape_text
-from hashwacht.core.types import Diagnostic
+from hashwacht.cli.output import print_diagnostic, print_text
+from hashwacht.core.errors import ExitCode, HashwachtError
+from hashwacht.core.ports import Fingerprinter
+from hashwacht.core.types import Diagnostic, Fingerprint, Skip
+from hashwacht.secrets import locate_credential
+from hashwacht.settings import Configuration, HashlistSettings, Settings, UploadMode
+from hashwacht.settings.units import size_to_text
+from hashwacht.storage.runs import RunState
+
+if TYPE_CHECKING:
+    from hashwacht.hashing.workers.pool import WorkerPool
+
+GIB = 1 << 30
+
+MIN_FREE_SPACE = GIB
+"""Free space for the state below which a scan of millions of files may fail half-way."""
+
+TEST_FORMATS = ("jpeg", "png", "gif", "webp", "avif", "tiff", "bmp")
+"""The formats that every installation decodes; HEIC is an extra."""
+
+_SANDBOX_ADVICE = (
+    "Use a kernel that supports it (Landlock: 5.13 or newer, listed in /sys/kernel/security/lsm;"
+    " containers must allow its system calls). Without it, only the other layers protect."
+)
 
 
 @command(
-    Example("hashwacht doctor", "Look at everything, and ask each matcher a harmless question."),
-    Example("hashwacht doctor --json | jq 'select(.ok | not)'", "Only what is wrong."),
+    Example("hashwacht doctor", "Check everything, with a harmless query to each matcher."),
+    Example("hashwacht doctor --json | jq 'select(.ok | not)'", "List only the problems."),
     json=True,
+    exit_status={ExitCode.OK: "No problem was found.", ExitCode.ERROR: "A check failed."},
 )
 def doctor_command() -> ExitCode:
     """Check configuration, permissions, limits, lists, matchers and decoders.
 
-    Each matcher is asked one harmless question.  Every finding that is not well says what to do
-    next; the exit code is then 2.
+    Each matcher receives one harmless query.  Every problem is printed with advice; the exit code
+    is then 2.
     """
-    from hashwacht.cli.doctor_checks import run_checks
-
-    call = global_options()
-    wrong = 0
-    for finding in run_checks(call.configuration(), os.environ):
-        wrong += not finding.ok
-        if call.as_json:
-            emit("finding", _fields(finding))
-        else:
-            _print(finding)
-    if not call.as_json:
-        line(f"\n{wrong} of these want attention." if wrong else "\nAll is well.")
-    return ExitCode.ERROR if wrong else ExitCode.OK
+    problems = 0
+    for diagnostic in run_checks(global_options().configuration(), os.environ):
+        problems += not diagnostic.ok
+        print_diagnostic(diagnostic)
+    print_text("", f"{problems} failed." if problems else "All checks passed.")
+    return ExitCode.ERROR if problems else ExitCode.OK
 
 
-def _print(finding: Diagnostic) -> None:
-    mark = "ok  " if finding.ok else "FAIL"
-    line(escape_text(f"{mark}  {finding.subject:18}{finding.detail}"))
-    if finding.advice and not finding.ok:
-        line(escape_text(f"{'':24}{finding.advice}"))
+def run_checks(
+    configuration: Configuration, environment: Mapping[str, str]
+) -> Iterator[Diagnostic]:
+    """Run all checks, in the order in which a scan depends on them."""
+    settings = configuration.settings
+    file = str(configuration.file) if configuration.file else "no file, defaults only"
+    yield Diagnostic("configuration", ok=True, detail=file)
+    yield from _state(settings)
+    yield from _limits(settings)
+    yield from _lists(settings)
+    yield from _credentials(settings, environment)
+    yield from _matchers(settings, environment)
+    yield from _uploads(settings)
+    yield from _workers(settings)
 
 
-def _fields(finding: Diagnostic) -> dict[str, object]:
-    return {
-        "subject": finding.subject,
-        "ok": finding.ok,
-        "detail": finding.detail,
-        "advice": finding.advice,
-    }
+def _state(settings: Settings) -> Iterator[Diagnostic]:
+    """Check that the state directory is writable and private and has free space."""
+    path = settings.state.path
+    try:
+        with bootstrap.store(settings) as store:
+            interrupted = [
+                r for r in store.runs.load_latest(100) if r.state is RunState.INTERRUPTED
+            ]
+    except HashwachtError as error:
+        yield Diagnostic("state", ok=False, detail=error.message, advice=error.advice)
+        return
+    mode = path.stat().st_mode & 0o777
+    yield Diagnostic(
+        "state",
+        ok=not mode & 0o077,
+        detail=f"{path}, mode {mode:04o}",
+        advice=f"Run `chmod 700 {path}`: signals and lists are secret." if mode & 0o077 else "",
+    )
+    free = shutil.disk_usage(path).free
+    yield Diagnostic(
+        "space",
+        ok=free >= MIN_FREE_SPACE,
+        detail=f"{free / GIB:.1f} GiB free for the state",
+        advice="" if free >= MIN_FREE_SPACE else "Free space, or move the state to a larger disk.",
+    )
+    for run in interrupted[:1]:
+        detail = f"run {run.id} was interrupted; run the same command again to resume it"
+        yield Diagnostic("runs", ok=True, detail=detail)
+
+
+def _limits(settings: Settings) -> Iterator[Diagnostic]:
+    jobs = bootstrap.jobs(settings)
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = 128 + 16 * jobs
+    yield Diagnostic(
+        "open files",
+        ok=soft >= needed,
+        detail=f"limit {soft}, {needed} needed for {jobs} jobs",
+        advice="" if soft >= needed else "Raise the limit (`ulimit -n`), or reduce scan.jobs.",
+    )
+    import psutil
+
+    available = psutil.virtual_memory().available
+    wanted = jobs * settings.fingerprint.limits.max_memory
+    yield Diagnostic(
+        "memory",
+        ok=available >= wanted,
+        detail=f"{available / GIB:.1f} GiB available; {jobs} workers may use"
+        f" up to {size_to_text(wanted)}",
+        advice="" if available >= wanted else "Reduce scan.jobs or fingerprint.limits.max_memory.",
+    )
+
+
+def _lists(settings: Settings) -> Iterator[Diagnostic]:
+    """Verify the hash lists, if a matcher uses them."""
+    if not any(isinstance(matcher, HashlistSettings) for matcher in settings.matchers):
+        return
+    lists = bootstrap.hash_lists(settings)
+    try:
+        installed = lists.all()
+        yield from lists.verify()
+    except HashwachtError as error:
+        yield Diagnostic("lists", ok=False, detail=error.message, advice=error.advice)
+        return
+    if all(hash_list.known_good for hash_list in installed):
+        yield Diagnostic(
+            "lists",
+            ok=False,
+            detail="no hash list is installed, so nothing can match",
+            advice="Run `hashwacht lists import NAME FILE`, or configure a matching service.",
+        )
+
+
+def _credentials(settings: Settings, environment: Mapping[str, str]) -> Iterator[Diagnostic]:
+    """Locate each credential; the first source that has it is used."""
+    sources = bootstrap.secret_sources(settings, environment)
+    for matcher in settings.matchers:
+        name = "" if isinstance(matcher, HashlistSettings) else matcher.credentials
+        if not name:
+            continue
+        subject = f"credentials {name}"
+        statuses = locate_credential(name, sources)
+        if not statuses:
+            advice = f"Run `hashwacht credentials set {name}`."
+            yield Diagnostic(subject, ok=False, detail="not found in any source", advice=advice)
+        for position, status in enumerate(statuses):
+            where = f"{status.source}: {status.location}" + (" (shadowed)" if position else "")
+            detail = f"{where}: {status.problem}" if status.problem else where
+            yield Diagnostic(subject, ok=not status.problem, detail=detail, advice=status.advice)
+
+
+def _matchers(settings: Settings, environment: Mapping[str, str]) -> Iterator[Diagnostic]:
+    """Query each matcher, and compare the signal types that it accepts with those computed."""
+    try:
+        matchers = bootstrap.matcher_set(settings, environment)
+    except HashwachtError as error:
+        yield Diagnostic("matchers", ok=False, detail=error.message, advice=error.advice)
+        return
+    with matchers:
+        for configured in matchers.matchers:
+            yield configured.matcher.check()
+        computed = set(bootstrap.plan(settings, matchers.accepts).types)
+        for lacking in sorted(matchers.accepts - computed):
+            yield Diagnostic(
+                "signal types",
+                ok=False,
+                detail=f"a matcher accepts {lacking}, which is not computed here",
+                advice="Install the package that computes it, or set fingerprint.commands.",
+            )
+        if not matchers.accepts & {"md5", "sha1", "sha256"}:
+            yield Diagnostic(
+                "signal types",
+                ok=False,
+                detail="no matcher accepts digests, so all files but pictures stay undetermined",
+                advice="Also configure a matcher for md5, sha1 or sha256.",
+            )
+
+
+def _uploads(settings: Settings) -> Iterator[Diagnostic]:
+    """Check that the daemon accepts uploads; report applications that upload files in parts."""
+    if settings.uploads.mode is UploadMode.DAEMON:
+        yield _by_daemon(settings)
+    for upload in bootstrap.partial_uploads(settings).load():
+        day = datetime.fromtimestamp(upload.at, UTC).date()
+        yield Diagnostic(
+            "uploads",
+            ok=True,
+            detail=f"a web application received a file in parts ({upload.protocol}, {day}); parts"
+            " never match, so it must pass each complete file to Checker.scan_file",
+        )
+
+
+def _by_daemon(settings: Settings) -> Diagnostic:
+    """Query the daemon over its upload socket, as a web application does."""
+    from hashwacht.uploads.remote import DaemonBackend, DaemonUnreachable
+
+    path = settings.uploads.path
+    try:
+        daemon = DaemonBackend(path).describe()
+    except DaemonUnreachable as error:
+        advice = (
+            "Run `hashwacht units --write && systemctl daemon-reload && systemctl restart"
+            " hashwacht.target`, or `hashwacht daemon`; uploads.group sets which users may connect."
+        )
+        return Diagnostic("uploads", ok=False, detail=f"{path}: {error.detail}", advice=advice)
+    detail = (
+        f"the daemon ({daemon.release}) accepts uploads at {path}, up to"
+        f" {size_to_text(daemon.max_size)}"
+    )
+    return Diagnostic("uploads", ok=True, detail=detail)
+
+
+def _workers(settings: Settings) -> Iterator[Diagnostic]:
+    """Start a worker that decodes a generated picture in every format."""
+    try:
+        fingerprinter = bootstrap.fingerprinter(settings, ("sha256", "pdq"))
+    except HashwachtError as error:
+        yield Diagnostic("workers", ok=False, detail=error.message, advice=error.advice)
+        return
+    try:
+        yield from _sandbox(fingerprinter)
+        for name in TEST_FORMATS:
+            yield _decoder(fingerprinter, name, _sample(name))
+    finally:
+        fingerprinter.close()
+
+
+def _sample(name: str) -> bytes:
+    """Return a small generated picture."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.radial_gradient("L").convert("RGB").save(file, name)
+    return file.getvalue()
+
+
+def _sandbox(pool: WorkerPool) -> Iterator[Diagnostic]:
+    """Report which sandbox layers confine the decoders."""
+    try:
+        layers = pool.layers
+    except HashwachtError as error:
+        yield Diagnostic("sandbox", ok=False, detail=error.message, advice=error.advice)
+        return
+    for name, problem in layers.items():
+        yield Diagnostic(
+            f"sandbox {name}",
+            ok=not problem,
+            detail=problem or "active for every decoder process",
+            advice=_SANDBOX_ADVICE if problem else "",
+        )
+
+
+def _decoder(fingerprinter: Fingerprinter, name: str, content: bytes) -> Diagnostic:
+    subject = f"decoder {name}"
+    advice = "Reinstall Pillow (`pip install --force-reinstall pillow`)."
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.seek(0)
+        try:
+            fingerprint = fingerprinter.fingerprint(file.fileno())
+        except (OSError, HashwachtError) as error:
+            return Diagnostic(subject, ok=False, detail=str(error), advice=advice)
+    problem = _problem(fingerprint)
+    if problem:
+        detail = f"{problem.reason}: {problem.detail}"
+        return Diagnostic(subject, ok=False, detail=detail, advice=advice)
+    return Diagnostic(subject, ok=True, detail=f"{fingerprint.kind}, in a worker process")
+
+
+def _problem(fingerprint: Fingerprint) -> Skip | None:
+    return next((skip for skip in fingerprint.skipped if skip.reason.undetermined), None)

@@ -1,27 +1,26 @@
-"""``hashwacht explain``: would this path be scanned, and which rule decides it."""
+"""``hashwacht explain``: whether paths would be scanned, and which rule decides."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 
 from hashwacht.cli.click_ext import Example, command
-from hashwacht.cli.options import global_options
-from hashwacht.cli.output import emit, line
+from hashwacht.cli.options import all_file_systems_option, exclude_option, global_options
+from hashwacht.cli.output import print_result
 from hashwacht.core.paths import escape_path, to_json
-from hashwacht.core.text import escape_text
 from hashwacht.settings import Configuration
 from hashwacht.walk.explain import Explanation
 
 
 @command(
-    Example("hashwacht explain /srv/www/x/cache/a.jpg", "Say whether it would be scanned."),
+    Example("hashwacht explain /srv/www/x/cache/a.jpg", "Show whether the file would be scanned."),
     Example(
         "hashwacht explain --root /srv /srv/www/x/a.jpg",
-        "The same for a scan of /srv: mounts and excluded directories on the way count.",
+        "Assume a scan of /srv: mounts and excluded directories in between count.",
     ),
-    Example("hashwacht explain --exclude 'cache/' /srv/x/cache", "Try out a rule."),
+    Example("hashwacht explain --exclude 'cache/' /srv/x/cache", "Try a rule."),
     json=True,
 )
 @click.argument(
@@ -31,15 +30,10 @@ from hashwacht.walk.explain import Explanation
     "--root",
     type=click.Path(path_type=bytes),
     metavar="PATH",
-    help="The directory that the scan begins at; without it, at the path itself.",
+    help="Assume a scan of this directory.  [default: the path itself]",
 )
-@click.option(
-    "--exclude",
-    multiple=True,
-    metavar="PATTERN",
-    help="Leave out, as in .gitignore; !PATTERN takes back.",
-)
-@click.option("--all-file-systems", is_flag=True, help="Enter other file systems below it too.")
+@exclude_option()
+@all_file_systems_option()
 def explain_command(
     *,
     paths: Sequence[bytes],
@@ -49,49 +43,45 @@ def explain_command(
 ) -> None:
     """Show whether paths would be scanned, and which rule decides.
 
-    Nothing is opened.  A path that would not be scanned is told with the rule, where it is
-    written, and the directory above the path at which it was decided.
+    No file is opened.  For a path that would not be scanned, prints the rule, where the rule is
+    defined, and the parent directory that it excludes.
     """
     from hashwacht import bootstrap
     from hashwacht.walk.explain import explain
 
-    call = global_options()
-    configuration = call.configuration()
+    configuration = global_options().configuration()
     settings = configuration.settings
     rules = bootstrap.exclusion_rules(settings, exclude, _source(configuration))
     for path in paths:
-        found = explain(
+        explanation = explain(
             path,
             rules,
             root=root,
             one_file_system=settings.scan.one_file_system and not all_file_systems,
         )
-        if call.as_json:
-            emit("explanation", _fields(found))
-        else:
-            line(_text(found))
+        print_result("explanation", _fields(explanation), *_lines(explanation))
 
 
 def _source(configuration: Configuration) -> str:
-    """Return where the configured rules are, for use with a rule's number in the array."""
+    """Return the name and key of the configured rules, to which a rule's index is added."""
     name = configuration.origin(("scan", "exclude")).name
     return f"{name}, scan.exclude" if name else "scan.exclude"
 
 
-def _text(found: Explanation) -> str:
-    word = "scanned" if found.scanned else "not scanned"
-    rule = escape_text(f": {found.rule}") if found.rule else ""
-    where = f", at {escape_path(found.at)}" if found.at != found.path else ""
-    return f"{word:13}{escape_path(found.path)}\n{'':13}{found.reason}{rule}{where}"
+def _lines(explanation: Explanation) -> Iterator[str]:
+    word = "scanned" if explanation.scanned else "not scanned"
+    rule = f": {explanation.rule}" if explanation.rule else ""
+    at = f", at {escape_path(explanation.at)}" if explanation.at != explanation.path else ""
+    yield f"{word:13}{escape_path(explanation.path)}"
+    yield f"{'':13}{explanation.reason}{rule}{at}"
 
 
-def _fields(found: Explanation) -> dict[str, object]:
-    rule = found.rule
-    told = {"pattern": rule.text, "source": rule.source, "line": rule.line} if rule else None
+def _fields(explanation: Explanation) -> dict[str, object]:
+    rule = explanation.rule
     return {
-        **to_json(found.path),
-        "scanned": found.scanned,
-        "why": found.reason,
-        "at": to_json(found.at),
-        "rule": told,
+        **to_json(explanation.path),
+        "scanned": explanation.scanned,
+        "why": explanation.reason,
+        "at": to_json(explanation.at),
+        "rule": {"pattern": rule.text, "source": rule.source, "line": rule.line} if rule else None,
     }

@@ -1,15 +1,13 @@
-"""``hashwacht hash``: the signals themselves."""
+"""``hashwacht hash``: print the signals of files."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
 
-import click
-
 from hashwacht.cli.click_ext import Example, command
-from hashwacht.cli.options import display_name, global_options, open_input
-from hashwacht.cli.output import emit, line
+from hashwacht.cli.options import display_name, files_argument, global_options, open_input
+from hashwacht.cli.output import emit, line, print_result
 from hashwacht.core.errors import ExitCode
 from hashwacht.core.paths import escape_path, to_json
 from hashwacht.core.ports import Fingerprinter
@@ -20,18 +18,16 @@ from hashwacht.storage.cases import signal_to_json
 
 @command(
     Example("hashwacht hash picture.jpg", "Print its digests and picture hashes."),
-    Example("hashwacht hash --json *.png | jq .", "All that is known of them, for a program."),
-    Example("curl -s https://example.org/a.jpg | hashwacht hash -", "Hash what comes in."),
+    Example("hashwacht hash --json *.png | jq .", "Print the full fingerprints as JSON."),
+    Example("curl -s https://example.org/a.jpg | hashwacht hash -", "Hash standard input."),
     json=True,
 )
-@click.argument(
-    "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=bytes)
-)
+@files_argument()
 def hash_command(files: Sequence[bytes]) -> ExitCode:
     """Print the signals of files: digests, and picture hashes with their quality.
 
-    No matcher is asked.  - is standard input.  The exit code is 3 if a file could not be read,
-    or lacks a hash that its kind should have.
+    No matcher is queried.  - reads standard input.  The exit code is 3 if a file could not be
+    read or a hash that applies to it could not be computed.
     """
     from hashwacht import bootstrap
     from hashwacht.core.signals import BUILT_IN
@@ -40,68 +36,67 @@ def hash_command(files: Sequence[bytes]) -> ExitCode:
     settings = call.configuration().settings
     fingerprinter = bootstrap.fingerprinter(settings, BUILT_IN)
     try:
-        missing = [
-            _print(name, fingerprint, as_json=call.as_json)
+        complete = [
+            _print(name, fingerprint)
             for name, fingerprint in _fingerprints(fingerprinter, files, as_json=call.as_json)
         ]
     finally:
         fingerprinter.close()
-    return ExitCode.OK if len(missing) == len(files) and not any(missing) else ExitCode.UNDETERMINED
+    return ExitCode.OK if len(complete) == len(files) and all(complete) else ExitCode.UNDETERMINED
 
 
 def _fingerprints(
     fingerprinter: Fingerprinter, files: Sequence[bytes], *, as_json: bool
 ) -> Iterator[tuple[bytes, Fingerprint]]:
-    """Take the files one by one; one that cannot be read is told and left out."""
+    """Yield the fingerprint of each file; report and skip files that cannot be read."""
     for name in files:
         try:
             with open_input(name) as fd:
                 yield name, fingerprinter.fingerprint(fd)
         except OSError as error:
-            why = error.strerror or "cannot be read"
+            problem = error.strerror or "cannot be read"
             if as_json:
-                emit("unreadable", {**to_json(display_name(name)), "detail": why}, to=sys.stderr)
+                emit(
+                    "unreadable", {**to_json(display_name(name)), "detail": problem}, to=sys.stderr
+                )
             else:
-                line(f"hashwacht: {escape_path(display_name(name))}: {why}", to=sys.stderr)
+                line(f"hashwacht: {escape_path(display_name(name))}: {problem}", to=sys.stderr)
 
 
-def _print(name: bytes, found: Fingerprint, *, as_json: bool) -> bool:
-    """Print one file; True if a hash is missing that should be there."""
-    missing = [skip for skip in found.skipped if skip.reason.undetermined]
-    if as_json:
-        emit("fingerprint", {**to_json(display_name(name)), **_fields(found)})
-    else:
-        for text in _lines(found):
-            line(f"{text}  {escape_path(display_name(name))}")
-    return bool(missing)
+def _print(name: bytes, fingerprint: Fingerprint) -> bool:
+    """Print one fingerprint; return whether it has every signal that applies to the file."""
+    path = display_name(name)
+    lines = [f"{text}  {escape_path(path)}" for text in _lines(fingerprint)]
+    print_result("fingerprint", {**to_json(path), **_fields(fingerprint)}, *lines)
+    return not any(skip.reason.undetermined for skip in fingerprint.skipped)
 
 
-def _lines(found: Fingerprint) -> Iterator[str]:
-    if not any(signal.type == "sha256" for signal in found.signals):
-        yield f"sha256:{found.key}"
-    for signal in found.signals:
+def _lines(fingerprint: Fingerprint) -> Iterator[str]:
+    if not any(signal.type == "sha256" for signal in fingerprint.signals):
+        yield f"sha256:{fingerprint.key}"
+    for signal in fingerprint.signals:
         notes = [signal.variant] if signal.variant else []
         if signal.quality is not None:
-            notes.append(f"quality {signal.quality}{'' if signal.matchable else ', never asked'}")
+            notes.append(f"quality {signal.quality}{'' if signal.matchable else ', not looked up'}")
         yield f"{signal}  ({', '.join(notes)})" if notes else str(signal)
-    for skip in found.skipped:
-        yield f"{skip.type}:-  ({_why(skip)})"
+    for skip in fingerprint.skipped:
+        yield f"{skip.type}:-  ({_reason(skip)})"
 
 
-def _why(skip: Skip) -> str:
+def _reason(skip: Skip) -> str:
     return escape_text(f"{skip.reason}: {skip.detail}" if skip.detail else str(skip.reason))
 
 
-def _fields(found: Fingerprint) -> dict[str, object]:
+def _fields(fingerprint: Fingerprint) -> dict[str, object]:
     return {
-        "sha256": found.key,
-        "size": found.size,
-        "kind": found.kind,
-        "damaged": found.damaged,
-        "recipe": list(found.recipe),
-        "signals": [signal_to_json(signal) for signal in found.signals],
+        "sha256": fingerprint.key,
+        "size": fingerprint.size,
+        "kind": fingerprint.kind,
+        "damaged": fingerprint.damaged,
+        "recipe": list(fingerprint.recipe),
+        "signals": [signal_to_json(signal) for signal in fingerprint.signals],
         "skipped": [
             {"type": skip.type, "reason": skip.reason, "detail": skip.detail}
-            for skip in found.skipped
+            for skip in fingerprint.skipped
         ],
     }

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hashwacht.cli.case_session import case_session, optional_case_session, reason_option
+from hashwacht.cli.case_session import case_session, optional_case_session
 from hashwacht.cli.click_ext import Example, Group, command
-from hashwacht.cli.options import global_options
-from hashwacht.cli.output import emit, line
-from hashwacht.core.text import count, escape_text, format_time, plural
+from hashwacht.cli.options import number_option, reason_option
+from hashwacht.cli.output import print_result, print_text
+from hashwacht.core.text import count, format_time, plural
 
 if TYPE_CHECKING:
     from hashwacht.cases.factory import CaseServices
@@ -21,39 +21,42 @@ if TYPE_CHECKING:
 @click.group(
     cls=Group,
     examples=(
-        Example("hashwacht limits list", "Say why actions wait."),
+        Example("hashwacht limits list", "List paused actions."),
         Example('hashwacht limits approve 3 --reason "All of it is real."', "Carry them out."),
     ),
 )
 def limits_command() -> None:
     """List actions paused by the action limit; approve or discard them.
 
-    When so many files of one content, account or root were held or quarantined that a list must
-    have gone wrong, further ones wait: they go on being found and told, and lie where they are.
+    The action limit is reached when so many files of one content, account or root are held or
+    quarantined that a hash list is probably wrong.  Further matches are still recorded and
+    reported, but their files are left in place until a decision is made.
     """
 
 
 @command(
-    Example("hashwacht limits list", "Those that wait for a ruling or in which we stand down."),
-    Example("hashwacht limits list --all", "The past ones too."),
+    Example("hashwacht limits list", "List reached limits that wait for a decision."),
+    Example("hashwacht limits list --all", "Include past ones."),
     json=True,
     name="list",
 )
-@click.option("--all", "past", is_flag=True, help="Also those that are over.")
-@click.option("-n", "--number", type=click.IntRange(1), default=50, help="How many; default 50.")
+@click.option("--all", "past", is_flag=True, help="Include limits that are no longer in effect.")
+@number_option(50, "limits")
 def list_limits(*, past: bool, number: int) -> None:
-    """List floods, newest first, with how many files wait."""
-    with optional_case_session() as found:
-        store = None if found is None else found.ledger.store
-        floods = [] if store is None else store.action_limits.load_latest(number, past=past)
-        waiting = {} if store is None else store.locations.count_held([each.id for each in floods])
-    for each in floods:
-        if global_options().as_json:
-            emit("action-limit", _fields(each, waiting[each.id]))
-        else:
-            line(escape_text(_text(each, waiting[each.id])))
-    if not floods and not global_options().as_json:
-        line("No action is paused.")
+    """List reached limits with the number of paused files, newest first."""
+    limits: list[ReachedLimit] = []
+    paused: dict[int, int] = {}
+    with optional_case_session() as services:
+        if services is not None:
+            store = services.ledger.store
+            limits = store.action_limits.load_latest(number, past=past)
+            paused = store.locations.count_held([limit.id for limit in limits])
+    for limit in limits:
+        print_result(
+            "action-limit", _fields(limit, paused[limit.id]), _text(limit, paused[limit.id])
+        )
+    if not limits:
+        print_text("No action is paused.")
 
 
 @command(
@@ -64,94 +67,90 @@ def list_limits(*, past: bool, number: int) -> None:
 @click.argument("number", metavar="NUMBER", type=int)
 @reason_option()
 def approve(number: int, reason: str) -> None:
-    """Carry out now what waits, and do not count such files for the time of action_limits.window.
+    """Carry out the paused actions, and suspend the limit for action_limits.window.
 
-    If this is interrupted, the daemon goes on.
+    If the command is interrupted, the daemon continues.
     """
-    with case_session() as found:
-        _tell(number, "approved", found.approvals().approve(number, reason), _carry_out(found))
+    with case_session() as services:
+        files = services.approvals().approve(number, reason)
+        _print_decision(number, "approved", files, _carry_out(services))
 
 
 @command(
-    Example('hashwacht limits discard 3 --reason "A logo was listed."', "Leave them alone."),
+    Example('hashwacht limits discard 3 --reason "A logo was listed."', "Leave the files alone."),
     json=True,
     name="discard",
 )
 @click.argument("number", metavar="NUMBER", type=int)
 @reason_option()
 def discard(number: int, reason: str) -> None:
-    """Drop what waits, and only observe such files until this is recalled.
+    """Discard the paused actions, and only observe such files until `limits reinstate`.
 
-    What was held or quarantined before the guard stepped in stays so: `hashwacht cases release`
-    gives it back.
+    Files that were held or quarantined before the limit was reached are not restored; use
+    `hashwacht cases release`.
     """
-    with case_session() as found:
-        _tell(number, "discarded", found.approvals().discard(number, reason))
+    with case_session() as services:
+        _print_decision(number, "discarded", services.approvals().discard(number, reason))
 
 
 @command(
-    Example('hashwacht limits reinstate 3 --reason "The list is right again."', "Act as before."),
+    Example('hashwacht limits reinstate 3 --reason "The list is right again."', "Act again."),
     json=True,
     name="reinstate",
 )
 @click.argument("number", metavar="NUMBER", type=int)
 @reason_option()
 def reinstate(number: int, reason: str) -> None:
-    """End standing down: the policy counts again, also for files that were dropped."""
-    with case_session() as found:
-        _tell(number, "reinstated", found.approvals().reinstate(number, reason), _carry_out(found))
+    """Apply the policy again after `limits discard`, including to the discarded files."""
+    with case_session() as services:
+        files = services.approvals().reinstate(number, reason)
+        _print_decision(number, "reinstated", files, _carry_out(services))
 
 
-def _carry_out(found: CaseServices) -> int:
-    """Do what is due now; say how much failed, and is due later."""
-    processor, places, now = found.processor(), found.ledger.store.locations, time.time()
-    before = places.count_failed()
-    while places.load_due(now, 1):
+def _carry_out(services: CaseServices) -> int:
+    """Carry out all actions that are due; return how many failed and will be retried."""
+    processor, locations, now = services.processor(), services.ledger.store.locations, time.time()
+    failed_before = locations.count_failed()
+    while locations.load_due(now, 1):
         processor.retry_due(now)
-    return max(0, places.count_failed() - before)
+    return max(0, locations.count_failed() - failed_before)
 
 
-def _tell(number: int, ruling: str, files: int, failed: int = 0) -> None:
-    if global_options().as_json:
-        emit(
-            "limit-decision",
-            {"number": number, "decision": ruling, "files": files, "failed": failed},
-        )
-        return
-    did = {"approved": "approved", "discarded": "discarded", "reinstated": "reinstated"}[ruling]
-    line(f"limit {number}: {plural(files, 'file')} {did}")
+def _print_decision(number: int, decision: str, files: int, failed: int = 0) -> None:
+    fields = {"number": number, "decision": decision, "files": files, "failed": failed}
+    print_result("limit-decision", fields, f"limit {number}: {plural(files, 'file')} {decision}")
     if failed:
-        line(f"{plural(failed, 'file')} could not be acted upon; `hashwacht cases list` names them")
+        print_text(f"{plural(failed, 'action')} failed; run `hashwacht cases list` to see which")
 
 
-def _text(flood: ReachedLimit, waiting: int) -> str:
-    subject = flood.subject
-    of = f" {subject.value}" if subject.value else ""
+def _text(limit: ReachedLimit, paused: int) -> str:
+    subject = limit.subject
+    value = f" {subject.value}" if subject.value else ""
     root = f" in root {subject.root}" if subject.root else ""
-    ruled = f", {flood.decided_by}: {flood.reason}" if flood.decided_at else ""
+    decision = f", {limit.decided_by}: {limit.reason}" if limit.decided_at else ""
     return (
-        f"{flood.id:>5}  {flood.decision:<10}  {format_time(flood.reached_at)} "
-        f" {subject.scope}{of}{root},"
-        f" limit {count(flood.max_actions)}, {count(waiting)} waiting{ruled}"
+        f"{limit.id:>5}  {limit.decision:<10}  {format_time(limit.reached_at)} "
+        f" {subject.scope}{value}{root},"
+        f" limit {count(limit.max_actions)}, {count(paused)} paused{decision}"
     )
 
 
-def _fields(flood: ReachedLimit, waiting: int) -> dict[str, object]:
-    subject = flood.subject
+def _fields(limit: ReachedLimit, paused: int) -> dict[str, object]:
+    subject = limit.subject
     return {
-        "number": flood.id,
+        "number": limit.id,
         "scope": subject.scope,
         "root": subject.root,
         "subject": subject.value,
-        "max_actions": flood.max_actions,
-        "reached_at": flood.reached_at,
-        "waiting": waiting,
-        "decision": flood.decision,
-        "decided_at": flood.decided_at,
-        "who": flood.decided_by,
-        "reason": flood.reason,
+        "max_actions": limit.max_actions,
+        "reached_at": limit.reached_at,
+        "waiting": paused,
+        "decision": limit.decision,
+        "decided_at": limit.decided_at,
+        "who": limit.decided_by,
+        "reason": limit.reason,
     }
 
 
-for each_command in (list_limits, approve, discard, reinstate):
-    limits_command.add_command(each_command)
+for subcommand in (list_limits, approve, discard, reinstate):
+    limits_command.add_command(subcommand)

@@ -1,9 +1,9 @@
-"""``hashwacht lists``: import, show, change, remove and verify local hash lists."""
+"""``hashwacht lists``: manage the local hash lists."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -12,10 +12,10 @@ from hashwacht.audit.log import AuditEvent
 from hashwacht.cli.case_session import record_audit
 from hashwacht.cli.click_ext import Example, Group, command
 from hashwacht.cli.commands.lists_import import import_list, list_facts
-from hashwacht.cli.options import global_options
-from hashwacht.cli.output import emit, escape_lines, line
+from hashwacht.cli.options import global_options, yes_option
+from hashwacht.cli.output import print_diagnostic, print_result, print_text
 from hashwacht.core.errors import ExitCode
-from hashwacht.core.text import count, escape_text, format_size, format_time, plural
+from hashwacht.core.text import count, format_size, format_time, plural
 
 if TYPE_CHECKING:
     from hashwacht.matching.hashlists.manager import HashLists
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 @click.group(
     cls=Group,
     examples=(
-        Example("hashwacht lists import police known.csv", "Install a list under the name police."),
-        Example("hashwacht lists show", "Say which lists are installed."),
+        Example("hashwacht lists import police known.csv", "Import a list and name it police."),
+        Example("hashwacht lists show", "Show the installed lists."),
     ),
 )
 def lists_command() -> None:
     """Import, show, change, remove and verify local hash lists.
 
-    Lists are secrets: their files are readable by their owner alone, and nothing here ever
-    prints a value of one.
+    Hash lists are secret: only the owner can read their files, and no command prints their
+    values.
     """
 
 
@@ -43,120 +43,107 @@ def _installed() -> HashLists:
     return bootstrap.hash_lists(global_options().configuration().settings)
 
 
-def _recorded(act: str, changed: HashList) -> None:
-    """Write a change of a list into the audit log, without any value of it."""
+def _record(act: str, changed: HashList) -> None:
+    """Record a change of a list in the audit log, without its values."""
     record_audit(global_options().configuration().settings, act, list_facts(changed))
 
 
 @command(
-    Example("hashwacht lists show", "Say which lists are installed, and what they hold."),
-    Example("hashwacht lists show police", "The same for one of them."),
+    Example("hashwacht lists show", "Show all installed lists."),
+    Example("hashwacht lists show police", "Show one list."),
     json=True,
     name="show",
 )
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME...]", nargs=-1)
 def show(names: Sequence[str]) -> None:
     """Show installed lists: types, counts, radii, source and date."""
     lists = _installed()
-    found = [lists.get(name) for name in names] or lists.all()
-    for each in found:
-        if global_options().as_json:
-            emit("list", _fields(each))
-        else:
-            line(escape_lines(_text(each)))
-    if not found and not global_options().as_json:
-        line("No list is installed: begin with `hashwacht lists import NAME FILE`.")
+    selected = [lists.get(name) for name in names] or lists.all()
+    for hash_list in selected:
+        print_result("list", _fields(hash_list), *_lines(hash_list))
+    if not selected:
+        print_text("No hash list is installed. Import one: `hashwacht lists import NAME FILE`.")
 
 
-def _text(each: HashList) -> str:
-    kind = "suppresses matches" if each.known_good else f"category {each.category}"
-    left_out = f", {count(each.malformed)} lines left out" if each.malformed else ""
-    imported = f"imported {format_time(each.imported_at)} from {each.source or 'somewhere'}"
-    rows = [
-        f"{each.name}: {plural(each.entries, 'entry', 'entries')}, {kind}",
-        f"  {imported}{left_out}, {format_size(each.size)} on disk",
-    ]
-    for name, index in each.types.items():
-        near = f"up to {plural(index.radius, 'bit')} off" if index.radius else "equal only"
-        rows.append(f"  {name:10}{count(index.count):>14}  {near}")
-    return "\n".join(rows)
+def _lines(hash_list: HashList) -> Iterator[str]:
+    kind = "suppresses matches" if hash_list.known_good else f"category {hash_list.category}"
+    malformed = f", {count(hash_list.malformed)} lines skipped" if hash_list.malformed else ""
+    source = f" from {hash_list.source}" if hash_list.source else ""
+    imported = f"imported {format_time(hash_list.imported_at)}{source}"
+    yield f"{hash_list.name}: {plural(hash_list.entries, 'entry', 'entries')}, {kind}"
+    yield f"  {imported}{malformed}, {format_size(hash_list.size)} on disk"
+    for name, index in hash_list.types.items():
+        near = f"up to {plural(index.radius, 'bit')} off" if index.radius else "exact only"
+        yield f"  {name:10}{count(index.count):>14}  {near}"
 
 
-def _fields(each: HashList) -> dict[str, object]:
+def _fields(hash_list: HashList) -> dict[str, object]:
     types = {
-        name: {"entries": index.count, "radius": index.radius} for name, index in each.types.items()
+        name: {"entries": index.count, "radius": index.radius}
+        for name, index in hash_list.types.items()
     }
     return {
-        "list": each.name,
-        "category": each.category,
-        "known_good": each.known_good,
-        "entries": each.entries,
+        "list": hash_list.name,
+        "category": hash_list.category,
+        "known_good": hash_list.known_good,
+        "entries": hash_list.entries,
         "types": types,
-        "imported_at": each.imported_at,
-        "source": each.source,
-        "source_sha256": each.source_sha256,
-        "malformed": each.malformed,
-        "bytes": each.size,
-        "revision": each.revision,
+        "imported_at": hash_list.imported_at,
+        "source": hash_list.source,
+        "source_sha256": hash_list.source_sha256,
+        "malformed": hash_list.malformed,
+        "bytes": hash_list.size,
+        "revision": hash_list.revision,
     }
 
 
 @command(
-    Example(
-        "hashwacht lists set-radius police pdq 20", "Match pictures up to 20 bits off, from now."
-    ),
+    Example("hashwacht lists set-radius police pdq 20", "Match PDQ hashes up to 20 bits off."),
     name="set-radius",
 )
 @click.argument("name")
 @click.argument("signal_type", metavar="TYPE")
 @click.argument("bits", type=click.IntRange(0))
 def radius(name: str, signal_type: str, bits: int) -> None:
-    """Change up to which Hamming distance values of a picture hash match."""
+    """Change the Hamming distance up to which a picture hash matches."""
     changed = _installed().set_radius(name, signal_type, bits)
-    _recorded(AuditEvent.LIST_CHANGED, changed)
-    line(escape_lines(_text(changed)))
+    _record(AuditEvent.LIST_CHANGED, changed)
+    print_text(*_lines(changed))
 
 
 @command(
-    Example("hashwacht lists remove police", "Uninstall it and delete its files."),
+    Example("hashwacht lists remove police", "Remove the list and delete its files."),
     name="remove",
 )
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option()
 def remove(name: str, *, yes: bool) -> None:
-    """Uninstall a list and delete its files.
+    """Remove a list and delete its files.
 
-    On a terminal it asks first.  Matches that were found stay recorded.
+    Asks for confirmation on a terminal.  Matches already found stay recorded.
     """
     lists = _installed()
-    found = lists.get(name)
+    entries = plural(lists.get(name).entries, "entry", "entries")
     if sys.stdin.isatty() and not yes:
-        entries = plural(found.entries, "entry", "entries")
-        click.confirm(f"Remove {name} with {entries}?", abort=True, err=True)
-    gone = lists.remove(name)
-    _recorded(AuditEvent.LIST_REMOVED, gone)
-    line(escape_text(f"{gone.name}: removed, {plural(gone.entries, 'entry', 'entries')}"))
+        click.confirm(f"Remove list {name} with {entries}?", abort=True, err=True)
+    removed = lists.remove(name)
+    _record(AuditEvent.LIST_REMOVED, removed)
+    print_text(f"{removed.name}: removed, {plural(removed.entries, 'entry', 'entries')}")
 
 
 @command(
-    Example("hashwacht lists verify", "Read every list and compare it with what was imported."),
+    Example("hashwacht lists verify", "Verify all installed lists."),
     json=True,
     name="verify",
 )
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME...]", nargs=-1)
 def verify(names: Sequence[str]) -> ExitCode:
-    """Read lists through and say whether they are intact and private; exit code 2 if not."""
-    findings = _installed().verify(names)
-    for each in findings:
-        if global_options().as_json:
-            fields = {"ok": each.ok, "detail": each.detail, "advice": each.advice}
-            emit("finding", {"subject": each.subject, **fields})
-        else:
-            line(escape_text(f"{'right' if each.ok else 'WRONG':7}{each.subject}: {each.detail}"))
-            if each.advice:
-                line(escape_text(f"{'':7}{each.advice}"))
-    return ExitCode.OK if all(each.ok for each in findings) else ExitCode.ERROR
+    """Verify that lists are intact and only readable by their owner; exit code 2 if not."""
+    diagnostics = _installed().verify(names)
+    for diagnostic in diagnostics:
+        print_diagnostic(diagnostic)
+    return ExitCode.OK if all(diagnostic.ok for diagnostic in diagnostics) else ExitCode.ERROR
 
 
-for each_command in (import_list, show, radius, remove, verify):
-    lists_command.add_command(each_command)
+for subcommand in (import_list, show, radius, remove, verify):
+    lists_command.add_command(subcommand)

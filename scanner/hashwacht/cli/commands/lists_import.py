@@ -1,12 +1,12 @@
-"""``hashwacht lists import``: install a hash list that somebody handed over."""
+"""``hashwacht lists import``: read a hash list from a file and install it."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 import click
 
@@ -15,9 +15,9 @@ from hashwacht.audit.log import AuditEvent
 from hashwacht.cli.case_session import record_audit
 from hashwacht.cli.click_ext import Example, command
 from hashwacht.cli.options import global_options
-from hashwacht.cli.output import emit, line
+from hashwacht.cli.output import print_result
 from hashwacht.core.errors import UsageError
-from hashwacht.core.text import count, escape_text, plural
+from hashwacht.core.text import count, plural
 
 if TYPE_CHECKING:
     from hashwacht.matching.hashlists.importer import ImportProgress
@@ -25,103 +25,86 @@ if TYPE_CHECKING:
     from hashwacht.matching.hashlists.manifest import HashList
     from hashwacht.matching.hashlists.parser import ParseOptions
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
 
 def _pairs(_: click.Context, parameter: click.Parameter, values: Sequence[str]) -> dict[str, str]:
-    """Read ``name=value`` options."""
+    """Parse ``name=value`` options."""
     pairs = {}
-    for each in values:
-        name, equals, value = each.partition("=")
+    for text in values:
+        name, equals, value = text.partition("=")
         if not (name and equals and value):
-            raise click.BadParameter(f"{each!r} is not written {parameter.metavar}")
+            raise click.BadParameter(f"{text!r} is not of the form {parameter.metavar}")
         pairs[name] = value
     return pairs
 
 
-_READING: tuple[Callable[[Any], Any], ...] = (
-    click.option(
-        "--format",
-        "written",
-        type=click.Choice(["text", "csv", "jsonl"]),
-        help="How it is written, instead of recognising it.",
-    ),
-    click.option(
-        "--type",
-        "default_type",
-        default="",
-        metavar="TYPE",
-        help="The signal type of lines that name none.",
-    ),
-    click.option(
-        "--column",
-        "columns",
-        multiple=True,
-        callback=_pairs,
-        metavar="MEANING=TITLE",
-        help="Which column of a CSV file is the value, type, id or category; may be repeated.",
-    ),
-    click.option(
-        "--delimiter",
-        default="",
-        metavar="CHARACTER",
-        help="What separates the fields of a CSV file, instead of recognising it.",
-    ),
-)
-
-_TERMS: tuple[Callable[[Any], Any], ...] = (
-    click.option("--category", default="", help="What a match means; csam if nothing is said."),
-    click.option(
-        "--known-good", is_flag=True, help="A list that suppresses matches instead of making them."
-    ),
-    click.option(
-        "--radius",
-        "radii",
-        multiple=True,
-        callback=_pairs,
-        metavar="TYPE=BITS",
-        help="Up to which distance a picture hash matches (31 for pdq); may be repeated.",
-    ),
-    click.option(
-        "--allow-malformed",
-        is_flag=True,
-        help="Leave malformed lines out and name them, instead of importing nothing.",
-    ),
-)
-
-
-def _options(*options: Callable[[Any], Any]) -> Callable[[Function], Function]:
-    """Apply decorators so that the help shows them in this order."""
-
-    def decorate(function: Function) -> Function:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
-
-
 @command(
-    Example("hashwacht lists import police known.csv", "CSV with a header, or type value lines."),
-    Example("hashwacht lists import police --type md5 md5.txt", "A bare MD5 on every line."),
+    Example("hashwacht lists import police known.csv", "Import CSV or `type value` lines."),
+    Example("hashwacht lists import police --type md5 md5.txt", "Import lines with bare MD5s."),
     Example(
         "hashwacht lists import hotline --column value=Hash --column id=Case export.csv",
-        "Say which columns of a CSV file mean what.",
+        "Import a CSV file with other column titles.",
     ),
     Example(
         "hashwacht lists import wordpress --known-good wordpress.jsonl",
-        "A list that suppresses matches, visibly.",
+        "Import a list that suppresses false matches.",
     ),
     json=True,
     name="import",
 )
 @click.argument("name")
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
-@_options(*_READING, *_TERMS)
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["text", "csv", "jsonl"]),
+    help="File format.  [default: detected]",
+)
+@click.option(
+    "--type",
+    "default_type",
+    default="",
+    metavar="TYPE",
+    help="Signal type of values without one, such as md5.",
+)
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    callback=_pairs,
+    metavar="FIELD=TITLE",
+    help="Title of the CSV column with the value, type, id or category.  May be repeated.",
+)
+@click.option(
+    "--delimiter",
+    default="",
+    metavar="CHARACTER",
+    help="Delimiter of a CSV file.  [default: detected]",
+)
+@click.option(
+    "--category",
+    default="",
+    metavar="NAME",
+    help="Category of matches with this list.  [default: csam]",
+)
+@click.option("--known-good", is_flag=True, help="Use the list to suppress false matches.")
+@click.option(
+    "--radius",
+    "radii",
+    multiple=True,
+    callback=_pairs,
+    metavar="TYPE=BITS",
+    help="Hamming distance up to which a picture hash matches.  May be repeated.  [default for"
+    " pdq: 31]",
+)
+@click.option(
+    "--allow-malformed",
+    is_flag=True,
+    help="Skip and report malformed lines instead of rejecting the file.",
+)
 def import_list(  # noqa: PLR0917  # click calls it by keyword
     name: str,
     file: Path,
-    written: str | None,
+    file_format: str | None,
     default_type: str,
     columns: dict[str, str],
     delimiter: str,
@@ -130,42 +113,40 @@ def import_list(  # noqa: PLR0917  # click calls it by keyword
     radii: dict[str, str],
     allow_malformed: bool,
 ) -> None:
-    """Install the list in FILE (- for standard input) as NAME, in place of one of that name.
+    """Import the hash list in FILE (- for standard input) as NAME, replacing a list of that name.
 
-    It is one "type value" a line, CSV with a header, or JSON lines.  It is imported as a whole
-    or not at all, and takes effect at once.  `hashwacht recheck` then asks it about everything
-    that was ever scanned, without reading the disk.
+    FILE contains "type value" lines, CSV with a header, or JSON lines.  It is imported completely
+    or not at all, and takes effect at once.  Run `hashwacht recheck` afterwards to look up
+    everything scanned so far, without reading the files again.
     """
     from hashwacht import bootstrap
     from hashwacht.matching.hashlists.manifest import ListMetadata
 
     call = global_options()
     metadata = ListMetadata(name, category, known_good, _bits(radii), str(file))
-    reading = _reading(written, default_type, columns, delimiter)
+    options = _parse_options(file_format, default_type, columns, delimiter)
     settings = call.configuration().settings
     lists = bootstrap.hash_lists(settings)
-    with _source(file) as source, _Shown(live=not call.as_json and sys.stderr.isatty()) as shown:
-        done = lists.import_list(
-            source, metadata, reading, allow_malformed=allow_malformed, on_progress=shown
+    live = not call.as_json and sys.stderr.isatty()
+    with _open(file) as source, _ProgressLine(live=live) as progress:
+        result = lists.import_list(
+            source, metadata, options, allow_malformed=allow_malformed, on_progress=progress
         )
-    record_audit(
-        settings,
-        AuditEvent.LIST_IMPORTED,
-        {**list_facts(done.list), "malformed": done.list.malformed},
-    )
-    _tell(done, as_json=call.as_json)
+    facts = {**list_facts(result.list), "malformed": result.list.malformed}
+    record_audit(settings, AuditEvent.LIST_IMPORTED, facts)
+    print_result("imported", _fields(result), *_lines(result))
 
 
-def list_facts(each: HashList) -> dict[str, JSON]:
-    """Return the facts about a list for the audit log, without any of its values."""
+def list_facts(hash_list: HashList) -> dict[str, JSON]:
+    """Return the properties of a list for the audit log, without its values."""
     return {
-        "list": each.name,
-        "category": each.category,
-        "known_good": each.known_good,
-        "entries": each.entries,
-        "radii": {name: index.radius for name, index in each.types.items()},
-        "source_sha256": each.source_sha256,
-        "revision": each.revision,
+        "list": hash_list.name,
+        "category": hash_list.category,
+        "known_good": hash_list.known_good,
+        "entries": hash_list.entries,
+        "radii": {name: index.radius for name, index in hash_list.types.items()},
+        "source_sha256": hash_list.source_sha256,
+        "revision": hash_list.revision,
     }
 
 
@@ -174,30 +155,30 @@ def _bits(radii: dict[str, str]) -> dict[str, int]:
         return {name: int(bits) for name, bits in radii.items()}
     except ValueError:
         raise UsageError(
-            "a radius must be a whole number of bits", advice="Write --radius pdq=20."
+            "a radius must be a whole number of bits", advice="Use, for example, --radius pdq=20."
         ) from None
 
 
-def _reading(
-    written: str | None, default_type: str, columns: dict[str, str], delimiter: str
+def _parse_options(
+    file_format: str | None, default_type: str, columns: dict[str, str], delimiter: str
 ) -> ParseOptions:
     from hashwacht.matching.hashlists.list_formats import CsvColumns
     from hashwacht.matching.hashlists.parser import ListFormat, ParseOptions
 
     if unknown := sorted(set(columns) - {"value", "type", "id", "category"}):
         raise UsageError(
-            f"--column {unknown[0]}: no such meaning",
-            advice="A column can be the value, type, id or category.",
+            f"--column {unknown[0]}: unknown field",
+            advice="Use value, type, id or category.",
         )
     return ParseOptions(
-        format=ListFormat(written) if written else None,
+        format=ListFormat(file_format) if file_format else None,
         default_type=default_type,
         columns=CsvColumns(**columns) if columns else None,
         delimiter=delimiter,
     )
 
 
-def _source(file: Path) -> AbstractContextManager[BinaryIO]:
+def _open(file: Path) -> AbstractContextManager[BinaryIO]:
     if str(file) == "-":
         return nullcontext(sys.stdin.buffer)
     try:
@@ -206,16 +187,16 @@ def _source(file: Path) -> AbstractContextManager[BinaryIO]:
         raise UsageError(f"{file}: {error.strerror}", advice="Check the path.") from error
 
 
-class _Shown:
-    """Shows how far an import is, on one line of a terminal."""
+class _ProgressLine:
+    """Shows the progress of an import on one line of a terminal."""
 
     def __init__(self, *, live: bool) -> None:
         self._live = live
 
-    def __call__(self, now: ImportProgress) -> None:
+    def __call__(self, progress: ImportProgress) -> None:
         if self._live:
-            left_out = f", {count(now.malformed)} malformed" if now.malformed else ""
-            sys.stderr.write(f"\r\x1b[K{now.stage}: {count(now.lines)} lines{left_out}")
+            malformed = f", {count(progress.malformed)} malformed" if progress.malformed else ""
+            sys.stderr.write(f"\r\x1b[K{progress.stage}: {count(progress.lines)} lines{malformed}")
             sys.stderr.flush()
 
     def __enter__(self) -> Self:
@@ -226,26 +207,25 @@ class _Shown:
             sys.stderr.write("\r\x1b[K")
 
 
-def _tell(done: ImportResult, *, as_json: bool) -> None:
-    made = done.list
-    if as_json:
-        fields = {
-            "list": made.name,
-            "entries": made.entries,
-            "types": {name: index.count for name, index in made.types.items()},
-            "replaced": done.replaced is not None,
-            "malformed": made.malformed,
-            "rejected": [
-                {"line": each.line, "reason": each.reason} for each in done.first_rejected
-            ],
-        }
-        emit("imported", fields)
-        return
-    types = ", ".join(f"{name} {count(index.count)}" for name, index in made.types.items())
-    old = f", in place of {count(done.replaced.entries)}" if done.replaced else ""
-    line(f"{made.name}: {plural(made.entries, 'entry', 'entries')} ({types}){old}")
-    for each in done.first_rejected:
-        line(escape_text(f"  line {each.line} left out: {each.reason}"))
-    if made.malformed > len(done.first_rejected):
-        line(f"  {count(made.malformed)} malformed lines in all")
-    line("`hashwacht recheck` asks it about everything that was scanned before.")
+def _fields(result: ImportResult) -> dict[str, object]:
+    hash_list = result.list
+    return {
+        "list": hash_list.name,
+        "entries": hash_list.entries,
+        "types": {name: index.count for name, index in hash_list.types.items()},
+        "replaced": result.replaced is not None,
+        "malformed": hash_list.malformed,
+        "rejected": [{"line": row.line, "reason": row.reason} for row in result.first_rejected],
+    }
+
+
+def _lines(result: ImportResult) -> Iterator[str]:
+    hash_list = result.list
+    types = ", ".join(f"{name} {count(index.count)}" for name, index in hash_list.types.items())
+    replaced = f", replaces {count(result.replaced.entries)}" if result.replaced else ""
+    yield f"{hash_list.name}: {plural(hash_list.entries, 'entry', 'entries')} ({types}){replaced}"
+    for row in result.first_rejected:
+        yield f"  line {row.line} skipped: {row.reason}"
+    if hash_list.malformed > len(result.first_rejected):
+        yield f"  {count(hash_list.malformed)} malformed lines in total"
+    yield "Run `hashwacht recheck` to look up everything scanned so far."

@@ -1,4 +1,4 @@
-"""``hashwacht quarantine``: the key that opens sealed files, and the vault they lie in."""
+"""``hashwacht quarantine``: the key pair for sealed files, and the vault that stores them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hashwacht.cli.case_session import reason_option, record_audit
+from hashwacht.cli.case_session import record_audit
 from hashwacht.cli.click_ext import Example, Group, command
-from hashwacht.cli.options import global_options
-from hashwacht.cli.output import emit, line
+from hashwacht.cli.options import global_options, reason_option
+from hashwacht.cli.output import line, print_result, print_text
 from hashwacht.core.errors import CredentialError, ExitCode, UsageError
 from hashwacht.core.paths import escape_path, to_json
 from hashwacht.core.text import escape_text, format_size, format_time, plural
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 @click.group(
     cls=Group,
     examples=(
-        Example("hashwacht quarantine keygen key.txt", "Make a pair of keys, on another machine."),
-        Example("hashwacht quarantine verify", "Look if every sealed file is whole."),
+        Example("hashwacht quarantine keygen key.txt", "Generate a key pair on another machine."),
+        Example("hashwacht quarantine verify", "Verify every sealed file."),
     ),
 )
 def quarantine_command() -> None:
-    """Make the key for quarantine, list and verify what is sealed.
+    """Generate the key pair for quarantine; list and verify sealed files.
 
-    Files are sealed for a public key; the private half, which opens them, need not be on this
-    machine.  `hashwacht cases` restores and destroys them.
+    Files are sealed for a public key; the private key that opens them should be kept on another
+    machine.  Use `hashwacht cases` to restore and destroy sealed files.
     """
 
 
@@ -47,20 +47,21 @@ def _vault() -> Vault:
 
 
 @command(
-    Example("hashwacht quarantine keygen key.txt", "Write both halves, print the public one."),
+    Example("hashwacht quarantine keygen key.txt", "Write both keys, print the public one."),
     Example(
-        "hashwacht quarantine keygen - | ssh safe 'cat > key.txt'", "Never have it on a disk here."
+        "hashwacht quarantine keygen - | ssh safe 'cat > key.txt'",
+        "Store the private key on another machine only.",
     ),
     json=True,
     name="keygen",
 )
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 def key(file: Path) -> None:
-    """Make a pair of keys: the private half into FILE (mode 0600), the public one printed.
+    """Generate a key pair: write the private key to FILE (mode 0600), print the public key.
 
-    Do it on another machine, or move FILE to one and keep a copy: without it no sealed file can
-    ever be opened.  The public half belongs into quarantine.recipients.  A file that age-keygen
-    has made will do as well.
+    Run this on another machine, or move FILE to one, and keep a backup: without the private key
+    no sealed file can be opened.  Set quarantine.recipients to the public key.  A key pair from
+    age-keygen can be used as well.
     """
     from hashwacht.quarantine.age import generate_key_pair
 
@@ -71,15 +72,14 @@ def key(file: Path) -> None:
         sys.stdout.write(text)
         return
     _write_new(file, text)
-    if global_options().as_json:
-        emit("key", {"public_key": pair.public, "file": str(file)})
-    else:
-        line(f"public key: {pair.public}")
-        line(escape_text(f"private key: in {file}; keep it on another machine"), to=sys.stderr)
+    fields = {"public_key": pair.public, "file": str(file)}
+    print_result("key", fields, f"public key: {pair.public}")
+    if not global_options().as_json:
+        line(escape_text(f"private key: {file}; keep it on another machine"), to=sys.stderr)
 
 
 def _write_new(file: Path, text: str) -> None:
-    """Write a file that nobody else may read and that was not there.  Raises CredentialError."""
+    """Write a new file that only its owner can read.  Raises CredentialError if it exists."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         with os.fdopen(os.open(file, flags, 0o600), "w") as out:
@@ -88,32 +88,29 @@ def _write_new(file: Path, text: str) -> None:
             os.fsync(out.fileno())
     except OSError as error:
         raise CredentialError(
-            f"{file}: {error.strerror}", advice="Name a file that is not there yet."
+            f"{file}: {error.strerror}", advice="Name a new file in an existing directory."
         ) from error
 
 
 @command(
-    Example("hashwacht quarantine list", "Say what is sealed, and what was."),
+    Example("hashwacht quarantine list", "List sealed, restored and destroyed files."),
     json=True,
     name="list",
 )
 def list_sealed() -> None:
-    """List what is in the vault; what was restored or destroyed has left its receipt there."""
+    """List the entries of the vault, including those restored or destroyed."""
     records = sorted(_vault().records(), key=lambda record: record.at)
-    for each in records:
-        if global_options().as_json:
-            emit("vault-entry", _fields(each))
-        else:
-            line(escape_text(_text(each)) + escape_path(each.path))
-    if not records and not global_options().as_json:
-        line("Nothing was ever sealed.")
+    for record in records:
+        print_result("vault-entry", _fields(record), _text(record))
+    if not records:
+        print_text("The vault is empty.")
 
 
 def _text(record: EntryRecord) -> str:
     return (
         f"{record.id}  {record.state:<9}  {format_time(record.at)} "
         f" {format_size(record.attributes.size):>8}"
-        f"  user {record.attributes.uid}  "
+        f"  user {record.attributes.uid}  {escape_path(record.path)}"
     )
 
 
@@ -136,26 +133,45 @@ def _fields(record: EntryRecord) -> dict[str, object]:
 
 
 @command(
-    Example("hashwacht quarantine verify", "Read every sealed file; needs no key."),
+    Example("hashwacht quarantine verify", "Read every sealed file; no key is needed."),
     json=True,
     name="verify",
+    exit_status={ExitCode.OK: "Every entry is intact.", ExitCode.ERROR: "An entry is not intact."},
 )
 def verify() -> ExitCode:
-    """Read the vault through and say whether everything is as it was sealed; exit code 2 if not."""
-    findings, wrong = 0, 0
-    for each in _vault().verify():
-        findings += 1
-        wrong += each.fault is not None
-        _tell(each)
-    if not global_options().as_json:
-        line(f"{plural(findings, 'entry', 'entries')}, {wrong} wrong")
-    return ExitCode.ERROR if wrong else ExitCode.OK
+    """Verify that every entry of the vault is intact; exit code 2 if not.
+
+    Reads all sealed files and compares them with the checksums from when they were sealed.
+    """
+    total, faulty = 0, 0
+    for finding in _vault().verify():
+        total += 1
+        faulty += finding.fault is not None
+        print_result("finding", _finding_fields(finding), *_finding_lines(finding))
+    print_text(f"{plural(total, 'entry', 'entries')}, {faulty} wrong")
+    return ExitCode.ERROR if faulty else ExitCode.OK
+
+
+def _finding_lines(finding: VaultFinding) -> list[str]:
+    if finding.fault is None:
+        return []
+    detail = f" ({finding.detail})" if finding.detail else ""
+    return [f"WRONG  {finding.id or 'the vault'}: {finding.fault}{detail}"]
+
+
+def _finding_fields(finding: VaultFinding) -> dict[str, object]:
+    return {
+        "vault": finding.id,
+        "state": finding.state,
+        "fault": finding.fault,
+        "detail": finding.detail,
+    }
 
 
 @command(
     Example(
         'hashwacht quarantine abandon 5b6c1f0e9a7d4c21 --reason "The account was deleted."',
-        "Look for it no more.",
+        "Stop searching for its file.",
     ),
     name="abandon",
 )
@@ -164,43 +180,35 @@ def verify() -> ExitCode:
 def abandon(entry: str, reason: str) -> ExitCode:
     """Abandon an entry whose file cannot be found after an interrupted operation.
 
-    Such an entry is unfinished for `hashwacht quarantine verify`: everything stopped while its
-    file was being taken, and since then its directory was moved away or removed.  It is looked for
-    once more before.  What is sealed stays so.
+    `hashwacht quarantine verify` reports such an entry as unfinished: a crash interrupted its
+    sealing or restoration, and its directory has since been moved or removed.  The file is
+    searched for once more first.  Sealed content is kept.
     """
     from hashwacht.audit.log import AuditEvent
     from hashwacht.quarantine.failures import ActionFailure
     from hashwacht.quarantine.recovery import RecoveryOutcome
 
-    done = _vault().abandon(entry)
-    if isinstance(done, ActionFailure):
-        raise UsageError(f"{entry}: {done.detail or done.reason}", advice=_advice(done))
-    if done.outcome is not RecoveryOutcome.STUCK:
-        line(f"{entry}: found, and settled after all: {done.outcome}")
+    result = _vault().abandon(entry)
+    if isinstance(result, ActionFailure):
+        raise UsageError(f"{entry}: {result.detail or result.reason}", advice=_advice(result))
+    if result.outcome is not RecoveryOutcome.STUCK:
+        print_text(f"{entry}: not abandoned, the file was found: {result.outcome}")
         return ExitCode.OK
-    about = {} if done.record is None else {**to_json(done.record.path), "sha256": done.record.key}
-    facts = {"vault": entry, "reason": reason, "detail": done.detail, **about}
+    record = result.record
+    about = {} if record is None else {**to_json(record.path), "sha256": record.key}
+    facts = {"vault": entry, "reason": reason, "detail": result.detail, **about}
     record_audit(global_options().configuration().settings, AuditEvent.GIVEN_UP, facts)
-    line(escape_text(f"{entry}: given up; {done.detail}"))
+    print_text(f"{entry}: abandoned; {result.detail}")
     return ExitCode.OK
 
 
-def _advice(refusal: ActionFailure) -> str:
+def _advice(failure: ActionFailure) -> str:
     from hashwacht.quarantine.failures import FailureReason
 
-    if refusal.reason is FailureReason.UNKNOWN:
-        return "`hashwacht quarantine verify` names what is unfinished."
-    return refusal.reason.advice
+    if failure.reason is FailureReason.UNKNOWN:
+        return "Run `hashwacht quarantine verify` to list unfinished entries."
+    return failure.reason.advice
 
 
-def _tell(found: VaultFinding) -> None:
-    if global_options().as_json:
-        state, fault = found.state, found.fault
-        emit("finding", {"vault": found.id, "state": state, "fault": fault, "detail": found.detail})
-    elif found.fault is not None:
-        detail = f" ({found.detail})" if found.detail else ""
-        line(escape_text(f"WRONG  {found.id or 'the vault'}: {found.fault}{detail}"))
-
-
-for each_command in (key, list_sealed, verify, abandon):
-    quarantine_command.add_command(each_command)
+for subcommand in (key, list_sealed, verify, abandon):
+    quarantine_command.add_command(subcommand)

@@ -1,34 +1,38 @@
-"""``hashwacht recheck``: ask again with what is stored; no disk is read."""
+"""``hashwacht recheck``: look up stored fingerprints again; no file is read."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
 
 from hashwacht import bootstrap
+from hashwacht.cases.case_rendering import upload_to_json
 from hashwacht.cli.case_session import invoking_user
 from hashwacht.cli.click_ext import Example, command
 from hashwacht.cli.options import global_options
-from hashwacht.cli.render.case_text import UploadContextObserver
-from hashwacht.cli.render.progress_lines import observer
-from hashwacht.cli.signals import exit_code, stop_on_signal
+from hashwacht.cli.output import emit, line
+from hashwacht.cli.render.case_text import upload_line
+from hashwacht.cli.run_session import exit_code, observer, stop_on_signal
 from hashwacht.core.errors import ExitCode
+from hashwacht.core.types import Outcome
+from hashwacht.core.upload_context import UploadContextStore
 from hashwacht.platform.process import lower_priority
+from hashwacht.scan.progress import Observer, Progress, ScanResult, Summary
 from hashwacht.scan.recheck_run import Recheck
 
 
 @command(
-    Example("hashwacht recheck", "After importing a list, or nightly from a timer."),
-    Example("hashwacht recheck --json", "Give every finding to a program."),
+    Example("hashwacht recheck", "Recheck after importing a list, or nightly from a timer."),
+    Example("hashwacht recheck --json", "Print every match as JSON."),
     json=True,
 )
 def recheck_command() -> ExitCode:
-    """Look up stored fingerprints again; no disk is read.
+    """Look up stored fingerprints again; no file is read.
 
-    That is: undetermined ones, ones older than the matcher's recheck_after, and everything that
-    a newly imported list or newly configured matcher has never seen.  The storage is not
-    touched and may be unmounted; a new match is told with the paths that held the content when
-    they were last scanned, and with what a web application told when it was uploaded; each of these
-    becomes a case.
+    Queries undetermined fingerprints, answers older than recheck_after of the matcher, and
+    everything that a new hash list or matcher has not seen yet.  The scanned file systems may be
+    unmounted.  A new match is printed with the paths that contained the content at the last scan,
+    and with the recorded details of uploads, for which a case is opened.
     """
     call = global_options()
     settings = call.configuration().settings
@@ -37,12 +41,51 @@ def recheck_command() -> ExitCode:
         lower_priority()
     with (
         bootstrap.store(settings) as store,
-        bootstrap.matcher_set(settings, os.environ) as panel,
+        bootstrap.matcher_set(settings, os.environ) as matchers,
         stop_on_signal() as stop,
-        observer(as_json=call.as_json) as watching,
+        observer(as_json=call.as_json) as progress,
     ):
-        telling = UploadContextObserver(watching, uploads, call.as_json)
-        summary = Recheck(store=store, matcher_set=panel, observer=telling, stop=stop).run()
+        reporter = UploadContextObserver(progress, uploads, call.as_json)
+        summary = Recheck(store=store, matcher_set=matchers, observer=reporter, stop=stop).run()
         bootstrap.case_services(settings, store, invoking_user()).upload_cases().open_all()
-    telling.print_contexts()
+    reporter.print_contexts()
     return exit_code(summary)
+
+
+@dataclass
+class UploadContextObserver:
+    """Adds the uploads of matching contents: as JSON at once, as text in ``print_contexts``."""
+
+    inner: Observer
+    uploads: UploadContextStore
+    as_json: bool
+    keys: list[str] = field(default_factory=list)
+
+    def started(self, run: str, roots: tuple[bytes, ...], *, resumed: bool) -> None:
+        """Forward to the inner observer."""
+        self.inner.started(run, roots, resumed=resumed)
+
+    def progress(self, snapshot: Progress) -> None:
+        """Forward to the inner observer."""
+        self.inner.progress(snapshot)
+
+    def result(self, result: ScanResult) -> None:
+        """Forward the result, and add the uploads of its content."""
+        self.inner.result(result)
+        if result.verdict.outcome is not Outcome.MATCH:
+            return
+        contexts = self.uploads.load(result.key)
+        if contexts and not self.as_json:
+            self.keys.append(result.key)
+        for context in contexts if self.as_json else ():
+            emit("upload", {"sha256": result.key, **upload_to_json(context)})
+
+    def finished(self, summary: Summary) -> None:
+        """Forward to the inner observer."""
+        self.inner.finished(summary)
+
+    def print_contexts(self) -> None:
+        """Print the uploads as text, after a live display has ended."""
+        for key in self.keys:
+            for context in self.uploads.load(key):
+                line(upload_line(key, context))

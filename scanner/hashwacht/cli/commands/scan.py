@@ -1,4 +1,4 @@
-"""``hashwacht scan``: every file below some directories gets an honest answer."""
+"""``hashwacht scan``: check every file below the given directories."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import click
 
 from hashwacht import bootstrap
 from hashwacht.cli.click_ext import Example, command
-from hashwacht.cli.options import global_options
+from hashwacht.cli.options import all_file_systems_option, exclude_option, global_options
 from hashwacht.cli.render.html_report import report_file, write_report
-from hashwacht.cli.render.progress_lines import observer
 from hashwacht.cli.render.summary import print_profile
-from hashwacht.cli.signals import exit_code, stop_on_signal
+from hashwacht.cli.run_session import exit_code, observer, stop_on_signal
 from hashwacht.core.errors import ExitCode, UsageError
 from hashwacht.core.paths import escape_path
 from hashwacht.platform.process import lower_priority
@@ -23,38 +22,44 @@ from hashwacht.settings import OptionValue, Settings
 
 
 @command(
-    Example("hashwacht scan /srv/www", "Scan a tree; an interrupted scan goes on where it was."),
-    Example("hashwacht scan --report report.html /home", "Draw the figures on a page as well."),
-    Example('hashwacht scan --exclude "*.log" --max-rate "20 MiB/s" /', "Leave out, go slowly."),
-    Example("hashwacht scan --json /srv | jq .", "Give every finding to a program."),
+    Example("hashwacht scan /srv/www", "Scan a directory, or resume its interrupted scan."),
+    Example("hashwacht scan --report report.html /home", "Also write an HTML report."),
+    Example(
+        'hashwacht scan --exclude "*.log" --max-rate "20 MiB/s" /',
+        "Exclude files and limit the read rate.",
+    ),
+    Example("hashwacht scan --json /srv | jq .", "Print every result as JSON."),
     json=True,
 )
 @click.argument(
     "paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path)
 )
-@click.option("--full", is_flag=True, help="Read unchanged files again as well.")
-@click.option("--restart", is_flag=True, help="Begin anew where an interrupted scan would go on.")
+@click.option("--full", is_flag=True, help="Also read unchanged files again.")
 @click.option(
-    "--exclude",
-    multiple=True,
-    metavar="PATTERN",
-    help="Leave out, as in .gitignore; !PATTERN takes back.",
+    "--restart",
+    is_flag=True,
+    help="Start from the beginning instead of resuming an interrupted scan.",
 )
-@click.option("--all-file-systems", is_flag=True, help="Enter other file systems below PATH too.")
-@click.option("--jobs", type=int, metavar="N", help="Worker processes. [default: one per core]")
-@click.option("--max-rate", metavar="RATE", help='"200 files/s" or "20 MiB/s" at the most.')
+@exclude_option()
+@all_file_systems_option()
+@click.option(
+    "--jobs", type=int, metavar="N", help="Number of worker processes.  [default: one per core]"
+)
+@click.option(
+    "--max-rate", metavar="RATE", help='Limit the rate, such as "200 files/s" or "20 MiB/s".'
+)
 @click.option(
     "--normal-priority",
     "foreground",
     is_flag=True,
-    help="Run at normal priority instead of the lowest.",
+    help="Run at normal CPU and I/O priority instead of the lowest.",
 )
-@click.option("--profile", is_flag=True, help="Tell at the end where the time went.")
+@click.option("--profile", is_flag=True, help="Print how long each step took.")
 @click.option(
     "--report",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write a page with figures and charts, without any picture.",
+    help="Write an HTML report with figures and charts, without any picture.",
 )
 def scan_command(
     *,
@@ -71,9 +76,8 @@ def scan_command(
 ) -> ExitCode:
     """Scan existing storage against the configured matchers.
 
-    Unchanged files cost one look and are not read again.  Nothing is changed in the scanned
-    directories, links are not followed, and no content leaves this machine: matchers are asked
-    with hashes only.
+    Files that have not changed since the last scan are not read again.  The scan does not modify
+    the scanned directories or follow symbolic links.  Only hashes are sent to matching services.
     """
     call = global_options()
     options = (
@@ -82,8 +86,8 @@ def scan_command(
         ("scan.one_file_system", False if all_file_systems else None, "--all-file-systems"),
         ("scan.low_priority", False if foreground else None, "--normal-priority"),
     )
-    given = [OptionValue(*option) for option in options if option[1] is not None]
-    settings = call.configuration(*given).settings
+    overrides = [OptionValue(*option) for option in options if option[1] is not None]
+    settings = call.configuration(*overrides).settings
     request = ScanRequest(
         roots=_roots(paths),
         rules=bootstrap.exclusion_rules(settings, exclude),
@@ -97,11 +101,11 @@ def scan_command(
 
 
 def _roots(paths: tuple[Path, ...]) -> tuple[bytes, ...]:
-    """Resolve what was named, before a run begins: there would be nothing to go on with later."""
+    """Resolve the paths before the run starts; a run without a root could not be resumed."""
     for path in paths:
         if not path.exists():
-            message = f"there is no {escape_path(bytes(path))}"
-            raise UsageError(message, advice="Check how it is written.")
+            message = f"no such file or directory: {escape_path(bytes(path))}"
+            raise UsageError(message, advice="Check the path.")
     return tuple(dict.fromkeys(bytes(path.resolve()) for path in paths))
 
 
@@ -121,9 +125,9 @@ def _run(
         bootstrap.pipeline(settings, os.environ, store.crash_log) as pipeline,
         stop_on_signal() as stop,
     ):
-        with observer(as_json=as_json) as watching:
+        with observer(as_json=as_json) as progress:
             scan = ScanRun(
-                store=store, pipeline=pipeline, request=request, observer=watching, stop=stop
+                store=store, pipeline=pipeline, request=request, observer=progress, stop=stop
             )
             summary = scan.run()
         if profile:

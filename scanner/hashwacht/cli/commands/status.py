@@ -1,4 +1,4 @@
-"""``hashwacht status``: whether this machine is protected, and if not, why."""
+"""``hashwacht status``: whether this host is protected, and if not, why."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ CLEAR = "\x1b[H\x1b[2J"
     Example("hashwacht status --json | jq .problems", "List the problems for a program."),
     json=True,
     exit_status={
-        0: "Protected.",
-        1: "Degraded: something is late or was missed, or alerts do not arrive.",
-        2: "Not protected, or the status is not available.",
+        0: "The host is protected.",
+        1: "Degraded: work is overdue, events were missed, or alerts are not delivered.",
+        2: "The host is not protected, or the status is not available.",
     },
 )
 @click.option(
     "--watch",
-    "every",
+    "interval",
     type=click.FloatRange(0.5),
     metavar="SECONDS",
     help="Refresh the output every SECONDS.",
 )
-def status_command(every: float | None) -> ExitCode:
-    """Show whether this machine is protected, and what the daemon is doing.
+def status_command(interval: float | None) -> ExitCode:
+    """Show whether this host is protected, and what the daemon is doing.
 
-    Works whether the daemon runs or not, from the daemon's last heartbeat and the storage.  The
-    exit code is meant for monitoring: 0 protected, 1 degraded, 2 not protected.
+    Reads the last heartbeat of the daemon and the storage, so it also works while the daemon is
+    stopped.  The exit code suits monitoring plug-ins: 0 protected, 1 degraded, 2 not protected.
     """
     from hashwacht.cli.render.status_text import text
     from hashwacht.daemon.status.status import read_status, to_fields
@@ -61,7 +61,7 @@ def status_command(every: float | None) -> ExitCode:
         if call.as_json:
             emit("status", to_fields(status))
         else:
-            line((CLEAR if every else "") + "\n".join(text(status)))
-        if every is None:
+            line((CLEAR if interval else "") + "\n".join(text(status)))
+        if interval is None:
             return EXIT_CODES[status.protection]
-        time.sleep(every)
+        time.sleep(interval)

@@ -1,4 +1,4 @@
-"""``hashwacht units``: what systemd has to know of the configuration."""
+"""``hashwacht units``: the systemd drop-ins that the configuration needs."""
 
 from __future__ import annotations
 
@@ -13,40 +13,41 @@ from hashwacht.core.errors import ConfigurationError
 
 
 @command(
-    Example("hashwacht units", "See what the configuration asks of systemd."),
+    Example("hashwacht units", "Print the drop-ins."),
     Example(
         "hashwacht units --write && systemctl daemon-reload && systemctl restart hashwacht.target",
-        "After a root or a directory has changed.",
+        "Apply them after changing a root or a directory.",
     ),
 )
-@click.option("--write", is_flag=True, help="Write them instead of printing them.")
+@click.option("--write", is_flag=True, help="Write the drop-ins instead of printing them.")
 @click.option(
     "--directory",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("/etc/systemd/system"),
-    help="Where to write them; default /etc/systemd/system.",
+    metavar="DIRECTORY",
+    help="Directory to write to.  [default: /etc/systemd/system]",
 )
 def units_command(write: bool, directory: Path) -> None:
     """Show the systemd drop-ins that the configuration needs, and write them.
 
-    Under systemd the scanner can write to nothing but its own directories and what a drop-in
-    opens for it: the directories that hold the roots, and quarantine, state and metrics if they
-    do not lie in the usual places.
+    Under systemd the scanner may only write to its own directories.  The drop-ins add write access
+    to the roots, and to the quarantine, state and metrics directories if they are not in their
+    default locations.
     """
     from hashwacht.daemon.systemd_units import NAME, drop_ins
 
-    made = drop_ins(global_options().configuration().settings)
-    for name, text in made.items():
+    contents = drop_ins(global_options().configuration().settings)
+    for name, text in contents.items():
         if write:
             _write(directory / name, text)
             line(str(directory / name))
         else:
             line(f"# {directory / name}\n{text}")
     if write:
-        for each in directory.glob(f"hashwacht*.d/{NAME}"):
-            if str(each.relative_to(directory)) not in made:
-                each.unlink()
-                line(f"{each} removed")
+        for path in directory.glob(f"hashwacht*.d/{NAME}"):
+            if str(path.relative_to(directory)) not in contents:
+                path.unlink()
+                line(f"{path} removed")
 
 
 def _write(path: Path, text: str) -> None:
@@ -56,5 +57,5 @@ def _write(path: Path, text: str) -> None:
         path.chmod(0o644)
     except OSError as error:
         raise ConfigurationError(
-            f"{path}: {error.strerror}", advice="Run it as root, or name another --directory."
+            f"{path}: {error.strerror}", advice="Run the command as root, or use --directory."
         ) from error

@@ -1,14 +1,17 @@
-"""Those who watch a run for the reader of the screen, of a log, or of JSON lines.
+"""What commands with a run share: progress output, stopping on a signal, and the exit code.
 
-Results go to standard output, where it stands to standard error; each is one of the observers
-of :mod:`hashwacht.scan.progress`.  ``with observer(...) as watching:`` gives the terminal back
-whatever happens.
+Results are printed on standard output, progress on standard error.  ``with observer(...) as
+progress:`` restores the terminal in every case.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import FrameType
 from typing import IO
 
 from hashwacht.cli.output import emit, line
@@ -20,18 +23,53 @@ from hashwacht.cli.render.summary import (
     summary_fields,
     summary_lines,
 )
+from hashwacht.core.errors import ExitCode
 from hashwacht.core.paths import to_json
 from hashwacht.scan.progress import Observer, Progress, ScanResult, Summary
+from hashwacht.storage.runs import RunState
 
 LOG_SECONDS = 60.0
-"""Between two lines of a log: enough to see that it lives, not enough to fill the disk."""
+"""Interval of progress lines in a log."""
 
 JSON_SECONDS = 1.0
-"""Between two progress objects."""
+"""Interval of progress objects."""
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[threading.Event]:
+    """Yield the event that the first SIGINT or SIGTERM sets; a second one ends the process."""
+    stop = threading.Event()
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # as signal calls it
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in former:
+        signal.signal(number, handle)
+    try:
+        yield stop
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def exit_code(summary: Summary) -> ExitCode:
+    """Return the exit code of a run; see the table in :mod:`hashwacht.core.errors`."""
+    counts = summary.counts
+    if summary.state is RunState.INTERRUPTED:
+        return ExitCode.INTERRUPTED
+    if counts.matches:
+        return ExitCode.MATCH
+    if not summary.reachable:
+        return ExitCode.UNREACHABLE
+    if counts.undetermined or counts.errors:
+        return ExitCode.UNDETERMINED
+    return ExitCode.OK
 
 
 def observer(*, as_json: bool) -> AbstractContextManager[Observer]:
-    """Choose who watches: JSON lines if asked for, a live display on a terminal, else a log."""
+    """Return the observer: JSON lines, a live display on a terminal, or log lines."""
     if as_json:
         return nullcontext(JsonObserver(sys.stdout, sys.stderr))
     if sys.stderr.isatty():
@@ -43,10 +81,10 @@ def observer(*, as_json: bool) -> AbstractContextManager[Observer]:
 
 
 class LogObserver:
-    """Plain lines: one a minute, one for every result, and the summary."""
+    """Prints a line for every result, the progress once a minute, and the summary."""
 
     def __init__(self, results: IO[str], log: IO[str]) -> None:
-        """Write results to one stream, where it stands to the other."""
+        """Print results on one stream, progress on the other."""
         self._results, self._log = results, log
         self._next = LOG_SECONDS
 
@@ -76,13 +114,10 @@ class LogObserver:
 
 
 class JsonObserver:
-    """One versioned object a line.
-
-    ``started`` and ``progress`` go to standard error, outcomes and ``summary`` to standard output.
-    """
+    """Prints one versioned object per line: ``started`` and ``progress`` on the log stream."""
 
     def __init__(self, results: IO[str], log: IO[str]) -> None:
-        """Write results to one stream, where it stands to the other."""
+        """Print results on one stream, progress on the other."""
         self._results, self._log = results, log
         self._next = 0.0
 
