@@ -105,7 +105,7 @@ def test_of_a_match_the_last_chunk_never_arrives(checker: Checker) -> None:
     assert site.readers[1].result.outcome is Outcome.MATCH
 
 
-def test_however_small_the_last_chunk_is_the_end_of_a_match_is_held_back(tmp_path: Path) -> None:
+def test_the_end_of_a_match_is_held_back_in_any_chunk_size(tmp_path: Path) -> None:
     content = KNOWN * 5000
     with knowing(content) as checker:
         site = Site(UploadScanner(checker, policy=Policy(spool=str(tmp_path))))

@@ -139,9 +139,7 @@ def test_a_match_is_denied_and_the_view_has_no_files(client: Client) -> None:
     assert post(client, b"other", KNOWN).status_code == 403
 
 
-def test_where_tokens_against_forgery_are_checked_a_match_is_denied_all_the_same(
-    client: Client, matched: list[Any]
-) -> None:
+def test_a_match_is_denied_when_csrf_tokens_are_checked(client: Client, matched: list[Any]) -> None:
     strict = type(client)(enforce_csrf_checks=True)
     strict.cookies["csrftoken"] = "a" * 32  # its like is looked for in the form, which is read
     assert post(strict, KNOWN).status_code == 403
@@ -168,7 +166,7 @@ def test_all_waiting_in_one_request_has_one_limit(client: Client) -> None:
     assert answer.content.decode().count("TIMED_OUT") == 16
 
 
-def test_a_client_that_vanishes_in_the_middle_leaves_no_file_open(client: Client) -> None:
+def test_a_client_that_disconnects_leaves_no_file_open(client: Client) -> None:
     """Whoever still has the request: Django's handlers and their request hold one another."""
 
     class Vanishing(io.BytesIO):
@@ -226,7 +224,7 @@ def test_the_view_for_what_is_denied_answers_as_the_policy_says(
 # The signal.
 
 
-def test_a_match_is_told_whatever_the_policy_and_failing_receivers(
+def test_a_match_sends_the_signal_under_any_policy(
     client: Client, checker: Checker, matched: list[Any]
 ) -> None:
     post(client, b"other")
@@ -244,7 +242,7 @@ def test_a_match_is_told_whatever_the_policy_and_failing_receivers(
 
 
 @pytest.mark.parametrize("content", [b"other", LARGE])
-def test_a_form_takes_what_nobody_knows_and_refuses_what_somebody_knows(
+def test_a_form_accepts_unknown_files_and_rejects_matches(
     client: Client, matched: list[Any], content: bytes
 ) -> None:
     with without_handler():
@@ -302,7 +300,7 @@ def test_migrations_can_write_validator_and_storage_down(client: Client) -> None
 # The storage.
 
 
-def test_whatever_is_saved_is_checked_first_and_a_match_leaves_nothing(
+def test_saved_files_are_checked_and_a_match_is_not_stored(
     client: Client, matched: list[Any]
 ) -> None:
     directory = Path(storages["default"].location)  # the inner storage's own attribute
@@ -357,7 +355,7 @@ def test_checks_tell_what_is_wrong_and_what_to_do(
     assert all(each.hint for each in told)
 
 
-def test_checks_tell_of_a_directory_without_room_and_of_two_checkers(
+def test_checks_report_a_bad_spool_directory_and_two_checkers(
     client: Client, checker: Checker
 ) -> None:
     assert client is not None

@@ -69,7 +69,7 @@ def knowing_middleware(checker: Checker) -> Any:
     return made
 
 
-def test_each_example_starts_with_the_command_that_the_document_shows() -> None:
+def test_each_example_starts_with_the_documented_command() -> None:
     examples = sorted(EXAMPLES.glob("*.py"))
     assert examples
     for file in examples:
@@ -90,7 +90,7 @@ LINES = {
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_a_mistake_in_the_configuration_is_met_by_the_line_itself(
+def test_a_configuration_error_is_raised_by_the_line_itself(
     line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert f"`{line}`" in DOCUMENT.read_text()

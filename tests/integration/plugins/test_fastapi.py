@@ -55,7 +55,7 @@ async def post(app: Starlette, **more: object) -> httpx.Response:
 
 
 @pytest.mark.parametrize("content", [KNOWN, b"other" * 500_000])
-def test_the_endpoint_gets_the_upload_at_its_beginning_with_its_verdict(
+def test_the_endpoint_gets_a_rewound_upload_with_its_verdict(
     checker: Checker, content: bytes
 ) -> None:
     answer = asyncio.run(post(site(checker), files={"picture": ("a.jpg", content)}))
@@ -68,7 +68,7 @@ def test_the_endpoint_gets_the_upload_at_its_beginning_with_its_verdict(
     }
 
 
-def test_after_its_time_an_upload_is_undetermined_and_still_readable() -> None:
+def test_an_upload_is_undetermined_and_readable_after_timeout() -> None:
     late = Gate()
     with Checker(lambda: late) as checker:
         answer = asyncio.run(post(site(checker, 0.01), files={"picture": ("a.jpg", b"x" * 100)}))
@@ -81,7 +81,7 @@ def test_a_match_is_told_to_the_log(checker: Checker, caplog: pytest.LogCaptureF
     assert "an upload matches" in caplog.text
 
 
-def test_a_checker_that_cannot_work_is_no_error_of_the_application() -> None:
+def test_a_failing_checker_is_no_error_of_the_application() -> None:
     with knowing(KNOWN) as closed:
         app = site(closed)
     answer = asyncio.run(post(app, files={"picture": ("a.jpg", KNOWN)}))
@@ -126,7 +126,7 @@ def test_fastapis_own_client_gets_the_same_from_the_middleware(
         assert answer.json() == {"size": 5, "action": UploadAction.ALLOW}
 
 
-def test_fastapis_own_client_gets_the_verdict_from_the_dependency(checker: Checker) -> None:
+def test_fastapis_test_client_gets_the_verdict(checker: Checker) -> None:
     with client_of(site(checker)) as client:
         answer = client.post("/", files={"picture": ("a.jpg", KNOWN)})
     assert answer.json()["outcome"] == Outcome.MATCH

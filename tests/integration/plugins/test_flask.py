@@ -41,7 +41,7 @@ def post(app: Flask, content: bytes) -> TestResponse:
     return app.test_client().post("/", data={"picture": (io.BytesIO(content), "a.jpg")})
 
 
-def test_a_match_is_refused_and_the_rest_reaches_the_view_with_its_verdict(
+def test_a_match_is_refused_and_other_files_reach_the_view(
     checker: Checker,
 ) -> None:
     app = site(Hashwacht(checker=checker))
@@ -78,7 +78,7 @@ def test_the_callback_for_the_user_may_ask_flask_itself(checker: Checker) -> Non
     assert asked == ["alice"]
 
 
-def test_what_the_configuration_says_comes_before_what_the_code_says(checker: Checker) -> None:
+def test_the_configuration_overrides_the_code(checker: Checker) -> None:
     app = site(Hashwacht(checker=checker, policy=Policy()), policy=Policy(on_match=OnMatch.HOLD))
     held = post(app, KNOWN)
     assert held.json == {"size": 11, "action": UploadAction.HOLD, "known": [Outcome.MATCH]}
@@ -90,7 +90,7 @@ def test_a_request_that_nobody_looks_into_has_no_findings(checker: Checker) -> N
     assert answer.json == {"found": False, "text": "x"}
 
 
-def test_it_stands_before_any_number_of_applications_once_before_each(checker: Checker) -> None:
+def test_it_wraps_any_number_of_applications_once_each(checker: Checker) -> None:
     hashwacht = Hashwacht(checker=checker)
     apps = [site(hashwacht), site(hashwacht)]
     for app in apps:

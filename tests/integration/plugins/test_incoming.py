@@ -35,7 +35,7 @@ def send(incoming: UploadStream, content: bytes, step: int) -> CheckResult:
         return incoming.finish().result(60)
 
 
-def test_the_first_content_and_later_ones_get_the_same_verdict_however_they_come(
+def test_first_and_later_contents_get_the_same_verdict(
     checker: Checker,
 ) -> None:
     known, unknown = encode(photo(KNOWN), "png"), encode(photo(7), "png")
@@ -62,7 +62,7 @@ def test_only_what_may_be_a_picture_is_spooled(checker: Checker, tmp_path: Path)
     assert spooled(tmp_path) == 0
 
 
-def test_without_room_for_a_picture_writing_fails_and_text_needs_none(checker: Checker) -> None:
+def test_writing_a_picture_fails_without_disk_space(checker: Checker) -> None:
     checker.scan_stream([TEXT])
     with checker.open_upload("/nowhere") as text:
         text.write(TEXT)

@@ -42,7 +42,7 @@ def upload(program: Program, content: bytes) -> str:
     return done.stdout.decode()
 
 
-def test_a_late_match_tells_who_sent_it_and_no_service_ever_learns_that(tmp_path: Path) -> None:
+def test_a_late_match_has_its_origin_which_no_service_gets(tmp_path: Path) -> None:
     program = Program(tmp_path)
     known, harmless = encode(photo(1)), encode(photo(2))
     service = Interruptible(Hma({"bank": {pdq(known): 1}}))

@@ -35,9 +35,7 @@ print(checker.scan_file(sys.argv[1]).outcome)
 """
 
 
-def test_parts_go_through_the_finish_step_knows_the_file_and_the_doctor_tells(
-    program: Program, tmp_path: Path
-) -> None:
+def test_parts_pass_and_the_assembled_file_is_checked(program: Program, tmp_path: Path) -> None:
     before = objects(program.run("doctor", "--json").stdout)
     assert not [each for each in before if each["subject"] == "uploads"]
     done = subprocess.run(

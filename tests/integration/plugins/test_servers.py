@@ -51,7 +51,7 @@ def site(request: pytest.FixtureRequest, program: Program) -> Iterator[str]:
         yield address
 
 
-def test_forms_and_raw_bodies_are_refused_if_known_and_stored_if_not(
+def test_matching_forms_and_bodies_are_refused_others_stored(
     site: str, known: Path, unknown: Path
 ) -> None:
     with httpx.Client(base_url=site, timeout=60) as client:
@@ -105,7 +105,7 @@ def put(*fields: str) -> bytes:
     return head("PUT /raw", "image/png", *fields)
 
 
-def test_a_client_that_vanishes_half_way_leaves_the_site_at_work_and_no_file_open(
+def test_the_site_works_on_after_a_client_disconnects(
     site: str, known: Path, unknown: Path
 ) -> None:
     content = known.read_bytes()

@@ -30,7 +30,7 @@ TOLD = UploadContext(
 )
 
 
-def test_a_known_picture_matches_and_what_was_told_is_kept_with_who_handed_it_over(
+def test_a_match_is_recorded_with_origin_and_submitter(
     checker: Checker, daemon: UploadDaemon
 ) -> None:
     checked = checker.scan_stream([known()], TOLD)
@@ -61,7 +61,7 @@ def test_many_uploads_at_once_all_get_their_verdict(checker: Checker) -> None:
     assert found == [Outcome.MATCH, *[Outcome.NO_MATCH] * 60]
 
 
-def test_a_daemon_that_is_not_there_is_undetermined_at_once_and_found_when_it_comes(
+def test_a_missing_daemon_is_undetermined_until_it_starts(
     tmp_path: Path,
 ) -> None:
     program = UploadDaemon(tmp_path / "home")
@@ -74,7 +74,7 @@ def test_a_daemon_that_is_not_there_is_undetermined_at_once_and_found_when_it_co
             )
 
 
-def test_a_daemon_that_is_killed_under_way_is_asked_again_when_it_is_back(
+def test_a_killed_daemon_is_asked_again_after_its_restart(
     tmp_path: Path,
 ) -> None:
     program = UploadDaemon(tmp_path / "home")
@@ -112,7 +112,7 @@ def ask(daemon: UploadDaemon, message: Message | bytes, fd: int | None) -> Any:
     return reply.to_result()
 
 
-def test_nobody_can_have_the_daemon_read_what_he_could_not_read_himself(
+def test_the_daemon_reads_only_what_its_client_may_read(
     daemon: UploadDaemon, tmp_path: Path
 ) -> None:
     secret = tmp_path / "secret"
@@ -135,7 +135,7 @@ def test_nobody_can_have_the_daemon_read_what_he_could_not_read_himself(
         assert not reply.key
 
 
-def test_nonsense_vanishing_and_endless_files_end_one_connection_and_nothing_else(
+def test_invalid_messages_end_only_their_connection(
     daemon: UploadDaemon, checker: Checker, tmp_path: Path
 ) -> None:
     check = UploadCheckRequest(private=True)
@@ -165,7 +165,7 @@ def test_another_user_cannot_even_connect(daemon: UploadDaemon) -> None:
     assert b"PermissionError" in done.stderr
 
 
-def test_the_application_imports_no_decoder_no_client_and_no_state(daemon: UploadDaemon) -> None:
+def test_the_application_imports_no_decoder_and_no_storage(daemon: UploadDaemon) -> None:
     program = (
         "import sys; from hashwacht import Checker; from hashwacht_plugins.asgi import *;"
         "found = Checker.configured().scan_stream([b'text']); assert found.outcome == 'no-match';"

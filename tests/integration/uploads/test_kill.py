@@ -46,7 +46,7 @@ class Application(threading.Thread):
             (self.known if is_known else self.others).append(checked)
 
 
-def test_no_kill_makes_a_wrong_no_match_a_hanging_application_or_a_leak(tmp_path: Path) -> None:
+def test_kills_cause_no_false_no_match_no_hang_and_no_leak(tmp_path: Path) -> None:
     program = UploadDaemon(tmp_path / "home")
     chance = random.Random(20261124)
     ended, spool = threading.Event(), tmp_path / "spool"

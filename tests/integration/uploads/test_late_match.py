@@ -51,7 +51,7 @@ def uploads_of_case(program: UploadDaemon, content: bytes) -> list[dict[str, Any
     return told
 
 
-def test_a_service_that_knows_it_later_makes_it_a_case_and_learns_nothing_of_who_sent_it(
+def test_a_late_match_of_a_service_opens_a_case(
     tmp_path: Path,
 ) -> None:
     program = UploadDaemon(tmp_path / "home")

@@ -78,7 +78,7 @@ def counted(program: UploadDaemon) -> tuple[int | None, int, int]:
 
 
 @root_only
-def test_a_group_may_connect_and_nobody_else_and_one_user_cannot_keep_out_the_others(
+def test_only_the_group_may_connect_and_users_share_the_slots(
     anywhere: Path,
 ) -> None:
     group = grp.getgrgid(NOBODY).gr_name
@@ -101,7 +101,7 @@ def test_a_group_may_connect_and_nobody_else_and_one_user_cannot_keep_out_the_ot
     assert "Uploads       0 connections, 1 checked, 20 connections refused" in text
 
 
-def test_who_holds_too_many_connections_is_told_so_and_served_when_they_are_gone(
+def test_too_many_connections_are_refused_until_some_close(
     daemon: UploadDaemon, checker: Checker
 ) -> None:
     with ExitStack() as stack:
@@ -117,7 +117,7 @@ def test_who_holds_too_many_connections_is_told_so_and_served_when_they_are_gone
     )
 
 
-def test_a_socket_of_systemd_is_served_and_who_asked_before_the_start_is_answered(
+def test_a_systemd_socket_serves_requests_before_the_start(
     tmp_path: Path,
 ) -> None:
     program = UploadDaemon(tmp_path / "home")
@@ -149,9 +149,7 @@ def test_without_a_socket_status_says_that_none_are_taken(tmp_path: Path) -> Non
     assert "accepts none" in told["detail"]
 
 
-def test_a_file_that_never_stands_still_while_it_is_read_is_undetermined(
-    checker: Checker, tmp_path: Path
-) -> None:
+def test_a_file_that_keeps_changing_is_undetermined(checker: Checker, tmp_path: Path) -> None:
     changing, ended = tmp_path / "changing", threading.Event()
     changing.write_bytes(bytes(64 << 20))
 

@@ -53,7 +53,7 @@ def test_what_is_no_regular_file_is_refused_without_blocking(
             checker.scan_file(path)
 
 
-def test_an_undetermined_upload_is_asked_again_by_the_recheck_and_its_request_is_still_known(
+def test_a_recheck_asks_again_and_keeps_the_origin(
     checker: Checker, matcher: KnowingMatcher, uploads: UploadContextStore, tmp_path: Path
 ) -> None:
     matcher.silent = True
@@ -94,7 +94,7 @@ def test_a_state_that_fails_changes_no_verdict_but_is_told(
     assert list(uploads.keys()) == []
 
 
-def test_a_workplace_that_cannot_be_opened_is_undetermined_and_tried_again() -> None:
+def test_a_backend_that_fails_to_open_is_tried_again() -> None:
     gate = Gate()
     gate.open.set()
     faults = [StorageBusy("somebody else has it", advice="Wait.")]
@@ -127,7 +127,7 @@ def test_a_full_queue_is_an_answer_at_once() -> None:
         assert checker.submit(file.fileno()).result(10).outcome is Outcome.NO_MATCH
 
 
-def test_descriptors_are_given_back_when_a_check_ends_or_is_cancelled() -> None:
+def test_descriptors_are_closed_when_a_check_ends() -> None:
     gate = Gate()
     with Checker(lambda: gate, threads=1) as checker:
         before = descriptors()
@@ -170,7 +170,7 @@ def test_a_forked_child_opens_a_workplace_of_its_own(tmp_path: Path) -> None:
     checker.close()
 
 
-def test_the_store_stays_usable_for_others_while_the_checker_has_it_open(
+def test_the_storage_stays_usable_beside_an_open_checker(
     checker: Checker, matcher: KnowingMatcher, tmp_path: Path
 ) -> None:
     matcher.silent = True

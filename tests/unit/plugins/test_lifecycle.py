@@ -96,9 +96,7 @@ async def answer(send: Any, status: int = 201) -> None:
 
 
 @pytest.mark.parametrize("sent", [STORED, REFUSED])
-def test_an_application_may_give_up_waiting_and_ask_again_and_loses_nothing(
-    gate: Gate, sent: bytes
-) -> None:
+def test_a_cancelled_receive_loses_no_bytes(gate: Gate, sent: bytes) -> None:
     """``asyncio.wait_for(receive(), ...)``, Starlette's ``request.is_disconnected()``."""
     received: list[bytes] = []
 
@@ -150,7 +148,7 @@ def test_a_cancelled_request_ends_at_once_and_leaves_nothing(gate: Gate) -> None
     assert descriptors() == before
 
 
-def test_a_refused_client_that_does_not_send_the_rest_is_answered_in_time(
+def test_a_refused_client_that_stalls_is_answered_in_time(
     checker: Checker,
 ) -> None:
     async def reading(_: Any, receive: Any, send: Any) -> None:
@@ -179,7 +177,7 @@ def test_what_is_no_answer_yet_does_not_keep_the_refusal_back(checker: Checker) 
     assert asyncio.run(main()) == [403]
 
 
-def test_an_answer_that_has_begun_is_not_disturbed_but_the_file_stays_incomplete(
+def test_a_started_response_continues_with_a_partial_file(
     checker: Checker, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def hasty(_: Any, receive: Any, send: Any) -> None:
@@ -211,7 +209,7 @@ def test_an_application_that_reads_nothing_answers_as_it_likes(checker: Checker)
     assert descriptors() == before
 
 
-def test_who_reads_on_after_the_end_gets_nothing_and_keeps_nothing(checker: Checker) -> None:
+def test_reading_after_the_end_returns_nothing(checker: Checker) -> None:
     async def main() -> None:
         left: list[Any] = []
 
@@ -299,7 +297,7 @@ def test_more_uploads_than_anybody_can_check_are_all_answered(gate: Gate) -> Non
     assert told == [Reason.OVER_LIMIT] * 18 + [None] * 2
 
 
-def test_a_checker_that_is_closed_under_an_upload_leaves_it_undetermined() -> None:
+def test_a_checker_closed_during_an_upload_is_undetermined() -> None:
     told: list[Any] = []
 
     async def reading(scope: Any, receive: Any, send: Any) -> None:
@@ -407,7 +405,7 @@ def test_a_body_of_which_no_length_is_told_is_looked_at(checker: Checker) -> Non
     assert call(app, io.BytesIO(STORED))[0] == ["201 Created"]
 
 
-def test_an_application_may_read_in_another_thread_but_not_after_the_end(
+def test_another_thread_may_read_until_the_request_ends(
     checker: Checker,
 ) -> None:
     inputs: list[Any] = []
@@ -457,7 +455,7 @@ def test_an_answer_that_nobody_fetches_leaves_nothing(checker: Checker) -> None:
 # Settings.
 
 
-def test_a_policy_takes_the_words_and_refuses_what_it_does_not_know_at_once() -> None:
+def test_a_policy_accepts_strings_and_rejects_unknown_ones() -> None:
     policy = Policy(on_match="hold", on_undetermined="reject")  # type: ignore[arg-type]  # the words
     assert (policy.on_match, policy.on_undetermined) == (OnMatch.HOLD, OnUndetermined.REJECT)
     for wrong in ({"on_match": "block"}, {"on_malformed": "observe"}, {"timeout": -1}):

@@ -112,7 +112,7 @@ def test_on_observe_it_is_logged_and_kept_and_nothing_else(
         (OnUndetermined.REJECT, 503, None),
     ],
 )
-def test_an_undetermined_upload_goes_by_the_policy_and_is_kept_for_a_recheck(  # noqa: PLR0917  # a table
+def test_undetermined_uploads_follow_the_policy_and_are_kept(  # noqa: PLR0917  # a table
     make: Make,
     matcher: KnowingMatcher,
     uploads: UploadContextStore,
@@ -151,7 +151,7 @@ def test_a_workplace_that_breaks_is_undetermined(make: Make) -> None:
     assert found.findings.files[0].result.reason is Reason.HASHER_FAILED
 
 
-def test_what_is_held_in_memory_is_bounded_while_verdicts_are_awaited() -> None:
+def test_memory_is_bounded_while_verdicts_are_pending() -> None:
     """Slow verdicts, many files and a long tail: reading stops at the window."""
     slow = Gate()
     sent = form(*[file_part(b"%d" % n * 5000) for n in range(100)], field_part(b"x" * 2_000_000))
@@ -214,7 +214,7 @@ def test_nothing_is_left_in_the_spool_directory(make: Make, tmp_path: Path) -> N
     assert not [each for each in opened() if each.startswith(str(spool))]
 
 
-def test_base64_is_decoded_as_django_decodes_it_wherever_its_lines_and_the_network_cut_it(
+def test_base64_is_decoded_as_django_does_however_it_is_cut(
     make: Make,
 ) -> None:
     head, content = file_part(KNOWN)
@@ -256,7 +256,7 @@ def test_a_file_is_seen_however_its_name_is_written(make: Make, disposition: byt
     assert make().send([form(part)]).status == 403
 
 
-def test_a_part_is_a_file_without_a_name_too_if_it_says_that_it_is_a_picture(make: Make) -> None:
+def test_a_part_without_a_name_is_a_file_by_its_type(make: Make) -> None:
     """As in multipart/related (RFC 2387), where parts have no names."""
     for kind, status in (
         (b"image/png", 403),
@@ -305,9 +305,7 @@ def test_a_compressed_body_is_decoded_to_a_bound(make: Make) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip", "deflate", "gzip, gzip", "nonsense"])
-def test_no_header_that_a_client_can_write_switches_the_check_off(
-    make: Make, encoding: str
-) -> None:
+def test_no_header_of_a_client_disables_the_check(make: Make, encoding: str) -> None:
     """Most applications do not even look at it, and would take the form as it came."""
     headers = [("Content-Encoding", encoding)]
     assert make().send([form(file_part(KNOWN))], headers=headers).status == 400
@@ -315,7 +313,7 @@ def test_no_header_that_a_client_can_write_switches_the_check_off(
     assert (raw.status, raw.received) == (400, b"")
 
 
-def test_a_form_that_is_compressed_and_as_it_came_a_form_as_well_is_refused(make: Make) -> None:
+def test_a_compressed_form_that_is_a_form_raw_is_refused(make: Make) -> None:
     """Django and Werkzeug look for the first delimiter anywhere."""
     known = form(file_part(KNOWN))
     hidden = b"\x1f\x8b\x08\x04" + bytes(6) + len(known).to_bytes(2, "little") + known
@@ -333,7 +331,7 @@ def test_a_header_of_blanks_takes_no_time(make: Make) -> None:
     assert time.process_time() - began < 1  # what it took grew with the square of their number
 
 
-def test_a_multipart_without_boundary_and_without_body_is_no_fault(make: Make) -> None:
+def test_an_empty_multipart_without_boundary_is_accepted(make: Make) -> None:
     assert make().send([b""], "multipart/form-data").status == 200
 
 
@@ -363,7 +361,7 @@ PARTIAL: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("protocol", "more"), PARTIAL)
-def test_protocols_that_show_parts_are_told_once_and_passed_only_where_named(
+def test_partial_protocols_are_logged_once_and_pass_by_path(
     make: Make, caplog: pytest.LogCaptureFixture, protocol: str, more: dict[str, Any]
 ) -> None:
     driver = make(partial_paths=("/parts/*", "/remote.php/*"))
@@ -414,7 +412,7 @@ def test_nothing_that_a_request_told_reaches_a_matcher(make: Make, matcher: Know
         (("192.0.2.0/24",), "[2001:db8::7]", "2001:db8::7", None),
     ],
 )
-def test_a_forwarded_address_is_believed_only_from_a_trusted_proxy(  # noqa: PLR0917  # a table
+def test_forwarded_addresses_need_a_trusted_proxy(  # noqa: PLR0917  # a table
     make: Make,
     uploads: UploadContextStore,
     trusted: tuple[str, ...],
@@ -578,7 +576,7 @@ def test_wrong_and_missing_lengths(checker: Checker, matcher: KnowingMatcher) ->
     assert driver.send([form(file_part(KNOWN))], length=9999).status == 403
 
 
-def test_an_application_that_turns_errors_into_answers_cannot_hide_the_refusal(
+def test_an_error_handler_cannot_hide_the_refusal(
     checker: Checker, matcher: KnowingMatcher
 ) -> None:
     matcher.known.add(KEY)

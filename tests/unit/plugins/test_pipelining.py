@@ -97,9 +97,7 @@ def request(body: bytes, *, chunked: bool) -> bytes:
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["with a length", "chunked"])
-def test_pipelined_requests_get_their_own_verdicts_wherever_they_are_cut(
-    checker: Checker, chunked: bool
-) -> None:
+def test_pipelined_requests_get_their_own_verdicts(checker: Checker, chunked: bool) -> None:
     bodies = [form(file_part(each)) for each in (b"other", KNOWN, b"third")]
     sent = b"".join(request(body, chunked=chunked) for body in bodies)
     site = Site(checker)

@@ -46,7 +46,7 @@ def test_importing_hashwacht_imports_nothing_of_it() -> None:
 
 
 @pytest.mark.parametrize("name", ["asgi", "wsgi"])
-def test_importing_a_middleware_imports_no_command_line_no_keyring_and_no_framework(
+def test_importing_a_middleware_imports_no_heavy_module(
     name: str,
 ) -> None:
     modules = imported_by(f"from hashwacht_plugins.{name} import HashwachtMiddleware")

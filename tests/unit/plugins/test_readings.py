@@ -95,7 +95,7 @@ def test_a_file_that_everybody_sees_is_seen(readings: Readings) -> None:
 
 
 @pytest.mark.parametrize("padding", [b"", b"\r\n", b" \t\r\n\r\n"])
-def test_blanks_behind_the_last_delimiter_are_none_of_its_business(padding: bytes) -> None:
+def test_blanks_after_the_last_delimiter_are_accepted(padding: bytes) -> None:
     assert ours(TYPE, GOOD.removesuffix(b"\r\n") + padding) == [HIDDEN]
 
 
@@ -122,7 +122,7 @@ TOKENS = (
 
 
 @pytest.mark.parametrize("blanks", [b" ", b"\t", b" " * 5000])
-def test_a_file_ends_with_its_delimiter_whatever_comes_behind_that(blanks: bytes) -> None:
+def test_a_file_ends_with_its_delimiter(blanks: bytes) -> None:
     """Who waits for the end of the line has passed the whole file on by then."""
     padded = GOOD.replace(
         HIDDEN + b"\r\n" + EDGE, HIDDEN + b"\r\n" + EDGE + blanks + b"\r\n" + TEXT

@@ -71,7 +71,7 @@ def test_a_key_cannot_name_another_file(tmp_path: Path) -> None:
         UploadContextStore(tmp_path).record("../" + KEY[3:], UploadContext("now"))
 
 
-def test_a_directory_that_cannot_be_written_is_an_error_with_advice(tmp_path: Path) -> None:
+def test_an_unwritable_directory_is_an_error_with_advice(tmp_path: Path) -> None:
     (tmp_path / "uploads").write_bytes(b"")
     with pytest.raises(StorageError) as caught:
         UploadContextStore(tmp_path / "uploads").record(KEY, UploadContext("now"))

@@ -206,9 +206,7 @@ def test_of_what_nobody_can_say_anything_the_policy_decides(
 
 
 @pytest.mark.parametrize("post", FRAMEWORKS)
-def test_what_the_request_told_is_kept_of_what_is_known_and_of_nothing_else(
-    workplace: Workplace, post: Post
-) -> None:
+def test_the_origin_is_kept_only_for_matches(workplace: Workplace, post: Post) -> None:
     name = f"{post.__name__} and the user"
     client_info = ClientInfo(user=lambda _: name)
     other = encode(photo(7))

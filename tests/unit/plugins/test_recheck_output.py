@@ -20,7 +20,7 @@ def result(key: str, outcome: Outcome) -> ScanResult:
     return ScanResult((), Verdict(outcome), "image/png", 1, key)
 
 
-def test_people_get_one_line_for_each_upload_and_nothing_a_terminal_would_obey(
+def test_each_upload_is_one_line_without_control_characters(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     uploads, inner = UploadContextStore(tmp_path), RememberingObserver()
