@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import astuple, dataclass, fields, replace
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any
 
 from hashwacht.core.types import Action, FileId
@@ -108,27 +107,23 @@ _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM places "  # noqa: S608  # our own 
 _INSERT = f"INSERT INTO places ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"  # noqa: S608  # our own constants
 _UPDATE = f"UPDATE places SET {', '.join(f'{name} = ?' for name in _NAMES)} WHERE id = ?"  # noqa: S608  # our own constants
 
-_ENCODERS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
-    {
-        "key": bytes.fromhex,
-        "file": lambda file: json.dumps(astuple(file)),
-        "account": encode_text,
-        "held": encode_text,
-        "detail": encode_text,
-    }
-)
+_ENCODERS: Mapping[str, Callable[[Any], Any]] = {
+    "key": bytes.fromhex,
+    "file": lambda file: json.dumps(astuple(file)),
+    "account": encode_text,
+    "held": encode_text,
+    "detail": encode_text,
+}
 
-_DECODERS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
-    {
-        "key": bytes.hex,
-        "file": lambda text: FileId(*json.loads(text)),
-        "account": decode_text,
-        "action": Action,
-        "state": LocationState,
-        "held": decode_text,
-        "detail": decode_text,
-    }
-)
+_DECODERS: Mapping[str, Callable[[Any], Any]] = {
+    "key": bytes.hex,
+    "file": lambda text: FileId(*json.loads(text)),
+    "account": decode_text,
+    "action": Action,
+    "state": LocationState,
+    "held": decode_text,
+    "detail": decode_text,
+}
 
 
 class FileLocations(Table):

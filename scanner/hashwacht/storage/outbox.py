@@ -123,7 +123,8 @@ class Outbox:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._changed = threading.Condition()
-        self._generation = 0
+        self.generation = 0
+        """A number that grows with every notice that this process records."""
 
     def record(self, notice: Notice, channels: Sequence[str]) -> None:
         """Record a notice for each of these channels; never waits for a delivery."""
@@ -139,20 +140,15 @@ class Outbox:
                 )
         self.wake()
 
-    @property
-    def generation(self) -> int:
-        """A number that grows with every notice that this process records."""
-        return self._generation
-
     def wait(self, generation: int, seconds: float) -> None:
         """Wait until *generation* is outdated, or for *seconds* at most."""
         with self._changed:
-            self._changed.wait_for(lambda: self._generation != generation, seconds)
+            self._changed.wait_for(lambda: self.generation != generation, seconds)
 
     def wake(self) -> None:
         """End all waits."""
         with self._changed:
-            self._generation += 1
+            self.generation += 1
             self._changed.notify_all()
 
     def load_next(self, channel: str, interval: float, now: float) -> AlertBatch | float:

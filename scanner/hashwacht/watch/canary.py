@@ -111,20 +111,15 @@ def _create(directory: bytes) -> None:
     """Create and unlink an empty file.  Raises OSError; FileExistsError if one is there."""
     fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        _remove_leftover(fd)
+        with suppress(FileNotFoundError):  # that of a killed process is an empty file of this user
+            status = os.stat(NAME, dir_fd=fd, follow_symlinks=False)
+            empty = stat.S_ISREG(status.st_mode) and status.st_size == 0 and status.st_nlink == 1
+            if empty and status.st_uid == os.geteuid():
+                os.unlink(NAME, dir_fd=fd)
         os.close(os.open(NAME, _NEW, 0o600, dir_fd=fd))
         os.unlink(NAME, dir_fd=fd)
     finally:
         os.close(fd)
-
-
-def _remove_leftover(directory: int) -> None:
-    """Unlink the canary of a process that was killed: an empty file of this user."""
-    with suppress(FileNotFoundError):
-        status = os.stat(NAME, dir_fd=directory, follow_symlinks=False)
-        empty = stat.S_ISREG(status.st_mode) and status.st_size == 0 and status.st_nlink == 1
-        if empty and status.st_uid == os.geteuid():
-            os.unlink(NAME, dir_fd=directory)
 
 
 def _is_foreign(path: bytes) -> bool:

@@ -46,7 +46,9 @@ class FanotifyMarks:
     def look(self, *, mounts_changed: bool) -> list[MissedEvents]:
         """Compare the roots with their last state and mark what is new; return what was missed."""
         missed: list[MissedEvents] = []
-        stale = self._pop_lost_marks() if mounts_changed else set()
+        # The marks of file systems ended when these were unmounted.
+        stale = self._marked - fanotify.marked(self._group) if mounts_changed else set()
+        self._marked -= stale
         for number, root in enumerate(self._roots):
             before = self._states[number]
             now = self._states[number] = read_root_state(root, self._mounts)
@@ -82,12 +84,6 @@ class FanotifyMarks:
                 due += gaps
                 del self._unresolved[number]
         return due
-
-    def _pop_lost_marks(self) -> set[int]:
-        """Return the file systems whose marks ended when they were unmounted."""
-        lost = self._marked - fanotify.marked(self._group)
-        self._marked -= lost
-        return lost
 
     def _new_mounts(
         self, root: Root, before: RootState | None, now: RootState

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import OrderedDict
 
 from hashwacht.core.watch_events import Announcement, Cause, MissedEvents
@@ -51,14 +50,10 @@ class AnnouncementQueue:
 
         Waits up to *timeout* seconds for the first announcement or gap.
         """
-        deadline = time.monotonic() + timeout
         with self._filled:
             self._waiting += 1
             try:
-                while not self._files and not self._gaps:
-                    remaining = deadline - time.monotonic()
-                    if remaining <= 0 or not self._filled.wait(remaining):
-                        break
+                self._filled.wait_for(lambda: self._files or self._gaps, timeout)
             finally:
                 self._waiting -= 1
             number = min(at_most, len(self._files))
