@@ -48,7 +48,6 @@ MIN_REDUCED_SIDE = 512
 """Pixels that the short side of a reduced picture keeps."""
 
 _MAX_FULL_SIDE = 128
-_PHOTO_MODES = frozenset({"RGB", "L"})
 
 _MIN_FRAME_PIXELS = 1 << 16
 """Pixels that any frame counts for at least: the step to the next frame costs as much."""
@@ -57,8 +56,7 @@ _FRAME_COST = 2
 """A frame is composed, compared with the others and hashed; a scan is only read."""
 
 START_OF_SCAN = b"\xff\xda"
-_START_OF_SCAN_WORD = int.from_bytes(START_OF_SCAN, "little")
-_END_OF_IMAGE, _SCAN = 0xD9, 0xDA
+_END_OF_IMAGE = 0xD9
 
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 """The end of the coded bytes of a scan: any marker but a stuffed byte, a restart or a filler."""
@@ -94,10 +92,8 @@ class FrameIterator:
     ) -> None:
         self.damaged = False
         self.fault: DecodeFault | None = None
-        self._original = original
-        self._format = picture_format
-        self._limits = plan.limits
-        self._plan = plan
+        self._original, self._format = original, picture_format
+        self._plan, self._limits = plan, plan.limits
         self._clock = clock
         self._until = clock() + plan.limits.timeout / 2
 
@@ -126,9 +122,8 @@ class FrameIterator:
         known = set()
         for index in indexes:
             if self._clock() > self._until:
-                self.fault = DecodeFault(
-                    Reason.TIMED_OUT, f"stopped before frame {index} of {count}"
-                )
+                detail = f"stopped before frame {index} of {count}"
+                self.fault = DecodeFault(Reason.TIMED_OUT, detail)
                 return
             if not self._seek(image, index):
                 return
@@ -219,17 +214,14 @@ def may_reduce(plan: Plan) -> bool:
 
 
 def reduced(image: ImageFile) -> GreyImage | None:
-    """Decode an opened JPEG to grey, no larger than needed; None if it must be decoded in full.
-
-    Raises what Pillow raises for a damaged file.
-    """
+    """Decode an opened JPEG to grey, no larger than needed; None if it must be decoded in full."""
     import numpy as np
     from PIL.JpegImagePlugin import JpegImageFile
 
     from hashwacht.hashing.grey import GreyImage
 
     width, height = image.size
-    if not isinstance(image, JpegImageFile) or image.mode not in _PHOTO_MODES:
+    if not isinstance(image, JpegImageFile) or image.mode not in {"RGB", "L"}:
         return None
     if min(width, height) <= _MAX_FULL_SIDE:
         return None
@@ -263,22 +255,21 @@ def count_scan_markers(original: bytes) -> int:
     markers = 0
     for at in range(min(2, len(original))):
         words = np.frombuffer(original, "<u2", (len(original) - at) // 2, at)
-        markers += int(np.count_nonzero(words == _START_OF_SCAN_WORD))
+        markers += int(np.count_nonzero(words == int.from_bytes(START_OF_SCAN, "little")))
     return markers
 
 
 def count_scans(original: bytes) -> int:
     """Count the scans up to the end of the picture, without what is appended to it.
 
-    For any bytes, it is at least as many as a decoder that skips garbage between segments would
-    find before the end.
+    It is at least as many as a decoder that skips garbage between segments would find.
     """
     scans, at = 0, 2
     while marker := _MARKER.search(original, at):
         code = original[marker.start() + 1]
         if code == _END_OF_IMAGE:
             break
-        scans += code == _SCAN
+        scans += code == START_OF_SCAN[1]
         length = int.from_bytes(original[marker.end() : marker.end() + 2], "big")
         at = marker.end() + max(length, 2)
     return scans

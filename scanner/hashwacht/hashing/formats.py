@@ -128,17 +128,14 @@ def declared_size(name: str, original: EncodedPicture) -> tuple[int, int] | None
 def _webp_size(head: bytes) -> tuple[int, int] | None:
     if len(head) < _WEBP_HEAD:
         return None
-    first = head[12:16]
-    if first == b"VP8X":
+    if head[12:16] == b"VP8X":
         width, height = head[24:27], head[27:30]
         return int.from_bytes(width, "little") + 1, int.from_bytes(height, "little") + 1
-    if first == b"VP8L":
+    if head[12:16] == b"VP8L":
         bits = int.from_bytes(head[21:25], "little")
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    return (
-        int.from_bytes(head[26:28], "little") & 0x3FFF,
-        int.from_bytes(head[28:30], "little") & 0x3FFF,
-    )
+    width, height = struct.unpack("<HH", head[26:30])
+    return width & 0x3FFF, height & 0x3FFF
 
 
 def _icon_sizes(original: bytes) -> Iterator[tuple[int, int]]:
@@ -180,8 +177,7 @@ def repair_picture(name: str, original: bytes) -> bytes:
 def _jpeg_pixels(original: bytes) -> Iterator[bytes]:
     """Drop metadata before the first scan and add the end that may be missing (ITU T.81, B.1).
 
-    With an end, libjpeg fills what is missing with grey, and shows the scans that a progressive
-    picture has.
+    With an end, libjpeg fills what is missing with grey and shows the scans that are there.
     """
     yield original[:2]
     at = 2
@@ -218,6 +214,5 @@ def _png_chunk(name: bytes, body: bytes) -> bytes:
 
 def _webp_padded(original: bytes) -> bytes:
     """Append zeros up to the length in the header, so that the decoder accepts the file."""
-    declared = int.from_bytes(original[4:8], "little") + 8
-    missing = max(0, declared - len(original))
-    return original + bytes(min(missing, _MAX_PADDING))
+    missing = int.from_bytes(original[4:8], "little") + 8 - len(original)
+    return original + bytes(min(max(0, missing), _MAX_PADDING))

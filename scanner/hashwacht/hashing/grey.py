@@ -36,19 +36,16 @@ class PixelRows:
     """
 
     def __init__(self, image: Image, mode: Literal["L", "RGB"]) -> None:
-        self._image = image
-        self._mode = mode
+        self._image, self._mode = image, mode
         self.shape = (image.height, image.width, *([3] if mode == "RGB" else []))
         self.ndim = len(self.shape)
 
     def __getitem__(self, rows: slice) -> Array:
-        """Return the rows from a first to a last, both positive."""
         top, bottom, _ = rows.indices(self.shape[0])
         strip = self._image.crop((0, top, self.shape[1], bottom))
         return np.asarray(strip if strip.mode == self._mode else strip.convert(self._mode))
 
     def __array__(self, dtype: object = None, *, copy: bool | None = None) -> Array:
-        """Return all rows, always as a copy."""
         del dtype, copy
         return self[:]
 
@@ -74,5 +71,4 @@ def sum_weights(operator: Floats, step: int) -> Floats:
     """
     if step == 1:
         return operator
-    starts = np.arange(0, operator.shape[1], step)
-    return np.add.reduceat(operator, starts, axis=1)
+    return np.add.reduceat(operator, np.arange(0, operator.shape[1], step), axis=1)

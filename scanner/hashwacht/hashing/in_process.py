@@ -45,9 +45,6 @@ _MAX_VARIANT_CHARS = 64
 _MAX_DETAIL_CHARS = 200
 _PER_CENT = range(101)
 
-_RETAINED_BLOCK = 2 << 20
-"""Bytes.  Twice as much may remain with the process."""
-
 
 class FingerprintBuilder:
     """Collects the signals of one content, and why others are missing.
@@ -143,9 +140,7 @@ def may_be_picture(head: bytes, *, uses_encoded: bool) -> bool:
 
     *uses_encoded*: there are hashers with a decoder of their own.
     """
-    if detect_format(head) is not None:
-        return True
-    return uses_encoded and lacks_decoder(sniff(head, b""))
+    return bool(detect_format(head)) or (uses_encoded and lacks_decoder(sniff(head, b"")))
 
 
 def _check_signals(hasher: Hasher, signals: Sequence[object], frame: str) -> list[Signal]:
@@ -181,8 +176,7 @@ class InProcessFingerprinter:
     def __init__(self, plan: Plan, *, clock: Clock = time.monotonic) -> None:
         """Load the hashers of the plan's types.  Raises ConfigurationError if one is unknown."""
         retain_freed_memory()
-        self._plan = plan
-        self._clock = clock
+        self._plan, self._clock = plan, clock
         planned = hashers(plan)
         self._digests = [hasher for hasher in planned if isinstance(hasher, Digest)]
         self._picture_hashes = [hasher for hasher in planned if isinstance(hasher, PictureHash)]
@@ -213,15 +207,9 @@ class InProcessFingerprinter:
         builder.add_digests(self._digests, running, content.key)
         kind = sniff(content.head, content.tail)
         damaged = self._hash_picture(content, kind, builder)
-        return Fingerprint(
-            key=content.key,
-            size=content.size,
-            kind=kind,
-            recipe=self.recipe,
-            signals=builder.signals,
-            skipped=builder.skipped,
-            damaged=damaged,
-        )
+        signals, skipped = builder.signals, builder.skipped
+        key, size = content.key, content.size
+        return Fingerprint(key, size, kind, self.recipe, signals, skipped, damaged)
 
     def close(self) -> None:
         """Do nothing: there are no workers."""
@@ -275,7 +263,7 @@ def retain_freed_memory() -> None:
     M_MMAP_THRESHOLD).  Decoding any larger picture has the same effect.  Other C libraries are
     not affected.
     """
-    bytearray(_RETAINED_BLOCK)
+    bytearray(2 << 20)  # twice as much may remain with the process
 
 
 def trim_memory() -> None:

@@ -68,9 +68,8 @@ class CacheNeutralReader:
             else:
                 self._offset += count
                 return count
-        window = self._offset // WINDOW
-        self._query(window)
-        self._query(window + 1)
+        self._query(self._offset // WINDOW)
+        self._query(self._offset // WINDOW + 1)
         count = os.readv(self._fd, [buffer])
         self._offset += count
         for passed in [number for number in self._cold if number < self._offset // WINDOW]:
@@ -107,11 +106,9 @@ class CacheNeutralReader:
 def uncached_ranges(fd: int, start: int, length: int) -> list[ByteRange]:
     """Return which pages of the *length* bytes from *start* (page-aligned) are not in the cache.
 
-    Nothing is read.  Pages count as cached if the kernel does not answer, so that they are not
-    dropped.
+    Nothing is read.  Without an answer of the kernel pages count as cached and are not dropped.
     """
-    size = os.fstat(fd).st_size
-    length = min(length, size - start)
+    length = min(length, os.fstat(fd).st_size - start)
     if length <= 0:
         return []
     pages = _mincore(fd, start, length)

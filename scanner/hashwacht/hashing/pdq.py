@@ -76,7 +76,6 @@ _STRIP_SAMPLES, _MIN_STRIP_ROWS, _MIN_STRIPS = 1 << 16, 24, 10
 """Samples, and at least rows, converted to floating point at a time, to stay in the processor's
 cache; and at least so many strips, because a strip is added only to the few samples it reaches."""
 
-
 Axis = tuple[int, int]
 """The length in the picture, and how many of its pixels one sample represents."""
 
@@ -225,8 +224,7 @@ def _dct_matrix() -> Floats:
 def _quality_between(square: Floats) -> tuple[int, int]:
     """Return the least and the greatest quality that Meta's rounding could yield for these samples.
 
-    Meta truncates every gradient to an integer, so one that is nearly whole may count one more or
-    less.
+    Meta truncates every gradient: one that is nearly whole may count one more or less.
     """
     steps = pdq_reference.gradients(square)
     least = int(np.trunc(np.maximum(steps - _GRADIENT_NOISE, 0)).sum())

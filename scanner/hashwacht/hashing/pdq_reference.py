@@ -24,15 +24,13 @@ Pixels = npt.NDArray[np.uint8]
 SIDE = 64
 """The blurred picture is sampled at 64x64 points."""
 
-_PASSES = 2
 _STRIP = 256
 """Lines processed together: two buffers of this many lines stay in the processor's cache."""
 
 _MEDIAN = 127
 """Meta's median (Torben's) of an even number of values is the lower of the two in the middle."""
 
-_ODD = (np.arange(16) % 2).astype(bool)
-_ROW_SIGN = np.where(_ODD, 1, -1).astype(np.float32)[:, None]
+_ROW_SIGN = np.where(np.arange(16) % 2, 1, -1).astype(np.float32)[:, None]
 _COLUMN_SIGN = _ROW_SIGN.T
 
 
@@ -107,7 +105,7 @@ def downsample(pixels: Pixels) -> Floats:
     full = luma(pixels)
     if full.shape == (SIDE, SIDE):
         return full
-    for _ in range(_PASSES):
+    for _ in range(2):
         _blur_down(full.T)
         _blur_down(full)
     return full[np.ix_(samples(full.shape[0]), samples(full.shape[1]))]
@@ -164,10 +162,9 @@ def dct(square: Floats) -> Floats:
 
 def gradients(square: Floats) -> Floats:
     """Return differences of neighbours in per cent of full scale: 63x64 down, then 64x63 across."""
-    down = (square[:-1] - square[1:]) * np.float32(100) / np.float32(255)
-    across = (square[:, :-1] - square[:, 1:]) * np.float32(100) / np.float32(255)
+    down, across = square[:-1] - square[1:], square[:, :-1] - square[:, 1:]
     steps: Floats = np.abs(np.concatenate([down.ravel(), across.ravel()]))
-    return steps
+    return steps * np.float32(100) / np.float32(255)
 
 
 def quality(gradient_sum: int) -> int:

@@ -35,10 +35,8 @@ class Picture:
         reduced: GreyImage | None = None,
     ) -> None:
         """*decode* returns the loaded image, when first needed; *reduced* is decoded already."""
-        self._decode = decode
-        self.orientations = orientations
-        self.quick = quick
-        self.reduced = reduced
+        self._decode, self.reduced = decode, reduced
+        self.orientations, self.quick = orientations, quick
 
     @cached_property
     def image(self) -> Image:
@@ -84,8 +82,7 @@ def _eight_bits(image: Image) -> Image:
         import numpy as np
         from PIL import Image as Pillow
 
-        upper = np.asarray(image, np.uint16) >> 8
-        return Pillow.fromarray(upper.astype(np.uint8))
+        return Pillow.fromarray((np.asarray(image, np.uint16) >> 8).astype(np.uint8))
     if "transparency" not in image.info:
         return image
     still = image.copy()

@@ -72,11 +72,9 @@ def _phash(samples: Floats) -> QuickHash:
 def _dhash(samples: Floats) -> QuickHash:
     """Return ``imagehash.dhash``: a bit for each sample brighter than its left neighbour."""
     least, most = np.rint(samples - _DHASH_NOISE), np.rint(samples + _DHASH_NOISE)
-    rises = least[:, 1:] > most[:, :-1]
-    falls = most[:, 1:] <= least[:, :-1]
+    certain = (least[:, 1:] > most[:, :-1]) | (most[:, 1:] <= least[:, :-1])
     rounded = np.rint(samples)
-    uncertain = int(np.count_nonzero(~(rises | falls)))
-    return QuickHash(_hex(rounded[:, 1:] > rounded[:, :-1]), uncertain)
+    return QuickHash(_hex(rounded[:, 1:] > rounded[:, :-1]), int(np.count_nonzero(~certain)))
 
 
 def _clip(samples: Floats) -> Floats:
@@ -109,16 +107,14 @@ def _lanczos(length: int, samples: int, step: int) -> Floats:
     weights[inside] = np.sinc(away[inside]) * np.sinc(away[inside] / _LOBES)
     weights *= covered
     weights /= weights.sum(axis=1, keepdims=True)
-    coefficients: Floats = weights.astype(np.float32)
-    return coefficients
+    return weights.astype(np.float32)
 
 
 @lru_cache(maxsize=1)
 def _cosine() -> npt.NDArray[np.float64]:
     """Return the first rows of scipy's unnormalised cosine transform (type II)."""
     frequency, at = np.arange(_BITS)[:, None], np.arange(_SIDE)[None, :]
-    rows: npt.NDArray[np.float64] = 2 * np.cos(np.pi * frequency * (2 * at + 1) / (2 * _SIDE))
-    return rows
+    return 2 * np.cos(np.pi * frequency * (2 * at + 1) / (2 * _SIDE))
 
 
 def _hex(bits: npt.NDArray[np.bool_]) -> str:

@@ -27,8 +27,7 @@ class QuickThenExact:
         needs_exact_hash: Callable[[Fingerprint], bool],
     ) -> None:
         """*start_exact* is called when the first content needs an exact hash: few runs do."""
-        self._quick = quick
-        self._start_exact = start_exact
+        self._quick, self._start_exact = quick, start_exact
         self._needs_exact_hash = needs_exact_hash
         self._exact: Fingerprinter | None = None
         self._lock = Lock()
@@ -86,10 +85,8 @@ class QuickThenExact:
 
 class _QuickThenExactStream:
     def __init__(self, stream: StreamHasher, both: QuickThenExact) -> None:
-        self._stream = stream
-        self._both = both
-        self.update = stream.update
-        self.finish = stream.finish
+        self._stream, self._both = stream, both
+        self.update, self.finish = stream.update, stream.finish
 
     def fingerprint(self, kept: int | None) -> Fingerprint:
         result = self._stream.fingerprint(kept)

@@ -94,8 +94,8 @@ def hashers(plan: Plan) -> list[Hasher]:
     planned: list[Hasher] = []
     for name in dict.fromkeys(plan.types):
         if name in commands:
-            seconds = plan.limits.timeout / 2
-            planned.append(CommandHash(name, argv=commands[name], seconds=seconds))
+            argv, seconds = commands[name], plan.limits.timeout / 2
+            planned.append(CommandHash(name, argv=argv, seconds=seconds))
         elif name in BUILT_IN_HASHERS:
             planned.append(BUILT_IN_HASHERS[name])
         else:

@@ -16,9 +16,6 @@ from hashwacht.hashing.formats import detect_format
 HeadSignatures = tuple[tuple[int, int, frozenset[bytes]], ...]
 """Where signatures begin and end, and the signatures of that place."""
 
-EMPTY = "inode/x-empty"
-"""As ``file --mime-type`` reports a file without bytes."""
-
 UNKNOWN = "application/octet-stream"
 
 _UNDECODED_PICTURES = (
@@ -37,7 +34,6 @@ _NOT_JUDGED = frozenset(
 )
 """Drawing programs, and what puremagic reports for C sources and mouse pointers."""
 
-_ZIP = b"PK\x03\x04"
 _MIN_CONFIDENCE = 0.3
 """puremagic's confidence in a signature of three bytes; shorter ones occur by chance."""
 
@@ -52,15 +48,15 @@ def sniff(head: bytes, tail: bytes) -> str:
     Everything here is Python: no parser in C processes hostile bytes.
     """
     if not head:
-        return EMPTY
+        return "inode/x-empty"  # as ``file --mime-type`` reports it
     if picture_format := detect_format(head):
         return picture_format.kind
     for signature, kind in _UNDECODED_PICTURES:
         if head.startswith(signature):
             return kind
-    if head.startswith(_ZIP):
+    if head.startswith(b"PK\x03\x04"):
         return "application/zip"  # puremagic reports one office's documents for every archive
-    return _puremagic(head, tail) or (_text(head) or UNKNOWN)
+    return _puremagic(head, tail) or _text(head) or UNKNOWN
 
 
 def lacks_decoder(kind: str) -> bool:

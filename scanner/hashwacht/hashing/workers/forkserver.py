@@ -79,22 +79,18 @@ class ForkServer:
 
     def __init__(self, control: socket.socket, parent: int, config: ForkServerConfig) -> None:
         """Load everything and report that; *parent* is a pidfd of the scanner."""
-        self._control = control
-        self._parent = parent
+        self._control, self._parent, self._config = control, parent, config
         self._pid = os.getpid()
-        self._plan = config.plan
-        self._worker_limits = config.worker_limits
-        self._max_workers = config.max_workers
         self._workers: set[int] = set()
-        make_task = pkgutil.resolve_name(config.task_factory)
+        plan, make_task = config.plan, pkgutil.resolve_name(config.task_factory)
         self._tasks: dict[WorkerKind, WorkerTask] = {
-            kind: make_task(self._plan, kind)
+            kind: make_task(plan, kind)
             for kind in WorkerKind
-            if self._plan.commands or kind is not WorkerKind.COMMANDS
+            if plan.commands or kind is not WorkerKind.COMMANDS
         }
         preload(self._tasks[WorkerKind.DIGESTS], self._tasks[WorkerKind.PICTURE])
-        digests = worker_plan(self._plan, WorkerKind.DIGESTS).types
-        self._reply(LoadedReply(InProcessFingerprinter(self._plan).recipe, digests))
+        digests = worker_plan(plan, WorkerKind.DIGESTS).types
+        self._reply(LoadedReply(InProcessFingerprinter(plan).recipe, digests))
         gc.collect()
         trim_memory()  # every worker would start with it
         gc.freeze()  # a collection in a worker would copy every page that it touches
@@ -120,7 +116,7 @@ class ForkServer:
             self._reap(pid)
 
     def _spawn(self, worker_kind: WorkerKind) -> None:
-        if len(self._workers) >= self._max_workers:
+        if len(self._workers) >= self._config.max_workers:
             problem = "too many workers hang in the kernel and cannot be killed"
             self._reply(SpawnFailureReply(problem))
             return
@@ -142,7 +138,8 @@ class ForkServer:
             kill_with_parent(self._pid)
             self._control.close()
             os.close(self._parent)
-            run_worker(link, self._plan, worker_kind, self._tasks[worker_kind], self._worker_limits)
+            plan, limits = self._config.plan, self._config.worker_limits
+            run_worker(link, plan, worker_kind, self._tasks[worker_kind], limits)
         finally:
             os._exit(0)
 

@@ -60,10 +60,7 @@ class ForkServerClient:
     """One fork server process.  Thread-safe."""
 
     def __init__(self, config: ForkServerConfig) -> None:
-        """Start the process without waiting until it has loaded everything.
-
-        Raises WorkerError.
-        """
+        """Start the process without waiting until it has loaded everything.  Raises WorkerError."""
         self._config = config
         self._lock = Lock()
         self._server_info: LoadedReply | None = None

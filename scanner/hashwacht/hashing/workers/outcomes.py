@@ -28,14 +28,13 @@ CRASH_REASONS = frozenset({Reason.WORKER_DIED, Reason.TIMED_OUT})
 
 BLOCKED_DETAIL = "not decoded again: it did this before, to the same decoder"
 
-_DECODER_PACKAGES = ("pillow", "pillow-heif")
+_MAX_CRASHED_CONTENTS = 10_000
 
 
 def decoder_id(plan: Plan) -> str:
     """Return the versions and the budget that decide whether decoding crashes."""
-    versions = (f"{name}/{_version(name)}" for name in _DECODER_PACKAGES)
-    budget = f"{plan.limits.timeout:g}s/{plan.limits.max_memory >> 20}MiB"
-    return " ".join((f"hashwacht/{_version('hashwacht')}", *versions, budget))
+    versions = (f"{name}/{_version(name)}" for name in ("hashwacht", "pillow", "pillow-heif"))
+    return " ".join((*versions, f"{plan.limits.timeout:g}s/{plan.limits.max_memory >> 20}MiB"))
 
 
 def _version(package: str) -> str:
@@ -47,8 +46,6 @@ def _version(package: str) -> str:
 
 class MemoryCrashLog:
     """A ``CrashLog`` without storage, for one process."""
-
-    _MAX_CONTENTS = 10_000
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -66,7 +63,7 @@ class MemoryCrashLog:
     def record_crash(self, key: str, reason: Reason) -> None:
         """Record one crash; when there are too many contents, forget all of them."""
         with self._lock:
-            if len(self._reasons) >= self._MAX_CONTENTS:
+            if len(self._reasons) >= _MAX_CRASHED_CONTENTS:
                 self._crashes.clear()
                 self._reasons.clear()
             self._crashes[key] += 1
@@ -126,8 +123,8 @@ def reply_decoders(
     """Return the decoder of each worker kind's replies."""
     commands = {name for name, _ in plan.commands}
     others = {name: kind for name, kind in types.items() if name not in digests}
-    by_commands = {name: kind for name, kind in others.items() if name in commands}
-    by_decoders = {name: kind for name, kind in others.items() if name not in commands}
+    by_commands = {name: others[name] for name in others if name in commands}
+    by_decoders = {name: others[name] for name in others if name not in commands}
     return {
         WorkerKind.DIGESTS: ReplyDecoder({name: types[name] for name in digests}, recipe, others),
         WorkerKind.COMMANDS: ReplyDecoder(by_commands, None),

@@ -100,12 +100,9 @@ class WorkerPool:
         )
         self._crash_log = crash_log or MemoryCrashLog()
         self._crash_log.set_decoder(decoder_id(plan))
+        max_workers, limits = len(WorkerKind) * jobs + MAX_HUNG_WORKERS, worker_limits
         config = ForkServerConfig(
-            plan,
-            task_factory,
-            len(WorkerKind) * jobs + MAX_HUNG_WORKERS,
-            background,
-            worker_limits or WorkerLimits(),
+            plan, task_factory, max_workers, background, limits or WorkerLimits()
         )
         self._registry = WorkerRegistry(config, require_sandbox=require_sandbox)
         self._decoders: Mapping[WorkerKind, ReplyDecoder] = {}
@@ -181,10 +178,7 @@ class WorkerPool:
                 os.close(copy)
 
     def _run_batch(self, fds: Sequence[int], copies: dict[int, int]) -> list[Fingerprint]:
-        """Digest and decode; add to *copies* what the caller must close.
-
-        Raises _BatchFailed, OSError, WorkerError.
-        """
+        """Digest and decode; add to *copies* what the caller must close.  Raises _BatchFailed."""
         replies = self._request_batch(WorkerKind.DIGESTS, fds)
         copies.update((at, copy) for at, (_, copy) in enumerate(replies) if copy is not None)
         digests = [reply for reply, _ in replies if isinstance(reply, Fingerprint)]
@@ -266,8 +260,7 @@ class WorkerPool:
         return self._picture_result(worker_kind, reply, key)
 
     def _blocked_result(self, key: str) -> PictureResult | None:
-        reason = self._crash_log.block_reason(key)
-        if reason is None:
+        if (reason := self._crash_log.block_reason(key)) is None:
             return None
         return self._skipped_result(WorkerKind.PICTURE, TaskFailure(reason, BLOCKED_DETAIL))
 

@@ -122,11 +122,9 @@ def _encode_reply(reply: Reply) -> str:
             if isinstance(reply, Fingerprint):
                 fields[:1] = ["fingerprint", reply.key, reply.size, reply.kind]
     encoded = _ENCODER.encode(fields)
-    if len(encoded) > MAX_REPLY:
-        return _encode_reply(
-            TaskFailure(Reason.OVER_LIMIT, f"its signals take {len(encoded)} bytes")
-        )
-    return encoded
+    if len(encoded) <= MAX_REPLY:
+        return encoded
+    return _encode_reply(TaskFailure(Reason.OVER_LIMIT, f"its signals take {len(encoded)} bytes"))
 
 
 def _fit(detail: str) -> str:
@@ -181,15 +179,9 @@ class ReplyDecoder:
         keys = {s.value for s in result.signals if s.type == CONTENT_KEY_TYPE and not s.variant}
         if not keys <= {key}:
             raise ProtocolError("two keys")
-        return Fingerprint(
-            key=key,
-            size=_number(size, 1 << 63),
-            kind=_text(kind, _KIND),
-            recipe=self._recipe or (),
-            signals=result.signals,
-            skipped=result.skipped,
-            damaged=result.damaged,
-        )
+        size, kind = _number(size, 1 << 63), _text(kind, _KIND)
+        signals, skipped, damaged = result.signals, result.skipped, result.damaged
+        return Fingerprint(key, size, kind, self._recipe or (), signals, skipped, damaged)
 
     def _signal(self, fields: object) -> Signal:
         """Return a signal of a required type, in canonical form, with a possible quality."""

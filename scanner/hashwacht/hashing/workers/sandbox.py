@@ -54,10 +54,8 @@ def confine(plan: Plan, worker_kind: WorkerKind) -> SandboxLayers:
         idle = int(statm.read().split()[_STATM_PAGES]) * mmap.PAGESIZE
     _limit(resource.RLIMIT_AS, idle + plan.limits.max_memory)
     _limit(resource.RLIMIT_CORE, 0)
-    _limit(
-        resource.RLIMIT_FSIZE,
-        0 if worker_kind is WorkerKind.PICTURE else plan.limits.max_picture_size,
-    )
+    writes = worker_kind is not WorkerKind.PICTURE
+    _limit(resource.RLIMIT_FSIZE, plan.limits.max_picture_size if writes else 0)
     _limit(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
     if worker_kind is WorkerKind.COMMANDS:
         return {}

@@ -47,9 +47,7 @@ class FairScheduler(Generic[Input, Output]):
         self._slots, self._free, self._batch_size = slots, slots, batch_size
         self._limits = {SchedulerLane.LOCAL: slots, SchedulerLane.UPLOAD: max(1, slots - 1)}
         self._used = dict.fromkeys(SchedulerLane, 0)
-        self._waiting: dict[SchedulerLane, deque[_Ticket[Input, Output]]] = {
-            lane: deque() for lane in SchedulerLane
-        }
+        self._waiting = {lane: deque[_Ticket[Input, Output]]() for lane in SchedulerLane}
         self._next = SchedulerLane.LOCAL
         self._lock = threading.Lock()
 

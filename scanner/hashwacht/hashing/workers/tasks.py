@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
@@ -36,7 +36,7 @@ from hashwacht.hashing.in_process import (
     may_be_picture,
     start_digests,
 )
-from hashwacht.hashing.registry import Digest, EncodedPictureHash, Hasher, hashers
+from hashwacht.hashing.registry import Digest, EncodedPictureHash, hashers
 from hashwacht.hashing.sniff import lacks_decoder, sniff
 from hashwacht.hashing.workers.protocol import PictureResult, WorkerKind
 from hashwacht.platform.safe_open import reopen_read_only
@@ -86,22 +86,18 @@ class DigestTask:
         self.max_picture_bytes = plan.limits.max_picture_size
         """Bytes of the largest picture that is decoded."""
         self._digests = [hasher for hasher in planned if isinstance(hasher, Digest)]
-        self._others: Sequence[Hasher] = [
-            hasher for hasher in planned if not isinstance(hasher, Digest)
-        ]
+        self._others = [hasher for hasher in planned if not isinstance(hasher, Digest)]
         self._uses_encoded = any(isinstance(hasher, EncodedPictureHash) for hasher in self._others)
         self._recipe = tuple(f"{digest.name}/{digest.version}" for digest in self._digests)
 
     def run(self, fd: int) -> TaskResult:
         """Read *fd* once."""
         running = self.begin()
-        copy = _PictureCopy(
-            self.max_picture_bytes if self._others else 0, uses_encoded=self._uses_encoded
-        )
+        max_bytes = self.max_picture_bytes if self._others else 0
+        copy = _PictureCopy(max_bytes, uses_encoded=self._uses_encoded)
         try:
             content = read(fd, [*running.values(), copy], keep=lambda _: False, at_most=0)
-            fingerprint = self.build_fingerprint(content, running, decoding=copy.exists)
-            return fingerprint, copy.seal()
+            return self.build_fingerprint(content, running, decoding=copy.exists), copy.seal()
         except BaseException:
             copy.drop()
             raise
@@ -116,12 +112,10 @@ class DigestTask:
         """Return the digests as a fingerprint; unless *decoding*, with the reasons why not."""
         builder = FingerprintBuilder()
         builder.add_digests(self._digests, running, content.key)
-        kind = sniff(content.head, content.tail)
+        key, size, kind = content.key, content.size, sniff(content.head, content.tail)
         if not decoding:
             self._skip_pictures(builder, content, kind)
-        return Fingerprint(
-            content.key, content.size, kind, self._recipe, builder.signals, builder.skipped
-        )
+        return Fingerprint(key, size, kind, self._recipe, builder.signals, builder.skipped)
 
     def needs_decoding(self, head: bytes, size: int) -> bool:
         """Return whether a content with these first bytes and this size goes to a decoder."""
@@ -225,8 +219,7 @@ class PoolStreamHasher:
 
         The worker gets *kept* for reading only.  Raises OSError, WorkerError.
         """
-        content = self._digester.content()
-        picture = self.finish()
+        content, picture = self._digester.content(), self.finish()
         built = self._task.build_fingerprint(content, self._running, decoding=picture)
         digests = replace(built, recipe=self._recipe)
         if not picture:

@@ -30,8 +30,6 @@ _MAX_START = 30.0
 
 _UNEXPECTED = "it sent an unexpected answer"
 
-_layers_decoder = MessageDecoder[dict[str, str]](dict[str, str])
-
 
 @dataclass(frozen=True, slots=True)
 class RawAnswer:
@@ -75,8 +73,7 @@ class WorkerClient:
         self.accepted = True
         """False if it had ended before the last request arrived, which then is not the cause."""
         self.reaped = False
-        self._link = link
-        self._seconds = seconds + GRACE
+        self._link, self._seconds = link, seconds + GRACE
         self._number = 1
 
     def wait_ready(self) -> None:
@@ -91,7 +88,8 @@ class WorkerClient:
                 f"a worker process cannot be confined: {message.decode(errors='replace')}",
                 advice="Check the resource limits of this service or shell (ulimit -a).",
             )
-        self.layers = _layers_decoder.decode(message[len(WORKER_READY) :])
+        decoder = MessageDecoder[dict[str, str]](dict[str, str])
+        self.layers = decoder.decode(message[len(WORKER_READY) :])
         self._link.settimeout(min(_MAX_TICK, self._seconds / 4))
 
     def request(self, fds: Sequence[int]) -> RawAnswer:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
+from typing import TypeVar
 
 from hashwacht.core.errors import WorkerError
 from hashwacht.hashing.workers.forkserver_client import ForkServerClient, ForkServerDied
 from hashwacht.hashing.workers.forkserver_protocol import ForkServerConfig
 from hashwacht.hashing.workers.protocol import WorkerKind
 from hashwacht.hashing.workers.worker_client import WorkerClient
+
+T = TypeVar("T")
 
 
 class WorkerRegistry:
@@ -38,14 +41,13 @@ class WorkerRegistry:
                 "the worker pool belongs to the process that this one was forked from",
                 advice="Create it after the fork, in each process that uses it.",
             )
-        worker: WorkerClient | None = None
+        worker = self._take(worker_kind)
         reusable = False
         try:
-            worker = self._take(worker_kind)
             yield worker
             reusable = not (worker.exited or worker.reaped)
         finally:
-            if worker is not None and not (reusable and self._give_back(worker)):
+            if not (reusable and self._give_back(worker)):
                 self.kill(worker)
 
     def _take(self, worker_kind: WorkerKind) -> WorkerClient:
@@ -54,7 +56,7 @@ class WorkerRegistry:
                 raise _closed()
             if self._idle[worker_kind]:
                 return self._idle[worker_kind].pop()
-        worker = self._spawn(worker_kind)
+        worker = self._ask(lambda fork_server: fork_server.spawn(worker_kind))
         missing = {name: why for name, why in worker.layers.items() if why}
         if self._require_sandbox and missing:
             self.kill(worker)
@@ -71,23 +73,19 @@ class WorkerRegistry:
                 self._idle[worker.worker_kind].append(worker)
             return not self._closed
 
-    def _spawn(self, worker_kind: WorkerKind) -> WorkerClient:
-        """Return a new worker, from a new fork server if the present one has died."""
-        fork_server = self._fork_server
-        try:
-            return fork_server.spawn(worker_kind)
-        except ForkServerDied:
-            return self._replace(fork_server).spawn(worker_kind)
-
     def server_info(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return recipe and digest names, which are the same for every fork server of this pool."""
         if self._server_info is None:
-            fork_server = self._fork_server
-            try:
-                self._server_info = fork_server.ready()
-            except ForkServerDied:
-                self._server_info = self._replace(fork_server).ready()
+            self._server_info = self._ask(ForkServerClient.ready)
         return self._server_info
+
+    def _ask(self, request: Callable[[ForkServerClient], T]) -> T:
+        """Return the answer of the fork server, or of its successor if it has died."""
+        fork_server = self._fork_server
+        try:
+            return request(fork_server)
+        except ForkServerDied:
+            return request(self._replace(fork_server))
 
     def _replace(self, fork_server: ForkServerClient) -> ForkServerClient:
         """Return the successor of a fork server that has died; several threads get the same."""
