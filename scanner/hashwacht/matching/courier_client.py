@@ -47,9 +47,7 @@ class CourierMatcher:
         *,
         timeout: float = LOOKUP_TIMEOUT,
     ) -> None:
-        self.name = name
-        self.accepts = frozenset(accepts)
-        self.revision = revision
+        self.name, self.accepts, self.revision = name, frozenset(accepts), revision
         self._digest = revision_digest(revision)
         self._timeout = timeout
         self._client = IpcClient(socket)
@@ -67,13 +65,11 @@ class CourierMatcher:
         try:
             reply = self._client.call(CheckRequest(self.name), self._timeout)
         except CourierUnreachable as error:
-            return Diagnostic(self.name, ok=False, detail=error.detail, advice=_ADVICE)
+            return Diagnostic(self.name, False, error.detail, _ADVICE)
         if isinstance(reply, CheckReply):
             return reply.diagnostic
         failure = reply if isinstance(reply, FailureReply) else FailureReply("unexpected reply")
-        return Diagnostic(
-            self.name, ok=False, detail=failure.problem, advice=failure.advice or _ADVICE
-        )
+        return Diagnostic(self.name, False, failure.problem, failure.advice or _ADVICE)
 
     def close(self) -> None:
         """Close the connection."""

@@ -83,18 +83,11 @@ def build_answers(
     revision: str,
 ) -> list[Answer]:
     """Return the answer to every query; *answer_for* returns None for a signal not looked up."""
-    return [
-        combine(
-            matcher,
-            [
-                _signal_answer(matcher, signal, answer_for((signal.type, signal.value)))
-                for signal in query
-            ],
-            asked_at=asked_at,
-            revision=revision,
-        )
-        for query in queries
-    ]
+    answers = []
+    for query in queries:
+        signals = [_signal_answer(matcher, s, answer_for((s.type, s.value))) for s in query]
+        answers.append(combine(matcher, signals, asked_at=asked_at, revision=revision))
+    return answers
 
 
 def combine(
@@ -114,28 +107,16 @@ def combine(
     matches = tuple(dict.fromkeys(match for answer in answers for match in answer.matches))
     unanswered = next((answer for answer in answers if answer.reason is not None), None)
     if unanswered is not None and all(match.known_good for match in matches):
-        return Answer(
-            matcher,
-            Outcome.UNDETERMINED,
-            asked_at,
-            revision,
-            matches,
-            unanswered.reason,
-            unanswered.detail,
-        )
+        reason, detail = unanswered.reason, unanswered.detail
+        return Answer(matcher, Outcome.UNDETERMINED, asked_at, revision, matches, reason, detail)
     outcome = Outcome.MATCH if matches else Outcome.NO_MATCH
     return Answer(matcher, outcome, asked_at, revision, matches)
 
 
 def _signal_answer(matcher: str, signal: Signal, answer: ServiceAnswer | None) -> SignalAnswer:
     if answer is None:
-        return SignalAnswer(
-            reason=Reason.NOT_JUDGED, detail=f"{matcher} does not accept {signal.type}"
-        )
+        return SignalAnswer((), Reason.NOT_JUDGED, f"{matcher} does not accept {signal.type}")
     if isinstance(answer, ServiceFault):
-        return SignalAnswer(reason=answer.reason, detail=f"{matcher}: {answer.detail}")
-    return SignalAnswer(
-        tuple(
-            Match(matcher, signal, hit.distance, hit.category, hit.list, hit.id) for hit in answer
-        )
-    )
+        return SignalAnswer((), answer.reason, f"{matcher}: {answer.detail}")
+    hits = (Match(matcher, signal, hit.distance, hit.category, hit.list, hit.id) for hit in answer)
+    return SignalAnswer(tuple(hits))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 from hashwacht.core.ports import Matcher, Query, QuickHashMatcher
@@ -96,12 +97,7 @@ class MatcherSet:
         answer is missing, undetermined, expired or from another revision.  Those named in
         *unavailable* are not asked: their answers are undetermined.
         """
-
-        def lookup(configured: ConfiguredMatcher) -> list[_CurrentAnswer | None]:
-            return _current_answers(
-                configured, requests, now, unavailable=configured.matcher.name in unavailable
-            )
-
+        lookup = partial(_current_answers, requests, now, unavailable)
         # Services are asked in parallel; a local list answers faster than a thread is started.
         futures = [
             None if configured.max_age is None else self._executor.submit(lookup, configured)
@@ -156,11 +152,10 @@ class _CurrentAnswer:
 
 
 def _current_answers(
-    configured: ConfiguredMatcher,
     requests: Sequence[LookupRequest],
     now: float,
-    *,
-    unavailable: bool,
+    unavailable: Collection[str],
+    configured: ConfiguredMatcher,
 ) -> list[_CurrentAnswer | None]:
     matcher, revision = configured.matcher, configured.matcher.revision
     expires = configured.max_age is not None
@@ -177,16 +172,10 @@ def _current_answers(
             column[index] = _CurrentAnswer(answer, None, expires)
         else:
             due[index] = query
-    if unavailable:
-        undetermined = Answer(
-            matcher.name,
-            Outcome.UNDETERMINED,
-            now,
-            revision,
-            reason=Reason.UNANSWERED,
-            detail=NOT_ASKED_REASON,
-        )
-        answers = [undetermined] * len(due)
+    if matcher.name in unavailable:
+        reason, detail = Reason.UNANSWERED, NOT_ASKED_REASON
+        undetermined = Outcome.UNDETERMINED
+        answers = [Answer(matcher.name, undetermined, now, revision, (), reason, detail)] * len(due)
     else:
         answers = matcher.lookup(list(due.values()))
     for index, answer in zip(due, answers, strict=True):
@@ -205,10 +194,7 @@ def _query(fingerprint: Fingerprint, accepts: frozenset[str]) -> Query:
 
 
 def _result(column: Sequence[_CurrentAnswer]) -> LookupResult:
-    return LookupResult(
-        answers=tuple(current.answer for current in column),
-        new_answers=tuple(current.new_answer for current in column if current.new_answer),
-        asked_at=min(
-            (current.answer.asked_at for current in column if current.expires), default=math.inf
-        ),
-    )
+    answers = tuple(current.answer for current in column)
+    new_answers = tuple(current.new_answer for current in column if current.new_answer)
+    dates = (current.answer.asked_at for current in column if current.expires)
+    return LookupResult(answers, new_answers, min(dates, default=math.inf))

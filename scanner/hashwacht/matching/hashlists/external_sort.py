@@ -29,9 +29,7 @@ class RecordSorter:
 
     def __init__(self, spool: BinaryIO, width: int, key: int) -> None:
         self.count = 0
-        self._spool = spool
-        self._width = width
-        self._key = key
+        self._spool, self._width, self._key = spool, width, key
         self._buffer = bytearray()
         self._runs: list[tuple[int, int]] = []
 
@@ -50,7 +48,8 @@ class RecordSorter:
         if not self._buffer:
             return
         start = self._spool.seek(0, 2)
-        self._spool.write(self._sorted(np.frombuffer(self._buffer, f"S{self._width}")).data)
+        # Sorted as bytes: numpy pads with zeros, which has no effect for equal widths.
+        self._spool.write(np.sort(np.frombuffer(self._buffer, f"S{self._width}")).data)
         self._runs.append((start, len(self._buffer) // self._width))
         self._buffer = bytearray()
 
@@ -73,14 +72,9 @@ class RecordSorter:
             for run in runs:
                 run.refill(self._spool, self._width, size)
             ends = [run.block[-1:] for run in runs if run.remaining]
-            bound = self._sorted(np.concatenate(ends))[:1] if ends else None
-            yield self._sorted(np.concatenate([run.take(bound) for run in runs]))
+            bound = np.sort(np.concatenate(ends))[:1] if ends else None
+            yield np.sort(np.concatenate([run.take(bound) for run in runs]))
             runs = [run for run in runs if run.remaining or len(run.block)]
-
-    @staticmethod
-    def _sorted(records: NDArray[np.bytes_]) -> NDArray[np.bytes_]:
-        """Sort as bytes: numpy pads with zeros, which has no effect for equal widths."""
-        return np.sort(records)
 
 
 @dataclass(slots=True)

@@ -97,7 +97,7 @@ class ListBuilder:
         self._spools: dict[str, BinaryIO] = {}
         self._labels = _Labels(directory)
         self._malformed = 0
-        self._first_rejected: list[RejectedLine] = []
+        self.first_rejected: list[RejectedLine] = []
 
     def read(self, source: ListFile) -> int:
         """Read all entries and return the number of malformed lines."""
@@ -105,8 +105,8 @@ class ListBuilder:
         for item in source:
             if isinstance(item, RejectedLine):
                 self._malformed += 1
-                if len(self._first_rejected) < MAX_REPORTED_LINES:
-                    self._first_rejected.append(item)
+                if len(self.first_rejected) < MAX_REPORTED_LINES:
+                    self.first_rejected.append(item)
             else:
                 record = item.value + self._labels.add(item)
                 self._sorter(item.type, len(record)).add(record)
@@ -120,11 +120,6 @@ class ListBuilder:
         self._report(ImportStage.INDEXING, source)
         return self._malformed
 
-    @property
-    def first_rejected(self) -> tuple[RejectedLine, ...]:
-        """The first malformed lines, at most MAX_REPORTED_LINES."""
-        return tuple(self._first_rejected)
-
     def write(self, radii: Mapping[str, int]) -> BuiltList:
         """Write the index of each type and flush it; *radii* are those of the perceptual types."""
         labelled = self._labels.close()
@@ -136,7 +131,7 @@ class ListBuilder:
             types[name] = TypeIndex(layout.width * 8, perceptual, layout.count, radius, labelled)
         files = {name: self._finish(name) for name in self._directory.names()}
         self._directory.sync()
-        return BuiltList(types, files, self._malformed, self.first_rejected)
+        return BuiltList(types, files, self._malformed, tuple(self.first_rejected))
 
     def close(self) -> None:
         """Close all files; the caller keeps or discards the directory."""

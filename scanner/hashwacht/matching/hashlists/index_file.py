@@ -20,6 +20,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,11 +50,6 @@ class Bands(NamedTuple):
 
     number: int
     bits: int
-
-    @property
-    def all_bits(self) -> int:
-        """Bits of all keys together."""
-        return self.number * self.bits
 
 
 NO_BANDS = Bands(0, 0)
@@ -86,12 +82,12 @@ class IndexLayout:
 
     def band_at(self, band: int) -> int:
         """Return the offset of the numbers of a band."""
-        first = _aligned(self.fan_out_at + _NUMBER.itemsize * (2**self.fan_bits + 1))
+        first = _aligned(self.fan_out_at + NUMBER_BYTES * (2**self.fan_bits + 1))
         wide = min(band, self.wide.number)
         return first + wide * self._size(self.wide) + (band - wide) * self._size(self.narrow)
 
     def _size(self, kind: Bands) -> int:
-        return _aligned(_NUMBER.itemsize * (2**kind.bits + 1 + self.count))
+        return _aligned(NUMBER_BYTES * (2**kind.bits + 1 + self.count))
 
     @property
     def size(self) -> int:
@@ -110,7 +106,8 @@ class IndexLayout:
             raise ListError("not an index file of this version")
         _, width, fan_bits, count, *bands = _HEADER.unpack_from(header)
         wide, narrow = Bands(*bands[:2]), Bands(*bands[2:])
-        valid = 0 < count <= MAX_COUNT and width and wide.all_bits + narrow.all_bits <= width * 8
+        key_bits = wide.number * wide.bits + narrow.number * narrow.bits
+        valid = 0 < count <= MAX_COUNT and width and key_bits <= width * 8
         if not valid or max(fan_bits, wide.bits, narrow.bits) > _ALIGN // 2:
             raise ListError("the header of the index file is invalid")
         return cls(width, count, fan_bits, wide, narrow)
@@ -138,9 +135,9 @@ class IndexFile:
     @property
     def records(self) -> Records:
         """All values, sorted; shape (count, width)."""
-        return np.frombuffer(
-            self.bytes, np.uint8, self.layout.count * self.layout.width, self.layout.records_at
-        ).reshape(self.layout.count, self.layout.width)
+        count, width = self.layout.count, self.layout.width
+        values = np.frombuffer(self.bytes, np.uint8, count * width, self.layout.records_at)
+        return values.reshape(count, width)
 
     @property
     def numbers(self) -> Numbers:
@@ -211,27 +208,22 @@ def _aligned(offset: int) -> int:
 _MAX_LINEAR = 64
 """Records of a bucket that are searched linearly; larger buckets are bisected first."""
 
-_NONE = range(0)
-
 
 class ExactIndex:
     """The rows of an index file that are equal to a value.  Thread-safe."""
 
     def __init__(self, file: IndexFile) -> None:
-        self._file = file
-        self._bytes = file.bytes
-        self._fan_out = file.fan_out
-        self._layout = file.layout
+        self._bytes, self._fan_out, self._layout = file.bytes, file.fan_out, file.layout
 
     def rows(self, value: bytes) -> range:
         """Return the rows that are equal to *value* (of the width of the file)."""
         bucket = prefix(value, self._layout.fan_bits)
         low, high = int(self._fan_out[bucket]), int(self._fan_out[bucket + 1])
         if high - low > _MAX_LINEAR:
-            low = self._first_not_below(value, low, high)
-            return range(low, self._end_of(value, low, high))
-        row = self._find(value, low, high)
-        return range(row, self._end_of(value, row, high)) if row < high else _NONE
+            row = bisect_left(range(high), value, low, high, key=self._record)
+        else:
+            row = self._find(value, low, high)
+        return range(row, self._end_of(value, row, high))
 
     def _find(self, value: bytes, low: int, high: int) -> int:
         """Search a few records with the mapping's own search, which can hit between two records."""
@@ -243,15 +235,6 @@ class ExactIndex:
                 return row
             position += 1
         return high
-
-    def _first_not_below(self, value: bytes, low: int, high: int) -> int:
-        while low < high:
-            middle = (low + high) // 2
-            if self._record(middle) < value:
-                low = middle + 1
-            else:
-                high = middle
-        return low
 
     def _end_of(self, value: bytes, row: int, high: int) -> int:
         while row < high and self._record(row) == value:

@@ -70,14 +70,11 @@ class HashLists:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """*types* are the signal types that lists may contain: built-in and operators' own."""
-        self.directory = directory
-        self._types = types
-        self._clock = clock
+        self.directory, self._types, self._clock = directory, types, clock
 
     def all(self) -> list[HashList]:
         """Return the installed lists, sorted by name."""
-        installed = load(self.directory)
-        return [installed[name] for name in sorted(installed)]
+        return [info for _, info in sorted(load(self.directory).items())]
 
     def get(self, name: str) -> HashList:
         """Return the list of this name."""
@@ -109,9 +106,8 @@ class HashLists:
             finally:
                 builder.close()
             if not built.types:
-                raise ListError(
-                    "the list has no entries", advice="Check that this is the right file."
-                )
+                advice = "Check that this is the right file."
+                raise ListError("the list has no entries", advice=advice)
             installed = self._hash_list(metadata, directory.path.name, file, built)
             return ImportResult(installed, self._install(root, installed), built.first_rejected)
 

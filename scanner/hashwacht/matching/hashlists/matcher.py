@@ -47,17 +47,11 @@ class HashListMatcher:
     def __init__(
         self, directory: Path, name: str = "hashlist", clock: Callable[[], float] = time.time
     ) -> None:
-        self._directory = directory
-        self._name = name
+        self.name = name
         self._clock = clock
         self._reloader = ListReloader(directory)
         self._far: dict[_Value, str] = {}
         self._closed = False
-
-    @property
-    def name(self) -> str:
-        """The configured name."""
-        return self._name
 
     @property
     def accepts(self) -> frozenset[str]:
@@ -76,12 +70,11 @@ class HashListMatcher:
         Raises UsageError after close.
         """
         if self._closed:
-            raise UsageError(f"matcher {self._name!r} is closed")
-        search = _Search(self._name, self._reloader.lists(), self._far)
+            raise UsageError(f"matcher {self.name!r} is closed")
+        search = _Search(self.name, self._reloader.lists(), self._far)
+        name, revision = self.name, search.revision
         return [
-            combine(
-                self._name, search.answers(query), asked_at=self._clock(), revision=search.revision
-            )
+            combine(name, search.answers(query), asked_at=self._clock(), revision=revision)
             for query in queries
         ]
 
@@ -102,7 +95,7 @@ class HashListMatcher:
     def check(self) -> Diagnostic:
         """Return which lists are installed and whether they can be searched."""
         lists = self._reloader.lists()
-        subject = f"matcher {self._name!r}"
+        subject = f"matcher {self.name!r}"
         if lists.unusable:
             return Diagnostic(subject, False, lists.unusable, lists.advice)
         if lists.damaged:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import BinaryIO, NamedTuple
@@ -72,11 +72,9 @@ class ListFile:
                 f"unknown signal type {options.default_type!r}",
                 advice="Use one of " + ", ".join(sorted(types)) + ".",
             )
-        self.lines = 0
-        self.bytes = 0
+        self.lines = self.bytes = 0
         self.format: ListFormat | None = options.format
-        self._source = source
-        self._options = options
+        self._source, self._options = source, options
         self._build = ListEntryBuilder(types, options.default_type)
         self._digest = hashlib.sha256()
 
@@ -107,11 +105,8 @@ class ListFile:
         if self.format is ListFormat.CSV:
             columns, delimiter = self._options.columns, self._options.delimiter
             return csv_parser(self._build, line, columns, delimiter), ""
-        by_format: dict[ListFormat, Callable[[ListEntryBuilder], LineParser]] = {
-            ListFormat.TEXT: text_parser,
-            ListFormat.JSONL: json_parser,
-        }
-        return by_format[self.format](self._build), line
+        parser = json_parser if self.format is ListFormat.JSONL else text_parser
+        return parser(self._build), line
 
     def _detect_format(self, line: str) -> ListFormat:
         if line.lstrip().startswith("{"):

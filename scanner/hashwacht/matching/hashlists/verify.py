@@ -45,11 +45,9 @@ def _permission_faults(
             continue  # reported by _faults
         quoted = repr(os.fsencode(path))
         if is_accessible_to_others(stat):
-            mode = "700" if path == directory else "600"
-            detail = (
-                f"{quoted} has mode {stat.st_mode & 0o7777:o}: other users can read or change it"
-            )
-            yield Diagnostic(subject, False, detail, f"Run chmod {mode} {quoted}.")
+            mode, needed = stat.st_mode & 0o7777, "700" if path == directory else "600"
+            detail = f"{quoted} has mode {mode:o}: other users can read or change it"
+            yield Diagnostic(subject, False, detail, f"Run chmod {needed} {quoted}.")
         if stat.st_uid not in {0, os.geteuid()}:
             detail = f"{quoted} belongs to user {stat.st_uid}, who can change it"
             yield Diagnostic(subject, False, detail, f"Run chown {os.geteuid()} {quoted}.")

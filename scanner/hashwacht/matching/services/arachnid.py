@@ -81,9 +81,7 @@ def _answer(scanned: Mapping[str, Any], value: str) -> ServiceAnswer:
     """Return the answer for one hash; a hash that is not mentioned was not answered."""
     try:
         entry = scanned[_to_base64(value)]
-        if entry is None:
-            return ()
-        classification = entry["classification"]
+        classification = NO_KNOWN_MATCH if entry is None else entry["classification"]
         if classification == NO_KNOWN_MATCH:
             return ()
         if classification in CLASSIFICATIONS:
@@ -92,9 +90,8 @@ def _answer(scanned: Mapping[str, Any], value: str) -> ServiceAnswer:
     except (TypeError, KeyError, AttributeError):
         return ServiceFault("the answer contains nothing about this hash")
     printable = _PRINTABLE_CLASSIFICATION.fullmatch(str(classification))
-    return ServiceFault(
-        f"unknown classification ({classification if printable else 'not printable'})"
-    )
+    name = classification if printable else "not printable"
+    return ServiceFault(f"unknown classification ({name})")
 
 
 def _near_match_id(entry: Mapping[str, Any]) -> str:

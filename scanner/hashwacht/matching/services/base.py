@@ -168,6 +168,11 @@ _ADVICE = {
     Reason.REFUSED: "Check the credentials with `hashwacht credentials check`, and the account.",
     Reason.UNANSWERED: "Check base_url, proxy, firewall and certificates, and the service itself.",
 }
+_UNEXPECTED_MATCH_ADVICE = "Do not act on its matches until its operator has explained this."
+_MISSING_MATCH_ADVICE = (
+    "Check the index status of the service; after a change of a bank wait 90 s, and keep at least"
+    " two hashes in the bank."
+)
 
 
 def probe_signals(signal_types: Collection[str]) -> list[SignalKey]:
@@ -185,29 +190,17 @@ def evaluate_check(
 ) -> Diagnostic:
     """Return what the answers to known or to made-up signals show about a service."""
     if not answers:
-        return Diagnostic(
-            name, ok=True, detail="not checked: no test signal exists for its signal types"
-        )
+        return Diagnostic(name, True, "not checked: no test signal exists for its signal types")
     for (signal_type, _), answer in answers.items():
         if isinstance(answer, ServiceFault):
-            return Diagnostic(name, ok=False, detail=answer.detail, advice=_ADVICE[answer.reason])
+            return Diagnostic(name, False, answer.detail, _ADVICE[answer.reason])
         if answer and not expect_match:
-            return Diagnostic(
-                name,
-                ok=False,
-                detail=f"reports a match for a made-up {signal_type}",
-                advice="Do not act on its matches until its operator has explained this.",
-            )
+            detail = f"reports a match for a made-up {signal_type}"
+            return Diagnostic(name, False, detail, _UNEXPECTED_MATCH_ADVICE)
         if expect_match and not answer:
-            return Diagnostic(
-                name,
-                ok=False,
-                detail="does not match the known_signal, so its negative answers mean nothing",
-                advice="Check the index status of the service; after a change of a bank wait 90 s,"
-                " and keep at least two hashes in the bank.",
-            )
+            detail = "does not match the known_signal, so its negative answers mean nothing"
+            return Diagnostic(name, False, detail, _MISSING_MATCH_ADVICE)
     if expect_match:
-        return Diagnostic(name, ok=True, detail="matches the known_signal")
-    return Diagnostic(
-        name, ok=True, detail=f"answers for {', '.join(signal_type for signal_type, _ in answers)}"
-    )
+        return Diagnostic(name, True, "matches the known_signal")
+    types = ", ".join(signal_type for signal_type, _ in answers)
+    return Diagnostic(name, True, f"answers for {types}")

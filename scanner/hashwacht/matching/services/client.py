@@ -48,9 +48,7 @@ class ServiceMatcher:
         self.name = name
         self.accepts = protocol.accepts
         self.revision = protocol.revision(config.base_url)
-        self._config = config
-        self._protocol = protocol
-        self._loop = loop
+        self._config, self._protocol, self._loop = config, protocol, loop
         self._session: ServiceSession | None = None
         self._inherited: list[ServiceSession] = []
         self._closed = False
@@ -118,9 +116,7 @@ class ServiceSession:
     def __init__(
         self, config: ServiceConfig, protocol: ServiceProtocol, exchange: HttpExchange
     ) -> None:
-        self._config = config
-        self._protocol = protocol
-        self._exchange = exchange
+        self._config, self._protocol, self._exchange = config, protocol, exchange
         self._slots = asyncio.Semaphore(config.concurrency)
         self._breaker = CircuitBreaker(config.breaker_policy, time.monotonic)
         self._probe_done = asyncio.Event()  # set while no probe is in flight

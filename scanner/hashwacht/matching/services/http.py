@@ -146,27 +146,19 @@ def fault_from_status(status: int, wait: float | None = None) -> ServiceFault:
     if 300 <= status < 400:  # noqa: PLR2004  # the class of redirections, as in RFC 9110
         return ServiceFault(f"redirected with HTTP status {status}, not followed")
     temporary = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    return ServiceFault(
-        f"HTTP status {status}", retryable=temporary, wait=wait if temporary else None
-    )
+    wait = wait if temporary else None
+    return ServiceFault(f"HTTP status {status}", retryable=temporary, wait=wait)
 
 
-_FAULTS: tuple[tuple[tuple[type[BaseException], ...], ServiceFault], ...] = (
-    (
-        (ssl.SSLError,),
-        ServiceFault("the TLS handshake failed or the TLS connection was closed", retryable=True),
-    ),
+_TEMPORARY_FAULTS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((ssl.SSLError,), "the TLS handshake failed or the TLS connection was closed"),
     (
         (httpx.ProxyError, aiohttp.ClientHttpProxyError),
-        ServiceFault("the proxy failed or refused the connection", retryable=True),
+        "the proxy failed or refused the connection",
     ),
-    ((ConnectionRefusedError,), ServiceFault("connection refused", retryable=True)),
-    (
-        (aiohttp.ClientConnectorDNSError,),
-        ServiceFault("the host name cannot be resolved", retryable=True),
-    ),
-    ((TimeoutError, httpx.ReadTimeout), ServiceFault("timed out", retryable=True)),
-    ((aiohttp.ClientResponseError,), ServiceFault("the response is not HTTP")),
+    ((ConnectionRefusedError,), "connection refused"),
+    ((aiohttp.ClientConnectorDNSError,), "the host name cannot be resolved"),
+    ((TimeoutError, httpx.ReadTimeout), "timed out"),
 )
 """The first entry with a class from the chain of errors applies."""
 
@@ -177,9 +169,11 @@ def fault_from_error(error: BaseException) -> ServiceFault:
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in chain):
         reasons = (getattr(cause, "verify_message", "") for cause in chain)
         return ServiceFault(f"the certificate is not accepted: {next(filter(None, reasons), '')}")
-    for classes, fault in _FAULTS:
+    for classes, detail in _TEMPORARY_FAULTS:
         if any(isinstance(cause, classes) for cause in chain):
-            return fault
+            return ServiceFault(detail, retryable=True)
+    if any(isinstance(cause, aiohttp.ClientResponseError) for cause in chain):
+        return ServiceFault("the response is not HTTP")
     return ServiceFault("the connection was lost", retryable=True)
 
 
