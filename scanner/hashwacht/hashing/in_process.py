@@ -200,9 +200,8 @@ class InProcessFingerprinter:
     def fingerprint(self, fd: int, *, upload: bool = False) -> Fingerprint:  # noqa: ARG002 - no workers to wait for
         """Read *fd* to its end, once.  Raises OSError if the file system refuses; nothing else."""
         running = start_digests(self._digests)
-        content = read(
-            fd, running.values(), keep=self._needs_bytes, at_most=self._plan.limits.max_picture_size
-        )
+        at_most = self._plan.limits.max_picture_size
+        content = read(fd, running.values(), keep=self._needs_bytes, at_most=at_most)
         builder = FingerprintBuilder()
         builder.add_digests(self._digests, running, content.key)
         kind = sniff(content.head, content.tail)

@@ -141,11 +141,9 @@ def _box(lines: Floats, width: int) -> Floats:
 def dct_matrix() -> Floats:
     """Return rows 1 to 16 of the orthonormal 64-point cosine transform, (16, 64)."""
     scale = float(np.float32(math.sqrt(2.0 / SIDE)))
-    step = math.pi / 2.0 / SIDE
-    return np.array(
-        [[scale * math.cos(step * (i + 1) * (2 * j + 1)) for j in range(SIDE)] for i in range(16)],
-        np.float32,
-    )
+    step, columns = math.pi / 2.0 / SIDE, range(SIDE)
+    rows = [[scale * math.cos(step * (i + 1) * (2 * j + 1)) for j in columns] for i in range(16)]
+    return np.array(rows, np.float32)
 
 
 def dct(square: Floats) -> Floats:

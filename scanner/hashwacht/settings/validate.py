@@ -27,6 +27,8 @@ from hashwacht.settings.sections import DEFAULT_MATCHERS, MatchAction, RootSetti
 Section = TypeVar("Section")
 Raw = Mapping[str, Any]
 
+_ENCRYPTED_ADVICE = "use https, or an address of this machine"
+
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationFault:
@@ -105,9 +107,8 @@ class _Validator:
             for name, table in self._table(raw.get("roots", {}), ("roots",)).items()
         )
         rest = {name: value for name, value in raw.items() if name not in {"matchers", "roots"}}
-        settings = self._section(
-            Settings, rest, (), matchers=matchers or DEFAULT_MATCHERS, roots=roots
-        )
+        matchers = matchers or DEFAULT_MATCHERS
+        settings = self._section(Settings, rest, (), matchers=matchers, roots=roots)
         self.faults += check_consistency(settings)
         return settings
 
@@ -182,17 +183,12 @@ def check_consistency(settings: Settings) -> Iterator[ConfigurationFault]:
     """Yield the faults of values that contradict each other."""
     for root in settings.roots:
         yield from _check_root(root, settings)
-    hold = settings.hold
-    if hold.method is HoldKind.COMMAND and not hold.command:
-        yield ConfigurationFault(
-            ("hold", "command"),
-            'the method is "command", but no program is configured',
-            "set hold.command",
-        )
+    if settings.hold.method is HoldKind.COMMAND and not settings.hold.command:
+        problem = 'the method is "command", but no program is configured'
+        yield ConfigurationFault(("hold", "command"), problem, "set hold.command")
     if settings.uploads.socket is None:
-        yield ConfigurationFault(
-            ("uploads", "socket"), "the path is empty", "remove the key to use the default"
-        )
+        advice = "remove the key to use the default"
+        yield ConfigurationFault(("uploads", "socket"), "the path is empty", advice)
     mail = settings.alerts.mail
     if mail.security is MailSecurity.NONE and mail.to and not _is_loopback(mail.server):
         yield ConfigurationFault(
@@ -201,19 +197,15 @@ def check_consistency(settings: Settings) -> Iterator[ConfigurationFault]:
             'use "starttls" or "tls", or a mail server on this machine',
         )
     if _is_unencrypted(settings.alerts.webhook.url):
-        yield ConfigurationFault(
-            ("alerts", "webhook", "url"),
-            "alerts would cross the network unencrypted",
-            "use https, or an address of this machine",
-        )
+        problem = "alerts would cross the network unencrypted"
+        yield ConfigurationFault(("alerts", "webhook", "url"), problem, _ENCRYPTED_ADVICE)
 
 
 def _check_root(root: RootSettings, settings: Settings) -> Iterator[ConfigurationFault]:
     path = ("roots", root.name)
     if root.path is None:
-        yield ConfigurationFault(
-            (*path, "path"), "the key path is missing", "set it to the directory to watch"
-        )
+        advice = "set it to the directory to watch"
+        yield ConfigurationFault((*path, "path"), "the key path is missing", advice)
     category_actions = (action for _, action in root.on_category)
     actions = {root.on_exact_match, root.on_similar_match, *category_actions}
     if MatchAction.QUARANTINE in actions and not settings.quarantine.recipients:
@@ -226,21 +218,16 @@ def _check_root(root: RootSettings, settings: Settings) -> Iterator[Configuratio
 
 def _check_service(service: ServiceSettings, path: KeyPath) -> Iterator[ConfigurationFault]:
     if service.client_key and not service.client_cert:
-        yield ConfigurationFault(
-            (*path, "client_key"), "client_key without client_cert", "set both"
-        )
+        at = (*path, "client_key")
+        yield ConfigurationFault(at, "client_key without client_cert", "set both")
     if _is_unencrypted(service.base_url) and service.credentials:
-        yield ConfigurationFault(
-            (*path, "base_url"),
-            "credentials would cross the network unencrypted",
-            "use https, or an address of this machine",
-        )
+        problem = "credentials would cross the network unencrypted"
+        yield ConfigurationFault((*path, "base_url"), problem, _ENCRYPTED_ADVICE)
     if isinstance(service, HmaSettings):
         signal_type = service.known_signal.partition(":")[0]
         if signal_type and signal_type not in dict(service.signal_types):
-            yield ConfigurationFault(
-                (*path, "known_signal"), f"{signal_type} is not in signal_types", "add it there"
-            )
+            problem = f"{signal_type} is not in signal_types"
+            yield ConfigurationFault((*path, "known_signal"), problem, "add it there")
 
 
 def _is_unencrypted(url: str) -> bool:

@@ -13,6 +13,8 @@ at any moment leaves the old list or the new one, and readers keep the files the
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 import secrets
 import time
@@ -22,25 +24,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from hashwacht.core.errors import ListError
 from hashwacht.core.ports import SignalType
 from hashwacht.core.signals import BUILT_IN
 from hashwacht.core.types import Diagnostic
 from hashwacht.matching.hashlists.importer import BuiltList, ListBuilder, ProgressCallback
+from hashwacht.matching.hashlists.index_file import IndexFile
 from hashwacht.matching.hashlists.manifest import (
     MANIFEST,
     HashList,
     ListMetadata,
     category,
     dump,
+    index_name,
     load,
     radii,
     validate_metadata,
     validate_radius,
 )
 from hashwacht.matching.hashlists.parser import ListFile, ParseOptions, RejectedLine
-from hashwacht.matching.hashlists.verify import verify_lists
-from hashwacht.platform.private_directory import PARTIAL, PrivateDirectory
+from hashwacht.platform.private_directory import PARTIAL, PrivateDirectory, is_accessible_to_others
 
 _LIST_DIRECTORY = re.compile(r".+@[0-9a-f]{8}")
 
@@ -225,3 +230,72 @@ def _malformed(count: int, first: Sequence[RejectedLine]) -> ListError:
         f"malformed lines: {count}; nothing was imported ({lines}{'; …' * (count > len(first))})",
         advice="Correct them, or allow malformed lines to import the others.",
     )
+
+
+_VERIFIED_ROWS = 1 << 16
+_IMPORT_AGAIN = "Import the list again; until then its answers are not reliable."
+
+
+def verify_lists(root: Path, lists: Sequence[HashList]) -> list[Diagnostic]:
+    """Return the faults of the directory and of every list, or one success for each list."""
+    subject = f"directory of hash lists {os.fsencode(root)!r}"
+    findings = list(_permission_faults(subject, root, (root / MANIFEST,))) if lists else []
+    for info in lists:
+        subject, directory = f"hash list {info.name!r}", root / info.directory
+        paths = [directory / name for name in sorted(info.files)]
+        faults = [
+            *_permission_faults(subject, directory, paths),
+            *(Diagnostic(subject, False, fault, _IMPORT_AGAIN) for fault in _faults(root, info)),
+        ]
+        success = Diagnostic(subject, True, f"{info.entries} entries, all files intact and private")
+        findings += faults or [success]
+    return findings
+
+
+def _permission_faults(
+    subject: str, directory: Path, files: Sequence[Path]
+) -> Iterator[Diagnostic]:
+    for path in (directory, *files):
+        try:
+            stat = path.lstat()
+        except OSError:
+            continue  # reported by _faults
+        quoted = repr(os.fsencode(path))
+        if is_accessible_to_others(stat):
+            mode, needed = stat.st_mode & 0o7777, "700" if path == directory else "600"
+            detail = f"{quoted} has mode {mode:o}: other users can read or change it"
+            yield Diagnostic(subject, False, detail, f"Run chmod {needed} {quoted}.")
+        if stat.st_uid not in {0, os.geteuid()}:
+            detail = f"{quoted} belongs to user {stat.st_uid}, who can change it"
+            yield Diagnostic(subject, False, detail, f"Run chown {os.geteuid()} {quoted}.")
+
+
+def _faults(root: Path, info: HashList) -> Iterator[str]:
+    for name, checksum in sorted(info.files.items()):
+        path = root / info.directory / name
+        try:
+            with path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            yield f"{name} cannot be read: {error.strerror}"
+            continue
+        if (size, digest) != (checksum.size, checksum.sha256):
+            yield f"{name} has changed: its length or checksum differs"
+    for name, index in sorted(info.types.items()):
+        try:
+            yield from _order_faults(root / info.directory, name, index.bits // 8, index.count)
+        except (ListError, OSError) as error:
+            yield f"{index_name(name)} cannot be used: {error}"
+
+
+def _order_faults(directory: Path, name: str, width: int, count: int) -> Iterator[str]:
+    file = IndexFile(directory / index_name(name), width)
+    if file.layout.count != count:
+        yield f"{index_name(name)} contains {file.layout.count} entries instead of {count}"
+    records = file.records.view(f"S{width}").reshape(-1)
+    for start in range(0, len(records), _VERIFIED_ROWS):
+        block = records[start : start + _VERIFIED_ROWS + 1]
+        if np.any(block[1:] < block[:-1]):
+            yield f"{index_name(name)} is not sorted"
+            return

@@ -92,12 +92,8 @@ class HmaProtocol(ServiceProtocol):
         return [hits] * len(signals)
 
     def _hit(self, bank: str, entry: Any) -> ServiceHit:
-        return ServiceHit(
-            self.categories.get(bank, self.category),
-            _distance(entry["distance"]),
-            bank,
-            str(int(entry["bank_content_id"])),
-        )
+        category, distance = self.categories.get(bank, self.category), _distance(entry["distance"])
+        return ServiceHit(category, distance, bank, str(int(entry["bank_content_id"])))
 
 
 def _require_list(entries: Any) -> list[Any]:

@@ -87,10 +87,6 @@ def context_trusting(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
-KEEP_ALIVE = 30.0
-"""Seconds for which an idle connection is kept; shorter than most servers allow."""
-
-
 def open_transport(config: ServiceConfig) -> AiohttpTransport:
     """Open the transport of a service; call it in the event loop that will use it.
 
@@ -100,9 +96,8 @@ def open_transport(config: ServiceConfig) -> AiohttpTransport:
 
     def session() -> aiohttp.ClientSession:
         """Open a session without cookies, environment and automatic headers."""
-        connector = aiohttp.TCPConnector(
-            ssl=context, limit=config.concurrency, keepalive_timeout=KEEP_ALIVE
-        )
+        limit, idle = config.concurrency, 30.0  # seconds; shorter than most servers allow
+        connector = aiohttp.TCPConnector(ssl=context, limit=limit, keepalive_timeout=idle)
         return aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -30,13 +30,9 @@ def build_protocol(settings: AnyService) -> ServiceProtocol:
             return EokmProtocol(dict(settings.signal_types), path)
         case HmaSettings():
             signal_type, colon, value = settings.known_signal.partition(":")
-            return HmaProtocol(
-                dict(settings.signal_types),
-                settings.banks,
-                dict(settings.categories),
-                settings.category,
-                (signal_type, value) if colon else None,
-            )
+            known_signal = (signal_type, value) if colon else None
+            types, categories = dict(settings.signal_types), dict(settings.categories)
+            return HmaProtocol(types, settings.banks, categories, settings.category, known_signal)
         case ArachnidSettings():
             return ArachnidProtocol(settings.batch_size)
 
