@@ -73,9 +73,8 @@ _GIF = PictureFormat("GIF", "image/gif", multi_frame=True, opener=_pillow("Gif")
 _TIFF = PictureFormat("TIFF", "image/tiff", multi_frame=True, opener=_pillow("Tiff"))
 _WEBP = PictureFormat("WEBP", "image/webp", multi_frame=True, opener=_pillow("WebP"))
 _AVIF = PictureFormat("AVIF", "image/avif", multi_frame=True, opener=_pillow("Avif"))
-_HEIF = PictureFormat(
-    "HEIF", "image/heic", multi_frame=True, opener=_opener("pillow_heif", "HeifImageFile")
-)
+_HEIF_OPENER = _opener("pillow_heif", "HeifImageFile")
+_HEIF = PictureFormat("HEIF", "image/heic", multi_frame=True, opener=_HEIF_OPENER)
 
 _SIGNATURES: tuple[tuple[tuple[bytes, ...], PictureFormat], ...] = (
     ((b"\xff\xd8\xff",), _JPEG),

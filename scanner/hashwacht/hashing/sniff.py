@@ -26,11 +26,9 @@ _UNDECODED_PICTURES = (
 )
 """Pictures that some browser shows and no decoder of ours does; puremagic names them otherwise."""
 
-_NOT_JUDGED = frozenset(
-    {
-        *("image/svg+xml", "image/emf", "image/wmf", "image/x-emf", "image/x-wmf"),
-        *("image/x-xbitmap", "image/x-xpixmap", "image/x-xcursor"),
-    }
+_NOT_JUDGED = (
+    *("image/svg+xml", "image/emf", "image/wmf", "image/x-emf", "image/x-wmf"),
+    *("image/x-xbitmap", "image/x-xpixmap", "image/x-xcursor"),
 )
 """Drawing programs, and what puremagic reports for C sources and mouse pointers."""
 

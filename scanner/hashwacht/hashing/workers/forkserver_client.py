@@ -39,9 +39,7 @@ _START_TIMEOUT = 60.0
 """Seconds.  0.2 are usual; a cold disk at idle priority takes longer."""
 
 _STOP_TIMEOUT = 0.7
-_INHERITED_VARIABLES = frozenset(
-    {"PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH"}
-)
+_INHERITED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH")
 """All of the environment that decoders and operators' commands see: it may hold credentials."""
 
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

@@ -162,10 +162,8 @@ def write_records(
         sizes[prefixes + 1] += counts
         count += len(block)
     if count > MAX_COUNT:
-        raise ListError(
-            f"more than {MAX_COUNT} entries of one type",
-            advice="Split the list and import the parts.",
-        )
+        advice = "Split the list and import the parts."
+        raise ListError(f"more than {MAX_COUNT} entries of one type", advice=advice)
     layout = IndexLayout(width, count, fan_bits)
     file.seek(layout.fan_out_at)
     file.write(np.cumsum(sizes).astype(_NUMBER).data)

@@ -75,14 +75,12 @@ def validate_metadata(metadata: ListMetadata, types: Mapping[str, SignalType]) -
             advice="Use up to 64 letters, digits, dots, dashes and underscores.",
         )
     if not is_printable_line(metadata.category, MAX_CATEGORY):
-        raise ListError(
-            "invalid category", advice=f"Use up to {MAX_CATEGORY} printable characters."
-        )
+        advice = f"Use up to {MAX_CATEGORY} printable characters."
+        raise ListError("invalid category", advice=advice)
     for name, radius in metadata.radii.items():
         if (signal_type := types.get(name)) is None:
-            raise ListError(
-                f"unknown signal type {name!r}", advice="Use one of " + ", ".join(sorted(types))
-            )
+            advice = "Use one of " + ", ".join(sorted(types))
+            raise ListError(f"unknown signal type {name!r}", advice=advice)
         validate_radius(name, signal_type, radius)
 
 
@@ -159,10 +157,8 @@ class HashList:
     @property
     def revision(self) -> str:
         """16 hexadecimal digits that change with everything that affects answers."""
-        fields = asdict(self)
-        relevant = {
-            key: fields[key] for key in ("name", "category", "known_good", "types", "files")
-        }
+        fields, keys = asdict(self), ("name", "category", "known_good", "types", "files")
+        relevant = {key: fields[key] for key in keys}
         return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
 
 

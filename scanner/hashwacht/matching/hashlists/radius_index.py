@@ -163,10 +163,8 @@ class RadiusIndex:
         """Return every row at most *radius* bits from *value* (of the width of the file)."""
         words = np.frombuffer(value, self._word)
         candidates = self.candidates(value, radius)
-        hits = []
-        for start in range(
-            0, self._layout.count if candidates is None else len(candidates), _BLOCK
-        ):
+        hits, total = [], self._layout.count if candidates is None else len(candidates)
+        for start in range(0, total, _BLOCK):
             stop = start + _BLOCK
             if candidates is None:
                 near, distances = _near(self._records[start:stop], words, radius)

@@ -42,9 +42,8 @@ class ArachnidProtocol(ServiceProtocol):
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
-            raise ConfigurationError(
-                "the batch size must be at least 1", advice="Use the default of 30."
-            )
+            advice = "Use the default of 30."
+            raise ConfigurationError("the batch size must be at least 1", advice=advice)
 
     @property
     def accepts(self) -> frozenset[str]:

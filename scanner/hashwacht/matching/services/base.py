@@ -125,9 +125,8 @@ class ServiceConfig:
         if self.proxy:
             _parse_url(self.proxy, "proxy URL")
         if self.concurrency < 1:
-            raise ConfigurationError(
-                "the concurrency must be at least 1", advice="8 to 32 suits most services."
-            )
+            advice = "8 to 32 suits most services."
+            raise ConfigurationError("the concurrency must be at least 1", advice=advice)
 
 
 def _parse_url(text: str, name: str) -> SplitResult:
