@@ -94,7 +94,7 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines(program: Program, sto
     os.close(ours)
     assert process.returncode == 1
     assert b"\x1b" not in sent
-    assert sent.startswith(b"run 1 begins")
+    assert sent.startswith(b"run 1 started")
 
 
 def test_a_pipe_gets_plain_lines_apart_from_each_other(program: Program, storage: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_pipe_gets_plain_lines_apart_from_each_other(program: Program, storage
     assert done.returncode == 1
     assert done.stdout.startswith(b"match         csam  hashlist/known")
     assert b"finished after" in done.stdout
-    assert done.stderr.decode() == f"run 1 begins: {storage}\n"
+    assert done.stderr.decode() == f"run 1 started: {storage}\n"
 
 
 def test_a_program_gets_json_lines_and_nothing_else(program: Program, storage: Path) -> None:

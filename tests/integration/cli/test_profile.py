@@ -21,6 +21,6 @@ def test_profile_names_every_part_and_the_kinds_of_contents(program: Program) ->
     assert [each["kind"] for each in parts if each["kind"]] == ["text/plain"]
     assert all(each["seconds"] > 0 for each in parts)
     shown = program.run("scan", "--profile", root).stderr.decode()
-    assert "Where the time went" in shown
+    assert "Time by step" in shown
     assert "walk" in shown
-    assert "Where the time went" not in program.run("scan", root).stderr.decode()
+    assert "Time by step" not in program.run("scan", root).stderr.decode()

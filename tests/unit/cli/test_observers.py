@@ -32,7 +32,7 @@ def test_a_log_has_results_on_one_stream_and_the_rest_on_the_other(
 ) -> None:
     out, log = io.StringIO(), io.StringIO()
     watched(LogObserver(out, log), results, summary)
-    assert log.getvalue() == "run 12 goes on: /srv\n"
+    assert log.getvalue() == "run 12 resumed: /srv\n"
     assert out.getvalue().splitlines() == [
         "match         csam  hashlist/police #17  pdq 4 bits off  /srv/near.jpg",
         rf"match         csam  eokm  md5 equal  {SHOWN}",
@@ -44,8 +44,8 @@ def test_a_log_has_results_on_one_stream_and_the_rest_on_the_other(
         "  undetermined               7   over-limit 4, unanswered 3",
         f"{'':19}over-limit: {MEANING[Reason.OVER_LIMIT]}",
         f"{'':19}unanswered: {MEANING[Reason.UNANSWERED]}",
-        "  suppressed                 1   set aside by a known-good list",
-        "  unlistable                 1   directories whose files nobody saw",
+        "  suppressed                 1   suppressed by a known-good list",
+        "  unlistable                 1   directories that could not be listed",
         "  excluded                  20   by rule",
     ]
 
@@ -164,4 +164,4 @@ def test_every_path_that_holds_a_content_is_told() -> None:
 
 def test_an_interrupted_run_says_how_it_goes_on(summary: Summary) -> None:
     last = list(summary_lines(replace(summary, state=RunState.INTERRUPTED)))[-1]
-    assert "goes on where it was interrupted" in last
+    assert "to resume run" in last

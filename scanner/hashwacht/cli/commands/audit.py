@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     ),
 )
 def audit_command() -> None:
-    """Show and verify the audit log, and make checkpoints to keep elsewhere.
+    """Show and verify the audit log; print checkpoints to store elsewhere.
 
     Every entry contains the hash of the previous one.  Entries removed from the end, or a log
     that was rewritten completely, are only detected with a checkpoint that is stored out of reach

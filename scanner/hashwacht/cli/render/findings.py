@@ -1,7 +1,4 @@
-"""One result as text and as JSON: what matched, was set aside, or is undetermined and why.
-
-What each reason for an undetermined verdict means to an operator, and what to do about it.
-"""
+"""Results as text and as JSON, and what each reason for an undetermined verdict means."""
 
 from __future__ import annotations
 
@@ -17,24 +14,21 @@ from hashwacht.storage.cases import match_to_json
 
 MEANING: Mapping[Reason, str] = MappingProxyType(
     {
-        Reason.UNREADABLE: "The file system refused to give the file; check permissions and disks.",
-        Reason.CHANGED: "Somebody wrote to it during both attempts to read it; the next run tries"
-        " again.",
-        Reason.DAMAGED: "Too damaged to decode; a browser would show no picture either.",
+        Reason.UNREADABLE: "The file could not be read; check its permissions and the disk.",
+        Reason.CHANGED: "The file changed during both read attempts; the next run tries again.",
+        Reason.DAMAGED: "Too damaged to decode; browsers cannot show it either.",
         Reason.OVER_LIMIT: "More pixels, frames or bytes than the limits allow; see"
         " [fingerprint.limits].",
-        Reason.NEEDS_EXACT_HASH: "A new list has a similar entry; the next scan reads it.",
-        Reason.TIMED_OUT: "It took more time than the limits allow; see [fingerprint.limits].",
-        Reason.WORKER_DIED: "The process that decoded it died of it; it is not tried again.",
-        Reason.NO_DECODER: "No decoder for this kind is installed; `hashwacht doctor` says which.",
-        Reason.HASHER_FAILED: "Your own hasher failed or gave no hash.",
-        Reason.UNANSWERED: "A matcher gave no usable answer; `hashwacht recheck` asks again without"
-        " reading the disk.",
-        Reason.REFUSED: "A service refused the credentials or the question; see"
-        " `hashwacht doctor`.",
+        Reason.NEEDS_EXACT_HASH: "A new list has a similar entry; the next scan reads it again.",
+        Reason.TIMED_OUT: "Decoding took longer than the limits allow; see [fingerprint.limits].",
+        Reason.WORKER_DIED: "Decoding it crashed a worker process; it is not decoded again.",
+        Reason.NO_DECODER: "No decoder for this kind of file is installed; run `hashwacht doctor`.",
+        Reason.HASHER_FAILED: "A custom hasher failed or returned no hash.",
+        Reason.UNANSWERED: "A matcher gave no usable answer; run `hashwacht recheck` to ask again.",
+        Reason.REFUSED: "A service refused the credentials or the query; run `hashwacht doctor`.",
         Reason.NOT_JUDGED: "No configured matcher can judge it; import a hash list"
         " (`hashwacht lists import`) or configure a service.",
-        Reason.OTHER_KIND: "Picture hashes do not apply to it.",
+        Reason.OTHER_KIND: "Picture hashes do not apply to this kind of file.",
     }
 )
 

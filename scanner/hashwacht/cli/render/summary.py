@@ -1,7 +1,4 @@
-"""How a run ended, as text and as JSON; and where it stands, in one line.
-
-Where the time of a scan went, as ``scan --profile`` tells it.
-"""
+"""The progress, the summary and the timings of a run, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -19,13 +16,13 @@ from hashwacht.storage.runs import RunState
 
 
 def print_profile(timings: Timings, *, as_json: bool) -> None:
-    """Print one line a part, to standard error; or one object."""
+    """Print the time of each step on standard error, or one JSON object."""
     rows = timings.rows()
     if as_json:
         parts = [{"part": part, "kind": kind, "seconds": round(s, 6)} for part, kind, s in rows]
         emit("profile", {"parts": parts})
         return
-    line("Where the time went (all threads side by side, waiting included):", to=sys.stderr)
+    line("Time by step (sum of all threads, including waiting):", to=sys.stderr)
     for part, kind, seconds in rows:
         of = f" of {escape_text(kind)}" if kind else ""
         line(f"  {format_duration(seconds):>8}  {part}{of}", to=sys.stderr)
@@ -49,13 +46,13 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     for reason in summary.reasons:
         yield f"{'':19}{reason}: {MEANING[reason]}"
     if counts.suppressed:
-        yield _row("suppressed", counts.suppressed, "set aside by a known-good list")
+        yield _row("suppressed", counts.suppressed, "suppressed by a known-good list")
     if counts.errors:
-        yield _row("unlistable", counts.errors, "directories whose files nobody saw")
+        yield _row("unlistable", counts.errors, "directories that could not be listed")
     if counts.excluded:
         yield _row("excluded", counts.excluded, "by rule")
     if summary.state is not RunState.FINISHED:
-        yield f"Run {summary.run} is kept: the same command goes on where it was interrupted."
+        yield f"Run the same command again to resume run {summary.run}."
 
 
 def _row(name: str, number: int, remark: str = "") -> str:
@@ -109,4 +106,4 @@ def progress_fields(now: Progress) -> dict[str, object]:
 def started_line(run: str, roots: tuple[bytes, ...], *, resumed: bool) -> str:
     """Return the line that announces a new or resumed run and its roots."""
     over = ", ".join(escape_path(root) for root in roots)
-    return f"run {run} {'goes on' if resumed else 'begins'}" + (f": {over}" if over else "")
+    return f"run {run} {'resumed' if resumed else 'started'}" + (f": {over}" if over else "")
