@@ -107,6 +107,7 @@ def _killed(program: Program, root: Path, chance: random.Random, longest: float)
         return False
 
 
+@pytest.mark.alone  # measures time
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_wish_to_stop_is_heard_and_the_next_run_goes_on(
     program: Program, root: Path, number: signal.Signals

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 from dataclasses import replace
 
 import pytest
@@ -39,7 +40,7 @@ def test_a_match_opens_a_case_and_seals_its_file(bench: CaseBench) -> None:
     )
     assert (location.uid, location.account) == (
         os.geteuid(),
-        "root" if not os.geteuid() else location.account,
+        pwd.getpwuid(os.geteuid()).pw_name,
     )
     sealed = bench.vault.find(location.vault)
     assert sealed is not None

@@ -28,6 +28,7 @@ def seconds(program: Program, *arguments: str) -> float:
     return min(once() for _ in range(5))
 
 
+@pytest.mark.alone  # measures time
 def test_the_version_is_told_before_anybody_notices(program: Program) -> None:
     assert program.run("--version").stdout.decode() == f"hashwacht {__version__}\n"
     assert seconds(program, "--version") < 0.1

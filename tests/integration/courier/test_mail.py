@@ -16,6 +16,7 @@ from email.policy import default
 from itertools import cycle
 from pathlib import Path
 
+import pytest
 import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -211,6 +212,7 @@ def test_a_server_that_is_rude_at_the_end_has_taken_it_all_the_same() -> None:
     assert len(letters.taken) == 1
 
 
+@pytest.mark.alone  # measures time
 def test_a_server_that_says_a_letter_from_time_to_time_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as threads:
 

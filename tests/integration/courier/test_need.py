@@ -53,6 +53,7 @@ def is_unanswered(answer: Answer) -> bool:
     return (answer.outcome, answer.reason) == (Outcome.UNDETERMINED, Reason.UNANSWERED)
 
 
+@pytest.mark.alone  # measures time
 def test_without_a_courier_it_is_undetermined_at_once(tmp_path: Path) -> None:
     with closing(matcher_at(tmp_path / "courier.sock")) as matcher:
         begun = time.monotonic()
@@ -136,6 +137,7 @@ def test_whatever_it_says_instead_of_an_answer_is_undetermined(
             serving.result(10)
 
 
+@pytest.mark.alone  # measures time
 def test_one_that_says_nothing_is_given_up_and_then_not_waited_for(tmp_path: Path) -> None:
     """The silence is short here; while one asks, the others wait for the same answer."""
     with (
@@ -187,6 +189,7 @@ def test_killed_again_and_again_it_is_undetermined_or_right_and_then_recovers(
             assert any(Outcome.MATCH in each.result() for each in asking)
 
 
+@pytest.mark.alone  # measures time
 def test_a_slow_service_does_not_make_the_courier_look_dead(program: Program) -> None:
     from support.services.faults import FaultServer, black_hole
 

@@ -106,6 +106,7 @@ def test_a_webhook_that_nobody_vouches_for_gets_nothing(ca_file: Path) -> None:
         assert not server.record.requests
 
 
+@pytest.mark.alone  # measures time
 def test_a_webhook_that_says_a_letter_from_time_to_time_is_given_up(ca_file: Path) -> None:
     with FaultServer(drip(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1000, 0.1)) as server:
         begun = time.monotonic()
@@ -161,6 +162,7 @@ def test_a_command_that_fails_or_cannot_be_started_says_so(tmp_path: Path) -> No
         assert "cannot be started" in problem(way.deliver(message("command")))
 
 
+@pytest.mark.alone  # measures time
 def test_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     hanging = program(
@@ -176,6 +178,7 @@ def test_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path)
     wait_for(lambda: not Path(f"/proc/{pid.read_text()}").exists())
 
 
+@pytest.mark.alone  # measures time
 def test_a_command_that_leaves_something_behind_is_not_waited_for(tmp_path: Path) -> None:
     leaving = program(tmp_path, "if os.fork() == 0:", "    time.sleep(3)", "    os._exit(0)")
     begun = time.monotonic()

@@ -226,6 +226,7 @@ def test_every_root_is_compared_from_time_to_time(bench: DaemonBench, root: Path
     assert Cause.PERIODIC in bench.causes()
 
 
+@pytest.mark.alone  # measures time
 def test_stopping_takes_no_longer_than_two_seconds(bench: DaemonBench, root: Path) -> None:
     for number in range(3000):
         (root / f"{number}").write_bytes(b"%d" % number)

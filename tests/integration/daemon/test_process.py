@@ -79,6 +79,7 @@ def test_a_second_scanner_on_the_same_state_is_refused(program: DaemonProgram) -
     assert b"is using the state directory" in done.stderr
 
 
+@pytest.mark.alone  # measures time
 def test_the_scanner_stops_within_two_seconds(program: DaemonProgram, tmp_path: Path) -> None:
     for number in range(500):
         (tmp_path / "storage" / f"{number}").write_bytes(b"%d" % number)

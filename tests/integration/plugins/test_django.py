@@ -156,6 +156,7 @@ def test_the_policy_of_the_settings_counts(client: Client, checker: Checker) -> 
         assert post(client, b"other").status_code == 403
 
 
+@pytest.mark.alone  # measures time
 def test_all_waiting_in_one_request_has_one_limit(client: Client) -> None:
     gate = Gate()
     with Checker(lambda: gate, threads=1) as slow, having(slow, timeout=1):

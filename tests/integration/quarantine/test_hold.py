@@ -320,6 +320,7 @@ def test_a_program_that_fails_to_release_may_be_called_again(tmp_path: Path, pic
     assert isinstance(holds.release(bytes(picture), held.file, CASE), ReleaseResult)
 
 
+@pytest.mark.alone  # measures time
 def test_a_program_that_times_out_is_killed_with_its_children(
     tmp_path: Path, picture: Path
 ) -> None:
@@ -359,6 +360,7 @@ sys.exit(1)
     assert "line 99999" in refusal.detail
 
 
+@pytest.mark.alone  # measures time
 def test_a_child_that_keeps_the_output_open_is_not_waited_for(
     tmp_path: Path, picture: Path
 ) -> None:

@@ -114,11 +114,18 @@ def test_a_watchdog_that_is_not_ours_is_not_fed(manager: Manager, more: dict[str
 
 
 @pytest.mark.parametrize("address", ["", "vsock:2:1234", "relative"])
-def test_without_a_socket_nobody_is_told(address: str) -> None:
+def test_without_a_socket_nothing_is_sent(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    manager = Manager(address or "unnamed")  # a relative path would reach it
     notifier = SystemdNotifier.from_environment({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "1"})
     notifier.ready()
     notifier.keep_alive()
     notifier.close()
+    assert manager.told() == []
+    assert not caplog.records
+    manager.close()
 
 
 def test_a_manager_that_is_gone_is_said_and_harms_nobody(

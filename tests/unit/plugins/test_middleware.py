@@ -132,9 +132,8 @@ def test_the_time_limit_ends_the_waiting_but_not_the_check(
 ) -> None:
     slow = Gate(KNOWN)
     with Checker(lambda: slow, threads=1) as checker:
-        began = time.monotonic()
         found = make(checker=checker, policy=Policy(timeout=0.05)).send([form(file_part(KNOWN))])
-        assert time.monotonic() - began < 5
+        assert not slow.done.is_set()
         assert (found.status, found.findings.files[0].result.reason) == (200, Reason.TIMED_OUT)
         slow.open.set()
         assert slow.done.wait(10)
@@ -324,6 +323,7 @@ def test_a_compressed_form_that_is_a_form_raw_is_refused(make: Make) -> None:
         assert driver.send(chunks, headers=[("Content-Encoding", "gzip")]).status == 400
 
 
+@pytest.mark.alone  # measures time
 def test_a_header_of_blanks_takes_no_time(make: Make) -> None:
     driver = make()
     began = time.process_time()
