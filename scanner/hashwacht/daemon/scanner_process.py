@@ -17,7 +17,6 @@ from hashwacht.audit.chain import JSON
 from hashwacht.audit.log import AuditEvent
 from hashwacht.core.errors import ConfigurationError, HashwachtError, UsageError, WorkerError
 from hashwacht.core.events import Event, event_fields
-from hashwacht.core.notice import Notice
 from hashwacht.daemon.outbox_sender import OutboxSender
 from hashwacht.daemon.scanner.roots import Roots
 from hashwacht.daemon.scanner.runtime import Runtime
@@ -135,13 +134,12 @@ class _Process:
 
     def upload_server(self, listeners: Sequence[socket.socket]) -> UploadServer:
         """Return the server of the uploads that web applications send."""
-        internals = self._scanner.internals
         deps = UploadDeps(
             state=ResultStorage(self._store, bootstrap.upload_contexts(self._settings)),
             partial=bootstrap.partial_uploads(self._settings),
-            runtime=internals.runtime,
-            verdicts=internals.verdicts,
-            counters=internals.counters,
+            runtime=self._scanner.runtime,
+            verdicts=self._scanner.verdicts,
+            counters=self._scanner.counters,
             max_file_size=lambda: self._settings.uploads.max_file_size,
         )
         self._upload_server = server = UploadServer(listeners, UploadHandler(deps))
@@ -161,13 +159,16 @@ class _Process:
         self, load: Callable[[], Configuration], stop: threading.Event, reload: threading.Event
     ) -> None:
         """Run the scanner until *stop* is set, and report its health."""
-        gap_reporter = GapReporter(self._store, self._audit_log, self._notify)
-        internals = self._scanner.internals
+        gap_reporter = GapReporter(
+            self._store,
+            self._audit_log,
+            lambda notice: self._store.outbox.record(notice, self._settings.alerts.channels),
+        )
         ready = False
 
         def on_watch_checked() -> None:
             gap_reporter.check_gaps()
-            gap_reporter.check_matchers(internals.verdicts.matcher_health.all())
+            gap_reporter.check_matchers(self._scanner.verdicts.matcher_health.all())
 
         def on_round() -> Runtime | None:
             nonlocal ready
@@ -188,7 +189,7 @@ class _Process:
         finally:
             self._notifier.stopping()
             self._health_reporter.write(Stage.STOPPED)
-            internals.runtime.current.pipeline.close()
+            self._scanner.runtime.current.pipeline.close()
         self._audit_log.append(AuditEvent.STOPPED, AUDIT_ACTOR, {"pid": os.getpid()})
         _log.info("stopped", extra=event_fields(Event.STOPPED))
 
@@ -208,9 +209,6 @@ class _Process:
             return runtime
         finally:
             self._notifier.ready()
-
-    def _notify(self, notice: Notice) -> None:
-        self._store.outbox.record(notice, self._settings.alerts.channels)
 
 
 def _sandbox_layers(pipeline: Pipeline) -> Mapping[str, str]:

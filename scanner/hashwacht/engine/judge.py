@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from hashwacht.core.errors import Interrupted
 from hashwacht.core.types import Outcome, Reason
 from hashwacht.matching.matcher_set import LookupRequest, MatcherSet
 from hashwacht.pipeline import Judgement, judge_all
+from hashwacht.storage.answers import AnswerRequirement
 from hashwacht.storage.contents import StoredContent, StoredVerdict
 from hashwacht.storage.journal import PendingContent
 from hashwacht.storage.store import Store
@@ -140,3 +141,38 @@ def _record(store: Store, judged: Mapping[int, JudgedContent]) -> None:
         )
         for number, content in judged.items()
     )
+
+
+class StaleContents:
+    """The contents that have to be asked about again, in the order of their numbers.
+
+    Lists grow, matchers are added, services were unavailable: each of these leaves contents without
+    an answer that is valid now.  No file is read for them.
+    """
+
+    def __init__(self, store: Store, matcher_set: MatcherSet, clock: Callable[[], float]) -> None:
+        self._store, now = store, clock()
+        self._requirements = {
+            configured.matcher.name: AnswerRequirement(
+                configured.matcher.revision, configured.not_before(now), configured.matcher.accepts
+            )
+            for configured in matcher_set.matchers
+        }
+        self._knowledge_id = store.knowledge_ids.resolve(matcher_set.knowledge_id)
+
+    def count(self) -> int:
+        """Return how many there are."""
+        return self._store.answers.count_stale(self._requirements, knowledge_id=self._knowledge_id)
+
+    def load(self, after: int, limit: int) -> list[int]:
+        """Return up to *limit* numbers above *after*, ascending."""
+        return self._store.answers.load_stale(
+            self._requirements, after, limit, knowledge_id=self._knowledge_id
+        )
+
+    def batches(self, size: int) -> Iterator[list[int]]:
+        """Yield all of them in batches; each is queried when it is needed."""
+        after = 0
+        while numbers := self.load(after, size):
+            yield numbers
+            after = numbers[-1]

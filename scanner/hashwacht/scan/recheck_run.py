@@ -11,8 +11,7 @@ import time
 from collections.abc import Callable
 
 from hashwacht.core.types import Outcome
-from hashwacht.engine.judge import ContentJudge, JudgedContent
-from hashwacht.engine.recheck import StaleContents
+from hashwacht.engine.judge import ContentJudge, JudgedContent, StaleContents
 from hashwacht.matching.matcher_set import MatcherSet
 from hashwacht.scan.progress import Observer, Phase, RunCounts, RunMonitor, ScanResult, Summary
 from hashwacht.scan.tally import Tally

@@ -18,11 +18,7 @@ from hashwacht.cases.case_opening import JudgedFile
 from hashwacht.core.errors import HashwachtError
 from hashwacht.core.watch_events import Lane
 from hashwacht.daemon.scanner.counters import Counters
-from hashwacht.daemon.scanner.dispatcher import (
-    FilePostponed,
-    JournaledFile,
-    ReadResult,
-)
+from hashwacht.daemon.scanner.dispatcher import FilePostponed, JournaledFile, ReadResult
 from hashwacht.daemon.scanner.runtime import MatcherHealthTracker, Runtime
 from hashwacht.daemon.scanner.threads import retry_until
 from hashwacht.engine.judge import ContentJudge, JudgedContent

@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
 from hashwacht.core.watch_events import Announcement, Cause, Lane, MissedEvents
 from hashwacht.daemon.scanner.counters import Counters
 from hashwacht.daemon.scanner.runtime import RuntimeHandle
 from hashwacht.daemon.scanner.threads import retry_until
+from hashwacht.daemon.scanner.watch_monitor import WatchMonitor
 from hashwacht.storage.store import Store
+from hashwacht.watch.queue import AnnouncementQueue
 
 BATCH = 2000
 """Announcements in one transaction."""
@@ -30,25 +31,6 @@ LASTING = frozenset({Cause.UNMOUNTED, Cause.REMOTE, Cause.WATCH_LIMIT, Cause.DEA
 """Causes that continue: the watch monitor finds their end."""
 
 
-class AnnouncementSource(Protocol):
-    """The queue that the watch fills."""
-
-    def drain(self, at_most: int, timeout: float) -> tuple[list[Announcement], list[MissedEvents]]:
-        """Wait for the first event, then return all that are there."""
-
-    def __len__(self) -> int: ...
-
-
-class EventListener(Protocol):
-    """Receives every event before it is recorded."""
-
-    def on_event(self, announcement: Announcement) -> bool:
-        """Return whether an announcement is a canary, which is not recorded."""
-
-    def on_gap(self, missed: MissedEvents) -> None:
-        """Receive a report of missed events."""
-
-
 class Journaler:
     """Records what is announced.  ``run`` in a thread of its own.
 
@@ -58,7 +40,7 @@ class Journaler:
 
     def __init__(
         self,
-        queue: AnnouncementSource,
+        queue: AnnouncementQueue,
         store: Store,
         runtime: RuntimeHandle,
         *,
@@ -73,8 +55,8 @@ class Journaler:
         self.journaled_until = clock()
         self.last_round = time.monotonic()
 
-    def run(self, listener: EventListener, on_recorded: Callable[[bool, bool], None]) -> None:
-        """Record until the stop.
+    def run(self, monitor: WatchMonitor, on_recorded: Callable[[bool, bool], None]) -> None:
+        """Record until the stop; *monitor* receives every event first, and drops canaries.
 
         *on_recorded* is called after each batch with whether it held directories, and gaps.  A stop
         does not interrupt a wait for the storage: what was taken must be recorded.
@@ -88,10 +70,11 @@ class Journaler:
                 if self._stop.is_set():
                     return
                 continue
-            events = [event for event in announcements if not listener.on_event(event)]
+            files = self._in_roots(
+                [event for event in announcements if not monitor.on_event(event)]
+            )
             for report in missed:
-                listener.on_gap(report)
-            files = self._in_roots(events)
+                monitor.on_gap(report)
             retry_until(partial(self._record, files, missed), self._never, self._mark_alive)
             self._counters.count_announced(len(files), len(missed))
             if not len(self._queue):

@@ -21,8 +21,7 @@ from hashwacht.daemon.scanner.batch_recorder import VerdictProcessor
 from hashwacht.daemon.scanner.readers import NOT_OPENED
 from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
 from hashwacht.daemon.scanner.threads import Backpressure, retry_until
-from hashwacht.engine.judge import JudgedContent
-from hashwacht.engine.recheck import StaleContents
+from hashwacht.engine.judge import JudgedContent, StaleContents
 from hashwacht.platform.backoff import Backoff
 from hashwacht.storage.journal import PendingContent
 from hashwacht.storage.store import Store

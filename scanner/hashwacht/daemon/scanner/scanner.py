@@ -20,14 +20,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from hashwacht.core.watch_events import Lane
 from hashwacht.daemon.scanner.batch_recorder import BatchRecorder, VerdictProcessor
 from hashwacht.daemon.scanner.counters import Counters
 from hashwacht.daemon.scanner.dispatcher import Dispatcher
-from hashwacht.daemon.scanner.journaler import AnnouncementSource, Journaler
+from hashwacht.daemon.scanner.journaler import Journaler
 from hashwacht.daemon.scanner.readers import FileReader, ReaderThreads
 from hashwacht.daemon.scanner.recheck_loop import RecheckLoop
 from hashwacht.daemon.scanner.reconciler import Reconciler
@@ -36,6 +35,7 @@ from hashwacht.daemon.scanner.threads import SupervisedThreads
 from hashwacht.daemon.scanner.trees import TreeWalker
 from hashwacht.daemon.scanner.watch_monitor import WatchMonitor
 from hashwacht.storage.store import Store
+from hashwacht.watch.queue import AnnouncementQueue
 
 _log = logging.getLogger(__name__)
 
@@ -55,17 +55,6 @@ STOP_SECONDS, ABORT_SECONDS = 0.6, 0.8
 """Seconds that work in progress has to end after a stop, and then after it was aborted."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScannerInternals:
-    """The parts of a running scanner that status and uploads use."""
-
-    counters: Counters
-    verdicts: VerdictProcessor
-    monitor: WatchMonitor
-    queue: AnnouncementSource
-    runtime: RuntimeHandle
-
-
 class Scanner:
     """Runs once.  The caller closes the pipeline afterwards, and the storage if ``ended``."""
 
@@ -74,68 +63,66 @@ class Scanner:
         *,
         store: Store,
         runtime: Runtime,
-        queue: AnnouncementSource,
+        queue: AnnouncementQueue,
         monitor: WatchMonitor,
         clock: Callable[[], float] = time.time,
         maintenance_interval: float = MAINTENANCE_INTERVAL,
     ) -> None:
         """Take events from *queue*, which the watch behind *monitor* fills; *clock* is Unix time.
 
-        ``on_watch_checked`` is called after each check of the watch, ``on_stop`` before anything is
-        closed that other parts may use.  ``ended`` is set at the end if all threads have ended:
-        otherwise the storage must stay open.
+        Status and uploads use the public parts.  ``on_watch_checked`` is called after each check of
+        the watch, ``on_stop`` before anything is closed that other parts may use.  ``ended`` is set
+        at the end if all threads have ended: otherwise the storage must stay open.
         """
         self._store, self._clock = store, clock
-        self._monitor, self._maintenance_interval = monitor, maintenance_interval
+        self.monitor, self._maintenance_interval = monitor, maintenance_interval
         self._stop, self._closing = threading.Event(), threading.Event()
         self._watch_closed = threading.Event()
         self._threads = SupervisedThreads(self._stop)
         self._journal_thread = SupervisedThreads(self._stop)
         self._replacements: SimpleQueue[Runtime | None] = SimpleQueue()
-        self._runtime, counters = RuntimeHandle(runtime), Counters()
-        self._verdicts = VerdictProcessor(store, counters, self._closing, clock)
+        self.runtime, self.counters, self.queue = RuntimeHandle(runtime), Counters(), queue
+        self.verdicts = VerdictProcessor(store, self.counters, self._closing, clock)
         self._journaler = Journaler(
-            queue, store, self._runtime, counters=counters, stop=self._watch_closed, clock=clock
+            queue, store, self.runtime, counters=self.counters, stop=self._watch_closed, clock=clock
         )
-        self._dispatcher = Dispatcher(store, self._runtime, self._stop, clock)
+        self._dispatcher = Dispatcher(store, self.runtime, self._stop, clock)
         self._readers = ReaderThreads(
             self._dispatcher,
-            FileReader(store, lambda: self._runtime.current.settings, clock),
-            BatchRecorder(store, self._verdicts, self._stop, clock),
+            FileReader(store, lambda: self.runtime.current.settings, clock),
+            BatchRecorder(store, self.verdicts, self._stop, clock),
             self._stop,
         )
         self._build_background()
         self.on_watch_checked: Callable[[], None] = lambda: None
         self.on_stop: Callable[[], None] = lambda: None
         self.ended = False
-        self.internals = ScannerInternals(counters, self._verdicts, monitor, queue, self._runtime)
 
     def _build_background(self) -> None:
         """Build the parts that make way for uploads."""
         store, stop, clock = self._store, self._stop, self._clock
-        on_work = self._dispatcher.wakeup.set
+        dispatcher, on_work = self._dispatcher, self._dispatcher.wakeup.set
+
+        def has_uploads() -> bool:
+            return dispatcher.has_uploads
+
         self._trees = [
             TreeWalker(
                 store,
-                self._runtime,
+                self.runtime,
                 stop,
                 lane=lane,
-                has_uploads=self._has_uploads,
+                has_uploads=has_uploads,
                 on_work=on_work,
                 clock=clock,
             )
             for lane in Lane
         ]
         self._reconciler = Reconciler(
-            store, self._runtime, stop, has_uploads=self._has_uploads, on_work=on_work, clock=clock
+            store, self.runtime, stop, has_uploads=has_uploads, on_work=on_work, clock=clock
         )
         self._recheck = RecheckLoop(
-            store,
-            self._runtime,
-            self._verdicts,
-            stop=stop,
-            has_uploads=self._has_uploads,
-            clock=clock,
+            store, self.runtime, self.verdicts, stop=stop, has_uploads=has_uploads, clock=clock
         )
 
     def run(self, stop: threading.Event, on_tick: Callable[[], Runtime | None]) -> None:
@@ -163,10 +150,10 @@ class Scanner:
     def _start(self) -> None:
         """Start the journaler before the watch, so that no event has to wait."""
         self._journal_thread.start(
-            "journaler", lambda: self._journaler.run(self._monitor, self._wake), vital=True
+            "journaler", lambda: self._journaler.run(self.monitor, self._wake), vital=True
         )
         try:
-            self._monitor.begin(self._runtime.current.roots)
+            self.monitor.begin(self.runtime.current.roots)
         except BaseException:
             self._end()
             raise
@@ -178,9 +165,6 @@ class Scanner:
         self._threads.start("recheck", self._recheck.run)
         self._threads.start("watch-maintenance", self._maintain)
         self._threads.start("action-retry", self._retry)
-
-    def _has_uploads(self) -> bool:
-        return self._dispatcher.has_uploads
 
     def _wake(self, trees: bool = True, gaps: bool = True) -> None:
         """Wake the threads that have something to do about new entries."""
@@ -194,12 +178,12 @@ class Scanner:
     def _maintain(self) -> None:
         """Check the watch and the roots, and replace the runtime: no other thread does."""
         while not self._stop.is_set():
-            if (runtime := self._runtime.current).roots.has_moved:
+            if (runtime := self.runtime.current).roots.has_moved:
                 _log.info("a symbolic link in the path of a root leads to another directory now")
                 self._replace(runtime.reresolve())
-            self._monitor.begin(self._runtime.current.roots)
-            self._monitor.maintain(
-                self._journaler.journaled_until, self._runtime.current.settings.canary_interval
+            self.monitor.begin(self.runtime.current.roots)
+            self.monitor.maintain(
+                self._journaler.journaled_until, self.runtime.current.settings.canary_interval
             )
             self.on_watch_checked()
             with suppress(Empty):
@@ -208,28 +192,28 @@ class Scanner:
                     self._replace(replacement)
 
     def _replace(self, runtime: Runtime) -> None:
-        self._runtime.replace(runtime)
+        self.runtime.replace(runtime)
         self._wake()
 
     def _retry(self) -> None:
         while not self._stop.wait(RETRY_INTERVAL):
-            with self._runtime.borrow() as runtime:
-                self._verdicts.retry(runtime)
+            with self.runtime.borrow() as runtime:
+                self.verdicts.retry(runtime)
 
     def _end(self) -> None:
         """End in the order of the work, and abort what does not end."""
         self.on_stop()
-        self._monitor.close()
+        self.monitor.close()
         self._watch_closed.set()
         self._stop.set()
         self._dispatcher.wakeup.set()
         self._wake()
-        self._verdicts.matcher_recovered.set()
+        self.verdicts.matcher_recovered.set()
         self._replacements.put(None)
         self._readers.end()
         if not self._threads.join(STOP_SECONDS):
             self._closing.set()
-            self._runtime.current.pipeline.close()
+            self.runtime.current.pipeline.close()
             self._threads.join(ABORT_SECONDS)
         journaled = self._journal_thread.join(ABORT_SECONDS)
         self.ended = self._threads.join(0.0) and journaled

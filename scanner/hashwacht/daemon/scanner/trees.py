@@ -171,8 +171,7 @@ class TreeWalker:
         while not self._stop.is_set():
             self.wakeup.clear()
             entries = retry_until(
-                lambda: self._store.journal.load_due_trees(self._lane, self._clock(), 1),
-                self._stop,
+                lambda: self._store.journal.load_due_trees(self._lane, self._clock(), 1), self._stop
             )
             for entry in entries:
                 with self._runtime.borrow() as runtime:

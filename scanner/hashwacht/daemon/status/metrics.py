@@ -61,7 +61,6 @@ class _StatusCollector(Collector):
 
 
 def _process_metrics(health: Health, *, alive: bool) -> Iterator[Metric]:
-    """Yield what only the running scanner knows."""
     memory, queued = health.memory_bytes, health.queued_announcements
     for name, text, value in (
         ("scanner_up", "1 if the scanner has sent a heartbeat lately.", alive),
@@ -75,18 +74,16 @@ def _process_metrics(health: Health, *, alive: bool) -> Iterator[Metric]:
     matchers = {matcher.name: float(not matcher.problem) for matcher in health.matchers}
     yield _gauges("matcher_up", "1 if the last request was answered.", matchers, "matcher")
     answers = {matcher.name: matcher.last_answer for matcher in health.matchers}
-    text = "Time of the last usable answer."
-    yield _timestamps("matcher_last_answer", text, answers, "matcher")
-    has_socket = health.upload_connections is not None
-    yield _gauge("upload_socket_up", "1 if web applications can send uploads.", has_socket)
-    connections = health.upload_connections or 0
-    yield _gauge("upload_connections", "Open connections to the upload socket.", connections)
+    yield _timestamps("matcher_last_answer", "Time of the last usable answer.", answers, "matcher")
+    connections = health.upload_connections
+    up = connections is not None
+    yield _gauge("upload_socket_up", "1 if web applications can send uploads.", up)
+    yield _gauge("upload_connections", "Open connections to the upload socket.", connections or 0)
     layers = {name: float(not problem) for name, problem in health.sandbox.items()}
     yield _gauges("sandbox_layer_active", "1 if the layer confines the workers.", layers, "layer")
 
 
 def _counter_metrics(counts: CounterValues) -> Iterator[Metric]:
-    """Yield the totals since the scanner started."""
     verdicts = {outcome.value: counts.verdicts.get(outcome.value, 0) for outcome in Outcome}
     actions = {action.value: counts.actions.get(action.value, 0) for action in Action}
     refused = counts.refused_connections

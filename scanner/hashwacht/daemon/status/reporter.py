@@ -55,11 +55,10 @@ class HealthReporter:
         store: Store,
         file: HealthFile,
         notifier: SystemdNotifier,
-        watch: str,
+        watch_method: str,
     ) -> None:
-        """*watch* is the watch method."""
         self._scanner, self._store = scanner, store
-        self._file, self._notifier, self._watch = file, notifier, watch
+        self._file, self._notifier, self._watch_method = file, notifier, watch_method
         self._health = Health(os.getpid(), __version__, time.time())
         self._measured = float("-inf")
         self.sandbox: Mapping[str, str] = {}
@@ -77,17 +76,16 @@ class HealthReporter:
         if time.monotonic() - self._measured > MEMORY_INTERVAL:
             self._measured = time.monotonic()
             self._health = replace(self._health, memory_bytes=_resident_memory())
-        internals = self._scanner.internals
-        runtime = internals.runtime.current
+        scanner, runtime = self._scanner, self._scanner.runtime.current
         names = [configured.matcher.name for configured in runtime.pipeline.matcher_set.matchers]
-        counts = internals.counters.snapshot()
+        counts = scanner.counters.snapshot()
         self._health = replace(
             self._health,
             stage=stage,
-            queued_announcements=len(internals.queue),
+            queued_announcements=len(scanner.queue),
             workers=runtime.jobs,
             roots=self._root_health(),
-            matchers=internals.verdicts.matcher_health.get_all(names),
+            matchers=scanner.verdicts.matcher_health.get_all(names),
             sandbox=self.sandbox,
             counts=counts,
             upload_connections=self.upload_connections(),
@@ -99,18 +97,17 @@ class HealthReporter:
         self._notifier.status(f"{stage.value}, {sum(counts.verdicts.values())} files checked")
 
     def _root_health(self) -> tuple[RootHealth, ...]:
-        monitor = self._scanner.internals.monitor
-        problems = self._watch_problems()
+        monitor, problems = self._scanner.monitor, self._watch_problems()
         return tuple(
             RootHealth(
                 name=root.name,
                 path=root.path,
-                watch=self._watch,
+                watch=self._watch_method,
                 problem=problems.get(root.name, monitor.problem),
                 last_event=monitor.last_event.get(root.name),
                 last_canary=monitor.last_canary.get(root.name),
             )
-            for root in self._scanner.internals.runtime.current.roots.all
+            for root in self._scanner.runtime.current.roots.all
         )
 
     def _watch_problems(self) -> dict[str, str]:
@@ -174,9 +171,8 @@ class GapReporter:
                 since = self._failing_since.setdefault(name, now)
                 if now - since > MATCHER_ALERT_AFTER and name not in self._alerted_matchers:
                     self._alerted_matchers.add(name)
-                    minutes = MATCHER_ALERT_AFTER / 60
-                    text = f"matcher {name} has not answered for {minutes:.0f} minutes"
-                    text = f"{text}: {matcher.problem}"
+                    minutes = f"{MATCHER_ALERT_AFTER / 60:.0f} minutes"
+                    text = f"matcher {name} has not answered for {minutes}: {matcher.problem}"
                     self._notify(Notice(NoticeKind.OUTAGE, now, text))
                     _log.warning("%s", text, extra=event_fields(Event.MATCHER_DOWN, matcher=name))
                 continue
@@ -188,14 +184,12 @@ class GapReporter:
                 _log.info("%s", text, extra=event_fields(Event.MATCHER_RECOVERED, matcher=name))
 
     def _record(self, gap: Gap, act: AuditEvent) -> None:
-        """Record the opening or closing of a gap in both logs."""
         if gap.cause is Cause.PERIODIC:
             return
         self._audit_log.append(act, AUDIT_ACTOR, _facts(gap))
-        opened = act is AuditEvent.GAP_OPENED
-        event = Event.GAP_OPENED if opened else Event.GAP_CLOSED
+        event = Event.GAP_OPENED if act is AuditEvent.GAP_OPENED else Event.GAP_CLOSED
         extra = event_fields(event, root=gap.root, path=gap.path, cause=str(gap.cause))
-        if opened:
+        if event is Event.GAP_OPENED:
             _log.warning("%s", _summary(gap), extra=extra)
         else:
             _log.info("a rescan closed the gap in root %s (%s)", gap.root, gap.cause, extra=extra)

@@ -1,11 +1,9 @@
-"""The status of the daemon, from what it last wrote about itself and from the storage.
-
-It is available whether the daemon runs or not.
-"""
+"""The status, whether the daemon runs or not, from its last health report and the storage."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 
 from hashwacht import bootstrap
@@ -20,13 +18,11 @@ from hashwacht.daemon.status.assess import (
     assess,
     read_storage_status,
 )
-from hashwacht.daemon.status.health import Health, HealthFile, RootHealth, Stage
+from hashwacht.daemon.status.health import Health, HealthFile, Stage
 from hashwacht.ipc.client import CourierUnreachable, IpcClient
 from hashwacht.ipc.messages import DescribeReply, DescribeRequest
 from hashwacht.settings import Settings, UploadMode
-from hashwacht.storage.cases import CaseState
 from hashwacht.storage.gaps import Gap
-from hashwacht.storage.locations import LocationState
 from hashwacht.storage.store import FILE_NAME, Store
 
 COURIER_TIMEOUT = 2.0
@@ -121,24 +117,17 @@ def _read_storage(
     settings: Settings, store: Store | None, problems: list[HealthProblem]
 ) -> StorageStatus | None:
     try:
-        if store is not None:
-            return _read_from_store(settings, store)
-        if not (settings.state.path / FILE_NAME).exists():
+        if store is None and not (settings.state.path / FILE_NAME).exists():
             return None
-        with bootstrap.store(settings) as opened:
-            return _read_from_store(settings, opened)
+        with nullcontext(store) if store else bootstrap.store(settings) as opened:
+            names = [root.name for root in settings.roots]
+            audit_log = bootstrap.audit_log(settings)
+            return read_storage_status(opened, audit_log, names, settings.alerts.channels)
     except (StorageError, OSError) as error:
         detail = error.message if isinstance(error, StorageError) else str(error.strerror)
         advice = error.advice if isinstance(error, StorageError) else ""
         problems.append(HealthProblem("storage", detail, advice, critical=True))
         return None
-
-
-def _read_from_store(settings: Settings, store: Store) -> StorageStatus:
-    names = [root.name for root in settings.roots]
-    return read_storage_status(
-        store, bootstrap.audit_log(settings), names, settings.alerts.channels
-    )
 
 
 def to_fields(status: Status) -> dict[str, object]:
@@ -149,23 +138,27 @@ def to_fields(status: Status) -> dict[str, object]:
         "protection": status.protection,
         "problems": [asdict(problem) for problem in status.problems],
         "courier": status.courier,
-        "scanner": None if health is None else _scanner_fields(health, alive=status.is_alive),
+        "scanner": None
+        if health is None
+        else {"alive": status.is_alive, **_scanner_fields(health)},
         "roots": [_root_fields(status, root.name) for root in status.settings.roots],
         **({} if storage is None else _storage_fields(storage)),
     }
 
 
-def _scanner_fields(health: Health, *, alive: bool) -> dict[str, object]:
-    fields = asdict(health)
-    del fields["roots"]
-    return {"alive": alive, **fields}
+def _scanner_fields(health: Health) -> dict[str, object]:
+    return {name: value for name, value in asdict(health).items() if name != "roots"}
 
 
 def _root_fields(status: Status, name: str) -> dict[str, object]:
     configured = next(root for root in status.settings.roots if root.name == name)
     known = {} if status.health is None else {root.name: root for root in status.health.roots}
     fields: dict[str, object] = {"name": name, **to_json(bytes(configured.directory))}
-    fields.update(_watch_fields(known.get(name)))
+    if (root := known.get(name)) is None:
+        fields["watch"] = None
+    else:
+        names = ("watch", "problem", "last_event", "last_canary")
+        fields |= {attribute: getattr(root, attribute) for attribute in names}
     if status.storage is not None:
         fields["watched_until"] = status.storage.watched_until.get(name)
         fields["last_rescan"] = status.storage.last_rescans.get(name)
@@ -173,27 +166,10 @@ def _root_fields(status: Status, name: str) -> dict[str, object]:
     return fields
 
 
-def _watch_fields(root: RootHealth | None) -> dict[str, object]:
-    if root is None:
-        return {"watch": None}
-    return {
-        "watch": root.watch,
-        "problem": root.problem,
-        "last_event": root.last_event,
-        "last_canary": root.last_canary,
-    }
-
-
 def _gap_fields(gap: Gap) -> dict[str, object]:
-    path = {"path": ""} if not gap.path else to_json(gap.path)
-    return {
-        "id": gap.id,
-        "cause": gap.cause,
-        "detail": gap.detail,
-        "began": gap.began,
-        "ended": gap.ended,
-        **path,
-    }
+    names = ("id", "cause", "detail", "began", "ended")
+    path = to_json(gap.path) if gap.path else {"path": ""}
+    return {**{name: getattr(gap, name) for name in names}, **path}
 
 
 def _storage_fields(storage: StorageStatus) -> dict[str, object]:
@@ -201,8 +177,8 @@ def _storage_fields(storage: StorageStatus) -> dict[str, object]:
         "queue": {lane_name(lane): asdict(backlog) for lane, backlog in storage.queue.items()},
         "unanswered": asdict(storage.unanswered),
         "undetermined": asdict(storage.undetermined),
-        "cases": _by_name(storage.cases),
-        "case_files": _by_name(storage.case_files),
+        "cases": {state.value: number for state, number in storage.cases.items()},
+        "case_files": {state.value: number for state, number in storage.case_files.items()},
         "action_limits": [
             {
                 "id": limit.id,
@@ -216,10 +192,6 @@ def _storage_fields(storage: StorageStatus) -> dict[str, object]:
         "alerts": [asdict(channel) for channel in storage.alerts],
         "audit": asdict(storage.audit),
     }
-
-
-def _by_name(counts: Mapping[CaseState, int] | Mapping[LocationState, int]) -> dict[str, int]:
-    return {state.value: number for state, number in counts.items()}
 
 
 def lane_name(lane: Lane) -> str:
