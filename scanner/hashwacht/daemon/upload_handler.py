@@ -41,8 +41,6 @@ from hashwacht.uploads.protocol import DescribeDaemonReply, UploadCheckRequest
 
 _log = logging.getLogger(__name__)
 
-_READABLE = (os.O_RDONLY, os.O_RDWR)
-
 
 @dataclass(frozen=True, slots=True)
 class UploadDeps:
@@ -98,8 +96,7 @@ class UploadHandler:
         self._deps.counters.count_refused_connection()
 
     def _check(self, fd: int, context: UploadContext | None, *, private: bool) -> CheckResult:
-        refusal = self._refuse(fd)
-        if refusal is not None:
+        if (refusal := self._refuse(fd)) is not None:
             return refusal
         own_fd = reopen_read_only(fd)
         try:
@@ -113,7 +110,7 @@ class UploadHandler:
     def _refuse(self, fd: int) -> CheckResult | None:
         """Return the result for a descriptor that must not be read, None if it may."""
         flags: int = fcntl.fcntl(fd, fcntl.F_GETFL)
-        if flags & os.O_PATH or flags & os.O_ACCMODE not in _READABLE:
+        if flags & os.O_PATH or flags & os.O_ACCMODE not in {os.O_RDONLY, os.O_RDWR}:
             return undetermined_result(Reason.UNREADABLE, "the file was not opened for reading")
         status, limit = os.fstat(fd), self._deps.max_file_size()
         if not stat.S_ISREG(status.st_mode):
@@ -159,6 +156,5 @@ class UploadHandler:
 
 def _read(fd: int, runtime: Runtime, *, private: bool) -> Fingerprint:
     """Hash a file in the workers' upload lane.  Raises OSError, Changed, WorkerError."""
-    fingerprint = partial(runtime.pipeline.fingerprint, upload=True)
     read = read_once if private else read_consistent
-    return read(fd, fingerprint)[1]
+    return read(fd, partial(runtime.pipeline.fingerprint, upload=True))[1]

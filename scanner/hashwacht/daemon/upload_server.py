@@ -136,7 +136,6 @@ class UploadServer:
             _refuse(connection)
 
     def _serve(self, connection: socket.socket, uid: int) -> None:
-        """Answer the one request of a connection."""
         fds: list[int] = []
         channel = UploadChannel(connection, MAX_REQUEST_SIZE)
         try:
@@ -151,15 +150,10 @@ class UploadServer:
         finally:
             for fd in fds:
                 os.close(fd)
-            self._close_connection(connection, uid)
-
-    def _close_connection(self, connection: socket.socket, uid: int) -> None:
-        with self._lock:
-            del self._open[connection]
-            self._users[uid] -= 1
-            if not self._users[uid]:
-                del self._users[uid]
-            connection.close()
+            with self._lock:
+                del self._open[connection]
+                self._users -= Counter((uid,))
+                connection.close()
 
     def _answer(
         self, channel: UploadChannel, request: UploadRequest, fds: list[int], uid: int
@@ -173,7 +167,11 @@ class UploadServer:
                 self._check(channel, fds[0], request, uid)
                 return
             case PartialUploadsRequest(protocol):
-                reply = self._record_partial_upload(protocol)
+                try:
+                    self._handler.record_partial_upload(protocol)
+                    reply = AcceptedReply()
+                except HashwachtError as error:
+                    reply = UploadFailureReply(error.message)
             case DescribeDaemonRequest():
                 reply = self._handler.describe()
         channel.send(reply, SEND_TIMEOUT)
@@ -187,13 +185,6 @@ class UploadServer:
             channel.send(UploadCheckReply.from_result(result), SEND_TIMEOUT)
         finally:
             self._handler.apply(result)
-
-    def _record_partial_upload(self, protocol: str) -> UploadReply:
-        try:
-            self._handler.record_partial_upload(protocol)
-        except HashwachtError as error:
-            return UploadFailureReply(error.message)
-        return AcceptedReply()
 
 
 def _refuse(connection: socket.socket) -> None:

@@ -113,12 +113,11 @@ class VerdictProcessor:
         """
         try:
             action = runtime.casework.apply_verdict(file)
-        except HashwachtError as error:
-            _log.warning("an action cannot be taken now, it is tried again: %s", error.message)
-            self._counters.count_action("", failed=True)
-            return False
-        except Exception:  # noqa: BLE001  # a defect must not end the thread: it is retried
-            _log.exception("an action failed, it is tried again")
+        except Exception as error:  # noqa: BLE001  # a defect must not end the thread: it is retried
+            if isinstance(error, HashwachtError):
+                _log.warning("an action cannot be taken now, it is tried again: %s", error.message)
+            else:
+                _log.exception("an action failed, it is tried again")
             self._counters.count_action("", failed=True)
             return False
         self._counters.count_verdict(file.verdict.outcome, file.fingerprint.size, delay)
@@ -126,7 +125,7 @@ class VerdictProcessor:
         return True
 
     def apply_to_upload(self, runtime: Runtime, key: str) -> None:
-        """Act on an upload that a web application described; ``retry`` repeats what fails."""
+        """Act on an upload that a web application sent; ``retry`` repeats what fails."""
         try:
             runtime.casework.open_upload_case(key)
         except (HashwachtError, OSError) as error:
@@ -147,7 +146,6 @@ class BatchRecorder:
         stop: threading.Event,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """*clock* returns Unix time."""
         self._store, self._verdicts, self._stop, self._clock = store, verdicts, stop, clock
 
     def record(self, results: Sequence[ReadResult], runtime: Runtime) -> None:
@@ -155,32 +153,30 @@ class BatchRecorder:
 
         Raises Interrupted at a stop: the journal still has the whole batch.
         """
+        store, stop, verdicts = self._store, self._stop, self._verdicts
         contents = [result for result in results if isinstance(result, FileContent)]
         failures = [result for result in results if isinstance(result, FileUnreadable)]
         try:
             recorded = retry_until(
-                lambda: record_files(self._store, RUN, contents, failures, self._clock()),
-                self._stop,
+                lambda: record_files(store, RUN, contents, failures, self._clock()), stop
             )
             numbers = {content: recorded.content_of(content) for content in contents}
+            distinct = dict.fromkeys(numbers.values())
             judged = retry_until(
-                lambda: self._verdicts.judge_now(
-                    runtime, dict.fromkeys(numbers.values()), recorded.contents
-                ),
-                self._stop,
+                lambda: verdicts.judge_now(runtime, distinct, recorded.contents), stop
             )
             pending = {
                 number: _pending(number, content.file)
                 for content, number in numbers.items()
                 if number in judged and judged[number].is_pending
             }
-            retry_until(lambda: self._verdicts.record(judged, pending.values()), self._stop)
+            retry_until(lambda: verdicts.record(judged, pending.values()), stop)
             failed = {
                 content.file.entry
                 for content, number in numbers.items()
                 if not self._apply(content, judged.get(number), runtime)
             }
-            retry_until(lambda: self._settle(results, failed, runtime), self._stop)
+            retry_until(lambda: self._settle(results, failed, runtime), stop)
         finally:
             for content in contents:
                 assert content.fd is not None
@@ -189,9 +185,8 @@ class BatchRecorder:
     def postpone(self, results: Sequence[ReadResult], runtime: Runtime) -> None:
         """Read all files of a batch again later, each time later."""
         entries = {result.file.entry for result in results}
-        retry_until(
-            lambda: self._store.journal.postpone(self._retry_times(entries, runtime)), self._stop
-        )
+        times = self._retry_times(entries, runtime)
+        retry_until(lambda: self._store.journal.postpone(times), self._stop)
 
     def _retry_times(
         self, entries: Collection[JournalEntry], runtime: Runtime
@@ -232,12 +227,11 @@ class BatchRecorder:
                 postponed[entry] = result.retry_at
             elif entry not in failed:
                 done.append(entry)
+        vanished = [result for result in results if isinstance(result, FileVanished)]
         with self._store.transaction():
             self._store.journal.remove(done)
             self._store.journal.postpone(postponed)
-            remove_vanished(
-                self._store, [result for result in results if isinstance(result, FileVanished)]
-            )
+            remove_vanished(self._store, vanished)
 
 
 def _pending(number: int, file: JournaledFile) -> PendingContent:

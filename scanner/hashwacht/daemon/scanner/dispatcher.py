@@ -172,8 +172,8 @@ class Dispatcher:
     def is_stuck(self, seconds: float) -> bool:
         """Return whether for so long no entry was finished, or the journal was not queried."""
         now = time.monotonic()
-        stuck = self._in_progress and now - self._done_at > seconds
-        return bool(stuck or now - self.last_round > seconds)
+        unfinished = bool(self._in_progress) and now - self._done_at > seconds
+        return unfinished or now - self.last_round > seconds
 
     def _mark_alive(self) -> None:
         self.last_round = time.monotonic()
@@ -185,11 +185,10 @@ class Dispatcher:
         entry, settings = result.file.entry, self._runtime.current.settings
         with self._lock:
             self._reading[entry.lane] -= 1
-        was_read = isinstance(result, FileContent) and result.fingerprint is not None
-        if was_read and entry.lane is Lane.UPLOAD:
-            self._rereads.record_read(entry.path, settle_backoff(settings))
         if entry.lane is Lane.RECONCILE:
             self.wakeup.set()
+        elif isinstance(result, FileContent) and result.fingerprint is not None:
+            self._rereads.record_read(entry.path, settle_backoff(settings))
 
     def done(self, results: Iterable[ReadResult], runtime: Runtime) -> None:
         """Finish entries whose results are recorded; those still in the journal are due again."""
@@ -249,8 +248,7 @@ class Dispatcher:
         """Return how many files of a walk may start; one worker stays free for uploads."""
         calm = time.monotonic() - self._uploaded_at > CALM
         workers = AHEAD * runtime.jobs if calm else max(1, runtime.jobs - 1)
-        entries = list(self._in_progress.values())
-        in_progress = sum(entry.lane is Lane.RECONCILE for entry in entries)
+        in_progress = [entry.lane for entry in [*self._in_progress.values()]].count(Lane.RECONCILE)
         return min(workers - self._reading[Lane.RECONCILE], MAX_RECONCILED - in_progress)
 
     def _load_free(self, lane: Lane, now: float, limit: int) -> list[JournalEntry]:
@@ -284,7 +282,6 @@ class Dispatcher:
         self.tasks.put(ReadTask(file, context, self._runtime.acquire()))
 
     def _idle_seconds(self) -> float:
-        """Return the seconds until the next entry is due."""
         now = self._clock()
         due = [self._store.journal.next_due(lane, now) for lane in Lane]
         return max(0.0, min([IDLE, *(at - now for at in due if at is not None)]))

@@ -21,7 +21,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 
 from hashwacht.core.errors import HashwachtError
@@ -126,7 +126,6 @@ class FileReader:
         settings: Callable[[], DaemonSettings],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take *settings*, which returns those that apply now, and a *clock* of Unix time."""
         self._store, self._settings, self._clock = store, settings, clock
 
     def read(self, file: JournaledFile, context: ReadContext) -> ReadResult:
@@ -159,8 +158,7 @@ class FileReader:
             return FilePostponed(file, max(now + remaining, self._postpone(file).due))
         status = os.fstat(fd)
         opened = OpenFile(file, fd, FileId.from_stat(status), status.st_nlink)
-        stored = self._find_stored(opened, context)
-        if stored is not None:
+        if (stored := self._find_stored(opened, context)) is not None:
             return stored
         (result,) = read_files((opened,), context.pipeline.fingerprint)
         if isinstance(result, FileUnreadable):
@@ -172,16 +170,11 @@ class FileReader:
     ) -> FileContent[JournaledFile] | None:
         """Return the stored content of a file that is unchanged, or known by another name."""
         file, known, freshness = opened.file, opened.file.known, context.freshness
+        stored = FileContent(file, opened.id, opened.nlink, fd=opened.fd)
         if known and freshness.is_reusable(known, opened.id):
-            content, recorded = known.content, True
-        else:
-            content = freshness.find_linked_content(self._store.files, opened.id, opened.nlink)
-            recorded = False
-        if content is None:
-            return None
-        return FileContent(
-            file, opened.id, opened.nlink, content=content, recorded=recorded, fd=opened.fd
-        )
+            return replace(stored, content=known.content, recorded=True)
+        content = freshness.find_linked_content(self._store.files, opened.id, opened.nlink)
+        return None if content is None else replace(stored, content=content)
 
     def _failure(self, failure: FileUnreadable[JournaledFile], *, patient: bool) -> ReadResult:
         """Return what becomes of a failed attempt; *patient*: a changing file may still settle."""
@@ -190,10 +183,8 @@ class FileReader:
             return FileVanished(file)
         if failure.errno in SHORTAGES:
             return self._postpone(file)
-        if failure.reason is Reason.CHANGED:
-            retry = patient
-        else:
-            retry = failure.errno in TRANSIENT and file.entry.attempts < MAX_TRIES
+        transient = failure.errno in TRANSIENT and file.entry.attempts < MAX_TRIES
+        retry = patient if failure.reason is Reason.CHANGED else transient
         return replace(failure, retry_at=self._postpone(file).due) if retry else failure
 
     def _postpone(self, file: JournaledFile) -> FilePostponed:
@@ -210,10 +201,7 @@ def _open(file: JournaledFile) -> int | None:
         return directory.file(file.name, (status.st_dev, status.st_ino))
 
 
-@dataclass(frozen=True, slots=True)
-class _Finished:
-    result: ReadResult
-    runtime: Runtime
+_Finished = tuple[ReadResult, Runtime]
 
 
 class ReaderThreads:
@@ -246,7 +234,7 @@ class ReaderThreads:
                 continue
             result = self._read(task.file, task.context)
             self._dispatcher.read_finished(result)
-            self._finished.put(_Finished(result, task.runtime))
+            self._finished.put((result, task.runtime))
         tasks.put(None)
 
     def _read(self, file: JournaledFile, context: ReadContext) -> ReadResult:
@@ -260,8 +248,8 @@ class ReaderThreads:
         """Record results in batches, until the end."""
         while batch := self._collect():
             by_runtime: defaultdict[Runtime, list[ReadResult]] = defaultdict(list)
-            for finished in batch:
-                by_runtime[finished.runtime].append(finished.result)
+            for result, runtime in batch:
+                by_runtime[runtime].append(result)
             for runtime, results in by_runtime.items():
                 self._record(results, runtime)
 
@@ -307,6 +295,6 @@ class ReaderThreads:
         """Close the descriptors of results that were not recorded; the journal still has them."""
         while not self._finished.empty():
             finished = self._finished.get()
-            if finished is not None and isinstance(finished.result, FileContent):
-                assert finished.result.fd is not None
-                os.close(finished.result.fd)
+            if finished is not None and isinstance(finished[0], FileContent):
+                assert finished[0].fd is not None
+                os.close(finished[0].fd)

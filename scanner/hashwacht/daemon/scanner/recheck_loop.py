@@ -55,13 +55,11 @@ class RecheckLoop:
         has_uploads: Callable[[], bool],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """*has_uploads* returns whether uploads are in progress; *clock* returns Unix time."""
         self._store, self._runtime, self._verdicts = store, runtime, verdicts
         self._stop, self._clock = stop, clock
         self._backpressure = Backpressure(store, Lane.RECONCILE, stop, has_uploads)
         self._failures, self._due = 0, 0.0
-        self._knowledge_id = ""
-        self._swept = 0.0
+        self._knowledge_id, self._swept = "", 0.0
         self._after: int | None = None
 
     def run(self) -> None:
@@ -108,15 +106,8 @@ class RecheckLoop:
             stale = StaleContents(self._store, runtime.pipeline.matcher_set, self._clock)
             numbers = stale.load(self._after, BATCH)
             pending = self._store.pending.load(numbers)
-            self._ask(
-                {
-                    number: pending.get(number)
-                    for number in numbers
-                    if failing or number not in pending
-                },
-                runtime,
-                failing,
-            )
+            asked = [number for number in numbers if failing or number not in pending]
+            self._ask({number: pending.get(number) for number in asked}, runtime, failing)
             self._after = max(numbers, default=None)
             self._backpressure.yield_to_uploads()
 
@@ -149,7 +140,7 @@ class RecheckLoop:
 
     def _pending_row(self, content: int, runtime: Runtime) -> PendingContent:
         """Return a row, with any of its paths, for a content that was not pending."""
-        path = next(iter(self._store.files.load_paths(content, 1)), b"")
+        (path,) = self._store.files.load_paths(content, 1) or [b""]
         root = runtime.roots.innermost(path)
         name = root.name if root else ""
         return PendingContent(content, Lane.RECONCILE, self._clock(), name, path)
@@ -182,12 +173,11 @@ class RecheckLoop:
 
     def _announce_inexact(self, judged: Mapping[int, JudgedContent]) -> None:
         """Announce the files of contents that only exact hashes can decide: read them again."""
-        paths = [
-            path
+        announcements = [
+            Announcement("", path)
             for number, content in judged.items()
             if content.now.verdict.reason is Reason.NEEDS_EXACT_HASH
             for path in self._store.files.load_paths(number)
         ]
-        if paths:
-            announcements = [Announcement("", path) for path in paths]
+        if announcements:
             self._store.journal.record(announcements, Lane.RECONCILE, self._clock())

@@ -62,7 +62,7 @@ class Reconciler:
         on_work: Callable[[], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Call *on_work* when the journal may have new entries; *clock* returns Unix time."""
+        """*on_work* is called when the journal may have new entries."""
         self.wakeup = threading.Event()
         self._store, self._runtime, self._stop = store, runtime, stop
         self._on_work, self._clock = on_work, clock
@@ -98,9 +98,8 @@ class Reconciler:
         paths = _outermost({gap.path for gap in due})
         complete = [self._walk(root, path, runtime, gaps) for path in paths]
         ended = time.monotonic()
-        self._not_before[root.name] = ended + min(MAX_REST, ended - began)
-        if not all(complete):
-            self._not_before[root.name] = began + ABSENT_RETRY
+        rested = ended + min(MAX_REST, ended - began)
+        self._not_before[root.name] = rested if all(complete) else began + ABSENT_RETRY
         return True
 
     def _walk(self, root: WatchedRoot, below: bytes, runtime: Runtime, gaps: Sequence[Gap]) -> bool:
@@ -116,12 +115,8 @@ class Reconciler:
             self._remove_vanished(root)
         covered = [gap for gap in gaps if _is_within(gap.path or root.path, path)]
         self._close(root, covered, result, began)
-        _log.info(
-            "compared %s: %d files, %d of them new or changed",
-            root.name,
-            result.files,
-            result.announced,
-        )
+        counts = root.name, result.files, result.announced
+        _log.info("compared %s: %d files, %d of them new or changed", *counts)
         return True
 
     def _compare(self, root: WatchedRoot, path: bytes, runtime: Runtime) -> CompareResult | None:
@@ -178,8 +173,7 @@ class Reconciler:
             record = partial(self._store.gaps.record_comparison, root.name, *current)
             retry_until(record, self._stop)
             return
-        present = StillPresent()
-        after = root.path
+        present, after = StillPresent(), root.path
         while directories := self._store.files.load_directories(root.path, after, REMOVE_BATCH):
             vanished = [path for path in directories if path not in present]
             if vanished:

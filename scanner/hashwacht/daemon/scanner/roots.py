@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hashwacht.core.errors import UsageError
-from hashwacht.core.watch_events import Root
 from hashwacht.settings import OptionValue, RootSettings
 from hashwacht.walk.rules import ExclusionRule, ExclusionRules, literal_rule, parse_rules
 
@@ -35,11 +34,6 @@ class WatchedRoot:
         self.settings, self.path, self.rules, self.walk_rules = settings, path, rules, walk_rules
         self.name = settings.name
         self._tests: dict[bytes, tuple[bool, NameTest]] = {}
-
-    @property
-    def watch_root(self) -> Root:
-        """The root as the watch needs it."""
-        return Root(self.name, self.path)
 
     def is_excluded(self, path: bytes) -> bool:
         """Return whether a rule excludes the file *path*, or a directory above it."""

@@ -61,7 +61,6 @@ class Backpressure:
     def __init__(
         self, store: Store, lane: Lane, stop: threading.Event, has_uploads: Callable[[], bool]
     ) -> None:
-        """*has_uploads* returns whether uploads are in progress."""
         self._store, self._lane, self._stop, self._has_uploads = store, lane, stop, has_uploads
         self._due = 0.0
 
@@ -93,10 +92,9 @@ class SupervisedThreads:
         self.failure: BaseException | None = None
 
     def start(self, name: str, run: Callable[[], None], *, vital: bool = False) -> None:
-        """Run a function in a thread.
+        """Run a function in a thread; if a *vital* one fails, all end.
 
-        If a *vital* thread fails, all end.  The others are restarted: their work is in the
-        journal, or is found again.
+        The others are restarted: their work is in the journal, or is found again.
         """
         work = partial(self._supervise, name, run, vital=vital)
         thread = threading.Thread(target=work, name=name, daemon=True)
@@ -122,7 +120,10 @@ class SupervisedThreads:
                 if vital or (isinstance(error, StorageError) and not error.retryable):
                     self._fail(error)
                     return
-                _log_restart(name, error)
+                if isinstance(error, HashwachtError) and error.retryable:
+                    _log.warning("%s: %s; restarting it", name, error.message)
+                else:
+                    _log.error("%s failed, restarting it", name, exc_info=error)
             except BaseException as error:  # noqa: BLE001  # raised again by the scanner
                 self._fail(error)
                 return
@@ -136,10 +137,3 @@ class SupervisedThreads:
         if not self._stop.is_set():  # otherwise what was closed at the stop caused it
             self.failure = error
         self._stop.set()
-
-
-def _log_restart(name: str, error: Exception) -> None:
-    if isinstance(error, HashwachtError) and error.retryable:
-        _log.warning("%s: %s; restarting it", name, error.message)
-    else:
-        _log.error("%s failed, restarting it", name, exc_info=error)

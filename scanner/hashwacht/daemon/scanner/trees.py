@@ -85,10 +85,8 @@ class Comparison:
                     self._step()
                     if self._stop.is_set():
                         raise Interrupted("the daemon was stopped")
-        except UsageError:
-            self._result.complete = False
-        except OSError as error:
-            if error.errno not in GONE_ERRNOS:
+        except (UsageError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in GONE_ERRNOS:
                 raise
             self._result.complete = False
         return self._result

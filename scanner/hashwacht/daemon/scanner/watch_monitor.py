@@ -109,7 +109,7 @@ class WatchMonitor:
         """
         if self._roots is None or _paths(self._roots) != _paths(roots):
             self._end_lasting()
-            watched = tuple(root.watch_root for root in roots.all)
+            watched = tuple(Root(root.name, root.path) for root in roots.all)
             self._watch.start(watched, self._listener)
             self._record_start(roots)
             self._canaries, self._canary_due = self._make_canaries(watched), -math.inf
@@ -123,16 +123,13 @@ class WatchMonitor:
         with self._store.transaction():
             self._store.gaps.retire_roots([root.name for root in roots.all], now)
             for root in roots.all:
-                if known.get(root.name) != root.path:
-                    self._record_gap(root.watch_root, heartbeats.get(root.name), now)
+                if known.get(root.name) == root.path:
+                    continue
+                last, cause, began = heartbeats.get(root.name), Cause.STARTED, now
+                if last is not None and last.path == root.path:
+                    cause, began = Cause.DOWNTIME, min(last.at, now)
+                self._store.gaps.record(MissedEvents(root.name, cause), began, now)
             self._record_heartbeats(roots, now)
-
-    def _record_gap(self, root: Root, last: RootHeartbeat | None, now: float) -> None:
-        if last is None or last.path != root.path:
-            self._store.gaps.record(MissedEvents(root.name, Cause.STARTED), now, now)
-        else:
-            missed = MissedEvents(root.name, Cause.DOWNTIME)
-            self._store.gaps.record(missed, min(last.at, now), now)
 
     def maintain(self, journaled_until: float, canary_interval: float) -> None:
         """Check the watch; called every few seconds.
@@ -179,13 +176,11 @@ class WatchMonitor:
         if gap.cause is Cause.REMOTE:
             return not self._remote(gap.path or root.path)
         reported = self._reported.get((gap.root, gap.cause), self._began)
-        if gap.cause is Cause.DEAD_WATCH and not self._is_unwritable(gap.root):
+        unwritable = self._canaries.unwritable if self._canaries else ()
+        if gap.cause is Cause.DEAD_WATCH and gap.root not in unwritable:
             return self._canary_received.get(gap.root, -math.inf) > reported
         lasts = gap.cause in {Cause.DEAD_WATCH, Cause.WATCH_LIMIT}
         return lasts and self._monotonic() - reported > MAX_SILENCE
-
-    def _is_unwritable(self, root: str) -> bool:
-        return self._canaries is not None and root in self._canaries.unwritable
 
     def _end_lasting(self) -> None:
         """End the gaps that a former watch has reported; the new one reports them again."""
