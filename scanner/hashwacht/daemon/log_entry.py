@@ -22,8 +22,6 @@ REFILL_SECONDS = 30.0
 MAX_KINDS = 256
 """Kinds with a limit of their own; all others share one."""
 
-_OTHER_KINDS = "others"
-
 MAX_CHARS = 4096
 """Characters of a message or a field."""
 
@@ -31,8 +29,6 @@ _MAX_TRACE_CHARS = 16_384
 
 _HASH = re.compile(r"(?<![\w./\\-])[0-9a-fA-F]{16,}(?![\w/\\-]|\.\w)")
 """A signal's value.  Digits within a path are part of a file name and stay."""
-
-_HASH_PREFIX = 8
 
 
 @dataclass(slots=True)
@@ -69,19 +65,15 @@ class LogRateLimit:
 
     def _bucket(self, kind: str, now: float) -> _Bucket:
         if kind not in self._buckets and len(self._buckets) >= MAX_KINDS:
-            self._drop_full_buckets(now)
+            refill_time = self._burst * self._refill_seconds
+            self._buckets = {  # one that has refilled is dropped: a new one would be the same
+                name: bucket
+                for name, bucket in self._buckets.items()
+                if bucket.suppressed or now - bucket.at < refill_time
+            }
         if kind not in self._buckets and len(self._buckets) >= MAX_KINDS:
-            kind = _OTHER_KINDS
+            kind = "others"
         return self._buckets.setdefault(kind, _Bucket(self._burst, now))
-
-    def _drop_full_buckets(self, now: float) -> None:
-        """Drop the buckets that have refilled: a new one would be the same."""
-        refill_time = self._burst * self._refill_seconds
-        self._buckets = {
-            kind: bucket
-            for kind, bucket in self._buckets.items()
-            if bucket.suppressed or now - bucket.at < refill_time
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +135,7 @@ def record_kind(record: logging.LogRecord) -> str:
 
 def redact_hashes(text: str) -> str:
     """Return *text* with every hash cut to its first digits: lists and matches are secrets."""
-    return _HASH.sub(lambda match: f"{match[0][:_HASH_PREFIX]}…", text)
+    return _HASH.sub(lambda match: f"{match[0][:8]}…", text)
 
 
 def _event_fields(record: logging.LogRecord) -> EventFields | None:

@@ -15,6 +15,7 @@ import struct
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import IO, Protocol
 
@@ -163,7 +164,11 @@ def configure_logging(
     *identifier* names the process: ``hashwacht-scanner``.  Third-party libraries log from level
     warning only: at lower levels some of them log the URLs they request.
     """
-    handler = LogHandler(_destination(identifier, environ, as_json), LogRateLimit())
+    destination: LogDestination = LineWriter(identifier, sys.stderr, as_json=as_json)
+    if stderr_is_journal(environ):
+        with suppress(OSError):  # stderr reaches the journal as well, without fields
+            destination = JournaldWriter(identifier)
+    handler = LogHandler(destination, LogRateLimit())
     root = logging.getLogger()
     for former in [former for former in root.handlers if isinstance(former, LogHandler)]:
         root.removeHandler(former)
@@ -172,12 +177,3 @@ def configure_logging(
     logging.getLogger("hashwacht").setLevel(logging.DEBUG if verbose else logging.INFO)
     logging.captureWarnings(capture=True)
     return handler
-
-
-def _destination(identifier: str, environ: Mapping[str, str], as_json: bool) -> LogDestination:
-    if stderr_is_journal(environ):
-        try:
-            return JournaldWriter(identifier)
-        except OSError:
-            pass  # stderr reaches the journal as well, without fields
-    return LineWriter(identifier, sys.stderr, as_json=as_json)

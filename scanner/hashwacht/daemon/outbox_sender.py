@@ -85,8 +85,12 @@ class OutboxSender:
         return 0.0
 
     def _send(self, batch: AlertBatch) -> None:
+        notices = tuple(
+            NoticeEnvelope(alert.notice_id, alert.notice, alert.left_out) for alert in batch.alerts
+        )
+        request = DeliverRequest(batch.channel, batch.name, notices)
         try:
-            reply = self._client.call(_request(batch), DELIVERY_TIMEOUT)
+            reply = self._client.call(request, DELIVERY_TIMEOUT)
         except (CourierUnreachable, RuntimeError) as error:
             if not self._stop.is_set():
                 self._record_failure(batch, str(error), longest=COURIER_RETRY)
@@ -105,10 +109,3 @@ class OutboxSender:
             "%d alerts by %s were not delivered: %s", number, batch.channel, problem, extra=extra
         )
         self._outbox.record_failure(batch, self._clock(), problem, **longest)
-
-
-def _request(batch: AlertBatch) -> DeliverRequest:
-    notices = (
-        NoticeEnvelope(alert.notice_id, alert.notice, alert.left_out) for alert in batch.alerts
-    )
-    return DeliverRequest(batch.channel, batch.name, tuple(notices))

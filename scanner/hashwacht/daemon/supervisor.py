@@ -17,15 +17,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from types import FrameType
 
 from hashwacht.core.errors import ExitCode, HashwachtError
 from hashwacht.platform.backoff import Backoff
 
 STOP_TIMEOUT = 60.0
 """Seconds that a process has to exit after SIGTERM before it is killed."""
-
-_HANDLED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +64,9 @@ class Child:
         self.spec = spec
         self._environ, self._backoff = dict(environ), backoff
         self._process: subprocess.Popen[bytes] | None = None
-        self._fd = -1
-        self._started = 0.0
-        self._failures = 0
-        self._reloading = False
+        self._fd, self._started, self._failures = -1, 0.0, 0
+        self._reloading = self.stopping = False
         self.starts = 0
-        self.stopping = False
         self.due: float | None = time.monotonic()
 
     @property
@@ -161,7 +155,10 @@ class Supervisor:
             self._apply(self._specs())
             try:
                 while self._children:
-                    self._start_due()
+                    for child in self._children.values():
+                        if child.due is not None and child.due <= time.monotonic():
+                            child.start()
+                            self._report(f"{child.spec.name} started (pid {child.pid})")
                     self._wait(signals)
             finally:
                 for child in self._children.values():
@@ -179,12 +176,6 @@ class Supervisor:
         for name, spec in wanted.items():
             self._children.setdefault(name, Child(spec, self._environ, self._backoff))
 
-    def _start_due(self) -> None:
-        for child in self._children.values():
-            if child.due is not None and child.due <= time.monotonic():
-                child.start()
-                self._report(f"{child.spec.name} started (pid {child.pid})")
-
     def _wait(self, signals: socket.socket) -> None:
         """Wait for a signal, an exit, or the next due start or kill, and handle it."""
         running = {child.fd: child for child in self._children.values() if child.fd is not None}
@@ -197,7 +188,10 @@ class Supervisor:
         for fd, _ in poll.poll(milliseconds):
             if fd in running:
                 self._reap(running[fd])
-        for number in _received_signals(signals):
+        received = b""
+        with suppress(BlockingIOError):
+            received = signals.recv(64)
+        for number in received:
             self._handle(number)
         if self._kill_at is not None and time.monotonic() >= self._kill_at:
             self._kill_at = None
@@ -243,18 +237,16 @@ class Supervisor:
 
     def _stop_all(self) -> None:
         """Stop the last process, then all others: the scanner may still need the courier."""
+        children = [*self._children.values()]
         if not self._stopping:
             self._stopping, self._kill_at = True, time.monotonic() + STOP_TIMEOUT
-            children = [*self._children.values()][-1:]
-        else:
-            children = [*self._children.values()]
+            children = children[-1:]
         for child in children:
             self._stop(child)
         if not any(child.fd is not None for child in children) and self._children:
             self._stop_all()
 
     def _stop(self, child: Child) -> None:
-        """Stop a process for good."""
         if child.stopping:
             return
         child.stopping, child.due = True, None
@@ -280,7 +272,9 @@ def _signal_socket() -> Iterator[socket.socket]:
     with receiver, sender:
         receiver.setblocking(False)
         sender.setblocking(False)
-        handlers = {number: signal.signal(number, _ignore) for number in _HANDLED_SIGNALS}
+        handled = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        # The handler has nothing to do: the wakeup socket has received the number already.
+        handlers = {number: signal.signal(number, lambda *_: None) for number in handled}
         wakeup_fd = signal.set_wakeup_fd(sender.fileno())
         try:
             yield receiver
@@ -288,14 +282,3 @@ def _signal_socket() -> Iterator[socket.socket]:
             signal.set_wakeup_fd(wakeup_fd)
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-
-
-def _ignore(number: int, frame: FrameType | None) -> None:
-    """Do nothing: the wakeup socket has received the number already."""
-
-
-def _received_signals(signals: socket.socket) -> list[int]:
-    try:
-        return [*signals.recv(64)]
-    except BlockingIOError:
-        return []

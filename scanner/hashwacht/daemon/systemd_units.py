@@ -29,34 +29,23 @@ _HEAD = """\
 
 def drop_ins(settings: Settings) -> Mapping[str, str]:
     """Return the text of each drop-in that is needed, by its path below a unit directory."""
+    has_socket = settings.uploads.mode is UploadMode.DAEMON
     drop_in_lines = {
         "hashwacht-scanner.service": [*_scanner(settings)],
         "hashwacht-courier.service": [*_courier(settings)],
-        "hashwacht-uploads.socket": [*_uploads(settings)],
-        "hashwacht.target": [*_target(settings)],
+        "hashwacht-uploads.socket": [*_uploads(settings)] if has_socket else [],
+        "hashwacht.target": ["Wants=hashwacht-uploads.socket"] if has_socket else [],
     }
+    sections = {".service": "Service", ".socket": "Socket", ".target": "Unit"}
     return {
-        f"{unit}.d/{NAME}": f"{_HEAD}[{_section(unit)}]\n" + "".join(f"{line}\n" for line in lines)
+        f"{unit}.d/{NAME}": "\n".join([f"{_HEAD}[{sections[Path(unit).suffix]}]", *lines, ""])
         for unit, lines in drop_in_lines.items()
         if lines
     }
 
 
-def _section(unit: str) -> str:
-    kinds = {"service": "Service", "socket": "Socket", "target": "Unit"}
-    return kinds[unit.rpartition(".")[2]]
-
-
-def _target(settings: Settings) -> Iterator[str]:
-    """Start the upload socket with the target, if applications use it."""
-    if settings.uploads.mode is UploadMode.DAEMON:
-        yield "Wants=hashwacht-uploads.socket"
-
-
 def _uploads(settings: Settings) -> Iterator[str]:
     """Set the path and group of the upload socket."""
-    if settings.uploads.mode is UploadMode.PROCESS:
-        return
     yield "ListenStream="
     yield f"ListenStream={_escaped(str(settings.uploads.path))}"
     if settings.uploads.group:
@@ -68,7 +57,7 @@ def _scanner(settings: Settings) -> Iterator[str]:
     """Open the directories that the scanner writes to: roots, state, vault, metrics."""
     writable = sorted({*_parents_of_roots(settings), *_own(settings)})
     for path in writable:
-        yield f"ReadWritePaths={_quoted(path, optional=True)}"
+        yield f"ReadWritePaths={_optional(path)}"
     if any(path in _HOMES for path in writable):
         # ProtectHome= would override ReadWritePaths= for the same directory.
         yield "ProtectHome=no"
@@ -98,7 +87,7 @@ def _own(settings: Settings) -> Iterator[Path]:
 def _courier(settings: Settings) -> Iterator[str]:
     """Show the courier the configured files that it cannot see otherwise."""
     for path in sorted({path for path in _courier_files(settings) if not _is_visible(path)}):
-        yield f"BindReadOnlyPaths={_quoted(path, optional=True)}"
+        yield f"BindReadOnlyPaths={_optional(path)}"
     directory = settings.credentials.directory
     if directory not in {None, CREDENTIALS}:
         assert directory is not None
@@ -125,12 +114,11 @@ def _is_visible(path: Path) -> bool:
     return any(path.is_relative_to(top) for top in _VISIBLE_TO_COURIER)
 
 
-def _quoted(path: Path, *, optional: bool) -> str:
-    """Return a path as one word of a list; an *optional* one need not exist."""
-    return f'"{"-" if optional else ""}{_escaped(str(path))}"'
+def _optional(path: Path) -> str:
+    """Return a path, which need not exist, as one word of a list."""
+    return f'"-{_escaped(str(path))}"'
 
 
 def _escaped(text: str) -> str:
     r"""Escape specifiers and, as in C, what would end a line or a word (systemd.syntax(7))."""
-    safe = text.replace("%", "%%").replace("\\", "\\\\").replace('"', '\\"')
-    return escape_text(safe)
+    return escape_text(text.replace("%", "%%").replace("\\", "\\\\").replace('"', '\\"'))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Mapping
 from operator import itemgetter
-from typing import NamedTuple
 
 from hashwacht.engine.freshness import Freshness
 from hashwacht.storage.files import KnownFile
@@ -36,18 +35,9 @@ class StillPresent:
             return True
         try:
             os.stat(name, dir_fd=self._directory, follow_symlinks=False)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError:
-            return True
+        except OSError as error:
+            return not isinstance(error, (FileNotFoundError, NotADirectoryError))
         return True
-
-
-class ComparedFiles(NamedTuple):
-    """The stored state of the files of a listed directory, and the stored names that are gone."""
-
-    known: Mapping[bytes, KnownFile]
-    vanished: tuple[bytes, ...]
 
 
 class DirectoryComparer:
@@ -68,20 +58,21 @@ class DirectoryComparer:
             return None
         return self._unchanged.unchanged(directory.path, map(_IDENTITY, directory.files))
 
-    def compare(self, directory: ListedDirectory) -> ComparedFiles:
-        """Return what is stored of the files of a directory, or of the part that was listed."""
+    def compare(
+        self, directory: ListedDirectory
+    ) -> tuple[Mapping[bytes, KnownFile], tuple[bytes, ...]]:
+        """Return the stored state of the listed files, and the stored names that are gone.
+
+        No name counts as gone before the last part, or if the directory could not be listed.
+        """
         self._continued = not directory.last
         listed = [entry.name for entry in directory.files]
         known = self._files.load_directory(directory.path, listed)
-        return ComparedFiles(known, self._vanished(directory, listed))
-
-    def _vanished(self, directory: ListedDirectory, listed: list[bytes]) -> tuple[bytes, ...]:
-        """Return nothing before the last part, or if the directory could not be listed."""
         unlisted = any(not problem.name for problem in directory.problems)
         if not directory.last or directory.handle is None or unlisted:
-            return ()
+            return known, ()
         present = StillPresent(frozenset(listed), directory.handle.fd)
-        return tuple(self._files.missing_names(directory.path, present))
+        return known, tuple(self._files.missing_names(directory.path, present))
 
 
 def unscanned(directory: ListedDirectory) -> Iterator[tuple[bytes, ListingProblem]]:

@@ -50,11 +50,9 @@ class Freshness:
             and known.id == file
             and (not self.full or known.run == self.run)
             and self.recipe.issubset(known.recipe)
-            and not (
-                known.reason in RETRYABLE_REASONS and not self.is_blocked_content(known.content)
-            )
-            and not (
-                known.knowledge_id != self.knowledge_id and self.needs_exact_hash(known.content)
+            and (known.reason not in RETRYABLE_REASONS or self.is_blocked_content(known.content))
+            and (
+                known.knowledge_id == self.knowledge_id or not self.needs_exact_hash(known.content)
             )
         )
 
@@ -79,17 +77,16 @@ def required_freshness(
     store: Store, pipeline: Pipeline, now: float, *, full: bool = False, run: int = 0
 ) -> Freshness:
     """Return the requirements at Unix time *now* for the configured hashers and matchers."""
+    matcher_set = pipeline.matcher_set
 
     def needs_exact_hash(number: int) -> bool:
-        contents = store.contents.load([number]).values()
-        return any(
-            pipeline.matcher_set.needs_exact_hash(content.fingerprint) for content in contents
-        )
+        content = store.contents.load([number]).get(number)
+        return content is not None and matcher_set.needs_exact_hash(content.fingerprint)
 
     return Freshness(
         recipe=frozenset(pipeline.fingerprinter.recipe),
-        knowledge_id=store.knowledge_ids.resolve(pipeline.matcher_set.knowledge_id),
-        not_before=pipeline.matcher_set.not_before(now),
+        knowledge_id=store.knowledge_ids.resolve(matcher_set.knowledge_id),
+        not_before=matcher_set.not_before(now),
         full=full,
         run=run,
         is_blocked_content=store.crash_log.is_blocked_content,

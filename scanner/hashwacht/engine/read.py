@@ -100,17 +100,12 @@ def read_files(
         except OSError as error:
             yield unreadable(opened.file, opened.id, opened.nlink, error)
         except FileChanged as error:
-            yield FileUnreadable(
-                opened.file, opened.id, opened.nlink, Reason.CHANGED, error.message
-            )
+            changed = Reason.CHANGED, error.message
+            yield FileUnreadable(opened.file, opened.id, opened.nlink, *changed)
         else:
+            seconds = time.perf_counter() - began
             yield FileContent(
-                opened.file,
-                state,
-                opened.nlink,
-                result,
-                fd=opened.fd,
-                seconds=time.perf_counter() - began,
+                opened.file, state, opened.nlink, result, fd=opened.fd, seconds=seconds
             )
 
 

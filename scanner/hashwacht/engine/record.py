@@ -52,14 +52,11 @@ def record_files(
         )
         for result in contents:
             if not result.recorded:
-                number = recorded.content_of(result)
-                rows[result.file.directory].append(
-                    (result.file.name, result.id, result.nlink, number, None)
-                )
+                row = result.file.name, result.id, result.nlink, recorded.content_of(result), None
+                rows[result.file.directory].append(row)
         for failure in failures:
-            rows[failure.file.directory].append(
-                (failure.file.name, failure.id, failure.nlink, None, failure.reason)
-            )
+            failed = failure.file.name, failure.id, failure.nlink, None, failure.reason
+            rows[failure.file.directory].append(failed)
         for directory, files in rows.items():
             store.files.record(directory, run, files)
     return recorded

@@ -151,8 +151,7 @@ class Meter:
 
     def __init__(self, clock: Callable[[], float], expected: int | None = None) -> None:
         """Start the measurement.  *clock* returns monotonic seconds."""
-        self._clock = clock
-        self._expected = expected
+        self._clock, self._expected = clock, expected
         self._began = self._last = clock()
         self._counts = RunCounts()
         self._files_rate = self._bytes_rate = 0.0
@@ -207,12 +206,10 @@ class RunMonitor:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start the clock.  *expected* is the number of files, if known."""
-        self._phase = phase
-        self.samples: list[tuple[float, float, float]] = []
         self._observer, self._counted, self._results = observer, counted, results
-        self._clock = clock
-        self._began = clock()
+        self._phase, self._clock, self._began = phase, clock, clock()
         self._meter = Meter(clock, expected)
+        self.samples: list[tuple[float, float, float]] = []
 
     @property
     def elapsed(self) -> float:

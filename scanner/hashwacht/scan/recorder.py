@@ -72,7 +72,9 @@ class MessageBatch:
                     batch.unchanged.append(message)
                     continue
                 case DirectoryUnreadable(path, detail):
-                    batch.unlisted.append(ScanResult((path,), _unreadable(detail)))
+                    reason = Reason.UNREADABLE
+                    verdict = Verdict(Outcome.UNDETERMINED, reason=reason, detail=detail)
+                    batch.unlisted.append(ScanResult((path,), verdict))
                     continue
             batch.settled[message.file.work] += 1
         return batch
@@ -98,9 +100,7 @@ class ScanRecorder:
 
         The consumer calls ``task_done``: only what was reported is recorded as known.
         """
-        self.tally = tally
-        self.counts = tally.counts()
-        self.directory = b""
+        self.tally, self.counts, self.directory = tally, tally.counts(), b""
         self._unlisted = Tally()
         self._open: set[DirectoryProgress] = set()
         self._store, self._judge, self._matcher_set, self._links = store, judge, matcher_set, links
@@ -243,7 +243,3 @@ class ScanRecorder:
             touched.add(work)
         self._open |= touched
         return [work for work in touched if work.done]
-
-
-def _unreadable(detail: str) -> Verdict:
-    return Verdict(Outcome.UNDETERMINED, reason=Reason.UNREADABLE, detail=detail)

@@ -102,6 +102,7 @@ def build_report(
 ) -> Report:
     """Return the report of a run that has ended.  Reads the storage and asks no matcher."""
     tally = Tally.loads(run.tally)
+    kinds = [KindRow(*row) for root in run.roots for row in store.reports.count_kinds(root)]
     results = list(reportable_files(store, matcher_set, run.roots))
     return Report(
         run=RunInfo(
@@ -118,7 +119,7 @@ def build_report(
         counts=tally.counts(),
         verdicts=tally.verdicts(),
         reasons=tally.reason_counts(),
-        kinds=_kind_rows(store, run.roots),
+        kinds=tuple(sorted(kinds, key=lambda row: -row.files)),
         throughput=tuple(ThroughputSample(*sample) for sample in tally.samples),
         directories=_directory_rows(tally),
         matchers=_matcher_rows(tally, matcher_set),
@@ -130,11 +131,6 @@ def build_report(
 
 def _with_outcome(results: Iterable[ScanResult], outcome: Outcome) -> tuple[ScanResult, ...]:
     return tuple(result for result in results if result.verdict.outcome is outcome)
-
-
-def _kind_rows(store: Store, roots: Iterable[bytes]) -> tuple[KindRow, ...]:
-    rows = [KindRow(*row) for root in roots for row in store.reports.count_kinds(root)]
-    return tuple(sorted(rows, key=lambda row: -row.files))
 
 
 def _directory_rows(tally: Tally) -> tuple[DirectoryRow, ...]:

@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from hashwacht.core.errors import Interrupted, WorkerError
 from hashwacht.engine.compare import StillPresent
@@ -108,7 +109,17 @@ class ScanRun:
             tally = Tally.loads(run.tally)
             tally.resumed += resumed
             self._observer.started(str(run.id), self._request.roots, resumed=resumed)
-            recorder = self._recorder(run, tally)
+            recorder = ScanRecorder(
+                store=self._store,
+                judge=ContentJudge(self._store, self._clock, self._closing),
+                matcher_set=self._pipeline.matcher_set,
+                links=self._links,
+                run=run,
+                tally=tally,
+                results=self._results,
+                timings=self.timings,
+                clock=self._clock,
+            )
             monitor = RunMonitor(self._observer, recorder, self._results, self._expected_files())
             last = self._start(run, recorder)
             monitor.wait(last, self._stop, self._abort)
@@ -128,26 +139,14 @@ class ScanRun:
                 return Tally.loads(run.tally).files or None
         return None
 
-    def _recorder(self, run: Run, tally: Tally) -> ScanRecorder:
-        return ScanRecorder(
-            store=self._store,
-            judge=ContentJudge(self._store, self._clock, self._closing),
-            matcher_set=self._pipeline.matcher_set,
-            links=self._links,
-            run=run,
-            tally=tally,
-            results=self._results,
-            timings=self.timings,
-            clock=self._clock,
-        )
-
     def _walker(self, run: Run, recorder: ScanRecorder) -> ScanWalker:
         request = self._request
+        freshness = required_freshness(
+            self._store, self._pipeline, self._clock(), full=request.full, run=run.id
+        )
         return ScanWalker(
             store=self._store,
-            freshness=required_freshness(
-                self._store, self._pipeline, self._clock(), full=request.full, run=run.id
-            ),
+            freshness=freshness,
             tasks=self._tasks,
             put=recorder.put,
             links=self._links,
@@ -158,18 +157,21 @@ class ScanRun:
 
     def _start(self, run: Run, recorder: ScanRecorder) -> threading.Thread:
         """Start all threads and return the one that ends last."""
-        walker, jobs = self._walker(run, recorder), self._request.jobs
+        walker, request, jobs = self._walker(run, recorder), self._request, self._request.jobs
         readers = [
             self._thread(f"reader-{number}", lambda: self._read(recorder))
             for number in range(min(READERS * jobs, MAX_EXTRA_READERS + jobs))
         ]
         last = self._thread("recorder", recorder.run)
-        continued = recorder.tally.resumed > 0 or len(self._request.roots) > 1
+        # Parts of a root may be done in this run already.
+        continued = recorder.tally.resumed > 0 or len(request.roots) > 1
+        is_done = partial(self._store.files.is_directory_done, run=run.id)
+        listed, same = is_done if continued else never_listed, request.one_file_system
 
         def walk() -> None:
             try:
-                for root in self._request.roots:
-                    walker.walk(self._root_walker(root, run, continued=continued))
+                for root in request.roots:
+                    walker.walk(Walker(root, request.rules, one_file_system=same, listed=listed))
             finally:
                 self._tasks.put(None)
                 for reader in readers:
@@ -179,17 +181,6 @@ class ScanRun:
         for thread in (last, *readers, self._thread("walker", walk)):
             thread.start()
         return last
-
-    def _root_walker(self, root: bytes, run: Run, *, continued: bool) -> Walker:
-        """Return a walk of one root; *continued*: parts of it may be done in this run already."""
-        return Walker(
-            root,
-            self._request.rules,
-            one_file_system=self._request.one_file_system,
-            listed=(lambda path: self._store.files.is_directory_done(path, run.id))
-            if continued
-            else never_listed,
-        )
 
     def _read(self, recorder: ScanRecorder) -> None:
         """Read batches until None comes, which stays in the queue for the other readers."""

@@ -258,10 +258,8 @@ class ScanWalker:
             self._check_stop()
             tally.files += 1
             tally.size += entry.size
-            file, stored = (
-                WalkedFile(work, entry.name, entry.id, entry.nlink),
-                known.get(entry.name),
-            )
+            file = WalkedFile(work, entry.name, entry.id, entry.nlink)
+            stored = known.get(entry.name)
             reusable = stored is not None and self._freshness.is_reusable(stored, file.id)
             if stored and reusable and self._freshness.is_settled(stored):
                 tally.unchanged += 1

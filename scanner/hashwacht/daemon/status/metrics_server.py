@@ -52,7 +52,7 @@ class MetricsServer:
         self._stop, self._stopped = socket.socketpair()
         targets = [partial(self._serve, listener) for listener in listeners]
         if file is not None:
-            targets.append(partial(self._write_regularly, _MetricsFile(file, self._render)))
+            targets.append(partial(self._write_regularly, file))
         self._threads = [
             threading.Thread(target=target, name="metrics", daemon=True) for target in targets
         ]
@@ -67,9 +67,19 @@ class MetricsServer:
                 with connection, _shutdown_after(_REQUEST_TIMEOUT, connection):
                     _Handler(connection, self._render)
 
-    def _write_regularly(self, file: _MetricsFile) -> None:
-        while not _ready([self._stopped], file.write_if_due()):
-            pass
+    def _write_regularly(self, path: Path) -> None:
+        """Write the file; a failure is logged once until a write succeeds again."""
+        failing, stopped = False, False
+        while not stopped:
+            if (text := self._render()) is not None:
+                try:
+                    write_file(path, text)
+                    failing = False
+                except OSError as error:
+                    if not failing:
+                        _log.warning("cannot write the metrics file %s: %s", path, error)
+                    failing = True
+            stopped = bool(_ready([self._stopped], FILE_INTERVAL))
 
     def close(self) -> None:
         """Stop serving."""
@@ -125,46 +135,13 @@ class _CachedRender:
         """Return the metrics; None if they cannot be rendered."""
         with self._lock:
             if time.monotonic() - self._at > CACHE_SECONDS:
-                self._text = self._render_or_log()
+                try:
+                    self._text = self._render()
+                except Exception:  # noqa: BLE001  # a defect here must not stop the scanner
+                    _log.exception("cannot render the metrics")
+                    self._text = None
                 self._at = time.monotonic()
             return self._text
-
-    def _render_or_log(self) -> bytes | None:
-        try:
-            return self._render()
-        except Exception:  # noqa: BLE001  # a defect here must not stop the scanner
-            _log.exception("cannot render the metrics")
-            return None
-
-
-class _MetricsFile:
-    """The file for node_exporter; a failure is logged once until a write succeeds again."""
-
-    def __init__(self, path: Path, render: _CachedRender) -> None:
-        self._path, self._render = path, render
-        self._due = float("-inf")
-        self._failing = False
-
-    def write_if_due(self) -> float:
-        """Write the file if that is due; return the seconds until the next write."""
-        now = time.monotonic()
-        if now >= self._due:
-            self._due = now + FILE_INTERVAL
-            self._write()
-        return max(0.0, self._due - now)
-
-    def _write(self) -> None:
-        text = self._render()
-        if text is None:
-            return
-        try:
-            write_file(self._path, text)
-        except OSError as error:
-            if not self._failing:
-                _log.warning("cannot write the metrics file %s: %s", self._path, error)
-            self._failing = True
-        else:
-            self._failing = False
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -184,8 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path.partition("?")[0] != PATH:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
-        text = self._render()
-        if text is None:
+        if (text := self._render()) is None:
             self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR)
             return
         self.send_response(HTTPStatus.OK)
