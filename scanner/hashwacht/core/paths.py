@@ -37,8 +37,7 @@ def escape_path(path: bytes) -> str:
 def unescape_path(text: str) -> bytes:
     """Return the bytes of an escaped path."""
     return _ESCAPE.sub(
-        lambda match: bytes.fromhex(match[1].decode()) if match[1] else b"\\",
-        text.encode("utf-8"),
+        lambda match: bytes.fromhex(match[1].decode()) if match[1] else b"\\", text.encode("utf-8")
     )
 
 

@@ -35,11 +35,7 @@ _FAULTS: tuple[tuple[type[Exception], str, str], ...] = (
         "the mail server does not support what is configured (STARTTLS, login)",
         'Choose another alerts.mail.security; "tls" is usual for port 465.',
     ),
-    (
-        smtplib.SMTPSenderRefused,
-        "the mail server refused the sender",
-        "Check alerts.mail.sender.",
-    ),
+    (smtplib.SMTPSenderRefused, "the mail server refused the sender", "Check alerts.mail.sender."),
     (
         smtplib.SMTPServerDisconnected,
         "the mail server closed the connection",
@@ -50,11 +46,7 @@ _FAULTS: tuple[tuple[type[Exception], str, str], ...] = (
         "the mail server's certificate is not accepted",
         "Use the name in its certificate, or name its authority in alerts.mail.ca_file.",
     ),
-    (
-        ssl.SSLError,
-        "TLS with the mail server failed",
-        "Check alerts.mail.security and port.",
-    ),
+    (ssl.SSLError, "TLS with the mail server failed", "Check alerts.mail.security and port."),
     (
         smtplib.SMTPResponseException,
         "the mail server refused the message",

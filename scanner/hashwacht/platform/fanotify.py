@@ -94,11 +94,7 @@ def parse(content: bytes) -> Iterator[FanotifyEvent]:
 class _Handle(ctypes.Structure):
     """struct file_handle, with room for the longest (MAX_HANDLE_SZ)."""
 
-    _fields_ = (
-        ("size", ctypes.c_uint),
-        ("type", ctypes.c_int),
-        ("bytes", ctypes.c_ubyte * 128),
-    )
+    _fields_ = (("size", ctypes.c_uint), ("type", ctypes.c_int), ("bytes", ctypes.c_ubyte * 128))
 
 
 def open_directory(mount: int, handle: bytes) -> int:

@@ -52,12 +52,7 @@ class FileLock:
 
     @classmethod
     def acquire(
-        cls,
-        path: Path,
-        *,
-        shared: bool = False,
-        create: bool = True,
-        timeout: float | None = 0,
+        cls, path: Path, *, shared: bool = False, create: bool = True, timeout: float | None = 0
     ) -> Self | None:
         """Lock the file *path*, which is created with mode 0600; None if that times out.
 

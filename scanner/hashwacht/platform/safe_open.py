@@ -20,6 +20,7 @@ import os
 import stat
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Self, TypeVar
 
 from hashwacht.core.errors import HashwachtError
@@ -30,6 +31,11 @@ T = TypeVar("T")
 _ALWAYS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _PASSING = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 """For passing through a directory: needs permission to search, not to read it (open(2))."""
+
+_IDENTIFYING = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+"""For a file that need not have any permissions (open(2))."""
+
+_MISSING = (FileNotFoundError, NotADirectoryError)
 
 _NO_LONGER = frozenset({errno.ELOOP, errno.ENXIO})
 """Errors of open(2) for a symbolic link, and for a socket or a device without a driver."""
@@ -195,3 +201,67 @@ def timestamps_settled(file: FileId, read_at_ns: int) -> bool:
     """
     coarse = file.ctime_ns % 1_000_000_000 == 0
     return file.ctime_ns < read_at_ns - (_COARSE_NS if coarse else _TICK_NS)
+
+
+def find_file(file: tuple[int, int], *paths: bytes) -> int | None:
+    """Return a descriptor (O_PATH) of *file* (device, inode), None if it is not found.
+
+    Looks at the absolute *paths*, then at every name in their directories, as it may have been
+    renamed.  Raises OSError if that is impossible.
+    """
+    for path in dict.fromkeys(paths):
+        directory, _, name = path.rpartition(b"/")
+        with suppress(*_MISSING), OpenDirectory.at(directory or b"/", listable=False) as parent:
+            if (fd := _open_if_same(parent, name, file)) is not None:
+                return fd
+    for directory in dict.fromkeys(path.rpartition(b"/")[0] for path in paths):
+        if (fd := _search(directory or b"/", file)) is not None:
+            return fd
+    return None
+
+
+def find_directory(path: bytes, directory: tuple[int, int]) -> OpenDirectory | None:
+    """Return the *directory* (device, inode) that had the absolute *path*, to pass through only.
+
+    It may have another name in the same parent now.  None if it is not found.  Raises OSError if
+    that cannot be determined.
+    """
+    with suppress(*_MISSING):
+        current = OpenDirectory.at(path or b"/", listable=False)
+        if current.id == directory:
+            return current
+        current.close()
+    fd = _search(path.rpartition(b"/")[0] or b"/", directory)
+    return None if fd is None else OpenDirectory(fd)
+
+
+def _search(directory: bytes, file: tuple[int, int]) -> int | None:
+    """Look for the inode number among all names of a directory."""
+    with (
+        suppress(*_MISSING, PermissionError),
+        OpenDirectory.at(directory) as parent,
+        os.scandir(parent.fd) as entries,
+    ):
+        for entry in entries:
+            if entry.inode() == file[1]:
+                fd = _open_if_same(parent, os.fsencode(entry.name), file)
+                if fd is not None:
+                    return fd
+    return None
+
+
+def _open_if_same(parent: OpenDirectory, name: bytes, file: tuple[int, int]) -> int | None:
+    try:
+        fd = os.open(name, _IDENTIFYING, dir_fd=parent.fd)
+    except FileNotFoundError:
+        return None
+    status = os.fstat(fd)
+    if (status.st_dev, status.st_ino) == file:
+        return fd
+    os.close(fd)
+    return None
+
+
+def chmod(fd: int, mode: int) -> None:
+    """Change the mode of an open file, also one of O_PATH, which fchmod(2) refuses."""
+    os.chmod(f"/proc/self/fd/{fd}", mode)  # noqa: PTH101  # the name of a descriptor

@@ -3,8 +3,6 @@
 Access control lists are extended attributes (``system.posix_acl_access``), and so are file
 capabilities and labels (``security.*``).  Attributes that cannot be set, such as the change time
 and the inode number, are recorded elsewhere as evidence.
-
-``JsonFields`` reads stored JSON back: every value must have the expected type.
 """
 
 from __future__ import annotations
@@ -15,8 +13,10 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TypeVar
+
+from hashwacht.core import paths
 
 T = TypeVar("T")
 
@@ -27,7 +27,6 @@ class JsonFields:
     __slots__ = ("_fields",)
 
     def __init__(self, value: object) -> None:
-        """Wrap a value from json.loads, which must be an object."""
         if not isinstance(value, dict):
             raise ValueError("expected an object")  # noqa: TRY004  # damage, not a wrong call
         self._fields: Mapping[str, object] = value
@@ -75,13 +74,16 @@ class JsonFields:
         """Return bytes stored in Base64 (RFC 4648, section 4)."""
         return base64.b64decode(self.string(name), validate=True)
 
+    def path(self) -> bytes:
+        """Return the path that :func:`hashwacht.core.paths.to_json` has stored."""
+        try:
+            return paths.from_json(self._fields)
+        except (KeyError, TypeError) as error:
+            raise ValueError(str(error)) from error
+
     def object_at(self, name: str) -> JsonFields:
         """Return a nested object."""
         return JsonFields(self._fields.get(name))
-
-    def optional_object(self, name: str) -> JsonFields | None:
-        """Return a nested object; None if it is missing or null."""
-        return self.object_at(name) if self.has(name) else None
 
     def objects(self, name: str) -> Iterator[JsonFields]:
         """Yield the objects in a list."""
@@ -97,7 +99,7 @@ class JsonFields:
     def _typed(self, name: str, *types: type[T]) -> T:
         value = self._fields.get(name)
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-            expected = " or ".join(each.__name__ for each in types)
+            expected = " or ".join(kind.__name__ for kind in types)
             raise ValueError(f"{name}: expected {expected}")
         return value
 
@@ -161,13 +163,8 @@ class FileAttributes:
     def to_json(self) -> dict[str, object]:
         """Return them as a JSON object."""
         return {
-            "size": self.size,
+            **asdict(self),
             "mode": f"{self.mode:04o}",
-            "uid": self.uid,
-            "gid": self.gid,
-            "atime_ns": self.atime_ns,
-            "mtime_ns": self.mtime_ns,
-            "sparse": self.sparse,
             "xattrs": [{**_name(key), "value": _base64(value)} for key, value in self.xattrs],
             "unread": [_name(key) for key in self.unread],
         }
@@ -184,8 +181,7 @@ class FileAttributes:
             mtime_ns=fields.integer("mtime_ns"),
             sparse=fields.boolean("sparse"),
             xattrs=tuple(
-                (_read_name(xattr), xattr.base64_bytes("value"))
-                for xattr in fields.objects("xattrs")
+                (_read_name(x), x.base64_bytes("value")) for x in fields.objects("xattrs")
             ),
             unread=tuple(map(_read_name, fields.objects("unread"))),
         )
@@ -245,8 +241,6 @@ def _name(name: bytes) -> dict[str, object]:
 
 
 def _read_name(fields: JsonFields) -> bytes:
-    return (
-        fields.base64_bytes("name_b64")
-        if fields.has("name_b64")
-        else fields.string("name").encode()
-    )
+    if fields.has("name_b64"):
+        return fields.base64_bytes("name_b64")
+    return fields.string("name").encode()

@@ -138,13 +138,11 @@ class ActionFailure:
     detail: str = ""
 
     @classmethod
-    def from_error(cls, error: OSError, step: str = "") -> ActionFailure:
+    def from_error(cls, error: OSError, step: str) -> ActionFailure:
         """Return the failure for a system error in *step*, such as ``opening its directory``."""
         message = error.strerror or type(error).__name__
-        return cls(
-            _BY_ERRNO.get(error.errno or 0, FailureReason.FAILED),
-            f"{step}: {message}" if step else message,
-        )
+        reason = _BY_ERRNO.get(error.errno or 0, FailureReason.FAILED)
+        return cls(reason, f"{step}: {message}")
 
     @classmethod
     def from_internal_error(cls, error: OSError, step: str) -> ActionFailure:

@@ -19,13 +19,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from hashwacht.platform.safe_open import reopen_read_only
+from hashwacht.platform.safe_open import find_file, reopen_read_only
 from hashwacht.platform.syscalls import inode_generation, is_immutable
 from hashwacht.quarantine.failures import ActionFailure, FailureReason
-from hashwacht.quarantine.find import find_file
 from hashwacht.quarantine.hold_methods import (
     COMMAND_TIMEOUT,
-    HoldMethod,
     HoldRecord,
     HoldRecords,
     ReleasedMode,
@@ -102,7 +100,8 @@ class FileHolder:
                     return ActionFailure(
                         FailureReason.GONE, "another file has its inode number now"
                     )
-                mode = self._method(hold.by).release(fd, hold, case)
+                method = hold_method(hold.by, self._command, self._limit)
+                mode = method.release(fd, hold, case)
             finally:
                 os.close(fd)
             if isinstance(mode, ActionFailure):
@@ -176,7 +175,7 @@ class FileHolder:
     ) -> HoldRecord | ActionFailure:
         """Record the intent, hold the file, record that it is held.  Raises OSError."""
         self._records.save(hold)
-        failure = self._method(hold.by).hold(fd, case)
+        failure = hold_method(hold.by, self._command, self._limit).hold(fd, case)
         if failure is None:
             return self._record(replace(hold, done=True))
         if known is None:
@@ -192,9 +191,6 @@ class FileHolder:
         with suppress(OSError):
             self._records.save(hold)
         return hold
-
-    def _method(self, kind: HoldKind) -> HoldMethod:
-        return hold_method(kind, self._command, self._limit)
 
     def _with_lock(
         self, file: tuple[int, int], action: Callable[[tuple[int, int]], Result | ActionFailure]

@@ -1,7 +1,4 @@
-"""The two methods of holding a file, by mode or by command, and the record of a hold.
-
-The record describes a held file so that its release restores exactly what the hold removed.
-"""
+"""The two methods of holding a file, by mode or by command, and the record of what one removed."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from typing import Protocol
 from hashwacht.core import paths
 from hashwacht.platform import atomic
 from hashwacht.platform.locks import EntryLock
-from hashwacht.platform.safe_open import reopen_read_only
+from hashwacht.platform.safe_open import chmod, reopen_read_only
 from hashwacht.platform.subprocess import run_program
 from hashwacht.quarantine.attributes import JsonFields
 from hashwacht.quarantine.failures import ActionFailure, FailureReason
@@ -75,12 +72,8 @@ class HoldRecord:
         fields = JsonFields.parse(text)
         if (version := fields.integer("version")) != _VERSION:
             raise ValueError(f"unsupported hold version {version}")
-        try:
-            path = paths.from_json(fields.all())
-        except (KeyError, TypeError) as error:
-            raise ValueError(str(error)) from error
         return cls(
-            path=path,
+            path=fields.path(),
             dev=fields.integer("dev"),
             ino=fields.integer("ino"),
             inode_generation=fields.integer("generation") if fields.has("generation") else None,
@@ -123,8 +116,7 @@ class HoldRecords:
             atomic.remove(self._path(file))
 
     def _path(self, file: tuple[int, int]) -> Path:
-        dev, ino = file
-        return self._directory / f"{dev}-{ino}.json"
+        return self._directory / "{}-{}.json".format(*file)
 
 
 COMMAND_TIMEOUT = 30.0
@@ -155,7 +147,7 @@ class HoldMethod(Protocol):
 
 
 def hold_method(kind: HoldKind, command: Sequence[str], limit: float) -> HoldMethod:
-    """Return the method for a kind."""
+    """Return the method of *kind*."""
     return _ByMode() if kind is HoldKind.MODE else _ByCommand(tuple(command), limit)
 
 
@@ -196,12 +188,12 @@ class _ByCommand:
         if not self.command:
             return ActionFailure(FailureReason.COMMAND_FAILED, "hold.command is not set")
         try:
-            exit_status = run_program((*self.command, verb), case.encode(), self.limit, file=fd)
+            result = run_program((*self.command, verb), case.encode(), self.limit, file=fd)
         except OSError as error:
             return ActionFailure(FailureReason.COMMAND_FAILED, f"{verb}: {error.strerror}")
-        if exit_status.code != 0:
-            return ActionFailure(FailureReason.COMMAND_FAILED, f"{verb}: the command {exit_status}")
-        return None
+        if result.code == 0:
+            return None
+        return ActionFailure(FailureReason.COMMAND_FAILED, f"{verb}: the command {result}")
 
 
 def _mode(fd: int) -> int:
@@ -214,13 +206,12 @@ def _set_mode(fd: int, mode: int) -> None:
     RestrictSUIDSGID= (systemd.exec(5)) forbids setting these two, and without CAP_FSETID the
     kernel silently drops set-group-id (chmod(2)).
     """
-    path = f"/proc/self/fd/{fd}"
     try:
-        os.chmod(path, mode)  # noqa: PTH101  # fchmod refuses O_PATH
+        chmod(fd, mode)
     except PermissionError:
         if not mode & _SET_ID:
             raise
-        os.chmod(path, mode & ~_SET_ID)  # noqa: PTH101  # as above
+        chmod(fd, mode & ~_SET_ID)
 
 
 def _sync(fd: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
 from hashwacht.core import paths
@@ -39,12 +39,9 @@ class EntryState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class OriginalFile:
-    """Identity of the original file: device, inode number, number of names (hard links)."""
-
+class _Inode:
     dev: int
     ino: int
-    nlink: int
 
     @property
     def id(self) -> tuple[int, int]:
@@ -53,19 +50,19 @@ class OriginalFile:
 
 
 @dataclass(frozen=True, slots=True)
-class ParentDirectory:
+class OriginalFile(_Inode):
+    """The original file; *nlink* is the number of its names (hard links)."""
+
+    nlink: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParentDirectory(_Inode):
     """The original directory; owner and mode serve to create it again if it is gone."""
 
-    dev: int
-    ino: int
     mode: int
     uid: int
     gid: int
-
-    @property
-    def id(self) -> tuple[int, int]:
-        """Device and inode number."""
-        return self.dev, self.ino
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,18 +135,12 @@ class EntryRecord:
             **paths.to_json(self.path),
             "sha256": self.key,
             "at": self.at,
-            "file": {"dev": self.origin.dev, "ino": self.origin.ino, "nlink": self.origin.nlink},
-            "parent": {
-                "dev": self.parent.dev,
-                "ino": self.parent.ino,
-                "mode": f"{self.parent.mode:04o}",
-                "uid": self.parent.uid,
-                "gid": self.parent.gid,
-            },
+            "file": asdict(self.origin),
+            "parent": {**asdict(self.parent), "mode": f"{self.parent.mode:04o}"},
             "attributes": self.attributes.to_json(),
             "mode_found": f"{self.original_mode:04o}",
             "evidence": self.evidence,
-            "sealing": _sealing_to_json(self.sealing) if self.sealing else None,
+            "sealing": asdict(self.sealing) if self.sealing else None,
             "ending": _ending_to_json(self.ending) if self.ending else None,
         }
         return json.dumps(fields, indent=1).encode("ascii") + b"\n"
@@ -160,18 +151,11 @@ class EntryRecord:
         fields = JsonFields.parse(text)
         if (version := fields.integer("version")) != VERSION:
             raise ValueError(f"unsupported record version {version}")
-        try:
-            return cls._read(fields)
-        except (KeyError, TypeError) as error:  # not a path
-            raise ValueError(str(error)) from error
-
-    @classmethod
-    def _read(cls, fields: JsonFields) -> EntryRecord:
         file = fields.object_at("file")
         return cls(
             id=fields.string("id"),
             state=EntryState(fields.string("state")),
-            path=paths.from_json(fields.all()),
+            path=fields.path(),
             key=fields.string("sha256"),
             at=fields.number("at"),
             origin=OriginalFile(file.integer("dev"), file.integer("ino"), file.integer("nlink")),
@@ -194,16 +178,6 @@ def _read_parent(fields: JsonFields) -> ParentDirectory:
     )
 
 
-def _sealing_to_json(sealing: SealedContent) -> dict[str, object]:
-    return {
-        "at": sealing.at,
-        "sha256": sealing.sha256,
-        "size": sealing.size,
-        "recipients": list(sealing.recipients),
-        "writers": sealing.writers,
-    }
-
-
 def _read_sealing(fields: JsonFields) -> SealedContent:
     return SealedContent(
         at=fields.number("at"),
@@ -215,15 +189,9 @@ def _read_sealing(fields: JsonFields) -> SealedContent:
 
 
 def _ending_to_json(ending: Disposition) -> dict[str, object]:
-    return {
-        "at": ending.at,
-        "who": ending.who,
-        "why": ending.why,
-        **(paths.to_json(ending.path) if ending.path else {}),
-        "dev": ending.dev,
-        "ino": ending.ino,
-        "missing": list(ending.missing),
-    }
+    fields = asdict(ending)
+    del fields["path"]
+    return {**fields, **(paths.to_json(ending.path) if ending.path else {})}
 
 
 def _read_ending(fields: JsonFields) -> Disposition:
@@ -231,7 +199,7 @@ def _read_ending(fields: JsonFields) -> Disposition:
         at=fields.number("at"),
         who=fields.string("who"),
         why=fields.string("why"),
-        path=paths.from_json(fields.all()) if fields.has("path") else b"",
+        path=fields.path() if fields.has("path") else b"",
         dev=fields.integer("dev"),
         ino=fields.integer("ino"),
         missing=fields.strings("missing"),

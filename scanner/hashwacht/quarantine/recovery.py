@@ -18,18 +18,16 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Container
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from types import MappingProxyType
 
 from hashwacht.core import paths
 from hashwacht.platform.atomic import sync_directory_fd
 from hashwacht.platform.locks import EntryLock
-from hashwacht.platform.safe_open import FileChanged, OpenDirectory
+from hashwacht.platform.safe_open import FileChanged, OpenDirectory, chmod, find_directory
 from hashwacht.quarantine.age import FileGrew, sha256_of
-from hashwacht.quarantine.find import find_directory
 from hashwacht.quarantine.record import EntryRecord, EntryState
 from hashwacht.quarantine.staging import STAGING_PREFIX, StagingDirectory, file_id
 from hashwacht.quarantine.vault_store import VaultEntry, VaultStore
@@ -105,20 +103,23 @@ def recover_entry(entry: VaultEntry, lock: EntryLock) -> RecoveryResult:
         return RecoveryResult(entry.id, RecoveryOutcome.PUT_BACK)
     except ValueError as error:
         return RecoveryResult(entry.id, RecoveryOutcome.STUCK, None, f"damaged record: {error}")
-    result = _RECOVERIES[record.state](entry, record)
+    result = _undo_or_complete(entry, record)
     is_settled = result.outcome not in (RecoveryOutcome.STUCK, RecoveryOutcome.PUT_BACK)
     if is_settled and lock.is_pending and not _remove_original(entry, record):
         return _directory_missing(entry, record)
     return result
 
 
-def _keep_sealed(entry: VaultEntry, record: EntryRecord) -> RecoveryResult:
-    return RecoveryResult(entry.id, RecoveryOutcome.SEALED, record)
-
-
-def _drop_content(entry: VaultEntry, record: EntryRecord) -> RecoveryResult:
-    """Remove content that is left although the record says restored or destroyed."""
-    entry.remove_content()
+def _undo_or_complete(entry: VaultEntry, record: EntryRecord) -> RecoveryResult:
+    match record.state:
+        case EntryState.SEALING:
+            return _undo_sealing(entry, record)
+        case EntryState.RESTORING:
+            record = _finish_restore(entry, record)
+        case EntryState.DESTROYING:
+            record = complete_destruction(entry, record)
+        case EntryState.RESTORED | EntryState.DESTROYED:
+            entry.remove_content()  # left although the record says so
     return RecoveryResult(entry.id, RecoveryOutcome(record.state), record)
 
 
@@ -139,24 +140,22 @@ def _undo_sealing(entry: VaultEntry, record: EntryRecord) -> RecoveryResult:
 def _directory_missing(entry: VaultEntry, record: EntryRecord) -> RecoveryResult:
     directory = paths.escape_path(record.directory)
     staging = STAGING_PREFIX.decode() + entry.id
-    detail = (
-        f"the directory {directory} was moved or removed and may contain {staging} with the file"
-    )
-    return RecoveryResult(entry.id, RecoveryOutcome.STUCK, record, detail)
+    detail = f"the directory {directory} was moved or removed and may contain {staging}"
+    return RecoveryResult(entry.id, RecoveryOutcome.STUCK, record, f"{detail} with the file")
 
 
 def _put_back(staging: StagingDirectory, record: EntryRecord) -> str:
     """Move the file in the staging directory back; return a note if its name was taken."""
-    detail = ""
-    file = staging.file_id()
-    if file is not None:
+    name = record.name
+    if (file := staging.file_id()) is not None:
         if file == record.origin.id:
             _set_mode(staging, record.original_mode)
-        if (name := staging.move_back(record.name)) != record.name:
-            detail = f"put back as {paths.escape_path(name)}, because its name was taken"
+        name = staging.move_back(name)
     staging.sync()
     staging.remove()
-    return detail
+    if name == record.name:
+        return ""
+    return f"put back as {paths.escape_path(name)}, because its name was taken"
 
 
 def _remove_original(entry: VaultEntry, record: EntryRecord) -> bool:
@@ -206,27 +205,26 @@ def _remove_at_path(parent: OpenDirectory, name: bytes, record: EntryRecord) -> 
             staging.remove()
 
 
-def _finish_restore(entry: VaultEntry, record: EntryRecord) -> RecoveryResult:
+def _finish_restore(entry: VaultEntry, record: EntryRecord) -> EntryRecord:
     """Complete a restore if the new file has its name; else remove it and keep the sealed one."""
     ending = record.ending
     assert ending is not None
     directory, _, name = ending.path.rpartition(b"/")
+    new_file = (ending.dev, ending.ino)
     with (
         suppress(FileNotFoundError, NotADirectoryError),
         OpenDirectory.at(directory or b"/", listable=False) as parent,
     ):
-        new_file = (ending.dev, ending.ino)
         if (staging := StagingDirectory.find(parent, entry.id, new_file)) is not None:
             with staging.here:
                 staging.remove_file()
                 staging.remove()
         if file_id(parent, name) == new_file:
             sync_directory_fd(parent.fd)  # the name must be durable before the content goes
-            restored = complete_restore(entry, record)
-            return RecoveryResult(entry.id, RecoveryOutcome.RESTORED, restored)
+            return complete_restore(entry, record)
     record = replace(record, state=EntryState.SEALED, ending=None)
     entry.write(record)
-    return RecoveryResult(entry.id, RecoveryOutcome.SEALED, record)
+    return record
 
 
 def complete_restore(entry: VaultEntry, record: EntryRecord) -> EntryRecord:
@@ -235,10 +233,6 @@ def complete_restore(entry: VaultEntry, record: EntryRecord) -> EntryRecord:
     entry.write(record)
     entry.remove_content()
     return record
-
-
-def _finish_destruction(entry: VaultEntry, record: EntryRecord) -> RecoveryResult:
-    return RecoveryResult(entry.id, RecoveryOutcome.DESTROYED, complete_destruction(entry, record))
 
 
 def complete_destruction(entry: VaultEntry, record: EntryRecord) -> EntryRecord:
@@ -254,20 +248,6 @@ def _set_mode(staging: StagingDirectory, mode: int) -> None:
     fd = os.open(staging.inside, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=staging.here.fd)
     try:
         if stat.S_IMODE(os.fstat(fd).st_mode) != mode:
-            os.chmod(f"/proc/self/fd/{fd}", mode)  # noqa: PTH101  # fchmod refuses O_PATH
+            chmod(fd, mode)
     finally:
         os.close(fd)
-
-
-_RECOVERIES: Mapping[EntryState, Callable[[VaultEntry, EntryRecord], RecoveryResult]] = (
-    MappingProxyType(
-        {
-            EntryState.SEALING: _undo_sealing,
-            EntryState.SEALED: _keep_sealed,
-            EntryState.RESTORING: _finish_restore,
-            EntryState.RESTORED: _drop_content,
-            EntryState.DESTROYING: _finish_destruction,
-            EntryState.DESTROYED: _drop_content,
-        }
-    )
-)

@@ -66,11 +66,11 @@ class Sealer:
     def __init__(
         self, store: VaultStore, recipients: Sequence[str], clock: Callable[[], float]
     ) -> None:
-        self._store, self._recipients, self._clock = store, tuple(recipients), clock
+        self._store, self.recipients, self.clock = store, tuple(recipients), clock
 
     def seal(self, request: SealRequest) -> EntryRecord | ActionFailure:
         """Seal the file, or leave everything as it was and return why."""
-        if not self._recipients:
+        if not self.recipients:
             return ActionFailure(FailureReason.NO_RECIPIENTS)
         directory, _, name = request.path.rpartition(b"/")
         try:
@@ -111,19 +111,17 @@ class Sealer:
         except OSError as error:
             return ActionFailure.from_internal_error(error, "writing to the vault")
         if lock is None:
-            return ActionFailure(
-                FailureReason.BUSY, "another process has just sealed it under this id"
-            )
+            detail = "another process has just sealed it under this id"
+            return ActionFailure(FailureReason.BUSY, detail)
         entry = self._store.entry(request.id)
         with lock:
             try:
-                record = _intent(request, parent, self._clock())
+                record = _intent(request, parent, self.clock())
                 entry.create(record)
             except OSError as error:
                 _remove_entry(entry, lock)
                 return ActionFailure.from_internal_error(error, "writing the record")
-            operation = SealOperation(entry, lock, record, request.fd, name)
-            return operation.run(parent, self._recipients, self._clock)
+            return SealOperation(self, entry, lock, record, request.fd, name).run(parent)
 
 
 def _intent(request: SealRequest, parent: OpenDirectory, now: float) -> EntryRecord:
@@ -145,59 +143,55 @@ def _intent(request: SealRequest, parent: OpenDirectory, now: float) -> EntryRec
     )
 
 
+@dataclass(slots=True)
 class SealOperation:
     """Steps 2 to 6 for the file *name*, open as *fd*; its intent is recorded and *lock* held."""
 
-    def __init__(
-        self, entry: VaultEntry, lock: EntryLock, record: EntryRecord, fd: int, name: bytes
-    ) -> None:
-        self._entry, self._lock, self._record = entry, lock, record
-        self._fd, self._name, self._mode_removed = fd, name, False
+    sealer: Sealer
+    entry: VaultEntry
+    lock: EntryLock
+    record: EntryRecord
+    fd: int
+    name: bytes
+    mode_removed: bool = False
 
-    def run(
-        self, parent: OpenDirectory, recipients: Sequence[str], clock: Callable[[], float]
-    ) -> EntryRecord | ActionFailure:
+    def run(self, parent: OpenDirectory) -> EntryRecord | ActionFailure:
         """Seal the file and remove the original, or put everything back and return why."""
         try:
-            staging = StagingDirectory.create(parent, self._entry.id)
+            staging = StagingDirectory.create(parent, self.entry.id)
         except OSError as error:
-            _remove_entry(self._entry, self._lock)
+            _remove_entry(self.entry, self.lock)
             return ActionFailure.from_error(error, "creating the staging directory")
-        try:
-            staging.move_in(self._name)
-        except OSError as error:
-            return self._not_moved(staging, error)
-        try:
-            if staging.file_id() != self._record.origin.id:
+        with staging.here:
+            try:
+                staging.move_in(self.name)
+            except OSError as error:
+                return self._not_moved(staging, error)
+            if staging.file_id() != self.record.origin.id:
                 failure = ActionFailure(FailureReason.CHANGED, "another file got its name")
                 return self._put_back(staging, failure)
-            if failed := self._seal(staging, recipients, clock):
+            if failed := self._seal(staging):
                 return self._put_back(staging, failed)
             self._remove_original(staging)
-            return self._record
-        finally:
-            staging.close()
+            return self.record
 
-    def _seal(
-        self, staging: StagingDirectory, recipients: Sequence[str], clock: Callable[[], float]
-    ) -> ActionFailure | None:
+    def _seal(self, staging: StagingDirectory) -> ActionFailure | None:
         """Seal the staged file and record that; return a failure if it must go back."""
         try:
             self._remove_mode()
             staging.sync()
-            writers = acquire_lease(self._fd)
-            sealing = self._copy(recipients, writers, clock)
+            sealing = self._copy(acquire_lease(self.fd))
             if sealing is None:
                 return ActionFailure(FailureReason.CHANGED, "it was written to")
-            sealed = replace(self._record, state=EntryState.SEALED, sealing=sealing)
-            self._entry.write(sealed)
-            self._record = sealed
+            sealed = replace(self.record, state=EntryState.SEALED, sealing=sealing)
+            self.entry.write(sealed)
+            self.record = sealed
         except OSError as error:
             return ActionFailure.from_internal_error(error, "sealing it")
         except ConfigurationError as error:
             return ActionFailure(FailureReason.NO_RECIPIENTS, error.message)
         finally:
-            release_lease(self._fd)
+            release_lease(self.fd)
         return None
 
     def _remove_mode(self) -> None:
@@ -206,28 +200,27 @@ class SealOperation:
         The staging directory protects this name already; the mode protects the file's other names
         (hard links).  A service with RestrictSUIDSGID= could not set set-user-id again.
         """
-        if not self._record.original_mode & (stat.S_ISUID | stat.S_ISGID):
+        if not self.record.original_mode & (stat.S_ISUID | stat.S_ISGID):
             with suppress(PermissionError):
-                os.fchmod(self._fd, 0)
-                self._mode_removed = True
+                os.fchmod(self.fd, 0)
+                self.mode_removed = True
 
-    def _copy(
-        self, recipients: Sequence[str], writers: WriterStatus, clock: Callable[[], float]
-    ) -> SealedContent | None:
+    def _copy(self, writers: WriterStatus) -> SealedContent | None:
         """Write the sealed content; None if it is not what was judged.  Raises OSError."""
-        before = os.fstat(self._fd)
-        content = self._entry.create_content()
+        before = os.fstat(self.fd)
+        content = self.entry.create_content()
         try:
-            reader, writer = HashingReader(self._fd, before.st_size), HashingWriter(content)
-            age.seal(reader, writer, recipients)
+            reader, writer = HashingReader(self.fd, before.st_size), HashingWriter(content)
+            age.seal(reader, writer, self.sealer.recipients)
             writer.finish()
-            if reader.sha256() != self._record.key or not self._is_unchanged(before):
+            if reader.sha256() != self.record.key or not self._is_unchanged(before):
                 return None
         except FileGrew:
             return None
         finally:
             os.close(content)
-        return SealedContent(clock(), writer.sha256(), writer.size, tuple(recipients), writers)
+        sealer, digest = self.sealer, writer.sha256()
+        return SealedContent(sealer.clock(), digest, writer.size, sealer.recipients, writers)
 
     def _is_unchanged(self, before: os.stat_result) -> bool:
         """Return True if the content is still what was read, also in the parts read first.
@@ -235,33 +228,33 @@ class SealOperation:
         If only the times have changed, the content is hashed again: a program that keeps touching
         the file must not prevent the sealing.
         """
-        after = os.fstat(self._fd)
+        after = os.fstat(self.fd)
         if (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns):
             return True
-        return sha256_of(self._fd, before.st_size) == self._record.key
+        return sha256_of(self.fd, before.st_size) == self.record.key
 
     def _not_moved(self, staging: StagingDirectory, error: OSError) -> ActionFailure:
-        with staging.here, suppress(OSError):  # an empty directory that stays is harmless
+        with suppress(OSError):  # an empty directory that stays is harmless
             staging.remove()
-        _remove_entry(self._entry, self._lock)
-        if isinstance(error, PermissionError) and is_immutable(self._fd):
+        _remove_entry(self.entry, self.lock)
+        if isinstance(error, PermissionError) and is_immutable(self.fd):
             return ActionFailure(FailureReason.IMMUTABLE)
         return ActionFailure.from_error(error, "moving it to the staging directory")
 
     def _put_back(self, staging: StagingDirectory, failure: ActionFailure) -> ActionFailure:
         """Move the staged file back, or report it as stranded."""
         try:
-            if self._mode_removed:
-                os.fchmod(self._fd, self._record.original_mode)
-            name = staging.move_back(self._name)
+            if self.mode_removed:
+                os.fchmod(self.fd, self.record.original_mode)
+            name = staging.move_back(self.name)
             staging.sync()
             staging.remove()
         except OSError as error:
             path = paths.escape_path(staging.name + b"/" + staging.inside)
             detail = f"{failure.detail}; it is in {path}: {error}"
             return ActionFailure(FailureReason.STRANDED, detail)
-        _remove_entry(self._entry, self._lock)
-        if name != self._name:
+        _remove_entry(self.entry, self.lock)
+        if name != self.name:
             detail = f"{failure.detail}; put back as {paths.escape_path(name)}"
             return replace(failure, detail=detail)
         return failure
@@ -271,14 +264,14 @@ class SealOperation:
 
         Its other names get their mode back: each is found, judged and sealed separately.
         """
-        mode = self._record.original_mode
+        mode = self.record.original_mode
         with suppress(OSError):
-            if self._record.other_names and stat.S_IMODE(os.fstat(self._fd).st_mode) != mode:
-                os.fchmod(self._fd, mode)
+            if self.record.other_names and stat.S_IMODE(os.fstat(self.fd).st_mode) != mode:
+                os.fchmod(self.fd, mode)
             staging.remove_file()
             staging.sync()
             staging.remove()
-            self._lock.clear()
+            self.lock.clear()
 
 
 def _remove_entry(entry: VaultEntry, lock: EntryLock) -> None:

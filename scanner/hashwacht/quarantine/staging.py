@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 
 from hashwacht.platform.atomic import sync_directory_fd
 from hashwacht.platform.safe_open import OpenDirectory
@@ -57,13 +58,13 @@ class StagingDirectory:
             content = candidate.file_id()
             if content == file:
                 if fallback is not None:
-                    fallback.close()
+                    fallback.here.close()
                 return candidate
             is_ours = os.fstat(candidate.here.fd).st_uid == os.geteuid()
             if fallback is None and is_ours and (content is not None or name == own):
                 fallback = candidate
             else:
-                candidate.close()
+                candidate.here.close()
         return fallback
 
     @classmethod
@@ -130,10 +131,8 @@ class StagingDirectory:
 
     def remove_file(self) -> None:
         """Remove the file in it, if there is one.  Raises OSError."""
-        try:
+        with suppress(FileNotFoundError):
             os.unlink(self.inside, dir_fd=self.here.fd)
-        except FileNotFoundError:
-            return
 
     def sync(self) -> None:
         """Make renames durable in both directories."""
@@ -149,10 +148,6 @@ class StagingDirectory:
         except FileNotFoundError:
             return
         sync_directory_fd(self._parent.fd)
-
-    def close(self) -> None:
-        """Close the descriptor."""
-        self.here.close()
 
 
 def make_directory(parent: OpenDirectory, name: bytes) -> OpenDirectory:

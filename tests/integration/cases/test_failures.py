@@ -68,7 +68,7 @@ def test_a_missing_vault_does_not_make_a_file_lost(bench: CaseBench, how: str) -
     if how == "a file in its place":
         vault.touch()
     else:
-        bench.vault._sealer._clock = partial(_sweep, vault, bench.clock)
+        bench.vault._sealer.clock = partial(_sweep, vault, bench.clock)
     path = bench.file("a.png")
     assert bench.apply(path) is Action.HOLD
     assert mode(path) == 0

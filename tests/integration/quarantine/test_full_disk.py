@@ -150,7 +150,7 @@ def _with_space_taken_away(
                 fill(disk, leave)
             return 1_800_000_000.0
 
-    vault = Vault(vault._store.path, vault._sealer._recipients, Clock())
+    vault = Vault(vault._store.path, vault._sealer.recipients, Clock())
     return attempt(vault, picture)
 
 
