@@ -33,7 +33,7 @@ from hashwacht.walk.rules import BUILT_IN as BUILT_IN_RULES
 from hashwacht.walk.rules import ExclusionRules, literal_rule, parse_rules
 
 if TYPE_CHECKING:
-    from hashwacht.cases.factory import CaseServices
+    from hashwacht.cases.service import CaseServices
     from hashwacht.hashing.workers.pool import WorkerPool
     from hashwacht.matching.hashlists.manager import HashLists
     from hashwacht.quarantine.vault import Vault
@@ -73,9 +73,9 @@ def case_services(
 
     With *logs*, notices are written to this process's log as well.
     """
-    from hashwacht.cases.factory import CaseServices, with_logging
     from hashwacht.cases.file_actions import FileActions
-    from hashwacht.cases.ledger import LOCK_FILE_NAME, CaseLock, Ledger
+    from hashwacht.cases.ledger import LOCK_FILE_NAME, CaseLock, Ledger, with_logging
+    from hashwacht.cases.service import CaseServices
     from hashwacht.quarantine.hold import FileHolder
 
     holder = FileHolder(settings.state.path / "holds", settings.hold.method, settings.hold.command)

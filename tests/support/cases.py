@@ -17,7 +17,7 @@ from hashwacht.cases.case_opening import JudgedFile
 from hashwacht.cases.decisions import CaseDecisions
 from hashwacht.cases.file_actions import FileActions
 from hashwacht.cases.ledger import LOCK_FILE_NAME, CaseLock, Ledger
-from hashwacht.cases.service import CaseProcessor
+from hashwacht.cases.service import CaseProcessor, CaseServices
 from hashwacht.core.notice import Notice
 from hashwacht.core.types import (
     Action,
@@ -92,13 +92,10 @@ class CaseBench:
 
     def with_root(self, root: RootSettings) -> CaseProcessor:
         """Return a processor with another policy."""
-        return CaseProcessor(
-            ledger=self.ledger,
-            file_actions=self.file_actions,
-            lock=self.lock,
-            roots={root.name: root},
-            limits=self.limits,
-        )
+        roots = {root.name: root}
+        return CaseServices(
+            self.ledger, self.file_actions, self.lock, roots, self.limits
+        ).processor()
 
     def file(self, name: str | bytes, content: bytes = b"known") -> bytes:
         """Write a file and return its path."""

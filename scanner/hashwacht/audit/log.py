@@ -116,8 +116,8 @@ class AuditLog:
             lines = b"" if is_complete else b"\n"
             pending = [(AuditEvent.TORN, describe_junk(junk)), *acts] if junk else acts
             for act, facts in pending:
-                entry = AuditEntry(last.seq + 1, self._timestamp(), who, act, facts, last.hash)
-                line = encode_entry(entry)
+                at = self._now().isoformat(timespec="microseconds")
+                line = encode_entry(AuditEntry(last.seq + 1, at, who, act, facts, last.hash))
                 last = _checkpoint(line)
                 lines += line
             _write_all(fd, size, lines)
@@ -148,9 +148,6 @@ class AuditLog:
                 return ChainBreak(verifier.suspect, problem)
         problem = verifier.check_end()
         return None if problem is None else ChainBreak(verifier.suspect, problem)
-
-    def _timestamp(self) -> str:
-        return self._now().isoformat(timespec="microseconds")
 
     def _lines(self) -> Iterator[bytes]:
         """Yield the present lines; an overlong one is yielded in pieces."""

@@ -8,7 +8,6 @@ caller of the runner holds the case lock.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 
 from hashwacht.audit.chain import JSON
@@ -59,8 +58,7 @@ class ActionRunner:
     """Acts on one location at a time and records the result."""
 
     def __init__(self, ledger: Ledger, file_actions: FileActions) -> None:
-        self._ledger, self._file_actions = ledger, file_actions
-        self._store = ledger.store
+        self.ledger, self.file_actions, self._store = ledger, file_actions, ledger.store
 
     def run(self, location: FileLocation, fd: int | None) -> FileLocation:
         """Hold or seal the file of a pending location; *fd* is that file if it is open."""
@@ -77,30 +75,23 @@ class ActionRunner:
     def _act(self, location: FileLocation, fd: int) -> FileLocation:
         case = self._case_json(location)
         if location.action is not Action.QUARANTINE:
-            result = self._file_actions.hold(fd, location, case)
+            result = self.file_actions.hold(fd, location, case)
             failed = isinstance(result, ActionFailure)
             return self._record(location if failed else _with_times(location, fd), result)
-        result = self._file_actions.quarantine(fd, location, case)
+        result = self.file_actions.quarantine(fd, location, case)
         if isinstance(result, ActionFailure) and result.holdable:
-            location = self._hold_meanwhile(location, fd, case)
+            held = self.file_actions.hold(fd, location, case)
+            if not isinstance(held, ActionFailure):  # held until it can be sealed
+                location = replace(_with_times(location, fd), held=held.held)
         return self._record(location, result)
-
-    def _hold_meanwhile(
-        self, location: FileLocation, fd: int, case: Mapping[str, JSON]
-    ) -> FileLocation:
-        """Hold a file that cannot be sealed now, if possible."""
-        result = self._file_actions.hold(fd, location, case)
-        if isinstance(result, ActionFailure):
-            return location
-        return replace(_with_times(location, fd), held=result.held)
 
     def release(self, location: FileLocation, why: str) -> FileLocation:
         """Release a held file; *why* appears in the audit log.
 
         If that fails, the file stays held with the action *allow*, and the release is retried.
         """
-        result = self._file_actions.release(location, self._case_json(location))
-        with self._ledger.transaction() as transaction:
+        result = self.file_actions.release(location, self._case_json(location))
+        with self.ledger.transaction() as transaction:
             if isinstance(result, ActionResult):
                 detail = f"{why}; {result.detail}" if result.detail else why
                 return self._end(transaction, location, LocationState.RELEASED, detail)
@@ -118,12 +109,12 @@ class ActionRunner:
             location = self.release(location, detail)
             if location.held or not location.state.live:
                 return location
-        with self._ledger.transaction() as transaction:
+        with self.ledger.transaction() as transaction:
             return self._end(transaction, location, LocationState.GONE, detail)
 
     def resolve_interrupted(self, location: FileLocation) -> FileLocation:
         """Record how far an interrupted action came; a pending location may stay pending."""
-        result = self._file_actions.inspect_interrupted(location)
+        result = self.file_actions.inspect_interrupted(location)
         if location.state is LocationState.PENDING:
             if result is not None and result.state is LocationState.QUARANTINED:
                 return self._record(replace(location, action=Action.QUARANTINE), result)
@@ -133,30 +124,23 @@ class ActionRunner:
         result = result or ActionResult(LocationState.QUARANTINED)
         undone = result.state is LocationState.QUARANTINED
         event = AuditEvent.FAILED if undone else _EVENTS[result.state]
-        resolved = replace(
-            location,
-            state=result.state,
-            due=None,
-            path=result.path or location.path,
-            detail=result.detail,
-        )
-        with self._ledger.transaction() as transaction:
-            return transaction.record_location(
-                resolved, event, detail=result.detail, **result.facts
-            )
+        path, detail = result.path or location.path, result.detail
+        resolved = replace(location, state=result.state, due=None, path=path, detail=detail)
+        with self.ledger.transaction() as transaction:
+            return transaction.record_location(resolved, event, detail=detail, **result.facts)
 
     def _record_held(self, location: FileLocation, result: ActionResult) -> FileLocation:
         """Record a hold; if the file is to be sealed, that is only the beginning."""
         if location.action is Action.HOLD:
             return self._record(replace(location, file=_current_id(location)), result)
-        with self._ledger.transaction() as transaction:
+        with self.ledger.transaction() as transaction:
             return transaction.record_location(replace(location, held=result.held))
 
     def _record(self, location: FileLocation, result: ActionResult | ActionFailure) -> FileLocation:
         if isinstance(result, ActionFailure) and result.lost:
             rewritten = result.reason is FailureReason.REWRITTEN
             return self.record_gone(location, str(result), rewritten=rewritten)
-        with self._ledger.transaction() as transaction:
+        with self.ledger.transaction() as transaction:
             if isinstance(result, ActionFailure):
                 return self._record_failure(transaction, location, result)
             return self._record_success(transaction, location, result)
@@ -184,20 +168,18 @@ class ActionRunner:
         self, transaction: LedgerTransaction, location: FileLocation, failure: ActionFailure
     ) -> FileLocation:
         """Schedule a retry; a held file stays held."""
-        delay = RETRY.delay(location.attempts + 1)
-        held = bool(location.held)
+        attempts, held = location.attempts + 1, bool(location.held)
         changed = replace(
             location,
             state=LocationState.HELD if held else LocationState.FAILED,
-            attempts=location.attempts + 1,
-            due=transaction.now + delay,
+            attempts=attempts,
+            due=transaction.now + RETRY.delay(attempts),
             counted_at=location.counted_at if held else None,
             detail=str(failure),
         )
         action = "release" if location.action is Action.ALLOW else str(location.action)
-        stored = transaction.record_location(
-            changed, AuditEvent.FAILED, action=action, detail=str(failure)
-        )
+        facts = {"action": action, "detail": str(failure)}
+        stored = transaction.record_location(changed, AuditEvent.FAILED, **facts)
         if location.attempts == (_QUIET_RETRIES if failure.transient else 0):
             case = self._store.cases.load_by_key(location.key)
             summary = failure_summary(case, stored, action, failure)
@@ -229,12 +211,10 @@ class ActionRunner:
     def _case_json(self, location: FileLocation) -> dict[str, JSON]:
         """Return the case, or what is known without one, with the location added."""
         case = self._store.cases.load_by_key(location.key)
-        fields: dict[str, JSON] = (
-            self._ledger.case_file(case, MAX_CASE_NOTICES).to_json()
-            if case
-            else {"v": 1, "type": "case"}
-        )
-        return {**fields, "sha256": location.key, "file": self._ledger.location_facts(location)}
+        fields: dict[str, JSON] = {"v": 1, "type": "case"}
+        if case is not None:
+            fields = self.ledger.case_file(case, MAX_CASE_NOTICES).to_json()
+        return {**fields, "sha256": location.key, "file": self.ledger.location_facts(location)}
 
 
 class ActionRetrier:
@@ -245,15 +225,12 @@ class ActionRetrier:
 
     def __init__(
         self,
-        *,
-        ledger: Ledger,
-        file_actions: FileActions,
         lock: CaseLock,
         policies: RootPolicies,
         recorder: LocationRecorder,
         runner: ActionRunner,
     ) -> None:
-        self._ledger, self._store, self._file_actions = ledger, ledger.store, file_actions
+        self._ledger, self._store = runner.ledger, runner.ledger.store
         self._lock, self._policies = lock, policies
         self._recorder, self._runner = recorder, runner
         self._policy_applied = False
@@ -272,7 +249,7 @@ class ActionRetrier:
 
     def _recover(self) -> None:
         """Recover interrupted actions; send one notice for each that is stuck."""
-        stuck = self._file_actions.recover()
+        stuck = self._runner.file_actions.recover()
         if new := stuck.keys() - self._stuck:
             with self._ledger.transaction() as transaction:
                 for entry in sorted(new):

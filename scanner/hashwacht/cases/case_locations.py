@@ -90,17 +90,15 @@ class LocationRecorder:
         is_new = known is None or known.rule == UNDETERMINED != decision.rule
         before = known or _new(transaction, judged, decision)
         seen = replace(_with_file(before, judged), rule=decision.rule)
-        location = self._next(
-            transaction, seen, decision.action, same_file=seen.file == before.file
-        )
+        same_file = seen.file == before.file
+        location = self._next(transaction, seen, decision.action, same_file=same_file)
         if location == known:
             return location
         if is_new and case is not None:
             transaction.ledger.store.cases.record(replace(case, updated=transaction.now))
         facts = {"action": str(decision.action), "state": str(location.state)}
-        stored = transaction.record_location(
-            location, _event(location, is_new=is_new, known=known), **facts
-        )
+        event = _event(location, is_new=is_new, known=known)
+        stored = transaction.record_location(location, event, **facts)
         if is_new and stored.state is not LocationState.PENDING:  # else after the action
             notify_location(transaction, stored)
         return stored
@@ -191,7 +189,7 @@ class LocationRecorder:
             return replace(location, due=None, limit_id=limit.id)
         if permission.is_discarded:
             detail = f"action limit {limit.id}: discarded"
-            return replace(_observed(location), limit_id=limit.id, detail=detail)
+            return replace(observed(location), limit_id=limit.id, detail=detail)
         return replace(location, state=LocationState.WAITING, due=None, limit_id=limit.id)
 
     def _next(
@@ -210,7 +208,7 @@ class LocationRecorder:
             location = replace(location, state=LocationState.OBSERVED, due=None)
         state = location.state
         if action is Action.OBSERVE:
-            return _observed(location) if state in _OPEN_STATES else location
+            return observed(location) if state in _OPEN_STATES else location
         if state is LocationState.HELD and location.action is Action.ALLOW:  # its release failed
             location = replace(location, action=Action.HOLD, due=None)
         if state is LocationState.HELD and location.action is action is Action.HOLD:
@@ -234,8 +232,7 @@ class LocationRecorder:
             max_actions=limit.max_actions,
         )
         case = transaction.ledger.store.cases.load_by_key(location.key)
-        summary = limit_summary(limit, self._limiter.window)
-        transaction.notify(NoticeKind.FLOOD, summary, case)
+        transaction.notify(NoticeKind.FLOOD, limit_summary(limit, self._limiter.window), case)
 
 
 def _event(location: FileLocation, *, is_new: bool, known: FileLocation | None) -> str:
@@ -253,13 +250,14 @@ def _with_file(location: FileLocation, judged: JudgedFile) -> FileLocation:
 
 def _drop_action(transaction: LedgerTransaction, location: FileLocation) -> FileLocation:
     """Drop the action; a location without a case is then removed."""
-    stored = transaction.record_location(_observed(location), AuditEvent.LEFT_ALONE)
+    stored = transaction.record_location(observed(location), AuditEvent.LEFT_ALONE)
     if stored.rule == UNDETERMINED:
         transaction.ledger.store.locations.remove(stored)
     return stored
 
 
-def _observed(location: FileLocation) -> FileLocation:
+def observed(location: FileLocation) -> FileLocation:
+    """Return the location without an action."""
     return replace(location, state=LocationState.OBSERVED, due=None, counted_at=None, limit_id=None)
 
 

@@ -1,6 +1,8 @@
-"""Opening a case for a judged file, and updating it with later verdicts.
+"""Opening a case for a judged file or a reported upload, and updating it with later verdicts.
 
-``reopen`` opens a file that was judged some time ago, and only if its content is the same.
+The files of uploads that web applications reported are in no watched root, so such a content has no
+location.  It may match at once or weeks later, when a list has grown; its case then holds what the
+requests reported (Regulation (EU) 2022/2065, article 18).
 """
 
 from __future__ import annotations
@@ -10,14 +12,16 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from hashwacht.audit.log import AuditEvent
-from hashwacht.cases.case_rendering import withdrawal_summary
-from hashwacht.cases.ledger import LedgerTransaction
+from hashwacht.cases.case_rendering import upload_summary, withdrawal_summary
+from hashwacht.cases.ledger import CaseLock, Ledger, LedgerTransaction
 from hashwacht.core.notice import NoticeKind
 from hashwacht.core.types import Answer, FileId, Fingerprint, Outcome, Verdict
+from hashwacht.core.verdict import judge
 from hashwacht.platform.safe_open import FileChanged, OpenDirectory, read_consistent
 from hashwacht.quarantine.failures import ActionFailure, FailureReason
 from hashwacht.quarantine.staging import file_id
 from hashwacht.storage.cases import Case, CaseState, Evidence
+from hashwacht.storage.contents import StoredContent
 
 _CHUNK = 1 << 20
 
@@ -104,22 +108,13 @@ def open_case(transaction: LedgerTransaction, judged: JudgedFile) -> Case | None
         return _update(transaction, case, verdict)
     if verdict.outcome is Outcome.UNDETERMINED or not (verdict.matches or verdict.suppressed):
         return None
-    fingerprint, is_match = judged.fingerprint, verdict.outcome is Outcome.MATCH
+    state, event = CaseState.SUPPRESSED, AuditEvent.SUPPRESSED
+    if verdict.outcome is Outcome.MATCH:
+        state, event = CaseState.OPEN, AuditEvent.CASE_OPENED
     evidence, now = Evidence.from_verdict(verdict), transaction.now
-    return transaction.record_case(
-        Case(
-            id=0,
-            key=fingerprint.key,
-            size=fingerprint.size,
-            kind=fingerprint.kind,
-            state=CaseState.OPEN if is_match else CaseState.SUPPRESSED,
-            opened=now,
-            updated=now,
-            evidence=evidence,
-        ),
-        AuditEvent.CASE_OPENED if is_match else AuditEvent.SUPPRESSED,
-        evidence=evidence.to_json(),
-    )
+    key, size, kind = judged.key, judged.fingerprint.size, judged.fingerprint.kind
+    opened = Case(0, key, size, kind, state, now, now, evidence)
+    return transaction.record_case(opened, event, evidence=evidence.to_json())
 
 
 def _update(transaction: LedgerTransaction, case: Case, verdict: Verdict) -> Case:
@@ -130,9 +125,8 @@ def _update(transaction: LedgerTransaction, case: Case, verdict: Verdict) -> Cas
     if (evidence, state) == (case.evidence, case.state):
         return case
     updated = replace(case, state=state, evidence=evidence, updated=transaction.now)
-    stored = transaction.record_case(
-        updated, _update_event(case, updated), evidence=evidence.to_json()
-    )
+    event = _update_event(case, updated)
+    stored = transaction.record_case(updated, event, evidence=evidence.to_json())
     withdrawn = case.evidence.outcome is Outcome.MATCH and evidence.outcome is not Outcome.MATCH
     if case.state is CaseState.OPEN and withdrawn:
         transaction.notify(NoticeKind.CASE, withdrawal_summary(stored), stored)
@@ -144,3 +138,58 @@ def _update_event(before: Case, after: Case) -> AuditEvent:
         return AuditEvent.CASE_OPENED
     suppressed = after.evidence.outcome is not Outcome.MATCH and after.evidence.suppressed
     return AuditEvent.SUPPRESSED if suppressed else AuditEvent.CASE_CHANGED
+
+
+class UploadCases:
+    """Opens missing cases of uploads, and removes reports that lead to none.  Thread-safe."""
+
+    def __init__(self, ledger: Ledger, lock: CaseLock) -> None:
+        self._ledger, self._lock = ledger, lock
+
+    def open_all(self) -> int:
+        """Call ``open_one`` for every reported content; return how many cases were opened.
+
+        May be repeated at any time.  Raises StorageError.
+        """
+        return sum(self.open_one(key) for key in list(self._ledger.uploads.keys()))
+
+    def open_one(self, key: str) -> bool:
+        """Open the case of one content if it was reported and matches; True if it is new.
+
+        The reports about a content that is found unknown are of no more use and are removed.
+        Raises StorageError.
+        """
+        store, uploads = self._ledger.store, self._ledger.uploads
+        reported_at = uploads.last_recorded_at(key)
+        if reported_at is None or store.cases.load_by_key(key) is not None:
+            return False
+        for content in store.contents.load(store.contents.load_ids([key]).values()).values():
+            if content.outcome is Outcome.MATCH:
+                with self._lock.acquire(), self._ledger.transaction() as transaction:
+                    return _open(transaction, content)
+            if _is_unknown(content, reported_at):
+                uploads.remove(key)
+        return False
+
+
+def _is_unknown(content: StoredContent, reported_at: float) -> bool:
+    """Return True if a content has never matched, and was checked since it was reported.
+
+    An upload is reported before its verdict is recorded: an older verdict is not about it.
+    """
+    never = content.outcome is Outcome.NO_MATCH and content.first_match_at is None
+    return never and any(answer.asked_at > reported_at for answer in content.answers)
+
+
+def _open(transaction: LedgerTransaction, content: StoredContent) -> bool:
+    """Open one case; False if it is open by now or the answers no longer match."""
+    fingerprint, answers = content.fingerprint, content.answers
+    if transaction.ledger.store.cases.load_by_key(fingerprint.key) is not None:
+        return False
+    verdict = judge(fingerprint, answers, ())
+    judged = JudgedFile("", b"", None, FileId(0, 0, 0, 0, 0), fingerprint, answers, verdict)
+    case = open_case(transaction, judged)
+    if case is None or verdict.outcome is not Outcome.MATCH:
+        return False
+    transaction.notify(NoticeKind.CASE, upload_summary(case), case)
+    return True

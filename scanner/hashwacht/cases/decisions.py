@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from hashwacht.audit.chain import JSON
 from hashwacht.audit.log import AuditEvent
 from hashwacht.cases.actions import INTERRUPTED_STATES, ActionRunner
+from hashwacht.cases.case_locations import observed
 from hashwacht.cases.file_actions import FileActions
 from hashwacht.cases.ledger import CaseLock, Ledger
 from hashwacht.core.paths import escape_path
@@ -34,7 +35,6 @@ UNFINISHED_STATES = (
 
 _NOT_HELD = ActionFailure(FailureReason.NOT_SEALED, "it is neither held nor sealed")
 _NOT_SEALED = ActionFailure(FailureReason.NOT_SEALED, "only sealed files can be destroyed")
-_REPLACED = "another file was restored to its path"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class CaseDecisions:
         with self._lock.acquire():
             current = self._store.cases.load(case.id)
             states = self._store.locations.count_by_state(case.key).keys()
-            done = not states & set(UNFINISHED_STATES)
+            done = states.isdisjoint(UNFINISHED_STATES)
             if current is not None and current.state is CaseState.OPEN and done:
                 self._record_state(current, CaseState.CLOSED, AuditEvent.CASE_CLOSED, why)
 
@@ -128,12 +128,10 @@ class CaseDecisions:
     def _record_state(self, case: Case, state: CaseState, event: AuditEvent, why: str) -> Case:
         with self._ledger.transaction() as transaction:
             current = self._store.cases.load(case.id) or case
-            self._store.cases.record_note(
-                case.id, transaction.now, self._ledger.who, f"{event}: {why}"
-            )
-            return transaction.record_case(
-                replace(current, state=state, updated=transaction.now), event, reason=why
-            )
+            who, now = self._ledger.who, transaction.now
+            self._store.cases.record_note(case.id, now, who, f"{event}: {why}")
+            changed = replace(current, state=state, updated=now)
+            return transaction.record_case(changed, event, reason=why)
 
     def _current(self, location: FileLocation) -> FileLocation:
         """Return a location as it is now, an interrupted action resolved."""
@@ -147,17 +145,15 @@ class CaseDecisions:
         result = _release_result(self._runner.release(location, why))
         if result.failure is not None:
             return result
+        held = self._store.locations.load_by_content(location.key, -1, LocationState.HELD)
+        others = [other for other in held if other.is_same_file(location)]
         with self._ledger.transaction() as transaction:
-            for other in self._store.locations.load_by_content(
-                location.key, -1, LocationState.HELD
-            ):
-                if other.is_same_file(location):
-                    transaction.record_location(_restored(other), AuditEvent.RESTORED, reason=why)
-            return DecisionResult(
-                transaction.record_location(
-                    _restored(result.location), AuditEvent.RESTORED, reason=why
+            for released in (*others, result.location):
+                restored = replace(
+                    released, state=LocationState.RESTORED, held="", due=None, limit_id=None
                 )
-            )
+                stored = transaction.record_location(restored, AuditEvent.RESTORED, reason=why)
+        return DecisionResult(stored)
 
     def _restore(self, location: FileLocation, request: RestoreRequest) -> DecisionResult:
         path = request.to or location.path
@@ -166,10 +162,10 @@ class CaseDecisions:
             return self._record_failure(location, failure, AuditEvent.RESTORED)
         for other in map(self._current, self._store.locations.load_live(path)):
             if other.state.live:
-                self._runner.record_gone(other, _REPLACED, rewritten=False)
-        begun = replace(
-            location, state=LocationState.RESTORING, path=path, due=self._ledger.clock()
-        )
+                detail = "another file was restored to its path"
+                self._runner.record_gone(other, detail, rewritten=False)
+        now = self._ledger.clock()
+        begun = replace(location, state=LocationState.RESTORING, path=path, due=now)
         with self._ledger.transaction() as transaction:
             transaction.record_location(begun)
         result = self._file_actions.restore(location, request, self._ledger.who)
@@ -177,11 +173,9 @@ class CaseDecisions:
             return self._record_failure(location, result, AuditEvent.RESTORED)
         restored = replace(begun, state=result.state, due=None, detail=result.detail)
         with self._ledger.transaction() as transaction:
-            return DecisionResult(
-                transaction.record_location(
-                    restored, AuditEvent.RESTORED, detail=result.detail, **result.facts
-                )
-            )
+            facts = {"detail": result.detail, **result.facts}
+            stored = transaction.record_location(restored, AuditEvent.RESTORED, **facts)
+        return DecisionResult(stored)
 
     def _record_failure(
         self, location: FileLocation, failure: ActionFailure, tried: AuditEvent
@@ -195,10 +189,7 @@ class CaseDecisions:
 
     def _drop_action(self, location: FileLocation) -> FileLocation:
         with self._ledger.transaction() as transaction:
-            observed = replace(
-                location, state=LocationState.OBSERVED, due=None, counted_at=None, limit_id=None
-            )
-            return transaction.record_location(observed, AuditEvent.LEFT_ALONE)
+            return transaction.record_location(observed(location), AuditEvent.LEFT_ALONE)
 
 
 def _release_result(location: FileLocation) -> DecisionResult:
@@ -208,7 +199,3 @@ def _release_result(location: FileLocation) -> DecisionResult:
     held = location.state is LocationState.HELD
     reason = FailureReason.HELD if held else FailureReason.GONE
     return DecisionResult(location, ActionFailure(reason, location.detail))
-
-
-def _restored(location: FileLocation) -> FileLocation:
-    return replace(location, state=LocationState.RESTORED, held="", due=None, limit_id=None)

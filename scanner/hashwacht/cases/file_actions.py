@@ -84,11 +84,11 @@ class FileActions:
     ) -> ActionResult | ActionFailure:
         """Release a held file, so that it can be served again."""
         result = self._holder.release(location.path, _inode(location), json.dumps(case))
-        if isinstance(result, ActionFailure):
-            if result.reason is FailureReason.UNKNOWN:  # released before a crash, not recorded
-                return ActionResult(LocationState.RELEASED)
-            return result
-        return ActionResult(LocationState.RELEASED, detail=_MODE_DETAILS[result.released_mode])
+        if not isinstance(result, ActionFailure):
+            return ActionResult(LocationState.RELEASED, detail=_MODE_DETAILS[result.released_mode])
+        if result.reason is FailureReason.UNKNOWN:  # released before a crash, not recorded
+            return ActionResult(LocationState.RELEASED)
+        return result
 
     def restore(
         self, location: FileLocation, request: RestoreRequest, who: str
@@ -135,10 +135,9 @@ class FileActions:
 
 def _entry_id(location: FileLocation) -> str:
     """Return the id of the vault entry for this attempt, by which it is found after a crash."""
-    attempt = (
-        f"{location.id} {location.number} {location.attempts} {location.found_at!r} {location.key}"
-    )
-    return hashlib.sha256(attempt.encode() + location.path).hexdigest()[:16]
+    at = location
+    attempt = f"{at.id} {at.number} {at.attempts} {at.found_at!r} {at.key}"
+    return hashlib.sha256(attempt.encode() + at.path).hexdigest()[:16]
 
 
 def _inode(location: FileLocation) -> tuple[int, int]:

@@ -12,15 +12,19 @@ numbers.
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from hashwacht.audit.chain import JSON
 from hashwacht.audit.log import AuditLog
 from hashwacht.cases.case_rendering import CaseFile
 from hashwacht.core.errors import StorageBusy
+from hashwacht.core.events import Event, event_fields
 from hashwacht.core.notice import Notice, NoticeKind
 from hashwacht.core.paths import to_json
 from hashwacht.core.upload_context import UploadContext, UploadContextStore
@@ -30,6 +34,8 @@ from hashwacht.storage.cases import Case
 from hashwacht.storage.locations import FileLocation
 from hashwacht.storage.sqlite.state_directory import open_error
 from hashwacht.storage.store import Store
+
+_log = logging.getLogger(__name__)
 
 LOCK_FILE_NAME = "cases.lock"
 """The lock file, in the state directory."""
@@ -68,6 +74,28 @@ class CaseLock:
             except OSError as error:
                 raise open_error(error, self._path) from error
             yield
+
+
+_EVENTS: Mapping[NoticeKind, Event] = MappingProxyType(
+    {
+        NoticeKind.CASE: Event.MATCH,
+        NoticeKind.FLOOD: Event.ACTION_LIMIT_REACHED,
+        NoticeKind.GAP: Event.GAP_OPENED,
+        NoticeKind.OUTAGE: Event.MATCHER_DOWN,
+        NoticeKind.TROUBLE: Event.ACTION_FAILED,
+    }
+)
+
+
+def with_logging(notify: Callable[[Notice], None]) -> Callable[[Notice], None]:
+    """Return a function that logs a notice and then passes it to *notify*."""
+
+    def log_and_notify(notice: Notice) -> None:
+        number = str(json.loads(notice.case)["case"]) if notice.case else ""
+        _log.warning("%s", notice.summary, extra=event_fields(_EVENTS[notice.kind], case=number))
+        notify(notice)
+
+    return log_and_notify
 
 
 @dataclass

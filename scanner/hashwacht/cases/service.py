@@ -16,16 +16,16 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from hashwacht.cases.action_limit import ActionLimiter
+from hashwacht.cases.action_limit import ActionLimiter, LimitApprovals
 from hashwacht.cases.actions import INTERRUPTED_STATES, ActionRetrier, ActionRunner
 from hashwacht.cases.case_locations import UNDETERMINED, LocationRecorder, effective_decision
-from hashwacht.cases.case_opening import JudgedFile, open_case, reopen
+from hashwacht.cases.case_opening import JudgedFile, UploadCases, open_case, reopen
+from hashwacht.cases.decisions import CaseDecisions
 from hashwacht.cases.file_actions import FileActions
 from hashwacht.cases.ledger import CaseLock, Ledger
 from hashwacht.cases.policy import RootPolicies, decide
-from hashwacht.cases.upload_cases import UploadCases
 from hashwacht.core.types import Action, FileId, Outcome
 from hashwacht.quarantine.failures import ActionFailure
 from hashwacht.settings import ActionLimitSettings, RootSettings
@@ -35,8 +35,6 @@ from hashwacht.storage.locations import FileLocation, LocationState
 UPLOAD_CHECK_INTERVAL = 60.0
 """Seconds between two checks of the uploads that web applications reported."""
 
-_OTHER_CONTENT = "it has another content now"
-_OBSERVED_ONLY = (Action.ALLOW, Action.OBSERVE)
 _IN_FORCE = {
     LocationState.OBSERVED: Action.OBSERVE,
     LocationState.WAITING: Action.OBSERVE,
@@ -46,36 +44,48 @@ _IN_FORCE = {
 }
 
 
+@dataclass(frozen=True)
+class CaseServices:
+    """Everything that acts on cases, built once per process; *roots* are given by name."""
+
+    ledger: Ledger
+    file_actions: FileActions
+    lock: CaseLock
+    roots: Mapping[str, RootSettings]
+    limits: ActionLimitSettings
+
+    def processor(self) -> CaseProcessor:
+        """Build what applies verdicts."""
+        return CaseProcessor(self)
+
+    def decisions(self) -> CaseDecisions:
+        """Build what carries out decisions about cases."""
+        return CaseDecisions(self.ledger, self.file_actions, self.lock)
+
+    def upload_cases(self) -> UploadCases:
+        """Build what opens the cases of uploads that web applications reported."""
+        return UploadCases(self.ledger, self.lock)
+
+    def approvals(self) -> LimitApprovals:
+        """Build what carries out decisions about action limits."""
+        return LimitApprovals(self.ledger, self.lock)
+
+
 class CaseProcessor:
-    """Applies verdicts: decides, acts on files and keeps cases.  *roots* are given by name.
+    """Applies verdicts: decides, acts on files and keeps cases.
 
     Thread-safe; commands may act at the same time, see :class:`~hashwacht.cases.ledger.CaseLock`.
     """
 
-    def __init__(
-        self,
-        *,
-        ledger: Ledger,
-        file_actions: FileActions,
-        lock: CaseLock,
-        roots: Mapping[str, RootSettings],
-        limits: ActionLimitSettings,
-    ) -> None:
-        store = ledger.store
-        self._ledger, self._store, self._lock = ledger, store, lock
+    def __init__(self, services: CaseServices) -> None:
+        ledger, lock, file_actions = services.ledger, services.lock, services.file_actions
+        self._ledger, self._store, self._lock = ledger, ledger.store, lock
         self._file_actions = file_actions
-        self._policies = RootPolicies(roots)
-        limiter = ActionLimiter(store.locations, store.action_limits, limits)
+        self._policies = RootPolicies(services.roots)
+        limiter = ActionLimiter(ledger.store.locations, ledger.store.action_limits, services.limits)
         self._recorder = LocationRecorder(limiter)
         self._runner = ActionRunner(ledger, file_actions)
-        self._retrier = ActionRetrier(
-            ledger=ledger,
-            file_actions=file_actions,
-            lock=lock,
-            policies=self._policies,
-            recorder=self._recorder,
-            runner=self._runner,
-        )
+        self._retrier = ActionRetrier(lock, self._policies, self._recorder, self._runner)
         self._upload_cases, self._uploads_checked_at = UploadCases(ledger, lock), 0.0
 
     def apply_verdict(self, judged: JudgedFile) -> Action:
@@ -91,7 +101,8 @@ class CaseProcessor:
                 return Action.ALLOW  # it is reported again at its next path
             decided, location = self._apply(opened, failure)
         in_force = Action.ALLOW if location is None else _IN_FORCE.get(location.state, Action.ALLOW)
-        return decided if (decided, in_force) == _OBSERVED_ONLY else in_force
+        observed_only = (decided, in_force) == (Action.ALLOW, Action.OBSERVE)
+        return decided if observed_only else in_force
 
     def retry_due(self, now: float) -> None:
         """Carry out what is due; call it every few seconds.  Raises StorageError."""
@@ -122,9 +133,8 @@ class CaseProcessor:
             if decision.action is Action.ALLOW or restored:
                 location = self._recorder.record_allowed(transaction, known, judged)
             elif failure is not None and failure.lost:
-                location = self._recorder.record_lost(
-                    transaction, known, judged, decision, str(failure)
-                )
+                detail = str(failure)
+                location = self._recorder.record_lost(transaction, known, judged, decision, detail)
             else:
                 location = self._recorder.record(transaction, case, known, judged, decision)
         if location is not None and location.state is LocationState.PENDING:
@@ -148,7 +158,8 @@ class CaseProcessor:
             elif location.state.live:
                 file = location.file
                 same_file = (file.dev, file.ino) == (judged.id.dev, judged.id.ino)
-                self._runner.record_gone(location, _OTHER_CONTENT, rewritten=same_file)
+                detail = "it has another content now"
+                self._runner.record_gone(location, detail, rewritten=same_file)
         return self._detect_hold(known, judged)
 
     def _detect_hold(self, known: FileLocation | None, judged: JudgedFile) -> FileLocation | None:

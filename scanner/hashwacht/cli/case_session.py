@@ -16,7 +16,7 @@ from hashwacht.core.errors import UsageError
 
 if TYPE_CHECKING:
     from hashwacht.audit.chain import JSON
-    from hashwacht.cases.factory import CaseServices
+    from hashwacht.cases.service import CaseServices
     from hashwacht.settings import Settings
     from hashwacht.storage.cases import Case
     from hashwacht.storage.locations import FileLocation, LocationState

@@ -1,19 +1,5 @@
 """All errors.  What can be a value, as an undetermined verdict is, is not an error.
 
-::
-
-    HashwachtError                 exit code 2
-    ├── UsageError                 invalid arguments
-    ├── ConfigurationError         a key, value or file of the configuration
-    ├── CredentialError            a secret is missing, unreadable or exposed
-    ├── SignalError                a value that is not a signal of its type
-    ├── ListError                  a hash list that cannot be read, found or trusted
-    ├── StorageError               the state database
-    │   ├── StorageFull            no space left; retryable
-    │   └── StorageBusy            another process holds it; retryable
-    ├── WorkerError                the worker processes cannot be started at all
-    └── Interrupted                exit code 130; resumable
-
 A command ends with the exit code of the error that reached it, after printing the message and
 the *advice*: one sentence that says what to do next.
 """
@@ -88,7 +74,7 @@ class WorkerError(HashwachtError):
 
 
 class Interrupted(HashwachtError):
-    """The user or the system requested a stop; everything done so far is kept."""
+    """The user or the system requested a stop; everything done so far is kept: resumable."""
 
     exit_code = ExitCode.INTERRUPTED
     retryable = True

@@ -12,7 +12,6 @@ MAX_NOTICE_CHARS = 64 * 1024
 """Characters of the JSON of a notice."""
 
 MAX_SUMMARY_CHARS = 400
-"""Characters of the summary."""
 
 
 class NoticeKind(StrEnum):

@@ -55,9 +55,7 @@ class CommandChannel:
 
         *lost* is called when the runner has ended: only a new courier can start another one.
         """
-        self._host = host
-        self._lost = lost
-        self._lock = threading.Lock()
+        self._host, self._lost, self._lock = host, lost, threading.Lock()
         self._runner, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module

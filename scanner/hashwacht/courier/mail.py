@@ -179,10 +179,8 @@ class MailChannel:
         total_timeout: float = TOTAL_TIMEOUT,
     ) -> None:
         """*host* is this machine's name, for the greeting and the text."""
-        self._mail_server = mail_server
-        self._host = host
-        self._clock = clock
-        self._total_timeout = total_timeout
+        self._mail_server, self._host = mail_server, host
+        self._clock, self._total_timeout = clock, total_timeout
         self._delivered: dict[str, frozenset[str]] = {}
 
     def deliver(self, deliver: DeliverRequest) -> DeliverReply | FailureReply:

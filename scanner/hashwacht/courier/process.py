@@ -2,6 +2,11 @@
 
 It reads its configuration once.  A reload ends it: the supervisor starts it again, and the
 supervisor's socket queues the requests in between.
+
+Its sandbox keeps it from opening customers' files, even if it is taken over.  It needs Python and
+its libraries, certificates and name resolution; it reads credentials again when one is added later.
+Landlock forbids everything else for good.  Under systemd, a root file system without customers'
+files does the same.
 """
 
 from __future__ import annotations
@@ -9,27 +14,37 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import ssl
+import sys
+import sysconfig
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from hashwacht import bootstrap
-from hashwacht.courier.channels import build_channel
-from hashwacht.courier.handler import RequestHandler
-from hashwacht.courier.lazy_channel import LazyChannel, LazyMatcher
-from hashwacht.courier.sandbox import enter_sandbox
-from hashwacht.courier.server import CourierServer
+from hashwacht.courier.channels import LazyChannel, LazyMatcher, build_channel
+from hashwacht.courier.server import CourierServer, RequestHandler
 from hashwacht.matching.services.service_matchers import (
     AnyService,
     ServiceMatcherFactory,
     build_protocol,
 )
+from hashwacht.platform import landlock
+from hashwacht.platform.process import forbid_dumps, forbid_new_privileges, layer_status
 from hashwacht.platform.systemd import SystemdNotifier
 from hashwacht.settings import HashlistSettings, Settings
 
 log = logging.getLogger(__name__)
+
+SYSTEM_PATHS = (
+    *("/etc", "/lib", "/lib64", "/usr/lib", "/usr/lib64"),
+    *("/usr/share/ca-certificates", "/usr/local/share/ca-certificates", "/usr/share/zoneinfo"),
+    *("/usr/share/pki", "/usr/local/lib", "/run/systemd/resolve", "/run/NetworkManager"),
+    *("/run/resolvconf", "/run/nscd", "/dev/null", "/dev/urandom", "/proc/sys"),
+)
+"""Libraries, certificates, name resolution; directories, as files are replaced by rename."""
 
 
 def is_needed(settings: Settings) -> bool:
@@ -56,8 +71,7 @@ def courier_process(
     """
     handler = build_handler(settings, environ, stop.set)
     try:
-        problem = enter_sandbox(_own(settings, environ))
-        if problem:
+        if problem := enter_sandbox(_own(settings, environ)):
             log.warning("Landlock is not active for the courier: %s", problem)
         notifier.ready()
         CourierServer(handler, allowed_users(listening)).serve(listening, stop, notifier.keep_alive)
@@ -97,6 +111,30 @@ def allowed_users(listening: socket.socket) -> frozenset[int]:
     with suppress(OSError, ValueError):  # it may be invisible here: then root is the scanner
         users.add(Path(listening.getsockname()).stat().st_uid)
     return frozenset(users)
+
+
+def enter_sandbox(own: Iterable[Path]) -> str:
+    """Make all files inaccessible but the system's and *own*; return why not, "" if that succeeded.
+
+    There must be no other thread yet.  Afterwards other processes of the same user cannot read
+    the memory, which holds credentials.
+    """
+    forbid_new_privileges()
+    forbid_dumps()
+    paths = (*map(Path, SYSTEM_PATHS), *_python(), *_certificates(), *own)
+    return layer_status(lambda: landlock.restrict_to(paths))
+
+
+def _python() -> Iterable[Path]:
+    schemes = ("stdlib", "platstdlib", "purelib", "platlib")
+    paths = {*map(sysconfig.get_path, schemes), *sys.path}
+    return [Path(path) for path in paths if path and Path(path).is_absolute()]
+
+
+def _certificates() -> Iterable[Path]:
+    """Return where OpenSSL looks for authorities: its default or its environment variables."""
+    paths = ssl.get_default_verify_paths()
+    return [Path(path) for path in (paths.cafile, paths.capath) if path]
 
 
 def _services(settings: Settings) -> list[AnyService]:

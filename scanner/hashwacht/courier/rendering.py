@@ -40,17 +40,14 @@ def _paragraph(envelope: NoticeEnvelope) -> str:
 
 
 def _tail(deliver: DeliverRequest, host: str) -> str:
-    left_out = sum(envelope.left_out for envelope in deliver.notices)
-    lines = []
-    if left_out:
-        lines.append(
-            f"{left_out} older alerts were dropped because delivery failed for a long time."
-        )
-    lines.append(
+    tail = (
         f"`hashwacht cases list` on {host} lists all cases. Alerts never contain a picture or any"
         " part of one."
     )
-    return "\n".join(lines)
+    if left_out := sum(envelope.left_out for envelope in deliver.notices):
+        lost = f"{left_out} older alerts were dropped because delivery failed for a long time."
+        return f"{lost}\n{tail}"
+    return tail
 
 
 def document(deliver: DeliverRequest, host: str) -> dict[str, object]:

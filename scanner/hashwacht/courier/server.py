@@ -1,4 +1,4 @@
-"""The courier's socket: access control, limits, and concurrent requests."""
+"""The courier's socket: access control, limits, concurrent requests, and their answers."""
 
 from __future__ import annotations
 
@@ -6,22 +6,33 @@ import asyncio
 import logging
 import socket
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from hashwacht.courier.handler import RequestHandler
+from hashwacht.core.errors import HashwachtError
+from hashwacht.core.ports import Matcher
+from hashwacht.core.types import Answer, Signal
+from hashwacht.courier.channels import AlertChannel
 from hashwacht.ipc.client import MAX_CONCURRENT_REQUESTS
 from hashwacht.ipc.codec import HEADER, ProtocolError, pack_frame, parse_header
 from hashwacht.ipc.messages import (
+    CheckReply,
+    CheckRequest,
     CourierReply,
     CourierRequest,
     DeliverRequest,
+    DescribeReply,
     DescribeRequest,
     FailureReply,
+    ServiceHit,
+    SignalLookupReply,
+    SignalLookupRequest,
+    SignalReply,
     decode_request,
     encode_reply,
+    revision_digest,
 )
 from hashwacht.ipc.sockets import peer_uid
 
@@ -153,3 +164,70 @@ def _forward_stop(
 ) -> None:
     stop.wait()
     loop.call_soon_threadsafe(ended.set)
+
+
+_RELOAD = "Reload or restart the courier, so that it reads the same configuration as the scanner."
+
+
+class RequestHandler:
+    """The matchers and channels of the courier.  Thread-safe, as they are."""
+
+    def __init__(
+        self, matchers: Mapping[str, Matcher], channels: Mapping[str, AlertChannel]
+    ) -> None:
+        """Take over both, by their names in the configuration; ``close`` closes them."""
+        self._matchers, self._channels = matchers, channels
+
+    def answer(self, request: CourierRequest) -> CourierReply:
+        """Return the reply; every failure is a reply."""
+        try:
+            return self._answer(request)
+        except HashwachtError as error:
+            return FailureReply(error.message, error.advice)
+        except Exception as error:
+            log.exception("cannot answer a request")
+            problem = f"a bug in Hashwacht: {type(error).__name__}"
+            return FailureReply(problem, "See the courier's log.")
+
+    def describe(self) -> DescribeReply:
+        """Return the names of matchers and channels."""
+        return DescribeReply(tuple(self._matchers), tuple(self._channels))
+
+    def close(self) -> None:
+        """Close matchers and channels; running requests fail."""
+        for matcher in self._matchers.values():
+            matcher.close()
+        for channel in self._channels.values():
+            channel.close()
+
+    def _answer(self, request: CourierRequest) -> CourierReply:
+        match request:
+            case DescribeRequest():
+                return self.describe()
+            case SignalLookupRequest(name) | CheckRequest(name):
+                matcher = self._matchers.get(name)
+                if matcher is None:
+                    return FailureReply(f"no matcher named {name} is configured here", _RELOAD)
+                if isinstance(request, CheckRequest):
+                    return CheckReply(matcher.check())
+                return _look_up(matcher, request)
+            case DeliverRequest(name):
+                channel = self._channels.get(name)
+                if channel is None:
+                    return FailureReply(f"no channel named {name} is configured here", _RELOAD)
+                return channel.deliver(request)
+
+
+def _look_up(matcher: Matcher, request: SignalLookupRequest) -> SignalLookupReply:
+    """Look up each signal alone: the scanner combines the answers."""
+    answers = matcher.lookup([(Signal(kind, value),) for kind, value in request.signals])
+    replies = tuple(_signal_reply(matcher.name, answer) for answer in answers)
+    return SignalLookupReply(revision_digest(matcher.revision), replies)
+
+
+def _signal_reply(name: str, answer: Answer) -> SignalReply:
+    if answer.reason is not None:
+        return SignalReply((), answer.reason, answer.detail.removeprefix(f"{name}: "))
+    return SignalReply(
+        tuple(ServiceHit(m.category, m.distance, m.list, m.id) for m in answer.matches)
+    )

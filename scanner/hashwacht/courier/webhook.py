@@ -47,12 +47,8 @@ class WebhookChannel:
         total_timeout: float = TOTAL_TIMEOUT,
     ) -> None:
         """*host* is this machine's name, *secret* is the signing key, empty for none."""
-        self._url = url
-        self._host = host
-        self._secret = secret.encode()
-        self._clock = clock
-        self._tls = tls
-        self._total_timeout = total_timeout
+        self._url, self._host, self._tls = url, host, tls
+        self._secret, self._clock, self._total_timeout = secret.encode(), clock, total_timeout
 
     def deliver(self, deliver: DeliverRequest) -> DeliverReply | FailureReply:
         """Post it; only the status of the response is read."""

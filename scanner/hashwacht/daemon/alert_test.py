@@ -10,8 +10,7 @@ from functools import partial
 
 from hashwacht import bootstrap
 from hashwacht.core.notice import ChannelKind, Notice, NoticeKind
-from hashwacht.courier.channels import build_channel
-from hashwacht.courier.lazy_channel import LazyChannel
+from hashwacht.courier.channels import LazyChannel, build_channel
 from hashwacht.daemon.outbox_sender import DELIVERY_TIMEOUT
 from hashwacht.ipc.client import CourierUnreachable, IpcClient
 from hashwacht.ipc.messages import DeliverReply, DeliverRequest, FailureReply, NoticeEnvelope

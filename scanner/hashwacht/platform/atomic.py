@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_NEW = ".new"
+"""Suffix of a temporary file."""
 _TEMPORARY = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -29,7 +31,7 @@ def write(
     ``.new``, which suits a file with one writer at a time; *prepare* gets its descriptor while it
     is empty.  Without *durable* nothing is flushed.  Raises OSError.
     """
-    new = path.with_name(temporary or _temporary_name(path))
+    new = path.with_name(temporary or path.name + _NEW)
     fd = os.open(new, _TEMPORARY, mode, dir_fd=dir_fd)
     try:
         with os.fdopen(fd, "wb") as file:
@@ -51,11 +53,7 @@ def write(
 
 def remove_temporary(path: Path) -> None:
     """Remove the temporary file that an interrupted :func:`write` of *path* has left."""
-    path.with_name(_temporary_name(path)).unlink(missing_ok=True)
-
-
-def _temporary_name(path: Path) -> str:
-    return path.name + ".new"
+    path.with_name(path.name + _NEW).unlink(missing_ok=True)
 
 
 def remove(path: Path) -> None:

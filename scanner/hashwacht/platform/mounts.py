@@ -6,6 +6,7 @@ import os
 import re
 import select
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 _REMOTE = frozenset(
@@ -118,9 +119,6 @@ class Mounts:
 
 def is_remote(path: bytes) -> bool:
     """Return whether *path* is on a file system whose changes are not all announced here."""
-    mounts = Mounts()
-    try:
+    with closing(Mounts()) as mounts:
         here = mounts.at(path)
-    finally:
-        mounts.close()
     return here is not None and here.remote

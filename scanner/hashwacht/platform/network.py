@@ -56,7 +56,6 @@ def leave_network() -> SandboxLayers:
 
 
 def _unshare() -> None:
-    """Move into a network namespace without interfaces."""
     try:
         check_call(libc().unshare(_CLONE_NEWNET))
     except OSError as error:
@@ -64,7 +63,6 @@ def _unshare() -> None:
 
 
 def _refuse_sockets() -> None:
-    """Refuse all sockets except Unix sockets."""
     machine = os.uname().machine
     if machine not in _CALLS:
         raise SandboxUnavailable(f"there is no seccomp filter for {machine}")

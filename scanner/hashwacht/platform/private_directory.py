@@ -24,10 +24,6 @@ FILE_MODE = 0o600
 PARTIAL = ".partial"
 """Suffix of a file that is being written; a later process may remove it."""
 
-_NOBODY_ELSE = 0o077
-_OTHERS_WRITE = 0o022
-_LOCK = "lock"
-
 
 class PrivateDirectory:
     """One directory of mode 0700, held open.  Every method may raise OSError."""
@@ -54,13 +50,13 @@ class PrivateDirectory:
 
     def is_writable_by_others(self) -> bool:
         """Return whether others may write to the directory, and so replace its files."""
-        return bool(self._owner.st_mode & _OTHERS_WRITE)
+        return bool(self._owner.st_mode & 0o022)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the lock of the directory; it ends with the process."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(_LOCK, flags, FILE_MODE, dir_fd=self.fd)
+        fd = os.open("lock", flags, FILE_MODE, dir_fd=self.fd)
         try:
             self._chown(fd)
             lock(fd)
@@ -130,4 +126,4 @@ class PrivateDirectory:
 
 def is_accessible_to_others(stat: os.stat_result) -> bool:
     """Return whether anyone but the owner may read or change it."""
-    return bool(stat.st_mode & _NOBODY_ELSE)
+    return bool(stat.st_mode & 0o077)

@@ -1,12 +1,14 @@
-"""Attributes that a process sets on itself, for good: prctl(2), priority, layers of a sandbox."""
+"""What a process sets on itself, for good: prctl(2), capabilities(7), priority, sandbox layers."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 
 SandboxLayers = Mapping[str, str]
 """The layers of a sandbox that depend on the kernel: why each is not active, "" if it is."""
@@ -14,6 +16,11 @@ SandboxLayers = Mapping[str, str]
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 4, 15, 36
 _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 24, 38, 47
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
+
+CAP_DAC_READ_SEARCH, CAP_SYS_ADMIN = 2, 21
+
+_VERSION = 0x2008_0522
+"""_LINUX_CAPABILITY_VERSION_3: two words for each set."""
 
 
 class SandboxUnavailable(Exception):
@@ -72,16 +79,6 @@ def become_subreaper() -> None:
     prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def drop_from_bounding_set(capability: int) -> None:
-    """Keep started programs from having a capability.  Raises OSError without CAP_SETPCAP."""
-    prctl(_PR_CAPBSET_DROP, capability)
-
-
-def clear_ambient_capabilities() -> None:
-    """Stop passing capabilities to started programs."""
-    prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
-
-
 def terminate_with_parent(parent: int) -> None:
     """Make the kernel send SIGTERM when *parent*, which started this process, has ended."""
     prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -106,3 +103,41 @@ def lower_priority() -> None:
     process = psutil.Process()
     process.nice(19)
     process.ionice(psutil.IOPRIO_CLASS_IDLE)
+
+
+class _Header(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _Sets(ctypes.Structure):
+    _fields_ = (
+        ("effective", ctypes.c_uint32),
+        ("permitted", ctypes.c_uint32),
+        ("inheritable", ctypes.c_uint32),
+    )
+
+
+def limit_capabilities(capabilities: Iterable[int]) -> set[int]:
+    """Drop all capabilities but these; return those of them that the process holds.
+
+    The others also leave the bounding set where that is permitted (CAP_SETPCAP), so that no
+    started program can have them.  Capabilities belong to the calling thread and to what it
+    starts, so there must be no other thread yet.  Raises OSError.
+    """
+    wanted = sum(1 << number for number in capabilities)
+    highest = int(Path("/proc/sys/kernel/cap_last_cap").read_bytes())
+    with suppress(PermissionError):
+        for number in range(highest + 1):
+            if not wanted >> number & 1:
+                prctl(_PR_CAPBSET_DROP, number)
+    with suppress(OSError):  # kernels before 4.3 have no ambient set
+        prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    header, sets = _Header(_VERSION, 0), (_Sets * 2)()
+    check_call(libc().capget(ctypes.byref(header), ctypes.byref(sets)))
+    for word, half in enumerate(sets):
+        half.permitted &= wanted >> 32 * word & 0xFFFF_FFFF
+        half.effective, half.inheritable = half.permitted, 0
+    check_call(libc().capset(ctypes.byref(header), ctypes.byref(sets)))
+    forbid_new_privileges()
+    held = sets[0].effective | sets[1].effective << 32
+    return {number for number in range(highest + 1) if held >> number & 1}

@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import signal
+from contextlib import suppress
 from enum import StrEnum
 
 from hashwacht.platform.process import check_call, libc
@@ -81,7 +82,5 @@ def acquire_lease(fd: int) -> WriterStatus:
 
 def release_lease(fd: int) -> None:
     """Release the lease, if there is one."""
-    try:
+    with suppress(OSError):
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    except OSError:
-        return

@@ -15,7 +15,14 @@ from typing import Self
 
 from hashwacht.core.text import replace_unprintable, truncate
 
+_log = logging.getLogger(__name__)
+
 FIRST = 3
+
+PATIENCE = 5.0
+"""Seconds to wait for a service manager that does not read."""
+
+_LONGEST_STATUS = 200
 
 
 def inherited_sockets(environ: Mapping[str, str], name: str) -> list[socket.socket]:
@@ -28,24 +35,12 @@ def inherited_sockets(environ: Mapping[str, str], name: str) -> list[socket.sock
     number = environ.get("LISTEN_FDS", "")
     names = environ.get("LISTEN_FDNAMES", "").split(":")
     descriptors = range(FIRST, FIRST + (int(number) if number.isdecimal() else 0))
-    return [
-        _listening(descriptor)
-        for descriptor, label in zip(descriptors, names, strict=False)
-        if label == name
-    ]
-
-
-def _listening(descriptor: int) -> socket.socket:
-    os.set_inheritable(descriptor, False)
-    return socket.socket(fileno=descriptor)
-
-
-_log = logging.getLogger(__name__)
-
-PATIENCE = 5.0
-"""Seconds to wait for a service manager that does not read."""
-
-_LONGEST_STATUS = 200
+    sockets = []
+    for descriptor, label in zip(descriptors, names, strict=False):
+        if label == name:
+            os.set_inheritable(descriptor, False)
+            sockets.append(socket.socket(fileno=descriptor))
+    return sockets
 
 
 class SystemdNotifier:

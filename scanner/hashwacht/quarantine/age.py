@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import BinaryIO
 
 from hashwacht.core.errors import ConfigurationError, CredentialError, HashwachtError
 
@@ -25,20 +25,6 @@ class WrongKey(HashwachtError):
 
 class CorruptContent(HashwachtError):
     """The content is not what was sealed, or incomplete."""
-
-
-class ReadableStream(Protocol):
-    """A source of bytes."""
-
-    def read(self, size: int) -> bytes:
-        """Return at most *size* bytes; none at the end."""
-
-
-class WritableStream(Protocol):
-    """A destination for bytes."""
-
-    def write(self, piece: bytes) -> int:
-        """Write all of *piece* and return its length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +57,7 @@ def parse_secret_keys(text: str) -> tuple[str, ...]:
     )
 
 
-def seal(source: ReadableStream, sink: WritableStream, recipients: Sequence[str]) -> None:
+def seal(source: HashingReader, sink: HashingWriter, recipients: Sequence[str]) -> None:
     """Encrypt everything from *source* into *sink*, for each of the *recipients*.
 
     Raises ConfigurationError for an invalid key, and whatever *source* and *sink* raise.
@@ -92,7 +78,7 @@ def seal(source: ReadableStream, sink: WritableStream, recipients: Sequence[str]
         raise
 
 
-def unseal(source: ReadableStream, sink: WritableStream, secrets: Sequence[str]) -> None:
+def unseal(source: BinaryIO, sink: HashingWriter, secrets: Sequence[str]) -> None:
     """Decrypt everything from *source* into *sink* with one of the private keys.
 
     Raises CredentialError for an invalid key, WrongKey, CorruptContent, and whatever *source* and
@@ -197,7 +183,7 @@ class HashingWriter:
         self._digest = hashlib.sha256()
 
     def write(self, piece: bytes) -> int:
-        """Append *piece*."""
+        """Append *piece* and return its length."""
         self._digest.update(piece)
         if self._sparse:
             self._write_sparsely(piece)

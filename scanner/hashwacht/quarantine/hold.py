@@ -24,10 +24,12 @@ from hashwacht.platform.syscalls import inode_generation, is_immutable
 from hashwacht.quarantine.failures import ActionFailure, FailureReason
 from hashwacht.quarantine.hold_methods import (
     COMMAND_TIMEOUT,
+    HoldCommand,
     HoldRecord,
     HoldRecords,
     ReleasedMode,
-    hold_method,
+    remove_permissions,
+    restore_permissions,
 )
 from hashwacht.settings import HoldKind
 
@@ -59,7 +61,7 @@ class FileHolder:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._records, self._kind, self._clock = HoldRecords(directory), kind, clock
-        self._command, self._limit = tuple(command), limit
+        self._command = HoldCommand(tuple(command), limit)
 
     def hold(self, fd: int, path: bytes, case: str) -> HoldRecord | ActionFailure:
         """Hold the file that is open for reading as *fd* and has the name *path*.
@@ -97,11 +99,9 @@ class FileHolder:
             try:
                 if _is_reused(fd, hold):
                     self._records.remove(file)
-                    return ActionFailure(
-                        FailureReason.GONE, "another file has its inode number now"
-                    )
-                method = hold_method(hold.by, self._command, self._limit)
-                mode = method.release(fd, hold, case)
+                    detail = "another file has its inode number now"
+                    return ActionFailure(FailureReason.GONE, detail)
+                mode = self._undo(hold, fd, case)
             finally:
                 os.close(fd)
             if isinstance(mode, ActionFailure):
@@ -175,7 +175,8 @@ class FileHolder:
     ) -> HoldRecord | ActionFailure:
         """Record the intent, hold the file, record that it is held.  Raises OSError."""
         self._records.save(hold)
-        failure = hold_method(hold.by, self._command, self._limit).hold(fd, case)
+        is_by_mode = hold.by is HoldKind.MODE
+        failure = remove_permissions(fd) if is_by_mode else self._command.run("hold", fd, case)
         if failure is None:
             return self._record(replace(hold, done=True))
         if known is None:
@@ -185,6 +186,11 @@ class FileHolder:
         if failure.reason is FailureReason.NOT_PERMITTED and is_immutable(fd):
             return ActionFailure(FailureReason.IMMUTABLE)
         return failure
+
+    def _undo(self, hold: HoldRecord, fd: int, case: str) -> ReleasedMode | ActionFailure:
+        if hold.by is HoldKind.MODE:
+            return restore_permissions(fd, hold.mode)
+        return self._command.run("release", fd, case) or ReleasedMode.ORIGINAL
 
     def _record(self, hold: HoldRecord) -> HoldRecord:
         """Save the hold; on a full disk the record that exists already is enough."""

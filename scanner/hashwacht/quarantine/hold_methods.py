@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
 
 from hashwacht.core import paths
 from hashwacht.platform import atomic
@@ -136,59 +134,40 @@ class ReleasedMode(StrEnum):
     """The original ones without set-user-id or set-group-id, which this process may not set."""
 
 
-class HoldMethod(Protocol):
-    """A method of holding files.  Only ``release`` raises OSError, and then has no effect."""
-
-    def hold(self, fd: int, case: str) -> ActionFailure | None:
-        """Hold the file open as *fd*, or return why that failed."""
-
-    def release(self, fd: int, hold: HoldRecord, case: str) -> ReleasedMode | ActionFailure:
-        """Release the file of *fd* (O_PATH), or return why that failed."""
-
-
-def hold_method(kind: HoldKind, command: Sequence[str], limit: float) -> HoldMethod:
-    """Return the method of *kind*."""
-    return _ByMode() if kind is HoldKind.MODE else _ByCommand(tuple(command), limit)
+def remove_permissions(fd: int) -> ActionFailure | None:
+    """Remove all permissions of an open file, or return why that failed."""
+    try:
+        os.fchmod(fd, 0)
+        os.fsync(fd)
+    except OSError as error:
+        return ActionFailure.from_error(error, "removing its permissions")
+    return None
 
 
-class _ByMode:
-    def hold(self, fd: int, case: str) -> ActionFailure | None:
-        del case
-        try:
-            os.fchmod(fd, 0)
-            os.fsync(fd)
-        except OSError as error:
-            return ActionFailure.from_error(error, "removing its permissions")
-        return None
-
-    def release(self, fd: int, hold: HoldRecord, case: str) -> ReleasedMode | ActionFailure:
-        del case
-        mode = _mode(fd)
-        if mode not in (0, hold.mode):
-            return ReleasedMode.ALREADY_CHANGED
-        if mode != hold.mode:
-            _set_mode(fd, hold.mode)
-            _sync(fd)
-        return ReleasedMode.ORIGINAL if _mode(fd) == hold.mode else ReleasedMode.REDUCED
+def restore_permissions(fd: int, original: int) -> ReleasedMode:
+    """Restore the permissions of *fd* (O_PATH).  Raises OSError, and then has no effect."""
+    mode = _mode(fd)
+    if mode not in (0, original):
+        return ReleasedMode.ALREADY_CHANGED
+    if mode != original:
+        _set_mode(fd, original)
+        _sync(fd)
+    return ReleasedMode.ORIGINAL if _mode(fd) == original else ReleasedMode.REDUCED
 
 
 @dataclass(frozen=True, slots=True)
-class _ByCommand:
-    command: tuple[str, ...]
+class HoldCommand:
+    """The operator's program with its arguments, which has *limit* seconds."""
+
+    program: tuple[str, ...]
     limit: float
 
-    def hold(self, fd: int, case: str) -> ActionFailure | None:
-        return self._call("hold", fd, case)
-
-    def release(self, fd: int, hold: HoldRecord, case: str) -> ReleasedMode | ActionFailure:
-        del hold
-        return self._call("release", fd, case) or ReleasedMode.ORIGINAL
-
-    def _call(self, verb: str, fd: int, case: str) -> ActionFailure | None:
-        if not self.command:
+    def run(self, verb: str, fd: int, case: str) -> ActionFailure | None:
+        """Hold or release (*verb*) the file of *fd*, or return why that failed."""
+        if not self.program:
             return ActionFailure(FailureReason.COMMAND_FAILED, "hold.command is not set")
         try:
-            result = run_program((*self.command, verb), case.encode(), self.limit, file=fd)
+            result = run_program((*self.program, verb), case.encode(), self.limit, file=fd)
         except OSError as error:
             return ActionFailure(FailureReason.COMMAND_FAILED, f"{verb}: {error.strerror}")
         if result.code == 0:

@@ -128,19 +128,14 @@ class RestoreOperation:
         except age.CorruptContent as error:
             return ActionFailure(FailureReason.DAMAGED, error.message)
         if writer.sha256() != intent.key:
-            return ActionFailure(
-                FailureReason.DAMAGED, "the sealed content is not that of this entry"
-            )
+            detail = "the sealed content is not that of this entry"
+            return ActionFailure(FailureReason.DAMAGED, detail)
         writer.finish()
         missing = (*attributes.unread, *attributes.apply(fd))
         os.fsync(fd)
         status = os.fstat(fd)
-        ending = replace(
-            intent.ending,
-            dev=status.st_dev,
-            ino=status.st_ino,
-            missing=tuple(paths.escape_path(name) for name in missing),
-        )
+        names = tuple(map(paths.escape_path, missing))
+        ending = replace(intent.ending, dev=status.st_dev, ino=status.st_ino, missing=names)
         return replace(intent, ending=ending)
 
 

@@ -105,7 +105,6 @@ class Sealer:
     def _begin(
         self, request: SealRequest, parent: OpenDirectory, name: bytes
     ) -> EntryRecord | ActionFailure:
-        """Lock the entry, record the intent, and run the operation."""
         try:
             lock = self._store.acquire_new(request.id)
         except OSError as error:

@@ -27,8 +27,7 @@ from hashwacht.quarantine.recovery import (
 from hashwacht.quarantine.restore import RestoreOperation, RestoreRequest
 from hashwacht.quarantine.sealing import Sealer, SealRequest
 from hashwacht.quarantine.staging import STAGING_PREFIX
-from hashwacht.quarantine.vault_store import VaultEntry, VaultStore, new_id
-from hashwacht.quarantine.verify_vault import VaultFinding, verify
+from hashwacht.quarantine.vault_store import VaultEntry, VaultFinding, VaultStore, new_id, verify
 
 STUCK_SECONDS = 600.0
 """Delay before a stuck entry is tried again; each attempt may search a large directory."""
@@ -202,7 +201,6 @@ class Vault:
 
 
 def _is_decoy(directory: bytes) -> bool:
-    """Return True if the directory belongs to another user."""
     try:
         return os.lstat(directory).st_uid != os.geteuid()
     except FileNotFoundError:

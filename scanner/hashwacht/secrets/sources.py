@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -24,14 +26,17 @@ from functools import partial
 from pathlib import Path
 
 from hashwacht.core.errors import CredentialError
+from hashwacht.platform import atomic
 from hashwacht.secrets import keyring
-from hashwacht.secrets.private_file import read_private, read_systemd_credential, write_private
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 _LOADED_AS = "hashwacht"
 """The ID under which the systemd units load a directory."""
+
+_MAX_BYTES = 64 * 1024
+"""A longer file is not a credential."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +107,8 @@ def load_credential(name: str, sources: SecretSources) -> Credential:
         try:
             return Credential.parse(text())
         except CredentialError as error:
-            raise CredentialError(
-                f"{name}: {location}: {error.message}", advice=error.advice
-            ) from None
+            problem = f"{name}: {location}: {error.message}"
+            raise CredentialError(problem, advice=error.advice) from None
     raise CredentialError(
         f"no credential named {name!r} was found",
         advice=f"Store it with `hashwacht credentials set {name}`.",
@@ -182,7 +186,7 @@ def _texts(name: str, sources: SecretSources) -> Iterator[_Text]:
     if directory := sources.environment.get("CREDENTIALS_DIRECTORY"):
         for path in (Path(directory, name), Path(directory, f"{_LOADED_AS}_{name}")):
             if os.path.lexists(path):
-                yield SecretSource.SYSTEMD, str(path), partial(read_systemd_credential, path)
+                yield SecretSource.SYSTEMD, str(path), partial(_read_systemd_credential, path)
     if sources.keyring:
         text = keyring.read(sources.keyring, name)
         if text is not None:
@@ -190,7 +194,7 @@ def _texts(name: str, sources: SecretSources) -> Iterator[_Text]:
     if sources.directory is not None:
         private = sources.directory / name
         if os.path.lexists(private):
-            yield SecretSource.FILE, str(private), lambda: read_private(private)
+            yield SecretSource.FILE, str(private), lambda: _read_private(private)
     if (value := sources.environment.get(environment_variable(name))) is not None:
         yield SecretSource.ENVIRONMENT, environment_variable(name), lambda: value
 
@@ -210,3 +214,59 @@ def _require_name(name: str) -> None:
             f"{name!r} is not a valid name of a credential",
             advice="Use up to 64 lower-case letters, digits, - and _, with no sign in front.",
         )
+
+
+def _read_systemd_credential(path: Path) -> str:
+    """Read a file of systemd, which controls its mode and owner."""
+    try:
+        with path.open("rb") as file:
+            return _decode(file.read(_MAX_BYTES + 1))
+    except OSError as error:
+        raise _unreadable(error) from error
+
+
+def _read_private(path: Path) -> str:
+    """Read a file that only this user and root may access, as checked on its descriptor."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        with os.fdopen(os.open(path, flags), "rb") as file:
+            _require_private(path, os.fstat(file.fileno()))
+            return _decode(file.read(_MAX_BYTES + 1))
+    except OSError as error:
+        raise _unreadable(error) from error
+
+
+def _require_private(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise CredentialError("not a regular file", advice="Replace it by a regular file.")
+    if status.st_uid not in {os.geteuid(), 0}:
+        raise CredentialError(
+            f"owned by user {status.st_uid}, who can change it",
+            advice=f"Run `chown root {path}`, and change the password if that is unexpected.",
+        )
+    if status.st_mode & 0o077:
+        raise CredentialError(
+            f"readable or writable by others (mode {stat.S_IMODE(status.st_mode):04o})",
+            advice=f"Run `chmod 600 {path}`, and change the password.",
+        )
+
+
+def _unreadable(error: OSError) -> CredentialError:
+    return CredentialError(
+        f"cannot be read: {error.strerror}",
+        advice="Make it a regular file, not a link, readable by the user that runs Hashwacht.",
+    )
+
+
+def _decode(content: bytes) -> str:
+    """Return "" for what is too long or not UTF-8: the decoder's message would quote the secret."""
+    try:
+        return content.decode() if len(content) <= _MAX_BYTES else ""
+    except UnicodeDecodeError:
+        return ""
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file with mode 0600, making its directory if it is missing.  Raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    atomic.write(path, text.encode(), temporary=f".new-{secrets.token_hex(4)}")

@@ -26,14 +26,14 @@ from hashwacht.core.watch_events import Cause, MissedEvents, Root
 from hashwacht.ipc.codec import FrameSplitter, ProtocolError
 from hashwacht.ipc.sockets import listen, peer_uid
 from hashwacht.platform import fanotify
-from hashwacht.platform.capabilities import (
+from hashwacht.platform.fanotify import FanotifyEvent
+from hashwacht.platform.mounts import Mounts
+from hashwacht.platform.network import FILTER, leave_network
+from hashwacht.platform.process import (
     CAP_DAC_READ_SEARCH,
     CAP_SYS_ADMIN,
     limit_capabilities,
 )
-from hashwacht.platform.fanotify import FanotifyEvent
-from hashwacht.platform.mounts import Mounts
-from hashwacht.platform.network import FILTER, leave_network
 from hashwacht.watch.fanotify_marks import FanotifyMarks
 from hashwacht.watch.fanotify_paths import HandlePath, HandleResolver, WatchedMount
 from hashwacht.watch.fanotify_protocol import (

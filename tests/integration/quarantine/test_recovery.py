@@ -17,7 +17,7 @@ from hashwacht.quarantine.failures import ActionFailure, FailureReason
 from hashwacht.quarantine.record import EntryRecord, EntryState
 from hashwacht.quarantine.recovery import RecoveryOutcome
 from hashwacht.quarantine.vault import STUCK_SECONDS, Vault
-from hashwacht.quarantine.verify_vault import VaultFault
+from hashwacht.quarantine.vault_store import VaultFault
 from support.vaults import Snapshot, dress, judge, names, restore, seal
 
 CRASH = """

@@ -15,7 +15,7 @@ from hashwacht.quarantine.age import KeyPair, generate_key_pair, parse_secret_ke
 from hashwacht.quarantine.failures import ActionFailure, FailureReason
 from hashwacht.quarantine.record import EntryRecord, EntryState
 from hashwacht.quarantine.vault import Vault
-from hashwacht.quarantine.verify_vault import VaultFault
+from hashwacht.quarantine.vault_store import VaultFault
 from support.vaults import Snapshot, access_list, dress, names, restore, seal
 
 Restore = Callable[..., FailureReason]

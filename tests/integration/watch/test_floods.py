@@ -247,7 +247,7 @@ LOCKED = """
 import sys
 from pathlib import Path
 from hashwacht.core.watch_events import Cause
-from hashwacht.platform.capabilities import limit_capabilities
+from hashwacht.platform.process import limit_capabilities
 from hashwacht.watch.inotify import InotifyWatch
 from support.watch.watching import watching, write
 

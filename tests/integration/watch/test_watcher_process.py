@@ -257,7 +257,7 @@ def test_without_the_capability_it_says_what_to_do(socket_path: Path) -> None:
         "import sys, threading\n"
         "from pathlib import Path\n"
         "from hashwacht.core.errors import ConfigurationError\n"
-        "from hashwacht.platform.capabilities import limit_capabilities\n"
+        "from hashwacht.platform.process import limit_capabilities\n"
         "from hashwacht.watch.fanotify_daemon import serve\n"
         "limit_capabilities(())\n"
         "try:\n"

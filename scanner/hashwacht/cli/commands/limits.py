@@ -14,7 +14,7 @@ from hashwacht.cli.output import print_result, print_text
 from hashwacht.core.text import count, format_time, plural
 
 if TYPE_CHECKING:
-    from hashwacht.cases.factory import CaseServices
+    from hashwacht.cases.service import CaseServices
     from hashwacht.storage.action_limits import ReachedLimit
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hashwacht.quarantine.failures import ActionFailure
     from hashwacht.quarantine.record import EntryRecord
     from hashwacht.quarantine.vault import Vault
-    from hashwacht.quarantine.verify_vault import VaultFinding
+    from hashwacht.quarantine.vault_store import VaultFinding
 
 
 @click.group(

@@ -17,7 +17,7 @@ from hashwacht.core.upload_context import UploadContext
 if TYPE_CHECKING:
     from hashwacht.cases.case_rendering import CaseFile
     from hashwacht.cases.decisions import DecisionResult
-    from hashwacht.cases.factory import CaseServices
+    from hashwacht.cases.service import CaseServices
     from hashwacht.core.types import Match
     from hashwacht.storage.cases import Case
     from hashwacht.storage.locations import FileLocation, LocationState

@@ -21,7 +21,7 @@ from hashwacht.core.errors import UsageError
 from hashwacht.core.paths import escape_path
 from hashwacht.core.types import Outcome
 from hashwacht.scan.report import Report
-from hashwacht.secrets.private_file import write_private
+from hashwacht.secrets.sources import write_private
 
 WIDTH, HEIGHT = 720.0, 150.0
 """The drawing area of a curve, in units of its own."""
