@@ -119,12 +119,9 @@ class ChainVerifier:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         """Start before the first line; the entry of *checkpoint* must be found unchanged."""
-        self._checkpoint = checkpoint
-        self._last = Checkpoint(0, GENESIS_HASH)
-        self._line = 0
-        self._junk_bytes = 0
-        self._junk_hash = sha256()
-        self.suspect = 0
+        self._checkpoint, self._last = checkpoint, Checkpoint(0, GENESIS_HASH)
+        self._junk_bytes, self._junk_hash = 0, sha256()
+        self._line = self.suspect = 0
 
     def check_line(self, line: bytes) -> str | None:
         """Check the next line and return the problem, if there is one."""
@@ -174,16 +171,9 @@ class ChainVerifier:
 
 
 def _body(entry: AuditEntry, facts: JSON) -> bytes:
-    fields: dict[str, JSON] = {
-        "v": 1,
-        "seq": entry.seq,
-        "at": entry.at,
-        "who": entry.who[:_MAX_TEXT_CHARS],
-        "act": entry.act[:_MAX_TEXT_CHARS],
-        "facts": facts,
-        "prev": entry.prev,
-    }
-    return _canonical(fields).encode()
+    who, act = entry.who[:_MAX_TEXT_CHARS], entry.act[:_MAX_TEXT_CHARS]
+    fields = {"v": 1, "seq": entry.seq, "at": entry.at, "who": who, "act": act}
+    return _canonical({**fields, "facts": facts, "prev": entry.prev}).encode()
 
 
 def _canonical(value: JSON) -> str:

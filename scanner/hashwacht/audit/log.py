@@ -96,8 +96,7 @@ class AuditLog:
 
     def __init__(self, path: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         """Use the file at *path*; the first ``append`` creates it (mode 0600)."""
-        self.path = path
-        self._now = now
+        self.path, self._now = path, now
 
     def append(self, act: str, who: str, facts: Mapping[str, JSON]) -> None:
         """Record an act; it is on disk when this returns.
@@ -143,10 +142,8 @@ class AuditLog:
         With a *checkpoint*, its entry must be present and unchanged.
         """
         verifier = ChainVerifier(checkpoint or Checkpoint(0, GENESIS_HASH))
-        for line in self._lines():
-            if (problem := verifier.check_line(line)) is not None:
-                return ChainBreak(verifier.suspect, problem)
-        problem = verifier.check_end()
+        problem = next(filter(None, map(verifier.check_line, self._lines())), None)
+        problem = problem or verifier.check_end()
         return None if problem is None else ChainBreak(verifier.suspect, problem)
 
     def _lines(self) -> Iterator[bytes]:

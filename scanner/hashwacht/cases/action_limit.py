@@ -60,11 +60,7 @@ class ActionLimiter:
     def check(self, location: FileLocation, now: float) -> ActionPermission:
         """Return whether a file may be acted on; records a limit that has just been reached."""
         limits = [*self._limits(location)]
-        active = [
-            limit
-            for subject, *_ in limits
-            if (limit := self._reached.load_active(subject)) is not None
-        ]
+        active = [*filter(None, (self._reached.load_active(subject) for subject, *_ in limits))]
         if active:  # one that was discarded takes precedence
             discarded = [limit for limit in active if limit.decision is ApprovalDecision.DISCARDED]
             return ActionPermission((discarded or active)[0])

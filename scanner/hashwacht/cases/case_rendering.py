@@ -56,10 +56,7 @@ class CaseFile:
             "files_by_state": {str(state): number for state, number in counts.items()},
             "files": [location_to_json(location) for location in self.locations[:limit]],
             "uploads": [upload_to_json(upload) for upload in self.uploads[:limit]],
-            "notes": [
-                {"at": note.at, "who": note.author, "text": note.text}
-                for note in self.notes[:limit]
-            ],
+            "notes": [{"at": n.at, "who": n.author, "text": n.text} for n in self.notes[:limit]],
         }
 
     def to_notice_text(self) -> str:
@@ -91,12 +88,11 @@ def location_to_json(location: FileLocation) -> dict[str, Any]:
 
 def upload_to_json(context: UploadContext) -> dict[str, Any]:
     """Return the JSON object of an upload, with unpaired surrogates escaped."""
-    return {
-        name: value.encode("utf-8", "backslashreplace").decode()
-        if isinstance(value, str)
-        else value
-        for name, value in asdict(context).items()
-    }
+    fields = asdict(context)
+    for name, value in fields.items():
+        if isinstance(value, str):
+            fields[name] = value.encode("utf-8", "backslashreplace").decode()
+    return fields
 
 
 _STATES = {

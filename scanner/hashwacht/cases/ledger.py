@@ -27,7 +27,7 @@ from hashwacht.core.errors import StorageBusy
 from hashwacht.core.events import Event, event_fields
 from hashwacht.core.notice import Notice, NoticeKind
 from hashwacht.core.paths import to_json
-from hashwacht.core.upload_context import UploadContext, UploadContextStore
+from hashwacht.core.upload_context import UploadContextStore
 from hashwacht.platform.atomic import chown_like_directory
 from hashwacht.platform.locks import FileLock
 from hashwacht.storage.cases import Case
@@ -152,13 +152,16 @@ class Ledger:
 
     def case_file(self, case: Case, limit: int = MAX_LISTED) -> CaseFile:
         """Return everything about a case, with its newest locations and notes."""
-        return CaseFile(
-            case,
-            self.store.locations.load_by_content(case.key, limit),
-            self.store.locations.count_by_state(case.key),
-            self.store.cases.load_notes(case.id, limit),
-            self._upload_contexts(case.key),
+        try:
+            uploads = self.uploads.load(case.key)
+        except (OSError, ValueError, TypeError):  # unreadable: the rest is shown
+            uploads = []
+        locations = self.store.locations
+        newest, counts = (
+            locations.load_by_content(case.key, limit),
+            locations.count_by_state(case.key),
         )
+        return CaseFile(case, newest, counts, self.store.cases.load_notes(case.id, limit), uploads)
 
     def location_facts(self, location: FileLocation) -> dict[str, JSON]:
         """Return the facts that identify a location in the audit log."""
@@ -173,10 +176,3 @@ class Ledger:
             "account": location.account,
             "rule": location.rule,
         }
-
-    def _upload_contexts(self, key: str) -> list[UploadContext]:
-        """Return what requests reported about a content; none if that cannot be read."""
-        try:
-            return self.uploads.load(key)
-        except (OSError, ValueError, TypeError):
-            return []

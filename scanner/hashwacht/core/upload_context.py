@@ -19,6 +19,7 @@ from pathlib import Path
 from hashwacht.core.errors import StorageError
 
 _KEY = re.compile(r"[0-9a-f]{64}")
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _AT_MOST = 1 << 20
 """Bytes kept for one content, enough for thousands of uploads of it."""
 
@@ -64,7 +65,7 @@ class UploadContextStore:
         line = json.dumps(_bounded(context), ensure_ascii=True) + "\n"
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd = os.open(self._file(key), os.O_WRONLY | os.O_APPEND | os.O_CREAT | _SAFE, 0o600)
+            fd = os.open(self._file(key), _APPEND, 0o600)
             try:
                 if os.fstat(fd).st_size < _AT_MOST:
                     os.write(fd, line.encode("ascii"))  # one write: lines do not mingle
@@ -87,7 +88,8 @@ class UploadContextStore:
     def keys(self) -> Iterator[str]:
         """Yield the contents with recorded uploads, in no order."""
         if self._directory.is_dir():
-            yield from (path.name for path in self._directory.iterdir() if _is_key(path.name))
+            names = (path.name for path in self._directory.iterdir())
+            yield from filter(_KEY.fullmatch, names)
 
     def last_recorded_at(self, key: str) -> float | None:
         """Return the Unix time of the last recorded upload; None if never.  Raises OSError."""
@@ -101,16 +103,9 @@ class UploadContextStore:
         self._file(key).unlink(missing_ok=True)
 
     def _file(self, key: str) -> Path:
-        if not _is_key(key):
+        if not _KEY.fullmatch(key):
             raise ValueError("a content is named by 64 hex digits")
         return self._directory / key
-
-
-_SAFE = os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-def _is_key(name: str) -> bool:
-    return _KEY.fullmatch(name) is not None
 
 
 def _bounded(context: UploadContext) -> dict[str, object]:

@@ -46,17 +46,9 @@ def judge(
     remaining = tuple(match for match in accusing if match not in suppressed)
     if remaining:
         return Verdict(Outcome.MATCH, remaining, suppressed=suppressed, suppressed_by=good)
-    if not _same_bytes(good):
-        missing = _missing(fingerprint, received, accepted)
-        if missing is not None:
-            reason, detail = missing
-            return Verdict(
-                Outcome.UNDETERMINED,
-                reason=reason,
-                detail=detail,
-                suppressed=suppressed,
-                suppressed_by=good,
-            )
+    if not _same_bytes(good) and (missing := _missing(fingerprint, received, accepted)):
+        reason, detail = missing
+        return Verdict(Outcome.UNDETERMINED, (), reason, detail, suppressed, good)
     return Verdict(Outcome.NO_MATCH, suppressed=suppressed, suppressed_by=good)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -65,14 +66,8 @@ def marked(group: int) -> set[int]:
     An unmounted file system loses its mark without an event.
     """
     with open(f"/proc/self/fdinfo/{group}", "rb") as file:  # noqa: PTH123  (one system call less)
-        lines = file.read().splitlines()
-    return {
-        int(word[5:], 16)
-        for line in lines
-        if line.startswith(b"fanotify ")
-        for word in line.split()
-        if word.startswith(b"sdev:")
-    }
+        marks = re.findall(rb"^fanotify .*\bsdev:([0-9a-f]+)", file.read(), re.MULTILINE)
+    return {int(device, 16) for device in marks}
 
 
 def parse(content: bytes) -> Iterator[FanotifyEvent]:

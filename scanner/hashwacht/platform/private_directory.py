@@ -30,9 +30,7 @@ class PrivateDirectory:
 
     def __init__(self, fd: int, path: Path, owner: os.stat_result) -> None:
         """Take over *fd*; *path* is for messages; new files belong to *owner*."""
-        self.fd = fd
-        self.path = path
-        self._owner = owner
+        self.fd, self.path, self._owner = fd, path, owner
 
     @classmethod
     def open_path(cls, path: Path) -> PrivateDirectory:

@@ -61,10 +61,8 @@ class SystemdNotifier:
         *watchdog* is the number of seconds without a sign of life after which systemd kills us.
         """
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
-        self._every = None if watchdog is None else watchdog / 4
-        self._clock = clock
-        self._fed = float("-inf")
-        self._status = ""
+        self._every, self._clock = None if watchdog is None else watchdog / 4, clock
+        self._fed, self._status = float("-inf"), ""
         self._socket: socket.socket | None = None
         if address.startswith(("@", "/")):
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
