@@ -172,7 +172,7 @@ class ChainVerifier:
 
 def _body(entry: AuditEntry, facts: JSON) -> bytes:
     who, act = entry.who[:_MAX_TEXT_CHARS], entry.act[:_MAX_TEXT_CHARS]
-    fields = {"v": 1, "seq": entry.seq, "at": entry.at, "who": who, "act": act}
+    fields: dict[str, JSON] = {"v": 1, "seq": entry.seq, "at": entry.at, "who": who, "act": act}
     return _canonical({**fields, "facts": facts, "prev": entry.prev}).encode()
 
 

@@ -156,11 +156,8 @@ class Ledger:
             uploads = self.uploads.load(case.key)
         except (OSError, ValueError, TypeError):  # unreadable: the rest is shown
             uploads = []
-        locations = self.store.locations
-        newest, counts = (
-            locations.load_by_content(case.key, limit),
-            locations.count_by_state(case.key),
-        )
+        newest = self.store.locations.load_by_content(case.key, limit)
+        counts = self.store.locations.count_by_state(case.key)
         return CaseFile(case, newest, counts, self.store.cases.load_notes(case.id, limit), uploads)
 
     def location_facts(self, location: FileLocation) -> dict[str, JSON]:
