@@ -278,7 +278,7 @@ class _SessionThread:
 
 
 def _drop_privileges() -> None:
-    """Give up the network and all capabilities but two.  Raises ConfigurationError.
+    """Drop the network and all capabilities but two.  Raises ConfigurationError.
 
     The filter has to be active: CAP_SYS_ADMIN, which remains, can leave a namespace again.
     """

@@ -90,7 +90,7 @@ def test_a_state_that_fails_changes_no_verdict_but_is_told(
     (tmp_path / "state" / "uploads").write_bytes(b"in the way")
     found = checker.scan_stream([KNOWN], TOLD)
     assert (found.outcome, found.recorded) == (Outcome.MATCH, False)
-    assert "cannot be kept" in caplog.text
+    assert "cannot be recorded" in caplog.text
     assert list(uploads.keys()) == []
 
 
