@@ -48,9 +48,7 @@ class DaemonRunner:
         *,
         verbose: bool = False,
     ) -> None:
-        self._load = load
-        self._environ = environ
-        self._verbose = verbose
+        self._load, self._environ, self._verbose = load, environ, verbose
 
     def run_scanner(self, listen_fd: int | None = None) -> ExitCode:
         """Run the scanner; it gives up its network access before anything else."""
@@ -63,13 +61,9 @@ class DaemonRunner:
 
         listeners = self._upload_listeners(listen_fd)
         with _signal_events() as (stop, reload):
+            notifier = self._notifier()
             scanner_process(
-                self._load,
-                self._environ,
-                self._notifier(),
-                stop,
-                reload,
-                upload_listeners=listeners,
+                self._load, self._environ, notifier, stop, reload, upload_listeners=listeners
             )
         return ExitCode.OK
 
@@ -146,7 +140,6 @@ class DaemonRunner:
         return inherited[0] if inherited else _listen(path)
 
     def _upload_listeners(self, fd: int | None) -> list[socket.socket]:
-        """Return the sockets on which web applications send uploads."""
         if fd is not None:
             return [_adopt(fd)]
         inherited = inherited_sockets(self._environ, "uploads")

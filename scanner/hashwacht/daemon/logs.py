@@ -109,16 +109,12 @@ class JournaldWriter:
 
 def encode_fields(fields: Iterable[tuple[str, str]]) -> bytes:
     """Return fields as one journal datagram; a value may hold any text."""
-    return b"".join(
-        _encode_field(name.encode("ascii"), value.encode("utf-8", "replace"))
-        for name, value in fields
-    )
-
-
-def _encode_field(name: bytes, value: bytes) -> bytes:
-    if b"\n" in value:
-        return name + b"\n" + struct.pack("<Q", len(value)) + value + b"\n"
-    return name + b"=" + value + b"\n"
+    datagram = b""
+    for name, text in fields:
+        value = text.encode("utf-8", "replace")
+        separator = b"\n" + struct.pack("<Q", len(value)) if b"\n" in value else b"="
+        datagram += name.encode("ascii") + separator + value + b"\n"
+    return datagram
 
 
 def priority(level: int) -> str:

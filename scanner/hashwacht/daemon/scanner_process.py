@@ -30,7 +30,6 @@ from hashwacht.daemon.status.status import read_status
 from hashwacht.daemon.upload_handler import UploadDeps, UploadHandler
 from hashwacht.daemon.upload_server import UploadServer
 from hashwacht.ipc.sockets import listen
-from hashwacht.pipeline import Pipeline
 from hashwacht.platform.systemd import SystemdNotifier, inherited_sockets
 from hashwacht.settings import Configuration, Settings
 from hashwacht.settings.show import digest
@@ -81,13 +80,12 @@ class _Process:
     def __init__(self, settings: Settings, store: Store, notifier: SystemdNotifier) -> None:
         self._settings, self._store, self._notifier = settings, store, notifier
         self._audit_log = bootstrap.audit_log(settings)
-        queue = AnnouncementQueue(settings.daemon.max_queued_events)
+        daemon = settings.daemon
+        queue = AnnouncementQueue(daemon.max_queued_events)
         monitor = WatchMonitor(
             store,
             queue,
-            build_watch(
-                settings.daemon.watch_method, settings.daemon.runtime_path / "watcher.sock"
-            ),
+            build_watch(daemon.watch_method, daemon.runtime_path / "watcher.sock"),
             lambda roots: Canary(roots, 2 * self._settings.daemon.canary_interval),
         )
         self._upload_server: UploadServer | None = None
@@ -96,23 +94,31 @@ class _Process:
         self._health_reporter = HealthReporter(
             self._scanner,
             store,
-            HealthFile(settings.daemon.runtime_path),
+            HealthFile(daemon.runtime_path),
             notifier,
-            settings.daemon.watch_method.value,
+            daemon.watch_method.value,
         )
-        self._health_reporter.sandbox = _sandbox_layers(runtime.pipeline)
+        try:
+            self._health_reporter.sandbox = runtime.pipeline.fingerprinter.layers
+        except WorkerError as error:  # retried with every file
+            self._health_reporter.sandbox = {"workers": error.message}
 
     def _build_runtime(self, settings: Settings) -> Runtime:
         """Build the parts that depend on the configuration.  Raises HashwachtError."""
-        roots = build_roots(settings)
+        own = [settings.state.path, settings.quarantine.vault, settings.daemon.runtime_path]
+        roots = Roots(
+            settings.roots,
+            bootstrap.exclusion_rules(settings).rules,
+            [os.fsencode(path.absolute()) for path in own],
+            bootstrap.vault(settings).is_staging_path,
+        )
+        cases = bootstrap.case_services(settings, self._store, AUDIT_ACTOR, logs=True)
         # Uploads wait for their verdict, so the workers run at normal priority.
         foreground = replace(settings, scan=replace(settings.scan, low_priority=False))
         return Runtime(
             roots=roots,
             pipeline=bootstrap.scanner_pipeline(foreground, self._store.crash_log),
-            casework=bootstrap.case_services(
-                settings, self._store, AUDIT_ACTOR, logs=True
-            ).processor(),
+            casework=cases.processor(),
             settings=settings.daemon,
             jobs=bootstrap.jobs(settings),
         )
@@ -124,7 +130,6 @@ class _Process:
         return self._scanner.ended and (server is None or server.has_ended)
 
     def metrics(self, environ: Mapping[str, str]) -> MetricsServer:
-        """Return the server of the metrics."""
         own = listen(self._settings.daemon.runtime_path / "metrics.sock")
         return MetricsServer(
             [own, *inherited_sockets(environ, "metrics")],
@@ -133,7 +138,6 @@ class _Process:
         )
 
     def upload_server(self, listeners: Sequence[socket.socket]) -> UploadServer:
-        """Return the server of the uploads that web applications send."""
         deps = UploadDeps(
             state=ResultStorage(self._store, bootstrap.upload_contexts(self._settings)),
             partial=bootstrap.partial_uploads(self._settings),
@@ -149,7 +153,6 @@ class _Process:
         return server
 
     def outbox_sender(self) -> OutboxSender:
-        """Return the sender of the alerts in the outbox."""
         courier = bootstrap.courier_socket(self._settings)
         return OutboxSender(
             self._store.outbox, courier, lambda: self._settings.alerts.group_interval
@@ -211,14 +214,6 @@ class _Process:
             self._notifier.ready()
 
 
-def _sandbox_layers(pipeline: Pipeline) -> Mapping[str, str]:
-    """Return for each sandbox layer of the workers why it is not active, "" if it is."""
-    try:
-        return pipeline.fingerprinter.layers
-    except WorkerError as error:  # retried with every file
-        return {"workers": error.message}
-
-
 def _create_runtime_directory(runtime: Path) -> None:
     try:
         runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -246,14 +241,3 @@ def audit_facts(settings: Settings) -> dict[str, JSON]:
         "configuration_sha256": digest(settings),
         "roots": roots,
     }
-
-
-def build_roots(settings: Settings) -> Roots:
-    """Return the watched roots.  Raises UsageError, ConfigurationError."""
-    own = [settings.state.path, settings.quarantine.vault, settings.daemon.runtime_path]
-    return Roots(
-        settings.roots,
-        bootstrap.exclusion_rules(settings).rules,
-        [os.fsencode(path.absolute()) for path in own],
-        bootstrap.vault(settings).is_staging_path,
-    )

@@ -164,7 +164,11 @@ class UploadServer:
                 if not fds:
                     raise ProtocolError("a request without a descriptor")
                 channel.send(AcceptedReply(), SEND_TIMEOUT)
-                self._check(channel, fds[0], request, uid)
+                result = self._handler.check(fds[0], request, uid)
+                try:
+                    channel.send(UploadCheckReply.from_result(result), SEND_TIMEOUT)
+                finally:  # after the reply, and even if the application has disconnected
+                    self._handler.apply(result)
                 return
             case PartialUploadsRequest(protocol):
                 try:
@@ -175,16 +179,6 @@ class UploadServer:
             case DescribeDaemonRequest():
                 reply = self._handler.describe()
         channel.send(reply, SEND_TIMEOUT)
-
-    def _check(
-        self, channel: UploadChannel, fd: int, request: UploadCheckRequest, uid: int
-    ) -> None:
-        """Reply first, then apply the verdict, even if the application has disconnected."""
-        result = self._handler.check(fd, request, uid)
-        try:
-            channel.send(UploadCheckReply.from_result(result), SEND_TIMEOUT)
-        finally:
-            self._handler.apply(result)
 
 
 def _refuse(connection: socket.socket) -> None:

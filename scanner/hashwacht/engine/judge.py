@@ -110,9 +110,26 @@ class ContentJudge:
         self, judged: Mapping[int, JudgedContent], pending: Iterable[PendingContent] = ()
     ) -> None:
         """Record new answers, verdicts and *pending* contents in one transaction."""
-        with self._store.transaction():
-            _record(self._store, judged)
-            self._store.pending.record(pending)
+        store = self._store
+        with store.transaction():
+            store.pending.record(pending)
+            ids = {content.knowledge_id for content in judged.values()}
+            numbers = {name: store.knowledge_ids.resolve(name) for name in ids}
+            store.answers.record(
+                (number, answer)
+                for number, content in judged.items()
+                for answer in content.now.new_answers
+            )
+            store.contents.record_verdicts(
+                # A suppressed match is reported by every run: it must never be skipped.
+                StoredVerdict(
+                    number,
+                    content.now.verdict,
+                    None if content.now.verdict.suppressed else numbers[content.knowledge_id],
+                    content.now.asked_at,
+                )
+                for number, content in judged.items()
+            )
 
     def record_new(self, judgement: Judgement, knowledge_id: str) -> None:
         """Record a content that was judged without looking at the storage."""
@@ -120,27 +137,7 @@ class ContentJudge:
         with self._store.transaction():
             content = self._store.contents.record([fingerprint], self._clock())[fingerprint.key]
             judged = JudgedContent(judgement, content.outcome, knowledge_id)
-            _record(self._store, {content.id: judged})
-
-
-def _record(store: Store, judged: Mapping[int, JudgedContent]) -> None:
-    if not judged:
-        return
-    ids = {content.knowledge_id for content in judged.values()}
-    numbers = {knowledge_id: store.knowledge_ids.resolve(knowledge_id) for knowledge_id in ids}
-    store.answers.record(
-        (number, answer) for number, content in judged.items() for answer in content.now.new_answers
-    )
-    store.contents.record_verdicts(
-        # A suppressed match is reported by every run: it must never be skipped as unchanged.
-        StoredVerdict(
-            number,
-            content.now.verdict,
-            None if content.now.verdict.suppressed else numbers[content.knowledge_id],
-            content.now.asked_at,
-        )
-        for number, content in judged.items()
-    )
+            self.record({content.id: judged})
 
 
 class StaleContents:

@@ -105,31 +105,18 @@ class Tally:
     def counts(self) -> RunCounts:
         """Return the figures that are displayed."""
         return RunCounts(
-            files=self.files,
             bytes=self.size,
-            read=self.read,
-            read_bytes=self.read_bytes,
-            unchanged=self.unchanged,
             matches=self.outcomes[Outcome.MATCH],
-            new_matches=self.new_matches,
-            suppressed=self.suppressed,
             undetermined=self.outcomes[Outcome.UNDETERMINED],
-            errors=self.errors,
-            excluded=self.excluded,
-            lookups=self.lookups,
+            **{name: getattr(self, name) for name in _DISPLAYED},
         )
 
     def summary(self, run: str, state: RunState) -> Summary:
         """Return the summary of a run that has ended."""
         asked, unanswered = self.asked.total(), self.unanswered.total()
+        reachable, reasons = not asked or unanswered < asked, self.reason_counts()
         return Summary(
-            run=run,
-            state=state,
-            elapsed=self.elapsed,
-            counts=self.counts(),
-            reasons=self.reason_counts(),
-            lists=dict(self.lists),
-            reachable=not asked or unanswered < asked,
+            run, state, self.elapsed, self.counts(), reasons, dict(self.lists), reachable
         )
 
     def verdicts(self) -> dict[Outcome, int]:
@@ -162,10 +149,11 @@ def _source(match: Match) -> str:
 
 
 _COUNTERS = ("outcomes", "reasons", "lists", "asked", "matched", "unanswered")
-_NUMBERS = (
-    *("files", "size", "read", "read_bytes", "unchanged", "errors", "excluded"),
-    *("lookups", "new_matches", "suppressed", "seconds"),
+_DISPLAYED = (
+    *("files", "read", "read_bytes", "unchanged", "errors"),
+    *("excluded", "lookups", "new_matches", "suppressed"),
 )
+_NUMBERS = (*_DISPLAYED, "size", "seconds")
 
 
 class ScanStage(StrEnum):

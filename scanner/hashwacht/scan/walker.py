@@ -174,27 +174,24 @@ class SkippedDirectories:
 
     def _start(self) -> None:
         self._numbers: list[int] = []
-        self._files = self._size = self._excluded = 0
-        self._path = b""
+        self._tally, self._path = Tally(), b""
         self._due = time.monotonic() + FLUSH_INTERVAL
 
     def add(self, number: int, directory: ListedDirectory) -> None:
         """Count an unchanged directory."""
-        files = directory.files
         self._numbers.append(number)
         self._path = directory.path
-        self._files += len(files)
-        self._size += sum(map(_SIZE, files))
-        self._excluded += directory.excluded
+        self._tally.files += len(directory.files)
+        self._tally.size += sum(map(_SIZE, directory.files))
+        self._tally.excluded += directory.excluded
         if time.monotonic() > self._due:
             self.flush()
 
     def flush(self) -> None:
         """Pass on what was counted since the last time."""
         if self._numbers:
-            files = self._files
-            tally = Tally(files=files, size=self._size, unchanged=files, excluded=self._excluded)
-            tally.outcomes[Outcome.NO_MATCH] += files
+            tally = self._tally
+            tally.unchanged = tally.outcomes[Outcome.NO_MATCH] = tally.files
             self._put(DirectoriesUnchanged(tuple(self._numbers), tally, self._path))
         self._start()
 

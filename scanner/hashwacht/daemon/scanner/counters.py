@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hashwacht.core.types import Outcome
 
@@ -46,18 +45,16 @@ class Counters:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._announced = self._gap_reports = self._bytes = self._action_failures = 0
-        self._uploads = self._refused = 0
-        self._verdicts: Counter[str] = Counter({outcome.value: 0 for outcome in Outcome})
-        self._actions: Counter[str] = Counter()
-        self._buckets = [0] * (len(BOUNDS) + 1)
-        self._latency = 0.0
+        self._values = CounterValues(verdicts={outcome.value: 0 for outcome in Outcome})
+
+    def _add(self, **numbers: int) -> None:
+        with self._lock:
+            sums = {name: getattr(self._values, name) + add for name, add in numbers.items()}
+            self._values = replace(self._values, **sums)
 
     def count_announced(self, files: int, gap_reports: int = 0) -> None:
         """Count files and reports of missed events from the watch."""
-        with self._lock:
-            self._announced += files
-            self._gap_reports += gap_reports
+        self._add(announced_files=files, gap_reports=gap_reports)
 
     def count_verdict(self, outcome: Outcome, size: int, delay: float | None = None) -> None:
         """Count a verdict on a content of *size* bytes.
@@ -65,41 +62,36 @@ class Counters:
         *delay* is the number of seconds since the announcement, None if the file is no upload.
         """
         with self._lock:
-            self._verdicts[outcome.value] += 1
-            self._bytes += size
+            values, latency = self._values, self._values.verdict_latency
             if delay is not None:
-                self._buckets[bisect_left(BOUNDS, delay)] += 1
-                self._latency += max(0.0, delay)
+                buckets = [*latency.buckets]
+                buckets[bisect_left(BOUNDS, delay)] += 1
+                latency = LatencyHistogram(tuple(buckets), latency.total + max(0.0, delay))
+            self._values = replace(
+                values,
+                verdicts={**values.verdicts, outcome.value: values.verdicts[outcome.value] + 1},
+                checked_bytes=values.checked_bytes + size,
+                verdict_latency=latency,
+            )
 
     def count_action(self, action: str, *, failed: bool = False) -> None:
         """Count an action, or a failure of one."""
+        if failed:
+            self._add(action_failures=1)
+            return
         with self._lock:
-            if failed:
-                self._action_failures += 1
-            else:
-                self._actions[action] += 1
+            actions = self._values.actions
+            number = actions.get(action, 0) + 1
+            self._values = replace(self._values, actions={**actions, action: number})
 
     def count_upload(self) -> None:
         """Count an upload from a web application that got its verdict."""
-        with self._lock:
-            self._uploads += 1
+        self._add(uploads=1)
 
     def count_refused_connection(self) -> None:
         """Count a connection of a web application that exceeded the limit."""
-        with self._lock:
-            self._refused += 1
+        self._add(refused_connections=1)
 
     def snapshot(self) -> CounterValues:
         """Return the totals."""
-        with self._lock:
-            return CounterValues(
-                self._announced,
-                self._gap_reports,
-                dict(self._verdicts),
-                self._bytes,
-                dict(self._actions),
-                self._action_failures,
-                LatencyHistogram(tuple(self._buckets), self._latency),
-                self._uploads,
-                self._refused,
-            )
+        return self._values

@@ -65,8 +65,7 @@ class Roots:
         this program is restoring a file to a path right now.  Raises UsageError if two roots are
         the same directory, ConfigurationError for an invalid rule.
         """
-        self._arguments = roots, rules, own, in_hand
-        self._in_hand = in_hand
+        self._arguments, self._in_hand = (roots, rules, own, in_hand), in_hand
         self._configured = {root.name: os.fsencode(root.directory) for root in roots}
         self._lock = threading.Lock()
         paths = {name: os.path.realpath(path) for name, path in self._configured.items()}
@@ -139,17 +138,10 @@ def command_line_roots(
     options = []
     for path in dict.fromkeys(Path(os.path.normpath(path.absolute())) for path in paths):
         if path not in known:
-            name = _unused(_name(path), names)
+            words = re.findall("[a-z0-9]+", path.name.lower())
+            stem = "-".join(words)[:MAX_NAME].strip("-") or "root"
+            numbered = (f"{stem}-{number}" for number in range(2, len(names) + 3))
+            name = next(candidate for candidate in (stem, *numbered) if candidate not in names)
             names.add(name)
             options.append(OptionValue(f"roots.{name}.path", str(path), "--root"))
     return tuple(options)
-
-
-def _name(path: Path) -> str:
-    words = re.findall("[a-z0-9]+", path.name.lower())
-    return "-".join(words)[:MAX_NAME].strip("-") or "root"
-
-
-def _unused(name: str, taken: set[str]) -> str:
-    numbered = (f"{name}-{number}" for number in range(2, len(taken) + 3))
-    return next(candidate for candidate in (name, *numbered) if candidate not in taken)

@@ -108,7 +108,10 @@ class WatchMonitor:
         fails.
         """
         if self._roots is None or _paths(self._roots) != _paths(roots):
-            self._end_lasting()
+            # The gaps that a former watch has reported end here; the new one reports them again.
+            gaps = [gap for gap in self._store.gaps.load_open() if gap.ended is None]
+            lasting = [gap.id for gap in gaps if gap.cause is not Cause.UNLISTED]
+            self._store.gaps.record_end(lasting, self._clock())
             watched = tuple(Root(root.name, root.path) for root in roots.all)
             self._watch.start(watched, self._listener)
             self._record_start(roots)
@@ -162,9 +165,8 @@ class WatchMonitor:
     def problem(self) -> str:
         """The reason why no root can be relied on to be watched, if there is one."""
         unchecked = self._monotonic() - self._checked
-        if unchecked <= MAX_UNCHECKED:
-            return ""
-        return f"the watch has not been checked for {unchecked:.0f} s"
+        overdue = unchecked > MAX_UNCHECKED
+        return f"the watch has not been checked for {unchecked:.0f} s" if overdue else ""
 
     def _is_over(self, gap: Gap) -> bool:
         """Return whether the cause of a gap has ended: root back, canary received, and so on."""
@@ -182,29 +184,16 @@ class WatchMonitor:
         lasts = gap.cause in {Cause.DEAD_WATCH, Cause.WATCH_LIMIT}
         return lasts and self._monotonic() - reported > MAX_SILENCE
 
-    def _end_lasting(self) -> None:
-        """End the gaps that a former watch has reported; the new one reports them again."""
-        lasting = [
-            gap.id
-            for gap in self._store.gaps.load_open()
-            if gap.ended is None and gap.cause is not Cause.UNLISTED
-        ]
-        self._store.gaps.record_end(lasting, self._clock())
-
     def _record_heartbeats(self, roots: Roots, at: float) -> None:
         """Record that all roots without a lasting gap were watched until then."""
-        unwatched = {
-            gap.root
-            for gap in self._store.gaps.load_open()
-            if gap.ended is None and gap.cause not in {Cause.UNLISTED, Cause.REMOTE}
-        }
-        self._store.gaps.record_heartbeats(
-            [
-                RootHeartbeat(root.name, root.path, at, *identity)
-                for root in roots.all
-                if root.name not in unwatched and (identity := directory_id(root.path))
-            ]
-        )
+        gaps = [gap for gap in self._store.gaps.load_open() if gap.ended is None]
+        unwatched = {gap.root for gap in gaps if gap.cause not in {Cause.UNLISTED, Cause.REMOTE}}
+        heartbeats = [
+            RootHeartbeat(root.name, root.path, at, *identity)
+            for root in roots.all
+            if root.name not in unwatched and (identity := directory_id(root.path))
+        ]
+        self._store.gaps.record_heartbeats(heartbeats)
 
     def close(self) -> None:
         """Close the watch.  Thread-safe.

@@ -125,32 +125,32 @@ def _scanner_problems(
         advice = "Configure a directory in a table [roots.NAME]."
         yield HealthProblem("roots", "no root is configured", advice, critical=True)
     if health is None:
-        yield HealthProblem("scanner", "not running", start, critical=True)
+        detail, advice = "not running", start
     elif health.stage is Stage.STOPPED:
-        detail = f"stopped {format_age(health.at, now)}"
-        yield HealthProblem("scanner", detail, start, critical=True)
+        detail, advice = f"stopped {format_age(health.at, now)}", start
     elif health.is_stale(now):
-        advice = "See `journalctl -u hashwacht-scanner`; systemd restarts the scanner."
         detail = f"last heartbeat {format_age(health.at, now)}"
-        yield HealthProblem("scanner", detail, advice, critical=True)
+        advice = "See `journalctl -u hashwacht-scanner`; systemd restarts the scanner."
     elif health.stage is Stage.STARTING:
-        advice = "Wait; with many directories the start takes minutes."
         detail = "starting, no root is watched yet"
-        yield HealthProblem("scanner", detail, advice, critical=True)
+        advice = "Wait; with many directories the start takes minutes."
+    else:
+        return
+    yield HealthProblem("scanner", detail, advice, critical=True)
 
 
 def _root_problems(roots: Sequence[str], health: Health) -> Iterator[HealthProblem]:
     known = {root.name: root for root in health.roots}
     for name in roots:
-        root = known.get(name)
-        if root is None:
+        if (root := known.get(name)) is None:
             detail = "not known to the running daemon"
             advice = "Reload its configuration: `systemctl reload hashwacht-scanner`."
-            yield HealthProblem(f"root {name}", detail, advice, critical=True)
         elif root.problem:
             detail = f"not watched: {root.problem}"
             advice = "Fix the cause; the daemon retries automatically and rescans the root."
-            yield HealthProblem(f"root {name}", detail, advice, critical=True)
+        else:
+            continue
+        yield HealthProblem(f"root {name}", detail, advice, critical=True)
 
 
 def _matcher_problems(health: Health) -> Iterator[HealthProblem]:

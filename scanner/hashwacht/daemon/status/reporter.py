@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import psutil
@@ -197,13 +198,10 @@ class GapReporter:
 
 def _resident_memory() -> int:
     """Return the resident bytes of this process and its workers."""
-    process = psutil.Process()
-    total = 0
+    process, total = psutil.Process(), 0
     for member in (process, *process.children(recursive=True)):
-        try:
+        with suppress(psutil.Error):  # it has just exited
             total += member.memory_info().rss
-        except psutil.Error:  # it has just exited
-            continue
     return total
 
 
