@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
 from hashwacht import __version__, bootstrap
 from hashwacht.audit.chain import JSON
@@ -27,7 +26,7 @@ from hashwacht.daemon.status.metrics import render_metrics
 from hashwacht.daemon.status.metrics_server import MetricsServer
 from hashwacht.daemon.status.reporter import AUDIT_ACTOR, GapReporter, HealthReporter
 from hashwacht.daemon.status.status import read_status
-from hashwacht.daemon.upload_handler import UploadDeps, UploadHandler
+from hashwacht.daemon.upload_handler import UploadHandler
 from hashwacht.daemon.upload_server import UploadServer
 from hashwacht.ipc.sockets import listen
 from hashwacht.platform.systemd import SystemdNotifier, inherited_sockets
@@ -61,7 +60,14 @@ def scanner_process(
         raise UsageError(
             "no root is configured", advice="Configure a directory in a table [roots.NAME]."
         )
-    _create_runtime_directory(settings.daemon.runtime_path)
+    runtime = settings.daemon.runtime_path
+    try:
+        runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{runtime}: {error.strerror}",
+            advice="Set daemon.runtime_directory to a directory that this user may write to.",
+        ) from error
     with ExitStack() as stack:
         store = bootstrap.store(settings)
         stack.callback(lambda: store.close() if process is None or process.has_ended else None)
@@ -138,15 +144,13 @@ class _Process:
         )
 
     def upload_server(self, listeners: Sequence[socket.socket]) -> UploadServer:
-        deps = UploadDeps(
-            state=ResultStorage(self._store, bootstrap.upload_contexts(self._settings)),
-            partial=bootstrap.partial_uploads(self._settings),
-            runtime=self._scanner.runtime,
-            verdicts=self._scanner.verdicts,
-            counters=self._scanner.counters,
-            max_file_size=lambda: self._settings.uploads.max_file_size,
+        handler = UploadHandler(
+            self._scanner,
+            ResultStorage(self._store, bootstrap.upload_contexts(self._settings)),
+            bootstrap.partial_uploads(self._settings),
+            lambda: self._settings.uploads.max_file_size,
         )
-        self._upload_server = server = UploadServer(listeners, UploadHandler(deps))
+        self._upload_server = server = UploadServer(listeners, handler)
         self._scanner.on_stop = server.close
         if listeners:
             self._health_reporter.upload_connections = lambda: server.connection_count
@@ -212,16 +216,6 @@ class _Process:
             return runtime
         finally:
             self._notifier.ready()
-
-
-def _create_runtime_directory(runtime: Path) -> None:
-    try:
-        runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(
-            f"{runtime}: {error.strerror}",
-            advice="Set daemon.runtime_directory to a directory that this user may write to.",
-        ) from error
 
 
 def audit_facts(settings: Settings) -> dict[str, JSON]:

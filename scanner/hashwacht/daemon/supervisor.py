@@ -214,9 +214,9 @@ class Supervisor:
             specs = self._specs()
         except HashwachtError as error:
             self._report(f"configuration not reloaded: {error.message}")
-            return
-        self._report("reloading")
-        self._apply(specs)
+        else:
+            self._report("reloading")
+            self._apply(specs)
 
     def _reap(self, child: Child) -> None:
         """Handle an exit: schedule a restart unless the process is being stopped."""

@@ -45,7 +45,6 @@ def drop_ins(settings: Settings) -> Mapping[str, str]:
 
 
 def _uploads(settings: Settings) -> Iterator[str]:
-    """Set the path and group of the upload socket."""
     yield "ListenStream="
     yield f"ListenStream={_escaped(str(settings.uploads.path))}"
     if settings.uploads.group:
@@ -54,7 +53,6 @@ def _uploads(settings: Settings) -> Iterator[str]:
 
 
 def _scanner(settings: Settings) -> Iterator[str]:
-    """Open the directories that the scanner writes to: roots, state, vault, metrics."""
     writable = sorted({*_parents_of_roots(settings), *_own(settings)})
     for path in writable:
         yield f"ReadWritePaths={_optional(path)}"

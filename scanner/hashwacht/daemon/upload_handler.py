@@ -15,7 +15,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from hashwacht import __version__
@@ -23,9 +23,8 @@ from hashwacht.core.errors import Interrupted, StorageError
 from hashwacht.core.types import Fingerprint, Outcome, Reason, Verdict
 from hashwacht.core.upload_context import UploadContext
 from hashwacht.core.watch_events import Lane
-from hashwacht.daemon.scanner.batch_recorder import VerdictProcessor
-from hashwacht.daemon.scanner.counters import Counters
-from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
+from hashwacht.daemon.scanner.runtime import Runtime
+from hashwacht.daemon.scanner.scanner import Scanner
 from hashwacht.matching.matcher_set import LookupRequest
 from hashwacht.pipeline import judge_all
 from hashwacht.platform.safe_open import read_consistent, read_once, reopen_read_only
@@ -42,33 +41,32 @@ from hashwacht.uploads.protocol import DescribeDaemonReply, UploadCheckRequest
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class UploadDeps:
-    """The parts that the handler uses; *max_file_size* returns the current limit in bytes."""
-
-    state: ResultStorage
-    partial: PartialUploadLog
-    runtime: RuntimeHandle
-    verdicts: VerdictProcessor
-    counters: Counters
-    max_file_size: Callable[[], int]
-
-
 class UploadHandler:
     """Handles the requests of web applications.  Thread-safe."""
 
-    def __init__(self, deps: UploadDeps, clock: Callable[[], float] = time.time) -> None:
-        """After ``closing`` is set no result counts any more.  *clock* returns Unix time."""
-        self._deps, self._clock = deps, clock
+    def __init__(
+        self,
+        scanner: Scanner,
+        storage: ResultStorage,
+        partial_uploads: PartialUploadLog,
+        max_file_size: Callable[[], int],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """*max_file_size* returns the current limit in bytes.
+
+        After ``closing`` is set no result counts any more.
+        """
+        self._scanner, self._storage, self._partial_uploads = scanner, storage, partial_uploads
+        self._max_file_size, self._clock = max_file_size, clock
         self.closing = threading.Event()
 
     def describe(self) -> DescribeDaemonReply:
         """Return the daemon's version and limit."""
-        return DescribeDaemonReply(__version__, self._deps.max_file_size())
+        return DescribeDaemonReply(__version__, self._max_file_size())
 
     def record_partial_upload(self, protocol: str) -> None:
         """Record that files arrive in parts by *protocol*.  Raises StorageError."""
-        self._deps.partial.record(protocol)
+        self._partial_uploads.record(protocol)
 
     def check(self, fd: int, request: UploadCheckRequest, uid: int) -> CheckResult:
         """Check the open file *fd* (it stays open) that the user *uid* sent.
@@ -80,27 +78,27 @@ class UploadHandler:
         result = undetermined_on_error(lambda: self._check(fd, context, private=request.private))
         if self.closing.is_set():
             raise Interrupted("the daemon was stopped while an upload was checked")
-        self._deps.counters.count_verdict(result.outcome, result.size, self._clock() - started)
-        self._deps.counters.count_upload()
+        self._scanner.counters.count_verdict(result.outcome, result.size, self._clock() - started)
+        self._scanner.counters.count_upload()
         return result
 
     def apply(self, result: CheckResult) -> None:
         """Open a case for a match; the application has its reply already."""
         if result.outcome is Outcome.MATCH and result.recorded:
-            with self._deps.runtime.borrow() as runtime:
-                self._deps.verdicts.apply_to_upload(runtime, result.key)
+            with self._scanner.runtime.borrow() as runtime:
+                self._scanner.verdicts.apply_to_upload(runtime, result.key)
 
     def count_refused(self, uid: int) -> None:
         """Count a connection over the limit."""
         _log.warning("user %d has too many connections to the upload socket", uid)
-        self._deps.counters.count_refused_connection()
+        self._scanner.counters.count_refused_connection()
 
     def _check(self, fd: int, context: UploadContext | None, *, private: bool) -> CheckResult:
         if (refusal := self._refuse(fd)) is not None:
             return refusal
         own_fd = reopen_read_only(fd)
         try:
-            with self._deps.runtime.borrow() as runtime:
+            with self._scanner.runtime.borrow() as runtime:
                 fingerprint = _read(own_fd, runtime, private=private)
                 verdict, recorded = self._judge(runtime, fingerprint, context)
         finally:
@@ -112,7 +110,7 @@ class UploadHandler:
         flags: int = fcntl.fcntl(fd, fcntl.F_GETFL)
         if flags & os.O_PATH or flags & os.O_ACCMODE not in {os.O_RDONLY, os.O_RDWR}:
             return undetermined_result(Reason.UNREADABLE, "the file was not opened for reading")
-        status, limit = os.fstat(fd), self._deps.max_file_size()
+        status, limit = os.fstat(fd), self._max_file_size()
         if not stat.S_ISREG(status.st_mode):
             return undetermined_result(Reason.UNREADABLE, "not a regular file")
         if status.st_size > limit:
@@ -127,7 +125,7 @@ class UploadHandler:
             return self._record(runtime, fingerprint, context)
         except StorageError as error:
             _log.error("cannot record an upload: %s", error.message)
-        unavailable = self._deps.verdicts.matcher_health.failing()
+        unavailable = self._scanner.verdicts.matcher_health.failing()
         requests = [LookupRequest(fingerprint)]
         (judgement,) = judge_all(runtime.pipeline.matcher_set, requests, self._clock(), unavailable)
         return judgement.verdict, False
@@ -140,7 +138,7 @@ class UploadHandler:
         The context is recorded before the verdict, so that no crash leaves a match without the
         data of its upload.
         """
-        store, verdicts, now = self._deps.state.store, self._deps.verdicts, self._clock()
+        store, verdicts, now = self._storage.store, self._scanner.verdicts, self._clock()
         content = store.contents.record([fingerprint], now)[fingerprint.key]
         judged = verdicts.judge_now(runtime, [content.id], {content.id: content})
         if self.closing.is_set():  # the matchers are being closed
@@ -148,7 +146,7 @@ class UploadHandler:
         verdict = judged[content.id].now.verdict
         keeps_context = verdict.outcome is not Outcome.NO_MATCH
         if keeps_context and context is not None:
-            self._deps.state.uploads.record(fingerprint.key, context)
+            self._storage.uploads.record(fingerprint.key, context)
         pending = [PendingContent(content.id, Lane.UPLOAD, now, "", b"")]
         verdicts.record(judged, pending if judged[content.id].is_pending else [])
         return verdict, keeps_context

@@ -110,7 +110,6 @@ class UploadServer:
             sock.close()
 
     def _accept_one(self, listener: socket.socket) -> None:
-        """Accept a connection, and refuse it if there are too many."""
         try:
             connection, _ = listener.accept()
         except BlockingIOError:

@@ -161,17 +161,9 @@ class Meter:
         now = self._clock()
         self._smooth(counts, now - self._last)
         self._last, self._counts = now, counts
-        elapsed = now - self._began
-        return Progress(
-            counts=counts,
-            phase=phase,
-            elapsed=elapsed,
-            files_rate=self._files_rate,
-            bytes_rate=self._bytes_rate,
-            expected=self._expected,
-            remaining=self._remaining(counts, elapsed),
-            directory=directory,
-        )
+        elapsed, rates = now - self._began, (self._files_rate, self._bytes_rate)
+        remaining = self._remaining(counts, elapsed)
+        return Progress(counts, phase, elapsed, *rates, self._expected, remaining, directory)
 
     def _smooth(self, counts: RunCounts, seconds: float) -> None:
         if seconds <= 0:

@@ -96,7 +96,6 @@ class Recheck:
         self.counts = self._tally.counts()
 
     def _count(self, number: int, judged: JudgedContent) -> None:
-        """Count one content; report it with its paths if its outcome is new."""
         verdict, fingerprint = judged.now.verdict, judged.now.fingerprint
         self._tally.files += 1
         self._tally.size += fingerprint.size
@@ -104,15 +103,9 @@ class Recheck:
         self._tally.count_answers(judged.now)
         self._tally.new_matches += judged.outcome_changed and verdict.outcome is Outcome.MATCH
         if judged.is_reportable:
-            result = ScanResult(
-                tuple(self._store.files.load_paths(number)),
-                verdict,
-                fingerprint.kind,
-                fingerprint.size,
-                fingerprint.key,
-                judged.before,
-            )
-            self._results.put(result)
+            paths = tuple(self._store.files.load_paths(number))
+            content = fingerprint.kind, fingerprint.size, fingerprint.key
+            self._results.put(ScanResult(paths, verdict, *content, judged.before))
 
     def _end(self, run: Run, monitor: RunMonitor) -> Summary:
         state = RunState.INTERRUPTED if self._stop.is_set() else RunState.FINISHED

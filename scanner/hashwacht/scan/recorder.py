@@ -182,7 +182,6 @@ class ScanRecorder:
             self.directory = unchanged.path
 
     def _share(self, batch: MessageBatch, recorded: RecordedFiles) -> None:
-        """Pass results on to the hard links that waited for them."""
         for result in batch.contents:
             if result.fingerprint is not None:
                 content = recorded.content_of(result)
@@ -199,7 +198,6 @@ class ScanRecorder:
     def _count(
         self, batch: MessageBatch, recorded: RecordedFiles, judged: dict[int, JudgedContent]
     ) -> list[ScanResult]:
-        """Count every file with its verdict, and return those to report."""
         results = list(batch.unlisted)
         self._unlisted.errors += len(batch.unlisted)
         for content in judged.values():
@@ -230,7 +228,6 @@ class ScanRecorder:
         ]
 
     def _settle(self, batch: MessageBatch) -> list[DirectoryProgress]:
-        """Update the directories of a batch, and return those that are done."""
         touched = set(batch.settled)
         for work, settled in batch.settled.items():
             work.settled += settled

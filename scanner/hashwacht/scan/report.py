@@ -117,11 +117,14 @@ def build_report(
             recipe=recipe,
         ),
         counts=tally.counts(),
-        verdicts=tally.verdicts(),
+        verdicts={outcome: tally.outcomes[outcome] for outcome in Outcome},
         reasons=tally.reason_counts(),
         kinds=tuple(sorted(kinds, key=lambda row: -row.files)),
         throughput=tuple(ThroughputSample(*sample) for sample in tally.samples),
-        directories=_directory_rows(tally),
+        directories=tuple(
+            DirectoryRow(path.encode("utf-8", "surrogateescape"), files, size, seconds)
+            for seconds, path, files, size in tally.slowest
+        ),
         matchers=_matcher_rows(tally, matcher_set),
         matches=_with_outcome(results, Outcome.MATCH),
         suppressed=tuple(result for result in results if result.verdict.suppressed),
@@ -131,13 +134,6 @@ def build_report(
 
 def _with_outcome(results: Iterable[ScanResult], outcome: Outcome) -> tuple[ScanResult, ...]:
     return tuple(result for result in results if result.verdict.outcome is outcome)
-
-
-def _directory_rows(tally: Tally) -> tuple[DirectoryRow, ...]:
-    return tuple(
-        DirectoryRow(path.encode("utf-8", "surrogateescape"), files, size, seconds)
-        for seconds, path, files, size in tally.slowest
-    )
 
 
 def _matcher_rows(tally: Tally, matcher_set: MatcherSet) -> tuple[MatcherRow, ...]:

@@ -133,7 +133,6 @@ class ScanRun:
         return runs.start("scan", request.roots, request.options, now), False
 
     def _expected_files(self) -> int | None:
-        """Return the number of files of the last finished run over the same roots."""
         for run in self._store.runs.load_latest():
             if run.roots == self._request.roots and run.state is RunState.FINISHED:
                 return Tally.loads(run.tally).files or None
@@ -156,7 +155,6 @@ class ScanRun:
         )
 
     def _start(self, run: Run, recorder: ScanRecorder) -> threading.Thread:
-        """Start all threads and return the one that ends last."""
         walker, request, jobs = self._walker(run, recorder), self._request, self._request.jobs
         readers = [
             self._thread(f"reader-{number}", lambda: self._read(recorder))

@@ -119,10 +119,6 @@ class Tally:
             run, state, self.elapsed, self.counts(), reasons, dict(self.lists), reachable
         )
 
-    def verdicts(self) -> dict[Outcome, int]:
-        """Return the number of files by verdict."""
-        return {outcome: self.outcomes[outcome] for outcome in Outcome}
-
     def reason_counts(self) -> dict[Reason, int]:
         """Return the number of undetermined files by reason, the most frequent first."""
         return {Reason(name): count for name, count in self.reasons.most_common()}

@@ -236,7 +236,6 @@ class ScanWalker:
         self._lookup_seconds = 0.0
 
     def _skip(self, directory: ListedDirectory) -> bool:
-        """Skip a whole directory if nothing in it has changed."""
         if self._freshness.full:
             return False
         began = time.perf_counter()
@@ -247,7 +246,6 @@ class ScanWalker:
         return number is not None
 
     def _compare(self, directory: ListedDirectory, work: DirectoryProgress) -> None:
-        """Count the unchanged files of a directory and pass on the others."""
         tally = Tally(excluded=directory.excluded)
         known, vanished = self._comparer.compare(directory)
         expected = 0
@@ -288,7 +286,6 @@ class ScanWalker:
                 self._put(_stored(name, linked, recorded=False))
 
     def _open(self, directory: ListedDirectory, entry: FileEntry, file: WalkedFile) -> None:
-        """Open a file for the readers, at the permitted rate."""
         if self._limiter:
             self._limiter.take(file.id.size)
             self._check_stop()

@@ -216,7 +216,6 @@ class BatchRecorder:
     def _settle(
         self, results: Sequence[ReadResult], failed: set[JournalEntry], runtime: Runtime
     ) -> None:
-        """Remove finished entries from the journal and postpone the others."""
         done: list[JournalEntry] = []
         postponed = self._retry_times(failed, runtime)
         for result in results:

@@ -264,7 +264,6 @@ class Dispatcher:
     def _postpone_rereads(
         self, entries: list[JournalEntry], runtime: Runtime, now: float
     ) -> list[JournalEntry]:
-        """Postpone files that were read a moment ago, and return the others."""
         backoff = settle_backoff(runtime.settings)
         remaining = {entry: self._rereads.remaining(entry.path, backoff) for entry in entries}
         postponed = {entry: now + seconds for entry, seconds in remaining.items() if seconds}

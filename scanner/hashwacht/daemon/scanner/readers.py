@@ -168,7 +168,6 @@ class FileReader:
     def _find_stored(
         self, opened: OpenFile[JournaledFile], context: ReadContext
     ) -> FileContent[JournaledFile] | None:
-        """Return the stored content of a file that is unchanged, or known by another name."""
         file, known, freshness = opened.file, opened.file.known, context.freshness
         stored = FileContent(file, opened.id, opened.nlink, fd=opened.fd)
         if known and freshness.is_reusable(known, opened.id):

@@ -76,7 +76,6 @@ class RecheckLoop:
         return self._verdicts.matcher_recovered.is_set() or time.monotonic() >= self._due
 
     def _ask_pending(self, runtime: Runtime) -> None:
-        """Ask about all pending contents, as long as a matcher answers."""
         after: PendingContent | None = None
         unanswered, size, restart = 0, PROBE, True
         while unanswered < MAX_UNANSWERED and not self._stop.is_set():

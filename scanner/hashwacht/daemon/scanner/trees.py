@@ -92,7 +92,6 @@ class Comparison:
         return self._result
 
     def _compare(self, directory: ListedDirectory) -> None:
-        """Journal the files that differ, and remove those that are gone."""
         self._result.files += len(directory.files)
         if self._comparer.find_unchanged(directory) is not None:
             return
@@ -217,7 +216,6 @@ class TreeWalker:
         return comparison.walk(entry.path)
 
     def _settle(self, entry: JournalEntry, result: CompareResult) -> None:
-        """Remove the entry and open a gap for each directory that could not be listed."""
         with self._store.transaction():
             for path, detail in result.unlisted:
                 missed = MissedEvents(entry.root, Cause.UNLISTED, detail, path)

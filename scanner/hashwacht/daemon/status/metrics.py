@@ -45,7 +45,7 @@ class _StatusCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """Yield all metrics."""
         status = self._status()
-        yield _gauges("build", "Version of Hashwacht.", {__version__: 1}, "version", "_info")
+        yield _gauges("build_info", "Version of Hashwacht.", {__version__: 1}, "version")
         states = {state.value: float(state is status.protection) for state in Protection}
         yield _gauges("protection", "1 for the current protection state.", states, "state")
         if status.courier is not None:
@@ -109,10 +109,9 @@ def _latency_histogram(latency: LatencyHistogram) -> Metric:
 
 
 def _queue_metrics(storage: StorageStatus, now: float) -> Iterator[Metric]:
-    queue = {lane_name(lane): backlog for lane, backlog in storage.queue.items()}
-    sizes = {name: backlog.number for name, backlog in queue.items()}
+    sizes = {lane_name(lane): backlog.number for lane, backlog in storage.queue.items()}
     yield _gauges("journal_pending_files", "Files waiting for their check.", sizes, "lane")
-    ages = {name: _age(backlog, now) for name, backlog in queue.items()}
+    ages = {lane_name(lane): _age(backlog, now) for lane, backlog in storage.queue.items()}
     text = "Age of the oldest waiting file."
     yield _gauges("journal_oldest_pending_age_seconds", text, ages, "lane")
     for name, text, backlog in (
@@ -175,8 +174,8 @@ def _gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(f"hashwacht_{name}", text, value=float(value))
 
 
-def _gauges(name: str, text: str, values: Values, label: str, suffix: str = "") -> Metric:
-    family = GaugeMetricFamily(f"hashwacht_{name}{suffix}", text, labels=[label])
+def _gauges(name: str, text: str, values: Values, label: str) -> Metric:
+    family = GaugeMetricFamily(f"hashwacht_{name}", text, labels=[label])
     for label_value, value in values.items():
         family.add_metric([label_value], value)
     return family

@@ -97,7 +97,6 @@ class MetricsServer:
 
 
 def _ready(sockets: Sequence[socket.socket], seconds: float | None = None) -> list[socket.socket]:
-    """Wait up to *seconds* and return the sockets that are readable."""
     poll = select.poll()
     for sock in sockets:
         poll.register(sock, select.POLLIN)

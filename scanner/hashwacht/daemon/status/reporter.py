@@ -197,7 +197,6 @@ class GapReporter:
 
 
 def _resident_memory() -> int:
-    """Return the resident bytes of this process and its workers."""
     process, total = psutil.Process(), 0
     for member in (process, *process.children(recursive=True)):
         with suppress(psutil.Error):  # it has just exited
