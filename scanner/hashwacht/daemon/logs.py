@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
-from typing import IO, Protocol
+from typing import IO
 
 from hashwacht.daemon.log_entry import LogEntry, LogRateLimit, format_record, record_kind
 
@@ -27,13 +27,6 @@ JOURNAL_SOCKET = "/run/systemd/journal/socket"
 
 _PRIORITY = ((logging.CRITICAL, "2"), (logging.ERROR, "3"), (logging.WARNING, "4"))
 _INFO, _DEBUG = "6", "7"
-
-
-class LogDestination(Protocol):
-    """Where log entries are written."""
-
-    def write(self, record: logging.LogRecord, entry: LogEntry) -> None:
-        """Write one entry.  Raises OSError."""
 
 
 class LineWriter:
@@ -132,6 +125,9 @@ def stderr_is_journal(environ: Mapping[str, str]) -> bool:
     except OSError:
         return False
     return environ.get("JOURNAL_STREAM", "") == f"{status.st_dev}:{status.st_ino}"
+
+
+LogDestination = LineWriter | JournaldWriter
 
 
 class LogHandler(logging.Handler):

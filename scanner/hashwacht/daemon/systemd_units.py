@@ -84,8 +84,9 @@ def _own(settings: Settings) -> Iterator[Path]:
 
 def _courier(settings: Settings) -> Iterator[str]:
     """Show the courier the configured files that it cannot see otherwise."""
-    for path in sorted({path for path in _courier_files(settings) if not _is_visible(path)}):
-        yield f"BindReadOnlyPaths={_optional(path)}"
+    for path in sorted({*_courier_files(settings)}):
+        if not any(path.is_relative_to(top) for top in _VISIBLE_TO_COURIER):
+            yield f"BindReadOnlyPaths={_optional(path)}"
     directory = settings.credentials.directory
     if directory not in {None, CREDENTIALS}:
         assert directory is not None
@@ -106,10 +107,6 @@ def _courier_files(settings: Settings) -> Iterator[Path]:
     yield from (path for path in files if path is not None)
     if alerts.command.program:
         yield Path(alerts.command.program[0])
-
-
-def _is_visible(path: Path) -> bool:
-    return any(path.is_relative_to(top) for top in _VISIBLE_TO_COURIER)
 
 
 def _optional(path: Path) -> str:

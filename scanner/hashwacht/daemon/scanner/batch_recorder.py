@@ -58,8 +58,7 @@ class VerdictProcessor:
 
         ``matcher_recovered`` is set when a matcher answers again.
         """
-        self._judge = ContentJudge(store, clock, closing)
-        self._counters, self._clock = counters, clock
+        self._judge, self._counters = ContentJudge(store, clock, closing), counters
         self.matcher_health = MatcherHealthTracker()
         self.matcher_recovered = threading.Event()
         self._lookups = threading.Semaphore(MAX_CONCURRENT_LOOKUPS)
@@ -125,15 +124,11 @@ class VerdictProcessor:
         return True
 
     def apply_to_upload(self, runtime: Runtime, key: str) -> None:
-        """Act on an upload that a web application sent; ``retry`` repeats what fails."""
+        """Act on an upload that a web application sent; what fails is retried later."""
         try:
             runtime.casework.open_upload_case(key)
         except (HashwachtError, OSError) as error:
             _log.warning("an action on an upload cannot be taken now: %s", error)
-
-    def retry(self, runtime: Runtime) -> None:
-        """Repeat the actions that failed."""
-        runtime.casework.retry_due(self._clock())
 
 
 class BatchRecorder:
@@ -165,10 +160,14 @@ class BatchRecorder:
             judged = retry_until(
                 lambda: verdicts.judge_now(runtime, distinct, recorded.contents), stop
             )
-            pending = {
-                number: _pending(number, content.file)
+            waiting = [
+                (number, content.file.root, content.file.entry)
                 for content, number in numbers.items()
                 if number in judged and judged[number].is_pending
+            ]
+            pending = {
+                number: PendingContent(number, entry.lane, entry.announced, root, entry.path)
+                for number, root, entry in waiting
             }
             retry_until(lambda: verdicts.record(judged, pending.values()), stop)
             failed = {
@@ -231,8 +230,3 @@ class BatchRecorder:
             self._store.journal.remove(done)
             self._store.journal.postpone(postponed)
             remove_vanished(self._store, vanished)
-
-
-def _pending(number: int, file: JournaledFile) -> PendingContent:
-    entry = file.entry
-    return PendingContent(number, entry.lane, entry.announced, file.root, entry.path)

@@ -213,8 +213,8 @@ class ReaderThreads:
         recorder: BatchRecorder,
         stop: threading.Event,
     ) -> None:
-        self._dispatcher, self._reader, self._recorder = dispatcher, reader, recorder
-        self._stop = stop
+        self._dispatcher, self._reader = dispatcher, reader
+        self._recorder, self._stop = recorder, stop
         self._finished: SimpleQueue[_Finished | None] = SimpleQueue()
         self._collecting = threading.Lock()
 

@@ -94,10 +94,6 @@ class Runtime:
     settings: DaemonSettings
     jobs: int
 
-    def reresolve(self) -> Runtime:
-        """Return the same parts, with the symbolic links in the roots' paths resolved again."""
-        return replace(self, roots=self.roots.reresolve())
-
 
 class RuntimeHandle:
     """The current runtime.  A former one is closed when its last user has released it."""

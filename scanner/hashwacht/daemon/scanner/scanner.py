@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 
 from hashwacht.core.watch_events import Lane
@@ -180,7 +181,7 @@ class Scanner:
         while not self._stop.is_set():
             if (runtime := self.runtime.current).roots.has_moved:
                 _log.info("a symbolic link in the path of a root leads to another directory now")
-                self._replace(runtime.reresolve())
+                self._replace(replace(runtime, roots=runtime.roots.reresolve()))
             self.monitor.begin(self.runtime.current.roots)
             self.monitor.maintain(
                 self._journaler.journaled_until, self.runtime.current.settings.canary_interval
@@ -198,7 +199,7 @@ class Scanner:
     def _retry(self) -> None:
         while not self._stop.wait(RETRY_INTERVAL):
             with self.runtime.borrow() as runtime:
-                self.verdicts.retry(runtime)
+                runtime.casework.retry_due(self._clock())
 
     def _end(self) -> None:
         """End in the order of the work, and abort what does not end."""

@@ -133,21 +133,17 @@ def _read_storage(
 def to_fields(status: Status) -> dict[str, object]:
     """Return the status as the fields of one JSON object; times are Unix seconds."""
     health, storage = status.health, status.storage
+    scanner = {"alive": status.is_alive, **asdict(health)} if health else {}
+    scanner.pop("roots", None)
     return {
         "at": status.at,
         "protection": status.protection,
         "problems": [asdict(problem) for problem in status.problems],
         "courier": status.courier,
-        "scanner": None
-        if health is None
-        else {"alive": status.is_alive, **_scanner_fields(health)},
+        "scanner": scanner or None,
         "roots": [_root_fields(status, root.name) for root in status.settings.roots],
-        **({} if storage is None else _storage_fields(storage)),
+        **(_storage_fields(storage) if storage else {}),
     }
-
-
-def _scanner_fields(health: Health) -> dict[str, object]:
-    return {name: value for name, value in asdict(health).items() if name != "roots"}
 
 
 def _root_fields(status: Status, name: str) -> dict[str, object]:
