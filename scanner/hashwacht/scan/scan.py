@@ -22,8 +22,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from hashwacht.core.errors import Interrupted, WorkerError
-from hashwacht.engine.compare import StillPresent
-from hashwacht.engine.freshness import required_freshness
+from hashwacht.engine.compare import StillPresent, required_freshness
 from hashwacht.engine.judge import ContentJudge
 from hashwacht.engine.read import read_files
 from hashwacht.pipeline import Pipeline

@@ -15,8 +15,7 @@ from operator import attrgetter
 
 from hashwacht.core.errors import Interrupted
 from hashwacht.core.types import FileId, Outcome, Reason, Verdict
-from hashwacht.engine.compare import DirectoryComparer, unscanned
-from hashwacht.engine.freshness import Freshness
+from hashwacht.engine.compare import DirectoryComparer, Freshness, unscanned
 from hashwacht.engine.read import FileContent, FileUnreadable, FileVanished, OpenFile, unreadable
 from hashwacht.platform.safe_open import FileChanged
 from hashwacht.scan.tally import ScanStage, Tally, Timings

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hashwacht.core.watch_events import Lane
 from hashwacht.daemon.scanner.trees import Comparison
-from hashwacht.engine.freshness import required_freshness
+from hashwacht.engine.compare import required_freshness
 from support.daemon.daemon_bench import DaemonBench
 
 

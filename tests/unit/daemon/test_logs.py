@@ -18,13 +18,16 @@ from hypothesis import strategies as st
 
 from hashwacht.core.events import Event, event_fields
 from hashwacht.core.paths import from_json
-from hashwacht.daemon.log_entry import MAX_CHARS, MAX_KINDS, LogRateLimit, format_record
 from hashwacht.daemon.logs import (
+    MAX_CHARS,
+    MAX_KINDS,
     JournaldWriter,
     LineWriter,
     LogHandler,
+    LogRateLimit,
     configure_logging,
     encode_fields,
+    format_record,
     priority,
     stderr_is_journal,
 )

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from hashwacht.core.watch_events import Lane
 from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
 from hashwacht.daemon.scanner.threads import retry_until
-from hashwacht.engine.freshness import Freshness, required_freshness
+from hashwacht.engine.compare import Freshness, required_freshness
 from hashwacht.engine.read import FileContent, FileUnreadable, FileVanished
 from hashwacht.pipeline import Pipeline
 from hashwacht.platform.backoff import Backoff

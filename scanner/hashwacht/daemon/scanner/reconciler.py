@@ -20,8 +20,7 @@ from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
 from hashwacht.daemon.scanner.threads import Backpressure, retry_until
 from hashwacht.daemon.scanner.trees import CompareResult, Comparison
 from hashwacht.daemon.scanner.watch_monitor import directory_id
-from hashwacht.engine.compare import StillPresent
-from hashwacht.engine.freshness import required_freshness
+from hashwacht.engine.compare import StillPresent, required_freshness
 from hashwacht.storage.gaps import Gap
 from hashwacht.storage.store import Store
 

@@ -19,8 +19,7 @@ from hashwacht.core.watch_events import Announcement, Cause, Lane, MissedEvents
 from hashwacht.daemon.scanner.roots import WatchedRoot
 from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
 from hashwacht.daemon.scanner.threads import Backpressure, retry_until
-from hashwacht.engine.compare import DirectoryComparer, unscanned
-from hashwacht.engine.freshness import Freshness, required_freshness
+from hashwacht.engine.compare import DirectoryComparer, Freshness, required_freshness, unscanned
 from hashwacht.settings import UndeterminedAction
 from hashwacht.storage.files import KnownFile
 from hashwacht.storage.journal import JournalEntry

@@ -23,8 +23,6 @@ from hashwacht.storage.outbox import ChannelStatus
 from hashwacht.storage.reports import Backlog
 from hashwacht.storage.store import Store
 
-MAX_REACHED_LIMITS = 100
-
 LATE_AFTER = 300.0
 """Seconds that an upload may wait for its check before the daemon counts as degraded."""
 
@@ -90,7 +88,7 @@ def read_storage_status(
         last_rescans={name: store.gaps.load_last_walk(name) for name in roots},
         cases=store.cases.count_by_state(),
         case_files=store.reports.count_locations(),
-        reached_limits=tuple(store.action_limits.load_latest(MAX_REACHED_LIMITS)),
+        reached_limits=tuple(store.action_limits.load_latest(100)),
         alerts=tuple(store.outbox.channel_status(channel) for channel in channels),
         audit=audit.head(),
     )
