@@ -99,9 +99,9 @@ class OutboxSender:
             self._outbox.record_delivery(batch, self._clock(), reply.problem)
             if reply.problem:
                 _log.warning("an alert by %s was delivered, but %s", batch.channel, reply.problem)
-            return
-        assert isinstance(reply, FailureReply), "the decoder accepts no other reply"
-        self._record_failure(batch, f"{reply.problem}. {reply.advice}".removesuffix(". "))
+        else:
+            assert isinstance(reply, FailureReply), "the decoder accepts no other reply"
+            self._record_failure(batch, f"{reply.problem}. {reply.advice}".removesuffix(". "))
 
     def _record_failure(self, batch: AlertBatch, problem: str, **longest: float) -> None:
         number, extra = len(batch.alerts), event_fields(Event.ALERT_FAILED)

@@ -83,7 +83,6 @@ def _own(settings: Settings) -> Iterator[Path]:
 
 
 def _courier(settings: Settings) -> Iterator[str]:
-    """Show the courier the configured files that it cannot see otherwise."""
     for path in sorted({*_courier_files(settings)}):
         if not any(path.is_relative_to(top) for top in _VISIBLE_TO_COURIER):
             yield f"BindReadOnlyPaths={_optional(path)}"

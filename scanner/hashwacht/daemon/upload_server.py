@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Self
 
 from hashwacht.core.errors import HashwachtError, Interrupted
@@ -119,9 +120,8 @@ class UploadServer:
             self._handler.closing.wait(_ACCEPT_RETRY)
             return
         uid = peer_uid(connection)
-        thread = threading.Thread(
-            target=self._serve, args=(connection, uid), name="upload", daemon=True
-        )
+        work = partial(self._serve, connection, uid)
+        thread = threading.Thread(target=work, name="upload", daemon=True)
         with self._lock:
             has_room = len(self._open) < MAX_CONNECTIONS
             accepted = has_room and self._users[uid] < MAX_CONNECTIONS_PER_USER

@@ -232,7 +232,6 @@ class RunMonitor:
         self._show()
 
     def _report(self, last: threading.Thread) -> None:
-        """Pass on results for one tick, or until the end; then show the figures."""
         until = self._clock() + TICK
         while (left := until - self._clock()) > 0:
             try:

@@ -9,6 +9,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from hashwacht.core.types import Outcome
 from hashwacht.engine.judge import ContentJudge, JudgedContent, StaleContents
@@ -55,9 +56,8 @@ class Recheck:
             monitor = RunMonitor(
                 self._observer, self, self._results, stale.count(), phase=Phase.ASKING
             )
-            thread = threading.Thread(
-                target=self._run_thread, args=(run, stale), name="recheck", daemon=True
-            )
+            work = partial(self._run_thread, run, stale)
+            thread = threading.Thread(target=work, name="recheck", daemon=True)
             thread.start()
             monitor.wait(thread, self._stop, self._abort)
             return self._end(run, monitor)

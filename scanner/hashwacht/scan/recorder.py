@@ -223,9 +223,8 @@ class ScanRecorder:
         file.work.tally.new_matches += judged.matches_since(self._began)
         if verdict.outcome is Outcome.NO_MATCH and not verdict.suppressed:
             return []
-        return [
-            ScanResult((file.path,), verdict, fingerprint.kind, fingerprint.size, fingerprint.key)
-        ]
+        content = fingerprint.kind, fingerprint.size, fingerprint.key
+        return [ScanResult((file.path,), verdict, *content)]
 
     def _settle(self, batch: MessageBatch) -> list[DirectoryProgress]:
         touched = set(batch.settled)

@@ -153,7 +153,6 @@ def reportable_files(
     store: Store, matcher_set: MatcherSet, roots: Iterable[bytes]
 ) -> Iterator[ScanResult]:
     """Yield every file below *roots* that matches, was suppressed or is undetermined now."""
-    accepted = matcher_set.accepts
     names = {configured.matcher.name for configured in matcher_set.matchers}
     for root in roots:
         for file in store.reports.load_reportable_files(root, MAX_ROWS):
@@ -163,8 +162,6 @@ def reportable_files(
                 continue
             content = store.contents.load([file.content])[file.content]
             answers = [answer for answer in content.answers if answer.matcher in names]
-            fingerprint = content.fingerprint
-            verdict = judge(fingerprint, answers, accepted)
-            yield ScanResult(
-                (file.path,), verdict, fingerprint.kind, fingerprint.size, fingerprint.key
-            )
+            read = content.fingerprint
+            verdict = judge(read, answers, matcher_set.accepts)
+            yield ScanResult((file.path,), verdict, read.kind, read.size, read.key)

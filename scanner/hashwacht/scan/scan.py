@@ -210,7 +210,6 @@ class ScanRun:
         return threading.Thread(target=guarded, name=name, daemon=True)
 
     def _abort(self) -> None:
-        """End a decoder that is at work, or a service that is slow."""
         self._closing.set()
         self._pipeline.close()
 

@@ -203,7 +203,6 @@ class Dispatcher:
             self.wakeup.set()
 
     def _hand_out(self) -> bool:
-        """Hand out what may be read now; return False if that was nothing."""
         with self._runtime.borrow() as runtime:
             now = self._check_clock(runtime)
             context: ReadContext | None = None

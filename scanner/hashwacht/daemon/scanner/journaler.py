@@ -85,7 +85,6 @@ class Journaler:
         self.last_round = time.monotonic()
 
     def _in_roots(self, announcements: Iterable[Announcement]) -> list[Announcement]:
-        """Return those that a root includes, each with its innermost root."""
         roots = self._runtime.current.roots
         pairs = (
             (event, (roots.innermost if event.tree else roots.scanned_root)(event.path))

@@ -145,7 +145,6 @@ class RecheckLoop:
         return PendingContent(content, Lane.RECONCILE, self._clock(), name, path)
 
     def _apply(self, judged: JudgedContent, row: PendingContent, runtime: Runtime) -> bool:
-        """Act at every path of a content, or at its last known path; return False to retry."""
         self._verdicts.apply_to_upload(runtime, judged.now.fingerprint.key)
         paths = self._store.files.load_paths(row.content) or [row.path]
         applied = [self._apply_at(path, judged, row, runtime) for path in paths if path]

@@ -88,10 +88,6 @@ class Roots:
             path = above
         return root
 
-    def get(self, name: str) -> WatchedRoot | None:
-        """Return the root of this name."""
-        return next((root for root in self.all if root.name == name), None)
-
     def scanned_root(self, path: bytes) -> WatchedRoot | None:
         """Return the root of a file; None outside of all roots, or if the file is not scanned."""
         root = self.innermost(path)

@@ -176,7 +176,6 @@ class TreeWalker:
                 self.wakeup.wait(IDLE)
 
     def _walk(self, entry: JournalEntry, runtime: Runtime) -> None:
-        """Walk a directory, and remove its entry when all its files are in the journal."""
         root = runtime.roots.innermost(entry.path)
         result = CompareResult()
         if root is not None:

@@ -120,7 +120,6 @@ class WatchMonitor:
         self._roots = roots
 
     def _record_start(self, roots: Roots) -> None:
-        """Record which roots are watched now, and a gap for each new one."""
         known = {} if self._roots is None else _paths(self._roots)
         now, heartbeats = self._clock(), self._store.gaps.load_heartbeats()
         with self._store.transaction():
@@ -170,7 +169,8 @@ class WatchMonitor:
 
     def _is_over(self, gap: Gap) -> bool:
         """Return whether the cause of a gap has ended: root back, canary received, and so on."""
-        root = self._roots.get(gap.root) if self._roots else None
+        roots = self._roots.all if self._roots else ()
+        root = next((root for root in roots if root.name == gap.root), None)
         if gap.ended is not None or root is None:
             return False
         if gap.cause is Cause.UNMOUNTED:

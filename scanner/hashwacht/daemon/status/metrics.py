@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 
 from hashwacht import __version__
 from hashwacht.core.types import Action, Outcome
-from hashwacht.daemon.scanner.counters import BOUNDS, CounterValues, LatencyHistogram
+from hashwacht.daemon.scanner.counters import BOUNDS, CounterValues
 from hashwacht.daemon.status.assess import Protection, StorageStatus
 from hashwacht.daemon.status.health import Health
 from hashwacht.daemon.status.status import Status, lane_name
@@ -76,8 +76,8 @@ def _process_metrics(health: Health, *, alive: bool) -> Iterator[Metric]:
     answers = {matcher.name: matcher.last_answer for matcher in health.matchers}
     yield _timestamps("matcher_last_answer", "Time of the last usable answer.", answers, "matcher")
     connections = health.upload_connections
-    up = connections is not None
-    yield _gauge("upload_socket_up", "1 if web applications can send uploads.", up)
+    has_socket = connections is not None
+    yield _gauge("upload_socket_up", "1 if web applications can send uploads.", has_socket)
     yield _gauge("upload_connections", "Open connections to the upload socket.", connections or 0)
     layers = {name: float(not problem) for name, problem in health.sandbox.items()}
     yield _gauges("sandbox_layer_active", "1 if the layer confines the workers.", layers, "layer")
@@ -86,26 +86,22 @@ def _process_metrics(health: Health, *, alive: bool) -> Iterator[Metric]:
 def _counter_metrics(counts: CounterValues) -> Iterator[Metric]:
     verdicts = {outcome.value: counts.verdicts.get(outcome.value, 0) for outcome in Outcome}
     actions = {action.value: counts.actions.get(action.value, 0) for action in Action}
-    refused = counts.refused_connections
+    refused, latency = counts.refused_connections, counts.verdict_latency
+    bounds = [*map(str, BOUNDS), "+Inf"]
     yield _counter("announced_files", "Announced files and directories.", counts.announced_files)
     yield _counter("gap_reports", "Reports of possibly missed events.", counts.gap_reports)
     yield _counters("verdicts", "Verdicts by outcome.", verdicts, "outcome")
     yield _counter("checked_bytes", "Size of the contents of all verdicts.", counts.checked_bytes)
     yield _counters("actions", "Actions taken on files.", actions, "action")
     yield _counter("action_failures", "Failed actions.", counts.action_failures)
-    yield _latency_histogram(counts.verdict_latency)
-    yield _counter("uploads", "Uploads of web applications with a verdict.", counts.uploads)
-    yield _counter("upload_connections_refused", "Connections over the limit.", refused)
-
-
-def _latency_histogram(latency: LatencyHistogram) -> Metric:
-    bounds = [*map(str, BOUNDS), "+Inf"]
-    return HistogramMetricFamily(
+    yield HistogramMetricFamily(
         "hashwacht_upload_verdict_latency_seconds",
         "Time from the announcement of an upload to its verdict.",
         buckets=list(zip(bounds, accumulate(latency.buckets), strict=True)),
         sum_value=latency.total,
     )
+    yield _counter("uploads", "Uploads of web applications with a verdict.", counts.uploads)
+    yield _counter("upload_connections_refused", "Connections over the limit.", refused)
 
 
 def _queue_metrics(storage: StorageStatus, now: float) -> Iterator[Metric]:
