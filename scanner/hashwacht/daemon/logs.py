@@ -163,11 +163,9 @@ def _line(text: str) -> str:
 
 
 JSON_VERSION = 1
-
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
 
-_PRIORITY = ((logging.CRITICAL, "2"), (logging.ERROR, "3"), (logging.WARNING, "4"))
-_INFO, _DEBUG = "6", "7"
+_PRIORITY = {logging.CRITICAL: "2", logging.ERROR: "3", logging.WARNING: "4", logging.INFO: "6"}
 
 
 class LineWriter:
@@ -253,10 +251,7 @@ def encode_fields(fields: Iterable[tuple[str, str]]) -> bytes:
 
 def priority(level: int) -> str:
     """Return the severity of syslog(3) for a level of the logging module."""
-    for minimum, severity in _PRIORITY:
-        if level >= minimum:
-            return severity
-    return _INFO if level >= logging.INFO else _DEBUG
+    return next((name for minimum, name in _PRIORITY.items() if level >= minimum), "7")
 
 
 def stderr_is_journal(environ: Mapping[str, str]) -> bool:

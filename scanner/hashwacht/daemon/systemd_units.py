@@ -22,9 +22,9 @@ _HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
 _TEMPORARY = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108  # what PrivateTmp= replaces
 _VISIBLE_TO_COURIER = (Path("/usr"), Path("/etc"), Path("/opt/hashwacht"))
 
-_HEAD = """\
-# Generated from the configuration by `hashwacht units --write`; run it again after changes.
-"""
+_HEAD = (
+    "# Generated from the configuration by `hashwacht units --write`; run it again after changes."
+)
 
 
 def drop_ins(settings: Settings) -> Mapping[str, str]:
@@ -38,7 +38,7 @@ def drop_ins(settings: Settings) -> Mapping[str, str]:
     }
     sections = {".service": "Service", ".socket": "Socket", ".target": "Unit"}
     return {
-        f"{unit}.d/{NAME}": "\n".join([f"{_HEAD}[{sections[Path(unit).suffix]}]", *lines, ""])
+        f"{unit}.d/{NAME}": "\n".join([f"{_HEAD}\n[{sections[Path(unit).suffix]}]", *lines, ""])
         for unit, lines in drop_in_lines.items()
         if lines
     }

@@ -29,9 +29,6 @@ _log = logging.getLogger(__name__)
 IDLE = 1.0
 """Seconds after which gaps are queried without a signal."""
 
-BURSTS = frozenset({Cause.OVERFLOW, Cause.QUEUE_FULL})
-"""Causes that recur in quick succession."""
-
 CALM, MAX_POSTPONED = 1.0, 30.0
 """Seconds after the end of a burst until it is covered; at most so long after its beginning."""
 
@@ -190,7 +187,7 @@ def _outermost(paths: Collection[bytes]) -> list[bytes]:
 
 def _is_due(gap: Gap, now: float) -> bool:
     """Return whether a gap has ended, and no further gaps of a burst are to be expected."""
-    if gap.ended is None or gap.cause not in BURSTS:
+    if gap.ended is None or gap.cause not in {Cause.OVERFLOW, Cause.QUEUE_FULL}:
         return gap.ended is not None
     continues = _is_recent(gap.ended, now, CALM)
     return not (continues and _is_recent(gap.began, now, MAX_POSTPONED))
