@@ -1,4 +1,4 @@
-"""Fixtures and hooks for all tests: the lock on the machine, the signals, the expected skips."""
+"""Hooks for all tests: the lock on the machine, the signals, the expected skips."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LOCKED = "HASHWACHT_TESTS_LOCKED"
 def pytest_configure(config: pytest.Config) -> None:
     """Check the skips, and restore the signals that a shell ignores for background jobs.
 
-    Child processes inherit an ignored signal, and a test that interrupts one would wait for ever.
+    Child processes inherit an ignored signal, and a test that interrupts one would wait forever.
     """
     expected = load_expected_skips(Path(__file__).with_name("expected-skips.toml"))
     if not hasattr(config, "workerinput"):  # workers of xdist report to the process that decides
@@ -32,10 +32,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Let a test that is marked ``alone`` have the machine for itself.
+    """Run a test marked ``alone`` while no other test runs on the machine.
 
-    Such a test changes a setting of the kernel, mounts something, or measures time.  The gate
-    keeps the order of arrival, so no test waits for ever.  A pytest that a test starts runs under
+    Such a test changes a kernel setting, mounts a file system, or measures time.  The gate keeps
+    the order of arrival, so no test waits forever.  A pytest that is started by a test runs under
     the lock of that test.
     """
     if _LOCKED in os.environ:
@@ -51,4 +51,4 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
             return (yield)
         finally:
             del os.environ[_LOCKED]
-            fcntl.flock(turn, fcntl.LOCK_UN)  # a child that the test left running would keep it
+            fcntl.flock(turn, fcntl.LOCK_UN)  # otherwise a child left running would keep the lock

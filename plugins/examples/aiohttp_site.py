@@ -1,4 +1,4 @@
-"""A site on aiohttp that takes pictures.  Start it: ``python -m aiohttp.web aiohttp_site:site``."""
+"""An aiohttp site that accepts pictures.  Start it: ``python -m aiohttp.web aiohttp_site:site``."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ scan = UploadScanner(Checker.configured())
 
 
 async def form(_: web.Request) -> web.Response:
-    """Show the form."""
+    """Return the form."""
     return web.Response(text=FORM, content_type="text/html")
 
 
 async def picture(request: web.Request) -> web.Response:
-    """Take a picture."""
+    """Store a picture from a form."""
     size = 0
     async for part in await request.multipart():
         async with scan.part(request, part) as file:
@@ -32,14 +32,14 @@ async def picture(request: web.Request) -> web.Response:
 
 
 async def raw(request: web.Request) -> web.Response:
-    """Take the body as the picture."""
+    """Store the whole body as a picture."""
     async with scan.body(request) as file:
         content = await file.read()
     return web.Response(text=f"stored {len(content)} bytes\n", status=201)
 
 
 def site(_: Sequence[str] = ()) -> web.Application:
-    """Put the site together."""
+    """Create the application."""
     app = web.Application()
     app.add_routes([web.get("/", form), web.post("/", picture), web.put("/raw", raw)])
     return app

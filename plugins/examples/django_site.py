@@ -1,6 +1,6 @@
-"""A site on Django that takes pictures.  Start it: ``python django_site.py runserver``.
+"""A Django site that accepts pictures.  Start it: ``python django_site.py runserver``.
 
-Under a real server: ``gunicorn django_site:application``.
+Under a production server: ``gunicorn django_site:application``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FORM = """<!doctype html><title>Pictures</title>
 
 
 def picture(request: HttpRequest) -> HttpResponse:
-    """Show the form, or take a picture."""
+    """Return the form, or store a picture."""
     if request.method == "GET":
         return HttpResponse(FORM)
     content = request.FILES["picture"].read()

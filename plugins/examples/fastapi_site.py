@@ -1,4 +1,4 @@
-"""A site on FastAPI that decides itself.  Start it: ``uvicorn fastapi_site:app``."""
+"""A FastAPI site whose endpoint decides itself.  Start it: ``uvicorn fastapi_site:app``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def form() -> str:
 
 @app.post("/", response_class=PlainTextResponse)
 async def take(picture: Picture) -> PlainTextResponse:
-    """Take a picture, unless somebody knows it."""
+    """Store a picture unless it matches."""
     if picture.result.outcome is Outcome.MATCH:
         return PlainTextResponse("This upload cannot be accepted.\n", 403)
     content = await picture.upload.read()

@@ -1,4 +1,4 @@
-"""A site on Flask that takes pictures.  Start it: ``waitress-serve flask_site:app``."""
+"""A Flask site that accepts pictures.  Start it: ``waitress-serve flask_site:app``."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Hashwacht(app)
 
 @app.get("/")
 def form() -> ResponseReturnValue:
-    """Show the form."""
+    """Return the form."""
     return FORM
 
 
 @app.post("/")
 def picture() -> ResponseReturnValue:
-    """Take a picture."""
+    """Store a picture from a form."""
     content = request.files["picture"].read()
     return f"stored {len(content)} bytes\n", 201
 
 
 @app.put("/raw")
 def raw() -> ResponseReturnValue:
-    """Take the body as the picture."""
+    """Store the whole body as a picture."""
     return f"stored {len(request.get_data())} bytes\n", 201

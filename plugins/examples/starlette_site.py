@@ -1,4 +1,4 @@
-"""A site on Starlette that takes pictures.  Start it: ``uvicorn starlette_site:app``."""
+"""A Starlette site that accepts pictures.  Start it: ``uvicorn starlette_site:app``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORM = """<!doctype html><title>Pictures</title>
 
 
 async def pictures(request: Request) -> Response:
-    """Show the form, or take a picture."""
+    """Return the form, or store a picture."""
     if request.method == "GET":
         return HTMLResponse(FORM)
     async with request.form() as form:
@@ -27,7 +27,7 @@ async def pictures(request: Request) -> Response:
 
 
 async def stream(request: Request) -> Response:
-    """Take the body as the picture."""
+    """Store the whole body as a picture."""
     size = 0
     async for chunk in request.stream():
         size += len(chunk)

@@ -1,6 +1,6 @@
-"""The main job of Hashwacht, live, on a small storage of generated pictures: ``make demo``.
+"""A demonstration of Hashwacht on a small storage of generated pictures: ``make demo``.
 
-Every step is a command that a reader could type: it is printed, then run.
+Every step is a command that an administrator could type: it is printed, then run.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Demo:
         return self.place / "storage"
 
     def paint(self) -> Mapping[bytes, str]:
-        """Write storage and lists; say of every file what it is."""
+        """Write the storage and the lists, and return a description of every file."""
         from demo.sample_storage import good_list, known_list, later_list, write_storage
 
         _say("Painting a small storage of harmless pictures, and lists that know some of them.")
@@ -102,11 +102,11 @@ class Demo:
         self._run("lists", "import", "police", str(self.place / "police.csv"))
         good = str(self.place / "known-good.txt")
         self._run("lists", "import", "--known-good", "harmless", good)
-        _say("The scan. Every match is told as it comes; nothing in the storage is changed.")
+        _say("The scan. Every match is reported at once; nothing in the storage is changed.")
         self._run("scan", str(self.storage))
 
     def explain(self, written: Mapping[bytes, str]) -> None:
-        """Print what every file is, and its verdict."""
+        """Print the description and the verdict of every file."""
         _say("What was there, and what was found:")
         verdicts = self._verdicts()
         rows = [
@@ -122,15 +122,15 @@ class Demo:
             line(f"  {path:{wide[0]}}{what:{wide[1]}}{told}")
 
     def a_list_comes_later(self) -> None:
-        """Import another list, and ask again without the storage."""
-        _say("Later another list arrives. The storage is moved away, to show that nobody reads it:")
+        """Import another list, and recheck without the storage."""
+        _say("Later another list arrives. The storage is moved away to show that it is not read:")
         self._run("lists", "import", "newcomers", str(self.place / "later.txt"))
         away = self.storage.rename(self.place / "unmounted")
         self._run("recheck")
         away.rename(self.storage)
 
     def the_daemon(self) -> None:
-        """Watch a directory that a known picture is uploaded to."""
+        """Run the daemon on a directory that receives a known picture."""
         from demo.live_daemon import DaemonDemo
 
         _say("And when a picture comes in? That is the daemon's job.")
@@ -138,7 +138,7 @@ class Demo:
         watched.show(_say, self.storage / "alice" / "holiday.jpg")
 
     def _run(self, *arguments: str) -> None:
-        """Show a command line and run it, with a state and a configuration of the demo's own."""
+        """Print a command line and run it with the demo's own state and configuration."""
         line(f"\n$ hashwacht {shlex.join(arguments)}")
         sys.stdout.flush()
         code = run(root, [*arguments, *self._options()])
@@ -153,14 +153,14 @@ class Demo:
         return ("--state-dir", state, "--config", str(self._configuration()))
 
     def _configuration(self) -> Path:
-        """Keep the demo apart from the configuration of this machine, and let it not give way."""
+        """Return the demo's own configuration file, which runs scans at normal priority."""
         path = self.place / "hashwacht.toml"
         if not path.exists():
-            path.write_text("[scan]\nlow_priority = false  # somebody sits and waits\n")
+            path.write_text("[scan]\nlow_priority = false  # the user is waiting\n")
         return path
 
     def _verdicts(self) -> Mapping[bytes, Verdict]:
-        """Read what the scan has recorded of every file that somebody wants to know of."""
+        """Return the recorded verdict of every reportable file."""
         from hashwacht import bootstrap
         from hashwacht.scan.report import reportable_files
         from hashwacht.settings import OptionValue, load
@@ -196,7 +196,7 @@ def _what_next(keep: Path | None) -> None:
 
 
 def _next_commands() -> Sequence[str]:
-    """Suggest what exists on this machine, as it has to be typed here."""
+    """Return commands that work on this machine, as they have to be typed here."""
     pictures = Path.home() / "Pictures"
     directory = shlex.quote(str(pictures)) if pictures.is_dir() else "/srv"
     installed = Path(sys.executable).with_name("hashwacht")
@@ -209,7 +209,7 @@ def _next_commands() -> Sequence[str]:
 
 
 def _relative(program: Path) -> str:
-    """Write the way to the program from here, if it is below."""
+    """Return the path of the program, relative to the working directory if it is below it."""
     here = Path.cwd()
     return shlex.quote(str(program.relative_to(here) if program.is_relative_to(here) else program))
 

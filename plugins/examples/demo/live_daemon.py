@@ -1,4 +1,4 @@
-"""The second half of the demo: the daemon watches, a known picture comes in."""
+"""The second half of the demo: the daemon quarantines a known picture that is uploaded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hashwacht.daemon.status.status import Status
 
 PATIENCE = 30.0
-"""Seconds that the daemon gets to start or to act; two are usual."""
+"""Seconds that the daemon may take to start or to act; two are usual."""
 
 _PAUSE = 0.05
 _END = 10.0
@@ -29,9 +29,9 @@ _END = 10.0
 
 @dataclass(frozen=True, slots=True)
 class DaemonDemo:
-    """A directory that is watched, in the *place* of the demo.
+    """A watched directory in the *place* of the demo.
 
-    *run* shows a command line and runs it; *options* are what every command of the demo gets.
+    *run* prints a command line and runs it; *options* are added to every command of the demo.
     """
 
     place: Path
@@ -40,7 +40,7 @@ class DaemonDemo:
     options: Sequence[str]
 
     def show(self, say: Callable[[str], None], known: Path) -> None:
-        """Show it all: watching, quarantine, status, the case, the way back."""
+        """Demonstrate watching, quarantine, status, the case, and the restored file."""
         say("A pair of keys: the daemon seals with one half and cannot open what it sealed.")
         key = self.place / "key.txt"
         self.run("quarantine", "keygen", str(key))
@@ -50,7 +50,7 @@ class DaemonDemo:
         with TemporaryDirectory(prefix="hashwacht-") as sockets:
             self._configure(uploads, public_half(key), Path(sockets))
             with self._daemon():
-                say("Somebody uploads a known picture:")
+                say("A customer uploads a known picture:")
                 line(f"\n$ cp {shlex.quote(str(known))} {shlex.quote(str(uploads))}")
                 shutil.copy(known, uploads)
                 self._until(self._sealed, "quarantine the picture")
@@ -59,13 +59,13 @@ class DaemonDemo:
                 say("The abuse desk decides, without ever looking at a picture:")
                 self.run("cases", "list")
                 self.run("cases", "show", "1")
-                say("It was a mistake? With the private half it comes back as it was:")
+                say("It was a mistake? The private half restores the file as it was:")
                 self.run("cases", "restore", "1", "--identity", str(key))
                 self._list(uploads)
                 self.run("audit", "verify")
 
     def _configure(self, uploads: Path, public: str, sockets: Path) -> None:
-        """Add what the daemon needs to the configuration, and show it."""
+        """Add the daemon's settings to the configuration, and print them."""
         added = (
             "[roots.web]\n"
             f'path = "{uploads}"\n'
@@ -80,7 +80,7 @@ class DaemonDemo:
 
     @contextmanager
     def _daemon(self) -> Iterator[None]:
-        """Run it beside us until the end; what it says goes where ours goes."""
+        """Run the daemon in the background, with its output on standard output."""
         line("\n$ hashwacht daemon &")
         sys.stdout.flush()
         daemon = subprocess.Popen(  # noqa: S603  # this very program
@@ -100,7 +100,7 @@ class DaemonDemo:
                 daemon.wait()
 
     def _status(self) -> Status:
-        """Ask the daemon's own status, as monitoring would."""
+        """Return the daemon's status, as monitoring would read it."""
         from hashwacht.daemon.status.status import read_status
         from hashwacht.settings import OptionValue, load
 
@@ -125,7 +125,7 @@ class DaemonDemo:
 
     @staticmethod
     def _list(directory: Path) -> None:
-        """Show what customers and visitors see of it."""
+        """Print the directory as customers and visitors see it."""
         line(f"\n$ ls {shlex.quote(str(directory))}")
         for each in sorted(directory.iterdir()):
             if not each.name.startswith("."):
@@ -142,7 +142,7 @@ class DaemonDemo:
 
 
 def public_half(key: Path) -> str:
-    """Read the public half out of a file of keys, as age writes it into a comment."""
+    """Return the public key from an identity file, where age writes it into a comment."""
     for each in key.read_text().splitlines():
         if each.startswith("# public key: "):
             return each.removeprefix("# public key: ")

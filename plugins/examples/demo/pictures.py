@@ -7,8 +7,8 @@
     smaller = encode(resized(original, 0.5), "webp")
     broken = truncated(as_jpeg, 0.6)              # the first six tenths
 
-Photograph-like means: the spectrum of natural scenes, a brightness gradient and a few objects
-with edges. Their PDQ quality is 100, and two seeds are about 128 bits apart.
+Photograph-like means the spectrum of natural scenes, a brightness gradient and a few objects
+with edges.  The PDQ quality is 100, and the hashes of two seeds differ in about 128 bits.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def grainy(image: Image, amount: float = 4.0, seed: int = 0) -> Image:
 
 
 def flat(colour: int = 128, size: tuple[int, int] = (640, 480)) -> Image:
-    """Paint one grey: a picture without features for a perceptual hash."""
+    """Paint a uniform grey picture, without features for a perceptual hash."""
     from PIL import Image as Pillow
 
     return Pillow.new("RGB", size, (colour, colour, colour))

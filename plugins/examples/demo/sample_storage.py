@@ -1,7 +1,7 @@
-"""A small storage of harmless pictures as one finds it on a server, and the lists to scan it with.
+"""A small storage of harmless pictures, like that of a server, and the lists to scan it with.
 
-Known are the scenes of three seeds; the storage holds them as they are, re-encoded, scaled,
-cropped, turned, cut off and renamed, among other pictures and files.
+The lists contain the scenes of three seeds; the storage contains them unchanged, re-encoded,
+scaled, cropped, cut off and renamed, among other pictures and files.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from PIL.Image import Quantize
 from demo.pictures import animated, cropped, encode, flat, photo, resized, truncated
 
 KNOWN, LATER, GOOD = 101, 102, 103
-"""Seeds: on the list from the beginning, on a list that comes later, and on a known-good list."""
+"""Seeds: on the first list, on a list that is imported later, and on a known-good list."""
 
 HOSTILE_NAME = b"invoice\x1b[2K\r\n\xff all clear.jpg"
-"""A name that tries to overwrite the line it is printed in, and is no UTF-8."""
+"""A name that tries to overwrite the line it is printed in, and is not valid UTF-8."""
 
 
 LINK = b"alice/hard link.jpg"
@@ -31,7 +31,7 @@ LINK = b"alice/hard link.jpg"
 
 @dataclass(frozen=True, slots=True)
 class Exhibit:
-    """A file of the storage: where, its bytes, and what it is, in words."""
+    """A file of the storage: its path, its bytes, and a description."""
 
     path: bytes
     content: bytes
@@ -39,7 +39,7 @@ class Exhibit:
 
 
 def exhibits() -> Iterator[Exhibit]:
-    """Make every file, in the order of a story."""
+    """Yield every file, in the order of the demo."""
     known, later, good = photo(KNOWN), photo(LATER), photo(GOOD)
     original = encode(known, "jpeg", quality=92)
     yield Exhibit(b"alice/holiday.jpg", original, "a known picture, as listed")
@@ -66,9 +66,9 @@ def exhibits() -> Iterator[Exhibit]:
 
 
 def write_storage(root: Path) -> dict[bytes, str]:
-    """Write all exhibits below *root*, which must be there, with one more name for the first.
+    """Write all exhibits below the existing *root*, with a second hard link to the first.
 
-    Gives back what each of them is, by path.
+    Returns the description of each, by path.
     """
     written = {LINK: "one more name of the first file"}
     for each in exhibits():
@@ -81,20 +81,20 @@ def write_storage(root: Path) -> dict[bytes, str]:
 
 
 def known_list() -> bytes:
-    """Write the list that knows the first scene, and by mistake a harmless one, as CSV."""
+    """Return the list of the first scene and, by mistake, a harmless one, as CSV."""
     rows = [*_rows(KNOWN, "K-1"), *_rows(GOOD, "K-2")]
     return "\n".join(["type,value,id,category", *rows, ""]).encode()
 
 
 def later_list() -> bytes:
-    """Write the list that comes later: one ``type value`` a line."""
+    """Return the list that is imported later: one ``type value`` per line."""
     return "".join(
         f"{row.split(',')[0]} {row.split(',')[1]}\n" for row in _rows(LATER, "")
     ).encode()
 
 
 def good_list() -> bytes:
-    """Write the known-good list: the digest of the harmless picture that was listed."""
+    """Return the known-good list: the digest of the harmless picture that was listed."""
     return f"sha256 {hashlib.sha256(encode(photo(GOOD), 'jpeg')).hexdigest()}\n".encode()
 
 
@@ -113,7 +113,7 @@ def _rows(seed: int, name: str) -> Iterator[str]:
 
 def _hidden_in_animation() -> bytes:
     frames = [photo(KNOWN if number == 7 else 200 + number, (320, 240)) for number in range(10)]
-    # The usual search for the best 256 colours would take two thirds of all the painting.
+    # The default search for the best 256 colours would take two thirds of the time for all files.
     return animated([each.quantize(method=Quantize.FASTOCTREE) for each in frames], "gif")
 
 

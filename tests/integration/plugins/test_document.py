@@ -106,8 +106,8 @@ def test_a_configuration_error_is_raised_by_the_line_itself(
 def test_every_section_with_python_is_run_here() -> None:
     sections = re.findall(r"^## (.*)$", DOCUMENT.read_text(), re.MULTILINE)
     assert {each for each in sections if snippets(each)} == {
-        "What is looked at",
-        "What happens then",
+        "What is checked",
+        "The policy",
         "What is kept for a case",
         "Uploads in parts: tus, S3 multipart, Content-Range, WebDAV chunking",
         "FastAPI and Starlette: an endpoint that decides itself",
@@ -121,7 +121,7 @@ def test_bodies_of_any_type_are_files_where_that_is_said(
 ) -> None:
     def wrap(app: Any) -> Any:
         names = {"app": app, "HashwachtMiddleware": knowing_middleware(checker)}
-        return run("What is looked at", **names)["app"]
+        return run("What is checked", **names)["app"]
 
     drivers.append(AsgiDriver(wrap))
     sent = {
@@ -140,7 +140,7 @@ def test_bodies_of_any_type_are_files_where_that_is_said(
 def test_the_policy_answers_as_it_says(checker: Checker, drivers: list[AsgiDriver]) -> None:
     def wrap(app: Any) -> Any:
         names = {"app": app, "HashwachtMiddleware": knowing_middleware(checker)}
-        return run("What happens then", **names)["app"]
+        return run("The policy", **names)["app"]
 
     drivers.append(AsgiDriver(wrap))
     refused = drivers[0].send([form(file_part(KNOWN))])
@@ -154,7 +154,7 @@ def test_a_held_upload_is_stored_but_not_shown(checker: Checker) -> None:
     async def store(picture: Any, *, shown: bool) -> None:
         stored.append((await picture.read(), shown))
 
-    space = run("What happens then", app=None, store=store)
+    space = run("The policy", app=None, store=store)
 
     async def site(scope: Any, receive: Any, send: Any) -> None:
         await space["pictures"](Request(scope, receive))
