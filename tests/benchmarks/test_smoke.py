@@ -52,7 +52,7 @@ def test_a_race_is_ours_against_the_peer_and_may_be_turned_round(tmp_path: Path)
     assert "not installed &lt;here&gt;" in (write(table, tmp_path) and _page(tmp_path))
 
 
-def test_what_falls_short_says_why_and_what_is_reached_needs_no_excuse(tmp_path: Path) -> None:
+def test_the_reason_is_shown_only_for_a_missed_target(tmp_path: Path) -> None:
     table = Table()
     table.note("slow", 16.2, target=at_least(18, "x"), why="it is <large>")
     table.note("fast", 20, target=at_least(18, "x"), why="never shown")

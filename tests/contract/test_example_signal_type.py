@@ -64,9 +64,7 @@ def python(*argv: str, site: Path | None = None) -> subprocess.CompletedProcess[
     return subprocess.run(run, capture_output=True, text=True, check=False, env=env)
 
 
-def test_its_classes_compute_signals_once_the_package_is_installed(
-    installed: Path, picture: Path
-) -> None:
+def test_the_installed_package_computes_its_signals(installed: Path, picture: Path) -> None:
     question = json.dumps([["mean_colour", "pdq", "adler32"], [], str(picture)])
     found = json.loads(python("-c", FINGERPRINT, question, site=installed).stdout)
     assert found["recipe"] == ["mean_colour/1", "pdq/1", "adler32/1"]
@@ -74,7 +72,7 @@ def test_its_classes_compute_signals_once_the_package_is_installed(
     assert found["skipped"] == {}
 
 
-def test_without_the_package_its_types_are_unknown_and_the_error_says_what_to_do(
+def test_without_the_package_its_types_are_an_explained_error(
     picture: Path,
 ) -> None:
     question = json.dumps([["mean_colour"], [], str(picture)])

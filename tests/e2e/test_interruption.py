@@ -64,9 +64,10 @@ def verdicts(program: Program, root: Path) -> Verdicts:
     return found
 
 
-def test_a_scan_killed_at_random_instants_gives_the_verdicts_of_an_undisturbed_one(
+def test_a_repeatedly_killed_scan_gives_the_same_verdicts(
     tmp_path: Path, program: Program, root: Path
 ) -> None:
+    """A scan killed at random instants ends with the verdicts of an undisturbed one."""
     import_list(program)
     assert program.run("scan", root).returncode == 1
     (tmp_path / "killed").mkdir()
@@ -131,9 +132,7 @@ def test_a_wish_to_stop_is_heard_and_the_next_run_goes_on(
     assert last_run(program)["state"] == "finished"
 
 
-def test_a_service_that_never_answers_does_not_keep_a_scan_from_stopping(
-    program: Program, root: Path
-) -> None:
+def test_a_scan_stops_promptly_while_a_service_is_silent(program: Program, root: Path) -> None:
     asked = threading.Event()
     with FaultServer(heard(asked)) as silent:
         program.configuration.write_text(eokm(silent.url))

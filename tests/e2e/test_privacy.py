@@ -229,7 +229,7 @@ def test_a_scan_sends_hashes_and_nothing_else_and_nowhere_else(
 
 
 @pytest.mark.usefixtures("network")
-def test_of_a_daemon_the_scanner_sends_nothing_and_the_courier_only_hashes(
+def test_the_scanner_sends_nothing_and_the_courier_only_hashes(
     program: Program, storage: Storage, hashes: Hashes
 ) -> None:
     """Every file comes in while it watches; the scanner has not even a network to send into."""

@@ -109,9 +109,10 @@ class Dying:
         await (self._behave if self._left >= 0 else reset())(asked, writer)
 
 
-def test_a_service_that_dies_in_the_middle_costs_only_what_it_did_not_answer(
+def test_a_service_that_dies_leaves_only_unanswered_files_open(
     program: Program, tmp_path: Path
 ) -> None:
+    """Files answered before the service died keep their verdicts; only the rest is asked again."""
     root = tmp_path / "many"
     root.mkdir()
     for number in range(300):

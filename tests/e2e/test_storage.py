@@ -137,7 +137,7 @@ def test_no_value_of_a_list_is_ever_told(imported: Program, root: Path, painted:
     assert not [value for value in values if value.encode() in shown]
 
 
-def test_a_list_that_comes_later_finds_its_match_with_the_storage_gone(
+def test_a_new_list_matches_after_the_storage_is_gone(
     imported: Program, root: Path, painted: Path
 ) -> None:
     imported.scan(root)

@@ -76,7 +76,7 @@ def was_opened(watch: int) -> bool:
         return False
 
 
-def test_a_secret_outside_is_never_opened_and_every_stable_file_is_judged(
+def test_swapped_paths_never_lead_outside_or_hide_stable_files(
     program: Program, root: Path
 ) -> None:
     """The service remembers all hashes it was ever asked; half of the stable ones match."""

@@ -293,9 +293,10 @@ def test_the_journal_finds_events_by_their_kind(machine: Machine) -> None:
     assert {entry["SYSLOG_IDENTIFIER"] for entry in found} == {"hashwacht-scanner"}
 
 
-def test_a_root_that_is_renamed_or_mounted_over_is_not_lost_behind_the_units_own_mounts(
+def test_a_renamed_or_mounted_over_root_stays_watched(
     machine: Machine,
 ) -> None:
+    """The mounts of the unit do not hide the directory that replaces a root."""
     machine.run("cd /var/www && mv site former && mkdir site")
     machine.write("/var/www/site/after-renaming.jpg", KNOWN)
     wait_for_place(machine, "/var/www/site/after-renaming.jpg")
@@ -307,7 +308,7 @@ def test_a_root_that_is_renamed_or_mounted_over_is_not_lost_behind_the_units_own
     machine.run("umount -l /var/www/site")
 
 
-def test_fanotify_is_used_through_a_process_with_two_capabilities(machine: Machine) -> None:
+def test_fanotify_runs_in_a_process_with_two_capabilities(machine: Machine) -> None:
     recipient = machine.run("grep -o 'age1[a-z0-9]*' /root/key.txt | head -1")
     configure(machine, recipient, '[daemon]\nwatch_method = "fanotify"')
     impatient = b"[Service]\nWatchdogSec=3s\n"

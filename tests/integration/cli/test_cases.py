@@ -62,7 +62,7 @@ def test_a_wrong_key_restores_nothing(program: Program, bench: CaseBench) -> Non
     assert program.run("quarantine", "verify").returncode == 0
 
 
-def test_a_directory_that_is_gone_is_made_again_if_that_is_wanted(
+def test_restore_recreates_a_missing_directory_on_request(
     program: Program, bench: CaseBench, key: Path
 ) -> None:
     (bench.files / "album").mkdir(mode=0o750)
@@ -77,7 +77,7 @@ def test_a_directory_that_is_gone_is_made_again_if_that_is_wanted(
     assert stat.S_IMODE(at(path).parent.stat().st_mode) == 0o750
 
 
-def test_files_that_are_sealed_for_different_keys_come_back_together(
+def test_files_sealed_for_different_keys_are_restored_together(
     program: Program, bench: CaseBench, key: Path
 ) -> None:
     """The key was changed in between: what was sealed before needs the old one."""
@@ -132,9 +132,7 @@ def test_what_is_destroyed_before_the_rest_says_so(program: Program, bench: Case
     assert bench.case().state == "open"
 
 
-def test_destroying_what_was_kept_sealed_does_not_take_a_release_back(
-    program: Program, bench: CaseBench
-) -> None:
+def test_destroying_the_sealed_copy_keeps_the_release(program: Program, bench: CaseBench) -> None:
     bench.apply(bench.file("a.png"))
     assert program.run("cases", "release", "1", *REASON, "--keep-sealed").returncode == 0
     assert program.run("cases", "destroy", "1", *REASON, "--yes").returncode == 0

@@ -51,7 +51,7 @@ def test_a_state_that_others_may_read_is_told(program: Program) -> None:
     assert wrong(findings(program, code=2))["state"].endswith("mode 0755")
 
 
-def test_a_service_that_answers_is_well_and_one_that_does_not_is_told(program: Program) -> None:
+def test_a_service_is_reported_only_if_it_does_not_answer(program: Program) -> None:
     program.environment["HASHWACHT_CREDENTIAL_EOKM"] = "hoster:secret"
     with HttpServer(Eokm(frozenset(), Credential("hoster", "secret"))) as server:
         program.configuration.write_text(EOKM.format(url=server.url))
@@ -59,7 +59,7 @@ def test_a_service_that_answers_is_well_and_one_that_does_not_is_told(program: P
     assert any("eokm" in subject for subject in wrong(findings(program, code=2)))
 
 
-def test_a_missing_credential_is_told_with_the_command_that_sets_it(program: Program) -> None:
+def test_a_missing_credential_is_reported_with_the_command(program: Program) -> None:
     program.configuration.write_text(EOKM.format(url="http://127.0.0.1:9"))
     found = findings(program, code=2)
     assert wrong(found)["credentials eokm"] == "not found in any source"

@@ -95,9 +95,7 @@ def test_check_never_says_no_match_of_what_it_could_not_ask(
     assert done.stdout.startswith(b"undetermined  unreadable (No such file")
 
 
-def test_without_any_list_nobody_can_answer_to_a_check_and_to_a_scan(
-    program: Program, picture: Path
-) -> None:
+def test_check_and_scan_fail_without_any_list(program: Program, picture: Path) -> None:
     assert program.run("check", picture).returncode == 4
     assert program.run("scan", "--normal-priority", picture).returncode == 4
 

@@ -34,7 +34,7 @@ def test_the_version_is_told_before_anybody_notices(program: Program) -> None:
     assert seconds(program, "--version") < 0.1
 
 
-def test_help_is_there_without_loading_what_only_some_command_needs() -> None:
+def test_help_loads_no_heavy_modules() -> None:
     code = (
         "import sys; sys.argv = ['hashwacht', '--help']\n"
         "from hashwacht.cli import main\n"

@@ -56,7 +56,7 @@ def plain(sent: str) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", sent)
 
 
-def test_a_terminal_shows_a_live_display_and_gets_its_cursor_back(
+def test_a_terminal_gets_a_live_display_and_its_cursor_back(
     program: Program, storage: Path
 ) -> None:
     sent = on_terminal(program, "scan", storage)

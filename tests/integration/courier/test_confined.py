@@ -72,7 +72,7 @@ def has_landlock() -> bool:
     return int(ctypes.CDLL(None, use_errno=True).syscall(444, None, 0, 1)) > 0
 
 
-def test_the_courier_cannot_open_a_customers_file_however_it_is_taken_over(
+def test_a_hijacked_courier_cannot_open_a_customers_file(
     tmp_path: Path,
 ) -> None:
     """Everything is tried by a thread of the serving process itself."""
@@ -99,7 +99,7 @@ def test_the_courier_cannot_open_a_customers_file_however_it_is_taken_over(
     assert [each.name for each in customer.iterdir()] == ["passport.jpg"]
 
 
-def test_the_running_courier_has_given_up_privileges_and_cannot_be_read(program: Program) -> None:
+def test_a_running_courier_cannot_gain_privileges(program: Program) -> None:
     program.ask("hma", "http://127.0.0.1:9")
     with courier(program) as running:
         status = Path(f"/proc/{running.process.pid}/status").read_text()
@@ -167,7 +167,7 @@ def attempts_to_get_out() -> list[str]:
 
 
 @pytest.mark.parametrize("user", [0, 65534])
-def test_who_left_the_network_cannot_make_a_socket_that_leads_out(user: int) -> None:
+def test_no_socket_leads_out_after_leaving_the_network(user: int) -> None:
     """As root and as nobody; what it starts cannot either, and Unix sockets go on working."""
     if user != os.geteuid() and os.geteuid() != 0:
         pytest.skip("only root can become somebody else")

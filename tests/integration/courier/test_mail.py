@@ -123,7 +123,7 @@ def mail(
     return MailChannel(box, "web1", lambda: 1_700_000_000.0, total_timeout=total_timeout)
 
 
-def test_a_mail_is_plain_text_dated_named_and_marked_as_automatic() -> None:
+def test_a_mail_is_plain_text_with_id_date_and_automatic_mark() -> None:
     letters = Letters()
     with mail_server(letters) as port:
         assert (
@@ -161,9 +161,10 @@ def test_with_tls_it_is_encrypted_from_the_first_byte(authority: trustme.CA, ca_
     assert len(letters.taken) == 1
 
 
-def test_a_server_that_nobody_vouches_for_or_without_starttls_gets_nothing(
+def test_a_mail_server_without_trusted_tls_gets_nothing(
     authority: trustme.CA, ca_file: Path
 ) -> None:
+    """No mail goes to a server whose certificate is not accepted or that lacks STARTTLS."""
     letters = Letters()
     with mail_server(letters, starttls=server_tls(trustme.CA())) as port:
         result = mail(port, "a@web.example", tls=context_trusting(ca_file)).deliver(message())
@@ -180,7 +181,7 @@ def test_a_server_that_nobody_vouches_for_or_without_starttls_gets_nothing(
     assert not letters.taken
 
 
-def test_refused_recipients_are_named_and_do_not_keep_the_others_waiting() -> None:
+def test_refused_recipients_are_named_and_the_others_served() -> None:
     letters = Letters()
     with mail_server(letters) as port:
         some = mail(port, "a@web.example", "b@refused.example").deliver(message())
@@ -205,7 +206,7 @@ def test_who_is_put_off_gets_it_later_and_nobody_gets_it_twice() -> None:
     assert [each.rcpt_tos for each in letters.taken] == [["a@web.example"], ["b@late.example"]]
 
 
-def test_a_server_that_is_rude_at_the_end_has_taken_it_all_the_same() -> None:
+def test_an_error_after_acceptance_still_counts_as_delivered() -> None:
     letters = Letters(busy=True)
     with mail_server(letters) as port:
         assert mail(port, "a@web.example").deliver(message()) == DeliverReply()
@@ -213,7 +214,7 @@ def test_a_server_that_is_rude_at_the_end_has_taken_it_all_the_same() -> None:
 
 
 @pytest.mark.alone  # measures time
-def test_a_server_that_says_a_letter_from_time_to_time_is_given_up() -> None:
+def test_a_mail_server_that_drips_its_answer_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as threads:
 
         def drip() -> None:

@@ -138,7 +138,7 @@ def test_whatever_it_says_instead_of_an_answer_is_undetermined(
 
 
 @pytest.mark.alone  # measures time
-def test_one_that_says_nothing_is_given_up_and_then_not_waited_for(tmp_path: Path) -> None:
+def test_a_silent_courier_is_given_up_and_not_waited_for_again(tmp_path: Path) -> None:
     """The silence is short here; while one asks, the others wait for the same answer."""
     with (
         pretender(tmp_path / "courier.sock"),
@@ -159,7 +159,7 @@ def service() -> Hma:
     return Hma({"BANK": {f"pdq:{KNOWN}": 7}})
 
 
-def test_killed_again_and_again_it_is_undetermined_or_right_and_then_recovers(
+def test_a_repeatedly_killed_courier_never_gives_a_wrong_answer(
     program: Program, service: Hma
 ) -> None:
     """Never NO_MATCH for what is known, whenever the courier dies."""
@@ -208,9 +208,7 @@ def test_a_slow_service_does_not_make_the_courier_look_dead(program: Program) ->
             assert "courier" not in answer.detail, "it is the service that is slow"
 
 
-def test_nonsense_ends_the_connection_of_who_says_it_and_no_other(
-    program: Program, service: Hma
-) -> None:
+def test_nonsense_ends_only_the_connection_it_came_from(program: Program, service: Hma) -> None:
     with HttpServer(service) as server:
         program.ask("hma", server.url)
         with courier(program) as running, closing(running.matcher("hma")) as matcher:
@@ -229,7 +227,7 @@ def test_nonsense_ends_the_connection_of_who_says_it_and_no_other(
             assert asked(matcher).outcome is Outcome.NO_MATCH
 
 
-def test_a_missing_credential_is_said_and_counts_once_it_is_stored(program: Program) -> None:
+def test_a_missing_credential_is_reported_with_advice(program: Program) -> None:
     program.ask("eokm", "http://127.0.0.1:9", 'credentials = "eokm"')
     with courier(program) as running, closing(running.matcher("eokm")) as matcher:
         (answer,) = matcher.lookup([(Signal("md5", "0" * 32),)])

@@ -31,9 +31,10 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def test_a_channel_that_fails_waits_alone_and_gets_the_same_message_again(
+def test_a_failing_channel_retries_without_delaying_the_others(
     program: Program, store: Store
 ) -> None:
+    """The failing channel gets the same message again while the other channels go on."""
     answers = iter((500, 500))
     now = [1_000_000.0]
 
@@ -68,7 +69,7 @@ def test_a_channel_that_fails_waits_alone_and_gets_the_same_message_again(
     assert json.loads(line)["case"] == {"case": 1}
 
 
-def test_a_courier_whose_runner_of_the_command_is_killed_begins_anew(program: Program) -> None:
+def test_the_courier_restarts_after_its_command_runner_is_killed(program: Program) -> None:
     with program.configuration.open("a") as file:
         file.write('[alerts.command]\nprogram = ["/bin/true"]\n')
     with courier(program) as running, closing(IpcClient(running.socket)) as link:
@@ -84,9 +85,7 @@ def test_a_courier_whose_runner_of_the_command_is_killed_begins_anew(program: Pr
         assert link.call(message("command"), 10) == DeliverReply()
 
 
-def test_without_a_courier_nothing_is_lost_and_it_is_told_when_it_comes(
-    program: Program, store: Store
-) -> None:
+def test_notices_wait_until_a_courier_is_running(program: Program, store: Store) -> None:
     now = [1_000_000.0]
 
     def hook(_: Request) -> Response:
@@ -129,9 +128,8 @@ with (
 ROUNDS = 4
 
 
-def test_killed_at_any_instant_it_loses_no_alert_and_repeats_only_whole_messages(
-    program: Program, store: Store
-) -> None:
+def test_a_killed_sender_loses_no_alert(program: Program, store: Store) -> None:
+    """A sender killed at any instant repeats only whole messages."""
     kept: set[str] = set()
     chance = random.Random(20261124)
 

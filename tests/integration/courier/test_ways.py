@@ -59,7 +59,7 @@ def test_a_webhook_is_posted_signed_and_named(authority: trustme.CA, ca_file: Pa
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
-def test_who_receives_it_can_check_the_signature_as_the_document_says(tmp_path: Path) -> None:
+def test_the_documented_command_verifies_the_signature(tmp_path: Path) -> None:
     document = (Path(__file__).parents[3] / "docs" / "daemon.md").read_text()
     (typed,) = re.findall(r"^\$ (.*openssl.*)$", document, re.MULTILINE)
     body = b'{"v": 1, "host": "\xc3\xbc"}\n'
@@ -72,7 +72,7 @@ def test_who_receives_it_can_check_the_signature_as_the_document_says(tmp_path: 
     assert made == f"t=1700000000,v1={told.stdout.split()[-1]}"
 
 
-def test_a_webhook_that_redirects_refuses_or_is_gone_has_not_taken_it(ca_file: Path) -> None:
+def test_a_webhook_that_redirects_refuses_or_is_gone_fails(ca_file: Path) -> None:
     elsewhere: list[Request] = []
 
     def other(asked: Request) -> Response:
@@ -107,7 +107,7 @@ def test_a_webhook_that_nobody_vouches_for_gets_nothing(ca_file: Path) -> None:
 
 
 @pytest.mark.alone  # measures time
-def test_a_webhook_that_says_a_letter_from_time_to_time_is_given_up(ca_file: Path) -> None:
+def test_a_webhook_that_drips_its_answer_is_given_up(ca_file: Path) -> None:
     with FaultServer(drip(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1000, 0.1)) as server:
         begun = time.monotonic()
         way = webhook(server.url, context_trusting(ca_file), total_timeout=0.5)
@@ -131,7 +131,7 @@ def program(tmp_path: Path, *lines: str) -> list[str]:
     return [sys.executable, "-I", str(path)]
 
 
-def test_a_command_gets_a_line_of_json_for_each_and_no_credentials(
+def test_a_command_gets_a_json_line_per_notice_and_no_secrets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HASHWACHT_CREDENTIAL_EOKM", "user:secret")
@@ -179,7 +179,7 @@ def test_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path)
 
 
 @pytest.mark.alone  # measures time
-def test_a_command_that_leaves_something_behind_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_process_left_behind_by_a_command_is_not_awaited(tmp_path: Path) -> None:
     leaving = program(tmp_path, "if os.fork() == 0:", "    time.sleep(3)", "    os._exit(0)")
     begun = time.monotonic()
     assert run_program(leaving, b"", 60).code == 0

@@ -90,7 +90,7 @@ def test_a_culprit_among_others_is_hurt_alone(start: Start, deed: Deed) -> None:
     assert all(len(each.signals) == 3 for each in found if not each.skipped)
 
 
-def test_a_content_that_is_barred_is_not_decoded_with_others_either(start: Start) -> None:
+def test_a_barred_content_is_not_decoded_in_parallel_either(start: Start) -> None:
     pool = start()
     for _ in range(2):
         ask(pool, b"die")

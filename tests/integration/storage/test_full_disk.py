@@ -92,7 +92,7 @@ def check(database: Database, run: Run, batches: int) -> None:
     assert database.thread_connection().execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-def test_a_run_interrupted_by_a_full_disk_is_recorded_and_resumed(
+def test_a_run_interrupted_by_a_full_disk_is_resumed(
     small_disk: Path,
 ) -> None:
     path, ballast = small_disk / "state" / "state.db", small_disk / "ballast"

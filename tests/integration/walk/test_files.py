@@ -54,7 +54,7 @@ def test_what_holds_still_is_read_once(path: Path) -> None:
     assert reader.readings == [b"first content"]
 
 
-def test_a_file_that_grows_while_it_is_read_is_read_again_from_the_start(path: Path) -> None:
+def test_a_file_that_grows_during_reading_is_read_again(path: Path) -> None:
     def grow() -> None:
         with path.open("ab") as file:
             file.write(b", and more")
@@ -77,7 +77,7 @@ def test_a_file_that_changes_during_both_readings_gets_no_answer(path: Path) -> 
     assert len(reader.readings) == 2
 
 
-def test_a_change_of_the_same_size_is_seen_although_the_file_is_brand_new(tmp_path: Path) -> None:
+def test_a_same_size_change_of_a_new_file_is_detected(tmp_path: Path) -> None:
     """Before Linux 6.13 both writes would fall into one tick if it were not waited out."""
     path = tmp_path / "file"
 
@@ -101,7 +101,7 @@ def test_a_tick_is_waited_out_only_for_files_just_written(path: Path) -> None:
     os.close(fd)
 
 
-def test_a_file_replaced_while_it_is_read_is_judged_by_what_was_opened(path: Path) -> None:
+def test_a_file_replaced_during_reading_is_judged_as_opened(path: Path) -> None:
     def replace() -> None:
         new = path.with_name("new")
         new.write_bytes(b"something else")
@@ -120,7 +120,8 @@ def test_an_error_of_the_reader_passes(path: Path) -> None:
         read(path, Reader(fail))
 
 
-def test_a_file_changed_just_before_it_was_read_is_to_be_read_again_next_time() -> None:
+def test_timestamps_of_a_recent_change_are_not_settled() -> None:
+    """A file changed just before it was read has to be read again next time."""
     written = 1_000_000_000_000
     file = FileId(1, 2, 3, 0, written)
     assert timestamps_settled(file, written + 3_000_000_000)
@@ -128,7 +129,7 @@ def test_a_file_changed_just_before_it_was_read_is_to_be_read_again_next_time() 
     assert not timestamps_settled(file, written - 1)
 
 
-def test_a_file_with_fine_times_has_come_to_rest_after_a_tick_of_the_clock() -> None:
+def test_fine_timestamps_settle_after_one_clock_tick() -> None:
     written = 1_000_000_000_001
     file = FileId(1, 2, 3, 0, written)
     assert timestamps_settled(file, written + 20_000_000)

@@ -44,7 +44,7 @@ def test_a_watched_root_announces_it_and_nothing_stays_behind(root: Path) -> Non
     assert list(root.iterdir()) == []
 
 
-def test_one_that_is_not_announced_is_a_gap_and_again_as_long_as_that_lasts(root: Path) -> None:
+def test_an_unannounced_canary_is_a_gap_as_long_as_that_lasts(root: Path) -> None:
     clock, other = Clock(), root.parent / "other"
     other.mkdir()
     birds = canary(clock, root, other)
@@ -72,7 +72,7 @@ def test_other_files_are_no_canaries(root: Path) -> None:
     assert not birds.is_canary(Announcement("root", bytes(root / "a") + b"/" + NAME))
 
 
-def test_somebody_elses_file_of_that_name_is_left_alone_and_looked_at(
+def test_a_foreign_file_of_that_name_is_kept_and_announced(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     birds, path = canary(Clock(), root), root / NAME.decode()
@@ -89,9 +89,7 @@ def test_somebody_elses_file_of_that_name_is_left_alone_and_looked_at(
 
 
 @pytest.mark.parametrize("what", ["link", "hard link", "pipe", "directory"])
-def test_nothing_that_waits_under_that_name_is_followed_or_written_to(
-    root: Path, what: str
-) -> None:
+def test_the_canary_never_follows_or_overwrites_an_entry(root: Path, what: str) -> None:
     victim, path = root.parent / "victim", root / NAME.decode()
     write(victim, b"kept")
     if what == "link":

@@ -104,7 +104,7 @@ def hears(here: Watching, path: Path) -> bool:
     return here.ear.covers(path)
 
 
-def test_an_overflow_of_the_kernels_queue_is_a_gap_and_all_is_watched_afterwards(
+def test_a_kernel_queue_overflow_is_a_gap_and_the_watch_goes_on(
     small: SmallQueue, memory: Path
 ) -> None:
     root = memory / "root"
@@ -233,7 +233,7 @@ print("well")
 """
 
 
-def test_a_limit_of_watches_that_is_reached_is_a_gap_until_it_is_raised(tmp_path: Path) -> None:
+def test_reaching_the_watch_limit_is_a_gap_until_it_is_raised(tmp_path: Path) -> None:
     """At the start, and later; in a user namespace, whose limit is its own."""
     program = [sys.executable, "-c", LIMITED, str(tmp_path.resolve())]
     command = ["unshare", "--user", "--map-root-user", *program]

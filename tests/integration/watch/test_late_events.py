@@ -86,7 +86,7 @@ def exchange(one: Path, other: Path) -> None:
         pytest.skip(f"nothing can be exchanged here: {os.strerror(ctypes.get_errno())}")
 
 
-def test_what_comes_into_a_directory_that_could_not_be_placed_is_announced_once_it_is(
+def test_files_in_an_unplaced_directory_are_announced_later(
     top: Path,
 ) -> None:
     """It is watched all the time; where it is, is found out while the watch is tended."""
@@ -106,9 +106,7 @@ def test_what_comes_into_a_directory_that_could_not_be_placed_is_announced_once_
 
 
 @pytest.mark.parametrize("times", range(3, 15))
-def test_a_directory_that_is_looked_for_in_vain_is_found_when_the_rename_is_read(
-    top: Path, times: int
-) -> None:
+def test_a_missing_directory_is_found_once_the_rename_is_read(top: Path, times: int) -> None:
     """It is still in the one above it: that one has another name, which nobody has heard of."""
     ear = BusyEar()
     (top / "above/middle/inner").mkdir(parents=True)
@@ -126,7 +124,7 @@ def test_a_directory_that_is_looked_for_in_vain_is_found_when_the_rename_is_read
         is_announced(here, top / "renamed/middle/file")
 
 
-def test_what_is_in_a_directory_is_not_taken_for_what_is_in_one_that_has_its_name_now(
+def test_a_replaced_directory_is_not_confused_with_its_successor(
     top: Path,
 ) -> None:
     """As where a site is replaced: ``mv site old; mv new site``, and both have an upload folder."""
@@ -158,9 +156,7 @@ def test_directories_that_are_exchanged_stay_watched(top: Path) -> None:
         is_announced(here, top / "b/other/deep/file")
 
 
-def test_what_is_mounted_in_a_directory_whose_rename_is_not_read_yet_is_watched(
-    top: Path, mounts: OwnMounts
-) -> None:
+def test_a_mount_below_a_renamed_directory_is_watched(top: Path, mounts: OwnMounts) -> None:
     """The kernel tells of a mount at once, and by its path of now."""
     ear, watch = BusyEar(), InotifyWatch()
     (top / "before/point").mkdir(parents=True)
@@ -192,7 +188,7 @@ class SlowInotify:
         self._inotify.remove_watches(watches)
 
 
-def test_a_directory_that_is_renamed_while_it_is_placed_is_where_it_was_renamed_to(
+def test_a_directory_renamed_during_placing_gets_its_new_path(
     top: Path,
 ) -> None:
     """The one thread finds it at a place, the other hears that it has left that; in this order."""

@@ -57,7 +57,7 @@ def test_the_kernel_watches_every_directory_once_and_no_other(case: WatchCase) -
     assert kernel_watches() == before
 
 
-def test_a_directory_that_is_renamed_before_one_in_it_could_be_watched_is_looked_at_again(
+def test_a_directory_renamed_before_its_child_is_watched(
     tmp_path: Path,
 ) -> None:
     """Its making is announced under a path that is no more."""

@@ -200,7 +200,7 @@ def test_it_says_that_it_serves_and_lives(socket_path: Path) -> None:
     assert done.stdout.split() == ["ready", "alive", "alive", "alive"]
 
 
-def test_a_file_system_that_fanotify_refuses_is_a_gap_that_names_it(
+def test_a_file_system_fanotify_refuses_is_a_gap_that_names_it(
     socket_path: Path, memory: Path, mounts: OwnMounts
 ) -> None:
     """An overlay without file handles, as in a container."""
@@ -338,7 +338,7 @@ def test_a_watcher_that_talks_nonsense_is_a_gap(
 
 
 @pytest.mark.alone
-def test_a_scanner_that_takes_nothing_costs_little_memory_and_is_told_of_its_gap(
+def test_a_stalled_scanner_costs_little_memory_and_gets_its_gap(
     socket_path: Path, root: Path
 ) -> None:
     setting = Path("/proc/sys/fs/fanotify/max_queued_events")

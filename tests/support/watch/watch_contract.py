@@ -51,9 +51,7 @@ class WatchCase:
 class WatchContract:
     """Subclass, name it ``Test...`` and give a fixture ``case``."""
 
-    def test_a_file_that_is_written_and_closed_is_announced_as_closed(
-        self, case: WatchCase
-    ) -> None:
+    def test_a_written_and_closed_file_is_announced_as_closed(self, case: WatchCase) -> None:
         """And nothing is missed."""
         with case.watching() as here:
             write(here.top / "a")
@@ -190,9 +188,7 @@ class WatchContract:
             here.covered(*(here.top / name for name in names))
             here.covered(*(here.top / f"d{name[:254]}" / name for name in names))
 
-    def test_a_path_beyond_what_the_kernel_takes_is_covered_by_a_tree_or_a_gap(
-        self, case: WatchCase
-    ) -> None:
+    def test_an_overlong_path_is_covered_by_a_tree_or_a_gap(self, case: WatchCase) -> None:
         """PATH_MAX is 4096; directories can be made below that."""
         with case.watching() as here:
             below = deepened(here.top, 25)
@@ -215,9 +211,7 @@ class WatchContract:
             assert not here.ear.named(here.top / "outer/b")
             assert not here.ear.named(case.outside / "b")
 
-    def test_what_is_written_through_a_name_outside_of_the_root_is_not_announced(
-        self, case: WatchCase
-    ) -> None:
+    def test_writing_through_a_link_outside_the_root_is_unannounced(self, case: WatchCase) -> None:
         """The file has a name in the root too: only a walk finds that it has changed."""
         with case.watching() as here:
             write(here.top / "a")

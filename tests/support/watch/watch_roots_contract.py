@@ -48,9 +48,7 @@ class WatchRootsContract:
             found = {(each.root, each.path[-2:]) for each in here.ear.heard}
             assert found == {("root", b"/a"), ("root2", b"/b")}
 
-    def test_other_roots_are_taken_while_those_of_before_are_watched_on(
-        self, case: WatchCase
-    ) -> None:
+    def test_roots_are_exchanged_while_kept_ones_stay_watched(self, case: WatchCase) -> None:
         """What has happened in them and was not yet heard of is not lost."""
         with case.watching("goes") as here:
             goes, comes = case.directory / "goes", case.directory / "comes"

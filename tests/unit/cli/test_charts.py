@@ -31,7 +31,7 @@ def test_a_curve_without_a_stretch_of_time_is_not_drawn(points: list[tuple[float
     assert curve(points, format_duration, format_size) is None
 
 
-def test_the_smallest_part_of_a_bar_is_seen_and_nothing_sticks_out() -> None:
+def test_the_smallest_part_is_visible_and_the_bar_is_full() -> None:
     parts = stacked([("match", 1), ("undetermined", 0), ("no-match", 10_000_000)])
     assert [part.name for part in parts] == ["match", "no-match"]
     assert parts[0].width > 0.3

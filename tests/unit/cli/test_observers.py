@@ -27,7 +27,7 @@ def watched(observer: Observer, results: tuple[ScanResult, ...], summary: Summar
     observer.finished(summary)
 
 
-def test_a_log_has_results_on_one_stream_and_the_rest_on_the_other(
+def test_a_log_separates_results_from_other_messages(
     results: tuple[ScanResult, ...], summary: Summary
 ) -> None:
     out, log = io.StringIO(), io.StringIO()
@@ -132,7 +132,7 @@ def test_a_withdrawn_match_is_told() -> None:
     assert list(result_lines(result)) == ["withdrawn     it matched before  /x"]
 
 
-def test_what_several_signals_say_of_one_entry_is_told_in_one_line() -> None:
+def test_several_signals_of_one_entry_share_a_line() -> None:
     entry = ("hashlist", 0, "csam", "police", "17")
     signals = (Signal("md5", "ff"), Signal("pdq", "ee", 90))
     matches = tuple(Match(entry[0], signal, *entry[1:]) for signal in signals)

@@ -107,9 +107,7 @@ def test_every_reason_has_a_meaning() -> None:
     assert set(MEANING) == set(Reason)
 
 
-def test_the_file_is_for_its_owner_alone_and_replaces_an_older_one(
-    report: Report, tmp_path: Path
-) -> None:
+def test_the_file_is_private_and_replaces_an_older_one(report: Report, tmp_path: Path) -> None:
     target = tmp_path / "report.html"
     target.write_text("old")
     target.chmod(0o644)

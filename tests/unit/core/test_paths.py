@@ -56,7 +56,7 @@ def test_a_path_survives_json(path: bytes) -> None:
 
 
 @given(names)
-def test_json_has_the_bytes_in_base64_exactly_if_they_are_not_utf8(path: bytes) -> None:
+def test_json_has_base64_only_for_paths_that_are_not_utf8(path: bytes) -> None:
     fields = to_json(path)
     try:
         assert fields == {"path": path.decode()}

@@ -54,7 +54,7 @@ def test_no_match_needs_every_answer() -> None:
     assert judged(NO, NO).outcome is Outcome.NO_MATCH
 
 
-def test_a_missing_signal_that_a_matcher_would_take_keeps_the_verdict_open() -> None:
+def test_a_missing_usable_signal_leaves_it_undetermined() -> None:
     verdict = judged(NO, skipped=(Skip("pdq", Reason.OVER_LIMIT, "80 million pixels"),))
     assert (verdict.outcome, verdict.reason) == (Outcome.UNDETERMINED, Reason.OVER_LIMIT)
     assert "80 million" in verdict.detail
@@ -68,7 +68,7 @@ def test_a_missing_signal_that_nobody_would_take_is_no_gap() -> None:
     assert judged(NO, skipped=(Skip("photodna", Reason.DAMAGED),)).outcome is Outcome.NO_MATCH
 
 
-def test_a_content_that_nobody_could_be_asked_about_is_undetermined() -> None:
+def test_a_content_without_any_matcher_is_undetermined() -> None:
     assert judged().reason is Reason.NOT_JUDGED
 
 

@@ -80,7 +80,7 @@ def test_the_courier_sees_its_configured_files() -> None:
     ]
 
 
-def test_the_upload_socket_is_enabled_for_its_group_if_configured() -> None:
+def test_a_configured_upload_socket_is_enabled_for_its_group() -> None:
     base = replace(Settings(), state=replace(Settings().state, directory=Path("/s")))
     base = replace(base, quarantine=replace(base.quarantine, directory=Path("/q")))
     assert not {name for name in drop_ins(base) if "uploads" in name or "target" in name}

@@ -100,9 +100,10 @@ def test_the_places_are_asked_in_their_order(tmp_path: Path, keyrings: str) -> N
     assert load_credential("eokm", sources) == Credential("environment", "4")
 
 
-def test_a_directory_that_systemd_loaded_is_found_under_the_name_that_our_units_give_it(
+def test_a_directory_loaded_by_systemd_is_found(
     tmp_path: Path,
 ) -> None:
+    """The systemd units prefix each credential of a directory with ``hashwacht_``."""
     sources = SecretSources(environment={"CREDENTIALS_DIRECTORY": str(tmp_path)})
     private(tmp_path / "hashwacht_eokm", "directory:1")
     assert load_credential("eokm", sources) == Credential("directory", "1")
@@ -130,9 +131,7 @@ def test_nowhere_is_an_error_that_says_how_to_give_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o601, 0o777])
-def test_a_file_that_others_could_touch_is_refused_and_not_passed_over(
-    tmp_path: Path, mode: int
-) -> None:
+def test_a_file_accessible_to_others_is_refused_not_skipped(tmp_path: Path, mode: int) -> None:
     private(tmp_path / "eokm", mode=mode)
     sources = SecretSources(tmp_path, environment={"HASHWACHT_CREDENTIAL_EOKM": LINE})
     with pytest.raises(CredentialError, match=f"mode {mode:04o}") as raised:
@@ -243,7 +242,7 @@ def test_store_refuses_what_find_could_not_read(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_store_prefers_the_named_keyring_and_forget_removes_from_both(
+def test_storing_prefers_the_keyring_and_deleting_clears_both(
     tmp_path: Path, keyrings: str
 ) -> None:
     sources = SecretSources(tmp_path, f"{keyrings}.Memory")
@@ -263,7 +262,7 @@ def test_a_keyring_that_fails_or_is_missing_is_passed_over(tmp_path: Path, keyri
         assert load_credential("eokm", SecretSources(tmp_path, name)).password == SECRET
 
 
-def test_a_keyring_that_refuses_to_store_is_an_error_without_its_words(keyrings: str) -> None:
+def test_a_keyring_error_does_not_repeat_its_message(keyrings: str) -> None:
     with pytest.raises(CredentialError) as raised:
         store_credential(
             "eokm", Credential("hoster", SECRET), SecretSources(None, f"{keyrings}.Locked")
@@ -298,7 +297,7 @@ def test_what_is_written_is_read_and_never_shown(user: str, password: str) -> No
 
 
 @given(st.text(max_size=30))
-def test_reading_gives_a_credential_or_an_error_that_shows_nothing(text: str) -> None:
+def test_parsing_returns_a_credential_or_an_error_without_it(text: str) -> None:
     line = text.removesuffix("\n").removesuffix("\r")
     user, _, password = line.partition(":")
     if user and password and all(each >= " " and each != "\x7f" for each in line):

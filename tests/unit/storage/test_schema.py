@@ -95,7 +95,7 @@ def test_a_failed_step_leaves_the_old_version(path: Path) -> None:
     assert schema(path) == before
 
 
-def test_a_process_killed_during_a_migration_leaves_the_old_version(path: Path) -> None:
+def test_a_killed_migration_leaves_the_old_version(path: Path) -> None:
     stored(path, 1)
     before = schema(path)
     program = Path(__file__).parent / "die_while_migrating.py"

@@ -56,7 +56,7 @@ def is_stale(
 
 @settings(max_examples=60, deadline=None)
 @given(kept=kept, want=wanted, limit=st.integers(1, 4))
-def test_exactly_the_contents_without_a_required_answer_are_stale(
+def test_contents_without_a_required_answer_are_stale(
     kept: list[tuple[Fingerprint, list[Answer]]], want: dict[str, AnswerRequirement], limit: int
 ) -> None:
     with TemporaryDirectory() as folder:

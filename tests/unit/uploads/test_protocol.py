@@ -110,7 +110,7 @@ def test_a_verdict_with_endless_matches_still_fits() -> None:
     assert len(encode(UploadCheckReply.from_result(CheckResult(verdict)))) <= MAX_BODY
 
 
-def test_endless_texts_of_a_client_are_cut_to_a_request_that_fits() -> None:
+def test_overlong_client_texts_are_cut_to_fit_a_request() -> None:
     text = "\U0001f600" * 99_999
     context = UploadContext("2026-11-24T01:00:00+01:00", text, 1, text, text, text, text, text)
     body = encode(check_request(context))
