@@ -31,7 +31,7 @@ from hashwacht.settings import DaemonSettings, RootSettings
 from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import RememberingObserver
 from hashwacht.walk.rules import ExclusionRules
-from support.daemon.daemon_bench import DaemonBench, digest
+from support.daemon.daemon_harness import DaemonHarness, digest
 from support.daemon.daemon_program import DaemonProgram
 
 JOBS = 2
@@ -66,12 +66,12 @@ def lists(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, lists: Path) -> Iterator[DaemonBench]:
+def bench(tmp_path: Path, lists: Path) -> Iterator[DaemonHarness]:
     root = tmp_path / "storage"
     root.mkdir()
     with WorkerPool(Plan(ALL, quick=True), JOBS) as pool:
         assert pool.recipe
-        made = DaemonBench(
+        made = DaemonHarness(
             tmp_path / "state",
             (RootSettings("uploads", root),),
             settings=DaemonSettings(),
@@ -89,7 +89,9 @@ def pictures(number: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize(("rate", "files"), [(1, 10), (100, 1000), (1000, 5000)])
-def bench_latency(rate: int, files: int, table: Table, bench: DaemonBench, tmp_path: Path) -> None:
+def bench_latency(
+    rate: int, files: int, table: Table, bench: DaemonHarness, tmp_path: Path
+) -> None:
     made, clocked = pictures(10), Clocked()
     bench.casework = clocked  # type: ignore[assignment]  # it does what is needed of one
     files = table.amount(files, 5)
@@ -117,7 +119,7 @@ def bench_latency(rate: int, files: int, table: Table, bench: DaemonBench, tmp_p
     )
 
 
-def bench_sustained(table: Table, bench: DaemonBench, tmp_path: Path, lists: Path) -> None:
+def bench_sustained(table: Table, bench: DaemonHarness, tmp_path: Path, lists: Path) -> None:
     made, files = pictures(10), table.amount(3000, 20)
     source = tmp_path / "source"
     for number in range(files):
@@ -136,7 +138,7 @@ def bench_sustained(table: Table, bench: DaemonBench, tmp_path: Path, lists: Pat
     )
 
 
-def scanned(source: Path, bench: DaemonBench, lists: Path, states: Path) -> float:
+def scanned(source: Path, bench: DaemonHarness, lists: Path, states: Path) -> float:
     """Scan for the first time; give the seconds."""
     pipeline = Pipeline(
         bench.fingerprinter(), MatcherSet([ConfiguredMatcher(HashListMatcher(lists))])
@@ -153,7 +155,7 @@ def scanned(source: Path, bench: DaemonBench, lists: Path, states: Path) -> floa
     return time.monotonic() - began
 
 
-def watched(source: Path, bench: DaemonBench, files: int, states: Path) -> float:
+def watched(source: Path, bench: DaemonHarness, files: int, states: Path) -> float:
     """Move them in; give the seconds until the last has its verdict."""
     bench.close()
     bench.state = Path(mkdtemp(dir=states))
@@ -171,7 +173,7 @@ def watched(source: Path, bench: DaemonBench, files: int, states: Path) -> float
     return took
 
 
-def bench_reconcile(table: Table, bench: DaemonBench, tmp_path: Path) -> None:
+def bench_reconcile(table: Table, bench: DaemonHarness, tmp_path: Path) -> None:
     files = table.amount(10_000, 300)
     for number in range(files):
         path = tmp_path / "storage" / f"{number // 1000}" / f"{number // 50 % 20}" / f"{number}"

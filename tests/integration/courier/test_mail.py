@@ -25,8 +25,8 @@ from hashwacht.courier.mail import MailChannel, MailServer
 from hashwacht.ipc.messages import DeliverReply
 from hashwacht.matching.services.http import context_trusting
 from hashwacht.secrets import Credential
+from support.courier_messages import BATCH, message, problem
 from support.services.faults import server_tls
-from support.told import BATCH, message, problem
 
 ACCOUNT = Credential("alerts", "correct horse")
 

@@ -18,11 +18,11 @@ from hashwacht.daemon.outbox_sender import OutboxSender
 from hashwacht.ipc.client import IpcClient
 from hashwacht.ipc.messages import DeliverReply, FailureReply
 from hashwacht.storage.store import Store
+from support.courier_messages import message
 from support.processes import wait_for
 from support.program import Program
 from support.services.courier import courier
 from support.services.http_server import HttpServer, Request, Response
-from support.told import message
 
 
 @pytest.fixture

@@ -23,10 +23,10 @@ from hashwacht.courier.webhook import WebhookChannel, signature
 from hashwacht.ipc.messages import DeliverReply
 from hashwacht.matching.services.http import context_trusting
 from hashwacht.platform.subprocess import run_program
+from support.courier_messages import BATCH, CASE, NAME, message, problem
 from support.processes import wait_for
 from support.services.faults import FaultServer, drip, endless, server_tls
 from support.services.http_server import HttpServer, Request, Response
-from support.told import BATCH, CASE, NAME, message, problem
 
 
 def webhook(

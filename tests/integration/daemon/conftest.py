@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hashwacht.settings import RootSettings
-from support.daemon.daemon_bench import DaemonBench
+from support.daemon.daemon_harness import DaemonHarness
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, root: Path) -> Iterator[DaemonBench]:
-    made = DaemonBench(tmp_path / "state", (RootSettings("uploads", root),))
+def bench(tmp_path: Path, root: Path) -> Iterator[DaemonHarness]:
+    made = DaemonHarness(tmp_path / "state", (RootSettings("uploads", root),))
     yield made
     made.close()

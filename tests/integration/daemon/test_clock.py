@@ -13,7 +13,7 @@ import pytest
 from hashwacht.core.types import Outcome
 from hashwacht.core.watch_events import Cause
 from hashwacht.testing.fakes import HeldFingerprinter
-from support.daemon.daemon_bench import DaemonBench, digest
+from support.daemon.daemon_harness import DaemonHarness, digest
 from support.deep import deepened
 from support.watch.watching import DeafWatch
 
@@ -32,14 +32,14 @@ class Clock:
 
 
 @pytest.fixture
-def clock(bench: DaemonBench) -> Clock:
+def clock(bench: DaemonHarness) -> Clock:
     bench.clock = made = Clock()
     return made
 
 
 @set_to
 def test_what_waits_in_the_journal_is_judged(
-    bench: DaemonBench, root: Path, clock: Clock, by: float
+    bench: DaemonHarness, root: Path, clock: Clock, by: float
 ) -> None:
     bench.counting = held = HeldFingerprinter(bench.fingerprinter())
     with bench.running():
@@ -55,7 +55,7 @@ def test_what_waits_in_the_journal_is_judged(
 
 
 def test_what_waited_before_a_restart_is_judged(
-    bench: DaemonBench, root: Path, clock: Clock
+    bench: DaemonHarness, root: Path, clock: Clock
 ) -> None:
     bench.counting = held = HeldFingerprinter(bench.fingerprinter())
     clock.ahead = HOURS
@@ -73,7 +73,7 @@ def test_what_waited_before_a_restart_is_judged(
 
 @set_to
 def test_a_file_that_was_read_a_moment_ago_is_read_again(
-    bench: DaemonBench, root: Path, clock: Clock, by: float
+    bench: DaemonHarness, root: Path, clock: Clock, by: float
 ) -> None:
     with bench.running():
         (root / "a").write_bytes(b"first")
@@ -84,7 +84,7 @@ def test_a_file_that_was_read_a_moment_ago_is_read_again(
 
 
 @set_to
-def test_a_flood_is_made_up_for(bench: DaemonBench, root: Path, clock: Clock, by: float) -> None:
+def test_a_flood_is_made_up_for(bench: DaemonHarness, root: Path, clock: Clock, by: float) -> None:
     bench.change(max_queued_events=4)
     with bench.running():
         bench.wait_until_done()
@@ -99,7 +99,7 @@ def test_a_flood_is_made_up_for(bench: DaemonBench, root: Path, clock: Clock, by
 @set_to
 @pytest.mark.alone
 def test_a_deaf_watch_is_found_and_over_when_it_hears_again(
-    bench: DaemonBench, root: Path, clock: Clock, by: float
+    bench: DaemonHarness, root: Path, clock: Clock, by: float
 ) -> None:
     bench.watch = DeafWatch
     bench.change(canary_interval=0.2)
@@ -114,7 +114,7 @@ def test_a_deaf_watch_is_found_and_over_when_it_hears_again(
 
 @set_to
 def test_a_service_that_was_silent_is_asked_again(
-    bench: DaemonBench, root: Path, clock: Clock, by: float
+    bench: DaemonHarness, root: Path, clock: Clock, by: float
 ) -> None:
     bench.max_age = 1e9
     bench.matcher.silent = True
@@ -129,7 +129,7 @@ def test_a_service_that_was_silent_is_asked_again(
 
 @set_to
 def test_every_root_is_compared_in_its_time_and_no_more_often(
-    bench: DaemonBench, root: Path, clock: Clock, by: float, caplog: pytest.LogCaptureFixture
+    bench: DaemonHarness, root: Path, clock: Clock, by: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.watch = DeafWatch
     bench.change(rescan_interval=3600.0, canary_interval=60.0)
@@ -144,7 +144,7 @@ def test_every_root_is_compared_in_its_time_and_no_more_often(
 
 
 def test_an_unlistable_directory_is_retried_at_intervals(
-    bench: DaemonBench, root: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+    bench: DaemonHarness, root: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A path of more bytes than are followed stands for whatever cannot be listed."""
     os.close(deepened(root, 90))

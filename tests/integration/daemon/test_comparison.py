@@ -9,10 +9,10 @@ from pathlib import Path
 from hashwacht.core.watch_events import Lane
 from hashwacht.daemon.scanner.trees import Comparison
 from hashwacht.engine.compare import required_freshness
-from support.daemon.daemon_bench import DaemonBench
+from support.daemon.daemon_harness import DaemonHarness
 
 
-def test_a_vanished_directory_is_not_an_unlisted_one(bench: DaemonBench, root: Path) -> None:
+def test_a_vanished_directory_is_not_an_unlisted_one(bench: DaemonHarness, root: Path) -> None:
     """It comes and goes as fast as it can; a gap would be open for a quarter of an hour."""
     parts, folder, ended = bench.parts(), root / "folder", threading.Event()
     today = required_freshness(bench.store, parts.pipeline, time.time())

@@ -11,7 +11,7 @@ import pytest
 from hashwacht.core.watch_events import Announcement, Lane
 from hashwacht.daemon.scanner.dispatcher import IDLE, Dispatcher, FilePostponed, ReadTask
 from hashwacht.daemon.scanner.runtime import RuntimeHandle
-from support.daemon.daemon_bench import DaemonBench
+from support.daemon.daemon_harness import DaemonHarness
 
 
 def handed_out(dispatcher: Dispatcher, seconds: float) -> ReadTask:
@@ -21,7 +21,7 @@ def handed_out(dispatcher: Dispatcher, seconds: float) -> ReadTask:
 
 
 @pytest.mark.alone
-def test_a_postponed_entry_is_handed_out_when_it_is_due(bench: DaemonBench, root: Path) -> None:
+def test_a_postponed_entry_is_handed_out_when_it_is_due(bench: DaemonHarness, root: Path) -> None:
     """Not when the dispatcher next looks by himself."""
     stop, journal = threading.Event(), bench.store.journal
     dispatcher = Dispatcher(bench.store, RuntimeHandle(bench.parts()), stop)

@@ -17,7 +17,7 @@ import pytest
 from hashwacht.quarantine.age import generate_key_pair
 from hashwacht.settings import RootSettings
 from hashwacht.storage.locations import LocationState
-from support.daemon.daemon_bench import DaemonBench, unasked
+from support.daemon.daemon_harness import DaemonHarness, unasked
 from support.daemon.daemon_program import DaemonProgram
 from support.memory_disk import memory_disk
 
@@ -34,7 +34,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.alone
 def test_a_full_disk_is_waited_out_and_nothing_is_lost(small_disk: Path, root: Path) -> None:
-    bench = DaemonBench(small_disk / "state", (RootSettings("uploads", root),))
+    bench = DaemonHarness(small_disk / "state", (RootSettings("uploads", root),))
     bench.change(max_queued_events=50)
     with bench.running():
         bench.wait_until_done()
@@ -51,7 +51,7 @@ def test_a_full_disk_is_waited_out_and_nothing_is_lost(small_disk: Path, root: P
     bench.close()
 
 
-def test_a_state_that_another_process_holds_is_waited_for(bench: DaemonBench, root: Path) -> None:
+def test_a_state_that_another_process_holds_is_waited_for(bench: DaemonHarness, root: Path) -> None:
     with bench.running():
         bench.wait_until_done()
         with closing(sqlite3.connect(bench.state / "state.db", isolation_level=None)) as other:

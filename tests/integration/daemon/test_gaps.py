@@ -14,11 +14,11 @@ import pytest
 from hashwacht.core.types import Outcome
 from hashwacht.core.watch_events import Cause, Lane
 from hashwacht.testing.fakes import HeldFingerprinter
-from support.daemon.daemon_bench import DaemonBench, digest
+from support.daemon.daemon_harness import DaemonHarness, digest
 from support.watch.watching import DeafWatch
 
 
-def test_a_root_that_was_never_watched_is_compared_once(bench: DaemonBench, root: Path) -> None:
+def test_a_root_that_was_never_watched_is_compared_once(bench: DaemonHarness, root: Path) -> None:
     bench.matcher.known.add(digest(b"known"))
     (root / "a").write_bytes(b"known")
     (root / "b").write_bytes(b"harmless")
@@ -30,7 +30,7 @@ def test_a_root_that_was_never_watched_is_compared_once(bench: DaemonBench, root
     assert bench.store.gaps.load_open() == []
 
 
-def test_what_came_while_nobody_watched_is_made_up_for(bench: DaemonBench, root: Path) -> None:
+def test_what_came_while_nobody_watched_is_made_up_for(bench: DaemonHarness, root: Path) -> None:
     for number in range(30):
         (root / f"{number}").write_bytes(b"%d" % number)
     with bench.running():
@@ -52,7 +52,7 @@ def test_what_came_while_nobody_watched_is_made_up_for(bench: DaemonBench, root:
     assert gap.closed is not None
 
 
-def test_a_burst_that_overflows_every_queue_is_covered(bench: DaemonBench, root: Path) -> None:
+def test_a_burst_that_overflows_every_queue_is_covered(bench: DaemonHarness, root: Path) -> None:
     bench.change(max_queued_events=4, max_backlog=200)
     for number in range(10):
         (root / f"{number}").mkdir()
@@ -66,7 +66,7 @@ def test_a_burst_that_overflows_every_queue_is_covered(bench: DaemonBench, root:
     assert bench.store.gaps.load_open() == []
 
 
-def test_a_walk_keeps_its_findings_within_the_backlog(bench: DaemonBench, root: Path) -> None:
+def test_a_walk_keeps_its_findings_within_the_backlog(bench: DaemonHarness, root: Path) -> None:
     bench.change(max_backlog=100)
     for number in range(60):
         (root / f"{number}").mkdir()
@@ -88,7 +88,7 @@ def test_a_walk_keeps_its_findings_within_the_backlog(bench: DaemonBench, root: 
     assert 0 < deepest[0] < 1200
 
 
-def test_an_upload_is_served_before_what_a_walk_has_found(bench: DaemonBench, root: Path) -> None:
+def test_an_upload_is_served_before_what_a_walk_has_found(bench: DaemonHarness, root: Path) -> None:
     bench.counting = held = HeldFingerprinter(bench.fingerprinter(), but="upload")
     for number in range(400):
         (root / f"{number}").write_bytes(b"%d" % number)
@@ -102,7 +102,7 @@ def test_an_upload_is_served_before_what_a_walk_has_found(bench: DaemonBench, ro
 
 
 @pytest.mark.alone
-def test_a_dead_watch_is_detected_renewed_and_covered(bench: DaemonBench, root: Path) -> None:
+def test_a_dead_watch_is_detected_renewed_and_covered(bench: DaemonHarness, root: Path) -> None:
     deaf = DeafWatch()
     bench.watch = lambda: deaf
     bench.change(canary_interval=0.2)
@@ -116,7 +116,7 @@ def test_a_dead_watch_is_detected_renewed_and_covered(bench: DaemonBench, root: 
 
 
 def test_a_root_that_vanishes_and_comes_back_is_made_up_for(
-    bench: DaemonBench, root: Path, tmp_path: Path
+    bench: DaemonHarness, root: Path, tmp_path: Path
 ) -> None:
     with bench.running():
         (root / "a").write_bytes(b"a")
@@ -133,13 +133,13 @@ def test_a_root_that_vanishes_and_comes_back_is_made_up_for(
         bench.wait_for(lambda: not bench.unasked(root), "watched again")
 
 
-def closed(bench: DaemonBench) -> int:
+def closed(bench: DaemonHarness) -> int:
     """Count the gaps that were made up for."""
     return sum(gap.closed is not None for gap in bench.store.gaps.load_latest(99))
 
 
 def test_stored_files_survive_another_directory_at_the_root(
-    bench: DaemonBench, root: Path, tmp_path: Path
+    bench: DaemonHarness, root: Path, tmp_path: Path
 ) -> None:
     """As when a file system is unmounted for a while: nothing in it is read again."""
     (root / "below").mkdir()
@@ -160,7 +160,7 @@ def test_stored_files_survive_another_directory_at_the_root(
 
 
 @pytest.mark.alone
-def test_a_root_is_unmounted_and_mounted_again(bench: DaemonBench, root: Path) -> None:
+def test_a_root_is_unmounted_and_mounted_again(bench: DaemonHarness, root: Path) -> None:
     mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(root)]
     try:
         subprocess.run(mount, check=True, capture_output=True, text=True)
@@ -180,7 +180,7 @@ def test_a_root_is_unmounted_and_mounted_again(bench: DaemonBench, root: Path) -
         subprocess.run(["umount", "--lazy", str(root)], check=True)
 
 
-def test_directories_that_are_gone_are_forgotten(bench: DaemonBench, root: Path) -> None:
+def test_directories_that_are_gone_are_forgotten(bench: DaemonHarness, root: Path) -> None:
     for name in ("stays", "goes"):
         (root / name / "below").mkdir(parents=True)
         (root / name / "below" / "f").write_bytes(name.encode())
@@ -197,7 +197,7 @@ def test_directories_that_are_gone_are_forgotten(bench: DaemonBench, root: Path)
 
 
 def test_an_unlistable_directory_stays_a_gap_until_it_is_listed(
-    bench: DaemonBench, root: Path
+    bench: DaemonHarness, root: Path
 ) -> None:
     if os.geteuid() == 0:
         pytest.skip("root can list everything: run it as another user")
@@ -214,7 +214,7 @@ def test_an_unlistable_directory_stays_a_gap_until_it_is_listed(
         bench.wait_for(lambda: not bench.unasked(root), "asked")
 
 
-def test_every_root_is_compared_from_time_to_time(bench: DaemonBench, root: Path) -> None:
+def test_every_root_is_compared_from_time_to_time(bench: DaemonHarness, root: Path) -> None:
     deaf = DeafWatch()
     deaf.renewed = 1
     bench.watch = lambda: deaf
@@ -227,7 +227,7 @@ def test_every_root_is_compared_from_time_to_time(bench: DaemonBench, root: Path
 
 
 @pytest.mark.alone  # measures time
-def test_stopping_takes_no_longer_than_two_seconds(bench: DaemonBench, root: Path) -> None:
+def test_stopping_takes_no_longer_than_two_seconds(bench: DaemonHarness, root: Path) -> None:
     for number in range(3000):
         (root / f"{number}").write_bytes(b"%d" % number)
     with bench.running():

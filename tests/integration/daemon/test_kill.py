@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 from hashwacht.audit.log import FILE_NAME, AuditLog
-from support.daemon.daemon_bench import unasked
+from support.daemon.daemon_harness import unasked
 from support.daemon.daemon_program import DaemonProgram
 
 PROGRAM = Path(__file__).parent / "killed_scanner.py"

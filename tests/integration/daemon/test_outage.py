@@ -14,7 +14,7 @@ from pathlib import Path
 from hashwacht.core.ports import Query
 from hashwacht.core.types import Answer, Outcome, Reason
 from hashwacht.daemon.scanner.recheck_loop import PROBE
-from support.daemon.daemon_bench import DaemonBench, Service, digest
+from support.daemon.daemon_harness import DaemonHarness, Service, digest
 from support.scan_bench import ScanBench
 
 FILES = int(os.environ.get("HASHWACHT_OUTAGE", "120"))
@@ -34,12 +34,12 @@ class Returning(Service):
         return super().lookup(questions)
 
 
-def keys(bench: DaemonBench) -> list[str]:
+def keys(bench: DaemonHarness) -> list[str]:
     """Give what waits for an answer, in its order."""
     return [bench.key(each.content) for each in bench.store.pending.load_next(FILES + 99)]
 
 
-def test_after_an_outage_uploads_are_asked_first_by_age(bench: DaemonBench, root: Path) -> None:
+def test_after_an_outage_uploads_are_asked_first_by_age(bench: DaemonHarness, root: Path) -> None:
     bench.max_age = 1e9  # as of a service
     bench.patience += FILES / 50
     bench.matcher = service = Returning(now=time.time(), silent=True)
@@ -73,7 +73,7 @@ def test_after_an_outage_uploads_are_asked_first_by_age(bench: DaemonBench, root
     assert all(each.fd is None for each in late)
 
 
-def wait_in_two_lanes(bench: DaemonBench, root: Path) -> None:
+def wait_in_two_lanes(bench: DaemonHarness, root: Path) -> None:
     """Let 90 contents wait, those with the lowest numbers behind the others."""
     bench.max_age = 1e9
     for number in range(10):
@@ -86,7 +86,9 @@ def wait_in_two_lanes(bench: DaemonBench, root: Path) -> None:
         bench.wait_until_done()
 
 
-def test_after_a_restart_in_an_outage_the_order_is_the_same(bench: DaemonBench, root: Path) -> None:
+def test_after_a_restart_in_an_outage_the_order_is_the_same(
+    bench: DaemonHarness, root: Path
+) -> None:
     bench.matcher = service = Returning(now=time.time(), silent=True)
     wait_in_two_lanes(bench, root)
     order, before = keys(bench), len(service.asked)
@@ -98,7 +100,7 @@ def test_after_a_restart_in_an_outage_the_order_is_the_same(bench: DaemonBench, 
 
 
 def test_a_recovered_matcher_is_asked_about_the_oldest_first(
-    bench: DaemonBench, root: Path
+    bench: DaemonHarness, root: Path
 ) -> None:
     bench.matcher = service = Returning(now=time.time(), silent=True)
     wait_in_two_lanes(bench, root)
@@ -110,7 +112,7 @@ def test_a_recovered_matcher_is_asked_about_the_oldest_first(
     assert answered == order[PROBE : 2 * PROBE] + order[:PROBE] + order[2 * PROBE :]
 
 
-def test_a_new_list_is_asked_while_a_service_fails(bench: DaemonBench, root: Path) -> None:
+def test_a_new_list_is_asked_while_a_service_fails(bench: DaemonHarness, root: Path) -> None:
     bench.matcher.silent = True
     wait_in_two_lanes(bench, root)
     (root / "early7").unlink()
@@ -127,7 +129,7 @@ def test_a_new_list_is_asked_while_a_service_fails(bench: DaemonBench, root: Pat
 
 
 def test_a_late_answer_is_told_for_every_place_of_the_content(
-    bench: DaemonBench, root: Path
+    bench: DaemonHarness, root: Path
 ) -> None:
     bench.max_age = 1e9
     bench.matcher.silent = True
@@ -143,7 +145,7 @@ def test_a_late_answer_is_told_for_every_place_of_the_content(
 
 
 def test_a_silent_service_does_not_hold_up_what_local_lists_know(
-    bench: DaemonBench, root: Path
+    bench: DaemonHarness, root: Path
 ) -> None:
     bench.local.known.add(digest(b"known here"))
     bench.max_age = 1e9
@@ -157,7 +159,7 @@ def test_a_silent_service_does_not_hold_up_what_local_lists_know(
         bench.matcher.slow = 0.0
 
 
-def test_a_new_list_is_asked_about_all_contents_at_once(bench: DaemonBench, root: Path) -> None:
+def test_a_new_list_is_asked_about_all_contents_at_once(bench: DaemonHarness, root: Path) -> None:
     for number in range(300):
         (root / f"{number}").write_bytes(b"%d" % number)
     with bench.running():
@@ -175,7 +177,7 @@ def test_a_new_list_is_asked_about_all_contents_at_once(bench: DaemonBench, root
 
 
 def test_a_content_stays_waiting_until_what_follows_was_done(
-    bench: DaemonBench, root: Path
+    bench: DaemonHarness, root: Path
 ) -> None:
     bench.max_age = 1e9
     bench.matcher.silent = True
@@ -200,7 +202,7 @@ def test_a_content_stays_waiting_until_what_follows_was_done(
         bench.wait_for(lambda: not bench.store.pending.count(), "done")
 
 
-def test_scan_and_daemon_share_what_they_have_read(bench: DaemonBench, root: Path) -> None:
+def test_scan_and_daemon_share_what_they_have_read(bench: DaemonHarness, root: Path) -> None:
     bench.matcher.known.add(digest(b"17"))
     scans = ScanBench(bench.state, matcher=bench.matcher)
     for number in range(400):
@@ -219,7 +221,7 @@ def test_scan_and_daemon_share_what_they_have_read(bench: DaemonBench, root: Pat
     assert bench.casework.paths(Outcome.MATCH) == {bytes(root / "17")}, "the daemon acts on both"
 
 
-def test_a_file_that_nobody_judges_is_said_to_be_so(bench: DaemonBench, root: Path) -> None:
+def test_a_file_that_nobody_judges_is_said_to_be_so(bench: DaemonHarness, root: Path) -> None:
     bench.max_age = 1e9
     bench.matcher.silent = True
     with bench.running():

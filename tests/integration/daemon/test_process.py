@@ -12,7 +12,7 @@ import pytest
 from hashwacht.audit.log import FILE_NAME, AuditLog
 from hashwacht.daemon.status.health import Stage
 from hashwacht.storage.cases import CaseState
-from support.daemon.daemon_bench import unasked
+from support.daemon.daemon_harness import unasked
 from support.daemon.daemon_program import DaemonProgram
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from hashwacht.core.types import Outcome
 from hashwacht.core.watch_events import Cause
 from hashwacht.settings import RootSettings
-from support.daemon.daemon_bench import DaemonBench, digest
+from support.daemon.daemon_harness import DaemonHarness, digest
 
 
 def test_a_root_that_is_added_is_compared_and_watched(
-    bench: DaemonBench, root: Path, tmp_path: Path
+    bench: DaemonHarness, root: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other"
     other.mkdir()
@@ -33,7 +33,7 @@ def test_a_root_that_is_added_is_compared_and_watched(
 
 
 def test_a_removed_root_is_not_watched_and_has_no_open_gaps(
-    bench: DaemonBench, root: Path, tmp_path: Path
+    bench: DaemonHarness, root: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other"
     other.mkdir()
@@ -50,7 +50,7 @@ def test_a_removed_root_is_not_watched_and_has_no_open_gaps(
     assert bench.store.gaps.load_open("other") == []
 
 
-def test_no_file_is_lost_during_repeated_reloads(bench: DaemonBench, root: Path) -> None:
+def test_no_file_is_lost_during_repeated_reloads(bench: DaemonHarness, root: Path) -> None:
     ended = threading.Event()
 
     def upload() -> None:
@@ -75,7 +75,7 @@ def test_no_file_is_lost_during_repeated_reloads(bench: DaemonBench, root: Path)
 
 
 def test_a_changed_link_in_the_path_of_a_root_is_followed(
-    bench: DaemonBench, tmp_path: Path
+    bench: DaemonHarness, tmp_path: Path
 ) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()

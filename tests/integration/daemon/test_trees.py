@@ -11,11 +11,11 @@ from pathlib import Path
 from hashwacht.core.watch_events import Announcement, Lane
 from hashwacht.daemon.scanner.runtime import RuntimeHandle
 from hashwacht.daemon.scanner.trees import TreeWalker
-from support.daemon.daemon_bench import DaemonBench
+from support.daemon.daemon_harness import DaemonHarness
 
 
 @contextmanager
-def walking(bench: DaemonBench, lane: Lane, brief: float) -> Iterator[None]:
+def walking(bench: DaemonHarness, lane: Lane, brief: float) -> Iterator[None]:
     """Walk the trees of a lane."""
     stop = threading.Event()
     trees = TreeWalker(
@@ -37,11 +37,11 @@ def walking(bench: DaemonBench, lane: Lane, brief: float) -> Iterator[None]:
         thread.join()
 
 
-def waiting(bench: DaemonBench, lane: Lane) -> set[bytes]:
+def waiting(bench: DaemonHarness, lane: Lane) -> set[bytes]:
     return {each.path for each in bench.store.journal.load_due_trees(lane, time.time(), 99)}
 
 
-def moved_in(bench: DaemonBench, root: Path) -> None:
+def moved_in(bench: DaemonHarness, root: Path) -> None:
     for number in range(20):
         (root / "archive" / f"{number}").mkdir(parents=True)
         (root / "archive" / f"{number}" / "f").write_bytes(b"%d" % number)
@@ -49,7 +49,9 @@ def moved_in(bench: DaemonBench, root: Path) -> None:
     bench.store.journal.record(announced, Lane.UPLOAD, time.time())
 
 
-def test_a_directory_that_takes_long_leaves_the_upload_lane(bench: DaemonBench, root: Path) -> None:
+def test_a_directory_that_takes_long_leaves_the_upload_lane(
+    bench: DaemonHarness, root: Path
+) -> None:
     moved_in(bench, root)
     with walking(bench, Lane.UPLOAD, brief=0.0):
         bench.wait_for(lambda: not waiting(bench, Lane.UPLOAD), "put off")
@@ -62,7 +64,7 @@ def test_a_directory_that_takes_long_leaves_the_upload_lane(bench: DaemonBench, 
     }
 
 
-def test_a_small_directory_is_walked_in_the_upload_lane(bench: DaemonBench, root: Path) -> None:
+def test_a_small_directory_is_walked_in_the_upload_lane(bench: DaemonHarness, root: Path) -> None:
     moved_in(bench, root)
     with walking(bench, Lane.UPLOAD, brief=60.0):
         bench.wait_for(lambda: not waiting(bench, Lane.UPLOAD), "walked")

@@ -15,10 +15,10 @@ from hashwacht.core.types import Outcome
 from hashwacht.core.watch_events import Lane
 from hashwacht.settings import RootSettings
 from hashwacht.storage.journal import JournalEntry
-from support.daemon.daemon_bench import DaemonBench, digest
+from support.daemon.daemon_harness import DaemonHarness, digest
 
 
-def test_a_file_that_is_dropped_in_is_judged(bench: DaemonBench, root: Path) -> None:
+def test_a_file_that_is_dropped_in_is_judged(bench: DaemonHarness, root: Path) -> None:
     bench.matcher.known.add(digest(b"known"))
     with bench.running():
         (root / "a").write_bytes(b"known")
@@ -31,7 +31,7 @@ def test_a_file_that_is_dropped_in_is_judged(bench: DaemonBench, root: Path) -> 
     assert bench.unasked(root) == set()
 
 
-def test_casework_gets_the_very_bytes_that_were_hashed(bench: DaemonBench, root: Path) -> None:
+def test_casework_gets_the_very_bytes_that_were_hashed(bench: DaemonHarness, root: Path) -> None:
     seen: list[bytes] = []
 
     def swap_and_read(found: JudgedFile) -> None:
@@ -50,7 +50,7 @@ def test_casework_gets_the_very_bytes_that_were_hashed(bench: DaemonBench, root:
 
 
 def test_files_with_hostile_names_in_new_directories_are_judged(
-    bench: DaemonBench, root: Path
+    bench: DaemonHarness, root: Path
 ) -> None:
     with bench.running():
         for number in range(300):
@@ -63,7 +63,7 @@ def test_files_with_hostile_names_in_new_directories_are_judged(
 
 
 def test_a_tree_that_is_moved_in_is_judged_wholly(
-    bench: DaemonBench, root: Path, tmp_path: Path
+    bench: DaemonHarness, root: Path, tmp_path: Path
 ) -> None:
     for number in range(40):
         path = tmp_path / "outside" / f"{number % 5}" / "x" / f"{number}"
@@ -79,7 +79,7 @@ def test_a_tree_that_is_moved_in_is_judged_wholly(
         bench.wait_until_done()
 
 
-def test_a_file_is_not_read_before_its_writer_is_done(bench: DaemonBench, root: Path) -> None:
+def test_a_file_is_not_read_before_its_writer_is_done(bench: DaemonHarness, root: Path) -> None:
     with bench.running():
         with (root / "slow").open("wb", buffering=0) as file:
             for _ in range(10):
@@ -94,7 +94,7 @@ def test_a_file_is_not_read_before_its_writer_is_done(bench: DaemonBench, root: 
 
 
 def test_a_file_open_for_writing_is_read_when_it_has_settled(
-    bench: DaemonBench, root: Path
+    bench: DaemonHarness, root: Path
 ) -> None:
     with bench.running(), (root / "open").open("wb", buffering=0) as file:
         file.write(b"never closed")
@@ -105,7 +105,7 @@ def test_a_file_open_for_writing_is_read_when_it_has_settled(
         )
 
 
-def look(bench: DaemonBench, attempts: int) -> JournalEntry:
+def look(bench: DaemonHarness, attempts: int) -> JournalEntry:
     """Wait for such a look at the only file, or a later one; give its entry then."""
 
     def entries() -> list[JournalEntry]:
@@ -135,7 +135,7 @@ def written_to(path: Path, pause: float) -> Iterator[None]:
 
 
 def test_a_file_under_constant_writing_is_read_ever_more_rarely(
-    bench: DaemonBench, root: Path
+    bench: DaemonHarness, root: Path
 ) -> None:
     bench.change(settle_time=0.05, max_settle_time=1.0)
     with bench.running():
@@ -148,7 +148,7 @@ def test_a_file_under_constant_writing_is_read_ever_more_rarely(
         assert next_one.due - one.due >= sum(pauses)
 
 
-def test_constant_writing_does_not_prevent_reading(bench: DaemonBench, root: Path) -> None:
+def test_constant_writing_does_not_prevent_reading(bench: DaemonHarness, root: Path) -> None:
     """And then nobody polls it any more: it is announced again when it is closed."""
     bench.change(settle_time=0.02, max_settle_time=0.1)
     with bench.running():
@@ -160,7 +160,9 @@ def test_constant_writing_does_not_prevent_reading(bench: DaemonBench, root: Pat
     assert read <= 2
 
 
-def test_a_file_rewritten_repeatedly_is_not_read_each_time(bench: DaemonBench, root: Path) -> None:
+def test_a_file_rewritten_repeatedly_is_not_read_each_time(
+    bench: DaemonHarness, root: Path
+) -> None:
     with bench.running():
         until = time.monotonic() + 2.0
         while time.monotonic() < until:
@@ -171,7 +173,7 @@ def test_a_file_rewritten_repeatedly_is_not_read_each_time(bench: DaemonBench, r
     assert bench.counting.read < 15
 
 
-def drop_in(bench: DaemonBench, path: Path) -> None:
+def drop_in(bench: DaemonHarness, path: Path) -> None:
     """Have a file judged exactly once.
 
     The walk that follows every start could see it too; and written in place, its making and its
@@ -184,7 +186,7 @@ def drop_in(bench: DaemonBench, path: Path) -> None:
     bench.wait_for(lambda: len(bench.casework.found) == 1, "told")
 
 
-def test_an_unchanged_file_announced_again_is_not_read(bench: DaemonBench, root: Path) -> None:
+def test_an_unchanged_file_announced_again_is_not_read(bench: DaemonHarness, root: Path) -> None:
     with bench.running():
         drop_in(bench, root / "a")
         with (root / "a").open("r+b"):
@@ -195,7 +197,7 @@ def test_an_unchanged_file_announced_again_is_not_read(bench: DaemonBench, root:
     assert all(each.fd is not None for each in bench.casework.found)
 
 
-def test_another_name_of_a_file_costs_no_reading(bench: DaemonBench, root: Path) -> None:
+def test_another_name_of_a_file_costs_no_reading(bench: DaemonHarness, root: Path) -> None:
     with bench.running():
         drop_in(bench, root / "a")
         (root / "b").hardlink_to(root / "a")
@@ -208,7 +210,7 @@ def test_another_name_of_a_file_costs_no_reading(bench: DaemonBench, root: Path)
 
 
 def test_what_is_no_regular_file_is_passed_over(
-    bench: DaemonBench, root: Path, tmp_path: Path
+    bench: DaemonHarness, root: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "secret").write_bytes(b"secret")
     with bench.running():
@@ -221,7 +223,7 @@ def test_what_is_no_regular_file_is_passed_over(
     assert {found.path for found in bench.casework.found} == {bytes(root / "a")}
 
 
-def test_the_innermost_root_and_its_rules_count(bench: DaemonBench, root: Path) -> None:
+def test_the_innermost_root_and_its_rules_count(bench: DaemonHarness, root: Path) -> None:
     (root / "inner").mkdir()
     (root / "state").mkdir()
     bench.roots = (
@@ -246,7 +248,7 @@ def test_the_innermost_root_and_its_rules_count(bench: DaemonBench, root: Path) 
     }
 
 
-def test_what_fails_after_a_verdict_is_tried_again(bench: DaemonBench, root: Path) -> None:
+def test_what_fails_after_a_verdict_is_tried_again(bench: DaemonHarness, root: Path) -> None:
     failures: list[JudgedFile] = []
 
     def fail_twice(found: JudgedFile) -> None:

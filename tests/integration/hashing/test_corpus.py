@@ -15,7 +15,7 @@ from hashwacht.core.types import Fingerprint, Reason
 from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.hashing.workers.pool import WorkerPool
-from support import asking
+from support.fingerprints import fingerprint_bytes
 from support.hostile.hostile import HASHED, Hostile, corpus, mutations
 
 SECONDS = 1.0
@@ -40,12 +40,14 @@ def pool() -> Iterator[WorkerPool]:
 def listed(pool: WorkerPool) -> list[str]:
     """Hashes of a list."""
     contents = (encode(photo(seed, (96, 80)), "png") for seed in range(100, 100 + KNOWN))
-    return [s.value for each in contents for s in ask(pool, each).signals if s.type == "pdq"]
+    return [
+        s.value for each in contents for s in fingerprint(pool, each).signals if s.type == "pdq"
+    ]
 
 
-def ask(pool: WorkerPool, content: bytes) -> Fingerprint:
-    """Return the fingerprint; whatever the content is, it has all digests."""
-    made = asking.ask(pool, content)
+def fingerprint(pool: WorkerPool, content: bytes) -> Fingerprint:
+    """Return the fingerprint, which has every digest whatever the content is."""
+    made = fingerprint_bytes(pool, content)
     assert made.key == hashlib.sha256(content).hexdigest()
     assert made.size == len(content)
     digests = {s.type: s.value for s in made.signals if s.type != "pdq"}
@@ -62,7 +64,7 @@ def fate(made: Fingerprint) -> Reason | None:
 
 @pytest.mark.parametrize("hostile", CORPUS, ids=lambda each: each.name)
 def test_a_hostile_content_meets_its_expected_fate(pool: WorkerPool, hostile: Hostile) -> None:
-    made = ask(pool, hostile.make())
+    made = fingerprint(pool, hostile.make())
     assert fate(made) in hostile.expected, made.skipped
     assert all(skip.detail or not skip.reason.undetermined for skip in made.skipped)
 
@@ -72,7 +74,7 @@ def test_no_content_takes_longer_than_the_budget(pool: WorkerPool) -> None:
     for hostile in CORPUS:
         content = hostile.make()
         began = time.monotonic()
-        ask(pool, content)
+        fingerprint(pool, content)
         assert time.monotonic() - began < SECONDS + GRACE, hostile.name
 
 
@@ -82,12 +84,12 @@ def test_confinement_changes_no_answer(pool: WorkerPool, hostile: Hostile) -> No
     content = hostile.make()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pytest makes errors of them, workers do not
-        here = asking.ask(InProcessFingerprinter(PLAN), content)
-    assert ask(pool, content) == here
+        here = fingerprint_bytes(InProcessFingerprinter(PLAN), content)
+    assert fingerprint(pool, content) == here
 
 
 def test_good_pictures_are_as_good_after_all_of_it(pool: WorkerPool) -> None:
-    assert fate(ask(pool, encode(photo(1)))) is HASHED
+    assert fate(fingerprint(pool, encode(photo(1)))) is HASHED
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -97,7 +99,7 @@ def test_a_mutated_picture_is_harmless_and_matches_nothing(
     """No crash reaches the scanner, and no picture hash comes near a listed one."""
     distance = BUILT_IN["pdq"].distance
     for content in mutations(name, 25):
-        made = ask(pool, content)
+        made = fingerprint(pool, content)
         fate(made)
         for signal in made.signals:
             if signal.type == "pdq" and signal.matchable:

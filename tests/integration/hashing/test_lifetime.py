@@ -17,7 +17,7 @@ import pytest
 from hashwacht.core.errors import ConfigurationError, WorkerError
 from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.workers.pool import WorkerPool
-from support.asking import ask
+from support.fingerprints import fingerprint_bytes
 from support.processes import family, wait_for, workers
 
 PLAN = Plan(("md5", "pdq", "mine"), Limits(timeout=0.5), commands=(("mine", ("true",)),))
@@ -29,7 +29,7 @@ def test_nothing_is_left_behind(start: Start) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     pool = start(PLAN, jobs=2)
     for deed in [b"good", b"die", b"spawn", b"raise", b"bloat", b"chatter", b"good"] * 3:
-        ask(pool, deed)
+        fingerprint_bytes(pool, deed)
     assert len(family()) <= 7
     assert all(each.status() != psutil.STATUS_ZOMBIE for each in family())
     left = family()
@@ -45,7 +45,7 @@ def test_closing_takes_less_than_a_second_whatever_workers_do(start: Start) -> N
 
     def wait_for_long(content: bytes) -> None:
         try:
-            ask(pool, content)
+            fingerprint_bytes(pool, content)
         except WorkerError as error:
             errors.append(error)
 
@@ -68,23 +68,23 @@ def test_a_closed_pool_raises_an_error(start: Start) -> None:
     pool.close()
     pool.close()
     with pytest.raises(WorkerError, match="closed"):
-        ask(pool, b"late")
+        fingerprint_bytes(pool, b"late")
 
 
 def test_a_copy_of_a_pool_in_a_forked_process_refuses_to_work(start: Start) -> None:
     """Two processes on one worker's socket would read each other's answers."""
     pool = start()
-    ask(pool, b"warm")
+    fingerprint_bytes(pool, b"warm")
     pid = os.fork()
     if pid == 0:
         try:
-            ask(pool, b"forked")
+            fingerprint_bytes(pool, b"forked")
         except WorkerError:
             pool.close()  # must not close it for its owner
             os._exit(0)
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert not ask(pool, b"the owner").skipped
+    assert not fingerprint_bytes(pool, b"the owner").skipped
 
 
 def test_an_unknown_signal_type_or_task_is_an_error_naming_it(start: Start) -> None:
@@ -158,7 +158,7 @@ def test_workers_leave_an_interrupt_to_the_scanner() -> None:
 def test_workers_are_confined(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HASHWACHT_TEST_SECRET", "geheim")
     pool = start()
-    ask(pool, b"warm")
+    fingerprint_bytes(pool, b"warm")
     (worker,) = workers()
     status = dict(
         line.split(":\t", 1)
@@ -179,12 +179,12 @@ def test_workers_are_confined(start: Start, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_in_the_background_they_have_the_lowest_priority(start: Start) -> None:
-    ask(start(background=True), b"warm")
+    fingerprint_bytes(start(background=True), b"warm")
     for each in family():
         assert each.nice() == 19
         assert each.ionice().ioclass == psutil.IOPRIO_CLASS_IDLE
 
 
 def test_otherwise_they_have_the_scanners(start: Start) -> None:
-    ask(start(), b"warm")
+    fingerprint_bytes(start(), b"warm")
     assert all(each.nice() == os.nice(0) for each in family())

@@ -16,7 +16,7 @@ from hashwacht.core.types import Fingerprint, Reason, Skip
 from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.workers.pool import WorkerPool
 from hashwacht.hashing.workers.sandbox import WorkerLimits
-from support.asking import ask
+from support.fingerprints import fingerprint_bytes
 from support.processes import wait_for, workers
 
 Start = Callable[..., WorkerPool]
@@ -37,7 +37,7 @@ def is_whole(fingerprint: Fingerprint, content: bytes) -> bool:
 
 def test_a_good_content_is_fingerprinted(start: Start) -> None:
     pool = start()
-    made = ask(pool, b"harmless")
+    made = fingerprint_bytes(pool, b"harmless")
     assert is_whole(made, b"harmless")
     assert not made.skipped
     assert made.recipe == pool.recipe
@@ -66,10 +66,10 @@ def test_a_crashing_content_keeps_its_digests(
     start: Start, deed: bytes, reason: Reason, detail: str
 ) -> None:
     pool = start()
-    made = ask(pool, deed)
+    made = fingerprint_bytes(pool, deed)
     assert is_whole(made, deed)
     assert made.skipped in [(Skip("pdq", reason, each),) for each in detail.split("|")]
-    after = ask(pool, b"the next one")
+    after = fingerprint_bytes(pool, b"the next one")
     assert is_whole(after, b"the next one")
     assert not after.skipped
 
@@ -79,13 +79,13 @@ def test_a_content_without_even_digests_is_an_unreadable_one(start: Start, deed:
     """An error of the file system, which callers handle anyway; it does not end a scan."""
     pool = start()
     with pytest.raises(OSError, match=r"digests|respond"):
-        ask(pool, deed)
-    assert is_whole(ask(pool, b"the next one"), b"the next one")
+        fingerprint_bytes(pool, deed)
+    assert is_whole(fingerprint_bytes(pool, b"the next one"), b"the next one")
 
 
 def test_errors_of_the_file_system_are_raised_unchanged(start: Start) -> None:
     with pytest.raises(OSError, match="Input/output error") as caught:
-        ask(start(), b"refuse")
+        fingerprint_bytes(start(), b"refuse")
     assert caught.value.errno == 5
 
 
@@ -93,7 +93,7 @@ def test_a_closed_descriptor_is_the_callers_error(start: Start) -> None:
     pool = start()
     with pytest.raises(OSError, match="Bad file descriptor"):
         pool.fingerprint(9999)
-    assert is_whole(ask(pool, b"the next one"), b"the next one")
+    assert is_whole(fingerprint_bytes(pool, b"the next one"), b"the next one")
 
 
 def test_exactly_5_crashing_contents_of_200_are_affected(start: Start) -> None:
@@ -102,7 +102,7 @@ def test_exactly_5_crashing_contents_of_200_are_affected(start: Start) -> None:
     for place, deed in enumerate([b"die", b"bloat", b"hang", b"chatter", b"raise"]):
         contents.insert(20 + 37 * place, deed)
     with ThreadPoolExecutor(8) as threads:
-        made = list(threads.map(lambda content: ask(pool, content), contents))
+        made = list(threads.map(lambda content: fingerprint_bytes(pool, content), contents))
     assert all(map(is_whole, made, contents))
     hurt = [content for content, each in zip(contents, made, strict=True) if each.skipped]
     assert hurt == [b"die", b"bloat", b"hang", b"chatter", b"raise"]
@@ -110,11 +110,11 @@ def test_exactly_5_crashing_contents_of_200_are_affected(start: Start) -> None:
 
 def test_a_worker_killed_in_the_middle_costs_one_content(start: Start) -> None:
     pool = start(Plan(("md5", "sha1", "pdq"), Limits(timeout=60)))
-    ask(pool, b"warm")
+    fingerprint_bytes(pool, b"warm")
     (victim,) = workers()
     idle = victim.num_fds()
     made: list[Fingerprint] = []
-    thread = Thread(target=lambda: made.append(ask(pool, b"hang")))
+    thread = Thread(target=lambda: made.append(fingerprint_bytes(pool, b"hang")))
     thread.start()
     wait_for(lambda: victim.num_fds() > idle)
     victim.kill()
@@ -125,31 +125,31 @@ def test_a_worker_killed_in_the_middle_costs_one_content(start: Start) -> None:
 
 def test_a_worker_killed_while_idle_costs_no_content_anything(start: Start) -> None:
     pool = start()
-    ask(pool, b"warm")
+    fingerprint_bytes(pool, b"warm")
     (victim,) = workers()
     victim.kill()
     wait_for(lambda: victim.status() == psutil.STATUS_ZOMBIE)
-    made = ask(pool, b"the next one")
+    made = fingerprint_bytes(pool, b"the next one")
     assert not made.skipped
     wait_for(lambda: not victim.is_running())  # reaped: psutil counts a zombie as running
 
 
 def test_a_killed_nursery_is_replaced(start: Start) -> None:
     pool = start()
-    ask(pool, b"warm")
+    fingerprint_bytes(pool, b"warm")
     (fork_server,) = psutil.Process().children()
     orphans = fork_server.children()
     fork_server.kill()
     _, alive = psutil.wait_procs(orphans, timeout=5)
     assert not alive
-    assert not ask(pool, b"the next one").skipped
+    assert not fingerprint_bytes(pool, b"the next one").skipped
 
 
 def test_a_slow_reader_that_makes_progress_is_not_late(start: Start) -> None:
     """The budget is for standing still: a long video at idle priority gets its digests."""
     content = b"dawdle".ljust(10 << 20)  # 0.2 s for every MiB
     began = time.monotonic()
-    made = ask(start(), content)
+    made = fingerprint_bytes(start(), content)
     assert time.monotonic() - began >= 2
     assert is_whole(made, content)
     assert not made.skipped
@@ -157,10 +157,10 @@ def test_a_slow_reader_that_makes_progress_is_not_late(start: Start) -> None:
 
 def test_memory_is_given_back_by_a_fresh_worker(start: Start) -> None:
     pool = start()
-    ask(pool, b"warm")
+    fingerprint_bytes(pool, b"warm")
     before = workers()
-    assert not ask(pool, b"hoard").skipped
-    assert is_whole(ask(pool, b"the next one"), b"the next one")
+    assert not fingerprint_bytes(pool, b"hoard").skipped
+    assert is_whole(fingerprint_bytes(pool, b"the next one"), b"the next one")
     (after,) = workers()
     assert [after] != before
     assert after.memory_info().rss < 100 << 20
@@ -170,6 +170,6 @@ def test_a_worker_is_replaced_after_so_many_contents(start: Start) -> None:
     pool = start(worker_limits=WorkerLimits(max_tasks=3))
     seen: set[int] = set()
     for number in range(9):
-        assert not ask(pool, b"%d" % number).skipped
+        assert not fingerprint_bytes(pool, b"%d" % number).skipped
         seen.update(each.pid for each in workers())
     assert len(seen) == 3

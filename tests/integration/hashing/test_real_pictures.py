@@ -20,7 +20,7 @@ from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.hashing.page_cache import uncached_ranges
 from hashwacht.hashing.workers.pool import TASK_FACTORY, WorkerPool
-from support.asking import ask
+from support.fingerprints import fingerprint_bytes
 
 Start = Callable[..., WorkerPool]
 
@@ -60,7 +60,7 @@ def test_a_worker_answers_as_the_same_code_in_this_process(
     here = InProcessFingerprinter(plan)
     assert pool.recipe == here.recipe
     for content in CONTENTS.values():
-        assert ask(pool, content) == ask(here, content)
+        assert fingerprint_bytes(pool, content) == fingerprint_bytes(here, content)
 
 
 @pytest.mark.parametrize("form", ["png", "bmp", "tiff", "jpeg", "webp"])
@@ -70,8 +70,8 @@ def test_a_worker_hashes_a_file_too_large_for_memory_alike(start: Start, form: s
     assert len(whole) > 3 << 20
     pool, here = start(PLAN, task_factory=TASK_FACTORY), InProcessFingerprinter(PLAN)
     for content in (whole, whole[: len(whole) // 2]):
-        made = ask(pool, content)
-        assert made == ask(here, content)
+        made = fingerprint_bytes(pool, content)
+        assert made == fingerprint_bytes(here, content)
         assert made.damaged == (content is not whole)
         assert not made.skipped
 
@@ -81,24 +81,24 @@ def test_a_progressive_bomb_stays_in_budget_and_keeps_digests(start: Start) -> N
     enough = replace(PLAN.limits, max_pixels=1_000_000_000)  # else it is not even begun
     pool = start(replace(PLAN, limits=enough), task_factory=TASK_FACTORY)
     bomb = progressive_bomb(2000)
-    ask(pool, b"warm")
+    fingerprint_bytes(pool, b"warm")
     began = time.monotonic()
-    made = ask(pool, bomb)
+    made = fingerprint_bytes(pool, bomb)
     assert time.monotonic() - began < 10
     assert {s.type for s in made.signals} == {"md5", "sha1", "sha256"}
     assert {(s.type, s.reason) for s in made.skipped} == {
         (name, Reason.TIMED_OUT) for name in ("pdq", "phash64", "dhash64")
     }
-    assert not ask(pool, CONTENTS["photo"]).skipped
+    assert not fingerprint_bytes(pool, CONTENTS["photo"]).skipped
 
 
 def test_a_picture_that_needs_too_much_memory_is_over_limit(start: Start) -> None:
     limits = Limits(timeout=30, max_memory=64 << 20)
     pool = start(Plan(PLAN.types, limits), task_factory=TASK_FACTORY)
-    made = ask(pool, encode(Image.new("RGB", (7000, 7000)), "png"))
+    made = fingerprint_bytes(pool, encode(Image.new("RGB", (7000, 7000)), "png"))
     assert {s.type for s in made.signals} == {"md5", "sha1", "sha256"}
     assert {s.reason for s in made.skipped} == {Reason.OVER_LIMIT}
-    assert not ask(pool, CONTENTS["photo"]).skipped
+    assert not fingerprint_bytes(pool, CONTENTS["photo"]).skipped
 
 
 def test_reading_in_a_worker_keeps_the_page_cache(start: Start, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from hashwacht.hashing.workers.pool import TASK_FACTORY, WorkerPool
 from hashwacht.hashing.workers.protocol import WorkerKind
 from hashwacht.platform import landlock
 from hashwacht.platform.process import SandboxUnavailable
-from support.asking import ask
+from support.fingerprints import fingerprint_bytes
 from support.processes import workers
 
 Start = Callable[..., WorkerPool]
@@ -37,15 +37,15 @@ def test_a_decoder_that_was_taken_over_can_do_none_of_these(start: Start) -> Non
     pool = start(Plan(("md5", "pdq"), Limits(timeout=5)))
     refused = (os.strerror(1), os.strerror(38))  # EPERM; ENOSYS for what only clone3 could do
     for way in WAYS:
-        (skip,) = ask(pool, b"break out " + way.encode()).skipped
+        (skip,) = fingerprint_bytes(pool, b"break out " + way.encode()).skipped
         assert skip.reason is Reason.HASHER_FAILED, way
         assert skip.detail in refused, way
-    assert not ask(pool, b"harmless").skipped
+    assert not fingerprint_bytes(pool, b"harmless").skipped
     assert not Path("/tmp/broken-out").exists()
 
 
 def test_a_worker_has_nothing_open_but_its_way_to_the_scanner(start: Start) -> None:
-    ask(start(), b"warm")
+    fingerprint_bytes(start(), b"warm")
     for worker_kind in (WorkerKind.DIGESTS, WorkerKind.PICTURE):
         (worker,) = workers(worker_kind)
         opened = {str(each.readlink()) for each in Path(f"/proc/{worker.pid}/fd").iterdir()}
@@ -60,7 +60,7 @@ def test_every_layer_is_active_and_named(start: Start) -> None:
 
 
 def test_the_kernel_confirms_filter_and_privileges(start: Start) -> None:
-    ask(start(), b"warm")
+    fingerprint_bytes(start(), b"warm")
     for worker_kind in (WorkerKind.DIGESTS, WorkerKind.PICTURE):
         (worker,) = workers(worker_kind)
         status = Path(f"/proc/{worker.pid}/status").read_text()
@@ -69,7 +69,7 @@ def test_the_kernel_confirms_filter_and_privileges(start: Start) -> None:
 
 
 def test_with_the_sandbox_required_it_works_where_it_is_complete(start: Start) -> None:
-    assert not ask(start(require_sandbox=True), b"harmless").skipped
+    assert not fingerprint_bytes(start(require_sandbox=True), b"harmless").skipped
 
 
 WITHOUT_LANDLOCK = """
@@ -140,7 +140,7 @@ def test_operators_programs_run_in_a_worker_of_their_own(start: Start) -> None:
     )
     from demo.pictures import encode, photo
 
-    made = ask(pool, encode(photo(1, (96, 96))))
+    made = fingerprint_bytes(pool, encode(photo(1, (96, 96))))
     assert {(s.type, s.value) for s in made.signals} > {("mine", "abc")}
     assert not made.skipped
     filtered = {

@@ -18,7 +18,7 @@ from hashwacht.hashing.content_reader import HEAD
 from hashwacht.hashing.workers.pool import TASK_FACTORY, WorkerPool
 from hashwacht.hashing.workers.protocol import WorkerKind
 from hashwacht.hashing.workers.tasks import DigestTask, PoolStreamHasher
-from support.asking import ask
+from support.fingerprints import fingerprint_bytes
 from support.processes import workers
 
 Start = Callable[..., WorkerPool]
@@ -53,7 +53,7 @@ def piecewise(pool: WorkerPool, content: bytes, places: Sequence[int]) -> Finger
 def test_the_fingerprint_is_the_same_for_any_chunks(start: Start, name: str) -> None:
     pool = start(PLAN, task_factory=TASK_FACTORY)
     content = CONTENTS[name]
-    expected = ask(pool, content)
+    expected = fingerprint_bytes(pool, content)
     middle = len(content) // 2
     for places in ((), (middle,), (min(1, middle), middle), (min(HEAD, middle), len(content))):
         assert piecewise(pool, content, places) == expected
@@ -129,4 +129,4 @@ def test_an_operators_own_digest_runs_in_workers_only(
     monkeypatch.syspath_prepend(str(tmp_path))
     pool = start(Plan(("sha256", "crc_own")), task_factory=TASK_FACTORY)
     assert pool.open_stream() is None
-    assert [each.type for each in ask(pool, b"x").signals] == ["sha256", "crc_own"]
+    assert [each.type for each in fingerprint_bytes(pool, b"x").signals] == ["sha256", "crc_own"]

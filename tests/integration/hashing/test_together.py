@@ -22,7 +22,7 @@ from hashwacht.hashing.workers.protocol import ANSWER, MAX_BATCH, WorkerKind, ma
 from hashwacht.hashing.workers.sandbox import WorkerLimits
 from hashwacht.hashing.workers.worker_client import WorkerClient, WorkerDied, answer_complete
 from hashwacht.hashing.workers.worker_registry import WorkerRegistry
-from support.asking import ask
+from support.fingerprints import fingerprint_bytes
 from support.hostile.culprits import Deed
 from support.processes import workers
 
@@ -84,7 +84,7 @@ def test_a_culprit_among_others_is_hurt_alone(start: Start, deed: Deed) -> None:
     contents[20] = deed.encode()
     pool = start()
     with ThreadPoolExecutor(len(contents)) as threads:
-        found = list(threads.map(lambda content: ask(pool, content), contents))
+        found = list(threads.map(lambda content: fingerprint_bytes(pool, content), contents))
     assert [each.key for each in found] == [hashlib.sha256(c).hexdigest() for c in contents]
     assert [number for number, each in enumerate(found) if each.skipped] == [20]
     assert all(len(each.signals) == 3 for each in found if not each.skipped)
@@ -93,13 +93,13 @@ def test_a_culprit_among_others_is_hurt_alone(start: Start, deed: Deed) -> None:
 def test_a_barred_content_is_not_decoded_in_parallel_either(start: Start) -> None:
     pool = start()
     for _ in range(2):
-        ask(pool, b"die")
+        fingerprint_bytes(pool, b"die")
     for number in range(70):  # nobody is wary any more
-        ask(pool, b"good %d" % number)
+        fingerprint_bytes(pool, b"good %d" % number)
     before = {each.pid for each in workers()}
     with ThreadPoolExecutor(16) as threads:
         contents = [b"die" if number % 4 == 1 else b"good" for number in range(16)]
-        found = list(threads.map(lambda content: ask(pool, content), contents))
+        found = list(threads.map(lambda content: fingerprint_bytes(pool, content), contents))
     assert [bool(each.skipped) for each in found] == [each == b"die" for each in contents]
     assert {each.pid for each in workers()} == before, "no worker has died of it"
 

@@ -38,7 +38,7 @@ class DaemonProgram(Program):
 
     def know(self, *contents: bytes) -> None:
         """Install a hash list that knows these contents."""
-        from support.daemon.daemon_bench import digest
+        from support.daemon.daemon_harness import digest
 
         lines = "".join(f"sha256 {digest(each)}\n" for each in contents)
         done = self.run("lists", "import", "known", "-", given=lines.encode())

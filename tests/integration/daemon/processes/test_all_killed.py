@@ -23,7 +23,7 @@ import pytest
 from hashwacht.audit.log import FILE_NAME, AuditLog
 from hashwacht.core.types import Outcome
 from hashwacht.storage.store import Store
-from support.daemon.daemon_bench import unasked
+from support.daemon.daemon_harness import unasked
 from support.kernel import may_use_fanotify
 from support.processes import wait_for
 from support.program import Program

@@ -23,7 +23,7 @@ import pytest
 from hashwacht.audit.log import FILE_NAME, AuditLog
 from hashwacht.core.watch_events import Cause
 from hashwacht.storage.store import Store
-from support.daemon.daemon_bench import unasked
+from support.daemon.daemon_harness import unasked
 from support.kernel import may_use_fanotify, small_queue
 from support.processes import wait_for
 from support.program import Program

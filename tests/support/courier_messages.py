@@ -1,4 +1,4 @@
-"""A message to people as the courier is given it, and what went wrong with it."""
+"""Messages that the courier delivers, and the problem of a failed delivery."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CASE = {"v": 1, "type": "case", "case": 7, "files": [{"path": "/srv/web/ü.jpg"}
 
 
 def message(channel: str = "mail", count: int = 1, left_out: int = 0) -> DeliverRequest:
-    """Give one of *count* notices in *channel*."""
+    """Return a request that delivers *count* notices through *channel*."""
     notice = Notice(
         NoticeKind.CASE, 1_700_000_000.5, "case 7: csam known to list, ü", json.dumps(CASE)
     )
@@ -20,7 +20,7 @@ def message(channel: str = "mail", count: int = 1, left_out: int = 0) -> Deliver
 
 
 def problem(result: DeliverReply | FailureReply) -> str:
-    """Give why it did not arrive; it must say what to do."""
+    """Return the problem of a failed delivery, which must come with advice."""
     assert isinstance(result, FailureReply)
     assert result.advice
     return result.problem

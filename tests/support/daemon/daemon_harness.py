@@ -91,7 +91,7 @@ class Service(KnowingMatcher):
 
 
 @dataclass
-class DaemonBench:
+class DaemonHarness:
     """One state, some roots, two matchers of ours: a local one, and one that may be a service.
 
     Scanners run one after the other.

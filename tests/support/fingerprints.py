@@ -1,4 +1,4 @@
-"""Bytes of a test, to be fingerprinted by whoever does that from a descriptor."""
+"""Fingerprint bytes through a descriptor, as the scanner does with a file."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from hashwacht.core.ports import Fingerprinter
 from hashwacht.core.types import Fingerprint
 
 
-def ask(fingerprinter: Fingerprinter, content: bytes) -> Fingerprint:
-    """Have *content* fingerprinted out of a file in memory."""
+def fingerprint_bytes(fingerprinter: Fingerprinter, content: bytes) -> Fingerprint:
+    """Return the fingerprint of *content*, read from a file in memory."""
     with os.fdopen(os.memfd_create("content"), "w+b") as file:
         file.write(content)
         file.seek(0)
