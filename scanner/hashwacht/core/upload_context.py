@@ -83,7 +83,7 @@ class UploadContextStore:
             text = self._file(key).read_text("ascii")
         except FileNotFoundError:
             return []
-        return [UploadContext(**json.loads(line)) for line in text.splitlines()]
+        return [_parse_line(line) for line in text.splitlines()]
 
     def keys(self) -> Iterator[str]:
         """Yield the contents with recorded uploads, in no order."""
@@ -114,3 +114,11 @@ def _bounded(context: UploadContext) -> dict[str, object]:
         name: value[:MAX_TEXT_CHARACTERS] if isinstance(value, str) else value
         for name, value in asdict(context).items()
     }
+
+
+def _parse_line(line: str) -> UploadContext:
+    """Return one recorded upload; *submitter_uid* was stored as ``handed_by`` before 0.1."""
+    fields = json.loads(line)
+    if "handed_by" in fields:
+        fields["submitter_uid"] = fields.pop("handed_by")
+    return UploadContext(**fields)
