@@ -203,7 +203,7 @@ def test_what_is_to_be_kept_is_not_destroyed_before_its_time(
     bench.apply(bench.file("a.png"))
     assert program.run("cases", "list", "--expired", "--json").stdout == b""
     done = program.run("cases", "destroy", "1", *REASON, "--yes")
-    assert (done.returncode, b"to be kept until" in done.stderr) == (2, True)
+    assert (done.returncode, b"must be kept until" in done.stderr) == (2, True)
     assert (
         program.run("cases", "destroy", "1", *REASON, "--yes", "--ignore-retention").returncode == 0
     )
