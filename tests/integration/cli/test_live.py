@@ -127,7 +127,7 @@ def test_a_report_of_a_real_scan_is_written(program: Program, storage: Path) -> 
 
 
 def test_scans_lists_the_runs(program: Program, storage: Path) -> None:
-    assert b"No scan yet" in program.run("scans").stdout
+    assert b"No scans yet" in program.run("scans").stdout
     program.run("scan", storage)
     text = program.run("scans").stdout.decode()
     assert f"scan  finished  {storage}" in text

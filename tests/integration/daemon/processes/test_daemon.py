@@ -207,7 +207,7 @@ def test_alerts_of_cases_arrive_through_the_courier(
             wait_for(lambda: is_scanning(program), 30)
             tried = program.run("alerts", "test")
             assert tried.returncode == 0, tried.stderr
-            assert b"taken, through the running courier" in tried.stdout
+            assert b"accepted, sent by the running courier" in tried.stdout
             name, content = next(iter(known.items()))
             (storage / name).write_bytes(content)
 
