@@ -118,8 +118,8 @@ class Demo:
             for path, what in written.items()
         ]
         wide = [2 + max(len(row[column]) for row in rows) for column in (0, 1)]
-        for path, what, told in (("file", "what it is", "verdict"), *rows):
-            line(f"  {path:{wide[0]}}{what:{wide[1]}}{told}")
+        for path, what, verdict in (("file", "what it is", "verdict"), *rows):
+            line(f"  {path:{wide[0]}}{what:{wide[1]}}{verdict}")
 
     def a_list_comes_later(self) -> None:
         """Import another list, and recheck without the storage."""

@@ -122,7 +122,7 @@ class DaemonRunner:
                     "watcher": current.daemon.watch_method is WatchKind.FANOTIFY,
                 }
                 children = []
-                for name in (name for name, required in needed.items() if required):
+                for name in filter(needed.get, needed):
                     if name not in listeners:
                         path = runtime / f"{name}.sock"
                         listeners[name] = stack.enter_context(_temporary_socket(path))

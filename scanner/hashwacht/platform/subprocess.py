@@ -98,8 +98,7 @@ def run_program(
                 setsigdef=_RESET_SIGNALS,
                 setsigmask=[],
             )
-        most = max_output if stop_at_max_output else None
-        return _wait(pid, output, timeout, max_output, most)
+        return _wait(pid, output, timeout, max_output, max_output if stop_at_max_output else None)
 
 
 def _wait(pid: int, output: int, timeout: float, kept: int, most: int | None) -> ProgramResult:

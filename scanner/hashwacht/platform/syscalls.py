@@ -55,7 +55,7 @@ def is_immutable(fd: int) -> bool:
 
 
 def inode_generation(fd: int) -> int | None:
-    """Return the number that tells reused inode numbers apart; None if there is none."""
+    """Return the generation of a reused inode number; None if there is none."""
     return _inode_attribute(fd, _GET_GENERATION)
 
 

@@ -48,7 +48,7 @@ class StagingDirectory:
     ) -> StagingDirectory | None:
         """Find it after a crash, even if it was renamed.
 
-        The one with *file* in it wins.  Failing that, one that this user owns and nobody else can
+        The one with *file* in it wins.  Failing that, one that this user owns and no other user can
         have made: with another file in it or, under its own name, empty.
         """
         own, fallback = STAGING_PREFIX + id_.encode("ascii"), None
@@ -81,7 +81,7 @@ class StagingDirectory:
     def move_in(self, name: bytes) -> None:
         """Move the file *name* of the parent in here.  Raises OSError if nothing was moved.
 
-        A plain rename is as safe here: nobody else can put a file into this directory.
+        A plain rename is as safe here: no other user can put a file into this directory.
         """
         try:
             rename_no_replace(self._parent.fd, name, self.here.fd, self.inside)

@@ -10,7 +10,7 @@ from hashwacht.core.notice import ChannelKind
 from hashwacht.settings.kinds import (
     AbsolutePath,
     Choice,
-    Command,
+    CommandLine,
     Duration,
     Integer,
     String,
@@ -83,7 +83,7 @@ class CommandSettings:
     """Alerts through a program of your own."""
 
     program: tuple[str, ...] = setting(
-        Command(optional=True),
+        CommandLine(optional=True),
         (),
         "Program and arguments. It receives alerts with their cases on standard input, one JSON"
         " object per line, and has one minute. Exit code 0 means delivered. Empty: no command.",

@@ -9,7 +9,7 @@ from pathlib import Path
 from hashwacht.settings.kinds import (
     AbsolutePath,
     Choice,
-    Command,
+    CommandLine,
     Duration,
     Integer,
     String,
@@ -109,7 +109,7 @@ class HoldSettings:
         ' cannot read the file, and restores them on release; "command" runs your own program.',
     )
     command: tuple[str, ...] = setting(
-        Command(optional=True),
+        CommandLine(optional=True),
         (),
         'Program and arguments for the method "command". "hold" or "release" is added as the last'
         " argument, the case is JSON on standard input, the open file is descriptor 3. Exit code 0"

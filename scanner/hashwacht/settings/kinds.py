@@ -241,7 +241,7 @@ class StringList:
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class CommandLine:
     """A program and its arguments, as an array; empty for none where *optional*."""
 
     optional: bool = False

@@ -17,7 +17,7 @@ from hashwacht.settings.kinds import (
     AbsolutePath,
     Boolean,
     Choice,
-    Command,
+    CommandLine,
     Duration,
     Integer,
     Rate,
@@ -246,7 +246,7 @@ class FingerprintSettings:
         " differ by some bits (PDQ: at most 10), and a service cannot request the exact one.",
     )
     commands: tuple[tuple[str, tuple[str, ...]], ...] = setting(
-        Table(SIGNAL_TYPE, Command()),
+        Table(SIGNAL_TYPE, CommandLine()),
         (),
         "Hash programs of your own: signal type, absolute path, arguments. They read the picture"
         " from standard input and write the hash to standard output.",

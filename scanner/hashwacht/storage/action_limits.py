@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hashwacht.storage.sqlite.database import Table
+from hashwacht.storage.sqlite.database import DatabaseTable
 
 
 class LimitScope(StrEnum):
@@ -66,7 +66,7 @@ _ACTIVE = "ruling IN ('open', 'stand-down')"
 _COLUMNS = "id, scope, root, subject, most, began, ruling, ruled, who, reason"
 
 
-class ReachedLimits(Table):
+class ReachedLimits(DatabaseTable):
     """All limits that were ever reached."""
 
     def load_active(self, subject: LimitSubject) -> ReachedLimit | None:

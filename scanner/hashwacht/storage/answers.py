@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from hashwacht.core.types import Answer, Match, Outcome, Reason
-from hashwacht.storage.sqlite.database import Database, Table
+from hashwacht.storage.sqlite.database import Database, DatabaseTable
 from hashwacht.storage.sqlite.encoding import (
     MATCH,
     NO_MATCH,
@@ -36,7 +36,7 @@ class AnswerRequirement(NamedTuple):
     accepts: frozenset[str] | None = None
 
 
-class KnowledgeIds(Table):
+class KnowledgeIds(DatabaseTable):
     """Small numbers for what all configured matchers know: the text of their revisions."""
 
     def resolve(self, revisions: str) -> int:
@@ -74,7 +74,7 @@ _STALE = f"""
     {{tail}}"""  # noqa: S608  # our own constants
 
 
-class StoredAnswers(Table):
+class StoredAnswers(DatabaseTable):
     """All answers, with their matches."""
 
     def record(self, rows: Iterable[tuple[int, Answer]]) -> None:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from hashwacht.core.types import Match, Outcome, Signal, Verdict
-from hashwacht.storage.sqlite.database import Table
+from hashwacht.storage.sqlite.database import DatabaseTable
 from hashwacht.storage.sqlite.encoding import decode_text, encode_text
 
 MAX_MATCHES = 200
@@ -147,7 +147,7 @@ class Note:
 _COLUMNS = "id, key, size, kind, state, opened, updated, evidence"
 
 
-class Cases(Table):
+class Cases(DatabaseTable):
     """All cases."""
 
     def load_by_key(self, key: str) -> Case | None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from hashwacht.core.ports import MAX_CRASHES
 from hashwacht.core.types import Answer, Fingerprint, Outcome, Reason, Verdict
 from hashwacht.storage.answers import invalidate_answers, load_answers
-from hashwacht.storage.sqlite.database import Database, Table
+from hashwacht.storage.sqlite.database import Database, DatabaseTable
 from hashwacht.storage.sqlite.encoding import OUTCOMES
 
 
@@ -106,7 +106,7 @@ _LOAD = """
     FROM contents AS c JOIN fingerprints AS f ON f.content = c.id WHERE c.id = ?"""
 
 
-class Contents(Table):
+class Contents(DatabaseTable):
     """All contents that have a fingerprint."""
 
     def load_ids(self, keys: Iterable[str]) -> dict[str, int]:

@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Any
 
 from hashwacht.core.types import FileId, Outcome, Reason
-from hashwacht.storage.sqlite.database import Table
+from hashwacht.storage.sqlite.database import DatabaseTable
 from hashwacht.storage.sqlite.encoding import OUTCOMES, encode_int
 
 FileRow = tuple[bytes, FileId, int, int | None, Reason | None]
@@ -54,7 +54,7 @@ class KnownFile:
     run: int
 
 
-class Files(Table):
+class Files(DatabaseTable):
     """The files of all listed directories."""
 
     def load_directory(

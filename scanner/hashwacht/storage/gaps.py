@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hashwacht.core.watch_events import Cause, MissedEvents
-from hashwacht.storage.sqlite.database import Table
+from hashwacht.storage.sqlite.database import DatabaseTable
 from hashwacht.storage.sqlite.encoding import encode_int
 
 MAX_CLOSED_GAPS = 10_000
@@ -56,7 +56,7 @@ class RootHeartbeat:
 _COLUMNS = "id, root, path, cause, detail, began, ended, closed, generation"
 
 
-class Gaps(Table):
+class Gaps(DatabaseTable):
     """All gaps, and the heartbeats of all roots."""
 
     def record(self, missed: MissedEvents, began: float, ended: float | None) -> int:

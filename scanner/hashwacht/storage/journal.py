@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from hashwacht.core.watch_events import Announcement, Lane
-from hashwacht.storage.sqlite.database import Table
+from hashwacht.storage.sqlite.database import DatabaseTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ _ADD = """
         attempts = iif(excluded.lane = 0, 0, attempts)"""
 
 
-class EventJournal(Table):
+class EventJournal(DatabaseTable):
     """All entries of all lanes."""
 
     def record(self, announcements: Iterable[Announcement], lane: Lane, now: float) -> None:
@@ -155,7 +155,7 @@ class PendingContent:
     path: bytes
 
 
-class PendingContents(Table):
+class PendingContents(DatabaseTable):
     """All contents that wait for an answer."""
 
     def record(self, contents: Iterable[PendingContent]) -> None:

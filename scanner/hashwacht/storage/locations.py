@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from hashwacht.core.types import Action, FileId
-from hashwacht.storage.sqlite.database import Table
+from hashwacht.storage.sqlite.database import DatabaseTable
 from hashwacht.storage.sqlite.encoding import decode_text, encode_text
 
 
@@ -126,7 +126,7 @@ _DECODERS: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
-class FileLocations(Table):
+class FileLocations(DatabaseTable):
     """All file locations, including those of files that are gone."""
 
     def load_live(self, path: bytes) -> list[FileLocation]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashwacht.core.types import Reason
 from hashwacht.storage.files import path_bounds
 from hashwacht.storage.locations import LocationState
-from hashwacht.storage.sqlite.database import Table
+from hashwacht.storage.sqlite.database import DatabaseTable
 from hashwacht.storage.sqlite.encoding import MATCH, UNDETERMINED
 
 _FILES = (
@@ -43,7 +43,7 @@ class Backlog:
     oldest: float | None
 
 
-class StorageReports(Table):
+class StorageReports(DatabaseTable):
     """Queries for reports, status and metrics."""
 
     def count_kinds(self, root: bytes) -> Iterator[tuple[str, int, int]]:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from hashwacht.core.errors import StorageFull
-from hashwacht.storage.sqlite.database import Table
+from hashwacht.storage.sqlite.database import DatabaseTable
 from hashwacht.storage.sqlite.state_directory import lock_holder
 
 
@@ -39,7 +39,7 @@ class Run:
 _COLUMNS = "id, kind, roots, options, state, started, updated, finished, tally"
 
 
-class Runs(Table):
+class Runs(DatabaseTable):
     """All runs that were started with this storage."""
 
     def start(self, kind: str, roots: Sequence[bytes], options: str, now: float) -> Run:

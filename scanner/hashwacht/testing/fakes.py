@@ -1,4 +1,4 @@
-"""Fakes of the ports: a matcher that knows what it is told, an observer that remembers."""
+"""Fakes of the ports: a matcher with configured answers, an observer that records events."""
 
 from __future__ import annotations
 
@@ -89,13 +89,13 @@ class HeldFingerprinter(CountingFingerprinter):
     def fingerprint(self, fd: int, *, upload: bool = False) -> Fingerprint:
         """Wait, and read."""
         if Path(f"/proc/self/fd/{fd}").readlink().name != self._but:
-            assert self.released.wait(HELD), "nobody lets go"
+            assert self.released.wait(HELD), "the hold was never released"
         return super().fingerprint(fd, upload=upload)
 
 
 @dataclass
 class RememberingObserver:
-    """Remembers everything that a run tells."""
+    """Records everything that a run reports."""
 
     results: list[ScanResult] = field(default_factory=list)
     progresses: list[Progress] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What every matcher must do, whatever stands behind it: a contract suite to subclass.
+"""What every matcher must do, whatever implements it: a contract suite to subclass.
 
 ::
 

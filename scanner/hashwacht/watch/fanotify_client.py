@@ -70,7 +70,7 @@ class _WatcherConnection:
             raise ConnectionError(self.broken or "it does not mark the roots")
 
     def renew(self, root: int) -> None:
-        """Watch a root anew."""
+        """Restart the watch of a root."""
         self._send(RenewRequest(root))
 
     def ping(self, now: float) -> None:
@@ -180,7 +180,7 @@ class FanotifyWatch:
             self._report_missed(problem)
 
     def renew(self, root: str) -> None:
-        """Watch a root anew."""
+        """Restart the watch of a root."""
         if self._connection is not None:
             self._connection.renew([each.name for each in self._roots].index(root))
 

@@ -68,7 +68,7 @@ class FanotifyMarks:
         for place in self.places:
             if place.root == number:
                 fanotify.mark(self._group, place.path)
-        return [MissedEvents(self._roots[number].name, Cause.DEAD_WATCH, "it is watched anew")]
+        return [MissedEvents(self._roots[number].name, Cause.DEAD_WATCH, "the watch was renewed")]
 
     def unresolved(self, roots: Mapping[int, str]) -> list[MissedEvents]:
         """Return gaps for roots with new files whose paths cannot be resolved.

@@ -53,7 +53,7 @@ class WatchRequest(Message, frozen=True, tag="watch"):
 
 
 class RenewRequest(Message, frozen=True, tag="renew"):
-    """Watch the root with this number anew."""
+    """Restart the watch of the root with this number."""
 
     root: Annotated[int, Meta(ge=0)]
 

@@ -245,7 +245,7 @@ class InotifyWatch:
         """Restart the watch of a root; what was missed until now is reported again afterwards."""
         each = self._roots[root]
         self._end(each)
-        self._begin(each, MissedEvents(root, Cause.DEAD_WATCH, "it is watched anew"))
+        self._begin(each, MissedEvents(root, Cause.DEAD_WATCH, "the watch was renewed"))
 
     def close(self) -> None:
         """Stop watching."""

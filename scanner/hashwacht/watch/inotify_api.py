@@ -1,4 +1,4 @@
-"""The adapter to watchdog's inotify binding, which lies below watchdog's documented observers.
+"""The adapter to watchdog's inotify binding, below watchdog's documented observers.
 
 The observers keep events in queues without a bound, hold everything back for half a second after a
 rename, pass over directories that cannot be watched, and miss new directories after an overflow.

@@ -53,7 +53,7 @@ def has_own_line(result: ScanResult) -> bool:
 def result_lines(result: ScanResult) -> Iterator[str]:
     """Yield one line for each path and list entry: easy to read, easy to grep.
 
-    The path comes last, so that what stands before it cannot be forged by a file's name.
+    The path comes last, so that a file's name cannot forge the fields before it.
     """
     verdict = result.verdict
     for path in result.paths or (b"",):

@@ -57,7 +57,7 @@ class LiveDisplay:
         self._live.start()
 
     def progress(self, snapshot: Progress) -> None:
-        """Draw where it stands."""
+        """Draw the progress."""
         self._live.update(self._drawn(snapshot), refresh=True)
 
     def result(self, result: ScanResult) -> None:
@@ -149,7 +149,7 @@ def _bar(now: Progress, expected: int) -> RenderableType:
 
 
 def _shortened(text: str, width: int) -> str:
-    """Keep the end of a long path: it tells more than its beginning."""
+    """Keep the end of a long path, its more informative part."""
     if cell_len(text) <= width:
         return text
     while text and cell_len(text) > width - 1:

@@ -51,7 +51,7 @@ _IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT
 """The scanner handles ^C and a service stop; it stops this process by closing the socket."""
 
 _SAMPLE_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF")
-_SAMPLE_TEXT = b"neither a picture nor anything that a signature tells\n"
+_SAMPLE_TEXT = b"plain text without any known signature\n"
 
 
 def main(control_fd: int, parent: int) -> None:

@@ -204,7 +204,7 @@ class Database:
             self._readers.clear()
 
 
-class Table:
+class DatabaseTable:
     """Base of the classes that read and write tables of a database."""
 
     def __init__(self, database: Database) -> None:
