@@ -117,12 +117,11 @@ class DaemonRunner:
 
             def specs() -> list[ChildSpec]:
                 current = self._load().settings
-                needed = {
-                    "courier": is_needed(current),
-                    "watcher": current.daemon.watch_method is WatchKind.FANOTIFY,
-                }
+                names = ["courier"] if is_needed(current) else []
+                if current.daemon.watch_method is WatchKind.FANOTIFY:
+                    names.append("watcher")
                 children = []
-                for name in filter(needed.get, needed):
+                for name in names:
                     if name not in listeners:
                         path = runtime / f"{name}.sock"
                         listeners[name] = stack.enter_context(_temporary_socket(path))

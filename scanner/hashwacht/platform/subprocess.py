@@ -85,8 +85,7 @@ def run_program(
             sources = [content, *(writable if fd in capture else null for fd in (STDOUT, STDERR))]
             if file is not None:
                 sources.append(stack.enter_context(_moved_up(reopen_read_only(file))))
-            spawn = os.posix_spawn if "/" in arguments[0] else os.posix_spawnp
-            pid = spawn(
+            pid = os.posix_spawnp(
                 arguments[0],
                 tuple(arguments),
                 environment,

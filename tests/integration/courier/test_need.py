@@ -129,11 +129,12 @@ def test_whatever_it_says_instead_of_an_answer_is_undetermined(
 
         with ThreadPoolExecutor(1) as threads:
             serving = threads.submit(serve)
-            with closing(matcher_at(path)) as matcher:
-                assert is_unanswered(asked(matcher))
-            stop.set()
-            with closing(connect(path, 5)):
-                pass
+            try:
+                with closing(matcher_at(path)) as matcher:
+                    assert is_unanswered(asked(matcher))
+            finally:
+                stop.set()
+                connect(path, 5).close()
             serving.result(10)
 
 
@@ -181,10 +182,14 @@ def test_a_repeatedly_killed_courier_never_gives_a_wrong_answer(
                 return seen
 
             asking = [threads.submit(ask_on) for _ in range(4)]
-            for _ in range(3):
-                running.restart()
-            wait_for(lambda: matcher.lookup([(Signal("pdq", KNOWN),)])[0].outcome is Outcome.MATCH)
-            stop.set()
+            try:
+                for _ in range(3):
+                    running.restart()
+                wait_for(
+                    lambda: matcher.lookup([(Signal("pdq", KNOWN),)])[0].outcome is Outcome.MATCH
+                )
+            finally:
+                stop.set()
             assert all(Outcome.NO_MATCH not in each.result() for each in asking)
             assert any(Outcome.MATCH in each.result() for each in asking)
 
