@@ -120,7 +120,7 @@ def test_every_exhibit_gets_its_verdict(imported: Program, root: Path) -> None:
     assert {path: one["type"] for path, one in by_path(again, root).items()} == EXPECTED
 
 
-def test_no_value_of_a_list_is_ever_told(imported: Program, root: Path, painted: Path) -> None:
+def test_no_value_of_a_list_is_ever_printed(imported: Program, root: Path, painted: Path) -> None:
     text = (painted / "police").read_text() + (painted / "newcomers").read_text()
     values = re.findall("[0-9a-f]{16,}", text)
     assert len(values) == 9
@@ -179,7 +179,7 @@ def test_a_hostile_name_is_one_harmless_line_everywhere(imported: Program, root:
     assert b"\x1b" not in checked.stdout
 
 
-def test_the_report_stands_alone_and_shows_no_picture(imported: Program, root: Path) -> None:
+def test_the_report_is_self_contained_and_has_no_picture(imported: Program, root: Path) -> None:
     page = imported.home / "report.html"
     assert imported.run("scan", "--normal-priority", "--report", page, root).returncode == 1
     text = page.read_text()

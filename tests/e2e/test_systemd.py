@@ -218,7 +218,7 @@ def test_a_password_is_seen_by_the_courier_alone(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("name", ["scanner", "courier"])
-def test_what_is_killed_is_started_again_by_itself(machine: Machine, name: str) -> None:
+def test_a_killed_process_is_restarted_automatically(machine: Machine, name: str) -> None:
     before, restarts = process(machine, name), int(_restarts(machine, name))
     machine.run(f"kill -9 {before}")
     machine.write(f"/srv/www/while-{name}-was-dead.jpg", KNOWN)

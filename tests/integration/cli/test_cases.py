@@ -140,7 +140,7 @@ def test_destroying_the_sealed_copy_keeps_the_release(program: Program, bench: C
     assert bench.apply(bench.file("b.png")).value == "allow"
 
 
-def test_what_lies_at_the_path_by_now_is_never_overwritten(
+def test_a_new_file_at_the_path_is_never_overwritten(
     program: Program, bench: CaseBench, key: Path
 ) -> None:
     path = bench.file("a.png")
@@ -220,7 +220,7 @@ def test_expired_names_what_may_be_destroyed(program: Program, bench: CaseBench)
     assert program.run("cases", "list", "--root", "www", "--json").stdout != b""
 
 
-def test_notes_are_kept_with_who_wrote_them(program: Program, bench: CaseBench) -> None:
+def test_notes_are_kept_with_their_author(program: Program, bench: CaseBench) -> None:
     bench.apply(bench.file("a.png"))
     done = program.run("cases", "note", "1", "reported \x1b[31m", SUDO_USER="anna")
     assert done.returncode == 0
@@ -229,9 +229,7 @@ def test_notes_are_kept_with_who_wrote_them(program: Program, bench: CaseBench) 
     assert b"\x1b" not in shown
 
 
-def test_what_is_written_about_a_case_is_told_to_programs_too(
-    program: Program, bench: CaseBench
-) -> None:
+def test_notes_of_a_case_are_in_its_json(program: Program, bench: CaseBench) -> None:
     bench.apply(bench.file("a.png"))
     (noted,) = objects(program.run("cases", "note", "1", "reported", "--json").stdout)
     (closed,) = objects(program.run("cases", "close", "1", *REASON, "--json").stdout)

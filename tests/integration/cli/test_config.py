@@ -39,7 +39,7 @@ def test_every_value_says_where_it_came_from(program: Program) -> None:
     assert directory["origin"] == "--state-dir"
 
 
-def test_all_faults_are_told_with_their_lines(program: Program) -> None:
+def test_all_faults_are_reported_with_their_lines(program: Program) -> None:
     program.configuration.write_text("[scan]\njob = 3\nlow_priority = 1\n")
     done = program.run("config", "check")
     assert done.returncode == 2

@@ -67,7 +67,7 @@ def test_check_looks_for_all_that_matchers_need(program: Program, tmp_path: Path
     assert told == {"eokm": True, "arachnid": False}
 
 
-def test_a_file_that_others_can_read_is_told_with_what_to_do(program: Program) -> None:
+def test_a_file_readable_by_others_is_refused_with_advice(program: Program) -> None:
     program.run("credentials", "set", "eokm", given=b"somebody:s3cret\n")
     (program.home / "credentials" / "eokm").chmod(0o644)
     done = program.run("credentials", "check", "eokm")

@@ -45,7 +45,7 @@ def test_nothing_can_match_without_a_list(program: Program) -> None:
     assert "no hash list" in wrong(findings(program, code=2))["lists"]
 
 
-def test_a_state_that_others_may_read_is_told(program: Program) -> None:
+def test_a_state_readable_by_others_is_reported(program: Program) -> None:
     install_list(program)
     (program.home / "state").chmod(0o755)
     assert wrong(findings(program, code=2))["state"].endswith("mode 0755")

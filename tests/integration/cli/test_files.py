@@ -36,7 +36,7 @@ def test_hash_prints_digests_and_picture_hashes(program: Program, picture: Path)
     assert len(told["pdq"]) == 64
 
 
-def test_hash_tells_a_program_everything(program: Program, picture: Path) -> None:
+def test_hash_prints_json(program: Program, picture: Path) -> None:
     hostile = os.fsencode(program.home) + b"/a\x1b\n\xff.png"
     os.link(picture, hostile)
     (told,) = objects(program.run("hash", "--json", hostile).stdout)
@@ -52,9 +52,7 @@ def test_hash_takes_standard_input(program: Program, picture: Path) -> None:
     assert hashlib.sha256(picture.read_bytes()).hexdigest().encode() in done.stdout
 
 
-def test_what_cannot_be_hashed_is_told_and_the_others_are_hashed(
-    program: Program, picture: Path
-) -> None:
+def test_an_unreadable_file_does_not_stop_hash(program: Program, picture: Path) -> None:
     os.mkfifo(program.home / "fifo")
     done = program.run("hash", "none", "fifo", picture)
     assert done.returncode == 3
@@ -65,9 +63,7 @@ def test_what_cannot_be_hashed_is_told_and_the_others_are_hashed(
     assert (told["type"], told["path"]) == ("unreadable", "none")
 
 
-def test_a_known_picture_is_told_by_check_and_by_its_exit_code(
-    program: Program, picture: Path
-) -> None:
+def test_check_reports_a_known_picture_in_its_exit_code(program: Program, picture: Path) -> None:
     other = program.home / "other.txt"
     other.write_text("nothing")
     lines = f"pdq {signals(program, picture)['pdq']}\nmd5 {'0' * 32}\n".encode()
@@ -117,7 +113,7 @@ def test_a_service_out_of_reach_has_an_exit_code_of_its_own(
     assert b"unanswered" in done.stdout
 
 
-def test_explain_names_the_rule_and_where_it_stands(program: Program, picture: Path) -> None:
+def test_explain_names_the_rule_and_its_location(program: Program, picture: Path) -> None:
     program.configuration.write_text('[scan]\nexclude = ["*.txt", "*.png"]\n')
     done = program.run("explain", picture)
     assert done.returncode == 0

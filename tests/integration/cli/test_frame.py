@@ -29,7 +29,7 @@ def seconds(program: Program, *arguments: str) -> float:
 
 
 @pytest.mark.alone  # measures time
-def test_the_version_is_told_before_anybody_notices(program: Program) -> None:
+def test_the_version_is_printed_in_a_tenth_of_a_second(program: Program) -> None:
     assert program.run("--version").stdout.decode() == f"hashwacht {__version__}\n"
     assert seconds(program, "--version") < 0.1
 
@@ -64,7 +64,7 @@ def test_an_error_says_what_is_wrong_and_what_to_do_next(program: Program) -> No
     assert advice
 
 
-def test_an_error_is_an_object_for_who_asked_for_json(program: Program) -> None:
+def test_an_error_is_an_object_with_json(program: Program) -> None:
     done = program.run("lists", "show", "--json", "none")
     (told,) = objects(done.stderr)
     assert done.stdout == b""
@@ -73,7 +73,7 @@ def test_an_error_is_an_object_for_who_asked_for_json(program: Program) -> None:
     assert told["advice"]
 
 
-def test_a_mistyped_command_is_told_with_the_nearest_one(program: Program) -> None:
+def test_a_mistyped_command_suggests_the_nearest_one(program: Program) -> None:
     done = program.run("scna", "/")
     assert done.returncode == 2
     assert b"did you mean scan?" in done.stderr
@@ -115,7 +115,7 @@ def test_an_internal_error_has_a_traceback_only_with_verbose(program: Program) -
     assert b"\x1b" not in brief.stderr + full.stderr
 
 
-def test_a_reader_who_has_seen_enough_is_no_error_to_talk_about(program: Program) -> None:
+def test_a_closed_output_pipe_is_no_error(program: Program) -> None:
     script = f"{PROGRAM} config example | head -1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(
         ["bash", "-c", f"for n in $(seq 5); do {script}; done"],

@@ -107,7 +107,7 @@ def test_a_running_courier_cannot_gain_privileges(program: Program) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else to try it")
-def test_nobody_but_the_scanners_user_may_connect(program: Program) -> None:
+def test_only_the_scanners_user_may_connect(program: Program) -> None:
     """Even if the socket's mode would let them."""
     program.ask("hma", "http://127.0.0.1:9")
     with courier(program) as running:

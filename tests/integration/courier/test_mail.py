@@ -195,7 +195,7 @@ def test_a_mail_server_that_is_not_there_is_said() -> None:
     assert "out of reach" in problem(mail(1, "a@web.example").deliver(message()))
 
 
-def test_who_is_put_off_gets_it_later_and_nobody_gets_it_twice() -> None:
+def test_a_postponed_task_is_delivered_once_later() -> None:
     letters = Letters(busy=True)
     with mail_server(letters) as port:
         sender = mail(port, "a@web.example", "b@late.example", "c@refused.example")

@@ -241,7 +241,7 @@ def test_a_missing_credential_is_reported_with_advice(program: Program) -> None:
         assert "hashwacht credentials set eokm" in matcher.check().advice
 
 
-def test_told_to_stop_it_ends_in_order(program: Program) -> None:
+def test_on_sigterm_it_ends_in_order(program: Program) -> None:
     with courier(program) as running:
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(10) == 0

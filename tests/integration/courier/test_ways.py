@@ -96,7 +96,7 @@ def test_a_webhook_that_redirects_refuses_or_is_gone_fails(ca_file: Path) -> Non
         assert "out of reach" in problem(way.deliver(message("webhook")))
 
 
-def test_a_webhook_that_nobody_vouches_for_gets_nothing(ca_file: Path) -> None:
+def test_a_webhook_with_an_untrusted_certificate_gets_nothing(ca_file: Path) -> None:
     def taken(_: Request) -> Response:
         return Response(200)
 

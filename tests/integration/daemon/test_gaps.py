@@ -30,7 +30,7 @@ def test_a_root_that_was_never_watched_is_compared_once(bench: DaemonHarness, ro
     assert bench.store.gaps.load_open() == []
 
 
-def test_what_came_while_nobody_watched_is_made_up_for(bench: DaemonHarness, root: Path) -> None:
+def test_files_that_arrived_unwatched_are_found_by_a_walk(bench: DaemonHarness, root: Path) -> None:
     for number in range(30):
         (root / f"{number}").write_bytes(b"%d" % number)
     with bench.running():

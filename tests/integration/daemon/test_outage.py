@@ -128,9 +128,7 @@ def test_a_new_list_is_asked_while_a_service_fails(bench: DaemonHarness, root: P
     }
 
 
-def test_a_late_answer_is_told_for_every_place_of_the_content(
-    bench: DaemonHarness, root: Path
-) -> None:
+def test_a_late_answer_is_reported_for_every_path(bench: DaemonHarness, root: Path) -> None:
     bench.max_age = 1e9
     bench.matcher.silent = True
     bench.matcher.known.add(digest(b"known"))
@@ -221,7 +219,7 @@ def test_scan_and_daemon_share_what_they_have_read(bench: DaemonHarness, root: P
     assert bench.casework.paths(Outcome.MATCH) == {bytes(root / "17")}, "the daemon acts on both"
 
 
-def test_a_file_that_nobody_judges_is_said_to_be_so(bench: DaemonHarness, root: Path) -> None:
+def test_an_unanswered_file_is_undetermined(bench: DaemonHarness, root: Path) -> None:
     bench.max_age = 1e9
     bench.matcher.silent = True
     with bench.running():

@@ -25,9 +25,7 @@ def program(tmp_path: Path) -> DaemonProgram:
     return made
 
 
-def test_a_match_becomes_a_case_and_all_is_told_in_the_audit_log(
-    program: DaemonProgram, tmp_path: Path
-) -> None:
+def test_a_match_becomes_a_case_with_audit_entries(program: DaemonProgram, tmp_path: Path) -> None:
     with program.scanner(), closing(program.state()) as store:
         (tmp_path / "storage/a").write_bytes(b"known")
         (tmp_path / "storage/b").write_bytes(b"harmless")

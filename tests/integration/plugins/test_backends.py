@@ -198,9 +198,7 @@ def test_a_known_picture_is_refused_and_an_unknown_one_passed(
 
 
 @pytest.mark.parametrize("post", FRAMEWORKS)
-def test_of_what_nobody_can_say_anything_the_policy_decides(
-    workplace: Workplace, post: Post
-) -> None:
+def test_the_policy_decides_about_undetermined_uploads(workplace: Workplace, post: Post) -> None:
     assert post(workplace.checker, Policy(), ClientInfo(), undetermined()) == STORED
     assert post(workplace.checker, REJECTING, ClientInfo(), undetermined()) == UNAVAILABLE
 

@@ -255,7 +255,7 @@ def test_a_form_accepts_unknown_files_and_rejects_matches(
     assert [each[0] for each in matched] == ["HashwachtValidator"]
 
 
-def test_a_checked_file_stands_at_its_beginning(client: Client) -> None:
+def test_a_checked_file_is_rewound(client: Client) -> None:
     assert client is not None
     given = picture_form()({}, {"picture": SimpleUploadedFile("a.jpg", b"other")})
     assert given.is_valid()
@@ -346,7 +346,7 @@ def test_the_storage_does_everything_else_as_the_one_inside(client: Client) -> N
         ({"FILE_UPLOAD_HANDLERS": HANDLERS[1:], "STORAGES": PLAIN}, ["W001"]),
     ],
 )
-def test_checks_tell_what_is_wrong_and_what_to_do(
+def test_checks_report_the_problem_with_advice(
     client: Client, changed: dict[str, Any], found: list[str]
 ) -> None:
     assert client is not None

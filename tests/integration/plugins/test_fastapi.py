@@ -76,7 +76,7 @@ def test_an_upload_is_undetermined_and_readable_after_timeout() -> None:
     assert (answer.json()["reason"], answer.json()["size"]) == (Reason.TIMED_OUT, 100)
 
 
-def test_a_match_is_told_to_the_log(checker: Checker, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_match_is_logged(checker: Checker, caplog: pytest.LogCaptureFixture) -> None:
     asyncio.run(post(site(checker), files={"picture": ("a.jpg", KNOWN)}))
     assert "an upload matches" in caplog.text
 

@@ -53,7 +53,7 @@ def test_a_match_is_refused_and_other_files_reach_the_view(
     )
 
 
-def test_the_log_tells_of_a_match_and_of_no_error(
+def test_the_log_has_the_match_and_no_error(
     checker: Checker, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = site(Hashwacht(checker=checker))
@@ -84,7 +84,7 @@ def test_the_configuration_overrides_the_code(checker: Checker) -> None:
     assert held.json == {"size": 11, "action": UploadAction.HOLD, "known": [Outcome.MATCH]}
 
 
-def test_a_request_that_nobody_looks_into_has_no_findings(checker: Checker) -> None:
+def test_an_unchecked_request_has_no_findings(checker: Checker) -> None:
     app = site(Hashwacht(checker=checker))
     answer = app.test_client().post("/text", data={"text": "x"})
     assert answer.json == {"found": False, "text": "x"}

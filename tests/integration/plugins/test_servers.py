@@ -221,7 +221,7 @@ def test_sites_on_other_frameworks_refuse_and_store(
     assert answers == [403, 201]
 
 
-def test_the_site_on_django_tells_at_its_check_what_is_wrong(program: Program) -> None:
+def test_the_django_site_reports_problems_in_its_check(program: Program) -> None:
     def check(**more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "django_site.py", "check"],

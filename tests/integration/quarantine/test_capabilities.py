@@ -75,7 +75,7 @@ def limited(*program: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*command, *program], capture_output=True, text=True, check=False)
 
 
-def test_in_a_directory_of_somebody_else(tmp_path: Path, site: Path, keys: KeyPair) -> None:
+def test_in_a_directory_of_another_user(tmp_path: Path, site: Path, keys: KeyPair) -> None:
     for name in ("back", "held", "sealed"):
         (site / name).write_bytes(b"content of " + name.encode())
         dress(site / name)

@@ -136,7 +136,7 @@ def test_it_is_found_under_another_name(by_mode: FileHolder, picture: Path, site
     assert (Snapshot.of(moved), Snapshot.of(picture)) == (before, other)
 
 
-def test_in_another_directory_it_is_found_if_somebody_says_where(
+def test_in_another_directory_it_is_found_by_its_path(
     by_mode: FileHolder, picture: Path, tmp_path: Path
 ) -> None:
     before = Snapshot.of(picture)

@@ -65,7 +65,7 @@ def test_a_file_is_gone_from_its_place_and_whole_in_the_vault(vault: Vault, site
     assert finding.fault is None
 
 
-def test_no_byte_of_the_content_lies_open_in_the_vault(
+def test_no_byte_of_the_content_is_readable_in_the_vault(
     vault: Vault, site: Path, tmp_path: Path
 ) -> None:
     (site / "picture").write_bytes(b"never to be seen" * 10_000)
@@ -434,7 +434,7 @@ def test_the_same_id_is_sealed_once(vault: Vault, site: Path) -> None:
     os.close(fd)
 
 
-def test_of_many_who_want_the_same_file_one_gets_it(
+def test_of_concurrent_requests_for_a_file_one_succeeds(
     tmp_path: Path, site: Path, keys: KeyPair
 ) -> None:
     """Also two vaults, and somebody who recovers all the time."""
@@ -459,7 +459,7 @@ def test_of_many_who_want_the_same_file_one_gets_it(
     assert sum(len(list(vault.records())) for vault in vaults) == 15
 
 
-def test_many_who_ask_with_the_same_id_at_once_get_one_entry(
+def test_concurrent_requests_with_one_id_get_one_entry(
     vault: Vault, site: Path, keys: KeyPair
 ) -> None:
     path = site / "picture"

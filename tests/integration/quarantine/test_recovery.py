@@ -114,7 +114,7 @@ def test_a_restore_recovers_an_interrupted_entry_first(
     assert vault.recover() == []
 
 
-def test_asking_again_with_the_same_id_begins_anew(
+def test_a_repeated_request_with_the_same_id_starts_over(
     vault: Vault, picture: Path, crash: Crash
 ) -> None:
     crash(TAKEN)

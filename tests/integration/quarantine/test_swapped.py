@@ -97,7 +97,7 @@ def test_never_the_wrong_file_and_never_a_lost_one(vault: Vault, site: Path, key
     assert vault.recover() == []
 
 
-def test_a_name_that_was_taken_meanwhile_costs_nobody_a_file(vault: Vault, site: Path) -> None:
+def test_a_name_taken_meanwhile_loses_no_file(vault: Vault, site: Path) -> None:
     [path] = furnish(site, 1)
     seen: Counter[str] = Counter(pairs=1)
     end = time.monotonic() + LIMIT
@@ -118,7 +118,7 @@ def test_a_name_that_was_taken_meanwhile_costs_nobody_a_file(vault: Vault, site:
     assert findings == [None] * (seen["pairs"] - 1)
 
 
-def test_the_same_attack_catches_whoever_goes_by_path(site: Path, tmp_path: Path) -> None:
+def test_the_same_attack_works_on_code_that_uses_paths(site: Path, tmp_path: Path) -> None:
     """Proves that the tests above can fail."""
     [path, *_] = furnish(site, 4)
     end = time.monotonic() + LIMIT

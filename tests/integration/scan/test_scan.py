@@ -33,7 +33,7 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def test_every_file_gets_an_answer_and_the_known_one_is_told(bench: ScanBench, root: Path) -> None:
+def test_every_file_gets_a_verdict_and_matches_are_listed(bench: ScanBench, root: Path) -> None:
     bench.matcher.known = {sha256(b"two")}
     heard = bench.scan(root)
     counts = heard.summary.counts
@@ -77,7 +77,7 @@ def test_a_content_under_two_names_is_asked_once(bench: ScanBench, root: Path) -
     assert (bench.read, bench.matcher.asked) == (1, [])
 
 
-def test_hard_links_are_read_once_and_all_their_names_told(bench: ScanBench, root: Path) -> None:
+def test_hard_links_are_read_once_and_all_names_reported(bench: ScanBench, root: Path) -> None:
     bench.matcher.known = {sha256(b"one")}
     names = [root / f"b/link{number}" for number in range(40)]
     for name in names:
@@ -216,7 +216,7 @@ def test_an_unreadable_file_is_undetermined_and_read_again(bench: ScanBench, roo
     assert (bench.read, heard.reasons()) == (1, {})
 
 
-def test_all_links_of_an_unreadable_file_are_told(bench: ScanBench, root: Path) -> None:
+def test_all_links_of_an_unreadable_file_are_reported(bench: ScanBench, root: Path) -> None:
     (root / "link").hardlink_to(root / "a/two")
     bench.fingerprinter = Refusing
     heard = bench.scan(root)
@@ -281,7 +281,7 @@ def test_a_recheck_says_that_it_asks_and_does_not_scan(bench: ScanBench, root: P
     assert {seen.phase for seen in bench.recheck().progresses} == {Phase.ASKING}
 
 
-def test_recheck_tells_only_what_is_new(bench: ScanBench, root: Path) -> None:
+def test_recheck_reports_only_what_is_new(bench: ScanBench, root: Path) -> None:
     bench.matcher.known = {sha256(b"one")}
     bench.scan(root)
     bench.matcher.known, bench.matcher.revision = {sha256(b"one"), sha256(b"two")}, "2"
@@ -355,7 +355,7 @@ def test_a_resumed_scan_counts_every_file_once(bench: ScanBench, root: Path) -> 
     assert not bench.scan(root).resumed
 
 
-def test_restart_begins_anew(bench: ScanBench, root: Path) -> None:
+def test_restart_starts_over(bench: ScanBench, root: Path) -> None:
     stop = threading.Event()
     stop.set()
     bench.scan(root, stop=stop)

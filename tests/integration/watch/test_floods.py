@@ -176,7 +176,7 @@ class Deaf(WatchRecorder):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_thread_that_died_is_a_gap_and_the_root_watched_anew(tmp_path: Path) -> None:
+def test_a_dead_thread_is_a_gap_and_its_watch_renewed(tmp_path: Path) -> None:
     root, ear, watch = tmp_path.resolve() / "root", Deaf(), InotifyWatch()
     root.mkdir()
     before = set(threading.enumerate())

@@ -371,7 +371,7 @@ def test_a_stalled_scanner_costs_little_memory_and_gets_its_gap(
         assert gaps[0].cause is Cause.OVERFLOW
 
 
-def test_nobody_else_is_told_names(root: Path) -> None:
+def test_other_users_get_no_names(root: Path) -> None:
     """Even if the socket is open to all."""
     with tempfile.TemporaryDirectory(prefix="hw-") as directory:
         Path(directory).chmod(0o755)

@@ -39,7 +39,7 @@ def is_watched(here: Watching) -> None:
 class WatchRootsContract:
     """Subclass, name it ``Test...`` and give fixtures ``case`` and ``mounts``."""
 
-    def test_every_root_is_told_apart(self, case: WatchCase) -> None:
+    def test_every_root_is_distinguished(self, case: WatchCase) -> None:
         """Also one whose name begins like another's."""
         with case.watching("root2") as here:
             write(case.directory / "root/a")
@@ -76,7 +76,7 @@ class WatchRootsContract:
             here.tend_until(lambda: here.ear.causes() == {Cause.UNMOUNTED})
             is_watched(here)
 
-    def test_a_root_that_is_deleted_and_made_anew_is_watched_again(self, case: WatchCase) -> None:
+    def test_a_recreated_root_is_watched_again(self, case: WatchCase) -> None:
         """The file system may well give the new directory the old one's number."""
         with case.watching() as here:
             (here.top / "d").mkdir()

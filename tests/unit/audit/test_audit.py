@@ -168,7 +168,7 @@ def test_an_older_checkpoint_holds_for_a_log_that_has_grown(log: AuditLog) -> No
     assert log.verify(kept) is None
 
 
-def test_a_chain_written_anew_is_found_with_a_checkpoint(tmp_path: Path) -> None:
+def test_a_rewritten_chain_is_found_with_a_checkpoint(tmp_path: Path) -> None:
     real, forged = AuditLog(tmp_path / "real"), AuditLog(tmp_path / "forged")
     for log, who in ((real, "anna"), (forged, "bert")):
         for _ in range(3):
@@ -180,7 +180,7 @@ def test_a_chain_written_anew_is_found_with_a_checkpoint(tmp_path: Path) -> None
 
 @given(cuts=st.lists(st.floats(0.001, 0.999), min_size=1, max_size=3))
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_a_crash_has_left_stays_and_is_told(tmp_path: Path, cuts: list[float]) -> None:
+def test_what_a_crash_left_stays_and_is_reported(tmp_path: Path, cuts: list[float]) -> None:
     log = AuditLog(tmp_path / "crashed.jsonl")
     log.path.unlink(missing_ok=True)
     log.append(AuditEvent.FOUND, "scanner", {"number": 0})
@@ -201,7 +201,7 @@ def test_what_a_crash_has_left_stays_and_is_told(tmp_path: Path, cuts: list[floa
     assert bool(torn) == any(parse_link(line + b"\n") is None for line in crashed.splitlines())
 
 
-def test_a_torn_end_is_told_before_anybody_goes_on(log: AuditLog) -> None:
+def test_a_torn_end_is_reported_before_anything_is_appended(log: AuditLog) -> None:
     log.append(AuditEvent.FOUND, "scanner", {})
     with log.path.open("ab") as file:
         file.write(b'{"v":1,"seq":2,"at')

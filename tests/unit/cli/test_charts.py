@@ -15,7 +15,7 @@ values = st.floats(0, 1e15, allow_nan=False)
 
 
 @given(st.lists(values, min_size=2, max_size=50), st.sampled_from([10, 1024]))
-def test_every_point_of_a_curve_lies_inside_of_its_axes(heights: list[float], base: int) -> None:
+def test_every_point_of_a_curve_is_inside_its_axes(heights: list[float], base: int) -> None:
     drawn = curve(list(enumerate(heights)), format_duration, format_size, base)
     assert drawn is not None
     points = [(float(x), float(y)) for x, y in re.findall(r"([\d.]+),([\d.]+)", drawn.line)]

@@ -88,7 +88,7 @@ def test_every_command_that_is_shown_has_a_page() -> None:
     assert {name for name, _ in MAN["pages"]()} == {*shown, "hashwacht.1", "hashwacht.toml.5"}
 
 
-def test_every_page_tells_exit_status_environment_and_files() -> None:
+def test_every_page_has_exit_status_environment_and_files() -> None:
     for name, page in MAN["pages"]():
         wanted = {"NAME", "DESCRIPTION", "FILES", "SEE ALSO"}
         if name.endswith(".1"):

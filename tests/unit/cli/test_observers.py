@@ -50,7 +50,7 @@ def test_a_log_separates_results_from_other_messages(
     ]
 
 
-def test_a_log_says_where_it_stands_once_a_minute(snapshot: Progress) -> None:
+def test_a_log_shows_the_progress_once_a_minute(snapshot: Progress) -> None:
     log = io.StringIO()
     observer = LogObserver(io.StringIO(), log)
     for seconds in (1, 59, 60, 90, 119, 120.5, 179):
@@ -100,7 +100,7 @@ def test_json_progress_comes_once_a_second(snapshot: Progress) -> None:
     assert len(log.getvalue().splitlines()) == 4
 
 
-def test_the_value_of_a_matched_signal_is_never_told(results: tuple[ScanResult, ...]) -> None:
+def test_the_value_of_a_matched_signal_is_never_shown(results: tuple[ScanResult, ...]) -> None:
     for result in results:
         for match in (*result.verdict.matches, *result.verdict.suppressed):
             told = json.dumps(match_to_json(match)) + "".join(result_lines(result))
@@ -119,7 +119,7 @@ def test_the_value_of_a_matched_signal_is_never_told(results: tuple[ScanResult, 
         (7, "frame:12/quick", "pdq of frame:12 7 bits off"),
     ],
 )
-def test_the_nearness_is_told_as_far_as_it_is_known(
+def test_the_distance_is_shown_where_it_is_known(
     distance: int | None, variant: str, text: str
 ) -> None:
     match = Match("hma", Signal("pdq", "ff", 90, variant), distance, "csam")
@@ -127,7 +127,7 @@ def test_the_nearness_is_told_as_far_as_it_is_known(
     assert text in told
 
 
-def test_a_withdrawn_match_is_told() -> None:
+def test_a_withdrawn_match_is_reported() -> None:
     result = ScanResult((b"/x",), Verdict(Outcome.NO_MATCH), before=Outcome.MATCH)
     assert list(result_lines(result)) == ["withdrawn     it matched before  /x"]
 
@@ -141,7 +141,7 @@ def test_several_signals_of_one_entry_share_a_line() -> None:
 
 
 @pytest.mark.parametrize("reason", [Reason.UNANSWERED, Reason.REFUSED, Reason.NOT_JUDGED])
-def test_an_outage_is_counted_and_not_told_for_every_single_file(reason: Reason) -> None:
+def test_an_outage_is_counted_not_logged_for_every_file(reason: Reason) -> None:
     out = io.StringIO()
     LogObserver(out, io.StringIO()).result(
         ScanResult((b"/x",), Verdict(Outcome.UNDETERMINED, reason=reason))
@@ -155,7 +155,7 @@ def test_a_service_cannot_write_to_the_terminal() -> None:
     assert told.isprintable()
 
 
-def test_every_path_that_holds_a_content_is_told() -> None:
+def test_every_path_of_a_content_is_reported() -> None:
     match = Match("hashlist", Signal("md5", "ff"), 0, "csam")
     verdict = Verdict(Outcome.MATCH, (match,))
     assert len(list(result_lines(ScanResult((b"/a", b"/b"), verdict)))) == 2

@@ -64,7 +64,7 @@ def test_a_signal_type_that_does_not_apply_is_no_gap() -> None:
     assert judged(NO, skipped=(Skip("pdq", Reason.OTHER_KIND),)).outcome is Outcome.NO_MATCH
 
 
-def test_a_missing_signal_that_nobody_would_take_is_no_gap() -> None:
+def test_a_missing_signal_that_no_matcher_accepts_is_no_gap() -> None:
     assert judged(NO, skipped=(Skip("photodna", Reason.DAMAGED),)).outcome is Outcome.NO_MATCH
 
 

@@ -181,7 +181,7 @@ def failing() -> None:
     raise RuntimeError("no \x1b[2J way")
 
 
-def test_an_exception_is_told_in_one_line_with_its_trace_beside() -> None:
+def test_an_exception_is_one_line_with_a_trace_field() -> None:
     try:
         failing()
     except RuntimeError:
@@ -232,7 +232,7 @@ def test_the_limit_stays_small_and_never_admits_more_than_it_may(
     assert len(limit._buckets) <= MAX_KINDS + 1
 
 
-def test_more_kinds_than_are_told_apart_share_one_limit() -> None:
+def test_kinds_beyond_the_bound_share_one_limit() -> None:
     limit = LogRateLimit(burst=1, refill_seconds=1000)
     admitted = [limit.admit(f"kind {number}", 0.0) for number in range(MAX_KINDS + 50)]
     assert admitted.count(0) == MAX_KINDS + 1

@@ -44,7 +44,7 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]
     made.close()
 
 
-def test_every_step_of_a_life_is_told(manager: Manager) -> None:
+def test_every_step_of_a_process_is_reported(manager: Manager) -> None:
     notifier = SystemdNotifier(manager.address)
     notifier.ready()
     notifier.status("watching 3 roots")
@@ -79,14 +79,14 @@ def test_the_watchdog_is_fed_at_most_four_times_in_its_time(manager: Manager) ->
     notifier.close()
 
 
-def test_without_a_watchdog_being_alive_is_not_told(manager: Manager) -> None:
+def test_without_a_watchdog_no_keepalive_is_sent(manager: Manager) -> None:
     notifier = SystemdNotifier(manager.address)
     notifier.keep_alive()
     notifier.close()
     assert manager.told() == []
 
 
-def test_the_same_status_is_told_once_and_never_in_two_lines(manager: Manager) -> None:
+def test_an_unchanged_status_is_sent_once_in_one_line(manager: Manager) -> None:
     notifier = SystemdNotifier(manager.address)
     for _ in range(3):
         notifier.status("a name\nREADY=1\x1b[2J \udcff")
@@ -128,7 +128,7 @@ def test_without_a_socket_nothing_is_sent(
     manager.close()
 
 
-def test_a_manager_that_is_gone_is_said_and_harms_nobody(
+def test_a_missing_service_manager_is_logged_only(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     notifier = SystemdNotifier(str(tmp_path / "gone"))

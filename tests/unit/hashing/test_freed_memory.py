@@ -32,7 +32,7 @@ print(pages(50) / 50)
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc learns from a block")
 @pytest.mark.parametrize("way", ["quick", "exact"])
-def test_no_picture_of_640x480_costs_pages_anew(tmp_path: Path, way: str) -> None:
+def test_no_picture_of_640x480_faults_new_pages(tmp_path: Path, way: str) -> None:
     """Otherwise some hundred pages are cleared for every one."""
     path = tmp_path / "picture.jpg"
     path.write_bytes(encode(photo(1)))

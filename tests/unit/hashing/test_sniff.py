@@ -28,7 +28,7 @@ def test_what_puremagic_knows_is_never_passed_over(content: bytes) -> None:
 
 
 @given(st.sampled_from(HEADS), st.binary(max_size=50), st.booleans())
-def test_every_signature_is_seen_where_it_stands(
+def test_every_signature_is_found_at_its_offset(
     signature: tuple[int, bytes], rest: bytes, whole: bool
 ) -> None:
     offset, known = signature

@@ -26,7 +26,7 @@ def table(tmp_path: Path) -> Mounts:
     return Mounts(str(file))
 
 
-def test_a_path_lies_in_the_innermost_mount_and_the_latest(table: Mounts) -> None:
+def test_a_path_belongs_to_the_innermost_latest_mount(table: Mounts) -> None:
     kinds = {
         path: mount.kind
         for path in (b"/", b"/etc/passwd", b"/srv/x", b"/srv/a/x", b"/srv/with space\n/x")
@@ -43,7 +43,7 @@ def test_below_are_those_that_a_path_leads_to(table: Mounts) -> None:
     table.close()
 
 
-def test_network_file_systems_are_told_from_others(table: Mounts) -> None:
+def test_network_file_systems_are_recognised(table: Mounts) -> None:
     for path, is_remote in (
         (b"/srv", False),
         (b"/srv/a", True),

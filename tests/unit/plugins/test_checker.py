@@ -78,7 +78,7 @@ def test_of_a_content_without_match_nothing_is_kept(
     assert list(uploads.keys()) == []
 
 
-def test_a_state_that_fails_changes_no_verdict_but_is_told(
+def test_a_failing_state_is_logged_and_changes_no_verdict(
     checker: Checker,
     matcher: KnowingMatcher,
     uploads: UploadContextStore,

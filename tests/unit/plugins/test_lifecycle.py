@@ -398,7 +398,7 @@ def test_both_sides_keep_to_the_letter_of_pep_3333(checker: Checker, sent: bytes
     assert statuses == (["201 Created"] if sent == STORED else ["403 Forbidden"])
 
 
-def test_a_body_of_which_no_length_is_told_is_looked_at(checker: Checker) -> None:
+def test_a_body_without_a_length_is_checked(checker: Checker) -> None:
     """HTTP/2 needs no length: bridges from ASGI to WSGI then give none."""
     app = wsgi.HashwachtMiddleware(reading, checker=checker)
     assert call(app, io.BytesIO(REFUSED))[0] == ["403 Forbidden"]
@@ -439,7 +439,7 @@ def test_what_was_written_already_is_not_taken_back(checker: Checker) -> None:
         call(app, io.BytesIO(REFUSED), CONTENT_LENGTH=str(len(REFUSED)))
 
 
-def test_an_answer_that_nobody_fetches_leaves_nothing(checker: Checker) -> None:
+def test_an_unfetched_answer_leaves_nothing(checker: Checker) -> None:
     before = descriptors()
     app = wsgi.HashwachtMiddleware(reading, checker=checker)
     environ = {

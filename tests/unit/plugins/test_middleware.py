@@ -83,7 +83,7 @@ def test_a_refusal_may_have_any_status(make: Make) -> None:
     )
 
 
-def test_on_hold_the_application_gets_everything_and_is_told(make: Make) -> None:
+def test_on_hold_the_application_gets_content_and_findings(make: Make) -> None:
     sent = form(field_part(b"x"), file_part(KNOWN, b"n.jpg", b"f"), file_part(OTHER))
     found = make(policy=Policy(on_match=OnMatch.HOLD)).send([sent])
     assert (found.status, found.received) == (200, sent)
@@ -375,9 +375,7 @@ def test_partial_protocols_are_logged_once_and_pass_by_path(
     assert found.status == 403  # a header that anybody can write switches nothing off
 
 
-def test_what_the_request_told_is_kept_with_the_case(
-    make: Make, uploads: UploadContextStore
-) -> None:
+def test_the_upload_context_is_kept_with_the_case(make: Make, uploads: UploadContextStore) -> None:
     client_info = ClientInfo(user=lambda surroundings: "alice" if surroundings else "")
     make(client_info=client_info).send(
         [form(file_part(KNOWN, b"my holiday.jpg", b"picture"))], path="/new"
@@ -392,7 +390,7 @@ def test_what_the_request_told_is_kept_with_the_case(
     assert told.received_at[-6] in "+-"  # with its zone
 
 
-def test_nothing_that_a_request_told_reaches_a_matcher(make: Make, matcher: KnowingMatcher) -> None:
+def test_no_request_data_reaches_a_matcher(make: Make, matcher: KnowingMatcher) -> None:
     make().send([form(file_part(OTHER, b"my holiday.jpg"))], path="/new")
     assert matcher.asked == [hashlib.sha256(OTHER).hexdigest()]
 
@@ -448,14 +446,14 @@ def test_an_address_of_ipv4_is_one_on_an_ipv6_socket_too(
 
 
 @pytest.mark.parametrize(("user", "told"), [(None, ""), (7, "7"), ("", "")])
-def test_a_user_may_be_anything_or_nobody(
+def test_a_user_may_be_any_value_or_none(
     make: Make, uploads: UploadContextStore, user: object, told: str
 ) -> None:
     make(client_info=ClientInfo(user=lambda _: user)).send([form(file_part(KNOWN))])
     assert [each.user for each in uploads.load(KEY)] == [told]
 
 
-def test_a_callback_that_nobody_would_await_is_refused_at_once() -> None:
+def test_an_async_callback_is_refused_at_once() -> None:
     async def user(_: object) -> str:
         return "alice"
 

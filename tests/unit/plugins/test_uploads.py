@@ -17,7 +17,7 @@ TEXTS = st.text(st.characters(codec=None), max_size=30)  # with lone surrogates 
 
 
 @given(st.builds(UploadContext, TEXTS, TEXTS, st.none() | st.integers(0, 65535), TEXTS, TEXTS))
-def test_what_was_told_comes_back_whatever_the_client_wrote(
+def test_any_recorded_context_is_loaded_unchanged(
     tmp_path_factory: pytest.TempPathFactory, told: UploadContext
 ) -> None:
     uploads = UploadContextStore(tmp_path_factory.mktemp("state") / "uploads")

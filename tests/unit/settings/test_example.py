@@ -28,7 +28,7 @@ def test_the_example_file_is_what_the_code_says() -> None:
     assert FILE.read_text() == example()
 
 
-def test_the_example_as_it_lies_there_changes_nothing(tmp_path: Path) -> None:
+def test_the_unmodified_example_changes_nothing(tmp_path: Path) -> None:
     bare = tmp_path / "bare.toml"
     bare.touch()
     assert load({}, uid=0, file=FILE).settings == load({}, uid=0, file=bare).settings

@@ -59,7 +59,7 @@ def test_too_many_gaps_become_one_of_the_whole_root() -> None:
     assert gaps[-1] == MissedEvents("root", Cause.UNLISTED)
 
 
-def test_whoever_takes_waits_for_the_first() -> None:
+def test_a_consumer_waits_for_the_first_item() -> None:
     for say in (
         lambda queue: queue.announce(file(b"a")),
         lambda queue: queue.report_missed(MissedEvents("root", Cause.OVERFLOW)),

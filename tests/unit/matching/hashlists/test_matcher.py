@@ -132,7 +132,7 @@ def test_match_carries_the_labels_of_entry_and_list(
     assert (plain.category, plain.id) == ("other", "")
 
 
-def test_all_lists_are_searched_and_told_nearest_first(
+def test_all_lists_are_searched_and_listed_nearest_first(
     lists: HashLists, matcher: HashListMatcher
 ) -> None:
     for index, distance in enumerate((9, 3, 0, 31)):

@@ -65,7 +65,7 @@ def _entry(kind: str, value: str, label: str = "", category: str = "") -> ListEn
         f'{{"md5": "{MD5}", "sha1": null}}',
     ],
 )
-def test_every_format_is_recognised_by_itself(line: str) -> None:
+def test_every_format_is_recognised_from_its_bytes(line: str) -> None:
     assert _read(line.encode()) == ([_entry("md5", MD5)], [])
 
 

@@ -89,7 +89,7 @@ def test_it_opens_after_so_many_failures_in_a_row_and_not_before() -> None:
     assert failing(3)[0].admit() is Admission.STOP
 
 
-def test_an_answer_between_them_starts_the_count_anew() -> None:
+def test_an_answer_between_failures_resets_the_count() -> None:
     breaker, _ = failing(2)
     breaker.record_success()
     breaker.record_failure(SILENCE)
