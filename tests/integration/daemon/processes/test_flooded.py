@@ -1,7 +1,7 @@
-"""More files than the kernel, or we, can tell of, in a root that is replaced: none unasked.
+"""A flood of files that overflows the kernel's queue, in a root that is replaced: none is missed.
 
-``HASHWACHT_FLOOD`` says how many; the figure of a full run is 100,000.  With
-``--log-cli-level=INFO`` it is told how long that took.
+``HASHWACHT_FLOOD`` sets the number of files; a full run has 100,000.  ``--log-cli-level=INFO``
+shows how long it took.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from support.program import Program
 FLOOD = Path(__file__).parent / "flood.py"
 FILES = int(os.environ.get("HASHWACHT_FLOOD", "4000"))
 BURST = 200
-"""Files at once; the kernel's queue holds 64 events."""
+"""Files written while the daemon is suspended; the kernel's queue holds 64 events."""
 FULL = {Cause.OVERFLOW, Cause.QUEUE_FULL}
 OTHER = {Cause.REPLACED, Cause.UNMOUNTED}
 
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 @pytest.fixture(params=[("inotify", "inotify"), ("fanotify", "fanotify")], ids=lambda p: p[1])
 def watch(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Give a kind of watch, with room for few events in the kernel."""
+    """Yield a watch method, with room for few events in the kernel."""
     setting, kernel = request.param
     if kernel == "fanotify" and not may_use_fanotify():
         pytest.skip("fanotify needs CAP_SYS_ADMIN")
@@ -53,21 +53,21 @@ def watch(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @contextmanager
-def held(pid: int) -> Iterator[None]:
-    """Let a daemon do nothing: what happens meanwhile is more than the kernel can keep for it."""
+def suspended(pid: int) -> Iterator[None]:
+    """Suspend a daemon and its children: nothing reads the kernel's queue meanwhile."""
     daemon = psutil.Process(pid)
-    family = [daemon, *daemon.children(recursive=True)]
-    for each in family:
-        each.suspend()
+    processes = [daemon, *daemon.children(recursive=True)]
+    for process in processes:
+        process.suspend()
     try:
         yield
     finally:
-        for each in family:
-            each.resume()
+        for process in processes:
+            process.resume()
 
 
 def settled(store: Store) -> bool:
-    """Say if nothing is left to do."""
+    """Return whether nothing is left to do."""
     return not any(store.journal.count().values()) and not store.gaps.load_open()
 
 
@@ -91,6 +91,9 @@ def test_a_flood_leaves_nothing_unasked_and_no_gap_open(
                 wait_for(lambda: bool(store.gaps.load_last_walk("web")), 60)
                 began = time.monotonic()
                 subprocess.run([sys.executable, FLOOD, root, str(FILES)], check=True)
+                with suspended(daemon.pid):
+                    for number in range(BURST):
+                        (root / f"burst-{number}").write_bytes(b"burst %d" % number)
                 written = time.monotonic() - began
                 wait_for(lambda: settled(store) and not unasked(store, root), 60 + FILES / 200)
                 took = time.monotonic() - began
