@@ -241,10 +241,10 @@ class ActionRetrier:
         self._recover()
         if not self._policy_applied:
             self._apply_policy(now)
-        for due in self._store.locations.load_due(now, RETRY_BATCH):
+        for due in self._store.locations.load_due(now, now + RETRY.longest, RETRY_BATCH):
             with self._lock.acquire():
                 location = self._store.locations.load(due.id)
-                if location is not None and location.due is not None and location.due <= now:
+                if location is not None and location.due == due.due:
                     self._retry(location)
 
     def _recover(self) -> None:

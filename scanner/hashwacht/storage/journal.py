@@ -110,12 +110,21 @@ class EventJournal(DatabaseTable):
             [(due, entry.id, entry.generation) for entry, due in entries.items()],
         )
 
-    def make_all_due(self, latest: float, now: float) -> None:
+    def make_late_due(self, latest: float, now: float) -> None:
         """Make entries due *now* that are due after *latest*: the clock was set back since."""
-        self._database.executemany(
-            "UPDATE journal SET due = ? WHERE tree = ? AND lane = ? AND due > ?",
-            [(now, tree, lane, latest) for tree in (0, 1) for lane in Lane],
-        )
+        late = [
+            (now, tree, lane, latest)
+            for tree in (0, 1)
+            for lane in Lane
+            if self._database.fetch_one(
+                f"SELECT 1 FROM journal WHERE tree = {tree} AND lane = ? AND due > ? LIMIT 1",  # noqa: S608  # ours
+                (lane, latest),
+            )
+        ]
+        if late:
+            self._database.executemany(
+                "UPDATE journal SET due = ? WHERE tree = ? AND lane = ? AND due > ?", late
+            )
 
     def count(self) -> dict[Lane, int]:
         """Count the entries of every lane.  Reads a whole index."""

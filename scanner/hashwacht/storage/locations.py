@@ -146,9 +146,12 @@ class FileLocations(DatabaseTable):
         """Return the location with a number."""
         return next(iter(self._load("WHERE id = ?", number)), None)
 
-    def load_due(self, now: float, limit: int) -> list[FileLocation]:
-        """Return locations whose action is due, the longest due first."""
-        return self._load("WHERE due <= ? ORDER BY due, id LIMIT ?", now, limit)
+    def load_due(self, now: float, latest: float, limit: int) -> list[FileLocation]:
+        """Return locations whose action is due, the longest due first.
+
+        One that is due after *latest* was recorded before the clock was set back: it is due too.
+        """
+        return self._load("WHERE due <= ? OR due > ? ORDER BY due, id LIMIT ?", now, latest, limit)
 
     def count_failed(self) -> int:
         """Count the files whose action has failed and will be retried."""

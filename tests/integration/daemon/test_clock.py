@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.types import Outcome
-from hashwacht.core.watch_events import Cause
+from hashwacht.core.watch_events import Announcement, Cause, Lane
 from hashwacht.testing.fakes import HeldFingerprinter
 from support.daemon.daemon_harness import DaemonHarness, digest
 from support.deep import deepened
@@ -69,6 +69,26 @@ def test_what_waited_before_a_restart_is_judged(
     with bench.running():
         bench.wait_for(lambda: not bench.unasked(root), "asked")
         bench.wait_until_done()
+
+
+def test_an_entry_with_the_time_before_the_change_is_judged(
+    bench: DaemonHarness, root: Path, clock: Clock
+) -> None:
+    """A thread may read the clock before it is set back, and record the entry after that."""
+    bench.watch = DeafWatch
+    bench.change(canary_interval=60.0)
+
+    def announce(name: str, at: float) -> None:
+        (root / name).write_bytes(name.encode())
+        event = Announcement("uploads", bytes(root / name), closed=True)
+        bench.store.journal.record([event], Lane.UPLOAD, at)
+        bench.wait_for(lambda: not bench.unasked(root), "asked")
+
+    with bench.running():
+        bench.wait_until_done()
+        clock.ahead = -HOURS
+        announce("first", clock())
+        announce("late", time.time())
 
 
 @set_to

@@ -146,8 +146,16 @@ def test_what_is_due_comes_in_order(database: Database) -> None:
     all_places = FileLocations(database)
     for number, due in enumerate((5.0, 3.0, None, 9.0)):
         all_places.record(replace(place(b"/%d" % number, LocationState.FAILED), due=due))
-    assert [each.due for each in all_places.load_due(6.0, 10)] == [3.0, 5.0]
-    assert [each.due for each in all_places.load_due(10.0, 1)] == [3.0]
+    assert [location.due for location in all_places.load_due(6.0, 99.0, 10)] == [3.0, 5.0]
+    assert [location.due for location in all_places.load_due(10.0, 99.0, 1)] == [3.0]
+
+
+def test_what_is_due_too_late_for_any_delay_is_due(database: Database) -> None:
+    """The clock was set back after it was recorded."""
+    all_places = FileLocations(database)
+    for number, due in enumerate((3.0, 5.0, 9.0)):
+        all_places.record(replace(place(b"/%d" % number, LocationState.FAILED), due=due))
+    assert [location.due for location in all_places.load_due(4.0, 8.0, 10)] == [3.0, 9.0]
 
 
 def test_the_first_location_of_an_account_is_recognized(database: Database) -> None:

@@ -67,7 +67,7 @@ class JournalMachine(RuleBasedStateMachine):
     def set_the_clock_back(self, seconds: float) -> None:
         """Nothing is due later than it could be by this clock."""
         self.now -= seconds
-        self.tested.make_all_due(self.now + 5.0, self.now)
+        self.tested.make_late_due(self.now + 5.0, self.now)
         for path, row in self.rows.items():
             if row.due > self.now + 5.0:
                 self.rows[path] = replace(row, due=self.now)

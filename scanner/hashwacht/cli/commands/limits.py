@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -111,7 +112,7 @@ def _carry_out(services: CaseServices) -> int:
     """Carry out all actions that are due; return how many failed and will be retried."""
     processor, locations, now = services.processor(), services.ledger.store.locations, time.time()
     failed_before = locations.count_failed()
-    while locations.load_due(now, 1):
+    while locations.load_due(now, math.inf, 1):
         processor.retry_due(now)
     return max(0, locations.count_failed() - failed_before)
 

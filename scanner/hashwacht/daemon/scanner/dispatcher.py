@@ -147,7 +147,6 @@ class Dispatcher:
         self._more = False
         self._reading: Counter[Lane] = Counter()
         self._rereads = RereadBackoff()
-        self._checked_at = math.inf
         self._uploaded_at = -math.inf
         self.last_round = self._done_at = time.monotonic()
         self._uploads_in_a_row = 0
@@ -218,13 +217,13 @@ class Dispatcher:
             return context is not None
 
     def _check_clock(self, runtime: Runtime) -> float:
-        """Return the time; if the clock was set back, entries do not wait for the old time."""
-        now = self._clock()
-        if now < self._checked_at:
-            settings = runtime.settings
-            longest = max(settings.max_settle_time, OPEN_FACTOR * settings.settle_time)
-            self._store.journal.make_all_due(now + longest, now)
-        self._checked_at = now
+        """Return the time; if the clock was set back, entries do not wait for the old time.
+
+        Other threads may record entries with a time that they read before the clock was set.
+        """
+        now, settings = self._clock(), runtime.settings
+        longest = max(settings.max_settle_time, OPEN_FACTOR * settings.settle_time)
+        self._store.journal.make_late_due(now + longest, now)
         return now
 
     def _choose(self, runtime: Runtime, now: float) -> list[JournalEntry]:
