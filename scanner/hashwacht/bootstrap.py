@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from hashwacht.audit.log import FILE_NAME as AUDIT_FILE_NAME
 from hashwacht.audit.log import AuditLog
 from hashwacht.core.notice import Notice
-from hashwacht.core.ports import CrashLog, Matcher
+from hashwacht.core.ports import CrashLog, Fingerprinter, Matcher
 from hashwacht.core.signals import BUILT_IN, ENTRY_POINT_GROUP, signal_types
 from hashwacht.core.upload_context import UploadContextStore
 from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.quick_then_exact import QuickThenExact
+from hashwacht.hashing.replanning import ReplanningFingerprinter
 from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.matching.services.service_matchers import (
     AnyService,
@@ -223,9 +224,15 @@ def scanner_pipeline(settings: Settings, crash_log: CrashLog | None = None) -> P
 
 
 def _pipeline(settings: Settings, matchers: MatcherSet, crash_log: CrashLog | None) -> Pipeline:
-    start = partial(fingerprinter, settings, matchers.accepts, crash_log)
     chosen = settings.fingerprint
-    if chosen.quick and (chosen.quick_for_services or matchers.supports_quick_hashes):
-        quick = QuickThenExact(start(quick=True), start, matchers.needs_exact_hash)
-        return Pipeline(quick, matchers)
-    return Pipeline(start(), matchers)
+    quick = chosen.quick and (chosen.quick_for_services or matchers.supports_quick_hashes)
+
+    def start(accepted: Collection[str]) -> Fingerprinter:
+        exact = partial(fingerprinter, settings, accepted, crash_log)
+        return (
+            QuickThenExact(exact(quick=True), exact, matchers.needs_exact_hash)
+            if quick
+            else exact()
+        )
+
+    return Pipeline(ReplanningFingerprinter(lambda: matchers.accepts, start), matchers)

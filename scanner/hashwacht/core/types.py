@@ -66,6 +66,8 @@ class Reason(StrEnum):
     """No configured matcher accepts any signal that this content has."""
     NEEDS_EXACT_HASH = "close-call"
     """A quick hash is so near an entry of a list that only the exact hash can tell."""
+    NOT_COMPUTED = "not-computed"
+    """A matcher accepts a signal type that was not yet computed when the content was read."""
     # Not a fault: this signal type does not apply to this kind of content.
     OTHER_KIND = "other-kind"
     """A perceptual picture hash applies to pictures only."""

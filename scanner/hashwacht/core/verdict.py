@@ -8,8 +8,8 @@ The order of the rules is the point of this file:
    a known-good one may be a different file that is on a digest list.
 3. One remaining match decides.
 4. Otherwise everything must have been answered: a matcher without an answer, a signal that could
-   not be computed although a matcher accepts it, or no matcher at all leave the content
-   undetermined.
+   not be computed although a matcher accepts it, a signal type that no matcher accepted yet when
+   the content was read, or no matcher at all leave the content undetermined.
 5. Everything else is no match.
 """
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from hashwacht.core.signals import DIGESTS
+from hashwacht.core.signals import BUILT_IN, DIGESTS
 from hashwacht.core.types import Answer, Fingerprint, Match, Outcome, Reason, Verdict
 
 _DIGEST_NAMES = frozenset(digest.name for digest in DIGESTS)
@@ -73,6 +73,25 @@ def _missing(
     for skip in fingerprint.skipped:
         if skip.type in accepted and skip.reason.undetermined:
             return skip.reason, f"{skip.type}: {skip.detail}" if skip.detail else skip.type
+    if (lacking := _not_attempted(fingerprint, accepted)) is not None:
+        return Reason.NOT_COMPUTED, f"{lacking}: the content must be read again"
     if not answers:
         return Reason.NOT_JUDGED, "no configured matcher accepts a signal of this content"
     return None
+
+
+def _not_attempted(fingerprint: Fingerprint, accepted: Collection[str]) -> str | None:
+    """Return an accepted built-in type that was not attempted and applies to this content.
+
+    A list with another type of signal may be installed after the content was read.
+    """
+    attempted = {entry.partition("/")[0] for entry in fingerprint.recipe}
+    attempted |= {signal.type for signal in fingerprint.signals}
+    attempted |= {skip.type for skip in fingerprint.skipped}
+    picture = fingerprint.kind.startswith("image/")
+    lacking = (
+        name
+        for name, signal_type in BUILT_IN.items()
+        if name in accepted and name not in attempted and (picture or not signal_type.perceptual)
+    )
+    return next(lacking, None)

@@ -224,8 +224,9 @@ class FingerprintSettings:
     always_compute: tuple[str, ...] = setting(
         StringList(SIGNAL_TYPE),
         ("pdq", "phash64", "dhash64"),
-        "Signal types to compute even if no matcher uses them yet. Decoding costs more than"
-        " hashing, and a list that is imported later then needs no disk access.",
+        "Signal types to compute even if no matcher uses them yet: a list that is imported later"
+        " then needs no disk access. With lists of digests alone, [] means that nothing is"
+        " decoded.",
     )
     orientations: bool = setting(
         Boolean(),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hashwacht.core.signals import BUILT_IN
 from hashwacht.core.types import Answer, Fingerprint, Match, Outcome, Reason, Signal, Skip, Verdict
 from hashwacht.core.verdict import judge
 
@@ -132,3 +133,22 @@ def test_the_order_of_matchers_does_not_matter(answers: list[Answer]) -> None:
 @pytest.mark.parametrize("reason", [r for r in Reason if r.undetermined])
 def test_every_reason_but_another_kind_keeps_a_verdict_open(reason: Reason) -> None:
     assert judged(NO, skipped=(Skip("pdq", reason),)).outcome is Outcome.UNDETERMINED
+
+
+@pytest.mark.parametrize("kind", ["image/heic", "text/plain"])
+@given(
+    accepted=st.sets(st.sampled_from(sorted(BUILT_IN))),
+    recipe=st.sets(st.sampled_from(sorted(BUILT_IN))),
+)
+def test_no_match_needs_every_accepted_type_attempted(
+    kind: str, accepted: set[str], recipe: set[str]
+) -> None:
+    content = Fingerprint("0" * 64, 1, kind, tuple(f"{name}/1" for name in recipe), ())
+    needed = {name for name in accepted if kind == "image/heic" or not BUILT_IN[name].perceptual}
+    verdict = judge(content, [NO], accepted)
+    expected = (
+        (Outcome.NO_MATCH, None)
+        if needed <= recipe
+        else (Outcome.UNDETERMINED, Reason.NOT_COMPUTED)
+    )
+    assert (verdict.outcome, verdict.reason) == expected

@@ -20,6 +20,7 @@ MEANING: Mapping[Reason, str] = MappingProxyType(
         Reason.OVER_LIMIT: "More pixels, frames or bytes than the limits allow; see"
         " [fingerprint.limits].",
         Reason.NEEDS_EXACT_HASH: "A new list has a similar entry; the next scan reads it again.",
+        Reason.NOT_COMPUTED: "A matcher needs a hash that was not computed yet; scan again.",
         Reason.TIMED_OUT: "Decoding took longer than the limits allow; see [fingerprint.limits].",
         Reason.WORKER_DIED: "Decoding it crashed a worker process; it is not decoded again.",
         Reason.NO_DECODER: "No decoder for this kind of file is installed; run `hashwacht doctor`.",

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from hashwacht.cases.case_opening import JudgedFile
 from hashwacht.core.errors import HashwachtError
+from hashwacht.core.types import Reason
 from hashwacht.core.watch_events import Lane
 from hashwacht.daemon.scanner.counters import Counters
 from hashwacht.daemon.scanner.dispatcher import FilePostponed, JournaledFile, ReadResult
@@ -210,7 +211,9 @@ class BatchRecorder:
             verdict=now.verdict,
         )
         delay = self._clock() - entry.announced if entry.lane is Lane.UPLOAD else None
-        return self._verdicts.apply(runtime, file, delay)
+        applied = self._verdicts.apply(runtime, file, delay)
+        # A list may have been installed while the file was read: then it is read again.
+        return applied and now.verdict.reason is not Reason.NOT_COMPUTED
 
     def _settle(
         self, results: Sequence[ReadResult], failed: set[JournalEntry], runtime: Runtime

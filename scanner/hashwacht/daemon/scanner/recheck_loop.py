@@ -126,7 +126,7 @@ class RecheckLoop:
             if contents[number] or content.outcome_changed or content.is_pending
         }
         retry_until(lambda: self._verdicts.record(judged, rows.values()), self._stop)
-        retry_until(lambda: self._announce_inexact(judged), self._stop)
+        retry_until(lambda: self._announce_unread(judged), self._stop)
         pending = {number for number, content in judged.items() if content.is_pending}
         pending |= {
             number
@@ -169,12 +169,12 @@ class RecheckLoop:
         )
         return self._verdicts.apply(runtime, file, None)
 
-    def _announce_inexact(self, judged: Mapping[int, JudgedContent]) -> None:
-        """Announce the files of contents that only exact hashes can decide: read them again."""
+    def _announce_unread(self, judged: Mapping[int, JudgedContent]) -> None:
+        """Announce the files of contents that lack the signals to be decided: read them again."""
         announcements = [
             Announcement("", path)
             for number, content in judged.items()
-            if content.now.verdict.reason is Reason.NEEDS_EXACT_HASH
+            if content.now.verdict.reason in {Reason.NEEDS_EXACT_HASH, Reason.NOT_COMPUTED}
             for path in self._store.files.load_paths(number)
         ]
         if announcements:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hashwacht.core.errors import ListError, UsageError
 from hashwacht.core.ports import Query
-from hashwacht.core.signals import BUILT_IN
+from hashwacht.core.signals import BUILT_IN, DIGESTS
 from hashwacht.core.types import Answer, Diagnostic, Match, Reason, Signal
 from hashwacht.matching.hashlists.manifest import HashList
 from hashwacht.matching.hashlists.mapped_lists import (
@@ -27,6 +27,8 @@ TOO_NEAR = "an entry is so close that the exact hash is needed"
 
 MAX_REMEMBERED = 10_000
 """Quick values remembered as far from all entries until they are looked up: 2 MB."""
+
+_DIGEST_NAMES = frozenset(digest.name for digest in DIGESTS)
 
 _Value = tuple[str, str]
 _Hit = tuple[HashList, ListHit]
@@ -55,8 +57,11 @@ class HashListMatcher:
 
     @property
     def accepts(self) -> frozenset[str]:
-        """All built-in types, whether or not a list contains them, and all types of the lists."""
-        return frozenset(BUILT_IN) | self._reloader.lists().types
+        """All digests, whether or not a list contains them, and all types of the lists.
+
+        Lists of digests alone therefore need no decoder.
+        """
+        return _DIGEST_NAMES | self._reloader.lists().types
 
     @property
     def revision(self) -> str:
@@ -124,6 +129,7 @@ class _Search:
         self._lists = lists
         self._results: dict[tuple[str, str, int], _SearchResult] = {}
         self._far = far
+        # Any built-in type: a list may have been removed since the query was put together.
         self._accepts = frozenset(BUILT_IN) | lists.types
         self._judged = lists.judging_types
         self.revision = lists.revision

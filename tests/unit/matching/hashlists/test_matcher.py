@@ -54,7 +54,16 @@ def test_without_any_list_nothing_is_judged(matcher: HashListMatcher) -> None:
     finding = matcher.check()
     assert not finding.ok
     assert "import" in finding.advice
-    assert matcher.accepts == set(BUILT_IN)
+    assert matcher.accepts == {"md5", "sha1", "sha256"}
+
+
+def test_lists_of_digests_alone_accept_no_picture_hash(
+    lists: HashLists, matcher: HashListMatcher
+) -> None:
+    _install(lists, ListMetadata("police"), str(MD5))
+    assert matcher.accepts == {"md5", "sha1", "sha256"}
+    _install(lists, ListMetadata("similar"), str(PDQ))
+    assert matcher.accepts == {"md5", "sha1", "sha256", "pdq"}
 
 
 def test_content_is_judged_by_the_types_that_some_list_holds(
