@@ -30,6 +30,7 @@ from hashwacht.core.types import (
     Verdict,
 )
 from hashwacht.core.upload_context import UploadContextStore
+from hashwacht.platform.accounts import Account, Accounts
 from hashwacht.quarantine.age import KeyPair, generate_key_pair
 from hashwacht.quarantine.hold import FileHolder
 from hashwacht.quarantine.hold_methods import HoldRecords
@@ -56,6 +57,19 @@ UNANSWERED = Verdict(Outcome.UNDETERMINED, reason=Reason.UNANSWERED)
 NO_MATCH = Verdict(Outcome.NO_MATCH)
 
 
+class OwnedFiles(Accounts):
+    """Owners of files that this user may not give away: device and inode number to user id."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.uids: dict[tuple[int, int], int] = {}
+
+    def owner(self, fd: int) -> Account:
+        """Return the chosen owner of an open file, else the real one."""
+        status = os.fstat(fd)
+        return self.of(self.uids.get((status.st_dev, status.st_ino), status.st_uid))
+
+
 @dataclass
 class CaseBench:
     """Everything below *home*; call ``open`` first and ``close`` at the end."""
@@ -66,6 +80,7 @@ class CaseBench:
     keys: KeyPair = field(default_factory=generate_key_pair)
     clock: Clock = field(default_factory=Clock)
     notices: list[Notice] = field(default_factory=list)
+    owners: OwnedFiles = field(default_factory=OwnedFiles)
     wrap: Callable[[FileActions], Any] = lambda file_actions: file_actions
 
     def open(self) -> CaseBench:
@@ -94,13 +109,16 @@ class CaseBench:
         """Return a processor with another policy."""
         roots = {root.name: root}
         return CaseServices(
-            self.ledger, self.file_actions, self.lock, roots, self.limits
+            self.ledger, self.file_actions, self.lock, roots, self.limits, self.owners
         ).processor()
 
-    def file(self, name: str | bytes, content: bytes = b"known") -> bytes:
-        """Write a file and return its path."""
+    def file(self, name: str | bytes, content: bytes = b"known", uid: int | None = None) -> bytes:
+        """Write a file, perhaps of another user, and return its path."""
         path = self.files / os.fsdecode(name)
         path.write_bytes(content)
+        if uid is not None:
+            status = path.stat()
+            self.owners.uids[status.st_dev, status.st_ino] = uid
         return bytes(path)
 
     def apply(

@@ -1,21 +1,26 @@
 """The action limit: pauses automatic actions when so many files match that a list must be wrong.
 
-It counts files that were held or quarantined because of a match, per content, account and root.
-Detection goes on: files are judged and cases opened.  Once a limit is reached, further actions
-wait until an administrator decides to *approve* them (the list is right) or to *discard* them (it
-is wrong); *reinstate* ends a discard.  Files that are held because no matcher answered are not
-counted: no list is the cause, and an outage must not expose what the configuration wants held.
+It counts the accounts whose files were held or quarantined because of a match, per content and per
+root: a list that is wrong matches files of many accounts, whereas copies in one account could be
+made to pause the actions for all others.  Once such a limit is reached, further actions wait until
+an administrator decides to *approve* them (the list is right) or to *discard* them (it is wrong);
+*reinstate* ends a discard.  The limit of one account counts its quarantined files, and pauses no
+hold: its further files are held until the decision.
+
+Detection goes on: files are judged and cases opened.  Files that are held because no matcher
+answered are not counted: no list is the cause, and an outage must not expose what the
+configuration wants held.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from hashwacht.audit.log import AuditEvent
 from hashwacht.cases.ledger import CaseLock, Ledger
 from hashwacht.core.errors import UsageError
+from hashwacht.core.types import Action
 from hashwacht.settings import ActionLimitSettings
 from hashwacht.storage.action_limits import (
     ApprovalDecision,
@@ -39,6 +44,12 @@ class ActionPermission:
         """True if the decision about the limit is to leave such files alone."""
         return self.limit is not None and self.limit.decision is ApprovalDecision.DISCARDED
 
+    @property
+    def is_hold_only(self) -> bool:
+        """True if the file is held instead of quarantined until the limit is decided."""
+        is_account = self.limit is not None and self.limit.subject.scope is LimitScope.ACCOUNT
+        return is_account and not self.is_discarded
+
 
 class ActionLimiter:
     """Checks every action, in the transaction that then counts it."""
@@ -59,28 +70,43 @@ class ActionLimiter:
 
     def check(self, location: FileLocation, now: float) -> ActionPermission:
         """Return whether a file may be acted on; records a limit that has just been reached."""
-        limits = [*self._limits(location)]
-        active = [*filter(None, (self._reached.load_active(subject) for subject, *_ in limits))]
-        if active:  # one that was discarded takes precedence
-            discarded = [limit for limit in active if limit.decision is ApprovalDecision.DISCARDED]
-            return ActionPermission((discarded or active)[0])
+        limits = dict(self._limits(location))
+        active = {subject: self._reached.load_active(subject) for subject in limits}
+        for limit in active.values():
+            if limit is not None and limit.decision is ApprovalDecision.DISCARDED:
+                return ActionPermission(limit)
         since = now - self.window
-        for subject, most, equal in limits:
+        for subject, most in limits.items():
+            if subject.scope is LimitScope.ACCOUNT and location.action is not Action.QUARANTINE:
+                continue
+            if (limit := active[subject]) is not None:
+                return ActionPermission(limit)
             if self._reached.was_approved_since(subject, since):
                 continue
-            if self._locations.count_acted(since, most, **equal) >= most:
+            if self._is_reached(subject.scope, location, since, most):
                 return ActionPermission(self._reached.record(subject, most, now), new=True)
         return ActionPermission()
 
-    def _limits(self, location: FileLocation) -> Iterator[tuple[LimitSubject, int, dict[str, Any]]]:
-        """Yield what is counted, how many are allowed, and the columns that must be equal."""
-        key, root, uid, settings = location.key, location.root, location.uid, self._settings
-        content = LimitSubject(LimitScope.HASH, "", key)
-        yield content, settings.per_hash, {"key": bytes.fromhex(key)}
-        if uid is not None:
-            account = LimitSubject(LimitScope.ACCOUNT, root, str(uid))
-            yield account, settings.per_account, {"root": root, "uid": uid}
-        yield LimitSubject(LimitScope.ROOT, root, ""), settings.per_root, {"root": root}
+    def _limits(self, location: FileLocation) -> Iterator[tuple[LimitSubject, int]]:
+        """Yield what is counted and how many are allowed; those that pause holds come first."""
+        root, settings = location.root, self._settings
+        yield LimitSubject(LimitScope.HASH, "", location.key), settings.per_hash
+        yield LimitSubject(LimitScope.ROOT, root, ""), settings.per_root
+        if location.uid is not None:
+            subject = LimitSubject(LimitScope.ACCOUNT, root, str(location.uid))
+            yield subject, settings.per_account
+
+    def _is_reached(
+        self, scope: LimitScope, location: FileLocation, since: float, most: int
+    ) -> bool:
+        """Return True if *location* would be one too many."""
+        locations, root = self._locations, location.root
+        if scope is LimitScope.ACCOUNT:
+            return locations.count_acted(since, most, root=root, uid=location.uid) >= most
+        if scope is LimitScope.ROOT:
+            return locations.is_new_account(location.uid, since, most, root=root)
+        key = bytes.fromhex(location.key)
+        return locations.is_new_account(location.uid, since, most, key=key)
 
 
 class LimitApprovals:

@@ -6,8 +6,6 @@ leaves *pending* is carried out at once.
 
 from __future__ import annotations
 
-import os
-import pwd
 from dataclasses import replace
 
 from hashwacht.audit.log import AuditEvent
@@ -18,6 +16,7 @@ from hashwacht.cases.ledger import LedgerTransaction
 from hashwacht.cases.policy import PolicyDecision
 from hashwacht.core.notice import NoticeKind
 from hashwacht.core.types import Action, Outcome
+from hashwacht.platform.accounts import Account, Accounts
 from hashwacht.storage.action_limits import ReachedLimit
 from hashwacht.storage.cases import Case
 from hashwacht.storage.locations import FileLocation, LocationState
@@ -36,15 +35,6 @@ _DECIDED_STATES = _OPEN_STATES | {LocationState.HELD}
 _RETRIED_STATES = frozenset({LocationState.FAILED, LocationState.HELD})
 _PAUSED_STATES = frozenset({LocationState.WAITING, LocationState.HELD})
 """States of locations that are due although a limit pauses them: that limit was approved."""
-
-
-def owner_of(fd: int) -> tuple[int, str]:
-    """Return user id and name of an open file's owner; the name is empty if there is no user."""
-    uid = os.fstat(fd).st_uid
-    try:
-        return uid, pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return uid, ""
 
 
 def notify_location(transaction: LedgerTransaction, location: FileLocation) -> None:
@@ -75,8 +65,8 @@ def effective_decision(
 class LocationRecorder:
     """Records locations in a transaction.  *limiter* checks every action."""
 
-    def __init__(self, limiter: ActionLimiter) -> None:
-        self._limiter = limiter
+    def __init__(self, limiter: ActionLimiter, accounts: Accounts) -> None:
+        self._limiter, self._accounts = limiter, accounts
 
     def record(
         self,
@@ -88,7 +78,7 @@ class LocationRecorder:
     ) -> FileLocation:
         """Record a file for which the decision is an action or to observe it."""
         is_new = known is None or known.rule == UNDETERMINED != decision.rule
-        before = known or _new(transaction, judged, decision)
+        before = known or self._new(transaction, judged, decision)
         seen = replace(_with_file(before, judged), rule=decision.rule)
         same_file = seen.file == before.file
         location = self._next(transaction, seen, decision.action, same_file=same_file)
@@ -115,7 +105,7 @@ class LocationRecorder:
         if known is not None and known.held:
             return transaction.record_location(_with_file(known, judged))
         rule = UNDETERMINED if case is None else MOVED
-        location = known or _new(transaction, judged, PolicyDecision(Action.HOLD, rule))
+        location = known or self._new(transaction, judged, PolicyDecision(Action.HOLD, rule))
         moved = replace(
             _with_file(location, judged),
             state=LocationState.HELD,
@@ -168,7 +158,7 @@ class LocationRecorder:
         detail: str,
     ) -> FileLocation:
         """Record that the content was there and is gone."""
-        location = known or _new(transaction, judged, decision)
+        location = known or self._new(transaction, judged, decision)
         gone = replace(location, state=LocationState.GONE, due=None, counted_at=None, detail=detail)
         stored = transaction.record_location(gone, AuditEvent.GONE, detail=detail)
         notify_location(transaction, stored)
@@ -190,6 +180,8 @@ class LocationRecorder:
         if permission.is_discarded:
             detail = f"action limit {limit.id}: discarded"
             return replace(observed(location), limit_id=limit.id, detail=detail)
+        if permission.is_hold_only:
+            return replace(pending, action=Action.HOLD, limit_id=limit.id)
         return replace(location, state=LocationState.WAITING, due=None, limit_id=limit.id)
 
     def _next(
@@ -217,6 +209,12 @@ class LocationRecorder:
         if state in _RETRIED_STATES and waits:
             return location
         return self._check_limit(transaction, replace(location, action=action))
+
+    def _new(
+        self, transaction: LedgerTransaction, judged: JudgedFile, decision: PolicyDecision
+    ) -> FileLocation:
+        owner = None if judged.fd is None else self._accounts.owner(judged.fd)
+        return _new_location(transaction.now, judged, decision, owner)
 
     def _record_limit(
         self, transaction: LedgerTransaction, limit: ReachedLimit, location: FileLocation
@@ -265,19 +263,18 @@ def _pending(transaction: LedgerTransaction, location: FileLocation) -> FileLoca
     return replace(location, state=LocationState.PENDING, due=transaction.now, limit_id=None)
 
 
-def _new(
-    transaction: LedgerTransaction, judged: JudgedFile, decision: PolicyDecision
+def _new_location(
+    now: float, judged: JudgedFile, decision: PolicyDecision, owner: Account | None
 ) -> FileLocation:
-    uid, account = (None, "") if judged.fd is None else owner_of(judged.fd)
     return FileLocation(
         id=0,
         key=judged.key,
         root=judged.root,
         path=judged.path,
         file=judged.id,
-        uid=uid,
-        account=account,
-        found_at=transaction.now,
+        uid=owner.uid if owner else None,
+        account=owner.name if owner else "",
+        found_at=now,
         action=decision.action,
         rule=decision.rule,
         state=LocationState.OBSERVED,

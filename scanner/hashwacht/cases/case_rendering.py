@@ -168,13 +168,16 @@ def limit_summary(limit: ReachedLimit, window: float) -> str:
     """Return the line about a reached action limit, with the two possible decisions."""
     subject = limit.subject
     files = {
-        LimitScope.HASH: f"files with the content {subject.value[:12]}…",
-        LimitScope.ACCOUNT: f"files of uid {subject.value} in root {subject.root}",
-        LimitScope.ROOT: f"files in root {subject.root}",
+        LimitScope.HASH: f"accounts with the content {subject.value[:12]}… had files held or"
+        " quarantined",
+        LimitScope.ACCOUNT: f"files of uid {subject.value} in root {subject.root} were quarantined",
+        LimitScope.ROOT: f"accounts in root {subject.root} had files held or quarantined",
     }[subject.scope]
+    is_account = subject.scope is LimitScope.ACCOUNT
+    paused = "files are held, not quarantined" if is_account else "actions are paused"
     return (
-        f"action limit {limit.id}: {limit.max_actions} {files} were held or quarantined within"
-        f" {window / 60:.0f} minutes; further actions are paused."
+        f"action limit {limit.id}: {limit.max_actions} {files} within"
+        f" {window / 60:.0f} minutes; further {paused}."
         f" `hashwacht limits approve {limit.id}` carries them out,"
         f" `hashwacht limits discard {limit.id}` drops them if a hash list is wrong"
     )

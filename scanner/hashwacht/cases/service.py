@@ -16,7 +16,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from hashwacht.cases.action_limit import ActionLimiter, LimitApprovals
 from hashwacht.cases.actions import INTERRUPTED_STATES, ActionRetrier, ActionRunner
@@ -27,6 +27,7 @@ from hashwacht.cases.file_actions import FileActions
 from hashwacht.cases.ledger import CaseLock, Ledger
 from hashwacht.cases.policy import RootPolicies, decide
 from hashwacht.core.types import Action, FileId, Outcome
+from hashwacht.platform.accounts import Accounts
 from hashwacht.quarantine.failures import ActionFailure
 from hashwacht.settings import ActionLimitSettings, RootSettings
 from hashwacht.storage.cases import CaseState
@@ -53,6 +54,7 @@ class CaseServices:
     lock: CaseLock
     roots: Mapping[str, RootSettings]
     limits: ActionLimitSettings
+    accounts: Accounts = field(default_factory=Accounts)
 
     def processor(self) -> CaseProcessor:
         """Build what applies verdicts."""
@@ -83,7 +85,7 @@ class CaseProcessor:
         self._file_actions = file_actions
         self._policies = RootPolicies(services.roots)
         limiter = ActionLimiter(ledger.store.locations, ledger.store.action_limits, services.limits)
-        self._recorder = LocationRecorder(limiter)
+        self._recorder = LocationRecorder(limiter, services.accounts)
         self._runner = ActionRunner(ledger, file_actions)
         self._retrier = ActionRetrier(lock, self._policies, self._recorder, self._runner)
         self._upload_cases, self._uploads_checked_at = UploadCases(ledger, lock), 0.0

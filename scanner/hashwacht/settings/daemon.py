@@ -148,18 +148,22 @@ class QuarantineSettings:
 
 @dataclass(frozen=True, slots=True)
 class ActionLimitSettings:
-    """When holding and quarantine pause, because too many matches point to a faulty list."""
+    """When holding and quarantine pause, because matches of many accounts suggest a bad list."""
 
     window: float = setting(
-        Duration(60, 30 * DAY), 3600.0, "Period in which files with an action are counted."
+        Duration(60, 30 * DAY), 3600.0, "Period in which files and accounts are counted."
     )
     per_hash: int = setting(
         Integer(1, 1_000_000),
         25,
-        "Files with the same content. Without this limit, a list with the logo of a content"
-        " management system would empty every site.",
+        "Accounts (owners of files) with the same content. Without this limit, a list with the logo"
+        " of a content management system would empty every site.",
     )
     per_account: int = setting(
-        Integer(1, 1_000_000), 50, "Files of the same owner in the same root."
+        Integer(1, 1_000_000),
+        50,
+        "Quarantined files of the same owner in the same root; further ones are held in place.",
     )
-    per_root: int = setting(Integer(1, 1_000_000), 100, "Files in the same root.")
+    per_root: int = setting(
+        Integer(1, 1_000_000), 50, "Accounts in the same root, whatever the contents."
+    )

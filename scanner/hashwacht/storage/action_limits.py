@@ -12,14 +12,14 @@ from hashwacht.storage.sqlite.database import DatabaseTable
 
 
 class LimitScope(StrEnum):
-    """What the counted files have in common."""
+    """What is counted, and what it has in common."""
 
     HASH = "hash"
-    """The same content, in all roots."""
+    """Accounts with the same content, in all roots."""
     ACCOUNT = "account"
-    """The same owner, in one root."""
+    """Quarantined files of the same owner, in one root."""
     ROOT = "root"
-    """The same root."""
+    """Accounts in the same root."""
 
 
 class ApprovalDecision(StrEnum):

@@ -203,6 +203,22 @@ class FileLocations(DatabaseTable):
         )
         return int(number)
 
+    def is_new_account(self, uid: int | None, since: float, most: int, **equal: Any) -> bool:
+        """Return whether *most* accounts, without that of *uid*, have had actions since a time.
+
+        *equal* is the root or key of the files that are counted.
+        """
+        which = "".join(f" AND {name} = ?" for name in equal)
+        counted, values = f"FROM places WHERE counted > ?{which}", (since, *equal.values())
+        own = f"SELECT 1 {counted} AND uid IS ? LIMIT 1"
+        if self._database.fetch_all(own, (*values, uid)):
+            return False
+        (number,) = self._database.fetch_one(
+            f"SELECT count(*) FROM (SELECT DISTINCT uid {counted} LIMIT ?)",  # noqa: S608  # our own names
+            (*values, most),
+        )
+        return int(number) >= most
+
     def approve(self, limit_id: int, now: float) -> int:
         """Make all actions due that a reached limit pauses; return their number."""
         return self._database.execute(
@@ -242,10 +258,10 @@ class FileLocations(DatabaseTable):
             (now, *but),
         )
 
-    def count_held(self, limits: Collection[int]) -> dict[int, int]:
+    def count_paused(self, limits: Collection[int]) -> dict[int, int]:
         """Return how many actions each of these reached limits pauses."""
         with self._database.read_connection() as connection:
-            query = "SELECT count(*) FROM places WHERE flood = ? AND state = 'waiting'"
+            query = "SELECT count(*) FROM places WHERE flood = ? AND state IN ('waiting', 'held')"
             return {limit: connection.execute(query, (limit,)).fetchone()[0] for limit in limits}
 
     def _load(self, condition: str, *values: object) -> list[FileLocation]:

@@ -48,23 +48,23 @@ def states(bench: CaseBench) -> dict[str, int]:
     }
 
 
-def test_only_the_limit_of_a_thousand_equal_files_is_acted_on(tmp_path: Path) -> None:
+def test_many_accounts_with_one_content_reach_a_limit(tmp_path: Path) -> None:
     bench = CaseBench(tmp_path).open()
-    paths = [bench.file(f"{number}.png", LOGO) for number in range(1000)]
+    paths = [bench.file(f"{number}.png", LOGO, uid=5000 + number) for number in range(200)]
     for path in paths:
         bench.apply(path)
-    assert states(bench) == {"quarantined": 25, "waiting": 975}
-    assert sum(at(path).exists() for path in paths) == 975
+    assert states(bench) == {"quarantined": 25, "waiting": 175}
+    assert sum(at(path).exists() for path in paths) == 175
     (limit,) = [notice for notice in bench.notices if notice.kind is NoticeKind.FLOOD]
     assert "hashwacht limits approve 1" in limit.summary
     assert "hashwacht limits discard 1" in limit.summary
     assert json.loads(limit.case)["case"] == 1
-    assert len(bench.notices) < 30, "one more copy is no news"
+    assert len(bench.notices) == 201, "the first file of each account is news"
     assert bench.events().count("limit-reached") == 1
     found = [entry.facts["state"] for entry in bench.audit.entries() if entry.act == "found"]
-    assert (found.count("pending"), found.count("waiting")) == (25, 975)
+    assert (found.count("pending"), found.count("waiting")) == (25, 175)
     bench.processor.retry_due(bench.clock.now + 10**6)
-    assert states(bench) == {"quarantined": 25, "waiting": 975}, "it waits however long"
+    assert states(bench) == {"quarantined": 25, "waiting": 175}, "it waits however long"
     bench.close()
 
 
@@ -73,8 +73,47 @@ def limited(tmp_path: Path) -> CaseBench:
     """Give an bench in which three of five files wait."""
     bench = CaseBench(tmp_path, limits=ActionLimitSettings(per_hash=2)).open()
     for number in range(5):
-        bench.apply(bench.file(f"{number}.png"))
+        bench.apply(bench.file(f"{number}.png", uid=5000 + number))
     return bench
+
+
+def test_copies_in_one_account_pause_no_action_for_another(tmp_path: Path) -> None:
+    bench = CaseBench(tmp_path).open()
+    actions = [bench.apply(bench.file(f"{number}.png", uid=5000)) for number in range(120)]
+    assert actions == [Action.QUARANTINE] * 50 + [Action.HOLD] * 70, "none is left in place"
+    assert bench.apply(bench.file("other.png", uid=5001)) is Action.QUARANTINE
+    assert bench.apply(bench.file("another.png", b"another", uid=5002)) is Action.QUARANTINE
+    (limit,) = bench.store.action_limits.load_latest(9)
+    assert limit.subject.scope is LimitScope.ACCOUNT
+    (notice,) = [notice for notice in bench.notices if notice.kind is NoticeKind.FLOOD]
+    assert "files are held, not quarantined" in notice.summary
+    bench.close()
+
+
+def test_approving_an_account_seals_its_held_files(tmp_path: Path) -> None:
+    bench = CaseBench(tmp_path, limits=ActionLimitSettings(per_account=1)).open()
+    paths = [bench.file(f"{number}.png", uid=5000) for number in range(3)]
+    for path in paths:
+        bench.apply(path)
+    assert states(bench) == {"held": 2, "quarantined": 1}
+    assert bench.apply(paths[2]) is Action.HOLD, "judged again, it stays held"
+    assert approvals(bench).approve(1, "it is real") == 2
+    bench.retry()
+    assert states(bench) == {"quarantined": 3}
+    bench.close()
+
+
+def test_discarding_an_account_observes_further_files(tmp_path: Path) -> None:
+    limits = ActionLimitSettings(per_account=1)
+    bench = CaseBench(tmp_path, limits=limits).open()
+    for number in range(2):
+        bench.apply(bench.file(f"{number}.png", uid=5000))
+    approvals(bench).discard(1, "a logo was listed")
+    for root in (None, HOLD):
+        path = bench.file("later.png", uid=5000)
+        assert bench.apply(path, root=root) is Action.OBSERVE
+    assert bench.apply(bench.file("other.png", uid=5001)) is Action.QUARANTINE
+    bench.close()
 
 
 def approvals(bench: CaseBench) -> LimitApprovals:
@@ -84,7 +123,7 @@ def approvals(bench: CaseBench) -> LimitApprovals:
 def test_paused_actions_survive_a_restart(limited: CaseBench) -> None:
     limited.close()
     bench = CaseBench(limited.home, limits=limited.limits, keys=limited.keys).open()
-    bench.apply(bench.file("more.png"))
+    bench.apply(bench.file("more.png", uid=5004))
     assert states(bench) == {"quarantined": 2, "waiting": 4}
     assert [notice.kind for notice in bench.notices] == [NoticeKind.CASE]
 
@@ -94,16 +133,18 @@ def test_approve_carries_out_actions_and_suspends_the_limit(limited: CaseBench) 
     limited.retry()
     assert states(limited) == {"quarantined": 5}
     for number in range(4):
-        assert limited.apply(limited.file(f"new {number}.png")) is Action.QUARANTINE
+        path = limited.file(f"new {number}.png", uid=6000 + number)
+        assert limited.apply(path) is Action.QUARANTINE
     limited.clock.now += limited.limits.window + 1
-    actions = [limited.apply(limited.file(f"late {number}.png")) for number in range(3)]
+    late = [limited.file(f"late {number}.png", uid=7000 + number) for number in range(3)]
+    actions = [limited.apply(path) for path in late]
     assert actions == [Action.QUARANTINE, Action.QUARANTINE, Action.OBSERVE]
     assert len(limited.store.action_limits.load_latest(9, past=True)) == 2
     assert "limit-approved" in limited.events()
 
 
 def test_a_pause_after_observing_is_in_the_audit_log(limited: CaseBench) -> None:
-    path = limited.file("old.png")
+    path = limited.file("old.png", uid=6000)
     limited.apply(path, root=OBSERVE)
     for _ in range(2):
         assert limited.apply(path) is Action.OBSERVE
@@ -149,15 +190,12 @@ def test_undetermined_files_are_held_beyond_any_limit(tmp_path: Path) -> None:
 def test_an_account_and_a_root_have_limits_of_their_own(tmp_path: Path) -> None:
     bench = CaseBench(tmp_path, limits=ActionLimitSettings(per_account=2, per_root=3)).open()
     for number in range(3):
-        bench.apply(bench.file(f"{number}.png", b"content %d" % number))
+        bench.apply(bench.file(f"{number}.png", b"content %d" % number, uid=5000))
     (limit,) = bench.store.action_limits.load_latest(9)
     assert limit.subject.scope is LimitScope.ACCOUNT
-    approvals(bench).approve(1, "a collection")
-    bench.retry()
-    actions = [
-        bench.apply(bench.file(f"new {number}.png", b"other %d" % number)) for number in range(2)
-    ]
-    assert actions == [Action.QUARANTINE, Action.OBSERVE], "approved actions are not counted"
+    paths = [bench.file(f"{uid}.png", b"other %d" % uid, uid=uid) for uid in range(5001, 5005)]
+    expected = [Action.QUARANTINE] * 2 + [Action.OBSERVE] * 2
+    assert [bench.apply(path) for path in paths] == expected
     assert bench.store.action_limits.load_latest(1)[0].subject.scope is LimitScope.ROOT
 
 
@@ -171,7 +209,7 @@ def test_actions_that_fail_are_not_counted(tmp_path: Path) -> None:
 
 def test_a_held_file_stays_held_while_sealing_is_paused(tmp_path: Path) -> None:
     bench = CaseBench(tmp_path, limits=ActionLimitSettings(per_hash=2)).open()
-    paths = [bench.file(f"{number}.png") for number in range(3)]
+    paths = [bench.file(f"{number}.png", uid=5000 + number) for number in range(3)]
     for path in paths:
         bench.apply(path, UNANSWERED, root=HOLD)
     assert [bench.apply(path) for path in paths][2] is Action.HOLD
@@ -185,7 +223,7 @@ def test_a_held_file_stays_held_while_sealing_is_paused(tmp_path: Path) -> None:
 
 def test_a_held_file_is_sealed_after_the_limit_is_reinstated(tmp_path: Path) -> None:
     bench = CaseBench(tmp_path, limits=ActionLimitSettings(per_hash=1, window=60)).open()
-    paths = [bench.file(f"{number}.png") for number in range(2)]
+    paths = [bench.file(f"{number}.png", uid=5000 + number) for number in range(2)]
     for path in paths:
         bench.apply(path, UNANSWERED, root=HOLD)
         bench.apply(path)
@@ -197,51 +235,57 @@ def test_a_held_file_is_sealed_after_the_limit_is_reinstated(tmp_path: Path) -> 
     assert states(bench) == {"quarantined": 2}
 
 
-@given(
-    asked=st.lists(
-        st.tuples(st.sampled_from("abc"), st.sampled_from((1, 2)), st.floats(0, 400)), max_size=60
-    ),
-    limits=st.tuples(st.integers(1, 4), st.integers(1, 6), st.integers(1, 9)),
+ACTS = st.tuples(
+    st.sampled_from("abc"),
+    st.integers(1, 4),
+    st.floats(0, 400),
+    st.sampled_from((Action.HOLD, Action.QUARANTINE)),
 )
+
+
+@given(acts=st.lists(ACTS, max_size=80), limits=st.tuples(*[st.integers(1, 3)] * 3))
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_no_more_actions_than_the_limits_within_a_window(
-    tmp_path: Path, asked: list[tuple[str, int, float]], limits: tuple[int, int, int]
+def test_limits_count_accounts_and_never_copies(
+    tmp_path: Path,
+    acts: list[tuple[str, int, float, Action]],
+    limits: tuple[int, int, int],
 ) -> None:
-    path = tmp_path / "state.db"
-    for each in tmp_path.glob("state.*"):
-        each.unlink()
-    database = Database.open(path)
+    for file in tmp_path.glob("state.*"):
+        file.unlink()
+    database = Database.open(tmp_path / "state.db")
     locations, reached = FileLocations(database), ReachedLimits(database)
     limiter = ActionLimiter(locations, reached, ActionLimitSettings(100.0, *limits))
-    granted: list[tuple[str, int, float]] = []
+    per_hash, per_account, per_root = limits
+    counted: list[tuple[str, int, float, Action]] = []
     now = 1000.0
-    for number, (letter, uid, pause) in enumerate(asked):
+    for number, (letter, uid, pause, action) in enumerate(acts):
         now += pause
-        location = FileLocation(
-            0,
-            letter.encode().hex() * 32,
-            "www",
-            b"/%d" % number,
-            FileId(1, 1, 1, 1, 1),
-            uid,
-            "",
-            now,
-            Action.HOLD,
-            "on_similar_match",
-            LocationState.HELD,
-        )
+        recent = [act for act in counted if act[2] > now - 100]
+        sharing = {act[1] for act in recent if act[0] == letter} - {uid}
+        others = {act[1] for act in recent} - {uid}
+        location = location_of(letter, number, uid, action, now)
         permission = limiter.check(location, now)
         if permission.limit is None:
             locations.record(replace(location, counted_at=now))
-            granted.append((letter, uid, now))
-        elif permission.new and permission.limit is not None:
-            reached.record_decision(permission.limit.id, ApprovalDecision.DISCARDED, now, "", "")
-            reached.record_decision(permission.limit.id, ApprovalDecision.REINSTATED, now, "", "")
+            counted.append((letter, uid, now, action))
+            own = [act for act in counted if act[1] == uid and act[2] > now - 100]
+            assert action is Action.HOLD or len(own) <= per_account
+            assert len(sharing | {uid}) <= per_hash
+            assert len(others | {uid}) <= per_root
+            continue
+        if permission.is_hold_only:
+            assert action is Action.QUARANTINE
+        else:
+            assert len(sharing) >= per_hash or len(others) >= per_root, "other accounts are many"
+        limit = permission.limit.id
+        reached.record_decision(limit, ApprovalDecision.DISCARDED, now, "", "")
+        reached.record_decision(limit, ApprovalDecision.REINSTATED, now, "", "")
     database.close()
-    for letter, uid, moment in granted:
-        within = [each for each in granted if moment - 100 < each[2] <= moment]
-        assert len(within) <= limits[2]
-        assert sum(each[1] == uid for each in within) <= limits[1]
-        assert sum(each[0] == letter for each in within) <= limits[0]
+
+
+def location_of(letter: str, number: int, uid: int, action: Action, now: float) -> FileLocation:
+    key, file = letter.encode().hex() * 32, FileId(1, 1, 1, 1, 1)
+    path, state = b"/%d" % number, LocationState.HELD
+    return FileLocation(0, key, "www", path, file, uid, "", now, action, "on_exact_match", state)

@@ -47,7 +47,7 @@ class Hosting(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.home = Path(tempfile.mkdtemp())
-        guard = ActionLimitSettings(per_hash=2, per_root=3)
+        guard = ActionLimitSettings(per_hash=2, per_root=3, per_account=2)
         self.bench = CaseBench(self.home, limits=guard).open()
         self.policy = RootSettings("www")
 
@@ -64,7 +64,7 @@ class Hosting(RuleBasedStateMachine):
         """Upload a file, in place of what has the name, and judge it."""
         path = self.bench.files / name
         path.unlink(missing_ok=True)
-        path.write_bytes(content)
+        self.bench.file(name, content, uid=5000 + ord(name))
         path.chmod(MODE)
         self.apply(path, verdict)
 

@@ -12,7 +12,7 @@ REASON = ("--reason", "because it is a test")
 
 
 def test_a_flood_is_let_go(program: Program, bench: CaseBench) -> None:
-    paths = [bench.file(f"{number}.png") for number in range(6)]
+    paths = [bench.file(f"{number}.png", uid=5000 + number) for number in range(6)]
     for path in paths:
         bench.apply(path)
     (limit,) = objects(program.run("limits", "list", "--json").stdout)
@@ -27,7 +27,7 @@ def test_a_flood_is_let_go(program: Program, bench: CaseBench) -> None:
 
 def test_what_fails_when_a_flood_is_let_go_is_said(program: Program, bench: CaseBench) -> None:
     for number in range(5):
-        bench.apply(bench.file(f"{number}.png"))
+        bench.apply(bench.file(f"{number}.png", uid=5000 + number))
     (program.home / "state/quarantine").rename(program.home / "away")
     (program.home / "state/quarantine").touch()  # where the vault was, nothing can be written
     done = program.run("limits", "approve", "1", *REASON)
@@ -36,12 +36,12 @@ def test_what_fails_when_a_flood_is_let_go_is_said(program: Program, bench: Case
 
 
 def test_a_flood_is_stood_down_and_recalled(program: Program, bench: CaseBench) -> None:
-    paths = [bench.file(f"{number}.png") for number in range(5)]
+    paths = [bench.file(f"{number}.png", uid=5000 + number) for number in range(5)]
     for path in paths:
         bench.apply(path)
     assert program.run("limits", "discard", "1", *REASON).returncode == 0
     assert [each.state for each in bench.locations()][2:] == ["observed"] * 3
-    assert bench.apply(bench.file("new.png")).value == "observe"
+    assert bench.apply(bench.file("new.png", uid=6000)).value == "observe"
     assert at(paths[4]).exists()
     assert program.run("limits", "reinstate", "1", *REASON).returncode == 0
     left = [each for each in bench.locations() if each.state == "quarantined"]

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 def limits_command() -> None:
     """List actions paused by the action limit; approve or discard them.
 
-    The action limit is reached when so many files of one content, account or root are held or
-    quarantined that a hash list is probably wrong.  Further matches are still recorded and
-    reported, but their files are left in place until a decision is made.
+    The action limit is reached when files of so many accounts are held or quarantined, because of
+    one content or in one root, that a hash list is probably wrong.  Further matches are still
+    recorded and reported, but their files are left in place until a decision is made.  After many
+    quarantined files of one account, its further files are held instead.
     """
 
 
@@ -51,7 +52,7 @@ def list_limits(*, past: bool, number: int) -> None:
         if services is not None:
             store = services.ledger.store
             limits = store.action_limits.load_latest(number, past=past)
-            paused = store.locations.count_held([limit.id for limit in limits])
+            paused = store.locations.count_paused([limit.id for limit in limits])
     for limit in limits:
         print_result(
             "action-limit", _fields(limit, paused[limit.id]), _text(limit, paused[limit.id])

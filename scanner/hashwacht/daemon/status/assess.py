@@ -15,7 +15,7 @@ from hashwacht.audit.log import AuditLog, Checkpoint
 from hashwacht.core.text import format_age
 from hashwacht.core.watch_events import Cause, Lane
 from hashwacht.daemon.status.health import Health, Stage
-from hashwacht.storage.action_limits import ApprovalDecision, ReachedLimit
+from hashwacht.storage.action_limits import ApprovalDecision, LimitScope, ReachedLimit
 from hashwacht.storage.cases import CaseState
 from hashwacht.storage.gaps import Gap
 from hashwacht.storage.locations import LocationState
@@ -190,8 +190,9 @@ def _action_problems(storage: StorageStatus) -> Iterator[HealthProblem]:
     for limit in storage.reached_limits:
         scope = f"{limit.subject.scope} {limit.subject.root}".rstrip()
         effect = "paused" if limit.decision is ApprovalDecision.OPEN else "discarded"
+        actions = "quarantine is" if limit.subject.scope is LimitScope.ACCOUNT else "actions are"
         advice = "See `hashwacht limits list`, then approve or discard them."
-        detail = f"actions are {effect} by limit {limit.id} ({scope})"
+        detail = f"{actions} {effect} by limit {limit.id} ({scope})"
         yield HealthProblem("action limit", detail, advice)
     if failed := storage.case_files.get(LocationState.FAILED, 0):
         advice = "See `hashwacht cases list`; they are retried automatically."
