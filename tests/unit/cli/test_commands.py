@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import shutil
 import subprocess
@@ -15,7 +16,8 @@ from hashwacht.cli.app import COMMANDS, root
 from hashwacht.cli.click_ext import Command, Group
 from hashwacht.core.errors import ExitCode
 
-MAN = runpy.run_path(str(Path(__file__).parents[3] / "packaging" / "man.py"))
+PACKAGING = Path(__file__).parents[3] / "packaging"
+MAN = runpy.run_path(str(PACKAGING / "man.py"))
 
 
 def commands(context: click.Context) -> Iterator[tuple[str, click.Context]]:
@@ -62,6 +64,13 @@ def test_every_example_is_a_call_that_would_be_understood(path: str) -> None:
             context = click.Context(found_below, info_name=name, parent=context)
             found = found_below
         found.make_context("example", words, resilient_parsing=False)
+
+
+def test_installer_and_units_call_existing_commands() -> None:
+    called = re.compile(r'bin/hashwacht"? ((?:[a-z]+ ?)+)')
+    for file in (PACKAGING / "systemd").iterdir():
+        for words in called.findall(file.read_text()):
+            assert f"hashwacht {words.strip()}" in ALL, f"{file.name}: hashwacht {words}"
 
 
 def shell_words(typed: str) -> list[str]:
