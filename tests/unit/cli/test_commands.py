@@ -67,10 +67,9 @@ def test_every_example_is_a_call_that_would_be_understood(path: str) -> None:
 
 
 def test_installer_and_units_call_existing_commands() -> None:
-    called = re.compile(r'bin/hashwacht"? ((?:[a-z]+ ?)+)')
     for file in (PACKAGING / "systemd").iterdir():
-        for words in called.findall(file.read_text()):
-            assert f"hashwacht {words.strip()}" in ALL, f"{file.name}: hashwacht {words}"
+        for name in re.findall(r'bin/hashwacht"? ([a-z]+)', file.read_text()):
+            assert name in COMMANDS, f"{file.name}: hashwacht {name}"
 
 
 def shell_words(typed: str) -> list[str]:
