@@ -54,18 +54,51 @@ class Root:
     name: str
     path: bytes
 
+    def account_of(self, path: bytes) -> bytes:
+        """Return the account of a path in this root, see :func:`account_directory`."""
+        return account_directory(self.path, path)
+
+
+def account_directory(root: bytes, path: bytes) -> bytes:
+    """Return the first directory below *root* on the way to *path*; empty if there is none.
+
+    On a hoster's server that is the directory of one customer.  Work is shared out between
+    accounts, so that what one of them causes does not delay the others.
+    """
+    end = path.find(b"/", len(root.rstrip(b"/")) + 1)
+    return path[:end] if end > 0 else b""
+
+
+class Change(IntEnum):
+    """What happened to an announced file."""
+
+    NAMED = 0
+    """It was created, linked or moved here; its writer may not have finished."""
+    CLOSED = 1
+    """A writer has closed it, so there is no need to wait."""
+    WRITTEN = 2
+    """It was written to by a process that has not closed it yet."""
+    ATTRIBUTES = 3
+    """Its mode, owner, times or extended attributes changed; its content was not written to."""
+
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """A file that was created, moved in or written to; with *tree*, a directory and all below.
+    """A file and its *change*; with *tree*, a directory that appeared with all below it.
 
-    *closed*: its writer has closed it, so there is no need to wait.
+    *account* is the directory of the customer, see :func:`account_directory`.
     """
 
     root: str
     path: bytes
     tree: bool = False
-    closed: bool = False
+    change: Change = Change.NAMED
+    account: bytes = b""
+
+    @property
+    def closed(self) -> bool:
+        """True if a writer has closed the file."""
+        return self.change is Change.CLOSED
 
 
 @dataclass(frozen=True, slots=True)

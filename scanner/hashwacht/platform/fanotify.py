@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 from hashwacht.platform.process import check_call, libc
 
+MODIFY = 0x0000_0002
+ATTRIBUTES = 0x0000_0004
 CLOSE_WRITE = 0x0000_0008
 MOVED_TO = 0x0000_0080
 CREATE = 0x0000_0100
@@ -55,7 +57,8 @@ def open_group() -> int:
 
 def mark(group: int, path: bytes) -> None:
     """Report events on the whole file system that contains *path*.  Raises OSError."""
-    mask = ctypes.c_uint64(CLOSE_WRITE | MOVED_TO | CREATE | ON_DIRECTORY)
+    events = MODIFY | ATTRIBUTES | CLOSE_WRITE | MOVED_TO | CREATE
+    mask = ctypes.c_uint64(events | ON_DIRECTORY)
     flags = _MARK_ADD | _MARK_FILE_SYSTEM
     check_call(libc().fanotify_mark(group, flags, mask, -100, path), path)
 

@@ -52,7 +52,7 @@ class DaemonSettings:
     max_queued_events: int = setting(
         Integer(256, 10_000_000),
         65_536,
-        "Events held in memory until they are in the journal, 300 bytes each. If the queue"
+        "Events held in memory until they are in the journal, 512 bytes each. If the queue"
         " overflows, the loss is recorded as a gap, which a rescan covers.",
     )
     max_backlog: int = setting(

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from hashwacht.core.watch_events import Announcement, Lane
+from hashwacht.core.watch_events import Announcement, Change, Lane
 from hashwacht.storage.sqlite.database import DatabaseTable
 
 
@@ -41,15 +41,16 @@ class JournalEntry:
 
 _COLUMNS = "id, generation, root, path, tree, closed, lane, announced, due, attempts"
 
-# An upload makes an entry that waits for the file to settle due at once; a walk does not.
+# A file that was closed or got its name makes an entry that waits for the file to settle due at
+# once; a further write and a walk do not.
 _ADD = """
     INSERT INTO journal (generation, path, root, tree, closed, lane, announced, due, attempts)
     VALUES (0, ?, ?, ?, ?, ?, ?, ?, 0)
     ON CONFLICT (path) DO UPDATE SET
         generation = generation + 1, root = excluded.root, tree = max(tree, excluded.tree),
         closed = iif(excluded.lane = 0, excluded.closed, closed), lane = min(lane, excluded.lane),
-        due = iif(excluded.lane = 0, excluded.due, due),
-        attempts = iif(excluded.lane = 0, 0, attempts)"""
+        due = iif(excluded.lane = 0 AND ?, excluded.due, due),
+        attempts = iif(excluded.lane = 0 AND ?, 0, attempts)"""
 
 
 class EventJournal(DatabaseTable):
@@ -57,7 +58,11 @@ class EventJournal(DatabaseTable):
 
     def record(self, announcements: Iterable[Announcement], lane: Lane, now: float) -> None:
         """Record announced paths; they are due at once."""
-        rows = [(new.path, new.root, new.tree, new.closed, lane, now, now) for new in announcements]
+        rows = []
+        for new in announcements:
+            at_once = new.change is not Change.WRITTEN
+            times = now, now, at_once, at_once
+            rows.append((new.path, new.root, new.tree, new.closed, lane, *times))
         self._database.executemany(_ADD, rows)
 
     def load_due(self, lane: Lane, now: float, limit: int) -> list[JournalEntry]:

@@ -9,7 +9,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from hashwacht.core.watch_events import Announcement, Cause, MissedEvents, Root, WatchListener
+from hashwacht.core.watch_events import (
+    Announcement,
+    Cause,
+    Change,
+    MissedEvents,
+    Root,
+    WatchListener,
+)
 from hashwacht.ipc.codec import FrameSplitter, ProtocolError
 from hashwacht.ipc.sockets import connect
 from hashwacht.watch.fanotify_protocol import (
@@ -35,6 +42,13 @@ _CONNECT_DELAY = 0.1
 
 _MARKING_TIMEOUT = 3.0
 """Seconds for the watcher to mark all file systems."""
+
+
+_CHANGES = {
+    AnnouncementFlags.CLOSED: Change.CLOSED,
+    AnnouncementFlags.WRITTEN: Change.WRITTEN,
+    AnnouncementFlags.ATTRIBUTES: Change.ATTRIBUTES,
+}
 
 
 class _WatcherConnection:
@@ -133,9 +147,10 @@ class _WatcherConnection:
 
     def _announce(self, wire: WireAnnouncement) -> None:
         tree = bool(wire.flags & AnnouncementFlags.TREE)
-        closed = bool(wire.flags & AnnouncementFlags.CLOSED)
-        root = self._roots[wire.root].name
-        self._listener.announce(Announcement(root, wire.path, tree, closed))
+        change = next((_CHANGES[flag] for flag in _CHANGES if wire.flags & flag), Change.NAMED)
+        root = self._roots[wire.root]
+        account = root.account_of(wire.path)
+        self._listener.announce(Announcement(root.name, wire.path, tree, change, account))
 
 
 class FanotifyWatch:

@@ -48,6 +48,7 @@ from hashwacht.watch.fanotify_protocol import (
     frame,
     frame_announcements,
 )
+from hashwacht.watch.queue import RecentWrites
 
 TICK = 1.0
 """Seconds between two checks of the roots."""
@@ -75,6 +76,7 @@ class FanotifySession:
         self._splitter = FrameSplitter()
         self._buffer = bytearray()
         self._roots: list[Root] = []
+        self._writes = RecentWrites()
 
     def run(self, stop: threading.Event) -> None:
         """Serve until the scanner disconnects or *stop* is set.
@@ -165,6 +167,8 @@ class FanotifySession:
                     gaps = (MissedEvents(root.name, Cause.OVERFLOW, _FULL) for root in self._roots)
                     self._report(gaps)
                     continue
+                if self._is_repeated(event):
+                    continue
                 for directory in resolver.resolve(event.fsid, event.handle):
                     self._translate(event, directory, announcements)
         finally:
@@ -172,6 +176,14 @@ class FanotifySession:
         self._report(self._marks.unresolved(resolver.unresolved))
         for message in frame_announcements(announcements):
             self._buffer += message
+
+    def _is_repeated(self, event: FanotifyEvent) -> bool:
+        """Return whether an event is only one more write to an open file."""
+        file = event.fsid, event.handle, event.name
+        if event.mask & ~fanotify.ON_DIRECTORY == fanotify.MODIFY:
+            return self._writes.is_repeated(*file)
+        self._writes.forget(*file)
+        return False
 
     def _translate(
         self,
@@ -185,8 +197,7 @@ class FanotifySession:
             self._report_moved_roots(path, directory.places)
         if directory.place is None or (event.mask & fanotify.ON_DIRECTORY and not moved):
             return
-        closed = event.mask & fanotify.CLOSE_WRITE
-        flags = AnnouncementFlags.TREE if moved else AnnouncementFlags.CLOSED if closed else 0
+        flags = AnnouncementFlags.TREE if moved else _flags(event.mask)
         announcements[WireAnnouncement(directory.place.root, int(flags), path)] = None
 
     def _report_moved_roots(self, path: bytes, places: list[WatchedMount]) -> None:
@@ -199,6 +210,17 @@ class FanotifySession:
                 root = self._roots[place.root]
                 gap = MissedEvents(root.name, Cause.REPLACED, "a directory was moved there")
                 self._report([gap])
+
+
+def _flags(mask: int) -> AnnouncementFlags:
+    """Return what happened to a file; the kernel merges the events of one name."""
+    if mask & fanotify.CLOSE_WRITE:
+        return AnnouncementFlags.CLOSED
+    if mask & (fanotify.CREATE | fanotify.MOVED_TO):
+        return AnnouncementFlags(0)
+    if mask & fanotify.MODIFY:
+        return AnnouncementFlags.WRITTEN
+    return AnnouncementFlags.ATTRIBUTES
 
 
 STOP_DELAY = 0.5

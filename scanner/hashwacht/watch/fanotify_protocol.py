@@ -92,6 +92,8 @@ class AnnouncementFlags(IntFlag):
 
     TREE = 1
     CLOSED = 2
+    WRITTEN = 4
+    ATTRIBUTES = 8
 
 
 class WireAnnouncement(NamedTuple):

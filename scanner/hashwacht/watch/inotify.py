@@ -12,13 +12,22 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hashwacht.core.watch_events import Announcement, Cause, MissedEvents, Root, WatchListener
+from hashwacht.core.watch_events import (
+    Announcement,
+    Cause,
+    Change,
+    MissedEvents,
+    Root,
+    WatchListener,
+)
 from hashwacht.platform.backoff import Backoff
 from hashwacht.platform.mounts import Mounts
 from hashwacht.watch.directory_tree import WatchedDirectory
 from hashwacht.watch.inotify_api import (
+    ATTRIBUTES,
     CLOSE_WRITE,
     IS_DIRECTORY,
+    MODIFY,
     MOVED_FROM,
     MOVED_TO,
     InotifyEvent,
@@ -26,6 +35,7 @@ from hashwacht.watch.inotify_api import (
     WatchDescriptor,
 )
 from hashwacht.watch.inotify_tree import InotifyTree
+from hashwacht.watch.queue import RecentWrites
 from hashwacht.watch.root_state import RootState, network_mounts, read_root_state, root_change
 
 _FULL = "the kernel's queue was full (fs.inotify.max_queued_events)"
@@ -44,6 +54,7 @@ class InotifyRoot:
         """True if the root is not where it was, so that events at its path are not announced."""
         self._compare_at = 0.0
         self._changed_points: set[bytes] = set()
+        self._writes = RecentWrites()
         self._inotify = InotifyInstance(self)
         try:
             self._tree = InotifyTree(root, self._inotify, listener)
@@ -76,6 +87,13 @@ class InotifyRoot:
     def on_event(self, event: InotifyEvent) -> None:
         """Announce a new or changed file, or a directory that was moved in."""
         mask, name, tree = int(event.mask), event.name, self._tree
+        if mask & ATTRIBUTES and mask & IS_DIRECTORY:
+            return
+        if mask & MODIFY:
+            if self._writes.is_repeated(event.wd, b"", name):
+                return
+        else:
+            self._writes.forget(event.wd, b"", name)
         with tree.lock:
             above = tree.directories.get(event.wd)
             if above is None or not name:
@@ -91,8 +109,7 @@ class InotifyRoot:
         elif mask & IS_DIRECTORY:
             self._add(above, name, path, moved_away=bool(mask & MOVED_FROM))
         else:
-            closed = bool(mask & CLOSE_WRITE)
-            self._listener.announce(Announcement(self._root.name, path, closed=closed))
+            self._announce(path, change=_change(mask))
 
     def on_watch_deleted(self, wd: WatchDescriptor) -> None:
         """Remove a directory that was deleted, or whose file system was unmounted."""
@@ -162,7 +179,7 @@ class InotifyRoot:
             with self._tree.lock:
                 path = self._tree.directories.path(child)
             if path is not None and not empty:
-                self._listener.announce(Announcement(self._root.name, path, tree=True))
+                self._announce(path, tree=True)
 
     def _detach(self, above: WatchedDirectory, name: bytes) -> bool:
         """Detach a directory that was moved away; return whether another one has its name.
@@ -185,7 +202,19 @@ class InotifyRoot:
         """
         branch = self._tree.add(above, name)
         if not (moved_away if branch is None else branch.empty):
-            self._listener.announce(Announcement(self._root.name, path, tree=True))
+            self._announce(path, tree=True)
+
+    def _announce(self, path: bytes, *, tree: bool = False, change: Change = Change.NAMED) -> None:
+        root = self._root
+        self._listener.announce(Announcement(root.name, path, tree, change, root.account_of(path)))
+
+
+def _change(mask: int) -> Change:
+    if mask & CLOSE_WRITE:
+        return Change.CLOSED
+    if mask & MODIFY:
+        return Change.WRITTEN
+    return Change.ATTRIBUTES if mask & ATTRIBUTES else Change.NAMED
 
 
 REPEAT = 60.0

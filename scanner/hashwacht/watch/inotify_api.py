@@ -27,11 +27,15 @@ IS_DIRECTORY = int(InotifyConstants.IN_ISDIR)
 MOVED_FROM = int(InotifyConstants.IN_MOVED_FROM)
 MOVED_TO = int(InotifyConstants.IN_MOVED_TO)
 CLOSE_WRITE = int(InotifyConstants.IN_CLOSE_WRITE)
+MODIFY = int(InotifyConstants.IN_MODIFY)
+ATTRIBUTES = int(InotifyConstants.IN_ATTRIB)
 MOVE_SELF = int(InotifyConstants.IN_MOVE_SELF)
 
 DIRECTORY_EVENTS = int(
     InotifyConstants.IN_CREATE
     | InotifyConstants.IN_CLOSE_WRITE
+    | InotifyConstants.IN_MODIFY
+    | InotifyConstants.IN_ATTRIB
     | InotifyConstants.IN_MOVED_FROM
     | InotifyConstants.IN_MOVED_TO
     | InotifyConstants.IN_MASK_ADD

@@ -2,39 +2,59 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import OrderedDict
+from collections.abc import Callable
 
-from hashwacht.core.watch_events import Announcement, Cause, MissedEvents
+from hashwacht.core.watch_events import Announcement, Cause, Change, MissedEvents
 
 MAX_GAPS = 1024
 """Gaps held at a time; beyond that, a gap of a part of a root becomes one of the whole root."""
 
+MEAN_SIZE = 512
+"""Bytes of memory for each announcement that fits, names included."""
+
+OVERHEAD = 300
+"""Bytes of an announcement without its path."""
+
+WRITE_DELAY = 1.0
+"""Seconds that writes to an open file wait for further ones, and for the file to be closed."""
+
+_Account = tuple[str, bytes]
+
 
 class AnnouncementQueue:
-    """Announcements from any number of threads, each path once, the oldest first.
+    """Announcements from any number of threads, each path once, the oldest of an account first.
 
-    Announcing never waits.  What does not fit is dropped and reported as a gap of its root
-    (QUEUE_FULL), so every announcement is either drained or covered by a gap.
+    Announcing never waits.  If the queue is full, the account with the most announcements loses
+    the newest half of its own, reported as a gap (QUEUE_FULL), so every announcement is either
+    drained or covered by a gap.  Accounts are drained in turn.
     """
 
-    def __init__(self, limit: int) -> None:
-        """Hold at most *limit* announcements, some 300 bytes each."""
-        self._limit = limit
+    def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """Hold at most *limit* announcements, and MEAN_SIZE bytes for each."""
+        self._limit, self._clock = limit, clock
         self._filled = threading.Condition(threading.Lock())
         self._waiting = 0
-        self._files: OrderedDict[bytes, Announcement] = OrderedDict()
+        self._accounts: OrderedDict[_Account, OrderedDict[bytes, Announcement]] = OrderedDict()
+        self._number = self._bytes = 0
+        self._written: OrderedDict[bytes, tuple[float, Announcement]] = OrderedDict()
         self._gaps: dict[tuple[str, Cause, bytes], MissedEvents] = {}
 
     def announce(self, announcement: Announcement) -> None:
-        """Add a file; of two announcements of a path the later one counts."""
+        """Add a file; of two announcements of a path the later one counts.
+
+        A write without a close, or a change of attributes, does not replace anything else.
+        """
         with self._filled:
-            path, root = announcement.path, announcement.root
-            before = self._files.get(path)
-            if before is None and len(self._files) >= self._limit:
-                self._add_gap(MissedEvents(root, Cause.QUEUE_FULL, "too many files at a time"))
-            elif before is None or announcement.tree or not before.tree:
-                self._files[path] = announcement
+            if announcement.change is Change.WRITTEN and not announcement.tree:
+                self._add_written(announcement)
+                return
+            if announcement.closed:
+                self._forget_written(announcement.path)
+            self._add(announcement)
             if self._waiting:
                 self._filled.notify()
 
@@ -45,24 +65,107 @@ class AnnouncementQueue:
             if self._waiting:
                 self._filled.notify()
 
-    def drain(self, at_most: int, timeout: float) -> tuple[list[Announcement], list[MissedEvents]]:
-        """Remove and return at most *at_most* announcements, the oldest first, and all gaps.
+    def drain(
+        self, at_most: int, timeout: float, *, everything: bool = False
+    ) -> tuple[list[Announcement], list[MissedEvents]]:
+        """Remove and return at most *at_most* announcements, in turn by account, and all gaps.
 
-        Waits up to *timeout* seconds for the first announcement or gap.
+        Waits up to *timeout* seconds for the first announcement or gap.  Writes to open files are
+        returned after WRITE_DELAY, with *everything* at once.
         """
         with self._filled:
             self._waiting += 1
             try:
-                self._filled.wait_for(lambda: self._files or self._gaps, timeout)
+                self._filled.wait_for(lambda: self._number or self._gaps, self._wait(timeout))
             finally:
                 self._waiting -= 1
-            number = min(at_most, len(self._files))
-            files = [self._files.popitem(last=False)[1] for _ in range(number)]
+            self._release_written(everything=everything)
+            files = self._take(min(at_most, self._number))
             gaps, self._gaps = list(self._gaps.values()), {}
         return files, gaps
 
+    @property
+    def lag(self) -> float:
+        """Seconds that the oldest write in the queue may be old; 0 if there is none."""
+        return WRITE_DELAY if self._written else 0.0
+
     def __len__(self) -> int:
-        return len(self._files)
+        """Return the number of announcements, without the writes that wait for further ones."""
+        return self._number
+
+    def _add(self, announcement: Announcement) -> None:
+        account = announcement.root, announcement.account
+        files = self._accounts.get(account)
+        before = files.get(announcement.path) if files else None
+        if files is not None and before is not None:
+            if _replaces(announcement, before):
+                files[announcement.path] = announcement
+            return
+        self._number += 1
+        self._bytes += OVERHEAD + len(announcement.path)
+        self._accounts.setdefault(account, OrderedDict())[announcement.path] = announcement
+        self._make_room()
+
+    def _add_written(self, announcement: Announcement) -> None:
+        if announcement.path not in self._written:
+            self._number_of_written(announcement, 1)
+            self._written[announcement.path] = self._clock() + WRITE_DELAY, announcement
+            self._make_room()
+
+    def _forget_written(self, path: bytes) -> None:
+        if (written := self._written.pop(path, None)) is not None:
+            self._number_of_written(written[1], -1)
+
+    def _number_of_written(self, announcement: Announcement, sign: int) -> None:
+        self._bytes += sign * (OVERHEAD + len(announcement.path))
+
+    def _release_written(self, *, everything: bool = False) -> None:
+        now = self._clock()
+        while self._written:
+            path, (due, announcement) = next(iter(self._written.items()))
+            if due > now and not everything:
+                return
+            self._forget_written(path)
+            self._add(announcement)
+
+    def _wait(self, timeout: float) -> float:
+        if not self._written:
+            return timeout
+        due, _ = next(iter(self._written.values()))
+        return max(0.0, min(timeout, due - self._clock()))
+
+    def _take(self, number: int) -> list[Announcement]:
+        """Remove and return announcements, as many of each account as the others leave."""
+        taken: list[Announcement] = []
+        while len(taken) < number:
+            share = max(1, (number - len(taken)) // len(self._accounts))
+            for account in list(self._accounts)[: number - len(taken)]:
+                files = self._accounts.pop(account)
+                most = min(share, len(files), number - len(taken))
+                taken += [files.popitem(last=False)[1] for _ in range(most)]
+                if files:
+                    self._accounts[account] = files  # its next turn comes after all others
+        self._number -= len(taken)
+        self._bytes -= sum(OVERHEAD + len(each.path) for each in taken)
+        return taken
+
+    def _make_room(self) -> None:
+        """Drop announcements of the largest account until the rest fits."""
+        while self._number > self._limit or self._bytes > self._limit * MEAN_SIZE:
+            if not self._number:
+                self._release_written(everything=True)
+                continue
+            account = max(self._accounts, key=lambda each: len(self._accounts[each]))
+            files = self._accounts[account]
+            for _ in range(-(-len(files) // 2)):
+                path, _ = files.popitem(last=True)
+                self._number -= 1
+                self._bytes -= OVERHEAD + len(path)
+            if not files:
+                del self._accounts[account]
+            root, directory = account
+            detail = "too many files at a time"
+            self._add_gap(MissedEvents(root, Cause.QUEUE_FULL, detail, directory))
 
     def _add_gap(self, missed: MissedEvents) -> None:
         key = missed.root, missed.cause, missed.path
@@ -70,3 +173,41 @@ class AnnouncementQueue:
             key = missed.root, missed.cause, b""
             missed = MissedEvents(missed.root, missed.cause, missed.detail)
         self._gaps[key] = missed
+
+
+_RANKS = {Change.ATTRIBUTES: 0, Change.WRITTEN: 1, Change.NAMED: 2, Change.CLOSED: 2}
+
+
+def _replaces(announcement: Announcement, before: Announcement) -> bool:
+    """Return whether the later announcement of a path means at least as much as the earlier."""
+    if before.tree or announcement.tree:
+        return announcement.tree
+    return _RANKS[announcement.change] >= _RANKS[before.change]
+
+
+class RecentWrites:
+    """Recognizes writes to a file that were announced a moment ago.  For one thread.
+
+    A process that writes without a pause causes 100,000 events a second.  The first write of a
+    period is announced, and the queue holds it until the period is over, so the writes that are
+    dropped here came before the announcement is drained.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._ends = -math.inf
+        self._files: set[tuple[int, bytes, bytes]] = set()
+
+    def is_repeated(self, directory: int, handle: bytes, name: bytes) -> bool:
+        """Return whether a write to this file need not be announced."""
+        now, file = self._clock(), (directory, handle, name)
+        if now >= self._ends:
+            self._ends = now + WRITE_DELAY / 2
+            self._files.clear()
+        repeated = file in self._files
+        self._files.add(file)
+        return repeated
+
+    def forget(self, directory: int, handle: bytes, name: bytes) -> None:
+        """Announce the next write, because the file was announced otherwise meanwhile."""
+        self._files.discard((directory, handle, name))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.types import Outcome
-from hashwacht.core.watch_events import Announcement, Cause, Lane
+from hashwacht.core.watch_events import Announcement, Cause, Change, Lane
 from hashwacht.testing.fakes import HeldFingerprinter
 from support.daemon.daemon_harness import DaemonHarness, digest
 from support.deep import deepened
@@ -80,7 +80,7 @@ def test_an_entry_with_the_time_before_the_change_is_judged(
 
     def announce(name: str, at: float) -> None:
         (root / name).write_bytes(name.encode())
-        event = Announcement("uploads", bytes(root / name), closed=True)
+        event = Announcement("uploads", bytes(root / name), change=Change.CLOSED)
         bench.store.journal.record([event], Lane.UPLOAD, at)
         bench.wait_for(lambda: not bench.unasked(root), "asked")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.core.watch_events import Announcement, Cause, Root
+from hashwacht.core.watch_events import Announcement, Cause, Change, Root
 from hashwacht.watch.canary import NAME, Canary
 from hashwacht.watch.inotify import InotifyWatch
 from support.clock import Clock
@@ -27,7 +27,7 @@ def canary(clock: Clock, *roots: Path) -> Canary:
 
 
 def announced(root: Path) -> Announcement:
-    return Announcement("root", bytes(root) + b"/" + NAME, closed=True)
+    return Announcement("root", bytes(root) + b"/" + NAME, change=Change.CLOSED)
 
 
 def test_a_watched_root_announces_it_and_nothing_stays_behind(root: Path) -> None:

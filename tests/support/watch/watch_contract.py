@@ -13,16 +13,26 @@ imports pytest: the methods take the fixture ``case`` by its name.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hashwacht.core.watch_events import Cause, Watch
+from hashwacht.core.watch_events import Cause, Change, Watch
 from support.deep import NAME, deepened
 from support.watch.watching import Watching, watching, write
+
+KEEP_SIZE, PUNCH_HOLE = 1, 2
+"""Flags of fallocate(2)."""
+
+
+def change_allocation(fd: int, mode: int, offset: int, length: int) -> bool:
+    """Allocate or free space as fallocate(2) does; return whether that succeeded."""
+    sizes = ctypes.c_long(offset), ctypes.c_long(length)
+    return bool(ctypes.CDLL(None).fallocate(fd, mode, *sizes) == 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +85,53 @@ class WatchContract:
             with (here.top / "a").open("ab") as file:
                 file.write(b"more")
             here.covered(here.top / "a")
+
+    def test_every_write_without_a_close_is_announced(self, case: WatchCase) -> None:
+        """By write(2), truncation, allocation and splice, in a file that was there before."""
+        (case.directory / "root").mkdir(parents=True)
+        names = ("written", "truncated", "punched", "spliced")
+        for name in names:
+            write(case.directory / "root" / name, b"x" * 8192)
+        with case.watching() as here, ExitStack() as open_files:
+            files = {
+                name: open_files.enter_context((here.top / name).open("r+b", buffering=0))
+                for name in names
+            }
+            files["written"].write(b"y")
+            files["truncated"].truncate(4)
+            assert change_allocation(files["punched"].fileno(), PUNCH_HOLE | KEEP_SIZE, 0, 4096)
+            os.sendfile(files["spliced"].fileno(), files["written"].fileno(), 0, 100)
+            for name in names:
+                here.covered(here.top / name)
+                assert here.ear.changes(here.top / name) == {Change.WRITTEN}
+
+    def test_many_writes_are_few_announcements(self, case: WatchCase) -> None:
+        """A program that writes all the time must not keep the daemon busy."""
+        with case.watching() as here, (here.top / "log").open("wb", buffering=0) as file:
+            with (here.top / "other").open("wb", buffering=0) as other:
+                for _ in range(2000):
+                    file.write(b"x")
+                    other.write(b"x")
+            here.caught_up()
+            assert len(here.ear.named(here.top / "log")) < 50
+
+    def test_changed_attributes_are_announced_as_such(self, case: WatchCase) -> None:
+        """Mode, owner, times and extended attributes; those of a directory mean nothing here."""
+        (case.directory / "root/d").mkdir(parents=True)
+        names = ("mode", "owner", "times", "xattr")
+        for name in names:
+            write(case.directory / "root" / name)
+        with case.watching() as here:
+            (here.top / "mode").chmod(0o600)
+            os.chown(here.top / "owner", os.getuid(), os.getgid())
+            os.utime(here.top / "times")
+            os.setxattr(here.top / "xattr", "user.a", b"b")
+            (here.top / "d").chmod(0o700)
+            for name in names:
+                here.covered(here.top / name)
+                assert here.ear.changes(here.top / name) == {Change.ATTRIBUTES}
+            here.caught_up()
+            assert not here.ear.named(here.top / "d")
 
     def test_a_file_that_gets_its_name_in_another_way_is_announced(self, case: WatchCase) -> None:
         """Moved in, linked in, and made without a name and linked."""

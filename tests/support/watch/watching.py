@@ -16,6 +16,7 @@ from pathlib import Path
 from hashwacht.core.watch_events import (
     Announcement,
     Cause,
+    Change,
     MissedEvents,
     Root,
     Watch,
@@ -66,6 +67,10 @@ class WatchRecorder:
         """Give the announcements of this very path."""
         with self.changed:
             return [each for each in self.heard if each.path == bytes(path)]
+
+    def changes(self, path: Path) -> set[Change]:
+        """Return what was announced of this very path."""
+        return {each.change for each in self.named(path)}
 
     def covers(self, path: Path) -> bool:
         """Say if a file was announced, by itself or with a tree that it lies in."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from hashwacht.core.types import Fingerprint
-from hashwacht.core.watch_events import Announcement, Lane
+from hashwacht.core.watch_events import Announcement, Change, Lane
 from hashwacht.storage.journal import EventJournal, JournalEntry, PendingContent, PendingContents
 from hashwacht.storage.sqlite.database import Database
 from support.stored import record_contents
@@ -72,10 +72,11 @@ class JournalMachine(RuleBasedStateMachine):
             if row.due > self.now + 5.0:
                 self.rows[path] = replace(row, due=self.now)
 
-    @rule(path=paths, lane=lanes, tree=st.booleans(), closed=st.booleans())
-    def announce(self, path: bytes, lane: Lane, tree: bool, closed: bool) -> None:
+    @rule(path=paths, lane=lanes, tree=st.booleans(), change=st.sampled_from(Change))
+    def announce(self, path: bytes, lane: Lane, tree: bool, change: Change) -> None:
         self.version += 1
-        self.tested.record([Announcement("r", path, tree, closed)], lane, self.now)
+        closed = change is Change.CLOSED
+        self.tested.record([Announcement("r", path, tree, change)], lane, self.now)
         former = self.rows.get(path)
         if former is None:
             row = Row(self.version, tree, closed, lane, self.now, self.now)
@@ -83,7 +84,9 @@ class JournalMachine(RuleBasedStateMachine):
             row = replace(former, version=self.version, tree=former.tree or tree)
             row = replace(row, lane=min(former.lane, lane))
             if lane is Lane.UPLOAD:
-                row = replace(row, closed=closed, due=self.now, attempts=0)
+                row = replace(row, closed=closed)
+            if lane is Lane.UPLOAD and change is not Change.WRITTEN:
+                row = replace(row, due=self.now, attempts=0)
         self.rows[path] = row
 
     @rule(lane=lanes, limit=st.integers(1, 3))

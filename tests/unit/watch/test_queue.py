@@ -7,39 +7,126 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashwacht.core.watch_events import Announcement, Cause, MissedEvents
-from hashwacht.watch.queue import MAX_GAPS, AnnouncementQueue
+from hashwacht.core.watch_events import Announcement, Cause, Change, MissedEvents, account_directory
+from hashwacht.watch.queue import (
+    MAX_GAPS,
+    MEAN_SIZE,
+    WRITE_DELAY,
+    AnnouncementQueue,
+    RecentWrites,
+)
+from support.clock import Clock
 
 
-def file(name: bytes, root: str = "root", **facts: bool) -> Announcement:
-    return Announcement(root, b"/" + root.encode() + b"/" + name, **facts)
+def file(
+    name: bytes, root: str = "root", *, tree: bool = False, change: Change = Change.NAMED
+) -> Announcement:
+    top = b"/" + root.encode()
+    return Announcement(
+        root, top + b"/" + name, tree, change, account_directory(top, top + b"/" + name)
+    )
 
 
 def test_a_path_is_taken_once_as_it_was_announced_last() -> None:
     queue = AnnouncementQueue(10)
-    for each in (file(b"a"), file(b"b"), file(b"a", closed=True)):
+    for each in (file(b"a"), file(b"b"), file(b"a", change=Change.CLOSED)):
         queue.announce(each)
     assert len(queue) == 2
-    assert queue.drain(10, 0) == ([file(b"a", closed=True), file(b"b")], [])
+    assert queue.drain(10, 0) == ([file(b"a", change=Change.CLOSED), file(b"b")], [])
     assert queue.drain(10, 0) == ([], [])
 
 
 def test_a_tree_stays_a_tree() -> None:
     queue = AnnouncementQueue(10)
     queue.announce(file(b"a", tree=True))
-    queue.announce(file(b"a", closed=True))
+    queue.announce(file(b"a", change=Change.CLOSED))
     assert queue.drain(10, 0)[0] == [file(b"a", tree=True)]
 
 
-def test_what_does_not_fit_is_a_gap_of_its_root_only() -> None:
-    queue = AnnouncementQueue(2)
-    for each in (file(b"a"), file(b"b"), file(b"c", "other"), file(b"a", closed=True)):
-        queue.announce(each)
+def test_the_largest_account_loses_what_does_not_fit() -> None:
+    queue = AnnouncementQueue(4)
+    for name in (b"x/1", b"x/2", b"x/3", b"y/1", b"x/4"):
+        queue.announce(file(name))
     files, gaps = queue.drain(10, 0)
-    assert files == [file(b"a", closed=True), file(b"b")]
-    assert [(each.root, each.cause) for each in gaps] == [("other", Cause.QUEUE_FULL)]
-    queue.announce(file(b"d"))
-    assert queue.drain(10, 0) == ([file(b"d")], [])
+    assert files == [file(b"x/1"), file(b"y/1"), file(b"x/2")]
+    assert gaps == [MissedEvents("root", Cause.QUEUE_FULL, "too many files at a time", b"/root/x")]
+    queue.announce(file(b"x/5"))
+    assert queue.drain(10, 0) == ([file(b"x/5")], [])
+
+
+def test_long_names_fill_the_queue_sooner() -> None:
+    queue = AnnouncementQueue(1000)
+    for number in range(1000):
+        queue.announce(file(b"x/%03d" % number + b"n" * 4000))
+    queue.announce(file(b"y/short"))
+    files, gaps = queue.drain(1000, 0)
+    assert sum(len(each.path) for each in files) <= 1000 * MEAN_SIZE
+    assert file(b"y/short") in files
+    assert [each.path for each in gaps] == [b"/root/x"]
+
+
+@given(st.integers(1, 50), st.integers(0, 400))
+def test_a_file_waits_for_its_own_account_only(drained: int, flood: int) -> None:
+    """Another account's announcements come before it only as far as one batch needs them."""
+    queue = AnnouncementQueue(1000)
+    for number in range(flood):
+        queue.announce(file(b"flood/%d" % number))
+    queue.announce(file(b"other/a"))
+    files, _ = queue.drain(drained, 0)
+    files += queue.drain(drained, 0)[0]
+    assert file(b"other/a") in files
+
+
+def test_writes_to_an_open_file_are_announced_once_a_period() -> None:
+    clock = Clock()
+    queue = AnnouncementQueue(10, clock)
+    for _ in range(5):
+        queue.announce(file(b"log", change=Change.WRITTEN))
+    assert queue.drain(10, 0) == ([], [])
+    assert (len(queue), queue.lag) == (0, WRITE_DELAY)
+    clock.now += WRITE_DELAY
+    assert queue.drain(10, 0) == ([file(b"log", change=Change.WRITTEN)], [])
+    queue.announce(file(b"log", change=Change.WRITTEN))
+    assert queue.drain(10, 0, everything=True)[0] == [file(b"log", change=Change.WRITTEN)]
+    assert queue.lag == 0
+
+
+def test_a_close_replaces_the_writes_before_it() -> None:
+    clock = Clock()
+    queue = AnnouncementQueue(10, clock)
+    queue.announce(file(b"a", change=Change.WRITTEN))
+    queue.announce(file(b"a", change=Change.CLOSED))
+    queue.announce(file(b"a", change=Change.ATTRIBUTES))
+    assert queue.drain(10, 0)[0] == [file(b"a", change=Change.CLOSED)]
+    clock.now += WRITE_DELAY
+    assert queue.drain(10, 0) == ([], [])
+
+
+EVENTS = st.lists(st.tuples(st.sampled_from([0.0, 0.2, 0.6]), st.sampled_from(["write", "close"])))
+
+
+@given(EVENTS)
+def test_no_write_comes_after_its_announcement(events: list[tuple[float, str]]) -> None:
+    """However the events follow one another: the last write is announced at or after its time."""
+    clock = Clock()
+    queue, writes = AnnouncementQueue(10, clock), RecentWrites(clock)
+    last_write = announced = -1.0
+    for seconds, event in events:
+        clock.now += seconds
+        if event == "close":
+            writes.forget(1, b"", b"a")
+            queue.announce(file(b"a", change=Change.CLOSED))
+            last_write = clock.now
+        else:
+            last_write = clock.now
+            if not writes.is_repeated(1, b"", b"a"):
+                queue.announce(file(b"a", change=Change.WRITTEN))
+        if queue.drain(10, 0)[0]:
+            announced = clock.now
+    clock.now += WRITE_DELAY
+    if queue.drain(10, 0)[0]:
+        announced = clock.now
+    assert announced >= last_write
 
 
 def test_gaps_are_taken_whatever_number_of_files_is_asked_for() -> None:

@@ -13,7 +13,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from hashwacht.core.watch_events import Announcement, Cause, Lane, MissedEvents
+from hashwacht.core.watch_events import (
+    Announcement,
+    Cause,
+    Change,
+    Lane,
+    MissedEvents,
+    account_directory,
+)
 from hashwacht.daemon.scanner.counters import Counters
 from hashwacht.daemon.scanner.runtime import RuntimeHandle
 from hashwacht.daemon.scanner.threads import retry_until
@@ -64,10 +71,11 @@ class Journaler:
         while True:
             self._mark_alive()
             before = self._clock()
-            announcements, missed = self._queue.drain(BATCH, WAIT)
+            stopping = self._stop.is_set()
+            announcements, missed = self._queue.drain(BATCH, WAIT, everything=stopping)
             if not announcements and not missed:
-                self.journaled_until = before
-                if self._stop.is_set():
+                self.journaled_until = before - self._queue.lag
+                if stopping:
                     return
                 continue
             files = self._in_roots(
@@ -78,7 +86,7 @@ class Journaler:
             retry_until(partial(self._record, files, missed), self._never, self._mark_alive)
             self._counters.count_announced(len(files), len(missed))
             if not len(self._queue):
-                self.journaled_until = before
+                self.journaled_until = before - self._queue.lag
             on_recorded(any(file.tree for file in files), bool(missed))
 
     def _mark_alive(self) -> None:
@@ -90,12 +98,20 @@ class Journaler:
             (event, (roots.innermost if event.tree else roots.scanned_root)(event.path))
             for event in announcements
         )
-        return [replace(event, root=root.name) for event, root in pairs if root is not None]
+        return [
+            replace(event, root=root.name, account=account_directory(root.path, event.path))
+            for event, root in pairs
+            if root is not None
+        ]
 
     def _record(self, files: Sequence[Announcement], missed: Sequence[MissedEvents]) -> None:
         now = self._clock()
+        written = [file for file in files if file.change is not Change.ATTRIBUTES]
+        changed = [file for file in files if file.change is Change.ATTRIBUTES]
         with self._store.transaction():
-            self._store.journal.record(files, Lane.UPLOAD, now)
+            self._store.journal.record(written, Lane.UPLOAD, now)
+            # Its content differs from the storage's for no other reason than its change time.
+            self._store.journal.record(changed, Lane.RECONCILE, now)
             for report in missed:
                 ended = None if report.cause in LASTING else now
                 self._store.gaps.record(report, min(self.journaled_until, now), ended)

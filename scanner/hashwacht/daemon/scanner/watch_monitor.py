@@ -30,7 +30,7 @@ These are a lack of watches, and a dead watch of a root that no canary can be wr
 tries again at least every hour and reports every failure.
 """
 
-MAX_LAG = 2.0
+MAX_LAG = 3.0
 """Seconds that events may wait for the journal.  With a longer lag a canary may have been announced
 but not yet recorded, so none counts as missed."""
 
