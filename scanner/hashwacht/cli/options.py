@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from hashwacht.core.errors import CredentialError, UsageError
+from hashwacht.platform.mounts import FileSystemScope
 from hashwacht.settings import Configuration, OptionValue, load
 from hashwacht.settings.units import parse_duration
 
@@ -117,11 +118,20 @@ def exclude_option() -> Decorator:
     )
 
 
-def all_file_systems_option() -> Decorator:
-    """Return the option that lets a walk cross mount points."""
-    return click.option(
-        "--all-file-systems", is_flag=True, help="Also enter other file systems mounted below."
-    )
+def file_systems_option() -> Decorator:
+    """Return the options that set which file systems below a path are entered."""
+
+    def decorate(function: Any) -> Any:
+        for option, scope, text in (
+            ("--one-file-system", FileSystemScope.ONE, "Enter no other file system below PATH."),
+            ("--all-file-systems", FileSystemScope.ALL, "Also enter network file systems."),
+        ):
+            function = click.option(option, "file_systems", flag_value=scope.value, help=text)(
+                function
+            )
+        return function
+
+    return decorate
 
 
 def yes_option() -> Decorator:

@@ -1,13 +1,23 @@
-"""The mounts of this process, from /proc/self/mountinfo (proc_pid_mountinfo(5))."""
+"""The mounts of this process, from /proc/self/mountinfo (proc_pid_mountinfo(5)).
+
+In a chroot the mount of ``/`` itself is not listed, unless it is a mount point.  Such a mount is
+unknown, not missing: its number comes from /proc/self/fdinfo and its kind from statfs(2).
+"""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import select
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+
+from hashwacht.platform.process import check_call, libc
 
 _REMOTE = frozenset(
     (
@@ -30,7 +40,38 @@ _PSEUDO = frozenset(
 )
 """File systems without users' files."""
 
+_KIND_BY_MAGIC: Mapping[int, str] = MappingProxyType(
+    {
+        0x6969: "nfs",
+        0x517B: "smbfs",
+        0xFF53_4D42: "cifs",
+        0xFE53_4D42: "smb3",
+        0x6573_5546: "fuse",
+        0x0102_1997: "9p",
+        0x00C3_6400: "ceph",
+        0x5346_414F: "afs",
+        0x0BD0_0BD0: "lustre",
+        0x0116_1970: "gfs2",
+        0x7461_636F: "ocfs2",
+    }
+)
+"""Network file systems by the first word of statfs(2): include/uapi/linux/magic.h."""
+
+UNKNOWN = "unknown"
+"""The kind of a local file system whose mount is not listed."""
+
 _OCTAL = re.compile(rb"\\([0-7]{3})")
+
+
+class FileSystemScope(StrEnum):
+    """Which file systems below a directory belong to a walk of it."""
+
+    LOCAL = "local"
+    """All but network file systems."""
+    ONE = "one"
+    """The one that contains the directory, with all its subvolumes."""
+    ALL = "all"
+    """Network file systems too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +139,18 @@ class Mounts:
         self._all = mounts
         return differs
 
-    def at(self, path: bytes) -> Mount | None:
-        """Return the mount that contains *path*."""
-        while path not in self._all:
-            if path in {b"/", b""}:
-                return None
-            path = os.path.split(path)[0]
-        return self._all[path]
+    def at(self, path: bytes) -> Mount:
+        """Return the mount that contains *path*.  Raises OSError if it is needed and not there."""
+        point = path
+        while point not in self._all:
+            if point in {b"/", b""}:
+                return _unlisted_mount(path)
+            point = os.path.split(point)[0]
+        return self._all[point]
+
+    def by_id(self, number: int | None) -> Mount | None:
+        """Return the mount with this number, None if it is not listed."""
+        return next((mount for mount in self._all.values() if mount.id == number), None)
 
     def below(self, path: bytes) -> list[Mount]:
         """Return the mounts below *path*, outer ones first."""
@@ -118,7 +164,39 @@ class Mounts:
 
 
 def is_remote(path: bytes) -> bool:
-    """Return whether *path* is on a file system whose changes are not all announced here."""
+    """Return whether *path* is on a file system whose changes are not all announced here.
+
+    A path that does not exist is on none.  One that cannot be examined counts as remote.
+    """
     with closing(Mounts()) as mounts:
-        here = mounts.at(path)
-    return here is not None and here.remote
+        try:
+            return mounts.at(path).remote
+        except OSError as error:
+            return not isinstance(error, (FileNotFoundError, NotADirectoryError))
+
+
+def mount_id(fd: int) -> int | None:
+    """Return the number of the mount on which *fd* was opened, None without /proc."""
+    try:
+        fields = Path(f"/proc/self/fdinfo/{fd}").read_text("ascii").split()
+    except OSError:
+        return None
+    return int(fields[fields.index("mnt_id:") + 1]) if "mnt_id:" in fields else None
+
+
+def _unlisted_mount(path: bytes) -> Mount:
+    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        status, number = os.fstat(fd), mount_id(fd)
+        kind = _KIND_BY_MAGIC.get(_file_system_magic(fd), UNKNOWN)
+    finally:
+        os.close(fd)
+    dev = os.major(status.st_dev) << 20 | os.minor(status.st_dev)
+    return Mount(-1 if number is None else number, dev, b"/", kind)
+
+
+def _file_system_magic(fd: int) -> int:
+    """Return the field f_type of statfs(2), the first word of its structure."""
+    buffer = ctypes.create_string_buffer(256)
+    check_call(libc().fstatfs(fd, buffer))
+    return int.from_bytes(buffer.raw[:4], "little")

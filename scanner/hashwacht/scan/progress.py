@@ -52,7 +52,8 @@ class RunCounts:
     what needed only a stat(2).  *matches*, *suppressed* and *undetermined* count files with such a
     verdict; a suppressed file also counts by its verdict.  *new_matches* counts files that did not
     match before.  *errors* are directories that could not be listed, *excluded* what a rule
-    excluded, *lookups* the questions to matchers.
+    excluded, *left_out* the mounted file systems that are not part of the scan, *lookups* the
+    questions to matchers.
     """
 
     files: int = 0
@@ -66,6 +67,7 @@ class RunCounts:
     undetermined: int = 0
     errors: int = 0
     excluded: int = 0
+    left_out: int = 0
     lookups: int = 0
 
 
@@ -106,7 +108,8 @@ class ScanResult:
 class Summary:
     """The end of a run.  *reasons* counts undetermined files, *lists* matched ones by list.
 
-    *reachable* is False if matchers were asked and none of them answered even once.
+    *reachable* is False if matchers were asked and none of them answered even once.  *left_out*
+    maps the first left out directories to the reason.
     """
 
     run: str
@@ -116,6 +119,7 @@ class Summary:
     reasons: Mapping[Reason, int] = field(default_factory=dict)
     lists: Mapping[str, int] = field(default_factory=dict)
     reachable: bool = True
+    left_out: Mapping[bytes, str] = field(default_factory=dict)
 
 
 class Observer(Protocol):

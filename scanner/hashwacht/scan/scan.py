@@ -26,10 +26,17 @@ from hashwacht.engine.compare import StillPresent, required_freshness
 from hashwacht.engine.judge import ContentJudge
 from hashwacht.engine.read import read_files
 from hashwacht.pipeline import Pipeline
+from hashwacht.platform.mounts import FileSystemScope
 from hashwacht.scan.progress import Observer, RunMonitor, ScanResult, Summary
 from hashwacht.scan.recorder import ScanRecorder
 from hashwacht.scan.tally import Tally, Timings
-from hashwacht.scan.walker import HardLinks, RateLimiter, ReadBatch, ScanWalker
+from hashwacht.scan.walker import (
+    DirectoryUnreadable,
+    HardLinks,
+    RateLimiter,
+    ReadBatch,
+    ScanWalker,
+)
 from hashwacht.settings.units import RateLimit
 from hashwacht.storage.runs import Run, RunState
 from hashwacht.storage.store import Store
@@ -54,18 +61,25 @@ class ScanRequest:
 
     roots: tuple[bytes, ...]
     rules: ExclusionRules
-    one_file_system: bool = True
+    scope: FileSystemScope = FileSystemScope.LOCAL
     full: bool = False
     restart: bool = False
     jobs: int = 1
     rate: RateLimit | None = None
+
+    def expects_files(self, root: bytes) -> bool:
+        """Return whether *root* is one of several that are not inside one another."""
+        others = [other for other in self.roots if other != root]
+        return bool(others) and not any(
+            root.startswith(other.rstrip(b"/") + b"/") for other in others
+        )
 
     @property
     def options(self) -> str:
         """The options that make two scans of the same roots the same scan, as canonical JSON."""
         rules = [str(rule) for rule in self.rules.rules]
         return json.dumps(
-            {"full": self.full, "one_file_system": self.one_file_system, "rules": rules},
+            {"full": self.full, "file_systems": self.scope, "rules": rules},
             sort_keys=True,
         )
 
@@ -161,14 +175,17 @@ class ScanRun:
         ]
         last = self._thread("recorder", recorder.run)
         # Parts of a root may be done in this run already.
-        continued = recorder.tally.resumed > 0 or len(request.roots) > 1
+        resumed = recorder.tally.resumed > 0
+        continued = resumed or len(request.roots) > 1
         is_done = partial(self._store.files.is_directory_done, run=run.id)
-        listed, same = is_done if continued else never_listed, request.one_file_system
+        listed = is_done if continued else never_listed
 
         def walk() -> None:
             try:
                 for root in request.roots:
-                    walker.walk(Walker(root, request.rules, one_file_system=same, listed=listed))
+                    walk = Walker(root, request.rules, scope=request.scope, listed=listed)
+                    if not walker.walk(walk) and not resumed and request.expects_files(root):
+                        recorder.put(DirectoryUnreadable(root, "no file is there"))
             finally:
                 self._tasks.put(None)
                 for reader in readers:

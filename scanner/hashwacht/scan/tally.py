@@ -24,6 +24,9 @@ from hashwacht.storage.runs import RunState
 
 T = TypeVar("T")
 
+MAX_LEFT_OUT = 100
+"""Directories that are named if they are left out; all are counted."""
+
 SLOWEST = 20
 """Directories that a run remembers as the slowest."""
 
@@ -45,6 +48,7 @@ class Tally:
     unchanged: int = 0
     errors: int = 0
     excluded: int = 0
+    left_out: int = 0
     lookups: int = 0
     new_matches: int = 0
     suppressed: int = 0
@@ -59,6 +63,7 @@ class Tally:
     resumed: int = 0
     slowest: list[tuple[float, str, int, int]] = field(default_factory=list)
     samples: list[tuple[float, float, float]] = field(default_factory=list)
+    left_out_paths: list[tuple[str, str]] = field(default_factory=list)
 
     def count_verdict(self, verdict: Verdict) -> None:
         """Count one file with its verdict."""
@@ -82,6 +87,11 @@ class Tally:
             self.unanswered[answer.matcher] += answer.outcome is Outcome.UNDETERMINED
             self.lookups += 1
 
+    def count_left_out(self, path: bytes, detail: str) -> None:
+        """Count a directory that is not part of the scan, and why."""
+        self.left_out += 1
+        self.left_out_paths.append((path.decode("utf-8", "surrogateescape"), detail))
+
     def add(self, other: Self) -> None:
         """Add another part of the same run."""
         for name in _NUMBERS:
@@ -89,6 +99,7 @@ class Tally:
         for name in _COUNTERS:
             getattr(self, name).update(getattr(other, name))
         self.slowest = heapq.nlargest(SLOWEST, [*self.slowest, *other.slowest])
+        self.left_out_paths = [*self.left_out_paths, *other.left_out_paths][:MAX_LEFT_OUT]
 
     def end_directory(self, path: bytes) -> None:
         """Remember the time that this part, one directory, took."""
@@ -115,8 +126,11 @@ class Tally:
         """Return the summary of a run that has ended."""
         asked, unanswered = self.asked.total(), self.unanswered.total()
         reachable, reasons = not asked or unanswered < asked, self.reason_counts()
+        left_out = {
+            path.encode("utf-8", "surrogateescape"): detail for path, detail in self.left_out_paths
+        }
         return Summary(
-            run, state, self.elapsed, self.counts(), reasons, dict(self.lists), reachable
+            run, state, self.elapsed, self.counts(), reasons, dict(self.lists), reachable, left_out
         )
 
     def reason_counts(self) -> dict[Reason, int]:
@@ -147,7 +161,7 @@ def _source(match: Match) -> str:
 _COUNTERS = ("outcomes", "reasons", "lists", "asked", "matched", "unanswered")
 _DISPLAYED = (
     *("files", "read", "read_bytes", "unchanged", "errors"),
-    *("excluded", "lookups", "new_matches", "suppressed"),
+    *("excluded", "left_out", "lookups", "new_matches", "suppressed"),
 )
 _NUMBERS = (*_DISPLAYED, "size", "seconds")
 

@@ -217,12 +217,17 @@ class ScanWalker:
         self._comparer = DirectoryComparer(store, freshness)
         self._skipped = SkippedDirectories(put)
 
-    def walk(self, walker: Walker) -> None:
-        """Walk one root.  Raises Interrupted when stopped, UsageError for an invalid root."""
+    def walk(self, walker: Walker) -> int:
+        """Walk one root and return the number of its files.
+
+        Raises Interrupted when stopped, UsageError for an invalid root.
+        """
         work: DirectoryProgress | None = None
+        files = 0
         with closing(walker.walk()) as directories:
             for directory in self._timings.measure_iteration(ScanStage.WALK, directories):
                 self._check_stop()
+                files += len(directory.files)
                 if self._skip(directory):
                     continue
                 if work is None or work.path != directory.path:
@@ -233,6 +238,7 @@ class ScanWalker:
         self._skipped.flush()
         self._timings.add(ScanStage.LOOKUP, self._lookup_seconds)
         self._lookup_seconds = 0.0
+        return files
 
     def _skip(self, directory: ListedDirectory) -> bool:
         if self._freshness.full:
@@ -263,7 +269,11 @@ class ScanWalker:
                 self._pass_on(directory, entry, file, stored if reusable else None)
         for path, problem in unscanned(directory):
             self._put(DirectoryUnreadable(path, f"{problem.skip_reason}: {problem.detail}"))
-        tally.excluded += sum(not problem.skip_reason.loses_files for problem in directory.problems)
+        for problem in directory.problems:
+            if problem.skip_reason.leaves_out_files:
+                tally.count_left_out(directory.path, problem.detail)
+            elif not problem.skip_reason.loses_files:
+                tally.excluded += 1
         self._put(DirectoryListed(work, tally, expected, vanished, directory.last))
 
     def _pass_on(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from hashwacht.platform.mounts import FileSystemScope
 from hashwacht.settings.alerts import AlertSettings
 from hashwacht.settings.daemon import (
     ActionLimitSettings,
@@ -168,11 +169,11 @@ class ScanSettings:
         None,
         'Upper limit: "200 files/s" or "20 MiB/s". Empty: none; low_priority is usually enough.',
     )
-    one_file_system: bool = setting(
-        Boolean(),
-        True,
-        "Do not cross mount points below the given paths: a scan of / should not enter network"
-        " storage or /proc.",
+    file_systems: FileSystemScope = setting(
+        Choice(FileSystemScope),
+        FileSystemScope.LOCAL,
+        'File systems below the given paths that are part of them: "local" ones, "all" (network'
+        ' storage too) or "one" (only that of the path). Subvolumes always are, /proc never.',
     )
     exclude: tuple[str, ...] = setting(
         _EXCLUDE,

@@ -122,6 +122,8 @@ class SkipReason(StrEnum):
     """The path is longer than the limit of the walk."""
     OTHER_FILE_SYSTEM = "other-file-system"
     """A mount point of a file system that is not to be walked."""
+    PSEUDO_FILE_SYSTEM = "pseudo-file-system"
+    """A mount point of an interface of the kernel, without users' files."""
     LOOP = "loop"
     """A mount of one of its parent directories, which has been listed already."""
 
@@ -129,6 +131,11 @@ class SkipReason(StrEnum):
     def loses_files(self) -> bool:
         """True if files that should be scanned may be missed."""
         return self in {SkipReason.UNREADABLE, SkipReason.CHANGED, SkipReason.TOO_DEEP}
+
+    @property
+    def leaves_out_files(self) -> bool:
+        """True if files are missed because the walk is configured so."""
+        return self is SkipReason.OTHER_FILE_SYSTEM
 
 
 @dataclass(frozen=True, slots=True)

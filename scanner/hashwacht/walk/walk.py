@@ -15,7 +15,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 
 from hashwacht.core.errors import UsageError
 from hashwacht.core.paths import escape_path
+from hashwacht.platform.mounts import FileSystemScope
 from hashwacht.platform.safe_open import OpenDirectory
+from hashwacht.walk.boundary import WalkBoundary
 from hashwacht.walk.listing import (
     FileEntry,
     ListedDirectory,
@@ -28,7 +30,6 @@ from hashwacht.walk.listing import (
 from hashwacht.walk.rules import ExclusionRules
 from hashwacht.walk.walk_stack import GONE_ERRNOS, WalkStack
 
-OTHER_FILE_SYSTEM = "another file system is mounted here"
 PARENT_MOUNTED = "one of its parent directories is mounted here"
 
 
@@ -51,10 +52,10 @@ class Walker:
     """Walks the tree below one root, which may also be a single file.
 
     *root* is trusted: links in it are resolved once, when the walk begins.  Rules apply to the root
-    and the directories above it as well.  With *one_file_system* directories of other file systems
-    are reported as problems and not entered (files are always included: on overlays their device
-    differs from that of their directory).  *listed* returns whether an earlier run has recorded
-    the files of a directory, by path: then only its subdirectories are walked.
+    and the directories above it as well.  *scope* decides which file systems below the root are
+    entered; the others are reported as problems (files are always included: on overlays their
+    device differs from that of their directory).  *listed* returns whether an earlier run has
+    recorded the files of a directory, by path: then only its subdirectories are walked.
     """
 
     def __init__(
@@ -62,13 +63,13 @@ class Walker:
         root: bytes,
         rules: ExclusionRules,
         *,
-        one_file_system: bool = True,
+        scope: FileSystemScope = FileSystemScope.LOCAL,
         listed: Callable[[bytes], bool] = never_listed,
         limits: WalkLimits = WalkLimits(),  # noqa: B008  (it is frozen)
     ) -> None:
         self._root, self._rules = root, rules
-        self._one_file_system, self._listed = one_file_system, listed
-        self._limits, self._device = limits, -1
+        self._scope, self._listed = scope, listed
+        self._limits = limits
 
     def walk(self) -> Generator[ListedDirectory, None, None]:
         """Yield all directories, each before those below it, in one or more portions.
@@ -100,7 +101,7 @@ class Walker:
 
     def _tree(self, path: bytes) -> Iterator[ListedDirectory]:
         root = OpenDirectory.at(path)
-        self._device = root.dev
+        self._boundary = WalkBoundary(self._scope, root)
         stack = WalkStack(path, root, self._limits)
         try:
             yield from self._list(stack, root)
@@ -155,8 +156,9 @@ class Walker:
     def _refusal(
         self, stack: WalkStack, path: bytes, directory: OpenDirectory
     ) -> ListingProblem | None:
-        if self._one_file_system and directory.dev != self._device:
-            return ListingProblem(b"", SkipReason.OTHER_FILE_SYSTEM, OTHER_FILE_SYSTEM)
+        crosses = directory.dev != stack.deepest.id[0]
+        if crosses and (problem := self._boundary.refusal(directory)):
+            return problem
         if stack.contains(directory):
             return ListingProblem(b"", SkipReason.LOOP, PARENT_MOUNTED)
         if len(path) > self._limits.path:

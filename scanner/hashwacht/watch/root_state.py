@@ -35,10 +35,10 @@ def read_root_state(root: Root, mounts: Mounts) -> RootState | None:
         if os.path.realpath(root.path) != root.path:
             return None
         status = os.lstat(root.path)
+        here, below = mounts.at(root.path), mounts.below(root.path)
     except OSError:
         return None
-    here, below = mounts.at(root.path), mounts.below(root.path)
-    if here is None or not stat.S_ISDIR(status.st_mode):
+    if not stat.S_ISDIR(status.st_mode):
         return None
     return RootState(
         status.st_dev,

@@ -343,6 +343,7 @@ MOUNTED = """
 import json, os, subprocess, sys
 from hashwacht.walk.explain import explain
 from hashwacht.walk.rules import ExclusionRules
+from hashwacht.platform.mounts import FileSystemScope
 from hashwacht.walk.walk import Walker
 root = sys.argv[1]
 def mount(*arguments):
@@ -351,33 +352,40 @@ mount("-t", "tmpfs", "none", f"{root}/other")
 open(f"{root}/other/b", "w").close()
 mount("--bind", root, f"{root}/loop")
 mount("--bind", f"{root}/source", f"{root}/bound")
-def show(one_file_system):
-    walker = Walker(os.fsencode(root), ExclusionRules([]), one_file_system=one_file_system)
+mount("-t", "proc", "none", f"{root}/kernel")
+def show(scope):
+    walker = Walker(os.fsencode(root), ExclusionRules([]), scope=scope)
     return sorted([d.path.decode()[len(root):], [e.name.decode() for e in d.files],
                    [p.skip_reason for p in d.problems]] for d in walker.walk())
-asked = [explain(f"{root}/{name}".encode(), ExclusionRules([]), root=root.encode()).reason
-         for name in ("other/b", "loop/source", "bound/c")]
-print(json.dumps([show(True), show(False), asked]))
+def reasons(scope):
+    names = ("other/b", "loop/source", "bound/c", "kernel/version")
+    rules, top = ExclusionRules([]), root.encode()
+    paths = [f"{root}/{name}".encode() for name in names]
+    return [explain(path, rules, root=top, scope=scope).reason for path in paths]
+print(json.dumps([[show(scope), reasons(scope)] for scope in FileSystemScope]))
 """
 
 
 @pytest.mark.usefixtures("root_only")
-def test_other_file_systems_and_loops_are_named_and_not_entered(tmp_path: Path) -> None:
-    for name in ("other", "loop", "source", "bound"):
+def test_local_mounts_are_entered_and_loops_are_not(tmp_path: Path) -> None:
+    for name in ("other", "loop", "source", "bound", "kernel"):
         (tmp_path / name).mkdir()
     (tmp_path / "source" / "c").touch()
     private = ("unshare", "--mount", "--propagation", "private")
-    one, all_of_them, asked = run(MOUNTED, tmp_path, before=private)
+    local, one, everything = run(MOUNTED, tmp_path, before=private)
     rest = [
         ["", [], []],
         ["/bound", ["c"], []],
+        ["/kernel", [], ["pseudo-file-system"]],
         ["/loop", [], ["loop"]],
         ["/source", ["c"], []],
     ]
-    assert one == sorted([*rest, ["/other", [], ["other-file-system"]]])
-    assert all_of_them == sorted([*rest, ["/other", ["b"], []]])
-    assert asked == [
-        "another file system is mounted here",
+    reasons = [
         "one of its parent directories is mounted here",
         "no rule matches",
+        "an interface of the kernel (proc) is mounted here",
     ]
+    refused = sorted([*rest, ["/other", [], ["other-file-system"]]])
+    assert one == [refused, ["another file system is mounted here", *reasons]]
+    entered = sorted([*rest, ["/other", ["b"], []]])
+    assert local == everything == [entered, ["no rule matches", *reasons]]

@@ -28,9 +28,8 @@ def table(tmp_path: Path) -> Mounts:
 
 def test_a_path_belongs_to_the_innermost_latest_mount(table: Mounts) -> None:
     kinds = {
-        path: mount.kind
+        path: table.at(path).kind
         for path in (b"/", b"/etc/passwd", b"/srv/x", b"/srv/a/x", b"/srv/with space\n/x")
-        if (mount := table.at(path)) is not None
     }
     assert list(kinds.values()) == ["ext4", "ext4", "xfs", "fuse.sshfs", "nfs4"]
     table.close()
@@ -51,10 +50,21 @@ def test_network_file_systems_are_recognised(table: Mounts) -> None:
         (b"/srv/with space\n", True),
         (b"/mnt/share", True),
     ):
-        mount = table.at(path)
-        assert mount is not None
-        assert mount.remote is is_remote
+        assert table.at(path).remote is is_remote
     table.close()
+
+
+def test_a_mount_that_is_not_listed_is_unknown_and_local(tmp_path: Path) -> None:
+    """As in a chroot, where mountinfo has no line for the mount of /."""
+    file = tmp_path / "mountinfo"
+    file.write_text("34 30 0:29 / /proc rw - proc proc rw\n")
+    table, listed = Mounts(str(file)), Mounts()
+    mount, here = table.at(bytes(tmp_path)), listed.at(bytes(tmp_path))
+    assert (mount.id, mount.remote, mount.pseudo) == (here.id, False, False)
+    assert table.by_id(mount.id) is None
+    assert read_root_state(Root("r", bytes(tmp_path.resolve())), table) is not None
+    table.close()
+    listed.close()
 
 
 def test_a_change_is_noticed(table: Mounts, tmp_path: Path) -> None:
@@ -63,7 +73,6 @@ def test_a_change_is_noticed(table: Mounts, tmp_path: Path) -> None:
         file.write("37 22 0:32 / /new rw - tmpfs none rw\n")
     assert table.refresh(changed=True)
     mount = table.at(b"/new/x")
-    assert mount is not None
     assert (mount.id, mount.dev, mount.kind) == (37, 32, "tmpfs")
     table.close()
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 import click
 
 from hashwacht.cli.click_ext import Example, command
-from hashwacht.cli.options import all_file_systems_option, exclude_option, global_options
+from hashwacht.cli.options import exclude_option, file_systems_option, global_options
 from hashwacht.cli.output import print_result
 from hashwacht.core.paths import escape_path, to_json
+from hashwacht.platform.mounts import FileSystemScope
 from hashwacht.settings import Configuration
 from hashwacht.walk.explain import Explanation
 
@@ -33,13 +34,13 @@ from hashwacht.walk.explain import Explanation
     help="Assume a scan of this directory.  [default: the path itself]",
 )
 @exclude_option()
-@all_file_systems_option()
+@file_systems_option()
 def explain_command(
     *,
     paths: Sequence[bytes],
     root: bytes | None,
     exclude: Sequence[str],
-    all_file_systems: bool,
+    file_systems: str | None,
 ) -> None:
     """Show whether paths would be scanned, and which rule decides.
 
@@ -57,7 +58,7 @@ def explain_command(
             path,
             rules,
             root=root,
-            one_file_system=settings.scan.one_file_system and not all_file_systems,
+            scope=FileSystemScope(file_systems or settings.scan.file_systems),
         )
         print_result("explanation", _fields(explanation), *_lines(explanation))
 

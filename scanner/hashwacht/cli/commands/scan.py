@@ -9,7 +9,7 @@ import click
 
 from hashwacht import bootstrap
 from hashwacht.cli.click_ext import Example, command
-from hashwacht.cli.options import all_file_systems_option, exclude_option, global_options
+from hashwacht.cli.options import exclude_option, file_systems_option, global_options
 from hashwacht.cli.render.html_report import report_file, write_report
 from hashwacht.cli.render.summary import print_profile
 from hashwacht.cli.run_session import exit_code, observer, stop_on_signal
@@ -19,6 +19,7 @@ from hashwacht.platform.process import lower_priority
 from hashwacht.scan.report import build_report
 from hashwacht.scan.scan import ScanRequest, ScanRun
 from hashwacht.settings import OptionValue, Settings
+from hashwacht.storage.runs import RunState
 
 
 @command(
@@ -41,7 +42,7 @@ from hashwacht.settings import OptionValue, Settings
     help="Start from the beginning instead of resuming an interrupted scan.",
 )
 @exclude_option()
-@all_file_systems_option()
+@file_systems_option()
 @click.option(
     "--jobs", type=int, metavar="N", help="Number of worker processes.  [default: one per core]"
 )
@@ -67,7 +68,7 @@ def scan_command(
     full: bool,
     restart: bool,
     exclude: tuple[str, ...],
-    all_file_systems: bool,
+    file_systems: str | None,
     jobs: int | None,
     max_rate: str | None,
     foreground: bool,
@@ -77,13 +78,15 @@ def scan_command(
     """Scan existing storage against the configured matchers.
 
     Files that have not changed since the last scan are not read again.  The scan does not modify
-    the scanned directories or follow symbolic links.  Only hashes are sent to matching services.
+    the scanned directories or follow symbolic links.  Local file systems below them are part of
+    the scan; what is left out is named.  A scan that sees no file ends with exit code 2.  Only
+    hashes are sent to matching services.
     """
     call = global_options()
     options = (
         ("scan.jobs", jobs, "--jobs"),
         ("scan.max_rate", max_rate, "--max-rate"),
-        ("scan.one_file_system", False if all_file_systems else None, "--all-file-systems"),
+        ("scan.file_systems", file_systems, "--one-file-system or --all-file-systems"),
         ("scan.low_priority", False if foreground else None, "--normal-priority"),
     )
     overrides = [OptionValue(*option) for option in options if option[1] is not None]
@@ -91,7 +94,7 @@ def scan_command(
     request = ScanRequest(
         roots=_roots(paths),
         rules=bootstrap.exclusion_rules(settings, exclude),
-        one_file_system=settings.scan.one_file_system,
+        scope=settings.scan.file_systems,
         full=full,
         restart=restart,
         jobs=bootstrap.jobs(settings),
@@ -136,4 +139,9 @@ def _run(
             run = store.runs.load_latest(1)[0]
             recipe = pipeline.fingerprinter.recipe
             write_report(build_report(store, pipeline.matcher_set, run, recipe), target)
+    if summary.state is RunState.FINISHED and not (summary.counts.files or summary.counts.errors):
+        raise UsageError(
+            "the scan saw no file",
+            advice="Check what is mounted there, and the rules with `hashwacht explain`.",
+        )
     return exit_code(summary)

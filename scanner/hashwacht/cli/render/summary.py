@@ -51,6 +51,12 @@ def summary_lines(summary: Summary) -> Iterator[str]:
         yield _row("unlistable", counts.errors, "directories that could not be listed")
     if counts.excluded:
         yield _row("excluded", counts.excluded, "by rule")
+    if counts.left_out:
+        yield _row("left out", counts.left_out, "file systems that are not part of this scan")
+        for path, detail in summary.left_out.items():
+            yield f"{'':19}{escape_path(path)}: {detail}"
+        if counts.left_out > len(summary.left_out):
+            yield f"{'':19}and {count(counts.left_out - len(summary.left_out))} more"
     if summary.state is not RunState.FINISHED:
         yield f"Run the same command again to resume run {summary.run}."
 
@@ -73,6 +79,7 @@ def summary_fields(summary: Summary) -> dict[str, object]:
         "counts": asdict(summary.counts),
         "reasons": {str(reason): number for reason, number in summary.reasons.items()},
         "lists": dict(summary.lists),
+        "left_out": [to_json(path) | {"why": why} for path, why in summary.left_out.items()],
     }
 
 

@@ -20,6 +20,7 @@ from hashwacht.daemon.scanner.roots import WatchedRoot
 from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
 from hashwacht.daemon.scanner.threads import Backpressure, retry_until
 from hashwacht.engine.compare import DirectoryComparer, Freshness, required_freshness, unscanned
+from hashwacht.platform.mounts import FileSystemScope
 from hashwacht.settings import UndeterminedAction
 from hashwacht.storage.files import KnownFile
 from hashwacht.storage.journal import JournalEntry
@@ -76,7 +77,7 @@ class Comparison:
         if os.path.realpath(path) != path:
             self._result.complete = False
             return self._result
-        walker = Walker(path, self._root.walk_rules, one_file_system=False)
+        walker = Walker(path, self._root.walk_rules, scope=FileSystemScope.ALL)
         try:
             with closing(walker.walk()) as directories:
                 for directory in directories:
